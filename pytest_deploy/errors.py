@@ -1,0 +1,160 @@
+"""Every error this package raises on purpose, grouped by whose turn it is to act.
+
+    DeployError
+    ├── NotAsked                    exit 4   what was asked is not valid; nothing was written
+    │   ├── ConfigurationError                 deploy.yaml or --deploy-set: every fault, with file, line, key, remedy
+    │   ├── OptionRefused                      an option, ini value or plugin that could thin or bend the run
+    │   └── CollectionRefused                  the collected steps are not those of suites/steps.lock
+    ├── Refused                     exit 1   it may not go now; the environment is as it was
+    │   ├── LeaseHeld                          another run holds the lease, by whom and until when
+    │   └── MigrationsRefused                  the files or the history are faulty: every fault, with file and line
+    ├── Failed                      exit 1   it was tried and did not work; carries the state it left
+    │   ├── MigrationFailed                    applied, failed, not run
+    │   ├── RevisionFailed                     the new revision never became ready; its last log lines
+    │   └── PlatformUnavailable                the platform did not answer, or answered with an error
+    ├── Interrupted                 exit 2   a signal, as an ordinary exception in the running step
+    ├── RecordError                 exit 3   the record could not be written or is not what it should be
+    │   ├── StoreUnavailable                   no record store, no deployment
+    │   ├── IllegalEvent                       an event that is not legal next, or whose data does not fit its type
+    │   └── RecordTampered                     the log does not verify; names the first bad event
+    └── PersonNeeded                exit 20  rollback failed or impossible, or an unrecovered run
+
+Each message says what happened, where, and what the reader can do.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class DeployError(Exception):
+    """The root of the tree. `exit_code` is what pytest or deploy.py ends with when nothing else is known."""
+
+    exit_code: ClassVar[int] = 3
+
+
+class NotAsked(DeployError):
+    """What was asked is not valid; nothing was written."""
+
+    exit_code: ClassVar[int] = 4
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is wrong in a file that people write."""
+
+    file: str
+    """Path as the reader would type it."""
+    line: int | None
+    """1-based; None where the fault has no line (a missing file)."""
+    key: str
+    """Dotted path of the key, or the item's own name."""
+    problem: str
+    """What is wrong."""
+    remedy: str
+    """What would be right."""
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        key = f" {self.key}:" if self.key else ""
+        return f"{place}:{key} {self.problem}; {self.remedy}"
+
+
+class Faults(DeployError):
+    """An error that lists every fault at once. Mixed into the classes that need it."""
+
+    faults: tuple[Fault, ...]
+
+    def __init__(self, subject: str, faults: list[Fault] | tuple[Fault, ...]) -> None:
+        self.faults = tuple(faults)
+        count = f"{len(self.faults)} faults" if len(self.faults) != 1 else "1 fault"
+        super().__init__("\n".join([f"{subject}: {count}", *(f"  {fault}" for fault in self.faults)]))
+
+
+class ConfigurationError(Faults, NotAsked):
+    """deploy.yaml or --deploy-set is not valid: every fault, with file, line, key and what would be right."""
+
+
+class OptionRefused(NotAsked):
+    """An option, ini value, plugin or variable that could thin or bend the run."""
+
+
+class CollectionRefused(Faults, NotAsked):
+    """The collected steps are not those of suites/steps.lock."""
+
+
+class Refused(DeployError):
+    """It may not go now; the environment is as it was."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class LeaseHeld(Refused):
+    """Another run holds the environment's lease."""
+
+
+class MigrationsRefused(Faults, Refused):
+    """Migration files or history are faulty: every fault, with file and line."""
+
+
+class Failed(DeployError):
+    """It was tried and did not work; carries the state it left."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class MigrationFailed(Failed):
+    """A migration did not go through; the transaction left nothing behind unless `applied` says so."""
+
+    def __init__(self, message: str, *, applied: tuple[str, ...], failed: str, not_run: tuple[str, ...]) -> None:
+        self.applied = applied
+        self.failed = failed
+        self.not_run = not_run
+        super().__init__(message)
+
+
+class RevisionFailed(Failed):
+    """The new revision never became ready. `log` holds its last lines of output."""
+
+    def __init__(self, message: str, *, revision: str, log: str = "") -> None:
+        self.revision = revision
+        self.log = log
+        super().__init__(message + (f"\nits last output:\n{log}" if log else ""))
+
+
+class PlatformUnavailable(Failed):
+    """The platform did not answer, or answered with an error; says which call and what would help."""
+
+
+class Interrupted(DeployError):
+    """A signal reached the run; raised once, in the running step, as an ordinary exception."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, signum: int) -> None:
+        self.signum = signum
+        super().__init__(f"{signal.Signals(signum).name} received: the step stops here, what was changed is undone")
+
+
+class RecordError(DeployError):
+    """The record could not be written or is not what it should be."""
+
+
+class StoreUnavailable(RecordError):
+    """The record store cannot be written. No record store, no deployment."""
+
+
+class IllegalEvent(RecordError):
+    """An event that is not legal next, or whose data does not fit its type."""
+
+
+class RecordTampered(RecordError):
+    """The log does not verify; the message names the first bad event."""
+
+
+class PersonNeeded(DeployError):
+    """Rollback failed or impossible, evidence incomplete after a change, or an unrecovered run."""
+
+    exit_code: ClassVar[int] = 20

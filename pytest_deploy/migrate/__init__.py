@@ -1,0 +1,1 @@
+"""How the schema moves: read, snapshot, apply, roll back, back up."""

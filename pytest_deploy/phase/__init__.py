@@ -1,0 +1,1 @@
+"""What may happen next: phases, their sequence, the collection held against steps.lock, the recorder."""

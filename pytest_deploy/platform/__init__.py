@@ -1,0 +1,1 @@
+"""How we touch the world: protocols here, one implementation a folder beside them."""

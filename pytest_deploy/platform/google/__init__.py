@@ -1,0 +1,1 @@
+"""Google Cloud through Google's own clients."""

@@ -1,0 +1,123 @@
+"""What a deployment needs of the world, as protocols.
+
+`platform/google` drives the real services, `platform/local` the embedded ones. The Cloud Run part of both is the same
+code over Google's own client; only the endpoint differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One immutable, deployed version of the service."""
+
+    name: str
+    """The platform's name of it, e.g. `diary-00003-k7q`."""
+    image: str
+    """`<repository>@sha256:<64 hex>`."""
+    ready: bool
+    created: datetime
+    """UTC."""
+    annotations: Mapping[str, str]
+    """What the pipeline wrote on it: `deploy.version`, `deploy.commit`, `deploy.run`; empty for a placeholder."""
+
+    @property
+    def digest(self) -> str:
+        """`sha256:<64 hex>`."""
+        return self.image.partition("@")[2]
+
+
+@dataclass(frozen=True)
+class Share:
+    """One line of a traffic split, as it is *serving* (status, not wish)."""
+
+    revision: str
+    percent: int
+    tag: str = ""
+    url: str = ""
+    """Of the tag; empty where there is no tag."""
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """The service as the platform reports it now."""
+
+    url: str
+    shares: tuple[Share, ...]
+    """Serving now. Percents of lines add up to 100."""
+    settled: bool
+    """Whether what was asked for is what serves (spec equals status, not reconciling)."""
+    etag: str
+
+    def sole_revision(self) -> str | None:
+        """The revision that serves all of the traffic, or None where traffic is split."""
+        serving = {share.revision for share in self.shares if share.percent > 0}
+        return serving.pop() if len(serving) == 1 else None
+
+
+class Runtime(Protocol):
+    """A Cloud Run service: immutable revisions, and traffic between them by percent and tag."""
+
+    def state(self) -> ServiceState:
+        """Read the service. Raises PlatformUnavailable where it does not exist or does not answer."""
+
+    def revision(self, name: str) -> Revision:
+        """Read one revision. Raises PlatformUnavailable where it does not exist."""
+
+    def create(
+        self, *, image: str, env: Mapping[str, str], tag: str, annotations: Mapping[str, str], deadline_s: float
+    ) -> Revision:
+        """Make a revision that serves 0 % and answers on the tag's URL; wait until it is ready.
+
+        Raises RevisionFailed where it never becomes ready (within `deadline_s` seconds), PlatformUnavailable else.
+        """
+
+    def move(self, shares: Mapping[str, int], *, tags: Mapping[str, str], deadline_s: float) -> ServiceState:
+        """Set percents by revision name (sum 100) and tags (tag -> revision); wait until that is what serves."""
+
+    def log_tail(self, revision: str, lines: int = 40) -> str:
+        """The last lines the revision wrote; empty where the platform keeps none."""
+
+
+class Artefacts(Protocol):
+    """Where built artefacts live, by digest."""
+
+    def push(self, archive: Path, *, tag: str) -> str:
+        """Store an archive; return its image, `<repository>@sha256:<hex of the bytes>`. Pushing it again is no change."""
+
+    def find(self, tag: str) -> str | None:
+        """The image that carries this tag, or None."""
+
+
+@dataclass(frozen=True)
+class DatabaseAccess:
+    """How to reach the environment's database. `owner` runs migrations, `service` is what the service gets."""
+
+    owner: str
+    """A libpq connection string; its password, where there is one, is a secret."""
+    service: str
+    """A libpq URL as the service's DATABASE_URL."""
+    programs: Path | None = None
+    """The folder with pg_dump, pg_restore, psql of the server's version; None: from PATH."""
+
+
+class Platform(Protocol):
+    """One environment's platform. Opening it starts what must run; closing releases it."""
+
+    @property
+    def runtime(self) -> Runtime: ...
+
+    @property
+    def artefacts(self) -> Artefacts: ...
+
+    @property
+    def database(self) -> DatabaseAccess: ...
+
+    def close(self) -> None:
+        """Release it. The embedded platform stops within 2 s of its last client's close."""

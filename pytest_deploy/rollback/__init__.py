@@ -1,0 +1,1 @@
+"""How it is undone: one function of (log, live state), three callers."""
