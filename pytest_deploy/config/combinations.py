@@ -1,0 +1,124 @@
+"""Settings that are each right and cannot stand together. Each rule names the sections it reads.
+
+A rule is asked only where all its sections are valid by themselves, so that one mistake is reported once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_deploy.config.course import Health, Smoke, Traffic
+from pytest_deploy.config.guards import Approval, Phases, StagingSmoke, Window
+from pytest_deploy.config.target import Platform
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """What does not go together, and where to mend it."""
+
+    at: tuple[str, ...]
+    problem: str
+    remedy: str
+
+
+def approvals_asked_for(approval: Approval, phases: Phases) -> Iterator[Contradiction]:
+    """Who must sign and whether anybody is asked agree."""
+    asked = "approval" not in phases.leave_out
+    if asked and not approval.roles:
+        yield Contradiction(
+            ("approval", "roles"),
+            "approval is asked for and no role gives it",
+            "name the roles, or leave the approval phase out under phases.leave_out",
+        )
+    if not asked and approval.roles:
+        yield Contradiction(
+            ("phases", "leave_out"),
+            f"the approval phase is left out, so that {', '.join(approval.roles)} would never be asked",
+            "keep the phase, or set approval.roles: []",
+        )
+
+
+def guarded_keeps_its_guards(
+    phases: Phases, window: object, rate_limit: object, staging_smoke: object, deployer: object
+) -> Iterator[Contradiction]:
+    """An environment that is guarded like production keeps its approval and its backup (REQ-o00043-C, o00044-J)."""
+    guards = {"window": window, "rate_limit": rate_limit, "staging_smoke": staging_smoke, "deployer": deployer}
+    present = [name for name, guard in guards.items() if guard is not None]
+    for phase in ("approval", "backup"):
+        if present and phase in phases.leave_out:
+            yield Contradiction(
+                ("phases", "leave_out"),
+                f"an environment guarded by {', '.join(present)} cannot go without {phase}",
+                f"take {phase} out of leave_out",
+            )
+
+
+def fits_the_window(window: Window | None, sla_s: float) -> Iterator[Contradiction]:
+    """A run must fit inside the window, so the window must be as long as the longest run."""
+    if window is not None and sla_s > window.length_s:
+        yield Contradiction(
+            ("window", "closes"),
+            f"the window is open for {window.length_s} s, a run may take {sla_s:g} s",
+            "widen the window or shorten sla_s",
+        )
+
+
+def fits_the_sla(sla_s: float, smoke: Smoke, traffic: Traffic, health: Health) -> Iterator[Contradiction]:
+    """What policy makes a run wait for ends before the time it allows the run."""
+    waits = {
+        ("smoke", "budget_s"): smoke.budget_s,
+        ("traffic", "settle_s"): traffic.settling_s,
+        ("health", "watch_s"): health.watch_s,
+    }
+    alone = {at: wait for at, wait in waits.items() if wait > sla_s}
+    for at, wait in alone.items():
+        yield Contradiction(at, f"{wait:g} s is longer than the whole run may take, {sla_s:g} s", "shorten it")
+    total = sum(waits.values())
+    if not alone and total > sla_s:
+        yield Contradiction(
+            ("sla_s",),
+            f"smoke budget {smoke.budget_s:g} s, traffic {traffic.settling_s:g} s and health watch {health.watch_s:g} s"
+            f" make {total:g} s of {sla_s:g} s",
+            "lengthen sla_s or shorten one of them",
+        )
+
+
+def clean_tree_in_the_cloud(platform: Platform, dirty_tree: bool) -> Iterator[Contradiction]:  # noqa: FBT001  called by section name
+    """Only what is committed leaves this machine."""
+    if dirty_tree and platform.kind != "embedded":
+        yield Contradiction(
+            ("dirty_tree",),
+            "uncommitted changes may be deployed to the embedded platform only",
+            "set dirty_tree: false",
+        )
+
+
+RULES: Mapping[Callable[..., Iterator[Contradiction]], tuple[str, ...]] = {
+    approvals_asked_for: ("approval", "phases"),
+    guarded_keeps_its_guards: ("phases", "window", "rate_limit", "staging_smoke", "deployer"),
+    fits_the_window: ("window", "sla_s"),
+    fits_the_sla: ("sla_s", "smoke", "traffic", "health"),
+    clean_tree_in_the_cloud: ("platform", "dirty_tree"),
+}
+
+
+def contradictions(valid: Mapping[str, Any], environments: Collection[str]) -> Iterator[Contradiction]:
+    """Every contradiction among the sections that are `valid`; `environments` are the names the file knows."""
+    for rule, sections in RULES.items():
+        if all(section in valid for section in sections):
+            yield from rule(*(valid[section] for section in sections))
+    staging: StagingSmoke | None = valid.get("staging_smoke")
+    own = valid.get("environment")
+    if staging is not None and staging.environment not in environments:
+        known = ", ".join(sorted(environments))
+        yield Contradiction(
+            ("staging_smoke", "environment"),
+            f"there is no environment {staging.environment!r}",
+            f"name one of: {known}",
+        )
+    if staging is not None and staging.environment == own:
+        yield Contradiction(
+            ("staging_smoke", "environment"), "an environment cannot vouch for itself", "name the environment before it"
+        )

@@ -1,0 +1,159 @@
+"""deploy.yaml -> one environment's Policy, or one error that lists every fault of the whole file.
+
+    top level  <  the environment it extends, and that one's ...  <  the environment itself  <  --deploy-set
+
+Whatever stands further right wins; mappings are merged key by key, lists and single values replaced. Every environment of the
+file is validated at every load: a fault in production is found by whoever deploys to local.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.config.settings import FILE as SETTING
+from pytest_deploy.config.settings import parse
+from pytest_deploy.config.validation import did_you_mean, judge
+from pytest_deploy.config.yaml_source import Node, Scalar, overlay, read
+from pytest_deploy.errors import ConfigurationError, Fault
+
+ENVIRONMENTS = "environments"
+EXTENDS = "extends"
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,38}[a-z0-9]")
+
+
+def load(path: Path, environment: str, sets: Sequence[str] = (), *, rehearsal: bool = False) -> Policy:
+    """The policy of one environment, with `--deploy-set` settings laid over it.
+
+    `rehearsal` puts the environment's own policy on the embedded platform, and so allows settings. Raises
+    ConfigurationError with every fault of the file and of the settings; nothing but the file is read.
+    """
+    shown = _shown(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        fault = Fault(shown, None, "", f"cannot be read: {error.strerror}", "give the path of a deploy.yaml")
+        raise ConfigurationError(shown, [fault]) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        fault = Fault(shown, line, "", "is not UTF-8", "save the file as UTF-8")
+        raise ConfigurationError(shown, [fault]) from error
+    root, faults = read(text, shown)
+    resolved, found = _resolve(root)
+    faults += found
+    policies = {}
+    for name, document in resolved.items():
+        valid, found = judge(document, name, resolved)
+        faults += found
+        if not found:
+            policies[name] = Policy(**valid)
+    asked = resolved.get(environment)
+    if asked is None and isinstance(root.value, Mapping) and resolved:
+        known = f"known: {', '.join(sorted(resolved))}"
+        remedy = " ".join(dict.fromkeys((did_you_mean(environment, resolved), known)))
+        faults.append(root.nearest((ENVIRONMENTS,)).fault(f"there is no environment {environment!r}", remedy))
+    if asked is not None and (sets or rehearsal):
+        policies.pop(environment, None)
+        policy, found = _bent(asked, environment, resolved, sets, rehearsal=rehearsal)
+        faults += found
+        if policy is not None:
+            policies[environment] = policy
+    if faults or environment not in policies:
+        raise ConfigurationError(shown, list(dict.fromkeys(faults)))
+    return policies[environment]
+
+
+def _resolve(root: Node) -> tuple[dict[str, Node], list[Fault]]:
+    """Every environment's document, merged; and what is wrong with the file's frame."""
+    if not isinstance(root.value, Mapping):
+        return {}, [root.fault("is empty or no mapping", "begin with organisation:, service:, environments:")]
+    node = root.value.get(ENVIRONMENTS)
+    if node is None or not isinstance(node.value, Mapping) or not node.value:
+        place = node or root
+        below = "" if node else ENVIRONMENTS
+        return {}, [place.fault("no environment is described", "describe at least one, e.g. local:", below=below)]
+    top = Node({key: value for key, value in root.value.items() if key != ENVIRONMENTS}, root.file, root.line, "")
+    faults: list[Fault] = []
+    resolved: dict[str, Node] = {}
+    for name, own in node.value.items():
+        if not _NAME.fullmatch(name) or name == "rehearsal" or name.startswith("rehearsal-"):
+            faults.append(
+                own.fault(
+                    f"{name!r} cannot name an environment",
+                    "use 2 to 40 lower-case letters, digits and hyphens, a letter first; rehearsal is taken",
+                )
+            )
+        if not isinstance(own.value, Mapping):
+            faults.append(own.fault("is no mapping", "give the environment's own settings, or extends: NAME"))
+            continue
+        chain, found = _chain(name, node.value)
+        faults += found
+        document = top
+        for link in chain:
+            document = overlay(document, link)
+        resolved[name] = document
+    return resolved, faults
+
+
+def _chain(name: str, environments: Mapping[str, Node]) -> tuple[list[Node], list[Fault]]:
+    """The environment's own document and those it extends, the farthest first, each without its `extends`."""
+    chain: list[Node] = []
+    seen: list[str] = []
+    while True:
+        seen.append(name)
+        own = environments[name]
+        if not isinstance(own.value, Mapping):
+            return chain, []  # reported where that environment itself is read
+        chain.insert(0, Node({k: v for k, v in own.value.items() if k != EXTENDS}, own.file, own.line, own.key))
+        link = own.value.get(EXTENDS)
+        if link is None:
+            return chain, []
+        if not isinstance(link.value, str) or link.value not in environments:
+            problem = f"there is no environment {link.value!r}" if isinstance(link.value, str) else "is not one name"
+            return chain, [link.fault(problem, did_you_mean(str(link.value), environments))]
+        if link.value in seen:
+            return chain, [link.fault(f"goes round in a circle: {' -> '.join([*seen, link.value])}", "cut the circle")]
+        name = link.value
+
+
+def _bent(
+    document: Node, name: str, environments: Mapping[str, Node], sets: Sequence[str], *, rehearsal: bool
+) -> tuple[Policy | None, list[Fault]]:
+    """The policy a rehearsal or settings make of an environment."""
+    if rehearsal:
+        document = overlay(document, _rehearsed(document))
+    elif document.nearest(("platform", "kind")).value != "embedded":
+        remedy = "settings are for the embedded platform: deploy local, or add --deploy-rehearse"
+        return None, [Fault(SETTING, None, "", f"{name} is deployed for real, as deploy.yaml says", remedy)]
+    settings, documents, faults = parse(sets)
+    for setting in documents:
+        document = overlay(document, setting)
+    valid, found = judge(document, name, environments)
+    faults += found
+    platform = valid.get("platform")
+    if platform is not None and platform.kind != "embedded":
+        faults.append(
+            document.nearest(("platform", "kind")).fault("leaves the embedded platform", "keep platform.kind as it is")
+        )
+    return (None, faults) if faults else (Policy(**valid, settings=settings), [])
+
+
+def _rehearsed(document: Node) -> Node:
+    """What a rehearsal changes of an environment: it is on the embedded platform, and it freezes no commit."""
+
+    def node(key: str, value: Scalar | Mapping[str, Node]) -> Node:
+        return Node(value, document.file, document.line, key)
+
+    embedded = {"kind": "embedded", "runtime": "process", "google": None}
+    platform = node("platform", {key: node(f"platform.{key}", value) for key, value in embedded.items()})
+    return node("", {"platform": platform, "freeze_after_rollback": node("freeze_after_rollback", False)})
+
+
+def _shown(path: Path) -> str:
+    """The path as a reader would type it."""
+    try:
+        return path.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        return str(path)

@@ -1,0 +1,91 @@
+"""The words a policy is written in: texts, times, zones, durations; each refuses with what would be right."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import time
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic_core import PydanticCustomError
+
+COMPLAINT = "policy"
+"""The type of errors made by `complaint`."""
+
+
+def complaint(problem: str, remedy: str, *, at: str = "") -> PydanticCustomError:
+    """What validators raise: the problem, what would be right, and the field `at` fault where the section is judged."""
+    return PydanticCustomError(COMPLAINT, "{problem}", {"problem": problem, "remedy": remedy, "at": at})
+
+
+class Section(BaseModel):
+    """A part of a policy: frozen, no unknown keys, no conversions; a field's docstring is the remedy readers see."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+def _zone(name: str) -> str:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):  # unknown; not a key at all; names a folder of the database
+        raise complaint(f"{name!r} is not a zone of the IANA database", "name one, e.g. America/New_York") from None
+    if name in _FIXED_ZONES:
+        raise complaint(
+            f"{name!r} is a fixed offset, an hour off for half of the year", "name a place, e.g. America/New_York"
+        )
+    return name
+
+
+_FIXED_ZONES = frozenset({"EST", "MST", "HST"})
+"""Names that look like a place's time and know no summer."""
+
+
+def _wall_time(value: Any) -> time:
+    if not isinstance(value, str) or not re.fullmatch(r"(?:[01][0-9]|2[0-3]):[0-5][0-9]", value):
+        raise complaint(f"{value!r} is not a time of day", "write HH:MM of a 24-hour clock, e.g. '09:00'")
+    return time(int(value[:2]), int(value[3:]))
+
+
+def _relative(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or "\\" in value:
+        raise complaint(
+            f"{value!r} leads out of the repository", "give a path relative to deploy.yaml, with / and no .."
+        )
+    return value
+
+
+def _environment_names(value: Mapping[str, str]) -> Mapping[str, str]:
+    for name in value:
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            raise complaint(f"{name!r} is no name for an environment variable", "use letters, digits and _", at=name)
+    return value
+
+
+def distinct(value: Sequence[str]) -> Sequence[str]:
+    """The list itself, where nothing is in it twice."""
+    twice = sorted({item for item in value if value.count(item) > 1})
+    if twice:
+        raise complaint(f"{', '.join(twice)} more than once", "name each once")
+    return value
+
+
+Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+Domain = Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
+UrlPath = Annotated[str, Field(pattern=r"^/[^\s?#]*$")]
+RelativePath = Annotated[Text, AfterValidator(_relative)]
+Argv = Annotated[tuple[Text, ...], Field(min_length=1)]
+Names = Annotated[tuple[Text, ...], AfterValidator(distinct)]
+Variables = Annotated[Mapping[str, str], AfterValidator(_environment_names)]
+Zone = Annotated[Text, AfterValidator(_zone)]
+WallTime = Annotated[time, BeforeValidator(_wall_time), PlainSerializer(lambda value: value.strftime("%H:%M"))]
+Seconds = Annotated[float, Field(gt=0)]
+Hours = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]

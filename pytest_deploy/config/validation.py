@@ -1,0 +1,173 @@
+"""A resolved document against the models: the sections that are valid, and every fault of the others in plain words."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, get_args
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
+
+from pytest_deploy.config.combinations import contradictions
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.config.terms import COMPLAINT
+from pytest_deploy.config.yaml_source import Node
+from pytest_deploy.errors import Fault
+
+OWN = ("environment", "settings")
+"""Fields of a policy that nobody writes: `load` sets them."""
+
+SECTIONS = tuple(name for name in Policy.model_fields if name not in OWN)
+"""What may stand at the top of deploy.yaml and in an environment."""
+
+
+def judge(document: Node, name: str, environments: Collection[str]) -> tuple[dict[str, Any], list[Fault]]:
+    """Validate one environment's resolved document.
+
+    Returns the valid sections by name, with `environment`, and the faults; the sections make a Policy when there is
+    no fault. Faults of one section hide nothing of another.
+    """
+    written = document.value if isinstance(document.value, Mapping) else {}
+    faults = [_unknown(document, section, SECTIONS) for section in written if section not in SECTIONS]
+    valid: dict[str, Any] = {"environment": name}
+    for section in SECTIONS:
+        field = Policy.model_fields[section]
+        if section not in written:
+            if field.is_required():
+                faults.append(document.fault("missing", f"give {field.description}", below=section))
+            else:
+                valid[section] = field.get_default(call_default_factory=True)
+            continue
+        adapter = _adapter(section)
+        try:
+            valid[section] = adapter.validate_json(json.dumps(written[section].plain()), strict=True)
+        except ValidationError as error:
+            faults.extend(_explain(document, section, detail) for detail in error.errors())
+    faults.extend(
+        document.nearest(found.at).fault(found.problem, found.remedy, below=_missing_part(document, found.at))
+        for found in contradictions(valid, environments)
+    )
+    return valid, faults
+
+
+@cache
+def _adapter(section: str) -> TypeAdapter[Any]:
+    """What validates one section by itself, as the Policy would."""
+    field = Policy.model_fields[section]
+    return TypeAdapter[Any](Annotated[field.annotation, field])  # type: ignore[arg-type]  # a type only known when run
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """`did you mean 'window'?` where something is close, else the list of what is known."""
+    close = difflib.get_close_matches(word, known, n=1) or [name for name in known if word and name.startswith(word)]
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known))}"
+
+
+def _unknown(parent: Node, key: str, known: Collection[str]) -> Fault:
+    return parent.nearest((key,)).fault("unknown key", did_you_mean(key, known))
+
+
+def _missing_part(document: Node, path: Sequence[str | int]) -> str:
+    """What of `path` is not in the document, dotted."""
+    node, gone = document, list(path)
+    while gone and (found := node.nearest(gone[:1])) is not node:
+        node, gone = found, gone[1:]
+    return ".".join(map(str, gone))
+
+
+def _explain(document: Node, section: str, detail: ErrorDetails) -> Fault:
+    path = (section, *detail["loc"])
+    kind = detail["type"]
+    context = detail.get("ctx", {})
+    if kind == COMPLAINT:
+        path = (*path, context["at"]) if context["at"] else path
+        node = document.nearest(path)
+        return node.fault(context["problem"], context["remedy"], below=_missing_part(document, path))
+    node = document.nearest(path)
+    if kind == "extra_forbidden":
+        return _unknown(document.nearest(path[:-1]), str(path[-1]), list(_model_at(path[:-1]).model_fields))
+    meaning = _meaning(path)
+    if kind == "missing":
+        return node.fault("missing", f"give {meaning}", below=str(path[-1]))
+    return node.fault(_problem(node, kind, context), f"give {meaning}")
+
+
+_WANTED = {
+    "string_type": "text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "keys with values",
+    "model_type": "keys with values",
+    "model_attributes_type": "keys with values",
+    "string_too_short": "text that is not empty",
+    "string_pattern_mismatch": "what may stand here",
+}
+
+
+def _problem(node: Node, kind: str, context: dict[str, Any]) -> str:
+    is_what = f"is {_shown(node)}"
+    if kind in _WANTED:
+        return f"{is_what}, not {_WANTED[kind]}"
+    if kind == "literal_error":
+        return f"{is_what}, not {context['expected']}"
+    if kind == "too_short":
+        return "is empty"
+    for name, words in (("gt", "above"), ("ge", "at least"), ("le", "at most")):
+        if name in context:
+            return f"{is_what}, not {words} {context[name]:g}"
+    return f"{is_what}, which cannot stand here ({kind})"
+
+
+def _shown(node: Node) -> str:
+    """A value in words. The service's variables are not shown: people put secrets where they do not belong."""
+    if ".env." in f".{node.key}.":
+        return "something else"
+    value = node.value
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    if isinstance(value, str):
+        return f"the text {value[:60]!r}"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    return "a list" if isinstance(value, tuple) else "keys with values"
+
+
+def _model_at(path: Sequence[str | int]) -> type[BaseModel]:
+    """The model that holds the value at `path`; the innermost one on the way there."""
+    model: type[BaseModel] = Policy
+    for part in path:
+        field = model.model_fields.get(str(part))
+        inner = next(_models(field.annotation), None) if field is not None else None
+        if inner is None:
+            break
+        model = inner
+    return model
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models(argument)
+
+
+def _meaning(path: Sequence[str | int]) -> str:
+    """What belongs at `path`, from the docstring of the field that holds it."""
+    model: type[BaseModel] = Policy
+    meaning = "a value"
+    for part in path:
+        field = model.model_fields.get(str(part))
+        if field is None:
+            break
+        meaning = field.description or meaning
+        inner = next(_models(field.annotation), None)
+        if inner is None:
+            break
+        model = inner
+    return meaning
