@@ -1,0 +1,154 @@
+"""All pending migrations of a release, or none. REQ-o00044-A, -B, -C, -D, -G, -K, -L, -M, -R.
+
+One runner at a time; one transaction; the schema compared with the rehearsed one before the commit; an alert while a
+migration runs too long. What is applied is told by the ledger, never by what this process believes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
+from pytest_deploy.migrate import ledger
+from pytest_deploy.migrate.catalog import read_catalog
+from pytest_deploy.migrate.engine import Engine, Stop, watched
+from pytest_deploy.migrate.ledger import Applied
+from pytest_deploy.migrate.lock import ENGINE_KEY, sole_runner
+from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.session import Rows
+
+if TYPE_CHECKING:
+    import psycopg
+
+BUDGET_S: Final = 300.0
+"""REQ-o00044-L and -T: five minutes."""
+
+
+def pending(connection: psycopg.Connection[Any], migrations: Sequence[Migration]) -> tuple[Migration, ...]:
+    """What is not applied yet, in order. Raises MigrationsRefused where history and files disagree."""
+    return ledger.judge(migrations, ledger.applied(connection))
+
+
+def _ignore(_: str) -> None:
+    """Nobody wants to be alerted."""
+
+
+def apply(
+    conninfo: str,
+    migrations: Sequence[Migration],
+    *,
+    actor: str,
+    lock_timeout_s: float = 5.0,
+    budget_s: float = BUDGET_S,
+    on_alert: Callable[[str], None] = _ignore,
+    expected_schema: str | None = None,
+    wait_s: float = BUDGET_S,
+) -> tuple[Applied, ...]:
+    """Apply what is pending, in one transaction, through pgmigrate; returns what this call applied, () for nothing.
+
+    `expected_schema` is the SHA-256 of the catalog text after the rehearsal: another schema is not committed. Another
+    runner is waited for at most `wait_s` seconds. `on_alert` is called in this thread.
+
+    Raises MigrationsRefused (files and history disagree), Refused (another runner did not end), MigrationFailed (with
+    what is applied, what failed, what was not run).
+    """
+    with sole_runner(conninfo, lock_timeout_s=lock_timeout_s, wait_s=wait_s) as connection:
+        ledger.install(connection)
+        todo = pending(connection, migrations)
+        ledger.note_digests(connection, migrations, actor=actor)
+        if not todo:
+            return ()
+        alone(todo)
+        before = {done.seq for done in ledger.applied(connection)}
+
+        def before_end(rows: Rows) -> None:
+            verify(rows, todo, before, expected_schema)
+
+        engine = Engine(conninfo, todo, actor=actor, lock_timeout_s=lock_timeout_s, before_end=before_end)
+        stop = watched(engine, budget_s=budget_s, on_alert=on_alert)
+        if stop is not None:
+            raise _failure(stop, todo, _settled(connection))
+        return tuple(done for done in ledger.applied(connection) if done.seq not in before)
+
+
+def verify(rows: Rows, todo: Sequence[Migration], before: AbstractSet[int], expected_schema: str | None) -> None:
+    """Before the commit: each migration of `todo` is in the history, constraints hold, the schema is the expected one.
+
+    REQ-o00044-C, -D. Raises MigrationFailed, and nothing is committed.
+    """
+    rows("set constraints all immediate; select 1")
+    versions = tuple(migration.version for migration in todo)
+    done = tuple(done.version for done in ledger.read_applied(rows) if done.seq not in before)
+    if done != versions:
+        raise MigrationFailed(
+            f"the engine applied {', '.join(done) or 'nothing'} instead of {', '.join(versions)}; nothing was committed",
+            applied=(),
+            failed="",
+            not_run=versions,
+        )
+    if expected_schema is not None and (found := read_catalog(rows).sha256) != expected_schema:
+        raise MigrationFailed(
+            f"the schema after {versions[-1]} is not the one rehearsed "
+            f"(rehearsed {expected_schema[:12]}, found {found[:12]}); nothing was committed",
+            applied=(),
+            failed=versions[-1],
+            not_run=versions[:-1],
+        )
+
+
+def alone(todo: Sequence[Migration]) -> None:
+    """A migration outside a transaction is the only one of its release. Raises MigrationsRefused."""
+    if len(todo) > 1:
+        faults = [
+            Fault(
+                str(migration.path),
+                migration.up_section.line,
+                "",
+                f"it runs outside a transaction, and {len(todo) - 1} others are pending with it",
+                "release it alone: else the release could half-happen",
+            )
+            for migration in todo
+            if not migration.transactional
+        ]
+        if faults:
+            raise MigrationsRefused("migrations of this release", faults)
+
+
+def _settled(connection: psycopg.Connection[Any]) -> frozenset[int]:
+    """The versions applied once no engine of ours is at work any more."""
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
+    return frozenset(done.number for done in ledger.applied(connection))
+
+
+def _failure(stop: Stop, todo: Sequence[Migration], done: frozenset[int]) -> MigrationFailed:
+    """The error for a stop, with the state it left and the author's own line."""
+    if isinstance(stop.checked, MigrationFailed):
+        return stop.checked
+    applied = tuple(migration.version for migration in todo if migration.number in done)
+    failed = next((migration for migration in todo if migration.version == stop.version), None)
+    others = tuple(migration.version for migration in todo if migration is not failed and migration.number not in done)
+    if failed is None:
+        message = f"the migrations {', '.join(migration.version for migration in todo)} were not committed: {stop.said}"
+        return MigrationFailed(message, applied=applied, failed="", not_run=others)
+    return MigrationFailed(
+        f"{pointed(failed, stop)}; " + ("nothing was committed" if not applied else f"applied: {', '.join(applied)}"),
+        applied=applied,
+        failed=failed.version,
+        not_run=others,
+    )
+
+
+def pointed(migration: Migration, stop: Stop) -> str:
+    """`file:line: message`, with the line of the author's text and a caret where the server points."""
+    section = migration.up_section
+    if stop.position is None:
+        return f"{section.place()}: {stop.said}"
+    start = section.sql.rfind("\n", 0, stop.position) + 1
+    line = section.sql.count("\n", 0, stop.position) + 1
+    text = section.sql[start:].split("\n", 1)[0].rstrip()
+    column = stop.position - start
+    caret = "".join("\t" if character == "\t" else " " for character in text[:column]) + "^"
+    return f"{section.place(line)}: {stop.said}\n  {text}\n  {caret}\n"

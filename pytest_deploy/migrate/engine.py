@@ -1,0 +1,217 @@
+"""yandex-pgmigrate, run in this process: all pending migrations in one transaction. REQ-o00044-R, -B, -K.
+
+It runs in a thread of its own, because its driver waits inside C: a signal would reach Python only when the statement
+ends. The caller's thread waits, may be interrupted at any time, and then cancels the statement on the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_deploy.errors import DeployError
+from pytest_deploy.migrate.lock import ENGINE_KEY
+from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.rendering import about, file_of, version_of
+from pytest_deploy.migrate.session import CONNECT_TIMEOUT_S, Rows, plain, settings
+
+NAME: Final = "pgmigrate"
+_CANCEL_EVERY_S: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Why the engine ended without a commit."""
+
+    version: str | None
+    """The migration it was at; None where it was at none (connecting, the check before the commit, the commit)."""
+    said: str
+    """The server's message, without rows."""
+    position: int | None
+    """0-based index of the character in the section's SQL that the server points at."""
+    checked: DeployError | None = None
+    """What the check before the commit raised."""
+
+
+class _Guarded:
+    """pgmigrate's connection, with one question asked before its transaction ends."""
+
+    def __init__(self, connection: Any, before_end: Callable[[Rows], None], stopped: threading.Event) -> None:
+        self._connection = connection
+        self._before_end = before_end
+        self._stopped = stopped
+
+    def _ask(self) -> None:
+        if self._stopped.is_set():
+            raise InterruptedError("stopped before the commit")
+        self._before_end(self._rows)
+
+    def _rows(self, query: str) -> Sequence[tuple[Any, ...]]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(query)
+            return list(cursor.fetchall())
+
+    def commit(self) -> None:
+        self._ask()
+        self._connection.commit()
+
+    def rollback(self) -> None:
+        self._ask()
+        self._connection.rollback()
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class Engine:
+    """One run of pgmigrate. `start`, then `wait` until it is done; `stop` at any time."""
+
+    def __init__(
+        self,
+        conninfo: str,
+        migrations: Sequence[Migration],
+        *,
+        actor: str,
+        lock_timeout_s: float,
+        before_end: Callable[[Rows], None],
+        dry_run: bool = False,
+    ) -> None:
+        self._conninfo = conninfo
+        self._migrations = tuple(migrations)
+        self._actor = actor
+        self._lock_timeout_s = lock_timeout_s
+        self._before_end = before_end
+        self._dry_run = dry_run
+        self._stopped = threading.Event()
+        self._done = threading.Event()
+        self._connection: Any = None
+        self._thread = threading.Thread(target=self._work, name="pgmigrate", daemon=True)
+        self.outcome: Stop | None = None
+        """Why it ended without a commit; None once it is done means that it did all."""
+        self.backend: int | None = None
+        """The server process that runs the migrations, once it is known."""
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        self._thread.start()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Whether it is done, after at most `timeout_s` seconds."""
+        return self._done.wait(timeout_s)
+
+    def stop(self) -> None:
+        """Cancel what runs on the server and return when nothing runs any more."""
+        self._stopped.set()
+        while not self._done.wait(_CANCEL_EVERY_S):
+            connection = self._connection
+            if connection is not None and not connection.closed:
+                connection.cancel()
+
+    def _session(self) -> list[str]:
+        from psycopg import sql
+
+        facts = {
+            **settings(self._lock_timeout_s),
+            "deploy.actor": self._actor,
+            "deploy.engine": NAME,
+        }
+        if not all(migration.transactional for migration in self._migrations):
+            facts["deploy.migration"] = about(self._migrations[0])
+        queries = [
+            sql.SQL("select set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value)).as_string()
+            for name, value in facts.items()
+        ]
+        if "deploy.migration" in facts:  # outside a transaction nothing of the kind can be told on the way
+            queries.append("select set_config('deploy.began', clock_timestamp()::text, false)")
+        first, second = ENGINE_KEY
+        return [*queries, f"select pg_advisory_xact_lock({first}, {second})"]
+
+    def _work(self) -> None:
+        try:
+            self._run()
+        except BaseException as error:  # noqa: BLE001 - a thread: what it met is told by `outcome`
+            self.outcome = self._explain(error)
+        finally:
+            if self._connection is not None:
+                self._connection.close()
+            self._done.set()
+
+    def _run(self) -> None:
+        pgmigrate = _quiet_pgmigrate()
+        from psycopg.conninfo import make_conninfo
+
+        conninfo = make_conninfo(self._conninfo, client_encoding="utf8", connect_timeout=CONNECT_TIMEOUT_S)
+        with tempfile.TemporaryDirectory(prefix="pgmigrate-") as base:
+            folder = Path(base, "migrations")
+            folder.mkdir()
+            for migration in self._migrations:
+                name, text = file_of(migration)
+                (folder / name).write_text(text, encoding="utf-8", newline="")
+            asked = argparse.Namespace(
+                base_dir=base, conn=conninfo, target="latest", dryrun=self._dry_run, session=self._session()
+            )
+            config = pgmigrate.get_config(base, asked)
+            self._connection = config.conn_instance
+            self.backend = self._connection.info.backend_pid
+            guarded = _Guarded(self._connection, self._before_end, self._stopped)
+            pgmigrate.migrate(config._replace(conn_instance=guarded))
+
+    def _explain(self, error: BaseException) -> Stop:
+        cause = error.__context__ if error.__context__ is not None and hasattr(error.__context__, "diag") else error
+        said = plain(cause)
+        if isinstance(error, DeployError):
+            return Stop(None, said, None, error)
+        diagnosis = getattr(cause, "diag", None)
+        query = getattr(getattr(cause, "cursor", None), "query", None) or b""
+        version = version_of(bytes(query).decode("utf-8", "replace"))
+        if version is None and hasattr(cause, "diag") and not self._migrations[0].transactional:
+            version = self._migrations[0].version
+        position = _inner_position(diagnosis, {migration.up for migration in self._migrations})
+        return Stop(version, said, position)
+
+
+def _inner_position(diagnosis: Any, texts: set[str]) -> int | None:
+    """Where in the author's own text the server points, 0-based; None where it points nowhere or elsewhere."""
+    internal = getattr(diagnosis, "internal_position", None)
+    if internal and getattr(diagnosis, "internal_query", None) in texts:
+        return int(internal) - 1
+    plain_position = getattr(diagnosis, "statement_position", None)
+    return int(plain_position) - 1 if plain_position and not internal else None
+
+
+def _quiet_pgmigrate() -> Any:
+    """The module; it logs every statement, which neither a terminal nor a log file of ours is to hold."""
+    import pgmigrate
+
+    logger = logging.getLogger("pgmigrate")
+    logger.propagate = False
+    logger.setLevel(logging.CRITICAL + 1)
+    return pgmigrate
+
+
+def watched(
+    engine: Engine, *, budget_s: float, on_alert: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+) -> Stop | None:
+    """Run `engine` to its end; call `on_alert` once, in this thread, *while* it runs past `budget_s`. REQ-o00044-L.
+
+    Whatever is raised in the caller's thread meanwhile stops the engine first.
+    """
+    began = clock()
+    alerted = False
+    engine.start()
+    try:
+        while not engine.wait(max(0.01, min(0.25, began + budget_s - clock())) if not alerted else 0.25):
+            if not alerted and clock() - began >= budget_s:
+                alerted = True
+                on_alert(f"the migration runs for more than {budget_s:g} s and is not done")
+    except BaseException:
+        engine.stop()
+        raise
+    return engine.outcome

@@ -1,0 +1,135 @@
+"""The history of the schema: one append-only table, which dbmate and pgmigrate see as their own.
+
+REQ-o00044-M, -P: every up and every down, by whom, when, how long; nothing is deleted. The owner of the database can still
+disable a trigger, hence the chained record outside of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_deploy.errors import Fault, MigrationsRefused
+from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.session import Rows, rows_of
+
+if TYPE_CHECKING:
+    import psycopg
+
+SCHEMA: Final = "deploy"
+"""Where the ledger lives; excluded from snapshots, like the two views in `public`."""
+VIEWS: Final = ("schema_migrations", "schema_version")
+"""dbmate's and pgmigrate's tables, in `public`, as views."""
+
+_APPLIED: Final = """
+select version, description, sha256, to_char(at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), actor, engine,
+       duration_s, way_down, seq
+from deploy.applied order by seq
+"""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One migration that is applied."""
+
+    version: str
+    name: str
+    sha256: str | None
+    """Of the file; None where a tool applied it that keeps no digests."""
+    at: datetime
+    """UTC."""
+    actor: str
+    engine: str
+    duration_s: float | None
+    """None where a tool applied it that does not measure."""
+    way_down: str | None
+    """The SQL that undoes it, as it was when it was applied; None where a tool applied it that does not keep it."""
+    seq: int
+    """Position in the history: the order of application."""
+
+    @property
+    def number(self) -> int:
+        """The version as the number it is ordered by."""
+        return int(self.version)
+
+
+@cache
+def _definition() -> tuple[str, str]:
+    sql = resources.files("pytest_deploy.migrate").joinpath("ledger.sql").read_text(encoding="utf-8")
+    mark = f"pytest-deploy ledger {hashlib.sha256(sql.encode()).hexdigest()}"
+    return f"{sql}\ncomment on schema deploy is '{mark}';", mark
+
+
+def install(connection: psycopg.Connection[Any]) -> None:
+    """The ledger is there, in its present form; a plain table of dbmate or pgmigrate is adopted. Again: no change."""
+    sql, mark = _definition()
+    found = connection.execute("select obj_description(to_regnamespace('deploy'), 'pg_namespace')").fetchone()
+    if found != (mark,):
+        connection.execute(sql.encode())
+
+
+def installed(connection: psycopg.Connection[Any]) -> bool:
+    """Whether there is a ledger at all."""
+    return connection.execute("select to_regclass('deploy.migration_event') is not null").fetchone() == (True,)
+
+
+def applied(connection: psycopg.Connection[Any]) -> tuple[Applied, ...]:
+    """What is applied now, in the order in which it was; nothing where there is no ledger yet."""
+    return read_applied(rows_of(connection)) if installed(connection) else ()
+
+
+def read_applied(rows: Rows) -> tuple[Applied, ...]:
+    """The same through any session, also inside a transaction that is not committed; there must be a ledger."""
+    return tuple(
+        Applied(version, name, sha256, datetime.fromisoformat(at), actor, engine, duration_s, way_down, seq)
+        for version, name, sha256, at, actor, engine, duration_s, way_down, seq in rows(_APPLIED)
+    )
+
+
+def judge(migrations: Sequence[Migration], history: Sequence[Applied]) -> tuple[Migration, ...]:
+    """What of `migrations` is not applied yet, in order. REQ-o00044-A.
+
+    Raises MigrationsRefused, all faults at once, where history and files disagree: an applied file is edited or
+    deleted, or a file that is not applied stands before one that is.
+    """
+    files = {migration.number: migration for migration in migrations}
+    newest = max((done.number for done in history), default=0)
+    done_numbers = {done.number for done in history}
+    faults: list[Fault] = []
+    for done in sorted(history, key=lambda done: done.number):
+        file = files.get(done.number)
+        if file is None:
+            problem = f"version {done.version} ({done.name}) is applied, and its file is gone"
+            faults.append(
+                Fault("migrations", None, done.version, problem, "restore the file from the commit of its release")
+            )
+        elif done.sha256 is not None and done.sha256 != file.sha256:
+            problem = f"it was edited after it was applied (then {done.sha256[:12]}, now {file.sha256[:12]})"
+            faults.append(Fault(str(file.path), 1, "", problem, "restore it; write the change as a new migration"))
+    faults.extend(
+        Fault(
+            str(file.path), None, "", f"it comes late: version {newest} is applied already", "number it after the last"
+        )
+        for number, file in sorted(files.items())
+        if number < newest and number not in done_numbers
+    )
+    if faults:
+        raise MigrationsRefused("migrations and the database's history", faults)
+    return tuple(file for number, file in sorted(files.items()) if number not in done_numbers)
+
+
+def note_digests(connection: psycopg.Connection[Any], migrations: Sequence[Migration], *, actor: str) -> None:
+    """The digest of each file whose up came from a tool that keeps none, from now on: later edits are seen."""
+    unknown = {done.number for done in applied(connection) if done.sha256 is None}
+    for migration in migrations:
+        if migration.number in unknown:
+            connection.execute(
+                "insert into deploy.migration_event (version, direction, description, sha256, engine, actor)"
+                " values (%s, 'noted', %s, %s, 'pytest-deploy', %s)",
+                (migration.version, migration.name, migration.sha256, actor),
+            )

@@ -1,0 +1,80 @@
+"""One migration: a step of the schema, with its own way back, as it stands in files.
+
+    -- deploy:compatible expand
+    -- migrate:up
+    create table visit (id bigint generated always as identity primary key);
+    -- migrate:down
+    drop table visit;
+
+What the author declares stands in lines of its own, anywhere in the file:
+
+    -- deploy:compatible expand|contract|breaking   required; whether the running revision survives the up
+    -- deploy:lossy REASON                          up and down together lose data, and why that is right
+    -- deploy:accept RULE REASON                    a finding of squawk's that is accepted, and why
+    -- deploy:outside-transaction REASON            the up cannot run in a transaction: a deviation, and why
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Compatible = Literal["expand", "contract", "breaking"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One direction of a migration: its SQL, and where that stands."""
+
+    sql: str
+    path: Path
+    line: int
+    """1-based line of the file on which the SQL begins."""
+    transactional: bool = True
+
+    def place(self, line: int = 1) -> str:
+        """`file:line` of a 1-based line of the SQL."""
+        return f"{self.path}:{self.line + line - 1}"
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A migration that `read` found without fault."""
+
+    version: str
+    """Digits as in the file's name, `0001`."""
+    name: str
+    path: Path
+    """The file with the up section."""
+    up_section: Section
+    down_section: Section
+    sha256: str
+    """Hex. Of the file's bytes; in the two-file layout of the two files' hex digests, up first, one a line."""
+    compatible: Compatible
+    lossy: str | None = None
+    """The author's reason, where data loss is declared."""
+    accepted: tuple[tuple[str, str], ...] = field(default=())
+    """Rules of the linter that are accepted, each with the author's reason."""
+    deviation: str | None = None
+    """The author's reason why the up runs outside a transaction."""
+
+    @property
+    def number(self) -> int:
+        """The version as the number it is ordered by."""
+        return int(self.version)
+
+    @property
+    def up(self) -> str:
+        """SQL of the way up."""
+        return self.up_section.sql
+
+    @property
+    def down(self) -> str:
+        """SQL of the way down."""
+        return self.down_section.sql
+
+    @property
+    def transactional(self) -> bool:
+        """Whether the up runs in the release's one transaction."""
+        return self.up_section.transactional

@@ -1,0 +1,253 @@
+"""The way back: all downs of a release in one transaction, latest first. REQ-o00044-G, -H, -P.
+
+A down runs as it was when its up was applied: the ledger keeps it, so that a checkout without the newer files, or with
+edited ones, still undoes exactly what was done. Rows that a down takes with it are saved first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
+from pytest_deploy.migrate import ledger, loss
+from pytest_deploy.migrate.catalog import read_catalog
+from pytest_deploy.migrate.ledger import Applied
+from pytest_deploy.migrate.lock import ENGINE_KEY, sole_runner
+from pytest_deploy.migrate.loss import Saved
+from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.rendering import block, facts_of_undo
+from pytest_deploy.migrate.session import connect, plain, rows_of
+
+if TYPE_CHECKING:
+    import psycopg
+
+ENGINE: Final = "pytest-deploy"
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """One migration that was undone."""
+
+    version: str
+    name: str
+    sha256: str | None
+    """Of the file, as it was applied."""
+    at: datetime
+    """UTC."""
+    actor: str
+    duration_s: float
+    lost: tuple[Saved, ...]
+    """On the first of the call: rows that the downs took with them, and where they were saved."""
+
+
+@dataclass(frozen=True)
+class Undo:
+    """One way down, ready to run."""
+
+    done: Applied
+    sql: str
+    transactional: bool
+    lossy: bool
+    place: str
+    """`file:line` of its first line, or the ledger."""
+
+
+def roll_back(
+    conninfo: str,
+    migrations: Sequence[Migration],
+    *,
+    to: Sequence[str],
+    actor: str,
+    expected_schema: str | None = None,
+    save_into: Path | None = None,
+    lock_timeout_s: float = 5.0,
+    wait_s: float = 300.0,
+) -> tuple[RolledBack, ...]:
+    """Undo every applied migration that is not in `to`, the versions that shall remain; () where there is none.
+
+    `expected_schema` is `Snapshot.catalog` from before the release: another schema is not committed. Rows that the
+    downs take with them go into new files of `save_into` first; without it a rollback that would lose rows is refused.
+
+    Raises MigrationsRefused (a version that shall remain is not applied, a hole would be left, no way down is known),
+    Refused (another runner did not end) and MigrationFailed (then all are still applied).
+    """
+    with sole_runner(conninfo, lock_timeout_s=lock_timeout_s, wait_s=wait_s) as keeper:
+        if ledger.installed(keeper):
+            ledger.install(keeper)
+        undo = plan(ledger.applied(keeper), migrations, to)
+        if not undo:
+            _verify(keeper, expected_schema, ())
+            return ()
+        if not undo[0].transactional:
+            return _run_alone(keeper, undo[0], actor, expected_schema)
+        with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
+            _enter(connection, actor, local=True)
+            lost = _save_rows(connection, undo, save_into)
+            try:
+                done = _run(connection, undo, actor, lost)
+                _verify(connection, expected_schema, undo)
+            except BaseException:
+                for saved in lost:
+                    Path(saved.place).unlink(missing_ok=True)
+                raise
+        return done
+
+
+def plan(history: Sequence[Applied], migrations: Sequence[Migration], to: Sequence[str]) -> tuple[Undo, ...]:
+    """The downs to run, latest applied first. Raises MigrationsRefused, all faults at once."""
+    remain = {int(version) for version in to}
+    applied = {done.number for done in history}
+    files = {migration.number: migration for migration in migrations}
+    faults = [
+        Fault("history", None, f"{number:04d}", "it shall remain, and it is not applied", "name a version that is")
+        for number in sorted(remain - applied)
+    ]
+    undo: list[Undo] = []
+    for done in sorted(history, key=lambda done: -done.seq):
+        if done.number in remain:
+            continue
+        if done.number < max(remain, default=0):
+            problem = f"a later version ({max(remain)}) shall remain"
+            faults.append(Fault("history", None, done.version, problem, "undo that one as well"))
+        way = _way_down(done, files.get(done.number))
+        if way is None:
+            problem = "no way down is known: neither the ledger nor an unedited file has one"
+            faults.append(
+                Fault("history", None, done.version, problem, "restore its file from the commit of its release")
+            )
+        else:
+            undo.append(way)
+    if len(undo) > 1 and (outside := next((way for way in undo if not way.transactional), None)):
+        problem = f"its way down runs outside a transaction, and {len(undo) - 1} others would be undone with it"
+        faults.append(Fault("history", None, outside.done.version, problem, "undo one release after the other"))
+    if faults:
+        raise MigrationsRefused("rollback", faults)
+    return tuple(undo)
+
+
+def _way_down(done: Applied, file: Migration | None) -> Undo | None:
+    same = file is not None and done.sha256 in {None, file.sha256}
+    lossy = file is not None and same and file.lossy is not None
+    if done.way_down is not None:
+        place = file.down_section.place() if file is not None and same else f"ledger, version {done.version}"
+        return Undo(done, done.way_down, transactional=True, lossy=lossy, place=place)
+    if file is None or not same:
+        return None
+    return Undo(done, file.down, file.down_section.transactional, lossy, file.down_section.place())
+
+
+def _enter(connection: psycopg.Connection[Any], actor: str, *, local: bool) -> None:
+    for name, value in {"deploy.actor": actor, "deploy.engine": ENGINE}.items():
+        connection.execute("select set_config(%s, %s, %s)", (name, value, local))
+    if local:
+        connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
+
+
+def _execute(connection: psycopg.Connection[Any], way: Undo) -> None:
+    import psycopg
+
+    query = block(way.sql, way.done.version, facts_of_undo(way.done.version, way.done.name, way.done.sha256))
+    version = int(way.done.version)
+    try:
+        connection.execute(f"{query} select deploy.append('{version}', 'down', '', '{ENGINE}', '')".encode())
+    except psycopg.Error as error:
+        said = plain(error)
+    else:
+        return
+    raise _failed(way, said)
+
+
+def _failed(way: Undo, said: str) -> MigrationFailed:
+    return MigrationFailed(
+        f"{way.place}: the way down of {way.done.version} failed: {said}; nothing was undone",
+        applied=(),
+        failed=way.done.version,
+        not_run=(),
+    )
+
+
+def _save_rows(connection: psycopg.Connection[Any], undo: Sequence[Undo], into: Path | None) -> tuple[Saved, ...]:
+    """Try the downs, see what goes with them, take that back, and save it."""
+    before = loss.columns(rows_of(connection))
+    connection.execute("savepoint trial")
+    for way in undo:
+        _execute(connection, way)
+    found = loss.losses(before, loss.columns(rows_of(connection)))
+    connection.execute("rollback to savepoint trial")
+    loss.hold(connection, found)
+    holding = [gone for gone in found if loss.count(connection, gone)]
+    if holding and into is None:
+        tables = ", ".join(gone.table for gone in holding)
+        raise MigrationFailed(
+            f"the way down would lose the rows of {tables}, and there is no place to save them; nothing was undone",
+            applied=(),
+            failed=undo[0].done.version,
+            not_run=(),
+        )
+    declared = any(way.lossy for way in undo)
+    return tuple(loss.save(connection, gone, into, declared=declared) for gone in holding) if into else ()
+
+
+def _run(
+    connection: psycopg.Connection[Any], undo: Sequence[Undo], actor: str, lost: tuple[Saved, ...]
+) -> tuple[RolledBack, ...]:
+    for way in undo:
+        _execute(connection, way)
+    events = connection.execute(
+        "select version, at, coalesce(duration_s, 0) from deploy.migration_event"
+        " where direction = 'down' and txid = pg_current_xact_id() order by seq"
+    ).fetchall()
+    return tuple(
+        RolledBack(
+            version,
+            way.done.name,
+            way.done.sha256,
+            at.astimezone(UTC),
+            actor,
+            duration_s,
+            lost if way is undo[0] else (),
+        )
+        for way, (version, at, duration_s) in zip(undo, events, strict=True)
+    )
+
+
+def _run_alone(
+    connection: psycopg.Connection[Any], way: Undo, actor: str, expected_schema: str | None
+) -> tuple[RolledBack, ...]:
+    """One statement outside a transaction (DROP INDEX CONCURRENTLY): it cannot be taken back, so it is verified after."""
+    import psycopg
+
+    _enter(connection, actor, local=False)
+    began = datetime.now(UTC)
+    try:
+        connection.execute(way.sql.encode())
+    except psycopg.Error as error:
+        said = plain(error)
+    else:
+        said = ""
+    if said:
+        raise _failed(way, said)
+    connection.execute("select deploy.append(%s, 'down', '', %s, '')", (way.done.version, ENGINE))
+    _verify(connection, expected_schema, ())
+    at = datetime.now(UTC)
+    duration_s = (at - began).total_seconds()
+    return (RolledBack(way.done.version, way.done.name, way.done.sha256, at, actor, duration_s, ()),)
+
+
+def _verify(connection: psycopg.Connection[Any], expected_schema: str | None, undo: Sequence[Undo]) -> None:
+    connection.execute("set constraints all immediate") if undo else None
+    if expected_schema is None:
+        return
+    found = read_catalog(rows_of(connection)).sha256
+    if found != expected_schema:
+        raise MigrationFailed(
+            f"the schema after the way down is not the one before the release "
+            f"(then {expected_schema[:12]}, now {found[:12]}); nothing was committed",
+            applied=(),
+            failed=undo[-1].done.version if undo else "",
+            not_run=(),
+        )

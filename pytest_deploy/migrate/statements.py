@@ -1,0 +1,134 @@
+"""Where statements begin, and what kind they are; never what they mean.
+
+The server parses SQL (nothing here executes on this module's word). This scan only finds, *before* a server is asked,
+what can be pointed at with a line: statements that end or open a transaction, statements that cannot run inside one,
+and sections that hold no statement at all. It knows strings, quoted names, dollar quotes, nested comments and the
+`BEGIN ATOMIC … END` body of SQL-standard functions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+_TOKEN: Final = re.compile(
+    r"""
+    (?P<comment>--[^\n]*)
+  | (?P<block>/\*)
+  | (?P<escaped>\b[eE]'(?:[^'\\]|\\.|'')*')
+  | (?P<text>'(?:[^']|'')*')
+  | (?P<quoted>"(?:[^"]|"")*")
+  | (?P<dollar>(?<![\w$])\$(?P<tag>[^\W\d]\w*)?\$)
+  | (?P<end>;)
+  | (?P<word>[^\W\d][\w$.]*)
+  | (?P<space>\s+)
+  | (?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_BLOCK_EDGE: Final = re.compile(r"/\*|\*/")
+
+_TRANSACTION: Final = frozenset({"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE", "ABORT", "END"})
+_TRANSACTION_PAIRS: Final = frozenset({("START", "TRANSACTION"), ("PREPARE", "TRANSACTION")})
+_OUTSIDE_PAIRS: Final = frozenset(
+    {("ALTER", "SYSTEM"), ("CREATE", "DATABASE"), ("DROP", "DATABASE"), ("CREATE", "TABLESPACE")}
+)
+_OURS: Final = ("lock_timeout", "client_connection_check_interval", "deploy.", "session_authorization")
+_LEADING_WORDS: Final = 12
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of a section."""
+
+    line: int
+    """1-based, within the section, of its first word."""
+    words: tuple[str, ...]
+    """Its bare words, in capitals, as far as kinds are told apart (12 at the most)."""
+
+    def controls_transaction(self) -> bool:
+        """Whether it opens, ends or marks a transaction, which is the runner's business."""
+        return bool(self.words) and (self.words[0] in _TRANSACTION or self.words[:2] in _TRANSACTION_PAIRS)
+
+    def needs_no_transaction(self) -> bool:
+        """Whether PostgreSQL refuses to run it inside a transaction."""
+        if not self.words:
+            return False
+        if self.words[0] == "VACUUM" or self.words[:2] in _OUTSIDE_PAIRS:
+            return True
+        return "CONCURRENTLY" in self.words and (self.words[0] == "REINDEX" or "INDEX" in self.words[:3])
+
+    def reads_client_input(self) -> bool:
+        """Whether it wants rows from the client's input, of which a migration has none."""
+        return self.words[:1] == ("COPY",) and "FROM" in self.words and "STDIN" in self.words
+
+    def is_client_command(self) -> bool:
+        r"""Whether it is psql's own (`\connect`), not SQL."""
+        return self.words[:1] == ("\\",)
+
+    def disarms(self) -> str:
+        """The session setting of the runner that it would change, or an empty string."""
+        if self.words[:1] not in {("SET",), ("RESET",)}:
+            return ""
+        names = [word.lower() for word in self.words[1:3]]
+        return next((name for name in names if name.startswith(_OURS) or name == "all"), "")
+
+
+def _block_end(sql: str, start: int) -> int:
+    """The index after the block comment that opens at `start`; such comments nest."""
+    depth, at = 1, start + 2
+    while depth:
+        edge = _BLOCK_EDGE.search(sql, at)
+        if edge is None:
+            return len(sql)
+        depth += 1 if edge.group() == "/*" else -1
+        at = edge.end()
+    return at
+
+
+def _tokens(sql: str) -> Iterator[tuple[str, str, int]]:
+    """Kind, text and index of each token that is not a comment or a space."""
+    at = 0
+    while at < len(sql):
+        match = _TOKEN.match(sql, at)
+        if match is None:  # pragma: no cover - the last alternative takes any character
+            raise AssertionError(f"no token at {at}")
+        kind, at = match.lastgroup or "", match.end()
+        if match["block"]:
+            at = _block_end(sql, match.start())
+        elif match["dollar"]:
+            close = sql.find(match["dollar"], at)
+            at = len(sql) if close < 0 else close + len(match["dollar"])
+            yield "literal", "", match.start()
+        elif not match["comment"] and not match["space"]:
+            yield kind, match.group(), match.start()
+
+
+def statements(sql: str) -> tuple[Statement, ...]:
+    """The statements of a section, in order; comments and empty statements are none."""
+    found: list[Statement] = []
+    words: list[str] = []
+    start: int | None = None
+    depth = 0
+    previous = ""
+    for kind, part, at in _tokens(sql):
+        if kind == "end" and not depth:
+            if start is not None:
+                found.append(Statement(sql.count("\n", 0, start) + 1, tuple(words)))
+            words, start, previous = [], None, ""
+            continue
+        if start is None:
+            start = at
+        word = part.upper() if kind == "word" or part == "\\" else ""
+        if word and len(words) < _LEADING_WORDS:
+            words.append(word)
+        if word == "ATOMIC" and previous == "BEGIN":
+            depth = 1
+        elif depth:
+            depth += (word == "CASE") - (word == "END")
+        previous = word
+    if start is not None:
+        found.append(Statement(sql.count("\n", 0, start) + 1, tuple(words)))
+    return tuple(found)
