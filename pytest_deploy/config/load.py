@@ -41,6 +41,8 @@ def load(path: Path, environment: str, sets: Sequence[str] = (), *, rehearsal: b
         fault = Fault(shown, line, "", "is not UTF-8", "save the file as UTF-8")
         raise ConfigurationError(shown, [fault]) from error
     root, faults = read(text, shown)
+    if faults and root.value is None:
+        raise ConfigurationError(shown, faults)
     resolved, found = _resolve(root)
     faults += found
     policies = {}

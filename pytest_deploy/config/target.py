@@ -68,11 +68,11 @@ class Required(Section):
     """What the schema must hold after a migration (smoke: data integrity)."""
 
     tables: Names = ()
-    """names of tables"""
+    """tables as schema.table, e.g. [diary.entry]"""
     functions: Names = ()
-    """names of functions"""
+    """functions as schema.function, e.g. [diary.schema_version]"""
     triggers: Names = ()
-    """names of triggers"""
+    """triggers as schema.table.trigger, e.g. [diary.audit.append_only]"""
 
 
 class Database(Section):

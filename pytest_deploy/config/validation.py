@@ -88,8 +88,8 @@ def _explain(document: Node, section: str, detail: ErrorDetails) -> Fault:
         return node.fault(context["problem"], context["remedy"], below=_missing_part(document, path))
     node = document.nearest(path)
     if kind == "extra_forbidden":
-        return _unknown(document.nearest(path[:-1]), str(path[-1]), list(_model_at(path[:-1]).model_fields))
-    meaning = _meaning(path)
+        return _unknown(document.nearest(path[:-1]), str(path[-1]), list(_declared(path[:-1])[0].model_fields))
+    _, meaning = _declared(path)
     if kind == "missing":
         return node.fault("missing", f"give {meaning}", below=str(path[-1]))
     return node.fault(_problem(node, kind, context), f"give {meaning}")
@@ -106,7 +106,6 @@ _WANTED = {
     "model_type": "keys with values",
     "model_attributes_type": "keys with values",
     "string_too_short": "text that is not empty",
-    "string_pattern_mismatch": "what may stand here",
 }
 
 
@@ -121,7 +120,7 @@ def _problem(node: Node, kind: str, context: dict[str, Any]) -> str:
     for name, words in (("gt", "above"), ("ge", "at least"), ("le", "at most")):
         if name in context:
             return f"{is_what}, not {words} {context[name]:g}"
-    return f"{is_what}, which cannot stand here ({kind})"
+    return f"{is_what}, not what may stand here"
 
 
 def _shown(node: Node) -> str:
@@ -138,16 +137,17 @@ def _shown(node: Node) -> str:
     return "a list" if isinstance(value, tuple) else "keys with values"
 
 
-def _model_at(path: Sequence[str | int]) -> type[BaseModel]:
-    """The model that holds the value at `path`; the innermost one on the way there."""
+def _declared(path: Sequence[str | int]) -> tuple[type[BaseModel], str]:
+    """The model nearest to `path`, and what belongs there by the docstring of the field on the way."""
     model: type[BaseModel] = Policy
+    meaning = ""
     for part in path:
         field = model.model_fields.get(str(part))
-        inner = next(_models(field.annotation), None) if field is not None else None
-        if inner is None:
+        if field is None:
             break
-        model = inner
-    return model
+        meaning = field.description or meaning
+        model = next(_models(field.annotation), model)
+    return model, meaning
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -155,19 +155,3 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
         yield annotation
     for argument in get_args(annotation):
         yield from _models(argument)
-
-
-def _meaning(path: Sequence[str | int]) -> str:
-    """What belongs at `path`, from the docstring of the field that holds it."""
-    model: type[BaseModel] = Policy
-    meaning = "a value"
-    for part in path:
-        field = model.model_fields.get(str(part))
-        if field is None:
-            break
-        meaning = field.description or meaning
-        inner = next(_models(field.annotation), None)
-        if inner is None:
-            break
-        model = inner
-    return meaning

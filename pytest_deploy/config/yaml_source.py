@@ -73,20 +73,18 @@ def read(text: str, file: str) -> tuple[Node, list[Fault]]:
     Every fault that leaves the rest readable is collected; a syntax error is the only fault of its file.
     """
     faults: list[Fault] = []
-    loader = _Loader(text)
     try:
-        root = loader.get_single_node()
+        root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         remedy = "indent by spaces, not tabs" if "'\\t'" in str(error.problem) else "mend the YAML at this place"
         faults.append(Fault(file, mark.line + 1 if mark else None, "", f"not YAML: {error.problem}", remedy))
         root = None
-    except yaml.YAMLError as error:  # a character that may not stand in YAML: no mark, only a position
-        line = text[: getattr(error, "position", 0)].count("\n") + 1
-        faults.append(Fault(file, line, "", f"not YAML: {getattr(error, 'reason', error)}", "remove that character"))
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        problem = f"not YAML: the character U+{ord(text[error.position]):04X} may not stand in it"
+        faults.append(Fault(file, line, "", problem, "remove that character"))
         root = None
-    finally:
-        loader.dispose()
     if root is None:
         return Node(None, file, None, ""), faults
     return _Reading(file, faults).node(root, "", root.start_mark.line + 1, ()), faults

@@ -1,0 +1,56 @@
+"""The order of phases is data."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_deploy.config.phases import OPTIONAL, PHASES, PIPELINES, Mode
+
+
+def test_deploy_is_every_phase_in_order() -> None:
+    order = [
+        "build",
+        "approval",
+        "preflight",
+        "backup",
+        "migration",
+        "deploy",
+        "smoke",
+        "traffic",
+        "integration",
+        "health",
+    ]
+
+    assert tuple(order) == PIPELINES["deploy"].phases
+    assert PIPELINES["deploy"].on_failure == ("rollback",)
+
+
+def test_only_approval_backup_and_integration_may_be_left_out() -> None:
+    assert OPTIONAL == ("approval", "backup", "integration")
+
+
+@pytest.mark.parametrize("pipeline", PIPELINES.values(), ids=PIPELINES)
+def test_a_pipeline_names_known_phases_once_and_in_order(pipeline: object) -> None:
+    phases = getattr(pipeline, "phases")  # noqa: B009
+    positions = [list(PHASES).index(phase) for phase in phases]
+
+    assert sorted(set(positions)) == positions
+
+
+def test_only_pipelines_that_change_the_environment_need_approval() -> None:
+    assert {"deploy", "rollback"} == {name for name, pipeline in PIPELINES.items() if pipeline.needs_approval}
+
+
+def test_what_changes_stops_at_the_first_failure_and_what_looks_looks_at_all() -> None:
+    assert {"backup", "migration", "deploy", "traffic", "rollback"} == {
+        name for name, phase in PHASES.items() if phase.mode is Mode.FIRST
+    }
+
+
+@given(st.sets(st.sampled_from(OPTIONAL)))
+def test_leaving_out_keeps_the_order_of_the_rest(left_out: set[str]) -> None:
+    deploy = PIPELINES["deploy"]
+
+    assert [phase for phase in deploy.phases if phase not in left_out] == list(deploy.without(left_out))
