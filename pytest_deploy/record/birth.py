@@ -1,0 +1,79 @@
+"""How a record comes to be, and how an existing one is opened: only if it is what its key signed."""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from pytest_deploy.errors import RecordTampered, StoreUnavailable
+from pytest_deploy.record import durable, entry, trust
+from pytest_deploy.record.clock import Clock
+from pytest_deploy.record.key import FileSigner
+from pytest_deploy.record.log import Log, Standing
+from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.record.store import Exists, FolderStore, Store
+
+_SECOND_OPINION: Final = Path(__file__).parent.parent / "audit" / "verify.sh"
+_NAME = re.compile(r"log/\d{8}\.event")
+
+
+def open_record(folder: Path, *, origin: str, key_file: Path, clock: Clock, actor: str) -> Log:
+    """The log of the store in `folder`, born if there is none.
+
+    Birth: the key, its trust set, event 0 (key.enrolled) that names the set. Opening: every name 0…size-1 is there and
+    the head is authentic. Raises RecordTampered, StoreUnavailable; RecordError where the key is missing or unfit.
+    """
+    store = FolderStore(folder)
+    born = _count(store) > 0
+    signer = FileSigner.open(key_file) if born else FileSigner.open_or_create(key_file)
+    log = Log(store, signer, origin, clock)
+    if not born:
+        _give_birth(log, actor)
+    log.head()
+    _lay_conveniences(folder, log)
+    return log
+
+
+def _count(store: Store) -> int:
+    """How many events lie in the log, by listing; raises RecordTampered where a name is missing or none of ours."""
+    names = list(store.names("log/"))
+    for seq, name in enumerate(names):
+        if name != entry.name(seq):
+            wrong = f"{entry.name(seq)} is missing" if _NAME.fullmatch(name) else f"{name} is no event"
+            raise RecordTampered(f"{wrong}: deploy.py verify tells more")
+    return len(names)
+
+
+def _give_birth(log: Log, actor: str) -> None:
+    def nobody_was_faster(standing: Standing) -> None:
+        if next(standing.backwards(), None) is not None:
+            raise Exists("the log was born meanwhile")
+
+    folder, sha256 = trust.write_set(log.store, trust.first_set(log.key))
+    data = {
+        "set": folder,
+        "set_sha256": sha256,
+        "person": None,
+        "fingerprint": log.key.fingerprint,
+        "reason": "the log begins",
+        "origin": log.key.origin,
+        "vkey": log.key.vkey,
+    }
+    with suppress(Exists):
+        log.append("key.enrolled", data, run=NO_RUN, actor=actor, claim=nobody_was_faster)
+
+
+def _lay_conveniences(folder: Path, log: Log) -> None:
+    """Plain copies of the newest trust set (where none lie), and the second opinion, which needs none of this software."""
+    try:
+        if not (folder / "trust" / "log.vkey").exists():
+            trust.copy_plainly(folder, trust.first_set(log.key))
+        if _SECOND_OPINION.is_file():
+            with suppress(FileExistsError):
+                durable.create(folder / "verify.sh", _SECOND_OPINION.read_bytes(), mode=0o755)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"{folder} cannot be written: {error.strerror}; see to the disk, then run again"
+        ) from error

@@ -1,0 +1,57 @@
+"""One clock, injected: instants for the record, a steady count of seconds for durations.
+
+Instants are aware UTC datetimes and stand in records as `2026-11-22T20:25:07.951Z`, milliseconds cut, not rounded: an
+event is never stamped later than it was made.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+_STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
+
+
+class Clock(Protocol):
+    """What the pipeline asks of a clock."""
+
+    def now(self) -> datetime:
+        """The instant, aware, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go back; only differences mean anything."""
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """The machine's time, UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """The machine's steady count of seconds."""
+        return time.monotonic()
+
+
+def stamp(instant: datetime) -> str:
+    """An aware instant as the record writes it: `2026-11-22T20:25:07.951Z`.
+
+    Raises ValueError for an instant without a zone.
+    """
+    if instant.tzinfo is None:
+        raise ValueError(f"{instant!r} has no zone; the record holds UTC only")
+    utc = instant.astimezone(UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z".rjust(24, "0")
+
+
+def parse_stamp(text: str) -> datetime:
+    """The instant of a stamp, aware UTC; exactly the form `stamp` writes.
+
+    Raises ValueError for any other form.
+    """
+    if _STAMP.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is no UTC time like 2026-11-22T20:25:07.951Z")
+    return datetime.fromisoformat(text)

@@ -1,0 +1,59 @@
+"""Create a file if it is absent, so that it is whole and durable or not there at all.
+
+A temporary file (its name starts with a dot, so no reader counts it) is written and fsynced in the same folder; link(2)
+gives it its name, which fails if the name exists; the temporary name goes, and the folder is fsynced. A kill at any
+point leaves the old state or the new one, and at worst a stray dot file.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+
+
+def create(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Write `data` under a name that must not exist yet; missing folders are made (0755).
+
+    The file never has more rights than `mode`. Raises FileExistsError where the name is taken, OSError else.
+    """
+    _make_folder(path.parent)
+    temporary = path.parent / f".{secrets.token_hex(8)}.new"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
+    try:
+        try:
+            _write(descriptor, data)
+            os.fchmod(descriptor, mode)  # evidence is readable whatever the umask was; a key stays 0600
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.link(temporary, path)
+    finally:
+        temporary.unlink()
+        # Also where the name was taken: whoever made it may not have come this far, and the caller builds on it.
+        _sync_folder(path.parent)
+
+
+def _write(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    try:
+        folder.mkdir(mode=0o755)
+    except FileExistsError:  # another process was faster
+        return
+    _sync_folder(folder.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,187 @@
+"""One event: the first line of its object, canonical JSON, hashed and signed as these bytes and never re-serialised.
+
+    {"actor":"system:pipeline","data":{"gate":"staging-smoke"},"id":"e6c91302f390b416","prev":"0ec1…","run":"production-
+    20261122T201500Z-4f1c","seq":6,"time":"2026-11-22T20:25:07.951Z","type":"gate.passed","v":1}
+
+Canonical: keys sorted, no spaces, ASCII only, no NaN, one newline at the end. A line is accepted only if writing what
+was read gives the same bytes, so that one event has one form. What JSON cannot hold is an error, never its `str()`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from pytest_deploy.errors import IllegalEvent
+from pytest_deploy.record.clock import parse_stamp, stamp
+from pytest_deploy.record.run_id import NO_RUN, born
+
+Json = Any
+"""None, bool, int, finite float, str, list or dict with str keys, nested."""
+
+LIMIT: Final = 65_535
+"""Bytes of a line with its newline, at most; longer lists go into a file, its digest into the event."""
+
+FIRST_PREV: Final = "0" * 64
+"""`prev` of event 0."""
+
+VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Event:
+    """What happened, when, by whom; `data` follows the schema of `type`."""
+
+    seq: int
+    """Position in the log, from 0, without gaps."""
+    prev: str
+    """SHA-256 (hex) of the line before this one; 64 zeros for event 0."""
+    time: datetime
+    """UTC, to the millisecond; never before the event before it."""
+    id: str
+    """16 random hex digits: tells a writer its own event from another's."""
+    type: str
+    run: str
+    """A run's name, or `-` where the event belongs to none."""
+    actor: str
+    """`github:<id>:<login>`, an e-mail, `system:<part>` or `local:<uid>:<user>@<host>`."""
+    data: Mapping[str, Json]
+
+    def line(self) -> bytes:
+        """The event's canonical bytes, with the newline.
+
+        Raises IllegalEvent for what JSON cannot hold, a field out of form, or a line over 65,535 bytes.
+        """
+        _check_json(self.data, "data")
+        line = canonical(
+            {
+                "actor": self.actor,
+                "data": self.data,
+                "id": self.id,
+                "prev": self.prev,
+                "run": self.run,
+                "seq": self.seq,
+                "time": stamp(self.time),
+                "type": self.type,
+                "v": VERSION,
+            }
+        )
+        if len(line) > LIMIT:
+            raise IllegalEvent(f"{self.type} has {len(line)} bytes, {LIMIT} at most: put the long part into a file")
+        if fault := _fault(json.loads(line)):
+            raise IllegalEvent(f"{self.type}: {fault}")
+        return line
+
+
+def canonical(value: Json) -> bytes:
+    """Canonical JSON with a newline. Raises IllegalEvent for what JSON cannot hold."""
+    try:
+        return _dump(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise IllegalEvent(f"not JSON: {error}; give plain values, or the digest of a file") from error
+
+
+def parse_line(line: bytes) -> Event:
+    """The event of a line. Raises IllegalEvent for any byte that `Event.line` would not have written."""
+    if len(line) > LIMIT:
+        raise IllegalEvent(f"a line of {len(line)} bytes; {LIMIT} at most")
+    try:
+        fields = json.loads(line.decode("ascii"))
+        again = _dump(fields)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise IllegalEvent(f"no canonical JSON: {error}") from error
+    if again != line:
+        raise IllegalEvent("no canonical JSON: keys sorted and single, no spaces, ASCII, one newline at the end")
+    if fault := _fault(fields):
+        raise IllegalEvent(fault)
+    return Event(
+        seq=fields["seq"],
+        prev=fields["prev"],
+        time=parse_stamp(fields["time"]),
+        id=fields["id"],
+        type=fields["type"],
+        run=fields["run"],
+        actor=fields["actor"],
+        data=fields["data"],
+    )
+
+
+def line_hash(line: bytes) -> str:
+    """SHA-256 of a line, hex: the next event's `prev`."""
+    return hashlib.sha256(line).hexdigest()
+
+
+def _dump(value: Json) -> bytes:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return text.encode("ascii") + b"\n"
+
+
+def _fault(fields: Json) -> str | None:
+    """What is wrong with the fields of an event, or None."""
+    if not isinstance(fields, dict) or fields.keys() != _FIELDS.keys():
+        return f"an event has exactly the fields {', '.join(sorted(_FIELDS))}"
+    for name, (fits, form) in _FIELDS.items():
+        if not fits(fields[name]):
+            return f"{name} is {fields[name]!r}, not {form}"
+    return None
+
+
+def _written_as(pattern: str) -> Callable[[Json], bool]:
+    compiled = re.compile(pattern, re.ASCII)
+    return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
+
+
+def _is_time(value: Json) -> bool:
+    try:
+        parse_stamp(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _is_run(value: Json) -> bool:
+    try:
+        return value == NO_RUN or bool(born(value))
+    except (TypeError, ValueError):
+        return False
+
+
+_FIELDS: Final[Mapping[str, tuple[Callable[[Json], bool], str]]] = {
+    "v": (lambda value: type(value) is int and value == VERSION, f"{VERSION}"),
+    "seq": (lambda value: type(value) is int and value >= 0, "a position"),
+    "prev": (_written_as(r"[0-9a-f]{64}"), "a SHA-256 in hex"),
+    "time": (_is_time, "a UTC time like 2026-11-22T20:25:07.951Z"),
+    "id": (_written_as(r"[0-9a-f]{16}"), "16 hex digits"),
+    "type": (lambda value: isinstance(value, str), "text"),
+    "run": (_is_run, "<environment>-<YYYYMMDDTHHMMSSZ>-<4 hex>, or -"),
+    "actor": (
+        _written_as(r"system:[a-z][a-z0-9-]*|github:\d+:[^\s:]+|local:\d+:\S+@\S+|[^\s@:]+@[^\s@:]+"),
+        "github:<id>:<login>, an e-mail, system:<part> or local:<uid>:<user>@<host>",
+    ),
+    "data": (lambda value: isinstance(value, dict), "an object"),
+}
+
+
+def _check_json(value: Json, place: str) -> None:
+    """Refuse what json.dumps would quietly bend: keys that are no text, lone surrogates, classes it does not know."""
+    if isinstance(value, str):
+        try:
+            value.encode("utf-8")
+        except UnicodeEncodeError:
+            raise IllegalEvent(f"{place} holds a half of a surrogate pair: decode it with errors='replace'") from None
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise IllegalEvent(f"{place} has the key {key!r}; keys are text")
+            _check_json(key, f"a key of {place}")
+            _check_json(item, f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            _check_json(item, f"{place}[{number}]")
+    elif value is not None and not isinstance(value, bool | int | float):
+        raise IllegalEvent(f"{place} is a {type(value).__name__}, which JSON does not hold: give a plain value")

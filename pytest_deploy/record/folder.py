@@ -1,0 +1,91 @@
+"""The folder of one run: files made once while it lasts, sealed by SHA256SUMS when it closes.
+
+SHA256SUMS has one line a file (hash, two spaces, path inside the folder), regular files only, itself excepted;
+`sha256sum --strict -c SHA256SUMS` passes inside. It is the last file written, and run.closed binds its hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from pathlib import Path
+from typing import Final
+
+from pytest_deploy.errors import RecordError, StoreUnavailable
+from pytest_deploy.record import durable
+from pytest_deploy.record.run_id import born
+
+SUMS: Final = "SHA256SUMS"
+FOUND: Final = "FOUND.SHA256SUMS"
+"""What recover writes over the files of a run it abandons; run.abandoned binds it."""
+_CHUNK: Final = 1 << 20
+
+
+class RunFolder:
+    """`runs/<run_id>/` of a store on disk."""
+
+    def __init__(self, store: Path, run: str) -> None:
+        born(run)  # a name that is no run's must not become a path
+        self.run = run
+        self.path = store / "runs" / run
+
+    def create(self, name: str, data: bytes) -> Path:
+        """Make a file (0644, folders 0755), durably, once; `name` is relative, with `/` between parts.
+
+        Raises RecordError where it exists, where the folder is sealed, or the name leads elsewhere; StoreUnavailable.
+        """
+        _check_name(name)
+        if any((self.path / sums).exists() for sums in (SUMS, FOUND)):
+            raise RecordError(f"{self.path} is sealed; {name} cannot be added")
+        return self._create(name, data)
+
+    def seal(self, *, sums: str = SUMS) -> str:
+        """Write the list of all files and return its SHA-256, hex; sealing a sealed folder is an error.
+
+        Raises RecordError for a symbolic link, anything else that is no regular file, or a name sha256sum would escape.
+        """
+        text = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(listing(self.path).items())).encode()
+        self._create(sums, text)
+        return hashlib.sha256(text).hexdigest()
+
+    def _create(self, name: str, data: bytes) -> Path:
+        place = self.path / name
+        try:
+            durable.create(place, data)
+        except FileExistsError:
+            raise RecordError(f"{place} exists; nothing in a record is replaced") from None
+        except OSError as error:
+            raise StoreUnavailable(f"{place} cannot be written: {error.strerror}; see to the disk") from error
+        return place
+
+
+def listing(folder: Path) -> dict[str, str]:
+    """Path inside the folder -> SHA-256 (hex) of every file in it. Raises RecordError for what is no regular file."""
+    found = {}
+    for path in folder.rglob("*"):
+        mode = path.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            continue
+        name = path.relative_to(folder).as_posix()
+        if not stat.S_ISREG(mode):
+            raise RecordError(
+                f"{path} is no regular file; a record holds files only: remove it, or store what it points to"
+            )
+        _check_name(name)
+        found[name] = file_sha256(path)
+    return found
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, hex, read in pieces."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while piece := stream.read(_CHUNK):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def _check_name(name: str) -> None:
+    parts = name.split("/")
+    if not all(part not in {"", ".", ".."} for part in parts) or any(char in name for char in "\\\n\r\x00"):
+        raise RecordError(f"{name!r} is no name for a file of a run: relative, no `..`, no line break or backslash")

@@ -1,0 +1,153 @@
+"""The log's Ed25519 key: who signs, and the texts by which others know the key.
+
+`log.vkey` and the key id follow c2sp.org/signed-note: `<origin>+<hex key id>+<base64(0x01 || public key)>`, where the id
+is the first 4 bytes of SHA-256(origin || newline || 0x01 || public key). `log.pem` is the same key as SubjectPublicKeyInfo.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Protocol
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from pytest_deploy.errors import RecordError
+from pytest_deploy.record import durable
+
+_ED25519 = b"\x01"
+_PUBLIC_BYTES = 32
+
+
+class Signer(Protocol):
+    """Whatever holds the log's private key: a file, or a key service that never gives it away."""
+
+    @property
+    def public(self) -> bytes:
+        """The Ed25519 public key, 32 bytes."""
+
+    def sign(self, message: bytes) -> bytes:
+        """The Ed25519 signature (RFC 8032) over `message`, 64 bytes."""
+
+
+class FileSigner:
+    """An Ed25519 key in a PEM file that its owner alone can read (0600): for local, rehearsals and tests."""
+
+    def __init__(self, key: Ed25519PrivateKey) -> None:
+        self._key = key
+        self._public = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+    @classmethod
+    def open(cls, path: Path) -> FileSigner:
+        """The key in a file. Raises RecordError where it is missing, no Ed25519 key, or readable by others."""
+        try:
+            mode = path.stat().st_mode & 0o777
+            pem = path.read_bytes()
+        except OSError as error:
+            raise RecordError(
+                f"the log's key {path} cannot be read: {error.strerror}; restore it from its backup"
+            ) from error
+        if mode & 0o077:
+            raise RecordError(
+                f"the log's key {path} has mode {mode:04o}: others can read it; rotate the key, chmod 600"
+            )
+        try:
+            key = load_pem_private_key(pem, password=None)
+        except ValueError as error:
+            raise RecordError(f"the log's key {path} is no PEM private key: {error}; restore it") from error
+        if not isinstance(key, Ed25519PrivateKey):
+            raise RecordError(f"the log's key {path} is no Ed25519 key; restore the one the log was made with")
+        return cls(key)
+
+    @classmethod
+    def open_or_create(cls, path: Path) -> FileSigner:
+        """The key in a file, made if there is none. Of two that make it at once both get the same one."""
+        if not path.exists():
+            pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            try:
+                durable.create(path, pem, mode=0o600)
+            except FileExistsError:  # another process was faster; its key it is
+                pass
+            except OSError as error:
+                raise RecordError(
+                    f"the log's key {path} cannot be made: {error.strerror}; see to the folder"
+                ) from error
+        return cls.open(path)
+
+    @property
+    def public(self) -> bytes:
+        """The Ed25519 public key, 32 bytes."""
+        return self._public
+
+    def sign(self, message: bytes) -> bytes:
+        """The Ed25519 signature over `message`, 64 bytes."""
+        return self._key.sign(message)
+
+
+@dataclass(frozen=True)
+class LogKey:
+    """A public key under an origin: what a verifier needs."""
+
+    origin: str
+    """`<organisation's domain>/<environment>`."""
+    public: bytes
+    """32 bytes."""
+
+    @property
+    def id(self) -> bytes:
+        """4 bytes that point at the key in a signature line."""
+        return _key_id(self.origin, self.public)
+
+    @property
+    def vkey(self) -> str:
+        """The text form, one line without its newline."""
+        return f"{self.origin}+{self.id.hex()}+{base64.b64encode(_ED25519 + self.public).decode()}"
+
+    @property
+    def pem(self) -> str:
+        """SubjectPublicKeyInfo, as openssl reads it."""
+        key = Ed25519PublicKey.from_public_bytes(self.public)
+        return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the public key, hex: how events name it."""
+        return hashlib.sha256(self.public).hexdigest()
+
+    def verifies(self, signature: bytes, message: bytes) -> bool:
+        """Whether `signature` is this key's over `message`."""
+        try:
+            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+        except InvalidSignature:
+            return False
+        return True
+
+
+def parse_vkey(text: str) -> LogKey:
+    """The key of a `log.vkey` text, one line. Raises ValueError for anything that would not be written so."""
+    origin, _, rest = text.removesuffix("\n").partition("+")
+    try:
+        blob = base64.b64decode(rest.partition("+")[2], validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"{text!r} is no verifier key: {error}") from error
+    key = LogKey(origin, blob[1:])
+    if blob[:1] != _ED25519 or len(key.public) != _PUBLIC_BYTES or key.vkey != text.removesuffix("\n"):
+        raise ValueError(f"{text!r} is no verifier key: <origin>+<hex key id>+<base64(0x01 || public key)> is")
+    return key
+
+
+@lru_cache(maxsize=64)
+def _key_id(origin: str, public: bytes) -> bytes:
+    return hashlib.sha256(origin.encode() + b"\n" + _ED25519 + public).digest()[:4]

@@ -1,0 +1,217 @@
+"""The environment's lease: one run at a time, claimed in the log itself.
+
+Taking it is an event whose predicate is evaluated on the head it is chained to, so two can never both have it. It lasts
+60 s and a thread renews it every 20 s; its fencing token is the seq of the event. Whoever finds it taken over is no
+longer the run's writer and must stop.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+
+from pytest_deploy.errors import IllegalEvent, LeaseHeld, PersonNeeded, RecordError, StoreUnavailable
+from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.log import Claim, Log, Standing
+from pytest_deploy.record.stage import IN_PROGRESS, LeaseState
+
+LIFE_S: Final = 60.0
+RENEW_S: Final = 20.0
+_SAME_START_S: Final = 1.0  # the system counts a process's start in ticks; no number is reused within a second
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has it, so that others can tell whether they still exist."""
+
+    name: str
+    """As an actor: a person or `system:…`."""
+    host: str
+    machine: str | None
+    """Boot and process namespace: tells two machines, or containers, of one name apart."""
+    pid: int
+    process_started: float | None
+    """Seconds since the epoch, as the system tells it."""
+
+    @classmethod
+    def this_process(cls, name: str) -> Holder:
+        """The calling process."""
+        process: Any = psutil.Process()
+        return cls(name, socket.gethostname(), _machine(), process.pid, process.create_time())
+
+
+class Lease:
+    """A lease this process took. `lost` is set as soon as it is known to be another's."""
+
+    def __init__(self, log: Log, run: str, name: str, fence: int, actor: str, *, life_s: float, renew_s: float) -> None:
+        self.run = run
+        self.name = name
+        self.fence = fence
+        self.lost = threading.Event()
+        self.cause = ""
+        """Why it was lost."""
+        self._log = log
+        self._actor = actor
+        self._life_s = life_s
+        self._renew_s = renew_s
+        self._renewed = log.clock.monotonic()
+        self._stop = threading.Event()
+
+    def still_held(self, standing: Standing) -> None:
+        """A claim for any event of the run: refuses once another took over. Raises LeaseHeld."""
+        held_at(self.fence)(standing)
+
+    def renew(self) -> None:
+        """Prolong it by its life from now. Raises LeaseHeld where it was taken over, StoreUnavailable."""
+        data = {"name": self.name, "until": _until(self._log, self._life_s), "fence": self.fence}
+        asked = self._log.clock.monotonic()
+        self._log.append("lease.renewed", data, run=self.run, actor=self._actor, claim=self.still_held)
+        self._renewed = asked
+
+    @contextmanager
+    def renewing(self) -> Iterator[Lease]:
+        """Renew it from a thread until the block ends; the lease itself stays until `release`."""
+        thread = threading.Thread(target=self._renew_until_stopped, name="lease", daemon=True)
+        self._stop.clear()
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._stop.set()
+            thread.join()
+
+    def release(self) -> None:
+        """Give it back, after run.closed or before run.opened. A lost lease is no longer ours to give.
+
+        Raises IllegalEvent where the run is still open: then it runs out, and recover is what may follow.
+        """
+        self._stop.set()
+        if self.lost.is_set():
+            return
+        data = {"name": self.name, "fence": self.fence}
+        with suppress(LeaseHeld):
+            self._log.append("lease.released", data, run=self.run, actor=self._actor, claim=self.still_held)
+
+    def _renew_until_stopped(self) -> None:
+        while not self._stop.wait(self._renew_s):
+            try:
+                self.renew()
+            except StoreUnavailable as error:  # until its end the lease is ours; try again
+                if self._log.clock.monotonic() - self._renewed > self._life_s:
+                    self._lose(f"it could not be renewed: {error}")
+            except RecordError as error:
+                self._lose(str(error))
+            except LeaseHeld as error:
+                self._lose(str(error))
+
+    def _lose(self, cause: str) -> None:
+        self.cause = cause
+        self._stop.set()
+        self.lost.set()
+
+
+def take(
+    log: Log,
+    run: str,
+    *,
+    name: str,
+    actor: str,
+    holder: Holder,
+    recovering: bool = False,
+    life_s: float = LIFE_S,
+    renew_s: float = RENEW_S,
+) -> Lease:
+    """Claim the lease `name` (the environment's) for a run; `recovering` takes over the run's own, left behind.
+
+    Raises LeaseHeld (who has it, until when) where another lease lives, PersonNeeded where a run was left open, naming
+    the command; with `recovering`, LeaseHeld while the holder may still be alive. Times in seconds.
+    """
+    data = {
+        "name": name,
+        "holder": holder.name,
+        "until": _until(log, life_s),
+        "host": holder.host,
+        "machine": holder.machine,
+        "pid": holder.pid,
+        "process_started": holder.process_started,
+        "recovers": recovering,
+    }
+    claim = _takes_over(run) if recovering else _is_free(name)
+    event = log.append("lease.taken", data, run=run, actor=actor, claim=claim)
+    return Lease(log, run, name, event.seq, actor, life_s=life_s, renew_s=renew_s)
+
+
+def held_at(fence: int) -> Claim:
+    """A claim that the lease taken at event `fence` is still the environment's newest. Raises LeaseHeld."""
+
+    def claim(standing: Standing) -> None:
+        lease = standing.life.lease
+        if lease is None or lease.fence != fence:
+            now = "released" if lease is None else f"taken over: {_in_progress(lease)}"
+            raise LeaseHeld(f"the lease of event {fence} is no longer ours, it was {now}; this process must stop")
+
+    return claim
+
+
+def holder_gone(taken: Event) -> bool:
+    """Whether the process that wrote this lease.taken provably no longer exists: asked on its own machine only."""
+    data = taken.data
+    if data["host"] != socket.gethostname() or data.get("machine") != _machine() or data["process_started"] is None:
+        return False
+    try:
+        process: Any = psutil.Process(data["pid"])
+        started: float = process.create_time()
+        dead = process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+    except psutil.Error:
+        return False
+    return dead or bool(abs(started - data["process_started"]) > _SAME_START_S)
+
+
+def _is_free(name: str) -> Claim:
+    def claim(standing: Standing) -> None:
+        lease = standing.life.lease
+        if lease is not None and lease.until > standing.time:
+            raise LeaseHeld(f"in progress: {_in_progress(lease)}")
+        if left := standing.life.in_progress(leased=True):
+            raise PersonNeeded(f"{left[0]} was left open and its lease has run out: python deploy.py recover {name}")
+
+    return claim
+
+
+def _takes_over(run: str) -> Claim:
+    def claim(standing: Standing) -> None:
+        lease = standing.life.lease
+        if standing.life.run(run).stage not in IN_PROGRESS:
+            raise IllegalEvent(f"{run} is not open; there is nothing to recover")
+        if lease is not None and lease.until > standing.time and not (lease.run == run and holder_gone(lease.taken)):
+            raise LeaseHeld(f"in progress: {_in_progress(lease)}; it may still be alive")
+
+    return claim
+
+
+def _in_progress(lease: LeaseState) -> str:
+    return f"{lease.run}, by {lease.taken.data['holder']}, until {stamp(lease.until)}"
+
+
+def _until(log: Log, life_s: float) -> str:
+    return stamp(log.clock.now() + timedelta(seconds=life_s))
+
+
+def _machine() -> str | None:
+    """Boot id and process namespace where the system tells them."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return None

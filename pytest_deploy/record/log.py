@@ -1,0 +1,323 @@
+"""The log: append an event, durably, in its place, once; read it back.
+
+Head -> build -> create. The newest object authenticates itself and carries all that the next one needs, so an append
+reads what others wrote since and creates one object: no index, no lock, no listing. Where the name exists, stored bytes
+equal to mine are my own write whose reply was lost; anything else means that another writer won, and all is rebuilt on
+the new head, claims and legality included. A loser's checkpoint never leaves the process.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Final
+
+from pytest_deploy.errors import IllegalEvent, RecordError, RecordTampered, StoreUnavailable
+from pytest_deploy.record import entry as entries
+from pytest_deploy.record import schema
+from pytest_deploy.record.clock import Clock, parse_stamp, stamp
+from pytest_deploy.record.entry import Entry
+from pytest_deploy.record.event import FIRST_PREV, Event, Json, line_hash
+from pytest_deploy.record.key import LogKey, Signer
+from pytest_deploy.record.life import Life
+from pytest_deploy.record.run_id import NO_RUN, born
+from pytest_deploy.record.store import Exists, Missing, Store
+
+SKEW_ALERT: Final = timedelta(seconds=2)
+SKEW_LIMIT: Final = timedelta(seconds=60)
+_SKEW_NEWS: Final = timedelta(seconds=1)  # a skew is noted again when it has grown by this much
+_BIRTH_MARGIN: Final = timedelta(seconds=120)  # clocks of two writers differ by less: SKEW_LIMIT refuses more
+_ACTOR: Final = "system:record"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a claim is evaluated against: the log up to its head, right before the event that makes the claim true."""
+
+    time: datetime
+    """UTC; the time the event will carry."""
+    life: Life
+    """Covers the newest lease and every leased run in progress."""
+    log: Log
+
+    def backwards(self) -> Iterator[Event]:
+        """The events, newest first; read only as far as asked."""
+        return self.log.backwards()
+
+
+Claim = Callable[[Standing], None]
+"""Raises (LeaseHeld, PersonNeeded, Refused …) where the event may not be appended; called again on every rebuild."""
+
+
+class Log:
+    """One environment's log. Safe to share between threads; other processes append to the same store with their own."""
+
+    def __init__(self, store: Store, signer: Signer, origin: str, clock: Clock) -> None:
+        self.store = store
+        self.clock = clock
+        self.key = LogKey(origin, signer.public)
+        self._signer = signer
+        self._lock = threading.RLock()
+        self._tail: deque[Entry] = deque()  # without gaps, up to the head
+        self._life = Life()  # folded over _tail
+        self._fresh = False  # whether _tail reaches back to a lease taken for a run that was not open
+        self._noted = timedelta()
+
+    def append(
+        self, event_type: str, data: Mapping[str, Json], *, run: str, actor: str, claim: Claim | None = None
+    ) -> Event:
+        """Add an event; when this returns it is durable.
+
+        `run` is a run's name or `-`. Raises IllegalEvent where the type, its data, or its turn is wrong; whatever
+        `claim` raises; RecordError where the clock is more than 60 s behind the log; StoreUnavailable; RecordTampered
+        where the head is not what the log's key signed. After any of these nothing was added.
+        """
+        schema.check(event_type, data)
+        with self._lock:
+            while True:
+                self._reach(run, leases=claim is not None or event_type == "lease.taken")
+                now = _whole_milliseconds(self.clock.now())
+                floor = self._floor()
+                behind = max(floor - now, timedelta())
+                if behind > SKEW_LIMIT:
+                    raise RecordError(
+                        f"this machine's clock ({stamp(now)}) is {behind.total_seconds():.0f} s behind the log's newest event "
+                        f"({stamp(floor)}): set the clock; if the log is what is wrong: deploy.py recover ENV --clock"
+                    )
+                time = max(now, floor)
+                if claim is not None:
+                    claim(Standing(time, self._life, self))
+                self._life.may(event_type, run, data, time=time)
+                if behind > self._noted:
+                    self._note_skew(behind, now, run)
+                elif (event := self._try(event_type, data, run, actor, time)) is not None:
+                    return event
+
+    def mend_clock(self, *, actor: str) -> Event:
+        """Let time start again at this machine's, where the head lies over 60 s in the future: a signed `clock.skewed`.
+
+        Raises RecordError where the head does not.
+        """
+        with self._lock:
+            while True:
+                self._advance()
+                now, floor = _whole_milliseconds(self.clock.now()), self._floor()
+                if floor - now <= SKEW_LIMIT:
+                    raise RecordError(f"the log's newest event ({stamp(floor)}) is not in the future; nothing to mend")
+                data = {"skew_s": (floor - now).total_seconds(), "source": "recover --clock", "restart": stamp(now)}
+                if (event := self._try("clock.skewed", data, NO_RUN, actor, self._tail[-1].event.time)) is not None:
+                    return event
+
+    def head(self) -> Event | None:
+        """The newest event, authenticated against the log's key; None where the log is empty."""
+        with self._lock:
+            self._advance()
+            return self._tail[-1].event if self._tail else None
+
+    def checkpoint(self) -> str:
+        """The line that goes outside: `tlog <origin> <size> <root>`. Raises RecordError where the log is empty."""
+        with self._lock:
+            self._advance()
+            if not self._tail:
+                raise RecordError("an empty log has nothing to anchor")
+            return self._tail[-1].signed.checkpoint.anchor
+
+    def events(self, start: int = 0) -> Iterator[Event]:
+        """The events from `start` to the head, in order, chained to each other and to the authenticated head.
+
+        Raises RecordTampered at the first that is not.
+        """
+        head = self.head()
+        last = -1 if head is None else head.seq
+        before: Entry | None = None
+        for seq in range(start, last + 1):
+            entry = self._read(seq)
+            if before is not None:
+                _check_follows(before, entry)
+            yield entry.event
+            before = entry
+
+    def run(self, run: str) -> list[Event]:
+        """Every event of a run so far, in order."""
+        with self._lock:
+            self._reach(run, leases=False)
+            return [entry.event for entry in self._tail if entry.event.run == run]
+
+    def backwards(self) -> Iterator[Event]:
+        """The events from the head down to 0, newest first; read only as far as asked."""
+        with self._lock:
+            tail = list(self._tail)
+        yield from (entry.event for entry in reversed(tail))
+        for seq in range(tail[0].event.seq - 1 if tail else -1, -1, -1):
+            yield self._read(seq).event
+
+    def _try(self, event_type: str, data: Mapping[str, Json], run: str, actor: str, time: datetime) -> Event | None:
+        """Create the next object; None where another writer was faster (what it wrote is read by the next _advance)."""
+        head = self._tail[-1] if self._tail else None
+        event = Event(
+            seq=0 if head is None else head.event.seq + 1,
+            prev=FIRST_PREV if head is None else line_hash(head.line),
+            time=time,
+            id=secrets.token_hex(8),
+            type=event_type,
+            run=run,
+            actor=actor,
+            data=data,
+        )
+        path = () if head is None else head.path_after
+        entry, stored = entries.build(event, path, self.key.origin, self._signer)
+        if not self._create(entries.name(event.seq), stored):
+            return None
+        self._take(entry)
+        return entry.event
+
+    def _create(self, name: str, stored: bytes) -> bool:
+        """Whether the object under `name` is mine."""
+        try:
+            self.store.create(name, stored)
+        except Exists:
+            return False
+        except StoreUnavailable:
+            # It may have been stored and only the reply lost: the same bytes again tell.
+            try:
+                self.store.create(name, stored)
+            except Exists:
+                return self.store.get(name) == stored
+        return True
+
+    def _take(self, entry: Entry) -> None:
+        self._tail.append(entry)
+        self._fresh |= _is_fresh_lease(entry.event)
+        self._life.fold(entry.event)
+
+    def _advance(self) -> None:
+        """Read what others wrote since; authenticate the newest."""
+        known = self._tail[-1].event.seq if self._tail else -1
+        newest = self._gallop(known)
+        if newest == known:
+            return
+        read = [self._read(seq) for seq in range(known + 1 if self._tail else newest, newest + 1)]
+        self._authenticate(read[-1])
+        if self._tail:
+            _check_follows(self._tail[-1], read[0])
+        for before, entry in pairwise(read):
+            _check_follows(before, entry)
+        for entry in read:
+            self._take(entry)
+
+    def _gallop(self, known: int) -> int:
+        """The seq of the newest object, -1 for none: a few reads, however long the log."""
+        low, step = known, 1
+        while self._has(low + step):
+            low, step = low + step, step * 2
+        high = low + step
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._has(middle) else (low, middle)
+        return low
+
+    def _has(self, seq: int) -> bool:
+        try:
+            self.store.get(entries.name(seq))
+        except Missing:
+            return False
+        return True
+
+    def _reach(self, run: str, *, leases: bool) -> None:
+        """Know the log up to its head, back to before `run` was born, and to the newest lease where asked.
+
+        A lease is taken only where no leased run is in progress, so nothing before the newest one can still be open.
+        """
+        self._advance()
+        since = self._since(run)
+        extended = False
+        while self._tail and self._tail[0].event.seq > 0:
+            oldest = self._tail[0]
+            if (self._fresh or not leases) and (since is None or oldest.event.time < since):
+                break
+            before = self._read(oldest.event.seq - 1)
+            _check_follows(before, oldest)
+            self._tail.appendleft(before)
+            self._fresh |= _is_fresh_lease(before.event)
+            extended = True
+        if extended:
+            self._life = Life()
+            for entry in self._tail:
+                self._life.fold(entry.event)
+
+    def _since(self, run: str) -> datetime | None:
+        if run == NO_RUN:
+            return None
+        try:
+            birth = born(run)
+        except ValueError as error:
+            raise IllegalEvent(str(error)) from error
+        if birth > self.clock.now() + _BIRTH_MARGIN:  # named by another clock: then the whole log
+            return datetime.min.replace(tzinfo=UTC)
+        return birth - _BIRTH_MARGIN
+
+    def _read(self, seq: int) -> Entry:
+        name = entries.name(seq)
+        try:
+            entry = entries.parse(self.store.get(name))
+        except Missing as error:
+            raise RecordTampered(f"{name} is missing, yet later events exist: deploy.py verify tells more") from error
+        except IllegalEvent as error:
+            raise RecordTampered(f"{name} is not as it was written: {error}") from error
+        if entry.event.seq != seq:
+            raise RecordTampered(f"{name} holds event {entry.event.seq}: it was renamed or swapped")
+        return entry
+
+    def _authenticate(self, entry: Entry) -> None:
+        checkpoint = entry.signed.checkpoint
+        name = entries.name(entry.event.seq)
+        if checkpoint.size != entry.event.seq + 1 or checkpoint.root != entry.root:
+            raise RecordTampered(f"{name}: its path does not lead to the root that was signed")
+        if not entry.signed.signed_by(self.key):
+            raise RecordTampered(f"{name} is not signed by this log's key ({self.key.vkey})")
+
+    def _floor(self) -> datetime:
+        """The earliest time the next event may carry."""
+        if not self._tail:
+            return datetime.min.replace(tzinfo=UTC)
+        return floor(self._tail[-1].event)
+
+    def _note_skew(self, behind: timedelta, now: datetime, run: str) -> None:
+        self._noted = behind + _SKEW_NEWS
+        place = run if run != NO_RUN and self._life.run(run).known else NO_RUN
+        seconds = behind.total_seconds()
+        data = {"skew_s": seconds, "source": "the event before", "observed": stamp(now)}
+        self.append("clock.skewed", data, run=place, actor=_ACTOR)
+        if behind > SKEW_ALERT:
+            detail = (
+                f"a writer's clock is {seconds:.3f} s behind the log; over {SKEW_LIMIT.seconds} s nothing is written"
+            )
+            self.append("alert.raised", {"alert": "clock", "detail": detail}, run=place, actor=_ACTOR)
+
+
+def floor(event: Event) -> datetime:
+    """The earliest time the event after this one may carry: its own, or the restart a mended clock announced."""
+    if event.type == "clock.skewed" and "restart" in event.data:
+        return parse_stamp(event.data["restart"])
+    return event.time
+
+
+def _is_fresh_lease(event: Event) -> bool:
+    return event.type == "lease.taken" and not event.data.get("recovers", False)
+
+
+def _check_follows(before: Entry, entry: Entry) -> None:
+    name = entries.name(entry.event.seq)
+    if entry.event.prev != line_hash(before.line):
+        raise RecordTampered(f"{name}: its prev is not the hash of the event before it")
+    if entry.path != before.path_after:
+        raise RecordTampered(f"{name}: its inclusion path does not continue that of the event before it")
+
+
+def _whole_milliseconds(instant: datetime) -> datetime:
+    return instant.astimezone(UTC).replace(microsecond=instant.microsecond // 1000 * 1000)

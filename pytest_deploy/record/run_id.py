@@ -1,0 +1,31 @@
+"""The name of a run: `<environment>-<YYYYMMDDTHHMMSSZ>-<4 hex>`, with `rehearsal-` before it in a rehearsal.
+
+The instant in it is the real one even in a rehearsal with a shifted clock: the log finds a run by when it was born.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from datetime import UTC, datetime
+
+from pytest_deploy.record.clock import Clock
+
+NO_RUN = "-"
+"""What stands in `run` of an event that belongs to no run."""
+
+_RUN_ID = re.compile(r"(?:rehearsal-)?[A-Za-z0-9][A-Za-z0-9_-]*-(\d{8}T\d{6}Z)-[0-9a-f]{4}", re.ASCII)
+
+
+def new_run_id(environment: str, clock: Clock, *, rehearsal: bool = False) -> str:
+    """A name nobody had before, born now. `clock` is the real one, never a shifted one."""
+    prefix = "rehearsal-" if rehearsal else ""
+    return f"{prefix}{environment}-{clock.now().astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def born(run: str) -> datetime:
+    """The instant in a run's name, to the second, UTC. Raises ValueError where `run` is no run's name."""
+    match = _RUN_ID.fullmatch(run)
+    if match is None:
+        raise ValueError(f"{run!r} is no run: <environment>-<YYYYMMDDTHHMMSSZ>-<4 hex> is")
+    return datetime.strptime(match[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)

@@ -1,0 +1,100 @@
+"""Where a record lies: objects that are created once, read and listed; never replaced, never deleted.
+
+*Create if absent* is the only primitive. It gives crash safety and concurrency without a lock, on a disk (link(2)) as on
+Cloud Storage (`if_generation_match=0`). Names are relative, with `/` between parts, and mean the same in both.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
+from pytest_deploy.record import durable
+
+_NAME = re.compile(r"[^/.\x00-\x1f\\][^/\x00-\x1f\\]*(/[^/.\x00-\x1f\\][^/\x00-\x1f\\]*)*")
+
+
+class Exists(RecordError):  # noqa: N818 - an answer of the store, not a failure
+    """The name is taken; what lies there stays as it is."""
+
+
+class Missing(RecordError):  # noqa: N818 - an answer of the store, not a failure
+    """No object has this name."""
+
+
+class Store(Protocol):
+    """What the record asks of a place."""
+
+    def create(self, name: str, data: bytes) -> None:
+        """Make the object durable under `name`, whole or not at all.
+
+        Raises Exists where the name is taken, StoreUnavailable where the place cannot be written.
+        """
+
+    def get(self, name: str) -> bytes:
+        """The stored bytes. Raises Missing, or StoreUnavailable where the place cannot be read."""
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """Every name that starts with `prefix`, sorted. It costs a listing: never part of an append."""
+
+
+class FolderStore:
+    """A store in a folder. Files whose names start with a dot are unfinished writes and are not in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def create(self, name: str, data: bytes) -> None:
+        """See Store.create. Raises StoreUnavailable for a full or read-only disk, saying so."""
+        try:
+            durable.create(self._place(name), data)
+        except FileExistsError:
+            raise Exists(f"{self.path / name} exists; nothing in a record is replaced") from None
+        except OSError as error:
+            raise self._unavailable("written", name, error) from error
+
+    def get(self, name: str) -> bytes:
+        """See Store.get. Raises RecordTampered for a symbolic link: a record holds files only."""
+        try:
+            descriptor = os.open(self._place(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            raise Missing(f"{self.path / name} does not exist") from None
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise RecordTampered(f"{self.path / name} is a symbolic link; a record holds files only") from error
+            raise self._unavailable("read", name, error) from error
+        with os.fdopen(descriptor, "rb") as stream:
+            return stream.read()
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """See Store.names."""
+        top = self.path / prefix.rpartition("/")[0]
+        for folder, folders, files in os.walk(top):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            for file in sorted(files):
+                name = (Path(folder) / file).relative_to(self.path).as_posix()
+                if not file.startswith(".") and name.startswith(prefix):
+                    yield name
+
+    def _place(self, name: str) -> Path:
+        if _NAME.fullmatch(name) is None:
+            raise RecordError(f"{name!r} is no name for an object of a record: relative, no part starting with a dot")
+        return self.path / name
+
+    def _unavailable(self, what: str, name: str, error: OSError) -> StoreUnavailable:
+        remedies = {
+            errno.ENOSPC: "the disk is full; make room, then run again",
+            errno.EDQUOT: "the disk quota is used up; make room, then run again",
+            errno.EROFS: "the file system is read-only; mount it writable or set another place for reports",
+            errno.EACCES: "this user may not; give it the right, or set another place for reports",
+            errno.EPERM: "the file system refuses (no hard links?); set a place for reports on a local disk",
+        }
+        remedy = remedies.get(error.errno or 0, "see to the disk, then run again")
+        return StoreUnavailable(
+            f"the record at {self.path / name} cannot be {what}: {error.strerror or error}: {remedy}"
+        )
