@@ -1,0 +1,272 @@
+"""A Cloud Run service, driven through Google's own client. The embedded platform is driven by this very code.
+
+Rules that hold here: a new revision never takes traffic by itself (every split names revisions, none says "latest"); what
+is reported is what *serves*, read from the status, not what was asked for; every call has a timeout; an answer to a stale
+read is asked again only if nobody has changed the split in the meantime.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import secrets
+import string
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NoReturn
+
+import grpc
+from google.api_core import exceptions as google_errors
+from google.api_core import operation
+from google.api_core.future.polling import DEFAULT_POLLING
+from google.api_core.retry import Retry, if_exception_type
+from google.cloud import run_v2
+from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
+from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
+from google.protobuf import field_mask_pb2
+
+from pytest_deploy.errors import PlatformUnavailable, RevisionFailed
+from pytest_deploy.platform.google import messages
+from pytest_deploy.platform.protocol import Revision, ServiceState
+
+CALL_S = 10.0
+"""Timeout of one call."""
+
+_TRIES = 4
+"""Of a change whose etag turned out to be stale."""
+
+_READ = Retry(
+    predicate=if_exception_type(google_errors.ServiceUnavailable), initial=0.1, maximum=1.0, multiplier=2.0, timeout=5.0
+)
+"""Reads may be repeated; changes are not, or only by their etag."""
+
+_LETTERS = string.ascii_lowercase + string.digits
+
+_REMEDIES: Mapping[type[Exception], str] = {
+    google_errors.NotFound: "check project, region and name; the service itself is made by the infrastructure code",
+    google_errors.PermissionDenied: "the identity of this run needs roles/run.developer on the service",
+    google_errors.Unauthenticated: "sign in: workload identity in CI, `gcloud auth application-default login` at a desk",
+    google_errors.ServiceUnavailable: "try again when the platform answers",
+    google_errors.DeadlineExceeded: "try again when the platform answers",
+    google_errors.Aborted: "another process changes this service; find it, then try again",
+    google_errors.InvalidArgument: "the platform refuses the request itself; look at what was asked",
+}
+
+
+class CloudRun:
+    """One service; implements Runtime.
+
+    `service` is its full name, `projects/P/locations/L/services/S`. `command` and `startup_s` overwrite the container's
+    command and the patience of its TCP start-up probe (seconds), where the platform needs to be told. `log_tail` reads a
+    revision's last lines of output by its name and their number.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        services: run_v2.ServicesClient,
+        revisions: run_v2.RevisionsClient,
+        *,
+        command: Sequence[str] = (),
+        startup_s: float | None = None,
+        log_tail: Callable[[str, int], str] = lambda _revision, _lines: "",
+        poll_s: float = 1.0,
+    ) -> None:
+        self.service = service
+        self._services = services
+        self._revisions = revisions
+        self._command = tuple(command)
+        self._startup_s = startup_s
+        self._log_tail = log_tail
+        self._poll_s = poll_s
+
+    @classmethod
+    def loopback_channel(cls, address: str) -> grpc.Channel:
+        """An unencrypted channel to a stand-in on this machine, e.g. `unix:/path`. Whoever opens it closes it."""
+        if not address.startswith(("unix:", "127.0.0.1:")):
+            raise ValueError(f"{address} is not on this machine, and the channel would not be encrypted")
+        return grpc.insecure_channel(address)
+
+    @classmethod
+    def over_channel(
+        cls,
+        channel: grpc.Channel,
+        service: str,
+        *,
+        command: Sequence[str] = (),
+        startup_s: float | None = None,
+        log_tail: Callable[[str, int], str] = lambda _revision, _lines: "",
+    ) -> CloudRun:
+        """The same over a channel that needs no credentials, asked often because it is near."""
+        return cls(
+            service,
+            run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel)),
+            run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=channel)),
+            command=command,
+            startup_s=startup_s,
+            log_tail=log_tail,
+            poll_s=0.05,
+        )
+
+    @classmethod
+    def by_default_credentials(cls, service: str) -> CloudRun:
+        """The real service, as whoever this process is signed in as (Application Default Credentials)."""
+        with _answered("signing in to Google Cloud"):
+            return cls(service, run_v2.ServicesClient(), run_v2.RevisionsClient())
+
+    def state(self) -> ServiceState:
+        """What serves now; Runtime.state."""
+        return messages.state(self._read())
+
+    def revision(self, name: str) -> Revision:
+        """One revision by its short name; Runtime.revision."""
+        return messages.revision(self._read_revision(name))
+
+    def create(
+        self, *, image: str, env: Mapping[str, str], tag: str, annotations: Mapping[str, str], deadline_s: float
+    ) -> Revision:
+        """A new revision at 0 % under `tag`, the split pinned as it is; Runtime.create."""
+        until = time.monotonic() + deadline_s
+        before = self._read()
+        suffix = "".join(secrets.choice(_LETTERS) for _ in range(3))
+        name = f"{messages.short(self.service)}-{before.generation + 1:05d}-{suffix}"
+        kept = [target for target in messages.pinned(before) if target.tag != tag or target.percent]
+        for target in kept:
+            target.tag = "" if target.tag == tag else target.tag
+        wanted = [*kept, messages.target(name, 0, tag)]
+
+        def change(service: run_v2.Service) -> run_v2.Service:
+            template = messages.template(service.template, name, image, env, annotations)
+            self._overwrite(template.containers[0])
+            return run_v2.Service(name=service.name, etag=service.etag, template=template, traffic=wanted)
+
+        doing = f"creating revision {name}"
+        pending = self._change(doing, before, change, ("template", "traffic"))
+        try:
+            self._result(pending, until)
+        except concurrent.futures.TimeoutError:
+            self._fail(name, f"revision {name} was not ready within {deadline_s:g} s")
+        except google_errors.GoogleAPICallError as error:
+            self._judge(name, doing, error)
+        made = self.revision(name)
+        if not made.ready:
+            self._fail(name, f"revision {name} was created but is not ready")
+        return made
+
+    def move(self, shares: Mapping[str, int], *, tags: Mapping[str, str], deadline_s: float) -> ServiceState:
+        """Set percents and tags, and wait until that is what serves; Runtime.move."""
+        if sum(shares.values()) != 100 or min(shares.values()) < 0:  # noqa: PLR2004  # per cent
+            raise ValueError(f"the percents {dict(shares)} do not add up to 100")
+        until = time.monotonic() + deadline_s
+        targets = [messages.target(name, percent, "") for name, percent in shares.items() if percent]
+        targets += [messages.target(name, 0, tag) for tag, name in tags.items()]
+
+        def change(service: run_v2.Service) -> run_v2.Service:
+            return run_v2.Service(name=service.name, etag=service.etag, traffic=targets)
+
+        doing = f"moving traffic to {', '.join(f'{target.percent} % {target.revision}' for target in targets if not target.tag)}"
+        pending = self._change(doing, self._read(), change, ("traffic",))
+        failure: google_errors.GoogleAPICallError | None = None
+        try:
+            self._result(pending, until)
+        except concurrent.futures.TimeoutError:
+            pass
+        except google_errors.GoogleAPICallError as error:
+            # The operation also fails for what is wrong elsewhere in the service; what serves decides.
+            failure = error
+        while True:
+            service = self._read()
+            state = messages.state(service)
+            if state.settled and messages.split(service.traffic_statuses) == messages.split(targets):
+                return state
+            if failure is not None and not service.reconciling:
+                raise _unavailable(doing, failure)
+            if time.monotonic() > until:
+                serving = ", ".join(f"{share.percent} % {share.revision}" for share in state.shares if share.percent)
+                raise PlatformUnavailable(
+                    f"{doing}: after {deadline_s:g} s there serves {serving}; read the state again before you act"
+                )
+            time.sleep(self._poll_s)
+
+    def log_tail(self, revision: str, lines: int = 40) -> str:
+        """The revision's last lines of output; Runtime.log_tail."""
+        return self._log_tail(revision, lines)
+
+    def _read(self) -> run_v2.Service:
+        with _answered(f"reading service {self.service}"):
+            return self._services.get_service(name=self.service, retry=_READ, timeout=CALL_S)
+
+    def _read_revision(self, name: str) -> run_v2.Revision:
+        with _answered(f"reading revision {name}"):
+            return self._revisions.get_revision(name=f"{self.service}/revisions/{name}", retry=_READ, timeout=CALL_S)
+
+    def _change(
+        self,
+        doing: str,
+        before: run_v2.Service,
+        change: Callable[[run_v2.Service], run_v2.Service],
+        fields: Sequence[str],
+    ) -> operation.Operation:
+        """Send a change made from a fresh read; a stale etag is asked again for as long as the split is as it was."""
+        service = before
+        for _ in range(_TRIES):
+            request = run_v2.UpdateServiceRequest(
+                service=change(service), update_mask=field_mask_pb2.FieldMask(paths=list(fields))
+            )
+            try:
+                with _answered(doing, but=google_errors.Aborted):
+                    return self._services.update_service(request=request, timeout=CALL_S)
+            except google_errors.Aborted as error:
+                stale = error
+            service = self._read()
+            if messages.split(service.traffic) != messages.split(before.traffic) or messages.split(
+                service.traffic_statuses
+            ) != messages.split(before.traffic_statuses):
+                raise PlatformUnavailable(
+                    f"{doing}: somebody else changed the traffic of {self.service} meanwhile; nothing was changed here; "
+                    "find out who, then try again"
+                ) from stale
+        raise _unavailable(doing, stale)
+
+    def _result(self, pending: operation.Operation, until: float) -> None:
+        """Wait for an operation. Raises TimeoutError, or Google's error of the operation itself."""
+        left = max(until - time.monotonic(), self._poll_s)
+        polling = DEFAULT_POLLING.with_delay(initial=self._poll_s, maximum=max(self._poll_s, 1.0), multiplier=1.3)
+        pending.result(timeout=left, polling=polling)  # type: ignore[no-untyped-call]  # the library's own gap
+
+    def _judge(self, name: str, doing: str, error: google_errors.GoogleAPICallError) -> NoReturn:
+        """An operation failed: because the revision did not start, or for another reason."""
+        try:
+            revision = self._read_revision(name)
+        except PlatformUnavailable:
+            raise _unavailable(doing, error) from error
+        if revision.reconciling or messages.is_ready(revision):
+            raise _unavailable(doing, error) from error
+        self._fail(name, error.message)
+
+    def _fail(self, name: str, message: str) -> NoReturn:
+        raise RevisionFailed(message, revision=name, log=self.log_tail(name))
+
+    def _overwrite(self, container: run_v2.Container) -> None:
+        if self._command:
+            container.command = list(self._command)
+        if self._startup_s is not None:
+            container.startup_probe = run_v2.Probe(
+                tcp_socket=run_v2.TCPSocketAction(), period_seconds=1, failure_threshold=max(1, round(self._startup_s))
+            )
+
+
+@contextmanager
+def _answered(doing: str, *, but: type[Exception] = KeyError) -> Iterator[None]:
+    """Every way in which Google's client says that a call failed becomes PlatformUnavailable, except `but`."""
+    try:
+        yield
+    except but:
+        raise
+    except (google_errors.GoogleAPIError, grpc.RpcError) as error:
+        raise _unavailable(doing, error) from error
+
+
+def _unavailable(doing: str, error: Exception) -> PlatformUnavailable:
+    kind = next((remedy for of, remedy in _REMEDIES.items() if isinstance(error, of)), "look at the platform's own log")
+    return PlatformUnavailable(f"{doing}: {error}; {kind}")

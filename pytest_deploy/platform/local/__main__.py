@@ -1,0 +1,13 @@
+"""The two processes of the embedded platform: `python -m pytest_deploy.platform.local supervise|guard ...`."""
+
+import sys
+from pathlib import Path
+
+from pytest_deploy.platform.local import guardian, supervisor
+
+if __name__ == "__main__":
+    _, role, *words = sys.argv
+    if role == "supervise":
+        supervisor.main(*words)
+    else:
+        guardian.watch(words[0], Path(words[1]))

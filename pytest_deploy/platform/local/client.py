@@ -1,0 +1,210 @@
+"""A client's side of the embedded platform: start the supervisor if none runs, stay connected, hand out the parts."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_deploy.errors import PlatformUnavailable, Refused
+from pytest_deploy.platform.local.artefacts import LocalArtefacts
+from pytest_deploy.platform.local.guardian import MARKER
+from pytest_deploy.platform.local.places import Places, Site, log_of
+from pytest_deploy.platform.local.revision import needed
+from pytest_deploy.platform.local.supervisor import lock
+from pytest_deploy.platform.protocol import DatabaseAccess
+
+if TYPE_CHECKING:
+    import grpc
+
+    from pytest_deploy.platform.google.run import CloudRun
+
+_START_S = 60.0
+"""For the supervisor's start and its answer: initdb on a slow disk is the longest part."""
+
+_TRIES = 3
+
+_IMPORT_FROM = Path(__file__).parents[3]
+"""The folder this package is imported from: the supervisor is of the same code, installed or not."""
+
+
+@dataclass(frozen=True)
+class LocalPlatform:
+    """One environment of the embedded platform; implements Platform. It runs for as long as anybody has it open."""
+
+    runtime: CloudRun
+    artefacts: LocalArtefacts
+    database: DatabaseAccess
+    connection: socket.socket
+    """What keeps the supervisor alive."""
+    channel: grpc.Channel
+
+    def close(self) -> None:
+        """Let go; if nobody else holds it, all is stopped within 2 s."""
+        self.channel.close()
+        self.connection.close()
+
+
+def connect(
+    checkout: Path,
+    *,
+    environment: str,
+    service: str,
+    command: Sequence[str],
+    revision_timeout_s: float = 30.0,
+    rehearsal: bool = False,
+    database_url: str | None = None,
+) -> LocalPlatform:
+    """Open the embedded platform of a checkout, starting what must run.
+
+    `command` runs the service in the unpacked artefact; a first word `python` is this interpreter. A revision may take
+    `revision_timeout_s` seconds to listen. `database_url`, else PGHOST, names a server to use instead of the embedded one.
+    Raises PlatformUnavailable, NotAsked for names it cannot take.
+    """
+    site = Site(environment, service, rehearsal)
+    places = Places.of(checkout)
+    places.make()
+    external = database_url if database_url is not None else ("" if os.environ.get("PGHOST") else None)
+    connection, answer = _converse(places, {"site": asdict(site), "embedded_database": external is None})
+    from pytest_deploy.platform.google.run import CloudRun
+
+    try:
+        database = _database(places, site, external, answer["administrator"])
+        channel = CloudRun.loopback_channel(f"unix:{places.run}")
+    except BaseException:
+        connection.close()
+        raise
+    runtime = CloudRun.over_channel(
+        channel,
+        site.path,
+        command=command,
+        startup_s=revision_timeout_s,
+        log_tail=lambda revision, lines: _tail(log_of(places.state(site), revision), lines),
+    )
+    return LocalPlatform(runtime, LocalArtefacts(places.artefacts, service), database, connection, channel)
+
+
+def reset(checkout: Path) -> None:
+    """Forget what the embedded platform knows: services, revisions, artefacts, logs and the embedded databases.
+
+    A database on a server named by PGHOST stays. Raises Refused while a client is connected.
+    """
+    places = Places.of(checkout)
+    if not places.deploy.exists():
+        return
+    with _locked(places.starting):
+        try:
+            held = lock(places.running, 3.0)
+        except PlatformUnavailable as error:
+            raise Refused(f"the embedded platform of {places.checkout} is in use; end its clients first") from error
+        for folder in (places.root, places.platform, places.artefacts, places.images):
+            shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def _database(places: Places, site: Site, external: str | None, administrator: str | None) -> DatabaseAccess:
+    from pytest_deploy.platform.local.database import prepare  # psycopg, not needed to say what is wrong above
+
+    if external is None:
+        assert administrator is not None  # noqa: S101  # the supervisor's answer to `embedded_database`
+        return prepare(administrator, site.database)
+    # Others may share this server: the checkout's own hash keeps two of them apart.
+    return prepare(
+        external, f"{site.database}_{places.root.name[-12:-4]}", password_file=places.state(site) / "service-password"
+    )
+
+
+def _converse(places: Places, hello: dict[str, Any]) -> tuple[socket.socket, dict[str, Any]]:
+    """A connection to this checkout's supervisor, started if there is none, and its answer."""
+    for _ in range(_TRIES):
+        with _locked(places.starting):  # two clients at once start one supervisor
+            connection = _try(places)
+            if connection is None:
+                _start(places)
+                connection = _try(places)
+        if connection is None:
+            continue
+        try:
+            connection.sendall(json.dumps(hello).encode() + b"\n")
+            importlib.import_module("pytest_deploy.platform.google.run")  # 1 s, while the supervisor starts its parts
+            with connection.makefile("rb") as lines:
+                line = lines.readline()
+        except ConnectionError:
+            line = b""
+        except BaseException:
+            connection.close()
+            raise
+        if line:
+            answer: dict[str, Any] = json.loads(line)
+            if "error" not in answer:
+                return connection, answer
+            connection.close()
+            raise PlatformUnavailable(f"the embedded platform cannot serve: {answer['error']}")
+        connection.close()  # it was about to stop; the next one waits until it has
+    raise PlatformUnavailable(f"the embedded platform's supervisor went away {_TRIES} times; see {places.log}")
+
+
+def _try(places: Places) -> socket.socket | None:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(_START_S)
+    try:
+        connection.connect(str(places.control))
+    except (FileNotFoundError, ConnectionRefusedError):
+        connection.close()
+        return None
+    return connection
+
+
+def _start(places: Places) -> None:
+    """Start the supervisor as nobody's child, in its own session; wait until it listens."""
+    reader, writer = os.pipe()
+    module = [sys.executable, "-m", "pytest_deploy.platform.local"]
+    supervisor = [*module, "supervise", places.checkout, places.root, str(writer)]
+    environment = needed(os.environ, *(name for name in os.environ if name.startswith("COVERAGE_")))
+    with os.fdopen(reader, "rb") as ready, places.log.open("ab") as log:
+        try:
+            # The middle process ends at once: whoever kills this process's tree does not find the supervisor in it.
+            subprocess.run(
+                [sys.executable, "-S", "-c", _LAUNCH, *map(str, supervisor)],
+                check=True,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(writer,),
+                cwd=_IMPORT_FROM,
+                env={**environment, MARKER: str(places.root)},
+            )
+        finally:
+            os.close(writer)
+        said = ready.read().decode()
+    if said != "ready\n":
+        raise PlatformUnavailable(said or f"the embedded platform's supervisor did not start; see {places.log}")
+
+
+_LAUNCH = (
+    "import subprocess, sys; "
+    "subprocess.Popen(sys.argv[1:], start_new_session=True, pass_fds=(int(sys.argv[-1]),)).returncode = 0"
+)
+
+
+def _tail(log: Path, lines: int) -> str:
+    if not log.exists():
+        return ""
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,65 @@
+"""The supervisor's guardian: nothing stays behind, not even after `kill -9` of the supervisor.
+
+It reads a pipe whose other end the supervisor holds; at end of file the supervisor is gone, however it went. What it
+started is then known by a variable in its environment (which children inherit, so that not even the instant between a
+start and its registration is a gap), and PostgreSQL by its data folder. The guardian shares the supervisor's lock: the
+next supervisor starts when both are gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from pytest_deploy.platform.local.server import postmaster, stop_postmaster
+
+MARKER = "PYTEST_DEPLOY_SUPERVISOR"
+"""In the environment of everything a supervisor starts; its value is the supervisor's short folder."""
+
+
+def watch(root: str, data: Path) -> None:
+    """Wait until the supervisor is gone, then stop what it left."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while os.read(sys.stdin.fileno(), 64):
+        continue
+    for process in marked(root):
+        _signal(process, signal.SIGTERM)
+    if (server := postmaster(data)) is not None:
+        stop_postmaster(server)
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until and any(marked(root)):
+        time.sleep(0.02)
+    calm = 0
+    while calm < 2:  # noqa: PLR2004  # a process seen between fork and exec shows its mark only the second time
+        left = list(marked(root))
+        for process in left:
+            _signal(process, signal.SIGKILL)
+        calm = 0 if left else calm + 1
+        time.sleep(0.02)
+
+
+def marked(root: str) -> Iterator[psutil.Process]:
+    """Every live process but this one that the supervisor of `root` started."""
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get(MARKER) == root and process.pid != _SELF:
+                yield process
+        except psutil.Error:
+            continue
+
+
+def _signal(process: psutil.Process, signum: int) -> None:
+    """Send a signal; psutil refuses where the number has passed to another process."""
+    try:
+        process.send_signal(signum)
+    except psutil.Error:
+        return
+
+
+_SELF = psutil.Process().pid

@@ -1,0 +1,151 @@
+"""Where the embedded platform of one checkout keeps its things.
+
+State that people may look at lies in `<checkout>/.deploy/`. What has a socket in it lies in a short folder elsewhere (a
+socket's path ends at about 100 bytes), named by a hash of user and checkout, so that two checkouts never meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_deploy.errors import NotAsked, PlatformUnavailable
+
+ROOT_VARIABLE = "PYTEST_DEPLOY_PGDATA_ROOT"
+"""Names another parent folder for sockets and PGDATA than /var/tmp, e.g. /dev/shm."""
+
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders and sockets of one checkout's platform."""
+
+    checkout: Path
+    """Absolute and resolved."""
+    root: Path
+    """The short folder: sockets and PGDATA. 0700, as root 0711 (PostgreSQL's own user must come to its folder below)."""
+
+    @classmethod
+    def of(cls, checkout: Path) -> Places:
+        """The places of this checkout; nothing is made yet."""
+        checkout = checkout.resolve()
+        name = hashlib.sha256(f"{os.geteuid()}:{checkout}".encode()).hexdigest()[:12]
+        return cls(checkout, Path(os.environ.get(ROOT_VARIABLE, "/var/tmp")) / f"pytest-deploy-{name}")  # noqa: S108  # survives a restart; `make` checks whose it is
+
+    def make(self) -> None:
+        """Make both folders. Raises PlatformUnavailable where somebody else has made the short one."""
+        self.deploy.mkdir(mode=0o700, exist_ok=True)
+        self.root.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, exist_ok=True)
+        status = self.root.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise PlatformUnavailable(
+                f"{self.root} is not a private folder of this user; remove it, or name another parent in {ROOT_VARIABLE}"
+            )
+
+    @property
+    def deploy(self) -> Path:
+        """The folder in the checkout."""
+        return self.checkout / ".deploy"
+
+    @property
+    def running(self) -> Path:
+        """Locked by the supervisor and its guardian for as long as either lives."""
+        return self.deploy / "running.lock"
+
+    @property
+    def starting(self) -> Path:
+        """Locked by the client that starts the supervisor."""
+        return self.deploy / "starting.lock"
+
+    @property
+    def log(self) -> Path:
+        """What the supervisor and its guardian have to say."""
+        return self.deploy / "supervisor.log"
+
+    @property
+    def control(self) -> Path:
+        """The socket whose connections keep the platform alive."""
+        return self.root / "control"
+
+    @property
+    def run(self) -> Path:
+        """The socket of the Cloud Run stand-in."""
+        return self.root / "run"
+
+    @property
+    def postgres(self) -> Path:
+        """The embedded server's folder."""
+        return self.root / "pg"
+
+    @property
+    def artefacts(self) -> Path:
+        """Archives by digest."""
+        return self.deploy / "artefacts"
+
+    @property
+    def images(self) -> Path:
+        """Archives unpacked."""
+        return self.deploy / "images"
+
+    @property
+    def platform(self) -> Path:
+        """One folder an environment."""
+        return self.deploy / "platform"
+
+    def state(self, site: Site) -> Path:
+        """The folder of one service in one environment."""
+        return self.platform / site.location / site.service
+
+
+@dataclass(frozen=True)
+class Site:
+    """One service in one environment of the embedded platform."""
+
+    environment: str
+    service: str
+    rehearsal: bool = False
+
+    def __post_init__(self) -> None:
+        for what, name in (("environment", self.environment), ("service", self.service)):
+            if not _NAME.fullmatch(name):
+                raise NotAsked(
+                    f"the embedded platform cannot take {name!r} as the name of a {what}: "
+                    "lower-case letters, digits and hyphens, a letter first, at most 40"
+                )
+
+    @property
+    def location(self) -> str:
+        """The environment's name among Cloud Run locations; a rehearsal never shares one with the real environment."""
+        return f"{self.environment}.rehearsal" if self.rehearsal else self.environment
+
+    @property
+    def path(self) -> str:
+        """Cloud Run's full name of the service."""
+        return f"projects/local/locations/{self.location}/services/{self.service}"
+
+    @property
+    def database(self) -> str:
+        """The name of its database."""
+        kind = "rehearsal_" if self.rehearsal else ""
+        return f"{self.service}_{kind}{self.environment}".replace("-", "_")
+
+
+def log_of(state: Path, revision: str) -> Path:
+    """Where a revision's output goes, below its service's folder."""
+    return state / "logs" / f"{revision}.log"
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file as a whole, readable by its owner only: a reader sees the old text or the new."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).rename(path)

@@ -1,0 +1,179 @@
+"""A revision as a process, under Cloud Run's container contract.
+
+It gets PORT, K_SERVICE, K_REVISION, K_CONFIGURATION and the template's variables, and of our own environment no more than
+a program needs to run; it is ready when its start-up probe succeeds; it is asked to stop by SIGTERM and killed 10 s later.
+HOST says where to listen: a container listens to all of its own network, a process here must not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+GRACE_S = 10.0
+"""Between SIGTERM and SIGKILL, as on Cloud Run."""
+
+LOOPBACK = "127.0.0.1"
+
+_PORTS = range(20000, 32000)
+"""Below the range from which systems take the ports of outgoing connections, so that nobody takes ours by accident."""
+
+_PROBE_EVERY_S = 0.03
+
+
+@dataclass(frozen=True)
+class Container:
+    """What a revision's template says of its process."""
+
+    command: tuple[str, ...]
+    """`python` as the first word is the interpreter this platform runs on."""
+    env: Mapping[str, str]
+    probe_path: str | None
+    """Of an HTTP start-up probe; None: a TCP probe."""
+    startup_s: float
+    """How long the start-up probe may fail."""
+
+
+class StartFailed(Exception):
+    """The process ended or did not answer its start-up probe in time."""
+
+
+class RevisionProcess:
+    """One running instance. Not started yet when made."""
+
+    def __init__(self, container: Container, *, folder: Path, log: Path, identity: Mapping[str, str]) -> None:
+        self.port = 0
+        self._requests = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._container = container
+        self._folder = folder
+        self._log = log
+        self._identity = identity
+        self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.returncode is None
+
+    async def start(self) -> None:
+        """Run it until its start-up probe succeeds. Raises StartFailed, and then nothing runs."""
+        self.port = free_port()
+        command = list(self._container.command)
+        if not command:
+            raise StartFailed("its template has no command; give the platform the service's command")
+        if command[0] == "python":
+            command[0] = sys.executable
+        self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with self._log.open("ab") as log:
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *command,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd=self._folder,
+                    env=self._environment(),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StartFailed(f"its command {command[0]} cannot be run: {error.strerror}") from error
+        try:
+            await self._await_ready(self._process)
+        except BaseException:
+            await self.stop(grace_s=0)
+            raise
+
+    async def stop(self, grace_s: float = GRACE_S) -> None:
+        """SIGTERM, `grace_s` seconds later SIGKILL, to it and to whatever it started in its session."""
+        if self._process is None:
+            return
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), grace_s)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        await self._process.wait()
+
+    @contextlib.contextmanager
+    def request(self) -> Iterator[None]:
+        """Hold it for the length of one request."""
+        self._requests += 1
+        self._idle.clear()
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            if not self._requests:
+                self._idle.set()
+
+    async def drain(self) -> None:
+        """Stop it once its requests in flight are answered, at the latest after the grace."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._idle.wait(), GRACE_S)
+        await self.stop()
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "HOST": LOOPBACK,
+            **needed(os.environ),
+            **self._container.env,
+            **self._identity,
+            "PORT": str(self.port),
+        }
+
+    async def _await_ready(self, process: asyncio.subprocess.Process) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._container.startup_s
+        while loop.time() < until:
+            if process.returncode is not None:
+                raise StartFailed(f"its process ended with {process.returncode} before it listened on PORT={self.port}")
+            if await self._probe() and process.returncode is None:
+                return
+            await asyncio.sleep(_PROBE_EVERY_S)
+        raise StartFailed(
+            f"it did not answer its start-up probe on PORT={self.port} within {self._container.startup_s:g} s"
+        )
+
+    async def _probe(self) -> bool:
+        """One try of the start-up probe: a connection, or a 2xx or 3xx answer where the probe is HTTP."""
+        try:
+            async with asyncio.timeout(1):
+                reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
+                with contextlib.closing(writer):
+                    if self._container.probe_path is None:
+                        return True
+                    request = f"GET {self._container.probe_path} HTTP/1.0\r\nHost: {LOOPBACK}\r\n\r\n"
+                    writer.write(request.encode("ascii"))
+                    status = (await reader.readline()).split()
+                    return len(status) > 1 and status[1][:1] in (b"2", b"3")
+        except (OSError, TimeoutError):
+            return False
+
+
+def needed(environment: Mapping[str, str], *more: str) -> dict[str, str]:
+    """Of an environment what a program needs to run: none of the parent's secrets pass."""
+    names = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", *more)
+    return {name: value for name, value in environment.items() if name in names or name.startswith("PYTHON")}
+
+
+def free_port(tried: Sequence[int] = ()) -> int:
+    """A port on which nothing listens now."""
+    for port in [*tried, *random.sample(_PORTS, 200)]:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind((LOOPBACK, port))
+                return port
+    raise StartFailed(f"no free port between {_PORTS.start} and {_PORTS.stop}")

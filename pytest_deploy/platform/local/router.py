@@ -1,0 +1,127 @@
+"""What stands before a service's revisions: one port for the service, one for each of its tags, on loopback only.
+
+A streaming reverse proxy. Which revision answers is asked anew for each request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict
+from yarl import URL
+
+from pytest_deploy.platform.local.revision import LOOPBACK, RevisionProcess, free_port
+
+_HOP_BY_HOP = frozenset(
+    (
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+"""Headers that speak of one connection, not of the message (RFC 9110, 7.6.1)."""
+
+_CHUNK = 64 * 1024
+
+
+class NoBackend(Exception):
+    """Nothing can answer this request; the text becomes the body of the 503."""
+
+
+class Router:
+    """The open ports of one service. `backend` gives the running process for a tag ("" for the split), or NoBackend."""
+
+    def __init__(self, backend: Callable[[str], Awaitable[RevisionProcess]], *, timeout_s: float = 300.0) -> None:
+        self._backend = backend
+        self._timeout_s = timeout_s
+        self._listeners: dict[str, tuple[int, asyncio.Server, web.Server]] = {}
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Port by tag, of those that are open."""
+        return {tag: port for tag, (port, _, _) in self._listeners.items()}
+
+    async def listen(self, tag: str, *, remembered: int | None = None) -> None:
+        """Open the tag's port if it is not open: the remembered one where it is free."""
+        if tag in self._listeners:
+            return
+        if self._session is None:
+            # One connection a request: a kept one may be closed by the service just as a POST is sent on it.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(force_close=True, limit=0),
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
+            )
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            return await self._answer(request, tag)
+
+        server = web.Server(handle, access_log=None)
+        port = free_port([remembered] if remembered else [])
+        listener = await asyncio.get_running_loop().create_server(server, LOOPBACK, port)
+        self._listeners[tag] = (port, listener, server)
+
+    async def close(self) -> None:
+        """Close all ports and the connections on them."""
+        for _, listener, server in self._listeners.values():
+            listener.close()
+            await server.shutdown(0.1)
+        self._listeners.clear()
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _answer(self, request: web.BaseRequest, tag: str) -> web.StreamResponse:
+        try:
+            process = await self._backend(tag)
+        except NoBackend as reason:
+            return web.Response(status=503, text=f"{reason}\n")
+        with process.request():
+            return await self._forward(request, process.port)
+
+    async def _forward(self, request: web.BaseRequest, port: int) -> web.StreamResponse:
+        assert self._session is not None  # noqa: S101  # `listen` made it before any request could come
+        headers = _end_to_end(request.headers)
+        headers["X-Forwarded-For"] = request.remote or LOOPBACK
+        headers["X-Forwarded-Proto"] = request.scheme
+        response: web.StreamResponse | None = None
+        try:
+            async with self._session.request(
+                request.method,
+                URL(f"http://{LOOPBACK}:{port}{request.raw_path}", encoded=True),
+                headers=headers,
+                data=request.content if request.body_exists else None,
+                allow_redirects=False,
+            ) as answer:
+                response = web.StreamResponse(status=answer.status, reason=answer.reason)
+                response.headers.extend(_end_to_end(answer.headers))
+                await response.prepare(request)
+                async for chunk in answer.content.iter_chunked(_CHUNK):
+                    await response.write(chunk)
+                await response.write_eof()
+                return response
+        except (aiohttp.ClientError, TimeoutError):
+            if response is not None and response.prepared:
+                # The service broke off in the middle, or the caller went away: no whole answer must seem to have come.
+                if request.transport is not None:
+                    request.transport.abort()
+                return response
+            return web.Response(status=503, text="the revision did not answer\n")
+
+
+def _end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    kept: CIMultiDict[str] = CIMultiDict(headers)
+    for name in {*_HOP_BY_HOP, *(word.strip().lower() for word in kept.get("Connection", "").split(","))}:
+        kept.popall(name, None)
+    return kept

@@ -1,0 +1,203 @@
+"""The supervisor: the one process of a checkout that owns PostgreSQL, the Cloud Run stand-in and its revisions.
+
+It lives in a session of its own and for as long as a client is connected to its control socket, which the kernel closes
+however a client dies. A client sends one line of JSON (a Site, and whether it wants the embedded PostgreSQL) and gets one
+back; then the connection says nothing more and only stays open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_deploy.errors import DeployError, PlatformUnavailable
+from pytest_deploy.platform.local.guardian import MARKER
+from pytest_deploy.platform.local.places import Places, Site
+from pytest_deploy.platform.local.server import EmbeddedServer
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    from pytest_deploy.platform.local.cloudrun import CloudRunStandIn
+
+LONELY_S = 10.0
+"""How long a supervisor waits for its first client."""
+
+_STOP_GRACE_S = 0.8
+_STOP_S = 1.7
+"""After this the supervisor ends, and the guardian ends what is left: all is gone within 2 s."""
+
+_log = logging.getLogger("supervisor")
+
+
+class Supervisor:
+    """Starts parts when a client first asks for them, and stops all of them when the last client is gone."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._marker = {MARKER: str(places.root)}
+        self._clients = 0
+        self._stop = asyncio.Event()
+        self._database: EmbeddedServer | None = None
+        self._run: CloudRunStandIn | None = None
+        self._grpc: grpc.aio.Server | None = None
+        self._opening = asyncio.Lock()
+
+    async def run(self, ready: int, guardian: subprocess.Popen[bytes]) -> None:
+        """Serve until the last client is gone; `ready` is the file descriptor that the starting client reads."""
+        loop = asyncio.get_running_loop()
+        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(signum, self._stop.set)
+        self._places.control.unlink(missing_ok=True)
+        control = await asyncio.start_unix_server(self._client, self._places.control)
+        os.write(ready, b"ready\n")
+        os.close(ready)
+        loop.call_later(LONELY_S, self._stop_if_alone)
+        watching = loop.create_task(self._watch(guardian))
+        await self._stop.wait()
+        _log.info("stopping")
+        control.close()
+        self._places.control.unlink(missing_ok=True)
+        watching.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                await self._close()
+        _log.info("stopped")
+
+    async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients += 1
+        try:
+            hello = json.loads(await reader.readline())
+            try:
+                answer = await self._answer(Site(**hello["site"]), embedded_database=hello["embedded_database"])
+            except DeployError as error:
+                answer = {"error": str(error)}
+            except Exception as error:  # noqa: BLE001  # the client waits for an answer
+                _log.exception("the answer to %s broke", hello)
+                answer = {"error": f"the supervisor failed: {error!r}; see {self._places.log}"}
+            writer.write(json.dumps(answer).encode() + b"\n")
+            await reader.read()
+        except (OSError, ValueError):
+            _log.info("a client went before it had said what it wants")
+        finally:
+            writer.close()
+            self._clients -= 1
+            self._stop_if_alone()
+
+    async def _answer(self, site: Site, *, embedded_database: bool) -> dict[str, Any]:
+        """Open what this client needs."""
+        async with self._opening:
+            database = asyncio.create_task(asyncio.to_thread(self._open_database)) if embedded_database else None
+            try:
+                await self._open_service(site)
+            finally:
+                administrator = await database if database else None
+        return {"administrator": administrator}
+
+    def _open_database(self) -> str:
+        """Start the embedded PostgreSQL once; its administrator's connection string."""
+        if self._database is None:
+            database = EmbeddedServer(self._places.postgres, environment=self._marker)
+            database.start()
+            self._database = database
+        return self._database.conninfo("postgres")
+
+    async def _open_service(self, site: Site) -> None:
+        if self._run is None:
+            cloudrun = await asyncio.to_thread(_cloudrun)
+            self._places.run.unlink(missing_ok=True)
+            self._grpc = cloudrun.grpc.aio.server()
+            self._run = cloudrun.CloudRunStandIn()
+            self._run.add_to(self._grpc)
+            self._grpc.add_insecure_port(f"unix:{self._places.run}")
+            await self._grpc.start()
+        if site.path not in self._run.services:
+            from pytest_deploy.platform.local.service import HostedService
+
+            hosted = HostedService(site, places=self._places, marker=self._marker)
+            await hosted.open()
+            self._run.services[site.path] = hosted
+
+    async def _close(self) -> None:
+        parts = []
+        if self._database is not None:
+            parts.append(asyncio.to_thread(self._database.stop))
+        if self._grpc is not None:
+            parts.append(self._grpc.stop(0))
+        if self._run is not None:
+            parts.append(self._run.close(_STOP_GRACE_S))
+        for result in await asyncio.gather(*parts, return_exceptions=True):
+            if isinstance(result, Exception):
+                _log.error("a part did not stop: %r", result)
+        self._places.run.unlink(missing_ok=True)
+
+    async def _watch(self, guardian: subprocess.Popen[bytes]) -> None:
+        """Without a guardian nothing may run."""
+        while guardian.poll() is None:  # noqa: ASYNC110  # asyncio would kill its own child as it closes
+            await asyncio.sleep(0.5)
+        _log.error("the guardian ended with %s", guardian.returncode)
+        self._stop.set()
+
+    def _stop_if_alone(self) -> None:
+        if not self._clients:
+            self._stop.set()
+
+
+def _cloudrun() -> Any:
+    """Import Google's client (about 1 s) beside the start of PostgreSQL."""
+    from pytest_deploy.platform.local import cloudrun, service  # noqa: F401  # loads it, too
+
+    return cloudrun
+
+
+def lock(path: Path, patience_s: float) -> int:
+    """Take the lock, waiting for an earlier supervisor and its guardian to be gone. Raises PlatformUnavailable."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                os.close(file)
+                raise PlatformUnavailable(
+                    f"{path} is still held by another supervisor of this checkout after {patience_s:g} s; "
+                    "stop its clients (a foreground `deploy.py local`, a run), and look for one started with another root"
+                ) from None
+            time.sleep(0.02)
+        else:
+            return file
+
+
+def main(checkout: str, root: str, ready: str) -> None:
+    """Run as a process of its own; `ready` is a file descriptor that gets `ready`, or a message for people."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    os.umask(0o077)
+    places = Places(Path(checkout), Path(root))
+    try:
+        held = lock(places.running, 10.0)
+    except PlatformUnavailable as error:
+        os.write(int(ready), str(error).encode())
+        raise
+    # Kept until this process ends: its pipe is what the guardian watches.
+    guardian = subprocess.Popen(
+        [sys.executable, "-m", "pytest_deploy.platform.local", "guard", root, places.postgres / "data"],
+        stdin=subprocess.PIPE,
+        pass_fds=(held,),
+        start_new_session=True,
+    )
+
+    async def supervise() -> None:
+        await Supervisor(places).run(int(ready), guardian)
+
+    asyncio.run(supervise())
