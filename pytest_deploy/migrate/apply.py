@@ -134,21 +134,20 @@ def _failure(stop: Stop, todo: Sequence[Migration], done: frozenset[int]) -> Mig
         message = f"the migrations {', '.join(migration.version for migration in todo)} were not committed: {stop.said}"
         return MigrationFailed(message, applied=applied, failed="", not_run=others)
     return MigrationFailed(
-        f"{pointed(failed, stop)}; " + ("nothing was committed" if not applied else f"applied: {', '.join(applied)}"),
+        pointed(failed, stop, "nothing was committed" if not applied else f"applied: {', '.join(applied)}"),
         applied=applied,
         failed=failed.version,
         not_run=others,
     )
 
 
-def pointed(migration: Migration, stop: Stop) -> str:
-    """`file:line: message`, with the line of the author's text and a caret where the server points."""
+def pointed(migration: Migration, stop: Stop, state: str) -> str:
+    """`file:line: message; state`, and the line of the author's text with a caret where the server points."""
     section = migration.up_section
     if stop.position is None:
-        return f"{section.place()}: {stop.said}"
+        return f"{section.place()}: {stop.said}; {state}"
     start = section.sql.rfind("\n", 0, stop.position) + 1
     line = section.sql.count("\n", 0, stop.position) + 1
     text = section.sql[start:].split("\n", 1)[0].rstrip()
-    column = stop.position - start
-    caret = "".join("\t" if character == "\t" else " " for character in text[:column]) + "^"
-    return f"{section.place(line)}: {stop.said}\n  {text}\n  {caret}\n"
+    blank = "".join("\t" if character == "\t" else " " for character in text[: stop.position - start])
+    return f"{section.place(line)}: {stop.said}; {state}\n  {text}\n  {blank}^"

@@ -1,0 +1,154 @@
+"""A folder of migrations is read whole or refused whole."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.errors import MigrationsRefused
+from pytest_deploy.migrate.read import read
+from tests.unit.migrate.samples import FIVE, INDEX, VISIT, text, write
+
+
+def refused(folder: Path) -> list[str]:
+    """The faults, without the folder's path."""
+    with pytest.raises(MigrationsRefused) as caught:
+        read(folder)
+    return [str(fault).replace(f"{folder}/", "") for fault in caught.value.faults]
+
+
+def test_a_sound_folder_is_read_in_order(tmp_path: Path) -> None:
+    migrations = read(write(tmp_path, *FIVE))
+    assert [migration.version for migration in migrations] == ["0001", "0002", "0003", "0004", "0005"]
+    assert [up for up, _ in FIVE] == [migration.up for migration in migrations]
+    assert [down for _, down in FIVE] == [migration.down for migration in migrations]
+
+
+def test_what_is_declared_is_kept(tmp_path: Path) -> None:
+    declared = ("lossy the notes go", "accept prefer-text-field: the length is fixed by the protocol")
+    (migration,) = read(write(tmp_path, text(*VISIT, *declared, compatible="breaking")))
+    assert migration.compatible == "breaking"
+    assert migration.lossy == "the notes go"
+    assert migration.accepted == (("prefer-text-field", "the length is fixed by the protocol"),)
+    assert migration.transactional
+
+
+def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
+    (migration,) = read(write(tmp_path, VISIT))
+    assert hashlib.sha256(migration.path.read_bytes()).hexdigest() == migration.sha256
+
+
+def test_a_line_of_a_section_is_found_in_the_file(tmp_path: Path) -> None:
+    (migration,) = read(write(tmp_path, VISIT))
+    lines = migration.path.read_text(encoding="utf-8").splitlines()
+    assert VISIT[0].strip() == lines[migration.up_section.line - 1]
+    assert VISIT[1].strip() == lines[migration.down_section.line - 1]
+    assert f"{migration.path}:{migration.down_section.line}" == migration.down_section.place()
+
+
+def test_an_empty_folder_holds_no_migrations(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("later", encoding="utf-8")
+    assert read(tmp_path) == ()
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    assert "there is no such folder" in refused(tmp_path / "nowhere")[0]
+
+
+def test_the_two_file_layout_is_read_as_well(tmp_path: Path) -> None:
+    (tmp_path / "rollback").mkdir()
+    up, down = tmp_path / "001_visit.sql", tmp_path / "rollback" / "001_rollback.sql"
+    up.write_text(f"-- deploy:compatible expand\n{VISIT[0]}", encoding="utf-8")
+    down.write_text(VISIT[1], encoding="utf-8")
+    (migration,) = read(tmp_path)
+    digests = "".join(hashlib.sha256(path.read_bytes()).hexdigest() + "\n" for path in (up, down))
+    assert hashlib.sha256(digests.encode()).hexdigest() == migration.sha256
+    assert ("001", VISIT[1], down, 1) == (
+        migration.version,
+        migration.down,
+        migration.down_section.path,
+        migration.down_section.line,
+    )
+
+
+def test_in_the_two_file_layout_each_needs_its_own_rollback(tmp_path: Path) -> None:
+    (tmp_path / "rollback").mkdir()
+    for number in (1, 2, 3):
+        body = f"-- deploy:compatible expand\n{VISIT[0]}" + ("-- migrate:down\n" if number == 2 else "")
+        (tmp_path / f"00{number}_visit.sql").write_text(body, encoding="utf-8")
+    (tmp_path / "rollback" / "002_rollback.sql").write_text(VISIT[1], encoding="utf-8")
+    (tmp_path / "rollback" / "003_rollback.sql").write_bytes(b"drop table \xff")
+    (tmp_path / "rollback" / "007_rollback.sql").write_text(VISIT[1], encoding="utf-8")
+    (tmp_path / "rollback" / "undo.sql").write_text(VISIT[1], encoding="utf-8")
+    faults = "\n".join(refused(tmp_path))
+    assert "001_visit.sql: its way down is missing" in faults
+    assert "002_visit.sql:3: a dbmate marker" in faults
+    assert "rollback/003_rollback.sql:1: byte 11 is not UTF-8" in faults
+    assert "rollback/007_rollback.sql: there is no such migration" in faults
+    assert "rollback/undo.sql: the name is not that of a rollback" in faults
+
+
+@pytest.mark.parametrize(
+    "content, fault",
+    [
+        (VISIT[0], "0001_step_1.sql:1: the line `-- migrate:up` and `-- migrate:down` is missing"),
+        (f"-- migrate:up\n{VISIT[0]}", "0001_step_1.sql:1: the line `-- migrate:down` is missing"),
+        (text(*VISIT) + text(*INDEX), "0001_step_1.sql:9: it has more than one way up and one way down"),
+        (text(VISIT[0], ""), "0001_step_1.sql:5: the way down is empty"),
+        (text(VISIT[0], "-- drop table visit;\n"), "0001_step_1.sql:5: the way down is empty"),
+        (text("", VISIT[1]), "0001_step_1.sql:3: the way up is empty"),
+        ("select 1;\n" + text(*VISIT), "0001_step_1.sql:1: there is SQL above `-- migrate:up`"),
+        (text("select 1;\ncommit;\n", VISIT[1]), "0001_step_1.sql:4: COMMIT ends or opens a transaction"),
+        (text(VISIT[0], "begin;\ndrop table visit;"), "0001_step_1.sql:5: BEGIN ends or opens a transaction"),
+        (text("vacuum;\n", VISIT[1]), "0001_step_1.sql:3: VACUUM cannot run in a transaction"),
+        (text("copy a from stdin;\n", VISIT[1]), "0001_step_1.sql:3: COPY A FROM reads rows from the client"),
+        (text("\\connect x\n", VISIT[1]), "0001_step_1.sql:3: a psql command is not SQL"),
+        (text("set lock_timeout = 0;\n", VISIT[1]), "SET LOCK_TIMEOUT takes lock_timeout out of the runner's hands"),
+        (text(*VISIT, compatible="maybe"), "0001_step_1.sql:1: `-- deploy:compatible maybe` says nothing known"),
+        (text(*VISIT, "lossy"), "0001_step_1.sql:2: `-- deploy:lossy ` says nothing known"),
+        (text(*VISIT, "accept rule"), "0001_step_1.sql:2: `-- deploy:accept rule` says nothing known"),
+        (text(*VISIT, options=" transaction:never"), "0001_step_1.sql:2: unknown option transaction:never"),
+        (text(*VISIT, options=" transaction:false"), "a section outside a transaction and its declaration go together"),
+        (text(*VISIT, "outside-transaction why"), "a section outside a transaction and its declaration go together"),
+        (
+            text("vacuum; vacuum;\n", "select 1;\n", "outside-transaction why", options=" transaction:false"),
+            "0001_step_1.sql:4: 2 statements outside a transaction can half-happen",
+        ),
+        ("\ufeff" + text(*VISIT), "0001_step_1.sql:1: the file begins with a byte order mark"),
+        (text("select '\0';\n", VISIT[1]), "0001_step_1.sql:3: there is a NUL character"),
+        (
+            "-- migrate:up\nselect 1;\n-- migrate:down\nselect 1;\n",
+            "does not say whether the running revision survives",
+        ),
+    ],
+)
+def test_a_faulty_file_is_refused_at_its_line(tmp_path: Path, content: str, fault: str) -> None:
+    assert fault in "\n".join(refused(write(tmp_path, content)))
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "0001_visit.sql").write_bytes(text(*VISIT).encode() + b"-- caf\xe9\n")
+    assert refused(tmp_path) == ["0001_visit.sql:6: byte 137 is not UTF-8; save the file as UTF-8"]
+
+
+def test_every_fault_of_every_file_is_told_at_once(tmp_path: Path) -> None:
+    write(tmp_path, VISIT)
+    write(tmp_path, (INDEX[0], ""), first=3)
+    (tmp_path / "0003_again.sql").write_text(text(*INDEX), encoding="utf-8")
+    (tmp_path / "00005_wide.sql").write_text(text(*INDEX), encoding="utf-8")
+    (tmp_path / "0000_zero.sql").write_text(text(*INDEX), encoding="utf-8")
+    (tmp_path / "12_short.sql").write_text(text(*INDEX), encoding="utf-8")
+    (tmp_path / "0004_x.sql.orig").write_text(text(*INDEX), encoding="utf-8")
+    faults = "\n".join(refused(tmp_path))
+    for fault in (
+        "0000_zero.sql: version 0 is the empty database",
+        "0003_again.sql: version 0002 before it is missing",
+        "0003_step_3.sql: version 0003 is there twice (0003_again.sql)",
+        "00005_wide.sql: version 00004 before it is missing",
+        "12_short.sql: the name is not that of a migration",
+        "0004_x.sql.orig: the name is not that of a migration",
+        "versions differ in width",
+    ):
+        assert fault in faults
