@@ -52,6 +52,13 @@ class Event:
     """`github:<id>:<login>`, an e-mail, `system:<part>` or `local:<uid>:<user>@<host>`."""
     data: Mapping[str, Json]
 
+    @property
+    def earliest_next(self) -> datetime:
+        """The earliest time the event after this one may carry: its own, or the restart a mended clock announced."""
+        if self.type == "clock.skewed" and "restart" in self.data:
+            return parse_stamp(self.data["restart"])
+        return self.time
+
     def line(self) -> bytes:
         """The event's canonical bytes, with the newline.
 

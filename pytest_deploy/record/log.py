@@ -20,7 +20,7 @@ from typing import Final
 from pytest_deploy.errors import IllegalEvent, RecordError, RecordTampered, StoreUnavailable
 from pytest_deploy.record import entry as entries
 from pytest_deploy.record import schema
-from pytest_deploy.record.clock import Clock, parse_stamp, stamp
+from pytest_deploy.record.clock import Clock, stamp
 from pytest_deploy.record.entry import Entry
 from pytest_deploy.record.event import FIRST_PREV, Event, Json, line_hash
 from pytest_deploy.record.key import LogKey, Signer
@@ -285,7 +285,7 @@ class Log:
         """The earliest time the next event may carry."""
         if not self._tail:
             return datetime.min.replace(tzinfo=UTC)
-        return floor(self._tail[-1].event)
+        return self._tail[-1].event.earliest_next
 
     def _note_skew(self, behind: timedelta, now: datetime, run: str) -> None:
         self._noted = behind + _SKEW_NEWS
@@ -298,13 +298,6 @@ class Log:
                 f"a writer's clock is {seconds:.3f} s behind the log; over {SKEW_LIMIT.seconds} s nothing is written"
             )
             self.append("alert.raised", {"alert": "clock", "detail": detail}, run=place, actor=_ACTOR)
-
-
-def floor(event: Event) -> datetime:
-    """The earliest time the event after this one may carry: its own, or the restart a mended clock announced."""
-    if event.type == "clock.skewed" and "restart" in event.data:
-        return parse_stamp(event.data["restart"])
-    return event.time
 
 
 def _is_fresh_lease(event: Event) -> bool:

@@ -1,0 +1,128 @@
+"""Steps 11 and 12: what was said of the log outside it, and when.
+
+Truncation, and a rewrite with the log's own key, are visible only from an anchor that its writer could not change.
+"""
+
+from __future__ import annotations
+
+import base64
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pytest_deploy.audit.chain import Chain
+from pytest_deploy.audit.checks import NONE, Finding, Outcome
+from pytest_deploy.record import entry as entries
+from pytest_deploy.record.entry import Checkpoint, parse_anchor, parse_checkpoint
+
+_TIMEOUT_S: Final = 30
+_GIVEN: Final = "--anchor"
+
+
+def anchors(chain: Chain, anchor: str | None) -> Outcome:
+    """Step 11: the log still holds what each anchor saw: the one given, those copied, those the log recorded."""
+    findings: list[Finding] = []
+    parts = ["none given from outside (truncation shows only against one)"]
+    if anchor is not None:
+        findings += _outside(chain, anchor)
+        parts = ["the one given from outside"]
+    copies = _files(chain.store, "*.checkpoint")
+    for path in copies:
+        findings += _copied(chain, path)
+    recorded = [event for event in chain.kept if event.type == "anchor.made"]
+    for event in recorded:
+        root = (
+            base64.b64encode(chain.checkpoint(event.data["size"]).checkpoint.root).decode()
+            if (0 < event.data["size"] <= event.seq)
+            else None
+        )
+        if root != event.data["root"]:
+            findings.append(Finding(11, entries.name(event.seq), f"records an anchor this log never had: {event.data}"))
+    parts += [f"{len(copies)} copied"] if copies else []
+    parts += [f"{len(recorded)} recorded"] if recorded else []
+    nothing = anchor is None and not copies and not recorded
+    detail = f"{NONE}; {parts[0]}" if nothing else ", ".join(parts)
+    return Outcome(tuple(findings), detail, concluded=not chain.stopped)
+
+
+def timestamps(chain: Chain) -> Outcome:
+    """Step 12: each RFC 3161 reply is over its checkpoint, by the authority of a trust set, judged at its own time."""
+    replies = _files(chain.store, "*.tsr")
+    findings = [
+        Finding(12, f"anchors/{path.name}", problem)
+        for path in replies
+        if (problem := _untimely(chain, path)) is not None
+    ]
+    detail = f"{len(replies)} replies" if replies else NONE
+    return Outcome(tuple(findings), detail, concluded=not chain.stopped)
+
+
+def _outside(chain: Chain, anchor: str) -> Iterator[Finding]:
+    try:
+        seen = parse_anchor(anchor)
+    except ValueError as error:
+        yield Finding(11, _GIVEN, str(error))
+        return
+    yield from _held(chain, seen, _GIVEN)
+
+
+def _copied(chain: Chain, path: Path) -> Iterator[Finding]:
+    place = f"anchors/{path.name}"
+    try:
+        signed = parse_checkpoint(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        yield Finding(11, place, f"is no signed checkpoint: {error}")
+        return
+    if path.name != f"{signed.checkpoint.size:08d}.checkpoint":
+        yield Finding(11, place, f"holds the checkpoint of size {signed.checkpoint.size}")
+        return
+    found = list(_held(chain, signed.checkpoint, place))
+    trust = chain.trust_at(signed.checkpoint.size - 1)
+    if not found and not (trust is not None and signed.signed_by(trust.key)):
+        found = [Finding(11, place, "is not signed by the log's key")]
+    yield from found
+
+
+def _held(chain: Chain, seen: Checkpoint, source: str) -> Iterator[Finding]:
+    """Whether the log still holds what an anchor saw."""
+    origin = chain.trust[0].key.origin if chain.trust else ""
+    if seen.origin != origin:
+        yield Finding(11, source, f"is of the log {seen.origin}, this is {origin or 'unreadable'}")
+    elif seen.size > chain.size:
+        if not chain.stopped:  # else it is not known how long the log is, and the step says so
+            known = f"{source} knows {seen.size} events, {chain.size} are here"
+            yield Finding(11, entries.name(chain.size), f"is missing: the log was truncated; {known}")
+    elif chain.checkpoint(seen.size).checkpoint.root != seen.root:
+        yield Finding(11, source, f"saw another root at size {seen.size}: the log was rewritten")
+
+
+def _untimely(chain: Chain, reply: Path) -> str | None:
+    """What openssl says against a timestamp, or None."""
+    trust = next((known for known in reversed(chain.trust) if "tsa-ca.pem" in known.files), None)
+    if trust is None:
+        return "cannot be checked: no trust set holds tsa-ca.pem"
+    try:
+        shown = _openssl("-reply", "-in", str(reply), "-text").stdout.decode("utf-8", "replace")
+        times = [line.partition(": ")[2] for line in shown.splitlines() if line.startswith("Time stamp: ")]
+        when = datetime.strptime(times[0], "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
+        done = _openssl(
+            *("-verify", "-data", str(reply.with_suffix(".checkpoint")), "-in", str(reply)),
+            *("-CAfile", str(trust.folder / "tsa-ca.pem"), "-attime", str(int(when.timestamp()))),
+        )
+    except FileNotFoundError:
+        return "cannot be checked: openssl is not installed"
+    except subprocess.TimeoutExpired:
+        return f"cannot be checked: openssl gave no answer in {_TIMEOUT_S} s"
+    except (IndexError, ValueError):
+        return "is no timestamp reply"
+    return None if done.returncode == 0 else "does not verify over its checkpoint"
+
+
+def _openssl(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(["openssl", "ts", *arguments], capture_output=True, timeout=_TIMEOUT_S, check=False)
+
+
+def _files(store: Path, pattern: str) -> list[Path]:
+    return sorted(path for path in (store / "anchors").glob(pattern) if not path.name.startswith("."))

@@ -1,0 +1,68 @@
+"""Steps 8 and 9: how every run ended, and that the files of the finished ones are those that were sealed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_deploy.audit.chain import Chain
+from pytest_deploy.audit.checks import NONE, Finding, Outcome
+from pytest_deploy.errors import RecordError
+from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.folder import FOUND, SUMS, listing
+
+
+def endings(chain: Chain) -> Outcome:
+    """Step 8: every run is closed, abandoned, or in progress; those in progress are named with their lease."""
+    ended = [event for event in chain.kept if event.type in {"run.closed", "run.abandoned"}]
+    closed = sum(event.type == "run.closed" for event in ended)
+    parts = [f"{closed} closed"] if closed else []
+    parts += [f"{len(ended) - closed} abandoned"] if len(ended) > closed else []
+    lease = chain.life.lease
+    for run in chain.life.in_progress():
+        until = f" (lease until {stamp(lease.until)})" if lease is not None and lease.run == run else " (no lease)"
+        parts.append(f"in progress: {run}{until}")
+    return Outcome((), ", ".join(parts) or NONE, concluded=not chain.stopped)
+
+
+def folders(chain: Chain) -> Outcome:
+    """Step 9: SHA256SUMS of each finished run is the one its last event binds, matches its files, and lists all."""
+    findings: list[Finding] = []
+    finished = [event for event in chain.kept if event.type in {"run.closed", "run.abandoned"}]
+    for event in finished:
+        findings += _sealed(chain.store, event)
+    runs = chain.store / "runs"
+    for folder in sorted(runs.iterdir()) if runs.is_dir() else ():
+        if folder.is_symlink() or not folder.is_dir():
+            findings.append(Finding(9, f"runs/{folder.name}", "is no folder of a run"))
+        elif not chain.stopped and not chain.life.run(folder.name).known:
+            findings.append(Finding(9, f"runs/{folder.name}", "no event names this run"))
+    detail = f"{len(finished)} sealed folders" if finished else NONE
+    return Outcome(tuple(findings), detail, concluded=not chain.stopped)
+
+
+def _sealed(store: Path, event: Event) -> Iterator[Finding]:
+    closed = event.type == "run.closed"
+    sums, bound = (SUMS, event.data["record_sha256"]) if closed else (FOUND, event.data["found_sha256"])
+    folder = store / "runs" / event.run
+    place = f"runs/{event.run}"
+    try:
+        actual = listing(folder)
+        text = (folder / sums).read_bytes()
+        lines = [line.split("  ", 1) for line in text.decode().splitlines()]
+        listed = {name: sha256 for sha256, name in lines}
+    except (OSError, RecordError, ValueError) as error:
+        yield Finding(9, f"{place}/{sums}", f"cannot be held against the files: {error}")
+        return
+    if hashlib.sha256(text).hexdigest() != bound:
+        yield Finding(9, f"{place}/{sums}", f"is not the one event {event.seq} binds")
+    del actual[sums]
+    for name in sorted(listed.keys() | actual.keys()):
+        if name not in actual:
+            yield Finding(9, f"{place}/{name}", "is missing")
+        elif name not in listed:
+            yield Finding(9, f"{place}/{name}", "was added after the folder was sealed")
+        elif actual[name] != listed[name]:
+            yield Finding(9, f"{place}/{name}", "was changed after the folder was sealed")

@@ -1,0 +1,111 @@
+"""Step 10: what people signed. Each signature that an event counts is held against stock ssh-keygen.
+
+Whether a key was valid is judged at the log's time of that event, never at "now" and never at what the signer claims.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from pytest_deploy.audit.chain import Chain
+from pytest_deploy.audit.checks import NONE, Finding, Outcome
+from pytest_deploy.record.event import Event, canonical
+from pytest_deploy.record.folder import file_sha256
+
+_SIGNED: Final = frozenset(
+    {
+        "approval.signed", "override.signed", "signoff.signed", "record.amended", "deviation.accepted",
+        "environment.released",
+    }
+)  # fmt: skip
+_NAMESPACE = re.compile(r'namespaces="([^",*?!]+)"')
+_TIMEOUT_S: Final = 30
+
+
+def signatures(chain: Chain) -> Outcome:
+    """Step 10: requests are the ones that were made, and each counted signature verifies over the counted file."""
+    counted = [event for event in chain.kept if event.type in _SIGNED]
+    requests = [event for event in chain.kept if event.type == "request.made"]
+    findings = [finding for event in requests for finding in _request(chain.store, event)]
+    findings += [finding for event in counted for finding in _signature(chain, event)]
+    parts = [f"{len(counted)} signatures"] if counted else []
+    parts += [f"{len(requests)} requests"] if requests else []
+    return Outcome(tuple(findings), ", ".join(parts) or NONE, concluded=not chain.stopped)
+
+
+def uncounted(chain: Chain) -> tuple[str, ...]:
+    """Signed files that no event counts: noted, no fault."""
+    counted = {event.data["file"] for event in chain.kept if event.type in _SIGNED}
+    places = [*chain.store.glob("runs/*/approvals/*.json"), *chain.store.glob("signoffs/*/*.json")]
+    names = sorted(path.relative_to(chain.store).as_posix() for path in places)
+    return tuple(f"{name}: no event counts it" for name in names if name not in counted)
+
+
+def _request(store: Path, event: Event) -> Iterator[Finding]:
+    name = f"runs/{event.run}/request.json"
+    path = store / name
+    if path.is_symlink() or not path.is_file():
+        yield Finding(10, name, f"is missing, or no file, though event {event.seq} made it")
+    elif file_sha256(path) != event.data["request_sha256"]:
+        yield Finding(10, name, f"is not the request of event {event.seq}")
+
+
+def _signature(chain: Chain, event: Event) -> Iterator[Finding]:
+    name = event.data["file"]
+    path, signature = chain.store / name, chain.store / f"{name}.sig"
+    for file, bound in ((path, event.data["sha256"]), (signature, event.data["signature_sha256"])):
+        place = file.relative_to(chain.store).as_posix()
+        if ".." in file.parts or file.is_symlink() or not file.is_file():
+            yield Finding(10, place, f"is missing, or no file, though event {event.seq} counts it")
+            return
+        if file_sha256(file) != bound:
+            yield Finding(10, place, f"is not the file event {event.seq} counts")
+            return
+    if problem := _contradiction(path.read_bytes(), event):
+        yield Finding(10, name, problem)
+    elif problem := _refused(chain, event, path, signature):
+        yield Finding(10, f"{name}.sig", problem)
+
+
+def _contradiction(text: bytes, event: Event) -> str | None:
+    """Where the signed text says something else than the event, or None."""
+    try:
+        said = json.loads(text)
+    except ValueError:
+        said = None
+    if not isinstance(said, dict) or canonical(said) != text:
+        return "is not canonical JSON"
+    bound = [key for key in ("signer", "role", "meaning", "request_sha256", "record_sha256") if key in event.data]
+    wrong = [key for key in bound if key in said and said[key] != event.data[key]]
+    wrong += [key for key in bound if key not in said]
+    wrong += ["run"] if said.get("run", event.run) != event.run else []
+    return f"says another {', '.join(wrong)} than event {event.seq}" if wrong else None
+
+
+def _refused(chain: Chain, event: Event, path: Path, signature: Path) -> str | None:
+    """What ssh-keygen says against the signature, or None."""
+    trust = chain.trust_at(event.seq)
+    allowed = trust.files.get("allowed_signers", b"").decode("utf-8", "replace") if trust is not None else ""
+    namespaces = set(_NAMESPACE.findall(allowed))
+    if trust is None or len(namespaces) != 1:
+        return "cannot be checked: allowed_signers names no namespace, or more than one"
+    command = [
+        *("ssh-keygen", "-Y", "verify", "-f", str(trust.folder / "allowed_signers"), "-I", event.data["signer"]),
+        *("-n", namespaces.pop(), "-O", f"verify-time={event.time:%Y%m%d%H%M%SZ}", "-s", str(signature)),
+    ]
+    try:
+        with path.open("rb") as signed:
+            done = subprocess.run(command, stdin=signed, capture_output=True, timeout=_TIMEOUT_S, check=False)
+    except FileNotFoundError:
+        return "cannot be checked: ssh-keygen is not installed (Debian: openssh-client)"
+    except subprocess.TimeoutExpired:
+        return f"cannot be checked: ssh-keygen gave no answer in {_TIMEOUT_S} s"
+    if done.returncode == 0:
+        return None
+    said = (done.stdout + done.stderr).decode("utf-8", "replace").strip().splitlines()
+    return f"does not verify for {event.data['signer']} at the time of event {event.seq}: {said[-1] if said else 'refused'}"

@@ -1,0 +1,61 @@
+"""Verify a record from its files alone: the twelve steps of record-format.md, in order, each its own function.
+
+Nothing of what wrote the record is used: no log, no clock, no key but those in the store. And a log that brings its own
+keys proves only that it agrees with itself: compare `trust/log.vkey` with a copy that came by another way.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from pytest_deploy.audit.anchors import anchors, timestamps
+from pytest_deploy.audit.chain import Chain, Signatures
+from pytest_deploy.audit.checks import Check, Finding, Outcome, Verification
+from pytest_deploy.audit.runs import endings, folders
+from pytest_deploy.audit.signatures import signatures as people
+from pytest_deploy.audit.signatures import uncounted
+
+
+def verify(path: Path, *, anchor: str | None = None, signatures: Signatures = "newest") -> Verification:
+    """Check the record in the store `path`; `anchor` is a line `tlog <origin> <size> <root>` kept elsewhere.
+
+    `newest` checks the signatures of the newest thousand events (the last one commits to all), `all` every one.
+    Nothing is written, nothing raised for a bad record: every fault is a finding with its place.
+    """
+    chain = Chain(path, signatures)
+    chain.read()
+    outcomes: dict[int, Outcome] = {number: chain.outcome(number) for number in range(1, 8)}
+    outcomes[8] = endings(chain)
+    outcomes[9] = folders(chain)
+    outcomes[10] = people(chain)
+    outcomes[11] = anchors(chain, anchor)
+    outcomes[12] = timestamps(chain)
+    checks: tuple[Check, ...] = tuple(outcome.check(number) for number, outcome in outcomes.items())
+    findings: tuple[Finding, ...] = tuple(finding for outcome in outcomes.values() for finding in outcome.findings)
+    head = chain.head.checkpoint if chain.head is not None else None
+    return Verification(
+        ok=all(check.ok for check in checks),
+        checks=checks,
+        findings=findings,
+        notes=_notes(chain),
+        origin=chain.trust[0].key.origin if chain.trust else "",
+        size=chain.size,
+        root=base64.b64encode(head.root).decode() if head is not None else "",
+        in_progress=chain.life.in_progress(),
+    )
+
+
+def _notes(chain: Chain) -> tuple[str, ...]:
+    notes = [*uncounted(chain)]
+    if chain.strays:
+        notes.append(f"log/: {chain.strays} unfinished writes (names with a dot); they are no part of the log")
+    for event in chain.kept:
+        if event.type == "clock.skewed":
+            mended = "time restarts after it" if "restart" in event.data else f"{event.data['skew_s']} s"
+            notes.append(f"event {event.seq}: a clock was off, {mended}")
+    if chain.trust:
+        notes.append(
+            f"the log's own key is {chain.trust[-1].key.vkey}: compare it with a copy that came by another way"
+        )
+    return tuple(notes)
