@@ -1,0 +1,61 @@
+"""Self-contained pages: one file, no network, no script but its own.
+
+Style and script are in the page, and the page's own content security policy allows exactly these two, by digest, and
+nothing else: no image, no font, no request. Every value is escaped by the template engine; a name the template does
+not know is an error, never an empty place.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pytest_deploy.record.clock import stamp
+from pytest_deploy.report.words import seconds, shown, utc
+
+_PACKAGE = "pytest_deploy.report"
+
+
+def render(template: str, values: Mapping[str, Any], *, running_foot: str = "") -> str:
+    """A page from `pages/<template>`. `running_foot` is printed at the foot of every sheet of paper."""
+    style = _file("page.css").replace("RUNNING-FOOT", _css_string(running_foot))
+    script = _file("filter.js")
+    policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'"
+    own = {"style": Markup(style), "script": Markup(script)}  # noqa: S704  our own two files, no value in them
+    return _environment().get_template(template).render(values, **own, content_security_policy=policy)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader(_PACKAGE, "pages"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"utc": utc, "seconds": seconds, "shown": shown, "stamp": stamp}
+    return environment
+
+
+def _file(name: str) -> str:
+    return files(_PACKAGE).joinpath("pages", name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _css_string(text: str) -> str:
+    """The text for a CSS string: letters, digits and what names a run; anything else is left out."""
+    return "".join(
+        character for character in text if character.isascii() and (character.isalnum() or character in " -.:")
+    )

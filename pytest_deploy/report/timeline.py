@@ -1,0 +1,56 @@
+"""Where a phase and its steps lie in the run, to scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pytest_deploy.report.story import PhaseStory, RunStory
+
+WIDTH = 1000
+"""Units of the whole run."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A stretch of the run, in units of WIDTH."""
+
+    x: float
+    width: float
+    outcome: str
+    title: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """One phase: its own bar and one for each step that began in it."""
+
+    phase: PhaseStory
+    offset_s: float | None
+    """Seconds from the beginning of the run; None where it never began."""
+    bar: Bar | None
+    steps: tuple[Bar, ...]
+
+
+def rows(story: RunStory) -> tuple[Row, ...]:
+    """One row a phase, in order."""
+    return tuple(_row(story, phase) for phase in story.phases)
+
+
+def _row(story: RunStory, phase: PhaseStory) -> Row:
+    if phase.started is None:
+        return Row(phase, None, None, ())
+    bars = tuple(
+        _bar(story, step.started, step.duration_s, step.outcome, step.title)
+        for step in phase.steps
+        if step.started is not None
+    )
+    offset = (phase.started - story.began).total_seconds()
+    return Row(phase, offset, _bar(story, phase.started, phase.duration_s, phase.outcome, phase.name), bars)
+
+
+def _bar(story: RunStory, started: datetime, duration_s: float | None, outcome: str, title: str) -> Bar:
+    whole = story.seconds or 1.0
+    x = min(max((started - story.began).total_seconds() / whole * WIDTH, 0.0), WIDTH)
+    lasting = duration_s if duration_s is not None else (story.ended - started).total_seconds()
+    return Bar(round(x, 2), round(min(max(lasting / whole * WIDTH, 1.0), max(WIDTH - x, 1.0)), 2), outcome, title)

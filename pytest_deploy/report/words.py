@@ -1,0 +1,120 @@
+"""Events in plain words, and values as people read them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from pytest_deploy.record.event import Event
+from pytest_deploy.report.story import RunStory
+
+OUTCOMES: Mapping[str, str] = {
+    "deployed": "Deployed",
+    "refused": "Refused",
+    "failed": "Failed, nothing was changed",
+    "rolled-back": "Rolled back",
+    "rollback-failed": "Rollback failed",
+    "passed": "Passed",
+    "not-passed": "Not passed",
+    "abandoned": "Abandoned",
+    "in progress": "In progress",
+}
+"""The outcome of a run as its heading says it."""
+
+_MEANS: Mapping[str, str] = {
+    "deployed": "{release} serves in {environment}.",
+    "refused": "{release} was not deployed to {environment}: it may not go now. Nothing was changed.",
+    "failed": "{release} was not deployed to {environment}. Nothing had been changed.",
+    "rolled-back": "{release} was not kept in {environment}: what had been changed was undone. {now}",
+    "rollback-failed": "{release} failed in {environment}, and undoing it failed too. A person is needed.",
+    "passed": "{pipeline} of {release} in {environment}: every step passed.",
+    "not-passed": "{pipeline} of {release} in {environment}: not every step passed.",
+    "": "The events end before the run was decided.",
+}
+
+_PIPELINES = {"iq": "IQ", "oq": "OQ", "pq": "PQ"}
+
+
+def meaning(story: RunStory) -> str:
+    """What the outcome means, in one or two sentences."""
+    started = story.of("rollback.started")
+    target = str(started[-1].data["target"]) if started else ""
+    now = "No release had been deployed before; none serves now." if target == "none" else f"{target} serves again."
+    return _MEANS[story.decided.get("outcome", "")].format(
+        release=f"Release {story.opened['version']}",
+        environment=story.opened["environment"],
+        pipeline=_PIPELINES.get(story.opened["pipeline"], story.opened["pipeline"].capitalize()),
+        now=now,
+    )
+
+
+def utc(instant: datetime) -> str:
+    """`2026-11-22 20:25:07 UTC`."""
+    return f"{instant:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def seconds(value: float | None) -> str:
+    """`0.04 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`; a dash for None."""
+    if value is None:
+        return "—"
+    if value < 10:  # noqa: PLR2004  two digits after the point up to here
+        return f"{value:.2f} s"
+    if value < 60:  # noqa: PLR2004  a minute
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    if minutes < 60:  # noqa: PLR2004  an hour
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def shown(value: Any) -> str:
+    """Any value as text without characters that change how the rest of a page reads: they are spelled out."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
+
+
+def _split(shares: Mapping[str, Any]) -> str:
+    return ", ".join(f"{shown(revision)} {shown(percent)} %" for revision, percent in shares.items()) or "nothing"
+
+
+_SAID: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "request.made": lambda data: f"Request made by {data['requested_by']}, SHA-256 {data['request_sha256'][:16]}…",
+    "lease.taken": lambda data: f"Lease {data['name']} taken by {data['holder']}",
+    "run.opened": lambda data: f"Run opened by {data['deployer']}: {data['pipeline']} of {data['version']}",
+    "gate.passed": lambda data: f"Gate {data['gate']} passed: {data['reason']}",
+    "gate.refused": lambda data: f"Gate {data['gate']} refused: {data['reason']}",
+    "approval.signed": lambda data: f"Signed by {data['signer']} as {data['role']}: {data['meaning']}",
+    "approval.refused": lambda data: f"A signature was refused: {data['reason']}",
+    "override.signed": lambda data: f"Override signed by {data['signer']}: {data['reason']}",
+    "backup.created": lambda data: f"Backup {data['kind']} made, {data['bytes']} bytes",
+    "migration.applied": lambda data: f"Migration {data['version']} applied in {seconds(data['duration_s'])}",
+    "migration.rolled-back": lambda data: f"Migration {data['version']} rolled back in {seconds(data['duration_s'])}",
+    "revision.deployed": lambda data: f"Revision {data['revision']} made, no traffic yet",
+    "traffic.moved": lambda data: f"Traffic moved: {_split(data['after'])}; before: {_split(data['before'])}",
+    "rollback.started": lambda data: f"Rollback started, back to {data['target']}: {data['cause']}",
+    "rollback.finished": lambda data: f"Rollback finished in {seconds(data['duration_s'])}: {data['outcome']}",
+    "phase.finished": lambda data: f"Phase {data['phase']}: {data['outcome']} in {seconds(data['duration_s'])}",
+    "run.decided": lambda data: f"Decided: {data['outcome']}" + (f", {data['cause']}" if data["cause"] else ""),
+}
+_COVERED_BY_PHASES = frozenset({"run.planned", "phase.started", "step.started", "step.not-run", "lease.renewed"})
+
+
+def said(event: Event) -> str | None:
+    """The event in one sentence; None where the sentence of its phase says enough."""
+    if event.type in _COVERED_BY_PHASES:
+        return None
+    if event.type == "step.finished":
+        if event.data["outcome"] == "passed":
+            return None
+        return shown(f"Step {event.data['outcome']}: {event.data['nodeid']}")
+    sentence = _SAID.get(event.type)
+    if sentence is not None:
+        return shown(sentence(event.data))
+    reason = next((event.data[key] for key in ("detail", "reason", "cause") if event.data.get(key)), "")
+    return shown(f"{event.type.replace('.', ' ').capitalize()}" + (f": {reason}" if reason else ""))
