@@ -37,22 +37,23 @@ class Ensured:
 
 def ensure_account(connection: psycopg.Connection[Any], username: str, password: str) -> Ensured:
     """The synthetic account of that name, with that password. Raises AccountRefusedError."""
-    created = connection.execute(
-        """insert into diary.account (username, password_hash, synthetic) values (%s, %s, true)
-           on conflict (username) do nothing returning id""",
-        [username, hash_password(password)],
-    ).fetchone()
-    if created is not None:
-        return Ensured(created[0], changed=True)
     found = connection.execute(
         "select id, password_hash, synthetic from diary.account where username = %s for update", [username]
     ).fetchone()
-    if found is None or not found[2]:
+    if found is None:
+        row = connection.execute(
+            "insert into diary.account (username, password_hash, synthetic) values (%s, %s, true) returning id",
+            [username, hash_password(password)],
+        ).fetchone()
+        assert row is not None
+        return Ensured(row[0], changed=True)
+    account, stored, synthetic = found
+    if not synthetic:
         raise AccountRefusedError(f"{username!r} is a participant's account: give SMOKE_USER a name of its own")
-    if password_fits(password, found[1]):
-        return Ensured(found[0], changed=False)
-    connection.execute("update diary.account set password_hash = %s where id = %s", [hash_password(password), found[0]])
-    return Ensured(found[0], changed=True)
+    if password_fits(password, stored):
+        return Ensured(account, changed=False)
+    connection.execute("update diary.account set password_hash = %s where id = %s", [hash_password(password), account])
+    return Ensured(account, changed=True)
 
 
 def main() -> int:
