@@ -27,6 +27,7 @@ SERVICE = ROOT / "examples/diary"
 MIGRATIONS = ROOT / "migrations"
 DBMATE = Path(sys.executable).parent / "dbmate"
 SMOKE = {"SMOKE_USER": "smoke-check", "SMOKE_PASSWORD": "a password of the tests"}
+SMOKE_LOGIN = {"username": SMOKE["SMOKE_USER"], "password": SMOKE["SMOKE_PASSWORD"]}
 
 
 def environment(**settings: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.unit.diary.service import SMOKE, Diary, Running, running
+from tests.unit.diary.service import SMOKE_LOGIN, Diary, Running, running
 
 ENTRY = {"day": "2026-11-22", "text": "slept well", "score": 7}
 
@@ -15,7 +15,7 @@ ENTRY = {"day": "2026-11-22", "text": "slept well", "score": 7}
 def faulty(diary: Diary, fault: str) -> Iterator[tuple[Running, str]]:
     """The service under a fault, and a token."""
     with running(diary.service, FAULT=fault) as service:
-        yield service, service.log_in(SMOKE["SMOKE_USER"], SMOKE["SMOKE_PASSWORD"])
+        yield service, service.log_in(**SMOKE_LOGIN)
 
 
 def working(service: Running, token: str) -> set[str]:
@@ -37,7 +37,7 @@ EVERYTHING = {"health", "create", "read", "update", "delete", "audit"}
 
 
 def test_without_a_fault_everything_works(service: Running) -> None:
-    token = service.log_in(SMOKE["SMOKE_USER"], SMOKE["SMOKE_PASSWORD"])
+    token = service.log_in(**SMOKE_LOGIN)
 
     assert working(service, token) == EVERYTHING
 
@@ -50,10 +50,8 @@ def test_health_breaks_the_health_answer_alone(diary: Diary) -> None:
 
 def test_login_refuses_the_right_password(diary: Diary) -> None:
     with running(diary.service, FAULT="login") as service:
-        right = {"username": SMOKE["SMOKE_USER"], "password": SMOKE["SMOKE_PASSWORD"]}
-
-        assert service.call("POST", "/login", right).status_code == 401
-        assert service.call("POST", "/login", {**right, "password": "wrong"}).status_code == 401
+        assert service.call("POST", "/login", SMOKE_LOGIN).status_code == 401
+        assert service.call("POST", "/login", {**SMOKE_LOGIN, "password": "wrong"}).status_code == 401
         assert service.call("GET", "/health").status_code == 200
 
 

@@ -8,9 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.unit.diary.conftest import Person
-from tests.unit.diary.service import SMOKE, Diary, Running, running, until
-
-SMOKE_LOGIN = {"username": SMOKE["SMOKE_USER"], "password": SMOKE["SMOKE_PASSWORD"]}
+from tests.unit.diary.service import SMOKE, SMOKE_LOGIN, Diary, Running, running, until
 
 
 def test_valid_credentials_give_a_session_of_half_an_hour(service: Running, diary: Diary) -> None:
@@ -39,7 +37,7 @@ def test_an_unknown_name_costs_the_time_of_a_wrong_password(service: Running) ->
     known = min(seconds(SMOKE["SMOKE_USER"]) for _ in range(2))
     unknown = min(seconds("nobody") for _ in range(2))
 
-    assert known / 2 < unknown < known * 2
+    assert unknown > known / 3  # without the hashing it is a fiftieth
 
 
 @pytest.mark.parametrize(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import psycopg
 import pytest
+import requests
 
 from tests.conftest import fresh_database
 from tests.postgres import PostgresServer
 from tests.unit.diary.conftest import Person
-from tests.unit.diary.service import SMOKE, Diary, Running, command, dbmate, running
+from tests.unit.diary.service import SMOKE, SMOKE_LOGIN, Diary, Running, command, dbmate, running, until
 
 
 def test_health_names_release_revision_and_schema(service: Running) -> None:
@@ -61,29 +64,62 @@ def test_connections_that_died_are_replaced(diary: Diary) -> None:
         assert service.call("GET", "/health").status_code == 200
 
 
+@contextmanager
+def held(diary: Diary, table: str) -> Iterator[Callable[[], None]]:
+    """Nobody gets on with this table meanwhile; what is yielded waits until somebody of the service stands there."""
+    waiting = "select 1 from pg_stat_activity where usename = %s and wait_event_type = 'Lock'"
+
+    def somebody_waits() -> None:
+        assert any(diary.ask(waiting, diary.role) for _ in until(10))
+
+    with psycopg.connect(diary.owner) as owner:
+        owner.execute(psycopg.sql.SQL("lock table {}").format(psycopg.sql.Identifier("diary", table)))
+        yield somebody_waits
+        owner.rollback()
+
+
+def test_a_connection_that_dies_in_the_middle_is_a_503_and_the_next_request_works(diary: Diary) -> None:
+    entry = {"day": "2026-11-22", "text": "slept well", "score": 7}
+    with running(diary.service) as service, ThreadPoolExecutor(1) as thread:
+        token = service.log_in(**SMOKE_LOGIN)
+        with held(diary, "entry") as somebody_waits:
+            under_way = thread.submit(service.call, "POST", "/entries", entry, token)
+            somebody_waits()
+            diary.ask("select pg_terminate_backend(pid) from pg_stat_activity where usename = %s", diary.role)
+
+            assert under_way.result().status_code == 503
+        assert service.call("POST", "/entries", entry, token).status_code == 201
+
+
 def test_sigterm_lets_the_request_under_way_finish_and_ends_with_status_0(diary: Diary) -> None:
     with running(diary.service) as service, ThreadPoolExecutor(1) as thread:
-        credentials = {"username": SMOKE["SMOKE_USER"], "password": SMOKE["SMOKE_PASSWORD"]}
-        service.call("GET", "/health")
-        under_way = thread.submit(service.call, "POST", "/login", credentials)
-        while not diary.ask(
-            "select 1 from pg_stat_activity where usename = %s and query ~ 'account_for_login|COMMIT'", diary.role
-        ):
-            pass  # the log-in has reached the database and hashes for a while now
-
-        assert service.stop() == 0
+        with held(diary, "session") as somebody_waits:
+            under_way = thread.submit(service.call, "POST", "/login", SMOKE_LOGIN)
+            somebody_waits()
+            service.process.terminate()
+            assert any(refuses(service.url) for _ in until(10))
         assert under_way.result().status_code == 200
+        assert service.stop() == 0
+
+
+def refuses(url: str) -> bool:
+    """Whether nobody listens there."""
+    try:
+        requests.get(url, timeout=1)
+    except requests.ConnectionError:
+        return True
+    return False
 
 
 def test_the_log_is_json_lines_without_secrets_or_subject_data(diary: Diary) -> None:
     with running(diary.service) as service:
-        token = service.log_in(SMOKE["SMOKE_USER"], SMOKE["SMOKE_PASSWORD"])
+        token = service.log_in(**SMOKE_LOGIN)
         service.call("POST", "/entries", {"day": "2026-11-22", "text": "very private", "score": 1}, token)
         service.stop()
 
     log = json.dumps(service.lines)
-    requests = [(line["method"], line["path"], line["status"]) for line in service.lines if "method" in line]
-    assert requests == [("POST", "/login", 200), ("POST", "/entries", 201)]
+    answered = [(line["method"], line["path"], line["status"]) for line in service.lines if "method" in line]
+    assert answered == [("POST", "/login", 200), ("POST", "/entries", 201)]
     assert all({"time", "severity", "message"} <= line.keys() for line in service.lines)
     assert not [word for word in (token, SMOKE["SMOKE_PASSWORD"], "very private") if word in log]
 
