@@ -58,6 +58,9 @@ PHASES: Mapping[str, Phase] = MappingProxyType(
 OPTIONAL: tuple[str, ...] = tuple(phase.name for phase in PHASES.values() if phase.optional)
 """The phases an environment's policy may leave out."""
 
+PARALLEL: frozenset[str] = frozenset({"build", "smoke", "integration", "health", "iq", "oq", "pq"})
+"""The phases whose steps may run at the same time, on several workers."""
+
 GATES: tuple[str, ...] = ("approval", "preflight")
 """Two phases, one gate group: a refusal in the first does not hide those of the second."""
 

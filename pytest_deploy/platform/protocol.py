@@ -103,6 +103,8 @@ class DatabaseAccess:
     """A libpq connection string; its password, where there is one, is a secret."""
     service: str
     """A libpq URL as the service's DATABASE_URL."""
+    role: str
+    """The login role in it: what the migrations' group role is granted to."""
     programs: Path | None = None
     """The folder with pg_dump, pg_restore, psql of the server's version; None: from PATH."""
 

@@ -1,0 +1,121 @@
+"""`deploy.py`: each word is one pytest run or one function. Exit codes: 0 done, 1 refused or found wrong, 4 usage."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pytest_deploy.errors import DeployError, NotAsked
+
+app = typer.Typer(
+    help="Deployments as pytest runs: what CI, QA and auditors type beside `pytest --deploy-env=ENV`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Env = Annotated[str, typer.Argument(metavar="ENV", help="an environment of deploy.yaml")]
+
+
+@app.command()
+def run(
+    env: Env,
+    pipeline: Annotated[str, typer.Option(metavar="PIPELINE", help="which pipeline to run")] = "deploy",
+    rest: Annotated[list[str] | None, typer.Argument(metavar="[-- PYTEST OPTIONS]")] = None,
+) -> None:
+    """Print the pytest line of a deployment, and become it."""
+    words = [sys.executable, "-m", "pytest", f"--deploy-env={env}", f"--deploy-pipeline={pipeline}", *(rest or [])]
+    typer.echo(" ".join(["pytest", *words[3:]]))
+    os.execv(sys.executable, words)
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help="a store, e.g. reports/local")],
+    anchor: Annotated[str | None, typer.Option(help="a line `tlog ORIGIN SIZE ROOT` kept outside the store")] = None,
+    signatures: Annotated[str, typer.Option(help="newest, or all: every event's own signature")] = "newest",
+) -> None:
+    """Verify a record from its files alone; name the first bad event."""
+    from pytest_deploy.audit.verify import verify as verify_store
+
+    if signatures not in {"newest", "all"}:
+        raise NotAsked(f"--signatures={signatures}: right is newest or all")
+    if not path.is_dir():
+        raise NotAsked(f"{path} is no folder; right is a store, e.g. reports/local")
+    found = verify_store(path, anchor=anchor, signatures="all" if signatures == "all" else "newest")
+    for check in found.checks:
+        typer.echo(f"{'ok  ' if check.ok else 'BAD '} {check.number:>2} {check.title}: {check.detail}")
+    for finding in found.findings:
+        typer.echo(f"     {finding}")
+    typer.echo(f"{'VERIFIED' if found.ok else 'NOT VERIFIED'}: {found.size} events, root {found.root}")
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+@app.command()
+def steps(
+    write: Annotated[bool, typer.Option("--write", help="write suites/steps.lock from what is collected")] = False,
+    check: Annotated[bool, typer.Option("--check", help="compare suites/steps.lock with what is collected")] = False,
+) -> None:
+    """Write suites/steps.lock from the suites, or check it."""
+    if write == check:
+        raise NotAsked("deploy.py steps: say --write or --check")
+    from pytest_deploy.phase import lock, survey
+
+    root = Path.cwd()
+    found = survey.collect(root)
+    path = root / "suites" / "steps.lock"
+    if write:
+        typer.echo(f"{path.relative_to(root)}: {len(lock.write(path, found))} steps")
+        return
+    lock.compare(lock.read(path), found)
+    typer.echo(f"{path.relative_to(root)}: {len(found)} steps, as collected")
+
+
+@app.command()
+def local() -> None:
+    """Run the embedded platform in the foreground until Ctrl-C, to click through what serves on it."""
+    from pytest_deploy.environment import Environment
+    from pytest_deploy.phase.context import RunContext
+
+    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    # Blocked before any thread starts, so that sigwait below gets them and nothing else does.
+    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    context = RunContext(root=str(Path.cwd()), environment="local", pipeline="deploy")
+    environment = Environment(context, context.policy())
+    try:
+        state = environment.platform.runtime.state()
+        typer.echo(f"service   {state.url}")
+        for share in state.shares:
+            typer.echo(f"          {share.percent:>3} % {share.revision} {share.url}")
+        typer.echo(f"database  psql '{environment.platform.database.owner}'")
+        typer.echo("Ctrl-C stops it.")
+        signal.sigwait(ending)
+    finally:
+        environment.close()
+
+
+@app.command()
+def reset(env: Annotated[str, typer.Argument(metavar="local", help="only local can be reset")]) -> None:
+    """Archive the local store and start anew: record, database and revisions."""
+    from pytest_deploy.reset import reset_local
+
+    if env != "local":
+        raise NotAsked(f"reset {env}: only `local` can be reset; every other environment's record is kept for good")
+    for line in reset_local(Path.cwd()):
+        typer.echo(line)
+
+
+def main() -> None:
+    """Run one command; an error of ours is one message and its exit code, never a traceback."""
+    try:
+        app()
+    except DeployError as error:
+        typer.echo(f"{error}", err=True)
+        raise SystemExit(error.exit_code) from None

@@ -1,0 +1,154 @@
+"""Clients of one environment, as the suites use them: its database, its service over HTTP, its secrets."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets as random
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import requests
+
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.errors import PlatformUnavailable
+from pytest_deploy.platform.protocol import DatabaseAccess
+
+HTTP_SECONDS = 30.0
+"""How long one HTTP call may take before it counts as no answer."""
+
+
+class Database:
+    """The environment's database, as its owner."""
+
+    def __init__(self, access: DatabaseAccess, policy: Policy, root: Path) -> None:
+        self.access = access
+        self.policy = policy
+        self.migrations = root / policy.database.migrations
+
+    @contextmanager
+    def connect(self) -> Iterator[psycopg.Connection]:
+        """A connection in autocommit mode. Raises PlatformUnavailable where the server does not answer."""
+        try:
+            connection = psycopg.connect(self.access.owner, autocommit=True, connect_timeout=10)
+        except psycopg.OperationalError as error:
+            raise PlatformUnavailable(
+                f"the database does not answer: {error}; check that it runs and that the address is right"
+            ) from None
+        with connection:
+            yield connection
+
+    def one(self, query: str, *values: object) -> Any:
+        """The first column of the first row; None where there is none. `query` is constant text, `values` are bound."""
+        with self.connect() as connection:
+            row = connection.execute(query.encode(), values).fetchone()
+        return None if row is None else row[0]
+
+    def column(self, query: str, *values: object) -> list[Any]:
+        """The first column of every row."""
+        with self.connect() as connection:
+            return [row[0] for row in connection.execute(query.encode(), values).fetchall()]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the service answered, and how long it took."""
+
+    status: int
+    body: Any
+    """Parsed JSON; text where it is none."""
+    seconds: float
+
+
+class Service:
+    """The deployed service over HTTP at one address: a tag's, or the serving one."""
+
+    def __init__(self, url: str, session: requests.Session | None = None) -> None:
+        self.url = url
+        self._session = session or requests.Session()
+
+    def call(
+        self, method: str, path: str, *, json_body: object = None, token: str = "", headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """One call. Raises PlatformUnavailable where there is no answer within 30 s."""
+        sent = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
+        began = time.monotonic()
+        try:
+            response = self._session.request(
+                method, self.url + path, json=json_body, headers=sent, timeout=HTTP_SECONDS, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            raise PlatformUnavailable(f"{method} {self.url}{path}: no answer ({type(error).__name__})") from None
+        seconds = time.monotonic() - began
+        try:
+            body = response.json()
+        except ValueError:
+            body = response.text
+        return Answer(response.status_code, body, seconds)
+
+    def close(self) -> None:
+        self._session.close()
+
+
+class Secrets(Mapping[str, str]):
+    """Named secrets of the environment. Never in a file of the record, a log, a traceback or argv.
+
+    The embedded platform has no secret store: a random value is made once for each name and kept in a file of mode 0600.
+    """
+
+    def __init__(self, file: Path, names: tuple[str, ...] = ("SMOKE_USER", "SMOKE_PASSWORD")) -> None:
+        self._values = self._load(file)
+        self._met: list[tuple[str, str]] = []
+        if missing := [name for name in names if name not in self._values]:
+            self._values |= {name: self._make(name) for name in missing}
+            self._save(file)
+
+    def learn(self, name: str, value: str) -> str:
+        """Take in a secret met on the way (a session's token), so that it is cut from every report too; returns it."""
+        self._met.append((name, value))
+        return value
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(self._values)})"
+
+    def redact(self, text: str) -> str:
+        """The text without any known value; user names are no secrets."""
+        for name, value in [*self._values.items(), *self._met]:
+            if not name.endswith("_USER"):
+                text = text.replace(value, f"[{name}]")
+        return text
+
+    @staticmethod
+    def _make(name: str) -> str:
+        return f"smoke-{random.token_hex(4)}" if name.endswith("_USER") else random.token_urlsafe(24)
+
+    @staticmethod
+    def _load(file: Path) -> dict[str, str]:
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+
+    def _save(self, file: Path) -> None:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}.part")
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
+            json.dump(self._values, out)
+        try:
+            # The first of two processes wins; the other reads what that one made.
+            os.link(part, file)
+        except FileExistsError:
+            self._values = self._load(file)
+        finally:
+            part.unlink()

@@ -1,0 +1,257 @@
+"""One deployment from the controller's side: opened, requested, undone where needed, sealed.
+
+This joins the parts that lie apart in the order of imports: phase decides, release requests, rollback undoes, report
+renders. It is the conductor's `Edge`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform as machine
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+
+from pytest_deploy.environment import Environment
+from pytest_deploy.errors import DeployError, PersonNeeded, RecordError, Refused
+from pytest_deploy.migrate import read
+from pytest_deploy.phase import lock
+from pytest_deploy.phase.context import local_actor
+from pytest_deploy.phase.judge import PERSON_NEEDED
+from pytest_deploy.phase.run import Listener, Run
+from pytest_deploy.phase.sequence import Cause
+from pytest_deploy.phase.step import Step
+from pytest_deploy.record import lease
+from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.folder import RunFolder
+from pytest_deploy.record.lease import Holder
+from pytest_deploy.release import live, request, source
+from pytest_deploy.release.request import Earlier
+from pytest_deploy.report import evidence, index
+from pytest_deploy.rollback.carry_out import Undoing
+
+SPECIFICATION = "spec/ops-deployment-automation.md"
+
+
+class Deployment:
+    """The controller's side of one run."""
+
+    def __init__(
+        self,
+        environment: Environment,
+        *,
+        plugins: Mapping[str, str],
+        options: Mapping[str, object],
+        listener: Listener,
+        say: Callable[[str], None],
+    ) -> None:
+        """`say` prints one line for the person watching."""
+        self.environment = environment
+        self.context = environment.context
+        self.policy = environment.policy
+        self._plugins = plugins
+        self._options = options
+        self._renewing = ExitStack()
+        self._listener = listener
+        self._say = say
+        self._serving = ""
+        self._source = source.read(self.context.path)
+        if self._source.dirty and not self.policy.dirty_tree:
+            raise Refused(
+                f"the tree has uncommitted changes, and {self.policy.environment} deploys commits only: commit or discard "
+                "them (`git status` lists them), then run again"
+            )
+
+    # --- what the person watching reads
+
+    def headline(self) -> list[str]:
+        """What begins: what is deployed, where, by whom."""
+        name, version = self.policy.service.name, self._source.version
+        lines = [f"{self.context.pipeline} {name} {version} to {self.policy.environment}, by {local_actor()}"]
+        if self._source.dirty:
+            lines.append("the tree has uncommitted changes: they are deployed too, and the record says so")
+        lines += [f"set for this run: {key}={value}" for key, value in self.policy.settings.items()]
+        return lines
+
+    def summary(self, run: Run, code: int) -> list[tuple[str, dict[str, bool]]]:
+        """What happened, what serves now, where the evidence lies, how to check it. After `seal`."""
+        judgement = run.judgement
+        if judgement is None:
+            raise RuntimeError("a run is summed up after it is decided")
+        well = code == 0
+        where = self.context.run_folder.relative_to(self.context.path)
+        lines = [(f"{judgement.outcome} in {run.elapsed():.1f} s · exit {code}", {"bold": True, "green": well, "red": not well})]
+        if judgement.cause:
+            lines.append((f"cause     {judgement.cause}", {}))
+        lines.append((f"serving   {self._serving}", {}))
+        lines.append((f"report    {where}/report.html", {}))
+        lines.append((f"verify    python deploy.py verify {self.context.store.relative_to(self.context.path)}", {}))
+        if judgement.outcome == "rollback-failed":
+            lines.append(("a person is needed: the environment is not as it was; see the report's rollback section", {"red": True}))
+        return lines
+
+    def _read_serving(self) -> str:
+        """What serves now, in words, read from the platform."""
+        try:
+            now = live.read_earlier(self.environment.platform)
+            state = self.environment.platform.runtime.state()
+        except DeployError as error:
+            return f"not known: {error}"
+        if now.release is None:
+            return f"nothing yet: {now.revision} answers 503 at {state.url}"
+        schema = now.migrations[-1] if now.migrations else "none"
+        return f"{self.policy.service.name} {now.release.version} ({now.revision}), schema {schema}, at {state.url}"
+
+    # --- opening
+
+    def open(self, steps: tuple[Step, ...]) -> Run:
+        """Take the lease, open the run. Raises LeaseHeld, PersonNeeded, RecordError."""
+        clock = self.environment.clock
+        log = self.environment.log
+        actor = local_actor()
+        held = lease.take(
+            log, self.context.run, name=self.policy.environment, actor=actor, holder=Holder.this_process(actor)
+        )
+        self._renewing.enter_context(held.renewing())
+        born = psutil.Process().create_time()
+        opened = Run(
+            context=self.context,
+            policy=self.policy,
+            log=log,
+            lease=held,
+            clock=clock,
+            steps=steps,
+            started_at=clock.monotonic() - max(0.0, time.time() - born),
+            listener=self._listener,
+        )
+        self._listener.build_finished = lambda: self._request(opened)
+        opened.open(self._opened_data(steps))
+        return opened
+
+    def _opened_data(self, steps: tuple[Step, ...]) -> dict[str, Any]:
+        root = self.context.path
+        return {
+            "environment": self.policy.environment,
+            "pipeline": self.context.pipeline,
+            "deployer": local_actor(),
+            "commit": self._source.commit,
+            "branch": self._source.branch,
+            "version": self._source.version,
+            "image": None,
+            "rehearsal": False,
+            "dirty": self._source.dirty,
+            "request_sha256": None,
+            "workflow_run": None,
+            "plugins": dict(self._plugins),
+            "config_sha256": self.policy.digest(),
+            "spec_sha256": _sha256(root / SPECIFICATION),
+            "suites_sha256": source.tree_digest(root, ["suites"]),
+            "lock_sha256": _sha256(self.context.lock),
+            "reason": self.context.reason,
+            "sets": dict(self.policy.settings),
+            "python": machine.python_version(),
+            "options": dict(self._options),
+        }
+
+    # --- the request
+
+    def _request(self, run: Run) -> None:
+        """Make the run's own request, where policy asks for no approval; a fault closes the run before any change."""
+        try:
+            content = self._render_request(run)
+        except DeployError as error:
+            run.close(Cause("request", f"the request could not be made: {error}"))
+            return
+        made = request.digest(content[0])
+        RunFolder(self.context.store, self.context.run).create("request.json", content[0])
+        run.append(
+            "request.made",
+            {
+                "request_sha256": made,
+                "expires": content[1],
+                "requested_by": local_actor(),
+                "image": content[2],
+                "earlier": content[3].to_json(),
+            },
+        )
+
+    def _render_request(self, run: Run) -> tuple[bytes, str, str, Earlier]:
+        images = [e.data["image"] for e in run.events() if e.type == "step.finished" and e.data.get("image")]
+        if len(images) != 1:
+            raise RecordError(f"the build phase stated {len(images)} artefacts; right is one `record.built(image)`")
+        migrations = read.read(self.context.path / self.policy.database.migrations)
+        expires = stamp(self.environment.clock.now() + timedelta(hours=self.policy.approval.expires_h))
+        earlier = live.read_earlier(self.environment.platform)
+        content = request.render(
+            environment=self.policy.environment,
+            run=self.context.run,
+            source=self._source,
+            image=images[0],
+            migrations=[{"version": m.version, "name": m.name, "sha256": m.sha256} for m in migrations],
+            earlier=earlier,
+            policy_sha256=self.policy.digest(),
+            steps_sha256=lock.digest(run.steps),
+            expires=expires,
+        )
+        return content, expires, images[0], earlier
+
+    # --- undoing and sealing
+
+    def undo(self, run: Run) -> None:
+        """Roll back from the log and the live state, without pytest; the outcome is in the log."""
+        earlier = run.start_rollback()
+        try:
+            if earlier is None:
+                raise PersonNeeded("the log does not say what the environment was; compare it by hand")
+            self.undoing(run).undo(earlier)
+        except (DeployError, psycopg.Error, OSError) as error:
+            run.finish_rollback("failed", f"{type(error).__name__}: {error}")
+        else:
+            run.finish_rollback("done")
+
+    def undoing(self, run: Run) -> Undoing:
+        """What carries a rollback out for this run."""
+
+        def append(type_: str, **content: object) -> Any:
+            return run.append(type_, content)
+
+        context = self.context
+        return Undoing(
+            self.environment.platform, self.policy, context.path, local_actor(), append, context.backups
+        )
+
+    def seal(self, run: Run) -> int:
+        """Decide, render what people read, bind it, close the run, release the lease; pytest's exit code."""
+        judgement = run.judgement or run.decide()
+        changed = any(e.type == "step.started" and e.data["changes"] for e in run.events())
+        folder = RunFolder(self.context.store, self.context.run)
+        missing = evidence.write(folder, run.events(), files=self.context.session, checkpoint=run.log.checkpoint())
+        run.append(
+            "run.closed",
+            {
+                "outcome": judgement.outcome,
+                "record": f"runs/{self.context.run}",
+                "record_sha256": folder.seal(),
+                "missing": list(missing),
+            },
+        )
+        self._renewing.close()
+        run.lease.release()
+        evidence.remove(self.context.session)
+        index.write(self.context.path / "reports")
+        self._serving = self._read_serving()
+        self.environment.close()
+        if missing:
+            self._say(f"evidence incomplete: {', '.join(missing)} could not be rendered")
+            return PERSON_NEEDED if changed else 3
+        return judgement.exit_code
+
+
+def _sha256(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

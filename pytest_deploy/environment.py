@@ -1,0 +1,66 @@
+"""One process's hold on an environment: its policy, its platform (opened when first needed), its record, its secrets."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from pytest_deploy.clients import Secrets
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.errors import NotAsked
+from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.platform.protocol import Platform
+from pytest_deploy.record.birth import open_record
+from pytest_deploy.record.clock import Clock, SystemClock
+from pytest_deploy.record.log import Log
+
+
+class Environment:
+    """What one process of a run holds open. `close` releases the platform, which then stops if nobody else holds it."""
+
+    def __init__(self, context: RunContext, policy: Policy, clock: Clock | None = None) -> None:
+        self.context = context
+        self.policy = policy
+        self.clock = clock or SystemClock()
+        self._opened: Platform | None = None
+        if policy.platform.kind != "embedded" or policy.platform.runtime != "process":
+            raise NotAsked(
+                f"environment {policy.environment!r} runs on platform {policy.platform.kind!r} "
+                f"({policy.platform.runtime}); this version drives the embedded platform with processes only: "
+                "use --deploy-env=local"
+            )
+
+    @property
+    def platform(self) -> Platform:
+        """The platform, opened on first use. Raises PlatformUnavailable where it does not start."""
+        if self._opened is None:
+            from pytest_deploy.platform.local import connect
+
+            self._opened = connect(
+                self.context.path,
+                environment=self.policy.environment,
+                service=self.policy.service.name,
+                command=self.policy.service.command,
+            )
+        return self._opened
+
+    @cached_property
+    def log(self) -> Log:
+        """The record, born on first use. Raises RecordError where it cannot be written or does not verify."""
+        return open_record(
+            self.context.store,
+            origin=self.policy.origin(),
+            key_file=self.context.key_file,
+            clock=self.clock,
+            actor=local_actor(),
+        )
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        """The environment's secrets."""
+        return Secrets(self.context.state / "secrets" / f"{self.policy.environment}.json")
+
+    def close(self) -> None:
+        """Release the platform."""
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None

@@ -1,0 +1,78 @@
+"""The fixtures of a deployment's suites: `release policy database service platform record clock secrets`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_deploy.clients import Database, Secrets, Service
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.environment import Environment
+from pytest_deploy.phase.recorder import RECORD, StepRecord
+from pytest_deploy.platform.protocol import Platform
+from pytest_deploy.record.clock import Clock
+from pytest_deploy.release import live
+from pytest_deploy.release.request import Release
+
+ENVIRONMENT = pytest.StashKey[Environment]()
+
+
+@pytest.fixture(scope="session")
+def environment(pytestconfig: pytest.Config) -> Iterator[Environment]:
+    """This process's hold on the environment; the other fixtures are its parts."""
+    held = pytestconfig.stash[ENVIRONMENT]
+    yield held
+    if hasattr(pytestconfig, "workerinput"):
+        held.close()
+
+
+@pytest.fixture(scope="session")
+def policy(environment: Environment) -> Policy:
+    """The environment's policy, resolved and frozen."""
+    return environment.policy
+
+
+@pytest.fixture(scope="session")
+def platform(environment: Environment) -> Platform:
+    """The environment's platform: `.runtime` (Cloud Run), `.artefacts`, `.database` (how to reach it)."""
+    return environment.platform
+
+
+@pytest.fixture(scope="session")
+def database(environment: Environment) -> Database:
+    """A client of the environment's database, as its owner."""
+    return Database(environment.platform.database, environment.policy, environment.context.path)
+
+
+@pytest.fixture(scope="session")
+def clock(environment: Environment) -> Clock:
+    """The one clock."""
+    return environment.clock
+
+
+@pytest.fixture(scope="session")
+def secrets(environment: Environment) -> Secrets:
+    """The environment's secrets by name; their values are cut from every report."""
+    return environment.secrets
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> StepRecord:
+    """What this step says of itself: `.expect(expected, actual)`, `.attach(name, bytes)`, `.event(type, ...)`."""
+    running: StepRecord = request.node.stash[RECORD]
+    return running
+
+
+@pytest.fixture
+def release(environment: Environment, record: StepRecord) -> Release:
+    """The release that is expected to answer: the run's own; where a run deploys none, the one that serves."""
+    return live.expected(record.events(), environment.context.run_folder, environment.platform)
+
+
+@pytest.fixture
+def service(environment: Environment) -> Iterator[Service]:
+    """An HTTP client of the address that serves users."""
+    client = Service(environment.platform.runtime.state().url)
+    yield client
+    client.close()

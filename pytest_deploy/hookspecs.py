@@ -1,0 +1,33 @@
+"""Every hook this plug-in offers. A misspelt `pytest_deploy_*` in a conftest stops the run.
+
+A hook that raises is an internal error of the run: what was changed is rolled back, exit 3.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_deploy.phase.judge import Judgement
+
+
+@pytest.hookspec
+def pytest_deploy_run_opened(run: str, environment: str) -> None:
+    """The run is open: its id, and the environment it is for."""
+
+
+@pytest.hookspec
+def pytest_deploy_phase_started(phase: str) -> None:
+    """A phase has begun."""
+
+
+@pytest.hookspec
+def pytest_deploy_phase_finished(phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- hooks are called by keyword
+    """A phase has ended: passed, failed, or (None) had nothing to run."""
+
+
+@pytest.hookspec
+def pytest_deploy_run_decided(run: str, judgement: Judgement) -> None:
+    """The run is decided: outcome, cause and exit code."""

@@ -1,0 +1,54 @@
+"""The command line's options, all of them, and what they ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_deploy.config.phases import PIPELINES
+
+if TYPE_CHECKING:
+    from pytest_deploy.phase.context import RunContext
+
+
+def add(parser: pytest.Parser) -> None:
+    """Declare the options of design 1 that this version carries."""
+    group = parser.getgroup("deploy", "deployments (inert without --deploy-env)")
+    group.addoption("--deploy-env", metavar="ENV", help="deploy to this environment of deploy.yaml")
+    group.addoption(
+        "--deploy-pipeline",
+        metavar="PIPELINE",
+        choices=tuple(PIPELINES),
+        default="deploy",
+        help=f"what to run there: {', '.join(PIPELINES)} (default: deploy)",
+    )
+    group.addoption(
+        "--deploy-set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        help="change one value of the policy, embedded platform only, recorded; e.g. service.env.FAULT=login",
+    )
+    group.addoption("--deploy-reason", metavar="TEXT", default="", help="why; goes into the record")
+
+
+def context(config: pytest.Config) -> RunContext | None:
+    """What was asked for, or None where this is no deployment. Raises pytest.UsageError for --deploy-* without an ENV."""
+    option = config.option
+    if option.deploy_env is None:
+        if option.deploy_set or option.deploy_reason or option.deploy_pipeline != "deploy":
+            raise pytest.UsageError(
+                "--deploy-set, --deploy-reason and --deploy-pipeline belong to a deployment: add --deploy-env=ENV"
+            )
+        return None
+    from pytest_deploy.phase.context import RunContext
+
+    return RunContext(
+        root=str(Path(config.rootpath)),
+        environment=option.deploy_env,
+        pipeline=option.deploy_pipeline,
+        sets=tuple(option.deploy_set),
+        reason=option.deploy_reason,
+    )

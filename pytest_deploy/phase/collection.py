@@ -1,0 +1,130 @@
+"""The collection: each phase a collector of its own, each item a step, held against suites/steps.lock.
+
+Folder = phase. pytest's alphabetical order is not used: phases stand in the pipeline's order, steps in the lock's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.config.phases import PHASES, PIPELINES
+from pytest_deploy.errors import CollectionRefused, Fault
+from pytest_deploy.phase import lock
+from pytest_deploy.phase.step import WHENS, Step, When
+
+STEP = pytest.StashKey[Step]()
+
+DEFAULT_TIMEOUT_S = 120.0
+"""Seconds a step may take whose mark and policy say nothing else."""
+
+
+class Phase(pytest.Directory):
+    """A folder under suites/ that is a phase: its files are its concerns, and it has no folders below."""
+
+    def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        for path in sorted(self.path.glob("test_*.py")):
+            yield from self.ihook.pytest_collect_file(file_path=path, parent=self)
+
+
+class Collection:
+    """Maps items to phases by folder and holds the list against the lock."""
+
+    def __init__(
+        self, root: Path, pipeline: str, *, step_timeout_s: float = DEFAULT_TIMEOUT_S, told: Path | None = None
+    ) -> None:
+        """`told`: in an xdist worker, the file that tells the controller what was collected; the controller judges."""
+        self._told = told
+        self._suites = root / "suites"
+        self._lock = self._suites / "steps.lock"
+        self._phases = phases_of(pipeline)
+        self._pipeline = pipeline
+        self._step_timeout_s = step_timeout_s
+        self.steps: tuple[Step, ...] = ()
+        """The accepted steps, in order; empty until the collection is accepted."""
+
+    def folders(self) -> list[str]:
+        """What pytest is to collect: the pipeline's phases, in order, as far as they have a folder."""
+        return [str(self._suites / phase) for phase in self._phases if (self._suites / phase).is_dir()]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+        """A phase's folder becomes a collector of its own."""
+        if path.parent == self._suites and path.name in self._phases:
+            return Phase.from_parent(parent, path=path)
+        return None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Put the items into the lock's order. Raises pytest.UsageError where they are not the lock's.
+
+        A worker raises nothing: it tells the controller what it found, which refuses once for all of them.
+        """
+        found = [self._step(item) for item in items]
+        if self._told is not None:
+            self._told.write_text(lock.render(found), encoding="utf-8")
+        try:
+            self.steps = self.accept(found)
+        except CollectionRefused as refused:
+            if self._told is not None:
+                return
+            raise pytest.UsageError(str(refused)) from None
+        place = {step.nodeid: at for at, step in enumerate(self.steps)}
+        items.sort(key=lambda item: place[item.nodeid])
+        for item in items:
+            self._limit(item)
+
+    def accept(self, collected: Sequence[Step]) -> tuple[Step, ...]:
+        """Hold a collection against the lock; the lock's steps of this pipeline, in order.
+
+        Raises CollectionRefused: missing, extra, doubled, out of order, or a phase without a step.
+        """
+        expected = tuple(step for step in lock.read(self._lock) if step.phase in self._phases)
+        lock.compare(expected, collected)
+        empty = [phase for phase in self._phases if not any(step.phase == phase for step in expected)]
+        if "approval" in empty:
+            empty.remove("approval")  # the approval phase's gates come with the environments that ask for them
+        if empty:
+            faults = [
+                Fault("suites", None, phase, "a phase without a step", f"put steps into suites/{phase}") for phase in empty
+            ]
+            raise CollectionRefused(f"pipeline {self._pipeline}", faults)
+        return expected
+
+    def _step(self, item: pytest.Item) -> Step:
+        step = step_of(item, self._suites)
+        item.stash[STEP] = step
+        return step
+
+    def _limit(self, item: pytest.Item) -> None:
+        """Give each step its own time limit, in seconds, through pytest-timeout."""
+        marks = [mark.kwargs["timeout"] for mark in item.iter_markers("step") if "timeout" in mark.kwargs]
+        item.add_marker(pytest.mark.timeout(marks[0] if marks else self._step_timeout_s, method="signal"))
+
+
+def step_of(item: pytest.Item, suites: Path) -> Step:
+    """The step an item is. Raises pytest.UsageError where it lies in no phase or its mark is not a step's."""
+    try:
+        phase = item.path.relative_to(suites).parts[0]
+    except ValueError:
+        raise pytest.UsageError(f"{item.nodeid}: not under suites/; a deployment runs the steps of suites/ alone") from None
+    if phase not in PHASES:
+        raise pytest.UsageError(f"{item.nodeid}: {phase} is no phase; right is one of {', '.join(PHASES)}")
+    changes, when = False, "rollback" if phase == "rollback" else "always"
+    for mark in reversed(list(item.iter_markers("step"))):
+        if unknown := set(mark.kwargs) - {"changes", "timeout", "when"} or mark.args:
+            raise pytest.UsageError(f"{item.nodeid}: step mark takes changes=, timeout=, when= and not {unknown}")
+        changes = bool(mark.kwargs.get("changes", changes))
+    for mark in item.iter_markers("step"):
+        when = mark.kwargs.get("when", when)
+    known: When | None = next((word for word in WHENS if word == when), None)
+    if known is None:
+        raise pytest.UsageError(f"{item.nodeid}: when={when!r}; right is one of {', '.join(WHENS)}")
+    return Step(nodeid=item.nodeid, phase=phase, when=known, changes=changes)
+
+
+def phases_of(pipeline: str) -> tuple[str, ...]:
+    """The phases a pipeline collects: those it runs, then those it runs on failure."""
+    return (*PIPELINES[pipeline].phases, *PIPELINES[pipeline].on_failure)

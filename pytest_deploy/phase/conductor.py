@@ -1,0 +1,182 @@
+"""The conductor: in the controller (or the only process), pytest's hooks joined to the run.
+
+It opens the run once the collection is accepted, lets steps through or refuses them, and at the session's end undoes what
+must be undone when pytest can run no more items, decides, and hands the run over to be sealed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Generator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+from pytest_deploy.errors import CollectionRefused, DeployError
+from pytest_deploy.phase import lock
+from pytest_deploy.phase.collection import STEP, Collection
+from pytest_deploy.phase.context import RunContext
+from pytest_deploy.phase.run import Run
+from pytest_deploy.phase.scheduler import PhaseScheduler
+from pytest_deploy.phase.sequence import Cause, PhaseSequence
+from pytest_deploy.phase.signals import Interruption
+from pytest_deploy.phase.step import Step
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+
+class Edge(Protocol):
+    """What the conductor needs from the package's edge: the parts that lie after `phase` in the order of imports."""
+
+    def open(self, steps: tuple[Step, ...]) -> Run:
+        """Take the lease and open the run. Raises DeployError where it may not."""
+
+    def undo(self, run: Run) -> None:
+        """Roll back without pytest, from the log and the live state."""
+
+    def seal(self, run: Run) -> int:
+        """Render, seal and close the decided run; return pytest's exit code."""
+
+
+class Conductor:
+    """One deployment as pytest sees it."""
+
+    def __init__(self, context: RunContext, collection: Collection, edge: Edge, interruption: Interruption) -> None:
+        self._context = context
+        self._collection = collection
+        self._edge = edge
+        self._interruption = interruption
+        self.run: Run | None = None
+
+    # --- opening
+
+    def open(self, steps: tuple[Step, ...]) -> Run:
+        """Open the run for an accepted collection. A refusal ends pytest with the error's own exit code."""
+        try:
+            self.run = self._edge.open(steps)
+        except DeployError as error:
+            pytest.exit(f"{error}", returncode=error.exit_code)
+        return self.run
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """The collection is accepted: the run may be opened."""
+        if not distributed(session.config):
+            self.open(self._collection.steps)
+
+    # --- steps
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Let a step through, or leave it out with its cause; before the recorder announces it."""
+        run = self._opened()
+        self._notice(run)
+        cause = run.sequence.refusal(item.nodeid)
+        if cause is not None:
+            pytest.skip(f"not run: {cause}")
+        run.step_started(item.stash[STEP].nodeid)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A step has ended, in this process or a worker; its event is written."""
+        finished: dict[str, Any] | None = getattr(report, "deploy_step", None)
+        if finished is None:
+            return
+        run = self._opened()
+        self._notice(run, finished["signal"])
+        run.step_finished(finished["nodeid"], passed=finished["passed"], cause=finished["cause"])
+
+    def _notice(self, run: Run, signum: int | None = None) -> None:
+        """A signal, here or in a worker, closes the sequence, whether the step let itself be stopped or not."""
+        first = self._interruption.first if self._interruption.first is not None else signum
+        if first is not None and run.sequence.closed is None:
+            run.close(Cause("signal", signal.Signals(first).name))
+        if run.lease.lost.is_set() and run.sequence.closed is None:
+            run.close(Cause("lease", f"the lease was lost: {run.lease.cause}"))
+
+    # --- ending
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> Generator[None]:
+        """Undo what pytest could not and decide; let the other report writers finish; then seal and close."""
+        run = self.run
+        if run is None:
+            return (yield)
+        with self._interruption.shielded():
+            self._settle(run, exitstatus)
+            try:
+                return (yield)
+            finally:
+                session.exitstatus = self._edge.seal(run)
+
+    def _settle(self, run: Run, exitstatus: int) -> None:
+        """Account for what pytest left open, and roll back where that is owed and no step can do it any more."""
+        self._notice(run)
+        if run.sequence.phase is not None:
+            run.end(Cause("internal", f"pytest ended before the steps did (status {int(exitstatus)})"))
+        if run.rollback_owed:
+            self._edge.undo(run)
+
+    def _opened(self) -> Run:
+        if self.run is None:
+            raise RuntimeError("a step came before the run was opened")
+        return self.run
+
+
+class Controller(Conductor):
+    """The conductor of a distributed run: xdist's hooks besides."""
+
+    _pids: tuple[int, ...] = ()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        """What a worker must know of the run travels with it."""
+        node.workerinput["deploy"] = self._context.to_json()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodeready(self, node: WorkerController) -> None:
+        """A signal to the controller is passed on to every worker that lives: the step that runs is to stop."""
+        self._pids = (*self._pids, int(node.workerinfo["pid"]))
+        self._interruption.noted = self._pass_on
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: WorkerController) -> None:
+        """A worker that is gone gets no signal: its process id may be another's by now."""
+        gone = int(node.workerinfo["pid"]) if hasattr(node, "workerinfo") else 0
+        self._pids = tuple(pid for pid in self._pids if pid != gone)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config) -> PhaseScheduler:
+        return PhaseScheduler(self, len(config.option.tx))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str) -> None:
+        """A worker died in a step: the step failed."""
+        run = self._opened()
+        self._notice(run)
+        run.step_lost(crashitem, "the worker that ran it died")
+
+    def accept(self, collections: Sequence[tuple[str, Sequence[str]]]) -> PhaseSequence:
+        """Hold every worker's collection against the lock, then open the run (once)."""
+        for worker, nodeids in collections:
+            try:
+                steps = self._collection.accept(lock.read(self._context.session / f"collected-{worker}"))
+            except CollectionRefused as refused:
+                raise pytest.UsageError(str(refused)) from None
+            if list(nodeids) != [step.nodeid for step in steps]:
+                raise pytest.UsageError(f"worker {worker} collected the steps in another order than suites/steps.lock")
+        run = self.run or self.open(steps)
+        return run.sequence
+
+    def _pass_on(self, signum: int) -> None:  # noqa: ARG002 -- whichever signal came, a worker is told by SIGTERM
+        for pid in self._pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+
+
+def distributed(config: pytest.Config) -> bool:
+    """Whether xdist's workers run the steps."""
+    return bool(getattr(config.option, "dist", "no") != "no")

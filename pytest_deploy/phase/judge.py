@@ -1,0 +1,59 @@
+"""How a run went, judged from its events alone: pytest's own status decides nothing.
+
+An `always` step counts when the log holds exactly one `step.finished` of it and that one passed: skipped, expected to
+fail, deselected and never run do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pytest_deploy.phase.sequence import Cause
+from pytest_deploy.phase.step import Step
+from pytest_deploy.record.event import Event
+from pytest_deploy.rollback.plan import announced
+
+PERSON_NEEDED = 20
+_EXIT_BY_KIND = {"signal": 2, "internal": 3}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The verdict of `run.decided`."""
+
+    outcome: str
+    """deployed, refused, failed, rolled-back, rollback-failed, passed or not-passed."""
+    cause: str
+    """In words; empty when all went well."""
+    exit_code: int
+
+
+def judge(events: Sequence[Event], required: Iterable[Step], cause: Cause | None, *, pipeline: str) -> Judgement:
+    """Judge one run by its own events. `required` are the `always` steps that policy has not left out."""
+    missing = unpassed(events, required)
+    if cause is None and not missing:
+        return Judgement("deployed" if pipeline == "deploy" else "passed", "", 0)
+    text = cause.text if cause is not None else f"not passed: {', '.join(missing[:5])}"
+    code = _EXIT_BY_KIND.get(cause.kind, 1) if cause is not None else 1
+    if announced(events):
+        if _rolled_back(events):
+            return Judgement("rolled-back", text, code)
+        return Judgement("rollback-failed", text, PERSON_NEEDED)
+    if any(event.type == "gate.refused" for event in events):
+        return Judgement("refused", text, code)
+    return Judgement("failed" if pipeline in {"deploy", "rollback"} else "not-passed", text, code)
+
+
+def unpassed(events: Sequence[Event], required: Iterable[Step]) -> list[str]:
+    """The node ids of required steps without exactly one passed finish."""
+    outcomes: dict[str, list[str]] = {}
+    for event in events:
+        if event.type == "step.finished":
+            outcomes.setdefault(event.data["nodeid"], []).append(event.data["outcome"])
+    return [step.nodeid for step in required if outcomes.get(step.nodeid) != ["passed"]]
+
+
+def _rolled_back(events: Sequence[Event]) -> bool:
+    finished = [event for event in events if event.type == "rollback.finished"]
+    return bool(finished) and finished[-1].data["outcome"] == "rolled-back"

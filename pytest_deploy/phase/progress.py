@@ -1,0 +1,150 @@
+"""What the person watching sees: phase by phase, step by step; good on a terminal and in a CI log.
+
+On a terminal the running step stands in one line that is written over; in a log each step is one line when it has ended.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from functools import cached_property
+
+import pytest
+
+from pytest_deploy.phase.sequence import NotRun
+from pytest_deploy.phase.step import Step, title_of
+
+_MARKS = {"passed": ("✓", {"green": True}), "failed": ("✗", {"red": True}), "error": ("✗", {"red": True})}
+_TICK_SECONDS = 0.5
+
+
+class Progress:
+    """Takes over the terminal reporter's per-test output for a deployment."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._running: dict[str, float] = {}
+        self._ended: set[str] = set()
+        self._steps: tuple[Step, ...] = ()
+        self._phase = ""
+        self._phase_ended = 0
+        self._shown = ""
+        self._stop = threading.Event()
+
+    @cached_property
+    def _reporter(self) -> pytest.TerminalReporter:
+        """pytest's own, which comes after this; its file names and percentages give way."""
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if not isinstance(reporter, pytest.TerminalReporter):
+            raise pytest.UsageError("a deployment is watched on pytest's terminal: do not take its reporter away")
+        reporter.showfspath = False
+        reporter._show_progress_info = False  # noqa: SLF001 -- no public way to leave the percentages out
+        return reporter
+
+    @property
+    def _live(self) -> bool:
+        return bool(self._reporter.isatty)
+
+    def open(self, headline: Sequence[str], steps: tuple[Step, ...]) -> None:
+        """Say what begins."""
+        self._steps = steps
+        self._reporter.ensure_newline()
+        for line in headline:
+            self.line(line)
+        if self._live:
+            threading.Thread(target=self._tick, name="deploy-progress", daemon=True).start()
+
+    def close(self) -> None:
+        """Nothing more is written over."""
+        self._stop.set()
+        with self._lock:
+            self._clear()
+
+    def line(self, text: str = "", **markup: bool) -> None:
+        """One line that stays."""
+        with self._lock:
+            self._clear()
+            self._reporter.write_line(text, **markup)
+            self._draw()
+
+    # --- what happens
+
+    def phase_started(self, phase: str) -> None:
+        always = [step for step in self._steps if step.when == "always"]
+        left = len([step for step in always if step.nodeid not in self._ended])
+        count = len([step for step in self._steps if step.phase == phase])
+        self._phase = phase
+        noun = "step" if count == 1 else "steps"
+        owed = f"{left} of {len(always)} steps to go" if phase != "rollback" else "undoing what was changed"
+        self.line()
+        self.line(f"{phase}  {count} {noun} · {owed}", bold=True)
+
+    def phase_finished(self, phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- called by keyword or position from the run
+        if passed:
+            self.line(f"  {phase} passed in {seconds:.1f} s", green=True)
+        else:
+            self.line(f"  {phase} {'failed' if passed is False else 'had nothing to run'} after {seconds:.1f} s", red=True)
+
+    def not_run(self, steps: Sequence[NotRun]) -> None:
+        """A line a phase; the record names each step. What a rollback did not need is no news."""
+        always = {step.nodeid for step in self._steps if step.when == "always"}
+        self._ended |= {step.nodeid for step in steps}
+        told = [step for step in steps if step.nodeid in always]
+        for phase, cause in dict.fromkeys((step.phase, step.cause) for step in told):
+            count = sum(1 for step in told if (step.phase, step.cause) == (phase, cause))
+            noun = "step" if count == 1 else "steps"
+            self.line(f"  ○ {phase}: {count} {noun} not run · {cause}", yellow=True)
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        with self._lock:
+            self._running[nodeid] = time.monotonic()
+            self._clear()
+            self._draw()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when != "teardown":
+            return
+        self._running.pop(report.nodeid, None)
+        finished = getattr(report, "deploy_step", None)
+        if finished is None or report.nodeid in self._ended:
+            return
+        self._ended.add(report.nodeid)
+        mark, markup = _MARKS["passed" if finished["passed"] else "failed"]
+        self.line(f"  {mark} {title_of(report.nodeid)}  {finished['seconds']:.1f} s", **markup)
+        if not finished["passed"]:
+            for text in finished["cause"].splitlines()[:4]:
+                self.line(f"      {text}", red=True)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
+        """No letters: this class writes the lines. What was not run is counted as that."""
+        if report.skipped and "not run: " in str(report.longrepr):
+            return "not run", "", "NOT RUN"
+        if report.when == "call" or report.failed or report.skipped:
+            return report.outcome, "", report.outcome.upper()
+        return "", "", ""
+
+    # --- the line that is written over
+
+    def _tick(self) -> None:
+        while not self._stop.wait(_TICK_SECONDS):
+            with self._lock:
+                self._clear()
+                self._draw()
+
+    def _draw(self) -> None:
+        if not self._live or self._stop.is_set() or not self._running:
+            return
+        nodeid, began = next(iter(self._running.items()))
+        others = f" and {len(self._running) - 1} more" if len(self._running) > 1 else ""
+        width = self._reporter._tw.fullwidth - 1  # noqa: SLF001 -- the reporter offers no other way to its width
+        self._shown = f"  … {title_of(nodeid)}{others}  {time.monotonic() - began:.0f} s"[:width]
+        self._reporter.write(self._shown, flush=True)
+
+    def _clear(self) -> None:
+        if self._shown:
+            self._reporter.write("\r" + " " * len(self._shown) + "\r", flush=True)
+            self._shown = ""

@@ -1,0 +1,227 @@
+"""The recorder: in the process that runs a step, its events, from `step.started` (before set-up) to `step.finished`.
+
+A step passed when its set-up, its call and its tear-down passed, and it had a call: skipped and expected-to-fail steps
+did not pass. If an event cannot be written the step does not begin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable, Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_deploy.phase.collection import STEP
+from pytest_deploy.phase.context import RunContext
+from pytest_deploy.phase.signals import Interruption
+from pytest_deploy.phase.step import Step
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.folder import RunFolder
+from pytest_deploy.record.log import Log
+
+STEP_ACTOR = "system:step"
+MESSAGE_BYTES = 4000
+"""A step's message in the log is cut to this; the whole traceback stands in junit.xml."""
+
+
+class StepRecord:
+    """What one running step says of itself; the `record` fixture."""
+
+    def __init__(self, log: Log, context: RunContext, step: Step) -> None:
+        self._log = log
+        self._context = context
+        self.step = step
+        self.expected: Any = None
+        self.actual: Any = None
+        self.image: str | None = None
+        self.attachments: dict[str, str] = {}
+        self.warnings: list[str] = []
+        self.reports: dict[str, pytest.TestReport] = {}
+
+    def expect(self, expected: object, actual: object) -> None:
+        """State what was expected and what was found; both go into `step.finished`. JSON values only."""
+        self.expected, self.actual = expected, actual
+
+    def built(self, image: str) -> None:
+        """State the artefact this step built or found."""
+        self.image = image
+
+    def event(self, type_: str, **content: object) -> Event:
+        """Append one event of this run, e.g. `migration.applied`. Raises IllegalEvent where it is not legal now."""
+        return self._log.append(type_, content, run=self._context.run, actor=STEP_ACTOR)
+
+    def alert(self, alert: str, detail: str) -> None:
+        """Raise an alert while the step still runs."""
+        self.event("alert.raised", alert=alert, detail=detail)
+
+    @property
+    def store(self) -> Path:
+        """The record's store, as `deploy.py verify` takes it."""
+        return self._context.store
+
+    def attach(self, name: str, content: bytes) -> str:
+        """Write a file into the run folder, once; its SHA-256 hex goes into `step.finished`."""
+        self.folder.create(name, content)
+        self.attachments[name] = hashlib.sha256(content).hexdigest()
+        return self.attachments[name]
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder."""
+        return RunFolder(self._context.store, self._context.run)
+
+    def events(self) -> list[Event]:
+        """The run's events so far."""
+        return self._log.run(self._context.run)
+
+
+RECORD = pytest.StashKey[StepRecord]()
+
+
+class StepRecorder:
+    """Writes the events of the steps this process runs."""
+
+    def __init__(
+        self,
+        log: Callable[[], Log],
+        context: Callable[[], RunContext],
+        interruption: Interruption,
+        *,
+        redact: Callable[[str], str],
+        orphaned: Callable[[], bool] = lambda: False,
+        guarded: bool = False,
+    ) -> None:
+        """`log` and `context` are asked for when a step begins: the run is opened after this is made.
+
+        In an xdist worker `orphaned` tells whether the controller is gone, and `guarded` is true: what the log names as
+        not run is not run.
+        """
+        self._orphaned = orphaned
+        self._guarded = guarded
+        self._log = log
+        self._context = context
+        self._interruption = interruption
+        self._redact = redact
+        self._current: StepRecord | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Announce the step, durably, before anything of it happens."""
+        step = item.stash[STEP]
+        self._refuse_stale(step)
+        with self._interruption.shielded():
+            content = {"nodeid": step.nodeid, "phase": step.phase, "changes": step.changes}
+            self._log().append("step.started", content, run=self._context().run, actor=STEP_ACTOR)
+            self._current = item.stash[RECORD] = StepRecord(self._log(), self._context(), step)
+        self._interruption.begin(stoppable=step.phase != "rollback")
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Keep each report; after the last one write `step.finished` and say so on the report."""
+        report = yield
+        self._hide_secrets(report)
+        current = self._current
+        if current is not None and current.step.nodeid == item.nodeid:
+            current.reports[report.when or ""] = report
+            if report.when == "teardown":
+                with self._interruption.shielded():
+                    finished = self._finish(item, current)
+                self._current = None
+                report.deploy_step = finished  # type: ignore[attr-defined] # reports carry extra attributes to the controller
+        return report
+
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """A warning inside a step belongs to the step."""
+        if self._current is not None:
+            self._current.warnings.append(self._redact(str(warning_message.message))[:MESSAGE_BYTES])
+
+    def _refuse_stale(self, step: Step) -> None:
+        """In a worker: what was handed out ahead of its turn, and must not run after all, is left out."""
+        if self._orphaned():
+            pytest.skip("not run: the controller is gone; `deploy.py recover ENV` finishes what it began")
+        if not self._guarded:
+            return
+        for event in self._log().run(self._context().run):
+            if event.type == "step.not-run" and event.data["nodeid"] == step.nodeid:
+                pytest.skip(f"not run: {event.data['cause']}")
+
+    def _finish(self, item: pytest.Item, record: StepRecord) -> dict[str, Any]:
+        outcome, message = _outcome(record.reports)
+        content: dict[str, Any] = {
+            "nodeid": record.step.nodeid,
+            "phase": record.step.phase,
+            "outcome": outcome,
+            "duration_s": round(sum(report.duration for report in record.reports.values()), 3),
+            "verifies": [str(mark.args[0]) for mark in item.iter_markers("requirement")],
+            "attempts": 1,
+            "message": self._redact(message)[:MESSAGE_BYTES],
+            "warnings": record.warnings,
+            "expected": record.expected,
+            "actual": record.actual,
+            "attachments": record.attachments,
+        }
+        if record.image is not None:
+            content["image"] = record.image
+        self._log().append("step.finished", content, run=self._context().run, actor=STEP_ACTOR)
+        return {
+            "nodeid": record.step.nodeid,
+            "passed": outcome == "passed",
+            "cause": _first_line(content["message"]),
+            "seconds": content["duration_s"],
+            "signal": self._interruption.first,
+        }
+
+    def _hide_secrets(self, report: pytest.TestReport) -> None:
+        """No known secret leaves in a traceback or in captured output, whichever report writer reads it."""
+        text = str(report.longrepr) if report.longrepr is not None else ""
+        hidden = self._redact(text)
+        if hidden != text:
+            report.longrepr = hidden
+        report.sections = [(title, self._redact(content)) for title, content in report.sections]
+
+
+class StopWindow:
+    """A signal stops a step's set-up and its call, never what pytest does around them."""
+
+    def __init__(self, interruption: Interruption) -> None:
+        self._interruption = interruption
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self) -> Generator[None]:
+        """Close the window that the recorder opens once the step is announced."""
+        try:
+            return (yield)
+        finally:
+            self._interruption.end()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
+        try:
+            self._interruption.begin(stoppable=item.stash[STEP].phase != "rollback")
+            return (yield)
+        finally:
+            self._interruption.end()
+
+
+def _outcome(reports: Mapping[str, pytest.TestReport]) -> tuple[str, str]:
+    """`passed failed error skipped`, and the message that says why."""
+    for when, report in reports.items():
+        if report.failed:
+            return ("failed" if when == "call" else "error"), _message(report)
+        if report.skipped or hasattr(report, "wasxfail"):
+            return "skipped", _message(report)
+    return ("passed", "") if "call" in reports else ("error", "the step had no call of its own")
+
+
+def _message(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return str(report.longrepr[2])
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return str(crash.message) if crash is not None else str(report.longrepr)
+
+
+def _first_line(text: str) -> str:
+    return text.partition("\n")[0][:200]

@@ -1,0 +1,193 @@
+"""What may happen next: a pure state machine over the planned steps.
+
+Rules:
+- one phase is open at a time; the next opens when the last is complete;
+- mode `all`: every step of the phase runs, one failure fails the phase; mode `first`: in order, the first failure closes;
+- a failed phase, a signal or any other cause closes the sequence for good: the remaining steps never start;
+- rollback steps start only in a closed sequence in which a changing step had been announced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_deploy.config.phases import PHASES, Mode
+from pytest_deploy.phase.step import Step
+
+ROLLBACK = "rollback"
+
+CauseKind = Literal["step", "budget", "signal", "internal", "lease", "worker", "request"]
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a sequence closed."""
+
+    kind: CauseKind
+    text: str
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """A step that will never start, and why."""
+
+    nodeid: str
+    phase: str
+    cause: str
+
+
+class OutOfOrder(RuntimeError):
+    """A step was started or finished where the order does not allow it: a fault in this package, never in a suite."""
+
+
+class PhaseSequence:
+    """The guard of one run. Feed it what happens; ask it what may happen."""
+
+    def __init__(self, steps: Sequence[Step], *, left_out: Mapping[str, str] | None = None) -> None:
+        """`left_out` maps phases to the cause for which policy leaves them out."""
+        self._steps = {step.nodeid: step for step in steps}
+        self._phases = tuple(dict.fromkeys(step.phase for step in steps))
+        self._not_run: dict[str, str] = {}
+        self._started: set[str] = set()
+        self._outcomes: dict[str, bool] = {}
+        self.closed: Cause | None = None
+        """Why nothing more may start going forward; None while it goes well."""
+        self.changed = False
+        """Whether a changing step has been announced."""
+        self.rollback_closed: Cause | None = None
+        """Why the rollback itself stopped; None while it goes well or never began."""
+        self.halted: str | None = None
+        """Why no step at all can run any more, not even the rollback's."""
+        for step in steps:
+            if left_out and step.phase in left_out:
+                self._not_run[step.nodeid] = left_out[step.phase]
+
+    @property
+    def phase(self) -> str | None:
+        """The phase whose steps may run now; None when the run is complete."""
+        for phase in self._phases:
+            if phase == ROLLBACK:
+                if self.rolling_back and not self._complete(phase):
+                    return phase
+            elif self.closed is None or self._running(phase):
+                if not self._complete(phase):
+                    return phase
+        return None
+
+    @property
+    def rolling_back(self) -> bool:
+        """Whether the rollback phase may run: closed, and something may have been changed."""
+        return self.closed is not None and self.changed and ROLLBACK in self._phases
+
+    def ready(self) -> tuple[Step, ...]:
+        """The steps that may start now, in order; an ordered phase offers one at a time."""
+        phase = self.phase
+        if phase is None:
+            return ()
+        waiting = [s for s in self._of(phase) if s.nodeid not in self._started and self._cause(s) is None]
+        if _ordered(phase) and self._running(phase):
+            return ()
+        return tuple(waiting[:1] if _ordered(phase) else waiting)
+
+    def waiting(self) -> tuple[Step, ...]:
+        """The steps that have not started and may still, now or later, in order."""
+        return tuple(s for s in self._steps.values() if s.nodeid not in self._started and s.nodeid not in self._not_run)
+
+    def refusal(self, nodeid: str) -> str | None:
+        """Why this step does not start, in the words of `step.not-run`; None when it may start now.
+
+        Raises OutOfOrder where the step is neither startable nor refused: it would have to wait.
+        """
+        step = self._steps[nodeid]
+        cause = self._cause(step)
+        if cause is None and step not in self.ready():
+            raise OutOfOrder(f"{nodeid} may not start before {[s.nodeid for s in self.ready()]}")
+        return cause
+
+    def start(self, nodeid: str) -> None:
+        """A step begins."""
+        if self.refusal(nodeid) is not None:
+            raise OutOfOrder(f"{nodeid} was refused: {self.refusal(nodeid)}")
+        self._started.add(nodeid)
+        self.changed = self.changed or self._steps[nodeid].changes
+
+    def finish(self, nodeid: str, *, passed: bool, cause: str = "") -> None:
+        """A step ended. In an ordered phase a failure closes at once; else at the end of the phase."""
+        if nodeid not in self._started or nodeid in self._outcomes:
+            raise OutOfOrder(f"{nodeid} finished without having been started, or twice")
+        self._outcomes[nodeid] = passed
+        step = self._steps[nodeid]
+        if not passed and _ordered(step.phase):
+            self.close(Cause("step", f"{step.phase}: {step.title}" + (f": {cause}" if cause else "")), step.phase)
+        elif self._complete(step.phase) and not self._passed(step.phase):
+            failed = [self._steps[n].title for n, ok in self._outcomes.items() if not ok and self._steps[n].phase == step.phase]
+            self.close(Cause("step", f"{step.phase}: {', '.join(failed)}"), step.phase)
+
+    def close(self, cause: Cause, phase: str | None = None) -> None:
+        """Nothing more may start. The first cause stands. A cause in the rollback phase closes the rollback."""
+        if phase == ROLLBACK:
+            self.rollback_closed = self.rollback_closed or cause
+        else:
+            self.closed = self.closed or cause
+
+    def halt(self, cause: str) -> None:
+        """No step can run any more, not even the rollback's: whoever runs them is gone."""
+        self.halted = cause
+
+    def running(self) -> tuple[Step, ...]:
+        """The steps that began and have not ended."""
+        return tuple(s for s in self._steps.values() if s.nodeid in self._started and s.nodeid not in self._outcomes)
+
+    def leave_out(self, nodeid: str, cause: str) -> None:
+        """A step turned out not to be needed, e.g. `no prior release`."""
+        self._not_run.setdefault(nodeid, cause)
+
+    def not_run(self) -> tuple[NotRun, ...]:
+        """The steps that will never start, as far as is known now, in order."""
+        causes = ((step, self._cause(step)) for step in self._steps.values() if step.nodeid not in self._started)
+        return tuple(NotRun(step.nodeid, step.phase, cause) for step, cause in causes if cause is not None)
+
+    def phase_passed(self, phase: str) -> bool | None:
+        """Whether a phase went well; None while it is not complete, or had nothing to run."""
+        ran = [self._outcomes.get(step.nodeid) for step in self._of(phase) if step.nodeid in self._started]
+        return all(ran) if ran and self._complete(phase) else None
+
+    def complete(self, phase: str) -> bool:
+        """Whether every step of the phase has ended or will never start."""
+        return self._complete(phase)
+
+    def _of(self, phase: str) -> list[Step]:
+        return [step for step in self._steps.values() if step.phase == phase]
+
+    def _running(self, phase: str) -> bool:
+        return any(s.nodeid in self._started and s.nodeid not in self._outcomes for s in self._of(phase))
+
+    def _complete(self, phase: str) -> bool:
+        return all(s.nodeid in self._outcomes or (s.nodeid not in self._started and self._cause(s)) for s in self._of(phase))
+
+    def _passed(self, phase: str) -> bool:
+        return all(self._outcomes[s.nodeid] for s in self._of(phase) if s.nodeid in self._outcomes)
+
+    def _cause(self, step: Step) -> str | None:
+        """Why a step that has not started never will; None where it still may."""
+        if step.nodeid in self._not_run:
+            return self._not_run[step.nodeid]
+        if step.phase == ROLLBACK:
+            return self._rollback_cause()
+        return None if self.closed is None else f"closed by {self.closed.text}"
+
+    def _rollback_cause(self) -> str | None:
+        if self.halted is not None:
+            return self.halted
+        if self.rollback_closed is not None:
+            return f"rollback closed by {self.rollback_closed.text}"
+        if self.closed is not None:
+            return None if self.changed else "nothing to roll back: nothing had been changed"
+        forward = all(self._complete(phase) for phase in self._phases if phase != ROLLBACK)
+        return "nothing to roll back: every step passed" if forward else None
+
+
+def _ordered(phase: str) -> bool:
+    return PHASES[phase].mode is Mode.FIRST

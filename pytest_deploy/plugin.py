@@ -1,0 +1,46 @@
+"""The pytest edge. Inert until --deploy-env is given; then it registers a few named objects and steps aside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy import options
+
+MARKERS = (
+    "requirement(assertion): the assertion of the specification that the step verifies, e.g. REQ-o00043-K",
+    "step(changes=False, timeout=SECONDS, when=WHEN): whether the step changes the environment, how long it may take, "
+    "and when it runs: always, rollback, or earlier (a rollback to an earlier release)",
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    from pytest_deploy import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """A deployment collects suites/ and nothing else; so the conftests loaded first are the suites' own."""
+    known = early_config.known_args_namespace
+    if known.deploy_env is not None:
+        known.file_or_dir = [str(Path(early_config.rootpath) / "suites")]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+    context = options.context(config)
+    if context is not None:
+        from pytest_deploy import session
+
+        session.begin(config, context)
+
+

@@ -1,0 +1,62 @@
+"""The files of a run that people read, put into its folder before the folder is sealed.
+
+Each is rendered on its own: one that fails is named in `run.closed.missing`, and does not take the others with it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.folder import RunFolder
+
+COPIED = ("junit.xml", "pytest.html", "allure-results")
+"""What pytest's own report writers make."""
+
+
+def write(folder: RunFolder, events: Sequence[Event], *, files: Path, checkpoint: str) -> tuple[str, ...]:
+    """Fill the run folder; returns the names of what could not be rendered. `events`: the run's, up to `run.decided`.
+
+    `checkpoint` is the anchor line of the log at that point.
+    """
+    missing = [name for name in COPIED if not _attempt(name, lambda name=name: _copy(files / name, folder, name))]  # type: ignore[misc] # mypy has no type for a lambda's bound default
+    if not _attempt("report.html", lambda: _report(folder, events, checkpoint)):
+        missing.append("report.html")
+    return tuple(missing)
+
+
+def _attempt(name: str, render: Callable[[], None]) -> bool:
+    try:
+        render()
+    except Exception:  # noqa: BLE001 -- whatever goes wrong in one report, the run is closed and says so
+        print(f"evidence: {name} could not be rendered", file=sys.stderr)  # noqa: T201 -- the one place where a report's failure is explained
+        traceback.print_exc()
+        return False
+    return True
+
+
+def _copy(found: Path, folder: RunFolder, name: str) -> None:
+    if found.is_dir():
+        for path in sorted(path for path in found.rglob("*") if path.is_file()):
+            folder.create(f"{name}/{path.relative_to(found).as_posix()}", path.read_bytes())
+    else:
+        folder.create(name, found.read_bytes())
+
+
+def _report(folder: RunFolder, events: Sequence[Event], checkpoint: str) -> None:
+    from pytest_deploy.report.run_page import render_run
+
+    asked = folder.path / "request.json"
+    request: dict[str, Any] | None = json.loads(asked.read_bytes()) if asked.exists() else None
+    folder.create("report.html", render_run(events, request=request, checkpoint=checkpoint).encode())
+
+
+def remove(files: Path) -> None:
+    """Forget what the report writers made, once it lies in the run folder."""
+    shutil.rmtree(files, ignore_errors=True)

@@ -1,0 +1,91 @@
+"""Carrying a rollback out, act by act, each recorded when it is done. Three callers: the rollback phase, the session's
+end when pytest can run no more steps, and `recover`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.errors import PersonNeeded
+from pytest_deploy.migrate import events, ledger, read, rollback, snapshot
+from pytest_deploy.platform.protocol import Platform
+from pytest_deploy.record.event import Event
+from pytest_deploy.release.request import Earlier
+from pytest_deploy.rollback.plan import Act, Live, MoveTraffic, RollBackSchema, plan
+
+Append = Callable[..., Event]
+"""Called as append(type, **data)."""
+
+
+@dataclass(frozen=True)
+class Undoing:
+    """What an act needs: the platform to act on, where the downs lie, who acts, and how to record it."""
+
+    platform: Platform
+    policy: Policy
+    root: Path
+    actor: str
+    append: Append
+    saved: Path
+    """Where rows go that a down takes with it: beside the backup, never in the record."""
+
+    def live(self) -> Live:
+        """Read the environment as it is now."""
+        state = self.platform.runtime.state()
+        shares: dict[str, int] = {}
+        for share in state.shares:
+            if share.percent:
+                shares[share.revision] = shares.get(share.revision, 0) + share.percent
+        with psycopg.connect(self.platform.database.owner, autocommit=True) as connection:
+            applied = tuple(one.version for one in ledger.applied(connection))
+        return Live(shares, {share.tag: share.revision for share in state.shares if share.tag}, applied)
+
+    def plan(self, earlier: Earlier) -> tuple[Act, ...]:
+        """What lies between the live state and the earlier one."""
+        return plan(earlier, self.live(), self.policy.rollback.order)
+
+    def undo(self, earlier: Earlier) -> tuple[Act, ...]:
+        """Carry out the whole plan; what was done. Raises PersonNeeded where it does not lead back."""
+        acts = self.plan(earlier)
+        for act in acts:
+            self.carry_out(act, earlier)
+        if left := self.plan(earlier):
+            raise PersonNeeded(f"the rollback ran and these differ still: {left}; compare the environment by hand")
+        return acts
+
+    def carry_out(self, act: Act, earlier: Earlier) -> None:
+        """Do one act and record it. Doing it again is no change."""
+        match act:
+            case MoveTraffic(revision):
+                self._move_traffic(revision)
+            case RollBackSchema():
+                self._roll_back_schema(act, earlier)
+
+    def _move_traffic(self, revision: str) -> None:
+        runtime = self.platform.runtime
+        before = self.live().shares
+        runtime.move({revision: 100}, tags={}, deadline_s=self.policy.rollback.budget_s)
+        after = self.live().shares
+        digest = runtime.revision(revision).digest
+        self.append("traffic.moved", before=dict(before), after=dict(after), digest=digest)
+
+    def _roll_back_schema(self, act: RollBackSchema, earlier: Earlier) -> None:
+        access = self.platform.database
+        before = snapshot.snapshot(access.owner, access.programs)
+        undone = rollback.roll_back(
+            access.owner,
+            read.read(self.root / self.policy.database.migrations),
+            to=act.remain,
+            actor=self.actor,
+            expected_schema=earlier.catalog_sha256,
+            save_into=self.saved,
+            lock_timeout_s=self.policy.database.lock_timeout_s,
+        )
+        after = snapshot.snapshot(access.owner, access.programs)
+        for content in events.rolled_back(undone, before, after):
+            self.append("migration.rolled-back", **content)

@@ -1,0 +1,70 @@
+"""How an environment is undone: one function of (log, live state).
+
+The log says what the environment was before the first change; the live state says what it is; the plan is what lies
+between. A plan made twice, or after half of it was carried out, is the plan of what is left: nothing here remembers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_deploy.record.event import Event
+from pytest_deploy.release.request import Earlier
+
+Order = Literal["traffic-first", "database-first"]
+
+
+@dataclass(frozen=True)
+class Live:
+    """The environment as it is now."""
+
+    shares: Mapping[str, int]
+    """Percent by revision, of those above 0."""
+    tags: Mapping[str, str]
+    """Tag -> revision."""
+    migrations: tuple[str, ...]
+    """Versions applied, in order of application."""
+
+
+@dataclass(frozen=True)
+class MoveTraffic:
+    """Give all traffic back to the revision that served before, and take the tags away."""
+
+    revision: str
+
+
+@dataclass(frozen=True)
+class RollBackSchema:
+    """Run the downs of what was applied since, newest first, in one transaction."""
+
+    undo: tuple[str, ...]
+    remain: tuple[str, ...]
+
+
+Act = MoveTraffic | RollBackSchema
+
+
+def announced(events: Sequence[Event]) -> bool:
+    """Whether a run announced a step that changes the environment; without one there is nothing to undo."""
+    return any(event.type == "step.started" and event.data["changes"] for event in events)
+
+
+def earlier_of(events: Sequence[Event]) -> Earlier | None:
+    """What the run's request says the environment was before the first change; None where no request was made."""
+    for event in events:
+        if event.type == "request.made" and event.data.get("earlier") is not None:
+            return Earlier.of(event.data["earlier"])
+    return None
+
+
+def plan(earlier: Earlier, live: Live, order: Order) -> tuple[Act, ...]:
+    """The acts that lead from the live state back to the earlier one, in policy's order. Empty: nothing is left to do."""
+    acts: list[Act] = []
+    if dict(live.shares) != {earlier.revision: 100} or live.tags:
+        acts.append(MoveTraffic(earlier.revision))
+    undo = tuple(version for version in live.migrations if version not in earlier.migrations)
+    if undo:
+        acts.append(RollBackSchema(undo=tuple(reversed(undo)), remain=earlier.migrations))
+    return tuple(acts if order == "traffic-first" else reversed(acts))

@@ -1,0 +1,141 @@
+"""A pytest session that is a deployment: what is registered, and how the parts are joined."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+
+from pytest_deploy import fixtures
+from pytest_deploy.deployment import Deployment
+from pytest_deploy.environment import Environment
+from pytest_deploy.errors import DeployError, NotAsked
+from pytest_deploy.phase.collection import Collection
+from pytest_deploy.phase.conductor import Conductor, Controller, distributed
+from pytest_deploy.phase.context import RunContext
+from pytest_deploy.phase.progress import Progress
+from pytest_deploy.phase.recorder import StepRecorder, StopWindow
+from pytest_deploy.phase.run import Listener, Run
+from pytest_deploy.phase.signals import Interruption
+from pytest_deploy.phase.step import Step
+from pytest_deploy.record.clock import SystemClock
+from pytest_deploy.record.run_id import new_run_id
+
+
+def begin(config: pytest.Config, asked: RunContext) -> None:
+    """Register a deployment with pytest. Raises pytest.UsageError (exit 4) where it was not asked for rightly."""
+    worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
+    context = asked if worker is None else RunContext.of(worker["deploy"])
+    try:
+        policy = context.policy()
+        if worker is None:
+            context = replace(context, run=new_run_id(policy.environment, SystemClock()))
+        environment = Environment(context, policy)
+    except NotAsked as error:
+        raise pytest.UsageError(str(error)) from None
+    interruption = Interruption()
+    collection = Collection(
+        context.path,
+        context.pipeline,
+        step_timeout_s=policy.step_timeout_s,
+        told=None if worker is None else context.session / f"collected-{worker['workerid']}",
+    )
+    config.args = collection.folders()
+    config.stash[fixtures.ENVIRONMENT] = environment
+    parent = os.getppid()
+    recorder = StepRecorder(
+        lambda: environment.log,
+        lambda: environment.context,
+        interruption,
+        redact=lambda text: environment.secrets.redact(text),
+        orphaned=lambda: worker is not None and os.getppid() != parent,
+        guarded=worker is not None,
+    )
+    config.pluginmanager.register(fixtures, "deploy-fixtures")
+    config.pluginmanager.register(collection, "deploy-collection")
+    config.pluginmanager.register(recorder, "deploy-recorder")
+    config.pluginmanager.register(StopWindow(interruption), "deploy-stop-window")
+    if worker is None and not config.option.collectonly:
+        _conduct(config, environment, collection, interruption)
+    if not config.option.collectonly:
+        interruption.install(worker=worker is not None)
+
+
+def _conduct(
+    config: pytest.Config, environment: Environment, collection: Collection, interruption: Interruption
+) -> None:
+    """Register what only the controller (or the only process) holds."""
+    progress = Progress(config)
+    hook = config.hook
+
+    def phase_started(phase: str) -> None:
+        progress.phase_started(phase)
+        hook.pytest_deploy_phase_started(phase=phase)
+
+    def phase_finished(phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- the listener's signature
+        progress.phase_finished(phase, passed, seconds)
+        hook.pytest_deploy_phase_finished(phase=phase, passed=passed, seconds=seconds)
+
+    try:
+        deployment = Deployment(
+            environment,
+            plugins=active_plugins(config),
+            options={},
+            listener=Listener(phase_started=phase_started, phase_finished=phase_finished, not_run=progress.not_run),
+            say=progress.line,
+        )
+    except DeployError as error:
+        pytest.exit(str(error), returncode=error.exit_code)
+    _report_into(config, environment.context)
+    kind = Controller if distributed(config) else Conductor
+    edge = Announced(deployment, progress, config)
+    config.pluginmanager.register(progress, "deploy-progress")
+    config.pluginmanager.register(kind(environment.context, collection, edge, interruption), "deploy-conductor")
+
+
+class Announced:
+    """The deployment, with its begin and end said to the person watching and to the hooks."""
+
+    def __init__(self, deployment: Deployment, progress: Progress, config: pytest.Config) -> None:
+        self._deployment = deployment
+        self._progress = progress
+        self._config = config
+
+    def open(self, steps: tuple[Step, ...]) -> Run:
+        self._progress.open([*self._deployment.headline(), f"run {self._deployment.context.run}"], steps)
+        run = self._deployment.open(steps)
+        self._config.hook.pytest_deploy_run_opened(run=run.context.run, environment=run.context.environment)
+        return run
+
+    def undo(self, run: Run) -> None:
+        self._progress.line()
+        self._progress.line("rollback without steps: from the log and the live state", bold=True)
+        self._deployment.undo(run)
+
+    def seal(self, run: Run) -> int:
+        code = self._deployment.seal(run)
+        self._progress.line()
+        for line, markup in self._deployment.summary(run, code):
+            self._progress.line(line, **markup)
+        self._progress.close()
+        self._config.hook.pytest_deploy_run_decided(run=run.context.run, judgement=run.judgement)
+        return code
+
+
+def active_plugins(config: pytest.Config) -> dict[str, str]:
+    """Name and version of each installed plug-in that is active, and of pytest itself."""
+    installed = {dist.metadata["Name"]: dist.version for _, dist in config.pluginmanager.list_plugin_distinfo()}
+    return dict(sorted((installed | {"pytest": version("pytest")}).items()))
+
+
+def _report_into(config: pytest.Config, context: RunContext) -> None:
+    """Let pytest's own report writers fill a private folder of this run; the run folder gets what they wrote."""
+    context.session.mkdir(parents=True, mode=0o700)
+    config.option.xmlpath = str(context.session / "junit.xml")
+    config.option.htmlpath = str(context.session / "pytest.html")
+    config.option.self_contained_html = True
+    config.option.allure_report_dir = str(context.session / "allure-results")

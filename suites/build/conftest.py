@@ -1,0 +1,40 @@
+"""Build validation runs the service's own commands, in its own folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.config.policy import Policy
+
+Check = Callable[[Sequence[str]], None]
+
+
+@pytest.fixture
+def check(policy: Policy, pytestconfig: pytest.Config) -> Check:
+    """Run one configured command; it fails with the command's last words."""
+    folder = pytestconfig.rootpath / policy.service.source
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_", "COVERAGE_"))}
+    # Tools installed beside the interpreter are found first, as in an activated environment.
+    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
+
+    def run(words: Sequence[str]) -> None:
+        ran = subprocess.run(
+            list(words),
+            cwd=folder,
+            env=kept,
+            capture_output=True,
+            text=True,
+            timeout=policy.service.check_timeout_s,
+            check=False,
+        )
+        if ran.returncode:
+            said = "\n".join((ran.stdout + ran.stderr).strip().splitlines()[-30:])
+            pytest.fail(f"{' '.join(words)} in {policy.service.source}: exit {ran.returncode}\n{said}", pytrace=False)
+
+    return run

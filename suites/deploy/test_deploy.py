@@ -1,0 +1,55 @@
+"""REQ-o00043-G: the new revision is made, and serves nobody yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.environment import Environment
+from pytest_deploy.phase.recorder import StepRecord
+from pytest_deploy.platform.protocol import Platform, Share
+from pytest_deploy.release.request import Release
+
+TAG = "candidate"
+START_SECONDS = 60
+
+
+@pytest.mark.requirement("REQ-o00043-G")
+@pytest.mark.step(changes=True, timeout=300)
+def test_new_revision_is_ready_at_0_percent(
+    platform: Platform, policy: Policy, release: Release, environment: Environment, record: StepRecord
+) -> None:
+    before = platform.runtime.state().shares
+    given = {
+        **policy.service.env,
+        "DATABASE_URL": platform.database.service,
+        "VERSION": release.version,
+        "COMMIT": release.commit,
+    }
+
+    made = platform.runtime.create(
+        image=release.image,
+        env=given,
+        tag=TAG,
+        annotations={
+            "deploy.version": release.version,
+            "deploy.commit": release.commit,
+            "deploy.run": environment.context.run,
+        },
+        deadline_s=START_SECONDS,
+    )
+
+    after = platform.runtime.state()
+    url = next(share.url for share in after.shares if share.tag == TAG)
+    record.event("revision.deployed", revision=made.name, image=made.image, url=url, env_names=sorted(given))
+    record.expect({"ready": True, "image": release.image}, {"ready": made.ready, "image": made.image})
+    assert made.ready
+    assert made.image == release.image
+    assert serving(before) == serving(after.shares), "the new revision must not serve anybody yet"
+
+
+def serving(shares: Iterable[Share]) -> dict[str, int]:
+    """Percent by revision of what serves."""
+    return {share.revision: share.percent for share in shares if share.percent}

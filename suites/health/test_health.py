@@ -1,0 +1,58 @@
+"""REQ-o00043-L: a short smoke on the serving address, then a watch over it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from pytest_deploy.clients import Answer, Service
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.errors import PlatformUnavailable
+from pytest_deploy.phase.recorder import StepRecord
+from pytest_deploy.release.request import Release
+
+pytestmark = pytest.mark.requirement("REQ-o00043-L")
+
+
+def test_serving_address_answers_for_this_release(
+    service: Service, policy: Policy, release: Release, record: StepRecord
+) -> None:
+    answer = service.call("GET", policy.service.health)
+
+    record.expect({"status": 200, "commit": release.commit}, {"status": answer.status, "body": answer.body})
+    assert answer.status == 200
+    assert answer.body["commit"] == release.commit
+
+
+def test_user_can_log_in_at_the_serving_address(log_in: Callable[[], Answer], record: StepRecord) -> None:
+    answer = log_in()
+
+    record.expect(200, answer.status)
+    assert answer.status == 200
+
+
+@pytest.mark.step(timeout=7200)
+def test_service_stays_healthy(service: Service, policy: Policy, record: StepRecord) -> None:
+    """Every sample counts; none at all is a failure of its own."""
+    samples: list[dict[str, object]] = []
+    until = time.monotonic() + policy.health.watch_s
+    while not samples or time.monotonic() < until:
+        samples.append(_sample(service, policy.service.health))
+        time.sleep(max(0.0, min(policy.health.interval_s, until - time.monotonic())))
+
+    failures = [sample for sample in samples if sample["status"] != 200]
+    record.expect(
+        f"at most {policy.health.allow_failures} failures in {policy.health.watch_s:g} s",
+        {"samples": len(samples), "failures": failures[:20]},
+    )
+    assert len(failures) <= policy.health.allow_failures
+
+
+def _sample(service: Service, path: str) -> dict[str, object]:
+    try:
+        answer = service.call("GET", path)
+    except PlatformUnavailable as error:
+        return {"status": 0, "error": str(error)}
+    return {"status": answer.status, "seconds": round(answer.seconds, 3)}

@@ -1,0 +1,100 @@
+"""The schema moves: all pending migrations in one transaction, with the schema kept before and after."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from pytest_deploy.clients import Database, Secrets
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.migrate import apply, events, ledger, read, snapshot
+from pytest_deploy.phase.context import local_actor
+from pytest_deploy.phase.recorder import StepRecord
+
+MINUTES = 60
+
+
+@pytest.mark.requirement("REQ-o00044-N")
+def test_schema_before_is_kept(database: Database, record: StepRecord) -> None:
+    before = snapshot.snapshot(database.access.owner, database.access.programs)
+
+    record.attach("schema/before.sql", before.text.encode())
+    record.expect({"version": before.version}, {"version": before.version, "sha256": before.sha256})
+
+
+@pytest.mark.requirement("REQ-o00043-F")
+@pytest.mark.requirement("REQ-o00044-B")
+@pytest.mark.requirement("REQ-o00044-C")
+@pytest.mark.requirement("REQ-o00044-K")
+@pytest.mark.requirement("REQ-o00044-L")
+@pytest.mark.requirement("REQ-o00044-M")
+@pytest.mark.requirement("REQ-o00044-R")
+@pytest.mark.step(changes=True, timeout=30 * MINUTES)
+def test_pending_migrations_are_applied(database: Database, policy: Policy, record: StepRecord) -> None:
+    """All or nothing, in order, through pgmigrate."""
+    migrations = read.read(database.migrations)
+    before = snapshot.snapshot(database.access.owner, database.access.programs)
+
+    applied = apply.apply(
+        database.access.owner,
+        migrations,
+        actor=local_actor(),
+        lock_timeout_s=policy.database.lock_timeout_s,
+        budget_s=policy.database.budget_s,
+        on_alert=lambda detail: record.alert("migration over budget", detail),
+    )
+
+    after = snapshot.snapshot(database.access.owner, database.access.programs)
+    for content in events.applied(applied, before, after):
+        record.event("migration.applied", **content)
+    with database.connect() as connection:
+        found = [one.version for one in ledger.applied(connection)]
+    record.expect([one.version for one in migrations], found)
+    assert found == [one.version for one in migrations]
+
+
+@pytest.mark.requirement("REQ-o00044-D")
+@pytest.mark.requirement("REQ-o00044-O")
+def test_schema_after_is_kept(database: Database, record: StepRecord) -> None:
+    before = (record.folder.path / "schema" / "before.sql").read_text(encoding="utf-8")
+    after = snapshot.snapshot(database.access.owner, database.access.programs)
+    said = difflib.unified_diff(before.splitlines(keepends=True), after.text.splitlines(keepends=True), "before", "after")
+
+    record.attach("schema/after.sql", after.text.encode())
+    record.attach("schema/diff.txt", "".join(said).encode())
+
+
+@pytest.mark.step(changes=True)
+def test_synthetic_account_is_ready(
+    database: Database, policy: Policy, secrets: Secrets, pytestconfig: pytest.Config, record: StepRecord
+) -> None:
+    """The account that smoke tests use: flagged, so that study exports leave it out."""
+    if policy.service.account is None:
+        record.expect("no account configured", "no account configured")
+        return
+    words = [sys.executable if word == "python" else word for word in policy.service.account]
+    given = {
+        "PATH": os.environ.get("PATH", ""),
+        "DATABASE_URL": database.access.owner,
+        "SERVICE_ROLE": database.access.role,
+        "SMOKE_USER": secrets["SMOKE_USER"],
+        "SMOKE_PASSWORD": secrets["SMOKE_PASSWORD"],
+    }
+
+    ran = subprocess.run(
+        words,
+        cwd=pytestconfig.rootpath / policy.service.source,
+        env=given,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ran.returncode == 0, ran.stderr
+    record.expect("an account id", json.loads(ran.stdout))

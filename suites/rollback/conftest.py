@@ -1,0 +1,36 @@
+"""The rollback expects the earlier release: the smoke tests are the same, what they expect is not."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.environment import Environment
+from pytest_deploy.phase.context import local_actor
+from pytest_deploy.phase.recorder import StepRecord
+from pytest_deploy.platform.protocol import Platform
+from pytest_deploy.release.request import Earlier, Release
+from pytest_deploy.rollback.carry_out import Undoing
+from pytest_deploy.rollback.plan import earlier_of
+
+
+@pytest.fixture
+def earlier(record: StepRecord) -> Earlier:
+    """The environment before the first change, as the run's request states it."""
+    found = earlier_of(record.events())
+    assert found is not None, "the run made no request, so nothing says what the environment was"
+    return found
+
+
+@pytest.fixture
+def release(earlier: Earlier) -> Release:
+    """The earlier release; steps that need one do not run where there was none."""
+    assert earlier.release is not None
+    return earlier.release
+
+
+@pytest.fixture
+def undoing(platform: Platform, policy: Policy, environment: Environment, record: StepRecord) -> Undoing:
+    """What carries the acts of a rollback out."""
+    context = environment.context
+    return Undoing(platform, policy, context.path, local_actor(), record.event, context.backups)

@@ -1,0 +1,36 @@
+"""REQ-o00043-I: what was changed is undone, in policy's order, from the log and the live state."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_deploy.clients import Database
+from pytest_deploy.migrate import snapshot
+from pytest_deploy.phase.recorder import StepRecord
+from pytest_deploy.release.request import Earlier
+from pytest_deploy.rollback.carry_out import Undoing
+
+pytestmark = pytest.mark.requirement("REQ-o00043-I")
+
+
+@pytest.mark.requirement("REQ-o00044-G")
+@pytest.mark.requirement("REQ-o00044-P")
+@pytest.mark.step(changes=True, timeout=300)
+def test_environment_is_led_back(undoing: Undoing, earlier: Earlier, record: StepRecord) -> None:
+    acts = undoing.undo(earlier)
+
+    record.expect("nothing left to undo", {"done": [type(act).__name__ for act in acts]})
+
+
+def test_traffic_is_what_it_was(undoing: Undoing, earlier: Earlier, record: StepRecord) -> None:
+    shares = dict(undoing.live().shares)
+
+    record.expect({earlier.revision: 100}, shares)
+    assert shares == {earlier.revision: 100}
+
+
+def test_schema_is_what_it_was(database: Database, earlier: Earlier, record: StepRecord) -> None:
+    found = snapshot.snapshot(database.access.owner, database.access.programs)
+
+    record.expect(earlier.schema_sha256, found.sha256)
+    assert found.sha256 == earlier.schema_sha256

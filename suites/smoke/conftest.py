@@ -1,0 +1,20 @@
+"""Smoke asks the new revision on its tag's address, where no user sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_deploy.clients import Service
+from pytest_deploy.platform.protocol import Platform
+
+
+@pytest.fixture
+def service(platform: Platform) -> Iterator[Service]:
+    """The candidate's address; where there is no candidate (smoke alone), the one that serves."""
+    state = platform.runtime.state()
+    tagged = [share.url for share in state.shares if share.tag == "candidate"]
+    client = Service(tagged[0] if tagged else state.url)
+    yield client
+    client.close()

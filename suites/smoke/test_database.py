@@ -1,0 +1,34 @@
+"""Smoke 1: the database answers, and in time."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pytest_deploy.clients import Database
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.phase.recorder import StepRecord
+
+pytestmark = pytest.mark.requirement("REQ-o00043-H")
+
+
+def test_connection_opens(database: Database) -> None:
+    with database.connect() as connection:
+        assert not connection.closed
+
+
+def test_simple_query_answers(database: Database, record: StepRecord) -> None:
+    found = database.one("select 1")
+
+    record.expect(1, found)
+    assert found == 1
+
+
+def test_query_answers_in_time(database: Database, policy: Policy, record: StepRecord) -> None:
+    began = time.monotonic()
+    database.one("select 1")
+    seconds = round(time.monotonic() - began, 3)
+
+    record.expect(f"under {policy.smoke.query_s:g} s", f"{seconds} s")
+    assert seconds < policy.smoke.query_s

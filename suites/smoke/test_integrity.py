@@ -1,0 +1,51 @@
+"""Smoke 4: the schema is the release's, and holds what the service needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_deploy.clients import Database
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.migrate import ledger
+from pytest_deploy.phase.recorder import StepRecord
+from pytest_deploy.release.request import Release
+
+pytestmark = pytest.mark.requirement("REQ-o00043-H")
+
+TABLES = """
+select n.nspname || '.' || c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p')
+"""
+FUNCTIONS = "select n.nspname || '.' || p.proname from pg_proc p join pg_namespace n on n.oid = p.pronamespace"
+TRIGGERS = """
+select n.nspname || '.' || c.relname || '.' || t.tgname
+from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
+where not t.tgisinternal and t.tgenabled <> 'D'
+"""
+
+
+def test_schema_is_the_releases_version(database: Database, release: Release, record: StepRecord) -> None:
+    with database.connect() as connection:
+        found = [one.version for one in ledger.applied(connection)]
+
+    record.expect(list(release.migrations), found)
+    assert found == list(release.migrations)
+
+
+def test_required_tables_exist(database: Database, policy: Policy, record: StepRecord) -> None:
+    _all_exist(policy.database.required.tables, database.column(TABLES), record)
+
+
+def test_required_functions_exist(database: Database, policy: Policy, record: StepRecord) -> None:
+    _all_exist(policy.database.required.functions, database.column(FUNCTIONS), record)
+
+
+def test_required_triggers_exist(database: Database, policy: Policy, record: StepRecord) -> None:
+    _all_exist(policy.database.required.triggers, database.column(TRIGGERS), record)
+
+
+def _all_exist(required: tuple[str, ...], found: list[str], record: StepRecord) -> None:
+    missing = sorted(set(required) - set(found))
+    record.expect(sorted(required), sorted(set(required) & set(found)))
+    assert required, "deploy.yaml requires none: database.required names what the service needs"
+    assert not missing

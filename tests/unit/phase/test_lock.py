@@ -1,0 +1,117 @@
+"""steps.lock: what it accepts, what it refuses, and that writing it is no surprise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_deploy.errors import CollectionRefused
+from pytest_deploy.phase import lock
+from pytest_deploy.phase.step import Step, title_of
+
+
+def step(name: str, phase: str = "smoke", *, changes: bool = False, file: str = "test_a") -> Step:
+    when = "rollback" if phase == "rollback" else "always"
+    return Step(f"suites/{phase}/{file}.py::{name}", phase, when, changes)  # type: ignore[arg-type] # mypy widens the literal
+
+
+BUILD, ONE, TWO = step("test_b", "build"), step("test_one"), step("test_two")
+
+
+def test_a_written_lock_reads_back_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "steps.lock"
+
+    written = lock.write(path, [BUILD, ONE, TWO])
+
+    assert (BUILD, ONE, TWO) == written == lock.read(path)
+
+
+def test_writing_again_keeps_the_places_of_known_steps(tmp_path: Path) -> None:
+    path = tmp_path / "steps.lock"
+    first, second, new = step("t", file="test_z"), step("t", file="test_a"), step("t", file="test_b")
+    lock.write(path, [first, second])
+
+    assert (first, second, new) == lock.write(path, [second, new, first])
+
+
+def test_phases_stand_in_the_pipelines_order_not_the_alphabets(tmp_path: Path) -> None:
+    steps = [step("t", phase) for phase in ("traffic", "smoke", "build", "backup")]
+
+    assert ["build", "backup", "smoke", "traffic"] == [s.phase for s in lock.write(tmp_path / "steps.lock", steps)]
+
+
+@pytest.mark.parametrize(
+    "collected, fault",
+    [
+        ([BUILD, ONE], "in the lock, but not collected"),
+        ([BUILD, ONE, TWO, step("test_three")], "collected, but not in the lock"),
+        ([BUILD, ONE, TWO, TWO], "collected 2 times"),
+        ([BUILD, TWO, ONE], "out of order: place 1 of its file is test_two"),
+        ([BUILD, ONE, step("test_two", changes=True)], "changes is True and was False"),
+    ],
+    ids=["missing", "extra", "doubled", "out of order", "changed"],
+)
+def test_a_collection_that_is_not_the_locks_is_refused(collected: list[Step], fault: str) -> None:
+    with pytest.raises(CollectionRefused, match=fault):
+        lock.compare([BUILD, ONE, TWO], collected)
+
+
+def test_the_locks_own_collection_is_accepted_whatever_order_its_files_come_in() -> None:
+    other = step("test_c", file="test_c")
+
+    lock.compare([BUILD, ONE, TWO, other], [other, BUILD, ONE, TWO])
+
+
+def test_every_fault_of_a_collection_is_named_at_once() -> None:
+    with pytest.raises(CollectionRefused) as refused:
+        lock.compare([BUILD, ONE, TWO], [ONE, step("test_three")])
+
+    assert {BUILD.nodeid, TWO.nodeid, step("test_three").nodeid} == {fault.key for fault in refused.value.faults}
+
+
+@pytest.mark.parametrize(
+    "line, fault",
+    [
+        ("smoke always", "not a step"),
+        ("smoke always - suites/smoke/test_a.py::t\nsmoke always - suites/smoke/test_a.py::t", "listed more than once"),
+        ("nophase always - suites/smoke/test_a.py::t", "not a step"),
+        ("smoke sometimes - suites/smoke/test_a.py::t", "not a step"),
+        ("smoke always - suites/smoke/a.py::t\nbuild always - suites/build/a.py::t", "phase build stands after smoke"),
+    ],
+    ids=["short", "doubled", "phase", "when", "order"],
+)
+def test_a_faulty_lock_is_refused_with_its_line(tmp_path: Path, line: str, fault: str) -> None:
+    path = tmp_path / "steps.lock"
+    path.write_text(line)
+
+    with pytest.raises(CollectionRefused, match=fault):
+        lock.read(path)
+
+
+def test_a_missing_lock_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(CollectionRefused, match="steps --write"):
+        lock.read(tmp_path / "steps.lock")
+
+
+def test_the_digest_is_of_the_node_ids_one_a_line() -> None:
+    import hashlib
+
+    assert hashlib.sha256(f"{BUILD.nodeid}\n{ONE.nodeid}\n".encode()).hexdigest() == lock.digest([BUILD, ONE])
+
+
+@given(st.permutations([ONE, TWO, step("t", file="test_c"), step("u", file="test_c"), BUILD]))
+def test_write_then_compare_always_agrees(collected: list[Step]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        written = lock.write(Path(folder) / "steps.lock", collected)
+
+    lock.compare(written, collected)
+
+
+def test_a_title_is_the_claim_in_words() -> None:
+    assert "health answers 200" == title_of("suites/smoke/test_api.py::test_health_answers_200")
+    assert "health answers [de-x]" == title_of("suites/smoke/test_api.py::test_health_answers[de-x]")

@@ -1,0 +1,182 @@
+"""What may happen next: the guard's rules, one by one, and over random runs."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_deploy.phase.sequence import Cause, OutOfOrder, PhaseSequence
+from pytest_deploy.phase.step import Step
+
+BUILD = [Step(f"suites/build/t.py::b{n}", "build", "always", changes=False) for n in range(2)]
+MIGRATION = [Step(f"suites/migration/t.py::m{n}", "migration", "always", changes=n == 1) for n in range(3)]
+SMOKE = [Step(f"suites/smoke/t.py::s{n}", "smoke", "always", changes=False) for n in range(2)]
+BACK = [Step(f"suites/rollback/t.py::r{n}", "rollback", "rollback", changes=n == 0) for n in range(2)]
+STEPS = [*BUILD, *MIGRATION, *SMOKE, *BACK]
+
+
+def run(sequence: PhaseSequence, step: Step, *, passed: bool = True) -> None:
+    sequence.start(step.nodeid)
+    sequence.finish(step.nodeid, passed=passed)
+
+
+def names(steps: tuple[Step, ...]) -> list[str]:
+    return [step.nodeid.rpartition("::")[2] for step in steps]
+
+
+def test_an_unordered_phase_offers_all_its_steps_and_an_ordered_one_the_next() -> None:
+    sequence = PhaseSequence(STEPS)
+    assert ["b0", "b1"] == names(sequence.ready())
+
+    for step in BUILD:
+        run(sequence, step)
+
+    assert "migration" == sequence.phase
+    assert ["m0"] == names(sequence.ready())
+
+
+def test_the_next_phase_waits_until_the_last_step_of_this_one_has_ended() -> None:
+    sequence = PhaseSequence(STEPS)
+    run(sequence, BUILD[0])
+    sequence.start(BUILD[1].nodeid)
+
+    assert "build" == sequence.phase
+    assert () == sequence.ready()
+    with pytest.raises(OutOfOrder):
+        sequence.start(MIGRATION[0].nodeid)
+
+
+def test_one_failure_in_an_unordered_phase_lets_the_others_run_and_then_closes() -> None:
+    sequence = PhaseSequence(STEPS)
+    run(sequence, BUILD[0], passed=False)
+    assert sequence.closed is None
+    assert ["b1"] == names(sequence.ready())
+
+    run(sequence, BUILD[1])
+
+    assert sequence.closed is not None
+    assert "build: b0" == sequence.closed.text
+
+
+def test_the_first_failure_in_an_ordered_phase_closes_at_once() -> None:
+    sequence = PhaseSequence(STEPS)
+    for step in BUILD:
+        run(sequence, step)
+    run(sequence, MIGRATION[0], passed=False)
+
+    assert ["m1", "m2", "s0", "s1"] == [n.nodeid.rpartition("::")[2] for n in sequence.not_run()][:4]
+    assert "closed by migration: m0" == sequence.not_run()[0].cause
+
+
+def test_nothing_is_rolled_back_where_nothing_was_changed() -> None:
+    sequence = PhaseSequence(STEPS)
+    for step in BUILD:
+        run(sequence, step, passed=False)
+
+    assert sequence.phase is None
+    assert "nothing to roll back: nothing had been changed" == sequence.not_run()[-1].cause
+
+
+def test_a_failure_after_a_change_opens_the_rollback_in_order() -> None:
+    sequence = PhaseSequence(STEPS)
+    for step in [*BUILD, MIGRATION[0]]:
+        run(sequence, step)
+    run(sequence, MIGRATION[1], passed=False)
+
+    assert "rollback" == sequence.phase
+    assert ["r0"] == names(sequence.ready())
+    run(sequence, BACK[0])
+    assert ["r1"] == names(sequence.ready())
+    run(sequence, BACK[1])
+    assert True is sequence.phase_passed("rollback")
+    assert sequence.phase is None
+
+
+def test_a_failing_rollback_step_closes_the_rollback() -> None:
+    sequence = PhaseSequence(STEPS)
+    for step in [*BUILD, MIGRATION[0]]:
+        run(sequence, step)
+    run(sequence, MIGRATION[1], passed=False)
+    run(sequence, BACK[0], passed=False)
+
+    assert False is sequence.phase_passed("rollback")
+    assert "rollback closed by rollback: r0" == sequence.not_run()[-1].cause
+
+
+def test_the_rollback_is_not_needed_when_every_step_passed() -> None:
+    sequence = PhaseSequence(STEPS)
+    for step in [*BUILD, *MIGRATION, *SMOKE]:
+        assert sequence.refusal(step.nodeid) is None
+        run(sequence, step)
+
+    assert "nothing to roll back: every step passed" == sequence.refusal(BACK[0].nodeid)
+
+
+def test_a_signal_closes_between_two_steps_and_the_first_cause_stands() -> None:
+    sequence = PhaseSequence(STEPS)
+    for step in [*BUILD, *MIGRATION[:2]]:
+        run(sequence, step)
+
+    sequence.close(Cause("signal", "SIGTERM"))
+    sequence.close(Cause("internal", "later"))
+
+    assert "closed by SIGTERM" == sequence.refusal(MIGRATION[2].nodeid)
+    assert "rollback" == sequence.phase
+
+
+def test_a_phase_that_policy_leaves_out_is_passed_over() -> None:
+    sequence = PhaseSequence(STEPS, left_out={"build": "not in this environment's policy"})
+
+    assert "migration" == sequence.phase
+    assert "not in this environment's policy" == sequence.refusal(BUILD[0].nodeid)
+
+
+def test_halted_the_rollback_offers_no_step() -> None:
+    sequence = PhaseSequence(STEPS)
+    for step in [*BUILD, *MIGRATION[:2]]:
+        run(sequence, step)
+    sequence.halt("pytest is gone")
+    sequence.close(Cause("internal", "x"))
+
+    assert sequence.phase is None
+    assert "pytest is gone" == sequence.refusal(BACK[0].nodeid)
+
+
+def test_a_step_finishes_once_and_only_after_it_began() -> None:
+    sequence = PhaseSequence(STEPS)
+    with pytest.raises(OutOfOrder):
+        sequence.finish(BUILD[0].nodeid, passed=True)
+    run(sequence, BUILD[0])
+    with pytest.raises(OutOfOrder):
+        sequence.finish(BUILD[0].nodeid, passed=True)
+    with pytest.raises(OutOfOrder):
+        sequence.start(BUILD[0].nodeid)
+
+
+@given(st.data())
+def test_every_run_ends_with_each_step_run_or_named_as_not_run(data: st.DataObject) -> None:
+    """Whatever passes, fails or is interrupted: no step is lost, phases never overlap, nothing changes after a close."""
+    sequence = PhaseSequence(STEPS)
+    running: list[Step] = []
+    ran: list[Step] = []
+    while sequence.phase is not None:
+        ready = list(sequence.ready())
+        if ready and (not running or data.draw(st.booleans())):
+            step = data.draw(st.sampled_from(ready))
+            sequence.start(step.nodeid)
+            assert {step.phase} >= {other.phase for other in running}
+            running.append(step)
+            ran.append(step)
+        elif running:
+            step = running.pop(data.draw(st.integers(0, len(running) - 1)))
+            sequence.finish(step.nodeid, passed=data.draw(st.booleans()))
+        if data.draw(st.integers(0, 20)) == 0:
+            sequence.close(Cause("signal", "SIGTERM"))
+
+    left = {not_run.nodeid for not_run in sequence.not_run()}
+    assert {step.nodeid for step in STEPS} == {step.nodeid for step in ran} | left
+    assert not left & {step.nodeid for step in ran}
+    rolled_back = any(step.phase == "rollback" for step in ran)
+    changed = any(step.changes for step in ran if step.phase != "rollback")
+    assert rolled_back == (sequence.closed is not None and changed)
