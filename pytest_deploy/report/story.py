@@ -56,10 +56,6 @@ class PhaseStory:
     duration_s: float | None = None
     cause: str = ""
 
-    def count(self, outcome: str) -> int:
-        """How many of its steps ended so."""
-        return sum(step.outcome == outcome for step in self.steps)
-
 
 @dataclass(frozen=True)
 class RunStory:

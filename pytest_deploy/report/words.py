@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from pytest_deploy.phase.step import title_of
 from pytest_deploy.record.event import Event
 from pytest_deploy.report.story import RunStory
 
@@ -41,8 +42,9 @@ _PIPELINES = {"iq": "IQ", "oq": "OQ", "pq": "PQ"}
 def meaning(story: RunStory) -> str:
     """What the outcome means, in one or two sentences."""
     started = story.of("rollback.started")
-    target = str(started[-1].data["target"]) if started else ""
-    now = "No release had been deployed before; none serves now." if target == "none" else f"{target} serves again."
+    target = started[-1].data["target"] if started else None
+    nothing = target in {None, "none"}
+    now = "No release had been deployed before; none serves now." if nothing else f"{shown(target)} serves again."
     return _MEANS[story.decided.get("outcome", "")].format(
         release=f"Release {story.opened['version']}",
         environment=story.opened["environment"],
@@ -57,7 +59,7 @@ def utc(instant: datetime) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """`0.04 s`, `12.3 s`, `2 min 05 s`, `1 h 02 min`; a dash for None."""
+    """`0.04 s`, `12.3 s`, `2 min 05 s`, `10 min`, `1 h 02 min`; a dash for None."""
     if value is None:
         return "—"
     if value < 10:  # noqa: PLR2004  two digits after the point up to here
@@ -66,7 +68,7 @@ def seconds(value: float | None) -> str:
         return f"{value:.1f} s"
     minutes, rest = divmod(round(value), 60)
     if minutes < 60:  # noqa: PLR2004  an hour
-        return f"{minutes} min {rest:02d} s"
+        return f"{minutes} min {rest:02d} s" if rest else f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
@@ -97,7 +99,7 @@ _SAID: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "migration.rolled-back": lambda data: f"Migration {data['version']} rolled back in {seconds(data['duration_s'])}",
     "revision.deployed": lambda data: f"Revision {data['revision']} made, no traffic yet",
     "traffic.moved": lambda data: f"Traffic moved: {_split(data['after'])}; before: {_split(data['before'])}",
-    "rollback.started": lambda data: f"Rollback started, back to {data['target']}: {data['cause']}",
+    "rollback.started": lambda data: f"Rollback started, back to {data['target'] or 'none'}: {data['cause']}",
     "rollback.finished": lambda data: f"Rollback finished in {seconds(data['duration_s'])}: {data['outcome']}",
     "phase.finished": lambda data: f"Phase {data['phase']}: {data['outcome']} in {seconds(data['duration_s'])}",
     "run.decided": lambda data: f"Decided: {data['outcome']}" + (f", {data['cause']}" if data["cause"] else ""),
@@ -112,7 +114,7 @@ def said(event: Event) -> str | None:
     if event.type == "step.finished":
         if event.data["outcome"] == "passed":
             return None
-        return shown(f"Step {event.data['outcome']}: {event.data['nodeid']}")
+        return shown(f"Step {event.data['outcome']} in {event.data['phase']}: {title_of(event.data['nodeid'])}")
     sentence = _SAID.get(event.type)
     if sentence is not None:
         return shown(sentence(event.data))

@@ -1,0 +1,211 @@
+"""Whole runs as events, each legal by its schema: what the pages are rendered from in these tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pytest_deploy.record import schema
+from pytest_deploy.record.event import FIRST_PREV, Event, line_hash, parse_line
+
+COMMIT = "5f1c0a9be2d47e6610c3f6a2f1d7c9b08a34e5d1"
+IMAGE = "registry.local/diary@sha256:" + "ab12" * 16
+EARLIER = "diary-00002-m4x"
+REVISION = "diary-00003-k7q"
+CHECKPOINT = "tlog deploy.example.org/local 214 sWqbSSDE4RixX1t3tJIDFUtHBVAp5qhA25nIepRtpgQ="
+
+
+@dataclass
+class Telling:
+    """Events of one run, one after the other."""
+
+    run: str = "local-20261122T201500Z-4f1c"
+    now: datetime = datetime(2026, 11, 22, 20, 15, tzinfo=UTC)
+    events: list[Event] = field(default_factory=list)
+
+    def wait(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    def add(self, type_: str, actor: str = "system:pipeline", **data: Any) -> None:
+        """One event now; refused where its data does not fit its type."""
+        schema.check(type_, data)
+        prev = line_hash(self.events[-1].line()) if self.events else FIRST_PREV
+        number = len(self.events) + 120
+        made = Event(number, prev, self.now, f"{number:016x}", type_, self.run, actor, data)
+        self.events.append(parse_line(made.line()))
+
+    def opened(self, **changes: Any) -> None:
+        data: dict[str, Any] = {
+            "environment": "local", "pipeline": "deploy", "deployer": "local:1000:ada@laptop", "commit": COMMIT,
+            "branch": "main", "version": "1.4.0", "image": None, "rehearsal": False, "dirty": False,
+            "request_sha256": None, "workflow_run": None, "plugins": {"pytest": "9.2.0", "pytest-deploy": "0.1.0"},
+            "config_sha256": "c0" * 32, "spec_sha256": "5e" * 32, "suites_sha256": "50" * 32,
+            "lock_sha256": "1c" * 32, "reason": None, "python": "3.11.7", "sets": {},
+        }  # fmt: skip
+        self.add("run.opened", "local:1000:ada@laptop", **(data | changes))
+
+    def step(self, nodeid: str, seconds: float = 0.2, outcome: str = "passed", **changes: Any) -> None:
+        """A step from start to finish."""
+        phase = nodeid.split("/")[1]
+        self.add("step.started", nodeid=nodeid, phase=phase, changes=changes.pop("changes", False))
+        self.wait(seconds)
+        data: dict[str, Any] = {
+            "nodeid": nodeid, "phase": phase, "outcome": outcome, "duration_s": seconds, "verifies": [],
+            "attempts": 1, "message": None, "warnings": [], "expected": None, "actual": None, "attachments": {},
+        }  # fmt: skip
+        self.add("step.finished", **(data | changes))
+
+    def phase(self, name: str, steps: Mapping[str, Mapping[str, Any]]) -> None:
+        """A phase and its steps: node id's tail -> changes of `step`."""
+        self.add("phase.started", phase=name)
+        began = self.now
+        failed = False
+        for tail, changes in steps.items():
+            self.step(f"suites/{name}/{tail}", **changes)
+            failed |= changes.get("outcome", "passed") != "passed"
+        seconds = (self.now - began).total_seconds()
+        self.add("phase.finished", phase=name, outcome="failed" if failed else "passed", duration_s=seconds)
+
+    def not_run(self, phase: str, *tails: str, cause: str) -> None:
+        for tail in tails:
+            self.add("step.not-run", nodeid=f"suites/{phase}/{tail}", phase=phase, cause=cause)
+
+    def decided(self, outcome: str, cause: str | None = None, **changes: Any) -> None:
+        took = round((self.now - self.events[0].time).total_seconds() + 0.8, 3)
+        data: dict[str, Any] = {"outcome": outcome, "cause": cause, "duration_s": took, "sla_s": 600.0}
+        self.add("run.decided", **(data | changes))
+
+
+def _until_smoke(telling: Telling) -> None:
+    telling.phase(
+        "build",
+        {
+            "test_checks.py::test_lint_finds_nothing": {"seconds": 0.4, "verifies": ["REQ-o00043-E"]},
+            "test_checks.py::test_types_are_sound": {"seconds": 1.9, "verifies": ["REQ-o00043-E"]},
+            "test_checks.py::test_unit_tests_pass": {"seconds": 2.6, "verifies": ["REQ-o00043-E"]},
+            "test_artefact.py::test_artefact_is_built_reproducibly": {"seconds": 0.5, "image": IMAGE},
+        },
+    )
+    telling.add(
+        "request.made", request_sha256="7d" * 32, expires="2026-11-23T20:15:06.000Z", requested_by="local:1000:ada@laptop",
+        image=IMAGE,
+    )  # fmt: skip
+    telling.not_run("approval", "test_quorum.py::test_every_role_has_signed", cause="not in this environment's policy")
+    telling.add(
+        "gate.passed", gate="clock", point="change", inputs={"skew_s": 0.02, "allowed_s": 60}, verdict="passed",
+        reason="the clock is 0.02 s off, 60 s are allowed", earliest_start=None,
+    )  # fmt: skip
+    telling.phase("preflight", {"test_gates.py::test_clock_is_right": {"verifies": ["REQ-o00043-M"]}})
+    telling.phase(
+        "backup", {"test_backup.py::test_database_is_backed_up": {"seconds": 0.9, "verifies": ["REQ-o00044-J"]}}
+    )
+    telling.add(
+        "backup.created", kind="pg_dump", place=".deploy/backups/local-20261122T201500Z-4f1c.dump", bytes=48_213,
+        sha256="ba" * 32, restorable=True,
+    )  # fmt: skip
+    telling.add("phase.started", phase="migration")
+    telling.add(
+        "step.started", nodeid="suites/migration/test_apply.py::test_migrations_apply", phase="migration", changes=True
+    )
+    telling.wait(0.7)
+    for version, before in (("0006", "0005"), ("0007", "0006")):
+        telling.add(
+            "migration.applied", version=version, sha256="0e" * 32, duration_s=0.3,
+            schema_before={"version": before, "sha256": "11" * 32}, schema_after={"version": version, "sha256": "22" * 32},
+            engine="yandex-pgmigrate 1.0.9",
+        )  # fmt: skip
+    telling.add(
+        "step.finished", nodeid="suites/migration/test_apply.py::test_migrations_apply", phase="migration",
+        outcome="passed", duration_s=0.7, verifies=["REQ-o00044-A", "REQ-o00044-B", "REQ-o00044-R"], attempts=1,
+        message=None, warnings=[], expected="0007", actual="0007", attachments={"schema/diff.txt": "d1" * 32},
+    )  # fmt: skip
+    telling.add("phase.finished", phase="migration", outcome="passed", duration_s=0.7)
+    telling.phase(
+        "deploy",
+        {
+            "test_revision.py::test_revision_starts_without_traffic": {
+                "seconds": 1.2,
+                "changes": True,
+                "verifies": ["REQ-o00043-G"],
+            }
+        },
+    )
+    telling.add("revision.deployed", revision=REVISION, image=IMAGE, url="http://tag.local", env_names=["FAULT"])
+
+
+SMOKE = {
+    "test_database.py::test_database_answers_within_two_seconds": {"seconds": 0.05, "verifies": ["REQ-o00043-H"]},
+    "test_api.py::test_health_answers_200": {"seconds": 0.03, "verifies": ["REQ-o00043-H"], "expected": 200, "actual": 200},
+    "test_features.py::test_valid_credentials_are_accepted": {"seconds": 0.3, "verifies": ["REQ-o00043-H"]},
+    "test_features.py::test_audit_rows_appear": {"seconds": 0.2, "verifies": ["REQ-o00043-H"], "attempts": 2,
+                                                 "warnings": ["passed at the second attempt"]},
+}  # fmt: skip
+LATER = {
+    "traffic": ["test_shift.py::test_traffic_moves_in_steps", "test_shift.py::test_serving_digest_is_the_approved_one"],
+    "integration": ["test_diary.py::test_an_entry_is_written_and_read"],
+    "health": ["test_watch.py::test_service_stays_well"],
+}
+FAILURE = """\
+service = <Service http://tag.local>
+
+    def test_valid_credentials_are_accepted(service):
+>       assert service.log_in(account).status == 200
+E       assert 500 == 200
+E        +  where 500 = <Response 500 'internal error'>.status"""
+
+
+def deployed(**opened: Any) -> list[Event]:
+    """A deployment that went well."""
+    telling = Telling()
+    telling.opened(**opened)
+    telling.add("run.planned", steps=14, conditional=5, steps_sha256="9a" * 32)
+    _until_smoke(telling)
+    telling.phase("smoke", SMOKE)
+    telling.add("traffic.moved", before={EARLIER: 100}, after={EARLIER: 50, REVISION: 50}, digest=None)
+    telling.add(
+        "traffic.moved", before={EARLIER: 50, REVISION: 50}, after={REVISION: 100}, digest=IMAGE.partition("@")[2]
+    )
+    telling.phase(
+        "traffic", {tail: {"seconds": 0.4, "changes": True, "verifies": ["REQ-o00043-G"]} for tail in LATER["traffic"]}
+    )
+    telling.phase("integration", {LATER["integration"][0]: {"seconds": 0.6}})
+    telling.phase("health", {LATER["health"][0]: {"seconds": 2.1, "verifies": ["REQ-o00043-L"]}})
+    telling.not_run("rollback", "test_undo.py::test_traffic_returns", cause="nothing to undo")
+    telling.decided("deployed")
+    return telling.events
+
+
+def rolled_back(*, target: str = "1.3.2") -> list[Event]:
+    """A deployment whose smoke tests failed."""
+    telling = Telling(run="local-20261122T214000Z-9e07")
+    telling.opened(dirty=True, sets={"service.env.FAULT": "login"}, version="1.4.0-3-gdeadbee")
+    telling.add("run.planned", steps=14, conditional=5, steps_sha256="9a" * 32)
+    _until_smoke(telling)
+    smoke = {key: dict(value) for key, value in SMOKE.items()}
+    smoke["test_features.py::test_valid_credentials_are_accepted"] |= {
+        "outcome": "failed", "message": FAILURE, "expected": 200, "actual": 500,
+    }  # fmt: skip
+    telling.phase("smoke", smoke)
+    for phase, tails in LATER.items():
+        telling.not_run(phase, *tails, cause="smoke failed")
+    telling.add(
+        "rollback.started", cause="smoke: valid credentials are accepted failed", order=["traffic-first"], target=target
+    )
+    telling.phase(
+        "rollback",
+        {
+            "test_undo.py::test_traffic_returns": {"seconds": 0.5, "changes": True, "verifies": ["REQ-o00043-I"]},
+            "test_undo.py::test_migrations_go_down": {"seconds": 0.6, "changes": True, "verifies": ["REQ-o00044-G"]},
+        },
+    )
+    telling.add("traffic.moved", before={EARLIER: 100}, after={EARLIER: 100}, digest="sha256:" + "cd" * 32)
+    telling.add(
+        "migration.rolled-back", version="0007", sha256="0e" * 32, duration_s=0.2,
+        schema_before={"version": "0007", "sha256": "22" * 32}, schema_after={"version": "0006", "sha256": "11" * 32},
+        engine="pytest-deploy 0.1.0",
+    )  # fmt: skip
+    telling.add("rollback.finished", outcome="rolled-back", duration_s=1.4, target=target)
+    telling.decided("rolled-back", "smoke: valid credentials are accepted failed")
+    return telling.events
