@@ -1,0 +1,176 @@
+"""Representative rows for a rehearsal: a few in every table that takes them, never a real one.
+
+Types and references say most of what a row must look like; checks and triggers say the rest, and they are asked: several
+kinds of values are tried, each in a savepoint. A table that takes none of them is named, so that nobody believes that it was
+tried with rows.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import psycopg
+
+_TABLES: Final = """
+select c.oid::bigint, format('%I.%I', n.nspname, c.relname)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> 't'
+  and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'deploy')
+order by c.oid
+"""
+_COLUMNS: Final = """
+with recursive base(oid, root) as (
+    select oid, oid from pg_type where typtype <> 'd'
+    union all
+    select t.oid, b.root from pg_type t join base b on b.oid = t.typbasetype where t.typtype = 'd'
+)
+select quote_ident(a.attname), t.typcategory::text, format_type(t.oid, null), a.attnum::int,
+       a.attnotnull, a.atthasdef or a.attidentity <> '',
+       (select quote_literal(enumlabel) from pg_enum where enumtypid = t.oid order by enumsortorder limit 1),
+       (select format('(select r.%%I from %%s r order by r.ctid limit 1)', f.attname, k.confrelid::regclass)
+        from pg_constraint k
+        join lateral unnest(k.conkey, k.confkey) pair(here, there) on pair.here = a.attnum
+        join pg_attribute f on f.attrelid = k.confrelid and f.attnum = pair.there
+        where k.conrelid = a.attrelid and k.contype = 'f' order by k.oid limit 1)
+from pg_attribute a join base on base.oid = a.atttypid join pg_type t on t.oid = base.root
+where a.attrelid = %s and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attidentity <> 'a'
+order by a.attnum
+"""
+_BY_TYPE: Final[dict[str, tuple[str, ...]]] = {
+    "bytea": ("sha256({unique}::text::bytea)", "decode(md5({unique}::text), 'hex')", "{unique}::text::bytea"),
+    "uuid": ("gen_random_uuid()",),
+    "json": ("'{{}}'",),
+    "jsonb": ("'{{}}'",),
+}
+_BY_CATEGORY: Final[dict[str, tuple[str, ...]]] = {
+    "N": ("1", "5", "100", "0", "{unique}", "{unique}", "{unique}", "{unique}"),
+    "S": (
+        "'sample ' || {unique}",
+        "'s' || {unique}",
+        "'s' || {unique} || '@example.org'",
+        "lpad({unique}::text, 32, 'a')",
+    ),
+    "D": (  # later columns hold later times: most checks on two of them want that
+        "(clock_timestamp() - interval '1 day' + {later} * interval '1 minute')::{type}",
+        "(clock_timestamp() + {later} * interval '1 minute')::{type}",
+        "(clock_timestamp() - interval '400 days' + {later} * interval '1 minute')::{type}",
+    ),
+    "B": ("false", "true"),
+    "A": ("'{{}}'::{type}",),
+    "I": ("'192.0.2.1'",),
+    "T": ("'1 day'",),
+    "R": ("'empty'",),
+}
+"""Expressions to try, by the letter of pg_type.typcategory."""
+
+
+@dataclass(frozen=True)
+class _Column:
+    """One column that an INSERT may name."""
+
+    name: str
+    category: str
+    """pg_type.typcategory of the base type."""
+    type: str
+    number: int
+    required: bool
+    default: bool
+    label: str | None
+    """The first label of an enum, as a literal."""
+    reference: str | None
+    """A query for a value that its foreign key accepts."""
+
+
+def fill(connection: psycopg.Connection[Any], *, per_table: int = 2) -> None:
+    """Add rows to every table that takes them, in one transaction."""
+    with connection.transaction():
+        _fill(connection, per_table)
+
+
+def without_rows(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
+    """The tables that hold no row."""
+    tables = connection.execute(_TABLES.encode()).fetchall()
+    return tuple(table for _, table in tables if not _holds_rows(connection, table))
+
+
+def _fill(connection: psycopg.Connection[Any], per_table: int) -> None:
+    connection.execute("set constraints all immediate")
+    tables: list[tuple[int, str]] = connection.execute(_TABLES.encode()).fetchall()
+    columns = {table: [_Column(*row) for row in connection.execute(_COLUMNS.encode(), (oid,))] for oid, table in tables}
+    waiting = [table for _, table in tables]
+    while waiting:  # a table that refers to another waits until that one has rows
+        left = [table for table in waiting if not _add(connection, table, columns[table], per_table)]
+        if left == waiting:
+            return
+        waiting = left
+
+
+def _holds_rows(connection: psycopg.Connection[Any], table: str) -> bool:
+    from psycopg import sql
+
+    query = sql.SQL("select exists (select from {})").format(sql.SQL(table))
+    return connection.execute(query).fetchone() == (True,)
+
+
+def _add(connection: psycopg.Connection[Any], table: str, columns: list[_Column], count: int) -> bool:
+    """Whether that many rows were added; as many as went in stay."""
+    import psycopg
+
+    added = 0
+    for statement in _inserts(table, columns):
+        try:
+            with connection.transaction():
+                connection.execute(statement.encode())
+        except psycopg.Error:
+            continue
+        added += 1
+        if added == count:
+            return True
+    return False
+
+
+def _inserts(table: str, columns: list[_Column]) -> Iterator[str]:
+    """INSERT statements to try, the fullest first; each is another row."""
+    for full in (True, False):
+        chosen = [column for column in columns if full or (column.required and not column.default)]
+        for kind in range(8):
+            if not chosen:
+                yield f"insert into {table} default values"
+                continue
+            names = ", ".join(column.name for column in chosen)
+            values = ", ".join(_value(column, kind) for column in chosen)
+            yield f"insert into {table} ({names}) values ({values})"  # noqa: S608 - names and literals of the server's own
+
+
+def _value(column: _Column, kind: int) -> str:
+    """An SQL expression of the column's type; `kind` chooses among what its checks may want."""
+    if column.reference is not None:  # the same row for all columns of one reference: the newest, or the oldest
+        return column.reference if kind % 2 else column.reference.replace("r.ctid", "r.ctid desc")
+    if column.label is not None:
+        return column.label
+    values = _BY_TYPE.get(column.type) or _BY_CATEGORY.get(column.category)
+    if values is None:
+        return "default" if column.default else "null"
+    unique = f"((extract(epoch from clock_timestamp()) * 1000000)::bigint % 1000000000 + {kind})"
+    return values[kind % len(values)].format(unique=unique, type=column.type, later=column.number)
+
+
+def held(connection: psycopg.Connection[Any]) -> dict[str, Counter[str]]:
+    """Every row of every table, as text."""
+    from psycopg import sql
+
+    query = sql.SQL("select to_jsonb(t)::text from {} t")
+    return {
+        table: Counter(row for (row,) in connection.execute(query.format(sql.SQL(table))))
+        for _, table in connection.execute(_TABLES.encode()).fetchall()
+    }
+
+
+def missing(before: dict[str, Counter[str]], after: dict[str, Counter[str]]) -> dict[str, int]:
+    """How many rows of each table there were before and are not as they were after."""
+    lost = {table: (rows - after.get(table, Counter())).total() for table, rows in before.items()}
+    return {table: count for table, count in lost.items() if count}
