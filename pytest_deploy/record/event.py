@@ -32,6 +32,8 @@ FIRST_PREV: Final = "0" * 64
 
 VERSION: Final = 1
 
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
 
 @dataclass(frozen=True)
 class Event:
@@ -124,8 +126,7 @@ def line_hash(line: bytes) -> str:
 
 
 def _dump(value: Json) -> bytes:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return text.encode("ascii") + b"\n"
+    return _ENCODER.encode(value).encode("ascii") + b"\n"
 
 
 def _fault(fields: Json) -> str | None:

@@ -128,19 +128,25 @@ class Log:
             return self._tail[-1].signed.checkpoint.anchor
 
     def events(self, start: int = 0) -> Iterator[Event]:
-        """The events from `start` to the head, in order, chained to each other and to the authenticated head.
+        """The events from `start` to the head, in order; each only once the next, or the signed head, vouches for it.
 
-        Raises RecordTampered at the first that is not.
+        Raises RecordTampered at the first that does not follow.
         """
-        head = self.head()
-        last = -1 if head is None else head.seq
+        with self._lock:
+            self._advance()
+            head = self._tail[-1] if self._tail else None
         before: Entry | None = None
-        for seq in range(start, last + 1):
+        for seq in range(start, 0 if head is None else head.event.seq):
             entry = self._read(seq)
             if before is not None:
                 _check_follows(before, entry)
-            yield entry.event
+                yield before.event
             before = entry
+        if head is not None and start <= head.event.seq:
+            if before is not None:
+                _check_follows(before, head)
+                yield before.event
+            yield head.event
 
     def run(self, run: str) -> list[Event]:
         """Every event of a run so far, in order."""

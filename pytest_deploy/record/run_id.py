@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import secrets
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from pytest_deploy.record.clock import Clock
 
@@ -23,6 +24,7 @@ def new_run_id(environment: str, clock: Clock, *, rehearsal: bool = False) -> st
     return f"{prefix}{environment}-{clock.now().astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
+@lru_cache(maxsize=1024)
 def born(run: str) -> datetime:
     """The instant in a run's name, to the second, UTC. Raises ValueError where `run` is no run's name."""
     match = _RUN_ID.fullmatch(run)

@@ -1,0 +1,181 @@
+"""Records for tests: a clock set by hand, the data of each event, and whole runs written through the real log."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pytest_deploy.record.birth import open_record
+from pytest_deploy.record.clock import Clock, SystemClock, stamp
+from pytest_deploy.record.event import canonical
+from pytest_deploy.record.folder import RunFolder
+from pytest_deploy.record.lease import Holder, Lease, take
+from pytest_deploy.record.log import Log
+from pytest_deploy.record.run_id import new_run_id
+
+ORIGIN = "deploy.example.org/local"
+ACTOR = "system:pipeline"
+PERSON = "local:1000:ada@desk"
+SHA = hashlib.sha256(b"").hexdigest()
+NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+
+
+class HandClock:
+    """A clock that stands until it is moved."""
+
+    def __init__(self, start: datetime = NOON) -> None:
+        self.instant = start
+        self.seconds = 0.0
+
+    def now(self) -> datetime:
+        return self.instant
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def move(self, seconds: float) -> None:
+        self.instant += timedelta(seconds=seconds)
+        self.seconds += max(seconds, 0.0)
+
+
+def open_log(home: Path, clock: Clock | None = None) -> Log:
+    """The log of the store in `home/reports/local`, its key beside it."""
+    return open_record(
+        home / "reports" / "local",
+        origin=ORIGIN,
+        key_file=home / "keys" / "local.pem",
+        clock=SystemClock() if clock is None else clock,
+        actor=ACTOR,
+    )
+
+
+def holder() -> Holder:
+    """This process, as a lease names it."""
+    return Holder.this_process(PERSON)
+
+
+def opened_data(pipeline: str = "deploy", **changes: Any) -> dict[str, Any]:
+    """The data of run.opened."""
+    return {
+        "environment": "local",
+        "pipeline": pipeline,
+        "deployer": PERSON,
+        "commit": "0" * 40,
+        "branch": "main",
+        "version": "1.2.0",
+        "image": None,
+        "rehearsal": False,
+        "dirty": False,
+        "request_sha256": None,
+        "workflow_run": None,
+        "plugins": {},
+        "config_sha256": SHA,
+        "spec_sha256": SHA,
+        "suites_sha256": SHA,
+        "lock_sha256": SHA,
+        "reason": None,
+        **changes,
+    }
+
+
+PLANNED: dict[str, Any] = {"steps": 2, "conditional": 0, "steps_sha256": SHA}
+
+
+def step_started(nodeid: str, phase: str, *, changes: bool = False) -> dict[str, Any]:
+    return {"nodeid": nodeid, "phase": phase, "changes": changes}
+
+
+def step_finished(nodeid: str, phase: str, outcome: str = "passed") -> dict[str, Any]:
+    return {
+        "nodeid": nodeid,
+        "phase": phase,
+        "outcome": outcome,
+        "duration_s": 0.25,
+        "verifies": [],
+        "attempts": 1,
+        "message": None,
+        "warnings": [],
+        "expected": None,
+        "actual": None,
+        "attachments": {},
+    }
+
+
+def phase_finished(phase: str, outcome: str = "passed") -> dict[str, Any]:
+    return {"phase": phase, "outcome": outcome, "duration_s": 0.5}
+
+
+def decided(outcome: str, **changes: Any) -> dict[str, Any]:
+    return {"outcome": outcome, "cause": None, "duration_s": 2.0, "sla_s": 1200, **changes}
+
+
+def closed(outcome: str, run: str, record_sha256: str = SHA) -> dict[str, Any]:
+    return {"outcome": outcome, "record": f"runs/{run}/SHA256SUMS", "record_sha256": record_sha256, "missing": []}
+
+
+MOVED: dict[str, Any] = {"before": {}, "after": {"diary-00001": 100}, "digest": f"sha256:{SHA}"}
+
+
+class Writing:
+    """One run being written."""
+
+    def __init__(self, log: Log, run: str = "", pipeline: str = "deploy") -> None:
+        self.log = log
+        self.run = run or new_run_id("local", log.clock)
+        self.pipeline = pipeline
+        self.folder = RunFolder(log.store.path, self.run)  # type: ignore[attr-defined]  # a FolderStore, on disk
+        self.lease: Lease | None = None
+
+    def add(self, event_type: str, data: dict[str, Any]) -> int:
+        """Append one event of the run; returns its seq."""
+        return self.log.append(event_type, data, run=self.run, actor=ACTOR).seq
+
+    def open(self, **changes: Any) -> Writing:
+        """The lease, run.opened and run.planned."""
+        if self.pipeline != "plan":
+            self.lease = take(self.log, self.run, name="local", actor=ACTOR, holder=holder())
+        self.add("run.opened", opened_data(self.pipeline, **changes))
+        self.add("run.planned", PLANNED)
+        return self
+
+    def step(self, phase: str, *, changes: bool = False, outcome: str = "passed") -> Writing:
+        """A phase of one step."""
+        nodeid = f"suites/{phase}/test_{phase}.py::test_it"
+        self.add("phase.started", {"phase": phase})
+        self.add("step.started", step_started(nodeid, phase, changes=changes))
+        if changes and phase != "rollback":
+            self.add("traffic.moved", MOVED)
+        self.add("step.finished", step_finished(nodeid, phase, outcome))
+        self.add("phase.finished", phase_finished(phase, "passed" if outcome == "passed" else "failed"))
+        return self
+
+    def request(self) -> Writing:
+        """The run's request and its file."""
+        text = canonical({"commit": "0" * 40, "run": self.run})
+        self.folder.create("request.json", text)
+        expires = stamp(self.log.clock.now() + timedelta(hours=4))
+        sha256 = hashlib.sha256(text).hexdigest()
+        self.add("request.made", {"request_sha256": sha256, "expires": expires, "requested_by": PERSON})
+        return self
+
+    def roll_back(self) -> Writing:
+        """A rollback that works."""
+        self.add("rollback.started", {"cause": "smoke failed", "order": ["traffic"], "target": None})
+        self.add("rollback.finished", {"outcome": "rolled-back", "duration_s": 1.0, "target": None})
+        return self
+
+    def close(self, outcome: str) -> str:
+        """The decision, the sealed folder, the end; returns the run."""
+        self.add("run.decided", decided(outcome))
+        self.folder.create("report.html", b"<!doctype html><title>report</title>\n")
+        self.add("run.closed", closed(outcome, self.run, self.folder.seal()))
+        if self.lease is not None:
+            self.lease.release()
+        return self.run
+
+
+def deployed(log: Log) -> str:
+    """A deployment that works, from lease to release; returns the run."""
+    return Writing(log).open().step("build").request().step("traffic", changes=True).close("deployed")

@@ -1,0 +1,360 @@
+"""The log: chained, clamped, claimed, and read back."""
+
+from __future__ import annotations
+
+import os
+import threading
+from datetime import timedelta
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pytest_deploy.audit.verify import verify
+from pytest_deploy.errors import IllegalEvent, RecordError, RecordTampered, Refused, StoreUnavailable
+from pytest_deploy.record import entry
+from pytest_deploy.record.event import line_hash
+from pytest_deploy.record.key import FileSigner
+from pytest_deploy.record.log import Log, Standing
+from pytest_deploy.record.store import FolderStore
+from tests.unit.record.samples import ORIGIN, HandClock, Writing, deployed, open_log, opened_data
+from tests.unit.record.stores import LossyStore, WatchedStore
+
+NOTE = {"alert": "test", "detail": "-"}
+
+
+def note(log: Log, detail: str = "-", **more: Any) -> int:
+    return log.append("alert.raised", {"alert": "test", "detail": detail}, run="-", actor="system:test", **more).seq
+
+
+def reopened(home: Path, clock: HandClock, store: FolderStore | None = None) -> Log:
+    """Another writer of the same log."""
+    signer = FileSigner.open(home / "keys" / "local.pem")
+    return Log(store or FolderStore(home / "reports" / "local"), signer, ORIGIN, clock)
+
+
+def test_events_are_numbered_chained_and_read_back_as_written(log: Log) -> None:
+    written = [log.append("alert.raised", NOTE, run="-", actor="system:test") for _ in range(9)]
+    read = list(log.events())
+
+    assert written == read[1:]
+    assert list(range(10)) == [event.seq for event in read]
+    assert [line_hash(before.line()) for before in read[:-1]] == [event.prev for event in read[1:]]
+    assert written[4:] == list(log.events(5))
+    assert written[-1] == log.head()
+
+
+def test_an_append_costs_the_same_at_any_length_and_never_lists(tmp_path: Path, clock: HandClock, log: Log) -> None:
+    store = WatchedStore(tmp_path / "reports" / "local")
+    writer = reopened(tmp_path, clock, store)
+    note(writer)
+    costs = []
+    for _ in range(40):
+        store.asked.clear()
+        note(writer)
+        costs.append(tuple(store.asked))
+
+    assert {("get", "create")} == set(costs)
+
+
+def test_a_long_log_is_opened_by_few_reads(tmp_path: Path, clock: HandClock, log: Log) -> None:
+    for _ in range(120):
+        note(log)
+    store = WatchedStore(tmp_path / "reports" / "local")
+    note(reopened(tmp_path, clock, store))
+
+    assert store.asked.count("get") <= 2 * 7 + 3
+    assert "names" not in store.asked
+
+
+def test_two_writers_of_one_log_see_each_other(tmp_path: Path, clock: HandClock, log: Log) -> None:
+    other = reopened(tmp_path, clock)
+
+    assert [1, 2, 3, 4] == [note(log), note(other), note(other), note(log)]
+
+
+def test_the_checkpoint_names_origin_size_and_root(log: Log) -> None:
+    note(log)
+    word, origin, size, root = log.checkpoint().split(" ")
+
+    assert (word, origin, size) == ("tlog", ORIGIN, "2")
+    assert len(root) == 44
+
+
+def test_an_empty_log_has_no_head_and_nothing_to_anchor(tmp_path: Path, clock: HandClock) -> None:
+    log = Log(FolderStore(tmp_path), FileSigner.open_or_create(tmp_path / "key"), ORIGIN, clock)
+
+    assert log.head() is None
+    assert list(log.events()) == []
+    with pytest.raises(RecordError, match="nothing to anchor"):
+        log.checkpoint()
+
+
+def test_a_lost_reply_is_a_success_not_a_second_event(tmp_path: Path, clock: HandClock, log: Log) -> None:
+    store = LossyStore(tmp_path / "reports" / "local")
+    writer = reopened(tmp_path, clock, store)
+    store.losses = 1
+
+    assert [1, 2] == [note(writer, "lost"), note(writer, "kept")]
+    assert ["lost", "kept"] == [event.data["detail"] for event in writer.events(1)]
+
+
+def test_a_store_that_is_down_is_an_error_and_nothing_is_added(tmp_path: Path, clock: HandClock, log: Log) -> None:
+    store = LossyStore(tmp_path / "reports" / "local")
+    writer = reopened(tmp_path, clock, store)
+    store.down = True
+    with pytest.raises(StoreUnavailable):
+        note(writer)
+    store.down = False
+
+    assert note(writer) == 1
+
+
+def test_where_another_writer_won_all_is_rebuilt_on_its_event(tmp_path: Path, clock: HandClock, log: Log) -> None:
+    store = WatchedStore(tmp_path / "reports" / "local")
+    writer = reopened(tmp_path, clock, store)
+    winners = ["first", "second"]
+
+    def another_wins(_: str) -> None:
+        if winners:
+            note(log, winners.pop(0))
+
+    store.before_create = another_wins
+
+    assert note(writer, "mine") == 3
+    assert ["first", "second", "mine"] == [event.data["detail"] for event in log.events(1)]
+    assert verify(tmp_path / "reports" / "local").ok
+
+
+def test_a_claim_is_evaluated_again_on_every_rebuild(tmp_path: Path, clock: HandClock, log: Log) -> None:
+    """What was free when the append began is taken when another's event came first: the claim must see it."""
+    store = WatchedStore(tmp_path / "reports" / "local")
+    writer = reopened(tmp_path, clock, store)
+    seen = []
+
+    def nobody_said_stop(standing: Standing) -> None:
+        newest = next(standing.backwards())
+        seen.append(newest.seq)
+        if newest.data.get("detail") == "stop":
+            raise Refused("stop was said")
+
+    def say_stop(_: str) -> None:
+        store.before_create = lambda _: None
+        note(log, "stop")
+
+    store.before_create = say_stop
+    with pytest.raises(Refused, match="stop was said"):
+        note(writer, claim=nobody_said_stop)
+
+    assert seen == [0, 1]
+    assert log.head() == next(log.events(1))
+    assert note(log, claim=lambda standing: None) == 2
+
+
+def test_a_claim_looks_back_as_far_as_it_asks_and_knows_the_time_it_would_get(log: Log) -> None:
+    for _ in range(5):
+        note(log)
+    seen: list[Any] = []
+    log.append("alert.raised", NOTE, run="-", actor="system:test", claim=lambda s: seen.append((s.time, [*s.backwards()])))
+
+    assert log.clock.now() == seen[0][0]
+    assert [5, 4, 3, 2, 1, 0] == [event.seq for event in seen[0][1]]
+
+
+def test_what_is_not_legal_or_does_not_fit_is_refused_and_not_written(log: Log) -> None:
+    with pytest.raises(IllegalEvent, match="lacks"):
+        log.append("alert.raised", {}, run="-", actor="system:test")
+    with pytest.raises(IllegalEvent, match="under the lease"):
+        log.append("run.opened", opened_data(), run="local-20261122T120000Z-aaaa", actor="system:test")
+    with pytest.raises(IllegalEvent, match="is no run"):
+        log.append("run.opened", opened_data(), run="../escape", actor="system:test")
+    with pytest.raises(IllegalEvent, match="actor"):
+        log.append("alert.raised", NOTE, run="-", actor="me")
+
+    assert [0] == [event.seq for event in log.events()]
+
+
+def test_a_run_is_read_back_without_the_others(log: Log, clock: HandClock) -> None:
+    first = deployed(log)
+    clock.move(3600)
+    second = deployed(log)
+    types = [event.type for event in log.run(second)]
+
+    assert types == [event.type for event in log.run(first)]
+    assert (types[0], types[-1]) == ("lease.taken", "lease.released")
+
+
+def test_a_new_writer_knows_a_run_from_its_birth_but_reads_no_further(
+    tmp_path: Path, clock: HandClock, log: Log
+) -> None:
+    for _ in range(50):
+        note(log)
+    clock.move(3600)
+    run = Writing(log).open()
+    store = WatchedStore(tmp_path / "reports" / "local")
+    worker = reopened(tmp_path, clock, store)
+    with pytest.raises(IllegalEvent, match="phase is not open"):
+        data = {"nodeid": "a", "phase": "build", "changes": False}
+        worker.append("step.started", data, run=run.run, actor="system:worker")
+    worker.append("phase.started", {"phase": "build"}, run=run.run, actor="system:worker")
+
+    assert store.asked.count("get") < 30
+
+
+def test_a_run_named_by_a_clock_that_ran_ahead_is_still_known_whole(tmp_path: Path, clock: HandClock, log: Log) -> None:
+    run = Writing(log, "local-20991231T000000Z-aaaa").open()
+    clock.move(3600)
+
+    assert [event.type for event in reopened(tmp_path, clock).run(run.run)] == ["lease.taken", "run.opened", "run.planned"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=15)
+@given(steps=st.lists(st.integers(min_value=-59_000, max_value=100_000), max_size=8))
+def test_time_in_the_log_never_goes_back_whatever_the_clock_does(tmp_path_factory: Any, steps: list[int]) -> None:
+    home = tmp_path_factory.mktemp("clock")
+    clock = HandClock()
+    log = open_log(home, clock)
+    highest = clock.now()
+    for milliseconds in steps:
+        highest = max(highest, clock.now())
+        clock.instant = max(highest - timedelta(seconds=59), clock.now() + timedelta(milliseconds=milliseconds))
+        note(log)
+    times = [event.time for event in log.events()]
+
+    assert sorted(times) == times
+    assert verify(home / "reports" / "local").ok
+
+
+def test_a_clock_a_little_behind_is_clamped_and_noted_once(log: Log, clock: HandClock) -> None:
+    before = clock.now()
+    clock.move(-1.5)
+    note(log)
+    note(log)
+    events = list(log.events(1))
+
+    assert [("clock.skewed", 1.5), ("alert.raised", None), ("alert.raised", None)] == [
+        (event.type, event.data.get("skew_s")) for event in events
+    ]
+    assert {before} == {event.time for event in events}
+
+
+def test_a_clock_over_two_seconds_behind_raises_an_alert_too(log: Log, clock: HandClock) -> None:
+    clock.move(-2.5)
+    note(log)
+
+    assert ["clock.skewed", "clock", "test"] == [event.data.get("alert", event.type) for event in log.events(1)]
+
+
+def test_a_skew_inside_a_run_is_noted_in_the_run(log: Log, clock: HandClock) -> None:
+    run = Writing(log).open()
+    clock.move(-1)
+    run.add("phase.started", {"phase": "build"})
+
+    assert ["clock.skewed", "phase.started"] == [event.type for event in log.run(run.run)][-2:]
+
+
+def test_a_clock_over_a_minute_behind_is_refused_until_it_is_mended(tmp_path: Path, log: Log, clock: HandClock) -> None:
+    clock.move(-61)
+    with pytest.raises(RecordError, match=r"61 s behind .* deploy\.py recover ENV --clock"):
+        note(log)
+    mended = log.mend_clock(actor="local:0:ada@desk")
+    seq = note(log)
+    events = list(log.events(seq))
+
+    assert mended.type == "clock.skewed"
+    assert clock.now() == events[0].time
+    assert events[0].time < mended.time
+    assert verify(tmp_path / "reports" / "local").ok
+    with pytest.raises(RecordError, match="nothing to mend"):
+        log.mend_clock(actor="local:0:ada@desk")
+
+
+def damaged(home: Path, seq: int, old: bytes, new: bytes) -> None:
+    path = home / "reports" / "local" / entry.name(seq)
+    path.write_bytes(path.read_bytes().replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (b'"detail":"-"', b'"detail":"+"', "does not lead to the root"),
+        (b"\n2\n", b"\n3\n", "does not lead to the root"),
+        (b'"type"', b'"kind"', "not as it was written"),
+    ],
+)
+def test_nothing_is_built_on_a_head_that_was_altered(
+    tmp_path: Path, log: Log, clock: HandClock, old: bytes, new: bytes, says: str
+) -> None:
+    note(log)
+    damaged(tmp_path, 1, old, new)
+
+    with pytest.raises(RecordTampered, match=says):
+        note(reopened(tmp_path, clock))
+
+
+def test_nothing_is_built_on_a_head_another_key_signed(tmp_path: Path, log: Log, clock: HandClock) -> None:
+    stranger = Log(log.store, FileSigner.open_or_create(tmp_path / "other.pem"), ORIGIN, clock)
+
+    with pytest.raises(RecordTampered, match="not signed by this log's key"):
+        note(stranger)
+
+
+def test_nothing_is_built_on_a_renamed_or_a_missing_event(tmp_path: Path, log: Log, clock: HandClock) -> None:
+    note(log)
+    run = Writing(log).open()
+    folder = tmp_path / "reports" / "local"
+    os.replace(folder / entry.name(1), folder / entry.name(9))
+    with pytest.raises(RecordTampered, match=r"00000001\.event is missing"):
+        reopened(tmp_path, clock).run(run.run)
+    os.replace(folder / entry.name(9), folder / entry.name(5))
+    with pytest.raises(RecordTampered, match="renamed or swapped"):
+        note(reopened(tmp_path, clock))
+
+
+def test_a_foreign_event_that_does_not_follow_is_noticed_by_a_running_writer(
+    tmp_path: Path, log: Log, clock: HandClock
+) -> None:
+    """Whoever swaps the log under a running writer does not get its signature."""
+    other = open_log(tmp_path / "other", clock)
+    for _ in range(2):
+        note(other)
+    os.replace(tmp_path / "other/reports/local" / entry.name(1), tmp_path / "reports/local" / entry.name(1))
+
+    with pytest.raises(RecordTampered):
+        note(log)
+
+
+def test_reading_stops_at_an_event_that_does_not_follow(tmp_path: Path, log: Log) -> None:
+    for _ in range(3):
+        note(log)
+    damaged(tmp_path, 2, b'"detail":"-"', b'"detail":"+"')
+    read = []
+    with pytest.raises(RecordTampered, match=r"00000003\.event: its prev"):  # noqa: PT012 - what was given out before
+        for event in log.events():
+            read.append(event.seq)  # noqa: PERF402
+
+    assert read == [0, 1]
+
+
+def test_an_inclusion_path_that_does_not_continue_is_noticed(tmp_path: Path, log: Log) -> None:
+    for _ in range(3):
+        note(log)
+    path = (tmp_path / "reports/local" / entry.name(2)).read_bytes().split(b"\n")[3]
+    damaged(tmp_path, 2, path, b"A" * 43 + b"=")
+
+    with pytest.raises(RecordTampered, match=r"00000002\.event: its inclusion path"):
+        list(log.events())
+
+
+def test_threads_share_one_log(log: Log) -> None:
+    threads = [threading.Thread(target=lambda: [note(log) for _ in range(10)]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert all(before.seq + 1 == after.seq for before, after in pairwise(log.events()))
+    assert len(list(log.events())) == 41

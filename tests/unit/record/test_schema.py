@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_deploy.errors import IllegalEvent
+from pytest_deploy.record.legal import LEGAL
+from pytest_deploy.record.schema import SCHEMAS, TYPES, check, fault
+from tests.unit.record.samples import SHA, decided, opened_data, step_finished
+
+# record-format.md, "Types (closed set …)".
+FORMAT_TYPES = """
+request.made request.voided lease.taken lease.renewed lease.released run.opened run.planned run.decided run.closed run.abandoned
+phase.started phase.finished step.started step.finished step.not-run gate.passed gate.refused approval.signed approval.refused
+override.signed migration.applied migration.rolled-back backup.created revision.deployed traffic.moved rollback.started
+rollback.finished environment.frozen environment.released alert.raised clock.skewed incident.opened notification.sent
+notification.failed anchor.made record.amended record.read signoff.signed deviation.accepted key.enrolled key.revoked key.rotated
+"""
+
+# record-format.md, "Keys of `data` that others rely on".
+FORMAT_KEYS = {
+    "request.made": "request_sha256 expires requested_by",
+    "run.opened": "environment pipeline deployer commit branch version image rehearsal dirty request_sha256 workflow_run"
+    " plugins config_sha256 spec_sha256 suites_sha256 lock_sha256 reason",
+    "run.planned": "steps conditional steps_sha256",
+    "phase.started": "phase",
+    "phase.finished": "phase outcome duration_s",
+    "step.started": "nodeid phase changes",
+    "step.finished": "nodeid phase outcome duration_s verifies attempts message warnings expected actual attachments",
+    "step.not-run": "nodeid phase cause",
+    "gate.passed": "gate point inputs verdict reason earliest_start",
+    "gate.refused": "gate point inputs verdict reason earliest_start",
+    "approval.signed": "file sha256 signature_sha256 role signer meaning request_sha256",
+    "lease.taken": "name holder until",
+    "key.enrolled": "set set_sha256 person fingerprint reason",
+    "key.revoked": "set set_sha256 person fingerprint reason",
+    "key.rotated": "set set_sha256 person fingerprint reason",
+    "override.signed": "file sha256 signature_sha256 signer reason",
+    "record.amended": "file sha256 signature_sha256 signer reason",
+    "deviation.accepted": "file sha256 signature_sha256 signer reason",
+    "environment.released": "file sha256 signature_sha256 signer reason",
+    "migration.applied": "version sha256 duration_s schema_before schema_after engine",
+    "migration.rolled-back": "version sha256 duration_s schema_before schema_after engine",
+    "backup.created": "kind place bytes sha256 restorable",
+    "rollback.started": "cause order target",
+    "rollback.finished": "outcome duration_s",
+    "run.decided": "outcome cause duration_s sla_s",
+    "run.closed": "outcome record record_sha256 missing",
+    "run.abandoned": "cause found_sha256",
+}
+
+
+def test_the_types_are_the_closed_set_of_the_format_each_with_its_place_in_a_life() -> None:
+    assert set(FORMAT_TYPES.split()) == TYPES
+    assert TYPES == LEGAL.keys()
+
+
+@pytest.mark.parametrize("event_type", FORMAT_KEYS)
+def test_the_keys_others_rely_on_are_required(event_type: str) -> None:
+    assert set(FORMAT_KEYS[event_type].split()) <= SCHEMAS[event_type].required.keys()
+
+
+@pytest.mark.parametrize("event_type", sorted(TYPES))
+def test_every_kind_a_schema_names_exists(event_type: str) -> None:
+    """A misspelt kind would be taken for a word that the value must be."""
+    fields = {**SCHEMAS[event_type].required, **SCHEMAS[event_type].optional}
+    kinds = "any str int number bool object array sha256 time".split()
+
+    assert {name for name, field in fields.items() if len(field.kinds) == 1 and field.kinds[0] not in kinds} == set()
+
+
+@pytest.mark.parametrize(
+    ("event_type", "data"),
+    [
+        ("run.opened", opened_data(sets={"a": "1"}, python="3.11.7", options={})),
+        ("run.decided", decided("failed", exit_code=1, serving=None)),
+        ("step.finished", {**step_finished("a", "build"), "expected": [1], "image": "x@sha256:1", "cause": None}),
+        ("gate.refused", {"gate": "window", "point": "lease", "inputs": {}, "verdict": "refused", "reason": "closed",
+                          "earliest_start": "2026-11-23T14:00:00.000Z"}),
+        ("clock.skewed", {"skew_s": 1, "source": "store"}),
+        ("alert.raised", {"alert": "slow", "detail": "5 min", "clock": "2026-11-23T14:00:00.000Z"}),
+    ],
+)  # fmt: skip
+def test_data_of_its_type_is_accepted(event_type: str, data: dict[str, Any]) -> None:
+    assert fault(event_type, data) is None
+
+
+@pytest.mark.parametrize(
+    ("event_type", "data", "says"),
+    [
+        ("gate.opened", {}, "no type of event"),
+        ("phase.started", {}, "lacks phase"),
+        ("phase.started", {"phase": "build", "colour": "red"}, "no key 'colour'"),
+        ("phase.started", {"phase": None}, "phase is None, not str"),
+        ("phase.finished", {"phase": "build", "outcome": "green", "duration_s": 1}, "passed or failed or not-run"),
+        ("phase.finished", {"phase": "build", "outcome": "passed", "duration_s": True}, "not number"),
+        ("run.decided", decided("green"), "outcome is 'green'"),
+        ("run.planned", {"steps": 1.0, "conditional": 0, "steps_sha256": SHA}, "not int"),
+        ("run.planned", {"steps": 1, "conditional": 0, "steps_sha256": SHA.upper()}, "not sha256"),
+        ("lease.renewed", {"name": "local", "until": "soon", "fence": 1}, "not time"),
+        ("lease.renewed", {"name": "local", "until": 1, "fence": 1}, "not time"),
+        ("step.finished", {**step_finished("a", "build"), "attachments": []}, "not object"),
+        ("step.finished", {**step_finished("a", "build"), "outcome": []}, "not passed or"),
+        ("run.closed", {"outcome": "passed", "record": "x", "record_sha256": SHA, "missing": None}, "not array"),
+    ],
+)
+def test_data_that_does_not_fit_its_type_is_refused(event_type: str, data: dict[str, Any], says: str) -> None:
+    with pytest.raises(IllegalEvent, match=says):
+        check(event_type, data)
