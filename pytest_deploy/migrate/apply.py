@@ -14,6 +14,7 @@ from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.catalog import read_catalog
 from pytest_deploy.migrate.engine import Engine, Stop, watched
+from pytest_deploy.migrate.invalid_index import drop_invalid, invalid
 from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.lock import ENGINE_KEY, sole_runner
 from pytest_deploy.migrate.migration import Migration
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
 
 BUDGET_S: Final = 300.0
 """REQ-o00044-L and -T: five minutes."""
+_BLOCKERS: Final = """
+select format('pid %%s (%%s, %%s, since %%s UTC)', pid, coalesce(nullif(application_name, ''), usename), state,
+              to_char(state_change at time zone 'utc', 'HH24:MI:SS'))
+from pg_stat_activity where pid = any (pg_blocking_pids(%s)) order by pid
+"""
 
 
 def pending(connection: psycopg.Connection[Any], migrations: Sequence[Migration]) -> tuple[Migration, ...]:
@@ -66,11 +72,40 @@ def apply(
         def before_end(rows: Rows) -> None:
             verify(rows, todo, before, expected_schema)
 
+        broken = invalid(connection)
         engine = Engine(conninfo, todo, actor=actor, lock_timeout_s=lock_timeout_s, before_end=before_end)
-        stop = watched(engine, budget_s=budget_s, on_alert=on_alert)
+        blockers = Blockers(connection)
+        stop = watched(engine, budget_s=budget_s, on_alert=on_alert, on_tick=blockers.look)
+        if not todo[0].transactional:
+            stop = _whole_index(stop, connection, broken, todo[0])
         if stop is not None:
-            raise _failure(stop, todo, _settled(connection))
+            raise failure(stop, todo, settled(connection), blockers.said)
         return tuple(done for done in ledger.applied(connection) if done.seq not in before)
+
+
+class Blockers:
+    """Who keeps the engine waiting for a lock, as last seen."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self.said = ""
+
+    def look(self, backend: int) -> None:
+        """Ask the server once, about this server process."""
+        found = self._connection.execute(_BLOCKERS.encode(), (backend,)).fetchall()
+        if found:
+            self.said = "blocked by " + ", ".join(line for (line,) in found)
+
+
+def _whole_index(
+    stop: Stop | None, connection: psycopg.Connection[Any], broken: dict[int, tuple[str, str]], migration: Migration
+) -> Stop | None:
+    """A half-made index is dropped, and the step has failed, whatever the engine says."""
+    dropped = drop_invalid(connection, broken, migration.up)
+    if not dropped:
+        return stop
+    said = f"the index {', '.join(dropped)} was left invalid, and was dropped"
+    return Stop(migration.version, f"{stop.said}; {said}" if stop else said, stop.position if stop else None)
 
 
 def verify(rows: Rows, todo: Sequence[Migration], before: AbstractSet[int], expected_schema: str | None) -> None:
@@ -91,8 +126,9 @@ def verify(rows: Rows, todo: Sequence[Migration], before: AbstractSet[int], expe
     if expected_schema is not None and (found := read_catalog(rows).sha256) != expected_schema:
         raise MigrationFailed(
             f"the schema after {versions[-1]} is not the one rehearsed "
-            f"(rehearsed {expected_schema[:12]}, found {found[:12]}); nothing was committed",
-            applied=(),
+            f"(rehearsed {expected_schema[:12]}, found {found[:12]}); "
+            + ("nothing was committed" if todo[0].transactional else "it stays: it ran outside a transaction"),
+            applied=() if todo[0].transactional else versions,
             failed=versions[-1],
             not_run=versions[:-1],
         )
@@ -116,14 +152,14 @@ def alone(todo: Sequence[Migration]) -> None:
             raise MigrationsRefused("migrations of this release", faults)
 
 
-def _settled(connection: psycopg.Connection[Any]) -> frozenset[int]:
+def settled(connection: psycopg.Connection[Any]) -> frozenset[int]:
     """The versions applied once no engine of ours is at work any more."""
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
     return frozenset(done.number for done in ledger.applied(connection))
 
 
-def _failure(stop: Stop, todo: Sequence[Migration], done: frozenset[int]) -> MigrationFailed:
+def failure(stop: Stop, todo: Sequence[Migration], done: frozenset[int], blockers: str = "") -> MigrationFailed:
     """The error for a stop, with the state it left and the author's own line."""
     if isinstance(stop.checked, MigrationFailed):
         return stop.checked
@@ -133,8 +169,11 @@ def _failure(stop: Stop, todo: Sequence[Migration], done: frozenset[int]) -> Mig
     if failed is None:
         message = f"the migrations {', '.join(migration.version for migration in todo)} were not committed: {stop.said}"
         return MigrationFailed(message, applied=applied, failed="", not_run=others)
+    state = "nothing was committed" if not applied else f"applied: {', '.join(applied)}"
+    if blockers and "lock timeout" in stop.said:
+        state = f"{blockers}; {state}"
     return MigrationFailed(
-        pointed(failed, stop, "nothing was committed" if not applied else f"applied: {', '.join(applied)}"),
+        pointed(failed, stop, state),
         applied=applied,
         failed=failed.version,
         not_run=others,

@@ -5,13 +5,25 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
+from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.migrate.programs import run
+from pytest_deploy.migrate.scratch import scratch
+from pytest_deploy.migrate.session import connect
+from pytest_deploy.migrate.snapshot import snapshot
+
+if TYPE_CHECKING:
+    import psycopg
 
 KIND: Final = "pg_dump-custom"
+_TABLES: Final = """
+select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'm') and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
+order by 1
+"""
 
 
 @dataclass(frozen=True)
@@ -28,21 +40,68 @@ class Backup:
     """Whether a restore into a scratch database gave the same schema and row counts; None: not tried."""
 
 
-def back_up(conninfo: str, into: Path, programs: Path | None = None, *, lock_timeout_s: float = 5.0) -> Backup:
+def proof_due(rate: float, key: str) -> bool:
+    """Whether this backup is to be proven, so that a share `rate` (0 to 1) of all keys is; the same key, the same answer."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) < rate * 2**64
+
+
+def back_up(
+    conninfo: str, into: Path, programs: Path | None = None, *, prove: bool = False, lock_timeout_s: float = 5.0
+) -> Backup:
     """`pg_dump --format=custom` of the whole database into a new file of the folder `into`, mode 0600, on disk.
 
-    Raises PlatformUnavailable; nothing is left of a backup that failed.
+    With `prove` it is restored into a scratch database, whose schema and row counts must be those of the moment of the backup.
+
+    Raises PlatformUnavailable, also where the proof fails; nothing is left of a backup that could not be made.
     """
-    return _dump(conninfo, into, programs, lock_timeout_s, snapshot=None)
+    if not prove:
+        return _dump(conninfo, into, programs, lock_timeout_s, moment=None)
+    with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
+        connection.execute("set transaction isolation level repeatable read, read only")
+        ((moment,),) = connection.execute("select pg_export_snapshot()").fetchall()
+        backup = _dump(conninfo, into, programs, lock_timeout_s, moment=moment)
+        expected = snapshot(conninfo, programs, lock_timeout_s=lock_timeout_s).text, _counts(connection)
+    with scratch(conninfo, lock_timeout_s=lock_timeout_s) as place:
+        run("pg_restore", ["--exit-on-error", f"--dbname={_name(place)}", backup.place], place, programs=programs)
+        with connect(place, lock_timeout_s=lock_timeout_s) as connection:
+            found = snapshot(place, programs, lock_timeout_s=lock_timeout_s).text, _counts(connection)
+    _compare(backup, expected, found)
+    return replace(backup, restorable=True)
 
 
-def _dump(conninfo: str, into: Path, programs: Path | None, lock_timeout_s: float, snapshot: str | None) -> Backup:
+def _name(conninfo: str) -> str:
+    from psycopg.conninfo import conninfo_to_dict
+
+    return str(conninfo_to_dict(conninfo)["dbname"])
+
+
+def _counts(connection: psycopg.Connection[Any]) -> dict[str, int]:
+    """Rows of every table, the ledger's included."""
+    from psycopg import sql
+
+    query = sql.SQL("select count(*) from {}")
+    return {
+        table: count
+        for (table,) in connection.execute(_TABLES.encode()).fetchall()
+        for (count,) in connection.execute(query.format(sql.SQL(table)))
+    }
+
+
+def _compare(backup: Backup, expected: tuple[str, dict[str, int]], found: tuple[str, dict[str, int]]) -> None:
+    if expected == found:
+        return
+    tables = sorted({table for table, _ in set(expected[1].items()) ^ set(found[1].items())})
+    what = f"the row counts of {', '.join(tables)}" if tables else "the schema"
+    raise PlatformUnavailable(f"the backup {backup.place} does not give back {what}; do not rely on it")
+
+
+def _dump(conninfo: str, into: Path, programs: Path | None, lock_timeout_s: float, moment: str | None) -> Backup:
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = into / f"{secrets.token_hex(8)}.dump"
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     arguments = ["--format=custom", f"--file={path}", f"--lock-wait-timeout={round(lock_timeout_s * 1000)}"]
-    if snapshot is not None:
-        arguments.append(f"--snapshot={snapshot}")
+    if moment is not None:
+        arguments.append(f"--snapshot={moment}")
     try:
         run("pg_dump", arguments, conninfo, programs=programs, lock_timeout_s=lock_timeout_s)
         with path.open("rb") as file:

@@ -214,5 +214,5 @@ part(kind, identity, definition) as (
     select 'label', o.type || ' ' || o.identity, jsonb_build_object(provider, label)
     from pg_seclabel l, pg_identify_object(l.classoid, l.objoid, l.objsubid) o
 )
-select kind, identity, definition::text from part
+select kind, identity, jsonb_strip_nulls(definition)::text from part
 order by kind collate "C", identity collate "C", definition::text collate "C"

@@ -24,6 +24,7 @@ from pytest_deploy.migrate.session import CONNECT_TIMEOUT_S, Rows, plain, settin
 
 NAME: Final = "pgmigrate"
 _CANCEL_EVERY_S: Final = 0.05
+_TICK_S: Final = 0.25
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,7 @@ class Engine:
         lock_timeout_s: float,
         before_end: Callable[[Rows], None],
         dry_run: bool = False,
+        prepare: Sequence[str] = (),
     ) -> None:
         self._conninfo = conninfo
         self._migrations = tuple(migrations)
@@ -89,6 +91,7 @@ class Engine:
         self._lock_timeout_s = lock_timeout_s
         self._before_end = before_end
         self._dry_run = dry_run
+        self._prepare = tuple(prepare)
         self._stopped = threading.Event()
         self._done = threading.Event()
         self._connection: Any = None
@@ -131,7 +134,7 @@ class Engine:
         if "deploy.migration" in facts:  # outside a transaction nothing of the kind can be told on the way
             queries.append("select set_config('deploy.began', clock_timestamp()::text, false)")
         first, second = ENGINE_KEY
-        return [*queries, f"select pg_advisory_xact_lock({first}, {second})"]
+        return [*queries, f"select pg_advisory_xact_lock({first}, {second})", *self._prepare]
 
     def _work(self) -> None:
         try:
@@ -196,19 +199,30 @@ def _quiet_pgmigrate() -> Any:
     return pgmigrate
 
 
+def _nothing(_: int) -> None:
+    """Nobody looks."""
+
+
 def watched(
-    engine: Engine, *, budget_s: float, on_alert: Callable[[str], None], clock: Callable[[], float] = time.monotonic
+    engine: Engine,
+    *,
+    budget_s: float,
+    on_alert: Callable[[str], None],
+    on_tick: Callable[[int], None] = _nothing,
 ) -> Stop | None:
     """Run `engine` to its end; call `on_alert` once, in this thread, *while* it runs past `budget_s`. REQ-o00044-L.
 
-    Whatever is raised in the caller's thread meanwhile stops the engine first.
+    `on_tick` is called with the engine's server process every quarter of a second. Whatever is raised in this thread
+    meanwhile stops the engine first.
     """
-    began = clock()
+    until = time.monotonic() + budget_s
     alerted = False
     engine.start()
     try:
-        while not engine.wait(max(0.01, min(0.25, began + budget_s - clock())) if not alerted else 0.25):
-            if not alerted and clock() - began >= budget_s:
+        while not engine.wait(_TICK_S if alerted else max(0.0, min(_TICK_S, until - time.monotonic()))):
+            if engine.backend is not None:
+                on_tick(engine.backend)
+            if not alerted and time.monotonic() >= until:
                 alerted = True
                 on_alert(f"the migration runs for more than {budget_s:g} s and is not done")
     except BaseException:

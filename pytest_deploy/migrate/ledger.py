@@ -65,6 +65,11 @@ def _definition() -> tuple[str, str]:
     return f"{sql}\ncomment on schema deploy is '{mark}';", mark
 
 
+def definition() -> str:
+    """The SQL that installs the ledger, for a session of the engine's own."""
+    return _definition()[0]
+
+
 def install(connection: psycopg.Connection[Any]) -> None:
     """The ledger is there, in its present form; a plain table of dbmate or pgmigrate is adopted. Again: no change."""
     sql, mark = _definition()
