@@ -82,7 +82,7 @@ class Chain:
     def outcome(self, number: int) -> Outcome:
         """What one of the steps 1 to 7 concluded."""
         found = tuple(finding for finding in self.findings if finding.step == number)
-        whole = bool(self.names) and not self.stopped
+        whole = not self.stopped
         detail = f"{self.size} events" if whole else f"not concluded: {self.size} of {self.names} events were read"
         if number == 6 and whole:  # noqa: PLR2004 - the step's number
             detail = f"{self._signed} of {self.size} signatures, the newest among them"
@@ -112,6 +112,7 @@ class Chain:
         try:
             listed = sorted(os.scandir(self.store / "log"), key=lambda item: item.name)
         except OSError as error:
+            self.stopped = True
             return [Finding(1, "log/", f"cannot be listed: {error.strerror}")]
         positions = []
         for item in listed:
@@ -125,11 +126,13 @@ class Chain:
                 positions.append(int(item.name.partition(".")[0]))
         self.names = next((seq for seq, position in enumerate(positions) if seq != position), len(positions))
         if self.names < len(positions):
+            gap = entries.name(self.names)
             problem = f"is missing, though {len(positions) - self.names} later ones exist (removed, or renamed)"
-            found.insert(0, Finding(1, entries.name(self.names), problem))
-            self.stopped = True
+            if gap not in {finding.place for finding in found}:
+                found.insert(0, Finding(1, gap, problem))
         elif not positions:
             found.append(Finding(1, "log/", "holds no event"))
+        self.stopped = not positions or self.names < len(positions)
         return found
 
     def _position(self, entry: Entry, seq: int) -> str | None:

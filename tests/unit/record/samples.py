@@ -136,6 +136,10 @@ class Writing:
         """The lease, run.opened and run.planned."""
         if self.pipeline != "plan":
             self.lease = take(self.log, self.run, name="local", actor=ACTOR, holder=holder())
+        return self.open_under_lease(**changes)
+
+    def open_under_lease(self, **changes: Any) -> Writing:
+        """Only run.opened and run.planned."""
         self.add("run.opened", opened_data(self.pipeline, **changes))
         self.add("run.planned", PLANNED)
         return self
@@ -158,6 +162,12 @@ class Writing:
         expires = stamp(self.log.clock.now() + timedelta(hours=4))
         sha256 = hashlib.sha256(text).hexdigest()
         self.add("request.made", {"request_sha256": sha256, "expires": expires, "requested_by": PERSON})
+        return self
+
+    def finish_left_open(self, nodeid: str, phase: str) -> Writing:
+        """End a step and its phase whose process died."""
+        self.add("step.finished", step_finished(nodeid, phase, "error"))
+        self.add("phase.finished", phase_finished(phase, "failed"))
         return self
 
     def roll_back(self) -> Writing:

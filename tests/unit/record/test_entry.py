@@ -46,7 +46,9 @@ def test_no_byte_of_an_object_changes_unseen(stored: bytes, data: st.DataObject)
     assert read != parse(stored)
 
 
-@pytest.mark.parametrize("change", [b"index 6\n", b"c2sp.org/tlog-proof@v1\n", b"\n\n", b"deploy.example.org/local\n7\n"])
+@pytest.mark.parametrize(
+    "change", [b"index 6\n", b"c2sp.org/tlog-proof@v1\n", b"\n\n", b"deploy.example.org/local\n7\n"]
+)
 def test_a_missing_part_is_refused(stored: bytes, change: bytes) -> None:
     with pytest.raises(IllegalEvent, match="proof"):
         parse(stored.replace(change, b"", 1))
@@ -79,7 +81,9 @@ def test_an_anchor_line_reads_back_and_is_short_enough_for_a_status() -> None:
     assert len(checkpoint.anchor) <= 140
 
 
-@pytest.mark.parametrize("line", ["", "tlog a 1", "tlog a x y", "log a 1 QUJD", "tlog a 01 QUJD", "tlog a 1 QUJD extra"])
+@pytest.mark.parametrize(
+    "line", ["", "tlog a 1", "tlog a x y", "log a 1 QUJD", "tlog a 01 QUJD", "tlog a 1 QUJD extra"]
+)
 def test_any_other_line_is_no_anchor(line: str) -> None:
     with pytest.raises(ValueError, match="is no anchor"):
         parse_anchor(line)

@@ -13,7 +13,7 @@ from pytest_deploy.record.event import FIRST_PREV, LIMIT, Event, canonical, pars
 from tests.unit.record.samples import NOON
 
 RUN = "production-20261122T201500Z-4f1c"
-_TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=20)
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(_TEXT, inner, max_size=4),
@@ -119,7 +119,7 @@ def test_each_form_of_actor_is_accepted(actor: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "says"),
+    "data,says",
     [
         ({"a": {1, 2}}, "data.a is a set"),
         ({"a": [object()]}, r"data.a\[0\] is a object"),

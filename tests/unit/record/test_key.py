@@ -28,7 +28,7 @@ def test_a_published_key_and_signature_verify() -> None:
     key = parse_vkey(VKEY)
     blob = base64.b64decode(SIGNATURE)
 
-    assert VKEY == key.vkey
+    assert key.vkey == VKEY
     assert blob[:4] == key.id
     assert key.verifies(blob[4:], NOTE)
     assert not key.verifies(blob[4:], NOTE + b"x")
@@ -98,7 +98,8 @@ def test_the_text_form_of_a_key_reads_back(signer: FileSigner) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a+b", VKEY.replace("c74f", "c74e"), VKEY.replace("+ARpc", "+Apc"), VKEY + " ", VKEY.replace("ARpc", "AR*c")]
+    "text",
+    ["", "a+b", VKEY.replace("c74f", "c74e"), VKEY.replace("+ARpc", "+Apc"), VKEY + " ", VKEY.replace("ARpc", "AR*c")],
 )
 def test_any_other_text_is_no_key(text: str) -> None:
     with pytest.raises(ValueError, match="verifier key"):

@@ -39,7 +39,7 @@ APPROVAL = {
     "meaning": "approved", "request_sha256": SHA,
 }  # fmt: skip
 BACKUP = {"kind": "pg_dump", "place": "x", "bytes": 1, "sha256": SHA, "restorable": None}
-ROLLBACK = {"cause": "failed", "order": [], "target": None}
+ROLLBACK: dict[str, Any] = {"cause": "failed", "order": [], "target": None}
 ROLLED_BACK = {"outcome": "rolled-back", "duration_s": 1, "target": None}
 ABANDONED = {"cause": "gone", "found_sha256": SHA}
 NOTE = {"channel": "mail", "subject": "done"}
@@ -82,7 +82,9 @@ class History:
         return self.add("run.opened", opened_data(pipeline), run).add("run.planned", PLANNED, run)
 
     def in_step(self, phase: str = "deploy", *, changes: bool = True) -> History:
-        return self.add("phase.started", {"phase": phase}).add("step.started", step_started("a", phase, changes=changes))
+        return self.add("phase.started", {"phase": phase}).add(
+            "step.started", step_started("a", phase, changes=changes)
+        )
 
     def out_of_step(self, phase: str = "deploy", outcome: str = "passed") -> History:
         self.add("step.finished", step_finished("a", phase, outcome))
@@ -245,7 +247,7 @@ def test_steps_run_in_an_open_phase_once_and_finish_only_what_started(history: H
 
 
 @pytest.mark.parametrize(
-    ("event_type", "data"),
+    "event_type,data",
     [
         ("migration.applied", MIGRATION),
         ("migration.rolled-back", MIGRATION),
@@ -253,7 +255,9 @@ def test_steps_run_in_an_open_phase_once_and_finish_only_what_started(history: H
         ("traffic.moved", MOVED),
     ],
 )
-def test_a_change_needs_an_announced_step_or_a_rollback(history: History, event_type: str, data: dict[str, Any]) -> None:
+def test_a_change_needs_an_announced_step_or_a_rollback(
+    history: History, event_type: str, data: dict[str, Any]
+) -> None:
     history.planned().refuses(event_type, data, "no step that changes anything is open")
     history.in_step("build", changes=False).refuses(event_type, data, "no step that changes anything")
     history.out_of_step("build").add("phase.started", {"phase": "deploy"})
@@ -270,7 +274,9 @@ def test_a_backup_belongs_to_a_step_or_to_a_run_that_is_over(history: History) -
 def test_nothing_open_survives_the_decision(history: History) -> None:
     history.planned().in_step()
     history.refuses("run.decided", decided("failed"), "a step is open")
-    history.add("step.finished", step_finished("a", "deploy")).refuses("run.decided", decided("failed"), "a phase is open")
+    history.add("step.finished", step_finished("a", "deploy")).refuses(
+        "run.decided", decided("failed"), "a phase is open"
+    )
     history.add("phase.finished", phase_finished("deploy")).add("rollback.started", ROLLBACK)
     history.refuses("run.decided", decided("failed"), "a rollback is open")
     history.refuses("rollback.started", ROLLBACK, "a rollback is open")
@@ -320,7 +326,9 @@ def test_a_lease_given_back_before_the_run_opened_leaves_its_request_alive(histo
 def test_amendments_and_sign_offs_come_after_the_end(history: History) -> None:
     history.planned().refuses("record.amended", SIGNED, "the run is planned")
     history.add("run.decided", decided("failed")).add("run.closed", closed("failed", RUN))
-    history.add("record.amended", SIGNED).add("notification.sent", NOTE).add("environment.frozen", {"reason": "bad commit"})
+    history.add("record.amended", SIGNED).add("notification.sent", NOTE).add(
+        "environment.frozen", {"reason": "bad commit"}
+    )
     history.refuses("run.decided", decided("failed"), "the run is closed")
     history.refuses("run.opened", opened_data(), "the run is closed")
     history.refuses("lease.taken", lease(), "the run is closed")
@@ -329,7 +337,9 @@ def test_amendments_and_sign_offs_come_after_the_end(history: History) -> None:
 def test_notes_need_a_run_that_is_known_and_only_some_stand_outside_any(history: History) -> None:
     history.refuses("notification.sent", NOTE, "nothing was recorded of this run")
     history.refuses("notification.sent", NOTE, "belongs to a run", run="-")
-    history.add("environment.frozen", {"reason": "by hand"}, run="-").add("clock.skewed", {"skew_s": 1, "source": "tsa"}, "-")
+    history.add("environment.frozen", {"reason": "by hand"}, run="-").add(
+        "clock.skewed", {"skew_s": 1, "source": "tsa"}, "-"
+    )
     history.refuses("key.revoked", KEY, "the run is new")
 
 
@@ -337,7 +347,7 @@ def test_the_refusal_names_what_is_legal(history: History) -> None:
     history.leased().refuses("run.planned", PLANNED, r"the run is leased; legal now: .*lease\.renewed.*run\.opened")
 
 
-SOME_DATA = {
+SOME_DATA: dict[str, list[dict[str, Any]]] = {
     "request.made": [REQUEST], "request.voided": [{"cause": "x"}], "approval.signed": [APPROVAL],
     "lease.taken": [lease(), lease(recovers=True)], "lease.released": [{"name": "local", "fence": n} for n in range(9)],
     "run.opened": [opened_data(), opened_data("plan"), opened_data(request_sha256=SHA)], "run.planned": [PLANNED],

@@ -1,0 +1,193 @@
+"""Step 10: what people signed is held against stock ssh-keygen, at the time the log gives it."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_deploy.audit.verify import verify
+from pytest_deploy.record import trust
+from pytest_deploy.record.event import canonical
+from pytest_deploy.record.log import Log
+from tests.tools import needs
+from tests.unit.record.samples import ACTOR, HandClock, Writing, open_log
+
+SIGNER = "ada@example.org"
+NAMESPACE = "deploy-approval@example.org"
+VALID = 'valid-after="20260101Z",valid-before="20261231Z"'
+
+
+@dataclass
+class Signing:
+    """A log whose trust set knows one signer, and a request to be approved."""
+
+    home: Path
+    log: Log
+    run: Writing
+    said: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def store(self) -> Path:
+        return self.home / "reports" / "local"
+
+    def enrol(self, allowed: str) -> None:
+        files = {**trust.first_set(self.log.key), "allowed_signers": allowed.encode()}
+        folder, sha256 = trust.write_set(self.log.store, files)
+        data = {"set": folder, "set_sha256": sha256, "person": SIGNER, "fingerprint": None, "reason": "new"}
+        self.log.append("key.enrolled", data, run="-", actor=ACTOR)
+        trust.copy_plainly(self.store, files)
+
+    def sign(self, key: str = "ada", namespace: str = NAMESPACE, **says: Any) -> None:
+        """Write the approval and its signature into the run's folder."""
+        text = canonical({**self.said, **says})
+        path = self.run.folder.create("approvals/qa-lead-01234567.json", text)
+        command = ["ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", str(self.home / key), str(path)]
+        subprocess.run(command, check=True, capture_output=True)
+
+    def count(self, **changes: Any) -> None:
+        """The event that counts it."""
+        file = f"runs/{self.run.run}/approvals/qa-lead-01234567.json"
+        digests = [hashlib.sha256((self.store / name).read_bytes()).hexdigest() for name in (file, f"{file}.sig")]
+        bound = {key: self.said[key] for key in ("role", "signer", "meaning", "request_sha256")}
+        data = {"file": file, "sha256": digests[0], "signature_sha256": digests[1], **bound, **changes}
+        self.run.add("approval.signed", data)
+
+    def problems(self) -> list[str]:
+        result = verify(self.store)
+        assert {finding.step for finding in result.findings} <= {10}
+        assert result.ok == (not result.findings)
+        return [finding.problem for finding in result.findings]
+
+
+@pytest.fixture
+def signing(tmp_path: Path) -> Signing:
+    needs("ssh-keygen")
+    for key in ("ada", "eve"):
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / key)]
+        subprocess.run(command, check=True, capture_output=True)
+    log = open_log(tmp_path, HandClock())
+    signing = Signing(tmp_path, log, Writing(log))
+    kind, public = (tmp_path / "ada.pub").read_text().split()[:2]
+    signing.enrol(f'{SIGNER} namespaces="{NAMESPACE}",{VALID} {kind} {public}\n')
+    signing.run.request()
+    signing.said = {
+        "meaning": "approved", "printed_name": "Ada", "signer": SIGNER, "role": "QA Lead",
+        "signed_at": "2026-11-22T12:00:00.000Z", "run": signing.run.run, "comment": None,
+        "request_sha256": log.run(signing.run.run)[0].data["request_sha256"],
+    }  # fmt: skip
+    return signing
+
+
+def test_a_signature_made_with_stock_tools_verifies(signing: Signing) -> None:
+    signing.sign()
+    signing.count()
+
+    assert signing.problems() == []
+    assert verify(signing.store).checks[9].detail == "1 signatures, 1 requests"
+
+
+def test_a_signature_no_event_counts_is_noted_and_no_fault(signing: Signing) -> None:
+    signing.sign(key="eve")
+
+    assert signing.problems() == []
+    assert f"runs/{signing.run.run}/approvals/qa-lead-01234567.json: no event counts it" in verify(signing.store).notes
+
+
+def test_another_persons_signature_is_found(signing: Signing) -> None:
+    signing.sign(key="eve")
+    signing.count()
+
+    assert "does not verify for ada@example.org" in signing.problems()[0]
+
+
+def test_a_signature_for_another_purpose_is_found(signing: Signing) -> None:
+    signing.sign(namespace="file@example.org")
+    signing.count()
+
+    assert "does not verify" in signing.problems()[0]
+
+
+def test_validity_is_judged_at_the_logs_time_and_not_at_now(signing: Signing) -> None:
+    """The key ends in 2026: what was logged before holds for ever, what is logged after never does."""
+    clock = signing.log.clock
+    assert isinstance(clock, HandClock)
+    clock.move(timedelta(days=40).total_seconds())
+    signing.sign()
+    signing.count()
+
+    assert "at the time of event" in signing.problems()[0]
+
+
+@pytest.mark.parametrize("suffix", ["", ".sig"])
+def test_a_file_altered_or_missing_after_it_was_counted_is_found(signing: Signing, suffix: str) -> None:
+    signing.sign()
+    signing.count()
+    path = signing.run.folder.path / f"approvals/qa-lead-01234567.json{suffix}"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"a", b"b", 1))
+    altered = signing.problems()
+    path.unlink()
+
+    assert "is not the file event 3 counts" in altered[0]
+    assert "is missing, or no file" in signing.problems()[0]
+
+
+@pytest.mark.parametrize(
+    "says", [{"signer": "eve@example.org"}, {"request_sha256": "0" * 64}, {"run": "x"}, {"role": "Dev"}]
+)
+def test_a_signed_text_that_says_something_else_than_its_event_is_found(signing: Signing, says: dict[str, Any]) -> None:
+    signing.sign(**says)
+    signing.count()
+
+    assert f"says another {next(iter(says))} than event 3" in signing.problems()[0]
+
+
+def test_a_signed_text_that_leaves_out_what_it_is_bound_to_is_found(signing: Signing) -> None:
+    del signing.said["meaning"]
+    signing.sign()
+    signing.said["meaning"] = "approved"
+    signing.count()
+
+    assert "says another meaning" in signing.problems()[0]
+
+
+@pytest.mark.parametrize("text", [b"{ }", b"not JSON", b"[]\n"])
+def test_a_signed_text_that_is_not_canonical_is_found(signing: Signing, text: bytes) -> None:
+    signing.sign()
+    path = signing.run.folder.path / "approvals/qa-lead-01234567.json"
+    path.write_bytes(text)
+    signing.count()
+
+    assert signing.problems() == ["is not canonical JSON"]
+
+
+def test_a_file_outside_the_record_is_not_looked_at(signing: Signing) -> None:
+    signing.sign()
+    shutil.copy(signing.home / "ada.pub", signing.home / "reports" / "outside.json")
+    signing.count(file="../outside.json")
+
+    assert "is missing, or no file" in signing.problems()[0]
+
+
+@pytest.mark.parametrize("allowed", ["", 'a namespaces="x" ssh-ed25519 A\nb namespaces="y" ssh-ed25519 B\n'])
+def test_a_store_without_one_namespace_cannot_be_checked_and_says_so(signing: Signing, allowed: str) -> None:
+    signing.enrol(allowed)
+    signing.sign()
+    signing.count()
+
+    assert "cannot be checked: allowed_signers names no namespace" in signing.problems()[0]
+
+
+def test_a_missing_ssh_keygen_is_no_pass(signing: Signing, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    signing.sign()
+    signing.count()
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    assert "ssh-keygen is not installed" in signing.problems()[0]

@@ -1,0 +1,138 @@
+"""A record is born with its key and its trust set; an existing one is opened only if it is what its key signed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.audit.verify import verify
+from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
+from pytest_deploy.record import entry
+from pytest_deploy.record.key import parse_vkey
+from pytest_deploy.record.trust import copy_plainly
+from tests.tools import needs
+from tests.unit.record.samples import ORIGIN, open_log
+
+
+def store(home: Path) -> Path:
+    return home / "reports" / "local"
+
+
+def born(home: Path) -> str:
+    return open_log(home).checkpoint()
+
+
+def test_event_0_enrols_the_key_and_binds_the_trust_set(tmp_path: Path) -> None:
+    event = open_log(tmp_path).head()
+    assert event is not None
+    folder = store(tmp_path) / event.data["set"]
+
+    assert (event.seq, event.type, event.run) == (0, "key.enrolled", "-")
+    assert sorted(path.name for path in folder.iterdir()) == ["allowed_signers", "log.pem", "log.vkey", "roles.json"]
+    assert parse_vkey((folder / "log.vkey").read_text()).origin == ORIGIN
+    assert f"trust/{event.data['set_sha256'][:16]}" == event.data["set"]
+    assert (folder / "log.pem").read_bytes() == (store(tmp_path) / "trust" / "log.pem").read_bytes()
+
+
+def test_stock_sha256sum_gives_the_hash_of_a_trust_set(tmp_path: Path) -> None:
+    needs("sha256sum")
+    event = open_log(tmp_path).head()
+    assert event is not None
+    command = f"cd {store(tmp_path) / event.data['set']} && sha256sum * | sha256sum"
+    done = subprocess.run(["sh", "-c", command], env={**os.environ, "LC_ALL": "C"}, capture_output=True, check=True)
+
+    assert event.data["set_sha256"] == done.stdout.split()[0].decode()
+
+
+def test_opening_it_again_adds_nothing(tmp_path: Path) -> None:
+    first = born(tmp_path)
+
+    assert first == born(tmp_path)
+
+
+def test_of_many_that_open_it_first_one_bears_it(tmp_path: Path) -> None:
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        checkpoints = set(pool.map(born, [tmp_path] * 4))
+
+    assert len(checkpoints) == 1
+    assert [entry.name(0)] == [f"log/{path.name}" for path in (store(tmp_path) / "log").iterdir()]
+    assert verify(store(tmp_path)).ok
+
+
+def test_a_birth_that_was_killed_before_event_0_is_finished_by_the_next(tmp_path: Path) -> None:
+    born(tmp_path)
+    (store(tmp_path) / entry.name(0)).unlink()
+    next((store(tmp_path) / "trust").glob("*/roles.json")).unlink()
+    born(tmp_path)
+
+    assert verify(store(tmp_path)).ok
+
+
+def test_a_log_whose_key_is_missing_is_not_given_a_new_one(tmp_path: Path) -> None:
+    born(tmp_path)
+    (tmp_path / "keys" / "local.pem").unlink()
+
+    with pytest.raises(RecordError, match="restore it"):
+        born(tmp_path)
+    assert not (tmp_path / "keys" / "local.pem").exists()
+
+
+def test_a_log_another_key_signed_is_refused(tmp_path: Path) -> None:
+    born(tmp_path)
+    born(tmp_path / "other")
+    (tmp_path / "other/keys/local.pem").replace(tmp_path / "keys/local.pem")
+
+    with pytest.raises(RecordTampered, match="not signed by this log's key"):
+        born(tmp_path)
+
+
+def test_a_gap_in_the_names_is_noticed_at_once(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    for _ in range(5):
+        log.append("alert.raised", {"alert": "a", "detail": "b"}, run="-", actor="system:test")
+    (store(tmp_path) / entry.name(2)).unlink()
+
+    with pytest.raises(RecordTampered, match=r"00000002\.event is missing"):
+        born(tmp_path)
+
+
+def test_a_stranger_in_the_log_folder_is_noticed_an_unfinished_write_is_not(tmp_path: Path) -> None:
+    born(tmp_path)
+    (store(tmp_path) / "log" / ".0123.new").write_bytes(b"half")
+    born(tmp_path)
+    (store(tmp_path) / "log" / "notes.txt").write_bytes(b"")
+
+    with pytest.raises(RecordTampered, match=r"notes\.txt is no event"):
+        born(tmp_path)
+
+
+def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "reports").write_text("")
+
+    with pytest.raises(StoreUnavailable, match="cannot be written"):
+        born(tmp_path)
+
+
+def test_plain_copies_follow_the_newest_set(tmp_path: Path) -> None:
+    born(tmp_path)
+    copy_plainly(store(tmp_path), {"roles.json": b"{}\n", "allowed_signers": b"new\n"})
+
+    assert (store(tmp_path) / "trust" / "allowed_signers").read_bytes() == b"new\n"
+    assert [path for path in (store(tmp_path) / "trust").iterdir() if path.name.startswith(".")] == []
+
+
+def test_conveniences_that_cannot_be_laid_are_an_error(tmp_path: Path) -> None:
+    born(tmp_path)
+    trust = store(tmp_path) / "trust"
+    for path in trust.iterdir():
+        if path.is_file():
+            path.unlink()
+    (trust / "roles.json").mkdir()
+
+    with pytest.raises(StoreUnavailable, match="cannot be written"):
+        born(tmp_path)

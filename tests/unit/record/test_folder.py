@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.errors import RecordError, StoreUnavailable
+from pytest_deploy.record.folder import FOUND, SUMS, RunFolder, listing
+from tests.tools import needs
+
+RUN = "local-20261122T120000Z-aaaa"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    return RunFolder(tmp_path, RUN)
+
+
+def test_files_lie_under_the_run_readable_and_made_once(folder: RunFolder, tmp_path: Path) -> None:
+    path = folder.create("schema/before.sql", b"x")
+
+    assert tmp_path / "runs" / RUN / "schema" / "before.sql" == path
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert path.parent.stat().st_mode & 0o777 == 0o755
+    with pytest.raises(RecordError, match="nothing in a record is replaced"):
+        folder.create("schema/before.sql", b"y")
+
+
+def test_the_seal_lists_every_file_but_itself_and_stock_sha256sum_agrees(folder: RunFolder) -> None:
+    needs("sha256sum")
+    for name in ("b.txt", "a/z", "a b", "ä", "B"):
+        folder.create(name, name.encode())
+    (folder.path / "written-by-another-plugin.xml").write_bytes(b"<x/>")
+    sealed = folder.seal()
+    text = (folder.path / SUMS).read_bytes()
+    names = [line.split("  ", 1)[1] for line in text.decode().splitlines()]
+
+    assert hashlib.sha256(text).hexdigest() == sealed
+    assert names == ["B", "a b", "a/z", "b.txt", "written-by-another-plugin.xml", "ä"]
+    subprocess.run(["sha256sum", "--strict", "-c", SUMS], cwd=folder.path, check=True, capture_output=True)
+
+
+@pytest.mark.parametrize("sums", [SUMS, FOUND])
+def test_a_sealed_folder_takes_no_file_and_no_second_seal(folder: RunFolder, sums: str) -> None:
+    folder.create("a", b"")
+    folder.seal(sums=sums)
+
+    with pytest.raises(RecordError, match="is sealed"):
+        folder.create("b", b"")
+    with pytest.raises(RecordError, match="nothing in a record is replaced"):
+        folder.seal(sums=sums)
+
+
+def test_an_empty_run_is_sealed_too(folder: RunFolder) -> None:
+    assert hashlib.sha256(b"").hexdigest() == folder.seal()
+
+
+@pytest.mark.parametrize("kind", ["link", "link to a folder", "pipe"])
+def test_what_is_no_regular_file_is_refused(folder: RunFolder, kind: str) -> None:
+    folder.create("a", b"")
+    if kind == "pipe":
+        os.mkfifo(folder.path / "x")
+    else:
+        (folder.path / "x").symlink_to(folder.path / "a" if kind == "link" else folder.path)
+
+    with pytest.raises(RecordError, match="no regular file"):
+        folder.seal()
+
+
+@pytest.mark.parametrize("name", ["", "/a", "../a", "a/../../b", "a//b", "a\nb", "a\\b", "a/"])
+def test_a_name_that_leads_elsewhere_or_that_sha256sum_would_escape_is_refused(folder: RunFolder, name: str) -> None:
+    with pytest.raises(RecordError, match="no name"):
+        folder.create(name, b"")
+
+
+def test_such_a_name_written_by_others_is_refused_at_the_seal(folder: RunFolder) -> None:
+    folder.create("a", b"")
+    (folder.path / "a\\b").write_bytes(b"")
+
+    with pytest.raises(RecordError, match="no name"):
+        folder.seal()
+
+
+def test_a_run_that_is_no_run_makes_no_path(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="is no run"):
+        RunFolder(tmp_path, "../../etc")
+
+
+def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+
+    with pytest.raises(StoreUnavailable, match="cannot be written"):
+        RunFolder(tmp_path, RUN).create("a", b"")
+
+
+def test_a_listing_reads_files_in_pieces(folder: RunFolder) -> None:
+    data = os.urandom((1 << 20) + 1)
+    folder.create("big", data)
+
+    assert {"big": hashlib.sha256(data).hexdigest()} == listing(folder.path)
