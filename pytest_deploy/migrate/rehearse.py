@@ -9,11 +9,12 @@ digests of exactly these files and to the schema they started from.
 from __future__ import annotations
 
 import difflib
+import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,22 @@ class Rehearsal:
         """Whether exactly these files were rehearsed, in this order, from the schema with this catalog digest."""
         files = [(migration.version, migration.sha256) for migration in migrations]
         return before == self.before and files == [(step.version, step.sha256) for step in self.steps]
+
+    def to_json(self) -> str:
+        """For keeping; `from_json` gives it back."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Rehearsal:
+        """What was kept. Raises MigrationsRefused where it is something else."""
+        try:
+            kept = json.loads(text)
+            steps = tuple(StepRehearsal(**{**step, "lost": tuple(step["lost"])}) for step in kept["steps"])
+            return cls(**{**kept, "steps": steps, "without_rows": tuple(kept["without_rows"])})
+        except (ValueError, TypeError, KeyError):
+            pass
+        fault = Fault("kept rehearsal", None, "", "this is not a rehearsal", "rehearse again")
+        raise MigrationsRefused("rehearsal", [fault])
 
 
 class _Stage:
@@ -211,7 +228,7 @@ def _together(stage: _Stage, done: Sequence[Migration], todo: Sequence[Migration
         raise _refusal([_fault_of(error, todo)]) from None
     faults = []
     if changed := _difference(before, stage.catalog(), "before", "after the ways down"):
-        faults.append(_not_restored(todo[0] if len(todo) == 1 else None, todo, changed))
+        faults.append(_not_restored(todo[-1], changed))
     if not any(migration.lossy for migration in todo):
         faults.extend(_losses(todo[-1], (), rows.missing(held, stage.held())))
     if faults and len(todo) == 1:
@@ -231,41 +248,53 @@ def _one_by_one(
 ) -> tuple[StepRehearsal, ...]:
     faults: list[Fault] = []
     steps: list[StepRehearsal] = []
-    reached = stage.catalog()
-    for number, migration in enumerate(todo):
-        known = [*done, *todo[:number]]
-        before, held = reached, stage.held()
-        up_s = stage.up([*known, migration])
-        after = reached = stage.catalog()
-        stage.seed(migration.version)
-        began = time.monotonic()
-        try:
-            back = stage.down([*known, migration], known)
-        except MigrationFailed as error:
-            faults.append(_fault_of(error, todo))
-            continue  # it is still applied: the next one can be tried on top of it
-        down_s = time.monotonic() - began
-        lost = tuple(f"{saved.table} ({', '.join(saved.columns)})" for one in back for saved in one.lost)
-        if changed := _difference(before, stage.catalog(), "before", "after its way down"):
-            faults.append(_not_restored(migration, todo, changed))
-        if migration.lossy is None:
-            faults.extend(_losses(migration, lost, rows.missing(held, stage.held())))
-        try:
-            stage.up([*known, migration])
-        except MigrationFailed as error:
-            faults.append(_fault_of(error, todo))
-            break  # nothing that follows can be tried
-        reached = stage.catalog()
-        if again := _difference(after, reached, "the first time up", "the second time up"):
-            problem = f"up, down and up again gives another schema:\n{again}"
-            faults.append(_fault(migration, problem, "make up and down each other's reverse"))
-        steps.append(StepRehearsal(migration.version, migration.sha256, up_s, down_s, lost))
-    if not faults and reached != end:
-        problem = "one by one the migrations give another schema than in one transaction"
-        faults.append(_fault(todo[-1], problem, "make them independent of the transaction they run in"))
+    with ExitStack() as stages:
+        for number, migration in enumerate(todo):
+            known = [*done, *todo[:number]]
+            step, found = _step(stage, known, migration)
+            faults.extend(found)
+            if found:  # what follows is tried on a database of its own: this one is not what it should be
+                stage = stages.enter_context(_stage(stage.conninfo, stage.actor, stage.lock_timeout_s, stage.seeds))
+                try:
+                    stage.up([*known, migration])
+                except MigrationFailed as error:
+                    raise _refusal([*faults, _fault_of(error, todo)]) from None
+            stage.seed(migration.version)
+            steps.append(step)
+        if not faults and stage.catalog() != end:
+            problem = "one by one the migrations give another schema than in one transaction"
+            faults.append(_fault(todo[-1], problem, "make them independent of the transaction they run in"))
     if faults:
         raise _refusal(faults)
     return tuple(steps)
+
+
+def _step(stage: _Stage, known: Sequence[Migration], migration: Migration) -> tuple[StepRehearsal, list[Fault]]:
+    """Up, down, compare, up: the times and losses of one migration, and what is wrong with it."""
+    step = StepRehearsal(migration.version, migration.sha256, 0.0, 0.0, ())
+    before, held = stage.catalog(), stage.held()
+    try:
+        up_s = stage.up([*known, migration])
+        after = stage.catalog()
+        stage.seed(migration.version)
+        began = time.monotonic()
+        back = stage.down([*known, migration], known)
+    except MigrationFailed as error:
+        return step, [_fault_of(error, [migration])]
+    down_s = time.monotonic() - began
+    lost = tuple(f"{saved.table} ({', '.join(saved.columns)})" for one in back for saved in one.lost)
+    step = replace(step, up_s=up_s, down_s=down_s, lost=lost)
+    faults = [] if migration.lossy else list(_losses(migration, lost, rows.missing(held, stage.held())))
+    if changed := _difference(before, stage.catalog(), "before", "after its way down"):
+        return step, [_not_restored(migration, changed), *faults]
+    try:
+        stage.up([*known, migration])
+    except MigrationFailed as error:
+        return step, [*faults, _fault_of(error, [migration])]
+    if again := _difference(after, stage.catalog(), "the first time up", "the second time up"):
+        problem = f"up, down and up again gives another schema:\n{again}\n   "
+        faults.append(_fault(migration, problem, "make up and down each other's reverse"))
+    return step, faults
 
 
 def _difference(one: Catalog, other: Catalog, name: str, other_name: str) -> str:
@@ -295,10 +324,9 @@ def _fault_of(error: MigrationFailed, todo: Sequence[Migration]) -> Fault:
     return Fault(str(migration.path), None, migration.version, str(error), "mend it before it meets the real database")
 
 
-def _not_restored(migration: Migration | None, todo: Sequence[Migration], changed: str) -> Fault:
+def _not_restored(migration: Migration, changed: str) -> Fault:
     problem = f"the way down does not restore the schema:\n{changed}\n   "
-    remedy = "let the down undo all that the up does"
-    return _fault(migration if migration is not None else todo[-1], problem, remedy)
+    return _fault(migration, problem, "let the down undo all that the up does")
 
 
 def _losses(migration: Migration, lost: Sequence[str], gone: dict[str, int]) -> Iterator[Fault]:

@@ -10,6 +10,7 @@ import psycopg
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.read import read
 from pytest_deploy.platform.local.server import embedded_programs
+from tests.postgres import DEBIAN_15
 
 PROGRAMS = embedded_programs()
 """pg_dump 18, which reads a server of 15 as well."""
@@ -68,3 +69,9 @@ def exists(conninfo: str, name: str) -> bool:
 def versions(conninfo: str) -> list[str]:
     """What dbmate's table says is applied."""
     return [version for (version,) in rows(conninfo, "select version from schema_migrations order by version")]
+
+
+def programs_of(conninfo: str) -> Path:
+    """pg_restore wants to be of the server's own version: a newer one uses settings an older server lacks."""
+    ((version,),) = rows(conninfo, "select current_setting('server_version_num')::int / 10000")
+    return DEBIAN_15 if version == 15 else PROGRAMS

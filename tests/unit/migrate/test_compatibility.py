@@ -1,0 +1,28 @@
+"""Whether the revision that serves now survives, and in which order a rollback goes therefore."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.migrate.compatibility import compatibility
+from pytest_deploy.migrate.read import read
+from tests.unit.migrate.samples import VISIT, text, write
+
+
+@pytest.mark.parametrize(
+    "declared, survives, order",
+    [
+        ([], True, ("traffic", "database")),
+        (["expand"], True, ("traffic", "database")),
+        (["expand", "contract"], True, ("traffic", "database")),
+        (["expand", "breaking", "contract"], False, ("database", "traffic")),
+    ],
+)
+def test_the_hardest_declaration_decides(
+    tmp_path: Path, declared: list[str], *, survives: bool, order: tuple[str, ...]
+) -> None:
+    verdict = compatibility(read(write(tmp_path, *(text(*VISIT, compatible=one) for one in declared))))
+    assert (verdict.running_revision_survives, verdict.rollback_order) == (survives, order)
+    assert ("does not survive 0002" in verdict.said) == ("breaking" in declared)

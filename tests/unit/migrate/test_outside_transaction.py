@@ -1,0 +1,101 @@
+"""CREATE INDEX CONCURRENTLY and its like: alone in their release, and never half-made afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from pytest_deploy.errors import MigrationFailed, MigrationsRefused
+from pytest_deploy.migrate import ledger
+from pytest_deploy.migrate.apply import apply
+from pytest_deploy.migrate.rehearse import rehearse
+from pytest_deploy.migrate.rollback import roll_back
+from pytest_deploy.migrate.snapshot import snapshot
+from tests.unit.migrate.samples import ACTOR, INDEX, PROGRAMS, VISIT, do, exists, rows, sample, text, versions
+
+UNIQUE = text(
+    "create unique index concurrently visit_unique on visit (note);\n",
+    "drop index concurrently visit_unique;\n",
+    "outside-transaction the table is big",
+    options=" transaction:false",
+)
+
+
+def test_it_is_applied_and_undone_like_any_other(each_database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path, VISIT, UNIQUE)
+    apply(each_database, migrations[:1], actor=ACTOR)
+    before = snapshot(each_database, PROGRAMS).catalog
+    (done,) = apply(each_database, migrations, actor=ACTOR)
+    assert (done.version, done.sha256, done.actor) == ("0002", migrations[1].sha256, ACTOR)
+    assert done.duration_s is not None
+    assert exists(each_database, "visit_unique")
+    (back,) = roll_back(each_database, migrations, to=["0001"], actor="bob", expected_schema=before)
+    assert (back.version, back.actor) == ("0002", "bob")
+    assert not exists(each_database, "visit_unique")
+    assert versions(each_database) == ["0001"]
+
+
+def test_it_is_refused_together_with_others(each_database: str, tmp_path: Path) -> None:
+    with pytest.raises(MigrationsRefused, match="release it alone"):
+        apply(each_database, sample(tmp_path, VISIT, UNIQUE), actor=ACTOR)
+    migrations = sample(tmp_path, VISIT, UNIQUE, INDEX)
+    for upto in (1, 2, 3):
+        apply(each_database, migrations[:upto], actor=ACTOR)
+    with pytest.raises(MigrationsRefused, match="undo one release after the other"):
+        roll_back(each_database, migrations, to=["0001"], actor=ACTOR)
+
+
+def test_an_index_that_is_left_invalid_is_dropped_and_the_step_fails(each_database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path, VISIT, UNIQUE)
+    apply(each_database, migrations[:1], actor=ACTOR)
+    do(each_database, "insert into visit values (1, 'twice'), (2, 'twice')")
+    with pytest.raises(MigrationFailed) as caught:
+        apply(each_database, migrations, actor=ACTOR)
+    assert "the index public.visit_unique was left invalid, and was dropped" in str(caught.value)
+    assert (caught.value.applied, caught.value.failed) == ((), "0002")
+    assert not exists(each_database, "visit_unique")
+    do(each_database, "delete from visit where id = 2")
+    assert len(apply(each_database, migrations, actor=ACTOR)) == 1
+
+
+def test_what_a_killed_attempt_left_is_dropped_and_somebody_elses_is_not(each_database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path, VISIT, UNIQUE)
+    apply(each_database, migrations[:1], actor=ACTOR)
+    do(each_database, "insert into visit values (1, 'twice'), (2, 'twice')")
+    for name in ("visit_unique", "theirs"):
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            do(each_database, f"create unique index concurrently {name} on visit (note)")
+    do(each_database, "delete from visit where id = 2")
+    with pytest.raises(MigrationFailed, match=r"already exists; the index public\.visit_unique was left invalid"):
+        apply(each_database, migrations, actor=ACTOR)
+    assert exists(each_database, "theirs")
+    assert len(apply(each_database, migrations, actor=ACTOR)) == 1
+
+
+def test_another_schema_than_the_rehearsed_is_told_though_it_stays(each_database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path, VISIT, UNIQUE)
+    apply(each_database, migrations[:1], actor=ACTOR)
+    with pytest.raises(MigrationFailed, match="it stays: it ran outside a transaction") as caught:
+        apply(each_database, migrations, actor=ACTOR, expected_schema="0" * 64)
+    assert caught.value.applied == ("0002",)
+
+
+def test_it_is_rehearsed_like_any_other(each_database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path, VISIT, UNIQUE)
+    apply(each_database, migrations[:1], actor=ACTOR)
+    rehearsal = rehearse(each_database, migrations, actor=ACTOR)
+    apply(each_database, migrations, actor=ACTOR, expected_schema=rehearsal.after)
+
+
+def test_a_way_down_outside_a_transaction_that_fails_is_told(each_database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path, VISIT, UNIQUE)
+    for upto in (1, 2):
+        apply(each_database, migrations[:upto], actor=ACTOR)
+    do(each_database, "drop index visit_unique")
+    with pytest.raises(MigrationFailed, match='the way down of 0002 failed: index "visit_unique" does not exist'):
+        roll_back(each_database, migrations, to=["0001"], actor=ACTOR)
+    with psycopg.connect(each_database) as connection:
+        assert len(ledger.applied(connection)) == 2
+    assert rows(each_database, "select count(*) from deploy.migration_event where direction = 'down'") == [(0,)]

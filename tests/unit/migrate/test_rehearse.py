@@ -1,0 +1,205 @@
+"""The release's migrations on a scratch database, up and down and up again, before the real one is touched."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+from psycopg.conninfo import conninfo_to_dict
+
+from pytest_deploy.errors import MigrationsRefused, PlatformUnavailable
+from pytest_deploy.migrate.apply import apply
+from pytest_deploy.migrate.read import read
+from pytest_deploy.migrate.rehearse import Rehearsal, rehearse
+from pytest_deploy.migrate.scratch import scratch
+from pytest_deploy.migrate.snapshot import snapshot
+from tests.unit.migrate.samples import ACTOR, COLUMN, FIVE, INDEX, PROGRAMS, VISIT, do, rows, sample, text
+
+TYPE = "create type state as enum ('open', 'closed');\n"
+
+
+def refused(conninfo: str, folder: Path, *ways: tuple[str, str] | str, seeds: Path | None = None) -> list[str]:
+    with pytest.raises(MigrationsRefused) as caught:
+        rehearse(conninfo, sample(folder, *ways), actor=ACTOR, seeds=seeds)
+    return [str(fault).replace(f"{folder}/", "") for fault in caught.value.faults]
+
+
+def test_a_rehearsal_tells_the_schema_that_applying_reaches(each_database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path, *FIVE)
+    apply(each_database, migrations[:2], actor=ACTOR)
+    before = snapshot(each_database, PROGRAMS)
+    rehearsal = rehearse(each_database, migrations, actor=ACTOR)
+    assert [step.version for step in rehearsal.steps] == ["0003", "0004", "0005"]
+    assert snapshot(each_database, PROGRAMS) == before
+    apply(each_database, migrations, actor=ACTOR, expected_schema=rehearsal.after)
+    assert snapshot(each_database, PROGRAMS).catalog == rehearsal.after
+    assert rehearsal.within_budget
+    assert rehearsal.without_rows == ()
+
+
+def test_with_nothing_pending_it_tells_the_schema_as_it_is(database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path, VISIT)
+    apply(database, migrations, actor=ACTOR)
+    rehearsal = rehearse(database, migrations, actor=ACTOR)
+    assert rehearsal.steps == ()
+    assert rehearsal.before == rehearsal.after == snapshot(database, PROGRAMS).catalog
+
+
+def test_it_speaks_for_exactly_these_files_from_this_schema(database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path / "a", VISIT, INDEX)
+    rehearsal = rehearse(database, migrations, actor=ACTOR)
+    edited = sample(tmp_path / "b", VISIT, (INDEX[0] + "\n", INDEX[1]))
+    assert rehearsal.speaks_for(migrations, rehearsal.before)
+    assert not rehearsal.speaks_for(edited, rehearsal.before)
+    assert not rehearsal.speaks_for(migrations[:1], rehearsal.before)
+    assert not rehearsal.speaks_for(migrations, rehearsal.after)
+
+
+def test_it_can_be_kept_and_read_back(database: str, tmp_path: Path) -> None:
+    rehearsal = rehearse(database, sample(tmp_path, VISIT), actor=ACTOR)
+    assert Rehearsal.from_json(rehearsal.to_json()) == rehearsal
+
+
+@pytest.mark.parametrize("kept", ["", "{}", "[1]", '{"steps": 1}', '{"steps": [{}]}'])
+def test_what_is_no_kept_rehearsal_is_refused(kept: str) -> None:
+    with pytest.raises(MigrationsRefused, match="not a rehearsal"):
+        Rehearsal.from_json(kept)
+
+
+def test_a_down_that_does_nothing_is_caught(each_database: str, tmp_path: Path) -> None:
+    (fault,) = refused(each_database, tmp_path, VISIT, (COLUMN[0], "select 1;\n"))
+    assert fault.startswith("0002_step_2.sql:6: the way down does not restore the schema:")
+    assert "+column public.visit 0003 {" in fault
+
+
+def test_a_down_that_fails_is_caught(each_database: str, tmp_path: Path) -> None:
+    (fault,) = refused(each_database, tmp_path, (VISIT[0], "drop table vist;\n"))
+    assert "the way down of 0001 failed" in fault
+
+
+def test_an_up_that_fails_is_caught_on_its_line(each_database: str, tmp_path: Path) -> None:
+    (fault,) = refused(each_database, tmp_path, VISIT, ("create index i on visit (nowhere);\n", "drop index i;\n"))
+    assert '0002_step_2.sql:4: column "nowhere" does not exist' in fault
+
+
+def test_a_down_that_restores_too_much_is_caught(each_database: str, tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    apply(each_database, sample(folder, VISIT), actor=ACTOR)
+    (fault,) = refused(each_database, folder, VISIT, (INDEX[0], INDEX[1] + "alter table visit drop note;\n"))
+    assert "does not restore the schema" in fault
+
+
+def test_rows_that_go_with_the_down_must_be_declared(each_database: str, tmp_path: Path) -> None:
+    (fault,) = refused(each_database, tmp_path / "a", text(*VISIT))
+    assert "the way down takes rows with it: public.visit (id, note); write `-- deploy:lossy REASON`" in fault
+    declared = rehearse(each_database, sample(tmp_path / "b", text(*VISIT, "lossy they were notes")), actor=ACTOR)
+    assert declared.steps[0].lost == ("public.visit (id, note)",)
+
+
+def test_rows_that_the_up_destroys_must_be_declared(each_database: str, tmp_path: Path) -> None:
+    first = text(*VISIT, "lossy it goes")
+    destroys = ("alter table visit drop column note;\n", "alter table visit add column note text;\n")
+    (fault,) = refused(each_database, tmp_path / "a", first, text(*destroys))
+    assert "up and down do not give back the rows that were there: " in fault
+    assert "of public.visit" in fault
+    rehearse(each_database, sample(tmp_path / "b", first, text(*destroys, "lossy as agreed")), actor=ACTOR)
+
+
+def test_rows_that_are_changed_in_place_must_be_declared(each_database: str, tmp_path: Path) -> None:
+    first = text(*VISIT, "lossy it goes")
+    apply(each_database, sample(tmp_path / "a", first), actor=ACTOR)
+    (fault,) = refused(each_database, tmp_path / "a", first, text("update visit set note = 'x';\n", "select 1;\n"))
+    assert "2 of public.visit" in fault
+
+
+def test_every_fault_is_told_at_once(each_database: str, tmp_path: Path) -> None:
+    faults = refused(each_database, tmp_path, VISIT, (INDEX[0], "select 1;\n"), (FIVE[3][0], "select 2;\n"))
+    assert [fault.split(": ")[0] for fault in faults] == ["0002_step_2.sql:6", "0003_step_3.sql:6"]
+
+
+def test_a_schema_that_has_drifted_is_refused(each_database: str, tmp_path: Path) -> None:
+    apply(each_database, sample(tmp_path, VISIT), actor=ACTOR)
+    do(each_database, "create table by_hand (x int)")
+    (fault,) = refused(each_database, tmp_path, VISIT, INDEX)
+    assert "the database's schema is not what its 1 migrations make" in fault
+    assert "+relation public.by_hand" in fault
+
+
+def test_what_works_only_in_a_transaction_of_its_own_is_caught(each_database: str, tmp_path: Path) -> None:
+    """A new label of an old enum cannot be used before its transaction ends, and the release is one transaction."""
+    folder = tmp_path / "m"
+    first = (TYPE + "create table a (s state);\n", "drop table a;\ndrop type state;\n")
+    apply(each_database, sample(folder, first), actor=ACTOR)
+    label = ("alter type state add value 'late';\n", "select 1;\n")
+    use = ("insert into a values ('late');\n", "delete from a;\n")
+    (fault,) = refused(each_database, folder, first, label, use)
+    assert "unsafe use of new value" in fault
+
+
+def test_the_authors_rows_are_used_where_there_are_some(each_database: str, tmp_path: Path) -> None:
+    folder, seeds = tmp_path / "m", tmp_path / "rows"
+    guarded = text(
+        "create table a (x int primary key check (x = 4711));\n", "drop table a;\n", "lossy a goes", compatible="expand"
+    )
+    destroys = text("delete from a;\n", "select 1;\n")
+    migrations = sample(folder, guarded)
+    assert rehearse(each_database, migrations, actor=ACTOR).without_rows == ("public.a",)
+    seeds.mkdir()
+    (seeds / "0001.sql").write_text("insert into a values (4711);\n", encoding="utf-8")
+    assert rehearse(each_database, migrations, actor=ACTOR, seeds=seeds).without_rows == ()
+    apply(each_database, migrations, actor=ACTOR)
+    (fault,) = refused(each_database, folder, guarded, destroys, seeds=seeds)
+    assert "1 of public.a" in fault
+    (seeds / "0001.sql").write_text("insert into a values (1);\n", encoding="utf-8")
+    (fault,) = refused(each_database, folder, guarded, destroys, seeds=seeds)
+    assert "the representative rows do not go in" in fault
+
+
+def test_a_slow_release_is_told(database: str, tmp_path: Path) -> None:
+    """REQ-o00044-T."""
+    migrations = sample(tmp_path, ("select pg_sleep(0.3);\n", "select 1;\n"))
+    assert not rehearse(database, migrations, actor=ACTOR, budget_s=0.2).within_budget
+
+
+def databases(conninfo: str) -> set[str]:
+    return {name for (name,) in rows(conninfo, "select datname from pg_database")}
+
+
+def test_nothing_is_left_of_a_scratch_database(database: str) -> None:
+    names: list[str] = []
+
+    def fail() -> None:
+        with scratch(database) as place:
+            names.append(str(conninfo_to_dict(place)["dbname"]))
+            assert names[0] in databases(database)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert names[0] not in databases(database)
+
+
+def test_one_that_a_killed_process_left_is_gone_after_a_day(database: str) -> None:
+    stale, young = (f"deploy_scratch_{day}_{uuid.uuid4().hex[:12]}" for day in ("20200101", "29990101"))
+    do(database, f"create database {stale}", f"create database {young}")
+    with scratch(database):
+        found = databases(database)
+    do(database, f"drop database {young}")
+    assert found & {stale, young} == {young}
+
+
+def test_who_may_not_create_databases_is_told(database: str) -> None:
+    role = f"role_{uuid.uuid4().hex[:12]}"
+    do(database, f"create role {role} login")
+    try:
+        with pytest.raises(PlatformUnavailable, match="grant CREATEDB"), scratch(f"{database} user={role}"):
+            pass
+    finally:
+        do(database, f"drop role {role}")
+
+
+def test_the_reference_services_migrations_pass(each_database: str) -> None:
+    folder = Path(__file__).parents[3] / "migrations"
+    rehearsal = rehearse(each_database, read(folder), actor=ACTOR)
+    assert rehearsal.without_rows == ()
