@@ -118,8 +118,7 @@ class LogKey:
     @property
     def pem(self) -> str:
         """SubjectPublicKeyInfo, as openssl reads it."""
-        key = Ed25519PublicKey.from_public_bytes(self.public)
-        return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        return _public_key(self.public).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     @property
     def fingerprint(self) -> str:
@@ -129,7 +128,7 @@ class LogKey:
     def verifies(self, signature: bytes, message: bytes) -> bool:
         """Whether `signature` is this key's over `message`."""
         try:
-            Ed25519PublicKey.from_public_bytes(self.public).verify(signature, message)
+            _public_key(self.public).verify(signature, message)
         except InvalidSignature:
             return False
         return True
@@ -146,6 +145,11 @@ def parse_vkey(text: str) -> LogKey:
     if blob[:1] != _ED25519 or len(key.public) != _PUBLIC_BYTES or key.vkey != text.removesuffix("\n"):
         raise ValueError(f"{text!r} is no verifier key: <origin>+<hex key id>+<base64(0x01 || public key)> is")
     return key
+
+
+@lru_cache(maxsize=64)
+def _public_key(public: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(public)
 
 
 @lru_cache(maxsize=64)

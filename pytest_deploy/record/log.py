@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Final
 
 from pytest_deploy.errors import IllegalEvent, RecordError, RecordTampered, StoreUnavailable
@@ -64,7 +64,8 @@ class Log:
         self._signer = signer
         self._lock = threading.RLock()
         self._tail: deque[Entry] = deque()  # without gaps, up to the head
-        self._life = Life()  # folded over _tail
+        self._life = Life()
+        self._folded = range(0)  # the positions _life was folded over
         self._fresh = False  # whether _tail reaches back to a lease taken for a run that was not open
         self._noted = timedelta()
 
@@ -199,7 +200,17 @@ class Log:
     def _take(self, entry: Entry) -> None:
         self._tail.append(entry)
         self._fresh |= _is_fresh_lease(entry.event)
-        self._life.fold(entry.event)
+
+    def _fold(self) -> None:
+        """Bring the memory of runs up to the tail. A signal's exception may cut it short anywhere: again is no change."""
+        if not self._tail:
+            return
+        if self._tail[0].event.seq != self._folded.start:
+            self._life, self._folded = Life(), range(self._tail[0].event.seq, self._tail[0].event.seq)
+        pending = takewhile(lambda entry: entry.event.seq >= self._folded.stop, reversed(self._tail))
+        for entry in reversed(list(pending)):
+            self._life.fold(entry.event)
+            self._folded = range(self._folded.start, entry.event.seq + 1)
 
     def _advance(self) -> None:
         """Read what others wrote since; authenticate the newest."""
@@ -241,7 +252,6 @@ class Log:
         """
         self._advance()
         since = self._since(run)
-        extended = False
         while self._tail and self._tail[0].event.seq > 0:
             oldest = self._tail[0]
             if (self._fresh or not leases) and (since is None or oldest.event.time < since):
@@ -250,11 +260,7 @@ class Log:
             _check_follows(before, oldest)
             self._tail.appendleft(before)
             self._fresh |= _is_fresh_lease(before.event)
-            extended = True
-        if extended:
-            self._life = Life()
-            for entry in self._tail:
-                self._life.fold(entry.event)
+        self._fold()
 
     def _since(self, run: str) -> datetime | None:
         if run == NO_RUN:

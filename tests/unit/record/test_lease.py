@@ -247,3 +247,14 @@ def test_a_recovered_run_closes_and_the_log_verifies(tmp_path: Path, log: Log, c
 
     assert result.ok, result.findings
     assert taken(log).fence > 0
+
+
+def test_a_log_that_was_altered_loses_the_lease(tmp_path: Path) -> None:
+    """Whoever cannot renew for any other reason than a store that is down must stop too."""
+    log = open_log(tmp_path)
+    lease = taken(log, renew_s=0.02)
+    (tmp_path / "reports" / "local" / "log" / "00000002.event").write_bytes(b"noise")
+    with lease.renewing():
+        assert lease.lost.wait(WAIT_S)
+
+    assert "00000002.event is not as it was written" in lease.cause

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -19,7 +23,7 @@ from pytest_deploy.record.event import line_hash
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log, Standing
 from pytest_deploy.record.store import FolderStore
-from tests.unit.record.samples import ORIGIN, HandClock, Writing, deployed, open_log, opened_data
+from tests.unit.record.samples import ORIGIN, HandClock, Writing, deployed, open_log, opened_data, phase_finished
 from tests.unit.record.stores import LossyStore, WatchedStore
 
 NOTE = {"alert": "test", "detail": "-"}
@@ -366,3 +370,53 @@ def test_threads_share_one_log(log: Log) -> None:
 
     assert all(before.seq + 1 == after.seq for before, after in pairwise(log.events()))
     assert len(list(log.events())) == 41
+
+
+def test_an_interruption_anywhere_in_an_append_leaves_a_log_that_goes_on(
+    tmp_path: Path, clock: HandClock, log: Log
+) -> None:
+    """A signal's exception may come after the event is stored and before the writer took note of it."""
+    run = Writing(reopened(tmp_path, clock)).open()
+    stored = 0
+    for lines in count(1):
+        phase = f"phase-{lines}"
+        try:
+            with interrupted_after(lines):
+                run.add("phase.started", {"phase": phase})
+        except Interruption:
+            if log.run(run.run)[-1].data.get("phase") != phase:
+                continue
+            stored += 1
+            run.add("phase.finished", phase_finished(phase))
+        else:
+            break
+
+    assert stored > 0
+    assert verify(tmp_path / "reports" / "local").ok
+
+
+class Interruption(Exception):  # noqa: N818 - a signal, not an error
+    """What a signal handler raises."""
+
+
+@contextmanager
+def interrupted_after(lines: int) -> Iterator[None]:
+    """Raise in the log's own code once it has run so many lines."""
+    left = lines
+
+    def trace(frame: FrameType, event: str, _: object) -> object:
+        nonlocal left
+        if not frame.f_code.co_filename.endswith("record/log.py"):
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                raise Interruption
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        sys.settrace(before)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from pytest_deploy.record.run_id import born, new_run_id
+from tests.unit.record.samples import HandClock
+
+
+@pytest.mark.parametrize("rehearsal", [False, True])
+def test_a_run_is_named_after_its_environment_and_the_second_of_its_birth(rehearsal: bool) -> None:  # noqa: FBT001
+    run = new_run_id("production", HandClock(), rehearsal=rehearsal)
+
+    assert run.removeprefix("rehearsal-")[:-4] == "production-20261122T120000Z-"
+    assert rehearsal == run.startswith("rehearsal-")
+    assert born(run) == datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def test_two_runs_of_one_second_differ() -> None:
+    clock = HandClock()
+
+    assert len({new_run_id("local", clock) for _ in range(5)}) > 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "-",
+        "local",
+        "local-20261122T120000Z",
+        "local-20261322T120000Z-aaaa",
+        "../x-20261122T120000Z-aaaa",
+        "a-20261122T120000Z-AAAA",
+    ],
+)
+def test_any_other_name_is_no_run(name: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        born(name)
