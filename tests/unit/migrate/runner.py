@@ -1,0 +1,37 @@
+"""A runner of migrations in a process of its own: one request a line on standard input, one answer a line.
+
+A request is JSON: conninfo, folder, and for the way back `to`. The answer `go` comes right before the work, then the
+versions that were moved, or the error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from pytest_deploy.errors import DeployError
+from pytest_deploy.migrate.apply import apply
+from pytest_deploy.migrate.read import read
+from pytest_deploy.migrate.rollback import roll_back
+
+
+def main() -> None:
+    for line in sys.stdin:
+        request = json.loads(line)
+        migrations = read(Path(request["folder"]))
+        print("go", flush=True)  # noqa: T201 - the test reads it
+        try:
+            if "to" in request:
+                moved = [
+                    back.version for back in roll_back(request["conninfo"], migrations, to=request["to"], actor="r")
+                ]
+            else:
+                moved = [done.version for done in apply(request["conninfo"], migrations, actor="r", wait_s=60)]
+            print(json.dumps(moved), flush=True)  # noqa: T201
+        except DeployError as error:
+            print(json.dumps(repr(error)), flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Four runners at once: one applies, the others wait and find nothing to do; each migration once, no failure."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.migrate.samples import FIVE, do, rows, text, write
+
+ROOT = Path(__file__).parents[3]
+CONCURRENT = text(
+    "create index concurrently visit_day_note on visit (day, note);\n",
+    "drop index concurrently visit_day_note;\n",
+    "outside-transaction the table is big",
+    options=" transaction:false",
+)
+
+
+@contextmanager
+def runner() -> Iterator[subprocess.Popen[str]]:
+    """A process of tests/unit/migrate/runner.py, gone afterwards."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.unit.migrate.runner"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def ask(process: subprocess.Popen[str], **request: Any) -> None:
+    assert process.stdin is not None
+    process.stdin.write(json.dumps(request) + "\n")
+    process.stdin.flush()
+
+
+def answer(process: subprocess.Popen[str]) -> Any:
+    assert process.stdout is not None
+    assert process.stdout.readline() == "go\n"
+    return json.loads(process.stdout.readline())
+
+
+def race(conninfo: str, folder: Path, rounds: int) -> None:
+    write(folder, *FIVE)
+    grown = write(folder.with_name("grown"), *FIVE, CONCURRENT)
+    with ExitStack() as stack:
+        runners = [stack.enter_context(runner()) for _ in range(4)]
+        for _ in range(rounds):
+            name = f"race_{uuid.uuid4().hex[:12]}"
+            do(conninfo, f"create database {name}")
+            target = f"{conninfo.rsplit(' dbname=', 1)[0]} dbname={name}"
+            try:
+                for place, expected in ((folder, [f"000{n}" for n in range(1, 6)]), (grown, ["0006"])):
+                    for process in runners:
+                        ask(process, conninfo=target, folder=str(place))
+                    answers = [answer(process) for process in runners]
+                    assert sorted(answers) == [[], [], [], expected]
+                assert rows(target, "select count(*), count(distinct version) from deploy.migration_event") == [(6, 6)]
+                assert rows(target, "select count(*) from pg_index where not indisvalid") == [(0,)]
+            finally:
+                do(conninfo, f"drop database {name} with (force)")
+
+
+def test_each_migration_is_applied_once_by_one_of_four_runners(database: str, tmp_path: Path) -> None:
+    race(database, tmp_path / "m", rounds=5)
+
+
+def test_the_same_on_the_older_server(database15: str, tmp_path: Path) -> None:
+    race(database15, tmp_path / "m", rounds=1)
+
+
+@pytest.mark.scale
+def test_fifty_times(each_database: str, tmp_path: Path) -> None:
+    race(each_database, tmp_path / "m", rounds=50)
