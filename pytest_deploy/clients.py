@@ -73,7 +73,13 @@ class Service:
         self._session = session or requests.Session()
 
     def call(
-        self, method: str, path: str, *, json_body: object = None, token: str = "", headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        json_body: object = None,
+        token: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """One call. Raises PlatformUnavailable where there is no answer within 30 s."""
         sent = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})

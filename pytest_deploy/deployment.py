@@ -86,14 +86,24 @@ class Deployment:
             raise RuntimeError("a run is summed up after it is decided")
         well = code == 0
         where = self.context.run_folder.relative_to(self.context.path)
-        lines = [(f"{judgement.outcome} in {run.elapsed():.1f} s · exit {code}", {"bold": True, "green": well, "red": not well})]
+        lines = [
+            (
+                f"{judgement.outcome} in {run.elapsed():.1f} s · exit {code}",
+                {"bold": True, "green": well, "red": not well},
+            )
+        ]
         if judgement.cause:
             lines.append((f"cause     {judgement.cause}", {}))
         lines.append((f"serving   {self._serving}", {}))
         lines.append((f"report    {where}/report.html", {}))
         lines.append((f"verify    python deploy.py verify {self.context.store.relative_to(self.context.path)}", {}))
         if judgement.outcome == "rollback-failed":
-            lines.append(("a person is needed: the environment is not as it was; see the report's rollback section", {"red": True}))
+            lines.append(
+                (
+                    "a person is needed: the environment is not as it was; see the report's rollback section",
+                    {"red": True},
+                )
+            )
         return lines
 
     def _read_serving(self) -> str:
@@ -222,9 +232,7 @@ class Deployment:
             return run.append(type_, content)
 
         context = self.context
-        return Undoing(
-            self.environment.platform, self.policy, context.path, local_actor(), append, context.backups
-        )
+        return Undoing(self.environment.platform, self.policy, context.path, local_actor(), append, context.backups)
 
     def seal(self, run: Run) -> int:
         """Decide, render what people read, bind it, close the run, release the lease; pytest's exit code."""

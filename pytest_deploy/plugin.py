@@ -42,5 +42,3 @@ def pytest_configure(config: pytest.Config) -> None:
         from pytest_deploy import session
 
         session.begin(config, context)
-
-

@@ -46,6 +46,8 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
     )
     config.args = collection.folders()
     config.stash[fixtures.ENVIRONMENT] = environment
+    if worker is not None:
+        (context.session / f"worker-{worker['workerid']}").write_text(str(os.getpid()))
     parent = os.getppid()
     recorder = StepRecorder(
         lambda: environment.log,

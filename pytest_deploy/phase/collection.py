@@ -88,7 +88,8 @@ class Collection:
             empty.remove("approval")  # the approval phase's gates come with the environments that ask for them
         if empty:
             faults = [
-                Fault("suites", None, phase, "a phase without a step", f"put steps into suites/{phase}") for phase in empty
+                Fault("suites", None, phase, "a phase without a step", f"put steps into suites/{phase}")
+                for phase in empty
             ]
             raise CollectionRefused(f"pipeline {self._pipeline}", faults)
         return expected
@@ -109,7 +110,9 @@ def step_of(item: pytest.Item, suites: Path) -> Step:
     try:
         phase = item.path.relative_to(suites).parts[0]
     except ValueError:
-        raise pytest.UsageError(f"{item.nodeid}: not under suites/; a deployment runs the steps of suites/ alone") from None
+        raise pytest.UsageError(
+            f"{item.nodeid}: not under suites/; a deployment runs the steps of suites/ alone"
+        ) from None
     if phase not in PHASES:
         raise pytest.UsageError(f"{item.nodeid}: {phase} is no phase; right is one of {', '.join(PHASES)}")
     changes, when = False, "rollback" if phase == "rollback" else "always"

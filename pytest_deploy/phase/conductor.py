@@ -129,7 +129,9 @@ class Conductor:
 class Controller(Conductor):
     """The conductor of a distributed run: xdist's hooks besides."""
 
-    _pids: tuple[int, ...] = ()
+    def __init__(self, context: RunContext, collection: Collection, edge: Edge, interruption: Interruption) -> None:
+        super().__init__(context, collection, edge, interruption)
+        self._pids: dict[str, int] = {}
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
@@ -139,14 +141,13 @@ class Controller(Conductor):
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodeready(self, node: WorkerController) -> None:
         """A signal to the controller is passed on to every worker that lives: the step that runs is to stop."""
-        self._pids = (*self._pids, int(node.workerinfo["pid"]))
+        self._pids[node.gateway.id] = int((self._context.session / f"worker-{node.gateway.id}").read_text())
         self._interruption.noted = self._pass_on
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: WorkerController) -> None:
         """A worker that is gone gets no signal: its process id may be another's by now."""
-        gone = int(node.workerinfo["pid"]) if hasattr(node, "workerinfo") else 0
-        self._pids = tuple(pid for pid in self._pids if pid != gone)
+        self._pids.pop(node.gateway.id, None)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> PhaseScheduler:
@@ -172,7 +173,7 @@ class Controller(Conductor):
         return run.sequence
 
     def _pass_on(self, signum: int) -> None:  # noqa: ARG002 -- whichever signal came, a worker is told by SIGTERM
-        for pid in self._pids:
+        for pid in list(self._pids.values()):
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
 

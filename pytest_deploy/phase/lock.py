@@ -26,7 +26,9 @@ REWRITE = "if the change is meant, run `python deploy.py steps --write` and have
 def read(path: Path) -> tuple[Step, ...]:
     """The steps of a lock file. Raises CollectionRefused listing every line that is not one."""
     if not path.is_file():
-        raise CollectionRefused("no steps to hold the collection against", [Fault(str(path), None, "", "missing", REWRITE)])
+        raise CollectionRefused(
+            "no steps to hold the collection against", [Fault(str(path), None, "", "missing", REWRITE)]
+        )
     steps: list[Step] = []
     faults: list[Fault] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
@@ -78,7 +80,9 @@ def compare(expected: Sequence[Step], collected: Sequence[Step], *, lock: str = 
         faults.append(Fault(lock, None, nodeid, "in the lock, but not collected", f"restore the step; {REWRITE}"))
     for step in collected:
         if step.nodeid not in wanted:
-            faults.append(Fault(lock, None, step.nodeid, "collected, but not in the lock", f"remove the step; {REWRITE}"))
+            faults.append(
+                Fault(lock, None, step.nodeid, "collected, but not in the lock", f"remove the step; {REWRITE}")
+            )
         elif step != wanted[step.nodeid]:
             faults.append(Fault(lock, None, step.nodeid, _difference(wanted[step.nodeid], step), REWRITE))
     faults += [
@@ -131,12 +135,18 @@ def _file_order(lock: str, expected: Sequence[Step], collected: Sequence[Step]) 
 def _phase_order(name: str, steps: Sequence[Step]) -> list[Fault]:
     order = [_ORDER[step.phase] for step in steps]
     return [
-        Fault(name, None, after.nodeid, f"phase {after.phase} stands after {before.phase}", "right is the order of phases")
+        Fault(
+            name, None, after.nodeid, f"phase {after.phase} stands after {before.phase}", "right is the order of phases"
+        )
         for before, after, a, b in zip(steps, steps[1:], order, order[1:], strict=False)
         if b < a
     ]
 
 
 def _difference(wanted: Step, found: Step) -> str:
-    pairs = [("phase", wanted.phase, found.phase), ("when", wanted.when, found.when), ("changes", wanted.changes, found.changes)]
+    pairs = [
+        ("phase", wanted.phase, found.phase),
+        ("when", wanted.when, found.when),
+        ("changes", wanted.changes, found.changes),
+    ]
     return ", ".join(f"{what} is {is_!r} and was {was!r}" for what, was, is_ in pairs if was != is_)

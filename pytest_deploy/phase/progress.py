@@ -85,7 +85,9 @@ class Progress:
         if passed:
             self.line(f"  {phase} passed in {seconds:.1f} s", green=True)
         else:
-            self.line(f"  {phase} {'failed' if passed is False else 'had nothing to run'} after {seconds:.1f} s", red=True)
+            self.line(
+                f"  {phase} {'failed' if passed is False else 'had nothing to run'} after {seconds:.1f} s", red=True
+            )
 
     def not_run(self, steps: Sequence[NotRun]) -> None:
         """A line a phase; the record names each step. What a rollback did not need is no news."""

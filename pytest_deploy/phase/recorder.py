@@ -192,6 +192,7 @@ class StopWindow:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_setup(self) -> Generator[None]:
         """Close the window that the recorder opens once the step is announced."""
+        __tracebackhide__ = True
         try:
             return (yield)
         finally:
@@ -199,6 +200,7 @@ class StopWindow:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
+        __tracebackhide__ = True
         try:
             self._interruption.begin(stoppable=item.stash[STEP].phase != "rollback")
             return (yield)

@@ -61,6 +61,7 @@ class PhaseScheduler:
         self._sequence: PhaseSequence | None = None
         self._collections: list[tuple[str, Sequence[str]]] = []
         self._handed: set[str] = set()
+        self._main: _Worker | None = None
 
     # --- what xdist asks
 
@@ -93,6 +94,7 @@ class PhaseScheduler:
     def schedule(self) -> None:
         if self._sequence is None:
             self._sequence = self._conducted.accept(self._collections)
+            self._main = next(iter(self._workers.values()))
         elif self._collections and len(self._collections) > self._expected_workers:
             self._conducted.accept(self._collections[-1:])
         self.feed()
@@ -130,18 +132,31 @@ class PhaseScheduler:
 
     def _start_held(self, sequence: PhaseSequence) -> bool:
         """Start each held step that may start: hand its worker the next one, or shut it down after this."""
-        started = False
+        moved = False
         for worker in self._workers.values():
-            ready = {step.nodeid for step in sequence.ready()}
-            if worker.ready and len(worker.queue) == 1 and worker.queue[0] in ready:
-                sequence.start(worker.queue[0])
-                following = self._following(sequence, worker)
-                if following is None:
-                    worker.shut_down()
-                else:
-                    self._hand_out(worker, following)
-                started = True
-        return started
+            if not worker.ready or len(worker.queue) != 1:
+                continue
+            held = worker.queue[0]
+            if held in {step.nodeid for step in sequence.ready()}:
+                sequence.start(held)
+                self._hand_next(sequence, worker)
+                moved = True
+            elif held in {step.nodeid for step in sequence.not_run()} and self._wanted(sequence, worker):
+                # It will never start; the worker leaves it out when it is handed the next one.
+                self._hand_next(sequence, worker)
+                moved = True
+        return moved
+
+    def _hand_next(self, sequence: PhaseSequence, worker: _Worker) -> None:
+        following = self._following(sequence, worker)
+        if following is None:
+            worker.shut_down()
+        else:
+            self._hand_out(worker, following)
+
+    def _wanted(self, sequence: PhaseSequence, worker: _Worker) -> bool:
+        """Whether a step may start now that this worker could run, were it not holding one that never will."""
+        return any(step.nodeid not in self._handed and self._may_run(worker, step) for step in sequence.ready())
 
     def _hold_ready(self, sequence: PhaseSequence) -> bool:
         """Give each idle worker one step that may start now, to hold."""
@@ -168,6 +183,10 @@ class PhaseScheduler:
         return idle[0] if idle else None
 
     def _may_run(self, worker: _Worker, step: Step) -> bool:
-        """Steps of phases that do not spread belong to the first worker that lives."""
-        alive = [w for w in self._workers.values() if w.ready]
-        return step.phase in PARALLEL or (bool(alive) and alive[0] is worker)
+        """Steps of phases that do not spread belong to one worker; when it dies, to the next that holds nothing."""
+        if step.phase in PARALLEL:
+            return True
+        if self._main is None or not self._main.ready or self._main.node not in self._workers:
+            idle = [other for other in self._workers.values() if other.ready and not other.queue]
+            self._main = idle[0] if idle else None
+        return self._main is worker

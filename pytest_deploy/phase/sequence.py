@@ -93,7 +93,7 @@ class PhaseSequence:
 
     def waiting(self) -> tuple[Step, ...]:
         """The steps that have not started and may still, now or later, in order."""
-        return tuple(s for s in self._steps.values() if s.nodeid not in self._started and s.nodeid not in self._not_run)
+        return tuple(s for s in self._steps.values() if s.nodeid not in self._started and self._cause(s) is None)
 
     def refusal(self, nodeid: str) -> str | None:
         """Why this step does not start, in the words of `step.not-run`; None when it may start now.
@@ -122,7 +122,11 @@ class PhaseSequence:
         if not passed and _ordered(step.phase):
             self.close(Cause("step", f"{step.phase}: {step.title}" + (f": {cause}" if cause else "")), step.phase)
         elif self._complete(step.phase) and not self._passed(step.phase):
-            failed = [self._steps[n].title for n, ok in self._outcomes.items() if not ok and self._steps[n].phase == step.phase]
+            failed = [
+                self._steps[n].title
+                for n, ok in self._outcomes.items()
+                if not ok and self._steps[n].phase == step.phase
+            ]
             self.close(Cause("step", f"{step.phase}: {', '.join(failed)}"), step.phase)
 
     def close(self, cause: Cause, phase: str | None = None) -> None:
@@ -165,7 +169,9 @@ class PhaseSequence:
         return any(s.nodeid in self._started and s.nodeid not in self._outcomes for s in self._of(phase))
 
     def _complete(self, phase: str) -> bool:
-        return all(s.nodeid in self._outcomes or (s.nodeid not in self._started and self._cause(s)) for s in self._of(phase))
+        return all(
+            s.nodeid in self._outcomes or (s.nodeid not in self._started and self._cause(s)) for s in self._of(phase)
+        )
 
     def _passed(self, phase: str) -> bool:
         return all(self._outcomes[s.nodeid] for s in self._of(phase) if s.nodeid in self._outcomes)

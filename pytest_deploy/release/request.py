@@ -103,7 +103,9 @@ def render(
         "steps_sha256": steps_sha256,
         "version": source.version,
     }
-    return json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode() + b"\n"
+    return (
+        json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode() + b"\n"
+    )
 
 
 def digest(content: bytes) -> str:

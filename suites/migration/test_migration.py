@@ -63,7 +63,9 @@ def test_pending_migrations_are_applied(database: Database, policy: Policy, reco
 def test_schema_after_is_kept(database: Database, record: StepRecord) -> None:
     before = (record.folder.path / "schema" / "before.sql").read_text(encoding="utf-8")
     after = snapshot.snapshot(database.access.owner, database.access.programs)
-    said = difflib.unified_diff(before.splitlines(keepends=True), after.text.splitlines(keepends=True), "before", "after")
+    said = difflib.unified_diff(
+        before.splitlines(keepends=True), after.text.splitlines(keepends=True), "before", "after"
+    )
 
     record.attach("schema/after.sql", after.text.encode())
     record.attach("schema/diff.txt", "".join(said).encode())

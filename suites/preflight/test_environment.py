@@ -53,7 +53,9 @@ def test_migrations_are_in_order_and_reversible(database: Database, record: Step
         applied = ledger.applied(connection)
 
     record.expect([one.version for one in applied], [one.version for one in found[: len(applied)]])
-    assert [(one.version, one.sha256) for one in applied] == [(one.version, one.sha256) for one in found[: len(applied)]]
+    assert [(one.version, one.sha256) for one in applied] == [
+        (one.version, one.sha256) for one in found[: len(applied)]
+    ]
 
 
 @pytest.mark.requirement("REQ-o00043-P")

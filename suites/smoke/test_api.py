@@ -62,6 +62,8 @@ def test_entry_is_created_read_updated_and_deleted(
     gone = service.call("GET", path, token=token)
 
     found = {"read": read.status, "updated": updated.status, "deleted": deleted.status, "gone": gone.status}
-    record.expect({"read": 200, "updated": 200, "deleted": "2xx", "gone": 404}, {**found, "synthetic_entry": entry["id"]})
+    record.expect(
+        {"read": 200, "updated": 200, "deleted": "2xx", "gone": 404}, {**found, "synthetic_entry": entry["id"]}
+    )
     assert (read.status, updated.status, gone.status) == (200, 200, 404)
     assert deleted.status // 100 == 2
