@@ -102,6 +102,14 @@ def local() -> None:
 
 
 @app.command()
+def recover(env: Env) -> None:
+    """Finish what a run left behind: explain, undo or complete, close. 0: consistent, no run open; 20: a person is needed."""
+    from pytest_deploy.recover import recover as finish
+
+    raise typer.Exit(finish(Path.cwd(), env, typer.echo))
+
+
+@app.command()
 def reset(env: Annotated[str, typer.Argument(metavar="local", help="only local can be reset")]) -> None:
     """Archive the local store and start anew: record, database and revisions."""
     from pytest_deploy.reset import reset_local

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,10 @@ class Deployment:
         self._listener = listener
         self._say = say
         self._serving = ""
-        self._source = source.read(self.context.path)
-        if self._source.dirty and not self.policy.dirty_tree:
-            raise Refused(
-                f"the tree has uncommitted changes, and {self.policy.environment} deploys commits only: commit or discard "
-                "them (`git status` lists them), then run again"
-            )
+
+    @cached_property
+    def _source(self) -> source.Source:
+        return source.read(self.context.path)
 
     # --- what the person watching reads
 
@@ -81,9 +80,7 @@ class Deployment:
 
     def summary(self, run: Run, code: int) -> list[tuple[str, dict[str, bool]]]:
         """What happened, what serves now, where the evidence lies, how to check it. After `seal`."""
-        judgement = run.judgement
-        if judgement is None:
-            raise RuntimeError("a run is summed up after it is decided")
+        judgement = run.judgement or run.decide()
         well = code == 0
         where = self.context.run_folder.relative_to(self.context.path)
         lines = [
@@ -122,6 +119,11 @@ class Deployment:
 
     def open(self, steps: tuple[Step, ...]) -> Run:
         """Take the lease, open the run. Raises LeaseHeld, PersonNeeded, RecordError."""
+        if self._source.dirty and not self.policy.dirty_tree:
+            raise Refused(
+                f"the tree has uncommitted changes, and {self.policy.environment} deploys commits only: commit or discard "
+                "them (`git status` lists them), then run again"
+            )
         clock = self.environment.clock
         log = self.environment.log
         actor = local_actor()
@@ -168,6 +170,11 @@ class Deployment:
             "python": machine.python_version(),
             "options": dict(self._options),
         }
+
+    def forget(self) -> None:
+        """A run that was not opened leaves nothing behind."""
+        evidence.remove(self.context.session)
+        self.environment.close()
 
     # --- the request
 

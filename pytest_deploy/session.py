@@ -13,7 +13,7 @@ import pytest
 from pytest_deploy import fixtures
 from pytest_deploy.deployment import Deployment
 from pytest_deploy.environment import Environment
-from pytest_deploy.errors import DeployError, NotAsked
+from pytest_deploy.errors import NotAsked
 from pytest_deploy.phase.collection import Collection
 from pytest_deploy.phase.conductor import Conductor, Controller, distributed
 from pytest_deploy.phase.context import RunContext
@@ -82,16 +82,13 @@ def _conduct(
         progress.phase_finished(phase, passed, seconds)
         hook.pytest_deploy_phase_finished(phase=phase, passed=passed, seconds=seconds)
 
-    try:
-        deployment = Deployment(
-            environment,
-            plugins=active_plugins(config),
-            options={},
-            listener=Listener(phase_started=phase_started, phase_finished=phase_finished, not_run=progress.not_run),
-            say=progress.line,
-        )
-    except DeployError as error:
-        pytest.exit(str(error), returncode=error.exit_code)
+    deployment = Deployment(
+        environment,
+        plugins=active_plugins(config),
+        options={},
+        listener=Listener(phase_started=phase_started, phase_finished=phase_finished, not_run=progress.not_run),
+        say=progress.line,
+    )
     _report_into(config, environment.context)
     kind = Controller if distributed(config) else Conductor
     edge = Announced(deployment, progress, config)
@@ -112,6 +109,10 @@ class Announced:
         run = self._deployment.open(steps)
         self._config.hook.pytest_deploy_run_opened(run=run.context.run, environment=run.context.environment)
         return run
+
+    def refused(self) -> None:
+        self._progress.close()
+        self._deployment.forget()
 
     def undo(self, run: Run) -> None:
         self._progress.line()

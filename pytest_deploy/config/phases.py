@@ -106,3 +106,8 @@ PIPELINES: Mapping[str, Pipeline] = MappingProxyType(
     }
 )
 """What `--deploy-pipeline` may name."""
+
+
+def phases_of(pipeline: str) -> tuple[str, ...]:
+    """The phases a pipeline collects: those it runs, then those it runs on failure."""
+    return (*PIPELINES[pipeline].phases, *PIPELINES[pipeline].on_failure)

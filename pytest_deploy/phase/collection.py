@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.config.phases import PHASES, PIPELINES
+from pytest_deploy.config.phases import PHASES, phases_of
 from pytest_deploy.errors import CollectionRefused, Fault
 from pytest_deploy.phase import lock
 from pytest_deploy.phase.step import WHENS, Step, When
@@ -126,8 +126,3 @@ def step_of(item: pytest.Item, suites: Path) -> Step:
     if known is None:
         raise pytest.UsageError(f"{item.nodeid}: when={when!r}; right is one of {', '.join(WHENS)}")
     return Step(nodeid=item.nodeid, phase=phase, when=known, changes=changes)
-
-
-def phases_of(pipeline: str) -> tuple[str, ...]:
-    """The phases a pipeline collects: those it runs, then those it runs on failure."""
-    return (*PIPELINES[pipeline].phases, *PIPELINES[pipeline].on_failure)

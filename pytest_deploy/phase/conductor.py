@@ -34,6 +34,9 @@ class Edge(Protocol):
     def open(self, steps: tuple[Step, ...]) -> Run:
         """Take the lease and open the run. Raises DeployError where it may not."""
 
+    def refused(self) -> None:
+        """The run was not opened: nothing of it is to be left behind."""
+
     def undo(self, run: Run) -> None:
         """Roll back without pytest, from the log and the live state."""
 
@@ -58,7 +61,8 @@ class Conductor:
         try:
             self.run = self._edge.open(steps)
         except DeployError as error:
-            pytest.exit(f"{error}", returncode=error.exit_code)
+            self._edge.refused()
+            pytest.exit(f"refused: {error}", returncode=error.exit_code)
         return self.run
 
     @pytest.hookimpl(trylast=True)
@@ -116,7 +120,7 @@ class Conductor:
         """Account for what pytest left open, and roll back where that is owed and no step can do it any more."""
         self._notice(run)
         if run.sequence.phase is not None:
-            run.end(Cause("internal", f"pytest ended before the steps did (status {int(exitstatus)})"))
+            run.settle(Cause("internal", f"pytest ended before the steps did (status {int(exitstatus)})"))
         if run.rollback_owed:
             self._edge.undo(run)
 

@@ -12,7 +12,7 @@ from typing import Any
 from pytest_deploy.config.policy import Policy
 from pytest_deploy.phase import lock
 from pytest_deploy.phase.context import RunContext, local_actor
-from pytest_deploy.phase.judge import Judgement, judge
+from pytest_deploy.phase.judge import Judgement, judge, unpassed
 from pytest_deploy.phase.sequence import ROLLBACK, Cause, NotRun, PhaseSequence
 from pytest_deploy.phase.step import Step
 from pytest_deploy.record.clock import Clock
@@ -77,6 +77,34 @@ class Run:
         )
         self._advance()
 
+    def resume(self) -> None:
+        """Take up a run that its process left behind, from its own events; writes nothing."""
+        events = self.events()
+        self.sequence.replay(events)
+        for event in events:
+            if event.type == "step.not-run":
+                self._told.add(event.data["nodeid"])
+            elif event.type == "phase.started":
+                self._phase, self._phase_began = event.data["phase"], self.clock.monotonic()
+            elif event.type == "phase.finished":
+                self._phase = None
+            elif event.type == "rollback.started":
+                self._target, self._rollback_began = event.data["target"], self.clock.monotonic()
+
+    def settle(self, cause: Cause) -> None:
+        """Account for what a gone process left open; close for `cause`, unless the run had in truth completed."""
+        self._reconcile()
+        self.sequence.halt("no step can run any more: undone from the log")
+        if self.sequence.closed is None and self.sequence.phase is None and not unpassed(self.events(), self.required):
+            self._advance()
+        else:
+            self.close(cause)
+
+    @property
+    def required(self) -> list[Step]:
+        """The steps that must pass: `always`, and not left out by policy."""
+        return [s for s in self.steps if s.when == "always" and s.phase not in self.policy.phases.leave_out]
+
     # --- steps
 
     def step_started(self, nodeid: str) -> None:
@@ -98,12 +126,6 @@ class Run:
         in_rollback = self._phase == ROLLBACK
         self.sequence.close(cause, ROLLBACK if in_rollback and cause.kind != "signal" else None)
         self._advance()
-
-    def end(self, cause: Cause) -> None:
-        """pytest runs no more steps: account for those that began, close, and leave the rollback to the log."""
-        self._reconcile()
-        self.sequence.halt("no step can run any more: undone from the log")
-        self.close(cause)
 
     @property
     def rollback_owed(self) -> bool:
@@ -127,11 +149,25 @@ class Run:
 
     # --- deciding
 
+    @property
+    def decided(self) -> bool:
+        """Whether `run.decided` is written."""
+        return bool(self.outcome)
+
+    @property
+    def outcome(self) -> str:
+        """The outcome as decided; empty before that."""
+        return next((event.data["outcome"] for event in self.events() if event.type == "run.decided"), "")
+
     def decide(self) -> Judgement:
-        """Judge the run from its own events and write `run.decided`. Done once."""
-        required = [s for s in self.steps if s.when == "always" and s.phase not in self.policy.phases.leave_out]
+        """Judge the run from its own events and write `run.decided`, once; a decided run keeps its judgement."""
         events = self.events()
-        self.judgement = judge(events, required, self.sequence.closed, pipeline=self.context.pipeline)
+        for event in events:
+            if event.type == "run.decided":
+                said = event.data
+                self.judgement = Judgement(said["outcome"], said["cause"] or "", said.get("exit_code", 0))
+                return self.judgement
+        self.judgement = judge(events, self.required, self.sequence.closed, pipeline=self.context.pipeline)
         self.append(
             "run.decided",
             {

@@ -9,12 +9,13 @@ Rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pytest_deploy.config.phases import PHASES, Mode
 from pytest_deploy.phase.step import Step
+from pytest_deploy.record.event import Event
 
 ROLLBACK = "rollback"
 
@@ -135,6 +136,20 @@ class PhaseSequence:
             self.rollback_closed = self.rollback_closed or cause
         else:
             self.closed = self.closed or cause
+
+    def replay(self, events: Iterable[Event]) -> None:
+        """Take in what a log says of the steps, as `recover` finds it; nothing is decided by it yet."""
+        for event in events:
+            nodeid = event.data.get("nodeid", "")
+            if nodeid not in self._steps:
+                continue
+            if event.type == "step.started":
+                self._started.add(nodeid)
+                self.changed = self.changed or self._steps[nodeid].changes
+            elif event.type == "step.finished":
+                self._outcomes[nodeid] = event.data["outcome"] == "passed"
+            elif event.type == "step.not-run":
+                self._not_run.setdefault(nodeid, event.data["cause"])
 
     def halt(self, cause: str) -> None:
         """No step can run any more, not even the rollback's: whoever runs them is gone."""

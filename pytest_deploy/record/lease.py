@@ -201,7 +201,10 @@ def _takes_over(run: str) -> Claim:
 
 
 def _in_progress(lease: LeaseState) -> str:
-    return f"{lease.run}, by {lease.taken.data['holder']}, until {stamp(lease.until)}"
+    said = f"{lease.run}, by {lease.taken.data['holder']}, until {stamp(lease.until)}"
+    if holder_gone(lease.taken):
+        said += f"; the process that held it is gone: python deploy.py recover {lease.taken.data['name']}"
+    return said
 
 
 def _until(log: Log, life_s: float) -> str:

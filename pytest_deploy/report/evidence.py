@@ -10,6 +10,7 @@ import shutil
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,10 @@ def write(folder: RunFolder, events: Sequence[Event], *, files: Path, checkpoint
 
     `checkpoint` is the anchor line of the log at that point.
     """
-    missing = [name for name in COPIED if not _attempt(name, lambda name=name: _copy(files / name, folder, name))]  # type: ignore[misc] # mypy has no type for a lambda's bound default
+    missing = [name for name in COPIED if not (files / name).exists()]
+    for name in COPIED:
+        if name not in missing and not _attempt(name, partial(_copy, files / name, folder, name)):
+            missing.append(name)
     if not _attempt("report.html", lambda: _report(folder, events, checkpoint)):
         missing.append("report.html")
     return tuple(missing)

@@ -1,0 +1,164 @@
+"""`deploy.py recover ENV`: what a run left behind is explained, undone or completed, and closed in the record.
+
+Reads the log and the live state, nothing else: the process that began the run may have died at any instant.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pytest_deploy.config.load import load
+from pytest_deploy.config.phases import phases_of
+from pytest_deploy.deployment import Deployment
+from pytest_deploy.environment import Environment
+from pytest_deploy.errors import CollectionRefused, LeaseHeld
+from pytest_deploy.phase import lock
+from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.phase.judge import PERSON_NEEDED
+from pytest_deploy.phase.run import Listener, Run
+from pytest_deploy.phase.sequence import Cause
+from pytest_deploy.phase.step import Step, title_of
+from pytest_deploy.record import lease
+from pytest_deploy.record.clock import parse_stamp
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.folder import FOUND, RunFolder
+from pytest_deploy.record.lease import Holder, Lease
+from pytest_deploy.record.log import Log
+
+_ENDS = frozenset({"run.closed", "run.abandoned"})
+_POLL_SECONDS = 1.0
+
+
+def recover(root: Path, environment: str, say: Callable[[str], None]) -> int:
+    """Leave the environment consistent and no run open: 0, or 20 where a person is needed. `say` gets what it found.
+
+    Raises ConfigurationError, RecordError; waits for the lease of a holder that may still live, saying so.
+    """
+    context = RunContext(root=str(root), environment=environment, pipeline="deploy")
+    if not (context.store / "log").is_dir():
+        say(f"{environment}: no record yet, so nothing to recover")
+        return 0
+    load(root / "deploy.yaml", environment)
+    log = Environment(context, context.policy()).log
+    events = open_run(log)
+    if not events:
+        say(f"{environment}: no run is open; the record's {log.checkpoint().split()[2]} events end with a closed one")
+        return 0
+    opened = next(event for event in events if event.type == "run.opened")
+    sets = tuple(f"{key}={value}" for key, value in opened.data.get("sets", {}).items())
+    context = RunContext(str(root), environment, opened.data["pipeline"], sets, opened.data["reason"] or "", opened.run)
+    held = Environment(context, context.policy())
+    _explain(events, say)
+    try:
+        return _finish(held, opened, _take_over(held.log, events, say), say)
+    finally:
+        held.close()
+
+
+def open_run(log: Log) -> list[Event]:
+    """The events of the run that is open, or none."""
+    ended: set[str] = set()
+    for event in log.backwards():
+        if event.type in _ENDS:
+            ended.add(event.run)
+        elif event.type == "run.opened":
+            return [] if event.run in ended else log.run(event.run)
+    return []
+
+
+def _explain(events: list[Event], say: Callable[[str], None]) -> None:
+    started = {e.data["nodeid"]: e for e in events if e.type == "step.started"}
+    finished = {e.data["nodeid"] for e in events if e.type == "step.finished"}
+    say(f"found: run {events[-1].run}, open; its last event is {events[-1].type} at {events[-1].time}")
+    for nodeid, event in started.items():
+        if nodeid not in finished:
+            changing = "which changes the environment" if event.data["changes"] else "which changes nothing"
+            say(f"       in {event.data['phase']}, `{title_of(nodeid)}` began and did not end, {changing}")
+    changed = [e for e in started.values() if e.data["changes"]]
+    say(f"       {len(changed)} changing steps were announced" if changed else "       nothing had been changed")
+
+
+def _take_over(log: Log, events: list[Event], say: Callable[[str], None]) -> Lease:
+    taken = [event for event in events if event.type in {"lease.taken", "lease.renewed"}]
+    until = parse_stamp(taken[-1].data["until"])
+    actor = local_actor()
+    told = False
+    while True:
+        try:
+            return lease.take(
+                log,
+                events[0].run,
+                name=taken[0].data["name"],
+                actor=actor,
+                holder=Holder.this_process(actor),
+                recovering=True,
+            )
+        except LeaseHeld as held:
+            if datetime.now(UTC) > until:
+                raise
+            if not told:
+                say(f"       waiting until {taken[-1].data['until']}: {held}")
+                told = True
+            time.sleep(_POLL_SECONDS)
+
+
+def _finish(environment: Environment, opened: Event, held: Lease, say: Callable[[str], None]) -> int:
+    run = Run(
+        context=environment.context,
+        policy=environment.policy,
+        log=environment.log,
+        lease=held,
+        clock=environment.clock,
+        steps=_steps(environment.context, environment.log.run(opened.run)),
+        started_at=environment.clock.monotonic()
+        - max(0.0, (environment.clock.now() - opened.time).total_seconds()),
+    )
+    with held.renewing():
+        run.resume()
+        if not run.sequence.changed and not run.decided:
+            return _abandon(run, say)
+        deployment = Deployment(environment, plugins={}, options={}, listener=Listener(), say=say)
+        if not run.decided:
+            run.settle(Cause("internal", "the process that ran it was gone; recovered"))
+            if run.rollback_owed:
+                say("doing: rolling back, from the log and the live state")
+                deployment.undo(run)
+        deployment.seal(run)
+    for line, _ in deployment.summary(run, 0):
+        say(line)
+    return PERSON_NEEDED if run.outcome == "rollback-failed" else 0
+
+
+def _abandon(run: Run, say: Callable[[str], None]) -> int:
+    """Nothing had been announced as changing: the run is closed as abandoned, over the files that are found."""
+    found = RunFolder(run.context.store, run.context.run).seal(sums=FOUND)
+    cause = "the process that ran it was gone; nothing had been changed"
+    run.append("run.abandoned", {"cause": cause, "found_sha256": found})
+    run.lease.release()
+    say(f"done: run {run.context.run} abandoned; the environment is as it was")
+    return 0
+
+
+def _steps(context: RunContext, events: list[Event]) -> tuple[Step, ...]:
+    """The steps that were planned: the lock's, if it is still the planned one, else those the log names."""
+    phases = phases_of(context.pipeline)
+    planned = [event.data["steps_sha256"] for event in events if event.type == "run.planned"]
+    try:
+        steps = tuple(step for step in lock.read(context.lock) if step.phase in phases)
+    except CollectionRefused:
+        steps = ()
+    if planned and lock.digest(steps) == planned[0]:
+        return steps
+    return tuple(
+        Step(
+            e.data["nodeid"],
+            e.data["phase"],
+            "rollback" if e.data["phase"] == "rollback" else "always",
+            e.data["changes"],
+        )
+        for e in events
+        if e.type == "step.started"
+    )
