@@ -1,0 +1,297 @@
+"""A checkout of this repository in a folder of its own, in which whole deployments run as real child processes.
+
+Nothing of it outlives the test: `Checkout.open` ends what a hanging run left, and removes the database's files.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import requests
+
+from pytest_deploy.migrate import ledger, snapshot
+from pytest_deploy.platform.local import connect
+from pytest_deploy.platform.local.guardian import marked
+from pytest_deploy.platform.local.places import ROOT_VARIABLE, Places
+from pytest_deploy.record.event import Event, parse_line
+from tests.child import TIMEOUT_S, Ran, Running
+
+REPOSITORY = Path(__file__).parent.parent
+ENVIRONMENT = "local"
+
+QUICK = (
+    '--deploy-set=service.checks.lint=["true"]',
+    '--deploy-set=service.checks.types=["true"]',
+    '--deploy-set=service.checks.tests=["true"]',
+    "--deploy-set=health.watch_s=0.2",
+    "--deploy-set=health.interval_s=0.1",
+)
+"""The same steps with nothing to wait for: what the service's own checks find is not these stories' business."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What an environment is: what a rollback must lead back to."""
+
+    shares: Mapping[str, int]
+    """Percent by revision, of those above 0."""
+    tags: Mapping[str, str]
+    """Revision by tag."""
+    status: int
+    """What the serving address answers on /health."""
+    body: Any
+    """The answer's JSON; its text where it is none."""
+    migrations: tuple[str, ...]
+    """Versions applied."""
+    schema_sha256: str
+
+
+class Checkout:
+    """A git checkout of what this repository's working tree holds now, committed."""
+
+    def __init__(self, path: Path, memory: Path) -> None:
+        """Use `Checkout.open`. `memory` is the short folder for sockets and the database's files."""
+        self.path = path
+        self.memory = memory
+        self._children: list[Running] = []
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path) -> Iterator[Checkout]:
+        """Make one in `folder`/checkout. Ends and removes everything in the end, whatever happened."""
+        shared_memory = Path("/dev/shm")
+        memory = Path(tempfile.mkdtemp(prefix="pd-", dir=shared_memory if shared_memory.is_dir() else "/var/tmp"))
+        # As root, PostgreSQL's own user must come to its folder below.
+        memory.chmod(0o711)
+        path = folder / "checkout"
+        _copy_working_tree(path)
+        checkout = cls(path, memory)
+        try:
+            checkout.git("init", "--quiet", "--initial-branch=main")
+            checkout.commit("The tree under test")
+            yield checkout
+        finally:
+            for child in checkout._children:
+                child.kill()
+            deadline = time.monotonic() + 5
+            while checkout.processes() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            for process in checkout.processes():
+                process.kill()
+            shutil.rmtree(memory, ignore_errors=True)
+
+    # --- running
+
+    def run(self, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = TIMEOUT_S) -> Ran:
+        """`pytest ARGUMENTS` in the checkout, as a child process."""
+        return self.start(*arguments, env=env).wait(timeout)
+
+    def deploy(self, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = TIMEOUT_S) -> Ran:
+        """A deployment to local with QUICK's settings: `pytest --deploy-env=local …`."""
+        return self.run("--deploy-env=local", *QUICK, *arguments, env=env, timeout=timeout)
+
+    def deploy_py(self, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = TIMEOUT_S) -> Ran:
+        """`python deploy.py ARGUMENTS`."""
+        return self.begin(sys.executable, "deploy.py", *arguments, env=env).wait(timeout)
+
+    def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> Running:
+        """`pytest ARGUMENTS`, not waited for."""
+        return self.begin(sys.executable, "-m", "pytest", *arguments, env=env)
+
+    def begin(self, *words: str, env: Mapping[str, str] | None = None) -> Running:
+        """Any program in the checkout, not waited for."""
+        folder = Path(tempfile.mkdtemp(prefix="said-", dir=self.path.parent))
+        with (folder / "stdout").open("wb") as stdout, (folder / "stderr").open("wb") as stderr:
+            process = subprocess.Popen(
+                words,
+                cwd=self.path,
+                env={**self.environ(), **(env or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        running = Running(process, words, folder)
+        self._children.append(running)
+        return running
+
+    def environ(self) -> dict[str, str]:
+        """The child's environment: ours without what this test run put into it."""
+        ours = {
+            name: v for name, v in os.environ.items() if not name.startswith(("PYTEST_", "COV_", "COVERAGE_", "PG"))
+        }
+        who = {f"GIT_{role}_{what}": v for role in ("AUTHOR", "COMMITTER") for what, v in _PERSON.items()}
+        return {**ours, **who, "GIT_CONFIG_GLOBAL": os.devnull, ROOT_VARIABLE: str(self.memory)}
+
+    # --- the source
+
+    def git(self, *words: str) -> str:
+        """Run git in the checkout; what it printed, without the last newline. Fails where git does."""
+        done = subprocess.run(
+            ["git", *words], cwd=self.path, env=self.environ(), capture_output=True, text=True, check=False, timeout=60
+        )
+        assert done.returncode == 0, f"git {' '.join(words)}: {done.stderr}"
+        return done.stdout.rstrip("\n")
+
+    def commit(self, message: str) -> str:
+        """Commit everything; the commit's full hash."""
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "--no-gpg-sign", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def write(self, name: str, text: str) -> Path:
+        """Write a file of the tree."""
+        path = self.path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    # --- the record
+
+    @property
+    def store(self) -> Path:
+        return self.path / "reports" / ENVIRONMENT
+
+    def run_folder(self, run: str | None = None) -> Path:
+        """The folder of a run; of the last one where none is named."""
+        return self.store / "runs" / (run or self.last_run())
+
+    def events(self, run: str | None = None) -> list[Event]:
+        """The log's events, oldest first: of one run, or all."""
+        objects = sorted((self.store / "log").glob("*.event"))
+        found = [parse_line(path.read_bytes().partition(b"\n")[0] + b"\n") for path in objects]
+        return [event for event in found if run is None or event.run == run]
+
+    def runs(self) -> list[str]:
+        """The runs, in the order they were opened."""
+        return [event.run for event in self.events() if event.type == "run.opened"]
+
+    def last_run(self) -> str:
+        return self.runs()[-1]
+
+    def said(self, type_: str, run: str | None = None) -> list[Mapping[str, Any]]:
+        """What the events of this type say in a run, the last one where none is named."""
+        return [event.data for event in self.events(run or self.last_run()) if event.type == type_]
+
+    def decided(self, run: str | None = None) -> Mapping[str, Any]:
+        """The one `run.decided` of a run."""
+        (data,) = self.said("run.decided", run)
+        return data
+
+    def step_outcomes(self, run: str | None = None) -> dict[str, str]:
+        """Outcome by node id: passed, failed, error, skipped, or not-run. Fails where a step has two."""
+        events = self.events(run or self.last_run())
+        told = [e for e in events if e.type in {"step.finished", "step.not-run"}]
+        found = {event.data["nodeid"]: event.data.get("outcome", "not-run") for event in told}
+        assert len(found) == len(told), "a step ended twice"
+        return found
+
+    def failing(self, run: str | None = None) -> set[str]:
+        """The steps that ran and did not pass, as `smoke/test_api.py::test_x`."""
+        ended = self.step_outcomes(run).items()
+        return {nodeid.removeprefix("suites/") for nodeid, outcome in ended if outcome not in {"passed", "not-run"}}
+
+    def not_run(self, run: str | None = None) -> dict[str, str]:
+        """Cause by node id of the steps that never began."""
+        return {data["nodeid"]: data["cause"] for data in self.said("step.not-run", run)}
+
+    def begun(self, step: str) -> bool:
+        """Whether the log announces a step whose node id ends so, in any run."""
+        return any(e.type == "step.started" and e.data["nodeid"].endswith(step) for e in self.events())
+
+    def bytes_of_store(self) -> dict[str, bytes]:
+        """Every file below reports/, by name."""
+        top = self.path / "reports"
+        return {str(path.relative_to(top)): path.read_bytes() for path in sorted(top.rglob("*")) if path.is_file()}
+
+    # --- the platform
+
+    @property
+    def places(self) -> Places:
+        return Places(self.path.resolve(), self.memory / _short_name(self.path))
+
+    def standing(self) -> Standing:
+        """Open the platform as any client does, and read what serves and what the database holds."""
+        before = os.environ.get(ROOT_VARIABLE)
+        os.environ[ROOT_VARIABLE] = str(self.memory)
+        try:
+            platform = connect(self.path, environment=ENVIRONMENT, service="diary", command=("python", "-m", "diary"))
+        finally:
+            os.environ.pop(ROOT_VARIABLE)
+            if before is not None:
+                os.environ[ROOT_VARIABLE] = before
+        try:
+            state = platform.runtime.state()
+            shares: dict[str, int] = {}
+            for share in state.shares:
+                if share.percent:
+                    shares[share.revision] = shares.get(share.revision, 0) + share.percent
+            answer = requests.get(f"{state.url}/health", timeout=30)
+            with psycopg.connect(platform.database.owner, autocommit=True) as connection:
+                applied = tuple(one.version for one in ledger.applied(connection))
+            kept = snapshot.snapshot(platform.database.owner, platform.database.programs)
+            tags = {share.tag: share.revision for share in state.shares if share.tag}
+            is_json = "json" in answer.headers.get("content-type", "")
+            body = answer.json() if is_json else answer.text
+            return Standing(shares, tags, answer.status_code, body, applied, kept.sha256)
+        finally:
+            platform.close()
+
+    def processes(self) -> list[psutil.Process]:
+        """What runs on behalf of this checkout: by the platform's mark, by folder, or by the database's files."""
+        ours = {process.pid: process for process in marked(f"{self.places.root}:")}
+        for process in psutil.process_iter(["cwd", "cmdline", "status"]):
+            cwd, words = process.info["cwd"] or "", " ".join(process.info["cmdline"] or [])
+            inside = Path(cwd).is_relative_to(self.path) or str(self.memory) in words
+            if inside and process.info["status"] != psutil.STATUS_ZOMBIE:
+                ours[process.pid] = process
+        return list(ours.values())
+
+    def assert_nothing_runs(self, within_s: float = 2.0) -> None:
+        """Fail where a process of this checkout still runs after so many seconds."""
+        until = time.monotonic() + within_s
+        while (left := self.processes()) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not left, f"still running after {within_s:g} s: {[_describe(process) for process in left]}"
+
+
+_PERSON = {"NAME": "Story", "EMAIL": "story@example.org"}
+
+
+def _short_name(path: Path) -> str:
+    return Places.of(path).root.name
+
+
+def _copy_working_tree(path: Path) -> None:
+    """Copy what git tracks or would track; what another hand has just removed is left out."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        source, copy = REPOSITORY / name, path / name
+        if source.is_file():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, copy)
+
+
+def _describe(process: psutil.Process) -> str:
+    try:
+        return f"{process.pid} {' '.join(process.cmdline())[:200]}"
+    except psutil.Error:
+        return f"{process.pid}, gone by now"
