@@ -21,7 +21,7 @@ create index if not exists migration_event_number on deploy.migration_event (num
 comment on table deploy.migration_event is
     'History of migrations. direction noted: the digest of a file whose up came from a tool that records none.';
 
-create or replace function deploy.refuse_change() returns trigger language plpgsql set search_path = pg_catalog as $$
+create or replace function deploy.refuse_change() returns trigger language plpgsql as $$
 begin
     raise exception 'deploy.migration_event is append-only: % is refused', tg_op using errcode = 'object_not_in_prerequisite_state';
 end $$;
@@ -39,60 +39,60 @@ from (select distinct on (number) * from deploy.migration_event
       where direction <> 'noted' order by number, seq desc) last
 where last.direction = 'up';
 
--- A setting of this session or transaction; null where it is not set.
-create or replace function deploy.setting(name text) returns text language sql stable set search_path = pg_catalog
-    as $$ select nullif(current_setting('deploy.' || name, true), '') $$;
+-- pgmigrate knows versions as numbers; the files' width is that of the versions known so far, else four digits.
+create or replace function deploy.as_version(a_number bigint) returns text language sql stable
+    as $$ select lpad(a_number::text, greatest(length(a_number::text),
+            coalesce((select length(version) from deploy.migration_event order by seq limit 1), 4)), '0') $$;
 
--- Appends one event. The table lock makes the check and the append one step against a concurrent tool.
-create or replace function deploy.append(a_version text, a_direction text, a_description text, a_engine text, a_actor text)
-    returns void language plpgsql set search_path = pg_catalog as $$
+-- Appends one event. The table lock makes the check and the append one step against a concurrent tool. What the runner
+-- has told about the file stands in deploy.migration; another tool tells nothing. (No `set search_path` here: these run
+-- with the caller's rights, name everything in full, and are called for every migration.)
+create or replace function deploy.append(a_number bigint, a_version text, a_direction text, a_description text, a_engine text, a_actor text)
+    returns void language plpgsql as $$
 declare
-    file jsonb := deploy.setting('migration')::jsonb;
+    file jsonb := nullif(current_setting('deploy.migration', true), '')::jsonb;
     is_up boolean;
 begin
     lock table deploy.migration_event in share row exclusive mode;
     select direction = 'up' into is_up from deploy.migration_event
-        where number = a_version::bigint and direction <> 'noted' order by seq desc limit 1;
+        where number = a_number and direction <> 'noted' order by seq desc limit 1;
     if a_direction = 'up' and is_up then
-        raise unique_violation using message = format('version %s is already applied', a_version);
+        raise unique_violation using message = format('version %s is already applied', a_number);
     elsif a_direction = 'down' and is_up is not true then
         return;
     end if;
-    if (file ->> 'version')::bigint is distinct from a_version::bigint then
-        file := null;
+    if (file ->> 'version')::bigint is distinct from a_number then
+        insert into deploy.migration_event (version, direction, description, engine, actor)
+        values (coalesce(a_version, deploy.as_version(a_number)), a_direction, a_description,
+                coalesce(nullif(current_setting('deploy.engine', true), ''), a_engine),
+                coalesce(nullif(current_setting('deploy.actor', true), ''), a_actor));
+    else
+        insert into deploy.migration_event (version, direction, description, sha256, engine, actor, duration_s, way_down)
+        values (file ->> 'version', a_direction, file ->> 'name', file ->> 'sha256',
+                coalesce(nullif(current_setting('deploy.engine', true), ''), a_engine),
+                coalesce(nullif(current_setting('deploy.actor', true), ''), a_actor),
+                extract(epoch from clock_timestamp() - current_setting('deploy.began')::timestamptz), file ->> 'down');
     end if;
-    insert into deploy.migration_event (version, direction, description, sha256, engine, actor, duration_s, way_down)
-    values (coalesce(file ->> 'version', a_version), a_direction, coalesce(file ->> 'name', a_description),
-            file ->> 'sha256', coalesce(deploy.setting('engine'), a_engine),
-            coalesce(deploy.setting('actor'), a_actor),
-            case when file is not null then
-                extract(epoch from clock_timestamp() - deploy.setting('began')::timestamptz) end,
-            file ->> 'down');
 end $$;
 
--- pgmigrate knows versions as numbers; the files' width is that of the versions known so far, else four digits.
-create or replace function deploy.as_version(a_number bigint) returns text language sql stable set search_path = pg_catalog
-    as $$ select lpad(a_number::text, greatest(length(a_number::text),
-            coalesce((select length(version) from deploy.migration_event order by seq limit 1), 4)), '0') $$;
-
-create or replace function deploy.write_schema_migrations() returns trigger language plpgsql set search_path = pg_catalog as $$
+create or replace function deploy.write_schema_migrations() returns trigger language plpgsql as $$
 begin
     if tg_op = 'INSERT' then
-        perform deploy.append(new.version, 'up', '', 'dbmate', 'database:' || session_user);
+        perform deploy.append(new.version::bigint, new.version::text, 'up', '', 'dbmate', 'database:' || session_user);
         return new;
     end if;
-    perform deploy.append(old.version, 'down', '', 'dbmate', 'database:' || session_user);
+    perform deploy.append(old.version::bigint, old.version::text, 'down', '', 'dbmate', 'database:' || session_user);
     return old;
 end $$;
 
-create or replace function deploy.write_schema_version() returns trigger language plpgsql set search_path = pg_catalog as $$
+create or replace function deploy.write_schema_version() returns trigger language plpgsql as $$
 begin
     if tg_op = 'INSERT' then
-        perform deploy.append(deploy.as_version(new.version), 'up', new.description, 'pgmigrate',
+        perform deploy.append(new.version, null, 'up', new.description, 'pgmigrate',
                               'database:' || coalesce(new.installed_by, session_user));
         return new;
     end if;
-    perform deploy.append(deploy.as_version(old.version), 'down', old.description, 'pgmigrate', 'database:' || session_user);
+    perform deploy.append(old.version, null, 'down', old.description, 'pgmigrate', 'database:' || session_user);
     return old;
 end $$;
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from pytest_deploy.migrate.migration import Migration
 
+_ENCODING: Final = "/* pgmigrate-encoding: utf-8 */ "
 _TAG: Final = re.compile(r"\$deploy_(?P<version>\d+)_[0-9a-f]{16}\$")
 
 
@@ -55,11 +56,11 @@ def block(sql: str, version: str, facts: str = "") -> str:
 
 def file_of(migration: Migration) -> tuple[str, str]:
     """Name and text of the file that pgmigrate runs for `migration`."""
-    head = "/* pgmigrate-encoding: utf-8 */ "
     name = f"V{migration.version}__{migration.name.lower()}"
-    if migration.transactional:
-        return f"{name}.sql", head + block(migration.up, migration.version, about(migration))
-    return f"{name}_NONTRANSACTIONAL.sql", head + migration.up
+    if not migration.transactional:
+        return f"{name}_NONTRANSACTIONAL.sql", _ENCODING + migration.up
+    text = block(migration.up, migration.version, about(migration))
+    return f"{name}.sql", text if text.isascii() else _ENCODING + text
 
 
 def version_of(query: str) -> str | None:

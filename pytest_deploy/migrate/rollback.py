@@ -153,7 +153,7 @@ def _execute(connection: psycopg.Connection[Any], way: Undo) -> None:
     query = block(way.sql, way.done.version, facts_of_undo(way.done.version, way.done.name, way.done.sha256))
     version = int(way.done.version)
     try:
-        connection.execute(f"{query} select deploy.append('{version}', 'down', '', '{ENGINE}', '')".encode())
+        connection.execute(f"{query} select deploy.append({version}, null, 'down', '', '{ENGINE}', '')".encode())
     except psycopg.Error as error:
         said = plain(error)
     else:
@@ -231,7 +231,7 @@ def _run_alone(
         said = ""
     if said:
         raise _failed(way, said)
-    connection.execute("select deploy.append(%s, 'down', '', %s, '')", (way.done.version, ENGINE))
+    connection.execute("select deploy.append(%s, null, 'down', '', %s, '')", (int(way.done.version), ENGINE))
     _verify(connection, expected_schema, ())
     at = datetime.now(UTC)
     duration_s = (at - began).total_seconds()

@@ -97,7 +97,7 @@ def test_a_deletion_through_either_table_is_a_down_in_the_history(each_database:
 def test_applying_twice_is_refused_by_the_history_itself(each_database: str) -> None:
     install(each_database)
     do(each_database, "insert into schema_migrations values ('0001')")
-    with pytest.raises(psycopg.errors.UniqueViolation, match="version 0001 is already applied"):
+    with pytest.raises(psycopg.errors.UniqueViolation, match="version 1 is already applied"):
         do(each_database, "insert into schema_version (version, description, installed_by) values (1, 'x', 'y')")
 
 
