@@ -8,6 +8,7 @@ read is asked again only if nobody has changed the split in the meantime.
 from __future__ import annotations
 
 import concurrent.futures
+import math
 import secrets
 import string
 import time
@@ -20,6 +21,7 @@ from google.api_core import exceptions as google_errors
 from google.api_core import operation
 from google.api_core.future.polling import DEFAULT_POLLING
 from google.api_core.retry import Retry, if_exception_type
+from google.auth import exceptions as sign_in_errors
 from google.cloud import run_v2
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
@@ -35,9 +37,7 @@ CALL_S = 10.0
 _TRIES = 4
 """Of a change whose etag turned out to be stale."""
 
-_READ = Retry(
-    predicate=if_exception_type(google_errors.ServiceUnavailable), initial=0.1, maximum=1.0, multiplier=2.0, timeout=5.0
-)
+_READ = Retry(predicate=if_exception_type(google_errors.ServiceUnavailable), initial=0.1, maximum=1.0, multiplier=2.0)
 """Reads may be repeated; changes are not, or only by their etag."""
 
 _LETTERS = string.ascii_lowercase + string.digits
@@ -46,6 +46,7 @@ _REMEDIES: Mapping[type[Exception], str] = {
     google_errors.NotFound: "check project, region and name; the service itself is made by the infrastructure code",
     google_errors.PermissionDenied: "the identity of this run needs roles/run.developer on the service",
     google_errors.Unauthenticated: "sign in: workload identity in CI, `gcloud auth application-default login` at a desk",
+    sign_in_errors.GoogleAuthError: "sign in: workload identity in CI, `gcloud auth application-default login` at a desk",
     google_errors.ServiceUnavailable: "try again when the platform answers",
     google_errors.DeadlineExceeded: "try again when the platform answers",
     google_errors.Aborted: "another process changes this service; find it, then try again",
@@ -58,7 +59,8 @@ class CloudRun:
 
     `service` is its full name, `projects/P/locations/L/services/S`. `command` and `startup_s` overwrite the container's
     command and the patience of its TCP start-up probe (seconds), where the platform needs to be told. `log_tail` reads a
-    revision's last lines of output by its name and their number.
+    revision's last lines of output by its name and their number. While the platform is unavailable, reads are repeated for
+    `patience_s` seconds.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class CloudRun:
         startup_s: float | None = None,
         log_tail: Callable[[str, int], str] = lambda _revision, _lines: "",
         poll_s: float = 1.0,
+        patience_s: float = 5.0,
     ) -> None:
         self.service = service
         self._services = services
@@ -79,6 +82,7 @@ class CloudRun:
         self._startup_s = startup_s
         self._log_tail = log_tail
         self._poll_s = poll_s
+        self._again = _READ.with_timeout(patience_s)
 
     @classmethod
     def loopback_channel(cls, address: str) -> grpc.Channel:
@@ -106,6 +110,7 @@ class CloudRun:
             startup_s=startup_s,
             log_tail=log_tail,
             poll_s=0.05,
+            patience_s=1.0,
         )
 
     @classmethod
@@ -194,11 +199,13 @@ class CloudRun:
 
     def _read(self) -> run_v2.Service:
         with _answered(f"reading service {self.service}"):
-            return self._services.get_service(name=self.service, retry=_READ, timeout=CALL_S)
+            return self._services.get_service(name=self.service, retry=self._again, timeout=CALL_S)
 
     def _read_revision(self, name: str) -> run_v2.Revision:
         with _answered(f"reading revision {name}"):
-            return self._revisions.get_revision(name=f"{self.service}/revisions/{name}", retry=_READ, timeout=CALL_S)
+            return self._revisions.get_revision(
+                name=f"{self.service}/revisions/{name}", retry=self._again, timeout=CALL_S
+            )
 
     def _change(
         self,
@@ -229,10 +236,23 @@ class CloudRun:
         raise _unavailable(doing, stale)
 
     def _result(self, pending: operation.Operation, until: float) -> None:
-        """Wait for an operation. Raises TimeoutError, or Google's error of the operation itself."""
-        left = max(until - time.monotonic(), self._poll_s)
+        """Wait for an operation. Raises TimeoutError, Google's error of the operation itself, or PlatformUnavailable.
+
+        Left to itself the library repeats a poll that gets no answer for ten minutes, then calls it a timeout; hence the
+        retry of our own, and the read that tells a platform that is slow from one that is gone.
+        """
         polling = DEFAULT_POLLING.with_delay(initial=self._poll_s, maximum=max(self._poll_s, 1.0), multiplier=1.3)
-        pending.result(timeout=left, polling=polling)  # type: ignore[no-untyped-call]  # the library's own gap
+        while True:
+            left = max(until - time.monotonic(), self._poll_s)
+            try:
+                pending.result(timeout=left, retry=self._again, polling=polling)  # type: ignore[no-untyped-call]  # its gap
+            except concurrent.futures.TimeoutError:
+                if time.monotonic() + self._poll_s > until:
+                    raise
+                self._read()
+                time.sleep(self._poll_s)
+            else:
+                return
 
     def _judge(self, name: str, doing: str, error: google_errors.GoogleAPICallError) -> NoReturn:
         """An operation failed: because the revision did not start, or for another reason."""
@@ -252,7 +272,9 @@ class CloudRun:
             container.command = list(self._command)
         if self._startup_s is not None:
             container.startup_probe = run_v2.Probe(
-                tcp_socket=run_v2.TCPSocketAction(), period_seconds=1, failure_threshold=max(1, round(self._startup_s))
+                tcp_socket=run_v2.TCPSocketAction(),
+                period_seconds=1,
+                failure_threshold=max(1, math.ceil(self._startup_s)),
             )
 
 
@@ -263,10 +285,12 @@ def _answered(doing: str, *, but: type[Exception] = KeyError) -> Iterator[None]:
         yield
     except but:
         raise
-    except (google_errors.GoogleAPIError, grpc.RpcError) as error:
+    except (google_errors.GoogleAPIError, sign_in_errors.GoogleAuthError, grpc.RpcError) as error:
         raise _unavailable(doing, error) from error
 
 
 def _unavailable(doing: str, error: Exception) -> PlatformUnavailable:
+    if isinstance(error, google_errors.RetryError) and error.cause is not None:
+        error = error.cause
     kind = next((remedy for of, remedy in _REMEDIES.items() if isinstance(error, of)), "look at the platform's own log")
     return PlatformUnavailable(f"{doing}: {error}; {kind}")

@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -182,7 +183,7 @@ def _start(places: Places) -> None:
                 stderr=log,
                 pass_fds=(writer,),
                 cwd=_IMPORT_FROM,
-                env={**environment, MARKER: str(places.root)},
+                env={**environment, MARKER: f"{places.root}:{uuid.uuid4().hex}"},
             )
         finally:
             os.close(writer)

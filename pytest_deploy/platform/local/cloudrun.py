@@ -107,7 +107,7 @@ class CloudRunStandIn:
         hosted.wish(wanted, fields)
 
         async def change() -> run_v2.Service:
-            await hosted.reconcile()
+            await hosted.reconcile(fields)
             return hosted.pb
 
         return self._begin(hosted, change, run_v2.Service)

@@ -77,12 +77,9 @@ def _make(connection: psycopg.Connection, database: str, role: str, password_fil
 def _frozen(connection: psycopg.Connection, database: str) -> str:
     """The connection's own string to another database, complete: it no longer depends on anybody's variables."""
     info = connection.info
-    parameters: dict[str, str | int] = {
-        **info.get_parameters(),
-        "host": info.host,
-        "port": info.port,
-        "dbname": database,
-    }
+    asked = info.get_parameters()
+    parameters: dict[str, str | int] = {name: asked[name] for name in _KEPT if name in asked}
+    parameters.update(host=info.host, port=info.port, dbname=database)
     if info.password:
         parameters["password"] = info.password
     return make_conninfo("", **parameters)

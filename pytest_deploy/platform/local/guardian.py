@@ -20,35 +20,41 @@ import psutil
 from pytest_deploy.platform.local.server import postmaster, stop_postmaster
 
 MARKER = "PYTEST_DEPLOY_SUPERVISOR"
-"""In the environment of everything a supervisor starts; its value is the supervisor's short folder."""
+"""In the environment of everything a supervisor starts: `<the supervisor's short folder>:<its own id>`."""
 
 
-def watch(root: str, data: Path) -> None:
+def watch(mark: str, data: Path) -> None:
     """Wait until the supervisor is gone, then stop what it left."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while os.read(sys.stdin.fileno(), 64):
         continue
-    for process in marked(root):
+    for process in marked(mark):
         _signal(process, signal.SIGTERM)
     if (server := postmaster(data)) is not None:
         stop_postmaster(server)
     until = time.monotonic() + 0.3
-    while time.monotonic() < until and any(marked(root)):
+    while time.monotonic() < until and any(marked(mark)):
         time.sleep(0.02)
+    sweep(mark)
+
+
+def sweep(mark: str, *, but: str = "") -> None:
+    """Kill what bears this mark, and not the mark `but`, until nothing does."""
     calm = 0
-    while calm < 2:  # noqa: PLR2004  # a process seen between fork and exec shows its mark only the second time
-        left = list(marked(root))
+    while calm < 2:  # noqa: PLR2004  # a process seen between fork and exec may show its mark only the second time
+        left = list(marked(mark, but=but))
         for process in left:
             _signal(process, signal.SIGKILL)
         calm = 0 if left else calm + 1
         time.sleep(0.02)
 
 
-def marked(root: str) -> Iterator[psutil.Process]:
-    """Every live process but this one that the supervisor of `root` started."""
+def marked(mark: str, *, but: str = "") -> Iterator[psutil.Process]:
+    """Every live process other than this one whose mark begins with `mark` and is not `but`."""
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARKER) == root and process.pid != _SELF:
+            value = process.environ().get(MARKER, "")
+            if value.startswith(mark) and value != but and process.pid != os.getpid():
                 yield process
         except psutil.Error:
             continue
@@ -60,6 +66,3 @@ def _signal(process: psutil.Process, signum: int) -> None:
         process.send_signal(signum)
     except psutil.Error:
         return
-
-
-_SELF = psutil.Process().pid

@@ -8,6 +8,7 @@ under a private folder) the programs are copied beside the data.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import pwd
@@ -29,6 +30,7 @@ _UNPRIVILEGED = ("postgres", "embedded_postgres", "nobody")
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": "",  # the socket in a private folder is the only way in
     "unix_socket_permissions": "0700",
+    "dynamic_shared_memory_type": "mmap",  # in the data folder: a killed server leaves nothing in /dev/shm
     "max_connections": "100",
     "shared_buffers": "32MB",
     "timezone": "UTC",
@@ -73,7 +75,7 @@ def postmaster(data: Path) -> psutil.Process | None:
     try:
         pid = int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
         process = psutil.Process(pid)
-        if Path(process.cwd()) == data.resolve() and process.status() != psutil.STATUS_ZOMBIE:
+        if Path(process.cwd()) == data.resolve() and lives(process):
             return process
     except (OSError, ValueError, psutil.Error):
         return None
@@ -83,14 +85,21 @@ def postmaster(data: Path) -> psutil.Process | None:
 def stop_postmaster(process: psutil.Process) -> None:
     """Stop a server, ever less gently: fast (1 s), immediate (0.3 s), SIGKILL. Its data stays consistent in each case."""
     for signum, patience_s in ((signal.SIGINT, 1.0), (signal.SIGQUIT, 0.3), (signal.SIGKILL, 0.2)):
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(signum)
-            process.wait(patience_s)
-        except psutil.TimeoutExpired:
-            continue
-        except psutil.NoSuchProcess:
-            pass
-        return
+        until = time.monotonic() + patience_s
+        while time.monotonic() < until:
+            if not lives(process):
+                return
+            time.sleep(0.005)
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether it runs. What has ended and waits for its parent to notice (a container's first process may never) does not."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 class EmbeddedServer:

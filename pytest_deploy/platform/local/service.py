@@ -7,6 +7,7 @@ the next supervisor serves what this one served. A change that was under way whe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 from collections.abc import Coroutine, Mapping
@@ -38,6 +39,8 @@ class HostedService:
         self._places = places
         self._marker = marker
         self._router = Router(self._backend)
+        self._ports: dict[str, int] = {}
+        """Port by tag, of all tags there ever were: a tag that comes again gets its port again."""
         self._processes: dict[str, RevisionProcess] = {}
         self._leaving: set[RevisionProcess] = set()
         self._starting: dict[str, asyncio.Lock] = {}
@@ -46,9 +49,9 @@ class HostedService:
 
     async def open(self) -> None:
         """Load the state, or make the service with its placeholder; open the ports; start what serves."""
-        remembered = self._load()
+        self._load()
         for tag in ("", *(line.tag for line in self.pb.traffic_statuses if line.tag)):
-            await self._router.listen(tag, remembered=remembered.get(tag))
+            await self._listen(tag)
         if not self.revisions:
             self._make()
         self.pb.uri = self.url("")
@@ -56,7 +59,7 @@ class HostedService:
         for line in self.pb.traffic_statuses:
             line.uri = self.url(line.tag) if line.tag else ""
         self.save(*self.revisions)
-        if self.pb.reconciling:
+        if self.pb.reconciling or self._latest().reconciling:
             self._in_background(self._resume())
         for name in {line.revision for line in self.pb.traffic_statuses if line.percent}:
             self._in_background(self._warm(name))
@@ -74,7 +77,7 @@ class HostedService:
         return f"http://{LOOPBACK}:{self._router.ports[tag]}"
 
     def wish(self, service: run_v2.Service, fields: frozenset[str]) -> None:
-        """Take over the template, the traffic or both; a changed template makes a new revision. `reconcile` must follow."""
+        """Take over the template, the traffic or both; a template makes a new revision. `reconcile` must follow."""
         self.pb.generation += 1
         if "traffic" in fields:
             self.pb.traffic = list(service.traffic)
@@ -87,17 +90,22 @@ class HostedService:
         self.pb.terminal_condition = template.condition(State.CONDITION_RECONCILING)
         self.save(_short(self.pb.latest_created_revision))
 
-    async def reconcile(self) -> None:
-        """Make what is wished for serve, one change after the other. Raises NotReady."""
-        async with self._changing:
-            generation = self.pb.generation
-            try:
-                await self._start_latest()
+    async def reconcile(self, fields: frozenset[str]) -> None:
+        """Make serve what was wished for last. Raises NotReady.
+
+        Traffic does not wait for a revision that still starts, unless it is to get some: a rollback need not wait until a
+        deployment has failed.
+        """
+        generation = self.pb.generation
+        try:
+            if "template" in fields:
+                await self._start(_short(self.pb.latest_created_revision))
+            async with self._changing:
                 await self._serve()
-            except NotReady as error:
-                self._settle(generation, template.condition(State.CONDITION_FAILED, str(error)))
-                raise
-            self._settle(generation, template.condition(State.CONDITION_SUCCEEDED))
+        except NotReady as error:
+            self._settle(generation, template.condition(State.CONDITION_FAILED, str(error)))
+            raise
+        self._settle(generation, template.condition(State.CONDITION_SUCCEEDED))
         for name in set(self._processes) - self._wanted():
             self._in_background(self._leave(name))
 
@@ -119,18 +127,24 @@ class HostedService:
         self.pb.etag = f'"{hashlib.sha256(run_v2.Service.serialize(self.pb)).hexdigest()[:16]}"'
         for name in revisions:
             write_text(self._folder / "revisions" / f"{name}.json", run_v2.Revision.to_json(self.revisions[name]))
-        write_text(self._folder / "ports.json", json.dumps(self._router.ports))
+        write_text(self._folder / "ports.json", json.dumps(self._ports))
         write_text(self._folder / "service.json", run_v2.Service.to_json(self.pb))
 
-    def _load(self) -> dict[str, int]:
-        """Read what an earlier supervisor left; the ports it had."""
+    def _load(self) -> None:
+        """Read what an earlier supervisor left."""
         if not (self._folder / "service.json").exists():
-            return {}
+            return
         self.pb = run_v2.Service.from_json((self._folder / "service.json").read_text(encoding="utf-8"))
         for file in sorted((self._folder / "revisions").glob("*.json")):
             self.revisions[file.stem] = run_v2.Revision.from_json(file.read_text(encoding="utf-8"))
-        ports: dict[str, int] = json.loads((self._folder / "ports.json").read_text(encoding="utf-8"))
-        return ports
+        self._ports = json.loads((self._folder / "ports.json").read_text(encoding="utf-8"))
+
+    async def _listen(self, tag: str) -> None:
+        await self._router.listen(tag, remembered=self._ports.get(tag))
+        self._ports[tag] = self._router.ports[tag]
+
+    def _latest(self) -> run_v2.Revision:
+        return self.revisions[_short(self.pb.latest_created_revision)]
 
     def _make(self) -> None:
         """The service as infrastructure code makes it: a placeholder serves all of the traffic."""
@@ -147,12 +161,9 @@ class HostedService:
         self.pb.generation = self.pb.observed_generation = 1
         self.pb.terminal_condition = template.condition(State.CONDITION_SUCCEEDED)
 
-    async def _start_latest(self) -> None:
-        """Start the latest revision if it never was; its condition says how that went."""
-        name = _short(self.pb.latest_created_revision)
+    async def _start(self, name: str) -> None:
+        """Start a revision for the first time; its condition says how that went. Raises NotReady."""
         revision = self.revisions[name]
-        if not revision.reconciling:
-            return
         try:
             await self._running(name)
         except StartFailed as error:
@@ -167,9 +178,10 @@ class HostedService:
             self.save(name)
 
     async def _serve(self) -> None:
-        """Put the wished split in force, once each revision it names runs."""
+        """Put the wished split in force, once each revision that is new in it runs."""
         lines = traffic.statuses(self.pb.traffic, latest_ready=_short(self.pb.latest_ready_revision), url=lambda _: "")
-        for name in {line.revision for line in lines}:
+        # What serves already is left alone: a release that broke must not keep the one that mends it from coming.
+        for name in {line.revision for line in lines} - {line.revision for line in self.pb.traffic_statuses}:
             if not template.is_ready(self.revisions[name]):
                 raise NotReady(f"Revision {name} is not ready and cannot serve traffic")
             try:
@@ -178,13 +190,13 @@ class HostedService:
                 raise NotReady(f"Revision {name} did not start again: {error}") from error
         for line in lines:
             if line.tag:
-                await self._router.listen(line.tag)
+                await self._listen(line.tag)
                 line.uri = self.url(line.tag)
         self.pb.traffic_statuses = lines
 
     def _settle(self, generation: int, condition: run_v2.Condition) -> None:
         """Note how it went; a wish that came in the meantime keeps the service reconciling."""
-        self.pb.observed_generation = generation
+        self.pb.observed_generation = max(self.pb.observed_generation, generation)
         if self.pb.generation == generation:
             self.pb.reconciling = False
             self.pb.terminal_condition = condition
@@ -242,17 +254,13 @@ class HostedService:
 
     async def _resume(self) -> None:
         """Take up a change that an earlier supervisor left half done; its outcome is in the conditions."""
-        try:
-            await self.reconcile()
-        except NotReady:
-            return
+        with contextlib.suppress(NotReady):
+            await self.reconcile(frozenset(("template",)) if self._latest().reconciling else frozenset())
 
     async def _warm(self, name: str) -> None:
         """Start a serving revision before the first request; if it fails, the request says why."""
-        try:
+        with contextlib.suppress(StartFailed):
             await self._running(name)
-        except StartFailed:
-            return
 
     def _in_background(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

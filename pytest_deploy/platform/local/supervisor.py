@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_deploy.errors import DeployError, PlatformUnavailable
-from pytest_deploy.platform.local.guardian import MARKER
+from pytest_deploy.platform.local.guardian import MARKER, sweep
 from pytest_deploy.platform.local.places import Places, Site
 from pytest_deploy.platform.local.server import EmbeddedServer
 
@@ -45,7 +45,7 @@ class Supervisor:
 
     def __init__(self, places: Places) -> None:
         self._places = places
-        self._marker = {MARKER: str(places.root)}
+        self._marker = {MARKER: os.environ[MARKER]}
         self._clients = 0
         self._stop = asyncio.Event()
         self._database: EmbeddedServer | None = None
@@ -189,9 +189,10 @@ def main(checkout: str, root: str, ready: str) -> None:
     except PlatformUnavailable as error:
         os.write(int(ready), str(error).encode())
         raise
+    sweep(f"{root}:", but=os.environ[MARKER])  # of a supervisor that was killed together with its guardian
     # Kept until this process ends: its pipe is what the guardian watches.
     guardian = subprocess.Popen(
-        [sys.executable, "-m", "pytest_deploy.platform.local", "guard", root, places.postgres / "data"],
+        [sys.executable, "-m", "pytest_deploy.platform.local", "guard", os.environ[MARKER], places.postgres / "data"],
         stdin=subprocess.PIPE,
         pass_fds=(held,),
         start_new_session=True,

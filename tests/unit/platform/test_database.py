@@ -1,0 +1,104 @@
+"""The database of an environment and the role of its service: made once, on any server, with no more rights than needed."""
+
+from __future__ import annotations
+
+import stat
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from pytest_deploy.errors import NotAsked, PlatformUnavailable
+from pytest_deploy.platform.local.database import prepare, programs_of
+from tests.conftest import missing
+from tests.postgres import DEBIAN_15, PostgresServer
+
+
+@pytest.fixture
+def name(postgres: PostgresServer) -> Iterator[str]:
+    """A database name of the test's own; database and role are dropped afterwards."""
+    name = f"db_{uuid.uuid4().hex[:8]}"
+    yield name
+    with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(f"{name}_svc")))
+
+
+def test_the_service_logs_in_as_a_role_that_bypasses_nothing(postgres: PostgresServer, name: str) -> None:
+    access = prepare(postgres.conninfo(), name)
+    assert access.role == f"{name}_svc"
+    with psycopg.connect(access.service) as connection:
+        row = connection.execute(
+            "SELECT current_database(), rolname, rolsuper, rolbypassrls, rolcreatedb, rolcreaterole "
+            "FROM pg_roles WHERE rolname = current_user"
+        ).fetchone()
+    assert row == (name, access.role, False, False, False, False)
+
+
+def test_the_owner_may_make_tables_and_the_service_may_not(postgres: PostgresServer, name: str) -> None:
+    access = prepare(postgres.conninfo(), name)
+    with psycopg.connect(access.owner) as connection:
+        connection.execute("CREATE TABLE entry()")
+    with psycopg.connect(access.service) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute("CREATE TABLE mine()")
+
+
+def test_what_is_there_is_kept(postgres: PostgresServer, name: str) -> None:
+    access = prepare(postgres.conninfo(), name)
+    with psycopg.connect(access.owner) as connection:
+        connection.execute("CREATE TABLE entry()")
+    assert prepare(postgres.conninfo(), name) == access
+    with psycopg.connect(access.owner) as connection:
+        assert connection.execute("SELECT to_regclass('entry')::text").fetchone() == ("entry",)
+
+
+def test_the_owners_string_depends_on_nobodys_variables(
+    postgres: PostgresServer, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in (("PGHOST", postgres.host), ("PGPORT", "5432"), ("PGUSER", postgres.user)):
+        monkeypatch.setenv(variable, value)
+    access = prepare("", name)
+    for variable in ("PGHOST", "PGPORT", "PGUSER"):
+        monkeypatch.delenv(variable)
+    with psycopg.connect(access.owner) as connection:
+        assert connection.execute("SELECT current_user::text").fetchone() == ("postgres",)
+
+
+def test_a_shared_servers_role_has_a_password_for_its_owners_eyes_only(
+    postgres: PostgresServer, name: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "state" / "service-password"
+    first = prepare(postgres.conninfo(), name, password_file=file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert f":{file.read_text()}@" in first.service
+    assert prepare(postgres.conninfo(), name, password_file=file) == first
+    with psycopg.connect(postgres.conninfo()) as connection:
+        stored = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [first.role]).fetchone()
+    assert stored is not None
+    assert stored[0].startswith("SCRAM-SHA-256$")
+
+
+def test_a_name_postgresql_would_cut_is_refused(postgres: PostgresServer) -> None:
+    with pytest.raises(NotAsked, match="too long"):
+        prepare(postgres.conninfo(), "x" * 60)
+
+
+def test_a_server_that_does_not_answer_is_named_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(PlatformUnavailable, match="check PGHOST"):
+        prepare(f"host={tmp_path}", "db")
+
+
+def test_the_programs_are_of_the_servers_version(postgres: PostgresServer, name: str) -> None:
+    assert prepare(postgres.conninfo(), name).programs == postgres.programs
+    assert programs_of(99) is None
+
+
+def test_debians_programs_are_found_for_its_server() -> None:
+    if not (DEBIAN_15 / "pg_dump").exists():
+        missing("PostgreSQL 15", "apt-get install postgresql-15")
+    found = programs_of(15)
+    assert found is not None
+    assert (found / "pg_dump").exists()
