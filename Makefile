@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# A current pip first: it installs the same set in half the time. Modules are compiled when they are first imported.
+PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check install --no-compile
 WORKERS ?= 2
 
 .PHONY: demo test lint faults scale bench clean
@@ -19,21 +21,22 @@ lint: $(VENV)/test.installed  ## ruff and mypy (strict, package and tests)
 	$(BIN)/mypy
 
 faults: $(VENV)/test.installed  ## every fault, not a sample
-	$(BIN)/python -m pytest -n $(WORKERS) -m faults --override-ini=addopts="--import-mode=importlib -p no:allure_pytest_bdd"
+	$(BIN)/python -m pytest -n $(WORKERS) -m faults
 
 scale: $(VENV)/test.installed  ## what only shows in large numbers
-	$(BIN)/python -m pytest -m scale --override-ini=addopts="--import-mode=importlib -p no:allure_pytest_bdd"
+	$(BIN)/python -m pytest -m scale
 
 bench: $(VENV)/test.installed  ## speed, as ratios measured in one run
 	$(BIN)/python tests/bench/bench_migrations.py
 
 # yandex-pgmigrate asks for psycopg2 from source, which needs a compiler; psycopg2-binary is the same module. So it is
 # installed by itself, without its dependencies, which stand in the hashed set.
-$(VENV)/%.installed: requirements/%.txt requirements/pgmigrate.txt pyproject.toml
+$(VENV)/%.installed: requirements/%.txt requirements/pip.txt requirements/pgmigrate.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/$*.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --no-build-isolation -r requirements/pgmigrate.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(PIP) --require-hashes -r requirements/pip.txt
+	$(PIP) --require-hashes --no-deps -r requirements/$*.txt
+	$(PIP) --require-hashes --no-deps --no-build-isolation -r requirements/pgmigrate.txt
+	$(PIP) --no-deps --no-build-isolation -e .
 	touch $@
 
 clean:  ## forget the virtual environment; the record in reports/ stays

@@ -16,6 +16,18 @@ from psycopg import sql
 from tests.postgres import DEBIAN_15, PostgresServer, shared_server
 
 
+LONG = ("faults", "scale")
+"""Marks of what `make faults` and `make scale` run; everything else is `make test`."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long suites to those who ask for them with -m."""
+    if not config.option.markexpr:
+        long = [item for item in items if any(item.get_closest_marker(mark) for mark in LONG)]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
+
+
 def missing(what: str, install: str) -> NoReturn:
     """End the test: a skip that says what to install, but a failure under CI=true."""
     message = f"{what} is not on this machine: {install}"
