@@ -37,6 +37,8 @@ def add(parser: pytest.Parser) -> None:
 def context(config: pytest.Config) -> RunContext | None:
     """What was asked for, or None where this is no deployment. Raises pytest.UsageError for --deploy-* without an ENV."""
     option = config.option
+    if option.help or option.version:
+        return None
     if option.deploy_env is None:
         if option.deploy_set or option.deploy_reason or option.deploy_pipeline != "deploy":
             raise pytest.UsageError(

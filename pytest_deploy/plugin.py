@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,20 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     known = early_config.known_args_namespace
     if known.deploy_env is not None:
         known.file_or_dir = [str(Path(early_config.rootpath) / "suites")]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """Before any plug-in acts on its options: nothing may thin out a deployment. xdist's workers get what was judged."""
+    if options.context(config) is not None and not hasattr(config, "workerinput"):
+        from pytest_deploy.errors import OptionRefused
+        from pytest_deploy.phase import thinning
+
+        try:
+            thinning.refuse(config)
+        except OptionRefused as refused:
+            raise pytest.UsageError(str(refused)) from None
+    return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)

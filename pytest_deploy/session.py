@@ -14,6 +14,7 @@ from pytest_deploy import fixtures
 from pytest_deploy.deployment import Deployment
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import NotAsked
+from pytest_deploy.phase import thinning
 from pytest_deploy.phase.collection import Collection
 from pytest_deploy.phase.conductor import Conductor, Controller, distributed
 from pytest_deploy.phase.context import RunContext
@@ -85,7 +86,7 @@ def _conduct(
     deployment = Deployment(
         environment,
         plugins=active_plugins(config),
-        options={},
+        options=thinning.settings(config),
         listener=Listener(phase_started=phase_started, phase_finished=phase_finished, not_run=progress.not_run),
         say=progress.line,
     )

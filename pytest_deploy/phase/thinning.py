@@ -1,0 +1,207 @@
+"""Nothing but what is allowed may bend a deployment: judged on the final options, ini values and active plug-ins.
+
+It does not matter where a value comes from (the command line, PYTEST_ADDOPTS, -o, -c, an @file, addopts, a parent folder):
+what counts is what pytest made of it all. What is allowed, and why, stands in phase/permitted.py.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from pytest_deploy.errors import OptionRefused
+from pytest_deploy.phase.permitted import BUILTIN, INI, OPTIONS, PLUGINS, UNKNOWN, VARIABLE_PREFIX, VARIABLES
+
+_NOT_OFFERED = {"help", "version", "quiet"}
+"""Permitted options that the message need not offer."""
+
+
+def refuse(config: pytest.Config) -> None:
+    """Refuse whatever could thin out or bend the run. Raises OptionRefused naming everything found and what is allowed.
+
+    To be asked before any plug-in acts on its options: in the first `pytest_cmdline_main` (xdist rewrites --dist and --tx
+    there, and --looponfail never comes to `pytest_configure`). Not in xdist's workers: they get what was judged here.
+    """
+    found = [
+        *_interpreter(sys.flags.optimize),
+        *variables(os.environ),
+        *_configuration_file(config),
+        *_options(config),
+        *_ini_values(config),
+        *_plugins(config),
+    ]
+    if not found:
+        return
+    count = "1 thing" if len(found) == 1 else f"{len(found)} things"
+    raise OptionRefused(
+        "\n".join(
+            [
+                f"{count} could thin out or bend this deployment. Nothing was started, nothing was written.",
+                *(f"  {fault}" for fault in dict.fromkeys(found)),
+                f"Take {'it' if len(found) == 1 else 'them'} away and start again.",
+                f"Beside --deploy-* a deployment takes {', '.join(offered(config))}: see `pytest --help`.",
+            ]
+        )
+    )
+
+
+def settings(config: pytest.Config) -> dict[str, Any]:
+    """The permitted options that differ from their defaults, by name: what `run.opened` says under `options`.
+
+    The --deploy-* options are left out: the record says them in places of their own.
+    """
+    defaults = _defaults(config)
+    return {
+        name: value
+        for name, value in sorted(vars(config.option).items())
+        if OPTIONS.get(name, UNKNOWN).values != () and value != defaults.get(name) and not name.startswith("deploy_")
+    }
+
+
+def variables(environ: Mapping[str, str]) -> Iterator[str]:
+    """What the environment says to pytest that it may not; an empty variable says nothing."""
+    for name, value in sorted(environ.items()):
+        if name.startswith(VARIABLE_PREFIX) and value.strip():
+            verdict = VARIABLES.get(name, UNKNOWN)
+            if not verdict.allows(value, ""):
+                yield f"environment variable {name}={value}: {verdict.reason}"
+
+
+def offered(config: pytest.Config) -> list[str]:
+    """The options to offer to whoever was refused: their shortest spelling."""
+    names = _spellings(config)
+    free = [dest for dest, verdict in OPTIONS.items() if verdict.values is None and dest not in _NOT_OFFERED]
+    shown = [min(names[dest], key=len) for dest in free if dest in names and not dest.startswith("deploy_")]
+    return [*shown, "-s"]
+
+
+def _interpreter(optimize: int) -> Iterator[str]:
+    if optimize:
+        yield "python -O or PYTHONOPTIMIZE: takes assertions out, and the steps with them; every check would pass"
+
+
+def _configuration_file(config: pytest.Config) -> Iterator[str]:
+    """The checkout's own pyproject.toml alone may configure: not another ini file that pytest prefers or finds above."""
+    own = Path(config.rootpath) / "pyproject.toml"
+    if config.inipath is None:
+        yield f"no configuration: {own} has no [tool.pytest]; start the deployment in the checkout"
+    elif config.inipath != own:
+        yield f"configuration file {config.inipath}: only the checkout's own pyproject.toml configures a deployment"
+
+
+def _options(config: pytest.Config) -> Iterator[str]:
+    defaults = _defaults(config)
+    for name, value in sorted(vars(config.option).items()):
+        verdict = OPTIONS.get(name, UNKNOWN)
+        if not verdict.allows(value, defaults.get(name)):
+            yield f"{_spelled(config, name, value)}: {verdict.reason}"
+
+
+def _defaults(config: pytest.Config) -> dict[str, Any]:
+    """Each option's value on an empty command line.
+
+    Some options' actions fill their default (an empty list or mapping) in place; every such default is empty.
+    """
+    plain = vars(config._parser.parse_known_args([]))  # noqa: SLF001 -- pytest hands its parser to pytest_addoption alone
+    return {name: type(value)() if isinstance(value, list | dict | set) else value for name, value in plain.items()}
+
+
+def _spellings(config: pytest.Config) -> dict[str, dict[str, bool]]:
+    """How each option may be written, and whether a value follows; by its name on `config.option`."""
+    spellings: dict[str, dict[str, bool]] = {}
+    for group in config._parser._groups:  # noqa: SLF001 -- no public way to an option's spellings
+        for option in group.options:
+            takes_value = option.attrs().get("nargs") != 0
+            spellings.setdefault(option.dest, {}).update(dict.fromkeys(option.names(), takes_value))
+    return spellings
+
+
+def _spelled(config: pytest.Config, name: str, value: object) -> str:
+    """An option as its giver knows it: the spelling used, its value, and where it stands if not on the command line."""
+    if isinstance(value, list | dict | set):
+        permitted = [one for values in OPTIONS.get(name, UNKNOWN).values or () for one in _listed(values)]
+        value = [one for one in value if one not in permitted] or value
+    spellings = _spellings(config).get(name, {"path": True})
+    spelling, place = next(_used(config, spellings), (next(iter(spellings)), ""))
+    return f"{spelling} {_shown(value)}{place}" if spellings[spelling] else f"{spelling}{place}"
+
+
+def _used(config: pytest.Config, spellings: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """The spellings that stand somewhere, and where: the last word counts, so the command line comes first."""
+    places: list[tuple[Sequence[str], str]] = [
+        (config.invocation_params.args, ""),
+        (shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), " (in PYTEST_ADDOPTS)"),
+        (config.getini("addopts"), f" (in addopts of {config.inipath})"),
+    ]
+    for words, place in places:
+        for word in words:
+            for spelling in spellings:
+                if word.partition("=")[0] == spelling or (not spelling.startswith("--") and word.startswith(spelling)):
+                    yield spelling, place
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else [value]
+
+
+def _shown(value: object) -> str:
+    return " ".join(str(one) for one in value) if isinstance(value, list | dict | set) else str(value)
+
+
+def _ini_values(config: pytest.Config) -> Iterator[str]:
+    """Those of the file; an override (-o) is refused as the option it is."""
+    overridden = {word.partition("=")[0] for word in config.option.override_ini or ()}
+    declared = config._parser._inidict  # noqa: SLF001 -- no public way to the declared keys and their defaults
+    for key in sorted(declared.keys() - overridden):
+        default, verdict = declared[key][2], INI.get(key, UNKNOWN)
+        value = _as_written(config.getini(key), Path(config.rootpath))
+        if not verdict.allows(value, default):
+            meant = f"; it must be {_shown(verdict.values[0])}" if verdict.values else "; leave it out"
+            yield f"ini value {key} = {_shown(value)}: {verdict.reason}{meant}"
+
+
+def _as_written(value: object, root: Path) -> object:
+    """Paths inside the checkout as they lie from its root."""
+    if not isinstance(value, list):
+        return value
+    return [
+        (path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path))
+        if isinstance(path, Path)
+        else path
+        for path in value
+    ]
+
+
+def _plugins(config: pytest.Config) -> Iterator[str]:
+    """Active plug-ins that are neither pytest's, nor of a permitted distribution, nor a conftest.py of the checkout."""
+    manager = config.pluginmanager
+    distributions = {id(plugin): str(dist.metadata["Name"]) for plugin, dist in manager.list_plugin_distinfo()}
+    active = [(name, plugin) for name, plugin in manager.list_name_plugin() if plugin is not None]
+    permitted = {
+        plugin.__name__
+        for _, plugin in active
+        if isinstance(plugin, ModuleType) and distributions.get(id(plugin)) in PLUGINS
+    }
+    for name, plugin in active:
+        if isinstance(plugin, ModuleType):
+            yield from _plugin_module(name, plugin, distributions.get(id(plugin)), Path(config.rootpath))
+        elif (module := type(plugin).__module__) not in permitted and module.partition(".")[0] != "_pytest":
+            yield f"plug-in object of {module}.{type(plugin).__qualname__}: {UNKNOWN.reason}"
+
+
+def _plugin_module(name: str, plugin: ModuleType, distribution: str | None, root: Path) -> Iterator[str]:
+    if distribution is not None:
+        if distribution not in PLUGINS:
+            yield f"plug-in {distribution} (installed, active): {UNKNOWN.reason}; permitted are {', '.join(PLUGINS)}"
+    elif Path(name).name == "conftest.py":
+        if Path(name) != root / "conftest.py" and not Path(name).is_relative_to(root / "suites"):
+            yield f"{name}: only the conftest.py of the checkout's root and of suites/ may take part"
+    elif not (name in BUILTIN and plugin.__name__ == f"_pytest.{name}"):
+        yield f"plug-in {name}: {UNKNOWN.reason}; it comes from -p, PYTEST_PLUGINS or a conftest.py's pytest_plugins"
