@@ -49,6 +49,8 @@ class Standing:
     """Percent by revision, of those above 0."""
     tags: Mapping[str, str]
     """Revision by tag."""
+    settled: bool
+    """Whether the platform has nothing else to do: what was asked for is what serves."""
     status: int
     """What the serving address answers on /health."""
     body: Any
@@ -244,7 +246,7 @@ class Checkout:
             tags = {share.tag: share.revision for share in state.shares if share.tag}
             is_json = "json" in answer.headers.get("content-type", "")
             body = answer.json() if is_json else answer.text
-            return Standing(shares, tags, answer.status_code, body, applied, kept.sha256)
+            return Standing(shares, tags, state.settled, answer.status_code, body, applied, kept.sha256)
         finally:
             platform.close()
 

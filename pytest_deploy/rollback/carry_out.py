@@ -43,7 +43,8 @@ class Undoing:
                 shares[share.revision] = shares.get(share.revision, 0) + share.percent
         with psycopg.connect(self.platform.database.owner, autocommit=True) as connection:
             applied = tuple(one.version for one in ledger.applied(connection))
-        return Live(shares, {share.tag: share.revision for share in state.shares if share.tag}, applied)
+        tags = {share.tag: share.revision for share in state.shares if share.tag}
+        return Live(shares, tags, applied, state.settled)
 
     def plan(self, earlier: Earlier) -> tuple[Act, ...]:
         """What lies between the live state and the earlier one."""

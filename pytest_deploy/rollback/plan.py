@@ -26,6 +26,8 @@ class Live:
     """Tag -> revision."""
     migrations: tuple[str, ...]
     """Versions applied, in order of application."""
+    settled: bool
+    """Whether what was asked of the platform is what serves; a revision that never became ready leaves a wish behind."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def earlier_of(events: Sequence[Event]) -> Earlier | None:
 def plan(earlier: Earlier, live: Live, order: Order) -> tuple[Act, ...]:
     """The acts that lead from the live state back to the earlier one, in policy's order. Empty: nothing is left to do."""
     acts: list[Act] = []
-    if dict(live.shares) != {earlier.revision: 100} or live.tags:
+    if dict(live.shares) != {earlier.revision: 100} or live.tags or not live.settled:
         acts.append(MoveTraffic(earlier.revision))
     undo = tuple(version for version in live.migrations if version not in earlier.migrations)
     if undo:

@@ -23,10 +23,16 @@ def test_environment_is_led_back(undoing: Undoing, earlier: Earlier, record: Ste
 
 
 def test_traffic_is_what_it_was(undoing: Undoing, earlier: Earlier, record: StepRecord) -> None:
-    shares = dict(undoing.live().shares)
+    """Nobody is sent anywhere else, and nothing else is still asked of the platform."""
+    live = undoing.live()
 
-    record.expect({earlier.revision: 100}, shares)
-    assert shares == {earlier.revision: 100}
+    record.expect(
+        {"shares": {earlier.revision: 100}, "tags": {}, "settled": True},
+        {"shares": dict(live.shares), "tags": dict(live.tags), "settled": live.settled},
+    )
+    assert live.shares == {earlier.revision: 100}
+    assert not live.tags
+    assert live.settled
 
 
 def test_schema_is_what_it_was(database: Database, earlier: Earlier, record: StepRecord) -> None:
