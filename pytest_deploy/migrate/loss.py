@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_deploy.migrate.session import Rows
+from pytest_deploy.migrate.statements import statements
 
 if TYPE_CHECKING:
     import psycopg
@@ -30,6 +31,13 @@ where c.relkind in ('r', 'p') and not c.relispartition and c.relpersistence <> '
   and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'deploy')
   and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
 order by c.oid, a.attnum
+"""
+
+_TABLES_NAMED: Final = """
+select distinct c.oid::bigint, format('%%I.%%I', n.nspname, c.relname)
+from unnest(%s::text[]) name join pg_class c on c.oid = to_regclass(name) join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p')
+order by 2
 """
 
 
@@ -50,6 +58,7 @@ class Column:
 class Loss:
     """Columns of one table that a way down drops."""
 
+    table_id: int
     table: str
     columns: tuple[str, ...]
     whole: bool
@@ -91,7 +100,7 @@ def losses(before: frozenset[Column], after: frozenset[Column]) -> tuple[Loss, .
         names = tuple(column.name for column in gone if column.table_id == table_id)
         own = sorted((column for column in before if column.table_id == table_id), key=lambda column: column.number)
         key = tuple(column.name for column in own if column.key and column.name not in names)
-        found.append(Loss(table, names, table_id not in tables, key))
+        found.append(Loss(table_id, table, names, table_id not in tables, key))
     return tuple(found)
 
 
@@ -116,6 +125,33 @@ def hold(connection: psycopg.Connection[Any], found: Sequence[Loss]) -> None:
     """Nobody writes to these tables until this transaction ends, so that no row is lost between saving and dropping."""
     for loss in found:
         connection.execute(f"lock table {loss.table} in share row exclusive mode".encode())
+
+
+def hold_empty(connection: psycopg.Connection[Any], downs: Sequence[str]) -> frozenset[int]:
+    """The tables that `downs` name as theirs to drop or to drop a column of, and that are empty; they stay so.
+
+    Nobody writes to them from here to the end of this transaction. What is not named plainly is not found, and not held.
+    """
+    from psycopg import sql
+
+    names = sorted({name for down in downs for name in _named(down)})
+    found = connection.execute(_TABLES_NAMED.encode(), (names,)).fetchall()
+    if not found:
+        return frozenset()
+    tables = [sql.SQL(table) for _, table in found]
+    connection.execute(sql.SQL("lock table {} in share row exclusive mode").format(sql.SQL(", ").join(tables)))
+    empty = [sql.SQL("not exists (select from {})").format(table) for table in tables]
+    ((answers,),) = connection.execute(sql.SQL("select array[{}]").format(sql.SQL(", ").join(empty))).fetchall()
+    return frozenset(oid for (oid, _), is_empty in zip(found, answers, strict=True) if is_empty)
+
+
+def _named(down: str) -> Iterator[str]:
+    for statement in statements(down):
+        words = [word.lower() for word in statement.words if word not in {"IF", "EXISTS", "ONLY"}]
+        if words[:2] == ["drop", "table"]:
+            yield from words[2:]
+        elif words[:2] == ["alter", "table"] and "drop" in words:
+            yield from words[2:3]
 
 
 def save(connection: psycopg.Connection[Any], loss: Loss, into: Path, *, declared: bool) -> Saved:

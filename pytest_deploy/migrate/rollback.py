@@ -17,7 +17,7 @@ from pytest_deploy.migrate import ledger, loss
 from pytest_deploy.migrate.catalog import read_catalog
 from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.lock import ENGINE_KEY, sole_runner
-from pytest_deploy.migrate.loss import Saved
+from pytest_deploy.migrate.loss import Loss, Saved
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.rendering import block, facts_of_undo
 from pytest_deploy.migrate.session import connect, plain, rows_of
@@ -86,13 +86,12 @@ def roll_back(
             return _run_alone(keeper, undo[0], actor, expected_schema)
         with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
             _enter(connection, actor, local=True)
-            lost = _save_rows(connection, undo, save_into)
+            lost = _run(connection, undo, save_into)
             try:
-                done = _run(connection, undo, actor, lost)
                 _verify(connection, expected_schema, undo)
+                done = _told(connection, undo, actor, lost)
             except BaseException:
-                for saved in lost:
-                    Path(saved.place).unlink(missing_ok=True)
+                _forget(lost)
                 raise
         return done
 
@@ -170,17 +169,45 @@ def _failed(way: Undo, said: str) -> MigrationFailed:
     )
 
 
-def _save_rows(connection: psycopg.Connection[Any], undo: Sequence[Undo], into: Path | None) -> tuple[Saved, ...]:
-    """Try the downs, see what goes with them, take that back, and save it."""
+def _run(connection: psycopg.Connection[Any], undo: Sequence[Undo], into: Path | None) -> tuple[Saved, ...]:
+    """All downs, and what they take with them is saved first.
+
+    What goes with them shows only once they have run. So they run, and where anything went that may have held rows, they
+    are taken back to the savepoint, the rows are saved under a lock, and they run again.
+    """
+    held = loss.hold_empty(connection, [way.sql for way in undo])
     before = loss.columns(rows_of(connection))
     connection.execute("savepoint trial")
     for way in undo:
         _execute(connection, way)
     found = loss.losses(before, loss.columns(rows_of(connection)))
+    if all(gone.table_id in held for gone in found):
+        return ()
     connection.execute("rollback to savepoint trial")
+    lost = _save_rows(connection, undo, found, into)
+    try:
+        for way in undo:
+            _execute(connection, way)
+    except BaseException:
+        _forget(lost)
+        raise
+    return lost
+
+
+def _forget(lost: Sequence[Saved]) -> None:
+    """Rows that are still in the database do not lie beside it."""
+    for saved in lost:
+        Path(saved.place).unlink(missing_ok=True)
+
+
+def _save_rows(
+    connection: psycopg.Connection[Any], undo: Sequence[Undo], found: Sequence[Loss], into: Path | None
+) -> tuple[Saved, ...]:
     loss.hold(connection, found)
     holding = [gone for gone in found if loss.count(connection, gone)]
-    if holding and into is None:
+    if not holding:
+        return ()
+    if into is None:
         tables = ", ".join(gone.table for gone in holding)
         raise MigrationFailed(
             f"the way down would lose the rows of {tables}, and there is no place to save them; nothing was undone",
@@ -189,14 +216,18 @@ def _save_rows(connection: psycopg.Connection[Any], undo: Sequence[Undo], into: 
             not_run=(),
         )
     declared = any(way.lossy for way in undo)
-    return tuple(loss.save(connection, gone, into, declared=declared) for gone in holding) if into else ()
+    saved: list[Saved] = []
+    try:
+        saved.extend(loss.save(connection, gone, into, declared=declared) for gone in holding)
+    except BaseException:
+        _forget(saved)
+        raise
+    return tuple(saved)
 
 
-def _run(
+def _told(
     connection: psycopg.Connection[Any], undo: Sequence[Undo], actor: str, lost: tuple[Saved, ...]
 ) -> tuple[RolledBack, ...]:
-    for way in undo:
-        _execute(connection, way)
     events = connection.execute(
         "select version, at, coalesce(duration_s, 0) from deploy.migration_event"
         " where direction = 'down' and txid = pg_current_xact_id() order by seq"
