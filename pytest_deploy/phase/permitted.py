@@ -168,6 +168,7 @@ VARIABLES: Mapping[str, Verdict] = table(
     (Verdict("how many workers -n auto means", None), "PYTEST_XDIST_AUTO_NUM_WORKERS"),
     (Verdict("colours", None), "PYTEST_THEME PYTEST_THEME_MODE"),
     (Verdict("where pytest puts temporary folders", None), "PYTEST_DEBUG_TEMPROOT"),
+    (Verdict("where the embedded platform keeps its database's files and its sockets", None), "PYTEST_DEPLOY_PGDATA_ROOT"),
     (Verdict("adds options nobody typed: a shell profile or an image may set it, and the record is to show what was asked"),
      "PYTEST_ADDOPTS"),
     (Verdict("puts plug-ins in, which could change what a step is and what counts as passed"), "PYTEST_PLUGINS"),
