@@ -65,7 +65,7 @@ def back_up(
         run("pg_restore", ["--exit-on-error", f"--dbname={_name(place)}", backup.place], place, programs=programs)
         with connect(place, lock_timeout_s=lock_timeout_s) as connection:
             found = snapshot(place, programs, lock_timeout_s=lock_timeout_s).text, _counts(connection)
-    _compare(backup, expected, found)
+    compare(backup, expected, found)
     return replace(backup, restorable=True)
 
 
@@ -87,7 +87,8 @@ def _counts(connection: psycopg.Connection[Any]) -> dict[str, int]:
     }
 
 
-def _compare(backup: Backup, expected: tuple[str, dict[str, int]], found: tuple[str, dict[str, int]]) -> None:
+def compare(backup: Backup, expected: tuple[str, dict[str, int]], found: tuple[str, dict[str, int]]) -> None:
+    """Raises PlatformUnavailable where schema or row counts of the restored database are others, naming what differs."""
     if expected == found:
         return
     tables = sorted({table for table, _ in set(expected[1].items()) ^ set(found[1].items())})

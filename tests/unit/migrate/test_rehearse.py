@@ -118,6 +118,37 @@ def test_every_fault_is_told_at_once(each_database: str, tmp_path: Path) -> None
     assert [fault.split(": ")[0] for fault in faults] == ["0002_step_2.sql:6", "0003_step_3.sql:6"]
 
 
+def test_another_schema_the_second_time_up_is_caught(each_database: str, tmp_path: Path) -> None:
+    """The up looks at rows that its own down left behind where no schema shows them."""
+    up = (
+        "do $$ begin if (select count(*) from visit) % 2 = 0 then create table even (); else create table odd (); end if;"
+        " insert into visit values (-1 - (select count(*) from visit), 'trace'); end $$;\n"
+    )
+    folder = tmp_path / "m"
+    apply(each_database, sample(folder, VISIT), actor=ACTOR)
+    (fault, *_) = refused(each_database, folder, VISIT, (up, "drop table if exists even, odd;\n"))
+    assert "gives another schema" in fault or "one by one" in fault
+
+
+def test_a_second_time_up_that_fails_is_caught(each_database: str, tmp_path: Path) -> None:
+    """The down leaves a row that the up cannot add twice."""
+    folder = tmp_path / "m"
+    apply(each_database, sample(folder, VISIT), actor=ACTOR)
+    twice = ("insert into visit values (-7, 'x');\ncreate table a ();\n", "drop table a;\n")
+    (fault,) = refused(each_database, folder, VISIT, twice)
+    assert "duplicate key value" in fault
+
+
+def test_several_together_may_restore_what_each_alone_does_not(each_database: str, tmp_path: Path) -> None:
+    """The first way down leaves a column, the second removes it: together all is well, and each must be well alone."""
+    leaves = ("create index i on visit (note);\n", "drop index i;\nalter table visit drop column day;\n")
+    adds = ("alter table visit add column day date;\n", "select 1;\n")
+    folder = tmp_path / "m"
+    apply(each_database, sample(folder, VISIT), actor=ACTOR)
+    faults = refused(each_database, folder, VISIT, leaves, adds)
+    assert any("0002_step_2.sql" in fault for fault in faults)
+
+
 def test_a_schema_that_has_drifted_is_refused(each_database: str, tmp_path: Path) -> None:
     apply(each_database, sample(tmp_path, VISIT), actor=ACTOR)
     do(each_database, "create table by_hand (x int)")
