@@ -8,6 +8,7 @@ next supervisor starts when both are gone.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -62,7 +63,5 @@ def marked(mark: str, *, but: str = "") -> Iterator[psutil.Process]:
 
 def _signal(process: psutil.Process, signum: int) -> None:
     """Send a signal; psutil refuses where the number has passed to another process."""
-    try:
+    with contextlib.suppress(psutil.Error):
         process.send_signal(signum)
-    except psutil.Error:
-        return

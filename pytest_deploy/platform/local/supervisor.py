@@ -190,13 +190,14 @@ def main(checkout: str, root: str, ready: str) -> None:
         os.write(int(ready), str(error).encode())
         raise
     sweep(f"{root}:", but=os.environ[MARKER])  # of a supervisor that was killed together with its guardian
-    # Kept until this process ends: its pipe is what the guardian watches.
+    reader, _until_the_end = os.pipe()  # nobody closes the other end but the kernel, when this process is gone
     guardian = subprocess.Popen(
         [sys.executable, "-m", "pytest_deploy.platform.local", "guard", os.environ[MARKER], places.postgres / "data"],
-        stdin=subprocess.PIPE,
+        stdin=reader,
         pass_fds=(held,),
         start_new_session=True,
     )
+    os.close(reader)
 
     async def supervise() -> None:
         await Supervisor(places).run(int(ready), guardian)

@@ -79,11 +79,16 @@ def test_what_is_no_archive_leaves_nothing_behind(artefacts: LocalArtefacts, tmp
     assert list((tmp_path / "images").iterdir()) == []
 
 
-def test_a_member_that_leaves_the_folder_is_refused(artefacts: LocalArtefacts, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name, kind", [("../outside", tarfile.REGTYPE), ("/outside", tarfile.REGTYPE), ("outside", tarfile.SYMTYPE)]
+)
+def test_a_member_that_could_leave_the_folder_is_refused(
+    artefacts: LocalArtefacts, tmp_path: Path, name: str, kind: bytes
+) -> None:
     with tarfile.open(tmp_path / "evil.tar", "w") as tar:
-        member = tarfile.TarInfo("../outside")
-        member.size = 1
-        tar.addfile(member, io.BytesIO(b"x"))
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, "/etc"
+        tar.addfile(member, io.BytesIO())
     image = artefacts.push(tmp_path / "evil.tar", tag="v1")
     with pytest.raises(ImageUnknown, match="outside"):
         unpack(image, artefacts=tmp_path / "artefacts", images=tmp_path / "images")

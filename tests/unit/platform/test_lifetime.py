@@ -55,6 +55,8 @@ def checkouts(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
     yield checkout
     for folder in made:
+        with contextlib.suppress(AssertionError):
+            wait_until_gone(folder, patience_s=3)
         for process in marked(str(Places.of(folder).root)):
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -85,11 +87,11 @@ def left(checkout: Path) -> list[psutil.Process]:
     return [*marked(str(places.root)), *([server] if server else [])]
 
 
-def wait_until_gone(checkout: Path) -> float:
+def wait_until_gone(checkout: Path, patience_s: float = 30) -> float:
     """Seconds until nothing of the platform runs."""
     start = time.monotonic()
     while left(checkout):
-        assert time.monotonic() - start < 30, left(checkout)
+        assert time.monotonic() - start < patience_s, left(checkout)
         time.sleep(0.02)
     return time.monotonic() - start
 
