@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pytest_deploy.clients import Database
+from pytest_deploy.config.policy import Policy
 from pytest_deploy.environment import Environment
 from pytest_deploy.migrate import backup, events
 from pytest_deploy.phase.recorder import StepRecord
@@ -12,10 +13,15 @@ from pytest_deploy.phase.recorder import StepRecord
 
 @pytest.mark.requirement("REQ-o00044-J")
 @pytest.mark.step(timeout=600)
-def test_database_is_backed_up(database: Database, environment: Environment, record: StepRecord) -> None:
-    """`pg_dump -Fc`, readable by its owner only, beside the record and never in it."""
-    made = backup.back_up(database.access.owner, environment.context.backups, database.access.programs)
+def test_database_is_backed_up(
+    database: Database, policy: Policy, environment: Environment, record: StepRecord
+) -> None:
+    """`pg_dump -Fc`, readable by its owner only, beside the record and never in it; proven by a restore at policy's rate."""
+    prove = backup.proof_due(policy.database.restore_rate, environment.context.run)
+
+    made = backup.back_up(database.access.owner, environment.context.backups, database.access.programs, prove=prove)
 
     record.event("backup.created", **events.backed_up(made))
-    record.expect("more than 0 bytes", made.bytes)
+    record.expect({"restorable": True if prove else None}, {"restorable": made.restorable, "bytes": made.bytes})
     assert made.bytes > 0
+    assert made.restorable is (True if prove else None)

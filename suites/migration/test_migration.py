@@ -13,6 +13,7 @@ import pytest
 from pytest_deploy.clients import Database, Secrets
 from pytest_deploy.config.policy import Policy
 from pytest_deploy.migrate import apply, events, ledger, read, snapshot
+from pytest_deploy.migrate.rehearse import Rehearsal
 from pytest_deploy.phase.context import local_actor
 from pytest_deploy.phase.recorder import StepRecord
 
@@ -36,7 +37,7 @@ def test_schema_before_is_kept(database: Database, record: StepRecord) -> None:
 @pytest.mark.requirement("REQ-o00044-R")
 @pytest.mark.step(changes=True, timeout=30 * MINUTES)
 def test_pending_migrations_are_applied(database: Database, policy: Policy, record: StepRecord) -> None:
-    """All or nothing, in order, through pgmigrate."""
+    """All or nothing, in order, through pgmigrate; committed only if the schema is the rehearsed one."""
     migrations = read.read(database.migrations)
     before = snapshot.snapshot(database.access.owner, database.access.programs)
 
@@ -46,6 +47,7 @@ def test_pending_migrations_are_applied(database: Database, policy: Policy, reco
         actor=local_actor(),
         lock_timeout_s=policy.database.lock_timeout_s,
         budget_s=policy.database.budget_s,
+        expected_schema=Rehearsal.from_json((record.folder.path / "schema" / "rehearsal.json").read_text()).after,
         on_alert=lambda detail: record.alert("migration over budget", detail),
     )
 

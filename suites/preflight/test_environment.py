@@ -6,7 +6,6 @@ import pytest
 
 from pytest_deploy.audit.verify import verify
 from pytest_deploy.clients import Database
-from pytest_deploy.migrate import ledger, read
 from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.release import live
@@ -41,21 +40,6 @@ def test_environment_is_what_the_request_says(platform: Platform, record: StepRe
 
     record.expect(stated.to_json(), found.to_json())
     assert stated == found
-
-
-@pytest.mark.requirement("REQ-o00044-A")
-@pytest.mark.requirement("REQ-o00044-E")
-@pytest.mark.requirement("REQ-o00044-S")
-def test_migrations_are_in_order_and_reversible(database: Database, record: StepRecord) -> None:
-    """Numbered without gap, each with a way down, and the applied ones unchanged."""
-    found = read.read(database.migrations)
-    with database.connect() as connection:
-        applied = ledger.applied(connection)
-
-    record.expect([one.version for one in applied], [one.version for one in found[: len(applied)]])
-    assert [(one.version, one.sha256) for one in applied] == [
-        (one.version, one.sha256) for one in found[: len(applied)]
-    ]
 
 
 @pytest.mark.requirement("REQ-o00043-P")

@@ -1,0 +1,87 @@
+"""Before a migration touches the environment: its files are sound, and it has been rehearsed, up and down and up again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pytest_deploy.clients import Database
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.environment import Environment
+from pytest_deploy.migrate import ledger, lint, read
+from pytest_deploy.migrate.apply import pending
+from pytest_deploy.migrate.compatibility import compatibility
+from pytest_deploy.migrate.kept_rehearsal import rehearsed
+from pytest_deploy.phase.context import local_actor
+from pytest_deploy.phase.recorder import StepRecord
+
+MINUTES = 60
+
+
+@pytest.mark.requirement("REQ-o00044-A")
+@pytest.mark.requirement("REQ-o00044-E")
+@pytest.mark.requirement("REQ-o00044-S")
+def test_migrations_are_in_order_and_reversible(database: Database, record: StepRecord) -> None:
+    """Numbered without gap, each with a way down, and the applied ones unchanged."""
+    found = read.read(database.migrations)
+    with database.connect() as connection:
+        applied = ledger.applied(connection)
+        todo = pending(connection, found)
+
+    record.expect(
+        {"applied": [one.version for one in applied]},
+        {"files": [one.version for one in found], "pending": [one.version for one in todo]},
+    )
+    assert [one.version for one in applied] == [one.version for one in found[: len(applied)]]
+
+
+def test_no_finding_is_left_unaccepted(database: Database, record: StepRecord) -> None:
+    """squawk's findings on what is pending: mended, or accepted with a written reason."""
+    with database.connect() as connection:
+        todo = pending(connection, read.read(database.migrations))
+        server = connection.info.server_version // 10000
+
+    found = lint.lint(todo, server_version=server)
+
+    blocking = [str(one.fault()) for one in found if one.blocks and one.accepted is None]
+    accepted = [f"{one.path.name}:{one.line} {one.rule}: {one.accepted}" for one in found if one.accepted is not None]
+    record.expect([], {"blocking": blocking, "accepted": accepted})
+    assert not blocking
+
+
+@pytest.mark.requirement("REQ-o00044-F")
+@pytest.mark.requirement("REQ-o00044-I")
+@pytest.mark.requirement("REQ-o00044-T")
+@pytest.mark.step(timeout=30 * MINUTES)
+def test_pending_migrations_are_rehearsed(
+    database: Database, policy: Policy, environment: Environment, record: StepRecord
+) -> None:
+    """On a scratch database with rows in it: the downs restore schema and rows, and nothing is lost undeclared."""
+    found = read.read(database.migrations)
+    with database.connect() as connection:
+        todo = pending(connection, found)
+    said = compatibility(todo)
+
+    result = rehearsed(
+        database.access.owner,
+        found,
+        kept=environment.context.state / "rehearsals",
+        actor=local_actor(),
+        lock_timeout_s=policy.database.lock_timeout_s,
+        budget_s=policy.database.budget_s,
+    )
+
+    record.attach("schema/rehearsal.json", result.rehearsal.to_json().encode() + b"\n")
+    told = json.loads(result.rehearsal.to_json())
+    record.expect(
+        {"within_budget": True},
+        {
+            "within_budget": result.rehearsal.within_budget,
+            "reused": result.reused,
+            "together_s": told["together_s"],
+            "lost": {step["version"]: step["lost"] for step in told["steps"] if step["lost"]},
+            "compatibility": said.said,
+        },
+    )
+    assert result.rehearsal.within_budget
