@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
+from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused, PersonNeeded, PlatformUnavailable
 from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.catalog import read_catalog
 from pytest_deploy.migrate.engine import Engine, Stop, watched
@@ -18,7 +18,7 @@ from pytest_deploy.migrate.invalid_index import drop_invalid, invalid
 from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.lock import ENGINE_KEY, sole_runner
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.session import Rows
+from pytest_deploy.migrate.session import Rows, connect, plain
 
 if TYPE_CHECKING:
     import psycopg
@@ -58,7 +58,7 @@ def apply(
     runner is waited for at most `wait_s` seconds. `on_alert` is called in this thread.
 
     Raises MigrationsRefused (files and history disagree), Refused (another runner did not end), MigrationFailed (with
-    what is applied, what failed, what was not run).
+    what is applied, what failed, what was not run), PersonNeeded (the server went away and does not tell what it did).
     """
     with sole_runner(conninfo, lock_timeout_s=lock_timeout_s, wait_s=wait_s) as connection:
         ledger.install(connection)
@@ -68,9 +68,10 @@ def apply(
             return ()
         alone(todo)
         before = {done.seq for done in ledger.applied(connection)}
+        done: list[Applied] = []
 
         def before_end(rows: Rows) -> None:
-            verify(rows, todo, before, expected_schema)
+            done[:] = verify(rows, todo, before, expected_schema)
 
         broken = invalid(connection)
         engine = Engine(conninfo, todo, actor=actor, lock_timeout_s=lock_timeout_s, before_end=before_end)
@@ -79,8 +80,10 @@ def apply(
         if not todo[0].transactional:
             stop = _whole_index(stop, connection, broken, todo[0])
         if stop is not None:
-            raise failure(stop, todo, settled(connection), blockers.said)
-        return tuple(done for done in ledger.applied(connection) if done.seq not in before)
+            known = settled(conninfo, lock_timeout_s)
+            if stop.checked is not None or not known.issuperset(migration.number for migration in todo):
+                raise failure(stop, todo, known, blockers.said)
+        return tuple(done)  # also where only the server's answer to the commit was lost
 
 
 class Blockers:
@@ -91,8 +94,13 @@ class Blockers:
         self.said = ""
 
     def look(self, backend: int) -> None:
-        """Ask the server once, about this server process."""
-        found = self._connection.execute(_BLOCKERS.encode(), (backend,)).fetchall()
+        """Ask the server once, about this server process; an answer is welcome, and none is no failure."""
+        import psycopg
+
+        try:
+            found = self._connection.execute(_BLOCKERS.encode(), (backend,)).fetchall()
+        except psycopg.Error:
+            found = []
         if found:
             self.said = "blocked by " + ", ".join(line for (line,) in found)
 
@@ -108,30 +116,34 @@ def _whole_index(
     return Stop(migration.version, f"{stop.said}; {said}" if stop else said, stop.position if stop else None)
 
 
-def verify(rows: Rows, todo: Sequence[Migration], before: AbstractSet[int], expected_schema: str | None) -> None:
+def verify(
+    rows: Rows, todo: Sequence[Migration], before: AbstractSet[int], expected_schema: str | None
+) -> tuple[Applied, ...]:
     """Before the commit: each migration of `todo` is in the history, constraints hold, the schema is the expected one.
 
-    REQ-o00044-C, -D. Raises MigrationFailed, and nothing is committed.
+    REQ-o00044-C, -D. Returns what the transaction applied. Raises MigrationFailed, and nothing is committed.
     """
     rows("set constraints all immediate; select 1")
     versions = tuple(migration.version for migration in todo)
-    done = tuple(done.version for done in ledger.read_applied(rows) if done.seq not in before)
-    if done != versions:
+    done = tuple(done for done in ledger.read_applied(rows) if done.seq not in before)
+    if tuple(one.version for one in done) != versions:
+        found = ", ".join(one.version for one in done) or "nothing"
         raise MigrationFailed(
-            f"the engine applied {', '.join(done) or 'nothing'} instead of {', '.join(versions)}; nothing was committed",
+            f"the engine applied {found} instead of {', '.join(versions)}; nothing was committed",
             applied=(),
             failed="",
             not_run=versions,
         )
-    if expected_schema is not None and (found := read_catalog(rows).sha256) != expected_schema:
+    if expected_schema is not None and (schema := read_catalog(rows).sha256) != expected_schema:
         raise MigrationFailed(
             f"the schema after {versions[-1]} is not the one rehearsed "
-            f"(rehearsed {expected_schema[:12]}, found {found[:12]}); "
+            f"(rehearsed {expected_schema[:12]}, found {schema[:12]}); "
             + ("nothing was committed" if todo[0].transactional else "it stays: it ran outside a transaction"),
             applied=() if todo[0].transactional else versions,
             failed=versions[-1],
             not_run=versions[:-1],
         )
+    return done
 
 
 def alone(todo: Sequence[Migration]) -> None:
@@ -152,11 +164,23 @@ def alone(todo: Sequence[Migration]) -> None:
             raise MigrationsRefused("migrations of this release", faults)
 
 
-def settled(connection: psycopg.Connection[Any]) -> frozenset[int]:
-    """The versions applied once no engine of ours is at work any more."""
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
-    return frozenset(done.number for done in ledger.applied(connection))
+def settled(conninfo: str, lock_timeout_s: float) -> frozenset[int]:
+    """The versions applied once no engine of ours is at work any more, asked in a session of its own.
+
+    Raises PersonNeeded where the server does not tell: then nobody knows whether the migrations were committed.
+    """
+    import psycopg
+
+    try:
+        with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
+            connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
+            return frozenset(done.number for done in ledger.applied(connection))
+    except (psycopg.Error, PlatformUnavailable) as error:
+        said = plain(error)
+    raise PersonNeeded(
+        f"nobody knows yet whether the migrations were committed: {said}; "
+        "when the server answers, its view deploy.applied tells, and a new run goes on from there"
+    )
 
 
 def failure(stop: Stop, todo: Sequence[Migration], done: frozenset[int], blockers: str = "") -> MigrationFailed:

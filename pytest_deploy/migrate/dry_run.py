@@ -13,7 +13,7 @@ from typing import Final
 
 from pytest_deploy.errors import Fault, MigrationsRefused
 from pytest_deploy.migrate import ledger
-from pytest_deploy.migrate.apply import failure, settled, verify
+from pytest_deploy.migrate.apply import failure, verify
 from pytest_deploy.migrate.catalog import Catalog, read_catalog
 from pytest_deploy.migrate.engine import Engine, watched
 from pytest_deploy.migrate.lock import sole_runner
@@ -84,7 +84,7 @@ def dry_run(
         )
         stop = watched(engine, budget_s=float("inf"), on_alert=_nobody)
         if stop is not None:
-            raise failure(stop, todo, settled(connection))
+            raise failure(stop, todo, frozenset(done.number for done in history))
         return seen[0]
 
 

@@ -44,19 +44,22 @@ class Finding:
         return Fault(str(self.path), self.line, self.rule, self.message, remedy)
 
 
-def lint(migrations: Sequence[Migration], *, server_version: int = 15) -> tuple[Finding, ...]:
+def lint(
+    migrations: Sequence[Migration], *, server_version: int = 15, program: str | None = None
+) -> tuple[Finding, ...]:
     """All findings on the ways up, in order. `server_version` is the major version of the target.
+
+    `program` is squawk's path; None: beside this Python, else from PATH.
 
     Raises PlatformUnavailable where squawk is missing or gives no answer: no answer is not a good one.
     """
-    program = shutil.which(
-        "squawk", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    )
-    if program is None:
+    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    found = shutil.which(program or "squawk", path=beside)
+    if found is None:
         raise PlatformUnavailable("squawk is not there; pip install squawk-cli")
     with tempfile.TemporaryDirectory(prefix="squawk-") as nowhere:
         return tuple(
-            finding for migration in migrations for finding in _of_one(program, migration, server_version, nowhere)
+            finding for migration in migrations for finding in _of_one(found, migration, server_version, nowhere)
         )
 
 

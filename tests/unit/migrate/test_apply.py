@@ -10,8 +10,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from pytest_deploy.errors import Interrupted, MigrationFailed, MigrationsRefused, PlatformUnavailable, Refused
-from pytest_deploy.migrate.apply import apply, pending
+from pytest_deploy.errors import (
+    Interrupted,
+    MigrationFailed,
+    MigrationsRefused,
+    PersonNeeded,
+    PlatformUnavailable,
+    Refused,
+)
+from pytest_deploy.migrate.apply import apply, pending, settled
 from pytest_deploy.migrate.lock import KEY
 from pytest_deploy.migrate.session import plain
 from pytest_deploy.migrate.snapshot import snapshot
@@ -195,6 +202,26 @@ def test_a_lost_connection_is_told_with_the_state_it_left(each_database: str, tm
     with pytest.raises(MigrationFailed) as caught:
         apply(each_database, migrations, actor=ACTOR, budget_s=0.3, on_alert=kill)
     assert (caught.value.applied, caught.value.failed, caught.value.not_run) == ((), "0002", ("0001",))
+
+
+def test_a_server_that_cuts_every_session_is_told_with_the_state_it_left(each_database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path, VISIT, SLOW)
+
+    def cut(_message: str) -> None:
+        everybody = "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database()"
+        do(each_database, f"{everybody} and pid <> pg_backend_pid()")
+
+    with pytest.raises(MigrationFailed) as caught:
+        apply(each_database, migrations, actor=ACTOR, budget_s=0.3, on_alert=cut)
+    assert caught.value.applied == ()
+    assert len(apply(each_database, migrations[:1], actor=ACTOR)) == 1
+
+
+def test_a_server_that_does_not_tell_what_it_did_needs_a_person(database: str, tmp_path: Path) -> None:
+    with pytest.raises(PersonNeeded, match="nobody knows yet whether the migrations were committed"):
+        settled(f"{database}_gone", 1)
+    apply(database, sample(tmp_path, VISIT), actor=ACTOR)
+    assert settled(database, 1) == {1}
 
 
 def test_an_unreachable_server_is_told_without_the_password(tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.migrate.lint import lint
 from tests.unit.migrate.samples import FIVE, VISIT, sample, text
 
@@ -43,3 +46,11 @@ def test_an_index_outside_a_transaction_may_be_concurrent(tmp_path: Path) -> Non
     section = ("create index concurrently a on b (c);\n", "drop index concurrently a;\n")
     outside = text(*section, "outside-transaction it is big", options=" transaction:false")
     assert [finding for finding in lint(sample(tmp_path, outside)) if finding.blocks] == []
+
+
+def test_no_squawk_and_no_answer_are_both_refused(tmp_path: Path) -> None:
+    migrations = sample(tmp_path, VISIT)
+    with pytest.raises(PlatformUnavailable, match="pip install squawk-cli"):
+        lint(migrations, program=str(tmp_path / "squawk"))
+    with pytest.raises(PlatformUnavailable, match=r"squawk gave no answer on .*0001_step_1\.sql"):
+        lint(migrations, program="true")
