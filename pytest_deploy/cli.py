@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -99,6 +100,31 @@ def local() -> None:
         signal.sigwait(ending)
     finally:
         environment.close()
+
+
+@app.command()
+def migrate(
+    word: Annotated[str, typer.Argument(metavar="status|check|dry-run|up|down")],
+    env: Env,
+    to: Annotated[str | None, typer.Option(metavar="VERSION", help="up or down to this version; 0 is none")] = None,
+) -> None:
+    """What is applied or faulty, what would happen; up and down only where policy asks for no approval."""
+    from pytest_deploy.migrate_commands import opened
+
+    if word not in {"status", "check", "dry-run", "up", "down"}:
+        raise NotAsked(f"deploy.py migrate {word}: right is status, check, dry-run, up or down")
+    if (word == "down") > (to is not None) or (to is not None and word not in {"up", "down"}):
+        raise NotAsked("deploy.py migrate: --to VERSION belongs to up (if wanted) and down (always)")
+    with opened(Path.cwd(), env) as migrations:
+        said = {
+            "status": migrations.status,
+            "check": migrations.check,
+            "dry-run": migrations.dry_run,
+            "up": partial(migrations.up, to),
+            "down": partial(migrations.down, to or "0"),
+        }[word]()
+        for line in said:
+            typer.echo(line)
 
 
 @app.command()

@@ -1,0 +1,134 @@
+"""`deploy.py migrate ...`: what is applied, what is faulty, what would happen; and, where policy asks nobody, up and down."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pytest_deploy.clients import Database
+from pytest_deploy.environment import Environment
+from pytest_deploy.errors import MigrationsRefused, NotAsked, Refused
+from pytest_deploy.migrate import apply, dry_run, ledger, lint, read, rollback, snapshot
+from pytest_deploy.migrate.compatibility import compatibility
+from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.phase.context import RunContext, local_actor
+
+
+class Migrations:
+    """The migrations of one environment, for the commands."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._policy = environment.policy
+        self._database = Database(environment.platform.database, environment.policy, environment.context.path)
+        self._backups = environment.context.state / "backups" / "by-hand"
+
+    def status(self) -> Iterator[str]:
+        """A line a migration: applied, when and by whom, or pending."""
+        found = self._read()
+        with self._database.connect() as connection:
+            applied = {one.version: one for one in ledger.applied(connection)}
+        for one in found:
+            done = applied.get(one.version)
+            state = (
+                "pending" if done is None else f"applied {done.at:%Y-%m-%d %H:%M:%SZ} by {done.actor} ({done.engine})"
+            )
+            yield f"{one.version} {one.name:<28} {state}"
+        yield f"{len(applied)} applied, {len(found) - len(applied)} pending"
+
+    def check(self) -> Iterator[str]:
+        """Files, history and squawk's findings. Raises MigrationsRefused with every fault."""
+        todo = self._pending()
+        with self._database.connect() as connection:
+            server = connection.info.server_version // 10000
+        found = lint.lint(todo, server_version=server)
+        blocking = [one.fault() for one in found if one.blocks and one.accepted is None]
+        if blocking:
+            raise MigrationsRefused("findings on what is pending", blocking)
+        for one in found:
+            said = "" if one.accepted is None else f" (accepted: {one.accepted})"
+            yield f"{one.path.name}:{one.line} {one.rule}: {one.message}{said}"
+        yield f"{len(todo)} pending, none faulty; {compatibility(todo).said}"
+
+    def dry_run(self) -> Iterator[str]:
+        """Execute what is pending and take it back (REQ-o00044-I): schema diff, locks, time."""
+        done = dry_run.dry_run(
+            self._database.access.owner,
+            self._read(),
+            actor=local_actor(),
+            lock_timeout_s=self._policy.database.lock_timeout_s,
+        )
+        for version, seconds in zip(done.versions, done.durations_s, strict=True):
+            yield f"{version} would take {seconds:.3f} s"
+        for relation, mode in done.locks:
+            yield f"locks {relation}: {mode}"
+        yield done.schema_diff or "the schema would stay as it is"
+
+    def up(self, to: str | None) -> Iterator[str]:
+        """Apply what is pending, up to a version. Raises Refused where policy asks for approval."""
+        self._nobody_asked("up", "a deployment: pytest --deploy-env=ENV")
+        migrations = self._read()
+        done = apply.apply(
+            self._database.access.owner,
+            migrations if to is None else migrations[: self._place(migrations, to) + 1],
+            actor=local_actor(),
+            lock_timeout_s=self._policy.database.lock_timeout_s,
+            budget_s=self._policy.database.budget_s,
+        )
+        for one in done:
+            yield f"{one.version} {one.name} applied in {one.duration_s or 0:.3f} s"
+        yield self._now()
+
+    def down(self, to: str) -> Iterator[str]:
+        """Undo what was applied after a version (`0`: everything). Raises Refused where policy asks for approval."""
+        self._nobody_asked("down", "python deploy.py rollback ENV")
+        migrations = self._read()
+        remain = () if to.strip("0") == "" else migrations[: self._place(migrations, to) + 1]
+        done = rollback.roll_back(
+            self._database.access.owner,
+            migrations,
+            to=[one.version for one in remain],
+            actor=local_actor(),
+            save_into=self._backups,
+            lock_timeout_s=self._policy.database.lock_timeout_s,
+        )
+        for one in done:
+            yield f"{one.version} {one.name} undone in {one.duration_s:.3f} s"
+            for saved in one.lost:
+                yield f"  {saved.count} rows of {saved.table} saved in {saved.place}"
+        yield self._now()
+
+    def _read(self) -> tuple[Migration, ...]:
+        return read.read(self._database.migrations)
+
+    def _pending(self) -> tuple[Migration, ...]:
+        with self._database.connect() as connection:
+            return apply.pending(connection, self._read())
+
+    def _nobody_asked(self, word: str, instead: str) -> None:
+        if "approval" not in self._policy.phases.leave_out or self._policy.approval.roles:
+            raise Refused(
+                f"migrate {word}: {self._policy.environment} asks for approval, so its schema moves in a run alone; "
+                f"the way is {instead}"
+            )
+
+    def _place(self, migrations: tuple[Migration, ...], to: str) -> int:
+        for place, one in enumerate(migrations):
+            if one.version == to or (to.isdigit() and one.number == int(to)):
+                return place
+        raise NotAsked(f"--to {to}: no such migration; known: {', '.join(one.version for one in migrations)}")
+
+    def _now(self) -> str:
+        found = snapshot.snapshot(self._database.access.owner, self._database.access.programs)
+        return f"the schema is at version {found.version} (sha256 {found.sha256[:16]}…)"
+
+
+@contextmanager
+def opened(root: Path, environment: str) -> Iterator[Migrations]:
+    """The migrations of an environment, with its platform held open."""
+    context = RunContext(root=str(root), environment=environment, pipeline="deploy")
+    held = Environment(context, context.policy())
+    try:
+        yield Migrations(held)
+    finally:
+        held.close()
