@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -116,14 +117,14 @@ def migrate(
     if (word == "down") > (to is not None) or (to is not None and word not in {"up", "down"}):
         raise NotAsked("deploy.py migrate: --to VERSION belongs to up (if wanted) and down (always)")
     with opened(Path.cwd(), env) as migrations:
-        said = {
+        said: Mapping[str, Callable[[], Iterator[str]]] = {
             "status": migrations.status,
             "check": migrations.check,
             "dry-run": migrations.dry_run,
             "up": partial(migrations.up, to),
             "down": partial(migrations.down, to or "0"),
-        }[word]()
-        for line in said:
+        }
+        for line in said[word]():
             typer.echo(line)
 
 

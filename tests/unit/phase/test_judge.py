@@ -1,0 +1,73 @@
+"""The verdict on a run, from its events alone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from pytest_deploy.phase.judge import judge, unpassed
+from pytest_deploy.phase.sequence import Cause, CauseKind
+from pytest_deploy.phase.step import Step
+from pytest_deploy.record.event import Event
+
+ONE, TWO = (Step(f"suites/smoke/t.py::{name}", "smoke", "always", changes=False) for name in ("one", "two"))
+FAILED = Cause("step", "smoke: one")
+
+
+def event(type_: str, **content: Any) -> Event:
+    return Event(1, "0" * 64, datetime(2026, 1, 1, tzinfo=UTC), "0" * 16, type_, "run", "system:test", content)
+
+
+def finished(step: Step, outcome: str = "passed") -> Event:
+    return event("step.finished", nodeid=step.nodeid, outcome=outcome)
+
+
+CHANGED = event("step.started", nodeid="suites/deploy/t.py::d", changes=True)
+BACK = event("rollback.finished", outcome="rolled-back")
+NOT_BACK = event("rollback.finished", outcome="rollback-failed")
+
+
+def test_every_step_passed_is_deployed() -> None:
+    verdict = judge([CHANGED, finished(ONE), finished(TWO)], [ONE, TWO], None, pipeline="deploy")
+
+    assert (verdict.outcome, verdict.exit_code) == ("deployed", 0)
+
+
+@pytest.mark.parametrize("outcome", ["failed", "error", "skipped"])
+def test_a_step_that_did_not_pass_does_not_count(outcome: str) -> None:
+    assert unpassed([finished(ONE, outcome), finished(TWO)], [ONE, TWO]) == [ONE.nodeid]
+
+
+def test_a_step_that_never_ran_or_ran_twice_does_not_count() -> None:
+    assert unpassed([finished(ONE), finished(ONE)], [ONE, TWO]) == [ONE.nodeid, TWO.nodeid]
+
+
+def test_nothing_says_it_failed_and_yet_a_step_is_missing() -> None:
+    verdict = judge([finished(ONE)], [ONE, TWO], None, pipeline="deploy")
+
+    assert (verdict.outcome, verdict.exit_code, verdict.cause) == ("failed", 1, f"not passed: {TWO.nodeid}")
+
+
+@pytest.mark.parametrize(
+    "events, pipeline, outcome, code",
+    [
+        ([], "deploy", "failed", 1),
+        ([], "smoke", "not-passed", 1),
+        ([event("gate.refused")], "deploy", "refused", 1),
+        ([CHANGED, BACK], "deploy", "rolled-back", 1),
+        ([CHANGED, NOT_BACK], "deploy", "rollback-failed", 20),
+        ([CHANGED], "deploy", "rollback-failed", 20),
+    ],
+    ids=["unchanged", "smoke", "gate", "undone", "not undone", "never undone"],
+)
+def test_a_failure_is_named_by_the_state_it_left(events: list[Event], pipeline: str, outcome: str, code: int) -> None:
+    verdict = judge(events, [ONE], FAILED, pipeline=pipeline)
+
+    assert (verdict.outcome, verdict.exit_code, verdict.cause) == (outcome, code, "smoke: one")
+
+
+@pytest.mark.parametrize("kind, code", [("signal", 2), ("internal", 3), ("lease", 1), ("budget", 1)])
+def test_the_exit_code_tells_who_stopped_it(kind: CauseKind, code: int) -> None:
+    assert judge([CHANGED, BACK], [ONE], Cause(kind, "x"), pipeline="deploy").exit_code == code

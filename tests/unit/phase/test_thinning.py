@@ -1,0 +1,119 @@
+"""The table of what may differ knows every option, ini key and plug-in that pytest and what is installed declare."""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+import pytest
+
+from pytest_deploy.errors import OptionRefused
+from pytest_deploy.phase import permitted, thinning
+from pytest_deploy.phase.permitted import BUILTIN, INI, OPTIONS, PLUGINS, VARIABLES, Verdict
+
+REASON = "because"
+
+
+def test_every_option_of_pytest_and_the_installed_plugins_is_classified_and_no_other(
+    pytestconfig: pytest.Config,
+) -> None:
+    declared = {option.dest for group in pytestconfig._parser._groups for option in group.options}
+    assert declared | {"file_or_dir", "quiet"} == set(OPTIONS)
+
+
+def test_every_name_on_config_option_is_classified(pytestconfig: pytest.Config) -> None:
+    """What actions put there besides (-q leaves `quiet`) is an option too."""
+    assert set() == set(vars(pytestconfig.option)) - set(OPTIONS)
+
+
+def test_every_ini_key_of_pytest_and_the_installed_plugins_is_classified_and_no_other(
+    pytestconfig: pytest.Config,
+) -> None:
+    assert set(pytestconfig._parser._inidict) == set(INI)
+
+
+def test_every_plugin_that_pytest_loads_by_itself_is_classified_and_no_other(pytestconfig: pytest.Config) -> None:
+    own = {
+        name
+        for name, plugin in pytestconfig.pluginmanager.list_name_plugin()
+        if isinstance(plugin, ModuleType) and plugin.__name__.startswith("_pytest.")
+    }
+    assert own == set(BUILTIN)
+
+
+def test_every_installed_plugins_distribution_is_classified_and_no_other(pytestconfig: pytest.Config) -> None:
+    active = {dist.metadata["Name"] for _, dist in pytestconfig.pluginmanager.list_plugin_distinfo()}
+    assert active == set(PLUGINS)
+
+
+@pytest.mark.parametrize("table", [OPTIONS, INI, PLUGINS, BUILTIN, VARIABLES])
+def test_every_entry_has_a_reason_of_one_line(table: dict[str, Verdict]) -> None:
+    assert [] == [name for name, verdict in table.items() if not verdict.reason.strip() or "\n" in verdict.reason]
+
+
+def test_a_name_classified_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="classified twice: b"):
+        permitted.table((Verdict(REASON), "a b"), (Verdict(REASON, None), "b c"))
+
+
+@pytest.mark.parametrize(
+    ("values", "value", "allowed"),
+    [
+        (None, "anything", True),
+        ((), "default", True),
+        ((), "other", False),
+        (("this", "that"), "that", True),
+        (("this", "that"), "default", False),
+    ],
+)
+def test_a_verdict_allows_any_value_the_default_or_those_it_names(
+    values: tuple[object, ...] | None, value: str, *, allowed: bool
+) -> None:
+    assert allowed is Verdict(REASON, values).allows(value, "default")
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"PYTEST_ADDOPTS": " "},
+        {"PYTEST_PLUGINS": ""},
+        {"PYTEST_VERSION": "9", "PYTEST_CURRENT_TEST": "x", "PYTEST_XDIST_WORKER": "gw0"},
+        {"PYTEST_THEME": "dark", "PYTEST_XDIST_AUTO_NUM_WORKERS": "2"},
+        {"OTHER": "1", "PATH": "/bin"},
+    ],
+)
+def test_a_variable_that_bends_nothing_is_allowed(environ: dict[str, str]) -> None:
+    assert [] == list(thinning.variables(environ))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_TIMEOUT", "PYTEST_UNHEARD_OF"],
+)
+def test_a_variable_that_speaks_to_pytest_is_refused_by_name(name: str) -> None:
+    (fault,) = thinning.variables({name: "1"})
+    assert fault.startswith(f"environment variable {name}=1: ")
+
+
+def test_this_very_test_run_would_be_refused_as_a_deployment_with_everything_named_at_once(
+    pytestconfig: pytest.Config,
+) -> None:
+    """It was given what only tests have: a conftest.py of tests/, and the values of this test run."""
+    with pytest.raises(OptionRefused) as refused:
+        thinning.refuse(pytestconfig)
+    lines = str(refused.value).splitlines()
+    assert lines[0].endswith("Nothing was started, nothing was written.")
+    assert any("tests/conftest.py: only the conftest.py of" in line for line in lines)
+    assert lines[-1].startswith("Beside --deploy-* a deployment takes -n, ")
+
+
+def test_what_is_offered_is_what_is_permitted(pytestconfig: pytest.Config) -> None:
+    offered = thinning.offered(pytestconfig)
+    spelled = {
+        name: option.dest
+        for group in pytestconfig._parser._groups
+        for option in group.options
+        for name in option.names()
+    }
+    assert set() == {name for name in offered if OPTIONS[spelled[name]].values == ()}
+    assert {"-n", "-v", "-s", "--tb", "--co"} <= set(offered)
