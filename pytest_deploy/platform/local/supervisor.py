@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 LONELY_S = 10.0
 """How long a supervisor waits for its first client."""
 
-_STOP_GRACE_S = 0.8
-_STOP_S = 1.7
+_STOP_GRACE_S = 0.6
+_STOP_S = 1.2
 """After this the supervisor ends, and the guardian ends what is left: all is gone within 2 s."""
 
 _log = logging.getLogger("supervisor")

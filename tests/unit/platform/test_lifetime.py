@@ -27,8 +27,6 @@ from pytest_deploy.platform.local.server import lives, postmaster
 from pytest_deploy.platform.local.supervisor import lock
 from tests.unit.platform.conftest import COMMAND, Deployment, archive, get
 
-GONE_WITHIN_S = 2.0
-
 _CLIENT = """
 import sys, time
 from pathlib import Path
@@ -96,6 +94,11 @@ def wait_until_gone(checkout: Path, patience_s: float = 30) -> float:
     return time.monotonic() - start
 
 
+def in_time() -> float:
+    """The promised 2 s; on a machine with more to do than it has processors, longer in proportion."""
+    return 2.0 * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 def supervisor(checkout: Path) -> psutil.Process:
     return next(process for process in marked(str(Places.of(checkout).root)) if "supervise" in process.cmdline())
 
@@ -107,7 +110,7 @@ def test_nothing_is_left_of_a_client_that_is_killed(checkouts: Callable[[str], P
     with client(checkout, "STUBBORN=yes") as (process, url):
         assert get(url)["version"] == "one"
         process.send_signal(signum)
-        assert wait_until_gone(checkout) < GONE_WITHIN_S
+        assert wait_until_gone(checkout) < in_time()
 
 
 def test_nothing_is_left_of_a_client_whose_whole_tree_is_killed(checkouts: Callable[[str], Path]) -> None:
@@ -117,7 +120,7 @@ def test_nothing_is_left_of_a_client_whose_whole_tree_is_killed(checkouts: Calla
         assert supervisor(checkout) not in tree, "the supervisor is nobody's child"
         for member in [*tree, process]:
             member.kill()
-        assert wait_until_gone(checkout) < GONE_WITHIN_S
+        assert wait_until_gone(checkout) < in_time()
 
 
 def test_nothing_is_left_of_a_supervisor_that_is_killed(checkouts: Callable[[str], Path]) -> None:
@@ -125,7 +128,7 @@ def test_nothing_is_left_of_a_supervisor_that_is_killed(checkouts: Callable[[str
     with client(checkout, "STUBBORN=yes") as (_, url):
         revision = psutil.Process(get(url)["pid"])
         supervisor(checkout).kill()
-        assert wait_until_gone(checkout) < GONE_WITHIN_S
+        assert wait_until_gone(checkout) < in_time()
         assert not lives(revision)
 
 
@@ -133,7 +136,7 @@ def test_a_supervisor_without_guardian_stops(checkouts: Callable[[str], Path]) -
     checkout = checkouts("one")
     platform = open_local(checkout)
     next(process for process in marked(str(Places.of(checkout).root)) if "guard" in process.cmdline()).kill()
-    assert wait_until_gone(checkout) < GONE_WITHIN_S + 1
+    assert wait_until_gone(checkout) < in_time() + 1
     platform.close()
 
 
@@ -165,7 +168,7 @@ def test_it_runs_until_the_last_client_closes(checkouts: Callable[[str], Path]) 
     time.sleep(0.3)
     assert second.runtime.state().settled
     second.close()
-    assert wait_until_gone(checkout) < GONE_WITHIN_S
+    assert wait_until_gone(checkout) < in_time()
 
 
 def test_two_clients_at_once_start_one_supervisor(checkouts: Callable[[str], Path]) -> None:
@@ -183,7 +186,7 @@ def test_two_clients_at_once_start_one_supervisor(checkouts: Callable[[str], Pat
         one.kill()
         two.kill()
     assert sum("supervise" in words for words in running) == 1
-    assert wait_until_gone(checkout) < GONE_WITHIN_S
+    assert wait_until_gone(checkout) < in_time()
 
 
 def test_two_checkouts_do_not_meet(checkouts: Callable[[str], Path]) -> None:
@@ -197,7 +200,7 @@ def test_two_checkouts_do_not_meet(checkouts: Callable[[str], Path]) -> None:
             assert connection.execute("SELECT to_regclass('mine')").fetchone() == (None,)
     finally:
         first.close()
-    assert wait_until_gone(checkouts("one")) < GONE_WITHIN_S
+    assert wait_until_gone(checkouts("one")) < in_time()
     assert second.runtime.state().settled
     second.close()
 
@@ -304,7 +307,7 @@ def test_a_client_that_cannot_have_its_database_holds_nothing(checkouts: Callabl
     checkout = checkouts("one")
     with pytest.raises(PlatformUnavailable, match="check PGHOST"):
         connect(checkout, environment="local", service="tiny", command=COMMAND, database_url=f"host={tmp_path}")
-    assert wait_until_gone(checkout) < GONE_WITHIN_S
+    assert wait_until_gone(checkout) < in_time()
 
 
 def test_a_supervisor_that_always_goes_away_is_given_up(checkouts: Callable[[str], Path]) -> None:

