@@ -34,7 +34,7 @@ def run(
     """Print the pytest line of a deployment, and become it."""
     words = [sys.executable, "-m", "pytest", f"--deploy-env={env}", f"--deploy-pipeline={pipeline}", *(rest or [])]
     typer.echo(" ".join(["pytest", *words[3:]]))
-    os.execv(sys.executable, words)
+    os.execv(sys.executable, words)  # noqa: S606 -- no shell is what we want
 
 
 @app.command()
@@ -62,8 +62,8 @@ def verify(
 
 @app.command()
 def steps(
-    write: Annotated[bool, typer.Option("--write", help="write suites/steps.lock from what is collected")] = False,
-    check: Annotated[bool, typer.Option("--check", help="compare suites/steps.lock with what is collected")] = False,
+    write: Annotated[bool, typer.Option("--write", help="write suites/steps.lock from what is collected")] = False,  # noqa: FBT002 -- typer makes flags of booleans
+    check: Annotated[bool, typer.Option("--check", help="compare suites/steps.lock with what is collected")] = False,  # noqa: FBT002 -- typer makes flags of booleans
 ) -> None:
     """Write suites/steps.lock from the suites, or check it."""
     if write == check:

@@ -98,6 +98,7 @@ class Service:
         return Answer(response.status_code, body, seconds)
 
     def close(self) -> None:
+        """Give the connections back."""
         self._session.close()
 
 

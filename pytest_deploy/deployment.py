@@ -143,10 +143,10 @@ class Deployment:
             listener=self._listener,
         )
         self._listener.build_finished = lambda: self._request(opened)
-        opened.open(self._opened_data(steps))
+        opened.open(self._opened_data())
         return opened
 
-    def _opened_data(self, steps: tuple[Step, ...]) -> dict[str, Any]:
+    def _opened_data(self) -> dict[str, Any]:
         root = self.context.path
         return {
             "environment": self.policy.environment,

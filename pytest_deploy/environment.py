@@ -59,6 +59,10 @@ class Environment:
         """The environment's secrets."""
         return Secrets(self.context.state / "secrets" / f"{self.policy.environment}.json")
 
+    def redact(self, text: str) -> str:
+        """A text without any known secret."""
+        return self.secrets.redact(text)
+
     def close(self) -> None:
         """Release the platform."""
         if self._opened is not None:

@@ -34,13 +34,18 @@ def add(parser: pytest.Parser) -> None:
     group.addoption("--deploy-reason", metavar="TEXT", default="", help="why; goes into the record")
 
 
+def asked(config: pytest.Config) -> bool:
+    """Whether this is a deployment: an environment is named, and not only help or the version is to be shown."""
+    option = config.option
+    return option.deploy_env is not None and not option.help and not option.version
+
+
 def context(config: pytest.Config) -> RunContext | None:
     """What was asked for, or None where this is no deployment. Raises pytest.UsageError for --deploy-* without an ENV."""
     option = config.option
-    if option.help or option.version:
-        return None
-    if option.deploy_env is None:
-        if option.deploy_set or option.deploy_reason or option.deploy_pipeline != "deploy":
+    if not asked(config):
+        unheard = option.deploy_set or option.deploy_reason or option.deploy_pipeline != "deploy"
+        if option.deploy_env is None and unheard:
             raise pytest.UsageError(
                 "--deploy-set, --deploy-reason and --deploy-pipeline belong to a deployment: add --deploy-env=ENV"
             )

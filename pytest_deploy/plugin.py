@@ -11,16 +11,17 @@ from pytest_deploy import options
 
 MARKERS = (
     "requirement(assertion): the assertion of the specification that the step verifies, e.g. REQ-o00043-K",
-    "step(changes=False, timeout=SECONDS, when=WHEN): whether the step changes the environment, how long it may take, "
-    "and when it runs: always, rollback, or earlier (a rollback to an earlier release)",
+    "step(changes=False, timeout=SECONDS, when=WHEN): whether it changes the environment, how long it may take, when it runs",
 )
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    """The options of a deployment."""
     options.add(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """The hooks of a deployment."""
     from pytest_deploy import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
@@ -37,7 +38,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
     """Before any plug-in acts on its options: nothing may thin out a deployment. xdist's workers get what was judged."""
-    if options.context(config) is not None and not hasattr(config, "workerinput"):
+    if options.asked(config) and not hasattr(config, "workerinput"):
         from pytest_deploy.errors import OptionRefused
         from pytest_deploy.phase import thinning
 
@@ -50,6 +51,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers; begin a deployment where one is asked for."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
     context = options.context(config)

@@ -113,8 +113,7 @@ def _finish(environment: Environment, opened: Event, held: Lease, say: Callable[
         lease=held,
         clock=environment.clock,
         steps=_steps(environment.context, environment.log.run(opened.run)),
-        started_at=environment.clock.monotonic()
-        - max(0.0, (environment.clock.now() - opened.time).total_seconds()),
+        started_at=environment.clock.monotonic() - max(0.0, (environment.clock.now() - opened.time).total_seconds()),
     )
     with held.renewing():
         run.resume()

@@ -54,7 +54,7 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
         lambda: environment.log,
         lambda: environment.context,
         interruption,
-        redact=lambda text: environment.secrets.redact(text),
+        redact=environment.redact,
         orphaned=lambda: worker is not None and os.getppid() != parent,
         guarded=worker is not None,
     )
@@ -106,21 +106,25 @@ class Announced:
         self._config = config
 
     def open(self, steps: tuple[Step, ...]) -> Run:
+        """Say what begins, and open the run."""
         self._progress.open([*self._deployment.headline(), f"run {self._deployment.context.run}"], steps)
         run = self._deployment.open(steps)
         self._config.hook.pytest_deploy_run_opened(run=run.context.run, environment=run.context.environment)
         return run
 
     def refused(self) -> None:
+        """Leave nothing of a run that was not opened."""
         self._progress.close()
         self._deployment.forget()
 
     def undo(self, run: Run) -> None:
+        """Say that the rollback runs without steps, and run it."""
         self._progress.line()
         self._progress.line("rollback without steps: from the log and the live state", bold=True)
         self._deployment.undo(run)
 
     def seal(self, run: Run) -> int:
+        """Seal the run, and say how it went and what serves now."""
         code = self._deployment.seal(run)
         self._progress.line()
         for line, markup in self._deployment.summary(run, code):

@@ -208,13 +208,13 @@ class Checkout:
         """Cause by node id of the steps that never began."""
         return {data["nodeid"]: data["cause"] for data in self.said("step.not-run", run)}
 
-    def begun(self, step: str) -> bool:
-        """Whether the log announces a step whose node id ends so, in any run."""
-        return any(e.type == "step.started" and e.data["nodeid"].endswith(step) for e in self.events())
+    def begun(self, step: str, run: str | None = None) -> bool:
+        """Whether the log announces this step, by node id."""
+        return any(e.type == "step.started" and e.data["nodeid"] == step for e in self.events(run))
 
-    def bytes_of_store(self) -> dict[str, bytes]:
-        """Every file below reports/, by name."""
-        top = self.path / "reports"
+    def bytes_below(self, name: str) -> dict[str, bytes]:
+        """Every file below a folder of the checkout, by name."""
+        top = self.path / name
         return {str(path.relative_to(top)): path.read_bytes() for path in sorted(top.rglob("*")) if path.is_file()}
 
     # --- the platform

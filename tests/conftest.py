@@ -15,7 +15,6 @@ from psycopg import sql
 
 from tests.postgres import DEBIAN_15, PostgresServer, shared_server
 
-
 LONG = ("faults", "scale")
 """Marks of what `make faults` and `make scale` run; everything else is `make test`."""
 

@@ -25,6 +25,7 @@ class Phase(pytest.Directory):
     """A folder under suites/ that is a phase: its files are its concerns, and it has no folders below."""
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
+        """The phase's files, by name; the lock has the last word on the order."""
         for path in sorted(self.path.glob("test_*.py")):
             yield from self.ihook.pytest_collect_file(file_path=path, parent=self)
 

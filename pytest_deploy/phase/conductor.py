@@ -155,6 +155,7 @@ class Controller(Conductor):
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> PhaseScheduler:
+        """A deployment is scheduled phase by phase."""
         return PhaseScheduler(self, len(config.option.tx))
 
     @pytest.hookimpl(optionalhook=True)

@@ -30,6 +30,7 @@ class RunContext:
 
     @property
     def path(self) -> Path:
+        """`root` as a path."""
         return Path(self.root)
 
     @property
@@ -44,6 +45,7 @@ class RunContext:
 
     @property
     def run_folder(self) -> Path:
+        """Where the run's files lie in the store."""
         return self.store / "runs" / self.run
 
     @property
@@ -58,10 +60,12 @@ class RunContext:
 
     @property
     def key_file(self) -> Path:
+        """The log's signing key, mode 0600; never in a store."""
         return self.state / "keys" / f"{self.environment}.pem"
 
     @property
     def lock(self) -> Path:
+        """The steps that must exist."""
         return self.path / "suites" / "steps.lock"
 
     def policy(self) -> Policy:
@@ -69,10 +73,12 @@ class RunContext:
         return load(self.path / "deploy.yaml", self.environment, self.sets)
 
     def to_json(self) -> dict[str, Any]:
+        """For xdist's `workerinput`."""
         return {**asdict(self), "sets": list(self.sets)}
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> RunContext:
+        """From `to_json`."""
         return cls(**{**value, "sets": tuple(value["sets"])})
 
 

@@ -76,8 +76,10 @@ def compare(expected: Sequence[Step], collected: Sequence[Step], *, lock: str = 
     faults: list[Fault] = []
     wanted = {step.nodeid: step for step in expected}
     counts = Counter(step.nodeid for step in collected)
-    for nodeid in wanted.keys() - counts.keys():
-        faults.append(Fault(lock, None, nodeid, "in the lock, but not collected", f"restore the step; {REWRITE}"))
+    faults += [
+        Fault(lock, None, nodeid, "in the lock, but not collected", f"restore the step; {REWRITE}")
+        for nodeid in wanted.keys() - counts.keys()
+    ]
     for step in collected:
         if step.nodeid not in wanted:
             faults.append(

@@ -35,7 +35,7 @@ class Progress:
 
     @cached_property
     def _reporter(self) -> pytest.TerminalReporter:
-        """pytest's own, which comes after this; its file names and percentages give way."""
+        """Pytest's own, which comes after this; its file names and percentages give way."""
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if not isinstance(reporter, pytest.TerminalReporter):
             raise pytest.UsageError("a deployment is watched on pytest's terminal: do not take its reporter away")
@@ -72,6 +72,7 @@ class Progress:
     # --- what happens
 
     def phase_started(self, phase: str) -> None:
+        """Say which phase begins, and how much is left."""
         always = [step for step in self._steps if step.when == "always"]
         left = len([step for step in always if step.nodeid not in self._ended])
         count = len([step for step in self._steps if step.phase == phase])
@@ -82,6 +83,7 @@ class Progress:
         self.line(f"{phase}  {count} {noun} · {owed}", bold=True)
 
     def phase_finished(self, phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- called by keyword or position from the run
+        """Say how a phase ended."""
         if passed:
             self.line(f"  {phase} passed in {seconds:.1f} s", green=True)
         else:
@@ -100,6 +102,7 @@ class Progress:
             self.line(f"  ○ {phase}: {count} {noun} not run · {cause}", yellow=True)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """A step runs: the line that is written over shows it."""
         with self._lock:
             self._running[nodeid] = time.monotonic()
             self._clear()
@@ -107,6 +110,7 @@ class Progress:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A step has ended: one line that stays, with the cause where it failed."""
         if report.when != "teardown":
             return
         self._running.pop(report.nodeid, None)

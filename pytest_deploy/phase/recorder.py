@@ -200,6 +200,7 @@ class StopWindow:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
+        """Open the window for the call alone."""
         __tracebackhide__ = True
         try:
             self._interruption.begin(stoppable=item.stash[STEP].phase != "rollback")

@@ -67,10 +67,12 @@ class PhaseScheduler:
 
     @property
     def nodes(self) -> list[WorkerController]:
+        """The workers that live."""
         return list(self._workers)
 
     @property
     def collection_is_completed(self) -> bool:
+        """Whether every worker that was there at the start has collected."""
         return self._sequence is not None or len(self._collections) >= self._expected_workers
 
     @property
@@ -82,16 +84,20 @@ class PhaseScheduler:
 
     @property
     def has_pending(self) -> bool:
+        """Whether anything may still start or is running."""
         return not self.tests_finished
 
     def add_node(self, node: WorkerController) -> None:
+        """A worker is there; it has not collected yet."""
         self._workers[node] = _Worker(node)
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
+        """What a worker collected."""
         self._workers[node].place = {nodeid: at for at, nodeid in enumerate(collection)}
         self._collections.append((node.gateway.id, collection))
 
     def schedule(self) -> None:
+        """Open the run when all have collected; hand out what may start."""
         if self._sequence is None:
             self._sequence = self._conducted.accept(self._collections)
             self._main = next(iter(self._workers.values()))
@@ -100,6 +106,7 @@ class PhaseScheduler:
         self.feed()
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:  # noqa: ARG002 -- xdist's signature
+        """A worker has ended an item, run or left out."""
         worker = self._workers[node]
         ended = next(nodeid for nodeid, at in worker.place.items() if at == item_index)
         worker.queue.remove(ended)

@@ -72,9 +72,8 @@ class PhaseSequence:
             if phase == ROLLBACK:
                 if self.rolling_back and not self._complete(phase):
                     return phase
-            elif self.closed is None or self._running(phase):
-                if not self._complete(phase):
-                    return phase
+            elif (self.closed is None or self._running(phase)) and not self._complete(phase):
+                return phase
         return None
 
     @property

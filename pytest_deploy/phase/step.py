@@ -26,6 +26,7 @@ class Step:
 
     @property
     def file(self) -> str:
+        """The file part of the node id."""
         return self.nodeid.partition("::")[0]
 
     @property

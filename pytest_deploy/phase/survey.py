@@ -25,12 +25,14 @@ _SECONDS = 120
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """A phase's folder becomes a collector of its own, whatever the pipeline."""
     if path.parent == parent.config.rootpath / "suites" and path.name in PHASES:
         return Phase.from_parent(parent, path=path)
     return None
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write what was found, as a lock would."""
     suites = session.config.rootpath / "suites"
     Path(os.environ[_INTO]).write_text(lock.render(step_of(item, suites) for item in session.items), encoding="utf-8")
 

@@ -113,13 +113,16 @@ class Platform(Protocol):
     """One environment's platform. Opening it starts what must run; closing releases it."""
 
     @property
-    def runtime(self) -> Runtime: ...
+    def runtime(self) -> Runtime:
+        """Its Cloud Run service."""
 
     @property
-    def artefacts(self) -> Artefacts: ...
+    def artefacts(self) -> Artefacts:
+        """Its registry."""
 
     @property
-    def database(self) -> DatabaseAccess: ...
+    def database(self) -> DatabaseAccess:
+        """How to reach its database."""
 
     def close(self) -> None:
         """Release it. The embedded platform stops within 2 s of its last client's close."""

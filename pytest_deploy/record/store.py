@@ -19,11 +19,11 @@ from pytest_deploy.record import durable
 _NAME = re.compile(r"[^/.\x00-\x1f\\][^/\x00-\x1f\\]*(/[^/.\x00-\x1f\\][^/\x00-\x1f\\]*)*")
 
 
-class Exists(RecordError):  # noqa: N818 - an answer of the store, not a failure
+class Exists(RecordError):
     """The name is taken; what lies there stays as it is."""
 
 
-class Missing(RecordError):  # noqa: N818 - an answer of the store, not a failure
+class Missing(RecordError):
     """No object has this name."""
 
 

@@ -37,6 +37,7 @@ class Release:
         return cls(**{**value, "migrations": tuple(value["migrations"])})
 
     def to_json(self) -> dict[str, Any]:
+        """For a request or an event."""
         return {**asdict(self), "migrations": list(self.migrations)}
 
 
@@ -56,6 +57,7 @@ class Earlier:
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> Earlier:
+        """From a request's or an event's object."""
         release = value["release"]
         return cls(
             value["revision"],
@@ -66,6 +68,7 @@ class Earlier:
         )
 
     def to_json(self) -> dict[str, Any]:
+        """For a request or an event."""
         return {
             "revision": self.revision,
             "migrations": list(self.migrations),

@@ -1,5 +1,6 @@
-"""Carrying a rollback out, act by act, each recorded when it is done. Three callers: the rollback phase, the session's
-end when pytest can run no more steps, and `recover`.
+"""Carrying a rollback out, act by act, each recorded when it is done.
+
+Three callers: the rollback phase, the session's end when pytest can run no more steps, and `recover`.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def test_migrations_are_in_order_and_reversible(database: Database, record: Step
 
 
 def test_no_finding_is_left_unaccepted(database: Database, record: StepRecord) -> None:
-    """squawk's findings on what is pending: mended, or accepted with a written reason."""
+    """Squawk's findings on what is pending: mended, or accepted with a written reason."""
     with database.connect() as connection:
         todo = pending(connection, read.read(database.migrations))
         server = connection.info.server_version // 10000

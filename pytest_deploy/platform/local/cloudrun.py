@@ -29,7 +29,7 @@ _CHANGEABLE = frozenset(("template", "traffic"))
 """What a deployment changes; all else of a service belongs to infrastructure code."""
 
 
-class Refusal(Exception):  # noqa: N818  # says what happened, as the names of errors.py do
+class Refusal(Exception):  # says what happened, as the names of errors.py do
     """An error answer: a gRPC status code and a message for people."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:

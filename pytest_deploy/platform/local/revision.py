@@ -42,7 +42,7 @@ class Container:
     """How long the start-up probe may fail."""
 
 
-class StartFailed(Exception):  # noqa: N818  # says what happened, as the names of errors.py do
+class StartFailed(Exception):  # says what happened, as the names of errors.py do
     """The process ended or did not answer its start-up probe in time."""
 
 

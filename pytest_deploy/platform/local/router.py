@@ -32,7 +32,7 @@ _HOP_BY_HOP = frozenset(
 _CHUNK = 64 * 1024
 
 
-class NoBackend(Exception):  # noqa: N818  # says what happened, as the names of errors.py do
+class NoBackend(Exception):  # says what happened, as the names of errors.py do
     """Nothing can answer this request; the text becomes the body of the 503."""
 
 

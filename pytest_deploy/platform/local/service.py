@@ -23,7 +23,7 @@ from pytest_deploy.platform.local.router import NoBackend, Router
 State = run_v2.Condition.State
 
 
-class NotReady(Exception):  # noqa: N818  # says what happened, as the names of errors.py do
+class NotReady(Exception):  # says what happened, as the names of errors.py do
     """The wish cannot be served; what served before still does. Cloud Run's FAILED_PRECONDITION."""
 
 

@@ -22,7 +22,7 @@ def test_every_option_of_pytest_and_the_installed_plugins_is_classified_and_no_o
 
 def test_every_name_on_config_option_is_classified(pytestconfig: pytest.Config) -> None:
     """What actions put there besides (-q leaves `quiet`) is an option too."""
-    assert set() == set(vars(pytestconfig.option)) - set(OPTIONS)
+    assert set(vars(pytestconfig.option)) <= set(OPTIONS)
 
 
 def test_every_ini_key_of_pytest_and_the_installed_plugins_is_classified_and_no_other(
@@ -47,7 +47,7 @@ def test_every_installed_plugins_distribution_is_classified_and_no_other(pytestc
 
 @pytest.mark.parametrize("table", [OPTIONS, INI, PLUGINS, BUILTIN, VARIABLES])
 def test_every_entry_has_a_reason_of_one_line(table: dict[str, Verdict]) -> None:
-    assert [] == [name for name, verdict in table.items() if not verdict.reason.strip() or "\n" in verdict.reason]
+    assert all(verdict.reason.strip() and "\n" not in verdict.reason for verdict in table.values())
 
 
 def test_a_name_classified_twice_is_refused() -> None:
@@ -56,7 +56,7 @@ def test_a_name_classified_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("values", "value", "allowed"),
+    "values, value, allowed",
     [
         (None, "anything", True),
         ((), "default", True),
@@ -83,7 +83,7 @@ def test_a_verdict_allows_any_value_the_default_or_those_it_names(
     ],
 )
 def test_a_variable_that_bends_nothing_is_allowed(environ: dict[str, str]) -> None:
-    assert [] == list(thinning.variables(environ))
+    assert not list(thinning.variables(environ))
 
 
 @pytest.mark.parametrize(
@@ -115,5 +115,14 @@ def test_what_is_offered_is_what_is_permitted(pytestconfig: pytest.Config) -> No
         for option in group.options
         for name in option.names()
     }
-    assert set() == {name for name in offered if OPTIONS[spelled[name]].values == ()}
+    assert all(OPTIONS[spelled[name]].values != () for name in offered)
     assert {"-n", "-v", "-s", "--tb", "--co"} <= set(offered)
+
+
+def test_the_settings_are_the_permitted_options_that_differ_from_their_defaults(pytestconfig: pytest.Config) -> None:
+    """Of this test run: what pyproject.toml adds is among them; what no deployment permits (--cov, -k) is not."""
+    settings = thinning.settings(pytestconfig)
+    assert settings["importmode"] == "importlib"
+    assert settings["plugins"] == ["no:allure_pytest_bdd"]
+    assert all(OPTIONS[name].values != () for name in settings)
+    assert "deploy_pipeline" not in settings

@@ -395,7 +395,7 @@ def test_an_interruption_anywhere_in_an_append_leaves_a_log_that_goes_on(
     assert verify(tmp_path / "reports" / "local").ok
 
 
-class Interruption(Exception):  # noqa: N818 - a signal, not an error
+class Interruption(Exception):
     """What a signal handler raises."""
 
 
