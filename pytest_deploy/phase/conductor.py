@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from pytest_deploy.errors import CollectionRefused, DeployError
+from pytest_deploy.errors import CollectionRefused, DeployError, RecordError
 from pytest_deploy.phase import lock
 from pytest_deploy.phase.collection import STEP, Collection
 from pytest_deploy.phase.context import RunContext
@@ -43,6 +43,9 @@ class Edge(Protocol):
     def seal(self, run: Run) -> int:
         """Render, seal and close the decided run; return pytest's exit code."""
 
+    def stranded(self, run: Run, error: RecordError) -> int:
+        """The record cannot be written any more: lead the environment back without it; return pytest's exit code."""
+
 
 class Conductor:
     """One deployment as pytest sees it."""
@@ -67,8 +70,8 @@ class Conductor:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """The collection is accepted: the run may be opened."""
-        if not distributed(session.config):
+        """The collection is accepted: the run may be opened. pytest says this, too, of a collection that was refused."""
+        if self._collection.steps and not distributed(session.config):
             self.open(self._collection.steps)
 
     # --- steps
@@ -110,11 +113,24 @@ class Conductor:
         if run is None:
             return (yield)
         with self._interruption.shielded():
-            self._settle(run, exitstatus)
+            code = self._recorded(run, lambda: self._settle(run, exitstatus))
             try:
                 return (yield)
             finally:
-                session.exitstatus = self._edge.seal(run)
+                session.exitstatus = code if code is not None else self._seal(run)
+
+    def _seal(self, run: Run) -> int:
+        sealed: list[int] = []
+        code = self._recorded(run, lambda: sealed.append(self._edge.seal(run)))
+        return sealed[0] if code is None else code
+
+    def _recorded(self, run: Run, act: Callable[[], None]) -> int | None:
+        """Do what writes the record; where that cannot be written, the exit code that is left."""
+        try:
+            act()
+        except RecordError as error:
+            return self._edge.stranded(run, error)
+        return None
 
     def _settle(self, run: Run, exitstatus: int) -> None:
         """Account for what pytest left open, and roll back where that is owed and no step can do it any more."""
@@ -123,6 +139,7 @@ class Conductor:
             run.settle(Cause("internal", f"pytest ended before the steps did (status {int(exitstatus)})"))
         if run.rollback_owed:
             self._edge.undo(run)
+        run.decide()
 
     def _opened(self) -> Run:
         if self.run is None:
