@@ -226,18 +226,33 @@ class Deployment:
         try:
             if earlier is None:
                 raise PersonNeeded("the log does not say what the environment was; compare it by hand")
-            self.undoing(run).undo(earlier)
+            self._undoing(lambda type_, **content: run.append(type_, content)).undo(earlier)
         except (DeployError, psycopg.Error, OSError) as error:
             run.finish_rollback("failed", f"{type(error).__name__}: {error}")
         else:
             run.finish_rollback("done")
 
-    def undoing(self, run: Run) -> Undoing:
+    def stranded(self, run: Run) -> int:
+        """Lead the environment back although nothing can be recorded; 3 where nothing had been changed, else 20."""
+        self._renewing.close()
+        code = 3
+        if run.sequence.changed:
+            code = PERSON_NEEDED
+            try:
+                earlier = earlier_of(run.events())
+                if earlier is None:
+                    raise PersonNeeded("the record does not say what the environment was")
+                self._undoing(lambda *_, **__: None).undo(earlier)
+            except (DeployError, psycopg.Error, OSError) as error:
+                self._say(f"the environment was not led back: {error}")
+            else:
+                self._say("the environment was led back to what it was; none of that is recorded")
+            self._say(f"see to the store, then: python deploy.py recover {self.policy.environment}")
+        self.environment.close()
+        return code
+
+    def _undoing(self, append: Append) -> Undoing:
         """What carries a rollback out for this run."""
-
-        def append(type_: str, **content: object) -> Any:
-            return run.append(type_, content)
-
         context = self.context
         return Undoing(self.environment.platform, self.policy, context.path, local_actor(), append, context.backups)
 

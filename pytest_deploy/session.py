@@ -13,7 +13,7 @@ import pytest
 from pytest_deploy import fixtures
 from pytest_deploy.deployment import Deployment
 from pytest_deploy.environment import Environment
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import NotAsked, RecordError
 from pytest_deploy.phase import thinning
 from pytest_deploy.phase.collection import Collection
 from pytest_deploy.phase.conductor import Conductor, Controller, distributed
@@ -122,6 +122,14 @@ class Announced:
         self._progress.line()
         self._progress.line("rollback without steps: from the log and the live state", bold=True)
         self._deployment.undo(run)
+
+    def stranded(self, run: Run, error: RecordError) -> int:
+        """Say that the record cannot be written, and what became of the environment."""
+        self._progress.line()
+        self._progress.line(f"the record cannot be written: {error}", red=True, bold=True)
+        code = self._deployment.stranded(run)
+        self._progress.close()
+        return code
 
     def seal(self, run: Run) -> int:
         """Seal the run, and say how it went and what serves now."""

@@ -37,6 +37,9 @@ def table(*rows: tuple[Verdict, str]) -> Mapping[str, Verdict]:
     return dict(named)
 
 
+WORD_OF_O = "default:assertions not in test modules:pytest.PytestConfigWarning"
+"""Lets pytest only warn of python -O, before any plug-in is loaded: an error there ends it in a traceback, not a refusal."""
+
 OPTIONS: Mapping[str, Verdict] = table(
     # --- permitted
     (Verdict("the deployment itself: it goes into the record", None),
@@ -114,7 +117,7 @@ INI: Mapping[str, Verdict] = table(
      "tmp_path_retention_count tmp_path_retention_policy"),
     # --- as the project says
     (Verdict("an unknown mark, key or option ends the run before it begins", (True,)), "strict"),
-    (Verdict("a warning is an error: nobody reads it during a deployment", (["error"],)), "filterwarnings"),
+    (Verdict("a warning is an error: nobody reads it during a deployment", (["error"], ["error", WORD_OF_O])), "filterwarnings"),
     (Verdict("steps import the checkout's own modules and no other's", (["."],)), "pythonpath"),
     # --- the default alone
     (Verdict("would loosen what strict = true says"),

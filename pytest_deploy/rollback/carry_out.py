@@ -19,7 +19,7 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.release.request import Earlier
 from pytest_deploy.rollback.plan import Act, Live, MoveTraffic, RollBackSchema, plan
 
-Append = Callable[..., Event]
+Append = Callable[..., Event | None]
 """Called as append(type, **data)."""
 
 
