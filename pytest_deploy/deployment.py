@@ -35,7 +35,8 @@ from pytest_deploy.record.lease import Holder
 from pytest_deploy.release import live, request, source
 from pytest_deploy.release.request import Earlier
 from pytest_deploy.report import evidence, index
-from pytest_deploy.rollback.carry_out import Undoing
+from pytest_deploy.rollback.carry_out import Append, Undoing
+from pytest_deploy.rollback.plan import earlier_of
 
 SPECIFICATION = "spec/ops-deployment-automation.md"
 
