@@ -94,6 +94,7 @@ class Deployment:
             lines.append((f"cause     {judgement.cause}", {}))
         lines.append((f"serving   {self._serving}", {}))
         lines.append((f"report    {where}/report.html", {}))
+        lines.append((f"anchor    {run.log.checkpoint()}", {}))
         lines.append((f"verify    python deploy.py verify {self.context.store.relative_to(self.context.path)}", {}))
         if judgement.outcome == "rollback-failed":
             lines.append(
