@@ -20,6 +20,7 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.lease import Lease
 from pytest_deploy.record.log import Log
 from pytest_deploy.release.request import Earlier
+from pytest_deploy.rollback.order import Order, order_of, since
 from pytest_deploy.rollback.plan import earlier_of
 
 PIPELINE_ACTOR = "system:pipeline"
@@ -254,13 +255,19 @@ class Run:
     def _start_rollback(self, earlier: Earlier | None) -> None:
         cause = self.sequence.closed.text if self.sequence.closed else ""
         target = earlier.release.version if earlier is not None and earlier.release is not None else "none"
-        order = [self.policy.rollback.order]
+        order = ["traffic", "database"]
+        if earlier is not None and self._rollback_order(earlier) == "database-first":
+            order.reverse()
         self._rollback_began, self._target = self.clock.monotonic(), target
         self.append("rollback.started", {"cause": cause, "order": order, "target": target})
         if target == "none":
             for step in self.steps:
                 if step.when == "earlier":
                     self.sequence.leave_out(step.nodeid, "no prior release: there is nothing to expect")
+
+    def _rollback_order(self, earlier: Earlier) -> Order:
+        folder = self.context.path / self.policy.database.migrations
+        return order_of(self.policy.rollback.order, since(earlier, folder))
 
     def finish_rollback(self, outcome: str, cause: str = "") -> None:
         """Write `rollback.finished`: done or failed."""

@@ -13,10 +13,11 @@ import psycopg
 
 from pytest_deploy.config.policy import Policy
 from pytest_deploy.errors import PersonNeeded
-from pytest_deploy.migrate import events, ledger, read, rollback, snapshot
+from pytest_deploy.migrate import events, ledger, rollback, snapshot
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.record.event import Event
 from pytest_deploy.release.request import Earlier
+from pytest_deploy.rollback.order import files, order_of, since
 from pytest_deploy.rollback.plan import Act, Live, MoveTraffic, RollBackSchema, plan
 
 Append = Callable[..., Event | None]
@@ -49,7 +50,12 @@ class Undoing:
 
     def plan(self, earlier: Earlier) -> tuple[Act, ...]:
         """What lies between the live state and the earlier one."""
-        return plan(earlier, self.live(), self.policy.rollback.order)
+        order = order_of(self.policy.rollback.order, since(earlier, self._folder))
+        return plan(earlier, self.live(), order)
+
+    @property
+    def _folder(self) -> Path:
+        return self.root / self.policy.database.migrations
 
     def undo(self, earlier: Earlier) -> tuple[Act, ...]:
         """Carry out the whole plan; what was done. Raises PersonNeeded where it does not lead back."""
@@ -81,7 +87,7 @@ class Undoing:
         before = snapshot.snapshot(access.owner, access.programs)
         undone = rollback.roll_back(
             access.owner,
-            read.read(self.root / self.policy.database.migrations),
+            files(self._folder),
             to=act.remain,
             actor=self.actor,
             expected_schema=earlier.catalog_sha256,

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from pytest_deploy.record.event import Event
 from pytest_deploy.release.request import Earlier
-
-Order = Literal["traffic-first", "database-first"]
+from pytest_deploy.rollback.order import Order
 
 
 @dataclass(frozen=True)
