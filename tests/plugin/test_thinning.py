@@ -1,0 +1,317 @@
+"""Ways to thin out or bend a deployment, each tried on a real child pytest: exit 4, named, nothing touched."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.phase.permitted import WORD_OF_O
+from tests.checkout import REPOSITORY, Checkout
+from tests.child import Ran, Running
+
+DEPLOY = "--deploy-env=local"
+REFUSED = 4
+TIMEOUT_S = 60.0
+
+PYPROJECT = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
+ADDOPTS = 'addopts = ["--import-mode=importlib", "-p", "no:allure_pytest_bdd"]'
+FILTER = f'filterwarnings = ["error", "{WORD_OF_O}"]'
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to thin out a run: what is typed, and what the refusal must name."""
+
+    name: str
+    named: str
+    words: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Written before, by name from the checkout's root."""
+    start: str = "."
+    """Where pytest is started, from the checkout's root."""
+    python: tuple[str, ...] = ("-m", "pytest", DEPLOY)
+    before: str = "could thin out or bend this deployment"
+    """Who refuses: thinning, or pytest itself before anything is asked."""
+
+
+def typed(line: str, named: str = "") -> Way:
+    """A way on the command line; its first word is to be named unless said otherwise."""
+    words = tuple(line.split())
+    return Way(line, named or f"  {words[0].partition('=')[0]}", words)
+
+
+def variable(name: str, value: str, *words: str) -> Way:
+    return Way(f"{name}={value}", f"environment variable {name}={value}: ", words, env={name: value})
+
+
+def project(name: str, named: str, old: str, new: str) -> Way:
+    """A way in the checkout's own pyproject.toml."""
+    assert old in PYPROJECT, f"pyproject.toml no longer says {old}"
+    return Way(name, named, files={"pyproject.toml": PYPROJECT.replace(old, new)})
+
+
+TYPED = [
+    typed("-k smoke"),
+    typed("-m step"),
+    typed("-m deploy -k smoke -x", "3 things"),
+    typed("--deselect=suites/smoke"),
+    typed("--ignore=suites/smoke"),
+    typed("--ignore-glob=*smoke*"),
+    typed("suites/smoke", "path suites/smoke"),
+    typed("suites/smoke/test_api.py::test_one", "path suites/smoke/test_api.py::test_one"),
+    typed("-- -p no:timeout", "-p no:timeout"),
+    typed("--pyargs"),
+    typed("--lf"),
+    typed("--ff"),
+    typed("--nf"),
+    typed("--sw"),
+    typed("-x"),
+    typed("--maxfail=1"),
+    typed("--allure-severities=critical"),
+    typed("--inversion=1"),
+    typed("--keep-duplicates"),
+    typed("--collect-in-virtualenv"),
+    typed("--continue-on-collection-errors"),
+    typed("--doctest-modules"),
+    typed("--setup-plan"),
+    typed("--setup-only"),
+    typed("--setup-show"),
+    typed("--fixtures"),
+    typed("--markers"),
+    typed("--cache-show"),
+    typed("--pdb"),
+    typed("--trace"),
+    typed("--runxfail"),
+    typed("--assert=plain"),
+    typed("-W ignore"),
+    typed("--timeout=0"),
+    typed("--timeout-method=thread"),
+    typed("--session-timeout=1"),
+    typed("--strict-markers", "-o strict_markers=true"),
+    typed("-c other.toml"),
+    typed("--rootdir=."),
+    typed("--confcutdir=.."),
+    typed("--noconftest"),
+    typed("-o python_files=other_*.py", "-o python_files=other_*.py"),
+    typed("--import-mode=prepend", "--import-mode prepend"),
+    typed("-p no:timeout", "-p no:timeout"),
+    typed("-pno:terminal", "-p no:terminal"),
+    typed("-p pytester", "plug-in pytester: "),
+    typed("--dist=each"),
+    typed("-n2 --dist=each", "--dist each"),
+    typed("-n2 --dist=load", "--dist load"),
+    typed("-n2 -k smoke", "-k smoke"),
+    typed("--tx=2*popen"),
+    typed("-d"),
+    typed("-f"),
+    typed("-n2 --maxprocesses=1", "--maxprocesses 1"),
+    typed("-n2 --max-worker-restart=0", "--max-worker-restart 0"),
+    typed("--junitxml=mine.xml"),
+    typed("--html=mine.html"),
+    typed("--alluredir=mine"),
+    typed("--metadata Release approved", "--metadata"),
+    typed("--pastebin=all"),
+    typed("--showlocals", "--showlocals"),
+    typed("--log-file=mine.log"),
+    typed("--log-cli-level=DEBUG"),
+    typed("--debug"),
+    typed("--basetemp=suites"),
+    typed("--capture=sys"),
+    typed("--cov=pytest_deploy", "--cov"),
+    typed("--cov-report=xml", "--cov-report xml"),
+    typed("--hypothesis-seed=1"),
+]
+
+ELSEWHERE = [
+    variable("PYTEST_ADDOPTS", "-k smoke"),
+    variable("PYTEST_ADDOPTS", "-v"),
+    Way("what PYTEST_ADDOPTS does is named too", "-x (in PYTEST_ADDOPTS): ", env={"PYTEST_ADDOPTS": "-x"}),
+    variable("PYTEST_PLUGINS", "pytester"),
+    variable("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1", "-p", "pytest_deploy.plugin"),
+    variable("PYTEST_TIMEOUT", "1"),
+    Way("PYTHONOPTIMIZE=1", "PYTHONOPTIMIZE", env={"PYTHONOPTIMIZE": "1"}),
+    Way("python -O", "python -O", python=("-O", "-m", "pytest", DEPLOY)),
+    Way("python -OO", "python -O", python=("-OO", "-m", "pytest", DEPLOY)),
+    Way("an @file", "-k smoke", ("@words",), files={"words": "-k\nsmoke\n"}),
+    Way(
+        "pytest.main with a plug-in",
+        "plug-in object of __main__.Bent",
+        python=(
+            "-c",
+            f"import pytest, sys\nclass Bent: pass\nsys.exit(pytest.main(['{DEPLOY}', *sys.argv[1:]], plugins=[Bent()]))",
+        ),
+    ),
+    Way(
+        "an installed plug-in nobody knows",
+        "plug-in pytest-bent (installed, active)",
+        env={"PYTHONPATH": "installed"},
+        files={
+            "installed/bent.py": "",
+            "installed/pytest_bent-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: pytest-bent\nVersion: 1.0\n",
+            "installed/pytest_bent-1.0.dist-info/entry_points.txt": "[pytest11]\nbent = bent\n",
+        },
+    ),
+    Way(
+        "a plug-in that a conftest.py asks for",
+        "plug-in pytester: ",
+        files={"conftest.py": 'pytest_plugins = ["pytester"]\n'},
+    ),
+    Way("a pytest.ini beside pyproject.toml", "pytest.ini: only", files={"pytest.ini": "[pytest]\n"}),
+    Way("a pytest.toml beside pyproject.toml", "pytest.toml: only", files={"pytest.toml": "[pytest]\n"}),
+    Way("a pytest.ini where it is started", "pytest.ini: only", files={"suites/pytest.ini": "[pytest]\n"}, start="suites"),
+    Way(
+        "a parent folder's pytest.ini",
+        "pytest.ini: only",
+        files={"pyproject.toml": "[project]\nname = 'x'\n", "../pytest.ini": "[pytest]\nstrict = true\n"},
+    ),
+    Way(
+        "a parent folder's conftest.py",
+        "/conftest.py: only the conftest.py of the checkout's root",
+        ("--confcutdir=..",),
+        files={"../conftest.py": ""},
+    ),
+    Way("started in the parent folder", "no configuration: ", start=".."),
+    project("-k in addopts", "-k smoke (in addopts of ", ADDOPTS, 'addopts = ["-k", "smoke", "--import-mode=importlib"]'),
+    project("--timeout in addopts", "--timeout 0.0 (in addopts", ADDOPTS, 'addopts = ["--timeout=0"]'),
+    project("no importlib", "--import-mode prepend: ", ADDOPTS, "addopts = []"),
+    project("not strict", "ini value strict = False: ", "strict = true\nadd", "strict = false\nadd"),
+    project("warnings ignored", "ini value filterwarnings = ", FILTER, "filterwarnings = []"),
+    project("a time limit", "ini value timeout = 1: ", FILTER, f'{FILTER}\ntimeout = "1"'),
+    project("other modules first", "ini value pythonpath = /srv: ", 'pythonpath = ["."]', 'pythonpath = ["/srv"]'),
+    project("other files", "ini value python_files = ", ADDOPTS, f'{ADDOPTS}\npython_files = ["other_*.py"]'),
+]  # fmt: skip
+
+BY_PYTEST = [
+    Way("--reruns=3", "--reruns=3", ("--reruns=3",), before="unrecognized arguments"),
+    Way("--forked", "--forked", ("--forked",), before="unrecognized arguments"),
+    Way("-p no:pytest_deploy.plugin", DEPLOY, ("-p", "no:pytest_deploy.plugin"), before="unrecognized arguments"),
+    Way("--pdb -n2", "--pdb", ("--pdb", "-n2")),
+]
+"""Refused whoever comes first: an option of a plug-in that is not installed is unknown to pytest."""
+
+
+class Bare:
+    """The least that is a checkout to pytest, with a record and platform files of earlier runs in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "outer" / "checkout"
+        self._said = folder
+        for name in ("suites/smoke", "reports/local/log", ".deploy/keys"):
+            (self.path / name).mkdir(parents=True)
+        for name in ("conftest.py", "deploy.yaml", "suites/steps.lock"):
+            shutil.copyfile(REPOSITORY / name, self.path / name)
+        self.write("pyproject.toml", PYPROJECT)
+        self.write("suites/conftest.py", "")
+        self.write("suites/smoke/test_api.py", "def test_one(): pass\n")
+        self.write("tests/test_own.py", "def test_own(): pass\n")
+        self.write("other.toml", "[pytest]\n")
+        self.write("reports/local/log/0000000000.event", "an earlier event\n")
+        self.write(".deploy/keys/local.pem", "a key\n")
+
+    def write(self, name: str, text: str) -> None:
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def kept(self) -> dict[str, bytes]:
+        """Every file of the store and of the platform, and of suites/."""
+        tops = [self.path / name for name in ("reports", ".deploy", "suites")]
+        files = [path for top in tops for path in top.rglob("*") if path.is_file()]
+        return {str(path): path.read_bytes() for path in files}
+
+    def run(self, way: Way) -> Ran:
+        words = (sys.executable, *way.python, *way.words)
+        with (self._said / "stdout").open("wb") as stdout, (self._said / "stderr").open("wb") as stderr:
+            process = subprocess.Popen(
+                words,
+                cwd=self.path / way.start,
+                env={**{name: v for name, v in os.environ.items() if not name.startswith("PYTEST_")}, **way.env},
+                stdin=subprocess.DEVNULL,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+            )
+        return Running(process, words, self._said).wait(TIMEOUT_S)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Bare:
+    return Bare(tmp_path)
+
+
+@pytest.mark.parametrize("way", [*TYPED, *ELSEWHERE, *BY_PYTEST], ids=lambda way: way.name)
+def test_a_way_to_thin_out_a_run_is_refused_by_name_and_touches_nothing(bare: Bare, way: Way) -> None:
+    for name, text in way.files.items():
+        bare.write(name, text)
+    before = bare.kept()
+    ran = bare.run(way)
+    assert ran.code == REFUSED, ran.said
+    assert way.before in ran.stderr, ran.said
+    assert way.named in ran.stderr, ran.said
+    assert before == bare.kept()
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    with Checkout.open(tmp_path_factory.mktemp("thinning")) as opened:
+        # A parent folder's files that pytest does not come to: the checkout's own are nearer.
+        (opened.path.parent / "pytest.ini").write_text("[pytest]\naddopts = -k smoke\n")
+        (opened.path.parent / "conftest.py").write_text("raise RuntimeError('a stranger')\n")
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "-n2 -q -s",
+        "-n auto -v --tb=short --color=no -rA --durations=3 --no-header --show-capture=no",
+    ],
+)
+def test_a_permitted_option_shows_all_steps_and_writes_nothing(checkout: Checkout, line: str) -> None:
+    ran = checkout.run(DEPLOY, "--collect-only", *line.split())
+    locked = [row for row in (checkout.path / "suites/steps.lock").read_text().splitlines() if "::" in row]
+    assert ran.code == 0, ran.said
+    assert f"{len(locked)} tests collected" in ran.stdout, ran.said
+    assert not checkout.store.exists()
+    assert not (checkout.path / ".deploy").exists()
+
+
+def test_a_deployment_may_be_started_in_any_folder_of_the_checkout(checkout: Checkout) -> None:
+    words = (sys.executable, "-c", "import os, pytest; os.chdir('suites/smoke'); raise SystemExit(pytest.main())")
+    ran = checkout.begin(*words, DEPLOY, "--collect-only", "-q").wait(TIMEOUT_S)
+    assert ran.code == 0, ran.said
+
+
+@pytest.mark.parametrize("word", ["--help", "--version", "-VV"])
+def test_help_and_version_are_shown_and_are_no_deployment(bare: Bare, word: str) -> None:
+    before = bare.kept()
+    ran = bare.run(Way(word, "", (word, "-x")))
+    assert ran.code == 0, ran.said
+    assert before == bare.kept()
+
+
+def test_without_an_environment_nothing_is_refused(bare: Bare) -> None:
+    ran = bare.run(Way("", "", ("tests", "-k", "own"), python=("-m", "pytest"), env={"PYTEST_ADDOPTS": "-x"}))
+    assert ran.code == 0, ran.said
+
+
+def test_the_record_says_which_permitted_options_were_given(checkout: Checkout) -> None:
+    ran = checkout.deploy('--deploy-set=service.checks.lint=["false"]', "-n2", "-v", "--tb=short")
+    assert ran.code == 1, ran.said
+    (opened,) = checkout.said("run.opened")
+    assert opened["options"] == {
+        "importmode": "importlib",
+        "numprocesses": 2,
+        "plugins": ["no:allure_pytest_bdd"],
+        "tbstyle": "short",
+        "verbose": 1,
+    }
