@@ -32,9 +32,9 @@ def refuse(config: pytest.Config) -> None:
     found = [
         *_interpreter(sys.flags.optimize),
         *variables(os.environ),
-        *_configuration_file(config),
         *_options(config),
-        *_ini_values(config),
+        # The values of a file that may not configure need no naming one by one.
+        *(list(_configuration_file(config)) or _ini_values(config)),
         *_plugins(config),
     ]
     if not found:
@@ -152,7 +152,7 @@ def _listed(value: object) -> list[object]:
 
 
 def _shown(value: object) -> str:
-    return " ".join(str(one) for one in value) if isinstance(value, list | dict | set) else str(value)
+    return " ".join(str(one) for one in value) or "(empty)" if isinstance(value, list | dict | set) else str(value)
 
 
 def _ini_values(config: pytest.Config) -> Iterator[str]:
