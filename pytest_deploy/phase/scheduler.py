@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_deploy.config.phases import PARALLEL
@@ -24,7 +25,10 @@ class Conducted(Protocol):
     """What the scheduler needs of the conductor."""
 
     def accept(self, collections: Sequence[tuple[str, Sequence[str]]]) -> PhaseSequence:
-        """Compare every worker's collection, open the run. Raises pytest.UsageError or exits where it may not be."""
+        """Compare these workers' collections, open the run. Raises pytest.UsageError or exits where it may not be."""
+
+    def lost(self, nodeid: str) -> None:
+        """A step was begun and came to an end of which nothing was written."""
 
 
 class _Worker:
@@ -44,7 +48,8 @@ class _Worker:
 
     def hand_out(self, nodeid: str) -> None:
         self.queue.append(nodeid)
-        self.node.send_runtest_some([self.place[nodeid]])
+        with suppress(OSError):  # It has just died; xdist will say so, and what it had is handed out again.
+            self.node.send_runtest_some([self.place[nodeid]])
 
     def shut_down(self) -> None:
         self.last = True
@@ -60,6 +65,7 @@ class PhaseScheduler:
         self._workers: dict[WorkerController, _Worker] = {}
         self._sequence: PhaseSequence | None = None
         self._collections: list[tuple[str, Sequence[str]]] = []
+        self._accepted = 0
         self._handed: set[str] = set()
         self._main: _Worker | None = None
 
@@ -98,11 +104,10 @@ class PhaseScheduler:
 
     def schedule(self) -> None:
         """Open the run when all have collected; hand out what may start."""
-        if self._sequence is None:
-            self._sequence = self._conducted.accept(self._collections)
-            self._main = next(iter(self._workers.values()))
-        elif self._collections and len(self._collections) > self._expected_workers:
-            self._conducted.accept(self._collections[-1:])
+        new = self._collections[self._accepted :]
+        if new:
+            self._sequence = self._conducted.accept(new)
+            self._accepted += len(new)
         self.feed()
 
     def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:  # noqa: ARG002 -- xdist's signature
@@ -110,6 +115,8 @@ class PhaseScheduler:
         worker = self._workers[node]
         ended = next(nodeid for nodeid, at in worker.place.items() if at == item_index)
         worker.queue.remove(ended)
+        if self._sequence is not None and any(step.nodeid == ended for step in self._sequence.running()):
+            self._conducted.lost(ended)
         self.feed()
 
     def mark_test_pending(self, item: str) -> None:
@@ -133,6 +140,7 @@ class PhaseScheduler:
         sequence = self._sequence
         if sequence is None:
             return
+        self._choose_main()
         progress = True
         while progress:
             progress = any([self._start_held(sequence), self._hold_ready(sequence)])
@@ -190,10 +198,13 @@ class PhaseScheduler:
         return idle[0] if idle else None
 
     def _may_run(self, worker: _Worker, step: Step) -> bool:
-        """Steps of phases that do not spread belong to one worker; when it dies, to the next that holds nothing."""
-        if step.phase in PARALLEL:
-            return True
+        """Steps of phases that do not spread belong to one worker."""
+        return step.phase in PARALLEL or worker is self._main
+
+    def _choose_main(self) -> None:
+        """The first that holds nothing runs the steps that do not spread; when it is gone, the next that holds nothing.
+
+        One that holds a step cannot: it would first have to run that. The clone of the one that died holds nothing.
+        """
         if self._main is None or not self._main.ready or self._main.node not in self._workers:
-            idle = [other for other in self._workers.values() if other.ready and not other.queue]
-            self._main = idle[0] if idle else None
-        return self._main is worker
+            self._main = next((worker for worker in self._workers.values() if worker.ready and not worker.queue), None)
