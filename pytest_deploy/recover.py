@@ -15,7 +15,7 @@ from pytest_deploy.config.phases import phases_of
 from pytest_deploy.deployment import Deployment
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
-from pytest_deploy.phase import lock
+from pytest_deploy.phase import lock, workers
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.phase.judge import PERSON_NEEDED
 from pytest_deploy.phase.run import Listener, Run
@@ -30,6 +30,7 @@ from pytest_deploy.record.log import Log
 
 _ENDS = frozenset({"run.closed", "run.abandoned"})
 _POLL_SECONDS = 1.0
+_GRACE_SECONDS = 5.0
 
 
 def recover(root: Path, environment: str, say: Callable[[str], None]) -> int:
@@ -116,6 +117,7 @@ def _finish(environment: Environment, opened: Event, held: Lease, say: Callable[
         started_at=environment.clock.monotonic() - max(0.0, (environment.clock.now() - opened.time).total_seconds()),
     )
     with held.renewing():
+        _stop_workers(run, say)
         run.resume()
         if not run.sequence.changed and not run.decided:
             return _abandon(run, say)
@@ -129,6 +131,14 @@ def _finish(environment: Environment, opened: Event, held: Lease, say: Callable[
     for line, _ in deployment.summary(run, 0):
         say(line)
     return PERSON_NEEDED if run.outcome == "rollback-failed" else 0
+
+
+def _stop_workers(run: Run, say: Callable[[str], None]) -> None:
+    """A worker ends its step though its controller is gone; nothing is undone beside it."""
+    left = workers.living(run.context.session)
+    if left:
+        say(f"       stopping what still runs of it: {', '.join(str(process.pid) for process in left)}")
+        workers.stop(left, grace_s=_GRACE_SECONDS)
 
 
 def _abandon(run: Run, say: Callable[[str], None]) -> int:

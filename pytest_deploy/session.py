@@ -14,7 +14,7 @@ from pytest_deploy import fixtures
 from pytest_deploy.deployment import Deployment
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import NotAsked, RecordError
-from pytest_deploy.phase import thinning
+from pytest_deploy.phase import thinning, workers
 from pytest_deploy.phase.collection import Collection
 from pytest_deploy.phase.conductor import Conductor, Controller, distributed
 from pytest_deploy.phase.context import RunContext
@@ -48,7 +48,7 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
     config.args = collection.folders()
     config.stash[fixtures.ENVIRONMENT] = environment
     if worker is not None:
-        (context.session / f"worker-{worker['workerid']}").write_text(str(os.getpid()))
+        workers.say(context.session, worker["workerid"])
     parent = os.getppid()
     recorder = StepRecorder(
         lambda: environment.log,
@@ -65,6 +65,7 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
     if worker is None and not config.option.collectonly:
         _conduct(config, environment, collection, interruption)
     if not config.option.collectonly:
+        environment.warm_up()
         interruption.install(worker=worker is not None)
 
 

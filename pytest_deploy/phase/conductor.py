@@ -6,26 +6,30 @@ must be undone when pytest can run no more items, decides, and hands the run ove
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
 from pytest_deploy.errors import CollectionRefused, DeployError, RecordError
-from pytest_deploy.phase import lock
+from pytest_deploy.phase import lock, workers
 from pytest_deploy.phase.collection import STEP, Collection
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.phase.run import Run
 from pytest_deploy.phase.scheduler import PhaseScheduler
-from pytest_deploy.phase.sequence import Cause, PhaseSequence
+from pytest_deploy.phase.sequence import ROLLBACK, Cause, PhaseSequence
 from pytest_deploy.phase.signals import Interruption
 from pytest_deploy.phase.step import Step
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
+
+MAX_DEATHS = 8
+"""A run in which more workers die than this ends: each is replaced, and a machine that kills them all would never end."""
+
+GRACE_S = 5.0
+"""How long a step may still take after an internal error; then its worker is killed."""
 
 
 class Edge(Protocol):
@@ -94,6 +98,9 @@ class Conductor:
             return
         run = self._opened()
         self._notice(run, finished["signal"])
+        if finished["nodeid"] not in {step.nodeid for step in run.sequence.running()}:
+            # xdist let a step go that its worker held, because it shuts the workers down.
+            run.step_started(finished["nodeid"])
         run.step_finished(finished["nodeid"], passed=finished["passed"], cause=finished["cause"])
 
     def _notice(self, run: Run, signum: int | None = None) -> None:
@@ -152,7 +159,9 @@ class Controller(Conductor):
 
     def __init__(self, context: RunContext, collection: Collection, edge: Edge, interruption: Interruption) -> None:
         super().__init__(context, collection, edge, interruption)
-        self._pids: dict[str, int] = {}
+        self._workers: dict[str, Any] = {}
+        self._deaths = 0
+        interruption.noted = lambda signum: workers.ask_to_stop(list(self._workers.values()))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
@@ -161,14 +170,23 @@ class Controller(Conductor):
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodeready(self, node: WorkerController) -> None:
-        """A signal to the controller is passed on to every worker that lives: the step that runs is to stop."""
-        self._pids[node.gateway.id] = int((self._context.session / f"worker-{node.gateway.id}").read_text())
-        self._interruption.noted = self._pass_on
+        """A signal to the controller is passed on to every worker, also to one that comes after it."""
+        process = workers.find(self._context.session, node.gateway.id)
+        if process is not None:
+            self._workers[node.gateway.id] = process
+            if self._interruption.first is not None:
+                workers.ask_to_stop([process])
 
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: WorkerController) -> None:
-        """A worker that is gone gets no signal: its process id may be another's by now."""
-        self._pids.pop(node.gateway.id, None)
+    def pytest_testnodedown(self, node: WorkerController, error: object | None) -> None:
+        """A worker is gone. Where xdist will now shut the others down, what they hold must be known as not to be run."""
+        self._workers.pop(node.gateway.id, None)
+        if error is not None:
+            self._deaths += 1
+            if self._deaths > MAX_DEATHS:
+                pytest.exit(f"workers died {self._deaths} times; see to the machine", returncode=3)
+        elif self.run is not None and _ended_early(node.workeroutput):
+            self.run.close(Cause("worker", f"a step ended the session of its worker {node.gateway.id}"))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> PhaseScheduler:
@@ -194,10 +212,25 @@ class Controller(Conductor):
         run = self.run or self.open(steps)
         return run.sequence
 
-    def _pass_on(self, signum: int) -> None:  # noqa: ARG002 -- whichever signal came, a worker is told by SIGTERM
-        for pid in list(self._pids.values()):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+    def lost(self, nodeid: str) -> None:
+        """A worker could not write how a step ended: the step failed."""
+        run = self._opened()
+        self._notice(run)
+        run.step_lost(nodeid, "the worker that ran it could not record its end")
+
+    def _settle(self, run: Run, exitstatus: int) -> None:
+        """After an internal error a worker may still run a step: nothing is undone beside it."""
+        running = run.sequence.running()
+        if running:
+            rolling_back = any(step.phase == ROLLBACK for step in running)
+            grace = run.policy.rollback.budget_s if rolling_back else GRACE_S
+            workers.stop(list(self._workers.values()), grace_s=grace, through=run.ends_told)
+        super()._settle(run, exitstatus)
+
+
+def _ended_early(output: Mapping[str, Any]) -> bool:
+    """Whether a worker ended its session by itself, as `pytest.exit` in a step does; xdist then ends the others'."""
+    return output["exitstatus"] == pytest.ExitCode.INTERRUPTED or bool(output["shouldstop"] or output["shouldfail"])
 
 
 def distributed(config: pytest.Config) -> bool:

@@ -122,6 +122,11 @@ class Run:
         self._account(next(step for step in self.steps if step.nodeid == nodeid), message)
         self._advance()
 
+    def ends_told(self) -> bool:
+        """Whether the log tells the end of every step that runs, as far as this process knows of it."""
+        told = {event.data["nodeid"] for event in self.events() if event.type == "step.finished"}
+        return all(step.nodeid in told for step in self.sequence.running())
+
     def close(self, cause: Cause) -> None:
         """Close the sequence: nothing goes forward any more."""
         in_rollback = self._phase == ROLLBACK
