@@ -9,6 +9,9 @@ import pytest
 
 from pytest_deploy.config.phases import PIPELINES
 
+BUILT = ("deploy", "smoke")
+"""The pipelines this version runs."""
+
 if TYPE_CHECKING:
     from pytest_deploy.phase.context import RunContext
 
@@ -52,6 +55,11 @@ def context(config: pytest.Config) -> RunContext | None:
         return None
     from pytest_deploy.phase.context import RunContext
 
+    if option.deploy_pipeline not in BUILT:
+        raise pytest.UsageError(
+            f"--deploy-pipeline={option.deploy_pipeline}: this version runs {' and '.join(BUILT)}; the others are named in the "
+            "design and not built yet"
+        )
     return RunContext(
         root=str(Path(config.rootpath)),
         environment=option.deploy_env,
