@@ -1,0 +1,400 @@
+#!/usr/bin/env bash
+# A second opinion on a store of deployment records, from its files alone and with stock tools alone: bash, coreutils,
+# findutils, awk, sed, openssl, ssh-keygen. Written from the description of the format, not from the software that
+# wrote the store, so that neither inherits the other's mistakes.
+#
+#   verify.sh [STORE] [--anchor "tlog ORIGIN SIZE ROOT"] [--signatures all]
+#
+# STORE is the folder that holds log/, runs/ and trust/; without it, the folder this script lies in. It prints the number
+# of events and the root of the log and exits 0, or names the first bad file and exits 1. It writes nothing into the store.
+#
+# What it cannot know: whether trust/ is genuine. A log that brings its own keys proves nothing; get trust/ by another way
+# and compare it. Nor does a log know that its tail was cut off: give an anchor that you were sent at the time.
+set -eEu -o pipefail && shopt -s nullglob
+export LC_ALL=C TZ=UTC
+trap 'echo "NOT VERIFIED: a check could not be carried out (line $LINENO)"; exit 1' ERR
+
+bad() { printf 'NOT VERIFIED: %s: %s\n' "$1" "$2"; exit 1; } # FILE REASON
+bad_first() { if IFS=$'\t' read -r name reason <"$work/first"; then bad "$name" "$reason"; fi; } # what a check left there, if anything
+store='' anchor='' signatures=newest
+while (($#)); do
+  case $1 in
+    --anchor) anchor=${2-} && [[ $anchor ]] || bad --anchor 'wants "tlog ORIGIN SIZE ROOT"'; shift 2 ;;
+    --signatures) signatures=${2-} && [[ $signatures == @(all|newest) ]] || bad --signatures 'wants all or newest'; shift 2 ;;
+    -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "$0"; exit 0 ;;
+    -*) bad "$1" 'is not an option of verify.sh (--anchor, --signatures)' ;;
+    *) [[ ! $store ]] || bad "$1" 'is a second store; one at a time'; store=$1; shift ;;
+  esac
+done
+[[ $store ]] || store=$(dirname -- "${BASH_SOURCE[0]}")
+[[ -d $store/log ]] || bad "$store/log" 'is not a folder: this is no store'
+cd -- "$store"
+work=$(mktemp -d) memory=''
+(($(df --output=avail /dev/shm 2>/dev/null | sed 1d || true) + 0 < 1048576)) || memory=$(mktemp -d -p /dev/shm)
+pieces=${memory:-$work}/pieces # thousands of small files: in memory where it has 1 GiB to spare
+trap 'rm -rf -- "$work" "$memory"' EXIT
+
+# --- the canonical JSON of the record, and base64 of a digest, for the awk programs below -----------------------------
+# canonical(line) gives "" or what is wrong with it, and fills v[".data.outcome"] = "\"deployed\"" (strings keep their quotes).
+json='
+function text(   t, rest) {
+  rest = substr(s, p)
+  if (!match(rest, /^"([^"\\]|\\(["\\bfnrt]|u[0-9a-f][0-9a-f][0-9a-f][0-9a-f]))*"/)) { fault = "a string is malformed"; return "" }
+  t = substr(rest, 1, RLENGTH); p += RLENGTH
+  rest = t; gsub(/\\\\/, "", rest)
+  if (rest ~ /\\u00([2-6][0-9a-f]|7[0-9a-e]|0[89acd])/) fault = "a character is escaped that need not be"
+  return t
+}
+function value(path,   t, c, n, key, last) {
+  if (fault != "") return
+  t = substr(s, p, 1)
+  if (t == "\"") v[path] = text()
+  else if (t == "{" || t == "[") {
+    v[path] = t
+    if (substr(s, ++p, 1) == (t == "{" ? "}" : "]")) { p++; return }
+    do {
+      if (t == "{") {
+        key = text(); key = substr(key, 2, length(key) - 2)
+        if (n++ && !index(last key, "\\") && !((last "") < (key ""))) fault = "its keys are not sorted, or one stands twice"
+        if (substr(s, p++, 1) != ":") fault = "it is not JSON without spaces"
+        last = key
+      }
+      value(path (t == "{" ? "." key : "[]"))
+      c = substr(s, p++, 1)
+    } while (fault == "" && c == ",")
+    if (fault == "" && c != (t == "{" ? "}" : "]")) fault = "it is not JSON without spaces"
+  } else if (match(substr(s, p, 40), /^(-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[-+][0-9]+)?|true|false|null)/)) {
+    v[path] = substr(s, p, RLENGTH); p += RLENGTH
+  } else fault = "it is not JSON without spaces"
+}
+function canonical(line) {
+  s = line; p = 1; fault = ""; split("", v)
+  if (line ~ /[^ -~]/) return "it is not printable ASCII"
+  value("")
+  if (fault == "" && p != length(s) + 1) fault = "something follows the JSON"
+  return fault
+}
+function got(path,   t) { t = v[path]; if (t ~ /^"/) t = substr(t, 2, length(t) - 2); return t == "" || t == "null" ? "-" : t }
+'
+base64='
+BEGIN {
+  c = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+  for (i = 0; i < 64; i++) for (j = 0; j < 64; j++) b64[sprintf("%03x", i * 64 + j)] = substr(c, i + 1, 1) substr(c, j + 1, 1)
+}
+function base64(hex,   i, t) {
+  for (i = 1; i < 64; i += 3) t = t b64[substr(hex, i, 3)]
+  return t substr(b64[substr(hex, 64) "00"], 1, 1) "="
+}'
+
+# --- hashing by the thousand: one sha256sum for many messages, each cut into a file of its own ------------------------
+digests() { # the messages on stdin, cut as split's options say; digests in the same order on stdout
+  rm -rf "$pieces" && mkdir "$pieces"
+  (cd "$pieces" && split -a 5 -d "$@" - p && find . -type f | sort | xargs -r sha256sum | cut -c1-64)
+}
+by_thousands() { # FILE COMMAND: COMMAND for each 4,096 lines of FILE, on its stdin and by name
+  rm -rf "$work/chunks" && mkdir "$work/chunks"
+  split -l 4096 -a 5 -d "$1" "$work/chunks/c"
+  local chunk
+  for chunk in "$work/chunks/"*; do "$2" "$chunk" <"$chunk"; done
+}
+hash_line() { digests -l 1; }                                     # SHA-256(line 1): what `prev` says
+hash_leaf() { sed 's/^/\x00/' | digests -l 1; }                   # SHA-256(0x00 || line 1)
+hash_node() { tr a-f A-F | basenc -d --base16 | digests -b 65; }  # SHA-256(0x01 || left || right), from hex
+# A finding about the log lowers `limit`; later checks look only below it, so that the lowest bad event is named.
+lower() { local n why; if IFS=$'\t' read -r n why <"$work/first"; then limit=$((10#$n)) reason=$why; fi; }
+below() { head -n "$limit" "$work/$1"; }
+event() { printf 'log/%08d.event' "$((10#$1))"; }
+
+# --- 1 names and positions --------------------------------------------------------------------------------------------
+# A name that starts with a dot is a write that never came about.
+find log -mindepth 1 -maxdepth 1 ! -name '.*' -printf '%f\t%y\t%s\n' | sort >"$work/names"
+awk -F '\t' '
+  { want = sprintf("%08d.event", NR - 1) }
+  $1 == want && $2 == "f" { next }
+  $1 == want { print "log/" $1 "\tis not a regular file"; exit }
+  $1 ~ /^[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]\.event$/ { print "log/" want "\tis missing"; exit }
+  { print "log/" $1 "\tdoes not belong in the log"; exit }' "$work/names" >"$work/first"
+bad_first
+total=$(wc -l <"$work/names")
+((total > 0)) || bad log/00000000.event 'is missing: the log is empty'
+limit=$total reason=''
+
+# --- 5a the form of each proof: c2sp.org/tlog-proof@v1, to the byte ---------------------------------------------------
+# proofs: name, bytes counted, origin, root, path, signature, fault
+cut -f1 "$work/names" | (cd log && xargs awk '
+  function flush() { if (name != "") print name, bytes, origin, root, (path == "" ? "-" : path), signature, (fault == "" ? "-" : fault) }
+  function wrong(what) { if (fault == "") fault = what }
+  BEGIN { OFS = "\t" }
+  FNR == 1 {
+    flush(); name = FILENAME; n = substr(name, 1, 8) + 0; bits = 0; origin = root = path = signature = fault = ""
+    for (m = n; m > 0; m = int(m / 2)) bits += m % 2
+    if (length($0) >= 65535) wrong("line 1 has more than 65,535 bytes")
+    bytes = length($0) + 1; next
+  }
+  { bytes += length($0) + 1; if (/\t/) wrong("line " FNR " holds a tab") }
+  FNR == 2 { if ($0 != "c2sp.org/tlog-proof@v1") wrong("line 2 is not c2sp.org/tlog-proof@v1"); next }
+  FNR == 3 { if ($0 != "index " n) wrong("line 3 does not say index " n); next }
+  FNR < 4 + bits { path = path (path == "" ? "" : ",") $0; next }
+  FNR == 5 + bits { origin = $0; next }
+  FNR == 6 + bits { if ($0 != (n + 1) "") wrong("its checkpoint is not of size " n + 1); next }
+  FNR == 7 + bits { root = $0; next }
+  FNR == 9 + bits {
+    signature = substr($0, length(origin) + 6)
+    if (length(signature) == 92 && $0 == "\342\200\224 " origin " " signature && signature ~ /^[A-Za-z0-9+\/]*[AEIMQUYcgkosw048]=$/) next
+  }
+  FNR == 9 + bits { wrong("its checkpoint has no well-formed signature by " origin); next }
+  $0 != "" || FNR > 9 + bits { wrong("line " FNR " does not belong in its proof") }
+  END { flush() }') >"$work/proofs"
+awk -F '\t' '
+  NR == FNR { bytes[$1] = $2; origin[$1] = $3; signature[$1] = $6; fault[$1] = $7; next }
+  !($1 in bytes) { why = "it is empty" }
+  why == "" && fault[$1] != "-" { why = fault[$1] }
+  why == "" && (signature[$1] == "" || bytes[$1] != $3) { why = "it ends too early, or has bytes that are no text" }
+  why == "" && origin[$1] != origin["00000000.event"] { why = "it is of another log: " origin[$1] }
+  why != "" { print substr($1, 1, 8) "\t" why; exit }' "$work/proofs" "$work/names" >"$work/first"
+lower
+
+# --- 2 canonical JSON, 4 time -----------------------------------------------------------------------------------------
+# facts: 1 seq, 2 time, 3 type, 4 run, 5 prev, 6 fault; of data: 7 outcome, 8 record_sha256, 9 found_sha256, 10 request_sha256,
+#        11 set, 12 set_sha256, 13 file, 14 sha256, 15 signature_sha256, 16 signer, 17 role, 18 meaning, 19 size, 20 root, 21 restart
+below names | cut -f1 | (cd log && xargs -r head -q -n 1) >"$work/lines"
+awk "$json"'
+  BEGIN {
+    split("actor data id prev run seq time type v", field, " ")
+    wanted = split("outcome record_sha256 found_sha256 request_sha256 set set_sha256 file sha256 signature_sha256 signer role meaning size root restart", want, " ")
+    form["time"] = "####-##-##T##:##:##.###Z"; form["run"] = "(-|[A-Za-z0-9][-A-Za-z0-9_]*-########T######Z-@@@@)"
+    form["id"] = "@@@@@@@@@@@@@@@@"; form["prev"] = form["id"] form["id"] form["id"] form["id"]; form["type"] = "[-a-z.]+"
+    for (name in form) { gsub(/#/, "[0-9]", form[name]); gsub(/@/, "[0-9a-f]", form[name]); form[name] = "^\"" form[name] "\"$" }
+  }
+  { why = canonical($0); n = NR - 1; keys = 0; time = got(".time"); type = got(".type"); restart = got(".data.restart") }
+  why == "" {
+    for (path in v) if (path ~ /^\.[^.\[]*$/) keys++
+    for (i = 1; i <= 9; i++) if (!(("." field[i]) in v)) why = "it lacks the field " field[i]
+    if (keys != 9 || v[".v"] != "1") why = "it has not exactly the nine fields of an event, v 1"
+    for (name in form) if (v["." name] !~ form[name]) why = "its " name " is out of form"
+    if (v[".seq"] != n "") why = "its seq is " v[".seq"]
+    if (v[".data"] !~ /^\{/) why = "its data is no object"
+  }
+  why == "" && n > 0 && (time "") < (earliest "") { why = "its time is before that of the event before it" }
+  {
+    earliest = type == "clock.skewed" && restart != "-" ? restart : time
+    printf "%s", n "\t" time "\t" type "\t" got(".run") "\t" got(".prev") "\t" (why == "" ? "-" : why)
+    for (i = 1; i <= wanted; i++) printf "%s", "\t" got(".data." want[i])
+    print ""; if (why != "") exit
+  }' "$work/lines" >"$work/facts"
+awk -F '\t' '$6 != "-" { print $1 "\t" $6; exit }' "$work/facts" >"$work/first"
+lower
+
+# --- 3 the chain ------------------------------------------------------------------------------------------------------
+below lines >"$work/sound"
+by_thousands "$work/sound" hash_line >"$work/digests"
+below facts | paste - "$work/digests" | awk -F '\t' '
+  BEGIN { before = sprintf("%064d", 0) }
+  $5 != before && !n++ { print $1 "\tits prev is not the SHA-256 of line 1 of the event before it" }
+  { before = $NF }' >"$work/first"
+lower
+
+# --- 5b inclusion paths and roots (RFC 6962) --------------------------------------------------------------------------
+# level-K holds the hash of every perfect subtree of 2^K leaves. The inclusion path of leaf N in the tree of N+1 is the
+# frontier of the tree of N: its perfect subtrees, smallest first. The root folds those of N+1, smallest first.
+below lines >"$work/sound"
+by_thousands "$work/sound" hash_leaf >"$work/level-0"
+levels=("$work/level-0")
+while (($(wc -l <"${levels[-1]}") > 1)); do
+  awk 'NR % 2 { left = $0; next } { print "01" left $0 }' "${levels[-1]}" >"$work/messages"
+  by_thousands "$work/messages" hash_node >"$work/level-${#levels[@]}"
+  levels+=("$work/level-${#levels[@]}")
+done
+awk "$base64"'
+  FNR == 1 { level = files++ }
+  { h[level, FNR - 1] = $0; if (level == 0) size = FNR }
+  END {
+    for (n = 0; n < size; n++) {
+      path = fold = ""
+      for (k = 0; 2 ^ k <= n; k++) { m = int(n / 2 ^ k); if (m % 2) path = path (path == "" ? "" : ",") base64(h[k, m - 1]) }
+      for (k = 0; 2 ^ k <= n + 1; k++) { m = int((n + 1) / 2 ^ k); if (m % 2) fold = fold " " h[k, m - 1] }
+      printf "%s\t%08d%s\n", (path == "" ? "-" : path), n, fold
+    }
+  }' "${levels[@]}" >"$work/frontiers"
+cut -f2 "$work/frontiers" >"$work/folds" && : >"$work/roots"
+while [[ -s $work/folds ]]; do
+  awk -v roots="$work/roots" -v rest="$work/rest" '
+    BEGIN { printf "" >rest } NF == 2 { print >>roots; next }
+    { print "01" $3 $2; line = $1; for (i = 4; i <= NF; i++) line = line " " $i; print line >rest }' "$work/folds" >"$work/messages"
+  by_thousands "$work/messages" hash_node >"$work/hashed"
+  paste -d ' ' "$work/rest" "$work/hashed" | awk '{ line = $1 " " $NF; for (i = 2; i < NF; i++) line = line " " $i; print line }' >"$work/folds"
+done
+sort "$work/roots" | awk "$base64"' { print base64($2) }' >"$work/roots64"
+below proofs | paste - "$work/frontiers" "$work/roots64" | awk -F '\t' '
+  $5 != $8 && !n++ { print substr($1, 1, 8) "\tits inclusion path does not follow from the events before it" }
+  $4 != $10 && !n++ { print substr($1, 1, 8) "\tthe root of its checkpoint does not follow from the events" }' >"$work/first"
+lower
+
+# --- 7 what may follow what, as far as the format says it in words ----------------------------------------------------
+# runs: closed, abandoned, open, requested or known; run; digest
+types=' request.made request.voided lease.taken lease.renewed lease.released run.opened run.planned run.decided run.closed run.abandoned phase.started phase.finished
+ step.started step.finished step.not-run gate.passed gate.refused approval.signed approval.refused override.signed migration.applied migration.rolled-back backup.created
+ revision.deployed traffic.moved rollback.started rollback.finished environment.frozen environment.released alert.raised clock.skewed incident.opened notification.sent
+ notification.failed anchor.made record.amended record.read signoff.signed deviation.accepted key.enrolled key.revoked key.rotated '
+after='^(lease[.]released|anchor[.]made|notification[.].*|incident[.]opened|record[.].*|signoff[.]signed|deviation[.]accepted|backup[.]created|environment[.].*|alert[.]raised|clock[.]skewed)$'
+below facts >"$work/sound"
+awk -F '\t' -v types="${types//$'\n'/}" -v after="$after" -v first="$work/first" '
+  function wrong(what) { print $1 "\t" what >first; failed = 1; exit }
+  BEGIN { OFS = "\t"; printf "" >first }
+  !index(types, " " $3 " ") { wrong("its type is unknown: " $3) }
+  $1 == 0 && $3 != "key.enrolled" { wrong("event 0 is not key.enrolled") }
+  $3 ~ /^key\./ && ($4 != "-" || $11 == "-" || $12 == "-") { wrong("a key event names a trust set and no run") }
+  $4 == "-" && $3 !~ /^(key\..*|environment\..*|clock\.skewed|anchor\.made)$/ { wrong("a " $3 " has to name its run") }
+  $4 == "-" { next }
+  { known[$4]; if ($3 == "request.made") asked[$4] = $10; if ($3 == "run.decided") decided[$4] = $7 }
+  ended[$4] && $3 !~ after { wrong("a " $3 " after the end of its run") }
+  $3 == "run.opened" && opened[$4]++ { wrong("its run was opened before") }
+  $3 == "run.opened" && $10 != "-" && asked[$4] != $10 { wrong("it opens on another request than was made") }
+  $3 == "run.closed" && decided[$4] != $7 { wrong("its outcome is " $7 ", but \"" decided[$4] "\" was decided") }
+  $3 == "run.closed" && $7 !~ /^(deployed|refused|failed|rolled-back|rollback-failed|passed|not-passed)$/ { wrong("its outcome is unknown: " $7) }
+  $3 ~ /^run\.(closed|abandoned)$/ {
+    if (!opened[$4]) wrong("its run was not opened")
+    ended[$4] = substr($3, 5); digest[$4] = $3 == "run.closed" ? $8 : $9
+  }
+  END {
+    if (!failed) for (run in asked) print "requested", run, asked[run]
+    if (!failed) for (run in known) if (!opened[run]) print "known", run, "-"; else if (ended[run]) print ended[run], run, digest[run]; else print "open", run, "-"
+  }' "$work/sound" | sort >"$work/runs"
+lower
+
+# --- 6 trust sets and checkpoint signatures ---------------------------------------------------------------------------
+# sets: first position it signs, the set. A rotation is signed by the old key; every other change is in force at once.
+origin=$(head -n 1 "$work/proofs" | cut -f3)
+set_fault() { # SET SHA256: what is wrong with a trust set; its SHA-256 is that of the list of its files
+  local vkey name id key
+  [[ $1 == "trust/${2:0:16}" && -d $1 && ! -L $1 && -z $(find "$1" -mindepth 1 ! -name '.*' ! -type f) ]] &&
+    [[ $(cd "$1" && find . -type f ! -name '.*' -printf '%P\n' | sort | xargs -r -d '\n' sha256sum | sha256sum) == "$2  -" ]] || { echo "its trust set $1 is not the one it names: a file was changed, added or removed"; return; }
+  { read -r vkey <"$1/log.vkey" && name=${vkey%%+*} key=${vkey#*+*+} && id=${vkey#*+} id=${id%%+*} && base64 -d <<<"$key" >"$work/key" && openssl pkey -pubin -in "$1/log.pem" -outform DER >"$work/der"; } 2>/dev/null &&
+    { printf '\001' && tail -c 32 "$work/der"; } | cmp -s - "$work/key" || { echo "$1/log.pem is not the key in log.vkey"; return; }
+  [[ $name == "$origin" && $({ printf '%s\n' "$name" && cat "$work/key"; } | sha256sum | cut -c1-8) == "$id" ]] || echo "$1/log.vkey is not a key of $origin"
+}
+below facts | awk -F '\t' '$3 ~ /^key\./ { print $1 + ($3 == "key.rotated") "\t" $11 "\t" $12 "\t" $1 }' >"$work/sets"
+while IFS=$'\t' read -r _ trust sha n; do set_fault "$trust" "$sha" | sed "s/^/$n\t/"; done <"$work/sets" >"$work/first"
+lower
+trust_at() { awk -F '\t' -v n="$((10#$1))" '$1 <= n { set = $2 } END { print set }' "$work/sets"; }
+
+unsigned() { # CHUNK of checkpoints; prints position and set of those that the set's key did not sign
+  rm -rf "$pieces" "$work/notes" && mkdir "$pieces" "$work/notes"
+  awk -F '\t' -v notes="$work/notes/" -v wrong="$work/wrong" '
+    BEGIN { c = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"; for (i = 0; i < 64; i++) six[substr(c, i + 1, 1)] = i; printf "" >wrong }
+    {
+      for (hex = i = ""; i < 92; i += 2) hex = hex sprintf("%03X", six[substr($7, i + 1, 1)] * 64 + six[substr($7, i + 2, 1)])
+      if (tolower(substr(hex, 1, 8)) != $3) print $1 "\t" $2 >wrong
+      print substr(hex, 9, 128)
+      note = notes sprintf("%05d", NR - 1); printf "%s\n%s\n%s\n", $4, $5, $6 >note; close(note)
+    }' "$1" | basenc -d --base16 | (cd "$pieces" && split -a 5 -d -b 64 - '')
+  awk -F '\t' '{ printf "%05d\n%s\n%s\n", NR - 1, $1, $2 }' "$1" |
+    work=$work pieces=$pieces xargs -d '\n' -n 192 -P "$(nproc)" bash -c '
+      for ((; $#;)); do
+        openssl pkeyutl -verify -pubin -inkey "$3/log.pem" -rawin -in "$work/notes/$1" -sigfile "$pieces/$1" >/dev/null 2>&1 || printf "%s\t%s\n" "$2" "$3"
+        shift 3
+      done' -
+  cat "$work/wrong"
+}
+from=0 # the newest commits to all before it, so that the newest thousand are enough; every rotation besides
+[[ $signatures == all ]] || ((total <= 1000)) || from=$((total - 1000))
+awk -F '\t' -v from="$from" -v limit="$limit" '
+  FILENAME ~ /sets$/ { since[++sets] = $1; set[sets] = $2; if ($1 != $4) rotated[$4]; getline vkey <($2 "/log.vkey"); split(vkey, part, "+"); id[$2] = part[2]; close($2 "/log.vkey"); next }
+  FNR > limit { exit }
+  { n = FNR - 1; while (at < sets && since[at + 1] <= n) at++ }
+  n >= from || n == limit - 1 || n in rotated { print n, set[at], id[set[at]], $3, n + 1, $4, $6 }' OFS='\t' "$work/sets" "$work/proofs" >"$work/checkpoints"
+by_thousands "$work/checkpoints" unsigned | sort -n | sed 's/\t\(.*\)/\tthe signature of its checkpoint is not by \1\/log.pem/' >"$work/first"
+lower
+((limit == total)) || bad "$(event "$limit")" "$reason"
+trust=$(trust_at "$total")
+for copy in "$trust"/*; do # the plain copies are a convenience, but people check by them
+  name=trust/${copy##*/}
+  [[ ! -e $name && ! -L $name ]] || { [[ ! -L $name ]] && cmp -s "$name" "$copy"; } || bad "$name" "is not the one in $trust"
+done
+
+# --- 8 and 9 runs: each is known to the log; SHA256SUMS of a finished one is bound by it, matching, complete ----------
+{ [[ ! -d runs ]] || find runs -mindepth 1 -maxdepth 1 -printf '%f\t%y\n'; } | sort >"$work/folders"
+{ [[ ! -d runs ]] || find runs -mindepth 2 ! -type d -printf '%p\t%y\n'; } | sort >"$work/present"
+awk -F '\t' '
+  NR == FNR { known[$2]; next }
+  $2 != "d" { print "runs/" $1 "\tis no folder of a run"; exit }
+  !($1 in known) { print "runs/" $1 "\tno event names this run"; exit }' "$work/runs" "$work/folders" >"$work/first"
+bad_first
+awk -F '\t' '$1 ~ /^(closed|abandoned)$/ { print $3 "  runs/" $2 "/" ($1 == "closed" ? "" : "FOUND.") "SHA256SUMS" }' "$work/runs" >"$work/seals"
+awk -F '\t' '$1 == "requested" { print $3 "  runs/" $2 "/request.json" }' "$work/runs" >"$work/requests"
+match() { # LIST REASON: every file has the digest the list gives it
+  [[ ! -s $1 ]] || sha256sum --strict --quiet -c "$1" >"$work/failed" 2>/dev/null || bad "$(head -n 1 "$work/failed" | sed 's/: FAILED.*//')" "$2"
+}
+match "$work/seals" 'is missing, or not the one that the log binds'
+: >"$work/first"
+cut -c67- "$work/seals" | xargs -r -d '\n' awk -v first="$work/first" '
+  { folder = FILENAME; sub(/[^\/]*$/, "", folder); name = substr($0, 67) }
+  $0 !~ /^[0-9a-f]+  [^\/]/ || index($0, "  ") != 65 || ("/" name "/") ~ /\/\.?\.?\// || (folder name in seen) { print FILENAME "\tline " FNR " is not a hash, two spaces and a path" >first; exit }
+  { seen[folder name]; print substr($0, 1, 66) folder name }' >"$work/listed"
+bad_first
+awk -F '\t' '
+  FILENAME ~ /seals$/ { file = substr($0, 67); sealed[substr(file, 1, match(file, /[^\/]*$/) - 1)]; listed[file]; next }
+  FILENAME ~ /listed$/ { listed[substr($0, 67)]; next }
+  { match($1, /^runs\/[^\/]*\//); if (!(substr($1, 1, RLENGTH) in sealed)) next }
+  $2 != "f" { print $1 "\tis no regular file"; exit }
+  !($1 in listed) { print $1 "\twas added after its folder was sealed"; exit }' "$work/seals" "$work/listed" "$work/present" >"$work/first"
+bad_first
+match "$work/listed" 'is missing, or was changed after its folder was sealed'
+match "$work/requests" 'is missing, or not the request that the log says was made'
+
+# --- 10 approvals, overrides, amendments, sign-offs: signed by an enrolled person, at the log's time ------------------
+awk -F '\t' '
+  $3 ~ /^(approval\.signed|signoff\.signed|override\.signed|record\.amended|deviation\.accepted|environment\.released)$/ {
+    print $1, $2, $4, $13, $14, $15, $16 "\t" $17 "\t" $18 "\t" $10 "\t" $8 }' OFS='\t' "$work/facts" >"$work/signed"
+while IFS=$'\t' read -r n time run file sha sig_sha says; do
+  [[ "/$file/" != */../* && $file != /* ]] || bad "$file" "lies outside the record; event $n counts it"
+  for part in "$file" "$file.sig"; do
+    [[ -f $part && ! -L $part ]] || bad "$part" "is missing; event $n counts it"
+    [[ $(sha256sum <"$part") == "$sha  -" ]] || bad "$part" "is not the file that event $n counts"
+    sha=$sig_sha
+  done
+  awk "$json"' { why = canonical($0) } END { if (NR != 1 || why != "") print "?"; else print got(".signer"), got(".role"), got(".meaning"), got(".request_sha256"), got(".record_sha256"), got(".run") }' OFS='\t' "$file" >"$work/said"
+  printf '%s\t%s\n' "$says" "$run" | paste - "$work/said" | awk -F '\t' '{ for (i = 1; i < 6; i++) if ($i != "-" && $i != $(i + 6)) exit 1; if ($12 != "-" && $12 != $6) exit 1 }' ||
+    bad "$file" "is not canonical JSON that says what event $n says"
+  keys=$(trust_at "$n")/allowed_signers
+  namespace=$({ grep -o 'namespaces="[^",*?!]*"' "$keys" || true; } | sort -u | cut -d '"' -f 2)
+  [[ $namespace =~ ^[^[:space:]]+$ ]] || bad "$keys" 'has not exactly one namespace'
+  ssh-keygen -Y verify -f "$keys" -I "${says%%$'\t'*}" -n "$namespace" -s "$file.sig" \
+    -O verify-time="$(tr -d :T- <<<"${time%.*}")" <"$file" >/dev/null 2>&1 || bad "$file.sig" "is no valid signature of ${says%%$'\t'*} at $time"
+done <"$work/signed"
+
+# --- 11 anchors, 12 timestamps ----------------------------------------------------------------------------------------
+awk -F '\t' '
+  NR == FNR { root[NR] = $1; next }
+  $3 == "anchor.made" && $19 != "-" && ($19 + 0 > $1 || root[$19 + 0] != $20) { printf "log/%08d.event\trecords an anchor that this log never had\n", $1; exit }' \
+  "$work/roots64" "$work/facts" >"$work/first"
+bad_first
+if [[ -d anchors ]]; then
+  find anchors -mindepth 1 ! -name '.*' \( -name '*.checkpoint' -o -name '*.tsr' \) | sort >"$work/anchors"
+  while read -r file; do
+    [[ $file =~ ^anchors/([0-9]{8})\.(checkpoint|tsr)$ && ! -L $file ]] || bad "$file" 'is not <size, 8 digits>.checkpoint or .tsr'
+    size=$((10#${BASH_REMATCH[1]}))
+    ((size <= total)) || bad "$(event "$total")" "is missing: the log was truncated; $file knows $size events"
+    if [[ $file == *.checkpoint ]]; then
+      ((size > 0)) && tail -n 5 "$(event $((size - 1)))" | cmp -s - "$file" || bad "$file" 'is not the checkpoint that the log had at this size'
+    else
+      authority=$(cut -f2 "$work/sets" | while read -r set; do [[ ! -f $set/tsa-ca.pem ]] || echo "$set"; done | tail -n 1)
+      openssl ts -verify -no_check_time -data "${file%.tsr}.checkpoint" -in "$file" -CAfile "${authority:-trust}/tsa-ca.pem" >/dev/null 2>&1 || bad "$file" 'is no timestamp of the checkpoint beside it by the authority of a trust set'
+    fi
+  done <"$work/anchors"
+fi
+if [[ $anchor ]]; then
+  [[ $anchor =~ ^tlog\ ([^\ ]+)\ ([1-9][0-9]{0,7})\ ([A-Za-z0-9+/]{43}=)$ ]] || bad --anchor 'is not "tlog ORIGIN SIZE ROOT"'
+  [[ ${BASH_REMATCH[1]} == "$origin" ]] || bad --anchor "is of the log ${BASH_REMATCH[1]}; this is $origin"
+  size=${BASH_REMATCH[2]}
+  ((size <= total)) || bad "$(event "$total")" "is missing: the log was truncated; --anchor knows $size events, $total are here"
+  [[ $(sed -n "${size}p" "$work/roots64") == "${BASH_REMATCH[3]}" ]] || bad --anchor "saw another root at size $size: the log was rewritten"
+fi
+
+awk -F '\t' '$21 != "-" && $3 == "clock.skewed" { print "note: event " $1 " mended a clock: time restarts after it" }' "$work/facts"
+awk -F '\t' '$1 == "open" { print "note: " $2 " is in progress: neither closed nor abandoned" }' "$work/runs"
+find runs signoffs -mindepth 3 -path '*/approvals/*.json' -o -path 'signoffs/*/*.json' 2>/dev/null | sort |
+  comm -23 - <(cut -f4 "$work/signed" | sort) | sed 's/\(.*\)/note: \1: no event counts it/' || true
+[[ $anchor ]] || echo 'note: no --anchor was given: truncation of the log shows only against one'
+echo "note: the keys are those in $trust/ as found: compare them with a copy that came by another way"
+echo "verified: $total events, root $(tail -n 1 "$work/roots64"), log $origin"
