@@ -10,7 +10,7 @@ import hashlib
 import platform as machine
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
@@ -145,7 +145,13 @@ class Deployment:
             listener=self._listener,
         )
         self._listener.build_finished = lambda: self._request(opened)
-        opened.open(self._opened_data())
+        try:
+            opened.open(self._opened_data())
+        except DeployError:
+            self._renewing.close()
+            with suppress(DeployError):  # once the run is open its lease runs out, and recover is what follows
+                held.release()
+            raise
         return opened
 
     def _opened_data(self) -> dict[str, Any]:
@@ -238,7 +244,12 @@ class Deployment:
         """Lead the environment back although nothing can be recorded; 3 where nothing had been changed, else 20."""
         self._renewing.close()
         code = 3
-        if run.sequence.changed:
+        if run.lease.lost.is_set():
+            code = PERSON_NEEDED
+            self._say(
+                f"the lease was lost ({run.lease.cause}): whoever took it over decides what becomes of the environment"
+            )
+        elif run.sequence.changed:
             code = PERSON_NEEDED
             try:
                 earlier = earlier_of(run.events())

@@ -47,6 +47,9 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
     )
     config.args = collection.folders()
     config.stash[fixtures.ENVIRONMENT] = environment
+    if not config.option.collectonly:
+        # Each process writes the results of its own steps; xdist tells workers the command line only.
+        config.option.allure_report_dir = str(context.session / "allure-results")
     if worker is not None:
         workers.say(context.session, worker["workerid"])
     parent = os.getppid()
@@ -155,4 +158,3 @@ def _report_into(config: pytest.Config, context: RunContext) -> None:
     config.option.xmlpath = str(context.session / "junit.xml")
     config.option.htmlpath = str(context.session / "pytest.html")
     config.option.self_contained_html = True
-    config.option.allure_report_dir = str(context.session / "allure-results")

@@ -104,6 +104,10 @@ class Checkout:
         """A deployment to local with QUICK's settings: `pytest --deploy-env=local …`."""
         return self.run("--deploy-env=local", *QUICK, *arguments, env=env, timeout=timeout)
 
+    def start_deploy(self, *arguments: str) -> Running:
+        """The same, not waited for."""
+        return self.start("--deploy-env=local", *QUICK, *arguments)
+
     def deploy_py(self, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = TIMEOUT_S) -> Ran:
         """`python deploy.py ARGUMENTS`."""
         return self.begin(sys.executable, "deploy.py", *arguments, env=env).wait(timeout)
@@ -211,6 +215,10 @@ class Checkout:
     def begun(self, step: str, run: str | None = None) -> bool:
         """Whether the log announces this step, by node id."""
         return any(e.type == "step.started" and e.data["nodeid"] == step for e in self.events(run))
+
+    def sessions(self, pattern: str) -> list[Path]:
+        """What runs have left, or keep while they last, for the controller; none after a run has ended."""
+        return sorted((self.path / ".deploy" / "sessions").glob(f"*/{pattern}"))
 
     def bytes_below(self, name: str) -> dict[str, bytes]:
         """Every file below a folder of the checkout, by name."""

