@@ -30,7 +30,7 @@ def say(session: Path, worker: str) -> None:
 def find(session: Path, worker: str) -> Any | None:
     """The psutil.Process of a worker; None where it no longer exists."""
     pid, _, started = (session / f"{_PREFIX}{worker}").read_text(encoding="utf-8").partition(" ")
-    with suppress(psutil.NoSuchProcess):
+    with suppress(psutil.NoSuchProcess, ValueError):  # killed while it wrote: it runs nothing
         process: Any = psutil.Process(int(pid))
         if abs(process.create_time() - float(started)) <= _SAME_START_S and process.status() != psutil.STATUS_ZOMBIE:
             return process

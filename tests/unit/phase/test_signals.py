@@ -1,0 +1,140 @@
+"""A signal stops the step that runs, once; it is noted at any other time. Real signals, in this process's main thread."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_deploy.errors import Interrupted
+from pytest_deploy.phase.signals import SIGNALS, Interruption
+
+TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
+
+
+@pytest.fixture
+def interruption() -> Iterator[Interruption]:
+    """One that has taken this process's signals over, for the length of a test."""
+    before = {signum: signal.getsignal(signum) for signum in SIGNALS}
+    made = Interruption()
+    made.install()
+    yield made
+    for signum, handler in before.items():
+        signal.signal(signum, handler)
+
+
+def send(signum: int) -> None:
+    os.kill(os.getpid(), signum)
+
+
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_signal_stops_the_step_that_runs(interruption: Interruption, signum: signal.Signals) -> None:
+    interruption.begin()
+
+    with pytest.raises(Interrupted):
+        send(signum)
+
+    assert (signum, signum.name) == (interruption.first, interruption.name)
+
+
+def test_it_is_an_ordinary_exception() -> None:
+    assert issubclass(Interrupted, Exception)
+    assert not issubclass(Interrupted, KeyboardInterrupt)
+
+
+def test_no_signal_no_name(interruption: Interruption) -> None:
+    interruption.begin()
+    interruption.end()
+
+    assert (None, "") == (interruption.first, interruption.name)
+
+
+def test_a_signal_between_two_steps_stops_the_next(interruption: Interruption) -> None:
+    interruption.begin()
+    interruption.end()
+    send(TERM)
+
+    with pytest.raises(Interrupted):
+        interruption.begin()
+
+
+def test_a_signal_in_a_step_that_may_not_be_stopped_is_noted_and_stops_nothing(interruption: Interruption) -> None:
+    interruption.begin(stoppable=False)
+    send(TERM)
+    interruption.end()
+
+    assert TERM == interruption.first
+    interruption.begin(stoppable=False)
+
+
+def test_the_second_and_the_third_signal_raise_nothing_and_the_first_stands(interruption: Interruption) -> None:
+    noted: list[int] = []
+    interruption.noted = noted.append
+    interruption.begin()
+    with pytest.raises(Interrupted):
+        send(TERM)
+
+    send(INT)
+    interruption.end()
+    interruption.begin()
+    send(HUP)
+
+    assert TERM == interruption.first
+    assert [TERM, INT, HUP] == noted
+
+
+def test_a_shield_keeps_a_signal_off_until_a_step_begins_again(interruption: Interruption) -> None:
+    interruption.begin()
+    with interruption.shielded():
+        with interruption.shielded():
+            send(TERM)
+        send(TERM)
+    interruption.end()
+
+    assert TERM == interruption.first
+    with pytest.raises(Interrupted):
+        interruption.begin()
+
+
+def test_a_shield_that_ends_in_an_error_is_taken_away(interruption: Interruption) -> None:
+    interruption.begin()
+    with pytest.raises(ValueError, match="torn"), interruption.shielded():
+        raise ValueError("torn")
+
+    with pytest.raises(Interrupted):
+        send(TERM)
+
+
+def test_only_the_main_thread_takes_signals_over() -> None:
+    before = signal.getsignal(TERM)
+    thread = threading.Thread(target=Interruption().install)
+    thread.start()
+    thread.join()
+
+    assert before is signal.getsignal(TERM)
+
+
+WORKER = """
+import os, signal
+from pytest_deploy.phase.signals import Interruption
+interruption = Interruption()
+interruption.install(worker={worker})
+interruption.begin(stoppable=False)
+os.kill(os.getpid(), signal.SIGINT)
+os.kill(os.getpid(), signal.SIGTERM)
+print(interruption.name)
+"""
+
+
+@pytest.mark.parametrize("worker, first", [(True, "SIGTERM"), (False, "SIGINT")])
+def test_a_worker_ignores_sigint_and_hears_sigterm(worker: bool, first: str) -> None:  # noqa: FBT001 -- parametrized
+    ran = subprocess.run(
+        [sys.executable, "-c", WORKER.format(worker=worker)], capture_output=True, text=True, check=True, timeout=30
+    )
+
+    assert first == ran.stdout.strip()
