@@ -121,8 +121,8 @@ class Conductor:
             return (yield)
         with self._interruption.shielded():
             code = self._recorded(run, lambda: self._settle(run, exitstatus))
-            self._reported(session.config, run)
             try:
+                self._reported(session.config, run)
                 return (yield)
             finally:
                 session.exitstatus = code if code is not None else self._seal(run)
