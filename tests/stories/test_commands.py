@@ -1,0 +1,46 @@
+"""What people type beside pytest: look at what serves, and check the record."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import sys
+
+import requests
+
+from tests.stories.claims import Deployed
+
+
+def test_local_platform_runs_in_the_foreground_until_interrupted(deployed: Deployed) -> None:
+    checkout = deployed.checkout
+
+    local = checkout.begin(sys.executable, "-u", "deploy.py", "local")
+    local.until(lambda: "Ctrl-C" in local.output())
+
+    url = re.search(r"http://127\.0\.0\.1:\d+", local.output())
+    assert url is not None
+    assert requests.get(f"{url[0]}/health", timeout=10).json() == deployed.standing.body
+    assert f"100 % {deployed.revision}" in local.output()
+    local.send(signal.SIGINT)
+    ran = local.wait(10)
+    assert ran.code == 0, ran.said
+    checkout.assert_nothing_runs()
+
+
+def test_tampered_copy_of_the_record_does_not_verify(deployed: Deployed) -> None:
+    checkout = deployed.checkout
+    copy = checkout.path / "copy"
+    shutil.copytree(checkout.store, copy)
+    assert checkout.deploy_py("verify", "copy").code == 0
+    victim = copy / "log" / "00000010.event"
+    victim.write_bytes(
+        victim.read_bytes().replace(b'"outcome":"passed"', b'"outcome":"failed"').replace(b'"actor"', b'"Actor"')
+    )
+
+    ran = checkout.deploy_py("verify", "copy")
+
+    assert ran.code == 1, ran.said
+    assert "log/00000010.event: " in ran.stdout, ran.said
+    assert "NOT VERIFIED" in ran.stdout
+    shutil.rmtree(copy)

@@ -1,0 +1,49 @@
+"""A release that misbehaves is found by the steps that should find it, and the release before it serves again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.stories.claims import Deployed, locked
+
+SMOKE = "smoke/test_api.py::test_"
+FEATURE = "smoke/test_features.py::test_"
+
+CAUGHT_BY = {
+    "startup": {"deploy/test_deploy.py::test_new_revision_is_ready_at_0_percent"},
+    "health": {f"{SMOKE}health_answers_200_for_this_release"},
+    "login": {
+        f"{SMOKE}valid_credentials_are_accepted",
+        f"{SMOKE}entry_is_created_read_updated_and_deleted",
+        f"{FEATURE}user_can_log_in",
+        f"{FEATURE}user_can_create_a_diary_entry",
+        f"{FEATURE}audit_trail_records_are_created",
+    },
+    "crud": {f"{SMOKE}entry_is_created_read_updated_and_deleted"},
+    "audit": {f"{FEATURE}audit_trail_records_are_created"},
+    "slow": {f"{SMOKE}health_answers_in_time"},
+}
+"""The exact set of steps that fail under each fault of the service."""
+
+
+@pytest.mark.parametrize("fault", CAUGHT_BY)
+def test_faulty_release_is_caught_and_rolled_back(deployed: Deployed, fault: str) -> None:
+    checkout = deployed.checkout
+
+    # Under `slow` each call takes 2.5 s: two workers share them.
+    ran = checkout.deploy(f"--deploy-set=service.env.FAULT={fault}", *(["-n", "2"] if fault == "slow" else []))
+
+    deployed.assert_rolled_back(ran)
+    assert checkout.failing() == CAUGHT_BY[fault]
+    failed_phase = next(iter(CAUGHT_BY[fault])).partition("/")[0]
+    assert {data["phase"]: data["outcome"] for data in checkout.said("phase.finished")}[failed_phase] == "failed"
+    later = (
+        ("traffic", "integration", "health")
+        if failed_phase == "smoke"
+        else ("smoke", "traffic", "integration", "health")
+    )
+    never = {nodeid: cause for nodeid, cause in checkout.not_run().items() if "/rollback/" not in nodeid}
+    assert {nodeid for nodeid in locked(checkout) if nodeid.split("/")[1] in later} == set(never)
+    assert all(cause.startswith(f"closed by {failed_phase}: ") for cause in never.values()), never
+    assert checkout.said("run.opened")[0]["sets"]["service.env.FAULT"] == fault
+    assert checkout.decided()["cause"] in ran.stdout

@@ -1,0 +1,33 @@
+"""A project's own hook that raises is an internal error: what the run had changed is undone."""
+
+from __future__ import annotations
+
+from tests.stories.claims import Deployed
+
+CONFTEST = '''\
+"""This project's deployment hooks."""
+
+
+def pytest_deploy_phase_finished(phase):
+    """Raises once the revision exists."""
+    if phase == "deploy":
+        raise RuntimeError("the hook's own fault")
+'''
+
+
+def test_hook_that_raises_after_the_revision_exists_is_rolled_back(deployed: Deployed) -> None:
+    checkout = deployed.checkout
+    checkout.write("conftest.py", CONFTEST)
+    checkout.commit("A hook with a fault")
+
+    ran = checkout.deploy()
+
+    deployed.assert_rolled_back(ran, code=3)
+    assert len(checkout.said("revision.deployed")) == 1
+    assert checkout.failing() == set(), "no step failed: the hook did"
+    assert "the hook's own fault" in ran.said
+    assert set(checkout.not_run()) >= {
+        "suites/smoke/test_database.py::test_connection_opens",
+        "suites/traffic/test_traffic.py::test_traffic_moves_to_the_new_revision",
+        "suites/rollback/test_restore.py::test_environment_is_led_back",
+    }

@@ -1,0 +1,49 @@
+"""An internal error of the controller: what was changed is undone, and not beside a step that a worker still runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.stories.claims import Deployed
+from tests.stories.held import hold_up
+from tests.stories.test_hook import CONFTEST
+from tests.stories.test_worker_death import FAULTS, HEALTH, LED_BACK
+
+RAISES_AT_THE_FIRST_SMOKE_STEP = '''\
+"""This project's deployment hooks."""
+
+
+def pytest_runtest_logreport(report):
+    """Raises in the controller as soon as one smoke step is reported."""
+    if hasattr(report, "node") and report.when == "teardown" and "/smoke/" in report.nodeid:
+        raise RuntimeError("the hook's own fault")
+'''
+
+
+@FAULTS
+def test_hook_that_raises_under_workers_is_rolled_back(deployed: Deployed) -> None:
+    checkout = deployed.checkout
+    checkout.write("conftest.py", CONFTEST)
+    checkout.commit("A hook with a fault")
+
+    ran = checkout.deploy("-n", "2")
+
+    deployed.assert_rolled_back(ran, code=3)
+    assert checkout.failing() == set(), "no step failed: the hook did"
+    assert "the hook's own fault" in ran.said
+
+
+@pytest.mark.parametrize("deaf", [False, pytest.param(True, marks=FAULTS)], ids=["stopped", "killed"])
+def test_nothing_is_undone_while_another_worker_runs_a_step(deployed: Deployed, *, deaf: bool) -> None:
+    checkout = deployed.checkout
+    checkout.write("conftest.py", RAISES_AT_THE_FIRST_SMOKE_STEP)
+    hold_up(checkout, HEALTH, "before", deaf=deaf)
+
+    ran = checkout.deploy("-n", "2")
+
+    deployed.assert_rolled_back(ran, code=3)
+    assert "the hook's own fault" in ran.said
+    ends = {e.data["nodeid"]: e.seq for e in checkout.events(checkout.last_run()) if e.type == "step.finished"}
+    (undone,) = [event.seq for event in checkout.events(checkout.last_run()) if event.type == "rollback.started"]
+    assert max(ends.values()) < undone
+    assert LED_BACK in checkout.not_run()

@@ -1,0 +1,122 @@
+"""A run whose process is killed is finished by `deploy.py recover`, from the log and the live state."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.stories.claims import Deployed
+from tests.stories.held import Place, hold_up
+from tests.stories.test_worker_death import BACKUP, FAULTS, HEALTH, LED_BACK, MIGRATION, MOODS, REVISION, TRAFFIC
+
+ALONE: Sequence[str] = ()
+WORKERS = ("-n", "2")
+WORKER_ENDS_WITHIN_S = 25.0
+"""execnet ends a worker whose controller is gone after 15 s, whatever its step does; the platform stops within 2 s more."""
+
+
+@pytest.mark.parametrize(
+    "step, place, workers",
+    [
+        (REVISION, "after", WORKERS),
+        (TRAFFIC, "after", ALONE),
+        pytest.param(MIGRATION, "before", WORKERS, marks=FAULTS),
+        pytest.param(MIGRATION, "after", ALONE, marks=FAULTS),
+        pytest.param(REVISION, "before", ALONE, marks=FAULTS),
+        pytest.param(HEALTH, "before", WORKERS, marks=FAULTS),
+        pytest.param(HEALTH, "before", ALONE, marks=FAULTS),
+        pytest.param(TRAFFIC, "after", WORKERS, marks=FAULTS),
+        pytest.param(LED_BACK, "before", ALONE, marks=FAULTS),
+        pytest.param(LED_BACK, "after", WORKERS, marks=FAULTS),
+    ],
+    ids=lambda value: value.split("/")[1] if "/" in value else value if isinstance(value, str) else "".join(value),
+)
+def test_run_whose_process_was_killed_is_rolled_back_by_recover(
+    deployed: Deployed, step: str, place: Place, workers: Sequence[str]
+) -> None:
+    checkout = deployed.checkout
+    checkout.write("migrations/0008_mood.sql", MOODS)
+    held = hold_up(checkout, step, place)
+    fault = ("--deploy-set=service.env.FAULT=crud",) if step == LED_BACK else ()
+
+    run = checkout.start_deploy(*workers, *fault)
+    held.until_there(run)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait(10)
+    begun = [event for event in checkout.events(checkout.last_run()) if event.type == "step.started"]
+    recovered = checkout.deploy_py("recover", "local")
+
+    checkout.assert_nothing_runs()
+    assert recovered.code == 0, recovered.said
+    assert checkout.decided()["outcome"] == "rolled-back", recovered.said
+    assert len(begun) == len([e for e in checkout.events(checkout.last_run()) if e.type == "step.started"])
+    assert checkout.standing() == deployed.standing
+    _assert_recovered_for_good(deployed)
+
+
+@pytest.mark.parametrize(
+    "workers", [pytest.param(ALONE, id="alone"), pytest.param(WORKERS, id="workers", marks=FAULTS)]
+)
+def test_run_killed_before_any_change_is_abandoned_and_the_next_deploys(
+    deployed: Deployed, workers: Sequence[str]
+) -> None:
+    checkout = deployed.checkout
+    held = hold_up(checkout, BACKUP, "before")
+
+    run = checkout.start_deploy(*workers)
+    held.until_there(run)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait(10)
+    refused = checkout.deploy()
+    recovered = checkout.deploy_py("recover", "local")
+
+    assert refused.code == 4, refused.said
+    assert "recover local" in refused.said
+    assert recovered.code == 0, recovered.said
+    assert [data["cause"] for data in checkout.said("run.abandoned")] != []
+    assert checkout.standing() == deployed.standing
+    _assert_recovered_for_good(deployed)
+    deployed.restore_tree()
+    again = checkout.deploy(*workers)
+    assert again.code == 0, again.said
+    deployed.standing = checkout.standing()
+
+
+def test_worker_whose_controller_was_killed_stops_after_its_step(deployed: Deployed) -> None:
+    checkout = deployed.checkout
+    held = hold_up(checkout, REVISION, "after", seconds=3)
+
+    run = checkout.start_deploy(*WORKERS)
+    worker = psutil.Process(held.until_there(run))
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait(10)
+    checkout.assert_nothing_runs(within_s=WORKER_ENDS_WITHIN_S)
+
+    assert not worker.is_running()
+    started = [e.data["nodeid"] for e in checkout.events(checkout.last_run()) if e.type == "step.started"]
+    assert started[-1] == REVISION
+    recovered = checkout.deploy_py("recover", "local")
+    assert recovered.code == 0, recovered.said
+    assert checkout.decided()["outcome"] == "rolled-back"
+    assert checkout.standing() == deployed.standing
+    _assert_recovered_for_good(deployed)
+
+
+def _assert_recovered_for_good(deployed: Deployed) -> None:
+    """No run is open, the record verifies, and nothing lies about."""
+    checkout = deployed.checkout
+    again = checkout.deploy_py("recover", "local")
+    assert again.code == 0, again.said
+    assert "no run is open" in again.stdout
+    verified = checkout.deploy_py("verify", "reports/local")
+    assert verified.code == 0, verified.said
+    assert _below(checkout.path / ".deploy" / "sessions") == []
+
+
+def _below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
