@@ -118,8 +118,14 @@ class Run:
         self._advance()
 
     def step_lost(self, nodeid: str, message: str) -> None:
-        """The process that ran the step is gone: what the log says of it, else an error in its place."""
-        self._account(next(step for step in self.steps if step.nodeid == nodeid), message)
+        """The process that ran the step is gone: what the log says of it, else an error in its place.
+
+        A rollback that lost its step is not a failed one: it is owed still, and done without steps.
+        """
+        step = next(step for step in self.steps if step.nodeid == nodeid)
+        if step.phase == ROLLBACK:
+            self.sequence.halt(f"{message}: undone from the log")
+        self._account(step, message)
         self._advance()
 
     def ends_told(self) -> bool:
