@@ -30,6 +30,7 @@ def run(
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
+            start_new_session=True,  # Ctrl-C goes to the whole group; in a rollback it is noted, and must not end pg_dump
         )
     except FileNotFoundError:
         raise PlatformUnavailable(

@@ -184,6 +184,7 @@ def _start(places: Places) -> None:
                 pass_fds=(writer,),
                 cwd=_IMPORT_FROM,
                 env={**environment, MARKER: f"{places.root}:{uuid.uuid4().hex}"},
+                start_new_session=True,  # a rollback may open the platform: Ctrl-C must not end the launcher
             )
         finally:
             os.close(writer)
