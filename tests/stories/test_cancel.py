@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 import psutil
@@ -23,7 +24,7 @@ RECOVERED = 0
 def start_in_bash(checkout: Checkout, *arguments: str) -> Running:
     """As a workflow's `run:` line does: a shell that becomes pytest."""
     words = " ".join(f"'{word}'" for word in ("--deploy-env=local", *QUICK, *arguments))
-    return checkout.begin("bash", "-e", "-c", f"exec python -m pytest {words}")
+    return checkout.begin("bash", "-e", "-c", f"exec '{sys.executable}' -m pytest {words}")
 
 
 def cancel(run: Running) -> Ran:

@@ -75,7 +75,7 @@ def test_run_killed_before_any_change_is_abandoned_and_the_next_deploys(
     refused = checkout.deploy()
     recovered = checkout.deploy_py("recover", "local")
 
-    assert refused.code == 4, refused.said
+    assert refused.code == 1, refused.said
     assert "recover local" in refused.said
     assert recovered.code == 0, recovered.said
     assert [data["cause"] for data in checkout.said("run.abandoned")] != []
@@ -97,7 +97,7 @@ def test_worker_whose_controller_was_killed_stops_after_its_step(deployed: Deplo
     run.wait(10)
     checkout.assert_nothing_runs(within_s=WORKER_ENDS_WITHIN_S)
 
-    assert not worker.is_running()
+    assert not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE
     started = [e.data["nodeid"] for e in checkout.events(checkout.last_run()) if e.type == "step.started"]
     assert started[-1] == REVISION
     recovered = checkout.deploy_py("recover", "local")
