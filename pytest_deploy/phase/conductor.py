@@ -68,7 +68,6 @@ class Conductor:
         try:
             self.run = self._edge.open(steps)
         except DeployError as error:
-            self._edge.refused()
             pytest.exit(f"refused: {error}", returncode=error.exit_code)
         return self.run
 
@@ -118,7 +117,10 @@ class Conductor:
         """Undo what pytest could not and decide; let the other report writers finish; then seal and close."""
         run = self.run
         if run is None:
-            return (yield)
+            try:
+                return (yield)
+            finally:
+                self._edge.refused()  # after the report writers: they write theirs even of a run that never was
         with self._interruption.shielded():
             code = self._recorded(run, lambda: self._settle(run, exitstatus))
             try:
