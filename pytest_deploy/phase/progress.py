@@ -99,7 +99,7 @@ class Progress:
         for phase, cause in dict.fromkeys((step.phase, step.cause) for step in told):
             count = sum(1 for step in told if (step.phase, step.cause) == (phase, cause))
             noun = "step" if count == 1 else "steps"
-            self.line(f"  ○ {phase}: {count} {noun} not run · {cause}", yellow=True)
+            self.line(f"  ○ {phase}: {count} {noun} not run · {cause.partition(chr(10))[0]}", yellow=True)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """A step runs: the line that is written over shows it."""
