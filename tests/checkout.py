@@ -257,6 +257,7 @@ class Checkout:
             return Standing(shares, tags, state.settled, answer.status_code, body, applied, kept.sha256)
         finally:
             platform.close()
+            self.assert_nothing_runs(10)
 
     def processes(self) -> list[psutil.Process]:
         """What runs on behalf of this checkout: by the platform's mark, by folder, or by the database's files."""
