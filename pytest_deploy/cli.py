@@ -151,6 +151,9 @@ def main() -> None:
     """Run one command; an error of ours is one message and its exit code, never a traceback."""
     try:
         app()
+    except SystemExit as ended:
+        # The command line's own usage errors end with 2; here that means a signal (design 1).
+        raise SystemExit(NotAsked.exit_code if ended.code == 2 else ended.code) from None  # noqa: PLR2004 -- click's number
     except DeployError as error:
         typer.echo(f"{error}", err=True)
         raise SystemExit(error.exit_code) from None

@@ -99,7 +99,7 @@ class Deployment:
         if judgement.outcome == "rollback-failed":
             lines.append(
                 (
-                    "a person is needed: the environment is not as it was; see the report's rollback section",
+                    "a person is needed: the environment is not proven to be as it was; see the report's rollback section",
                     {"red": True},
                 )
             )

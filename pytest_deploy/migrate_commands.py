@@ -11,17 +11,23 @@ from pytest_deploy.environment import Environment
 from pytest_deploy.errors import MigrationsRefused, NotAsked, Refused
 from pytest_deploy.migrate import apply, dry_run, ledger, lint, read, rollback, snapshot
 from pytest_deploy.migrate.compatibility import compatibility
+from pytest_deploy.migrate.kept_rehearsal import rehearsed
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.record import lease
+from pytest_deploy.record.lease import Holder
+from pytest_deploy.record.run_id import new_run_id
 
 
 class Migrations:
     """The migrations of one environment, for the commands."""
 
     def __init__(self, environment: Environment) -> None:
+        self._environment = environment
         self._policy = environment.policy
         self._database = Database(environment.platform.database, environment.policy, environment.context.path)
         self._backups = environment.context.state / "backups" / "by-hand"
+        self._rehearsals = environment.context.state / "rehearsals"
 
     def status(self) -> Iterator[str]:
         """A line a migration: applied, when and by whom, or pending."""
@@ -68,35 +74,60 @@ class Migrations:
         """Apply what is pending, up to a version. Raises Refused where policy asks for approval."""
         self._nobody_asked("up", "a deployment: pytest --deploy-env=ENV")
         migrations = self._read()
-        done = apply.apply(
-            self._database.access.owner,
-            migrations if to is None else migrations[: self._place(migrations, to) + 1],
-            actor=local_actor(),
-            lock_timeout_s=self._policy.database.lock_timeout_s,
-            budget_s=self._policy.database.budget_s,
-        )
+        wanted = migrations if to is None else migrations[: self._place(migrations, to) + 1]
+        with self._leased():
+            rehearsal = rehearsed(
+                self._database.access.owner,
+                wanted,
+                kept=self._rehearsals,
+                actor=local_actor(),
+                lock_timeout_s=self._policy.database.lock_timeout_s,
+                budget_s=self._policy.database.budget_s,
+            ).rehearsal
+            done = apply.apply(
+                self._database.access.owner,
+                wanted,
+                actor=local_actor(),
+                lock_timeout_s=self._policy.database.lock_timeout_s,
+                budget_s=self._policy.database.budget_s,
+                expected_schema=rehearsal.after,
+            )
         for one in done:
             yield f"{one.version} {one.name} applied in {one.duration_s or 0:.3f} s"
         yield self._now()
 
     def down(self, to: str) -> Iterator[str]:
         """Undo what was applied after a version (`0`: everything). Raises Refused where policy asks for approval."""
-        self._nobody_asked("down", "python deploy.py rollback ENV")
+        self._nobody_asked("down", "a deployment of the release that is wanted")
         migrations = self._read()
         remain = () if to.strip("0") == "" else migrations[: self._place(migrations, to) + 1]
-        done = rollback.roll_back(
-            self._database.access.owner,
-            migrations,
-            to=[one.version for one in remain],
-            actor=local_actor(),
-            save_into=self._backups,
-            lock_timeout_s=self._policy.database.lock_timeout_s,
-        )
+        with self._leased():
+            done = rollback.roll_back(
+                self._database.access.owner,
+                migrations,
+                to=[one.version for one in remain],
+                actor=local_actor(),
+                save_into=self._backups,
+                lock_timeout_s=self._policy.database.lock_timeout_s,
+            )
         for one in done:
             yield f"{one.version} {one.name} undone in {one.duration_s:.3f} s"
             for saved in one.lost:
                 yield f"  {saved.count} rows of {saved.table} saved in {saved.place}"
         yield self._now()
+
+    @contextmanager
+    def _leased(self) -> Iterator[None]:
+        """No run goes on meanwhile, and the log says who had the environment. Raises LeaseHeld, PersonNeeded."""
+        actor = local_actor()
+        log = self._environment.log
+        run = new_run_id(self._policy.environment, self._environment.clock)
+        held = lease.take(log, run, name=self._policy.environment, actor=actor, holder=Holder.this_process(actor))
+        try:
+            with held.renewing():
+                yield
+        finally:
+            held.release()
 
     def _read(self) -> tuple[Migration, ...]:
         return read.read(self._database.migrations)

@@ -40,7 +40,9 @@ def add(parser: pytest.Parser) -> None:
 def asked(config: pytest.Config) -> bool:
     """Whether this is a deployment: an environment is named, and not only help or the version is to be shown."""
     option = config.option
-    return option.deploy_env is not None and not option.help and not option.version
+    # Typed, not slipped in by PYTEST_ADDOPTS: a run that only shows its help must not pass for a deployment.
+    shown = {"-h", "--help", "-V", "-VV", "--version"} & set(map(str, config.invocation_params.args))
+    return option.deploy_env is not None and not shown
 
 
 def context(config: pytest.Config) -> RunContext | None:

@@ -22,7 +22,7 @@ from pytest_deploy.phase.run import Listener, Run
 from pytest_deploy.phase.sequence import Cause
 from pytest_deploy.phase.step import Step, title_of
 from pytest_deploy.record import lease
-from pytest_deploy.record.clock import parse_stamp
+from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.folder import FOUND, RunFolder
 from pytest_deploy.record.lease import Holder, Lease
@@ -39,10 +39,10 @@ def recover(root: Path, environment: str, say: Callable[[str], None]) -> int:
     Raises ConfigurationError, RecordError; waits for the lease of a holder that may still live, saying so.
     """
     context = RunContext(root=str(root), environment=environment, pipeline="deploy")
+    load(root / "deploy.yaml", environment)
     if not (context.store / "log").is_dir():
         say(f"{environment}: no record yet, so nothing to recover")
         return 0
-    load(root / "deploy.yaml", environment)
     log = Environment(context, context.policy()).log
     events = open_run(log)
     if not events:
@@ -73,7 +73,7 @@ def open_run(log: Log) -> list[Event]:
 def _explain(events: list[Event], say: Callable[[str], None]) -> None:
     started = {e.data["nodeid"]: e for e in events if e.type == "step.started"}
     finished = {e.data["nodeid"] for e in events if e.type == "step.finished"}
-    say(f"found: run {events[-1].run}, open; its last event is {events[-1].type} at {events[-1].time}")
+    say(f"found: run {events[-1].run}, open; its last event is {events[-1].type} at {stamp(events[-1].time)}")
     for nodeid, event in started.items():
         if nodeid not in finished:
             changing = "which changes the environment" if event.data["changes"] else "which changes nothing"

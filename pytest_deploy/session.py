@@ -40,6 +40,7 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
         raise pytest.UsageError(str(error)) from None
     interruption = Interruption()
     collection = Collection(
+        config,
         context.path,
         context.pipeline,
         step_timeout_s=policy.step_timeout_s,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_deploy.errors import MigrationsRefused
@@ -43,7 +43,8 @@ def rehearsed(
     place = kept / f"{_name(todo, before)}.json"
     known = _known(place)
     if known is not None and known.speaks_for(todo, before):
-        return Rehearsed(known, reused=True)
+        # The budget may have changed since; the time it took has not.
+        return Rehearsed(replace(known, within_budget=known.together_s <= budget_s), reused=True)
     found = rehearse(conninfo, migrations, actor=actor, lock_timeout_s=lock_timeout_s, budget_s=budget_s)
     _keep(place, found)
     return Rehearsed(found, reused=False)

@@ -16,6 +16,22 @@ from pytest_deploy.phase import lock
 from pytest_deploy.phase.step import WHENS, Step, When
 
 STEP = pytest.StashKey[Step]()
+LIMIT = pytest.StashKey[float]()
+"""Seconds the step may take."""
+
+BENDING = frozenset(
+    {"pytest_collection_modifyitems", "pytest_collection", "pytest_ignore_collect", "pytest_itemcollected"}
+    | {
+        "pytest_generate_tests",
+        "pytest_make_collect_report",
+        "pytest_pycollect_makeitem",
+        "pytest_pycollect_makemodule",
+    }
+    | {"pytest_pyfunc_call", "pytest_fixture_setup", "pytest_runtest_protocol", "pytest_runtestloop"}
+    | {"pytest_runtest_setup", "pytest_runtest_call", "pytest_runtest_teardown", "pytest_runtest_makereport"}
+    | {"pytest_cmdline_main", "pytest_configure", "pytest_load_initial_conftests"}
+)
+"""Hooks with which a conftest could drop, reorder, replace or judge steps."""
 
 DEFAULT_TIMEOUT_S = 120.0
 """Seconds a step may take whose mark and policy say nothing else."""
@@ -34,10 +50,17 @@ class Collection:
     """Maps items to phases by folder and holds the list against the lock."""
 
     def __init__(
-        self, root: Path, pipeline: str, *, step_timeout_s: float = DEFAULT_TIMEOUT_S, told: Path | None = None
+        self,
+        config: pytest.Config,
+        root: Path,
+        pipeline: str,
+        *,
+        step_timeout_s: float = DEFAULT_TIMEOUT_S,
+        told: Path | None = None,
     ) -> None:
         """`told`: in an xdist worker, the file that tells the controller what was collected; the controller judges."""
         self._told = told
+        self._config = config
         self._suites = root / "suites"
         self._lock = self._suites / "steps.lock"
         self._phases = phases_of(pipeline)
@@ -63,6 +86,8 @@ class Collection:
 
         A worker raises nothing: it tells the controller what it found, which refuses once for all of them.
         """
+        for plugin in self._config.pluginmanager.get_plugins():
+            self._check_conftest(plugin)
         found = [self._step(item) for item in items]
         if self._told is not None:
             self._told.write_text(lock.render(found), encoding="utf-8")
@@ -82,6 +107,8 @@ class Collection:
 
         Raises CollectionRefused: missing, extra, doubled, out of order, or a phase without a step.
         """
+        if strays := lock.strays(self._suites):
+            raise CollectionRefused("files under suites/ that no phase runs", strays)
         expected = tuple(step for step in lock.read(self._lock) if step.phase in self._phases)
         lock.compare(expected, collected)
         empty = [phase for phase in self._phases if not any(step.phase == phase for step in expected)]
@@ -95,6 +122,15 @@ class Collection:
             raise CollectionRefused(f"pipeline {self._pipeline}", faults)
         return expected
 
+    def _check_conftest(self, plugin: object) -> None:
+        file = getattr(plugin, "__file__", None) or ""
+        bent = sorted(BENDING & set(vars(plugin))) if Path(file).name == "conftest.py" else []
+        if bent:
+            raise pytest.UsageError(
+                f"{file}: {', '.join(bent)}: a conftest of a deployment must not drop, reorder, replace or judge steps; "
+                "fixtures and pytest_deploy_* hooks are what it may hold"
+            )
+
     def _step(self, item: pytest.Item) -> Step:
         step = step_of(item, self._suites)
         item.stash[STEP] = step
@@ -103,7 +139,8 @@ class Collection:
     def _limit(self, item: pytest.Item) -> None:
         """Give each step its own time limit, in seconds, through pytest-timeout."""
         marks = [mark.kwargs["timeout"] for mark in item.iter_markers("step") if "timeout" in mark.kwargs]
-        item.add_marker(pytest.mark.timeout(marks[0] if marks else self._step_timeout_s, method="signal"))
+        item.stash[LIMIT] = float(marks[0] if marks else self._step_timeout_s)
+        item.add_marker(pytest.mark.timeout(item.stash[LIMIT], method="signal"))
 
 
 def step_of(item: pytest.Item, suites: Path) -> Step:

@@ -100,6 +100,18 @@ def compare(expected: Sequence[Step], collected: Sequence[Step], *, lock: str = 
         )
 
 
+def strays(suites: Path) -> list[Fault]:
+    """Python files under suites/ that no phase would ever run: a check that looks as if it ran, and does not."""
+    found = []
+    for path in sorted(suites.rglob("*.py")):
+        parts = path.relative_to(suites).parts
+        in_phase = len(parts) == 2 and parts[0] in PHASES and path.match("test_*.py")  # noqa: PLR2004 -- phase and file
+        if not in_phase and path.name not in {"conftest.py", "__init__.py"}:
+            remedy = "right is suites/<phase>/test_<concern>.py, with <phase> one of the pipeline's"
+            found.append(Fault(f"suites/{path.relative_to(suites).as_posix()}", None, "", "no phase runs it", remedy))
+    return found
+
+
 def _parse(line: str) -> Step | None:
     parts = line.split(maxsplit=3)
     if len(parts) != 4 or parts[0] not in PHASES or parts[1] not in WHENS or parts[2] not in {"changes", "-"}:  # noqa: PLR2004 -- the four columns

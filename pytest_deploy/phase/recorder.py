@@ -6,15 +6,19 @@ did not pass. If an event cannot be written the step does not begin.
 
 from __future__ import annotations
 
+import faulthandler
 import hashlib
+import re
+import sys
 import warnings
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_deploy.phase.collection import STEP
+from pytest_deploy.phase.collection import LIMIT, STEP
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.phase.signals import Interruption
 from pytest_deploy.phase.step import Step
@@ -30,7 +34,8 @@ MESSAGE_BYTES = 4000
 class StepRecord:
     """What one running step says of itself; the `record` fixture."""
 
-    def __init__(self, log: Log, context: RunContext, step: Step) -> None:
+    def __init__(self, log: Log, context: RunContext, step: Step, redact: Callable[[str], str]) -> None:
+        self._redact = redact
         self._log = log
         self._context = context
         self.step = step
@@ -51,7 +56,7 @@ class StepRecord:
 
     def event(self, type_: str, **content: object) -> Event:
         """Append one event of this run, e.g. `migration.applied`. Raises IllegalEvent where it is not legal now."""
-        return self._log.append(type_, content, run=self._context.run, actor=STEP_ACTOR)
+        return self._log.append(type_, without_secrets(content, self._redact), run=self._context.run, actor=STEP_ACTOR)
 
     def alert(self, alert: str, detail: str) -> None:
         """Raise an alert while the step still runs."""
@@ -63,7 +68,9 @@ class StepRecord:
         return self._context.store
 
     def attach(self, name: str, content: bytes) -> str:
-        """Write a file into the run folder, once; its SHA-256 hex goes into `step.finished`."""
+        """Write a file into the run folder, once; its SHA-256 hex goes into `step.finished`. Text is cut of secrets."""
+        with suppress(UnicodeDecodeError):
+            content = self._redact(content.decode()).encode()
         self.folder.create(name, content)
         self.attachments[name] = hashlib.sha256(content).hexdigest()
         return self.attachments[name]
@@ -77,6 +84,12 @@ class StepRecord:
         """The run's events so far."""
         return self._log.run(self._context.run)
 
+
+_COUNTS = re.compile(r"\b\d+ faults?$")
+
+GRACE_S = 15.0
+"""A step that neither its time limit nor a signal can stop (it never comes back from C code) ends its process this many
+seconds after the limit: a worker's death is that step's failure; alone, the run is left to `deploy.py recover`."""
 
 RECORD = pytest.StashKey[StepRecord]()
 
@@ -115,18 +128,24 @@ class StepRecorder:
         with self._interruption.shielded():
             content = {"nodeid": step.nodeid, "phase": step.phase, "changes": step.changes}
             self._log().append("step.started", content, run=self._context().run, actor=STEP_ACTOR)
-            self._current = item.stash[RECORD] = StepRecord(self._log(), self._context(), step)
+            self._current = item.stash[RECORD] = StepRecord(self._log(), self._context(), step, self._redact)
+        faulthandler.dump_traceback_later(item.stash[LIMIT] + GRACE_S, exit=True, file=sys.__stderr__ or sys.stderr)
         self._interruption.begin(stoppable=step.phase != "rollback")
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Keep each report; after the last one write `step.finished` and say so on the report."""
+        if call.excinfo is not None:  # other report writers read the exception itself
+            call.excinfo.value.args = without_secrets(call.excinfo.value.args, self._redact)
         report = yield
         self._hide_secrets(report)
         current = self._current
         if current is not None and current.step.nodeid == item.nodeid:
             current.reports[report.when or ""] = report
             if report.when == "teardown":
+                faulthandler.cancel_dump_traceback_later()
                 with self._interruption.shielded():
                     finished = self._finish(item, current)
                 self._current = None
@@ -159,8 +178,8 @@ class StepRecorder:
             "attempts": 1,
             "message": self._redact(message)[:MESSAGE_BYTES],
             "warnings": record.warnings,
-            "expected": record.expected,
-            "actual": record.actual,
+            "expected": without_secrets(record.expected, self._redact),
+            "actual": without_secrets(record.actual, self._redact),
             "attachments": record.attachments,
         }
         if record.image is not None:
@@ -227,4 +246,20 @@ def _message(report: pytest.TestReport) -> str:
 
 
 def _first_line(text: str) -> str:
-    return text.partition("\n")[0][:200]
+    """What a person needs first: the first line, with the first fault where it only counts faults."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
+    wanted = lines[:2] if _COUNTS.search(lines[0]) else lines[:1]
+    return " ".join(wanted)[:300]
+
+
+def without_secrets(value: Any, redact: Callable[[str], str]) -> Any:
+    """The same value with every known secret cut from its texts, however deep they lie."""
+    match value:
+        case str():
+            return redact(value)
+        case Mapping():
+            return {key: without_secrets(inner, redact) for key, inner in value.items()}
+        case list() | tuple():
+            return type(value)([without_secrets(inner, redact) for inner in value])
+        case _:
+            return value

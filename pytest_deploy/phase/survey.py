@@ -39,6 +39,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def collect(root: Path) -> tuple[Step, ...]:
     """Collect `root`/suites with pytest. Raises CollectionRefused with pytest's words where that fails."""
+    if strays := lock.strays(root / "suites"):
+        raise CollectionRefused("files under suites/ that no phase runs", strays)
     folders = [str(root / "suites" / phase) for phase in PHASES if (root / "suites" / phase).is_dir()]
     with tempfile.TemporaryDirectory() as place:
         found = Path(place) / "steps"

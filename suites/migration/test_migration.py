@@ -100,5 +100,5 @@ def test_synthetic_account_is_ready(
         check=False,
     )
 
-    assert ran.returncode == 0, ran.stderr
+    assert ran.returncode == 0, f"{' '.join(words[1:])}: {ran.stderr.strip().splitlines()[-1:]}"
     record.expect("an account id", json.loads(ran.stdout))
