@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 # A current pip first: it installs the same set in half the time. Modules are compiled when they are first imported.
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check install --no-compile
 WORKERS ?= 2
+# Compiled modules are kept, whatever the shell says: without them each of the many processes compiles what it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test lint faults scale bench clean
 
