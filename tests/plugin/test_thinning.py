@@ -224,7 +224,8 @@ class Bare:
     def kept(self) -> dict[str, bytes]:
         """Every file of the store and of the platform, and of suites/."""
         tops = [self.path / name for name in ("reports", ".deploy", "suites")]
-        files = [path for top in tops for path in top.rglob("*") if path.is_file()]
+        # What Python compiles beside a conftest is nobody's touch.
+        files = [path for top in tops for path in top.rglob("*") if path.is_file() and path.suffix != ".pyc"]
         return {str(path): path.read_bytes() for path in files}
 
     def run(self, way: Way) -> Ran:
