@@ -40,6 +40,15 @@ from tests.unit.migrate.samples import (
 SLOW = ("select pg_sleep(30);\n", "select 1;\n")
 
 
+def whole_chain(error: BaseException | None) -> str:
+    """What an error and everything that it could be printed with say."""
+    said = []
+    while error is not None:
+        said.append(str(error))
+        error = error.__cause__ or error.__context__
+    return "\n".join(said)
+
+
 def failed(conninfo: str, tmp_path: Path, *ways: tuple[str, str] | str) -> MigrationFailed:
     with pytest.raises(MigrationFailed) as caught:
         apply(conninfo, sample(tmp_path, *ways), actor=ACTOR)
@@ -91,9 +100,7 @@ def test_a_failure_without_a_place_names_the_section(each_database: str, tmp_pat
 def test_rows_do_not_reach_the_message(each_database: str, tmp_path: Path) -> None:
     way = ("insert into visit values (1, 'secret');\ninsert into visit values (1, 'secret');\n", "select 1;")
     error = failed(each_database, tmp_path, VISIT, way)
-    assert "secret" not in str(error)
-    assert error.__cause__ is None
-    assert error.__context__ is None
+    assert "secret" not in whole_chain(error)
 
 
 @pytest.mark.parametrize("word", ["commit", "rollback"])
@@ -227,8 +234,7 @@ def test_a_server_that_does_not_tell_what_it_did_needs_a_person(database: str, t
 def test_an_unreachable_server_is_told_without_the_password(tmp_path: Path) -> None:
     with pytest.raises(PlatformUnavailable) as caught:
         apply(f"host={tmp_path} user=ann password=canary dbname=x", sample(tmp_path / "m", VISIT), actor=ACTOR)
-    assert "canary" not in str(caught.value)
-    assert caught.value.__context__ is None
+    assert "canary" not in whole_chain(caught.value)
 
 
 def test_history_and_files_that_disagree_are_refused_before_anything_runs(each_database: str, tmp_path: Path) -> None:
