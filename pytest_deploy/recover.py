@@ -27,6 +27,7 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.folder import FOUND, RunFolder
 from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.record.log import Log
+from pytest_deploy.report import evidence
 
 _ENDS = frozenset({"run.closed", "run.abandoned"})
 _POLL_SECONDS = 1.0
@@ -147,6 +148,7 @@ def _abandon(run: Run, say: Callable[[str], None]) -> int:
     cause = "the process that ran it was gone; nothing had been changed"
     run.append("run.abandoned", {"cause": cause, "found_sha256": found})
     run.lease.release()
+    evidence.remove(run.context.session)
     say(f"done: run {run.context.run} abandoned; the environment is as it was")
     return 0
 
