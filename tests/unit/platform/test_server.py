@@ -111,8 +111,15 @@ def test_a_server_that_is_never_ready_is_stopped(folder: Path) -> None:
     server.start()
     server.stop()
     hurried = EmbeddedServer(folder / "pg", deadline_s=0.0)
-    with pytest.raises(PlatformUnavailable, match=r"not ready within 0\.0 s"):
-        hurried.start()
+    said = ""
+    for _ in range(20):  # a quick machine may have it ready before the first look
+        try:
+            hurried.start()
+        except PlatformUnavailable as error:
+            said = str(error)
+            break
+        hurried.stop()
+    assert "not ready within 0.0 s" in said
     assert postmaster(server.data) is None
 
 
