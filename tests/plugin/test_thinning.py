@@ -225,7 +225,7 @@ class Bare:
         """Every file of the store and of the platform, and of suites/."""
         tops = [self.path / name for name in ("reports", ".deploy", "suites")]
         # What Python compiles beside a conftest is nobody's touch.
-        files = [path for top in tops for path in top.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+        files = [path for top in tops for path in top.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
         return {str(path): path.read_bytes() for path in files}
 
     def run(self, way: Way) -> Ran:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from types import ModuleType
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,32 +17,64 @@ from pytest_deploy.phase.permitted import BUILTIN, INI, OPTIONS, PLUGINS, VARIAB
 REASON = "because"
 
 
+ASK = """
+import json, sys, pytest
+from types import ModuleType
+
+class Ask:
+    def pytest_configure(self, config):
+        plugins = config.pluginmanager
+        by_itself = [
+            name for name, plugin in plugins.list_name_plugin()
+            if isinstance(plugin, ModuleType) and plugin.__name__.startswith("_pytest.")
+        ]
+        declared = {
+            "options": [option.dest for group in config._parser._groups for option in group.options],
+            "ini": list(config._parser._inidict),
+            "by itself": by_itself,
+            "installed": [dist.metadata["Name"] for _, dist in plugins.list_plugin_distinfo()],
+        }
+        print("DECLARED", json.dumps(declared))
+
+sys.exit(pytest.main(["--collect-only", "-q", "tests/unit/phase"], plugins=[Ask()]))
+"""
+
+
+@pytest.fixture(scope="module")
+def declared() -> dict[str, set[str]]:
+    """What a pytest of its own declares: this one may hold plug-ins that other tests asked for."""
+    ran = subprocess.run(
+        [sys.executable, "-c", ASK],
+        cwd=Path(__file__).parents[3],
+        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    line = next(line for line in ran.stdout.splitlines() if line.startswith("DECLARED "))
+    return {kind: set(names) for kind, names in json.loads(line.removeprefix("DECLARED ")).items()}
+
+
 def test_every_option_of_pytest_and_the_installed_plugins_is_classified_and_no_other(
-    pytestconfig: pytest.Config,
+    declared: dict[str, set[str]],
 ) -> None:
-    declared = {option.dest for group in pytestconfig._parser._groups for option in group.options}
     by_pytest_besides = {"file_or_dir", "quiet"}  # the paths; what -q leaves
-    assert declared | by_pytest_besides == set(OPTIONS)
+    assert declared["options"] | by_pytest_besides == set(OPTIONS)
 
 
 def test_every_ini_key_of_pytest_and_the_installed_plugins_is_classified_and_no_other(
-    pytestconfig: pytest.Config,
+    declared: dict[str, set[str]],
 ) -> None:
-    assert set(pytestconfig._parser._inidict) == set(INI)
+    assert declared["ini"] == set(INI)
 
 
-def test_every_plugin_that_pytest_loads_by_itself_is_classified_and_no_other(pytestconfig: pytest.Config) -> None:
-    own = {
-        name
-        for name, plugin in pytestconfig.pluginmanager.list_name_plugin()
-        if isinstance(plugin, ModuleType) and plugin.__name__.startswith("_pytest.")
-    }
-    assert own == set(BUILTIN)
+def test_every_plugin_that_pytest_loads_by_itself_is_classified_and_no_other(declared: dict[str, set[str]]) -> None:
+    assert declared["by itself"] == set(BUILTIN)
 
 
-def test_every_installed_plugins_distribution_is_classified_and_no_other(pytestconfig: pytest.Config) -> None:
-    active = {dist.metadata["Name"] for _, dist in pytestconfig.pluginmanager.list_plugin_distinfo()}
-    assert active == set(PLUGINS)
+def test_every_installed_plugins_distribution_is_classified_and_no_other(declared: dict[str, set[str]]) -> None:
+    assert declared["installed"] == set(PLUGINS)
 
 
 @pytest.mark.parametrize("table", [OPTIONS, INI, PLUGINS, BUILTIN, VARIABLES])
