@@ -91,6 +91,8 @@ class Run:
                 self._phase = None
             elif event.type == "rollback.started":
                 self._target, self._rollback_began = event.data["target"], self.clock.monotonic()
+                # What closed the run stands: a rollback that was begun is owed, whatever became of its steps.
+                self.sequence.close(Cause("step", event.data["cause"]))
 
     def settle(self, cause: Cause) -> None:
         """Account for what a gone process left open; close for `cause`, unless the run had in truth completed."""

@@ -43,4 +43,9 @@ def test_two_workers_fail_as_one_process_does(deployed: Deployed, fault: str) ->
 
     assert steps_told(checkout, together) == steps_told(checkout, alone)
     assert checkout.failing(together) == CAUGHT_BY[fault]
-    assert sorted(checkout.decided(together)["cause"]) == sorted(checkout.decided(alone)["cause"])
+    assert _unnumbered(checkout.decided(together)["cause"]) == _unnumbered(checkout.decided(alone)["cause"])
+
+
+def _unnumbered(cause: str) -> list[str]:
+    """A cause without what differs from run to run (revisions, ports, seconds); parallel steps fail in any order."""
+    return sorted(re.sub(r"diary-\d+-\w+|\d+", "#", cause).replace(":", ",").split(","))
