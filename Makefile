@@ -29,6 +29,7 @@ scale: $(VENV)/test.installed  ## what only shows in large numbers
 	$(BIN)/python -m pytest -m scale
 
 bench: $(VENV)/test.installed  ## speed, as ratios measured in one run
+	$(BIN)/python tests/bench/bench_smoke.py
 	$(BIN)/python tests/bench/bench_migrations.py
 
 # yandex-pgmigrate asks for psycopg2 from source, which needs a compiler; psycopg2-binary is the same module. So it is
