@@ -30,24 +30,13 @@ def load(path: Path, environment: str, sets: Sequence[str] = (), *, rehearsal: b
     `rehearsal` puts the environment's own policy on the embedded platform, and so allows settings. Raises
     ConfigurationError with every fault of the file and of the settings; nothing but the file is read.
     """
-    shown = _shown(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        fault = Fault(shown, None, "", f"cannot be read: {error.strerror}", "give the path of a deploy.yaml")
-        raise ConfigurationError(shown, [fault]) from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        fault = Fault(shown, line, "", "is not UTF-8", "save the file as UTF-8")
-        raise ConfigurationError(shown, [fault]) from error
-    root, faults = read(text, shown)
-    if faults and root.value is None:
-        raise ConfigurationError(shown, faults)
+    root, faults = document(path, "give the path of a deploy.yaml")
+    shown = root.file
     resolved, found = _resolve(root)
     faults += found
     policies = {}
-    for name, document in resolved.items():
-        valid, found = judge(document, name, resolved)
+    for name, merged in resolved.items():
+        valid, found = judge(merged, name, resolved)
         faults += found
         if not found:
             policies[name] = Policy(**valid)
@@ -65,6 +54,27 @@ def load(path: Path, environment: str, sets: Sequence[str] = (), *, rehearsal: b
     if faults or environment not in policies:
         raise ConfigurationError(shown, list(dict.fromkeys(faults)))
     return policies[environment]
+
+
+def document(path: Path, remedy: str) -> tuple[Node, list[Fault]]:
+    """A YAML file that people write, and the faults that leave the rest of it readable.
+
+    Raises ConfigurationError where nothing of it can be read; `remedy` is for a path that leads nowhere.
+    """
+    shown = _shown(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        fault = Fault(shown, None, "", f"cannot be read: {error.strerror}", remedy)
+        raise ConfigurationError(shown, [fault]) from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        fault = Fault(shown, line, "", "is not UTF-8", "save the file as UTF-8")
+        raise ConfigurationError(shown, [fault]) from error
+    root, faults = read(text, shown)
+    if faults and root.value is None:
+        raise ConfigurationError(shown, faults)
+    return root, faults
 
 
 def _resolve(root: Node) -> tuple[dict[str, Node], list[Fault]]:

@@ -6,9 +6,10 @@ import difflib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from pytest_deploy.config.combinations import contradictions
@@ -16,6 +17,8 @@ from pytest_deploy.config.policy import Policy
 from pytest_deploy.config.terms import COMPLAINT
 from pytest_deploy.config.yaml_source import Node
 from pytest_deploy.errors import Fault
+
+_Model = TypeVar("_Model", bound=BaseModel)
 
 OWN = ("environment", "settings")
 """Fields of a policy that nobody writes: `load` sets them."""
@@ -45,12 +48,22 @@ def judge(document: Node, name: str, environments: Collection[str]) -> tuple[dic
         try:
             valid[section] = adapter.validate_json(json.dumps(written[section].plain()), strict=True)
         except ValidationError as error:
-            faults.extend(_explain(document, section, detail) for detail in error.errors())
+            faults.extend(_explain(document, Policy, (section, *detail["loc"]), detail) for detail in error.errors())
     faults.extend(
         document.nearest(found.at).fault(found.problem, found.remedy, below=_missing_part(document, found.at))
         for found in contradictions(valid, environments)
     )
     return valid, faults
+
+
+def whole(document: Node, model: type[_Model]) -> tuple[_Model | None, list[Fault]]:
+    """A document that is one model from top to bottom: the model, or None and its faults."""
+    if not isinstance(document.value, Mapping):
+        return None, [document.fault("is empty or no mapping", f"begin with {', '.join(model.model_fields)}")]
+    try:
+        return model.model_validate_json(json.dumps(document.plain()), strict=True), []
+    except ValidationError as error:
+        return None, [_explain(document, model, detail["loc"], detail) for detail in error.errors()]
 
 
 @cache
@@ -78,8 +91,7 @@ def _missing_part(document: Node, path: Sequence[str | int]) -> str:
     return ".".join(map(str, gone))
 
 
-def _explain(document: Node, section: str, detail: ErrorDetails) -> Fault:
-    path = (section, *detail["loc"])
+def _explain(document: Node, root: type[BaseModel], path: tuple[str | int, ...], detail: ErrorDetails) -> Fault:
     kind = detail["type"]
     context = detail.get("ctx", {})
     if kind == COMPLAINT:
@@ -88,8 +100,8 @@ def _explain(document: Node, section: str, detail: ErrorDetails) -> Fault:
         return node.fault(context["problem"], context["remedy"], below=_missing_part(document, path))
     node = document.nearest(path)
     if kind == "extra_forbidden":
-        return _unknown(document.nearest(path[:-1]), str(path[-1]), list(_declared(path[:-1])[0].model_fields))
-    _, meaning = _declared(path)
+        return _unknown(document.nearest(path[:-1]), str(path[-1]), _written(_declared(root, path[:-1])[0]))
+    _, meaning = _declared(root, path)
     if kind == "missing":
         return node.fault("missing", f"give {meaning}", below=str(path[-1]))
     return node.fault(_problem(node, kind, context), f"give {meaning}")
@@ -137,17 +149,24 @@ def _shown(node: Node) -> str:
     return "a list" if isinstance(value, tuple) else "keys with values"
 
 
-def _declared(path: Sequence[str | int]) -> tuple[type[BaseModel], str]:
+def _declared(root: type[BaseModel], path: Sequence[str | int]) -> tuple[type[BaseModel], str]:
     """The model nearest to `path`, and what belongs there by the docstring of the field on the way."""
-    model: type[BaseModel] = Policy
+    model = root
     meaning = ""
     for part in path:
-        field = model.model_fields.get(str(part))
+        if isinstance(part, int):  # an item is declared where its list is
+            continue
+        field = _written(model).get(part)
         if field is None:
             break
         meaning = field.description or meaning
         model = next(_models(field.annotation), model)
     return model, meaning
+
+
+def _written(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The model's fields by the key that people write."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

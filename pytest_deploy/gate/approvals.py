@@ -1,0 +1,85 @@
+"""`approvals`: every role that policy asks for has signed this very request, each by a person of its own (REQ-o00043-B, C).
+
+Signatures are verified and matched to people by `approval/`; this gate judges what came of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pytest_deploy.gate.verdict import Verdict, not_asked_for, passes, to_mend
+from pytest_deploy.gate.words import moment
+from pytest_deploy.gate.zone import utc
+from pytest_deploy.record.clock import stamp
+
+GATE = "approvals"
+
+
+@dataclass(frozen=True)
+class Quorum:
+    """Who has signed a request, and who has yet to."""
+
+    needed: tuple[str, ...]
+    """The roles that policy asks for."""
+    at: datetime
+    """UTC: the instant asked about."""
+    filled: Mapping[str, str] = field(default_factory=dict)
+    """Role: the person whose signature fills it."""
+    missing: tuple[str, ...] = ()
+    """The roles nobody has filled yet."""
+    refused: Sequence[str] = ()
+    """Signatures that do not count, a sentence each."""
+    possible: bool = True
+    """Whether the people of the roster can fill all roles at all."""
+    why_not: str = ""
+    """Where they cannot: who is missing."""
+    expires: datetime | None = None
+    """UTC: when the request lapses; None where it does not."""
+    run: str = ""
+    """The request, as `deploy.py approve` takes it."""
+
+
+def approvals(facts: Quorum) -> Verdict:
+    """Whether the quorum is complete and the request still lives."""
+    if not facts.needed:
+        return not_asked_for(GATE)
+    at = utc(facts.at)
+    missing = facts.missing or tuple(role for role in facts.needed if role not in facts.filled)
+    inputs = {
+        "at": stamp(at),
+        "needed": list(facts.needed),
+        "filled": dict(facts.filled),
+        "missing": list(missing),
+        "refused": list(facts.refused),
+        "possible": facts.possible,
+        "expires": None if facts.expires is None else stamp(facts.expires),
+        "run": facts.run or None,
+    }
+    if facts.expires is not None and at >= facts.expires:
+        return to_mend(GATE, inputs, f"the request lapsed {moment(facts.expires)}", "plan anew and have it approved")
+    if not facts.possible:
+        why = facts.why_not or "the roster can never fill every role"
+        return to_mend(GATE, inputs, f"the quorum is impossible: {why}", "give the roles to people in the roster")
+    people = [person.casefold() for person in facts.filled.values()]
+    if len(set(people)) < len(people):
+        return to_mend(
+            GATE,
+            inputs,
+            "one person fills two roles",
+            f"have another person sign: python deploy.py approve {facts.run or 'RUN'}",
+        )
+    if missing:
+        not_counted = f" (not counted: {'; '.join(facts.refused)})" if facts.refused else ""
+        return Verdict(
+            GATE,
+            False,
+            inputs,
+            f"approval missing: {', '.join(missing)}{not_counted}",
+            "approval",
+            remedy=f"python deploy.py approve {facts.run or 'RUN'}",
+        )
+    signed = ", ".join(f"{role} {person}" for role, person in facts.filled.items())
+    until = f"; the request lapses {moment(facts.expires)}" if facts.expires else ""
+    return passes(GATE, inputs, f"approved by {signed}{until}")

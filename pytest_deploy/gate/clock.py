@@ -1,0 +1,87 @@
+"""`clock`: the machine's time is right, as others tell it. Windows, ages and expiries are worth no more than the clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pytest_deploy.gate.verdict import Verdict, passes, to_mend
+from pytest_deploy.gate.words import moment
+from pytest_deploy.gate.zone import utc
+from pytest_deploy.record.clock import stamp
+
+GATE = "clock"
+NOTICED_S = 2.0
+"""Seconds apart above which the skew is said."""
+REFUSED_S = 60.0
+"""Seconds apart above which nothing is deployed."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Another clock's answer."""
+
+    name: str
+    """Whose, as a reader knows it: `database`, `record`."""
+    at: datetime | None
+    """UTC, at the instant the system's clock was read; None where it did not answer."""
+    problem: str = ""
+    """Why it did not."""
+    lower_bound: bool = False
+    """An instant that has passed, such as the record's newest event: it can show that the clock is behind, no more."""
+
+
+def clock(at_system: datetime, references: Sequence[Reference]) -> Verdict:
+    """Whether the system's clock agrees with every reference that answered, and one that tells the time did.
+
+    Up to NOTICED_S apart is agreement, up to REFUSED_S passes and is said.
+    """
+    at = utc(at_system)
+    skews = {it.name: _behind(at, it) for it in references if it.at is not None}
+    inputs: dict[str, Any] = {
+        "at": stamp(at),
+        "references": [
+            {
+                "name": it.name,
+                "at": None if it.at is None else stamp(it.at),
+                "lower_bound": it.lower_bound,
+                "skew_s": skews.get(it.name),
+                "problem": it.problem,
+            }
+            for it in references
+        ],
+    }
+    if far := [it for it in references if abs(skews.get(it.name, 0.0)) > REFUSED_S]:
+        return to_mend(
+            GATE,
+            inputs,
+            f"this machine's clock, {moment(at)}, is {_said(far, skews)}",
+            "set the machine's clock by NTP",
+        )
+    if not any(it.at is not None and not it.lower_bound for it in references):
+        asked = "; ".join(f"{it.name}: {it.problem or 'no answer'}" for it in references if it.at is None)
+        return to_mend(
+            GATE,
+            inputs,
+            f"no other clock told the time{f' ({asked})' if asked else ''}",
+            "make one answer, e.g. the database's",
+        )
+    apart = [it for it in references if abs(skews.get(it.name, 0.0)) > NOTICED_S]
+    if apart:
+        return passes(GATE, inputs, f"this machine's clock is {_said(apart, skews)}; {REFUSED_S:g} s are tolerated")
+    told = ", ".join(it.name for it in references if it.at is not None)
+    return passes(GATE, inputs, f"this machine's clock agrees with {told} within {NOTICED_S:g} s")
+
+
+def _behind(at: datetime, it: Reference) -> float:
+    """Seconds the reference is ahead of the system's clock; negative where it is behind."""
+    ahead = ((it.at or at) - at) / timedelta(seconds=1)
+    return max(0.0, ahead) if it.lower_bound else ahead
+
+
+def _said(references: Sequence[Reference], skews: dict[str, float]) -> str:
+    return ", ".join(
+        f"{abs(skews[it.name]):.1f} s {'behind' if skews[it.name] > 0 else 'ahead of'} {it.name}" for it in references
+    )

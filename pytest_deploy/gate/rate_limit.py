@@ -1,0 +1,86 @@
+"""`rate-limit`: no more than so many deployments in any so many hours (REQ-o00043-K).
+
+A run counts from the instant at which it announced its first changing step, and while it is open: what may still change
+something counts as if it had. So the claim, an event in the log, is what makes the limit race-free; `limited` is asked again
+each time the log moved before the claim was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pytest_deploy.config.guards import RateLimit
+from pytest_deploy.gate.verdict import Verdict, not_asked_for, passes, to_mend, waits
+from pytest_deploy.gate.words import moment, span
+from pytest_deploy.gate.zone import utc
+from pytest_deploy.record.clock import stamp
+
+GATE = "rate-limit"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A run of the environment that is open, or that announced a changing step."""
+
+    run: str
+    at: datetime
+    """UTC: its first changing step, else when it was opened."""
+    open: bool
+
+
+def rate_limit(rule: RateLimit | None, at: datetime, claims: Sequence[Claim], *, own: str = "") -> Verdict:
+    """Whether one more deployment at `at` keeps the limit. `own` is the run that asks; it does not count against itself.
+
+    A claim of exactly `per_h` hours ago no longer counts, one of the future does. An open run of another blocks however many
+    the limit allows, and however old it is.
+    """
+    if rule is None:
+        return not_asked_for(GATE)
+    at, length = utc(at), timedelta(hours=rule.per_h)
+    others = sorted((claim for claim in claims if claim.run != own), key=lambda claim: claim.at)
+    counted = [claim for claim in others if claim.at + length > at]
+    running = [claim for claim in others if claim.open]
+    inputs = {
+        "at": stamp(at),
+        "runs": rule.runs,
+        "per_h": rule.per_h,
+        "claims": [
+            {"run": claim.run, "at": stamp(claim.at), "open": claim.open}
+            for claim in others
+            if claim in counted or claim.open
+        ],
+    }
+    limit = f"{rule.runs} in {span(length)}"
+    if stale := [claim for claim in running if claim not in counted]:
+        return to_mend(
+            GATE,
+            inputs,
+            f"run {stale[0].run} has been open since {moment(stale[0].at)}",
+            "let it end; if it died: python deploy.py recover ENV",
+        )
+    free = max((claim.at + length for claim in _in_the_way(rule, counted)), default=None)
+    if free is None:
+        return passes(GATE, inputs, f"{len(counted)} of {limit} used" if counted else f"none of {limit} used")
+    if running:
+        reason = f"run {running[0].run} is open since {moment(running[0].at)}, and counts; {limit}"
+    else:
+        reason = f"{limit}: {_listed(counted)}"
+    return waits(GATE, inputs, f"{reason}; the next may start {moment(free)}", free)
+
+
+def limited(rule: RateLimit | None, at: datetime, claims: Sequence[Claim], *, own: str = "") -> str:
+    """Why the limit forbids a claim at `at`; empty where it does not."""
+    verdict = rate_limit(rule, at, claims, own=own)
+    return "" if verdict.passed else verdict.sentence
+
+
+def _in_the_way(rule: RateLimit, counted: Sequence[Claim]) -> Iterable[Claim]:
+    """The claims that must age first: every open one, and as many of the oldest as are too many."""
+    too_many = max(0, len(counted) - rule.runs + 1)
+    return [claim for index, claim in enumerate(counted) if index < too_many or claim.open]
+
+
+def _listed(claims: Sequence[Claim]) -> str:
+    return ", ".join(f"run {claim.run} changed it {moment(claim.at)}" for claim in claims)
