@@ -9,10 +9,13 @@ WORKERS ?= 2
 # Compiled modules are kept, whatever the shell says: without them each of the many processes compiles what it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint faults scale bench clean
+.PHONY: demo rehearse test lint faults scale bench clean
 
 demo: $(VENV)/demo.installed  ## deploy the reference service to the embedded platform
 	$(BIN)/python -m pytest --deploy-env=local
+
+rehearse: $(VENV)/demo.installed  ## staging, then production at the next open instant, with throw-away keys
+	$(BIN)/python deploy.py rehearse production
 
 test: $(VENV)/test.installed  ## the project's own tests, 12 minutes at most
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal

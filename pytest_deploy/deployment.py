@@ -11,7 +11,6 @@ import platform as machine
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,24 +19,25 @@ import psutil
 import psycopg
 
 from pytest_deploy.environment import Environment
-from pytest_deploy.errors import DeployError, PersonNeeded, RecordError, Refused
-from pytest_deploy.migrate import read
-from pytest_deploy.phase import lock
+from pytest_deploy.errors import DeployError, PersonNeeded, Refused
+from pytest_deploy.permit import planning
+from pytest_deploy.permit.asking import PIPELINE, ask, built
+from pytest_deploy.permit.permission import Permission
+from pytest_deploy.permit.staging import serving
 from pytest_deploy.phase.context import local_actor
 from pytest_deploy.phase.judge import PERSON_NEEDED
 from pytest_deploy.phase.run import Listener, Run
 from pytest_deploy.phase.sequence import Cause
 from pytest_deploy.phase.step import Step
 from pytest_deploy.record import lease
-from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.folder import RunFolder
-from pytest_deploy.record.lease import Holder
-from pytest_deploy.release import live, request, source
-from pytest_deploy.release.request import Earlier
+from pytest_deploy.record.lease import Holder, Lease
+from pytest_deploy.release import live, source
 from pytest_deploy.report import evidence, index
 from pytest_deploy.rollback.carry_out import Append, Undoing
 from pytest_deploy.rollback.plan import earlier_of
 
+PLAN = "plan"
 SPECIFICATION = "spec/ops-deployment-automation.md"
 
 
@@ -63,6 +63,10 @@ class Deployment:
         self._listener = listener
         self._say = say
         self._serving = ""
+
+    @cached_property
+    def _permission(self) -> Permission:
+        return Permission(self.environment, self._source, self._say)
 
     @cached_property
     def _source(self) -> source.Source:
@@ -120,19 +124,19 @@ class Deployment:
     # --- opening
 
     def open(self, steps: tuple[Step, ...]) -> Run:
-        """Take the lease, open the run. Raises LeaseHeld, PersonNeeded, RecordError."""
+        """Ask the gates where a request was approved, take the lease (a plan takes none), open the run.
+
+        Raises Refused with every refusal, LeaseHeld, PersonNeeded, RecordError.
+        """
         if self._source.dirty and not self.policy.dirty_tree:
             raise Refused(
                 f"the tree has uncommitted changes, and {self.policy.environment} deploys commits only: commit or discard "
                 "them (`git status` lists them), then run again"
             )
-        clock = self.environment.clock
-        log = self.environment.log
-        actor = local_actor()
-        held = lease.take(
-            log, self.context.run, name=self.policy.environment, actor=actor, holder=Holder.this_process(actor)
-        )
-        self._renewing.enter_context(held.renewing())
+        clock, log = self.environment.system, self.environment.log
+        held = self._take_lease() if self.context.pipeline != PLAN else None
+        if held is not None:
+            self._renewing.enter_context(held.renewing())
         born = psutil.Process().create_time()
         opened = Run(
             context=self.context,
@@ -145,14 +149,29 @@ class Deployment:
             listener=self._listener,
         )
         self._listener.build_finished = lambda: self._request(opened)
+        self._listener.before_change = lambda: self._permission.before_change(opened)
         try:
             opened.open(self._opened_data())
         except DeployError:
             self._renewing.close()
             with suppress(DeployError):  # once the run is open its lease runs out, and recover is what follows
-                held.release()
+                if held is not None:
+                    held.release()
             raise
         return opened
+
+    def _take_lease(self) -> Lease:
+        if self.context.request:
+            self._permission.at_lease()
+        actor = local_actor()
+        return lease.take(
+            self.environment.log,
+            self.context.run,
+            name=self.policy.environment,
+            actor=actor,
+            holder=Holder.this_process(actor),
+            also=self._permission.claim() if self.context.pipeline == PIPELINE else None,
+        )
 
     def _opened_data(self) -> dict[str, Any]:
         root = self.context.path
@@ -163,10 +182,10 @@ class Deployment:
             "commit": self._source.commit,
             "branch": self._source.branch,
             "version": self._source.version,
-            "image": None,
-            "rehearsal": False,
+            "image": self._permission.approved["artefact"]["image"] if self.context.request else None,
+            "rehearsal": self.context.rehearsal,
             "dirty": self._source.dirty,
-            "request_sha256": None,
+            "request_sha256": self._permission.request_sha256 if self.context.request else None,
             "workflow_run": None,
             "plugins": dict(self._plugins),
             "config_sha256": self.policy.digest(),
@@ -177,7 +196,13 @@ class Deployment:
             "sets": dict(self.policy.settings),
             "python": machine.python_version(),
             "options": dict(self._options),
+            "ticket": self.context.ticket or None,
+            **self._target(),
         }
+
+    def _target(self) -> dict[str, Any]:
+        """Smoke alone checks what serves: which release that is makes it evidence for the next environment."""
+        return {"target": serving(self.environment)} if self.context.pipeline == "smoke" else {}
 
     def forget(self) -> None:
         """A run that was not opened leaves nothing behind."""
@@ -187,44 +212,26 @@ class Deployment:
     # --- the request
 
     def _request(self, run: Run) -> None:
-        """Make the run's own request, where policy asks for no approval; a fault closes the run before any change."""
+        """After the build: the run's own request where none was approved, else the artefact held against the approved one.
+
+        A fault closes the run before any change.
+        """
         try:
-            content = self._render_request(run)
+            image = built(run.events())
+            if self.context.request:
+                if image != (approved := self._permission.approved["artefact"]["image"]):
+                    run.close(Cause("request", f"the build made {image}; approved is {approved}"))
+            elif self.context.pipeline == PIPELINE:
+                asked = ask(self.environment, self._source, run=self.context.run, image=image)
+                RunFolder(self.context.store, self.context.run).create("request.json", asked.content)
+                run.append("request.made", asked.made())
         except DeployError as error:
             run.close(Cause("request", f"the request could not be made: {error}"))
-            return
-        made = request.digest(content[0])
-        RunFolder(self.context.store, self.context.run).create("request.json", content[0])
-        run.append(
-            "request.made",
-            {
-                "request_sha256": made,
-                "expires": content[1],
-                "requested_by": local_actor(),
-                "image": content[2],
-                "earlier": content[3].to_json(),
-            },
-        )
 
-    def _render_request(self, run: Run) -> tuple[bytes, str, str, Earlier]:
-        images = [e.data["image"] for e in run.events() if e.type == "step.finished" and e.data.get("image")]
-        if len(images) != 1:
-            raise RecordError(f"the build phase stated {len(images)} artefacts; right is one `record.built(image)`")
-        migrations = read.read(self.context.path / self.policy.database.migrations)
-        expires = stamp(self.environment.clock.now() + timedelta(hours=self.policy.approval.expires_h))
-        earlier = live.read_earlier(self.environment.platform)
-        content = request.render(
-            environment=self.policy.environment,
-            run=self.context.run,
-            source=self._source,
-            image=images[0],
-            migrations=[{"version": m.version, "name": m.name, "sha256": m.sha256} for m in migrations],
-            earlier=earlier,
-            policy_sha256=self.policy.digest(),
-            steps_sha256=lock.digest(run.steps),
-            expires=expires,
-        )
-        return content, expires, images[0], earlier
+    def conclude(self, run: Run) -> None:
+        """A plan makes the request, and says what it waits for; every other pipeline has nothing to add."""
+        if self.context.pipeline == PLAN and not run.decided:
+            planning.conclude(self.environment, self._source, run, self._say)
 
     # --- undoing and sealing
 
@@ -244,7 +251,7 @@ class Deployment:
         """Lead the environment back although nothing can be recorded; 3 where nothing had been changed, else 20."""
         self._renewing.close()
         code = 3
-        if run.lease.lost.is_set():
+        if run.lease is not None and run.lease.lost.is_set():
             code = PERSON_NEEDED
             self._say(
                 f"the lease was lost ({run.lease.cause}): whoever took it over decides what becomes of the environment"
@@ -285,7 +292,8 @@ class Deployment:
             },
         )
         self._renewing.close()
-        run.lease.release()
+        if run.lease is not None:
+            run.lease.release()
         evidence.remove(self.context.session)
         index.write(self.context.path / "reports")
         self._serving = self._read_serving()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from functools import cached_property
 from importlib import import_module
 
@@ -12,7 +13,7 @@ from pytest_deploy.errors import NotAsked
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.record.birth import open_record
-from pytest_deploy.record.clock import Clock, SystemClock
+from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
 from pytest_deploy.record.log import Log
 
 
@@ -22,13 +23,17 @@ class Environment:
     def __init__(self, context: RunContext, policy: Policy, clock: Clock | None = None) -> None:
         self.context = context
         self.policy = policy
-        self.clock = clock or SystemClock()
+        self.system = clock or SystemClock()
+        """The real clock: events, leases and durations go by it."""
+        self.shift = timedelta(seconds=context.shift_s)
+        self.clock: Clock = ShiftedClock(self.system, self.shift) if context.rehearsal else self.system
+        """The one clock that gates, claims, ages and expiry go by; a rehearsal's may be shifted."""
         self._opened: Platform | None = None
         if policy.platform.kind != "embedded" or policy.platform.runtime != "process":
             raise NotAsked(
                 f"environment {policy.environment!r} runs on platform {policy.platform.kind!r} "
                 f"({policy.platform.runtime}); this version drives the embedded platform with processes only: "
-                "use --deploy-env=local"
+                f"use --deploy-env=local, or rehearse it: --deploy-env={policy.environment} --deploy-rehearse"
             )
 
     @property
@@ -42,6 +47,7 @@ class Environment:
                 environment=self.policy.environment,
                 service=self.policy.service.name,
                 command=self.policy.service.command,
+                rehearsal=self.context.rehearsal,
             )
         return self._opened
 
@@ -50,16 +56,18 @@ class Environment:
         """The record, born on first use. Raises RecordError where it cannot be written or does not verify."""
         return open_record(
             self.context.store,
-            origin=self.policy.origin(),
+            origin=self.policy.origin(rehearsal=self.context.rehearsal),
             key_file=self.context.key_file,
-            clock=self.clock,
+            clock=self.system,
             actor=local_actor(),
+            shift=self.shift if self.context.rehearsal else None,
         )
 
     @cached_property
     def secrets(self) -> Secrets:
         """The environment's secrets."""
-        return Secrets(self.context.state / "secrets" / f"{self.policy.environment}.json")
+        prefix = "rehearsal-" if self.context.rehearsal else ""
+        return Secrets(self.context.state / "secrets" / f"{prefix}{self.policy.environment}.json")
 
     def warm_up(self) -> None:
         """Load the platform's client in the background: about 1 s that would else fall into the first step that needs it."""

@@ -9,6 +9,10 @@ import pytest
 from pytest_deploy.clients import Database, Secrets, Service
 from pytest_deploy.config.policy import Policy
 from pytest_deploy.environment import Environment
+from pytest_deploy.gate.verdict import Point
+from pytest_deploy.permit.gatekeeper import Gatekeeper
+from pytest_deploy.permit.gates import Gates
+from pytest_deploy.permit.subject import of_run
 from pytest_deploy.phase.recorder import RECORD, StepRecord
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.record.clock import Clock
@@ -68,6 +72,14 @@ def record(request: pytest.FixtureRequest) -> StepRecord:
 def release(environment: Environment, record: StepRecord) -> Release:
     """The release that is expected to answer: the run's own; where a run deploys none, the one that serves."""
     return live.expected(record.events(), environment.context.run_folder, environment.platform)
+
+
+@pytest.fixture
+def gates(environment: Environment, record: StepRecord) -> Gatekeeper:
+    """The gates of the environment's policy: `.hold(name)` asks one, records its verdict, fails where it refuses."""
+    bound = Gates(environment, of_run(environment, record.events()))
+    point: Point = "plan" if environment.context.pipeline == "plan" else "lease"
+    return Gatekeeper(bound, record, environment.clock, point=point)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import pytest
 
 from pytest_deploy.config.phases import PIPELINES
 
-BUILT = ("deploy", "smoke")
+BUILT = ("deploy", "plan", "smoke")
 """The pipelines this version runs."""
 
 if TYPE_CHECKING:
@@ -34,7 +35,24 @@ def add(parser: pytest.Parser) -> None:
         default=[],
         help="change one value of the policy, embedded platform only, recorded; e.g. service.env.FAULT=login",
     )
-    group.addoption("--deploy-reason", metavar="TEXT", default="", help="why; goes into the record")
+    group.addoption(
+        "--deploy-run", metavar="RUN", default="", help="the approved request to execute, as the plan named it"
+    )
+    group.addoption(
+        "--deploy-rehearse",
+        action="store_true",
+        help="ENV's own policy on the embedded platform, recorded apart under reports/rehearsal/",
+    )
+    group.addoption(
+        "--deploy-at",
+        metavar="INSTANT",
+        default="",
+        help="rehearsals only: set the clock of gates and expiry, e.g. 2026-11-23T15:00:00Z; it goes on running",
+    )
+    group.addoption("--deploy-reason", metavar="TEXT", default="", help="why; goes into the request and the record")
+    group.addoption(
+        "--deploy-ticket", metavar="ID", default="", help="the ticket; goes into the request and the record"
+    )
 
 
 def asked(config: pytest.Config) -> bool:
@@ -49,11 +67,9 @@ def context(config: pytest.Config) -> RunContext | None:
     """What was asked for, or None where this is no deployment. Raises pytest.UsageError for --deploy-* without an ENV."""
     option = config.option
     if not asked(config):
-        unheard = option.deploy_set or option.deploy_reason or option.deploy_pipeline != "deploy"
-        if option.deploy_env is None and unheard:
-            raise pytest.UsageError(
-                "--deploy-set, --deploy-reason and --deploy-pipeline belong to a deployment: add --deploy-env=ENV"
-            )
+        given = {name: value for name, value in vars(option).items() if name.startswith("deploy_") and value}
+        if option.deploy_env is None and given != {"deploy_pipeline": "deploy"}:
+            raise pytest.UsageError("the --deploy-* options belong to a deployment: add --deploy-env=ENV")
         return None
     from pytest_deploy.phase.context import RunContext
 
@@ -68,4 +84,29 @@ def context(config: pytest.Config) -> RunContext | None:
         pipeline=option.deploy_pipeline,
         sets=tuple(option.deploy_set),
         reason=option.deploy_reason,
+        request=option.deploy_run,
+        rehearsal=option.deploy_rehearse,
+        shift_s=_shift_s(option),
+        ticket=option.deploy_ticket,
     )
+
+
+def _shift_s(option: argparse.Namespace) -> float:
+    """Seconds from the real clock to the one that was asked for."""
+    if not option.deploy_at:
+        return 0.0
+    from datetime import UTC, datetime
+
+    if not option.deploy_rehearse:
+        raise pytest.UsageError(
+            "--deploy-at is for rehearsals: a real deployment goes by the real clock; add --deploy-rehearse"
+        )
+    try:
+        at = datetime.fromisoformat(option.deploy_at)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise pytest.UsageError(
+            f"--deploy-at={option.deploy_at}: right is an instant with its zone, e.g. 2026-11-23T15:00:00Z"
+        )
+    return (at - datetime.now(UTC)).total_seconds()

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_deploy.config.load import load
 from pytest_deploy.config.phases import phases_of
-from pytest_deploy.deployment import Deployment
+from pytest_deploy.deployment import PLAN, Deployment
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
 from pytest_deploy.phase import lock, workers
@@ -34,12 +36,12 @@ _POLL_SECONDS = 1.0
 _GRACE_SECONDS = 5.0
 
 
-def recover(root: Path, environment: str, say: Callable[[str], None]) -> int:
+def recover(root: Path, environment: str, say: Callable[[str], None], *, rehearsal: bool = False) -> int:
     """Leave the environment consistent and no run open: 0, or 20 where a person is needed. `say` gets what it found.
 
     Raises ConfigurationError, RecordError; waits for the lease of a holder that may still live, saying so.
     """
-    context = RunContext(root=str(root), environment=environment, pipeline="deploy")
+    context = RunContext(root=str(root), environment=environment, pipeline="deploy", rehearsal=rehearsal)
     load(root / "deploy.yaml", environment)
     if not (context.store / "log").is_dir():
         say(f"{environment}: no record yet, so nothing to recover")
@@ -51,11 +53,14 @@ def recover(root: Path, environment: str, say: Callable[[str], None]) -> int:
         return 0
     opened = next(event for event in events if event.type == "run.opened")
     sets = tuple(f"{key}={value}" for key, value in opened.data.get("sets", {}).items())
-    context = RunContext(str(root), environment, opened.data["pipeline"], sets, opened.data["reason"] or "", opened.run)
+    context = replace(
+        context, pipeline=opened.data["pipeline"], sets=sets, reason=opened.data["reason"] or "", run=opened.run
+    )
     held = Environment(context, context.policy())
     _explain(events, say)
     try:
-        return _finish(held, opened, _take_over(held.log, events, say), say)
+        taken = None if context.pipeline == PLAN else _take_over(held.log, events, say)
+        return _finish(held, opened, taken, say)
     finally:
         held.close()
 
@@ -107,7 +112,7 @@ def _take_over(log: Log, events: list[Event], say: Callable[[str], None]) -> Lea
             time.sleep(_POLL_SECONDS)
 
 
-def _finish(environment: Environment, opened: Event, held: Lease, say: Callable[[str], None]) -> int:
+def _finish(environment: Environment, opened: Event, held: Lease | None, say: Callable[[str], None]) -> int:
     run = Run(
         context=environment.context,
         policy=environment.policy,
@@ -117,7 +122,7 @@ def _finish(environment: Environment, opened: Event, held: Lease, say: Callable[
         steps=_steps(environment.context, environment.log.run(opened.run)),
         started_at=environment.clock.monotonic() - max(0.0, (environment.clock.now() - opened.time).total_seconds()),
     )
-    with held.renewing():
+    with nullcontext() if held is None else held.renewing():
         _stop_workers(run, say)
         run.resume()
         if not run.sequence.changed and not run.decided:
@@ -147,7 +152,8 @@ def _abandon(run: Run, say: Callable[[str], None]) -> int:
     found = RunFolder(run.context.store, run.context.run).seal(sums=FOUND)
     cause = "the process that ran it was gone; nothing had been changed"
     run.append("run.abandoned", {"cause": cause, "found_sha256": found})
-    run.lease.release()
+    if run.lease is not None:
+        run.lease.release()
     evidence.remove(run.context.session)
     say(f"done: run {run.context.run} abandoned; the environment is as it was")
     return 0

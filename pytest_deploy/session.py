@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from pytest_deploy import fixtures
+from pytest_deploy.config.policy import Policy
 from pytest_deploy.deployment import Deployment
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import NotAsked, RecordError
+from pytest_deploy.permit import permission, rehearsal
 from pytest_deploy.phase import thinning, workers
 from pytest_deploy.phase.collection import Collection
 from pytest_deploy.phase.conductor import Conductor, Controller, distributed
@@ -34,7 +36,8 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
     try:
         policy = context.policy()
         if worker is None:
-            context = replace(context, run=new_run_id(policy.environment, SystemClock()))
+            collecting = config.option.collectonly
+            context = newly_named(context, policy) if collecting else named(context, policy)
         environment = Environment(context, policy)
     except NotAsked as error:
         raise pytest.UsageError(str(error)) from None
@@ -71,6 +74,25 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
     if not config.option.collectonly:
         environment.warm_up()
         interruption.install(worker=worker is not None)
+
+
+def named(context: RunContext, policy: Policy) -> RunContext:
+    """The context with its run's name: a new one, or the approved request's where policy asks for approval.
+
+    A rehearsal's roster is enrolled here if it is new. Raises NotAsked where there is not exactly one live request.
+    """
+    permission.unwanted(context, policy)
+    if context.rehearsal:
+        rehearsal.prepare(context, policy)
+    if context.pipeline != "deploy" or not policy.approval.roles:
+        return newly_named(context, policy)
+    run = permission.chosen(context, policy)
+    return replace(context, run=run, request=run)
+
+
+def newly_named(context: RunContext, policy: Policy) -> RunContext:
+    """The context with a run id that nobody had."""
+    return replace(context, run=new_run_id(policy.environment, SystemClock(), rehearsal=context.rehearsal))
 
 
 def _conduct(
@@ -127,6 +149,10 @@ class Announced:
         self._progress.line()
         self._progress.line("rollback without steps: from the log and the live state", bold=True)
         self._deployment.undo(run)
+
+    def conclude(self, run: Run) -> None:
+        """Let a plan make its request."""
+        self._deployment.conclude(run)
 
     def stranded(self, run: Run, error: RecordError) -> int:
         """Say that the record cannot be written, and what became of the environment."""

@@ -7,7 +7,20 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from pytest_deploy.config.phases import OPTIONAL, PHASES
-from pytest_deploy.config.terms import Hours, RelativePath, Section, Text, WallTime, Weekday, Zone, complaint, distinct
+from pytest_deploy.config.terms import (
+    Argv,
+    Hours,
+    Names,
+    RelativePath,
+    Seconds,
+    Section,
+    Text,
+    WallTime,
+    Weekday,
+    Zone,
+    complaint,
+    distinct,
+)
 
 
 def _may_be_left_out(name: str) -> str:
@@ -34,6 +47,8 @@ class Approval(Section):
     """one role for each signature needed, e.g. [Tech Lead, QA Lead]; a person fills one role only"""
     expires_h: Hours = 24
     """hours an approval request lives"""
+    outside: Names = ()
+    """e-mails of commit authors who are nobody here and need no place in the roster, e.g. a bot's"""
 
 
 class Deployer(Section):
@@ -103,3 +118,7 @@ class Incidents(Section):
 
     within_h: Hours
     """hours to look back"""
+    command: Argv | None = None
+    """a program and its arguments that prints the incidents as JSON; null to go by this environment's own record"""
+    command_timeout_s: Seconds = 30
+    """seconds it may take; longer blocks"""

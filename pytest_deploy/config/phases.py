@@ -62,7 +62,7 @@ PARALLEL: frozenset[str] = frozenset({"build", "smoke", "integration", "health",
 """The phases whose steps may run at the same time, on several workers."""
 
 GATES: tuple[str, ...] = ("approval", "preflight")
-"""Two phases, one gate group: a refusal in the first does not hide those of the second."""
+"""Two phases, one gate group: a refusal in the first does not hide those of the second. A plan adds its build."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,8 @@ class Pipeline:
     """In order of execution."""
     on_failure: tuple[str, ...] = ()
     """Phases that run only where something was changed and something failed."""
+    together: tuple[str, ...] = GATES
+    """One gate group: each of these phases runs whole, and only then one failure in them closes the run."""
     needs_approval: bool = False
     """Whether it changes the environment, so that approvals and the window apply."""
 
@@ -96,7 +98,7 @@ PIPELINES: Mapping[str, Pipeline] = MappingProxyType(
                 on_failure=("rollback",),
                 needs_approval=True,
             ),
-            Pipeline("plan", ("build", "approval", "preflight")),
+            Pipeline("plan", ("build", "approval", "preflight"), together=("build", *GATES)),
             Pipeline("smoke", ("preflight", "smoke")),
             Pipeline("rollback", ("approval", "preflight", "rollback"), needs_approval=True),
             Pipeline("iq", ("iq",)),

@@ -44,6 +44,9 @@ class Edge(Protocol):
     def undo(self, run: Run) -> None:
         """Roll back without pytest, from the log and the live state."""
 
+    def conclude(self, run: Run) -> None:
+        """Before the run is decided: a plan makes the request that people approve."""
+
     def seal(self, run: Run) -> int:
         """Render, seal and close the decided run; return pytest's exit code."""
 
@@ -107,7 +110,7 @@ class Conductor:
         first = self._interruption.first if self._interruption.first is not None else signum
         if first is not None and run.sequence.closed is None:
             run.close(Cause("signal", signal.Signals(first).name))
-        if run.lease.lost.is_set() and run.sequence.closed is None:
+        if run.lease is not None and run.lease.lost.is_set() and run.sequence.closed is None:
             run.close(Cause("lease", f"the lease was lost: {run.lease.cause}"))
 
     # --- ending
@@ -152,6 +155,7 @@ class Conductor:
             run.settle(Cause("internal", f"pytest ended before the steps did (status {int(exitstatus)})"))
         if run.rollback_owed:
             self._edge.undo(run)
+        self._edge.conclude(run)
         run.decide()
 
     def _opened(self) -> Run:

@@ -26,7 +26,14 @@ class RunContext:
     """The --deploy-set values as given."""
     reason: str = ""
     run: str = ""
-    """The run id: made by the controller at its start, so that it travels to workers; the lease is taken under it."""
+    """The run id: made by the controller at its start, or the approved request's; the lease is taken under it."""
+    request: str = ""
+    """The approved request to execute, where one was named (`--deploy-run`)."""
+    rehearsal: bool = False
+    """The environment's own policy on the embedded platform, with stores, keys and run ids of its own."""
+    shift_s: float = 0.0
+    """Seconds a rehearsal's clock is ahead of the real one (`--deploy-at`)."""
+    ticket: str = ""
 
     @property
     def path(self) -> Path:
@@ -40,8 +47,8 @@ class RunContext:
 
     @property
     def store(self) -> Path:
-        """The environment's record store."""
-        return self.path / "reports" / self.environment
+        """The environment's record store; a rehearsal's is another."""
+        return store_of(self.path, self.environment, rehearsal=self.rehearsal)
 
     @property
     def run_folder(self) -> Path:
@@ -61,7 +68,7 @@ class RunContext:
     @property
     def key_file(self) -> Path:
         """The log's signing key, mode 0600; never in a store."""
-        return self.state / "keys" / f"{self.environment}.pem"
+        return self.state / "keys" / f"{'rehearsal-' if self.rehearsal else ''}{self.environment}.pem"
 
     @property
     def lock(self) -> Path:
@@ -70,7 +77,7 @@ class RunContext:
 
     def policy(self) -> Policy:
         """Load deploy.yaml. Raises ConfigurationError listing every fault."""
-        return load(self.path / "deploy.yaml", self.environment, self.sets)
+        return load(self.path / "deploy.yaml", self.environment, self.sets, rehearsal=self.rehearsal)
 
     def to_json(self) -> dict[str, Any]:
         """For xdist's `workerinput`."""
@@ -80,6 +87,11 @@ class RunContext:
     def of(cls, value: Mapping[str, Any]) -> RunContext:
         """From `to_json`."""
         return cls(**{**value, "sets": tuple(value["sets"])})
+
+
+def store_of(root: Path, environment: str, *, rehearsal: bool) -> Path:
+    """Where the record of an environment lies in a checkout: a real one never holds a rehearsed event."""
+    return root / "reports" / "rehearsal" / environment if rehearsal else root / "reports" / environment
 
 
 def local_actor() -> str:

@@ -40,7 +40,11 @@ def judge(events: Sequence[Event], required: Iterable[Step], cause: Cause | None
         if _rolled_back(events):
             return Judgement("rolled-back", text, code)
         return Judgement("rollback-failed", text, PERSON_NEEDED)
-    if any(event.type == "gate.refused" for event in events):
+    if pipeline == "plan":
+        return Judgement("not-passed", text, code)
+    opened = next((at for at, event in enumerate(events) if event.type == "run.opened"), 0)
+    # What refused an earlier attempt at the same request is not what ended this run.
+    if any(event.type == "gate.refused" for event in events[opened:]):
         return Judgement("refused", text, code)
     return Judgement("failed" if pipeline in {"deploy", "rollback"} else "not-passed", text, code)
 

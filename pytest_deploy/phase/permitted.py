@@ -43,7 +43,7 @@ WORD_OF_O = "default:assertions not in test modules:pytest.PytestConfigWarning"
 OPTIONS: Mapping[str, Verdict] = table(
     # --- permitted
     (Verdict("the deployment itself: it goes into the record", None),
-     "deploy_env deploy_pipeline deploy_set deploy_reason"),
+     "deploy_env deploy_pipeline deploy_set deploy_reason deploy_run deploy_rehearse deploy_at deploy_ticket"),
     (Verdict("how many workers share the parallel phases; which steps run, and in what order, stays the lock's", None),
      "numprocesses"),
     (Verdict("shows the steps and runs none; nothing is written", None), "collectonly"),

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pytest_deploy.config.phases import PIPELINES
 from pytest_deploy.config.policy import Policy
 from pytest_deploy.phase import lock
 from pytest_deploy.phase.context import RunContext, local_actor
@@ -37,6 +38,8 @@ class Listener:
     """Steps that will never start, as soon as that is known."""
     build_finished: Callable[[], None] = lambda: None
     """The build phase passed: the request is made here."""
+    before_change: Callable[[], Cause | None] = lambda: None
+    """The first phase that changes something is about to begin: a cause not to."""
 
 
 @dataclass
@@ -46,7 +49,8 @@ class Run:
     context: RunContext
     policy: Policy
     log: Log
-    lease: Lease
+    lease: Lease | None
+    """None in a plan, which changes nothing."""
     clock: Clock
     steps: tuple[Step, ...]
     started_at: float
@@ -55,12 +59,17 @@ class Run:
 
     def __post_init__(self) -> None:
         left_out = dict.fromkeys(self.policy.phases.leave_out, NOT_IN_POLICY)
-        self.sequence = PhaseSequence(self.steps, left_out=left_out)
+        together = PIPELINES[self.context.pipeline].together
+        self.sequence = PhaseSequence(self.steps, left_out=left_out, together=together)
+        self._together = frozenset(together)
+        self._asked_before_change = False
         self._phase: str | None = None
         self._phase_began = 0.0
         self._told: set[str] = set()
         self._rollback_began, self._target = 0.0, "none"
         self.judgement: Judgement | None = None
+        self.concluded: Mapping[str, Any] = {}
+        """What `run.decided` says besides: a plan's request, earliest start and what is owed."""
 
     # --- opening
 
@@ -185,6 +194,7 @@ class Run:
         self.append(
             "run.decided",
             {
+                **self.concluded,
                 "outcome": self.judgement.outcome,
                 "cause": self.judgement.cause,
                 "duration_s": self.elapsed(),
@@ -218,7 +228,18 @@ class Run:
             following = self.sequence.phase
             if following == self._phase or following is None:
                 return
+            if (cause := self._before_change(following)) is not None:
+                self.sequence.close(cause)
+                continue
             self._start_phase(following)
+
+    def _before_change(self, phase: str) -> Cause | None:
+        """Ask once more, right before the first change, whether it may go."""
+        changing = phase != ROLLBACK and any(step.changes for step in self.steps if step.phase == phase)
+        if not changing or self._asked_before_change:
+            return None
+        self._asked_before_change = True
+        return self.listener.before_change()
 
     def _start_phase(self, phase: str) -> None:
         if phase == ROLLBACK:
@@ -237,8 +258,9 @@ class Run:
             content |= {"cause": f"took {seconds:.0f} s, the budget is {budget:.0f} s", "budget_s": float(budget)}
             self.sequence.close(Cause("budget", f"{phase}: {content['cause']}"), phase)
         closed = self.sequence.rollback_closed if phase == ROLLBACK else self.sequence.closed
-        if passed is None or closed is not None:
-            passed = passed if closed is None else False
+        # What a gate group closes is said of the run; a phase of it that passed has passed.
+        if closed is not None and not (passed and phase in self._together):
+            passed = False
         content["outcome"] = {True: "passed", False: "failed", None: "not-run"}[passed]
         self.append("phase.finished", content)
         self._phase = None

@@ -3,7 +3,8 @@
 Rules:
 - one phase is open at a time; the next opens when the last is complete;
 - mode `all`: every step of the phase runs, one failure fails the phase; mode `first`: in order, the first failure closes;
-- a failed phase, a signal or any other cause closes the sequence for good: the remaining steps never start;
+- a failed phase, a signal or any other cause closes the sequence for good: the remaining steps never start; of a gate
+  group every phase runs first, so that no refusal hides another;
 - rollback steps start only in a closed sequence in which a changing step had been announced.
 """
 
@@ -19,7 +20,7 @@ from pytest_deploy.record.event import Event
 
 ROLLBACK = "rollback"
 
-CauseKind = Literal["step", "budget", "signal", "internal", "lease", "worker", "request"]
+CauseKind = Literal["step", "budget", "signal", "internal", "lease", "worker", "request", "gate"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,11 @@ class OutOfOrder(RuntimeError):
 class PhaseSequence:
     """The guard of one run. Feed it what happens; ask it what may happen."""
 
-    def __init__(self, steps: Sequence[Step], *, left_out: Mapping[str, str] | None = None) -> None:
-        """`left_out` maps phases to the cause for which policy leaves them out."""
+    def __init__(
+        self, steps: Sequence[Step], *, left_out: Mapping[str, str] | None = None, together: Sequence[str] = ()
+    ) -> None:
+        """`left_out` maps phases to the cause for which policy leaves them out; `together` is a gate group."""
+        self._together = tuple(together)
         self._steps = {step.nodeid: step for step in steps}
         self._phases = tuple(dict.fromkeys(step.phase for step in steps))
         self._not_run: dict[str, str] = {}
@@ -121,13 +125,11 @@ class PhaseSequence:
         step = self._steps[nodeid]
         if not passed and _ordered(step.phase):
             self.close(Cause("step", f"{step.phase}: {step.title}" + (f": {cause}" if cause else "")), step.phase)
-        elif self._complete(step.phase) and not self._passed(step.phase):
-            failed = [
-                self._steps[n].title
-                for n, ok in self._outcomes.items()
-                if not ok and self._steps[n].phase == step.phase
-            ]
-            self.close(Cause("step", f"{step.phase}: {', '.join(failed)}"), step.phase)
+            return
+        group = self._together if step.phase in self._together else (step.phase,)
+        if all(self._complete(phase) for phase in group) and not all(self._passed(phase) for phase in group):
+            told = [f"{phase}: {', '.join(self._failed(phase))}" for phase in group if not self._passed(phase)]
+            self.close(Cause("step", "; ".join(told)), step.phase)
 
     def close(self, cause: Cause, phase: str | None = None) -> None:
         """Nothing more may start. The first cause stands. A cause in the rollback phase closes the rollback."""
@@ -170,7 +172,8 @@ class PhaseSequence:
     def phase_passed(self, phase: str) -> bool | None:
         """Whether a phase went well; None while it is not complete, or had nothing to run."""
         ran = [self._outcomes.get(step.nodeid) for step in self._of(phase) if step.nodeid in self._started]
-        return all(ran) if ran and self._complete(phase) else None
+        cut = any(s.nodeid not in self._started and s.nodeid not in self._not_run for s in self._of(phase))
+        return all(ran) and not cut if ran and self._complete(phase) else None
 
     def complete(self, phase: str) -> bool:
         """Whether every step of the phase has ended or will never start."""
@@ -189,6 +192,10 @@ class PhaseSequence:
 
     def _passed(self, phase: str) -> bool:
         return all(self._outcomes[s.nodeid] for s in self._of(phase) if s.nodeid in self._outcomes)
+
+    def _failed(self, phase: str) -> list[str]:
+        steps = (self._steps[nodeid] for nodeid, passed in self._outcomes.items() if not passed)
+        return [step.title for step in steps if step.phase == phase]
 
     def _cause(self, step: Step) -> str | None:
         """Why a step that has not started never will; None where it still may."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
@@ -19,16 +20,19 @@ _SECOND_OPINION: Final = Path(__file__).parent.parent / "audit" / "verify.sh"
 _NAME = re.compile(r"log/\d{8}\.event")
 
 
-def open_record(folder: Path, *, origin: str, key_file: Path, clock: Clock, actor: str) -> Log:
+def open_record(
+    folder: Path, *, origin: str, key_file: Path, clock: Clock, actor: str, shift: timedelta | None = None
+) -> Log:
     """The log of the store in `folder`, born if there is none.
 
     Birth: the key, its trust set, event 0 (key.enrolled) that names the set. Opening: every name 0…size-1 is there and
-    the head is authentic. Raises RecordTampered, StoreUnavailable; RecordError where the key is missing or unfit.
+    the head is authentic. `shift` is a rehearsal's: what its clock is ahead of `clock`, the real one. Raises
+    RecordTampered, StoreUnavailable; RecordError where the key is missing or unfit.
     """
     store = FolderStore(folder)
     born = _count(store) > 0
     signer = FileSigner.open(key_file) if born else FileSigner.open_or_create(key_file)
-    log = Log(store, signer, origin, clock)
+    log = Log(store, signer, origin, clock, shift=shift)
     if not born:
         _give_birth(log, actor)
     log.head()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
@@ -34,6 +34,22 @@ class SystemClock:
     def monotonic(self) -> float:
         """The machine's steady count of seconds."""
         return time.monotonic()
+
+
+class ShiftedClock:
+    """Another clock, a fixed time ahead or behind: the one clock of a rehearsal (`--deploy-at`). It goes on running."""
+
+    def __init__(self, clock: Clock, shift: timedelta) -> None:
+        self._clock = clock
+        self._shift = shift
+
+    def now(self) -> datetime:
+        """The shifted instant, UTC."""
+        return self._clock.now() + self._shift
+
+    def monotonic(self) -> float:
+        """The other clock's steady count of seconds: durations are real."""
+        return self._clock.monotonic()
 
 
 def stamp(instant: datetime) -> str:

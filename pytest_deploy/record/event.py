@@ -55,6 +55,11 @@ class Event:
     data: Mapping[str, Json]
 
     @property
+    def instant(self) -> datetime:
+        """When it happened by the clock that gates, claims and expiry go by: a rehearsal's may be shifted (`data.clock`)."""
+        return parse_stamp(self.data["clock"]) if "clock" in self.data else self.time
+
+    @property
     def earliest_next(self) -> datetime:
         """The earliest time the event after this one may carry: its own, or the restart a mended clock announced."""
         if self.type == "clock.skewed" and "restart" in self.data:

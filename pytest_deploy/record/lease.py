@@ -127,10 +127,13 @@ def take(
     actor: str,
     holder: Holder,
     recovering: bool = False,
+    also: Claim | None = None,
     life_s: float = LIFE_S,
     renew_s: float = RENEW_S,
 ) -> Lease:
     """Claim the lease `name` (the environment's) for a run; `recovering` takes over the run's own, left behind.
+
+    `also` is asked with it on every try, e.g. the rate limit: what it raises leaves the lease untaken.
 
     Raises LeaseHeld (who has it, until when) where another lease lives, PersonNeeded where a run was left open, naming
     the command; with `recovering`, LeaseHeld while the holder may still be alive. Times in seconds.
@@ -145,7 +148,13 @@ def take(
         "process_started": holder.process_started,
         "recovers": recovering,
     }
-    claim = _takes_over(run) if recovering else _is_free(name)
+    free = _takes_over(run) if recovering else _is_free(name)
+
+    def claim(standing: Standing) -> None:
+        free(standing)
+        if also is not None:
+            also(standing)
+
     event = log.append("lease.taken", data, run=run, actor=actor, claim=claim)
     return Lease(log, run, name, event.seq, actor, life_s=life_s, renew_s=renew_s)
 

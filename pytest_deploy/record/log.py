@@ -57,11 +57,15 @@ Claim = Callable[[Standing], None]
 class Log:
     """One environment's log. Safe to share between threads; other processes append to the same store with their own."""
 
-    def __init__(self, store: Store, signer: Signer, origin: str, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, signer: Signer, origin: str, clock: Clock, *, shift: timedelta | None = None
+    ) -> None:
+        """`clock` is the real one; in a rehearsal `shift` is what its own clock is ahead: each event carries both."""
         self.store = store
         self.clock = clock
         self.key = LogKey(origin, signer.public)
         self._signer = signer
+        self._shift = shift
         self._lock = threading.RLock()
         self._tail: deque[Entry] = deque()  # without gaps, up to the head
         self._life = Life()
@@ -78,6 +82,8 @@ class Log:
         `claim` raises; RecordError where the clock is more than 60 s behind the log; StoreUnavailable; RecordTampered
         where the head is not what the log's key signed. After any of these nothing was added.
         """
+        if self._shift is not None:
+            data = {**data, "clock": stamp(self.clock.now() + self._shift)}
         schema.check(event_type, data)
         with self._lock:
             while True:

@@ -85,7 +85,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "run.decided": _schema(
         f"outcome:{_RUN_OUTCOME} cause:str? duration_s:number sla_s:number?",
-        "exit_code:int serving:object? watch_s:number waiting_s:number steps:object changed:bool signal:str? by:str",
+        "exit_code:int serving:object? watch_s:number waiting_s:number steps:object changed:bool signal:str? by:str"
+        " request:str? earliest_start:time? owed:array",
     ),
     "run.closed": _schema(
         f"outcome:{_RUN_OUTCOME} record:str record_sha256:sha256 missing:array", "files:int exit_code:int by:str"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Final
 
 from pytest_deploy.release.source import Source
+
+_SHOWN: Final = 120
+"""Characters of a value that a message quotes."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,39 @@ class Earlier:
         }
 
 
+@dataclass(frozen=True)
+class Plan:
+    """The plan that made a request: where its evidence lies, and the schema diff its dry run showed."""
+
+    run: str
+    schema_diff_sha256: str
+    """Of `runs/<run>/schema/planned.diff`."""
+
+
+OF_THE_ASKING: Final = frozenset({"run", "branch", "expires", "plan", "reason", "ticket"})
+"""Keys of a request that say who asked, when and why: nothing that is deployed depends on them."""
+
+
+def drift(approved: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, ...]:
+    """What differs between an approved request and what the same request would say now, one sentence a key."""
+    keys = sorted((approved.keys() | found.keys()) - OF_THE_ASKING)
+    return tuple(
+        f"{key} was {_short(approved.get(key))}, is {_short(found.get(key))}"
+        for key in keys
+        if approved.get(key) != found.get(key)
+    )
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def migrations_sha256(migrations: Iterable[tuple[str, str]]) -> str:
+    """One digest of a migration set: of the lines `version sha256`, in order."""
+    return hashlib.sha256("".join(f"{version} {sha256}\n" for version, sha256 in migrations).encode()).hexdigest()
+
+
 def render(
     *,
     environment: str,
@@ -89,8 +125,14 @@ def render(
     policy_sha256: str,
     steps_sha256: str,
     expires: str,
+    reason: str = "",
+    ticket: str = "",
+    plan: Plan | None = None,
 ) -> bytes:
-    """request.json's bytes: canonical JSON and a newline. `migrations` are {version, name, sha256}, in order."""
+    """request.json's bytes: canonical JSON and a newline. `migrations` are {version, name, sha256}, in order.
+
+    `plan` is what people are shown beside it; None where a run makes its request itself.
+    """
     request = {
         "artefact": {"image": image},
         "commit": source.commit,
@@ -101,9 +143,12 @@ def render(
         "expires": expires,
         "infrastructure": None,
         "migrations": list(migrations),
+        "plan": None if plan is None else asdict(plan),
         "policy_sha256": policy_sha256,
+        "reason": reason,
         "run": run,
         "steps_sha256": steps_sha256,
+        "ticket": ticket,
         "version": source.version,
     }
     return (

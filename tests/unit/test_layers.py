@@ -19,7 +19,7 @@ ORDER = (
 )
 EDGES = frozenset(
     {"plugin", "hookspecs", "options", "fixtures", "cli", "session", "deployment", "environment", "clients"}
-    | {"recover", "reset", "migrate_commands"}
+    | {"recover", "reset", "migrate_commands", "permit"}
 )
 PYTEST_SIDE = frozenset({"collection", "conductor", "progress", "recorder", "survey", "thinning", "permitted", "unrun"})
 """The modules of phase/ that know pytest."""

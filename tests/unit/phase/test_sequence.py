@@ -14,6 +14,10 @@ MIGRATION = [Step(f"suites/migration/t.py::m{n}", "migration", "always", changes
 SMOKE = [Step(f"suites/smoke/t.py::s{n}", "smoke", "always", changes=False) for n in range(2)]
 BACK = [Step(f"suites/rollback/t.py::r{n}", "rollback", "rollback", changes=n == 0) for n in range(2)]
 STEPS = [*BUILD, *MIGRATION, *SMOKE, *BACK]
+APPROVAL = [Step("suites/approval/t.py::a0", "approval", "always", changes=False)]
+PREFLIGHT = [Step(f"suites/preflight/t.py::p{n}", "preflight", "always", changes=False) for n in range(2)]
+GATED = [*APPROVAL, *PREFLIGHT, *MIGRATION]
+GROUP = ("approval", "preflight")
 
 
 def run(sequence: PhaseSequence, step: Step, *, passed: bool = True) -> None:
@@ -34,6 +38,50 @@ def test_an_unordered_phase_offers_all_its_steps_and_an_ordered_one_the_next() -
 
     assert "migration" == sequence.phase
     assert ["m0"] == names(sequence.ready())
+
+
+def test_a_refusal_in_a_gate_group_does_not_hide_those_of_the_next_phase_and_then_closes_with_all() -> None:
+    sequence = PhaseSequence(GATED, together=GROUP)
+    run(sequence, APPROVAL[0], passed=False)
+    assert sequence.closed is None
+    assert ["p0", "p1"] == names(sequence.ready())
+
+    run(sequence, PREFLIGHT[0], passed=False)
+    run(sequence, PREFLIGHT[1])
+
+    assert sequence.closed is not None
+    assert "approval: a0; preflight: p0" == sequence.closed.text
+    assert () == sequence.ready()
+
+
+def test_a_gate_group_whose_first_phase_alone_failed_closes_when_the_last_has_passed() -> None:
+    sequence = PhaseSequence(GATED, together=GROUP)
+    run(sequence, APPROVAL[0], passed=False)
+    for step in PREFLIGHT:
+        run(sequence, step)
+
+    assert sequence.closed is not None
+    assert "approval: a0" == sequence.closed.text
+    assert sequence.phase_passed("preflight") is True
+    assert sequence.phase_passed("approval") is False
+
+
+def test_a_gate_group_that_passed_opens_what_changes_something() -> None:
+    sequence = PhaseSequence(GATED, together=GROUP)
+    for step in (*APPROVAL, *PREFLIGHT):
+        run(sequence, step)
+
+    assert sequence.closed is None
+    assert ["m0"] == names(sequence.ready())
+
+
+def test_a_phase_that_a_signal_cut_short_has_not_passed_though_what_ran_did() -> None:
+    sequence = PhaseSequence(STEPS)
+    run(sequence, BUILD[0])
+
+    sequence.close(Cause("signal", "SIGTERM"))
+
+    assert sequence.phase_passed("build") is False
 
 
 def test_the_next_phase_waits_until_the_last_step_of_this_one_has_ended() -> None:

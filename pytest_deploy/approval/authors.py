@@ -1,0 +1,58 @@
+"""Who wrote what is released: authors, committers and co-authors of the commits since the environment's last release."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Collection, Iterable
+from pathlib import Path
+
+from pytest_deploy.approval.roster import Roster
+from pytest_deploy.errors import Refused
+
+_GIT_S = 60
+_TRAILER = re.compile(r"^\s*co-authored-by\s*:\s*.*?<\s*([^<>\s]+)\s*>", re.IGNORECASE | re.MULTILINE)
+
+
+def authors(root: Path, commit: str, since: str | None) -> tuple[str, ...]:
+    """E-mails (lower case, sorted) of everybody who had a hand in `since..commit`; in all history where `since` is None.
+
+    Where history was rewritten, in every commit that `since` does not hold. Raises Refused where that cannot be told: a
+    shallow clone, or a commit that this clone does not have.
+    """
+    if _git(root, "rev-parse", "--is-shallow-repository").strip() != "false":
+        raise Refused(
+            "this clone is shallow, so who wrote what is released cannot be told: fetch it whole (fetch-depth: 0)"
+        )
+    for one in (commit, *([since] if since else [])):
+        try:
+            _git(root, "cat-file", "-e", f"{one}^{{commit}}")
+        except Refused:
+            raise Refused(
+                f"commit {one} is not in this clone: fetch it whole (fetch-depth: 0), and keep released commits"
+            ) from None
+    words = ["log", "--format=%ae%x00%ce%x00%B%x01", commit, *(["--not", since] if since else [])]
+    found: set[str] = set()
+    for entry in _git(root, *words).split("\x01"):
+        author, _, rest = entry.strip("\n").partition("\0")
+        committer, _, message = rest.partition("\0")
+        found |= {author, committer, *_TRAILER.findall(message)}
+    return tuple(sorted({email.strip().lower() for email in found if email.strip()}))
+
+
+def unmapped(emails: Iterable[str], roster: Roster, outside: Collection[str]) -> tuple[str, ...]:
+    """The e-mails that are nobody's in the roster and not listed as outside."""
+    known = {email.lower() for email in outside}
+    return tuple(email for email in emails if email.lower() not in known and roster.of_git(email) is None)
+
+
+def _git(root: Path, *words: str) -> str:
+    try:
+        ran = subprocess.run(
+            ["git", "-C", str(root), *words], capture_output=True, timeout=_GIT_S, check=False, stdin=subprocess.DEVNULL
+        )
+    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
+        raise Refused(f"git {words[0]} did not answer: {error}") from None
+    if ran.returncode:
+        raise Refused(f"git {words[0]}: {ran.stderr.decode(errors='replace').strip()}")
+    return ran.stdout.decode(errors="replace")

@@ -1,0 +1,115 @@
+"""Changes of who may sign: each a new trust set, written before the event that puts it in force. A set only grows.
+
+A revoked or ended key keeps its line, with `valid-before` at its end: what it signed before stays good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pytest_deploy.approval.roster import Key, Person, Roster, fingerprint, in_force, parse, trust_set
+from pytest_deploy.errors import Refused
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.log import Log, Standing
+from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.record.trust import copy_plainly, write_set
+
+YEAR_DAYS = 365
+
+
+def enroll(
+    log: Log,
+    store: Path,
+    person: Person,
+    public: str,
+    *,
+    namespace: str,
+    now: datetime,
+    actor: str,
+    reason: str,
+    valid_days: int = YEAR_DAYS,
+) -> Event:
+    """Make a person known with a key; a known person gets another key, or other roles. Raises Refused, NotAsked."""
+    return enroll_all(
+        log,
+        store,
+        [person],
+        {person.email: public},
+        namespace=namespace,
+        now=now,
+        actor=actor,
+        reason=reason,
+        valid_days=valid_days,
+    )
+
+
+def enroll_all(
+    log: Log,
+    store: Path,
+    people: Sequence[Person],
+    public: Mapping[str, str],
+    *,
+    namespace: str,
+    now: datetime,
+    actor: str,
+    reason: str,
+    valid_days: int = YEAR_DAYS,
+) -> Event:
+    """Several people in one set; `public` is their keys by e-mail, some may have none. Raises Refused listing every fault."""
+    if not 1 <= valid_days <= YEAR_DAYS:
+        raise Refused(f"a key is valid for 1 to {YEAR_DAYS} days, not {valid_days}")
+    before, sha256 = in_force(log.store, log.events())
+    since = now.replace(microsecond=0)
+    keys = list(before.keys)
+    for email, text in public.items():
+        bare = " ".join(text.split()[:2])
+        fingerprint(bare)  # refuses what is no key
+        if not any(key.public == bare and key.email == email and key.valid(now) for key in keys):
+            keys.append(Key(email, bare, since, since + timedelta(days=valid_days), namespace))
+    roster = Roster({**before.people, **{person.email: person for person in people}}, tuple(keys))
+    who = ", ".join(person.email for person in people)
+    data = {
+        "person": who,
+        "fingerprint": ", ".join(fingerprint(text) for text in public.values()) or None,
+        "reason": reason,
+    }
+    return _put_in_force(log, store, "key.enrolled", roster, sha256, data, actor)
+
+
+def revoke(log: Log, store: Path, who: str, *, reason: str, now: datetime, actor: str) -> Event:
+    """End the valid keys of a person (e-mail), or one key (fingerprint), now. Raises Refused where none is valid."""
+    before, sha256 = in_force(log.store, log.events())
+    ended = [key for key in before.keys if who in {key.email, key.fingerprint} and key.valid(now)]
+    if not ended:
+        raise Refused(f"{who} has no valid key here; python deploy.py keys list shows whose are")
+    until = now.replace(microsecond=0)
+    keys = tuple(
+        replace(key, valid_before=max(until, key.valid_after + timedelta(seconds=1))) if key in ended else key
+        for key in before.keys
+    )
+    data = {"person": ended[0].email, "fingerprint": ", ".join(key.fingerprint for key in ended), "reason": reason}
+    return _put_in_force(log, store, "key.revoked", Roster(before.people, keys), sha256, data, actor)
+
+
+def _put_in_force(
+    log: Log, store: Path, type_: str, roster: Roster, before: str, data: Mapping[str, Any], actor: str
+) -> Event:
+    """Write the set, then its event; refuse where another change came into force meanwhile."""
+    files = {**trust_set(log.store, before), **roster.files()}
+    parse(files)
+    folder, sha256 = write_set(log.store, files)
+
+    def still_the_same(standing: Standing) -> None:
+        newest = next(event for event in standing.backwards() if event.type.startswith("key."))
+        if newest.data["set_sha256"] != before:
+            raise Refused("somebody else changed the roster meanwhile; look at it (keys list), then try again")
+
+    event = log.append(
+        type_, {"set": folder, "set_sha256": sha256, **data}, run=NO_RUN, actor=actor, claim=still_the_same
+    )
+    copy_plainly(store, files)
+    return event

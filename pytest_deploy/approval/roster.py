@@ -1,0 +1,294 @@
+"""Who may sign: the people of roles.json and their keys in allowed_signers, as the trust set in force has them.
+
+allowed_signers is OpenSSH's format, one key a line, one key one person, always with `namespaces=` (one, the same on every
+line), `valid-after=` and `valid-before=`, at most a year apart (21 CFR 11.300(b)). roles.json holds each person by e-mail:
+printed_name, roles, github (id), local (a user name of this machine), emails (of their commits).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_deploy.errors import NotAsked, RecordTampered, Refused, StoreUnavailable
+from pytest_deploy.record.event import Event, canonical
+from pytest_deploy.record.store import Missing, Store
+from pytest_deploy.record.trust import FOLDER_HEX, set_sha256
+
+LONGEST: Final = timedelta(days=366)
+"""What lies between valid-after and valid-before at most: a year, a leap one too."""
+FILES: Final = ("log.vkey", "log.pem", "allowed_signers", "roles.json", "tsa-ca.pem")
+"""What a trust set may hold."""
+
+_LINE = re.compile(
+    r'(?P<email>\S+) namespaces="(?P<namespace>[^",*?!]+)",valid-after="(?P<after>\d{14}Z)",valid-before="(?P<before>\d{14}Z)"'
+    r" (?P<public>\S+ \S+)"
+)
+_STAMP: Final = "%Y%m%d%H%M%SZ"
+_KEYS: Final = ("printed_name", "roles", "github", "local", "emails")
+_KEY_EVENTS: Final = frozenset({"key.enrolled", "key.revoked", "key.rotated"})
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody the roster knows."""
+
+    email: str
+    """The signer's id: the principal in allowed_signers; lower case."""
+    printed_name: str
+    roles: tuple[str, ...]
+    github: int | None
+    local: str | None
+    """A user name of this machine: counts in local and rehearsal stores, which alone have `local:` actors."""
+    emails: tuple[str, ...]
+    """Every e-mail of their commits, lower case."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key of one person."""
+
+    email: str
+    public: str
+    """`ssh-ed25519 AAAA…`, without a comment."""
+    valid_after: datetime
+    valid_before: datetime
+    namespace: str
+
+    @property
+    def fingerprint(self) -> str:
+        """`SHA256:…`, as ssh-keygen prints it."""
+        return fingerprint(self.public)
+
+    @property
+    def short(self) -> str:
+        """8 hex of the key's SHA-256, as file names carry it."""
+        return hashlib.sha256(_blob(self.public)).hexdigest()[:8]
+
+    def valid(self, at: datetime) -> bool:
+        """Whether it may sign at an instant."""
+        return self.valid_after <= at < self.valid_before
+
+    def line(self) -> str:
+        """Its line of allowed_signers, with the newline."""
+        after, before = f"{self.valid_after:{_STAMP}}", f"{self.valid_before:{_STAMP}}"
+        options = f'namespaces="{self.namespace}",valid-after="{after}",valid-before="{before}"'
+        return f"{self.email} {options} {self.public}\n"
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The people and keys of one trust set."""
+
+    people: Mapping[str, Person]
+    """By e-mail."""
+    keys: tuple[Key, ...]
+
+    @property
+    def namespace(self) -> str:
+        """What a signature is made for; empty where nobody may sign yet."""
+        return self.keys[0].namespace if self.keys else ""
+
+    def of_actor(self, actor: str) -> Person | None:
+        """The person behind `github:<id>:<login>`, `local:<uid>:<user>@<host>`, or an e-mail; None where nobody is known."""
+        kind, _, rest = actor.partition(":")
+        if kind == "github":
+            number = rest.partition(":")[0]
+            return self._only(person for person in self.people.values() if str(person.github) == number)
+        if kind == "local":
+            user = rest.partition(":")[2].rpartition("@")[0]
+            return self._only(person for person in self.people.values() if person.local == user)
+        return self.people.get(actor.lower())
+
+    def of_git(self, email: str) -> Person | None:
+        """The person whose commits carry an e-mail."""
+        wanted = email.lower()
+        return self._only(p for p in self.people.values() if wanted == p.email or wanted in p.emails)
+
+    def holders(self, role: str, at: datetime) -> tuple[Person, ...]:
+        """Who could fill a role at an instant: holds it, and has a key that is valid."""
+        able = {key.email for key in self.keys if key.valid(at)}
+        return tuple(p for p in self.people.values() if role in p.roles and p.email in able)
+
+    def key_of(self, email: str, at: datetime) -> tuple[Key, ...]:
+        """A person's keys that are valid at an instant."""
+        return tuple(key for key in self.keys if key.email == email and key.valid(at))
+
+    def files(self) -> dict[str, bytes]:
+        """`allowed_signers` and `roles.json`, as a trust set holds them."""
+        people = {
+            person.email: {
+                "printed_name": person.printed_name,
+                "roles": list(person.roles),
+                "github": person.github,
+                "local": person.local,
+                "emails": list(person.emails),
+            }
+            for person in self.people.values()
+        }
+        return {
+            "allowed_signers": "".join(key.line() for key in self.keys).encode(),
+            "roles.json": canonical(people),
+        }
+
+    @staticmethod
+    def _only(found: Iterable[Person]) -> Person | None:
+        people = list(found)
+        return people[0] if len(people) == 1 else None
+
+
+def fingerprint(public: str) -> str:
+    """`SHA256:…` of a public key's text. Raises NotAsked where it is none."""
+    return f"SHA256:{base64.b64encode(hashlib.sha256(_blob(public)).digest()).decode().rstrip('=')}"
+
+
+def fingerprint_of(path: Path) -> str:
+    """The fingerprint of a key file: a public key, or a private one with its `.pub` beside it. Raises NotAsked."""
+    for place in (path, path.with_name(f"{path.name}.pub")):
+        try:
+            words = place.read_text(encoding="utf-8").split()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if len(words) > 1 and words[0].startswith(("ssh-", "sk-ssh-", "ecdsa-", "sk-ecdsa-")):
+            return fingerprint(" ".join(words[:2]))
+    raise NotAsked(
+        f"{path}: no public key in it nor in {path.name}.pub; ssh-keygen -y -f {path.name} > {path.name}.pub makes it"
+    )
+
+
+def _blob(public: str) -> bytes:
+    words = public.split()
+    try:
+        blob = base64.b64decode(words[1], validate=True)
+    except (IndexError, binascii.Error):
+        raise NotAsked(f"{public[:60]!r} is no SSH public key: `ssh-ed25519 AAAA…` is") from None
+    kind = words[0].encode()
+    if blob[4 : 4 + len(kind)] != kind:
+        raise NotAsked(f"{public[:60]!r} is no SSH public key: its type and its content differ")
+    return blob
+
+
+def parse(files: Mapping[str, bytes]) -> Roster:
+    """The roster of a trust set. Raises Refused listing every fault; nothing of a faulty roster is used."""
+    faults: list[str] = []
+    keys = tuple(_keys(files.get("allowed_signers", b""), faults))
+    people = _people(files.get("roles.json", b"{}\n"), faults)
+    faults += _contradictions(people, keys)
+    if faults:
+        raise Refused("the roster cannot be trusted:\n" + "\n".join(f"  {fault}" for fault in faults))
+    return Roster({person.email: person for person in people}, keys)
+
+
+def _keys(text: bytes, faults: list[str]) -> Iterable[Key]:
+    for number, line in enumerate(text.decode("utf-8", "replace").splitlines(), 1):
+        found = _LINE.fullmatch(line)
+        try:
+            if found is None:
+                raise ValueError("is not `email namespaces=…,valid-after=…,valid-before=… key`")
+            after, before = (datetime.strptime(found[name], _STAMP).replace(tzinfo=UTC) for name in ("after", "before"))
+            _blob(found["public"])
+        except (ValueError, NotAsked) as error:
+            faults.append(f"allowed_signers line {number} {error}")
+            continue
+        if before - after > LONGEST:
+            faults.append(
+                f"allowed_signers line {number}: a key is valid for a year at most, this one for {(before - after).days} days"
+            )
+        yield Key(found["email"], found["public"], after, before, found["namespace"])
+
+
+def _people(text: bytes, faults: list[str]) -> list[Person]:
+    people = []
+    try:
+        said = json.loads(text)
+        if canonical(said) != text or not isinstance(said, dict):
+            raise ValueError("is not canonical JSON")
+        for email, entry in said.items():
+            people.append(_person(email, entry))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        faults.append(f"roles.json: {error}")
+    return people
+
+
+def _person(email: str, entry: Mapping[str, Any]) -> Person:
+    if set(entry) != set(_KEYS) or not isinstance(entry["printed_name"], str) or not entry["printed_name"].strip():
+        raise ValueError(f"{email} must have exactly {', '.join(_KEYS)}")
+    texts: Sequence[Any] = [*entry["roles"], *entry["emails"]]
+    if not all(isinstance(text, str) and text.strip() for text in texts):
+        raise ValueError(f"{email}: a role or an e-mail is empty")
+    if email != email.lower():
+        raise ValueError(f"{email}: e-mails are written in lower case")
+    github, local = entry["github"], entry["local"]
+    if isinstance(github, bool) or not isinstance(github, int | None) or not isinstance(local, str | None):
+        raise ValueError(f"{email}: github is a number or null, local a user name or null")
+    return Person(
+        email, entry["printed_name"], tuple(entry["roles"]), github, local, tuple(e.lower() for e in entry["emails"])
+    )
+
+
+def _contradictions(people: Collection[Person], keys: Sequence[Key]) -> list[str]:
+    faults = []
+    namespaces = sorted({key.namespace for key in keys})
+    if len(namespaces) > 1:
+        faults.append(f"allowed_signers: more than one namespace: {', '.join(namespaces)}")
+    known = {person.email for person in people}
+    owners: dict[str, set[str]] = {}
+    for key in keys:
+        owners.setdefault(key.public, set()).add(key.email)
+        if key.email not in known:
+            faults.append(f"allowed_signers: {key.email} is not in roles.json")
+    faults += [
+        f"one key, {fingerprint(public)}, is listed under {' and '.join(sorted(who))}"
+        for public, who in owners.items()
+        if len(who) > 1
+    ]
+    for what, of in (
+        ("GitHub id", lambda person: [person.github] if person.github is not None else []),
+        ("user of this machine", lambda person: [person.local] if person.local is not None else []),
+        ("e-mail", lambda person: {person.email, *person.emails}),
+    ):
+        who_has: dict[Any, set[str]] = {}
+        for person in people:
+            for value in of(person):
+                who_has.setdefault(value, set()).add(person.email)
+        faults += [
+            f"one {what}, {value}, is under {' and '.join(sorted(who))}"
+            for value, who in who_has.items()
+            if len(who) > 1
+        ]
+    return faults
+
+
+def in_force(store: Store, events: Iterable[Event]) -> tuple[Roster, str]:
+    """The roster of the newest trust set that an event put in force, and the set's SHA-256.
+
+    Plain copies are never read. Raises RecordTampered where a file of the set was edited, added or removed, Refused where
+    the roster contradicts itself.
+    """
+    named = [event for event in events if event.type in _KEY_EVENTS]
+    if not named:
+        raise StoreUnavailable("the log has no key event: there is no roster in force")
+    sha256: str = named[-1].data["set_sha256"]
+    return parse(trust_set(store, sha256)), sha256
+
+
+def trust_set(store: Store, sha256: str) -> dict[str, bytes]:
+    """The files of a trust set, as its hash names them. Raises RecordTampered where they are others."""
+    folder = f"trust/{sha256[:FOLDER_HEX]}"
+    files = {}
+    for name in FILES:
+        try:
+            files[name] = store.get(f"{folder}/{name}")
+        except Missing:
+            continue
+    if set_sha256(files) != sha256:
+        raise RecordTampered(f"{folder} is not the set the log names: a file was edited after it came into force")
+    return files

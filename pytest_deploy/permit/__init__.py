@@ -1,0 +1,1 @@
+"""MAY IT GO: requests made, gates bound to their facts, approvals taken in, plans and rehearsals."""

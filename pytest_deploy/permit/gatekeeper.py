@@ -1,0 +1,52 @@
+"""The `gates` fixture: a step asks one gate, its verdict goes into the record, and a refusal fails the step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import pytest
+
+from pytest_deploy.gate.verdict import Point, Verdict, passes
+from pytest_deploy.permit.gates import Gates
+from pytest_deploy.phase.recorder import StepRecord
+from pytest_deploy.record.clock import Clock
+
+WAITED_FOR: Final = frozenset({"time", "approval"})
+"""What a plan may still be owed and pass."""
+
+
+class Gatekeeper:
+    """Asks gates for one step."""
+
+    def __init__(self, gates: Gates, record: StepRecord, clock: Clock, *, point: Point) -> None:
+        self._gates = gates
+        self._record = record
+        self._clock = clock
+        self._point = point
+
+    def hold(self, name: str) -> Verdict:
+        """Ask the gate and record its verdict; fail the step where it refuses.
+
+        In a plan a refusal that time or signatures will lift is recorded and does not fail: that is what a plan is for.
+        """
+        __tracebackhide__ = True
+        if name not in self._gates.names:
+            self._record.expect(None, {"gate": name, "verdict": "not asked in this pipeline"})
+            return passes(name, {}, "not asked in this pipeline")
+        verdict = self._gates.gate(name)(self._clock.now())
+        self._record.event(told(verdict), **verdict.data(self._point))
+        self._record.expect({"verdict": "passed"}, {"gate": name, **shown(verdict)})
+        if not verdict.passed and not (self._point == "plan" and verdict.owed in WAITED_FOR):
+            pytest.fail(f"{name}: {verdict.sentence}", pytrace=False)
+        return verdict
+
+
+def shown(verdict: Verdict) -> Mapping[str, Any]:
+    """A verdict in a step's own words."""
+    return {"verdict": "passed" if verdict.passed else "refused", "owed": verdict.owed, "reason": verdict.reason}
+
+
+def told(verdict: Verdict) -> str:
+    """The type of a verdict's event."""
+    return "gate.passed" if verdict.passed else "gate.refused"

@@ -1,0 +1,228 @@
+"""What each gate is judged by, gathered where it lies: log, roster, git, the staging record, the database's clock.
+
+The gates themselves are pure functions of `gate/`; this binds them to the facts of one environment and one release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from functools import cached_property, partial
+
+import psycopg
+
+from pytest_deploy.approval import authors as people
+from pytest_deploy.approval import judge as signed
+from pytest_deploy.approval.judge import Judged, Override
+from pytest_deploy.approval.roster import Roster, in_force
+from pytest_deploy.environment import Environment
+from pytest_deploy.errors import DeployError
+from pytest_deploy.gate import (
+    approvals,
+    blackout,
+    build,
+    calendar,
+    clock,
+    deployer,
+    freeze,
+    incidents,
+    lease,
+    rate_limit,
+    staging_smoke,
+    window,
+)
+from pytest_deploy.gate.course import gates_of
+from pytest_deploy.gate.incident_source import IncidentCommand, IncidentSource, RecordedIncidents
+from pytest_deploy.gate.verdict import Gate, Unavailable, Verdict, overridden, to_mend
+from pytest_deploy.permit.past import Past
+from pytest_deploy.permit.staging import evidence_of
+from pytest_deploy.permit.subject import Subject
+from pytest_deploy.phase.context import local_actor, store_of
+
+
+class Gates:
+    """The gates of one environment's policy over one subject. Facts are gathered when first asked for, and once."""
+
+    def __init__(self, environment: Environment, subject: Subject) -> None:
+        self._environment = environment
+        self._context = environment.context
+        self._policy = environment.policy
+        self._subject = subject
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The gates that apply, in order."""
+        return gates_of(self._subject.pipeline, self._policy)
+
+    def all(self) -> dict[str, Gate]:
+        """Every gate that applies, bound to its facts."""
+        return {name: self.gate(name) for name in self.names}
+
+    def gate(self, name: str) -> Gate:
+        """One gate, bound to its facts. What cannot be gathered blocks, with its own cause."""
+        return partial(self._ask, name)
+
+    def verdicts(self) -> tuple[Verdict, ...]:
+        """Every gate's verdict now: none hides another."""
+        now = self._environment.clock.now()
+        return tuple(gate(now) for gate in self.all().values())
+
+    def _ask(self, name: str, at: datetime) -> Verdict:
+        bound: Mapping[str, Callable[[datetime], Verdict]] = {
+            "deployer": self._deployer,
+            "approvals": self._approvals,
+            "window": lambda at: window.window(self._policy.window, at, lasts_s=self._policy.sla_s),
+            "blackout": self._blackout,
+            "rate-limit": lambda at: rate_limit.rate_limit(
+                self._policy.rate_limit, at, self._claims, own=self._subject.run
+            ),
+            "lease": lambda _: lease.lease(self._environment.system.now(), self._past.held(), own=self._own),
+            "staging-smoke": self._staging_smoke,
+            "incidents": lambda at: incidents.incidents(self._policy.incidents, at, self._incidents),
+            "build": self._build,
+            "freeze": lambda _: freeze.freeze(self._past.frozen()),
+            "clock": self._clock,
+        }
+        try:
+            verdict = bound[name](at)
+            by = self.overrides.get(name) if not verdict.passed else None
+        except (DeployError, psycopg.Error, OSError) as error:
+            reason = f"{name} cannot be evaluated, so it blocks: {error}"
+            return to_mend(name, {}, reason, "mend what it names, then ask again")
+        return verdict if by is None else overridden(verdict, by.people, by.until, at=at)
+
+    @property
+    def _own(self) -> str:
+        """The run that must hold the lease by now; empty before it took one."""
+        return self._subject.run if self._subject.holds_lease else ""
+
+    # --- facts
+
+    @cached_property
+    def _past(self) -> Past:
+        return Past(self._environment.log)
+
+    @cached_property
+    def roster(self) -> Roster:
+        """The roster in force."""
+        return in_force(self._environment.log.store, self._past.events)[0]
+
+    @cached_property
+    def authors(self) -> tuple[str, ...]:
+        """Who wrote, committed or co-wrote what is deployed since this environment's last release."""
+        return people.authors(self._context.path, self._subject.commit, self._past.last_commit())
+
+    @cached_property
+    def case(self) -> signed.Case:
+        """What signatures are judged against; without a request, of what can be signed at all."""
+        run = self._subject.request
+        place = self._context.store / "runs" / (run or "-") / "request.json"
+        return signed.Case(
+            store=self._context.store,
+            run=run or "",
+            request=b"" if run is None else place.read_bytes(),
+            events=() if run is None else self._past.of(run),
+            roster=self.roster,
+            now=self._environment.clock.now(),
+            at=self._environment.system.now(),
+            roles=self._policy.approval.roles,
+            expires_h=self._policy.approval.expires_h,
+            who=local_actor(),
+            authors=self.authors,
+            outside=self._policy.approval.outside,
+        )
+
+    @cached_property
+    def judged(self) -> Judged | None:
+        """The signatures under the request, counted and refused; None where no request lives."""
+        return None if self._subject.request is None else signed.judge(self.case)
+
+    @cached_property
+    def overrides(self) -> Mapping[str, Override]:
+        """The gates that two people pass over for this request."""
+        return {} if self._subject.request is None else signed.overrides(self.case)
+
+    @cached_property
+    def _claims(self) -> tuple[rate_limit.Claim, ...]:
+        return self._past.claims()
+
+    @cached_property
+    def _evidence(self) -> tuple[staging_smoke.Evidence, ...]:
+        rule = self._policy.staging_smoke
+        if rule is None:
+            return ()
+        return evidence_of(store_of(self._context.path, rule.environment, rehearsal=self._context.rehearsal))
+
+    @cached_property
+    def _incidents(self) -> tuple[incidents.Incident, ...] | Unavailable:
+        rule = self._policy.incidents
+        source: IncidentSource = RecordedIncidents(self._past.events)
+        if rule is not None and rule.command is not None:
+            source = IncidentCommand(rule.command, self._context.path, rule.command_timeout_s)
+        known = source.read()
+        return known if isinstance(known, Unavailable) else tuple(known)
+
+    # --- gates whose facts take more than a word
+
+    def _deployer(self, _: datetime) -> Verdict:
+        rule, who = self._policy.deployer, local_actor()
+        if rule is None:
+            return deployer.deployer(None, who, None, frozenset(), ())
+        person = self.roster.of_actor(who)
+        now = self._environment.system.now()
+        return deployer.deployer(
+            rule,
+            who,
+            person.email if person is not None else None,
+            frozenset(person.roles) if person is not None else frozenset(),
+            [one.printed_name for one in self.roster.holders(rule.role, now)],
+        )
+
+    def _approvals(self, at: datetime) -> Verdict:
+        needed, judged = self._policy.approval.roles, self.judged
+        if judged is None:
+            can, why_not = signed.satisfiable(self.case)
+            return approvals.approvals(approvals.Quorum(needed, at, missing=needed, possible=can, why_not=why_not))
+        return approvals.approvals(
+            approvals.Quorum(
+                needed,
+                at,
+                filled=judged.filled,
+                missing=judged.missing,
+                refused=[f"{one.file.rpartition('/')[2]}: {one.reason}" for one in judged.refused],
+                possible=judged.possible,
+                why_not=judged.why_not,
+                expires=judged.expires,
+                run=self._subject.request or "",
+            )
+        )
+
+    def _blackout(self, at: datetime) -> Verdict:
+        rule = self._policy.blackout
+        if rule is None:
+            return blackout.blackout(None, None, at, lasts_s=self._policy.sla_s)
+        known = calendar.read_calendar(self._context.path / rule.calendar) if rule.calendar is not None else None
+        zone = self._policy.window.zone if self._policy.window is not None else ""
+        return blackout.blackout(rule, known, at, lasts_s=self._policy.sla_s, zone=zone)
+
+    def _staging_smoke(self, at: datetime) -> Verdict:
+        subject = self._subject
+        wanted = staging_smoke.Wanted(subject.commit, subject.digest or "", subject.migrations_sha256)
+        return staging_smoke.staging_smoke(self._policy.staging_smoke, at, wanted, self._evidence)
+
+    def _build(self, _: datetime) -> Verdict:
+        subject = self._subject
+        return build.build(build.Built(not subject.failed, subject.failed, subject.built, subject.approved))
+
+    def _clock(self, _: datetime) -> Verdict:
+        """The real clock, whatever a rehearsal's is: the log's newest event and the database's own time."""
+        head = self._environment.log.head()
+        newest = None if head is None else head.time
+        references = [clock.Reference("the record's newest event", newest, lower_bound=True)]
+        try:
+            with psycopg.connect(self._environment.platform.database.owner, autocommit=True) as connection:
+                row = connection.execute("select clock_timestamp()").fetchone()
+            references.append(clock.Reference("the database", None if row is None else row[0], ""))
+        except psycopg.Error as error:
+            references.append(clock.Reference("the database", None, str(error)))
+        return clock.clock(self._environment.system.now(), references)

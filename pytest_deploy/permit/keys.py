@@ -1,0 +1,101 @@
+"""`deploy.py keys`: who may sign for an environment. Each change is a trust set of its own and an event that names it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pytest_deploy.approval import enrol
+from pytest_deploy.approval.roster import Person, in_force
+from pytest_deploy.errors import NotAsked
+from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.record.birth import open_record
+from pytest_deploy.record.clock import SystemClock
+from pytest_deploy.record.log import Log
+
+
+class Keys:
+    """The roster of one environment."""
+
+    def __init__(self, root: Path, environment: str, *, rehearsal: bool) -> None:
+        """Raises ConfigurationError where deploy.yaml knows no such environment."""
+        self._context = RunContext(str(root), environment, "deploy", rehearsal=rehearsal)
+        self._policy = self._context.policy()
+
+    @property
+    def _log(self) -> Log:
+        return open_record(
+            self._context.store,
+            origin=self._policy.origin(rehearsal=self._context.rehearsal),
+            key_file=self._context.key_file,
+            clock=SystemClock(),
+            actor=local_actor(),
+        )
+
+    def init(self) -> Iterator[str]:
+        """Begin the environment's record where there is none; its log key stays in .deploy/keys."""
+        log = self._log
+        yield f"record    {self._context.store.relative_to(self._context.path)}, {log.key.origin}"
+        yield f"log key   {log.key.vkey}"
+        yield "keep      a copy of this key elsewhere: a record that brings its own keys proves nothing"
+        yield from self._owed(log)
+
+    def enroll(self, person: Person, public_key: Path | None, *, days: int, reason: str) -> Iterator[str]:
+        """Make a person and their key known."""
+        if public_key is None or not public_key.is_file():
+            raise NotAsked("deploy.py keys enroll: say --public-key FILE, the person's SSH public key")
+        if not reason.strip():
+            raise NotAsked("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
+        log = self._log
+        enrol.enroll(
+            log,
+            self._context.store,
+            person,
+            public_key.read_text(encoding="utf-8").strip(),
+            namespace=f"deploy-approval@{self._policy.organisation.domain}",
+            valid_days=days,
+            now=SystemClock().now(),
+            actor=local_actor(),
+            reason=reason,
+        )
+        yield f"enrolled  {person.printed_name} <{person.email}>: {', '.join(person.roles) or 'no role'}"
+        yield from self._owed(log)
+
+    def revoke(self, who: str, *, reason: str) -> Iterator[str]:
+        """End a person's keys, or one key, from now on; what they signed before stays good."""
+        if not who or not reason.strip():
+            raise NotAsked("deploy.py keys revoke: say --person EMAIL or fingerprint, and --reason")
+        log = self._log
+        enrol.revoke(log, self._context.store, who, reason=reason, now=SystemClock().now(), actor=local_actor())
+        yield f"revoked   {who}, from now on; what was signed before stays good"
+        yield from self._owed(log)
+
+    def list(self) -> Iterator[str]:
+        """Everybody the roster knows, with their keys and how long those are valid."""
+        log = self._log
+        roster, sha256 = in_force(log.store, tuple(log.events()))
+        yield f"set       {sha256}"
+        for person in roster.people.values():
+            yield f"person    {person.printed_name} <{person.email}>: {', '.join(person.roles) or 'no role'}"
+            for key in roster.keys:
+                if key.email == person.email:
+                    yield f"          {key.fingerprint} {key.valid_after:%Y-%m-%d} to {key.valid_before:%Y-%m-%d %H:%M} UTC"
+        yield from self._owed(log)
+
+    def _owed(self, log: Log) -> Iterator[str]:
+        """Roles that policy asks for and nobody can fill now."""
+        roster = in_force(log.store, tuple(log.events()))[0]
+        needed = dict.fromkeys([*self._policy.approval.roles, *self._policy.rollback.roles])
+        for role in needed:
+            if not roster.holders(role, SystemClock().now()):
+                yield f"owed      nobody holds the role {role} with a valid key"
+
+
+def enrolled(
+    email: str, name: str, roles: Sequence[str], *, github: int | None, local: str | None, git: Sequence[str]
+) -> Person:
+    """The person a command line describes. Raises NotAsked where it does not."""
+    if "@" not in email or not name.strip():
+        raise NotAsked("deploy.py keys enroll: say --person EMAIL, --name 'Printed Name' and --role ROLE")
+    known = tuple(dict.fromkeys(one.lower() for one in [email, *git]))
+    return Person(email.lower(), name, tuple(roles), github, local, known)

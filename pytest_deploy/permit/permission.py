@@ -1,0 +1,141 @@
+"""Whether an approved request may be run now: which one, whether it drifted, and the gates, at the lease and before a change.
+
+A refusal before the lease leaves the request alive; a drift voids it. Both are in the record, with every reason.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.environment import Environment
+from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.gate.rate_limit import limited
+from pytest_deploy.gate.verdict import Point, Verdict
+from pytest_deploy.permit.asking import ask
+from pytest_deploy.permit.gatekeeper import told
+from pytest_deploy.permit.gates import Gates
+from pytest_deploy.permit.past import claims
+from pytest_deploy.permit.signatures import take_in
+from pytest_deploy.permit.subject import of_request, of_run
+from pytest_deploy.phase.context import RunContext
+from pytest_deploy.phase.run import PIPELINE_ACTOR, Run
+from pytest_deploy.phase.sequence import Cause
+from pytest_deploy.record.log import Claim, Standing
+from pytest_deploy.release import request, requests, source
+from pytest_deploy.release.source import Source
+
+
+def chosen(context: RunContext, policy: Policy) -> str:
+    """The run id of the request to execute. Raises NotAsked with the list where there is not exactly one; writes nothing."""
+    environment = Environment(context, policy)
+    if not (context.store / "log").is_dir():
+        return requests.choose([], environment=policy.environment, commit="", asked=context.request).run
+    live = requests.live(environment.log.events(), environment.clock.now())
+    commit = source.read(context.path).commit
+    return requests.choose(live, environment=policy.environment, commit=commit, asked=context.request).run
+
+
+class Permission:
+    """What stands between a request and its run."""
+
+    def __init__(self, environment: Environment, source_: Source, say: Callable[[str], None]) -> None:
+        self._environment = environment
+        self._context = environment.context
+        self._source = source_
+        self._say = say
+
+    @cached_property
+    def _content(self) -> bytes:
+        return (self._context.run_folder / "request.json").read_bytes()
+
+    @property
+    def approved(self) -> dict[str, Any]:
+        """The request as it was approved."""
+        said: dict[str, Any] = json.loads(self._content)
+        return said
+
+    @property
+    def request_sha256(self) -> str:
+        """What people signed, hex."""
+        return request.digest(self._content)
+
+    def at_lease(self) -> None:
+        """Hold the request against what it would say now, then ask every gate. Raises Refused naming every refusal."""
+        self._refuse_drift()
+        gates = Gates(self._environment, of_request(self._environment, self._context.run))
+        take_in(self._environment, self._context.run, gates)
+        verdicts = gates.verdicts()
+        for verdict in verdicts:
+            self._record(verdict, "lease")
+        refused = [verdict for verdict in verdicts if not verdict.passed]
+        if refused:
+            count = "1 gate" if len(refused) == 1 else f"{len(refused)} gates"
+            lines = "".join(f"\n  {verdict.gate}: {verdict.sentence}" for verdict in refused)
+            raise Refused(
+                f"{count} of {len(verdicts)} refused {self._context.run}; nothing was changed, the request stays live{lines}"
+            )
+
+    def claim(self) -> Claim | None:
+        """The rate limit as a claim on the log: asked again on every try to take the lease, so that one of two wins."""
+        rule = self._environment.policy.rate_limit
+        if rule is None:
+            return None
+
+        def within_the_limit(standing: Standing) -> None:
+            told_so_far = tuple(reversed(list(standing.backwards())))
+            why = limited(rule, self._environment.clock.now(), claims(told_so_far), own=self._context.run)
+            if why:
+                raise Refused(f"rate-limit: {why}")
+
+        return within_the_limit
+
+    def before_change(self, run: Run) -> Cause | None:
+        """Ask every gate once more, right before the first change."""
+        gates = Gates(self._environment, of_run(self._environment, run.events()))
+        if self._context.request:
+            take_in(self._environment, self._context.run, gates)
+        verdicts = gates.verdicts()
+        for verdict in verdicts:
+            self._record(verdict, "change")
+        refused = [f"{verdict.gate}: {verdict.sentence}" for verdict in verdicts if not verdict.passed]
+        return Cause("gate", f"before the first change: {'; '.join(refused)}") if refused else None
+
+    def _record(self, verdict: Verdict, point: Point) -> None:
+        self._environment.log.append(told(verdict), verdict.data(point), run=self._context.run, actor=PIPELINE_ACTOR)
+
+    def _refuse_drift(self) -> None:
+        approved = self.approved
+        found = ask(self._environment, self._source, run=self._context.run, image=approved["artefact"]["image"]).says()
+        drifted = request.drift(approved, found)
+        made = [e for e in self._environment.log.run(self._context.run) if e.type == "request.made"]
+        if not made or made[0].data["request_sha256"] != self.request_sha256:
+            raise Refused(
+                f"runs/{self._context.run}/request.json is not the request that was made: somebody changed it; "
+                "python deploy.py verify tells more; plan again"
+            )
+        if not drifted:
+            return
+        self._environment.log.append(
+            "request.voided",
+            {"cause": "drift", "request_sha256": self.request_sha256, "detail": list(drifted), "by": self._context.run},
+            run=self._context.run,
+            actor=PIPELINE_ACTOR,
+        )
+        lines = "".join(f"\n  {one}" for one in drifted)
+        raise Refused(
+            f"what was approved is not what would run now: {self._context.run} is void; plan again and have it approved{lines}"
+        )
+
+
+def unwanted(context: RunContext, policy: Policy) -> None:
+    """Refuse a request where none is asked for. Raises NotAsked."""
+    if context.request and not policy.approval.roles:
+        raise NotAsked(f"--deploy-run={context.request}: {policy.environment} asks for no approval; leave it out")
+    if context.request and context.pipeline != "deploy":
+        raise NotAsked(
+            f"--deploy-run={context.request}: a request is run by the pipeline deploy, not {context.pipeline}"
+        )

@@ -1,0 +1,145 @@
+"""What a plan concludes with: the request that people approve, what is still owed, and the earliest start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+
+from pytest_deploy.environment import Environment
+from pytest_deploy.errors import DeployError, MigrationsRefused
+from pytest_deploy.gate.earliest import Earliest, earliest
+from pytest_deploy.migrate import dry_run, read
+from pytest_deploy.permit.asking import ask, built
+from pytest_deploy.permit.gates import Gates
+from pytest_deploy.permit.subject import of_request
+from pytest_deploy.phase.context import local_actor
+from pytest_deploy.phase.run import PIPELINE_ACTOR, Run
+from pytest_deploy.phase.sequence import Cause
+from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.folder import RunFolder
+from pytest_deploy.record.run_id import new_run_id
+from pytest_deploy.release import request, requests
+from pytest_deploy.release.request import Plan
+from pytest_deploy.release.requests import LiveRequest
+from pytest_deploy.release.source import Source
+
+PLANNED_DIFF = "schema/planned.diff"
+
+
+def conclude(environment: Environment, source: Source, run: Run, say: Callable[[str], None]) -> None:
+    """Make the request, unless something but a gate stands against it; say what is owed and from when it can go."""
+    if faults := _unfit(run.events()):
+        say("")
+        say("no request was made: mend what failed, then plan again")
+        for fault in faults:
+            say(f"  {fault}")
+        return
+    try:
+        found, kept = _request(environment, source, run, say)
+        waits = _waits(environment, found)
+    except DeployError as error:
+        run.close(Cause("request", f"the request could not be made: {error}"))
+        return
+    run.concluded = {
+        "request": found.run,
+        "earliest_start": None if waits.at is None else stamp(waits.at),
+        "owed": list(waits.owed),
+    }
+    for line in _told(environment, found, waits, kept=kept):
+        say(line)
+
+
+def _unfit(events: Sequence[Event]) -> list[str]:
+    """The steps that failed and are not gates: what is asked for is not fit to be asked for."""
+    failed = [e for e in events if e.type == "step.finished" and e.data["outcome"] != "passed"]
+    lost = [e for e in events if e.type == "step.not-run" and e.data["phase"] != "approval"]
+    not_gates = [e for e in failed if not (isinstance(e.data["actual"], dict) and "gate" in e.data["actual"])]
+    return [f"{e.data['nodeid']}: {e.data['message'] or e.data['outcome']}".splitlines()[0] for e in not_gates] + [
+        f"{e.data['nodeid']}: {e.data['cause']}" for e in lost
+    ]
+
+
+def _request(
+    environment: Environment, source: Source, run: Run, say: Callable[[str], None]
+) -> tuple[LiveRequest, bool]:
+    """The request for what was planned: the one that lives already where nothing drifted, else a new one."""
+    context, log = environment.context, environment.log
+    image = built(run.events())
+    now = environment.clock.now()
+    asked = ask(environment, source, run=context.run, image=image)
+    for old in requests.live(log.events(), now):
+        said = json.loads((context.store / "runs" / old.run / "request.json").read_bytes())
+        drifted = request.drift(said, asked.says())
+        if not drifted:
+            return old, True
+        log.append(
+            "request.voided",
+            {"cause": "drift", "request_sha256": old.sha256, "detail": list(drifted), "by": context.run},
+            run=old.run,
+            actor=PIPELINE_ACTOR,
+        )
+        say(f"request {old.run} is void: {'; '.join(drifted)}")
+    diff = _schema_diff(environment).encode()
+    RunFolder(context.store, context.run).create(PLANNED_DIFF, diff)
+    name = new_run_id(context.environment, environment.system, rehearsal=context.rehearsal)
+    plan = Plan(context.run, hashlib.sha256(diff).hexdigest())
+    asked = ask(environment, source, run=name, image=image, plan=plan)
+    RunFolder(context.store, name).create("request.json", asked.content)
+    made = log.append("request.made", asked.made(), run=name, actor=PIPELINE_ACTOR)
+    (found,) = requests.live([made], now)
+    return found, False
+
+
+def _schema_diff(environment: Environment) -> str:
+    """What applying would change, executed on the environment's own database and taken back."""
+    policy = environment.policy
+    migrations = read.read(environment.context.path / policy.database.migrations)
+    try:
+        tried = dry_run.dry_run(
+            environment.platform.database.owner,
+            migrations,
+            actor=local_actor(),
+            lock_timeout_s=policy.database.lock_timeout_s,
+        )
+    except MigrationsRefused as refused:
+        if all("outside a transaction" in fault.problem for fault in refused.faults):
+            return "".join(f"{fault}\n" for fault in refused.faults)
+        raise
+    locks = "".join(f"-- locks {relation}: {mode}\n" for relation, mode in tried.locks)
+    times = "".join(
+        f"-- {version} took {seconds:.3f} s\n"
+        for version, seconds in zip(tried.versions, tried.durations_s, strict=True)
+    )
+    return f"{times}{locks}{tried.schema_diff}" or "-- no migration is pending: the schema stays as it is\n"
+
+
+def _waits(environment: Environment, found: LiveRequest) -> Earliest:
+    """From when every gate can pass, and what must be done until then."""
+    gates = Gates(environment, of_request(environment, found.run))
+    return earliest(gates.all(), environment.clock.now())
+
+
+def _told(environment: Environment, found: LiveRequest, waits: Earliest, *, kept: bool) -> list[str]:
+    lines = ["", f"request   {found.run}" + (" stands: nothing drifted since it was made" if kept else "")]
+    lines += [f"expires   {_both(found.expires, environment)}"]
+    lines += [f"owed      {owed}" for owed in waits.owed] or ["owed      nothing"]
+    start = "not within a year: see what is owed" if waits.at is None else _both(waits.at, environment)
+    lines += [f"earliest  {start}"]
+    if any(role for role in environment.policy.approval.roles):
+        lines += [f"approve   python deploy.py approve {found.run}"]
+    rest = " --deploy-rehearse" if environment.context.rehearsal else ""
+    lines += [f"run       pytest --deploy-env={environment.policy.environment}{rest} --deploy-run={found.run}"]
+    return lines
+
+
+def _both(instant: datetime, environment: Environment) -> str:
+    """An instant in UTC, and in the window's own zone where there is one."""
+    window = environment.policy.window
+    if window is None:
+        return stamp(instant)
+    from zoneinfo import ZoneInfo
+
+    return f"{stamp(instant)} ({instant.astimezone(ZoneInfo(window.zone)):%A %H:%M} {window.zone})"

@@ -1,0 +1,93 @@
+"""A rehearsal's roster: people who do not exist, with keys that are kept and reused, able to satisfy the policy.
+
+They are enrolled in the rehearsal store alone, whose origin is another: nothing they sign counts for a real environment.
+"""
+
+from __future__ import annotations
+
+import getpass
+import re
+import subprocess
+from pathlib import Path
+
+from pytest_deploy.approval import authors, enrol
+from pytest_deploy.approval.roster import Person
+from pytest_deploy.config.policy import Policy
+from pytest_deploy.environment import Environment
+from pytest_deploy.errors import Failed, NotAsked
+from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.release import source
+
+_KEYGEN_S = 30
+DEPLOYER = "Rehearsing Deployer"
+
+
+def prepare(context: RunContext, policy: Policy) -> None:
+    """Enrol the throw-away roster where the rehearsal store has none yet."""
+    environment = Environment(context, policy)
+    log = environment.log
+    if any(event.type == "key.enrolled" and event.data["person"] for event in log.events()):
+        return
+    people = roster(context, policy)
+    keys = {person.email: _public(_made(_key_file(context, person.email))) for person in people if person.roles}
+    enrol.enroll_all(
+        log,
+        context.store,
+        people,
+        keys,
+        namespace=f"deploy-approval@{policy.organisation.domain}",
+        now=environment.system.now(),
+        actor=local_actor(),
+        reason="a rehearsal's throw-away roster",
+    )
+
+
+def roster(context: RunContext, policy: Policy) -> tuple[Person, ...]:
+    """Somebody for every role, the deployer at this machine, and the authors of the history, who may sign nothing."""
+    domain = f"rehearsal.{policy.organisation.domain}"
+    roles = dict.fromkeys([*policy.approval.roles, *policy.rollback.roles])
+    people = [Person(f"{_slug(role)}@{domain}", f"Rehearsing {role}", (role,), None, None, ()) for role in roles]
+    held = (policy.deployer.role,) if policy.deployer is not None else ("Deployer",)
+    people.append(Person(f"deployer@{domain}", DEPLOYER, held, None, getpass.getuser(), ()))
+    written = authors.authors(context.path, source.read(context.path).commit, None)
+    people.append(Person(f"authors@{domain}", "Authors of the rehearsed commits", (), None, None, written))
+    return tuple(people)
+
+
+def throw_away_key(context: RunContext, role: str) -> Path:
+    """The private key of a rehearsal's person for a role. Raises NotAsked where the rehearsal has none for it."""
+    policy = context.policy()
+    path = _key_file(context, f"{_slug(role)}@rehearsal.{policy.organisation.domain}")
+    if not path.is_file():
+        raise NotAsked(
+            f"no throw-away key for {role!r}: the roles of {policy.environment} are {', '.join(policy.approval.roles)}"
+        )
+    return path
+
+
+def _key_file(context: RunContext, email: str) -> Path:
+    return context.state / "keys" / "rehearsal" / context.environment / email.partition("@")[0]
+
+
+def _slug(role: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", role.lower()).strip("-")
+
+
+def _made(path: Path) -> Path:
+    """The key, made if there is none (0600, its folder 0700)."""
+    if not path.is_file():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{path.name} (rehearsal)", "-f", str(path)]
+        try:
+            subprocess.run(words, check=True, capture_output=True, timeout=_KEYGEN_S, stdin=subprocess.DEVNULL)
+        except FileNotFoundError:
+            raise Failed("ssh-keygen is not installed: approvals are signed with it (Debian: openssh-client)") from None
+        except subprocess.CalledProcessError as error:
+            raise Failed(
+                f"ssh-keygen made no key {path.name}: {error.stderr.decode(errors='replace').strip()}"
+            ) from None
+    return path
+
+
+def _public(path: Path) -> str:
+    return path.with_name(f"{path.name}.pub").read_text(encoding="utf-8").strip()

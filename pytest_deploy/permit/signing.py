@@ -1,0 +1,207 @@
+"""`deploy.py approve` and `override`: what is signed is shown in words, then signed with the person's own key."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pytest_deploy.approval.leave import sign_approval, sign_override
+from pytest_deploy.approval.roster import Person, Roster, fingerprint_of, in_force
+from pytest_deploy.environment import Environment
+from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.gate.course import OVERRIDABLE
+from pytest_deploy.permit.gates import Gates
+from pytest_deploy.permit.planning import PLANNED_DIFF
+from pytest_deploy.permit.rehearsal import throw_away_key
+from pytest_deploy.permit.subject import of_request
+from pytest_deploy.phase.context import RunContext
+from pytest_deploy.release import requests
+
+_RUN = re.compile(r"(?P<rehearsal>rehearsal-)?(?P<environment>[a-z][a-z0-9-]*)-\d{8}T\d{6}Z-[0-9a-f]{4}", re.ASCII)
+_SHOWN_LINES = 200
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A request that waits for signatures, and the environment it is for."""
+
+    environment: Environment
+    run: str
+    request: Mapping[str, Any]
+
+    @property
+    def roster(self) -> Roster:
+        """The people in force."""
+        log = self.environment.log
+        return in_force(log.store, tuple(log.events()))[0]
+
+    @property
+    def now(self) -> datetime:
+        """The request's own clock: a rehearsal's goes on where its plan set it."""
+        return self.environment.clock.now()
+
+
+def waiting(root: Path, run: str) -> Waiting:
+    """The live request of a run id. Raises NotAsked for no run id, Refused where no request lives under it."""
+    named = _RUN.fullmatch(run)
+    if named is None:
+        raise NotAsked(f"{run!r} is no run; right is the name a plan printed, e.g. production-20261122T201500Z-4f1c")
+    environment, rehearsal = named["environment"], named["rehearsal"] is not None
+    context = RunContext(str(root), environment, "deploy", request=run, run=run, rehearsal=rehearsal)
+    place = context.run_folder / "request.json"
+    if not place.is_file():
+        raise Refused(f"no request {run} lies in {context.store.relative_to(root)}: plan first, --deploy-pipeline=plan")
+    made = [e for e in Environment(context, context.policy()).log.run(run) if e.type == "request.made"]
+    if not made:
+        raise Refused(f"{run}: the record holds no request.made for it; plan anew")
+    shift = (made[0].instant - made[0].time).total_seconds()
+    context = RunContext(str(root), environment, "deploy", request=run, run=run, rehearsal=rehearsal, shift_s=shift)
+    held = Environment(context, context.policy())
+    if not any(one.run == run for one in requests.live(held.log.events(), held.clock.now())):
+        raise Refused(f"{run} waits for nobody: it was run, voided or has expired; plan anew")
+    return Waiting(held, run, json.loads(place.read_bytes()))
+
+
+def approve(root: Path, run: str, *, role: str, key: Path | None, comment: str, say: Callable[[str], None]) -> None:
+    """Show what is signed, sign it for one role, say who is still missing. Raises NotAsked, Refused."""
+    asked = waiting(root, run)
+    for line in in_words(asked):
+        say(line)
+    needed = asked.environment.policy.approval.roles
+    person, key = signer(asked, role, key)
+    role = role or next((one for one in needed if one in person.roles), "")
+    if role not in needed:
+        raise Refused(
+            f"{asked.environment.policy.environment} asks for {', '.join(needed) or 'nobody'}; {role or 'none of your roles'} is not among them"
+        )
+    gates = Gates(asked.environment, of_request(asked.environment, run))
+    if person.email in gates.case.barred:
+        raise Refused(
+            f"{person.printed_name} deploys this or wrote part of it, so their signature would not count: another must sign"
+        )
+    event = sign_approval(
+        asked.environment.log,
+        asked.environment.context.store,
+        run,
+        person=person,
+        role=role,
+        key=key,
+        comment=comment,
+        now=asked.now,
+    )
+    say(f"signed    by {person.printed_name} <{person.email}> as {role}: {event.data['meaning']}")
+    judged = Gates(asked.environment, of_request(asked.environment, run)).judged
+    missing = judged.missing if judged is not None else needed
+    say(f"missing   {', '.join(missing)}" if missing else "missing   nobody: it may be run")
+
+
+def override(
+    root: Path,
+    gate: str,
+    run: str,
+    *,
+    reason: str,
+    incident: str,
+    hours: float,
+    role: str,
+    key: Path | None,
+    say: Callable[[str], None],
+) -> None:
+    """Sign an override of one gate for one request; it counts once a second person has signed. Raises NotAsked, Refused."""
+    if gate not in OVERRIDABLE:
+        raise NotAsked(
+            f"{gate} cannot be overridden by anybody: only {', '.join(OVERRIDABLE)} can, which say when, not what or by whom"
+        )
+    if not reason.strip() or not incident.strip():
+        raise NotAsked("an override has a --reason and an --incident: it is read by an inspector years later")
+    asked = waiting(root, run)
+    for line in in_words(asked):
+        say(line)
+    person, key = signer(asked, role, key)
+    needed = asked.environment.policy.approval.roles
+    role = role or next((one for one in needed if one in person.roles), "")
+    sign_override(
+        asked.environment.log,
+        asked.environment.context.store,
+        run,
+        gate=gate,
+        person=person,
+        role=role,
+        key=key,
+        reason=reason,
+        incident=incident,
+        expires=asked.now + timedelta(hours=hours),
+        now=asked.now,
+    )
+    say(f"signed    override of {gate} by {person.printed_name} as {role}, {hours:g} h")
+    by = Gates(asked.environment, of_request(asked.environment, run)).overrides.get(gate)
+    say(
+        "counts    yes"
+        if by is not None
+        else "counts    not yet: a second person must sign the same, with the same incident"
+    )
+
+
+def in_words(asked: Waiting) -> Iterator[str]:
+    """What a signature is put under: what changes, the migrations, the schema diff, the release before."""
+    said = asked.request
+    earlier = said["earlier"]["release"]
+    rehearsed = " (REHEARSAL: nothing here counts for real)" if asked.environment.context.rehearsal else ""
+    yield f"request   {asked.run}{rehearsed}"
+    yield f"to        {said['environment']}, until {said['expires']}"
+    yield f"release   {said['version']}, commit {said['commit']}"
+    yield f"artefact  {said['artefact']['image']}"
+    yield f"replaces  {'nothing: the first release' if earlier is None else earlier['version'] + ', commit ' + earlier['commit']}"
+    applied = set(said["earlier"]["migrations"])
+    pending = [one for one in said["migrations"] if one["version"] not in applied]
+    yield f"migrates  {', '.join(one['version'] + ' ' + one['name'] for one in pending) or 'nothing'}"
+    for key in ("reason", "ticket"):
+        if said[key]:
+            yield f"{key:<9} {said[key]}"
+    yield "schema    as planned:"
+    yield from (f"          {line}" for line in _diff(asked))
+
+
+def _diff(asked: Waiting) -> list[str]:
+    plan = asked.request["plan"]
+    if plan is None:
+        return ["(the run made this request itself: no plan)"]
+    place = asked.environment.context.store / "runs" / plan["run"] / PLANNED_DIFF
+    text = place.read_bytes()
+    import hashlib
+
+    if hashlib.sha256(text).hexdigest() != plan["schema_diff_sha256"]:
+        raise Refused(f"{place} is not the diff the request names: somebody changed it; do not sign, verify the record")
+    lines = text.decode().splitlines()
+    more = [f"... {len(lines) - _SHOWN_LINES} more lines in {place}"] if len(lines) > _SHOWN_LINES else []
+    return [*lines[:_SHOWN_LINES], *more]
+
+
+def signer(asked: Waiting, role: str, key: Path | None) -> tuple[Person, Path]:
+    """Who signs, and with what: the key given, a rehearsal's throw-away key of the role, else git's signing key."""
+    if key is None and asked.environment.context.rehearsal:
+        key = throw_away_key(asked.environment.context, role or asked.environment.policy.approval.roles[0])
+    key = key or _gits_key()
+    if key is None or not key.is_file():
+        raise NotAsked(
+            "say which key signs: --key FILE (a private key, or the public key of one in the agent or on a token)"
+        )
+    fingerprint = fingerprint_of(key)
+    for known in asked.roster.keys:
+        if known.fingerprint == fingerprint:
+            return asked.roster.people[known.email], key
+    raise Refused(
+        f"{key}: the roster knows nobody with the key {fingerprint}; python deploy.py keys enroll makes it known"
+    )
+
+
+def _gits_key() -> Path | None:
+    ran = subprocess.run(["git", "config", "user.signingkey"], capture_output=True, text=True, check=False)
+    named = Path(ran.stdout.strip()).expanduser()
+    return named if ran.stdout.strip() and named.is_file() else None

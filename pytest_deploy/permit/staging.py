@@ -1,0 +1,89 @@
+"""What another environment's record says of the releases it has smoked: evidence for the staging-smoke gate.
+
+Read from the files alone, and only from a record that verifies; a rehearsal reads rehearsal stores, a real run real ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from pytest_deploy.audit.verify import verify
+from pytest_deploy.environment import Environment
+from pytest_deploy.errors import RecordError
+from pytest_deploy.gate.staging_smoke import Evidence
+from pytest_deploy.migrate import ledger
+from pytest_deploy.record import entry
+from pytest_deploy.record.event import Event
+from pytest_deploy.release import live
+from pytest_deploy.release.request import migrations_sha256
+
+_WELL = frozenset({"deployed", "passed"})
+
+
+def serving(environment: Environment) -> dict[str, Any] | None:
+    """The release that serves now: image, commit, version and the digest of its migration set; None before the first."""
+    release = live.read_earlier(environment.platform).release
+    if release is None:
+        return None
+    with psycopg.connect(environment.platform.database.owner, autocommit=True) as connection:
+        applied = [(one.version, one.sha256 or "") for one in ledger.applied(connection)]
+    return {
+        "image": release.image,
+        "commit": release.commit,
+        "version": release.version,
+        "migrations_sha256": migrations_sha256(applied),
+    }
+
+
+def evidence_of(store: Path) -> tuple[Evidence, ...]:
+    """Each smoke that ended in a store, newest last. Raises RecordError where the record does not verify."""
+    if not (store / "log").is_dir():
+        return ()
+    found = verify(store)
+    if not found.ok:
+        raise RecordError(f"the record {store.name} does not verify: {found.findings[0]}")
+    runs: dict[str, list[Event]] = {}
+    for seq in range(found.size):
+        event = entry.parse((store / entry.name(seq)).read_bytes()).event
+        runs.setdefault(event.run, []).append(event)
+    return tuple(sorted((e for run in runs.values() for e in _smoked(store, run)), key=lambda e: e.at))
+
+
+def _smoked(store: Path, events: Sequence[Event]) -> Iterator[Evidence]:
+    """What one run's smoke phase is evidence of."""
+    smoke = [e for e in events if e.type == "phase.finished" and e.data["phase"] == "smoke"]
+    opened = [e for e in events if e.type == "run.opened"]
+    closed = [e for e in events if e.type == "run.closed"]
+    if not (smoke and opened and closed):
+        return
+    subject = _subject(store, opened[0], events)
+    if subject is not None:
+        yield Evidence(
+            run=opened[0].run,
+            at=smoke[-1].instant,
+            commit=subject["commit"],
+            digest=subject["image"].partition("@")[2],
+            migrations_sha256=subject["migrations_sha256"],
+            passed=smoke[-1].data["outcome"] == "passed" and closed[0].data["outcome"] in _WELL,
+            verified=True,
+            problem="",
+        )
+
+
+def _subject(store: Path, opened: Event, events: Sequence[Event]) -> Mapping[str, Any] | None:
+    """What was smoked: the request's release; of smoke alone the one that served."""
+    if any(event.type == "request.made" for event in events):
+        asked = json.loads((store / "runs" / opened.run / "request.json").read_bytes())
+        pairs = ((one["version"], one["sha256"]) for one in asked["migrations"])
+        return {
+            "commit": asked["commit"],
+            "image": asked["artefact"]["image"],
+            "migrations_sha256": migrations_sha256(pairs),
+        }
+    target: Mapping[str, Any] | None = opened.data.get("target")
+    return target

@@ -1,0 +1,14 @@
+"""What people signed is what is asked for: the quorum of roles, by distinct people, over this request."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_deploy.permit.gatekeeper import Gatekeeper
+
+
+@pytest.mark.requirement("REQ-o00043-B")
+@pytest.mark.requirement("REQ-o00043-C")
+@pytest.mark.requirement("REQ-o00043-N")
+def test_approvals(gates: Gatekeeper) -> None:
+    gates.hold("approvals")

@@ -1,0 +1,103 @@
+"""Which request is run: the one that lives, for this commit; and what voids it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_deploy.errors import NotAsked
+from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import Event
+from pytest_deploy.release.request import OF_THE_ASKING, drift, migrations_sha256
+from pytest_deploy.release.requests import choose, live
+
+NOW = datetime(2026, 11, 23, 14, tzinfo=UTC)
+COMMIT = "c" * 40
+
+
+def made(run: str, *, commit: str = COMMIT, expires: datetime = NOW + timedelta(hours=1), seq: int = 1) -> Event:
+    data: dict[str, Any] = {
+        "request_sha256": "0" * 64, "expires": stamp(expires), "requested_by": "tina@example.org", "commit": commit,
+    }  # fmt: skip
+    return Event(seq, "0" * 64, NOW, "0" * 16, "request.made", run, "system:pipeline", data)
+
+
+def told(type_: str, run: str) -> Event:
+    return replace(made(run), type=type_, data={})
+
+
+FIRST, SECOND = "production-20261123T120000Z-0001", "production-20261123T130000Z-0002"
+
+
+def test_a_request_lives_until_it_expires_is_voided_or_a_run_opens_for_it() -> None:
+    events = [made(FIRST), made(SECOND, expires=NOW), made("voided"), told("request.voided", "voided"), made("ran")]
+    events.append(told("run.opened", "ran"))
+
+    assert [FIRST] == [one.run for one in live(events, NOW)]
+    assert [FIRST] == [one.run for one in live(reversed(events), NOW)]
+
+
+def test_a_request_that_a_run_made_for_itself_is_nothing_to_choose() -> None:
+    assert () == live([replace(made(FIRST), data={**made(FIRST).data, "expires": None})], NOW)
+
+
+def test_the_only_request_for_the_commit_is_run_and_a_named_one_whatever_its_commit() -> None:
+    requests = live([made(FIRST), made(SECOND, commit="d" * 40)], NOW)
+
+    assert FIRST == choose(requests, environment="production", commit=COMMIT).run
+    assert SECOND == choose(requests, environment="production", commit=COMMIT, asked=SECOND).run
+
+
+@pytest.mark.parametrize(
+    "events, asked, said",
+    [
+        ([], "", "no live requests for commit cccccccccccc"),
+        ([made(FIRST), made(SECOND, seq=2)], "", "2 live requests"),
+        ([made(FIRST)], SECOND, f"no live request {SECOND}"),
+        ([made(FIRST, commit="d" * 40)], "", "--deploy-pipeline=plan"),
+    ],
+)
+def test_none_or_several_are_refused_with_the_list(events: list[Event], asked: str, said: str) -> None:
+    requests = live(events, NOW)
+
+    with pytest.raises(NotAsked) as refused:
+        choose(requests, environment="production", commit=COMMIT, asked=asked)
+
+    assert said in str(refused.value)
+    assert all(one.run in str(refused.value) for one in requests)
+
+
+REQUEST = {
+    "artefact": {"image": "a"}, "commit": COMMIT, "migrations": [], "run": FIRST, "expires": "x", "plan": None, "reason": "",
+    "ticket": "", "branch": "main", "earlier": {"revision": "diary-1"}, "policy_sha256": "1", "steps_sha256": "2", "dirty": False,
+}  # fmt: skip
+
+
+@given(st.sampled_from(sorted(REQUEST)), st.one_of(st.text(max_size=300), st.integers(), st.none()))
+def test_any_change_of_what_is_deployed_drifts_and_of_the_asking_does_not(key: str, value: object) -> None:
+    now = {**REQUEST, key: value}
+
+    found = drift(REQUEST, now)
+
+    if key in OF_THE_ASKING or value == REQUEST[key]:
+        assert () == found
+    else:
+        assert 1 == len(found)
+        assert found[0].startswith(f"{key} was ")
+
+
+def test_a_key_that_is_missing_is_a_drift() -> None:
+    assert ("commit was null, is " + COMMIT,) == drift({**REQUEST, "commit": None}, REQUEST)
+    assert 1 == len(drift(REQUEST, {key: value for key, value in REQUEST.items() if key != "earlier"}))
+
+
+def test_a_migration_set_is_named_by_versions_digests_and_order() -> None:
+    first, second = ("0001", "a" * 64), ("0002", "b" * 64)
+
+    assert migrations_sha256([first, second]) == migrations_sha256(iter([first, second]))
+    assert 4 == len({migrations_sha256(s) for s in ([first, second], [second, first], [first], [])})
