@@ -45,7 +45,7 @@ def blackout(
         "at": stamp(at),
         "lasts_s": lasts_s,
         "holidays": rule.holidays,
-        "library": f"holidays {version('holidays')}",
+        "library": _library(),
         "calendar": rule.calendar,
     }
     found = _facts(rule, calendar, zone)
@@ -182,6 +182,11 @@ def _public(code: str) -> HolidayBase:
 
     country, _, part = code.partition("-")
     return holidays.country_holidays(country, subdiv=part or None, observed=True)
+
+
+@cache
+def _library() -> str:
+    return f"holidays {version('holidays')}"
 
 
 def _day(zone: ZoneInfo, day: date) -> tuple[Spell, ...]:
