@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_deploy.config.course import Health, Smoke, Traffic
-from pytest_deploy.config.guards import Approval, Phases, StagingSmoke, Window
+from pytest_deploy.config.guards import Approval, Blackout, Phases, StagingSmoke, Window
 from pytest_deploy.config.target import Platform
 
 
@@ -85,6 +85,16 @@ def fits_the_sla(sla_s: float, smoke: Smoke, traffic: Traffic, health: Health) -
         )
 
 
+def blackout_has_a_zone(blackout: Blackout | None, window: Window | None) -> Iterator[Contradiction]:
+    """Days begin and end somewhere: a blackout takes its zone from the window, else from its calendar."""
+    if blackout is not None and window is None and blackout.calendar is None:
+        yield Contradiction(
+            ("blackout", "calendar"),
+            "neither a window nor a calendar says in which zone its days begin",
+            "name a calendar file (it has a zone), or give the environment a window",
+        )
+
+
 def clean_tree_in_the_cloud(platform: Platform, dirty_tree: bool) -> Iterator[Contradiction]:  # noqa: FBT001  called by section name
     """Only what is committed leaves this machine."""
     if dirty_tree and platform.kind != "embedded":
@@ -99,6 +109,7 @@ RULES: Mapping[Callable[..., Iterator[Contradiction]], tuple[str, ...]] = {
     approvals_asked_for: ("approval", "phases"),
     guarded_keeps_its_guards: ("phases", "window", "rate_limit", "staging_smoke", "deployer"),
     fits_the_window: ("window", "sla_s"),
+    blackout_has_a_zone: ("blackout", "window"),
     fits_the_sla: ("sla_s", "smoke", "traffic", "health"),
     clean_tree_in_the_cloud: ("platform", "dirty_tree"),
 }

@@ -49,9 +49,14 @@ class Walk:
             self._say(
                 f"{environment} is closed now; its next open instant is {at:%A %Y-%m-%d %H:%M} UTC: the clock is set to it"
             )
-        if policy.staging_smoke is not None:
-            self._deploy(policy.staging_smoke.environment, at - STAGED_BEFORE)
-        self._deploy(environment, at)
+        held = Environment(context, policy)
+        try:
+            held.platform  # noqa: B018 -- opened, so that the platform lives from command to command
+            if policy.staging_smoke is not None:
+                self._deploy(policy.staging_smoke.environment, at - STAGED_BEFORE)
+            self._deploy(environment, at)
+        finally:
+            held.close()
         self._say("")
         self._say("both records, checked without what wrote them:")
         for name in (policy.staging_smoke.environment if policy.staging_smoke is not None else "", environment):

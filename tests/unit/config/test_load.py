@@ -349,3 +349,14 @@ def test_a_file_that_is_not_utf8_is_a_fault_with_its_line(tmp_path: Path) -> Non
 
     with pytest.raises(ConfigurationError, match=r"deploy\.yaml:2: is not UTF-8"):
         load(tmp_path / "deploy.yaml", "local")
+
+
+def test_a_blackout_takes_its_zone_from_the_window_or_a_calendar_and_has_one(tmp_path: Path) -> None:
+    black = "    blackout: {holidays: US}\n"
+    with_calendar = "    blackout: {holidays: US, calendar: calendar.yaml}\n"
+
+    assert load(written(tmp_path, BASE + PRODUCTION + black), "production").blackout is not None
+    assert load(written(tmp_path, BASE + with_calendar), "local").blackout is not None
+    assert "blackout.calendar: neither a window nor a calendar says in which zone" in message(
+        written(tmp_path, BASE + black), "local"
+    )
