@@ -49,3 +49,24 @@ def test_two_workers_fail_as_one_process_does(deployed: Deployed, fault: str) ->
 def _unnumbered(cause: str) -> list[str]:
     """A cause without what differs from run to run (revisions, ports, seconds); parallel steps fail in any order."""
     return sorted(re.sub(r"diary-\d+-\w+|\d+", "#", cause).replace(":", ",").split(","))
+
+
+@pytest.mark.faults
+def test_two_workers_are_refused_as_one_process_is(deployed: Deployed) -> None:
+    """A gate that cannot be evaluated blocks; the other gates are asked all the same, and nothing is changed."""
+    checkout = deployed.checkout
+    setting = '--deploy-set=incidents={"within_h": 24, "command": ["false"]}'
+
+    refused = checkout.deploy(setting)
+    assert_ended(checkout, refused, code=1, outcome="refused")
+    alone = checkout.last_run()
+    refused = checkout.deploy(setting, "-n", "2")
+    assert_ended(checkout, refused, code=1, outcome="refused")
+    together = checkout.last_run()
+
+    assert checkout.standing() == deployed.standing
+    assert steps_told(checkout, together) == steps_told(checkout, alone)
+    assert checkout.failing(together) == {"preflight/test_gates.py::test_incidents"}
+    for run in (alone, together):
+        asked = [event.data["gate"] for event in checkout.events(run) if event.type.startswith("gate.")]
+        assert len(asked) == len(set(asked)) > 5, "each gate is asked once, and no refusal hides another"
