@@ -161,6 +161,7 @@ def approve(
 def override(
     gate: Annotated[str, typer.Argument(metavar="GATE", help="window, blackout, rate-limit or incidents")],
     run: Annotated[str, typer.Argument(metavar="RUN", help="the request")],
+    *,
     reason: Annotated[str, typer.Option(help="why it cannot wait")],
     incident: Annotated[str, typer.Option(help="the incident it is for")],
     hours: Annotated[float, typer.Option(min=0.1, max=24, help="how long it lasts")] = 1.0,
@@ -177,6 +178,7 @@ def override(
 def keys(
     word: Annotated[str, typer.Argument(metavar="init|enroll|revoke|list")],
     env: Env,
+    *,
     person: Annotated[str, typer.Option(metavar="EMAIL", help="who signs with the key; revoke: or a fingerprint")] = "",
     name: Annotated[str, typer.Option(help="enroll: the printed name")] = "",
     role: Annotated[list[str] | None, typer.Option(help="enroll: a role; may be given several times")] = None,
@@ -190,7 +192,7 @@ def keys(
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=365, help="enroll: how long the key is valid")] = 365,
     reason: Annotated[str, typer.Option(help="why; goes into the record")] = "",
-    rehearse: Rehearse = False,  # noqa: FBT002 -- typer makes flags of booleans
+    rehearse: Rehearse = False,
 ) -> None:
     """Who may sign for an environment: begin its record, enrol a person's key, revoke one, list them."""
     from pytest_deploy.permit.keys import Keys

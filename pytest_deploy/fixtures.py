@@ -20,6 +20,7 @@ from pytest_deploy.release import live
 from pytest_deploy.release.request import Release
 
 ENVIRONMENT = pytest.StashKey[Environment]()
+GATES = pytest.StashKey[Gates]()
 
 
 @pytest.fixture(scope="session")
@@ -75,9 +76,11 @@ def release(environment: Environment, record: StepRecord) -> Release:
 
 
 @pytest.fixture
-def gates(environment: Environment, record: StepRecord) -> Gatekeeper:
+def gates(environment: Environment, record: StepRecord, pytestconfig: pytest.Config) -> Gatekeeper:
     """The gates of the environment's policy: `.hold(name)` asks one, records its verdict, fails where it refuses."""
-    bound = Gates(environment, of_run(environment, record.events()))
+    if GATES not in pytestconfig.stash:  # their facts are gathered once a process, after the build
+        pytestconfig.stash[GATES] = Gates(environment, of_run(environment, record.events()))
+    bound = pytestconfig.stash[GATES]
     point: Point = "plan" if environment.context.pipeline == "plan" else "lease"
     return Gatekeeper(bound, record, environment.clock, point=point)
 

@@ -43,7 +43,9 @@ from pytest_deploy.phase.context import local_actor, store_of
 class Gates:
     """The gates of one environment's policy over one subject. Facts are gathered when first asked for, and once."""
 
-    def __init__(self, environment: Environment, subject: Subject) -> None:
+    def __init__(self, environment: Environment, subject: Subject, *, who: str = "") -> None:
+        """`who` deploys: the actor of this process, but where somebody else's request is looked at (`approve`)."""
+        self._who = who or local_actor()
         self._environment = environment
         self._context = environment.context
         self._policy = environment.policy
@@ -127,7 +129,7 @@ class Gates:
             at=self._environment.system.now(),
             roles=self._policy.approval.roles,
             expires_h=self._policy.approval.expires_h,
-            who=local_actor(),
+            who=self._who,
             authors=self.authors,
             outside=self._policy.approval.outside,
         )
@@ -165,7 +167,7 @@ class Gates:
     # --- gates whose facts take more than a word
 
     def _deployer(self, _: datetime) -> Verdict:
-        rule, who = self._policy.deployer, local_actor()
+        rule, who = self._policy.deployer, self._who
         if rule is None:
             return deployer.deployer(None, who, None, frozenset(), ())
         person = self.roster.of_actor(who)

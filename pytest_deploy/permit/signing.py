@@ -34,12 +34,18 @@ class Waiting:
     environment: Environment
     run: str
     request: Mapping[str, Any]
+    requested_by: str
+    """The actor that planned it, and so will deploy it."""
 
     @property
     def roster(self) -> Roster:
         """The people in force."""
         log = self.environment.log
         return in_force(log.store, tuple(log.events()))[0]
+
+    def gates(self) -> Gates:
+        """The gates over it, as they stand for whoever asked for it."""
+        return Gates(self.environment, of_request(self.environment, self.run), who=self.requested_by)
 
     @property
     def now(self) -> datetime:
@@ -65,7 +71,7 @@ def waiting(root: Path, run: str) -> Waiting:
     held = Environment(context, context.policy())
     if not any(one.run == run for one in requests.live(held.log.events(), held.clock.now())):
         raise Refused(f"{run} waits for nobody: it was run, voided or has expired; plan anew")
-    return Waiting(held, run, json.loads(place.read_bytes()))
+    return Waiting(held, run, json.loads(place.read_bytes()), made[0].data["requested_by"])
 
 
 def approve(root: Path, run: str, *, role: str, key: Path | None, comment: str, say: Callable[[str], None]) -> None:
@@ -80,7 +86,7 @@ def approve(root: Path, run: str, *, role: str, key: Path | None, comment: str, 
         raise Refused(
             f"{asked.environment.policy.environment} asks for {', '.join(needed) or 'nobody'}; {role or 'none of your roles'} is not among them"
         )
-    gates = Gates(asked.environment, of_request(asked.environment, run))
+    gates = asked.gates()
     if person.email in gates.case.barred:
         raise Refused(
             f"{person.printed_name} deploys this or wrote part of it, so their signature would not count: another must sign"
@@ -96,7 +102,7 @@ def approve(root: Path, run: str, *, role: str, key: Path | None, comment: str, 
         now=asked.now,
     )
     say(f"signed    by {person.printed_name} <{person.email}> as {role}: {event.data['meaning']}")
-    judged = Gates(asked.environment, of_request(asked.environment, run)).judged
+    judged = asked.gates().judged
     missing = judged.missing if judged is not None else needed
     say(f"missing   {', '.join(missing)}" if missing else "missing   nobody: it may be run")
 
@@ -140,7 +146,7 @@ def override(
         now=asked.now,
     )
     say(f"signed    override of {gate} by {person.printed_name} as {role}, {hours:g} h")
-    by = Gates(asked.environment, of_request(asked.environment, run)).overrides.get(gate)
+    by = asked.gates().overrides.get(gate)
     say(
         "counts    yes"
         if by is not None

@@ -21,7 +21,7 @@ from pytest_deploy.permit.subject import Subject
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.release import requests, source
 
-SHORTENED = ("health.watch_s=2", "health.interval_s=0.25", "traffic.settle_s=0")
+SHORTENED = ("health.watch_s=1", "health.interval_s=0.25", "traffic.settle_s=0")
 """A rehearsal need not watch for a quarter of an hour; it says so, and the record does."""
 STAGED_BEFORE = timedelta(hours=1)
 APPROVED_WITHIN = timedelta(minutes=10)

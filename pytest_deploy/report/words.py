@@ -89,7 +89,6 @@ _SAID: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "request.made": lambda data: f"Request made by {data['requested_by']}, SHA-256 {data['request_sha256'][:16]}…",
     "lease.taken": lambda data: f"Lease {data['name']} taken by {data['holder']}",
     "run.opened": lambda data: f"Run opened by {data['deployer']}: {data['pipeline']} of {data['version']}",
-    "gate.passed": lambda data: f"Gate {data['gate']} passed: {data['reason']}",
     "gate.refused": lambda data: f"Gate {data['gate']} refused: {data['reason']}",
     "approval.signed": lambda data: f"Signed by {data['signer']} as {data['role']}: {data['meaning']}",
     "approval.refused": lambda data: f"A signature was refused: {data['reason']}",
@@ -105,11 +104,12 @@ _SAID: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "run.decided": lambda data: f"Decided: {data['outcome']}" + (f", {data['cause']}" if data["cause"] else ""),
 }
 _COVERED_BY_PHASES = frozenset({"run.planned", "phase.started", "step.started", "step.not-run", "lease.renewed"})
+_COVERED_BY_ITS_TABLE = frozenset({"gate.passed"})
 
 
 def said(event: Event) -> str | None:
-    """The event in one sentence; None where the sentence of its phase says enough."""
-    if event.type in _COVERED_BY_PHASES:
+    """The event in one sentence; None where its phase, or a table of its own, says enough."""
+    if event.type in _COVERED_BY_PHASES | _COVERED_BY_ITS_TABLE:
         return None
     if event.type == "step.finished":
         if event.data["outcome"] == "passed":

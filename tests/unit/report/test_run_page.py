@@ -162,6 +162,24 @@ def test_a_run_over_its_sla_says_so() -> None:
     assert page(telling.events).one("dd", id="duration").text == "11 min 41 s of 10 min allowed, exceeded"
 
 
+@pytest.mark.parametrize("owed", [[], ["approval missing: QA Lead", "the window opens <Monday>"]])
+def test_a_plan_shows_its_request_from_when_it_can_go_and_what_is_owed(owed: list[str]) -> None:
+    telling = Telling()
+    telling.opened(pipeline="plan")
+    start = "2026-11-23T14:00:00.000Z"
+    telling.decided("passed", request="local-20261122T201500Z-9a7b", earliest_start=start, owed=owed)
+
+    plan = page(telling.events).one("div", id="plan")
+
+    assert "local-20261122T201500Z-9a7b" in plan.text
+    assert start in plan.text
+    assert [item.text for item in plan.all("li")] == owed
+
+
+def test_a_run_that_is_no_plan_asks_for_nothing() -> None:
+    assert list(page(runs.deployed()).all("div", id="plan")) == []
+
+
 def test_a_refusal_shows_every_gate_with_its_reason_and_every_signature() -> None:
     telling = Telling()
     telling.opened(rehearsal=True, reason="monthly release")
