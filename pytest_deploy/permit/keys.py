@@ -73,7 +73,7 @@ class Keys:
     def list(self) -> Iterator[str]:
         """Everybody the roster knows, with their keys and how long those are valid."""
         log = self._log
-        roster, sha256 = in_force(log.store, tuple(log.events()))
+        roster, sha256 = in_force(log.store, log.history())
         yield f"set       {sha256}"
         for person in roster.people.values():
             yield f"person    {person.printed_name} <{person.email}>: {', '.join(person.roles) or 'no role'}"
@@ -84,7 +84,7 @@ class Keys:
 
     def _owed(self, log: Log) -> Iterator[str]:
         """Roles that policy asks for and nobody can fill now."""
-        roster = in_force(log.store, tuple(log.events()))[0]
+        roster = in_force(log.store, log.history())[0]
         needed = dict.fromkeys([*self._policy.approval.roles, *self._policy.rollback.roles])
         for role in needed:
             if not roster.holders(role, SystemClock().now()):

@@ -24,7 +24,7 @@ class Past:
     @cached_property
     def events(self) -> tuple[Event, ...]:
         """The whole log, in order."""
-        return tuple(self._log.events())
+        return self._log.history()
 
     def of(self, run: str) -> list[Event]:
         """The events of one run."""

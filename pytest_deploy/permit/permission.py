@@ -34,7 +34,7 @@ def chosen(context: RunContext, policy: Policy) -> str:
     environment = Environment(context, policy)
     if not (context.store / "log").is_dir():
         return requests.choose([], environment=policy.environment, commit="", asked=context.request).run
-    live = requests.live(environment.log.events(), environment.clock.now())
+    live = requests.live(environment.log.history(), environment.clock.now())
     commit = source.read(context.path).commit
     return requests.choose(live, environment=policy.environment, commit=commit, asked=context.request).run
 

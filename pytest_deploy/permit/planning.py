@@ -70,7 +70,7 @@ def _request(
     image = built(run.events())
     now = environment.clock.now()
     asked = ask(environment, source, run=context.run, image=image)
-    for old in requests.live(log.events(), now):
+    for old in requests.live(log.history(), now):
         said = json.loads((context.store / "runs" / old.run / "request.json").read_bytes())
         drifted = request.drift(said, asked.says())
         if not drifted:

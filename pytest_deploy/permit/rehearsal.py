@@ -26,7 +26,7 @@ def prepare(context: RunContext, policy: Policy) -> None:
     """Enrol the throw-away roster where the rehearsal store has none yet."""
     environment = Environment(context, policy)
     log = environment.log
-    if any(event.type == "key.enrolled" and event.data["person"] for event in log.events()):
+    if any(event.type == "key.enrolled" and event.data["person"] for event in log.history()):
         return
     people = roster(context, policy)
     keys = {person.email: _public(_made(_key_file(context, person.email))) for person in people if person.roles}

@@ -41,7 +41,7 @@ class Waiting:
     def roster(self) -> Roster:
         """The people in force."""
         log = self.environment.log
-        return in_force(log.store, tuple(log.events()))[0]
+        return in_force(log.store, log.history())[0]
 
     def gates(self) -> Gates:
         """The gates over it, as they stand for whoever asked for it."""
@@ -69,7 +69,7 @@ def waiting(root: Path, run: str) -> Waiting:
     shift = (made[0].instant - made[0].time).total_seconds()
     context = RunContext(str(root), environment, "deploy", request=run, run=run, rehearsal=rehearsal, shift_s=shift)
     held = Environment(context, context.policy())
-    if not any(one.run == run for one in requests.live(held.log.events(), held.clock.now())):
+    if not any(one.run == run for one in requests.live(held.log.history(), held.clock.now())):
         raise Refused(f"{run} waits for nobody: it was run, voided or has expired; plan anew")
     return Waiting(held, run, json.loads(place.read_bytes()), made[0].data["requested_by"])
 

@@ -63,7 +63,7 @@ def of_run(environment: Environment, events: Sequence[Event]) -> Subject:
         return of_request(environment, context.run, events=events)
     migrations = read.read(context.path / environment.policy.database.migrations)
     commit = source.read(context.path).commit
-    waiting = requests.live(environment.log.events(), environment.clock.now()) if context.pipeline == "plan" else ()
+    waiting = requests.live(environment.log.history(), environment.clock.now()) if context.pipeline == "plan" else ()
     mine = [one for one in waiting if one.commit == commit]
     return Subject(
         pipeline=context.pipeline,

@@ -82,7 +82,9 @@ class Walk:
         context = RunContext(str(self._root), environment, "deploy", SHORTENED, rehearsal=True)
         policy = context.policy()
         held = Environment(context, policy)
-        (found,) = [one for one in requests.live(held.log.events(), at) if one.commit == source.read(self._root).commit]
+        (found,) = [
+            one for one in requests.live(held.log.history(), at) if one.commit == source.read(self._root).commit
+        ]
         for role in policy.approval.roles:
             self._run("python", "deploy.py", "approve", found.run, "--role", role)
         self._run("pytest", *words, f"--deploy-run={found.run}", f"--deploy-at={_instant(at + APPROVED_WITHIN)}")

@@ -66,6 +66,7 @@ class Log:
         self.key = LogKey(origin, signer.public)
         self._signer = signer
         self._shift = shift
+        self._history: list[Event] = []
         self._lock = threading.RLock()
         self._tail: deque[Entry] = deque()  # without gaps, up to the head
         self._life = Life()
@@ -154,6 +155,14 @@ class Log:
                 _check_follows(before, head)
                 yield before.event
             yield head.event
+
+    def history(self) -> tuple[Event, ...]:
+        """Every event so far, in order; what this process has read once it does not read again. Raises RecordTampered."""
+        with self._lock:
+            # From the last one known, so that the first new one is held against it.
+            known = self._history[:-1]
+            self._history = [*known, *self.events(len(known))]
+            return tuple(self._history)
 
     def run(self, run: str) -> list[Event]:
         """Every event of a run so far, in order."""

@@ -420,3 +420,16 @@ def interrupted_after(lines: int) -> Iterator[None]:
         yield
     finally:
         sys.settrace(before)
+
+
+def test_the_history_grows_with_the_log_whoever_appends(tmp_path: Path) -> None:
+    mine, theirs = open_log(tmp_path), open_log(tmp_path)
+    assert [event.type for event in mine.history()] == ["key.enrolled"]
+
+    deployed(theirs)
+    halfway = mine.history()
+    deployed(theirs)
+
+    assert list(halfway) == list(mine.history())[: len(halfway)]
+    assert list(mine.history()) == list(theirs.events())
+    assert mine.history() == mine.history()
