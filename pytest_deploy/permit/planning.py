@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -26,6 +27,7 @@ from pytest_deploy.release.request import Plan
 from pytest_deploy.release.requests import LiveRequest
 from pytest_deploy.release.source import Source
 
+_NEWEST = 10
 PLANNED_DIFF = "schema/planned.diff"
 
 
@@ -124,6 +126,8 @@ def _waits(environment: Environment, found: LiveRequest) -> Earliest:
 
 def _told(environment: Environment, found: LiveRequest, waits: Earliest, *, kept: bool) -> list[str]:
     lines = ["", f"request   {found.run}" + (" stands: nothing drifted since it was made" if kept else "")]
+    lines += [f"takes     {_expected(environment)}"]
+    lines += ["preview   none: the embedded platform has no infrastructure of its own"]
     lines += [f"expires   {_both(found.expires, environment)}"]
     lines += [f"owed      {owed}" for owed in waits.owed] or ["owed      nothing"]
     start = "not within a year: see what is owed" if waits.at is None else _both(waits.at, environment)
@@ -133,6 +137,16 @@ def _told(environment: Environment, found: LiveRequest, waits: Earliest, *, kept
     rest = " --deploy-rehearse" if environment.context.rehearsal else ""
     lines += [f"run       pytest --deploy-env={environment.policy.environment}{rest} --deploy-run={found.run}"]
     return lines
+
+
+def _expected(environment: Environment) -> str:
+    """How long it will take, by what earlier deployments took, against what policy allows."""
+    allowed = f"allowed are {environment.policy.sla_s:g} s, and the window must hold them"
+    done = [e for e in environment.log.history() if e.type == "run.decided" and e.data["outcome"] == "deployed"]
+    if not done:
+        return f"not known: nothing was deployed here yet; {allowed}"
+    newest = [event.data["duration_s"] for event in done[-_NEWEST:]]
+    return f"{statistics.median(newest):.1f} s, the median of the last {len(newest)}; {allowed}"
 
 
 def _both(instant: datetime, environment: Environment) -> str:
