@@ -6,7 +6,7 @@ A revoked or ended key keeps its line, with `valid-before` at its end: what it s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -72,12 +72,9 @@ def enroll_all(
             keys.append(Key(email, bare, since, since + timedelta(days=valid_days), namespace))
     roster = Roster({**before.people, **{person.email: person for person in people}}, tuple(keys))
     who = ", ".join(person.email for person in people)
-    data = {
-        "person": who,
-        "fingerprint": ", ".join(fingerprint(text) for text in public.values()) or None,
-        "reason": reason,
-    }
-    return _put_in_force(log, store, "key.enrolled", roster, sha256, data, actor)
+    prints = ", ".join(fingerprint(text) for text in public.values()) or None
+    change = _Change("key.enrolled", roster, sha256, {"person": who, "fingerprint": prints, "reason": reason})
+    return _put_in_force(log, store, change, actor)
 
 
 def revoke(log: Log, store: Path, who: str, *, reason: str, now: datetime, actor: str) -> Event:
@@ -92,24 +89,33 @@ def revoke(log: Log, store: Path, who: str, *, reason: str, now: datetime, actor
         for key in before.keys
     )
     data = {"person": ended[0].email, "fingerprint": ", ".join(key.fingerprint for key in ended), "reason": reason}
-    return _put_in_force(log, store, "key.revoked", Roster(before.people, keys), sha256, data, actor)
+    return _put_in_force(log, store, _Change("key.revoked", Roster(before.people, keys), sha256, data), actor)
 
 
-def _put_in_force(
-    log: Log, store: Path, type_: str, roster: Roster, before: str, data: Mapping[str, Any], actor: str
-) -> Event:
+@dataclass(frozen=True)
+class _Change:
+    """A roster that shall replace the one in force."""
+
+    type: str
+    """Of its event."""
+    roster: Roster
+    before: str
+    """SHA-256 of the set it was made from, hex."""
+    data: Mapping[str, Any]
+
+
+def _put_in_force(log: Log, store: Path, change: _Change, actor: str) -> Event:
     """Write the set, then its event; refuse where another change came into force meanwhile."""
-    files = {**trust_set(log.store, before), **roster.files()}
+    files = {**trust_set(log.store, change.before), **change.roster.files()}
     parse(files)
     folder, sha256 = write_set(log.store, files)
 
     def still_the_same(standing: Standing) -> None:
         newest = next(event for event in standing.backwards() if event.type.startswith("key."))
-        if newest.data["set_sha256"] != before:
+        if newest.data["set_sha256"] != change.before:
             raise Refused("somebody else changed the roster meanwhile; look at it (keys list), then try again")
 
-    event = log.append(
-        type_, {"set": folder, "set_sha256": sha256, **data}, run=NO_RUN, actor=actor, claim=still_the_same
-    )
+    data = {"set": folder, "set_sha256": sha256, **change.data}
+    event = log.append(change.type, data, run=NO_RUN, actor=actor, claim=still_the_same)
     copy_plainly(store, files)
     return event

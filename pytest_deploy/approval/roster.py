@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_deploy.errors import NotAsked, RecordTampered, Refused, StoreUnavailable
+from pytest_deploy.errors import IllegalEvent, NotAsked, RecordTampered, Refused, StoreUnavailable
 from pytest_deploy.record.event import Event, canonical
 from pytest_deploy.record.store import Missing, Store
 from pytest_deploy.record.trust import FOLDER_HEX, set_sha256
@@ -190,9 +190,10 @@ def parse(files: Mapping[str, bytes]) -> Roster:
 def _keys(text: bytes, faults: list[str]) -> Iterable[Key]:
     for number, line in enumerate(text.decode("utf-8", "replace").splitlines(), 1):
         found = _LINE.fullmatch(line)
+        if found is None:
+            faults.append(f"allowed_signers line {number} is not `email namespaces=…,valid-after=…,valid-before=… key`")
+            continue
         try:
-            if found is None:
-                raise ValueError("is not `email namespaces=…,valid-after=…,valid-before=… key`")
             after, before = (datetime.strptime(found[name], _STAMP).replace(tzinfo=UTC) for name in ("after", "before"))
             _blob(found["public"])
         except (ValueError, NotAsked) as error:
@@ -206,15 +207,21 @@ def _keys(text: bytes, faults: list[str]) -> Iterable[Key]:
 
 
 def _people(text: bytes, faults: list[str]) -> list[Person]:
-    people = []
     try:
         said = json.loads(text)
-        if canonical(said) != text or not isinstance(said, dict):
-            raise ValueError("is not canonical JSON")
-        for email, entry in said.items():
+        again = canonical(said)
+    except (ValueError, IllegalEvent, RecursionError) as error:
+        faults.append(f"roles.json is not JSON: {error}")
+        return []
+    if again != text or not isinstance(said, dict):
+        faults.append("roles.json is not a canonical JSON object")
+        return []
+    people = []
+    for email, entry in said.items():
+        try:
             people.append(_person(email, entry))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        faults.append(f"roles.json: {error}")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            faults.append(f"roles.json: {error}")
     return people
 
 
@@ -228,7 +235,7 @@ def _person(email: str, entry: Mapping[str, Any]) -> Person:
         raise ValueError(f"{email}: e-mails are written in lower case")
     github, local = entry["github"], entry["local"]
     if isinstance(github, bool) or not isinstance(github, int | None) or not isinstance(local, str | None):
-        raise ValueError(f"{email}: github is a number or null, local a user name or null")
+        raise TypeError(f"{email}: github is a number or null, local a user name or null")
     return Person(
         email, entry["printed_name"], tuple(entry["roles"]), github, local, tuple(e.lower() for e in entry["emails"])
     )

@@ -72,7 +72,7 @@ def test_none_or_several_are_refused_with_the_list(events: list[Event], asked: s
     assert all(one.run in str(refused.value) for one in requests)
 
 
-REQUEST = {
+REQUEST: dict[str, Any] = {
     "artefact": {"image": "a"}, "commit": COMMIT, "migrations": [], "run": FIRST, "expires": "x", "plan": None, "reason": "",
     "ticket": "", "branch": "main", "earlier": {"revision": "diary-1"}, "policy_sha256": "1", "steps_sha256": "2", "dirty": False,
 }  # fmt: skip
