@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -49,19 +51,31 @@ class Walk:
             self._say(
                 f"{environment} is closed now; its next open instant is {at:%A %Y-%m-%d %H:%M} UTC: the clock is set to it"
             )
-        held = Environment(context, policy)
-        try:
-            held.platform  # noqa: B018 -- opened, so that the platform lives from command to command
-            if policy.staging_smoke is not None:
-                self._deploy(policy.staging_smoke.environment, at - STAGED_BEFORE)
+        staging = policy.staging_smoke.environment if policy.staging_smoke is not None else ""
+        with self._held(*(name for name in (staging, environment) if name)):
+            if staging:
+                self._deploy(staging, at - STAGED_BEFORE)
             self._deploy(environment, at)
-        finally:
-            held.close()
         self._say("")
         self._say("both records, checked without what wrote them:")
-        for name in (policy.staging_smoke.environment if policy.staging_smoke is not None else "", environment):
+        for name in (staging, environment):
             if name:
                 self._run("python", "deploy.py", "verify", f"reports/rehearsal/{name}")
+
+    @contextmanager
+    def _held(self, *names: str) -> Iterator[None]:
+        """Keep the platforms from command to command; they start beside the first command, which waits for no more than its own."""
+        contexts = [RunContext(str(self._root), name, "deploy", SHORTENED, rehearsal=True) for name in names]
+        held = [Environment(context, context.policy()) for context in contexts]
+        try:
+            with ThreadPoolExecutor(len(held)) as starting:
+                opened = [starting.submit(_open, one) for one in held]
+                yield
+            for platform in opened:
+                platform.result()
+        finally:
+            for one in held:
+                one.close()
 
     def _next_open(self, context: RunContext) -> datetime:
         policy = context.policy()
@@ -97,6 +111,10 @@ class Walk:
         code = subprocess.run([*program, *words[1:]], cwd=self._root, env=kept, check=False).returncode
         if code != 0:
             raise Failed(f"`{' '.join(words)}` ended with {code}; what it printed above says why")
+
+
+def _open(environment: Environment) -> None:
+    environment.platform  # noqa: B018 -- opened by being named
 
 
 def _instant(at: datetime) -> str:
