@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 from pytest_deploy.approval.roster import Roster
 from pytest_deploy.errors import Refused
 
 _GIT_S = 60
-_TRAILER = re.compile(r"^\s*co-authored-by\s*:\s*.*?<\s*([^<>\s]+)\s*>", re.IGNORECASE | re.MULTILINE)
+_TRAILER = re.compile(r"^\s*co-authored-by\s*:[^\S\n]*(.*\S)", re.IGNORECASE | re.MULTILINE)
+_EMAIL = re.compile(r"[^\s<>]+@[^\s<>]+")
+_AS_HASHED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
+"""Commits as they were hashed: neither `git replace` nor a graft shows another author, or another parent."""
 
 
 def authors(root: Path, commit: str, since: str | None) -> tuple[str, ...]:
@@ -31,13 +35,18 @@ def authors(root: Path, commit: str, since: str | None) -> tuple[str, ...]:
             raise Refused(
                 f"commit {one} is not in this clone: fetch it whole (fetch-depth: 0), and keep released commits"
             ) from None
-    words = ["log", "--format=%ae%x00%ce%x00%B%x01", commit, *(["--not", since] if since else [])]
-    found: set[str] = set()
-    for entry in _git(root, *words).split("\x01"):
-        author, _, rest = entry.strip("\n").partition("\0")
-        committer, _, message = rest.partition("\0")
-        found |= {author, committer, *_TRAILER.findall(message)}
+    words = ["log", "-z", "--format=%ae%x00%ce%x00%B", commit, *(["--not", since] if since else [])]
+    said = iter(_git(root, *words).split("\0"))
+    found = {
+        email for entry in zip(said, said, said, strict=False) for email in (*entry[:2], *_co_authors(entry[2]))
+    }  # fmt: skip
     return tuple(sorted({email.strip().lower() for email in found if email.strip()}))
+
+
+def _co_authors(message: str) -> Iterator[str]:
+    """The e-mail of each co-author; of a trailer without one what it says, which is nobody's in a roster and so blocks."""
+    for said in _TRAILER.findall(message):
+        yield from _EMAIL.findall(said) or [said]
 
 
 def unmapped(emails: Iterable[str], roster: Roster, outside: Collection[str]) -> tuple[str, ...]:
@@ -49,7 +58,12 @@ def unmapped(emails: Iterable[str], roster: Roster, outside: Collection[str]) ->
 def _git(root: Path, *words: str) -> str:
     try:
         ran = subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, timeout=_GIT_S, check=False, stdin=subprocess.DEVNULL
+            ["git", "-C", str(root), *words],
+            env={**{k: v for k, v in os.environ.items() if not k.startswith("GIT_")}, **_AS_HASHED},
+            capture_output=True,
+            timeout=_GIT_S,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
         raise Refused(f"git {words[0]} did not answer: {error}") from None

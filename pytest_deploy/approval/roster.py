@@ -29,9 +29,11 @@ FILES: Final = ("log.vkey", "log.pem", "allowed_signers", "roles.json", "tsa-ca.
 """What a trust set may hold."""
 
 _LINE = re.compile(
-    r'(?P<email>\S+) namespaces="(?P<namespace>[^",*?!]+)",valid-after="(?P<after>\d{14}Z)",valid-before="(?P<before>\d{14}Z)"'
+    r'(?P<email>[^\s,*?!"#@]+@[^\s,*?!"#@]+) namespaces="(?P<namespace>[^",*?!]+)",valid-after="(?P<after>\d{14}Z)",valid-before="(?P<before>\d{14}Z)"'
     r" (?P<public>\S+ \S+)"
 )
+_ONE_PERSON = re.compile(r'[^\s,*?!"#@]+@[^\s,*?!"#@]+')
+"""allowed_signers takes a pattern for a principal: with one, a key would sign for everybody it matches."""
 _STAMP: Final = "%Y%m%d%H%M%SZ"
 _KEYS: Final = ("printed_name", "roles", "github", "local", "emails")
 _KEY_EVENTS: Final = frozenset({"key.enrolled", "key.revoked", "key.rotated"})
@@ -231,8 +233,8 @@ def _person(email: str, entry: Mapping[str, Any]) -> Person:
     texts: Sequence[Any] = [*entry["roles"], *entry["emails"]]
     if not all(isinstance(text, str) and text.strip() for text in texts):
         raise ValueError(f"{email}: a role or an e-mail is empty")
-    if email != email.lower():
-        raise ValueError(f"{email}: e-mails are written in lower case")
+    if not _ONE_PERSON.fullmatch(email) or email != email.lower():
+        raise ValueError(f"{email!r} is no e-mail of one person, in lower case, without a pattern's * ? ! and comma")
     github, local = entry["github"], entry["local"]
     if isinstance(github, bool) or not isinstance(github, int | None) or not isinstance(local, str | None):
         raise TypeError(f"{email}: github is a number or null, local a user name or null")
