@@ -22,6 +22,7 @@ import psycopg
 import requests
 
 from pytest_deploy.migrate import ledger, snapshot
+from pytest_deploy.phase.context import store_of
 from pytest_deploy.platform.local import connect
 from pytest_deploy.platform.local.guardian import marked
 from pytest_deploy.platform.local.places import ROOT_VARIABLE, Places
@@ -63,11 +64,20 @@ class Standing:
 class Checkout:
     """A git checkout of what this repository's working tree holds now, committed."""
 
-    def __init__(self, path: Path, memory: Path) -> None:
+    def __init__(self, path: Path, memory: Path, environment: str = ENVIRONMENT, *, rehearsal: bool = False) -> None:
         """Use `Checkout.open`. `memory` is the short folder for sockets and the database's files."""
         self.path = path
         self.memory = memory
+        self.environment = environment
+        """Whose record and platform are read."""
+        self.rehearsal = rehearsal
         self._children: list[Running] = []
+
+    def rehearsing(self, environment: str) -> Checkout:
+        """The same checkout, seen as the rehearsal of another environment."""
+        seen = Checkout(self.path, self.memory, environment, rehearsal=True)
+        seen._children = self._children
+        return seen
 
     @classmethod
     @contextmanager
@@ -167,7 +177,7 @@ class Checkout:
 
     @property
     def store(self) -> Path:
-        return self.path / "reports" / ENVIRONMENT
+        return store_of(self.path, self.environment, rehearsal=self.rehearsal)
 
     def run_folder(self, run: str | None = None) -> Path:
         """The folder of a run; of the last one where none is named."""
@@ -236,7 +246,13 @@ class Checkout:
         before = os.environ.get(ROOT_VARIABLE)
         os.environ[ROOT_VARIABLE] = str(self.memory)
         try:
-            platform = connect(self.path, environment=ENVIRONMENT, service="diary", command=("python", "-m", "diary"))
+            platform = connect(
+                self.path,
+                environment=self.environment,
+                service="diary",
+                command=("python", "-m", "diary"),
+                rehearsal=self.rehearsal,
+            )
         finally:
             os.environ.pop(ROOT_VARIABLE)
             if before is not None:

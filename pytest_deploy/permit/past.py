@@ -75,9 +75,12 @@ def claims(events: Sequence[Event]) -> tuple[Claim, ...]:
     """Of a log's events, the deployments that are open or announced a changing step."""
     opened = {e.run: e for e in events if e.type == "run.opened" and e.data["pipeline"] == "deploy"}
     ended = {e.run for e in events if e.type in _ENDS}
-    changed = {e.run for e in events if e.type == "step.started" and e.data["changes"]}
+    changed: dict[str, Event] = {}
+    for event in events:
+        if event.type == "step.started" and event.data["changes"]:
+            changed.setdefault(event.run, event)
     return tuple(
-        Claim(run, event.instant, run not in ended)
+        Claim(run, changed.get(run, event).instant, run not in ended)
         for run, event in opened.items()
         if run in changed or run not in ended
     )

@@ -38,6 +38,10 @@ def conclude(environment: Environment, source: Source, run: Run, say: Callable[[
         say("no request was made: mend what failed, then plan again")
         for fault in faults:
             say(f"  {fault}")
+        if waiting := _waiting(run.events()):
+            say("what waits besides, whatever is mended:")
+            for one in waiting:
+                say(f"  {one}")
         return
     try:
         found, kept = _request(environment, source, run, say)
@@ -62,6 +66,15 @@ def _unfit(events: Sequence[Event]) -> list[str]:
     return [f"{e.data['nodeid']}: {e.data['message'] or e.data['outcome']}".splitlines()[0] for e in not_gates] + [
         f"{e.data['nodeid']}: {e.data['cause']}" for e in lost
     ]
+
+
+def _waiting(events: Sequence[Event]) -> list[str]:
+    """The gates that refused for now: time or signatures lift them, and their steps passed."""
+    passed = {e.data["nodeid"] for e in events if e.type == "step.finished" and e.data["outcome"] == "passed"}
+    said = [e.data["actual"] for e in events if e.type == "step.finished" and e.data["nodeid"] in passed]
+    gates = {one["gate"] for one in said if isinstance(one, dict) and "gate" in one}
+    told = [e.data for e in events if e.type == "gate.refused" and e.data["gate"] in gates]
+    return [f"{one['gate']}: {one['reason']}" for one in told]
 
 
 def _request(

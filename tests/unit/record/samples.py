@@ -138,6 +138,11 @@ class Writing:
             self.lease = take(self.log, self.run, name="local", actor=ACTOR, holder=holder())
         return self.open_under_lease(**changes)
 
+    def open_under_lease_of(self, lease: Lease) -> Writing:
+        """The same under a lease taken elsewhere, given back at the end."""
+        self.lease = lease
+        return self.open_under_lease()
+
     def open_under_lease(self, **changes: Any) -> Writing:
         """Only run.opened and run.planned."""
         self.add("run.opened", opened_data(self.pipeline, **changes))

@@ -1,0 +1,24 @@
+"""An environment of this repository's own deploy.yaml, on a record in a folder of its own and a clock set by hand."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from pytest_deploy.config.load import load
+from pytest_deploy.environment import Environment
+from pytest_deploy.phase.context import RunContext
+from tests.unit.record.samples import HandClock
+
+REPOSITORY = Path(__file__).parents[3]
+
+
+def environment(root: Path, name: str = "production", *, run: str = "", clock: HandClock | None = None) -> Environment:
+    """The named environment rehearsed in `root`; nothing of it is started."""
+    if not (root / "deploy.yaml").exists():
+        root.mkdir(parents=True, exist_ok=True)
+        for file in ("deploy.yaml", "calendar.yaml"):
+            shutil.copy(REPOSITORY / file, root)
+        shutil.copytree(REPOSITORY / "migrations", root / "migrations")
+    context = RunContext(str(root), name, "deploy", rehearsal=True, run=run)
+    return Environment(context, load(root / "deploy.yaml", name, rehearsal=True), clock or HandClock())
