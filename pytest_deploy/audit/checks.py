@@ -82,6 +82,8 @@ class Verification:
     """What a reader should know and what is no fault."""
     origin: str
     """Empty where the log's key could not be read."""
+    vkey: str
+    """The key its newest head is signed with, as trust/log.vkey has it; empty where it could not be read."""
     size: int
     """Events that stand, from 0 to the first bad one."""
     root: str

@@ -40,6 +40,7 @@ def verify(path: Path, *, anchor: str | None = None, signatures: Signatures = "n
         findings=findings,
         notes=_notes(chain),
         origin=chain.trust[0].key.origin if chain.trust else "",
+        vkey=chain.trust[-1].key.vkey if chain.trust else "",
         size=chain.size,
         root=base64.b64encode(head.root).decode() if head is not None else "",
         in_progress=chain.life.in_progress(),

@@ -37,7 +37,7 @@ from pytest_deploy.gate.verdict import Gate, Unavailable, Verdict, overridden, t
 from pytest_deploy.permit.past import Past
 from pytest_deploy.permit.staging import evidence_of
 from pytest_deploy.permit.subject import Subject
-from pytest_deploy.phase.context import local_actor, store_of
+from pytest_deploy.phase.context import RunContext, local_actor
 
 
 class Gates:
@@ -153,7 +153,7 @@ class Gates:
         rule = self._policy.staging_smoke
         if rule is None:
             return ()
-        return evidence_of(store_of(self._context.path, rule.environment, rehearsal=self._context.rehearsal))
+        return evidence_of(RunContext(self._context.root, rule.environment, "smoke", rehearsal=self._context.rehearsal))
 
     @cached_property
     def _incidents(self) -> tuple[incidents.Incident, ...] | Unavailable:

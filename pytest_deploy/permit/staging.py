@@ -1,6 +1,7 @@
 """What another environment's record says of the releases it has smoked: evidence for the staging-smoke gate.
 
-Read from the files alone, and only from a record that verifies; a rehearsal reads rehearsal stores, a real run real ones.
+Read from the files alone, and only from that environment's own record: it verifies, under the origin and the key that are
+known here. A rehearsal reads rehearsal stores, a real run real ones; each has an origin, and a key, of its own.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from pytest_deploy.environment import Environment
 from pytest_deploy.errors import RecordError
 from pytest_deploy.gate.staging_smoke import Evidence
 from pytest_deploy.migrate import ledger
+from pytest_deploy.phase.context import RunContext
 from pytest_deploy.record import entry
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.key import FileSigner, LogKey, parse_vkey
 from pytest_deploy.release import live
 from pytest_deploy.release.request import migrations_sha256
 
@@ -40,18 +43,43 @@ def serving(environment: Environment) -> dict[str, Any] | None:
     }
 
 
-def evidence_of(store: Path) -> tuple[Evidence, ...]:
-    """Each smoke that ended in a store, newest last. Raises RecordError where the record does not verify."""
+def evidence_of(context: RunContext) -> tuple[Evidence, ...]:
+    """Each smoke that ended in the environment of `context`, newest last; none where it has no record yet.
+
+    Raises RecordError where the record does not verify, or is another environment's, or nobody here knows its key.
+    """
+    store = context.store
     if not (store / "log").is_dir():
         return ()
     found = verify(store)
     if not found.ok:
         raise RecordError(f"the record {store.name} does not verify: {found.findings[0]}")
+    known = _known_key(context)
+    if found.vkey != known.vkey:
+        raise RecordError(
+            f"the record in {store.relative_to(context.path)} is {found.origin}'s, signed by {found.vkey}; that of "
+            f"{known.origin} is signed by {known.vkey}: it is no evidence"
+        )
     runs: dict[str, list[Event]] = {}
     for seq in range(found.size):
         event = entry.parse((store / entry.name(seq)).read_bytes()).event
         runs.setdefault(event.run, []).append(event)
     return tuple(sorted((e for run in runs.values() for e in _smoked(store, run)), key=lambda e: e.at))
+
+
+def _known_key(context: RunContext) -> LogKey:
+    """The key the record must be signed with, by a copy that does not lie in the record."""
+    origin = context.policy().origin(rehearsal=context.rehearsal)
+    public = context.key_file.with_suffix(".vkey")
+    try:
+        if public.is_file():
+            return parse_vkey(public.read_text(encoding="utf-8").strip())
+        return LogKey(origin, FileSigner.open(context.key_file).public)
+    except (RecordError, ValueError) as error:
+        raise RecordError(
+            f"whose record {context.store.relative_to(context.path)} is cannot be told: {error}; lay a copy of its log.vkey, "
+            f"that came by another way, to {public.relative_to(context.path)}"
+        ) from None
 
 
 def _smoked(store: Path, events: Sequence[Event]) -> Iterator[Evidence]:
