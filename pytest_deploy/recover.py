@@ -47,10 +47,25 @@ def recover(root: Path, environment: str, say: Callable[[str], None], *, rehears
         say(f"{environment}: no record yet, so nothing to recover")
         return 0
     log = Environment(context, context.policy()).log
-    events = open_run(log)
-    if not events:
-        say(f"{environment}: no run is open; the record's {log.checkpoint().split()[2]} events end with a closed one")
-        return 0
+    runs = open_runs(log)
+    if not runs:
+        say(f"{environment}: no run is open in the record's {log.checkpoint().split()[2]} events")
+    return max((_recover_run(context, log.run(run), say) for run in runs), default=0)
+
+
+def mend_clock(root: Path, environment: str, say: Callable[[str], None], *, rehearsal: bool = False) -> None:
+    """Let the record's time start again at this machine's, by a signed event that every verifier reports.
+
+    For a record whose newest event a wrong clock wrote into the future. Raises RecordError where it did not.
+    """
+    context = RunContext(root=str(root), environment=environment, pipeline="deploy", rehearsal=rehearsal)
+    event = Environment(context, context.policy()).log.mend_clock(actor=local_actor())
+    say(
+        f"the record's time starts again at {event.data['restart']}: event {event.seq}, {event.data['skew_s']:.0f} s back"
+    )
+
+
+def _recover_run(context: RunContext, events: list[Event], say: Callable[[str], None]) -> int:
     opened = next(event for event in events if event.type == "run.opened")
     sets = tuple(f"{key}={value}" for key, value in opened.data.get("sets", {}).items())
     context = replace(
@@ -65,15 +80,15 @@ def recover(root: Path, environment: str, say: Callable[[str], None], *, rehears
         held.close()
 
 
-def open_run(log: Log) -> list[Event]:
-    """The events of the run that is open, or none."""
-    ended: set[str] = set()
-    for event in log.backwards():
-        if event.type in _ENDS:
-            ended.add(event.run)
-        elif event.type == "run.opened":
-            return [] if event.run in ended else log.run(event.run)
-    return []
+def open_runs(log: Log) -> list[str]:
+    """The runs that are open: the one that may have changed something first, then plans, which need no lease to be open."""
+    opened: dict[str, str] = {}
+    for event in log.events():
+        if event.type == "run.opened":
+            opened[event.run] = event.data["pipeline"]
+        elif event.type in _ENDS:
+            opened.pop(event.run, None)
+    return sorted(opened, key=lambda run: opened[run] == PLAN)
 
 
 def _explain(events: list[Event], say: Callable[[str], None]) -> None:

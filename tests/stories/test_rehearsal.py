@@ -1,0 +1,63 @@
+"""A newcomer walks from staging to production with throw-away keys, and nothing of it counts for real."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.checkout import Checkout
+from tests.stories.rehearsed import TUESDAY, Rehearsed
+
+pytestmark = pytest.mark.faults
+
+
+def test_the_walk_shows_each_command_and_ends_with_two_records_that_verify(checkout: Checkout) -> None:
+    ran = checkout.deploy_py("rehearse", "production", timeout=240)
+
+    assert ran.code == 0, ran.said
+    commands = [line.split()[1:4] for line in ran.stdout.splitlines() if line.startswith("$ ")]
+    assert ["pytest", "--deploy-env=staging", "--deploy-rehearse"] == commands[0]
+    assert 9 == len(commands), commands
+    assert "health.watch_s=1" in ran.stdout.partition("$ ")[0], "what was shortened is said before anything runs"
+    for name in ("staging", "production"):
+        seen = checkout.rehearsing(name)
+        assert "deployed" == seen.decided()["outcome"]
+        assert 200 == seen.standing().status
+        page = (seen.run_folder() / "report.html").read_text(encoding="utf-8")
+        assert "REHEARSAL" in page
+        script = ["bash", str(checkout.path / "pytest_deploy" / "audit" / "verify.sh"), str(seen.store)]
+        second = subprocess.run(script, capture_output=True, text=True, check=False, timeout=120)
+        assert second.returncode == 0, second.stdout + second.stderr
+    _assert_it_counts_for_nothing_real(checkout)
+
+
+def _assert_it_counts_for_nothing_real(checkout: Checkout) -> None:
+    """A real plan that asks for staging's smoke and for approvals finds neither in the rehearsal's records."""
+    asked = (
+        '--deploy-set=staging_smoke={"environment": "staging", "within_h": 24}',
+        '--deploy-set=approval={"roles": ["QA Lead"], "expires_h": 24}',
+        '--deploy-set=phases={"leave_out": []}',
+    )
+    plan = checkout.deploy("--deploy-pipeline=plan", *asked)
+    told = {e.data["gate"]: e.data for e in checkout.events() if e.type == "gate.refused"}
+    assert plan.code == 1, plan.said
+    assert {"staging-smoke", "approvals"} <= set(told), plan.said
+    assert "no smoke" in told["staging-smoke"]["reason"], told["staging-smoke"]
+
+
+def test_a_plan_whose_process_was_killed_is_closed_by_recover(checkout: Checkout) -> None:
+    production = Rehearsed.of(checkout, "production")
+    plan = production.start(TUESDAY, "--deploy-pipeline=plan")
+    plan.until(lambda: any(event.type == "step.started" for event in production.checkout.events()))
+    os.kill(plan.pid, signal.SIGKILL)
+    plan.wait(10)
+
+    recovered = checkout.deploy_py("recover", "production", "--rehearse")
+
+    assert recovered.code == 0, recovered.said
+    assert "abandoned; the environment is as it was" in recovered.said
+    assert 1 == len(production.checkout.said("run.abandoned"))
+    checkout.assert_nothing_runs()
