@@ -86,13 +86,13 @@ def test_a_machine_whose_clock_is_behind_its_record_deploys_nothing(checkout: Ch
     production = Rehearsed.of(checkout, "production")
     ahead = _record(production, ShiftedClock(SystemClock(), timedelta(minutes=10)))
     ahead.append("alert.raised", {"alert": "clock", "detail": "ten minutes ahead"}, run=NO_RUN, actor=ACTOR)
-    before = production.checkout.bytes_below("reports")
+    before = production.checkout.bytes_below("reports/rehearsal/production/log")
 
     ran = production.plan(TUESDAY)
 
     assert ran.code == 3, ran.said
     assert "set the clock; if the log is what is wrong: deploy.py recover ENV --clock" in ran.said
-    assert before == production.checkout.bytes_below("reports")
+    assert before == production.checkout.bytes_below("reports/rehearsal/production/log")
 
     mended = checkout.deploy_py("recover", "production", "--rehearse", "--clock")
     assert mended.code == 0, mended.said
