@@ -1,0 +1,37 @@
+"""The command line's frame: the program, the words several commands share, and how it ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pytest_deploy.errors import DeployError, NotAsked
+
+app = typer.Typer(
+    help="Deployments as pytest runs: what CI, QA and auditors type beside `pytest --deploy-env=ENV`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Env = Annotated[str, typer.Argument(metavar="ENV", help="an environment of deploy.yaml")]
+Rehearse = Annotated[bool, typer.Option("--rehearse", help="the environment's rehearsals, not the environment itself")]
+Key = Annotated[
+    Path | None, typer.Option("--key", help="the key that signs: a private key, or the public one of an agent or token")
+]
+Role = Annotated[str, typer.Option("--role", help="the role signed for; else the first of yours that is asked for")]
+
+
+def main() -> None:
+    """Run one command; an error of ours is one message and its exit code, never a traceback."""
+    try:
+        app()
+    except SystemExit as ended:
+        # The command line's own usage errors end with 2; here that means a signal (design 1).
+        raise SystemExit(NotAsked.exit_code if ended.code == 2 else ended.code) from None  # noqa: PLR2004 -- click's number
+    except DeployError as error:
+        typer.echo(f"{error}", err=True)
+        raise SystemExit(error.exit_code) from None

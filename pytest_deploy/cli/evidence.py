@@ -1,0 +1,34 @@
+"""Commands of whoever reads the record: can it be trusted, what does it say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pytest_deploy.cli.app import app
+from pytest_deploy.errors import NotAsked
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help="a store, e.g. reports/local")],
+    anchor: Annotated[str | None, typer.Option(help="a line `tlog ORIGIN SIZE ROOT` kept outside the store")] = None,
+    signatures: Annotated[str, typer.Option(help="newest, or all: every event's own signature")] = "newest",
+) -> None:
+    """Verify a record from its files alone; name the first bad event."""
+    from pytest_deploy.audit.verify import verify as verify_store
+
+    if signatures not in {"newest", "all"}:
+        raise NotAsked(f"--signatures={signatures}: right is newest or all")
+    if not path.is_dir():
+        raise NotAsked(f"{path} is no folder; right is a store, e.g. reports/local")
+    found = verify_store(path, anchor=anchor, signatures="all" if signatures == "all" else "newest")
+    for check in found.checks:
+        typer.echo(f"{'ok  ' if check.ok else 'BAD '} {check.number:>2} {check.title}: {check.detail}")
+    for finding in found.findings:
+        typer.echo(f"     {finding}")
+    typer.echo(f"{'VERIFIED' if found.ok else 'NOT VERIFIED'}: {found.size} events, root {found.root}")
+    if not found.ok:
+        raise typer.Exit(1)

@@ -1,0 +1,79 @@
+"""Commands of the people who answer for a deployment: they sign, enrol and revoke."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pytest_deploy.cli.app import Env, Key, Rehearse, Role, app
+from pytest_deploy.errors import NotAsked
+
+
+@app.command()
+def approve(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="the request, as its plan named it")],
+    role: Role = "",
+    key: Key = None,
+    comment: Annotated[str, typer.Option(help="stands in what is signed")] = "",
+) -> None:
+    """Show in words what a request changes, and sign it with your SSH key (ssh-keygen, agent and hardware keys included)."""
+    from pytest_deploy.permit.signing import approve as sign
+
+    sign(Path.cwd(), run, role=role, key=key, comment=comment, say=typer.echo)
+
+
+@app.command()
+def override(
+    gate: Annotated[str, typer.Argument(metavar="GATE", help="window, blackout, rate-limit or incidents")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="the request")],
+    *,
+    reason: Annotated[str, typer.Option(help="why it cannot wait")],
+    incident: Annotated[str, typer.Option(help="the incident it is for")],
+    hours: Annotated[float, typer.Option(min=0.1, max=24, help="how long it lasts")] = 1.0,
+    role: Role = "",
+    key: Key = None,
+) -> None:
+    """Sign, in an emergency, that one gate be overridden for one request; it counts when a second person has signed too."""
+    from pytest_deploy.permit.signing import override as sign
+
+    sign(Path.cwd(), gate, run, reason=reason, incident=incident, hours=hours, role=role, key=key, say=typer.echo)
+
+
+@app.command()
+def keys(
+    word: Annotated[str, typer.Argument(metavar="init|enroll|revoke|list")],
+    env: Env,
+    *,
+    person: Annotated[str, typer.Option(metavar="EMAIL", help="who signs with the key; revoke: or a fingerprint")] = "",
+    name: Annotated[str, typer.Option(help="enroll: the printed name")] = "",
+    role: Annotated[list[str] | None, typer.Option(help="enroll: a role; may be given several times")] = None,
+    public_key: Annotated[Path | None, typer.Option(help="enroll: the person's SSH public key")] = None,
+    github: Annotated[int | None, typer.Option(help="enroll: the GitHub user id")] = None,
+    local: Annotated[
+        str | None, typer.Option(help="enroll: the user name on this machine (local and rehearsals)")
+    ] = None,
+    git: Annotated[
+        list[str] | None, typer.Option(help="enroll: an e-mail of their commits; may be given several times")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, max=365, help="enroll: how long the key is valid")] = 365,
+    reason: Annotated[str, typer.Option(help="why; goes into the record")] = "",
+    rehearse: Rehearse = False,
+) -> None:
+    """Who may sign for an environment: begin its record, enrol a person's key, revoke one, list them."""
+    from pytest_deploy.permit.keys import Keys
+    from pytest_deploy.permit.keys import enrolled as person_of
+
+    if word not in {"init", "enroll", "revoke", "list"}:
+        raise NotAsked(f"deploy.py keys {word}: right is init, enroll, revoke or list")
+    store = Keys(Path.cwd(), env, rehearsal=rehearse)
+    if word == "enroll":
+        who = person_of(person, name, role or [], github=github, local=local, git=git or [])
+        lines = store.enroll(who, public_key, days=days, reason=reason)
+    elif word == "revoke":
+        lines = store.revoke(person, reason=reason)
+    else:
+        lines = store.init() if word == "init" else store.list()
+    for line in lines:
+        typer.echo(line)
