@@ -51,7 +51,11 @@ part(kind, identity, definition) as (
                'default', (select pg_get_expr(adbin, adrelid) from pg_attrdef where adrelid = a.attrelid and adnum = a.attnum),
                'identity', attidentity, 'generated', attgenerated, 'storage', attstorage, 'compression', attcompression,
                'statistics', nullif(attstattarget, -1), 'collation', nullif(attcollation, 0)::regcollation::text,
-               'acl', nullif(attacl::text, '{}'), 'options', attoptions::text, 'foreign', attfdwoptions::text,
+               'acl', nullif(attacl::text, '{}'),
+               -- pg_attver is the server's own mark, since 15.20: another one for each table, and no part of a dump.
+               'options', (select array_agg(o order by n)::text from unnest(attoptions) with ordinality as one(o, n)
+                           where o !~ '^pg_attver='),
+               'foreign', attfdwoptions::text,
                'local', attislocal, 'inherited', attinhcount)
     from relation r join pg_attribute a on a.attrelid = r.oid
     where attnum > 0 and not attisdropped and relkind in ('r', 'v', 'm', 'f', 'p', 'c')

@@ -11,8 +11,8 @@ from pytest_deploy.config.phases import PHASES
 from tests.checkout import Checkout, Standing
 from tests.child import Ran
 
-LEFT_OUT = {"approval"}
-"""The phases that deploy.yaml leaves out for local."""
+LEFT_OUT = {"approval": "not in this environment's policy"}
+"""The phases that deploy.yaml leaves out for local, and the cause its steps have."""
 NOTHING_TO_UNDO = "nothing to roll back: every step passed"
 
 
@@ -95,6 +95,11 @@ def locked(checkout: Checkout) -> Mapping[str, str]:
     text = (checkout.path / "suites" / "steps.lock").read_text(encoding="utf-8")
     lines = [line.split() for line in text.splitlines() if line and not line.startswith("#")]
     return {line[3]: "left out" if line[0] in LEFT_OUT else line[1] for line in lines}
+
+
+def phase_of(nodeid: str) -> str:
+    """The phase a step belongs to: the folder below suites/."""
+    return nodeid.split("/")[1]
 
 
 def steps_told(checkout: Checkout, run: str) -> set[tuple[Any, ...]]:

@@ -139,7 +139,10 @@ async def _append(
     values = [entry, version, caller.account, draft.day, draft.text, draft.score, draft.reason, deleted]
     try:
         rows = await _rows(caller, statement, values)
-    except psycopg.errors.UniqueViolation:
+    except (psycopg.errors.UniqueViolation, psycopg.errors.CheckViolation) as error:
+        # Whoever waited is told by the key; whoever began a moment later by the trigger, which names no constraint.
+        if isinstance(error, psycopg.errors.CheckViolation) and error.diag.constraint_name:
+            raise
         raise VersionConflict(f"somebody else wrote version {version} meanwhile: read it again") from None
     return _version(rows[0])
 
