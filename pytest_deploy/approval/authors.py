@@ -12,17 +12,19 @@ from pytest_deploy.approval.roster import Roster
 from pytest_deploy.errors import Refused
 
 _GIT_S = 60
-_TRAILER = re.compile(r"^\s*co-authored-by\s*:[^\S\n]*(.*\S)", re.IGNORECASE | re.MULTILINE)
+_TRAILER = re.compile(r"^\s*co-authored-by\s*:(.*)", re.IGNORECASE | re.MULTILINE)
 _EMAIL = re.compile(r"[^\s<>]+@[^\s<>]+")
 _AS_HASHED = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
 """Commits as they were hashed: neither `git replace` nor a graft shows another author, or another parent."""
+_NOBODY = "(nobody)"
+"""Stands for an author, committer or co-author whom a commit does not name: nobody of a roster, and so it blocks."""
 
 
 def authors(root: Path, commit: str, since: str | None) -> tuple[str, ...]:
     """E-mails (lower case, sorted) of everybody who had a hand in `since..commit`; in all history where `since` is None.
 
-    Where history was rewritten, in every commit that `since` does not hold. Raises Refused where that cannot be told: a
-    shallow clone, or a commit that this clone does not have.
+    Where history was rewritten, in every commit that `since` does not hold. An empty e-mail is told as `(nobody)`. Raises
+    Refused where that cannot be told: a shallow clone, or a commit that this clone does not have.
     """
     if _git(root, "rev-parse", "--is-shallow-repository").strip() != "false":
         raise Refused(
@@ -35,18 +37,19 @@ def authors(root: Path, commit: str, since: str | None) -> tuple[str, ...]:
             raise Refused(
                 f"commit {one} is not in this clone: fetch it whole (fetch-depth: 0), and keep released commits"
             ) from None
-    words = ["log", "-z", "--format=%ae%x00%ce%x00%B", commit, *(["--not", since] if since else [])]
+    form = ["-z", "--encoding=UTF-8", "--no-show-signature", "--format=%ae%x00%ce%x00%B"]
+    words = ["log", *form, commit, *(["--not", since] if since else [])]
     said = iter(_git(root, *words).split("\0"))
     found = {
         email for entry in zip(said, said, said, strict=False) for email in (*entry[:2], *_co_authors(entry[2]))
     }  # fmt: skip
-    return tuple(sorted({email.strip().lower() for email in found if email.strip()}))
+    return tuple(sorted({email.strip().lower() or _NOBODY for email in found}))
 
 
 def _co_authors(message: str) -> Iterator[str]:
     """The e-mail of each co-author; of a trailer without one what it says, which is nobody's in a roster and so blocks."""
     for said in _TRAILER.findall(message):
-        yield from _EMAIL.findall(said) or [said]
+        yield from _EMAIL.findall(said) or [said.strip()]
 
 
 def unmapped(emails: Iterable[str], roster: Roster, outside: Collection[str]) -> tuple[str, ...]:

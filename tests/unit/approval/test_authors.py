@@ -125,6 +125,35 @@ def test_a_co_author_without_an_e_mail_is_nobody_known(root: Path, commit: Commi
     assert ("cat",) == unmapped(authors(root, head, None), ROSTER, [])
 
 
+@pytest.mark.parametrize(
+    "author, committer, message",
+    [
+        ("", "tina@example.org", "Change"),
+        ("tina@example.org", "", "Change"),
+        ("tina@example.org", "tina@example.org", "Change\n\nCo-authored-by:\n  Eve <eve@x.org>"),
+    ],
+    ids=["author", "committer", "co-author"],
+)
+def test_a_commit_that_does_not_name_who_wrote_it_is_nobodys_known(
+    root: Path, commit: Commit, author: str, committer: str, message: str
+) -> None:
+    commit("tina@example.org", message=message)
+    who = {"GIT_AUTHOR_EMAIL": author, "GIT_COMMITTER_EMAIL": committer}
+    who |= {"GIT_AUTHOR_NAME": "A", "GIT_COMMITTER_NAME": "C"}
+    git(root, "commit", "--quiet", "--amend", "--reset-author", "--no-edit", "--allow-empty", "--no-gpg-sign", **who)
+    head = git(root, "rev-parse", "HEAD")
+
+    assert ("(nobody)",) == unmapped(authors(root, head, None), ROSTER, [])
+
+
+def test_how_git_is_set_to_show_a_log_hides_nobody(root: Path, commit: Commit) -> None:
+    head = commit("ann@x.org", message="Change\n\nCo-authored-by: Eve <eve@x.org>")
+    git(root, "config", "i18n.logOutputEncoding", "UTF-16")
+    git(root, "config", "log.showSignature", "true")
+
+    assert ("ann@x.org", "eve@x.org") == authors(root, head, None)
+
+
 @pytest.mark.parametrize("unknown", ["commit", "since"])
 def test_a_commit_that_is_not_here_blocks(root: Path, commit: Commit, unknown: str) -> None:
     known = commit("ann@x.org")
