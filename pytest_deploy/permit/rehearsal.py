@@ -5,7 +5,6 @@ They are enrolled in the rehearsal store alone, whose origin is another: nothing
 
 from __future__ import annotations
 
-import getpass
 import re
 import subprocess
 from pathlib import Path
@@ -15,7 +14,7 @@ from pytest_deploy.approval.roster import Person
 from pytest_deploy.config.policy import Policy
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import Failed, NotAsked
-from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.phase.context import RunContext, local_actor, local_user
 from pytest_deploy.release import source
 
 _KEYGEN_S = 30
@@ -48,7 +47,7 @@ def roster(context: RunContext, policy: Policy) -> tuple[Person, ...]:
     roles = dict.fromkeys([*policy.approval.roles, *policy.rollback.roles])
     people = [Person(f"{_slug(role)}@{domain}", f"Rehearsing {role}", (role,), None, None, ()) for role in roles]
     held = (policy.deployer.role,) if policy.deployer is not None else ("Deployer",)
-    people.append(Person(f"deployer@{domain}", DEPLOYER, held, None, getpass.getuser(), ()))
+    people.append(Person(f"deployer@{domain}", DEPLOYER, held, None, local_user(), ()))
     written = authors.authors(context.path, source.read(context.path).commit, None)
     people.append(Person(f"authors@{domain}", "Authors of the rehearsed commits", (), None, None, written))
     return tuple(people)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import getpass
 import os
+import pwd
 import socket
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -94,6 +94,14 @@ def store_of(root: Path, environment: str, *, rehearsal: bool) -> Path:
     return root / "reports" / "rehearsal" / environment if rehearsal else root / "reports" / environment
 
 
+def local_user() -> str:
+    """The user name of this process, as the system knows it; `LOGNAME` and `USER` say what anybody wants them to."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a number without a name, as in some containers
+        return str(os.getuid())
+
+
 def local_actor() -> str:
     """`local:<uid>:<user>@<host>`: who runs a deployment outside CI."""
-    return f"local:{os.getuid()}:{getpass.getuser()}@{socket.gethostname()}"
+    return f"local:{os.getuid()}:{local_user()}@{socket.gethostname()}"

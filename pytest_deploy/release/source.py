@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,9 +28,13 @@ class Source:
 
 
 def read(root: Path) -> Source:
-    """Read the checkout at `root`. Raises NotAsked where it is no git checkout with a commit."""
+    """Read the checkout at `root`. Raises NotAsked where it is no git checkout with a commit.
+
+    A file that git was told not to look at (`update-index --assume-unchanged`, `--skip-worktree`) makes the tree dirty:
+    nobody can say that it is the commit's, and it would go into the artefact.
+    """
     commit = _git(root, "rev-parse", "HEAD")
-    dirty = bool(_git(root, "status", "--porcelain"))
+    dirty = bool(_git(root, "status", "--porcelain", "--untracked-files=normal")) or _unwatched(root)
     described = _git(root, "describe", "--tags", "--always", "--abbrev=12")
     # --always answers with the bare hash where no tag is in reach.
     version = f"0.0.0+g{commit[:12]}" if commit.startswith(described) else described
@@ -53,10 +58,22 @@ def tree_digest(root: Path, folders: Sequence[str]) -> str:
     return digest.hexdigest()
 
 
+def _unwatched(root: Path) -> bool:
+    """Whether the index says of any file that its changes are not to be seen: a small letter, or S for skipped."""
+    return any(line[:1].islower() or line[:1] == "S" for line in _git(root, "ls-files", "-v").splitlines())
+
+
 def _git(root: Path, *words: str) -> str:
+    # GIT_DIR, GIT_INDEX_FILE and the like would tell of another repository, or another index, than the checkout's.
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         ran = subprocess.run(
-            ["git", "-C", str(root), *words], capture_output=True, text=True, check=False, timeout=_GIT_SECONDS
+            ["git", "-C", str(root), *words],
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_GIT_SECONDS,
         )
     except FileNotFoundError:
         raise NotAsked("git is not installed: a release is a commit, and git names it; install git") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.gate.course import NAMES
+from pytest_deploy.phase.context import local_user
 from pytest_deploy.record.birth import open_record
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
 from pytest_deploy.record.event import Event
@@ -59,7 +59,7 @@ def _enroll_somebody(production: Rehearsed, folder: Path) -> None:
     words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
     subprocess.run(words, check=True, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
     who = ("--person=quinn@example.org", "--name=Quinn Quist", "--role=QA Lead")
-    known = (f"--local={getpass.getuser()}", "--git=story@example.org")
+    known = (f"--local={local_user()}", "--git=story@example.org")
     rest = ("--public-key", f"{key}.pub", "--reason", "OPS-1")
     ran = production.checkout.deploy_py("keys", "enroll", "production", "--rehearse", *who, *known, *rest)
     assert ran.code == 0, ran.said

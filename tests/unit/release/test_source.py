@@ -1,0 +1,64 @@
+"""Which commit a checkout is, and whether it is exactly that: told by the checkout, never by what is set around it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.release import source
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    return repository(tmp_path / "checkout", "print('reviewed')\n")
+
+
+def repository(root: Path, text: str) -> Path:
+    root.mkdir()
+    git(root, "init", "-q", "-b", "main")
+    (root / "service.py").write_text(text)
+    git(root, "add", "-A")
+    git(root, "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-q", "--no-gpg-sign", "-m", "x")
+    return root
+
+
+def git(root: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_a_commit_as_it_was_made_is_clean_and_a_change_is_not(checkout: Path) -> None:
+    assert not source.read(checkout).dirty
+    (checkout / "service.py").write_text("print('other')\n")
+
+    assert source.read(checkout).dirty
+    assert source.read(checkout).version.endswith(".dirty")
+
+
+@pytest.mark.parametrize("word", ["--assume-unchanged", "--skip-worktree"])
+def test_a_file_that_git_is_told_not_to_look_at_makes_the_tree_dirty(checkout: Path, word: str) -> None:
+    git(checkout, "update-index", word, "service.py")
+    (checkout / "service.py").write_text("print('nobody reviewed this')\n")
+
+    assert "" == git(checkout, "status", "--porcelain")
+    assert source.read(checkout).dirty
+
+
+def test_a_new_file_makes_the_tree_dirty_however_git_is_set_to_show_it(checkout: Path) -> None:
+    git(checkout, "config", "status.showUntrackedFiles", "no")
+    (checkout / "more.py").write_text("")
+
+    assert "" == git(checkout, "status", "--porcelain")
+    assert source.read(checkout).dirty
+
+
+def test_another_repository_named_in_the_environment_is_not_asked(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = git(checkout, "rev-parse", "HEAD")
+    other = repository(tmp_path / "other", "print('of others')\n")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+
+    assert own == source.read(checkout).commit
