@@ -19,19 +19,8 @@ STEP = pytest.StashKey[Step]()
 LIMIT = pytest.StashKey[float]()
 """Seconds the step may take."""
 
-BENDING = frozenset(
-    {"pytest_collection_modifyitems", "pytest_collection", "pytest_ignore_collect", "pytest_itemcollected"}
-    | {
-        "pytest_generate_tests",
-        "pytest_make_collect_report",
-        "pytest_pycollect_makeitem",
-        "pytest_pycollect_makemodule",
-    }
-    | {"pytest_pyfunc_call", "pytest_fixture_setup", "pytest_runtest_protocol", "pytest_runtestloop"}
-    | {"pytest_runtest_setup", "pytest_runtest_call", "pytest_runtest_teardown", "pytest_runtest_makereport"}
-    | {"pytest_cmdline_main", "pytest_configure", "pytest_load_initial_conftests"}
-)
-"""Hooks with which a conftest could drop, reorder, replace or judge steps."""
+OWN_HOOKS = "pytest_deploy_"
+"""The hooks a conftest may hold: with any of pytest's own it could drop, reorder, replace or judge steps."""
 
 DEFAULT_TIMEOUT_S = 120.0
 """Seconds a step may take whose mark and policy say nothing else."""
@@ -66,6 +55,8 @@ class Collection:
         self._phases = phases_of(pipeline)
         self._pipeline = pipeline
         self._step_timeout_s = step_timeout_s
+        self._judged: frozenset[int] = frozenset()
+        """The plug-ins that were active, and judged, before a module of suites/ was imported; by identity."""
         self.steps: tuple[Step, ...] = ()
         """The accepted steps, in order; empty until the collection is accepted."""
 
@@ -80,15 +71,25 @@ class Collection:
             return Phase.from_parent(parent, path=path)
         return None
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection(self) -> None:
+        """Remember what is active so far: a module of suites/ brings no plug-in of its own."""
+        self._judged = frozenset(map(id, self._config.pluginmanager.get_plugins()))
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Put the items into the lock's order. Raises pytest.UsageError where they are not the lock's.
 
         A worker raises nothing: it tells the controller what it found, which refuses once for all of them.
         """
-        for plugin in self._config.pluginmanager.get_plugins():
-            self._check_conftest(plugin)
-        found = [self._step(item) for item in items]
+        try:
+            self._check_plugins()
+            found = [self._step(item) for item in items]
+        except pytest.UsageError as refused:
+            if self._told is None:
+                raise
+            refusal_beside(self._told).write_text(str(refused), encoding="utf-8")
+            return
         if self._told is not None:
             self._told.write_text(lock.render(found), encoding="utf-8")
         try:
@@ -122,14 +123,29 @@ class Collection:
             raise CollectionRefused(f"pipeline {self._pipeline}", faults)
         return expected
 
-    def _check_conftest(self, plugin: object) -> None:
-        file = getattr(plugin, "__file__", None) or ""
-        bent = sorted(BENDING & set(vars(plugin))) if Path(file).name == "conftest.py" else []
-        if bent:
-            raise pytest.UsageError(
-                f"{file}: {', '.join(bent)}: a conftest of a deployment must not drop, reorder, replace or judge steps; "
-                "fixtures and pytest_deploy_* hooks are what it may hold"
-            )
+    def _check_plugins(self) -> None:
+        """Raises pytest.UsageError for a conftest with a hook of pytest's, and for a plug-in that a module brought."""
+        manager = self._config.pluginmanager
+        for name, plugin in manager.list_name_plugin():
+            if plugin is None:
+                continue
+            if Path(name).name == "conftest.py":
+                # Asked of the manager: a hook may be written under any name (`hookimpl(specname=...)`).
+                bent = sorted(
+                    caller.name
+                    for caller in manager.get_hookcallers(plugin) or ()
+                    if not caller.name.startswith(OWN_HOOKS)
+                )
+                if bent:
+                    raise pytest.UsageError(
+                        f"{name}: {', '.join(bent)}: a conftest of a deployment must not drop, reorder, replace or judge "
+                        f"steps; fixtures and {OWN_HOOKS}* hooks are what it may hold"
+                    )
+            elif id(plugin) not in self._judged:
+                raise pytest.UsageError(
+                    f"plug-in {name}: a module of suites/ brought it (pytest_plugins); steps and fixtures are what a module "
+                    "of a deployment may hold"
+                )
 
     def _step(self, item: pytest.Item) -> Step:
         step = step_of(item, self._suites)
@@ -141,6 +157,11 @@ class Collection:
         marks = [mark.kwargs["timeout"] for mark in item.iter_markers("step") if "timeout" in mark.kwargs]
         item.stash[LIMIT] = float(marks[0] if marks else self._step_timeout_s)
         item.add_marker(pytest.mark.timeout(item.stash[LIMIT], method="signal"))
+
+
+def refusal_beside(told: Path) -> Path:
+    """Where a worker that could not tell what it collected says why."""
+    return told.with_name(f"{told.name}.refused")
 
 
 def step_of(item: pytest.Item, suites: Path) -> Step:

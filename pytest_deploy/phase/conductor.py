@@ -14,7 +14,7 @@ import pytest
 
 from pytest_deploy.errors import CollectionRefused, DeployError, RecordError
 from pytest_deploy.phase import lock, unrun, workers
-from pytest_deploy.phase.collection import STEP, Collection
+from pytest_deploy.phase.collection import STEP, Collection, refusal_beside
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.phase.run import Run
 from pytest_deploy.phase.scheduler import PhaseScheduler
@@ -223,8 +223,11 @@ class Controller(Conductor):
     def accept(self, collections: Sequence[tuple[str, Sequence[str]]]) -> PhaseSequence:
         """Hold every worker's collection against the lock, then open the run (once)."""
         for worker, nodeids in collections:
+            told = self._context.session / f"collected-{worker}"
+            if refusal_beside(told).is_file():
+                raise pytest.UsageError(refusal_beside(told).read_text(encoding="utf-8"))
             try:
-                steps = self._collection.accept(lock.read(self._context.session / f"collected-{worker}"))
+                steps = self._collection.accept(lock.read(told))
             except CollectionRefused as refused:
                 raise pytest.UsageError(str(refused)) from None
             if list(nodeids) != [step.nodeid for step in steps]:

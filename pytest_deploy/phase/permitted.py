@@ -179,5 +179,7 @@ VARIABLES: Mapping[str, Verdict] = table(
     (Verdict("a step's time limit is its own mark's or deploy.yaml's step_timeout_s"), "PYTEST_TIMEOUT"),
     (Verdict("would carry what the run says out of its record, past the cutting of secrets and of subject data"),
      "PYTEST_DEBUG"),
+    (Verdict("puts other modules in the place of those that were installed by hash, or of the checkout's own"),
+     "PYTHONPATH PYTHONHOME PYTHONUSERBASE PYTHONPYCACHEPREFIX"),
 )  # fmt: skip
 """Environment variables by name; one that begins with PYTEST_ and does not stand here must not be set."""

@@ -66,9 +66,9 @@ def settings(config: pytest.Config) -> dict[str, Any]:
 
 
 def variables(environ: Mapping[str, str]) -> Iterator[str]:
-    """What the environment says to pytest that it may not; an empty variable says nothing."""
+    """What the environment says to pytest, or to Python, that it may not; an empty variable says nothing."""
     for name, value in sorted(environ.items()):
-        if name.startswith(VARIABLE_PREFIX) and value.strip():
+        if (name.startswith(VARIABLE_PREFIX) or name in VARIABLES) and value.strip():
             verdict = VARIABLES.get(name, UNKNOWN)
             if not verdict.allows(value, ""):
                 yield f"environment variable {name}={value}: {verdict.reason}"

@@ -137,6 +137,8 @@ ELSEWHERE = [
     variable("PYTEST_PLUGINS", "pytester"),
     variable("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1", "-p", "pytest_deploy.plugin"),
     variable("PYTEST_TIMEOUT", "1"),
+    variable("PYTHONPATH", "/srv/other"),
+    variable("PYTHONPYCACHEPREFIX", "/srv/compiled"),
     Way("PYTHONOPTIMIZE=1", "PYTHONOPTIMIZE", env={"PYTHONOPTIMIZE": "1"}),
     Way("python -O", "python -O", python=("-O", "-m", "pytest", DEPLOY)),
     Way("python -OO", "python -O", python=("-OO", "-m", "pytest", DEPLOY)),
@@ -188,6 +190,46 @@ ELSEWHERE = [
     project("other modules first", "ini value pythonpath = /srv: ", 'pythonpath = ["."]', 'pythonpath = ["/srv"]'),
     project("other files", "ini value python_files = ", ADDOPTS, f'{ADDOPTS}\npython_files = ["other_*.py"]'),
 ]  # fmt: skip
+
+_HOOKS = "a conftest of a deployment must not drop, reorder, replace or judge steps"
+_RENAMED = """
+import pytest
+
+@pytest.hookimpl(specname="pytest_collection_modifyitems")
+def pytest_harmless(items):
+    items.clear()
+"""
+_BENT = "def pytest_collection_modifyitems(items):\n    items.clear()\n"
+_JUDGES = "def pytest_runtest_logreport(report):\n    report.outcome = 'passed'\n"
+
+IN_SUITES = [
+    Way(
+        "a hook of the root's conftest.py",
+        "conftest.py: pytest_runtest_logreport: ",
+        files={"conftest.py": _JUDGES},
+        before=_HOOKS,
+    ),
+    Way(
+        "a hook under another name",
+        "smoke/conftest.py: pytest_collection_modifyitems: ",
+        files={"suites/smoke/conftest.py": _RENAMED},
+        before=_HOOKS,
+    ),
+    Way(
+        "a hook in a worker",
+        "smoke/conftest.py: pytest_collection_modifyitems: ",
+        ("-n2",),
+        files={"suites/smoke/conftest.py": _RENAMED},
+        before=_HOOKS,
+    ),
+    Way(
+        "a plug-in that a module of steps asks for",
+        "plug-in bent: ",
+        files={"bent.py": _BENT, "suites/smoke/test_api.py": 'pytest_plugins = ["bent"]\n\ndef test_one(): pass\n'},
+        before="a module of suites/ brought it",
+    ),
+]
+"""Found where the suites are imported, after everything else was judged."""
 
 BY_PYTEST = [
     Way("--reruns=3", "--reruns=3", ("--reruns=3",), before="unrecognized arguments"),
@@ -248,7 +290,7 @@ def bare(tmp_path: Path) -> Bare:
     return Bare(tmp_path)
 
 
-@pytest.mark.parametrize("way", [*TYPED, *ELSEWHERE, *BY_PYTEST], ids=lambda way: way.name)
+@pytest.mark.parametrize("way", [*TYPED, *ELSEWHERE, *IN_SUITES, *BY_PYTEST], ids=lambda way: way.name)
 def test_a_way_to_thin_out_a_run_is_refused_by_name_and_touches_nothing(bare: Bare, way: Way) -> None:
     for name, text in way.files.items():
         bare.write(name, text)
