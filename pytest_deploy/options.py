@@ -78,6 +78,9 @@ def context(config: pytest.Config) -> RunContext | None:
             f"--deploy-pipeline={option.deploy_pipeline}: this version runs {' and '.join(BUILT)}; the others are named in the "
             "design and not built yet"
         )
+    for name, text in (("--deploy-reason", option.deploy_reason), ("--deploy-ticket", option.deploy_ticket)):
+        if not text.isprintable():
+            raise pytest.UsageError(f"{name} holds characters that cannot be shown: write one line of plain text")
     return RunContext(
         root=str(Path(config.rootpath)),
         environment=option.deploy_env,

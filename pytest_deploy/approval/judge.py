@@ -170,15 +170,24 @@ def overrides(case: Case) -> Mapping[str, Override]:
 
 def _judged(case: Case, *, overrides: bool) -> Iterator[Signed | RefusedFile]:
     folder = case.store / "runs" / case.run / "approvals"
+    if folder.is_symlink():
+        yield RefusedFile(f"runs/{case.run}/approvals", None, None, "is a link, no folder")
+        return
     for path in sorted(folder.glob("*.json")):
         if path.name.startswith(OVERRIDE) == overrides:
             yield _one(case, path, parse_override if overrides else parse_approval)
 
 
 def _one(case: Case, path: Path, parse: Callable[[bytes], Approval | OverrideStatement]) -> Signed | RefusedFile:
+    if not path.name.isprintable():
+        name = f"runs/{case.run}/approvals/{path.name!a}"
+        return RefusedFile(name, None, None, "its name holds characters that cannot be shown")
     name = f"runs/{case.run}/approvals/{path.name}"
-    if path.is_symlink():
-        return RefusedFile(name, None, None, "is a link, no file")
+    for one in (path, path.with_name(f"{path.name}.sig")):
+        if one.is_symlink() or (one.exists() and not one.is_file()):
+            return RefusedFile(
+                name, None, None, f"{'is' if one == path else 'its .sig is'} a link or a folder, no file"
+            )
     try:
         content, signature = path.read_bytes(), path.with_name(f"{path.name}.sig").read_bytes()
         said = parse(content)

@@ -101,5 +101,8 @@ def _said(
         key for key, value in said.items() if not isinstance(value, str) or not (value.strip() or key in may_be_empty)
     ):
         raise ValueError(f"{', '.join(bad)} is empty or no text")
+    if hidden := sorted(key for key, value in said.items() if not value.isprintable()):
+        # A line break or a control sequence could show a reader another statement than the one that was signed.
+        raise ValueError(f"{', '.join(hidden)} holds characters that cannot be shown")
     parse_stamp(said["signed_at"])
     return said

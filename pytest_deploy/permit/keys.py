@@ -97,5 +97,7 @@ def enrolled(
     """The person a command line describes. Raises NotAsked where it does not."""
     if "@" not in email or not name.strip():
         raise NotAsked("deploy.py keys enroll: say --person EMAIL, --name 'Printed Name' and --role ROLE")
+    if not all(text.isprintable() for text in (email, name, *roles)):
+        raise NotAsked("deploy.py keys enroll: a name or a role holds characters that cannot be shown")
     known = tuple(dict.fromkeys(one.lower() for one in [email, *git]))
     return Person(email.lower(), name, tuple(roles), github, local, known)

@@ -76,9 +76,10 @@ def waiting(root: Path, run: str) -> Waiting:
 
 def approve(root: Path, run: str, *, role: str, key: Path | None, comment: str, say: Callable[[str], None]) -> None:
     """Show what is signed, sign it for one role, say who is still missing. Raises NotAsked, Refused."""
+    _printable("--comment", comment)
     asked = waiting(root, run)
     for line in in_words(asked):
-        say(line)
+        say(shown(line))
     needed = asked.environment.policy.approval.roles
     person, key = signer(asked, role, key)
     role = role or next((one for one in needed if one in person.roles), "")
@@ -126,9 +127,11 @@ def override(
         )
     if not reason.strip() or not incident.strip():
         raise NotAsked("an override has a --reason and an --incident: it is read by an inspector years later")
+    _printable("--reason", reason)
+    _printable("--incident", incident)
     asked = waiting(root, run)
     for line in in_words(asked):
-        say(line)
+        say(shown(line))
     person, key = signer(asked, role, key)
     needed = asked.environment.policy.approval.roles
     role = role or next((one for one in needed if one in person.roles), "")
@@ -152,6 +155,20 @@ def override(
         if by is not None
         else "counts    not yet: a second person must sign the same, with the same incident"
     )
+
+
+def shown(line: str) -> str:
+    """A line as it may be printed: what is no character a reader sees stands in it as its escape.
+
+    A line break, a terminal's control sequence or a change of writing direction in a reason, a tag or a schema's comment
+    would show whoever signs something else than what they sign.
+    """
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
+
+
+def _printable(option: str, text: str) -> None:
+    if not text.isprintable():
+        raise NotAsked(f"{option} holds characters that cannot be shown: write one line of plain text")
 
 
 def in_words(asked: Waiting) -> Iterator[str]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import timedelta
 
 import pytest
@@ -12,6 +14,7 @@ from pytest_deploy.approval.judge import TOLERANCE
 from pytest_deploy.approval.statement import render
 from pytest_deploy.errors import RecordTampered, Refused
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import canonical
 from pytest_deploy.release.request import digest
 from tests.unit.approval.desk import (
     ADAM,
@@ -254,6 +257,32 @@ def _link(desk: Desk) -> str:
     return name
 
 
+def _linked_signature(desk: Desk) -> str:
+    name = desk.put("a.json", render(desk.approval(TINA)), None)
+    (desk.store / name).with_name("a.json.sig").symlink_to("/dev/null")
+    return name
+
+
+def _linked_approvals(desk: Desk) -> None:
+    elsewhere = desk.store / "elsewhere"
+    elsewhere.mkdir()
+    folder = desk.store / "runs" / RUN / "approvals"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    folder.symlink_to(elsewhere)
+    desk.lay_down(desk.approval(TINA))
+
+
+def _pipe(desk: Desk) -> None:
+    """Reading it would wait for ever."""
+    name = desk.put("b", b"", None)
+    os.mkfifo((desk.store / name).with_name("a.json"))
+
+
+def _unshown(desk: Desk, signer: str) -> bytes:
+    """As somebody writes it who does not use our tools: what UTF-8 cannot hold, escaped."""
+    return canonical({**asdict(desk.approval(TINA)), "signer": signer})
+
+
 def _folder(desk: Desk) -> str:
     name = desk.put("b", b"", None)
     (desk.store / name).with_name("a.json").mkdir()
@@ -269,7 +298,13 @@ def _folder(desk: Desk) -> str:
         (lambda desk: desk.put("a.json", b"[" * 100_000, b""), "no canonical JSON: "),
         (lambda desk: desk.put("a.json", b"{}\n", b""), "must hold exactly"),
         (_link, "is a link"),
-        (_folder, "Is a directory"),
+        (_linked_signature, "its .sig is a link"),
+        (_linked_approvals, "is a link, no folder"),
+        (_folder, "is a link or a folder, no file"),
+        (_pipe, "is a link or a folder, no file"),
+        (lambda desk: desk.put("a\x1b[2J\n.json", b"", b""), "its name holds characters that cannot be shown"),
+        (lambda desk: desk.put(os.fsdecode(b"\xff.json"), b"", b""), "its name holds"),
+        (lambda desk: desk.put("a.json", _unshown(desk, "\ud800"), b""), "signer holds characters that cannot be shown"),
         (lambda desk: desk.lay_down(desk.approval(TINA, printed_name="Quinn Quist")), "is Tina Tanaka in the roster"),
         (lambda desk: desk.lay_down(desk.approval(TINA, role="QA Lead")), "does not hold the role QA Lead"),
         (lambda desk: desk.lay_down(desk.approval(DORA)), "Deployment Manager is not asked for"),

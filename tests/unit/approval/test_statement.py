@@ -14,7 +14,7 @@ from pytest_deploy.approval.statement import Approval, OverrideStatement, parse_
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
 
-TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: bool(text.strip()))
+TEXT = st.text(st.characters(exclude_categories=["C"]).filter(str.isprintable), min_size=1).filter(str.strip)
 STAMP = st.datetimes(datetime(2020, 1, 1), datetime(2099, 1, 1), timezones=st.just(UTC)).map(stamp)  # noqa: DTZ001 -- hypothesis wants naive bounds
 SAID = Approval("approves", "Tina", "tina@example.org", "Tech Lead", "2026-11-22T12:00:00.000Z", "0" * 64, "run", "")
 
@@ -60,6 +60,11 @@ def test_other_bytes_say_something_else_or_nothing(said: Approval, at: int, byte
         (canonical({**asdict(SAID), "role": " "}), "role is empty or no text"),
         (canonical({**asdict(SAID), "role": 1}), "role is empty or no text"),
         (canonical({**asdict(SAID), "comment": None}), "comment is empty or no text"),
+        (
+            canonical({**asdict(SAID), "comment": "fine\nmissing   nobody"}),
+            "comment holds characters that cannot be shown",
+        ),
+        (canonical({**asdict(SAID), "role": "QA\u202eLead"}), "role holds characters that cannot be shown"),
         (canonical({**asdict(SAID), "signed_at": "yesterday"}), "yesterday"),
     ],
 )
