@@ -69,6 +69,8 @@ def migrate(
         raise NotAsked(f"deploy.py migrate {word}: right is status, check, dry-run, up or down")
     if (word == "down") > (to is not None) or (to is not None and word not in {"up", "down"}):
         raise NotAsked("deploy.py migrate: --to VERSION belongs to up (if wanted) and down (always)")
+    if to is not None and not to.isdecimal():
+        raise NotAsked(f"deploy.py migrate: --to {to!r}: right is a version, e.g. 0003; 0 is the empty database")
     with opened(Path.cwd(), env) as migrations:
         said: Mapping[str, Callable[[], Iterator[str]]] = {
             "status": migrations.status,

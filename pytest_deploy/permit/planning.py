@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 import statistics
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from pytest_deploy.environment import Environment
-from pytest_deploy.errors import DeployError, MigrationsRefused
+from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gate.earliest import Earliest, earliest
 from pytest_deploy.migrate import dry_run, read
 from pytest_deploy.permit.asking import ask, built
@@ -86,8 +87,11 @@ def _request(
     now = environment.clock.now()
     asked = ask(environment, source, run=context.run, image=image)
     for old in requests.live(log.history(), now):
-        said = json.loads((context.store / "runs" / old.run / "request.json").read_bytes())
-        drifted = request.drift(said, asked.says())
+        try:
+            said = json.loads(requests.content(context.store, old.run, [old.made]))
+            drifted = request.drift(said, asked.says())
+        except Refused as unreadable:
+            drifted = (str(unreadable),)
         if not drifted:
             return old, True
         log.append(
@@ -147,9 +151,17 @@ def _told(environment: Environment, found: LiveRequest, waits: Earliest, *, kept
     lines += [f"earliest  {start}"]
     if any(role for role in environment.policy.approval.roles):
         lines += [f"approve   python deploy.py approve {found.run}"]
-    rest = " --deploy-rehearse" if environment.context.rehearsal else ""
-    lines += [f"run       pytest --deploy-env={environment.policy.environment}{rest} --deploy-run={found.run}"]
+    lines += [f"run       {_line(environment, found)}"]
     return lines
+
+
+def _line(environment: Environment, found: LiveRequest) -> str:
+    """What runs it: with the settings it was planned with, for with others it is another request."""
+    context = environment.context
+    words = ["pytest", f"--deploy-env={environment.policy.environment}"]
+    words += ["--deploy-rehearse"] if context.rehearsal else []
+    words += [f"--deploy-set={one}" for one in context.sets]
+    return shlex.join([*words, f"--deploy-run={found.run}"])
 
 
 def _expected(environment: Environment) -> str:

@@ -71,7 +71,8 @@ def waiting(root: Path, run: str) -> Waiting:
     held = Environment(context, context.policy())
     if not any(one.run == run for one in requests.live(held.log.history(), held.clock.now())):
         raise Refused(f"{run} waits for nobody: it was run, voided or has expired; plan anew")
-    return Waiting(held, run, json.loads(place.read_bytes()), made[0].data["requested_by"])
+    said = json.loads(requests.content(context.store, run, made))
+    return Waiting(held, run, said, made[0].data["requested_by"])
 
 
 def approve(root: Path, run: str, *, role: str, key: Path | None, comment: str, say: Callable[[str], None]) -> None:

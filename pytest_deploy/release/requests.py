@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.release.request import digest
 
 _ENDED = frozenset({"request.voided", "run.opened"})
 
@@ -42,6 +44,23 @@ def live(events: Iterable[Event], at: datetime) -> tuple[LiveRequest, ...]:
         if e.data["expires"] is not None and "commit" in e.data
     ]
     return tuple(sorted((one for one in requests if at < one.expires), key=lambda one: one.made.seq))
+
+
+def content(store: Path, run: str, events: Iterable[Event]) -> bytes:
+    """The bytes of a request as its `request.made` names them. Raises Refused where they are gone, or others."""
+    made = next((e for e in events if e.type == "request.made" and e.run == run), None)
+    place = f"runs/{run}/request.json"
+    try:
+        found = (store / place).read_bytes()
+    except OSError as error:
+        raise Refused(
+            f"{place} cannot be read ({error.strerror}); python deploy.py verify tells more; plan again"
+        ) from None
+    if made is None or made.data["request_sha256"] != digest(found):
+        raise Refused(
+            f"{place} is not the request that was made: somebody changed it; python deploy.py verify tells more; plan again"
+        )
+    return found
 
 
 def choose(requests: Sequence[LiveRequest], *, environment: str, commit: str, asked: str = "") -> LiveRequest:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.release.request import OF_THE_ASKING, drift, migrations_sha256
-from pytest_deploy.release.requests import choose, live
+from pytest_deploy.release.request import OF_THE_ASKING, digest, drift, migrations_sha256
+from pytest_deploy.release.requests import choose, content, live
 
 NOW = datetime(2026, 11, 23, 14, tzinfo=UTC)
 COMMIT = "c" * 40
@@ -44,6 +45,24 @@ def test_a_request_lives_until_it_expires_is_voided_or_a_run_opens_for_it() -> N
 
 def test_a_request_that_a_run_made_for_itself_is_nothing_to_choose() -> None:
     assert () == live([replace(made(FIRST), data={**made(FIRST).data, "expires": None})], NOW)
+
+
+def test_a_request_is_the_bytes_that_were_made_or_none(tmp_path: Path) -> None:
+    place = tmp_path / "runs" / FIRST / "request.json"
+    event = replace(made(FIRST), data={**made(FIRST).data, "request_sha256": digest(b"{}\n")})
+    with pytest.raises(Refused, match=r"request\.json cannot be read \(No such file or directory\)"):
+        content(tmp_path, FIRST, [event])
+
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"{}\n")
+    assert b"{}\n" == content(tmp_path, FIRST, [event])
+    for events in ([], [replace(event, run=SECOND)]):
+        with pytest.raises(Refused, match="is not the request that was made"):
+            content(tmp_path, FIRST, events)
+
+    place.write_bytes(b"{")
+    with pytest.raises(Refused, match="is not the request that was made: somebody changed it"):
+        content(tmp_path, FIRST, [event])
 
 
 def test_the_only_request_for_the_commit_is_run_and_a_named_one_whatever_its_commit() -> None:
