@@ -75,6 +75,7 @@ class Migrations:
         self._nobody_asked("up", "a deployment: pytest --deploy-env=ENV")
         migrations = self._read()
         wanted = migrations if to is None else migrations[: self._place(migrations, to) + 1]
+        self._not_behind(wanted)
         with self._leased():
             rehearsal = rehearsed(
                 self._database.access.owner,
@@ -142,6 +143,14 @@ class Migrations:
                 f"migrate {word}: {self._policy.environment} asks for approval, so its schema moves in a run alone; "
                 f"the way is {instead}"
             )
+
+    def _not_behind(self, wanted: tuple[Migration, ...]) -> None:
+        """Refuse an `up` to a version that is passed already. Raises NotAsked."""
+        with self._database.connect() as connection:
+            newest = max(ledger.applied(connection), key=lambda one: one.number, default=None)
+        if newest is not None and wanted and newest.number > wanted[-1].number:
+            asked = wanted[-1].version
+            raise NotAsked(f"{newest.version} is applied already; the way back is migrate down --to {asked}")
 
     def _place(self, migrations: tuple[Migration, ...], to: str) -> int:
         for place, one in enumerate(migrations):

@@ -1,0 +1,81 @@
+"""`deploy.py migrate`: the schema is looked at anywhere, and moved by hand only where nobody must be asked."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.cli.runs import migrate
+from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.migrate_commands import opened
+from pytest_deploy.platform.local.places import ROOT_VARIABLE
+from tests.checkout import Checkout
+
+ASKED = """
+  guarded:
+    extends: local
+    phases: {leave_out: []}
+    approval: {roles: [QA Lead], expires_h: 24}
+"""
+
+
+def test_schema_is_looked_at_tried_moved_and_taken_back(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(checkout.memory))
+    with opened(checkout.path, "local") as migrations:
+        assert "0 applied, 7 pending" == list(migrations.status())[-1]
+        assert list(migrations.check())[-1].startswith("7 pending, none faulty; ")
+
+        tried = "\n".join(migrations.dry_run())
+        for said in ("0007 would take ", "+column diary.account 0001", "+relation diary.audit "):
+            assert said in tried
+        assert "0 applied, 7 pending" == list(migrations.status())[-1]
+
+        up = list(migrations.up("0003"))
+        assert ["0001", "0002", "0003"] == [line[:4] for line in up[:-1]]
+        assert "the schema is at version 0003 " in up[-1]
+        (third,) = [line for line in migrations.status() if line.startswith("0003 ")]
+        assert " by local:" in third
+        assert "locks diary.entry_version: AccessExclusiveLock" in list(migrations.dry_run())
+
+        with pytest.raises(NotAsked, match="0003 is applied already; the way back is migrate down --to 0002"):
+            list(migrations.up("0002"))
+
+        down = list(migrations.down("1"))
+        assert ["0003", "0002"] == [line[:4] for line in down if " undone in " in line]
+        assert "the schema is at version 0001 " in down[-1]
+    told = [event.type for event in checkout.events() if event.type.startswith("lease.")]
+    assert ["lease.taken", "lease.released"] * 2 == told
+
+
+def test_schema_is_not_moved_by_hand_where_somebody_must_be_asked(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(checkout.memory))
+    policy = checkout.path / "deploy.yaml"
+    policy.write_text(policy.read_text(encoding="utf-8") + ASKED, encoding="utf-8")
+    with opened(checkout.path, "guarded") as migrations:
+        for move in (migrations.up(None), migrations.down("0")):
+            with pytest.raises(Refused, match="guarded asks for approval, so its schema moves in a run alone"):
+                list(move)
+        assert "0 applied, 7 pending" == list(migrations.status())[-1]
+
+
+@pytest.mark.parametrize(
+    "word, to, said",
+    [
+        ("down", None, "--to VERSION belongs to up (if wanted) and down (always)"),
+        ("down", "", "--to '': right is a version, e.g. 0003; 0 is the empty database"),
+        ("up", "-1", "--to '-1': right is a version"),
+        ("status", "0001", "--to VERSION belongs to up"),
+        ("sideways", None, "right is status, check, dry-run, up or down"),
+    ],
+)
+def test_words_that_name_no_move_move_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, to: str | None, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NotAsked, match=re.escape(said)):
+        migrate(word, "local", to)
+    assert [] == list(tmp_path.iterdir())
