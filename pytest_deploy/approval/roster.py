@@ -172,6 +172,9 @@ def _blob(public: str) -> bytes:
         blob = base64.b64decode(words[1], validate=True)
     except (IndexError, binascii.Error):
         raise NotAsked(f"{public[:60]!r} is no SSH public key: `ssh-ed25519 AAAA…` is") from None
+    if base64.b64encode(blob).decode() != words[1]:
+        # Base64 can write some keys in more than one way, and one key under two people would look like two.
+        raise NotAsked(f"{public[:60]!r} is not written as ssh-keygen writes a public key")
     kind = words[0].encode()
     if blob[4 : 4 + len(kind)] != kind:
         raise NotAsked(f"{public[:60]!r} is no SSH public key: its type and its content differ")

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploy.approval.roster import Key, Person, Roster, fingerprint, parse
-from pytest_deploy.errors import Refused, StoreUnavailable
+from pytest_deploy.errors import NotAsked, Refused, StoreUnavailable
 from pytest_deploy.record.event import canonical
 from tests.unit.approval.desk import DORA, EVERYBODY, NAMESPACE, TINA, Desk
 
@@ -89,6 +89,18 @@ def test_a_line_that_could_let_others_sign_voids_the_roster(line: str, said: str
 
     assert "the roster cannot be trusted" in str(refused.value)
     assert said in str(refused.value)
+
+
+def test_one_key_cannot_be_written_in_two_ways() -> None:
+    """The last character before the padding carries bits that decoding throws away."""
+    kind = b"ecdsa-sha2-nistp256"
+    written = base64.b64encode(len(kind).to_bytes(4, "big") + kind + bytes(81)).decode()
+    again = written.replace("A=", "B=")
+    assert base64.b64decode(written) == base64.b64decode(again, validate=True)
+
+    assert fingerprint(f"{kind.decode()} {written}").startswith("SHA256:")
+    with pytest.raises(NotAsked, match="is not written as ssh-keygen writes a public key"):
+        fingerprint(f"{kind.decode()} {again}")
 
 
 @pytest.mark.parametrize(
