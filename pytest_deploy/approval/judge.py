@@ -168,6 +168,25 @@ def overrides(case: Case) -> Mapping[str, Override]:
     return found
 
 
+def refused_overrides(case: Case) -> tuple[RefusedFile, ...]:
+    """The override files that do not count, each with its reason."""
+    return tuple(one for one in _judged(case, overrides=True) if isinstance(one, RefusedFile))
+
+
+def override_owed(case: Case, gate: str) -> str:
+    """Why a gate is not passed over although somebody signed for it, in words; empty where nobody did, or it is."""
+    if gate in overrides(case):
+        return ""
+    names = [(one, one.file.rpartition("/")[2]) for one in refused_overrides(case)]
+    said = [f"{name}: {one.reason}" for one, name in names if name.startswith(f"{OVERRIDE}{gate}-")]
+    said += [
+        f"{one.said.signer} signed for {one.said.incident}; another person must sign the same"
+        for one in _judged(case, overrides=True)
+        if isinstance(one, Signed) and isinstance(one.said, OverrideStatement) and one.said.gate == gate
+    ]
+    return "; ".join(said)
+
+
 def _judged(case: Case, *, overrides: bool) -> Iterator[Signed | RefusedFile]:
     folder = case.store / "runs" / case.run / "approvals"
     if folder.is_symlink():

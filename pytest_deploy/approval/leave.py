@@ -22,7 +22,7 @@ from pytest_deploy.approval.statement import (
 )
 from pytest_deploy.errors import Refused
 from pytest_deploy.record import durable
-from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log
 from pytest_deploy.release.request import digest
@@ -183,9 +183,13 @@ def _leave(
 
 
 def _refuse_second(log: Log, run: str, statement: Approval | OverrideStatement, key: Key) -> None:
+    """Refuse what would count no more than it does; an override may follow one that ran out or names another incident."""
     type_ = "approval.signed" if isinstance(statement, Approval) else "override.signed"
     for event in log.run(run):
         said = event.data
         same = event.type == type_ and said["signer"] == statement.signer and said.get("role") == statement.role
-        if same and (isinstance(statement, Approval) or said.get("gate") == statement.gate):
+        if isinstance(statement, OverrideStatement):
+            same = same and (said.get("gate"), said.get("incident")) == (statement.gate, statement.incident)
+            same = same and parse_stamp(said["expires"]) > statement.at
+        if same:
             raise Refused(f"{key.email} has signed this already, at {stamp(event.time)}; nothing was added")

@@ -6,6 +6,7 @@ The gates themselves are pure functions of `gate/`; this binds them to the facts
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
 
@@ -13,7 +14,7 @@ import psycopg
 
 from pytest_deploy.approval import authors as people
 from pytest_deploy.approval import judge as signed
-from pytest_deploy.approval.judge import Judged, Override
+from pytest_deploy.approval.judge import Judged, Override, RefusedFile
 from pytest_deploy.approval.roster import Roster, in_force
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import DeployError
@@ -31,7 +32,7 @@ from pytest_deploy.gate import (
     staging_smoke,
     window,
 )
-from pytest_deploy.gate.course import gates_of
+from pytest_deploy.gate.course import OVERRIDABLE, gates_of
 from pytest_deploy.gate.incident_source import IncidentCommand, IncidentSource, RecordedIncidents
 from pytest_deploy.gate.verdict import Gate, Unavailable, Verdict, overridden, to_mend
 from pytest_deploy.permit.past import Past
@@ -91,7 +92,12 @@ class Gates:
         except (DeployError, psycopg.Error, OSError) as error:
             reason = f"{name} cannot be evaluated, so it blocks: {error}"
             return to_mend(name, {}, reason, "mend what it names, then ask again")
-        return verdict if by is None else overridden(verdict, by.people, by.until, at=at)
+        return self._not_yet(verdict) if by is None else overridden(verdict, by.people, by.until, at=at)
+
+    def _not_yet(self, verdict: Verdict) -> Verdict:
+        """A refusal that somebody signed an override of says why that does not count yet."""
+        owed = "" if verdict.passed else self._overrides_owed.get(verdict.gate, "")
+        return replace(verdict, reason=f"{verdict.reason} (override: {owed})") if owed else verdict
 
     @property
     def _own(self) -> str:
@@ -143,6 +149,18 @@ class Gates:
     def overrides(self) -> Mapping[str, Override]:
         """The gates that two people pass over for this request."""
         return {} if self._subject.request is None else signed.overrides(self.case)
+
+    @cached_property
+    def _overrides_owed(self) -> Mapping[str, str]:
+        """Why what was signed to pass over a gate does not count, by gate."""
+        if self._subject.request is None:
+            return {}
+        return {gate: signed.override_owed(self.case, gate) for gate in OVERRIDABLE}
+
+    @property
+    def refused_overrides(self) -> tuple[RefusedFile, ...]:
+        """The override files under the request that do not count."""
+        return () if self._subject.request is None else signed.refused_overrides(self.case)
 
     @cached_property
     def _claims(self) -> tuple[rate_limit.Claim, ...]:

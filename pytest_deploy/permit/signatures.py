@@ -21,7 +21,7 @@ def take_in(environment: Environment, run: str, gates: Gates) -> None:
             if signed.event is None:
                 log.append("override.signed", said_of_override(signed.files), run=run, actor=PIPELINE_ACTOR)
     told = {(e.data.get("file"), e.data["reason"]) for e in log.run(run) if e.type == "approval.refused"}
-    for one in judged.refused:
+    for one in (*judged.refused, *gates.refused_overrides):
         if (one.file, one.reason) not in told:
             data = {"file": one.file, "signer": one.signer, "role": one.role, "reason": one.reason}
             log.append("approval.refused", data, run=run, actor=PIPELINE_ACTOR)

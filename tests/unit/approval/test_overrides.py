@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from pytest_deploy.approval.judge import overrides
+import pytest
+
+from pytest_deploy.approval.judge import override_owed, overrides, refused_overrides
 from pytest_deploy.approval.statement import render
+from pytest_deploy.errors import Refused
 from pytest_deploy.record.clock import stamp
 from tests.unit.approval.desk import BOTH, DORA, EXPIRES_IN, LATER_RUN, QUINN, TINA, Desk
 
@@ -85,3 +88,41 @@ def test_an_approval_is_no_override_and_an_override_no_approval(desk: Desk) -> N
     desk.override(QUINN)
 
     assert ((), ("Tech Lead", "QA Lead")) == (desk.judged().counted, desk.judged().missing)
+
+
+def test_what_an_override_still_owes_is_said(desk: Desk) -> None:
+    assert "" == override_owed(desk.case(), "window")
+    desk.override(TINA)
+    assert "tina@example.org signed for INC-7; another person must sign the same" == override_owed(
+        desk.case(), "window"
+    )
+    assert "" == override_owed(desk.case(), "blackout")
+
+    desk.override(QUINN, hours=2)
+    assert "" == override_owed(desk.case(), "window")
+
+    desk.clock.move(timedelta(hours=2).total_seconds())
+    said = override_owed(desk.case(), "window")
+    assert "has expired at " in said
+    assert "tina@example.org signed for INC-7" in said
+
+
+def test_an_override_that_does_not_count_is_named_with_its_reason(desk: Desk) -> None:
+    desk.put("override-window-a.json", render(desk.override_statement(TINA)), b"no signature")
+
+    assert "override-window-a.json: does not verify for tina@example.org" in override_owed(desk.case(), "window")
+    assert ["does not verify"] == [one.reason[:15] for one in refused_overrides(desk.case())]
+    assert () == desk.judged().refused
+
+
+def test_an_override_is_signed_again_where_it_ran_out_or_named_another_incident_and_not_before(desk: Desk) -> None:
+    desk.override(TINA, incident="INC-70")
+    desk.override(TINA, hours=1)
+    with pytest.raises(Refused, match="has signed this already"):
+        desk.override(TINA)
+    desk.clock.move(3600)
+
+    desk.override(TINA)
+    desk.override(QUINN)
+
+    assert {"window"} == set(overrides(desk.case()))
