@@ -227,15 +227,25 @@ def _check_section(section: Section, way: str, reading: _Reading) -> None:
 
 def _objection(statement: Statement, section: Section) -> tuple[str, str]:
     """What is wrong with one statement, and what would be right; two empty strings where nothing is."""
-    shown = " ".join(statement.words[:3])
-    if statement.controls_transaction():
-        return f"{shown} ends or opens a transaction", "remove it: all migrations of a release are one transaction"
-    if section.transactional and statement.needs_no_transaction():
-        return f"{shown} cannot run in a transaction", "put it alone in a migration with transaction:false"
-    if statement.reads_client_input():
-        return f"{shown} reads rows from the client", "write them as INSERT"
-    if statement.is_client_command():
-        return "a psql command is not SQL", "write it in SQL"
-    if setting := statement.disarms():
-        return f"{shown} takes {setting} out of the runner's hands", "remove it"
-    return "", ""
+    shown, setting = " ".join(statement.words[:3]), statement.disarms()
+    objections = (
+        (
+            statement.controls_transaction(),
+            f"{shown} ends or opens a transaction",
+            "remove it: all migrations of a release are one transaction",
+        ),
+        (
+            section.transactional and statement.needs_no_transaction(),
+            f"{shown} cannot run in a transaction",
+            "put it alone in a migration with transaction:false",
+        ),
+        (statement.reads_client_input(), f"{shown} reads rows from the client", "write them as INSERT"),
+        (statement.is_client_command(), "a psql command is not SQL", "write it in SQL"),
+        (
+            statement.touches_ledger(),
+            f"{shown} touches the schema deploy",
+            "remove it: the history of migrations is the runner's alone",
+        ),
+        (bool(setting), f"{shown} takes {setting} out of the runner's hands", "remove it"),
+    )
+    return next(((problem, remedy) for wrong, problem, remedy in objections if wrong), ("", ""))

@@ -35,7 +35,11 @@ _TRANSACTION_PAIRS: Final = frozenset({("START", "TRANSACTION"), ("PREPARE", "TR
 _OUTSIDE_PAIRS: Final = frozenset(
     {("ALTER", "SYSTEM"), ("CREATE", "DATABASE"), ("DROP", "DATABASE"), ("CREATE", "TABLESPACE")}
 )
-_OURS: Final = ("lock_timeout", "client_connection_check_interval", "deploy.", "session_authorization")
+_OURS: Final = (
+    *("lock_timeout", "client_connection_check_interval", "deploy.", "session_authorization"),
+    "session_replication_role",  # as a replica no trigger fires: neither the ledger's nor the service's audit trail
+)
+_LEDGER: Final = "DEPLOY."
 _LEADING_WORDS: Final = 12
 
 
@@ -74,6 +78,10 @@ class Statement:
             return ""
         names = [word.lower() for word in self.words[1:3]]
         return next((name for name in names if name.startswith(_OURS) or name == "all"), "")
+
+    def touches_ledger(self) -> bool:
+        """Whether it names something of the runner's own schema, which no snapshot shows: its history is append-only."""
+        return any(word.startswith(_LEDGER) for word in self.words[1:]) and self.words[:1] not in {("SET",), ("RESET",)}
 
 
 def _block_end(sql: str, start: int) -> int:
@@ -124,6 +132,8 @@ def statements(sql: str) -> tuple[Statement, ...]:
         word = part.upper() if kind == "word" or part == "\\" else ""
         if word and len(words) < _LEADING_WORDS:
             words.append(word)
+        elif kind == "quoted" and words[:1] in (["SET"], ["RESET"]):
+            words.append(part.strip('"').upper())  # SET "lock_timeout" is SET lock_timeout
         if word == "ATOMIC" and previous == "BEGIN":
             depth = 1
         elif depth:

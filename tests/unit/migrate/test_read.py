@@ -106,6 +106,12 @@ def test_in_the_two_file_layout_each_needs_its_own_rollback(tmp_path: Path) -> N
         (text("copy a from stdin;\n", VISIT[1]), "0001_step_1.sql:3: COPY A FROM reads rows from the client"),
         (text("\\connect x\n", VISIT[1]), "0001_step_1.sql:3: a psql command is not SQL"),
         (text("set lock_timeout = 0;\n", VISIT[1]), "SET LOCK_TIMEOUT takes lock_timeout out of the runner's hands"),
+        (text('set "lock_timeout" = 0;\n', VISIT[1]), "SET LOCK_TIMEOUT takes lock_timeout out of the runner's hands"),
+        (text("set session_replication_role = replica;\n", VISIT[1]), "out of the runner's hands"),
+        (
+            text(VISIT[0], "select 1;\nalter table deploy.migration_event disable trigger all;\n"),
+            "0001_step_1.sql:6: ALTER TABLE DEPLOY.MIGRATION_EVENT touches the schema deploy",
+        ),
         (text(*VISIT, compatible="maybe"), "0001_step_1.sql:1: `-- deploy:compatible maybe` says nothing known"),
         (text(*VISIT, "lossy"), "0001_step_1.sql:2: `-- deploy:lossy ` says nothing known"),
         (text(*VISIT, "accept rule"), "0001_step_1.sql:2: `-- deploy:accept rule` says nothing known"),
