@@ -14,7 +14,7 @@ from pytest_deploy import fixtures
 from pytest_deploy.config.policy import Policy
 from pytest_deploy.deployment import Deployment
 from pytest_deploy.environment import Environment
-from pytest_deploy.errors import NotAsked, RecordError
+from pytest_deploy.errors import DeployError, NotAsked, RecordError
 from pytest_deploy.permit import permission, rehearsal
 from pytest_deploy.phase import thinning, workers
 from pytest_deploy.phase.collection import Collection
@@ -41,6 +41,9 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
         environment = Environment(context, policy)
     except NotAsked as error:
         raise pytest.UsageError(str(error)) from None
+    except DeployError as error:
+        # The record is looked at before there is a run: what is wrong with it is said, not thrown.
+        pytest.exit(f"nothing was started: {error}", returncode=error.exit_code)
     interruption = Interruption()
     collection = Collection(
         config,

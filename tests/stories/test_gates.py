@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from datetime import timedelta
 from pathlib import Path
@@ -91,6 +92,7 @@ def test_a_machine_whose_clock_is_behind_its_record_deploys_nothing(checkout: Ch
     ran = production.plan(TUESDAY)
 
     assert ran.code == 3, ran.said
+    assert "INTERNALERROR" not in ran.said
     assert "set the clock; if the log is what is wrong: deploy.py recover ENV --clock" in ran.said
     assert before == production.checkout.bytes_below("reports/rehearsal/production/log")
 
@@ -99,6 +101,22 @@ def test_a_machine_whose_clock_is_behind_its_record_deploys_nothing(checkout: Ch
     assert "the record's time starts again at" in mended.stdout
     assert production.plan(TUESDAY).code == 1
     assert production.verdicts("plan")["clock"]["verdict"] == "passed"
+
+
+def test_the_record_of_another_environment_is_not_this_ones_and_that_is_said_in_words(checkout: Checkout) -> None:
+    """Not even with its key beside it: the origin is signed too. A sponsor's production shares all but that."""
+    production, sponsor = Rehearsed.of(checkout, "production"), Rehearsed.of(checkout, "sponsor-example")
+    _record(production, SystemClock()).head()
+    keys = checkout.path / ".deploy" / "keys"
+    shutil.copytree(production.checkout.store, sponsor.checkout.store)
+    shutil.copy(keys / "rehearsal-production.pem", keys / "rehearsal-sponsor-example.pem")
+
+    ran = sponsor.plan(TUESDAY)
+
+    assert ran.code == 3, ran.said
+    assert "nothing was started: " in ran.said
+    assert "is not signed by this log's key (deploy.example.org/rehearsal/sponsor-example+" in ran.said
+    assert "INTERNALERROR" not in ran.said
 
 
 def test_production_moves_when_staging_people_and_time_allow_it_and_not_before(checkout: Checkout) -> None:
