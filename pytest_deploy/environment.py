@@ -9,11 +9,12 @@ from importlib import import_module
 
 from pytest_deploy.clients import Secrets
 from pytest_deploy.config.policy import Policy
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import NotAsked, RecordError
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.record.birth import open_record
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
+from pytest_deploy.record.key import Signer
 from pytest_deploy.record.log import Log
 
 
@@ -54,14 +55,7 @@ class Environment:
     @cached_property
     def log(self) -> Log:
         """The record, born on first use. Raises RecordError where it cannot be written or does not verify."""
-        return open_record(
-            self.context.store,
-            origin=self.policy.origin(rehearsal=self.context.rehearsal),
-            key_file=self.context.key_file,
-            clock=self.system,
-            actor=local_actor(),
-            shift=self.shift if self.context.rehearsal else None,
-        )
+        return record_of(self.context, self.policy, self.system, shift=self.shift if self.context.rehearsal else None)
 
     @cached_property
     def secrets(self) -> Secrets:
@@ -82,6 +76,30 @@ class Environment:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+
+def record_of(context: RunContext, policy: Policy, clock: Clock, *, shift: timedelta | None = None) -> Log:
+    """The record of an environment, signed by the key that policy names. Raises RecordError."""
+    return open_record(
+        context.store,
+        origin=policy.origin(rehearsal=context.rehearsal),
+        key_file=context.key_file,
+        signer=in_kms(policy.record.key) if policy.record.key is not None else None,
+        clock=clock,
+        actor=local_actor(),
+        shift=shift,
+    )
+
+
+def in_kms(version: str) -> Signer:
+    """A key version of Cloud KMS, as whoever this process is signed in as. Raises RecordError where nobody is."""
+    try:
+        from pytest_deploy.platform.google.kms import KmsSigner
+    except ImportError as error:
+        raise RecordError(
+            f"Cloud KMS signs this record, and its client is not installed ({error}): pip install 'pytest-deploy[google]'"
+        ) from error
+    return KmsSigner.by_default_credentials(version)
 
 
 def _load_client() -> None:

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pytest_deploy.approval.roster import Key, Person, Roster, fingerprint, in_force, parse, trust_set
+from pytest_deploy.approval.roster import Key, Person, Roster, fingerprint, in_force, parse
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log, Standing
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.record.trust import copy_plainly, write_set
+from pytest_deploy.record.trust import copy_plainly, trust_set, write_set
 
 YEAR_DAYS = 365
 

@@ -18,15 +18,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_deploy.errors import IllegalEvent, NotAsked, RecordTampered, Refused, StoreUnavailable
+from pytest_deploy.errors import IllegalEvent, NotAsked, Refused, StoreUnavailable
 from pytest_deploy.record.event import Event, canonical
-from pytest_deploy.record.store import Missing, Store
-from pytest_deploy.record.trust import FOLDER_HEX, set_sha256
+from pytest_deploy.record.store import Store
+from pytest_deploy.record.trust import trust_set
 
 LONGEST: Final = timedelta(days=366)
 """What lies between valid-after and valid-before at most: a year, a leap one too."""
-FILES: Final = ("log.vkey", "log.pem", "allowed_signers", "roles.json", "tsa-ca.pem")
-"""What a trust set may hold."""
 
 _LINE = re.compile(
     r'(?P<email>[^\s,*?!"#@]+@[^\s,*?!"#@]+) namespaces="(?P<namespace>[^",*?!]+)",valid-after="(?P<after>\d{14}Z)",valid-before="(?P<before>\d{14}Z)"'
@@ -290,17 +288,3 @@ def in_force(store: Store, events: Iterable[Event]) -> tuple[Roster, str]:
         raise StoreUnavailable("the log has no key event: there is no roster in force")
     sha256: str = named[-1].data["set_sha256"]
     return parse(trust_set(store, sha256)), sha256
-
-
-def trust_set(store: Store, sha256: str) -> dict[str, bytes]:
-    """The files of a trust set, as its hash names them. Raises RecordTampered where they are others."""
-    folder = f"trust/{sha256[:FOLDER_HEX]}"
-    files = {}
-    for name in FILES:
-        try:
-            files[name] = store.get(f"{folder}/{name}")
-        except Missing:
-            continue
-    if set_sha256(files) != sha256:
-        raise RecordTampered(f"{folder} is not the set the log names: a file was edited after it came into force")
-    return files

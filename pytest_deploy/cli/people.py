@@ -43,7 +43,7 @@ def override(
 
 @app.command()
 def keys(
-    word: Annotated[str, typer.Argument(metavar="init|enroll|revoke|list")],
+    word: Annotated[str, typer.Argument(metavar="init|enroll|revoke|rotate|list")],
     env: Env,
     *,
     person: Annotated[str, typer.Option(metavar="EMAIL", help="who signs with the key; revoke: or a fingerprint")] = "",
@@ -59,20 +59,26 @@ def keys(
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=365, help="enroll: how long the key is valid")] = 365,
     reason: Annotated[str, typer.Option(help="why; goes into the record")] = "",
+    to: Annotated[str, typer.Option(metavar="VERSION", help="rotate: a key version of Cloud KMS, in full")] = "",
+    keep_old: Annotated[
+        bool, typer.Option("--keep-old", help="rotate: keep the retired private key; else it is destroyed")
+    ] = False,
     rehearse: Rehearse = False,
 ) -> None:
-    """Who may sign for an environment: begin its record, enrol a person's key, revoke one, list them."""
+    """Who may sign for an environment: begin its record, enrol a key, revoke one, rotate the log's own key, list them."""
     from pytest_deploy.permit.keys import Keys
     from pytest_deploy.permit.keys import enrolled as person_of
 
-    if word not in {"init", "enroll", "revoke", "list"}:
-        raise NotAsked(f"deploy.py keys {word}: right is init, enroll, revoke or list")
+    if word not in {"init", "enroll", "revoke", "rotate", "list"}:
+        raise NotAsked(f"deploy.py keys {word}: right is init, enroll, revoke, rotate or list")
     store = Keys(Path.cwd(), env, rehearsal=rehearse)
     if word == "enroll":
         who = person_of(person, name, role or [], github=github, local=local, git=git or [])
         lines = store.enroll(who, public_key, days=days, reason=reason)
     elif word == "revoke":
         lines = store.revoke(person, reason=reason)
+    elif word == "rotate":
+        lines = store.rotate(to=to, reason=reason, keep_old=keep_old)
     else:
         lines = store.init() if word == "init" else store.list()
     for line in lines:

@@ -162,7 +162,9 @@ def _rehearsed(document: Node) -> Node:
     platform = node("platform", {key: node(f"platform.{key}", value) for key, value in embedded.items()})
     own_key = {"signer": "file", "key": None}
     record = node("record", {key: node(f"record.{key}", value) for key, value in own_key.items()})
-    return node("", {"platform": platform, "record": record, "freeze_after_rollback": node("freeze_after_rollback", False)})
+    return node(
+        "", {"platform": platform, "record": record, "freeze_after_rollback": node("freeze_after_rollback", False)}
+    )
 
 
 def _shown(path: Path) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytest_deploy.approval import enrol
 from pytest_deploy.approval.roster import Person, in_force
+from pytest_deploy.config.record import KEY_VERSION
+from pytest_deploy.environment import in_kms, record_of
 from pytest_deploy.errors import NotAsked
 from pytest_deploy.phase.context import RunContext, local_actor
-from pytest_deploy.record.birth import open_record
 from pytest_deploy.record.clock import SystemClock
+from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
 
 
 class Keys:
@@ -24,18 +28,13 @@ class Keys:
 
     @property
     def _log(self) -> Log:
-        return open_record(
-            self._context.store,
-            origin=self._policy.origin(rehearsal=self._context.rehearsal),
-            key_file=self._context.key_file,
-            clock=SystemClock(),
-            actor=local_actor(),
-        )
+        return record_of(self._context, self._policy, SystemClock())
 
     def init(self) -> Iterator[str]:
-        """Begin the environment's record where there is none; its log key stays in .deploy/keys."""
+        """Begin the environment's record where there is none; its log key stays in .deploy/keys, or in Cloud KMS."""
         log = self._log
         yield f"record    {self._context.store.relative_to(self._context.path)}, {log.key.origin}"
+        yield f"signer    {self._policy.record.key or 'a key file in .deploy/keys'}"
         yield f"log key   {log.key.vkey}"
         yield "keep      a copy of this key elsewhere: a record that brings its own keys proves nothing"
         yield from self._owed(log)
@@ -69,6 +68,42 @@ class Keys:
         enrol.revoke(log, self._context.store, who, reason=reason, now=SystemClock().now(), actor=local_actor())
         yield f"revoked   {who}, from now on; what was signed before stays good"
         yield from self._owed(log)
+
+    def rotate(self, *, to: str, reason: str, keep_old: bool) -> Iterator[str]:
+        """Change the log's key: to a new file, or `to` a key version of Cloud KMS.
+
+        The private key it replaces is destroyed with the switch, unless `keep_old`: nothing needs it again, since records
+        verify with public keys, and whoever finds it could sign a history that ends where it was retired.
+        """
+        if not reason.strip():
+            raise NotAsked("deploy.py keys rotate: say --reason; it goes into the record")
+        if self._policy.record.key is not None and not to:
+            raise NotAsked(
+                "deploy.py keys rotate: Cloud KMS signs this record; make a new key version and say --to its full name"
+            )
+        if to and (self._context.rehearsal or re.fullmatch(KEY_VERSION, to) is None):
+            wrong = "a rehearsal's key is a file" if self._context.rehearsal else f"{to} is no key version in full"
+            raise NotAsked(
+                f"deploy.py keys rotate: --to: {wrong}; right is projects/P/…/cryptoKeyVersions/N, or no --to"
+            )
+        log, actor = self._log, local_actor()
+        before = log.key.vkey
+        file = KeyFile(self._context.key_file)
+        kept = file.keep() if keep_old and self._policy.record.key is None else None
+        successor = None if to else file.make_successor()
+        new = FileSigner.open(successor) if successor is not None else in_kms(to)
+        event = rotate(log, self._context.store, new, signer=to or IN_A_FILE, reason=reason, actor=actor)
+        if successor is not None:
+            file.succeed(successor)
+        elif self._policy.record.key is None:
+            self._context.key_file.unlink()
+        yield f"rotated   by event {event.seq}: {before}"
+        yield f"log key   {log.key.vkey}"
+        if to:
+            yield f"now set   record: {{signer: kms, key: {to}}} in deploy.yaml; until then nothing is written here"
+        if kept is not None:
+            yield f"kept      {kept.relative_to(self._context.path)}: whoever reads it can sign as the retired key"
+        yield "keep      a copy of the new key elsewhere: a record that brings its own keys proves nothing"
 
     def list(self) -> Iterator[str]:
         """Everybody the roster knows, with their keys and how long those are valid."""

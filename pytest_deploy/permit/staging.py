@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from pytest_deploy.audit.verify import verify
-from pytest_deploy.environment import Environment
+from pytest_deploy.environment import Environment, in_kms
 from pytest_deploy.errors import RecordError
 from pytest_deploy.gate.staging_smoke import Evidence
 from pytest_deploy.migrate import ledger
@@ -69,17 +69,26 @@ def evidence_of(context: RunContext) -> tuple[Evidence, ...]:
 
 def _known_key(context: RunContext) -> LogKey:
     """The key the record must be signed with, by a copy that does not lie in the record."""
-    origin = context.policy().origin(rehearsal=context.rehearsal)
+    policy = context.policy()
+    origin = policy.origin(rehearsal=context.rehearsal)
     public = context.key_file.with_suffix(".vkey")
     try:
         if public.is_file():
-            return parse_vkey(public.read_text(encoding="utf-8").strip())
-        return LogKey(origin, FileSigner.open(context.key_file).public)
+            return _of(origin, parse_vkey(public.read_text(encoding="utf-8").strip()))
+        key = policy.record.key
+        signer = FileSigner.open(context.key_file) if key is None else in_kms(key)
+        return LogKey(origin, signer.public)
     except (RecordError, ValueError) as error:
         raise RecordError(
             f"whose record {context.store.relative_to(context.path)} is cannot be told: {error}; lay a copy of its log.vkey, "
             f"that came by another way, to {public.relative_to(context.path)}"
         ) from None
+
+
+def _of(origin: str, key: LogKey) -> LogKey:
+    if key.origin != origin:
+        raise ValueError(f"the copy of its key that lies here is a key of {key.origin}, not of {origin}")
+    return key
 
 
 def _smoked(store: Path, events: Sequence[Event]) -> Iterator[Evidence]:

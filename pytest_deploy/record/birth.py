@@ -11,8 +11,9 @@ from typing import Final
 from pytest_deploy.errors import RecordTampered, StoreUnavailable
 from pytest_deploy.record import durable, entry, trust
 from pytest_deploy.record.clock import Clock
-from pytest_deploy.record.key import FileSigner
+from pytest_deploy.record.key import FileSigner, Signer
 from pytest_deploy.record.log import Log, Standing
+from pytest_deploy.record.rotation import settle
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Exists, FolderStore, Store
 
@@ -21,20 +22,30 @@ _NAME = re.compile(r"log/\d{8}\.event")
 
 
 def open_record(
-    folder: Path, *, origin: str, key_file: Path, clock: Clock, actor: str, shift: timedelta | None = None
+    folder: Path,
+    *,
+    origin: str,
+    key_file: Path,
+    clock: Clock,
+    actor: str,
+    signer: Signer | None = None,
+    shift: timedelta | None = None,
 ) -> Log:
     """The log of the store in `folder`, born if there is none.
 
     Birth: the key, its trust set, event 0 (key.enrolled) that names the set. Opening: every name 0…size-1 is there and
-    the head is authentic. `shift` is a rehearsal's: what its clock is ahead of `clock`, the real one. Raises
-    RecordTampered, StoreUnavailable; RecordError where the key is missing or unfit.
+    the head is authentic. `signer` signs where one is given, else the key in `key_file`, made with the log; a rotation of
+    the file that was cut short is finished. `shift` is a rehearsal's: what its clock is ahead of `clock`, the real one.
+    Raises RecordTampered, StoreUnavailable; RecordError where the key is missing or unfit.
     """
     store = FolderStore(folder)
     born = _count(store) > 0
-    signer = FileSigner.open(key_file) if born else FileSigner.open_or_create(key_file)
-    log = Log(store, signer, origin, clock, shift=shift)
+    held = signer or (FileSigner.open(key_file) if born else FileSigner.open_or_create(key_file))
+    log = Log(store, held, origin, clock, shift=shift)
     if not born:
         _give_birth(log, actor)
+    if signer is None:
+        settle(log, folder, key_file, actor=actor)
     log.head()
     _lay_conveniences(folder, log)
     return log

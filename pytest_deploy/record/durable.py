@@ -34,6 +34,12 @@ def create(path: Path, data: bytes, *, mode: int = 0o644) -> None:
         _sync_folder(path.parent)
 
 
+def replace(source: Path, path: Path) -> None:
+    """Give a file the name of another in the same folder, which goes; durable when it returns. Raises OSError."""
+    source.replace(path)
+    _sync_folder(path.parent)
+
+
 def _write(descriptor: int, data: bytes) -> None:
     rest = memoryview(data)
     while rest:

@@ -71,11 +71,18 @@ class FileSigner:
             raise RecordError(f"the log's key {path} is no Ed25519 key; restore the one the log was made with")
         return cls(key)
 
+    @staticmethod
+    def generate() -> tuple[bytes, LogKey]:
+        """A new private key as PEM, and its public half under no origin."""
+        key = Ed25519PrivateKey.generate()
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return pem, LogKey("", key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw))
+
     @classmethod
     def open_or_create(cls, path: Path) -> FileSigner:
         """The key in a file, made if there is none. Of two that make it at once both get the same one."""
         if not path.exists():
-            pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            pem, _ = cls.generate()
             try:
                 durable.create(path, pem, mode=0o600)
             except FileExistsError:  # another process was faster; its key it is

@@ -73,6 +73,7 @@ class Log:
         self._folded = range(0)  # the positions _life was folded over
         self._fresh = False  # whether _tail reaches back to a lease taken for a run that was not open
         self._noted = timedelta()
+        self._rotated: Event | None = None  # the key.rotated that retired this process's key
 
     def append(
         self, event_type: str, data: Mapping[str, Json], *, run: str, actor: str, claim: Claim | None = None
@@ -89,6 +90,7 @@ class Log:
         with self._lock:
             while True:
                 self._reach(run, leases=claim is not None or event_type == "lease.taken")
+                self._refuse_retired()
                 now = _whole_milliseconds(self.clock.now())
                 floor = self._floor()
                 behind = max(floor - now, timedelta())
@@ -120,6 +122,13 @@ class Log:
                 data = {"skew_s": (floor - now).total_seconds(), "source": "recover --clock", "restart": stamp(now)}
                 if (event := self._try("clock.skewed", data, NO_RUN, actor, self._tail[-1].event.time)) is not None:
                     return event
+
+    def hand_over(self, signer: Signer) -> None:
+        """Let another key sign from now on: the one that the log's newest key event names."""
+        with self._lock:
+            self._signer = signer
+            self.key = LogKey(self.key.origin, signer.public)
+            self._rotated = None
 
     def head(self) -> Event | None:
         """The newest event, authenticated against the log's key; None where the log is empty."""
@@ -234,6 +243,10 @@ class Log:
         if newest == known:
             return
         read = [self._read(seq) for seq in range(known + 1 if self._tail else newest, newest + 1)]
+        # What follows a rotation is signed by another key: it cannot be authenticated with the one this process holds.
+        self._rotated = self._rotated or next((entry.event for entry in read if self._retires(entry.event)), None)
+        if self._rotated is not None and self._rotated is not read[-1].event:
+            self._refuse_retired()
         self._authenticate(read[-1])
         if self._tail:
             _check_follows(self._tail[-1], read[0])
@@ -241,6 +254,18 @@ class Log:
             _check_follows(before, entry)
         for entry in read:
             self._take(entry)
+
+    def _retires(self, event: Event) -> bool:
+        return event.type == "key.rotated" and event.data.get("vkey") != self.key.vkey
+
+    def _refuse_retired(self) -> None:
+        if self._rotated is not None:
+            said = self._rotated.data
+            raise RecordError(
+                f"event {self._rotated.seq} rotated the log's key to {said.get('vkey')} ({said.get('signer')}), and this process "
+                "holds the one before it: run the command again; with keys in Cloud KMS finish the rotation first "
+                "(keys rotate ENV --to VERSION), then set record.key to that version"
+            )
 
     def _gallop(self, known: int) -> int:
         """The seq of the newest object, -1 for none: a few reads, however long the log."""
@@ -306,7 +331,10 @@ class Log:
         if checkpoint.size != entry.event.seq + 1 or checkpoint.root != entry.root:
             raise RecordTampered(f"{name}: its path does not lead to the root that was signed")
         if not entry.signed.signed_by(self.key):
-            raise RecordTampered(f"{name} is not signed by this log's key ({self.key.vkey})")
+            raise RecordTampered(
+                f"{name} is not signed by this log's key ({self.key.vkey}); where the key was rotated, record.key of deploy.yaml "
+                "or .deploy/keys still names the retired one"
+            )
 
     def _floor(self) -> datetime:
         """The earliest time the next event may carry."""

@@ -21,6 +21,7 @@ _RUN_OUTCOME = "deployed|refused|failed|rolled-back|rollback-failed|passed|not-p
 _COMMON = "clock:time"  # a rehearsal's shifted instant; `time` stays real
 _KEY_CHANGE = "set:str set_sha256:sha256 person:str? fingerprint:str? reason:str"
 _KEY_EXTRA = "verified_by:str method:str ticket:str origin:str vkey:str roles:array valid_after:str valid_before:str"
+_ROTATION = "previous:str signer:str"
 _SIGNED = "file:str sha256:sha256 signature_sha256:sha256"
 _LEASE_EXTRA = "recovers:bool machine:str? workflow_run:str? workflow_attempt:int? reason:str"
 _MIGRATION = "version:str sha256:sha256 duration_s:number schema_before:object? schema_after:object? engine:str"
@@ -164,7 +165,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "deviation.accepted": _schema(
         f"{_SIGNED} signer:str reason:str", "deviation:str nodeid:str role:str printed_name:str record_sha256:sha256?"
     ),
-    **dict.fromkeys(("key.enrolled", "key.revoked", "key.rotated"), _schema(_KEY_CHANGE, _KEY_EXTRA)),
+    **dict.fromkeys(("key.enrolled", "key.revoked", "key.rotated"), _schema(_KEY_CHANGE, f"{_KEY_EXTRA} {_ROTATION}")),
 }
 
 TYPES: Final = frozenset(SCHEMAS)

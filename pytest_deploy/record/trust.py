@@ -13,12 +13,16 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
+from pytest_deploy.errors import RecordTampered
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.key import LogKey
-from pytest_deploy.record.store import Exists, Store
+from pytest_deploy.record.store import Exists, Missing, Store
 
 FOLDER_HEX = 16
+FILES: Final = ("log.vkey", "log.pem", "allowed_signers", "roles.json", "tsa-ca.pem")
+"""What a trust set may hold."""
 
 
 def first_set(key: LogKey) -> dict[str, bytes]:
@@ -48,6 +52,18 @@ def write_set(store: Store, files: Mapping[str, bytes]) -> tuple[str, str]:
         with suppress(Exists):
             store.create(f"{folder}/{name}", data)
     return folder, sha256
+
+
+def trust_set(store: Store, sha256: str) -> dict[str, bytes]:
+    """The files of a trust set, as its hash names them. Raises RecordTampered where they are others."""
+    folder = f"trust/{sha256[:FOLDER_HEX]}"
+    files = {}
+    for name in FILES:
+        with suppress(Missing):
+            files[name] = store.get(f"{folder}/{name}")
+    if set_sha256(files) != sha256:
+        raise RecordTampered(f"{folder} is not the set the log names: a file was edited after it came into force")
+    return files
 
 
 def copy_plainly(folder: Path, files: Mapping[str, bytes]) -> None:

@@ -134,7 +134,9 @@ class KmsSigner:
             with _answered(doing):
                 reply: Any = ask()
             if reply.name != self.version:
-                raise RecordError(f"{doing}: {reply.name or 'nobody named'} answered; name the version under record.key")
+                raise RecordError(
+                    f"{doing}: {reply.name or 'nobody named'} answered; name the version under record.key"
+                )
             if whole(reply):
                 answer: _Reply = reply
                 return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -104,10 +105,26 @@ def test_a_rehearsal_is_no_evidence_for_a_real_run(staging: Environment) -> None
 
 def test_a_rehearsals_record_laid_in_the_real_ones_place_is_known_by_its_origin(staging: Environment) -> None:
     smoke(staging)
+    signed_by_a_file(staging)
     shutil.copytree(staging.context.store, real(staging).store)
     shutil.copy(staging.context.key_file, real(staging).key_file)
 
     with pytest.raises(RecordError, match=r"is deploy\.example\.org/rehearsal/staging's"):
+        evidence_of(real(staging))
+
+
+def signed_by_a_file(made: Environment) -> None:
+    """Let the real environment's record be signed by a key file, where Cloud KMS would."""
+    file = made.context.path / "deploy.yaml"
+    file.write_text(re.sub(r"record: \{.*key: .*\}", "record: {signer: file}", file.read_text()))
+
+
+def test_a_copy_of_another_environments_key_vouches_for_nothing(staging: Environment) -> None:
+    smoke(staging)
+    shutil.copytree(staging.context.store, real(staging).store)
+    shutil.copy(staging.context.store / "trust" / "log.vkey", real(staging).key_file.with_suffix(".vkey"))
+
+    with pytest.raises(RecordError, match=r"is a key of deploy\.example\.org/rehearsal/staging, not of"):
         evidence_of(real(staging))
 
 

@@ -1,0 +1,246 @@
+"""The log's key is changed by the old one, completely or not at all, wherever the process dies."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.audit.verify import verify
+from pytest_deploy.errors import RecordError, RecordTampered, Refused
+from pytest_deploy.record import trust
+from pytest_deploy.record.key import FileSigner, LogKey
+from pytest_deploy.record.lease import take
+from pytest_deploy.record.log import Log
+from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
+from pytest_deploy.record.store import FolderStore
+from tests.unit.audit.conftest import Record
+from tests.unit.audit.test_second_opinion import both, forge
+from tests.unit.record.samples import ACTOR, ORIGIN, HandClock, Writing, deployed, holder, open_log
+
+ROTATES = """
+import os, signal, sys
+from pathlib import Path
+from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
+from pytest_deploy.record.lease import take
+from pytest_deploy.record.key import FileSigner
+from tests.unit.record.samples import ACTOR, open_log
+
+home, left = Path(sys.argv[1]), [int(sys.argv[2])]
+log = open_log(home)
+
+def die(name, _):
+    if name in {"os.link", "os.rename"}:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+sys.addaudithook(die)
+file = KeyFile(home / "keys" / "local.pem")
+successor = file.make_successor()
+rotate(log, home / "reports" / "local", FileSigner.open(successor), signer=IN_A_FILE, reason="yearly", actor=ACTOR)
+file.succeed(successor)
+"""
+"""Rotates, and dies right before the nth file gets its name: with n from 1 on, at every step that lasts."""
+
+
+def killed_before(home: Path, step: int) -> bool:
+    """Whether it died; it went through where there are fewer steps."""
+    words = [sys.executable, "-c", ROTATES, str(home), str(step)]
+    ran = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+    assert ran.returncode in {0, -9}, ran.stderr
+    return ran.returncode == -9
+
+
+def store(home: Path) -> Path:
+    return home / "reports" / "local"
+
+
+def keys(home: Path) -> list[str]:
+    return sorted(path.name.partition("-")[0] for path in (home / "keys").iterdir())
+
+
+def rotated(home: Path, *, keep: bool = False) -> Log:
+    """Rotate the key file of the record in `home`, as the command does."""
+    log, file = open_log(home, HandClock()), KeyFile(home / "keys" / "local.pem")
+    if keep:
+        file.keep()
+    successor = file.make_successor()
+    rotate(log, store(home), FileSigner.open(successor), signer=IN_A_FILE, reason="yearly", actor=ACTOR)
+    file.succeed(successor)
+    return log
+
+
+def vkey(home: Path) -> str:
+    return LogKey(ORIGIN, FileSigner.open(home / "keys" / "local.pem").public).vkey
+
+
+def test_the_old_key_names_the_new_one_which_signs_from_then_on(tmp_path: Path) -> None:
+    before = open_log(tmp_path, HandClock()).key.vkey
+
+    log = rotated(tmp_path)
+
+    named, shown = list(log.events(1))
+    assert ("key.rotated", vkey(tmp_path), before, IN_A_FILE) == (
+        named.type, named.data["vkey"], named.data["previous"], named.data["signer"],
+    )  # fmt: skip
+    assert ("key.enrolled", named.data["set"]) == (shown.type, shown.data["set"])
+    deployed(log)
+    deployed(open_log(tmp_path, log.clock))
+    assert both(store(tmp_path)) == (True, "")
+    assert vkey(tmp_path) == verify(store(tmp_path)).vkey != before
+
+
+def test_the_retired_key_is_destroyed_or_kept_where_asked(tmp_path: Path) -> None:
+    open_log(tmp_path / "a", HandClock())
+    rotated(tmp_path / "a")
+    assert ["local.pem"] == keys(tmp_path / "a")
+
+    old = open_log(tmp_path / "b", HandClock()).key
+    rotated(tmp_path / "b", keep=True)
+    (kept,) = (tmp_path / "b" / "keys").glob("local.retired-*.pem")
+    assert (old.public, 0o600) == (FileSigner.open(kept).public, kept.stat().st_mode & 0o777)
+    assert f"local.retired-{old.fingerprint[:16]}.pem" == kept.name
+
+
+STEPS = 10
+"""Files that get a name in a rotation: the new key, four of its trust set, the event, two plain copies, the new key's own
+event, and the key's place."""
+
+
+@pytest.mark.parametrize(
+    "step, begun",
+    [
+        pytest.param(1, False, marks=pytest.mark.faults),
+        (2, False),
+        *(pytest.param(step, False, marks=pytest.mark.faults) for step in (3, 4, 5, 6)),
+        (7, True),
+        *(pytest.param(step, True, marks=pytest.mark.faults) for step in (8, 9)),
+        (STEPS, True),
+    ],
+)
+def test_wherever_it_is_killed_the_next_who_opens_the_record_goes_on(tmp_path: Path, step: int, begun: bool) -> None:  # noqa: FBT001 -- a table
+    """Before every file that gets a name; nothing is done by hand, and both verifiers take what comes after."""
+    old = open_log(tmp_path).key.vkey
+    assert killed_before(tmp_path, step)
+
+    log = open_log(tmp_path)
+    log.append("clock.skewed", {"skew_s": 0.0, "source": "test"}, run="-", actor=ACTOR)
+
+    types = [event.type for event in log.events(1)]
+    assert [*(["key.rotated", "key.enrolled"] if begun else []), "clock.skewed"] == types
+    assert begun == (log.key.vkey != old)
+    assert log.key.vkey == vkey(tmp_path) == (store(tmp_path) / "trust" / "log.vkey").read_text().strip()
+    assert ["local.pem"] == keys(tmp_path) or not begun
+    assert (True, "") == both(store(tmp_path))
+
+
+@pytest.mark.faults
+def test_a_rotation_has_no_more_steps_than_it_is_killed_at(tmp_path: Path) -> None:
+    open_log(tmp_path)
+
+    assert not killed_before(tmp_path, STEPS + 1)
+
+
+def test_a_successor_that_never_signed_is_used_by_the_next_rotation(tmp_path: Path) -> None:
+    open_log(tmp_path, HandClock())
+    made = FileSigner.open(KeyFile(tmp_path / "keys" / "local.pem").make_successor()).public
+
+    assert made != open_log(tmp_path, HandClock()).key.public, "made is not in force"
+    assert made == rotated(tmp_path).key.public
+    assert ["local.pem"] == keys(tmp_path)
+
+
+def test_nobody_rotates_the_key_of_a_record_in_use(tmp_path: Path) -> None:
+    writing = Writing(open_log(tmp_path, HandClock())).open()
+
+    with pytest.raises(Refused, match=f"{writing.run} is open and signs with the present key"):
+        rotated(tmp_path)
+
+    assert [] == [event for event in open_log(tmp_path, HandClock()).events() if event.type == "key.rotated"]
+
+
+def test_a_run_that_took_the_lease_and_has_not_opened_is_in_use_too(tmp_path: Path) -> None:
+    writing = Writing(open_log(tmp_path, HandClock())).open()
+    writing.close("failed")
+    other = Writing(writing.log)
+    take(other.log, other.run, name="local", actor=ACTOR, holder=holder())
+
+    with pytest.raises(Refused, match=f"{other.run} is open"):
+        rotated(tmp_path)
+
+
+def test_a_process_that_holds_the_old_key_writes_nothing_more(tmp_path: Path) -> None:
+    held = open_log(tmp_path, HandClock())
+    rotated(tmp_path)
+    size = len(list((store(tmp_path) / "log").iterdir()))
+
+    for _ in range(2):
+        with pytest.raises(RecordError, match=r"event 1 rotated the log's key to .*run the command again"):
+            deployed(held)
+
+    assert size == len(list((store(tmp_path) / "log").iterdir()))
+
+
+def test_whoever_loses_the_race_to_rotate_is_refused(tmp_path: Path) -> None:
+    held = open_log(tmp_path, HandClock())
+    _ = held.head()
+    rotated(tmp_path)
+    new = FileSigner.open_or_create(tmp_path / "other.pem")
+
+    with pytest.raises(RecordError, match="rotated the log's key"):
+        rotate(held, store(tmp_path), new, signer=IN_A_FILE, reason="yearly", actor=ACTOR)
+
+
+def test_a_roster_changed_in_between_refuses_the_rotation(tmp_path: Path) -> None:
+    log = open_log(tmp_path, HandClock())
+    new = FileSigner.open_or_create(tmp_path / "other.pem")
+    other = open_log(tmp_path, HandClock())
+
+    class Meddling(FolderStore):
+        """Somebody else enrols somebody right before the event of the rotation."""
+
+        def create(self, name: str, data: bytes) -> None:
+            if name == "log/00000001.event" and other.head() is not None:
+                folder, sha256 = trust.write_set(other.store, trust.first_set(other.key))
+                said = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "x"}
+                other.append("key.enrolled", said, run="-", actor=ACTOR)
+            super().create(name, data)
+
+    meddled = Log(Meddling(store(tmp_path)), FileSigner.open(tmp_path / "keys/local.pem"), ORIGIN, log.clock)
+    with pytest.raises(Refused, match="changed the roster or the key meanwhile"):
+        rotate(meddled, store(tmp_path), new, signer=IN_A_FILE, reason="yearly", actor=ACTOR)
+
+
+# --- a rotation by anybody else
+
+
+def test_a_log_rotated_by_a_strangers_key_is_refused_by_its_writer_and_by_both_verifiers(tmp_path: Path) -> None:
+    log = open_log(tmp_path, HandClock())
+    stranger = FileSigner.open_or_create(tmp_path / "stranger.pem")
+    files = trust.first_set(LogKey(ORIGIN, stranger.public))
+    folder, sha256 = trust.write_set(log.store, files)
+    said = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "yearly"}
+    record = Record(store(tmp_path), "", "", "", "", 1, "", "")
+    forge(record, 1, stranger, type="key.rotated", data={**said, "vkey": LogKey(ORIGIN, stranger.public).vkey})
+    trust.copy_plainly(store(tmp_path), files)
+
+    assert both(store(tmp_path)) == (False, "log/00000001.event")
+    with pytest.raises(RecordTampered, match="not signed by this log's key"):
+        open_log(tmp_path, HandClock())
+
+    forge(record, 1, FileSigner.open(tmp_path / "keys" / "local.pem"), type="key.rotated", data=said)
+    assert both(store(tmp_path)) == (True, ""), "the log's own key may"
+
+
+def test_an_event_of_the_retired_key_after_the_rotation_is_refused_by_both(tmp_path: Path) -> None:
+    open_log(tmp_path, HandClock())
+    retired = FileSigner.open(tmp_path / "keys" / "local.pem")
+    rotated(tmp_path)
+    skewed = {"type": "clock.skewed", "run": "-", "data": {"skew_s": 0.0, "source": "x"}}
+
+    forge(Record(store(tmp_path), "", "", "", "", 3, "", ""), 3, retired, **skewed)
+
+    assert both(store(tmp_path)) == (False, "log/00000003.event")
