@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.approval.authors import unmapped
-from pytest_deploy.approval.leave import Files
+from pytest_deploy.approval.laid import Files
 from pytest_deploy.approval.quorum import match, possible
 from pytest_deploy.approval.roster import Person, Roster
 from pytest_deploy.approval.sign import verify

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pytest_deploy.approval.roster import Key, Person, fingerprint_of, in_force
-from pytest_deploy.approval.sign import sign, verify
+from pytest_deploy.approval.laid import Files, able, lay_down, slug
+from pytest_deploy.approval.roster import Key, Person, in_force
 from pytest_deploy.approval.statement import (
     MEANING,
     MEANING_OF_OVERRIDE,
@@ -21,32 +18,10 @@ from pytest_deploy.approval.statement import (
     render,
 )
 from pytest_deploy.errors import Refused
-from pytest_deploy.record import durable
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log
 from pytest_deploy.release.request import digest
-
-_TRIES = 100
-"""Names tried where others squat on a slot."""
-
-
-@dataclass(frozen=True)
-class Files:
-    """A signed statement and its signature, as they lie in a store."""
-
-    name: str
-    """Path of the statement inside the store; its signature is `<name>.sig`."""
-    content: bytes
-    signature: bytes
-
-    def bound(self) -> dict[str, Any]:
-        """What an event says of them."""
-        return {
-            "file": self.name,
-            "sha256": hashlib.sha256(self.content).hexdigest(),
-            "signature_sha256": hashlib.sha256(self.signature).hexdigest(),
-        }
 
 
 def sign_approval(
@@ -59,7 +34,7 @@ def sign_approval(
     """
     request = (store / "runs" / run / "request.json").read_bytes()
     statement = Approval(MEANING, person.printed_name, person.email, role, stamp(now), digest(request), run, comment)
-    files = _leave(log, store, run, statement, key=key, slot=slug(role), person=person, role=role)
+    files = _leave(log, run, statement, key=key, slot=slug(role), person=person, role=role)
     actor = person.email
     return log.append("approval.signed", said_of_approval(files), run=run, actor=actor)
 
@@ -93,7 +68,7 @@ def sign_override(
         reason=reason,
         expires=stamp(expires),
     )
-    files = _leave(log, store, run, statement, key=key, slot=f"override-{gate}", person=person, role=role)
+    files = _leave(log, run, statement, key=key, slot=f"override-{gate}", person=person, role=role)
     return log.append("override.signed", said_of_override(files), run=run, actor=person.email)
 
 
@@ -127,14 +102,8 @@ def said_of_override(files: Files) -> dict[str, Any]:
     }
 
 
-def slug(role: str) -> str:
-    """A role as file names carry it: `qa-lead`."""
-    return re.sub(r"[^a-z0-9]+", "-", role.lower()).strip("-")
-
-
 def _leave(
     log: Log,
-    store: Path,
     run: str,
     statement: Approval | OverrideStatement,
     *,
@@ -145,41 +114,11 @@ def _leave(
 ) -> Files:
     """Sign and put both files down under the first free name of the slot."""
     roster, _ = in_force(log.store, log.events())
-    if role not in person.roles:
-        raise Refused(
-            f"{person.printed_name} does not hold the role {role}: the roster says {', '.join(person.roles) or 'none'}"
-        )
-    wanted = fingerprint_of(key)
     at = log.clock.now()
-    known = next((one for one in roster.keys if one.fingerprint == wanted and one.email == person.email), None)
-    if known is None or not known.valid(at):
-        raise Refused(
-            f"the key {wanted} is not valid for {person.email} now; python deploy.py keys list shows which is"
-        )
-    content = render(statement)
+    known = able(roster, person, role, key, at)
     _refuse_second(log, run, statement, known)
-    signature = sign(content, key=key, namespace=roster.namespace)
-    _, why = verify(
-        content,
-        signature,
-        allowed_signers=roster.files()["allowed_signers"],
-        signer=person.email,
-        namespace=roster.namespace,
-        at=at,
-    )
-    if why:
-        raise Refused(f"the signature just made {why}; nothing was kept")
-    folder = store / "runs" / run / "approvals"
-    for number in range(1, _TRIES):
-        name = f"{slot}-{known.short}{'' if number == 1 else f'-{number}'}.json"
-        try:
-            # Whoever has the statement's name has the slot: the signature follows it.
-            durable.create(folder / name, content)
-            durable.create(folder / f"{name}.sig", signature)
-        except FileExistsError:  # squatted, or signed before: neither is ever replaced
-            continue
-        return Files(f"runs/{run}/approvals/{name}", content, signature)
-    raise Refused(f"{folder}: {_TRIES} names of the slot {slot} are taken; somebody fills the folder, see to the store")
+    folder = f"runs/{run}/approvals"
+    return lay_down(log.store, folder, slot, render(statement), key=key, known=known, roster=roster, at=at)
 
 
 def _refuse_second(log: Log, run: str, statement: Approval | OverrideStatement, key: Key) -> None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pytest_deploy.audit.chain import Chain
 from pytest_deploy.audit.checks import NONE, Finding, Outcome
-from pytest_deploy.record.event import Event, canonical
+from pytest_deploy.record import entry as entries
+from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
 from pytest_deploy.record.folder import file_sha256
 
 _SIGNED: Final = frozenset(
@@ -23,6 +24,13 @@ _SIGNED: Final = frozenset(
         "environment.released",
     }
 )  # fmt: skip
+_OF_THE_SIGNER: Final = ("signer", "role", "meaning", "request_sha256", "record_sha256")
+"""What the event says of these, the statement says too."""
+_OF_BOTH: Final = (
+    "reason", "gate", "incident", "expires", "amends", "event_sha256", "key", "old", "new", "nodeid", "deviation", "frozen",
+)  # fmt: skip
+"""What either says of these, both say."""
+_AFTER_A_RUN: Final = frozenset({"signoff.signed", "record.amended", "deviation.accepted", "environment.released"})
 _NAMESPACE = re.compile(r'namespaces="([^",*?!]+)"')
 _TIMEOUT_S: Final = 30
 
@@ -33,6 +41,7 @@ def signatures(chain: Chain) -> Outcome:
     requests = [event for event in chain.kept if event.type == "request.made"]
     findings = [finding for event in requests for finding in _request(chain.store, event)]
     findings += [finding for event in counted for finding in _signature(chain, event)]
+    findings += _afterwards(chain, [event for event in counted if event.type in _AFTER_A_RUN])
     parts = [f"{len(counted)} signatures"] if counted else []
     parts += [f"{len(requests)} requests"] if requests else []
     return Outcome(tuple(findings), ", ".join(parts) or NONE, concluded=not chain.stopped)
@@ -66,13 +75,13 @@ def _signature(chain: Chain, event: Event) -> Iterator[Finding]:
         if file_sha256(file) != bound:
             yield Finding(10, place, f"is not the file event {event.seq} counts")
             return
-    if problem := _contradiction(path.read_bytes(), event):
+    if problem := _contradiction(path.read_bytes(), event, chain.trust[0].key.origin):
         yield Finding(10, name, problem)
     elif problem := _refused(chain, event, path, signature):
         yield Finding(10, f"{name}.sig", problem)
 
 
-def _contradiction(text: bytes, event: Event) -> str | None:
+def _contradiction(text: bytes, event: Event, origin: str) -> str | None:
     """Where the signed text says something else than the event, or None."""
     try:
         said = json.loads(text)
@@ -80,11 +89,46 @@ def _contradiction(text: bytes, event: Event) -> str | None:
         said = None
     if not isinstance(said, dict) or canonical(said) != text:
         return "is not canonical JSON"
-    bound = [key for key in ("signer", "role", "meaning", "request_sha256", "record_sha256") if key in event.data]
-    wrong = [key for key in bound if key in said and said[key] != event.data[key]]
-    wrong += [key for key in bound if key not in said]
+    told = event.data
+    wrong = [key for key in _OF_THE_SIGNER if key in told and (key not in said or said[key] != told[key])]
+    # Unlike a reader of Python, JSON tells 1 from true.
+    wrong += [key for key in _OF_BOTH if (key in said or key in told) and _json(said, key) != _json(told, key)]
     wrong += ["run"] if said.get("run", event.run) != event.run else []
+    wrong += ["origin"] if said.get("origin", origin) != origin else []
     return f"says another {', '.join(wrong)} than event {event.seq}" if wrong else None
+
+
+def _json(said: Mapping[str, Any], key: str) -> bytes | None:
+    return canonical(said[key]) if key in said else None
+
+
+def _afterwards(chain: Chain, counted: Sequence[Event]) -> Iterator[Finding]:
+    """What is signed after a run is counted once, is about a seal or event of this log, and changes what stood there."""
+    sealed = {event.run: event.data["record_sha256"] for event in chain.kept if event.type == "run.closed"}
+    files: dict[str, int] = {}
+    stands: dict[tuple[int, str], bytes] = {}
+    for event in counted:
+        data, place = event.data, entries.name(event.seq)
+        if (first := files.setdefault(data["file"], event.seq)) != event.seq:
+            yield Finding(10, place, f"counts {data['file']} again, which event {first} counts")
+        if "record_sha256" in data and data["record_sha256"] != sealed.get(event.run):
+            yield Finding(10, place, f"is about another record than the one {event.run} was closed with")
+        about = data.get("amends", data.get("frozen"))
+        if about is None:
+            continue
+        line = _line(chain, about) if 0 <= about < event.seq else b""
+        if line_hash(line) != data.get("event_sha256"):
+            yield Finding(10, place, f"is about another event {about} than the log's")
+        elif event.type == "record.amended":
+            key = data.get("key", "")
+            old = stands.get((about, key), canonical(parse_line(line).data.get(key)))
+            if canonical(data.get("old")) != old:
+                yield Finding(10, place, f"amends {key} of event {about} from a value it did not have")
+            stands[about, key] = canonical(data.get("new"))
+
+
+def _line(chain: Chain, seq: int) -> bytes:
+    return entries.parse((chain.store / entries.name(seq)).read_bytes()).line
 
 
 def _refused(chain: Chain, event: Event, path: Path, signature: Path) -> str | None:

@@ -45,9 +45,9 @@ function text(   t, rest) {
   if (rest ~ /\\u00([2-6][0-9a-f]|7[0-9a-e]|0[89acd])/) fault = "a character is escaped that need not be"
   return t
 }
-function value(path,   t, c, n, key, last) {
+function value(path,   t, c, n, key, last, from) {
   if (fault != "") return
-  t = substr(s, p, 1)
+  t = substr(s, p, 1); from = p
   if (t == "\"") v[path] = text()
   else if (t == "{" || t == "[") {
     v[path] = t
@@ -66,6 +66,7 @@ function value(path,   t, c, n, key, last) {
   } else if (match(substr(s, p, 40), /^(-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[-+][0-9]+)?|true|false|null)/)) {
     v[path] = substr(s, p, RLENGTH); p += RLENGTH
   } else fault = "it is not JSON without spaces"
+  if (keep) raw[path] = substr(s, from, p - from) # the whole value as it is written, where a check asks for it
 }
 function canonical(line) {
   s = line; p = 1; fault = ""; split("", v)
@@ -353,15 +354,54 @@ while IFS=$'\t' read -r n time run file sha sig_sha says; do
     [[ $(sha256sum <"$part") == "$sha  -" ]] || bad "$part" "is not the file that event $n counts"
     sha=$sig_sha
   done
-  awk "$json"' { why = canonical($0) } END { if (NR != 1 || why != "") print "?"; else print got(".signer"), got(".role"), got(".meaning"), got(".request_sha256"), got(".record_sha256"), got(".run") }' OFS='\t' "$file" >"$work/said"
-  printf '%s\t%s\n' "$says" "$run" | paste - "$work/said" | awk -F '\t' '{ for (i = 1; i < 6; i++) if ($i != "-" && $i != $(i + 6)) exit 1; if ($12 != "-" && $12 != $6) exit 1 }' ||
-    bad "$file" "is not canonical JSON that says what event $n says"
+  { sed -n "$((10#$n + 1))p" "$work/lines"; cat "$file"; } | awk -v keep=1 -v origin="$origin" "$json"'
+    { why = canonical($0) }
+    NR == 1 { for (i in raw) event[i] = raw[i]; split("", raw) }
+    END {
+      if (NR != 2 || why != "") exit 1
+      signer = split("signer role meaning request_sha256 record_sha256", name, " ")
+      both = split("reason gate incident expires amends event_sha256 key old new nodeid deviation frozen", more, " ")
+      for (i = 1; i <= signer; i++) if ((".data." name[i]) in event && event[".data." name[i]] != raw["." name[i]]) exit 1
+      for (i = 1; i <= both; i++) if (event[".data." more[i]] != raw["." more[i]]) exit 1
+      if (".run" in raw && raw[".run"] != event[".run"]) exit 1
+      if (".origin" in raw && raw[".origin"] != "\"" origin "\"") exit 1
+    }' || bad "$file" "is not canonical JSON that says what event $n says"
   keys=$(trust_at "$n")/allowed_signers
   namespace=$({ grep -o 'namespaces="[^",*?!]*"' "$keys" || true; } | sort -u | cut -d '"' -f 2)
   [[ $namespace =~ ^[^[:space:]]+$ ]] || bad "$keys" 'has not exactly one namespace'
   ssh-keygen -Y verify -f "$keys" -I "${says%%$'\t'*}" -n "$namespace" -s "$file.sig" \
     -O verify-time="$(tr -d :T- <<<"${time%.*}")" <"$file" >/dev/null 2>&1 || bad "$file.sig" "is no valid signature of ${says%%$'\t'*} at $time"
 done <"$work/signed"
+# What is signed after a run is counted once, is about a seal or an event of this log, and changes what stood there.
+awk -F '\t' '$3 ~ /^(signoff\.signed|deviation\.accepted|record\.amended|environment\.released)$/' "$work/facts" >"$work/after"
+if [[ -s $work/after ]]; then
+  awk -F '\t' '
+    FILENAME ~ /runs$/ { if ($1 == "closed") seal[$2] = $3; next }
+    $13 in counted || ($8 != "-" && $8 != seal[$4]) { printf "log/%08d.event\tcounts a file again, or is about another record than its run was closed with\n", $1; exit }
+    { counted[$13] }' "$work/runs" "$work/after" >"$work/first"
+  bad_first
+  cut -f1 "$work/after" | paste -sd ' ' >"$work/wanted"
+  awk -v keep=1 "$json"'
+    FILENAME ~ /wanted$/ { split($0, n, " "); for (i in n) wanted[n[i]]; next }
+    FILENAME ~ /digests$/ { hash[FNR - 1] = $0; next }
+    !((FNR - 1) in wanted) { next }
+    { canonical($0); about = got(".data.amends"); if (about == "-") about = got(".data.frozen") }
+    about != "-" { print FNR - 1, about, hash[about] == got(".data.event_sha256") && about + 0 < FNR - 1 }' \
+    "$work/wanted" "$work/digests" "$work/lines" >"$work/abouts"
+  awk '!$3 { printf "log/%08d.event\tis about another event than one of this log before it\n", $1; exit }' "$work/abouts" >"$work/first"
+  bad_first
+  awk -v keep=1 "$json"'
+    FILENAME ~ /abouts$/ { of[$1] = $2; target[$2]; next }
+    !((FNR - 1) in of) && !((FNR - 1) in target) { next }
+    { split("", raw); canonical($0) }
+    (FNR - 1) in target { for (path in raw) if (sub(/^\.data\./, "", path)) stands[FNR - 1, path] = raw[".data." path] }
+    got(".type") == "record.amended" {
+      key = got(".data.key"); about = of[FNR - 1]; old = (about, key) in stands ? stands[about, key] : "null"
+      if (raw[".data.old"] != old) { printf "log/%08d.event\tamends %s of event %d from a value it did not have\n", FNR - 1, key, about; exit }
+      stands[about, key] = raw[".data.new"]
+    }' "$work/abouts" "$work/lines" >"$work/first"
+  bad_first
+fi
 
 # --- 11 anchors, 12 timestamps ----------------------------------------------------------------------------------------
 awk -F '\t' '

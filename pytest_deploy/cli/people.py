@@ -41,6 +41,74 @@ def override(
     sign(Path.cwd(), gate, run, reason=reason, incident=incident, hours=hours, role=role, key=key, say=typer.echo)
 
 
+@app.command(name="sign-off")
+def sign_off(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="a closed run")],
+    *,
+    role: Role = "",
+    meaning: Annotated[
+        str, typer.Option(help="what the signature stands for, e.g. 'reviewed and found complete'")
+    ] = "",
+    comment: Annotated[str, typer.Option(help="stands in what is signed")] = "",
+    key: Key = None,
+) -> None:
+    """Sign, in a role, for the record of a closed run; not for one's own deployment."""
+    from pytest_deploy.permit.after_run import sign_off as sign
+
+    sign(Path.cwd(), run, role=role, meaning=meaning, comment=comment, key=key, say=typer.echo)
+
+
+@app.command()
+def amend(
+    env: Env,
+    seq: Annotated[int, typer.Argument(metavar="SEQ", help="the event, by its number")],
+    *,
+    field: Annotated[str, typer.Option(metavar="KEY", help="the key of its data whose value is wrong")],
+    to: Annotated[str, typer.Option(metavar="VALUE", help="the right value: text, or JSON where it is no text")],
+    reason: Annotated[str, typer.Option(help="why; stands in what is signed")],
+    role: Role = "",
+    key: Key = None,
+    rehearse: Rehearse = False,
+) -> None:
+    """Sign a correction of one value of an event; the event stays, and the record shows old and new."""
+    from pytest_deploy.permit.after_run import amend as sign
+
+    sign(
+        Path.cwd(), env, seq,
+        field=field, to=to, reason=reason, role=role, key=key, rehearsal=rehearse, say=typer.echo,
+    )  # fmt: skip
+
+
+@app.command(name="accept-deviation")
+def accept_deviation(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="a closed run")],
+    *,
+    step: Annotated[str, typer.Option(metavar="NODEID", help="the step that did not pass")],
+    reason: Annotated[str, typer.Option(help="why it is accepted; stands in what is signed")],
+    role: Role = "",
+    key: Key = None,
+) -> None:
+    """Sign that a step which did not pass is accepted, by who may approve and did not deploy."""
+    from pytest_deploy.permit.after_run import accept_deviation as sign
+
+    sign(Path.cwd(), run, step=step, reason=reason, role=role, key=key, say=typer.echo)
+
+
+@app.command()
+def thaw(
+    env: Env,
+    *,
+    reason: Annotated[str, typer.Option(help="why it may be deployed to again; stands in what is signed")],
+    role: Role = "",
+    key: Key = None,
+    rehearse: Rehearse = False,
+) -> None:
+    """Sign that a frozen environment may be deployed to again; the gate `freeze` then passes."""
+    from pytest_deploy.permit.after_run import thaw as sign
+
+    sign(Path.cwd(), env, reason=reason, role=role, key=key, rehearsal=rehearse, say=typer.echo)
+
+
 @app.command()
 def keys(
     word: Annotated[str, typer.Argument(metavar="init|enroll|revoke|rotate|list")],

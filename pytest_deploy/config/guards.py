@@ -51,6 +51,13 @@ class Approval(Section):
     """e-mails of commit authors who are nobody here and need no place in the roster, e.g. a bot's"""
 
 
+class Thaw(Section):
+    """Who may end the freeze that a rollback left."""
+
+    roles: Annotated[Names, Field(min_length=1)] = ("Tech Lead",)
+    """roles, one of which signs `deploy.py thaw`, e.g. [Tech Lead]"""
+
+
 class Deployer(Section):
     """Who may start it."""
 

@@ -17,6 +17,7 @@ from pytest_deploy.config.guards import (
     Phases,
     RateLimit,
     StagingSmoke,
+    Thaw,
     Window,
 )
 from pytest_deploy.config.record import Record
@@ -72,6 +73,8 @@ class Policy(Section):
     """days and storage_class"""
     freeze_after_rollback: bool = False
     """true where a commit that was rolled back stays frozen until it is mended"""
+    thaw: Thaw = Thaw()
+    """roles"""
     dirty_tree: bool = False
     """true where uncommitted changes may be deployed"""
     step_timeout_s: Seconds = 120

@@ -14,6 +14,7 @@ import psycopg
 
 from pytest_deploy.approval import authors as people
 from pytest_deploy.approval import judge as signed
+from pytest_deploy.approval.after_run import refuses_thaw
 from pytest_deploy.approval.judge import Judged, Override, RefusedFile
 from pytest_deploy.approval.roster import Roster, in_force
 from pytest_deploy.environment import Environment
@@ -39,6 +40,7 @@ from pytest_deploy.permit.past import Past
 from pytest_deploy.permit.staging import evidence_of
 from pytest_deploy.permit.subject import Subject
 from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.record.event import Event
 
 
 class Gates:
@@ -83,7 +85,7 @@ class Gates:
             "staging-smoke": self._staging_smoke,
             "incidents": lambda at: incidents.incidents(self._policy.incidents, at, self._incidents),
             "build": self._build,
-            "freeze": lambda _: freeze.freeze(self._past.frozen()),
+            "freeze": lambda _: freeze.freeze(self._past.frozen(self._refuses_thaw)),
             "clock": self._clock,
         }
         try:
@@ -233,6 +235,9 @@ class Gates:
     def _build(self, _: datetime) -> Verdict:
         subject = self._subject
         return build.build(build.Built(not subject.failed, subject.failed, subject.built, subject.approved))
+
+    def _refuses_thaw(self, released: Event, frozen: Event) -> str:
+        return refuses_thaw(self._environment.log.store, self.roster, self._policy.thaw.roles, released, frozen)
 
     def _clock(self, _: datetime) -> Verdict:
         """The real clock, whatever a rehearsal's is: the log's newest event and the database's own time."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
 from pytest_deploy.gate.freeze import Frozen
@@ -54,15 +54,17 @@ class Past:
             return None
         return Held(taken.run, taken.data["holder"], until, taken.run if taken.run in opened else None)
 
-    def frozen(self) -> Frozen | None:
-        """The freeze that stands, or None."""
-        standing: Frozen | None = None
+    def frozen(self, refuses: Callable[[Event, Event], str]) -> Frozen | None:
+        """The freeze that stands, or None. `refuses` says why a release does not lift the freeze before it, or nothing."""
+        standing: Event | None = None
+        doubt = ""
         for event in self.events:
             if event.type == "environment.frozen":
-                standing = Frozen(event.instant, event.data["reason"], event.run)
-            elif event.type == "environment.released":
-                standing = None
-        return standing
+                standing, doubt = event, ""
+            elif event.type == "environment.released" and standing is not None:
+                why = refuses(event, standing)
+                standing, doubt = (standing, f"; event {event.seq} does not lift it: {why}") if why else (None, "")
+        return None if standing is None else Frozen(standing.instant, f"{standing.data['reason']}{doubt}", standing.run)
 
     def last_commit(self) -> str | None:
         """The commit this environment's last deployment made serve, or None."""

@@ -44,7 +44,7 @@ def prepare(context: RunContext, policy: Policy) -> None:
 def roster(context: RunContext, policy: Policy) -> tuple[Person, ...]:
     """Somebody for every role, the deployer at this machine, and the authors of the history, who may sign nothing."""
     domain = f"rehearsal.{policy.organisation.domain}"
-    roles = dict.fromkeys([*policy.approval.roles, *policy.rollback.roles])
+    roles = dict.fromkeys([*policy.approval.roles, *policy.rollback.roles, *policy.thaw.roles])
     people = [Person(f"{_slug(role)}@{domain}", f"Rehearsing {role}", (role,), None, None, ()) for role in roles]
     held = (policy.deployer.role,) if policy.deployer is not None else ("Deployer",)
     people.append(Person(f"deployer@{domain}", DEPLOYER, held, None, local_user(), ()))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from pytest_deploy.approval.leave import sign_approval, sign_override
-from pytest_deploy.approval.roster import Person, Roster, fingerprint_of, in_force
+from pytest_deploy.approval.roster import Person, Roster, in_force
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.gate.course import OVERRIDABLE
 from pytest_deploy.permit.gates import Gates
 from pytest_deploy.permit.planning import PLANNED_DIFF
-from pytest_deploy.permit.rehearsal import throw_away_key
+from pytest_deploy.permit.signer import signer
 from pytest_deploy.permit.subject import of_request
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.release import requests
@@ -47,18 +46,28 @@ class Waiting:
         """The gates over it, as they stand for whoever asked for it."""
         return Gates(self.environment, of_request(self.environment, self.run), who=self.requested_by)
 
+    def signer(self, role: str, key: Path | None) -> tuple[Person, Path]:
+        """Who signs, and with what."""
+        context, roles = self.environment.context, self.environment.policy.approval.roles
+        return signer(context, self.roster, role or next(iter(roles), ""), key)
+
     @property
     def now(self) -> datetime:
         """The request's own clock: a rehearsal's goes on where its plan set it."""
         return self.environment.clock.now()
 
 
+def named(run: str) -> tuple[str, bool]:
+    """The environment of a run id, and whether it is a rehearsal's. Raises NotAsked."""
+    parts = _RUN.fullmatch(run)
+    if parts is None:
+        raise NotAsked(f"{run!r} is no run; right is the name a plan printed, e.g. production-20261122T201500Z-4f1c")
+    return parts["environment"], parts["rehearsal"] is not None
+
+
 def waiting(root: Path, run: str) -> Waiting:
     """The live request of a run id. Raises NotAsked for no run id, Refused where no request lives under it."""
-    named = _RUN.fullmatch(run)
-    if named is None:
-        raise NotAsked(f"{run!r} is no run; right is the name a plan printed, e.g. production-20261122T201500Z-4f1c")
-    environment, rehearsal = named["environment"], named["rehearsal"] is not None
+    environment, rehearsal = named(run)
     context = RunContext(str(root), environment, "deploy", request=run, run=run, rehearsal=rehearsal)
     place = context.run_folder / "request.json"
     if not place.is_file():
@@ -82,7 +91,7 @@ def approve(root: Path, run: str, *, role: str, key: Path | None, comment: str, 
     for line in in_words(asked):
         say(shown(line))
     needed = asked.environment.policy.approval.roles
-    person, key = signer(asked, role, key)
+    person, key = asked.signer(role, key)
     role = role or next((one for one in needed if one in person.roles), "")
     if role not in needed:
         raise Refused(
@@ -133,7 +142,7 @@ def override(
     asked = waiting(root, run)
     for line in in_words(asked):
         say(shown(line))
-    person, key = signer(asked, role, key)
+    person, key = asked.signer(role, key)
     needed = asked.environment.policy.approval.roles
     role = role or next((one for one in needed if one in person.roles), "")
     sign_override(
@@ -205,27 +214,3 @@ def _diff(asked: Waiting) -> list[str]:
     lines = text.decode().splitlines()
     more = [f"... {len(lines) - _SHOWN_LINES} more lines in {place}"] if len(lines) > _SHOWN_LINES else []
     return [*lines[:_SHOWN_LINES], *more]
-
-
-def signer(asked: Waiting, role: str, key: Path | None) -> tuple[Person, Path]:
-    """Who signs, and with what: the key given, a rehearsal's throw-away key of the role, else git's signing key."""
-    if key is None and asked.environment.context.rehearsal:
-        key = throw_away_key(asked.environment.context, role or asked.environment.policy.approval.roles[0])
-    key = key or _gits_key()
-    if key is None or not key.is_file():
-        raise NotAsked(
-            "say which key signs: --key FILE (a private key, or the public key of one in the agent or on a token)"
-        )
-    fingerprint = fingerprint_of(key)
-    for known in asked.roster.keys:
-        if known.fingerprint == fingerprint:
-            return asked.roster.people[known.email], key
-    raise Refused(
-        f"{key}: the roster knows nobody with the key {fingerprint}; python deploy.py keys enroll makes it known"
-    )
-
-
-def _gits_key() -> Path | None:
-    ran = subprocess.run(["git", "config", "user.signingkey"], capture_output=True, text=True, check=False)
-    named = Path(ran.stdout.strip()).expanduser()
-    return named if ran.stdout.strip() and named.is_file() else None

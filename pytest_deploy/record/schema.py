@@ -145,7 +145,10 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         "outcome:rolled-back|rollback-failed duration_s:number target:any", "cause:str? left:any by:str"
     ),
     "environment.frozen": _schema("reason:str", "commit:str version:str by:str incident:str?"),
-    "environment.released": _schema(f"{_SIGNED} signer:str reason:str", "commit:str incident:str?"),
+    "environment.released": _schema(
+        f"{_SIGNED} signer:str reason:str",
+        "commit:str incident:str? frozen:int event_sha256:sha256 role:str printed_name:str",
+    ),
     "alert.raised": _schema("alert:str detail:str", "severity:str phase:str nodeid:str after_s:number value:any"),
     "clock.skewed": _schema("skew_s:number source:str", "observed:time detail:str restart:time"),
     "incident.opened": _schema("incident:str severity:str cause:str", "url:str? detail:str source:str revert:str"),
@@ -155,7 +158,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         "kind:str size:int root:str", "place:str file:str sha256:sha256 time:time receipt:any reply_sha256:sha256"
     ),
     "record.amended": _schema(
-        f"{_SIGNED} signer:str reason:str", "amends:int key:str old:any new:any printed_name:str role:str"
+        f"{_SIGNED} signer:str reason:str",
+        "amends:int event_sha256:sha256 key:str old:any new:any printed_name:str role:str",
     ),
     "record.read": _schema("reader:str", "purpose:str place:str size:int files:int"),
     "signoff.signed": _schema(

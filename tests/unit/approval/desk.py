@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 
 from pytest_deploy.approval import enrol
 from pytest_deploy.approval.judge import Case, Judged, judge
-from pytest_deploy.approval.leave import sign_approval, sign_override, slug
+from pytest_deploy.approval.laid import slug
+from pytest_deploy.approval.leave import sign_approval, sign_override
 from pytest_deploy.approval.roster import Person, Roster, in_force
 from pytest_deploy.approval.sign import sign
 from pytest_deploy.approval.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement, render
@@ -39,9 +40,11 @@ EVERYBODY = (TINA, QUINN, BOTH, DORA, ADAM)
 DEPLOYER = "local:1000:dora@desk"
 
 
-def make_keys(folder: Path) -> Mapping[str, Path]:
-    """A key for each name, made by ssh-keygen: the people's, and one that nobody is enrolled with."""
-    names = [*(person.email for person in EVERYBODY), "stranger", "second"]
+NAMES = (*(person.email for person in EVERYBODY), "stranger", "second")
+
+
+def make_keys(folder: Path, names: Sequence[str] = NAMES) -> Mapping[str, Path]:
+    """A key for each name, made by ssh-keygen: the people's, and those that nobody is enrolled with."""
     for name in names:
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]
         subprocess.run(words, check=True, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)

@@ -65,11 +65,11 @@ def test_a_renewed_lease_lasts_longer(log: Log, clock: HandClock) -> None:
 
 
 def test_a_freeze_stands_until_somebody_releases_it(log: Log) -> None:
-    assert Past(log).frozen() is None
+    assert Past(log).frozen(lambda _released, _frozen: "") is None
     run = deployed(log)
     log.append("environment.frozen", {"reason": "rolled back"}, run=run, actor="system:pipeline")
 
-    frozen = Past(log).frozen()
+    frozen = Past(log).frozen(lambda _released, _frozen: "")
 
     assert frozen is not None
     assert (run, "rolled back") == (frozen.run, frozen.reason)

@@ -1,0 +1,217 @@
+"""What people sign after a run: a sign-off, an amendment, an accepted deviation, the end of a freeze.
+
+Each statement names exactly what it is about (the seal of a closed run, the hash of an event), so that it counts there and
+nowhere else. It lies under signoffs/, and the event that counts it repeats what it says: both verifiers hold one against
+the other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from pytest_deploy.approval.laid import able, lay_down, slug
+from pytest_deploy.approval.roster import Person, Roster, in_force
+from pytest_deploy.approval.sign import verify
+from pytest_deploy.errors import RecordError, Refused
+from pytest_deploy.record.event import Event, Json, canonical, line_hash
+from pytest_deploy.record.log import Log, Standing
+from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.record.schema import SCHEMAS
+from pytest_deploy.record.store import Store
+
+
+@dataclass(frozen=True, kw_only=True)
+class Statement:
+    """What every one of them says (21 CFR 11.50: printed name, time, meaning)."""
+
+    type: ClassVar[str]
+    """Of the event that counts it."""
+    meaning: str
+    printed_name: str
+    signer: str
+    """An e-mail of the roster."""
+    role: str
+    signed_at: str
+    """A stamp, by the clock of the signer's machine; keys are judged by the event's time."""
+
+    @property
+    def folder(self) -> str:
+        """Where it lies in the store."""
+        return f"signoffs/{self.about}"
+
+    @property
+    def about(self) -> str:
+        """The run it is about, or `environment`."""
+        raise NotImplementedError
+
+    @property
+    def slot(self) -> str:
+        """The beginning of its file's name."""
+        raise NotImplementedError
+
+    def told(self) -> dict[str, Json]:
+        """What its event repeats."""
+        known = {**SCHEMAS[self.type].required, **SCHEMAS[self.type].optional}
+        return {key: value for key, value in asdict(self).items() if key in known}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignOff(Statement):
+    """Somebody stands, in a role, for the record of a closed run."""
+
+    type: ClassVar[str] = "signoff.signed"
+    run: str
+    record_sha256: str
+    """SHA-256 of the run's SHA256SUMS, as run.closed binds it."""
+    comment: str
+
+    @property
+    def about(self) -> str:
+        """The run."""
+        return self.run
+
+    @property
+    def slot(self) -> str:
+        """By role."""
+        return slug(self.role)
+
+    def told(self) -> dict[str, Json]:
+        """An empty comment is none."""
+        return {**super().told(), "comment": self.comment or None}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Amendment(Statement):
+    """One value of one event of a finished run was wrong; the event stays as it is."""
+
+    type: ClassVar[str] = "record.amended"
+    MEANING: ClassVar[str] = "corrects this value of the record"
+    run: str
+    amends: int
+    """seq of the event."""
+    event_sha256: str
+    """Of its line, hex."""
+    key: str
+    """Of the event's data."""
+    old: Json
+    new: Json
+    reason: str
+
+    @property
+    def about(self) -> str:
+        """The run."""
+        return self.run
+
+    @property
+    def slot(self) -> str:
+        """By event and key."""
+        return f"amend-{self.amends}-{slug(self.key)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AcceptedDeviation(Statement):
+    """A step of a closed run did not pass, and somebody answers for going on."""
+
+    type: ClassVar[str] = "deviation.accepted"
+    MEANING: ClassVar[str] = "accepts this deviation"
+    run: str
+    record_sha256: str
+    nodeid: str
+    deviation: str
+    """What deviated, in words."""
+    reason: str
+
+    @property
+    def about(self) -> str:
+        """The run."""
+        return self.run
+
+    @property
+    def slot(self) -> str:
+        """By step; long names are cut, a digit tells them apart."""
+        return f"deviation-{slug(self.nodeid.rpartition('::')[2])[:80]}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thaw(Statement):
+    """A frozen environment may be deployed to again."""
+
+    type: ClassVar[str] = "environment.released"
+    MEANING: ClassVar[str] = "releases this environment from its freeze"
+    origin: str
+    """Of the log: the same freeze of another environment is not meant."""
+    frozen: int
+    """seq of the newest environment.frozen."""
+    event_sha256: str
+    reason: str
+
+    @property
+    def about(self) -> str:
+        """The environment, not a run."""
+        return "environment"
+
+    @property
+    def slot(self) -> str:
+        """By freeze."""
+        return f"thaw-{self.frozen}"
+
+
+def put_down(log: Log, said: Statement, *, person: Person, key: Path) -> Event:
+    """Sign the statement, lay it down, count it; returns its event.
+
+    What the person read is what they sign: refused where anything of its kind was signed since the log was last read.
+    Raises Refused (role not held, key not valid, ...), Failed where ssh-keygen does not sign, StoreUnavailable.
+    """
+    head, at = log.head(), log.clock.now()
+    roster, _ = in_force(log.store, log.events())
+    known = able(roster, person, said.role, key, at)
+    files = lay_down(
+        log.store, said.folder, said.slot, canonical(asdict(said)), key=key, known=known, roster=roster, at=at
+    )
+    run = NO_RUN if said.about == "environment" else said.about
+
+    def as_it_was_read(standing: Standing) -> None:
+        for event in standing.backwards():
+            if head is None or event.seq <= head.seq:
+                return
+            if event.run == run and event.type in {said.type, "environment.frozen"}:
+                raise Refused(f"event {event.seq} ({event.type}) came in between; look again, then sign")
+
+    return log.append(
+        said.type, {**files.bound(), **said.told()}, run=run, actor=person.email, claim=as_it_was_read
+    )  # fmt: skip
+
+
+def hash_of(event: Event) -> str:
+    """SHA-256 of an event's line, hex: what a statement about it names."""
+    return line_hash(event.line())
+
+
+def refuses_thaw(store: Store, roster: Roster, roles: Collection[str], released: Event, frozen: Event) -> str:
+    """Why an environment.released does not lift a freeze; empty where it does.
+
+    The gate does not take the log's word for it: whoever deploys holds the log's key, not the key of a Tech Lead.
+    """
+    data = released.data
+    try:
+        content, signature = store.get(data["file"]), store.get(f"{data['file']}.sig")
+        said: dict[str, Any] = json.loads(content)
+    except (RecordError, ValueError) as error:
+        return f"its statement cannot be read: {error}"
+    if said.get("frozen") != frozen.seq or said.get("event_sha256") != hash_of(frozen):
+        return f"it is about another freeze (event {said.get('frozen')}), not that of event {frozen.seq}"
+    person = roster.people.get(str(said.get("signer")))
+    if person is None or said.get("role") not in person.roles or said.get("role") not in roles:
+        return f"{said.get('signer')} does not hold one of the roles that may: {', '.join(roles)}"
+    return verify(
+        content,
+        signature,
+        allowed_signers=roster.files()["allowed_signers"],
+        signer=person.email,
+        namespace=roster.namespace,
+        at=released.time,
+    )[1]

@@ -1,0 +1,82 @@
+"""Signed files of a store: a statement and its signature beside it, made once under a free name, never replaced."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pytest_deploy.approval.roster import Key, Person, Roster, fingerprint_of
+from pytest_deploy.approval.sign import sign, verify
+from pytest_deploy.errors import Refused
+from pytest_deploy.record.store import Exists, Store
+
+_TRIES = 100
+"""Names tried where others squat on a slot."""
+
+
+@dataclass(frozen=True)
+class Files:
+    """A signed statement and its signature, as they lie in a store."""
+
+    name: str
+    """Path of the statement inside the store; its signature is `<name>.sig`."""
+    content: bytes
+    signature: bytes
+
+    def bound(self) -> dict[str, Any]:
+        """What an event says of them."""
+        return {
+            "file": self.name,
+            "sha256": hashlib.sha256(self.content).hexdigest(),
+            "signature_sha256": hashlib.sha256(self.signature).hexdigest(),
+        }
+
+
+def slug(words: str) -> str:
+    """A role, or another name, as file names carry it: `qa-lead`."""
+    return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
+
+
+def able(roster: Roster, person: Person, role: str, key: Path, at: datetime) -> Key:
+    """The person's key, valid at an instant, for a role they hold. Raises Refused: a signature that cannot count is not made."""
+    if role not in person.roles:
+        raise Refused(
+            f"{person.printed_name} does not hold the role {role}: the roster says {', '.join(person.roles) or 'none'}"
+        )
+    wanted = fingerprint_of(key)
+    known = next((one for one in roster.keys if one.fingerprint == wanted and one.email == person.email), None)
+    if known is None or not known.valid(at):
+        raise Refused(
+            f"the key {wanted} is not valid for {person.email} now; python deploy.py keys list shows which is"
+        )
+    return known
+
+
+def lay_down(
+    store: Store, folder: str, slot: str, content: bytes, *, key: Path, known: Key, roster: Roster, at: datetime
+) -> Files:
+    """Sign a statement and put both files into `folder` of the store, under the first free name of the slot.
+
+    Raises Failed where ssh-keygen does not sign, Refused where what it made does not verify, StoreUnavailable.
+    """
+    signature = sign(content, key=key, namespace=roster.namespace)
+    allowed = roster.files()["allowed_signers"]
+    _, why = verify(
+        content, signature, allowed_signers=allowed, signer=known.email, namespace=roster.namespace, at=at
+    )  # fmt: skip
+    if why:
+        raise Refused(f"the signature just made {why}; nothing was kept")
+    for number in range(1, _TRIES):
+        name = f"{slot}-{known.short}{'' if number == 1 else f'-{number}'}.json"
+        try:
+            # Whoever has the statement's name has the slot: the signature follows it.
+            store.create(f"{folder}/{name}", content)
+            store.create(f"{folder}/{name}.sig", signature)
+        except Exists:  # squatted, or signed before: neither is ever replaced
+            continue
+        return Files(f"{folder}/{name}", content, signature)
+    raise Refused(f"{folder}: {_TRIES} names of the slot {slot} are taken; somebody fills the folder, see to the store")

@@ -1,0 +1,38 @@
+"""Who signs a command, and with which key."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from pytest_deploy.approval.roster import Person, Roster, fingerprint_of
+from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.permit.rehearsal import throw_away_key
+from pytest_deploy.phase.context import RunContext
+
+
+def signer(context: RunContext, roster: Roster, role: str, key: Path | None) -> tuple[Person, Path]:
+    """Who signs, and with what: the key given, a rehearsal's throw-away key of the role, else git's signing key.
+
+    Raises NotAsked where there is no key, Refused where it is nobody's.
+    """
+    if key is None and context.rehearsal and role:
+        key = throw_away_key(context, role)
+    key = key or _gits_key()
+    if key is None or not key.is_file():
+        raise NotAsked(
+            "say which key signs: --key FILE (a private key, or the public key of one in the agent or on a token)"
+        )
+    fingerprint = fingerprint_of(key)
+    for known in roster.keys:
+        if known.fingerprint == fingerprint:
+            return roster.people[known.email], key
+    raise Refused(
+        f"{key}: the roster knows nobody with the key {fingerprint}; python deploy.py keys enroll makes it known"
+    )
+
+
+def _gits_key() -> Path | None:
+    ran = subprocess.run(["git", "config", "user.signingkey"], capture_output=True, text=True, check=False)
+    named = Path(ran.stdout.strip()).expanduser()
+    return named if ran.stdout.strip() and named.is_file() else None
