@@ -18,7 +18,10 @@ import requests
 from pytest_deploy.config.policy import Policy
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.platform.protocol import DatabaseAccess
+from pytest_deploy.record.redaction import Redactor
 
+MET = "met-"
+"""How the notes of secrets met begin, in a run's session folder: private (0600), gone with it."""
 HTTP_SECONDS = 30.0
 """How long one HTTP call may take before it counts as no answer."""
 
@@ -108,17 +111,43 @@ class Secrets(Mapping[str, str]):
     The embedded platform has no secret store: a random value is made once for each name and kept in a file of mode 0600.
     """
 
-    def __init__(self, file: Path, names: tuple[str, ...] = ("SMOKE_USER", "SMOKE_PASSWORD")) -> None:
+    def __init__(
+        self, file: Path, names: tuple[str, ...] = ("SMOKE_USER", "SMOKE_PASSWORD"), met: Path | None = None
+    ) -> None:
+        """`met` is a private folder in which the processes of a run tell one another the secrets they meet."""
         self._values = self._load(file)
-        self._met: list[tuple[str, str]] = []
+        self._met: dict[str, str] = {}
+        """Name by value."""
+        self._folder = met
+        self._redactor: Redactor | None = None
         if missing := [name for name in names if name not in self._values]:
             self._values |= {name: self._make(name) for name in missing}
             self._save(file)
 
     def learn(self, name: str, value: str) -> str:
-        """Take in a secret met on the way (a session's token), so that it is cut from every report too; returns it."""
-        self._met.append((name, value))
+        """Take in a secret met on the way (a session's token), so that it is cut from every report too; returns it.
+
+        Raises ValueError for a value of fewer than six characters: it could not be cut without tearing other text apart.
+        """
+        if self.know(name, value) and self._folder is not None and self._folder.is_dir():
+            note = self._folder / f"{MET}{os.getpid()}"
+            with os.fdopen(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8") as out:
+                out.write(f"{json.dumps([name, value])}\n")
         return value
+
+    def know(self, name: str, value: str) -> bool:
+        """Cut a value from now on, and tell nobody; whether it was news. Raises ValueError as `learn`."""
+        Redactor([(name, value)])
+        if value in self._met:
+            return False
+        self._met[value], self._redactor = name, None
+        return True
+
+    def take_in(self) -> None:
+        """Know what the run's other processes have met."""
+        for note in sorted(self._folder.glob(f"{MET}*")) if self._folder is not None else ():
+            for line in note.read_text(encoding="utf-8").splitlines():
+                self.know(*json.loads(line))
 
     def __getitem__(self, name: str) -> str:
         return self._values[name]
@@ -132,12 +161,17 @@ class Secrets(Mapping[str, str]):
     def __repr__(self) -> str:
         return f"Secrets({', '.join(self._values)})"
 
+    @property
+    def redactor(self) -> Redactor:
+        """What cuts every known value; user names are no secrets."""
+        if self._redactor is None:
+            known = [(name, value) for name, value in self._values.items() if not name.endswith("_USER")]
+            self._redactor = Redactor([*known, *((name, value) for value, name in self._met.items())])
+        return self._redactor
+
     def redact(self, text: str) -> str:
-        """The text without any known value; user names are no secrets."""
-        for name, value in [*self._values.items(), *self._met]:
-            if not name.endswith("_USER"):
-                text = text.replace(value, f"[{name}]")
-        return text
+        """The text without any known value."""
+        return self.redactor.text(text)
 
     @staticmethod
     def _make(name: str) -> str:

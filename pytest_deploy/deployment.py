@@ -281,7 +281,13 @@ class Deployment:
         judgement = run.judgement or run.decide()
         changed = any(e.type == "step.started" and e.data["changes"] for e in run.events())
         folder = RunFolder(self.context.store, self.context.run)
-        missing = evidence.write(folder, run.events(), files=self.context.session, checkpoint=run.log.checkpoint())
+        missing = evidence.write(
+            folder,
+            run.events(),
+            files=self.context.session,
+            checkpoint=run.log.checkpoint(),
+            redact=self.environment.redact_file,
+        )
         run.append(
             "run.closed",
             {

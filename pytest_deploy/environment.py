@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import re
 import threading
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
 from importlib import import_module
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.clients import Secrets
 from pytest_deploy.config.policy import Policy
 from pytest_deploy.errors import NotAsked, RecordError
+from pytest_deploy.migrate import details
 from pytest_deploy.phase.context import RunContext, local_actor
-from pytest_deploy.platform.protocol import Platform
+from pytest_deploy.platform.protocol import DatabaseAccess, Platform
 from pytest_deploy.record.birth import open_record
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
 from pytest_deploy.record.key import Signer
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.redaction import SHORTEST, redacted
+
+_NAMED_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|API_?KEY|ACCESS_KEY")
+_VARIABLE = 8
+"""Characters of a variable that is taken for a secret, at least."""
 
 
 class Environment:
@@ -50,26 +62,63 @@ class Environment:
                 command=self.policy.service.command,
                 rehearsal=self.context.rehearsal,
             )
+            self._learn_passwords(self._opened.database)
         return self._opened
 
     @cached_property
     def log(self) -> Log:
         """The record, born on first use. Raises RecordError where it cannot be written or does not verify."""
-        return record_of(self.context, self.policy, self.system, shift=self.shift if self.context.rehearsal else None)
+        shift = self.shift if self.context.rehearsal else None
+        return record_of(self.context, self.policy, self.system, shift=shift, redact=self.redact)
 
     @cached_property
     def secrets(self) -> Secrets:
         """The environment's secrets."""
         prefix = "rehearsal-" if self.context.rehearsal else ""
-        return Secrets(self.context.state / "secrets" / f"{prefix}{self.policy.environment}.json")
+        file = self.context.state / "secrets" / f"{prefix}{self.policy.environment}.json"
+        known = Secrets(file, met=self.context.session if self.context.run else None)
+        for name, value in _of_the_process(os.environ):
+            known.know(name, value)
+        return known
+
+    def _learn_passwords(self, access: DatabaseAccess) -> None:
+        """Passwords that the platform made or was given; one that is its user's name is none."""
+        for name, text in (("DATABASE_OWNER", access.owner), ("DATABASE_SERVICE", access.service)):
+            said = conninfo_to_dict(text)
+            password = str(said.get("password") or "")
+            if len(password) >= SHORTEST and password != said.get("user"):
+                self.secrets.learn(f"{name}_PASSWORD", password)
 
     def warm_up(self) -> None:
         """Load the platform's client in the background: about 1 s that would else fall into the first step that needs it."""
         threading.Thread(target=_load_client, name="deploy-warm-up", daemon=True).start()
 
+    @property
+    def holds_subjects(self) -> bool:
+        """Whether its rows may be subjects': everywhere but in local."""
+        return self.policy.environment != "local" or self.context.rehearsal
+
     def redact(self, text: str) -> str:
-        """A text without any known secret."""
-        return self.secrets.redact(text)
+        """A text without any known secret and, outside local, without what PostgreSQL says of rows."""
+        return self.secrets.redact(details.cut(text) if self.holds_subjects else text)
+
+    def redact_error(self, error: BaseException) -> None:
+        """Cut an error in place, with those it came from: every report writer reads the error itself."""
+        if self.holds_subjects:
+            details.cut_error(error)
+        for one in details.chain(error):
+            one.args = tuple(redacted(one.args, self.redact))
+            if notes := getattr(one, "__notes__", None):
+                notes[:] = [self.redact(note) for note in notes]
+
+    def redact_file(self, content: bytes) -> bytes:
+        """A file without any secret that any process of the run knows."""
+        self.secrets.take_in()
+        content = self.secrets.redactor.data(content)
+        try:
+            return details.cut(content.decode()).encode() if self.holds_subjects else content
+        except UnicodeDecodeError:
+            return content
 
     def close(self) -> None:
         """Release the platform."""
@@ -78,8 +127,18 @@ class Environment:
             self._opened = None
 
 
-def record_of(context: RunContext, policy: Policy, clock: Clock, *, shift: timedelta | None = None) -> Log:
-    """The record of an environment, signed by the key that policy names. Raises RecordError."""
+def record_of(
+    context: RunContext,
+    policy: Policy,
+    clock: Clock,
+    *,
+    shift: timedelta | None = None,
+    redact: Callable[[str], str] = lambda text: text,
+) -> Log:
+    """The record of an environment, signed by the key that policy names; `redact` is asked about every text of an event.
+
+    Raises RecordError.
+    """
     return open_record(
         context.store,
         origin=policy.origin(rehearsal=context.rehearsal),
@@ -88,7 +147,15 @@ def record_of(context: RunContext, policy: Policy, clock: Clock, *, shift: timed
         clock=clock,
         actor=local_actor(),
         shift=shift,
+        redact=redact,
     )
+
+
+def _of_the_process(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """This process's variables that are named like secrets: whoever prints the environment prints them too."""
+    for name, value in variables.items():
+        if _NAMED_SECRET.search(name) and len(value) >= _VARIABLE and not Path(value).exists():
+            yield name, value
 
 
 def in_kms(version: str) -> Signer:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TextIO
 
 import pytest
 
@@ -64,7 +64,7 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
         lambda: environment.log,
         lambda: environment.context,
         interruption,
-        redact=environment.redact,
+        redaction=environment,
         orphaned=lambda: worker is not None and os.getppid() != parent,
         guarded=worker is not None,
     )
@@ -74,6 +74,7 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
     config.pluginmanager.register(StopWindow(interruption), "deploy-stop-window")
     if worker is None and not config.option.collectonly:
         _conduct(config, environment, collection, interruption)
+    config.pluginmanager.register(Terminal(environment.redact), "deploy-terminal")
     if not config.option.collectonly:
         environment.warm_up()
         interruption.install(worker=worker is not None)
@@ -125,6 +126,28 @@ def _conduct(
     edge = Announced(deployment, progress, config)
     config.pluginmanager.register(progress, "deploy-progress")
     config.pluginmanager.register(kind(environment.context, collection, edge, interruption), "deploy-conductor")
+
+
+class Terminal:
+    """What pytest writes to the terminal is cut of secrets too: CI keeps it for months."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
+        self._file: TextIO | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Stand between the terminal's writer and its file."""
+        writer = session.config.get_terminal_writer()
+        self._file, writer._file = writer._file, self  # noqa: SLF001 -- there is no other way in
+
+    def write(self, text: str) -> int:
+        """Write what is left of a text."""
+        return self._file.write(self._redact(text)) if self._file is not None else 0
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the file's."""
+        return getattr(self._file, name)
 
 
 class Announced:

@@ -12,9 +12,8 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Generator, Mapping
-from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
@@ -25,17 +24,32 @@ from pytest_deploy.phase.step import Step
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.folder import RunFolder
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.redaction import redacted
 
 STEP_ACTOR = "system:step"
 MESSAGE_BYTES = 4000
 """A step's message in the log is cut to this; the whole traceback stands in junit.xml."""
 
 
+class Redaction(Protocol):
+    """What keeps secrets, and rows of subjects, from every report."""
+
+    def redact(self, text: str) -> str:
+        """The text without them."""
+
+    def redact_file(self, content: bytes) -> bytes:
+        """The file without them."""
+
+    def redact_error(self, error: BaseException) -> None:
+        """Cut the error itself, and those it came from."""
+
+
 class StepRecord:
     """What one running step says of itself; the `record` fixture."""
 
-    def __init__(self, log: Log, context: RunContext, step: Step, redact: Callable[[str], str]) -> None:
-        self._redact = redact
+    def __init__(self, log: Log, context: RunContext, step: Step, redaction: Redaction) -> None:
+        self._redact = redaction.redact
+        self._redact_file = redaction.redact_file
         self._log = log
         self._context = context
         self.step = step
@@ -56,7 +70,7 @@ class StepRecord:
 
     def event(self, type_: str, **content: object) -> Event:
         """Append one event of this run, e.g. `migration.applied`. Raises IllegalEvent where it is not legal now."""
-        return self._log.append(type_, without_secrets(content, self._redact), run=self._context.run, actor=STEP_ACTOR)
+        return self._log.append(type_, redacted(content, self._redact), run=self._context.run, actor=STEP_ACTOR)
 
     def alert(self, alert: str, detail: str) -> None:
         """Raise an alert while the step still runs."""
@@ -68,9 +82,8 @@ class StepRecord:
         return self._context.store
 
     def attach(self, name: str, content: bytes) -> str:
-        """Write a file into the run folder, once; its SHA-256 hex goes into `step.finished`. Text is cut of secrets."""
-        with suppress(UnicodeDecodeError):
-            content = self._redact(content.decode()).encode()
+        """Write a file into the run folder, once; its SHA-256 hex goes into `step.finished`. It is cut of secrets."""
+        content = self._redact_file(content)
         self.folder.create(name, content)
         self.attachments[name] = hashlib.sha256(content).hexdigest()
         return self.attachments[name]
@@ -103,7 +116,7 @@ class StepRecorder:
         context: Callable[[], RunContext],
         interruption: Interruption,
         *,
-        redact: Callable[[str], str],
+        redaction: Redaction,
         orphaned: Callable[[], bool] = lambda: False,
         guarded: bool = False,
     ) -> None:
@@ -117,7 +130,8 @@ class StepRecorder:
         self._log = log
         self._context = context
         self._interruption = interruption
-        self._redact = redact
+        self._redaction = redaction
+        self._redact = redaction.redact
         self._current: StepRecord | None = None
 
     @pytest.hookimpl(tryfirst=True)
@@ -128,7 +142,7 @@ class StepRecorder:
         with self._interruption.shielded():
             content = {"nodeid": step.nodeid, "phase": step.phase, "changes": step.changes}
             self._log().append("step.started", content, run=self._context().run, actor=STEP_ACTOR)
-            self._current = item.stash[RECORD] = StepRecord(self._log(), self._context(), step, self._redact)
+            self._current = item.stash[RECORD] = StepRecord(self._log(), self._context(), step, self._redaction)
         faulthandler.dump_traceback_later(item.stash[LIMIT] + GRACE_S, exit=True, file=sys.__stderr__ or sys.stderr)
         self._interruption.begin(stoppable=step.phase != "rollback")
 
@@ -138,7 +152,7 @@ class StepRecorder:
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Keep each report; after the last one write `step.finished` and say so on the report."""
         if call.excinfo is not None:  # other report writers read the exception itself
-            call.excinfo.value.args = without_secrets(call.excinfo.value.args, self._redact)
+            self._redaction.redact_error(call.excinfo.value)
         report = yield
         self._hide_secrets(report)
         current = self._current
@@ -152,10 +166,14 @@ class StepRecorder:
                 report.deploy_step = finished  # type: ignore[attr-defined] # reports carry extra attributes to the controller
         return report
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
-        """A warning inside a step belongs to the step."""
+        """A warning inside a step belongs to the step. Whoever shows it after us shows it without secrets."""
+        said = self._redact(str(warning_message.message))
+        if said != str(warning_message.message):
+            warning_message.message = UserWarning(said)
         if self._current is not None:
-            self._current.warnings.append(self._redact(str(warning_message.message))[:MESSAGE_BYTES])
+            self._current.warnings.append(said[:MESSAGE_BYTES])
 
     def _refuse_stale(self, step: Step) -> None:
         """In a worker: what was handed out ahead of its turn, and must not run after all, is left out."""
@@ -178,8 +196,8 @@ class StepRecorder:
             "attempts": 1,
             "message": self._redact(message)[:MESSAGE_BYTES],
             "warnings": record.warnings,
-            "expected": without_secrets(record.expected, self._redact),
-            "actual": without_secrets(record.actual, self._redact),
+            "expected": redacted(record.expected, self._redact),
+            "actual": redacted(record.actual, self._redact),
             "attachments": record.attachments,
         }
         if record.image is not None:
@@ -250,16 +268,3 @@ def _first_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
     wanted = lines[:2] if _COUNTS.search(lines[0]) else lines[:1]
     return " ".join(wanted)[:300]
-
-
-def without_secrets(value: Any, redact: Callable[[str], str]) -> Any:
-    """The same value with every known secret cut from its texts, however deep they lie."""
-    match value:
-        case str():
-            return redact(value)
-        case Mapping():
-            return {key: without_secrets(inner, redact) for key, inner in value.items()}
-        case list() | tuple():
-            return type(value)([without_secrets(inner, redact) for inner in value])
-        case _:
-            return value

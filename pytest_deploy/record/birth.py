@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -30,18 +31,20 @@ def open_record(
     actor: str,
     signer: Signer | None = None,
     shift: timedelta | None = None,
+    redact: Callable[[str], str] | None = None,
 ) -> Log:
     """The log of the store in `folder`, born if there is none.
 
     Birth: the key, its trust set, event 0 (key.enrolled) that names the set. Opening: every name 0…size-1 is there and
     the head is authentic. `signer` signs where one is given, else the key in `key_file`, made with the log; a rotation of
     the file that was cut short is finished. `shift` is a rehearsal's: what its clock is ahead of `clock`, the real one.
+    `redact` is asked about every text of an event.
     Raises RecordTampered, StoreUnavailable; RecordError where the key is missing or unfit.
     """
     store = FolderStore(folder)
     born = _count(store) > 0
     held = signer or (FileSigner.open(key_file) if born else FileSigner.open_or_create(key_file))
-    log = Log(store, held, origin, clock, shift=shift)
+    log = Log(store, held, origin, clock, shift=shift, redact=redact)
     if not born:
         _give_birth(log, actor)
     if signer is None:

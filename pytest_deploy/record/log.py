@@ -25,6 +25,7 @@ from pytest_deploy.record.entry import Entry
 from pytest_deploy.record.event import FIRST_PREV, Event, Json, line_hash
 from pytest_deploy.record.key import LogKey, Signer
 from pytest_deploy.record.life import Life
+from pytest_deploy.record.redaction import redacted
 from pytest_deploy.record.run_id import NO_RUN, born
 from pytest_deploy.record.store import Exists, Missing, Store
 
@@ -58,14 +59,25 @@ class Log:
     """One environment's log. Safe to share between threads; other processes append to the same store with their own."""
 
     def __init__(
-        self, store: Store, signer: Signer, origin: str, clock: Clock, *, shift: timedelta | None = None
+        self,
+        store: Store,
+        signer: Signer,
+        origin: str,
+        clock: Clock,
+        *,
+        shift: timedelta | None = None,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
-        """`clock` is the real one; in a rehearsal `shift` is what its own clock is ahead: each event carries both."""
+        """`clock` is the real one; in a rehearsal `shift` is what its own clock is ahead: each event carries both.
+
+        `redact` is asked about every text of an event's data, before it is written.
+        """
         self.store = store
         self.clock = clock
         self.key = LogKey(origin, signer.public)
         self._signer = signer
         self._shift = shift
+        self._redact = redact
         self._history: list[Event] = []
         self._lock = threading.RLock()
         self._tail: deque[Entry] = deque()  # without gaps, up to the head
@@ -84,6 +96,8 @@ class Log:
         `claim` raises; RecordError where the clock is more than 60 s behind the log; StoreUnavailable; RecordTampered
         where the head is not what the log's key signed. After any of these nothing was added.
         """
+        if self._redact is not None:
+            data = redacted(data, self._redact)
         if self._shift is not None:
             data = {**data, "clock": stamp(self.clock.now() + self._shift)}
         schema.check(event_type, data)

@@ -21,14 +21,16 @@ COPIED = ("junit.xml", "pytest.html", "allure-results")
 """What pytest's own report writers make."""
 
 
-def write(folder: RunFolder, events: Sequence[Event], *, files: Path, checkpoint: str) -> tuple[str, ...]:
+def write(
+    folder: RunFolder, events: Sequence[Event], *, files: Path, checkpoint: str, redact: Callable[[bytes], bytes]
+) -> tuple[str, ...]:
     """Fill the run folder; returns the names of what could not be rendered. `events`: the run's, up to `run.decided`.
 
-    `checkpoint` is the anchor line of the log at that point.
+    `checkpoint` is the anchor line of the log at that point. `redact` cuts secrets from what others wrote.
     """
     missing = [name for name in COPIED if not (files / name).exists()]
     for name in COPIED:
-        if name not in missing and not _attempt(name, partial(_copy, files / name, folder, name)):
+        if name not in missing and not _attempt(name, partial(_copy, files / name, folder, name, redact)):
             missing.append(name)
     if not _attempt("report.html", lambda: _report(folder, events, checkpoint)):
         missing.append("report.html")
@@ -45,12 +47,12 @@ def _attempt(name: str, render: Callable[[], None]) -> bool:
     return True
 
 
-def _copy(found: Path, folder: RunFolder, name: str) -> None:
+def _copy(found: Path, folder: RunFolder, name: str, redact: Callable[[bytes], bytes]) -> None:
     if found.is_dir():
         for path in sorted(path for path in found.rglob("*") if path.is_file()):
-            folder.create(f"{name}/{path.relative_to(found).as_posix()}", path.read_bytes())
+            folder.create(f"{name}/{path.relative_to(found).as_posix()}", redact(path.read_bytes()))
     else:
-        folder.create(name, found.read_bytes())
+        folder.create(name, redact(found.read_bytes()))
 
 
 def _report(folder: RunFolder, events: Sequence[Event], checkpoint: str) -> None:

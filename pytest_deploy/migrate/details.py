@@ -1,0 +1,53 @@
+"""What PostgreSQL says of rows, cut: DETAIL, CONTEXT, the statement and its parameters may hold a subject's data.
+
+An error is cut to its first sentence; a text from the first such word on. (`session.plain` says the same of one error.)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+CUT: Final = "[cut: may hold rows]"
+
+_VALUE: Final = re.compile(
+    r"(?P<said>(?:invalid input (?:syntax|value) for [^:\n\"]{1,80}|date/time field value out of range"
+    r"|malformed (?:array|range|record) literal|invalid value for parameter \"[^\"\n]*\")): \"(?!\[cut).*?\"(?=$|[\s,;)\\'\"])",
+    re.DOTALL,
+)
+_OUT_OF_RANGE: Final = re.compile(r"value \"(?!\[cut)[^\"]*\" (?P<said>is out of range for type)")
+_ROWS: Final = re.compile(
+    r"(?P<word>\b(?:DETAIL|CONTEXT|STATEMENT|QUERY|PARAMETERS):  |Failing row contains \(|Key \([^)\n]*\)=\().*?"
+    # Where a traceback goes on; what is none of it may be a row's.
+    r"(?P<rest>\n(?:\S+\.py:\d+: |(?:_ ){5}|-{5,} Captured|={10,})|\Z)",
+    re.DOTALL,
+)
+
+
+def cut(text: str) -> str:
+    """A text without what PostgreSQL may have said of rows in it."""
+    text = _VALUE.sub(rf'\g<said>: "{CUT}"', text)
+    text = _OUT_OF_RANGE.sub(rf'value "{CUT}" \g<said>', text)
+    return _ROWS.sub(lambda found: f"{found['word']}{CUT}{found['rest']}", text)
+
+
+def cut_error(error: BaseException) -> None:
+    """Cut a database's error, and every error it came from or carries, in place: whoever prints them prints no row."""
+    for one in chain(error):
+        primary = getattr(getattr(one, "diag", None), "message_primary", None)
+        if primary is not None:
+            one.args = (cut(primary),)
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, its causes, and the members of groups, each once."""
+    seen: set[int] = set()
+    todo: list[Any] = [error]
+    while todo:
+        one = todo.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield one
+        todo += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]

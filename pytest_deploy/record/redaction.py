@@ -1,0 +1,155 @@
+"""Known secrets cut from whatever is written: by value, in every spelling that the writers of reports give to text.
+
+    hunter2&co      as it is, and as Python, JSON, HTML, XML, URL, shell, SQL, hex or base64 write it, one in another
+    hunter2&…       cut short by whoever shows long texts: what is left of it beside the dots, from six characters on
+
+Every form of a value is one alternative of one expression, the longest first; each is replaced by the secret's name.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any, Final
+from urllib.parse import quote, quote_plus
+from xml.sax.saxutils import escape, quoteattr
+
+SHORTEST: Final = 6
+"""Characters of a secret, at least: cutting a shorter one would tear other text apart."""
+_DEPTH: Final = 3
+"""How many encodings lie in one another: a repr in JSON in HTML, as pytest-html has it."""
+_BLOCK: Final = "█"
+_PRIVATE_KEY: Final = re.compile(
+    r"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.*?(?:-----END \1PRIVATE KEY-----|\Z)", re.DOTALL
+)  # fmt: skip
+_DOTS: Final = r"(?:\.\.\.|…)"
+
+_NESTED: Final[tuple[Callable[[str], str], ...]] = (
+    lambda text: repr(text)[1:-1],
+    lambda text: ascii(text)[1:-1],
+    lambda text: json.dumps(text)[1:-1],
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1],
+    html.escape,
+    lambda text: html.escape(text).replace("&#x27;", "&#39;").replace("&quot;", "&#34;"),
+    escape,
+)
+"""What writers do to text that others have written."""
+_OUTER: Final[tuple[Callable[[str], str], ...]] = (
+    lambda text: repr(text.encode())[2:-1],
+    lambda text: quoteattr(text)[1:-1],
+    lambda text: escape(text, {'"': "&quot;", "'": "&apos;"}),
+    lambda text: json.dumps(text)[1:-1].replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026").replace("'", "\\u0027"),
+    lambda text: text.replace("/", "\\/"),
+    quote,
+    lambda text: quote(text, safe=""),
+    quote_plus,
+    lambda text: re.sub(r"%[0-9A-F]{2}", lambda found: found[0].lower(), quote(text, safe="")),
+    lambda text: text.replace("'", "''"),
+    lambda text: shlex.quote(text).removeprefix("'").removesuffix("'"),
+    lambda text: text.encode().hex(),
+    lambda text: text.encode().hex().upper(),
+)  # fmt: skip
+"""What is done to a value once."""
+
+
+class Redactor:
+    """Cuts values out of texts and files; `secrets` is (name, value), each value SHORTEST characters or more."""
+
+    def __init__(self, secrets: Iterable[tuple[str, str]] = ()) -> None:
+        """Raises ValueError for a value that is too short, or nothing but blocks."""
+        self._forms: dict[str, str] = {}
+        self._values: dict[str, str] = {}
+        for name, value in secrets:
+            if len(value) < SHORTEST or not value.strip(_BLOCK):
+                raise ValueError(
+                    f"{name} has fewer than {SHORTEST} characters; it cannot be cut from text: make it longer"
+                )
+            self._values.setdefault(value, name)
+            for form in forms(value):
+                self._forms.setdefault(form, name)
+
+    def text(self, text: str) -> str:
+        """The text without any known value, in any form."""
+        text = _PRIVATE_KEY.sub("[private key]", text)
+        if self._pattern is None:
+            return text
+        for _ in range(3):
+            before = text
+            text = self._pattern.sub(self._named, text)
+            if text == before:
+                return text
+        # A name, or what a name was put beside, makes a value again: blocks make none.
+        while (cut := self._pattern.sub(_BLOCK, text)) != text:
+            text = cut
+        return text
+
+    def data(self, content: bytes) -> bytes:
+        """The same for a file; in one that is no text, bytes that are a value are cut all the same."""
+        try:
+            return self.text(content.decode()).encode()
+        except UnicodeDecodeError:
+            # Latin-1 gives each byte a character; a value is looked for as UTF-8 writes it.
+            inside = Redactor([(name, value.encode().decode("latin-1")) for value, name in self._values.items()])
+            return inside.text(content.decode("latin-1")).encode("latin-1", "replace")
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str] | None:
+        if not self._forms:
+            return None
+        whole = [re.escape(form) for form in sorted(self._forms, key=len, reverse=True)]
+        torn = [part for value in self._values for part in _torn(value)]
+        return re.compile("|".join([*whole, *torn]))
+
+    def _named(self, found: re.Match[str]) -> str:
+        text = found[0]
+        name = self._forms.get(text) or next(
+            (name for value, name in self._values.items() if value.startswith(text) or value.endswith(text)), "secret"
+        )
+        return f"[{name}]"
+
+
+def redacted(value: Any, redact: Callable[[str], str]) -> Any:
+    """A JSON value with every text in it redacted, keys included, however deep they lie."""
+    match value:
+        case str():
+            return redact(value)
+        case Mapping():
+            return {redacted(key, redact): redacted(inner, redact) for key, inner in value.items()}
+        case list() | tuple():
+            return [redacted(inner, redact) for inner in value]
+        case _:
+            return value
+
+
+def forms(value: str) -> set[str]:
+    """Every way in which a value may be written; the value itself is among them."""
+    known = {value}
+    for _ in range(_DEPTH):
+        known |= {encode(form) for form in known for encode in _NESTED}
+    known |= {encode(value) for encode in _OUTER}
+    known |= {encode(form) for encode in _NESTED for form in {encode(value) for encode in _OUTER}}
+    known |= set(_base64(value.encode()))
+    return {form for form in known if len(form) >= SHORTEST}
+
+
+def _base64(value: bytes) -> Iterator[str]:
+    """The characters that the value alone decides, wherever it begins in what is encoded."""
+    for before, cut in ((0, 0), (1, 2), (2, 3)):
+        text = base64.b64encode(bytes(before) + value)[cut : (before + len(value)) * 8 // 6].decode()
+        yield from (text, text.replace("+", "-").replace("/", "_"))
+
+
+def _torn(value: str) -> Iterator[str]:
+    """A beginning of the value before dots, an end of it after them: the longest there is."""
+    head, tail = value[SHORTEST:], value[:-SHORTEST]
+    yield re.escape(value[:SHORTEST]) + "".join(f"(?:{re.escape(c)}" for c in head) + ")?" * len(head) + f"(?={_DOTS})"
+    yield (
+        f"(?:(?<=\\.\\.\\.)|(?<=…))(?:{'|'.join(re.escape(value[at:]) for at in range(1, len(tail) + 1))})"
+        if tail
+        else "(?!)"
+    )
