@@ -21,7 +21,7 @@ from pytest_deploy.phase.collection import Collection
 from pytest_deploy.phase.conductor import Conductor, Controller, distributed
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.phase.progress import Progress
-from pytest_deploy.phase.recorder import StepRecorder, StopWindow
+from pytest_deploy.phase.recorder import Redacting, StepRecorder, StopWindow
 from pytest_deploy.phase.run import Listener, Run
 from pytest_deploy.phase.signals import Interruption
 from pytest_deploy.phase.step import Step
@@ -71,6 +71,7 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
     config.pluginmanager.register(fixtures, "deploy-fixtures")
     config.pluginmanager.register(collection, "deploy-collection")
     config.pluginmanager.register(recorder, "deploy-recorder")
+    config.pluginmanager.register(Redacting(environment), "deploy-redacting")
     config.pluginmanager.register(StopWindow(interruption), "deploy-stop-window")
     if worker is None and not config.option.collectonly:
         _conduct(config, environment, collection, interruption)

@@ -5,9 +5,12 @@ An error is cut to its first sentence; a text from the first such word on. (`ses
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final
+
+from pytest_deploy.record.redaction import redacted
 
 CUT: Final = "[cut: may hold rows]"
 
@@ -18,7 +21,7 @@ _VALUE: Final = re.compile(
 )
 _OUT_OF_RANGE: Final = re.compile(r"value \"(?!\[cut)[^\"]*\" (?P<said>is out of range for type)")
 _ROWS: Final = re.compile(
-    r"(?P<word>\b(?:DETAIL|CONTEXT|STATEMENT|QUERY|PARAMETERS):  |Failing row contains \(|Key \([^)\n]*\)=\().*?"
+    r"(?P<word>(?:DETAIL|CONTEXT|STATEMENT|QUERY|PARAMETERS):  |Failing row contains \(|Key \([^)\n]*\)=\()(?!\[cut).*?"
     # Where a traceback goes on; what is none of it may be a row's.
     r"(?P<rest>\n(?:\S+\.py:\d+: |(?:_ ){5}|-{5,} Captured|={10,})|\Z)",
     re.DOTALL,
@@ -30,6 +33,22 @@ def cut(text: str) -> str:
     text = _VALUE.sub(rf'\g<said>: "{CUT}"', text)
     text = _OUT_OF_RANGE.sub(rf'value "{CUT}" \g<said>', text)
     return _ROWS.sub(lambda found: f"{found['word']}{CUT}{found['rest']}", text)
+
+
+def cut_file(content: bytes) -> bytes:
+    """The same for a file: each text of JSON by itself, plain text as a whole; what is neither was made of texts that were cut."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return content
+    if text.lstrip().startswith("<"):
+        return content
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        return cut(text).encode()
+    clean = redacted(said, cut)
+    return content if clean == said else json.dumps(clean, ensure_ascii=False).encode()
 
 
 def cut_error(error: BaseException) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from _pytest._code.code import ExceptionChainRepr, ReprEntry
 
 from pytest_deploy.phase.collection import LIMIT, STEP
 from pytest_deploy.phase.context import RunContext
@@ -42,6 +43,10 @@ class Redaction(Protocol):
 
     def redact_error(self, error: BaseException) -> None:
         """Cut the error itself, and those it came from."""
+
+    @property
+    def holds_subjects(self) -> bool:
+        """Whether rows of the database may be subjects'."""
 
 
 class StepRecord:
@@ -147,14 +152,9 @@ class StepRecorder:
         self._interruption.begin(stoppable=step.phase != "rollback")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    def pytest_runtest_makereport(self, item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Keep each report; after the last one write `step.finished` and say so on the report."""
-        if call.excinfo is not None:  # other report writers read the exception itself
-            self._redaction.redact_error(call.excinfo.value)
         report = yield
-        self._hide_secrets(report)
         current = self._current
         if current is not None and current.step.nodeid == item.nodeid:
             current.reports[report.when or ""] = report
@@ -211,13 +211,37 @@ class StepRecorder:
             "signal": self._interruption.first,
         }
 
-    def _hide_secrets(self, report: pytest.TestReport) -> None:
-        """No known secret leaves in a traceback or in captured output, whichever report writer reads it."""
+
+class Redacting:
+    """Stands nearest to pytest's own report: every report writer reads what is left when this has cut it."""
+
+    def __init__(self, redaction: Redaction) -> None:
+        self._redaction = redaction
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Cut the error before it is put into words, and the words after: traceback, captured output."""
+        if call.excinfo is not None:
+            self._redaction.redact_error(call.excinfo.value)
+        report = yield
+        if self._redaction.holds_subjects:
+            _forget_arguments(report.longrepr)
+        redact = self._redaction.redact
         text = str(report.longrepr) if report.longrepr is not None else ""
-        hidden = self._redact(text)
-        if hidden != text:
+        if (hidden := redact(text)) != text:
             report.longrepr = hidden
-        report.sections = [(title, self._redact(content)) for title, content in report.sections]
+        report.sections = [(title, redact(content)) for title, content in report.sections]
+        return report
+
+
+def _forget_arguments(longrepr: object) -> None:
+    """A traceback shows what each function was called with: the parameters of a query, and so a subject's words."""
+    for traceback, _, _ in longrepr.chain if isinstance(longrepr, ExceptionChainRepr) else ():
+        for entry in traceback.reprentries:
+            if isinstance(entry, ReprEntry):
+                entry.reprfuncargs = entry.reprlocals = None
 
 
 class StopWindow:

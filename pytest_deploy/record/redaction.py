@@ -21,8 +21,6 @@ from xml.sax.saxutils import escape, quoteattr
 
 SHORTEST: Final = 6
 """Characters of a secret, at least: cutting a shorter one would tear other text apart."""
-_DEPTH: Final = 3
-"""How many encodings lie in one another: a repr in JSON in HTML, as pytest-html has it."""
 _BLOCK: Final = "█"
 _PRIVATE_KEY: Final = re.compile(
     r"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.*?(?:-----END \1PRIVATE KEY-----|\Z)", re.DOTALL
@@ -129,8 +127,11 @@ def redacted(value: Any, redact: Callable[[str], str]) -> Any:
 def forms(value: str) -> set[str]:
     """Every way in which a value may be written; the value itself is among them."""
     known = {value}
-    for _ in range(_DEPTH):
+    for _ in range(2):
         known |= {encode(form) for form in known for encode in _NESTED}
+    # pytest-html keeps what an assertion says of a repr: in JSON, in HTML.
+    known |= {html.escape(json.dumps(encode(value))[1:-1]) for encode in (repr, ascii)}
+    known |= {html.escape(json.dumps(encode(value)[1:-1])[1:-1]) for encode in (repr, ascii)}
     known |= {encode(value) for encode in _OUTER}
     known |= {encode(form) for encode in _NESTED for form in {encode(value) for encode in _OUTER}}
     known |= set(_base64(value.encode()))

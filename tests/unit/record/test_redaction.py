@@ -1,0 +1,142 @@
+"""A known value never gets through, however it is written; nothing else is harmed; and twice is once."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+from collections.abc import Callable
+from urllib.parse import quote
+from xml.sax.saxutils import escape, quoteattr
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_deploy.record.redaction import SHORTEST, Redactor, redacted
+
+AWKWARD = "pä&s<w>\"'/\\d=+%20`$(x)"
+characters = st.characters(exclude_categories=("C", "Zl", "Zp"))
+values = st.text(characters, min_size=SHORTEST, max_size=24).filter(lambda value: bool(value.strip("█ ")))
+texts = st.text(max_size=60)
+
+
+@given(value=values, before=texts, after=texts)
+def test_a_value_never_gets_through_and_twice_is_once(value: str, before: str, after: str) -> None:
+    redactor = Redactor([("NAME", value)])
+
+    cut = redactor.text(before + value + after)
+
+    assert value not in cut
+    assert redactor.text(cut) == cut
+
+
+@settings(max_examples=40)
+@given(known=st.lists(values, min_size=2, max_size=4), text=texts)
+def test_values_that_overlap_or_hold_one_another_or_a_name_do_not_get_through(known: list[str], text: str) -> None:
+    redactor = Redactor([(f"N{at}", value) for at, value in enumerate(known)])
+    joined = text.join([*known, *(one[:4] + other[2:] for one in known for other in known)])
+
+    cut = redactor.text(joined)
+
+    assert [] == [value for value in known if value in cut]
+    assert redactor.text(cut) == cut
+
+
+@given(text=st.text(alphabet="abc [].\n", max_size=200))
+def test_other_text_is_left_as_it_is(text: str) -> None:
+    assert text == Redactor([("NAME", "xyzzy-2026"), ("OTHER", AWKWARD)]).text(text)
+
+
+@given(before=st.text(alphabet="abc .\n", max_size=40), after=st.text(alphabet="abc .\n", max_size=40))
+def test_what_stands_beside_a_value_stays(before: str, after: str) -> None:
+    cut = Redactor([("NAME", "xyzzy-2026")]).text(f"{before}xyzzy-2026{after}")
+
+    assert f"{before}[NAME]{after}" == cut
+
+
+WRITERS: dict[str, Callable[[str], str]] = {
+    "Python": repr,
+    "Python, in ASCII": ascii,
+    "Python, as bytes": lambda value: repr(value.encode()),
+    "JSON": json.dumps,
+    "JSON, not ASCII": lambda value: json.dumps(value, ensure_ascii=False),
+    "HTML": html.escape,
+    "XML": escape,
+    "an XML attribute": quoteattr,
+    "a URL": lambda value: quote(value, safe=""),
+    "a URL's path": quote,
+    "base64": lambda value: base64.b64encode(value.encode()).decode(),
+    "hex": lambda value: value.encode().hex(),
+    "SQL": lambda value: value.replace("'", "''"),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@settings(max_examples=25)
+@given(value=values)
+def test_a_value_is_known_in_every_spelling(writer: str, value: str) -> None:
+    written = WRITERS[writer](value)
+    inside = written[1:-1] if writer in {"Python", "JSON", "an XML attribute"} else written
+
+    assert inside not in Redactor([("NAME", value)]).text(f"x {written} y")
+
+
+@given(value=values)
+def test_a_python_repr_in_json_in_html_is_known(value: str) -> None:
+    """As pytest-html keeps an assertion's message."""
+    written = html.escape(json.dumps(f"assert {value!r}"))
+
+    assert html.escape(json.dumps(repr(value)[1:-1])[1:-1]) not in Redactor([("NAME", value)]).text(written)
+
+
+@given(value=values, before=st.binary(max_size=7), after=st.binary(max_size=7))
+def test_base64_is_known_wherever_the_value_begins_in_what_is_encoded(value: str, before: bytes, after: bytes) -> None:
+    """`user:password` of an Authorization header: what decodes is not the value."""
+    cut = Redactor([("NAME", value)]).text(base64.b64encode(before + value.encode() + after).decode())
+
+    assert "[NAME]" in cut
+
+
+@pytest.mark.parametrize(
+    "text, cut",
+    [
+        ("{'password': 'hunter2-is-to...", "{'password': '[NAME]..."),
+        ("...o-long-a-word', 'x': 1", "...[NAME]', 'x': 1"),
+        ("hunter2-is…", "[NAME]…"),
+        ("hunter...", "[NAME]..."),
+        ("hunt...", "hunt..."),
+        ("hunter2 is a name", "hunter2 is a name"),
+    ],
+)
+def test_what_is_left_of_a_value_beside_dots_is_cut_too(text: str, cut: str) -> None:
+    assert cut == Redactor([("NAME", "hunter2-is-too-long-a-word")]).text(text)
+
+
+def test_a_private_key_is_cut_whatever_it_is() -> None:
+    text = "a\n-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\nb"
+
+    assert "a\n[private key]\nb" == Redactor().text(text)
+    assert "a\n[private key]" == Redactor().text(text.partition("-----END")[0])
+
+
+def test_a_value_is_cut_from_a_file_that_is_no_text_as_well() -> None:
+    redactor = Redactor([("NAME", AWKWARD)])
+
+    assert b"\xff\x00[NAME]\xfe" == redactor.data(b"\xff\x00" + AWKWARD.encode() + b"\xfe")
+    assert "ä [NAME]".encode() == redactor.data(f"ä {AWKWARD}".encode())
+    assert b"\xff\x00" == redactor.data(b"\xff\x00")
+
+
+@pytest.mark.parametrize("value", ["", "short", "██████"])
+def test_a_value_that_cannot_be_cut_without_harm_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="NAME has fewer than 6 characters"):
+        Redactor([("NAME", value)])
+
+
+def test_texts_lie_deep_and_keys_are_texts() -> None:
+    redact = Redactor([("NAME", "xyzzy-2026")]).text
+
+    found = redacted({"xyzzy-2026": [1, None, ("a xyzzy-2026", {"k": 2.5})]}, redact)
+
+    assert {"[NAME]": [1, None, ["a [NAME]", {"k": 2.5}]]} == found
