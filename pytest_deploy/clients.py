@@ -8,7 +8,7 @@ import secrets as random
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,8 @@ class Answer:
     """What the service answered, and how long it took."""
 
     status: int
-    body: Any
-    """Parsed JSON; text where it is none."""
+    body: Any = field(repr=False)
+    """Parsed JSON; text where it is none. It may hold a subject's words: no assertion shows it by itself."""
     seconds: float
 
 
@@ -115,14 +115,13 @@ class Secrets(Mapping[str, str]):
         self, file: Path, names: tuple[str, ...] = ("SMOKE_USER", "SMOKE_PASSWORD"), met: Path | None = None
     ) -> None:
         """`met` is a private folder in which the processes of a run tell one another the secrets they meet."""
+        self._file = file
+        self._names = names
         self._values = self._load(file)
         self._met: dict[str, str] = {}
         """Name by value."""
         self._folder = met
         self._redactor: Redactor | None = None
-        if missing := [name for name in names if name not in self._values]:
-            self._values |= {name: self._make(name) for name in missing}
-            self._save(file)
 
     def learn(self, name: str, value: str) -> str:
         """Take in a secret met on the way (a session's token), so that it is cut from every report too; returns it.
@@ -150,20 +149,33 @@ class Secrets(Mapping[str, str]):
                 self.know(*json.loads(line))
 
     def __getitem__(self, name: str) -> str:
-        return self._values[name]
+        return self._made()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+        return iter(self._made())
 
     def __len__(self) -> int:
-        return len(self._values)
+        return len(self._made())
 
     def __repr__(self) -> str:
-        return f"Secrets({', '.join(self._values)})"
+        return f"Secrets({', '.join(self._names)})"
+
+    def _made(self) -> dict[str, str]:
+        """The values, made if they are missing: when one is first asked for, so that a run that only lists writes nothing."""
+        if missing := self._missing():
+            self._values |= {name: self._make(name) for name in missing}
+            self._redactor = None
+            self._save(self._file)
+        return self._values
+
+    def _missing(self) -> list[str]:
+        return [name for name in self._names if name not in self._values]
 
     @property
     def redactor(self) -> Redactor:
         """What cuts every known value; user names are no secrets."""
+        if self._missing() and (made := self._load(self._file)) != self._values:  # by another process of the run
+            self._values, self._redactor = made, None
         if self._redactor is None:
             known = [(name, value) for name, value in self._values.items() if not name.endswith("_USER")]
             self._redactor = Redactor([*known, *((name, value) for value, name in self._met.items())])

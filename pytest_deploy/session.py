@@ -75,8 +75,8 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
     config.pluginmanager.register(StopWindow(interruption), "deploy-stop-window")
     if worker is None and not config.option.collectonly:
         _conduct(config, environment, collection, interruption)
-    config.pluginmanager.register(Terminal(environment.redact), "deploy-terminal")
     if not config.option.collectonly:
+        config.pluginmanager.register(Terminal(environment.redact), "deploy-terminal")
         environment.warm_up()
         interruption.install(worker=worker is not None)
 

@@ -74,15 +74,15 @@ class Redactor:
     def text(self, text: str) -> str:
         """The text without any known value, in any form."""
         text = _PRIVATE_KEY.sub("[private key]", text)
-        if self._pattern is None:
+        if not self._forms:
             return text
         for _ in range(3):
             before = text
-            text = self._pattern.sub(self._named, text)
+            text = self._rests.sub(self._rest_named, self._whole.sub(self._named, text))
             if text == before:
                 return text
         # A name, or what a name was put beside, makes a value again: blocks make none.
-        while (cut := self._pattern.sub(_BLOCK, text)) != text:
+        while (cut := self._rests.sub(rf"\g<dots>{_BLOCK}", self._whole.sub(_BLOCK, text))) != text:
             text = cut
         return text
 
@@ -96,19 +96,28 @@ class Redactor:
             return inside.text(content.decode("latin-1")).encode("latin-1", "replace")
 
     @cached_property
-    def _pattern(self) -> re.Pattern[str] | None:
-        if not self._forms:
-            return None
-        whole = [re.escape(form) for form in sorted(self._forms, key=len, reverse=True)]
-        torn = [part for value in self._values for part in _torn(value)]
-        return re.compile("|".join([*whole, *torn]))
+    def _whole(self) -> re.Pattern[str]:
+        """Every form, and beginnings before dots. All begin with a letter of their own, which makes the search fast."""
+        known = [re.escape(form) for form in sorted(self._forms, key=len, reverse=True)]
+        return re.compile("|".join([*known, *(_beginning(value) for value in self._values)]))
+
+    @cached_property
+    def _rests(self) -> re.Pattern[str]:
+        """Ends after dots."""
+        ends = {value[at:] for value in self._values for at in range(1, len(value) - SHORTEST + 1)}
+        known = "|".join(re.escape(end) for end in sorted(ends, key=len, reverse=True)) or "(?!)"
+        return re.compile(f"(?P<dots>{_DOTS})(?P<rest>{known})")
 
     def _named(self, found: re.Match[str]) -> str:
         text = found[0]
-        name = self._forms.get(text) or next(
-            (name for value, name in self._values.items() if value.startswith(text) or value.endswith(text)), "secret"
-        )
-        return f"[{name}]"
+        return f"[{self._forms.get(text) or self._torn(text)}]"
+
+    def _rest_named(self, found: re.Match[str]) -> str:
+        return f"{found['dots']}[{self._torn(found['rest'])}]"
+
+    def _torn(self, text: str) -> str:
+        """The name of the value that this is a beginning or an end of."""
+        return next(name for value, name in self._values.items() if value.startswith(text) or value.endswith(text))
 
 
 def redacted(value: Any, redact: Callable[[str], str]) -> Any:
@@ -145,12 +154,7 @@ def _base64(value: bytes) -> Iterator[str]:
         yield from (text, text.replace("+", "-").replace("/", "_"))
 
 
-def _torn(value: str) -> Iterator[str]:
-    """A beginning of the value before dots, an end of it after them: the longest there is."""
-    head, tail = value[SHORTEST:], value[:-SHORTEST]
-    yield re.escape(value[:SHORTEST]) + "".join(f"(?:{re.escape(c)}" for c in head) + ")?" * len(head) + f"(?={_DOTS})"
-    yield (
-        f"(?:(?<=\\.\\.\\.)|(?<=…))(?:{'|'.join(re.escape(value[at:]) for at in range(1, len(tail) + 1))})"
-        if tail
-        else "(?!)"
-    )
+def _beginning(value: str) -> str:
+    """The longest beginning of the value that stands before dots, at least SHORTEST characters."""
+    more = value[SHORTEST:]
+    return re.escape(value[:SHORTEST]) + "".join(f"(?:{re.escape(c)}" for c in more) + ")?" * len(more) + f"(?={_DOTS})"
