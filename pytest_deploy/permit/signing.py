@@ -86,7 +86,7 @@ def waiting(root: Path, run: str) -> Waiting:
 
 def approve(root: Path, run: str, *, role: str, key: Path | None, comment: str, say: Callable[[str], None]) -> None:
     """Show what is signed, sign it for one role, say who is still missing. Raises NotAsked, Refused."""
-    _printable("--comment", comment)
+    printable("--comment", comment)
     asked = waiting(root, run)
     for line in in_words(asked):
         say(shown(line))
@@ -137,8 +137,8 @@ def override(
         )
     if not reason.strip() or not incident.strip():
         raise NotAsked("an override has a --reason and an --incident: it is read by an inspector years later")
-    _printable("--reason", reason)
-    _printable("--incident", incident)
+    printable("--reason", reason)
+    printable("--incident", incident)
     asked = waiting(root, run)
     for line in in_words(asked):
         say(shown(line))
@@ -176,7 +176,8 @@ def shown(line: str) -> str:
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
 
 
-def _printable(option: str, text: str) -> None:
+def printable(option: str, text: str) -> None:
+    """Refuse what could draw over what is shown. Raises NotAsked."""
     if not text.isprintable():
         raise NotAsked(f"{option} holds characters that cannot be shown: write one line of plain text")
 

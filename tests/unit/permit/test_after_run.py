@@ -205,6 +205,11 @@ def test_a_key_that_is_unknown_expired_or_revoked_signs_nothing(hall: Hall, what
 
 
 @pytest.mark.parametrize("what", ["accept", "amend", "thaw"])
+def test_a_reason_that_would_draw_over_what_is_shown_is_refused(hall: Hall, what: str) -> None:
+    assert "cannot be shown" in refused(hall, lambda: SIGN[what](hall, reason="fine\x1b[2Kapproved"))
+
+
+@pytest.mark.parametrize("what", ["accept", "amend", "thaw"])
 def test_without_a_reason_nothing_is_signed(hall: Hall, what: str) -> None:
     assert "say --reason" in refused(hall, lambda: SIGN[what](hall, reason=" "))
 

@@ -21,7 +21,7 @@ OWED = "owed      nobody holds the role {} with a valid key"
 @pytest.fixture
 def keys(tmp_path: Path) -> Keys:
     shutil.copy(REPOSITORY / "deploy.yaml", tmp_path)
-    return Keys(tmp_path, "production", rehearsal=False)
+    return Keys(tmp_path, "production", rehearsal=True)
 
 
 @pytest.fixture
@@ -34,9 +34,9 @@ def tinas(tmp_path: Path) -> Path:
 def test_a_record_is_begun_with_nobody_who_may_sign(keys: Keys, tmp_path: Path) -> None:
     said = list(keys.init())
 
-    assert "record    reports/production, deploy.example.org/production" == said[0]
+    assert "record    reports/rehearsal/production, deploy.example.org/rehearsal/production" == said[0]
     assert [OWED.format("Tech Lead"), OWED.format("QA Lead")] == said[-2:]
-    assert 0o600 == (tmp_path / ".deploy/keys/production.pem").stat().st_mode & 0o777
+    assert 0o600 == (tmp_path / ".deploy/keys/rehearsal-production.pem").stat().st_mode & 0o777
 
 
 def test_who_is_enrolled_may_sign_until_they_are_revoked(keys: Keys, tinas: Path) -> None:
