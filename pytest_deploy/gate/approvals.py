@@ -39,11 +39,13 @@ class Quorum:
     """UTC: when the request lapses; None where it does not."""
     run: str = ""
     """The request, as `deploy.py approve` takes it."""
+    unsaid: tuple[str, ...] = ()
+    """What policy asks to be said and was not: `reason`, `ticket` (a rollback by hand)."""
 
 
 def approvals(facts: Quorum) -> Verdict:
     """Whether the quorum is complete and the request still lives."""
-    if not facts.needed:
+    if not facts.needed and not facts.unsaid:
         return not_asked_for(GATE)
     at = utc(facts.at)
     missing = facts.missing or tuple(role for role in facts.needed if role not in facts.filled)
@@ -56,20 +58,10 @@ def approvals(facts: Quorum) -> Verdict:
         "possible": facts.possible,
         "expires": None if facts.expires is None else stamp(facts.expires),
         "run": facts.run or None,
+        "unsaid": list(facts.unsaid),
     }
-    if facts.expires is not None and at >= facts.expires:
-        return to_mend(GATE, inputs, f"the request lapsed {moment(facts.expires)}", "plan anew and have it approved")
-    if not facts.possible:
-        why = facts.why_not or "the roster can never fill every role"
-        return to_mend(GATE, inputs, f"the quorum is impossible: {why}", "give the roles to people in the roster")
-    people = [person.casefold() for person in facts.filled.values()]
-    if len(set(people)) < len(people):
-        return to_mend(
-            GATE,
-            inputs,
-            "one person fills two roles",
-            f"have another person sign: python deploy.py approve {facts.run or 'RUN'}",
-        )
+    if fault := _unfit(facts, at):
+        return to_mend(GATE, inputs, *fault)
     if missing:
         not_counted = f" (not counted: {'; '.join(facts.refused)})" if facts.refused else ""
         return Verdict(
@@ -83,3 +75,20 @@ def approvals(facts: Quorum) -> Verdict:
     signed = ", ".join(f"{role} {person}" for role, person in facts.filled.items())
     until = f"; the request lapses {moment(facts.expires)}" if facts.expires else ""
     return passes(GATE, inputs, f"approved by {signed}{until}")
+
+
+def _unfit(facts: Quorum, at: datetime) -> tuple[str, str] | None:
+    """What no further signature mends, and what does; None where signatures are all that can be owed."""
+    if facts.unsaid:
+        how = " ".join(f"--deploy-{what}=…" for what in facts.unsaid)
+        return f"policy asks for a {' and a '.join(facts.unsaid)}", f"plan anew with {how}"
+    if facts.expires is not None and at >= facts.expires:
+        return f"the request lapsed {moment(facts.expires)}", "plan anew and have it approved"
+    if not facts.possible:
+        why = facts.why_not or "the roster can never fill every role"
+        return f"the quorum is impossible: {why}", "give the roles to people in the roster"
+    people = [person.casefold() for person in facts.filled.values()]
+    if len(set(people)) < len(people):
+        remedy = f"have another person sign: python deploy.py approve {facts.run or 'RUN'}"
+        return "one person fills two roles", remedy
+    return None

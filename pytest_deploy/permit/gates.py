@@ -135,7 +135,7 @@ class Gates:
             roster=self.roster,
             now=self._environment.clock.now(),
             at=self._environment.system.now(),
-            roles=self._policy.approval.roles,
+            roles=self._needed,
             expires_h=self._policy.approval.expires_h,
             who=self._who,
             authors=self.authors,
@@ -201,10 +201,12 @@ class Gates:
         )
 
     def _approvals(self, at: datetime) -> Verdict:
-        needed, judged = self._policy.approval.roles, self.judged
+        needed, judged, unsaid = self._needed, self.judged, self._unsaid
         if judged is None:
             can, why_not = signed.satisfiable(self.case)
-            return approvals.approvals(approvals.Quorum(needed, at, missing=needed, possible=can, why_not=why_not))
+            return approvals.approvals(
+                approvals.Quorum(needed, at, missing=needed, possible=can, why_not=why_not, unsaid=unsaid)
+            )
         return approvals.approvals(
             approvals.Quorum(
                 needed,
@@ -216,8 +218,23 @@ class Gates:
                 why_not=judged.why_not,
                 expires=judged.expires,
                 run=self._subject.request or "",
+                unsaid=unsaid,
             )
         )
+
+    @property
+    def _needed(self) -> tuple[str, ...]:
+        """The roles that must sign: the way back has a policy of its own."""
+        rollback = self._subject.pipeline == "rollback"
+        return self._policy.rollback.roles if rollback else self._policy.approval.roles
+
+    @property
+    def _unsaid(self) -> tuple[str, ...]:
+        """What a rollback by hand must say and does not."""
+        if self._subject.pipeline != "rollback" or not self._policy.rollback.ticket:
+            return ()
+        said = {"reason": self._context.reason, "ticket": self._context.ticket}
+        return tuple(what for what, text in said.items() if not text.strip())
 
     def _blackout(self, at: datetime) -> Verdict:
         rule = self._policy.blackout

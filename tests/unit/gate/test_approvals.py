@@ -73,3 +73,12 @@ def test_a_roster_that_can_never_fill_the_roles_must_be_mended() -> None:
     assert (False, "mend") == owes(verdict)
     assert "the quorum is impossible: nobody holds QA Lead" == verdict.reason
     assert "can never fill" in judged(possible=False).reason
+
+
+@pytest.mark.parametrize("unsaid", [("reason",), ("ticket",), ("reason", "ticket")])
+def test_what_policy_asks_to_be_said_is_said_however_well_it_is_signed(unsaid: tuple[str, ...]) -> None:
+    verdict = judged(unsaid=unsaid)
+
+    assert (False, "mend") == owes(verdict)
+    assert all(f"--deploy-{what}=" in verdict.remedy for what in unsaid)
+    assert judged(unsaid=()).passed
