@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import psycopg
 
+from pytest_deploy.anchoring import anchor
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import DeployError, PersonNeeded, Refused
 from pytest_deploy.permit import planning
@@ -30,6 +31,7 @@ from pytest_deploy.phase.run import Listener, Run
 from pytest_deploy.phase.sequence import Cause
 from pytest_deploy.phase.step import Step
 from pytest_deploy.record import lease
+from pytest_deploy.record.copied import copy_of
 from pytest_deploy.record.folder import RunFolder
 from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.release import live, source
@@ -99,6 +101,8 @@ class Deployment:
         lines.append((f"serving   {self._serving}", {}))
         lines.append((f"report    {where}/report.html", {}))
         lines.append((f"anchor    {run.log.checkpoint()}", {}))
+        if bucket := copy_of(self.context.store):
+            lines.append((f"record    {bucket}", {}))
         lines.append((f"verify    python deploy.py verify {self.context.store.relative_to(self.context.path)}", {}))
         if judgement.outcome == "rollback-failed":
             lines.append(
@@ -223,7 +227,7 @@ class Deployment:
                     run.close(Cause("request", f"the build made {image}; approved is {approved}"))
             elif self.context.pipeline == PIPELINE:
                 asked = ask(self.environment, self._source, run=self.context.run, image=image)
-                RunFolder(self.context.store, self.context.run).create("request.json", asked.content)
+                RunFolder(run.log.store, self.context.run).create("request.json", asked.content)
                 run.append("request.made", asked.made())
         except DeployError as error:
             run.close(Cause("request", f"the request could not be made: {error}"))
@@ -259,7 +263,7 @@ class Deployment:
         elif run.sequence.changed:
             code = PERSON_NEEDED
             try:
-                earlier = earlier_of(run.events())
+                earlier = earlier_of(run.log.known(run.context.run))
                 if earlier is None:
                     raise PersonNeeded("the record does not say what the environment was")
                 self._undoing(lambda *_, **__: None).undo(earlier)
@@ -280,7 +284,7 @@ class Deployment:
         """Decide, render what people read, bind it, close the run, release the lease; pytest's exit code."""
         judgement = run.judgement or run.decide()
         changed = any(e.type == "step.started" and e.data["changes"] for e in run.events())
-        folder = RunFolder(self.context.store, self.context.run)
+        folder = RunFolder(run.log.store, self.context.run)
         missing = evidence.write(
             folder,
             run.events(),
@@ -297,6 +301,7 @@ class Deployment:
                 "missing": list(missing),
             },
         )
+        anchor(self.environment, run=self.context.run, say=self._say)
         self._renewing.close()
         if run.lease is not None:
             run.lease.release()

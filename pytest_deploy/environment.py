@@ -20,10 +20,13 @@ from pytest_deploy.migrate import details
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.platform.protocol import DatabaseAccess, Platform
 from pytest_deploy.record.birth import open_record
+from pytest_deploy.record.bucket import EMULATOR, Bucket, emulated
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
+from pytest_deploy.record.copied import CopiedStore, copy_of
 from pytest_deploy.record.key import Signer
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.redaction import SHORTEST, redacted
+from pytest_deploy.record.store import FolderStore, Store
 
 _NAMED_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|API_?KEY|ACCESS_KEY")
 _VARIABLE = 8
@@ -66,10 +69,20 @@ class Environment:
         return self._opened
 
     @cached_property
+    def store(self) -> Store:
+        """Where the record lies. Raises NotAsked where it may not lie there; asks nothing of the place yet."""
+        return record_store(self.context, self.policy)
+
+    @property
+    def has_record(self) -> bool:
+        """Whether a record was ever begun here. Raises StoreUnavailable."""
+        return next(iter(self.store.names("log/")), None) is not None
+
+    @cached_property
     def log(self) -> Log:
         """The record, born on first use. Raises RecordError where it cannot be written or does not verify."""
         shift = self.shift if self.context.rehearsal else None
-        return record_of(self.context, self.policy, self.system, shift=shift, redact=self.redact)
+        return record_of(self.context, self.policy, self.system, shift=shift, redact=self.redact, store=self.store)
 
     @cached_property
     def secrets(self) -> Secrets:
@@ -131,13 +144,14 @@ def record_of(
     *,
     shift: timedelta | None = None,
     redact: Callable[[str], str] = lambda text: text,
+    store: Store | None = None,
 ) -> Log:
     """The record of an environment, signed by the key that policy names; `redact` is asked about every text of an event.
 
     Raises RecordError.
     """
     return open_record(
-        context.store,
+        store or record_store(context, policy),
         origin=policy.origin(rehearsal=context.rehearsal),
         key_file=context.key_file,
         signer=in_kms(policy.record.key) if policy.record.key is not None else None,
@@ -164,6 +178,35 @@ def in_kms(version: str) -> Signer:
             f"Cloud KMS signs this record, and its client is not installed ({error}): pip install 'pytest-deploy[google]'"
         ) from error
     return KmsSigner.by_default_credentials(version)
+
+
+def record_store(context: RunContext, policy: Policy) -> Store:
+    """The place that policy names for the record of an environment, or of its rehearsals.
+
+    The embedded platform's record never goes to Google, and a record of the cloud never to a stand-in. Raises NotAsked.
+    """
+    rule, place = policy.record, policy.place(rehearsal=context.rehearsal)
+    if rule.bucket is None:
+        if found := copy_of(context.store):
+            raise NotAsked(
+                f"{context.store} is the copy of {found}, and deploy.yaml lets the record lie in a folder: move the folder "
+                "away, or give record: {store: gcs, ...} back"
+            )
+        return FolderStore(context.store)
+    refuse_misplaced(policy, "record.store")
+    return CopiedStore(Bucket(rule.bucket, "/".join(filter(None, (rule.prefix, place)))), context.store)
+
+
+def refuse_misplaced(policy: Policy, key: str) -> None:
+    """The embedded platform's buckets are at a loopback address, the cloud's are Google's. Raises NotAsked."""
+    embedded = policy.platform.kind == "embedded"
+    if embedded and not emulated():
+        raise NotAsked(
+            f"{key} is gcs, and {policy.environment} stays on this machine: set {EMULATOR} to a loopback address, or let it "
+            "lie in a folder"
+        )
+    if emulated() and not embedded:
+        raise NotAsked(f"{key} is gcs, and {policy.environment} is real: unset {EMULATOR}, which leads to a stand-in")
 
 
 def _load_client() -> None:

@@ -15,6 +15,7 @@
     ├── Interrupted                 exit 2   a signal, as an ordinary exception in the running step
     ├── RecordError                 exit 3   the record could not be written or is not what it should be
     │   ├── StoreUnavailable                   no record store, no deployment
+    │   ├── AnchorUnavailable                  an anchor could not be made or read back
     │   ├── IllegalEvent                       an event that is not legal next, or whose data does not fit its type
     │   └── RecordTampered                     the log does not verify; names the first bad event
     └── PersonNeeded                exit 20  rollback failed or impossible, or an unrecovered run
@@ -144,6 +145,10 @@ class RecordError(DeployError):
 
 class StoreUnavailable(RecordError):
     """The record store cannot be written. No record store, no deployment."""
+
+
+class AnchorUnavailable(RecordError):
+    """An anchor could not be made, or read back: which one, and what would help."""
 
 
 class IllegalEvent(RecordError):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pytest_deploy.anchoring import anchor
 from pytest_deploy.config.load import load
 from pytest_deploy.config.phases import phases_of
 from pytest_deploy.deployment import PLAN, Deployment
@@ -43,10 +44,11 @@ def recover(root: Path, environment: str, say: Callable[[str], None], *, rehears
     """
     context = RunContext(root=str(root), environment=environment, pipeline="deploy", rehearsal=rehearsal)
     load(root / "deploy.yaml", environment)
-    if not (context.store / "log").is_dir():
+    held = Environment(context, context.policy())
+    if not held.has_record:
         say(f"{environment}: no record yet, so nothing to recover")
         return 0
-    log = Environment(context, context.policy()).log
+    log = held.log
     runs = open_runs(log)
     if not runs:
         say(f"{environment}: no run is open in the record's {log.checkpoint().split()[2]} events")
@@ -141,7 +143,7 @@ def _finish(environment: Environment, opened: Event, held: Lease | None, say: Ca
         _stop_workers(run, say)
         run.resume()
         if not run.sequence.changed and not run.decided:
-            return _abandon(run, say)
+            return _abandon(environment, run, say)
         deployment = Deployment(environment, plugins={}, options={}, listener=Listener(), say=say)
         if not run.decided:
             run.settle(Cause("internal", "the process that ran it was gone; recovered"))
@@ -162,11 +164,12 @@ def _stop_workers(run: Run, say: Callable[[str], None]) -> None:
         workers.stop(left, grace_s=_GRACE_SECONDS)
 
 
-def _abandon(run: Run, say: Callable[[str], None]) -> int:
+def _abandon(environment: Environment, run: Run, say: Callable[[str], None]) -> int:
     """Nothing had been announced as changing: the run is closed as abandoned, over the files that are found."""
-    found = RunFolder(run.context.store, run.context.run).seal(sums=FOUND)
+    found = RunFolder(run.log.store, run.context.run).seal(sums=FOUND)
     cause = "the process that ran it was gone; nothing had been changed"
     run.append("run.abandoned", {"cause": cause, "found_sha256": found})
+    anchor(environment, run=run.context.run, say=say)
     if run.lease is not None:
         run.lease.release()
     evidence.remove(run.context.session)

@@ -6,20 +6,27 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pytest_deploy.errors import NotAsked
+
 ENVIRONMENT = "local"
 
 
 def reset_local(root: Path) -> Iterator[str]:
     """Archive reports/local with its key, forget the platform's state; says what it did, a line each.
 
-    Raises Refused while somebody holds the platform.
+    Raises NotAsked where the record lies in a bucket, Refused while somebody holds the platform.
     """
     from pytest_deploy.platform.local import reset
+    from pytest_deploy.record.copied import copy_of
 
+    store = root / "reports" / ENVIRONMENT
+    if bucket := copy_of(store):
+        raise NotAsked(
+            f"the record of {ENVIRONMENT} lies in {bucket}, where nothing is moved or deleted: give it another prefix"
+        )
     reset(root)
     yield "forgotten: the embedded platform's database and revisions"
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    store = root / "reports" / ENVIRONMENT
     if store.exists():
         archived = root / "reports" / "archive" / f"{ENVIRONMENT}-{stamp}"
         archived.parent.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ A revoked or ended key keeps its line, with `valid-before` at its end: what it s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -102,11 +102,22 @@ class _Change:
     before: str
     """SHA-256 of the set it was made from, hex."""
     data: Mapping[str, Any]
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Files of the set besides the roster's that are others than before."""
+
+
+def trust_authority(log: Log, store: Path, ca: bytes, *, actor: str) -> Event | None:
+    """Put the certificate of a timestamp authority into the set in force; None where it is there already."""
+    before, sha256 = in_force(log.store, log.events())
+    if trust_set(log.store, sha256).get("tsa-ca.pem") == ca:
+        return None
+    data = {"person": None, "fingerprint": None, "reason": "the timestamp authority that deploy.yaml names"}
+    return _put_in_force(log, store, _Change("key.enrolled", before, sha256, data, {"tsa-ca.pem": ca}), actor)
 
 
 def _put_in_force(log: Log, store: Path, change: _Change, actor: str) -> Event:
     """Write the set, then its event; refuse where another change came into force meanwhile."""
-    files = {**trust_set(log.store, change.before), **change.roster.files()}
+    files = {**trust_set(log.store, change.before), **change.roster.files(), **change.files}
     parse(files)
     folder, sha256 = write_set(log.store, files)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -21,13 +21,13 @@ _TIMEOUT_S: Final = 30
 _GIVEN: Final = "--anchor"
 
 
-def anchors(chain: Chain, anchor: str | None) -> Outcome:
-    """Step 11: the log still holds what each anchor saw: the one given, those copied, those the log recorded."""
+def anchors(chain: Chain, given: Sequence[str]) -> Outcome:
+    """Step 11: the log still holds what each anchor saw: those given, those copied, those the log recorded."""
     findings: list[Finding] = []
     parts = ["none given from outside (truncation shows only against one)"]
-    if anchor is not None:
+    for anchor in given:
         findings += _outside(chain, anchor)
-        parts = ["the one given from outside"]
+        parts = ["the one given from outside" if len(given) == 1 else f"{len(given)} given from outside"]
     copies = _files(chain.store, "*.checkpoint")
     for path in copies:
         findings += _copied(chain, path)
@@ -42,7 +42,7 @@ def anchors(chain: Chain, anchor: str | None) -> Outcome:
             findings.append(Finding(11, entries.name(event.seq), f"records an anchor this log never had: {event.data}"))
     parts += [f"{len(copies)} copied"] if copies else []
     parts += [f"{len(recorded)} recorded"] if recorded else []
-    nothing = anchor is None and not copies and not recorded
+    nothing = not given and not copies and not recorded
     detail = f"{NONE}; {parts[0]}" if nothing else ", ".join(parts)
     return Outcome(tuple(findings), detail, concluded=not chain.stopped)
 

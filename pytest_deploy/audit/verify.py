@@ -7,6 +7,7 @@ keys proves only that it agrees with itself: compare `trust/log.vkey` with a cop
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_deploy.audit.anchors import anchors, timestamps
@@ -17,8 +18,8 @@ from pytest_deploy.audit.signatures import signatures as people
 from pytest_deploy.audit.signatures import uncounted
 
 
-def verify(path: Path, *, anchor: str | None = None, signatures: Signatures = "newest") -> Verification:
-    """Check the record in the store `path`; `anchor` is a line `tlog <origin> <size> <root>` kept elsewhere.
+def verify(path: Path, *, anchor: str | Sequence[str] | None = None, signatures: Signatures = "newest") -> Verification:
+    """Check the record in the store `path`; `anchor` is a line `tlog <origin> <size> <root>` kept elsewhere, or several.
 
     `newest` checks the signatures of the newest thousand events (the last one commits to all), `all` every one.
     Nothing is written, nothing raised for a bad record: every fault is a finding with its place.
@@ -29,7 +30,7 @@ def verify(path: Path, *, anchor: str | None = None, signatures: Signatures = "n
     outcomes[8] = endings(chain)
     outcomes[9] = folders(chain)
     outcomes[10] = people(chain)
-    outcomes[11] = anchors(chain, anchor)
+    outcomes[11] = anchors(chain, [anchor] if isinstance(anchor, str) else list(anchor or ()))
     outcomes[12] = timestamps(chain)
     checks: tuple[Check, ...] = tuple(outcome.check(number) for number, outcome in outcomes.items())
     findings: tuple[Finding, ...] = tuple(finding for outcome in outcomes.values() for finding in outcome.findings)

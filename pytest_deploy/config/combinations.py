@@ -11,6 +11,8 @@ from typing import Any
 
 from pytest_deploy.config.course import Health, Smoke, Traffic
 from pytest_deploy.config.guards import Approval, Blackout, Phases, StagingSmoke, Window
+from pytest_deploy.config.keeping import Anchors, Retention
+from pytest_deploy.config.record import Record
 from pytest_deploy.config.target import Platform
 
 
@@ -105,6 +107,43 @@ def clean_tree_in_the_cloud(platform: Platform, dirty_tree: bool) -> Iterator[Co
         )
 
 
+def record_where_it_lasts(platform: Platform, record: Record) -> Iterator[Contradiction]:
+    """A runner's disk goes with the runner, and whoever holds a disk may delete what is on it."""
+    if platform.kind != "embedded" and record.store != "gcs":
+        yield Contradiction(
+            ("record", "store"),
+            "the record of an environment in the cloud would lie on this machine's disk",
+            "give record: {store: gcs, bucket: NAME}",
+        )
+
+
+def locked_where_it_can_be(record: Record, retention: Retention) -> Iterator[Contradiction]:
+    """Only a bucket can be locked."""
+    if retention.locked and record.store != "gcs":
+        yield Contradiction(
+            ("retention", "locked"),
+            "no retention can be locked on a disk",
+            "give record: {store: gcs, bucket: NAME}, or set retention.locked: false",
+        )
+
+
+def copies_lie_elsewhere(record: Record, anchors: Anchors) -> Iterator[Contradiction]:
+    """Whoever can rewrite the record must not hold what tells of it."""
+    copies = anchors.copies
+    if copies is not None and copies.bucket is not None and copies.bucket == record.bucket:
+        yield Contradiction(
+            ("anchors", "copies", "bucket"),
+            f"{copies.bucket} is the record's own bucket: what is lost there is lost with its anchors",
+            "name another bucket, in another project if it can be",
+        )
+    if copies is not None and copies.folder is not None and f"{copies.folder}/".startswith("reports/"):
+        yield Contradiction(
+            ("anchors", "copies", "folder"),
+            f"{copies.folder} lies among the records themselves",
+            "name a folder outside reports/",
+        )
+
+
 RULES: Mapping[Callable[..., Iterator[Contradiction]], tuple[str, ...]] = {
     approvals_asked_for: ("approval", "phases"),
     guarded_keeps_its_guards: ("phases", "window", "rate_limit", "staging_smoke", "deployer"),
@@ -112,6 +151,9 @@ RULES: Mapping[Callable[..., Iterator[Contradiction]], tuple[str, ...]] = {
     blackout_has_a_zone: ("blackout", "window"),
     fits_the_sla: ("sla_s", "smoke", "traffic", "health"),
     clean_tree_in_the_cloud: ("platform", "dirty_tree"),
+    record_where_it_lasts: ("platform", "record"),
+    locked_where_it_can_be: ("record", "retention"),
+    copies_lie_elsewhere: ("record", "anchors"),
 }
 
 

@@ -152,19 +152,43 @@ def _bent(
     return (None, faults) if faults else (Policy(**valid, settings=settings), [])
 
 
+_EMBEDDED: Mapping[str, Scalar] = {"kind": "embedded", "runtime": "process", "google": None}
+_OWN_KEY: Mapping[str, Scalar] = {"signer": "file", "key": None}
+_ON_DISK: Mapping[str, Scalar] = {"store": "folder", "bucket": None}
+REHEARSED_ANCHORS = ".deploy/anchors"
+"""Where rehearsals keep their copies of checkpoints."""
+
+
 def _rehearsed(document: Node) -> Node:
-    """What a rehearsal changes of an environment: embedded platform, a key of its own in a file, no commit frozen."""
+    """What a rehearsal changes of an environment: embedded platform, a key of its own in a file, no commit frozen.
+
+    Its record lies in a folder, whose retention nothing can lock, unless `record.rehearsed` says otherwise; the copies of its
+    checkpoints lie in a folder too, and no authority is asked for the time.
+    """
 
     def node(key: str, value: Scalar | Mapping[str, Node]) -> Node:
         return Node(value, document.file, document.line, key)
 
-    embedded = {"kind": "embedded", "runtime": "process", "google": None}
-    platform = node("platform", {key: node(f"platform.{key}", value) for key, value in embedded.items()})
-    own_key = {"signer": "file", "key": None}
-    record = node("record", {key: node(f"record.{key}", value) for key, value in own_key.items()})
-    return node(
-        "", {"platform": platform, "record": record, "freeze_after_rollback": node("freeze_after_rollback", False)}
-    )
+    def section(key: str, values: Mapping[str, Scalar]) -> Node:
+        return node(key, {name: node(f"{key}.{name}", value) for name, value in values.items()})
+
+    changed = {
+        "platform": section("platform", _EMBEDDED),
+        "freeze_after_rollback": node("freeze_after_rollback", False),
+    }
+    changed["record"] = section("record", _OWN_KEY)
+    if document.nearest(("record", "rehearsed")).value != "gcs":
+        changed["record"] = section("record", {**_OWN_KEY, **_ON_DISK})
+        changed["retention"] = section("retention", {"locked": False})
+    anchors: dict[str, Node] = {}
+    for name, values in (("copies", {**_ON_DISK, "folder": REHEARSED_ANCHORS}), ("timestamp", None)):
+        written = document.nearest(("anchors", name))
+        if written.key.endswith(f"anchors.{name}") and written.value is not None:
+            key = f"anchors.{name}"
+            anchors[name] = node(key, None) if values is None else section(key, values)
+    if anchors:
+        changed["anchors"] = node("anchors", anchors)
+    return node("", changed)
 
 
 def _shown(path: Path) -> str:

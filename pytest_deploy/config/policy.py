@@ -20,8 +20,9 @@ from pytest_deploy.config.guards import (
     Thaw,
     Window,
 )
+from pytest_deploy.config.keeping import Anchors, Retention
 from pytest_deploy.config.record import Record
-from pytest_deploy.config.target import Database, Organisation, Platform, Retention, Service
+from pytest_deploy.config.target import Database, Organisation, Platform, Service
 from pytest_deploy.config.terms import Seconds, Section
 
 
@@ -67,10 +68,12 @@ class Policy(Section):
     """order, budget_s, roles and ticket"""
     sla_s: Seconds
     """seconds the whole run may take, waiting for approval excluded, e.g. 600"""
-    record: Record = Record()
-    """signer and key"""
     retention: Retention = Retention()
-    """days and storage_class"""
+    """days, storage_class and locked"""
+    record: Record = Record()
+    """store, bucket, signer and key"""
+    anchors: Anchors = Anchors()
+    """required, lines, copies and timestamp"""
     freeze_after_rollback: bool = False
     """true where a commit that was rolled back stays frozen until it is mended"""
     thaw: Thaw = Thaw()
@@ -85,6 +88,10 @@ class Policy(Section):
     def origin(self, *, rehearsal: bool = False) -> str:
         """The record's origin: `<domain>/<environment>`, of a rehearsal `<domain>/rehearsal/<environment>`."""
         return f"{self.organisation.domain}/{'rehearsal/' if rehearsal else ''}{self.environment}"
+
+    def place(self, *, rehearsal: bool = False) -> str:
+        """Where the environment lies below anything that several share, a bucket or a folder of anchors."""
+        return self.origin(rehearsal=rehearsal).partition("/")[2]
 
     def canonical(self) -> bytes:
         """The resolved policy as canonical JSON: keys sorted, no spaces, ASCII."""

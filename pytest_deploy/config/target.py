@@ -19,9 +19,6 @@ from pytest_deploy.config.terms import (
     complaint,
 )
 
-SEVEN_YEARS_DAYS = 2557
-"""REQ-o00043-Q: seven years with both leap days they may hold."""
-
 
 class Organisation(Section):
     """Who answers for the record."""
@@ -128,12 +125,3 @@ class Platform(Section):
         if self.kind == "google" and self.runtime != "container":
             raise complaint("Cloud Run runs containers", "set runtime: container", at="runtime")
         return self
-
-
-class Retention(Section):
-    """REQ-o00043-Q: how long the record store must hold what it is given."""
-
-    days: Annotated[int, Field(ge=SEVEN_YEARS_DAYS)] = SEVEN_YEARS_DAYS
-    """days, at least 2557 (seven years)"""
-    storage_class: Literal["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"] = "ARCHIVE"
-    """STANDARD, NEARLINE, COLDLINE or ARCHIVE"""

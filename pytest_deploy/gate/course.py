@@ -9,7 +9,7 @@ from pytest_deploy.config.policy import Policy
 
 NAMES: tuple[str, ...] = (
     *("deployer", "approvals", "window", "blackout", "rate-limit", "lease"),
-    *("staging-smoke", "incidents", "build", "freeze", "clock"),
+    *("staging-smoke", "incidents", "build", "retention", "anchors", "freeze", "clock"),
 )
 """Every gate, in the order in which people read the verdicts."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from pytest_deploy.approval.after_run import AcceptedDeviation, Amendment, SignOff, Statement, Thaw, hash_of, put_down
 from pytest_deploy.approval.roster import Person, Roster, in_force
 from pytest_deploy.config.policy import Policy
-from pytest_deploy.environment import record_of
+from pytest_deploy.environment import record_of, record_store
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.permit.signer import signer
 from pytest_deploy.permit.signing import named, printable, shown
@@ -45,7 +45,7 @@ class Signing:
         """Raises NotAsked (no record, no key), Refused (nobody's key, no role)."""
         context = RunContext(str(root), environment, "deploy", rehearsal=rehearsal)
         policy = context.policy()
-        if not (context.store / "log").is_dir():
+        if next(iter(record_store(context, policy).names("log/")), None) is None:
             raise NotAsked(f"{context.store.relative_to(root)} holds no record: nothing was recorded there yet")
         log = record_of(context, policy, SystemClock())
         roster = in_force(log.store, log.history())[0]

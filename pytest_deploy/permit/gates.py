@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property, partial
+from pathlib import Path
 
 import psycopg
 
+from pytest_deploy import anchoring
 from pytest_deploy.approval import authors as people
 from pytest_deploy.approval import judge as signed
 from pytest_deploy.approval.after_run import refuses_thaw
@@ -20,6 +22,7 @@ from pytest_deploy.approval.roster import Roster, in_force
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import DeployError
 from pytest_deploy.gate import (
+    anchors,
     approvals,
     blackout,
     build,
@@ -30,6 +33,7 @@ from pytest_deploy.gate import (
     incidents,
     lease,
     rate_limit,
+    retention,
     staging_smoke,
     window,
 )
@@ -40,7 +44,10 @@ from pytest_deploy.permit.past import Past
 from pytest_deploy.permit.staging import evidence_of
 from pytest_deploy.permit.subject import Subject
 from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.record.copied import CopiedStore
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.holding import Holding
+from pytest_deploy.record.store import Store
 
 
 class Gates:
@@ -85,6 +92,8 @@ class Gates:
             "staging-smoke": self._staging_smoke,
             "incidents": lambda at: incidents.incidents(self._policy.incidents, at, self._incidents),
             "build": self._build,
+            "retention": self._retention,
+            "anchors": self._anchors,
             "freeze": lambda _: freeze.freeze(self._past.frozen(self._refuses_thaw)),
             "clock": self._clock,
         }
@@ -128,7 +137,7 @@ class Gates:
         run = self._subject.request
         place = self._context.store / "runs" / (run or "-") / "request.json"
         return signed.Case(
-            store=self._context.store,
+            store=self._environment.log.store.folder(f"runs/{run or '-'}/"),
             run=run or "",
             request=b"" if run is None else place.read_bytes(),
             events=() if run is None else self._past.of(run),
@@ -256,6 +265,15 @@ class Gates:
     def _refuses_thaw(self, released: Event, frozen: Event) -> str:
         return refuses_thaw(self._environment.log.store, self.roster, self._policy.thaw.roles, released, frozen)
 
+    def _retention(self, at: datetime) -> Verdict:
+        """Read back each time it is asked."""
+        return retention.retention(self._policy.retention, at, *held(self._environment.log.store, self._context.path))
+
+    def _anchors(self, _: datetime) -> Verdict:
+        log = self._environment.log
+        seen = anchoring.known(anchoring.anchors_of(self._context, self._policy, log.store))
+        return anchors.anchors(self._policy.anchors, anchoring.standing(log, seen), seen)
+
     def _clock(self, _: datetime) -> Verdict:
         """The real clock, whatever a rehearsal's is: the log's newest event and the database's own time."""
         head = self._environment.log.head()
@@ -268,3 +286,13 @@ class Gates:
         except psycopg.Error as error:
             references.append(clock.Reference("the database", None, str(error)))
         return clock.clock(self._environment.system.now(), references)
+
+
+def held(store: Store, root: Path) -> tuple[str, Holding | Unavailable | None]:
+    """Where a record lies, and how that place keeps it, read back now; None for a folder."""
+    if not isinstance(store, CopiedStore):
+        return store.path.relative_to(root).as_posix(), None
+    try:
+        return store.bucket.url, store.bucket.holding()
+    except DeployError as error:
+        return store.bucket.url, Unavailable(str(error))

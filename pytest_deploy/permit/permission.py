@@ -32,7 +32,7 @@ from pytest_deploy.release.source import Source
 def chosen(context: RunContext, policy: Policy) -> str:
     """The run id of the request to execute. Raises NotAsked with the list where there is not exactly one; writes nothing."""
     environment = Environment(context, policy)
-    if not (context.store / "log").is_dir():
+    if not environment.has_record:
         return requests.choose([], environment=policy.environment, commit="", asked=context.request).run
     live = requests.live(environment.log.history(), environment.clock.now())
     commit = source.read(context.path).commit

@@ -102,11 +102,11 @@ def _request(
         )
         say(f"request {old.run} is void: {'; '.join(drifted)}")
     diff = _schema_diff(environment).encode()
-    RunFolder(context.store, context.run).create(PLANNED_DIFF, diff)
+    RunFolder(log.store, context.run).create(PLANNED_DIFF, diff)
     name = new_run_id(context.environment, environment.system, rehearsal=context.rehearsal)
     plan = Plan(context.run, hashlib.sha256(diff).hexdigest())
     asked = ask(environment, source, run=name, image=image, plan=plan)
-    RunFolder(context.store, name).create("request.json", asked.content)
+    RunFolder(log.store, name).create("request.json", asked.content)
     made = log.append("request.made", asked.made(), run=name, actor=PIPELINE_ACTOR)
     (found,) = requests.live([made], now)
     return found, False

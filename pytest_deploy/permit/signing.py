@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_deploy.approval.leave import sign_approval, sign_override
 from pytest_deploy.approval.roster import Person, Roster, in_force
-from pytest_deploy.environment import Environment
+from pytest_deploy.environment import Environment, record_store
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.gate.course import OVERRIDABLE
 from pytest_deploy.permit.gates import Gates
@@ -69,6 +69,7 @@ def waiting(root: Path, run: str) -> Waiting:
     """The live request of a run id. Raises NotAsked for no run id, Refused where no request lives under it."""
     environment, rehearsal = named(run)
     context = RunContext(str(root), environment, "deploy", request=run, run=run, rehearsal=rehearsal)
+    record_store(context, context.policy()).folder(f"runs/{run}/")
     place = context.run_folder / "request.json"
     if not place.is_file():
         raise Refused(f"no request {run} lies in {context.store.relative_to(root)}: plan first, --deploy-pipeline=plan")

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from pytest_deploy.audit.verify import verify
-from pytest_deploy.environment import Environment, in_kms
+from pytest_deploy.environment import Environment, in_kms, record_store
 from pytest_deploy.errors import RecordError
 from pytest_deploy.gate.staging_smoke import Evidence
 from pytest_deploy.migrate import ledger
@@ -48,9 +48,10 @@ def evidence_of(context: RunContext) -> tuple[Evidence, ...]:
 
     Raises RecordError where the record does not verify, or is another environment's, or nobody here knows its key.
     """
-    store = context.store
-    if not (store / "log").is_dir():
+    kept = record_store(context, context.policy())
+    if next(iter(kept.names("log/")), None) is None:
         return ()
+    store = kept.folder()
     found = verify(store)
     if not found.ok:
         raise RecordError(f"the record {store.name} does not verify: {found.findings[0]}")

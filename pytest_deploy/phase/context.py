@@ -47,7 +47,7 @@ class RunContext:
 
     @property
     def store(self) -> Path:
-        """The environment's record store; a rehearsal's is another."""
+        """The environment's record on this machine, or its copy where the record lies in a bucket; a rehearsal's is another."""
         return store_of(self.path, self.environment, rehearsal=self.rehearsal)
 
     @property

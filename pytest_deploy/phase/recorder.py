@@ -84,7 +84,7 @@ class StepRecord:
     @property
     def store(self) -> Path:
         """The record's store, as `deploy.py verify` takes it."""
-        return self._context.store
+        return self._log.store.folder()
 
     def attach(self, name: str, content: bytes) -> str:
         """Write a file into the run folder, once; its SHA-256 hex goes into `step.finished`. It is cut of secrets."""
@@ -96,7 +96,7 @@ class StepRecord:
     @property
     def folder(self) -> RunFolder:
         """The run's folder."""
-        return RunFolder(self._context.store, self._context.run)
+        return RunFolder(self._log.store, self._context.run)
 
     def events(self) -> list[Event]:
         """The run's events so far."""

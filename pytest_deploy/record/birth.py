@@ -16,14 +16,14 @@ from pytest_deploy.record.key import FileSigner, Signer
 from pytest_deploy.record.log import Log, Standing
 from pytest_deploy.record.rotation import settle
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.record.store import Exists, FolderStore, Store
+from pytest_deploy.record.store import Exists, Store
 
 _SECOND_OPINION: Final = Path(__file__).parent.parent / "audit" / "verify.sh"
 _NAME = re.compile(r"log/\d{8}\.event")
 
 
 def open_record(
-    folder: Path,
+    store: Store,
     *,
     origin: str,
     key_file: Path,
@@ -33,15 +33,15 @@ def open_record(
     shift: timedelta | None = None,
     redact: Callable[[str], str] | None = None,
 ) -> Log:
-    """The log of the store in `folder`, born if there is none.
+    """The log in a store, born if there is none.
 
-    Birth: the key, its trust set, event 0 (key.enrolled) that names the set. Opening: every name 0…size-1 is there and
-    the head is authentic. `signer` signs where one is given, else the key in `key_file`, made with the log; a rotation of
-    the file that was cut short is finished. `shift` is a rehearsal's: what its clock is ahead of `clock`, the real one.
-    `redact` is asked about every text of an event.
+    What the store holds is then on this machine too (Store.folder). Birth: the key, its trust set, event 0 (key.enrolled)
+    that names the set. Opening: every name 0…size-1 is there and the head is authentic. `signer` signs where one is given,
+    else the key in `key_file`, made with the log; a rotation of the file that was cut short is finished. `shift` is a
+    rehearsal's: what its clock is ahead of `clock`, the real one. `redact` is asked about every text of an event.
     Raises RecordTampered, StoreUnavailable; RecordError where the key is missing or unfit.
     """
-    store = FolderStore(folder)
+    folder = store.folder()
     born = _count(store) > 0
     held = signer or (FileSigner.open(key_file) if born else FileSigner.open_or_create(key_file))
     log = Log(store, held, origin, clock, shift=shift, redact=redact)

@@ -12,13 +12,15 @@ import secrets
 from pathlib import Path
 
 
-def create(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+def create(path: Path, data: bytes, *, mode: int = 0o644, beside: Path | None = None) -> None:
     """Write `data` under a name that must not exist yet; missing folders are made (0755).
 
-    The file never has more rights than `mode`. Raises FileExistsError where the name is taken, OSError else.
+    `beside`: where the unfinished file lies, a folder of the same file system; else beside `path`. The file never has more rights than `mode`. Raises FileExistsError where the name is taken, OSError else.
     """
     _make_folder(path.parent)
-    temporary = path.parent / f".{secrets.token_hex(8)}.new"
+    if beside is not None:
+        _make_folder(beside)
+    temporary = (beside or path.parent) / f".{secrets.token_hex(8)}.new"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
     try:
         try:

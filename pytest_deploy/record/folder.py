@@ -11,9 +11,9 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.errors import RecordError, StoreUnavailable
-from pytest_deploy.record import durable
+from pytest_deploy.errors import RecordError
 from pytest_deploy.record.run_id import born
+from pytest_deploy.record.store import Store
 
 SUMS: Final = "SHA256SUMS"
 FOUND: Final = "FOUND.SHA256SUMS"
@@ -22,12 +22,22 @@ _CHUNK: Final = 1 << 20
 
 
 class RunFolder:
-    """`runs/<run_id>/` of a store on disk."""
+    """`runs/<run_id>/` of a store."""
 
-    def __init__(self, store: Path, run: str) -> None:
+    def __init__(self, store: Store, run: str) -> None:
         born(run)  # a name that is no run's must not become a path
         self.run = run
-        self.path = store / "runs" / run
+        self._store = store
+        self._prefix = f"runs/{run}/"
+
+    @property
+    def path(self) -> Path:
+        """The folder on this machine, with all that the store holds of it now."""
+        return self._store.folder(self._prefix) / "runs" / self.run
+
+    @property
+    def _here(self) -> Path:
+        return self._store.path / "runs" / self.run
 
     def create(self, name: str, data: bytes) -> Path:
         """Make a file (0644, folders 0755), durably, once; `name` is relative, with `/` between parts.
@@ -35,8 +45,8 @@ class RunFolder:
         Raises RecordError where it exists, where the folder is sealed, or the name leads elsewhere; StoreUnavailable.
         """
         _check_name(name)
-        if any((self.path / sums).exists() for sums in (SUMS, FOUND)):
-            raise RecordError(f"{self.path} is sealed; {name} cannot be added")
+        if any((self._here / sums).exists() for sums in (SUMS, FOUND)):
+            raise RecordError(f"{self._prefix} is sealed; {name} cannot be added")
         return self._create(name, data)
 
     def seal(self, *, sums: str = SUMS) -> str:
@@ -49,14 +59,8 @@ class RunFolder:
         return hashlib.sha256(text).hexdigest()
 
     def _create(self, name: str, data: bytes) -> Path:
-        place = self.path / name
-        try:
-            durable.create(place, data)
-        except FileExistsError:
-            raise RecordError(f"{place} exists; nothing in a record is replaced") from None
-        except OSError as error:
-            raise StoreUnavailable(f"{place} cannot be written: {error.strerror}; see to the disk") from error
-        return place
+        self._store.create(self._prefix + name, data)
+        return self._here / name
 
 
 def listing(folder: Path) -> dict[str, str]:

@@ -21,7 +21,7 @@ from pytest_deploy.errors import IllegalEvent, RecordError, RecordTampered, Stor
 from pytest_deploy.record import entry as entries
 from pytest_deploy.record import schema
 from pytest_deploy.record.clock import Clock, stamp
-from pytest_deploy.record.entry import Entry
+from pytest_deploy.record.entry import Entry, SignedCheckpoint
 from pytest_deploy.record.event import FIRST_PREV, Event, Json, line_hash
 from pytest_deploy.record.key import LogKey, Signer
 from pytest_deploy.record.life import Life
@@ -152,11 +152,19 @@ class Log:
 
     def checkpoint(self) -> str:
         """The line that goes outside: `tlog <origin> <size> <root>`. Raises RecordError where the log is empty."""
+        return self.signed().checkpoint.anchor
+
+    def signed(self) -> SignedCheckpoint:
+        """The newest checkpoint, signed. Raises RecordError where the log is empty."""
         with self._lock:
             self._advance()
             if not self._tail:
                 raise RecordError("an empty log has nothing to anchor")
-            return self._tail[-1].signed.checkpoint.anchor
+            return self._tail[-1].signed
+
+    def root(self, size: int) -> bytes:
+        """The root at an earlier size, at most the log's, as that event's line and path give it."""
+        return self._read(size - 1).root
 
     def events(self, start: int = 0) -> Iterator[Event]:
         """The events from `start` to the head, in order; each only once the next, or the signed head, vouches for it.
@@ -191,6 +199,11 @@ class Log:
         """Every event of a run so far, in order."""
         with self._lock:
             self._reach(run, leases=False)
+            return [entry.event for entry in self._tail if entry.event.run == run]
+
+    def known(self, run: str) -> list[Event]:
+        """The events of a run that this process wrote or read: the store, which may be down, is not asked."""
+        with self._lock:
             return [entry.event for entry in self._tail if entry.event.run == run]
 
     def backwards(self) -> Iterator[Event]:

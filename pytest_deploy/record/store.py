@@ -27,8 +27,8 @@ class Missing(RecordError):
     """No object has this name."""
 
 
-class Store(Protocol):
-    """What the record asks of a place."""
+class Objects(Protocol):
+    """Objects by their names: what a disk and a bucket have in common."""
 
     def create(self, name: str, data: bytes) -> None:
         """Make the object durable under `name`, whole or not at all.
@@ -43,16 +43,38 @@ class Store(Protocol):
         """Every name that starts with `prefix`, sorted. It costs a listing: never part of an append."""
 
 
+class Store(Objects, Protocol):
+    """What the record asks of a place."""
+
+    @property
+    def path(self) -> Path:
+        """The folder of this machine that `folder` brings up to date."""
+
+    def folder(self, prefix: str = "") -> Path:
+        """A folder of this machine that holds every object under `prefix` as it is now, by its name.
+
+        Raises StoreUnavailable, or RecordTampered where the folder holds something that the store does not.
+        """
+
+
+def check_name(name: str) -> None:
+    """Raises RecordError for what is no name of an object."""
+    if _NAME.fullmatch(name) is None:
+        raise RecordError(f"{name!r} is no name for an object of a record: relative, no part starting with a dot")
+
+
 class FolderStore:
     """A store in a folder. Files whose names start with a dot are unfinished writes and are not in it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, unfinished: Path | None = None) -> None:
+        """`unfinished`: a folder for writes that are not done; else they lie where the object will."""
         self.path = path
+        self._unfinished = unfinished
 
     def create(self, name: str, data: bytes) -> None:
         """See Store.create. Raises StoreUnavailable for a full or read-only disk, saying so."""
         try:
-            durable.create(self._place(name), data)
+            durable.create(self._place(name), data, beside=self._unfinished)
         except FileExistsError:
             raise Exists(f"{self.path / name} exists; nothing in a record is replaced") from None
         except OSError as error:
@@ -81,9 +103,12 @@ class FolderStore:
                 if not file.startswith(".") and name.startswith(prefix):
                     yield name
 
+    def folder(self, prefix: str = "") -> Path:  # noqa: ARG002 -- a disk is always up to date
+        """See Store.folder."""
+        return self.path
+
     def _place(self, name: str) -> Path:
-        if _NAME.fullmatch(name) is None:
-            raise RecordError(f"{name!r} is no name for an object of a record: relative, no part starting with a dot")
+        check_name(name)
         return self.path / name
 
     def _unavailable(self, what: str, name: str, error: OSError) -> StoreUnavailable:

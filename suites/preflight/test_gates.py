@@ -44,6 +44,15 @@ def test_build(gates: Gatekeeper) -> None:
     gates.hold("build")
 
 
+@pytest.mark.requirement("REQ-o00043-Q")
+def test_retention(gates: Gatekeeper) -> None:
+    gates.hold("retention")
+
+
+def test_anchors(gates: Gatekeeper) -> None:
+    gates.hold("anchors")
+
+
 def test_freeze(gates: Gatekeeper) -> None:
     gates.hold("freeze")
 

@@ -4,28 +4,55 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from pytest_deploy.audit.verify import verify
 from pytest_deploy.gate.course import NAMES
 from pytest_deploy.phase.context import local_user
 from pytest_deploy.record.birth import open_record
+from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
+from pytest_deploy.record.copied import CopiedStore, copy_of
+from pytest_deploy.record.entry import Checkpoint, SignedCheckpoint
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import NO_RUN, new_run_id
+from pytest_deploy.record.store import FolderStore
 from tests.checkout import Checkout
+from tests.gcs import SEVEN_YEARS_S, LockedBucket, asking, locked_bucket
 from tests.stories.rehearsed import CHRISTMAS_EVE, TUESDAY, Rehearsed
 from tests.unit.record.samples import ACTOR, Writing
 
 HOUR = timedelta(hours=1)
+BUCKET = "example-diary-production-record"
 
 
-def test_a_plan_names_every_refusal_and_touches_nothing(checkout: Checkout, tmp_path: Path) -> None:
+@pytest.fixture
+def bucket() -> Iterator[LockedBucket]:
+    """Where production's record lies in these stories: a bucket that refuses replace and delete."""
+    with locked_bucket(BUCKET) as (standing, url), asking(url):
+        yield standing
+
+
+def in_a_bucket(checkout: Checkout) -> Rehearsed:
+    """Production, whose rehearsals' record goes to the bucket too."""
+    written = (checkout.path / "deploy.yaml").read_text(encoding="utf-8")
+    checkout.write("deploy.yaml", written.replace("rehearsed: folder", "rehearsed: gcs"))
+    checkout.commit("Rehearse in the bucket")
+    return Rehearsed.of(checkout, "production")
+
+
+def test_a_plan_names_every_refusal_and_touches_nothing(
+    checkout: Checkout, tmp_path: Path, bucket: LockedBucket
+) -> None:
     """Whatever can stand in the way does: no gate hides behind another."""
-    production = Rehearsed.of(checkout, "production")
+    production = in_a_bucket(checkout)
+    bucket.period_s, bucket.may = SEVEN_YEARS_S - 1, frozenset({"storage.objects.delete"})
+    _anchor_more_than_there_is(production)
     _enroll_somebody(production, tmp_path)
     _stand_in_the_way(production)
     before = production.checkout.standing()
@@ -45,6 +72,8 @@ def test_a_plan_names_every_refusal_and_touches_nothing(checkout: Checkout, tmp_
         "incidents": "incidents.command false failed with 1",
         "blackout": "Christmas",
         "freeze": "somebody must look at it",
+        "retention": "1 s less than the 220924800 s",
+        "anchors": "knows 9999 events, ",
     }.items():
         assert part in said[gate], said[gate]
     unsaid = [gate for gate, reason in said.items() if reason.splitlines()[0][:60] not in ran.stdout]
@@ -66,6 +95,15 @@ def _enroll_somebody(production: Rehearsed, folder: Path) -> None:
     assert ran.code == 0, ran.said
 
 
+def _anchor_more_than_there_is(production: Rehearsed) -> None:
+    """A checkpoint outside of a record that is longer: what is here was cut."""
+    origin = "deploy.example.org/rehearsal/production"
+    longer = SignedCheckpoint(Checkpoint(origin, 9999, bytes(32)), bytes(4), bytes(64))
+    folder = production.checkout.path / ".deploy" / "anchors" / "rehearsal" / "production" / "anchors"
+    folder.mkdir(parents=True)
+    (folder / "00009999.checkpoint").write_text(longer.text, encoding="utf-8")
+
+
 def _stand_in_the_way(production: Rehearsed) -> None:
     """A run of somebody else's that is open, and a freeze."""
     log = _record(production, SystemClock())
@@ -74,8 +112,9 @@ def _stand_in_the_way(production: Rehearsed) -> None:
 
 
 def _record(production: Rehearsed, clock: Clock) -> Log:
+    path = production.checkout.store
     return open_record(
-        production.checkout.store,
+        CopiedStore(Bucket(BUCKET, "rehearsal/production"), path) if copy_of(path) else FolderStore(path),
         origin="deploy.example.org/rehearsal/production",
         key_file=production.checkout.path / ".deploy" / "keys" / "rehearsal-production.pem",
         clock=clock,
@@ -119,8 +158,11 @@ def test_the_record_of_another_environment_is_not_this_ones_and_that_is_said_in_
     assert "INTERNALERROR" not in ran.said
 
 
-def test_production_moves_when_staging_people_and_time_allow_it_and_not_before(checkout: Checkout) -> None:
-    staging, production = Rehearsed.of(checkout, "staging"), Rehearsed.of(checkout, "production")
+def test_production_moves_when_staging_people_time_and_the_records_keeper_allow_it(
+    checkout: Checkout, bucket: LockedBucket, tmp_path: Path
+) -> None:
+    """The whole of it with the record in a bucket that refuses replace and delete, as production's own."""
+    staging, production = Rehearsed.of(checkout, "staging"), in_a_bucket(checkout)
     staging.deployed(TUESDAY - 2 * HOUR, "QA Lead")
 
     # Nothing but signatures is owed: a plan is content with that, a run is not.
@@ -142,12 +184,31 @@ def test_production_moves_when_staging_people_and_time_allow_it_and_not_before(c
     assert {"window"} == production.refused("lease", request)
     assert [] == production.checkout.said("run.opened", request)
 
+    # Held no longer by the bucket, or cut behind its anchor: each by itself stops it.
+    bucket.locked = False
+    unheld = production.run(request, TUESDAY)
+    assert unheld.code == 1, unheld.said
+    assert "retention: " in unheld.said
+    assert {"retention"} == production.refused("lease", request)
+    bucket.locked = True
+
     ran = production.run(request, TUESDAY)
     assert ran.code == 0, ran.said
     for point in ("lease", "change"):
         assert set() == production.refused(point, request)
         assert set(NAMES) == set(production.verdicts(point, request))
     assert 200 == production.checkout.standing().status
+
+    # The bucket holds it all: copied anew by somebody else it is the same record, and it was never asked to replace a thing.
+    told = production.checkout.deploy_py("audit", "production", "--rehearse")
+    assert told.code == 0, told.said
+    fresh = CopiedStore(Bucket(BUCKET, "rehearsal/production"), tmp_path / "fresh").folder()
+    found = verify(fresh)
+    assert found.ok, found.findings
+    assert [] == bucket.refused
+    made = [event for event in production.checkout.events() if event.type == "anchor.made"]
+    assert {"copy", "line"} == {event.data["kind"] for event in made if event.run == request}
+    assert (fresh / made[-1].data["file"]).is_file()
 
 
 @pytest.mark.faults

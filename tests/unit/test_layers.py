@@ -14,12 +14,24 @@ import pytest_deploy
 
 PACKAGE = Path(pytest_deploy.__file__).parent
 ORDER = (
-    *("errors", "config", "record", "platform", "watch", "migrate", "release", "approval", "gate", "rollback"),
+    *(
+        "errors",
+        "config",
+        "record",
+        "anchor",
+        "platform",
+        "watch",
+        "migrate",
+        "release",
+        "approval",
+        "gate",
+        "rollback",
+    ),
     *("phase", "trace", "audit", "report", "notify"),
 )
 EDGES = frozenset(
     {"plugin", "hookspecs", "options", "fixtures", "cli", "session", "deployment", "environment", "clients"}
-    | {"recover", "reset", "migrate_commands", "permit"}
+    | {"recover", "reset", "migrate_commands", "permit", "anchoring", "audit_command"}
 )
 PYTEST_SIDE = frozenset({"collection", "conductor", "progress", "recorder", "survey", "thinning", "permitted", "unrun"})
 """The modules of phase/ that know pytest."""
@@ -65,9 +77,9 @@ def test_pytest_is_imported_at_the_edges_and_by_its_side_of_phase_alone(path: Pa
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_vendors_clients_are_imported_by_platform_and_store_alone(path: Path) -> None:
+def test_vendors_clients_are_imported_by_platform_and_bucket_alone(path: Path) -> None:
     parts = path.relative_to(PACKAGE).parts
-    allowed = parts[0] == "platform" or path.name == "store.py"
+    allowed = parts[0] == "platform" or parts == ("record", "bucket.py")
 
     assert allowed or not any(name.split(".")[0] in VENDORS for name in imports(path))
 

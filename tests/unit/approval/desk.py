@@ -82,7 +82,7 @@ class Desk:
 
     def ask(self, run: str, content: bytes = REQUEST) -> Event:
         """Make a request."""
-        RunFolder(self.store, run).create("request.json", content)
+        RunFolder(self.log.store, run).create("request.json", content)
         data = {
             "request_sha256": digest(content), "expires": stamp(self.clock.now() + EXPIRES_IN), "requested_by": DEPLOYER,
         }  # fmt: skip

@@ -42,6 +42,13 @@ def test_an_anchor_of_any_earlier_size_holds(record: Record) -> None:
     assert verify(record.store, anchor=record.early_anchor).checks[10].detail == "the one given from outside"
 
 
+def test_of_several_anchors_each_is_held_against_the_log(record: Record) -> None:
+    longer = record.anchor.replace(f" {record.size} ", f" {record.size + 3} ")
+
+    assert verify(record.store, anchor=[record.early_anchor, record.anchor]).checks[10].detail == "2 given from outside"
+    assert len(verify(record.store, anchor=[record.early_anchor, longer]).findings) == 1
+
+
 def test_an_anchor_of_a_longer_log_tells_of_truncation_by_the_first_missing_event(record: Record) -> None:
     longer = record.anchor.replace(f" {record.size} ", f" {record.size + 3} ")
 

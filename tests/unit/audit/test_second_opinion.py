@@ -26,6 +26,7 @@ from pytest_deploy.record.birth import open_record
 from pytest_deploy.record.event import Event, canonical, line_hash
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.store import FolderStore
 from tests.tools import needs
 from tests.unit.audit.conftest import Record
 from tests.unit.audit.test_anchors import stamped
@@ -111,7 +112,7 @@ def exchange(record: Record, origin: str) -> None:
     """Another environment's log, or another log of this one, under this store's trust."""
     home = record.store.parent / "other"
     log = open_record(
-        home / "reports", origin=origin, key_file=home / "key.pem", clock=HandClock(), actor=ACTOR
+        FolderStore(home / "reports"), origin=origin, key_file=home / "key.pem", clock=HandClock(), actor=ACTOR
     )  # fmt: skip
     deployed(log)
     shutil.rmtree(record.store / "log")

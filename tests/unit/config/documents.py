@@ -40,6 +40,7 @@ PRODUCTION = textwrap.indent(
             closes: '15:00'
           health: {watch_s: 900, interval_s: 10}
           sla_s: 1200
+          record: {store: gcs, bucket: example-record}
         """
     ),
     "  ",

@@ -158,7 +158,7 @@ ONE_FAULT = {
     "Google without settings": (BASE.replace("kind: embedded", "kind: google, runtime: container"), [(12, "platform.google")]),
     "Google without containers": (BASE.replace("embedded}", "google, google: {project: p, region: r}}"), [(12, "platform.runtime")]),
     "dirty tree in the cloud": (BASE.replace("embedded}", "google, runtime: container, google: {project: p, region: r}}")
-                                + "    dirty_tree: true\n", [(18, "environments.local.dirty_tree")]),
+                                + "    dirty_tree: true\n    record: {store: gcs, bucket: abc}\n", [(18, "environments.local.dirty_tree")]),
     "smoked by an unknown environment": (BASE.replace("[approval]", "[]")
                                          + "    approval: {roles: [QA]}\n    staging_smoke: {environment: stage, within_h: 24}\n",
                                          [(19, "environments.local.staging_smoke.environment")]),
@@ -238,9 +238,9 @@ def test_every_fault_of_every_environment_is_listed_at_once(tmp_path: Path) -> N
         (3, "service.nme"),
         (17, "environments.local.sla_s"),
         (21, "environments.production.window.zone"),
-        (27, "environments.other.extends"),
-        (27, "environments.other.health"),
-        (27, "environments.other.sla_s"),
+        (28, "environments.other.extends"),
+        (28, "environments.other.health"),
+        (28, "environments.other.sla_s"),
         (13, "environments"),
     } <= set(faults(tmp_path, text, "prodution"))
 

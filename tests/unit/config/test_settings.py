@@ -107,7 +107,7 @@ def test_a_setting_cannot_make_a_real_environment_embedded(file: Path) -> None:
 def test_a_setting_cannot_leave_the_embedded_platform(file: Path) -> None:
     real = "platform={kind: google, runtime: container, google: {project: p, region: r}}"
 
-    assert refused(file, real) == [("--deploy-set", "platform.kind")]
+    assert refused(file, real, "record={store: gcs, bucket: abc}") == [("--deploy-set", "platform.kind")]
 
 
 def test_a_rehearsal_takes_settings_and_keeps_the_policy(file: Path) -> None:

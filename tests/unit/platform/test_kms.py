@@ -20,6 +20,7 @@ from pytest_deploy.record.birth import open_record
 from pytest_deploy.record.key import LogKey
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.rotation import rotate
+from pytest_deploy.record.store import FolderStore
 from tests.unit.audit.test_second_opinion import second_opinion
 from tests.unit.platform.kms_stand_in import RING, Algorithm, KmsStandIn, Version, running
 from tests.unit.record.samples import ACTOR, ORIGIN, HandClock, deployed
@@ -65,7 +66,7 @@ def test_a_record_it_signs_verifies_with_stock_tools(signer: KmsSigner, tmp_path
 
 def born(home: Path, signer: KmsSigner) -> Log:
     return open_record(
-        home / "reports", origin=ORIGIN, key_file=home / "no.pem", clock=HandClock(), actor=ACTOR, signer=signer
+        FolderStore(home / "reports"), origin=ORIGIN, key_file=home / "no.pem", clock=HandClock(), actor=ACTOR, signer=signer
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from pytest_deploy.record.folder import RunFolder
 from pytest_deploy.record.lease import Holder, Lease, take
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import new_run_id
+from pytest_deploy.record.store import FolderStore
 
 ORIGIN = "deploy.example.org/local"
 ACTOR = "system:pipeline"
@@ -43,7 +44,7 @@ class HandClock:
 def open_log(home: Path, clock: Clock | None = None) -> Log:
     """The log of the store in `home/reports/local`, its key beside it."""
     return open_record(
-        home / "reports" / "local",
+        FolderStore(home / "reports" / "local"),
         origin=ORIGIN,
         key_file=home / "keys" / "local.pem",
         clock=SystemClock() if clock is None else clock,
@@ -125,7 +126,7 @@ class Writing:
         self.log = log
         self.run = run or new_run_id("local", log.clock)
         self.pipeline = pipeline
-        self.folder = RunFolder(log.store.path, self.run)  # type: ignore[attr-defined]  # a FolderStore, on disk
+        self.folder = RunFolder(log.store, self.run)
         self.lease: Lease | None = None
 
     def add(self, event_type: str, data: dict[str, Any]) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_deploy.errors import RecordError, StoreUnavailable
 from pytest_deploy.record.folder import FOUND, SUMS, RunFolder, listing
+from pytest_deploy.record.store import FolderStore
 from tests.tools import needs
 
 RUN = "local-20261122T120000Z-aaaa"
@@ -16,7 +17,7 @@ RUN = "local-20261122T120000Z-aaaa"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> RunFolder:
-    return RunFolder(tmp_path, RUN)
+    return RunFolder(FolderStore(tmp_path), RUN)
 
 
 def test_files_lie_under_the_run_readable_and_made_once(folder: RunFolder, tmp_path: Path) -> None:
@@ -86,14 +87,14 @@ def test_such_a_name_written_by_others_is_refused_at_the_seal(folder: RunFolder)
 
 def test_a_run_that_is_no_run_makes_no_path(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is no run"):
-        RunFolder(tmp_path, "../../etc")
+        RunFolder(FolderStore(tmp_path), "../../etc")
 
 
 def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
 
     with pytest.raises(StoreUnavailable, match="cannot be written"):
-        RunFolder(tmp_path, RUN).create("a", b"")
+        RunFolder(FolderStore(tmp_path), RUN).create("a", b"")
 
 
 def test_a_listing_reads_files_in_pieces(folder: RunFolder) -> None:

@@ -183,7 +183,7 @@ def test_a_store_that_is_down_loses_the_lease_only_when_it_ran_out(tmp_path: Pat
 
 
 def test_recover_waits_for_a_holder_that_may_live_and_not_for_one_that_is_gone(log: Log, gone: Holder) -> None:
-    alive, dead = Writing(log).open(), Writing(open_log(Path(log.store.path).parent / "other", log.clock))  # type: ignore[attr-defined]
+    alive, dead = Writing(log).open(), Writing(open_log(log.store.path.parent / "other", log.clock))
     with pytest.raises(LeaseHeld, match="may still be alive"):
         taken(log, alive.run, recovering=True)
 

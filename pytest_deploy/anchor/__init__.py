@@ -1,0 +1,1 @@
+"""WHO ELSE KNOWS: what is said of the record outside it."""

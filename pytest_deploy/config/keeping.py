@@ -1,0 +1,89 @@
+"""How long the record is kept, and who else knows of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from pytest_deploy.config.terms import RelativePath, Seconds, Section, complaint
+
+SEVEN_YEARS_DAYS = 2557
+"""REQ-o00043-Q: seven years with both leap days they may hold."""
+
+Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$")]
+Prefix = Annotated[str, Field(pattern=r"^$|^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")]
+Store = Literal["folder", "gcs"]
+
+
+class Retention(Section):
+    """REQ-o00043-Q: how long the record store must hold what it is given."""
+
+    days: Annotated[int, Field(ge=SEVEN_YEARS_DAYS)] = SEVEN_YEARS_DAYS
+    """days, at least 2557 (seven years)"""
+    storage_class: Literal["STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"] = "ARCHIVE"
+    """STANDARD, NEARLINE, COLDLINE or ARCHIVE"""
+    locked: bool = False
+    """true where every run needs the bucket's retention policy locked, read back from the API"""
+
+
+class Copies(Section):
+    """A second place that gets a copy of every anchored checkpoint, and is read back before each run."""
+
+    store: Store = "folder"
+    """folder or gcs"""
+    folder: RelativePath | None = None
+    """a folder outside the record where store is folder, else null"""
+    bucket: Bucket | None = None
+    """a bucket other than the record's where store is gcs, else null"""
+    prefix: Prefix = ""
+    """a path inside the bucket; the environment's name follows it"""
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        bucket_where_gcs(self.store, self.bucket)
+        if (self.store == "folder") != (self.folder is not None):
+            raise complaint("a folder of copies and no other has a path", "give folder: PATH with store: folder only")
+        return self
+
+
+class Timestamp(Section):
+    """An RFC 3161 authority that says when a checkpoint was there."""
+
+    url: Annotated[str, Field(pattern=r"^https?://[^\s]+$")]
+    """the authority's address, e.g. https://tsa.example.org/tsr"""
+    ca: RelativePath
+    """its certificate authority as a PEM file; it goes into the record's trust"""
+    timeout_s: Seconds = 30
+    """seconds it may take to answer"""
+
+
+class Anchors(Section):
+    """What is said of the record outside it: truncation and a rewrite show against nothing else."""
+
+    required: bool = False
+    """true where no run goes without an anchor that can be read back"""
+    lines: RelativePath | None = None
+    """a folder for the lines `tlog ORIGIN SIZE ROOT` that people are sent, or null"""
+    copies: Copies | None = None
+    """a second folder or bucket for copies of checkpoints, or null"""
+    timestamp: Timestamp | None = None
+    """url and ca of an RFC 3161 authority, or null"""
+
+    @model_validator(mode="after")
+    def _can_be_read_back(self) -> Self:
+        if self.required and self.copies is None:
+            raise complaint(
+                "an anchor is required and none can be read back",
+                "give copies: {store: gcs, bucket: NAME}, or {store: folder, folder: PATH}",
+                at="copies",
+            )
+        return self
+
+
+def bucket_where_gcs(store: str, bucket: str | None) -> None:
+    """Raises a complaint where a bucket is missing, or named for nothing."""
+    if (store == "gcs") != (bucket is not None):
+        raise complaint(
+            "a store in gcs and no other has a bucket", "give bucket: NAME with store: gcs only", at="bucket"
+        )

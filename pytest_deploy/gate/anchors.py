@@ -1,0 +1,94 @@
+"""`anchors`: the record still holds what was said of it outside. Nobody goes on behind an anchor.
+
+Truncation, and a rewrite with the record's own key, show against nothing else (record-format, "Anchors").
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_deploy.config.keeping import Anchors
+from pytest_deploy.gate.verdict import Verdict, not_asked_for, passes, to_mend
+from pytest_deploy.record.entry import Checkpoint
+
+GATE = "anchors"
+_VERIFY = "nothing goes until that is explained: keep everything as it is, and ask whoever keeps the anchors"
+_AGAIN = "python deploy.py anchor ENV makes them now"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What one place outside the record knows of it."""
+
+    place: str
+    newest: Checkpoint | None
+    """None where it knows nothing."""
+    problem: str = ""
+    """Why it could not be read; it blocks."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The record as it is here."""
+
+    origin: str
+    size: int
+    """Events, of which the newest is authentic and chains to all before it."""
+    roots: Mapping[int, bytes]
+    """Size -> root of the tree of that size, for each size an anchor names and the record reaches."""
+    closed: int
+    """Size of the record right after the newest event that closed a run; 0 where none was closed."""
+
+
+def anchors(rule: Anchors, standing: Standing, known: Sequence[Known]) -> Verdict:
+    """Whether each anchor that can be read back holds; with `required`, whether one covers every run that was closed."""
+    if not known and not rule.required:
+        return not_asked_for(GATE)
+    inputs: dict[str, Any] = {
+        "size": standing.size,
+        "closed": standing.closed,
+        "required": rule.required,
+        "anchors": [
+            {
+                "place": one.place,
+                "size": one.newest.size if one.newest is not None else None,
+                "root": base64.b64encode(one.newest.root).decode() if one.newest is not None else None,
+                "problem": one.problem,
+            }
+            for one in known
+        ],
+    }
+    if broken := [f"{one.place} {why}" for one in known if one.newest and (why := _contradicted(standing, one.newest))]:
+        return to_mend(GATE, inputs, "; ".join(broken), _VERIFY)
+    if unread := [f"{one.place} could not be read back: {one.problem}" for one in known if one.problem]:
+        return to_mend(GATE, inputs, "; ".join(unread), "mend what it names, then ask again")
+    reach = max((one.newest.size for one in known if one.newest is not None), default=0)
+    if rule.required and reach < standing.closed:
+        so_far = f"no anchor knows more than {reach} events" if reach else "no anchor of it can be read back"
+        return to_mend(
+            GATE,
+            inputs,
+            f"the record closed a run at {standing.closed} events, and {so_far}: a cut would not show",
+            _AGAIN,
+        )
+    if not reach:
+        return passes(GATE, inputs, "no run was closed yet: there is nothing to anchor")
+    return passes(GATE, inputs, f"the record holds what {', '.join(_reaches(known))} know of it")
+
+
+def _contradicted(standing: Standing, seen: Checkpoint) -> str:
+    """Why the record is not the one that was anchored; empty where it is."""
+    if seen.origin != standing.origin:
+        return f"knows a record {seen.origin}, this is {standing.origin}"
+    if seen.size > standing.size:
+        return f"knows {seen.size} events, {standing.size} are here: the record was cut"
+    if standing.roots.get(seen.size) != seen.root:
+        return f"saw another root at {seen.size} events: the record was rewritten"
+    return ""
+
+
+def _reaches(known: Sequence[Known]) -> list[str]:
+    return [f"{one.place} ({one.newest.size} events)" for one in known if one.newest is not None]

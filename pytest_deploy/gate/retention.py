@@ -1,0 +1,96 @@
+"""`retention`: the bucket that holds the record keeps it as long as policy says, and whoever writes it cannot end that.
+
+Judged by what the storage API tells right now, never by what somebody configured (REQ-o00043-Q).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+from pytest_deploy.config.keeping import Retention
+from pytest_deploy.gate.verdict import Unavailable, Verdict, passes, to_mend
+from pytest_deploy.gate.words import moment
+from pytest_deploy.gate.zone import utc
+from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.holding import Holding
+
+GATE = "retention"
+DAY_S = 86_400
+
+
+def retention(rule: Retention, at: datetime, place: str, holding: Holding | Unavailable | None) -> Verdict:
+    """Whether the record is held as policy asks. `holding` is None where `place` is a folder: a disk holds nothing back.
+
+    One second short is short. What could not be read back blocks where policy asks for a locked bucket.
+    """
+    at = utc(at)
+    inputs: dict[str, Any] = {
+        "place": place,
+        "wanted": {"period_s": rule.days * DAY_S, "storage_class": rule.storage_class, "locked": rule.locked},
+        "found": None,
+    }
+    if holding is None:
+        said = f"not enforceable on a disk: {place} lasts as long as whoever keeps the disk lets it"
+        if rule.locked:
+            return to_mend(GATE, inputs, said, "let the record lie in a bucket: record: {store: gcs, bucket: NAME}")
+        return passes(GATE, inputs, f"{said}; this policy asks for no locked bucket")
+    if isinstance(holding, Unavailable):
+        reason = f"how {place} keeps the record could not be read back: {holding.problem}"
+        remedy = "mend what it names, then ask again"
+        faults = [(reason, remedy)]
+        kept = reason
+    else:
+        inputs["found"] = {
+            "period_s": holding.period_s,
+            "effective": None if holding.effective is None else stamp(holding.effective),
+            "storage_class": holding.storage_class,
+            "locked": holding.locked,
+            "may": list(holding.may),
+        }
+        faults = list(_faults(rule, at, holding))
+        kept = f"{place} {_kept(holding)}"
+    if not rule.locked:
+        return passes(GATE, inputs, f"this policy asks for no locked bucket; {kept}")
+    if faults:
+        remedies = dict.fromkeys(remedy for _, remedy in faults)
+        return to_mend(GATE, inputs, "; ".join(fault for fault, _ in faults), "; ".join(remedies))
+    return passes(GATE, inputs, f"{kept}, and this identity may not delete")
+
+
+def _faults(rule: Retention, at: datetime, holding: Holding) -> Iterator[tuple[str, str]]:
+    wanted = rule.days * DAY_S
+    if holding.period_s is None:
+        yield "it has no retention policy", f"set one of {wanted} s ({rule.days} days) and lock it"
+    elif holding.period_s < wanted:
+        short = wanted - holding.period_s
+        yield (
+            f"it keeps an object for {holding.period_s} s, {short} s less than the {wanted} s ({rule.days} days) of policy",
+            f"raise its retention period to {wanted} s at least (seconds, not days)",
+        )
+    if holding.period_s is not None and not holding.locked:
+        yield (
+            "its retention policy is not locked, so it can be shortened or taken away",
+            "lock it: that cannot be undone",
+        )
+    if holding.effective is not None and utc(holding.effective) > at:
+        yield f"its retention policy holds only from {moment(holding.effective)}", "wait until it holds"
+    if holding.storage_class != rule.storage_class:
+        yield (
+            f"it stores new objects as {holding.storage_class or 'nothing known'}, policy says {rule.storage_class}",
+            f"set its default storage class to {rule.storage_class}, or mend retention.storage_class",
+        )
+    if holding.may:
+        yield (
+            f"this identity may {', '.join(holding.may)}",
+            "give it storage.objectCreator, storage.objectViewer and storage.bucketViewer, and nothing more",
+        )
+
+
+def _kept(holding: Holding) -> str:
+    if holding.period_s is None:
+        return f"has no retention policy and stores {holding.storage_class}"
+    locked = "locked" if holding.locked else "not locked"
+    days = timedelta(seconds=holding.period_s).days
+    return f"keeps an object for {holding.period_s} s ({days} days), {locked}, stored as {holding.storage_class}"

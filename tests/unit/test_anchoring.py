@@ -1,0 +1,181 @@
+"""The anchors of one environment: made once a run has closed, said where they fail, read back before the next."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy import anchoring
+from pytest_deploy.approval.roster import in_force
+from pytest_deploy.audit.verify import verify
+from pytest_deploy.environment import Environment
+from pytest_deploy.errors import AnchorUnavailable, NotAsked
+from pytest_deploy.gate.anchors import anchors as gate
+from pytest_deploy.gate.verdict import Verdict
+from pytest_deploy.permit.gates import Gates
+from pytest_deploy.permit.subject import Subject
+from pytest_deploy.phase.context import RunContext
+from pytest_deploy.record.bucket import EMULATOR
+from pytest_deploy.record.trust import trust_set
+from tests import tsa
+from tests.tools import needs
+from tests.unit.config.documents import BASE, written
+from tests.unit.record.samples import Writing, deployed
+
+ANCHORS = "anchors: {required: true, lines: outbox, copies: {folder: elsewhere}, timestamp: {url: URL, ca: ca.pem}}\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tsa.Authority:
+    needs("openssl")
+    return tsa.authority(tmp_path_factory.mktemp("tsa"))
+
+
+@pytest.fixture
+def url(made: tsa.Authority) -> Iterator[str]:
+    with tsa.serving(made) as address:
+        yield address
+
+
+def environment(home: Path, anchors: str) -> Environment:
+    written(home, BASE.replace("environments:", f"{anchors}environments:"))
+    context = RunContext(str(home), "local", "deploy")
+    return Environment(context, context.policy())
+
+
+@pytest.fixture
+def local(tmp_path: Path, made: tsa.Authority, url: str) -> Environment:
+    shutil.copy(made.certificate, tmp_path / "ca.pem")
+    return environment(tmp_path, ANCHORS.replace("URL", url))
+
+
+def said(local: Environment) -> list[str]:
+    return [e.data["detail"] for e in local.log.history() if e.type == "alert.raised"]
+
+
+def test_every_anchor_of_a_closed_run_is_recorded_and_verifies(local: Environment) -> None:
+    run = deployed(local.log)
+    assert anchoring.anchor(local, run=run, say=pytest.fail)
+
+    told = [event for event in local.log.history() if event.type == "anchor.made"]
+    assert [event.data["kind"] for event in told] == ["copy", "rfc3161", "line"]
+    assert {event.run for event in told} == {run}
+    assert len({(event.data["size"], event.data["root"], event.data["file"]) for event in told}) == 1
+    lines = (local.context.path / "outbox" / "local.lines").read_text().splitlines()
+    found = verify(local.context.store, anchor=lines)
+    assert found.ok, found.findings
+    assert found.checks[11].detail == "1 replies"
+
+
+def test_the_authoritys_certificate_comes_into_force_once(local: Environment, made: tsa.Authority) -> None:
+    for _ in range(2):
+        assert anchoring.anchor(local, run="-", say=pytest.fail)
+
+    _, sha256 = in_force(local.log.store, local.log.history())
+    assert trust_set(local.log.store, sha256)["tsa-ca.pem"] == made.certificate.read_bytes()
+    assert len([e for e in local.log.history() if e.type == "key.enrolled"]) == 2
+
+
+def test_an_anchor_that_fails_is_said_and_raised_and_the_others_are_made(
+    local: Environment, made: tsa.Authority
+) -> None:
+    run = deployed(local.log)
+    made.answers.append((503, "text/plain", b"busy"))
+    heard: list[str] = []
+
+    assert not anchoring.anchor(local, run=run, say=heard.append)
+    assert [e.data["kind"] for e in local.log.history() if e.type == "anchor.made"] == ["copy", "line"]
+    assert "answered 503" in said(local)[0]
+    assert "deploy.py anchor ENV" in heard[0]
+
+
+def test_where_no_anchor_can_be_made_that_is_said_and_raised(local: Environment) -> None:
+    (local.context.path / "ca.pem").unlink()
+    heard: list[str] = []
+
+    assert not anchoring.anchor(local, run="-", say=heard.append)
+    assert "ca.pem cannot be read" in said(local)[0]
+    assert len(heard) == 1
+
+
+def test_a_record_that_cannot_be_written_any_more_is_said_and_hides_nothing(local: Environment) -> None:
+    log = local.log
+    shutil.rmtree(local.context.store)
+    local.context.store.write_text("")
+    heard: list[str] = []
+
+    assert not anchoring.anchor(local, run="-", say=heard.append)
+    assert log is local.log
+    assert ["no anchor was made", "nor could that be recorded"] == [one.partition(":")[0] for one in heard]
+
+
+def test_where_policy_names_none_nothing_is_written(tmp_path: Path) -> None:
+    local = environment(tmp_path, "")
+    before = local.log.checkpoint()
+
+    assert anchoring.anchor(local, run="-", say=pytest.fail)
+    assert before == local.log.checkpoint()
+
+
+def test_the_next_run_goes_on_from_what_was_anchored_and_from_nothing_behind_it(tmp_path: Path) -> None:
+    local = environment(tmp_path, "anchors: {required: true, copies: {folder: elsewhere}}\n")
+    assert verdict(local).passed
+    deployed(local.log)
+    assert "no anchor of it can be read back" in verdict(local).reason
+    assert anchoring.anchor(local, run="-", say=pytest.fail)
+    assert verdict(local).passed
+
+    kept = tmp_path / "kept"
+    shutil.copytree(local.context.store, kept)
+    deployed(local.log)
+    assert "no anchor knows more than" in verdict(local).reason
+    assert anchoring.anchor(local, run="-", say=pytest.fail)
+    size = len(local.log.history())
+
+    shutil.rmtree(local.context.store)
+    shutil.copytree(kept, local.context.store)  # as it was after the first: cut, and clean by itself
+    assert verify(local.context.store).ok
+    cut = environment(tmp_path, "anchors: {required: true, copies: {folder: elsewhere}}\n")
+    assert "the record was cut" in verdict(cut).reason
+    while len(cut.log.history()) < size:
+        Writing(cut.log).open().step("build").close("failed")
+    assert "the record was rewritten" in verdict(cut).reason
+
+
+def verdict(local: Environment) -> Verdict:
+    subject = Subject("deploy", "", "0" * 40, None, None, "", None)
+    return Gates(local, subject).gate("anchors")(local.clock.now())
+
+
+def test_a_place_that_cannot_be_read_is_told_with_its_cause(tmp_path: Path) -> None:
+    local = environment(tmp_path, "anchors: {required: true, copies: {folder: elsewhere}}\n")
+    folder = tmp_path / "elsewhere" / "local" / "anchors"
+    folder.mkdir(parents=True)
+    (folder / "00000001.checkpoint").write_text("noise")
+
+    (known,) = anchoring.known(anchoring.anchors_of(local.context, local.policy, local.log.store))
+    assert "is no signed checkpoint" in known.problem
+    assert not gate(local.policy.anchors, anchoring.standing(local.log, [known]), [known]).passed
+
+
+def test_copies_in_a_bucket_stay_on_this_machine_where_the_platform_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = environment(tmp_path, "anchors: {copies: {store: gcs, bucket: example-anchors, prefix: a}}\n")
+    monkeypatch.delenv(EMULATOR, raising=False)
+    with pytest.raises(NotAsked, match=r"anchors.copies.store is gcs, and local stays on this machine"):
+        anchoring.anchors_of(local.context, local.policy, local.log.store)
+
+    monkeypatch.setenv(EMULATOR, "http://127.0.0.1:9")
+    (copies,) = anchoring.anchors_of(local.context, local.policy, local.log.store)
+    assert copies.place == "gs://example-anchors/a/local"
+
+
+def test_a_missing_certificate_is_named(local: Environment) -> None:
+    (local.context.path / "ca.pem").unlink()
+
+    with pytest.raises(AnchorUnavailable, match=r"anchors.timestamp.ca: ca.pem cannot be read"):
+        anchoring.anchors_of(local.context, local.policy, local.log.store)
