@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_deploy.migrate.details import CUT, cut, cut_error
+from pytest_deploy.migrate.details import CUT, cut, cut_error, cut_file
 from tests.postgres import PostgresServer
 
 ROW = 'subject93e1 took 2\ntablets (and) = "slept"'
@@ -55,6 +55,21 @@ def test_no_error_of_the_server_keeps_a_row(connection: psycopg.Connection, quer
     assert str(error)
 
 
+@pytest.mark.parametrize(
+    "content, clean",
+    [
+        (b'{"a":["x\\nDETAIL:  Key (a)=(b) exists"],"b":1}', b'{"a": ["x\\nDETAIL:  [cut: may hold rows]"], "b": 1}'),
+        (b'{"a":1}', b'{"a":1}'),
+        (b"said\nDETAIL:  row\nof two lines", b"said\nDETAIL:  [cut: may hold rows]"),
+        (b"<html>DETAIL:  made of texts that were cut</html>", b"<html>DETAIL:  made of texts that were cut</html>"),
+        (b"\xffDETAIL:  x", b"\xffDETAIL:  x"),
+    ],
+)
+def test_a_file_is_cut_as_what_it_is_and_stays_that(content: bytes, clean: bytes) -> None:
+    assert clean == cut_file(content)
+    assert clean == cut_file(clean)
+
+
 def test_what_is_no_row_stays() -> None:
     said = 'relation "x" does not exist\nLINE 1: select * from x\n                      ^'
 
@@ -68,6 +83,7 @@ def test_a_traceback_goes_on_after_a_row() -> None:
     assert f"E   failed\nE   DETAIL:  {CUT}\nsuites/a.py:3: UniqueViolation\nmore" == cut(text)
 
 
+@settings(deadline=None)
 @given(row=st.text(max_size=40).map(lambda text: f"93e1{text}93e1"), before=st.text(alphabet="ab \n", max_size=20))
 def test_whatever_the_row_holds_it_is_cut_and_twice_is_once(row: str, before: str) -> None:
     for said in (

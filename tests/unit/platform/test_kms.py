@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -240,6 +241,14 @@ def test_a_key_of_another_algorithm_is_refused_before_anything_is_signed(signer:
     kms.versions[ONE].algorithm = Algorithm.EC_SIGN_ED25519
     with pytest.raises(RecordError, match="another kind of key than it names"):
         _ = signer.public
+
+
+def test_where_the_client_is_not_installed_it_says_which_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "google_crc32c", None)
+    monkeypatch.delitem(sys.modules, "pytest_deploy.platform.google.kms")
+
+    with pytest.raises(RecordError, match=r"pip install 'pytest-deploy\[google\]'"):
+        in_kms(ONE)
 
 
 def test_without_credentials_it_says_how_to_sign_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ values = st.text(characters, min_size=SHORTEST, max_size=24).filter(lambda value
 texts = st.text(max_size=60)
 
 
+@settings(deadline=None)
 @given(value=values, before=texts, after=texts)
 def test_a_value_never_gets_through_and_twice_is_once(value: str, before: str, after: str) -> None:
     redactor = Redactor([("NAME", value)])
@@ -31,7 +32,7 @@ def test_a_value_never_gets_through_and_twice_is_once(value: str, before: str, a
     assert redactor.text(cut) == cut
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(known=st.lists(values, min_size=2, max_size=4), text=texts)
 def test_values_that_overlap_or_hold_one_another_or_a_name_do_not_get_through(known: list[str], text: str) -> None:
     redactor = Redactor([(f"N{at}", value) for at, value in enumerate(known)])
@@ -43,11 +44,13 @@ def test_values_that_overlap_or_hold_one_another_or_a_name_do_not_get_through(kn
     assert redactor.text(cut) == cut
 
 
+@settings(deadline=None)
 @given(text=st.text(alphabet="abc [].\n", max_size=200))
 def test_other_text_is_left_as_it_is(text: str) -> None:
     assert text == Redactor([("NAME", "xyzzy-2026"), ("OTHER", AWKWARD)]).text(text)
 
 
+@settings(deadline=None)
 @given(before=st.text(alphabet="abc .\n", max_size=40), after=st.text(alphabet="abc .\n", max_size=40))
 def test_what_stands_beside_a_value_stays(before: str, after: str) -> None:
     cut = Redactor([("NAME", "xyzzy-2026")]).text(f"{before}xyzzy-2026{after}")
@@ -73,7 +76,7 @@ WRITERS: dict[str, Callable[[str], str]] = {
 
 
 @pytest.mark.parametrize("writer", WRITERS)
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(value=values)
 def test_a_value_is_known_in_every_spelling(writer: str, value: str) -> None:
     written = WRITERS[writer](value)
@@ -82,6 +85,7 @@ def test_a_value_is_known_in_every_spelling(writer: str, value: str) -> None:
     assert inside not in Redactor([("NAME", value)]).text(f"x {written} y")
 
 
+@settings(deadline=None)
 @given(value=values)
 def test_a_python_repr_in_json_in_html_is_known(value: str) -> None:
     """As pytest-html keeps an assertion's message."""
@@ -90,6 +94,7 @@ def test_a_python_repr_in_json_in_html_is_known(value: str) -> None:
     assert html.escape(json.dumps(repr(value)[1:-1])[1:-1]) not in Redactor([("NAME", value)]).text(written)
 
 
+@settings(deadline=None)
 @given(value=values, before=st.binary(max_size=7), after=st.binary(max_size=7))
 def test_base64_is_known_wherever_the_value_begins_in_what_is_encoded(value: str, before: bytes, after: bytes) -> None:
     """`user:password` of an Authorization header: what decodes is not the value."""

@@ -153,6 +153,23 @@ def test_a_successor_that_never_signed_is_used_by_the_next_rotation(tmp_path: Pa
     assert ["local.pem"] == keys(tmp_path)
 
 
+def test_a_new_key_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
+    """The folder of keys is gone, and a file lies in its place."""
+    open_log(tmp_path, HandClock())
+    (tmp_path / "elsewhere").write_text("no folder")
+
+    with pytest.raises(RecordError, match="cannot be made"):
+        KeyFile(tmp_path / "elsewhere" / "local.pem").make_successor()
+
+
+def test_a_successor_that_others_can_read_is_not_used(tmp_path: Path) -> None:
+    log = open_log(tmp_path, HandClock())
+    KeyFile(tmp_path / "keys" / "local.pem").make_successor().chmod(0o644)
+
+    with pytest.raises(RecordError, match="others can read it"):
+        open_log(tmp_path, log.clock)
+
+
 def test_nobody_rotates_the_key_of_a_record_in_use(tmp_path: Path) -> None:
     writing = Writing(open_log(tmp_path, HandClock())).open()
 
