@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_deploy.audit.chain import Chain
 from pytest_deploy.audit.checks import NONE, Finding, Outcome
+from pytest_deploy.audit.hands import Hands, batched
 from pytest_deploy.errors import RecordError
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
@@ -27,12 +28,13 @@ def endings(chain: Chain) -> Outcome:
     return Outcome((), ", ".join(parts) or NONE, concluded=not chain.stopped)
 
 
-def folders(chain: Chain) -> Outcome:
+def folders(chain: Chain, hands: Hands) -> Outcome:
     """Step 9: SHA256SUMS of each finished run is the one its last event binds, matches its files, and lists all."""
     findings: list[Finding] = []
     finished = [event for event in chain.kept if event.type in {"run.closed", "run.abandoned"}]
-    for event in finished:
-        findings += _sealed(chain.store, event)
+    jobs = ((chain.store, tuple(events)) for events in batched(finished))
+    for found in hands.each(_sealed, jobs):
+        findings += found
     runs = chain.store / "runs"
     for folder in sorted(runs.iterdir()) if runs.is_dir() else ():
         if folder.is_symlink() or not folder.is_dir():
@@ -43,7 +45,13 @@ def folders(chain: Chain) -> Outcome:
     return Outcome(tuple(findings), detail, concluded=not chain.stopped)
 
 
-def _sealed(store: Path, event: Event) -> Iterator[Finding]:
+def _sealed(job: tuple[Path, tuple[Event, ...]]) -> list[Finding]:
+    store, events = job
+    return [finding for event in events for finding in _unsealed(store, event)]
+
+
+def _unsealed(store: Path, event: Event) -> Iterator[Finding]:
+    """What is not as the last event of a run bound it."""
     closed = event.type == "run.closed"
     sums, bound = (SUMS, event.data["record_sha256"]) if closed else (FOUND, event.data["found_sha256"])
     folder = store / "runs" / event.run

@@ -8,12 +8,15 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.audit.chain import Chain
+from pytest_deploy.audit.chain import RECENT, Chain
 from pytest_deploy.audit.checks import NONE, Finding, Outcome
+from pytest_deploy.audit.hands import Hands, batched
+from pytest_deploy.audit.keys import TrustSet
 from pytest_deploy.record.event import Event, canonical
 from pytest_deploy.record.folder import file_sha256
 
@@ -27,15 +30,42 @@ _NAMESPACE = re.compile(r'namespaces="([^",*?!]+)"')
 _TIMEOUT_S: Final = 30
 
 
-def signatures(chain: Chain) -> Outcome:
-    """Step 10: requests are the ones that were made, and each counted signature verifies over the counted file."""
+def signatures(chain: Chain, hands: Hands) -> Outcome:
+    """Step 10: requests are the ones that were made, and each counted signature is the counted one and verifies.
+
+    `newest` holds the newest thousand against ssh-keygen and of the older ones only the files: what was signed, and the
+    signature, are those that were counted.
+    """
     counted = [event for event in chain.kept if event.type in _SIGNED]
     requests = [event for event in chain.kept if event.type == "request.made"]
-    findings = [finding for event in requests for finding in _request(chain.store, event)]
-    findings += [finding for event in counted for finding in _signature(chain, event)]
-    parts = [f"{len(counted)} signatures"] if counted else []
+    old = 0 if chain.signatures == "all" else max(len(counted) - RECENT, 0)
+    jobs = [
+        *(_Job(chain.store, _request, [(event, None) for event in some]) for some in batched(requests)),
+        *(_Job(chain.store, _counted, [(event, None) for event in some]) for some in batched(counted[:old])),
+        *(
+            _Job(chain.store, _signature, [(event, chain.trust_at(event.seq)) for event in some])
+            for some in batched(counted[old:], 16)
+        ),
+    ]
+    findings = tuple(finding for found in hands.each(_done, jobs) for finding in found)
+    newest = f" ({RECENT} of them by ssh-keygen)" if old else ""
+    parts = [f"{len(counted)} signatures{newest}"] if counted else []
     parts += [f"{len(requests)} requests"] if requests else []
-    return Outcome(tuple(findings), ", ".join(parts) or NONE, concluded=not chain.stopped)
+    return Outcome(findings, ", ".join(parts) or NONE, concluded=not chain.stopped)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """Events to be looked at in one way."""
+
+    store: Path
+    look: Callable[[Path, Event, TrustSet | None], Iterator[Finding]]
+    events: Sequence[tuple[Event, TrustSet | None]]
+    """Each with the trust set in force, where it matters."""
+
+
+def _done(job: _Job) -> list[Finding]:
+    return [finding for event, trust in job.events for finding in job.look(job.store, event, trust)]
 
 
 def uncounted(chain: Chain) -> tuple[str, ...]:
@@ -46,7 +76,7 @@ def uncounted(chain: Chain) -> tuple[str, ...]:
     return tuple(f"{name}: no event counts it" for name in names if name not in counted)
 
 
-def _request(store: Path, event: Event) -> Iterator[Finding]:
+def _request(store: Path, event: Event, _trust: TrustSet | None) -> Iterator[Finding]:
     name = f"runs/{event.run}/request.json"
     path = store / name
     if path.is_symlink() or not path.is_file():
@@ -55,11 +85,12 @@ def _request(store: Path, event: Event) -> Iterator[Finding]:
         yield Finding(10, name, f"is not the request of event {event.seq}")
 
 
-def _signature(chain: Chain, event: Event) -> Iterator[Finding]:
+def _counted(store: Path, event: Event, _trust: TrustSet | None) -> Iterator[Finding]:
+    """What was signed says what the event says, and both files are those that it counts."""
     name = event.data["file"]
-    path, signature = chain.store / name, chain.store / f"{name}.sig"
+    path, signature = store / name, store / f"{name}.sig"
     for file, bound in ((path, event.data["sha256"]), (signature, event.data["signature_sha256"])):
-        place = file.relative_to(chain.store).as_posix()
+        place = file.relative_to(store).as_posix()
         if ".." in file.parts or file.is_symlink() or not file.is_file():
             yield Finding(10, place, f"is missing, or no file, though event {event.seq} counts it")
             return
@@ -68,8 +99,15 @@ def _signature(chain: Chain, event: Event) -> Iterator[Finding]:
             return
     if problem := _contradiction(path.read_bytes(), event):
         yield Finding(10, name, problem)
-    elif problem := _refused(chain, event, path, signature):
-        yield Finding(10, f"{name}.sig", problem)
+
+
+def _signature(store: Path, event: Event, trust: TrustSet | None) -> Iterator[Finding]:
+    """The same, and the signature verifies."""
+    found = list(_counted(store, event, trust))
+    name = event.data["file"]
+    if not found and (problem := _refused(event, trust, store / name, store / f"{name}.sig")):
+        found = [Finding(10, f"{name}.sig", problem)]
+    yield from found
 
 
 def _contradiction(text: bytes, event: Event) -> str | None:
@@ -87,9 +125,8 @@ def _contradiction(text: bytes, event: Event) -> str | None:
     return f"says another {', '.join(wrong)} than event {event.seq}" if wrong else None
 
 
-def _refused(chain: Chain, event: Event, path: Path, signature: Path) -> str | None:
+def _refused(event: Event, trust: TrustSet | None, path: Path, signature: Path) -> str | None:
     """What ssh-keygen says against the signature, or None."""
-    trust = chain.trust_at(event.seq)
     allowed = trust.files.get("allowed_signers", b"").decode("utf-8", "replace") if trust is not None else ""
     namespaces = set(_NAMESPACE.findall(allowed))
     if trust is None or len(namespaces) != 1:

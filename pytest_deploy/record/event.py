@@ -145,8 +145,8 @@ def _fault(fields: Json) -> str | None:
 
 
 def _written_as(pattern: str) -> Callable[[Json], bool]:
-    compiled = re.compile(pattern, re.ASCII)
-    return lambda value: isinstance(value, str) and compiled.fullmatch(value) is not None
+    whole = re.compile(pattern, re.ASCII).fullmatch
+    return lambda value: isinstance(value, str) and whole(value) is not None
 
 
 def _is_time(value: Json) -> bool:

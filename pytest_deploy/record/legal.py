@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Json
@@ -24,8 +24,7 @@ PIPELINE_OUTCOMES: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Proposed:
+class Proposed(NamedTuple):
     """An event that somebody wants to append, and what it would meet."""
 
     type: str
