@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
@@ -111,31 +110,30 @@ class Chain:
         return read_entry(self.store, size - 1).signed
 
     def _names(self) -> list[Finding]:
-        found = []
         try:
-            listed = sorted(os.scandir(self.store / "log"), key=lambda item: item.name)
+            with os.scandir(self.store / "log") as items:
+                # Of a million names each is looked at twice: as the directory tells its kind, and in its place.
+                kinds = {item.name: item.is_file(follow_symlinks=False) for item in items}
         except OSError as error:
             self.stopped = True
             return [Finding(1, "log/", f"cannot be listed: {error.strerror}")]
-        positions = []
-        for item in listed:
-            if item.name.startswith("."):
-                self.strays += 1
-            elif not stat.S_ISREG(item.stat(follow_symlinks=False).st_mode):
-                found.append(Finding(1, f"log/{item.name}", "is no regular file"))
-            elif _NAME.fullmatch(item.name) is None:
-                found.append(Finding(1, f"log/{item.name}", "is no name of an event"))
-            else:
-                positions.append(int(item.name.partition(".")[0]))
-        self.names = next((seq for seq, position in enumerate(positions) if seq != position), len(positions))
-        if self.names < len(positions):
+        names = sorted(name for name, regular in kinds.items() if regular and _NAME.fullmatch(name))
+        self.names = next((seq for seq, name in enumerate(names) if name != f"{seq:08d}.event"), len(names))
+        rest = sorted(kinds.keys() - set(names))
+        self.strays = sum(name.startswith(".") for name in rest)
+        found = [
+            Finding(1, f"log/{name}", "is no name of an event" if kinds[name] else "is no regular file")
+            for name in rest
+            if not name.startswith(".")
+        ]
+        if self.names < len(names):
             gap = entries.name(self.names)
-            problem = f"is missing, though {len(positions) - self.names} later ones exist (removed, or renamed)"
+            problem = f"is missing, though {len(names) - self.names} later ones exist (removed, or renamed)"
             if gap not in {finding.place for finding in found}:
                 found.insert(0, Finding(1, gap, problem))
-        elif not positions:
+        elif not names:
             found.append(Finding(1, "log/", "holds no event"))
-        self.stopped = not positions or self.names < len(positions)
+        self.stopped = not names or self.names < len(names)
         return found
 
     def _signature(self, event: Event, signed: SignedCheckpoint | None) -> str | None:

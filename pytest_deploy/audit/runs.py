@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,14 +36,21 @@ def folders(chain: Chain, hands: Hands) -> Outcome:
     jobs = ((chain.store, tuple(events)) for events in batched(finished))
     for found in hands.each(_sealed, jobs):
         findings += found
-    runs = chain.store / "runs"
-    for folder in sorted(runs.iterdir()) if runs.is_dir() else ():
-        if folder.is_symlink() or not folder.is_dir():
-            findings.append(Finding(9, f"runs/{folder.name}", "is no folder of a run"))
-        elif not chain.stopped and not chain.life.run(folder.name).known:
-            findings.append(Finding(9, f"runs/{folder.name}", "no event names this run"))
+    for name, folder in sorted(subfolders(chain.store / "runs").items()):
+        if not folder:
+            findings.append(Finding(9, f"runs/{name}", "is no folder of a run"))
+        elif not chain.stopped and not chain.life.run(name).known:
+            findings.append(Finding(9, f"runs/{name}", "no event names this run"))
     detail = f"{len(finished)} sealed folders" if finished else NONE
     return Outcome(tuple(findings), detail, concluded=not chain.stopped)
+
+
+def subfolders(place: Path) -> dict[str, bool]:
+    """What lies in a folder, and whether each is a folder itself; nothing where there is none."""
+    if not place.is_dir():
+        return {}
+    with os.scandir(place) as items:
+        return {item.name: item.is_dir(follow_symlinks=False) for item in items}
 
 
 def _sealed(job: tuple[Path, tuple[Event, ...]]) -> list[Finding]:

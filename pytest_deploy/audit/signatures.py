@@ -5,10 +5,13 @@ Whether a key was valid is judged at the log's time of that event, never at "now
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,6 +20,7 @@ from pytest_deploy.audit.chain import RECENT, Chain
 from pytest_deploy.audit.checks import NONE, Finding, Outcome
 from pytest_deploy.audit.hands import Hands, batched
 from pytest_deploy.audit.keys import TrustSet
+from pytest_deploy.audit.runs import subfolders
 from pytest_deploy.record.event import Event, canonical
 from pytest_deploy.record.folder import file_sha256
 
@@ -68,12 +72,25 @@ def _done(job: _Job) -> list[Finding]:
     return [finding for event, trust in job.events for finding in job.look(job.store, event, trust)]
 
 
-def uncounted(chain: Chain) -> tuple[str, ...]:
+def uncounted(chain: Chain, hands: Hands) -> tuple[str, ...]:
     """Signed files that no event counts: noted, no fault."""
     counted = {event.data["file"] for event in chain.kept if event.type in _SIGNED}
-    places = [*chain.store.glob("runs/*/approvals/*.json"), *chain.store.glob("signoffs/*/*.json")]
-    names = sorted(path.relative_to(chain.store).as_posix() for path in places)
-    return tuple(f"{name}: no event counts it" for name in names if name not in counted)
+    places = [f"runs/{name}/approvals" for name, folder in subfolders(chain.store / "runs").items() if folder]
+    places += [f"signoffs/{name}" for name, folder in subfolders(chain.store / "signoffs").items() if folder]
+    found = hands.each(_statements, ((str(chain.store), tuple(some)) for some in batched(places)))
+    return tuple(
+        f"{name}: no event counts it" for name in sorted(itertools.chain.from_iterable(found)) if name not in counted
+    )
+
+
+def _statements(job: tuple[str, tuple[str, ...]]) -> list[str]:
+    """The statements people signed, or may have, in some folders of a store."""
+    store, places = job
+    found = []
+    for place in places:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(f"{store}/{place}") as items:
+            found += [f"{place}/{item.name}" for item in items if item.name.endswith(".json")]
+    return found
 
 
 def _request(store: Path, event: Event, _trust: TrustSet | None) -> Iterator[Finding]:

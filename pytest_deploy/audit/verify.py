@@ -7,6 +7,7 @@ keys proves only that it agrees with itself: compare `trust/log.vkey` with a cop
 from __future__ import annotations
 
 import base64
+from contextlib import nullcontext
 from pathlib import Path
 
 from pytest_deploy.audit.anchors import anchors, timestamps
@@ -29,12 +30,13 @@ def verify(
     """
     chain = Chain(path, signatures)
     chain.find()
-    with hands if hands is not None else Hands(chain.names) as several:
+    with nullcontext(hands) if hands is not None else Hands(chain.names) as several:
         chain.read(several)
         outcomes: dict[int, Outcome] = {number: chain.outcome(number) for number in range(1, 8)}
         outcomes[8] = endings(chain)
         outcomes[9] = folders(chain, several)
         outcomes[10] = people(chain, several)
+        unused = uncounted(chain, several)
     outcomes[11] = anchors(chain, anchor)
     outcomes[12] = timestamps(chain)
     checks: tuple[Check, ...] = tuple(outcome.check(number) for number, outcome in outcomes.items())
@@ -44,7 +46,7 @@ def verify(
         ok=all(check.ok for check in checks),
         checks=checks,
         findings=findings,
-        notes=_notes(chain),
+        notes=(*unused, *_notes(chain)),
         origin=chain.trust[0].key.origin if chain.trust else "",
         vkey=chain.trust[-1].key.vkey if chain.trust else "",
         size=chain.size,
@@ -54,7 +56,7 @@ def verify(
 
 
 def _notes(chain: Chain) -> tuple[str, ...]:
-    notes = [*uncounted(chain)]
+    notes = []
     if chain.strays:
         notes.append(f"log/: {chain.strays} unfinished writes (names with a dot); they are no part of the log")
     for event in chain.kept:

@@ -64,8 +64,8 @@ def history(
     as_of: Annotated[str, typer.Option("--as-of", help="instead: what served at this instant, who approved it")] = "",
     form: Format = "table",
     limit: Annotated[
-        int, typer.Option(min=0, help="at most so many runs; 0: all; else 50 in a table, all elsewhere")
-    ] = -1,
+        int | None, typer.Option(min=0, help="at most so many runs; 0: all; else 50 in a table, all elsewhere")
+    ] = None,
     rehearse: Rehearse = False,
     reports: Reports = Path("reports"),
     rebuild: Rebuild = False,
@@ -85,9 +85,9 @@ def history(
     stores = asking.stores(reports, env or [], rehearsal=rehearse)
     with History(stores, Path(".deploy") / "history", anew=rebuild) as known:
         if not as_of:
-            most = limit if limit >= 0 else _SCREEN if form == "table" else 0
+            most = limit if limit is not None else _SCREEN if form == "table" else 0
             said = listing.lines(known.runs(asked, limit=most), form)
-        elif any(words.values()) or limit >= 0:
+        elif any(words.values()) or limit is not None:
             raise NotAsked(
                 "--as-of asks what served, not for runs: beside it stand --env, --rehearse and --format alone"
             )

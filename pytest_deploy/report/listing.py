@@ -93,7 +93,7 @@ def _table(listing: Listing) -> Iterator[str]:
     ]  # fmt: skip
     yield from aligned([_COLUMNS, *(tuple(map(plain, row)) for row in rows)])
     yield ""
-    sources = sorted({one.source for one in listing.runs})
+    sources = sorted({plain(one.source) for one in listing.runs})
     number = "1 run" if listing.total == 1 else f"{listing.total} runs"
     more = "" if listing.total == len(listing.runs) else f", the newest {len(listing.runs)} shown (--limit 0: all)"
     yield f"{number}{more}; times are UTC"

@@ -35,7 +35,8 @@ def tell_run(run: Shown) -> tuple[Said, ...]:
     if row is not None:
         took = f" in {seconds(row.duration_s)}" if row.duration_s is not None else ""
         cause = f": {row.cause}" if row.cause else ""
-        told.append(Said("outcome", f"{row.outcome}{took}{cause}", row.events[-1:]))
+        ends = tuple(event.seq for event in run.events if event.type in _ENDS)
+        told.append(Said("outcome", f"{row.outcome}{took}{cause}", ends or (last.seq,)))
     for event in run.events:
         told += _said(event)
     told += [
@@ -228,6 +229,7 @@ def _passed_over(event: Event) -> Iterator[Said]:
                 yield Said("passed over", f"set by hand: {key}={shown(value)}", seq)
 
 
+_ENDS: Final = frozenset({"request.voided", "run.decided", "run.closed", "run.abandoned"})
 _HEADINGS: Final[Mapping[str, str]] = {
     "request.made": "request", "request.voided": "voided", "approval.refused": "not counted", "backup.created": "backup",
     "migration.applied": "migration", "migration.rolled-back": "migration", "revision.deployed": "revision", "traffic.moved": "traffic",

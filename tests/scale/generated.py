@@ -35,6 +35,8 @@ EVERY: Final = timedelta(minutes=4)
 SIGNED: Final = 2000
 """Events at the end whose signature is real."""
 RUNS_OF_A_ROUND: Final = 20
+_PIPELINES: Final = {**dict.fromkeys((1, 10, 16, 17), "smoke"), **dict.fromkeys((2, 11, 18, 19), "plan")}
+"""Of the runs of a round; the others deploy. Ten events a run on average."""
 _UNSIGNED: Final = bytes(64)
 
 Told = tuple[str, dict[str, Any]]
@@ -63,7 +65,7 @@ def generate(home: Path, runs: int, *, sign_all: bool = False, seed: int = 7) ->
     )  # fmt: skip
     for folder in ("runs", "signoffs"):
         (store / folder).mkdir()
-    writer = _Writer(store, FileSigner.open(home / "keys" / "production.pem"))
+    writer = Writer(store, FileSigner.open(home / "keys" / "production.pem"))
     made = Runs(store, people, random.Random(seed))  # noqa: S311 -- a record for tests
     signed_from = 0 if sign_all else runs - SIGNED // 4
     for number in range(runs):
@@ -73,7 +75,7 @@ def generate(home: Path, runs: int, *, sign_all: bool = False, seed: int = 7) ->
     return store
 
 
-class _Writer:
+class Writer:
     """Appends events; `signing` says whether with a real signature."""
 
     def __init__(self, store: Path, signer: FileSigner) -> None:
@@ -133,7 +135,7 @@ class Runs:
             yield event_type, data, run, stamp(began + timedelta(milliseconds=250 * count))
 
     def _told(self, run: _Run, seq: Callable[[], int]) -> Iterator[Told]:
-        pipeline = {16: "smoke", 17: "smoke", 18: "plan", 19: "plan"}.get(run.kind, "deploy")
+        pipeline = _PIPELINES.get(run.kind, "deploy")
         run.folder.mkdir()
         asked: str | None = None
         if pipeline == "deploy":

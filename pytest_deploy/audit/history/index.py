@@ -66,7 +66,7 @@ class Index:
             current = not anew and index._usable()
             if current:
                 index._grow()
-        except sqlite3.Error:
+        except (sqlite3.Error, TypeError):  # whatever a damaged file may hold
             current = False
         if not current:
             index.rebuild()
@@ -190,6 +190,8 @@ class Index:
     def _usable(self) -> bool:
         """Whether it is of this log, as the log is now."""
         found = self._connection.execute("SELECT version, origin, size, root, head FROM state").fetchone()
+        if found is None:
+            return False
         self.state = State(*found)
         (held,) = self._connection.execute("SELECT count(*) FROM events").fetchone()
         if self.state.version != VERSION or held != self.state.size or not self.state.size:
