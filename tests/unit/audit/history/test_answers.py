@@ -8,8 +8,9 @@ import pytest
 
 from pytest_deploy.audit.history.answers import History
 from pytest_deploy.audit.history.asked import Asked
+from pytest_deploy.audit.history.index import Index, Stale
 from pytest_deploy.audit.verify import verify
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import NotAsked, RecordTampered
 from pytest_deploy.record.event import Event
 from tests.unit.record.samples import HandClock, Writing, deployed, open_log
 
@@ -100,3 +101,15 @@ def test_a_request_that_was_voided_or_waits_is_listed_as_that(tmp_path: Path) ->
         found = {one.row.run: one.row.outcome for one in history.runs(Asked()).runs}
 
     assert {waits.run: "requested", voided.run: "voided"} == found
+
+
+def test_a_log_that_changes_while_it_is_read_is_no_answer(history: History) -> None:
+    asked = []
+
+    def question(index: Index) -> None:
+        asked.append(index.state.size)
+        raise Stale("log/00000007.event is not the event it was")
+
+    with pytest.raises(RecordTampered, match=r"00000007\.event is not the event it was: the log of production changed"):
+        history.ask("production", question)
+    assert len(asked) == 2

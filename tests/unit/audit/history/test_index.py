@@ -222,6 +222,9 @@ def test_an_event_is_given_out_only_as_it_was_indexed(generated: Path, tmp_path:
         assert index.event(head - 1).seq == head - 1
         with pytest.raises(Stale, match="not the event it was"):
             index.event(head)
+        (store / entries.name(head)).write_bytes(b"")
+        with pytest.raises(Stale, match="no canonical JSON"):
+            index.event(head)
 
 
 def test_the_file_is_the_owners_alone(generated: Path, tmp_path: Path) -> None:
