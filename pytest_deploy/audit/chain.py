@@ -138,6 +138,8 @@ class Chain:
 
     def _signature(self, event: Event, signed: SignedCheckpoint | None) -> str | None:
         """Step 6: by the key in force; a key event is signed by the key before it."""
+        if signed is None:  # an old one, and none that changes the keys
+            return None
         known = self.trust_at(event.seq)
         if is_key_event(event):
             try:
@@ -150,8 +152,6 @@ class Chain:
             known = known or named
         if known is None:
             return "no key is in force"
-        if signed is None:  # an old one, and none that changes the keys
-            return None
         self._signed += 1
         return None if signed.signed_by(known.key) else f"its checkpoint is not signed by {known.key.vkey}"
 
