@@ -45,7 +45,7 @@ class Life:
             if not LEGAL[event_type].outside:
                 raise IllegalEvent(f"{event_type} belongs to a run; `-` stands for events outside any")
             return
-        others = tuple(other for other in self.in_progress(leased=True) if other != run)
+        others = tuple([other for other in self._open if other != run and self._runs[other].pipeline != LEASELESS])
         reason = refusal(Proposed(event_type, run, data, time, self.run(run), self.lease, others))
         if reason is not None:
             raise IllegalEvent(reason)
