@@ -27,6 +27,12 @@ class Long:
     store: Path
     runs: int
     events: int
+    built_s: float
+
+    @property
+    def built(self) -> str:
+        """How it came to be, as a figure to print."""
+        return f"{self.runs} runs, {self.events} events written in {self.built_s:.0f} s, in {self.home.parent}"
 
 
 Say = Callable[[str], None]
@@ -53,8 +59,7 @@ def long_record(runs: int) -> Iterator[Long]:
         began = time.perf_counter()
         store = generate(home, runs)
         events = len(os.listdir(store / "log"))  # noqa: PTH208 -- a million names
-        print(f"\n  built {runs} runs, {events} events, in {time.perf_counter() - began:.0f} s, in {home.parent}")  # noqa: T201
-        yield Long(home, store, runs, events)
+        yield Long(home, store, runs, events, time.perf_counter() - began)
     finally:
         shutil.rmtree(home)
 

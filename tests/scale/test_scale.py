@@ -48,6 +48,7 @@ def test_a_million_events_are_verified_in_three_quarters_of_a_minute(hundred_tho
     """Every step, all but old signatures; the files were just written, so they are in memory."""
     needs("ssh-keygen")
     long = hundred_thousand_runs
+    say(long.built)
     began = time.perf_counter()
     result = verify(long.store)
     took = time.perf_counter() - began
@@ -147,6 +148,7 @@ def test_the_commands_a_report_prints_work_at_two_hundred_thousand_events(twenty
     for program in ("bash", "openssl", "sha256sum"):
         needs(program)
     long = twenty_thousand_runs
+    say(long.built)
     log = open_generated(long.home, HandClock(BEGINS + EVERY * long.runs + timedelta(hours=1)))
     writing = Writing(log).open().step("build").request().step("traffic", changes=True)
     writing.add("run.decided", decided("deployed"))
