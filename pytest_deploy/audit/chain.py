@@ -7,26 +7,28 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
 from pytest_deploy.audit.checks import Finding, Outcome
+from pytest_deploy.audit.hands import Hands
 from pytest_deploy.audit.keys import TrustSet, altered_copies, changed_key, is_key_event, read_set
+from pytest_deploy.audit.stretch import Range, read_entry
+from pytest_deploy.audit.stretch import read as read_stretch
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import entry as entries
-from pytest_deploy.record import schema
-from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.entry import Entry, SignedCheckpoint
-from pytest_deploy.record.event import FIRST_PREV, Event, line_hash
+from pytest_deploy.record.entry import SignedCheckpoint
+from pytest_deploy.record.event import Event
 from pytest_deploy.record.life import Life
 
 Signatures = Literal["newest", "all"]
 
 RECENT: Final = 1000
 """Signatures that `newest` checks: the newest commits to every event before it, these cost a fraction of a second."""
+
+_STRETCH: Final = 2048
+"""Events that are read at a time."""
 
 _NAME = re.compile(r"\d{8}\.event", re.ASCII)
 _KEPT: Final = frozenset(
@@ -57,24 +59,35 @@ class Chain:
     head: SignedCheckpoint | None = None
     strays: int = 0
     """Unfinished writes (names with a dot), which are no part of the log."""
-    _before: Entry | None = None
     _signed: int = 0
 
-    def read(self) -> None:
-        """Walk the log."""
+    def find(self) -> None:
+        """Step 1, before any is read: every name from 0 on, regular files, nothing else."""
         self.findings += self._names()
-        for seq in range(self.names):
-            name = entries.name(seq)
-            try:
-                entry = entries.parse((self.store / name).read_bytes())
-            except (IllegalEvent, OSError) as error:
-                self._stop(2, name, str(error))
-                return
-            for number, step in self._steps():
-                if problem := step(entry, seq):
-                    self._stop(number, name, problem)
-                    return
-            self._stand(entry)
+
+    def read(self, hands: Hands) -> None:
+        """Walk the log, once found: stretches are read by whoever is at hand, their events taken in one by one."""
+        signed_from = 0 if self.signatures == "all" else self.names - RECENT
+        ranges = (
+            Range(self.store, start, min(start + _STRETCH, self.names), signed_from)
+            for start in range(0, self.names, _STRETCH)
+        )
+        for stretch in hands.each(read_stretch, ranges):
+            for event, signed in stretch.links:
+                if problem := self._legal(event):
+                    self._stop(Finding(7, entries.name(event.seq), problem))
+                    break
+                if problem := self._signature(event, signed):
+                    self._stop(Finding(6, entries.name(event.seq), problem))
+                    break
+                self._stand(event)
+            else:
+                if stretch.fault is None:
+                    continue
+                self._stop(stretch.fault)
+            break
+        if self.size:
+            self.head = self.checkpoint(self.size)
         if self.trust and not self.stopped:
             altered = altered_copies(self.store, self.trust[-1])
             self.findings += [Finding(6, place, "is not as in the newest trust set") for place in altered]
@@ -94,108 +107,68 @@ class Chain:
 
     def checkpoint(self, size: int) -> SignedCheckpoint:
         """The signed checkpoint of an earlier size, at most `self.size`."""
-        return entries.parse((self.store / entries.name(size - 1)).read_bytes()).signed
-
-    def _steps(self) -> tuple[tuple[int, Callable[[Entry, int], str | None]], ...]:
-        return (
-            (1, self._position),
-            (3, self._prev),
-            (4, self._time),
-            (5, self._root),
-            (7, self._legal),
-            (6, self._signature),
-        )
+        return read_entry(self.store, size - 1).signed
 
     def _names(self) -> list[Finding]:
-        """Step 1, before any is read: every name from 0 on, regular files, nothing else."""
-        found = []
         try:
-            listed = sorted(os.scandir(self.store / "log"), key=lambda item: item.name)
+            with os.scandir(self.store / "log") as items:
+                # Of a million names each is looked at twice: as the directory tells its kind, and in its place.
+                kinds = {item.name: item.is_file(follow_symlinks=False) for item in items}
         except OSError as error:
             self.stopped = True
             return [Finding(1, "log/", f"cannot be listed: {error.strerror}")]
-        positions = []
-        for item in listed:
-            if item.name.startswith("."):
-                self.strays += 1
-            elif not stat.S_ISREG(item.stat(follow_symlinks=False).st_mode):
-                found.append(Finding(1, f"log/{item.name}", "is no regular file"))
-            elif _NAME.fullmatch(item.name) is None:
-                found.append(Finding(1, f"log/{item.name}", "is no name of an event"))
-            else:
-                positions.append(int(item.name.partition(".")[0]))
-        self.names = next((seq for seq, position in enumerate(positions) if seq != position), len(positions))
-        if self.names < len(positions):
+        names = sorted(name for name, regular in kinds.items() if regular and _NAME.fullmatch(name))
+        self.names = next((seq for seq, name in enumerate(names) if name != f"{seq:08d}.event"), len(names))
+        rest = sorted(kinds.keys() - set(names))
+        self.strays = sum(name.startswith(".") for name in rest)
+        found = [
+            Finding(1, f"log/{name}", "is no name of an event" if kinds[name] else "is no regular file")
+            for name in rest
+            if not name.startswith(".")
+        ]
+        if self.names < len(names):
             gap = entries.name(self.names)
-            problem = f"is missing, though {len(positions) - self.names} later ones exist (removed, or renamed)"
+            problem = f"is missing, though {len(names) - self.names} later ones exist (removed, or renamed)"
             if gap not in {finding.place for finding in found}:
                 found.insert(0, Finding(1, gap, problem))
-        elif not positions:
+        elif not names:
             found.append(Finding(1, "log/", "holds no event"))
-        self.stopped = not positions or self.names < len(positions)
+        self.stopped = not names or self.names < len(names)
         return found
 
-    def _position(self, entry: Entry, seq: int) -> str | None:
-        """Step 1: the event is the one its name says."""
-        return None if entry.event.seq == seq else f"holds event {entry.event.seq}: renamed or swapped"
-
-    def _prev(self, entry: Entry, seq: int) -> str | None:
-        """Step 3."""
-        before = FIRST_PREV if self._before is None else line_hash(self._before.line)
-        return None if entry.event.prev == before else f"its prev is not the hash of event {seq - 1}"
-
-    def _time(self, entry: Entry, _seq: int) -> str | None:
-        """Step 4."""
-        if self._before is None or entry.event.time >= self._before.event.earliest_next:
-            return None
-        return f"its time {stamp(entry.event.time)} is before {stamp(self._before.event.earliest_next)}"
-
-    def _root(self, entry: Entry, seq: int) -> str | None:
-        """Step 5."""
-        if entry.path != (() if self._before is None else self._before.path_after):
-            return "its inclusion path does not continue the tree before it"
-        checkpoint = entry.signed.checkpoint
-        if checkpoint.size != seq + 1:
-            return f"its checkpoint is of size {checkpoint.size}"
-        return None if checkpoint.root == entry.root else "its root is not that of the tree"
-
-    def _signature(self, entry: Entry, seq: int) -> str | None:
+    def _signature(self, event: Event, signed: SignedCheckpoint | None) -> str | None:
         """Step 6: by the key in force; a key event is signed by the key before it."""
-        known = self.trust_at(seq)
-        if is_key_event(entry.event):
+        if signed is None:  # an old one, and none that changes the keys
+            return None
+        known = self.trust_at(event.seq)
+        if is_key_event(event):
             try:
-                named = read_set(self.store, entry.event)
+                named = read_set(self.store, event)
             except ValueError as error:
                 return str(error)
-            if known is not None and (problem := changed_key(known, named, entry.event)):
+            if known is not None and (problem := changed_key(known, named, event)):
                 return problem
             self.trust.append(named)
             known = known or named
         if known is None:
             return "no key is in force"
-        if self.signatures == "newest" and seq < self.names - RECENT:
-            return None
         self._signed += 1
-        return None if entry.signed.signed_by(known.key) else f"its checkpoint is not signed by {known.key.vkey}"
+        return None if signed.signed_by(known.key) else f"its checkpoint is not signed by {known.key.vkey}"
 
-    def _legal(self, entry: Entry, _seq: int) -> str | None:
-        """Step 7: of a known type, its data in form, and its turn."""
-        event = entry.event
+    def _legal(self, event: Event) -> str | None:
+        """Step 7: its turn. That its data is in form was seen where it was read."""
         try:
-            schema.check(event.type, event.data)
             self.life.may(event.type, event.run, event.data, time=event.time)
         except IllegalEvent as error:
             return str(error)
         return None
 
-    def _stand(self, entry: Entry) -> None:
-        self.life.fold(entry.event)
-        if entry.event.type in _KEPT:
-            self.kept.append(entry.event)
-        self._before = entry
-        self.head = entry.signed
+    def _stand(self, event: Event) -> None:
+        self.life.fold(event)
+        if event.type in _KEPT:
+            self.kept.append(event)
         self.size += 1
 
-    def _stop(self, number: int, name: str, problem: str) -> None:
-        self.findings.append(Finding(number, name, problem))
+    def _stop(self, finding: Finding) -> None:
+        self.findings.append(finding)
         self.stopped = True

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_deploy.audit.chain import Chain
 from pytest_deploy.audit.checks import NONE, Finding, Outcome
+from pytest_deploy.audit.hands import Hands, batched
 from pytest_deploy.errors import RecordError
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
@@ -27,23 +29,37 @@ def endings(chain: Chain) -> Outcome:
     return Outcome((), ", ".join(parts) or NONE, concluded=not chain.stopped)
 
 
-def folders(chain: Chain) -> Outcome:
+def folders(chain: Chain, hands: Hands) -> Outcome:
     """Step 9: SHA256SUMS of each finished run is the one its last event binds, matches its files, and lists all."""
     findings: list[Finding] = []
     finished = [event for event in chain.kept if event.type in {"run.closed", "run.abandoned"}]
-    for event in finished:
-        findings += _sealed(chain.store, event)
-    runs = chain.store / "runs"
-    for folder in sorted(runs.iterdir()) if runs.is_dir() else ():
-        if folder.is_symlink() or not folder.is_dir():
-            findings.append(Finding(9, f"runs/{folder.name}", "is no folder of a run"))
-        elif not chain.stopped and not chain.life.run(folder.name).known:
-            findings.append(Finding(9, f"runs/{folder.name}", "no event names this run"))
+    jobs = ((chain.store, tuple(events)) for events in batched(finished))
+    for found in hands.each(_sealed, jobs):
+        findings += found
+    for name, folder in sorted(subfolders(chain.store / "runs").items()):
+        if not folder:
+            findings.append(Finding(9, f"runs/{name}", "is no folder of a run"))
+        elif not chain.stopped and not chain.life.run(name).known:
+            findings.append(Finding(9, f"runs/{name}", "no event names this run"))
     detail = f"{len(finished)} sealed folders" if finished else NONE
     return Outcome(tuple(findings), detail, concluded=not chain.stopped)
 
 
-def _sealed(store: Path, event: Event) -> Iterator[Finding]:
+def subfolders(place: Path) -> dict[str, bool]:
+    """What lies in a folder, and whether each is a folder itself; nothing where there is none."""
+    if not place.is_dir():
+        return {}
+    with os.scandir(place) as items:
+        return {item.name: item.is_dir(follow_symlinks=False) for item in items}
+
+
+def _sealed(job: tuple[Path, tuple[Event, ...]]) -> list[Finding]:
+    store, events = job
+    return [finding for event in events for finding in _unsealed(store, event)]
+
+
+def _unsealed(store: Path, event: Event) -> Iterator[Finding]:
+    """What is not as the last event of a run bound it."""
     closed = event.type == "run.closed"
     sums, bound = (SUMS, event.data["record_sha256"]) if closed else (FOUND, event.data["found_sha256"])
     folder = store / "runs" / event.run

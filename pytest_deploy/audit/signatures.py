@@ -5,15 +5,22 @@ Whether a key was valid is judged at the log's time of that event, never at "now
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_deploy.audit.chain import Chain
+from pytest_deploy.audit.chain import RECENT, Chain
 from pytest_deploy.audit.checks import NONE, Finding, Outcome
+from pytest_deploy.audit.hands import Hands, batched
+from pytest_deploy.audit.keys import TrustSet
+from pytest_deploy.audit.runs import subfolders
 from pytest_deploy.record import entry as entries
 from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
 from pytest_deploy.record.folder import file_sha256
@@ -35,27 +42,70 @@ _NAMESPACE = re.compile(r'namespaces="([^",*?!]+)"')
 _TIMEOUT_S: Final = 30
 
 
-def signatures(chain: Chain) -> Outcome:
-    """Step 10: requests are the ones that were made, and each counted signature verifies over the counted file."""
+def signatures(chain: Chain, hands: Hands) -> Outcome:
+    """Step 10: requests are the ones that were made, and each counted signature is the counted one and verifies.
+
+    `newest` holds the newest thousand against ssh-keygen and of the older ones only the files: what was signed, and the
+    signature, are those that were counted.
+    """
     counted = [event for event in chain.kept if event.type in _SIGNED]
     requests = [event for event in chain.kept if event.type == "request.made"]
-    findings = [finding for event in requests for finding in _request(chain.store, event)]
-    findings += [finding for event in counted for finding in _signature(chain, event)]
-    findings += _afterwards(chain, [event for event in counted if event.type in _AFTER_A_RUN])
-    parts = [f"{len(counted)} signatures"] if counted else []
+    old = 0 if chain.signatures == "all" else max(len(counted) - RECENT, 0)
+    jobs = [
+        *(_Job(chain.store, _request, [(event, None) for event in some]) for some in batched(requests)),
+        *(
+            _Job(chain.store, _counted, [(event, chain.trust_at(event.seq)) for event in some])
+            for some in batched(counted[:old])
+        ),
+        *(
+            _Job(chain.store, _signature, [(event, chain.trust_at(event.seq)) for event in some])
+            for some in batched(counted[old:], 16)
+        ),
+    ]
+    findings = tuple(finding for found in hands.each(_done, jobs) for finding in found)
+    findings += tuple(_afterwards(chain, [event for event in counted if event.type in _AFTER_A_RUN]))
+    newest = f" ({RECENT} of them by ssh-keygen)" if old else ""
+    parts = [f"{len(counted)} signatures{newest}"] if counted else []
     parts += [f"{len(requests)} requests"] if requests else []
-    return Outcome(tuple(findings), ", ".join(parts) or NONE, concluded=not chain.stopped)
+    return Outcome(findings, ", ".join(parts) or NONE, concluded=not chain.stopped)
 
 
-def uncounted(chain: Chain) -> tuple[str, ...]:
+@dataclass(frozen=True)
+class _Job:
+    """Events to be looked at in one way."""
+
+    store: Path
+    look: Callable[[Path, Event, TrustSet | None], Iterator[Finding]]
+    events: Sequence[tuple[Event, TrustSet | None]]
+    """Each with the trust set in force, where it matters."""
+
+
+def _done(job: _Job) -> list[Finding]:
+    return [finding for event, trust in job.events for finding in job.look(job.store, event, trust)]
+
+
+def uncounted(chain: Chain, hands: Hands) -> tuple[str, ...]:
     """Signed files that no event counts: noted, no fault."""
     counted = {event.data["file"] for event in chain.kept if event.type in _SIGNED}
-    places = [*chain.store.glob("runs/*/approvals/*.json"), *chain.store.glob("signoffs/*/*.json")]
-    names = sorted(path.relative_to(chain.store).as_posix() for path in places)
-    return tuple(f"{name}: no event counts it" for name in names if name not in counted)
+    places = [f"runs/{name}/approvals" for name, folder in subfolders(chain.store / "runs").items() if folder]
+    places += [f"signoffs/{name}" for name, folder in subfolders(chain.store / "signoffs").items() if folder]
+    found = hands.each(_statements, ((str(chain.store), tuple(some)) for some in batched(places)))
+    return tuple(
+        f"{name}: no event counts it" for name in sorted(itertools.chain.from_iterable(found)) if name not in counted
+    )
 
 
-def _request(store: Path, event: Event) -> Iterator[Finding]:
+def _statements(job: tuple[str, tuple[str, ...]]) -> list[str]:
+    """The statements people signed, or may have, in some folders of a store."""
+    store, places = job
+    found = []
+    for place in places:
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(f"{store}/{place}") as items:
+            found += [f"{place}/{item.name}" for item in items if item.name.endswith(".json")]
+    return found
+
+
+def _request(store: Path, event: Event, _trust: TrustSet | None) -> Iterator[Finding]:
     name = f"runs/{event.run}/request.json"
     path = store / name
     if path.is_symlink() or not path.is_file():
@@ -64,21 +114,29 @@ def _request(store: Path, event: Event) -> Iterator[Finding]:
         yield Finding(10, name, f"is not the request of event {event.seq}")
 
 
-def _signature(chain: Chain, event: Event) -> Iterator[Finding]:
+def _counted(store: Path, event: Event, trust: TrustSet | None) -> Iterator[Finding]:
+    """What was signed says what the event says, and both files are those that it counts."""
     name = event.data["file"]
-    path, signature = chain.store / name, chain.store / f"{name}.sig"
+    path, signature = store / name, store / f"{name}.sig"
     for file, bound in ((path, event.data["sha256"]), (signature, event.data["signature_sha256"])):
-        place = file.relative_to(chain.store).as_posix()
+        place = file.relative_to(store).as_posix()
         if ".." in file.parts or file.is_symlink() or not file.is_file():
             yield Finding(10, place, f"is missing, or no file, though event {event.seq} counts it")
             return
         if file_sha256(file) != bound:
             yield Finding(10, place, f"is not the file event {event.seq} counts")
             return
-    if problem := _contradiction(path.read_bytes(), event, chain.trust[0].key.origin):
+    if problem := _contradiction(path.read_bytes(), event, trust.key.origin if trust is not None else ""):
         yield Finding(10, name, problem)
-    elif problem := _refused(chain, event, path, signature):
-        yield Finding(10, f"{name}.sig", problem)
+
+
+def _signature(store: Path, event: Event, trust: TrustSet | None) -> Iterator[Finding]:
+    """The same, and the signature verifies."""
+    found = list(_counted(store, event, trust))
+    name = event.data["file"]
+    if not found and (problem := _refused(event, trust, store / name, store / f"{name}.sig")):
+        found = [Finding(10, f"{name}.sig", problem)]
+    yield from found
 
 
 def _contradiction(text: bytes, event: Event, origin: str) -> str | None:
@@ -131,9 +189,8 @@ def _line(chain: Chain, seq: int) -> bytes:
     return entries.parse((chain.store / entries.name(seq)).read_bytes()).line
 
 
-def _refused(chain: Chain, event: Event, path: Path, signature: Path) -> str | None:
+def _refused(event: Event, trust: TrustSet | None, path: Path, signature: Path) -> str | None:
     """What ssh-keygen says against the signature, or None."""
-    trust = chain.trust_at(event.seq)
     allowed = trust.files.get("allowed_signers", b"").decode("utf-8", "replace") if trust is not None else ""
     namespaces = set(_NAMESPACE.findall(allowed))
     if trust is None or len(namespaces) != 1:

@@ -8,28 +8,40 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from pytest_deploy.audit.anchors import anchors, timestamps
 from pytest_deploy.audit.chain import Chain, Signatures
 from pytest_deploy.audit.checks import Check, Finding, Outcome, Verification
+from pytest_deploy.audit.hands import Hands
 from pytest_deploy.audit.runs import endings, folders
 from pytest_deploy.audit.signatures import signatures as people
 from pytest_deploy.audit.signatures import uncounted
 
 
-def verify(path: Path, *, anchor: str | Sequence[str] | None = None, signatures: Signatures = "newest") -> Verification:
+def verify(
+    path: Path,
+    *,
+    anchor: str | Sequence[str] | None = None,
+    signatures: Signatures = "newest",
+    hands: Hands | None = None,
+) -> Verification:
     """Check the record in the store `path`; `anchor` is a line `tlog <origin> <size> <root>` kept elsewhere, or several.
 
-    `newest` checks the signatures of the newest thousand events (the last one commits to all), `all` every one.
+    `newest` checks the log's signatures on its newest thousand events (the last one commits to all) and on those that
+    change its keys, and the newest thousand of people; `all` every one. `hands` do the work, else as many as it is worth.
     Nothing is written, nothing raised for a bad record: every fault is a finding with its place.
     """
     chain = Chain(path, signatures)
-    chain.read()
-    outcomes: dict[int, Outcome] = {number: chain.outcome(number) for number in range(1, 8)}
-    outcomes[8] = endings(chain)
-    outcomes[9] = folders(chain)
-    outcomes[10] = people(chain)
+    chain.find()
+    with nullcontext(hands) if hands is not None else Hands(chain.names) as several:
+        chain.read(several)
+        outcomes: dict[int, Outcome] = {number: chain.outcome(number) for number in range(1, 8)}
+        outcomes[8] = endings(chain)
+        outcomes[9] = folders(chain, several)
+        outcomes[10] = people(chain, several)
+        unused = uncounted(chain, several)
     outcomes[11] = anchors(chain, [anchor] if isinstance(anchor, str) else list(anchor or ()))
     outcomes[12] = timestamps(chain)
     checks: tuple[Check, ...] = tuple(outcome.check(number) for number, outcome in outcomes.items())
@@ -39,7 +51,7 @@ def verify(path: Path, *, anchor: str | Sequence[str] | None = None, signatures:
         ok=all(check.ok for check in checks),
         checks=checks,
         findings=findings,
-        notes=_notes(chain),
+        notes=(*unused, *_notes(chain)),
         origin=chain.trust[0].key.origin if chain.trust else "",
         vkey=chain.trust[-1].key.vkey if chain.trust else "",
         size=chain.size,
@@ -49,7 +61,7 @@ def verify(path: Path, *, anchor: str | Sequence[str] | None = None, signatures:
 
 
 def _notes(chain: Chain) -> tuple[str, ...]:
-    notes = [*uncounted(chain)]
+    notes = []
     if chain.strays:
         notes.append(f"log/: {chain.strays} unfinished writes (names with a dot); they are no part of the log")
     for event in chain.kept:

@@ -10,6 +10,9 @@ import typer
 from pytest_deploy.cli.app import Env, Rehearse, app
 from pytest_deploy.errors import NotAsked
 
+_SCREEN = 50
+"""Runs that a table shows unless told otherwise."""
+
 
 @app.command()
 def verify(
@@ -71,3 +74,85 @@ def anchor(env: Env, rehearse: Rehearse = False) -> None:  # noqa: FBT002
     if not make(environment, run=NO_RUN, say=typer.echo):
         raise typer.Exit(1)
     typer.echo(environment.log.checkpoint())
+
+
+Format = Annotated[str, typer.Option("--format", help="table, json, jsonl or csv")]
+Reports = Annotated[Path, typer.Option(help="the folder that holds the records")]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="build the index anew first")]
+
+
+@app.command()
+def history(
+    *,
+    env: Annotated[list[str] | None, typer.Option(help="an environment; may be given several times; else all")] = None,
+    since: Annotated[
+        str, typer.Option(help="runs begun from this day or instant on (UTC day, or instant with zone)")
+    ] = "",
+    until: Annotated[str, typer.Option(help="runs begun up to the end of this day, or before this instant")] = "",
+    commit: Annotated[str, typer.Option(help="the beginning of a commit")] = "",
+    digest: Annotated[str, typer.Option(help="the beginning of an artefact's digest")] = "",
+    version: Annotated[str, typer.Option(help="exactly this version")] = "",
+    deployer: Annotated[str, typer.Option(help="part of who deployed")] = "",
+    approver: Annotated[str, typer.Option(help="part of who signed")] = "",
+    outcome: Annotated[str, typer.Option(help="some outcomes, with commas between")] = "",
+    pipeline: Annotated[str, typer.Option(help="some pipelines, with commas between")] = "",
+    migration: Annotated[str, typer.Option(help="runs that applied or rolled back this version")] = "",
+    requirement: Annotated[
+        str, typer.Option(help="runs with a step that verifies it: REQ-o00043 or REQ-o00043-K")
+    ] = "",
+    as_of: Annotated[str, typer.Option("--as-of", help="instead: what served at this instant, who approved it")] = "",
+    form: Format = "table",
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="at most so many runs; 0: all; else 50 in a table, all elsewhere")
+    ] = None,
+    rehearse: Rehearse = False,
+    reports: Reports = Path("reports"),
+    rebuild: Rebuild = False,
+) -> None:
+    """Which runs there were, or what served at an instant; each answer names the events it rests on."""
+    from pytest_deploy.audit.history import asking, moment
+    from pytest_deploy.audit.history.answers import History
+    from pytest_deploy.report import listing, telling
+
+    if form not in listing.FORMATS:
+        raise NotAsked(f"--format={form}: right is {', '.join(listing.FORMATS)}")
+    words = {
+        "since": since, "until": until, "commit": commit, "digest": digest, "version": version, "deployer": deployer,
+        "approver": approver, "outcome": outcome, "pipeline": pipeline, "migration": migration, "requirement": requirement,
+    }  # fmt: skip
+    asked = asking.ask(words)
+    stores = asking.stores(reports, env or [], rehearsal=rehearse)
+    with History(stores, Path(".deploy") / "history", anew=rebuild) as known:
+        if not as_of:
+            most = limit if limit is not None else _SCREEN if form == "table" else 0
+            said = listing.lines(known.runs(asked, limit=most), form)
+        elif any(words.values()) or limit is not None:
+            raise NotAsked(
+                "--as-of asks what served, not for runs: beside it stand --env, --rehearse and --format alone"
+            )
+        else:
+            instant = asking.instant("as-of", as_of)
+            said = telling.moments([moment.at(known, name, instant) for name in stores], form)
+        for line in said:
+            typer.echo(line)
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="the run's name")],
+    form: Annotated[str, typer.Option("--format", help="table or json")] = "table",
+    *,
+    reports: Reports = Path("reports"),
+    rebuild: Rebuild = False,
+) -> None:
+    """One run in words, from its request to what was said of it after it closed, with the events it rests on."""
+    from pytest_deploy.audit.history import asking
+    from pytest_deploy.audit.history.answers import History
+    from pytest_deploy.report import telling
+
+    if form not in {"table", "json"}:
+        raise NotAsked(f"--format={form}: right is table or json")
+    stores = asking.stores(reports, [], rehearsal=run.startswith("rehearsal-"))
+    with History(stores, Path(".deploy") / "history", anew=rebuild) as known:
+        for line in telling.run_lines(known.show(run), form):
+            typer.echo(line)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 _STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", re.ASCII)
@@ -63,6 +64,7 @@ def stamp(instant: datetime) -> str:
     return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z".rjust(24, "0")
 
 
+@lru_cache(maxsize=256)  # each stamp of a log is looked at more than once
 def parse_stamp(text: str) -> datetime:
     """The instant of a stamp, aware UTC; exactly the form `stamp` writes.
 

@@ -17,8 +17,9 @@ Parsing accepts only bytes that writing gives back, so that no byte of an object
 
 from __future__ import annotations
 
-import base64
+import binascii
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record.event import Event, parse_line
@@ -85,15 +86,20 @@ class Entry:
     path: tuple[bytes, ...]
     signed: SignedCheckpoint
 
+    @cached_property
+    def leaf(self) -> bytes:
+        """The hash of the line as a leaf of the tree."""
+        return leaf_hash(self.line)
+
     @property
     def root(self) -> bytes:
         """The root that line and path lead to."""
-        return newest_root(self.path, leaf_hash(self.line))
+        return newest_root(self.path, self.leaf)
 
     @property
     def path_after(self) -> tuple[bytes, ...]:
         """The path of whatever event comes next."""
-        return next_path(self.event.seq, self.path, leaf_hash(self.line))
+        return next_path(self.event.seq, self.path, self.leaf)
 
 
 def name(seq: int) -> str:
@@ -113,18 +119,17 @@ def build(event: Event, path: tuple[bytes, ...], origin: str, signer: Signer) ->
 
 def parse(data: bytes) -> Entry:
     """The entry of an object's bytes. Raises IllegalEvent for any byte that `build` would not have written."""
-    line, newline, proof = data.partition(b"\n")
-    line += newline
+    end = data.find(b"\n") + 1 or len(data)
+    line = data[:end]
     event = parse_line(line)
     try:
-        head, _, note = proof.decode("utf-8").partition("\n\n")
+        head, _, note = data[end:].decode("utf-8").partition("\n\n")
         magic, index, *path = head.split("\n")
-        hashes = tuple(base64.b64decode(text) for text in path)
-        signed = _parse_note(note)
-        again = _render(int(index.removeprefix("index ")), line, hashes, signed)
+        hashes = tuple(map(_hash, path))
+        signed = parse_checkpoint(note)
     except ValueError as error:
         raise IllegalEvent(f"the proof after the event's line is damaged: {error}") from error
-    if again != data or magic != _PROOF or any(len(item) != _HASH_BYTES for item in hashes):
+    if magic != _PROOF:
         raise IllegalEvent("the proof after the event's line is damaged: not the form of c2sp.org/tlog-proof@v1")
     if index != f"index {event.seq}":
         raise IllegalEvent(f"the proof is of {index}, the event is {event.seq}")
@@ -133,32 +138,26 @@ def parse(data: bytes) -> Entry:
 
 def parse_checkpoint(text: str) -> SignedCheckpoint:
     """A signed checkpoint's text. Raises ValueError for anything that would not be written so."""
-    signed = _parse_note(text)
-    if signed.text != text:
+    origin, size, root, _, signature = text.removesuffix("\n").split("\n")
+    signed = signature.rpartition(" ")[2]
+    blob = _bytes(signed)
+    if len(blob) != _KEY_ID_BYTES + _SIGNATURE_BYTES:
+        raise ValueError("a signature has 4 bytes of key id and 64 of Ed25519")
+    if text != f"{origin}\n{int(size)}\n{root}\n\n— {origin} {signed}\n":
         raise ValueError("not the form of a signed checkpoint")
-    return signed
+    return SignedCheckpoint(Checkpoint(origin, int(size), _bytes(root)), blob[:_KEY_ID_BYTES], blob[_KEY_ID_BYTES:])
 
 
 def parse_anchor(line: str) -> Checkpoint:
     """The checkpoint of a line `tlog <origin> <size> <root>`. Raises ValueError for any other form."""
     try:
         _, origin, size, root = line.split(" ")
-        checkpoint = Checkpoint(origin, int(size), base64.b64decode(root))
+        checkpoint = Checkpoint(origin, int(size), _hash(root))
     except ValueError:
         checkpoint = None
-    if checkpoint is None or checkpoint.anchor != line or len(checkpoint.root) != _HASH_BYTES or checkpoint.size < 1:
+    if checkpoint is None or checkpoint.anchor != line or checkpoint.size < 1:
         raise ValueError(f"{line!r} is no anchor: tlog <origin> <size> <root> is")
     return checkpoint
-
-
-def _parse_note(note: str) -> SignedCheckpoint:
-    """Read a signed note loosely; the caller compares what it would write."""
-    origin, size, root, _, signature = note.removesuffix("\n").split("\n")
-    blob = base64.b64decode(signature.rpartition(" ")[2])
-    if len(blob) != _KEY_ID_BYTES + _SIGNATURE_BYTES:
-        raise ValueError("a signature has 4 bytes of key id and 64 of Ed25519")
-    checkpoint = Checkpoint(origin, int(size), base64.b64decode(root))
-    return SignedCheckpoint(checkpoint, blob[:_KEY_ID_BYTES], blob[_KEY_ID_BYTES:])
 
 
 def _render(index: int, line: bytes, path: tuple[bytes, ...], signed: SignedCheckpoint) -> bytes:
@@ -167,4 +166,21 @@ def _render(index: int, line: bytes, path: tuple[bytes, ...], signed: SignedChec
 
 
 def _base64(data: bytes) -> str:
-    return base64.b64encode(data).decode()
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
+
+
+def _bytes(text: str) -> bytes:
+    """What `_base64` wrote. Raises ValueError for any text that it would not have written."""
+    data = binascii.a2b_base64(text)
+    if _base64(data) != text:
+        raise ValueError(f"{text!r} is no base64 of one form")
+    return data
+
+
+@lru_cache(maxsize=1024)
+def _hash(text: str) -> bytes:
+    """A hash of the tree. Most stand in the paths of many events, one after the other."""
+    data = _bytes(text)
+    if len(data) != _HASH_BYTES:
+        raise ValueError(f"{text!r} is no hash of {_HASH_BYTES} bytes")
+    return data

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Json
@@ -24,8 +24,7 @@ PIPELINE_OUTCOMES: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
-@dataclass(frozen=True)
-class Proposed:
+class Proposed(NamedTuple):
     """An event that somebody wants to append, and what it would meet."""
 
     type: str
@@ -245,10 +244,12 @@ def refusal(event: Proposed) -> str | None:
     if stage not in rule.moves:
         reason = f"the run is {stage}"
     else:
-        unmet = [CONDITIONS[name][1] for name in rule.conditions if not CONDITIONS[name][0](event)]
-        if not unmet:
+        for name in rule.conditions:
+            holds, reason = CONDITIONS[name]
+            if not holds(event):
+                break
+        else:
             return None
-        reason = unmet[0]
     legal = [name for name, other in LEGAL.items() if stage in other.moves and other.moves is not _ALWAYS]
     return (
         f"{event.type} is not legal now in {event.run} ({stamp(event.time)}): {reason}; legal now: {', '.join(legal)}"

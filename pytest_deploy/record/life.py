@@ -30,7 +30,8 @@ class Life:
 
     def run(self, run: str) -> Run:
         """What a run amounts to; a run nobody named is new. Read it, never write it."""
-        return self._runs.get(run, Run())
+        known = self._runs.get(run)
+        return Run() if known is None else known
 
     def in_progress(self, *, leased: bool = False) -> tuple[str, ...]:
         """Runs that opened and are neither closed nor abandoned; with `leased`, those that took the lease."""
@@ -44,7 +45,7 @@ class Life:
             if not LEGAL[event_type].outside:
                 raise IllegalEvent(f"{event_type} belongs to a run; `-` stands for events outside any")
             return
-        others = tuple(other for other in self.in_progress(leased=True) if other != run)
+        others = tuple([other for other in self._open if other != run and self._runs[other].pipeline != LEASELESS])
         reason = refusal(Proposed(event_type, run, data, time, self.run(run), self.lease, others))
         if reason is not None:
             raise IllegalEvent(reason)
@@ -54,7 +55,9 @@ class Life:
         self._begun = True
         if event.run == NO_RUN:
             return
-        state = self._runs.setdefault(event.run, Run())
+        state = self._runs.get(event.run)
+        if state is None:
+            state = self._runs[event.run] = Run()
         state.take_in(event.type, event.data)
         state.stage = LEGAL[event.type].moves.get(state.stage, state.stage)
         if state.stage in IN_PROGRESS:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 from pytest_deploy.errors import IllegalEvent
@@ -39,6 +40,13 @@ class Field:
     """One of the type names, or the words it may be."""
     nullable: bool
 
+    def fits(self, value: Json) -> bool:
+        """Whether `value` may stand under the key."""
+        if value is None:
+            return self.nullable or self.kinds == ("any",)
+        kind = _KINDS.get(self.kinds[0])
+        return kind(value) if kind is not None else value in self.kinds
+
 
 @dataclass(frozen=True)
 class Schema:
@@ -46,6 +54,11 @@ class Schema:
 
     required: Mapping[str, Field]
     optional: Mapping[str, Field]
+
+    @cached_property
+    def fields(self) -> Mapping[str, Field]:
+        """Every key there may be."""
+        return {**self.optional, **self.required}
 
 
 def _fields(text: str) -> dict[str, Field]:
@@ -203,13 +216,13 @@ def fault(event_type: str, data: Mapping[str, Json]) -> str | None:
     schema = SCHEMAS.get(event_type)
     if schema is None:
         return f"{event_type!r} is no type of event this software knows"
-    if missing := [key for key in schema.required if key not in data]:
-        return f"{event_type} lacks {', '.join(missing)}"
+    if not schema.required.keys() <= data.keys():
+        return f"{event_type} lacks {', '.join(key for key in schema.required if key not in data)}"
     for key, value in data.items():
-        field = schema.required.get(key) or schema.optional.get(key)
+        field = schema.fields.get(key)
         if field is None:
             return f"{event_type} has no key {key!r}: {', '.join([*schema.required, *schema.optional])}"
-        if not _fits(field, value):
+        if not field.fits(value):
             wanted = " or ".join([*field.kinds, *(["null"] if field.nullable else [])])
             return f"{event_type}: {key} is {value!r}, not {wanted}"
     return None
@@ -219,10 +232,3 @@ def check(event_type: str, data: Mapping[str, Json]) -> None:
     """Refuse an event whose type is unknown or whose data does not fit it. Raises IllegalEvent."""
     if found := fault(event_type, data):
         raise IllegalEvent(found)
-
-
-def _fits(field: Field, value: Json) -> bool:
-    if value is None:
-        return field.nullable or field.kinds == ("any",)
-    kind = _KINDS.get(field.kinds[0])
-    return kind(value) if kind is not None else value in field.kinds

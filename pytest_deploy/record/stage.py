@@ -23,6 +23,8 @@ class Stage(StrEnum):
     CLOSED = "closed"
     ABANDONED = "abandoned"
 
+    __hash__ = str.__hash__  # an Enum's own is a call in Python, three times for each event
+
 
 IN_PROGRESS: Final = frozenset({Stage.OPENED, Stage.PLANNED, Stage.DECIDED})
 FINISHED: Final = frozenset({Stage.CLOSED, Stage.ABANDONED})

@@ -39,5 +39,5 @@ def newest_root(path: Sequence[bytes], leaf: bytes) -> bytes:
     """The root of the tree whose newest leaf has this hash and this path; every sibling stands left of it."""
     root = leaf
     for sibling in path:
-        root = node_hash(sibling, root)
+        root = hashlib.sha256(b"\x01" + sibling + root).digest()  # node_hash, without ten calls of it for each event
     return root

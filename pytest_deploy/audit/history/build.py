@@ -1,0 +1,109 @@
+"""How an index is filled from the log: every event held against the one before it, runs folded into their rows."""
+
+from __future__ import annotations
+
+import base64
+import json
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from pytest_deploy.audit.hands import Hands
+from pytest_deploy.audit.history.row import Row, facts
+from pytest_deploy.audit.history.tables import VERSION
+from pytest_deploy.audit.stretch import Range, read, read_entry
+from pytest_deploy.errors import RecordTampered
+from pytest_deploy.record import entry as entries
+from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import Event, line_hash
+from pytest_deploy.record.run_id import NO_RUN
+
+_STRETCH: Final = 2048
+
+
+class State(NamedTuple):
+    """What the index was built to."""
+
+    version: int
+    origin: str
+    size: int
+    """Events."""
+    root: str
+    """Base64."""
+    head: str
+    """SHA-256 of the newest event's line, hex."""
+
+
+NOTHING: Final = State(VERSION, "", 0, "", "")
+
+
+def build(connection: sqlite3.Connection, store: Path, start: int, size: int) -> State:
+    """Take in the events from `start` on, until there are `size`. Raises RecordTampered at the first that does not follow."""
+    rows: dict[str, Row] = {}
+    ids: dict[str, int] = {}
+    ranges = (Range(store, at, min(at + _STRETCH, size), size) for at in range(start, size, _STRETCH))
+    with Hands(size - start) as hands:
+        for stretch in hands.each(read, ranges):
+            _take_in(connection, [event for event, _ in stretch.links], rows, ids)
+            if stretch.fault is not None:
+                raise RecordTampered(f"{stretch.fault}: deploy.py verify {store} tells more")
+    connection.executemany(
+        "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (_columns(ids[row.run], row) for row in rows.values()),
+    )
+    newest = read_entry(store, size - 1)
+    root = base64.b64encode(newest.root).decode()
+    state = State(VERSION, newest.signed.checkpoint.origin, size, root, line_hash(newest.line))
+    connection.execute("DELETE FROM state")
+    connection.execute("INSERT INTO state VALUES (?, ?, ?, ?, ?)", state)
+    return state
+
+
+def _take_in(
+    connection: sqlite3.Connection, events: Sequence[Event], rows: dict[str, Row], ids: dict[str, int]
+) -> None:
+    for event in events:
+        if event.run not in ids:
+            ids[event.run], rows[event.run] = _known(connection, event.run, len(ids))
+        if event.run != NO_RUN:
+            rows[event.run].take_in(event)
+    connection.executemany(
+        "INSERT INTO events VALUES (?, ?, ?, ?, ?)",
+        ((e.seq, ids[e.run], e.type, stamp(e.time), bytes.fromhex(e.prev)) for e in events),
+    )
+    found = ((*fact, ids[event.run], event.seq) for event in events for fact in facts(event))
+    connection.executemany("INSERT INTO facts VALUES (?, ?, ?, ?)", found)
+
+
+def _known(connection: sqlite3.Connection, run: str, new: int) -> tuple[int, Row]:
+    """The number and the row of a run, so far."""
+    found = connection.execute("SELECT id, body FROM runs WHERE run = ?", [run]).fetchone()
+    if found is not None:
+        return int(found[0]), Row.of_json(json.loads(found[1]))
+    (most,) = connection.execute("SELECT ifnull(max(id), 0) FROM runs").fetchone()
+    return int(most) + new + 1, Row(run)
+
+
+def _columns(number: int, row: Row) -> tuple[Any, ...]:
+    body = json.dumps(row.to_json())
+    return (
+        *(number, row.run, row.began, row.opened, row.ended, row.outcome, row.pipeline),
+        *(row.commit, row.digest, row.version, row.deployer.casefold(), body),
+    )
+
+
+def log_size(store: Path, known: int) -> int:
+    """How many events lie there without a gap, of which `known` do: a few looks, however long the log."""
+
+    def there(seq: int) -> bool:
+        return (store / entries.name(seq)).is_file()
+
+    low, step = known - 1, 1
+    while there(low + step):
+        low, step = low + step, step * 2
+    high = low + step
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if there(middle) else (low, middle)
+    return low + 1

@@ -1,0 +1,118 @@
+"""Listings for people and for programs: an aligned table, JSON, JSON lines, CSV that a spreadsheet does not run.
+
+Characters that change how the rest of a line reads are spelled out everywhere but in JSON, which escapes them itself.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from pytest_deploy.audit.history.answers import Listed, Listing
+from pytest_deploy.record import entry as entries
+from pytest_deploy.report.words import seconds, shown
+
+FORMATS: Final = ("table", "json", "jsonl", "csv")
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What makes a spreadsheet take a cell for a formula."""
+_COMMIT: Final = 8
+_COLUMNS: Final = (
+    "began",
+    "run",
+    "pipeline",
+    "outcome",
+    "version",
+    "commit",
+    "deployer",
+    "approvers",
+    "bypassed",
+    "took",
+    "events",
+)
+
+
+def lines(listing: Listing, form: str) -> Iterator[str]:
+    """A listing in one of FORMATS, line by line."""
+    if form == "table":
+        yield from _table(listing)
+    elif form == "json":
+        yield json.dumps({"total": listing.total, "runs": [_object(one) for one in listing.runs]}, indent=2)
+    elif form == "jsonl":
+        yield from (json.dumps(_object(one)) for one in listing.runs)
+    else:
+        yield from csv_lines(_object(one) for one in listing.runs)
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows of equal length in columns as wide as needed; the last column runs free."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)] if rows else []
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        yield "  ".join([*cells, row[-1]]).rstrip()
+
+
+def positions(events: Iterable[int]) -> str:
+    """`12, 14-17`: positions of events, neighbours drawn together."""
+    parts: list[list[int]] = []
+    for seq in events:
+        if parts and parts[-1][-1] == seq - 1:
+            parts[-1].append(seq)
+        else:
+            parts.append([seq])
+    return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
+
+
+def plain(text: str) -> str:
+    """A text on one line: what would break it, or change how it reads, is spelled out."""
+    return shown(text).replace("\t", "\\u0009").replace("\n", "\\u000a")
+
+
+def cell(value: Any) -> str:
+    """A value as a cell of CSV: no formula, no control character, no direction mark."""
+    if isinstance(value, list | tuple):
+        value = " ".join(str(item) for item in value)
+    text = plain("" if value is None else str(value))
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _table(listing: Listing) -> Iterator[str]:
+    if not listing.runs:
+        yield "no run that was asked for"
+        return
+    rows = [
+        (
+            *(row.began[:19] + "Z", row.run, row.pipeline or "-", row.outcome, row.version or "-", row.commit[:_COMMIT] or "-"),
+            *(row.deployer or row.requested_by or "-", ", ".join(row.approvers) or "-", ", ".join(row.bypassed) or "-"),
+            *(seconds(row.duration_s), positions(one.events)),
+        )
+        for one in listing.runs
+        for row in (one.row,)
+    ]  # fmt: skip
+    yield from aligned([_COLUMNS, *(tuple(map(plain, row)) for row in rows)])
+    yield ""
+    sources = sorted({plain(one.source) for one in listing.runs})
+    number = "1 run" if listing.total == 1 else f"{listing.total} runs"
+    more = "" if listing.total == len(listing.runs) else f", the newest {len(listing.runs)} shown (--limit 0: all)"
+    yield f"{number}{more}; times are UTC"
+    yield f"events: the positions each line rests on, in {', '.join(f'reports/{source}/log/' for source in sources)}"
+
+
+def _object(one: Listed) -> dict[str, Any]:
+    row: Mapping[str, Any] = one.row.to_json()
+    return {"store": one.source, **row, "events": list(one.events), "files": [entries.name(seq) for seq in one.events]}
+
+
+def csv_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """RFC 4180; a cell that would be run as a formula begins with an apostrophe."""
+    first = True
+    for row in rows:
+        stream = io.StringIO()
+        writer = csv.writer(stream, lineterminator="")
+        if first:
+            yield ",".join(row)
+            first = False
+        writer.writerow([cell(value) for value in row.values()])
+        yield stream.getvalue()

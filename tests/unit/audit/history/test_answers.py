@@ -1,0 +1,115 @@
+"""Several records asked as one; a run shown whole; what is not known said with what is like it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.audit.history.answers import History
+from pytest_deploy.audit.history.asked import Asked
+from pytest_deploy.audit.history.index import Index, Stale
+from pytest_deploy.audit.verify import verify
+from pytest_deploy.errors import NotAsked, RecordTampered
+from pytest_deploy.record.event import Event
+from tests.unit.record.samples import HandClock, Writing, deployed, open_log
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> History:
+    """Two records, their runs at turns."""
+    logs = [open_log(tmp_path / name, HandClock()) for name in ("one", "two")]
+    for turn in range(3):
+        for log in logs:
+            log.clock.move(60 * (turn + 1))  # type: ignore[attr-defined]  # a HandClock
+            deployed(log)
+            log.clock.move(7)  # type: ignore[attr-defined]
+    return History({name: tmp_path / name / "reports" / "local" for name in ("one", "two")}, tmp_path / "state")
+
+
+def test_the_runs_of_several_records_are_listed_together_newest_first(two: History) -> None:
+    with two as history:
+        listing = history.runs(Asked())
+        newest = history.runs(Asked(), limit=3)
+
+    assert (6, 6) == (listing.total, len(listing.runs))
+    began = [one.row.began for one in listing.runs]
+    assert began == sorted(began, reverse=True)
+    assert {"one", "two"} == {one.source for one in listing.runs}
+    assert (6, listing.runs[:3]) == (newest.total, newest.runs)
+
+
+def test_a_run_is_shown_with_all_its_events_and_the_heads_anchor(history: History, events: tuple[Event, ...]) -> None:
+    run = history.runs(Asked(outcomes=("rolled-back",))).runs[0].row.run
+    shown = history.show(run)
+
+    assert tuple(event for event in events if event.run == run) == shown.events
+    assert shown.anchors == ()
+
+
+def test_the_anchor_of_a_run_is_one_the_log_answers_to(history: History, generated: Path) -> None:
+    run = history.runs(Asked(), limit=1).runs[0].row.run
+
+    assert verify(generated, anchor=history.show(run).checkpoint).checks[10].ok
+
+
+def test_the_first_anchor_made_after_a_run_is_shown_with_it(tmp_path: Path) -> None:
+    log = open_log(tmp_path, HandClock())
+    first, second = deployed(log), deployed(log)
+    _, _, size, root = log.checkpoint().split()
+    data = {"kind": "github", "size": int(size), "root": root}
+    made = [log.append("anchor.made", data, run="-", actor="system:anchor").seq for _ in range(2)]
+    third = deployed(log)
+    with History({"local": tmp_path / "reports" / "local"}, tmp_path / "state") as history:
+        seen = [[event.seq for event in history.show(run).anchors] for run in (first, second, third)]
+
+    assert [made[:1], made[:1], []] == seen
+
+
+def test_a_run_nobody_knows_is_told_by_what_is_like_it(history: History) -> None:
+    with pytest.raises(NotAsked, match="knows a run 'production-20260105T0000'; like it: production-20260105T00"):
+        history.show("production-20260105T0000")
+    with pytest.raises(NotAsked, match=r"knows a run 'x'$"):
+        history.show("x")
+
+
+def test_what_an_answer_rests_on_is_what_it_was_asked_for_too(history: History, events: tuple[Event, ...]) -> None:
+    (one,) = history.runs(Asked(requirement="REQ-o00006-B")).runs
+    step = next(seq for seq in one.events if events[seq].type == "step.finished")
+
+    assert events[step].data["verifies"] == ["REQ-o00006-B"]
+    assert step not in one.row.events
+
+
+def test_a_record_can_be_asked_without_believing_any_index(generated: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with History({"it": generated}, state) as history:
+        before = history.runs(Asked())
+    (place,) = state.iterdir()
+    made = place.stat().st_ino
+    with History({"it": generated}, state, anew=True) as history:
+        assert before == history.runs(Asked())
+
+    assert made != place.stat().st_ino
+
+
+def test_a_request_that_was_voided_or_waits_is_listed_as_that(tmp_path: Path) -> None:
+    log = open_log(tmp_path, HandClock())
+    waits, voided = Writing(log).request(), Writing(log).request()
+    voided.add("request.voided", {"cause": "the commit differs"})
+    with History({"local": tmp_path / "reports" / "local"}, tmp_path / "state") as history:
+        found = {one.row.run: one.row.outcome for one in history.runs(Asked()).runs}
+
+    assert {waits.run: "requested", voided.run: "voided"} == found
+
+
+def test_a_log_that_changes_while_it_is_read_is_no_answer(history: History) -> None:
+    asked = []
+
+    def question(index: Index) -> None:
+        asked.append(index.state.size)
+        raise Stale("log/00000007.event is not the event it was")
+
+    with pytest.raises(RecordTampered, match=r"00000007\.event is not the event it was: the log of production changed"):
+        history.ask("production", question)
+    assert len(asked) == 2

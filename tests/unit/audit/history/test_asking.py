@@ -1,0 +1,113 @@
+"""Words become a question, or are refused with what would be right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.audit.history.asked import Asked
+from pytest_deploy.audit.history.asking import ask, instant, stores
+from pytest_deploy.audit.history.row import OUTCOMES
+from pytest_deploy.errors import NotAsked
+
+WORDS = dict.fromkeys(
+    ("since", "until", "commit", "digest", "version", "deployer", "approver", "outcome", "pipeline", "migration", "requirement"),
+    "",
+)  # fmt: skip
+
+
+def question(**words: str) -> Asked:
+    return ask({**WORDS, **words})
+
+
+def test_no_words_ask_for_every_run() -> None:
+    assert Asked() == question()
+
+
+def test_a_day_alone_is_a_utc_day_from_its_beginning_to_its_end() -> None:
+    assert Asked(since="2026-03-01T00:00:00.000Z", until="2026-03-02T00:00:00.000Z") == question(
+        since="2026-03-01", until="2026-03-01"
+    )
+
+
+def test_an_instant_is_taken_with_its_zone() -> None:
+    assert question(since="2026-03-01T12:00+02:00").since == "2026-03-01T10:00:00.000Z"
+    assert instant("as-of", "2026-03-01T12:00Z") == "2026-03-01T12:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    "words,asked",
+    [
+        ({"commit": "ABCD"}, Asked(commit="abcd")),
+        ({"digest": "sha256:ABCD"}, Asked(digest="sha256:abcd")),
+        ({"digest": "abcd"}, Asked(digest="sha256:abcd")),
+        ({"outcome": "deployed, rolled-back"}, Asked(outcomes=("deployed", "rolled-back"))),
+        ({"pipeline": "plan,smoke,"}, Asked(pipelines=("plan", "smoke"))),
+        ({"requirement": "REQ-o00043"}, Asked(requirement="REQ-o00043")),
+        ({"requirement": "REQ-o00043-K", "migration": " 0007 "}, Asked(requirement="REQ-o00043-K", migration="0007")),
+        ({"outcome": ",".join(OUTCOMES)}, Asked(outcomes=OUTCOMES)),
+    ],
+)
+def test_words_are_taken_as_they_are_meant(words: dict[str, str], asked: Asked) -> None:
+    assert asked == question(**words)
+
+
+@pytest.mark.parametrize(
+    "words,says",
+    [
+        ({"commit": "abc"}, "--commit=abc: right is the first 4 to 40 hex digits"),
+        ({"commit": "main"}, "right is the first 4"),
+        ({"digest": "sha256:xyz1"}, "--digest=xyz1: right is sha256: and"),
+        ({"outcome": "deployed,fine"}, "--outcome=deployed,fine: fine is none; right is some of deployed, refused"),
+        ({"pipeline": "dploy"}, "right is some of deploy"),
+        ({"requirement": "o00043"}, "right is REQ-o00043 or REQ-o00043-K"),
+        ({"since": "yesterday"}, "--since=yesterday is no instant; right is 2026-03-01T12:00Z"),
+        ({"since": "2026-03-01T12:00"}, "an instant has a time and a zone"),
+        ({"until": "0001-01-01T00:00+14:00"}, "is no instant"),
+        ({"until": "9999-12-31"}, "--until"),
+        ({"since": "2026-03-02", "until": "2026-03-01"}, "no run can lie between"),
+    ],
+)
+def test_any_other_word_is_refused_and_told_what_would_be_right(words: dict[str, str], says: str) -> None:
+    with pytest.raises(NotAsked) as refused:
+        question(**words)
+
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["2026-03-01", "20260301", "12:00Z", ""])
+def test_what_is_no_instant_is_not_asked_of_a_moment(text: str) -> None:
+    with pytest.raises(NotAsked, match="right is 2026-03-01T12:00Z"):
+        instant("as-of", text)
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Path:
+    for name in ("production", "local", "rehearsal/production", "rehearsal/staging"):
+        (tmp_path / name / "log").mkdir(parents=True)
+    (tmp_path / "elsewhere").mkdir()
+    return tmp_path
+
+
+def test_all_real_stores_are_asked_unless_some_are_named(reports: Path) -> None:
+    assert {"local": reports / "local", "production": reports / "production"} == stores(reports, [], rehearsal=False)
+    assert ["production"] == list(stores(reports, ["production", "production"], rehearsal=False))
+
+
+def test_rehearsals_are_asked_apart(reports: Path) -> None:
+    assert ["rehearsal/production", "rehearsal/staging"] == list(stores(reports, [], rehearsal=True))
+    assert [reports / "rehearsal/staging"] == list(stores(reports, ["staging"], rehearsal=True).values())
+
+
+@pytest.mark.parametrize("name", ["prod", "elsewhere", "..", "rehearsal/production", "rehearsal"])
+def test_what_is_no_store_is_refused_and_those_there_are_named(reports: Path, name: str) -> None:
+    with pytest.raises(NotAsked, match=r"no record .*there is local, production"):
+        stores(reports, [name], rehearsal=False)
+
+
+def test_where_there_is_no_record_that_is_said(tmp_path: Path) -> None:
+    with pytest.raises(NotAsked, match="no record under"):
+        stores(tmp_path, [], rehearsal=False)
+    with pytest.raises(NotAsked, match="there is none"):
+        stores(tmp_path, ["local"], rehearsal=False)

@@ -1,0 +1,126 @@
+"""A run as a listing tells it, event by event; and what runs are looked up by."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_deploy.audit.history.asked import Asked
+from pytest_deploy.audit.history.row import Fact, Row, facts
+from pytest_deploy.record.event import Event
+from tests.unit.record.samples import ACTOR, NOON, SHA, closed, decided, opened_data, step_finished
+
+RUN = "local-20261122T120000Z-0001"
+IMAGE = f"diary@sha256:{SHA}"
+SIGNED = {"file": "f", "sha256": SHA, "signature_sha256": SHA, "signer": "Quinn@example.org"}
+
+
+def event(seq: int, event_type: str, **data: Any) -> Event:
+    return Event(seq, "0" * 64, NOON, "0" * 16, event_type, RUN, ACTOR, data)
+
+
+ASKED = event(3, "request.made", request_sha256=SHA, expires=None, requested_by="ada@example.org", version="9")
+OPENED = event(5, "run.opened", **opened_data())
+
+
+def test_a_request_waits_until_its_run_opens() -> None:
+    assert ("requested", "9", "", "ada@example.org") == (
+        (row := Row.of([ASKED])).outcome, row.version, row.deployer, row.requested_by,
+    )  # fmt: skip
+    assert ("in-progress", "1.2.0", "local:1000:ada@desk") == (
+        (row := Row.of([ASKED, OPENED])).outcome, row.version, row.deployer,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "last,outcome,cause",
+    [
+        (event(9, "request.voided", cause="drift"), "voided", "drift"),
+        (event(9, "run.closed", **closed("failed", RUN)), "failed", ""),
+        (event(9, "run.abandoned", cause="killed", found_sha256=SHA), "abandoned", "killed"),
+    ],
+)
+def test_how_a_run_ends_is_its_outcome(last: Event, outcome: str, cause: str) -> None:
+    row = Row.of([ASKED, OPENED, last])
+
+    assert (outcome, cause, (3, 5, 9)) == (row.outcome, row.cause, row.events)
+
+
+def test_the_decision_gives_cause_and_duration() -> None:
+    row = Row.of([OPENED, event(8, "run.decided", **decided("failed", cause="smoke failed"))])
+
+    assert ("smoke failed", 2.0, "in-progress") == (row.cause, row.duration_s, row.outcome)
+
+
+def test_the_artefact_is_known_once_it_is_built_and_not_forgotten() -> None:
+    made = event(7, "revision.deployed", revision="r", image=IMAGE, url=None, env_names=[])
+
+    assert Row.of([OPENED]).digest == ""
+    assert Row.of([OPENED, made]).digest == Row.of([made, OPENED]).digest == f"sha256:{SHA}"
+
+
+def test_people_and_what_was_passed_over_are_named_once() -> None:
+    row = Row.of(
+        [
+            event(1, "approval.signed", **SIGNED),
+            event(2, "approval.signed", **SIGNED),
+            event(3, "override.signed", **SIGNED, gate="window"),
+            event(4, "override.signed", **SIGNED, gate="window"),
+            event(5, "override.signed", **SIGNED),
+            event(6, "deviation.accepted", **SIGNED, deviation="a step by hand"),
+        ]
+    )
+
+    assert (("Quinn@example.org",), ("window", "override.signed", "a step by hand")) == (row.approvers, row.bypassed)
+
+
+def test_what_says_nothing_of_the_run_as_a_whole_is_not_rested_on() -> None:
+    assert (5,) == Row.of([OPENED, event(6, "step.finished", **step_finished("a", "smoke"))]).events
+
+
+def test_a_row_reads_back_from_plain_values() -> None:
+    row = Row.of([ASKED, OPENED, event(6, "approval.signed", **SIGNED)])
+
+    assert row == Row.of_json(row.to_json())
+
+
+def test_no_event_is_no_run() -> None:
+    with pytest.raises(ValueError, match="no event"):
+        Row.of([])
+
+
+@pytest.mark.parametrize(
+    "happened,found",
+    [
+        (event(1, "approval.signed", **SIGNED), [("approver", "quinn@example.org")]),
+        (event(1, "migration.applied", version="0007"), [("migration", "0007")]),
+        (event(1, "migration.rolled-back", version="0007"), [("migration", "0007")]),
+        (event(1, "revision.deployed", revision="r-1", image=IMAGE), [("revision", "r-1")]),
+        (
+            event(1, "step.finished", **{**step_finished("a", "smoke"), "verifies": ["REQ-o00001-A", "REQ-o00001-A", "REQ-o00001-B"]}),
+            [("requirement", "REQ-o00001-A"), ("requirement", "REQ-o00001-B")],
+        ),
+        (OPENED, []),
+    ],
+)  # fmt: skip
+def test_runs_are_looked_up_by_what_their_events_say(happened: Event, found: list[tuple[str, str]]) -> None:
+    assert found == list(facts(happened))
+
+
+@pytest.mark.parametrize(
+    "asked,fact,fits",
+    [
+        (Asked(approver="QUINN"), Fact("approver", "quinn@example.org"), True),
+        (Asked(approver="tina"), Fact("approver", "quinn@example.org"), False),
+        (Asked(migration="0007"), Fact("migration", "0007"), True),
+        (Asked(migration="000"), Fact("migration", "0007"), False),
+        (Asked(requirement="REQ-o00043"), Fact("requirement", "REQ-o00043-K"), True),
+        (Asked(requirement="REQ-o00043-K"), Fact("requirement", "REQ-o00043-K"), True),
+        (Asked(requirement="REQ-o0004"), Fact("requirement", "REQ-o00043-K"), False),
+        (Asked(requirement="REQ-o00043-K"), Fact("requirement", "REQ-o00043"), False),
+        (Asked(version="r-1"), Fact("revision", "r-1"), False),
+    ],
+)
+def test_a_fact_fits_a_question_or_not(asked: Asked, fact: Fact, *, fits: bool) -> None:
+    assert fits is asked.fits(fact)

@@ -1,0 +1,70 @@
+"""Several processes that read a log in stretches find exactly what one finds that reads it from end to end."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+import pytest
+
+from pytest_deploy.audit import chain
+from pytest_deploy.audit.hands import Hands
+from pytest_deploy.audit.stretch import Range, read
+from pytest_deploy.audit.verify import verify
+from pytest_deploy.record import entry as entries
+from tests.unit.audit.conftest import Record
+from tests.unit.audit.test_verify import TAMPERINGS, Tampering, at, flip
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Hands]:
+    with Hands(0, processes=2) as hands:
+        yield hands
+
+
+@pytest.fixture(params=[1, 7])
+def short(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stretches so short that every tampering lies before, on, or after a border of some."""
+    monkeypatch.setattr(chain, "_STRETCH", request.param)
+
+
+@pytest.mark.usefixtures("short")
+def test_an_untouched_record_verifies_in_stretches_too(record: Record, two: Hands) -> None:
+    assert verify(record.store, anchor=record.anchor, signatures="all") == verify(
+        record.store, anchor=record.anchor, signatures="all", hands=two
+    )
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("tampering", TAMPERINGS, ids=lambda tampering: tampering.name)
+def test_each_tampering_is_found_alike(record: Record, two: Hands, tampering: Tampering) -> None:
+    tampering.do(record)
+    anchor = record.anchor if tampering.anchored else None
+    several = verify(record.store, anchor=anchor, hands=two)
+
+    assert not several.ok
+    assert several == verify(record.store, anchor=anchor, hands=Hands(0, processes=0))
+
+
+def test_a_flip_anywhere_in_the_log_is_found_alike(record: Record, two: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    chance = random.Random(11)  # noqa: S311 -- a sample of places
+    for _ in range(40):
+        path = at(record, chance.randrange(record.size))
+        whole = path.read_bytes()
+        flip(path, chance.randrange(len(whole)))
+        monkeypatch.setattr(chain, "_STRETCH", 2048)
+        alone = verify(record.store)
+        monkeypatch.setattr(chain, "_STRETCH", 7)
+
+        assert not alone.ok
+        assert alone == verify(record.store, hands=two)
+        path.write_bytes(whole)
+
+
+def test_a_stretch_whose_event_before_cannot_be_read_is_at_fault_itself(record: Record) -> None:
+    at(record, 4).write_bytes(b"")
+    found = read(Range(record.store, 5, 8, 0))
+
+    assert found.links == ()
+    assert found.fault is not None
+    assert entries.name(4) == found.fault.place
