@@ -29,6 +29,8 @@ RECENT: Final = 1000
 """Signatures that `newest` checks: the newest commits to every event before it, these cost a fraction of a second."""
 
 _NAME = re.compile(r"\d{8}\.event", re.ASCII)
+_MOST: Final = 131_072
+"""Bytes of an object at most: a line has 65,535, a proof a few thousand. More is not read."""
 _KEPT: Final = frozenset(
     {
         "request.made", "run.closed", "run.abandoned", "anchor.made", "clock.skewed",
@@ -66,8 +68,11 @@ class Chain:
         for seq in range(self.names):
             name = entries.name(seq)
             try:
-                entry = entries.parse((self.store / name).read_bytes())
-            except (IllegalEvent, OSError) as error:
+                entry = entries.parse(_bytes(self.store / name))
+            except OSError as error:
+                self._stop(2, name, f"cannot be read: {error.strerror}")
+                return
+            except IllegalEvent as error:
                 self._stop(2, name, str(error))
                 return
             for number, step in self._steps():
@@ -94,7 +99,7 @@ class Chain:
 
     def checkpoint(self, size: int) -> SignedCheckpoint:
         """The signed checkpoint of an earlier size, at most `self.size`."""
-        return entries.parse((self.store / entries.name(size - 1)).read_bytes()).signed
+        return entries.parse(_bytes(self.store / entries.name(size - 1))).signed
 
     def _steps(self) -> tuple[tuple[int, Callable[[Entry, int], str | None]], ...]:
         return (
@@ -199,3 +204,11 @@ class Chain:
     def _stop(self, number: int, name: str, problem: str) -> None:
         self.findings.append(Finding(number, name, problem))
         self.stopped = True
+
+
+def _bytes(path: Path) -> bytes:
+    with path.open("rb") as stream:
+        data = stream.read(_MOST + 1)
+    if len(data) > _MOST:
+        raise IllegalEvent(f"is no event: it has more than {_MOST} bytes")
+    return data

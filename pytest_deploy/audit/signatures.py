@@ -67,9 +67,12 @@ def _request(store: Path, event: Event) -> Iterator[Finding]:
 def _signature(chain: Chain, event: Event) -> Iterator[Finding]:
     name = event.data["file"]
     path, signature = chain.store / name, chain.store / f"{name}.sig"
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        yield Finding(10, name, f"lies outside the record, though event {event.seq} counts it")
+        return
     for file, bound in ((path, event.data["sha256"]), (signature, event.data["signature_sha256"])):
         place = file.relative_to(chain.store).as_posix()
-        if ".." in file.parts or file.is_symlink() or not file.is_file():
+        if file.is_symlink() or not file.is_file():
             yield Finding(10, place, f"is missing, or no file, though event {event.seq} counts it")
             return
         if file_sha256(file) != bound:
@@ -85,7 +88,7 @@ def _contradiction(text: bytes, event: Event, origin: str) -> str | None:
     """Where the signed text says something else than the event, or None."""
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict) or canonical(said) != text:
         return "is not canonical JSON"

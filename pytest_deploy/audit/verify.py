@@ -7,14 +7,21 @@ keys proves only that it agrees with itself: compare `trust/log.vkey` with a cop
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from pytest_deploy.audit.anchors import anchors, timestamps
 from pytest_deploy.audit.chain import Chain, Signatures
-from pytest_deploy.audit.checks import Check, Finding, Outcome, Verification
+from pytest_deploy.audit.checks import Check, Finding, Outcome, Verification, printable
+from pytest_deploy.audit.misfits import blamed, misfits, strangers, unreadable
 from pytest_deploy.audit.runs import endings, folders
 from pytest_deploy.audit.signatures import signatures as people
 from pytest_deploy.audit.signatures import uncounted
+from pytest_deploy.errors import IllegalEvent
+
+_SCRIPT: Final = Path(__file__).with_name("verify.sh")
 
 
 def verify(path: Path, *, anchor: str | None = None, signatures: Signatures = "newest") -> Verification:
@@ -23,14 +30,18 @@ def verify(path: Path, *, anchor: str | None = None, signatures: Signatures = "n
     `newest` checks the signatures of the newest thousand events (the last one commits to all), `all` every one.
     Nothing is written, nothing raised for a bad record: every fault is a finding with its place.
     """
+    odd = misfits(path)
     chain = Chain(path, signatures)
     chain.read()
-    outcomes: dict[int, Outcome] = {number: chain.outcome(number) for number in range(1, 8)}
-    outcomes[8] = endings(chain)
-    outcomes[9] = folders(chain)
-    outcomes[10] = people(chain)
-    outcomes[11] = anchors(chain, anchor)
-    outcomes[12] = timestamps(chain)
+    looks: dict[int, Callable[[], Outcome]] = {
+        **{number: partial(chain.outcome, number) for number in range(1, 8)},
+        8: lambda: endings(chain),
+        9: lambda: folders(chain),
+        10: lambda: people(chain),
+        11: lambda: anchors(chain, anchor),
+        12: lambda: timestamps(chain),
+    }
+    outcomes = {number: blamed(_looked(path, number, look), number, odd) for number, look in looks.items()}
     checks: tuple[Check, ...] = tuple(outcome.check(number) for number, outcome in outcomes.items())
     findings: tuple[Finding, ...] = tuple(finding for outcome in outcomes.values() for finding in outcome.findings)
     head = chain.head.checkpoint if chain.head is not None else None
@@ -47,8 +58,21 @@ def verify(path: Path, *, anchor: str | None = None, signatures: Signatures = "n
     )
 
 
+def _looked(store: Path, number: int, look: Callable[[], Outcome]) -> Outcome:
+    """What a step concluded; a file it could not read, or that changed while it looked, is a finding and no crash."""
+    try:
+        return look()
+    except OSError as error:
+        return Outcome((unreadable(store, number, error),), "", concluded=False)
+    except IllegalEvent as error:
+        return Outcome((Finding(number, "log/", f"changed while it was read: {error}"),), "", concluded=False)
+
+
 def _notes(chain: Chain) -> tuple[str, ...]:
-    notes = [*uncounted(chain)]
+    notes = [printable(text) for text in uncounted(chain)]
+    notes += [printable(f"{name}: is no part of the record; nothing is said of it") for name in strangers(chain.store)]
+    if _is_altered(chain.store / "verify.sh"):
+        notes.append("verify.sh: is not that of this version; take one from where you trust it, as you do with trust/")
     if chain.strays:
         notes.append(f"log/: {chain.strays} unfinished writes (names with a dot); they are no part of the log")
     for event in chain.kept:
@@ -60,3 +84,10 @@ def _notes(chain: Chain) -> tuple[str, ...]:
             f"the log's own key is {chain.trust[-1].key.vkey}: compare it with a copy that came by another way"
         )
     return tuple(notes)
+
+
+def _is_altered(script: Path) -> bool:
+    try:
+        return script.is_file() and script.read_bytes() != _SCRIPT.read_bytes()
+    except OSError:
+        return True

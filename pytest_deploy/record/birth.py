@@ -9,14 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.errors import RecordTampered, StoreUnavailable
+from pytest_deploy.errors import RecordTampered
 from pytest_deploy.record import durable, entry, trust
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.key import FileSigner, Signer
 from pytest_deploy.record.log import Log, Standing
 from pytest_deploy.record.rotation import settle
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.record.store import Exists, FolderStore, Store
+from pytest_deploy.record.store import Exists, FolderStore, Store, unavailable
 
 _SECOND_OPINION: Final = Path(__file__).parent.parent / "audit" / "verify.sh"
 _NAME = re.compile(r"log/\d{8}\.event")
@@ -88,10 +88,8 @@ def _lay_conveniences(folder: Path, log: Log) -> None:
     try:
         if not (folder / "trust" / "log.vkey").exists():
             trust.copy_plainly(folder, trust.first_set(log.key))
-        if _SECOND_OPINION.is_file():
+        if _SECOND_OPINION.is_file() and not (folder / "verify.sh").exists():
             with suppress(FileExistsError):
                 durable.create(folder / "verify.sh", _SECOND_OPINION.read_bytes(), mode=0o755)
     except OSError as error:
-        raise StoreUnavailable(
-            f"{folder} cannot be written: {error.strerror}; see to the disk, then run again"
-        ) from error
+        raise unavailable(folder, error) from error

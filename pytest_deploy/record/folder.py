@@ -11,9 +11,10 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.errors import RecordError, StoreUnavailable
+from pytest_deploy.errors import RecordError
 from pytest_deploy.record import durable
 from pytest_deploy.record.run_id import born
+from pytest_deploy.record.store import unavailable
 
 SUMS: Final = "SHA256SUMS"
 FOUND: Final = "FOUND.SHA256SUMS"
@@ -55,7 +56,7 @@ class RunFolder:
         except FileExistsError:
             raise RecordError(f"{place} exists; nothing in a record is replaced") from None
         except OSError as error:
-            raise StoreUnavailable(f"{place} cannot be written: {error.strerror}; see to the disk") from error
+            raise unavailable(place, error) from error
         return place
 
 
