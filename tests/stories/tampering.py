@@ -62,7 +62,7 @@ class Tampered:
         """A file of the trust set that approvals were judged by; the event that put the set in force is named."""
         seq = max(event.seq for event in self.events if event.type == "key.enrolled")
         self.named = entries.name(seq)
-        return self.store / self.events[seq].data["set"] / name
+        return self.store / str(self.events[seq].data["set"]) / name
 
     def approvals(self) -> list[Path]:
         return sorted((self.store / "runs" / self.of.run / "approvals").glob("*.json"))

@@ -122,17 +122,17 @@ def test_the_record_of_another_environment_is_not_this_ones_and_that_is_said_in_
 
 def test_production_moves_when_staging_people_and_time_allow_it_and_not_before(production: ProductionRecord) -> None:
     """What was refused on the way is shown where the record is made (`move_production`); this is what it says in the end."""
-    verdicts: dict[str, dict[str, list[str]]] = {}
+    said: dict[str, dict[str, list[str]]] = {}
     for event in production.events():
         if event.run == production.run and event.type in {"gate.passed", "gate.refused"}:
-            point = verdicts.setdefault(event.data["point"], {})
-            point.setdefault(event.data["gate"], []).append(event.data["verdict"])
+            of_gates = said.setdefault(event.data["point"], {})
+            of_gates.setdefault(event.data["gate"], []).append(event.data["verdict"])
 
-    assert ["refused", "refused", "passed", "passed"] == verdicts["lease"]["approvals"][:4]
-    assert ["passed", "passed", "refused", "passed"] == verdicts["lease"]["window"][:4]
+    assert ["refused", "refused", "passed", "passed"] == said["lease"]["approvals"][:4]
+    assert ["passed", "passed", "refused", "passed"] == said["lease"]["window"][:4]
     for point in ("lease", "change"):
-        assert set(NAMES) == set(verdicts[point])
-        assert {"passed"} == {said[-1] for said in verdicts[point].values()}
+        assert set(NAMES) == set(said[point])
+        assert {"passed"} == {verdicts[-1] for verdicts in said[point].values()}
     assert production.run in {event.run for event in production.events() if event.type == "run.opened"}
 
 
