@@ -250,7 +250,7 @@ awk -F '\t' -v types="${types//$'\n'/}" -v after="$after" -v first="$work/first"
   !index(types, " " $3 " ") { wrong("its type is unknown: " $3) }
   $1 == 0 && $3 != "key.enrolled" { wrong("event 0 is not key.enrolled") }
   $3 ~ /^key\./ && ($4 != "-" || $11 == "-" || $12 == "-") { wrong("a key event names a trust set and no run") }
-  $4 == "-" && $3 !~ /^(key\..*|environment\..*|clock\.skewed|anchor\.made)$/ { wrong("a " $3 " has to name its run") }
+  $4 == "-" && $3 !~ /^(key\..*|environment\..*|clock\.skewed|alert\.raised|anchor\.made)$/ { wrong("a " $3 " has to name its run") }
   $4 == "-" { next }
   { known[$4]; if ($3 == "request.made") asked[$4] = $10; if ($3 == "run.decided") decided[$4] = $7 }
   ended[$4] && $3 !~ after { wrong("a " $3 " after the end of its run") }

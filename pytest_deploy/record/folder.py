@@ -33,19 +33,30 @@ class RunFolder:
     def create(self, name: str, data: bytes) -> Path:
         """Make a file (0644, folders 0755), durably, once; `name` is relative, with `/` between parts.
 
-        Raises RecordError where it exists, where the folder is sealed, or the name leads elsewhere; StoreUnavailable.
+        Where the very same bytes lie there it is made already: a process that was killed got that far.
+        Raises RecordError where others do, where the folder is sealed, or the name leads elsewhere; StoreUnavailable.
         """
         _check_name(name)
-        if any((self.path / sums).exists() for sums in (SUMS, FOUND)):
+        if self.sealed:
             raise RecordError(f"{self.path} is sealed; {name} cannot be added")
         return self._create(name, data)
 
-    def seal(self, *, sums: str = SUMS) -> str:
-        """Write the list of all files and return its SHA-256, hex; sealing a sealed folder is an error.
+    @property
+    def sealed(self) -> bool:
+        """Whether its list lies in it, whatever the log says of that."""
+        return any((self.path / sums).exists() for sums in (SUMS, FOUND))
 
-        Raises RecordError for a symbolic link, anything else that is no regular file, or a name sha256sum would escape.
+    def seal(self, *, sums: str = SUMS) -> str:
+        """Write the list of all files and return its SHA-256, hex; the same files can be sealed again, with the same result.
+
+        So a process that was killed after its seal, before the event that binds it, leaves nothing that cannot be finished.
+        Unfinished writes go. Raises RecordError where another list lies there, for a symbolic link, anything else that is no
+        regular file, or a name sha256sum would escape.
         """
-        text = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(listing(self.path).items())).encode()
+        durable.sweep(self.path)
+        files = listing(self.path)
+        files.pop(sums, None)
+        text = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(files.items())).encode()
         self._create(sums, text)
         return hashlib.sha256(text).hexdigest()
 
@@ -54,7 +65,8 @@ class RunFolder:
         try:
             durable.create(place, data)
         except FileExistsError:
-            raise RecordError(f"{place} exists; nothing in a record is replaced") from None
+            if place.is_symlink() or not place.is_file() or place.read_bytes() != data:
+                raise RecordError(f"{place} exists; nothing in a record is replaced") from None
         except OSError as error:
             raise unavailable(place, error) from error
         return place

@@ -338,6 +338,22 @@ def test_both_follow_a_clock_that_was_mended_and_no_other_way_back(record: Recor
     assert both(record.store) == (True, "")
 
 
+def test_both_accept_what_a_writer_whose_clock_is_behind_notes_outside_a_run(tmp_path: Path) -> None:
+    """The skew, and above 2 s an alert, stand before the event that the writer came for: here a key's."""
+    log = open_log(tmp_path, HandClock())
+    behind = Log(
+        log.store,
+        FileSigner.open(tmp_path / "keys" / "local.pem"),
+        ORIGIN,
+        HandClock(log.clock.now() - timedelta(seconds=3)),
+    )
+    store = rotate(behind, tmp_path)
+    types = [entries.parse(path.read_bytes()).event.type for path in sorted((store / "log").iterdir())]
+
+    assert ["key.enrolled", "clock.skewed", "alert.raised", "key.rotated"] == types
+    assert both(store) == (True, "")
+
+
 def rotate(log: Log, home: Path) -> Path:
     """A new key, named by an event that the old key signs; what follows is signed by the new one."""
     store = home / "reports" / "local"
