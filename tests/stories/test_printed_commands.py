@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
 from tests.stories.production import ProductionRecord
 from tests.stories.tampering import Tampered, exchange, flip, swap_bytes
 from tests.tools import needs

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -446,3 +447,18 @@ def test_the_script_refuses_what_it_does_not_know(record: Record) -> None:
         ["--signatures", "some"],
     ):
         assert not second_opinion(record.store, *arguments).ok
+
+
+@pytest.mark.scale
+@pytest.mark.timeout(600)
+def test_the_script_is_good_for_ten_thousand_events(tmp_path: Path) -> None:
+    """Whole runs with their folders; docs/tampering.md says how long it takes. A process for each event would need 20 minutes."""
+    clock = HandClock()
+    log = open_log(tmp_path, clock)
+    while (head := log.head()) is not None and head.seq < 10_000:
+        clock.move(600)
+        deployed(log)
+    began = time.monotonic()
+
+    assert both(tmp_path / "reports" / "local", anchor=log.checkpoint()) == (True, "")
+    assert time.monotonic() - began < 120
