@@ -150,6 +150,8 @@ def _refused(chain: Chain, event: Event, path: Path, signature: Path) -> str | N
             done = subprocess.run(command, stdin=signed, capture_output=True, timeout=_TIMEOUT_S, check=False)
     except FileNotFoundError:
         return "cannot be checked: ssh-keygen is not installed (Debian: openssh-client)"
+    except ValueError:
+        return "does not verify: the signer's name holds a character that no command can be given"
     except subprocess.TimeoutExpired:
         return f"cannot be checked: ssh-keygen gave no answer in {_TIMEOUT_S} s"
     if done.returncode == 0:

@@ -46,6 +46,7 @@ def open_record(
     held = signer or (FileSigner.open(key_file) if born else FileSigner.open_or_create(key_file))
     log = Log(store, held, origin, clock, shift=shift, redact=redact)
     if not born:
+        _refuse_one_that_is_gone(folder, store)
         _give_birth(log, actor)
     if signer is None:
         settle(log, folder, key_file, actor=actor)
@@ -62,6 +63,16 @@ def _count(store: Store) -> int:
             wrong = f"{entry.name(seq)} is missing" if _NAME.fullmatch(name) else f"{name} is no event"
             raise RecordTampered(f"{wrong}: deploy.py verify tells more")
     return len(names)
+
+
+def _refuse_one_that_is_gone(folder: Path, store: Store) -> None:
+    """A log without an event beside what is only laid once it has one was emptied: it must not begin again unseen."""
+    left = [name for name in ("runs", "signoffs", "anchors", "trust/log.vkey") if (folder / name).exists()]
+    if left and _count(store) == 0:  # counted again: another process may have given birth meanwhile, the event first
+        raise RecordTampered(
+            f"{folder / 'log'} holds no event, yet {left[0]} is there: the log was removed; restore it from a copy, and hold it "
+            "against an anchor line (deploy.py verify --anchor)"
+        )
 
 
 def _give_birth(log: Log, actor: str) -> None:

@@ -177,6 +177,14 @@ def test_a_file_outside_the_record_is_not_looked_at(signing: Signing, file: str)
     assert "lies outside the record, though event 3 counts it" in signing.problems()[0]
 
 
+def test_a_signer_no_command_can_be_given_is_no_crash(signing: Signing) -> None:
+    signing.said["signer"] = "ada\0@example.org"
+    signing.sign()
+    signing.count()
+
+    assert "does not verify" in signing.problems()[0]
+
+
 @pytest.mark.parametrize("allowed", ["", 'a namespaces="x" ssh-ed25519 A\nb namespaces="y" ssh-ed25519 B\n'])
 def test_a_store_without_one_namespace_cannot_be_checked_and_says_so(signing: Signing, allowed: str) -> None:
     signing.enrol(allowed)
