@@ -30,7 +30,7 @@ done
 [[ -d $store/log ]] || bad "$store/log" 'is not a folder: this is no store'
 CDPATH='' cd -- "$store"
 work=$(mktemp -d) memory=''
-(($(df --output=avail /dev/shm 2>/dev/null | sed 1d || true) + 0 < 1048576)) || memory=$(mktemp -d -p /dev/shm)
+(($(df --output=avail /dev/shm 2>/dev/null | sed 1d || true) + 0 < 1048576)) || memory=$(mktemp -d -p /dev/shm 2>/dev/null || true)
 pieces=${memory:-$work}/pieces # thousands of small files: in memory where it has 1 GiB to spare
 trap 'rm -rf -- "$work" "$memory"' EXIT
 

@@ -29,6 +29,7 @@ def test_nothing_is_begun_where_nothing_can_be_recorded(deployed: Deployed, trou
         assert REASONS[trouble] in ran.said
         assert before == checkout.bytes_below("reports")
         checkout.assert_nothing_runs()
+        assert checkout.deploy_py("verify", "reports/local").code == 0
     assert deployed.standing == checkout.standing()
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.audit.checks import TITLES, Verification
-from pytest_deploy.audit.verify import verify
+from pytest_deploy.audit.checks import TITLES, Outcome, Verification
+from pytest_deploy.audit.verify import _looked, verify
 from pytest_deploy.record import entry as entries
 from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
 from pytest_deploy.record.key import FileSigner
@@ -361,3 +361,15 @@ def test_the_data_of_a_canonical_document_is_bytes(record: Record) -> None:
     line = at(record, 3).read_bytes().split(b"\n")[0] + b"\n"
 
     assert line == canonical(json.loads(line))
+
+
+def test_a_log_that_changes_while_it_is_read_is_a_finding_and_no_crash(record: Record) -> None:
+    """As the step sees it that reads an event once more, for an anchor."""
+
+    def changed() -> Outcome:
+        return Outcome((), entries.parse(b"").event.type)
+
+    outcome = _looked(record.store, 11, changed)
+
+    assert not outcome.concluded
+    assert str(outcome.findings[0]).startswith("log/: changed while it was read: ")
