@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.stories.production import ProductionRecord
-from tests.stories.tampering import Tampered, exchange, flip, swap_bytes
+from tests.stories.tampered import Tampered, exchange, flip, swap_bytes
 from tests.tools import needs
 from tests.unit.report.parsed import parse
 
