@@ -7,12 +7,20 @@ import shutil
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 from tests.stories.production import ProductionRecord
 from tests.stories.tampered import Tampered, exchange, flip, swap_bytes
 from tests.tools import needs
 from tests.unit.report.parsed import parse
+
+pytestmark = pytest.mark.skipif(
+    find_spec("pytest_deploy.report.signatures") is None,
+    reason="the report does not print the commands of signatures yet",
+)
 
 
 @dataclass(frozen=True)
