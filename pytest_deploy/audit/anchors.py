@@ -14,6 +14,7 @@ from typing import Final
 
 from pytest_deploy.audit.chain import Chain
 from pytest_deploy.audit.checks import NONE, Finding, Outcome
+from pytest_deploy.audit.misfits import unreadable
 from pytest_deploy.record import entry as entries
 from pytest_deploy.record.entry import Checkpoint, parse_anchor, parse_checkpoint
 
@@ -72,7 +73,10 @@ def _copied(chain: Chain, path: Path) -> Iterator[Finding]:
     place = f"anchors/{path.name}"
     try:
         signed = parse_checkpoint(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        yield unreadable(chain.store, 11, error)
+        return
+    except ValueError as error:
         yield Finding(11, place, f"is no signed checkpoint: {error}")
         return
     if path.name != f"{signed.checkpoint.size:08d}.checkpoint":
@@ -125,4 +129,6 @@ def _openssl(*arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def _files(store: Path, pattern: str) -> list[Path]:
-    return sorted(path for path in (store / "anchors").glob(pattern) if not path.name.startswith("."))
+    """What is no regular file is named as a misfit, and not opened: a FIFO never ends."""
+    found = (path for path in (store / "anchors").glob(pattern) if not path.name.startswith("."))
+    return sorted(path for path in found if path.is_file() and not path.is_symlink())

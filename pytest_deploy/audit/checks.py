@@ -37,7 +37,14 @@ class Finding:
     problem: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.problem}"
+        return printable(f"{self.place}: {self.problem}")
+
+
+def printable(text: str) -> str:
+    """The text with all but printable ASCII escaped: a look-alike letter shows, and no name can steer a terminal."""
+    return "".join(
+        character if " " <= character <= "~" else character.encode("unicode_escape").decode() for character in text
+    )
 
 
 @dataclass(frozen=True)

@@ -65,10 +65,13 @@ def altered_copies(store: Path, newest: TrustSet) -> list[str]:
 
 
 def _differs(path: Path, data: bytes) -> bool:
-    return path.is_symlink() or not path.is_file() or path.read_bytes() != data
+    try:
+        return path.is_symlink() or not path.is_file() or path.read_bytes() != data
+    except OSError:
+        return True
 
 
 def _read(path: Path) -> bytes:
     if path.is_symlink() or not path.is_file():
-        raise ValueError(f"{path.parent.name}/{path.name} is no regular file")
+        raise ValueError(f"in its trust set, {path.parent.name}/{path.name} is no regular file")
     return path.read_bytes()

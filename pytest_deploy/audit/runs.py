@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_deploy.audit.chain import Chain
 from pytest_deploy.audit.checks import NONE, Finding, Outcome
 from pytest_deploy.audit.hands import Hands, batched
+from pytest_deploy.audit.misfits import unreadable
 from pytest_deploy.errors import RecordError
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
@@ -65,15 +67,24 @@ def _unsealed(store: Path, event: Event) -> Iterator[Finding]:
     folder = store / "runs" / event.run
     place = f"runs/{event.run}"
     try:
-        actual = listing(folder)
+        if not stat.S_ISREG((folder / sums).lstat().st_mode):
+            return  # a misfit, named as such
         text = (folder / sums).read_bytes()
+        if hashlib.sha256(text).hexdigest() != bound:
+            yield Finding(9, f"{place}/{sums}", f"is not the one event {event.seq} binds")
+            return
         lines = [line.split("  ", 1) for line in text.decode().splitlines()]
         listed = {name: sha256 for sha256, name in lines}
-    except (OSError, RecordError, ValueError) as error:
+        actual = listing(folder)
+    except FileNotFoundError:
+        yield Finding(9, f"{place}/{sums}", f"is missing, though event {event.seq} binds it")
+        return
+    except OSError as error:
+        yield unreadable(store, 9, error)
+        return
+    except (RecordError, ValueError) as error:
         yield Finding(9, f"{place}/{sums}", f"cannot be held against the files: {error}")
         return
-    if hashlib.sha256(text).hexdigest() != bound:
-        yield Finding(9, f"{place}/{sums}", f"is not the one event {event.seq} binds")
     del actual[sums]
     for name in sorted(listed.keys() | actual.keys()):
         if name not in actual:

@@ -118,9 +118,12 @@ def _counted(store: Path, event: Event, trust: TrustSet | None) -> Iterator[Find
     """What was signed says what the event says, and both files are those that it counts."""
     name = event.data["file"]
     path, signature = store / name, store / f"{name}.sig"
+    if Path(name).is_absolute() or ".." in Path(name).parts:
+        yield Finding(10, name, f"lies outside the record, though event {event.seq} counts it")
+        return
     for file, bound in ((path, event.data["sha256"]), (signature, event.data["signature_sha256"])):
         place = file.relative_to(store).as_posix()
-        if ".." in file.parts or file.is_symlink() or not file.is_file():
+        if file.is_symlink() or not file.is_file():
             yield Finding(10, place, f"is missing, or no file, though event {event.seq} counts it")
             return
         if file_sha256(file) != bound:
@@ -143,7 +146,7 @@ def _contradiction(text: bytes, event: Event, origin: str) -> str | None:
     """Where the signed text says something else than the event, or None."""
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict) or canonical(said) != text:
         return "is not canonical JSON"
@@ -204,6 +207,8 @@ def _refused(event: Event, trust: TrustSet | None, path: Path, signature: Path) 
             done = subprocess.run(command, stdin=signed, capture_output=True, timeout=_TIMEOUT_S, check=False)
     except FileNotFoundError:
         return "cannot be checked: ssh-keygen is not installed (Debian: openssh-client)"
+    except ValueError:
+        return "does not verify: the signer's name holds a character that no command can be given"
     except subprocess.TimeoutExpired:
         return f"cannot be checked: ssh-keygen gave no answer in {_TIMEOUT_S} s"
     if done.returncode == 0:

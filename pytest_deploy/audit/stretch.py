@@ -18,10 +18,10 @@ from pytest_deploy.record import entry as entries
 from pytest_deploy.record import schema
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.entry import Entry, SignedCheckpoint
-from pytest_deploy.record.event import FIRST_PREV, LIMIT, Event, line_hash
+from pytest_deploy.record.event import FIRST_PREV, Event, line_hash
 
-_LONGEST: Final = 2 * LIMIT
-"""Bytes of an object that are read: a line and its proof have fewer, what has more is cut and so refused."""
+_MOST: Final = 131_072
+"""Bytes of an object at most: a line has 65,535, a proof a few thousand. More is not read."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def read(wanted: Range) -> Stretch:
     for seq in range(max(wanted.start - 1, 0), wanted.stop):
         try:
             entry = read_entry(wanted.store, seq)
-        except (IllegalEvent, OSError) as error:
+        except OSError as error:
+            return Stretch(tuple(links), Finding(2, entries.name(seq), f"cannot be read: {error.strerror}"))
+        except IllegalEvent as error:
             return Stretch(tuple(links), Finding(2, entries.name(seq), str(error)))
         if seq >= wanted.start:
             if (found := _fault(entry, before, seq)) is not None:
@@ -68,9 +70,12 @@ def read_entry(store: Path, seq: int) -> Entry:
     # A million times: open() and a stream cost three times as much.
     descriptor = os.open(f"{store}/{entries.name(seq)}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        return entries.parse(os.read(descriptor, _LONGEST))
+        data = os.read(descriptor, _MOST + 1)
     finally:
         os.close(descriptor)
+    if len(data) > _MOST:
+        raise IllegalEvent(f"is no event: it has more than {_MOST} bytes")
+    return entries.parse(data)
 
 
 def _fault(entry: Entry, before: Entry | None, seq: int) -> tuple[int, str] | None:

@@ -7,17 +7,23 @@ keys proves only that it agrees with itself: compare `trust/log.vkey` with a cop
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from pytest_deploy.audit.anchors import anchors, timestamps
 from pytest_deploy.audit.chain import Chain, Signatures
-from pytest_deploy.audit.checks import Check, Finding, Outcome, Verification
+from pytest_deploy.audit.checks import Check, Finding, Outcome, Verification, printable
 from pytest_deploy.audit.hands import Hands
+from pytest_deploy.audit.misfits import blamed, misfits, strangers, unreadable
 from pytest_deploy.audit.runs import endings, folders
 from pytest_deploy.audit.signatures import signatures as people
 from pytest_deploy.audit.signatures import uncounted
+from pytest_deploy.errors import IllegalEvent
+
+_SCRIPT: Final = Path(__file__).with_name("verify.sh")
 
 
 def verify(
@@ -33,17 +39,23 @@ def verify(
     change its keys, and the newest thousand of people; `all` every one. `hands` do the work, else as many as it is worth.
     Nothing is written, nothing raised for a bad record: every fault is a finding with its place.
     """
+    odd = misfits(path)
     chain = Chain(path, signatures)
+    looks: dict[int, Callable[[Hands], Outcome]] = {
+        **{number: partial(_of_chain, chain, number) for number in range(1, 8)},
+        8: lambda _: endings(chain),
+        9: lambda several: folders(chain, several),
+        10: lambda several: people(chain, several),
+        11: lambda _: anchors(chain, [anchor] if isinstance(anchor, str) else list(anchor or ())),
+        12: lambda _: timestamps(chain),
+    }
     chain.find()
     with nullcontext(hands) if hands is not None else Hands(chain.names) as several:
         chain.read(several)
-        outcomes: dict[int, Outcome] = {number: chain.outcome(number) for number in range(1, 8)}
-        outcomes[8] = endings(chain)
-        outcomes[9] = folders(chain, several)
-        outcomes[10] = people(chain, several)
-        unused = uncounted(chain, several)
-    outcomes[11] = anchors(chain, [anchor] if isinstance(anchor, str) else list(anchor or ()))
-    outcomes[12] = timestamps(chain)
+        outcomes = {
+            number: blamed(_looked(path, number, partial(look, several)), number, odd) for number, look in looks.items()
+        }
+        unused = _unused(chain, several)
     checks: tuple[Check, ...] = tuple(outcome.check(number) for number, outcome in outcomes.items())
     findings: tuple[Finding, ...] = tuple(finding for outcome in outcomes.values() for finding in outcome.findings)
     head = chain.head.checkpoint if chain.head is not None else None
@@ -60,8 +72,31 @@ def verify(
     )
 
 
+def _of_chain(chain: Chain, number: int, _: Hands) -> Outcome:
+    return chain.outcome(number)
+
+
+def _looked(store: Path, number: int, look: Callable[[], Outcome]) -> Outcome:
+    """What a step concluded; a file it could not read, or that changed while it looked, is a finding and no crash."""
+    try:
+        return look()
+    except OSError as error:
+        return Outcome((unreadable(store, number, error),), "", concluded=False)
+    except IllegalEvent as error:
+        return Outcome((Finding(number, "log/", f"changed while it was read: {error}"),), "", concluded=False)
+
+
+def _unused(chain: Chain, hands: Hands) -> tuple[str, ...]:
+    try:
+        return tuple(printable(text) for text in uncounted(chain, hands))
+    except OSError:  # a folder that cannot be listed is a finding already
+        return ()
+
+
 def _notes(chain: Chain) -> tuple[str, ...]:
-    notes = []
+    notes = [printable(f"{name}: is no part of the record; nothing is said of it") for name in strangers(chain.store)]
+    if _is_altered(chain.store / "verify.sh"):
+        notes.append("verify.sh: is not that of this version; take one from where you trust it, as you do with trust/")
     if chain.strays:
         notes.append(f"log/: {chain.strays} unfinished writes (names with a dot); they are no part of the log")
     for event in chain.kept:
@@ -73,3 +108,10 @@ def _notes(chain: Chain) -> tuple[str, ...]:
             f"the log's own key is {chain.trust[-1].key.vkey}: compare it with a copy that came by another way"
         )
     return tuple(notes)
+
+
+def _is_altered(script: Path) -> bool:
+    try:
+        return script.is_file() and script.read_bytes() != _SCRIPT.read_bytes()
+    except OSError:
+        return True

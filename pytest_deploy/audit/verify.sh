@@ -14,7 +14,7 @@ set -eEu -o pipefail && shopt -s nullglob
 export LC_ALL=C TZ=UTC
 trap 'echo "NOT VERIFIED: a check could not be carried out (line $LINENO)"; exit 1' ERR
 
-bad() { printf 'NOT VERIFIED: %s: %s\n' "$1" "$2"; exit 1; } # FILE REASON
+bad() { printf 'NOT VERIFIED: %q: %s\n' "$1" "$2"; exit 1; } # FILE REASON; %q: no name can steer a terminal
 bad_first() { if IFS=$'\t' read -r name reason <"$work/first"; then bad "$name" "$reason"; fi; } # what a check left there, if anything
 store='' anchor='' signatures=newest
 while (($#)); do
@@ -28,9 +28,9 @@ while (($#)); do
 done
 [[ $store ]] || store=$(dirname -- "${BASH_SOURCE[0]}")
 [[ -d $store/log ]] || bad "$store/log" 'is not a folder: this is no store'
-cd -- "$store"
+CDPATH='' cd -- "$store"
 work=$(mktemp -d) memory=''
-(($(df --output=avail /dev/shm 2>/dev/null | sed 1d || true) + 0 < 1048576)) || memory=$(mktemp -d -p /dev/shm)
+(($(df --output=avail /dev/shm 2>/dev/null | sed 1d || true) + 0 < 1048576)) || memory=$(mktemp -d -p /dev/shm 2>/dev/null || true)
 pieces=${memory:-$work}/pieces # thousands of small files: in memory where it has 1 GiB to spare
 trap 'rm -rf -- "$work" "$memory"' EXIT
 
@@ -107,12 +107,19 @@ below() { head -n "$limit" "$work/$1"; }
 event() { printf 'log/%08d.event' "$((10#$1))"; }
 
 # --- 1 names and positions --------------------------------------------------------------------------------------------
+# Files in folders of the record's own: a link leads elsewhere, a FIFO never ends, a line break in a name deceives a list.
+for folder in log trust runs signoffs anchors; do
+  [[ ! -L $folder && (-d $folder || ! -e $folder) ]] || bad "$folder/" 'is no folder of its own (a link, or a file)'
+  [[ ! -d $folder ]] || find "$folder" -mindepth 1 ! -path 'log/.*' \( ! -type f ! -type d -printf '%p\tis not a regular file\0' -o -path 'log/*' -size +128k \
+    -printf '%p\thas more than 128 KiB\0' -o -name '*[[:cntrl:]\\]*' -printf '%p\thas a control character or a backslash in its name\0' \) |
+    sort -z | tr '\0\n' '\n?' >"$work/first"
+  bad_first
+done
 # A name that starts with a dot is a write that never came about.
 find log -mindepth 1 -maxdepth 1 ! -name '.*' -printf '%f\t%y\t%s\n' | sort >"$work/names"
 awk -F '\t' '
   { want = sprintf("%08d.event", NR - 1) }
   $1 == want && $2 == "f" { next }
-  $1 == want { print "log/" $1 "\tis not a regular file"; exit }
   $1 ~ /^[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]\.event$/ { print "log/" want "\tis missing"; exit }
   { print "log/" $1 "\tdoes not belong in the log"; exit }' "$work/names" >"$work/first"
 bad_first
@@ -136,9 +143,8 @@ cut -f1 "$work/names" | (cd log && xargs awk '
   FNR == 2 { if ($0 != "c2sp.org/tlog-proof@v1") wrong("line 2 is not c2sp.org/tlog-proof@v1"); next }
   FNR == 3 { if ($0 != "index " n) wrong("line 3 does not say index " n); next }
   FNR < 4 + bits { path = path (path == "" ? "" : ",") $0; next }
-  FNR == 5 + bits { origin = $0; next }
+  FNR == 5 + bits { origin = $0; next } FNR == 7 + bits { root = $0; next }
   FNR == 6 + bits { if ($0 != (n + 1) "") wrong("its checkpoint is not of size " n + 1); next }
-  FNR == 7 + bits { root = $0; next }
   FNR == 9 + bits {
     signature = substr($0, length(origin) + 6)
     if (length(signature) == 92 && $0 == "\342\200\224 " origin " " signature && signature ~ /^[A-Za-z0-9+\/]*[AEIMQUYcgkosw048]=$/) next
@@ -207,8 +213,7 @@ while (($(wc -l <"${levels[-1]}") > 1)); do
   levels+=("$work/level-${#levels[@]}")
 done
 awk "$base64"'
-  FNR == 1 { level = files++ }
-  { h[level, FNR - 1] = $0; if (level == 0) size = FNR }
+  FNR == 1 { level = files++ } { h[level, FNR - 1] = $0; if (level == 0) size = FNR }
   END {
     for (n = 0; n < size; n++) {
       path = fold = ""
@@ -245,7 +250,7 @@ awk -F '\t' -v types="${types//$'\n'/}" -v after="$after" -v first="$work/first"
   !index(types, " " $3 " ") { wrong("its type is unknown: " $3) }
   $1 == 0 && $3 != "key.enrolled" { wrong("event 0 is not key.enrolled") }
   $3 ~ /^key\./ && ($4 != "-" || $11 == "-" || $12 == "-") { wrong("a key event names a trust set and no run") }
-  $4 == "-" && $3 !~ /^(key\..*|environment\..*|clock\.skewed|anchor\.made)$/ { wrong("a " $3 " has to name its run") }
+  $4 == "-" && $3 !~ /^(key\..*|environment\..*|clock\.skewed|alert\.raised|anchor\.made)$/ { wrong("a " $3 " has to name its run") }
   $4 == "-" { next }
   { known[$4]; if ($3 == "request.made") asked[$4] = $10; if ($3 == "run.decided") decided[$4] = $7 }
   ended[$4] && $3 !~ after { wrong("a " $3 " after the end of its run") }
@@ -253,10 +258,7 @@ awk -F '\t' -v types="${types//$'\n'/}" -v after="$after" -v first="$work/first"
   $3 == "run.opened" && $10 != "-" && asked[$4] != $10 { wrong("it opens on another request than was made") }
   $3 == "run.closed" && decided[$4] != $7 { wrong("its outcome is " $7 ", but \"" decided[$4] "\" was decided") }
   $3 == "run.closed" && $7 !~ /^(deployed|refused|failed|rolled-back|rollback-failed|passed|not-passed)$/ { wrong("its outcome is unknown: " $7) }
-  $3 ~ /^run\.(closed|abandoned)$/ {
-    if (!opened[$4]) wrong("its run was not opened")
-    ended[$4] = substr($3, 5); digest[$4] = $3 == "run.closed" ? $8 : $9
-  }
+  $3 ~ /^run\.(closed|abandoned)$/ { if (!opened[$4]) wrong("its run was not opened"); ended[$4] = substr($3, 5); digest[$4] = $3 == "run.closed" ? $8 : $9 }
   END {
     if (!failed) for (run in asked) print "requested", run, asked[run]
     if (!failed) for (run in known) if (!opened[run]) print "known", run, "-"; else if (ended[run]) print ended[run], run, digest[run]; else print "open", run, "-"
@@ -268,7 +270,7 @@ lower
 origin=$(head -n 1 "$work/proofs" | cut -f3)
 set_fault() { # SET SHA256: what is wrong with a trust set; its SHA-256 is that of the list of its files
   local vkey name id key
-  [[ $1 == "trust/${2:0:16}" && -d $1 && ! -L $1 && -z $(find "$1" -mindepth 1 ! -name '.*' ! -type f) ]] &&
+  [[ $1 == "trust/${2:0:16}" && -d $1 && -z $(find "$1" -mindepth 1 ! -name '.*' -type d) ]] &&
     [[ $(cd "$1" && find . -type f ! -name '.*' -printf '%P\n' | sort | xargs -r -d '\n' sha256sum | sha256sum) == "$2  -" ]] || { echo "its trust set $1 is not the one it names: a file was changed, added or removed"; return; }
   { read -r vkey <"$1/log.vkey" && name=${vkey%%+*} key=${vkey#*+*+} && id=${vkey#*+} id=${id%%+*} && base64 -d <<<"$key" >"$work/key" && openssl pkey -pubin -in "$1/log.pem" -outform DER >"$work/der"; } 2>/dev/null &&
     { printf '\001' && tail -c 32 "$work/der"; } | cmp -s - "$work/key" || { echo "$1/log.pem is not the key in log.vkey"; return; }
@@ -309,13 +311,12 @@ lower
 ((limit == total)) || bad "$(event "$limit")" "$reason"
 trust=$(trust_at "$total")
 for copy in "$trust"/*; do # the plain copies are a convenience, but people check by them
-  name=trust/${copy##*/}
-  [[ ! -e $name && ! -L $name ]] || { [[ ! -L $name ]] && cmp -s "$name" "$copy"; } || bad "$name" "is not the one in $trust"
+  [[ ! -e trust/${copy##*/} ]] || cmp -s "trust/${copy##*/}" "$copy" || bad "trust/${copy##*/}" "is not the one in $trust"
 done
 
 # --- 8 and 9 runs: each is known to the log; SHA256SUMS of a finished one is bound by it, matching, complete ----------
 { [[ ! -d runs ]] || find runs -mindepth 1 -maxdepth 1 -printf '%f\t%y\n'; } | sort >"$work/folders"
-{ [[ ! -d runs ]] || find runs -mindepth 2 ! -type d -printf '%p\t%y\n'; } | sort >"$work/present"
+{ [[ ! -d runs ]] || find runs -mindepth 2 -type f; } | sort >"$work/present"
 awk -F '\t' '
   NR == FNR { known[$2]; next }
   $2 != "d" { print "runs/" $1 "\tis no folder of a run"; exit }
@@ -337,7 +338,6 @@ awk -F '\t' '
   FILENAME ~ /seals$/ { file = substr($0, 67); sealed[substr(file, 1, match(file, /[^\/]*$/) - 1)]; listed[file]; next }
   FILENAME ~ /listed$/ { listed[substr($0, 67)]; next }
   { match($1, /^runs\/[^\/]*\//); if (!(substr($1, 1, RLENGTH) in sealed)) next }
-  $2 != "f" { print $1 "\tis no regular file"; exit }
   !($1 in listed) { print $1 "\twas added after its folder was sealed"; exit }' "$work/seals" "$work/listed" "$work/present" >"$work/first"
 bad_first
 match "$work/listed" 'is missing, or was changed after its folder was sealed'
@@ -350,7 +350,7 @@ awk -F '\t' '
 while IFS=$'\t' read -r n time run file sha sig_sha says; do
   [[ "/$file/" != */../* && $file != /* ]] || bad "$file" "lies outside the record; event $n counts it"
   for part in "$file" "$file.sig"; do
-    [[ -f $part && ! -L $part ]] || bad "$part" "is missing; event $n counts it"
+    [[ -f $part ]] || bad "$part" "is missing; event $n counts it"
     [[ $(sha256sum <"$part") == "$sha  -" ]] || bad "$part" "is not the file that event $n counts"
     sha=$sig_sha
   done
@@ -412,7 +412,7 @@ bad_first
 if [[ -d anchors ]]; then
   find anchors -mindepth 1 ! -name '.*' \( -name '*.checkpoint' -o -name '*.tsr' \) | sort >"$work/anchors"
   while read -r file; do
-    [[ $file =~ ^anchors/([0-9]{8})\.(checkpoint|tsr)$ && ! -L $file ]] || bad "$file" 'is not <size, 8 digits>.checkpoint or .tsr'
+    [[ $file =~ ^anchors/([0-9]{8})\.(checkpoint|tsr)$ ]] || bad "$file" 'is not <size, 8 digits>.checkpoint or .tsr'
     size=$((10#${BASH_REMATCH[1]}))
     ((size <= total)) || bad "$(event "$total")" "is missing: the log was truncated; $file knows $size events"
     if [[ $file == *.checkpoint ]]; then

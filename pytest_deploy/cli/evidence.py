@@ -35,6 +35,8 @@ def verify(
         typer.echo(f"{'ok  ' if check.ok else 'BAD '} {check.number:>2} {check.title}: {check.detail}")
     for finding in found.findings:
         typer.echo(f"     {finding}")
+    for note in found.notes:
+        typer.echo(f"note {note}")
     typer.echo(f"{'VERIFIED' if found.ok else 'NOT VERIFIED'}: {found.size} events, root {found.root}")
     if not found.ok:
         raise typer.Exit(1)

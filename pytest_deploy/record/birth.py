@@ -9,14 +9,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.errors import RecordTampered, StoreUnavailable
+from pytest_deploy.errors import RecordTampered
 from pytest_deploy.record import durable, entry, trust
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.key import FileSigner, Signer
 from pytest_deploy.record.log import Log, Standing
 from pytest_deploy.record.rotation import settle
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.record.store import Exists, Store
+from pytest_deploy.record.store import Exists, Store, unavailable
 
 _SECOND_OPINION: Final = Path(__file__).parent.parent / "audit" / "verify.sh"
 _NAME = re.compile(r"log/\d{8}\.event")
@@ -46,6 +46,7 @@ def open_record(
     held = signer or (FileSigner.open(key_file) if born else FileSigner.open_or_create(key_file))
     log = Log(store, held, origin, clock, shift=shift, redact=redact)
     if not born:
+        _refuse_one_that_is_gone(folder, store)
         _give_birth(log, actor)
     if signer is None:
         settle(log, folder, key_file, actor=actor)
@@ -62,6 +63,16 @@ def _count(store: Store) -> int:
             wrong = f"{entry.name(seq)} is missing" if _NAME.fullmatch(name) else f"{name} is no event"
             raise RecordTampered(f"{wrong}: deploy.py verify tells more")
     return len(names)
+
+
+def _refuse_one_that_is_gone(folder: Path, store: Store) -> None:
+    """A log without an event beside what is only laid once it has one was emptied: it must not begin again unseen."""
+    left = [name for name in ("runs", "signoffs", "anchors", "trust/log.vkey") if (folder / name).exists()]
+    if left and _count(store) == 0:  # counted again: another process may have given birth meanwhile, the event first
+        raise RecordTampered(
+            f"{folder / 'log'} holds no event, yet {left[0]} is there: the log was removed; restore it from a copy, and hold it "
+            "against an anchor line (deploy.py verify --anchor)"
+        )
 
 
 def _give_birth(log: Log, actor: str) -> None:
@@ -88,10 +99,8 @@ def _lay_conveniences(folder: Path, log: Log) -> None:
     try:
         if not (folder / "trust" / "log.vkey").exists():
             trust.copy_plainly(folder, trust.first_set(log.key))
-        if _SECOND_OPINION.is_file():
+        if _SECOND_OPINION.is_file() and not (folder / "verify.sh").exists():
             with suppress(FileExistsError):
                 durable.create(folder / "verify.sh", _SECOND_OPINION.read_bytes(), mode=0o755)
     except OSError as error:
-        raise StoreUnavailable(
-            f"{folder} cannot be written: {error.strerror}; see to the disk, then run again"
-        ) from error
+        raise unavailable(folder, error) from error

@@ -8,8 +8,11 @@ point leaves the old state or the new one, and at worst a stray dot file.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from pathlib import Path
+
+_UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.new")
 
 
 def create(path: Path, data: bytes, *, mode: int = 0o644, beside: Path | None = None) -> None:
@@ -40,6 +43,13 @@ def replace(source: Path, path: Path) -> None:
     """Give a file the name of another in the same folder, which goes; durable when it returns. Raises OSError."""
     source.replace(path)
     _sync_folder(path.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the unfinished writes of processes that are gone; nobody else may be writing below `folder`."""
+    for path in folder.rglob(".*.new"):
+        if _UNFINISHED.fullmatch(path.name):
+            path.unlink()
 
 
 def _write(descriptor: int, data: bytes) -> None:

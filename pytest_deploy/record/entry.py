@@ -27,6 +27,7 @@ from pytest_deploy.record.key import LogKey, Signer
 from pytest_deploy.record.tree import leaf_hash, newest_root, next_path
 
 _PROOF = "c2sp.org/tlog-proof@v1"
+_DAMAGED = f"the proof after the event's line is damaged: not the form of {_PROOF}"
 _HASH_BYTES = 32
 _SIGNATURE_BYTES = 64
 _KEY_ID_BYTES = 4
@@ -128,9 +129,9 @@ def parse(data: bytes) -> Entry:
         hashes = tuple(map(_hash, path))
         signed = parse_checkpoint(note)
     except ValueError as error:
-        raise IllegalEvent(f"the proof after the event's line is damaged: {error}") from error
+        raise IllegalEvent(_DAMAGED) from error
     if magic != _PROOF:
-        raise IllegalEvent("the proof after the event's line is damaged: not the form of c2sp.org/tlog-proof@v1")
+        raise IllegalEvent(_DAMAGED)
     if index != f"index {event.seq}":
         raise IllegalEvent(f"the proof is of {index}, the event is {event.seq}")
     return Entry(event, line, hashes, signed)

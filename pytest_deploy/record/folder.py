@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import RecordError
+from pytest_deploy.record import durable
 from pytest_deploy.record.run_id import born
-from pytest_deploy.record.store import Store
+from pytest_deploy.record.store import Exists, Store
 
 SUMS: Final = "SHA256SUMS"
 FOUND: Final = "FOUND.SHA256SUMS"
@@ -42,24 +43,39 @@ class RunFolder:
     def create(self, name: str, data: bytes) -> Path:
         """Make a file (0644, folders 0755), durably, once; `name` is relative, with `/` between parts.
 
-        Raises RecordError where it exists, where the folder is sealed, or the name leads elsewhere; StoreUnavailable.
+        Where the very same bytes lie there it is made already: a process that was killed got that far.
+        Raises RecordError where others do, where the folder is sealed, or the name leads elsewhere; StoreUnavailable.
         """
         _check_name(name)
-        if any((self._here / sums).exists() for sums in (SUMS, FOUND)):
+        if self.sealed:
             raise RecordError(f"{self._prefix} is sealed; {name} cannot be added")
         return self._create(name, data)
 
-    def seal(self, *, sums: str = SUMS) -> str:
-        """Write the list of all files and return its SHA-256, hex; sealing a sealed folder is an error.
+    @property
+    def sealed(self) -> bool:
+        """Whether its list lies in it, whatever the log says of that."""
+        return any((self._here / sums).exists() for sums in (SUMS, FOUND))
 
-        Raises RecordError for a symbolic link, anything else that is no regular file, or a name sha256sum would escape.
+    def seal(self, *, sums: str = SUMS) -> str:
+        """Write the list of all files and return its SHA-256, hex; the same files can be sealed again, with the same result.
+
+        So a process that was killed after its seal, before the event that binds it, leaves nothing that cannot be finished.
+        Unfinished writes go. Raises RecordError where another list lies there, for a symbolic link, anything else that is no
+        regular file, or a name sha256sum would escape.
         """
-        text = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(listing(self.path).items())).encode()
+        durable.sweep(self.path)
+        files = listing(self.path)
+        files.pop(sums, None)
+        text = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(files.items())).encode()
         self._create(sums, text)
         return hashlib.sha256(text).hexdigest()
 
     def _create(self, name: str, data: bytes) -> Path:
-        self._store.create(self._prefix + name, data)
+        try:
+            self._store.create(self._prefix + name, data)
+        except Exists:
+            if self._store.get(self._prefix + name) != data:
+                raise
         return self._here / name
 
 

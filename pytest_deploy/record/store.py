@@ -9,9 +9,10 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
 from pytest_deploy.record import durable
@@ -78,19 +79,21 @@ class FolderStore:
         except FileExistsError:
             raise Exists(f"{self.path / name} exists; nothing in a record is replaced") from None
         except OSError as error:
-            raise self._unavailable("written", name, error) from error
+            raise unavailable(self.path / name, error) from error
 
     def get(self, name: str) -> bytes:
-        """See Store.get. Raises RecordTampered for a symbolic link: a record holds files only."""
+        """See Store.get. Raises RecordTampered for a symbolic link, a FIFO or the like: a record holds files only."""
         try:
-            descriptor = os.open(self._place(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            descriptor = os.open(self._place(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             raise Missing(f"{self.path / name} does not exist") from None
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise RecordTampered(f"{self.path / name} is a symbolic link; a record holds files only") from error
-            raise self._unavailable("read", name, error) from error
+            raise unavailable(self.path / name, error, "read") from error
         with os.fdopen(descriptor, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise RecordTampered(f"{self.path / name} is no regular file; a record holds files only")
             return stream.read()
 
     def names(self, prefix: str) -> Iterator[str]:
@@ -111,15 +114,17 @@ class FolderStore:
         check_name(name)
         return self.path / name
 
-    def _unavailable(self, what: str, name: str, error: OSError) -> StoreUnavailable:
-        remedies = {
-            errno.ENOSPC: "the disk is full; make room, then run again",
-            errno.EDQUOT: "the disk quota is used up; make room, then run again",
-            errno.EROFS: "the file system is read-only; mount it writable or set another place for reports",
-            errno.EACCES: "this user may not; give it the right, or set another place for reports",
-            errno.EPERM: "the file system refuses (no hard links?); set a place for reports on a local disk",
-        }
-        remedy = remedies.get(error.errno or 0, "see to the disk, then run again")
-        return StoreUnavailable(
-            f"the record at {self.path / name} cannot be {what}: {error.strerror or error}: {remedy}"
-        )
+
+_REMEDIES: Final = {
+    errno.ENOSPC: "the disk is full; make room, then run again",
+    errno.EDQUOT: "the disk quota is used up; make room, then run again",
+    errno.EROFS: "the file system is read-only; mount it writable or set another place for reports",
+    errno.EACCES: "this user may not; give it the right, or set another place for reports",
+    errno.EPERM: "the file system refuses (no hard links?); set a place for reports on a local disk",
+}
+
+
+def unavailable(place: Path, error: OSError, what: str = "written") -> StoreUnavailable:
+    """The error for an object that cannot be written, or read: which, why, and what to do."""
+    remedy = _REMEDIES.get(error.errno or 0, "see to the disk, then run again")
+    return StoreUnavailable(f"the record at {place} cannot be {what}: {error.strerror or error}: {remedy}")

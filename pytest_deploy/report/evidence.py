@@ -28,6 +28,8 @@ def write(
 
     `checkpoint` is the anchor line of the log at that point. `redact` cuts secrets from what others wrote.
     """
+    if folder.sealed:  # by a process that was gone before it could say so
+        return tuple(name for name in (*COPIED, "report.html") if not (folder.path / name).exists())
     missing = [name for name in COPIED if not (files / name).exists()]
     for name in COPIED:
         if name not in missing and not _attempt(name, partial(_copy, files / name, folder, name, redact)):
@@ -58,6 +60,8 @@ def _copy(found: Path, folder: RunFolder, name: str, redact: Callable[[bytes], b
 def _report(folder: RunFolder, events: Sequence[Event], checkpoint: str) -> None:
     from pytest_deploy.report.run_page import render_run
 
+    if (folder.path / "report.html").exists():  # of the same events, by a process that was killed after it
+        return
     asked = folder.path / "request.json"
     request: dict[str, Any] | None = json.loads(asked.read_bytes()) if asked.exists() else None
     folder.create("report.html", render_run(events, request=request, checkpoint=checkpoint).encode())

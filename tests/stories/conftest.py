@@ -10,6 +10,7 @@ import pytest
 
 from tests.checkout import Checkout
 from tests.stories.claims import Deployed, deploy_first
+from tests.stories.production import ProductionRecord, production_record
 
 
 @pytest.fixture
@@ -59,3 +60,9 @@ def deployed(kept: Kept, request: pytest.FixtureRequest) -> Iterator[Deployed]:
     failures = request.session.testsfailed
     yield kept.lend()
     kept.take_back(spoilt=request.session.testsfailed > failures)
+
+
+@pytest.fixture(scope="session")
+def production(shared_folder: Path) -> ProductionRecord:
+    """A rehearsed production record with approvals, made once for all workers."""
+    return production_record(shared_folder)

@@ -15,6 +15,8 @@ TUESDAY = datetime(2027, 6, 15, 14, 0, tzinfo=UTC)
 """10:00 in New York: production's window is open, and calendar.yaml knows the year."""
 CHRISTMAS_EVE = datetime(2027, 12, 24, 14, 0, tzinfo=UTC)
 """A Friday, and the day on which Christmas is observed in 2027: no day of the window's, and a holiday."""
+BUCKET = "example-diary-production-record"
+"""Production's, in deploy.yaml."""
 
 
 @dataclass(frozen=True)
@@ -75,3 +77,11 @@ class Rehearsed:
     def refused(self, point: str, run: str | None = None) -> set[str]:
         """The gates that refused at a point."""
         return {gate for gate, said in self.verdicts(point, run).items() if said["verdict"] == "refused"}
+
+
+def in_a_bucket(checkout: Checkout) -> Rehearsed:
+    """Production, whose rehearsals' record goes to the bucket too."""
+    written = (checkout.path / "deploy.yaml").read_text(encoding="utf-8")
+    checkout.write("deploy.yaml", written.replace("rehearsed: folder", "rehearsed: gcs"))
+    checkout.commit("Rehearse in the bucket")
+    return Rehearsed.of(checkout, "production")

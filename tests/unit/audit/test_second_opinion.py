@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -339,6 +340,22 @@ def test_both_follow_a_clock_that_was_mended_and_no_other_way_back(record: Recor
     assert both(record.store) == (True, "")
 
 
+def test_both_accept_what_a_writer_whose_clock_is_behind_notes_outside_a_run(tmp_path: Path) -> None:
+    """The skew, and above 2 s an alert, stand before the event that the writer came for: here a key's."""
+    log = open_log(tmp_path, HandClock())
+    behind = Log(
+        log.store,
+        FileSigner.open(tmp_path / "keys" / "local.pem"),
+        ORIGIN,
+        HandClock(log.clock.now() - timedelta(seconds=3)),
+    )
+    store = rotate(behind, tmp_path)
+    types = [entries.parse(path.read_bytes()).event.type for path in sorted((store / "log").iterdir())]
+
+    assert ["key.enrolled", "clock.skewed", "alert.raised", "key.rotated"] == types
+    assert both(store) == (True, "")
+
+
 def rotate(log: Log, home: Path) -> Path:
     """A new key, named by an event that the old key signs; what follows is signed by the new one."""
     store = home / "reports" / "local"
@@ -431,3 +448,18 @@ def test_the_script_refuses_what_it_does_not_know(record: Record) -> None:
         ["--signatures", "some"],
     ):
         assert not second_opinion(record.store, *arguments).ok
+
+
+@pytest.mark.scale
+@pytest.mark.timeout(600)
+def test_the_script_is_good_for_ten_thousand_events(tmp_path: Path) -> None:
+    """Whole runs with their folders; docs/tampering.md says how long it takes. A process for each event would need 20 minutes."""
+    clock = HandClock()
+    log = open_log(tmp_path, clock)
+    while (head := log.head()) is not None and head.seq < 10_000:
+        clock.move(600)
+        deployed(log)
+    began = time.monotonic()
+
+    assert both(tmp_path / "reports" / "local", anchor=log.checkpoint()) == (True, "")
+    assert time.monotonic() - began < 120

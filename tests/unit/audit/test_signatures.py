@@ -168,12 +168,21 @@ def test_a_signed_text_that_is_not_canonical_is_found(signing: Signing, text: by
     assert signing.problems() == ["is not canonical JSON"]
 
 
-def test_a_file_outside_the_record_is_not_looked_at(signing: Signing) -> None:
+@pytest.mark.parametrize("file", ["../outside.json", "/etc/hostname"])
+def test_a_file_outside_the_record_is_not_looked_at(signing: Signing, file: str) -> None:
     signing.sign()
     shutil.copy(signing.home / "ada.pub", signing.home / "reports" / "outside.json")
-    signing.count(file="../outside.json")
+    signing.count(file=file)
 
-    assert "is missing, or no file" in signing.problems()[0]
+    assert "lies outside the record, though event 3 counts it" in signing.problems()[0]
+
+
+def test_a_signer_no_command_can_be_given_is_no_crash(signing: Signing) -> None:
+    signing.said["signer"] = "ada\0@example.org"
+    signing.sign()
+    signing.count()
+
+    assert "does not verify" in signing.problems()[0]
 
 
 @pytest.mark.parametrize("allowed", ["", 'a namespaces="x" ssh-ed25519 A\nb namespaces="y" ssh-ed25519 B\n'])

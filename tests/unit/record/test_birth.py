@@ -68,6 +68,8 @@ def test_a_birth_that_was_killed_before_event_0_is_finished_by_the_next(tmp_path
     born(tmp_path)
     (store(tmp_path) / entry.name(0)).unlink()
     next((store(tmp_path) / "trust").glob("*/roles.json")).unlink()
+    for path in (*(store(tmp_path) / "trust").glob("*.*"), store(tmp_path) / "trust/allowed_signers"):
+        path.unlink()  # laid once event 0 is there
     born(tmp_path)
 
     assert verify(store(tmp_path)).ok
@@ -109,6 +111,26 @@ def test_a_stranger_in_the_log_folder_is_noticed_an_unfinished_write_is_not(tmp_
 
     with pytest.raises(RecordTampered, match=r"notes\.txt is no event"):
         born(tmp_path)
+
+
+def test_a_log_that_was_emptied_does_not_begin_again(tmp_path: Path) -> None:
+    """Truncation to nothing: what was laid beside the log tells of it."""
+    open_log(tmp_path)
+    (event,) = (tmp_path / "reports/local/log").iterdir()
+    event.unlink()
+
+    with pytest.raises(RecordTampered, match=r"holds no event, yet trust/log\.vkey is there: the log was removed"):
+        open_log(tmp_path)
+    assert [] == list((tmp_path / "reports/local/log").iterdir())
+
+
+def test_a_record_that_is_open_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
+    """What lies there already is not laid again: no file is made to find that out."""
+    open_log(tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "reports").rglob("*")}
+    open_log(tmp_path)
+
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "reports").rglob("*")}
 
 
 def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:

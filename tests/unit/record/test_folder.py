@@ -45,14 +45,35 @@ def test_the_seal_lists_every_file_but_itself_and_stock_sha256sum_agrees(folder:
 
 
 @pytest.mark.parametrize("sums", [SUMS, FOUND])
-def test_a_sealed_folder_takes_no_file_and_no_second_seal(folder: RunFolder, sums: str) -> None:
+def test_a_sealed_folder_takes_no_file_and_no_other_seal(folder: RunFolder, sums: str) -> None:
     folder.create("a", b"")
-    folder.seal(sums=sums)
+    sealed = folder.seal(sums=sums)
 
+    assert folder.sealed
     with pytest.raises(RecordError, match="is sealed"):
         folder.create("b", b"")
+    assert sealed == folder.seal(sums=sums)
+    (folder.path / "b").write_bytes(b"")
     with pytest.raises(RecordError, match="nothing in a record is replaced"):
         folder.seal(sums=sums)
+
+
+def test_whoever_was_killed_on_the_way_to_the_seal_is_followed_by_one_who_comes_to_the_same(folder: RunFolder) -> None:
+    """A file made before the kill is the same file; what was left unfinished goes, and nothing else does."""
+    folder.create("schema/a", b"x")
+    assert folder.path / "schema/a" == folder.create("schema/a", b"x")
+    unfinished = [folder.path / f".{number:016x}.new" for number in (1, 2)] + [
+        folder.path / "schema" / f".{3:016x}.new"
+    ]
+    for path in unfinished:
+        path.write_bytes(b"half")
+    (folder.path / ".other.new").write_bytes(b"")
+    sealed = folder.seal()
+    os.link(folder.path / SUMS, unfinished[0])
+
+    assert sealed == folder.seal()
+    assert not any(path.exists() for path in unfinished)
+    assert {".other.new", "schema/a", SUMS} == set(listing(folder.path))
 
 
 def test_an_empty_run_is_sealed_too(folder: RunFolder) -> None:

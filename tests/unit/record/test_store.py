@@ -67,6 +67,14 @@ def test_a_symbolic_link_is_not_an_object(store: FolderStore, tmp_path: Path) ->
         store.get("b")
 
 
+def test_a_fifo_is_not_waited_for(store: FolderStore) -> None:
+    store.create("a", b"text")
+    os.mkfifo(store.path / "b")
+
+    with pytest.raises(RecordTampered, match="no regular file"):
+        store.get("b")
+
+
 def test_files_are_readable_by_all_whatever_the_umask(store: FolderStore) -> None:
     store.create("a", b"")
 
