@@ -83,6 +83,12 @@ class Trend:
         )
 
     @property
+    def limit_at(self) -> float | None:
+        """How far down the newest run's SLA lies in the drawing; None where there is none, or it lies above."""
+        limit = self.lines[-1].sla_s
+        return round(HEIGHT - limit / self.scale_s * HEIGHT, 2) if limit and limit <= self.scale_s else None
+
+    @property
     def _drawn(self) -> tuple[RunLine, ...]:
         return self.lines[-_NEWEST:]
 

@@ -82,5 +82,14 @@ def test_the_page_draws_one_column_a_run_and_says_the_rates() -> None:
     assert [cell.text for cell in row.all("td")][:3] == ["3 of 4, 75 %", "1 of 4, 25 %", "4 of 4, 100 %"]
 
 
+@pytest.mark.parametrize("took,at", [(1200.0, 0.0), (2400.0, 50.0), (1199.0, None)])
+def test_the_sla_is_drawn_where_a_run_came_near_it(took: float, at: float | None) -> None:
+    (trend,) = trends(lines("deployed", took=took))
+
+    assert trend.limit_at == at
+    drawn = list(parse(render_index(list(trend.lines))).all("rect", class_="limit"))
+    assert len(drawn) == (at is not None)
+
+
 def test_without_deployments_the_page_draws_nothing() -> None:
     assert list(parse(render_index([])).all("table", class_="trends")) == []
