@@ -9,7 +9,9 @@ the file is bound like any attachment.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
@@ -20,6 +22,8 @@ MOST: Final = 1000
 """Samples that an event holds; with their labels they stay well below its 65,535 bytes."""
 LABEL: Final = 80
 """Characters of a label that are kept."""
+_NAME: Final = 100
+"""Characters of a node id that are kept in a file's name."""
 
 
 class Measured:
@@ -57,6 +61,12 @@ class Measured:
             return told
         attach(name, json.dumps(told, sort_keys=True, separators=(",", ":")).encode() + b"\n")
         return {**known, "file": name, "count": self.count}
+
+
+def file_of(nodeid: str) -> str:
+    """The file of a step's many samples, in the run folder: readable, and no two steps' the same."""
+    readable = re.sub(r"[^a-zA-Z0-9_.-]+", "-", nodeid.removeprefix("suites/"))[:_NAME]
+    return f"samples/{readable}-{hashlib.sha256(nodeid.encode()).hexdigest()[:8]}.json"
 
 
 def watched(events: Iterable[Event]) -> float:

@@ -21,7 +21,7 @@ from _pytest._code.code import ExceptionChainRepr, ReprEntry
 
 from pytest_deploy.phase.collection import LIMIT, STEP
 from pytest_deploy.phase.context import RunContext
-from pytest_deploy.phase.measured import Measured
+from pytest_deploy.phase.measured import Measured, file_of
 from pytest_deploy.phase.signals import Interruption
 from pytest_deploy.phase.step import Step
 from pytest_deploy.record.event import Event
@@ -216,7 +216,7 @@ class StepRecorder:
             "actual": redacted(record.actual, self._redact),
             "attachments": record.attachments,
         }
-        if measured := record.measured.told(_samples_of(record.step), record.attach):
+        if measured := record.measured.told(file_of(record.step.nodeid), record.attach):
             content["measured"] = measured
         if record.image is not None:
             content["image"] = record.image
@@ -312,11 +312,6 @@ def _kind(content: bytes) -> Any:
     except UnicodeDecodeError:
         return None
     return allure.attachment_type.TEXT
-
-
-def _samples_of(step: Step) -> str:
-    """The file of a step's many samples, in the run folder."""
-    return f"samples/{re.sub(r'[^a-zA-Z0-9_.-]+', '-', step.nodeid.removeprefix('suites/'))}.json"
 
 
 def _first_line(text: str) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.phase.measured import MOST, Measured, watched
+from pytest_deploy.phase.measured import MOST, Measured, file_of, watched
 from pytest_deploy.record import schema
+from pytest_deploy.record.folder import RunFolder
 from tests.unit.record.samples import step_finished
 from tests.unit.report.runs import Telling
 
@@ -91,6 +93,17 @@ def test_what_an_event_holds_fits_into_an_event(count: int) -> None:
     telling.step("suites/health/test_a.py::test_it", measured=measured.told("", Folder().attach))
 
     assert len(telling.events[-1].line()) < 65_535
+
+
+@pytest.mark.parametrize("nodeid", ["suites/a/t.py::test[x/y]", "suites/a/t.py::test[x-y]", "suites/a/t.py::test[../..]", "suites/a/t.py::test[é\n]", "x" * 999])  # fmt: skip
+def test_a_steps_file_has_a_name_that_any_folder_takes(tmp_path: Path, nodeid: str) -> None:
+    folder = RunFolder(tmp_path, "local-20261122T201500Z-4f1c")
+
+    assert folder.create(file_of(nodeid), b"{}").parent == folder.path / "samples"
+
+
+def test_no_two_steps_share_a_file() -> None:
+    assert file_of("suites/a/t.py::test[x/y]") != file_of("suites/a/t.py::test[x-y]")
 
 
 def test_the_watch_of_a_run_is_that_of_its_steps() -> None:
