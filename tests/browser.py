@@ -31,7 +31,7 @@ class Tab:
         self._events: asyncio.Queue[str] = asyncio.Queue()
         self._listening = asyncio.create_task(self._listen())
         self.requests: list[str] = []
-        """Every address asked for, blocked ones too."""
+        """Every address asked for since the page was opened, blocked ones too."""
         self.complaints: list[str] = []
         """Console errors and warnings, what the content security policy refused, exceptions."""
 
@@ -64,7 +64,8 @@ class Tab:
         return dict(said["result"])
 
     async def open(self, page: Path) -> None:
-        """Load a file and wait until it has loaded."""
+        """Load a file and wait until it has loaded; what is kept of the tab begins anew."""
+        self.requests, self.complaints = [], []
         for domain in ("Page", "Network", "Runtime", "Log"):
             await self.send(f"{domain}.enable")
         await self.send(

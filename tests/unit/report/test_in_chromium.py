@@ -75,14 +75,26 @@ async def _background(tab: Tab, *, dark: bool) -> str:
     return str(await tab.ask("getComputedStyle(document.documentElement).backgroundColor"))
 
 
+@pytest.fixture(scope="module")
+def visits(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """Each page looked at, one after the other in one Chromium."""
+    places = {name: tmp_path_factory.mktemp("pages") / "page.html" for name in PAGES}
+    for name, place in places.items():
+        place.write_text(PAGES[name], encoding="utf-8")
+
+    async def act(tab: Tab) -> dict[str, dict[str, Any]]:
+        return {name: {"address": place.as_uri(), **await _looked_at(tab, place)} for name, place in places.items()}
+
+    return browse(act)
+
+
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_stands_alone_fits_every_width_and_can_be_walked_by_keyboard(tmp_path: Path, name: str) -> None:
-    place = tmp_path / "page.html"
-    place.write_text(PAGES[name], encoding="utf-8")
+def test_a_page_stands_alone_fits_every_width_and_can_be_walked_by_keyboard(
+    visits: dict[str, dict[str, Any]], name: str
+) -> None:
+    found = visits[name]
 
-    found = browse(lambda tab: _looked_at(tab, place))
-
-    assert found["requests"] == [place.as_uri()], "the page itself and nothing else"
+    assert found["requests"] == [found["address"]], "the page itself and nothing else"
     assert found["complaints"] == []
     assert {key: outside for key, outside in found.items() if key.startswith("outside") and outside} == {}
     assert (found["first focus"], found["skipped to"]) == ("skip", "#main")
