@@ -274,6 +274,20 @@ def test_without_a_measurement_the_page_says_so() -> None:
     assert "No step of this run measured any." in page(runs.rolled_back()[:3]).text
 
 
+# --- what it ran with
+
+
+@every_run
+def test_versions_and_digests_are_those_the_run_was_opened_with(events: list[Event]) -> None:
+    whole = page(events)
+    opened = of(events, "run.opened")[0].data
+
+    pairs = [e.text for e in whole.one("dl", id="plugins").children if isinstance(e, Element)]
+    assert dict(zip(pairs[::2], pairs[1::2], strict=True)) == opened["plugins"]
+    for key in ("python", "config_sha256", "spec_sha256", "suites_sha256", "lock_sha256"):
+        assert whole.one("dd", data_opened=key).text == opened[key]
+
+
 # --- time
 
 
