@@ -20,7 +20,7 @@ def export(
     reader: Annotated[str, typer.Option(help="who reads it, where that is not you; goes into the record")] = "",
 ) -> None:
     """Hand out a run: its sealed files, its events, the current report, PDF and Allure's page where they can be made."""
-    from pytest_deploy.report.export import export as hand_out
+    from pytest_deploy.export import export as hand_out
 
     hand_out(Path.cwd(), run, into, reader=reader, purpose=purpose, say=typer.echo)
 

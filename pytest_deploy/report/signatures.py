@@ -17,7 +17,7 @@ _MEANINGS: Final[Mapping[str, str]] = {
     "override.signed": "answers for passing over the gate {gate}: {reason}",
     "signoff.signed": "",
     "record.amended": "amends event {amends}: {reason}",
-    "deviation.accepted": "accepts a deviation: {reason}",
+    "deviation.accepted": "accepts this deviation: {deviation}: {reason}",
     "environment.released": "releases the environment: {reason}",
 }
 """The types that count a signature, and what one means where the event does not carry the signed words."""
@@ -50,7 +50,7 @@ def manifest(events: Sequence[Event]) -> tuple[Signature, ...]:
 
 
 def _signature(event: Event) -> Signature:
-    said = {"gate": "a gate", "amends": "—", "reason": "", **event.data}
+    said = {"gate": "a gate", "amends": "—", "deviation": "—", **event.data}
     return Signature(
         printed_name=said.get("printed_name") or "—",
         signer=said["signer"],

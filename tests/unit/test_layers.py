@@ -19,7 +19,7 @@ ORDER = (
 )
 EDGES = frozenset(
     {"plugin", "hookspecs", "options", "fixtures", "cli", "session", "deployment", "environment", "clients"}
-    | {"recover", "reset", "migrate_commands", "permit"}
+    | {"recover", "reset", "export", "migrate_commands", "permit"}
 )
 PYTEST_SIDE = frozenset(
     {"collection", "conductor", "progress", "recorder", "survey", "thinning", "permitted", "unrun", "labels"}

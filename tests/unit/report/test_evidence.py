@@ -28,7 +28,12 @@ class Closing:
 
     def write(self) -> tuple[str, ...]:
         return evidence.write(
-            self.folder, self.events, files=self.session, checkpoint=CHECKPOINT, of_run=lambda run: self.events
+            self.folder,
+            self.events,
+            files=self.session,
+            checkpoint=CHECKPOINT,
+            redact=lambda content: content.replace(b"hunter2", b"[PASSWORD]"),
+            of_run=lambda run: self.events,
         )
 
     def names(self) -> set[str]:
@@ -53,6 +58,14 @@ def closing(tmp_path: Path) -> Closing:
 def test_every_file_is_written(closing: Closing) -> None:
     assert closing.write() == ()
     assert closing.names() == FILES
+
+
+def test_secrets_are_cut_from_what_others_wrote(closing: Closing) -> None:
+    (closing.session / "junit.xml").write_text("hunter2", encoding="utf-8")
+
+    closing.write()
+
+    assert (closing.folder.path / "junit.xml").read_bytes() == b"[PASSWORD]"
 
 
 @pytest.mark.parametrize("name", ["junit.xml", "pytest.html", "allure-results"])

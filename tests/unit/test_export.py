@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import DeployError, NotAsked, RecordError, RecordTampered, Refused
+from pytest_deploy.export import export
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import place_of
-from pytest_deploy.report.export import export
 from tests.tools import needs
 from tests.unit.record.samples import ACTOR, SHA, Writing, deployed, open_log
 from tests.unit.report.parsed import parse
 
-CONFIGURATION = Path(__file__).parents[3]
+CONFIGURATION = Path(__file__).parents[2]
 
 
 class Checkout:

@@ -21,11 +21,10 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.audit.runs import sealed
-from pytest_deploy.config.load import load
+from pytest_deploy.environment import record_of
 from pytest_deploy.errors import NotAsked, RecordTampered, Refused
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.record import entry
-from pytest_deploy.record.birth import open_record
 from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.folder import SUMS, listing
@@ -165,13 +164,9 @@ def _context(root: Path, run: str) -> RunContext:
 
 def _open(context: RunContext, run: str) -> Log:
     """The record, with a rehearsal's clock where the run left it: its events carry both times."""
-    policy = load(context.path / "deploy.yaml", context.environment, (), rehearsal=context.rehearsal)
-    origin = policy.origin(rehearsal=context.rehearsal)
-    held = partial(
-        open_record, context.store, origin=origin, key_file=context.key_file, clock=SystemClock(), actor=local_actor()
-    )
-    log = held()
-    return held(shift=_shift(log.run(run))) if context.rehearsal else log
+    policy = context.policy()
+    log = record_of(context, policy, SystemClock())
+    return record_of(context, policy, SystemClock(), shift=_shift(log.run(run))) if context.rehearsal else log
 
 
 def _shift(events: Sequence[Event]) -> timedelta:
