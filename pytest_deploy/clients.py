@@ -6,7 +6,7 @@ import json
 import os
 import secrets as random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,8 +71,16 @@ class Answer:
 class Service:
     """The deployed service over HTTP at one address: a tag's, or the serving one."""
 
-    def __init__(self, url: str, session: requests.Session | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        session: requests.Session | None = None,
+        *,
+        told: Callable[[str, float, int], None] = lambda label, took_s, status: None,
+    ) -> None:
+        """`told` hears of every call: `GET /health`, the seconds it took, its status, 0 where no answer came."""
         self.url = url
+        self._told = told
         self._session = session or requests.Session()
 
     def call(
@@ -92,8 +100,10 @@ class Service:
                 method, self.url + path, json=json_body, headers=sent, timeout=HTTP_SECONDS, allow_redirects=False
             )
         except requests.RequestException as error:
+            self._told(f"{method} {path}", time.monotonic() - began, 0)
             raise PlatformUnavailable(f"{method} {self.url}{path}: no answer ({type(error).__name__})") from None
         seconds = time.monotonic() - began
+        self._told(f"{method} {path}", seconds, response.status_code)
         try:
             body = response.json()
         except ValueError:

@@ -85,6 +85,12 @@ class Deployment:
         lines += [f"set for this run: {key}={value}" for key, value in self.policy.settings.items()]
         return lines
 
+    def labels(self) -> dict[str, str]:
+        """What pytest's own reports say of the run as a whole."""
+        rehearsed = {"rehearsal": "REHEARSAL"} if self.context.rehearsal else {}
+        named = {"run": self.context.run, "environment": self.policy.environment, "release": self._source.version}
+        return named | rehearsed
+
     def summary(self, run: Run, code: int) -> list[tuple[str, dict[str, bool]]]:
         """What happened, what serves now, where the evidence lies, how to check it. After `seal`."""
         judgement = run.judgement or run.decide()
@@ -291,6 +297,7 @@ class Deployment:
             files=self.context.session,
             checkpoint=run.log.checkpoint(),
             redact=self.environment.redact_file,
+            of_run=run.log.run,
         )
         run.append(
             "run.closed",

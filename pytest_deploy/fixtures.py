@@ -64,7 +64,7 @@ def secrets(environment: Environment) -> Secrets:
 
 @pytest.fixture
 def record(request: pytest.FixtureRequest) -> StepRecord:
-    """What this step says of itself: `.expect(expected, actual)`, `.attach(name, bytes)`, `.event(type, ...)`."""
+    """What this step says of itself: `.expect(expected, actual)`, `.answered(label, seconds)`, `.attach(...)`, `.event(...)`."""
     running: StepRecord = request.node.stash[RECORD]
     return running
 
@@ -86,8 +86,8 @@ def gates(environment: Environment, record: StepRecord, pytestconfig: pytest.Con
 
 
 @pytest.fixture
-def service(environment: Environment) -> Iterator[Service]:
-    """An HTTP client of the address that serves users."""
-    client = Service(environment.platform.runtime.state().url)
+def service(environment: Environment, record: StepRecord) -> Iterator[Service]:
+    """An HTTP client of the address that serves users; the step's record keeps how long each call took."""
+    client = Service(environment.platform.runtime.state().url, told=record.answered)
     yield client
     client.close()

@@ -20,6 +20,7 @@ from pytest_deploy.phase import thinning, workers
 from pytest_deploy.phase.collection import Collection
 from pytest_deploy.phase.conductor import Conductor, Controller, distributed
 from pytest_deploy.phase.context import RunContext
+from pytest_deploy.phase.labels import Labels
 from pytest_deploy.phase.progress import Progress
 from pytest_deploy.phase.recorder import Redacting, StepRecorder, StopWindow
 from pytest_deploy.phase.run import Listener, Run
@@ -123,6 +124,7 @@ def _conduct(
         say=progress.line,
     )
     _report_into(config, environment.context)
+    config.pluginmanager.register(Labels(deployment.labels()), "deploy-labels")
     kind = Controller if distributed(config) else Conductor
     edge = Announced(deployment, progress, config)
     config.pluginmanager.register(progress, "deploy-progress")

@@ -13,6 +13,7 @@ _PACKAGES = {
     "ssh-keygen": "openssh-client",
     "sha256sum": "coreutils",
     "bash": "bash",
+    "chromium": "chromium",
 }
 
 

@@ -99,6 +99,9 @@ def said_of_override(files: Files) -> dict[str, Any]:
         "expires": said.expires,
         "request_sha256": said.request_sha256,
         "role": said.role,
+        "meaning": said.meaning,
+        "printed_name": said.printed_name,
+        "signed_at": said.signed_at,
     }
 
 

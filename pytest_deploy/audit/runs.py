@@ -57,11 +57,11 @@ def subfolders(place: Path) -> dict[str, bool]:
 
 def _sealed(job: tuple[Path, tuple[Event, ...]]) -> list[Finding]:
     store, events = job
-    return [finding for event in events for finding in _unsealed(store, event)]
+    return [finding for event in events for finding in sealed(store, event)]
 
 
-def _unsealed(store: Path, event: Event) -> Iterator[Finding]:
-    """What is not as the last event of a run bound it."""
+def sealed(store: Path, event: Event) -> Iterator[Finding]:
+    """What is wrong with the folder of one finished run. `event`: its `run.closed` or `run.abandoned`."""
     closed = event.type == "run.closed"
     sums, bound = (SUMS, event.data["record_sha256"]) if closed else (FOUND, event.data["found_sha256"])
     folder = store / "runs" / event.run

@@ -15,6 +15,20 @@ _SCREEN = 50
 
 
 @app.command()
+def export(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="a run that is closed")],
+    into: Annotated[Path, typer.Argument(metavar="DIR", help="a new folder, outside reports/")],
+    *,
+    purpose: Annotated[str, typer.Option(help="what it is read for; goes into the record")] = "export",
+    reader: Annotated[str, typer.Option(help="who reads it, where that is not you; goes into the record")] = "",
+) -> None:
+    """Hand out a run: its sealed files, its events, the current report, PDF and Allure's page where they can be made."""
+    from pytest_deploy.export import export as hand_out
+
+    hand_out(Path.cwd(), run, into, reader=reader, purpose=purpose, say=typer.echo)
+
+
+@app.command()
 def verify(
     path: Annotated[Path, typer.Argument(help="a store, e.g. reports/local")],
     anchor: Annotated[

@@ -5,14 +5,16 @@ Folder = phase. pytest's alphabetical order is not used: phases stand in the pip
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pytest_deploy.config.phases import PHASES, phases_of
 from pytest_deploy.errors import CollectionRefused, Fault
-from pytest_deploy.phase import lock
+from pytest_deploy.phase import labels, lock
 from pytest_deploy.phase.step import WHENS, Step, When
 
 STEP = pytest.StashKey[Step]()
@@ -24,6 +26,11 @@ OWN_HOOKS = "pytest_deploy_"
 
 DEFAULT_TIMEOUT_S = 120.0
 """Seconds a step may take whose mark and policy say nothing else."""
+
+
+def told_of(path: Path) -> list[Step]:
+    """The steps that a worker told the controller it collected."""
+    return [Step.of(step) for step in json.loads(path.read_text(encoding="utf-8"))]
 
 
 class Phase(pytest.Directory):
@@ -91,7 +98,7 @@ class Collection:
             refusal_beside(self._told).write_text(str(refused), encoding="utf-8")
             return
         if self._told is not None:
-            self._told.write_text(lock.render(found), encoding="utf-8")
+            self._told.write_text(json.dumps([step.to_json() for step in found]), encoding="utf-8")
         try:
             self.steps = self.accept(found)
         except CollectionRefused as refused:
@@ -121,7 +128,8 @@ class Collection:
                 for phase in empty
             ]
             raise CollectionRefused(f"pipeline {self._pipeline}", faults)
-        return expected
+        known = {step.nodeid: step.verifies for step in collected}
+        return tuple(replace(step, verifies=known[step.nodeid]) for step in expected)
 
     def _check_plugins(self) -> None:
         """Raises pytest.UsageError for a conftest with a hook of pytest's, and for a plug-in that a module brought."""
@@ -148,8 +156,9 @@ class Collection:
                 )
 
     def _step(self, item: pytest.Item) -> Step:
-        step = step_of(item, self._suites)
+        step = replace(step_of(item, self._suites), verifies=labels.verifies(item))
         item.stash[STEP] = step
+        labels.put_on(item, step)
         return step
 
     def _limit(self, item: pytest.Item) -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pytest_deploy.errors import CollectionRefused, DeployError, RecordError
-from pytest_deploy.phase import lock, unrun, workers
-from pytest_deploy.phase.collection import STEP, Collection, refusal_beside
+from pytest_deploy.phase import unrun, workers
+from pytest_deploy.phase.collection import STEP, Collection, refusal_beside, told_of
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.phase.run import Run
 from pytest_deploy.phase.scheduler import PhaseScheduler
@@ -227,7 +227,7 @@ class Controller(Conductor):
             if refusal_beside(told).is_file():
                 raise pytest.UsageError(refusal_beside(told).read_text(encoding="utf-8"))
             try:
-                steps = self._collection.accept(lock.read(told))
+                steps = self._collection.accept(told_of(told))
             except CollectionRefused as refused:
                 raise pytest.UsageError(str(refused)) from None
             if list(nodeids) != [step.nodeid for step in steps]:

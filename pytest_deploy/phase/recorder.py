@@ -15,11 +15,13 @@ from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+import allure
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntry
 
 from pytest_deploy.phase.collection import LIMIT, STEP
 from pytest_deploy.phase.context import RunContext
+from pytest_deploy.phase.measured import Measured, file_of
 from pytest_deploy.phase.signals import Interruption
 from pytest_deploy.phase.step import Step
 from pytest_deploy.record.event import Event
@@ -64,10 +66,23 @@ class StepRecord:
         self.attachments: dict[str, str] = {}
         self.warnings: list[str] = []
         self.reports: dict[str, pytest.TestReport] = {}
+        self.measured = Measured()
 
     def expect(self, expected: object, actual: object) -> None:
         """State what was expected and what was found; both go into `step.finished`. JSON values only."""
         self.expected, self.actual = expected, actual
+
+    def answered(self, label: str, took_s: float, status: int | None = None) -> None:
+        """State how long one answer took, in seconds; status 0 where none came. Every one is kept and drawn."""
+        self.measured.add(self._redact(label), took_s, status)
+
+    def within(self, limit_s: float) -> None:
+        """State what an answer may take; it is drawn beside them."""
+        self.measured.limit_s = limit_s
+
+    def watched(self, seconds: float) -> None:
+        """State how long the step watched over what serves: durations are told with and without the watch."""
+        self.measured.watch_s = seconds
 
     def built(self, image: str) -> None:
         """State the artefact this step built or found."""
@@ -91,6 +106,7 @@ class StepRecord:
         content = self._redact_file(content)
         self.folder.create(name, content)
         self.attachments[name] = hashlib.sha256(content).hexdigest()
+        allure.attach(content, name=name, attachment_type=_kind(content))
         return self.attachments[name]
 
     @property
@@ -161,7 +177,7 @@ class StepRecorder:
             if report.when == "teardown":
                 faulthandler.cancel_dump_traceback_later()
                 with self._interruption.shielded():
-                    finished = self._finish(item, current)
+                    finished = self._finish(current)
                 self._current = None
                 report.deploy_step = finished  # type: ignore[attr-defined] # reports carry extra attributes to the controller
         return report
@@ -185,14 +201,14 @@ class StepRecorder:
             if event.type == "step.not-run" and event.data["nodeid"] == step.nodeid:
                 pytest.skip(f"not run: {event.data['cause']}")
 
-    def _finish(self, item: pytest.Item, record: StepRecord) -> dict[str, Any]:
+    def _finish(self, record: StepRecord) -> dict[str, Any]:
         outcome, message = _outcome(record.reports)
         content: dict[str, Any] = {
             "nodeid": record.step.nodeid,
             "phase": record.step.phase,
             "outcome": outcome,
             "duration_s": round(sum(report.duration for report in record.reports.values()), 3),
-            "verifies": [str(mark.args[0]) for mark in item.iter_markers("requirement")],
+            "verifies": list(record.step.verifies),
             "attempts": 1,
             "message": self._redact(message)[:MESSAGE_BYTES],
             "warnings": record.warnings,
@@ -200,6 +216,8 @@ class StepRecorder:
             "actual": redacted(record.actual, self._redact),
             "attachments": record.attachments,
         }
+        if measured := record.measured.told(file_of(record.step.nodeid), record.attach):
+            content["measured"] = measured
         if record.image is not None:
             content["image"] = record.image
         self._log().append("step.finished", content, run=self._context().run, actor=STEP_ACTOR)
@@ -285,6 +303,15 @@ def _message(report: pytest.TestReport) -> str:
         return str(report.longrepr[2])
     crash = getattr(report.longrepr, "reprcrash", None)
     return str(crash.message) if crash is not None else str(report.longrepr)
+
+
+def _kind(content: bytes) -> Any:
+    """What Allure shows an attachment as; None for what is no text."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return None
+    return allure.attachment_type.TEXT
 
 
 def _first_line(text: str) -> str:

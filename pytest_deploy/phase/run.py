@@ -14,6 +14,7 @@ from pytest_deploy.config.policy import Policy
 from pytest_deploy.phase import lock
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.phase.judge import Judgement, judge, unpassed
+from pytest_deploy.phase.measured import watched
 from pytest_deploy.phase.sequence import ROLLBACK, Cause, NotRun, PhaseSequence
 from pytest_deploy.phase.step import Step
 from pytest_deploy.record.clock import Clock
@@ -198,6 +199,7 @@ class Run:
                 "outcome": self.judgement.outcome,
                 "cause": self.judgement.cause,
                 "duration_s": self.elapsed(),
+                "watch_s": watched(events),
                 "sla_s": float(self.policy.sla_s),
                 "exit_code": self.judgement.exit_code,
             },
@@ -274,7 +276,9 @@ class Run:
         news = [step for step in self.sequence.not_run() if step.nodeid not in self._told]
         for step in news:
             self._told.add(step.nodeid)
-            self.append("step.not-run", {"nodeid": step.nodeid, "phase": step.phase, "cause": step.cause})
+            content: dict[str, Any] = {"nodeid": step.nodeid, "phase": step.phase, "cause": step.cause}
+            # Only what is known is said: a run finished by `recover` has no collection to read the assertions from.
+            self.append("step.not-run", content | ({"verifies": list(step.verifies)} if step.verifies else {}))
         if news:
             self.listener.not_run(news)
 
@@ -321,7 +325,7 @@ def lost_step(step: Step, message: str) -> dict[str, Any]:
         "phase": step.phase,
         "outcome": "error",
         "duration_s": 0.0,
-        "verifies": [],
+        "verifies": list(step.verifies),
         "attempts": 1,
         "message": message,
         "warnings": [],

@@ -38,6 +38,8 @@ class NotRun:
     nodeid: str
     phase: str
     cause: str
+    verifies: tuple[str, ...] = ()
+    """The assertions that it would have verified."""
 
 
 class OutOfOrder(RuntimeError):
@@ -167,7 +169,9 @@ class PhaseSequence:
     def not_run(self) -> tuple[NotRun, ...]:
         """The steps that will never start, as far as is known now, in order."""
         causes = ((step, self._cause(step)) for step in self._steps.values() if step.nodeid not in self._started)
-        return tuple(NotRun(step.nodeid, step.phase, cause) for step, cause in causes if cause is not None)
+        return tuple(
+            NotRun(step.nodeid, step.phase, cause, step.verifies) for step, cause in causes if cause is not None
+        )
 
     def phase_passed(self, phase: str) -> bool | None:
         """Whether a phase went well; None while it is not complete, or had nothing to run."""

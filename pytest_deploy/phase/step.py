@@ -5,8 +5,9 @@ Example line: `smoke  always  -  suites/smoke/test_api.py::test_health_answers_2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, get_args
 
 When = Literal["always", "rollback", "earlier"]
 """always: must pass. rollback: runs only to undo a change. earlier: a rollback step that needs an earlier release."""
@@ -23,6 +24,17 @@ class Step:
     when: When
     changes: bool
     """Whether it changes the environment; announced in the log before it acts."""
+    verifies: tuple[str, ...] = field(default=(), compare=False)
+    """The assertions it verifies, as far as its collection is known: the lock does not name them."""
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Step:
+        """From `to_json`."""
+        return cls(**{**value, "verifies": tuple(value["verifies"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """What a worker tells the controller of a step it collected."""
+        return {**asdict(self), "verifies": list(self.verifies)}
 
     @property
     def file(self) -> str:

@@ -13,8 +13,9 @@ from uuid import uuid4
 
 import pytest
 
+from pytest_deploy.phase import labels
 from pytest_deploy.phase.sequence import NotRun
-from pytest_deploy.phase.step import title_of
+from pytest_deploy.phase.step import Step
 
 
 def report(config: pytest.Config, steps: Iterable[NotRun]) -> None:
@@ -42,6 +43,7 @@ def _report(step: NotRun, location: tuple[str, int, str], when: str) -> pytest.T
         when="setup" if skipped else "teardown",
         start=now,
         stop=now,
+        user_properties=labels.properties(step.phase, step.verifies),
     )
 
 
@@ -50,14 +52,15 @@ def _report_to_allure(step: NotRun, file: str, name: str) -> None:
     from allure_commons.model2 import Label, Status, StatusDetails, TestResult
 
     now = round(time.time() * 1000)
+    told = labels.labels(Step(step.nodeid, step.phase, "always", changes=False, verifies=step.verifies))
     result = TestResult(
         uuid=str(uuid4()),
-        name=title_of(step.nodeid),
+        name=name,
         fullName=f"{file}#{name}",
         historyId=hashlib.md5(step.nodeid.encode(), usedforsecurity=False).hexdigest(),
         status=Status.SKIPPED,
         statusDetails=StatusDetails(message=f"not run: {step.cause}"),
-        labels=[Label(name="suite", value=step.phase), Label(name="framework", value="pytest")],
+        labels=[*(Label(name=kind, value=value) for kind, value in told), Label(name="framework", value="pytest")],
         start=now,
         stop=now,
     )

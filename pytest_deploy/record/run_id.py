@@ -15,7 +15,7 @@ from pytest_deploy.record.clock import Clock
 NO_RUN = "-"
 """What stands in `run` of an event that belongs to no run."""
 
-_RUN_ID = re.compile(r"(?:rehearsal-)?[A-Za-z0-9][A-Za-z0-9_-]*-(\d{8}T\d{6}Z)-[0-9a-f]{4}", re.ASCII)
+_RUN_ID = re.compile(r"(rehearsal-)?([A-Za-z0-9][A-Za-z0-9_-]*)-(\d{8}T\d{6}Z)-[0-9a-f]{4}", re.ASCII)
 
 
 def new_run_id(environment: str, clock: Clock, *, rehearsal: bool = False) -> str:
@@ -30,4 +30,12 @@ def born(run: str) -> datetime:
     match = _RUN_ID.fullmatch(run)
     if match is None:
         raise ValueError(f"{run!r} is no run: <environment>-<YYYYMMDDTHHMMSSZ>-<4 hex> is")
-    return datetime.strptime(match[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return datetime.strptime(match[3], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+def place_of(run: str) -> tuple[str, bool]:
+    """The environment in a run's name, and whether it is a rehearsal's. Raises ValueError where `run` is no run's name."""
+    born(run)
+    match = _RUN_ID.fullmatch(run)
+    assert match is not None  # noqa: S101 -- born has looked
+    return match[2], match[1] is not None

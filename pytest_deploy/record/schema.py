@@ -140,7 +140,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "override.signed": _schema(
         f"{_SIGNED} signer:str reason:str",
-        "gate:str incident:str expires:time second:str request_sha256:sha256 role:str",
+        "gate:str incident:str expires:time second:str request_sha256:sha256 role:str meaning:str printed_name:str signed_at:time",
     ),
     **dict.fromkeys(("migration.applied", "migration.rolled-back"), _schema(_MIGRATION, _MIGRATION_EXTRA)),
     "backup.created": _schema(

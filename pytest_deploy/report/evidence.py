@@ -5,37 +5,49 @@ Each is rendered on its own: one that fails is named in `run.closed.missing`, an
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.folder import RunFolder
+from pytest_deploy.report import bound
+from pytest_deploy.report.bound import RunEvents
+from pytest_deploy.report.statement import render_statement
 
 COPIED = ("junit.xml", "pytest.html", "allure-results")
 """What pytest's own report writers make."""
+RENDERED = ("statement.json", "report.html")
+"""What is made of the events."""
 
 
 def write(
-    folder: RunFolder, events: Sequence[Event], *, files: Path, checkpoint: str, redact: Callable[[bytes], bytes]
+    folder: RunFolder,
+    events: Sequence[Event],
+    *,
+    files: Path,
+    checkpoint: str,
+    redact: Callable[[bytes], bytes],
+    of_run: RunEvents,
 ) -> tuple[str, ...]:
     """Fill the run folder; returns the names of what could not be rendered. `events`: the run's, up to `run.decided`.
 
-    `checkpoint` is the anchor line of the log at that point. `redact` cuts secrets from what others wrote.
+    `checkpoint` is the anchor line of the log at that point. `redact` cuts secrets from what others wrote. `of_run` reads
+    the events of another run of the same log.
     """
     if folder.sealed:  # by a process that was gone before it could say so
-        return tuple(name for name in (*COPIED, "report.html") if not (folder.path / name).exists())
+        return tuple(name for name in (*COPIED, *RENDERED) if not (folder.path / name).exists())
     missing = [name for name in COPIED if not (files / name).exists()]
     for name in COPIED:
         if name not in missing and not _attempt(name, partial(_copy, files / name, folder, name, redact)):
             missing.append(name)
-    if not _attempt("report.html", lambda: _report(folder, events, checkpoint)):
-        missing.append("report.html")
+    made = (lambda: render_statement(events), lambda: _report(folder, events, checkpoint, of_run))
+    for name, make in zip(RENDERED, made, strict=True):
+        if not _attempt(name, partial(_put, folder, name, make)):
+            missing.append(name)
     return tuple(missing)
 
 
@@ -57,14 +69,15 @@ def _copy(found: Path, folder: RunFolder, name: str, redact: Callable[[bytes], b
         folder.create(name, redact(found.read_bytes()))
 
 
-def _report(folder: RunFolder, events: Sequence[Event], checkpoint: str) -> None:
+def _put(folder: RunFolder, name: str, make: Callable[[], bytes]) -> None:
+    if not (folder.path / name).exists():  # else it is of the same events, by a process that was killed after it
+        folder.create(name, make())
+
+
+def _report(folder: RunFolder, events: Sequence[Event], checkpoint: str, of_run: RunEvents) -> bytes:
     from pytest_deploy.report.run_page import render_run
 
-    if (folder.path / "report.html").exists():  # of the same events, by a process that was killed after it
-        return
-    asked = folder.path / "request.json"
-    request: dict[str, Any] | None = json.loads(asked.read_bytes()) if asked.exists() else None
-    folder.create("report.html", render_run(events, request=request, checkpoint=checkpoint).encode())
+    return render_run(events, bound=bound.read(folder.path, events, of_run), checkpoint=checkpoint).encode()
 
 
 def remove(files: Path) -> None:

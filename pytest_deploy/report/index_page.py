@@ -1,65 +1,19 @@
-"""reports/index.html: every run of every store on one page."""
+"""reports/index.html: the runs of every store on one page, and how they went over time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 
-from pytest_deploy.record.event import Event
+from pytest_deploy.report.line import RunLine
 from pytest_deploy.report.page import render
-from pytest_deploy.report.words import OUTCOMES
+from pytest_deploy.report.trends import percent, trends
 
 
-@dataclass(frozen=True)
-class RunLine:
-    """One run as the index shows it."""
+def render_index(runs: Sequence[RunLine], *, older: Mapping[str, int] | None = None) -> str:
+    """The index, newest run first; a self-contained HTML page.
 
-    run: str
-    environment: str
-    rehearsal: bool
-    pipeline: str
-    release: str
-    deployer: str
-    opened: datetime
-    """UTC, of `run.opened`."""
-    outcome: str
-    """As decided; `abandoned`, or `in progress` where the log holds no decision yet."""
-    duration_s: float | None
-    sla_s: float | None
-    link: str | None
-    """Of its report, relative to the index; None where there is no report."""
-
-    @property
-    def heading(self) -> str:
-        """The outcome in words."""
-        return OUTCOMES[self.outcome]
-
-
-def line_of(events: Sequence[Event], link: str | None) -> RunLine | None:
-    """The index's line of one run, from its own events; None where it was never opened."""
-    by_type = {event.type: event for event in events}
-    opened = by_type.get("run.opened")
-    if opened is None:
-        return None
-    decided = by_type["run.decided"].data if "run.decided" in by_type else {}
-    undecided = "abandoned" if "run.abandoned" in by_type else "in progress"
-    return RunLine(
-        run=opened.run,
-        environment=opened.data["environment"],
-        rehearsal=opened.data["rehearsal"],
-        pipeline=opened.data["pipeline"],
-        release=opened.data["version"],
-        deployer=opened.data["deployer"],
-        opened=opened.time,
-        outcome=decided.get("outcome", undecided),
-        duration_s=decided.get("duration_s"),
-        sla_s=decided.get("sla_s"),
-        link=link,
-    )
-
-
-def render_index(runs: Sequence[RunLine]) -> str:
-    """The index, newest run first; a self-contained HTML page."""
+    `older`: by store, the number of the event before which its runs are not on the page.
+    """
     newest_first = sorted(runs, key=lambda line: (line.opened, line.run), reverse=True)
-    return render("index.html", {"runs": newest_first})
+    values = {"runs": newest_first, "trends": trends(runs), "percent": percent, "older": older or {}}
+    return render("index.html", values)

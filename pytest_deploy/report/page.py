@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import shlex
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
@@ -18,7 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.report.words import seconds, shown, utc
+from pytest_deploy.report.words import fine, seconds, shown, utc
 
 _PACKAGE = "pytest_deploy.report"
 
@@ -26,7 +27,7 @@ _PACKAGE = "pytest_deploy.report"
 def render(template: str, values: Mapping[str, Any], *, running_foot: str = "") -> str:
     """A page from `pages/<template>`. `running_foot` is printed at the foot of every sheet of paper."""
     style = _file("page.css").replace("RUNNING-FOOT", _css_string(running_foot))
-    script = _file("filter.js")
+    script = _file("tables.js")
     policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'"
     own = {"style": Markup(style), "script": Markup(script)}  # noqa: S704  our own two files, no value in them
     return _environment().get_template(template).render(values, **own, content_security_policy=policy)
@@ -42,8 +43,21 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"utc": utc, "seconds": seconds, "shown": shown, "stamp": stamp}
+    environment.filters |= {
+        "utc": utc,
+        "seconds": seconds,
+        "fine": fine,
+        "shown": shown,
+        "stamp": stamp,
+        "plain": _plain,
+        "quoted": shlex.quote,
+    }
     return environment
+
+
+def _plain(text: str) -> Markup:
+    """Text for an element, never for an attribute: quotes stay as they are, which makes a page of JSON a third smaller."""
+    return Markup(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))  # noqa: S704  all that could open a tag is gone
 
 
 def _file(name: str) -> str:

@@ -1,41 +1,70 @@
-"""report.html: one run for people, each value from its events up to `run.decided`."""
+"""report.html: one run for people, each value from its events up to `run.decided`.
+
+A current report says besides what was recorded of the run afterwards, apart and marked as such; the sealed one does not.
+"""
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_deploy.record.event import Event
+from pytest_deploy.report.answers import series
+from pytest_deploy.report.bound import Bound
+from pytest_deploy.report.deviations import deviations, overridden
+from pytest_deploy.report.matrix import assertions
 from pytest_deploy.report.page import render
+from pytest_deploy.report.signatures import manifest
 from pytest_deploy.report.story import RunStory, tell
-from pytest_deploy.report.timeline import rows
+from pytest_deploy.report.timeline import against_the_sla, rows
+from pytest_deploy.report.verdicts import ASKED, gate_rows
 from pytest_deploy.report.words import OUTCOMES, meaning, said
 
 
-def render_run(events: Sequence[Event], *, checkpoint: str, request: Mapping[str, Any] | None = None) -> str:
+def render_run(
+    events: Sequence[Event], *, checkpoint: str, bound: Bound | None = None, after: Sequence[Event] | None = None
+) -> str:
     """The report of one run, a self-contained HTML page.
 
     `events`: the run's own, up to `run.decided`, in order. `checkpoint`: the log's anchor line at the time of
-    rendering, `tlog <origin> <size> <root>`. `request`: the content of request.json, where there is one.
-    Raises ValueError where no event opens the run, or the anchor line is none.
+    rendering, `tlog <origin> <size> <root>`. `bound`: the run's files that it shows. `after`: in a current report, the
+    run's events since. Raises ValueError where no event opens the run, or the anchor line is none.
     """
     story = tell(events)
+    bound = bound or Bound()
     origin, size, root = _anchor(checkpoint)
+    undecided = "abandoned" if story.of("run.abandoned") else "in progress"
+    outcome = story.decided.get("outcome", undecided)
     return render(
         "run.html",
         {
             "story": story,
             "opened": story.opened,
-            "outcome": story.decided.get("outcome", "in progress"),
-            "heading": OUTCOMES[story.decided.get("outcome", "in progress")],
+            "outcome": outcome,
+            "heading": OUTCOMES[outcome],
             "meaning": meaning(story),
             "rows": rows(story),
+            "sla_bars": against_the_sla(story),
             "counts": _counts(story),
+            "deviations": deviations(story),
+            "overridden": overridden(story.events),
+            "signatures": manifest(story.events),
+            "gates": gate_rows(story.events, bound.plan),
+            "asked": ASKED,
             "chronology": [(event, text) for event in story.events if (text := said(event)) is not None],
             "serving": _serving(story),
-            "planned_migrations": (request or {}).get("migrations", []),
+            "newest": next((event.data["revision"] for event in story.of("revision.deployed")), None),
+            "planned_migrations": (bound.request or {}).get("migrations", []),
+            "schema_diff": bound.diff,
+            "answers": series(story, bound.texts),
+            "assertions": assertions(story),
             "raw": [(event, _pretty(event)) for event in story.events],
+            "after": None if after is None else [(event, _pretty(event)) for event in after],
+            "signing_namespace": f"deploy-approval@{origin.partition('/')[0]}",
+            "after_signatures": manifest(after or ()),
+            "amendments": _amendments(after or ()),
             "checkpoint": checkpoint,
             "origin": origin,
             "size": size,
@@ -64,6 +93,15 @@ def _serving(story: RunStory) -> Mapping[str, Any]:
     """The traffic after the last move; empty where none moved."""
     moves = story.of("traffic.moved")
     return moves[-1].data["after"] if moves else {}
+
+
+def _amendments(after: Sequence[Event]) -> Mapping[int, Sequence[Event]]:
+    """The amendments by the event they amend."""
+    found: dict[int, list[Event]] = defaultdict(list)
+    for event in after:
+        if event.type == "record.amended" and "amends" in event.data:
+            found[event.data["amends"]].append(event)
+    return found
 
 
 def _pretty(event: Event) -> str:

@@ -43,6 +43,13 @@ class StepStory:
     """Name -> SHA-256."""
     cause: str = ""
     """Why it was not run."""
+    measured: Mapping[str, Any] | None = None
+    """How fast the environment answered it, as `phase/measured` tells it."""
+
+    @property
+    def watched_s(self) -> float:
+        """Seconds it watched over what serves."""
+        return float((self.measured or {}).get("watch_s", 0.0))
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,16 @@ class PhaseStory:
     started: datetime | None = None
     duration_s: float | None = None
     cause: str = ""
+
+    @property
+    def watched_s(self) -> float:
+        """Seconds of it that were a watch."""
+        return sum(step.watched_s for step in self.steps)
+
+    @property
+    def unwatched_s(self) -> float | None:
+        """How long it lasted without the watch."""
+        return None if self.duration_s is None else max(0.0, self.duration_s - self.watched_s)
 
 
 @dataclass(frozen=True)
@@ -82,6 +99,26 @@ class RunStory:
     def steps(self) -> tuple[StepStory, ...]:
         """Every step of every phase."""
         return tuple(step for phase in self.phases for step in phase.steps)
+
+    @property
+    def image(self) -> str | None:
+        """The artefact the run is about: approved, built, or found serving; None where no event names one."""
+        stated = [
+            self.opened["image"],
+            *(event.data.get("image") for event in self.of("request.made", "step.finished")),
+            (self.opened.get("target") or {}).get("image"),
+        ]
+        return next((image for image in stated if image), None)
+
+    @property
+    def watched_s(self) -> float:
+        """Seconds of the run that were a watch over what serves."""
+        return sum(phase.watched_s for phase in self.phases)
+
+    @property
+    def unwatched_s(self) -> float:
+        """How long the run lasted without the watch."""
+        return max(0.0, self.seconds - self.watched_s)
 
     def of(self, *types: str) -> tuple[Event, ...]:
         """Its events of these types, in order."""
@@ -140,7 +177,13 @@ def _steps(events: Sequence[Event]) -> tuple[StepStory, ...]:
         elif event.type == "step.not-run":
             title = data.get("title") or title_of(data["nodeid"])
             steps[data["nodeid"]] = StepStory(
-                data["nodeid"], data["phase"], title, NOT_RUN, bool(data.get("changes")), cause=data["cause"]
+                nodeid=data["nodeid"],
+                phase=data["phase"],
+                title=title,
+                outcome=NOT_RUN,
+                changes=bool(data.get("changes")),
+                verifies=tuple(data.get("verifies", ())),
+                cause=data["cause"],
             )
     return tuple(steps.values())
 
@@ -162,4 +205,5 @@ def _finished(begun: StepStory | None, data: Mapping[str, Any]) -> StepStory:
         actual=data["actual"],
         warnings=tuple(map(str, data["warnings"])),
         attachments=data["attachments"],
+        measured=data.get("measured"),
     )

@@ -37,6 +37,20 @@ def rows(story: RunStory) -> tuple[Row, ...]:
     return tuple(_row(story, phase) for phase in story.phases)
 
 
+def against_the_sla(story: RunStory) -> tuple[Bar, ...]:
+    """The run's duration as two bars, what was no watch and the watch, where WIDTH is what policy allows; none without an SLA."""
+    allowed = story.decided.get("sla_s")
+    if not allowed:
+        return ()
+    taken = story.decided["duration_s"]
+    outcome = "failed" if taken > allowed else "passed"
+    whole = min(taken / allowed, 1.0) * WIDTH
+    working = min(max(0.0, taken - story.watched_s) / allowed, 1.0) * WIDTH
+    bars = (Bar(0, round(working, 2), outcome, "without the watch"),)
+    watch = Bar(round(working, 2), round(whole - working, 2), f"phase {outcome}", "the watch")
+    return (*bars, watch) if whole > working else bars
+
+
 def _row(story: RunStory, phase: PhaseStory) -> Row:
     if phase.started is None:
         return Row(phase, None, None, ())

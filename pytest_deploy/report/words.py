@@ -72,6 +72,13 @@ def seconds(value: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def fine(value: float) -> str:
+    """The same for answers, which take milliseconds: `0.4 ms`, `31 ms`; from a second on as `seconds`."""
+    if value >= 1:
+        return seconds(value)
+    return f"{value * 1000:.1f} ms" if value < 0.01 else f"{value * 1000:.0f} ms"  # noqa: PLR2004  10 ms
+
+
 _UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
 
 

@@ -7,14 +7,15 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_deploy.clients import Service
+from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.protocol import Platform
 
 
 @pytest.fixture
-def service(platform: Platform) -> Iterator[Service]:
+def service(platform: Platform, record: StepRecord) -> Iterator[Service]:
     """The candidate's address; where there is no candidate (smoke alone), the one that serves."""
     state = platform.runtime.state()
     tagged = [share.url for share in state.shares if share.tag == "candidate"]
-    client = Service(tagged[0] if tagged else state.url)
+    client = Service(tagged[0] if tagged else state.url, told=record.answered)
     yield client
     client.close()

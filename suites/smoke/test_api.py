@@ -30,6 +30,7 @@ def test_health_answers_200_for_this_release(
 def test_health_answers_in_time(service: Service, policy: Policy, record: StepRecord) -> None:
     answer = service.call("GET", policy.service.health)
 
+    record.within(policy.smoke.query_s)
     record.expect(f"under {policy.smoke.query_s:g} s", f"{answer.seconds:.3f} s")
     assert answer.seconds < policy.smoke.query_s
 

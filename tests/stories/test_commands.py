@@ -28,6 +28,21 @@ def test_local_platform_runs_in_the_foreground_until_interrupted(deployed: Deplo
     checkout.assert_nothing_runs()
 
 
+def test_a_run_is_exported_by_the_command_and_the_reading_recorded(deployed: Deployed) -> None:
+    checkout = deployed.checkout
+    run = checkout.last_run()
+
+    ran = checkout.deploy_py("export", run, "exported", "--purpose", "inspection", "--reader", "A. Inspector")
+
+    assert ran.code == 0, ran.said
+    assert "made      report.html" in ran.stdout
+    assert checkout.said("record.read", run)[-1]["reader"] == "A. Inspector"
+    assert checkout.deploy_py("verify", "reports/local").code == 0
+    again = checkout.deploy_py("export", run, "exported")
+    assert again.code == 4, again.said
+    shutil.rmtree(checkout.path / "exported")
+
+
 def test_tampered_copy_of_the_record_does_not_verify(deployed: Deployed) -> None:
     checkout = deployed.checkout
     copy = checkout.path / "copy"

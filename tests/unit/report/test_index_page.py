@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from pytest_deploy.report.index_page import RunLine, line_of, render_index
+from pytest_deploy.report.index_page import render_index
+from pytest_deploy.report.line import RunLine, line_of
 from tests.unit.report import runs
 from tests.unit.report.parsed import parse
 from tests.unit.report.runs import Telling
@@ -53,7 +54,7 @@ def test_a_run_without_a_decision_is_in_progress_or_abandoned() -> None:
 
 def test_the_newest_run_stands_first() -> None:
     older = replace(line(), run="older", opened=line().opened - timedelta(days=1))
-    rows = parse(render_index([older, line()])).one("tbody").all("tr")
+    rows = parse(render_index([older, line()])).one("table", id="runs").one("tbody").all("tr")
 
     assert [row.attributes["data-run"] for row in rows] == ["local-20261122T201500Z-4f1c", "older"]
 
@@ -61,11 +62,16 @@ def test_the_newest_run_stands_first() -> None:
 def test_a_run_with_a_report_links_to_it_and_one_without_does_not() -> None:
     whole = parse(render_index([line(), replace(line(), run="other", link=None)]))
 
-    assert [line().link] == [a.attributes["href"] for a in whole.one("tbody").all("a")]
+    assert [line().link] == [a.attributes["href"] for a in whole.one("table", id="runs").one("tbody").all("a")]
 
 
 def test_a_rehearsal_and_an_exceeded_sla_are_said() -> None:
-    text = parse(render_index([replace(line(), rehearsal=True, duration_s=700.0)])).one("tbody").text
+    text = (
+        parse(render_index([replace(line(), rehearsal=True, duration_s=700.0)]))
+        .one("table", id="runs")
+        .one("tbody")
+        .text
+    )
 
     assert "(rehearsal)" in text
     assert "over 10 min" in text
@@ -77,9 +83,9 @@ def test_what_a_run_is_called_becomes_no_markup(value: str) -> None:
         render_index([replace(line(), run=value, release=value, environment=value, deployer=value, link=value)])
     )
 
-    assert list(whole.one("tbody").all("b")) == []
+    assert list(whole.one("table", id="runs").one("tbody").all("b")) == []
     assert len(list(whole.all("script"))) == 1
-    assert value in whole.one("tbody").text
+    assert value in whole.one("table", id="runs").one("tbody").text
 
 
 def test_without_runs_the_page_says_how_to_make_one() -> None:

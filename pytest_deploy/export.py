@@ -1,0 +1,187 @@
+"""`deploy.py export RUN DIR`: what an inspector is handed of one run, outside the store; the store gets `record.read` and no more.
+
+    DIR/report.html report.pdf        the current report: the run, and what was recorded of it since
+        allure.html                   Allure's page of the steps
+        runs/RUN/                     the sealed folder, byte for byte
+        signoffs/RUN/ trust/          what was signed of it since, and the store's own copies of its keys
+        log/00000214.event ...        its events, each with its own proof
+        EXPORT.txt SHA256SUMS         what was made, what was not and why; a list of all
+
+Reading is recorded before anything is handed out, and nothing is handed out that is not what was sealed.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from pytest_deploy.audit.runs import sealed
+from pytest_deploy.environment import record_of
+from pytest_deploy.errors import NotAsked, RecordTampered, Refused
+from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.record import entry
+from pytest_deploy.record.clock import SystemClock, stamp
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.folder import SUMS, listing
+from pytest_deploy.record.log import Log
+from pytest_deploy.record.run_id import place_of
+from pytest_deploy.report import bound, programs
+from pytest_deploy.report.run_page import render_run
+
+_ENDS: Final = frozenset({"run.closed", "run.abandoned"})
+
+
+@dataclass
+class Export:
+    """One run on its way out of a store."""
+
+    log: Log
+    store: Path
+    run: str
+    into: Path
+    made: list[str] = field(default_factory=list)
+    not_made: list[str] = field(default_factory=list)
+
+    def events(self) -> tuple[list[Event], list[Event]]:
+        """The run's events up to its decision (all, where it was abandoned without one), and those since."""
+        events = self.log.run(self.run)
+        cut = next((at + 1 for at, event in enumerate(events) if event.type == "run.decided"), len(events))
+        return events[:cut], events[cut:]
+
+    def check(self) -> None:
+        """Refuse a run that is not finished, or whose files are not those that were sealed."""
+        end = next((event for event in self.log.run(self.run) if event.type in _ENDS), None)
+        if end is None:
+            raise Refused(
+                f"{self.run} is not closed: there is nothing sealed to hand out; python deploy.py recover ends it"
+            )
+        if findings := list(sealed(self.store, end)):
+            told = "".join(f"\n  {finding}" for finding in findings)
+            raise RecordTampered(f"{self.run} is not what was sealed; nothing was handed out, nothing recorded{told}")
+
+        for folder in self._folders():
+            listing(self.store / folder)  # a link in it would hand out what is not the record's
+
+    def copy(self) -> None:
+        """The files, as they lie in the store."""
+        self.into.mkdir(parents=True, exist_ok=True)
+        for name in self._folders():
+            shutil.copytree(self.store / name, self.into / name)
+            self.made.append(f"{name}/")
+        events = self.log.run(self.run)
+        (self.into / "log").mkdir()
+        for event in events:
+            name = entry.name(event.seq)
+            (self.into / name).write_bytes(self.log.store.get(name))
+        self.made.append(f"log/  the run's own {len(events)} events")
+
+    def render(self) -> None:
+        """The current report, and its other forms as far as this machine can make them."""
+        before, after = self.events()
+        shown = bound.read(self.store / "runs" / self.run, before, self.log.run)
+        page = render_run(before, checkpoint=self.log.checkpoint(), bound=shown, after=after)
+        (self.into / "report.html").write_text(page, encoding="utf-8")
+        self.made.append("report.html")
+        results = self.into / "runs" / self.run / "allure-results"
+        self._try("report.pdf", partial(programs.pdf, self.into / "report.html", self.into / "report.pdf"))
+        if results.is_dir():
+            self._try("allure.html", partial(programs.allure, results, self.into / "allure.html"))
+        else:
+            self.not_made.append("allure.html: the sealed folder holds no allure-results")
+
+    def conclude(self, read: Event) -> list[str]:
+        """Say what was made and what was not, in EXPORT.txt too, and list all files; the lines that were said."""
+        lines = [*(f"made      {name}" for name in self.made), *(f"not made  {name}" for name in self.not_made)]
+        head = [
+            f"Run {self.run} of {self.log.key.origin}, exported {stamp(read.time)} for {read.data['reader']}",
+            f"Purpose: {read.data['purpose']}. This export is event {read.seq} of the record.",
+            f"Anchor: {self.log.checkpoint()}",
+            "",
+        ]
+        rest = [
+            "",
+            "report.html is the current report; the sealed one is runs/<run>/report.html. It prints the commands that verify the whole",
+            "store. In this folder: sha256sum --strict -c SHA256SUMS, and the same inside runs/<run>. trust/ must reach you by another",
+            "way than this folder: a record that brings its own keys proves nothing.",
+        ]
+        (self.into / "EXPORT.txt").write_text("\n".join([*head, *lines, *rest]) + "\n", encoding="utf-8")
+        sums = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(listing(self.into).items()))
+        (self.into / SUMS).write_text(sums, encoding="utf-8")
+        return lines
+
+    def _folders(self) -> list[str]:
+        wanted = (f"runs/{self.run}", f"signoffs/{self.run}", "trust")
+        return [name for name in wanted if (self.store / name).is_dir()]
+
+    def _try(self, name: str, make: Callable[[], None]) -> None:
+        try:
+            make()
+        except programs.NotMade as why:
+            self.not_made.append(f"{name}: {why}")
+        else:
+            self.made.append(name)
+
+
+def export(root: Path, run: str, into: Path, *, reader: str, purpose: str, say: Callable[[str], None]) -> None:
+    """Record that the run is read, by whom and what for, then hand it out into a new folder.
+
+    Raises NotAsked (no run's name, a folder that is not empty or lies in a store), Refused (not closed), RecordTampered,
+    StoreUnavailable.
+    """
+    context = _context(root, run)
+    _check_place(context, into)
+    store = context.store
+    if not (store / "log").is_dir():
+        raise Refused(f"{run}: there is no record in {store.relative_to(root)}")
+    out = Export(_open(context, run), store, run, into)
+    out.check()
+    data = {
+        "reader": reader or local_actor(),
+        "purpose": purpose,
+        "place": str(into),
+        "size": _size(out.log),
+        "files": len(listing(store / "runs" / run)),
+    }
+    read = out.log.append("record.read", data, run=run, actor=local_actor())
+    out.copy()
+    out.render()
+    for line in out.conclude(read):
+        say(line)
+
+
+def _context(root: Path, run: str) -> RunContext:
+    try:
+        environment, rehearsal = place_of(run)
+    except ValueError as error:
+        raise NotAsked(str(error)) from None
+    return RunContext(str(root), environment, "deploy", run=run, rehearsal=rehearsal)
+
+
+def _open(context: RunContext, run: str) -> Log:
+    """The record, with a rehearsal's clock where the run left it: its events carry both times."""
+    policy = context.policy()
+    log = record_of(context, policy, SystemClock())
+    return record_of(context, policy, SystemClock(), shift=_shift(log.run(run))) if context.rehearsal else log
+
+
+def _shift(events: Sequence[Event]) -> timedelta:
+    return events[-1].instant - events[-1].time if events else timedelta()
+
+
+def _size(log: Log) -> int:
+    head = log.head()
+    return 0 if head is None else head.seq + 1
+
+
+def _check_place(context: RunContext, into: Path) -> None:
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise NotAsked(f"{into} is not empty; right is a new folder: an export is not mixed with anything")
+    if into.resolve().is_relative_to((context.path / "reports").resolve()):
+        raise NotAsked(
+            f"{into} lies among the records; right is a folder outside reports/: a store holds what was recorded"
+        )

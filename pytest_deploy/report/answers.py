@@ -1,0 +1,137 @@
+"""How fast the environment answered: every sample that a step measured, and where it lies in its drawing."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pytest_deploy.report.story import RunStory, StepStory
+
+WIDTH: Final = 1000
+HEIGHT: Final = 100
+OVER_TIME: Final = 3
+"""From so many samples on a series is drawn over time; fewer are drawn side by side, to one scale for all."""
+_SERVER_FAULT: Final = 500
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answer."""
+
+    at_s: float
+    """Since the step began."""
+    took_s: float
+    status: int | None
+
+    @property
+    def failed(self) -> bool:
+        """No answer, or the server's own fault. A refusal (401) may be what a step asks for."""
+        return self.status is not None and (self.status == 0 or self.status >= _SERVER_FAULT)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A sample as it is drawn, in units of WIDTH and HEIGHT."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    kind: str
+    """sample, late (over the limit), or failed (as high as the drawing: it has no time)."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """The samples of one call of one step."""
+
+    step: StepStory
+    label: str
+    samples: tuple[Sample, ...]
+    limit_s: float | None
+    scale_s: float
+    """Seconds at the full extent of the drawing."""
+
+    @property
+    def median_s(self) -> float:
+        """Half of the answers came faster."""
+        return statistics.median(sample.took_s for sample in self.samples)
+
+    @property
+    def slowest_s(self) -> float:
+        """The slowest answer."""
+        return max(sample.took_s for sample in self.samples)
+
+    @property
+    def failures(self) -> int:
+        """Answers that failed."""
+        return sum(sample.failed for sample in self.samples)
+
+    @property
+    def over_time(self) -> bool:
+        """Whether it is drawn over time."""
+        return len(self.samples) >= OVER_TIME
+
+    @property
+    def lasted_s(self) -> float:
+        """From the step's beginning to the last answer."""
+        return max(sample.at_s + (0.0 if sample.failed else sample.took_s) for sample in self.samples)
+
+    @property
+    def marks(self) -> tuple[Mark, ...]:
+        """Each sample, drawn: over time as a column where it began, else as a bar from the left."""
+        return tuple(self._column(one) if self.over_time else self._bar(one, at) for at, one in enumerate(self.samples))
+
+    @property
+    def limit_at(self) -> float | None:
+        """How far up the limit lies in a drawing over time; None where it lies outside."""
+        if self.limit_s is None or self.limit_s > self.scale_s:
+            return None
+        return round(HEIGHT - self.limit_s / self.scale_s * HEIGHT, 2)
+
+    def _kind(self, sample: Sample) -> str:
+        if sample.failed:
+            return "failed"
+        return "late" if self.limit_s is not None and sample.took_s > self.limit_s else "sample"
+
+    def _column(self, sample: Sample) -> Mark:
+        width = min(12.0, WIDTH / len(self.samples) * 0.7)
+        x = sample.at_s / (self.lasted_s or 1.0) * (WIDTH - width)
+        height = HEIGHT if sample.failed else max(sample.took_s / self.scale_s * HEIGHT, 2.0)
+        return Mark(round(x, 2), round(HEIGHT - height, 2), round(width, 2), round(height, 2), self._kind(sample))
+
+    def _bar(self, sample: Sample, at: int) -> Mark:
+        height = HEIGHT / len(self.samples)
+        width = WIDTH if sample.failed else max(sample.took_s / self.scale_s * WIDTH, 2.0)
+        return Mark(0, round(at * height, 2), round(width, 2), round(height * 0.8, 2), self._kind(sample))
+
+
+def series(story: RunStory, files: Mapping[str, str]) -> tuple[Series, ...]:
+    """Every series of a run, in the order of its steps.
+
+    `files`: the text of the run's bound files by name: many samples lie in one. Raises KeyError where one is not there.
+    """
+    measured = [(step, _measured(step, files)) for step in story.steps if step.measured]
+    found = [
+        (step, label, tuple(Sample(*sample) for sample in samples), said.get("limit_s"))
+        for step, said in measured
+        for label, samples in said.get("samples", {}).items()
+    ]
+    few = [one.took_s for _, _, samples, _ in found if len(samples) < OVER_TIME for one in samples if not one.failed]
+    return tuple(
+        Series(step, label, samples, limit, _scale(samples, max(few, default=0.0)))
+        for step, label, samples, limit in found
+    )
+
+
+def _measured(step: StepStory, files: Mapping[str, str]) -> Mapping[str, Any]:
+    said: Mapping[str, Any] = step.measured or {}
+    return json.loads(files[said["file"]]) if "file" in said else said
+
+
+def _scale(samples: tuple[Sample, ...], few_s: float) -> float:
+    own = max((sample.took_s for sample in samples if not sample.failed), default=0.0)
+    return (own if len(samples) >= OVER_TIME else few_s) or 1.0

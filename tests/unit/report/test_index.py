@@ -1,0 +1,63 @@
+"""reports/index.html is made from the logs, from their ends, whatever else they hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.report import index
+from tests.unit.record.samples import Writing, deployed, open_log
+from tests.unit.report.parsed import parse
+
+
+@pytest.fixture
+def reports(tmp_path: Path) -> Path:
+    """A store with three runs: two deployed, one in progress."""
+    log = open_log(tmp_path)
+    deployed(log)
+    deployed(log)
+    Writing(log).open()
+    return tmp_path / "reports"
+
+
+def shown(reports: Path) -> list[str]:
+    page = parse((reports / "index.html").read_text(encoding="utf-8"))
+    return [row.attributes["data-outcome"] for row in page.one("table", id="runs").one("tbody").all("tr")]
+
+
+def test_every_run_of_a_store_is_listed(reports: Path) -> None:
+    index.write(reports)
+
+    assert sorted(shown(reports)) == ["deployed", "deployed", "in progress"]
+    page = parse((reports / "index.html").read_text(encoding="utf-8"))
+    assert len(list(page.one("table", id="runs").all("a"))) == 2
+    assert [e for e in page.all("p") if "data-older" in e.attributes] == []
+
+
+def test_of_many_runs_the_newest_are_read_and_the_rest_is_named(reports: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index.newest, "__defaults__", (2,))
+
+    index.write(reports)
+
+    assert sorted(shown(reports)) == ["deployed", "in progress"]
+    page = parse((reports / "index.html").read_text(encoding="utf-8"))
+    assert "deploy.py history" in page.one("p", data_older="local").text
+
+
+def test_reading_stops_where_enough_runs_are_known(reports: Path) -> None:
+    runs, first = index.newest(reports / "local", 1)
+
+    assert len(runs) == 1
+    for path in (reports / "local" / "log").glob("*.event"):
+        if int(path.stem) < first:
+            path.chmod(0o644)
+            path.write_bytes(b"not read")
+    assert index.newest(reports / "local", 1) == (runs, first)
+
+
+def test_the_page_is_replaced_whole(reports: Path) -> None:
+    index.write(reports)
+    index.write(reports)
+
+    assert [path.name for path in reports.iterdir() if path.is_file()] == ["index.html"]
