@@ -223,7 +223,7 @@ def test_without_a_reason_nothing_is_signed(hall: Hall, what: str) -> None:
         ("quinn", {"meaning": ""}, "say --role, and --meaning"),
         ("quinn", {"run": "open"}, "is not closed (phase.finished was last)"),
         ("quinn", {"run": "rehearsal-production-20200101T000000Z-0000"}, "is not in reports/rehearsal/production"),
-        ("quinn", {"run": "production-20200101T000000Z-0000"}, "holds no record"),
+        ("quinn", {"run": "local-20200101T000000Z-0000"}, "holds no record"),
         ("quinn", {"run": "yesterday's"}, "is no run"),
     ],
 )

@@ -59,8 +59,10 @@ def real(made: Environment) -> RunContext:
     """The same environment, not rehearsed, its record in a folder: no bucket is to be had here."""
     file = made.context.path / "deploy.yaml"
     cloud = "platform: {kind: google, runtime: container, google: {project: example-diary-staging, region: us-east4}}"
-    bucket = "    record: {store: gcs, bucket: example-diary-staging-record}\n"
-    file.write_text(file.read_text().replace(cloud, "platform: {kind: embedded}").replace(bucket, ""))
+    bucket = "      store: gcs\n      bucket: example-diary-staging-record\n"
+    file.write_text(
+        file.read_text().replace(cloud, "platform: {kind: embedded}").replace(bucket, "      store: folder\n")
+    )
     return RunContext(made.context.root, made.context.environment, "smoke")
 
 
@@ -109,8 +111,9 @@ def test_a_rehearsal_is_no_evidence_for_a_real_run(staging: Environment) -> None
 
 def test_a_rehearsals_record_laid_in_the_real_ones_place_is_known_by_its_origin(staging: Environment) -> None:
     smoke(staging)
+    context = real(staging)
     signed_by_a_file(staging)
-    shutil.copytree(staging.context.store, real(staging).store)
+    shutil.copytree(staging.context.store, context.store)
     shutil.copy(staging.context.key_file, real(staging).key_file)
 
     with pytest.raises(RecordError, match=r"is deploy\.example\.org/rehearsal/staging's"):
@@ -120,7 +123,7 @@ def test_a_rehearsals_record_laid_in_the_real_ones_place_is_known_by_its_origin(
 def signed_by_a_file(made: Environment) -> None:
     """Let the real environment's record be signed by a key file, where Cloud KMS would."""
     file = made.context.path / "deploy.yaml"
-    file.write_text(re.sub(r"record: \{.*key: .*\}", "record: {signer: file}", file.read_text()))
+    file.write_text(re.sub(r"      signer: kms\n      key: projects/example-diary-staging/.*\n", "", file.read_text()))
 
 
 def test_a_copy_of_another_environments_key_vouches_for_nothing(staging: Environment) -> None:
