@@ -20,7 +20,7 @@ import psycopg
 
 from pytest_deploy.anchoring import anchor
 from pytest_deploy.environment import Environment
-from pytest_deploy.errors import DeployError, PersonNeeded, Refused
+from pytest_deploy.errors import DeployError, NotAsked, PersonNeeded, Refused
 from pytest_deploy.permit import planning
 from pytest_deploy.permit.asking import PIPELINE, ask, built
 from pytest_deploy.permit.permission import Permission
@@ -88,7 +88,9 @@ class Deployment:
     def labels(self) -> dict[str, str]:
         """What pytest's own reports say of the run as a whole."""
         rehearsed = {"rehearsal": "REHEARSAL"} if self.context.rehearsal else {}
-        named = {"run": self.context.run, "environment": self.policy.environment, "release": self._source.version}
+        named = {"run": self.context.run, "environment": self.policy.environment}
+        with suppress(NotAsked):  # what is no checkout is refused once the collection is judged
+            named["release"] = self._source.version
         return named | rehearsed
 
     def summary(self, run: Run, code: int) -> list[tuple[str, dict[str, bool]]]:

@@ -20,7 +20,8 @@ from pytest_deploy.report.statement import render_statement
 
 COPIED = ("junit.xml", "pytest.html", "allure-results")
 """What pytest's own report writers make."""
-RENDERED = ("statement.json", "report.html")
+REPORT = "report.html"
+RENDERED = ("statement.json", REPORT)
 """What is made of the events."""
 
 
@@ -70,7 +71,8 @@ def _copy(found: Path, folder: RunFolder, name: str, redact: Callable[[bytes], b
 
 
 def _put(folder: RunFolder, name: str, make: Callable[[], bytes]) -> None:
-    if not (folder.path / name).exists():  # else it is of the same events, by a process that was killed after it
+    # A report that lies there is of the same events, by a process that was killed after it; it may know a smaller log.
+    if name != REPORT or not (folder.path / name).exists():
         folder.create(name, make())
 
 

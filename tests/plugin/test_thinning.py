@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -290,7 +291,14 @@ def bare(tmp_path: Path) -> Bare:
     return Bare(tmp_path)
 
 
-@pytest.mark.parametrize("way", [*TYPED, *ELSEWHERE, *IN_SUITES, *BY_PYTEST], ids=lambda way: way.name)
+def _ways() -> list[Any]:
+    """Every way; where xdist's controller waits for a worker that refused, it waits for 10 s."""
+    ways = [*TYPED, *ELSEWHERE, *IN_SUITES, *BY_PYTEST]
+    long = {"a hook in a worker": pytest.mark.faults}
+    return [pytest.param(way, id=way.name, marks=long.get(way.name, ())) for way in ways]
+
+
+@pytest.mark.parametrize("way", _ways())
 def test_a_way_to_thin_out_a_run_is_refused_by_name_and_touches_nothing(bare: Bare, way: Way) -> None:
     for name, text in way.files.items():
         bare.write(name, text)
