@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_deploy.audit.chain import RECENT, Chain
+from pytest_deploy.audit.chain import Chain
 from pytest_deploy.audit.checks import NONE, Finding, Outcome
 from pytest_deploy.audit.hands import Hands, batched
 from pytest_deploy.audit.keys import TrustSet
@@ -40,12 +40,14 @@ _OF_BOTH: Final = (
 _AFTER_A_RUN: Final = frozenset({"signoff.signed", "record.amended", "deviation.accepted", "environment.released"})
 _NAMESPACE = re.compile(r'namespaces="([^",*?!]+)"')
 _TIMEOUT_S: Final = 30
+RECENT: Final = 250
+"""Signatures that `newest` holds against ssh-keygen: each is a process of its own, these cost a second or two."""
 
 
 def signatures(chain: Chain, hands: Hands) -> Outcome:
     """Step 10: requests are the ones that were made, and each counted signature is the counted one and verifies.
 
-    `newest` holds the newest thousand against ssh-keygen and of the older ones only the files: what was signed, and the
+    `newest` holds the newest 250 against ssh-keygen and of the older ones only the files: what was signed, and the
     signature, are those that were counted.
     """
     counted = [event for event in chain.kept if event.type in _SIGNED]

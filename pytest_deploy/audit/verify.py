@@ -36,7 +36,7 @@ def verify(
     """Check the record in the store `path`; `anchor` is a line `tlog <origin> <size> <root>` kept elsewhere, or several.
 
     `newest` checks the log's signatures on its newest thousand events (the last one commits to all) and on those that
-    change its keys, and the newest thousand of people; `all` every one. `hands` do the work, else as many as it is worth.
+    change its keys, and the newest 250 of people; `all` every one. `hands` do the work, else as many as it is worth.
     Nothing is written, nothing raised for a bad record: every fault is a finding with its place.
     """
     odd = misfits(path)

@@ -18,6 +18,7 @@ Parsing accepts only bytes that writing gives back, so that no byte of an object
 from __future__ import annotations
 
 import binascii
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -45,12 +46,12 @@ class Checkpoint:
     @property
     def text(self) -> str:
         """The three lines that are signed."""
-        return f"{self.origin}\n{self.size}\n{_base64(self.root)}\n"
+        return f"{self.origin}\n{self.size}\n{base64_of(self.root)}\n"
 
     @property
     def anchor(self) -> str:
         """The line that goes outside: `tlog <origin> <size> <root>`."""
-        return f"tlog {self.origin} {self.size} {_base64(self.root)}"
+        return f"tlog {self.origin} {self.size} {base64_of(self.root)}"
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class SignedCheckpoint:
     @property
     def text(self) -> str:
         """The signed note: checkpoint, empty line, signature line."""
-        return f"{self.checkpoint.text}\n— {self.checkpoint.origin} {_base64(self.key_id + self.signature)}\n"
+        return f"{self.checkpoint.text}\n— {self.checkpoint.origin} {base64_of(self.key_id + self.signature)}\n"
 
     def signed_by(self, key: LogKey) -> bool:
         """Whether this key, under this origin, signed it."""
@@ -161,19 +162,35 @@ def parse_anchor(line: str) -> Checkpoint:
     return checkpoint
 
 
+def unsigned(index: int, path: Iterable[str], origin: str, root: bytes) -> bytes:
+    """What stands in the object of leaf `index` between its line and the base64 of its signature; `path` in base64."""
+    hashes = "".join([f"{item}\n" for item in path])
+    return f"{_PROOF}\nindex {index}\n{hashes}\n{origin}\n{index + 1}\n{base64_of(root)}\n\n— {origin} ".encode()
+
+
+def is_signature(text: bytes) -> bool:
+    """Whether an object may end so: base64 of a key's id and an Ed25519 signature, and a newline."""
+    try:
+        blob = _bytes(text[:-1].decode("ascii"))
+    except ValueError:
+        return False
+    return text[-1:] == b"\n" and len(blob) == _KEY_ID_BYTES + _SIGNATURE_BYTES
+
+
 def _render(index: int, line: bytes, path: tuple[bytes, ...], signed: SignedCheckpoint) -> bytes:
-    proof = "".join([f"{_PROOF}\nindex {index}\n", *(f"{_base64(item)}\n" for item in path), "\n"])
-    return line + proof.encode() + signed.text.encode()
+    known = unsigned(index, map(base64_of, path), signed.checkpoint.origin, signed.checkpoint.root)
+    return line + known + f"{base64_of(signed.key_id + signed.signature)}\n".encode()
 
 
-def _base64(data: bytes) -> str:
+def base64_of(data: bytes) -> str:
+    """As a proof holds it: padded, without a line break."""
     return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
 def _bytes(text: str) -> bytes:
-    """What `_base64` wrote. Raises ValueError for any text that it would not have written."""
+    """What `base64_of` wrote. Raises ValueError for any text that it would not have written."""
     data = binascii.a2b_base64(text)
-    if _base64(data) != text:
+    if base64_of(data) != text:
         raise ValueError(f"{text!r} is no base64 of one form")
     return data
 

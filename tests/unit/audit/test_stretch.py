@@ -68,3 +68,43 @@ def test_a_stretch_whose_event_before_cannot_be_read_is_at_fault_itself(record: 
     assert found.links == ()
     assert found.fault is not None
     assert entries.name(4) == found.fault.place
+
+
+@pytest.mark.parametrize("tampering", TAMPERINGS, ids=lambda tampering: tampering.name)
+def test_a_quick_look_finds_what_a_careful_one_finds(record: Record, tampering: Tampering) -> None:
+    """Old events are compared with the bytes they must have; recent ones are parsed for their signature."""
+    tampering.do(record)
+
+    assert_alike(record, record.size)
+
+
+def test_a_quick_look_sees_a_flip_anywhere(record: Record) -> None:
+    chance = random.Random(12)  # noqa: S311 -- a sample of places
+    for _ in range(150):
+        path = at(record, chance.randrange(record.size))
+        whole = path.read_bytes()
+        flip(path, chance.randrange(len(whole)))
+        assert_alike(record, record.size)
+        path.write_bytes(whole)
+
+
+def assert_alike(record: Record, size: int) -> None:
+    careful, quick = (read(Range(record.store, 0, size, signed_from)) for signed_from in (0, size))
+
+    assert careful.fault == quick.fault
+    assert [event for event, _ in careful.links] == [event for event, _ in quick.links]
+
+
+def test_the_quick_look_is_the_one_that_is_taken(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = []
+    parse = entries.parse
+
+    def counted(data: bytes) -> entries.Entry:
+        parsed.append(data)
+        return parse(data)
+
+    monkeypatch.setattr(entries, "parse", counted)
+    found = read(Range(record.store, 5, record.size, record.size))
+
+    assert found.fault is None
+    assert len(parsed) == 1
