@@ -219,7 +219,7 @@ class Runs:
     def _deviation(self, run: _Run) -> Told:
         who = self.people[1]
         said = {
-            "printed_name": who.person.printed_name, "reason": "the old release was good", "role": who.person.roles[0],
+            "deviation": "rolled back", "printed_name": who.person.printed_name, "reason": "the old release was good", "role": who.person.roles[0],
             "run": run.name, "signed_at": stamp(run.began), "signer": who.person.email,
         }  # fmt: skip
         bound = self._signed(f"signoffs/{run.name}", f"deviation-{who.short}", said, who)
