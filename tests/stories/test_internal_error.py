@@ -9,15 +9,13 @@ from tests.stories.held import hold_up
 from tests.stories.test_hook import CONFTEST
 from tests.stories.test_worker_death import FAULTS, HEALTH, LED_BACK
 
-RAISES_AT_THE_FIRST_SMOKE_STEP = '''\
-"""This project's deployment hooks."""
-
-
-def pytest_runtest_logreport(report):
-    """Raises in the controller as soon as one smoke step is reported."""
-    if hasattr(report, "node") and report.when == "teardown" and "/smoke/" in report.nodeid:
-        raise RuntimeError("the hook's own fault")
-'''
+PROGRESS = "pytest_deploy/phase/progress.py"
+ENDED = '        """A step has ended: one line that stays, with the cause where it failed."""\n'
+FAULT = """\
+        if hasattr(report, "node") and report.when == "teardown" and "/smoke/" in report.nodeid:
+            raise RuntimeError("a fault of its own")
+"""
+"""Raises in the controller as soon as one smoke step is reported: a conftest may no longer hold such a hook."""
 
 
 @FAULTS
@@ -36,13 +34,15 @@ def test_hook_that_raises_under_workers_is_rolled_back(deployed: Deployed) -> No
 @pytest.mark.parametrize("deaf", [False, pytest.param(True, marks=FAULTS)], ids=["stopped", "killed"])
 def test_nothing_is_undone_while_another_worker_runs_a_step(deployed: Deployed, *, deaf: bool) -> None:
     checkout = deployed.checkout
-    checkout.write("conftest.py", RAISES_AT_THE_FIRST_SMOKE_STEP)
+    sound = (checkout.path / PROGRESS).read_text(encoding="utf-8")
+    assert ENDED in sound
+    checkout.write(PROGRESS, sound.replace(ENDED, ENDED + FAULT))
     hold_up(checkout, HEALTH, "before", deaf=deaf)
 
     ran = checkout.deploy("-n", "2")
 
     deployed.assert_rolled_back(ran, code=3)
-    assert "the hook's own fault" in ran.said
+    assert "a fault of its own" in ran.said
     ends = {e.data["nodeid"]: e.seq for e in checkout.events(checkout.last_run()) if e.type == "step.finished"}
     (undone,) = [event.seq for event in checkout.events(checkout.last_run()) if event.type == "rollback.started"]
     assert max(ends.values()) < undone
