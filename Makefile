@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A current pip first: it installs the same set in half the time. Modules are compiled when they are first imported.
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check install --no-compile
-WORKERS ?= 2
+# More than the cores of a small machine: half of a story is waiting.
+WORKERS ?= 3
 # Compiled modules are kept, whatever the shell says: without them each of the many processes compiles what it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
