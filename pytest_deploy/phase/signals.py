@@ -6,6 +6,7 @@ runs, or while the record is being written, a signal is noted and nothing is rai
 
 from __future__ import annotations
 
+import atexit
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -30,13 +31,14 @@ class Interruption:
         self._raised = False
 
     def install(self, *, worker: bool = False) -> None:
-        """Take the signals over, for the rest of the process. Only the main thread can.
+        """Take the signals over, to the very end of the process. Only the main thread can.
 
-        A worker ignores SIGINT, which a terminal sends to the whole group: its controller tells it what to do by SIGTERM.
+        Python gives them back when it begins to end; what comes then finds a run that is through, and is ignored. A worker ignores SIGINT, which a terminal sends to the whole group: its controller tells it what to do by SIGTERM.
         """
         if threading.current_thread() is threading.main_thread():
             for signum in SIGNALS:
                 signal.signal(signum, signal.SIG_IGN if worker and signum == signal.SIGINT else self._receive)
+            atexit.register(_ignore)
 
     @property
     def name(self) -> str:
@@ -71,3 +73,8 @@ class Interruption:
         if self.first is not None and self._step and not self._shields and not self._raised:
             self._raised = True
             raise Interrupted(self.first)
+
+
+def _ignore() -> None:
+    for signum in SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)

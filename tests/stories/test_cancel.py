@@ -136,6 +136,7 @@ def test_every_signal_to_the_whole_group_is_one_interruption(deployed: Deployed)
     assert checkout.decided()["cause"] == "SIGINT"
 
 
+@FAULTS
 def test_signal_to_a_worker_alone_stops_the_run_and_undoes_it(deployed: Deployed) -> None:
     checkout = deployed.checkout
     held = hold_up(checkout, TRAFFIC, "before")

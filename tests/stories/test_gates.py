@@ -113,6 +113,7 @@ def _record(production: Rehearsed, clock: Clock) -> Log:
     )
 
 
+@pytest.mark.faults
 def test_a_machine_whose_clock_is_behind_its_record_deploys_nothing(checkout: Checkout) -> None:
     production = Rehearsed.of(checkout, "production")
     ahead = _record(production, ShiftedClock(SystemClock(), timedelta(minutes=10)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.stories.claims import Deployed, assert_ended
 
 BROKEN = """\
@@ -45,6 +47,7 @@ MIGRATE = "migration/test_migration.py::test_pending_migrations_are_applied"
 CREATE = "suites/deploy/test_deploy.py::test_new_revision_is_ready_at_0_percent"
 
 
+@pytest.mark.faults
 def test_migration_that_breaks_in_rehearsal_never_touches_the_environment(deployed: Deployed) -> None:
     checkout = deployed.checkout
     checkout.write("migrations/0008_half.sql", BROKEN)

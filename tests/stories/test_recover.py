@@ -24,7 +24,7 @@ WORKER_ENDS_WITHIN_S = 25.0
     "step, place, workers",
     [
         (REVISION, "after", WORKERS),
-        (TRAFFIC, "after", ALONE),
+        pytest.param(TRAFFIC, "after", ALONE, marks=FAULTS),
         pytest.param(MIGRATION, "before", WORKERS, marks=FAULTS),
         pytest.param(MIGRATION, "after", ALONE, marks=FAULTS),
         pytest.param(REVISION, "before", ALONE, marks=FAULTS),
@@ -87,6 +87,7 @@ def test_run_killed_before_any_change_is_abandoned_and_the_next_deploys(
     deployed.standing = checkout.standing()
 
 
+@FAULTS
 def test_worker_whose_controller_was_killed_stops_after_its_step(deployed: Deployed) -> None:
     checkout = deployed.checkout
     held = hold_up(checkout, REVISION, "after", seconds=3)

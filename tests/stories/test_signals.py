@@ -32,8 +32,8 @@ def _title(value: object) -> str:
     "signum, step, settings, workers",
     [
         (TERM, NEW_REVISION, NEVER_LISTENS, ()),
-        (INT, HEALTH, SLOW, ()),
-        (TERM, NEW_REVISION, NEVER_LISTENS, ("-n", "2")),
+        pytest.param(INT, HEALTH, SLOW, (), marks=HEAVY),
+        pytest.param(TERM, NEW_REVISION, NEVER_LISTENS, ("-n", "2"), marks=HEAVY),
         (INT, HEALTH, SLOW, ("-n", "2")),
         pytest.param(INT, NEW_REVISION, NEVER_LISTENS, (), marks=HEAVY),
         pytest.param(TERM, HEALTH, SLOW, (), marks=HEAVY),

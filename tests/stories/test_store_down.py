@@ -34,6 +34,7 @@ def test_nothing_is_begun_where_nothing_can_be_recorded(deployed: Deployed, trou
 
 
 @EACH
+@pytest.mark.faults
 def test_what_was_changed_is_led_back_and_left_to_recover(deployed: Deployed, trouble: Trouble) -> None:
     """The traffic has moved when the disk fails: the run ends with 20, the release before it serves."""
     checkout = deployed.checkout

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
+
 from tests.checkout import Checkout
 from tests.child import Ran
 from tests.stories.claims import Deployed
@@ -39,6 +41,7 @@ def test_removed_smoke_test_is_refused(deployed: Deployed) -> None:
     _refused(check, f"{STEP}::test_user_can_log_in: in the lock, but not collected")
 
 
+@pytest.mark.faults
 def test_one_more_step_than_the_lock_knows_is_refused(deployed: Deployed) -> None:
     checkout = deployed.checkout
     assert checkout.deploy_py("steps", "--check").code == 0

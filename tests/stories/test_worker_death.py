@@ -34,7 +34,7 @@ drop view diary.mood;
     "step, place",
     [
         (REVISION, "after"),
-        (HEALTH, "before"),
+        pytest.param(HEALTH, "before", marks=FAULTS),
         pytest.param(MIGRATION, "before", marks=FAULTS),
         pytest.param(MIGRATION, "after", marks=FAULTS),
         pytest.param(REVISION, "before", marks=FAULTS),
@@ -76,6 +76,7 @@ def test_worker_that_dies_before_any_change_fails_the_run_and_nothing_is_undone(
     assert checkout.standing() == deployed.standing
 
 
+@FAULTS
 def test_worker_that_dies_while_it_holds_a_step_is_replaced_and_the_step_runs_elsewhere(deployed: Deployed) -> None:
     """The one that runs nothing dies while the other is in the deploy phase: no step is lost with it."""
     checkout = deployed.checkout

@@ -23,9 +23,8 @@ def test_two_workers_deploy_as_one_process_does(deployed: Deployed) -> None:
     assert_complete(checkout, checkout.last_run())
 
 
-@pytest.mark.parametrize(
-    "fault", ["login", *(pytest.param(name, marks=pytest.mark.faults) for name in CAUGHT_BY if name != "login")]
-)
+@pytest.mark.faults
+@pytest.mark.parametrize("fault", CAUGHT_BY)
 def test_two_workers_fail_as_one_process_does(deployed: Deployed, fault: str) -> None:
     checkout = deployed.checkout
     setting = f"--deploy-set=service.env.FAULT={fault}"

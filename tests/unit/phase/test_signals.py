@@ -138,3 +138,25 @@ def test_a_worker_ignores_sigint_and_hears_sigterm(worker: bool, first: str) -> 
     )
 
     assert first == ran.stdout.strip()
+
+
+_ENDS = """
+import os, signal, sys
+from pytest_deploy.phase.signals import Interruption
+
+class Late:
+    def __del__(self, kill=os.kill, me=os.getpid(), signum=signal.SIGTERM):
+        kill(me, signum)
+
+late = Late()
+{install}
+sys.exit(2)
+"""
+
+
+@pytest.mark.parametrize("install, code", [("Interruption().install()", 2), ("", -signal.SIGTERM)])
+def test_a_signal_while_the_process_ends_changes_no_exit_code(install: str, code: int) -> None:
+    """Python itself gives its signals back before it takes modules down; without us the late one kills."""
+    ran = subprocess.run([sys.executable, "-c", _ENDS.format(install=install)], check=False, timeout=30)
+
+    assert code == ran.returncode
