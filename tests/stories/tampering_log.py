@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+from collections.abc import Mapping
 from datetime import timedelta
+from typing import Any
 
 from pytest_deploy.record import entry as entries
 from pytest_deploy.record.key import LogKey
@@ -102,8 +105,9 @@ def event_a_fifo(it: Tampered) -> None:
 
 
 def look_alike_name(it: Tampered) -> None:
-    """Its last digit is a FULLWIDTH DIGIT."""
-    path = it.event("gate.refused")
+    """Its last digit, a 9, is a FULLWIDTH DIGIT: it is listed where the event was, so that both come upon the same place."""
+    it.named = entries.name(19)
+    path = it.at(19)
     other = path.with_name(f"{path.stem[:-1]}{chr(0xFF10 + int(path.stem[-1]))}.event")
     path.rename(other)
     it.named_by_script = f"log/{other.name}"
@@ -121,22 +125,35 @@ def log_deleted(it: Tampered) -> None:
 
 
 def truncated(it: Tampered) -> None:
-    """From the refused gate on, and all that would tell of it."""
+    """From the refused gate on, and all in the record that would tell of it: only what lies outside does."""
     it.anchor = it.of.anchor
+    shutil.rmtree(it.store / "anchors")
     it.named = entries.name(it.seq("gate.refused"))
     for seq in range(it.seq("gate.refused"), it.size):
         it.at(seq).unlink()
 
 
 def rewritten_by_an_insider(it: Tampered) -> None:
-    """A refused verdict made a passed one, and every later event signed anew with the log's own key."""
+    """A refused verdict made a passed one; every later event signed anew with the log's own key, the anchors in the record too."""
     it.anchor = it.of.anchor
     it.named = "--anchor"
     begun = it.seq("gate.refused")
     for seq in range(begun, it.size):
         event = it.events[seq]
         changes = {"type": "gate.passed", "data": {**event.data, "verdict": "passed"}} if seq == begun else {}
+        if event.type == "anchor.made":
+            changes = {"data": anchored_anew(it, event.data)}
         it.forge(seq, it.insider(), **changes)
+
+
+def anchored_anew(it: Tampered, data: Mapping[str, Any]) -> dict[str, Any]:
+    """An anchor of the log as it is written now, its copy in the record with it."""
+    signed = entries.parse(it.at(data["size"] - 1).read_bytes()).signed
+    text = signed.text.encode()
+    if "file" in data:
+        (it.store / data["file"]).write_bytes(text)
+    digest = {"sha256": hashlib.sha256(text).hexdigest()} if "sha256" in data else {}
+    return {**data, "root": signed.checkpoint.anchor.split()[3], **digest}
 
 
 def backdated_by_an_insider(it: Tampered) -> None:
