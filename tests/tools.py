@@ -8,12 +8,14 @@ import shutil
 import pytest
 
 _PACKAGES = {
-    "openssl": "openssl",
-    "faketime": "faketime",
-    "ssh-keygen": "openssh-client",
-    "sha256sum": "coreutils",
-    "bash": "bash",
-    "chromium": "chromium",
+    "openssl": "Debian's openssl",
+    "faketime": "Debian's faketime",
+    "ssh-keygen": "Debian's openssh-client",
+    "sha256sum": "Debian's coreutils",
+    "bash": "Debian's bash",
+    "chromium": "Debian's chromium",
+    "go": "Debian's golang-go and golang-golang-x-mod-dev",
+    "allure": "npm's allure",
 }
 
 
@@ -21,7 +23,7 @@ def needs(program: str) -> None:
     """Skip where the program is missing, saying what to install; under CI=true that is a failure."""
     if shutil.which(program) is not None:
         return
-    missing = f"{program} is missing: install Debian's {_PACKAGES.get(program, program)}"
+    missing = f"{program} is missing: install {_PACKAGES[program]}"
     if os.environ.get("CI") == "true":
         pytest.fail(missing)
     pytest.skip(missing)

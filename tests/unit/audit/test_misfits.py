@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 from pytest_deploy.audit.verify import verify
 from pytest_deploy.record import entry as entries
+from tests.nobody import as_nobody, open_folder
 from tests.unit.audit.conftest import Record
 from tests.unit.audit.test_second_opinion import both, first, second_opinion
 
@@ -122,7 +122,6 @@ def test_what_lies_beside_the_record_is_noted(record: Record) -> None:
     assert not any(note.startswith("verify.sh") for note in verify(record.store.parent / "nowhere").notes)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody who may not read a file")
 @pytest.mark.parametrize(
     "what",
     [
@@ -138,22 +137,17 @@ def test_what_lies_beside_the_record_is_noted(record: Record) -> None:
 )
 def test_what_may_not_be_read_is_named_and_no_crash(written: Record, what: str) -> None:
     """As nobody, to whom one thing is closed: whoever may not read cannot say that all is well (verify.sh is not judged)."""
-    home = Path(tempfile.mkdtemp(prefix="pytest-deploy-unread-", dir="/var/tmp"))
-    home.chmod(0o755)
-    store = home / "local"
-    shutil.copytree(written.store, store)
-    record = Record(**{**vars(written), "store": store})
-    checkpoint(record)
-    named = {"report": f"runs/{record.first}/report.html", "request": f"runs/{record.first}/request.json"}
-    place = named.get(what, what)
-    assert verify(store).ok
-    (store / place).chmod(0)
-    try:
-        os.seteuid(65534)
-        found = verify(store)
-    finally:
-        os.seteuid(0)
-        shutil.rmtree(home)
+    with open_folder() as home:
+        store = home / "local"
+        shutil.copytree(written.store, store)
+        record = Record(**{**vars(written), "store": store})
+        checkpoint(record)
+        named = {"report": f"runs/{record.first}/report.html", "request": f"runs/{record.first}/request.json"}
+        place = named.get(what, what)
+        assert verify(store).ok
+        (store / place).chmod(0)
+        with as_nobody():
+            found = verify(store)
 
     said = [*map(str, found.findings), *found.notes]
     assert (what == "verify.sh") == found.ok

@@ -12,6 +12,7 @@ import pytest
 from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
 from pytest_deploy.record import durable
 from pytest_deploy.record.store import Exists, FolderStore, Missing
+from tests.nobody import as_nobody, open_folder
 
 
 @pytest.fixture
@@ -139,12 +140,19 @@ def test_a_write_with_room_enough_succeeds(tmp_path: Path) -> None:
     assert (tmp_path / "log" / "a").stat().st_size == 600
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; run the tests as another user to see it")
-def test_a_folder_without_rights_is_unavailable(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
+def test_a_folder_without_rights_is_unavailable_and_one_with_them_is_written() -> None:
+    with open_folder() as folder:
+        mine, closed = folder / "mine", folder / "closed"
+        mine.mkdir()
+        mine.chmod(0o777)
+        closed.mkdir(mode=0o500)
+        with as_nobody():
+            FolderStore(mine).create("a", b"")
+            with pytest.raises(StoreUnavailable, match="this user may not"):
+                FolderStore(closed).create("a", b"")
 
-    with pytest.raises(StoreUnavailable, match="this user may not"):
-        FolderStore(tmp_path).create("a", b"")
+        assert (mine / "a").is_file()
+        assert list(closed.iterdir()) == []
 
 
 def test_a_missing_folder_is_made_by_whoever_comes_first(tmp_path: Path) -> None:
