@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -28,10 +33,27 @@ Role = Annotated[str, typer.Option("--role", help="the role signed for; else the
 def main() -> None:
     """Run one command; an error of ours is one message and its exit code, never a traceback."""
     try:
-        app()
+        _said(app)
     except SystemExit as ended:
         # The command line's own usage errors end with 2; here that means a signal (design 1).
         raise SystemExit(NotAsked.exit_code if ended.code == 2 else ended.code) from None  # noqa: PLR2004 -- click's number
     except DeployError as error:
         typer.echo(f"{error}", err=True)
         raise SystemExit(error.exit_code) from None
+
+
+def _said(command: Callable[[], None]) -> None:
+    """Run it until all it says is out: a disk that is full is told while somebody can still be told."""
+    try:
+        try:
+            command()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not tried again at exit
+        if error.errno == errno.EPIPE:
+            raise SystemExit(1) from None  # whoever read it has read enough
+        raise DeployError(f"the answer could not be written: {error.strerror}; it is not whole") from error

@@ -18,8 +18,12 @@ def signer(context: RunContext, roster: Roster, role: str, key: Path | None) -> 
     """
     if key is None and context.rehearsal and role:
         key = throw_away_key(context, role)
+    if key is not None and not key.is_file():
+        raise NotAsked(
+            f"--key {key}: there is no such file; right is a private key, or the public key of one in the agent"
+        )
     key = key or _gits_key()
-    if key is None or not key.is_file():
+    if key is None:
         raise NotAsked(
             "say which key signs: --key FILE (a private key, or the public key of one in the agent or on a token)"
         )

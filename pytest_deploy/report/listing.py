@@ -9,13 +9,17 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Final
 
 from pytest_deploy.audit.history.answers import Listed, Listing
+from pytest_deploy.audit.history.row import Row
 from pytest_deploy.record import entry as entries
 from pytest_deploy.report.words import seconds, shown
 
 FORMATS: Final = ("table", "json", "jsonl", "csv")
+KEYS: Final = ("store", *(field.name for field in fields(Row)), "files")
+"""What a run has in JSON, and the columns of CSV."""
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 """What makes a spreadsheet take a cell for a formula."""
 _COMMIT: Final = 8
@@ -43,7 +47,7 @@ def lines(listing: Listing, form: str) -> Iterator[str]:
     elif form == "jsonl":
         yield from (json.dumps(_object(one)) for one in listing.runs)
     else:
-        yield from csv_lines(_object(one) for one in listing.runs)
+        yield from csv_lines((_object(one) for one in listing.runs), KEYS)
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -73,7 +77,7 @@ def plain(text: str) -> str:
 def cell(value: Any) -> str:
     """A value as a cell of CSV: no formula, no control character, no direction mark."""
     if isinstance(value, list | tuple):
-        value = " ".join(str(item) for item in value)
+        value = "; ".join(str(item) for item in value)
     text = plain("" if value is None else str(value))
     return f"'{text}" if text.startswith(_FORMULA) else text
 
@@ -105,14 +109,10 @@ def _object(one: Listed) -> dict[str, Any]:
     return {"store": one.source, **row, "events": list(one.events), "files": [entries.name(seq) for seq in one.events]}
 
 
-def csv_lines(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    """RFC 4180; a cell that would be run as a formula begins with an apostrophe."""
-    first = True
+def csv_lines(rows: Iterable[Mapping[str, Any]], keys: Sequence[str]) -> Iterator[str]:
+    """RFC 4180, the keys first; a cell that would be run as a formula begins with an apostrophe."""
+    yield ",".join(keys)
     for row in rows:
         stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="")
-        if first:
-            yield ",".join(row)
-            first = False
-        writer.writerow([cell(value) for value in row.values()])
+        csv.writer(stream, lineterminator="").writerow([cell(row[key]) for key in keys])
         yield stream.getvalue()

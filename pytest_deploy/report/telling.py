@@ -103,7 +103,7 @@ def moments(found: Sequence[Moment], form: str) -> Iterator[str]:
             for moment, said in told
             for one in _objects(said)
         ]
-        yield from csv_lines(rows)
+        yield from csv_lines(rows, ("store", "instant", "about", "text", "events"))
 
 
 def _event(event: Event) -> dict[str, Any]:

@@ -59,6 +59,8 @@ def stores(reports: Path, environments: Sequence[str], *, rehearsal: bool) -> di
     top = reports / "rehearsal" if rehearsal else reports
     kind = "rehearsal/" if rehearsal else ""
     known = {f"{kind}{folder.parent.name}": folder.parent for folder in sorted(top.glob("*/log"))}
+    if apart := next((name for name in environments if name.startswith("rehearsal/")), None):
+        raise NotAsked(f"--env {apart}: right is --env {apart.removeprefix('rehearsal/')} --rehearse")
     wanted = [f"{kind}{name}" for name in dict.fromkeys(environments)] or list(known)
     if missing := [name for name in wanted if name not in known]:
         raise NotAsked(f"no record {', '.join(missing)} under {reports}; there is {', '.join(known) or 'none'}")

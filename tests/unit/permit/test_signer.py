@@ -77,3 +77,8 @@ def test_in_a_rehearsal_the_roles_throw_away_key_signs(
         place.with_name(f"tech-lead{suffix}").write_bytes(Path(f"{keys[TINA.email]}{suffix}").read_bytes())
     assert place == throw_away_key(rehearsal, "Tech Lead")
     assert (TINA, place) == signer(rehearsal, roster, "Tech Lead", None)
+
+
+def test_a_key_that_is_not_there_is_named(context: RunContext, roster: Roster, tmp_path: Path) -> None:
+    with pytest.raises(NotAsked, match=r"--key .*/tinas: there is no such file"):
+        signer(context, roster, "Tech Lead", tmp_path / "tinas")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pytest_deploy.audit.history.answers import Listed, Listing
 from pytest_deploy.audit.history.row import Row
-from pytest_deploy.report.listing import aligned, cell, csv_lines, lines, positions
+from pytest_deploy.report.listing import KEYS, aligned, cell, csv_lines, lines, positions
 
 ROW = Row(
     "local-20261122T120000Z-0001", environment="local", pipeline="deploy", commit="0" * 40, version="1.2.0", digest="sha256:" + "1" * 64,
@@ -80,9 +80,16 @@ def test_csv_reads_back() -> None:
 
     assert (read["run"], read["approvers"], read["events"]) == (
         ROW.run,
-        "tina@example.org quinn@example.org",
-        "3 4 5 9",
+        "tina@example.org; quinn@example.org",
+        "3; 4; 5; 9",
     )
+
+
+def test_csv_has_the_columns_of_json_and_its_head_where_nothing_was_found() -> None:
+    (run,) = json.loads("".join(lines(ONE, "json")))["runs"]
+
+    assert set(run) == set(KEYS)
+    assert [",".join(KEYS)] == list(lines(Listing(0, ()), "csv"))
 
 
 @pytest.mark.parametrize("form", ["table", "csv"])
@@ -100,7 +107,7 @@ def test_a_spreadsheet_is_given_no_formula(value: str) -> None:
 
 @given(st.text())
 def test_no_cell_whatever_was_recorded_is_a_formula_or_breaks_its_line(value: str) -> None:
-    (row,) = csv.reader(io.StringIO(list(csv_lines([{"a": value, "b": 1}]))[1]))
+    (row,) = csv.reader(io.StringIO(list(csv_lines([{"a": value, "b": 1}], ["a", "b"]))[1]))
 
     assert not row[0].startswith(("=", "+", "-", "@", "\t", "\r"))
     assert re.search("[\x00-\x1f\x7f-\x9f]", row[0]) is None

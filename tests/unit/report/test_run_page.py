@@ -152,6 +152,15 @@ def test_a_banner_stands_only_where_it_is_true(flag: str, name: str) -> None:
     assert [len(list(page(runs.deployed(**{flag: true})).all("p", id=name))) for true in (True, False)] == [1, 0]
 
 
+@pytest.mark.parametrize("rehearsal", [True, False])
+def test_a_rehearsals_tab_and_title_say_so(*, rehearsal: bool) -> None:
+    (title,) = (
+        found.text for found in page(runs.deployed(rehearsal=rehearsal)).all("title") if "Deployed" in found.text
+    )
+
+    assert title.startswith("REHEARSAL, ") == rehearsal
+
+
 def test_settings_changed_for_the_run_are_listed() -> None:
     listed = page(runs.rolled_back()).one("dl", id="sets")
 

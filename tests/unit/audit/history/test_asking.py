@@ -100,10 +100,15 @@ def test_rehearsals_are_asked_apart(reports: Path) -> None:
     assert [reports / "rehearsal/staging"] == list(stores(reports, ["staging"], rehearsal=True).values())
 
 
-@pytest.mark.parametrize("name", ["prod", "elsewhere", "..", "rehearsal/production", "rehearsal"])
+@pytest.mark.parametrize("name", ["prod", "elsewhere", "..", "rehearsal"])
 def test_what_is_no_store_is_refused_and_those_there_are_named(reports: Path, name: str) -> None:
     with pytest.raises(NotAsked, match=r"no record .*there is local, production"):
         stores(reports, [name], rehearsal=False)
+
+
+def test_a_rehearsals_record_is_asked_for_by_its_own_word(reports: Path) -> None:
+    with pytest.raises(NotAsked, match="right is --env production --rehearse"):
+        stores(reports, ["rehearsal/production"], rehearsal=False)
 
 
 def test_where_there_is_no_record_that_is_said(tmp_path: Path) -> None:
