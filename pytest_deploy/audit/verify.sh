@@ -3,7 +3,7 @@
 # findutils, awk, sed, openssl, ssh-keygen. Written from the description of the format, not from the software that
 # wrote the store, so that neither inherits the other's mistakes.
 #
-#   verify.sh [STORE] [--anchor "tlog ORIGIN SIZE ROOT"] [--signatures all]
+#   verify.sh [STORE] [--anchor "tlog ORIGIN SIZE ROOT"]... [--signatures all]
 #
 # STORE is the folder that holds log/, runs/ and trust/; without it, the folder this script lies in. It prints the number
 # of events and the root of the log and exits 0, or names the first bad file and exits 1. It writes nothing into the store.
@@ -16,10 +16,10 @@ trap 'echo "NOT VERIFIED: a check could not be carried out (line $LINENO)"; exit
 
 bad() { printf 'NOT VERIFIED: %q: %s\n' "$1" "$2"; exit 1; } # FILE REASON; %q: no name can steer a terminal
 bad_first() { if IFS=$'\t' read -r name reason <"$work/first"; then bad "$name" "$reason"; fi; } # what a check left there, if anything
-store='' anchor='' signatures=newest
+store='' signatures=newest given=()
 while (($#)); do
   case $1 in
-    --anchor) anchor=${2-} && [[ $anchor ]] || bad --anchor 'wants "tlog ORIGIN SIZE ROOT"'; shift 2 ;;
+    --anchor) [[ ${2-} ]] || bad --anchor 'wants "tlog ORIGIN SIZE ROOT"'; given+=("$2"); shift 2 ;; # each is held against the log
     --signatures) signatures=${2-} && [[ $signatures == @(all|newest) ]] || bad --signatures 'wants all or newest'; shift 2 ;;
     -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "$0"; exit 0 ;;
     -*) bad "$1" 'is not an option of verify.sh (--anchor, --signatures)' ;;
@@ -423,18 +423,18 @@ if [[ -d anchors ]]; then
     fi
   done <"$work/anchors"
 fi
-if [[ $anchor ]]; then
+for anchor in "${given[@]}"; do
   [[ $anchor =~ ^tlog\ ([^\ ]+)\ ([1-9][0-9]{0,7})\ ([A-Za-z0-9+/]{43}=)$ ]] || bad --anchor 'is not "tlog ORIGIN SIZE ROOT"'
   [[ ${BASH_REMATCH[1]} == "$origin" ]] || bad --anchor "is of the log ${BASH_REMATCH[1]}; this is $origin"
   size=${BASH_REMATCH[2]}
   ((size <= total)) || bad "$(event "$total")" "is missing: the log was truncated; --anchor knows $size events, $total are here"
   [[ $(sed -n "${size}p" "$work/roots64") == "${BASH_REMATCH[3]}" ]] || bad --anchor "saw another root at size $size: the log was rewritten"
-fi
+done
 
 awk -F '\t' '$21 != "-" && $3 == "clock.skewed" { print "note: event " $1 " mended a clock: time restarts after it" }' "$work/facts"
 awk -F '\t' '$1 == "open" { print "note: " $2 " is in progress: neither closed nor abandoned" }' "$work/runs"
 find runs signoffs -mindepth 3 -path '*/approvals/*.json' -o -path 'signoffs/*/*.json' 2>/dev/null | sort |
   comm -23 - <(cut -f4 "$work/signed" | sort) | sed 's/\(.*\)/note: \1: no event counts it/' || true
-[[ $anchor ]] || echo 'note: no --anchor was given: truncation of the log shows only against one'
+((${#given[@]})) || echo 'note: no --anchor was given: truncation of the log shows only against one'
 echo "note: the keys are those in $trust/ as found: compare them with a copy that came by another way"
 echo "verified: $total events, root $(tail -n 1 "$work/roots64"), log $origin"

@@ -10,7 +10,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -57,10 +57,11 @@ def second_opinion(store: Path, *arguments: str) -> Opinion:
     return Opinion(done.returncode == 0, done.stdout)
 
 
-def both(store: Path, *, anchor: str | None = None) -> tuple[bool, str]:
+def both(store: Path, *, anchor: str | Sequence[str] | None = None) -> tuple[bool, str]:
     """The verdict and the bad file on which both agree (empty where there is none)."""
-    ours = verify(store, anchor=anchor)
-    theirs = second_opinion(store, *(("--anchor", anchor) if anchor else ()))
+    given = [anchor] if isinstance(anchor, str) else anchor or ()
+    ours = verify(store, anchor=given)
+    theirs = second_opinion(store, *(word for line in given for word in ("--anchor", line)))
     assert ours.ok == theirs.ok, (ours.findings, theirs.text)
     if ours.ok:
         assert f"verified: {ours.size} events, root {ours.root}, log {ours.origin}\n" in theirs.text
@@ -261,6 +262,8 @@ def test_both_refuse_a_log_that_an_anchor_contradicts(record: Record, anchor: st
 
     place = entries.name(record.size) if anchor == "longer" else "--anchor"
     assert both(record.store, anchor=given) == (False, place)
+    assert both(record.store, anchor=[given, record.anchor]) == (False, place)
+    assert both(record.store, anchor=[record.early_anchor, record.anchor, given]) == (False, place)
 
 
 def test_both_hold_copied_anchors_against_the_log(record: Record) -> None:
