@@ -13,7 +13,7 @@ import html
 import json
 import re
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 from urllib.parse import quote, quote_plus
@@ -26,6 +26,7 @@ _PRIVATE_KEY: Final = re.compile(
     r"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.*?(?:-----END \1PRIVATE KEY-----|\Z)", re.DOTALL
 )  # fmt: skip
 _DOTS: Final = r"(?:\.\.\.|…)"
+_AFTER_DOTS: Final = re.compile(r"(?<=\.\.\.)|(?<=…)")
 
 _NESTED: Final[tuple[Callable[[str], str], ...]] = (
     lambda text: repr(text)[1:-1],
@@ -78,11 +79,11 @@ class Redactor:
             return text
         for _ in range(3):
             before = text
-            text = self._rests.sub(self._rest_named, self._whole.sub(self._named, text))
+            text = self._without_ends(self._whole.sub(self._named, text), lambda end: f"[{self._torn(end)}]")
             if text == before:
                 return text
         # A name, or what a name was put beside, makes a value again: blocks make none.
-        while (cut := self._rests.sub(rf"\g<dots>{_BLOCK}", self._whole.sub(_BLOCK, text))) != text:
+        while (cut := self._without_ends(self._whole.sub(_BLOCK, text), lambda _: _BLOCK)) != text:
             text = cut
         return text
 
@@ -102,18 +103,29 @@ class Redactor:
         return re.compile("|".join([*known, *(_beginning(value) for value in self._values)]))
 
     @cached_property
-    def _rests(self) -> re.Pattern[str]:
-        """Ends after dots."""
-        ends = {value[at:] for value in self._values for at in range(1, len(value) - SHORTEST + 1)}
-        known = "|".join(re.escape(end) for end in sorted(ends, key=len, reverse=True)) or "(?!)"
-        return re.compile(f"(?P<dots>{_DOTS})(?P<rest>{known})")
+    def _ends(self) -> Mapping[str, Sequence[str]]:
+        """Ends of values by how they begin, the longest first."""
+        found: dict[str, list[str]] = {}
+        for end in sorted(
+            {v[at:] for v in self._values for at in range(1, len(v) - SHORTEST + 1)}, key=len, reverse=True
+        ):
+            found.setdefault(end[:SHORTEST], []).append(end)
+        return found
+
+    def _without_ends(self, text: str, put: Callable[[str], str]) -> str:
+        """The text with what `put` gives in place of each end of a value after dots."""
+        parts, done = [], 0
+        for found in _AFTER_DOTS.finditer(text):
+            at = found.end()
+            ends = self._ends.get(text[at : at + SHORTEST], ()) if at >= done else ()
+            if end := next((end for end in ends if text.startswith(end, at)), ""):
+                parts += [text[done:at], put(end)]
+                done = at + len(end)
+        return "".join([*parts, text[done:]])
 
     def _named(self, found: re.Match[str]) -> str:
         text = found[0]
         return f"[{self._forms.get(text) or self._torn(text)}]"
-
-    def _rest_named(self, found: re.Match[str]) -> str:
-        return f"{found['dots']}[{self._torn(found['rest'])}]"
 
     def _torn(self, text: str) -> str:
         """The name of the value that this is a beginning or an end of."""
@@ -156,5 +168,12 @@ def _base64(value: bytes) -> Iterator[str]:
 
 def _beginning(value: str) -> str:
     """The longest beginning of the value that stands before dots, at least SHORTEST characters."""
-    more = value[SHORTEST:]
-    return re.escape(value[:SHORTEST]) + "".join(f"(?:{re.escape(c)}" for c in more) + ")?" * len(more) + f"(?={_DOTS})"
+    return f"{re.escape(value[:SHORTEST])}{_some(value[SHORTEST:])}(?={_DOTS})"
+
+
+def _some(text: str) -> str:
+    """The longest beginning of a text, or nothing. By halves: a group in a group a character is too deep for a long token."""
+    if len(text) <= 1:
+        return f"{re.escape(text)}?" if text else ""
+    half = len(text) // 2
+    return f"(?:{re.escape(text[:half])}{_some(text[half:])}|{_some(text[:half])})"

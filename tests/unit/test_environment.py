@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.environment import record_store
+from pytest_deploy.environment import Environment, record_store
 from pytest_deploy.errors import NotAsked
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.record.bucket import EMULATOR
@@ -80,3 +80,15 @@ def test_the_copy_of_a_bucket_is_not_gone_on_with_as_a_record(local: RunContext)
         record_store(local, local.policy())
     with pytest.raises(NotAsked, match="nothing is moved or deleted"):
         list(reset_local(local.path))
+
+
+def test_a_variable_named_like_a_secret_is_cut_however_long_it_is(
+    local: RunContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CI's tokens are longer than a path can be; a path to a secret is none."""
+    token = "".join(map(str, range(600)))
+    monkeypatch.setenv("ACTIONS_RUNTIME_TOKEN", token)
+    monkeypatch.setenv("TOKEN_FILE", str(local.path))
+
+    said = Environment(local, local.policy()).redact(f"{token} in {local.path}")
+    assert f"[ACTIONS_RUNTIME_TOKEN] in {local.path}" == said

@@ -118,6 +118,18 @@ def test_what_is_left_of_a_value_beside_dots_is_cut_too(text: str, cut: str) -> 
     assert cut == Redactor([("NAME", "hunter2-is-too-long-a-word")]).text(text)
 
 
+@pytest.mark.parametrize("long", [517, 1200, 3001])
+def test_a_token_of_any_length_is_cut_and_so_is_what_is_left_of_it(long: int) -> None:
+    """Those that CI is given are signed texts: over a thousand characters."""
+    value = "".join(f"{number:x}" for number in range(long))[:long]
+    redactor = Redactor([("TOKEN", value)])
+
+    assert "a [TOKEN] b" == redactor.text(f"a {value} b")
+    for length in (6, 7, long // 2, long - 1):
+        assert "a [TOKEN]... b" == redactor.text(f"a {value[:length]}... b")
+        assert "a ....[TOKEN] b" == redactor.text(f"a ....{value[-length:]} b")
+
+
 def test_a_private_key_is_cut_whatever_it_is() -> None:
     text = "a\n-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\nb"
 
