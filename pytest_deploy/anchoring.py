@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
+from pytest_deploy.anchor.github import Statuses
 from pytest_deploy.anchor.kinds import Anchor, Copies, Lines, file_name
 from pytest_deploy.anchor.timestamp import Authority
 from pytest_deploy.approval.enrol import trust_authority
@@ -36,6 +37,8 @@ def anchors_of(context: RunContext, policy: Policy, store: Store) -> list[Anchor
         else:
             folder = context.path / str(rule.copies.folder) / place
             found.append(Copies(FolderStore(folder), f"{rule.copies.folder}/{place}"))
+    if rule.github is not None:
+        found.append(Statuses(rule.github, policy.origin(rehearsal=context.rehearsal)))
     if rule.timestamp is not None:
         try:
             ca = (context.path / rule.timestamp.ca).read_bytes()

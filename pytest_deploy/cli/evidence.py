@@ -83,7 +83,7 @@ def anchor(env: Env, rehearse: Rehearse = False) -> None:  # noqa: FBT002
     context = RunContext(str(Path.cwd()), env, "deploy", rehearsal=rehearse)
     environment = Environment(context, context.policy())
     named = environment.policy.anchors
-    if not (named.lines or named.copies or named.timestamp):
+    if not (named.lines or named.copies or named.github or named.timestamp):
         raise NotAsked(f"deploy.yaml names no anchors for {env}: give anchors: {{copies: ...}}")
     if not environment.has_record:
         raise NotAsked(f"{env} has no record yet: there is nothing to anchor")

@@ -13,7 +13,7 @@ from pytest_deploy.config.course import Health, Smoke, Traffic
 from pytest_deploy.config.guards import Approval, Blackout, Phases, StagingSmoke, Window
 from pytest_deploy.config.keeping import Anchors, Retention
 from pytest_deploy.config.record import Record
-from pytest_deploy.config.target import Platform
+from pytest_deploy.config.target import Organisation, Platform
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,39 @@ def copies_lie_elsewhere(record: Record, anchors: Anchors) -> Iterator[Contradic
         )
 
 
+def github_is_where_the_platform_is(platform: Platform, anchors: Anchors) -> Iterator[Contradiction]:
+    """The embedded platform asks nobody outside this machine, and a real record's anchors lie outside it."""
+    github, at = anchors.github, ("anchors", "github", "api")
+    if github is None:
+        return
+    if platform.kind == "embedded" and not github.loopback:
+        yield Contradiction(
+            at,
+            f"{github.api} is asked, and the embedded platform stays on this machine",
+            "leave anchors.github to real environments, or give a loopback address",
+        )
+    if platform.kind != "embedded" and github.loopback:
+        yield Contradiction(
+            at, f"{github.api} is on this machine, and what it holds goes with it", "give the address of GitHub"
+        )
+
+
+def anchor_lines_fit(organisation: Organisation, environment: str, anchors: Anchors) -> Iterator[Contradiction]:
+    """A status at GitHub holds 140 characters: the whole line, of a rehearsal too, at any size."""
+    over = len(f"{organisation.domain}/rehearsal/{environment}") - _LONGEST_ORIGIN
+    if anchors.github is not None and over > 0:
+        yield Contradiction(
+            ("anchors", "github"),
+            f"the line `tlog {organisation.domain}/rehearsal/{environment} SIZE ROOT` is {over} characters longer than the "
+            "140 that GitHub keeps",
+            "shorten organisation.domain or the environment's name",
+        )
+
+
+_LONGEST_ORIGIN = 140 - len("tlog " + " 12345678 ") - 44
+"""Sizes have 8 digits at the most (the names in a log), a root has 44 characters of base64."""
+
+
 RULES: Mapping[Callable[..., Iterator[Contradiction]], tuple[str, ...]] = {
     approvals_asked_for: ("approval", "phases"),
     guarded_keeps_its_guards: ("phases", "window", "rate_limit", "staging_smoke", "deployer"),
@@ -154,6 +187,8 @@ RULES: Mapping[Callable[..., Iterator[Contradiction]], tuple[str, ...]] = {
     record_where_it_lasts: ("platform", "record"),
     locked_where_it_can_be: ("record", "retention"),
     copies_lie_elsewhere: ("record", "anchors"),
+    github_is_where_the_platform_is: ("platform", "anchors"),
+    anchor_lines_fit: ("organisation", "environment", "anchors"),
 }
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from pytest_deploy.config.terms import RelativePath, Seconds, Section, complaint
+from pytest_deploy.config.terms import RelativePath, Seconds, Section, Text, complaint
 
 SEVEN_YEARS_DAYS = 2557
 """REQ-o00043-Q: seven years with both leap days they may hold."""
@@ -14,6 +16,18 @@ SEVEN_YEARS_DAYS = 2557
 Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$")]
 Prefix = Annotated[str, Field(pattern=r"^$|^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")]
 Store = Literal["folder", "gcs"]
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def _token_variable(name: str) -> str:
+    """Its name shows that it holds a secret, so that its value is cut from every report."""
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name) or "TOKEN" not in name:
+        # Not shown: it may be the token itself.
+        raise complaint(
+            "is no name of an environment variable with TOKEN in it",
+            "name one, e.g. GITHUB_TOKEN; the token itself stands in no file",
+        )
+    return name
 
 
 class Retention(Section):
@@ -58,6 +72,28 @@ class Timestamp(Section):
     """seconds it may take to answer"""
 
 
+class GitHub(Section):
+    """A deployment of its own at GitHub, whose statuses hold the lines; read back before each run."""
+
+    repository: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]*[A-Za-z0-9_-]$")]
+    """owner/name"""
+    ref: Text = "main"
+    """a branch, tag or commit that is there: a deployment must name one"""
+    token_variable: Annotated[str, AfterValidator(_token_variable)] = "GITHUB_TOKEN"  # noqa: S105 -- a variable's name
+    """the environment variable that holds a token which may read and write the repository's deployments"""
+    api: Annotated[
+        str, Field(pattern=r"^(https://[A-Za-z0-9.:-]+|http://(127\.0\.0\.1|localhost)(:[0-9]+)?)(/[A-Za-z0-9._-]+)*$")
+    ] = "https://api.github.com"
+    """GitHub's address, of an Enterprise Server https://HOST/api/v3; http at a loopback address only"""
+    timeout_s: Seconds = 10
+    """seconds one request may take"""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether a stand-in on this machine is asked."""
+        return urlsplit(self.api).hostname in LOOPBACK
+
+
 class Anchors(Section):
     """What is said of the record outside it: truncation and a rewrite show against nothing else."""
 
@@ -67,15 +103,17 @@ class Anchors(Section):
     """a folder for the lines `tlog ORIGIN SIZE ROOT` that people are sent, or null"""
     copies: Copies | None = None
     """a second folder or bucket for copies of checkpoints, or null"""
+    github: GitHub | None = None
+    """repository of the deployment whose statuses hold the lines, or null"""
     timestamp: Timestamp | None = None
     """url and ca of an RFC 3161 authority, or null"""
 
     @model_validator(mode="after")
     def _can_be_read_back(self) -> Self:
-        if self.required and self.copies is None:
+        if self.required and self.copies is None and self.github is None:
             raise complaint(
                 "an anchor is required and none can be read back",
-                "give copies: {store: gcs, bucket: NAME}, or {store: folder, folder: PATH}",
+                "give copies: {store: gcs, bucket: NAME} or {store: folder, folder: PATH}, or github: {repository: OWNER/NAME}",
                 at="copies",
             )
         return self

@@ -163,7 +163,7 @@ def _rehearsed(document: Node) -> Node:
     """What a rehearsal changes of an environment: embedded platform, a key of its own in a file, no commit frozen.
 
     Its record lies in a folder, whose retention nothing can lock, unless `record.rehearsed` says otherwise; the copies of its
-    checkpoints lie in a folder too, and no authority is asked for the time.
+    checkpoints lie in a folder too, in place of GitHub's as well, and no authority is asked for the time.
     """
 
     def node(key: str, value: Scalar | Mapping[str, Node]) -> Node:
@@ -181,11 +181,14 @@ def _rehearsed(document: Node) -> Node:
         changed["record"] = section("record", {**_OWN_KEY, **_ON_DISK})
         changed["retention"] = section("retention", {"locked": False})
     anchors: dict[str, Node] = {}
-    for name, values in (("copies", {**_ON_DISK, "folder": REHEARSED_ANCHORS}), ("timestamp", None)):
+    copies: Mapping[str, Scalar] = {**_ON_DISK, "folder": REHEARSED_ANCHORS}
+    for name, values in (("copies", copies), ("github", None), ("timestamp", None)):
         written = document.nearest(("anchors", name))
         if written.key.endswith(f"anchors.{name}") and written.value is not None:
             key = f"anchors.{name}"
             anchors[name] = node(key, None) if values is None else section(key, values)
+    if "github" in anchors:
+        anchors.setdefault("copies", section("anchors.copies", copies))
     if anchors:
         changed["anchors"] = node("anchors", anchors)
     return node("", changed)

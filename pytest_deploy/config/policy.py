@@ -73,7 +73,7 @@ class Policy(Section):
     record: Record = Record()
     """store, bucket, signer and key"""
     anchors: Anchors = Anchors()
-    """required, lines, copies and timestamp"""
+    """required, lines, copies, github and timestamp"""
     freeze_after_rollback: bool = False
     """true where a commit that was rolled back stays frozen until it is mended"""
     thaw: Thaw = Thaw()

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
+from pytest_deploy.config.keeping import LOOPBACK
 from pytest_deploy.errors import NotAsked, StoreUnavailable
 from pytest_deploy.record.holding import Holding
 from pytest_deploy.record.store import Exists, Missing, check_name
@@ -24,7 +25,6 @@ EMULATOR: Final = "STORAGE_EMULATOR_HOST"
 """Google's client asks this address in place of Google's own."""
 _NO_THREAD: Final = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 """Without it the client asks, in a thread of its own, for names that only traces would hold."""
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _CALL_S: Final = 10.0
 """Seconds one attempt may take."""
 _ALL_S: Final = 20.0
@@ -151,7 +151,7 @@ class Bucket:
         from google.cloud.storage import Client
 
         host = os.environ.get(EMULATOR)
-        if host and urlsplit(host if "//" in host else f"//{host}").hostname not in _LOOPBACK:
+        if host and urlsplit(host if "//" in host else f"//{host}").hostname not in LOOPBACK:
             raise NotAsked(
                 f"{EMULATOR}={host} is no loopback address: a record is sent to Google or stays on this machine"
             )

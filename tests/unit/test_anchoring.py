@@ -20,7 +20,7 @@ from pytest_deploy.permit.subject import Subject
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.record.bucket import EMULATOR
 from pytest_deploy.record.trust import trust_set
-from tests import tsa
+from tests import github, tsa
 from tests.tools import needs
 from tests.unit.config.documents import BASE, written
 from tests.unit.record.samples import Writing, deployed
@@ -159,6 +159,94 @@ def test_a_place_that_cannot_be_read_is_told_with_its_cause(tmp_path: Path) -> N
     (known,) = anchoring.known(anchoring.anchors_of(local.context, local.policy, local.log.store))
     assert "is no signed checkpoint" in known.problem
     assert not gate(local.policy.anchors, anchoring.standing(local.log, [known]), [known]).passed
+
+
+# --- at GitHub
+
+AT_GITHUB = "anchors: {required: true, github: {repository: example/diary, api: URL, timeout_s: 5}}\n"
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[github.GitHub]:
+    monkeypatch.setenv("GITHUB_TOKEN", github.TOKEN)
+    made = github.GitHub()
+    with made.serving():
+        yield made
+
+
+def test_the_next_run_goes_on_from_what_github_knows_and_from_nothing_behind_it(
+    tmp_path: Path, hub: github.GitHub
+) -> None:
+    anchors = AT_GITHUB.replace("URL", hub.url)
+    local = environment(tmp_path, anchors)
+    assert verdict(local).passed
+    deployed(local.log)
+    assert "no anchor of it can be read back" in verdict(local).reason
+    assert anchoring.anchor(local, run="-", say=pytest.fail)
+    assert verdict(local).passed
+    assert f"task=deploy-record ({len(local.log.history()) - 1} events)" in verdict(local).reason
+    assert verify(local.context.store, anchor=hub.lines()).ok
+
+    kept = tmp_path / "kept"
+    shutil.copytree(local.context.store, kept)
+    deployed(local.log)
+    assert anchoring.anchor(local, run="-", say=pytest.fail)
+    size = len(local.log.history())
+    shutil.rmtree(local.context.store)
+    shutil.copytree(kept, local.context.store)
+    cut = environment(tmp_path, anchors)
+    assert "the record was cut" in verdict(cut).reason
+    while len(cut.log.history()) < size:
+        Writing(cut.log).open().step("build").close("failed")
+    assert "the record was rewritten" in verdict(cut).reason
+
+
+def test_what_github_was_told_is_recorded_and_told_once(tmp_path: Path, hub: github.GitHub) -> None:
+    local = environment(tmp_path, AT_GITHUB.replace("URL", hub.url))
+    run = deployed(local.log)
+    head = local.log.checkpoint()
+    assert anchoring.anchor(local, run=run, say=pytest.fail)
+
+    (made,) = [event for event in local.log.history() if event.type == "anchor.made"]
+    assert (made.run, made.data["kind"], made.data["receipt"]) == (run, "github", hub.statuses[4001][0]["url"])
+    assert [head] == hub.lines()
+
+
+FAILING = {
+    "limit": github.Answer(429, {"message": "secondary rate limit"}, {"Retry-After": "3600"}),
+    "may not": github.Answer(403, {"message": "Resource not accessible by integration"}),
+    "not there": github.Answer(404, {"message": "Not Found"}),
+}
+
+
+@pytest.mark.parametrize("answer", FAILING.values(), ids=FAILING)
+def test_github_that_refuses_is_said_and_raised_and_the_others_are_made(
+    tmp_path: Path, hub: github.GitHub, answer: github.Answer
+) -> None:
+    local = environment(tmp_path, AT_GITHUB.replace("URL", hub.url).replace("github:", "lines: outbox, github:"))
+    before = deployed(local.log)
+    decided = [event.data for event in local.log.history() if event.type == "run.decided"]
+    hub.answers.append(answer)
+    heard: list[str] = []
+
+    assert not anchoring.anchor(local, run=before, say=heard.append)
+    assert ["line"] == [e.data["kind"] for e in local.log.history() if e.type == "anchor.made"]
+    assert [f"the anchor at {hub.url}/repos/example/diary" in one for one in said(local)] == [True]
+    assert "deploy.py anchor ENV" in heard[0]
+    assert github.TOKEN not in heard[0] + said(local)[0]
+    assert decided == [event.data for event in local.log.history() if event.type == "run.decided"]
+
+
+def test_without_a_token_nothing_is_asked_and_the_gate_says_which_is_missing(
+    tmp_path: Path, hub: github.GitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = environment(tmp_path, AT_GITHUB.replace("URL", hub.url))
+    assert local.log.checkpoint()
+    monkeypatch.delenv("GITHUB_TOKEN")
+
+    assert "GITHUB_TOKEN is not set" in verdict(local).reason
+    assert not verdict(local).passed
+    assert [] == hub.asked
 
 
 def test_copies_in_a_bucket_stay_on_this_machine_where_the_platform_does(

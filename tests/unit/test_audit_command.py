@@ -25,7 +25,7 @@ from pytest_deploy.phase.context import RunContext
 from pytest_deploy.record import entry
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.copied import CopiedStore
-from tests import tsa
+from tests import github, tsa
 from tests.gcs import SEVEN_YEARS_S, LockedBucket, asking, locked_bucket
 from tests.tools import needs
 from tests.unit.config.documents import BASE, written
@@ -67,6 +67,24 @@ def test_a_record_that_is_well_is_told_so_line_by_line(local: Environment, tmp_p
         "no run was left open", "no key ends within 30 days",
     ):  # fmt: skip
         assert part in said
+
+
+def test_what_github_alone_knows_of_a_record_that_is_gone_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_TOKEN", github.TOKEN)
+    hub = github.GitHub()
+    with hub.serving() as url:
+        made = environment(tmp_path, f"anchors: {{github: {{repository: {github.REPOSITORY}, api: '{url}'}}}}\n")
+        deployed(made.log)
+        monkeypatch.chdir(tmp_path)
+        evidence.anchor("local")
+        assert bad(tmp_path) == []
+
+        shutil.rmtree(made.context.store)
+        assert "holds no record, and anchors know of" in bad(tmp_path)[0]
+        hub.token = "another"
+        assert f"anchors at {url}/repos/{github.REPOSITORY}/deployments" in bad(tmp_path)[0]
 
 
 def test_an_environment_without_a_record_is_well_unless_an_anchor_knows_of_one(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.config.keeping import Anchors, Copies
+from pytest_deploy.config.keeping import Anchors, Copies, GitHub
 from pytest_deploy.config.load import load
 from pytest_deploy.config.policy import Policy
 from pytest_deploy.config.record import Record
@@ -52,6 +52,22 @@ def faults(home: Path, text: str) -> list[str]:
         ("anchors: {copies: {folder: ../x}}", "anchors.copies.folder", "leads out of the repository"),
         ("anchors: {copies: {folder: reports}}", "anchors.copies.folder", "among the records themselves"),
         ("anchors: {copies: {folder: reports/local}}", "anchors.copies.folder", "among the records themselves"),
+        ("anchors: {github: {}}", "anchors.github.repository", "missing"),
+        (
+            "anchors: {github: {repository: diary, api: 'http://localhost:9'}}",
+            "anchors.github.repository",
+            "not what may",
+        ),
+        (
+            "anchors: {github: {repository: a/.., api: 'http://localhost:9'}}",
+            "anchors.github.repository",
+            "not what may",
+        ),
+        ("anchors: {github: {repository: a/b, api: 'http://ghe.example.org'}}", "anchors.github.api", "not what may"),
+        ("anchors: {github: {repository: a/b, api: 'https://me:word@ghe.org'}}", "anchors.github.api", "not what may"),
+        ("anchors: {github: {repository: a/b, api: 'https://ghe.org/api/v3/'}}", "anchors.github.api", "not what may"),
+        ("anchors: {github: {repository: a/b, ref: ''}}", "anchors.github.ref", "not text that is not empty"),
+        ("anchors: {github: {repository: a/b}}", "anchors.github.api", "the embedded platform stays on this machine"),
         ("anchors: {lines: /var/lines}", "anchors.lines", "leads out of the repository"),
         ("anchors: {timestamp: {url: 'https://x'}}", "anchors.timestamp.ca", "missing"),
         ("anchors: {timestamp: {url: 'ftp://x', ca: a.pem}}", "anchors.timestamp.url", "not what may stand here"),
@@ -69,6 +85,57 @@ def test_the_records_own_bucket_is_no_place_for_its_anchors(tmp_path: Path) -> N
     (fault,) = faults(tmp_path, text)
 
     assert "anchors.copies.bucket: abc is the record's own bucket" in fault
+
+
+@pytest.mark.parametrize("name", ["GITHUB_KEY", "github_token", "ghp_canaryTOKEN0123456789"])
+def test_what_is_no_variables_name_is_not_shown_it_may_be_the_token(tmp_path: Path, name: str) -> None:
+    (fault,) = faults(tmp_path, f"{BASE}    anchors: {{github: {{repository: a/b, token_variable: {name}}}}}\n")
+
+    assert "anchors.github.token_variable: is no name of an environment variable with TOKEN in it" in fault
+    assert name not in fault
+
+
+AT_GITHUB = "    anchors: {required: true, github: {repository: example/diary}}\n"
+
+
+def test_a_real_environment_asks_github_itself_or_a_server_of_its_own(tmp_path: Path) -> None:
+    real = production(tmp_path, AT_GITHUB, rehearsal=False)
+    own = production(tmp_path, AT_GITHUB.replace("y}", "y, api: 'https://ghe.example.org/api/v3'}"), rehearsal=False)
+
+    assert real.anchors.github == GitHub(repository="example/diary", api="https://api.github.com", ref="main")
+    assert own.anchors.github is not None
+    assert own.anchors.github.api == "https://ghe.example.org/api/v3"
+    with pytest.raises(ConfigurationError, match="is on this machine, and what it holds goes with it"):
+        production(tmp_path, AT_GITHUB.replace("y}", "y, api: 'https://127.0.0.1:9'}"), rehearsal=False)
+
+
+def test_a_rehearsals_anchors_lie_on_disk_in_place_of_githubs_unless_it_is_led_to_a_stand_in(tmp_path: Path) -> None:
+    """Real GitHub is asked by no rehearsal."""
+    led = 'anchors.github={"repository": "example/diary", "api": "API"}'
+    rehearsed = production(tmp_path, AT_GITHUB)
+    stand_in = production(tmp_path, AT_GITHUB, sets=(led.replace("API", "http://127.0.0.1:9"),))
+
+    assert rehearsed.anchors == Anchors(required=True, copies=Copies(folder=".deploy/anchors"))
+    assert stand_in.anchors.github is not None
+    assert stand_in.anchors.github.loopback
+    with pytest.raises(ConfigurationError, match=r"https://api.github.com is asked, and the embedded platform stays"):
+        production(tmp_path, AT_GITHUB, sets=(led.replace("API", "https://api.github.com"),))
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_a_line_that_github_would_not_keep_is_refused_here(tmp_path: Path, over: int) -> None:
+    """`tlog ORIGIN SIZE ROOT`: 140 characters, with the origin of a rehearsal and a size of 8 digits."""
+    domain = f"{'d' * (81 + over - len('.org/rehearsal/local'))}.org"
+    text = BASE.replace("deploy.example.org", domain)
+    github = "    anchors: {github: {repository: a/b, api: 'http://localhost:9'}}\n"
+    assert load(written(tmp_path, text), "local").anchors.github is None
+    if not over:
+        assert load(written(tmp_path, text + github), "local").anchors.github is not None
+        return
+    (fault,) = faults(tmp_path, text + github)
+
+    assert "anchors.github: the line `tlog ddd" in fault
+    assert "is 1 characters longer than the 140 that GitHub keeps" in fault
 
 
 def test_an_environment_in_the_cloud_keeps_its_record_in_a_bucket(tmp_path: Path) -> None:
