@@ -59,9 +59,9 @@ def known(anchors: Sequence[Anchor]) -> list[Known]:
     for anchor in anchors:
         if anchor.read_back:
             try:
-                said.append(Known(anchor.place, anchor.newest()))
+                said.append(Known(anchor.place, anchor.newest(), covers=anchor.covers))
             except DeployError as error:
-                said.append(Known(anchor.place, None, str(error)))
+                said.append(Known(anchor.place, None, str(error), covers=anchor.covers))
     return said
 
 

@@ -39,6 +39,7 @@ class Statuses:
 
     kind = "github"
     read_back = True
+    covers = True
 
     def __init__(self, rule: GitHub, origin: str, *, patience_s: float = PATIENCE_S) -> None:
         """`origin`: the record's. Nothing is asked yet."""
@@ -184,10 +185,7 @@ class Statuses:
                     wait, problem = pause, f"answered {_words(error, token)}"
                 except RequestError as error:
                     wait, problem = pause, f"gave no answer ({type(error.exc).__name__})"
-                except (
-                    GitHubException,
-                    ValueError,
-                ) as error:  # a body, or a header, that its description does not know
+                except (GitHubException, ValueError) as error:  # what its description does not know
                     raise AnchorUnavailable(
                         f"{rule.api} answered what GitHub does not document ({type(error).__name__}): see whether anchors.github.api "
                         f"is GitHub's, of version {_VERSION}"

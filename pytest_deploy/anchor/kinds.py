@@ -39,6 +39,10 @@ class Anchor(Protocol):
     def read_back(self) -> bool:
         """Whether the place can be asked what it knows."""
 
+    @property
+    def covers(self) -> bool:
+        """Whether it is enough where policy requires an anchor: a place of its own, that can be read back."""
+
     def known(self) -> tuple[Checkpoint, ...]:
         """All that the place knows of this record, the newest last. Raises AnchorUnavailable."""
 
@@ -51,6 +55,7 @@ class Lines:
 
     kind = "line"
     read_back = True
+    covers = False  # a file beside the record: whoever can cut one can cut the other
 
     def __init__(self, file: Path, place: str) -> None:
         self._file = file
@@ -95,6 +100,7 @@ class Copies:
 
     kind = "copy"
     read_back = True
+    covers = True
 
     def __init__(self, store: Objects, place: str) -> None:
         self._store = store

@@ -38,6 +38,7 @@ class Authority:
 
     kind = "rfc3161"
     read_back = False
+    covers = False
 
     @property
     def place(self) -> str:

@@ -28,6 +28,8 @@ class Known:
     """None where it knows nothing."""
     problem: str = ""
     """Why it could not be read; it blocks."""
+    covers: bool = True
+    """Whether it is enough where policy requires an anchor; lines beside the record are not."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ def anchors(rule: Anchors, standing: Standing, known: Sequence[Known]) -> Verdic
                 "size": one.newest.size if one.newest is not None else None,
                 "root": base64.b64encode(one.newest.root).decode() if one.newest is not None else None,
                 "problem": one.problem,
+                "covers": one.covers,
             }
             for one in known
         ],
@@ -65,9 +68,10 @@ def anchors(rule: Anchors, standing: Standing, known: Sequence[Known]) -> Verdic
         return to_mend(GATE, inputs, "; ".join(broken), _VERIFY)
     if unread := [f"{one.place} could not be read back: {one.problem}" for one in known if one.problem]:
         return to_mend(GATE, inputs, "; ".join(unread), "mend what it names, then ask again")
+    enough = max((one.newest.size for one in known if one.newest is not None and one.covers), default=0)
     reach = max((one.newest.size for one in known if one.newest is not None), default=0)
-    if rule.required and reach < standing.closed:
-        so_far = f"no anchor knows more than {reach} events" if reach else "no anchor of it can be read back"
+    if rule.required and enough < standing.closed:
+        so_far = f"no anchor knows more than {enough} events" if enough else "no anchor of it can be read back"
         return to_mend(
             GATE,
             inputs,

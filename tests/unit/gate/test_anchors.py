@@ -65,6 +65,17 @@ def test_required_means_that_an_anchor_covers_every_closed_run() -> None:
     assert anchors(Anchors(copies=REQUIRED.copies), HERE, [Known("gs://a", seen(5))]).passed
 
 
+def test_lines_beside_the_record_are_compared_and_are_not_enough() -> None:
+    """Whoever can cut the one can cut the other."""
+    alone = anchors(REQUIRED, HERE, [Known("lines", seen(9), covers=False), Known("gs://a", None)])
+    with_another = anchors(REQUIRED, HERE, [Known("lines", seen(9), covers=False), Known("gs://a", seen(9))])
+    contradicted = anchors(REQUIRED, HERE, [Known("lines", seen(12), covers=False), Known("gs://a", seen(9))])
+
+    assert (alone.passed, with_another.passed, contradicted.passed) == (False, True, False)
+    assert "no anchor of it can be read back" in alone.reason
+    assert "the record was cut" in contradicted.reason
+
+
 def test_a_record_that_closed_no_run_has_nothing_to_anchor() -> None:
     young = Standing(ORIGIN, 3, {}, closed=0)
 
