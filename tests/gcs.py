@@ -1,30 +1,16 @@
-"""Google Cloud Storage on this machine: the real fake-gcs-server, and before it a bucket that refuses as a locked one does.
-
-fake-gcs-server keeps generation preconditions and no retention policy. `LockedBucket` stands in for that alone: a proxy that
-speaks the JSON API, answers DELETE and overwrite as Google documents for a bucket with a retention policy (403
-`retentionPolicyNotMet`), tells the policy and the storage class, and answers testIamPermissions. Everything else, objects
-and preconditions, is the server's own answer.
-"""
+"""Google Cloud Storage on this machine: the real fake-gcs-server. It keeps generation preconditions."""
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import requests
-
-SEVEN_YEARS_S = 2557 * 86_400
 
 
 @contextmanager
@@ -65,168 +51,6 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
             time.sleep(0.02)
         else:
             return
-
-
-@dataclass
-class LockedBucket:
-    """What the stand-in tells and refuses; change it while it serves."""
-
-    upstream: str
-    period_s: int | None = SEVEN_YEARS_S
-    locked: bool = True
-    storage_class: str = "ARCHIVE"
-    effective: str = "2026-01-01T00:00:00Z"
-    may: frozenset[str] = frozenset()
-    """Permissions this identity holds besides creating and reading."""
-    failing: list[int] = field(default_factory=list)
-    """Statuses to answer the next requests with, before anything is done."""
-    losing: int = 0
-    """Replies to uploads to lose after the server has stored them."""
-    refused: list[str] = field(default_factory=list)
-    """Each replace and delete that was asked for."""
-    asked: list[str] = field(default_factory=list)
-    """Every request: method and path."""
-    down: bool = False
-    """No answer at all."""
-
-    @contextmanager
-    def serving(self) -> Iterator[str]:
-        """The address that STORAGE_EMULATOR_HOST is set to."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"bucket": self}))
-        server.daemon_threads = True
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that was killed; its test says so
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    bucket: LockedBucket
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-    def do_GET(self) -> None:
-        path, query = self._path()
-        if path.endswith("/iam/testPermissions"):
-            wanted = query.get("permissions", [])
-            return self._answer(200, {"permissions": [one for one in wanted if one in self._holds()]})
-        if path.startswith("/storage/v1/b/") and path.count("/") == 4:
-            return self._metadata()
-        return self._pass_on()
-
-    def do_POST(self) -> None:
-        path, query = self._path()
-        if path.startswith("/upload/") and query.get("ifGenerationMatch") != ["0"]:
-            return self._refuse("overwritten")  # the stand-in takes no upload that could replace anything
-        if "/rewriteTo/" in path or "/compose" in path or "/copyTo/" in path or path.endswith("/lockRetentionPolicy"):
-            return self._refuse("overwritten")
-        return self._pass_on(losing=path.startswith("/upload/"))
-
-    def do_PUT(self) -> None:
-        self._refuse("overwritten")
-
-    def do_PATCH(self) -> None:
-        self._refuse("overwritten")
-
-    def do_DELETE(self) -> None:
-        self._refuse("deleted")
-
-    def _path(self) -> tuple[str, dict[str, list[str]]]:
-        split = urlsplit(self.path)
-        self.bucket.asked.append(f"{self.command} {split.path}")
-        return split.path, parse_qs(split.query)
-
-    def _holds(self) -> frozenset[str]:
-        return self.bucket.may | {"storage.objects.create", "storage.objects.get", "storage.objects.list"}
-
-    def _metadata(self) -> None:
-        if self._disturbed():
-            return
-        answer = requests.get(f"{self.bucket.upstream}{self.path}", timeout=30)
-        if answer.status_code != 200:
-            self._answer(answer.status_code, {"error": {"code": answer.status_code, "message": "Not Found"}})
-            return
-        told: dict[str, Any] = answer.json() | {"storageClass": self.bucket.storage_class}
-        if self.bucket.period_s is not None:
-            told["retentionPolicy"] = {
-                "retentionPeriod": str(self.bucket.period_s),
-                "effectiveTime": self.bucket.effective,
-                "isLocked": self.bucket.locked,
-            }
-        self._answer(200, told)
-
-    def _refuse(self, what: str) -> None:
-        """403, as Google documents it: who may not is told so; who may is stopped by the retention policy."""
-        self._read()
-        self._path()
-        self.bucket.refused.append(f"{self.command} {self.path}")
-        name = urlsplit(self.path).path
-        if "storage.objects.delete" in self.bucket.may:
-            reason = "retentionPolicyNotMet"
-            message = f"Object '{name}' is subject to bucket's retention policy and cannot be {what} until 2033-11-26"
-        else:
-            reason, message = "forbidden", f"the caller does not have storage.objects.delete access to {name}"
-        self._answer(
-            403, {"error": {"code": 403, "message": message, "errors": [{"reason": reason, "message": message}]}}
-        )
-
-    def _disturbed(self) -> bool:
-        if self.bucket.down:
-            self._read()
-            self.close_connection = True
-            return True
-        if self.bucket.failing:
-            self._read()
-            status = self.bucket.failing.pop(0)
-            self._answer(status, {"error": {"code": status, "message": "try again"}})
-            return True
-        return False
-
-    def _pass_on(self, *, losing: bool = False) -> None:
-        if self._disturbed():
-            return
-        kept = {name: value for name, value in self.headers.items() if name.lower() in {"content-type", "range"}}
-        answer = requests.request(
-            self.command, f"{self.bucket.upstream}{self.path}", data=self._read(), headers=kept, timeout=30
-        )
-        if losing and self.bucket.losing:
-            self.bucket.losing -= 1
-            self.close_connection = True
-            return
-        self.send_response(answer.status_code)
-        for name, value in answer.headers.items():
-            if name.lower() == "content-type" or name.lower().startswith("x-goog-"):
-                self.send_header(name, value)
-        self.send_header("Content-Length", str(len(answer.content)))
-        self.end_headers()
-        self.wfile.write(answer.content)
-
-    def _read(self) -> bytes:
-        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-
-    def _answer(self, status: int, body: dict[str, Any]) -> None:
-        text = json.dumps(body).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json; charset=UTF-8")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-
-@contextmanager
-def locked_bucket(bucket: str, *more: str) -> Iterator[tuple[LockedBucket, str]]:
-    """The stand-in before a real server with empty buckets, and its address."""
-    with fake_gcs(bucket, *more) as upstream:
-        standing = LockedBucket(upstream)
-        with standing.serving() as url:
-            yield standing, url
 
 
 @contextmanager

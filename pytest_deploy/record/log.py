@@ -94,7 +94,8 @@ class Log:
 
         `run` is a run's name or `-`. Raises IllegalEvent where the type, its data, or its turn is wrong; whatever
         `claim` raises; RecordError where the clock is more than 60 s behind the log; StoreUnavailable; RecordTampered
-        where the head is not what the log's key signed. After any of these nothing was added.
+        where the head is not what the log's key signed. After any of these nothing was added; after StoreUnavailable a
+        write all of whose replies were lost may be there all the same, once: whoever reads the log finds it.
         """
         if self._redact is not None:
             data = redacted(data, self._redact)

@@ -18,7 +18,8 @@ from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.copied import CopiedStore
 from pytest_deploy.record.event import Event, parse_line
 from tests.checkout import Checkout
-from tests.gcs import LockedBucket, asking, locked_bucket
+from tests.gcs import asking
+from tests.locked_bucket import LockedBucket, locked_bucket
 from tests.stories.rehearsed import BUCKET, TUESDAY, Rehearsed, in_a_bucket
 
 HOUR = timedelta(hours=1)

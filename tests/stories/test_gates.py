@@ -22,7 +22,8 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import NO_RUN, new_run_id
 from pytest_deploy.record.store import FolderStore
 from tests.checkout import Checkout
-from tests.gcs import SEVEN_YEARS_S, LockedBucket, asking, locked_bucket
+from tests.gcs import asking
+from tests.locked_bucket import SEVEN_YEARS_S, LockedBucket, locked_bucket
 from tests.stories.production import ProductionRecord
 from tests.stories.rehearsed import BUCKET, CHRISTMAS_EVE, TUESDAY, Rehearsed, in_a_bucket
 from tests.unit.record.samples import ACTOR, Writing

@@ -26,7 +26,8 @@ from pytest_deploy.record import entry
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.copied import CopiedStore
 from tests import github, tsa
-from tests.gcs import SEVEN_YEARS_S, LockedBucket, asking, locked_bucket
+from tests.gcs import asking
+from tests.locked_bucket import SEVEN_YEARS_S, LockedBucket, locked_bucket
 from tests.tools import needs
 from tests.unit.config.documents import BASE, written
 from tests.unit.record.samples import ACTOR, Writing, deployed

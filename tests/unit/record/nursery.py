@@ -1,12 +1,12 @@
 """Writers that can be killed, born by the hundred: one process imports what they need, and forks one whenever it is told.
 
-    python -m tests.unit.record.nursery HOME      reads lines from stdin, answers each with one line
+    python -m tests.unit.record.nursery HOME [BUCKET PREFIX]      reads lines from stdin, answers each with one line
 
-    write NAME COUNT      fork a writer that waits for HOME/go, then appends COUNT events; answers its process id
-    die POINT FOLDER      fork a writer that appends one event to the record in FOLDER and kills itself at POINT; answers `died`
-    reap PID              wait for a writer's end; answers its status
+    write NAME COUNT MACHINE      fork a writer that waits for HOME/go, then appends COUNT events; answers its process id
+    die POINT FOLDER              fork a writer that appends one event to the record in FOLDER and kills itself at POINT; answers `died`
+    reap PID                      wait for a writer's end; answers its status
 
-A writer notes each event whose append returned in HOME/acknowledged-NAME: `SEQ ID`, one line each.
+The record lies in HOME; with BUCKET, there, and each MACHINE has a copy in HOME. A writer notes each event whose append returned in HOME/acknowledged-NAME: `SEQ ID`, one line each.
 """
 
 from __future__ import annotations
@@ -20,17 +20,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-from tests.unit.record.samples import open_log
+from pytest_deploy.record.log import Log
+from tests.unit.record.samples import open_log, open_log_in_bucket
 
 POINTS = ("open", "write", "fchmod", "fsync", "close", "link", "unlink", "sync-folder")
 """What an append asks of the system, in this order."""
 
 
-def main(home: Path) -> None:
+def main(home: Path, bucket: str = "", prefix: str = "") -> None:
+    if bucket:
+        import google.cloud.storage  # noqa: F401 -- once, not in each writer
     for line in sys.stdin:
         match line.split():
-            case ["write", name, count]:
-                _answer(_forked(partial(_write, home, name, int(count))))
+            case ["write", name, count, machine]:
+                there = partial(open_log_in_bucket, home, bucket, prefix, machine)
+                opened = there if bucket else partial(open_log, home)
+                _answer(_forked(partial(_write, opened, home, name, int(count))))
             case ["die", point, folder]:
                 os.waitpid(_forked(partial(_die_at, point, Path(folder))), 0)
                 _answer("died")
@@ -53,8 +58,8 @@ def _forked(act: Callable[[], None]) -> int:
     return pid
 
 
-def _write(home: Path, name: str, count: int) -> None:
-    log = open_log(home)
+def _write(opened: Callable[[], Log], home: Path, name: str, count: int) -> None:
+    log = opened()
     while not (home / "go").exists():
         time.sleep(0.001)
     noted = os.open(home / f"acknowledged-{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -107,4 +112,4 @@ def _die() -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from pytest_deploy.record.birth import open_record
+from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.clock import Clock, SystemClock, stamp
+from pytest_deploy.record.copied import CopiedStore
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.folder import RunFolder
 from pytest_deploy.record.lease import Holder, Lease, take
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import new_run_id
-from pytest_deploy.record.store import FolderStore
+from pytest_deploy.record.store import FolderStore, Store
 
 ORIGIN = "deploy.example.org/local"
 ACTOR = "system:pipeline"
@@ -43,8 +45,17 @@ class HandClock:
 
 def open_log(home: Path, clock: Clock | None = None) -> Log:
     """The log of the store in `home/reports/local`, its key beside it."""
+    return _open(home, FolderStore(home / "reports" / "local"), clock)
+
+
+def open_log_in_bucket(home: Path, bucket: str, prefix: str, machine: str) -> Log:
+    """The log in a bucket, its copy in `home/MACHINE`, as on a machine of its own."""
+    return _open(home, CopiedStore(Bucket(bucket, prefix), home / machine))
+
+
+def _open(home: Path, store: Store, clock: Clock | None = None) -> Log:
     return open_record(
-        FolderStore(home / "reports" / "local"),
+        store,
         origin=ORIGIN,
         key_file=home / "keys" / "local.pem",
         clock=SystemClock() if clock is None else clock,

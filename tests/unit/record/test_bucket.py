@@ -22,7 +22,8 @@ from pytest_deploy.record.folder import SUMS, RunFolder
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Exists, FolderStore, Missing
-from tests.gcs import SEVEN_YEARS_S, LockedBucket, asking, locked_bucket
+from tests.gcs import asking
+from tests.locked_bucket import SEVEN_YEARS_S, LockedBucket, locked_bucket
 from tests.unit.record.samples import ACTOR, ORIGIN, Writing
 
 BUCKET = "record-of-tests"
@@ -254,6 +255,19 @@ def test_a_log_whose_bucket_is_down_is_unavailable_and_goes_on_afterwards(
 
     log.append("alert.raised", {"alert": "x", "detail": "kept"}, run=NO_RUN, actor=ACTOR)
     assert [e.data["detail"] for e in log.events() if e.type == "alert.raised"] == ["kept"]
+
+
+def test_an_event_whose_replies_were_all_lost_is_not_acknowledged_and_there_once(
+    bucket: Bucket, tmp_path: Path, locked: LockedBucket
+) -> None:
+    log = opened(bucket, tmp_path, tmp_path / "key.pem")
+    locked.losing = 1_000
+    with pytest.raises(StoreUnavailable):
+        log.append("alert.raised", {"alert": "x", "detail": "lost"}, run=NO_RUN, actor=ACTOR)
+    locked.losing = 0
+
+    log.append("alert.raised", {"alert": "x", "detail": "next"}, run=NO_RUN, actor=ACTOR)
+    assert [e.data["detail"] for e in log.events() if e.type == "alert.raised"] == ["lost", "next"]
 
 
 def test_a_runs_files_are_made_in_the_bucket_and_sealed_with_those_of_others(bucket: Bucket, tmp_path: Path) -> None:

@@ -5,86 +5,28 @@ What a kill cannot show is the loss of power: for that an event is acknowledged 
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from pytest_deploy.audit.verify import verify
 from pytest_deploy.record.entry import name
-from tests.tools import needs
 from tests.unit.record.nursery import POINTS
 from tests.unit.record.samples import open_log
+from tests.unit.record.writers import Nursery, assert_both_verify
 
-ROOT = Path(__file__).parents[3]
 SEED = 20261122
 FAULTS = pytest.mark.faults
-
-
-@dataclass
-class Nursery:
-    """See nursery.py."""
-
-    home: Path
-    process: subprocess.Popen[str]
-
-    @classmethod
-    @contextmanager
-    def open(cls, home: Path) -> Iterator[Nursery]:
-        open_log(home)
-        command = [sys.executable, "-m", "tests.unit.record.nursery", str(home)]
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        with process:
-            yield cls(home, process)
-            assert process.stdin is not None
-            process.stdin.close()
-
-    def ask(self, *words: object) -> str:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print(*words, file=self.process.stdin, flush=True)
-        return self.process.stdout.readline().strip()
-
-    def writer(self, who: str, count: int) -> int:
-        return int(self.ask("write", who, count))
-
-    def let_go(self) -> None:
-        (self.home / "go").touch()
-
-    def acknowledged(self, who: str) -> list[tuple[int, str]]:
-        """Whole lines only: a torn one was not received."""
-        noted = self.home / f"acknowledged-{who}"
-        lines = noted.read_text().split("\n")[:-1] if noted.exists() else []
-        return [(int(seq), identity) for seq, identity in (line.split() for line in lines)]
-
-
-def stored(home: Path) -> dict[int, str]:
-    return {event.seq: event.id for event in open_log(home).events()}
-
-
-def assert_both_verify(home: Path) -> None:
-    needs("openssl")
-    store = home / "reports" / "local"
-    found = verify(store, signatures="all")
-    assert found.ok, found.findings
-    script = ["bash", str(store / "verify.sh"), "--signatures", "all"]
-    done = subprocess.run(script, capture_output=True, text=True, check=False, timeout=300)
-    assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
 @pytest.mark.parametrize("kills", [10, pytest.param(300, marks=[FAULTS, pytest.mark.timeout(900)])])
 def test_no_acknowledged_event_is_lost_when_the_writer_is_killed(tmp_path: Path, kills: int) -> None:
     """SIGKILL at random moments of random appends: every event whose append returned is there, and the log verifies."""
     chance = random.Random(SEED)  # noqa: S311 - moments, not secrets
+    open_log(tmp_path)
     with Nursery.open(tmp_path) as nursery:
         nursery.let_go()
         for number in range(kills):
@@ -93,16 +35,15 @@ def test_no_acknowledged_event_is_lost_when_the_writer_is_killed(tmp_path: Path,
             while len(nursery.acknowledged(f"{number}")) < appended:
                 time.sleep(0.0005)
             time.sleep(chance.uniform(0, 0.01))
-            os.kill(pid, signal.SIGKILL)
-            assert f"{int(signal.SIGKILL)}" == nursery.ask("reap", pid)
+            nursery.kill(pid)
         promised = [item for number in range(kills) for item in nursery.acknowledged(f"{number}")]
-    there = stored(tmp_path)
+    there = {event.seq: event.id for event in open_log(tmp_path).events()}
 
     assert len(promised) > kills
     assert len(promised) == len(dict(promised))
     assert dict(promised).items() <= there.items()
     assert len(there) - 1 - len(promised) <= kills, "at most one event a kill was stored and not acknowledged any more"
-    assert_both_verify(tmp_path)
+    assert_both_verify(tmp_path / "reports" / "local")
 
 
 OBJECT = 900
@@ -121,6 +62,7 @@ TIDY = {"before-open", "after-unlink", "before-sync-folder", "after-sync-folder"
 )
 def test_death_at_any_byte_of_an_append_leaves_the_old_log_or_the_new(tmp_path: Path, points: list[str]) -> None:
     """And at each thing the append asks of the system; the event is there if, and only if, it had got its name."""
+    open_log(tmp_path / "before")
     with Nursery.open(tmp_path / "before") as nursery:
         for point in points:
             home = tmp_path / point
@@ -147,6 +89,7 @@ def assert_old_or_new(home: Path, *, named: bool, tidy: bool) -> None:
 @pytest.mark.parametrize("count", [6, pytest.param(50, marks=[FAULTS, pytest.mark.timeout(600)])])
 def test_eight_processes_contend_and_none_loses_or_doubles_an_event(tmp_path: Path, count: int) -> None:
     names = [f"writer-{number}" for number in range(8)]
+    open_log(tmp_path)
     with Nursery.open(tmp_path) as nursery:
         writers = [nursery.writer(who, count) for who in names]
         nursery.let_go()
@@ -159,7 +102,7 @@ def test_eight_processes_contend_and_none_loses_or_doubles_an_event(tmp_path: Pa
         assert [str(position) for position in range(count)] == [
             event.data["detail"] for event in events if event.data["alert"] == who
         ]
-    assert_both_verify(tmp_path)
+    assert_both_verify(tmp_path / "reports" / "local")
 
 
 def test_what_a_killed_write_left_behind_stands_in_nobodys_way(tmp_path: Path) -> None:
