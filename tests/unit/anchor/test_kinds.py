@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pytest_deploy.anchor.kinds import Copies, Lines, file_name
-from pytest_deploy.errors import AnchorUnavailable
+from pytest_deploy.errors import AnchorUnavailable, StoreUnavailable
 from pytest_deploy.record.entry import SignedCheckpoint
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import NO_RUN
@@ -65,6 +66,31 @@ def test_a_copy_is_the_signed_checkpoint_under_its_size(log: Log, copies: Copies
     copies.make(signed)
 
     assert (tmp_path / "elsewhere" / file_name(signed)).read_text() == signed.text
+
+
+def test_a_place_that_cannot_be_written_or_read_is_unavailable(log: Log, tmp_path: Path) -> None:
+    """A file lies where its folder should."""
+    (tmp_path / "outbox").write_text("no folder")
+    lines = Lines(tmp_path / "outbox" / "local.lines", "outbox/local.lines")
+    copies = Copies(FolderStore(tmp_path / "outbox"), "outbox")
+
+    for place in (lines, copies):
+        with pytest.raises(AnchorUnavailable, match=r"cannot be (written|read)"):
+            place.make(log.signed())
+
+
+@pytest.mark.parametrize("ask", [Copies.known, Copies.newest])
+def test_a_second_place_that_does_not_answer_is_unavailable_and_not_empty(
+    tmp_path: Path, ask: Callable[[Copies], object]
+) -> None:
+    """No anchor and no answer are not the same: what is required must be read back."""
+
+    class Silent(FolderStore):
+        def names(self, prefix: str) -> Iterator[str]:
+            raise StoreUnavailable(f"{prefix}: no answer")
+
+    with pytest.raises(AnchorUnavailable, match="no answer"):
+        ask(Copies(Silent(tmp_path), "elsewhere"))
 
 
 def test_a_copy_of_another_record_of_this_size_is_never_replaced(log: Log, copies: Copies, tmp_path: Path) -> None:

@@ -173,6 +173,15 @@ def test_a_shallow_clone_blocks(root: Path, commit: Commit, tmp_path: Path) -> N
         authors(shallow, head, None)
 
 
+def test_a_machine_without_git_blocks(root: Path, commit: Commit, tmp_path: Path) -> None:
+    """Who wrote it cannot be told, so nobody is a stranger to it."""
+    head = commit("ann@x.org")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        with pytest.raises(Refused, match=r"git .* did not answer"):
+            authors(root, head, None)
+
+
 def test_a_folder_that_is_no_repository_blocks(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="git rev-parse: fatal"):
         authors(tmp_path, "0" * 40, None)

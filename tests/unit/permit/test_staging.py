@@ -78,6 +78,22 @@ def test_what_was_smoked_is_evidence_of_the_commit_the_artefact_and_the_migratio
     assert found.passed
 
 
+def test_a_smoke_by_itself_is_evidence_of_what_served_and_of_nothing_before_the_first_release(
+    staging: Environment,
+) -> None:
+    """The smoke pipeline asks for nothing: its record says what it met."""
+    served = {"image": IMAGE, "commit": COMMIT, "version": "1.2.0", "migrations_sha256": "d" * 64}
+    for target in (None, served):
+        run = Writing(staging.log, new_run_id("staging", staging.system, rehearsal=True), pipeline="smoke")
+        run.open(target=target).step("smoke").close("passed")
+
+    (found,) = evidence_of(staging.context)
+
+    assert (run.run, COMMIT, IMAGE.partition("@")[2], "d" * 64, True) == (
+        found.run, found.commit, found.digest, found.migrations_sha256, found.passed,
+    )  # fmt: skip
+
+
 def test_a_smoke_that_failed_is_told_as_failed_and_an_open_run_tells_nothing(staging: Environment) -> None:
     smoke(staging, "failed", end="failed")
     assert [False] == [one.passed for one in evidence_of(staging.context)]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.record.clock import SystemClock, parse_stamp, stamp
+from pytest_deploy.record.clock import ShiftedClock, SystemClock, parse_stamp, stamp
+from tests.unit.record.samples import HandClock
 
 
 def test_an_instant_is_written_in_utc_with_milliseconds_cut() -> None:
@@ -38,6 +39,16 @@ def test_a_stamp_reads_back_to_the_same_millisecond(instant: datetime) -> None:
 def test_any_other_form_is_no_stamp(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_stamp(text)
+
+
+def test_a_shifted_clock_tells_another_instant_and_the_same_durations() -> None:
+    clock = HandClock()
+    shifted = ShiftedClock(clock, timedelta(hours=3))
+    before = shifted.monotonic()
+    clock.move(5)
+
+    assert clock.now() + timedelta(hours=3) == shifted.now()
+    assert shifted.monotonic() - before == 5
 
 
 def test_the_machines_clock_is_aware_and_its_count_never_goes_back() -> None:

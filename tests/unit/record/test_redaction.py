@@ -130,6 +130,17 @@ def test_a_token_of_any_length_is_cut_and_so_is_what_is_left_of_it(long: int) ->
         assert "a ....[TOKEN] b" == redactor.text(f"a ....{value[-length:]} b")
 
 
+def test_names_that_hold_one_anothers_values_end_as_blocks() -> None:
+    """Putting the one's name in place of its value brings the other's value in, without end."""
+    secrets = [("KEY_OF_tango9", "sierra7"), ("KEY_OF_sierra7", "tango9")]
+
+    cut = Redactor(secrets).text("it is sierra7, he said")
+
+    assert not [value for _, value in secrets if value in cut]
+    assert (cut.startswith("it is "), cut.endswith(", he said")) == (True, True)
+    assert Redactor(secrets[:1]).text("it is sierra7, he said") == "it is [KEY_OF_tango9], he said"
+
+
 def test_a_private_key_is_cut_whatever_it_is() -> None:
     text = "a\n-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\nb"
 

@@ -14,7 +14,7 @@ from pytest_deploy.record import trust
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.lease import take
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
+from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, confirm, rotate
 from pytest_deploy.record.store import FolderStore
 from tests.unit.audit.conftest import Record
 from tests.unit.audit.test_second_opinion import both, forge
@@ -168,6 +168,40 @@ def test_a_successor_that_others_can_read_is_not_used(tmp_path: Path) -> None:
 
     with pytest.raises(RecordError, match="others can read it"):
         open_log(tmp_path, log.clock)
+
+
+def test_a_rotation_to_a_key_in_no_file_that_was_cut_short_is_finished_by_asking_again(tmp_path: Path) -> None:
+    """Nobody who opens the record finds such a key beside it: the same command, with the same key, does."""
+    log, new = open_log(tmp_path, HandClock()), FileSigner.open_or_create(tmp_path / "elsewhere.pem")
+    named = rotate(log, store(tmp_path), new, signer="the service", reason="yearly", actor=ACTOR)
+    (store(tmp_path) / "log" / "00000002.event").unlink()
+    (store(tmp_path) / "trust" / "log.vkey").write_text("as it was")
+
+    begun = Log(log.store, FileSigner.open(tmp_path / "keys" / "local.pem"), ORIGIN, log.clock)
+    assert named == rotate(begun, store(tmp_path), new, signer="the service", reason="again", actor=ACTOR)
+
+    assert ["key.rotated", "key.enrolled"] == [event.type for event in begun.events(1)]
+    assert (True, "") == both(store(tmp_path))
+
+
+def test_a_new_key_that_has_signed_already_signs_its_first_event_once(tmp_path: Path) -> None:
+    """Two that finish one rotation: the second finds it finished."""
+    log, new = open_log(tmp_path, HandClock()), FileSigner.open_or_create(tmp_path / "elsewhere.pem")
+    named = rotate(log, store(tmp_path), new, signer="the service", reason="yearly", actor=ACTOR)
+
+    confirm(log, store(tmp_path), new, named, actor=ACTOR)
+
+    assert ["key.rotated", "key.enrolled"] == [event.type for event in log.events(1)]
+
+
+def test_the_key_that_signs_is_no_new_one(tmp_path: Path) -> None:
+    log = open_log(tmp_path, HandClock())
+    present = FileSigner.open(tmp_path / "keys" / "local.pem")
+
+    with pytest.raises(Refused, match="signs the log already; a rotation needs another key"):
+        rotate(log, store(tmp_path), present, signer=IN_A_FILE, reason="yearly", actor=ACTOR)
+
+    assert [] == list(log.events(1))
 
 
 def test_nobody_rotates_the_key_of_a_record_in_use(tmp_path: Path) -> None:

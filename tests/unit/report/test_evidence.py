@@ -105,6 +105,24 @@ def test_a_report_whose_files_are_not_the_recorded_ones_is_not_made(
     assert "statement.json" in closing.names()
 
 
+def test_a_report_of_a_process_that_was_killed_after_it_is_kept(closing: Closing) -> None:
+    closing.folder.create("report.html", b"the report")
+
+    assert closing.write() == ()
+    assert (closing.folder.path / "report.html").read_bytes() == b"the report"
+
+
+def test_a_folder_that_was_sealed_before_is_left_and_what_it_lacks_is_named(closing: Closing) -> None:
+    (closing.session / "junit.xml").unlink()
+    closing.write()
+    closing.folder.seal()
+    sealed = closing.names()
+    (closing.session / "junit.xml").write_text("late", encoding="utf-8")
+
+    assert closing.write() == ("junit.xml",)
+    assert closing.names() == sealed
+
+
 def test_what_the_report_writers_left_can_be_forgotten(closing: Closing) -> None:
     evidence.remove(closing.session)
     evidence.remove(closing.session)

@@ -1,0 +1,59 @@
+"""Signed files are made once, under a name of their own, and only where they will count."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_deploy.approval.laid import Files, able, lay_down
+from pytest_deploy.errors import Refused
+from tests.unit.approval.desk import QUINN, TINA, Desk
+
+FOLDER = "signoffs/environment"
+
+
+def laid(desk: Desk, content: bytes, key: str = TINA.email) -> Files:
+    """A statement in Tina's name, signed with `key`."""
+    now, roster = desk.clock.now(), desk.roster
+    known = able(roster, TINA, "Tech Lead", desk.keys[TINA.email], now)
+    return lay_down(
+        desk.log.store, FOLDER, "thaw", content, key=desk.keys[key], known=known, roster=roster, at=now
+    )  # fmt: skip
+
+
+def lying(desk: Desk) -> list[str]:
+    folder = desk.store / FOLDER
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_a_statement_and_its_signature_lie_side_by_side(desk: Desk) -> None:
+    files = laid(desk, b"said")
+
+    assert [(desk.store / f"{files.name}{end}").read_bytes() for end in ("", ".sig")] == [b"said", files.signature]
+    assert lying(desk) == [files.name.rpartition("/")[2], f"{files.name.rpartition('/')[2]}.sig"]
+
+
+def test_who_signs_again_gets_another_name_and_replaces_nothing(desk: Desk) -> None:
+    first, second = laid(desk, b"said"), laid(desk, b"said again")
+
+    assert second.name == first.name.replace(".json", "-2.json")
+    assert (desk.store / first.name).read_bytes() == b"said"
+
+
+@pytest.mark.parametrize("key", [QUINN.email, "stranger"])
+def test_what_another_key_signed_is_not_kept(desk: Desk, key: str) -> None:
+    with pytest.raises(Refused, match=r"the signature just made does not verify for tina@.*; nothing was kept"):
+        laid(desk, b"said", key)
+
+    assert lying(desk) == []
+
+
+def test_where_every_name_is_taken_it_is_told_and_nothing_is_replaced(desk: Desk) -> None:
+    name = laid(desk, b"said").name
+    for number in range(2, 100):
+        desk.log.store.create(name.replace(".json", f"-{number}.json"), b"squatted")
+    before = lying(desk)
+
+    with pytest.raises(Refused, match="100 names of the slot thaw are taken"):
+        laid(desk, b"said again")
+
+    assert lying(desk) == before
