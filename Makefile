@@ -10,7 +10,7 @@ WORKERS ?= 3
 # Compiled modules are kept, whatever the shell says: without them each of the many processes compiles what it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo rehearse test lint faults scale bench clean
+.PHONY: demo rehearse test coverage lint faults scale bench clean
 
 demo: $(VENV)/demo.installed  ## deploy the reference service to the embedded platform
 	$(BIN)/python -m pytest --deploy-env=local
@@ -20,6 +20,9 @@ rehearse: $(VENV)/demo.installed  ## staging, then production at the next open i
 
 test: $(VENV)/test.installed  ## the project's own tests, 12 minutes at most
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal
+
+coverage: $(VENV)/test.installed  ## the same, measured: branches of the whole package, deployments of stories included; fails below 95 %
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal --cov --cov-report=term --cov-fail-under=95
 
 lint: $(VENV)/test.installed  ## ruff and mypy (strict, package and tests)
 	$(BIN)/ruff check .

@@ -145,9 +145,7 @@ class Checkout:
 
     def environ(self) -> dict[str, str]:
         """The child's environment: ours without what this test run put into it."""
-        ours = {
-            name: v for name, v in os.environ.items() if not name.startswith(("PYTEST_", "COV_", "COVERAGE_", "PG"))
-        }
+        ours = {name: v for name, v in os.environ.items() if not name.startswith(("PYTEST_", "PG"))}
         who = {f"GIT_{role}_{what}": v for role in ("AUTHOR", "COMMITTER") for what, v in _PERSON.items()}
         return {**ours, **who, "GIT_CONFIG_GLOBAL": os.devnull, ROOT_VARIABLE: str(self.memory)}
 

@@ -11,12 +11,17 @@ from typing import NoReturn
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 
 from tests.postgres import DEBIAN_15, PostgresServer, shared_server
 
 LONG = ("faults", "scale")
 """Marks of what `make faults` and `make scale` run; everything else is `make test`."""
+
+# How fast examples come says something of the machine and of what measures it, nothing of this project.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
