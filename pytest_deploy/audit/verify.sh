@@ -277,7 +277,18 @@ set_fault() { # SET SHA256: what is wrong with a trust set; its SHA-256 is that 
   [[ $name == "$origin" && $({ printf '%s\n' "$name" && cat "$work/key"; } | sha256sum | cut -c1-8) == "$id" ]] || echo "$1/log.vkey is not a key of $origin"
 }
 below facts | awk -F '\t' '$3 ~ /^key\./ { print $1 + ($3 == "key.rotated") "\t" $11 "\t" $12 "\t" $1 }' >"$work/sets"
-while IFS=$'\t' read -r _ trust sha n; do set_fault "$trust" "$sha" | sed "s/^/$n\t/"; done <"$work/sets" >"$work/first"
+while IFS=$'\t' read -r since trust sha n; do
+  fault=$(set_fault "$trust" "$sha")
+  if [[ -z $fault ]]; then # or anybody's key.enrolled, signed with the key it brings, would go on with the log
+    before=${vkey:-}
+    read -r vkey <"$trust/log.vkey"
+    if [[ -n $before ]]; then
+      [[ $vkey == "$before" ]] && changed=0 || changed=1
+      ((changed == (10#$since != 10#$n))) || fault="key.rotated, and nothing else, changes the log's key"
+    fi
+  fi
+  [[ -z $fault ]] || printf '%s\t%s\n' "$n" "$fault"
+done <"$work/sets" >"$work/first"
 lower
 trust_at() { awk -F '\t' -v n="$((10#$1))" '$1 <= n { set = $2 } END { print set }' "$work/sets"; }
 

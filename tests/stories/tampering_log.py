@@ -11,6 +11,8 @@ from typing import Any
 
 from pytest_deploy.record import entry as entries
 from pytest_deploy.record.key import LogKey
+from pytest_deploy.record.store import FolderStore
+from pytest_deploy.record.trust import copy_plainly, write_set
 from tests.stories.tampered import Tampered, exchange, flip, replaced_by_link, swap_bytes
 
 # --- the log
@@ -54,6 +56,19 @@ def inserted(it: Tampered) -> None:
 def appended_by_a_stranger(it: Tampered) -> None:
     it.named = entries.name(it.size)
     it.forge(it.size, it.stranger(), type="alert.raised", data={"alert": "all", "detail": "is well"})
+
+
+def going_on_with_a_strangers_key(it: Tampered) -> None:
+    """An event that enrols the key which signs it, and from there on everything fits."""
+    held = it.trust("log.vkey").parent
+    it.named = entries.name(it.size)
+    other = LogKey(it.events[0].data["origin"], it.stranger().public)
+    files = {path.name: path.read_bytes() for path in held.iterdir()}
+    files |= {"log.vkey": f"{other.vkey}\n".encode(), "log.pem": other.pem.encode()}
+    folder, sha256 = write_set(FolderStore(it.store), files)
+    said = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "yearly"}
+    it.forge(it.size, it.stranger(), type="key.enrolled", run="-", data=said)
+    copy_plainly(it.store, files)
 
 
 def forged_in_place(it: Tampered) -> None:
