@@ -5,6 +5,8 @@ On a terminal the running step stands in one line that is written over; in a log
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -31,6 +33,7 @@ class Progress:
         self._phase = ""
         self._phase_ended = 0
         self._shown = ""
+        self._terminal: int | None = None
         self._stop = threading.Event()
 
     @cached_property
@@ -54,6 +57,9 @@ class Progress:
         for line in headline:
             self.line(line)
         if self._live:
+            # The terminal itself: while a step runs pytest catches what goes to standard output, and the line that is
+            # written over would stand in the step's captured output. It holds a title of steps.lock and no secret.
+            self._terminal = os.dup(sys.stdout.fileno())
             threading.Thread(target=self._tick, name="deploy-progress", daemon=True).start()
 
     def close(self) -> None:
@@ -61,6 +67,9 @@ class Progress:
         self._stop.set()
         with self._lock:
             self._clear()
+            if self._terminal is not None:
+                os.close(self._terminal)
+                self._terminal = None
 
     def line(self, text: str = "", **markup: bool) -> None:
         """One line that stays."""
@@ -142,15 +151,19 @@ class Progress:
                 self._draw()
 
     def _draw(self) -> None:
-        if not self._live or self._stop.is_set() or not self._running:
+        if self._terminal is None or not self._running:
             return
         nodeid, began = next(iter(self._running.items()))
         others = f" and {len(self._running) - 1} more" if len(self._running) > 1 else ""
         width = self._reporter._tw.fullwidth - 1  # noqa: SLF001 -- the reporter offers no other way to its width
         self._shown = f"  … {title_of(nodeid)}{others}  {time.monotonic() - began:.0f} s"[:width]
-        self._reporter.write(self._shown, flush=True)
+        self._over(self._shown)
 
     def _clear(self) -> None:
         if self._shown:
-            self._reporter.write("\r" + " " * len(self._shown) + "\r", flush=True)
+            self._over("\r" + " " * len(self._shown) + "\r")
             self._shown = ""
+
+    def _over(self, text: str) -> None:
+        if self._terminal is not None:
+            os.write(self._terminal, text.encode(errors="replace"))
