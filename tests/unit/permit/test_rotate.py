@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.audit.verify import verify
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import NotAsked, RecordError
 from pytest_deploy.permit.keys import Keys
 from tests.unit.permit.bench import REPOSITORY, environment
 
@@ -64,3 +64,15 @@ def test_what_was_not_asked_rightly_changes_nothing(root: Path, env: str, to: st
 
     assert before == key_files(root)
     assert {1} == {verify(store).size for store in (root / "reports/local", root / "reports/rehearsal/production")}
+
+
+def test_a_key_version_that_nobody_here_may_use_changes_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or the file would be gone, and nothing could sign any more."""
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(root / "none.json"))
+    before = key_files(root)
+
+    with pytest.raises(RecordError, match="signing in to Google Cloud"):
+        list(Keys(root, "local", rehearsal=False).rotate(to=VERSION, reason="yearly", keep_old=False))
+
+    assert before == key_files(root)
+    assert verify(root / "reports/local").size == 1
