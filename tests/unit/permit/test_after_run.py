@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from pytest_deploy.approval.after_run import Amendment, hash_of, put_down
+from pytest_deploy.approval.after_run import Amendment, SignOff, hash_of, put_down
 from pytest_deploy.cli import app
 from pytest_deploy.errors import DeployError, NotAsked, Refused
 from pytest_deploy.permit import after_run
@@ -410,7 +410,7 @@ def test_both_verifiers_refuse_a_signature_counted_for_what_it_was_not_made_for(
     if replay == "in another run":
         run = hall.failed
     elif replay == "of another seal":
-        data["record_sha256"] = hall.last("run.closed", hall.failed).data["record_sha256"]
+        data["record_sha256"] = "0" * 64  # the runs of this hall hold the same report, and so have one seal
     elif replay == "another value":
         data["new"] = "OPS-9"
     elif replay == "another old value":
@@ -431,5 +431,15 @@ def test_both_verifiers_refuse_an_amendment_from_a_value_that_never_stood(hall: 
     written = put_down(
         signing.log, amendment(hall, signing, "version", "0.0.1"), person=signing.person, key=signing.key
     )  # fmt: skip
+
+    assert (False, f"log/{written.seq:08d}.event") == both(hall.store)
+
+
+def test_both_verifiers_refuse_a_sign_off_over_another_seal_than_the_runs(hall: Hall) -> None:
+    """Signed rightly, and counted as it was signed: by hand, as the command would not."""
+    signing = signs(hall, "quinn", "QA Lead")
+    said = SignOff(**signing.words("reviewed"), run=hall.deployed, record_sha256="0" * 64, comment="")
+
+    written = put_down(signing.log, said, person=signing.person, key=signing.key)
 
     assert (False, f"log/{written.seq:08d}.event") == both(hall.store)

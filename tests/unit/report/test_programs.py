@@ -108,6 +108,15 @@ def test_a_program_that_fails_is_quoted(machine: Path, tmp_path: Path) -> None:
         allure(tmp_path, tmp_path / "allure.html")
 
 
+def test_a_program_that_cannot_be_run_made_nothing(machine: Path, tmp_path: Path) -> None:
+    """It is there, and what it asks for to run it is not."""
+    installed(machine, "allure", "")
+    (machine / "allure").write_text("#!/nowhere/node\n")
+
+    with pytest.raises(NotMade, match="allure: FileNotFoundError"):
+        allure(tmp_path, tmp_path / "allure.html")
+
+
 def test_a_program_that_writes_nothing_made_nothing(machine: Path, tmp_path: Path) -> None:
     installed(machine, "allure", "exit 0")
     installed(machine, BROWSERS[0], "exit 0")
