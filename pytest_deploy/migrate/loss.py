@@ -168,14 +168,18 @@ def save(connection: psycopg.Connection[Any], loss: Loss, into: Path, *, declare
         _holding(loss),
     )
     digest = hashlib.sha256()
-    with (
-        os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file,
-        connection.cursor() as cursor,
-        cursor.copy(query) as copy,
-    ):
-        for piece in copy:
-            digest.update(piece)
-            file.write(piece)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with (
+            os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file,
+            connection.cursor() as cursor,
+            cursor.copy(query) as copy,
+        ):
+            for piece in copy:
+                digest.update(piece)
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:  # half of the rows: they are in the database still
+        path.unlink(missing_ok=True)
+        raise
     return Saved(str(path), loss.table, loss.columns, count(connection, loss), digest.hexdigest(), declared)

@@ -219,6 +219,15 @@ def _save_rows(
     saved: list[Saved] = []
     try:
         saved.extend(loss.save(connection, gone, into, declared=declared) for gone in holding)
+    except OSError as error:
+        _forget(saved)
+        raise MigrationFailed(
+            f"the rows that the way down would lose cannot be saved in {into}: {error.strerror}; nothing was undone: make room "
+            "there, or mend what it says, then undo again",
+            applied=(),
+            failed=undo[0].done.version,
+            not_run=(),
+        ) from error
     except BaseException:
         _forget(saved)
         raise

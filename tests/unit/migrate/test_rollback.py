@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import resource
 import stat
 from pathlib import Path
 
@@ -155,6 +156,29 @@ def test_a_rollback_that_is_not_committed_leaves_no_saved_rows(each_database: st
     with pytest.raises(MigrationFailed):
         roll_back(each_database, migrations, to=[], actor=ACTOR, save_into=tmp_path / "s", expected_schema="0" * 64)
     assert list((tmp_path / "s").iterdir()) == []
+
+
+def test_where_the_disk_is_full_no_row_that_is_still_in_the_database_stays_beside_it(
+    each_database: str, tmp_path: Path
+) -> None:
+    """One table was saved, of another half: neither is left."""
+    migrations = sample(tmp_path / "m", VISIT, text("create table a (x text);\n", "drop table a;\n"))
+    apply(each_database, migrations, actor=ACTOR)
+    do(
+        each_database,
+        "insert into visit values (1, 'one')",
+        "insert into a select repeat('x', 1000) from generate_series(1, 100)",
+    )
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    try:
+        with pytest.raises(MigrationFailed, match=r"cannot be saved in .*: File too large; nothing was undone"):
+            roll_back(each_database, migrations, to=[], actor=ACTOR, save_into=tmp_path / "s")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((tmp_path / "s").iterdir()) == []
+    assert rows(each_database, "select count(*) from a") == [(100,)]
+    assert versions(each_database) == ["0001", "0002"]
 
 
 def test_a_table_that_is_only_renamed_is_no_loss(each_database: str, tmp_path: Path) -> None:
