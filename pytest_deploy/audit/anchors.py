@@ -6,6 +6,7 @@ Truncation, and a rewrite with the log's own key, are visible only from an ancho
 from __future__ import annotations
 
 import base64
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -20,6 +21,8 @@ from pytest_deploy.record.entry import Checkpoint, parse_anchor, parse_checkpoin
 
 _TIMEOUT_S: Final = 30
 _GIVEN: Final = "--anchor"
+_FRACTION: Final = re.compile(r"\.\d+(?= )")
+"""Of a second: an authority may state one (RFC 3161, 2.4.2), and openssl prints it."""
 
 
 def anchors(chain: Chain, given: Sequence[str]) -> Outcome:
@@ -110,7 +113,8 @@ def _untimely(chain: Chain, reply: Path) -> str | None:
     try:
         shown = _openssl("-reply", "-in", str(reply), "-text").stdout.decode("utf-8", "replace")
         times = [line.partition(": ")[2] for line in shown.splitlines() if line.startswith("Time stamp: ")]
-        when = datetime.strptime(times[0], "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
+        whole = _FRACTION.sub("", times[0])
+        when = datetime.strptime(whole, "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
         done = _openssl(
             *("-verify", "-data", str(reply.with_suffix(".checkpoint")), "-in", str(reply)),
             *("-CAfile", str(trust.folder / "tsa-ca.pem"), "-attime", str(int(when.timestamp()))),

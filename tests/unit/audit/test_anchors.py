@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -166,6 +167,18 @@ def enrol_authority(log: Log, certificate: bytes, store: Path) -> None:
 def test_a_timestamp_verifies_over_its_checkpoint(stamped: Path) -> None:
     assert problems(stamped, 12) == []
     assert verify(stamped).checks[11].detail == "1 replies"
+
+
+def test_a_timestamp_that_states_thousandths_of_a_second_verifies(stamped: Path, tmp_path: Path) -> None:
+    with (tmp_path / "tsa.cnf").open("a") as configuration:
+        configuration.write("clock_precision_digits = 3\n")
+    reply = stamped / "anchors/00000002.tsr"
+    made = ("openssl", "ts", "-reply", "-config", "tsa.cnf", "-queryfile", "query", "-out", str(reply))
+    subprocess.run(made, cwd=tmp_path, check=True, capture_output=True)
+    shown = subprocess.run(("openssl", "ts", "-reply", "-in", reply, "-text"), check=True, capture_output=True).stdout
+    assert re.search(rb"Time stamp: .*:\d\d\.\d+ ", shown)  # a whole second says no fraction, once in a thousand times
+
+    assert problems(stamped, 12) == []
 
 
 def test_a_timestamp_of_another_checkpoint_is_found(stamped: Path) -> None:
