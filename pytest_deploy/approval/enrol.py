@@ -107,12 +107,17 @@ class _Change:
 
 
 def trust_authority(log: Log, store: Path, ca: bytes, *, actor: str) -> Event | None:
-    """Put the certificate of a timestamp authority into the set in force; None where it is there already."""
+    """Put the certificate of a timestamp authority into the set in force; None where it is there already.
+
+    The file only grows, as `allowed_signers` does: what an earlier authority stamped is verified by its own certificate.
+    """
     before, sha256 = in_force(log.store, log.events())
-    if trust_set(log.store, sha256).get("tsa-ca.pem") == ca:
+    known = trust_set(log.store, sha256).get("tsa-ca.pem", b"")
+    if ca in known:
         return None
     data = {"person": None, "fingerprint": None, "reason": "the timestamp authority that deploy.yaml names"}
-    return _put_in_force(log, store, _Change("key.enrolled", before, sha256, data, {"tsa-ca.pem": ca}), actor)
+    grown = known.rstrip() + b"\n" + ca if known else ca
+    return _put_in_force(log, store, _Change("key.enrolled", before, sha256, data, {"tsa-ca.pem": grown}), actor)
 
 
 def _put_in_force(log: Log, store: Path, change: _Change, actor: str) -> Event:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -77,6 +78,26 @@ def test_the_authoritys_certificate_comes_into_force_once(local: Environment, ma
     _, sha256 = in_force(local.log.store, local.log.history())
     assert trust_set(local.log.store, sha256)["tsa-ca.pem"] == made.certificate.read_bytes()
     assert len([e for e in local.log.history() if e.type == "key.enrolled"]) == 2
+
+
+def test_what_an_earlier_authority_stamped_verifies_after_another_took_its_place(
+    local: Environment, tmp_path: Path
+) -> None:
+    needs("bash")
+    assert anchoring.anchor(local, run="-", say=pytest.fail)
+    other = tsa.authority(tmp_path / "other")
+    with tsa.serving(other) as url:
+        shutil.copy(other.certificate, tmp_path / "ca.pem")
+        changed = environment(tmp_path, ANCHORS.replace("URL", url))
+        for _ in range(2):
+            assert anchoring.anchor(changed, run="-", say=pytest.fail)
+
+    found = verify(local.context.store)
+    assert found.ok, found.findings
+    assert found.checks[11].detail == "3 replies"
+    assert len([e for e in changed.log.history() if e.type == "key.enrolled"]) == 3
+    script = subprocess.run(["bash", "verify.sh"], cwd=local.context.store, check=False, capture_output=True, text=True)
+    assert script.returncode == 0, script.stdout
 
 
 def test_an_anchor_that_fails_is_said_and_raised_and_the_others_are_made(
