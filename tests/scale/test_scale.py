@@ -176,6 +176,7 @@ def test_the_commands_a_report_prints_work_at_two_hundred_thousand_events(twenty
     assert f'"record_sha256":"{of_file.split()[0]}"' == of_log
     assert said[2] == ""
     assert "Signature Verified Successfully" in said[3]
+    assert said[5] == "anchors/ holds no timestamp\n"
 
 
 @pytest.mark.timeout(1800)

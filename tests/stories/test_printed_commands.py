@@ -1,26 +1,33 @@
-"""The commands printed in the report of a real production run, signed by two, run as printed and notice what they should."""
+"""The commands printed in the report of a real production run, signed by two, run as printed and notice what they should.
+
+What a rehearsal asks nobody for is added to the record as production does it: timestamps by a real authority.
+"""
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from importlib.util import find_spec
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from pytest_deploy.anchor.kinds import file_name
+from pytest_deploy.anchor.timestamp import Authority
+from pytest_deploy.approval.enrol import trust_authority
+from pytest_deploy.audit.verify import verify
+from pytest_deploy.record.birth import open_record
+from pytest_deploy.record.clock import SystemClock
+from pytest_deploy.record.entry import parse
+from pytest_deploy.record.store import FolderStore
+from tests import tsa
 from tests.stories.production import ProductionRecord
 from tests.stories.tampered import Tampered, exchange, flip, swap_bytes
 from tests.tools import needs
-from tests.unit.report.parsed import parse
-
-pytestmark = pytest.mark.skipif(
-    find_spec("pytest_deploy.report.signatures") is None,
-    reason="the report does not print the commands of signatures yet",
-)
+from tests.unit.report.parsed import parse as parse_page
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,11 @@ def _alter_the_signed(it: Tampered, command: str) -> None:
     swap_bytes(path, b'"meaning":"', b'"meaning":"not ')
 
 
+def _swap_stamps(it: Tampered, _command: str) -> None:
+    """Both are sound, each beside the other's checkpoint."""
+    exchange(*sorted((it.store / "anchors").glob("*.tsr")))
+
+
 KINDS: Mapping[str, Kind] = {
     "the files of the run": Kind(
         "sha256sum --strict -c SHA256SUMS",
@@ -76,7 +88,17 @@ KINDS: Mapping[str, Kind] = {
         lambda done: done.returncode == 0 and done.stdout.startswith('Good "deploy-approval@'),
         _alter_the_signed,
     ),
+    "the timestamps": Kind(
+        "openssl ts -verify",
+        lambda done: (
+            (done.returncode, [line.split(": ")[0].split("/")[1] for line in done.stdout.splitlines()])
+            == (0, [f"{size:08d}.tsr holds" for size in STAMPED])
+        ),
+        _swap_stamps,
+    ),
 }
+STAMPED: list[int] = []
+"""The sizes at which the authority stamped the record."""
 
 
 def kind_of(command: str) -> Kind:
@@ -86,18 +108,26 @@ def kind_of(command: str) -> Kind:
 
 def printed(production: ProductionRecord) -> list[str]:
     page = (production.store / "runs" / production.run / "report.html").read_text(encoding="utf-8")
-    return [pre.text for pre in parse(page).all("pre", class_="command")]
+    return [pre.text for pre in parse_page(page).all("pre", class_="command")]
+
+
+def the_timestamps(production: ProductionRecord) -> str:
+    (command,) = (command for command in printed(production) if kind_of(command) is KINDS["the timestamps"])
+    return command
 
 
 def run(store: Path, command: str) -> subprocess.CompletedProcess[str]:
-    """In a bash of its own, with nothing set but where programs are, and where the keys lie that came by another way."""
+    """In a bash of its own, with nothing set but where programs are, and (not exported) where the keys lie that came by another way."""
     needs("openssl")
     needs("ssh-keygen")
     trust = store.parent / "keys that came by another way"
     if not trust.exists():
         shutil.copytree(store / "trust", trust)
     return subprocess.run(
-        ["env", "-i", f"PATH={os.environ['PATH']}", f"TRUST={trust}", "bash", "-eu", "-o", "pipefail", "-c", command],
+        [
+            *("env", "-i", f"PATH={os.environ['PATH']}", "bash", "-eu", "-o", "pipefail", "-c"),
+            f"TRUST={shlex.quote(str(trust))}\n{command}",
+        ],
         cwd=store,
         capture_output=True,
         text=True,
@@ -106,9 +136,32 @@ def run(store: Path, command: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_each_runs_as_printed_and_agrees_with_the_record(production: ProductionRecord, tmp_path: Path) -> None:
-    it = Tampered.copy(production, tmp_path / "inspected")
-    commands = printed(production)
+@pytest.fixture(scope="module")
+def stamped(production: ProductionRecord, tmp_path_factory: pytest.TempPathFactory) -> ProductionRecord:
+    """The record after a real openssl authority stamped it: at the size its run was anchored, and once more."""
+    needs("openssl")
+    home = tmp_path_factory.mktemp("stamped")
+    store = FolderStore(shutil.copytree(production.store, home / "production", symlinks=True))
+    made = tsa.authority(home / "tsa")
+    origin = production.anchor.split()[1]
+    log = open_record(store, origin=origin, key_file=production.key, clock=SystemClock(), actor="system:anchor")
+    trust_authority(log, store.path, made.certificate.read_bytes(), actor="system:anchor")
+    anchored = max((store.path / "anchors").glob("*.checkpoint"))
+    STAMPED[:] = [int(anchored.stem), log.signed().checkpoint.size]
+    with tsa.serving(made) as url:
+        authority = Authority(store, url, made.certificate.read_bytes(), timeout_s=30)
+        authority.make(parse(store.get(f"log/{STAMPED[0] - 1:08d}.event")).signed)
+        store.create(file_name(log.signed()), log.signed().text.encode())
+        authority.make(log.signed())
+    found = verify(store.path)
+    assert found.ok, found.findings
+    assert found.checks[11].detail == "2 replies"
+    return replace(production, store=store.path)
+
+
+def test_each_runs_as_printed_and_agrees_with_the_record(stamped: ProductionRecord, tmp_path: Path) -> None:
+    it = Tampered.copy(stamped, tmp_path / "inspected")
+    commands = printed(stamped)
 
     for command in commands:
         done = run(it.store, command)
@@ -118,19 +171,61 @@ def test_each_runs_as_printed_and_agrees_with_the_record(production: ProductionR
     assert 2 == sum(kind_of(command) is KINDS["a signature"] for command in commands)
 
 
-def test_each_notices_what_it_is_there_for(production: ProductionRecord, tmp_path: Path) -> None:
-    for number, command in enumerate(printed(production)):
-        it = Tampered.copy(production, tmp_path / f"{number}" / "inspected")
+def test_each_notices_what_it_is_there_for(stamped: ProductionRecord, tmp_path: Path) -> None:
+    for number, command in enumerate(printed(stamped)):
+        it = Tampered.copy(stamped, tmp_path / f"{number}" / "inspected")
         kind = kind_of(command)
         kind.tampering(it, command)
         assert not kind.agrees(run(it.store, command)), command
 
 
-def test_a_signature_swapped_for_another_persons_is_noticed(production: ProductionRecord, tmp_path: Path) -> None:
-    it = Tampered.copy(production, tmp_path / "inspected")
+def test_a_signature_swapped_for_another_persons_is_noticed(stamped: ProductionRecord, tmp_path: Path) -> None:
+    it = Tampered.copy(stamped, tmp_path / "inspected")
     one, other = it.approvals()
     exchange(Path(f"{one}.sig"), Path(f"{other}.sig"))
 
-    for command in printed(production):
+    for command in printed(stamped):
         if kind_of(command) is KINDS["a signature"]:
             assert run(it.store, command).returncode != 0
+
+
+@pytest.mark.parametrize("suffix", ["tsr", "checkpoint"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_an_altered_timestamp_and_an_altered_checkpoint_are_named(
+    stamped: ProductionRecord, tmp_path: Path, suffix: str, which: int
+) -> None:
+    it = Tampered.copy(stamped, tmp_path / "inspected")
+    altered = it.store / "anchors" / f"{STAMPED[which]:08d}.{suffix}"
+    flip(altered, len(altered.read_bytes()) // 2)
+
+    done = run(it.store, the_timestamps(stamped))
+    assert done.returncode != 0
+    said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    assert said.pop(f"anchors/{STAMPED[which]:08d}.tsr") == "DOES NOT HOLD"
+    assert [words.startswith("holds: ") for words in said.values()] == [True]
+
+
+def test_a_sound_timestamp_of_a_log_that_is_not_this_one_does_not_hold(
+    stamped: ProductionRecord, tmp_path: Path
+) -> None:
+    it = Tampered.copy(stamped, tmp_path / "inspected")
+    _rewrite(it, "")
+
+    assert "holds" not in run(it.store, the_timestamps(stamped)).stdout
+
+
+def test_another_authoritys_timestamp_does_not_hold(stamped: ProductionRecord, tmp_path: Path) -> None:
+    it = Tampered.copy(stamped, tmp_path / "inspected")
+    run(it.store, "true")  # the keys came
+    shutil.copy(tsa.authority(tmp_path / "stranger").certificate, tmp_path / "keys that came by another way/tsa-ca.pem")
+
+    assert "holds" not in run(it.store, the_timestamps(stamped)).stdout
+
+
+def test_a_record_without_timestamps_says_so(production: ProductionRecord, tmp_path: Path) -> None:
+    it = Tampered.copy(production, tmp_path / "inspected")
+    done = run(it.store, the_timestamps(production))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "anchors/ holds no timestamp\n", "")
+
+    shutil.rmtree(it.store / "anchors")
+    assert run(it.store, the_timestamps(production)).stdout == "anchors/ holds no timestamp\n"

@@ -47,7 +47,7 @@ def run(store: Path, command: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_on_a_sound_record_every_command_agrees(tmp_path: Path) -> None:
-    store, name, (files, listed, chain, signature, rendered) = recorded(tmp_path)
+    store, name, (files, listed, chain, signature, rendered, stamped) = recorded(tmp_path)
 
     assert {"OK"} == {line.rpartition(": ")[2] for line in run(store, files).stdout.splitlines()}
     of_file, of_log = run(store, listed).stdout.splitlines()
@@ -55,6 +55,7 @@ def test_on_a_sound_record_every_command_agrees(tmp_path: Path) -> None:
     assert ((done := run(store, chain)).stdout, done.returncode) == ("", 0)
     assert "Signature Verified Successfully" in run(store, signature).stdout
     assert run(store, rendered).stdout == "1\n"
+    assert run(store, stamped).stdout == "anchors/ holds no timestamp\n"
     assert name in files
 
 
@@ -86,7 +87,7 @@ def test_a_removed_event_is_named(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_nobody_signed_is_refused(tmp_path: Path) -> None:
-    store, _, (_, _, _, signature, _) = recorded(tmp_path)
+    store, _, (_, _, _, signature, *_) = recorded(tmp_path)
     newest = max((store / "log").glob("*.event"))
     size = str(int(newest.stem) + 1)
     _spoil(newest, f"/local\n{size}\n".encode(), f"/local\n{size}1\n".encode())
@@ -95,7 +96,7 @@ def test_a_checkpoint_nobody_signed_is_refused(tmp_path: Path) -> None:
 
 
 def test_another_log_is_not_the_one_rendered_from(tmp_path: Path) -> None:
-    _, _, (*_, rendered) = recorded(tmp_path / "one")
+    _, _, (*_, rendered, _) = recorded(tmp_path / "one")
     other, *_ = recorded(tmp_path / "two")
 
     assert run(other, rendered).stdout == "0\n"
