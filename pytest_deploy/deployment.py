@@ -209,6 +209,7 @@ class Deployment:
             "python": machine.python_version(),
             "options": dict(self._options),
             "ticket": self.context.ticket or None,
+            "organisation": self.policy.organisation.model_dump(include={"name", "references"}),
             **self._target(),
         }
 

@@ -35,7 +35,7 @@ class Policy(Section):
     environment: str
     """the environment's name"""
     organisation: Organisation
-    """name and domain"""
+    """name, domain and references"""
     service: Service
     """what is deployed"""
     database: Database

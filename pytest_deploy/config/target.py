@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pytest_deploy.config.terms import (
     Argv,
     Domain,
+    Line,
     Names,
     RelativePath,
     Seconds,
@@ -20,6 +21,15 @@ from pytest_deploy.config.terms import (
 )
 
 
+class References(Section):
+    """Where the organisation keeps what its procedures owe and no software holds. Cited in reports, never opened."""
+
+    training: Line | None = None
+    """where the training of those who deploy and sign is recorded (21 CFR 11.10(i)), one line of at most 300 characters, or null"""
+    letter_to_fda: Line | None = None
+    """the letter to FDA that electronic signatures are binding (21 CFR 11.100(c)), one line of at most 300 characters, or null"""
+
+
 class Organisation(Section):
     """Who answers for the record."""
 
@@ -27,6 +37,8 @@ class Organisation(Section):
     """the organisation's name, as reports print it"""
     domain: Domain
     """its domain in lower case, e.g. example.org; the record's origin begins with it"""
+    references: References = References()
+    """training and letter_to_fda"""
 
 
 class Checks(Section):

@@ -61,6 +61,12 @@ def _relative(value: str) -> str:
     return value
 
 
+def _one_line(value: str) -> str:
+    if not value.isprintable():
+        raise complaint("is not one line of printable text", "leave out line breaks and control characters")
+    return value
+
+
 def _environment_names(value: Mapping[str, str]) -> Mapping[str, str]:
     for name in value:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
@@ -77,6 +83,7 @@ def distinct(value: Sequence[str]) -> Sequence[str]:
 
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+Line = Annotated[Text, Field(max_length=300), AfterValidator(_one_line)]
 Domain = Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 UrlPath = Annotated[str, Field(pattern=r"^/[^\s?#]*$")]
 RelativePath = Annotated[Text, AfterValidator(_relative)]

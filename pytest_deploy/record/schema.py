@@ -91,7 +91,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         " image:str? rehearsal:bool dirty:bool request_sha256:sha256? workflow_run:any plugins:object"
         " config_sha256:sha256? spec_sha256:sha256? suites_sha256:sha256? lock_sha256:sha256? reason:str?",
         "sets:object python:str options:object ticket:str? request:str host:str started:time invocation:array"
-        " tzdata:str? workers:int earlier:object? platform:str target:any software:str",
+        " tzdata:str? workers:int earlier:object? platform:str target:any software:str"
+        " organisation:object",
     ),
     "run.planned": _schema(
         "steps:int conditional:int steps_sha256:sha256",

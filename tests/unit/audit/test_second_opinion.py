@@ -71,6 +71,15 @@ def both(store: Path, *, anchor: str | Sequence[str] | None = None) -> tuple[boo
     return False, place
 
 
+def test_a_run_that_says_whose_it_is_and_one_that_does_not_verify_alike(tmp_path: Path) -> None:
+    log = open_log(tmp_path, HandClock())
+    references = {"training": 'LMS "DEP-100", Ordner Ü', "letter_to_fda": None}
+    for said in ({}, {"organisation": {"name": "Example", "references": references}}):
+        Writing(log).open(**said).step("build").close("failed")
+
+    assert both(log.store.folder()) == (True, "")
+
+
 def at(record: Record, seq: int) -> Path:
     return record.store / entries.name(seq)
 

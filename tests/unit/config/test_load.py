@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from pytest_deploy.config.load import load
+from pytest_deploy.config.target import References
 from pytest_deploy.errors import ConfigurationError
 from tests.unit.config.documents import BASE, PRODUCTION, written
 
@@ -80,6 +81,14 @@ def test_the_origin_names_organisation_and_environment(tmp_path: Path) -> None:
     assert policy.origin(rehearsal=True) == "deploy.example.org/rehearsal/local"
 
 
+def test_references_are_a_line_each_or_none(tmp_path: Path) -> None:
+    letter = "Letter to FDA of 15 January 2026, " + "x" * 266
+    text = BASE.replace("name: Example", f"name: Example, references: {{letter_to_fda: '{letter}'}}")
+
+    assert load(written(tmp_path, text), "local").organisation.references == References(letter_to_fda=letter)
+    assert load(written(tmp_path), "local").organisation.references == References(training=None, letter_to_fda=None)
+
+
 def test_the_digest_is_that_of_the_canonical_bytes(tmp_path: Path) -> None:
     policy = load(written(tmp_path, BASE + PRODUCTION), "production")
 
@@ -124,6 +133,10 @@ ONE_FAULT = {
     "null for a section": (BASE.replace("{kind: embedded}", "null"), [(12, "platform")]),
     "empty text": (BASE.replace("name: Example", "name: ''"), [(1, "organisation.name")]),
     "blank text": (BASE.replace("name: Example", "name: ' '"), [(1, "organisation.name")]),
+    "reference of two lines": (BASE.replace("name: Example", 'name: Example, references: {training: "a\\nb"}'), [(1, "organisation.references.training")]),
+    "reference without end": (BASE.replace("name: Example", f"name: Example, references: {{letter_to_fda: {'x' * 301}}}"), [(1, "organisation.references.letter_to_fda")]),
+    "empty reference": (BASE.replace("name: Example", "name: Example, references: {training: ''}"), [(1, "organisation.references.training")]),
+    "unknown reference": (BASE.replace("name: Example", "name: Example, references: {sop: x}"), [(1, "organisation.references.sop")]),
     "no domain": (BASE.replace("deploy.example.org", "https://x"), [(1, "organisation.domain")]),
     "health without slash": (BASE.replace("  source:", "  health: up\n  source:"), [(4, "service.health")]),
     "path out of the repository": (BASE.replace("examples/diary", "../diary"), [(4, "service.source")]),

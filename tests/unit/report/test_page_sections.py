@@ -288,6 +288,29 @@ def test_versions_and_digests_are_those_the_run_was_opened_with(events: list[Eve
         assert whole.one("dd", data_opened=key).text == opened[key]
 
 
+TRAINING = "LMS course DEP-100 <script>alert(1)</script>"
+
+
+@pytest.mark.parametrize(
+    "recorded,told",
+    [
+        ({}, ["none recorded"] * 3),
+        ({"organisation": {"name": "Example"}}, ["Example", "none recorded", "none recorded"]),
+        (
+            {"organisation": {"name": "Example", "references": {"training": TRAINING, "letter_to_fda": None}}},
+            ["Example", TRAINING, "none recorded"],
+        ),
+    ],
+    ids=["an older record", "no references", "one reference"],
+)
+def test_the_organisations_references_are_those_the_run_was_opened_with(
+    recorded: dict[str, Any], told: list[str]
+) -> None:
+    facts = page(runs.deployed(**recorded)).one("dl", id="organisation")
+
+    assert [fact.text for fact in facts.all("dd")] == told
+
+
 # --- time
 
 
