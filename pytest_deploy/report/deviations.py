@@ -27,8 +27,8 @@ class Deviation:
     text: str
     seq: int
     """The event that says so."""
-    nodeid: str = ""
-    """The step it is about, where it is about one."""
+    steps: tuple[str, ...] = ()
+    """The node ids whose ending it tells: what a person names who accepts it. A warning or a repetition is no ending."""
 
 
 def deviations(story: RunStory) -> tuple[Deviation, ...]:
@@ -45,7 +45,8 @@ def deviations(story: RunStory) -> tuple[Deviation, ...]:
     for (phase, cause), events in left.items():
         if phase != "rollback" and cause != NOT_IN_POLICY:
             steps = "1 step" if len(events) == 1 else f"{len(events)} steps"
-            found.append(Deviation("not run", shown(f"{phase}: {steps} not run: {cause}"), events[0].seq))
+            nodeids = tuple(event.data["nodeid"] for event in events)
+            found.append(Deviation("not run", shown(f"{phase}: {steps} not run: {cause}"), events[0].seq, nodeids))
     return tuple(sorted(found, key=lambda one: one.seq))
 
 
@@ -110,12 +111,12 @@ def _step(event: Event) -> Iterator[Deviation]:
     title = f"{data['phase']}, {title_of(data['nodeid'])}"
     if data["outcome"] != "passed":
         because = (data["message"] or "").strip().splitlines()[:1]
-        yield _one(event, f"step {data['outcome']}", ": ".join([title, *because]), data["nodeid"])
+        yield _one(event, f"step {data['outcome']}", ": ".join([title, *because]), (data["nodeid"],))
     if data["attempts"] > 1:
-        yield _one(event, "repeated", f"{title}: needed {data['attempts']} attempts", data["nodeid"])
+        yield _one(event, "repeated", f"{title}: needed {data['attempts']} attempts")
     for warning in data["warnings"]:
-        yield _one(event, "warning", f"{title}: {warning}", data["nodeid"])
+        yield _one(event, "warning", f"{title}: {warning}")
 
 
-def _one(event: Event, kind: str, text: str, nodeid: str = "") -> Deviation:
-    return Deviation(kind, shown(text), event.seq, nodeid)
+def _one(event: Event, kind: str, text: str, steps: tuple[str, ...] = ()) -> Deviation:
+    return Deviation(kind, shown(text), event.seq, steps)

@@ -6,7 +6,6 @@ A current report says besides what was recorded of the run afterwards, apart and
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from pytest_deploy.report.deviations import deviations, overridden
 from pytest_deploy.report.matrix import assertions
 from pytest_deploy.report.page import render
 from pytest_deploy.report.signatures import manifest
+from pytest_deploy.report.since import Since
 from pytest_deploy.report.story import RunStory, tell
 from pytest_deploy.report.timeline import against_the_sla, rows
 from pytest_deploy.report.verdicts import ASKED, gate_rows
@@ -35,6 +35,7 @@ def render_run(
     story = tell(events)
     bound = bound or Bound()
     origin, size, root = _anchor(checkpoint)
+    since, departed = Since(after or ()), deviations(story)
     undecided = "abandoned" if story.of("run.abandoned") else "in progress"
     outcome = story.decided.get("outcome", undecided)
     return render(
@@ -48,7 +49,7 @@ def render_run(
             "rows": rows(story),
             "sla_bars": against_the_sla(story),
             "counts": _counts(story),
-            "deviations": deviations(story),
+            "deviations": departed,
             "overridden": overridden(story.events),
             "signatures": manifest(story.events),
             "gates": gate_rows(story.events, bound.plan),
@@ -64,7 +65,10 @@ def render_run(
             "after": None if after is None else [(event, _pretty(event)) for event in after],
             "signing_namespace": f"deploy-approval@{origin.partition('/')[0]}",
             "after_signatures": manifest(after or ()),
-            "amendments": _amendments(after or ()),
+            "since": since,
+            "accepted": sum(bool(since.accepts(one)) for one in departed),
+            "opened_seq": story.of("run.opened")[0].seq,
+            "decided_seq": next((event.seq for event in story.of("run.decided")), None),
             "checkpoint": checkpoint,
             "origin": origin,
             "size": size,
@@ -93,15 +97,6 @@ def _serving(story: RunStory) -> Mapping[str, Any]:
     """The traffic after the last move; empty where none moved."""
     moves = story.of("traffic.moved")
     return moves[-1].data["after"] if moves else {}
-
-
-def _amendments(after: Sequence[Event]) -> Mapping[int, Sequence[Event]]:
-    """The amendments by the event they amend."""
-    found: dict[int, list[Event]] = defaultdict(list)
-    for event in after:
-        if event.type == "record.amended" and "amends" in event.data:
-            found[event.data["amends"]].append(event)
-    return found
 
 
 def _pretty(event: Event) -> str:

@@ -45,6 +45,8 @@ class StepStory:
     """Why it was not run."""
     measured: Mapping[str, Any] | None = None
     """How fast the environment answered it, as `phase/measured` tells it."""
+    ended_by: int | None = None
+    """The position of the event that says how it ended; None where none does."""
 
     @property
     def watched_s(self) -> float:
@@ -173,7 +175,7 @@ def _steps(events: Sequence[Event]) -> tuple[StepStory, ...]:
             begun = StepStory(data["nodeid"], data["phase"], title, UNFINISHED, data["changes"], started=event.time)
             steps[data["nodeid"]] = begun
         elif event.type == "step.finished":
-            steps[data["nodeid"]] = _finished(steps.get(data["nodeid"]), data)
+            steps[data["nodeid"]] = _finished(steps.get(data["nodeid"]), event)
         elif event.type == "step.not-run":
             title = data.get("title") or title_of(data["nodeid"])
             steps[data["nodeid"]] = StepStory(
@@ -184,11 +186,13 @@ def _steps(events: Sequence[Event]) -> tuple[StepStory, ...]:
                 changes=bool(data.get("changes")),
                 verifies=tuple(data.get("verifies", ())),
                 cause=data["cause"],
+                ended_by=event.seq,
             )
     return tuple(steps.values())
 
 
-def _finished(begun: StepStory | None, data: Mapping[str, Any]) -> StepStory:
+def _finished(begun: StepStory | None, event: Event) -> StepStory:
+    data = event.data
     title = data.get("title") or (begun.title if begun is not None else title_of(data["nodeid"]))
     return StepStory(
         nodeid=data["nodeid"],
@@ -206,4 +210,5 @@ def _finished(begun: StepStory | None, data: Mapping[str, Any]) -> StepStory:
         warnings=tuple(map(str, data["warnings"])),
         attachments=data["attachments"],
         measured=data.get("measured"),
+        ended_by=event.seq,
     )
