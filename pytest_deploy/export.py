@@ -5,6 +5,7 @@
         runs/RUN/                     the sealed folder, byte for byte
         signoffs/RUN/ trust/          what was signed of it since, and the store's own copies of its keys
         log/00000214.event ...        its events, each with its own proof
+        anchors/00000325.checkpoint   the anchors made at one of its events, and their timestamps (.tsr)
         EXPORT.txt SHA256SUMS         what was made, what was not and why; a list of all
 
 Reading is recorded before anything is handed out, and nothing is handed out that is not what was sealed.
@@ -20,12 +21,14 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from pytest_deploy.anchor.kinds import FOLDER
 from pytest_deploy.audit.runs import sealed
 from pytest_deploy.environment import record_of
 from pytest_deploy.errors import NotAsked, RecordTampered, Refused
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.record import entry
 from pytest_deploy.record.clock import SystemClock, stamp
+from pytest_deploy.record.entry import SignedCheckpoint
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.folder import SUMS, listing
 from pytest_deploy.record.log import Log
@@ -34,6 +37,17 @@ from pytest_deploy.report import bound, programs
 from pytest_deploy.report.run_page import render_run
 
 _ENDS: Final = frozenset({"run.closed", "run.abandoned"})
+_PROVES: Final = """\
+report.html is the current report; the sealed one is runs/<run>/report.html. The current one prints the commands that check this
+folder, with stock tools alone, and SHA256SUMS lists it: sha256sum --strict -c SHA256SUMS, and the same inside runs/<run>.
+
+They prove, by keys that reached you another way than this folder (a record that brings its own keys proves nothing): the files
+are those that were sealed; each event here was in the log, signed with everything before it; each signature is that person's; what a
+timestamp in anchors/ covers was there at its time.
+
+They do not prove that these are all the events of the run, nor that the log was not cut or written anew since. Only the whole store
+shows that, held against an anchor kept outside it: python deploy.py verify, or its own verify.sh, which is for a store, not for
+this folder."""
 
 
 @dataclass
@@ -47,12 +61,6 @@ class Export:
     made: list[str] = field(default_factory=list)
     not_made: list[str] = field(default_factory=list)
 
-    def events(self) -> tuple[list[Event], list[Event]]:
-        """The run's events up to its decision (all, where it was abandoned without one), and those since."""
-        events = self.log.run(self.run)
-        cut = next((at + 1 for at, event in enumerate(events) if event.type == "run.decided"), len(events))
-        return events[:cut], events[cut:]
-
     def check(self) -> None:
         """Refuse a run that is not finished, or whose files are not those that were sealed."""
         end = next((event for event in self.log.run(self.run) if event.type in _ENDS), None)
@@ -64,27 +72,37 @@ class Export:
             told = "".join(f"\n  {finding}" for finding in findings)
             raise RecordTampered(f"{self.run} is not what was sealed; nothing was handed out, nothing recorded{told}")
 
-        for folder in self._folders():
-            listing(self.store / folder)  # a link in it would hand out what is not the record's
+        for folder in [*self._folders(), "anchors"]:
+            if (self.store / folder).is_dir():
+                listing(self.store / folder)  # a link in it would hand out what is not the record's
+        self._anchors(self.log.run(self.run))
 
-    def copy(self) -> None:
-        """The files, as they lie in the store."""
+    def copy(self, events: Sequence[Event]) -> None:
+        """The files, as they lie in the store, and the run's own events."""
         self.into.mkdir(parents=True, exist_ok=True)
         for name in self._folders():
             shutil.copytree(self.store / name, self.into / name)
             self.made.append(f"{name}/")
-        events = self.log.run(self.run)
         (self.into / "log").mkdir()
         for event in events:
             name = entry.name(event.seq)
             (self.into / name).write_bytes(self.log.store.get(name))
         self.made.append(f"log/  the run's own {len(events)} events")
+        if names := self._anchors(events):
+            (self.into / FOLDER).mkdir()
+            for name in names:
+                shutil.copy(self.store / name, self.into / name)
+            self.made.append(f"anchors/  {', '.join(name.removeprefix(FOLDER) for name in names)}")
+        else:
+            self.not_made.append("anchors/: none was made at an event of this run; later ones stand in the store")
 
-    def render(self) -> None:
+    def render(self, events: Sequence[Event]) -> None:
         """The current report, and its other forms as far as this machine can make them."""
-        before, after = self.events()
-        shown = bound.read(self.store / "runs" / self.run, before, self.log.run)
-        page = render_run(before, checkpoint=self.log.checkpoint(), bound=shown, after=after)
+        cut = next((at + 1 for at, event in enumerate(events) if event.type == "run.decided"), len(events))
+        shown = bound.read(self.store / "runs" / self.run, events[:cut], self.log.run)
+        page = render_run(
+            events[:cut], checkpoint=self._signed(events[-1]).checkpoint.anchor, bound=shown, after=events[cut:]
+        )
         (self.into / "report.html").write_text(page, encoding="utf-8")
         self.made.append("report.html")
         results = self.into / "runs" / self.run / "allure-results"
@@ -100,19 +118,36 @@ class Export:
         head = [
             f"Run {self.run} of {self.log.key.origin}, exported {stamp(read.time)} for {read.data['reader']}",
             f"Purpose: {read.data['purpose']}. This export is event {read.seq} of the record.",
-            f"Anchor: {self.log.checkpoint()}",
+            f"Anchor: {self._signed(read).checkpoint.anchor}",
             "",
         ]
         rest = [
             "",
-            "report.html is the current report; the sealed one is runs/<run>/report.html. It prints the commands that verify the whole",
-            "store. In this folder: sha256sum --strict -c SHA256SUMS, and the same inside runs/<run>. trust/ must reach you by another",
-            "way than this folder: a record that brings its own keys proves nothing.",
+            *_PROVES.splitlines(),
         ]
         (self.into / "EXPORT.txt").write_text("\n".join([*head, *lines, *rest]) + "\n", encoding="utf-8")
         sums = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(listing(self.into).items()))
         (self.into / SUMS).write_text(sums, encoding="utf-8")
         return lines
+
+    def _signed(self, event: Event) -> SignedCheckpoint:
+        """What the log signed when the event was its newest."""
+        return entry.parse(self.log.store.get(entry.name(event.seq))).signed
+
+    def _anchors(self, events: Sequence[Event]) -> list[str]:
+        """Names of the anchors made when one of these events was the newest. Raises RecordTampered where one is another checkpoint."""
+        found: list[str] = []
+        for event in events:
+            name = f"{FOLDER}{event.seq + 1:08d}"
+            kept = self.store / f"{name}.checkpoint"
+            if not kept.is_file():
+                continue
+            if kept.read_bytes() != self._signed(event).text.encode():
+                raise RecordTampered(
+                    f"{name}.checkpoint is not the one the log had at that size; nothing was handed out, nothing recorded"
+                )
+            found += [one for one in (f"{name}.checkpoint", f"{name}.tsr") if (self.store / one).is_file()]
+        return found
 
     def _folders(self) -> list[str]:
         wanted = (f"runs/{self.run}", f"signoffs/{self.run}", "trust")
@@ -148,8 +183,9 @@ def export(root: Path, run: str, into: Path, *, reader: str, purpose: str, say: 
         "files": len(listing(store / "runs" / run)),
     }
     read = out.log.append("record.read", data, run=run, actor=local_actor())
-    out.copy()
-    out.render()
+    events = [event for event in out.log.run(run) if event.seq <= read.seq]
+    out.copy(events)
+    out.render(events)
     for line in out.conclude(read):
         say(line)
 

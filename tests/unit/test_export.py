@@ -10,13 +10,20 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploy.anchor.kinds import file_name
+from pytest_deploy.anchor.timestamp import Authority
+from pytest_deploy.approval.enrol import trust_authority
 from pytest_deploy.errors import DeployError, NotAsked, RecordError, RecordTampered, Refused
 from pytest_deploy.export import export
+from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
 from pytest_deploy.record.run_id import place_of
+from tests import tsa
 from tests.tools import needs
 from tests.unit.record.samples import ACTOR, SHA, Writing, deployed, open_log
 from tests.unit.report.parsed import parse
+from tests.unit.report.test_verify_commands import run
 
 CONFIGURATION = Path(__file__).parents[2]
 
@@ -113,6 +120,7 @@ def test_what_could_not_be_made_is_said_with_its_reason_here_and_in_the_folder(c
     said = checkout.export()
 
     assert [line for line in said if line.startswith("not made")] == [
+        "not made  anchors/: none was made at an event of this run; later ones stand in the store",
         "not made  report.pdf: none of chromium, chromium-browser, google-chrome-stable, google-chrome is installed (Debian: chromium)",
         "not made  allure.html: the sealed folder holds no allure-results",
     ]  # fmt: skip
@@ -134,6 +142,134 @@ def test_everything_handed_out_is_listed_and_the_list_holds(
     listed = (checkout.into / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
     files = [path for path in checkout.into.rglob("*") if path.is_file()]
     assert len(listed) == len(files) - 1
+
+
+# --- anchors, and what an export proves with stock tools
+
+
+@pytest.fixture
+def anchored(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Checkout:
+    """Stamped by a real authority when the run had just ended, and again when another run had."""
+    monkeypatch.setenv("PATH", os.defpath)
+    needs("openssl")
+    made = tsa.authority(checkout.root / "tsa")
+    certificate = made.certificate.read_bytes()
+    trust_authority(checkout.log, checkout.store, certificate, actor=ACTOR)
+    checkout.run = deployed(checkout.log)
+    with tsa.serving(made) as url:
+        for _ in range(2):
+            signed = checkout.log.signed()
+            checkout.log.store.create(file_name(signed), signed.text.encode())
+            Authority(checkout.log.store, url, certificate, timeout_s=30).make(signed)
+            deployed(checkout.log)
+    shutil.copytree(checkout.store / "trust", checkout.root / "elsewhere")  # keys that came by another way
+    return checkout
+
+
+def commands(checkout: Checkout) -> dict[str, str]:
+    """What the export's report prints, by what each is known by."""
+    page = parse((checkout.into / "report.html").read_text(encoding="utf-8"))
+    printed = [pre.text for pre in page.all("pre", class_="command")]
+    known = (
+        "sha256sum --strict",
+        "record_sha256",
+        "openssl dgst",
+        "sed '/^$/,$d' \"$t/note\"",
+        "grep -cxF",
+        "openssl ts",
+        "BROKEN",
+    )
+    found = {}
+    for command in printed:
+        found[next(words for words in known if words in command)] = command
+    assert found.keys() == set(known)
+    return found
+
+
+def test_the_anchors_made_at_an_event_of_the_run_are_handed_out_and_no_others(anchored: Checkout) -> None:
+    last = next(e for e in anchored.log.run(anchored.run) if e.type == "lease.released").seq + 1
+    said = anchored.export()
+
+    names = [f"{last:08d}.checkpoint", f"{last:08d}.tsr"]
+    assert sorted(path.name for path in (anchored.into / "anchors").iterdir()) == names
+    assert len(list((anchored.store / "anchors").iterdir())) == 4
+    assert all(
+        (anchored.into / "anchors" / n).read_bytes() == (anchored.store / "anchors" / n).read_bytes() for n in names
+    )
+    assert f"made      anchors/  {', '.join(names)}" in said
+
+
+def test_an_export_verifies_with_the_commands_its_report_prints(anchored: Checkout) -> None:
+    anchored.export()
+    ran = {known: run(anchored.into, command) for known, command in commands(anchored).items()}
+
+    whole_store_alone = ran.pop("BROKEN")
+    assert "BROKEN" in whole_store_alone.stdout
+    assert [known for known, done in ran.items() if done.returncode != 0] == []
+    events = anchored.log.run(anchored.run)
+    assert ran["openssl dgst"].stdout == "".join(f"log/{event.seq:08d}.event holds\n" for event in events)
+    assert " holds: " in ran["openssl ts"].stdout
+    assert ran["grep -cxF"].stdout == "1\n"
+    assert "Verified Successfully" in ran["sed '/^$/,$d' \"$t/note\""].stdout
+    of_file, of_log = ran["record_sha256"].stdout.splitlines()
+    assert f'"record_sha256":"{of_file.split()[0]}"' == of_log
+
+
+@pytest.mark.parametrize("spoil", ["the line", "the path", "the root", "the signature", "the key"])
+def test_an_event_of_an_export_that_was_altered_is_named(anchored: Checkout, spoil: str) -> None:
+    anchored.export()
+    events = anchored.log.run(anchored.run)
+    altered = anchored.into / f"log/{events[3].seq:08d}.event"
+    lines = altered.read_text(encoding="utf-8").split("\n")
+    at = {"the line": 0, "the path": 3, "the root": lines.index("") + 3, "the signature": lines.index("") + 5}.get(
+        spoil
+    )
+    if at is None:
+        keys = anchored.root / "elsewhere"
+        stranger = FileSigner.open_or_create(anchored.root / "stranger.pem")
+        for pem in keys.rglob("log.pem"):
+            pem.write_text(LogKey("deploy.example.org/local", stranger.public).pem, encoding="utf-8")
+    else:
+        middle = len(lines[at]) // 2
+        lines[at] = lines[at][:middle] + ("A" if lines[at][middle] != "A" else "B") + lines[at][middle + 1 :]
+        altered.write_text("\n".join(lines), encoding="utf-8")
+
+    done = run(anchored.into, commands(anchored)["openssl dgst"])
+    assert done.returncode != 0
+    bad = [line.split()[0] for line in done.stdout.splitlines() if line.endswith(" DOES NOT HOLD")]
+    assert bad == [f"log/{e.seq:08d}.event" for e in events if at is None or e is events[3]]
+
+
+@pytest.mark.parametrize("suffix", ["checkpoint", "tsr"])
+def test_an_anchor_of_an_export_that_was_altered_is_named(anchored: Checkout, suffix: str) -> None:
+    anchored.export()
+    (altered,) = (anchored.into / "anchors").glob(f"*.{suffix}")
+    content = bytearray(altered.read_bytes())
+    content[len(content) // 2] ^= 1
+    altered.write_bytes(content)
+
+    done = run(anchored.into, commands(anchored)["openssl ts"])
+    assert (done.returncode != 0, done.stdout.endswith(" DOES NOT HOLD\n")) == (True, True)
+
+
+def test_an_export_of_a_run_whose_log_changed_its_key_since_verifies_too(anchored: Checkout) -> None:
+    key = KeyFile(anchored.root / ".deploy" / "keys" / "local.pem")
+    new = FileSigner.open(key.make_successor())
+    rotate(anchored.log, anchored.store, new, signer=IN_A_FILE, reason="yearly", actor=ACTOR)
+    shutil.rmtree(anchored.root / "elsewhere")
+    shutil.copytree(anchored.store / "trust", anchored.root / "elsewhere")
+    anchored.export()
+
+    done = run(anchored.into, commands(anchored)["openssl dgst"])
+    assert (done.returncode, "DOES NOT HOLD" in done.stdout) == (0, False)
+
+
+def test_an_anchor_that_is_not_the_logs_hands_out_nothing(anchored: Checkout) -> None:
+    one = min((anchored.store / "anchors").glob("*.checkpoint"))
+    one.chmod(0o644)
+    one.write_bytes(one.read_bytes().replace(b"/local", b"/logal"))
+
+    refused(anchored, RecordTampered, "is not the one the log had at that size")
 
 
 def test_exporting_twice_is_two_readings(checkout: Checkout) -> None:
