@@ -5,6 +5,7 @@ What a rehearsal asks nobody for is added to the record as production does it: t
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 import shutil
@@ -189,14 +190,30 @@ def test_a_signature_swapped_for_another_persons_is_noticed(stamped: ProductionR
             assert run(it.store, command).returncode != 0
 
 
-@pytest.mark.parametrize("suffix", ["tsr", "checkpoint"])
+def checkpoint_digest(checkpoint: Path) -> bytes:
+    return hashlib.sha256(checkpoint.read_bytes()).digest()
+
+
+def _spoil(checkpoint: Path, what: str) -> None:
+    """The checkpoint, or what the authority signed in its reply: the digest of the checkpoint, the time, the signature itself."""
+    reply = checkpoint.with_suffix(".tsr")
+    if what == "the checkpoint":
+        flip(checkpoint, 30)
+    elif what == "the reply's digest":
+        flip(reply, reply.read_bytes().index(checkpoint_digest(checkpoint)))
+    elif what == "the reply's time":
+        flip(reply, reply.read_bytes().index(b"Z", reply.read_bytes().index(checkpoint_digest(checkpoint))) - 1)
+    else:
+        flip(reply, len(reply.read_bytes()) - 1)
+
+
+@pytest.mark.parametrize("what", ["the checkpoint", "the reply's digest", "the reply's time", "the reply's signature"])
 @pytest.mark.parametrize("which", [0, 1])
 def test_an_altered_timestamp_and_an_altered_checkpoint_are_named(
-    stamped: ProductionRecord, tmp_path: Path, suffix: str, which: int
+    stamped: ProductionRecord, tmp_path: Path, what: str, which: int
 ) -> None:
     it = Tampered.copy(stamped, tmp_path / "inspected")
-    altered = it.store / "anchors" / f"{STAMPED[which]:08d}.{suffix}"
-    flip(altered, len(altered.read_bytes()) // 2)
+    _spoil(it.store / "anchors" / f"{STAMPED[which]:08d}.checkpoint", what)
 
     done = run(it.store, the_timestamps(stamped))
     assert done.returncode != 0
