@@ -29,6 +29,8 @@ class Deviation:
     """The event that says so."""
     steps: tuple[str, ...] = ()
     """The node ids whose ending it tells: what a person names who accepts it. A warning or a repetition is no ending."""
+    key: str = ""
+    """The key of the event that says it, where the event says much else."""
 
 
 def deviations(story: RunStory) -> tuple[Deviation, ...]:
@@ -99,11 +101,10 @@ _TOLD: Mapping[str, Callable[[Mapping[str, Any]], tuple[str, str] | None]] = {
 
 def _opened(event: Event) -> Iterator[Deviation]:
     if event.data["dirty"]:
-        yield _one(
-            event, "uncommitted changes", "the tree differed from the commit: it cannot be made again from it alone"
-        )
+        what = "the tree differed from the commit: it cannot be made again from it alone"
+        yield _one(event, "uncommitted changes", what, key="dirty")
     for key, value in event.data.get("sets", {}).items():
-        yield _one(event, "setting changed", f"{key}={value} for this run")
+        yield _one(event, "setting changed", f"{key}={value} for this run", key="sets")
 
 
 def _step(event: Event) -> Iterator[Deviation]:
@@ -118,5 +119,5 @@ def _step(event: Event) -> Iterator[Deviation]:
         yield _one(event, "warning", f"{title}: {warning}")
 
 
-def _one(event: Event, kind: str, text: str, steps: tuple[str, ...] = ()) -> Deviation:
-    return Deviation(kind, shown(text), event.seq, steps)
+def _one(event: Event, kind: str, text: str, steps: tuple[str, ...] = (), *, key: str = "") -> Deviation:
+    return Deviation(kind, shown(text), event.seq, steps, key)

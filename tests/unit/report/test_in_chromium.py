@@ -16,10 +16,11 @@ from pytest_deploy.report.run_page import render_run
 from tests.browser import Tab, browse
 from tests.unit.report import runs
 from tests.unit.report.runs import CHECKPOINT
+from tests.unit.report.test_since import FAILED, LEFT, acceptance, after, amendment
 
 WIDTHS = (390, 820, 1440)
 OUTSIDE = """[...document.querySelectorAll('*')].filter((e) => !e.closest('.wide, pre, .skip, thead')
-  && e.getBoundingClientRect().right > document.documentElement.clientWidth + 1).map((e) => e.outerHTML.slice(0, 80))"""
+  && e.getBoundingClientRect().right > %d + 1).map((e) => e.outerHTML.slice(0, 80))"""
 SEEN = "[...document.getElementById('%s').tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[0].innerText)"
 TYPE = """(() => { const field = document.getElementById('find'); field.value = %r; field.dispatchEvent(new Event('input')); })()"""
 
@@ -31,6 +32,22 @@ def index() -> str:
     return render_index([line, earlier, replace(line, run="failed", outcome="failed", duration_s=1.5)])
 
 
+def signed_since() -> str:
+    """The current report of a run whose deviations were accepted and whose values were amended, in many words."""
+    events = runs.rolled_back()
+    words = "known: the account of the smoke test had run out; it was renewed, and the release goes again tomorrow"
+    opened, decided = events[0], events[-1]
+    said = [
+        *(acceptance(FAILED, words), acceptance(LEFT, words)),
+        *(
+            amendment(opened, "commit", "6" * 40),
+            amendment(opened, "python", "3.12.1"),
+            amendment(decided, "cause", words),
+        ),
+    ]
+    return render_run(events, checkpoint=CHECKPOINT, after=after(events, *said))
+
+
 PAGES: dict[str, str] = {
     "deployed": render_run(runs.deployed(), checkpoint=CHECKPOINT),
     "rolled back": render_run(runs.rolled_back(), checkpoint=CHECKPOINT),
@@ -40,6 +57,7 @@ PAGES: dict[str, str] = {
         bound=Bound(plan=tuple(runs.planned())),
         after=runs.since(runs.approved()),
     ),
+    "signed since": signed_since(),
     "index": index(),
 }
 
@@ -51,7 +69,7 @@ async def _looked_at(tab: Tab, place: Path) -> dict[str, Any]:
     for width in WIDTHS:
         for dark in (False, True):
             await tab.look(width, dark=dark)
-            found[f"outside at {width}{', dark' * dark}"] = await tab.ask(OUTSIDE)
+            found[f"outside at {width}{', dark' * dark}"] = await tab.ask(OUTSIDE % width)
     await tab.press("Tab")
     found["first focus"] = await tab.ask("document.activeElement.className")
     await tab.press("Enter")
@@ -102,6 +120,23 @@ def test_a_page_stands_alone_fits_every_width_and_can_be_walked_by_keyboard(
     assert found["unnamed"] == 0
     light, dark = found["colours"]
     assert light != dark
+
+
+def test_nothing_is_wider_than_a_sheet_of_a4_for_which_all_would_be_printed_smaller(tmp_path: Path) -> None:
+    """178 mm between the margins are 673 px; a sheet of Letter is wider."""
+    place = tmp_path / "page.html"
+
+    async def act(tab: Tab) -> dict[str, Any]:
+        found = {}
+        for name in PAGES.keys() - {"index"}:
+            place.write_text(PAGES[name], encoding="utf-8")
+            await tab.open(place)
+            await tab.look(673)
+            await tab.send("Emulation.setEmulatedMedia", media="print")
+            found[name] = await tab.ask(OUTSIDE.replace(".wide, pre, .skip, thead", ".skip") % 673)
+        return found
+
+    assert {name: outside for name, outside in browse(act).items() if outside} == {}
 
 
 def test_rows_are_found_and_sorted_by_their_columns(tmp_path: Path) -> None:

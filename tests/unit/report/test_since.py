@@ -109,6 +109,16 @@ def test_an_acceptance_that_names_no_step_stands_among_what_was_signed_since_alo
 # --- amendments
 
 
+def test_a_deviation_bears_what_was_amended_of_itself_and_not_of_the_event_that_says_it() -> None:
+    events = runs.rolled_back()
+    opened = the(events, "run.opened")
+    said = [amendment(opened, "commit", "6" * 40), amendment(opened, "dirty", new=False)]
+    row = next(current(events, *said).one("table", class_="deviations").all("tr", data_deviation=str(opened.seq)))
+
+    (text,) = remarks(row, "amended")
+    assert text.startswith("Amended: dirty, true → false, by Quinn")
+
+
 @pytest.mark.parametrize("key", ["environment", "version", "commit", "deployer", "reason", "ticket", "python"])
 def test_an_amended_fact_says_beside_itself_what_it_should_have_been_and_stays(key: str) -> None:
     events = runs.deployed(ticket=None)
@@ -116,10 +126,9 @@ def test_an_amended_fact_says_beside_itself_what_it_should_have_been_and_stays(k
     whole = current(events, amendment(opened, key, "as it should be"))
 
     facts = [e for e in whole.all("dl") if any(e.all("dd", data_opened=key))]
-    fact = next(whole.all("dd", data_opened=key))
-    assert fact.text == ("null" if opened.data[key] is None else opened.data[key])
-    old = "null" if opened.data[key] is None else opened.data[key]
-    said = f"Amended: {key}, {old} → as it should be, by Quinn <b>Assured</b> (quinn@example.org), QA Lead, "
+    stood = opened.data[key] or "nothing"
+    assert next(whole.all("dd", data_opened=key)).text == stood
+    said = f"Amended: {key}, {stood} → as it should be, by Quinn <b>Assured</b> (quinn@example.org), QA Lead, "
     assert any(text.startswith(said) for place in facts for text in remarks(place, "amended")), key
 
 
@@ -155,7 +164,7 @@ def test_a_second_amendment_follows_the_first() -> None:
 
     row = whole.one("tr", id=f"event-{opened.seq}")
     assert [text.partition(", by")[0] for text in remarks(row, "amended")] == [
-        "Amended: ticket, null → A",
+        "Amended: ticket, nothing → A",
         "Amended: ticket, A → B",
     ]
 
