@@ -6,6 +6,7 @@ Truncation, and a rewrite with the log's own key, are visible only from an ancho
 from __future__ import annotations
 
 import base64
+import hashlib
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -18,9 +19,11 @@ from pytest_deploy.audit.checks import NONE, Finding, Outcome
 from pytest_deploy.audit.misfits import unreadable
 from pytest_deploy.record import entry as entries
 from pytest_deploy.record.entry import Checkpoint, parse_anchor, parse_checkpoint
+from pytest_deploy.record.event import Event
 
 _TIMEOUT_S: Final = 30
 _GIVEN: Final = "--anchor"
+_FILE: Final = re.compile(r"anchors/\d+\.checkpoint", re.ASCII)
 _FRACTION: Final = re.compile(r"\.\d+(?= )")
 """Of a second: an authority may state one (RFC 3161, 2.4.2), and openssl prints it."""
 
@@ -44,6 +47,7 @@ def anchors(chain: Chain, given: Sequence[str]) -> Outcome:
         )
         if root != event.data["root"]:
             findings.append(Finding(11, entries.name(event.seq), f"records an anchor this log never had: {event.data}"))
+        findings += _recorded(chain.store, event)
     parts += [f"{len(copies)} copied"] if copies else []
     parts += [f"{len(recorded)} recorded"] if recorded else []
     nothing = not given and not copies and not recorded
@@ -90,6 +94,32 @@ def _copied(chain: Chain, path: Path) -> Iterator[Finding]:
     if not found and not (trust is not None and signed.signed_by(trust.key)):
         found = [Finding(11, place, "is not signed by the log's key")]
     yield from found
+
+
+def _recorded(store: Path, event: Event) -> Iterator[Finding]:
+    """Whether the checkpoint that an anchor.made names, and its timestamp, lie there as it says."""
+    name, sha256 = event.data.get("file"), event.data.get("sha256")
+    if name is None or sha256 is None:
+        return
+    if not _FILE.fullmatch(name):
+        yield Finding(11, entries.name(event.seq), f"names no file of an anchor: {name}")
+        return
+    bound = {name: sha256}
+    if "reply_sha256" in event.data:
+        bound[name.replace(".checkpoint", ".tsr")] = event.data["reply_sha256"]
+    for place, digest in bound.items():
+        path = store / place
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            continue  # named as a misfit, and not opened
+        try:
+            found = hashlib.sha256(path.read_bytes()).hexdigest()
+        except FileNotFoundError:
+            yield Finding(11, place, f"is missing, though event {event.seq} recorded it")
+        except OSError as error:
+            yield unreadable(store, 11, error)
+        else:
+            if found != digest:
+                yield Finding(11, place, f"is not the file that event {event.seq} recorded")
 
 
 def _held(chain: Chain, seen: Checkpoint, source: str) -> Iterator[Finding]:

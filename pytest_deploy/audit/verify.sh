@@ -163,12 +163,13 @@ lower
 
 # --- 2 canonical JSON, 4 time -----------------------------------------------------------------------------------------
 # facts: 1 seq, 2 time, 3 type, 4 run, 5 prev, 6 fault; of data: 7 outcome, 8 record_sha256, 9 found_sha256, 10 request_sha256,
-#        11 set, 12 set_sha256, 13 file, 14 sha256, 15 signature_sha256, 16 signer, 17 role, 18 meaning, 19 size, 20 root, 21 restart
+#        11 set, 12 set_sha256, 13 file, 14 sha256, 15 signature_sha256, 16 signer, 17 role, 18 meaning, 19 size, 20 root, 21 restart,
+#        22 reply_sha256
 below names | cut -f1 | (cd log && xargs -r head -q -n 1) >"$work/lines"
 awk "$json"'
   BEGIN {
     split("actor data id prev run seq time type v", field, " ")
-    wanted = split("outcome record_sha256 found_sha256 request_sha256 set set_sha256 file sha256 signature_sha256 signer role meaning size root restart", want, " ")
+    wanted = split("outcome record_sha256 found_sha256 request_sha256 set set_sha256 file sha256 signature_sha256 signer role meaning size root restart reply_sha256", want, " ")
     form["time"] = "####-##-##T##:##:##.###Z"; form["run"] = "(-|[A-Za-z0-9][-A-Za-z0-9_]*-########T######Z-@@@@)"
     form["id"] = "@@@@@@@@@@@@@@@@"; form["prev"] = form["id"] form["id"] form["id"] form["id"]; form["type"] = "[-a-z.]+"
     for (name in form) { gsub(/#/, "[0-9]", form[name]); gsub(/@/, "[0-9a-f]", form[name]); form[name] = "^\"" form[name] "\"$" }
@@ -434,6 +435,12 @@ if [[ -d anchors ]]; then
     fi
   done <"$work/anchors"
 fi
+awk -F '\t' '
+  $3 != "anchor.made" || $13 == "-" || $14 == "-" { next }
+  $13 !~ /^anchors\/[0-9]+\.checkpoint$/ { printf "log/%08d.event\tnames no file of an anchor\n", $1 >first; exit }
+  { print $14 "  " $13; if ($22 != "-") { sub(/checkpoint$/, "tsr", $13); print $22 "  " $13 } }' first="$work/first" "$work/facts" >"$work/anchored"
+bad_first
+match "$work/anchored" 'is missing, or not the file that the log recorded as an anchor'
 for anchor in "${given[@]}"; do
   [[ $anchor =~ ^tlog\ ([^\ ]+)\ ([1-9][0-9]{0,7})\ ([A-Za-z0-9+/]{43}=)$ ]] || bad --anchor 'is not "tlog ORIGIN SIZE ROOT"'
   [[ ${BASH_REMATCH[1]} == "$origin" ]] || bad --anchor "is of the log ${BASH_REMATCH[1]}; this is $origin"

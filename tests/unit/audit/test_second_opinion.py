@@ -6,6 +6,7 @@ stores and name the same file.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -24,6 +25,7 @@ from pytest_deploy.audit.verify import verify
 from pytest_deploy.record import entry as entries
 from pytest_deploy.record import trust
 from pytest_deploy.record.birth import open_record
+from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import Event, canonical, line_hash
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
@@ -78,6 +80,48 @@ def test_a_run_that_says_whose_it_is_and_one_that_does_not_verify_alike(tmp_path
         Writing(log).open(**said).step("build").close("failed")
 
     assert both(log.store.folder()) == (True, "")
+
+
+def _longer(path: Path) -> None:
+    """What openssl does not mind: the reply is whole, and something follows it."""
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a checkpoint deleted": (lambda anchors: (anchors / "00000002.checkpoint").unlink(), "00000002.tsr"),
+    "a timestamp deleted": (lambda anchors: (anchors / "00000002.tsr").unlink(), "00000002.tsr"),
+    "both deleted": (shutil.rmtree, "00000002.checkpoint"),
+    "a timestamp with a byte more": (lambda anchors: _longer(anchors / "00000002.tsr"), "00000002.tsr"),
+}
+"""What is done to anchors/, and what both name; a timestamp without its checkpoint is noticed first."""
+
+
+@pytest.mark.parametrize("spoil", [*SPOILT, "nothing"])
+def test_an_anchor_that_the_log_recorded_is_there_as_recorded(stamped: Path, spoil: str) -> None:
+    log = open_log(stamped.parents[1], HandClock(SystemClock().now()))
+    path = stamped / "anchors/00000002.checkpoint"
+    data = {
+        "kind": "rfc3161", "size": 2, "root": path.read_text(encoding="utf-8").splitlines()[2], "file": "anchors/00000002.checkpoint",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "reply_sha256": hashlib.sha256(path.with_suffix(".tsr").read_bytes()).hexdigest(),
+    }  # fmt: skip
+    log.append("anchor.made", data, run="-", actor=ACTOR)
+    if spoil == "nothing":
+        assert both(stamped) == (True, "")
+        return
+    act, named = SPOILT[spoil]
+    act(stamped / "anchors")
+
+    assert both(stamped) == (False, f"anchors/{named}")
+
+
+def test_an_event_that_names_another_file_as_an_anchor_is_named_by_both(tmp_path: Path) -> None:
+    log = open_log(tmp_path, HandClock())
+    _, _, size, root = log.checkpoint().split(" ")
+    data = {"kind": "copy", "size": int(size), "root": root, "file": "../outside.checkpoint", "sha256": "0" * 64}
+    seq = log.append("anchor.made", data, run="-", actor=ACTOR).seq
+
+    assert both(log.store.folder()) == (False, entries.name(seq))
 
 
 def at(record: Record, seq: int) -> Path:
