@@ -435,12 +435,6 @@ if [[ -d anchors ]]; then
     fi
   done <"$work/anchors"
 fi
-awk -F '\t' '
-  $3 != "anchor.made" || $13 == "-" || $14 == "-" { next }
-  $13 !~ /^anchors\/[0-9]+\.checkpoint$/ { printf "log/%08d.event\tnames no file of an anchor\n", $1 >first; exit }
-  { print $14 "  " $13; if ($22 != "-") { sub(/checkpoint$/, "tsr", $13); print $22 "  " $13 } }' first="$work/first" "$work/facts" >"$work/anchored"
-bad_first
-match "$work/anchored" 'is missing, or not the file that the log recorded as an anchor'
 for anchor in "${given[@]}"; do
   [[ $anchor =~ ^tlog\ ([^\ ]+)\ ([1-9][0-9]{0,7})\ ([A-Za-z0-9+/]{43}=)$ ]] || bad --anchor 'is not "tlog ORIGIN SIZE ROOT"'
   [[ ${BASH_REMATCH[1]} == "$origin" ]] || bad --anchor "is of the log ${BASH_REMATCH[1]}; this is $origin"
@@ -448,6 +442,12 @@ for anchor in "${given[@]}"; do
   ((size <= total)) || bad "$(event "$total")" "is missing: the log was truncated; --anchor knows $size events, $total are here"
   [[ $(sed -n "${size}p" "$work/roots64") == "${BASH_REMATCH[3]}" ]] || bad --anchor "saw another root at size $size: the log was rewritten"
 done
+awk -F '\t' '
+  $3 != "anchor.made" || $13 == "-" || $14 == "-" { next }
+  $13 !~ /^anchors\/[0-9]+\.checkpoint$/ { printf "log/%08d.event\tnames no file of an anchor\n", $1 >first; exit }
+  { print $14 "  " $13; if ($22 != "-") { sub(/checkpoint$/, "tsr", $13); print $22 "  " $13 } }' first="$work/first" "$work/facts" >"$work/anchored"
+bad_first
+match "$work/anchored" 'is missing, or not the file that the log recorded as an anchor'
 
 awk -F '\t' '$21 != "-" && $3 == "clock.skewed" { print "note: event " $1 " mended a clock: time restarts after it" }' "$work/facts"
 awk -F '\t' '$1 == "open" { print "note: " $2 " is in progress: neither closed nor abandoned" }' "$work/runs"

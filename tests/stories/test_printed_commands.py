@@ -20,6 +20,7 @@ from pytest_deploy.anchor.kinds import file_name
 from pytest_deploy.anchor.timestamp import Authority
 from pytest_deploy.approval.enrol import trust_authority
 from pytest_deploy.audit.verify import verify
+from pytest_deploy.export import Export
 from pytest_deploy.record.birth import open_record
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.entry import parse
@@ -192,6 +193,35 @@ def test_a_signature_swapped_for_another_persons_is_noticed(stamped: ProductionR
 
 def checkpoint_digest(checkpoint: Path) -> bytes:
     return hashlib.sha256(checkpoint.read_bytes()).digest()
+
+
+@pytest.mark.faults
+def test_an_export_of_the_run_verifies_by_the_commands_that_its_report_prints(
+    stamped: ProductionRecord, tmp_path: Path
+) -> None:
+    it = Tampered.copy(stamped, tmp_path / "inspected")
+    origin = stamped.anchor.split()[1]
+    log = open_record(
+        FolderStore(it.store), origin=origin, key_file=stamped.key, clock=SystemClock(), actor="system:export"
+    )
+    log.append("record.read", {"reader": "inspector"}, run=stamped.run, actor="system:export")
+    out = Export(log, it.store, stamped.run, tmp_path / "handed out")
+    out.check()
+    out.copy(log.run(stamped.run))
+    out.render(log.run(stamped.run))
+    shutil.copytree(it.store / "trust", tmp_path / "keys that came by another way")
+
+    page = parse_page((out.into / "report.html").read_text(encoding="utf-8"))
+    *commands, of_the_whole_store = [pre.text for pre in page.all("pre", class_="command")]
+    assert "BROKEN" in run(out.into, of_the_whole_store).stdout
+    holds = 0
+    for command in commands:
+        done = run(out.into, command)
+        assert (done.returncode, done.stderr) == (0, ""), done
+        assert "DOES NOT HOLD" not in done.stdout
+        holds += done.stdout.count(".event holds\n")
+    assert holds == len(log.run(stamped.run))
+    assert (out.into / f"anchors/{STAMPED[0]:08d}.tsr").is_file()
 
 
 def _spoil(checkpoint: Path, what: str) -> None:
