@@ -82,6 +82,7 @@ KINDS: Mapping[str, Callable[[Tampered], None]] = {
     "an approval counted for another person, with the log's own key": files.approval_forged_by_an_insider,
     "an anchor of another log": files.anchor_of_another_log,
     "an anchor altered": files.anchor_altered,
+    "an anchor deleted": files.anchor_deleted,
     "an anchor under another size": files.anchor_renamed,
     "the last event deleted, an anchor copied into the store": files.truncated_behind_an_anchor,
 }

@@ -149,6 +149,12 @@ def anchor_altered(it: Tampered) -> None:
     flip(path, len(path.read_bytes()) - 30)
 
 
+def anchor_deleted(it: Tampered) -> None:
+    path = max((it.store / "anchors").glob("*.checkpoint"))
+    it.named = f"anchors/{path.name}"
+    path.unlink()
+
+
 def truncated_behind_an_anchor(it: Tampered) -> None:
     """The copied anchor was forgotten."""
     checkpoint(it, it.size)
