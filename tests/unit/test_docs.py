@@ -15,6 +15,7 @@ from pytest_deploy.cli import app
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CLAUSES = (ROOT / "docs/part11.md").read_text(encoding="utf-8")
 
 
 def options() -> list[str]:
@@ -92,3 +93,11 @@ def test_the_product_supports_part_11_and_claims_no_compliance() -> None:
         for path in texts
         if re.search(r"\bis (fully )?compliant\b", path.read_text(encoding="utf-8").replace('never "is compliant"', ""))
     ] == []
+
+
+def test_every_test_that_a_clause_is_shown_by_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", CLAUSES))
+    written = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert len(named) > 40
+    assert [name for name in sorted(named) if f"def {name}(" not in written] == []
