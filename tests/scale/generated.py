@@ -82,9 +82,10 @@ class Writer:
     def __init__(self, store: Path, signer: FileSigner) -> None:
         self._log = store / "log"
         self._signer = signer
-        self._key = LogKey(ORIGIN, signer.public)
         newest = max(self._log.iterdir())
         head: Entry = entries.parse(newest.read_bytes())
+        self._origin = head.signed.checkpoint.origin
+        self._key = LogKey(self._origin, signer.public)
         self.seq = head.event.seq + 1
         self.signing = True
         self._prev = hashlib.sha256(head.line).hexdigest()
@@ -99,10 +100,10 @@ class Writer:
             }
         )  # fmt: skip
         leaf = leaf_hash(line)
-        checkpoint = Checkpoint(ORIGIN, self.seq + 1, newest_root(self._path, leaf)).text
+        checkpoint = Checkpoint(self._origin, self.seq + 1, newest_root(self._path, leaf)).text
         signature = self._signer.sign(checkpoint.encode()) if self.signing else _UNSIGNED
         path = "".join(f"{self._text(item)}\n" for item in self._path)
-        proof = f"c2sp.org/tlog-proof@v1\nindex {self.seq}\n{path}\n{checkpoint}\n— {ORIGIN} "
+        proof = f"c2sp.org/tlog-proof@v1\nindex {self.seq}\n{path}\n{checkpoint}\n— {self._origin} "
         note = base64.b64encode(self._key.id + signature).decode()
         (self._log / f"{self.seq:08d}.event").write_bytes(line + f"{proof}{note}\n".encode())
         self._prev = hashlib.sha256(line).hexdigest()
