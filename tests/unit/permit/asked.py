@@ -13,7 +13,7 @@ from pytest_deploy.approval import enrol
 from pytest_deploy.approval.laid import slug
 from pytest_deploy.approval.roster import Person
 from pytest_deploy.approval.sign import sign
-from pytest_deploy.approval.statement import MEANING, Approval
+from pytest_deploy.approval.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement
 from pytest_deploy.approval.statement import render as statement
 from pytest_deploy.environment import Environment
 from pytest_deploy.permit.signatures import take_in
@@ -82,12 +82,30 @@ class Asked:
 
     def lay(self, person: Person, *, key: str = "") -> str:
         """A signature where the log's key is not at hand: files, no event; the statement's name."""
-        said = Approval(
-            meaning=MEANING, printed_name=person.printed_name, signer=person.email, role=person.roles[0], comment="",
-            signed_at=stamp(SystemClock().now()), request_sha256=digest((self.folder / "request.json").read_bytes()), run=self.run,
+        said = Approval(**self.words(person), meaning=MEANING, comment="")
+        return self._put(f"{slug(person.roles[0])}-{person.github}.json", statement(said), key or person.email)
+
+    def lay_override(self, person: Person) -> str:
+        """The same of a part of an override of the window."""
+        expires = stamp(SystemClock().now() + timedelta(hours=1))
+        said = OverrideStatement(
+            **self.words(person), meaning=MEANING_OF_OVERRIDE, gate="window", incident="INC-7", reason="down", expires=expires
         )  # fmt: skip
-        name, content = f"{slug(person.roles[0])}-{person.github}.json", statement(said)
-        signature = sign(content, key=self.keys[key or person.email], namespace=NAMESPACE)
+        return self._put(f"override-window-{person.github}.json", statement(said), person.email)
+
+    def words(self, person: Person) -> dict[str, str]:
+        """What every statement of a person about the request says."""
+        return {
+            "printed_name": person.printed_name,
+            "signer": person.email,
+            "role": person.roles[0],
+            "signed_at": stamp(SystemClock().now()),
+            "request_sha256": digest((self.folder / "request.json").read_bytes()),
+            "run": self.run,
+        }
+
+    def _put(self, name: str, content: bytes, key: str) -> str:
+        signature = sign(content, key=self.keys[key], namespace=NAMESPACE)
         for end, data in (("", content), (".sig", signature)):
             RunFolder(self.log.store, self.run).create(f"approvals/{name}{end}", data)
         return f"runs/{self.run}/approvals/{name}"

@@ -141,3 +141,14 @@ def test_a_signature_that_does_not_count_is_told_once_with_the_reason(asked: Ask
     assert "does not verify for tina@example.org" in told[forged]
     assert told.keys() == {forged, barred}
     assert asked.events("approval.signed") == []
+
+
+def test_an_override_that_was_laid_without_events_counts_once_two_have_signed(asked: Asked) -> None:
+    asked.lay_override(TINA)
+    asked.take_in()
+    assert asked.events("override.signed") == [], "one person passes over nothing"
+
+    asked.lay_override(QUINN)
+    asked.take_in()
+    asked.take_in()
+    assert sorted(asked.events("override.signed")) == sorted([TINA.email, QUINN.email])

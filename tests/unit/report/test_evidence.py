@@ -82,15 +82,16 @@ def test_what_a_report_writer_did_not_leave_is_missing_and_the_rest_is_there(clo
     assert closing.names() == {file for file in FILES if not file.startswith(name)}
 
 
+@pytest.mark.parametrize("name", ["junit.xml", "statement.json"])
 def test_a_file_that_lies_there_already_is_not_replaced_but_named(
-    closing: Closing, capsys: pytest.CaptureFixture[str]
+    closing: Closing, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    closing.folder.create("statement.json", b"forged")
+    closing.folder.create(name, b"forged")
 
-    assert closing.write() == ("statement.json",)
-    assert (closing.folder.path / "statement.json").read_bytes() == b"forged"
+    assert closing.write() == (name,)
+    assert (closing.folder.path / name).read_bytes() == b"forged"
     assert closing.names() == FILES
-    assert "statement.json could not be rendered" in capsys.readouterr().err
+    assert f"{name} could not be rendered" in capsys.readouterr().err
 
 
 def test_a_report_whose_files_are_not_the_recorded_ones_is_not_made(
