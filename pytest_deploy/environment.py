@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
-from importlib import import_module
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -100,10 +98,6 @@ class Environment:
             password = str(said.get("password") or "")
             if len(password) >= SHORTEST and password != said.get("user"):
                 self.secrets.learn(f"{name}_PASSWORD", password)
-
-    def warm_up(self) -> None:
-        """Load the platform's client in the background: about 1 s that would else fall into the first step that needs it."""
-        threading.Thread(target=_load_client, name="deploy-warm-up", daemon=True).start()
 
     @property
     def holds_subjects(self) -> bool:
@@ -207,7 +201,3 @@ def refuse_misplaced(policy: Policy, key: str) -> None:
         )
     if emulated() and not embedded:
         raise NotAsked(f"{key} is gcs, and {policy.environment} is real: unset {EMULATOR}, which leads to a stand-in")
-
-
-def _load_client() -> None:
-    import_module("pytest_deploy.platform.google.run")

@@ -78,7 +78,6 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
         _conduct(config, environment, collection, interruption)
     if not config.option.collectonly:
         config.pluginmanager.register(Terminal(environment.redact), "deploy-terminal")
-        environment.warm_up()
         interruption.install(worker=worker is not None)
 
 
