@@ -84,12 +84,7 @@ class Environment:
     @cached_property
     def secrets(self) -> Secrets:
         """The environment's secrets."""
-        prefix = "rehearsal-" if self.context.rehearsal else ""
-        file = self.context.state / "secrets" / f"{prefix}{self.policy.environment}.json"
-        known = Secrets(file, met=self.context.session if self.context.run else None)
-        for name, value in _of_the_process(os.environ):
-            known.know(name, value)
-        return known
+        return secrets_of(self.context)
 
     def _learn_passwords(self, access: DatabaseAccess) -> None:
         """Passwords that the platform made or was given; one that is its user's name is none."""
@@ -102,11 +97,11 @@ class Environment:
     @property
     def holds_subjects(self) -> bool:
         """Whether its rows may be subjects': everywhere but in local."""
-        return self.policy.environment != "local" or self.context.rehearsal
+        return _holds_subjects(self.context)
 
     def redact(self, text: str) -> str:
         """A text without any known secret and, outside local, without what PostgreSQL says of rows."""
-        return self.secrets.redact(details.cut(text) if self.holds_subjects else text)
+        return _cut(text, self.context, self.secrets)
 
     def redact_error(self, error: BaseException) -> None:
         """Cut an error in place, with those it came from: every report writer reads the error itself."""
@@ -136,13 +131,16 @@ def record_of(
     clock: Clock,
     *,
     shift: timedelta | None = None,
-    redact: Callable[[str], str] = lambda text: text,
+    redact: Callable[[str], str] | None = None,
     store: Store | None = None,
 ) -> Log:
-    """The record of an environment, signed by the key that policy names; `redact` is asked about every text of an event.
+    """The record of an environment, signed by the key that policy names; no text of an event holds a known secret.
+
+    `redact` is asked about every text, where whoever opens it has met more secrets than the environment's own.
 
     Raises RecordError.
     """
+    known = secrets_of(context)
     return open_record(
         store or record_store(context, policy),
         origin=policy.origin(rehearsal=context.rehearsal),
@@ -151,8 +149,26 @@ def record_of(
         clock=clock,
         actor=local_actor(),
         shift=shift,
-        redact=redact,
+        redact=redact or (lambda text: _cut(text, context, known)),
     )
+
+
+def secrets_of(context: RunContext) -> Secrets:
+    """The environment's secrets, and what this process's variables hold."""
+    prefix = "rehearsal-" if context.rehearsal else ""
+    file = context.state / "secrets" / f"{prefix}{context.environment}.json"
+    known = Secrets(file, met=context.session if context.run else None)
+    for name, value in _of_the_process(os.environ):
+        known.know(name, value)
+    return known
+
+
+def _holds_subjects(context: RunContext) -> bool:
+    return context.environment != "local" or context.rehearsal
+
+
+def _cut(text: str, context: RunContext, known: Secrets) -> str:
+    return known.redact(details.cut(text) if _holds_subjects(context) else text)
 
 
 def _of_the_process(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:

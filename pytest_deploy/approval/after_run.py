@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pytest_deploy.approval.laid import able, lay_down, slug
+from pytest_deploy.approval.laid import Files, able, lay_down, slug
 from pytest_deploy.approval.roster import Person, Roster, in_force
 from pytest_deploy.approval.sign import verify
-from pytest_deploy.errors import RecordError, Refused
+from pytest_deploy.errors import IllegalEvent, RecordError, Refused
 from pytest_deploy.record.event import Event, Json, canonical, line_hash
 from pytest_deploy.record.log import Log, Standing
 from pytest_deploy.record.run_id import NO_RUN
@@ -169,10 +169,26 @@ def put_down(log: Log, said: Statement, *, person: Person, key: Path) -> Event:
     head, at = log.head(), log.clock.now()
     roster, _ = in_force(log.store, log.events())
     known = able(roster, person, said.role, key, at)
-    files = lay_down(
-        log.store, said.folder, said.slot, canonical(asdict(said)), key=key, known=known, roster=roster, at=at
-    )
     run = NO_RUN if said.about == "environment" else said.about
+    try:
+        content = canonical(asdict(said))
+    except IllegalEvent as error:
+        raise Refused(f"this cannot be signed, nothing was kept: {error}") from error
+
+    def told(files: Files) -> dict[str, Json]:
+        return {**files.bound(), **said.told()}
+
+    files = lay_down(
+        log.store,
+        said.folder,
+        said.slot,
+        content,
+        key=key,
+        known=known,
+        roster=roster,
+        at=at,
+        may=lambda laid: log.may(said.type, told(laid), run=run, actor=person.email),
+    )
 
     def as_it_was_read(standing: Standing) -> None:
         for event in standing.backwards():
@@ -181,9 +197,7 @@ def put_down(log: Log, said: Statement, *, person: Person, key: Path) -> Event:
             if event.run == run and event.type in {said.type, "environment.frozen"}:
                 raise Refused(f"event {event.seq} ({event.type}) came in between; look again, then sign")
 
-    return log.append(
-        said.type, {**files.bound(), **said.told()}, run=run, actor=person.email, claim=as_it_was_read
-    )  # fmt: skip
+    return log.append(said.type, told(files), run=run, actor=person.email, claim=as_it_was_read)
 
 
 def hash_of(event: Event) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from pytest_deploy.approval.roster import Key, Person, Roster, fingerprint_of
 from pytest_deploy.approval.sign import sign, verify
-from pytest_deploy.errors import Refused
+from pytest_deploy.errors import IllegalEvent, Refused
 from pytest_deploy.record.store import Exists, Store
 
 _TRIES = 100
@@ -57,11 +58,22 @@ def able(roster: Roster, person: Person, role: str, key: Path, at: datetime) -> 
 
 
 def lay_down(
-    store: Store, folder: str, slot: str, content: bytes, *, key: Path, known: Key, roster: Roster, at: datetime
+    store: Store,
+    folder: str,
+    slot: str,
+    content: bytes,
+    *,
+    key: Path,
+    known: Key,
+    roster: Roster,
+    at: datetime,
+    may: Callable[[Files], None],
 ) -> Files:
     """Sign a statement and put both files into `folder` of the store, under the first free name of the slot.
 
-    Raises Failed where ssh-keygen does not sign, Refused where what it made does not verify, StoreUnavailable.
+    `may` is asked right before, and raises IllegalEvent where no event could count them: signing takes as long as a person
+    takes, and meanwhile a run may have been closed, its folder sealed. Raises Failed where ssh-keygen does not sign, Refused
+    where what it made does not verify or would not count, StoreUnavailable.
     """
     signature = sign(content, key=key, namespace=roster.namespace)
     allowed = roster.files()["allowed_signers"]
@@ -72,11 +84,16 @@ def lay_down(
         raise Refused(f"the signature just made {why}; nothing was kept")
     for number in range(1, _TRIES):
         name = f"{slot}-{known.short}{'' if number == 1 else f'-{number}'}.json"
+        files = Files(f"{folder}/{name}", content, signature)
+        try:
+            may(files)
+        except IllegalEvent as error:
+            raise Refused(f"this cannot be signed, nothing was kept: {error}") from error
         try:
             # Whoever has the statement's name has the slot: the signature follows it.
             store.create(f"{folder}/{name}", content)
             store.create(f"{folder}/{name}.sig", signature)
         except Exists:  # squatted, or signed before: neither is ever replaced
             continue
-        return Files(f"{folder}/{name}", content, signature)
+        return files
     raise Refused(f"{folder}: {_TRIES} names of the slot {slot} are taken; somebody fills the folder, see to the store")

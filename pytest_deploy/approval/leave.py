@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -34,9 +35,7 @@ def sign_approval(
     """
     request = (store / "runs" / run / "request.json").read_bytes()
     statement = Approval(MEANING, person.printed_name, person.email, role, stamp(now), digest(request), run, comment)
-    files = _leave(log, run, statement, key=key, slot=slug(role), person=person, role=role)
-    actor = person.email
-    return log.append("approval.signed", said_of_approval(files), run=run, actor=actor)
+    return _leave(log, run, statement, said_of_approval, key=key, slot=slug(role), person=person)
 
 
 def sign_override(
@@ -68,8 +67,7 @@ def sign_override(
         reason=reason,
         expires=stamp(expires),
     )
-    files = _leave(log, run, statement, key=key, slot=f"override-{gate}", person=person, role=role)
-    return log.append("override.signed", said_of_override(files), run=run, actor=person.email)
+    return _leave(log, run, statement, said_of_override, key=key, slot=f"override-{gate}", person=person)
 
 
 def said_of_approval(files: Files) -> dict[str, Any]:
@@ -109,27 +107,43 @@ def _leave(
     log: Log,
     run: str,
     statement: Approval | OverrideStatement,
+    told: Callable[[Files], dict[str, Any]],
     *,
     key: Path,
     slot: str,
     person: Person,
-    role: str,
-) -> Files:
-    """Sign and put both files down under the first free name of the slot."""
+) -> Event:
+    """Sign, put both files down under the first free name of the slot, count them."""
     roster, _ = in_force(log.store, log.events())
     at = log.clock.now()
-    known = able(roster, person, role, key, at)
+    known = able(roster, person, statement.role, key, at)
+    type_ = _type(statement)
     _refuse_second(log, run, statement, known)
-    folder = f"runs/{run}/approvals"
-    return lay_down(log.store, folder, slot, render(statement), key=key, known=known, roster=roster, at=at)
+    files = lay_down(
+        log.store,
+        f"runs/{run}/approvals",
+        slot,
+        render(statement),
+        key=key,
+        known=known,
+        roster=roster,
+        at=at,
+        may=lambda laid: log.may(type_, told(laid), run=run, actor=person.email),
+    )
+    return log.append(type_, told(files), run=run, actor=person.email)
+
+
+def _type(statement: Approval | OverrideStatement) -> str:
+    return "approval.signed" if isinstance(statement, Approval) else "override.signed"
 
 
 def _refuse_second(log: Log, run: str, statement: Approval | OverrideStatement, key: Key) -> None:
     """Refuse what would count no more than it does; an override may follow one that ran out or names another incident."""
-    type_ = "approval.signed" if isinstance(statement, Approval) else "override.signed"
     for event in log.run(run):
         said = event.data
-        same = event.type == type_ and said["signer"] == statement.signer and said.get("role") == statement.role
+        same = (
+            event.type == _type(statement) and said["signer"] == statement.signer and said.get("role") == statement.role
+        )
         if isinstance(statement, OverrideStatement):
             same = same and (said.get("gate"), said.get("incident")) == (statement.gate, statement.incident)
             same = same and parse_stamp(said["expires"]) > statement.at

@@ -278,8 +278,8 @@ def _new_value(event: Event, field: str, to: str) -> Json:
     text = not {"int", "number", "bool", "object", "array", "any"} & set(_kinds(event, field))
     try:
         new = to if text and not (to == "null" and event.data[field] is None) else json.loads(to)
-    except ValueError:
-        raise Refused(f"--to {to!r} is no JSON, and {field} of {event.type} is no text") from None
+    except (ValueError, RecursionError):
+        raise Refused(f"--to {to[:200]!r} is no JSON, and {field} of {event.type} is no text") from None
     if wrong := schema.fault(event.type, {**event.data, field: new}):
         raise Refused(f"--to {to!r} does not fit: {wrong}")
     return new

@@ -22,8 +22,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from pytest_deploy.errors import IllegalEvent
-from pytest_deploy.record.event import Event, parse_line
+from pytest_deploy.errors import IllegalEvent, RecordTampered
+from pytest_deploy.record.event import Event, line_hash, parse_line
 from pytest_deploy.record.key import LogKey, Signer
 from pytest_deploy.record.tree import leaf_hash, newest_root, next_path
 
@@ -160,6 +160,15 @@ def parse_anchor(line: str) -> Checkpoint:
     if checkpoint is None or checkpoint.anchor != line or checkpoint.size < 1:
         raise ValueError(f"{line!r} is no anchor: tlog <origin> <size> <root> is")
     return checkpoint
+
+
+def check_follows(before: Entry, after: Entry) -> None:
+    """Hold an event against the one before it. Raises RecordTampered where it does not continue it."""
+    place = name(after.event.seq)
+    if after.event.prev != line_hash(before.line):
+        raise RecordTampered(f"{place}: its prev is not the hash of the event before it")
+    if after.path != before.path_after:
+        raise RecordTampered(f"{place}: its inclusion path does not continue that of the event before it")
 
 
 def unsigned(index: int, path: Iterable[str], origin: str, root: bytes) -> bytes:

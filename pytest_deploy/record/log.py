@@ -21,18 +21,17 @@ from pytest_deploy.errors import IllegalEvent, RecordError, RecordTampered, Stor
 from pytest_deploy.record import entry as entries
 from pytest_deploy.record import schema
 from pytest_deploy.record.clock import Clock, stamp
-from pytest_deploy.record.entry import Entry, SignedCheckpoint
-from pytest_deploy.record.event import FIRST_PREV, Event, Json, line_hash
+from pytest_deploy.record.entry import Entry, SignedCheckpoint, check_follows
+from pytest_deploy.record.event import FIRST_PREV, Event, Json, canonical, line_hash
 from pytest_deploy.record.key import LogKey, Signer
 from pytest_deploy.record.life import Life
 from pytest_deploy.record.redaction import redacted
-from pytest_deploy.record.run_id import NO_RUN, born
+from pytest_deploy.record.run_id import NO_RUN, earliest
 from pytest_deploy.record.store import Exists, Missing, Store
 
 SKEW_ALERT: Final = timedelta(seconds=2)
 SKEW_LIMIT: Final = timedelta(seconds=60)
 _SKEW_NEWS: Final = timedelta(seconds=1)  # a skew is noted again when it has grown by this much
-_BIRTH_MARGIN: Final = timedelta(seconds=120)  # clocks of two writers differ by less: SKEW_LIMIT refuses more
 _ACTOR: Final = "system:record"
 
 
@@ -97,11 +96,7 @@ class Log:
         where the head is not what the log's key signed. After any of these nothing was added; after StoreUnavailable a
         write all of whose replies were lost may be there all the same, once: whoever reads the log finds it.
         """
-        if self._redact is not None:
-            data = redacted(data, self._redact)
-        if self._shift is not None:
-            data = {**data, "clock": stamp(self.clock.now() + self._shift)}
-        schema.check(event_type, data)
+        data = self._told(event_type, data if self._redact is None else redacted(data, self._redact))
         with self._lock:
             while True:
                 self._reach(run, leases=claim is not None or event_type == "lease.taken")
@@ -122,6 +117,18 @@ class Log:
                     self._note_skew(behind, now, run)
                 elif (event := self._try(event_type, data, run, actor, time)) is not None:
                     return event
+
+    def may(self, event_type: str, data: Mapping[str, Json], *, run: str, actor: str) -> None:
+        """Refuse what `append` would refuse now, and what it would not write as it stands. Raises as it; adds nothing."""
+        if self._redact is not None and canonical(redacted(data, self._redact)) != canonical(data):
+            raise IllegalEvent(f"{event_type} holds a known secret, or what a database says of a row: write it without")
+        data = self._told(event_type, data)
+        with self._lock:
+            self._reach(run, leases=False)
+            self._refuse_retired()
+            time = max(_whole_milliseconds(self.clock.now()), self._floor())
+            self._life.may(event_type, run, data, time=time)
+            self._drafted(event_type, data, run, actor, time).line()
 
     def mend_clock(self, *, actor: str) -> Event:
         """Let time start again at this machine's, where the head lies over 60 s in the future: a signed `clock.skewed`.
@@ -179,12 +186,12 @@ class Log:
         for seq in range(start, 0 if head is None else head.event.seq):
             entry = self._read(seq)
             if before is not None:
-                _check_follows(before, entry)
+                check_follows(before, entry)
                 yield before.event
             before = entry
         if head is not None and start <= head.event.seq:
             if before is not None:
-                _check_follows(before, head)
+                check_follows(before, head)
                 yield before.event
             yield head.event
 
@@ -217,8 +224,23 @@ class Log:
 
     def _try(self, event_type: str, data: Mapping[str, Json], run: str, actor: str, time: datetime) -> Event | None:
         """Create the next object; None where another writer was faster (what it wrote is read by the next _advance)."""
+        event = self._drafted(event_type, data, run, actor, time)
+        path = self._tail[-1].path_after if self._tail else ()
+        entry, stored = entries.build(event, path, self.key.origin, self._signer)
+        if not self._create(entries.name(event.seq), stored):
+            return None
+        self._take(entry)
+        return entry.event
+
+    def _told(self, event_type: str, data: Mapping[str, Json]) -> Mapping[str, Json]:
+        if self._shift is not None:
+            data = {**data, "clock": stamp(self.clock.now() + self._shift)}
+        schema.check(event_type, data)
+        return data
+
+    def _drafted(self, event_type: str, data: Mapping[str, Json], run: str, actor: str, time: datetime) -> Event:
         head = self._tail[-1] if self._tail else None
-        event = Event(
+        return Event(
             seq=0 if head is None else head.event.seq + 1,
             prev=FIRST_PREV if head is None else line_hash(head.line),
             time=time,
@@ -228,12 +250,6 @@ class Log:
             actor=actor,
             data=data,
         )
-        path = () if head is None else head.path_after
-        entry, stored = entries.build(event, path, self.key.origin, self._signer)
-        if not self._create(entries.name(event.seq), stored):
-            return None
-        self._take(entry)
-        return entry.event
 
     def _create(self, name: str, stored: bytes) -> bool:
         """Whether the object under `name` is mine."""
@@ -277,9 +293,9 @@ class Log:
             self._refuse_retired()
         self._authenticate(read[-1])
         if self._tail:
-            _check_follows(self._tail[-1], read[0])
+            check_follows(self._tail[-1], read[0])
         for before, entry in pairwise(read):
-            _check_follows(before, entry)
+            check_follows(before, entry)
         for entry in read:
             self._take(entry)
 
@@ -319,27 +335,16 @@ class Log:
         A lease is taken only where no leased run is in progress, so nothing before the newest one can still be open.
         """
         self._advance()
-        since = self._since(run)
+        since = earliest(run, self.clock.now())
         while self._tail and self._tail[0].event.seq > 0:
             oldest = self._tail[0]
             if (self._fresh or not leases) and (since is None or oldest.event.time < since):
                 break
             before = self._read(oldest.event.seq - 1)
-            _check_follows(before, oldest)
+            check_follows(before, oldest)
             self._tail.appendleft(before)
             self._fresh |= _is_fresh_lease(before.event)
         self._fold()
-
-    def _since(self, run: str) -> datetime | None:
-        if run == NO_RUN:
-            return None
-        try:
-            birth = born(run)
-        except ValueError as error:
-            raise IllegalEvent(str(error)) from error
-        if birth > self.clock.now() + _BIRTH_MARGIN:  # named by another clock: then the whole log
-            return datetime.min.replace(tzinfo=UTC)
-        return birth - _BIRTH_MARGIN
 
     def _read(self, seq: int) -> Entry:
         name = entries.name(seq)
@@ -385,14 +390,6 @@ class Log:
 
 def _is_fresh_lease(event: Event) -> bool:
     return event.type == "lease.taken" and not event.data.get("recovers", False)
-
-
-def _check_follows(before: Entry, entry: Entry) -> None:
-    name = entries.name(entry.event.seq)
-    if entry.event.prev != line_hash(before.line):
-        raise RecordTampered(f"{name}: its prev is not the hash of the event before it")
-    if entry.path != before.path_after:
-        raise RecordTampered(f"{name}: its inclusion path does not continue that of the event before it")
 
 
 def _whole_milliseconds(instant: datetime) -> datetime:

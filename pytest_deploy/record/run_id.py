@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import re
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Final
 
+from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record.clock import Clock
 
 NO_RUN = "-"
 """What stands in `run` of an event that belongs to no run."""
+
+_MARGIN: Final = timedelta(seconds=120)
+"""Clocks of two writers differ by less: a writer that is 60 s behind the log is refused."""
 
 _RUN_ID = re.compile(r"(rehearsal-)?([A-Za-z0-9][A-Za-z0-9_-]*)-(\d{8}T\d{6}Z)-[0-9a-f]{4}", re.ASCII)
 
@@ -31,6 +36,19 @@ def born(run: str) -> datetime:
     if match is None:
         raise ValueError(f"{run!r} is no run: <environment>-<YYYYMMDDTHHMMSSZ>-<4 hex> is")
     return datetime.strptime(match[3], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+def earliest(run: str, now: datetime) -> datetime | None:
+    """The instant before which no event of the run can lie; None for `-`. Raises IllegalEvent where `run` is no run's name."""
+    if run == NO_RUN:
+        return None
+    try:
+        birth = born(run)
+    except ValueError as error:
+        raise IllegalEvent(str(error)) from error
+    if birth > now + _MARGIN:  # named by another clock: then the whole log
+        return datetime.min.replace(tzinfo=UTC)
+    return birth - _MARGIN
 
 
 def place_of(run: str) -> tuple[str, bool]:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
+from pytest_deploy.approval import laid as laying
 from pytest_deploy.approval.laid import Files, able, lay_down
+from pytest_deploy.audit.verify import verify
 from pytest_deploy.errors import Refused
-from tests.unit.approval.desk import QUINN, TINA, Desk
+from pytest_deploy.record.log import Log
+from pytest_deploy.release.request import digest
+from tests.unit.approval.desk import QUINN, REQUEST, RUN, TINA, Desk
+from tests.unit.record.samples import ORIGIN, Writing
 
 FOLDER = "signoffs/environment"
 
@@ -16,7 +24,8 @@ def laid(desk: Desk, content: bytes, key: str = TINA.email) -> Files:
     now, roster = desk.clock.now(), desk.roster
     known = able(roster, TINA, "Tech Lead", desk.keys[TINA.email], now)
     return lay_down(
-        desk.log.store, FOLDER, "thaw", content, key=desk.keys[key], known=known, roster=roster, at=now
+        desk.log.store, FOLDER, "thaw", content, key=desk.keys[key], known=known, roster=roster, at=now,
+        may=lambda _: None,
     )  # fmt: skip
 
 
@@ -57,3 +66,47 @@ def test_where_every_name_is_taken_it_is_told_and_nothing_is_replaced(desk: Desk
         laid(desk, b"said again")
 
     assert lying(desk) == before
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """While ssh-keygen waits for a passphrase or a touch."""
+    sign = laying.sign
+
+    def slow(*words: Any, **more: Any) -> bytes:
+        happens()
+        return sign(*words, **more)
+
+    monkeypatch.setattr(laying, "sign", slow)
+
+
+def deployed(desk: Desk) -> None:
+    run = Writing(desk.log, RUN).open(request_sha256=digest(REQUEST))
+    run.step("build").step("traffic", changes=True).close("deployed")
+
+
+def test_a_signature_that_comes_when_the_run_has_closed_is_not_laid_into_its_sealed_folder(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_time = desk.approve(TINA)
+    assert (desk.store / in_time.data["file"]).is_file()
+    before = len(list(desk.store.rglob("approvals/*")))
+    meanwhile(monkeypatch, lambda: deployed(desk))
+
+    with pytest.raises(Refused, match=r"nothing was kept: approval\.signed is not legal now"):
+        desk.approve(QUINN)
+
+    assert before == len(list(desk.store.rglob("approvals/*")))
+    assert verify(desk.store).ok
+
+
+def test_nobody_signs_a_known_secret_into_the_record(desk: Desk) -> None:
+    knowing = Log(
+        desk.log.store, desk.log._signer, ORIGIN, desk.clock, redact=lambda text: text.replace("INC-7", "[PASSWORD]")
+    )
+    told = Desk(knowing, desk.store, desk.clock, desk.keys)
+    with pytest.raises(Refused, match=r"nothing was kept: override\.signed holds a known secret"):
+        told.override(TINA)
+    assert [] == list(desk.store.rglob("approvals/*"))
+
+    told.override(TINA, incident="INC-8")
+    assert verify(desk.store).ok

@@ -443,3 +443,47 @@ def test_both_verifiers_refuse_a_sign_off_over_another_seal_than_the_runs(hall: 
     written = put_down(signing.log, said, person=signing.person, key=signing.key)
 
     assert (False, f"log/{written.seq:08d}.event") == both(hall.store)
+
+
+SECRET = "9f-KFDDh3xaTq9zPPw1"
+
+
+@pytest.mark.parametrize(
+    "signs",
+    [
+        lambda hall: amend(hall, to=SECRET),
+        lambda hall: amend(hall, reason=f"it said {SECRET}"),
+        lambda hall: sign_off(hall, comment=SECRET),
+        lambda hall: accept(hall, reason=SECRET),
+        lambda hall: after_run.thaw(
+            hall.root, "production", reason=SECRET, role="", key=hall.key("tina"), rehearsal=True, say=hall.said.append
+        ),
+    ],
+    ids=["the new value", "a reason", "a comment", "an accepted deviation", "a thaw"],
+)
+def test_nobody_signs_a_secret_of_the_environment(hall: Hall, signs: Callable[[Hall], None]) -> None:
+    secrets = hall.context.state / "secrets" / "rehearsal-production.json"
+    secrets.parent.mkdir(exist_ok=True)
+    secrets.write_text(json.dumps({"SMOKE_USER": "smoke-1", "SMOKE_PASSWORD": SECRET}))
+    with pytest.raises(Refused, match=r"nothing was kept: .* holds a known secret"):
+        signs(hall)
+    assert [] == [path for path in hall.store.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
+    assert (True, "") == both(hall.store)
+
+
+@pytest.mark.parametrize(
+    "field, to",
+    [
+        ("version", "x" * 70_000),
+        ("plugins", '{"a":"\\ud800"}'),
+        ("plugins", '{"a":NaN}'),
+        ("plugins", '{"a":1e400}'),
+        ("plugins", "[" * 20_000),
+    ],
+    ids=["too long", "half a character", "no number", "infinite", "too deep"],
+)
+def test_a_value_that_no_event_can_hold_is_refused_and_leaves_nothing(hall: Hall, field: str, to: str) -> None:
+    before = sorted(hall.store.rglob("*"))
+    with pytest.raises(Refused):
+        amend(hall, field=field, to=to)
+    assert before == sorted(hall.store.rglob("*"))
