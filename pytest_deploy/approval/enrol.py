@@ -6,6 +6,7 @@ A revoked or ended key keeps its line, with `valid-before` at its end: what it s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -62,12 +63,15 @@ def enroll_all(
     """Several people in one set; `public` is their keys by e-mail, some may have none. Raises Refused listing every fault."""
     if not 1 <= valid_days <= YEAR_DAYS:
         raise Refused(f"a key is valid for 1 to {YEAR_DAYS} days, not {valid_days}")
-    before, sha256 = in_force(log.store, log.events())
+    events = list(log.events())
+    before, sha256 = in_force(log.store, events)
+    revoked = {said: event.seq for event in events if event.type == "key.revoked" for said in _prints(event)}
     since = now.replace(microsecond=0)
     keys = list(before.keys)
     for email, text in public.items():
         bare = " ".join(text.split()[:2])
-        fingerprint(bare)  # refuses what is no key
+        if (known := fingerprint(bare)) in revoked:
+            raise Refused(f"event {revoked[known]} revoked the key {known}: nobody signs with it again, make a new one")
         if not any(key.public == bare and key.email == email and key.valid(now) for key in keys):
             keys.append(Key(email, bare, since, since + timedelta(days=valid_days), namespace))
     roster = Roster({**before.people, **{person.email: person for person in people}}, tuple(keys))
@@ -90,6 +94,11 @@ def revoke(log: Log, store: Path, who: str, *, reason: str, now: datetime, actor
     )
     data = {"person": ended[0].email, "fingerprint": ", ".join(key.fingerprint for key in ended), "reason": reason}
     return _put_in_force(log, store, _Change("key.revoked", Roster(before.people, keys), sha256, data), actor)
+
+
+def _prints(revoked: Event) -> list[str]:
+    """The fingerprints that a key.revoked names."""
+    return str(revoked.data["fingerprint"] or "").split(", ")
 
 
 @dataclass(frozen=True)
@@ -133,5 +142,6 @@ def _put_in_force(log: Log, store: Path, change: _Change, actor: str) -> Event:
 
     data = {"set": folder, "set_sha256": sha256, **change.data}
     event = log.append(change.type, data, run=NO_RUN, actor=actor, claim=still_the_same)
-    copy_plainly(store, files)
+    with suppress(OSError):  # the event counts; a verifier notes older copies, and the next `keys` lays these
+        copy_plainly(store, files)
     return event

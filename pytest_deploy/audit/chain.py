@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from pytest_deploy.audit.checks import Finding, Outcome
 from pytest_deploy.audit.hands import Hands
-from pytest_deploy.audit.keys import TrustSet, altered_copies, changed_key, is_key_event, read_set
+from pytest_deploy.audit.keys import TrustSet, changed_key, is_key_event, other_copies, read_set
 from pytest_deploy.audit.stretch import Range, read_entry
 from pytest_deploy.audit.stretch import read as read_stretch
 from pytest_deploy.errors import IllegalEvent
@@ -59,6 +59,8 @@ class Chain:
     head: SignedCheckpoint | None = None
     strays: int = 0
     """Unfinished writes (names with a dot), which are no part of the log."""
+    older_copies: list[str] = field(default_factory=list)
+    """Plain copies in `trust/` that are those of an earlier set."""
     _signed: int = 0
 
     def find(self) -> None:
@@ -89,7 +91,7 @@ class Chain:
         if self.size:
             self.head = self.checkpoint(self.size)
         if self.trust and not self.stopped:
-            altered = altered_copies(self.store, self.trust[-1])
+            altered, self.older_copies = other_copies(self.store, self.trust)
             self.findings += [Finding(6, place, "is not as in the newest trust set") for place in altered]
 
     def outcome(self, number: int) -> Outcome:

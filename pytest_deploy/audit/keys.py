@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,17 +58,27 @@ def changed_key(before: TrustSet, after: TrustSet, event: Event) -> str | None:
     return None
 
 
-def altered_copies(store: Path, newest: TrustSet) -> list[str]:
-    """Plain copies in `trust/` (they are a convenience, people check by them) that are not those of the newest set."""
-    names = sorted(newest.files.keys() & {path.name for path in (store / "trust").iterdir()})
-    return [f"trust/{name}" for name in names if _differs(store / "trust" / name, newest.files[name])]
+def other_copies(store: Path, sets: Sequence[TrustSet]) -> tuple[list[str], list[str]]:
+    """Plain copies in `trust/` (they are a convenience, people check by them) that are those of no set, or of an older one.
+
+    `sets` are in order, the newest last. An older one is no fault: another machine, or a process that was killed, changed
+    the roster and could not lay copies here.
+    """
+    altered, older = [], []
+    for name in sorted(sets[-1].files.keys() & {path.name for path in (store / "trust").iterdir()}):
+        copy = _content(store / "trust" / name)
+        if copy is None or all(copy != known.files.get(name) for known in sets):
+            altered.append(f"trust/{name}")
+        elif copy != sets[-1].files[name]:
+            older.append(f"trust/{name}")
+    return altered, older
 
 
-def _differs(path: Path, data: bytes) -> bool:
+def _content(path: Path) -> bytes | None:
     try:
-        return path.is_symlink() or not path.is_file() or path.read_bytes() != data
+        return None if path.is_symlink() or not path.is_file() else path.read_bytes()
     except OSError:
-        return True
+        return None
 
 
 def _read(path: Path) -> bytes:

@@ -21,6 +21,7 @@ from pytest_deploy.audit.checks import NONE, Finding, Outcome
 from pytest_deploy.audit.hands import Hands, batched
 from pytest_deploy.audit.keys import TrustSet
 from pytest_deploy.audit.runs import subfolders
+from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import entry as entries
 from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
 from pytest_deploy.record.folder import file_sha256
@@ -31,8 +32,10 @@ _SIGNED: Final = frozenset(
         "environment.released",
     }
 )  # fmt: skip
-_OF_THE_SIGNER: Final = ("signer", "role", "meaning", "request_sha256", "record_sha256")
-"""What the event says of these, the statement says too."""
+_OF_THE_SIGNER: Final = (
+    "signer", "printed_name", "role", "meaning", "signed_at", "comment", "request_sha256", "record_sha256",
+)  # fmt: skip
+"""What the event says of these, the statement says too; a comment that is null is an empty one."""
 _OF_BOTH: Final = (
     "reason", "gate", "incident", "expires", "amends", "event_sha256", "key", "old", "new", "nodeid", "deviation", "frozen",
 )  # fmt: skip
@@ -56,7 +59,7 @@ def signatures(chain: Chain, hands: Hands) -> Outcome:
     jobs = [
         *(_Job(chain.store, _request, [(event, None) for event in some]) for some in batched(requests)),
         *(
-            _Job(chain.store, _counted, [(event, chain.trust_at(event.seq)) for event in some])
+            _Job(chain.store, _held, [(event, chain.trust_at(event.seq)) for event in some])
             for some in batched(counted[:old])
         ),
         *(
@@ -135,30 +138,53 @@ def _counted(store: Path, event: Event, trust: TrustSet | None) -> Iterator[Find
         yield Finding(10, name, problem)
 
 
-def _signature(store: Path, event: Event, trust: TrustSet | None) -> Iterator[Finding]:
-    """The same, and the signature verifies."""
+def _held(store: Path, event: Event, trust: TrustSet | None) -> Iterator[Finding]:
+    """The same, and the roster in force has the signer under this name and in this role."""
     found = list(_counted(store, event, trust))
     name = event.data["file"]
+    if not found and (problem := _unheld((store / name).read_bytes(), event, trust)):
+        found = [Finding(10, name, problem)]
+    yield from found
+
+
+def _signature(store: Path, event: Event, trust: TrustSet | None) -> Iterator[Finding]:
+    """The same, and the signature verifies: that first, since it tells more."""
+    name = event.data["file"]
+    found = list(_counted(store, event, trust))
     if not found and (problem := _refused(event, trust, store / name, store / f"{name}.sig")):
         found = [Finding(10, f"{name}.sig", problem)]
-    yield from found
+    yield from found or _held(store, event, trust)
 
 
 def _contradiction(text: bytes, event: Event, origin: str) -> str | None:
     """Where the signed text says something else than the event, or None."""
     try:
         said = json.loads(text)
-    except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict) or canonical(said) != text:
+        again = canonical(said)
+    except (ValueError, RecursionError, IllegalEvent):
+        said = again = None
+    if not isinstance(said, dict) or again != text:
         return "is not canonical JSON"
     told = event.data
-    wrong = [key for key in _OF_THE_SIGNER if key in told and (key not in said or said[key] != told[key])]
+    wrong = [key for key in _OF_THE_SIGNER if key in told and (key not in said or (said[key] or None) != told[key])]
     # Unlike a reader of Python, JSON tells 1 from true.
     wrong += [key for key in _OF_BOTH if (key in said or key in told) and _json(said, key) != _json(told, key)]
     wrong += ["run"] if said.get("run", event.run) != event.run else []
     wrong += ["origin"] if said.get("origin", origin) != origin else []
     return f"says another {', '.join(wrong)} than event {event.seq}" if wrong else None
+
+
+def _unheld(text: bytes, event: Event, trust: TrustSet | None) -> str | None:
+    """Where the roster in force at the event has the signer under another name, or without the role; else None."""
+    said = json.loads(text)
+    try:
+        person = json.loads(trust.files["roles.json"] if trust is not None else b"{}")[said["signer"]]
+        named, held = person["printed_name"], person["roles"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return f"is signed by nobody whom the roster in force at event {event.seq} knows"
+    if said.get("printed_name") != named or said.get("role") not in held:
+        return f"says another name or role of {said['signer']} than the roster in force at event {event.seq}"
+    return None
 
 
 def _json(said: Mapping[str, Any], key: str) -> bytes | None:

@@ -155,6 +155,8 @@ def _fault(entry: Entry, before: _Before, seq: int) -> tuple[int, str] | None:
         found = 4, f"its time {stamp(event.time)} is before {stamp(before.earliest)}"
     elif entry.path != before.path:
         found = 5, "its inclusion path does not continue the tree before it"
+    elif before.origin and checkpoint.origin != before.origin:
+        found = 6, f"its checkpoint is of another log, {checkpoint.origin}"
     elif checkpoint.size != seq + 1:
         found = 5, f"its checkpoint is of size {checkpoint.size}"
     elif checkpoint.root != entry.root:

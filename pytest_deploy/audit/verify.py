@@ -99,6 +99,7 @@ def _notes(chain: Chain) -> tuple[str, ...]:
         notes.append("verify.sh: is not that of this version; take one from where you trust it, as you do with trust/")
     if chain.strays:
         notes.append(f"log/: {chain.strays} unfinished writes (names with a dot); they are no part of the log")
+    notes += [f"{place}: is that of an earlier trust set; take {_newest(chain)}'s" for place in chain.older_copies]
     for event in chain.kept:
         if event.type == "clock.skewed":
             mended = "time restarts after it" if "restart" in event.data else f"{event.data['skew_s']} s"
@@ -108,6 +109,10 @@ def _notes(chain: Chain) -> tuple[str, ...]:
             f"the log's own key is {chain.trust[-1].key.vkey}: compare it with a copy that came by another way"
         )
     return tuple(notes)
+
+
+def _newest(chain: Chain) -> str:
+    return f"trust/{chain.trust[-1].folder.name}"
 
 
 def _is_altered(script: Path) -> bool:

@@ -323,7 +323,10 @@ lower
 ((limit == total)) || bad "$(event "$limit")" "$reason"
 trust=$(trust_at "$total")
 for copy in "$trust"/*; do # the plain copies are a convenience, but people check by them
-  [[ ! -e trust/${copy##*/} ]] || cmp -s "trust/${copy##*/}" "$copy" || bad "trust/${copy##*/}" "is not the one in $trust"
+  [[ ! -e trust/${copy##*/} ]] || cmp -s "trust/${copy##*/}" "$copy" || {
+    cut -f2 "$work/sets" | while read -r set; do ! cmp -s "trust/${copy##*/}" "$set/${copy##*/}" || echo same; done | grep same >/dev/null || bad "trust/${copy##*/}" "is not the one in $trust"
+    echo "note: trust/${copy##*/} is that of an earlier trust set; take $trust/${copy##*/}"
+  }
 done
 
 # --- 8 and 9 runs: each is known to the log; SHA256SUMS of a finished one is bound by it, matching, complete ----------
@@ -371,9 +374,10 @@ while IFS=$'\t' read -r n time run file sha sig_sha says; do
     NR == 1 { for (i in raw) event[i] = raw[i]; split("", raw) }
     END {
       if (NR != 2 || why != "") exit 1
-      signer = split("signer role meaning request_sha256 record_sha256", name, " ")
+      signer = split("signer printed_name role meaning signed_at request_sha256 record_sha256", name, " ")
       both = split("reason gate incident expires amends event_sha256 key old new nodeid deviation frozen", more, " ")
       for (i = 1; i <= signer; i++) if ((".data." name[i]) in event && event[".data." name[i]] != raw["." name[i]]) exit 1
+      if (".data.comment" in event && event[".data.comment"] != (raw[".comment"] == "\"\"" ? "null" : raw[".comment"])) exit 1
       for (i = 1; i <= both; i++) if (event[".data." more[i]] != raw["." more[i]]) exit 1
       if (".run" in raw && raw[".run"] != event[".run"]) exit 1
       if (".origin" in raw && raw[".origin"] != "\"" origin "\"") exit 1
@@ -383,6 +387,14 @@ while IFS=$'\t' read -r n time run file sha sig_sha says; do
   [[ $namespace =~ ^[^[:space:]]+$ ]] || bad "$keys" 'has not exactly one namespace'
   ssh-keygen -Y verify -f "$keys" -I "${says%%$'\t'*}" -n "$namespace" -s "$file.sig" \
     -O verify-time="$(tr -d :T- <<<"${time%.*}")" <"$file" >/dev/null 2>&1 || bad "$file.sig" "is no valid signature of ${says%%$'\t'*} at $time"
+  cat "${keys%/*}/roles.json" "$file" | awk -v keep=1 "$json"'
+    { why = canonical($0) }
+    NR == 1 { for (i in raw) roster[i] = raw[i]; split("", raw) }
+    END {
+      person = "." substr(raw[".signer"], 2, length(raw[".signer"]) - 2)
+      if (NR != 2 || raw[".printed_name"] == "" || raw[".role"] == "") exit 1
+      if (roster[person ".printed_name"] != raw[".printed_name"] || !index(roster[person ".roles"], raw[".role"])) exit 1
+    }' || bad "$file" "says a name or role that the roster in force at event $n does not have"
 done <"$work/signed"
 # What is signed after a run is counted once, is about a seal or an event of this log, and changes what stood there.
 awk -F '\t' '$3 ~ /^(signoff\.signed|deviation\.accepted|record\.amended|environment\.released)$/' "$work/facts" >"$work/after"

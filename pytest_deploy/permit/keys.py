@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pytest_deploy.approval import enrol
@@ -11,11 +12,13 @@ from pytest_deploy.approval.roster import Person, in_force
 from pytest_deploy.config.record import KEY_VERSION
 from pytest_deploy.environment import in_kms, record_of
 from pytest_deploy.errors import NotAsked
+from pytest_deploy.permit.signing import printable
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
+from pytest_deploy.record.trust import copy_plainly, trust_set
 
 
 class Keys:
@@ -28,7 +31,11 @@ class Keys:
 
     @property
     def _log(self) -> Log:
-        return record_of(self._context, self._policy, SystemClock())
+        log = record_of(self._context, self._policy, SystemClock())
+        # Whoever changed the roster elsewhere, or died while changing it here, left older plain copies.
+        with suppress(OSError):
+            copy_plainly(self._context.store, trust_set(log.store, in_force(log.store, log.history())[1]))
+        return log
 
     def init(self) -> Iterator[str]:
         """Begin the environment's record where there is none; its log key stays in .deploy/keys, or in Cloud KMS."""
@@ -45,12 +52,13 @@ class Keys:
             raise NotAsked("deploy.py keys enroll: say --public-key FILE, the person's SSH public key")
         if not reason.strip():
             raise NotAsked("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
+        printable("--reason", reason)
         log = self._log
         enrol.enroll(
             log,
             self._context.store,
             person,
-            public_key.read_text(encoding="utf-8").strip(),
+            public_key.read_text(encoding="utf-8", errors="replace").strip(),
             namespace=f"deploy-approval@{self._policy.organisation.domain}",
             valid_days=days,
             now=SystemClock().now(),
@@ -64,6 +72,7 @@ class Keys:
         """End a person's keys, or one key, from now on; what they signed before stays good."""
         if not who or not reason.strip():
             raise NotAsked("deploy.py keys revoke: say --person EMAIL or fingerprint, and --reason")
+        printable("--reason", reason)
         log = self._log
         enrol.revoke(log, self._context.store, who, reason=reason, now=SystemClock().now(), actor=local_actor())
         yield f"revoked   {who}, from now on; what was signed before stays good"
@@ -77,6 +86,7 @@ class Keys:
         """
         if not reason.strip():
             raise NotAsked("deploy.py keys rotate: say --reason; it goes into the record")
+        printable("--reason", reason)
         if self._policy.record.key is not None and not to:
             raise NotAsked(
                 "deploy.py keys rotate: Cloud KMS signs this record; make a new key version and say --to its full name"

@@ -98,7 +98,8 @@ def _lay_conveniences(folder: Path, log: Log) -> None:
     """Plain copies of the newest trust set (where none lie), and the second opinion, which needs none of this software."""
     try:
         if not (folder / "trust" / "log.vkey").exists():
-            trust.copy_plainly(folder, trust.first_set(log.key))
+            newest = next(event for event in log.backwards() if event.type.startswith("key."))
+            trust.copy_plainly(folder, trust.trust_set(log.store, newest.data["set_sha256"]))
         if _SECOND_OPINION.is_file() and not (folder / "verify.sh").exists():
             with suppress(FileExistsError):
                 durable.create(folder / "verify.sh", _SECOND_OPINION.read_bytes(), mode=0o755)

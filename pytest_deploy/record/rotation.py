@@ -79,7 +79,8 @@ def confirm(log: Log, folder: Path, new: Signer, rotated: Event, *, actor: str) 
         if head.seq != rotated.seq:
             raise Exists("the new key has signed meanwhile")
 
-    copy_plainly(folder, trust_set(log.store, rotated.data["set_sha256"]))
+    with suppress(OSError):  # a convenience; the rotation is finished without it
+        copy_plainly(folder, trust_set(log.store, rotated.data["set_sha256"]))
     log.hand_over(new)
     kept = {key: rotated.data[key] for key in ("set", "set_sha256", "person", "fingerprint", "origin", "vkey")}
     with suppress(Exists):

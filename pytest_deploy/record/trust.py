@@ -67,11 +67,14 @@ def trust_set(store: Store, sha256: str) -> dict[str, bytes]:
 
 
 def copy_plainly(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Lay the newest set's plain copies into `trust/` of a store on disk; nothing is judged by them."""
+    """Lay the newest set's plain copies into `trust/` of a store on disk; nothing is judged by them. Raises OSError."""
     trust = folder / "trust"
     for name, data in files.items():
         if (trust / name).is_file() and (trust / name).read_bytes() == data:
             continue
         temporary = trust / f".{secrets.token_hex(8)}.new"
-        temporary.write_bytes(data)
-        temporary.replace(trust / name)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(trust / name)
+        finally:
+            temporary.unlink(missing_ok=True)

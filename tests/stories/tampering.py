@@ -15,6 +15,7 @@ UNSEEN: Mapping[str, Callable[[Tampered], None]] = {
     "`verify.sh` in the store replaced": files.script_altered,
     "a dot-file in the log": files.unfinished_write,
     "a file beside the record": files.file_beside,
+    "a plain copy of an earlier trust set": files.older_copy,
     "a signed file that no event counts": files.approval_uncounted,
     "an empty folder in a sealed run": files.empty_folder,
     "a second name (hard link) for a file": files.hard_link,
@@ -80,10 +81,12 @@ KINDS: Mapping[str, Callable[[Tampered], None]] = {
     "a signature swapped for another person's": files.signature_swapped,
     "an approval deleted": files.approval_deleted,
     "an approval counted for another person, with the log's own key": files.approval_forged_by_an_insider,
+    "an approval counted under another printed name, with the log's own key": files.name_forged_by_an_insider,
     "an anchor of another log": files.anchor_of_another_log,
     "an anchor altered": files.anchor_altered,
     "an anchor deleted": files.anchor_deleted,
     "an anchor under another size": files.anchor_renamed,
+    "an anchor copied into the store deleted": files.anchor_deleted,
     "the last event deleted, an anchor copied into the store": files.truncated_behind_an_anchor,
 }
 """In the order of docs/tampering.md."""

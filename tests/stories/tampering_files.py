@@ -118,13 +118,21 @@ def approval_deleted(it: Tampered) -> None:
 
 def approval_forged_by_an_insider(it: Tampered) -> None:
     """The event that counts an approval, written anew with the log's own key: it now counts it for another person."""
-    it.named = ""
-    seq = it.seq("approval.signed")
-    role = it.events[seq].data["role"]
+    role = it.events[it.seq("approval.signed")].data["role"]
     other = next(e.data["signer"] for e in it.events if e.type == "approval.signed" and e.data["role"] != role)
+    counted_anew(it, signer=other)
+
+
+def name_forged_by_an_insider(it: Tampered) -> None:
+    """The same for the printed name alone, which is what people read."""
+    counted_anew(it, printed_name="Grace Hopper")
+
+
+def counted_anew(it: Tampered, **changed: str) -> None:
+    seq = it.seq("approval.signed")
     it.named = it.events[seq].data["file"]
     for position in range(seq, it.size):
-        changes = {"data": {**it.events[seq].data, "signer": other}} if position == seq else {}
+        changes = {"data": {**it.events[seq].data, **changed}} if position == seq else {}
         it.forge(position, it.insider(), **changes)
 
 
@@ -195,6 +203,11 @@ def unfinished_write(it: Tampered) -> None:
 
 def file_beside(it: Tampered) -> None:
     (it.store / "minutes.txt").write_text("who met whom\n")
+
+
+def older_copy(it: Tampered) -> None:
+    """Who might sign before anybody was enrolled."""
+    shutil.copy(it.store / it.events[0].data["set"] / "allowed_signers", it.store / "trust/allowed_signers")
 
 
 def approval_uncounted(it: Tampered) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -12,10 +14,13 @@ import pytest
 
 from pytest_deploy.approval import enrol
 from pytest_deploy.approval.roster import Person
+from pytest_deploy.audit.verify import verify
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.record.event import Event
 from tests.unit.approval.desk import DEPLOYER, NAMESPACE, QUINN, TINA, Desk, public
+from tests.unit.audit.test_second_opinion import second_opinion
 
+COPIES = ("log.vkey", "log.pem", "roles.json", "allowed_signers")
 NINA = Person("nina@example.org", "Nina New", ("QA Lead",), 21, "nina", ("nina@home.example",))
 
 
@@ -170,3 +175,35 @@ def test_a_key_revoked_in_the_second_it_was_enrolled_is_no_contradiction(desk: D
 
     assert () == desk.roster.key_of(NINA.email, desk.clock.now())
     assert (QUINN,) == tuple(p for p in desk.roster.holders("QA Lead", desk.clock.now()) if p == QUINN)
+
+
+def test_a_revoked_key_is_enrolled_by_nobody_again_and_one_that_ran_out_is(desk: Desk) -> None:
+    desk.clock.move(60)
+    event = enrol.revoke(desk.log, desk.store, TINA.email, reason="stolen", now=desk.clock.now(), actor=DEPLOYER)
+    with pytest.raises(Refused, match=f"event {event.seq} revoked the key SHA256:.*: nobody signs with it again"):
+        enroll(desk, TINA, key=TINA.email)
+    enroll(desk, TINA)
+
+    desk.clock.move(timedelta(days=366).total_seconds())
+    enroll(desk, QUINN, key=QUINN.email)
+    assert [QUINN.email] == [key.email for key in desk.roster.key_of(QUINN.email, desk.clock.now())]
+
+
+@pytest.mark.parametrize("left", [OSError("the disk is full"), KeyboardInterrupt()], ids=["a full disk", "a kill"])
+def test_a_change_whose_plain_copies_could_not_be_laid_counts_and_the_record_verifies(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, left: BaseException
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise left
+
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(Path, "write_bytes", refuse)
+        enroll(desk, NINA)
+
+    assert NINA.email in desk.roster.people
+    found = verify(desk.store)
+    assert () == found.findings
+    assert ["roles.json", "allowed_signers"] == [name for name in COPIES if any(name in note for note in found.notes)]
+    assert second_opinion(desk.store).ok
+    enroll(desk, QUINN, key="second")
+    assert not any(name in note for note in verify(desk.store).notes for name in COPIES)

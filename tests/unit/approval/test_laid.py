@@ -9,6 +9,7 @@ import pytest
 
 from pytest_deploy.approval import laid as laying
 from pytest_deploy.approval.laid import Files, able, lay_down
+from pytest_deploy.approval.sign import sign
 from pytest_deploy.audit.verify import verify
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.log import Log
@@ -70,7 +71,6 @@ def test_where_every_name_is_taken_it_is_told_and_nothing_is_replaced(desk: Desk
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
     """While ssh-keygen waits for a passphrase or a touch."""
-    sign = laying.sign
 
     def slow(*words: Any, **more: Any) -> bytes:
         happens()

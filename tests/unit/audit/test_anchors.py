@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -116,6 +117,31 @@ def test_a_recorded_anchor_is_held_against_the_log(tmp_path: Path) -> None:
     for wrong in (0, 1, 9):
         log.append("anchor.made", {"kind": "status", "size": wrong, "root": "x"}, run="-", actor=ACTOR)
     assert [problem.split(":")[0] for problem in problems(store, 11)] == [entries.name(seq) for seq in (2, 3, 4)]
+
+
+def of_anchors(store: Path) -> list[str]:
+    """A reply made up here is none to step 12."""
+    return [str(finding) for finding in verify(store).findings if finding.step == 11]
+
+
+@pytest.mark.parametrize(
+    "name, key", [("anchors/00000001.checkpoint", "sha256"), ("anchors/00000001.tsr", "reply_sha256")]
+)
+def test_what_a_recorded_anchor_left_in_the_record_is_still_there(tmp_path: Path, name: str, key: str) -> None:
+    log = open_log(tmp_path, HandClock())
+    store = tmp_path / "reports" / "local"
+    _, _, size, root = log.checkpoint().split(" ")
+    content = log.signed().text.encode()
+    log.store.create(name, content)
+    file = {"file": name} if key == "sha256" else {}
+    made = {"kind": "copy", "size": int(size), "root": root, key: hashlib.sha256(content).hexdigest(), **file}
+    log.append("anchor.made", made, run="-", actor=ACTOR)
+    assert of_anchors(store) == []
+
+    (store / name).write_bytes(b"another")
+    assert f"{name}: is not the file that event 1 recorded" in of_anchors(store)
+    (store / name).unlink()
+    assert of_anchors(store) == [f"{name}: is missing, though event 1 recorded it"]
 
 
 TSA = """

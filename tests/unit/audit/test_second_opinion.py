@@ -519,3 +519,42 @@ def test_the_script_is_good_for_ten_thousand_events(tmp_path: Path) -> None:
 
     assert both(tmp_path / "reports" / "local", anchor=log.checkpoint()) == (True, "")
     assert time.monotonic() - began < 120
+
+
+def test_each_of_several_anchors_is_looked_at(record: Record) -> None:
+    other = record.early_anchor.replace(record.early_anchor.split()[3], record.anchor.split()[3])
+    assert second_opinion(record.store, "--anchor", record.early_anchor, "--anchor", record.anchor).ok
+    for lines in ([other, record.anchor], [record.anchor, other]):
+        words = [word for line in lines for word in ("--anchor", line)]
+        assert "saw another root" in second_opinion(record.store, *words).text
+
+
+@pytest.mark.parametrize(
+    "says, counts",
+    [
+        ({}, {"printed_name": "Grace"}),
+        ({}, {"signed_at": "2026-11-22T11:00:00.000Z"}),
+        ({}, {"comment": "I read it all"}),
+        ({"role": "QA"}, {"role": "QA"}),
+        ({"printed_name": "Grace"}, {}),
+    ],
+    ids=["name", "time", "comment", "role not held", "name not enrolled"],
+)
+def test_name_time_and_role_of_a_signature_are_those_that_were_signed_and_held(
+    signing: Signing, says: dict[str, Any], counts: dict[str, Any]
+) -> None:
+    signing.sign(**says)
+    signing.count(**counts)
+    ok, place = both(signing.store)
+    assert not ok
+    assert place.endswith(".json")
+
+
+@pytest.mark.parametrize("name", ["anchors/00000001.checkpoint", "anchors/00000001.tsr"])
+def test_what_a_recorded_anchor_left_in_the_record_is_missed(tmp_path: Path, name: str) -> None:
+    log = open_log(tmp_path, HandClock())
+    _, _, size, root = log.checkpoint().split(" ")
+    key, file = ("sha256", {"file": name}) if name.endswith("checkpoint") else ("reply_sha256", {})
+    made = {"kind": "copy", "size": int(size), "root": root, key: "0" * 64, **file}
+    log.append("anchor.made", made, run="-", actor=ACTOR)
+    assert (False, name) == both(tmp_path / "reports" / "local")

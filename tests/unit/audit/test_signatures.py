@@ -38,7 +38,8 @@ class Signing:
         return self.home / "reports" / "local"
 
     def enrol(self, allowed: str) -> None:
-        files = {**trust.first_set(self.log.key), "allowed_signers": allowed.encode()}
+        roster = canonical({SIGNER: {"printed_name": "Ada", "roles": ["QA Lead"]}})
+        files = {**trust.first_set(self.log.key), "allowed_signers": allowed.encode(), "roles.json": roster}
         folder, sha256 = trust.write_set(self.log.store, files)
         data = {"set": folder, "set_sha256": sha256, "person": SIGNER, "fingerprint": None, "reason": "new"}
         self.log.append("key.enrolled", data, run="-", actor=ACTOR)
@@ -183,6 +184,50 @@ def test_a_signer_no_command_can_be_given_is_no_crash(signing: Signing) -> None:
     signing.count()
 
     assert "does not verify" in signing.problems()[0]
+
+
+@pytest.mark.parametrize(
+    "changed, problem",
+    [
+        ({"printed_name": "Grace"}, "says another printed_name than event 3"),
+        ({"signed_at": "2026-11-22T11:00:00.000Z"}, "says another signed_at than event 3"),
+        ({"comment": "I read it all"}, "says another comment than event 3"),
+        ({"printed_name": "Ada", "signed_at": "2026-11-22T12:00:00.000Z", "comment": None}, ""),
+    ],
+    ids=["name", "time", "comment", "the same"],
+)
+def test_the_event_says_of_a_signature_what_was_signed(signing: Signing, changed: dict[str, Any], problem: str) -> None:
+    signing.sign()
+    signing.count(**changed)
+
+    assert ([problem] if problem else []) == signing.problems()
+
+
+@pytest.mark.parametrize(
+    "says, problem",
+    [
+        ({"role": "Tech Lead"}, "says another name or role of ada@example.org than the roster in force at event 3"),
+        ({"role": "QA"}, "says another name or role of ada@example.org than the roster in force at event 3"),
+        ({"printed_name": "Grace"}, "says another name or role of ada@example.org than the roster in force at event 3"),
+        ({}, ""),
+    ],
+    ids=["a role not held", "a part of one", "another name", "as enrolled"],
+)
+def test_a_signer_has_the_name_and_the_role_that_the_roster_gives(
+    signing: Signing, says: dict[str, Any], problem: str
+) -> None:
+    signing.sign(**says)
+    signing.count(**{key: value for key, value in says.items() if key == "role"})
+
+    assert ([problem] if problem else []) == signing.problems()
+
+
+def test_a_statement_that_json_cannot_hold_is_named(signing: Signing) -> None:
+    path = signing.run.folder.create("approvals/qa-lead-01234567.json", b'{"a":NaN}\n')
+    path.with_name(f"{path.name}.sig").write_bytes(b"")
+    signing.count()
+
+    assert ["is not canonical JSON"] == signing.problems()
 
 
 @pytest.mark.parametrize("allowed", ["", 'a namespaces="x" ssh-ed25519 A\nb namespaces="y" ssh-ed25519 B\n'])

@@ -120,3 +120,13 @@ def test_the_quick_look_is_the_one_that_is_taken(record: Record, monkeypatch: py
 
     assert found.fault is None
     assert len(parsed) == 1
+
+
+def test_an_old_event_of_another_origin_is_found_though_its_signature_is_not_looked_at(record: Record) -> None:
+    path = at(record, 3)
+    path.write_bytes(path.read_bytes().replace(b"deploy.example.org/local", b"deploy.example.org/other"))
+    found = read(Range(record.store, 0, record.size, record.size))
+
+    assert found.fault is not None
+    assert (6, entries.name(3)) == (found.fault.step, found.fault.place)
+    assert "of another log, deploy.example.org/other" in found.fault.problem

@@ -79,3 +79,32 @@ def test_nobody_is_enrolled_or_revoked_without_a_key_and_a_reason(keys: Keys, ti
 def test_who_is_not_described_is_not_enrolled(email: str, name: str, role: str, said: str) -> None:
     with pytest.raises(NotAsked, match=said):
         enrolled(email, name, [role], github=None, local=None, git=[])
+
+
+def test_looking_at_the_keys_lays_the_newest_plain_copies(keys: Keys, tinas: Path, tmp_path: Path) -> None:
+    list(keys.init())
+    copy = tmp_path / "reports/rehearsal/production/trust/allowed_signers"
+    before = copy.read_bytes()
+    list(keys.enroll(TINA, tinas, days=30, reason="OPS-1"))
+    newest = copy.read_bytes()
+    copy.write_bytes(before)
+    list(keys.list())
+
+    assert newest == copy.read_bytes() != before
+
+
+def test_a_reason_that_cannot_be_shown_or_a_key_that_is_no_text_is_refused(
+    keys: Keys, tinas: Path, tmp_path: Path
+) -> None:
+    binary = tmp_path / "binary.pub"
+    binary.write_bytes(b"\x7fELF\xd0\xff")
+    with pytest.raises(NotAsked, match="is no SSH public key"):
+        list(keys.enroll(TINA, binary, days=30, reason="OPS-1"))
+    changes = [
+        keys.enroll(TINA, tinas, days=30, reason="OPS\x1b[2J"),
+        keys.revoke("tina@example.org", reason="left\nnobody"),
+        keys.rotate(to="", reason="OPS\u202e", keep_old=False),
+    ]
+    for change in changes:
+        with pytest.raises(NotAsked, match="--reason holds characters that cannot be shown"):
+            list(change)

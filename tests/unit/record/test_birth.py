@@ -14,7 +14,7 @@ from pytest_deploy.audit.verify import verify
 from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
 from pytest_deploy.record import entry
 from pytest_deploy.record.key import parse_vkey
-from pytest_deploy.record.trust import copy_plainly
+from pytest_deploy.record.trust import copy_plainly, first_set, write_set
 from tests.tools import needs
 from tests.unit.record.samples import ORIGIN, open_log
 
@@ -158,3 +158,17 @@ def test_conveniences_that_cannot_be_laid_are_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(StoreUnavailable, match="cannot be written"):
         born(tmp_path)
+
+
+def test_a_machine_that_is_new_to_a_record_lays_the_newest_copies(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    newest = {**first_set(log.key), "tsa-ca.pem": b"a certificate"}
+    place, sha256 = write_set(log.store, newest)
+    enrolled = {"set": place, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "a set more"}
+    log.append("key.enrolled", enrolled, run="-", actor="system:test")
+    for path in [path for path in (store(tmp_path) / "trust").iterdir() if path.is_file()]:
+        path.unlink()
+    born(tmp_path)
+
+    assert newest == {path.name: path.read_bytes() for path in (store(tmp_path) / "trust").iterdir() if path.is_file()}
+    assert () == verify(store(tmp_path)).findings
