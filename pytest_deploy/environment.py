@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import cached_property
+from urllib.parse import unquote
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -25,7 +26,11 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.redaction import SHORTEST, redacted
 from pytest_deploy.record.store import FolderStore, Store
 
-_NAMED_SECRET = re.compile(r"PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|API_?KEY|ACCESS_KEY")
+_NAMED_SECRET = re.compile(
+    r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|API_?KEY|ACCESS_KEY", re.IGNORECASE
+)
+_IN_AN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://(?P<user>[^\s/:@]*):(?P<password>[^\s/@]+)@", re.IGNORECASE)
+"""`postgres://user:password@host`, whatever the variable is called."""
 _VARIABLE = 8
 """Characters of a variable that is taken for a secret, at least."""
 
@@ -177,6 +182,10 @@ def _of_the_process(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         # os.path: a token may be longer than a path can be, which Path.exists raises for.
         if _NAMED_SECRET.search(name) and len(value) >= _VARIABLE and not os.path.exists(value):  # noqa: PTH110
             yield name, value
+        for found in _IN_AN_ADDRESS.finditer(value):
+            for password in {found["password"], unquote(found["password"])}:
+                if len(password) >= SHORTEST and password != found["user"]:
+                    yield name, password
 
 
 def in_kms(version: str) -> Signer:

@@ -102,8 +102,8 @@ class StepRecord:
         return self._log.store.folder()
 
     def attach(self, name: str, content: bytes) -> str:
-        """Write a file into the run folder, once; its SHA-256 hex goes into `step.finished`. It is cut of secrets."""
-        content = self._redact_file(content)
+        """Write a file into the run folder, once; its SHA-256 hex goes into `step.finished`. It and its name are cut of secrets."""
+        name, content = self._redact(name), self._redact_file(content)
         self.folder.create(name, content)
         self.attachments[name] = hashlib.sha256(content).hexdigest()
         allure.attach(content, name=name, attachment_type=_kind(content))

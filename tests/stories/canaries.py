@@ -44,6 +44,7 @@ def test_said(secrets, record):
     logging.getLogger("canary").warning("log %s", secrets["SMOKE_PASSWORD"])
     warnings.warn(f"warned {{secrets['SMOKE_PASSWORD']}}", UserWarning)
     record.attach("canary.txt", secrets["SMOKE_PASSWORD"].encode())
+    record.attach(f"named-{{os.environ['CANARY_TOKEN']}}.txt", b"its name tells it")
     record.attach("canary.bin", b"\\xff\\x00" + secrets["SMOKE_PASSWORD"].encode())
     record.expect({{secrets["SMOKE_PASSWORD"]: 1}}, [secrets["SMOKE_PASSWORD"] * 20])
     record.alert("canary", secrets["SMOKE_PASSWORD"])

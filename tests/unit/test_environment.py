@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.environment import Environment, record_store
+from pytest_deploy.environment import Environment, record_store, secrets_of
 from pytest_deploy.errors import NotAsked
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.record.bucket import EMULATOR
@@ -92,3 +92,38 @@ def test_a_variable_named_like_a_secret_is_cut_however_long_it_is(
 
     said = Environment(local, local.policy()).redact(f"{token} in {local.path}")
     assert f"[ACTIONS_RUNTIME_TOKEN] in {local.path}" == said
+
+
+@pytest.mark.parametrize(
+    "name, value, secret",
+    [
+        ("DB_PASSWORD", "hunter2-and-more", "hunter2-and-more"),
+        ("db_password", "hunter2-and-more", "hunter2-and-more"),
+        ("SSH_PASSPHRASE", "hunter2-and-more", "hunter2-and-more"),
+        ("ACTIONS_RUNTIME_TOKEN", "e" * 1500, "e" * 1500),
+        ("DATABASE_URL", "postgres://diary:hunter2%2Fmore@db.example.org/diary", "hunter2/more"),
+        ("DATABASE_URL", "postgres://diary:hunter2%2Fmore@db.example.org/diary", "hunter2%2Fmore"),
+    ],
+)
+def test_what_a_variable_named_like_a_secret_or_an_address_holds_is_known(
+    local: RunContext, monkeypatch: pytest.MonkeyPatch, name: str, value: str, secret: str
+) -> None:
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # it holds the address too
+    monkeypatch.setenv(name, value)
+    assert f"said [{name}]" == secrets_of(local).redact(f"said {secret}")
+
+
+@pytest.mark.parametrize(
+    "name, value, shown",
+    [
+        ("TOKEN_FILE", str(Path(__file__)), str(Path(__file__))),
+        ("DATABASE_URL", "postgres://postgres:postgres@localhost/postgres", "postgres"),
+        ("SHELL_OPTIONS", "hunter2-and-more", "hunter2-and-more"),
+    ],
+    ids=["a path", "a password that is the user's name", "another name"],
+)
+def test_what_is_no_secret_is_not_cut(
+    local: RunContext, monkeypatch: pytest.MonkeyPatch, name: str, value: str, shown: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert f"said {shown}" == secrets_of(local).redact(f"said {shown}")

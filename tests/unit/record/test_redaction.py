@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import random
 from collections.abc import Callable
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
@@ -168,3 +169,15 @@ def test_texts_lie_deep_and_keys_are_texts() -> None:
     found = redacted({"xyzzy-2026": [1, None, ("a xyzzy-2026", {"k": 2.5})]}, redact)
 
     assert {"[NAME]": [1, None, ["a [NAME]", {"k": 2.5}]]} == found
+
+
+@pytest.mark.parametrize("length", [16, 17, 100, 1500, 6000])
+def test_a_token_of_any_length_is_cut_whole_and_torn_anywhere(length: int) -> None:
+    chance = random.Random(length)  # noqa: S311 -- a sample
+    token = "".join(chance.choices("abcdefghijklmnopqrstuvwxyzABCDEF0123456789-_", k=length))
+    cut = Redactor([("TOKEN", token)])
+    assert "a [TOKEN] b" == cut.text(f"a {token} b")
+    for at in {6, 7, length // 2, length - 6}:
+        assert "[TOKEN]... b" == cut.text(f"{token[:at]}... b")
+        assert "a ....[TOKEN] b" == cut.text(f"a ....{token[-at:]} b")
+    assert f"{token[:5]}..." == cut.text(f"{token[:5]}...")
