@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record.clock import parse_stamp
 from pytest_deploy.record.event import Event, Json
 from pytest_deploy.record.legal import LEGAL, Proposed, refusal
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.record.stage import IN_PROGRESS, LEASELESS, LeaseState, Run
+from pytest_deploy.record.stage import IN_PROGRESS, LEASELESS, LIFE_S, LeaseState, Run
 
 
 class Life:
@@ -53,6 +53,10 @@ class Life:
     def fold(self, event: Event) -> None:
         """Take in an event that is in the log. It is not judged: that was `may`'s turn, before it was written."""
         self._begun = True
+        if event.type == "clock.skewed" and "restart" in event.data and self.lease is not None:
+            # By the clock that was wrong it would live for years: whoever still holds it renews it by the right one.
+            ends = event.earliest_next + timedelta(seconds=LIFE_S)
+            self.lease = replace(self.lease, until=min(self.lease.until, ends))
         if event.run == NO_RUN:
             return
         state = self._runs.get(event.run)

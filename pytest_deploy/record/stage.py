@@ -28,6 +28,8 @@ class Stage(StrEnum):
 
 IN_PROGRESS: Final = frozenset({Stage.OPENED, Stage.PLANNED, Stage.DECIDED})
 FINISHED: Final = frozenset({Stage.CLOSED, Stage.ABANDONED})
+LIFE_S: Final = 60.0
+"""Seconds that a lease lasts unless it is renewed."""
 LEASELESS: Final = "plan"
 """The pipeline that changes nothing and takes no lease."""
 

@@ -258,3 +258,43 @@ def test_a_log_that_was_altered_loses_the_lease(tmp_path: Path) -> None:
         assert lease.lost.wait(WAIT_S)
 
     assert "00000002.event is not as it was written" in lease.cause
+
+
+def test_a_lease_of_a_clock_that_was_wrong_ends_when_the_clock_is_mended(log: Log, clock: HandClock) -> None:
+    run = written_in_the_future(log, clock)
+    run.step("traffic", changes=True).close("deployed")  # killed before it gave the lease back
+    mended(log, clock)
+
+    with pytest.raises(LeaseHeld, match="in progress"):
+        taken(log)
+    clock.move(60)
+    taken(log)
+    assert verify(log.store.path).ok
+
+
+def test_a_run_left_open_by_a_clock_that_was_wrong_is_recovered_when_the_clock_is_mended(
+    log: Log, clock: HandClock
+) -> None:
+    run = written_in_the_future(log, clock)
+    mended(log, clock)
+
+    with pytest.raises(LeaseHeld, match="it may still be alive"):
+        taken(log, run.run, recovering=True)
+    clock.move(60)
+    taken(log, run.run, recovering=True)
+    assert verify(log.store.path).ok
+
+
+SEVEN_YEARS_S = 7 * 365 * 86_400.0
+
+
+def written_in_the_future(log: Log, clock: HandClock) -> Writing:
+    clock.move(SEVEN_YEARS_S)
+    run = Writing(log).open().step("build")
+    run.lease = None
+    return run
+
+
+def mended(log: Log, clock: HandClock) -> None:
+    clock.move(600 - SEVEN_YEARS_S)
+    log.mend_clock(actor=ACTOR)
