@@ -6,7 +6,6 @@ Truncation, and a rewrite with the log's own key, are visible only from an ancho
 from __future__ import annotations
 
 import base64
-import hashlib
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from pytest_deploy.audit.misfits import unreadable
 from pytest_deploy.record import entry as entries
 from pytest_deploy.record.entry import Checkpoint, parse_anchor, parse_checkpoint
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.folder import file_sha256
 
 _TIMEOUT_S: Final = 30
 _GIVEN: Final = "--anchor"
@@ -39,6 +39,7 @@ def anchors(chain: Chain, given: Sequence[str]) -> Outcome:
     for path in copies:
         findings += _copied(chain, path)
     recorded = [event for event in chain.kept if event.type == "anchor.made"]
+    looked: set[tuple[str, str]] = set()
     for event in recorded:
         root = (
             base64.b64encode(chain.checkpoint(event.data["size"]).checkpoint.root).decode()
@@ -47,7 +48,7 @@ def anchors(chain: Chain, given: Sequence[str]) -> Outcome:
         )
         if root != event.data["root"]:
             findings.append(Finding(11, entries.name(event.seq), f"records an anchor this log never had: {event.data}"))
-        findings += _recorded(chain.store, event)
+        findings += _recorded(chain.store, event, looked)
     parts += [f"{len(copies)} copied"] if copies else []
     parts += [f"{len(recorded)} recorded"] if recorded else []
     nothing = not given and not copies and not recorded
@@ -96,23 +97,21 @@ def _copied(chain: Chain, path: Path) -> Iterator[Finding]:
     yield from found
 
 
-def _recorded(store: Path, event: Event) -> Iterator[Finding]:
-    """Whether the checkpoint that an anchor.made names, and its timestamp, lie there as it says."""
-    name, sha256 = event.data.get("file"), event.data.get("sha256")
-    if name is None or sha256 is None:
-        return
-    if not _FILE.fullmatch(name):
+def _recorded(store: Path, event: Event, looked: set[tuple[str, str]]) -> Iterator[Finding]:
+    """Whether the checkpoint that an anchor.made names, and its timestamp, lie there as it says; each is looked at once."""
+    name, reply = event.data.get("file"), f"anchors/{event.data['size']:08d}.tsr"
+    if name is not None and not _FILE.fullmatch(name):
         yield Finding(11, entries.name(event.seq), f"names no file of an anchor: {name}")
         return
-    bound = {name: sha256}
-    if "reply_sha256" in event.data:
-        bound[name.replace(".checkpoint", ".tsr")] = event.data["reply_sha256"]
-    for place, digest in bound.items():
+    for place, digest in ((name, event.data.get("sha256")), (reply, event.data.get("reply_sha256"))):
+        if place is None or digest is None or (place, digest) in looked:
+            continue
+        looked.add((place, digest))
         path = store / place
         if path.is_symlink() or (path.exists() and not path.is_file()):
             continue  # named as a misfit, and not opened
         try:
-            found = hashlib.sha256(path.read_bytes()).hexdigest()
+            found = file_sha256(path)
         except FileNotFoundError:
             yield Finding(11, place, f"is missing, though event {event.seq} recorded it")
         except OSError as error:

@@ -454,10 +454,13 @@ for anchor in "${given[@]}"; do
   ((size <= total)) || bad "$(event "$total")" "is missing: the log was truncated; --anchor knows $size events, $total are here"
   [[ $(sed -n "${size}p" "$work/roots64") == "${BASH_REMATCH[3]}" ]] || bad --anchor "saw another root at size $size: the log was rewritten"
 done
-awk -F '\t' '
-  $3 != "anchor.made" || $13 == "-" || $14 == "-" { next }
-  $13 !~ /^anchors\/[0-9]+\.checkpoint$/ { printf "log/%08d.event\tnames no file of an anchor\n", $1 >first; exit }
-  { print $14 "  " $13; if ($22 != "-") { sub(/checkpoint$/, "tsr", $13); print $22 "  " $13 } }' first="$work/first" "$work/facts" >"$work/anchored"
+# What a recorded anchor left in the store is still there.
+awk -F '\t' -v first="$work/first" '
+  BEGIN { printf "" >first }
+  $3 != "anchor.made" { next }
+  $13 != "-" && $13 !~ /^anchors\/[0-9]+\.checkpoint$/ { printf "log/%08d.event\tnames no file of an anchor\n", $1 >first; exit }
+  $13 != "-" && $14 != "-" { print $14 "  " $13 }
+  $22 != "-" { printf "%s  anchors/%08d.tsr\n", $22, $19 }' "$work/facts" | sort -u >"$work/anchored"
 bad_first
 match "$work/anchored" 'is missing, or not the file that the log recorded as an anchor'
 

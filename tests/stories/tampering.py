@@ -86,7 +86,6 @@ KINDS: Mapping[str, Callable[[Tampered], None]] = {
     "an anchor altered": files.anchor_altered,
     "an anchor deleted": files.anchor_deleted,
     "an anchor under another size": files.anchor_renamed,
-    "an anchor copied into the store deleted": files.anchor_deleted,
     "the last event deleted, an anchor copied into the store": files.truncated_behind_an_anchor,
 }
 """In the order of docs/tampering.md."""
