@@ -11,7 +11,7 @@ place by one rename after both; whoever opens the record after a kill finishes w
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,7 +40,10 @@ def rotate(log: Log, folder: Path, new: Signer, *, signer: str, reason: str, act
         return begun
     if key == log.key:
         raise Refused(f"{key.vkey} signs the log already; a rotation needs another key")
-    before = [event for event in log.events() if event.type.startswith("key.")][-1]
+    events = list(log.events())
+    if left := _open_runs(events):
+        raise _in_use(left[0])
+    before = [event for event in events if event.type.startswith("key.")][-1]
     files = {**trust_set(log.store, before.data["set_sha256"]), **_texts(key)}
     place, sha256 = write_set(log.store, files)
 
@@ -51,9 +54,7 @@ def rotate(log: Log, folder: Path, new: Signer, *, signer: str, reason: str, act
         lease, running = standing.life.lease, standing.life.in_progress()
         if running or (lease is not None and lease.until > standing.time):
             run = running[0] if running else (lease.run if lease is not None else "")
-            raise Refused(
-                f"{run} is open and signs with the present key: let it end (or deploy.py recover), then rotate"
-            )
+            raise _in_use(run)
 
     data = {
         "set": place,
@@ -69,6 +70,16 @@ def rotate(log: Log, folder: Path, new: Signer, *, signer: str, reason: str, act
     event = log.append("key.rotated", data, run=NO_RUN, actor=actor, claim=at_rest)
     confirm(log, folder, new, event, actor=actor)
     return event
+
+
+def _open_runs(events: Sequence[Event]) -> list[str]:
+    """Plans too, which no claim sees: they hold no lease."""
+    ended = {event.run for event in events if event.type in {"run.closed", "run.abandoned"}}
+    return [event.run for event in events if event.type == "run.opened" and event.run not in ended]
+
+
+def _in_use(run: str) -> Refused:
+    return Refused(f"{run} is open and signs with the present key: let it end (or deploy.py recover), then rotate")
 
 
 def confirm(log: Log, folder: Path, new: Signer, rotated: Event, *, actor: str) -> None:

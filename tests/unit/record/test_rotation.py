@@ -223,6 +223,16 @@ def test_a_run_that_took_the_lease_and_has_not_opened_is_in_use_too(tmp_path: Pa
         rotated(tmp_path)
 
 
+def test_nor_while_a_plan_is_open_that_is_older_than_the_newest_lease(tmp_path: Path) -> None:
+    plan = Writing(open_log(tmp_path, HandClock()), pipeline="plan").open()
+    deployed(plan.log)
+
+    with pytest.raises(Refused, match=f"{plan.run} is open and signs with the present key"):
+        rotated(tmp_path)
+    plan.close("passed")
+    rotated(tmp_path)
+
+
 def test_a_process_that_holds_the_old_key_writes_nothing_more(tmp_path: Path) -> None:
     held = open_log(tmp_path, HandClock())
     rotated(tmp_path)
