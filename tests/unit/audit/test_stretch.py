@@ -70,18 +70,6 @@ def test_a_stretch_whose_event_before_cannot_be_read_is_at_fault_itself(record: 
     assert entries.name(4) == found.fault.place
 
 
-def test_an_old_event_whose_checkpoint_names_another_log_is_found(record: Record) -> None:
-    """Its signature is not looked at, and nothing after it hangs on its origin."""
-    path = at(record, 3)
-    origin = path.read_bytes().splitlines()[-5]
-    path.write_bytes(path.read_bytes().replace(origin, origin[:-1] + b"L"))
-    found = read(Range(record.store, 0, record.size, record.size))
-
-    assert found.fault is not None
-    assert (5, entries.name(3)) == (found.fault.step, found.fault.place)
-    assert "is of another log" in found.fault.problem
-
-
 @pytest.mark.parametrize("tampering", TAMPERINGS, ids=lambda tampering: tampering.name)
 def test_a_quick_look_finds_what_a_careful_one_finds(record: Record, tampering: Tampering) -> None:
     """Old events are compared with the bytes they must have; recent ones are parsed for their signature."""
