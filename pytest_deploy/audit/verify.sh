@@ -459,8 +459,8 @@ awk -F '\t' -v first="$work/first" '
   BEGIN { printf "" >first }
   $3 != "anchor.made" { next }
   $13 != "-" && $13 !~ /^anchors\/[0-9]+\.checkpoint$/ { printf "log/%08d.event\tnames no file of an anchor\n", $1 >first; exit }
-  $13 != "-" && $14 != "-" { print $14 "  " $13 }
-  $22 != "-" { printf "%s  anchors/%08d.tsr\n", $22, $19 }' "$work/facts" | sort -u >"$work/anchored"
+  $13 != "-" && $14 != "-" && !seen[$13, $14]++ { print $14 "  " $13 }
+  $22 != "-" && !seen[$19, $22]++ { printf "%s  anchors/%08d.tsr\n", $22, $19 }' "$work/facts" >"$work/anchored"
 bad_first
 match "$work/anchored" 'is missing, or not the file that the log recorded as an anchor'
 
