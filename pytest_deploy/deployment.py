@@ -261,10 +261,20 @@ class Deployment:
             run.finish_rollback("done")
 
     def stranded(self, run: Run) -> int:
-        """Lead the environment back although nothing can be recorded; 3 where nothing had been changed, else 20."""
+        """Lead the environment back although nothing can be recorded; 3 where nothing had been changed, else 20.
+
+        A run that was decided is left as decided: undone now, its record would say that a release serves which does not.
+        """
         self._renewing.close()
         code = 3
-        if run.lease is not None and run.lease.lost.is_set():
+        decided = [e.data["outcome"] for e in run.log.known(run.context.run) if e.type == "run.decided"]
+        if decided:
+            code = PERSON_NEEDED if run.sequence.changed else 3
+            self._say(
+                f"the run was decided before, {decided[-1]}: the environment is left so, its record is incomplete"
+            )
+            self._say(f"see to the store, then: python deploy.py recover {self.policy.environment}")
+        elif run.lease is not None and run.lease.lost.is_set():
             code = PERSON_NEEDED
             self._say(
                 f"the lease was lost ({run.lease.cause}): whoever took it over decides what becomes of the environment"
@@ -316,7 +326,8 @@ class Deployment:
         if run.lease is not None:
             run.lease.release()
         evidence.remove(self.context.session)
-        index.write(self.context.path / "reports")
+        for fault in index.write(self.context.path / "reports"):
+            self._say(fault)
         self._serving = self._read_serving()
         self.environment.close()
         if missing:

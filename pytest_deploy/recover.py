@@ -30,7 +30,7 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.folder import FOUND, RunFolder
 from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.record.log import Log
-from pytest_deploy.report import evidence
+from pytest_deploy.report import evidence, index
 
 _ENDS = frozenset({"run.closed", "run.abandoned"})
 _POLL_SECONDS = 1.0
@@ -173,6 +173,8 @@ def _abandon(environment: Environment, run: Run, say: Callable[[str], None]) -> 
     if run.lease is not None:
         run.lease.release()
     evidence.remove(run.context.session)
+    for fault in index.write(run.context.path / "reports"):
+        say(fault)
     say(f"done: run {run.context.run} abandoned; the environment is as it was")
     return 0
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from pytest_deploy.errors import DeployError
 from pytest_deploy.record.event import Event, parse_line
 from pytest_deploy.report.index_page import render_index
 from pytest_deploy.report.line import RunLine, line_of
@@ -17,22 +19,48 @@ _TOLD: Final = re.compile(rb'"type":"run\.(?:opened|decided|abandoned|closed)"')
 """The types an index line is made of; a line without one need not be parsed."""
 
 
-def write(reports: Path) -> None:
-    """Write the index. It is a convenience, not evidence: it is replaced, and says nothing that the logs do not."""
+_FAULTS: Final = (DeployError, OSError, ValueError, KeyError, TypeError)
+"""What a log that is not what it should be may lead to."""
+
+
+def write(reports: Path) -> tuple[str, ...]:
+    """Write the index; what could not be told, in a line each. It is a convenience, not evidence: it is replaced, and says nothing that the logs do not.
+
+    It is made when a run has closed, and raises nothing: no other environment's damaged log, and no full disk, undoes that run.
+    """
     lines: list[RunLine] = []
     older: dict[str, int] = {}
-    for store in _stores(reports):
-        found, first = newest(store)
-        if first:
-            older[store.relative_to(reports).as_posix()] = first
-        for run, events in found.items():
-            report = store / "runs" / run / "report.html"
-            line = line_of(events, report.relative_to(reports).as_posix() if report.exists() else None)
-            if line is not None:
-                lines.append(line)
-    part = reports / f".index.{os.getpid()}.part"
-    part.write_text(render_index(lines, older=older), encoding="utf-8")
-    part.replace(reports / "index.html")
+    unread: dict[str, str] = {}
+    try:
+        for store in _stores(reports):
+            name = store.relative_to(reports).as_posix()
+            try:
+                found, first = _lines(reports, store)
+            except _FAULTS as error:
+                unread[name] = f"{type(error).__name__}: {error}"
+                continue
+            lines += found
+            if first:
+                older[name] = first
+        part = reports / f".index.{os.getpid()}.part"
+        made = datetime.now(UTC)
+        part.write_text(render_index(lines, made=made, older=older, unread=unread), encoding="utf-8")
+        part.replace(reports / "index.html")
+    except _FAULTS as error:
+        return (f"reports/index.html was not written: {type(error).__name__}: {error}",)
+    return tuple(f"not in reports/index.html: {name}, whose log cannot be read ({why})" for name, why in unread.items())
+
+
+def _lines(reports: Path, store: Path) -> tuple[list[RunLine], int]:
+    """The lines of a store's newest runs, and where reading stopped."""
+    runs, first = newest(store)
+    lines = []
+    for run, events in runs.items():
+        report = store / "runs" / run / "report.html"
+        line = line_of(events, report.relative_to(reports).as_posix() if report.exists() else None)
+        if line is not None:
+            lines.append(line)
+    return lines, first
 
 
 def _stores(reports: Path) -> list[Path]:

@@ -79,6 +79,8 @@ def test_run_killed_before_any_change_is_abandoned_and_the_next_deploys(
     assert "recover local" in refused.said
     assert recovered.code == 0, recovered.said
     assert [data["cause"] for data in checkout.said("run.abandoned")] != []
+    page = (checkout.path / "reports" / "index.html").read_text(encoding="utf-8")
+    assert f'data-run="{checkout.last_run()}" data-outcome="abandoned"' in page
     assert checkout.standing() == deployed.standing
     _assert_recovered_for_good(deployed)
     deployed.restore_tree()

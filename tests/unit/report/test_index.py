@@ -61,3 +61,32 @@ def test_the_page_is_replaced_whole(reports: Path) -> None:
     index.write(reports)
 
     assert [path.name for path in reports.iterdir() if path.is_file()] == ["index.html"]
+
+
+def test_a_log_that_cannot_be_read_is_named_and_takes_no_other_with_it(reports: Path) -> None:
+    log = reports / "staging" / "log"
+    log.mkdir(parents=True)
+    (log / "00000000.event").write_text('{"type":"run.opened" and no more\n', encoding="utf-8")
+
+    (told,) = index.write(reports)
+
+    assert "staging, whose log cannot be read" in told
+    assert sorted(shown(reports)) == ["deployed", "deployed", "in progress"]
+    page = parse((reports / "index.html").read_text(encoding="utf-8"))
+    assert "deploy.py verify reports/staging" in page.one("p", data_unread="staging").text
+
+
+def test_a_page_that_cannot_be_written_is_said_and_raises_nothing(reports: Path) -> None:
+    (reports / "index.html").mkdir()
+
+    (told,) = index.write(reports)
+
+    assert "reports/index.html was not written" in told
+
+
+def test_the_page_says_when_it_was_made(reports: Path) -> None:
+    assert index.write(reports) == ()
+
+    page = parse((reports / "index.html").read_text(encoding="utf-8"))
+    assert "as known" in page.one("header").text
+    assert page.one("header").one("time").attributes["datetime"].endswith("Z")
