@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,8 @@ from pytest_deploy.record.event import Event, line_hash
 from pytest_deploy.record.run_id import NO_RUN
 
 _STRETCH: Final = 2048
+_LOOKS: Final = (*range(1, 64), *(2**power for power in range(6, 24)))
+"""How far beyond the end of a log one looks for what would make it a gap."""
 
 
 class State(NamedTuple):
@@ -94,7 +97,11 @@ def _columns(number: int, row: Row) -> tuple[Any, ...]:
 
 
 def log_size(store: Path, known: int) -> int:
-    """How many events lie there without a gap, of which `known` do: a few looks, however long the log."""
+    """How many events lie there, of which `known` do: a few looks, however long the log.
+
+    Raises RecordTampered where one is missing though later ones lie there. These looks may miss a long gap with little after
+    it; `check_names` finds any.
+    """
 
     def there(seq: int) -> bool:
         return (store / entries.name(seq)).is_file()
@@ -106,4 +113,22 @@ def log_size(store: Path, known: int) -> int:
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if there(middle) else (low, middle)
-    return low + 1
+    size = low + 1
+    later = next((size + step for step in _LOOKS if there(size + step)), None)
+    if later is not None and not there(size):  # a writer may have been at work between the looks
+        raise _gap(store, size, later)
+    return size
+
+
+def check_names(store: Path, size: int) -> None:
+    """Hold a log's size against the names of all that lies in it. Raises RecordTampered where an event lies beyond it."""
+    events = (name for name in os.listdir(store / "log") if name.endswith(".event"))
+    later = [int(name.removesuffix(".event")) for name in events if name.removesuffix(".event").isdecimal()]
+    if max(later, default=-1) > size and not (store / entries.name(size)).is_file():
+        raise _gap(store, size, max(later))
+
+
+def _gap(store: Path, seq: int, later: int) -> RecordTampered:
+    return RecordTampered(
+        f"{entries.name(seq)} is missing though {entries.name(later)} lies there: deploy.py verify {store} tells more"
+    )

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.audit.history.asked import Asked
-from pytest_deploy.audit.history.build import NOTHING, State, build, log_size
+from pytest_deploy.audit.history.build import NOTHING, State, build, check_names, log_size
 from pytest_deploy.audit.history.row import Fact, Row
 from pytest_deploy.audit.history.tables import TABLES, VERSION, condition
 from pytest_deploy.audit.stretch import read_entry
@@ -208,6 +208,7 @@ class Index:
         self._connection.executescript(TABLES)
         self.state = NOTHING
         self._grow()
+        check_names(self.store, self.state.size)
 
     def _grow(self) -> None:
         size = log_size(self.store, self.state.size)

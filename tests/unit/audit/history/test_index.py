@@ -277,3 +277,26 @@ def test_the_length_of_a_log_is_found_from_any_known_beginning(tmp_path: Path, k
         (tmp_path / entries.name(seq)).touch()
 
     assert log_size(tmp_path, known) == 300
+
+
+@pytest.mark.parametrize(
+    "indexed, gap, tail", [(False, 1, 1), (False, 200, 1), (True, 1, 1), (True, 50, 1), (True, 200, 200)]
+)
+def test_a_log_with_a_gap_is_no_shorter_log(
+    generated: Path, tmp_path: Path, indexed: bool, gap: int, tail: int
+) -> None:
+    """Half an answer would be taken for the whole: where later events lie, a missing one is said."""
+    store = tmp_path / "gap"
+    shutil.copytree(generated, store)
+    size = int(max((store / "log").iterdir()).stem) + 1
+    first = size - tail - gap
+    later = [store / entries.name(seq) for seq in range(first, size)]
+    for path in later:
+        path.rename(tmp_path / path.name)
+    if indexed:  # up to the gap: what lies behind it was never read
+        rows(store, tmp_path / "state")
+    for path in later[gap:]:
+        (tmp_path / path.name).rename(path)
+
+    with pytest.raises(RecordTampered, match=rf"{first:08d}\.event.*verify"):
+        rows(store, tmp_path / "state")
