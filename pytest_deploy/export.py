@@ -25,6 +25,7 @@ from pytest_deploy.anchor.kinds import FOLDER
 from pytest_deploy.audit.runs import sealed
 from pytest_deploy.environment import record_of
 from pytest_deploy.errors import NotAsked, RecordTampered, Refused
+from pytest_deploy.permit.signing import printable
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.record import entry
 from pytest_deploy.record.clock import SystemClock, stamp
@@ -63,10 +64,16 @@ class Export:
 
     def check(self) -> None:
         """Refuse a run that is not finished, or whose files are not those that were sealed."""
-        end = next((event for event in self.log.run(self.run) if event.type in _ENDS), None)
+        events = self.log.run(self.run)
+        end = next((event for event in events if event.type in _ENDS), None)
+        if not events:
+            raise Refused(f"{self.run} is not in {self.store.name}'s record; python deploy.py history lists its runs")
+        if all(event.type != "run.opened" for event in events):
+            raise Refused(f"{self.run} never ran, it was asked for only: there is nothing sealed to hand out")
         if end is None:
             raise Refused(
-                f"{self.run} is not closed: there is nothing sealed to hand out; python deploy.py recover ends it"
+                f"{self.run} is not closed: there is nothing sealed to hand out; where its process is gone,"
+                " python deploy.py recover ends it"
             )
         if findings := list(sealed(self.store, end)):
             told = "".join(f"\n  {finding}" for finding in findings)
@@ -77,13 +84,19 @@ class Export:
                 listing(self.store / folder)  # a link in it would hand out what is not the record's
         self._anchors(self.log.run(self.run))
 
+    def begin(self) -> None:
+        """Make the folder. Raises NotAsked where nothing can be written there, before anything is recorded."""
+        try:
+            self.into.mkdir(parents=True, exist_ok=True)
+            (self.into / "log").mkdir()
+        except OSError as error:
+            raise NotAsked(f"{self.into} cannot be written: {error.strerror}; right is a new folder") from error
+
     def copy(self, events: Sequence[Event]) -> None:
         """The files, as they lie in the store, and the run's own events."""
-        self.into.mkdir(parents=True, exist_ok=True)
         for name in self._folders():
             shutil.copytree(self.store / name, self.into / name)
             self.made.append(f"{name}/")
-        (self.into / "log").mkdir()
         for event in events:
             name = entry.name(event.seq)
             (self.into / name).write_bytes(self.log.store.get(name))
@@ -98,7 +111,8 @@ class Export:
 
     def render(self, events: Sequence[Event]) -> None:
         """The current report, and its other forms as far as this machine can make them."""
-        cut = next((at + 1 for at, event in enumerate(events) if event.type == "run.decided"), len(events))
+        ends = {"run.decided", "run.abandoned"}
+        cut = next((at + 1 for at, event in enumerate(events) if event.type in ends), len(events))
         shown = bound.read(self.store / "runs" / self.run, events[:cut], self.log.run)
         page = render_run(
             events[:cut], checkpoint=self._signed(events[-1]).checkpoint.anchor, bound=shown, after=events[cut:]
@@ -165,9 +179,11 @@ class Export:
 def export(root: Path, run: str, into: Path, *, reader: str, purpose: str, say: Callable[[str], None]) -> None:
     """Record that the run is read, by whom and what for, then hand it out into a new folder.
 
-    Raises NotAsked (no run's name, a folder that is not empty or lies in a store), Refused (not closed), RecordTampered,
-    StoreUnavailable.
+    Raises NotAsked (no run's name; a folder that is not empty, lies in a store, or cannot be written), Refused (not closed,
+    or no room for it), RecordTampered, StoreUnavailable.
     """
+    printable("--reader", reader)
+    printable("--purpose", purpose)
     context = _context(root, run)
     _check_place(context, into)
     store = context.store
@@ -182,11 +198,16 @@ def export(root: Path, run: str, into: Path, *, reader: str, purpose: str, say: 
         "size": _size(out.log),
         "files": len(listing(store / "runs" / run)),
     }
+    out.begin()
     read = out.log.append("record.read", data, run=run, actor=local_actor())
     events = [event for event in out.log.run(run) if event.seq <= read.seq]
-    out.copy(events)
-    out.render(events)
-    for line in out.conclude(read):
+    try:
+        out.copy(events)
+        out.render(events)
+        lines = out.conclude(read)
+    except OSError as error:
+        raise Refused(f"{into} is not whole: {error}; remove it, make room, export again") from error
+    for line in lines:
         say(line)
 
 

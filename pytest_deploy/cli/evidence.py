@@ -44,6 +44,10 @@ def verify(
         raise NotAsked(f"--signatures={signatures}: right is newest or all")
     if not path.is_dir():
         raise NotAsked(f"{path} is no folder; right is a store, e.g. reports/local")
+    if (path / "EXPORT.txt").is_file() and not (path / "log" / "00000000.event").exists():
+        raise NotAsked(
+            f"{path} is an export of one run, not a whole store; its report.html prints the commands that verify it"
+        )
     found = verify_store(path, anchor=anchor, signatures="all" if signatures == "all" else "newest")
     for check in found.checks:
         typer.echo(f"{'ok  ' if check.ok else 'BAD '} {check.number:>2} {check.title}: {check.detail}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from pytest_deploy.anchor.kinds import file_name
 from pytest_deploy.anchor.timestamp import Authority
 from pytest_deploy.approval.enrol import trust_authority
+from pytest_deploy.cli.evidence import verify
 from pytest_deploy.errors import DeployError, NotAsked, RecordError, RecordTampered, Refused
 from pytest_deploy.export import export
 from pytest_deploy.record.key import FileSigner, LogKey
@@ -52,6 +55,18 @@ class Checkout:
 
     def files(self) -> dict[str, bytes]:
         return {str(p.relative_to(self.store)): p.read_bytes() for p in sorted(self.store.rglob("*")) if p.is_file()}
+
+
+def abandoned(checkout: Checkout, files: Mapping[str, bytes]) -> str:
+    """A run that was abandoned with these files in its folder."""
+    writing = Writing(checkout.log).open()
+    for name, content in files.items():
+        writing.folder.create(name, content)
+    found = writing.folder.seal(sums="FOUND.SHA256SUMS")
+    writing.add("run.abandoned", {"cause": "its process was gone", "found_sha256": found})
+    assert writing.lease is not None
+    writing.lease.release()
+    return writing.run
 
 
 @pytest.fixture
@@ -279,6 +294,33 @@ def test_exporting_twice_is_two_readings(checkout: Checkout) -> None:
     assert [event.type for event in checkout.log.run(checkout.run)][-2:] == ["record.read", "record.read"]
 
 
+@pytest.mark.parametrize("notes", [{}, {"notes.txt": b"half done\n"}], ids=["nothing found", "a file found"])
+def test_the_commands_printed_for_an_abandoned_run_hold(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, notes: Mapping[str, bytes]
+) -> None:
+    checkout.export(abandoned(checkout, notes))
+    monkeypatch.setenv("PATH", os.defpath)
+    page = parse((checkout.into / "report.html").read_text(encoding="utf-8"))
+    files, listed, *_ = [pre.text for pre in page.all("pre", class_="command")]
+
+    assert run(checkout.into, files).returncode == 0
+    of_file, of_log = run(checkout.into, listed).stdout.splitlines()
+    assert f'"found_sha256":"{of_file.split()[0]}"' == of_log
+    assert [row.attributes["data-type"] for row in page.one("table", id="later").one("tbody").all("tr")] == [
+        "lease.released",
+        "record.read",
+    ]
+
+
+def test_verify_takes_no_export_for_a_store_that_was_tampered_with(checkout: Checkout) -> None:
+    checkout.export()
+
+    with pytest.raises(NotAsked, match=r"is an export of one run, not a whole store; its report\.html prints"):
+        verify(checkout.into)
+    (checkout.store / "EXPORT.txt").write_text("a store, all the same", encoding="utf-8")
+    verify(checkout.store)
+
+
 # --- refused
 
 
@@ -320,8 +362,44 @@ def test_what_is_no_run_is_refused(checkout: Checkout, run: str) -> None:
 
 
 def test_a_run_nobody_recorded_is_refused(checkout: Checkout) -> None:
-    refused(checkout, Refused, "is not closed", run="local-20261122T201500Z-0000")
+    refused(checkout, Refused, "is not in local's record", run="local-20261122T201500Z-0000")
     refused(checkout, Refused, "there is no record", run="staging-20261122T201500Z-0000")
+
+
+def test_a_run_that_was_only_asked_for_is_refused(checkout: Checkout) -> None:
+    run = "local-20261122T201500Z-0001"
+    asked = {"request_sha256": SHA, "expires": None, "requested_by": ACTOR}
+    checkout.log.append("request.made", asked, run=run, actor=ACTOR)
+
+    refused(checkout, Refused, "never ran", run=run)
+
+
+@pytest.mark.parametrize("place", ["/proc/export", "/dev/null/export"])
+def test_a_folder_that_cannot_be_written_is_refused_and_nothing_recorded(checkout: Checkout, place: str) -> None:
+    refused(checkout, NotAsked, "cannot be written", into=Path(place))
+
+
+def test_words_that_would_change_how_the_rest_reads_are_refused(checkout: Checkout) -> None:
+    before = checkout.files()
+
+    with pytest.raises(NotAsked, match="--purpose holds characters that cannot be shown"):
+        checkout.export(purpose="x\nmade      report.pdf")
+    with pytest.raises(NotAsked, match="--reader holds characters that cannot be shown"):
+        checkout.export(reader="A. Inspector \u202egpj.exe")
+
+    assert (checkout.files(), checkout.into.exists()) == (before, False)
+
+
+def test_no_room_for_it_is_said_and_the_folder_called_incomplete(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", full)
+
+    with pytest.raises(Refused, match=r"is not whole: .*No space left.*remove it"):
+        checkout.export()
 
 
 def test_a_folder_that_holds_something_is_refused(checkout: Checkout) -> None:
@@ -336,17 +414,11 @@ def test_a_folder_among_the_records_is_refused(checkout: Checkout) -> None:
 
 
 def test_a_run_abandoned_is_handed_out_as_it_was_found(checkout: Checkout) -> None:
-    writing = Writing(checkout.log).open()
-    writing.folder.create("notes.txt", b"half done\n")
-    writing.add(
-        "run.abandoned", {"cause": "its process was gone", "found_sha256": writing.folder.seal(sums="FOUND.SHA256SUMS")}
-    )
-    assert writing.lease is not None
-    writing.lease.release()
+    run = abandoned(checkout, {"notes.txt": b"half done\n"})
 
-    checkout.export(writing.run)
+    checkout.export(run)
 
-    assert (checkout.into / "runs" / writing.run / "notes.txt").read_bytes() == b"half done\n"
+    assert (checkout.into / "runs" / run / "notes.txt").read_bytes() == b"half done\n"
     assert parse((checkout.into / "report.html").read_text(encoding="utf-8")).one("h1").text == "Abandoned"
 
 

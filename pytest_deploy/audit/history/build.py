@@ -122,8 +122,9 @@ def log_size(store: Path, known: int) -> int:
 
 def check_names(store: Path, size: int) -> None:
     """Hold a log's size against the names of all that lies in it. Raises RecordTampered where an event lies beyond it."""
-    events = (name for name in os.listdir(store / "log") if name.endswith(".event"))
-    later = [int(name.removesuffix(".event")) for name in events if name.removesuffix(".event").isdecimal()]
+    with os.scandir(store / "log") as names:
+        numbers = (name.name.removesuffix(".event") for name in names if name.name.endswith(".event"))
+        later = [int(number) for number in numbers if number.isdecimal()]
     if max(later, default=-1) > size and not (store / entries.name(size)).is_file():
         raise _gap(store, size, max(later))
 

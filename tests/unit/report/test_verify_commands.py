@@ -13,7 +13,11 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.report.run_page import render_run
 from tests.conftest import missing
 from tests.unit.record.samples import Writing, closed, decided, open_log
+from tests.unit.report import runs
 from tests.unit.report.parsed import parse
+
+ON_PAPER = 92
+"""Characters of a line of print on A4, the narrower of the two sheets."""
 
 
 def recorded(home: Path) -> tuple[Path, str, list[str]]:
@@ -108,3 +112,12 @@ def test_only_stock_tools_are_asked_for(tmp_path: Path, tool: str) -> None:
 
     assert tool in "\n".join(commands)
     assert "python" not in "\n".join(commands)
+
+
+def test_no_line_of_a_command_wraps_on_paper() -> None:
+    """Copied from a sheet, a line that wraps is two: a name broken at its hyphen is another name, and the signature a forgery."""
+    events = runs.approved()
+    page = render_run(events, checkpoint=runs.CHECKPOINT, after=runs.since(events))
+    lines = [line for pre in parse(page).all("pre", class_="command") for line in pre.text.splitlines()]
+
+    assert [line for line in lines if len(line) > ON_PAPER] == []

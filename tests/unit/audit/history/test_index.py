@@ -283,7 +283,7 @@ def test_the_length_of_a_log_is_found_from_any_known_beginning(tmp_path: Path, k
     "indexed, gap, tail", [(False, 1, 1), (False, 200, 1), (True, 1, 1), (True, 50, 1), (True, 200, 200)]
 )
 def test_a_log_with_a_gap_is_no_shorter_log(
-    generated: Path, tmp_path: Path, indexed: bool, gap: int, tail: int
+    generated: Path, tmp_path: Path, *, indexed: bool, gap: int, tail: int
 ) -> None:
     """Half an answer would be taken for the whole: where later events lie, a missing one is said."""
     store = tmp_path / "gap"
