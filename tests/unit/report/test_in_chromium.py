@@ -18,7 +18,7 @@ from tests.unit.report import runs
 from tests.unit.report.runs import CHECKPOINT
 from tests.unit.report.test_since import FAILED, LEFT, acceptance, after, amendment
 
-WIDTHS = (390, 820, 1440)
+WIDTHS = (360, 820, 1440)
 OUTSIDE = """[...document.querySelectorAll('*')].filter((e) => !e.closest('.wide, pre, .skip, thead')
   && e.getBoundingClientRect().right > %d + 1).map((e) => e.outerHTML.slice(0, 80))"""
 SEEN = "[...document.getElementById('%s').tBodies[0].rows].filter((row) => !row.hidden).map((row) => row.cells[0].innerText)"

@@ -392,3 +392,21 @@ def test_shown_text_keeps_every_visible_character(text: str) -> None:
 )  # fmt: skip
 def test_durations_read_as_people_say_them(value: float | None, text: str) -> None:
     assert text == seconds(value)
+
+
+def test_every_time_that_is_shown_tells_its_day() -> None:
+    """A request and its signatures are often days older than the run: on paper nothing else tells."""
+    events = runs.approved()
+    shown = list(parse(render_run(events, checkpoint=CHECKPOINT, after=runs.since(events))).all("time"))
+
+    assert len(shown) > len(events)
+    assert [one.text for one in shown if not one.text.startswith(one.attributes["datetime"][:10])] == []
+
+
+def test_a_rehearsal_is_called_one_wherever_only_the_title_is_seen() -> None:
+    rehearsed, real = Telling(), Telling()
+    rehearsed.opened(rehearsal=True)
+    real.opened()
+    titles = [parse(render_run(it.events, checkpoint=CHECKPOINT)).one("title").text for it in (rehearsed, real)]
+
+    assert titles == ["REHEARSAL, In progress: 1.4.0 to local", "In progress: 1.4.0 to local"]
