@@ -106,14 +106,14 @@ def history(
     *,
     env: Annotated[list[str] | None, typer.Option(help="an environment; may be given several times; else all")] = None,
     since: Annotated[
-        str, typer.Option(help="runs begun from this day or instant on (UTC day, or instant with zone)")
+        str, typer.Option(help="runs not over before this day or instant (UTC day, or instant with zone)")
     ] = "",
     until: Annotated[str, typer.Option(help="runs begun up to the end of this day, or before this instant")] = "",
     commit: Annotated[str, typer.Option(help="the beginning of a commit")] = "",
     digest: Annotated[str, typer.Option(help="the beginning of an artefact's digest")] = "",
     version: Annotated[str, typer.Option(help="exactly this version")] = "",
     deployer: Annotated[str, typer.Option(help="part of who deployed")] = "",
-    approver: Annotated[str, typer.Option(help="part of who signed")] = "",
+    approver: Annotated[str, typer.Option(help="part of who signed: address or printed name")] = "",
     outcome: Annotated[str, typer.Option(help="some outcomes, with commas between")] = "",
     pipeline: Annotated[str, typer.Option(help="some pipelines, with commas between")] = "",
     migration: Annotated[str, typer.Option(help="runs that applied or rolled back this version")] = "",

@@ -20,8 +20,8 @@ from pytest_deploy.report.words import seconds, shown
 FORMATS: Final = ("table", "json", "jsonl", "csv")
 KEYS: Final = ("store", *(field.name for field in fields(Row)), "files")
 """What a run has in JSON, and the columns of CSV."""
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet take a cell for a formula."""
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What makes a spreadsheet take a cell for a formula; the last four are the first in the width of Chinese characters."""
 _COMMIT: Final = 8
 _COLUMNS: Final = (
     "began",

@@ -54,6 +54,8 @@ def tell_run(run: Shown) -> tuple[Said, ...]:
 def tell_moment(moment: Moment) -> tuple[Said, ...]:
     """What served then, its run, who approved it, what was passed over."""
     told = [Said("at", f"{moment.instant}, {moment.source}", ())]
+    if (last := moment.newest) is not None:
+        told.append(Said("known to", f"{stamp(last.time)}: the record ends before that instant", (last.seq,)))
     if not moment.serving:
         told.append(Said("served", "nothing that this record knows of", ()))
     for serving in moment.serving:

@@ -16,9 +16,9 @@ class Asked:
     """Which runs; an empty field asks for nothing."""
 
     since: str = ""
-    """A stamp: runs whose first event is not before it."""
+    """A stamp: runs that were not over before it."""
     until: str = ""
-    """A stamp: runs whose first event is before it."""
+    """A stamp: runs whose first event is before it. What ran across either end is within: no range misses it."""
     commit: str = ""
     """The beginning of a commit, lower case."""
     digest: str = ""
@@ -27,7 +27,7 @@ class Asked:
     deployer: str = ""
     """Part of who deployed."""
     approver: str = ""
-    """Part of who signed."""
+    """Part of who signed, by address or printed name: an approval, an override, a sign-off, an acceptance, an amendment."""
     outcomes: tuple[str, ...] = ()
     pipelines: tuple[str, ...] = ()
     migration: str = ""
@@ -42,7 +42,7 @@ class Asked:
 
     def _accepts_row(self, row: Row) -> bool:
         return (
-            self.since <= row.began
+            (not row.over or self.since <= row.over)
             and (not self.until or row.began < self.until)
             and row.commit.startswith(self.commit)
             and row.digest.startswith(self.digest)
@@ -55,13 +55,13 @@ class Asked:
     @property
     def kinds(self) -> tuple[str, ...]:
         """The kinds of facts that are asked for."""
-        wanted = {"approver": self.approver, "migration": self.migration, "requirement": self.requirement}
+        wanted = {"signer": self.approver, "migration": self.migration, "requirement": self.requirement}
         return tuple(kind for kind, value in wanted.items() if value)
 
     def fits(self, fact: Fact) -> bool:
         """Whether a fact, of a kind that is asked for, is the one."""
         match fact.kind:
-            case "approver":
+            case "signer":
                 return self.approver.casefold() in fact.value
             case "migration":
                 return fact.value == self.migration

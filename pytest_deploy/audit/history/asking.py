@@ -63,7 +63,8 @@ def stores(reports: Path, environments: Sequence[str], *, rehearsal: bool) -> di
         raise NotAsked(f"--env {apart}: right is --env {apart.removeprefix('rehearsal/')} --rehearse")
     wanted = [f"{kind}{name}" for name in dict.fromkeys(environments)] or list(known)
     if missing := [name for name in wanted if name not in known]:
-        raise NotAsked(f"no record {', '.join(missing)} under {reports}; there is {', '.join(known) or 'none'}")
+        there = ", ".join(name.removeprefix(kind) for name in known) or "none"
+        raise NotAsked(f"no record {', '.join(missing)} under {reports}; there is {there}")
     if not wanted:
         raise NotAsked(f"no record under {top}; right is a folder that holds <environment>/log, e.g. reports")
     return {name: known[name] for name in wanted}

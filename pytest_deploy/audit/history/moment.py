@@ -44,6 +44,8 @@ class Moment:
     """The traffic.moved that brought it about."""
     in_progress: tuple[str, ...]
     """Runs that were open then: what served may have been on its way."""
+    newest: Event | None = None
+    """The record's last event, where it lies before the instant: of what came after it this record knows nothing."""
 
     @property
     def events(self) -> tuple[int, ...]:
@@ -62,13 +64,15 @@ def _moment(index: Index, source: str, instant: str) -> Moment:
     seq = index.last_move(instant)
     moved = None if seq is None else index.event(seq)
     open_then = index.at(instant)
+    last = index.event(index.state.size - 1)
+    newest = last if stamp(last.time) < instant else None
     if moved is not None and stamp(moved.time) <= instant:
         shares = sorted(moved.data["after"].items(), key=lambda share: -share[1])
         serving = tuple(_serving(index, revision, percent, moved) for revision, percent in shares if percent)
-        return Moment(source, instant, serving, moved, open_then)
+        return Moment(source, instant, serving, moved, open_then, newest)
     run = index.last_deployed(instant)
     found = () if run is None else (Serving("", 100, run, _events(index, run)),)
-    return Moment(source, instant, found, None, open_then)
+    return Moment(source, instant, found, None, open_then, newest)
 
 
 def _serving(index: Index, revision: str, percent: float, moved: Event) -> Serving:

@@ -24,7 +24,7 @@ class Fact(NamedTuple):
     """Something an event says that runs are looked up by."""
 
     kind: str
-    """approver, migration, requirement or revision."""
+    """signer, migration, requirement or revision."""
     value: str
 
 
@@ -58,6 +58,11 @@ class Row:
     duration_s: float | None = None
     events: tuple[int, ...] = ()
     """Positions of the events this rests on."""
+
+    @property
+    def over(self) -> str:
+        """The stamp from which on nothing of it happened: its end; its request, where it never ran; empty while it goes on."""
+        return self.ended or ("" if self.opened else self.began)
 
     @classmethod
     def of(cls, events: Iterable[Event]) -> Self:
@@ -146,8 +151,9 @@ _CHANGES: Final[Mapping[str, Callable[[Row, Event], None]]] = {
 def facts(event: Event) -> tuple[Fact, ...]:
     """What runs are looked up by, of one event."""
     match event.type:
-        case "approval.signed":
-            return (Fact("approver", event.data["signer"].casefold()),)
+        case "approval.signed" | "override.signed" | "signoff.signed" | "deviation.accepted" | "record.amended":
+            names = (event.data["signer"], event.data.get("printed_name") or "")
+            return tuple(Fact("signer", name.casefold()) for name in names if name)
         case "migration.applied" | "migration.rolled-back":
             return (Fact("migration", event.data["version"]),)
         case "step.finished":

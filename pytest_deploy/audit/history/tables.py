@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pytest_deploy.audit.history.asked import Asked
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Of the tables and of what they are filled with: another version is built anew."""
 
 TABLES: Final = """
@@ -15,7 +15,7 @@ CREATE TABLE runs (
     id INTEGER PRIMARY KEY, run TEXT UNIQUE, began TEXT, opened TEXT, ended TEXT, outcome TEXT, pipeline TEXT,
     commit_id TEXT, digest TEXT, version TEXT, deployer TEXT, body TEXT
 );
-CREATE INDEX runs_began ON runs (began);
+CREATE INDEX runs_began ON runs (began, opened, ended);
 CREATE INDEX runs_commit ON runs (commit_id);
 CREATE INDEX runs_digest ON runs (digest);
 CREATE INDEX runs_version ON runs (version);
@@ -28,8 +28,10 @@ CREATE INDEX facts_value ON facts (kind, value, run);
 CREATE INDEX facts_run ON facts (run);
 """
 
+_OVER: Final = "CASE WHEN ended != '' THEN ended WHEN opened != '' THEN '~' ELSE began END"
+"""`Row.over`, with what comes after every stamp for a run that goes on."""
 _FACTS: Final = {
-    "approver": "id IN (SELECT run FROM facts WHERE kind = 'approver' AND instr(value, ?))",
+    "signer": "id IN (SELECT run FROM facts WHERE kind = 'signer' AND instr(value, ?))",
     "migration": "id IN (SELECT run FROM facts WHERE kind = 'migration' AND value = ?)",
     "requirement": "id IN (SELECT run FROM facts WHERE kind = 'requirement' AND (value = ? OR value >= ? AND value < ?))",
 }
@@ -44,7 +46,7 @@ def condition(asked: Asked) -> tuple[str, list[Any]]:
             words.append(f"{column} >= ? AND {column} < ?")
             values += [prefix, _after(prefix)]
     for word, value in (
-        ("began >= ?", asked.since),
+        (f"{_OVER} >= ?", asked.since),
         ("began < ?", asked.until),
         ("version = ?", asked.version),
         ("instr(deployer, ?)", asked.deployer.casefold()),
@@ -59,7 +61,7 @@ def condition(asked: Asked) -> tuple[str, list[Any]]:
     for kind in asked.kinds:
         words.append(_FACTS[kind])
         values += {
-            "approver": [asked.approver.casefold()],
+            "signer": [asked.approver.casefold()],
             "migration": [asked.migration],
             "requirement": [asked.requirement, f"{asked.requirement}-", f"{asked.requirement}."],
         }[kind]

@@ -100,7 +100,9 @@ def test_no_control_character_leaves_a_listing_for_eyes(form: str) -> None:
     assert "\\u001b" in said
 
 
-@pytest.mark.parametrize("value", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "=HYPERLINK(1)"])
+@pytest.mark.parametrize(
+    "value", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "=HYPERLINK(1)", "\uff1d1+1", "\uff20SUM(A1)"]
+)
 def test_a_spreadsheet_is_given_no_formula(value: str) -> None:
     assert cell(value)[0] in "'\\"
 

@@ -11,6 +11,7 @@ from pytest_deploy.audit.history.answers import History
 from pytest_deploy.audit.history.moment import Moment, at
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.report.telling import tell_moment
 from tests.scale.generated import BEGINS, EVERY
 from tests.unit.record.samples import MOVED, SHA, HandClock, Writing, deployed, open_log, step_finished, step_started
 
@@ -107,3 +108,18 @@ def test_a_revision_no_run_made_is_named_as_that(tmp_path: Path) -> None:
 
     assert ("", None) == (serving.run, serving.row)
     assert serving.revision in MOVED["after"]
+
+
+def test_an_instant_after_the_records_end_says_so(tmp_path: Path) -> None:
+    """A typing error in the year, or a copy from last month: the last that is known is no answer for then."""
+    clock = HandClock()
+    log = open_log(tmp_path, clock)
+    deployed(log)
+    events = list(log.events())
+    clock.move(3600)
+    with History({"local": tmp_path / "reports" / "local"}, tmp_path / "state") as history:
+        then, after = (at(history, "local", instant) for instant in (stamp(events[-1].time), stamp(clock.now())))
+
+    assert (then.newest, after.newest) == (None, events[-1])
+    assert [said.events for said in tell_moment(after) if said.about == "known to"] == [(events[-1].seq,)]
+    assert [said for said in tell_moment(then) if said.about == "known to"] == []

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from pytest_deploy.audit.history.asked import Asked
 from pytest_deploy.audit.history.row import Fact, Row, facts
+from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from tests.unit.record.samples import ACTOR, NOON, SHA, closed, decided, opened_data, step_finished
 
@@ -93,7 +96,12 @@ def test_no_event_is_no_run() -> None:
 @pytest.mark.parametrize(
     "happened,found",
     [
-        (event(1, "approval.signed", **SIGNED), [("approver", "quinn@example.org")]),
+        (event(1, "approval.signed", **SIGNED), [("signer", "quinn@example.org")]),
+        (event(1, "approval.signed", **SIGNED, printed_name="Quinn Ö"), [("signer", "quinn@example.org"), ("signer", "quinn ö")]),
+        (event(1, "override.signed", **SIGNED), [("signer", "quinn@example.org")]),
+        (event(1, "signoff.signed", **SIGNED), [("signer", "quinn@example.org")]),
+        (event(1, "deviation.accepted", **SIGNED), [("signer", "quinn@example.org")]),
+        (event(1, "record.amended", **SIGNED), [("signer", "quinn@example.org")]),
         (event(1, "migration.applied", version="0007"), [("migration", "0007")]),
         (event(1, "migration.rolled-back", version="0007"), [("migration", "0007")]),
         (event(1, "revision.deployed", revision="r-1", image=IMAGE), [("revision", "r-1")]),
@@ -108,11 +116,37 @@ def test_runs_are_looked_up_by_what_their_events_say(happened: Event, found: lis
     assert found == list(facts(happened))
 
 
+FRIDAY, MONDAY = NOON, NOON + timedelta(days=3)
+LATER = replace(OPENED, time=MONDAY)
+
+
+@pytest.mark.parametrize(
+    "happened,found",
+    [
+        ([ASKED, LATER, replace(event(9, "run.closed", **closed("deployed", RUN)), time=MONDAY)], "yes yes yes no"),
+        ([ASKED, LATER], "yes yes yes yes"),
+        ([ASKED, replace(event(9, "request.voided", cause="drift"), time=MONDAY)], "yes no no no"),
+        ([ASKED], "yes no no no"),
+    ],
+    ids=["ran later", "goes on", "voided", "waits"],
+)
+def test_a_range_of_dates_holds_whatever_went_on_in_it(happened: list[Event], found: str) -> None:
+    """Approved on Friday and run on Monday, it changed the environment on Monday: who asks for either day is told."""
+    row = Row.of(happened)
+    days = [(FRIDAY + timedelta(days=day), FRIDAY + timedelta(days=day + 1)) for day in (0, 1, 3, 4)]
+
+    within = [Asked(since=stamp(start), until=stamp(end)).accepts(row, []) for start, end in days]
+
+    assert found == " ".join("yes" if it else "no" for it in within)
+    assert not Asked(until=stamp(FRIDAY)).accepts(row, [])
+
+
 @pytest.mark.parametrize(
     "asked,fact,fits",
     [
-        (Asked(approver="QUINN"), Fact("approver", "quinn@example.org"), True),
-        (Asked(approver="tina"), Fact("approver", "quinn@example.org"), False),
+        (Asked(approver="QUINN"), Fact("signer", "quinn@example.org"), True),
+        (Asked(approver="quinn Ö"), Fact("signer", "quinn ö"), True),
+        (Asked(approver="tina"), Fact("signer", "quinn@example.org"), False),
         (Asked(migration="0007"), Fact("migration", "0007"), True),
         (Asked(migration="000"), Fact("migration", "0007"), False),
         (Asked(requirement="REQ-o00043"), Fact("requirement", "REQ-o00043-K"), True),
