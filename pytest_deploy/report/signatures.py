@@ -32,6 +32,8 @@ class Signature:
     signer: str
     role: str
     meaning: str
+    comment: str
+    """What the signer added, as signed; empty where they added nothing."""
     signed_at: str
     """UTC, as the signer states it; else the record's own time."""
     recorded: str
@@ -56,6 +58,7 @@ def _signature(event: Event) -> Signature:
         signer=said["signer"],
         role=said.get("role") or "—",
         meaning=said.get("meaning") or _MEANINGS[event.type].format(**said),
+        comment=said.get("comment") or "",
         signed_at=said.get("signed_at") or stamp(event.time),
         recorded=stamp(event.time),
         file=said["file"],

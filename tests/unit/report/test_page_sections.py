@@ -353,7 +353,7 @@ def test_a_current_report_keeps_later_signatures_apart_from_those_of_the_run() -
     whole = current(runs.approved())
 
     later = whole.one("table", class_="later").one("tbody")
-    assert [row.one("td", data_is="meaning").text for row in later.all("tr")] == [
+    assert [row.one("span", data_is="meaning").text for row in later.all("tr")] == [
         "has reviewed this record", f"amends event {runs.approved()[0].seq}: the ticket was left out", "accepts this deviation: passed at the second attempt: known, harmless",
     ]  # fmt: skip
     of_the_run = next(whole.all("table", class_="signatures"))

@@ -401,12 +401,3 @@ def test_every_time_that_is_shown_tells_its_day() -> None:
 
     assert len(shown) > len(events)
     assert [one.text for one in shown if not one.text.startswith(one.attributes["datetime"][:10])] == []
-
-
-def test_a_rehearsal_is_called_one_wherever_only_the_title_is_seen() -> None:
-    rehearsed, real = Telling(), Telling()
-    rehearsed.opened(rehearsal=True)
-    real.opened()
-    titles = [parse(render_run(it.events, checkpoint=CHECKPOINT)).one("title").text for it in (rehearsed, real)]
-
-    assert titles == ["REHEARSAL, In progress: 1.4.0 to local", "In progress: 1.4.0 to local"]

@@ -100,6 +100,11 @@ def test_rehearsals_are_asked_apart(reports: Path) -> None:
     assert [reports / "rehearsal/staging"] == list(stores(reports, ["staging"], rehearsal=True).values())
 
 
+def test_the_names_given_are_those_that_may_be_asked_for(reports: Path) -> None:
+    with pytest.raises(NotAsked, match=r"there is production, staging$"):
+        stores(reports, ["prod"], rehearsal=True)
+
+
 @pytest.mark.parametrize("name", ["prod", "elsewhere", "..", "rehearsal"])
 def test_what_is_no_store_is_refused_and_those_there_are_named(reports: Path, name: str) -> None:
     with pytest.raises(NotAsked, match=r"no record .*there is local, production"):
