@@ -20,6 +20,8 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
 from pytest_deploy.record.trust import copy_plainly, trust_set
 
+_LONGEST_NAME = 200
+
 
 class Keys:
     """The roster of one environment."""
@@ -144,5 +146,7 @@ def enrolled(
         raise NotAsked("deploy.py keys enroll: say --person EMAIL, --name 'Printed Name' and --role ROLE")
     if not all(text.isprintable() for text in (email, name, *roles)):
         raise NotAsked("deploy.py keys enroll: a name or a role holds characters that cannot be shown")
+    if any(len(text) > _LONGEST_NAME for text in (email, name, *roles)):
+        raise NotAsked(f"deploy.py keys enroll: a name or a role is longer than {_LONGEST_NAME} characters")
     known = tuple(dict.fromkeys(one.lower() for one in [email, *git]))
     return Person(email.lower(), name, tuple(roles), github, local, known)

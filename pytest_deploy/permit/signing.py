@@ -24,6 +24,8 @@ from pytest_deploy.release import requests
 
 _RUN = re.compile(r"(?P<rehearsal>rehearsal-)?(?P<environment>[a-z][a-z0-9-]*)-\d{8}T\d{6}Z-[0-9a-f]{4}", re.ASCII)
 _SHOWN_LINES = 200
+LONGEST = 2_000
+"""Characters of one text that a person gives: several of them, and what they are about, fit one event."""
 
 
 @dataclass(frozen=True)
@@ -178,9 +180,11 @@ def shown(line: str) -> str:
 
 
 def printable(option: str, text: str) -> None:
-    """Refuse what could draw over what is shown. Raises NotAsked."""
+    """Refuse what could draw over what is shown, and what no event can hold once it is signed. Raises NotAsked."""
     if not text.isprintable():
         raise NotAsked(f"{option} holds characters that cannot be shown: write one line of plain text")
+    if len(text) > LONGEST:
+        raise NotAsked(f"{option} is {len(text)} characters long: right is {LONGEST} at most; name a document for more")
 
 
 def in_words(asked: Waiting) -> Iterator[str]:

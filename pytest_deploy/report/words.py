@@ -108,6 +108,10 @@ _SAID: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "rollback.started": lambda data: f"Rollback started, back to {data['target'] or 'none'}: {data['cause']}",
     "rollback.finished": lambda data: f"Rollback finished in {seconds(data['duration_s'])}: {data['outcome']}",
     "phase.finished": lambda data: f"Phase {data['phase']}: {data['outcome']} in {seconds(data['duration_s'])}",
+    "anchor.made": lambda data: ", ".join(
+        [f"Anchored at {data['size']} events: {data['kind']}", *([data["place"]] if data.get("place") else [])]
+    ),
+    "record.read": lambda data: f"Read by {data['reader']}" + (f": {data['purpose']}" if data.get("purpose") else ""),
     "run.decided": lambda data: f"Decided: {data['outcome']}" + (f", {data['cause']}" if data["cause"] else ""),
 }
 _COVERED_BY_PHASES = frozenset({"run.planned", "phase.started", "step.started", "step.not-run", "lease.renewed"})

@@ -210,6 +210,12 @@ def test_a_reason_that_would_draw_over_what_is_shown_is_refused(hall: Hall, what
 
 
 @pytest.mark.parametrize("what", ["accept", "amend", "thaw"])
+def test_a_reason_that_no_event_could_hold_is_refused_before_anything_is_signed(hall: Hall, what: str) -> None:
+    """A signed file cannot be taken back from a store that keeps everything."""
+    assert "right is 2000 at most" in refused(hall, lambda: SIGN[what](hall, reason="x" * 70_000))
+
+
+@pytest.mark.parametrize("what", ["accept", "amend", "thaw"])
 def test_without_a_reason_nothing_is_signed(hall: Hall, what: str) -> None:
     assert "say --reason" in refused(hall, lambda: SIGN[what](hall, reason=" "))
 

@@ -74,6 +74,7 @@ def test_nobody_is_enrolled_or_revoked_without_a_key_and_a_reason(keys: Keys, ti
         ("tina@example.org", " ", "Tech Lead", "say --person EMAIL"),
         ("tina@example.org", "Tina\nsigned    by Quinn", "Tech Lead", "cannot be shown"),
         ("tina@example.org", "Tina", "Tech\u202eLead", "cannot be shown"),
+        ("tina@example.org", "T" * 201, "Tech Lead", "longer than 200 characters"),
     ],
 )
 def test_who_is_not_described_is_not_enrolled(email: str, name: str, role: str, said: str) -> None:

@@ -44,7 +44,7 @@ RAW_ALONE: Mapping[str, set[str]] = {
 def odd_ends() -> list[Event]:
     """What the whole runs leave out: a remedy, a phase that says why, a signer's comment, a series of answers."""
     telling = Telling()
-    telling.opened()
+    telling.opened(options={"numprocesses": 2})
     telling.add(
         "approval.signed", "q@example.org", file="f", sha256="a1" * 32, signature_sha256="a2" * 32, role="QA Lead",
         signer="q@example.org", meaning="approves", request_sha256="7d" * 32, comment="after the backup is proven",

@@ -195,3 +195,17 @@ def test_a_real_run_is_told_from_its_record(tmp_path: Path) -> None:
     assert {"run", "outcome", "who", "what", "when", "request", "traffic", "decided", "closed", "anchor"} == {
         one.about for one in told
     }
+
+
+def test_who_read_it_what_for_and_where_it_is_anchored_is_said() -> None:
+    root = "r" * 43 + "="
+    later = [
+        event(20, "record.read", reader="A. Inspector, FDA", purpose="inspection 2033-114"),
+        event(21, "record.read", reader="quinn@example.org"),
+        event(22, "anchor.made", kind="copy", size=20, root=root, place="gs://anchors"),
+        event(23, "anchor.made", kind="line", size=20, root=root),
+    ]
+    told = tell_run(Shown("local", (*EVENTS, *later), (), "tlog a 6 cm9vdA=="))
+
+    assert texts(told, "read") == ["Read by A. Inspector, FDA: inspection 2033-114", "Read by quinn@example.org"]
+    assert texts(told, "anchored") == ["Anchored at 20 events: copy, gs://anchors", "Anchored at 20 events: line"]
