@@ -31,7 +31,7 @@ RAW_ALONE: Mapping[str, set[str]] = {
     "gate.refused": {"verdict"},
     "migration.applied": {"sha256"},  # of the file, which the request holds
     "migration.rolled-back": {"sha256"},
-    "request.made": {"expires"},
+    "request.made": {"expires", "image"},  # the run shows its own, which is this one
     "revision.deployed": {"env_names", "url"},
     "rollback.finished": {"target"},  # its beginning says it
     "run.decided": {"watch_s"},  # the steps that watched say it
