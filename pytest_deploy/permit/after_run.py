@@ -174,7 +174,7 @@ def amend(
     signing = Signing.of(root, environment, rehearsal=rehearsal, role=role, key=key)
     event = _amendable(signing.log.history(), seq, field)
     old = _as_amended(signing.log.history(), event, field)
-    printable("--to", to)
+    printable("--to", to, longest=len(to))  # whether an event can hold it is judged below, old value and all
     new = _new_value(event, field, to)
     if new == old and type(new) is type(old):
         raise Refused(f"{field} of event {seq} is {json.dumps(old)} already; nothing to amend")

@@ -179,12 +179,12 @@ def shown(line: str) -> str:
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
 
 
-def printable(option: str, text: str) -> None:
+def printable(option: str, text: str, *, longest: int = LONGEST) -> None:
     """Refuse what could draw over what is shown, and what no event can hold once it is signed. Raises NotAsked."""
     if not text.isprintable():
         raise NotAsked(f"{option} holds characters that cannot be shown: write one line of plain text")
-    if len(text) > LONGEST:
-        raise NotAsked(f"{option} is {len(text)} characters long: right is {LONGEST} at most; name a document for more")
+    if len(text) > longest:
+        raise NotAsked(f"{option} is {len(text)} characters long: right is {longest} at most; name a document for more")
 
 
 def in_words(asked: Waiting) -> Iterator[str]:
