@@ -106,6 +106,12 @@ class RevisionProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         await self._process.wait()
 
+    async def ended(self, within_s: float) -> None:
+        """Wait until its end is known, if it is ending: a connection breaks before the process is seen to be gone."""
+        if self._process is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), within_s)
+
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
         """Hold it for the length of one request."""

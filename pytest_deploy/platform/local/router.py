@@ -29,6 +29,8 @@ _HOP_BY_HOP = frozenset(
 )
 """Headers that speak of one connection, not of the message (RFC 9110, 7.6.1)."""
 
+_FALLEN_S = 0.5
+"""Seconds in which a process that broke a connection by ending is seen to have ended."""
 _CHUNK = 64 * 1024
 
 
@@ -88,9 +90,15 @@ class Router:
         except NoBackend as reason:
             return web.Response(status=503, text=f"{reason}\n")
         with process.request():
-            return await self._forward(request, process.port)
+            answer = await self._forward(request, process.port)
+            if answer is None:
+                # Who asks again after a 503 is served by a new process, not sent to the one that just fell over.
+                await process.ended(_FALLEN_S)
+                return web.Response(status=503, text="the revision did not answer\n")
+            return answer
 
-    async def _forward(self, request: web.BaseRequest, port: int) -> web.StreamResponse:
+    async def _forward(self, request: web.BaseRequest, port: int) -> web.StreamResponse | None:
+        """The service's answer, as far as it came; None where none began."""
         assert self._session is not None  # noqa: S101  # `listen` made it before any request could come
         headers = _end_to_end(request.headers)
         headers["X-Forwarded-For"] = request.remote or LOOPBACK
@@ -117,7 +125,7 @@ class Router:
                 if request.transport is not None:
                     request.transport.abort()
                 return response
-            return web.Response(status=503, text="the revision did not answer\n")
+            return None
 
 
 def _end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
