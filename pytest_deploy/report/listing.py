@@ -88,7 +88,7 @@ def _table(listing: Listing) -> Iterator[str]:
         return
     rows = [
         (
-            *(row.began[:19] + "Z", row.run, row.pipeline or "-", row.outcome, row.version or "-", row.commit[:_COMMIT] or "-"),
+            *(row.began[:19] + "Z", row.run, row.pipeline or "-", _outcome(row), row.version or "-", row.commit[:_COMMIT] or "-"),
             *(row.deployer or row.requested_by or "-", ", ".join(row.approvers) or "-", ", ".join(row.bypassed) or "-"),
             *(seconds(row.duration_s), positions(one.events)),
         )
@@ -102,6 +102,11 @@ def _table(listing: Listing) -> Iterator[str]:
     more = "" if listing.total == len(listing.runs) else f", the newest {len(listing.runs)} shown (--limit 0: all)"
     yield f"{number}{more}; times are UTC"
     yield f"events: the positions each line rests on, in {', '.join(f'reports/{source}/log/' for source in sources)}"
+
+
+def _outcome(row: Row) -> str:
+    """As the events say it; that something was corrected since is said beside it, and `show` says what."""
+    return f"{row.outcome} (amended: {', '.join(row.amended)})" if row.amended else row.outcome
 
 
 def _object(one: Listed) -> dict[str, Any]:

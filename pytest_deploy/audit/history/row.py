@@ -46,6 +46,8 @@ class Row:
     """Who signed, once each, in order."""
     bypassed: tuple[str, ...] = ()
     """Gates that were overridden, deviations that were accepted."""
+    amended: tuple[str, ...] = ()
+    """What was corrected since, by the keys of its events; what a row says is what the events say."""
     outcome: str = REQUESTED
     """One of OUTCOMES."""
     cause: str = ""
@@ -78,7 +80,7 @@ class Row:
     @classmethod
     def of_json(cls, value: Mapping[str, Any]) -> Self:
         """From `to_json`."""
-        lists = {key: tuple(value[key]) for key in ("approvers", "bypassed", "events")}
+        lists = {key: tuple(value[key]) for key in ("approvers", "bypassed", "amended", "events")}
         return cls(**{**value, **lists})
 
     def to_json(self) -> dict[str, Any]:
@@ -120,6 +122,9 @@ class Row:
         said = event.data.get("gate") or event.data.get("deviation") or event.type
         self.bypassed = tuple(dict.fromkeys([*self.bypassed, said]))
 
+    def _corrected(self, event: Event) -> None:
+        self.amended = tuple(dict.fromkeys([*self.amended, event.data.get("key", "")]))
+
     def _decided(self, event: Event) -> None:
         self.cause = event.data["cause"] or ""
         self.duration_s = event.data["duration_s"]
@@ -142,6 +147,7 @@ _CHANGES: Final[Mapping[str, Callable[[Row, Event], None]]] = {
     "approval.signed": Row._signed,  # noqa: SLF001
     "override.signed": Row._passed_over,  # noqa: SLF001
     "deviation.accepted": Row._passed_over,  # noqa: SLF001
+    "record.amended": Row._corrected,  # noqa: SLF001
     "run.decided": Row._decided,  # noqa: SLF001
     "run.closed": Row._closed,  # noqa: SLF001
     "run.abandoned": Row._abandoned,  # noqa: SLF001

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pytest_deploy.audit.history.asked import Asked
 
-VERSION: Final = 2
+VERSION: Final = 3
 """Of the tables and of what they are filled with: another version is built anew."""
 
 TABLES: Final = """

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -58,6 +59,12 @@ def test_a_table_says_who_what_when_and_by_which_events() -> None:
 
 def test_what_is_left_out_of_a_table_is_said() -> None:
     assert "7 runs, the newest 1 shown (--limit 0: all); times are UTC" in list(lines(Listing(7, ONE.runs), "table"))
+
+
+def test_a_run_with_a_corrected_value_says_so_beside_what_its_events_say() -> None:
+    _, line, *_ = lines(Listing(1, (Listed("local", replace(ROW, amended=("cause", "version")), (3, 4)),)), "table")
+
+    assert "  deployed (amended: cause, version)  1.2.0  " in line
 
 
 def test_nothing_found_is_said() -> None:

@@ -50,6 +50,13 @@ def test_how_a_run_ends_is_its_outcome(last: Event, outcome: str, cause: str) ->
     assert (outcome, cause, (3, 5, 9)) == (row.outcome, row.cause, row.events)
 
 
+def test_what_was_corrected_since_is_named_and_changes_nothing_else() -> None:
+    amended = {**SIGNED, "reason": "typed wrongly", "amends": 5, "event_sha256": SHA, "old": "1.2.0", "new": "1.2.1"}
+    row = Row.of([OPENED, event(9, "record.amended", **amended, key="version")])
+
+    assert (row.amended, row.version) == (("version",), "1.2.0")
+
+
 def test_the_decision_gives_cause_and_duration() -> None:
     row = Row.of([OPENED, event(8, "run.decided", **decided("failed", cause="smoke failed"))])
 
