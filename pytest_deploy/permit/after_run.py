@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pytest_deploy.approval.after_run import AcceptedDeviation, Amendment, SignOff, Statement, Thaw, hash_of, put_down
 from pytest_deploy.approval.roster import Person, Roster, in_force
@@ -24,6 +24,9 @@ from pytest_deploy.record.folder import SUMS
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Missing
+
+_FOUND: Final = frozenset({"outcome", "verdict"})
+"""What steps, gates and runs came to: no signature makes a failure a success."""
 
 Say = Callable[[str], None]
 
@@ -254,6 +257,10 @@ def _amendable(events: tuple[Event, ...], seq: int, field: str) -> Event:
         )
     if field not in event.data:
         raise Refused(f"event {seq} ({event.type}) has no {field!r}; it has {', '.join(sorted(event.data))}")
+    if field in _FOUND:
+        raise Refused(
+            f"{field} is what was found, not what somebody stated: nobody amends it; accept the deviation, or say it in a sign-off"
+        )
     if "sha256" in _kinds(event, field):
         raise Refused(f"{field} is a digest: it says which bytes were there, and is amended by nobody")
     return event

@@ -133,7 +133,7 @@ def test_an_amendment_tells_old_and_new_and_the_next_one_begins_there(hall: Hall
 
 @pytest.mark.parametrize(
     "field, to, new",
-    [("duration_s", "2.5", 2.5), ("sla_s", "null", None), ("cause", "late", "late"), ("outcome", "failed", "failed")],
+    [("duration_s", "2.5", 2.5), ("sla_s", "null", None), ("cause", "late", "late")],
 )
 def test_a_value_is_given_as_text_or_as_json_of_its_kind(hall: Hall, field: str, to: str, new: object) -> None:
     amend(hall, seq=hall.last("run.decided", hall.deployed).seq, field=field, to=to)
@@ -301,6 +301,8 @@ def test_a_deviation_that_is_none_or_ones_own_is_refused(
         ("run.opened", {"field": "dirty", "to": "maybe"}, "is no JSON, and dirty of run.opened is no text"),
         ("run.opened", {"field": "dirty", "to": "1"}, "does not fit: run.opened: dirty is 1, not bool"),
         ("run.opened", {"field": "pipeline", "to": "dance"}, "does not fit"),
+        ("run.decided", {"field": "outcome", "to": "failed"}, "is what was found, not what somebody stated"),
+        ("step.finished", {"field": "outcome", "to": "failed"}, "is what was found, not what somebody stated"),
         ("key.revoked", {"field": "reason"}, "belongs to no run"),
         ("open", {}, "is in progress"),
         ("none", {}, "there is no event 9999"),
@@ -314,6 +316,8 @@ def test_an_amendment_of_what_is_not_there_or_not_over_is_refused(
         "none": 9999,
         "open": hall.last("run.opened", hall.open).seq,
         "key.revoked": hall.last("key.revoked", "-").seq,
+        "run.decided": hall.last("run.decided", hall.deployed).seq,
+        "step.finished": hall.last("step.finished", hall.deployed).seq,
     }
 
     assert fault in refused(hall, lambda: amend(hall, seq=seqs.get(of, opened(hall)), **changes))
