@@ -207,6 +207,7 @@ def test_an_export_of_the_run_verifies_by_the_commands_that_its_report_prints(
     log.append("record.read", {"reader": "inspector"}, run=stamped.run, actor="system:export")
     out = Export(log, it.store, stamped.run, tmp_path / "handed out")
     out.check()
+    out.begin()
     out.copy(log.run(stamped.run))
     out.render(log.run(stamped.run))
     shutil.copytree(it.store / "trust", tmp_path / "keys that came by another way")
