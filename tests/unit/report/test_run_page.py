@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.report.run_page import render_run
 from pytest_deploy.report.words import seconds, shown
@@ -58,6 +59,8 @@ def test_each_step_shows_its_duration_assertions_and_message(events: list[Event]
             assert event.data["verifies"] == [span.text for span in row.one("td", class_="requirements").all("span")]
             assert seconds(event.data["duration_s"]) == list(row.all("td", class_="number"))[-1].text
             assert [event.data["message"]] * bool(event.data["message"]) == [e.text for e in row.all("pre")]
+            warned = [e.text for e in row.all("p") if e.text.startswith("warning: ")]
+            assert [f"warning: {shown(text)}" for text in event.data["warnings"]] == warned
             for key in ("expected", "actual"):
                 told = [e.text for e in row.all("dd", class_=key)]
                 assert told == [shown(event.data[key])] * (event.data["expected"] is not None)
@@ -105,11 +108,14 @@ def test_phases_stand_in_the_order_of_the_pipeline() -> None:
 def test_the_raw_events_are_the_events(events: list[Event]) -> None:
     rows = page(events).one("table", id="raw").one("tbody").all("tr")
     told = [
-        (row.attributes["data-seq"], row.attributes["data-type"], json.loads(row.one("td", class_="mono").text))
+        (
+            *(row.attributes["data-seq"], row.attributes["data-type"], row.one("span", class_="soft").text),
+            *(row.one("time").attributes["datetime"], json.loads(row.one("td", class_="mono").text)),
+        )
         for row in rows
     ]
 
-    assert [(str(event.seq), event.type, event.data) for event in events] == told
+    assert [(str(e.seq), e.type, shown(e.actor), stamp(e.time), e.data) for e in events] == told
 
 
 @every_run
