@@ -9,14 +9,15 @@ Source: docs.github.com/rest/deployments, rate-limits and pagination, API versio
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
+
+from tests import loopback
 
 REPOSITORY = "example/diary"
 TOKEN = "ghs-canary-0f5b1d7e94c24a6b"
@@ -76,18 +77,8 @@ class GitHub:
     @contextmanager
     def serving(self) -> Iterator[str]:
         """Its address."""
-        server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"github": self}))
-        server.daemon_threads = True
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that waited no longer; its test says so
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        self.url = f"http://127.0.0.1:{server.server_port}"
-        try:
+        with loopback.serving(type("Handler", (_Handler,), {"github": self})) as self.url:
             yield self.url
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
 
     def answer(self, method: str, path: str, query: Mapping[str, str], body: dict[str, Any]) -> Answer:
         """As GitHub documents it."""

@@ -9,19 +9,19 @@ replies may be delayed, refused and lost.
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import requests
 
+from tests import loopback
 from tests.gcs import fake_gcs
 
 SEVEN_YEARS_S = 2557 * 86_400
@@ -69,24 +69,9 @@ class LockedBucket:
     fates: Counter[Fate] = field(default_factory=Counter)
     """How often each was met."""
 
-    @contextmanager
-    def serving(self) -> Iterator[str]:
+    def serving(self) -> AbstractContextManager[str]:
         """The address that STORAGE_EMULATOR_HOST is set to."""
-        handler = type("Handler", (_Handler,), {"bucket": self})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler, bind_and_activate=False)
-        server.request_queue_size = 64
-        server.server_bind()
-        server.server_activate()
-        server.daemon_threads = True
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # a client that was killed; its test says so
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        return loopback.serving(type("Handler", (_Handler,), {"bucket": self}))
 
 
 class _Handler(BaseHTTPRequestHandler):

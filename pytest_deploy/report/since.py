@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from pytest_deploy.phase.step import title_of
 from pytest_deploy.record.event import Event
@@ -39,19 +40,19 @@ class Since:
     @cached_property
     def amended(self) -> Mapping[int, Sequence[Remark]]:
         """The amendments by the position of the event they amend; each begins at the value the one before it gave."""
-        found: dict[int, list[Remark]] = defaultdict(list)
-        for event in self.events:
-            if event.type == "record.amended" and "amends" in event.data:
-                found[event.data["amends"]].append(_remark(event))
-        return dict(found)
+        return self._by("record.amended", "amends")
 
     @cached_property
     def accepted(self) -> Mapping[str, Sequence[Remark]]:
         """The accepted deviations by the node id of their step."""
-        found: dict[str, list[Remark]] = defaultdict(list)
+        return self._by("deviation.accepted", "nodeid")
+
+    def _by(self, event_type: str, key: str) -> dict[Any, list[Remark]]:
+        found: dict[Any, list[Remark]] = defaultdict(list)
         for event in self.events:
-            if event.type == "deviation.accepted" and "nodeid" in event.data:
-                found[event.data["nodeid"]].append(_remark(event))
+            if event.type == event_type and key in event.data:
+                (signature,) = manifest([event])
+                found[event.data[key]].append(Remark(signature, event))
         return dict(found)
 
     def of(self, seq: int | None, key: str = "") -> tuple[Remark, ...]:
@@ -62,8 +63,3 @@ class Since:
     def accepts(self, deviation: Deviation) -> tuple[Remark, ...]:
         """Who accepted a deviation: for each step whose ending it tells."""
         return tuple(one for nodeid in deviation.steps for one in self.accepted.get(nodeid, ()))
-
-
-def _remark(event: Event) -> Remark:
-    (signature,) = manifest([event])
-    return Remark(signature, event)

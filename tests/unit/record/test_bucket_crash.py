@@ -9,7 +9,7 @@ import random
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,11 +38,23 @@ def prefix() -> str:
     return f"r-{uuid.uuid4().hex[:12]}"
 
 
-def troubled(server: str) -> LockedBucket:
-    """A service on a bad day: one request of eight does not go well."""
+@pytest.fixture(params=[False, True], ids=["", "troubled"])
+def service(request: pytest.FixtureRequest, server: str) -> LockedBucket | None:
+    """None, or a service on a bad day: one request of eight does not go well."""
+    if not request.param:
+        return None
     troubles = [fate for fate in Fate if fate is not Fate.ANSWERED]
     chance = random.Random(SEED)  # noqa: S311 - faults, not secrets
     return LockedBucket(server, fate=lambda: chance.choice(troubles) if chance.random() < 1 / 8 else Fate.ANSWERED)
+
+
+@contextmanager
+def writers_of(home: Path, server: str, prefix: str, service: LockedBucket | None) -> Iterator[Nursery]:
+    """Where writers of a new record come from, which ask the server itself or the service before it."""
+    with ExitStack() as stack:
+        stack.enter_context(asking(server if service is None else stack.enter_context(service.serving())))
+        open_log_in_bucket(home, BUCKET, prefix, "first")
+        yield stack.enter_context(Nursery.open(home, BUCKET, prefix))
 
 
 def assert_each_is_there_once(events: list[Event], promised: dict[str, list[tuple[int, str]]]) -> None:
@@ -65,22 +77,17 @@ def assert_goes_on_elsewhere(home: Path, prefix: str, size: int) -> None:
     assert_both_verify(home / "elsewhere")
 
 
-@pytest.mark.parametrize("trouble", [False, True], ids=["", "troubled"])
 @pytest.mark.parametrize("kills", [5, pytest.param(300, marks=FAULTS)])
 def test_no_acknowledged_event_is_lost_when_writers_are_killed(
     tmp_path: Path,
     server: str,
     prefix: str,
     kills: int,
-    trouble: bool,  # noqa: FBT001
+    service: LockedBucket | None,
 ) -> None:
     """SIGKILL at random moments, while the next one writes already; what was on its way may arrive after its writer's death."""
     chance = random.Random(SEED)  # noqa: S311 - moments, not secrets
-    service = troubled(server) if trouble else LockedBucket(server)
-    with ExitStack() as stack:
-        stack.enter_context(asking(stack.enter_context(service.serving()) if trouble else server))
-        open_log_in_bucket(tmp_path, BUCKET, prefix, "first")
-        nursery = stack.enter_context(Nursery.open(tmp_path, BUCKET, prefix))
+    with writers_of(tmp_path, server, prefix, service) as nursery:
         nursery.let_go()
         pid = nursery.writer("0", 1_000_000)
         for number in range(kills):
@@ -105,22 +112,17 @@ def test_no_acknowledged_event_is_lost_when_writers_are_killed(
         assert_goes_on_elsewhere(tmp_path, prefix, len(events))
 
 
-@pytest.mark.parametrize("trouble", [False, True], ids=["", "troubled"])
 @pytest.mark.parametrize("count", [3, pytest.param(50, marks=FAULTS)])
 def test_eight_processes_contend_and_none_loses_or_doubles_an_event(
     tmp_path: Path,
     server: str,
     prefix: str,
     count: int,
-    trouble: bool,  # noqa: FBT001
+    service: LockedBucket | None,
 ) -> None:
     """Each on a machine of its own. A lost reply is asked for again, and the stored bytes say whose the event is."""
     names = [f"writer-{number}" for number in range(8)]
-    service = troubled(server) if trouble else LockedBucket(server)
-    with ExitStack() as stack:
-        stack.enter_context(asking(stack.enter_context(service.serving()) if trouble else server))
-        open_log_in_bucket(tmp_path, BUCKET, prefix, "first")
-        nursery = stack.enter_context(Nursery.open(tmp_path, BUCKET, prefix))
+    with writers_of(tmp_path, server, prefix, service) as nursery:
         writers = [nursery.writer(who, count, who) for who in names]
         nursery.let_go()
         assert ["0"] * 8 == [nursery.ask("reap", pid) for pid in writers]
@@ -131,5 +133,5 @@ def test_eight_processes_contend_and_none_loses_or_doubles_an_event(
         assert_each_is_there_once(events, promised)
         assert [count] * 8 == [len(mine) for mine in promised.values()]
         assert len(events) == 1 + 8 * count
-        assert not trouble or set(Fate) == set(service.fates), "each trouble was met"
+        assert service is None or set(Fate) == set(service.fates), "each trouble was met"
         assert_goes_on_elsewhere(tmp_path, prefix, len(events))
