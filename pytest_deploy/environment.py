@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from urllib.parse import unquote
 
 from psycopg.conninfo import conninfo_to_dict
@@ -145,7 +145,6 @@ def record_of(
 
     Raises RecordError.
     """
-    known = secrets_of(context)
     return open_record(
         store or record_store(context, policy),
         origin=policy.origin(rehearsal=context.rehearsal),
@@ -154,7 +153,7 @@ def record_of(
         clock=clock,
         actor=local_actor(),
         shift=shift,
-        redact=redact or (lambda text: _cut(text, context, known)),
+        redact=redact or partial(_cut, context=context, known=secrets_of(context)),
     )
 
 

@@ -11,7 +11,7 @@ place by one rename after both; whoever opens the record after a kill finishes w
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from pytest_deploy.errors import RecordError, RecordTampered, Refused
 from pytest_deploy.record import durable
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import FileSigner, LogKey, Signer
+from pytest_deploy.record.life import Life
 from pytest_deploy.record.log import Log, Standing
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Exists
@@ -41,7 +42,10 @@ def rotate(log: Log, folder: Path, new: Signer, *, signer: str, reason: str, act
     if key == log.key:
         raise Refused(f"{key.vkey} signs the log already; a rotation needs another key")
     events = list(log.events())
-    if left := _open_runs(events):
+    whole = Life()  # a claim looks back to the newest lease, and a plan, which holds none, may have opened before it
+    for event in events:
+        whole.fold(event)
+    if left := whole.in_progress():
         raise _in_use(left[0])
     before = [event for event in events if event.type.startswith("key.")][-1]
     files = {**trust_set(log.store, before.data["set_sha256"]), **_texts(key)}
@@ -70,12 +74,6 @@ def rotate(log: Log, folder: Path, new: Signer, *, signer: str, reason: str, act
     event = log.append("key.rotated", data, run=NO_RUN, actor=actor, claim=at_rest)
     confirm(log, folder, new, event, actor=actor)
     return event
-
-
-def _open_runs(events: Sequence[Event]) -> list[str]:
-    """Plans too, which no claim sees: they hold no lease."""
-    ended = {event.run for event in events if event.type in {"run.closed", "run.abandoned"}}
-    return [event.run for event in events if event.type == "run.opened" and event.run not in ended]
 
 
 def _in_use(run: str) -> Refused:
