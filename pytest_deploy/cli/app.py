@@ -20,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 160},  # as wide as the terminal: what a command does is said whole
 )
 
 Env = Annotated[str, typer.Argument(metavar="ENV", help="an environment of deploy.yaml")]
