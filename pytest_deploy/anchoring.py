@@ -11,11 +11,11 @@ from pytest_deploy.anchor.github import Statuses
 from pytest_deploy.anchor.kinds import Anchor, Copies, Lines, file_name
 from pytest_deploy.anchor.timestamp import Authority
 from pytest_deploy.approval.enrol import trust_authority
-from pytest_deploy.config.policy import Policy
 from pytest_deploy.environment import Environment, refuse_misplaced
 from pytest_deploy.errors import AnchorUnavailable, DeployError
 from pytest_deploy.gate.anchors import Known, Standing
 from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.entry import SignedCheckpoint
 from pytest_deploy.record.log import Log

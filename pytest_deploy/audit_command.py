@@ -15,14 +15,14 @@ from typing import Final
 from pytest_deploy.anchoring import CLOSES, anchors_of
 from pytest_deploy.approval.roster import in_force
 from pytest_deploy.audit.verify import verify
-from pytest_deploy.config.load import ENVIRONMENTS, document
-from pytest_deploy.config.policy import Policy
 from pytest_deploy.environment import record_store
 from pytest_deploy.errors import DeployError, NotAsked
 from pytest_deploy.gate.retention import retention
 from pytest_deploy.gate.words import moment
 from pytest_deploy.permit.gates import held
 from pytest_deploy.phase.context import RunContext
+from pytest_deploy.policy.load import ENVIRONMENTS, document
+from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import entry
 from pytest_deploy.record.clock import parse_stamp
 from pytest_deploy.record.copied import CopiedStore

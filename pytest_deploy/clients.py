@@ -15,9 +15,9 @@ from typing import Any
 import psycopg
 import requests
 
-from pytest_deploy.config.policy import Policy
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.platform.protocol import DatabaseAccess
+from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.redaction import Redactor
 
 MET = "met-"

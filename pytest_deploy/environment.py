@@ -12,11 +12,11 @@ from urllib.parse import unquote
 from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.clients import Secrets
-from pytest_deploy.config.policy import Policy
 from pytest_deploy.errors import NotAsked, RecordError
 from pytest_deploy.migrate import details
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.platform.protocol import DatabaseAccess, Platform
+from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.birth import open_record
 from pytest_deploy.record.bucket import EMULATOR, Bucket, emulated
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_deploy.clients import Database, Secrets, Service
-from pytest_deploy.config.policy import Policy
 from pytest_deploy.environment import Environment
 from pytest_deploy.gate.verdict import Point
 from pytest_deploy.permit.gatekeeper import Gatekeeper
@@ -15,6 +14,7 @@ from pytest_deploy.permit.gates import Gates
 from pytest_deploy.permit.subject import of_run
 from pytest_deploy.phase.recorder import RECORD, StepRecord
 from pytest_deploy.platform.protocol import Platform
+from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.release import live
 from pytest_deploy.release.request import Release

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_deploy.config.phases import PIPELINES
+from pytest_deploy.policy.phases import PIPELINES
 
 BUILT = ("deploy", "plan", "smoke")
 """The pipelines this version runs."""

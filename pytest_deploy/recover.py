@@ -13,8 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_deploy.anchoring import anchor
-from pytest_deploy.config.load import load
-from pytest_deploy.config.phases import phases_of
 from pytest_deploy.deployment import PLAN, Deployment
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
@@ -24,6 +22,8 @@ from pytest_deploy.phase.judge import PERSON_NEEDED
 from pytest_deploy.phase.run import Listener, Run
 from pytest_deploy.phase.sequence import Cause
 from pytest_deploy.phase.step import Step, title_of
+from pytest_deploy.policy.load import load
+from pytest_deploy.policy.phases import phases_of
 from pytest_deploy.record import lease
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event

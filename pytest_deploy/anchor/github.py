@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NoReturn, TypeVar
 from urllib.parse import quote
 
-from pytest_deploy.config.keeping import GitHub
 from pytest_deploy.errors import AnchorUnavailable
+from pytest_deploy.policy.storage import GitHub
 from pytest_deploy.record.entry import Checkpoint, SignedCheckpoint, parse_anchor
 
 TASK: Final = "deploy-record"

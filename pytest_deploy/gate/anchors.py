@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_deploy.config.keeping import Anchors
 from pytest_deploy.gate.verdict import Verdict, not_asked_for, passes, to_mend
+from pytest_deploy.policy.storage import Anchors
 from pytest_deploy.record.entry import Checkpoint
 
 GATE = "anchors"

@@ -16,10 +16,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from pytest_deploy.config.load import document
-from pytest_deploy.config.terms import Section, Text, Zone, complaint
-from pytest_deploy.config.validation import whole
 from pytest_deploy.errors import ConfigurationError
+from pytest_deploy.policy.load import document
+from pytest_deploy.policy.types import Section, Text, Zone, complaint
+from pytest_deploy.policy.validation import whole
 
 
 def _local(value: Any) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from pytest_deploy.config.policy import Policy
+from pytest_deploy.policy.policy import Policy
 
 NAMES: tuple[str, ...] = (
     *("deployer", "approvals", "window", "blackout", "rate-limit", "lease"),

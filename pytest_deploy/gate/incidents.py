@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pytest_deploy.config.guards import Incidents
 from pytest_deploy.gate.verdict import Unavailable, Verdict, not_asked_for, passes, to_mend, waits
 from pytest_deploy.gate.words import moment, span
 from pytest_deploy.gate.zone import utc
+from pytest_deploy.policy.gate_rules import Incidents
 from pytest_deploy.record.clock import stamp
 
 GATE = "incidents"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pytest_deploy.approval import authors, enrol
 from pytest_deploy.approval.roster import Person
-from pytest_deploy.config.policy import Policy
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import Failed, NotAsked
 from pytest_deploy.phase.context import RunContext, local_actor, local_user
+from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release import source
 
 _KEYGEN_S = 30

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.config.phases import PHASES, phases_of
 from pytest_deploy.errors import CollectionRefused, Fault
 from pytest_deploy.phase import labels, lock
 from pytest_deploy.phase.step import WHENS, Step, When
+from pytest_deploy.policy.phases import PHASES, phases_of
 
 STEP = pytest.StashKey[Step]()
 LIMIT = pytest.StashKey[float]()

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_deploy.config.load import load
-from pytest_deploy.config.policy import Policy
+from pytest_deploy.policy.load import load
+from pytest_deploy.policy.policy import Policy
 
 
 @dataclass(frozen=True)

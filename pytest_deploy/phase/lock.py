@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pytest_deploy.config.phases import PHASES
 from pytest_deploy.errors import CollectionRefused, Fault
 from pytest_deploy.phase.step import WHENS, Step, When
+from pytest_deploy.policy.phases import PHASES
 
 HEADER = """\
 # The steps that must exist, in the order they run: phase, when, changes, node id.

@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_deploy.config.phases import PIPELINES
-from pytest_deploy.config.policy import Policy
 from pytest_deploy.phase import lock
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.phase.judge import Judgement, judge, unpassed
 from pytest_deploy.phase.measured import watched
 from pytest_deploy.phase.sequence import ROLLBACK, Cause, NotRun, PhaseSequence
 from pytest_deploy.phase.step import Step
+from pytest_deploy.policy.phases import PIPELINES
+from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.lease import Lease

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_deploy.config.phases import PARALLEL
 from pytest_deploy.phase.sequence import PhaseSequence
 from pytest_deploy.phase.step import Step
+from pytest_deploy.policy.phases import PARALLEL
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController

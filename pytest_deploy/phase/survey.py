@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.config.phases import PHASES
 from pytest_deploy.errors import CollectionRefused, Fault
 from pytest_deploy.phase import lock
 from pytest_deploy.phase.collection import Phase, step_of
 from pytest_deploy.phase.step import Step
+from pytest_deploy.policy.phases import PHASES
 
 _INTO = "PYTEST_DEPLOY_SURVEY"
 _SECONDS = 120

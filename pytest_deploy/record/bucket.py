@@ -16,8 +16,8 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from pytest_deploy.config.keeping import LOOPBACK
 from pytest_deploy.errors import NotAsked, StoreUnavailable
+from pytest_deploy.policy.storage import LOOPBACK
 from pytest_deploy.record.holding import Holding
 from pytest_deploy.record.store import Exists, Missing, check_name
 

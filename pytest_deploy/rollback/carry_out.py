@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psycopg
 
-from pytest_deploy.config.policy import Policy
 from pytest_deploy.errors import PersonNeeded
 from pytest_deploy.migrate import events, ledger, rollback, snapshot
 from pytest_deploy.platform.protocol import Platform
+from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.event import Event
 from pytest_deploy.release.request import Earlier
 from pytest_deploy.rollback.order import files, order_of, since

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from pytest_deploy.clients import Answer, Service
-from pytest_deploy.config.policy import Policy
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.phase.recorder import StepRecord
+from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release.request import Release
 
 pytestmark = pytest.mark.requirement("REQ-o00043-L")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_deploy.clients import Answer, Secrets, Service
-from pytest_deploy.config.policy import Policy
 from pytest_deploy.phase.recorder import StepRecord
+from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release.request import Release
 
 pytestmark = pytest.mark.requirement("REQ-o00043-H")

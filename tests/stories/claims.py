@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_deploy.config.phases import PHASES
+from pytest_deploy.policy.phases import PHASES
 from tests.checkout import Checkout, Standing
 from tests.child import Ran
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.anchor.github import TASK, Statuses
-from pytest_deploy.config import keeping
 from pytest_deploy.errors import AnchorUnavailable
+from pytest_deploy.policy import storage
 from pytest_deploy.record.entry import Checkpoint, SignedCheckpoint
 from pytest_deploy.record.log import Log
 from tests.github import REPOSITORY, TOKEN, Answer, GitHub
@@ -32,7 +32,7 @@ def log(tmp_path: Path) -> Log:
 
 
 def statuses(github: GitHub, *, ref: str = "main", timeout_s: float = 5, patience_s: float = 10) -> Statuses:
-    rule = keeping.GitHub(repository=REPOSITORY, ref=ref, api=github.url, timeout_s=timeout_s)
+    rule = storage.GitHub(repository=REPOSITORY, ref=ref, api=github.url, timeout_s=timeout_s)
     return Statuses(rule, ORIGIN, patience_s=patience_s)
 
 
@@ -356,7 +356,7 @@ def test_a_missing_client_says_what_to_install(github: GitHub, monkeypatch: pyte
 
 def test_the_longest_line_that_policy_lets_through_fits(github: GitHub) -> None:
     longest = Checkpoint(f"deploy.example.org/{'x' * 62}", 99_999_999, bytes(32))
-    rule = keeping.GitHub(repository=REPOSITORY, api=github.url)
+    rule = storage.GitHub(repository=REPOSITORY, api=github.url)
     Statuses(rule, longest.origin).make(SignedCheckpoint(longest, bytes(4), bytes(64)))
 
     assert [140] == [len(one) for one in github.lines()]

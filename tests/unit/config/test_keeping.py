@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.config.keeping import Anchors, Copies, GitHub
-from pytest_deploy.config.load import load
-from pytest_deploy.config.policy import Policy
-from pytest_deploy.config.record import Record
 from pytest_deploy.errors import ConfigurationError
+from pytest_deploy.policy.load import load
+from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.record_place import Record
+from pytest_deploy.policy.storage import Anchors, Copies, GitHub
 from tests.unit.config.documents import BASE, PRODUCTION, written
 
 KEPT = """\

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pytest_deploy.config.load import load
-from pytest_deploy.config.target import References
 from pytest_deploy.errors import ConfigurationError
+from pytest_deploy.policy.load import load
+from pytest_deploy.policy.service import References
 from tests.unit.config.documents import BASE, PRODUCTION, written
 
 

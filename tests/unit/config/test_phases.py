@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.config.phases import OPTIONAL, PHASES, PIPELINES, Mode
+from pytest_deploy.policy.phases import OPTIONAL, PHASES, PIPELINES, Mode
 
 
 def test_deploy_is_every_phase_in_order() -> None:

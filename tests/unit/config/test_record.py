@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.config.load import load
 from pytest_deploy.errors import ConfigurationError
+from pytest_deploy.policy.load import load
 from tests.unit.config.documents import BASE, PRODUCTION, written
 
 VERSION = "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/7"

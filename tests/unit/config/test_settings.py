@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.config.load import load
-from pytest_deploy.config.policy import Policy
 from pytest_deploy.errors import ConfigurationError
+from pytest_deploy.policy.load import load
+from pytest_deploy.policy.policy import Policy
 from tests.unit.config.documents import BASE, PRODUCTION, written
 
 

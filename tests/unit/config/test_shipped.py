@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.config.load import load
-from pytest_deploy.config.policy import Policy
+from pytest_deploy.policy.load import load
+from pytest_deploy.policy.policy import Policy
 
 ROOT = Path(__file__).parents[3]
 

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_deploy.config.yaml_source import Node, overlay, read
+from pytest_deploy.policy.yaml_source import Node, overlay, read
 
 keys = st.text(max_size=8)
 scalars = st.none() | st.booleans() | st.integers() | st.text(max_size=20)

@@ -8,9 +8,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pytest_deploy.config.guards import Window
 from pytest_deploy.gate.verdict import Verdict
 from pytest_deploy.gate.zone import place
+from pytest_deploy.policy.gate_rules import Window
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.config import phases
-from pytest_deploy.config.load import load
-from pytest_deploy.config.policy import Policy
 from pytest_deploy.gate.course import NAMES, OVERRIDABLE, PIPELINES, gates_of
+from pytest_deploy.policy import phases
+from pytest_deploy.policy.load import load
+from pytest_deploy.policy.policy import Policy
 
 YAML = Path(__file__).parents[3] / "deploy.yaml"
 

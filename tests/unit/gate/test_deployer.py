@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_deploy.config.guards import Deployer
 from pytest_deploy.gate.deployer import deployer
+from pytest_deploy.policy.gate_rules import Deployer
 from tests.unit.gate.facts import owes
 
 RULE = Deployer(role="Deployment Manager")

@@ -8,7 +8,6 @@ from functools import partial
 
 from hypothesis import given, settings
 
-from pytest_deploy.config.guards import Blackout, RateLimit, StagingSmoke
 from pytest_deploy.gate.approvals import Quorum, approvals
 from pytest_deploy.gate.blackout import blackout
 from pytest_deploy.gate.calendar import Calendar
@@ -18,6 +17,7 @@ from pytest_deploy.gate.rate_limit import Claim, rate_limit
 from pytest_deploy.gate.staging_smoke import Evidence, Wanted, staging_smoke
 from pytest_deploy.gate.verdict import Gate, Verdict, passes, waits
 from pytest_deploy.gate.window import window
+from pytest_deploy.policy.gate_rules import Blackout, RateLimit, StagingSmoke
 from tests.unit.gate.facts import DAY, HOUR, MINUTE, a_window, local, minutes_of_years, utc
 
 SLA = 1200.0

@@ -6,9 +6,9 @@ from datetime import datetime
 
 import pytest
 
-from pytest_deploy.config.guards import Incidents
 from pytest_deploy.gate.incidents import Incident, incidents
 from pytest_deploy.gate.verdict import Unavailable
+from pytest_deploy.policy.gate_rules import Incidents
 from tests.unit.gate.facts import HOUR, MINUTE, owes, utc
 
 RULE = Incidents(within_h=24)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.config.keeping import Retention
 from pytest_deploy.gate.retention import retention
 from pytest_deploy.gate.verdict import Unavailable
+from pytest_deploy.policy.storage import Retention
 from pytest_deploy.record.holding import Holding
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)

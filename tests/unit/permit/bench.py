@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pytest_deploy.config.load import load
 from pytest_deploy.environment import Environment
 from pytest_deploy.phase.context import RunContext
+from pytest_deploy.policy.load import load
 from tests.unit.record.samples import HandClock
 
 REPOSITORY = Path(__file__).parents[3]

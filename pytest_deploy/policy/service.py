@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pytest_deploy.config.terms import (
+from pytest_deploy.policy.types import (
     Argv,
     Domain,
     Line,

@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_deploy.config.course import Health, Smoke, Traffic
-from pytest_deploy.config.guards import Approval, Blackout, Phases, StagingSmoke, Window
-from pytest_deploy.config.keeping import Anchors, Retention
-from pytest_deploy.config.record import Record
-from pytest_deploy.config.target import Organisation, Platform
+from pytest_deploy.policy.gate_rules import Approval, Blackout, Phases, StagingSmoke, Window
+from pytest_deploy.policy.record_place import Record
+from pytest_deploy.policy.rollout import Health, Smoke, Traffic
+from pytest_deploy.policy.service import Organisation, Platform
+from pytest_deploy.policy.storage import Anchors, Retention
 
 
 @dataclass(frozen=True)

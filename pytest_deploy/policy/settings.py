@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from pytest_deploy.config.yaml_source import Node, read
 from pytest_deploy.errors import Fault
+from pytest_deploy.policy.yaml_source import Node, read
 
 FILE = "--deploy-set"
 """Where faults of these settings are said to be."""

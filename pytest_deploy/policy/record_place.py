@@ -6,8 +6,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pytest_deploy.config.keeping import Bucket, Prefix, Store, bucket_where_gcs
-from pytest_deploy.config.terms import Section, complaint
+from pytest_deploy.policy.storage import Bucket, Prefix, Store, bucket_where_gcs
+from pytest_deploy.policy.types import Section, complaint
 
 KEY_VERSION = r"^projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+/cryptoKeyVersions/[1-9][0-9]*$"
 """One version, so that what signs changes by `keys rotate` alone."""

@@ -12,11 +12,11 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
-from pytest_deploy.config.combinations import contradictions
-from pytest_deploy.config.policy import Policy
-from pytest_deploy.config.terms import COMPLAINT
-from pytest_deploy.config.yaml_source import Node
 from pytest_deploy.errors import Fault
+from pytest_deploy.policy.cross_checks import contradictions
+from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.types import COMPLAINT
+from pytest_deploy.policy.yaml_source import Node
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pytest_deploy.config.terms import RelativePath, Seconds, Section, Text, complaint
+from pytest_deploy.policy.types import RelativePath, Seconds, Section, Text, complaint
 
 SEVEN_YEARS_DAYS = 2557
 """REQ-o00043-Q: seven years with both leap days they may hold."""

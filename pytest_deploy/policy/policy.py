@@ -8,8 +8,7 @@ from collections.abc import Mapping
 
 from pydantic import Field
 
-from pytest_deploy.config.course import Health, Rollback, Smoke, Traffic
-from pytest_deploy.config.guards import (
+from pytest_deploy.policy.gate_rules import (
     Approval,
     Blackout,
     Deployer,
@@ -20,10 +19,11 @@ from pytest_deploy.config.guards import (
     Thaw,
     Window,
 )
-from pytest_deploy.config.keeping import Anchors, Retention
-from pytest_deploy.config.record import Record
-from pytest_deploy.config.target import Database, Organisation, Platform, Service
-from pytest_deploy.config.terms import Seconds, Section
+from pytest_deploy.policy.record_place import Record
+from pytest_deploy.policy.rollout import Health, Rollback, Smoke, Traffic
+from pytest_deploy.policy.service import Database, Organisation, Platform, Service
+from pytest_deploy.policy.storage import Anchors, Retention
+from pytest_deploy.policy.types import Seconds, Section
 
 
 class Policy(Section):

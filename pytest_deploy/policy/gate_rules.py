@@ -6,8 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from pytest_deploy.config.phases import OPTIONAL, PHASES
-from pytest_deploy.config.terms import (
+from pytest_deploy.policy.phases import OPTIONAL, PHASES
+from pytest_deploy.policy.types import (
     Argv,
     Hours,
     Names,

@@ -12,12 +12,12 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pytest_deploy.config.policy import Policy
-from pytest_deploy.config.settings import FILE as SETTING
-from pytest_deploy.config.settings import parse
-from pytest_deploy.config.validation import did_you_mean, judge
-from pytest_deploy.config.yaml_source import Node, Scalar, overlay, read
 from pytest_deploy.errors import ConfigurationError, Fault
+from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.settings import FILE as SETTING
+from pytest_deploy.policy.settings import parse
+from pytest_deploy.policy.validation import did_you_mean, judge
+from pytest_deploy.policy.yaml_source import Node, Scalar, overlay, read
 
 ENVIRONMENTS = "environments"
 EXTENDS = "extends"

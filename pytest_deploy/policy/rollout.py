@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from pytest_deploy.config.terms import Count, Seconds, Section, Text, complaint
+from pytest_deploy.policy.types import Count, Seconds, Section, Text, complaint
 
 _ALL = 100
 """Percent."""
