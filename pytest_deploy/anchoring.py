@@ -17,8 +17,8 @@ from pytest_deploy.gate.anchors import Known, Standing
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.bucket import Bucket
-from pytest_deploy.record.entry import SignedCheckpoint
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.store import Exists, FolderStore, Store
 
 _ACTOR: Final = "system:anchor"

@@ -23,11 +23,11 @@ from pytest_deploy.permit.gates import held
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.policy.load import ENVIRONMENTS, document
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.record import entry
+from pytest_deploy.record import log_entry
 from pytest_deploy.record.clock import parse_stamp
-from pytest_deploy.record.copied import CopiedStore
-from pytest_deploy.record.entry import Checkpoint
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.log_entry import Checkpoint
+from pytest_deploy.record.mirrored_store import CopiedStore
 from pytest_deploy.record.store import Store
 from pytest_deploy.record.trust import trust_set
 
@@ -100,7 +100,7 @@ class Audit:
         if found.ok:
             yield Line(name, True, f"verified, all twelve steps: {found.size} events, root {found.root}")
         yield from self._copy(name, store)
-        events = [entry.parse((path / entry.name(seq)).read_bytes()).event for seq in range(found.size)]
+        events = [log_entry.parse((path / log_entry.name(seq)).read_bytes()).event for seq in range(found.size)]
         yield self._tail(name, policy, events, seen)
         verdict = retention(policy.retention, self._now(), *held(store, self._root))
         yield Line(name, verdict.passed, f"retention: {verdict.sentence}")

@@ -31,9 +31,9 @@ from pytest_deploy.phase.run import Listener, Run
 from pytest_deploy.phase.sequence import Cause
 from pytest_deploy.phase.step import Step
 from pytest_deploy.record import lease
-from pytest_deploy.record.copied import copy_of
-from pytest_deploy.record.folder import RunFolder
 from pytest_deploy.record.lease import Holder, Lease
+from pytest_deploy.record.mirrored_store import copy_of
+from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.release import live, source
 from pytest_deploy.report import evidence, index
 from pytest_deploy.rollback.carry_out import Append, Undoing

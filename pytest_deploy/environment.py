@@ -17,12 +17,12 @@ from pytest_deploy.migrate import details
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.platform.protocol import DatabaseAccess, Platform
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.record.birth import open_record
 from pytest_deploy.record.bucket import EMULATOR, Bucket, emulated
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
-from pytest_deploy.record.copied import CopiedStore, copy_of
 from pytest_deploy.record.key import Signer
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.mirrored_store import CopiedStore, copy_of
+from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.redaction import SHORTEST, redacted
 from pytest_deploy.record.store import FolderStore, Store
 

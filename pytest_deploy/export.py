@@ -27,12 +27,12 @@ from pytest_deploy.environment import record_of
 from pytest_deploy.errors import NotAsked, RecordTampered, Refused
 from pytest_deploy.permit.signing import printable
 from pytest_deploy.phase.context import RunContext, local_actor
-from pytest_deploy.record import entry
+from pytest_deploy.record import log_entry
 from pytest_deploy.record.clock import SystemClock, stamp
-from pytest_deploy.record.entry import SignedCheckpoint
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.folder import SUMS, listing
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.log_entry import SignedCheckpoint
+from pytest_deploy.record.run_folder import SUMS, listing
 from pytest_deploy.record.run_id import place_of
 from pytest_deploy.report import bound, programs
 from pytest_deploy.report.run_page import render_run
@@ -98,7 +98,7 @@ class Export:
             shutil.copytree(self.store / name, self.into / name)
             self.made.append(f"{name}/")
         for event in events:
-            name = entry.name(event.seq)
+            name = log_entry.name(event.seq)
             (self.into / name).write_bytes(self.log.store.get(name))
         self.made.append(f"log/  the run's own {len(events)} events")
         if names := self._anchors(events):
@@ -146,7 +146,7 @@ class Export:
 
     def _signed(self, event: Event) -> SignedCheckpoint:
         """What the log signed when the event was its newest."""
-        return entry.parse(self.log.store.get(entry.name(event.seq))).signed
+        return log_entry.parse(self.log.store.get(log_entry.name(event.seq))).signed
 
     def _anchors(self, events: Sequence[Event]) -> list[str]:
         """Names of the anchors made when one of these events was the newest. Raises RecordTampered where one is another checkpoint."""

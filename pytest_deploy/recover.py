@@ -27,9 +27,9 @@ from pytest_deploy.policy.phases import phases_of
 from pytest_deploy.record import lease
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.folder import FOUND, RunFolder
 from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.run_folder import FOUND, RunFolder
 from pytest_deploy.report import evidence, index
 
 _ENDS = frozenset({"run.closed", "run.abandoned"})

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from pytest_deploy.errors import AnchorUnavailable
 from pytest_deploy.policy.storage import GitHub
-from pytest_deploy.record.entry import Checkpoint, SignedCheckpoint, parse_anchor
+from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint, parse_anchor
 
 TASK: Final = "deploy-record"
 PATIENCE_S: Final = 20.0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from pytest_deploy.errors import AnchorUnavailable, StoreUnavailable
-from pytest_deploy.record.entry import Checkpoint, SignedCheckpoint, parse_anchor, parse_checkpoint
+from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint, parse_anchor, parse_checkpoint
 from pytest_deploy.record.store import Exists, Objects
 
 FOLDER: Final = "anchors/"

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from pytest_deploy.anchor.kinds import FOLDER
 from pytest_deploy.errors import AnchorUnavailable
-from pytest_deploy.record.entry import Checkpoint, SignedCheckpoint
+from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint
 from pytest_deploy.record.store import Exists, Objects
 
 _OPENSSL_S: Final = 30

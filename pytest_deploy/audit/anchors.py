@@ -16,10 +16,10 @@ from typing import Final
 from pytest_deploy.audit.chain import Chain
 from pytest_deploy.audit.checks import NONE, Finding, Outcome
 from pytest_deploy.audit.misfits import unreadable
-from pytest_deploy.record import entry as entries
-from pytest_deploy.record.entry import Checkpoint, parse_anchor, parse_checkpoint
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.folder import file_sha256
+from pytest_deploy.record.log_entry import Checkpoint, parse_anchor, parse_checkpoint
+from pytest_deploy.record.run_folder import file_sha256
 
 _TIMEOUT_S: Final = 30
 _GIVEN: Final = "--anchor"

@@ -17,10 +17,10 @@ from pytest_deploy.audit.keys import TrustSet, changed_key, is_key_event, other_
 from pytest_deploy.audit.stretch import Range, read_entry
 from pytest_deploy.audit.stretch import read as read_stretch
 from pytest_deploy.errors import IllegalEvent
-from pytest_deploy.record import entry as entries
-from pytest_deploy.record.entry import SignedCheckpoint
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.life import Life
+from pytest_deploy.record.log_entry import SignedCheckpoint
+from pytest_deploy.record.runs import Life
 
 Signatures = Literal["newest", "all"]
 

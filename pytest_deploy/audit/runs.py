@@ -15,7 +15,7 @@ from pytest_deploy.audit.misfits import unreadable
 from pytest_deploy.errors import RecordError
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.folder import FOUND, SUMS, listing
+from pytest_deploy.record.run_folder import FOUND, SUMS, listing
 
 
 def endings(chain: Chain) -> Outcome:

@@ -22,9 +22,9 @@ from pytest_deploy.audit.hands import Hands, batched
 from pytest_deploy.audit.keys import TrustSet
 from pytest_deploy.audit.runs import subfolders
 from pytest_deploy.errors import IllegalEvent
-from pytest_deploy.record import entry as entries
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
-from pytest_deploy.record.folder import file_sha256
+from pytest_deploy.record.run_folder import file_sha256
 
 _SIGNED: Final = frozenset(
     {

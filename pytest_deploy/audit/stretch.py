@@ -15,11 +15,11 @@ from typing import Final
 from pytest_deploy.audit.checks import Finding
 from pytest_deploy.audit.keys import is_key_event
 from pytest_deploy.errors import IllegalEvent
-from pytest_deploy.record import entry as entries
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import schema
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.entry import Entry, SignedCheckpoint
 from pytest_deploy.record.event import FIRST_PREV, Event, line_hash, parse_line
+from pytest_deploy.record.log_entry import Entry, SignedCheckpoint
 from pytest_deploy.record.tree import leaf_hash, newest_root, next_path
 
 _MOST: Final = 131_072

@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_deploy.gate.verdict import Verdict, not_asked_for, passes, to_mend
 from pytest_deploy.policy.storage import Anchors
-from pytest_deploy.record.entry import Checkpoint
+from pytest_deploy.record.log_entry import Checkpoint
 
 GATE = "anchors"
 _VERIFY = "nothing goes until that is explained: keep everything as it is, and ask whoever keeps the anchors"

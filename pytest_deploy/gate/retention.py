@@ -13,8 +13,8 @@ from pytest_deploy.gate.verdict import Unavailable, Verdict, passes, to_mend
 from pytest_deploy.gate.words import moment
 from pytest_deploy.gate.zone import utc
 from pytest_deploy.policy.storage import Retention
+from pytest_deploy.record.bucket_retention import Holding
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.holding import Holding
 
 GATE = "retention"
 DAY_S = 86_400

@@ -20,8 +20,8 @@ from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import schema
 from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.event import Event, Json
-from pytest_deploy.record.folder import SUMS
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.run_folder import SUMS
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Missing
 

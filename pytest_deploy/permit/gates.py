@@ -44,9 +44,9 @@ from pytest_deploy.permit.past import Past
 from pytest_deploy.permit.staging import evidence_of
 from pytest_deploy.permit.subject import Subject
 from pytest_deploy.phase.context import RunContext, local_actor
-from pytest_deploy.record.copied import CopiedStore
+from pytest_deploy.record.bucket_retention import Holding
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.holding import Holding
+from pytest_deploy.record.mirrored_store import CopiedStore
 from pytest_deploy.record.store import Store
 
 

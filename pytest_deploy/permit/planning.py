@@ -21,7 +21,7 @@ from pytest_deploy.phase.run import PIPELINE_ACTOR, Run
 from pytest_deploy.phase.sequence import Cause
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.folder import RunFolder
+from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release import request, requests
 from pytest_deploy.release.request import Plan

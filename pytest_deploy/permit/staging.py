@@ -19,7 +19,7 @@ from pytest_deploy.errors import RecordError
 from pytest_deploy.gate.staging_smoke import Evidence
 from pytest_deploy.migrate import ledger
 from pytest_deploy.phase.context import RunContext
-from pytest_deploy.record import entry
+from pytest_deploy.record import log_entry
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import FileSigner, LogKey, parse_vkey
 from pytest_deploy.release import live
@@ -63,7 +63,7 @@ def evidence_of(context: RunContext) -> tuple[Evidence, ...]:
         )
     runs: dict[str, list[Event]] = {}
     for seq in range(found.size):
-        event = entry.parse((store / entry.name(seq)).read_bytes()).event
+        event = log_entry.parse((store / log_entry.name(seq)).read_bytes()).event
         runs.setdefault(event.run, []).append(event)
     return tuple(sorted((e for run in runs.values() for e in _smoked(store, run)), key=lambda e: e.at))
 

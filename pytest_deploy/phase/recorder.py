@@ -25,9 +25,9 @@ from pytest_deploy.phase.measured import Measured, file_of
 from pytest_deploy.phase.signals import Interruption
 from pytest_deploy.phase.step import Step
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.folder import RunFolder
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.redaction import redacted
+from pytest_deploy.record.run_folder import RunFolder
 
 STEP_ACTOR = "system:step"
 MESSAGE_BYTES = 4000

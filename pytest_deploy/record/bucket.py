@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from pytest_deploy.errors import NotAsked, StoreUnavailable
 from pytest_deploy.policy.storage import LOOPBACK
-from pytest_deploy.record.holding import Holding
+from pytest_deploy.record.bucket_retention import Holding
 from pytest_deploy.record.store import Exists, Missing, check_name
 
 EMULATOR: Final = "STORAGE_EMULATOR_HOST"

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from pytest_deploy.errors import RecordError
-from pytest_deploy.record import durable
+from pytest_deploy.record import atomic_file
 
 _ED25519 = b"\x01"
 _PUBLIC_BYTES = 32
@@ -84,7 +84,7 @@ class FileSigner:
         if not path.exists():
             pem, _ = cls.generate()
             try:
-                durable.create(path, pem, mode=0o600)
+                atomic_file.create(path, pem, mode=0o600)
             except FileExistsError:  # another process was faster; its key it is
                 pass
             except OSError as error:

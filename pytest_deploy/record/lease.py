@@ -22,7 +22,7 @@ from pytest_deploy.errors import IllegalEvent, LeaseHeld, PersonNeeded, RecordEr
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Claim, Log, Standing
-from pytest_deploy.record.stage import IN_PROGRESS, LIFE_S, LeaseState
+from pytest_deploy.record.run_stage import IN_PROGRESS, LIFE_S, LeaseState
 
 RENEW_S: Final = 20.0
 _SAME_START_S: Final = 1.0  # the system counts a process's start in ticks; no number is reused within a second

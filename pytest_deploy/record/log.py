@@ -18,15 +18,15 @@ from itertools import pairwise, takewhile
 from typing import Final
 
 from pytest_deploy.errors import IllegalEvent, RecordError, RecordTampered, StoreUnavailable
-from pytest_deploy.record import entry as entries
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import schema
 from pytest_deploy.record.clock import Clock, stamp
-from pytest_deploy.record.entry import Entry, SignedCheckpoint, check_follows
 from pytest_deploy.record.event import FIRST_PREV, Event, Json, canonical, line_hash
 from pytest_deploy.record.key import LogKey, Signer
-from pytest_deploy.record.life import Life
+from pytest_deploy.record.log_entry import Entry, SignedCheckpoint, check_follows
 from pytest_deploy.record.redaction import redacted
 from pytest_deploy.record.run_id import NO_RUN, earliest
+from pytest_deploy.record.runs import Life
 from pytest_deploy.record.store import Exists, Missing, Store
 
 SKEW_ALERT: Final = timedelta(seconds=2)

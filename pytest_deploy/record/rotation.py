@@ -16,12 +16,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from pytest_deploy.errors import RecordError, RecordTampered, Refused
-from pytest_deploy.record import durable
+from pytest_deploy.record import atomic_file
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import FileSigner, LogKey, Signer
-from pytest_deploy.record.life import Life
 from pytest_deploy.record.log import Log, Standing
 from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.record.runs import Life
 from pytest_deploy.record.store import Exists
 from pytest_deploy.record.trust import copy_plainly, trust_set, write_set
 
@@ -116,7 +116,7 @@ class KeyFile:
         # Named by its own key, so that nobody who settles one rotation moves another's successor.
         path = self.path.with_name(f"{self.path.stem}.next-{key.fingerprint[:16]}.pem")
         try:
-            durable.create(path, pem, mode=0o600)
+            atomic_file.create(path, pem, mode=0o600)
         except OSError as error:
             raise RecordError(f"the new key {path} cannot be made: {error.strerror}; see to the folder") from error
         return path
@@ -132,7 +132,7 @@ class KeyFile:
     def succeed(self, successor: Path) -> None:
         """Put the successor in the present key's place, which is thereby destroyed; done by another already is done."""
         with suppress(FileNotFoundError):
-            durable.replace(successor, self.path)
+            atomic_file.replace(successor, self.path)
 
 
 def settle(log: Log, folder: Path, key_file: Path, *, actor: str) -> None:

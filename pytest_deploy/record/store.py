@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
-from pytest_deploy.record import durable
+from pytest_deploy.record import atomic_file
 
 _NAME = re.compile(r"[^/.\x00-\x1f\\][^/\x00-\x1f\\]*(/[^/.\x00-\x1f\\][^/\x00-\x1f\\]*)*")
 
@@ -75,7 +75,7 @@ class FolderStore:
     def create(self, name: str, data: bytes) -> None:
         """See Store.create. Raises StoreUnavailable for a full or read-only disk, saying so."""
         try:
-            durable.create(self._place(name), data, beside=self._unfinished)
+            atomic_file.create(self._place(name), data, beside=self._unfinished)
         except FileExistsError:
             raise Exists(f"{self.path / name} exists; nothing in a record is replaced") from None
         except OSError as error:

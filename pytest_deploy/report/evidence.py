@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.folder import RunFolder
+from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.report import bound
 from pytest_deploy.report.bound import RunEvents
 from pytest_deploy.report.statement import render_statement

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pytest_deploy.audit.history.answers import Listed, Listing
 from pytest_deploy.audit.history.row import Row
-from pytest_deploy.record import entry as entries
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.report.words import seconds, shown
 
 FORMATS: Final = ("table", "json", "jsonl", "csv")

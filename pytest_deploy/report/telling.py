@@ -10,7 +10,7 @@ from pytest_deploy.audit.history.answers import Shown
 from pytest_deploy.audit.history.moment import Moment, Serving
 from pytest_deploy.audit.history.row import Row
 from pytest_deploy.phase.step import title_of
-from pytest_deploy.record import entry as entries
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.report.listing import csv_lines, plain, positions

@@ -18,13 +18,13 @@ from typing import Any, Final
 
 from pytest_deploy.approval import enrol
 from pytest_deploy.approval.statement import MEANING, MEANING_OF_OVERRIDE
-from pytest_deploy.record import entry as entries
-from pytest_deploy.record.birth import open_record
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.entry import Checkpoint, Entry
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.log_entry import Checkpoint, Entry
+from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.record.tree import leaf_hash, newest_root, next_path
 from tests.scale.people import NAMESPACE, Signatory, signatories

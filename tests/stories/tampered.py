@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pytest_deploy.record import entry as entries
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event, line_hash
 from pytest_deploy.record.key import FileSigner
 from tests.stories.production import ProductionRecord

@@ -6,8 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
-from pytest_deploy.record import entry as entries
-from pytest_deploy.record.folder import file_sha256
+from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record.run_folder import file_sha256
 from tests.stories.tampered import Tampered, exchange, flip, replaced_by_link, swap_bytes
 from tests.stories.tampering_log import another_environments_record, rewritten_by_an_insider
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from pytest_deploy.record import entry as entries
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.key import LogKey
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.record.trust import copy_plainly, write_set

@@ -12,13 +12,13 @@ import pytest
 
 from pytest_deploy.gate.course import NAMES
 from pytest_deploy.phase.context import local_user
-from pytest_deploy.record.birth import open_record
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
-from pytest_deploy.record.copied import CopiedStore, copy_of
-from pytest_deploy.record.entry import Checkpoint, SignedCheckpoint
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint
+from pytest_deploy.record.mirrored_store import CopiedStore, copy_of
+from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.run_id import NO_RUN, new_run_id
 from pytest_deploy.record.store import FolderStore
 from tests.checkout import Checkout

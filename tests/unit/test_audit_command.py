@@ -22,9 +22,9 @@ from pytest_deploy.errors import ConfigurationError, NotAsked
 from pytest_deploy.gate.verdict import Unavailable
 from pytest_deploy.permit.gates import held
 from pytest_deploy.phase.context import RunContext
-from pytest_deploy.record import entry
+from pytest_deploy.record import log_entry
 from pytest_deploy.record.bucket import Bucket
-from pytest_deploy.record.copied import CopiedStore
+from pytest_deploy.record.mirrored_store import CopiedStore
 from tests import github, tsa
 from tests.gcs import asking
 from tests.locked_bucket import SEVEN_YEARS_S, LockedBucket, locked_bucket
@@ -102,7 +102,7 @@ def test_an_environment_without_a_record_is_well_unless_an_anchor_knows_of_one(
 def test_a_cut_record_is_found_by_its_anchors(local: Environment, tmp_path: Path) -> None:
     size = len(local.log.history())
     for seq in range(size - 9, size):
-        (local.context.store / entry.name(seq)).unlink()
+        (local.context.store / log_entry.name(seq)).unlink()
 
     (said,) = (one for one in bad(tmp_path) if "step 11" in one)
     assert "is missing: the log was truncated" in said

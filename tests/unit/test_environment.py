@@ -11,7 +11,7 @@ from pytest_deploy.environment import Environment, record_store, secrets_of
 from pytest_deploy.errors import NotAsked
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.record.bucket import EMULATOR
-from pytest_deploy.record.copied import MARK, CopiedStore
+from pytest_deploy.record.mirrored_store import MARK, CopiedStore
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.reset import reset_local
 from tests.unit.config.documents import BASE, PRODUCTION, written

@@ -17,8 +17,8 @@ from pytest_deploy.audit.history.asked import Asked
 from pytest_deploy.audit.history.index import Found, Index, Stale
 from pytest_deploy.audit.history.row import Row, facts
 from pytest_deploy.errors import NotAsked, RecordTampered
-from pytest_deploy.record.entry import Checkpoint
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.log_entry import Checkpoint
 
 Answer = TypeVar("Answer")
 

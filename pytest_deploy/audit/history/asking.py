@@ -12,7 +12,7 @@ from pytest_deploy.audit.history.asked import PREFIX, Asked
 from pytest_deploy.audit.history.row import OUTCOMES
 from pytest_deploy.errors import NotAsked
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.legal import PIPELINE_OUTCOMES
+from pytest_deploy.record.transitions import PIPELINE_OUTCOMES
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{4,40}", re.ASCII)
 _DIGEST: Final = re.compile(r"[0-9a-f]{4,64}", re.ASCII)

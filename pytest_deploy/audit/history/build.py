@@ -15,7 +15,7 @@ from pytest_deploy.audit.history.row import Row, facts
 from pytest_deploy.audit.history.tables import VERSION
 from pytest_deploy.audit.stretch import Range, read, read_entry
 from pytest_deploy.errors import RecordTampered
-from pytest_deploy.record import entry as entries
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event, line_hash
 from pytest_deploy.record.run_id import NO_RUN

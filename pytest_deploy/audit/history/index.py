@@ -23,9 +23,9 @@ from pytest_deploy.audit.history.row import Fact, Row
 from pytest_deploy.audit.history.tables import TABLES, VERSION, condition
 from pytest_deploy.audit.stretch import read_entry
 from pytest_deploy.errors import IllegalEvent
-from pytest_deploy.record import entry as entries
-from pytest_deploy.record.entry import Checkpoint
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event, line_hash
+from pytest_deploy.record.log_entry import Checkpoint
 from pytest_deploy.record.run_id import NO_RUN
 
 _WAIT_S: Final = 60

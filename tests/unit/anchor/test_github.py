@@ -11,8 +11,8 @@ import pytest
 from pytest_deploy.anchor.github import TASK, Statuses
 from pytest_deploy.errors import AnchorUnavailable
 from pytest_deploy.policy import storage
-from pytest_deploy.record.entry import Checkpoint, SignedCheckpoint
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint
 from tests.github import REPOSITORY, TOKEN, Answer, GitHub
 from tests.unit.anchor.test_kinds import two
 from tests.unit.record.samples import ORIGIN, open_log

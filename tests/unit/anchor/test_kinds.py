@@ -7,8 +7,8 @@ import pytest
 
 from pytest_deploy.anchor.kinds import Copies, Lines, file_name
 from pytest_deploy.errors import AnchorUnavailable, StoreUnavailable
-from pytest_deploy.record.entry import SignedCheckpoint
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import FolderStore
 from tests.unit.record.samples import ACTOR, open_log

@@ -18,8 +18,8 @@ from pytest_deploy.approval.sign import sign
 from pytest_deploy.approval.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement, render
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.folder import RunFolder
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.release.request import digest
 from tests.unit.record.samples import HandClock, open_log
 

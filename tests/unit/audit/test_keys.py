@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.audit.verify import verify
-from pytest_deploy.record.entry import build, name, parse
 from pytest_deploy.record.key import FileSigner, LogKey
+from pytest_deploy.record.log_entry import build, name, parse
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.record.trust import copy_plainly, first_set, write_set
 from tests.unit.audit.conftest import Record

@@ -22,13 +22,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from pytest_deploy.audit.verify import verify
-from pytest_deploy.record import entry as entries
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import trust
-from pytest_deploy.record.birth import open_record
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import Event, canonical, line_hash
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.store import FolderStore
 from tests.tools import needs
 from tests.unit.audit.conftest import Record

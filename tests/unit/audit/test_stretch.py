@@ -11,7 +11,7 @@ from pytest_deploy.audit import chain
 from pytest_deploy.audit.hands import Hands
 from pytest_deploy.audit.stretch import Range, read
 from pytest_deploy.audit.verify import verify
-from pytest_deploy.record import entry as entries
+from pytest_deploy.record import log_entry as entries
 from tests.unit.audit.conftest import Record
 from tests.unit.audit.test_verify import TAMPERINGS, Tampering, at, flip
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.audit.verify import verify
-from pytest_deploy.record import entry as entries
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.key import FileSigner
 from tests.conftest import missing
 from tests.tools import needs

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_deploy.audit.checks import TITLES, Outcome, Verification
 from pytest_deploy.audit.verify import _looked, verify
-from pytest_deploy.record import entry as entries
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
 from pytest_deploy.record.key import FileSigner
 from tests.unit.audit.conftest import Record

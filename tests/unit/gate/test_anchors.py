@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from pytest_deploy.gate.anchors import Known, Standing, anchors
 from pytest_deploy.policy.storage import Anchors, Copies
-from pytest_deploy.record.entry import Checkpoint
+from pytest_deploy.record.log_entry import Checkpoint
 
 ORIGIN = "deploy.example.org/production"
 REQUIRED = Anchors(required=True, copies=Copies(folder="elsewhere"))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pytest_deploy.gate.retention import retention
 from pytest_deploy.gate.verdict import Unavailable
 from pytest_deploy.policy.storage import Retention
-from pytest_deploy.record.holding import Holding
+from pytest_deploy.record.bucket_retention import Holding
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 RULE = Retention(locked=True)

@@ -19,8 +19,8 @@ from pytest_deploy.environment import Environment
 from pytest_deploy.permit.signatures import take_in
 from pytest_deploy.permit.signing import approve, override, waiting
 from pytest_deploy.record.clock import SystemClock, stamp
-from pytest_deploy.record.folder import RunFolder
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release.request import Earlier, Plan, digest, render
 from pytest_deploy.release.source import Source

@@ -8,7 +8,7 @@ from pytest_deploy.gate.rate_limit import Claim
 from pytest_deploy.permit.past import Past
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.stage import LIFE_S
+from pytest_deploy.record.run_stage import LIFE_S
 from tests.unit.record.samples import NOON, PERSON, HandClock, Writing, deployed
 
 

@@ -10,7 +10,7 @@ import pytest
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.permit.signing import approve
 from pytest_deploy.record.clock import SystemClock
-from pytest_deploy.record.folder import RunFolder
+from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
 from tests.unit.approval.desk import ADAM, BOTH, DORA, QUINN, TINA
 from tests.unit.permit.asked import Asked

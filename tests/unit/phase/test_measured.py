@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_deploy.phase.measured import MOST, Measured, file_of, watched
 from pytest_deploy.record import schema
-from pytest_deploy.record.folder import RunFolder
+from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.store import FolderStore
 from tests.unit.record.samples import step_finished
 from tests.unit.report.runs import Telling

@@ -17,9 +17,9 @@ from pytest_deploy.audit.verify import verify
 from pytest_deploy.environment import in_kms
 from pytest_deploy.errors import RecordError, Refused, StoreUnavailable
 from pytest_deploy.platform.google.kms import KmsSigner
-from pytest_deploy.record.birth import open_record
 from pytest_deploy.record.key import LogKey
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.rotation import rotate
 from pytest_deploy.record.store import FolderStore
 from tests.unit.audit.test_second_opinion import second_opinion

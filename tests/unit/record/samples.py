@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pytest_deploy.record.birth import open_record
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.clock import Clock, SystemClock, stamp
-from pytest_deploy.record.copied import CopiedStore
 from pytest_deploy.record.event import canonical
-from pytest_deploy.record.folder import RunFolder
 from pytest_deploy.record.lease import Holder, Lease, take
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.mirrored_store import CopiedStore
+from pytest_deploy.record.open_record import open_record
+from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.record.store import FolderStore, Store
 

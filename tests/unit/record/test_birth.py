@@ -12,7 +12,7 @@ import pytest
 
 from pytest_deploy.audit.verify import verify
 from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
-from pytest_deploy.record import entry
+from pytest_deploy.record import log_entry
 from pytest_deploy.record.key import parse_vkey
 from pytest_deploy.record.trust import copy_plainly, first_set, write_set
 from tests.tools import needs
@@ -60,13 +60,13 @@ def test_of_many_that_open_it_first_one_bears_it(tmp_path: Path) -> None:
         checkpoints = set(pool.map(born, [tmp_path] * 4))
 
     assert len(checkpoints) == 1
-    assert [entry.name(0)] == [f"log/{path.name}" for path in (store(tmp_path) / "log").iterdir()]
+    assert [log_entry.name(0)] == [f"log/{path.name}" for path in (store(tmp_path) / "log").iterdir()]
     assert verify(store(tmp_path)).ok
 
 
 def test_a_birth_that_was_killed_before_event_0_is_finished_by_the_next(tmp_path: Path) -> None:
     born(tmp_path)
-    (store(tmp_path) / entry.name(0)).unlink()
+    (store(tmp_path) / log_entry.name(0)).unlink()
     next((store(tmp_path) / "trust").glob("*/roles.json")).unlink()
     for path in (*(store(tmp_path) / "trust").glob("*.*"), store(tmp_path) / "trust/allowed_signers"):
         path.unlink()  # laid once event 0 is there
@@ -97,7 +97,7 @@ def test_a_gap_in_the_names_is_noticed_at_once(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     for _ in range(5):
         log.append("alert.raised", {"alert": "a", "detail": "b"}, run="-", actor="system:test")
-    (store(tmp_path) / entry.name(2)).unlink()
+    (store(tmp_path) / log_entry.name(2)).unlink()
 
     with pytest.raises(RecordTampered, match=r"00000002\.event is missing"):
         born(tmp_path)

@@ -13,13 +13,13 @@ import pytest
 import requests
 
 from pytest_deploy.errors import NotAsked, RecordError, RecordTampered, StoreUnavailable
-from pytest_deploy.record import entry as entries
-from pytest_deploy.record.birth import open_record
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.bucket import EMULATOR, Bucket
 from pytest_deploy.record.clock import SystemClock
-from pytest_deploy.record.copied import MARK, CopiedStore, copy_of
-from pytest_deploy.record.folder import SUMS, RunFolder
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.mirrored_store import MARK, CopiedStore, copy_of
+from pytest_deploy.record.open_record import open_record
+from pytest_deploy.record.run_folder import SUMS, RunFolder
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Exists, FolderStore, Missing
 from tests.gcs import asking

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.record.bucket import Bucket
-from pytest_deploy.record.copied import CopiedStore
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.mirrored_store import CopiedStore
 from tests.gcs import asking, fake_gcs
 from tests.locked_bucket import Fate, LockedBucket
 from tests.unit.record.samples import open_log_in_bucket

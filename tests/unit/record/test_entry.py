@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploy.errors import IllegalEvent
-from pytest_deploy.record.entry import Checkpoint, parse, parse_anchor, parse_checkpoint
+from pytest_deploy.record.log_entry import Checkpoint, parse, parse_anchor, parse_checkpoint
 from tests.unit.record.samples import open_log
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import RecordError, StoreUnavailable
-from pytest_deploy.record.folder import FOUND, SUMS, RunFolder, listing
+from pytest_deploy.record.run_folder import FOUND, SUMS, RunFolder, listing
 from pytest_deploy.record.store import FolderStore
 from tests.tools import needs
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import FIRST_PREV, Event
-from pytest_deploy.record.life import Life
+from pytest_deploy.record.run_stage import Stage
+from pytest_deploy.record.runs import Life
 from pytest_deploy.record.schema import TYPES, check
-from pytest_deploy.record.stage import Stage
 from tests.unit.record.samples import (
     ACTOR,
     MOVED,

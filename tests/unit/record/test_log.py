@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from pytest_deploy.audit.verify import verify
 from pytest_deploy.errors import IllegalEvent, RecordError, RecordTampered, Refused, StoreUnavailable
-from pytest_deploy.record import entry
+from pytest_deploy.record import log_entry
 from pytest_deploy.record.event import line_hash
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log, Standing
@@ -285,7 +285,7 @@ def test_a_clock_over_a_minute_behind_is_refused_until_it_is_mended(tmp_path: Pa
 
 def damaged(home: Path, seq: int, old: bytes, new: bytes) -> None:
     """Alter an event on disk."""
-    path = home / "reports" / "local" / entry.name(seq)
+    path = home / "reports" / "local" / log_entry.name(seq)
     path.write_bytes(path.read_bytes().replace(old, new, 1))
 
 
@@ -318,10 +318,10 @@ def test_nothing_is_built_on_a_renamed_or_a_missing_event(tmp_path: Path, log: L
     note(log)
     run = Writing(log).open()
     folder = tmp_path / "reports" / "local"
-    (folder / entry.name(1)).replace(folder / entry.name(9))
+    (folder / log_entry.name(1)).replace(folder / log_entry.name(9))
     with pytest.raises(RecordTampered, match=r"00000001\.event is missing"):
         reopened(tmp_path, clock).run(run.run)
-    (folder / entry.name(9)).replace(folder / entry.name(5))
+    (folder / log_entry.name(9)).replace(folder / log_entry.name(5))
     with pytest.raises(RecordTampered, match="renamed or swapped"):
         note(reopened(tmp_path, clock))
 
@@ -333,7 +333,7 @@ def test_a_foreign_event_that_does_not_follow_is_noticed_by_a_running_writer(
     other = open_log(tmp_path / "other", clock)
     for _ in range(2):
         note(other)
-    (tmp_path / "other/reports/local" / entry.name(1)).replace(tmp_path / "reports/local" / entry.name(1))
+    (tmp_path / "other/reports/local" / log_entry.name(1)).replace(tmp_path / "reports/local" / log_entry.name(1))
 
     with pytest.raises(RecordTampered):
         note(log)
@@ -354,7 +354,7 @@ def test_reading_stops_at_an_event_that_does_not_follow(tmp_path: Path, log: Log
 def test_an_inclusion_path_that_does_not_continue_is_noticed(tmp_path: Path, log: Log) -> None:
     for _ in range(3):
         note(log)
-    path = (tmp_path / "reports/local" / entry.name(2)).read_bytes().split(b"\n")[3]
+    path = (tmp_path / "reports/local" / log_entry.name(2)).read_bytes().split(b"\n")[3]
     damaged(tmp_path, 2, path, b"A" * 43 + b"=")
 
     with pytest.raises(RecordTampered, match=r"00000002\.event: its inclusion path"):

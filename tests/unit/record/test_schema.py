@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from pytest_deploy.errors import IllegalEvent
-from pytest_deploy.record.legal import LEGAL
 from pytest_deploy.record.schema import SCHEMAS, TYPES, check, fault
+from pytest_deploy.record.transitions import LEGAL
 from tests.unit.record.samples import SHA, decided, opened_data, step_finished
 
 # record-format.md, "Types (closed set …)".

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
-from pytest_deploy.record import durable
+from pytest_deploy.record import atomic_file
 from pytest_deploy.record.store import Exists, FolderStore, Missing
 from tests.nobody import as_nobody, open_folder
 
@@ -157,6 +157,6 @@ def test_a_folder_without_rights_is_unavailable_and_one_with_them_is_written() -
 
 def test_a_missing_folder_is_made_by_whoever_comes_first(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda number: durable.create(tmp_path / "a" / "b" / "c" / str(number), b""), range(8)))
+        list(pool.map(lambda number: atomic_file.create(tmp_path / "a" / "b" / "c" / str(number), b""), range(8)))
 
     assert {str(number) for number in range(8)} == {path.name for path in (tmp_path / "a" / "b" / "c").iterdir()}

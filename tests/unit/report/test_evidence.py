@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.folder import RunFolder
+from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.report import evidence
 from tests.unit.report import runs

@@ -20,11 +20,11 @@ from pytest_deploy.audit.history.build import log_size
 from pytest_deploy.audit.history.index import Index, Stale
 from pytest_deploy.audit.history.row import OUTCOMES, Row
 from pytest_deploy.errors import RecordTampered
-from pytest_deploy.record import entry as entries
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event, parse_line
 from pytest_deploy.record.key import FileSigner
-from pytest_deploy.record.legal import PIPELINE_OUTCOMES
+from pytest_deploy.record.transitions import PIPELINE_OUTCOMES
 from tests.scale.generated import BEGINS, EVERY, Writer, generate
 from tests.unit.audit.history.scan import scan
 from tests.unit.record.samples import SHA as SHA256

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import NotAsked, RecordTampered, StoreUnavailable
-from pytest_deploy.record import durable
+from pytest_deploy.record import atomic_file
 from pytest_deploy.record.bucket import Bucket, md5_hex
 from pytest_deploy.record.store import Exists, FolderStore, Missing
 
@@ -87,7 +87,7 @@ class CopiedStore:
         """Lay an object into the copy; another process may have been faster."""
         try:
             with suppress(FileExistsError):
-                durable.create(self.path / MARK, f"{self.bucket.url}\n".encode())
+                atomic_file.create(self.path / MARK, f"{self.bucket.url}\n".encode())
             with suppress(Exists):
                 self._copy.create(name, data)
         except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import RecordTampered
-from pytest_deploy.record import durable, entry, trust
+from pytest_deploy.record import atomic_file, log_entry, trust
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.key import FileSigner, Signer
 from pytest_deploy.record.log import Log, Standing
@@ -59,8 +59,8 @@ def _count(store: Store) -> int:
     """How many events lie in the log, by listing; raises RecordTampered where a name is missing or none of ours."""
     names = list(store.names("log/"))
     for seq, name in enumerate(names):
-        if name != entry.name(seq):
-            wrong = f"{entry.name(seq)} is missing" if _NAME.fullmatch(name) else f"{name} is no event"
+        if name != log_entry.name(seq):
+            wrong = f"{log_entry.name(seq)} is missing" if _NAME.fullmatch(name) else f"{name} is no event"
             raise RecordTampered(f"{wrong}: deploy.py verify tells more")
     return len(names)
 
@@ -102,6 +102,6 @@ def _lay_conveniences(folder: Path, log: Log) -> None:
             trust.copy_plainly(folder, trust.trust_set(log.store, newest.data["set_sha256"]))
         if _SECOND_OPINION.is_file() and not (folder / "verify.sh").exists():
             with suppress(FileExistsError):
-                durable.create(folder / "verify.sh", _SECOND_OPINION.read_bytes(), mode=0o755)
+                atomic_file.create(folder / "verify.sh", _SECOND_OPINION.read_bytes(), mode=0o755)
     except OSError as error:
         raise unavailable(folder, error) from error

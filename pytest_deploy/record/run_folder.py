@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import RecordError
-from pytest_deploy.record import durable
+from pytest_deploy.record import atomic_file
 from pytest_deploy.record.run_id import born
 from pytest_deploy.record.store import Exists, Store
 
@@ -64,7 +64,7 @@ class RunFolder:
         Unfinished writes go. Raises RecordError where another list lies there, for a symbolic link, anything else that is no
         regular file, or a name sha256sum would escape.
         """
-        durable.sweep(self.path)
+        atomic_file.sweep(self.path)
         files = listing(self.path)
         files.pop(sums, None)
         text = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(files.items())).encode()

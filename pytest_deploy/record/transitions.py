@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Json
-from pytest_deploy.record.stage import FINISHED, IN_PROGRESS, LEASELESS, LeaseState, Run, Stage
+from pytest_deploy.record.run_stage import FINISHED, IN_PROGRESS, LEASELESS, LeaseState, Run, Stage
 
 PIPELINE_OUTCOMES: Final[Mapping[str, frozenset[str]]] = {
     "deploy": frozenset({"deployed", "refused", "failed", "rolled-back", "rollback-failed"}),
