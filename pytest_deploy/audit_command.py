@@ -14,7 +14,6 @@ from typing import Final
 
 from pytest_deploy.anchoring import CLOSES, anchors_of
 from pytest_deploy.approval.roster import in_force
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.environment import record_store
 from pytest_deploy.errors import DeployError, NotAsked
 from pytest_deploy.gate.retention import retention
@@ -30,6 +29,7 @@ from pytest_deploy.record.log_entry import Checkpoint
 from pytest_deploy.record.mirrored_store import CopiedStore
 from pytest_deploy.record.store import Store
 from pytest_deploy.record.trust import trust_set
+from pytest_deploy.verify.verify import verify
 
 SOON: Final = timedelta(days=30)
 """A key that ends sooner is told of."""

@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.anchor.kinds import FOLDER
-from pytest_deploy.audit.runs import sealed
 from pytest_deploy.environment import record_of
 from pytest_deploy.errors import NotAsked, RecordTampered, Refused
 from pytest_deploy.permit.signing import printable
@@ -36,6 +35,7 @@ from pytest_deploy.record.run_folder import SUMS, listing
 from pytest_deploy.record.run_id import place_of
 from pytest_deploy.report import bound, programs
 from pytest_deploy.report.run_page import render_run
+from pytest_deploy.verify.run_check import sealed
 
 _ENDS: Final = frozenset({"run.closed", "run.abandoned"})
 _PROVES: Final = """\

@@ -38,7 +38,7 @@ def verify(
     signatures: Annotated[str, typer.Option(help="newest, or all: every event's own signature")] = "newest",
 ) -> None:
     """Verify a record from its files alone; name the first bad event."""
-    from pytest_deploy.audit.verify import verify as verify_store
+    from pytest_deploy.verify.verify import verify as verify_store
 
     if signatures not in {"newest", "all"}:
         raise NotAsked(f"--signatures={signatures}: right is newest or all")
@@ -130,8 +130,8 @@ def history(
     rebuild: Rebuild = False,
 ) -> None:
     """Which runs there were, or what served at an instant; each answer names the events it rests on."""
-    from pytest_deploy.audit.history import asking, moment
-    from pytest_deploy.audit.history.answers import History
+    from pytest_deploy.history import as_of, words
+    from pytest_deploy.history.answers import History
     from pytest_deploy.report import listing, telling
 
     if form not in listing.FORMATS:
@@ -140,8 +140,8 @@ def history(
         "since": since, "until": until, "commit": commit, "digest": digest, "version": version, "deployer": deployer,
         "approver": approver, "outcome": outcome, "pipeline": pipeline, "migration": migration, "requirement": requirement,
     }  # fmt: skip
-    asked = asking.ask(words)
-    stores = asking.stores(reports, env or [], rehearsal=rehearse)
+    asked = words.ask(words)
+    stores = words.stores(reports, env or [], rehearsal=rehearse)
     with History(stores, Path(".deploy") / "history", anew=rebuild) as known:
         if not as_of:
             most = limit if limit is not None else _SCREEN if form == "table" else 0
@@ -151,8 +151,8 @@ def history(
                 "--as-of asks what served, not for runs: beside it stand --env, --rehearse and --format alone"
             )
         else:
-            instant = asking.instant("as-of", as_of)
-            said = telling.moments([moment.at(known, name, instant) for name in stores], form)
+            instant = words.instant("as-of", as_of)
+            said = telling.moments([as_of.at(known, name, instant) for name in stores], form)
         for line in said:
             typer.echo(line)
 
@@ -166,13 +166,13 @@ def show(
     rebuild: Rebuild = False,
 ) -> None:
     """One run in words, from its request to what was said of it after it closed, with the events it rests on."""
-    from pytest_deploy.audit.history import asking
-    from pytest_deploy.audit.history.answers import History
+    from pytest_deploy.history import words
+    from pytest_deploy.history.answers import History
     from pytest_deploy.report import telling
 
     if form not in {"table", "json"}:
         raise NotAsked(f"--format={form}: right is table or json")
-    stores = asking.stores(reports, [], rehearsal=run.startswith("rehearsal-"))
+    stores = words.stores(reports, [], rehearsal=run.startswith("rehearsal-"))
     with History(stores, Path(".deploy") / "history", anew=rebuild) as known:
         for line in telling.run_lines(known.show(run), form):
             typer.echo(line)

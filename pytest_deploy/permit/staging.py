@@ -13,7 +13,6 @@ from typing import Any
 
 import psycopg
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.environment import Environment, in_kms, record_store
 from pytest_deploy.errors import RecordError
 from pytest_deploy.gate.staging_smoke import Evidence
@@ -24,6 +23,7 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import FileSigner, LogKey, parse_vkey
 from pytest_deploy.release import live
 from pytest_deploy.release.request import migrations_sha256
+from pytest_deploy.verify.verify import verify
 
 _WELL = frozenset({"deployed", "passed"})
 

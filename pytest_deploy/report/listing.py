@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, Final
 
-from pytest_deploy.audit.history.answers import Listed, Listing
-from pytest_deploy.audit.history.row import Row
+from pytest_deploy.history.answers import Listed, Listing
+from pytest_deploy.history.row import Row
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.report.words import seconds, shown
 

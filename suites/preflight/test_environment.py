@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.clients import Database
 from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.release import live
 from pytest_deploy.release.request import Earlier
+from pytest_deploy.verify.verify import verify
 
 
 def test_database_answers(database: Database, record: StepRecord) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from pytest_deploy.audit.history.asked import Asked
+from pytest_deploy.history.query import Asked
 from pytest_deploy.record.clock import stamp
 from tests.scale.generated import BEGINS, EVERY
 

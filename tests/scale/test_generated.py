@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.audit import signatures
-from pytest_deploy.audit.history.answers import History
-from pytest_deploy.audit.verify import verify
+from pytest_deploy.history.answers import History
+from pytest_deploy.verify import signatures
+from pytest_deploy.verify.verify import verify
 from tests.scale.generated import BEGINS, EVERY, generate, open_generated
 from tests.scale.questions import questions
 from tests.tools import needs

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.event import Event, parse_line
 from pytest_deploy.record.mirrored_store import CopiedStore
+from pytest_deploy.verify.verify import verify
 from tests.checkout import Checkout
 from tests.gcs import asking
 from tests.locked_bucket import LockedBucket, locked_bucket

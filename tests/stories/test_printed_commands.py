@@ -19,12 +19,12 @@ import pytest
 from pytest_deploy.anchor.kinds import file_name
 from pytest_deploy.anchor.timestamp import Authority
 from pytest_deploy.approval.enrol import trust_authority
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.export import Export
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.log_entry import parse
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.store import FolderStore
+from pytest_deploy.verify.verify import verify
 from tests import tsa
 from tests.stories.production import ProductionRecord
 from tests.stories.tampered import Tampered, exchange, flip, swap_bytes

@@ -11,7 +11,6 @@ import pytest
 
 from pytest_deploy import anchoring
 from pytest_deploy.approval.roster import in_force
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import AnchorUnavailable, NotAsked
 from pytest_deploy.gate.anchors import anchors as gate
@@ -21,6 +20,7 @@ from pytest_deploy.permit.subject import Subject
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.record.bucket import EMULATOR
 from pytest_deploy.record.trust import trust_set
+from pytest_deploy.verify.verify import verify
 from tests import github, tsa
 from tests.tools import needs
 from tests.unit.config.documents import BASE, written

@@ -14,7 +14,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.environment import record_of
 from pytest_deploy.errors import RecordError
 from pytest_deploy.phase.context import RunContext
@@ -22,6 +21,7 @@ from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.lease import Holder, take
 from pytest_deploy.record.log import Log
 from pytest_deploy.recover import mend_clock, recover
+from pytest_deploy.verify.verify import verify
 from tests.unit.audit.test_second_opinion import both
 from tests.unit.permit.bench import environment
 from tests.unit.record.samples import ACTOR, HandClock, Writing, holder, step_started

@@ -14,9 +14,9 @@ import pytest
 
 from pytest_deploy.approval import enrol
 from pytest_deploy.approval.roster import Person
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.record.event import Event
+from pytest_deploy.verify.verify import verify
 from tests.unit.approval.desk import DEPLOYER, NAMESPACE, QUINN, TINA, Desk, public
 from tests.unit.audit.test_second_opinion import second_opinion
 

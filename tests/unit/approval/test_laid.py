@@ -10,10 +10,10 @@ import pytest
 from pytest_deploy.approval import laid as laying
 from pytest_deploy.approval.laid import Files, able, lay_down
 from pytest_deploy.approval.sign import sign
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.log import Log
 from pytest_deploy.release.request import digest
+from pytest_deploy.verify.verify import verify
 from tests.unit.approval.desk import QUINN, REQUEST, RUN, TINA, Desk
 from tests.unit.record.samples import ORIGIN, Writing
 

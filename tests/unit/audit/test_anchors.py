@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import trust
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint, parse
+from pytest_deploy.verify.verify import verify
 from tests.tools import needs
 from tests.unit.audit.conftest import Record
 from tests.unit.record.samples import ACTOR, ORIGIN, HandClock, open_log

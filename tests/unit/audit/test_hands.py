@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_deploy.audit.hands import MANY, Hands, batched
+from pytest_deploy.verify.pool import MANY, Hands, batched
 
 
 def square(number: int) -> int:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log_entry import build, name, parse
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.record.trust import copy_plainly, first_set, write_set
+from pytest_deploy.verify.verify import verify
 from tests.unit.audit.conftest import Record
 from tests.unit.audit.test_second_opinion import both, forge
 from tests.unit.record.samples import ACTOR, ORIGIN, HandClock, open_log

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.record import log_entry as entries
+from pytest_deploy.verify.verify import verify
 from tests.nobody import as_nobody, open_folder
 from tests.unit.audit.conftest import Record
 from tests.unit.audit.test_second_opinion import both, first, second_opinion

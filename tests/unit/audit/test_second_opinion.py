@@ -1,6 +1,6 @@
 """The second opinion, written from the description of the format alone, says what the verifier says.
 
-Each case is judged by both: `verify.sh` as it lies in the store, and `pytest_deploy.audit.verify`. They refuse the same
+Each case is judged by both: `verify.sh` as it lies in the store, and `pytest_deploy.verify.verify`. They refuse the same
 stores and name the same file.
 """
 
@@ -21,7 +21,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import trust
 from pytest_deploy.record.clock import SystemClock
@@ -30,6 +29,7 @@ from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.store import FolderStore
+from pytest_deploy.verify.verify import verify
 from tests.tools import needs
 from tests.unit.audit.conftest import Record
 from tests.unit.audit.test_anchors import stamped

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.record import trust
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.log import Log
+from pytest_deploy.verify.verify import verify
 from tests.tools import needs
 from tests.unit.record.samples import ACTOR, HandClock, Writing, open_log
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_deploy.audit import chain
-from pytest_deploy.audit.hands import Hands
-from pytest_deploy.audit.stretch import Range, read
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.record import log_entry as entries
+from pytest_deploy.verify import chain
+from pytest_deploy.verify.pool import Hands
+from pytest_deploy.verify.segment import Range, read
+from pytest_deploy.verify.verify import verify
 from tests.unit.audit.conftest import Record
 from tests.unit.audit.test_verify import TAMPERINGS, Tampering, at, flip
 

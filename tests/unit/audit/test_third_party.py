@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.key import FileSigner
+from pytest_deploy.verify.verify import verify
 from tests.conftest import missing
 from tests.tools import needs
 from tests.unit.audit.conftest import Record

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.audit.checks import TITLES, Outcome, Verification
-from pytest_deploy.audit.verify import _looked, verify
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
 from pytest_deploy.record.key import FileSigner
+from pytest_deploy.verify.checks import TITLES, Outcome, Verification
+from pytest_deploy.verify.verify import _looked, verify
 from tests.unit.audit.conftest import Record
 from tests.unit.record.samples import ORIGIN, HandClock, Writing, deployed, open_log
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.errors import NotAsked, RecordError
 from pytest_deploy.permit.keys import Keys
+from pytest_deploy.verify.verify import verify
 from tests.unit.permit.bench import REPOSITORY, environment
 
 VERSION = "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/2"

@@ -13,7 +13,6 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.environment import in_kms
 from pytest_deploy.errors import RecordError, Refused, StoreUnavailable
 from pytest_deploy.platform.google.kms import KmsSigner
@@ -22,6 +21,7 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.rotation import rotate
 from pytest_deploy.record.store import FolderStore
+from pytest_deploy.verify.verify import verify
 from tests.unit.audit.test_second_opinion import second_opinion
 from tests.unit.platform.kms_stand_in import RING, Algorithm, KmsStandIn, Version, running
 from tests.unit.record.samples import ACTOR, ORIGIN, HandClock, deployed

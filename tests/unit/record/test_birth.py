@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.key import parse_vkey
 from pytest_deploy.record.trust import copy_plainly, first_set, write_set
+from pytest_deploy.verify.verify import verify
 from tests.tools import needs
 from tests.unit.record.samples import ORIGIN, open_log
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.record.log_entry import name
+from pytest_deploy.verify.verify import verify
 from tests.unit.record.nursery import POINTS
 from tests.unit.record.samples import open_log
 from tests.unit.record.writers import Nursery, assert_both_verify

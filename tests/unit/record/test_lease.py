@@ -11,13 +11,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.errors import IllegalEvent, LeaseHeld, PersonNeeded, StoreUnavailable
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.lease import Holder, Lease, held_at, holder_gone, take
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import new_run_id
+from pytest_deploy.verify.verify import verify
 from tests.unit.record.samples import (
     ACTOR,
     ORIGIN,

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.errors import IllegalEvent, RecordError, RecordTampered, Refused, StoreUnavailable
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.event import line_hash
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log, Standing
 from pytest_deploy.record.store import FolderStore
+from pytest_deploy.verify.verify import verify
 from tests.unit.record.samples import ORIGIN, HandClock, Writing, deployed, open_log, opened_data, phase_finished
 from tests.unit.record.stores import LossyStore, WatchedStore
 

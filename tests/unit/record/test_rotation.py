@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.errors import RecordError, RecordTampered, Refused
 from pytest_deploy.record import trust
 from pytest_deploy.record.key import FileSigner, LogKey
@@ -16,6 +15,7 @@ from pytest_deploy.record.lease import take
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, confirm, rotate
 from pytest_deploy.record.store import FolderStore
+from pytest_deploy.verify.verify import verify
 from tests.unit.audit.conftest import Record
 from tests.unit.audit.test_second_opinion import both, forge
 from tests.unit.record.samples import ACTOR, ORIGIN, HandClock, Writing, deployed, holder, open_log

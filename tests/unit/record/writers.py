@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_deploy.audit.verify import verify
+from pytest_deploy.verify.verify import verify
 from tests.tools import needs
 
 ROOT = Path(__file__).parents[3]

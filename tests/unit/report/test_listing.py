@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.audit.history.answers import Listed, Listing
-from pytest_deploy.audit.history.row import Row
+from pytest_deploy.history.answers import Listed, Listing
+from pytest_deploy.history.row import Row
 from pytest_deploy.report.listing import KEYS, aligned, cell, csv_lines, lines, positions
 
 ROW = Row(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_deploy.audit.history.asked import Asked
-from pytest_deploy.audit.history.row import Row, facts
+from pytest_deploy.history.query import Asked
+from pytest_deploy.history.row import Row, facts
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.run_id import NO_RUN
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.audit.history.answers import History
-from pytest_deploy.audit.history.asked import Asked
-from pytest_deploy.audit.history.index import Index, Stale
-from pytest_deploy.audit.verify import verify
 from pytest_deploy.errors import NotAsked, RecordTampered
+from pytest_deploy.history.answers import History
+from pytest_deploy.history.index import Index, Stale
+from pytest_deploy.history.query import Asked
 from pytest_deploy.record.event import Event
+from pytest_deploy.verify.verify import verify
 from tests.unit.record.samples import HandClock, Writing, deployed, open_log
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.audit.history.asked import Asked
-from pytest_deploy.audit.history.asking import ask, instant, stores
-from pytest_deploy.audit.history.row import OUTCOMES
 from pytest_deploy.errors import NotAsked
+from pytest_deploy.history.query import Asked
+from pytest_deploy.history.row import OUTCOMES
+from pytest_deploy.history.words import ask, instant, stores
 
 WORDS = dict.fromkeys(
     ("since", "until", "commit", "digest", "version", "deployer", "approver", "outcome", "pipeline", "migration", "requirement"),

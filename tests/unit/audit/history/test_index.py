@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pytest_deploy.audit.history.answers import History
-from pytest_deploy.audit.history.asked import Asked
-from pytest_deploy.audit.history.build import log_size
-from pytest_deploy.audit.history.index import Index, Stale
-from pytest_deploy.audit.history.row import OUTCOMES, Row
 from pytest_deploy.errors import RecordTampered
+from pytest_deploy.history.answers import History
+from pytest_deploy.history.build import log_size
+from pytest_deploy.history.index import Index, Stale
+from pytest_deploy.history.query import Asked
+from pytest_deploy.history.row import OUTCOMES, Row
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event, parse_line

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.audit.history.answers import History
-from pytest_deploy.audit.history.moment import Moment, at
+from pytest_deploy.history.answers import History
+from pytest_deploy.history.as_of import Moment, at
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.report.telling import tell_moment

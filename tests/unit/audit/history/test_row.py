@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.audit.history.asked import Asked
-from pytest_deploy.audit.history.row import Fact, Row, facts
+from pytest_deploy.history.query import Asked
+from pytest_deploy.history.row import Fact, Row, facts
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from tests.unit.record.samples import ACTOR, NOON, SHA, closed, decided, opened_data, step_finished

@@ -8,14 +8,14 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_deploy.audit.chain import Chain
-from pytest_deploy.audit.checks import NONE, Finding, Outcome
-from pytest_deploy.audit.hands import Hands, batched
-from pytest_deploy.audit.misfits import unreadable
 from pytest_deploy.errors import RecordError
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.run_folder import FOUND, SUMS, listing
+from pytest_deploy.verify.chain import Chain
+from pytest_deploy.verify.checks import NONE, Finding, Outcome
+from pytest_deploy.verify.pool import Hands, batched
+from pytest_deploy.verify.unexpected_files import unreadable
 
 
 def endings(chain: Chain) -> Outcome:

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.audit.chain import Chain
-from pytest_deploy.audit.checks import NONE, Finding, Outcome
-from pytest_deploy.audit.misfits import unreadable
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log_entry import Checkpoint, parse_anchor, parse_checkpoint
 from pytest_deploy.record.run_folder import file_sha256
+from pytest_deploy.verify.chain import Chain
+from pytest_deploy.verify.checks import NONE, Finding, Outcome
+from pytest_deploy.verify.unexpected_files import unreadable
 
 _TIMEOUT_S: Final = 30
 _GIVEN: Final = "--anchor"

@@ -10,15 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pytest_deploy.audit.hands import Hands
-from pytest_deploy.audit.history.row import Row, facts
-from pytest_deploy.audit.history.tables import VERSION
-from pytest_deploy.audit.stretch import Range, read, read_entry
 from pytest_deploy.errors import RecordTampered
+from pytest_deploy.history.row import Row, facts
+from pytest_deploy.history.tables import VERSION
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event, line_hash
 from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.verify.pool import Hands
+from pytest_deploy.verify.segment import Range, read, read_entry
 
 _STRETCH: Final = 2048
 _LOOKS: Final = (*range(1, 64), *(2**power for power in range(6, 24)))

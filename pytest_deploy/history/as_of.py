@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_deploy.audit.history.answers import History
-from pytest_deploy.audit.history.index import Index
-from pytest_deploy.audit.history.row import Fact, Row
+from pytest_deploy.history.answers import History
+from pytest_deploy.history.index import Index
+from pytest_deploy.history.row import Fact, Row
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 

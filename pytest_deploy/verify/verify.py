@@ -13,15 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.audit.anchors import anchors, timestamps
-from pytest_deploy.audit.chain import Chain, Signatures
-from pytest_deploy.audit.checks import Check, Finding, Outcome, Verification, printable
-from pytest_deploy.audit.hands import Hands
-from pytest_deploy.audit.misfits import blamed, misfits, strangers, unreadable
-from pytest_deploy.audit.runs import endings, folders
-from pytest_deploy.audit.signatures import signatures as people
-from pytest_deploy.audit.signatures import uncounted
 from pytest_deploy.errors import IllegalEvent
+from pytest_deploy.verify.anchors import anchors, timestamps
+from pytest_deploy.verify.chain import Chain, Signatures
+from pytest_deploy.verify.checks import Check, Finding, Outcome, Verification, printable
+from pytest_deploy.verify.pool import Hands
+from pytest_deploy.verify.run_check import endings, folders
+from pytest_deploy.verify.signatures import signatures as people
+from pytest_deploy.verify.signatures import uncounted
+from pytest_deploy.verify.unexpected_files import blamed, misfits, strangers, unreadable
 
 _SCRIPT: Final = Path(__file__).with_name("verify.sh")
 

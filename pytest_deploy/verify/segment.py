@@ -12,8 +12,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.audit.checks import Finding
-from pytest_deploy.audit.keys import is_key_event
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import schema
@@ -21,6 +19,8 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import FIRST_PREV, Event, line_hash, parse_line
 from pytest_deploy.record.log_entry import Entry, SignedCheckpoint
 from pytest_deploy.record.tree import leaf_hash, newest_root, next_path
+from pytest_deploy.verify.checks import Finding
+from pytest_deploy.verify.keys import is_key_event
 
 _MOST: Final = 131_072
 """Bytes of an object at most: a line has 65,535, a proof a few thousand. More is not read."""

@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
-from pytest_deploy.audit.checks import Finding, Outcome
-from pytest_deploy.audit.hands import Hands
-from pytest_deploy.audit.keys import TrustSet, changed_key, is_key_event, other_copies, read_set
-from pytest_deploy.audit.stretch import Range, read_entry
-from pytest_deploy.audit.stretch import read as read_stretch
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.runs import Life
+from pytest_deploy.verify.checks import Finding, Outcome
+from pytest_deploy.verify.keys import TrustSet, changed_key, is_key_event, other_copies, read_set
+from pytest_deploy.verify.pool import Hands
+from pytest_deploy.verify.segment import Range, read_entry
+from pytest_deploy.verify.segment import read as read_stretch
 
 Signatures = Literal["newest", "all"]
 

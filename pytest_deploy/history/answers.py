@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
-from pytest_deploy.audit.history.asked import Asked
-from pytest_deploy.audit.history.index import Found, Index, Stale
-from pytest_deploy.audit.history.row import Row, facts
 from pytest_deploy.errors import NotAsked, RecordTampered
+from pytest_deploy.history.index import Found, Index, Stale
+from pytest_deploy.history.query import Asked
+from pytest_deploy.history.row import Row, facts
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log_entry import Checkpoint
 

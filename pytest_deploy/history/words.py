@@ -8,9 +8,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.audit.history.asked import PREFIX, Asked
-from pytest_deploy.audit.history.row import OUTCOMES
 from pytest_deploy.errors import NotAsked
+from pytest_deploy.history.query import PREFIX, Asked
+from pytest_deploy.history.row import OUTCOMES
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.transitions import PIPELINE_OUTCOMES
 

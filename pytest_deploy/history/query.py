@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from pytest_deploy.audit.history.row import Fact, Row
+from pytest_deploy.history.row import Fact, Row
 
 PREFIX: Final = "sha256:"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.audit.checks import Finding, Outcome
+from pytest_deploy.verify.checks import Finding, Outcome
 
 _FOLDERS: Final = {"log": 1, "trust": 6, "runs": 9, "signoffs": 10, "anchors": 11}
 """The folders of a store, and the step that answers for each."""

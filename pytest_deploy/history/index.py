@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.audit.history.asked import Asked
-from pytest_deploy.audit.history.build import NOTHING, State, build, check_names, log_size
-from pytest_deploy.audit.history.row import Fact, Row
-from pytest_deploy.audit.history.tables import TABLES, VERSION, condition
-from pytest_deploy.audit.stretch import read_entry
 from pytest_deploy.errors import IllegalEvent
+from pytest_deploy.history.build import NOTHING, State, build, check_names, log_size
+from pytest_deploy.history.query import Asked
+from pytest_deploy.history.row import Fact, Row
+from pytest_deploy.history.tables import TABLES, VERSION, condition
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event, line_hash
 from pytest_deploy.record.log_entry import Checkpoint
 from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.verify.segment import read_entry
 
 _WAIT_S: Final = 60
 """How long one reader waits for another that brings the same index up to date."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from pytest_deploy.audit.history.asked import Asked
+from pytest_deploy.history.query import Asked
 
 VERSION: Final = 3
 """Of the tables and of what they are filled with: another version is built anew."""

@@ -16,15 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_deploy.audit.chain import Chain
-from pytest_deploy.audit.checks import NONE, Finding, Outcome
-from pytest_deploy.audit.hands import Hands, batched
-from pytest_deploy.audit.keys import TrustSet
-from pytest_deploy.audit.runs import subfolders
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
 from pytest_deploy.record.run_folder import file_sha256
+from pytest_deploy.verify.chain import Chain
+from pytest_deploy.verify.checks import NONE, Finding, Outcome
+from pytest_deploy.verify.keys import TrustSet
+from pytest_deploy.verify.pool import Hands, batched
+from pytest_deploy.verify.run_check import subfolders
 
 _SIGNED: Final = frozenset(
     {
