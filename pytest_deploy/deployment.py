@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 import psycopg
 
-from pytest_deploy.anchoring import anchor
+from pytest_deploy.anchors.anchoring import anchor
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import DeployError, NotAsked, PersonNeeded, Refused
 from pytest_deploy.permit import planning

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.anchor.kinds import FOLDER
+from pytest_deploy.anchors.kinds import FOLDER
 from pytest_deploy.environment import record_of
 from pytest_deploy.errors import NotAsked, RecordTampered, Refused
 from pytest_deploy.permit.signing import printable

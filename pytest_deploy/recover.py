@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pytest_deploy.anchoring import anchor
+from pytest_deploy.anchors.anchoring import anchor
 from pytest_deploy.deployment import PLAN, Deployment
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import CollectionRefused, LeaseHeld

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psycopg
 
-from pytest_deploy import anchoring
+from pytest_deploy.anchors import anchoring
 from pytest_deploy.approval import authors as people
 from pytest_deploy.approval import judge as signed
 from pytest_deploy.approval.after_run import refuses_thaw

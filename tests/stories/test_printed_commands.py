@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.anchor.kinds import file_name
-from pytest_deploy.anchor.timestamp import Authority
+from pytest_deploy.anchors.kinds import file_name
+from pytest_deploy.anchors.timestamp import Authority
 from pytest_deploy.approval.enrol import trust_authority
 from pytest_deploy.export import Export
 from pytest_deploy.record.clock import SystemClock

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy import anchoring
+from pytest_deploy.anchors import anchoring
 from pytest_deploy.approval.roster import in_force
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import AnchorUnavailable, NotAsked

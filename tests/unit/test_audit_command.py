@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from pytest_deploy import anchoring
+from pytest_deploy.anchors import anchoring
 from pytest_deploy.approval import enrol
 from pytest_deploy.approval.roster import Person
 from pytest_deploy.audit_command import Audit

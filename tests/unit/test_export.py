@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.anchor.kinds import file_name
-from pytest_deploy.anchor.timestamp import Authority
+from pytest_deploy.anchors.kinds import file_name
+from pytest_deploy.anchors.timestamp import Authority
 from pytest_deploy.approval.enrol import trust_authority
 from pytest_deploy.cli.evidence import verify
 from pytest_deploy.errors import DeployError, NotAsked, RecordError, RecordTampered, Refused

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.anchor.github import TASK, Statuses
+from pytest_deploy.anchors.github import TASK, Statuses
 from pytest_deploy.errors import AnchorUnavailable
 from pytest_deploy.policy import storage
 from pytest_deploy.record.log import Log

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.anchor.kinds import Copies, Lines, file_name
+from pytest_deploy.anchors.kinds import Copies, Lines, file_name
 from pytest_deploy.errors import AnchorUnavailable, StoreUnavailable
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.anchor.timestamp import Authority
+from pytest_deploy.anchors.timestamp import Authority
 from pytest_deploy.errors import AnchorUnavailable
 from pytest_deploy.record.log import Log
 from tests import tsa

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
-from pytest_deploy.anchor.github import Statuses
-from pytest_deploy.anchor.kinds import Anchor, Copies, Lines, file_name
-from pytest_deploy.anchor.timestamp import Authority
+from pytest_deploy.anchors.github import Statuses
+from pytest_deploy.anchors.kinds import Anchor, Copies, Lines, file_name
+from pytest_deploy.anchors.timestamp import Authority
 from pytest_deploy.approval.enrol import trust_authority
 from pytest_deploy.environment import Environment, refuse_misplaced
 from pytest_deploy.errors import AnchorUnavailable, DeployError

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_deploy.anchor.kinds import FOLDER
+from pytest_deploy.anchors.kinds import FOLDER
 from pytest_deploy.errors import AnchorUnavailable
 from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint
 from pytest_deploy.record.store import Exists, Objects
