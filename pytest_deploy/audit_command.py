@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.anchors.anchoring import CLOSES, anchors_of
-from pytest_deploy.approval.roster import in_force
+from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.environment import record_store
 from pytest_deploy.errors import DeployError, NotAsked
 from pytest_deploy.gate.retention import retention

@@ -11,10 +11,11 @@ from typing import Any, TextIO
 import pytest
 
 from pytest_deploy import fixtures
+from pytest_deploy.approvals import rehearsal_roster
 from pytest_deploy.deployment import Deployment
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import DeployError, NotAsked, RecordError
-from pytest_deploy.permit import permission, rehearsal
+from pytest_deploy.permit import permission
 from pytest_deploy.phase import thinning, workers
 from pytest_deploy.phase.collection import Collection
 from pytest_deploy.phase.conductor import Conductor, Controller, distributed
@@ -88,7 +89,7 @@ def named(context: RunContext, policy: Policy) -> RunContext:
     """
     permission.unwanted(context, policy)
     if context.rehearsal:
-        rehearsal.prepare(context, policy)
+        rehearsal_roster.prepare(context, policy)
     if context.pipeline != "deploy" or not policy.approval.roles:
         return newly_named(context, policy)
     run = permission.chosen(context, policy)

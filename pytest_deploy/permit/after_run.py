@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_deploy.approval.after_run import AcceptedDeviation, Amendment, SignOff, Statement, Thaw, hash_of, put_down
-from pytest_deploy.approval.roster import Person, Roster, in_force
+from pytest_deploy.approvals.after_run import AcceptedDeviation, Amendment, SignOff, Statement, Thaw, hash_of, put_down
+from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.environment import record_of, record_store
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.permit.signer import signer

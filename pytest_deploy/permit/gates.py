@@ -14,11 +14,11 @@ from pathlib import Path
 import psycopg
 
 from pytest_deploy.anchors import anchoring
-from pytest_deploy.approval import authors as people
-from pytest_deploy.approval import judge as signed
-from pytest_deploy.approval.after_run import refuses_thaw
-from pytest_deploy.approval.judge import Judged, Override, RefusedFile
-from pytest_deploy.approval.roster import Roster, in_force
+from pytest_deploy.approvals import authors as people
+from pytest_deploy.approvals import evaluate as signed
+from pytest_deploy.approvals.after_run import refuses_thaw
+from pytest_deploy.approvals.evaluate import Judged, Override, RefusedFile
+from pytest_deploy.approvals.roster import Roster, in_force
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import DeployError
 from pytest_deploy.gate import (

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_deploy.approval import enrol
-from pytest_deploy.approval.roster import Person, in_force
+from pytest_deploy.approvals import enroll
+from pytest_deploy.approvals.roster import Person, in_force
 from pytest_deploy.environment import in_kms, record_of
 from pytest_deploy.errors import NotAsked
 from pytest_deploy.permit.signing import printable
@@ -56,7 +56,7 @@ class Keys:
             raise NotAsked("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
         printable("--reason", reason)
         log = self._log
-        enrol.enroll(
+        enroll.enroll(
             log,
             self._context.store,
             person,
@@ -76,7 +76,7 @@ class Keys:
             raise NotAsked("deploy.py keys revoke: say --person EMAIL or fingerprint, and --reason")
         printable("--reason", reason)
         log = self._log
-        enrol.revoke(log, self._context.store, who, reason=reason, now=SystemClock().now(), actor=local_actor())
+        enroll.revoke(log, self._context.store, who, reason=reason, now=SystemClock().now(), actor=local_actor())
         yield f"revoked   {who}, from now on; what was signed before stays good"
         yield from self._owed(log)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from pytest_deploy.approval.roster import Person, Roster, fingerprint_of
+from pytest_deploy.approvals.rehearsal_roster import throw_away_key
+from pytest_deploy.approvals.roster import Person, Roster, fingerprint_of
 from pytest_deploy.errors import NotAsked, Refused
-from pytest_deploy.permit.rehearsal import throw_away_key
 from pytest_deploy.phase.context import RunContext
 
 

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pytest_deploy.approval.leave import sign_approval, sign_override
-from pytest_deploy.approval.roster import Person, Roster, in_force
+from pytest_deploy.approvals.roster import Person, Roster, in_force
+from pytest_deploy.approvals.sign_request import sign_approval, sign_override
 from pytest_deploy.environment import Environment, record_store
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.gate.course import OVERRIDABLE

@@ -10,7 +10,7 @@ from functools import cached_property
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from pytest_deploy.approval.roster import Person
+from pytest_deploy.approvals.roster import Person
 
 NAMESPACE = "deploy-approval@deploy.example.org"
 _MAGIC = b"SSHSIG"

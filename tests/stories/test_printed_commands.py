@@ -18,7 +18,7 @@ import pytest
 
 from pytest_deploy.anchors.kinds import file_name
 from pytest_deploy.anchors.timestamp import Authority
-from pytest_deploy.approval.enrol import trust_authority
+from pytest_deploy.approvals.enroll import trust_authority
 from pytest_deploy.export import Export
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.log_entry import parse

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.anchors import anchoring
-from pytest_deploy.approval.roster import in_force
+from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import AnchorUnavailable, NotAsked
 from pytest_deploy.gate.anchors import anchors as gate

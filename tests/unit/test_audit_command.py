@@ -13,8 +13,8 @@ import pytest
 import typer
 
 from pytest_deploy.anchors import anchoring
-from pytest_deploy.approval import enrol
-from pytest_deploy.approval.roster import Person
+from pytest_deploy.approvals import enroll
+from pytest_deploy.approvals.roster import Person
 from pytest_deploy.audit_command import Audit
 from pytest_deploy.cli import evidence
 from pytest_deploy.environment import Environment
@@ -156,7 +156,7 @@ def test_a_key_that_ends_soon_is_told_unless_its_person_has_another(local: Envir
         key = tmp_path / f"key{number}"
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
         subprocess.run(words, check=True, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
-        enrol.enroll(
+        enroll.enroll(
             local.log, local.context.store, who, key.with_suffix(".pub").read_text(), namespace="deploy@example.org",
             now=datetime.now(UTC) + timedelta(days=100 * number), actor=ACTOR, reason="x", valid_days=365,
         )  # fmt: skip

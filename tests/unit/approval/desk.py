@@ -9,13 +9,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pytest_deploy.approval import enrol
-from pytest_deploy.approval.judge import Case, Judged, judge
-from pytest_deploy.approval.laid import slug
-from pytest_deploy.approval.leave import sign_approval, sign_override
-from pytest_deploy.approval.roster import Person, Roster, in_force
-from pytest_deploy.approval.sign import sign
-from pytest_deploy.approval.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement, render
+from pytest_deploy.approvals import enroll
+from pytest_deploy.approvals.evaluate import Case, Judged, judge
+from pytest_deploy.approvals.roster import Person, Roster, in_force
+from pytest_deploy.approvals.sign_request import sign_approval, sign_override
+from pytest_deploy.approvals.signed_file import slug
+from pytest_deploy.approvals.ssh_signature import sign
+from pytest_deploy.approvals.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement, render
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log
@@ -69,7 +69,7 @@ class Desk:
         clock = HandClock()
         desk = cls(open_log(home, clock), home / "reports" / "local", clock, keys)
         known = {person.email: public(keys[person.email]) for person in EVERYBODY}
-        enrol.enroll_all(
+        enroll.enroll_all(
             desk.log, desk.store, EVERYBODY, known,
             namespace=NAMESPACE, now=clock.now(), actor=DEPLOYER, reason="the roster",
         )  # fmt: skip

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.approval.authors import authors, unmapped
-from pytest_deploy.approval.roster import Roster
+from pytest_deploy.approvals.authors import authors, unmapped
+from pytest_deploy.approvals.roster import Roster
 from pytest_deploy.errors import Refused
 from tests.unit.approval.desk import TINA
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.approval import enrol
-from pytest_deploy.approval.roster import Person
+from pytest_deploy.approvals import enroll
+from pytest_deploy.approvals.roster import Person
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.record.event import Event
 from pytest_deploy.verify.verify import verify
@@ -25,7 +25,7 @@ NINA = Person("nina@example.org", "Nina New", ("QA Lead",), 21, "nina", ("nina@h
 
 
 def enroll(desk: Desk, person: Person, key: str = "stranger", **changes: Any) -> Event:
-    return enrol.enroll(
+    return enroll.enroll(
         desk.log, desk.store, person, public(desk.keys[key]),
         **{"namespace": NAMESPACE, "now": desk.clock.now(), "actor": DEPLOYER, "reason": "OPS-1", **changes},
     )  # fmt: skip
@@ -78,7 +78,7 @@ def test_a_key_ends_when_it_was_said_to(desk: Desk) -> None:
 @pytest.mark.parametrize("text", ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-rsa AAAAC3NzaC1lZDI1NTE5", "ünsinn x"])
 def test_what_is_no_public_key_is_not_enrolled(desk: Desk, text: str) -> None:
     with pytest.raises(NotAsked, match="is no SSH public key"):
-        enrol.enroll(
+        enroll.enroll(
             desk.log, desk.store, NINA, text, namespace=NAMESPACE, now=desk.clock.now(), actor=DEPLOYER, reason="OPS-1"
         )
 
@@ -144,7 +144,7 @@ def test_a_revoked_key_is_good_until_then(desk: Desk) -> None:
     enrolled = desk.clock.now()
     desk.clock.move(10)
 
-    event = enrol.revoke(desk.log, desk.store, TINA.email, reason="left", now=desk.clock.now(), actor=DEPLOYER)
+    event = enroll.revoke(desk.log, desk.store, TINA.email, reason="left", now=desk.clock.now(), actor=DEPLOYER)
 
     assert ("key.revoked", TINA.email) == (event.type, event.data["person"])
     assert 1 == len(desk.roster.key_of(TINA.email, enrolled))
@@ -157,20 +157,20 @@ def test_one_key_of_two_is_revoked_by_its_fingerprint(desk: Desk) -> None:
     desk.clock.move(10)
     first, second = desk.roster.key_of(TINA.email, desk.clock.now())
 
-    enrol.revoke(desk.log, desk.store, first.fingerprint, reason="lost", now=desk.clock.now(), actor=DEPLOYER)
+    enroll.revoke(desk.log, desk.store, first.fingerprint, reason="lost", now=desk.clock.now(), actor=DEPLOYER)
 
     assert [second.public] == [key.public for key in desk.roster.key_of(TINA.email, desk.clock.now())]
 
 
 def test_who_has_no_key_has_none_to_revoke(desk: Desk) -> None:
     with pytest.raises(Refused, match="has no valid key here"):
-        enrol.revoke(desk.log, desk.store, NINA.email, reason="left", now=desk.clock.now(), actor=DEPLOYER)
+        enroll.revoke(desk.log, desk.store, NINA.email, reason="left", now=desk.clock.now(), actor=DEPLOYER)
 
 
 def test_a_key_revoked_in_the_second_it_was_enrolled_is_no_contradiction(desk: Desk) -> None:
     enroll(desk, NINA)
 
-    enrol.revoke(desk.log, desk.store, NINA.email, reason="wrong key", now=desk.clock.now(), actor=DEPLOYER)
+    enroll.revoke(desk.log, desk.store, NINA.email, reason="wrong key", now=desk.clock.now(), actor=DEPLOYER)
     desk.clock.move(1)
 
     assert () == desk.roster.key_of(NINA.email, desk.clock.now())
@@ -179,7 +179,7 @@ def test_a_key_revoked_in_the_second_it_was_enrolled_is_no_contradiction(desk: D
 
 def test_a_revoked_key_is_enrolled_by_nobody_again_and_one_that_ran_out_is(desk: Desk) -> None:
     desk.clock.move(60)
-    event = enrol.revoke(desk.log, desk.store, TINA.email, reason="stolen", now=desk.clock.now(), actor=DEPLOYER)
+    event = enroll.revoke(desk.log, desk.store, TINA.email, reason="stolen", now=desk.clock.now(), actor=DEPLOYER)
     with pytest.raises(Refused, match=f"event {event.seq} revoked the key SHA256:.*: nobody signs with it again"):
         enroll(desk, TINA, key=TINA.email)
     enroll(desk, TINA)

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-from pytest_deploy.approval import enrol
-from pytest_deploy.approval.judge import TOLERANCE
-from pytest_deploy.approval.statement import render
+from pytest_deploy.approvals import enroll
+from pytest_deploy.approvals.evaluate import TOLERANCE
+from pytest_deploy.approvals.statement import render
 from pytest_deploy.errors import RecordTampered, Refused
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
@@ -117,7 +117,7 @@ def test_an_expired_key_signs_nothing(desk: Desk) -> None:
 def test_a_revoked_key_signs_nothing_more_and_what_it_signed_stays_good(desk: Desk) -> None:
     desk.approve(TINA)
     desk.clock.move(10)
-    enrol.revoke(desk.log, desk.store, TINA.email, reason="left", now=desk.clock.now(), actor=DEPLOYER)
+    enroll.revoke(desk.log, desk.store, TINA.email, reason="left", now=desk.clock.now(), actor=DEPLOYER)
     desk.clock.move(10)
     assert TINA.email in desk.judged().filled.values()
 
@@ -131,7 +131,7 @@ def test_a_revoked_key_signs_nothing_more_and_what_it_signed_stays_good(desk: De
 def test_a_revoked_key_cannot_date_itself_back_to_when_it_was_good(desk: Desk) -> None:
     said = desk.approval(TINA)
     desk.clock.move(10)
-    enrol.revoke(desk.log, desk.store, TINA.email, reason="stolen", now=desk.clock.now(), actor=DEPLOYER)
+    enroll.revoke(desk.log, desk.store, TINA.email, reason="stolen", now=desk.clock.now(), actor=DEPLOYER)
     desk.clock.move(10)
 
     desk.lay_down(said)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.approval import laid as laying
-from pytest_deploy.approval.laid import Files, able, lay_down
-from pytest_deploy.approval.sign import sign
+from pytest_deploy.approvals import signed_file as laying
+from pytest_deploy.approvals.signed_file import Files, able, lay_down
+from pytest_deploy.approvals.ssh_signature import sign
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.log import Log
 from pytest_deploy.release.request import digest

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from pytest_deploy.approval.judge import override_owed, overrides, refused_overrides
-from pytest_deploy.approval.statement import render
+from pytest_deploy.approvals.evaluate import override_owed, overrides, refused_overrides
+from pytest_deploy.approvals.statement import render
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.clock import stamp
 from tests.unit.approval.desk import BOTH, DORA, EXPIRES_IN, LATER_RUN, QUINN, TINA, Desk

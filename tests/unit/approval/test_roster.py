@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.approval.roster import Key, Person, Roster, fingerprint, parse
+from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint, parse
 from pytest_deploy.errors import NotAsked, Refused, StoreUnavailable
 from pytest_deploy.record.event import canonical
 from tests.unit.approval.desk import DORA, EVERYBODY, NAMESPACE, TINA, Desk
@@ -179,7 +179,7 @@ def test_the_fingerprint_is_what_ssh_keygen_prints(desk: Desk) -> None:
 
 
 def test_a_log_without_a_key_event_has_no_roster(desk: Desk) -> None:
-    from pytest_deploy.approval.roster import in_force
+    from pytest_deploy.approvals.roster import in_force
 
     with pytest.raises(StoreUnavailable, match="no roster in force"):
         in_force(desk.log.store, [])

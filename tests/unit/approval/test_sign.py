@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.approval.roster import fingerprint_of
-from pytest_deploy.approval.sign import sign, verify
+from pytest_deploy.approvals.roster import fingerprint_of
+from pytest_deploy.approvals.ssh_signature import sign, verify
 from pytest_deploy.errors import Failed, NotAsked
 from tests.unit.approval.desk import NAMESPACE, TINA, Desk
 

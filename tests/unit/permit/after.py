@@ -9,8 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pytest_deploy.approval import enrol
-from pytest_deploy.approval.roster import Person
+from pytest_deploy.approvals import enroll
+from pytest_deploy.approvals.roster import Person
 from pytest_deploy.environment import Environment, record_of
 from pytest_deploy.permit.gates import Gates
 from pytest_deploy.permit.subject import Subject
@@ -89,9 +89,9 @@ def build(root: Path, keys: Path) -> Hall:
     common: dict[str, Any] = {"namespace": NAMESPACE, "actor": PERSON, "reason": "the roster"}
     known = {person.email: public(files[person.email]) for person in WHO.values() if person is not OLGA}
     long_ago = {OLGA.email: public(files[OLGA.email])}
-    enrol.enroll_all(log, hall.store, [OLGA], long_ago, now=now - timedelta(days=9), valid_days=7, **common)
-    enrol.enroll_all(log, hall.store, list(WHO.values()), known, now=now - timedelta(hours=1), **common)
-    enrol.revoke(log, hall.store, RITA.email, reason="left", now=now - timedelta(minutes=1), actor=PERSON)
+    enroll.enroll_all(log, hall.store, [OLGA], long_ago, now=now - timedelta(days=9), valid_days=7, **common)
+    enroll.enroll_all(log, hall.store, list(WHO.values()), known, now=now - timedelta(hours=1), **common)
+    enroll.revoke(log, hall.store, RITA.email, reason="left", now=now - timedelta(minutes=1), actor=PERSON)
     first = writing(log).open().step("build").step("traffic", changes=True)
     hall.deployed = first.close("deployed")
     second = writing(log).open().step("build", outcome="failed")

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 
-from pytest_deploy.approval import enrol
-from pytest_deploy.approval.laid import slug
-from pytest_deploy.approval.roster import Person
-from pytest_deploy.approval.sign import sign
-from pytest_deploy.approval.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement
-from pytest_deploy.approval.statement import render as statement
+from pytest_deploy.approvals import enroll
+from pytest_deploy.approvals.roster import Person
+from pytest_deploy.approvals.signed_file import slug
+from pytest_deploy.approvals.ssh_signature import sign
+from pytest_deploy.approvals.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement
+from pytest_deploy.approvals.statement import render as statement
 from pytest_deploy.environment import Environment
 from pytest_deploy.permit.signatures import take_in
 from pytest_deploy.permit.signing import approve, override, waiting
@@ -126,7 +126,7 @@ def set_up(root: Path, keys: Mapping[str, Path]) -> Asked:
     held = Environment(held.context, held.policy)
     known = {person.email: public(keys[person.email]) for person in EVERYBODY}
     hour_ago = SystemClock().now() - timedelta(hours=1)
-    enrol.enroll_all(
+    enroll.enroll_all(
         held.log, held.context.store, EVERYBODY, known, namespace=NAMESPACE, now=hour_ago, actor=DEPLOYER, reason="the roster"
     )  # fmt: skip
     return Asked(root, keys, head.stdout.decode().strip(), held).ask()

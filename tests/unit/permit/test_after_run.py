@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from pytest_deploy.approval.after_run import Amendment, SignOff, hash_of, put_down
+from pytest_deploy.approvals.after_run import Amendment, SignOff, hash_of, put_down
 from pytest_deploy.cli import app
 from pytest_deploy.errors import DeployError, NotAsked, Refused
 from pytest_deploy.permit import after_run

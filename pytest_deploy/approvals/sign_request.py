@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pytest_deploy.approval.laid import Files, able, lay_down, slug
-from pytest_deploy.approval.roster import Key, Person, in_force
-from pytest_deploy.approval.statement import (
+from pytest_deploy.approvals.roster import Key, Person, in_force
+from pytest_deploy.approvals.signed_file import Files, able, lay_down, slug
+from pytest_deploy.approvals.statement import (
     MEANING,
     MEANING_OF_OVERRIDE,
     Approval,

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from pytest_deploy.approval.roster import Roster
+from pytest_deploy.approvals.roster import Roster
 from pytest_deploy.errors import Refused
 
 _GIT_S = 60

@@ -12,12 +12,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.approval.authors import unmapped
-from pytest_deploy.approval.laid import Files
-from pytest_deploy.approval.quorum import match, possible
-from pytest_deploy.approval.roster import Person, Roster
-from pytest_deploy.approval.sign import verify
-from pytest_deploy.approval.statement import Approval, OverrideStatement, parse_approval, parse_override
+from pytest_deploy.approvals.authors import unmapped
+from pytest_deploy.approvals.quorum import match, possible
+from pytest_deploy.approvals.roster import Person, Roster
+from pytest_deploy.approvals.signed_file import Files
+from pytest_deploy.approvals.ssh_signature import verify
+from pytest_deploy.approvals.statement import Approval, OverrideStatement, parse_approval, parse_override
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.release.request import digest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
-from pytest_deploy.approval.roster import Roster
+from pytest_deploy.approvals.roster import Roster
 
 
 def match(signed: Mapping[str, Collection[str]], roles: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:

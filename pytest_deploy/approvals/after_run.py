@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pytest_deploy.approval.laid import Files, able, lay_down, slug
-from pytest_deploy.approval.roster import Person, Roster, in_force
-from pytest_deploy.approval.sign import verify
+from pytest_deploy.approvals.roster import Person, Roster, in_force
+from pytest_deploy.approvals.signed_file import Files, able, lay_down, slug
+from pytest_deploy.approvals.ssh_signature import verify
 from pytest_deploy.errors import IllegalEvent, RecordError, Refused
 from pytest_deploy.record.event import Event, Json, canonical, line_hash
 from pytest_deploy.record.log import Log, Standing

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pytest_deploy.approval.roster import Key, Person, Roster, fingerprint, in_force, parse
+from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint, in_force, parse
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log, Standing
