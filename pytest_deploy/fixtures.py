@@ -8,7 +8,7 @@ import pytest
 
 from pytest_deploy.clients import Database, Secrets, Service
 from pytest_deploy.environment import Environment
-from pytest_deploy.gate.verdict import Point
+from pytest_deploy.gates.verdict import Point
 from pytest_deploy.permit.gatekeeper import Gatekeeper
 from pytest_deploy.permit.gates import Gates
 from pytest_deploy.permit.subject import of_run

@@ -21,7 +21,7 @@ from pytest_deploy.approvals.evaluate import Judged, Override, RefusedFile
 from pytest_deploy.approvals.roster import Roster, in_force
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import DeployError
-from pytest_deploy.gate import (
+from pytest_deploy.gates import (
     anchors,
     approvals,
     blackout,
@@ -37,9 +37,9 @@ from pytest_deploy.gate import (
     staging_smoke,
     window,
 )
-from pytest_deploy.gate.course import OVERRIDABLE, gates_of
-from pytest_deploy.gate.incident_source import IncidentCommand, IncidentSource, RecordedIncidents
-from pytest_deploy.gate.verdict import Gate, Unavailable, Verdict, overridden, to_mend
+from pytest_deploy.gates.incident_source import IncidentCommand, IncidentSource, RecordedIncidents
+from pytest_deploy.gates.registry import OVERRIDABLE, gates_of
+from pytest_deploy.gates.verdict import Gate, Unavailable, Verdict, overridden, to_mend
 from pytest_deploy.permit.past import Past
 from pytest_deploy.permit.staging import evidence_of
 from pytest_deploy.permit.subject import Subject

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from pytest_deploy.gate.freeze import Frozen
-from pytest_deploy.gate.lease import Held
-from pytest_deploy.gate.rate_limit import Claim
+from pytest_deploy.gates.freeze import Frozen
+from pytest_deploy.gates.lease import Held
+from pytest_deploy.gates.rate_limit import Claim
 from pytest_deploy.record.clock import parse_stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log

@@ -12,8 +12,8 @@ from typing import Any
 
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import NotAsked, Refused
-from pytest_deploy.gate.rate_limit import limited
-from pytest_deploy.gate.verdict import Point, Verdict
+from pytest_deploy.gates.rate_limit import limited
+from pytest_deploy.gates.verdict import Point, Verdict
 from pytest_deploy.permit.asking import ask
 from pytest_deploy.permit.gatekeeper import told
 from pytest_deploy.permit.gates import Gates

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
-from pytest_deploy.gate.earliest import Earliest, earliest
+from pytest_deploy.gates.earliest import Earliest, earliest
 from pytest_deploy.migrate import dry_run, read
 from pytest_deploy.permit.asking import ask, built
 from pytest_deploy.permit.gates import Gates

@@ -14,7 +14,7 @@ from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.approvals.sign_request import sign_approval, sign_override
 from pytest_deploy.environment import Environment, record_store
 from pytest_deploy.errors import NotAsked, Refused
-from pytest_deploy.gate.course import OVERRIDABLE
+from pytest_deploy.gates.registry import OVERRIDABLE
 from pytest_deploy.permit.gates import Gates
 from pytest_deploy.permit.planning import PLANNED_DIFF
 from pytest_deploy.permit.signer import signer

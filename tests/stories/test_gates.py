@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.gate.course import NAMES
+from pytest_deploy.gates.registry import NAMES
 from pytest_deploy.phase.context import local_user
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock

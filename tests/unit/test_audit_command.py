@@ -19,7 +19,7 @@ from pytest_deploy.audit_command import Audit
 from pytest_deploy.cli import evidence
 from pytest_deploy.environment import Environment
 from pytest_deploy.errors import ConfigurationError, NotAsked
-from pytest_deploy.gate.verdict import Unavailable
+from pytest_deploy.gates.verdict import Unavailable
 from pytest_deploy.permit.gates import held
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.record import log_entry

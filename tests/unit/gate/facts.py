@@ -8,8 +8,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pytest_deploy.gate.verdict import Verdict
-from pytest_deploy.gate.zone import place
+from pytest_deploy.gates.verdict import Verdict
+from pytest_deploy.gates.zone import place
 from pytest_deploy.policy.gate_rules import Window
 
 MINUTE = timedelta(minutes=1)

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pytest_deploy.gate.anchors import Known, Standing, anchors
+from pytest_deploy.gates.anchors import Known, Standing, anchors
 from pytest_deploy.policy.storage import Anchors, Copies
 from pytest_deploy.record.log_entry import Checkpoint
 

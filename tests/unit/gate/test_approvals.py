@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.gate.approvals import Quorum, approvals
-from pytest_deploy.gate.verdict import Verdict
+from pytest_deploy.gates.approvals import Quorum, approvals
+from pytest_deploy.gates.verdict import Verdict
 from tests.unit.gate.facts import HOUR, MINUTE, owes, utc
 
 AT = utc("2026-11-23T15:00")

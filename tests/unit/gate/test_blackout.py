@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_deploy.gate.blackout import blackout
-from pytest_deploy.gate.calendar import Calendar
-from pytest_deploy.gate.zone import place
+from pytest_deploy.gates.blackout import blackout
+from pytest_deploy.gates.calendar import Calendar
+from pytest_deploy.gates.zone import place
 from pytest_deploy.policy.gate_rules import Blackout
 from tests.unit.gate.facts import DAY, HOUR, MINUTE, ODD, TURNS, first_run, local, minutes_of_years, owes, utc
 

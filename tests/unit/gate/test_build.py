@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.gate.build import Built, build
+from pytest_deploy.gates.build import Built, build
 from tests.unit.gate.facts import owes
 
 DIGEST = "sha256:" + "a" * 64

@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from pytest_deploy.gate.clock import Reference, clock
-from pytest_deploy.gate.verdict import Verdict
+from pytest_deploy.gates.clock import Reference, clock
+from pytest_deploy.gates.verdict import Verdict
 from tests.unit.gate.facts import HOUR, owes, utc
 
 AT = utc("2026-11-23T15:00")

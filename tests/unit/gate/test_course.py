@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.gate.course import NAMES, OVERRIDABLE, PIPELINES, gates_of
+from pytest_deploy.gates.registry import NAMES, OVERRIDABLE, PIPELINES, gates_of
 from pytest_deploy.policy import phases
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.policy import Policy

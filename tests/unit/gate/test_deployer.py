@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_deploy.gate.deployer import deployer
+from pytest_deploy.gates.deployer import deployer
 from pytest_deploy.policy.gate_rules import Deployer
 from tests.unit.gate.facts import owes
 

@@ -8,15 +8,15 @@ from functools import partial
 
 from hypothesis import given, settings
 
-from pytest_deploy.gate.approvals import Quorum, approvals
-from pytest_deploy.gate.blackout import blackout
-from pytest_deploy.gate.calendar import Calendar
-from pytest_deploy.gate.earliest import earliest
-from pytest_deploy.gate.lease import Held, lease
-from pytest_deploy.gate.rate_limit import Claim, rate_limit
-from pytest_deploy.gate.staging_smoke import Evidence, Wanted, staging_smoke
-from pytest_deploy.gate.verdict import Gate, Verdict, passes, waits
-from pytest_deploy.gate.window import window
+from pytest_deploy.gates.approvals import Quorum, approvals
+from pytest_deploy.gates.blackout import blackout
+from pytest_deploy.gates.calendar import Calendar
+from pytest_deploy.gates.earliest import earliest
+from pytest_deploy.gates.lease import Held, lease
+from pytest_deploy.gates.rate_limit import Claim, rate_limit
+from pytest_deploy.gates.staging_smoke import Evidence, Wanted, staging_smoke
+from pytest_deploy.gates.verdict import Gate, Verdict, passes, waits
+from pytest_deploy.gates.window import window
 from pytest_deploy.policy.gate_rules import Blackout, RateLimit, StagingSmoke
 from tests.unit.gate.facts import DAY, HOUR, MINUTE, a_window, local, minutes_of_years, utc
 

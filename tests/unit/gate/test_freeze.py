@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_deploy.gate.freeze import Frozen, freeze
+from pytest_deploy.gates.freeze import Frozen, freeze
 from tests.unit.gate.facts import owes, utc
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.gate.incident_source import IncidentCommand
-from pytest_deploy.gate.incidents import Incident
-from pytest_deploy.gate.verdict import Unavailable
+from pytest_deploy.gates.incident_source import IncidentCommand
+from pytest_deploy.gates.incidents import Incident
+from pytest_deploy.gates.verdict import Unavailable
 
 OPENED = datetime(2026, 11, 22, 20, 25, 7, tzinfo=UTC)
 

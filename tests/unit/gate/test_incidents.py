@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
-from pytest_deploy.gate.incidents import Incident, incidents
-from pytest_deploy.gate.verdict import Unavailable
+from pytest_deploy.gates.incidents import Incident, incidents
+from pytest_deploy.gates.verdict import Unavailable
 from pytest_deploy.policy.gate_rules import Incidents
 from tests.unit.gate.facts import HOUR, MINUTE, owes, utc
 

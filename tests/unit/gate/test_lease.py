@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_deploy.gate.lease import Held, lease
+from pytest_deploy.gates.lease import Held, lease
 from tests.unit.gate.facts import MINUTE, owes, utc
 
 AT = utc("2026-11-23T15:00")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_deploy.gate.rate_limit import Claim, limited, rate_limit
+from pytest_deploy.gates.rate_limit import Claim, limited, rate_limit
 from pytest_deploy.policy.gate_rules import RateLimit
 from tests.unit.gate.facts import HOUR, MINUTE, owes, utc
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.gate.retention import retention
-from pytest_deploy.gate.verdict import Unavailable
+from pytest_deploy.gates.retention import retention
+from pytest_deploy.gates.verdict import Unavailable
 from pytest_deploy.policy.storage import Retention
 from pytest_deploy.record.bucket_retention import Holding
 

@@ -6,8 +6,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from pytest_deploy.gate.staging_smoke import Evidence, Wanted, staging_smoke
-from pytest_deploy.gate.verdict import Verdict
+from pytest_deploy.gates.staging_smoke import Evidence, Wanted, staging_smoke
+from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.policy.gate_rules import StagingSmoke
 from tests.unit.gate.facts import HOUR, MINUTE, owes, utc
 

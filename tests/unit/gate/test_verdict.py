@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from pytest_deploy.gate.course import NAMES, OVERRIDABLE
-from pytest_deploy.gate.verdict import Verdict, not_asked_for, overridden, passes, to_mend, waits
+from pytest_deploy.gates.registry import NAMES, OVERRIDABLE
+from pytest_deploy.gates.verdict import Verdict, not_asked_for, overridden, passes, to_mend, waits
 from tests.unit.gate.facts import HOUR, MINUTE, utc
 
 AT = utc("2026-11-23T15:00")

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_deploy.gate.window import window
-from pytest_deploy.gate.zone import place, tzdata_version
+from pytest_deploy.gates.window import window
+from pytest_deploy.gates.zone import place, tzdata_version
 from pytest_deploy.policy.gate_rules import Window
 from tests.unit.gate.facts import DAY, HOUR, MINUTE, ODD, a_window, first_run, local, minutes_of_years, owes, utc
 

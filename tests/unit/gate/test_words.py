@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from pytest_deploy.gate.words import moment, short, span
-from pytest_deploy.gate.zone import place
+from pytest_deploy.gates.formatting import moment, short, span
+from pytest_deploy.gates.zone import place
 from tests.unit.gate.facts import utc
 
 

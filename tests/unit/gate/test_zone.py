@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
 
-from pytest_deploy.gate.zone import covering, place, spells
+from pytest_deploy.gates.zone import covering, place, spells
 from tests.unit.gate.facts import HOUR, local
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_deploy.gate.verdict import Verdict, not_asked_for, passes, to_mend
+from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend
 from pytest_deploy.policy.storage import Anchors
 from pytest_deploy.record.log_entry import Checkpoint
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from pytest_deploy.gate.course import OVERRIDABLE
-from pytest_deploy.gate.words import moment
+from pytest_deploy.gates.formatting import moment
+from pytest_deploy.gates.registry import OVERRIDABLE
 from pytest_deploy.record.clock import stamp
 
 Owed = Literal["", "time", "approval", "mend"]

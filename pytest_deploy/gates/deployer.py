@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_deploy.gate.verdict import Verdict, not_asked_for, passes, to_mend
+from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend
 from pytest_deploy.policy.gate_rules import Deployer
 
 GATE = "deployer"

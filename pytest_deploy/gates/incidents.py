@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pytest_deploy.gate.verdict import Unavailable, Verdict, not_asked_for, passes, to_mend, waits
-from pytest_deploy.gate.words import moment, span
-from pytest_deploy.gate.zone import utc
+from pytest_deploy.gates.formatting import moment, span
+from pytest_deploy.gates.verdict import Unavailable, Verdict, not_asked_for, passes, to_mend, waits
+from pytest_deploy.gates.zone import utc
 from pytest_deploy.policy.gate_rules import Incidents
 from pytest_deploy.record.clock import stamp
 

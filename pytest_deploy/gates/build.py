@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_deploy.gate.verdict import Verdict, passes, to_mend
-from pytest_deploy.gate.words import short
+from pytest_deploy.gates.formatting import short
+from pytest_deploy.gates.verdict import Verdict, passes, to_mend
 
 GATE = "build"
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pytest_deploy.gate.verdict import Gate, Verdict
-from pytest_deploy.gate.words import moment
-from pytest_deploy.gate.zone import utc
+from pytest_deploy.gates.formatting import moment
+from pytest_deploy.gates.verdict import Gate, Verdict
+from pytest_deploy.gates.zone import utc
 
 HORIZON = timedelta(days=400)
 

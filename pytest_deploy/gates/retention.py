@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from pytest_deploy.gate.verdict import Unavailable, Verdict, passes, to_mend
-from pytest_deploy.gate.words import moment
-from pytest_deploy.gate.zone import utc
+from pytest_deploy.gates.formatting import moment
+from pytest_deploy.gates.verdict import Unavailable, Verdict, passes, to_mend
+from pytest_deploy.gates.zone import utc
 from pytest_deploy.policy.storage import Retention
 from pytest_deploy.record.bucket_retention import Holding
 from pytest_deploy.record.clock import stamp

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from pytest_deploy.gate.verdict import Verdict, not_asked_for, passes, to_mend
-from pytest_deploy.gate.words import moment
-from pytest_deploy.gate.zone import utc
+from pytest_deploy.gates.formatting import moment
+from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend
+from pytest_deploy.gates.zone import utc
 from pytest_deploy.record.clock import stamp
 
 GATE = "approvals"

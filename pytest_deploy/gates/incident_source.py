@@ -12,8 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from pytest_deploy.gate.incidents import Incident
-from pytest_deploy.gate.verdict import Unavailable
+from pytest_deploy.gates.incidents import Incident
+from pytest_deploy.gates.verdict import Unavailable
 from pytest_deploy.record.event import Event
 
 _WANTED = 'a list like [{"id": "INC-7", "severity": "critical", "opened": "2026-11-22T20:25:07Z", "closed": null, "url": null}]'

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from pytest_deploy.gate.verdict import Verdict, passes, to_mend
-from pytest_deploy.gate.words import moment
+from pytest_deploy.gates.formatting import moment
+from pytest_deploy.gates.verdict import Verdict, passes, to_mend
 from pytest_deploy.record.clock import stamp
 
 GATE = "freeze"

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
-from pytest_deploy.gate.verdict import Verdict, not_asked_for, passes, to_mend
-from pytest_deploy.gate.words import moment, short, span
-from pytest_deploy.gate.zone import utc
+from pytest_deploy.gates.formatting import moment, short, span
+from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend
+from pytest_deploy.gates.zone import utc
 from pytest_deploy.policy.gate_rules import StagingSmoke
 from pytest_deploy.record.clock import stamp
 

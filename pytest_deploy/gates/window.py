@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pytest_deploy.gate.verdict import Verdict, not_asked_for, passes, to_mend, waits
-from pytest_deploy.gate.words import moment, span
-from pytest_deploy.gate.zone import Spell, judged_in, place, spells, utc
+from pytest_deploy.gates.formatting import moment, span
+from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend, waits
+from pytest_deploy.gates.zone import Spell, judged_in, place, spells, utc
 from pytest_deploy.policy.gate_rules import Window
 from pytest_deploy.record.clock import stamp
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pytest_deploy.gate.verdict import Verdict, passes, to_mend
-from pytest_deploy.gate.words import moment
-from pytest_deploy.gate.zone import utc
+from pytest_deploy.gates.formatting import moment
+from pytest_deploy.gates.verdict import Verdict, passes, to_mend
+from pytest_deploy.gates.zone import utc
 from pytest_deploy.record.clock import stamp
 
 GATE = "clock"

@@ -14,10 +14,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pytest_deploy.gate.calendar import Calendar
-from pytest_deploy.gate.verdict import Verdict, not_asked_for, passes, to_mend, waits
-from pytest_deploy.gate.words import moment, span
-from pytest_deploy.gate.zone import Spell, covering, judged_in, place, spells, utc
+from pytest_deploy.gates.calendar import Calendar
+from pytest_deploy.gates.formatting import moment, span
+from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend, waits
+from pytest_deploy.gates.zone import Spell, covering, judged_in, place, spells, utc
 from pytest_deploy.policy.gate_rules import Blackout
 from pytest_deploy.record.clock import stamp
 

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from pytest_deploy.gate.verdict import Verdict, not_asked_for, passes, to_mend, waits
-from pytest_deploy.gate.words import moment, span
-from pytest_deploy.gate.zone import utc
+from pytest_deploy.gates.formatting import moment, span
+from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend, waits
+from pytest_deploy.gates.zone import utc
 from pytest_deploy.policy.gate_rules import RateLimit
 from pytest_deploy.record.clock import stamp
 
