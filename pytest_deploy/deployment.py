@@ -19,7 +19,6 @@ import psutil
 import psycopg
 
 from pytest_deploy.anchors.anchoring import anchor
-from pytest_deploy.environment import Environment
 from pytest_deploy.errors import DeployError, NotAsked, PersonNeeded, Refused
 from pytest_deploy.permit import planning
 from pytest_deploy.permit.asking import PIPELINE, ask, built
@@ -30,6 +29,7 @@ from pytest_deploy.phase.judge import PERSON_NEEDED
 from pytest_deploy.phase.run import Listener, Run
 from pytest_deploy.phase.sequence import Cause
 from pytest_deploy.phase.step import Step
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record import lease
 from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.record.mirrored_store import copy_of

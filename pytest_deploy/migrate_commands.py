@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_deploy.clients import Database
-from pytest_deploy.environment import Environment
 from pytest_deploy.errors import MigrationsRefused, NotAsked, Refused
 from pytest_deploy.migrate import apply, dry_run, ledger, lint, read, rollback, snapshot
 from pytest_deploy.migrate.compatibility import compatibility
 from pytest_deploy.migrate.kept_rehearsal import rehearsed
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.platform.clients import Database
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record import lease
 from pytest_deploy.record.lease import Holder
 from pytest_deploy.record.run_id import new_run_id

@@ -14,7 +14,6 @@ from pathlib import Path
 
 from pytest_deploy.anchors.anchoring import anchor
 from pytest_deploy.deployment import PLAN, Deployment
-from pytest_deploy.environment import Environment
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
 from pytest_deploy.phase import lock, workers
 from pytest_deploy.phase.context import RunContext, local_actor
@@ -22,6 +21,7 @@ from pytest_deploy.phase.judge import PERSON_NEEDED
 from pytest_deploy.phase.run import Listener, Run
 from pytest_deploy.phase.sequence import Cause
 from pytest_deploy.phase.step import Step, title_of
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.phases import phases_of
 from pytest_deploy.record import lease

@@ -16,7 +16,7 @@ def reset_local(root: Path) -> Iterator[str]:
 
     Raises NotAsked where the record lies in a bucket, Refused while somebody holds the platform.
     """
-    from pytest_deploy.platform.local import reset
+    from pytest_deploy.platform.embedded import reset
     from pytest_deploy.record.mirrored_store import copy_of
 
     store = root / "reports" / ENVIRONMENT

@@ -13,7 +13,6 @@ import pytest
 from pytest_deploy import fixtures
 from pytest_deploy.approvals import rehearsal_roster
 from pytest_deploy.deployment import Deployment
-from pytest_deploy.environment import Environment
 from pytest_deploy.errors import DeployError, NotAsked, RecordError
 from pytest_deploy.permit import permission
 from pytest_deploy.phase import thinning, workers
@@ -26,6 +25,7 @@ from pytest_deploy.phase.recorder import Redacting, StepRecorder, StopWindow
 from pytest_deploy.phase.run import Listener, Run
 from pytest_deploy.phase.signals import Interruption
 from pytest_deploy.phase.step import Step
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.run_id import new_run_id

@@ -23,9 +23,9 @@ import requests
 
 from pytest_deploy.migrate import ledger, snapshot
 from pytest_deploy.phase.context import store_of
-from pytest_deploy.platform.local import connect
-from pytest_deploy.platform.local.guardian import marked
-from pytest_deploy.platform.local.places import ROOT_VARIABLE, Places
+from pytest_deploy.platform.embedded import connect
+from pytest_deploy.platform.embedded.guardian import marked
+from pytest_deploy.platform.embedded.places import ROOT_VARIABLE, Places
 from pytest_deploy.record.event import Event, parse_line
 from tests.child import TIMEOUT_S, Ran, Running
 

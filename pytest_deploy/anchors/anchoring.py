@@ -11,10 +11,10 @@ from pytest_deploy.anchors.github import Statuses
 from pytest_deploy.anchors.kinds import Anchor, Copies, Lines, file_name
 from pytest_deploy.anchors.timestamp import Authority
 from pytest_deploy.approvals.enroll import trust_authority
-from pytest_deploy.environment import Environment, refuse_misplaced
 from pytest_deploy.errors import AnchorUnavailable, DeployError
 from pytest_deploy.gates.anchors import Known, Standing
 from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.platform.environment import Environment, refuse_misplaced
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.log import Log

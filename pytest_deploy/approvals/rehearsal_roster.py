@@ -11,9 +11,9 @@ from pathlib import Path
 
 from pytest_deploy.approvals import authors, enroll
 from pytest_deploy.approvals.roster import Person
-from pytest_deploy.environment import Environment
 from pytest_deploy.errors import Failed, NotAsked
 from pytest_deploy.phase.context import RunContext, local_actor, local_user
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release import source
 

@@ -106,8 +106,8 @@ def steps(
 @app.command()
 def local() -> None:
     """Run the embedded platform in the foreground until Ctrl-C, to click through what serves on it."""
-    from pytest_deploy.environment import Environment
     from pytest_deploy.phase.context import RunContext
+    from pytest_deploy.platform.environment import Environment
 
     ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     # Blocked before any thread starts, so that sigwait below gets them and nothing else does.

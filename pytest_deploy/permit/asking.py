@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from pytest_deploy.environment import Environment
 from pytest_deploy.errors import RecordError
 from pytest_deploy.migrate import read
 from pytest_deploy.phase import lock
 from pytest_deploy.phase.context import local_actor
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.phases import phases_of
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event

@@ -19,7 +19,6 @@ from pytest_deploy.approvals import evaluate as signed
 from pytest_deploy.approvals.after_run import refuses_thaw
 from pytest_deploy.approvals.evaluate import Judged, Override, RefusedFile
 from pytest_deploy.approvals.roster import Roster, in_force
-from pytest_deploy.environment import Environment
 from pytest_deploy.errors import DeployError
 from pytest_deploy.gates import (
     anchors,
@@ -44,6 +43,7 @@ from pytest_deploy.permit.past import Past
 from pytest_deploy.permit.staging import evidence_of
 from pytest_deploy.permit.subject import Subject
 from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.bucket_retention import Holding
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.mirrored_store import CopiedStore

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from pytest_deploy.environment import Environment
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.gates.rate_limit import limited
 from pytest_deploy.gates.verdict import Point, Verdict
@@ -23,6 +22,7 @@ from pytest_deploy.permit.subject import of_request, of_run
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.phase.run import PIPELINE_ACTOR, Run
 from pytest_deploy.phase.sequence import Cause
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.log import Claim, Standing
 from pytest_deploy.release import request, requests, source

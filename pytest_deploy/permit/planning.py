@@ -9,7 +9,6 @@ import statistics
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from pytest_deploy.environment import Environment
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.earliest import Earliest, earliest
 from pytest_deploy.migrate import dry_run, read
@@ -19,6 +18,7 @@ from pytest_deploy.permit.subject import of_request
 from pytest_deploy.phase.context import local_actor
 from pytest_deploy.phase.run import PIPELINE_ACTOR, Run
 from pytest_deploy.phase.sequence import Cause
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.run_folder import RunFolder

@@ -12,7 +12,6 @@ from typing import Any
 
 from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.approvals.sign_request import sign_approval, sign_override
-from pytest_deploy.environment import Environment, record_store
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.gates.registry import OVERRIDABLE
 from pytest_deploy.permit.gates import Gates
@@ -20,6 +19,7 @@ from pytest_deploy.permit.planning import PLANNED_DIFF
 from pytest_deploy.permit.signer import signer
 from pytest_deploy.permit.subject import of_request
 from pytest_deploy.phase.context import RunContext
+from pytest_deploy.platform.environment import Environment, record_store
 from pytest_deploy.release import requests
 
 _RUN = re.compile(r"(?P<rehearsal>rehearsal-)?(?P<environment>[a-z][a-z0-9-]*)-\d{8}T\d{6}Z-[0-9a-f]{4}", re.ASCII)

@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_deploy.environment import Environment
 from pytest_deploy.migrate import read
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.event import Event
 from pytest_deploy.release import requests, source
 from pytest_deploy.release.request import migrations_sha256

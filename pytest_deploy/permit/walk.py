@@ -15,12 +15,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pytest_deploy.approvals.rehearsal_roster import prepare
-from pytest_deploy.environment import Environment
 from pytest_deploy.errors import Failed, NotAsked
 from pytest_deploy.gates.earliest import earliest
 from pytest_deploy.permit.gates import Gates
 from pytest_deploy.permit.subject import Subject
 from pytest_deploy.phase.context import RunContext
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.release import requests, source
 
 SHORTENED = ("health.watch_s=1", "health.interval_s=0.25", "traffic.settle_s=0")

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pytest_deploy.clients import Answer, Service
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.phase.recorder import StepRecord
+from pytest_deploy.platform.clients import Answer, Service
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release.request import Release
 

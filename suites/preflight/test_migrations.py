@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from pytest_deploy.clients import Database
-from pytest_deploy.environment import Environment
 from pytest_deploy.migrate import ledger, lint, read
 from pytest_deploy.migrate.apply import pending
 from pytest_deploy.migrate.compatibility import compatibility
 from pytest_deploy.migrate.kept_rehearsal import rehearsed
 from pytest_deploy.phase.context import local_actor
 from pytest_deploy.phase.recorder import StepRecord
+from pytest_deploy.platform.clients import Database
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
 
 MINUTES = 60

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_deploy.clients import Service
 from pytest_deploy.phase.recorder import StepRecord
+from pytest_deploy.platform.clients import Service
 from pytest_deploy.platform.protocol import Platform
 
 

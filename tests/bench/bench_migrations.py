@@ -32,7 +32,7 @@ from pytest_deploy.migrate.rehearse import rehearse
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.session import rows_of
 from pytest_deploy.migrate.snapshot import snapshot
-from pytest_deploy.platform.local.server import EmbeddedServer, embedded_programs
+from pytest_deploy.platform.embedded.server import EmbeddedServer, embedded_programs
 
 BIN = Path(sys.executable).parent
 CALLS = 100

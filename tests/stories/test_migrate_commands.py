@@ -10,7 +10,7 @@ import pytest
 from pytest_deploy.cli.runs import migrate
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.migrate_commands import opened
-from pytest_deploy.platform.local.places import ROOT_VARIABLE
+from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from tests.checkout import Checkout
 
 ASKED = """

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.clients import Answer, Secrets
-from pytest_deploy.environment import Environment
+from pytest_deploy.platform.clients import Answer, Secrets
+from pytest_deploy.platform.environment import Environment
 from tests.unit.permit.bench import environment
 
 

@@ -9,7 +9,7 @@ import psycopg
 
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.read import read
-from pytest_deploy.platform.local.server import embedded_programs
+from pytest_deploy.platform.embedded.server import embedded_programs
 from tests.postgres import DEBIAN_15
 
 PROGRAMS = embedded_programs()

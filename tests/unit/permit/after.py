@@ -11,10 +11,10 @@ from typing import Any
 
 from pytest_deploy.approvals import enroll
 from pytest_deploy.approvals.roster import Person
-from pytest_deploy.environment import Environment, record_of
 from pytest_deploy.permit.gates import Gates
 from pytest_deploy.permit.subject import Subject
 from pytest_deploy.phase.context import RunContext
+from pytest_deploy.platform.environment import Environment, record_of
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log

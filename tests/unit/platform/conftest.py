@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import requests
 
-from pytest_deploy.platform.local import LocalPlatform, connect, reset
-from pytest_deploy.platform.local.places import ROOT_VARIABLE
+from pytest_deploy.platform.embedded import LocalPlatform, connect, reset
+from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from pytest_deploy.platform.protocol import Revision
 from tests.postgres import PostgresServer
 

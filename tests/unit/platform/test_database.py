@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from pytest_deploy.errors import NotAsked, PlatformUnavailable
-from pytest_deploy.platform.local.database import prepare, programs_of
+from pytest_deploy.platform.embedded.database import prepare, programs_of
 from tests.conftest import missing
 from tests.postgres import DEBIAN_15, PostgresServer
 

@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pytest_deploy.environment import in_kms
 from pytest_deploy.errors import RecordError, Refused, StoreUnavailable
+from pytest_deploy.platform.environment import in_kms
 from pytest_deploy.platform.google.kms import KmsSigner
 from pytest_deploy.record.key import LogKey
 from pytest_deploy.record.log import Log

@@ -20,17 +20,17 @@ import pytest
 import requests
 
 from pytest_deploy.errors import NotAsked, PlatformUnavailable, Refused, RevisionFailed
-from pytest_deploy.platform.local import LocalPlatform, connect, reset
-from pytest_deploy.platform.local.guardian import marked
-from pytest_deploy.platform.local.places import Places, Site
-from pytest_deploy.platform.local.server import lives, postmaster
-from pytest_deploy.platform.local.supervisor import lock
+from pytest_deploy.platform.embedded import LocalPlatform, connect, reset
+from pytest_deploy.platform.embedded.guardian import marked
+from pytest_deploy.platform.embedded.places import Places, Site
+from pytest_deploy.platform.embedded.server import lives, postmaster
+from pytest_deploy.platform.embedded.supervisor import lock
 from tests.unit.platform.conftest import COMMAND, Deployment, archive, get
 
 _CLIENT = """
 import sys, time
 from pathlib import Path
-from pytest_deploy.platform.local import connect
+from pytest_deploy.platform.embedded import connect
 platform = connect(Path(sys.argv[1]), environment="local", service="tiny", command=("python", "app.py"))
 image = platform.artefacts.push(Path(sys.argv[2]), tag="one")
 made = platform.runtime.create(image=image, env=dict(word.split("=") for word in sys.argv[3:]), tag="candidate",

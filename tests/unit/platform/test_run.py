@@ -14,9 +14,9 @@ import pytest
 import requests
 
 from pytest_deploy.errors import PlatformUnavailable, RevisionFailed
+from pytest_deploy.platform.embedded import connect
+from pytest_deploy.platform.embedded.client import LocalPlatform
 from pytest_deploy.platform.google.run import CloudRun
-from pytest_deploy.platform.local import connect
-from pytest_deploy.platform.local.client import LocalPlatform
 from tests.unit.platform.conftest import COMMAND, Deployment, get
 
 

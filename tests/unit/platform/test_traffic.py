@@ -6,7 +6,7 @@ from google.cloud import run_v2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.platform.local import traffic
+from pytest_deploy.platform.embedded import traffic
 
 KNOWN = ("a", "b", "c")
 

@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_deploy.errors import PlatformUnavailable, Refused
-from pytest_deploy.platform.local.artefacts import LocalArtefacts
-from pytest_deploy.platform.local.guardian import MARKER
-from pytest_deploy.platform.local.places import Places, Site, log_of
-from pytest_deploy.platform.local.revision import needed
-from pytest_deploy.platform.local.supervisor import lock
+from pytest_deploy.platform.embedded.artefacts import LocalArtefacts
+from pytest_deploy.platform.embedded.guardian import MARKER
+from pytest_deploy.platform.embedded.places import Places, Site, log_of
+from pytest_deploy.platform.embedded.revision import needed
+from pytest_deploy.platform.embedded.supervisor import lock
 from pytest_deploy.platform.protocol import DatabaseAccess
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def reset(checkout: Path) -> None:
 
 
 def _database(places: Places, site: Site, external: str | None, administrator: str | None) -> DatabaseAccess:
-    from pytest_deploy.platform.local.database import prepare  # psycopg, not needed to say what is wrong above
+    from pytest_deploy.platform.embedded.database import prepare  # psycopg, not needed to say what is wrong above
 
     if external is None:
         assert administrator is not None  # noqa: S101  # the supervisor's answer to `embedded_database`
@@ -169,7 +169,7 @@ def _try(places: Places) -> socket.socket | None:
 def _start(places: Places) -> None:
     """Start the supervisor as nobody's child, in its own session; wait until it listens."""
     reader, writer = os.pipe()
-    module = [sys.executable, "-m", "pytest_deploy.platform.local"]
+    module = [sys.executable, "-m", "pytest_deploy.platform.embedded"]
     supervisor = [*module, "supervise", places.checkout, places.root, str(writer)]
     environment = needed(os.environ, *(name for name in os.environ if name.startswith("COVERAGE_")))
     with os.fdopen(reader, "rb") as ready, places.log.open("ab") as log:

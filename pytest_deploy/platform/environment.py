@@ -11,10 +11,10 @@ from urllib.parse import unquote
 
 from psycopg.conninfo import conninfo_to_dict
 
-from pytest_deploy.clients import Secrets
 from pytest_deploy.errors import NotAsked, RecordError
 from pytest_deploy.migrate import details
 from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.platform.clients import Secrets
 from pytest_deploy.platform.protocol import DatabaseAccess, Platform
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.bucket import EMULATOR, Bucket, emulated
@@ -58,7 +58,7 @@ class Environment:
     def platform(self) -> Platform:
         """The platform, opened on first use. Raises PlatformUnavailable where it does not start."""
         if self._opened is None:
-            from pytest_deploy.platform.local import connect
+            from pytest_deploy.platform.embedded import connect
 
             self._opened = connect(
                 self.context.path,

@@ -13,7 +13,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 from yarl import URL
 
-from pytest_deploy.platform.local.revision import LOOPBACK, RevisionProcess, free_port
+from pytest_deploy.platform.embedded.revision import LOOPBACK, RevisionProcess, free_port
 
 _HOP_BY_HOP = frozenset(
     (

@@ -14,8 +14,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pytest_deploy.errors import NotAsked, PlatformUnavailable
-from pytest_deploy.platform.local.places import write_text
-from pytest_deploy.platform.local.server import embedded_programs
+from pytest_deploy.platform.embedded.places import write_text
+from pytest_deploy.platform.embedded.server import embedded_programs
 from pytest_deploy.platform.protocol import DatabaseAccess
 
 _NAME_LIMIT = 63

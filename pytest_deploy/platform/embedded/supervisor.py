@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_deploy.errors import DeployError, PlatformUnavailable
-from pytest_deploy.platform.local.guardian import MARKER, sweep
-from pytest_deploy.platform.local.places import Places, Site
-from pytest_deploy.platform.local.server import EmbeddedServer
+from pytest_deploy.platform.embedded.guardian import MARKER, sweep
+from pytest_deploy.platform.embedded.places import Places, Site
+from pytest_deploy.platform.embedded.server import EmbeddedServer
 
 if TYPE_CHECKING:
     import grpc.aio
 
-    from pytest_deploy.platform.local.cloudrun import CloudRunStandIn
+    from pytest_deploy.platform.embedded.cloudrun import CloudRunStandIn
 
 LONELY_S = 10.0
 """How long a supervisor waits for its first client."""
@@ -122,7 +122,7 @@ class Supervisor:
             self._grpc.add_insecure_port(f"unix:{self._places.run}")
             await self._grpc.start()
         if site.path not in self._run.services:
-            from pytest_deploy.platform.local.service import HostedService
+            from pytest_deploy.platform.embedded.service import HostedService
 
             hosted = HostedService(site, places=self._places, marker=self._marker)
             await hosted.open()
@@ -155,7 +155,7 @@ class Supervisor:
 
 def _cloudrun() -> Any:
     """Import Google's client (about 1 s) beside the start of PostgreSQL."""
-    from pytest_deploy.platform.local import cloudrun, service  # noqa: F401  # loads it, too
+    from pytest_deploy.platform.embedded import cloudrun, service  # noqa: F401  # loads it, too
 
     return cloudrun
 
@@ -192,7 +192,14 @@ def main(checkout: str, root: str, ready: str) -> None:
     sweep(f"{root}:", but=os.environ[MARKER])  # of a supervisor that was killed together with its guardian
     reader, _until_the_end = os.pipe()  # nobody closes the other end but the kernel, when this process is gone
     guardian = subprocess.Popen(
-        [sys.executable, "-m", "pytest_deploy.platform.local", "guard", os.environ[MARKER], places.postgres / "data"],
+        [
+            sys.executable,
+            "-m",
+            "pytest_deploy.platform.embedded",
+            "guard",
+            os.environ[MARKER],
+            places.postgres / "data",
+        ],
         stdin=reader,
         pass_fds=(held,),
         start_new_session=True,

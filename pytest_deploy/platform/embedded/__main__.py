@@ -1,9 +1,9 @@
-"""The two processes of the embedded platform: `python -m pytest_deploy.platform.local supervise|guard ...`."""
+"""The two processes of the embedded platform: `python -m pytest_deploy.platform.embedded supervise|guard ...`."""
 
 import sys
 from pathlib import Path
 
-from pytest_deploy.platform.local import guardian, supervisor
+from pytest_deploy.platform.embedded import guardian, supervisor
 
 if __name__ == "__main__":
     _, role, *words = sys.argv

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from google.cloud import run_v2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from pytest_deploy.platform.local.revision import Container, StartFailed
+from pytest_deploy.platform.embedded.revision import Container, StartFailed
 
 READY = "Ready"
 

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 
 from pytest_deploy.errors import Failed, NotAsked
-from pytest_deploy.platform.local.places import write_text
+from pytest_deploy.platform.embedded.places import write_text
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _IMAGE = re.compile(r"local/[a-z0-9-]+@sha256:(?P<hex>[0-9a-f]{64})")

@@ -20,8 +20,8 @@ from google.longrunning import operations_pb2
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, status_pb2
 
-from pytest_deploy.platform.local import traffic
-from pytest_deploy.platform.local.service import HostedService, NotReady
+from pytest_deploy.platform.embedded import traffic
+from pytest_deploy.platform.embedded.service import HostedService, NotReady
 
 _log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from pytest_deploy.platform.local.server import postmaster, stop_postmaster
+from pytest_deploy.platform.embedded.server import postmaster, stop_postmaster
 
 MARKER = "PYTEST_DEPLOY_SUPERVISOR"
 """In the environment of everything a supervisor starts: `<the supervisor's short folder>:<its own id>`."""

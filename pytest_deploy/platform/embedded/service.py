@@ -14,11 +14,11 @@ from collections.abc import Coroutine, Mapping
 
 from google.cloud import run_v2
 
-from pytest_deploy.platform.local import template, traffic
-from pytest_deploy.platform.local.artefacts import ImageUnknown, unpack
-from pytest_deploy.platform.local.places import Places, Site, log_of, write_text
-from pytest_deploy.platform.local.revision import LOOPBACK, RevisionProcess, StartFailed
-from pytest_deploy.platform.local.router import NoBackend, Router
+from pytest_deploy.platform.embedded import template, traffic
+from pytest_deploy.platform.embedded.artefacts import ImageUnknown, unpack
+from pytest_deploy.platform.embedded.places import Places, Site, log_of, write_text
+from pytest_deploy.platform.embedded.revision import LOOPBACK, RevisionProcess, StartFailed
+from pytest_deploy.platform.embedded.router import NoBackend, Router
 
 State = run_v2.Condition.State
 
