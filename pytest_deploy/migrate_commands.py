@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_deploy.errors import MigrationsRefused, NotAsked, Refused
 from pytest_deploy.migrate import apply, dry_run, ledger, lint, read, rollback, snapshot
 from pytest_deploy.migrate.compatibility import compatibility
-from pytest_deploy.migrate.kept_rehearsal import rehearsed
+from pytest_deploy.migrate.kept_trial import rehearsed
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.platform.clients import Database

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from pytest_deploy.migrate import apply, events, ledger, read, snapshot
-from pytest_deploy.migrate.rehearse import Rehearsal
+from pytest_deploy.migrate.trial import Rehearsal
 from pytest_deploy.phase.context import local_actor
 from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.clients import Database, Secrets

@@ -9,7 +9,7 @@ import pytest
 from pytest_deploy.migrate import ledger, lint, read
 from pytest_deploy.migrate.apply import pending
 from pytest_deploy.migrate.compatibility import compatibility
-from pytest_deploy.migrate.kept_rehearsal import rehearsed
+from pytest_deploy.migrate.kept_trial import rehearsed
 from pytest_deploy.phase.context import local_actor
 from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.clients import Database

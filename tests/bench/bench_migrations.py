@@ -28,10 +28,10 @@ from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.backup import back_up
 from pytest_deploy.migrate.catalog import read_catalog
 from pytest_deploy.migrate.read import read
-from pytest_deploy.migrate.rehearse import rehearse
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.session import rows_of
 from pytest_deploy.migrate.snapshot import snapshot
+from pytest_deploy.migrate.trial import rehearse
 from pytest_deploy.platform.embedded.server import EmbeddedServer, embedded_programs
 
 BIN = Path(sys.executable).parent

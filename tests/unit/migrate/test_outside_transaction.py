@@ -10,9 +10,9 @@ import pytest
 from pytest_deploy.errors import MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.rehearse import rehearse
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.snapshot import snapshot
+from pytest_deploy.migrate.trial import rehearse
 from tests.unit.migrate.samples import ACTOR, INDEX, PROGRAMS, VISIT, do, exists, rows, sample, text, versions
 
 UNIQUE = text(

@@ -11,9 +11,9 @@ from psycopg.conninfo import conninfo_to_dict
 from pytest_deploy.errors import MigrationsRefused, PlatformUnavailable
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.read import read
-from pytest_deploy.migrate.rehearse import Rehearsal, rehearse
 from pytest_deploy.migrate.scratch import scratch
 from pytest_deploy.migrate.snapshot import snapshot
+from pytest_deploy.migrate.trial import Rehearsal, rehearse
 from tests.unit.migrate.samples import ACTOR, COLUMN, FIVE, INDEX, PROGRAMS, VISIT, do, rows, sample, text
 
 TYPE = "create type state as enum ('open', 'closed');\n"

@@ -17,9 +17,9 @@ from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.backup import back_up
 from pytest_deploy.migrate.dry_run import dry_run
 from pytest_deploy.migrate.read import read
-from pytest_deploy.migrate.rehearse import rehearse
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.snapshot import diff, snapshot
+from pytest_deploy.migrate.trial import rehearse
 from tests.unit.migrate.samples import (
     ACTOR,
     COLUMN,

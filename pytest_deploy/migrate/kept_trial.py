@@ -12,8 +12,8 @@ from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.catalog import read_catalog
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.rehearse import Rehearsal, rehearse
 from pytest_deploy.migrate.session import connect, rows_of
+from pytest_deploy.migrate.trial import Rehearsal, rehearse
 
 
 @dataclass(frozen=True)
