@@ -21,7 +21,6 @@ import psycopg
 from pytest_deploy.anchors.anchoring import anchor
 from pytest_deploy.errors import DeployError, NotAsked, PersonNeeded, Refused
 from pytest_deploy.permit import planning
-from pytest_deploy.permit.asking import PIPELINE, ask, built
 from pytest_deploy.permit.permission import Permission
 from pytest_deploy.permit.staging import serving
 from pytest_deploy.phase.context import local_actor
@@ -35,6 +34,7 @@ from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.record.mirrored_store import copy_of
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.release import live, source
+from pytest_deploy.release.build_request import PIPELINE, ask, built
 from pytest_deploy.report import evidence, index
 from pytest_deploy.rollback.carry_out import Append, Undoing
 from pytest_deploy.rollback.plan import earlier_of

@@ -9,7 +9,6 @@ import pytest
 from pytest_deploy.gates.verdict import Point
 from pytest_deploy.permit.gatekeeper import Gatekeeper
 from pytest_deploy.permit.gates import Gates
-from pytest_deploy.permit.subject import of_run
 from pytest_deploy.phase.recorder import RECORD, StepRecord
 from pytest_deploy.platform.clients import Database, Secrets, Service
 from pytest_deploy.platform.environment import Environment
@@ -17,6 +16,7 @@ from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.release import live
+from pytest_deploy.release.candidate import of_run
 from pytest_deploy.release.request import Release
 
 ENVIRONMENT = pytest.StashKey[Environment]()

@@ -41,13 +41,13 @@ from pytest_deploy.gates.registry import OVERRIDABLE, gates_of
 from pytest_deploy.gates.verdict import Gate, Unavailable, Verdict, overridden, to_mend
 from pytest_deploy.permit.past import Past
 from pytest_deploy.permit.staging import evidence_of
-from pytest_deploy.permit.subject import Subject
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.bucket_retention import Holding
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.mirrored_store import CopiedStore
 from pytest_deploy.record.store import Store
+from pytest_deploy.release.candidate import Subject
 
 
 class Gates:

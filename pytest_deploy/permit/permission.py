@@ -13,19 +13,19 @@ from typing import Any
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.gates.rate_limit import limited
 from pytest_deploy.gates.verdict import Point, Verdict
-from pytest_deploy.permit.asking import ask
 from pytest_deploy.permit.gatekeeper import told
 from pytest_deploy.permit.gates import Gates
 from pytest_deploy.permit.past import claims
 from pytest_deploy.permit.signatures import take_in
-from pytest_deploy.permit.subject import of_request, of_run
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.phase.run import PIPELINE_ACTOR, Run
 from pytest_deploy.phase.sequence import Cause
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.log import Claim, Standing
-from pytest_deploy.release import request, requests, source
+from pytest_deploy.release import pending_requests, request, source
+from pytest_deploy.release.build_request import ask
+from pytest_deploy.release.candidate import of_request, of_run
 from pytest_deploy.release.source import Source
 
 
@@ -33,10 +33,10 @@ def chosen(context: RunContext, policy: Policy) -> str:
     """The run id of the request to execute. Raises NotAsked with the list where there is not exactly one; writes nothing."""
     environment = Environment(context, policy)
     if not environment.has_record:
-        return requests.choose([], environment=policy.environment, commit="", asked=context.request).run
-    live = requests.live(environment.log.history(), environment.clock.now())
+        return pending_requests.choose([], environment=policy.environment, commit="", asked=context.request).run
+    live = pending_requests.live(environment.log.history(), environment.clock.now())
     commit = source.read(context.path).commit
-    return requests.choose(live, environment=policy.environment, commit=commit, asked=context.request).run
+    return pending_requests.choose(live, environment=policy.environment, commit=commit, asked=context.request).run
 
 
 class Permission:
@@ -50,7 +50,9 @@ class Permission:
 
     @cached_property
     def _content(self) -> bytes:
-        return requests.content(self._context.store, self._context.run, self._environment.log.run(self._context.run))
+        return pending_requests.content(
+            self._context.store, self._context.run, self._environment.log.run(self._context.run)
+        )
 
     @property
     def approved(self) -> dict[str, Any]:

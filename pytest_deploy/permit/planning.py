@@ -12,9 +12,7 @@ from datetime import datetime
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.earliest import Earliest, earliest
 from pytest_deploy.migrate import dry_run, read
-from pytest_deploy.permit.asking import ask, built
 from pytest_deploy.permit.gates import Gates
-from pytest_deploy.permit.subject import of_request
 from pytest_deploy.phase.context import local_actor
 from pytest_deploy.phase.run import PIPELINE_ACTOR, Run
 from pytest_deploy.phase.sequence import Cause
@@ -23,9 +21,11 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
-from pytest_deploy.release import request, requests
+from pytest_deploy.release import pending_requests, request
+from pytest_deploy.release.build_request import ask, built
+from pytest_deploy.release.candidate import of_request
+from pytest_deploy.release.pending_requests import LiveRequest
 from pytest_deploy.release.request import Plan
-from pytest_deploy.release.requests import LiveRequest
 from pytest_deploy.release.source import Source
 
 _NEWEST = 10
@@ -86,9 +86,9 @@ def _request(
     image = built(run.events())
     now = environment.clock.now()
     asked = ask(environment, source, run=context.run, image=image)
-    for old in requests.live(log.history(), now):
+    for old in pending_requests.live(log.history(), now):
         try:
-            said = json.loads(requests.content(context.store, old.run, [old.made]))
+            said = json.loads(pending_requests.content(context.store, old.run, [old.made]))
             drifted = request.drift(said, asked.says())
         except Refused as unreadable:
             drifted = (str(unreadable),)
@@ -108,7 +108,7 @@ def _request(
     asked = ask(environment, source, run=name, image=image, plan=plan)
     RunFolder(log.store, name).create("request.json", asked.content)
     made = log.append("request.made", asked.made(), run=name, actor=PIPELINE_ACTOR)
-    (found,) = requests.live([made], now)
+    (found,) = pending_requests.live([made], now)
     return found, False
 
 

@@ -17,10 +17,10 @@ from pytest_deploy.gates.registry import OVERRIDABLE
 from pytest_deploy.permit.gates import Gates
 from pytest_deploy.permit.planning import PLANNED_DIFF
 from pytest_deploy.permit.signer import signer
-from pytest_deploy.permit.subject import of_request
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.platform.environment import Environment, record_store
-from pytest_deploy.release import requests
+from pytest_deploy.release import pending_requests
+from pytest_deploy.release.candidate import of_request
 
 _RUN = re.compile(r"(?P<rehearsal>rehearsal-)?(?P<environment>[a-z][a-z0-9-]*)-\d{8}T\d{6}Z-[0-9a-f]{4}", re.ASCII)
 _SHOWN_LINES = 200
@@ -81,9 +81,9 @@ def waiting(root: Path, run: str) -> Waiting:
     shift = (made[0].instant - made[0].time).total_seconds()
     context = RunContext(str(root), environment, "deploy", request=run, run=run, rehearsal=rehearsal, shift_s=shift)
     held = Environment(context, context.policy())
-    if not any(one.run == run for one in requests.live(held.log.history(), held.clock.now())):
+    if not any(one.run == run for one in pending_requests.live(held.log.history(), held.clock.now())):
         raise Refused(f"{run} waits for nobody: it was run, voided or has expired; plan anew")
-    said = json.loads(requests.content(context.store, run, made))
+    said = json.loads(pending_requests.content(context.store, run, made))
     return Waiting(held, run, said, made[0].data["requested_by"])
 
 

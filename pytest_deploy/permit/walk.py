@@ -18,10 +18,10 @@ from pytest_deploy.approvals.rehearsal_roster import prepare
 from pytest_deploy.errors import Failed, NotAsked
 from pytest_deploy.gates.earliest import earliest
 from pytest_deploy.permit.gates import Gates
-from pytest_deploy.permit.subject import Subject
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.release import requests, source
+from pytest_deploy.release import pending_requests, source
+from pytest_deploy.release.candidate import Subject
 
 SHORTENED = ("health.watch_s=1", "health.interval_s=0.25", "traffic.settle_s=0")
 """A rehearsal need not watch for a quarter of an hour; it says so, and the record does."""
@@ -97,7 +97,7 @@ class Walk:
         policy = context.policy()
         held = Environment(context, policy)
         (found,) = [
-            one for one in requests.live(held.log.history(), at) if one.commit == source.read(self._root).commit
+            one for one in pending_requests.live(held.log.history(), at) if one.commit == source.read(self._root).commit
         ]
         for role in policy.approval.roles:
             self._run("python", "deploy.py", "approve", found.run, "--role", role)

@@ -15,11 +15,11 @@ from pytest_deploy.errors import AnchorUnavailable, NotAsked
 from pytest_deploy.gates.anchors import anchors as gate
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.permit.gates import Gates
-from pytest_deploy.permit.subject import Subject
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.bucket import EMULATOR
 from pytest_deploy.record.trust import trust_set
+from pytest_deploy.release.candidate import Subject
 from pytest_deploy.verify.verify import verify
 from tests import github, tsa
 from tests.tools import needs

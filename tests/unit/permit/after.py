@@ -12,13 +12,13 @@ from typing import Any
 from pytest_deploy.approvals import enroll
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.permit.gates import Gates
-from pytest_deploy.permit.subject import Subject
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.platform.environment import Environment, record_of
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import new_run_id
+from pytest_deploy.release.candidate import Subject
 from tests.unit.approval.desk import BOTH, QUINN, TINA, make_keys, public
 from tests.unit.permit.bench import environment
 from tests.unit.record.samples import ACTOR, PERSON, Writing

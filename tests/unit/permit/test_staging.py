@@ -12,12 +12,12 @@ import pytest
 from pytest_deploy.errors import RecordError
 from pytest_deploy.permit.gates import Gates
 from pytest_deploy.permit.staging import evidence_of
-from pytest_deploy.permit.subject import Subject
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.run_id import new_run_id
+from pytest_deploy.release.candidate import Subject
 from pytest_deploy.release.request import digest, migrations_sha256
 from tests.unit.permit.bench import environment
 from tests.unit.record.samples import PERSON, HandClock, Writing

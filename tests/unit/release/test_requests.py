@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.release.pending_requests import choose, content, live
 from pytest_deploy.release.request import OF_THE_ASKING, digest, drift, migrations_sha256
-from pytest_deploy.release.requests import choose, content, live
 
 NOW = datetime(2026, 11, 23, 14, tzinfo=UTC)
 COMMIT = "c" * 40

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pytest_deploy.migrate import read
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.event import Event
-from pytest_deploy.release import requests, source
+from pytest_deploy.release import pending_requests, source
 from pytest_deploy.release.request import migrations_sha256
 
 
@@ -63,7 +63,9 @@ def of_run(environment: Environment, events: Sequence[Event]) -> Subject:
         return of_request(environment, context.run, events=events)
     migrations = read.read(context.path / environment.policy.database.migrations)
     commit = source.read(context.path).commit
-    waiting = requests.live(environment.log.history(), environment.clock.now()) if context.pipeline == "plan" else ()
+    waiting = (
+        pending_requests.live(environment.log.history(), environment.clock.now()) if context.pipeline == "plan" else ()
+    )
     mine = [one for one in waiting if one.commit == commit]
     return Subject(
         pipeline=context.pipeline,
