@@ -15,9 +15,9 @@ from typing import Final
 from pytest_deploy.anchors.anchoring import CLOSES, anchors_of
 from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.errors import DeployError, NotAsked
+from pytest_deploy.gates.facts import held
 from pytest_deploy.gates.formatting import moment
 from pytest_deploy.gates.retention import retention
-from pytest_deploy.permit.gates import held
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.platform.environment import record_store
 from pytest_deploy.policy.load import ENVIRONMENTS, document

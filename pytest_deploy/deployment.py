@@ -20,14 +20,14 @@ import psycopg
 
 from pytest_deploy.anchors.anchoring import anchor
 from pytest_deploy.errors import DeployError, NotAsked, PersonNeeded, Refused
-from pytest_deploy.permit import planning
-from pytest_deploy.permit.permission import Permission
-from pytest_deploy.permit.staging import serving
+from pytest_deploy.gates.staging_record import serving
 from pytest_deploy.phase.context import local_actor
 from pytest_deploy.phase.judge import PERSON_NEEDED
 from pytest_deploy.phase.run import Listener, Run
 from pytest_deploy.phase.sequence import Cause
 from pytest_deploy.phase.step import Step
+from pytest_deploy.pipeline import plan
+from pytest_deploy.pipeline.authorize_run import Permission
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record import lease
 from pytest_deploy.record.lease import Holder, Lease
@@ -244,7 +244,7 @@ class Deployment:
     def conclude(self, run: Run) -> None:
         """A plan makes the request, and says what it waits for; every other pipeline has nothing to add."""
         if self.context.pipeline == PLAN and not run.decided:
-            planning.conclude(self.environment, self._source, run, self._say)
+            plan.conclude(self.environment, self._source, run, self._say)
 
     # --- undoing and sealing
 

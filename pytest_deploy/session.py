@@ -14,7 +14,6 @@ from pytest_deploy import fixtures
 from pytest_deploy.approvals import rehearsal_roster
 from pytest_deploy.deployment import Deployment
 from pytest_deploy.errors import DeployError, NotAsked, RecordError
-from pytest_deploy.permit import permission
 from pytest_deploy.phase import thinning, workers
 from pytest_deploy.phase.collection import Collection
 from pytest_deploy.phase.conductor import Conductor, Controller, distributed
@@ -25,6 +24,7 @@ from pytest_deploy.phase.recorder import Redacting, StepRecorder, StopWindow
 from pytest_deploy.phase.run import Listener, Run
 from pytest_deploy.phase.signals import Interruption
 from pytest_deploy.phase.step import Step
+from pytest_deploy.pipeline import authorize_run
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.clock import SystemClock
@@ -87,12 +87,12 @@ def named(context: RunContext, policy: Policy) -> RunContext:
 
     A rehearsal's roster is enrolled here if it is new. Raises NotAsked where there is not exactly one live request.
     """
-    permission.unwanted(context, policy)
+    authorize_run.unwanted(context, policy)
     if context.rehearsal:
         rehearsal_roster.prepare(context, policy)
     if context.pipeline != "deploy" or not policy.approval.roles:
         return newly_named(context, policy)
-    run = permission.chosen(context, policy)
+    run = authorize_run.chosen(context, policy)
     return replace(context, run=run, request=run)
 
 

@@ -19,7 +19,7 @@ def approve(
     comment: Annotated[str, typer.Option(help="stands in what is signed")] = "",
 ) -> None:
     """Show in words what a request changes, and sign it with your SSH key (ssh-keygen, agent and hardware keys included)."""
-    from pytest_deploy.permit.signing import approve as sign
+    from pytest_deploy.commands.sign import approve as sign
 
     sign(Path.cwd(), run, role=role, key=key, comment=comment, say=typer.echo)
 
@@ -36,7 +36,7 @@ def override(
     key: Key = None,
 ) -> None:
     """Sign, in an emergency, that one gate be overridden for one request; it counts when a second person has signed too."""
-    from pytest_deploy.permit.signing import override as sign
+    from pytest_deploy.commands.sign import override as sign
 
     sign(Path.cwd(), gate, run, reason=reason, incident=incident, hours=hours, role=role, key=key, say=typer.echo)
 
@@ -53,7 +53,7 @@ def sign_off(
     key: Key = None,
 ) -> None:
     """Sign, in a role, for the record of a closed run; not for one's own deployment."""
-    from pytest_deploy.permit.after_run import sign_off as sign
+    from pytest_deploy.commands.sign_after_run import sign_off as sign
 
     sign(Path.cwd(), run, role=role, meaning=meaning, comment=comment, key=key, say=typer.echo)
 
@@ -71,7 +71,7 @@ def amend(
     rehearse: Rehearse = False,
 ) -> None:
     """Sign a correction of one value of an event; the event stays, and the record shows old and new."""
-    from pytest_deploy.permit.after_run import amend as sign
+    from pytest_deploy.commands.sign_after_run import amend as sign
 
     sign(
         Path.cwd(), env, seq,
@@ -89,7 +89,7 @@ def accept_deviation(
     key: Key = None,
 ) -> None:
     """Sign that a step which did not pass is accepted, by who may approve and did not deploy."""
-    from pytest_deploy.permit.after_run import accept_deviation as sign
+    from pytest_deploy.commands.sign_after_run import accept_deviation as sign
 
     sign(Path.cwd(), run, step=step, reason=reason, role=role, key=key, say=typer.echo)
 
@@ -104,7 +104,7 @@ def thaw(
     rehearse: Rehearse = False,
 ) -> None:
     """Sign that a frozen environment may be deployed to again; the gate `freeze` then passes."""
-    from pytest_deploy.permit.after_run import thaw as sign
+    from pytest_deploy.commands.sign_after_run import thaw as sign
 
     sign(Path.cwd(), env, reason=reason, role=role, key=key, rehearsal=rehearse, say=typer.echo)
 
@@ -134,8 +134,8 @@ def keys(
     rehearse: Rehearse = False,
 ) -> None:
     """Who may sign for an environment: begin its record, enrol a key, revoke one, rotate the log's own key, list them."""
-    from pytest_deploy.permit.keys import Keys
-    from pytest_deploy.permit.keys import enrolled as person_of
+    from pytest_deploy.commands.keys import Keys
+    from pytest_deploy.commands.keys import enrolled as person_of
 
     if word not in {"init", "enroll", "revoke", "rotate", "list"}:
         raise NotAsked(f"deploy.py keys {word}: right is init, enroll, revoke, rotate or list")

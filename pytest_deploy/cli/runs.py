@@ -31,7 +31,7 @@ def run(
 @app.command()
 def rehearse(env: Annotated[str, typer.Argument(metavar="ENV")] = "production") -> None:
     """Walk through a rehearsed release: the environment that vouches first, then ENV at its next open instant."""
-    from pytest_deploy.permit.walk import Walk
+    from pytest_deploy.commands.rehearse import Walk
 
     Walk(Path.cwd(), typer.echo).through(env)
 

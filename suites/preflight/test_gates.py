@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.permit.gatekeeper import Gatekeeper
+from pytest_deploy.plugin.gatekeeper import Gatekeeper
 
 
 def test_deployer(gates: Gatekeeper) -> None:

@@ -13,8 +13,8 @@ from pytest_deploy.anchors import anchoring
 from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.errors import AnchorUnavailable, NotAsked
 from pytest_deploy.gates.anchors import anchors as gate
+from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.verdict import Verdict
-from pytest_deploy.permit.gates import Gates
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.bucket import EMULATOR

@@ -15,8 +15,8 @@ from pytest_deploy.approvals.signed_file import slug
 from pytest_deploy.approvals.ssh_signature import sign
 from pytest_deploy.approvals.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement
 from pytest_deploy.approvals.statement import render as statement
-from pytest_deploy.permit.signatures import take_in
-from pytest_deploy.permit.signing import approve, override, waiting
+from pytest_deploy.commands.sign import approve, override, waiting
+from pytest_deploy.gates.pending_signatures import take_in
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.log import Log

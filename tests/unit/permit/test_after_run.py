@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from pytest_deploy.approvals.after_run import Amendment, SignOff, hash_of, put_down
 from pytest_deploy.cli import app
+from pytest_deploy.commands import sign_after_run
 from pytest_deploy.errors import DeployError, NotAsked, Refused
-from pytest_deploy.permit import after_run
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log
@@ -41,26 +41,26 @@ def hall(built: Hall, tmp_path: Path) -> Hall:
 def sign_off(hall: Hall, by: str = "quinn", **changes: Any) -> None:
     asked = {"run": hall.deployed, "role": "QA Lead", "meaning": "reviewed", "comment": "", **changes}
     run = asked.pop("run")
-    after_run.sign_off(hall.root, run, key=hall.key(by), say=hall.said.append, **asked)
+    sign_after_run.sign_off(hall.root, run, key=hall.key(by), say=hall.said.append, **asked)
 
 
 def accept(hall: Hall, by: str = "quinn", **changes: Any) -> None:
     asked = {"run": hall.failed, "step": BUILD, "reason": "known", "role": "", **changes}
     run = asked.pop("run")
-    after_run.accept_deviation(hall.root, run, key=hall.key(by), say=hall.said.append, **asked)
+    sign_after_run.accept_deviation(hall.root, run, key=hall.key(by), say=hall.said.append, **asked)
 
 
 def amend(hall: Hall, by: str = "tina", **changes: Any) -> None:
     asked = {"seq": opened(hall), "field": "reason", "to": "OPS-1", "reason": "typed wrongly", "role": "", **changes}
     seq = asked.pop("seq")
-    after_run.amend(
+    sign_after_run.amend(
         hall.root, "production", seq, key=hall.key(by), rehearsal=True, say=hall.said.append, **asked
     )  # fmt: skip
 
 
 def thaw(hall: Hall, by: str = "tina", **changes: Any) -> None:
     asked = {"reason": "mended by 1.2.1", "role": "", **changes}
-    after_run.thaw(hall.root, "production", key=hall.key(by), rehearsal=True, say=hall.said.append, **asked)
+    sign_after_run.thaw(hall.root, "production", key=hall.key(by), rehearsal=True, say=hall.said.append, **asked)
 
 
 def opened(hall: Hall) -> int:
@@ -356,11 +356,11 @@ def test_what_came_in_between_reading_and_signing_is_looked_at_first(hall: Hall)
     assert (True, "") == both(hall.store)
 
 
-def signs(hall: Hall, by: str, role: str) -> after_run.Signing:
-    return after_run.Signing.of(hall.root, "production", rehearsal=True, role=role, key=hall.key(by))
+def signs(hall: Hall, by: str, role: str) -> sign_after_run.Signing:
+    return sign_after_run.Signing.of(hall.root, "production", rehearsal=True, role=role, key=hall.key(by))
 
 
-def amendment(hall: Hall, signing: after_run.Signing, key: str, old: object) -> Amendment:
+def amendment(hall: Hall, signing: sign_after_run.Signing, key: str, old: object) -> Amendment:
     """Of a value of run.opened, whatever stands there."""
     event = hall.last("run.opened", hall.deployed)
     return Amendment(
@@ -465,7 +465,7 @@ SECRET = "9f-KFDDh3xaTq9zPPw1"
         lambda hall: amend(hall, reason=f"it said {SECRET}"),
         lambda hall: sign_off(hall, comment=SECRET),
         lambda hall: accept(hall, reason=SECRET),
-        lambda hall: after_run.thaw(
+        lambda hall: sign_after_run.thaw(
             hall.root, "production", reason=SECRET, role="", key=hall.key("tina"), rehearsal=True, say=hall.said.append
         ),
     ],

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.verdict import Verdict
-from pytest_deploy.permit.gates import Gates
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.release.candidate import Subject
 from tests.unit.permit.bench import environment

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploy.commands.keys import Keys, enrolled
 from pytest_deploy.errors import NotAsked, Refused
-from pytest_deploy.permit.keys import Keys, enrolled
 from tests.unit.permit.bench import REPOSITORY
 
 TINA = enrolled("Tina@Example.org", "Tina Tanaka", ["Tech Lead"], github=11, local=None, git=["Tina@Home.example"])

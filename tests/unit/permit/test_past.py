@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pytest_deploy.gates.rate_limit import Claim
-from pytest_deploy.permit.past import Past
+from pytest_deploy.gates.run_history import Past
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_stage import LIFE_S

@@ -10,7 +10,7 @@ from threading import Barrier
 import pytest
 
 from pytest_deploy.errors import LeaseHeld, Refused
-from pytest_deploy.permit.permission import Permission
+from pytest_deploy.pipeline.authorize_run import Permission
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.lease import Lease, take
 from pytest_deploy.record.run_id import new_run_id

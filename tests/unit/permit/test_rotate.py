@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploy.commands.keys import Keys
 from pytest_deploy.errors import NotAsked, RecordError
-from pytest_deploy.permit.keys import Keys
 from pytest_deploy.verify.verify import verify
 from tests.unit.permit.bench import REPOSITORY, environment
 

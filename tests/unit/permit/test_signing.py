@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploy.commands.sign import approve, override, shown
 from pytest_deploy.errors import NotAsked
-from pytest_deploy.permit.signing import approve, override, shown
 
 RUN = "production-20261122T201500Z-4f1c"
 

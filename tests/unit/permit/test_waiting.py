@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
+from pytest_deploy.commands.sign import approve
 from pytest_deploy.errors import NotAsked, Refused
-from pytest_deploy.permit.signing import approve
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id

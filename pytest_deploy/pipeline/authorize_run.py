@@ -11,16 +11,16 @@ from functools import cached_property
 from typing import Any
 
 from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.gates.facts import Gates
+from pytest_deploy.gates.pending_signatures import take_in
 from pytest_deploy.gates.rate_limit import limited
+from pytest_deploy.gates.run_history import claims
 from pytest_deploy.gates.verdict import Point, Verdict
-from pytest_deploy.permit.gatekeeper import told
-from pytest_deploy.permit.gates import Gates
-from pytest_deploy.permit.past import claims
-from pytest_deploy.permit.signatures import take_in
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.phase.run import PIPELINE_ACTOR, Run
 from pytest_deploy.phase.sequence import Cause
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.plugin.gatekeeper import told
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.log import Claim, Standing
 from pytest_deploy.release import pending_requests, request, source

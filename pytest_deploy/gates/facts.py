@@ -38,9 +38,9 @@ from pytest_deploy.gates import (
 )
 from pytest_deploy.gates.incident_source import IncidentCommand, IncidentSource, RecordedIncidents
 from pytest_deploy.gates.registry import OVERRIDABLE, gates_of
+from pytest_deploy.gates.run_history import Past
+from pytest_deploy.gates.staging_record import evidence_of
 from pytest_deploy.gates.verdict import Gate, Unavailable, Verdict, overridden, to_mend
-from pytest_deploy.permit.past import Past
-from pytest_deploy.permit.staging import evidence_of
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.bucket_retention import Holding

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pytest_deploy.approvals import enroll
 from pytest_deploy.approvals.roster import Person, in_force
+from pytest_deploy.commands.sign import printable
 from pytest_deploy.errors import NotAsked
-from pytest_deploy.permit.signing import printable
 from pytest_deploy.phase.context import RunContext, local_actor
 from pytest_deploy.platform.environment import in_kms, record_of
 from pytest_deploy.policy.record_place import KEY_VERSION

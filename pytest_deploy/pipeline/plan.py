@@ -11,8 +11,8 @@ from datetime import datetime
 
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.earliest import Earliest, earliest
+from pytest_deploy.gates.facts import Gates
 from pytest_deploy.migrate import dry_run, read
-from pytest_deploy.permit.gates import Gates
 from pytest_deploy.phase.context import local_actor
 from pytest_deploy.phase.run import PIPELINE_ACTOR, Run
 from pytest_deploy.phase.sequence import Cause

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from pytest_deploy.approvals.after_run import AcceptedDeviation, Amendment, SignOff, Statement, Thaw, hash_of, put_down
 from pytest_deploy.approvals.roster import Person, Roster, in_force
+from pytest_deploy.commands.sign import named, printable, shown
+from pytest_deploy.commands.signer import signer
 from pytest_deploy.errors import NotAsked, Refused
-from pytest_deploy.permit.signer import signer
-from pytest_deploy.permit.signing import named, printable, shown
 from pytest_deploy.phase.context import RunContext
 from pytest_deploy.platform.environment import record_of, record_store
 from pytest_deploy.policy.policy import Policy

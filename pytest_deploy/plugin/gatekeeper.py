@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import pytest
 
+from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.verdict import Point, Verdict, passes
-from pytest_deploy.permit.gates import Gates
 from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.record.clock import Clock
 

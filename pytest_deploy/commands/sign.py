@@ -12,12 +12,12 @@ from typing import Any
 
 from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.approvals.sign_request import sign_approval, sign_override
+from pytest_deploy.commands.signer import signer
 from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.registry import OVERRIDABLE
-from pytest_deploy.permit.gates import Gates
-from pytest_deploy.permit.planning import PLANNED_DIFF
-from pytest_deploy.permit.signer import signer
 from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.plan import PLANNED_DIFF
 from pytest_deploy.platform.environment import Environment, record_store
 from pytest_deploy.release import pending_requests
 from pytest_deploy.release.candidate import of_request
