@@ -18,7 +18,7 @@ from pytest_deploy.errors import DeployError, NotAsked
 from pytest_deploy.gates.facts import held
 from pytest_deploy.gates.formatting import moment
 from pytest_deploy.gates.retention import retention
-from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import record_store
 from pytest_deploy.policy.load import ENVIRONMENTS, document
 from pytest_deploy.policy.policy import Policy

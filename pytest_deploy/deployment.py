@@ -21,13 +21,13 @@ import psycopg
 from pytest_deploy.anchors.anchoring import anchor
 from pytest_deploy.errors import DeployError, NotAsked, PersonNeeded, Refused
 from pytest_deploy.gates.staging_record import serving
-from pytest_deploy.phase.context import local_actor
-from pytest_deploy.phase.judge import PERSON_NEEDED
-from pytest_deploy.phase.run import Listener, Run
-from pytest_deploy.phase.sequence import Cause
-from pytest_deploy.phase.step import Step
 from pytest_deploy.pipeline import plan
 from pytest_deploy.pipeline.authorize_run import Permission
+from pytest_deploy.pipeline.context import local_actor
+from pytest_deploy.pipeline.outcome import PERSON_NEEDED
+from pytest_deploy.pipeline.run import Listener, Run
+from pytest_deploy.pipeline.sequence import Cause
+from pytest_deploy.pipeline.step import Step
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record import lease
 from pytest_deploy.record.lease import Holder, Lease

@@ -24,7 +24,7 @@ from typing import Final
 from pytest_deploy.anchors.kinds import FOLDER
 from pytest_deploy.commands.sign import printable
 from pytest_deploy.errors import NotAsked, RecordTampered, Refused
-from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.clock import SystemClock, stamp

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_deploy.phase.judge import Judgement
+    from pytest_deploy.pipeline.outcome import Judgement
 
 
 @pytest.hookspec

@@ -11,7 +11,7 @@ from pytest_deploy.migrate import apply, dry_run, ledger, lint, read, rollback, 
 from pytest_deploy.migrate.compatibility import compatibility
 from pytest_deploy.migrate.kept_trial import rehearsed
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.clients import Database
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record import lease

@@ -40,7 +40,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
     """Before any plug-in acts on its options: nothing may thin out a deployment. xdist's workers get what was judged."""
     if options.asked(config) and not hasattr(config, "workerinput"):
         from pytest_deploy.errors import OptionRefused
-        from pytest_deploy.phase import thinning
+        from pytest_deploy.pipeline import thinning
 
         try:
             thinning.refuse(config)

@@ -15,12 +15,12 @@ from pathlib import Path
 from pytest_deploy.anchors.anchoring import anchor
 from pytest_deploy.deployment import PLAN, Deployment
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
-from pytest_deploy.phase import lock, workers
-from pytest_deploy.phase.context import RunContext, local_actor
-from pytest_deploy.phase.judge import PERSON_NEEDED
-from pytest_deploy.phase.run import Listener, Run
-from pytest_deploy.phase.sequence import Cause
-from pytest_deploy.phase.step import Step, title_of
+from pytest_deploy.pipeline import steps_lock, workers
+from pytest_deploy.pipeline.context import RunContext, local_actor
+from pytest_deploy.pipeline.outcome import PERSON_NEEDED
+from pytest_deploy.pipeline.run import Listener, Run
+from pytest_deploy.pipeline.sequence import Cause
+from pytest_deploy.pipeline.step import Step, title_of
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.phases import phases_of
@@ -184,10 +184,10 @@ def _steps(context: RunContext, events: list[Event]) -> tuple[Step, ...]:
     phases = phases_of(context.pipeline)
     planned = [event.data["steps_sha256"] for event in events if event.type == "run.planned"]
     try:
-        steps = tuple(step for step in lock.read(context.lock) if step.phase in phases)
+        steps = tuple(step for step in steps_lock.read(context.lock) if step.phase in phases)
     except CollectionRefused:
         steps = ()
-    if planned and lock.digest(steps) == planned[0]:
+    if planned and steps_lock.digest(steps) == planned[0]:
         return steps
     return tuple(
         Step(

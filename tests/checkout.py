@@ -22,7 +22,7 @@ import psycopg
 import requests
 
 from pytest_deploy.migrate import ledger, snapshot
-from pytest_deploy.phase.context import store_of
+from pytest_deploy.pipeline.context import store_of
 from pytest_deploy.platform.embedded import connect
 from pytest_deploy.platform.embedded.guardian import marked
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE, Places

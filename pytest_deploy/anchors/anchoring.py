@@ -13,7 +13,7 @@ from pytest_deploy.anchors.timestamp import Authority
 from pytest_deploy.approvals.enroll import trust_authority
 from pytest_deploy.errors import AnchorUnavailable, DeployError
 from pytest_deploy.gates.anchors import Known, Standing
-from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.environment import Environment, refuse_misplaced
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.bucket import Bucket

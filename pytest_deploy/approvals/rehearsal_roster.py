@@ -12,7 +12,7 @@ from pathlib import Path
 from pytest_deploy.approvals import authors, enroll
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.errors import Failed, NotAsked
-from pytest_deploy.phase.context import RunContext, local_actor, local_user
+from pytest_deploy.pipeline.context import RunContext, local_actor, local_user
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release import source

@@ -80,7 +80,7 @@ def audit(
 def anchor(env: Env, rehearse: Rehearse = False) -> None:  # noqa: FBT002
     """Make the anchors that policy names now: for a record that has none yet, or where the last could not be made."""
     from pytest_deploy.anchors.anchoring import anchor as make
-    from pytest_deploy.phase.context import RunContext
+    from pytest_deploy.pipeline.context import RunContext
     from pytest_deploy.platform.environment import Environment
     from pytest_deploy.record.run_id import NO_RUN
 

@@ -91,22 +91,22 @@ def steps(
     """Write suites/steps.lock from the suites, or check it."""
     if write == check:
         raise NotAsked("deploy.py steps: say --write or --check")
-    from pytest_deploy.phase import lock, survey
+    from pytest_deploy.pipeline import steps_lock, survey
 
     root = Path.cwd()
     found = survey.collect(root)
     path = root / "suites" / "steps.lock"
     if write:
-        typer.echo(f"{path.relative_to(root)}: {len(lock.write(path, found))} steps")
+        typer.echo(f"{path.relative_to(root)}: {len(steps_lock.write(path, found))} steps")
         return
-    lock.compare(lock.read(path), found)
+    steps_lock.compare(steps_lock.read(path), found)
     typer.echo(f"{path.relative_to(root)}: {len(found)} steps, as collected")
 
 
 @app.command()
 def local() -> None:
     """Run the embedded platform in the foreground until Ctrl-C, to click through what serves on it."""
-    from pytest_deploy.phase.context import RunContext
+    from pytest_deploy.pipeline.context import RunContext
     from pytest_deploy.platform.environment import Environment
 
     ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}

@@ -11,7 +11,7 @@ from pytest_deploy.approvals import enroll
 from pytest_deploy.approvals.roster import Person, in_force
 from pytest_deploy.commands.sign import printable
 from pytest_deploy.errors import NotAsked
-from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.environment import in_kms, record_of
 from pytest_deploy.policy.record_place import KEY_VERSION
 from pytest_deploy.record.clock import SystemClock

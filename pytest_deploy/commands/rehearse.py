@@ -18,7 +18,7 @@ from pytest_deploy.approvals.rehearsal_roster import prepare
 from pytest_deploy.errors import Failed, NotAsked
 from pytest_deploy.gates.earliest import earliest
 from pytest_deploy.gates.facts import Gates
-from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.release import pending_requests, source
 from pytest_deploy.release.candidate import Subject

@@ -16,7 +16,7 @@ from pytest_deploy.commands.signer import signer
 from pytest_deploy.errors import NotAsked, Refused
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.registry import OVERRIDABLE
-from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.pipeline.plan import PLANNED_DIFF
 from pytest_deploy.platform.environment import Environment, record_store
 from pytest_deploy.release import pending_requests

@@ -14,7 +14,7 @@ from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.commands.sign import named, printable, shown
 from pytest_deploy.commands.signer import signer
 from pytest_deploy.errors import NotAsked, Refused
-from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import record_of, record_store
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import schema

@@ -8,7 +8,7 @@ from pathlib import Path
 from pytest_deploy.approvals.rehearsal_roster import throw_away_key
 from pytest_deploy.approvals.roster import Person, Roster, fingerprint_of
 from pytest_deploy.errors import NotAsked, Refused
-from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.context import RunContext
 
 
 def signer(context: RunContext, roster: Roster, role: str, key: Path | None) -> tuple[Person, Path]:

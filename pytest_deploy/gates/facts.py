@@ -41,7 +41,7 @@ from pytest_deploy.gates.registry import OVERRIDABLE, gates_of
 from pytest_deploy.gates.run_history import Past
 from pytest_deploy.gates.staging_record import evidence_of
 from pytest_deploy.gates.verdict import Gate, Unavailable, Verdict, overridden, to_mend
-from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.bucket_retention import Holding
 from pytest_deploy.record.event import Event

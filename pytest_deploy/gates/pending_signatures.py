@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_deploy.approvals.sign_request import said_of_approval, said_of_override
 from pytest_deploy.gates.facts import Gates
-from pytest_deploy.phase.run import PIPELINE_ACTOR
+from pytest_deploy.pipeline.run import PIPELINE_ACTOR
 from pytest_deploy.platform.environment import Environment
 
 

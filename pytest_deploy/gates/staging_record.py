@@ -16,7 +16,7 @@ import psycopg
 from pytest_deploy.errors import RecordError
 from pytest_deploy.gates.staging_smoke import Evidence
 from pytest_deploy.migrate import ledger
-from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment, in_kms, record_store
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.event import Event

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import CollectionRefused, Fault
-from pytest_deploy.phase import labels, lock
-from pytest_deploy.phase.step import WHENS, Step, When
+from pytest_deploy.pipeline import labels, steps_lock
+from pytest_deploy.pipeline.step import WHENS, Step, When
 from pytest_deploy.policy.phases import PHASES, phases_of
 
 STEP = pytest.StashKey[Step]()
@@ -115,10 +115,10 @@ class Collection:
 
         Raises CollectionRefused: missing, extra, doubled, out of order, or a phase without a step.
         """
-        if strays := lock.strays(self._suites):
+        if strays := steps_lock.strays(self._suites):
             raise CollectionRefused("files under suites/ that no phase runs", strays)
-        expected = tuple(step for step in lock.read(self._lock) if step.phase in self._phases)
-        lock.compare(expected, collected)
+        expected = tuple(step for step in steps_lock.read(self._lock) if step.phase in self._phases)
+        steps_lock.compare(expected, collected)
         empty = [phase for phase in self._phases if not any(step.phase == phase for step in expected)]
         if "approval" in empty:
             empty.remove("approval")  # the approval phase's gates come with the environments that ask for them

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.phase.step import Step
+from pytest_deploy.pipeline.step import Step
 
 
 def verifies(item: pytest.Item) -> tuple[str, ...]:

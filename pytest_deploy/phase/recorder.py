@@ -20,10 +20,10 @@ import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntry
 
 from pytest_deploy.phase.collection import LIMIT, STEP
-from pytest_deploy.phase.context import RunContext
-from pytest_deploy.phase.measured import Measured, file_of
-from pytest_deploy.phase.signals import Interruption
-from pytest_deploy.phase.step import Step
+from pytest_deploy.pipeline.context import RunContext
+from pytest_deploy.pipeline.signals import Interruption
+from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.timings import Measured, file_of
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.redaction import redacted

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
-from pytest_deploy.phase.sequence import PhaseSequence
-from pytest_deploy.phase.step import Step
+from pytest_deploy.pipeline.sequence import PhaseSequence
+from pytest_deploy.pipeline.step import Step
 from pytest_deploy.policy.phases import PARALLEL
 
 if TYPE_CHECKING:

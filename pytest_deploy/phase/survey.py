@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import CollectionRefused, Fault
-from pytest_deploy.phase import lock
 from pytest_deploy.phase.collection import Phase, step_of
-from pytest_deploy.phase.step import Step
+from pytest_deploy.pipeline import steps_lock
+from pytest_deploy.pipeline.step import Step
 from pytest_deploy.policy.phases import PHASES
 
 _INTO = "PYTEST_DEPLOY_SURVEY"
@@ -34,12 +34,14 @@ def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Write what was found, as a lock would."""
     suites = session.config.rootpath / "suites"
-    Path(os.environ[_INTO]).write_text(lock.render(step_of(item, suites) for item in session.items), encoding="utf-8")
+    Path(os.environ[_INTO]).write_text(
+        steps_lock.render(step_of(item, suites) for item in session.items), encoding="utf-8"
+    )
 
 
 def collect(root: Path) -> tuple[Step, ...]:
     """Collect `root`/suites with pytest. Raises CollectionRefused with pytest's words where that fails."""
-    if strays := lock.strays(root / "suites"):
+    if strays := steps_lock.strays(root / "suites"):
         raise CollectionRefused("files under suites/ that no phase runs", strays)
     folders = [str(root / "suites" / phase) for phase in PHASES if (root / "suites" / phase).is_dir()]
     with tempfile.TemporaryDirectory() as place:
@@ -57,4 +59,4 @@ def collect(root: Path) -> tuple[Step, ...]:
         if ran.returncode or not folders:
             said = (ran.stdout + ran.stderr).strip()
             raise CollectionRefused("the suites", [Fault("suites", None, "", "pytest could not collect them", said)])
-        return lock.read(found)
+        return steps_lock.read(found)

@@ -16,9 +16,9 @@ from pytest_deploy.gates.pending_signatures import take_in
 from pytest_deploy.gates.rate_limit import limited
 from pytest_deploy.gates.run_history import claims
 from pytest_deploy.gates.verdict import Point, Verdict
-from pytest_deploy.phase.context import RunContext
-from pytest_deploy.phase.run import PIPELINE_ACTOR, Run
-from pytest_deploy.phase.sequence import Cause
+from pytest_deploy.pipeline.context import RunContext
+from pytest_deploy.pipeline.run import PIPELINE_ACTOR, Run
+from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin.gatekeeper import told
 from pytest_deploy.policy.policy import Policy

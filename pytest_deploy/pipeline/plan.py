@@ -13,9 +13,9 @@ from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.earliest import Earliest, earliest
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.migrate import dry_run, read
-from pytest_deploy.phase.context import local_actor
-from pytest_deploy.phase.run import PIPELINE_ACTOR, Run
-from pytest_deploy.phase.sequence import Cause
+from pytest_deploy.pipeline.context import local_actor
+from pytest_deploy.pipeline.run import PIPELINE_ACTOR, Run
+from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event

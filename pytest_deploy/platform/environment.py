@@ -13,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.errors import NotAsked, RecordError
 from pytest_deploy.migrate import details
-from pytest_deploy.phase.context import RunContext, local_actor
+from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.clients import Secrets
 from pytest_deploy.platform.protocol import DatabaseAccess, Platform
 from pytest_deploy.policy.policy import Policy

@@ -13,8 +13,8 @@ from typing import Any
 
 from pytest_deploy.errors import RecordError
 from pytest_deploy.migrate import read
-from pytest_deploy.phase import lock
-from pytest_deploy.phase.context import local_actor
+from pytest_deploy.pipeline import steps_lock
+from pytest_deploy.pipeline.context import local_actor
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.phases import phases_of
 from pytest_deploy.record.clock import stamp
@@ -72,7 +72,7 @@ def ask(environment: Environment, source: Source, *, run: str, image: str, plan:
     """The request that would be made now for the run `run`. Raises ConfigurationError, PlatformUnavailable, PersonNeeded."""
     context, policy = environment.context, environment.policy
     migrations = read.read(context.path / policy.database.migrations)
-    steps = [step for step in lock.read(context.lock) if step.phase in phases_of(PIPELINE)]
+    steps = [step for step in steps_lock.read(context.lock) if step.phase in phases_of(PIPELINE)]
     earlier = live.read_earlier(environment.platform)
     content = request.render(
         environment=policy.environment,
@@ -82,7 +82,7 @@ def ask(environment: Environment, source: Source, *, run: str, image: str, plan:
         migrations=[{"version": m.version, "name": m.name, "sha256": m.sha256} for m in migrations],
         earlier=earlier,
         policy_sha256=policy.digest(),
-        steps_sha256=lock.digest(steps),
+        steps_sha256=steps_lock.digest(steps),
         expires=stamp(environment.clock.now() + timedelta(hours=policy.approval.expires_h)),
         reason=context.reason,
         ticket=context.ticket,

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_deploy.phase.run import NOT_IN_POLICY
-from pytest_deploy.phase.step import title_of
+from pytest_deploy.pipeline.run import NOT_IN_POLICY
+from pytest_deploy.pipeline.step import title_of
 from pytest_deploy.record.event import Event
 from pytest_deploy.report.story import RunStory
 from pytest_deploy.report.words import seconds, shown

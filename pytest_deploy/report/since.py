@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from pytest_deploy.phase.step import title_of
+from pytest_deploy.pipeline.step import title_of
 from pytest_deploy.record.event import Event
 from pytest_deploy.report.deviations import Deviation
 from pytest_deploy.report.signatures import Signature, manifest

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from pytest_deploy.phase.step import title_of
+from pytest_deploy.pipeline.step import title_of
 from pytest_deploy.record.event import Event
 from pytest_deploy.report.story import RunStory
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.phase.context import local_actor
 from pytest_deploy.phase.recorder import StepRecord
+from pytest_deploy.pipeline.context import local_actor
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.policy.policy import Policy

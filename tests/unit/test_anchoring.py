@@ -15,7 +15,7 @@ from pytest_deploy.errors import AnchorUnavailable, NotAsked
 from pytest_deploy.gates.anchors import anchors as gate
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.verdict import Verdict
-from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.bucket import EMULATOR
 from pytest_deploy.record.trust import trust_set

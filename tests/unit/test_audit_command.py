@@ -20,7 +20,7 @@ from pytest_deploy.cli import evidence
 from pytest_deploy.errors import ConfigurationError, NotAsked
 from pytest_deploy.gates.facts import held
 from pytest_deploy.gates.verdict import Unavailable
-from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.bucket import Bucket

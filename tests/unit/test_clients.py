@@ -113,7 +113,7 @@ def test_events_files_and_errors_are_cut_of_secrets_and_of_rows(rehearsed: Envir
 
 def test_local_keeps_what_the_database_says(tmp_path: Path) -> None:
     environment(tmp_path, "production")
-    from pytest_deploy.phase.context import RunContext
+    from pytest_deploy.pipeline.context import RunContext
     from pytest_deploy.policy.load import load
 
     local = Environment(RunContext(str(tmp_path), "local", "deploy"), load(tmp_path / "deploy.yaml", "local"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import NotAsked
-from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment, record_store, secrets_of
 from pytest_deploy.record.bucket import EMULATOR
 from pytest_deploy.record.mirrored_store import MARK, CopiedStore

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from pytest_deploy.errors import RecordError
-from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.lease import Holder, take

@@ -12,7 +12,7 @@ from typing import Any
 from pytest_deploy.approvals import enroll
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.gates.facts import Gates
-from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment, record_of
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import Event

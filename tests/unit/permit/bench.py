@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import load
 from tests.unit.record.samples import HandClock

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import NotAsked, Refused
-from pytest_deploy.phase.context import RunContext
 from pytest_deploy.pipeline.authorize_run import Permission, chosen, unwanted
+from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.release.source import Source
 from tests.unit.permit.asked import Asked
 from tests.unit.permit.bench import environment

@@ -12,7 +12,7 @@ from pytest_deploy.approvals.rehearsal_roster import throw_away_key
 from pytest_deploy.approvals.roster import Key, Roster
 from pytest_deploy.commands.signer import signer
 from pytest_deploy.errors import NotAsked, Refused
-from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.context import RunContext
 from tests.tools import needs
 from tests.unit.approval.desk import NAMESPACE, TINA, make_keys, public
 from tests.unit.permit.bench import environment

@@ -12,7 +12,7 @@ import pytest
 from pytest_deploy.errors import RecordError
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.staging_record import evidence_of
-from pytest_deploy.phase.context import RunContext
+from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical

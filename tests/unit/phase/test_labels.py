@@ -10,13 +10,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from pytest_deploy.phase import labels
-from pytest_deploy.phase.step import Step
+from pytest_deploy.pipeline import labels
+from pytest_deploy.pipeline.step import Step
 
 SESSION = """
 import pytest
-from pytest_deploy.phase import labels
-from pytest_deploy.phase.step import Step
+from pytest_deploy.pipeline import labels
+from pytest_deploy.pipeline.step import Step
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "requirement(name): ...")

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploy.errors import CollectionRefused
-from pytest_deploy.phase import lock
-from pytest_deploy.phase.step import Step, title_of
+from pytest_deploy.pipeline import steps_lock
+from pytest_deploy.pipeline.step import Step, title_of
 
 
 def step(name: str, phase: str = "smoke", *, changes: bool = False, file: str = "test_a") -> Step:
@@ -24,23 +24,25 @@ BUILD, ONE, TWO = step("test_b", "build"), step("test_one"), step("test_two")
 def test_a_written_lock_reads_back_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "steps.lock"
 
-    written = lock.write(path, [BUILD, ONE, TWO])
+    written = steps_lock.write(path, [BUILD, ONE, TWO])
 
-    assert (BUILD, ONE, TWO) == written == lock.read(path)
+    assert (BUILD, ONE, TWO) == written == steps_lock.read(path)
 
 
 def test_writing_again_keeps_the_places_of_known_steps(tmp_path: Path) -> None:
     path = tmp_path / "steps.lock"
     first, second, new = step("t", file="test_z"), step("t", file="test_a"), step("t", file="test_b")
-    lock.write(path, [first, second])
+    steps_lock.write(path, [first, second])
 
-    assert (first, second, new) == lock.write(path, [second, new, first])
+    assert (first, second, new) == steps_lock.write(path, [second, new, first])
 
 
 def test_phases_stand_in_the_pipelines_order_not_the_alphabets(tmp_path: Path) -> None:
     steps = [step("t", phase) for phase in ("traffic", "smoke", "build", "backup")]
 
-    assert ["build", "backup", "smoke", "traffic"] == [s.phase for s in lock.write(tmp_path / "steps.lock", steps)]
+    assert ["build", "backup", "smoke", "traffic"] == [
+        s.phase for s in steps_lock.write(tmp_path / "steps.lock", steps)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -56,18 +58,18 @@ def test_phases_stand_in_the_pipelines_order_not_the_alphabets(tmp_path: Path) -
 )
 def test_a_collection_that_is_not_the_locks_is_refused(collected: list[Step], fault: str) -> None:
     with pytest.raises(CollectionRefused, match=fault):
-        lock.compare([BUILD, ONE, TWO], collected)
+        steps_lock.compare([BUILD, ONE, TWO], collected)
 
 
 def test_the_locks_own_collection_is_accepted_whatever_order_its_files_come_in() -> None:
     other = step("test_c", file="test_c")
 
-    lock.compare([BUILD, ONE, TWO, other], [other, BUILD, ONE, TWO])
+    steps_lock.compare([BUILD, ONE, TWO, other], [other, BUILD, ONE, TWO])
 
 
 def test_every_fault_of_a_collection_is_named_at_once() -> None:
     with pytest.raises(CollectionRefused) as refused:
-        lock.compare([BUILD, ONE, TWO], [ONE, step("test_three")])
+        steps_lock.compare([BUILD, ONE, TWO], [ONE, step("test_three")])
 
     assert {BUILD.nodeid, TWO.nodeid, step("test_three").nodeid} == {fault.key for fault in refused.value.faults}
 
@@ -88,18 +90,18 @@ def test_a_faulty_lock_is_refused_with_its_line(tmp_path: Path, line: str, fault
     path.write_text(line)
 
     with pytest.raises(CollectionRefused, match=fault):
-        lock.read(path)
+        steps_lock.read(path)
 
 
 def test_a_missing_lock_is_refused_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(CollectionRefused, match="steps --write"):
-        lock.read(tmp_path / "steps.lock")
+        steps_lock.read(tmp_path / "steps.lock")
 
 
 def test_the_digest_is_of_the_node_ids_one_a_line() -> None:
     import hashlib
 
-    assert hashlib.sha256(f"{BUILD.nodeid}\n{ONE.nodeid}\n".encode()).hexdigest() == lock.digest([BUILD, ONE])
+    assert hashlib.sha256(f"{BUILD.nodeid}\n{ONE.nodeid}\n".encode()).hexdigest() == steps_lock.digest([BUILD, ONE])
 
 
 @given(st.permutations([ONE, TWO, step("t", file="test_c"), step("u", file="test_c"), BUILD]))
@@ -107,9 +109,9 @@ def test_write_then_compare_always_agrees(collected: list[Step]) -> None:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        written = lock.write(Path(folder) / "steps.lock", collected)
+        written = steps_lock.write(Path(folder) / "steps.lock", collected)
 
-    lock.compare(written, collected)
+    steps_lock.compare(written, collected)
 
 
 def test_a_title_is_the_claim_in_words() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.phase.measured import MOST, Measured, file_of, watched
+from pytest_deploy.pipeline.timings import MOST, Measured, file_of, watched
 from pytest_deploy.record import schema
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.store import FolderStore

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_deploy.errors import Interrupted
-from pytest_deploy.phase.signals import SIGNALS, Interruption
+from pytest_deploy.pipeline.signals import SIGNALS, Interruption
 
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
@@ -121,7 +121,7 @@ def test_only_the_main_thread_takes_signals_over() -> None:
 
 WORKER = """
 import os, signal
-from pytest_deploy.phase.signals import Interruption
+from pytest_deploy.pipeline.signals import Interruption
 interruption = Interruption()
 interruption.install(worker={worker})
 interruption.begin(stoppable=False)
@@ -142,7 +142,7 @@ def test_a_worker_ignores_sigint_and_hears_sigterm(worker: bool, first: str) -> 
 
 _ENDS = """
 import os, signal, sys
-from pytest_deploy.phase.signals import Interruption
+from pytest_deploy.pipeline.signals import Interruption
 
 class Late:
     def __del__(self, kill=os.kill, me=os.getpid(), signum=signal.SIGTERM):

@@ -11,11 +11,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_deploy.phase import workers
+from pytest_deploy.pipeline import workers
 
 SLEEPER = """
 import pathlib, signal, sys, time
-from pytest_deploy.phase import workers
+from pytest_deploy.pipeline import workers
 if {deaf}:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 workers.say(pathlib.Path(sys.argv[1]), sys.argv[2])

@@ -13,8 +13,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from pytest_deploy.phase.scheduler import PhaseScheduler
-from pytest_deploy.phase.sequence import Cause, PhaseSequence
-from pytest_deploy.phase.step import Step
+from pytest_deploy.pipeline.sequence import Cause, PhaseSequence
+from pytest_deploy.pipeline.step import Step
 
 SHUTDOWN = -1
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.phase.run import NOT_IN_POLICY
+from pytest_deploy.pipeline.run import NOT_IN_POLICY
 from pytest_deploy.report.deviations import deviations
 from pytest_deploy.report.story import tell
 from tests.unit.report.runs import Telling

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from pytest_deploy.phase.sequence import Cause
-from pytest_deploy.phase.step import Step
+from pytest_deploy.pipeline.sequence import Cause
+from pytest_deploy.pipeline.step import Step
 from pytest_deploy.record.event import Event
 from pytest_deploy.rollback.plan import announced
 

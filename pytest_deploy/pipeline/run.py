@@ -9,12 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_deploy.phase import lock
-from pytest_deploy.phase.context import RunContext, local_actor
-from pytest_deploy.phase.judge import Judgement, judge, unpassed
-from pytest_deploy.phase.measured import watched
-from pytest_deploy.phase.sequence import ROLLBACK, Cause, NotRun, PhaseSequence
-from pytest_deploy.phase.step import Step
+from pytest_deploy.pipeline import steps_lock
+from pytest_deploy.pipeline.context import RunContext, local_actor
+from pytest_deploy.pipeline.outcome import Judgement, judge, unpassed
+from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, NotRun, PhaseSequence
+from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.timings import watched
 from pytest_deploy.policy.phases import PIPELINES
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.clock import Clock
@@ -83,7 +83,7 @@ class Run:
             {
                 "steps": len(always),
                 "conditional": len(self.steps) - len(always),
-                "steps_sha256": lock.digest(self.steps),
+                "steps_sha256": steps_lock.digest(self.steps),
             },
         )
         self._advance()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pytest_deploy.errors import CollectionRefused, Fault
-from pytest_deploy.phase.step import WHENS, Step, When
+from pytest_deploy.pipeline.step import WHENS, Step, When
 from pytest_deploy.policy.phases import PHASES
 
 HEADER = """\
