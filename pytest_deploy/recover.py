@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_deploy.anchors.anchoring import anchor
-from pytest_deploy.deployment import PLAN, Deployment
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
 from pytest_deploy.pipeline import steps_lock, workers
 from pytest_deploy.pipeline.context import RunContext, local_actor
@@ -22,6 +21,7 @@ from pytest_deploy.pipeline.run import Listener, Run
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.pipeline.step import Step, title_of
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.plugin.deployment import PLAN, Deployment
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.phases import phases_of
 from pytest_deploy.record import lease

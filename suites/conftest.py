@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.clients import Answer, Secrets, Service
+from pytest_deploy.plugin.recorder import StepRecord
 
 Entry = dict[str, Any]
 

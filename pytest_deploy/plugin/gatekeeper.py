@@ -9,7 +9,7 @@ import pytest
 
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.verdict import Point, Verdict, passes
-from pytest_deploy.phase.recorder import StepRecord
+from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.record.clock import Clock
 
 WAITED_FOR: Final = frozenset({"time", "approval"})

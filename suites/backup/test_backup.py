@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from pytest_deploy.migrate import backup, events
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.clients import Database
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.protocol import Platform
+from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release import artefact, source
 

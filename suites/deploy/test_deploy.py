@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 import pytest
 
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import Platform, Share
+from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release.request import Release
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from pytest_deploy.errors import PlatformUnavailable
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.clients import Answer, Service
+from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release.request import Release
 

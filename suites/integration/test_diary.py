@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.clients import Database, Secrets, Service
+from pytest_deploy.plugin.recorder import StepRecord
 
 Entry = dict[str, Any]
 

@@ -12,9 +12,9 @@ import pytest
 
 from pytest_deploy.migrate import apply, events, ledger, read, snapshot
 from pytest_deploy.migrate.trial import Rehearsal
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.pipeline.context import local_actor
 from pytest_deploy.platform.clients import Database, Secrets
+from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
 
 MINUTES = 60

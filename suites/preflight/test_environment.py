@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.clients import Database
 from pytest_deploy.platform.protocol import Platform
+from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.release import live
 from pytest_deploy.release.request import Earlier
 from pytest_deploy.verify.verify import verify

@@ -10,10 +10,10 @@ from pytest_deploy.migrate import ledger, lint, read
 from pytest_deploy.migrate.apply import pending
 from pytest_deploy.migrate.compatibility import compatibility
 from pytest_deploy.migrate.kept_trial import rehearsed
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.pipeline.context import local_actor
 from pytest_deploy.platform.clients import Database
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
 
 MINUTES = 60

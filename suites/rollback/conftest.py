@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.pipeline.context import local_actor
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import Platform
+from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release.request import Earlier, Release
 from pytest_deploy.rollback.carry_out import Undoing

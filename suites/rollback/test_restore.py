@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_deploy.migrate import snapshot
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.clients import Database
+from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.release.request import Earlier
 from pytest_deploy.rollback.carry_out import Undoing
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.clients import Answer, Secrets, Service
+from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release.request import Release
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.clients import Database
+from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
 
 pytestmark = pytest.mark.requirement("REQ-o00043-H")

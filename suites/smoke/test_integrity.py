@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pytest_deploy.migrate import ledger
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.clients import Database
+from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release.request import Release
 

@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from pytest_deploy.phase.recorder import StepRecord
 from pytest_deploy.platform.protocol import Platform, ServiceState
+from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release.request import Earlier, Release
 

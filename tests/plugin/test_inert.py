@@ -33,7 +33,7 @@ def test_plain_run_loads_none_of_what_a_deployment_needs(project: pytest.Pyteste
         import sys
 
         def test_loaded():
-            heavy = {"google", "grpc", "psycopg", "pydantic", "yaml", "cryptography", "pytest_deploy.session"}
+            heavy = {"google", "grpc", "psycopg", "pydantic", "yaml", "cryptography", "pytest_deploy.plugin.session"}
             assert heavy & set(sys.modules) == set()
         """
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.phase.permitted import WORD_OF_O
+from pytest_deploy.plugin.allowed_options import WORD_OF_O
 from tests.checkout import REPOSITORY, Checkout
 from tests.child import Ran, Running
 
@@ -136,7 +136,7 @@ ELSEWHERE = [
     variable("PYTEST_ADDOPTS", "-v"),
     Way("what PYTEST_ADDOPTS does is named too", "-x (in PYTEST_ADDOPTS): ", env={"PYTEST_ADDOPTS": "-x"}),
     variable("PYTEST_PLUGINS", "pytester"),
-    variable("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1", "-p", "pytest_deploy.plugin"),
+    variable("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1", "-p", "pytest_deploy.plugin.plugin"),
     variable("PYTEST_TIMEOUT", "1"),
     variable("PYTHONPATH", "/srv/other"),
     variable("PYTHONPYCACHEPREFIX", "/srv/compiled"),
@@ -235,7 +235,12 @@ IN_SUITES = [
 BY_PYTEST = [
     Way("--reruns=3", "--reruns=3", ("--reruns=3",), before="unrecognized arguments"),
     Way("--forked", "--forked", ("--forked",), before="unrecognized arguments"),
-    Way("-p no:pytest_deploy.plugin", DEPLOY, ("-p", "no:pytest_deploy.plugin"), before="unrecognized arguments"),
+    Way(
+        "-p no:pytest_deploy.plugin.plugin",
+        DEPLOY,
+        ("-p", "no:pytest_deploy.plugin.plugin"),
+        before="unrecognized arguments",
+    ),
     Way("--pdb -n2", "--pdb", ("--pdb", "-n2")),
 ]
 """Refused whoever comes first: an option of a plug-in that is not installed is unknown to pytest."""

@@ -9,7 +9,7 @@ from tests.stories.held import hold_up
 from tests.stories.test_hook import CONFTEST
 from tests.stories.test_worker_death import FAULTS, HEALTH, LED_BACK
 
-PROGRESS = "pytest_deploy/phase/progress.py"
+PROGRESS = "pytest_deploy/plugin/progress.py"
 ENDED = '        """A step has ended: one line that stays, with the cause where it failed."""\n'
 FAULT = """\
         if hasattr(report, "node") and report.when == "teardown" and "/smoke/" in report.nodeid:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pytest_deploy import options
+from pytest_deploy.plugin.plugin import options
 
 pytest_plugins = ["pytester"]
 

@@ -14,7 +14,7 @@ import pytest
 WATCHED = """
 import pytest
 
-from pytest_deploy.phase.progress import Progress
+from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.pipeline.step import Step
 
 STEPS = tuple(Step(f"test_it.py::test_{name}", "smoke", "always", False) for name in ("it_waits", "it_fails"))

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import OptionRefused
-from pytest_deploy.phase.permitted import BUILTIN, INI, OPTIONS, PLUGINS, VARIABLES, Verdict
 from pytest_deploy.pipeline import permitted, thinning
+from pytest_deploy.plugin.allowed_options import BUILTIN, INI, OPTIONS, PLUGINS, VARIABLES, Verdict
 
 REASON = "because"
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from pytest_deploy.phase.scheduler import PhaseScheduler
 from pytest_deploy.pipeline.sequence import Cause, PhaseSequence
 from pytest_deploy.pipeline.step import Step
+from pytest_deploy.plugin.scheduler import PhaseScheduler
 
 SHUTDOWN = -1
 

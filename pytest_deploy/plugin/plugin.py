@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy import options
+from pytest_deploy.plugin.plugin import options
 
 MARKERS = (
     "requirement(assertion): the assertion of the specification that the step verifies, e.g. REQ-o00043-K",
@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """The hooks of a deployment."""
-    from pytest_deploy import hookspecs
+    from pytest_deploy.plugin.plugin import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
 
@@ -56,6 +56,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     context = options.context(config)
     if context is not None:
-        from pytest_deploy import session
+        from pytest_deploy.plugin.plugin import session
 
         session.begin(config, context)

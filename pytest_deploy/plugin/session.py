@@ -10,21 +10,21 @@ from typing import Any, TextIO
 
 import pytest
 
-from pytest_deploy import fixtures
 from pytest_deploy.approvals import rehearsal_roster
-from pytest_deploy.deployment import Deployment
 from pytest_deploy.errors import DeployError, NotAsked, RecordError
-from pytest_deploy.phase.collection import Collection
-from pytest_deploy.phase.conductor import Conductor, Controller, distributed
-from pytest_deploy.phase.labels import Labels
-from pytest_deploy.phase.progress import Progress
-from pytest_deploy.phase.recorder import Redacting, StepRecorder, StopWindow
 from pytest_deploy.pipeline import authorize_run, thinning, workers
 from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.pipeline.run import Listener, Run
 from pytest_deploy.pipeline.signals import Interruption
 from pytest_deploy.pipeline.step import Step
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.plugin.collection import Collection
+from pytest_deploy.plugin.controller import Conductor, Controller, distributed
+from pytest_deploy.plugin.deployment import Deployment
+from pytest_deploy.plugin.labels import Labels
+from pytest_deploy.plugin.plugin import fixtures
+from pytest_deploy.plugin.progress import Progress
+from pytest_deploy.plugin.recorder import Redacting, StepRecorder, StopWindow
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.run_id import new_run_id

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pytest_deploy.errors import CollectionRefused, DeployError, RecordError
-from pytest_deploy.phase.collection import STEP, Collection, refusal_beside, told_of
-from pytest_deploy.phase.scheduler import PhaseScheduler
 from pytest_deploy.pipeline import unrun, workers
 from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, PhaseSequence
 from pytest_deploy.pipeline.signals import Interruption
 from pytest_deploy.pipeline.step import Step
+from pytest_deploy.plugin.collection import STEP, Collection, refusal_beside, told_of
+from pytest_deploy.plugin.scheduler import PhaseScheduler
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController

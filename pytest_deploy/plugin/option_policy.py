@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pytest_deploy.errors import OptionRefused
-from pytest_deploy.phase.permitted import BUILTIN, INI, OPTIONS, PLUGINS, UNKNOWN, VARIABLE_PREFIX, VARIABLES
+from pytest_deploy.plugin.allowed_options import BUILTIN, INI, OPTIONS, PLUGINS, UNKNOWN, VARIABLE_PREFIX, VARIABLES
 
 _NOT_OFFERED = {"help", "version", "quiet"}
 """Permitted options that the message need not offer."""

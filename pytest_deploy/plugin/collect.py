@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import CollectionRefused, Fault
-from pytest_deploy.phase.collection import Phase, step_of
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.step import Step
+from pytest_deploy.plugin.collection import Phase, step_of
 from pytest_deploy.policy.phases import PHASES
 
 _INTO = "PYTEST_DEPLOY_SURVEY"
