@@ -30,7 +30,7 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import FOUND, RunFolder
-from pytest_deploy.report import evidence, index
+from pytest_deploy.reports import evidence, index
 
 _ENDS = frozenset({"run.closed", "run.abandoned"})
 _POLL_SECONDS = 1.0

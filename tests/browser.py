@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from pytest_deploy.report.programs import BROWSERS, quiet
+from pytest_deploy.reports.programs import BROWSERS, quiet
 from tests.tools import needs
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ def export(
     reader: Annotated[str, typer.Option(help="who reads it, where that is not you; goes into the record")] = "",
 ) -> None:
     """Hand out a run: its sealed files, its events, the current report, PDF and Allure's page where they can be made."""
-    from pytest_deploy.export import export as hand_out
+    from pytest_deploy.reports.export import export as hand_out
 
     hand_out(Path.cwd(), run, into, reader=reader, purpose=purpose, say=typer.echo)
 
@@ -132,7 +132,7 @@ def history(
     """Which runs there were, or what served at an instant; each answer names the events it rests on."""
     from pytest_deploy.history import as_of, words
     from pytest_deploy.history.answers import History
-    from pytest_deploy.report import listing, telling
+    from pytest_deploy.reports import listing, text
 
     if form not in listing.FORMATS:
         raise NotAsked(f"--format={form}: right is {', '.join(listing.FORMATS)}")
@@ -152,7 +152,7 @@ def history(
             )
         else:
             instant = words.instant("as-of", as_of)
-            said = telling.moments([as_of.at(known, name, instant) for name in stores], form)
+            said = text.moments([as_of.at(known, name, instant) for name in stores], form)
         for line in said:
             typer.echo(line)
 
@@ -168,11 +168,11 @@ def show(
     """One run in words, from its request to what was said of it after it closed, with the events it rests on."""
     from pytest_deploy.history import words
     from pytest_deploy.history.answers import History
-    from pytest_deploy.report import telling
+    from pytest_deploy.reports import text
 
     if form not in {"table", "json"}:
         raise NotAsked(f"--format={form}: right is table or json")
     stores = words.stores(reports, [], rehearsal=run.startswith("rehearsal-"))
     with History(stores, Path(".deploy") / "history", anew=rebuild) as known:
-        for line in telling.run_lines(known.show(run), form):
+        for line in text.run_lines(known.show(run), form):
             typer.echo(line)

@@ -20,7 +20,7 @@ from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import parse
-from pytest_deploy.report.run_page import render_run
+from pytest_deploy.reports.run_page import render_run
 from pytest_deploy.verify.verify import verify
 from tests.scale.conftest import Long, Say
 from tests.scale.generated import BEGINS, EVERY, generate, open_generated

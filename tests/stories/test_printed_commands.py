@@ -19,11 +19,11 @@ import pytest
 from pytest_deploy.anchors.kinds import file_name
 from pytest_deploy.anchors.timestamp import Authority
 from pytest_deploy.approvals.enroll import trust_authority
-from pytest_deploy.export import Export
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.log_entry import parse
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.store import FolderStore
+from pytest_deploy.reports.export import Export
 from pytest_deploy.verify.verify import verify
 from tests import tsa
 from tests.stories.production import ProductionRecord

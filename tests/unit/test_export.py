@@ -17,11 +17,11 @@ from pytest_deploy.anchors.timestamp import Authority
 from pytest_deploy.approvals.enroll import trust_authority
 from pytest_deploy.cli.evidence import verify
 from pytest_deploy.errors import DeployError, NotAsked, RecordError, RecordTampered, Refused
-from pytest_deploy.export import export
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
 from pytest_deploy.record.run_id import place_of
+from pytest_deploy.reports.export import export
 from tests import tsa
 from tests.tools import needs
 from tests.unit.record.samples import ACTOR, SHA, Writing, deployed, open_log

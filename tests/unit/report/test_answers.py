@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.report.answers import HEIGHT, WIDTH, Series, series
-from pytest_deploy.report.story import tell
+from pytest_deploy.reports.response_times import HEIGHT, WIDTH, Series, series
+from pytest_deploy.reports.run_summary import tell
 from tests.unit.report.runs import Telling
 
 samples = st.lists(

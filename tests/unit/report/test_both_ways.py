@@ -11,7 +11,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from pytest_deploy.record.event import Event
-from pytest_deploy.report.run_page import render_run
+from pytest_deploy.reports.run_page import render_run
 from tests.unit.report import runs
 from tests.unit.report.runs import CHECKPOINT, Telling
 

@@ -12,9 +12,9 @@ import pytest
 
 from pytest_deploy.errors import RecordTampered
 from pytest_deploy.record.event import Event
-from pytest_deploy.report import bound
-from pytest_deploy.report.bound import Bound
-from pytest_deploy.report.run_page import render_run
+from pytest_deploy.reports import attachments
+from pytest_deploy.reports.attachments import Bound
+from pytest_deploy.reports.run_page import render_run
 from tests.unit.report.parsed import parse
 from tests.unit.report.runs import CHECKPOINT, Telling
 
@@ -52,7 +52,7 @@ class Store:
         return self.told[run].events
 
     def read(self, run: str) -> Bound:
-        return bound.read(self.path / "runs" / run, self.of_run(run), self.of_run)
+        return attachments.read(self.path / "runs" / run, self.of_run(run), self.of_run)
 
 
 @pytest.fixture

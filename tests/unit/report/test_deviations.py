@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_deploy.pipeline.run import NOT_IN_POLICY
-from pytest_deploy.report.deviations import deviations
-from pytest_deploy.report.story import tell
+from pytest_deploy.reports.deviations import deviations
+from pytest_deploy.reports.run_summary import tell
 from tests.unit.report.runs import Telling
 
 STEP = "suites/smoke/test_api.py::test_health_answers"

@@ -9,7 +9,7 @@ import pytest
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.store import FolderStore
-from pytest_deploy.report import evidence
+from pytest_deploy.reports import evidence
 from tests.unit.report import runs
 from tests.unit.report.runs import CHECKPOINT, Telling
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.report.bound import Bound
-from pytest_deploy.report.index_page import render_index
-from pytest_deploy.report.line import RunLine, line_of
-from pytest_deploy.report.run_page import render_run
+from pytest_deploy.reports.attachments import Bound
+from pytest_deploy.reports.index_page import render_index
+from pytest_deploy.reports.index_row import RunLine, line_of
+from pytest_deploy.reports.run_page import render_run
 from tests.browser import Tab, browse
 from tests.unit.report import runs
 from tests.unit.report.runs import CHECKPOINT

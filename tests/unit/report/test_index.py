@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.report import index
+from pytest_deploy.reports import index
 from tests.unit.record.samples import Writing, deployed, open_log
 from tests.unit.report.parsed import parse
 

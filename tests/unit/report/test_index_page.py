@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from pytest_deploy.report.index_page import render_index
-from pytest_deploy.report.line import RunLine, line_of
+from pytest_deploy.reports.index_page import render_index
+from pytest_deploy.reports.index_row import RunLine, line_of
 from tests.unit.report import runs
 from tests.unit.report.parsed import parse
 from tests.unit.report.runs import Telling

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_deploy.history.answers import Listed, Listing
 from pytest_deploy.history.row import Row
-from pytest_deploy.report.listing import KEYS, aligned, cell, csv_lines, lines, positions
+from pytest_deploy.reports.listing import KEYS, aligned, cell, csv_lines, lines, positions
 
 ROW = Row(
     "local-20261122T120000Z-0001", environment="local", pipeline="deploy", commit="0" * 40, version="1.2.0", digest="sha256:" + "1" * 64,

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from pytest_deploy.record.event import Event
-from pytest_deploy.report.bound import Bound, SchemaDiff
-from pytest_deploy.report.run_page import render_run
-from pytest_deploy.report.words import shown
+from pytest_deploy.reports.attachments import Bound, SchemaDiff
+from pytest_deploy.reports.run_page import render_run
+from pytest_deploy.reports.wording import shown
 from tests.unit.report import runs
 from tests.unit.report.parsed import Element, parse
 from tests.unit.report.runs import CHECKPOINT, Telling

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.report.programs import BROWSERS, NotMade, allure, pdf, without_analytics
+from pytest_deploy.reports.programs import BROWSERS, NotMade, allure, pdf, without_analytics
 from tests.tools import needs
 
 TAG = """<script async src="https://www.googletagmanager.com/gtag/js?id=G-FVWC4GKEYS"></script>

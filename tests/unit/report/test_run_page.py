@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.report.run_page import render_run
-from pytest_deploy.report.words import seconds, shown
+from pytest_deploy.reports.run_page import render_run
+from pytest_deploy.reports.wording import seconds, shown
 from tests.unit.report import runs
 from tests.unit.report.parsed import Element, parse
 from tests.unit.report.runs import CHECKPOINT, Telling

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.report.run_page import render_run
+from pytest_deploy.reports.run_page import render_run
 from tests.conftest import missing
 from tests.unit.approval.desk import QUINN, RUN, TINA, Desk, make_keys
 from tests.unit.record.samples import opened_data

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from pytest_deploy.record.event import Event
-from pytest_deploy.report.deviations import deviations
-from pytest_deploy.report.run_page import render_run
-from pytest_deploy.report.since import Since
-from pytest_deploy.report.story import tell
+from pytest_deploy.reports.deviations import deviations
+from pytest_deploy.reports.post_run import Since
+from pytest_deploy.reports.run_page import render_run
+from pytest_deploy.reports.run_summary import tell
 from tests.unit.report import runs
 from tests.unit.report.parsed import Element, parse
 from tests.unit.report.runs import CHECKPOINT, Telling

@@ -11,7 +11,7 @@ import pytest
 from pytest_deploy.history.answers import History, Shown
 from pytest_deploy.history.as_of import Moment, Serving
 from pytest_deploy.record.event import Event
-from pytest_deploy.report.telling import Said, moments, passed_over, run_lines, tell_moment, tell_run
+from pytest_deploy.reports.text import Said, moments, passed_over, run_lines, tell_moment, tell_run
 from tests.unit.record.samples import ACTOR, NOON, SHA, HandClock, Writing, decided, open_log, opened_data
 
 SIGNED = {"file": "f.json", "sha256": SHA, "signature_sha256": SHA, "signer": "quinn@example.org"}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.report.story import tell
-from pytest_deploy.report.timeline import WIDTH, rows
+from pytest_deploy.reports.run_summary import tell
+from pytest_deploy.reports.timeline import WIDTH, rows
 from tests.unit.report.runs import Telling
 
 lengths = st.floats(min_value=0, max_value=2000)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.report.index_page import render_index
-from pytest_deploy.report.line import RunLine
-from pytest_deploy.report.trends import HEIGHT, WIDTH, percent, trends
+from pytest_deploy.reports.index_page import render_index
+from pytest_deploy.reports.index_row import RunLine
+from pytest_deploy.reports.trends import HEIGHT, WIDTH, percent, trends
 from tests.unit.report.parsed import parse
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

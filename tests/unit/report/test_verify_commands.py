@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.record.log import Log
-from pytest_deploy.report.run_page import render_run
+from pytest_deploy.reports.run_page import render_run
 from tests.conftest import missing
 from tests.unit.record.samples import Writing, closed, decided, open_log
 from tests.unit.report import runs

@@ -11,7 +11,7 @@ from pytest_deploy.history.answers import History
 from pytest_deploy.history.as_of import Moment, at
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.report.telling import tell_moment
+from pytest_deploy.reports.text import tell_moment
 from tests.scale.generated import BEGINS, EVERY
 from tests.unit.record.samples import MOVED, SHA, HandClock, Writing, deployed, open_log, step_finished, step_started
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pytest_deploy.report.line import RunLine
+from pytest_deploy.reports.index_row import RunLine
 
 WIDTH: Final = 1000
 HEIGHT: Final = 100

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pytest_deploy.history.answers import Listed, Listing
 from pytest_deploy.history.row import Row
 from pytest_deploy.record import log_entry as entries
-from pytest_deploy.report.words import seconds, shown
+from pytest_deploy.reports.wording import seconds, shown
 
 FORMATS: Final = ("table", "json", "jsonl", "csv")
 KEYS: Final = ("store", *(field.name for field in fields(Row)), "files")

@@ -13,8 +13,8 @@ from typing import Any
 
 from pytest_deploy.pipeline.step import title_of
 from pytest_deploy.record.event import Event
-from pytest_deploy.report.deviations import Deviation
-from pytest_deploy.report.signatures import Signature, manifest
+from pytest_deploy.reports.deviations import Deviation
+from pytest_deploy.reports.signatures import Signature, manifest
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,8 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_folder import SUMS, listing
 from pytest_deploy.record.run_id import place_of
-from pytest_deploy.report import bound, programs
-from pytest_deploy.report.run_page import render_run
+from pytest_deploy.reports import attachments, programs
+from pytest_deploy.reports.run_page import render_run
 from pytest_deploy.verify.run_check import sealed
 
 _ENDS: Final = frozenset({"run.closed", "run.abandoned"})
@@ -113,7 +113,7 @@ class Export:
         """The current report, and its other forms as far as this machine can make them."""
         ends = {"run.decided", "run.abandoned"}
         cut = next((at + 1 for at, event in enumerate(events) if event.type in ends), len(events))
-        shown = bound.read(self.store / "runs" / self.run, events[:cut], self.log.run)
+        shown = attachments.read(self.store / "runs" / self.run, events[:cut], self.log.run)
         page = render_run(
             events[:cut], checkpoint=self._signed(events[-1]).checkpoint.anchor, bound=shown, after=events[cut:]
         )

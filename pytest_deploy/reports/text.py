@@ -13,8 +13,8 @@ from pytest_deploy.pipeline.step import title_of
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.report.listing import csv_lines, plain, positions
-from pytest_deploy.report.words import said, seconds, shown, utc
+from pytest_deploy.reports.listing import csv_lines, plain, positions
+from pytest_deploy.reports.wording import said, seconds, shown, utc
 
 
 class Said(NamedTuple):

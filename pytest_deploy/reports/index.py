@@ -10,8 +10,8 @@ from typing import Final
 
 from pytest_deploy.errors import DeployError
 from pytest_deploy.record.event import Event, parse_line
-from pytest_deploy.report.index_page import render_index
-from pytest_deploy.report.line import RunLine, line_of
+from pytest_deploy.reports.index_page import render_index
+from pytest_deploy.reports.index_row import RunLine, line_of
 
 MOST: Final = 500
 """Runs of one store on the page: with more, making it would cost each closing run minutes; `deploy.py history` knows all."""

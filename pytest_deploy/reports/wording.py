@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_deploy.pipeline.step import title_of
 from pytest_deploy.record.event import Event
-from pytest_deploy.report.story import RunStory
+from pytest_deploy.reports.run_summary import RunStory
 
 OUTCOMES: Mapping[str, str] = {
     "deployed": "Deployed",

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.run_folder import RunFolder
-from pytest_deploy.report import bound
-from pytest_deploy.report.bound import RunEvents
-from pytest_deploy.report.statement import render_statement
+from pytest_deploy.reports import attachments
+from pytest_deploy.reports.attachments import RunEvents
+from pytest_deploy.reports.statement import render_statement
 
 COPIED = ("junit.xml", "pytest.html", "allure-results")
 """What pytest's own report writers make."""
@@ -77,9 +77,9 @@ def _put(folder: RunFolder, name: str, make: Callable[[], bytes]) -> None:
 
 
 def _report(folder: RunFolder, events: Sequence[Event], checkpoint: str, of_run: RunEvents) -> bytes:
-    from pytest_deploy.report.run_page import render_run
+    from pytest_deploy.reports.run_page import render_run
 
-    return render_run(events, bound=bound.read(folder.path, events, of_run), checkpoint=checkpoint).encode()
+    return render_run(events, bound=attachments.read(folder.path, events, of_run), checkpoint=checkpoint).encode()
 
 
 def remove(files: Path) -> None:

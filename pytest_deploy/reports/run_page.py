@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_deploy.record.event import Event
-from pytest_deploy.report.answers import series
-from pytest_deploy.report.bound import Bound
-from pytest_deploy.report.deviations import deviations, overridden
-from pytest_deploy.report.matrix import assertions
-from pytest_deploy.report.page import render
-from pytest_deploy.report.signatures import manifest
-from pytest_deploy.report.since import Since
-from pytest_deploy.report.story import RunStory, tell
-from pytest_deploy.report.timeline import against_the_sla, rows
-from pytest_deploy.report.verdicts import ASKED, gate_rows
-from pytest_deploy.report.words import OUTCOMES, meaning, said
+from pytest_deploy.reports.response_times import series
+from pytest_deploy.reports.attachments import Bound
+from pytest_deploy.reports.deviations import deviations, overridden
+from pytest_deploy.traceability.matrix import assertions
+from pytest_deploy.reports.page import render
+from pytest_deploy.reports.signatures import manifest
+from pytest_deploy.reports.post_run import Since
+from pytest_deploy.reports.run_summary import RunStory, tell
+from pytest_deploy.reports.timeline import against_the_sla, rows
+from pytest_deploy.reports.gate_results import ASKED, gate_rows
+from pytest_deploy.reports.wording import OUTCOMES, meaning, said
 
 
 def render_run(

@@ -19,9 +19,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.report.words import fine, seconds, shown, utc
+from pytest_deploy.reports.wording import fine, seconds, shown, utc
 
-_PACKAGE = "pytest_deploy.report"
+_PACKAGE = "pytest_deploy.reports"
 
 
 def render(template: str, values: Mapping[str, Any], *, running_foot: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from pytest_deploy.report.story import PhaseStory, RunStory
+from pytest_deploy.reports.run_summary import PhaseStory, RunStory
 
 WIDTH = 1000
 """Units of the whole run."""

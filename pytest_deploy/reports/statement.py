@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pytest_deploy.record.event import Event
-from pytest_deploy.report.story import NOT_RUN, RunStory, StepStory, tell
+from pytest_deploy.reports.run_summary import NOT_RUN, RunStory, StepStory, tell
 
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
 PREDICATE: Final = "https://in-toto.io/attestation/test-result/v0.1"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from pytest_deploy.report.line import RunLine
-from pytest_deploy.report.page import render
-from pytest_deploy.report.trends import percent, trends
+from pytest_deploy.reports.index_row import RunLine
+from pytest_deploy.reports.page import render
+from pytest_deploy.reports.trends import percent, trends
 
 
 def render_index(

@@ -13,8 +13,8 @@ from typing import Any
 from pytest_deploy.pipeline.run import NOT_IN_POLICY
 from pytest_deploy.pipeline.step import title_of
 from pytest_deploy.record.event import Event
-from pytest_deploy.report.story import RunStory
-from pytest_deploy.report.words import seconds, shown
+from pytest_deploy.reports.run_summary import RunStory
+from pytest_deploy.reports.wording import seconds, shown
 
 PLAN = "plan"
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pytest_deploy.record.event import Event
-from pytest_deploy.report.words import OUTCOMES
+from pytest_deploy.reports.wording import OUTCOMES
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass
 
-from pytest_deploy.report.story import NOT_RUN, RunStory, StepStory
+from pytest_deploy.reports.run_summary import NOT_RUN, RunStory, StepStory
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pytest_deploy.report.story import RunStory, StepStory
+from pytest_deploy.reports.run_summary import RunStory, StepStory
 
 WIDTH: Final = 1000
 HEIGHT: Final = 100
