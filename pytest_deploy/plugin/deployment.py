@@ -36,7 +36,7 @@ from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.release import live, source
 from pytest_deploy.release.build_request import PIPELINE, ask, built
 from pytest_deploy.reports import evidence, index
-from pytest_deploy.rollback.carry_out import Append, Undoing
+from pytest_deploy.rollback.execute import Append, Undoing
 from pytest_deploy.rollback.plan import earlier_of
 
 PLAN = "plan"

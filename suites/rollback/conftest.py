@@ -10,7 +10,7 @@ from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release.request import Earlier, Release
-from pytest_deploy.rollback.carry_out import Undoing
+from pytest_deploy.rollback.execute import Undoing
 from pytest_deploy.rollback.plan import earlier_of
 
 

@@ -8,7 +8,7 @@ from pytest_deploy.migrate import snapshot
 from pytest_deploy.platform.clients import Database
 from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.release.request import Earlier
-from pytest_deploy.rollback.carry_out import Undoing
+from pytest_deploy.rollback.execute import Undoing
 
 pytestmark = pytest.mark.requirement("REQ-o00043-I")
 
