@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.cli.runs import migrate
+from pytest_deploy.commands.migrate import opened
+from pytest_deploy.commands.runs import migrate
 from pytest_deploy.errors import NotAsked, Refused
-from pytest_deploy.migrate_commands import opened
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from tests.checkout import Checkout
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pytest_deploy.cli import app
+from pytest_deploy.commands import app
 from tests.checkout import REPOSITORY
 from tests.stories.production import ProductionRecord
 from tests.stories.tampered import Tampered

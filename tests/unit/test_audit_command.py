@@ -15,8 +15,8 @@ import typer
 from pytest_deploy.anchors import anchoring
 from pytest_deploy.approvals import enroll
 from pytest_deploy.approvals.roster import Person
-from pytest_deploy.audit_command import Audit
-from pytest_deploy.cli import evidence
+from pytest_deploy.commands import evidence
+from pytest_deploy.commands.audit import Audit
 from pytest_deploy.errors import ConfigurationError, NotAsked
 from pytest_deploy.gates.facts import held
 from pytest_deploy.gates.verdict import Unavailable

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploy.commands.reset import reset_local
 from pytest_deploy.errors import NotAsked
 from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment, record_store, secrets_of
 from pytest_deploy.record.bucket import EMULATOR
 from pytest_deploy.record.mirrored_store import MARK, CopiedStore
 from pytest_deploy.record.store import FolderStore
-from pytest_deploy.reset import reset_local
 from tests.unit.config.documents import BASE, PRODUCTION, written
 
 IN_A_BUCKET = BASE + "    record: {store: gcs, bucket: example-record, prefix: records}\n"

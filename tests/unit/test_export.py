@@ -15,7 +15,7 @@ import pytest
 from pytest_deploy.anchors.kinds import file_name
 from pytest_deploy.anchors.timestamp import Authority
 from pytest_deploy.approvals.enroll import trust_authority
-from pytest_deploy.cli.evidence import verify
+from pytest_deploy.commands.evidence import verify
 from pytest_deploy.errors import DeployError, NotAsked, RecordError, RecordTampered, Refused
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log

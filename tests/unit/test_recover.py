@@ -14,13 +14,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from pytest_deploy.commands.recover import mend_clock, recover
 from pytest_deploy.errors import RecordError
 from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.lease import Holder, take
 from pytest_deploy.record.log import Log
-from pytest_deploy.recover import mend_clock, recover
 from pytest_deploy.verify.verify import verify
 from tests.unit.audit.test_second_opinion import both
 from tests.unit.permit.bench import environment

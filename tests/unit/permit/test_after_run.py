@@ -11,8 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pytest_deploy.approvals.after_run import Amendment, SignOff, hash_of, put_down
-from pytest_deploy.cli import app
-from pytest_deploy.commands import sign_after_run
+from pytest_deploy.commands import app, sign_after_run
 from pytest_deploy.errors import DeployError, NotAsked, Refused
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner

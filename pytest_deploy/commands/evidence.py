@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pytest_deploy.cli.app import Env, Rehearse, app
+from pytest_deploy.commands.app import Env, Rehearse, app
 from pytest_deploy.errors import NotAsked
 
 _SCREEN = 50
@@ -66,7 +66,7 @@ def audit(
     rehearse: Rehearse = False,  # noqa: FBT002 -- typer makes flags of booleans
 ) -> None:
     """Verify again everything of every record, for a scheduled job: one line each, and what to do. 0, or 1 where something is wrong."""
-    from pytest_deploy.audit_command import Audit
+    from pytest_deploy.commands.audit import Audit
 
     well = True
     for found in Audit(Path.cwd(), rehearsal=rehearse).all(env):

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from pytest_deploy.cli.app import Env, Rehearse, app
+from pytest_deploy.commands.app import Env, Rehearse, app
 from pytest_deploy.errors import NotAsked
 
 
@@ -48,8 +48,8 @@ def recover(
     ] = False,
 ) -> None:
     """Finish what a run left behind: explain, undo or complete, close. 0: consistent, no run open; 20: a person is needed."""
-    from pytest_deploy.recover import mend_clock
-    from pytest_deploy.recover import recover as finish
+    from pytest_deploy.commands.recover import mend_clock
+    from pytest_deploy.commands.recover import recover as finish
 
     if clock:
         mend_clock(Path.cwd(), env, typer.echo, rehearsal=rehearse)
@@ -63,7 +63,7 @@ def migrate(
     to: Annotated[str | None, typer.Option(metavar="VERSION", help="up or down to this version; 0 is none")] = None,
 ) -> None:
     """What is applied or faulty, what would happen; up and down only where policy asks for no approval."""
-    from pytest_deploy.migrate_commands import opened
+    from pytest_deploy.commands.migrate import opened
 
     if word not in {"status", "check", "dry-run", "up", "down"}:
         raise NotAsked(f"deploy.py migrate {word}: right is status, check, dry-run, up or down")
@@ -129,7 +129,7 @@ def local() -> None:
 @app.command()
 def reset(env: Annotated[str, typer.Argument(metavar="local", help="only local can be reset")]) -> None:
     """Archive the local store and start anew: record, database and revisions."""
-    from pytest_deploy.reset import reset_local
+    from pytest_deploy.commands.reset import reset_local
 
     if env != "local":
         raise NotAsked(f"reset {env}: only `local` can be reset; every other environment's record is kept for good")

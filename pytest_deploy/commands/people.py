@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pytest_deploy.cli.app import Env, Key, Rehearse, Role, app
+from pytest_deploy.commands.app import Env, Key, Rehearse, Role, app
 from pytest_deploy.errors import NotAsked
 
 
