@@ -10,7 +10,7 @@ from typing import Final
 from pytest_deploy.anchors.github import Statuses
 from pytest_deploy.anchors.kinds import Anchor, Copies, Lines, file_name
 from pytest_deploy.anchors.timestamp import Authority
-from pytest_deploy.approvals.enroll import trust_authority
+from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.errors import AnchorUnavailable, DeployError
 from pytest_deploy.gates.anchors import Known, Standing
 from pytest_deploy.pipeline.context import RunContext, local_actor

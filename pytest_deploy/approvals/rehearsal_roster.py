@@ -9,7 +9,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from pytest_deploy.approvals import authors, enroll
+from pytest_deploy.approvals import authors, enrollment
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.errors import Failed, NotAsked
 from pytest_deploy.pipeline.context import RunContext, local_actor, local_user
@@ -29,7 +29,7 @@ def prepare(context: RunContext, policy: Policy) -> None:
         return
     people = roster(context, policy)
     keys = {person.email: _public(_made(_key_file(context, person.email))) for person in people if person.roles}
-    enroll.enroll_all(
+    enrollment.enroll_all(
         log,
         context.store,
         people,

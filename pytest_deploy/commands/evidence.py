@@ -130,7 +130,8 @@ def history(
     rebuild: Rebuild = False,
 ) -> None:
     """Which runs there were, or what served at an instant; each answer names the events it rests on."""
-    from pytest_deploy.history import as_of, words
+    from pytest_deploy.history import as_of as moment
+    from pytest_deploy.history import words as query_words
     from pytest_deploy.history.answers import History
     from pytest_deploy.reports import listing, text
 
@@ -140,8 +141,8 @@ def history(
         "since": since, "until": until, "commit": commit, "digest": digest, "version": version, "deployer": deployer,
         "approver": approver, "outcome": outcome, "pipeline": pipeline, "migration": migration, "requirement": requirement,
     }  # fmt: skip
-    asked = words.ask(words)
-    stores = words.stores(reports, env or [], rehearsal=rehearse)
+    asked = query_words.ask(words)
+    stores = query_words.stores(reports, env or [], rehearsal=rehearse)
     with History(stores, Path(".deploy") / "history", anew=rebuild) as known:
         if not as_of:
             most = limit if limit is not None else _SCREEN if form == "table" else 0
@@ -151,8 +152,8 @@ def history(
                 "--as-of asks what served, not for runs: beside it stand --env, --rehearse and --format alone"
             )
         else:
-            instant = words.instant("as-of", as_of)
-            said = text.moments([as_of.at(known, name, instant) for name in stores], form)
+            instant = query_words.instant("as-of", as_of)
+            said = text.moments([moment.at(known, name, instant) for name in stores], form)
         for line in said:
             typer.echo(line)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from pytest_deploy.approvals import enroll
+from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person, in_force
 from pytest_deploy.commands.sign import printable
 from pytest_deploy.errors import NotAsked
@@ -56,7 +56,7 @@ class Keys:
             raise NotAsked("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
         printable("--reason", reason)
         log = self._log
-        enroll.enroll(
+        enrollment.enroll(
             log,
             self._context.store,
             person,
@@ -76,7 +76,7 @@ class Keys:
             raise NotAsked("deploy.py keys revoke: say --person EMAIL or fingerprint, and --reason")
         printable("--reason", reason)
         log = self._log
-        enroll.revoke(log, self._context.store, who, reason=reason, now=SystemClock().now(), actor=local_actor())
+        enrollment.revoke(log, self._context.store, who, reason=reason, now=SystemClock().now(), actor=local_actor())
         yield f"revoked   {who}, from now on; what was signed before stays good"
         yield from self._owed(log)
 

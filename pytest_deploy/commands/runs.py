@@ -91,10 +91,11 @@ def steps(
     """Write suites/steps.lock from the suites, or check it."""
     if write == check:
         raise NotAsked("deploy.py steps: say --write or --check")
-    from pytest_deploy.pipeline import steps_lock, survey
+    from pytest_deploy.pipeline import steps_lock
+    from pytest_deploy.plugin import collect
 
     root = Path.cwd()
-    found = survey.collect(root)
+    found = collect.collect(root)
     path = root / "suites" / "steps.lock"
     if write:
         typer.echo(f"{path.relative_to(root)}: {len(steps_lock.write(path, found))} steps")

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import CollectionRefused, Fault
-from pytest_deploy.pipeline import labels, steps_lock
+from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.step import WHENS, Step, When
+from pytest_deploy.plugin import labels
 from pytest_deploy.policy.phases import PHASES, phases_of
 
 STEP = pytest.StashKey[Step]()

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pytest_deploy.errors import CollectionRefused, DeployError, RecordError
-from pytest_deploy.pipeline import unrun, workers
+from pytest_deploy.pipeline import workers
 from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, PhaseSequence
 from pytest_deploy.pipeline.signals import Interruption
 from pytest_deploy.pipeline.step import Step
+from pytest_deploy.plugin import skipped_reports
 from pytest_deploy.plugin.collection import STEP, Collection, refusal_beside, told_of
 from pytest_deploy.plugin.scheduler import PhaseScheduler
 
@@ -218,7 +219,7 @@ class Controller(Conductor):
 
     def _reported(self, config: pytest.Config, run: Run) -> None:
         """Tell the report writers of the steps that no worker was handed."""
-        unrun.report(config, [step for step in run.sequence.not_run() if step.nodeid not in self._heard])
+        skipped_reports.report(config, [step for step in run.sequence.not_run() if step.nodeid not in self._heard])
 
     def accept(self, collections: Sequence[tuple[str, Sequence[str]]]) -> PhaseSequence:
         """Hold every worker's collection against the lock, then open the run (once)."""

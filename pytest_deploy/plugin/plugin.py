@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.plugin.plugin import options
+from pytest_deploy.plugin import options
 
 MARKERS = (
     "requirement(assertion): the assertion of the specification that the step verifies, e.g. REQ-o00043-K",
@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     """The hooks of a deployment."""
-    from pytest_deploy.plugin.plugin import hookspecs
+    from pytest_deploy.plugin import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
 
@@ -40,10 +40,10 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
     """Before any plug-in acts on its options: nothing may thin out a deployment. xdist's workers get what was judged."""
     if options.asked(config) and not hasattr(config, "workerinput"):
         from pytest_deploy.errors import OptionRefused
-        from pytest_deploy.pipeline import thinning
+        from pytest_deploy.plugin import option_policy
 
         try:
-            thinning.refuse(config)
+            option_policy.refuse(config)
         except OptionRefused as refused:
             raise pytest.UsageError(str(refused)) from None
     return (yield)
@@ -56,6 +56,6 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
     context = options.context(config)
     if context is not None:
-        from pytest_deploy.plugin.plugin import session
+        from pytest_deploy.plugin import session
 
         session.begin(config, context)

@@ -12,17 +12,17 @@ import pytest
 
 from pytest_deploy.approvals import rehearsal_roster
 from pytest_deploy.errors import DeployError, NotAsked, RecordError
-from pytest_deploy.pipeline import authorize_run, thinning, workers
+from pytest_deploy.pipeline import authorize_run, workers
 from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.pipeline.run import Listener, Run
 from pytest_deploy.pipeline.signals import Interruption
 from pytest_deploy.pipeline.step import Step
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.plugin import fixtures, option_policy
 from pytest_deploy.plugin.collection import Collection
 from pytest_deploy.plugin.controller import Conductor, Controller, distributed
 from pytest_deploy.plugin.deployment import Deployment
 from pytest_deploy.plugin.labels import Labels
-from pytest_deploy.plugin.plugin import fixtures
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import Redacting, StepRecorder, StopWindow
 from pytest_deploy.policy.policy import Policy
@@ -118,7 +118,7 @@ def _conduct(
     deployment = Deployment(
         environment,
         plugins=active_plugins(config),
-        options=thinning.settings(config),
+        options=option_policy.settings(config),
         listener=Listener(phase_started=phase_started, phase_finished=phase_finished, not_run=progress.not_run),
         say=progress.line,
     )

@@ -13,9 +13,9 @@ from uuid import uuid4
 
 import pytest
 
-from pytest_deploy.pipeline import labels
 from pytest_deploy.pipeline.sequence import NotRun
 from pytest_deploy.pipeline.step import Step
+from pytest_deploy.plugin import labels
 
 
 def report(config: pytest.Config, steps: Iterable[NotRun]) -> None:

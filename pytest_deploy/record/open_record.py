@@ -18,7 +18,7 @@ from pytest_deploy.record.rotation import settle
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Exists, Store, unavailable
 
-_SECOND_OPINION: Final = Path(__file__).parent.parent / "audit" / "verify.sh"
+_SECOND_OPINION: Final = Path(__file__).parent.parent / "verify" / "verify.sh"
 _NAME = re.compile(r"log/\d{8}\.event")
 
 

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_deploy.approvals import enroll
+from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.statement import MEANING, MEANING_OF_OVERRIDE
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
@@ -60,7 +60,7 @@ def generate(home: Path, runs: int, *, sign_all: bool = False, seed: int = 7) ->
     log = open_generated(home, clock)
     people = signatories()
     store = home / "reports" / "production"
-    enroll.enroll_all(
+    enrollment.enroll_all(
         log, store, [who.person for who in people], {who.person.email: who.public for who in people},
         namespace=NAMESPACE, now=clock.now(), actor=ACTOR, reason="the roster",
     )  # fmt: skip

@@ -27,7 +27,7 @@ from tests.scale.generated import BEGINS, EVERY, generate, open_generated
 from tests.scale.questions import questions
 from tests.tools import needs
 from tests.unit.record.samples import HandClock, Writing, closed, decided
-from tests.unit.report.parsed import parse as parse_page
+from tests.unit.reports.parsed import parse as parse_page
 
 pytestmark = pytest.mark.scale
 ROOT = Path(__file__).parents[2]
@@ -188,7 +188,7 @@ def test_a_fault_in_the_midst_of_two_hundred_thousand_events_is_named_by_both(
     long = twenty_thousand_runs
     path = long.store / entries.name(123_456)
     path.write_bytes(path.read_bytes().replace(b'"v":1}', b'"v":2}', 1))
-    page = (ROOT / "pytest_deploy/report/pages/verify.html").read_text(encoding="utf-8")
+    page = (ROOT / "pytest_deploy/reports/pages/verify.html").read_text(encoding="utf-8")
     chain = next(
         command for command in re.findall(r"<pre class=\"command\">(.*?)</pre>", page, re.DOTALL) if "BROKEN" in command
     )

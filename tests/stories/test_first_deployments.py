@@ -7,7 +7,7 @@ import hashlib
 from tests.checkout import Checkout
 from tests.stories.claims import LEFT_OUT, NOTHING_TO_UNDO, assert_ended, locked, phase_of
 from tests.stories.evidence import assert_complete
-from tests.unit.report.parsed import parse
+from tests.unit.reports.parsed import parse
 
 
 def test_release_is_deployed_and_another_over_it(checkout: Checkout) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from pytest_deploy.anchors.kinds import file_name
 from pytest_deploy.anchors.timestamp import Authority
-from pytest_deploy.approvals.enroll import trust_authority
+from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.log_entry import parse
 from pytest_deploy.record.open_record import open_record
@@ -29,7 +29,7 @@ from tests import tsa
 from tests.stories.production import ProductionRecord
 from tests.stories.tampered import Tampered, exchange, flip, swap_bytes
 from tests.tools import needs
-from tests.unit.report.parsed import parse as parse_page
+from tests.unit.reports.parsed import parse as parse_page
 
 
 @dataclass(frozen=True)

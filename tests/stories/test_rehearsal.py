@@ -28,7 +28,7 @@ def test_the_walk_shows_each_command_and_ends_with_two_records_that_verify(check
         assert 200 == seen.standing().status
         page = (seen.run_folder() / "report.html").read_text(encoding="utf-8")
         assert "REHEARSAL" in page
-        script = ["bash", str(checkout.path / "pytest_deploy" / "audit" / "verify.sh"), str(seen.store)]
+        script = ["bash", str(checkout.path / "pytest_deploy" / "verify" / "verify.sh"), str(seen.store)]
         second = subprocess.run(script, capture_output=True, text=True, check=False, timeout=120)
         assert second.returncode == 0, second.stdout + second.stderr
     _assert_it_counts_for_nothing_real(checkout)

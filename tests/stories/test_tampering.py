@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pytest_deploy.commands import app
+from pytest_deploy.cli import app
 from tests.checkout import REPOSITORY
 from tests.stories.production import ProductionRecord
 from tests.stories.tampered import Tampered
@@ -51,7 +51,7 @@ def theirs(store: Path, anchor: str | None = None, *before: str) -> tuple[bool, 
     """The same of a verify.sh that the store did not bring."""
     needs("openssl")
     needs("ssh-keygen")
-    script = REPOSITORY / "pytest_deploy" / "audit" / "verify.sh"
+    script = REPOSITORY / "pytest_deploy" / "verify" / "verify.sh"
     words = [*before, "bash", str(script), str(store), *(["--anchor", anchor] if anchor else [])]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) in {(0, ""), (1, "")}, done

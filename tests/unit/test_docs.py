@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy import errors
-from pytest_deploy.commands import app
-from pytest_deploy.plugin.plugin import fixtures, hookspecs, plugin
+from pytest_deploy.cli import app
+from pytest_deploy.plugin import fixtures, hookspecs, plugin
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

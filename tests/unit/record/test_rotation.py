@@ -16,9 +16,9 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, confirm, rotate
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
-from tests.unit.audit.conftest import Record
-from tests.unit.audit.test_second_opinion import both, forge
 from tests.unit.record.samples import ACTOR, ORIGIN, HandClock, Writing, deployed, holder, open_log
+from tests.unit.verify.conftest import Record
+from tests.unit.verify.test_second_opinion import both, forge
 
 ROTATES = """
 import os, signal, sys

@@ -1,0 +1,1 @@
+"""A FILE A COMMAND: what `pytest-deploy WORD` does."""

@@ -1,1 +1,0 @@
-"""MAY IT GO: requests made, gates bound to their facts, approvals taken in, plans and rehearsals."""

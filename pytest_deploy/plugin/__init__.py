@@ -1,0 +1,1 @@
+"""PYTEST'S SIDE: the one folder that imports pytest."""

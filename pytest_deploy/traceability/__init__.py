@@ -1,0 +1,1 @@
+"""WHY IT WAS CHECKED: which step verifies which assertion of the specification."""

@@ -1,0 +1,186 @@
+"""A request that waits for signatures: a real log, a roster of five, keys that ssh-keygen made, a clock set by hand."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pytest_deploy.approvals import enrollment
+from pytest_deploy.approvals.evaluate import Case, Judged, judge
+from pytest_deploy.approvals.roster import Person, Roster, in_force
+from pytest_deploy.approvals.sign_request import sign_approval, sign_override
+from pytest_deploy.approvals.signed_file import slug
+from pytest_deploy.approvals.ssh_signature import sign
+from pytest_deploy.approvals.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement, render
+from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.log import Log
+from pytest_deploy.record.run_folder import RunFolder
+from pytest_deploy.release.request import digest
+from tests.unit.record.samples import HandClock, open_log
+
+NAMESPACE = "deploy-approval@deploy.example.org"
+RUN = "local-20261122T120000Z-0001"
+LATER_RUN = "local-20261122T120000Z-0002"
+REQUEST = b'{"artefact":{"image":"diary@sha256:0"},"environment":"local"}\n'
+ROLES = ("Tech Lead", "QA Lead")
+HOURS = 24.0
+EXPIRES_IN = timedelta(hours=HOURS)
+
+TINA = Person("tina@example.org", "Tina Tanaka", ("Tech Lead",), 11, "tina", ("tina@home.example",))
+QUINN = Person("quinn@example.org", "Quinn Quist", ("QA Lead",), 12, None, ())
+BOTH = Person("both@example.org", "Bo Both", ("Tech Lead", "QA Lead"), 13, None, ())
+DORA = Person("dora@example.org", "Dora Deployer", ("Deployment Manager", "Tech Lead"), 14, "dora", ())
+ADAM = Person("adam@example.org", "Adam Author", ("Tech Lead",), 15, None, ("adam@code.example",))
+EVERYBODY = (TINA, QUINN, BOTH, DORA, ADAM)
+DEPLOYER = "local:1000:dora@desk"
+
+
+NAMES = (*(person.email for person in EVERYBODY), "stranger", "second")
+
+
+def make_keys(folder: Path, names: Sequence[str] = NAMES) -> Mapping[str, Path]:
+    """A key for each name, made by ssh-keygen: the people's, and those that nobody is enrolled with."""
+    for name in names:
+        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]
+        subprocess.run(words, check=True, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
+    return {name: folder / name for name in names}
+
+
+def public(key: Path) -> str:
+    return key.with_name(f"{key.name}.pub").read_text().strip()
+
+
+@dataclass
+class Desk:
+    """Where a request lies and people sign it."""
+
+    log: Log
+    store: Path
+    clock: HandClock
+    keys: Mapping[str, Path]
+
+    @classmethod
+    def set_up(cls, home: Path, keys: Mapping[str, Path]) -> Desk:
+        clock = HandClock()
+        desk = cls(open_log(home, clock), home / "reports" / "local", clock, keys)
+        known = {person.email: public(keys[person.email]) for person in EVERYBODY}
+        enrollment.enroll_all(
+            desk.log, desk.store, EVERYBODY, known,
+            namespace=NAMESPACE, now=clock.now(), actor=DEPLOYER, reason="the roster",
+        )  # fmt: skip
+        clock.move(60)
+        desk.ask(RUN)
+        clock.move(60)
+        return desk
+
+    # --- requests
+
+    def ask(self, run: str, content: bytes = REQUEST) -> Event:
+        """Make a request."""
+        RunFolder(self.log.store, run).create("request.json", content)
+        data = {
+            "request_sha256": digest(content), "expires": stamp(self.clock.now() + EXPIRES_IN), "requested_by": DEPLOYER,
+        }  # fmt: skip
+        return self.log.append("request.made", data, run=run, actor="system:pipeline")
+
+    # --- signing
+
+    def approve(self, person: Person, role: str = "", *, key: str = "", run: str = RUN) -> Event:
+        """Sign as `deploy.py approve` does."""
+        return sign_approval(
+            self.log, self.store, run,
+            person=person, role=role or person.roles[0], key=self.keys[key or person.email], comment="", now=self.clock.now(),
+        )  # fmt: skip
+
+    def override(self, person: Person, gate: str = "window", *, hours: float = 4.0, incident: str = "INC-7") -> Event:
+        """Sign one person's part of an override, as `deploy.py override` does."""
+        role = next(role for role in person.roles if role in ROLES)
+        return sign_override(
+            self.log, self.store, RUN,
+            gate=gate, person=person, role=role, key=self.keys[person.email], reason="patients cannot log in",
+            incident=incident, expires=self.clock.now() + timedelta(hours=hours), now=self.clock.now(),
+        )  # fmt: skip
+
+    def approval(self, person: Person, **changes: Any) -> Approval:
+        """What a person would sign now, with changes."""
+        said = Approval(
+            MEANING,
+            person.printed_name,
+            person.email,
+            person.roles[0],
+            stamp(self.clock.now()),
+            digest(REQUEST),
+            RUN,
+            "",
+        )
+        return replace(said, **changes)
+
+    def override_statement(self, person: Person, **changes: Any) -> OverrideStatement:
+        """What a person would sign of an override now, with changes."""
+        said = OverrideStatement(
+            meaning=MEANING_OF_OVERRIDE, printed_name=person.printed_name, signer=person.email, role=person.roles[0],
+            signed_at=stamp(self.clock.now()), request_sha256=digest(REQUEST), run=RUN, gate="window", incident="INC-7",
+            reason="patients cannot log in", expires=stamp(self.clock.now() + timedelta(hours=4)),
+        )  # fmt: skip
+        return replace(said, **changes)
+
+    def lay_down(
+        self, said: Approval | OverrideStatement, *, key: str = "", namespace: str = NAMESPACE, under: str = RUN
+    ) -> str:
+        """Sign a statement by hand and put it under a request without asking anybody: what an attacker can do."""
+        content = render(said)
+        slot = slug(said.role) if isinstance(said, Approval) else f"override-{said.gate}-{slug(said.role)}"
+        signature = sign(content, key=self.keys[key or said.signer], namespace=namespace)
+        return self.put(f"{slot}-00000000.json", content, signature, under=under)
+
+    def copy(self, event: Event, *, under: str) -> str:
+        """A signature that counts, laid under another request as it is."""
+        place = self.store / event.data["file"]
+        return self.put(place.name, place.read_bytes(), place.with_name(f"{place.name}.sig").read_bytes(), under=under)
+
+    def put(self, name: str, content: bytes, signature: bytes | None, *, under: str = RUN) -> str:
+        """Files in a request's folder; their name in the store."""
+        folder = self.store / "runs" / under / "approvals"
+        folder.mkdir(exist_ok=True)
+        (folder / name).write_bytes(content)
+        if signature is not None:
+            (folder / f"{name}.sig").write_bytes(signature)
+        return f"runs/{under}/approvals/{name}"
+
+    # --- judging
+
+    @property
+    def roster(self) -> Roster:
+        return in_force(self.log.store, self.log.events())[0]
+
+    def case(self, **changes: Any) -> Case:
+        """What the signatures are judged against now."""
+        run = changes.get("run", RUN)
+        asked = Case(
+            store=self.store,
+            run=run,
+            request=(self.store / "runs" / run / "request.json").read_bytes(),
+            events=tuple(self.log.run(run)),
+            roster=self.roster,
+            now=self.clock.now(),
+            at=self.clock.now(),
+            roles=ROLES,
+            expires_h=HOURS,
+            who=DEPLOYER,
+        )
+        return replace(asked, **changes)
+
+    def judged(self, **changes: Any) -> Judged:
+        return judge(self.case(**changes))
+
+    def why_not(self, **changes: Any) -> str:
+        """The reason for which the one signature there does not count. Fails where it counts, or where there are more."""
+        judged = self.judged(**changes)
+        assert judged.counted == ()
+        (refused,) = judged.refused
+        return refused.reason

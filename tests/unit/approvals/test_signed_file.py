@@ -1,0 +1,112 @@
+"""Signed files are made once, under a name of their own, and only where they will count."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_deploy.approvals import signed_file as laying
+from pytest_deploy.approvals.signed_file import Files, able, lay_down
+from pytest_deploy.approvals.ssh_signature import sign
+from pytest_deploy.errors import Refused
+from pytest_deploy.record.log import Log
+from pytest_deploy.release.request import digest
+from pytest_deploy.verify.verify import verify
+from tests.unit.approvals.desk import QUINN, REQUEST, RUN, TINA, Desk
+from tests.unit.record.samples import ORIGIN, Writing
+
+FOLDER = "signoffs/environment"
+
+
+def laid(desk: Desk, content: bytes, key: str = TINA.email) -> Files:
+    """A statement in Tina's name, signed with `key`."""
+    now, roster = desk.clock.now(), desk.roster
+    known = able(roster, TINA, "Tech Lead", desk.keys[TINA.email], now)
+    return lay_down(
+        desk.log.store, FOLDER, "thaw", content, key=desk.keys[key], known=known, roster=roster, at=now,
+        may=lambda _: None,
+    )  # fmt: skip
+
+
+def lying(desk: Desk) -> list[str]:
+    folder = desk.store / FOLDER
+    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+
+def test_a_statement_and_its_signature_lie_side_by_side(desk: Desk) -> None:
+    files = laid(desk, b"said")
+
+    assert [(desk.store / f"{files.name}{end}").read_bytes() for end in ("", ".sig")] == [b"said", files.signature]
+    assert lying(desk) == [files.name.rpartition("/")[2], f"{files.name.rpartition('/')[2]}.sig"]
+
+
+def test_who_signs_again_gets_another_name_and_replaces_nothing(desk: Desk) -> None:
+    first, second = laid(desk, b"said"), laid(desk, b"said again")
+
+    assert second.name == first.name.replace(".json", "-2.json")
+    assert (desk.store / first.name).read_bytes() == b"said"
+
+
+@pytest.mark.parametrize("key", [QUINN.email, "stranger"])
+def test_what_another_key_signed_is_not_kept(desk: Desk, key: str) -> None:
+    with pytest.raises(Refused, match=r"the signature just made does not verify for tina@.*; nothing was kept"):
+        laid(desk, b"said", key)
+
+    assert lying(desk) == []
+
+
+def test_where_every_name_is_taken_it_is_told_and_nothing_is_replaced(desk: Desk) -> None:
+    name = laid(desk, b"said").name
+    for number in range(2, 100):
+        desk.log.store.create(name.replace(".json", f"-{number}.json"), b"squatted")
+    before = lying(desk)
+
+    with pytest.raises(Refused, match="100 names of the slot thaw are taken"):
+        laid(desk, b"said again")
+
+    assert lying(desk) == before
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
+    """While ssh-keygen waits for a passphrase or a touch."""
+
+    def slow(*words: Any, **more: Any) -> bytes:
+        happens()
+        return sign(*words, **more)
+
+    monkeypatch.setattr(laying, "sign", slow)
+
+
+def deployed(desk: Desk) -> None:
+    run = Writing(desk.log, RUN).open(request_sha256=digest(REQUEST))
+    run.step("build").step("traffic", changes=True).close("deployed")
+
+
+def test_a_signature_that_comes_when_the_run_has_closed_is_not_laid_into_its_sealed_folder(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_time = desk.approve(TINA)
+    assert (desk.store / in_time.data["file"]).is_file()
+    before = len(list(desk.store.rglob("approvals/*")))
+    meanwhile(monkeypatch, lambda: deployed(desk))
+
+    with pytest.raises(Refused, match=r"nothing was kept: approval\.signed is not legal now"):
+        desk.approve(QUINN)
+
+    assert before == len(list(desk.store.rglob("approvals/*")))
+    assert verify(desk.store).ok
+
+
+def test_nobody_signs_a_known_secret_into_the_record(desk: Desk) -> None:
+    knowing = Log(
+        desk.log.store, desk.log._signer, ORIGIN, desk.clock, redact=lambda text: text.replace("INC-7", "[PASSWORD]")
+    )
+    told = Desk(knowing, desk.store, desk.clock, desk.keys)
+    with pytest.raises(Refused, match=r"nothing was kept: override\.signed holds a known secret"):
+        told.override(TINA)
+    assert [] == list(desk.store.rglob("approvals/*"))
+
+    told.override(TINA, incident="INC-8")
+    assert verify(desk.store).ok

@@ -1,0 +1,132 @@
+"""A checkout whose rehearsal of production has a request that waits for signatures, and the people who may give them."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+from pytest_deploy.approvals import enrollment
+from pytest_deploy.approvals.roster import Person
+from pytest_deploy.approvals.signed_file import slug
+from pytest_deploy.approvals.ssh_signature import sign
+from pytest_deploy.approvals.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement
+from pytest_deploy.approvals.statement import render as statement
+from pytest_deploy.commands.sign import approve, override, waiting
+from pytest_deploy.gates.pending_signatures import take_in
+from pytest_deploy.platform.environment import Environment
+from pytest_deploy.record.clock import SystemClock, stamp
+from pytest_deploy.record.log import Log
+from pytest_deploy.record.run_folder import RunFolder
+from pytest_deploy.record.run_id import new_run_id
+from pytest_deploy.release.request import Earlier, Plan, digest, render
+from pytest_deploy.release.source import Source
+from tests.unit.approvals.desk import ADAM, EVERYBODY, NAMESPACE, public
+from tests.unit.commands.bench import environment
+from tests.unit.record.samples import ACTOR, SHA
+
+DEPLOYER = "local:1000:dora@desk"
+IMAGE = f"diary@sha256:{'a' * 64}"
+WINDOW = {"reason": "patients cannot log in", "incident": "INC-7", "hours": 1.0}
+
+
+@dataclass
+class Asked:
+    """A checkout whose rehearsal of production has a request that waits; Adam wrote what is deployed, Dora asks for it."""
+
+    root: Path
+    keys: Mapping[str, Path]
+    commit: str
+    held: Environment
+    run: str = ""
+    said: list[str] = field(default_factory=list)
+
+    @property
+    def log(self) -> Log:
+        return self.held.log
+
+    @property
+    def folder(self) -> Path:
+        return self.held.context.store / "runs" / self.run
+
+    def ask(self, *, expires: timedelta = timedelta(hours=4)) -> Asked:
+        """A planned request, and the diff its plan showed."""
+        plan, run = (new_run_id("production", SystemClock(), rehearsal=True) for _ in range(2))
+        diff = f"+ column mood -- {run}\n".encode()
+        RunFolder(self.log.store, plan).create("schema/planned.diff", diff)
+        until = stamp(SystemClock().now() + expires)
+        content = render(
+            environment="production", run=run, source=Source(self.commit, "main", "1.3.0", dirty=False), image=IMAGE,
+            migrations=[{"version": "0008", "name": "mood", "sha256": SHA}], earlier=Earlier("diary-1", ("0007",), SHA, SHA, None),
+            policy_sha256=SHA, steps_sha256=SHA, expires=until, plan=Plan(plan, hashlib.sha256(diff).hexdigest()),
+            reason="adds moods",
+        )  # fmt: skip
+        RunFolder(self.log.store, run).create("request.json", content)
+        made = {"request_sha256": digest(content), "expires": until, "requested_by": DEPLOYER, "commit": self.commit}
+        self.log.append("request.made", made, run=run, actor=ACTOR)
+        return replace(self, run=run, said=[])
+
+    def approve(self, email: str, *, role: str = "") -> None:
+        approve(self.root, self.run, role=role, key=self.keys[email], comment="", say=self.said.append)
+
+    def override(self, email: str, gate: str = "window", **changes: object) -> None:
+        said = {**WINDOW, **changes}
+        override(self.root, gate, self.run, role="", key=self.keys[email], say=self.said.append, **said)  # type: ignore[arg-type]  # the keys of WINDOW
+
+    def events(self, type_: str) -> list[str]:
+        """Who the events of a type in this run name."""
+        return [str(e.data["signer"]) for e in self.log.run(self.run) if e.type == type_]
+
+    def lay(self, person: Person, *, key: str = "") -> str:
+        """A signature where the log's key is not at hand: files, no event; the statement's name."""
+        said = Approval(**self.words(person), meaning=MEANING, comment="")
+        return self._put(f"{slug(person.roles[0])}-{person.github}.json", statement(said), key or person.email)
+
+    def lay_override(self, person: Person) -> str:
+        """The same of a part of an override of the window."""
+        expires = stamp(SystemClock().now() + timedelta(hours=1))
+        said = OverrideStatement(
+            **self.words(person), meaning=MEANING_OF_OVERRIDE, gate="window", incident="INC-7", reason="down", expires=expires
+        )  # fmt: skip
+        return self._put(f"override-window-{person.github}.json", statement(said), person.email)
+
+    def words(self, person: Person) -> dict[str, str]:
+        """What every statement of a person about the request says."""
+        return {
+            "printed_name": person.printed_name,
+            "signer": person.email,
+            "role": person.roles[0],
+            "signed_at": stamp(SystemClock().now()),
+            "request_sha256": digest((self.folder / "request.json").read_bytes()),
+            "run": self.run,
+        }
+
+    def _put(self, name: str, content: bytes, key: str) -> str:
+        signature = sign(content, key=self.keys[key], namespace=NAMESPACE)
+        for end, data in (("", content), (".sig", signature)):
+            RunFolder(self.log.store, self.run).create(f"approvals/{name}{end}", data)
+        return f"runs/{self.run}/approvals/{name}"
+
+    def take_in(self) -> None:
+        """What the next plan or run of this request does."""
+        found = waiting(self.root, self.run)
+        take_in(found.environment, self.run, found.gates())
+
+
+def set_up(root: Path, keys: Mapping[str, Path]) -> Asked:
+    """The record is born, the people are enrolled, the request is made."""
+    held = environment(root, "production")
+    who = ["-c", f"user.name={ADAM.printed_name}", "-c", f"user.email={ADAM.emails[-1]}"]
+    for words in (["init", "-q", "-b", "main"], ["add", "--all"], [*who, "commit", "-q", "-m", "Add moods"]):
+        subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True, timeout=30)
+    head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], check=True, capture_output=True, timeout=30)
+    held = Environment(held.context, held.policy)
+    known = {person.email: public(keys[person.email]) for person in EVERYBODY}
+    hour_ago = SystemClock().now() - timedelta(hours=1)
+    enrollment.enroll_all(
+        held.log, held.context.store, EVERYBODY, known, namespace=NAMESPACE, now=hour_ago, actor=DEPLOYER, reason="the roster"
+    )  # fmt: skip
+    return Asked(root, keys, head.stdout.decode().strip(), held).ask()

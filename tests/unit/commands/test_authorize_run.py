@@ -1,0 +1,74 @@
+"""Which request is run: the one that is asked for, or the only one; and none where none is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.pipeline.authorize_run import Permission, chosen, unwanted
+from pytest_deploy.pipeline.context import RunContext
+from pytest_deploy.release.source import Source
+from tests.unit.commands.asked import Asked
+from tests.unit.commands.bench import environment
+from tests.unit.record.samples import ACTOR
+
+
+def test_the_only_live_request_for_this_commit_is_run_and_of_two_the_one_that_is_named(asked: Asked) -> None:
+    context, policy = asked.held.context, asked.held.policy
+    assert asked.run == chosen(context, policy)
+
+    second = asked.ask()
+    with pytest.raises(NotAsked) as refused:
+        chosen(context, policy)
+    assert all(run in str(refused.value) for run in (asked.run, second.run))
+    assert second.run == chosen(replace(context, request=second.run), policy)
+
+    asked.log.append("request.voided", {"cause": "withdrawn"}, run=second.run, actor=ACTOR)
+    assert asked.run == chosen(context, policy)
+    with pytest.raises(NotAsked, match="no live request"):
+        chosen(replace(context, request=second.run), policy)
+
+
+def test_an_environment_without_a_record_has_no_request_and_gets_no_record_by_asking(tmp_path: Path) -> None:
+    held = environment(tmp_path, "production")
+
+    with pytest.raises(NotAsked, match="no live request"):
+        chosen(held.context, held.policy)
+
+    assert not (tmp_path / "reports").exists()
+
+
+def test_a_request_is_run_as_it_was_made(asked: Asked) -> None:
+    held = environment(asked.root, "production", run=asked.run)
+    source = Source(asked.commit, "main", "1.3.0", dirty=False)
+    assert asked.commit == Permission(held, source, print).approved["commit"]
+
+    file = asked.folder / "request.json"
+    file.write_bytes(file.read_bytes().replace(b"adds moods", b"adds foods"))
+    with pytest.raises(Refused, match="is not the request that was made"):
+        _ = Permission(held, source, print).approved
+
+
+@pytest.mark.parametrize(
+    "name, pipeline, request_, says",
+    [
+        ("production", "deploy", "production-1", ""),
+        ("local", "deploy", "", ""),
+        ("local", "deploy", "local-1", "local asks for no approval; leave it out"),
+        ("production", "smoke", "production-1", "a request is run by the pipeline deploy, not smoke"),
+    ],
+)
+def test_a_request_belongs_to_a_deployment_that_asks_for_approval(
+    tmp_path: Path, name: str, pipeline: str, request_: str, says: str
+) -> None:
+    policy = environment(tmp_path, name).policy
+    context = RunContext(str(tmp_path), name, pipeline, request=request_)
+
+    if not says:
+        unwanted(context, policy)
+        return
+    with pytest.raises(NotAsked, match=says):
+        unwanted(context, policy)

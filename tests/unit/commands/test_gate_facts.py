@@ -1,0 +1,50 @@
+"""The way back has a policy of its own: other roles, a reason and a ticket, no window and no limit."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.gates.facts import Gates
+from pytest_deploy.gates.verdict import Verdict
+from pytest_deploy.platform.environment import Environment
+from pytest_deploy.release.candidate import Subject
+from tests.unit.commands.bench import environment
+
+
+@pytest.fixture
+def production(tmp_path: Path) -> Environment:
+    made = environment(tmp_path)
+    who = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+    for words in (["init", "-q"], [*who, "commit", "-q", "--allow-empty", "-m", "One"]):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True, timeout=30)
+    return made
+
+
+def asked(made: Environment, pipeline: str) -> tuple[Gates, Verdict]:
+    words = ["git", "-C", made.context.root, "rev-parse", "HEAD"]
+    commit = subprocess.run(words, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+    gates = Gates(made, Subject(pipeline, "", commit, None, None, "", None))
+    return gates, gates.gate("approvals")(made.clock.now())
+
+
+def test_a_rollback_by_hand_asks_for_the_roles_a_reason_and_a_ticket_of_its_own(production: Environment) -> None:
+    gates, verdict = asked(production, "rollback")
+
+    assert {"window", "blackout", "rate-limit", "staging-smoke", "incidents"}.isdisjoint(gates.names)
+    assert ["Tech Lead"] == verdict.inputs["needed"]
+    assert "policy asks for a reason and a ticket" == verdict.reason
+
+    said = dataclasses.replace(production.context, reason="logins fail", ticket="OPS-7")
+    _, verdict = asked(Environment(said, production.policy, production.system), "rollback")
+    assert [] == verdict.inputs["unsaid"]
+
+
+def test_a_deployment_asks_for_its_own_roles_and_no_ticket(production: Environment) -> None:
+    gates, verdict = asked(production, "deploy")
+
+    assert {"window", "blackout", "rate-limit"} <= set(gates.names)
+    assert (["Tech Lead", "QA Lead"], []) == (verdict.inputs["needed"], verdict.inputs["unsaid"])

@@ -1,0 +1,111 @@
+"""`deploy.py keys`: who may sign is begun, enrolled, revoked and shown, and what a role still lacks is said each time."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.commands.keys import Keys, enrolled
+from pytest_deploy.errors import NotAsked, Refused
+from tests.unit.commands.bench import REPOSITORY
+
+TINA = enrolled("Tina@Example.org", "Tina Tanaka", ["Tech Lead"], github=11, local=None, git=["Tina@Home.example"])
+QUINN = enrolled("quinn@example.org", "Quinn Quist", ["QA Lead"], github=12, local=None, git=[])
+OWED = "owed      nobody holds the role {} with a valid key"
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Keys:
+    shutil.copy(REPOSITORY / "deploy.yaml", tmp_path)
+    return Keys(tmp_path, "production", rehearsal=True)
+
+
+@pytest.fixture
+def tinas(tmp_path: Path) -> Path:
+    words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "tina")]
+    subprocess.run(words, check=True, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
+    return tmp_path / "tina.pub"
+
+
+def test_a_record_is_begun_with_nobody_who_may_sign(keys: Keys, tmp_path: Path) -> None:
+    said = list(keys.init())
+
+    assert "record    reports/rehearsal/production, deploy.example.org/rehearsal/production" == said[0]
+    assert [OWED.format("Tech Lead"), OWED.format("QA Lead")] == said[-2:]
+    assert 0o600 == (tmp_path / ".deploy/keys/rehearsal-production.pem").stat().st_mode & 0o777
+
+
+def test_who_is_enrolled_may_sign_until_they_are_revoked(keys: Keys, tinas: Path) -> None:
+    said = list(keys.enroll(TINA, tinas, days=30, reason="OPS-1"))
+    assert ["enrolled  Tina Tanaka <tina@example.org>: Tech Lead", OWED.format("QA Lead")] == said
+    assert "person    Tina Tanaka <tina@example.org>: Tech Lead" in list(keys.list())
+
+    time.sleep(1)  # a key is good for whole seconds, one at the least
+    said = list(keys.revoke("tina@example.org", reason="left"))
+    assert [OWED.format("Tech Lead"), OWED.format("QA Lead")] == said[1:]
+    with pytest.raises(Refused, match="has no valid key here"):
+        list(keys.revoke("tina@example.org", reason="left"))
+
+
+def test_the_key_of_one_is_nobody_elses(keys: Keys, tinas: Path) -> None:
+    list(keys.enroll(TINA, tinas, days=30, reason="OPS-1"))
+
+    with pytest.raises(Refused, match=r"is listed under quinn@example\.org and tina@example\.org"):
+        list(keys.enroll(QUINN, tinas, days=30, reason="OPS-2"))
+    assert not any("quinn" in line for line in keys.list())
+
+
+def test_nobody_is_enrolled_or_revoked_without_a_key_and_a_reason(keys: Keys, tinas: Path) -> None:
+    for public, reason, said in ((None, "OPS-1", "say --public-key"), (tinas, " ", "say --reason")):
+        with pytest.raises(NotAsked, match=said):
+            list(keys.enroll(TINA, public, days=30, reason=reason))
+    with pytest.raises(NotAsked, match="say --person EMAIL or fingerprint, and --reason"):
+        list(keys.revoke("tina@example.org", reason=""))
+
+
+@pytest.mark.parametrize(
+    "email, name, role, said",
+    [
+        ("tina", "Tina", "Tech Lead", "say --person EMAIL"),
+        ("tina@example.org", " ", "Tech Lead", "say --person EMAIL"),
+        ("tina@example.org", "Tina\nsigned    by Quinn", "Tech Lead", "cannot be shown"),
+        ("tina@example.org", "Tina", "Tech\u202eLead", "cannot be shown"),
+        ("tina@example.org", "T" * 201, "Tech Lead", "longer than 200 characters"),
+    ],
+)
+def test_who_is_not_described_is_not_enrolled(email: str, name: str, role: str, said: str) -> None:
+    with pytest.raises(NotAsked, match=said):
+        enrolled(email, name, [role], github=None, local=None, git=[])
+
+
+def test_looking_at_the_keys_lays_the_newest_plain_copies(keys: Keys, tinas: Path, tmp_path: Path) -> None:
+    list(keys.init())
+    copy = tmp_path / "reports/rehearsal/production/trust/allowed_signers"
+    before = copy.read_bytes()
+    list(keys.enroll(TINA, tinas, days=30, reason="OPS-1"))
+    newest = copy.read_bytes()
+    copy.write_bytes(before)
+    list(keys.list())
+
+    assert newest == copy.read_bytes() != before
+
+
+def test_a_reason_that_cannot_be_shown_or_a_key_that_is_no_text_is_refused(
+    keys: Keys, tinas: Path, tmp_path: Path
+) -> None:
+    binary = tmp_path / "binary.pub"
+    binary.write_bytes(b"\x7fELF\xd0\xff")
+    with pytest.raises(NotAsked, match="is no SSH public key"):
+        list(keys.enroll(TINA, binary, days=30, reason="OPS-1"))
+    changes = [
+        keys.enroll(TINA, tinas, days=30, reason="OPS\x1b[2J"),
+        keys.revoke("tina@example.org", reason="left\nnobody"),
+        keys.rotate(to="", reason="OPS\u202e", keep_old=False),
+    ]
+    for change in changes:
+        with pytest.raises(NotAsked, match="--reason holds characters that cannot be shown"):
+            list(change)

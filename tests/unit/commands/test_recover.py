@@ -1,0 +1,124 @@
+"""`deploy.py recover` where nothing was changed: it explains, closes what is open, waits for who may live, and invents nothing.
+
+What was changed is led back by the stories (`tests/stories/test_recover.py`).
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pytest_deploy.commands.recover import mend_clock, recover
+from pytest_deploy.errors import RecordError
+from pytest_deploy.pipeline.context import RunContext
+from pytest_deploy.platform.environment import record_of
+from pytest_deploy.record.clock import SystemClock
+from pytest_deploy.record.lease import Holder, take
+from pytest_deploy.record.log import Log
+from pytest_deploy.verify.verify import verify
+from tests.unit.commands.bench import environment
+from tests.unit.record.samples import ACTOR, HandClock, Writing, holder, step_started
+from tests.unit.verify.test_second_opinion import both
+
+STORE = "reports/local"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A checkout of which nothing was ever deployed."""
+    environment(tmp_path, "local")
+    return tmp_path
+
+
+def log_of(root: Path, clock: HandClock | None = None) -> Log:
+    context = RunContext(str(root), "local", "deploy")
+    return record_of(context, context.policy(), clock or SystemClock())
+
+
+def gone() -> Holder:
+    """A process that was there and no longer is."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    started = psutil.Process(child.pid).create_time()
+    child.wait()
+    return replace(holder(), pid=child.pid, process_started=started)
+
+
+def left(root: Path, by: Holder, *, life_s: float = 60) -> str:
+    """A run in whose first step the process died; its id."""
+    log = log_of(root)
+    run = Writing(log)
+    run.lease = take(log, run.run, name="local", actor=ACTOR, holder=by, life_s=life_s)
+    run.open_under_lease()
+    run.add("phase.started", {"phase": "build"})
+    run.add("step.started", step_started("suites/build/test_checks.py::test_lint_finds_nothing", "build"))
+    return run.run
+
+
+def test_where_nothing_was_ever_recorded_nothing_is(root: Path) -> None:
+    said: list[str] = []
+
+    assert recover(root, "local", said.append) == 0
+
+    assert said == ["local: no record yet, so nothing to recover"]
+    assert not (root / "reports").exists()
+
+
+def test_where_no_run_is_open_it_says_so_and_writes_nothing(root: Path) -> None:
+    Writing(log_of(root)).open().step("build").close("failed")
+    size = verify(root / STORE).size
+    said: list[str] = []
+
+    assert recover(root, "local", said.append) == 0
+
+    assert said == [f"local: no run is open in the record's {size} events"]
+    assert verify(root / STORE).size == size
+
+
+def test_a_run_whose_process_died_before_any_change_is_abandoned(root: Path) -> None:
+    run = left(root, gone())
+    said: list[str] = []
+
+    assert recover(root, "local", said.append) == 0
+
+    assert said[0].startswith(f"found: run {run}, open; its last event is step.started at ")
+    assert "in build, `lint finds nothing` began and did not end, which changes nothing" in said[1]
+    assert "nothing had been changed" in said[2]
+    assert said[-1] == f"done: run {run} abandoned; the environment is as it was"
+    assert ["lease.taken", "run.abandoned", "lease.released"] == [e.type for e in log_of(root).run(run)][-3:]
+    assert both(root / STORE) == (True, "")
+    again: list[str] = []
+    assert recover(root, "local", again.append) == 0
+    assert "no run is open" in again[0]
+
+
+def test_a_holder_that_may_live_is_waited_for(root: Path) -> None:
+    """On another machine: nobody here can tell whether it still runs."""
+    run = left(root, replace(holder(), host="elsewhere"), life_s=1.5)
+    said: list[str] = []
+
+    assert recover(root, "local", said.append) == 0
+
+    waited = [line for line in said if line.strip().startswith("waiting until ")]
+    assert len(waited) == 1
+    assert said[-1] == f"done: run {run} abandoned; the environment is as it was"
+
+
+def test_a_record_written_into_the_future_is_mended_once_and_says_so(root: Path) -> None:
+    ahead = HandClock(SystemClock().now() + timedelta(days=3))
+    log_of(root, ahead).head()
+    with pytest.raises(RecordError, match="recover ENV --clock"):
+        Writing(log_of(root)).add("alert.raised", {"alert": "a", "detail": "b"})
+    said: list[str] = []
+
+    mend_clock(root, "local", said.append)
+
+    assert said[0].startswith("the record's time starts again at ")
+    assert both(root / STORE) == (True, "")
+    with pytest.raises(RecordError, match="not in the future; nothing to mend"):
+        mend_clock(root, "local", said.append)

@@ -1,0 +1,84 @@
+"""Whose key signs: the one given, a rehearsal's throw-away key, git's; and somebody must own it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.approvals.rehearsal_roster import throw_away_key
+from pytest_deploy.approvals.roster import Key, Roster
+from pytest_deploy.commands.signer import signer
+from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.pipeline.context import RunContext
+from tests.tools import needs
+from tests.unit.approvals.desk import NAMESPACE, TINA, make_keys, public
+from tests.unit.commands.bench import environment
+from tests.unit.record.samples import NOON
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    needs("ssh-keygen")
+    return make_keys(tmp_path_factory.mktemp("keys"), [TINA.email, "stranger"])
+
+
+@pytest.fixture
+def roster(keys: Mapping[str, Path]) -> Roster:
+    text = " ".join(public(keys[TINA.email]).split()[:2])
+    return Roster({TINA.email: TINA}, (Key(TINA.email, text, NOON, NOON, NAMESPACE),))
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunContext:
+    """Production for real; git knows no key of the person at this desk."""
+    environment(tmp_path, "production")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    monkeypatch.chdir(tmp_path)
+    return RunContext(str(tmp_path), "production", "deploy")
+
+
+def test_the_key_that_is_given_signs_for_its_person(
+    context: RunContext, roster: Roster, keys: Mapping[str, Path]
+) -> None:
+    assert (TINA, keys[TINA.email]) == signer(context, roster, "Tech Lead", keys[TINA.email])
+
+
+def test_a_key_that_nobody_is_enrolled_with_signs_nothing(
+    context: RunContext, roster: Roster, keys: Mapping[str, Path]
+) -> None:
+    with pytest.raises(Refused, match="the roster knows nobody with the key SHA256:"):
+        signer(context, roster, "Tech Lead", keys["stranger"])
+
+
+def test_without_a_key_gits_own_signs_and_else_it_is_asked_for(
+    context: RunContext, roster: Roster, keys: Mapping[str, Path]
+) -> None:
+    with pytest.raises(NotAsked, match="say which key signs: --key FILE"):
+        signer(context, roster, "Tech Lead", None)
+
+    words = ["git", "config", "--global", "user.signingkey", str(keys[TINA.email])]
+    subprocess.run(words, check=True, capture_output=True, timeout=30)
+    assert TINA == signer(context, roster, "Tech Lead", None)[0]
+
+
+def test_in_a_rehearsal_the_roles_throw_away_key_signs(
+    context: RunContext, roster: Roster, keys: Mapping[str, Path]
+) -> None:
+    rehearsal = RunContext(context.root, "production", "deploy", rehearsal=True)
+    with pytest.raises(NotAsked, match="no throw-away key for 'Tech Lead'"):
+        signer(rehearsal, roster, "Tech Lead", None)
+
+    place = context.state / "keys" / "rehearsal" / "production" / "tech-lead"
+    place.parent.mkdir(parents=True)
+    for suffix in ("", ".pub"):
+        place.with_name(f"tech-lead{suffix}").write_bytes(Path(f"{keys[TINA.email]}{suffix}").read_bytes())
+    assert place == throw_away_key(rehearsal, "Tech Lead")
+    assert (TINA, place) == signer(rehearsal, roster, "Tech Lead", None)
+
+
+def test_a_key_that_is_not_there_is_named(context: RunContext, roster: Roster, tmp_path: Path) -> None:
+    with pytest.raises(NotAsked, match=r"--key .*/tinas: there is no such file"):
+        signer(context, roster, "Tech Lead", tmp_path / "tinas")

@@ -1,0 +1,207 @@
+"""Smoke in staging is evidence only from staging's own record: a real run's for a real one, a rehearsal's for a rehearsal."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_deploy.errors import RecordError
+from pytest_deploy.gates.facts import Gates
+from pytest_deploy.gates.staging_record import evidence_of
+from pytest_deploy.pipeline.context import RunContext
+from pytest_deploy.platform.environment import Environment
+from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import canonical
+from pytest_deploy.record.run_id import new_run_id
+from pytest_deploy.release.candidate import Subject
+from pytest_deploy.release.request import digest, migrations_sha256
+from tests.unit.commands.bench import environment
+from tests.unit.record.samples import PERSON, HandClock, Writing
+
+COMMIT = "c" * 40
+IMAGE = f"diary@sha256:{'a' * 64}"
+MIGRATIONS = [{"version": "0001", "name": "first", "sha256": "b" * 64}]
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+@pytest.fixture
+def staging(tmp_path: Path, clock: HandClock) -> Environment:
+    """The rehearsal of staging, its record born."""
+    return born(environment(tmp_path, "staging", clock=clock))
+
+
+def born(made: Environment) -> Environment:
+    made.log.head()
+    return made
+
+
+def smoke(made: Environment, outcome: str = "passed", *, end: str = "deployed") -> str:
+    """A deployment of IMAGE with its smoke phase; the run's id."""
+    run = Writing(made.log, new_run_id(made.policy.environment, made.system, rehearsal=made.context.rehearsal)).open()
+    run.step("build")
+    asked = canonical({"commit": COMMIT, "artefact": {"image": IMAGE}, "migrations": MIGRATIONS})
+    run.folder.create("request.json", asked)
+    expires = {"request_sha256": digest(asked), "expires": stamp(made.system.now()), "requested_by": PERSON}
+    run.add("request.made", expires)
+    run.step("smoke", outcome=outcome)
+    return run.close(end) if end else run.run
+
+
+def real(made: Environment) -> RunContext:
+    """The same environment, not rehearsed, its record in a folder: no bucket is to be had here."""
+    file = made.context.path / "deploy.yaml"
+    cloud = "platform: {kind: google, runtime: container, google: {project: example-diary-staging, region: us-east4}}"
+    bucket = "      store: gcs\n      bucket: example-diary-staging-record\n"
+    file.write_text(
+        file.read_text().replace(cloud, "platform: {kind: embedded}").replace(bucket, "      store: folder\n")
+    )
+    return RunContext(made.context.root, made.context.environment, "smoke")
+
+
+def test_what_was_smoked_is_evidence_of_the_commit_the_artefact_and_the_migrations(staging: Environment) -> None:
+    run = smoke(staging)
+
+    (found,) = evidence_of(staging.context)
+
+    migrations = migrations_sha256([("0001", "b" * 64)])
+    assert (run, COMMIT, IMAGE.partition("@")[2], migrations) == (
+        found.run, found.commit, found.digest, found.migrations_sha256,
+    )  # fmt: skip
+    assert found.passed
+
+
+def test_a_smoke_by_itself_is_evidence_of_what_served_and_of_nothing_before_the_first_release(
+    staging: Environment,
+) -> None:
+    """The smoke pipeline asks for nothing: its record says what it met."""
+    served = {"image": IMAGE, "commit": COMMIT, "version": "1.2.0", "migrations_sha256": "d" * 64}
+    for target in (None, served):
+        run = Writing(staging.log, new_run_id("staging", staging.system, rehearsal=True), pipeline="smoke")
+        run.open(target=target).step("smoke").close("passed")
+
+    (found,) = evidence_of(staging.context)
+
+    assert (run.run, COMMIT, IMAGE.partition("@")[2], "d" * 64, True) == (
+        found.run, found.commit, found.digest, found.migrations_sha256, found.passed,
+    )  # fmt: skip
+
+
+def test_a_smoke_that_failed_is_told_as_failed_and_an_open_run_tells_nothing(staging: Environment) -> None:
+    smoke(staging, "failed", end="failed")
+    assert [False] == [one.passed for one in evidence_of(staging.context)]
+
+    smoke(staging, end="")
+    assert 1 == len(evidence_of(staging.context))
+
+
+def test_an_environment_without_a_record_has_smoked_nothing(tmp_path: Path) -> None:
+    assert () == evidence_of(environment(tmp_path, "staging").context)
+
+
+def test_a_record_that_was_changed_is_no_evidence(staging: Environment) -> None:
+    smoke(staging)
+    event = sorted((staging.context.store / "log").iterdir())[-2]
+    event.chmod(0o644)
+    event.write_bytes(event.read_bytes().replace(b"deployed", b"deplored"))
+
+    with pytest.raises(RecordError, match="staging does not verify"):
+        evidence_of(staging.context)
+
+
+# --- a rehearsal never counts for real
+
+
+def test_a_rehearsal_is_no_evidence_for_a_real_run(staging: Environment) -> None:
+    smoke(staging)
+
+    assert () == evidence_of(real(staging))
+
+
+def test_a_rehearsals_record_laid_in_the_real_ones_place_is_known_by_its_origin(staging: Environment) -> None:
+    smoke(staging)
+    context = real(staging)
+    signed_by_a_file(staging)
+    shutil.copytree(staging.context.store, context.store)
+    shutil.copy(staging.context.key_file, real(staging).key_file)
+
+    with pytest.raises(RecordError, match=r"is deploy\.example\.org/rehearsal/staging's"):
+        evidence_of(real(staging))
+
+
+def signed_by_a_file(made: Environment) -> None:
+    """Let the real environment's record be signed by a key file, where Cloud KMS would."""
+    file = made.context.path / "deploy.yaml"
+    file.write_text(re.sub(r"      signer: kms\n      key: projects/example-diary-staging/.*\n", "", file.read_text()))
+
+
+def test_a_copy_of_another_environments_key_vouches_for_nothing(staging: Environment) -> None:
+    smoke(staging)
+    shutil.copytree(staging.context.store, real(staging).store)
+    shutil.copy(staging.context.store / "trust" / "log.vkey", real(staging).key_file.with_suffix(".vkey"))
+
+    with pytest.raises(RecordError, match=r"is a key of deploy\.example\.org/rehearsal/staging, not of"):
+        evidence_of(real(staging))
+
+
+def test_a_record_made_up_with_another_key_is_no_evidence(staging: Environment, tmp_path: Path) -> None:
+    smoke(staging)
+    other = born(environment(tmp_path / "elsewhere", "staging", clock=HandClock()))
+    smoke(other)
+    shutil.rmtree(staging.context.store)
+    shutil.copytree(other.context.store, staging.context.store)
+
+    with pytest.raises(RecordError, match="it is no evidence"):
+        evidence_of(staging.context)
+
+
+def test_where_nobody_knows_the_records_key_it_cannot_be_told_whose_it_is(staging: Environment) -> None:
+    smoke(staging)
+    staging.context.key_file.unlink()
+    with pytest.raises(RecordError, match="cannot be told"):
+        evidence_of(staging.context)
+
+    shutil.copy(staging.context.store / "trust" / "log.vkey", staging.context.key_file.with_suffix(".vkey"))
+    assert 1 == len(evidence_of(staging.context))
+
+
+@pytest.mark.parametrize(
+    "changes, passed",
+    [({}, True), ({"commit": "d" * 40}, False), ({"approved": "sha256:1"}, False), ({"migrations_sha256": "1"}, False)],
+)
+def test_the_gate_asks_for_the_very_same_release(staging: Environment, changes: dict[str, Any], passed: bool) -> None:  # noqa: FBT001 -- a table
+    smoke(staging)
+    asked = {
+        "commit": COMMIT,
+        "approved": IMAGE.partition("@")[2],
+        "migrations_sha256": migrations_sha256([("0001", "b" * 64)]),
+    }
+    subject = Subject(pipeline="deploy", run="", built=None, request=None, **{**asked, **changes})
+
+    verdict = Gates(_production(staging), subject).gate("staging-smoke")(staging.clock.now())
+
+    assert passed == verdict.passed, verdict.reason
+
+
+def test_a_record_that_cannot_be_trusted_blocks_the_gate_and_says_why(staging: Environment) -> None:
+    smoke(staging)
+    staging.context.key_file.unlink()
+    subject = Subject("deploy", "", COMMIT, None, IMAGE.partition("@")[2], "", None)
+
+    verdict = Gates(_production(staging), subject).gate("staging-smoke")(staging.clock.now())
+
+    assert (False, "mend") == (verdict.passed, verdict.owed)
+    assert "staging-smoke cannot be evaluated, so it blocks: whose record" in verdict.reason
+
+
+def _production(staging: Environment) -> Environment:
+    made = environment(staging.context.path, "production", clock=HandClock())
+    made.log.head()
+    return made

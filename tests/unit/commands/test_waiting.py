@@ -1,0 +1,154 @@
+"""A request that waits: who may sign it, what they are shown first, and how signatures come to count."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from pytest_deploy.commands.sign import approve
+from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.record.clock import SystemClock
+from pytest_deploy.record.run_folder import RunFolder
+from pytest_deploy.record.run_id import new_run_id
+from tests.unit.approvals.desk import ADAM, BOTH, DORA, QUINN, TINA
+from tests.unit.commands.asked import Asked
+from tests.unit.record.samples import ACTOR
+
+
+def test_who_signs_is_shown_what_changes_before_and_told_who_is_missing(asked: Asked) -> None:
+    asked.approve(TINA.email)
+
+    signed = next(place for place, line in enumerate(asked.said) if line.startswith("signed    by Tina Tanaka"))
+    shown = "\n".join(asked.said[:signed])
+    for told in (
+        "replaces  nothing: the first release",
+        "migrates  0008 mood",
+        "reason    adds moods",
+        "+ column mood",
+    ):
+        assert told in shown
+    assert asked.said[-1] == "missing   QA Lead"
+
+    asked.approve(QUINN.email)
+    assert asked.said[-1] == "missing   nobody: it may be run"
+    assert asked.events("approval.signed") == [TINA.email, QUINN.email]
+
+
+@pytest.mark.parametrize(
+    "email, role, says",
+    [
+        (DORA.email, "Tech Lead", "Dora Deployer deploys this or wrote part of it"),
+        (ADAM.email, "", "Adam Author deploys this or wrote part of it"),
+        (DORA.email, "Deployment Manager", "Deployment Manager is not among them"),
+        (QUINN.email, "Tech Lead", "Quinn Quist does not hold the role Tech Lead"),
+        ("stranger", "", "the roster knows nobody with the key"),
+    ],
+)
+def test_a_signature_that_would_not_count_is_not_made(asked: Asked, email: str, role: str, says: str) -> None:
+    with pytest.raises(Refused, match=says):
+        asked.approve(email, role=role)
+
+    assert asked.events("approval.signed") == []
+    assert not (asked.folder / "approvals").exists()
+
+
+def test_only_a_request_that_lives_is_signed(asked: Asked) -> None:
+    with pytest.raises(Refused, match="no request rehearsal-production-20261122T201500Z-4f1c lies in"):
+        approve(
+            asked.root, "rehearsal-production-20261122T201500Z-4f1c", role="", key=None, comment="", say=asked.said.append
+        )  # fmt: skip
+
+    gone = asked.ask(expires=timedelta(seconds=-1))
+    with pytest.raises(Refused, match="waits for nobody: it was run, voided or has expired"):
+        gone.approve(TINA.email)
+
+    asked.log.append("request.voided", {"cause": "drift"}, run=asked.run, actor=ACTOR)
+    with pytest.raises(Refused, match="waits for nobody"):
+        asked.approve(TINA.email)
+
+
+def test_a_request_that_the_record_does_not_know_is_not_signed(asked: Asked) -> None:
+    """Somebody laid a file under a run of their own."""
+    run = new_run_id("production", SystemClock(), rehearsal=True)
+    RunFolder(asked.log.store, run).create("request.json", (asked.folder / "request.json").read_bytes())
+
+    with pytest.raises(Refused, match=r"the record holds no request\.made for it"):
+        replace(asked, run=run).approve(TINA.email)
+
+
+@pytest.mark.parametrize(
+    "what, says", [("request.json", "is not the request that was made"), ("planned.diff", "is not the diff")]
+)
+def test_what_was_changed_since_it_was_planned_is_not_signed(asked: Asked, what: str, says: str) -> None:
+    (changed,) = asked.folder.parent.rglob(what)
+    changed.write_bytes(changed.read_bytes().replace(b"mood", b"food"))
+
+    with pytest.raises(Refused, match=says):
+        asked.approve(TINA.email)
+
+    assert asked.events("approval.signed") == []
+
+
+def test_an_override_counts_when_two_people_have_signed_the_same(asked: Asked) -> None:
+    asked.override(TINA.email)
+    assert asked.said[-1] == "counts    not yet: a second person must sign the same, with the same incident"
+
+    asked.override(BOTH.email, incident="INC-8")
+    assert asked.said[-1].startswith("counts    not yet")
+
+    asked.override(QUINN.email)
+    assert asked.said[-1] == "counts    yes"
+    assert asked.events("override.signed") == [TINA.email, BOTH.email, QUINN.email]
+
+
+@pytest.mark.parametrize(
+    "gate, changes, says",
+    [
+        ("approvals", {}, "approvals cannot be overridden by anybody"),
+        ("window", {"reason": " "}, "an override has a --reason and an --incident"),
+        ("window", {"incident": ""}, "an override has a --reason and an --incident"),
+    ],
+)
+def test_what_nobody_may_pass_over_is_not_signed(asked: Asked, gate: str, changes: dict[str, str], says: str) -> None:
+    with pytest.raises(NotAsked, match=says):
+        asked.override(TINA.email, gate, **changes)
+
+    assert asked.events("override.signed") == []
+
+
+def test_a_signature_that_was_laid_without_an_event_is_counted_by_the_next_run_once(asked: Asked) -> None:
+    asked.lay(TINA)
+    assert asked.events("approval.signed") == []
+
+    asked.take_in()
+    asked.take_in()
+
+    assert asked.events("approval.signed") == [TINA.email]
+    asked.approve(QUINN.email)
+    assert asked.said[-1] == "missing   nobody: it may be run"
+
+
+def test_a_signature_that_does_not_count_is_told_once_with_the_reason(asked: Asked) -> None:
+    forged, barred = asked.lay(TINA, key="stranger"), asked.lay(ADAM)
+
+    asked.take_in()
+    asked.take_in()
+
+    told = {e.data["file"]: e.data["reason"] for e in asked.log.run(asked.run) if e.type == "approval.refused"}
+    assert len(asked.events("approval.refused")) == 2
+    assert "does not verify for tina@example.org" in told[forged]
+    assert told.keys() == {forged, barred}
+    assert asked.events("approval.signed") == []
+
+
+def test_an_override_that_was_laid_without_events_counts_once_two_have_signed(asked: Asked) -> None:
+    asked.lay_override(TINA)
+    asked.take_in()
+    assert asked.events("override.signed") == [], "one person passes over nothing"
+
+    asked.lay_override(QUINN)
+    asked.take_in()
+    asked.take_in()
+    assert sorted(asked.events("override.signed")) == sorted([TINA.email, QUINN.email])

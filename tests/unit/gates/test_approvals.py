@@ -1,0 +1,84 @@
+"""Every role that policy asks for has signed, each by a person of its own, while the request lives."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_deploy.gates.approvals import Quorum, approvals
+from pytest_deploy.gates.verdict import Verdict
+from tests.unit.gates.facts import HOUR, MINUTE, owes, utc
+
+AT = utc("2026-11-23T15:00")
+ROLES = ("Tech Lead", "QA Lead")
+SIGNED = {"Tech Lead": "tara@example.org", "QA Lead": "quentin@example.org"}
+
+
+def judged(**facts: Any) -> Verdict:
+    return approvals(
+        Quorum(**{"needed": ROLES, "at": AT, "filled": SIGNED, "expires": AT + HOUR, "run": "production-1", **facts})
+    )
+
+
+def test_it_passes_where_policy_asks_for_no_signature() -> None:
+    assert judged(needed=(), filled={}).passed
+
+
+def test_a_complete_quorum_passes_and_names_who_signed() -> None:
+    assert (
+        "approved by Tech Lead tara@example.org, QA Lead quentin@example.org;"
+        " the request lapses Monday 2026-11-23 16:00 UTC"
+    ) == judged().reason
+    assert judged(expires=None).passed
+
+
+@pytest.mark.parametrize("missing", [("QA Lead",), ()])
+def test_a_missing_role_is_owed_an_approval(missing: tuple[str, ...]) -> None:
+    verdict = judged(filled={"Tech Lead": "tara@example.org"}, missing=missing)
+
+    assert (False, "approval") == owes(verdict)
+    assert "approval missing: QA Lead; python deploy.py approve production-1" == verdict.sentence
+
+
+def test_signatures_that_do_not_count_are_told() -> None:
+    verdict = judged(
+        filled={}, missing=ROLES, refused=["dora's is the deployer's own", "the second is unreadable"], run=""
+    )
+
+    assert (
+        "approval missing: Tech Lead, QA Lead (not counted: dora's is the deployer's own; the second is unreadable);"
+        " python deploy.py approve RUN"
+    ) == verdict.sentence
+
+
+def test_one_person_never_fills_two_roles() -> None:
+    verdict = judged(filled={"Tech Lead": "tara@example.org", "QA Lead": "Tara@example.org"})
+
+    assert (False, "mend") == owes(verdict)
+
+
+@pytest.mark.parametrize("left,passed", [(MINUTE, True), (0 * MINUTE, False), (-MINUTE, False)])
+def test_a_request_that_lapsed_is_void_however_well_signed(left: Any, passed: bool) -> None:  # noqa: FBT001
+    verdict = judged(expires=AT + left)
+
+    assert passed == verdict.passed
+    if not passed:
+        assert (False, "mend", "plan anew and have it approved") == (*owes(verdict), verdict.remedy)
+
+
+def test_a_roster_that_can_never_fill_the_roles_must_be_mended() -> None:
+    verdict = judged(filled={}, missing=ROLES, possible=False, why_not="nobody holds QA Lead")
+
+    assert (False, "mend") == owes(verdict)
+    assert "the quorum is impossible: nobody holds QA Lead" == verdict.reason
+    assert "can never fill" in judged(possible=False).reason
+
+
+@pytest.mark.parametrize("unsaid", [("reason",), ("ticket",), ("reason", "ticket")])
+def test_what_policy_asks_to_be_said_is_said_however_well_it_is_signed(unsaid: tuple[str, ...]) -> None:
+    verdict = judged(unsaid=unsaid)
+
+    assert (False, "mend") == owes(verdict)
+    assert all(f"--deploy-{what}=" in verdict.remedy for what in unsaid)
+    assert judged(unsaid=()).passed

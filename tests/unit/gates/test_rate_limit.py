@@ -1,0 +1,101 @@
+"""No more than so many deployments in any so many hours, an open run always counting."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_deploy.gates.rate_limit import Claim, limited, rate_limit
+from pytest_deploy.policy.gate_rules import RateLimit
+from tests.unit.gates.facts import HOUR, MINUTE, owes, utc
+
+RULE = RateLimit(runs=1, per_h=4)
+AT = utc("2026-11-23T15:00")
+
+
+def ended(hours: float, run: str = "production-1") -> Claim:
+    return Claim(run, AT - hours * HOUR, open=False)
+
+
+def test_it_passes_where_policy_has_no_limit() -> None:
+    assert rate_limit(None, AT, [ended(0)]).passed
+
+
+@pytest.mark.parametrize("hours,passed", [(0.0, False), (3.999, False), (4.0, True), (5.0, True), (-1.0, False)])
+def test_a_deployment_counts_for_its_hours_and_one_of_the_future_does(hours: float, passed: bool) -> None:  # noqa: FBT001
+    assert passed == rate_limit(RULE, AT, [ended(hours)]).passed
+
+
+def test_the_first_ever_passes() -> None:
+    assert (True, "none of 1 in 4 h used") == (rate_limit(RULE, AT, []).passed, rate_limit(RULE, AT, []).reason)
+
+
+def test_a_refusal_names_the_run_and_when_the_next_may_start() -> None:
+    verdict = rate_limit(RULE, AT, [ended(1)])
+
+    assert (False, "time") == owes(verdict)
+    assert AT + 3 * HOUR == verdict.earliest_start
+    assert verdict.reason == (
+        "1 in 4 h: run production-1 changed it Monday 2026-11-23 14:00 UTC; the next may start Monday 2026-11-23 18:00 UTC"
+    )
+
+
+def test_of_several_the_oldest_that_counts_ages_out_first() -> None:
+    rule, claims = RateLimit(runs=2, per_h=4), [ended(1, "c"), ended(3, "a"), ended(2, "b"), ended(9, "z")]
+
+    assert AT + 2 * HOUR == rate_limit(rule, AT, claims).earliest_start
+    assert rate_limit(rule, AT, claims[:1]).passed
+
+
+@pytest.mark.parametrize("runs", [1, 5])
+def test_an_open_run_of_another_blocks_whatever_the_limit(runs: int) -> None:
+    verdict = rate_limit(RateLimit(runs=runs, per_h=4), AT, [Claim("production-1", AT - HOUR, open=True)])
+
+    assert (False, "time") == owes(verdict)
+    assert AT + 3 * HOUR == verdict.earliest_start
+    assert "production-1 is open" in verdict.reason
+
+
+def test_an_open_run_blocks_however_old_it_is() -> None:
+    verdict = rate_limit(RULE, AT, [Claim("production-1", AT - 9 * HOUR, open=True)])
+
+    assert (False, "mend") == owes(verdict)
+    assert "recover" in verdict.remedy
+
+
+def test_a_run_does_not_count_against_itself() -> None:
+    claims = [Claim("production-2", AT, open=True)]
+
+    assert (True, False) == tuple(
+        rate_limit(RULE, AT, claims, own=own).passed for own in ("production-2", "production-3")
+    )
+
+
+def test_a_claim_is_told_why_it_may_not_be_written() -> None:
+    assert "" == limited(RULE, AT, [])
+    assert "" == limited(None, AT, [ended(0)])
+    assert limited(RULE, AT, [ended(1)]).startswith("1 in 4 h: run production-1 changed it")
+
+
+claims_made = st.lists(
+    st.builds(Claim, st.uuids().map(str), st.integers(-600, 30).map(lambda it: AT + it * MINUTE), open=st.just(False))
+)
+
+
+@settings(max_examples=80, deadline=None)
+@given(runs=st.integers(1, 3), hours=st.integers(1, 6), claims=claims_made)
+def test_it_passes_at_its_earliest_start_and_never_before(runs: int, hours: int, claims: list[Claim]) -> None:
+    rule = RateLimit(runs=runs, per_h=hours)
+
+    def allowed(at: datetime) -> bool:
+        return sum(claim.at > at - hours * HOUR for claim in claims) < runs
+
+    verdict = rate_limit(rule, AT, claims)
+    start = verdict.earliest_start or AT
+
+    assert allowed(AT) == verdict.passed
+    assert rate_limit(rule, start, claims).passed
+    assert not any(allowed(AT + step * MINUTE) for step in range((start - AT) // MINUTE))

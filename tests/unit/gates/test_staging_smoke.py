@@ -1,0 +1,109 @@
+"""The very same was smoked in staging, lately, by a run whose record verifies."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+import pytest
+
+from pytest_deploy.gates.staging_smoke import Evidence, Wanted, staging_smoke
+from pytest_deploy.gates.verdict import Verdict
+from pytest_deploy.policy.gate_rules import StagingSmoke
+from tests.unit.gates.facts import HOUR, MINUTE, owes, utc
+
+RULE = StagingSmoke(environment="staging", within_h=24)
+AT = utc("2026-11-23T15:00")
+WANTED = Wanted("c" * 40, "sha256:" + "a" * 64, "b" * 64)
+GOOD = Evidence("staging-1", AT - HOUR, **asdict(WANTED), passed=True, verified=True)
+
+
+def judged(*evidence: Evidence) -> Verdict:
+    return staging_smoke(RULE, AT, WANTED, evidence)
+
+
+def test_it_passes_where_policy_asks_for_none() -> None:
+    assert staging_smoke(None, AT, WANTED, []).passed
+
+
+def test_the_same_release_smoked_an_hour_ago_passes() -> None:
+    verdict = judged(GOOD)
+
+    assert (True, "") == owes(verdict)
+    assert (
+        "staging smoke of run staging-1 passed Monday 2026-11-23 14:00 UTC, 1 h ago, on the same artefact"
+        == verdict.reason
+    )
+    assert 1.0 == verdict.inputs["age_h"]
+
+
+@pytest.mark.parametrize("minutes,passed", [(24 * 60, True), (24 * 60 + 1, False), (0, True)])
+def test_it_may_be_as_old_as_policy_says_and_no_older(minutes: int, passed: bool) -> None:  # noqa: FBT001
+    assert passed == judged(replace(GOOD, at=AT - minutes * MINUTE)).passed
+
+
+def test_too_old_says_how_old_and_what_renews_it() -> None:
+    assert (
+        "staging smoke is 31 h old, 24 h are allowed; run staging: python deploy.py run staging --pipeline smoke"
+        == judged(replace(GOOD, at=AT - 31 * HOUR)).sentence
+    )
+
+
+@pytest.mark.parametrize(
+    "other,said",
+    [
+        (
+            {"digest": "sha256:" + "d" * 64},
+            "staging smoked another artefact (dddddddddddd, not aaaaaaaaaaaa) in run staging-1",
+        ),
+        ({"commit": "e" * 40}, "staging smoked another commit (eeeeeeeeeeee, not cccccccccccc) in run staging-1"),
+        (
+            {"migrations_sha256": "f" * 64},
+            "staging smoked another migration set (ffffffffffff, not bbbbbbbbbbbb) in run staging-1",
+        ),
+    ],
+)
+def test_another_release_is_told_by_what_differs(other: dict[str, str], said: str) -> None:
+    verdict = judged(replace(GOOD, **other))  # type: ignore[arg-type]  # each is a text field
+
+    assert (False, "mend") == owes(verdict)
+    assert said == verdict.reason
+
+
+@pytest.mark.parametrize(
+    "bad,said",
+    [
+        (
+            {"passed": False, "problem": "login failed"},
+            "staging smoke of run staging-1 failed Monday 2026-11-23 14:00 UTC: login failed",
+        ),
+        ({"passed": False}, "staging smoke of run staging-1 failed Monday 2026-11-23 14:00 UTC"),
+        (
+            {"verified": False, "problem": "seq 4 is missing"},
+            "the record of run staging-1 in staging does not verify: seq 4 is missing",
+        ),
+        (
+            {"at": AT + MINUTE},
+            "staging smoke of run staging-1 is dated Monday 2026-11-23 15:01 UTC, after Monday 2026-11-23 15:00 UTC",
+        ),
+    ],
+)
+def test_evidence_that_is_none_must_be_mended(bad: dict[str, object], said: str) -> None:
+    verdict = judged(replace(GOOD, **bad))  # type: ignore[arg-type]  # each of its field's type
+
+    assert (False, "mend") == owes(verdict)
+    assert said == verdict.reason
+
+
+def test_nothing_on_record_must_be_mended() -> None:
+    assert "staging has no smoke on record; run staging: python deploy.py run staging" == judged().sentence
+
+
+def test_an_older_pass_does_not_outweigh_a_newer_failure() -> None:
+    failed = replace(GOOD, run="staging-2", at=AT - MINUTE, passed=False)
+
+    assert not judged(GOOD, failed).passed
+    assert judged(replace(GOOD, at=AT), failed).passed
+
+
+def test_a_later_smoke_of_something_else_takes_nothing_away() -> None:
+    assert judged(GOOD, replace(GOOD, run="staging-2", at=AT, commit="e" * 40)).passed

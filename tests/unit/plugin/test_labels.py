@@ -1,0 +1,125 @@
+"""A real pytest writes its reports with a step's phase and requirements, and says which run they are of."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from pytest_deploy.pipeline.step import Step
+from pytest_deploy.plugin import labels
+
+SESSION = """
+import pytest
+from pytest_deploy.pipeline import labels
+from pytest_deploy.pipeline.step import Step
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "requirement(name): ...")
+    config.pluginmanager.register(labels.Labels({"run": "local-1", "environment": "local", "release": "1.0 <b>"}))
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        labels.put_on(item, Step(item.nodeid, "smoke", "always", False, labels.verifies(item)))
+"""
+STEPS = """
+import pytest
+
+pytestmark = pytest.mark.requirement("REQ-1-A")
+
+@pytest.mark.requirement("REQ-1-B<script>")
+@pytest.mark.requirement("REQ-1-A")
+def test_passes():
+    pass
+
+@pytest.mark.skip(reason="not run")
+def test_is_left_out():
+    pass
+"""
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What pytest's own writers made of two steps."""
+    home = tmp_path_factory.mktemp("reported")
+    (home / "conftest.py").write_text(SESSION, encoding="utf-8")
+    (home / "test_steps.py").write_text(STEPS, encoding="utf-8")
+    words = [
+        "--junitxml=junit.xml",
+        "--html=page.html",
+        "--self-contained-html",
+        "--alluredir=allure",
+        f"--rootdir={home}",
+    ]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:allure_pytest_bdd", *words],
+        cwd=home, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return home
+
+
+def test_each_case_of_junit_names_its_phase_and_each_requirement_once(reported: Path) -> None:
+    (suite,) = ET.parse(reported / "junit.xml").getroot()  # noqa: S314 -- pytest has just written it
+    told = {
+        case.attrib["name"]: [(one.attrib["name"], one.attrib["value"]) for one in case.findall("properties/property")]
+        for case in suite.findall("testcase")
+    }
+
+    assert told == {
+        "test_passes": [("phase", "smoke"), ("requirement", "REQ-1-A"), ("requirement", "REQ-1-B<script>")],
+        "test_is_left_out": [("phase", "smoke"), ("requirement", "REQ-1-A")],
+    }
+
+
+def test_the_suite_of_junit_names_run_environment_and_release(reported: Path) -> None:
+    (suite,) = ET.parse(reported / "junit.xml").getroot()  # noqa: S314 -- pytest has just written it
+
+    assert [(one.attrib["name"], one.attrib["value"]) for one in suite.findall("properties/property")] == [
+        ("run", "local-1"), ("environment", "local"), ("release", "1.0 <b>"),
+    ]  # fmt: skip
+
+
+def test_each_result_of_allure_is_labelled_the_one_left_out_too(reported: Path) -> None:
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in (reported / "allure").glob("*-result.json")]
+    told = {
+        one["name"]: sorted((label["name"], label["value"]) for label in one["labels"] if label["name"] in {"phase", "step", "requirement"})
+        for one in results
+    }  # fmt: skip
+
+    assert told == {
+        "test_passes": [
+            ("phase", "smoke"), ("requirement", "REQ-1-A"), ("requirement", "REQ-1-B<script>"), ("step", "test_steps.py::test_passes"),
+        ],
+        "test_is_left_out": [("phase", "smoke"), ("requirement", "REQ-1-A"), ("step", "test_steps.py::test_is_left_out")],
+    }  # fmt: skip
+
+
+def test_pytests_page_has_a_column_for_each_and_names_the_run(reported: Path) -> None:
+    page = (reported / "page.html").read_text(encoding="utf-8")
+
+    assert "<th>Phase</th>" in page
+    assert "REQ-1-A" in page
+    assert "REQ-1-B<script>" not in page
+    assert "local-1 local 1.0" in page
+
+
+def test_a_step_nobody_ran_has_the_same_labels() -> None:
+    step = Step("suites/smoke/test_a.py::test_it", "smoke", "always", changes=False, verifies=("REQ-1-A",))
+
+    assert labels.properties(step.phase, step.verifies) == [("phase", "smoke"), ("requirement", "REQ-1-A")]
+    assert labels.labels(step) == [
+        ("phase", "smoke"), ("step", "suites/smoke/test_a.py::test_it"), ("requirement", "REQ-1-A"),
+    ]  # fmt: skip
+
+
+def test_a_worker_tells_of_a_step_all_that_it_knows() -> None:
+    step = Step("suites/smoke/test_a.py::test_it", "smoke", "always", changes=True, verifies=("REQ-1-A", "REQ-1-B"))
+
+    told = Step.of(json.loads(json.dumps(step.to_json())))
+
+    assert (told, told.verifies) == (step, step.verifies)

@@ -1,0 +1,65 @@
+"""What is asked of a deployment on the command line: what means something, and what is refused before anything is read."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pytest_deploy.plugin import options
+
+pytest_plugins = ["pytester"]
+
+
+@pytest.fixture
+def configured(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A folder where a deployment could be asked for; nothing of it is begun."""
+    pytester.makepyprojecttoml("[tool.pytest]\nstrict = true\n")
+    return pytester
+
+
+def test_the_words_of_a_rehearsal_say_what_it_is(configured: pytest.Pytester) -> None:
+    at = datetime.now(UTC) + timedelta(days=2)
+    config = configured.parseconfig(
+        "--deploy-env=production", "--deploy-pipeline=plan", "--deploy-rehearse", f"--deploy-at={at.isoformat()}",
+        "--deploy-set=health.watch_s=1", "--deploy-reason=adds moods", "--deploy-ticket=T-7",
+    )  # fmt: skip
+
+    found = options.context(config)
+
+    assert found is not None
+    assert ("production", "plan", True, "adds moods", "T-7") == (
+        found.environment, found.pipeline, found.rehearsal, found.reason, found.ticket,
+    )  # fmt: skip
+    assert found.sets == ("health.watch_s=1",)
+    assert found.shift_s == pytest.approx(2 * 86_400, abs=60)
+
+
+def test_without_an_environment_it_is_no_deployment(configured: pytest.Pytester) -> None:
+    assert options.context(configured.parseconfig()) is None
+    assert options.context(configured.parseconfig("--deploy-env=local", "--help")) is None, "only help is to be shown"
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (("--deploy-rehearse",), "add --deploy-env=ENV"),
+        (("--deploy-pipeline=plan",), "add --deploy-env=ENV"),
+        (("--deploy-env=local", "--deploy-pipeline=rollback"), "this version runs deploy and plan and smoke"),
+        (
+            ("--deploy-env=local", "--deploy-reason=fine\nmissing   nobody"),
+            "--deploy-reason holds characters that cannot",
+        ),
+        (("--deploy-env=local", "--deploy-ticket=\x1b[2J"), "--deploy-ticket holds characters that cannot be shown"),
+        (("--deploy-env=local", "--deploy-at=2026-11-23T15:00:00Z"), "--deploy-at is for rehearsals"),
+        (("--deploy-env=local", "--deploy-rehearse", "--deploy-at=soon"), "right is an instant with its zone"),
+        (("--deploy-env=local", "--deploy-rehearse", "--deploy-at=2026-11-23T15:00:00"), "an instant with its zone"),
+    ],
+)
+def test_what_means_nothing_or_cannot_be_shown_is_refused(
+    configured: pytest.Pytester, words: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(pytest.UsageError) as refused:
+        options.context(configured.parseconfig(*words))
+
+    assert says in str(refused.value)

@@ -1,0 +1,135 @@
+"""--deploy-set: one value changed, where nothing real can be hurt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.errors import ConfigurationError
+from pytest_deploy.policy.load import load
+from pytest_deploy.policy.policy import Policy
+from tests.unit.policy.documents import BASE, PRODUCTION, written
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return written(tmp_path, BASE + PRODUCTION)
+
+
+def local(file: Path, *sets: str) -> Policy:
+    return load(file, "local", sets)
+
+
+def refused(file: Path, *sets: str, environment: str = "local", rehearsal: bool = False) -> list[tuple[str, str]]:
+    with pytest.raises(ConfigurationError) as raised:
+        load(file, environment, sets, rehearsal=rehearsal)
+    return [(fault.file, fault.key) for fault in raised.value.faults]
+
+
+def test_a_setting_changes_one_value_and_keeps_the_rest(file: Path) -> None:
+    health = local(file, "health.watch_s=1").health
+
+    assert (health.watch_s, health.interval_s) == (1, 0.5)
+
+
+@pytest.mark.parametrize("value", ["login", "1", "true", "null", "", "a=b", "{x", "09:00"])
+def test_a_variable_of_the_service_stays_text(file: Path, value: str) -> None:
+    assert {"FAULT": value} == local(file, f"service.env.FAULT={value}").service.env
+
+
+def test_a_list_is_written_as_in_yaml(file: Path) -> None:
+    assert local(file, "traffic.steps_percent=[20, 100]").traffic.steps_percent == (20, 100)
+
+
+def test_a_whole_section_may_be_set(file: Path) -> None:
+    assert local(file, "incidents={within_h: 3}").incidents is not None
+
+
+def test_a_later_setting_wins(file: Path) -> None:
+    policy = local(file, "sla_s=700", "sla_s=800")
+
+    assert (policy.sla_s, policy.settings) == (800, {"sla_s": "800"})
+
+
+def test_settings_are_kept_as_given_and_change_the_digest(file: Path) -> None:
+    policy = local(file, "health.watch_s=1", "service.env.FAULT=login")
+
+    assert policy.settings == {"health.watch_s": "1", "service.env.FAULT": "login"}
+    assert local(file).digest() != policy.digest()
+
+
+@pytest.mark.parametrize(
+    "setting,key",
+    [
+        ("health.wach_s=1", "health.wach_s"),
+        ("helth.watch_s=1", "helth"),
+        ("health.watch_s=soon", "health.watch_s"),
+        ("health.watch_s=", "health.watch_s"),
+        ("health.watch_s", "health.watch_s"),
+        ("health..watch_s=1", "health..watch_s"),
+        ("=1", ""),
+        ("service.env.=1", "service.env."),
+        ("service.env.A B=1", "service.env.A B"),
+        ("service.command=[python, [x]]", "service.command[1]"),
+        ("service.checks={lint: 1}", "service.checks.lint"),
+        ("traffic.steps_percent=[20", "traffic.steps_percent"),
+        ("traffic.steps_percent=[20]", "traffic.steps_percent"),
+        ("smoke.budget_s=700", "smoke.budget_s"),
+        ("environment=production", "environment"),
+        ("settings={}", "settings"),
+        ("extends=production", "extends"),
+        ("phases.leave_out=[smoke]", "phases.leave_out[0]"),
+        ("sla_s.x=1", "sla_s"),
+    ],
+)
+def test_a_faulty_setting_is_refused_by_its_key(file: Path, setting: str, key: str) -> None:
+    found = refused(file, setting)
+
+    assert ("--deploy-set", key) in found
+    assert {"--deploy-set"} == {place for place, _ in found}
+
+
+def test_every_faulty_setting_is_listed(file: Path) -> None:
+    assert [key for _, key in refused(file, "sla_s=x", "dirty_tree=x")] == ["sla_s", "dirty_tree"]
+
+
+def test_settings_are_refused_where_the_deployment_is_real(file: Path) -> None:
+    assert refused(file, "health.watch_s=1", environment="production") == [("--deploy-set", "")]
+
+
+def test_a_setting_cannot_make_a_real_environment_embedded(file: Path) -> None:
+    assert refused(file, "platform={kind: embedded, runtime: process, google: null}", environment="production") == [
+        ("--deploy-set", "")
+    ]
+
+
+def test_a_setting_cannot_leave_the_embedded_platform(file: Path) -> None:
+    real = "platform={kind: google, runtime: container, google: {project: p, region: r}}"
+
+    assert refused(file, real, "record={store: gcs, bucket: abc}") == [("--deploy-set", "platform.kind")]
+
+
+def test_a_rehearsal_takes_settings_and_keeps_the_policy(file: Path) -> None:
+    policy = load(file, "production", ["health.watch_s=20"], rehearsal=True)
+
+    assert (
+        policy.platform.kind,
+        policy.health.watch_s,
+        policy.approval.roles,
+    ) == ("embedded", 20, ("Tech Lead", "QA Lead"))
+    assert policy.window is not None
+
+
+def test_a_rehearsal_freezes_nothing_unless_set(tmp_path: Path) -> None:
+    file = written(tmp_path, BASE + PRODUCTION + "    freeze_after_rollback: true\n")
+
+    assert load(file, "production").freeze_after_rollback
+    assert not load(file, "production", rehearsal=True).freeze_after_rollback
+    assert load(file, "production", ["freeze_after_rollback=true"], rehearsal=True).freeze_after_rollback
+
+
+def test_a_rehearsal_cannot_go_without_approval(file: Path) -> None:
+    assert ("--deploy-set", "phases.leave_out") in refused(
+        file, "phases.leave_out=[approval]", environment="production", rehearsal=True
+    )

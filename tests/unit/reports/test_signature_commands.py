@@ -1,0 +1,85 @@
+"""The ssh-keygen commands that a report prints run as printed, on a store with real signatures, and notice a forgery."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.reports.run_page import render_run
+from tests.conftest import missing
+from tests.unit.approvals.desk import QUINN, RUN, TINA, Desk, make_keys
+from tests.unit.record.samples import opened_data
+from tests.unit.reports.parsed import parse
+from tests.unit.reports.runs import Telling
+from tests.unit.reports.test_verify_commands import run
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    if shutil.which("ssh-keygen") is None:
+        missing("ssh-keygen", "apt-get install openssh-client")
+    return make_keys(tmp_path_factory.mktemp("keys"))
+
+
+@pytest.fixture
+def signed(tmp_path: Path, keys: Mapping[str, Path]) -> Desk:
+    """A request that two people approved and one overrode a gate for."""
+    desk = Desk.set_up(tmp_path, keys)
+    desk.approve(TINA)
+    desk.approve(QUINN)
+    desk.override(TINA)
+    return desk
+
+
+def commands(desk: Desk) -> list[str]:
+    """What the report of a run under this request prints."""
+    telling = Telling(run=RUN, now=desk.clock.now(), events=desk.log.run(RUN))
+    telling.add("run.opened", **opened_data(request_sha256=telling.events[0].data["request_sha256"]))
+    page = parse(render_run(telling.events, checkpoint=desk.log.checkpoint()))
+    return [pre.text for pre in page.all("pre", class_="signature")]
+
+
+def tried(desk: Desk) -> list[subprocess.CompletedProcess[str]]:
+    return [run(desk.store, command) for command in commands(desk)]
+
+
+def test_every_signature_has_its_command_and_each_says_good(signed: Desk) -> None:
+    ran = tried(signed)
+
+    assert [one.returncode for one in ran] == [0, 0, 0]
+    assert ["Good" in one.stdout for one in ran] == [True] * 3
+    assert [person.email in one.stdout for person, one in zip((TINA, QUINN, TINA), ran, strict=True)] == [True] * 3
+
+
+def test_a_signed_file_that_was_changed_is_refused(signed: Desk) -> None:
+    place = next((signed.store / "runs" / RUN / "approvals").glob("qa-lead-*.json"))
+    place.chmod(0o644)
+    place.write_bytes(place.read_bytes().replace(b"QA Lead", b"QA Leak"))
+
+    assert [one.returncode == 0 for one in tried(signed)] == [True, False, True]
+
+
+def test_another_persons_signature_is_refused(signed: Desk) -> None:
+    tina, quinn, _ = commands(signed)
+
+    assert run(signed.store, quinn.replace(QUINN.email, TINA.email)).returncode != 0
+    assert run(signed.store, tina).returncode == 0
+
+
+def test_what_an_event_calls_a_file_or_a_person_runs_nothing(tmp_path: Path) -> None:
+    telling = Telling()
+    telling.opened()
+    telling.add(
+        "override.signed", file="$(touch ran) `touch ran`'; touch ran #", sha256="0" * 64, signature_sha256="1" * 64,
+        signer="x'; touch ran; '", reason="r",
+    )  # fmt: skip
+    page = parse(render_run(telling.events, checkpoint="tlog a'$(touch${IFS}ran)/b 1 c"))
+    (command,) = [pre.text for pre in page.all("pre", class_="signature")]
+    (tmp_path / "store" / "trust").mkdir(parents=True)
+
+    assert run(tmp_path / "store", command).returncode != 0
+    assert list(tmp_path.rglob("ran")) == []

@@ -1,0 +1,131 @@
+"""A third party agrees: Go's golang.org/x/mod/sumdb reads our objects, computes the same roots, accepts our proofs and notes.
+
+`peer/main.go` cuts the objects into parts; tree, inclusion, consistency and signed notes are that library's. It refuses
+what is tampered with, and names the same event.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record.key import FileSigner
+from pytest_deploy.verify.verify import verify
+from tests.conftest import missing
+from tests.tools import needs
+from tests.unit.record.samples import HandClock, open_log
+from tests.unit.verify.conftest import Record
+from tests.unit.verify.test_second_opinion import forge, replace, rotate, swap
+
+LIBRARY = Path("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog")
+
+
+@dataclass(frozen=True)
+class Peer:
+    program: Path
+
+    def says(self, store: Path) -> tuple[bool, str]:
+        done = subprocess.run([self.program, store], capture_output=True, text=True, timeout=60, check=False)
+        assert (done.returncode, done.stderr) in {(0, ""), (1, "")}, done
+        return done.returncode == 0, done.stdout.rstrip("\n")
+
+
+@pytest.fixture(scope="session")
+def peer(tmp_path_factory: pytest.TempPathFactory) -> Peer:
+    """The program, compiled with what Debian packages: nothing is fetched."""
+    needs("go")
+    if not LIBRARY.is_dir():
+        missing("Go's x/mod", "apt-get install golang-golang-x-mod-dev")
+    folder = tmp_path_factory.mktemp("peer")
+    offline = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(folder / "cache"), "GOPROXY": "off"}
+    source = Path(__file__).parent / "peer" / "main.go"
+    done = subprocess.run(
+        ["go", "build", "-o", str(folder / "peer"), str(source)],
+        env={**os.environ, **offline},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return Peer(folder / "peer")
+
+
+def test_it_computes_the_same_root_and_accepts_every_proof(peer: Peer, record: Record) -> None:
+    """Inclusion of each event in its own checkpoint, and consistency of each signed root with every one before it."""
+    found = verify(record.store, signatures="all")
+
+    assert found.ok
+    assert (True, f"{found.size} {found.root}") == peer.says(record.store)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33])
+def test_it_agrees_at_every_shape_of_the_tree(peer: Peer, tmp_path: Path, size: int) -> None:
+    log = open_log(tmp_path, HandClock())
+    for number in range(1, size):
+        log.append("alert.raised", {"alert": "a", "detail": f"{number} “quoted”"}, run="-", actor="system:test")
+    _, _, said, root = log.checkpoint().split()
+
+    assert f"{size}" == said
+    assert (True, f"{size} {root}") == peer.says(tmp_path / "reports" / "local")
+
+
+def test_it_follows_a_rotation_of_the_logs_key(peer: Peer, tmp_path: Path) -> None:
+    store = rotate(open_log(tmp_path, HandClock()), tmp_path)
+
+    assert peer.says(store)[0]
+
+
+def at(record: Record, seq: int) -> Path:
+    return record.store / entries.name(seq)
+
+
+def flip_path(record: Record) -> None:
+    """The first character of the first hash of event 6's inclusion path."""
+    data = at(record, 6).read_bytes()
+    respell(at(record, 6), data.index(b"index 6\n") + len(b"index 6\n"))
+
+
+def respell(path: Path, offset: int) -> None:
+    """Another character of base64's in the place of one, so that it is base64 still."""
+    data = path.read_bytes()
+    other = b"A" if data[offset : offset + 1] != b"A" else b"B"
+    path.write_bytes(data[:offset] + other + data[offset + 1 :])
+
+
+def insider(written: Record) -> FileSigner:
+    return FileSigner.open(written.store.parents[1] / "keys" / "local.pem")
+
+
+TAMPERED: dict[str, tuple[Callable[[Record, Record], object], int, str]] = {
+    "an event edited": (lambda r, _: replace(at(r, 3), b'"steps":2', b'"steps":3'), 3, "inclusion: "),
+    "two events swapped": (lambda r, _: swap(r), 5, "not the proof of index 5"),
+    "a path altered": (lambda r, _: flip_path(r), 6, "inclusion: "),
+    "a root altered": (lambda r, _: respell(at(r, 6), at(r, 6).read_bytes().rindex(b"\n\n") - 20), 6, "invalid signature"),
+    "a signature altered": (lambda r, _: respell(at(r, 6), at(r, 6).stat().st_size - 40), 6, "invalid signature"),
+    "an event forged by a stranger": (lambda r, _: forge(r, 6), 6, "note has no verifiable signatures"),
+    "another event by the log's own key": (
+        lambda r, w: forge(r, 6, insider(w), id="0" * 16), 7, "the root is ",
+    ),
+    "an event deleted": (lambda r, _: at(r, 6).rename(at(r, 999)), 6, "no such file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TAMPERED)
+def test_it_refuses_what_was_tampered_with_and_names_the_event(
+    peer: Peer, record: Record, written: Record, kind: str
+) -> None:
+    tamper, seq, why = TAMPERED[kind]
+    tamper(record, written)
+    well, said = peer.says(record.store)
+
+    assert not well
+    assert said.startswith(f"{entries.name(seq)}: ")
+    assert why in said
+    assert not verify(record.store, signatures="all").ok
