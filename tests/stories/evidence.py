@@ -20,7 +20,7 @@ def assert_complete(checkout: Checkout, run: str) -> None:
     """Every file is there, bound by SHA256SUMS, and tells of every step of the run."""
     folder = checkout.store / "runs" / run
     events = checkout.events(run)
-    assert FILES <= {path.name for path in folder.iterdir()}
+    assert {path.name for path in folder.iterdir()} >= FILES
     assert checkout.said("run.closed", run)[0]["missing"] == []
     _assert_sealed(folder, checkout.said("run.closed", run)[0]["record_sha256"])
     _assert_junit(folder, events)

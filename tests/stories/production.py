@@ -96,7 +96,7 @@ def move_production(checkout: Checkout, bucket: LockedBucket) -> tuple[str, str]
     late = production.run(request, TUESDAY + 4.9 * HOUR)
     assert late.code == 1, late.said
     assert {"window"} == production.refused("lease", request)
-    assert [] == production.checkout.said("run.opened", request)
+    assert production.checkout.said("run.opened", request) == []
 
     # Held no longer by the bucket: that by itself stops it.
     bucket.locked = False
@@ -108,7 +108,7 @@ def move_production(checkout: Checkout, bucket: LockedBucket) -> tuple[str, str]
 
     ran = production.run(request, TUESDAY)
     assert ran.code == 0, ran.said
-    assert 200 == production.checkout.standing().status
+    assert production.checkout.standing().status == 200
     return request, ran.stdout
 
 
@@ -120,7 +120,7 @@ def assert_the_bucket_holds_it_all(checkout: Checkout, bucket: LockedBucket, fre
     copied = CopiedStore(Bucket(BUCKET, "rehearsal/production"), fresh).folder()
     found = verify(copied)
     assert found.ok, found.findings
-    assert [] == bucket.refused
+    assert bucket.refused == []
     made = [event for event in production.events(production.last_run()) if event.type == "anchor.made"]
     assert {"copy", "line"} == {event.data["kind"] for event in made}
     assert (copied / made[-1].data["file"]).is_file()

@@ -24,12 +24,12 @@ def test_no_file_a_run_writes_holds_a_secret_or_a_subjects_row(checkout: Checkou
         assert clean(development, well) == []
         fails = deploy(development, "fails")
         assert (fails.code, "rolled-back") == (1, development.decided()["outcome"]), fails.said
-        assert CANARIES == len([step for step in development.failing() if "canaries" in step]), fails.said
+        assert len([step for step in development.failing() if "canaries" in step]) == CANARIES, fails.said
         assert clean(development, fails) == []
 
     told = b"\n".join(watch.seen)
     assert b"--deploy-rehearse" in told, "it saw the processes"
-    assert [] == [word for word in (PASSWORD, VARIABLE, SUBJECT_MARK) if word.encode() in told]
+    assert [word for word in (PASSWORD, VARIABLE, SUBJECT_MARK) if word.encode() in told] == []
 
 
 @pytest.mark.faults

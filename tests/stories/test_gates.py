@@ -69,10 +69,10 @@ def test_a_plan_names_every_refusal_and_touches_nothing(
     }.items():
         assert part in said[gate], said[gate]
     unsaid = [gate for gate, reason in said.items() if reason.splitlines()[0][:60] not in ran.stdout]
-    assert [] == unsaid, ran.said
-    assert [] == [e for e in production.checkout.events() if e.type == "request.made"]
+    assert unsaid == [], ran.said
+    assert [e for e in production.checkout.events() if e.type == "request.made"] == []
     assert before == production.checkout.standing()
-    assert ((), 503) == (before.migrations, before.status)
+    assert (before.migrations, before.status) == ((), 503)
 
 
 def _enroll_somebody(production: Rehearsed, folder: Path) -> None:
@@ -159,8 +159,8 @@ def test_production_moves_when_staging_people_and_time_allow_it_and_not_before(p
             of_gates = said.setdefault(event.data["point"], {})
             of_gates.setdefault(event.data["gate"], []).append(event.data["verdict"])
 
-    assert ["refused", "refused", "passed", "passed"] == said["lease"]["approvals"][:4]
-    assert ["passed", "passed", "refused", "passed"] == said["lease"]["window"][:4]
+    assert said["lease"]["approvals"][:4] == ["refused", "refused", "passed", "passed"]
+    assert said["lease"]["window"][:4] == ["passed", "passed", "refused", "passed"]
     for point in ("lease", "change"):
         assert set(NAMES) == set(said[point])
         assert {"passed"} == {verdicts[-1] for verdicts in said[point].values()}

@@ -21,7 +21,7 @@ def test_a_run_ends_as_it_did_whatever_github_says_and_the_next_goes_on_from_wha
         (alert,) = (one for one in checkout.said("alert.raised") if one["alert"] == "anchor")
         assert "was refused, 403 Resource not accessible by integration: let the token" in alert["detail"]
         assert "was refused, 403" in refused.said
-        assert [] == github.lines()
+        assert github.lines() == []
 
         github.may_write = True
         made = checkout.deploy_py("anchor", "local", env=ENV)
@@ -38,7 +38,7 @@ def test_a_run_ends_as_it_did_whatever_github_says_and_the_next_goes_on_from_wha
         assert "deploy-record knows 9999 events, " in gate["reason"], gate
         assert "the record was cut" in cut.said
     written = {name: data for top in ("reports", ".deploy") for name, data in checkout.bytes_below(top).items()}
-    assert [] == [name for name, data in written.items() if any(form.encode() in data for form in forms(TOKEN))]
+    assert [name for name, data in written.items() if any(form.encode() in data for form in forms(TOKEN))] == []
     assert not any(TOKEN in ran.said for ran in (refused, made, well, cut))
 
 

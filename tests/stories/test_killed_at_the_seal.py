@@ -37,16 +37,16 @@ def test_it_is_closed_by_recover_as_it_was_decided(deployed: Deployed, when: str
     checkout = deployed.checkout
     checkout.commit("The next release")
     run = checkout.begin(sys.executable, "-c", KILLED, when, name, "--deploy-env=local", *QUICK)
-    assert -9 == run.wait().code
+    assert run.wait().code == -9
     assert checkout.decided()["outcome"] == "deployed"
-    assert [] == checkout.said("run.closed")
+    assert checkout.said("run.closed") == []
     checkout.assert_nothing_runs()
 
     recovered = checkout.deploy_py("recover", "local")
 
     assert recovered.code == 0, recovered.said
     (closed,) = checkout.said("run.closed")
-    assert ("deployed", []) == (closed["outcome"], closed["missing"])
-    assert [] == [path for path in checkout.run_folder().rglob(".*") if path.is_file()]
+    assert (closed["outcome"], closed["missing"]) == ("deployed", [])
+    assert [path for path in checkout.run_folder().rglob(".*") if path.is_file()] == []
     deployed.standing = checkout.standing()
     _assert_recovered_for_good(deployed)

@@ -24,16 +24,16 @@ ASKED = """
 def test_schema_is_looked_at_tried_moved_and_taken_back(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ROOT_VARIABLE, str(checkout.memory))
     with opened(checkout.path, "local") as migrations:
-        assert "0 applied, 7 pending" == list(migrations.status())[-1]
+        assert list(migrations.status())[-1] == "0 applied, 7 pending"
         assert list(migrations.check())[-1].startswith("7 pending, none faulty; ")
 
         tried = "\n".join(migrations.dry_run())
         for said in ("0007 would take ", "+column diary.account 0001", "+relation diary.audit "):
             assert said in tried
-        assert "0 applied, 7 pending" == list(migrations.status())[-1]
+        assert list(migrations.status())[-1] == "0 applied, 7 pending"
 
         up = list(migrations.up("0003"))
-        assert ["0001", "0002", "0003"] == [line[:4] for line in up[:-1]]
+        assert [line[:4] for line in up[:-1]] == ["0001", "0002", "0003"]
         assert "the schema is at version 0003 " in up[-1]
         (third,) = [line for line in migrations.status() if line.startswith("0003 ")]
         assert " by local:" in third
@@ -43,10 +43,10 @@ def test_schema_is_looked_at_tried_moved_and_taken_back(checkout: Checkout, monk
             list(migrations.up("0002"))
 
         down = list(migrations.down("1"))
-        assert ["0003", "0002"] == [line[:4] for line in down if " undone in " in line]
+        assert [line[:4] for line in down if " undone in " in line] == ["0003", "0002"]
         assert "the schema is at version 0001 " in down[-1]
     told = [event.type for event in checkout.events() if event.type.startswith("lease.")]
-    assert ["lease.taken", "lease.released"] * 2 == told
+    assert told == ["lease.taken", "lease.released"] * 2
 
 
 def test_schema_is_not_moved_by_hand_where_somebody_must_be_asked(
@@ -59,7 +59,7 @@ def test_schema_is_not_moved_by_hand_where_somebody_must_be_asked(
         for move in (migrations.up(None), migrations.down("0")):
             with pytest.raises(Refused, match="guarded asks for approval, so its schema moves in a run alone"):
                 list(move)
-        assert "0 applied, 7 pending" == list(migrations.status())[-1]
+        assert list(migrations.status())[-1] == "0 applied, 7 pending"
 
 
 @pytest.mark.parametrize(
@@ -78,4 +78,4 @@ def test_words_that_name_no_move_move_nothing(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(NotAsked, match=re.escape(said)):
         migrate(word, "local", to)
-    assert [] == list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []

@@ -170,7 +170,7 @@ def test_each_runs_as_printed_and_agrees_with_the_record(stamped: ProductionReco
         assert done.stderr == "", done
         assert kind_of(command).agrees(done), done
     assert {id(kind) for kind in KINDS.values()} == {id(kind_of(command)) for command in commands}
-    assert 2 == sum(kind_of(command) is KINDS["a signature"] for command in commands)
+    assert sum(kind_of(command) is KINDS["a signature"] for command in commands) == 2
 
 
 def test_each_notices_what_it_is_there_for(stamped: ProductionRecord, tmp_path: Path) -> None:

@@ -19,13 +19,13 @@ def test_the_walk_shows_each_command_and_ends_with_two_records_that_verify(check
 
     assert ran.code == 0, ran.said
     commands = [line.split()[1:4] for line in ran.stdout.splitlines() if line.startswith("$ ")]
-    assert ["pytest", "--deploy-env=staging", "--deploy-rehearse"] == commands[0]
-    assert 9 == len(commands), commands
+    assert commands[0] == ["pytest", "--deploy-env=staging", "--deploy-rehearse"]
+    assert len(commands) == 9, commands
     assert "health.watch_s=1" in ran.stdout.partition("$ ")[0], "what was shortened is said before anything runs"
     for name in ("staging", "production"):
         seen = checkout.rehearsing(name)
-        assert "deployed" == seen.decided()["outcome"]
-        assert 200 == seen.standing().status
+        assert seen.decided()["outcome"] == "deployed"
+        assert seen.standing().status == 200
         page = (seen.run_folder() / "report.html").read_text(encoding="utf-8")
         assert "REHEARSAL" in page
         script = ["bash", str(checkout.path / "pytest_deploy" / "verify" / "verify.sh"), str(seen.store)]
@@ -60,5 +60,5 @@ def test_a_plan_whose_process_was_killed_is_closed_by_recover(checkout: Checkout
 
     assert recovered.code == 0, recovered.said
     assert "abandoned; the environment is as it was" in recovered.said
-    assert 1 == len(production.checkout.said("run.abandoned"))
+    assert len(production.checkout.said("run.abandoned")) == 1
     checkout.assert_nothing_runs()

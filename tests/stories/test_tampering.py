@@ -97,7 +97,7 @@ def test_both_verifiers_refuse_it_and_name_the_file(production: ProductionRecord
 
     our, their = ours(it.store, it.anchor), theirs(it.store, it.anchor)
 
-    assert (False, False) == (our[0], their[0])
+    assert (our[0], their[0]) == (False, False)
     for said, named in ((our[1], it.named), (their[1], it.named_by_script or it.named)):
         assert plain(said).startswith(f"{plain(named)}: "), (said, named)
     assert documented()[kind] == (in_general(our[1]), in_general(their[1]))
@@ -116,7 +116,7 @@ def test_both_verifiers_let_it_pass_and_the_document_says_why(
     untouched = notes(it.store)
     UNSEEN[kind](it)
 
-    assert (True, True) == (ours(it.store)[0], theirs(it.store)[0])
+    assert (ours(it.store)[0], theirs(it.store)[0]) == (True, True)
     (row,) = (line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith(f"| {kind} | "))
     told = row.split(" | ")[1].strip("`")
     fresh = [in_general(note) for note in notes(it.store) if note not in untouched and "the log's own key" not in note]
@@ -148,11 +148,11 @@ def test_in_2033_a_copy_in_a_clean_folder_verifies_though_every_key_has_expired(
             [*in_2033, *words], cwd=tmp_path, env=clean, capture_output=True, text=True, timeout=120, check=False
         )
 
-    assert "2033\n" == run("date", "+%Y").stdout
+    assert run("date", "+%Y").stdout == "2033\n"
     (approval, _) = sorted((store / "runs").glob("*/approvals/*.json.sig"))
     today = ("ssh-keygen", "-Y", "find-principals", "-f", str(store / "trust" / "allowed_signers"), "-s", str(approval))
-    assert 0 == subprocess.run(today, capture_output=True, timeout=30, check=False).returncode
-    assert 0 != run(*today).returncode, "no key has expired by then: nothing is shown"
+    assert subprocess.run(today, capture_output=True, timeout=30, check=False).returncode == 0
+    assert run(*today).returncode != 0, "no key has expired by then: nothing is shown"
     script = run("bash", str(store / "verify.sh"), "--anchor", production.anchor)
     assert script.returncode == 0, script.stdout + script.stderr
     command = run(sys.executable, str(REPOSITORY / "deploy.py"), "verify", str(store), "--anchor", production.anchor)

@@ -130,7 +130,7 @@ def test_a_record_that_cannot_be_written_any_more_is_said_and_hides_nothing(loca
 
     assert not anchoring.anchor(local, run="-", say=heard.append)
     assert log is local.log
-    assert ["no anchor was made", "nor could that be recorded"] == [one.partition(":")[0] for one in heard]
+    assert [one.partition(":")[0] for one in heard] == ["no anchor was made", "nor could that be recorded"]
 
 
 def test_where_policy_names_none_nothing_is_written(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_github_that_refuses_is_said_and_raised_and_the_others_are_made(
     heard: list[str] = []
 
     assert not anchoring.anchor(local, run=before, say=heard.append)
-    assert ["line"] == [e.data["kind"] for e in local.log.history() if e.type == "anchor.made"]
+    assert [e.data["kind"] for e in local.log.history() if e.type == "anchor.made"] == ["line"]
     assert [f"the anchor at {hub.url}/repos/example/diary" in one for one in said(local)] == [True]
     assert "deploy.py anchor ENV" in heard[0]
     assert github.TOKEN not in heard[0] + said(local)[0]
@@ -267,7 +267,7 @@ def test_without_a_token_nothing_is_asked_and_the_gate_says_which_is_missing(
 
     assert "GITHUB_TOKEN is not set" in verdict(local).reason
     assert not verdict(local).passed
-    assert [] == hub.asked
+    assert hub.asked == []
 
 
 def test_copies_in_a_bucket_stay_on_this_machine_where_the_platform_does(

@@ -54,7 +54,7 @@ def test_a_place_that_was_told_nothing_knows_nothing(github: GitHub) -> None:
     place = statuses(github)
 
     assert (place.known(), place.newest(), place.read_back) == ((), None, True)
-    assert [] == github.writes()
+    assert github.writes() == []
 
 
 def test_it_knows_what_it_was_told_newest_last(github: GitHub, log: Log) -> None:
@@ -84,7 +84,7 @@ def test_a_line_of_long_ago_is_no_change_either(github: GitHub, log: Log) -> Non
     own(github, log.checkpoint(), *(line(size) for size in range(2, 150)))
     statuses(github).make(signed)
 
-    assert [] == github.writes()
+    assert github.writes() == []
 
 
 def test_a_line_that_comes_late_is_left_too(github: GitHub, log: Log) -> None:
@@ -117,7 +117,7 @@ def test_no_deployment_of_a_teams_is_read_written_or_made_inactive(github: GitHu
     statuses(github).make(log.signed())
 
     assert statuses(github).newest() == log.signed().checkpoint
-    assert [["success"], ["success"]] == [[one["state"] for one in github.statuses[number]] for number in theirs]
+    assert [[one["state"] for one in github.statuses[number]] for number in theirs] == [["success"], ["success"]]
     assert not any(f"deployments/{number}/" in one for number in theirs for one in github.asked)
 
 
@@ -125,8 +125,8 @@ def test_what_it_makes_is_no_deployment_to_production_and_outlasts_the_day(githu
     statuses(github).make(log.signed())
     (made,) = github.deployments
 
-    assert (TASK, ORIGIN, "main") == (made["task"], made["environment"], made["ref"])
-    assert (False, False) == (made["production_environment"], made["transient_environment"])
+    assert (made["task"], made["environment"], made["ref"]) == (TASK, ORIGIN, "main")
+    assert (made["production_environment"], made["transient_environment"]) == (False, False)
 
 
 # --- pages
@@ -137,8 +137,8 @@ def test_the_newest_page_is_enough_for_the_newest_and_all_are_read_for_all(githu
     newest, pages = statuses(github).newest(), len(github.asked)
 
     assert newest is not None
-    assert 250 == newest.size
-    assert 2 == pages, github.asked
+    assert newest.size == 250
+    assert pages == 2, github.asked
     assert list(range(1, 251)) == [one.size for one in statuses(github).known()]
     assert [f"GET /repos/{REPOSITORY}/deployments/{number}/statuses {page}" for page in (1, 2, 3)] == github.asked[-3:]
 
@@ -148,8 +148,8 @@ def test_an_older_line_said_again_hides_no_newer_one(github: GitHub) -> None:
     newest = statuses(github).newest()
 
     assert newest is not None
-    assert 9 == newest.size
-    assert [5, 9] == [one.size for one in statuses(github).known()]
+    assert newest.size == 9
+    assert [one.size for one in statuses(github).known()] == [5, 9]
 
 
 def test_where_the_oldest_come_first_every_page_is_read(github: GitHub) -> None:
@@ -159,7 +159,7 @@ def test_where_the_oldest_come_first_every_page_is_read(github: GitHub) -> None:
     newest = statuses(github).newest()
 
     assert newest is not None
-    assert 250 == newest.size
+    assert newest.size == 250
 
 
 def test_pages_may_be_smaller_than_asked_for(github: GitHub) -> None:
@@ -168,17 +168,17 @@ def test_pages_may_be_smaller_than_asked_for(github: GitHub) -> None:
         own(github)
     own(github, *(line(size) for size in range(1, 6)))
 
-    assert 5 == len(statuses(github).known())
+    assert len(statuses(github).known()) == 5
 
 
 def test_two_that_were_the_first_are_both_read(github: GitHub, log: Log) -> None:
     own(github, line(7))
     own(github, line(5))
 
-    assert [5, 7] == [one.size for one in statuses(github).known()]
+    assert [one.size for one in statuses(github).known()] == [5, 7]
     newest = statuses(github).newest()
     assert newest is not None
-    assert 7 == newest.size
+    assert newest.size == 7
 
 
 # --- what does not belong there
@@ -248,7 +248,7 @@ def test_a_refusal_is_said_at_once_with_what_would_help(github: GitHub, log: Log
         github.answers.append(answer)
         with pytest.raises(AnchorUnavailable, match=problem):
             ask()
-        assert 1 == len(github.asked)
+        assert len(github.asked) == 1
 
 
 def test_a_ref_that_is_not_there_is_named(github: GitHub, log: Log) -> None:
@@ -256,7 +256,7 @@ def test_a_ref_that_is_not_there_is_named(github: GitHub, log: Log) -> None:
         AnchorUnavailable, match="422 No ref found for: trunk: see whether there is a trunk, and anchors"
     ):
         statuses(github, ref="trunk").make(log.signed())
-    assert [] == github.deployments
+    assert github.deployments == []
 
 
 PASSING = {
@@ -283,8 +283,8 @@ def test_a_write_whose_reply_was_lost_is_not_made_twice(github: GitHub, log: Log
     left = statuses(github).make(log.signed())
 
     assert [log.checkpoint()] == github.lines()
-    assert 1 == len(github.deployments)
-    assert 2 == len(github.writes())
+    assert len(github.deployments) == 1
+    assert len(github.writes()) == 2
     assert left == {"receipt": github.statuses[4001][0]["url"]}
 
 
@@ -336,7 +336,7 @@ def test_a_missing_token_is_named_and_nobody_is_asked(
     with pytest.raises(AnchorUnavailable, match=f"GITHUB_TOKEN {problem}") as caught:
         statuses(github).newest()
     assert not held.strip() or held.strip() not in str(caught.value)
-    assert [] == github.asked
+    assert github.asked == []
 
 
 def test_no_error_holds_the_token_even_where_github_repeats_it(github: GitHub, log: Log) -> None:
@@ -359,5 +359,5 @@ def test_the_longest_line_that_policy_lets_through_fits(github: GitHub) -> None:
     rule = storage.GitHub(repository=REPOSITORY, api=github.url)
     Statuses(rule, longest.origin).make(SignedCheckpoint(longest, bytes(4), bytes(64)))
 
-    assert [140] == [len(one) for one in github.lines()]
+    assert [len(one) for one in github.lines()] == [140]
     assert [longest.anchor] == github.lines()

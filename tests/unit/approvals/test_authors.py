@@ -50,9 +50,9 @@ def test_authors_and_committers_since_the_last_release_and_nobody_before(root: P
     released = commit("old@x.org")
     head = commit("Ann@x.org", "ben@x.org")
 
-    assert ("ann@x.org", "ben@x.org") == authors(root, head, released)
-    assert ("ann@x.org", "ben@x.org", "old@x.org") == authors(root, head, None)
-    assert () == authors(root, head, head)
+    assert authors(root, head, released) == ("ann@x.org", "ben@x.org")
+    assert authors(root, head, None) == ("ann@x.org", "ben@x.org", "old@x.org")
+    assert authors(root, head, head) == ()
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_a_merged_branch_brings_its_authors(root: Path, commit: Commit) -> None:
     mail = {"GIT_AUTHOR_EMAIL": "merge@x.org", "GIT_COMMITTER_EMAIL": "merge@x.org"}
     git(root, "merge", "--quiet", "--no-ff", "--no-gpg-sign", "-m", "Merge", "side", **name, **mail)
 
-    assert ("ann@x.org", "merge@x.org", "side@x.org") == authors(root, git(root, "rev-parse", "HEAD"), released)
+    assert authors(root, git(root, "rev-parse", "HEAD"), released) == ("ann@x.org", "merge@x.org", "side@x.org")
 
 
 def test_history_that_was_rewritten_counts_from_where_it_parted(root: Path, commit: Commit) -> None:
@@ -90,7 +90,7 @@ def test_history_that_was_rewritten_counts_from_where_it_parted(root: Path, comm
     git(root, "checkout", "--quiet", "-b", "again", base)
     head = commit("ann@x.org")
 
-    assert ("ann@x.org",) == authors(root, head, released)
+    assert authors(root, head, released) == ("ann@x.org",)
 
 
 def test_a_mailmap_hides_nobody(root: Path, commit: Commit) -> None:
@@ -98,7 +98,7 @@ def test_a_mailmap_hides_nobody(root: Path, commit: Commit) -> None:
     git(root, "config", "log.mailmap", "true")
     head = commit("ann@x.org")
 
-    assert ("ann@x.org",) == authors(root, head, None)
+    assert authors(root, head, None) == ("ann@x.org",)
 
 
 def test_a_replaced_commit_hides_nobody(root: Path, commit: Commit) -> None:
@@ -108,7 +108,7 @@ def test_a_replaced_commit_hides_nobody(root: Path, commit: Commit) -> None:
     other = commit("innocent@x.org")
     git(root, "replace", head, other)
 
-    assert ("ann@x.org",) == authors(root, head, None)
+    assert authors(root, head, None) == ("ann@x.org",)
 
 
 def test_a_graft_hides_nobody(root: Path, commit: Commit) -> None:
@@ -116,13 +116,13 @@ def test_a_graft_hides_nobody(root: Path, commit: Commit) -> None:
     head = commit("ben@x.org")
     (root / ".git" / "info" / "grafts").write_text(f"{head}\n")
 
-    assert ("ann@x.org", "ben@x.org") == authors(root, head, None)
+    assert authors(root, head, None) == ("ann@x.org", "ben@x.org")
 
 
 def test_a_co_author_without_an_e_mail_is_nobody_known(root: Path, commit: Commit) -> None:
     head = commit("tina@example.org", message="Change\n\nCo-authored-by: Cat\n <cat@x.org>")
 
-    assert ("cat",) == unmapped(authors(root, head, None), ROSTER, [])
+    assert unmapped(authors(root, head, None), ROSTER, []) == ("cat",)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_commit_that_does_not_name_who_wrote_it_is_nobodys_known(
     git(root, "commit", "--quiet", "--amend", "--reset-author", "--no-edit", "--allow-empty", "--no-gpg-sign", **who)
     head = git(root, "rev-parse", "HEAD")
 
-    assert ("(nobody)",) == unmapped(authors(root, head, None), ROSTER, [])
+    assert unmapped(authors(root, head, None), ROSTER, []) == ("(nobody)",)
 
 
 def test_how_git_is_set_to_show_a_log_hides_nobody(root: Path, commit: Commit) -> None:
@@ -151,7 +151,7 @@ def test_how_git_is_set_to_show_a_log_hides_nobody(root: Path, commit: Commit) -
     git(root, "config", "i18n.logOutputEncoding", "UTF-16")
     git(root, "config", "log.showSignature", "true")
 
-    assert ("ann@x.org", "eve@x.org") == authors(root, head, None)
+    assert authors(root, head, None) == ("ann@x.org", "eve@x.org")
 
 
 @pytest.mark.parametrize("unknown", ["commit", "since"])
@@ -190,4 +190,4 @@ def test_a_folder_that_is_no_repository_blocks(tmp_path: Path) -> None:
 def test_who_is_nobody_in_the_roster_and_not_outside_is_unmapped() -> None:
     emails = ("bot@x.org", "eve@x.org", "tina@home.example")
 
-    assert ("eve@x.org",) == unmapped(emails, ROSTER, ["Bot@X.org"])
+    assert unmapped(emails, ROSTER, ["Bot@X.org"]) == ("eve@x.org",)

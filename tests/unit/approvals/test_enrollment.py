@@ -35,7 +35,7 @@ def test_who_is_enrolled_may_sign_from_then_on(desk: Desk) -> None:
     event = enroll(desk, NINA)
 
     assert ("key.enrolled", NINA.email, "OPS-1") == (event.type, event.data["person"], event.data["reason"])
-    assert NINA == desk.roster.people[NINA.email]
+    assert desk.roster.people[NINA.email] == NINA
     assert [NINA.email] == [key.email for key in desk.roster.key_of(NINA.email, desk.clock.now())]
 
 
@@ -50,14 +50,14 @@ def test_the_set_that_the_event_names_is_what_lies_in_the_store(desk: Desk) -> N
 def test_a_second_key_is_added_and_the_first_one_stays(desk: Desk) -> None:
     enroll(desk, TINA, key="second")
 
-    assert 2 == len(desk.roster.key_of(TINA.email, desk.clock.now()))
+    assert len(desk.roster.key_of(TINA.email, desk.clock.now())) == 2
 
 
 def test_the_same_key_again_changes_the_roles_and_adds_no_line(desk: Desk) -> None:
     enroll(desk, replace(TINA, roles=("QA Lead",)), key=TINA.email)
 
-    assert ("QA Lead",) == desk.roster.people[TINA.email].roles
-    assert 1 == len(desk.roster.key_of(TINA.email, desk.clock.now()))
+    assert desk.roster.people[TINA.email].roles == ("QA Lead",)
+    assert len(desk.roster.key_of(TINA.email, desk.clock.now())) == 1
 
 
 @pytest.mark.parametrize("days", [0, 366])
@@ -70,9 +70,9 @@ def test_a_key_ends_when_it_was_said_to(desk: Desk) -> None:
     enroll(desk, NINA, valid_days=1)
     day = timedelta(days=1)
 
-    assert (1, 0) == tuple(
+    assert tuple(
         len(desk.roster.key_of(NINA.email, desk.clock.now() + after)) for after in (day - timedelta(seconds=1), day)
-    )
+    ) == (1, 0)
 
 
 @pytest.mark.parametrize("text", ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-rsa AAAAC3NzaC1lZDI1NTE5", "ünsinn x"])
@@ -147,8 +147,8 @@ def test_a_revoked_key_is_good_until_then(desk: Desk) -> None:
     event = enrollment.revoke(desk.log, desk.store, TINA.email, reason="left", now=desk.clock.now(), actor=DEPLOYER)
 
     assert ("key.revoked", TINA.email) == (event.type, event.data["person"])
-    assert 1 == len(desk.roster.key_of(TINA.email, enrolled))
-    assert () == desk.roster.key_of(TINA.email, desk.clock.now())
+    assert len(desk.roster.key_of(TINA.email, enrolled)) == 1
+    assert desk.roster.key_of(TINA.email, desk.clock.now()) == ()
     assert TINA.email in desk.roster.people
 
 
@@ -173,8 +173,8 @@ def test_a_key_revoked_in_the_second_it_was_enrolled_is_no_contradiction(desk: D
     enrollment.revoke(desk.log, desk.store, NINA.email, reason="wrong key", now=desk.clock.now(), actor=DEPLOYER)
     desk.clock.move(1)
 
-    assert () == desk.roster.key_of(NINA.email, desk.clock.now())
-    assert (QUINN,) == tuple(p for p in desk.roster.holders("QA Lead", desk.clock.now()) if p == QUINN)
+    assert desk.roster.key_of(NINA.email, desk.clock.now()) == ()
+    assert tuple(p for p in desk.roster.holders("QA Lead", desk.clock.now()) if p == QUINN) == (QUINN,)
 
 
 def test_a_revoked_key_is_enrolled_by_nobody_again_and_one_that_ran_out_is(desk: Desk) -> None:
@@ -202,8 +202,8 @@ def test_a_change_whose_plain_copies_could_not_be_laid_counts_and_the_record_ver
 
     assert NINA.email in desk.roster.people
     found = verify(desk.store)
-    assert () == found.findings
-    assert ["roles.json", "allowed_signers"] == [name for name in COPIES if any(name in note for note in found.notes)]
+    assert found.findings == ()
+    assert [name for name in COPIES if any(name in note for note in found.notes)] == ["roles.json", "allowed_signers"]
     assert second_opinion(desk.store).ok
     enroll(desk, QUINN, key="second")
     assert not any(name in note for note in verify(desk.store).notes for name in COPIES)

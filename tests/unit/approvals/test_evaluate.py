@@ -39,7 +39,7 @@ def test_two_people_fill_two_roles(desk: Desk) -> None:
     judged = desk.judged()
 
     assert {"Tech Lead": TINA.email, "QA Lead": QUINN.email} == judged.filled
-    assert ((), ()) == (judged.missing, judged.refused)
+    assert (judged.missing, judged.refused) == ((), ())
 
 
 def test_one_signature_leaves_the_other_role_missing(desk: Desk) -> None:
@@ -76,7 +76,7 @@ def test_one_person_never_fills_two_roles(desk: Desk) -> None:
     judged = desk.judged()
 
     assert [BOTH.email] == list(judged.filled.values())
-    assert 1 == len(judged.missing)
+    assert len(judged.missing) == 1
 
 
 def test_a_copy_of_a_signature_is_no_second_one(desk: Desk) -> None:
@@ -84,7 +84,7 @@ def test_a_copy_of_a_signature_is_no_second_one(desk: Desk) -> None:
     place = desk.store / event.data["file"]
     desk.put("tech-lead-11111111.json", place.read_bytes(), place.with_name(f"{place.name}.sig").read_bytes())
 
-    assert ("Tech Lead",) == desk.judged().missing
+    assert desk.judged().missing == ("Tech Lead",)
 
 
 def test_the_deployer_cannot_approve(desk: Desk) -> None:

@@ -15,7 +15,7 @@ from tests.unit.approvals.desk import BOTH, DORA, EXPIRES_IN, LATER_RUN, QUINN, 
 
 def test_two_people_pass_over_one_gate_for_one_incident(desk: Desk) -> None:
     desk.override(TINA)
-    assert {} == overrides(desk.case())
+    assert overrides(desk.case()) == {}
 
     desk.override(QUINN, hours=2)
 
@@ -28,14 +28,14 @@ def test_one_person_twice_is_no_second_person(desk: Desk) -> None:
     desk.lay_down(desk.override_statement(BOTH, role="Tech Lead"))
     desk.lay_down(desk.override_statement(BOTH, role="QA Lead"))
 
-    assert {} == overrides(desk.case())
+    assert overrides(desk.case()) == {}
 
 
 def test_two_people_for_two_incidents_pass_over_nothing(desk: Desk) -> None:
     desk.override(TINA, incident="INC-7")
     desk.override(QUINN, incident="INC-8")
 
-    assert {} == overrides(desk.case())
+    assert overrides(desk.case()) == {}
 
 
 def test_an_override_runs_out(desk: Desk) -> None:
@@ -46,7 +46,7 @@ def test_an_override_runs_out(desk: Desk) -> None:
 
     desk.clock.move(0.001)
 
-    assert {} == overrides(desk.case())
+    assert overrides(desk.case()) == {}
 
 
 def test_an_override_lasts_no_longer_than_an_approval_whatever_it_says(desk: Desk) -> None:
@@ -57,20 +57,20 @@ def test_an_override_lasts_no_longer_than_an_approval_whatever_it_says(desk: Des
 
     desk.clock.move(EXPIRES_IN.total_seconds() + 1)
 
-    assert {} == overrides(desk.case())
+    assert overrides(desk.case()) == {}
 
 
 def test_an_override_that_nobody_signed_passes_over_nothing(desk: Desk) -> None:
     for name, person in (("override-window-a.json", TINA), ("override-window-b.json", QUINN)):
         desk.put(name, render(desk.override_statement(person)), b"no signature")
 
-    assert {} == overrides(desk.case())
+    assert overrides(desk.case()) == {}
 
 
 def test_the_deployer_cannot_override_and_an_author_can(desk: Desk) -> None:
     desk.override(TINA)
     desk.lay_down(desk.override_statement(DORA, role="Tech Lead"))
-    assert {} == overrides(desk.case())
+    assert overrides(desk.case()) == {}
 
     desk.override(QUINN)
     assert {"window"} == set(overrides(desk.case(authors=(QUINN.email,))))
@@ -80,26 +80,26 @@ def test_an_override_for_another_run_passes_over_nothing(desk: Desk) -> None:
     desk.lay_down(desk.override_statement(TINA, run=LATER_RUN))
     desk.lay_down(desk.override_statement(QUINN, run=LATER_RUN))
 
-    assert {} == overrides(desk.case())
+    assert overrides(desk.case()) == {}
 
 
 def test_an_approval_is_no_override_and_an_override_no_approval(desk: Desk) -> None:
     desk.override(TINA)
     desk.override(QUINN)
 
-    assert ((), ("Tech Lead", "QA Lead")) == (desk.judged().counted, desk.judged().missing)
+    assert (desk.judged().counted, desk.judged().missing) == ((), ("Tech Lead", "QA Lead"))
 
 
 def test_what_an_override_still_owes_is_said(desk: Desk) -> None:
-    assert "" == override_owed(desk.case(), "window")
+    assert override_owed(desk.case(), "window") == ""
     desk.override(TINA)
-    assert "tina@example.org signed for INC-7; another person must sign the same" == override_owed(
-        desk.case(), "window"
+    assert (
+        override_owed(desk.case(), "window") == "tina@example.org signed for INC-7; another person must sign the same"
     )
-    assert "" == override_owed(desk.case(), "blackout")
+    assert override_owed(desk.case(), "blackout") == ""
 
     desk.override(QUINN, hours=2)
-    assert "" == override_owed(desk.case(), "window")
+    assert override_owed(desk.case(), "window") == ""
 
     desk.clock.move(timedelta(hours=2).total_seconds())
     said = override_owed(desk.case(), "window")
@@ -111,8 +111,8 @@ def test_an_override_that_does_not_count_is_named_with_its_reason(desk: Desk) ->
     desk.put("override-window-a.json", render(desk.override_statement(TINA)), b"no signature")
 
     assert "override-window-a.json: does not verify for tina@example.org" in override_owed(desk.case(), "window")
-    assert ["does not verify"] == [one.reason[:15] for one in refused_overrides(desk.case())]
-    assert () == desk.judged().refused
+    assert [one.reason[:15] for one in refused_overrides(desk.case())] == ["does not verify"]
+    assert desk.judged().refused == ()
 
 
 def test_an_override_is_signed_again_where_it_ran_out_or_named_another_incident_and_not_before(desk: Desk) -> None:

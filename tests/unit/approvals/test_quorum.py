@@ -45,6 +45,6 @@ def test_a_further_signature_never_empties_a_role(signed: dict[str, set[str]], r
 
 
 def test_a_role_named_twice_takes_two_people() -> None:
-    assert ({"CTO": "ann"}, ("CTO (2)",)) == match({"ann": {"CTO"}}, ["CTO", "CTO"])
+    assert match({"ann": {"CTO"}}, ["CTO", "CTO"]) == ({"CTO": "ann"}, ("CTO (2)",))
     filled, missing = match({"ann": {"CTO"}, "ben": {"CTO"}}, ["CTO", "CTO"])
     assert ({"CTO", "CTO (2)"}, {"ann", "ben"}, ()) == (set(filled), set(filled.values()), missing)

@@ -37,7 +37,7 @@ WHOLE = roster(*EVERYBODY)
 
 
 def test_what_a_roster_writes_it_reads() -> None:
-    assert WHOLE == parse(WHOLE.files())
+    assert parse(WHOLE.files()) == WHOLE
 
 
 @given(
@@ -165,8 +165,8 @@ def test_who_can_fill_a_role_holds_it_and_has_a_valid_key() -> None:
     assert {TINA.email, "both@example.org", DORA.email, "adam@example.org"} == {
         person.email for person in WHOLE.holders("Tech Lead", NOON)
     }
-    assert () == WHOLE.holders("Tech Lead", late)
-    assert () == WHOLE.holders("Tech Lead", NOON - timedelta(seconds=1))
+    assert WHOLE.holders("Tech Lead", late) == ()
+    assert WHOLE.holders("Tech Lead", NOON - timedelta(seconds=1)) == ()
 
 
 def test_the_fingerprint_is_what_ssh_keygen_prints(desk: Desk) -> None:

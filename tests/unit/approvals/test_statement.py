@@ -77,7 +77,7 @@ def test_an_override_needs_its_reason_and_an_end() -> None:
     whole = dict.fromkeys((f.name for f in fields(OverrideStatement)), "x") | {
         "signed_at": SAID.signed_at, "expires": SAID.signed_at,
     }  # fmt: skip
-    assert "x" == parse_override(canonical(whole)).reason
+    assert parse_override(canonical(whole)).reason == "x"
 
     for wrong in ({"reason": ""}, {"expires": "never"}, {"incident": ""}):
         with pytest.raises(ValueError, match=r"empty|never"):

@@ -60,7 +60,7 @@ def bad(home: Path, **ahead: float) -> list[str]:
 def test_a_record_that_is_well_is_told_so_line_by_line(local: Environment, tmp_path: Path) -> None:
     told = list(Audit(tmp_path).all("local"))
 
-    assert [] == [line for line in told if not line.ok]
+    assert [line for line in told if not line.ok] == []
     said = "\n".join(map(str, told))
     for part in (
         "ok   local: anchors at elsewhere/local: 1 read back", "anchors at outbox/local.lines: 1 read back",

@@ -35,16 +35,16 @@ def test_a_rollback_by_hand_asks_for_the_roles_a_reason_and_a_ticket_of_its_own(
     gates, verdict = asked(production, "rollback")
 
     assert {"window", "blackout", "rate-limit", "staging-smoke", "incidents"}.isdisjoint(gates.names)
-    assert ["Tech Lead"] == verdict.inputs["needed"]
-    assert "policy asks for a reason and a ticket" == verdict.reason
+    assert verdict.inputs["needed"] == ["Tech Lead"]
+    assert verdict.reason == "policy asks for a reason and a ticket"
 
     said = dataclasses.replace(production.context, reason="logins fail", ticket="OPS-7")
     _, verdict = asked(Environment(said, production.policy, production.system), "rollback")
-    assert [] == verdict.inputs["unsaid"]
+    assert verdict.inputs["unsaid"] == []
 
 
 def test_a_deployment_asks_for_its_own_roles_and_no_ticket(production: Environment) -> None:
     gates, verdict = asked(production, "deploy")
 
     assert {"window", "blackout", "rate-limit"} <= set(gates.names)
-    assert (["Tech Lead", "QA Lead"], []) == (verdict.inputs["needed"], verdict.inputs["unsaid"])
+    assert (verdict.inputs["needed"], verdict.inputs["unsaid"]) == (["Tech Lead", "QA Lead"], [])

@@ -34,9 +34,9 @@ def tinas(tmp_path: Path) -> Path:
 def test_a_record_is_begun_with_nobody_who_may_sign(keys: Keys, tmp_path: Path) -> None:
     said = list(keys.init())
 
-    assert "record    reports/rehearsal/production, deploy.example.org/rehearsal/production" == said[0]
+    assert said[0] == "record    reports/rehearsal/production, deploy.example.org/rehearsal/production"
     assert [OWED.format("Tech Lead"), OWED.format("QA Lead")] == said[-2:]
-    assert 0o600 == (tmp_path / ".deploy/keys/rehearsal-production.pem").stat().st_mode & 0o777
+    assert (tmp_path / ".deploy/keys/rehearsal-production.pem").stat().st_mode & 0o777 == 0o600
 
 
 def test_who_is_enrolled_may_sign_until_they_are_revoked(keys: Keys, tinas: Path) -> None:

@@ -84,7 +84,7 @@ def test_the_rate_limit_has_one_winner(tmp_path: Path, rounds: int) -> None:
         with ThreadPoolExecutor(2) as pool:
             said = sorted(pool.map(deploys, two(tmp_path, clock), (start, start)))
 
-        assert "deployed" == said[0]
+        assert said[0] == "deployed"
         assert "rate-limit: 1 in 4 h" in said[1]
 
 

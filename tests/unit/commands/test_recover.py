@@ -90,7 +90,7 @@ def test_a_run_whose_process_died_before_any_change_is_abandoned(root: Path) -> 
     assert "in build, `lint finds nothing` began and did not end, which changes nothing" in said[1]
     assert "nothing had been changed" in said[2]
     assert said[-1] == f"done: run {run} abandoned; the environment is as it was"
-    assert ["lease.taken", "run.abandoned", "lease.released"] == [e.type for e in log_of(root).run(run)][-3:]
+    assert [e.type for e in log_of(root).run(run)][-3:] == ["lease.taken", "run.abandoned", "lease.released"]
     assert both(root / STORE) == (True, "")
     again: list[str] = []
     assert recover(root, "local", again.append) == 0

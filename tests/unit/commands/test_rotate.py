@@ -33,11 +33,11 @@ def test_the_command_rotates_and_says_what_to_keep(root: Path) -> None:
     words = [sys.executable, str(REPOSITORY / "deploy.py"), "keys", "rotate", "local", "--reason", "yearly"]
     ran = subprocess.run(words, cwd=root, capture_output=True, text=True, check=False, timeout=60)
 
-    assert (0, "") == (ran.returncode, ran.stderr)
+    assert (ran.returncode, ran.stderr) == (0, "")
     found = verify(root / "reports" / "local")
-    assert (True, 3) == (found.ok, found.size)
+    assert (found.ok, found.size) == (True, 3)
     assert f"log key   {found.vkey}" in ran.stdout.splitlines()
-    assert ["local.pem", "rehearsal-production.pem"] == key_files(root)
+    assert key_files(root) == ["local.pem", "rehearsal-production.pem"]
 
 
 def test_a_retired_key_is_kept_where_that_is_asked_for(root: Path) -> None:

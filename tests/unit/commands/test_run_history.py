@@ -26,16 +26,16 @@ def test_a_deployment_claims_from_its_first_change_on(log: Log, clock: HandClock
 
 def test_what_changed_nothing_claims_only_while_it_is_open(log: Log) -> None:
     run = Writing(log).open().step("build", outcome="failed")
-    assert [True] == [claim.open for claim in Past(log).claims()]
+    assert [claim.open for claim in Past(log).claims()] == [True]
 
     run.close("failed")
-    assert () == Past(log).claims()
+    assert Past(log).claims() == ()
 
 
 def test_smoke_alone_claims_nothing(log: Log) -> None:
     Writing(log, pipeline="smoke").open().step("smoke").close("passed")
 
-    assert () == Past(log).claims()
+    assert Past(log).claims() == ()
 
 
 def test_a_lease_is_held_until_it_is_given_back_and_says_which_run_is_open(log: Log) -> None:
@@ -80,15 +80,15 @@ def test_the_last_commit_is_that_of_the_newest_deployment(log: Log) -> None:
     Writing(log).open(commit="a" * 40).step("build").request().step("traffic", changes=True).close("deployed")
     Writing(log).open(commit="b" * 40).step("build", outcome="failed").close("failed")
 
-    assert "a" * 40 == Past(log).last_commit()
+    assert Past(log).last_commit() == "a" * 40
 
 
 def test_a_log_is_read_once_and_as_it_was_then(log: Log) -> None:
     past = Past(log)
-    assert 1 == len(past.events)
+    assert len(past.events) == 1
 
     deployed(log)
 
-    assert 1 == len(past.events)
-    assert [] == past.of("-x")
+    assert len(past.events) == 1
+    assert past.of("-x") == []
     assert stamp(NOON) == stamp(past.events[0].time)

@@ -90,7 +90,7 @@ def test_what_is_signed_is_said_first_and_both_verifiers_check_it(hall: Hall, wh
     event = hall.head()
     content = (hall.store / event.data["file"]).read_bytes()
     said = json.loads(content)
-    assert (True, "") == both(hall.store)
+    assert both(hall.store) == (True, "")
     signing = [number for number, line in enumerate(hall.said) if line.startswith("signing ")]
     assert [len(hall.said) - 2] == signing, hall.said
     told = "\n".join(hall.said)
@@ -107,8 +107,11 @@ def test_a_sign_off_is_over_the_seal_of_the_run(hall: Hall) -> None:
     event, closed = hall.head(), hall.last("run.closed", hall.deployed)
     assert closed.data["record_sha256"] == event.data["record_sha256"]
     assert f"signoffs/{hall.deployed}/qa-lead-" in event.data["file"]
-    assert ("reviewed", "QA Lead", "complete", "quinn@example.org") == tuple(
-        event.data[key] for key in ("meaning", "role", "comment", "signer")
+    assert tuple(event.data[key] for key in ("meaning", "role", "comment", "signer")) == (
+        "reviewed",
+        "QA Lead",
+        "complete",
+        "quinn@example.org",
     )
 
 
@@ -117,18 +120,18 @@ def test_two_people_and_two_roles_sign_one_run_off(hall: Hall) -> None:
     sign_off(hall, "both")
     sign_off(hall, "both", role="Tech Lead")
 
-    assert 3 == len(list((hall.store / "signoffs" / hall.deployed).glob("*.json")))
-    assert (True, "") == both(hall.store)
+    assert len(list((hall.store / "signoffs" / hall.deployed).glob("*.json"))) == 3
+    assert both(hall.store) == (True, "")
 
 
 def test_an_amendment_tells_old_and_new_and_the_next_one_begins_there(hall: Hall) -> None:
     amend(hall)
     amend(hall, "quinn", to="OPS-2")
 
-    assert ("OPS-1", "OPS-2") == (hall.head().data["old"], hall.head().data["new"])
-    assert ['old       "OPS-1"', 'new       "OPS-2"'] == [s for s in hall.said if s[:3] in {"old", "new"}][2:]
+    assert (hall.head().data["old"], hall.head().data["new"]) == ("OPS-1", "OPS-2")
+    assert [s for s in hall.said if s[:3] in {"old", "new"}][2:] == ['old       "OPS-1"', 'new       "OPS-2"']
     assert hall.last("run.opened", hall.deployed).data["reason"] is None, "the event stays as it is"
-    assert (True, "") == both(hall.store)
+    assert both(hall.store) == (True, "")
 
 
 @pytest.mark.parametrize(
@@ -139,7 +142,7 @@ def test_a_value_is_given_as_text_or_as_json_of_its_kind(hall: Hall, field: str,
     amend(hall, seq=hall.last("run.decided", hall.deployed).seq, field=field, to=to)
 
     assert new == hall.head().data["new"]
-    assert (True, "") == both(hall.store)
+    assert both(hall.store) == (True, "")
 
 
 def test_a_deviation_is_named_in_words_whether_the_step_failed_or_never_ran(hall: Hall) -> None:
@@ -147,18 +150,18 @@ def test_a_deviation_is_named_in_words_whether_the_step_failed_or_never_ran(hall
     accept(hall, step=SMOKE)
 
     told = [event.data["deviation"] for event in hall.log.events() if event.type == "deviation.accepted"]
-    assert ["failed: no message", "not run: build failed"] == told
-    assert (True, "") == both(hall.store)
+    assert told == ["failed: no message", "not run: build failed"]
+    assert both(hall.store) == (True, "")
 
 
 def test_the_freeze_gate_passes_once_the_environment_was_released(hall: Hall) -> None:
-    assert (False, True) == (hall.freeze_gate()[0], "the build failed twice" in hall.freeze_gate()[1])
+    assert (hall.freeze_gate()[0], "the build failed twice" in hall.freeze_gate()[1]) == (False, True)
 
     thaw(hall)
 
     assert hall.freeze_gate()[0]
     assert hall.head().data["file"].startswith(f"signoffs/environment/thaw-{hall.frozen}-")
-    assert "-" == hall.head().run
+    assert hall.head().run == "-"
 
 
 def test_the_commands_take_what_they_print(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +188,7 @@ def test_the_commands_take_what_they_print(hall: Hall, monkeypatch: pytest.Monke
     ):
         ran = CliRunner().invoke(app, words)
         assert (0, f"counted by event {hall.head().seq}") == (ran.exit_code, ran.output.strip().rpartition(", ")[2])
-    assert (True, "") == both(hall.store)
+    assert both(hall.store) == (True, "")
 
 
 # --- refused
@@ -352,8 +355,8 @@ def test_what_came_in_between_reading_and_signing_is_looked_at_first(hall: Hall)
     with pytest.raises(Refused, match=r"event \d+ \(record\.amended\) came in between; look again, then sign"):
         put_down(log, amendment(hall, signing, "reason", None), person=signing.person, key=signing.key)
 
-    assert "OPS-7" == hall.head().data["new"]
-    assert (True, "") == both(hall.store)
+    assert hall.head().data["new"] == "OPS-7"
+    assert both(hall.store) == (True, "")
 
 
 def signs(hall: Hall, by: str, role: str) -> sign_after_run.Signing:
@@ -379,7 +382,7 @@ def test_a_release_that_no_tech_lead_signed_lifts_nothing(hall: Hall) -> None:
     again = hall.count("environment.frozen", {"reason": "again"}, "-")
     hall.count("environment.released", signed, "-")
     passed, reason = hall.freeze_gate()
-    assert (False, True) == (passed, f"it is about another freeze (event {hall.frozen})" in reason)
+    assert (passed, f"it is about another freeze (event {hall.frozen})" in reason) == (False, True)
     assert (False, f"log/{int(again[4:12]) + 1:08d}.event") == both(hall.store)
 
 
@@ -477,8 +480,8 @@ def test_nobody_signs_a_secret_of_the_environment(hall: Hall, signs: Callable[[H
     secrets.write_text(json.dumps({"SMOKE_USER": "smoke-1", "SMOKE_PASSWORD": SECRET}))
     with pytest.raises(Refused, match=r"nothing was kept: .* holds a known secret"):
         signs(hall)
-    assert [] == [path for path in hall.store.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()]
-    assert (True, "") == both(hall.store)
+    assert [path for path in hall.store.rglob("*") if path.is_file() and SECRET.encode() in path.read_bytes()] == []
+    assert both(hall.store) == (True, "")
 
 
 @pytest.mark.parametrize(

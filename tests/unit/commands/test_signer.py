@@ -61,7 +61,7 @@ def test_without_a_key_gits_own_signs_and_else_it_is_asked_for(
 
     words = ["git", "config", "--global", "user.signingkey", str(keys[TINA.email])]
     subprocess.run(words, check=True, capture_output=True, timeout=30)
-    assert TINA == signer(context, roster, "Tech Lead", None)[0]
+    assert signer(context, roster, "Tech Lead", None)[0] == TINA
 
 
 def test_in_a_rehearsal_the_roles_throw_away_key_signs(

@@ -96,14 +96,14 @@ def test_a_smoke_by_itself_is_evidence_of_what_served_and_of_nothing_before_the_
 
 def test_a_smoke_that_failed_is_told_as_failed_and_an_open_run_tells_nothing(staging: Environment) -> None:
     smoke(staging, "failed", end="failed")
-    assert [False] == [one.passed for one in evidence_of(staging.context)]
+    assert [one.passed for one in evidence_of(staging.context)] == [False]
 
     smoke(staging, end="")
-    assert 1 == len(evidence_of(staging.context))
+    assert len(evidence_of(staging.context)) == 1
 
 
 def test_an_environment_without_a_record_has_smoked_nothing(tmp_path: Path) -> None:
-    assert () == evidence_of(environment(tmp_path, "staging").context)
+    assert evidence_of(environment(tmp_path, "staging").context) == ()
 
 
 def test_a_record_that_was_changed_is_no_evidence(staging: Environment) -> None:
@@ -122,7 +122,7 @@ def test_a_record_that_was_changed_is_no_evidence(staging: Environment) -> None:
 def test_a_rehearsal_is_no_evidence_for_a_real_run(staging: Environment) -> None:
     smoke(staging)
 
-    assert () == evidence_of(real(staging))
+    assert evidence_of(real(staging)) == ()
 
 
 def test_a_rehearsals_record_laid_in_the_real_ones_place_is_known_by_its_origin(staging: Environment) -> None:
@@ -169,7 +169,7 @@ def test_where_nobody_knows_the_records_key_it_cannot_be_told_whose_it_is(stagin
         evidence_of(staging.context)
 
     shutil.copy(staging.context.store / "trust" / "log.vkey", staging.context.key_file.with_suffix(".vkey"))
-    assert 1 == len(evidence_of(staging.context))
+    assert len(evidence_of(staging.context)) == 1
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_a_record_that_cannot_be_trusted_blocks_the_gate_and_says_why(staging: E
 
     verdict = Gates(_production(staging), subject).gate("staging-smoke")(staging.clock.now())
 
-    assert (False, "mend") == (verdict.passed, verdict.owed)
+    assert (verdict.passed, verdict.owed) == (False, "mend")
     assert "staging-smoke cannot be evaluated, so it blocks: whose record" in verdict.reason
 
 

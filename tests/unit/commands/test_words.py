@@ -48,7 +48,7 @@ def test_other_words_are_refused_and_do_nothing(
         CliRunner().invoke(app, words, catch_exceptions=False)
 
     assert says in str(refused.value)
-    assert [] == list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("words, code", [(("verify", "nowhere"), 4), (("verify", "--nonsense"), 4), (("--help",), 0)])

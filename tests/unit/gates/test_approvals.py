@@ -26,10 +26,10 @@ def test_it_passes_where_policy_asks_for_no_signature() -> None:
 
 
 def test_a_complete_quorum_passes_and_names_who_signed() -> None:
-    assert (
+    assert judged().reason == (
         "approved by Tech Lead tara@example.org, QA Lead quentin@example.org;"
         " the request lapses Monday 2026-11-23 16:00 UTC"
-    ) == judged().reason
+    )
     assert judged(expires=None).passed
 
 
@@ -37,8 +37,8 @@ def test_a_complete_quorum_passes_and_names_who_signed() -> None:
 def test_a_missing_role_is_owed_an_approval(missing: tuple[str, ...]) -> None:
     verdict = judged(filled={"Tech Lead": "tara@example.org"}, missing=missing)
 
-    assert (False, "approval") == owes(verdict)
-    assert "approval missing: QA Lead; python deploy.py approve production-1" == verdict.sentence
+    assert owes(verdict) == (False, "approval")
+    assert verdict.sentence == "approval missing: QA Lead; python deploy.py approve production-1"
 
 
 def test_signatures_that_do_not_count_are_told() -> None:
@@ -46,16 +46,16 @@ def test_signatures_that_do_not_count_are_told() -> None:
         filled={}, missing=ROLES, refused=["dora's is the deployer's own", "the second is unreadable"], run=""
     )
 
-    assert (
+    assert verdict.sentence == (
         "approval missing: Tech Lead, QA Lead (not counted: dora's is the deployer's own; the second is unreadable);"
         " python deploy.py approve RUN"
-    ) == verdict.sentence
+    )
 
 
 def test_one_person_never_fills_two_roles() -> None:
     verdict = judged(filled={"Tech Lead": "tara@example.org", "QA Lead": "Tara@example.org"})
 
-    assert (False, "mend") == owes(verdict)
+    assert owes(verdict) == (False, "mend")
 
 
 @pytest.mark.parametrize("left,passed", [(MINUTE, True), (0 * MINUTE, False), (-MINUTE, False)])
@@ -64,14 +64,14 @@ def test_a_request_that_lapsed_is_void_however_well_signed(left: Any, passed: bo
 
     assert passed == verdict.passed
     if not passed:
-        assert (False, "mend", "plan anew and have it approved") == (*owes(verdict), verdict.remedy)
+        assert (*owes(verdict), verdict.remedy) == (False, "mend", "plan anew and have it approved")
 
 
 def test_a_roster_that_can_never_fill_the_roles_must_be_mended() -> None:
     verdict = judged(filled={}, missing=ROLES, possible=False, why_not="nobody holds QA Lead")
 
-    assert (False, "mend") == owes(verdict)
-    assert "the quorum is impossible: nobody holds QA Lead" == verdict.reason
+    assert owes(verdict) == (False, "mend")
+    assert verdict.reason == "the quorum is impossible: nobody holds QA Lead"
     assert "can never fill" in judged(possible=False).reason
 
 
@@ -79,6 +79,6 @@ def test_a_roster_that_can_never_fill_the_roles_must_be_mended() -> None:
 def test_what_policy_asks_to_be_said_is_said_however_well_it_is_signed(unsaid: tuple[str, ...]) -> None:
     verdict = judged(unsaid=unsaid)
 
-    assert (False, "mend") == owes(verdict)
+    assert owes(verdict) == (False, "mend")
     assert all(f"--deploy-{what}=" in verdict.remedy for what in unsaid)
     assert judged(unsaid=()).passed

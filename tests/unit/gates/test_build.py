@@ -32,5 +32,5 @@ def test_one_artefact_that_passed_and_is_approved_or_not_yet_passes(approved: st
 def test_anything_else_must_be_mended(facts: Built, said: str) -> None:
     verdict = build(facts)
 
-    assert (False, "mend") == owes(verdict)
+    assert owes(verdict) == (False, "mend")
     assert said == verdict.reason

@@ -35,16 +35,16 @@ def faults(folder: Path, text: str) -> list[tuple[int | None, str, str]]:
 def test_a_calendar_is_read_as_written(tmp_path: Path) -> None:
     calendar = read(tmp_path, GOOD)
 
-    assert (3, "America/New_York", (2026, 2027)) == (calendar.version, calendar.zone, calendar.covers)
-    assert [("Year-end freeze", "2026-12-18T17:00", "2027-01-04T09:00")] == [
-        (it.name, f"{it.starts:%Y-%m-%dT%H:%M}", f"{it.ends:%Y-%m-%dT%H:%M}") for it in calendar.periods
+    assert (calendar.version, calendar.zone, calendar.covers) == (3, "America/New_York", (2026, 2027))
+    assert [(it.name, f"{it.starts:%Y-%m-%dT%H:%M}", f"{it.ends:%Y-%m-%dT%H:%M}") for it in calendar.periods] == [
+        ("Year-end freeze", "2026-12-18T17:00", "2027-01-04T09:00")
     ]
 
 
 def test_the_calendar_of_this_repository_is_valid_and_covers_the_coming_years() -> None:
     calendar = read_calendar(Path(__file__).parents[3] / "calendar.yaml")
 
-    assert (2026, 2027) == calendar.covers
+    assert calendar.covers == (2026, 2027)
 
 
 def test_every_fault_is_told_at_once_with_its_line(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_every_fault_is_told_at_once_with_its_line(tmp_path: Path) -> None:
             to: 2026-12-19 17:00
         """
 
-    assert [
+    assert sorted(faults(tmp_path, text), key=lambda it: it[0] or 0) == [
         (1, "version", "is the number 0, not at least 1"),
         (2, "zone", "'EST' is a fixed offset, an hour off for half of the year"),
         (3, "covers", "the years are not in order, each once"),
@@ -68,7 +68,7 @@ def test_every_fault_is_told_at_once_with_its_line(tmp_path: Path) -> None:
         (6, "periods[1].name", "is the text '', not text that is not empty"),
         (6, "periods[1].from", "missing"),
         (7, "periods[1].form", "unknown key"),
-    ] == sorted(faults(tmp_path, text), key=lambda it: it[0] or 0)
+    ]
 
 
 def test_a_misspelt_key_is_told_the_one_that_was_meant(tmp_path: Path) -> None:
@@ -82,24 +82,24 @@ def test_a_missing_key_is_told_what_belongs_there(tmp_path: Path) -> None:
 
 
 def test_a_key_twice_is_a_fault_of_its_own(tmp_path: Path) -> None:
-    assert [(3, "zone", "the key is there twice, first in line 2")] == faults(
-        tmp_path, GOOD.replace("covers", "zone: UTC\ncovers")
-    )
+    assert faults(tmp_path, GOOD.replace("covers", "zone: UTC\ncovers")) == [
+        (3, "zone", "the key is there twice, first in line 2")
+    ]
 
 
 def test_a_period_ends_after_it_starts(tmp_path: Path) -> None:
     text = GOOD.replace("2027-01-04 09:00", "2026-12-18 17:00")
 
-    assert [(5, "periods[0].to", "ends 2026-12-18 17:00, not after it starts 2026-12-18 17:00")] == faults(
-        tmp_path, text
-    )
+    assert faults(tmp_path, text) == [
+        (5, "periods[0].to", "ends 2026-12-18 17:00, not after it starts 2026-12-18 17:00")
+    ]
 
 
 @pytest.mark.parametrize("covers", ["[2026]", "[2027]", "[2025, 2026, 2028]"])
 def test_a_period_lies_in_years_that_are_covered(tmp_path: Path, covers: str) -> None:
     found = faults(tmp_path, GOOD.replace("[2026, 2027]", covers))
 
-    assert ["covers"] == [key for _, key, _ in found]
+    assert [key for _, key, _ in found] == ["covers"]
     assert "which the calendar does not cover" in found[0][2]
 
 

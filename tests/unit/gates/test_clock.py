@@ -45,22 +45,22 @@ def test_more_than_two_seconds_are_said(skew_s: float, said: str) -> None:
 def test_a_record_of_the_future_shows_a_clock_that_is_behind() -> None:
     verdict = asked(database(0), record(61))
 
-    assert (False, "mend") == owes(verdict)
-    assert "this machine's clock, Monday 2026-11-23 15:00 UTC, is 61.0 s behind record" == verdict.reason
+    assert owes(verdict) == (False, "mend")
+    assert verdict.reason == "this machine's clock, Monday 2026-11-23 15:00 UTC, is 61.0 s behind record"
 
 
 def test_a_record_of_hours_ago_shows_nothing() -> None:
     old = record(-(5 * HOUR).total_seconds())
 
-    assert (True, False) == (asked(database(0), old).passed, asked(old).passed)
+    assert (asked(database(0), old).passed, asked(old).passed) == (True, False)
 
 
 def test_no_answer_at_all_blocks_with_its_causes() -> None:
     verdict = asked(Reference("database", None, "connection refused"), record(0))
 
-    assert (False, "mend") == owes(verdict)
-    assert "no other clock told the time (database: connection refused)" == verdict.reason
-    assert "no other clock told the time" == asked().reason
+    assert owes(verdict) == (False, "mend")
+    assert verdict.reason == "no other clock told the time (database: connection refused)"
+    assert asked().reason == "no other clock told the time"
 
 
 def test_one_of_two_answers_is_enough() -> None:

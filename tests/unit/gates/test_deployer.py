@@ -17,21 +17,21 @@ def test_anybody_may_where_policy_names_no_role() -> None:
 def test_who_holds_the_role_may() -> None:
     verdict = deployer(RULE, "dora", "dora@example.org", frozenset({"Deployment Manager"}), HOLDERS)
 
-    assert (True, "dora@example.org (dora) holds Deployment Manager") == (verdict.passed, verdict.reason)
+    assert (verdict.passed, verdict.reason) == (True, "dora@example.org (dora) holds Deployment Manager")
 
 
 def test_who_holds_another_may_not_and_is_told_who_may() -> None:
     verdict = deployer(RULE, "quentin", "quentin@example.org", frozenset({"QA Lead"}), HOLDERS)
 
-    assert (False, "mend") == owes(verdict)
-    assert "quentin@example.org (quentin) holds QA Lead; Deployment Manager starts it" == verdict.reason
-    assert "have it started by Dora Diaz or Emil Ek" == verdict.remedy
+    assert owes(verdict) == (False, "mend")
+    assert verdict.reason == "quentin@example.org (quentin) holds QA Lead; Deployment Manager starts it"
+    assert verdict.remedy == "have it started by Dora Diaz or Emil Ek"
 
 
 def test_an_actor_the_roster_does_not_know_may_not_whatever_roles_are_claimed() -> None:
     verdict = deployer(RULE, "mallory", None, frozenset({"Deployment Manager"}), HOLDERS)
 
-    assert (False, "mend") == owes(verdict)
+    assert owes(verdict) == (False, "mend")
     assert "mallory is nobody whom the roster knows" in verdict.reason
 
 

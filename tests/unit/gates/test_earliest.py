@@ -72,7 +72,7 @@ def test_gates_push_each_other_on_until_all_agree() -> None:
     found = earliest(timed((Claim("production-1", local("2026-11-25 11:00"), open=False),)), now)
 
     assert local("2026-11-30 13:00") == found.at
-    assert () == found.owed
+    assert found.owed == ()
 
 
 def test_what_people_owe_is_listed_and_does_not_move_the_instant() -> None:
@@ -82,10 +82,10 @@ def test_what_people_owe_is_listed_and_does_not_move_the_instant() -> None:
     found = earliest(gates, now)
 
     assert now == found.at
-    assert (
+    assert found.owed == (
         "approval missing: QA Lead; python deploy.py approve production-1",
         "staging smoke is 31 h old, 24 h are allowed; run staging: python deploy.py run staging --pipeline smoke",
-    ) == found.owed
+    )
 
 
 def test_what_ages_until_then_is_owed_by_then() -> None:

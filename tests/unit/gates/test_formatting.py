@@ -41,4 +41,4 @@ def test_a_span_is_whole_units_never_rounded_up(seconds: int, said: str) -> None
 
 
 def test_a_digest_is_told_by_its_beginning() -> None:
-    assert ("aaaaaaaaaaaa", "cccccccccccc") == (short("sha256:" + "a" * 64), short("c" * 40))
+    assert (short("sha256:" + "a" * 64), short("c" * 40)) == ("aaaaaaaaaaaa", "cccccccccccc")

@@ -24,7 +24,7 @@ def test_what_the_program_prints_is_what_is_known(tmp_path: Path) -> None:
     said = [{"id": "INC-7", "severity": "critical", "opened": "2026-11-22T15:25:07-05:00", "closed": None, "url": "u"}]
 
     assert [Incident("INC-7", "critical", OPENED, None, "u")] == prints(json.dumps(said), tmp_path)
-    assert [] == prints("[]", tmp_path)
+    assert prints("[]", tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_program_that_fails_hangs_or_is_not_there_is_no_answer(tmp_path: Path)
     hanging = IncidentCommand([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, 0.5).read()
     missing = IncidentCommand(["no-such-tracker"], tmp_path, 20).read()
 
-    assert [True] * 3 == [isinstance(one, Unavailable) for one in (failing, hanging, missing)]
+    assert [isinstance(one, Unavailable) for one in (failing, hanging, missing)] == [True] * 3
     problems = [one.problem for one in (failing, hanging, missing) if isinstance(one, Unavailable)]
     assert "failed with 1: no route" in problems[0]
     assert "gave no answer in 0.5 s" in problems[1]

@@ -32,10 +32,10 @@ def test_an_open_critical_one_must_be_closed_however_old() -> None:
         RULE, AT, [Incident("INC-7", "Critical", AT - 99 * HOUR, url="https://incidents.example.org/7")]
     )
 
-    assert (False, "mend") == owes(verdict)
+    assert owes(verdict) == (False, "mend")
     assert (
-        "critical and open: INC-7 (https://incidents.example.org/7) since Thursday 2026-11-19 12:00 UTC"
-        == verdict.reason
+        verdict.reason
+        == "critical and open: INC-7 (https://incidents.example.org/7) since Thursday 2026-11-19 12:00 UTC"
     )
 
 
@@ -53,7 +53,7 @@ def test_the_latest_of_several_decides() -> None:
 
     start = incidents(RULE, AT, known).earliest_start
 
-    assert AT + 21 * HOUR == start
+    assert start == AT + 21 * HOUR
     assert incidents(RULE, start, known).passed
     assert not incidents(RULE, start - MINUTE, known).passed
 
@@ -66,5 +66,5 @@ def test_a_severity_that_is_not_told_counts_as_the_worst(severity: str, passed: 
 def test_a_source_that_does_not_answer_blocks_with_its_cause() -> None:
     verdict = incidents(RULE, AT, Unavailable("the tracker answered 503"))
 
-    assert (False, "mend") == owes(verdict)
-    assert "incidents cannot be asked about: the tracker answered 503" == verdict.reason
+    assert owes(verdict) == (False, "mend")
+    assert verdict.reason == "incidents cannot be asked about: the tracker answered 503"

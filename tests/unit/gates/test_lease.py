@@ -17,16 +17,16 @@ def test_an_environment_nobody_holds_is_free() -> None:
 def test_a_live_lease_of_another_passes_by_itself_when_it_ends() -> None:
     verdict = lease(AT, LIVE)
 
-    assert (False, "time") == owes(verdict)
+    assert owes(verdict) == (False, "time")
     assert LIVE.until == verdict.earliest_start
-    assert "run production-1 of dora holds the environment until Monday 2026-11-23 15:02 UTC" == verdict.reason
+    assert verdict.reason == "run production-1 of dora holds the environment until Monday 2026-11-23 15:02 UTC"
 
 
 def test_a_lease_that_ended_under_an_open_run_wants_recovery() -> None:
     verdict = lease(AT, DEAD)
 
-    assert (False, "mend") == owes(verdict)
-    assert "python deploy.py recover ENV" == verdict.remedy
+    assert owes(verdict) == (False, "mend")
+    assert verdict.remedy == "python deploy.py recover ENV"
 
 
 def test_a_lease_that_ended_without_a_run_is_nobodys() -> None:
@@ -36,10 +36,10 @@ def test_a_lease_that_ended_without_a_run_is_nobodys() -> None:
 def test_the_run_that_holds_it_goes_on() -> None:
     verdict = lease(AT, LIVE, own="production-1")
 
-    assert (True, "this run holds the environment until Monday 2026-11-23 15:02 UTC") == (
+    assert (
         verdict.passed,
         verdict.reason,
-    )
+    ) == (True, "this run holds the environment until Monday 2026-11-23 15:02 UTC")
 
 
 def test_a_run_whose_lease_ended_or_was_taken_or_is_gone_changes_nothing() -> None:
@@ -49,9 +49,9 @@ def test_a_run_whose_lease_ended_or_was_taken_or_is_gone_changes_nothing() -> No
         lease(AT, None, own="production-1"),
     ]
 
-    assert [(False, "mend")] * 3 == [owes(verdict) for verdict in found]
-    assert [
+    assert [owes(verdict) for verdict in found] == [(False, "mend")] * 3
+    assert [verdict.reason for verdict in found] == [
         "this run's lease ended Monday 2026-11-23 15:00 UTC",
         "run production-1 of dora has taken the environment over",
         "this run holds the environment no more",
-    ] == [verdict.reason for verdict in found]
+    ]

@@ -30,14 +30,14 @@ def test_a_deployment_counts_for_its_hours_and_one_of_the_future_does(hours: flo
 
 
 def test_the_first_ever_passes() -> None:
-    assert (True, "none of 1 in 4 h used") == (rate_limit(RULE, AT, []).passed, rate_limit(RULE, AT, []).reason)
+    assert (rate_limit(RULE, AT, []).passed, rate_limit(RULE, AT, []).reason) == (True, "none of 1 in 4 h used")
 
 
 def test_a_refusal_names_the_run_and_when_the_next_may_start() -> None:
     verdict = rate_limit(RULE, AT, [ended(1)])
 
-    assert (False, "time") == owes(verdict)
-    assert AT + 3 * HOUR == verdict.earliest_start
+    assert owes(verdict) == (False, "time")
+    assert verdict.earliest_start == AT + 3 * HOUR
     assert verdict.reason == (
         "1 in 4 h: run production-1 changed it Monday 2026-11-23 14:00 UTC; the next may start Monday 2026-11-23 18:00 UTC"
     )
@@ -46,7 +46,7 @@ def test_a_refusal_names_the_run_and_when_the_next_may_start() -> None:
 def test_of_several_the_oldest_that_counts_ages_out_first() -> None:
     rule, claims = RateLimit(runs=2, per_h=4), [ended(1, "c"), ended(3, "a"), ended(2, "b"), ended(9, "z")]
 
-    assert AT + 2 * HOUR == rate_limit(rule, AT, claims).earliest_start
+    assert rate_limit(rule, AT, claims).earliest_start == AT + 2 * HOUR
     assert rate_limit(rule, AT, claims[:1]).passed
 
 
@@ -54,29 +54,30 @@ def test_of_several_the_oldest_that_counts_ages_out_first() -> None:
 def test_an_open_run_of_another_blocks_whatever_the_limit(runs: int) -> None:
     verdict = rate_limit(RateLimit(runs=runs, per_h=4), AT, [Claim("production-1", AT - HOUR, open=True)])
 
-    assert (False, "time") == owes(verdict)
-    assert AT + 3 * HOUR == verdict.earliest_start
+    assert owes(verdict) == (False, "time")
+    assert verdict.earliest_start == AT + 3 * HOUR
     assert "production-1 is open" in verdict.reason
 
 
 def test_an_open_run_blocks_however_old_it_is() -> None:
     verdict = rate_limit(RULE, AT, [Claim("production-1", AT - 9 * HOUR, open=True)])
 
-    assert (False, "mend") == owes(verdict)
+    assert owes(verdict) == (False, "mend")
     assert "recover" in verdict.remedy
 
 
 def test_a_run_does_not_count_against_itself() -> None:
     claims = [Claim("production-2", AT, open=True)]
 
-    assert (True, False) == tuple(
-        rate_limit(RULE, AT, claims, own=own).passed for own in ("production-2", "production-3")
+    assert tuple(rate_limit(RULE, AT, claims, own=own).passed for own in ("production-2", "production-3")) == (
+        True,
+        False,
     )
 
 
 def test_a_claim_is_told_why_it_may_not_be_written() -> None:
-    assert "" == limited(RULE, AT, [])
-    assert "" == limited(None, AT, [ended(0)])
+    assert limited(RULE, AT, []) == ""
+    assert limited(None, AT, [ended(0)]) == ""
     assert limited(RULE, AT, [ended(1)]).startswith("1 in 4 h: run production-1 changed it")
 
 

@@ -28,12 +28,12 @@ def test_it_passes_where_policy_asks_for_none() -> None:
 def test_the_same_release_smoked_an_hour_ago_passes() -> None:
     verdict = judged(GOOD)
 
-    assert (True, "") == owes(verdict)
+    assert owes(verdict) == (True, "")
     assert (
-        "staging smoke of run staging-1 passed Monday 2026-11-23 14:00 UTC, 1 h ago, on the same artefact"
-        == verdict.reason
+        verdict.reason
+        == "staging smoke of run staging-1 passed Monday 2026-11-23 14:00 UTC, 1 h ago, on the same artefact"
     )
-    assert 1.0 == verdict.inputs["age_h"]
+    assert verdict.inputs["age_h"] == 1.0
 
 
 @pytest.mark.parametrize("minutes,passed", [(24 * 60, True), (24 * 60 + 1, False), (0, True)])
@@ -43,8 +43,8 @@ def test_it_may_be_as_old_as_policy_says_and_no_older(minutes: int, passed: bool
 
 def test_too_old_says_how_old_and_what_renews_it() -> None:
     assert (
-        "staging smoke is 31 h old, 24 h are allowed; run staging: python deploy.py run staging --pipeline smoke"
-        == judged(replace(GOOD, at=AT - 31 * HOUR)).sentence
+        judged(replace(GOOD, at=AT - 31 * HOUR)).sentence
+        == "staging smoke is 31 h old, 24 h are allowed; run staging: python deploy.py run staging --pipeline smoke"
     )
 
 
@@ -65,7 +65,7 @@ def test_too_old_says_how_old_and_what_renews_it() -> None:
 def test_another_release_is_told_by_what_differs(other: dict[str, str], said: str) -> None:
     verdict = judged(replace(GOOD, **other))  # type: ignore[arg-type]  # each is a text field
 
-    assert (False, "mend") == owes(verdict)
+    assert owes(verdict) == (False, "mend")
     assert said == verdict.reason
 
 
@@ -90,12 +90,12 @@ def test_another_release_is_told_by_what_differs(other: dict[str, str], said: st
 def test_evidence_that_is_none_must_be_mended(bad: dict[str, object], said: str) -> None:
     verdict = judged(replace(GOOD, **bad))  # type: ignore[arg-type]  # each of its field's type
 
-    assert (False, "mend") == owes(verdict)
+    assert owes(verdict) == (False, "mend")
     assert said == verdict.reason
 
 
 def test_nothing_on_record_must_be_mended() -> None:
-    assert "staging has no smoke on record; run staging: python deploy.py run staging" == judged().sentence
+    assert judged().sentence == "staging has no smoke on record; run staging: python deploy.py run staging"
 
 
 def test_an_older_pass_does_not_outweigh_a_newer_failure() -> None:

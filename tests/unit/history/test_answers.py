@@ -32,7 +32,7 @@ def test_the_runs_of_several_records_are_listed_together_newest_first(two: Histo
         listing = history.runs(Asked())
         newest = history.runs(Asked(), limit=3)
 
-    assert (6, 6) == (listing.total, len(listing.runs))
+    assert (listing.total, len(listing.runs)) == (6, 6)
     began = [one.row.began for one in listing.runs]
     assert began == sorted(began, reverse=True)
     assert {"one", "two"} == {one.source for one in listing.runs}

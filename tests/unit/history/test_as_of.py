@@ -45,7 +45,7 @@ def test_a_release_that_was_rolled_back_is_not_what_served(history: History) -> 
     (serving,) = at(history, "production", stamp(BEGINS + EVERY * 14 + timedelta(minutes=1))).serving
 
     assert serving.row is not None
-    assert ("1.0.13", "deployed") == (serving.row.version, serving.row.outcome)
+    assert (serving.row.version, serving.row.outcome) == ("1.0.13", "deployed")
 
 
 def test_while_a_run_is_open_it_is_named(history: History) -> None:
@@ -53,7 +53,7 @@ def test_while_a_run_is_open_it_is_named(history: History) -> None:
     moment = at(history, "production", stamp(instant))
 
     assert [f"production-{BEGINS + EVERY * 12:%Y%m%dT%H%M%SZ}-000c"] == list(moment.in_progress)
-    assert () == at(history, "production", stamp(instant + timedelta(minutes=2))).in_progress
+    assert at(history, "production", stamp(instant + timedelta(minutes=2))).in_progress == ()
 
 
 def test_a_moment_names_the_events_it_rests_on(history: History, events: tuple[Event, ...]) -> None:
@@ -73,7 +73,7 @@ def test_before_anything_was_deployed_nothing_served(tmp_path: Path) -> None:
 
     moment = moment_of(tmp_path, clock)
 
-    assert ((), None, ()) == (moment.serving, moment.moved, moment.events)
+    assert (moment.serving, moment.moved, moment.events) == ((), None, ())
 
 
 def test_two_revisions_may_share_the_traffic(tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_revision_no_run_made_is_named_as_that(tmp_path: Path) -> None:
     deployed(open_log(tmp_path, clock))
     (serving,) = moment_of(tmp_path, clock).serving
 
-    assert ("", None) == (serving.run, serving.row)
+    assert (serving.run, serving.row) == ("", None)
     assert serving.revision in MOVED["after"]
 
 

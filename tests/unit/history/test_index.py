@@ -231,7 +231,7 @@ def test_the_file_is_the_owners_alone(generated: Path, tmp_path: Path) -> None:
     Index.open(generated, tmp_path / "deep" / "one.sqlite").close()
 
     assert stat.S_IMODE((tmp_path / "deep" / "one.sqlite").stat().st_mode) == 0o600
-    assert ["one.sqlite"] == [path.name for path in (tmp_path / "deep").iterdir()]
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["one.sqlite"]
 
 
 def test_where_no_file_can_be_kept_the_index_lives_in_memory(generated: Path, tmp_path: Path) -> None:
@@ -254,7 +254,7 @@ def test_a_run_that_goes_on_is_told_as_far_as_it_came(tmp_path: Path) -> None:
     before = rows(store, tmp_path)
     run.step("build").request().step("traffic", changes=True).close("deployed")
 
-    assert ["in-progress", "deployed"] == [found[0].outcome for found in (before, rows(store, tmp_path))]
+    assert [found[0].outcome for found in (before, rows(store, tmp_path))] == ["in-progress", "deployed"]
 
 
 def test_readers_at_once_build_one_index(tmp_path: Path) -> None:

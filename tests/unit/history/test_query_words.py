@@ -92,11 +92,11 @@ def reports(tmp_path: Path) -> Path:
 
 def test_all_real_stores_are_asked_unless_some_are_named(reports: Path) -> None:
     assert {"local": reports / "local", "production": reports / "production"} == stores(reports, [], rehearsal=False)
-    assert ["production"] == list(stores(reports, ["production", "production"], rehearsal=False))
+    assert list(stores(reports, ["production", "production"], rehearsal=False)) == ["production"]
 
 
 def test_rehearsals_are_asked_apart(reports: Path) -> None:
-    assert ["rehearsal/production", "rehearsal/staging"] == list(stores(reports, [], rehearsal=True))
+    assert list(stores(reports, [], rehearsal=True)) == ["rehearsal/production", "rehearsal/staging"]
     assert [reports / "rehearsal/staging"] == list(stores(reports, ["staging"], rehearsal=True).values())
 
 

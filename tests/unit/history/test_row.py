@@ -28,12 +28,12 @@ OPENED = event(5, "run.opened", **opened_data())
 
 
 def test_a_request_waits_until_its_run_opens() -> None:
-    assert ("requested", "9", "", "ada@example.org") == (
+    assert (
         (row := Row.of([ASKED])).outcome, row.version, row.deployer, row.requested_by,
-    )  # fmt: skip
-    assert ("in-progress", "1.2.0", "local:1000:ada@desk") == (
+    ) == ("requested", "9", "", "ada@example.org")  # fmt: skip
+    assert (
         (row := Row.of([ASKED, OPENED])).outcome, row.version, row.deployer,
-    )  # fmt: skip
+    ) == ("in-progress", "1.2.0", "local:1000:ada@desk")  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_what_was_corrected_since_is_named_and_changes_nothing_else() -> None:
 def test_the_decision_gives_cause_and_duration() -> None:
     row = Row.of([OPENED, event(8, "run.decided", **decided("failed", cause="smoke failed"))])
 
-    assert ("smoke failed", 2.0, "in-progress") == (row.cause, row.duration_s, row.outcome)
+    assert (row.cause, row.duration_s, row.outcome) == ("smoke failed", 2.0, "in-progress")
 
 
 def test_the_artefact_is_known_once_it_is_built_and_not_forgotten() -> None:
@@ -82,11 +82,11 @@ def test_people_and_what_was_passed_over_are_named_once() -> None:
         ]
     )
 
-    assert (("Quinn@example.org",), ("window", "override.signed", "a step by hand")) == (row.approvers, row.bypassed)
+    assert (row.approvers, row.bypassed) == (("Quinn@example.org",), ("window", "override.signed", "a step by hand"))
 
 
 def test_what_says_nothing_of_the_run_as_a_whole_is_not_rested_on() -> None:
-    assert (5,) == Row.of([OPENED, event(6, "step.finished", **step_finished("a", "smoke"))]).events
+    assert Row.of([OPENED, event(6, "step.finished", **step_finished("a", "smoke"))]).events == (5,)
 
 
 def test_a_row_reads_back_from_plain_values() -> None:

@@ -31,27 +31,27 @@ def names(steps: tuple[Step, ...]) -> list[str]:
 
 def test_an_unordered_phase_offers_all_its_steps_and_an_ordered_one_the_next() -> None:
     sequence = PhaseSequence(STEPS)
-    assert ["b0", "b1"] == names(sequence.ready())
+    assert names(sequence.ready()) == ["b0", "b1"]
 
     for step in BUILD:
         run(sequence, step)
 
-    assert "migration" == sequence.phase
-    assert ["m0"] == names(sequence.ready())
+    assert sequence.phase == "migration"
+    assert names(sequence.ready()) == ["m0"]
 
 
 def test_a_refusal_in_a_gate_group_does_not_hide_those_of_the_next_phase_and_then_closes_with_all() -> None:
     sequence = PhaseSequence(GATED, together=GROUP)
     run(sequence, APPROVAL[0], passed=False)
     assert sequence.closed is None
-    assert ["p0", "p1"] == names(sequence.ready())
+    assert names(sequence.ready()) == ["p0", "p1"]
 
     run(sequence, PREFLIGHT[0], passed=False)
     run(sequence, PREFLIGHT[1])
 
     assert sequence.closed is not None
-    assert "approval: a0; preflight: p0" == sequence.closed.text
-    assert () == sequence.ready()
+    assert sequence.closed.text == "approval: a0; preflight: p0"
+    assert sequence.ready() == ()
 
 
 def test_a_gate_group_whose_first_phase_alone_failed_closes_when_the_last_has_passed() -> None:
@@ -61,7 +61,7 @@ def test_a_gate_group_whose_first_phase_alone_failed_closes_when_the_last_has_pa
         run(sequence, step)
 
     assert sequence.closed is not None
-    assert "approval: a0" == sequence.closed.text
+    assert sequence.closed.text == "approval: a0"
     assert sequence.phase_passed("preflight") is True
     assert sequence.phase_passed("approval") is False
 
@@ -72,7 +72,7 @@ def test_a_gate_group_that_passed_opens_what_changes_something() -> None:
         run(sequence, step)
 
     assert sequence.closed is None
-    assert ["m0"] == names(sequence.ready())
+    assert names(sequence.ready()) == ["m0"]
 
 
 def test_a_phase_that_a_signal_cut_short_has_not_passed_though_what_ran_did() -> None:
@@ -89,8 +89,8 @@ def test_the_next_phase_waits_until_the_last_step_of_this_one_has_ended() -> Non
     run(sequence, BUILD[0])
     sequence.start(BUILD[1].nodeid)
 
-    assert "build" == sequence.phase
-    assert () == sequence.ready()
+    assert sequence.phase == "build"
+    assert sequence.ready() == ()
     with pytest.raises(OutOfOrder):
         sequence.start(MIGRATION[0].nodeid)
 
@@ -99,12 +99,12 @@ def test_one_failure_in_an_unordered_phase_lets_the_others_run_and_then_closes()
     sequence = PhaseSequence(STEPS)
     run(sequence, BUILD[0], passed=False)
     assert sequence.closed is None
-    assert ["b1"] == names(sequence.ready())
+    assert names(sequence.ready()) == ["b1"]
 
     run(sequence, BUILD[1])
 
     assert sequence.closed is not None
-    assert "build: b0" == sequence.closed.text
+    assert sequence.closed.text == "build: b0"
 
 
 def test_the_first_failure_in_an_ordered_phase_closes_at_once() -> None:
@@ -113,8 +113,8 @@ def test_the_first_failure_in_an_ordered_phase_closes_at_once() -> None:
         run(sequence, step)
     run(sequence, MIGRATION[0], passed=False)
 
-    assert ["m1", "m2", "s0", "s1"] == [n.nodeid.rpartition("::")[2] for n in sequence.not_run()][:4]
-    assert "closed by migration: m0" == sequence.not_run()[0].cause
+    assert [n.nodeid.rpartition("::")[2] for n in sequence.not_run()][:4] == ["m1", "m2", "s0", "s1"]
+    assert sequence.not_run()[0].cause == "closed by migration: m0"
 
 
 def test_nothing_is_rolled_back_where_nothing_was_changed() -> None:
@@ -123,7 +123,7 @@ def test_nothing_is_rolled_back_where_nothing_was_changed() -> None:
         run(sequence, step, passed=False)
 
     assert sequence.phase is None
-    assert "nothing to roll back: nothing had been changed" == sequence.not_run()[-1].cause
+    assert sequence.not_run()[-1].cause == "nothing to roll back: nothing had been changed"
 
 
 def test_a_failure_after_a_change_opens_the_rollback_in_order() -> None:
@@ -132,10 +132,10 @@ def test_a_failure_after_a_change_opens_the_rollback_in_order() -> None:
         run(sequence, step)
     run(sequence, MIGRATION[1], passed=False)
 
-    assert "rollback" == sequence.phase
-    assert ["r0"] == names(sequence.ready())
+    assert sequence.phase == "rollback"
+    assert names(sequence.ready()) == ["r0"]
     run(sequence, BACK[0])
-    assert ["r1"] == names(sequence.ready())
+    assert names(sequence.ready()) == ["r1"]
     run(sequence, BACK[1])
     assert True is sequence.phase_passed("rollback")
     assert sequence.phase is None
@@ -149,7 +149,7 @@ def test_a_failing_rollback_step_closes_the_rollback() -> None:
     run(sequence, BACK[0], passed=False)
 
     assert False is sequence.phase_passed("rollback")
-    assert "rollback closed by rollback: r0" == sequence.not_run()[-1].cause
+    assert sequence.not_run()[-1].cause == "rollback closed by rollback: r0"
 
 
 def test_the_rollback_is_not_needed_when_every_step_passed() -> None:
@@ -158,7 +158,7 @@ def test_the_rollback_is_not_needed_when_every_step_passed() -> None:
         assert sequence.refusal(step.nodeid) is None
         run(sequence, step)
 
-    assert "nothing to roll back: every step passed" == sequence.refusal(BACK[0].nodeid)
+    assert sequence.refusal(BACK[0].nodeid) == "nothing to roll back: every step passed"
 
 
 def test_a_signal_closes_between_two_steps_and_the_first_cause_stands() -> None:
@@ -169,15 +169,15 @@ def test_a_signal_closes_between_two_steps_and_the_first_cause_stands() -> None:
     sequence.close(Cause("signal", "SIGTERM"))
     sequence.close(Cause("internal", "later"))
 
-    assert "closed by SIGTERM" == sequence.refusal(MIGRATION[2].nodeid)
-    assert "rollback" == sequence.phase
+    assert sequence.refusal(MIGRATION[2].nodeid) == "closed by SIGTERM"
+    assert sequence.phase == "rollback"
 
 
 def test_a_phase_that_policy_leaves_out_is_passed_over() -> None:
     sequence = PhaseSequence(STEPS, left_out={"build": "not in this environment's policy"})
 
-    assert "migration" == sequence.phase
-    assert "not in this environment's policy" == sequence.refusal(BUILD[0].nodeid)
+    assert sequence.phase == "migration"
+    assert sequence.refusal(BUILD[0].nodeid) == "not in this environment's policy"
 
 
 def test_halted_the_rollback_offers_no_step() -> None:
@@ -188,7 +188,7 @@ def test_halted_the_rollback_offers_no_step() -> None:
     sequence.close(Cause("internal", "x"))
 
     assert sequence.phase is None
-    assert "pytest is gone" == sequence.refusal(BACK[0].nodeid)
+    assert sequence.refusal(BACK[0].nodeid) == "pytest is gone"
 
 
 def test_a_step_finishes_once_and_only_after_it_began() -> None:

@@ -51,7 +51,7 @@ def test_no_signal_no_name(interruption: Interruption) -> None:
     interruption.begin()
     interruption.end()
 
-    assert (None, "") == (interruption.first, interruption.name)
+    assert (interruption.first, interruption.name) == (None, "")
 
 
 def test_a_signal_between_two_steps_stops_the_next(interruption: Interruption) -> None:
@@ -68,7 +68,7 @@ def test_a_signal_in_a_step_that_may_not_be_stopped_is_noted_and_stops_nothing(i
     send(TERM)
     interruption.end()
 
-    assert TERM == interruption.first
+    assert interruption.first == TERM
     interruption.begin(stoppable=False)
 
 
@@ -84,8 +84,8 @@ def test_the_second_and_the_third_signal_raise_nothing_and_the_first_stands(inte
     interruption.begin()
     send(HUP)
 
-    assert TERM == interruption.first
-    assert [TERM, INT, HUP] == noted
+    assert interruption.first == TERM
+    assert noted == [TERM, INT, HUP]
 
 
 def test_a_shield_keeps_a_signal_off_until_a_step_begins_again(interruption: Interruption) -> None:
@@ -96,7 +96,7 @@ def test_a_shield_keeps_a_signal_off_until_a_step_begins_again(interruption: Int
         send(TERM)
     interruption.end()
 
-    assert TERM == interruption.first
+    assert interruption.first == TERM
     with pytest.raises(Interrupted):
         interruption.begin()
 

@@ -40,8 +40,11 @@ def test_writing_again_keeps_the_places_of_known_steps(tmp_path: Path) -> None:
 def test_phases_stand_in_the_pipelines_order_not_the_alphabets(tmp_path: Path) -> None:
     steps = [step("t", phase) for phase in ("traffic", "smoke", "build", "backup")]
 
-    assert ["build", "backup", "smoke", "traffic"] == [
-        s.phase for s in steps_lock.write(tmp_path / "steps.lock", steps)
+    assert [s.phase for s in steps_lock.write(tmp_path / "steps.lock", steps)] == [
+        "build",
+        "backup",
+        "smoke",
+        "traffic",
     ]
 
 
@@ -115,5 +118,5 @@ def test_write_then_compare_always_agrees(collected: list[Step]) -> None:
 
 
 def test_a_title_is_the_claim_in_words() -> None:
-    assert "health answers 200" == title_of("suites/smoke/test_api.py::test_health_answers_200")
-    assert "health answers [de-x]" == title_of("suites/smoke/test_api.py::test_health_answers[de-x]")
+    assert title_of("suites/smoke/test_api.py::test_health_answers_200") == "health answers 200"
+    assert title_of("suites/smoke/test_api.py::test_health_answers[de-x]") == "health answers [de-x]"

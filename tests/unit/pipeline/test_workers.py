@@ -67,7 +67,7 @@ def test_one_that_ended_and_was_not_waited_for_yet_is_not_found(crew: Crew) -> N
     while psutil.Process(zombie.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
         time.sleep(0.02)
 
-    assert [] == workers.living(crew.session)
+    assert workers.living(crew.session) == []
 
 
 def test_a_process_that_took_the_number_over_is_not_the_worker(crew: Crew) -> None:
@@ -80,7 +80,7 @@ def test_a_process_that_took_the_number_over_is_not_the_worker(crew: Crew) -> No
 def test_one_that_was_killed_while_it_said_so_is_not_found(crew: Crew) -> None:
     (crew.session / "worker-gw0").write_text("")
 
-    assert [] == workers.living(crew.session)
+    assert workers.living(crew.session) == []
 
 
 def test_asked_to_stop_a_worker_ends(crew: Crew) -> None:
@@ -88,7 +88,7 @@ def test_asked_to_stop_a_worker_ends(crew: Crew) -> None:
 
     workers.stop(workers.living(crew.session), grace_s=20)
 
-    assert [] == workers.living(crew.session)
+    assert workers.living(crew.session) == []
 
 
 def test_one_that_does_not_stop_in_time_is_killed(crew: Crew) -> None:
@@ -96,7 +96,7 @@ def test_one_that_does_not_stop_in_time_is_killed(crew: Crew) -> None:
 
     workers.stop(workers.living(crew.session), grace_s=0.3)
 
-    assert [] == workers.living(crew.session)
+    assert workers.living(crew.session) == []
 
 
 def test_one_whose_step_is_through_may_live_on(crew: Crew) -> None:
@@ -104,7 +104,7 @@ def test_one_whose_step_is_through_may_live_on(crew: Crew) -> None:
 
     workers.stop(workers.living(crew.session), grace_s=20, through=lambda: True)
 
-    assert 1 == len(workers.living(crew.session))
+    assert len(workers.living(crew.session)) == 1
 
 
 def test_nothing_to_stop_takes_no_time() -> None:

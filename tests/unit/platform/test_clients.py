@@ -24,7 +24,7 @@ def test_secrets_are_made_when_first_asked_for_and_never_change(file: Path) -> N
 
     password = secrets["SMOKE_PASSWORD"]
 
-    assert (0o600, 0o700) == (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777)
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert password == Secrets(file)["SMOKE_PASSWORD"]
     assert f"{secrets['SMOKE_USER']} [SMOKE_PASSWORD]" == secrets.redact(f"{secrets['SMOKE_USER']} {password}")
     assert 2 == len(secrets) == len(list(secrets))
@@ -32,11 +32,11 @@ def test_secrets_are_made_when_first_asked_for_and_never_change(file: Path) -> N
 
 def test_what_another_process_makes_later_is_cut_too(file: Path) -> None:
     early = Secrets(file)
-    assert "x" == early.redact("x")
+    assert early.redact("x") == "x"
 
     password = Secrets(file)["SMOKE_PASSWORD"]
 
-    assert "[SMOKE_PASSWORD]" == early.redact(password)
+    assert early.redact(password) == "[SMOKE_PASSWORD]"
 
 
 def test_a_token_met_on_the_way_is_cut_here_and_told_to_the_run(file: Path, tmp_path: Path) -> None:
@@ -44,16 +44,18 @@ def test_a_token_met_on_the_way_is_cut_here_and_told_to_the_run(file: Path, tmp_
     met.mkdir()
     worker, controller, stranger = Secrets(file, met=met), Secrets(file, met=met), Secrets(file)
 
-    assert "token-1234" == worker.learn("SESSION", "token-1234")
+    assert worker.learn("SESSION", "token-1234") == "token-1234"
     worker.learn("SESSION", "token-1234")
     controller.take_in()
     stranger.take_in()
 
-    assert ["[SESSION]", "[SESSION]", "token-1234"] == [
-        one.redact("token-1234") for one in (worker, controller, stranger)
+    assert [one.redact("token-1234") for one in (worker, controller, stranger)] == [
+        "[SESSION]",
+        "[SESSION]",
+        "token-1234",
     ]
     (note,) = met.iterdir()
-    assert (0o600, ["SESSION", "token-1234"]) == (note.stat().st_mode & 0o777, json.loads(note.read_text()))
+    assert (note.stat().st_mode & 0o777, json.loads(note.read_text())) == (0o600, ["SESSION", "token-1234"])
 
 
 @pytest.mark.parametrize("value", ["", "short"])
@@ -63,7 +65,7 @@ def test_a_secret_too_short_to_be_cut_is_refused(file: Path, value: str) -> None
 
 
 def test_no_assertion_shows_what_a_service_answered() -> None:
-    assert "Answer(status=200, seconds=0.1)" == repr(Answer(200, {"text": "a subject's words"}, 0.1))
+    assert repr(Answer(200, {"text": "a subject's words"}, 0.1)) == "Answer(status=200, seconds=0.1)"
 
 
 @pytest.fixture
@@ -92,7 +94,7 @@ def test_passwords_of_the_database_are_cut_unless_they_are_the_users_name(rehear
 
     rehearsed._learn_passwords(Access)  # type: ignore[arg-type]  # its two texts are all that is read
 
-    assert "[DATABASE_OWNER_PASSWORD] svc_user" == rehearsed.redact("own er-pass svc_user")
+    assert rehearsed.redact("own er-pass svc_user") == "[DATABASE_OWNER_PASSWORD] svc_user"
 
 
 def test_events_files_and_errors_are_cut_of_secrets_and_of_rows(rehearsed: Environment) -> None:
@@ -105,10 +107,10 @@ def test_events_files_and_errors_are_cut_of_secrets_and_of_rows(rehearsed: Envir
     rehearsed.redact_error(error)
     event = rehearsed.log.append("clock.skewed", {"skew_s": 1, "source": "token-1234"}, run="-", actor="system:test")
 
-    assert (("[SESSION]", 3), ["[SESSION]"]) == (error.args, error.__notes__)
-    assert ("DETAIL:  [cut: may hold rows]",) == error.__cause__.args
-    assert "[SESSION]" == event.data["source"]
-    assert b'{"a":"[SESSION]"}' == rehearsed.redact_file(b'{"a":"token-1234"}')
+    assert (error.args, error.__notes__) == (("[SESSION]", 3), ["[SESSION]"])
+    assert error.__cause__.args == ("DETAIL:  [cut: may hold rows]",)
+    assert event.data["source"] == "[SESSION]"
+    assert rehearsed.redact_file(b'{"a":"token-1234"}') == b'{"a":"[SESSION]"}'
 
 
 def test_local_keeps_what_the_database_says(tmp_path: Path) -> None:
@@ -119,5 +121,5 @@ def test_local_keeps_what_the_database_says(tmp_path: Path) -> None:
     local = Environment(RunContext(str(tmp_path), "local", "deploy"), load(tmp_path / "deploy.yaml", "local"))
 
     assert not local.holds_subjects
-    assert "DETAIL:  Key (a)=(b) exists" == local.redact("DETAIL:  Key (a)=(b) exists")
-    assert b"DETAIL:  x" == local.redact_file(b"DETAIL:  x")
+    assert local.redact("DETAIL:  Key (a)=(b) exists") == "DETAIL:  Key (a)=(b) exists"
+    assert local.redact_file(b"DETAIL:  x") == b"DETAIL:  x"

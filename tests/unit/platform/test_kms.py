@@ -54,7 +54,7 @@ def test_it_signs_as_the_version_that_is_named(signer: KmsSigner, kms: KmsStandI
     key = kms.versions[ONE].key
     assert isinstance(key, Ed25519PrivateKey)
     assert key.public_key().public_bytes_raw() == signer.public
-    assert ["GetPublicKey", "AsymmetricSign"] == sorted(kms.calls, reverse=True)
+    assert sorted(kms.calls, reverse=True) == ["GetPublicKey", "AsymmetricSign"]
 
 
 def test_a_record_it_signs_verifies_with_stock_tools(signer: KmsSigner, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_what_was_changed_on_the_way_there_is_sent_again(signer: KmsSigner, kms:
     kms.alter_request = lambda data: next(altered, data)
 
     assert LogKey(ORIGIN, signer.public).verifies(signer.sign(b"text"), b"text")
-    assert 2 == kms.calls.count("AsymmetricSign")
+    assert kms.calls.count("AsymmetricSign") == 2
 
 
 def test_what_is_changed_on_the_way_every_time_is_given_up(signer: KmsSigner, kms: KmsStandIn) -> None:
@@ -199,7 +199,7 @@ def test_a_refusal_is_not_asked_again(signer: KmsSigner, kms: KmsStandIn, code: 
         signer.sign(b"text")
 
     assert not isinstance(refused.value, StoreUnavailable)
-    assert 1 == kms.calls.count("AsymmetricSign")
+    assert kms.calls.count("AsymmetricSign") == 1
 
 
 def test_a_version_that_is_disabled_or_missing_says_so(
@@ -216,8 +216,8 @@ def test_a_version_that_is_disabled_or_missing_says_so(
 def test_a_service_that_is_busy_is_asked_again(signer: KmsSigner, kms: KmsStandIn, busy: grpc.StatusCode) -> None:
     kms.refuse = [busy, busy]
 
-    assert 64 == len(signer.sign(b"text"))
-    assert 3 == kms.calls.count("AsymmetricSign")
+    assert len(signer.sign(b"text")) == 64
+    assert kms.calls.count("AsymmetricSign") == 3
 
 
 def test_a_service_that_stays_away_is_given_up_as_a_store_that_is_down(

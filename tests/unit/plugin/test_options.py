@@ -28,9 +28,9 @@ def test_the_words_of_a_rehearsal_say_what_it_is(configured: pytest.Pytester) ->
     found = options.context(config)
 
     assert found is not None
-    assert ("production", "plan", True, "adds moods", "T-7") == (
+    assert (
         found.environment, found.pipeline, found.rehearsal, found.reason, found.ticket,
-    )  # fmt: skip
+    ) == ("production", "plan", True, "adds moods", "T-7")  # fmt: skip
     assert found.sets == ("health.watch_s=1",)
     assert found.shift_s == pytest.approx(2 * 86_400, abs=60)
 

@@ -14,19 +14,19 @@ VERSION = "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/7"
 
 
 def test_a_file_signs_where_nothing_is_said(tmp_path: Path) -> None:
-    assert ("file", None) == (
+    assert (
         load(written(tmp_path), "local").record.signer,
         load(written(tmp_path), "local").record.key,
-    )
+    ) == ("file", None)
 
 
 def test_a_key_version_is_named_in_full_and_a_rehearsal_signs_with_a_file(tmp_path: Path) -> None:
     signed = PRODUCTION.replace("record: {", f"record: {{signer: kms, key: {VERSION}, ")
     file = written(tmp_path, f"{BASE}{signed}")
 
-    assert VERSION == load(file, "production").record.key
+    assert load(file, "production").record.key == VERSION
     rehearsed = load(file, "production", rehearsal=True).record
-    assert ("file", None) == (rehearsed.signer, rehearsed.key)
+    assert (rehearsed.signer, rehearsed.key) == ("file", None)
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_no_acknowledged_event_is_lost_when_writers_are_killed(
         for machine in ("one", "two"):  # whose writers were killed: its copy is still one
             copy = CopiedStore(Bucket(BUCKET, prefix), tmp_path / machine)
             copy.folder()
-            assert [] == copy.compare()
+            assert copy.compare() == []
         assert_goes_on_elsewhere(tmp_path, prefix, len(events))
 
 
@@ -125,7 +125,7 @@ def test_eight_processes_contend_and_none_loses_or_doubles_an_event(
     with writers_of(tmp_path, server, prefix, service) as nursery:
         writers = [nursery.writer(who, count, who) for who in names]
         nursery.let_go()
-        assert ["0"] * 8 == [nursery.ask("reap", pid) for pid in writers]
+        assert [nursery.ask("reap", pid) for pid in writers] == ["0"] * 8
         promised = {who: nursery.acknowledged(who) for who in names}
     with asking(server):
         events = list(open_log_in_bucket(tmp_path, BUCKET, prefix, "reader").events())

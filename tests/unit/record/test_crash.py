@@ -67,7 +67,7 @@ def test_death_at_any_byte_of_an_append_leaves_the_old_log_or_the_new(tmp_path: 
         for point in points:
             home = tmp_path / point
             shutil.copytree(tmp_path / "before", home)
-            assert "died" == nursery.ask("die", point, home)
+            assert nursery.ask("die", point, home) == "died"
             assert_old_or_new(home, named=point in NAMED, tidy=point in TIDY)
             shutil.rmtree(home)
 
@@ -93,7 +93,7 @@ def test_eight_processes_contend_and_none_loses_or_doubles_an_event(tmp_path: Pa
     with Nursery.open(tmp_path) as nursery:
         writers = [nursery.writer(who, count) for who in names]
         nursery.let_go()
-        assert ["0"] * 8 == [nursery.ask("reap", pid) for pid in writers]
+        assert [nursery.ask("reap", pid) for pid in writers] == ["0"] * 8
         promised = {who: nursery.acknowledged(who) for who in names}
     events = list(open_log(tmp_path).events(1))
 

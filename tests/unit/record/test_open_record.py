@@ -121,7 +121,7 @@ def test_a_log_that_was_emptied_does_not_begin_again(tmp_path: Path) -> None:
 
     with pytest.raises(RecordTampered, match=r"holds no event, yet trust/log\.vkey is there: the log was removed"):
         open_log(tmp_path)
-    assert [] == list((tmp_path / "reports/local/log").iterdir())
+    assert list((tmp_path / "reports/local/log").iterdir()) == []
 
 
 def test_a_record_that_is_open_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
@@ -171,4 +171,4 @@ def test_a_machine_that_is_new_to_a_record_lays_the_newest_copies(tmp_path: Path
     born(tmp_path)
 
     assert newest == {path.name: path.read_bytes() for path in (store(tmp_path) / "trust").iterdir() if path.is_file()}
-    assert () == verify(store(tmp_path)).findings
+    assert verify(store(tmp_path)).findings == ()

@@ -41,7 +41,7 @@ def test_values_that_overlap_or_hold_one_another_or_a_name_do_not_get_through(kn
 
     cut = redactor.text(joined)
 
-    assert [] == [value for value in known if value in cut]
+    assert [value for value in known if value in cut] == []
     assert redactor.text(cut) == cut
 
 
@@ -125,10 +125,10 @@ def test_a_token_of_any_length_is_cut_and_so_is_what_is_left_of_it(long: int) ->
     value = "".join(f"{number:x}" for number in range(long))[:long]
     redactor = Redactor([("TOKEN", value)])
 
-    assert "a [TOKEN] b" == redactor.text(f"a {value} b")
+    assert redactor.text(f"a {value} b") == "a [TOKEN] b"
     for length in (6, 7, long // 2, long - 1):
-        assert "a [TOKEN]... b" == redactor.text(f"a {value[:length]}... b")
-        assert "a ....[TOKEN] b" == redactor.text(f"a ....{value[-length:]} b")
+        assert redactor.text(f"a {value[:length]}... b") == "a [TOKEN]... b"
+        assert redactor.text(f"a ....{value[-length:]} b") == "a ....[TOKEN] b"
 
 
 def test_names_that_hold_one_anothers_values_end_as_blocks() -> None:
@@ -145,16 +145,16 @@ def test_names_that_hold_one_anothers_values_end_as_blocks() -> None:
 def test_a_private_key_is_cut_whatever_it_is() -> None:
     text = "a\n-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\nb"
 
-    assert "a\n[private key]\nb" == Redactor().text(text)
-    assert "a\n[private key]" == Redactor().text(text.partition("-----END")[0])
+    assert Redactor().text(text) == "a\n[private key]\nb"
+    assert Redactor().text(text.partition("-----END")[0]) == "a\n[private key]"
 
 
 def test_a_value_is_cut_from_a_file_that_is_no_text_as_well() -> None:
     redactor = Redactor([("NAME", AWKWARD)])
 
-    assert b"\xff\x00[NAME]\xfe" == redactor.data(b"\xff\x00" + AWKWARD.encode() + b"\xfe")
+    assert redactor.data(b"\xff\x00" + AWKWARD.encode() + b"\xfe") == b"\xff\x00[NAME]\xfe"
     assert "ä [NAME]".encode() == redactor.data(f"ä {AWKWARD}".encode())
-    assert b"\xff\x00" == redactor.data(b"\xff\x00")
+    assert redactor.data(b"\xff\x00") == b"\xff\x00"
 
 
 @pytest.mark.parametrize("value", ["", "short", "██████"])
@@ -168,7 +168,7 @@ def test_texts_lie_deep_and_keys_are_texts() -> None:
 
     found = redacted({"xyzzy-2026": [1, None, ("a xyzzy-2026", {"k": 2.5})]}, redact)
 
-    assert {"[NAME]": [1, None, ["a [NAME]", {"k": 2.5}]]} == found
+    assert found == {"[NAME]": [1, None, ["a [NAME]", {"k": 2.5}]]}
 
 
 @pytest.mark.parametrize("length", [16, 17, 100, 1500, 6000])
@@ -176,8 +176,8 @@ def test_a_token_of_any_length_is_cut_whole_and_torn_anywhere(length: int) -> No
     chance = random.Random(length)  # noqa: S311 -- a sample
     token = "".join(chance.choices("abcdefghijklmnopqrstuvwxyzABCDEF0123456789-_", k=length))
     cut = Redactor([("TOKEN", token)])
-    assert "a [TOKEN] b" == cut.text(f"a {token} b")
+    assert cut.text(f"a {token} b") == "a [TOKEN] b"
     for at in {6, 7, length // 2, length - 6}:
-        assert "[TOKEN]... b" == cut.text(f"{token[:at]}... b")
-        assert "a ....[TOKEN] b" == cut.text(f"a ....{token[-at:]} b")
+        assert cut.text(f"{token[:at]}... b") == "[TOKEN]... b"
+        assert cut.text(f"a ....{token[-at:]} b") == "a ....[TOKEN] b"
     assert f"{token[:5]}..." == cut.text(f"{token[:5]}...")

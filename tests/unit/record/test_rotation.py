@@ -96,7 +96,7 @@ def test_the_old_key_names_the_new_one_which_signs_from_then_on(tmp_path: Path) 
 def test_the_retired_key_is_destroyed_or_kept_where_asked(tmp_path: Path) -> None:
     open_log(tmp_path / "a", HandClock())
     rotated(tmp_path / "a")
-    assert ["local.pem"] == keys(tmp_path / "a")
+    assert keys(tmp_path / "a") == ["local.pem"]
 
     old = open_log(tmp_path / "b", HandClock()).key
     rotated(tmp_path / "b", keep=True)
@@ -133,8 +133,8 @@ def test_wherever_it_is_killed_the_next_who_opens_the_record_goes_on(tmp_path: P
     assert [*(["key.rotated", "key.enrolled"] if begun else []), "clock.skewed"] == types
     assert begun == (log.key.vkey != old)
     assert log.key.vkey == vkey(tmp_path) == (store(tmp_path) / "trust" / "log.vkey").read_text().strip()
-    assert ["local.pem"] == keys(tmp_path) or not begun
-    assert (True, "") == both(store(tmp_path))
+    assert keys(tmp_path) == ["local.pem"] or not begun
+    assert both(store(tmp_path)) == (True, "")
 
 
 @pytest.mark.faults
@@ -150,7 +150,7 @@ def test_a_successor_that_never_signed_is_used_by_the_next_rotation(tmp_path: Pa
 
     assert made != open_log(tmp_path, HandClock()).key.public, "made is not in force"
     assert made == rotated(tmp_path).key.public
-    assert ["local.pem"] == keys(tmp_path)
+    assert keys(tmp_path) == ["local.pem"]
 
 
 def test_a_new_key_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None:
@@ -180,8 +180,8 @@ def test_a_rotation_to_a_key_in_no_file_that_was_cut_short_is_finished_by_asking
     begun = Log(log.store, FileSigner.open(tmp_path / "keys" / "local.pem"), ORIGIN, log.clock)
     assert named == rotate(begun, store(tmp_path), new, signer="the service", reason="again", actor=ACTOR)
 
-    assert ["key.rotated", "key.enrolled"] == [event.type for event in begun.events(1)]
-    assert (True, "") == both(store(tmp_path))
+    assert [event.type for event in begun.events(1)] == ["key.rotated", "key.enrolled"]
+    assert both(store(tmp_path)) == (True, "")
 
 
 def test_a_new_key_that_has_signed_already_signs_its_first_event_once(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_new_key_that_has_signed_already_signs_its_first_event_once(tmp_path: 
 
     confirm(log, store(tmp_path), new, named, actor=ACTOR)
 
-    assert ["key.rotated", "key.enrolled"] == [event.type for event in log.events(1)]
+    assert [event.type for event in log.events(1)] == ["key.rotated", "key.enrolled"]
 
 
 def test_the_key_that_signs_is_no_new_one(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_the_key_that_signs_is_no_new_one(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="signs the log already; a rotation needs another key"):
         rotate(log, store(tmp_path), present, signer=IN_A_FILE, reason="yearly", actor=ACTOR)
 
-    assert [] == list(log.events(1))
+    assert list(log.events(1)) == []
 
 
 def test_nobody_rotates_the_key_of_a_record_in_use(tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_nobody_rotates_the_key_of_a_record_in_use(tmp_path: Path) -> None:
     with pytest.raises(Refused, match=f"{writing.run} is open and signs with the present key"):
         rotated(tmp_path)
 
-    assert [] == [event for event in open_log(tmp_path, HandClock()).events() if event.type == "key.rotated"]
+    assert [event for event in open_log(tmp_path, HandClock()).events() if event.type == "key.rotated"] == []
 
 
 def test_a_run_that_took_the_lease_and_has_not_opened_is_in_use_too(tmp_path: Path) -> None:

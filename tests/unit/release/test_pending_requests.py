@@ -39,12 +39,12 @@ def test_a_request_lives_until_it_expires_is_voided_or_a_run_opens_for_it() -> N
     events = [made(FIRST), made(SECOND, expires=NOW), made("voided"), told("request.voided", "voided"), made("ran")]
     events.append(told("run.opened", "ran"))
 
-    assert [FIRST] == [one.run for one in live(events, NOW)]
-    assert [FIRST] == [one.run for one in live(reversed(events), NOW)]
+    assert [one.run for one in live(events, NOW)] == [FIRST]
+    assert [one.run for one in live(reversed(events), NOW)] == [FIRST]
 
 
 def test_a_request_that_a_run_made_for_itself_is_nothing_to_choose() -> None:
-    assert () == live([replace(made(FIRST), data={**made(FIRST).data, "expires": None})], NOW)
+    assert live([replace(made(FIRST), data={**made(FIRST).data, "expires": None})], NOW) == ()
 
 
 def test_a_request_is_the_bytes_that_were_made_or_none(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ def test_a_request_is_the_bytes_that_were_made_or_none(tmp_path: Path) -> None:
 
     place.parent.mkdir(parents=True)
     place.write_bytes(b"{}\n")
-    assert b"{}\n" == content(tmp_path, FIRST, [event])
+    assert content(tmp_path, FIRST, [event]) == b"{}\n"
     for events in ([], [replace(event, run=SECOND)]):
         with pytest.raises(Refused, match="is not the request that was made"):
             content(tmp_path, FIRST, events)
@@ -68,8 +68,8 @@ def test_a_request_is_the_bytes_that_were_made_or_none(tmp_path: Path) -> None:
 def test_the_only_request_for_the_commit_is_run_and_a_named_one_whatever_its_commit() -> None:
     requests = live([made(FIRST), made(SECOND, commit="d" * 40)], NOW)
 
-    assert FIRST == choose(requests, environment="production", commit=COMMIT).run
-    assert SECOND == choose(requests, environment="production", commit=COMMIT, asked=SECOND).run
+    assert choose(requests, environment="production", commit=COMMIT).run == FIRST
+    assert choose(requests, environment="production", commit=COMMIT, asked=SECOND).run == SECOND
 
 
 @pytest.mark.parametrize(
@@ -104,19 +104,19 @@ def test_any_change_of_what_is_deployed_drifts_and_of_the_asking_does_not(key: s
     found = drift(REQUEST, now)
 
     if key in OF_THE_ASKING or value == REQUEST[key]:
-        assert () == found
+        assert found == ()
     else:
-        assert 1 == len(found)
+        assert len(found) == 1
         assert found[0].startswith(f"{key} was ")
 
 
 def test_a_key_that_is_missing_is_a_drift() -> None:
-    assert ("commit was null, is " + COMMIT,) == drift({**REQUEST, "commit": None}, REQUEST)
-    assert 1 == len(drift(REQUEST, {key: value for key, value in REQUEST.items() if key != "earlier"}))
+    assert drift({**REQUEST, "commit": None}, REQUEST) == ("commit was null, is " + COMMIT,)
+    assert len(drift(REQUEST, {key: value for key, value in REQUEST.items() if key != "earlier"})) == 1
 
 
 def test_a_migration_set_is_named_by_versions_digests_and_order() -> None:
     first, second = ("0001", "a" * 64), ("0002", "b" * 64)
 
     assert migrations_sha256([first, second]) == migrations_sha256(iter([first, second]))
-    assert 4 == len({migrations_sha256(s) for s in ([first, second], [second, first], [first], [])})
+    assert len({migrations_sha256(s) for s in ([first, second], [second, first], [first], [])}) == 4

@@ -41,7 +41,7 @@ def test_a_file_that_git_is_told_not_to_look_at_makes_the_tree_dirty(checkout: P
     git(checkout, "update-index", word, "service.py")
     (checkout / "service.py").write_text("print('nobody reviewed this')\n")
 
-    assert "" == git(checkout, "status", "--porcelain")
+    assert git(checkout, "status", "--porcelain") == ""
     assert source.read(checkout).dirty
 
 
@@ -49,7 +49,7 @@ def test_a_new_file_makes_the_tree_dirty_however_git_is_set_to_show_it(checkout:
     git(checkout, "config", "status.showUntrackedFiles", "no")
     (checkout / "more.py").write_text("")
 
-    assert "" == git(checkout, "status", "--porcelain")
+    assert git(checkout, "status", "--porcelain") == ""
     assert source.read(checkout).dirty
 
 

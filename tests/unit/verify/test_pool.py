@@ -56,7 +56,7 @@ def test_what_a_job_raises_reaches_who_asked(two: Hands) -> None:
 
 def test_what_a_killed_process_left_is_done_here() -> None:
     with Hands(0, processes=1) as hands:
-        assert ["done at home"] * 3 == list(hands.each(die_elsewhere, [os.getpid()] * 3))
+        assert list(hands.each(die_elsewhere, [os.getpid()] * 3)) == ["done at home"] * 3
 
 
 def test_the_garbage_collector_is_as_it_was_afterwards() -> None:

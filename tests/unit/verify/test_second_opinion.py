@@ -408,7 +408,7 @@ def test_both_accept_what_a_writer_whose_clock_is_behind_notes_outside_a_run(tmp
     store = rotate(behind, tmp_path)
     types = [entries.parse(path.read_bytes()).event.type for path in sorted((store / "log").iterdir())]
 
-    assert ["key.enrolled", "clock.skewed", "alert.raised", "key.rotated"] == types
+    assert types == ["key.enrolled", "clock.skewed", "alert.raised", "key.rotated"]
     assert both(store) == (True, "")
 
 

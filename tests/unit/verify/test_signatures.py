@@ -227,7 +227,7 @@ def test_a_statement_that_json_cannot_hold_is_named(signing: Signing) -> None:
     path.with_name(f"{path.name}.sig").write_bytes(b"")
     signing.count()
 
-    assert ["is not canonical JSON"] == signing.problems()
+    assert signing.problems() == ["is not canonical JSON"]
 
 
 @pytest.mark.parametrize("allowed", ["", 'a namespaces="x" ssh-ed25519 A\nb namespaces="y" ssh-ed25519 B\n'])
