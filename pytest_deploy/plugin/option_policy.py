@@ -1,7 +1,7 @@
 """Nothing but what is allowed may bend a deployment: judged on the final options, ini values and active plug-ins.
 
 It does not matter where a value comes from (the command line, PYTEST_ADDOPTS, -o, -c, an @file, addopts, a parent folder):
-what counts is what pytest made of it all. What is allowed, and why, stands in phase/permitted.py.
+what counts is what pytest made of it all. What is allowed, and why, stands in plugin/allowed_options.py.
 """
 
 from __future__ import annotations

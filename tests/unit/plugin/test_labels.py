@@ -15,7 +15,7 @@ from pytest_deploy.plugin import labels
 
 SESSION = """
 import pytest
-from pytest_deploy.pipeline import labels
+from pytest_deploy.plugin import labels
 from pytest_deploy.pipeline.step import Step
 
 def pytest_configure(config):
