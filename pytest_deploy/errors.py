@@ -1,24 +1,24 @@
 """Every error this package raises on purpose, grouped by whose turn it is to act.
 
     DeployError
-    ├── NotAsked                    exit 4   what was asked is not valid; nothing was written
-    │   ├── ConfigurationError                 deploy.yaml or --deploy-set: every fault, with file, line, key, remedy
-    │   ├── OptionRefused                      an option, ini value or plugin that could thin or bend the run
-    │   └── CollectionRefused                  the collected steps are not those of suites/steps.lock
-    ├── Refused                     exit 1   it may not go now; the environment is as it was
-    │   ├── LeaseHeld                          another run holds the lease, by whom and until when
-    │   └── MigrationsRefused                  the files or the history are faulty: every fault, with file and line
-    ├── Failed                      exit 1   it was tried and did not work; carries the state it left
-    │   ├── MigrationFailed                    applied, failed, not run
-    │   ├── RevisionFailed                     the new revision never became ready; its last log lines
-    │   └── PlatformUnavailable                the platform did not answer, or answered with an error
-    ├── Interrupted                 exit 2   a signal, as an ordinary exception in the running step
-    ├── RecordError                 exit 3   the record could not be written or is not what it should be
-    │   ├── StoreUnavailable                   no record store, no deployment
-    │   ├── AnchorUnavailable                  an anchor could not be made or read back
-    │   ├── IllegalEvent                       an event that is not legal next, or whose data does not fit its type
-    │   └── RecordTampered                     the log does not verify; names the first bad event
-    └── PersonNeeded                exit 20  rollback failed or impossible, or an unrecovered run
+    ├── UsageError                        exit 4   what was asked is not valid; nothing was written
+    │   ├── ConfigurationError                     deploy.yaml or --deploy-set: every fault, with file, line, key, remedy
+    │   ├── OptionRefused                          an option, ini value or plugin that could thin or bend the run
+    │   └── CollectionRefused                      the collected steps are not those of suites/steps.lock
+    ├── Refused                           exit 1   it may not go now; the environment is as it was
+    │   ├── LeaseHeld                              another run holds the lease, by whom and until when
+    │   └── MigrationsRefused                      the files or the history are faulty: every fault, with file and line
+    ├── Failed                            exit 1   it was tried and did not work; carries the state it left
+    │   ├── MigrationFailed                        applied, failed, not run
+    │   ├── RevisionFailed                         the new revision never became ready; its last log lines
+    │   └── PlatformUnavailable                    the platform did not answer, or answered with an error
+    ├── Interrupted                       exit 2   a signal, as an ordinary exception in the running step
+    ├── RecordError                       exit 3   the record could not be written or is not what it should be
+    │   ├── StoreUnavailable                       no record store, no deployment
+    │   ├── AnchorUnavailable                      an anchor could not be made or read back
+    │   ├── IllegalEvent                           an event that is not legal next, or whose data does not fit its type
+    │   └── RecordTampered                         the log does not verify; names the first bad event
+    └── ManualInterventionRequired        exit 20  rollback failed or impossible, or an unrecovered run
 
 Each message says what happened, where, and what the reader can do.
 """
@@ -36,7 +36,7 @@ class DeployError(Exception):
     exit_code: ClassVar[int] = 3
 
 
-class NotAsked(DeployError):
+class UsageError(DeployError):
     """What was asked is not valid; nothing was written."""
 
     exit_code: ClassVar[int] = 4
@@ -74,15 +74,15 @@ class Faults(DeployError):
         super().__init__("\n".join([f"{subject}: {count}", *(f"  {fault}" for fault in self.faults)]))
 
 
-class ConfigurationError(Faults, NotAsked):
+class ConfigurationError(Faults, UsageError):
     """deploy.yaml or --deploy-set is not valid: every fault, with file, line, key and what would be right."""
 
 
-class OptionRefused(NotAsked):
+class OptionRefused(UsageError):
     """An option, ini value, plugin or variable that could thin or bend the run."""
 
 
-class CollectionRefused(Faults, NotAsked):
+class CollectionRefused(Faults, UsageError):
     """The collected steps are not those of suites/steps.lock."""
 
 
@@ -159,7 +159,7 @@ class RecordTampered(RecordError):
     """The log does not verify; the message names the first bad event."""
 
 
-class PersonNeeded(DeployError):
+class ManualInterventionRequired(DeployError):
     """Rollback failed or impossible, evidence incomplete after a change, or an unrecovered run."""
 
     exit_code: ClassVar[int] = 20

@@ -26,7 +26,7 @@ CLOSES: Final = frozenset({"run.closed", "run.abandoned"})
 
 
 def anchors_of(context: RunContext, policy: Policy, store: Store) -> list[Anchor]:
-    """The anchors that policy names for the record in `store`. Raises AnchorUnavailable, NotAsked."""
+    """The anchors that policy names for the record in `store`. Raises AnchorUnavailable, UsageError."""
     rule, place = policy.anchors, policy.place(rehearsal=context.rehearsal)
     found: list[Anchor] = []
     if rule.copies is not None:

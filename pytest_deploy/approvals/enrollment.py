@@ -34,7 +34,7 @@ def enroll(
     reason: str,
     valid_days: int = YEAR_DAYS,
 ) -> Event:
-    """Make a person known with a key; a known person gets another key, or other roles. Raises Refused, NotAsked."""
+    """Make a person known with a key; a known person gets another key, or other roles. Raises Refused, UsageError."""
     return enroll_all(
         log,
         store,

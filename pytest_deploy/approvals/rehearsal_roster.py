@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pytest_deploy.approvals import authors, enrollment
 from pytest_deploy.approvals.roster import Person
-from pytest_deploy.errors import Failed, NotAsked
+from pytest_deploy.errors import Failed, UsageError
 from pytest_deploy.pipeline.context import RunContext, local_actor, local_user
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
@@ -54,11 +54,11 @@ def roster(context: RunContext, policy: Policy) -> tuple[Person, ...]:
 
 
 def throw_away_key(context: RunContext, role: str) -> Path:
-    """The private key of a rehearsal's person for a role. Raises NotAsked where the rehearsal has none for it."""
+    """The private key of a rehearsal's person for a role. Raises UsageError where the rehearsal has none for it."""
     policy = context.policy()
     path = _key_file(context, f"{_slug(role)}@rehearsal.{policy.organisation.domain}")
     if not path.is_file():
-        raise NotAsked(
+        raise UsageError(
             f"no throw-away key for {role!r}: the roles of {policy.environment} are {', '.join(policy.approval.roles)}"
         )
     return path

@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_deploy.errors import IllegalEvent, NotAsked, Refused, StoreUnavailable
+from pytest_deploy.errors import IllegalEvent, Refused, StoreUnavailable, UsageError
 from pytest_deploy.record.event import Event, canonical
 from pytest_deploy.record.store import Store
 from pytest_deploy.record.trust import trust_set
@@ -146,12 +146,12 @@ class Roster:
 
 
 def fingerprint(public: str) -> str:
-    """`SHA256:…` of a public key's text. Raises NotAsked where it is none."""
+    """`SHA256:…` of a public key's text. Raises UsageError where it is none."""
     return f"SHA256:{base64.b64encode(hashlib.sha256(_blob(public)).digest()).decode().rstrip('=')}"
 
 
 def fingerprint_of(path: Path) -> str:
-    """The fingerprint of a key file: a public key, or a private one with its `.pub` beside it. Raises NotAsked."""
+    """The fingerprint of a key file: a public key, or a private one with its `.pub` beside it. Raises UsageError."""
     for place in (path, path.with_name(f"{path.name}.pub")):
         try:
             words = place.read_text(encoding="utf-8").split()
@@ -159,7 +159,7 @@ def fingerprint_of(path: Path) -> str:
             continue
         if len(words) > 1 and words[0].startswith(("ssh-", "sk-ssh-", "ecdsa-", "sk-ecdsa-")):
             return fingerprint(" ".join(words[:2]))
-    raise NotAsked(
+    raise UsageError(
         f"{path}: no public key in it nor in {path.name}.pub; ssh-keygen -y -f {path.name} > {path.name}.pub makes it"
     )
 
@@ -169,13 +169,13 @@ def _blob(public: str) -> bytes:
     try:
         blob = base64.b64decode(words[1], validate=True)
     except (IndexError, binascii.Error):
-        raise NotAsked(f"{public[:60]!r} is no SSH public key: `ssh-ed25519 AAAA…` is") from None
+        raise UsageError(f"{public[:60]!r} is no SSH public key: `ssh-ed25519 AAAA…` is") from None
     if base64.b64encode(blob).decode() != words[1]:
         # Base64 can write some keys in more than one way, and one key under two people would look like two.
-        raise NotAsked(f"{public[:60]!r} is not written as ssh-keygen writes a public key")
+        raise UsageError(f"{public[:60]!r} is not written as ssh-keygen writes a public key")
     kind = words[0].encode()
     if blob[4 : 4 + len(kind)] != kind:
-        raise NotAsked(f"{public[:60]!r} is no SSH public key: its type and its content differ")
+        raise UsageError(f"{public[:60]!r} is no SSH public key: its type and its content differ")
     return blob
 
 
@@ -199,7 +199,7 @@ def _keys(text: bytes, faults: list[str]) -> Iterable[Key]:
         try:
             after, before = (datetime.strptime(found[name], _STAMP).replace(tzinfo=UTC) for name in ("after", "before"))
             _blob(found["public"])
-        except (ValueError, NotAsked) as error:
+        except (ValueError, UsageError) as error:
             faults.append(f"allowed_signers line {number} {error}")
             continue
         if before - after > LONGEST:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from pytest_deploy.errors import DeployError, NotAsked
+from pytest_deploy.errors import DeployError, UsageError
 
 app = typer.Typer(
     help="Deployments as pytest runs: what CI, QA and auditors type beside `pytest --deploy-env=ENV`.",
@@ -37,7 +37,7 @@ def main() -> None:
         _said(app)
     except SystemExit as ended:
         # The command line's own usage errors end with 2; here that means a signal (design 1).
-        raise SystemExit(NotAsked.exit_code if ended.code == 2 else ended.code) from None  # noqa: PLR2004 -- click's number
+        raise SystemExit(UsageError.exit_code if ended.code == 2 else ended.code) from None  # noqa: PLR2004 -- click's number
     except DeployError as error:
         typer.echo(f"{error}", err=True)
         raise SystemExit(error.exit_code) from None

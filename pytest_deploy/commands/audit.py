@@ -14,7 +14,7 @@ from typing import Final
 
 from pytest_deploy.anchors.anchoring import CLOSES, anchors_of
 from pytest_deploy.approvals.roster import in_force
-from pytest_deploy.errors import DeployError, NotAsked
+from pytest_deploy.errors import DeployError, UsageError
 from pytest_deploy.gates.facts import held
 from pytest_deploy.gates.formatting import moment
 from pytest_deploy.gates.retention import retention
@@ -196,4 +196,4 @@ def _ends(pem: bytes) -> datetime:
     try:
         return min(one.not_valid_after_utc for one in load_pem_x509_certificates(pem))
     except ValueError as error:
-        raise NotAsked(f"anchors.timestamp.ca is no PEM certificate: {error}") from error
+        raise UsageError(f"anchors.timestamp.ca is no PEM certificate: {error}") from error

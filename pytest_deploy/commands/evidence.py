@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pytest_deploy.commands.app import Env, Rehearse, app
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import UsageError
 
 _SCREEN = 50
 """Runs that a table shows unless told otherwise."""
@@ -41,11 +41,11 @@ def verify(
     from pytest_deploy.verify.verify import verify as verify_store
 
     if signatures not in {"newest", "all"}:
-        raise NotAsked(f"--signatures={signatures}: right is newest or all")
+        raise UsageError(f"--signatures={signatures}: right is newest or all")
     if not path.is_dir():
-        raise NotAsked(f"{path} is no folder; right is a store, e.g. reports/local")
+        raise UsageError(f"{path} is no folder; right is a store, e.g. reports/local")
     if (path / "EXPORT.txt").is_file() and not (path / "log" / "00000000.event").exists():
-        raise NotAsked(
+        raise UsageError(
             f"{path} is an export of one run, not a whole store; its report.html prints the commands that verify it"
         )
     found = verify_store(path, anchor=anchor, signatures="all" if signatures == "all" else "newest")
@@ -88,9 +88,9 @@ def anchor(env: Env, rehearse: Rehearse = False) -> None:  # noqa: FBT002
     environment = Environment(context, context.policy())
     named = environment.policy.anchors
     if not (named.lines or named.copies or named.github or named.timestamp):
-        raise NotAsked(f"deploy.yaml names no anchors for {env}: give anchors: {{copies: ...}}")
+        raise UsageError(f"deploy.yaml names no anchors for {env}: give anchors: {{copies: ...}}")
     if not environment.has_record:
-        raise NotAsked(f"{env} has no record yet: there is nothing to anchor")
+        raise UsageError(f"{env} has no record yet: there is nothing to anchor")
     if not make(environment, run=NO_RUN, say=typer.echo):
         raise typer.Exit(1)
     typer.echo(environment.log.checkpoint())
@@ -136,7 +136,7 @@ def history(
     from pytest_deploy.reports import listing, text
 
     if form not in listing.FORMATS:
-        raise NotAsked(f"--format={form}: right is {', '.join(listing.FORMATS)}")
+        raise UsageError(f"--format={form}: right is {', '.join(listing.FORMATS)}")
     words = {
         "since": since, "until": until, "commit": commit, "digest": digest, "version": version, "deployer": deployer,
         "approver": approver, "outcome": outcome, "pipeline": pipeline, "migration": migration, "requirement": requirement,
@@ -148,7 +148,7 @@ def history(
             most = limit if limit is not None else _SCREEN if form == "table" else 0
             said = listing.lines(known.runs(asked, limit=most), form)
         elif any(words.values()) or limit is not None:
-            raise NotAsked(
+            raise UsageError(
                 "--as-of asks what served, not for runs: beside it stand --env, --rehearse and --format alone"
             )
         else:
@@ -172,7 +172,7 @@ def show(
     from pytest_deploy.reports import text
 
     if form not in {"table", "json"}:
-        raise NotAsked(f"--format={form}: right is table or json")
+        raise UsageError(f"--format={form}: right is table or json")
     stores = words.stores(reports, [], rehearsal=run.startswith("rehearsal-"))
     with History(stores, Path(".deploy") / "history", anew=rebuild) as known:
         for line in text.run_lines(known.show(run), form):

@@ -10,7 +10,7 @@ from pathlib import Path
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person, in_force
 from pytest_deploy.commands.sign import printable
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import UsageError
 from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.environment import in_kms, record_of
 from pytest_deploy.policy.record_place import KEY_VERSION
@@ -51,9 +51,9 @@ class Keys:
     def enroll(self, person: Person, public_key: Path | None, *, days: int, reason: str) -> Iterator[str]:
         """Make a person and their key known."""
         if public_key is None or not public_key.is_file():
-            raise NotAsked("deploy.py keys enroll: say --public-key FILE, the person's SSH public key")
+            raise UsageError("deploy.py keys enroll: say --public-key FILE, the person's SSH public key")
         if not reason.strip():
-            raise NotAsked("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
+            raise UsageError("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
         printable("--reason", reason)
         log = self._log
         enrollment.enroll(
@@ -73,7 +73,7 @@ class Keys:
     def revoke(self, who: str, *, reason: str) -> Iterator[str]:
         """End a person's keys, or one key, from now on; what they signed before stays good."""
         if not who or not reason.strip():
-            raise NotAsked("deploy.py keys revoke: say --person EMAIL or fingerprint, and --reason")
+            raise UsageError("deploy.py keys revoke: say --person EMAIL or fingerprint, and --reason")
         printable("--reason", reason)
         log = self._log
         enrollment.revoke(log, self._context.store, who, reason=reason, now=SystemClock().now(), actor=local_actor())
@@ -87,15 +87,15 @@ class Keys:
         verify with public keys, and whoever finds it could sign a history that ends where it was retired.
         """
         if not reason.strip():
-            raise NotAsked("deploy.py keys rotate: say --reason; it goes into the record")
+            raise UsageError("deploy.py keys rotate: say --reason; it goes into the record")
         printable("--reason", reason)
         if self._policy.record.key is not None and not to:
-            raise NotAsked(
+            raise UsageError(
                 "deploy.py keys rotate: Cloud KMS signs this record; make a new key version and say --to its full name"
             )
         if to and (self._context.rehearsal or re.fullmatch(KEY_VERSION, to) is None):
             wrong = "a rehearsal's key is a file" if self._context.rehearsal else f"{to} is no key version in full"
-            raise NotAsked(
+            raise UsageError(
                 f"deploy.py keys rotate: --to: {wrong}; right is projects/P/…/cryptoKeyVersions/N, or no --to"
             )
         log, actor = self._log, local_actor()
@@ -141,12 +141,12 @@ class Keys:
 def enrolled(
     email: str, name: str, roles: Sequence[str], *, github: int | None, local: str | None, git: Sequence[str]
 ) -> Person:
-    """The person a command line describes. Raises NotAsked where it does not."""
+    """The person a command line describes. Raises UsageError where it does not."""
     if "@" not in email or not name.strip():
-        raise NotAsked("deploy.py keys enroll: say --person EMAIL, --name 'Printed Name' and --role ROLE")
+        raise UsageError("deploy.py keys enroll: say --person EMAIL, --name 'Printed Name' and --role ROLE")
     if not all(text.isprintable() for text in (email, name, *roles)):
-        raise NotAsked("deploy.py keys enroll: a name or a role holds characters that cannot be shown")
+        raise UsageError("deploy.py keys enroll: a name or a role holds characters that cannot be shown")
     if any(len(text) > _LONGEST_NAME for text in (email, name, *roles)):
-        raise NotAsked(f"deploy.py keys enroll: a name or a role is longer than {_LONGEST_NAME} characters")
+        raise UsageError(f"deploy.py keys enroll: a name or a role is longer than {_LONGEST_NAME} characters")
     known = tuple(dict.fromkeys(one.lower() for one in [email, *git]))
     return Person(email.lower(), name, tuple(roles), github, local, known)

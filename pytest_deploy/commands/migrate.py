@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_deploy.errors import MigrationsRefused, NotAsked, Refused
+from pytest_deploy.errors import MigrationsRefused, Refused, UsageError
 from pytest_deploy.migrate import apply, dry_run, ledger, lint, read, rollback, snapshot
 from pytest_deploy.migrate.compatibility import compatibility
 from pytest_deploy.migrate.kept_trial import rehearsed
@@ -119,7 +119,7 @@ class Migrations:
 
     @contextmanager
     def _leased(self) -> Iterator[None]:
-        """No run goes on meanwhile, and the log says who had the environment. Raises LeaseHeld, PersonNeeded."""
+        """No run goes on meanwhile, and the log says who had the environment. Raises LeaseHeld, ManualInterventionRequired."""
         actor = local_actor()
         log = self._environment.log
         run = new_run_id(self._policy.environment, self._environment.clock)
@@ -145,18 +145,18 @@ class Migrations:
             )
 
     def _not_behind(self, wanted: tuple[Migration, ...]) -> None:
-        """Refuse an `up` to a version that is passed already. Raises NotAsked."""
+        """Refuse an `up` to a version that is passed already. Raises UsageError."""
         with self._database.connect() as connection:
             newest = max(ledger.applied(connection), key=lambda one: one.number, default=None)
         if newest is not None and wanted and newest.number > wanted[-1].number:
             asked = wanted[-1].version
-            raise NotAsked(f"{newest.version} is applied already; the way back is migrate down --to {asked}")
+            raise UsageError(f"{newest.version} is applied already; the way back is migrate down --to {asked}")
 
     def _place(self, migrations: tuple[Migration, ...], to: str) -> int:
         for place, one in enumerate(migrations):
             if one.version == to or (to.isdigit() and one.number == int(to)):
                 return place
-        raise NotAsked(f"--to {to}: no such migration; known: {', '.join(one.version for one in migrations)}")
+        raise UsageError(f"--to {to}: no such migration; known: {', '.join(one.version for one in migrations)}")
 
     def _now(self) -> str:
         found = snapshot.snapshot(self._database.access.owner, self._database.access.programs)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pytest_deploy.commands.app import Env, Key, Rehearse, Role, app
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import UsageError
 
 
 @app.command()
@@ -138,7 +138,7 @@ def keys(
     from pytest_deploy.commands.keys import enrolled as person_of
 
     if word not in {"init", "enroll", "revoke", "rotate", "list"}:
-        raise NotAsked(f"deploy.py keys {word}: right is init, enroll, revoke, rotate or list")
+        raise UsageError(f"deploy.py keys {word}: right is init, enroll, revoke, rotate or list")
     store = Keys(Path.cwd(), env, rehearsal=rehearse)
     if word == "enroll":
         who = person_of(person, name, role or [], github=github, local=local, git=git or [])

@@ -16,7 +16,7 @@ from pytest_deploy.anchors.anchoring import anchor
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
 from pytest_deploy.pipeline import steps_lock, workers
 from pytest_deploy.pipeline.context import RunContext, local_actor
-from pytest_deploy.pipeline.outcome import PERSON_NEEDED
+from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Listener, Run
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.pipeline.step import Step, title_of
@@ -153,7 +153,7 @@ def _finish(environment: Environment, opened: Event, held: Lease | None, say: Ca
         deployment.seal(run)
     for line, _ in deployment.summary(run, 0):
         say(line)
-    return PERSON_NEEDED if run.outcome == "rollback-failed" else 0
+    return MANUAL_INTERVENTION if run.outcome == "rollback-failed" else 0
 
 
 def _stop_workers(run: Run, say: Callable[[str], None]) -> None:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pytest_deploy.approvals.rehearsal_roster import prepare
-from pytest_deploy.errors import Failed, NotAsked
+from pytest_deploy.errors import Failed, UsageError
 from pytest_deploy.gates.earliest import earliest
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.pipeline.context import RunContext
@@ -85,7 +85,7 @@ class Walk:
         bound = Gates(environment, subject)
         found = earliest({name: bound.gate(name) for name in TIMED}, datetime.now(UTC))
         if found.at is None:
-            raise NotAsked(f"{policy.environment} has no open instant within a year: {'; '.join(found.owed)}")
+            raise UsageError(f"{policy.environment} has no open instant within a year: {'; '.join(found.owed)}")
         return found.at
 
     def _deploy(self, environment: str, at: datetime) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import UsageError
 
 ENVIRONMENT = "local"
 
@@ -14,14 +14,14 @@ ENVIRONMENT = "local"
 def reset_local(root: Path) -> Iterator[str]:
     """Archive reports/local with its key, forget the platform's state; says what it did, a line each.
 
-    Raises NotAsked where the record lies in a bucket, Refused while somebody holds the platform.
+    Raises UsageError where the record lies in a bucket, Refused while somebody holds the platform.
     """
     from pytest_deploy.platform.embedded import reset
     from pytest_deploy.record.mirrored_store import copy_of
 
     store = root / "reports" / ENVIRONMENT
     if bucket := copy_of(store):
-        raise NotAsked(
+        raise UsageError(
             f"the record of {ENVIRONMENT} lies in {bucket}, where nothing is moved or deleted: give it another prefix"
         )
     reset(root)

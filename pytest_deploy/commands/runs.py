@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from pytest_deploy.commands.app import Env, Rehearse, app
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import UsageError
 
 
 @app.command()
@@ -66,11 +66,11 @@ def migrate(
     from pytest_deploy.commands.migrate import opened
 
     if word not in {"status", "check", "dry-run", "up", "down"}:
-        raise NotAsked(f"deploy.py migrate {word}: right is status, check, dry-run, up or down")
+        raise UsageError(f"deploy.py migrate {word}: right is status, check, dry-run, up or down")
     if (word == "down") > (to is not None) or (to is not None and word not in {"up", "down"}):
-        raise NotAsked("deploy.py migrate: --to VERSION belongs to up (if wanted) and down (always)")
+        raise UsageError("deploy.py migrate: --to VERSION belongs to up (if wanted) and down (always)")
     if to is not None and not to.isdecimal():
-        raise NotAsked(f"deploy.py migrate: --to {to!r}: right is a version, e.g. 0003; 0 is the empty database")
+        raise UsageError(f"deploy.py migrate: --to {to!r}: right is a version, e.g. 0003; 0 is the empty database")
     with opened(Path.cwd(), env) as migrations:
         said: Mapping[str, Callable[[], Iterator[str]]] = {
             "status": migrations.status,
@@ -90,7 +90,7 @@ def steps(
 ) -> None:
     """Write suites/steps.lock from the suites, or check it."""
     if write == check:
-        raise NotAsked("deploy.py steps: say --write or --check")
+        raise UsageError("deploy.py steps: say --write or --check")
     from pytest_deploy.pipeline import steps_lock
     from pytest_deploy.plugin import collect
 
@@ -133,6 +133,6 @@ def reset(env: Annotated[str, typer.Argument(metavar="local", help="only local c
     from pytest_deploy.commands.reset import reset_local
 
     if env != "local":
-        raise NotAsked(f"reset {env}: only `local` can be reset; every other environment's record is kept for good")
+        raise UsageError(f"reset {env}: only `local` can be reset; every other environment's record is kept for good")
     for line in reset_local(Path.cwd()):
         typer.echo(line)

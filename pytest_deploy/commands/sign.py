@@ -13,7 +13,7 @@ from typing import Any
 from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.approvals.sign_request import sign_approval, sign_override
 from pytest_deploy.commands.signer import signer
-from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.registry import OVERRIDABLE
 from pytest_deploy.pipeline.context import RunContext
@@ -60,15 +60,15 @@ class Waiting:
 
 
 def named(run: str) -> tuple[str, bool]:
-    """The environment of a run id, and whether it is a rehearsal's. Raises NotAsked."""
+    """The environment of a run id, and whether it is a rehearsal's. Raises UsageError."""
     parts = _RUN.fullmatch(run)
     if parts is None:
-        raise NotAsked(f"{run!r} is no run; right is the name a plan printed, e.g. production-20261122T201500Z-4f1c")
+        raise UsageError(f"{run!r} is no run; right is the name a plan printed, e.g. production-20261122T201500Z-4f1c")
     return parts["environment"], parts["rehearsal"] is not None
 
 
 def waiting(root: Path, run: str) -> Waiting:
-    """The live request of a run id. Raises NotAsked for no run id, Refused where no request lives under it."""
+    """The live request of a run id. Raises UsageError for no run id, Refused where no request lives under it."""
     environment, rehearsal = named(run)
     context = RunContext(str(root), environment, "deploy", request=run, run=run, rehearsal=rehearsal)
     record_store(context, context.policy()).folder(f"runs/{run}/")
@@ -88,7 +88,7 @@ def waiting(root: Path, run: str) -> Waiting:
 
 
 def approve(root: Path, run: str, *, role: str, key: Path | None, comment: str, say: Callable[[str], None]) -> None:
-    """Show what is signed, sign it for one role, say who is still missing. Raises NotAsked, Refused."""
+    """Show what is signed, sign it for one role, say who is still missing. Raises UsageError, Refused."""
     printable("--comment", comment)
     asked = waiting(root, run)
     for line in in_words(asked):
@@ -133,13 +133,13 @@ def override(
     key: Path | None,
     say: Callable[[str], None],
 ) -> None:
-    """Sign an override of one gate for one request; it counts once a second person has signed. Raises NotAsked, Refused."""
+    """Sign an override of one gate for one request; it counts once a second person has signed. Raises UsageError, Refused."""
     if gate not in OVERRIDABLE:
-        raise NotAsked(
+        raise UsageError(
             f"{gate} cannot be overridden by anybody: only {', '.join(OVERRIDABLE)} can, which say when, not what or by whom"
         )
     if not reason.strip() or not incident.strip():
-        raise NotAsked("an override has a --reason and an --incident: it is read by an inspector years later")
+        raise UsageError("an override has a --reason and an --incident: it is read by an inspector years later")
     printable("--reason", reason)
     printable("--incident", incident)
     asked = waiting(root, run)
@@ -180,11 +180,13 @@ def shown(line: str) -> str:
 
 
 def printable(option: str, text: str, *, longest: int = LONGEST) -> None:
-    """Refuse what could draw over what is shown, and what no event can hold once it is signed. Raises NotAsked."""
+    """Refuse what could draw over what is shown, and what no event can hold once it is signed. Raises UsageError."""
     if not text.isprintable():
-        raise NotAsked(f"{option} holds characters that cannot be shown: write one line of plain text")
+        raise UsageError(f"{option} holds characters that cannot be shown: write one line of plain text")
     if len(text) > longest:
-        raise NotAsked(f"{option} is {len(text)} characters long: right is {longest} at most; name a document for more")
+        raise UsageError(
+            f"{option} is {len(text)} characters long: right is {longest} at most; name a document for more"
+        )
 
 
 def in_words(asked: Waiting) -> Iterator[str]:

@@ -13,7 +13,7 @@ from pytest_deploy.approvals.after_run import AcceptedDeviation, Amendment, Sign
 from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.commands.sign import named, printable, shown
 from pytest_deploy.commands.signer import signer
-from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import record_of, record_store
 from pytest_deploy.policy.policy import Policy
@@ -45,11 +45,11 @@ class Signing:
 
     @classmethod
     def of(cls, root: Path, environment: str, *, rehearsal: bool, role: str, key: Path | None) -> Signing:
-        """Raises NotAsked (no record, no key), Refused (nobody's key, no role)."""
+        """Raises UsageError (no record, no key), Refused (nobody's key, no role)."""
         context = RunContext(str(root), environment, "deploy", rehearsal=rehearsal)
         policy = context.policy()
         if next(iter(record_store(context, policy).names("log/")), None) is None:
-            raise NotAsked(f"{context.store.relative_to(root)} holds no record: nothing was recorded there yet")
+            raise UsageError(f"{context.store.relative_to(root)} holds no record: nothing was recorded there yet")
         log = record_of(context, policy, SystemClock())
         roster = in_force(log.store, log.history())[0]
         roles = policy.approval.roles or policy.thaw.roles
@@ -119,7 +119,9 @@ class Signing:
 def sign_off(root: Path, run: str, *, role: str, meaning: str, comment: str, key: Path | None, say: Say) -> None:
     """Sign, in a role, for the record of a closed run: not one's own deployment."""
     if not role.strip() or not meaning.strip():
-        raise NotAsked("deploy.py sign-off: say --role, and --meaning: what the signature stands for, e.g. 'reviewed'")
+        raise UsageError(
+            "deploy.py sign-off: say --role, and --meaning: what the signature stands for, e.g. 'reviewed'"
+        )
     printable("--meaning", meaning)
     printable("--comment", comment)
     environment, rehearsal = named(run)
@@ -136,7 +138,7 @@ def sign_off(root: Path, run: str, *, role: str, meaning: str, comment: str, key
 def accept_deviation(root: Path, run: str, *, step: str, reason: str, role: str, key: Path | None, say: Say) -> None:
     """Sign that a step which did not pass is accepted: by somebody who may approve here, and did not deploy."""
     if not reason.strip():
-        raise NotAsked("deploy.py accept-deviation: say --reason: it is read by an inspector years later")
+        raise UsageError("deploy.py accept-deviation: say --reason: it is read by an inspector years later")
     printable("--reason", reason)
     environment, rehearsal = named(run)
     signing = Signing.of(root, environment, rehearsal=rehearsal, role=role, key=key)
@@ -172,7 +174,7 @@ def amend(
 ) -> None:
     """Sign a correction of one value of an event of a finished run; the event stays as it is, old and new are recorded."""
     if not reason.strip():
-        raise NotAsked("deploy.py amend: say --reason: it is read by an inspector years later")
+        raise UsageError("deploy.py amend: say --reason: it is read by an inspector years later")
     printable("--reason", reason)
     signing = Signing.of(root, environment, rehearsal=rehearsal, role=role, key=key)
     event = _amendable(signing.log.history(), seq, field)
@@ -196,7 +198,7 @@ def amend(
 def thaw(root: Path, environment: str, *, reason: str, role: str, key: Path | None, rehearsal: bool, say: Say) -> None:
     """Sign that a frozen environment may be deployed to again; the gate `freeze` then passes."""
     if not reason.strip():
-        raise NotAsked("deploy.py thaw: say --reason: it is read by an inspector years later")
+        raise UsageError("deploy.py thaw: say --reason: it is read by an inspector years later")
     printable("--reason", reason)
     roles = RunContext(str(root), environment, "deploy", rehearsal=rehearsal).policy().thaw.roles
     role = role or (roles[0] if len(roles) == 1 else "")

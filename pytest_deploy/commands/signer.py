@@ -7,24 +7,24 @@ from pathlib import Path
 
 from pytest_deploy.approvals.rehearsal_roster import throw_away_key
 from pytest_deploy.approvals.roster import Person, Roster, fingerprint_of
-from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.pipeline.context import RunContext
 
 
 def signer(context: RunContext, roster: Roster, role: str, key: Path | None) -> tuple[Person, Path]:
     """Who signs, and with what: the key given, a rehearsal's throw-away key of the role, else git's signing key.
 
-    Raises NotAsked where there is no key, Refused where it is nobody's.
+    Raises UsageError where there is no key, Refused where it is nobody's.
     """
     if key is None and context.rehearsal and role:
         key = throw_away_key(context, role)
     if key is not None and not key.is_file():
-        raise NotAsked(
+        raise UsageError(
             f"--key {key}: there is no such file; right is a private key, or the public key of one in the agent"
         )
     key = key or _gits_key()
     if key is None:
-        raise NotAsked(
+        raise UsageError(
             "say which key signs: --key FILE (a private key, or the public key of one in the agent or on a token)"
         )
     fingerprint = fingerprint_of(key)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar
 
-from pytest_deploy.errors import NotAsked, RecordTampered
+from pytest_deploy.errors import RecordTampered, UsageError
 from pytest_deploy.history.index import Found, Index, Stale
 from pytest_deploy.history.query import Asked
 from pytest_deploy.history.row import Row, facts
@@ -85,7 +85,7 @@ class History:
         return Listing(total, tuple(listed[: limit or None]))
 
     def show(self, run: str) -> Shown:
-        """One run. Raises NotAsked where no store knows it, naming those whose name is like it; RecordTampered."""
+        """One run. Raises UsageError where no store knows it, naming those whose name is like it; RecordTampered."""
         like: list[str] = []
         for name in self._stores:
             events = self.ask(name, lambda index: tuple(index.event(seq) for seq in index.positions(run)))
@@ -94,7 +94,7 @@ class History:
                 return Shown(name, events, anchors, checkpoint)
             like += self.ask(name, lambda index: index.like(run))
         known = f"; like it: {', '.join(like[:5])}" if like and run else ""
-        raise NotAsked(f"no record of {', '.join(self._stores)} knows a run {run!r}{known}")
+        raise UsageError(f"no record of {', '.join(self._stores)} knows a run {run!r}{known}")
 
     def ask(self, name: str, question: Callable[[Index], Answer]) -> Answer:
         """One store's answer; built anew and asked again where the index and the log differ. Raises RecordTampered."""

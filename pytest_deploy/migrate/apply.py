@@ -10,7 +10,13 @@ from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused, PersonNeeded, PlatformUnavailable
+from pytest_deploy.errors import (
+    Fault,
+    ManualInterventionRequired,
+    MigrationFailed,
+    MigrationsRefused,
+    PlatformUnavailable,
+)
 from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.catalog import read_catalog
 from pytest_deploy.migrate.engine import Engine, Stop, watched
@@ -58,7 +64,7 @@ def apply(
     runner is waited for at most `wait_s` seconds. `on_alert` is called in this thread.
 
     Raises MigrationsRefused (files and history disagree), Refused (another runner did not end), MigrationFailed (with
-    what is applied, what failed, what was not run), PersonNeeded (the server went away and does not tell what it did).
+    what is applied, what failed, what was not run), ManualInterventionRequired (the server went away and does not tell what it did).
     """
     with sole_runner(conninfo, lock_timeout_s=lock_timeout_s, wait_s=wait_s) as connection:
         ledger.install(connection)
@@ -167,7 +173,7 @@ def alone(todo: Sequence[Migration]) -> None:
 def settled(conninfo: str, lock_timeout_s: float) -> frozenset[int]:
     """The versions applied once no engine of ours is at work any more, asked in a session of its own.
 
-    Raises PersonNeeded where the server does not tell: then nobody knows whether the migrations were committed.
+    Raises ManualInterventionRequired where the server does not tell: then nobody knows whether the migrations were committed.
     """
     import psycopg
 
@@ -177,7 +183,7 @@ def settled(conninfo: str, lock_timeout_s: float) -> frozenset[int]:
             return frozenset(done.number for done in ledger.applied(connection))
     except (psycopg.Error, PlatformUnavailable) as error:
         said = plain(error)
-    raise PersonNeeded(
+    raise ManualInterventionRequired(
         f"nobody knows yet whether the migrations were committed: {said}; "
         "when the server answers, its view deploy.applied tells, and a new run goes on from there"
     )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
-from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.pending_signatures import take_in
 from pytest_deploy.gates.rate_limit import limited
@@ -30,7 +30,7 @@ from pytest_deploy.release.source import Source
 
 
 def chosen(context: RunContext, policy: Policy) -> str:
-    """The run id of the request to execute. Raises NotAsked with the list where there is not exactly one; writes nothing."""
+    """The run id of the request to execute. Raises UsageError with the list where there is not exactly one; writes nothing."""
     environment = Environment(context, policy)
     if not environment.has_record:
         return pending_requests.choose([], environment=policy.environment, commit="", asked=context.request).run
@@ -128,10 +128,10 @@ class Permission:
 
 
 def unwanted(context: RunContext, policy: Policy) -> None:
-    """Refuse a request where none is asked for. Raises NotAsked."""
+    """Refuse a request where none is asked for. Raises UsageError."""
     if context.request and not policy.approval.roles:
-        raise NotAsked(f"--deploy-run={context.request}: {policy.environment} asks for no approval; leave it out")
+        raise UsageError(f"--deploy-run={context.request}: {policy.environment} asks for no approval; leave it out")
     if context.request and context.pipeline != "deploy":
-        raise NotAsked(
+        raise UsageError(
             f"--deploy-run={context.request}: a request is run by the pipeline deploy, not {context.pipeline}"
         )

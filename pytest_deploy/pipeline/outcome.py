@@ -14,7 +14,7 @@ from pytest_deploy.pipeline.step import Step
 from pytest_deploy.record.event import Event
 from pytest_deploy.rollback.plan import announced
 
-PERSON_NEEDED = 20
+MANUAL_INTERVENTION = 20
 _EXIT_BY_KIND = {"signal": 2, "internal": 3}
 
 
@@ -39,7 +39,7 @@ def judge(events: Sequence[Event], required: Iterable[Step], cause: Cause | None
     if announced(events):
         if _rolled_back(events):
             return Judgement("rolled-back", text, code)
-        return Judgement("rollback-failed", text, PERSON_NEEDED)
+        return Judgement("rollback-failed", text, MANUAL_INTERVENTION)
     if pipeline == "plan":
         return Judgement("not-passed", text, code)
     opened = next((at for at, event in enumerate(events) if event.type == "run.opened"), 0)

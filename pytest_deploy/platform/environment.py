@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 from psycopg.conninfo import conninfo_to_dict
 
-from pytest_deploy.errors import NotAsked, RecordError
+from pytest_deploy.errors import RecordError, UsageError
 from pytest_deploy.migrate import details
 from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.clients import Secrets
@@ -48,7 +48,7 @@ class Environment:
         """The one clock that gates, claims, ages and expiry go by; a rehearsal's may be shifted."""
         self._opened: Platform | None = None
         if policy.platform.kind != "embedded" or policy.platform.runtime != "process":
-            raise NotAsked(
+            raise UsageError(
                 f"environment {policy.environment!r} runs on platform {policy.platform.kind!r} "
                 f"({policy.platform.runtime}); this version drives the embedded platform with processes only: "
                 f"use --deploy-env=local, or rehearse it: --deploy-env={policy.environment} --deploy-rehearse"
@@ -72,7 +72,7 @@ class Environment:
 
     @cached_property
     def store(self) -> Store:
-        """Where the record lies. Raises NotAsked where it may not lie there; asks nothing of the place yet."""
+        """Where the record lies. Raises UsageError where it may not lie there; asks nothing of the place yet."""
         return record_store(self.context, self.policy)
 
     @property
@@ -201,12 +201,12 @@ def in_kms(version: str) -> Signer:
 def record_store(context: RunContext, policy: Policy) -> Store:
     """The place that policy names for the record of an environment, or of its rehearsals.
 
-    The embedded platform's record never goes to Google, and a record of the cloud never to a stand-in. Raises NotAsked.
+    The embedded platform's record never goes to Google, and a record of the cloud never to a stand-in. Raises UsageError.
     """
     rule, place = policy.record, policy.place(rehearsal=context.rehearsal)
     if rule.bucket is None:
         if found := copy_of(context.store):
-            raise NotAsked(
+            raise UsageError(
                 f"{context.store} is the copy of {found}, and deploy.yaml lets the record lie in a folder: move the folder "
                 "away, or give record: {store: gcs, ...} back"
             )
@@ -216,12 +216,12 @@ def record_store(context: RunContext, policy: Policy) -> Store:
 
 
 def refuse_misplaced(policy: Policy, key: str) -> None:
-    """The embedded platform's buckets are at a loopback address, the cloud's are Google's. Raises NotAsked."""
+    """The embedded platform's buckets are at a loopback address, the cloud's are Google's. Raises UsageError."""
     embedded = policy.platform.kind == "embedded"
     if embedded and not emulated():
-        raise NotAsked(
+        raise UsageError(
             f"{key} is gcs, and {policy.environment} stays on this machine: set {EMULATOR} to a loopback address, or let it "
             "lie in a folder"
         )
     if emulated() and not embedded:
-        raise NotAsked(f"{key} is gcs, and {policy.environment} is real: unset {EMULATOR}, which leads to a stand-in")
+        raise UsageError(f"{key} is gcs, and {policy.environment} is real: unset {EMULATOR}, which leads to a stand-in")

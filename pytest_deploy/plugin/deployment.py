@@ -19,12 +19,12 @@ import psutil
 import psycopg
 
 from pytest_deploy.anchors.anchoring import anchor
-from pytest_deploy.errors import DeployError, NotAsked, PersonNeeded, Refused
+from pytest_deploy.errors import DeployError, ManualInterventionRequired, Refused, UsageError
 from pytest_deploy.gates.staging_record import serving
 from pytest_deploy.pipeline import plan
 from pytest_deploy.pipeline.authorize_run import Permission
 from pytest_deploy.pipeline.context import local_actor
-from pytest_deploy.pipeline.outcome import PERSON_NEEDED
+from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Listener, Run
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.pipeline.step import Step
@@ -89,7 +89,7 @@ class Deployment:
         """What pytest's own reports say of the run as a whole."""
         rehearsed = {"rehearsal": "REHEARSAL"} if self.context.rehearsal else {}
         named = {"run": self.context.run, "environment": self.policy.environment}
-        with suppress(NotAsked):  # what is no checkout is refused once the collection is judged
+        with suppress(UsageError):  # what is no checkout is refused once the collection is judged
             named["release"] = self._source.version
         return named | rehearsed
 
@@ -138,7 +138,7 @@ class Deployment:
     def open(self, steps: tuple[Step, ...]) -> Run:
         """Ask the gates where a request was approved, take the lease (a plan takes none), open the run.
 
-        Raises Refused with every refusal, LeaseHeld, PersonNeeded, RecordError.
+        Raises Refused with every refusal, LeaseHeld, ManualInterventionRequired, RecordError.
         """
         if self._source.dirty and not self.policy.dirty_tree:
             raise Refused(
@@ -253,7 +253,7 @@ class Deployment:
         earlier = run.start_rollback()
         try:
             if earlier is None:
-                raise PersonNeeded("the log does not say what the environment was; compare it by hand")
+                raise ManualInterventionRequired("the log does not say what the environment was; compare it by hand")
             self._undoing(lambda type_, **content: run.append(type_, content)).undo(earlier)
         except (DeployError, psycopg.Error, OSError) as error:
             run.finish_rollback("failed", f"{type(error).__name__}: {error}")
@@ -269,22 +269,22 @@ class Deployment:
         code = 3
         decided = [e.data["outcome"] for e in run.log.known(run.context.run) if e.type == "run.decided"]
         if decided:
-            code = PERSON_NEEDED if run.sequence.changed else 3
+            code = MANUAL_INTERVENTION if run.sequence.changed else 3
             self._say(
                 f"the run was decided before, {decided[-1]}: the environment is left so, its record is incomplete"
             )
             self._say(f"see to the store, then: python deploy.py recover {self.policy.environment}")
         elif run.lease is not None and run.lease.lost.is_set():
-            code = PERSON_NEEDED
+            code = MANUAL_INTERVENTION
             self._say(
                 f"the lease was lost ({run.lease.cause}): whoever took it over decides what becomes of the environment"
             )
         elif run.sequence.changed:
-            code = PERSON_NEEDED
+            code = MANUAL_INTERVENTION
             try:
                 earlier = earlier_of(run.log.known(run.context.run))
                 if earlier is None:
-                    raise PersonNeeded("the record does not say what the environment was")
+                    raise ManualInterventionRequired("the record does not say what the environment was")
                 self._undoing(lambda *_, **__: None).undo(earlier)
             except (DeployError, psycopg.Error, OSError) as error:
                 self._say(f"the environment was not led back: {error}")
@@ -332,7 +332,7 @@ class Deployment:
         self.environment.close()
         if missing:
             self._say(f"evidence incomplete: {', '.join(missing)} could not be rendered")
-            return PERSON_NEEDED if changed else 3
+            return MANUAL_INTERVENTION if changed else 3
         return judgement.exit_code
 
 

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 import pytest
 
 from pytest_deploy.approvals import rehearsal_roster
-from pytest_deploy.errors import DeployError, NotAsked, RecordError
+from pytest_deploy.errors import DeployError, RecordError, UsageError
 from pytest_deploy.pipeline import authorize_run, workers
 from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.pipeline.run import Listener, Run
@@ -40,7 +40,7 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
             collecting = config.option.collectonly
             context = newly_named(context, policy) if collecting else named(context, policy)
         environment = Environment(context, policy)
-    except NotAsked as error:
+    except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     except DeployError as error:
         # The record is looked at before there is a run: what is wrong with it is said, not thrown.
@@ -84,7 +84,7 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
 def named(context: RunContext, policy: Policy) -> RunContext:
     """The context with its run's name: a new one, or the approved request's where policy asks for approval.
 
-    A rehearsal's roster is enrolled here if it is new. Raises NotAsked where there is not exactly one live request.
+    A rehearsal's roster is enrolled here if it is new. Raises UsageError where there is not exactly one live request.
     """
     authorize_run.unwanted(context, policy)
     if context.rehearsal:

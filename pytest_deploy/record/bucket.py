@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from pytest_deploy.errors import NotAsked, StoreUnavailable
+from pytest_deploy.errors import StoreUnavailable, UsageError
 from pytest_deploy.policy.storage import LOOPBACK
 from pytest_deploy.record.bucket_retention import Holding
 from pytest_deploy.record.store import Exists, Missing, check_name
@@ -152,7 +152,7 @@ class Bucket:
 
         host = os.environ.get(EMULATOR)
         if host and urlsplit(host if "//" in host else f"//{host}").hostname not in LOOPBACK:
-            raise NotAsked(
+            raise UsageError(
                 f"{EMULATOR}={host} is no loopback address: a record is sent to Google or stays on this machine"
             )
         # No project: objects are found by their bucket alone.

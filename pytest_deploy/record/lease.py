@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import psutil
 
-from pytest_deploy.errors import IllegalEvent, LeaseHeld, PersonNeeded, RecordError, StoreUnavailable
+from pytest_deploy.errors import IllegalEvent, LeaseHeld, ManualInterventionRequired, RecordError, StoreUnavailable
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Claim, Log, Standing
@@ -134,7 +134,7 @@ def take(
 
     `also` is asked with it on every try, e.g. the rate limit: what it raises leaves the lease untaken.
 
-    Raises LeaseHeld (who has it, until when) where another lease lives, PersonNeeded where a run was left open, naming
+    Raises LeaseHeld (who has it, until when) where another lease lives, ManualInterventionRequired where a run was left open, naming
     the command; with `recovering`, LeaseHeld while the holder may still be alive. Times in seconds.
     """
     data = {
@@ -192,7 +192,9 @@ def _is_free(name: str) -> Claim:
         if lease is not None and lease.until > standing.time:
             raise LeaseHeld(f"in progress: {_in_progress(lease)}")
         if left := standing.life.in_progress(leased=True):
-            raise PersonNeeded(f"{left[0]} was left open and its lease has run out: python deploy.py recover {name}")
+            raise ManualInterventionRequired(
+                f"{left[0]} was left open and its lease has run out: python deploy.py recover {name}"
+            )
 
     return claim
 

@@ -51,7 +51,7 @@ class Standing:
 
 
 Claim = Callable[[Standing], None]
-"""Raises (LeaseHeld, PersonNeeded, Refused …) where the event may not be appended; called again on every rebuild."""
+"""Raises (LeaseHeld, ManualInterventionRequired, Refused …) where the event may not be appended; called again on every rebuild."""
 
 
 class Log:

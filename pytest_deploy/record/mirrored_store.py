@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.errors import NotAsked, RecordTampered, StoreUnavailable
+from pytest_deploy.errors import RecordTampered, StoreUnavailable, UsageError
 from pytest_deploy.record import atomic_file
 from pytest_deploy.record.bucket import Bucket, md5_hex
 from pytest_deploy.record.store import Exists, FolderStore, Missing
@@ -28,7 +28,7 @@ class CopiedStore:
     """A Store: `bucket` is the record, `path` its copy."""
 
     def __init__(self, bucket: Bucket, path: Path) -> None:
-        """Raises NotAsked where the folder is a record by itself, or the copy of another bucket."""
+        """Raises UsageError where the folder is a record by itself, or the copy of another bucket."""
         self.bucket = bucket
         self.path = path
         # A stray rest of a write lies in no folder that is sealed: the bucket has no such object.
@@ -36,7 +36,7 @@ class CopiedStore:
         found = copy_of(path)
         if found not in ("", bucket.url) or (not found and (path / "log").is_dir()):
             whose = f"the copy of {found}" if found else "a record by itself"
-            raise NotAsked(
+            raise UsageError(
                 f"{path} is {whose}, and the record lies in {bucket.url}: move the folder away, then run again"
             )
 

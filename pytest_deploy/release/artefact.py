@@ -11,18 +11,18 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import UsageError
 from pytest_deploy.release import source
 
 
 def build(root: Path, folder: str, into: Path) -> Path:
     """Write the archive of `folder` into the folder `into`; its file name is the SHA-256 hex of its bytes, `.tar`.
 
-    Raises NotAsked where `folder` holds no file that git knows or would know.
+    Raises UsageError where `folder` holds no file that git knows or would know.
     """
     paths = source.files(root, folder)
     if not paths:
-        raise NotAsked(f"service.source: {folder} holds no file; right is the folder of the service, tracked by git")
+        raise UsageError(f"service.source: {folder} holds no file; right is the folder of the service, tracked by git")
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=into, suffix=".part", delete=False) as made:
         with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:

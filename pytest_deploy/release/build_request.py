@@ -69,7 +69,7 @@ def built(events: Sequence[Event]) -> str:
 
 
 def ask(environment: Environment, source: Source, *, run: str, image: str, plan: Plan | None = None) -> Asked:
-    """The request that would be made now for the run `run`. Raises ConfigurationError, PlatformUnavailable, PersonNeeded."""
+    """The request that would be made now for the run `run`. Raises ConfigurationError, PlatformUnavailable, ManualInterventionRequired."""
     context, policy = environment.context, environment.policy
     migrations = read.read(context.path / policy.database.migrations)
     steps = [step for step in steps_lock.read(context.lock) if step.phase in phases_of(PIPELINE)]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psycopg
 
-from pytest_deploy.errors import PersonNeeded, Refused
+from pytest_deploy.errors import ManualInterventionRequired, Refused
 from pytest_deploy.migrate import ledger, snapshot
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.record.event import Event
@@ -18,12 +18,12 @@ from pytest_deploy.release.request import Earlier, Release
 def read_earlier(platform: Platform) -> Earlier:
     """What the environment is now, before any change: what a rollback returns to.
 
-    Raises PlatformUnavailable where it cannot be read, PersonNeeded where traffic is split.
+    Raises PlatformUnavailable where it cannot be read, ManualInterventionRequired where traffic is split.
     """
     state = platform.runtime.state()
     name = state.sole_revision()
     if name is None or not state.settled:
-        raise PersonNeeded(
+        raise ManualInterventionRequired(
             f"traffic is split or moving ({', '.join(f'{s.revision} {s.percent} %' for s in state.shares)}): there is no "
             "sole revision to return to; give one revision all traffic, then run again"
         )

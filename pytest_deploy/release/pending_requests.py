@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.release.request import digest
@@ -66,7 +66,7 @@ def content(store: Path, run: str, events: Iterable[Event]) -> bytes:
 def choose(requests: Sequence[LiveRequest], *, environment: str, commit: str, asked: str = "") -> LiveRequest:
     """The one request to run: the one `asked` for, else the only one for this commit.
 
-    Raises NotAsked with the list: none, or more than one.
+    Raises UsageError with the list: none, or more than one.
     """
     wanted = [one for one in requests if (one.run == asked if asked else one.commit == commit)]
     if len(wanted) == 1:
@@ -82,4 +82,4 @@ def choose(requests: Sequence[LiveRequest], *, environment: str, commit: str, as
         if wanted
         else "make one with --deploy-pipeline=plan, have it approved (python deploy.py approve RUN), then run again"
     )
-    raise NotAsked(f"{environment} deploys what people approved: {what}; {remedy}{others}")
+    raise UsageError(f"{environment} deploys what people approved: {what}; {remedy}{others}")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import UsageError
 
 _GIT_SECONDS = 30
 
@@ -28,7 +28,7 @@ class Source:
 
 
 def read(root: Path) -> Source:
-    """Read the checkout at `root`. Raises NotAsked where it is no git checkout with a commit.
+    """Read the checkout at `root`. Raises UsageError where it is no git checkout with a commit.
 
     A file that git was told not to look at (`update-index --assume-unchanged`, `--skip-worktree`) makes the tree dirty:
     nobody can say that it is the commit's, and it would go into the artefact.
@@ -76,9 +76,9 @@ def _git(root: Path, *words: str) -> str:
             timeout=_GIT_SECONDS,
         )
     except FileNotFoundError:
-        raise NotAsked("git is not installed: a release is a commit, and git names it; install git") from None
+        raise UsageError("git is not installed: a release is a commit, and git names it; install git") from None
     if ran.returncode:
-        raise NotAsked(
+        raise UsageError(
             f"{root} is no git checkout with a commit (git {words[0]}: {ran.stderr.strip()}); a release is a commit: "
             "run `git init` and commit, or run in a clone"
         )

@@ -23,7 +23,7 @@ from typing import Final
 
 from pytest_deploy.anchors.kinds import FOLDER
 from pytest_deploy.commands.sign import printable
-from pytest_deploy.errors import NotAsked, RecordTampered, Refused
+from pytest_deploy.errors import UsageError, RecordTampered, Refused
 from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.record import log_entry
@@ -85,12 +85,12 @@ class Export:
         self._anchors(self.log.run(self.run))
 
     def begin(self) -> None:
-        """Make the folder. Raises NotAsked where nothing can be written there, before anything is recorded."""
+        """Make the folder. Raises UsageError where nothing can be written there, before anything is recorded."""
         try:
             self.into.mkdir(parents=True, exist_ok=True)
             (self.into / "log").mkdir()
         except OSError as error:
-            raise NotAsked(f"{self.into} cannot be written: {error.strerror}; right is a new folder") from error
+            raise UsageError(f"{self.into} cannot be written: {error.strerror}; right is a new folder") from error
 
     def copy(self, events: Sequence[Event]) -> None:
         """The files, as they lie in the store, and the run's own events."""
@@ -179,7 +179,7 @@ class Export:
 def export(root: Path, run: str, into: Path, *, reader: str, purpose: str, say: Callable[[str], None]) -> None:
     """Record that the run is read, by whom and what for, then hand it out into a new folder.
 
-    Raises NotAsked (no run's name; a folder that is not empty, lies in a store, or cannot be written), Refused (not closed,
+    Raises UsageError (no run's name; a folder that is not empty, lies in a store, or cannot be written), Refused (not closed,
     or no room for it), RecordTampered, StoreUnavailable.
     """
     printable("--reader", reader)
@@ -215,7 +215,7 @@ def _context(root: Path, run: str) -> RunContext:
     try:
         environment, rehearsal = place_of(run)
     except ValueError as error:
-        raise NotAsked(str(error)) from None
+        raise UsageError(str(error)) from None
     return RunContext(str(root), environment, "deploy", run=run, rehearsal=rehearsal)
 
 
@@ -237,8 +237,8 @@ def _size(log: Log) -> int:
 
 def _check_place(context: RunContext, into: Path) -> None:
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
-        raise NotAsked(f"{into} is not empty; right is a new folder: an export is not mixed with anything")
+        raise UsageError(f"{into} is not empty; right is a new folder: an export is not mixed with anything")
     if into.resolve().is_relative_to((context.path / "reports").resolve()):
-        raise NotAsked(
+        raise UsageError(
             f"{into} lies among the records; right is a folder outside reports/: a store holds what was recorded"
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 
-from pytest_deploy.errors import PersonNeeded
+from pytest_deploy.errors import ManualInterventionRequired
 from pytest_deploy.migrate import events, ledger, rollback, snapshot
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.policy.policy import Policy
@@ -58,12 +58,14 @@ class Undoing:
         return self.root / self.policy.database.migrations
 
     def undo(self, earlier: Earlier) -> tuple[Act, ...]:
-        """Carry out the whole plan; what was done. Raises PersonNeeded where it does not lead back."""
+        """Carry out the whole plan; what was done. Raises ManualInterventionRequired where it does not lead back."""
         acts = self.plan(earlier)
         for act in acts:
             self.carry_out(act, earlier)
         if left := self.plan(earlier):
-            raise PersonNeeded(f"the rollback ran and these differ still: {left}; compare the environment by hand")
+            raise ManualInterventionRequired(
+                f"the rollback ran and these differ still: {left}; compare the environment by hand"
+            )
         return acts
 
     def carry_out(self, act: Act, earlier: Earlier) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_deploy.commands.migrate import opened
 from pytest_deploy.commands.runs import migrate
-from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from tests.checkout import Checkout
 
@@ -39,7 +39,7 @@ def test_schema_is_looked_at_tried_moved_and_taken_back(checkout: Checkout, monk
         assert " by local:" in third
         assert "locks diary.entry_version: AccessExclusiveLock" in list(migrations.dry_run())
 
-        with pytest.raises(NotAsked, match="0003 is applied already; the way back is migrate down --to 0002"):
+        with pytest.raises(UsageError, match="0003 is applied already; the way back is migrate down --to 0002"):
             list(migrations.up("0002"))
 
         down = list(migrations.down("1"))
@@ -76,6 +76,6 @@ def test_words_that_name_no_move_move_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, to: str | None, said: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(NotAsked, match=re.escape(said)):
+    with pytest.raises(UsageError, match=re.escape(said)):
         migrate(word, "local", to)
     assert list(tmp_path.iterdir()) == []

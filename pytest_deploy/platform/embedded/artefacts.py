@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 from pathlib import Path, PurePosixPath
 
-from pytest_deploy.errors import Failed, NotAsked
+from pytest_deploy.errors import Failed, UsageError
 from pytest_deploy.platform.embedded.places import write_text
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -52,7 +52,7 @@ class LocalArtefacts:
 
     def _tag(self, tag: str) -> Path:
         if not _TAG.fullmatch(tag):
-            raise NotAsked(f"{tag!r} is not a registry's tag: at most 128 letters, digits and ._- , no . or - first")
+            raise UsageError(f"{tag!r} is not a registry's tag: at most 128 letters, digits and ._- , no . or - first")
         return self._folder / "tags" / self._service / tag
 
 

@@ -70,7 +70,7 @@ def connect(
 
     `command` runs the service in the unpacked artefact; a first word `python` is this interpreter. A revision may take
     `revision_timeout_s` seconds to listen. `database_url`, else PGHOST, names a server to use instead of the embedded one.
-    Raises PlatformUnavailable, NotAsked for names it cannot take.
+    Raises PlatformUnavailable, UsageError for names it cannot take.
     """
     site = Site(environment, service, rehearsal)
     places = Places.of(checkout)

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from pytest_deploy.errors import NotAsked, PlatformUnavailable
+from pytest_deploy.errors import PlatformUnavailable, UsageError
 from pytest_deploy.platform.embedded.places import write_text
 from pytest_deploy.platform.embedded.server import embedded_programs
 from pytest_deploy.platform.protocol import DatabaseAccess
@@ -37,7 +37,9 @@ def prepare(administrator: str, database: str, *, password_file: Path | None = N
     """
     role = f"{database}_svc"
     if len(role) > _NAME_LIMIT:
-        raise NotAsked(f"{role!r} is too long for PostgreSQL ({_NAME_LIMIT} bytes): shorten the service or environment")
+        raise UsageError(
+            f"{role!r} is too long for PostgreSQL ({_NAME_LIMIT} bytes): shorten the service or environment"
+        )
     try:
         with psycopg.connect(administrator, autocommit=True, connect_timeout=10) as connection:
             password = _make(connection, database, role, password_file)

@@ -14,7 +14,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_deploy.errors import NotAsked, PlatformUnavailable
+from pytest_deploy.errors import PlatformUnavailable, UsageError
 
 ROOT_VARIABLE = "PYTEST_DEPLOY_PGDATA_ROOT"
 """Names another parent folder for sockets and PGDATA than /var/tmp, e.g. /dev/shm."""
@@ -114,7 +114,7 @@ class Site:
     def __post_init__(self) -> None:
         for what, name in (("environment", self.environment), ("service", self.service)):
             if not _NAME.fullmatch(name):
-                raise NotAsked(
+                raise UsageError(
                     f"the embedded platform cannot take {name!r} as the name of a {what}: "
                     "lower-case letters, digits and hyphens, a letter first, at most 40"
                 )

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_deploy.anchors import anchoring
 from pytest_deploy.approvals.roster import in_force
-from pytest_deploy.errors import AnchorUnavailable, NotAsked
+from pytest_deploy.errors import AnchorUnavailable, UsageError
 from pytest_deploy.gates.anchors import anchors as gate
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.verdict import Verdict
@@ -275,7 +275,7 @@ def test_copies_in_a_bucket_stay_on_this_machine_where_the_platform_does(
 ) -> None:
     local = environment(tmp_path, "anchors: {copies: {store: gcs, bucket: example-anchors, prefix: a}}\n")
     monkeypatch.delenv(EMULATOR, raising=False)
-    with pytest.raises(NotAsked, match=r"anchors.copies.store is gcs, and local stays on this machine"):
+    with pytest.raises(UsageError, match=r"anchors.copies.store is gcs, and local stays on this machine"):
         anchoring.anchors_of(local.context, local.policy, local.log.store)
 
     monkeypatch.setenv(EMULATOR, "http://127.0.0.1:9")

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person
-from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.event import Event
 from pytest_deploy.verify.verify import verify
 from tests.unit.approvals.desk import DEPLOYER, NAMESPACE, QUINN, TINA, Desk, public
@@ -77,7 +77,7 @@ def test_a_key_ends_when_it_was_said_to(desk: Desk) -> None:
 
 @pytest.mark.parametrize("text", ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-rsa AAAAC3NzaC1lZDI1NTE5", "ünsinn x"])
 def test_what_is_no_public_key_is_not_enrolled(desk: Desk, text: str) -> None:
-    with pytest.raises(NotAsked, match="is no SSH public key"):
+    with pytest.raises(UsageError, match="is no SSH public key"):
         enrollment.enroll(
             desk.log, desk.store, NINA, text, namespace=NAMESPACE, now=desk.clock.now(), actor=DEPLOYER, reason="OPS-1"
         )

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint, parse
-from pytest_deploy.errors import NotAsked, Refused, StoreUnavailable
+from pytest_deploy.errors import Refused, StoreUnavailable, UsageError
 from pytest_deploy.record.event import canonical
 from tests.unit.approvals.desk import DORA, EVERYBODY, NAMESPACE, TINA, Desk
 
@@ -99,7 +99,7 @@ def test_one_key_cannot_be_written_in_two_ways() -> None:
     assert base64.b64decode(written) == base64.b64decode(again, validate=True)
 
     assert fingerprint(f"{kind.decode()} {written}").startswith("SHA256:")
-    with pytest.raises(NotAsked, match="is not written as ssh-keygen writes a public key"):
+    with pytest.raises(UsageError, match="is not written as ssh-keygen writes a public key"):
         fingerprint(f"{kind.decode()} {again}")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_deploy.approvals.roster import fingerprint_of
 from pytest_deploy.approvals.ssh_signature import sign, verify
-from pytest_deploy.errors import Failed, NotAsked
+from pytest_deploy.errors import Failed, UsageError
 from tests.unit.approvals.desk import NAMESPACE, TINA, Desk
 
 
@@ -76,6 +76,6 @@ def test_a_file_that_holds_no_public_key_has_no_fingerprint(tmp_path: Path) -> N
     (tmp_path / "key").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\n")
 
     with pytest.raises(
-        NotAsked, match=r"no public key in it nor in key\.pub; ssh-keygen -y -f key > key\.pub makes it"
+        UsageError, match=r"no public key in it nor in key\.pub; ssh-keygen -y -f key > key\.pub makes it"
     ):
         fingerprint_of(tmp_path / "key")

@@ -17,7 +17,7 @@ from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.commands import evidence
 from pytest_deploy.commands.audit import Audit
-from pytest_deploy.errors import ConfigurationError, NotAsked
+from pytest_deploy.errors import ConfigurationError, UsageError
 from pytest_deploy.gates.facts import held
 from pytest_deploy.gates.verdict import Unavailable
 from pytest_deploy.pipeline.context import RunContext
@@ -246,11 +246,11 @@ def test_anchors_are_made_later_by_hand(local: Environment, tmp_path: Path, monk
 def test_there_must_be_something_to_anchor_and_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     environment(tmp_path)
-    with pytest.raises(NotAsked, match="no record yet"):
+    with pytest.raises(UsageError, match="no record yet"):
         evidence.anchor("local")
 
     environment(tmp_path, "")
-    with pytest.raises(NotAsked, match="names no anchors"):
+    with pytest.raises(UsageError, match="names no anchors"):
         evidence.anchor("local")
 
 

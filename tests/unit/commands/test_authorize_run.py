@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.pipeline.authorize_run import Permission, chosen, unwanted
 from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.release.source import Source
@@ -21,21 +21,21 @@ def test_the_only_live_request_for_this_commit_is_run_and_of_two_the_one_that_is
     assert asked.run == chosen(context, policy)
 
     second = asked.ask()
-    with pytest.raises(NotAsked) as refused:
+    with pytest.raises(UsageError) as refused:
         chosen(context, policy)
     assert all(run in str(refused.value) for run in (asked.run, second.run))
     assert second.run == chosen(replace(context, request=second.run), policy)
 
     asked.log.append("request.voided", {"cause": "withdrawn"}, run=second.run, actor=ACTOR)
     assert asked.run == chosen(context, policy)
-    with pytest.raises(NotAsked, match="no live request"):
+    with pytest.raises(UsageError, match="no live request"):
         chosen(replace(context, request=second.run), policy)
 
 
 def test_an_environment_without_a_record_has_no_request_and_gets_no_record_by_asking(tmp_path: Path) -> None:
     held = environment(tmp_path, "production")
 
-    with pytest.raises(NotAsked, match="no live request"):
+    with pytest.raises(UsageError, match="no live request"):
         chosen(held.context, held.policy)
 
     assert not (tmp_path / "reports").exists()
@@ -70,5 +70,5 @@ def test_a_request_belongs_to_a_deployment_that_asks_for_approval(
     if not says:
         unwanted(context, policy)
         return
-    with pytest.raises(NotAsked, match=says):
+    with pytest.raises(UsageError, match=says):
         unwanted(context, policy)

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pytest_deploy.commands.app import app
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import UsageError
 from tests.scale.generated import generate
 
 TEXT = (Path(__file__).parents[3] / "docs" / "history.md").read_text(encoding="utf-8")
@@ -128,7 +128,7 @@ def test_the_index_is_private_and_outside_the_record(checkout: Path) -> None:
 def test_what_cannot_be_answered_is_refused_with_what_would_be_right(
     checkout: Path, words: tuple[str, ...], says: str
 ) -> None:
-    with pytest.raises(NotAsked) as refused:
+    with pytest.raises(UsageError) as refused:
         said(checkout, *words)
 
     assert says in str(refused.value)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.commands.keys import Keys, enrolled
-from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.errors import Refused, UsageError
 from tests.unit.commands.bench import REPOSITORY
 
 TINA = enrolled("Tina@Example.org", "Tina Tanaka", ["Tech Lead"], github=11, local=None, git=["Tina@Home.example"])
@@ -61,9 +61,9 @@ def test_the_key_of_one_is_nobody_elses(keys: Keys, tinas: Path) -> None:
 
 def test_nobody_is_enrolled_or_revoked_without_a_key_and_a_reason(keys: Keys, tinas: Path) -> None:
     for public, reason, said in ((None, "OPS-1", "say --public-key"), (tinas, " ", "say --reason")):
-        with pytest.raises(NotAsked, match=said):
+        with pytest.raises(UsageError, match=said):
             list(keys.enroll(TINA, public, days=30, reason=reason))
-    with pytest.raises(NotAsked, match="say --person EMAIL or fingerprint, and --reason"):
+    with pytest.raises(UsageError, match="say --person EMAIL or fingerprint, and --reason"):
         list(keys.revoke("tina@example.org", reason=""))
 
 
@@ -78,7 +78,7 @@ def test_nobody_is_enrolled_or_revoked_without_a_key_and_a_reason(keys: Keys, ti
     ],
 )
 def test_who_is_not_described_is_not_enrolled(email: str, name: str, role: str, said: str) -> None:
-    with pytest.raises(NotAsked, match=said):
+    with pytest.raises(UsageError, match=said):
         enrolled(email, name, [role], github=None, local=None, git=[])
 
 
@@ -99,7 +99,7 @@ def test_a_reason_that_cannot_be_shown_or_a_key_that_is_no_text_is_refused(
 ) -> None:
     binary = tmp_path / "binary.pub"
     binary.write_bytes(b"\x7fELF\xd0\xff")
-    with pytest.raises(NotAsked, match="is no SSH public key"):
+    with pytest.raises(UsageError, match="is no SSH public key"):
         list(keys.enroll(TINA, binary, days=30, reason="OPS-1"))
     changes = [
         keys.enroll(TINA, tinas, days=30, reason="OPS\x1b[2J"),
@@ -107,5 +107,5 @@ def test_a_reason_that_cannot_be_shown_or_a_key_that_is_no_text_is_refused(
         keys.rotate(to="", reason="OPS\u202e", keep_old=False),
     ]
     for change in changes:
-        with pytest.raises(NotAsked, match="--reason holds characters that cannot be shown"):
+        with pytest.raises(UsageError, match="--reason holds characters that cannot be shown"):
             list(change)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.commands.keys import Keys
-from pytest_deploy.errors import NotAsked, RecordError
+from pytest_deploy.errors import RecordError, UsageError
 from pytest_deploy.verify.verify import verify
 from tests.unit.commands.bench import REPOSITORY, environment
 
@@ -59,7 +59,7 @@ def test_a_retired_key_is_kept_where_that_is_asked_for(root: Path) -> None:
 def test_what_was_not_asked_rightly_changes_nothing(root: Path, env: str, to: str, reason: str, fault: str) -> None:
     before, keys = key_files(root), Keys(root, env.rsplit(maxsplit=1)[-1], rehearsal=env.startswith("rehearsal"))
 
-    with pytest.raises(NotAsked, match=fault):
+    with pytest.raises(UsageError, match=fault):
         list(keys.rotate(to=to, reason=reason, keep_old=False))
 
     assert before == key_files(root)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from pytest_deploy.approvals.after_run import Amendment, SignOff, hash_of, put_down
 from pytest_deploy.cli import app
 from pytest_deploy.commands import sign_after_run
-from pytest_deploy.errors import DeployError, NotAsked, Refused
+from pytest_deploy.errors import DeployError, Refused, UsageError
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log
@@ -75,7 +75,7 @@ def refused(hall: Hall, what: Callable[[], None]) -> str:
     before = {path: path.read_bytes() for path in hall.root.rglob("*") if path.is_file()}
     with pytest.raises(DeployError) as error:
         what()
-    assert isinstance(error.value, Refused | NotAsked)
+    assert isinstance(error.value, Refused | UsageError)
     assert before == {path: path.read_bytes() for path in hall.root.rglob("*") if path.is_file()}
     return str(error.value)
 

@@ -11,7 +11,7 @@ import pytest
 from pytest_deploy.approvals.rehearsal_roster import throw_away_key
 from pytest_deploy.approvals.roster import Key, Roster
 from pytest_deploy.commands.signer import signer
-from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.pipeline.context import RunContext
 from tests.tools import needs
 from tests.unit.approvals.desk import NAMESPACE, TINA, make_keys, public
@@ -56,7 +56,7 @@ def test_a_key_that_nobody_is_enrolled_with_signs_nothing(
 def test_without_a_key_gits_own_signs_and_else_it_is_asked_for(
     context: RunContext, roster: Roster, keys: Mapping[str, Path]
 ) -> None:
-    with pytest.raises(NotAsked, match="say which key signs: --key FILE"):
+    with pytest.raises(UsageError, match="say which key signs: --key FILE"):
         signer(context, roster, "Tech Lead", None)
 
     words = ["git", "config", "--global", "user.signingkey", str(keys[TINA.email])]
@@ -68,7 +68,7 @@ def test_in_a_rehearsal_the_roles_throw_away_key_signs(
     context: RunContext, roster: Roster, keys: Mapping[str, Path]
 ) -> None:
     rehearsal = RunContext(context.root, "production", "deploy", rehearsal=True)
-    with pytest.raises(NotAsked, match="no throw-away key for 'Tech Lead'"):
+    with pytest.raises(UsageError, match="no throw-away key for 'Tech Lead'"):
         signer(rehearsal, roster, "Tech Lead", None)
 
     place = context.state / "keys" / "rehearsal" / "production" / "tech-lead"
@@ -80,5 +80,5 @@ def test_in_a_rehearsal_the_roles_throw_away_key_signs(
 
 
 def test_a_key_that_is_not_there_is_named(context: RunContext, roster: Roster, tmp_path: Path) -> None:
-    with pytest.raises(NotAsked, match=r"--key .*/tinas: there is no such file"):
+    with pytest.raises(UsageError, match=r"--key .*/tinas: there is no such file"):
         signer(context, roster, "Tech Lead", tmp_path / "tinas")

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from pytest_deploy.commands.sign import approve
-from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
@@ -112,7 +112,7 @@ def test_an_override_counts_when_two_people_have_signed_the_same(asked: Asked) -
     ],
 )
 def test_what_nobody_may_pass_over_is_not_signed(asked: Asked, gate: str, changes: dict[str, str], says: str) -> None:
-    with pytest.raises(NotAsked, match=says):
+    with pytest.raises(UsageError, match=says):
         asked.override(TINA.email, gate, **changes)
 
     assert asked.events("override.signed") == []

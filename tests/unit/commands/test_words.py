@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pytest_deploy.commands.app import app
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import UsageError
 from tests.unit.record.samples import HandClock, deployed, open_log
 
 REPOSITORY = Path(__file__).parents[3]
@@ -44,7 +44,7 @@ def test_other_words_are_refused_and_do_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(NotAsked) as refused:
+    with pytest.raises(UsageError) as refused:
         CliRunner().invoke(app, words, catch_exceptions=False)
 
     assert says in str(refused.value)

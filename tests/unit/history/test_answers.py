@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.errors import NotAsked, RecordTampered
+from pytest_deploy.errors import RecordTampered, UsageError
 from pytest_deploy.history.answers import History
 from pytest_deploy.history.index import Index, Stale
 from pytest_deploy.history.query import Asked
@@ -67,9 +67,9 @@ def test_the_first_anchor_made_after_a_run_is_shown_with_it(tmp_path: Path) -> N
 
 
 def test_a_run_nobody_knows_is_told_by_what_is_like_it(history: History) -> None:
-    with pytest.raises(NotAsked, match="knows a run 'production-20260105T0000'; like it: production-20260105T00"):
+    with pytest.raises(UsageError, match="knows a run 'production-20260105T0000'; like it: production-20260105T00"):
         history.show("production-20260105T0000")
-    with pytest.raises(NotAsked, match=r"knows a run 'x'$"):
+    with pytest.raises(UsageError, match=r"knows a run 'x'$"):
         history.show("x")
 
 

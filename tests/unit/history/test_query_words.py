@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import UsageError
 from pytest_deploy.history.query import Asked
 from pytest_deploy.history.row import OUTCOMES
 from pytest_deploy.history.words import ask, instant, stores
@@ -70,7 +70,7 @@ def test_words_are_taken_as_they_are_meant(words: dict[str, str], asked: Asked) 
     ],
 )
 def test_any_other_word_is_refused_and_told_what_would_be_right(words: dict[str, str], says: str) -> None:
-    with pytest.raises(NotAsked) as refused:
+    with pytest.raises(UsageError) as refused:
         question(**words)
 
     assert says in str(refused.value)
@@ -78,7 +78,7 @@ def test_any_other_word_is_refused_and_told_what_would_be_right(words: dict[str,
 
 @pytest.mark.parametrize("text", ["2026-03-01", "20260301", "12:00Z", ""])
 def test_what_is_no_instant_is_not_asked_of_a_moment(text: str) -> None:
-    with pytest.raises(NotAsked, match="right is 2026-03-01T12:00Z"):
+    with pytest.raises(UsageError, match="right is 2026-03-01T12:00Z"):
         instant("as-of", text)
 
 
@@ -101,23 +101,23 @@ def test_rehearsals_are_asked_apart(reports: Path) -> None:
 
 
 def test_the_names_given_are_those_that_may_be_asked_for(reports: Path) -> None:
-    with pytest.raises(NotAsked, match=r"there is production, staging$"):
+    with pytest.raises(UsageError, match=r"there is production, staging$"):
         stores(reports, ["prod"], rehearsal=True)
 
 
 @pytest.mark.parametrize("name", ["prod", "elsewhere", "..", "rehearsal"])
 def test_what_is_no_store_is_refused_and_those_there_are_named(reports: Path, name: str) -> None:
-    with pytest.raises(NotAsked, match=r"no record .*there is local, production"):
+    with pytest.raises(UsageError, match=r"no record .*there is local, production"):
         stores(reports, [name], rehearsal=False)
 
 
 def test_a_rehearsals_record_is_asked_for_by_its_own_word(reports: Path) -> None:
-    with pytest.raises(NotAsked, match="right is --env production --rehearse"):
+    with pytest.raises(UsageError, match="right is --env production --rehearse"):
         stores(reports, ["rehearsal/production"], rehearsal=False)
 
 
 def test_where_there_is_no_record_that_is_said(tmp_path: Path) -> None:
-    with pytest.raises(NotAsked, match="no record under"):
+    with pytest.raises(UsageError, match="no record under"):
         stores(tmp_path, [], rehearsal=False)
-    with pytest.raises(NotAsked, match="there is none"):
+    with pytest.raises(UsageError, match="there is none"):
         stores(tmp_path, ["local"], rehearsal=False)

@@ -12,9 +12,9 @@ import pytest
 
 from pytest_deploy.errors import (
     Interrupted,
+    ManualInterventionRequired,
     MigrationFailed,
     MigrationsRefused,
-    PersonNeeded,
     PlatformUnavailable,
     Refused,
 )
@@ -225,7 +225,7 @@ def test_a_server_that_cuts_every_session_is_told_with_the_state_it_left(each_da
 
 
 def test_a_server_that_does_not_tell_what_it_did_needs_a_person(database: str, tmp_path: Path) -> None:
-    with pytest.raises(PersonNeeded, match="nobody knows yet whether the migrations were committed"):
+    with pytest.raises(ManualInterventionRequired, match="nobody knows yet whether the migrations were committed"):
         settled(f"{database}_gone", 1)
     apply(database, sample(tmp_path, VISIT), actor=ACTOR)
     assert settled(database, 1) == {1}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.embedded.artefacts import ImageUnknown, LocalArtefacts, archive_of, unpack
 from tests.unit.platform.conftest import archive
 
@@ -47,7 +47,7 @@ def test_a_tag_is_found_and_moves_with_the_last_push(artefacts: LocalArtefacts, 
 def test_what_a_registry_would_not_take_as_a_tag_is_refused(
     artefacts: LocalArtefacts, tmp_path: Path, tag: str
 ) -> None:
-    with pytest.raises(NotAsked, match="not a registry's tag"):
+    with pytest.raises(UsageError, match="not a registry's tag"):
         artefacts.push(archive(tmp_path, "one"), tag=tag)
     assert not (tmp_path / "artefacts").exists()
 

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from pytest_deploy.errors import NotAsked, PlatformUnavailable
+from pytest_deploy.errors import PlatformUnavailable, UsageError
 from pytest_deploy.platform.embedded.database import prepare, programs_of
 from tests.conftest import missing
 from tests.postgres import DEBIAN_15, PostgresServer
@@ -82,7 +82,7 @@ def test_a_shared_servers_role_has_a_password_for_its_owners_eyes_only(
 
 
 def test_a_name_postgresql_would_cut_is_refused(postgres: PostgresServer) -> None:
-    with pytest.raises(NotAsked, match="too long"):
+    with pytest.raises(UsageError, match="too long"):
         prepare(postgres.conninfo(), "x" * 60)
 
 

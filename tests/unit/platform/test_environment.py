@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.commands.reset import reset_local
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import UsageError
 from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment, record_store, secrets_of
 from pytest_deploy.record.bucket import EMULATOR
@@ -38,7 +38,7 @@ def test_the_embedded_platforms_bucket_is_at_a_loopback_address_or_nowhere(
     written(local.path, IN_A_BUCKET)
     monkeypatch.delenv(EMULATOR, raising=False)
     with pytest.raises(
-        NotAsked, match=r"record.store is gcs, and local stays on this machine: set STORAGE_EMULATOR_HOST"
+        UsageError, match=r"record.store is gcs, and local stays on this machine: set STORAGE_EMULATOR_HOST"
     ):
         record_store(local, local.policy())
 
@@ -63,7 +63,7 @@ def test_a_real_record_is_never_sent_to_a_stand_in(local: RunContext, monkeypatc
     written(local.path, BASE + PRODUCTION)
     production = replace(local, environment="production")
     monkeypatch.setenv(EMULATOR, "http://127.0.0.1:9")
-    with pytest.raises(NotAsked, match="production is real: unset STORAGE_EMULATOR_HOST"):
+    with pytest.raises(UsageError, match="production is real: unset STORAGE_EMULATOR_HOST"):
         record_store(production, production.policy())
 
     monkeypatch.delenv(EMULATOR)
@@ -76,9 +76,9 @@ def test_the_copy_of_a_bucket_is_not_gone_on_with_as_a_record(local: RunContext)
     local.store.mkdir(parents=True)
     (local.store / MARK).write_text("gs://example-record/local\n")
 
-    with pytest.raises(NotAsked, match="the copy of gs://example-record/local"):
+    with pytest.raises(UsageError, match="the copy of gs://example-record/local"):
         record_store(local, local.policy())
-    with pytest.raises(NotAsked, match="nothing is moved or deleted"):
+    with pytest.raises(UsageError, match="nothing is moved or deleted"):
         list(reset_local(local.path))
 
 

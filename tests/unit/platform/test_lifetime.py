@@ -19,7 +19,7 @@ import psycopg
 import pytest
 import requests
 
-from pytest_deploy.errors import NotAsked, PlatformUnavailable, Refused, RevisionFailed
+from pytest_deploy.errors import PlatformUnavailable, Refused, RevisionFailed, UsageError
 from pytest_deploy.platform.embedded import LocalPlatform, connect, reset
 from pytest_deploy.platform.embedded.guardian import marked
 from pytest_deploy.platform.embedded.places import Places, Site
@@ -265,7 +265,7 @@ def test_a_service_that_cannot_be_opened_is_answered_with_the_reason(checkouts: 
 
 @pytest.mark.parametrize("name", ["", "Local", "../x", "a" * 41, "a_b"])
 def test_a_name_that_cannot_be_a_folder_or_database_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(NotAsked, match="cannot take"):
+    with pytest.raises(UsageError, match="cannot take"):
         connect(tmp_path, environment=name, service="tiny", command=COMMAND)
     assert not list(tmp_path.iterdir())
 

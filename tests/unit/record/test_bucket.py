@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from pytest_deploy.errors import NotAsked, RecordError, RecordTampered, StoreUnavailable
+from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable, UsageError
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.bucket import EMULATOR, Bucket
 from pytest_deploy.record.clock import SystemClock
@@ -155,7 +155,7 @@ def test_a_machine_without_credentials_says_so(monkeypatch: pytest.MonkeyPatch, 
 def test_a_stand_in_beyond_this_machine_is_refused(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
     monkeypatch.setenv(EMULATOR, host)
 
-    with pytest.raises(NotAsked, match="no loopback address"):
+    with pytest.raises(UsageError, match="no loopback address"):
         Bucket("b-c", "").get("a")
 
 
@@ -333,11 +333,11 @@ def test_a_copy_that_was_changed_is_found_by_comparing(copied: CopiedStore) -> N
 
 def test_a_folder_that_is_a_record_or_another_buckets_copy_is_no_copy(bucket: Bucket, tmp_path: Path) -> None:
     FolderStore(tmp_path / "own").create("log/a", b"")
-    with pytest.raises(NotAsked, match="a record by itself"):
+    with pytest.raises(UsageError, match="a record by itself"):
         CopiedStore(bucket, tmp_path / "own")
 
     (tmp_path / MARK).write_text("gs://other/x\n")
-    with pytest.raises(NotAsked, match="the copy of gs://other/x"):
+    with pytest.raises(UsageError, match="the copy of gs://other/x"):
         CopiedStore(bucket, tmp_path)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_deploy.errors import IllegalEvent, LeaseHeld, PersonNeeded, StoreUnavailable
+from pytest_deploy.errors import IllegalEvent, LeaseHeld, ManualInterventionRequired, StoreUnavailable
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.lease import Holder, Lease, held_at, holder_gone, take
@@ -77,7 +77,7 @@ def test_a_run_left_open_needs_a_person_and_names_the_command(log: Log, clock: H
         taken(log)
     clock.move(60)
 
-    with pytest.raises(PersonNeeded, match=rf"{run.run} was left open .* deploy\.py recover local"):
+    with pytest.raises(ManualInterventionRequired, match=rf"{run.run} was left open .* deploy\.py recover local"):
         taken(log)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.errors import NotAsked
+from pytest_deploy.errors import UsageError
 from pytest_deploy.release import artefact, source
 
 
@@ -66,7 +66,7 @@ def test_it_holds_what_git_knows_and_nothing_that_git_ignores(checkout: Path, tm
 
 
 def test_an_empty_service_is_refused(checkout: Path, tmp_path: Path) -> None:
-    with pytest.raises(NotAsked, match="holds no file"):
+    with pytest.raises(UsageError, match="holds no file"):
         artefact.build(checkout, "nowhere", tmp_path / "made")
 
 
@@ -91,5 +91,5 @@ def test_a_tag_is_the_version_and_a_change_makes_it_dirty(checkout: Path) -> Non
 
 
 def test_a_folder_that_is_no_checkout_is_refused_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(NotAsked, match="git init"):
+    with pytest.raises(UsageError, match="git init"):
         source.read(tmp_path)

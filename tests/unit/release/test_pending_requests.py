@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.errors import NotAsked, Refused
+from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.release.pending_requests import choose, content, live
@@ -84,7 +84,7 @@ def test_the_only_request_for_the_commit_is_run_and_a_named_one_whatever_its_com
 def test_none_or_several_are_refused_with_the_list(events: list[Event], asked: str, said: str) -> None:
     requests = live(events, NOW)
 
-    with pytest.raises(NotAsked) as refused:
+    with pytest.raises(UsageError) as refused:
         choose(requests, environment="production", commit=COMMIT, asked=asked)
 
     assert said in str(refused.value)

@@ -16,7 +16,7 @@ from pytest_deploy.anchors.kinds import file_name
 from pytest_deploy.anchors.timestamp import Authority
 from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.commands.evidence import verify
-from pytest_deploy.errors import DeployError, NotAsked, RecordError, RecordTampered, Refused
+from pytest_deploy.errors import DeployError, UsageError, RecordError, RecordTampered, Refused
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
@@ -315,7 +315,7 @@ def test_the_commands_printed_for_an_abandoned_run_hold(
 def test_verify_takes_no_export_for_a_store_that_was_tampered_with(checkout: Checkout) -> None:
     checkout.export()
 
-    with pytest.raises(NotAsked, match=r"is an export of one run, not a whole store; its report\.html prints"):
+    with pytest.raises(UsageError, match=r"is an export of one run, not a whole store; its report\.html prints"):
         verify(checkout.into)
     (checkout.store / "EXPORT.txt").write_text("a store, all the same", encoding="utf-8")
     verify(checkout.store)
@@ -358,7 +358,7 @@ def test_a_run_in_progress_is_refused(checkout: Checkout) -> None:
 
 @pytest.mark.parametrize("run", ["nonsense", "../local", "local-20261122T201500Z-zzzz"])
 def test_what_is_no_run_is_refused(checkout: Checkout, run: str) -> None:
-    refused(checkout, NotAsked, "is no run", run=run)
+    refused(checkout, UsageError, "is no run", run=run)
 
 
 def test_a_run_nobody_recorded_is_refused(checkout: Checkout) -> None:
@@ -376,15 +376,15 @@ def test_a_run_that_was_only_asked_for_is_refused(checkout: Checkout) -> None:
 
 @pytest.mark.parametrize("place", ["/proc/export", "/dev/null/export"])
 def test_a_folder_that_cannot_be_written_is_refused_and_nothing_recorded(checkout: Checkout, place: str) -> None:
-    refused(checkout, NotAsked, "cannot be written", into=Path(place))
+    refused(checkout, UsageError, "cannot be written", into=Path(place))
 
 
 def test_words_that_would_change_how_the_rest_reads_are_refused(checkout: Checkout) -> None:
     before = checkout.files()
 
-    with pytest.raises(NotAsked, match="--purpose holds characters that cannot be shown"):
+    with pytest.raises(UsageError, match="--purpose holds characters that cannot be shown"):
         checkout.export(purpose="x\nmade      report.pdf")
-    with pytest.raises(NotAsked, match="--reader holds characters that cannot be shown"):
+    with pytest.raises(UsageError, match="--reader holds characters that cannot be shown"):
         checkout.export(reader="A. Inspector \u202egpj.exe")
 
     assert (checkout.files(), checkout.into.exists()) == (before, False)
@@ -406,11 +406,11 @@ def test_a_folder_that_holds_something_is_refused(checkout: Checkout) -> None:
     checkout.into.mkdir()
     (checkout.into / "mine.txt").write_text("x", encoding="utf-8")
 
-    refused(checkout, NotAsked, "is not empty")
+    refused(checkout, UsageError, "is not empty")
 
 
 def test_a_folder_among_the_records_is_refused(checkout: Checkout) -> None:
-    refused(checkout, NotAsked, "lies among the records", into=checkout.store / "runs" / "copy")
+    refused(checkout, UsageError, "lies among the records", into=checkout.store / "runs" / "copy")
 
 
 def test_a_run_abandoned_is_handed_out_as_it_was_found(checkout: Checkout) -> None:
