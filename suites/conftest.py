@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.platform.clients import Answer, Secrets, Service
+from pytest_deploy.platform.clients import Answer, Service
 from pytest_deploy.plugin.recorder import StepRecord
+from pytest_deploy.record.secrets import Secrets
 
 Entry = dict[str, Any]
 

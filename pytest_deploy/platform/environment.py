@@ -12,9 +12,7 @@ from urllib.parse import unquote
 from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.errors import RecordError, UsageError
-from pytest_deploy.migrate import details
 from pytest_deploy.pipeline.context import RunContext, local_actor
-from pytest_deploy.platform.clients import Secrets
 from pytest_deploy.platform.protocol import DatabaseAccess, Platform
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.bucket import EMULATOR, Bucket, emulated
@@ -23,7 +21,15 @@ from pytest_deploy.record.key import Signer
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.mirrored_store import CopiedStore, copy_of
 from pytest_deploy.record.open_record import open_record
-from pytest_deploy.record.redaction import SHORTEST, redacted
+from pytest_deploy.record.redaction import (
+    SHORTEST,
+    cut_rows,
+    cut_rows_in_error,
+    cut_rows_in_file,
+    error_chain,
+    redacted,
+)
+from pytest_deploy.record.secrets import Secrets
 from pytest_deploy.record.store import FolderStore, Store
 
 _NAMED_SECRET = re.compile(
@@ -111,8 +117,8 @@ class Environment:
     def redact_error(self, error: BaseException) -> None:
         """Cut an error in place, with those it came from: every report writer reads the error itself."""
         if self.holds_subjects:
-            details.cut_error(error)
-        for one in details.chain(error):
+            cut_rows_in_error(error)
+        for one in error_chain(error):
             one.args = tuple(redacted(one.args, self.redact))
             if notes := getattr(one, "__notes__", None):
                 notes[:] = [self.redact(note) for note in notes]
@@ -121,7 +127,7 @@ class Environment:
         """A file without any secret that any process of the run knows."""
         self.secrets.take_in()
         content = self.secrets.redactor.data(content)
-        return details.cut_file(content) if self.holds_subjects else content
+        return cut_rows_in_file(content) if self.holds_subjects else content
 
     def close(self) -> None:
         """Release the platform."""
@@ -172,7 +178,7 @@ def _holds_subjects(context: RunContext) -> bool:
 
 
 def _cut(text: str, context: RunContext, known: Secrets) -> str:
-    return known.redact(details.cut(text) if _holds_subjects(context) else text)
+    return known.redact(cut_rows(text) if _holds_subjects(context) else text)
 
 
 def _of_the_process(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:

@@ -8,13 +8,14 @@ import pytest
 
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.verdict import Point
-from pytest_deploy.platform.clients import Database, Secrets, Service
+from pytest_deploy.platform.clients import Database, Service
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.plugin.gatekeeper import Gatekeeper
 from pytest_deploy.plugin.recorder import RECORD, StepRecord
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.clock import Clock
+from pytest_deploy.record.secrets import Secrets
 from pytest_deploy.release import live
 from pytest_deploy.release.candidate import of_run
 from pytest_deploy.release.request import Release

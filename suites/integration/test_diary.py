@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pytest_deploy.platform.clients import Database, Secrets, Service
+from pytest_deploy.platform.clients import Database, Service
 from pytest_deploy.plugin.recorder import StepRecord
+from pytest_deploy.record.secrets import Secrets
 
 Entry = dict[str, Any]
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.platform.clients import Answer, Secrets, Service
+from pytest_deploy.platform.clients import Answer, Service
 from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.record.secrets import Secrets
 from pytest_deploy.release.request import Release
 
 pytestmark = pytest.mark.requirement("REQ-o00043-H")

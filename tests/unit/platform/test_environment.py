@@ -1,4 +1,4 @@
-"""Where the record of an environment lies: the embedded platform's on this machine, the cloud's in the cloud."""
+"""Where the record of an environment lies, and what one process cuts from all that is written of it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from pytest_deploy.commands.reset import reset_local
 from pytest_deploy.errors import UsageError
 from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment, record_store, secrets_of
+from pytest_deploy.policy.load import load
 from pytest_deploy.record.bucket import EMULATOR
 from pytest_deploy.record.mirrored_store import MARK, CopiedStore
 from pytest_deploy.record.store import FolderStore
+from tests.unit.commands.bench import environment
 from tests.unit.policy.documents import BASE, PRODUCTION, written
 
 IN_A_BUCKET = BASE + "    record: {store: gcs, bucket: example-record, prefix: records}\n"
@@ -127,3 +129,57 @@ def test_what_is_no_secret_is_not_cut(
 ) -> None:
     monkeypatch.setenv(name, value)
     assert f"said {shown}" == secrets_of(local).redact(f"said {shown}")
+
+
+@pytest.fixture
+def rehearsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
+    for name, value in (
+        ("GITHUB_TOKEN", "ghs_of-the-process"),
+        ("NPM_TOKEN", "short"),
+        ("GIT_CREDENTIALS", str(tmp_path)),
+    ):
+        monkeypatch.setenv(name, value)
+    return environment(tmp_path, "production")
+
+
+def test_variables_named_like_secrets_are_cut_unless_they_are_paths_or_too_short(
+    rehearsed: Environment, tmp_path: Path
+) -> None:
+    said = rehearsed.redact(f"ghs_of-the-process short {tmp_path}")
+
+    assert f"[GITHUB_TOKEN] short {tmp_path}" == said
+
+
+def test_passwords_of_the_database_are_cut_unless_they_are_the_users_name(rehearsed: Environment) -> None:
+    class Access:
+        owner = "host=x user=owner password='own er-pass'"
+        service = "postgresql://svc_user:svc_user@x/db"
+
+    rehearsed._learn_passwords(Access)  # type: ignore[arg-type]  # its two texts are all that is read
+
+    assert rehearsed.redact("own er-pass svc_user") == "[DATABASE_OWNER_PASSWORD] svc_user"
+
+
+def test_events_files_and_errors_are_cut_of_secrets_and_of_rows(rehearsed: Environment) -> None:
+    rehearsed.secrets["SMOKE_PASSWORD"]
+    rehearsed.secrets.learn("SESSION", "token-1234")
+    error = ValueError("token-1234", 3)
+    error.__cause__ = KeyError("DETAIL:  Key (a)=(b) exists")
+    error.add_note("token-1234")
+
+    rehearsed.redact_error(error)
+    event = rehearsed.log.append("clock.skewed", {"skew_s": 1, "source": "token-1234"}, run="-", actor="system:test")
+
+    assert (error.args, error.__notes__) == (("[SESSION]", 3), ["[SESSION]"])
+    assert error.__cause__.args == ("DETAIL:  [cut: may hold rows]",)
+    assert event.data["source"] == "[SESSION]"
+    assert rehearsed.redact_file(b'{"a":"token-1234"}') == b'{"a":"[SESSION]"}'
+
+
+def test_local_keeps_what_the_database_says(tmp_path: Path) -> None:
+    environment(tmp_path, "production")
+    local = Environment(RunContext(str(tmp_path), "local", "deploy"), load(tmp_path / "deploy.yaml", "local"))
+
+    assert not local.holds_subjects
+    assert local.redact("DETAIL:  Key (a)=(b) exists") == "DETAIL:  Key (a)=(b) exists"
+    assert local.redact_file(b"DETAIL:  x") == b"DETAIL:  x"

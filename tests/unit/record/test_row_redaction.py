@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_deploy.migrate.details import CUT, cut, cut_error, cut_file
+from pytest_deploy.record.redaction import ROWS_CUT, cut_rows, cut_rows_in_error, cut_rows_in_file
 from tests.postgres import PostgresServer
 
 ROW = 'subject93e1 took 2\ntablets (and) = "slept"'
@@ -45,11 +45,11 @@ def test_no_error_of_the_server_keeps_a_row(connection: psycopg.Connection, quer
     error = raised.value
     told = f"{error} {traceback.format_exception(error)}"
     assert "subject93e1" in told, "the server does say it"
-    assert "subject93e1" not in cut(str(error))
+    assert "subject93e1" not in cut_rows(str(error))
 
     wrapped = RuntimeError("wrapped")
     wrapped.__cause__ = ExceptionGroup("both", [error])
-    cut_error(wrapped)
+    cut_rows_in_error(wrapped)
 
     assert "subject93e1" not in "".join(traceback.format_exception(wrapped))
     assert str(error)
@@ -66,21 +66,21 @@ def test_no_error_of_the_server_keeps_a_row(connection: psycopg.Connection, quer
     ],
 )
 def test_a_file_is_cut_as_what_it_is_and_stays_that(content: bytes, clean: bytes) -> None:
-    assert clean == cut_file(content)
-    assert clean == cut_file(clean)
+    assert clean == cut_rows_in_file(content)
+    assert clean == cut_rows_in_file(clean)
 
 
 def test_what_is_no_row_stays() -> None:
     said = 'relation "x" does not exist\nLINE 1: select * from x\n                      ^'
 
-    assert said == cut(said)
-    assert "duplicate key" in cut('duplicate key value violates "k"\nDETAIL:  Key (a)=(b) already exists.')
+    assert said == cut_rows(said)
+    assert "duplicate key" in cut_rows('duplicate key value violates "k"\nDETAIL:  Key (a)=(b) already exists.')
 
 
 def test_a_traceback_goes_on_after_a_row() -> None:
     text = f"E   failed\nE   DETAIL:  Key (said)=({ROW}) already exists.\nsuites/a.py:3: UniqueViolation\nmore"
 
-    assert f"E   failed\nE   DETAIL:  {CUT}\nsuites/a.py:3: UniqueViolation\nmore" == cut(text)
+    assert f"E   failed\nE   DETAIL:  {ROWS_CUT}\nsuites/a.py:3: UniqueViolation\nmore" == cut_rows(text)
 
 
 @settings(deadline=None)
@@ -91,6 +91,6 @@ def test_whatever_the_row_holds_it_is_cut_and_twice_is_once(row: str, before: st
         f"Failing row contains ({row}).",
         f"CONTEXT:  line 3\n{row}",
     ):
-        found = cut(before + said)
+        found = cut_rows(before + said)
         assert "93e1" not in found or any(f"\n{frame}" in row for frame in ("_ _ _ _ _ ", "-----", "=========="))
-        assert cut(found) == found
+        assert cut_rows(found) == found

@@ -1,0 +1,117 @@
+"""The secrets of one environment: made once, known to every process of a run, and cut from whatever is written."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets as random
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from pytest_deploy.record.redaction import Redactor
+
+MET: Final = "met-"
+"""How the notes of secrets met begin, in a run's session folder: private (0600), gone with it."""
+
+
+class Secrets(Mapping[str, str]):
+    """Named secrets of the environment. Never in a file of the record, a log, a traceback or argv.
+
+    The embedded platform has no secret store: a random value is made once for each name and kept in a file of mode 0600.
+    """
+
+    def __init__(
+        self, file: Path, names: tuple[str, ...] = ("SMOKE_USER", "SMOKE_PASSWORD"), met: Path | None = None
+    ) -> None:
+        """`met` is a private folder in which the processes of a run tell one another the secrets they meet."""
+        self._file = file
+        self._names = names
+        self._values = self._load(file)
+        self._met: dict[str, str] = {}
+        """Name by value."""
+        self._folder = met
+        self._redactor: Redactor | None = None
+
+    def learn(self, name: str, value: str) -> str:
+        """Take in a secret met on the way (a session's token), so that it is cut from every report too; returns it.
+
+        Raises ValueError for a value of fewer than six characters: it could not be cut without tearing other text apart.
+        """
+        if self.know(name, value) and self._folder is not None and self._folder.is_dir():
+            note = self._folder / f"{MET}{os.getpid()}"
+            with os.fdopen(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8") as out:
+                out.write(f"{json.dumps([name, value])}\n")
+        return value
+
+    def know(self, name: str, value: str) -> bool:
+        """Cut a value from now on, and tell nobody; whether it was news. Raises ValueError as `learn`."""
+        Redactor([(name, value)])
+        if value in self._met:
+            return False
+        self._met[value], self._redactor = name, None
+        return True
+
+    def take_in(self) -> None:
+        """Know what the run's other processes have met."""
+        for note in sorted(self._folder.glob(f"{MET}*")) if self._folder is not None else ():
+            for line in note.read_text(encoding="utf-8").splitlines():
+                self.know(*json.loads(line))
+
+    def __getitem__(self, name: str) -> str:
+        return self._made()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made())
+
+    def __len__(self) -> int:
+        return len(self._made())
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(self._names)})"
+
+    def _made(self) -> dict[str, str]:
+        """The values, made if they are missing: when one is first asked for, so that a run that only lists writes nothing."""
+        if missing := self._missing():
+            self._values |= {name: self._make(name) for name in missing}
+            self._redactor = None
+            self._save(self._file)
+        return self._values
+
+    def _missing(self) -> list[str]:
+        return [name for name in self._names if name not in self._values]
+
+    @property
+    def redactor(self) -> Redactor:
+        """What cuts every known value; user names are no secrets."""
+        if self._missing() and (made := self._load(self._file)) != self._values:  # by another process of the run
+            self._values, self._redactor = made, None
+        if self._redactor is None:
+            known = [(name, value) for name, value in self._values.items() if not name.endswith("_USER")]
+            self._redactor = Redactor([*known, *((name, value) for value, name in self._met.items())])
+        return self._redactor
+
+    def redact(self, text: str) -> str:
+        """The text without any known value."""
+        return self.redactor.text(text)
+
+    @staticmethod
+    def _make(name: str) -> str:
+        return f"smoke-{random.token_hex(4)}" if name.endswith("_USER") else random.token_urlsafe(24)
+
+    @staticmethod
+    def _load(file: Path) -> dict[str, str]:
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+
+    def _save(self, file: Path) -> None:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = file.with_suffix(f".{os.getpid()}.part")
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
+            json.dump(self._values, out)
+        try:
+            # The first of two processes wins; the other reads what that one made.
+            os.link(part, file)
+        except FileExistsError:
+            self._values = self._load(file)
+        finally:
+            part.unlink()
