@@ -20,7 +20,7 @@ from pytest_deploy.gates.formatting import moment
 from pytest_deploy.gates.retention import retention
 from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import record_store
-from pytest_deploy.policy.load import ENVIRONMENTS, document
+from pytest_deploy.policy.load import ENVIRONMENTS, read_document
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.clock import parse_stamp
@@ -72,7 +72,7 @@ class Audit:
 
     def _named(self) -> list[str]:
         written = (
-            document(self._root / "deploy.yaml", "run it where deploy.yaml lies")[0].nearest((ENVIRONMENTS,)).value
+            read_document(self._root / "deploy.yaml", "run it where deploy.yaml lies")[0].nearest((ENVIRONMENTS,)).value
         )
         return list(written) if isinstance(written, Mapping) else []
 

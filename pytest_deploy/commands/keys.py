@@ -13,7 +13,7 @@ from pytest_deploy.commands.sign import printable
 from pytest_deploy.errors import UsageError
 from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.environment import in_kms, record_of
-from pytest_deploy.policy.record_place import KEY_VERSION
+from pytest_deploy.policy.storage import KEY_VERSION
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pytest_deploy.errors import ConfigurationError
-from pytest_deploy.policy.load import document
+from pytest_deploy.policy.load import read_document
 from pytest_deploy.policy.types import Section, Text, Zone, complaint
-from pytest_deploy.policy.validation import whole
+from pytest_deploy.policy.validation import validate_model
 
 
 def _local(value: Any) -> datetime:
@@ -86,8 +86,8 @@ class Calendar(Section):
 
 def read_calendar(path: Path) -> Calendar:
     """The calendar of a file. Raises ConfigurationError with every fault, with its line."""
-    root, faults = document(path, "give the path of a calendar")
-    calendar, found = whole(root, Calendar)
+    root, faults = read_document(path, "give the path of a calendar")
+    calendar, found = validate_model(root, Calendar)
     if calendar is None or faults:
         raise ConfigurationError(root.file, [*faults, *found])
     return calendar

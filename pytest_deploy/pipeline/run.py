@@ -60,7 +60,7 @@ class Run:
 
     def __post_init__(self) -> None:
         left_out = dict.fromkeys(self.policy.phases.leave_out, NOT_IN_POLICY)
-        together = PIPELINES[self.context.pipeline].together
+        together = PIPELINES[self.context.pipeline].gate_group
         self.sequence = PhaseSequence(self.steps, left_out=left_out, together=together)
         self._together = frozenset(together)
         self._asked_before_change = False

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_deploy.policy.gate_rules import Approval, Blackout, Phases, StagingSmoke, Window
-from pytest_deploy.policy.record_place import Record
 from pytest_deploy.policy.rollout import Health, Smoke, Traffic
 from pytest_deploy.policy.service import Organisation, Platform
-from pytest_deploy.policy.storage import Anchors, Retention
+from pytest_deploy.policy.storage import Anchors, Record, Retention
 
 
 @dataclass(frozen=True)
@@ -25,16 +24,16 @@ class Contradiction:
     remedy: str
 
 
-def approvals_asked_for(approval: Approval, phases: Phases) -> Iterator[Contradiction]:
+def approval_roles_match_the_phase(approval: Approval, phases: Phases) -> Iterator[Contradiction]:
     """Who must sign and whether anybody is asked agree."""
-    asked = "approval" not in phases.leave_out
-    if asked and not approval.roles:
+    needed = "approval" not in phases.leave_out
+    if needed and not approval.roles:
         yield Contradiction(
             ("approval", "roles"),
             "approval is asked for and no role gives it",
             "name the roles, or leave the approval phase out under phases.leave_out",
         )
-    if not asked and approval.roles:
+    if not needed and approval.roles:
         yield Contradiction(
             ("phases", "leave_out"),
             f"the approval phase is left out, so that {', '.join(approval.roles)} would never be asked",
@@ -42,12 +41,12 @@ def approvals_asked_for(approval: Approval, phases: Phases) -> Iterator[Contradi
         )
 
 
-def guarded_keeps_its_guards(
+def production_rules_need_approval_and_backup(
     phases: Phases, window: object, rate_limit: object, staging_smoke: object, deployer: object
 ) -> Iterator[Contradiction]:
-    """An environment that is guarded like production keeps its approval and its backup (REQ-o00043-C, o00044-J)."""
-    guards = {"window": window, "rate_limit": rate_limit, "staging_smoke": staging_smoke, "deployer": deployer}
-    present = [name for name, guard in guards.items() if guard is not None]
+    """An environment with rules like production's keeps its approval and its backup (REQ-o00043-C, o00044-J)."""
+    rules = {"window": window, "rate_limit": rate_limit, "staging_smoke": staging_smoke, "deployer": deployer}
+    present = [name for name, rule in rules.items() if rule is not None]
     for phase in ("approval", "backup"):
         if present and phase in phases.leave_out:
             yield Contradiction(
@@ -178,8 +177,8 @@ _LONGEST_ORIGIN = 140 - len("tlog " + " 12345678 ") - 44
 
 
 RULES: Mapping[Callable[..., Iterator[Contradiction]], tuple[str, ...]] = {
-    approvals_asked_for: ("approval", "phases"),
-    guarded_keeps_its_guards: ("phases", "window", "rate_limit", "staging_smoke", "deployer"),
+    approval_roles_match_the_phase: ("approval", "phases"),
+    production_rules_need_approval_and_backup: ("phases", "window", "rate_limit", "staging_smoke", "deployer"),
     fits_the_window: ("window", "sla_s"),
     blackout_has_a_zone: ("blackout", "window"),
     fits_the_sla: ("sla_s", "smoke", "traffic", "health"),

@@ -3,7 +3,13 @@
     top level  <  the environment it extends, and that one's ...  <  the environment itself  <  --deploy-set
 
 Whatever stands further right wins; mappings are merged key by key, lists and single values replaced. Every environment of the
-file is validated at every load: a fault in production is found by whoever deploys to local.
+file is validated at every load: a fault in production is new_faults by whoever deploys to local.
+
+A setting, `--deploy-set KEY=VALUE`, changes one value of the resolved policy, for local deployments and rehearsals:
+
+    service.env.FAULT=login     health.watch_s=1     traffic.steps_percent=[10, 100]     window=null
+
+KEY is a dotted path in the resolved document. VALUE is read as in deploy.yaml, except below service.env, where it is text.
 """
 
 from __future__ import annotations
@@ -14,14 +20,15 @@ from pathlib import Path
 
 from pytest_deploy.errors import ConfigurationError, Fault
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.policy.settings import FILE as SETTING
-from pytest_deploy.policy.settings import parse
-from pytest_deploy.policy.validation import did_you_mean, judge
+from pytest_deploy.policy.validation import did_you_mean, validate
 from pytest_deploy.policy.yaml_source import Node, Scalar, overlay, read
 
 ENVIRONMENTS = "environments"
 EXTENDS = "extends"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,38}[a-z0-9]")
+_OPTION = "--deploy-set"
+"""In place of a file, where faults of settings are told."""
+_VARIABLES = "service.env."
 
 
 def load(path: Path, environment: str, sets: Sequence[str] = (), *, rehearsal: bool = False) -> Policy:
@@ -30,33 +37,36 @@ def load(path: Path, environment: str, sets: Sequence[str] = (), *, rehearsal: b
     `rehearsal` puts the environment's own policy on the embedded platform, and so allows settings. Raises
     ConfigurationError with every fault of the file and of the settings; nothing but the file is read.
     """
-    root, faults = document(path, "give the path of a deploy.yaml")
-    shown = root.file
-    resolved, found = _resolve(root)
-    faults += found
+    # 1. Read the file, and resolve what each environment takes from the top level and from those it extends.
+    root, faults = read_document(path, "give the path of a deploy.yaml")
+    documents, new_faults = _resolve(root)
+    faults += new_faults
+    # 2. Validate every environment, not only the one that is asked for.
     policies = {}
-    for name, merged in resolved.items():
-        valid, found = judge(merged, name, resolved)
-        faults += found
-        if not found:
+    for name, document in documents.items():
+        valid, new_faults = validate(document, name, documents)
+        faults += new_faults
+        if not new_faults:
             policies[name] = Policy(**valid)
-    asked = resolved.get(environment)
-    if asked is None and isinstance(root.value, Mapping) and resolved:
-        known = f"known: {', '.join(sorted(resolved))}"
-        remedy = " ".join(dict.fromkeys((did_you_mean(environment, resolved), known)))
+    # 3. Lay a rehearsal's changes and the settings over the one that is asked for.
+    selected = documents.get(environment)
+    if selected is None and isinstance(root.value, Mapping) and documents:
+        known = f"known: {', '.join(sorted(documents))}"
+        remedy = " ".join(dict.fromkeys((did_you_mean(environment, documents), known)))
         faults.append(root.nearest((ENVIRONMENTS,)).fault(f"there is no environment {environment!r}", remedy))
-    if asked is not None and (sets or rehearsal):
+    if selected is not None and (sets or rehearsal):
         policies.pop(environment, None)
-        policy, found = _bent(asked, environment, resolved, sets, rehearsal=rehearsal)
-        faults += found
+        policy, new_faults = _with_settings(selected, environment, documents, sets, rehearsal=rehearsal)
+        faults += new_faults
         if policy is not None:
             policies[environment] = policy
+    # 4. Give the policy, or every fault once.
     if faults or environment not in policies:
-        raise ConfigurationError(shown, list(dict.fromkeys(faults)))
+        raise ConfigurationError(root.file, list(dict.fromkeys(faults)))
     return policies[environment]
 
 
-def document(path: Path, remedy: str) -> tuple[Node, list[Fault]]:
+def read_document(path: Path, remedy: str) -> tuple[Node, list[Fault]]:
     """A YAML file that people write, and the faults that leave the rest of it readable.
 
     Raises ConfigurationError where nothing of it can be read; `remedy` is for a path that leads nowhere.
@@ -100,8 +110,8 @@ def _resolve(root: Node) -> tuple[dict[str, Node], list[Fault]]:
         if not isinstance(own.value, Mapping):
             faults.append(own.fault("is no mapping", "give the environment's own settings, or extends: NAME"))
             continue
-        chain, found = _chain(name, node.value)
-        faults += found
+        chain, new_faults = _chain(name, node.value)
+        faults += new_faults
         document = top
         for link in chain:
             document = overlay(document, link)
@@ -130,20 +140,20 @@ def _chain(name: str, environments: Mapping[str, Node]) -> tuple[list[Node], lis
         name = link.value
 
 
-def _bent(
+def _with_settings(
     document: Node, name: str, environments: Mapping[str, Node], sets: Sequence[str], *, rehearsal: bool
 ) -> tuple[Policy | None, list[Fault]]:
-    """The policy a rehearsal or settings make of an environment."""
+    """The policy of an environment once a rehearsal's changes and then the settings are laid over it; or None, and why."""
     if rehearsal:
         document = overlay(document, _rehearsed(document))
     elif document.nearest(("platform", "kind")).value != "embedded":
         remedy = "settings are for the embedded platform: deploy local, or add --deploy-rehearse"
-        return None, [Fault(SETTING, None, "", f"{name} is deployed for real, as deploy.yaml says", remedy)]
-    settings, documents, faults = parse(sets)
-    for setting in documents:
-        document = overlay(document, setting)
-    valid, found = judge(document, name, environments)
-    faults += found
+        return None, [Fault(_OPTION, None, "", f"{name} is deployed for real, as deploy.yaml says", remedy)]
+    settings, changes, faults = _parse_settings(sets)
+    for change in changes:
+        document = overlay(document, change)
+    valid, new_faults = validate(document, name, environments)
+    faults += new_faults
     platform = valid.get("platform")
     if platform is not None and platform.kind != "embedded":
         faults.append(
@@ -200,3 +210,45 @@ def _shown(path: Path) -> str:
         return path.resolve().relative_to(Path.cwd()).as_posix()
     except ValueError:
         return str(path)
+
+
+def _parse_settings(sets: Sequence[str]) -> tuple[Mapping[str, str], list[Node], list[Fault]]:
+    """Settings as given: them by key, for each a document to lay over the policy, and the faults."""
+    settings: dict[str, str] = {}
+    documents: list[Node] = []
+    faults: list[Fault] = []
+    for text in sets:
+        key, equals, value = text.partition("=")
+        parts = _parts(key)
+        if not equals or not all(parts):
+            faults.append(Fault(_OPTION, None, key, "is not KEY=VALUE", "write e.g. health.watch_s=1"))
+            continue
+        leaf = Node(value, _OPTION, None, key)
+        if not key.startswith(_VARIABLES):
+            read_leaf, unreadable = read(value, _OPTION)
+            faults.extend(Fault(_OPTION, None, key, fault.problem, fault.remedy) for fault in unreadable)
+            if unreadable:
+                continue
+            leaf = _at(read_leaf, key)
+        for depth in range(len(parts), 0, -1):
+            leaf = Node({parts[depth - 1]: leaf}, _OPTION, None, ".".join(parts[: depth - 1]))
+        settings[key] = value
+        documents.append(leaf)
+    return settings, documents, faults
+
+
+def _parts(key: str) -> list[str]:
+    """The path of a key; a variable's name is one part, whatever it holds."""
+    if key.startswith(_VARIABLES):
+        return ["service", "env", key.removeprefix(_VARIABLES)]
+    return key.split(".")
+
+
+def _at(node: Node, key: str) -> Node:
+    """The same value, placed at `key` of the command line."""
+    value = node.value
+    if isinstance(value, Mapping):
+        value = {name: _at(child, f"{key}.{name}") for name, child in value.items()}
+    elif isinstance(value, tuple):
+        value = tuple(_at(child, f"{key}[{index}]") for index, child in enumerate(value))
+    return Node(value, _OPTION, None, key)

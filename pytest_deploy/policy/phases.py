@@ -2,12 +2,12 @@
 
     build approval preflight backup migration deploy smoke traffic integration health     and rollback; iq, oq, pq
 
-Nothing here decides what may happen next (that is `phase/sequence`); this is the table it reads.
+Nothing here decides what may happen next (`pipeline/sequence` does); this is the table it reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -74,15 +74,10 @@ class Pipeline:
     """In order of execution."""
     on_failure: tuple[str, ...] = ()
     """Phases that run only where something was changed and something failed."""
-    together: tuple[str, ...] = GATES
+    gate_group: tuple[str, ...] = GATES
     """One gate group: each of these phases runs whole, and only then one failure in them closes the run."""
     needs_approval: bool = False
     """Whether it changes the environment, so that approvals and the window apply."""
-
-    def without(self, left_out: Iterable[str]) -> tuple[str, ...]:
-        """The phases that run when policy leaves some out; order is kept."""
-        gone = frozenset(left_out)
-        return tuple(phase for phase in self.phases if phase not in gone)
 
 
 PIPELINES: Mapping[str, Pipeline] = MappingProxyType(
@@ -98,7 +93,7 @@ PIPELINES: Mapping[str, Pipeline] = MappingProxyType(
                 on_failure=("rollback",),
                 needs_approval=True,
             ),
-            Pipeline("plan", ("build", "approval", "preflight"), together=("build", *GATES)),
+            Pipeline("plan", ("build", "approval", "preflight"), gate_group=("build", *GATES)),
             Pipeline("smoke", ("preflight", "smoke")),
             Pipeline("rollback", ("approval", "preflight", "rollback"), needs_approval=True),
             Pipeline("iq", ("iq",)),

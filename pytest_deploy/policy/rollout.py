@@ -29,7 +29,7 @@ class Traffic(Section):
     @model_validator(mode="after")
     def _rises_to_all(self) -> Self:
         rising = (0, *self.steps_percent)
-        if rising[-1] != _ALL or any(later <= earlier for earlier, later in pairwise(rising)):
+        if rising[-1] != _ALL or any(after <= before for before, after in pairwise(rising)):
             raise complaint(
                 f"{list(self.steps_percent)} does not rise from above 0 to 100",
                 "give rising percents that end at 100, e.g. [10, 50, 100]",

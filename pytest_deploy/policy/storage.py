@@ -1,4 +1,4 @@
-"""How long the record is kept, and who else knows of it."""
+"""Where the record lies and who signs it, how long it is kept, and who else knows of it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,41 @@ Bucket = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]$")]
 Prefix = Annotated[str, Field(pattern=r"^$|^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*$")]
 Store = Literal["folder", "gcs"]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+KEY_VERSION = r"^projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+/cryptoKeyVersions/[1-9][0-9]*$"
+"""One version, so that what signs changes by `keys rotate` alone."""
+
+
+class Record(Section):
+    """A folder under reports/ or a bucket of Google Cloud Storage; and the key of the log.
+
+    The key (Ed25519) is a file of this machine, or a version of a key in Cloud KMS that nobody can copy.
+    """
+
+    store: Store = "folder"
+    """folder (reports/<environment>) or gcs (a bucket of Google Cloud Storage)"""
+    bucket: Bucket | None = None
+    """the bucket's name where store is gcs, else null"""
+    prefix: Prefix = ""
+    """a path inside the bucket, e.g. records; the environment's name follows it"""
+    rehearsed: Store = "folder"
+    """where rehearsals' record lies: folder, or gcs, which is then asked at a loopback address only"""
+    signer: Literal["file", "kms"] = "file"
+    """file (.deploy/keys/, mode 0600) or kms (Cloud KMS, EC_SIGN_ED25519)"""
+    key: Annotated[str, Field(pattern=KEY_VERSION)] | None = None
+    """kms: the key's version in full, projects/P/locations/L/keyRings/R/cryptoKeys/K/cryptoKeyVersions/N; else null"""
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        _check_bucket(self.store, self.bucket)
+        if self.rehearsed == "gcs" and self.store != "gcs":
+            raise complaint("there is no bucket to rehearse in", "set store: gcs and bucket, or rehearsed: folder")
+        if self.signer == "kms" and self.key is None:
+            raise complaint(
+                "Cloud KMS needs to know which key signs", "give key: projects/…/cryptoKeyVersions/N", at="key"
+            )
+        if self.signer == "file" and self.key is not None:
+            raise complaint("a key in Cloud KMS is named, and a file signs", "set signer: kms, or key: null", at="key")
+        return self
 
 
 def _token_variable(name: str) -> str:
@@ -28,6 +63,14 @@ def _token_variable(name: str) -> str:
             "name one, e.g. GITHUB_TOKEN; the token itself stands in no file",
         )
     return name
+
+
+def _check_bucket(store: str, bucket: str | None) -> None:
+    """Raises a complaint where a bucket is missing, or named for nothing."""
+    if (store == "gcs") != (bucket is not None):
+        raise complaint(
+            "a store in gcs and no other has a bucket", "give bucket: NAME with store: gcs only", at="bucket"
+        )
 
 
 class Retention(Section):
@@ -55,7 +98,7 @@ class Copies(Section):
 
     @model_validator(mode="after")
     def _belongs_together(self) -> Self:
-        bucket_where_gcs(self.store, self.bucket)
+        _check_bucket(self.store, self.bucket)
         if (self.store == "folder") != (self.folder is not None):
             raise complaint("a folder of copies and no other has a path", "give folder: PATH with store: folder only")
         return self
@@ -117,11 +160,3 @@ class Anchors(Section):
                 at="copies",
             )
         return self
-
-
-def bucket_where_gcs(store: str, bucket: str | None) -> None:
-    """Raises a complaint where a bucket is missing, or named for nothing."""
-    if (store == "gcs") != (bucket is not None):
-        raise complaint(
-            "a store in gcs and no other has a bucket", "give bucket: NAME with store: gcs only", at="bucket"
-        )

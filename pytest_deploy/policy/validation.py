@@ -27,7 +27,7 @@ SECTIONS = tuple(name for name in Policy.model_fields if name not in OWN)
 """What may stand at the top of deploy.yaml and in an environment."""
 
 
-def judge(document: Node, name: str, environments: Collection[str]) -> tuple[dict[str, Any], list[Fault]]:
+def validate(document: Node, name: str, environments: Collection[str]) -> tuple[dict[str, Any], list[Fault]]:
     """Validate one environment's resolved document.
 
     Returns the valid sections by name, with `environment`, and the faults; the sections make a Policy when there is
@@ -50,13 +50,13 @@ def judge(document: Node, name: str, environments: Collection[str]) -> tuple[dic
         except ValidationError as error:
             faults.extend(_explain(document, Policy, (section, *detail["loc"]), detail) for detail in error.errors())
     faults.extend(
-        document.nearest(found.at).fault(found.problem, found.remedy, below=_missing_part(document, found.at))
-        for found in contradictions(valid, environments)
+        document.nearest(one.at).fault(one.problem, one.remedy, below=_missing_part(document, one.at))
+        for one in contradictions(valid, environments)
     )
     return valid, faults
 
 
-def whole(document: Node, model: type[_Model]) -> tuple[_Model | None, list[Fault]]:
+def validate_model(document: Node, model: type[_Model]) -> tuple[_Model | None, list[Fault]]:
     """A document that is one model from top to bottom: the model, or None and its faults."""
     if not isinstance(document.value, Mapping):
         return None, [document.fault("is empty or no mapping", f"begin with {', '.join(model.model_fields)}")]
@@ -86,8 +86,8 @@ def _unknown(parent: Node, key: str, known: Collection[str]) -> Fault:
 def _missing_part(document: Node, path: Sequence[str | int]) -> str:
     """What of `path` is not in the document, dotted."""
     node, gone = document, list(path)
-    while gone and (found := node.nearest(gone[:1])) is not node:
-        node, gone = found, gone[1:]
+    while gone and (child := node.nearest(gone[:1])) is not node:
+        node, gone = child, gone[1:]
     return ".".join(map(str, gone))
 
 

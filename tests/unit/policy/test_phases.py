@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pytest_deploy.policy.phases import OPTIONAL, PHASES, PIPELINES, Mode
 
@@ -47,10 +45,3 @@ def test_what_changes_stops_at_the_first_failure_and_what_looks_looks_at_all() -
     assert {"backup", "migration", "deploy", "traffic", "rollback"} == {
         name for name, phase in PHASES.items() if phase.mode is Mode.FIRST
     }
-
-
-@given(st.sets(st.sampled_from(OPTIONAL)))
-def test_leaving_out_keeps_the_order_of_the_rest(left_out: set[str]) -> None:
-    deploy = PIPELINES["deploy"]
-
-    assert [phase for phase in deploy.phases if phase not in left_out] == list(deploy.without(left_out))

@@ -1,4 +1,4 @@
-"""Where the record lies, how long it is kept, who else knows: bad values are named, and what a rehearsal makes of it."""
+"""Where the record lies, who signs it, how long it is kept, who else knows: bad values are named, and what a rehearsal makes of it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 from pytest_deploy.errors import ConfigurationError
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.policy.record_place import Record
-from pytest_deploy.policy.storage import Anchors, Copies, GitHub
+from pytest_deploy.policy.storage import Anchors, Copies, GitHub, Record
 from tests.unit.policy.documents import BASE, PRODUCTION, written
 
+KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/7"
 KEPT = """\
     retention: {locked: true}
     anchors:
@@ -179,3 +179,37 @@ def test_the_real_policy_stays_as_it_is_written(tmp_path: Path) -> None:
 
     assert (real.record.bucket, real.retention.locked, real.place()) == ("example-record", True, "production")
     assert real.anchors.timestamp is not None
+
+
+def test_a_file_signs_where_nothing_is_said(tmp_path: Path) -> None:
+    assert (
+        load(written(tmp_path), "local").record.signer,
+        load(written(tmp_path), "local").record.key,
+    ) == ("file", None)
+
+
+def test_a_key_version_is_named_in_full_and_a_rehearsal_signs_with_a_file(tmp_path: Path) -> None:
+    signed = PRODUCTION.replace("record: {", f"record: {{signer: kms, key: {KEY}, ")
+    file = written(tmp_path, f"{BASE}{signed}")
+
+    assert load(file, "production").record.key == KEY
+    rehearsed = load(file, "production", rehearsal=True).record
+    assert (rehearsed.signer, rehearsed.key) == ("file", None)
+
+
+@pytest.mark.parametrize(
+    "said, fault",
+    [
+        ("{signer: kms}", "needs to know which key signs"),
+        (f"{{signer: file, key: {KEY}}}", "is named, and a file signs"),
+        ("{signer: kms, key: projects/p/locations/l/keyRings/r/cryptoKeys/k}", "the key's version in full"),
+        (
+            "{signer: kms, key: projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/latest}",
+            "the key's version",
+        ),
+        ("{signer: hsm}", "file"),
+    ],
+)
+def test_what_names_no_key_or_two_is_refused(tmp_path: Path, said: str, fault: str) -> None:
+    with pytest.raises(ConfigurationError, match=fault):
+        load(written(tmp_path, f"{BASE}record: {said}\n"), "local")
