@@ -20,6 +20,7 @@ from pytest_deploy.approvals.ssh_signature import verify
 from pytest_deploy.approvals.statement import Approval, OverrideStatement, parse_approval, parse_override
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain
 from pytest_deploy.release.request import digest
 
 TOLERANCE: Final = timedelta(seconds=60)
@@ -198,9 +199,9 @@ def _judged(case: Case, *, overrides: bool) -> Iterator[Signed | RefusedFile]:
 
 
 def _one(case: Case, path: Path, parse: Callable[[bytes], Approval | OverrideStatement]) -> Signed | RefusedFile:
-    if not path.name.isprintable():
+    if not is_plain(path.name):
         name = f"runs/{case.run}/approvals/{path.name!a}"
-        return RefusedFile(name, None, None, "its name holds characters that cannot be shown")
+        return RefusedFile(name, None, None, f"its name {NOT_PLAIN}")
     name = f"runs/{case.run}/approvals/{path.name}"
     for one in (path, path.with_name(f"{path.name}.sig")):
         if one.is_symlink() or (one.exists() and not one.is_file()):

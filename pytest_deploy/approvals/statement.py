@@ -14,6 +14,7 @@ from typing import Any
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record.clock import parse_stamp
 from pytest_deploy.record.event import canonical
+from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain
 
 MEANING = "approves the deployment of this request"
 MEANING_OF_OVERRIDE = "answers for passing over this gate, once, for this request"
@@ -101,8 +102,8 @@ def _said(
         key for key, value in said.items() if not isinstance(value, str) or not (value.strip() or key in may_be_empty)
     ):
         raise ValueError(f"{', '.join(bad)} is empty or no text")
-    if hidden := sorted(key for key, value in said.items() if not value.isprintable()):
+    if hidden := sorted(key for key, value in said.items() if not is_plain(value)):
         # A line break or a control sequence could show a reader another statement than the one that was signed.
-        raise ValueError(f"{', '.join(hidden)} holds characters that cannot be shown")
+        raise ValueError(f"{', '.join(hidden)} {NOT_PLAIN}")
     parse_stamp(said["signed_at"])
     return said

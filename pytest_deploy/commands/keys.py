@@ -9,7 +9,6 @@ from pathlib import Path
 
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person, in_force
-from pytest_deploy.commands.sign import printable
 from pytest_deploy.errors import UsageError
 from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.environment import in_kms, record_of
@@ -17,6 +16,7 @@ from pytest_deploy.policy.storage import KEY_VERSION
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain, require_plain
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
 from pytest_deploy.record.trust import copy_plainly, trust_set
 
@@ -54,7 +54,7 @@ class Keys:
             raise UsageError("deploy.py keys enroll: say --public-key FILE, the person's SSH public key")
         if not reason.strip():
             raise UsageError("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
-        printable("--reason", reason)
+        require_plain("--reason", reason)
         log = self._log
         enrollment.enroll(
             log,
@@ -74,7 +74,7 @@ class Keys:
         """End a person's keys, or one key, from now on; what they signed before stays good."""
         if not who or not reason.strip():
             raise UsageError("deploy.py keys revoke: say --person EMAIL or fingerprint, and --reason")
-        printable("--reason", reason)
+        require_plain("--reason", reason)
         log = self._log
         enrollment.revoke(log, self._context.store, who, reason=reason, now=SystemClock().now(), actor=local_actor())
         yield f"revoked   {who}, from now on; what was signed before stays good"
@@ -88,7 +88,7 @@ class Keys:
         """
         if not reason.strip():
             raise UsageError("deploy.py keys rotate: say --reason; it goes into the record")
-        printable("--reason", reason)
+        require_plain("--reason", reason)
         if self._policy.record.key is not None and not to:
             raise UsageError(
                 "deploy.py keys rotate: Cloud KMS signs this record; make a new key version and say --to its full name"
@@ -144,8 +144,8 @@ def enrolled(
     """The person a command line describes. Raises UsageError where it does not."""
     if "@" not in email or not name.strip():
         raise UsageError("deploy.py keys enroll: say --person EMAIL, --name 'Printed Name' and --role ROLE")
-    if not all(text.isprintable() for text in (email, name, *roles)):
-        raise UsageError("deploy.py keys enroll: a name or a role holds characters that cannot be shown")
+    if not all(is_plain(text) for text in (email, name, *roles)):
+        raise UsageError(f"deploy.py keys enroll: a name or a role {NOT_PLAIN}")
     if any(len(text) > _LONGEST_NAME for text in (email, name, *roles)):
         raise UsageError(f"deploy.py keys enroll: a name or a role is longer than {_LONGEST_NAME} characters")
     known = tuple(dict.fromkeys(one.lower() for one in [email, *git]))

@@ -19,13 +19,12 @@ from pytest_deploy.gates.registry import OVERRIDABLE
 from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.pipeline.plan import PLANNED_DIFF
 from pytest_deploy.platform.environment import Environment, record_store
+from pytest_deploy.record.plain_text import escape_line, require_plain
 from pytest_deploy.release import pending_requests
 from pytest_deploy.release.candidate import of_request
 
 _RUN = re.compile(r"(?P<rehearsal>rehearsal-)?(?P<environment>[a-z][a-z0-9-]*)-\d{8}T\d{6}Z-[0-9a-f]{4}", re.ASCII)
 _SHOWN_LINES = 200
-LONGEST = 2_000
-"""Characters of one text that a person gives: several of them, and what they are about, fit one event."""
 
 
 @dataclass(frozen=True)
@@ -89,10 +88,10 @@ def waiting(root: Path, run: str) -> Waiting:
 
 def approve(root: Path, run: str, *, role: str, key: Path | None, comment: str, say: Callable[[str], None]) -> None:
     """Show what is signed, sign it for one role, say who is still missing. Raises UsageError, Refused."""
-    printable("--comment", comment)
+    require_plain("--comment", comment)
     asked = waiting(root, run)
     for line in in_words(asked):
-        say(shown(line))
+        say(escape_line(line))
     needed = asked.environment.policy.approval.roles
     person, key = asked.signer(role, key)
     role = role or next((one for one in needed if one in person.roles), "")
@@ -140,11 +139,11 @@ def override(
         )
     if not reason.strip() or not incident.strip():
         raise UsageError("an override has a --reason and an --incident: it is read by an inspector years later")
-    printable("--reason", reason)
-    printable("--incident", incident)
+    require_plain("--reason", reason)
+    require_plain("--incident", incident)
     asked = waiting(root, run)
     for line in in_words(asked):
-        say(shown(line))
+        say(escape_line(line))
     person, key = asked.signer(role, key)
     needed = asked.environment.policy.approval.roles
     role = role or next((one for one in needed if one in person.roles), "")
@@ -168,25 +167,6 @@ def override(
         if by is not None
         else "counts    not yet: a second person must sign the same, with the same incident"
     )
-
-
-def shown(line: str) -> str:
-    """A line as it may be printed: what is no character a reader sees stands in it as its escape.
-
-    A line break, a terminal's control sequence or a change of writing direction in a reason, a tag or a schema's comment
-    would show whoever signs something else than what they sign.
-    """
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in line)
-
-
-def printable(option: str, text: str, *, longest: int = LONGEST) -> None:
-    """Refuse what could draw over what is shown, and what no event can hold once it is signed. Raises UsageError."""
-    if not text.isprintable():
-        raise UsageError(f"{option} holds characters that cannot be shown: write one line of plain text")
-    if len(text) > longest:
-        raise UsageError(
-            f"{option} is {len(text)} characters long: right is {longest} at most; name a document for more"
-        )
 
 
 def in_words(asked: Waiting) -> Iterator[str]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from pytest_deploy.approvals.after_run import AcceptedDeviation, Amendment, SignOff, Statement, Thaw, hash_of, put_down
 from pytest_deploy.approvals.roster import Person, Roster, in_force
-from pytest_deploy.commands.sign import named, printable, shown
+from pytest_deploy.commands.sign import named
 from pytest_deploy.commands.signer import signer
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.pipeline.context import RunContext
@@ -21,6 +21,7 @@ from pytest_deploy.record import schema
 from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.event import Event, Json
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.plain_text import escape_line, require_plain
 from pytest_deploy.record.run_folder import SUMS
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Missing
@@ -122,13 +123,13 @@ def sign_off(root: Path, run: str, *, role: str, meaning: str, comment: str, key
         raise UsageError(
             "deploy.py sign-off: say --role, and --meaning: what the signature stands for, e.g. 'reviewed'"
         )
-    printable("--meaning", meaning)
-    printable("--comment", comment)
+    require_plain("--meaning", meaning)
+    require_plain("--comment", comment)
     environment, rehearsal = named(run)
     signing = Signing.of(root, environment, rehearsal=rehearsal, role=role, key=key)
     events, record_sha256 = signing.sealed(run)
     for line in _run_in_words(run, events, record_sha256):
-        say(shown(line))
+        say(escape_line(line))
     signing.refuse_deployer(events, "sign it off")
     said = SignOff(**signing.words(meaning), run=run, record_sha256=record_sha256, comment=comment)
     signing.refuse_second(events, said, "role", "meaning")
@@ -139,13 +140,13 @@ def accept_deviation(root: Path, run: str, *, step: str, reason: str, role: str,
     """Sign that a step which did not pass is accepted: by somebody who may approve here, and did not deploy."""
     if not reason.strip():
         raise UsageError("deploy.py accept-deviation: say --reason: it is read by an inspector years later")
-    printable("--reason", reason)
+    require_plain("--reason", reason)
     environment, rehearsal = named(run)
     signing = Signing.of(root, environment, rehearsal=rehearsal, role=role, key=key)
     events, record_sha256 = signing.sealed(run)
     deviation = _deviation(run, step, events)
     for line in (*_run_in_words(run, events, record_sha256), f"step      {step}", f"deviation {deviation}"):
-        say(shown(line))
+        say(escape_line(line))
     say(f"reason    {reason}")
     needed = signing.policy.approval.roles
     if needed and signing.role not in needed:
@@ -175,11 +176,11 @@ def amend(
     """Sign a correction of one value of an event of a finished run; the event stays as it is, old and new are recorded."""
     if not reason.strip():
         raise UsageError("deploy.py amend: say --reason: it is read by an inspector years later")
-    printable("--reason", reason)
+    require_plain("--reason", reason)
     signing = Signing.of(root, environment, rehearsal=rehearsal, role=role, key=key)
     event = _amendable(signing.log.history(), seq, field)
     old = _as_amended(signing.log.history(), event, field)
-    printable("--to", to, longest=len(to))  # whether an event can hold it is judged below, old value and all
+    require_plain("--to", to, longest=None)  # whether an event can hold it is judged below, old value and all
     new = _new_value(event, field, to)
     if new == old and type(new) is type(old):
         raise Refused(f"{field} of event {seq} is {json.dumps(old)} already; nothing to amend")
@@ -199,7 +200,7 @@ def thaw(root: Path, environment: str, *, reason: str, role: str, key: Path | No
     """Sign that a frozen environment may be deployed to again; the gate `freeze` then passes."""
     if not reason.strip():
         raise UsageError("deploy.py thaw: say --reason: it is read by an inspector years later")
-    printable("--reason", reason)
+    require_plain("--reason", reason)
     roles = RunContext(str(root), environment, "deploy", rehearsal=rehearsal).policy().thaw.roles
     role = role or (roles[0] if len(roles) == 1 else "")
     signing = Signing.of(root, environment, rehearsal=rehearsal, role=role, key=key)
@@ -209,7 +210,7 @@ def thaw(root: Path, environment: str, *, reason: str, role: str, key: Path | No
         raise Refused(f"{environment} is not frozen: nothing to release")
     (frozen,) = last
     say(f"frozen    {environment}, since {stamp(frozen.time)}, by event {frozen.seq} of {frozen.run}")
-    say(shown(f"because   {frozen.data['reason']}"))
+    say(escape_line(f"because   {frozen.data['reason']}"))
     say(f"reason    {reason}")
     if signing.role not in roles:
         raise Refused(f"{environment} is released by {' or '.join(roles)}, not by {signing.role}")
@@ -237,11 +238,11 @@ def _deviation(run: str, step: str, events: list[Event]) -> str:
         raise Refused(f"{run} has no step {step!r}; right is a node id, e.g. suites/smoke/test_api.py::test_it")
     data: dict[str, Any] = dict(ended[-1].data)
     if ended[-1].type == "step.not-run":
-        return shown(f"not run: {data['cause']}")
+        return escape_line(f"not run: {data['cause']}")
     if data["outcome"] == "passed":
         raise Refused(f"{step} passed: there is no deviation to accept")
     said = (data["message"] or "").strip().splitlines()
-    return shown(f"{data['outcome']}: {said[0] if said else 'no message'}")
+    return escape_line(f"{data['outcome']}: {said[0] if said else 'no message'}")
 
 
 def _amendable(events: tuple[Event, ...], seq: int, field: str) -> Event:

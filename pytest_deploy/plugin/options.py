@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_deploy.policy.phases import PIPELINES
+from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain
 
 BUILT = ("deploy", "plan", "smoke")
 """The pipelines this version runs."""
@@ -79,8 +80,8 @@ def context(config: pytest.Config) -> RunContext | None:
             "design and not built yet"
         )
     for name, text in (("--deploy-reason", option.deploy_reason), ("--deploy-ticket", option.deploy_ticket)):
-        if not text.isprintable():
-            raise pytest.UsageError(f"{name} holds characters that cannot be shown: write one line of plain text")
+        if not is_plain(text):
+            raise pytest.UsageError(f"{name} {NOT_PLAIN}: write one line of plain text")
     return RunContext(
         root=str(Path(config.rootpath)),
         environment=option.deploy_env,

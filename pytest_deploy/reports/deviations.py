@@ -14,7 +14,8 @@ from pytest_deploy.pipeline.run import NOT_IN_POLICY
 from pytest_deploy.pipeline.step import title_of
 from pytest_deploy.record.event import Event
 from pytest_deploy.reports.run_summary import RunStory
-from pytest_deploy.reports.wording import seconds, shown
+from pytest_deploy.record.plain_text import escape_hidden
+from pytest_deploy.reports.wording import seconds
 
 PLAN = "plan"
 
@@ -48,7 +49,7 @@ def deviations(story: RunStory) -> tuple[Deviation, ...]:
         if phase != "rollback" and cause != NOT_IN_POLICY:
             steps = "1 step" if len(events) == 1 else f"{len(events)} steps"
             nodeids = tuple(event.data["nodeid"] for event in events)
-            found.append(Deviation("not run", shown(f"{phase}: {steps} not run: {cause}"), events[0].seq, nodeids))
+            found.append(Deviation("not run", escape_hidden(f"{phase}: {steps} not run: {cause}"), events[0].seq, nodeids))
     return tuple(sorted(found, key=lambda one: one.seq))
 
 
@@ -120,4 +121,4 @@ def _step(event: Event) -> Iterator[Deviation]:
 
 
 def _one(event: Event, kind: str, text: str, steps: tuple[str, ...] = (), *, key: str = "") -> Deviation:
-    return Deviation(kind, shown(text), event.seq, steps, key)
+    return Deviation(kind, escape_hidden(text), event.seq, steps, key)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.anchors.kinds import FOLDER
-from pytest_deploy.commands.sign import printable
+from pytest_deploy.record.plain_text import require_plain
 from pytest_deploy.errors import UsageError, RecordTampered, Refused
 from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.environment import record_of
@@ -182,8 +182,8 @@ def export(root: Path, run: str, into: Path, *, reader: str, purpose: str, say: 
     Raises UsageError (no run's name; a folder that is not empty, lies in a store, or cannot be written), Refused (not closed,
     or no room for it), RecordTampered, StoreUnavailable.
     """
-    printable("--reader", reader)
-    printable("--purpose", purpose)
+    require_plain("--reader", reader)
+    require_plain("--purpose", purpose)
     context = _context(root, run)
     _check_place(context, into)
     store = context.store

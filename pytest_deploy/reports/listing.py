@@ -15,7 +15,8 @@ from typing import Any, Final
 from pytest_deploy.history.answers import Listed, Listing
 from pytest_deploy.history.row import Row
 from pytest_deploy.record import log_entry as entries
-from pytest_deploy.reports.wording import seconds, shown
+from pytest_deploy.record.plain_text import escape_cell
+from pytest_deploy.reports.wording import seconds
 
 FORMATS: Final = ("table", "json", "jsonl", "csv")
 KEYS: Final = ("store", *(field.name for field in fields(Row)), "files")
@@ -69,16 +70,11 @@ def positions(events: Iterable[int]) -> str:
     return ", ".join(str(part[0]) if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in parts)
 
 
-def plain(text: str) -> str:
-    """A text on one line: what would break it, or change how it reads, is spelled out."""
-    return shown(text).replace("\t", "\\u0009").replace("\n", "\\u000a")
-
-
 def cell(value: Any) -> str:
     """A value as a cell of CSV: no formula, no control character, no direction mark."""
     if isinstance(value, list | tuple):
         value = "; ".join(str(item) for item in value)
-    text = plain("" if value is None else str(value))
+    text = escape_cell("" if value is None else str(value))
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
@@ -95,9 +91,9 @@ def _table(listing: Listing) -> Iterator[str]:
         for one in listing.runs
         for row in (one.row,)
     ]  # fmt: skip
-    yield from aligned([_COLUMNS, *(tuple(map(plain, row)) for row in rows)])
+    yield from aligned([_COLUMNS, *(tuple(map(escape_cell, row)) for row in rows)])
     yield ""
-    sources = sorted({plain(one.source) for one in listing.runs})
+    sources = sorted({escape_cell(one.source) for one in listing.runs})
     number = "1 run" if listing.total == 1 else f"{listing.total} runs"
     more = "" if listing.total == len(listing.runs) else f", the newest {len(listing.runs)} shown (--limit 0: all)"
     yield f"{number}{more}; times are UTC"

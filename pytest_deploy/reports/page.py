@@ -19,7 +19,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.reports.wording import fine, seconds, shown, utc
+from pytest_deploy.record.plain_text import escape_hidden
+from pytest_deploy.reports.wording import fine, seconds, utc
 
 _PACKAGE = "pytest_deploy.reports"
 
@@ -47,7 +48,7 @@ def _environment() -> Environment:
         "utc": utc,
         "seconds": seconds,
         "fine": fine,
-        "shown": shown,
+        "shown": escape_hidden,
         "stamp": stamp,
         "plain": _plain,
         "quoted": shlex.quote,

@@ -13,8 +13,9 @@ from pytest_deploy.pipeline.step import title_of
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.reports.listing import csv_lines, plain, positions
-from pytest_deploy.reports.wording import said, seconds, shown, utc
+from pytest_deploy.record.plain_text import escape_cell, escape_hidden
+from pytest_deploy.reports.listing import csv_lines, positions
+from pytest_deploy.reports.wording import said, seconds, utc
 
 
 class Said(NamedTuple):
@@ -124,7 +125,7 @@ def _table(told: Sequence[Said]) -> Iterator[str]:
     width = max(len(one.about) for one in told)
     for one in told:
         rests = f"  [{positions(one.events)}]" if one.events else ""
-        yield f"{one.about:<{width}}  {plain(one.text)}{rests}"
+        yield f"{one.about:<{width}}  {escape_cell(one.text)}{rests}"
 
 
 def _served(serving: Serving, moment: Moment) -> Iterator[Said]:
@@ -187,7 +188,7 @@ def _signed_off(event: Event) -> Iterator[Said]:
 def _amended(event: Event) -> Iterator[Said]:
     data = event.data
     what = f"event {data['amends']} {data.get('key', '')}".rstrip() if "amends" in data else "the record"
-    values = f": {shown(data['old'])} -> {shown(data['new'])}" if "old" in data and "new" in data else ""
+    values = f": {escape_hidden(data['old'])} -> {escape_hidden(data['new'])}" if "old" in data and "new" in data else ""
     yield Said("amended", f"{what}{values}; {data['reason']} ({data['signer']}, {utc(event.time)})", (event.seq,))
 
 
@@ -223,12 +224,12 @@ def _passed_over(event: Event) -> Iterator[Said]:
             yield Said("passed over", f"{what}, accepted by {data['signer']}: {data['reason']}", seq)
         case "run.planned":
             for phase, why in data.get("omitted", {}).items():
-                yield Said("passed over", f"phase {phase}: {shown(why)}", seq)
+                yield Said("passed over", f"phase {phase}: {escape_hidden(why)}", seq)
         case "run.opened":
             if data["dirty"]:
                 yield Said("passed over", "the tree had uncommitted changes", seq)
             for key, value in data.get("sets", {}).items():
-                yield Said("passed over", f"set by hand: {key}={shown(value)}", seq)
+                yield Said("passed over", f"set by hand: {key}={escape_hidden(value)}", seq)
 
 
 _ENDS: Final = frozenset({"request.voided", "run.decided", "run.closed", "run.abandoned"})

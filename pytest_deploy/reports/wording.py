@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from pytest_deploy.pipeline.step import title_of
+from pytest_deploy.record.plain_text import escape_hidden
 from pytest_deploy.record.event import Event
 from pytest_deploy.reports.run_summary import RunStory
 
@@ -44,7 +45,7 @@ def meaning(story: RunStory) -> str:
     started = story.of("rollback.started")
     target = started[-1].data["target"] if started else None
     nothing = target in {None, "none"}
-    now = "No release had been deployed before; none serves now." if nothing else f"{shown(target)} serves again."
+    now = "No release had been deployed before; none serves now." if nothing else f"{escape_hidden(target)} serves again."
     return _MEANS[story.decided.get("outcome", "")].format(
         release=f"Release {story.opened['version']}",
         environment=story.opened["environment"],
@@ -79,17 +80,8 @@ def fine(value: float) -> str:
     return f"{value * 1000:.1f} ms" if value < 0.01 else f"{value * 1000:.0f} ms"  # noqa: PLR2004  10 ms
 
 
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-
-
-def shown(value: Any) -> str:
-    """Any value as text without characters that change how the rest of a page reads: they are spelled out."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True)
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
-
-
 def _split(shares: Mapping[str, Any]) -> str:
-    return ", ".join(f"{shown(revision)} {shown(percent)} %" for revision, percent in shares.items()) or "nothing"
+    return ", ".join(f"{escape_hidden(revision)} {escape_hidden(percent)} %" for revision, percent in shares.items()) or "nothing"
 
 
 _SAID: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
@@ -125,9 +117,9 @@ def said(event: Event) -> str | None:
     if event.type == "step.finished":
         if event.data["outcome"] == "passed":
             return None
-        return shown(f"Step {event.data['outcome']} in {event.data['phase']}: {title_of(event.data['nodeid'])}")
+        return escape_hidden(f"Step {event.data['outcome']} in {event.data['phase']}: {title_of(event.data['nodeid'])}")
     sentence = _SAID.get(event.type)
     if sentence is not None:
-        return shown(sentence(event.data))
+        return escape_hidden(sentence(event.data))
     reason = next((event.data[key] for key in ("detail", "reason", "cause") if event.data.get(key)), "")
-    return shown(f"{event.type.replace('.', ' ').capitalize()}" + (f": {reason}" if reason else ""))
+    return escape_hidden(f"{event.type.replace('.', ' ').capitalize()}" + (f": {reason}" if reason else ""))

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from pytest_deploy.record.plain_text import escape_to_ascii
+
 TITLES: Final[Mapping[int, str]] = {
     1: "names and positions",
     2: "canonical JSON",
@@ -37,14 +39,7 @@ class Finding:
     problem: str
 
     def __str__(self) -> str:
-        return printable(f"{self.place}: {self.problem}")
-
-
-def printable(text: str) -> str:
-    """The text with all but printable ASCII escaped: a look-alike letter shows, and no name can steer a terminal."""
-    return "".join(
-        character if " " <= character <= "~" else character.encode("unicode_escape").decode() for character in text
-    )
+        return escape_to_ascii(f"{self.place}: {self.problem}")
 
 
 @dataclass(frozen=True)

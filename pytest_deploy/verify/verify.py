@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import IllegalEvent
+from pytest_deploy.record.plain_text import escape_to_ascii
 from pytest_deploy.verify.anchors import anchors, timestamps
 from pytest_deploy.verify.chain import Chain, Signatures
-from pytest_deploy.verify.checks import Check, Finding, Outcome, Verification, printable
+from pytest_deploy.verify.checks import Check, Finding, Outcome, Verification
 from pytest_deploy.verify.pool import Hands
 from pytest_deploy.verify.run_check import endings, folders
 from pytest_deploy.verify.signatures import signatures as people
@@ -88,13 +89,15 @@ def _looked(store: Path, number: int, look: Callable[[], Outcome]) -> Outcome:
 
 def _unused(chain: Chain, hands: Hands) -> tuple[str, ...]:
     try:
-        return tuple(printable(text) for text in uncounted(chain, hands))
+        return tuple(escape_to_ascii(text) for text in uncounted(chain, hands))
     except OSError:  # a folder that cannot be listed is a finding already
         return ()
 
 
 def _notes(chain: Chain) -> tuple[str, ...]:
-    notes = [printable(f"{name}: is no part of the record; nothing is said of it") for name in strangers(chain.store)]
+    notes = [
+        escape_to_ascii(f"{name}: is no part of the record; nothing is said of it") for name in strangers(chain.store)
+    ]
     if _is_altered(chain.store / "verify.sh"):
         notes.append("verify.sh: is not that of this version; take one from where you trust it, as you do with trust/")
     if chain.strays:

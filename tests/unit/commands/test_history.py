@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from pytest_deploy.commands.app import app
+from pytest_deploy.cli import app
 from pytest_deploy.errors import UsageError
 from tests.scale.generated import generate
 

@@ -6,23 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.commands.sign import approve, override, shown
+from pytest_deploy.commands.sign import approve, override
 from pytest_deploy.errors import UsageError
 
 RUN = "production-20261122T201500Z-4f1c"
-
-
-@pytest.mark.parametrize(
-    "line, seen",
-    [
-        ("reason    mends the login, été 2026", "reason    mends the login, été 2026"),
-        ("reason    mend\nmigrates  nothing", "reason    mend\\nmigrates  nothing"),
-        ("reason    \x1b[2J\x1b[H", "reason    \\x1b[2J\\x1b[H"),
-        ("release   1.0\u202e", "release   1.0\\u202e"),
-    ],
-)
-def test_a_line_is_one_line_and_says_what_it_holds(line: str, seen: str) -> None:
-    assert seen == shown(line)
 
 
 def test_nobody_signs_a_comment_that_cannot_be_shown(tmp_path: Path) -> None:

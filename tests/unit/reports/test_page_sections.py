@@ -11,7 +11,7 @@ import pytest
 from pytest_deploy.record.event import Event
 from pytest_deploy.reports.attachments import Bound, SchemaDiff
 from pytest_deploy.reports.run_page import render_run
-from pytest_deploy.reports.wording import shown
+from pytest_deploy.record.plain_text import escape_hidden
 from tests.unit.reports import runs
 from tests.unit.reports.parsed import Element, parse
 from tests.unit.reports.runs import CHECKPOINT, Telling
@@ -111,7 +111,7 @@ def test_every_verdict_of_plan_and_run_is_shown_once_with_its_reason_and_inputs(
 
     assert sorted(event.seq for event in events) == sorted(int(e.attributes["data-verdict-of"]) for e in told)
     by_reason = {
-        (event.seq, event.data["gate"]): (event.data["reason"], {k: shown(v) for k, v in event.data["inputs"].items()})
+        (event.seq, event.data["gate"]): (event.data["reason"], {k: escape_hidden(v) for k, v in event.data["inputs"].items()})
         for event in events
     }
     for block in gate_page().all("details", class_="judged"):

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.reports.run_page import render_run
-from pytest_deploy.reports.wording import seconds, shown
+from pytest_deploy.record.plain_text import escape_hidden
+from pytest_deploy.reports.wording import seconds
 from tests.unit.reports import runs
 from tests.unit.reports.parsed import Element, parse
 from tests.unit.reports.runs import CHECKPOINT, Telling
@@ -60,10 +61,10 @@ def test_each_step_shows_its_duration_assertions_and_message(events: list[Event]
             assert seconds(event.data["duration_s"]) == list(row.all("td", class_="number"))[-1].text
             assert [event.data["message"]] * bool(event.data["message"]) == [e.text for e in row.all("pre")]
             warned = [e.text for e in row.all("p") if e.text.startswith("warning: ")]
-            assert [f"warning: {shown(text)}" for text in event.data["warnings"]] == warned
+            assert [f"warning: {escape_hidden(text)}" for text in event.data["warnings"]] == warned
             for key in ("expected", "actual"):
                 told = [e.text for e in row.all("dd", class_=key)]
-                assert told == [shown(event.data[key])] * (event.data["expected"] is not None)
+                assert told == [escape_hidden(event.data[key])] * (event.data["expected"] is not None)
 
 
 @every_run
@@ -115,7 +116,7 @@ def test_the_raw_events_are_the_events(events: list[Event]) -> None:
         for row in rows
     ]
 
-    assert [(str(e.seq), e.type, shown(e.actor), stamp(e.time), e.data) for e in events] == told
+    assert [(str(e.seq), e.type, escape_hidden(e.actor), stamp(e.time), e.data) for e in events] == told
 
 
 @every_run
@@ -385,7 +386,7 @@ def test_rendering_the_same_events_gives_the_same_bytes() -> None:
 @settings(max_examples=50)
 @given(st.text())
 def test_shown_text_keeps_every_visible_character(text: str) -> None:
-    kept = shown(text)
+    kept = escape_hidden(text)
 
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", kept)
     assert re.sub(r"[^ -~]", "", text) == re.sub(r"[^ -~]|\\u[0-9a-f]{4}", "", kept) or "\\u" in text
