@@ -22,11 +22,11 @@ import psycopg
 import requests
 
 from pytest_deploy.migrate import ledger, snapshot
-from pytest_deploy.pipeline.context import store_of
 from pytest_deploy.platform.embedded import connect
 from pytest_deploy.platform.embedded.guardian import marked
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE, Places
 from pytest_deploy.record.event import Event, parse_line
+from pytest_deploy.workspace import Workspace
 from tests.child import TIMEOUT_S, Ran, Running
 
 REPOSITORY = Path(__file__).parent.parent
@@ -175,7 +175,7 @@ class Checkout:
 
     @property
     def store(self) -> Path:
-        return store_of(self.path, self.environment, rehearsal=self.rehearsal)
+        return Workspace(self.path, self.environment, rehearsal=self.rehearsal).store
 
     def run_folder(self, run: str | None = None) -> Path:
         """The folder of a run; of the last one where none is named."""

@@ -13,21 +13,22 @@ from pytest_deploy.anchors.timestamp import Authority
 from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.errors import AnchorUnavailable, DeployError
 from pytest_deploy.gates.anchors import Known, Standing
-from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.environment import Environment, refuse_misplaced
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.store import Exists, FolderStore, Store
+from pytest_deploy.workspace import Workspace
 
 _ACTOR: Final = "system:anchor"
 CLOSES: Final = frozenset({"run.closed", "run.abandoned"})
 
 
-def anchors_of(context: RunContext, policy: Policy, store: Store) -> list[Anchor]:
+def anchors_of(workspace: Workspace, policy: Policy, store: Store) -> list[Anchor]:
     """The anchors that policy names for the record in `store`. Raises AnchorUnavailable, UsageError."""
-    rule, place = policy.anchors, policy.place(rehearsal=context.rehearsal)
+    rule, place = policy.anchors, policy.place(rehearsal=workspace.rehearsal)
     found: list[Anchor] = []
     if rule.copies is not None:
         if rule.copies.bucket is not None:
@@ -35,13 +36,13 @@ def anchors_of(context: RunContext, policy: Policy, store: Store) -> list[Anchor
             bucket = Bucket(rule.copies.bucket, "/".join(filter(None, (rule.copies.prefix, place))))
             found.append(Copies(bucket, bucket.url))
         else:
-            folder = context.path / str(rule.copies.folder) / place
+            folder = workspace.root / str(rule.copies.folder) / place
             found.append(Copies(FolderStore(folder), f"{rule.copies.folder}/{place}"))
     if rule.github is not None:
-        found.append(Statuses(rule.github, policy.origin(rehearsal=context.rehearsal)))
+        found.append(Statuses(rule.github, policy.origin(rehearsal=workspace.rehearsal)))
     if rule.timestamp is not None:
         try:
-            ca = (context.path / rule.timestamp.ca).read_bytes()
+            ca = (workspace.root / rule.timestamp.ca).read_bytes()
         except OSError as error:
             raise AnchorUnavailable(
                 f"anchors.timestamp.ca: {rule.timestamp.ca} cannot be read: {error.strerror}"
@@ -49,7 +50,7 @@ def anchors_of(context: RunContext, policy: Policy, store: Store) -> list[Anchor
         found.append(Authority(store, rule.timestamp.url, ca, rule.timestamp.timeout_s))
     if rule.lines is not None:
         name = f"{rule.lines}/{place.replace('/', '-')}.lines"
-        found.append(Lines(context.path / name, name))
+        found.append(Lines(workspace.root / name, name))
     return found
 
 
@@ -78,12 +79,12 @@ def anchor(environment: Environment, *, run: str, say: Callable[[str], None]) ->
 
     A failure is said and raised as an alert, and raises nothing: the outcome of a run is what it is.
     """
-    context, log = environment.context, environment.log
+    workspace, log = environment.workspace, environment.log
     try:
-        anchors = anchors_of(context, environment.policy, log.store)
+        anchors = anchors_of(workspace, environment.policy, log.store)
         for one in anchors:
             if isinstance(one, Authority):
-                trust_authority(log, context.store, one.ca, actor=local_actor())
+                trust_authority(log, workspace.store, one.ca, actor=local_actor())
         signed = log.signed()
         if anchors:
             with suppress(Exists):

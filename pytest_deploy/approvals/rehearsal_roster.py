@@ -12,26 +12,28 @@ from pathlib import Path
 from pytest_deploy.approvals import authors, enrollment
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.errors import Failed, UsageError
-from pytest_deploy.pipeline.context import RunContext, local_actor, local_user
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.record.actor import local_actor, local_user
 from pytest_deploy.release import source
+from pytest_deploy.workspace import Workspace
 
 _KEYGEN_S = 30
 DEPLOYER = "Rehearsing Deployer"
 
 
-def prepare(context: RunContext, policy: Policy) -> None:
+def prepare(workspace: Workspace, policy: Policy) -> None:
     """Enrol the throw-away roster where the rehearsal store has none yet."""
-    environment = Environment(context, policy)
+    environment = Environment(workspace, policy)
     log = environment.log
     if any(event.type == "key.enrolled" and event.data["person"] for event in log.history()):
         return
-    people = roster(context, policy)
-    keys = {person.email: _public(_made(_key_file(context, person.email))) for person in people if person.roles}
+    people = roster(workspace, policy)
+    keys = {person.email: _public(_made(_key_file(workspace, person.email))) for person in people if person.roles}
     enrollment.enroll_all(
         log,
-        context.store,
+        workspace.store,
         people,
         keys,
         namespace=f"deploy-approval@{policy.organisation.domain}",
@@ -41,22 +43,22 @@ def prepare(context: RunContext, policy: Policy) -> None:
     )
 
 
-def roster(context: RunContext, policy: Policy) -> tuple[Person, ...]:
+def roster(workspace: Workspace, policy: Policy) -> tuple[Person, ...]:
     """Somebody for every role, the deployer at this machine, and the authors of the history, who may sign nothing."""
     domain = f"rehearsal.{policy.organisation.domain}"
     roles = dict.fromkeys([*policy.approval.roles, *policy.rollback.roles, *policy.thaw.roles])
     people = [Person(f"{_slug(role)}@{domain}", f"Rehearsing {role}", (role,), None, None, ()) for role in roles]
     held = (policy.deployer.role,) if policy.deployer is not None else ("Deployer",)
     people.append(Person(f"deployer@{domain}", DEPLOYER, held, None, local_user(), ()))
-    written = authors.authors(context.path, source.read(context.path).commit, None)
+    written = authors.authors(workspace.root, source.read(workspace.root).commit, None)
     people.append(Person(f"authors@{domain}", "Authors of the rehearsed commits", (), None, None, written))
     return tuple(people)
 
 
-def throw_away_key(context: RunContext, role: str) -> Path:
+def throw_away_key(workspace: Workspace, role: str) -> Path:
     """The private key of a rehearsal's person for a role. Raises UsageError where the rehearsal has none for it."""
-    policy = context.policy()
-    path = _key_file(context, f"{_slug(role)}@rehearsal.{policy.organisation.domain}")
+    policy = policy_of(workspace)
+    path = _key_file(workspace, f"{_slug(role)}@rehearsal.{policy.organisation.domain}")
     if not path.is_file():
         raise UsageError(
             f"no throw-away key for {role!r}: the roles of {policy.environment} are {', '.join(policy.approval.roles)}"
@@ -64,8 +66,8 @@ def throw_away_key(context: RunContext, role: str) -> Path:
     return path
 
 
-def _key_file(context: RunContext, email: str) -> Path:
-    return context.state / "keys" / "rehearsal" / context.environment / email.partition("@")[0]
+def _key_file(workspace: Workspace, email: str) -> Path:
+    return workspace.rehearsal_keys / email.partition("@")[0]
 
 
 def _slug(role: str) -> str:

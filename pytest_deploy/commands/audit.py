@@ -18,10 +18,10 @@ from pytest_deploy.errors import DeployError, UsageError
 from pytest_deploy.gates.facts import held
 from pytest_deploy.gates.formatting import moment
 from pytest_deploy.gates.retention import retention
-from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import record_store
 from pytest_deploy.policy.load import ENVIRONMENTS, read_document
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.clock import parse_stamp
 from pytest_deploy.record.event import Event
@@ -30,6 +30,7 @@ from pytest_deploy.record.mirrored_store import CopiedStore
 from pytest_deploy.record.store import Store
 from pytest_deploy.record.trust import trust_set
 from pytest_deploy.verify.verify import verify
+from pytest_deploy.workspace import Workspace
 
 SOON: Final = timedelta(days=30)
 """A key that ends sooner is told of."""
@@ -63,10 +64,10 @@ class Audit:
     def all(self, environment: str = "") -> Iterator[Line]:
         """Every line of one environment, or of all that deploy.yaml names. Raises ConfigurationError."""
         for name in [environment] if environment else self._named():
-            context = RunContext(str(self._root), name, "deploy", rehearsal=self._rehearsal)
-            policy = context.policy()
+            workspace = Workspace(self._root, name, rehearsal=self._rehearsal)
+            policy = policy_of(workspace)
             try:
-                yield from self._lines(context, policy)
+                yield from self._lines(workspace, policy)
             except DeployError as error:
                 yield Line(name, False, f"cannot be looked at: {error}")
 
@@ -76,13 +77,13 @@ class Audit:
         )
         return list(written) if isinstance(written, Mapping) else []
 
-    def _lines(self, context: RunContext, policy: Policy) -> Iterator[Line]:
+    def _lines(self, workspace: Workspace, policy: Policy) -> Iterator[Line]:
         name = policy.environment
-        store = record_store(context, policy)
-        seen, told = self._outside(context, policy, store)
+        store = record_store(workspace, policy)
+        seen, told = self._outside(workspace, policy, store)
         yield from told
         if next(iter(store.names("log/")), None) is None:
-            where = store.bucket.url if isinstance(store, CopiedStore) else str(context.store.relative_to(self._root))
+            where = store.bucket.url if isinstance(store, CopiedStore) else str(workspace.store.relative_to(self._root))
             if seen:
                 yield Line(
                     name,
@@ -107,12 +108,12 @@ class Audit:
         yield from self._open(name, policy, events)
         yield from self._keys(name, store, events)
 
-    def _outside(self, context: RunContext, policy: Policy, store: Store) -> tuple[list[Checkpoint], list[Line]]:
+    def _outside(self, workspace: Workspace, policy: Policy, store: Store) -> tuple[list[Checkpoint], list[Line]]:
         """Everything that is known of the record outside it, the longest last; and the places that did not tell."""
         name = policy.environment
         seen: list[Checkpoint] = []
         told: list[Line] = []
-        for anchor in anchors_of(context, policy, store):
+        for anchor in anchors_of(workspace, policy, store):
             if not anchor.read_back:
                 continue
             try:

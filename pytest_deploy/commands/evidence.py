@@ -9,6 +9,7 @@ import typer
 
 from pytest_deploy.commands.app import Env, Rehearse, app
 from pytest_deploy.errors import UsageError
+from pytest_deploy.workspace import Workspace
 
 _SCREEN = 50
 """Runs that a table shows unless told otherwise."""
@@ -80,12 +81,12 @@ def audit(
 def anchor(env: Env, rehearse: Rehearse = False) -> None:  # noqa: FBT002
     """Make the anchors that policy names now: for a record that has none yet, or where the last could not be made."""
     from pytest_deploy.anchors.anchoring import anchor as make
-    from pytest_deploy.pipeline.context import RunContext
     from pytest_deploy.platform.environment import Environment
+    from pytest_deploy.policy.run_context import policy_of
     from pytest_deploy.record.run_id import NO_RUN
 
-    context = RunContext(str(Path.cwd()), env, "deploy", rehearsal=rehearse)
-    environment = Environment(context, context.policy())
+    workspace = Workspace(Path.cwd(), env, rehearsal=rehearse)
+    environment = Environment(workspace, policy_of(workspace))
     named = environment.policy.anchors
     if not (named.lines or named.copies or named.github or named.timestamp):
         raise UsageError(f"deploy.yaml names no anchors for {env}: give anchors: {{copies: ...}}")

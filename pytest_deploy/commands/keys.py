@@ -10,15 +10,17 @@ from pathlib import Path
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person, in_force
 from pytest_deploy.errors import UsageError
-from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.environment import in_kms, record_of
+from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.policy.storage import KEY_VERSION
+from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain, require_plain
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
 from pytest_deploy.record.trust import copy_plainly, trust_set
+from pytest_deploy.workspace import Workspace
 
 _LONGEST_NAME = 200
 
@@ -28,21 +30,21 @@ class Keys:
 
     def __init__(self, root: Path, environment: str, *, rehearsal: bool) -> None:
         """Raises ConfigurationError where deploy.yaml knows no such environment."""
-        self._context = RunContext(str(root), environment, "deploy", rehearsal=rehearsal)
-        self._policy = self._context.policy()
+        self._workspace = Workspace(root, environment, rehearsal=rehearsal)
+        self._policy = policy_of(self._workspace)
 
     @property
     def _log(self) -> Log:
-        log = record_of(self._context, self._policy, SystemClock())
+        log = record_of(self._workspace, self._policy, SystemClock())
         # Whoever changed the roster elsewhere, or died while changing it here, left older plain copies.
         with suppress(OSError):
-            copy_plainly(self._context.store, trust_set(log.store, in_force(log.store, log.history())[1]))
+            copy_plainly(self._workspace.store, trust_set(log.store, in_force(log.store, log.history())[1]))
         return log
 
     def init(self) -> Iterator[str]:
         """Begin the environment's record where there is none; its log key stays in .deploy/keys, or in Cloud KMS."""
         log = self._log
-        yield f"record    {self._context.store.relative_to(self._context.path)}, {log.key.origin}"
+        yield f"record    {self._workspace.store.relative_to(self._workspace.root)}, {log.key.origin}"
         yield f"signer    {self._policy.record.key or 'a key file in .deploy/keys'}"
         yield f"log key   {log.key.vkey}"
         yield "keep      a copy of this key elsewhere: a record that brings its own keys proves nothing"
@@ -58,7 +60,7 @@ class Keys:
         log = self._log
         enrollment.enroll(
             log,
-            self._context.store,
+            self._workspace.store,
             person,
             public_key.read_text(encoding="utf-8", errors="replace").strip(),
             namespace=f"deploy-approval@{self._policy.organisation.domain}",
@@ -76,7 +78,7 @@ class Keys:
             raise UsageError("deploy.py keys revoke: say --person EMAIL or fingerprint, and --reason")
         require_plain("--reason", reason)
         log = self._log
-        enrollment.revoke(log, self._context.store, who, reason=reason, now=SystemClock().now(), actor=local_actor())
+        enrollment.revoke(log, self._workspace.store, who, reason=reason, now=SystemClock().now(), actor=local_actor())
         yield f"revoked   {who}, from now on; what was signed before stays good"
         yield from self._owed(log)
 
@@ -93,28 +95,28 @@ class Keys:
             raise UsageError(
                 "deploy.py keys rotate: Cloud KMS signs this record; make a new key version and say --to its full name"
             )
-        if to and (self._context.rehearsal or re.fullmatch(KEY_VERSION, to) is None):
-            wrong = "a rehearsal's key is a file" if self._context.rehearsal else f"{to} is no key version in full"
+        if to and (self._workspace.rehearsal or re.fullmatch(KEY_VERSION, to) is None):
+            wrong = "a rehearsal's key is a file" if self._workspace.rehearsal else f"{to} is no key version in full"
             raise UsageError(
                 f"deploy.py keys rotate: --to: {wrong}; right is projects/P/…/cryptoKeyVersions/N, or no --to"
             )
         log, actor = self._log, local_actor()
         before = log.key.vkey
-        file = KeyFile(self._context.key_file)
+        file = KeyFile(self._workspace.key_file)
         kept = file.keep() if keep_old and self._policy.record.key is None else None
         successor = None if to else file.make_successor()
         new = FileSigner.open(successor) if successor is not None else in_kms(to)
-        event = rotate(log, self._context.store, new, signer=to or IN_A_FILE, reason=reason, actor=actor)
+        event = rotate(log, self._workspace.store, new, signer=to or IN_A_FILE, reason=reason, actor=actor)
         if successor is not None:
             file.succeed(successor)
         elif self._policy.record.key is None:
-            self._context.key_file.unlink()
+            self._workspace.key_file.unlink()
         yield f"rotated   by event {event.seq}: {before}"
         yield f"log key   {log.key.vkey}"
         if to:
             yield f"now set   record: {{signer: kms, key: {to}}} in deploy.yaml; until then nothing is written here"
         if kept is not None:
-            yield f"kept      {kept.relative_to(self._context.path)}: whoever reads it can sign as the retired key"
+            yield f"kept      {kept.relative_to(self._workspace.root)}: whoever reads it can sign as the retired key"
         yield "keep      a copy of the new key elsewhere: a record that brings its own keys proves nothing"
 
     def list(self) -> Iterator[str]:

@@ -11,12 +11,14 @@ from pytest_deploy.migrate import apply, dry_run, ledger, lint, read, rollback, 
 from pytest_deploy.migrate.compatibility import compatibility
 from pytest_deploy.migrate.kept_trial import rehearsed
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.clients import Database
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import lease
+from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.lease import Holder
 from pytest_deploy.record.run_id import new_run_id
+from pytest_deploy.workspace import Workspace
 
 
 class Migrations:
@@ -25,9 +27,9 @@ class Migrations:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._policy = environment.policy
-        self._database = Database(environment.platform.database, environment.policy, environment.context.path)
-        self._backups = environment.context.state / "backups" / "by-hand"
-        self._rehearsals = environment.context.state / "rehearsals"
+        self._database = Database(environment.platform.database, environment.policy, environment.workspace.root)
+        self._backups = environment.workspace.backups("by-hand")
+        self._rehearsals = environment.workspace.trials
 
     def status(self) -> Iterator[str]:
         """A line a migration: applied, when and by whom, or pending."""
@@ -166,8 +168,8 @@ class Migrations:
 @contextmanager
 def opened(root: Path, environment: str) -> Iterator[Migrations]:
     """The migrations of an environment, with its platform held open."""
-    context = RunContext(root=str(root), environment=environment, pipeline="deploy")
-    held = Environment(context, context.policy())
+    workspace = Workspace(root, environment)
+    held = Environment(workspace, policy_of(workspace))
     try:
         yield Migrations(held)
     finally:

@@ -8,14 +8,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_deploy.anchors.anchoring import anchor
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
 from pytest_deploy.pipeline import steps_lock, workers
-from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Listener, Run
 from pytest_deploy.pipeline.sequence import Cause
@@ -24,13 +22,16 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin.deployment import PLAN, Deployment
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.phases import phases_of
+from pytest_deploy.policy.run_context import RunContext, policy_of
 from pytest_deploy.record import lease
+from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import FOUND, RunFolder
 from pytest_deploy.reports import evidence, index
+from pytest_deploy.workspace import Workspace
 
 _ENDS = frozenset({"run.closed", "run.abandoned"})
 _POLL_SECONDS = 1.0
@@ -42,9 +43,9 @@ def recover(root: Path, environment: str, say: Callable[[str], None], *, rehears
 
     Raises ConfigurationError, RecordError; waits for the lease of a holder that may still live, saying so.
     """
-    context = RunContext(root=str(root), environment=environment, pipeline="deploy", rehearsal=rehearsal)
-    load(root / "deploy.yaml", environment)
-    held = Environment(context, context.policy())
+    workspace = Workspace(root, environment, rehearsal=rehearsal)
+    load(workspace.config_file, environment)
+    held = Environment(workspace, policy_of(workspace))
     if not held.has_record:
         say(f"{environment}: no record yet, so nothing to recover")
         return 0
@@ -52,7 +53,7 @@ def recover(root: Path, environment: str, say: Callable[[str], None], *, rehears
     runs = open_runs(log)
     if not runs:
         say(f"{environment}: no run is open in the record's {log.checkpoint().split()[2]} events")
-    return max((_recover_run(context, log.run(run), say) for run in runs), default=0)
+    return max((_recover_run(workspace, log.run(run), say) for run in runs), default=0)
 
 
 def mend_clock(root: Path, environment: str, say: Callable[[str], None], *, rehearsal: bool = False) -> None:
@@ -60,24 +61,24 @@ def mend_clock(root: Path, environment: str, say: Callable[[str], None], *, rehe
 
     For a record whose newest event a wrong clock wrote into the future. Raises RecordError where it did not.
     """
-    context = RunContext(root=str(root), environment=environment, pipeline="deploy", rehearsal=rehearsal)
-    event = Environment(context, context.policy()).log.mend_clock(actor=local_actor())
+    workspace = Workspace(root, environment, rehearsal=rehearsal)
+    event = Environment(workspace, policy_of(workspace)).log.mend_clock(actor=local_actor())
     say(
         f"the record's time starts again at {event.data['restart']}: event {event.seq}, {event.data['skew_s']:.0f} s back"
     )
 
 
-def _recover_run(context: RunContext, events: list[Event], say: Callable[[str], None]) -> int:
+def _recover_run(workspace: Workspace, events: list[Event], say: Callable[[str], None]) -> int:
     opened = next(event for event in events if event.type == "run.opened")
     sets = tuple(f"{key}={value}" for key, value in opened.data.get("sets", {}).items())
-    context = replace(
-        context, pipeline=opened.data["pipeline"], sets=sets, reason=opened.data["reason"] or "", run=opened.run
+    context = RunContext(
+        workspace, pipeline=opened.data["pipeline"], sets=sets, reason=opened.data["reason"] or "", run=opened.run
     )
-    held = Environment(context, context.policy())
+    held = Environment(context.workspace, context.policy(), run=context.run, shift_s=context.shift_s)
     _explain(events, say)
     try:
         taken = None if context.pipeline == PLAN else _take_over(held.log, events, say)
-        return _finish(held, opened, taken, say)
+        return _finish(context, held, opened, taken, say)
     finally:
         held.close()
 
@@ -129,14 +130,16 @@ def _take_over(log: Log, events: list[Event], say: Callable[[str], None]) -> Lea
             time.sleep(_POLL_SECONDS)
 
 
-def _finish(environment: Environment, opened: Event, held: Lease | None, say: Callable[[str], None]) -> int:
+def _finish(
+    context: RunContext, environment: Environment, opened: Event, held: Lease | None, say: Callable[[str], None]
+) -> int:
     run = Run(
-        context=environment.context,
+        context=context,
         policy=environment.policy,
         log=environment.log,
         lease=held,
         clock=environment.clock,
-        steps=_steps(environment.context, environment.log.run(opened.run)),
+        steps=_steps(context, environment.log.run(opened.run)),
         started_at=environment.clock.monotonic() - max(0.0, (environment.clock.now() - opened.time).total_seconds()),
     )
     with nullcontext() if held is None else held.renewing():
@@ -144,7 +147,7 @@ def _finish(environment: Environment, opened: Event, held: Lease | None, say: Ca
         run.resume()
         if not run.sequence.changed and not run.decided:
             return _abandon(environment, run, say)
-        deployment = Deployment(environment, plugins={}, options={}, listener=Listener(), say=say)
+        deployment = Deployment(environment, context, plugins={}, options={}, listener=Listener(), say=say)
         if not run.decided:
             run.settle(Cause("internal", "the process that ran it was gone; recovered"))
             if run.rollback_owed:
@@ -173,7 +176,7 @@ def _abandon(environment: Environment, run: Run, say: Callable[[str], None]) -> 
     if run.lease is not None:
         run.lease.release()
     evidence.remove(run.context.session)
-    for fault in index.write(run.context.path / "reports"):
+    for fault in index.write(run.context.workspace.reports):
         say(fault)
     say(f"done: run {run.context.run} abandoned; the environment is as it was")
     return 0
@@ -184,7 +187,7 @@ def _steps(context: RunContext, events: list[Event]) -> tuple[Step, ...]:
     phases = phases_of(context.pipeline)
     planned = [event.data["steps_sha256"] for event in events if event.type == "run.planned"]
     try:
-        steps = tuple(step for step in steps_lock.read(context.lock) if step.phase in phases)
+        steps = tuple(step for step in steps_lock.read(context.workspace.steps_lock) if step.phase in phases)
     except CollectionRefused:
         steps = ()
     if planned and steps_lock.digest(steps) == planned[0]:

@@ -18,10 +18,11 @@ from pytest_deploy.approvals.rehearsal_roster import prepare
 from pytest_deploy.errors import Failed, UsageError
 from pytest_deploy.gates.earliest import earliest
 from pytest_deploy.gates.facts import Gates
-from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.release import pending_requests, source
 from pytest_deploy.release.candidate import Subject
+from pytest_deploy.workspace import Workspace
 
 SHORTENED = ("health.watch_s=1", "health.interval_s=0.25", "traffic.settle_s=0")
 """A rehearsal need not watch for a quarter of an hour; it says so, and the record does."""
@@ -39,14 +40,14 @@ class Walk:
 
     def through(self, environment: str) -> None:
         """Stage, plan, approve and run. Raises Failed at the first command that does not end as it should."""
-        context = RunContext(str(self._root), environment, "deploy", SHORTENED, rehearsal=True)
-        policy = context.policy()
+        workspace = Workspace(self._root, environment, rehearsal=True)
+        policy = policy_of(workspace, SHORTENED)
         now = datetime.now(UTC)
         self._say(
             f"rehearsing {environment} with its own policy, on the embedded platform; nothing here counts for real"
         )
         self._say(f"shortened, and recorded so: {', '.join(SHORTENED)} (the policy's watch is not shown by this)")
-        at = self._next_open(context)
+        at = self._next_open(workspace)
         if at > now:
             self._say(
                 f"{environment} is closed now; its next open instant is {at:%A %Y-%m-%d %H:%M} UTC: the clock is set to it"
@@ -65,8 +66,8 @@ class Walk:
     @contextmanager
     def _held(self, *names: str) -> Iterator[None]:
         """Keep the platforms from command to command; they start beside the first command, which waits for no more than its own."""
-        contexts = [RunContext(str(self._root), name, "deploy", SHORTENED, rehearsal=True) for name in names]
-        held = [Environment(context, context.policy()) for context in contexts]
+        workspaces = [Workspace(self._root, name, rehearsal=True) for name in names]
+        held = [Environment(workspace, policy_of(workspace, SHORTENED)) for workspace in workspaces]
         try:
             with ThreadPoolExecutor(len(held)) as starting:
                 opened = [starting.submit(_open, one) for one in held]
@@ -77,10 +78,10 @@ class Walk:
             for one in held:
                 one.close()
 
-    def _next_open(self, context: RunContext) -> datetime:
-        policy = context.policy()
-        prepare(context, policy)
-        environment = Environment(context, policy)
+    def _next_open(self, workspace: Workspace) -> datetime:
+        policy = policy_of(workspace, SHORTENED)
+        prepare(workspace, policy)
+        environment = Environment(workspace, policy)
         subject = Subject("deploy", "", source.read(self._root).commit, None, None, "", None)
         bound = Gates(environment, subject)
         found = earliest({name: bound.gate(name) for name in TIMED}, datetime.now(UTC))
@@ -93,9 +94,9 @@ class Walk:
         words = [f"--deploy-env={environment}", "--deploy-rehearse", *(f"--deploy-set={one}" for one in SHORTENED)]
         plan = at
         self._run("pytest", *words, "--deploy-pipeline=plan", f"--deploy-at={_instant(plan)}")
-        context = RunContext(str(self._root), environment, "deploy", SHORTENED, rehearsal=True)
-        policy = context.policy()
-        held = Environment(context, policy)
+        workspace = Workspace(self._root, environment, rehearsal=True)
+        policy = policy_of(workspace, SHORTENED)
+        held = Environment(workspace, policy)
         (found,) = [
             one for one in pending_requests.live(held.log.history(), at) if one.commit == source.read(self._root).commit
         ]

@@ -14,6 +14,7 @@ import typer
 
 from pytest_deploy.commands.app import Env, Rehearse, app
 from pytest_deploy.errors import UsageError
+from pytest_deploy.workspace import Workspace
 
 
 @app.command()
@@ -107,14 +108,14 @@ def steps(
 @app.command()
 def local() -> None:
     """Run the embedded platform in the foreground until Ctrl-C, to click through what serves on it."""
-    from pytest_deploy.pipeline.context import RunContext
     from pytest_deploy.platform.environment import Environment
+    from pytest_deploy.policy.run_context import policy_of
 
     ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
     # Blocked before any thread starts, so that sigwait below gets them and nothing else does.
     signal.pthread_sigmask(signal.SIG_BLOCK, ending)
-    context = RunContext(root=str(Path.cwd()), environment="local", pipeline="deploy")
-    environment = Environment(context, context.policy())
+    workspace = Workspace(Path.cwd(), "local")
+    environment = Environment(workspace, policy_of(workspace))
     try:
         state = environment.platform.runtime.state()
         typer.echo(f"service   {state.url}")

@@ -16,12 +16,13 @@ from pytest_deploy.commands.signer import signer
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.registry import OVERRIDABLE
-from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.pipeline.plan import PLANNED_DIFF
 from pytest_deploy.platform.environment import Environment, record_store
+from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record.plain_text import escape_line, require_plain
 from pytest_deploy.release import pending_requests
 from pytest_deploy.release.candidate import of_request
+from pytest_deploy.workspace import Workspace
 
 _RUN = re.compile(r"(?P<rehearsal>rehearsal-)?(?P<environment>[a-z][a-z0-9-]*)-\d{8}T\d{6}Z-[0-9a-f]{4}", re.ASCII)
 _SHOWN_LINES = 200
@@ -49,8 +50,8 @@ class Waiting:
 
     def signer(self, role: str, key: Path | None) -> tuple[Person, Path]:
         """Who signs, and with what."""
-        context, roles = self.environment.context, self.environment.policy.approval.roles
-        return signer(context, self.roster, role or next(iter(roles), ""), key)
+        workspace, roles = self.environment.workspace, self.environment.policy.approval.roles
+        return signer(workspace, self.roster, role or next(iter(roles), ""), key)
 
     @property
     def now(self) -> datetime:
@@ -69,20 +70,22 @@ def named(run: str) -> tuple[str, bool]:
 def waiting(root: Path, run: str) -> Waiting:
     """The live request of a run id. Raises UsageError for no run id, Refused where no request lives under it."""
     environment, rehearsal = named(run)
-    context = RunContext(str(root), environment, "deploy", request=run, run=run, rehearsal=rehearsal)
-    record_store(context, context.policy()).folder(f"runs/{run}/")
-    place = context.run_folder / "request.json"
+    workspace = Workspace(root, environment, rehearsal=rehearsal)
+    policy = policy_of(workspace)
+    record_store(workspace, policy).folder(f"runs/{run}/")
+    place = workspace.run_folder(run) / "request.json"
     if not place.is_file():
-        raise Refused(f"no request {run} lies in {context.store.relative_to(root)}: plan first, --deploy-pipeline=plan")
-    made = [e for e in Environment(context, context.policy()).log.run(run) if e.type == "request.made"]
+        raise Refused(
+            f"no request {run} lies in {workspace.store.relative_to(root)}: plan first, --deploy-pipeline=plan"
+        )
+    made = [e for e in Environment(workspace, policy, run=run).log.run(run) if e.type == "request.made"]
     if not made:
         raise Refused(f"{run}: the record holds no request.made for it; plan anew")
     shift = (made[0].instant - made[0].time).total_seconds()
-    context = RunContext(str(root), environment, "deploy", request=run, run=run, rehearsal=rehearsal, shift_s=shift)
-    held = Environment(context, context.policy())
+    held = Environment(workspace, policy, run=run, shift_s=shift)
     if not any(one.run == run for one in pending_requests.live(held.log.history(), held.clock.now())):
         raise Refused(f"{run} waits for nobody: it was run, voided or has expired; plan anew")
-    said = json.loads(pending_requests.content(context.store, run, made))
+    said = json.loads(pending_requests.content(workspace.store, run, made))
     return Waiting(held, run, said, made[0].data["requested_by"])
 
 
@@ -106,7 +109,7 @@ def approve(root: Path, run: str, *, role: str, key: Path | None, comment: str, 
         )
     event = sign_approval(
         asked.environment.log,
-        asked.environment.context.store,
+        asked.environment.workspace.store,
         run,
         person=person,
         role=role,
@@ -149,7 +152,7 @@ def override(
     role = role or next((one for one in needed if one in person.roles), "")
     sign_override(
         asked.environment.log,
-        asked.environment.context.store,
+        asked.environment.workspace.store,
         run,
         gate=gate,
         person=person,
@@ -173,7 +176,7 @@ def in_words(asked: Waiting) -> Iterator[str]:
     """What a signature is put under: what changes, the migrations, the schema diff, the release before."""
     said = asked.request
     earlier = said["earlier"]["release"]
-    rehearsed = " (REHEARSAL: nothing here counts for real)" if asked.environment.context.rehearsal else ""
+    rehearsed = " (REHEARSAL: nothing here counts for real)" if asked.environment.workspace.rehearsal else ""
     yield f"request   {asked.run}{rehearsed}"
     yield f"to        {said['environment']}, until {said['expires']}"
     yield f"release   {said['version']}, commit {said['commit']}"
@@ -193,7 +196,7 @@ def _diff(asked: Waiting) -> list[str]:
     plan = asked.request["plan"]
     if plan is None:
         return ["(the run made this request itself: no plan)"]
-    place = asked.environment.context.store / "runs" / plan["run"] / PLANNED_DIFF
+    place = asked.environment.workspace.store / "runs" / plan["run"] / PLANNED_DIFF
     text = place.read_bytes()
     import hashlib
 

@@ -14,9 +14,9 @@ from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.commands.sign import named
 from pytest_deploy.commands.signer import signer
 from pytest_deploy.errors import Refused, UsageError
-from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import record_of, record_store
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import schema
 from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.event import Event, Json
@@ -25,6 +25,7 @@ from pytest_deploy.record.plain_text import escape_line, require_plain
 from pytest_deploy.record.run_folder import SUMS
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Missing
+from pytest_deploy.workspace import Workspace
 
 _FOUND: Final = frozenset({"outcome", "verdict"})
 """What steps, gates and runs came to: no signature makes a failure a success."""
@@ -36,7 +37,7 @@ Say = Callable[[str], None]
 class Signing:
     """One environment's record, a person, the role they sign in, and their key."""
 
-    context: RunContext
+    workspace: Workspace
     policy: Policy
     log: Log
     roster: Roster
@@ -47,18 +48,18 @@ class Signing:
     @classmethod
     def of(cls, root: Path, environment: str, *, rehearsal: bool, role: str, key: Path | None) -> Signing:
         """Raises UsageError (no record, no key), Refused (nobody's key, no role)."""
-        context = RunContext(str(root), environment, "deploy", rehearsal=rehearsal)
-        policy = context.policy()
-        if next(iter(record_store(context, policy).names("log/")), None) is None:
-            raise UsageError(f"{context.store.relative_to(root)} holds no record: nothing was recorded there yet")
-        log = record_of(context, policy, SystemClock())
+        workspace = Workspace(root, environment, rehearsal=rehearsal)
+        policy = policy_of(workspace)
+        if next(iter(record_store(workspace, policy).names("log/")), None) is None:
+            raise UsageError(f"{workspace.store.relative_to(root)} holds no record: nothing was recorded there yet")
+        log = record_of(workspace, policy, SystemClock())
         roster = in_force(log.store, log.history())[0]
         roles = policy.approval.roles or policy.thaw.roles
-        person, key = signer(context, roster, role or roles[0], key)
+        person, key = signer(workspace, roster, role or roles[0], key)
         role = role or next((one for one in roles if one in person.roles), next(iter(person.roles), ""))
         if not role:
             raise Refused(f"{person.printed_name} holds no role, so nobody can tell what the signature stands for")
-        return cls(context, policy, log, roster, person, role, key)
+        return cls(workspace, policy, log, roster, person, role, key)
 
     def words(self, meaning: str) -> dict[str, str]:
         """What every statement says of its signer."""
@@ -76,7 +77,7 @@ class Signing:
         closed = [event for event in events if event.type == "run.closed"]
         if not events:
             raise Refused(
-                f"{run} is not in {self.context.store.relative_to(self.context.path)}; history lists its runs"
+                f"{run} is not in {self.workspace.store.relative_to(self.workspace.root)}; history lists its runs"
             )
         if not closed:
             raise Refused(f"{run} is not closed ({events[-1].type} was last): only a closed run's record is signed")
@@ -201,7 +202,7 @@ def thaw(root: Path, environment: str, *, reason: str, role: str, key: Path | No
     if not reason.strip():
         raise UsageError("deploy.py thaw: say --reason: it is read by an inspector years later")
     require_plain("--reason", reason)
-    roles = RunContext(str(root), environment, "deploy", rehearsal=rehearsal).policy().thaw.roles
+    roles = policy_of(Workspace(root, environment, rehearsal=rehearsal)).thaw.roles
     role = role or (roles[0] if len(roles) == 1 else "")
     signing = Signing.of(root, environment, rehearsal=rehearsal, role=role, key=key)
     events = signing.log.history()

@@ -8,16 +8,16 @@ from pathlib import Path
 from pytest_deploy.approvals.rehearsal_roster import throw_away_key
 from pytest_deploy.approvals.roster import Person, Roster, fingerprint_of
 from pytest_deploy.errors import Refused, UsageError
-from pytest_deploy.pipeline.context import RunContext
+from pytest_deploy.workspace import Workspace
 
 
-def signer(context: RunContext, roster: Roster, role: str, key: Path | None) -> tuple[Person, Path]:
+def signer(workspace: Workspace, roster: Roster, role: str, key: Path | None) -> tuple[Person, Path]:
     """Who signs, and with what: the key given, a rehearsal's throw-away key of the role, else git's signing key.
 
     Raises UsageError where there is no key, Refused where it is nobody's.
     """
-    if key is None and context.rehearsal and role:
-        key = throw_away_key(context, role)
+    if key is None and workspace.rehearsal and role:
+        key = throw_away_key(workspace, role)
     if key is not None and not key.is_file():
         raise UsageError(
             f"--key {key}: there is no such file; right is a private key, or the public key of one in the agent"

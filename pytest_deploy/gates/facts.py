@@ -41,8 +41,8 @@ from pytest_deploy.gates.registry import OVERRIDABLE, gates_of
 from pytest_deploy.gates.run_history import Past
 from pytest_deploy.gates.staging_record import evidence_of
 from pytest_deploy.gates.verdict import Gate, Unavailable, Verdict, overridden, to_mend
-from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.bucket_retention import Holding
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.mirrored_store import CopiedStore
@@ -57,7 +57,7 @@ class Gates:
         """`who` deploys: the actor of this process, but where somebody else's request is looked at (`approve`)."""
         self._who = who or local_actor()
         self._environment = environment
-        self._context = environment.context
+        self._workspace = environment.workspace
         self._policy = environment.policy
         self._subject = subject
 
@@ -129,13 +129,13 @@ class Gates:
     @cached_property
     def authors(self) -> tuple[str, ...]:
         """Who wrote, committed or co-wrote what is deployed since this environment's last release."""
-        return people.authors(self._context.path, self._subject.commit, self._past.last_commit())
+        return people.authors(self._workspace.root, self._subject.commit, self._past.last_commit())
 
     @cached_property
     def case(self) -> signed.Case:
         """What signatures are judged against; without a request, of what can be signed at all."""
         run = self._subject.request
-        place = self._context.store / "runs" / (run or "-") / "request.json"
+        place = self._workspace.store / "runs" / (run or "-") / "request.json"
         return signed.Case(
             store=self._environment.log.store.folder(f"runs/{run or '-'}/"),
             run=run or "",
@@ -182,14 +182,14 @@ class Gates:
         rule = self._policy.staging_smoke
         if rule is None:
             return ()
-        return evidence_of(RunContext(self._context.root, rule.environment, "smoke", rehearsal=self._context.rehearsal))
+        return evidence_of(replace(self._workspace, environment=rule.environment))
 
     @cached_property
     def _incidents(self) -> tuple[incidents.Incident, ...] | Unavailable:
         rule = self._policy.incidents
         source: IncidentSource = RecordedIncidents(self._past.events)
         if rule is not None and rule.command is not None:
-            source = IncidentCommand(rule.command, self._context.path, rule.command_timeout_s)
+            source = IncidentCommand(rule.command, self._workspace.root, rule.command_timeout_s)
         known = source.read()
         return known if isinstance(known, Unavailable) else tuple(known)
 
@@ -242,14 +242,14 @@ class Gates:
         """What a rollback by hand must say and does not."""
         if self._subject.pipeline != "rollback" or not self._policy.rollback.ticket:
             return ()
-        said = {"reason": self._context.reason, "ticket": self._context.ticket}
+        said = {"reason": self._subject.reason, "ticket": self._subject.ticket}
         return tuple(what for what, text in said.items() if not text.strip())
 
     def _blackout(self, at: datetime) -> Verdict:
         rule = self._policy.blackout
         if rule is None:
             return blackout.blackout(None, None, at, lasts_s=self._policy.sla_s)
-        known = calendar.read_calendar(self._context.path / rule.calendar) if rule.calendar is not None else None
+        known = calendar.read_calendar(self._workspace.root / rule.calendar) if rule.calendar is not None else None
         zone = self._policy.window.zone if self._policy.window is not None else ""
         return blackout.blackout(rule, known, at, lasts_s=self._policy.sla_s, zone=zone)
 
@@ -267,11 +267,11 @@ class Gates:
 
     def _retention(self, at: datetime) -> Verdict:
         """Read back each time it is asked."""
-        return retention.retention(self._policy.retention, at, *held(self._environment.log.store, self._context.path))
+        return retention.retention(self._policy.retention, at, *held(self._environment.log.store, self._workspace.root))
 
     def _anchors(self, _: datetime) -> Verdict:
         log = self._environment.log
-        seen = anchoring.known(anchoring.anchors_of(self._context, self._policy, log.store))
+        seen = anchoring.known(anchoring.anchors_of(self._workspace, self._policy, log.store))
         return anchors.anchors(self._policy.anchors, anchoring.standing(log, seen), seen)
 
     def _clock(self, _: datetime) -> Verdict:

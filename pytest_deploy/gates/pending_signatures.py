@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pytest_deploy.approvals.sign_request import said_of_approval, said_of_override
 from pytest_deploy.gates.facts import Gates
-from pytest_deploy.pipeline.run import PIPELINE_ACTOR
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.record.actor import PIPELINE_ACTOR
 
 
 def take_in(environment: Environment, run: str, gates: Gates) -> None:

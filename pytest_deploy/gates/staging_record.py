@@ -16,14 +16,15 @@ import psycopg
 from pytest_deploy.errors import RecordError
 from pytest_deploy.gates.staging_smoke import Evidence
 from pytest_deploy.migrate import ledger
-from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment, in_kms, record_store
+from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import FileSigner, LogKey, parse_vkey
 from pytest_deploy.release import live
 from pytest_deploy.release.request import migrations_sha256
 from pytest_deploy.verify.verify import verify
+from pytest_deploy.workspace import Workspace
 
 _WELL = frozenset({"deployed", "passed"})
 
@@ -43,22 +44,22 @@ def serving(environment: Environment) -> dict[str, Any] | None:
     }
 
 
-def evidence_of(context: RunContext) -> tuple[Evidence, ...]:
-    """Each smoke that ended in the environment of `context`, newest last; none where it has no record yet.
+def evidence_of(workspace: Workspace) -> tuple[Evidence, ...]:
+    """Each smoke that ended in the environment of `workspace`, newest last; none where it has no record yet.
 
     Raises RecordError where the record does not verify, or is another environment's, or nobody here knows its key.
     """
-    kept = record_store(context, context.policy())
+    kept = record_store(workspace, policy_of(workspace))
     if next(iter(kept.names("log/")), None) is None:
         return ()
     store = kept.folder()
     found = verify(store)
     if not found.ok:
         raise RecordError(f"the record {store.name} does not verify: {found.findings[0]}")
-    known = _known_key(context)
+    known = _known_key(workspace)
     if found.vkey != known.vkey:
         raise RecordError(
-            f"the record in {store.relative_to(context.path)} is {found.origin}'s, signed by {found.vkey}; that of "
+            f"the record in {store.relative_to(workspace.root)} is {found.origin}'s, signed by {found.vkey}; that of "
             f"{known.origin} is signed by {known.vkey}: it is no evidence"
         )
     runs: dict[str, list[Event]] = {}
@@ -68,21 +69,21 @@ def evidence_of(context: RunContext) -> tuple[Evidence, ...]:
     return tuple(sorted((e for run in runs.values() for e in _smoked(store, run)), key=lambda e: e.at))
 
 
-def _known_key(context: RunContext) -> LogKey:
+def _known_key(workspace: Workspace) -> LogKey:
     """The key the record must be signed with, by a copy that does not lie in the record."""
-    policy = context.policy()
-    origin = policy.origin(rehearsal=context.rehearsal)
-    public = context.key_file.with_suffix(".vkey")
+    policy = policy_of(workspace)
+    origin = policy.origin(rehearsal=workspace.rehearsal)
+    public = workspace.key_file.with_suffix(".vkey")
     try:
         if public.is_file():
             return _of(origin, parse_vkey(public.read_text(encoding="utf-8").strip()))
         key = policy.record.key
-        signer = FileSigner.open(context.key_file) if key is None else in_kms(key)
+        signer = FileSigner.open(workspace.key_file) if key is None else in_kms(key)
         return LogKey(origin, signer.public)
     except (RecordError, ValueError) as error:
         raise RecordError(
-            f"whose record {context.store.relative_to(context.path)} is cannot be told: {error}; lay a copy of its log.vkey, "
-            f"that came by another way, to {public.relative_to(context.path)}"
+            f"whose record {workspace.store.relative_to(workspace.root)} is cannot be told: {error}; lay a copy of its log.vkey, "
+            f"that came by another way, to {public.relative_to(workspace.root)}"
         ) from None
 
 

@@ -16,12 +16,13 @@ from pytest_deploy.gates.pending_signatures import take_in
 from pytest_deploy.gates.rate_limit import limited
 from pytest_deploy.gates.run_history import claims
 from pytest_deploy.gates.verdict import Point, Verdict
-from pytest_deploy.pipeline.context import RunContext
-from pytest_deploy.pipeline.run import PIPELINE_ACTOR, Run
+from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin.gatekeeper import told
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.log import Claim, Standing
 from pytest_deploy.release import pending_requests, request, source
 from pytest_deploy.release.build_request import ask
@@ -31,27 +32,29 @@ from pytest_deploy.release.source import Source
 
 def chosen(context: RunContext, policy: Policy) -> str:
     """The run id of the request to execute. Raises UsageError with the list where there is not exactly one; writes nothing."""
-    environment = Environment(context, policy)
+    environment = Environment(context.workspace, policy, run=context.run, shift_s=context.shift_s)
     if not environment.has_record:
         return pending_requests.choose([], environment=policy.environment, commit="", asked=context.request).run
     live = pending_requests.live(environment.log.history(), environment.clock.now())
-    commit = source.read(context.path).commit
+    commit = source.read(context.workspace.root).commit
     return pending_requests.choose(live, environment=policy.environment, commit=commit, asked=context.request).run
 
 
 class Permission:
     """What stands between a request and its run."""
 
-    def __init__(self, environment: Environment, source_: Source, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, environment: Environment, context: RunContext, source_: Source, say: Callable[[str], None]
+    ) -> None:
         self._environment = environment
-        self._context = environment.context
+        self._context = context
         self._source = source_
         self._say = say
 
     @cached_property
     def _content(self) -> bytes:
         return pending_requests.content(
-            self._context.store, self._context.run, self._environment.log.run(self._context.run)
+            self._context.workspace.store, self._context.run, self._environment.log.run(self._context.run)
         )
 
     @property
@@ -97,7 +100,7 @@ class Permission:
 
     def before_change(self, run: Run) -> Cause | None:
         """Ask every gate once more, right before the first change."""
-        gates = Gates(self._environment, of_run(self._environment, run.events()))
+        gates = Gates(self._environment, of_run(self._environment, self._context, run.events()))
         if self._context.request:
             take_in(self._environment, self._context.run, gates)
         verdicts = gates.verdicts()
@@ -111,7 +114,9 @@ class Permission:
 
     def _refuse_drift(self) -> None:
         approved = self.approved
-        found = ask(self._environment, self._source, run=self._context.run, image=approved["artefact"]["image"]).says()
+        found = ask(
+            self._environment, self._context, self._source, run=self._context.run, image=approved["artefact"]["image"]
+        ).says()
         drifted = request.drift(approved, found)
         if not drifted:
             return

@@ -13,10 +13,11 @@ from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.earliest import Earliest, earliest
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.migrate import dry_run, read
-from pytest_deploy.pipeline.context import local_actor
-from pytest_deploy.pipeline.run import PIPELINE_ACTOR, Run
+from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.record.actor import PIPELINE_ACTOR, local_actor
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.run_folder import RunFolder
@@ -55,7 +56,7 @@ def conclude(environment: Environment, source: Source, run: Run, say: Callable[[
         "earliest_start": None if waits.at is None else stamp(waits.at),
         "owed": list(waits.owed),
     }
-    for line in _told(environment, found, waits, kept=kept):
+    for line in _told(environment, run.context, found, waits, kept=kept):
         say(line)
 
 
@@ -82,13 +83,13 @@ def _request(
     environment: Environment, source: Source, run: Run, say: Callable[[str], None]
 ) -> tuple[LiveRequest, bool]:
     """The request for what was planned: the one that lives already where nothing drifted, else a new one."""
-    context, log = environment.context, environment.log
+    context, log = run.context, environment.log
     image = built(run.events())
     now = environment.clock.now()
-    asked = ask(environment, source, run=context.run, image=image)
+    asked = ask(environment, context, source, run=context.run, image=image)
     for old in pending_requests.live(log.history(), now):
         try:
-            said = json.loads(pending_requests.content(context.store, old.run, [old.made]))
+            said = json.loads(pending_requests.content(context.workspace.store, old.run, [old.made]))
             drifted = request.drift(said, asked.says())
         except Refused as unreadable:
             drifted = (str(unreadable),)
@@ -103,9 +104,9 @@ def _request(
         say(f"request {old.run} is void: {'; '.join(drifted)}")
     diff = _schema_diff(environment).encode()
     RunFolder(log.store, context.run).create(PLANNED_DIFF, diff)
-    name = new_run_id(context.environment, environment.system, rehearsal=context.rehearsal)
+    name = new_run_id(context.workspace.environment, environment.system, rehearsal=context.rehearsal)
     plan = Plan(context.run, hashlib.sha256(diff).hexdigest())
-    asked = ask(environment, source, run=name, image=image, plan=plan)
+    asked = ask(environment, context, source, run=name, image=image, plan=plan)
     RunFolder(log.store, name).create("request.json", asked.content)
     made = log.append("request.made", asked.made(), run=name, actor=PIPELINE_ACTOR)
     (found,) = pending_requests.live([made], now)
@@ -115,7 +116,7 @@ def _request(
 def _schema_diff(environment: Environment) -> str:
     """What applying would change, executed on the environment's own database and taken back."""
     policy = environment.policy
-    migrations = read.read(environment.context.path / policy.database.migrations)
+    migrations = read.read(environment.workspace.root / policy.database.migrations)
     try:
         tried = dry_run.dry_run(
             environment.platform.database.owner,
@@ -141,7 +142,9 @@ def _waits(environment: Environment, found: LiveRequest) -> Earliest:
     return earliest(gates.all(), environment.clock.now())
 
 
-def _told(environment: Environment, found: LiveRequest, waits: Earliest, *, kept: bool) -> list[str]:
+def _told(
+    environment: Environment, context: RunContext, found: LiveRequest, waits: Earliest, *, kept: bool
+) -> list[str]:
     lines = ["", f"request   {found.run}" + (" stands: nothing drifted since it was made" if kept else "")]
     lines += [f"takes     {_expected(environment)}"]
     lines += ["preview   none: the embedded platform has no infrastructure of its own"]
@@ -151,13 +154,12 @@ def _told(environment: Environment, found: LiveRequest, waits: Earliest, *, kept
     lines += [f"earliest  {start}"]
     if any(role for role in environment.policy.approval.roles):
         lines += [f"approve   python deploy.py approve {found.run}"]
-    lines += [f"run       {_line(environment, found)}"]
+    lines += [f"run       {_line(environment, context, found)}"]
     return lines
 
 
-def _line(environment: Environment, found: LiveRequest) -> str:
+def _line(environment: Environment, context: RunContext, found: LiveRequest) -> str:
     """What runs it: with the settings it was planned with, for with others it is another request."""
-    context = environment.context
     words = ["pytest", f"--deploy-env={environment.policy.environment}"]
     words += ["--deploy-rehearse"] if context.rehearsal else []
     words += [f"--deploy-set={one}" for one in context.sets]

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_deploy.pipeline import steps_lock
-from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.pipeline.outcome import Judgement, judge, unpassed
 from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, NotRun, PhaseSequence
 from pytest_deploy.pipeline.step import Step
 from pytest_deploy.pipeline.timings import watched
 from pytest_deploy.policy.phases import PIPELINES
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.lease import Lease
@@ -305,7 +306,7 @@ class Run:
                     self.sequence.leave_out(step.nodeid, "no prior release: there is nothing to expect")
 
     def _rollback_order(self, earlier: Earlier) -> Order:
-        folder = self.context.path / self.policy.database.migrations
+        folder = self.context.workspace.root / self.policy.database.migrations
         return order_of(self.policy.rollback.order, since(earlier, folder))
 
     def finish_rollback(self, outcome: str, cause: str = "") -> None:

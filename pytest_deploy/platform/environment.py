@@ -12,9 +12,9 @@ from urllib.parse import unquote
 from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.errors import RecordError, UsageError
-from pytest_deploy.pipeline.context import RunContext, local_actor
 from pytest_deploy.platform.protocol import DatabaseAccess, Platform
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.bucket import EMULATOR, Bucket, emulated
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
 from pytest_deploy.record.key import Signer
@@ -31,6 +31,7 @@ from pytest_deploy.record.redaction import (
 )
 from pytest_deploy.record.secrets import Secrets
 from pytest_deploy.record.store import FolderStore, Store
+from pytest_deploy.workspace import Workspace
 
 _NAMED_SECRET = re.compile(
     r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|API_?KEY|ACCESS_KEY", re.IGNORECASE
@@ -44,13 +45,17 @@ _VARIABLE = 8
 class Environment:
     """What one process of a run holds open. `close` releases the platform, which then stops if nobody else holds it."""
 
-    def __init__(self, context: RunContext, policy: Policy, clock: Clock | None = None) -> None:
-        self.context = context
+    def __init__(
+        self, workspace: Workspace, policy: Policy, *, run: str = "", shift_s: float = 0.0, clock: Clock | None = None
+    ) -> None:
+        """`run` is the run this process belongs to, if any; `shift_s` is what a rehearsal's clock is ahead of the real one."""
+        self.workspace = workspace
+        self.run = run
         self.policy = policy
         self.system = clock or SystemClock()
         """The real clock: events, leases and durations go by it."""
-        self.shift = timedelta(seconds=context.shift_s)
-        self.clock: Clock = ShiftedClock(self.system, self.shift) if context.rehearsal else self.system
+        self.shift = timedelta(seconds=shift_s)
+        self.clock: Clock = ShiftedClock(self.system, self.shift) if workspace.rehearsal else self.system
         """The one clock that gates, claims, ages and expiry go by; a rehearsal's may be shifted."""
         self._opened: Platform | None = None
         if policy.platform.kind != "embedded" or policy.platform.runtime != "process":
@@ -67,11 +72,11 @@ class Environment:
             from pytest_deploy.platform.embedded import connect
 
             self._opened = connect(
-                self.context.path,
+                self.workspace.root,
                 environment=self.policy.environment,
                 service=self.policy.service.name,
                 command=self.policy.service.command,
-                rehearsal=self.context.rehearsal,
+                rehearsal=self.workspace.rehearsal,
             )
             self._learn_passwords(self._opened.database)
         return self._opened
@@ -79,7 +84,7 @@ class Environment:
     @cached_property
     def store(self) -> Store:
         """Where the record lies. Raises UsageError where it may not lie there; asks nothing of the place yet."""
-        return record_store(self.context, self.policy)
+        return record_store(self.workspace, self.policy)
 
     @property
     def has_record(self) -> bool:
@@ -89,13 +94,13 @@ class Environment:
     @cached_property
     def log(self) -> Log:
         """The record, born on first use. Raises RecordError where it cannot be written or does not verify."""
-        shift = self.shift if self.context.rehearsal else None
-        return record_of(self.context, self.policy, self.system, shift=shift, redact=self.redact, store=self.store)
+        shift = self.shift if self.workspace.rehearsal else None
+        return record_of(self.workspace, self.policy, self.system, shift=shift, redact=self.redact, store=self.store)
 
     @cached_property
     def secrets(self) -> Secrets:
         """The environment's secrets."""
-        return secrets_of(self.context)
+        return secrets_of(self.workspace, run=self.run)
 
     def _learn_passwords(self, access: DatabaseAccess) -> None:
         """Passwords that the platform made or was given; one that is its user's name is none."""
@@ -108,11 +113,11 @@ class Environment:
     @property
     def holds_subjects(self) -> bool:
         """Whether its rows may be subjects': everywhere but in local."""
-        return _holds_subjects(self.context)
+        return _holds_subjects(self.workspace)
 
     def redact(self, text: str) -> str:
         """A text without any known secret and, outside local, without what PostgreSQL says of rows."""
-        return _cut(text, self.context, self.secrets)
+        return _cut(text, self.workspace, self.secrets)
 
     def redact_error(self, error: BaseException) -> None:
         """Cut an error in place, with those it came from: every report writer reads the error itself."""
@@ -137,7 +142,7 @@ class Environment:
 
 
 def record_of(
-    context: RunContext,
+    workspace: Workspace,
     policy: Policy,
     clock: Clock,
     *,
@@ -152,33 +157,31 @@ def record_of(
     Raises RecordError.
     """
     return open_record(
-        store or record_store(context, policy),
-        origin=policy.origin(rehearsal=context.rehearsal),
-        key_file=context.key_file,
+        store or record_store(workspace, policy),
+        origin=policy.origin(rehearsal=workspace.rehearsal),
+        key_file=workspace.key_file,
         signer=in_kms(policy.record.key) if policy.record.key is not None else None,
         clock=clock,
         actor=local_actor(),
         shift=shift,
-        redact=redact or partial(_cut, context=context, known=secrets_of(context)),
+        redact=redact or partial(_cut, workspace=workspace, known=secrets_of(workspace)),
     )
 
 
-def secrets_of(context: RunContext) -> Secrets:
+def secrets_of(workspace: Workspace, *, run: str = "") -> Secrets:
     """The environment's secrets, and what this process's variables hold."""
-    prefix = "rehearsal-" if context.rehearsal else ""
-    file = context.state / "secrets" / f"{prefix}{context.environment}.json"
-    known = Secrets(file, met=context.session if context.run else None)
+    known = Secrets(workspace.secrets_file, met=workspace.session(run) if run else None)
     for name, value in _of_the_process(os.environ):
         known.know(name, value)
     return known
 
 
-def _holds_subjects(context: RunContext) -> bool:
-    return context.environment != "local" or context.rehearsal
+def _holds_subjects(workspace: Workspace) -> bool:
+    return workspace.environment != "local" or workspace.rehearsal
 
 
-def _cut(text: str, context: RunContext, known: Secrets) -> str:
-    return known.redact(cut_rows(text) if _holds_subjects(context) else text)
+def _cut(text: str, workspace: Workspace, known: Secrets) -> str:
+    return known.redact(cut_rows(text) if _holds_subjects(workspace) else text)
 
 
 def _of_the_process(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -204,21 +207,21 @@ def in_kms(version: str) -> Signer:
     return KmsSigner.by_default_credentials(version)
 
 
-def record_store(context: RunContext, policy: Policy) -> Store:
+def record_store(workspace: Workspace, policy: Policy) -> Store:
     """The place that policy names for the record of an environment, or of its rehearsals.
 
     The embedded platform's record never goes to Google, and a record of the cloud never to a stand-in. Raises UsageError.
     """
-    rule, place = policy.record, policy.place(rehearsal=context.rehearsal)
+    rule, place = policy.record, policy.place(rehearsal=workspace.rehearsal)
     if rule.bucket is None:
-        if found := copy_of(context.store):
+        if found := copy_of(workspace.store):
             raise UsageError(
-                f"{context.store} is the copy of {found}, and deploy.yaml lets the record lie in a folder: move the folder "
+                f"{workspace.store} is the copy of {found}, and deploy.yaml lets the record lie in a folder: move the folder "
                 "away, or give record: {store: gcs, ...} back"
             )
-        return FolderStore(context.store)
+        return FolderStore(workspace.store)
     refuse_misplaced(policy, "record.store")
-    return CopiedStore(Bucket(rule.bucket, "/".join(filter(None, (rule.prefix, place)))), context.store)
+    return CopiedStore(Bucket(rule.bucket, "/".join(filter(None, (rule.prefix, place)))), workspace.store)
 
 
 def refuse_misplaced(policy: Policy, key: str) -> None:

@@ -14,7 +14,6 @@ import pytest
 
 from pytest_deploy.errors import CollectionRefused, DeployError, RecordError
 from pytest_deploy.pipeline import workers
-from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, PhaseSequence
 from pytest_deploy.pipeline.signals import Interruption
@@ -22,6 +21,7 @@ from pytest_deploy.pipeline.step import Step
 from pytest_deploy.plugin import skipped_reports
 from pytest_deploy.plugin.collection import STEP, Collection, refusal_beside, told_of
 from pytest_deploy.plugin.scheduler import PhaseScheduler
+from pytest_deploy.policy.run_context import RunContext
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController

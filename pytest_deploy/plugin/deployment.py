@@ -23,13 +23,14 @@ from pytest_deploy.errors import DeployError, ManualInterventionRequired, Refuse
 from pytest_deploy.gates.staging_record import serving
 from pytest_deploy.pipeline import plan
 from pytest_deploy.pipeline.authorize_run import Permission
-from pytest_deploy.pipeline.context import local_actor
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Listener, Run
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.pipeline.step import Step
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record import lease
+from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.record.mirrored_store import copy_of
 from pytest_deploy.record.run_folder import RunFolder
@@ -49,6 +50,7 @@ class Deployment:
     def __init__(
         self,
         environment: Environment,
+        context: RunContext,
         *,
         plugins: Mapping[str, str],
         options: Mapping[str, object],
@@ -57,7 +59,7 @@ class Deployment:
     ) -> None:
         """`say` prints one line for the person watching."""
         self.environment = environment
-        self.context = environment.context
+        self.context = context
         self.policy = environment.policy
         self._plugins = plugins
         self._options = options
@@ -68,11 +70,11 @@ class Deployment:
 
     @cached_property
     def _permission(self) -> Permission:
-        return Permission(self.environment, self._source, self._say)
+        return Permission(self.environment, self.context, self._source, self._say)
 
     @cached_property
     def _source(self) -> source.Source:
-        return source.read(self.context.path)
+        return source.read(self.context.workspace.root)
 
     # --- what the person watching reads
 
@@ -97,7 +99,7 @@ class Deployment:
         """What happened, what serves now, where the evidence lies, how to check it. After `seal`."""
         judgement = run.judgement or run.decide()
         well = code == 0
-        where = self.context.run_folder.relative_to(self.context.path)
+        where = self.context.run_folder.relative_to(self.context.workspace.root)
         lines = [
             (
                 f"{judgement.outcome} in {run.elapsed():.1f} s · exit {code}",
@@ -109,9 +111,14 @@ class Deployment:
         lines.append((f"serving   {self._serving}", {}))
         lines.append((f"report    {where}/report.html", {}))
         lines.append((f"anchor    {run.log.checkpoint()}", {}))
-        if bucket := copy_of(self.context.store):
+        if bucket := copy_of(self.context.workspace.store):
             lines.append((f"record    {bucket}", {}))
-        lines.append((f"verify    python deploy.py verify {self.context.store.relative_to(self.context.path)}", {}))
+        lines.append(
+            (
+                f"verify    python deploy.py verify {self.context.workspace.store.relative_to(self.context.workspace.root)}",
+                {},
+            )
+        )
         if judgement.outcome == "rollback-failed":
             lines.append(
                 (
@@ -186,7 +193,7 @@ class Deployment:
         )
 
     def _opened_data(self) -> dict[str, Any]:
-        root = self.context.path
+        root = self.context.workspace.root
         return {
             "environment": self.policy.environment,
             "pipeline": self.context.pipeline,
@@ -203,7 +210,7 @@ class Deployment:
             "config_sha256": self.policy.digest(),
             "spec_sha256": _sha256(root / SPECIFICATION),
             "suites_sha256": source.tree_digest(root, ["suites"]),
-            "lock_sha256": _sha256(self.context.lock),
+            "lock_sha256": _sha256(self.context.workspace.steps_lock),
             "reason": self.context.reason,
             "sets": dict(self.policy.settings),
             "python": machine.python_version(),
@@ -235,7 +242,7 @@ class Deployment:
                 if image != (approved := self._permission.approved["artefact"]["image"]):
                     run.close(Cause("request", f"the build made {image}; approved is {approved}"))
             elif self.context.pipeline == PIPELINE:
-                asked = ask(self.environment, self._source, run=self.context.run, image=image)
+                asked = ask(self.environment, self.context, self._source, run=self.context.run, image=image)
                 RunFolder(run.log.store, self.context.run).create("request.json", asked.content)
                 run.append("request.made", asked.made())
         except DeployError as error:
@@ -297,7 +304,14 @@ class Deployment:
     def _undoing(self, append: Append) -> Undoing:
         """What carries a rollback out for this run."""
         context = self.context
-        return Undoing(self.environment.platform, self.policy, context.path, local_actor(), append, context.backups)
+        return Undoing(
+            self.environment.platform,
+            self.policy,
+            context.workspace.root,
+            local_actor(),
+            append,
+            context.workspace.backups(context.run),
+        )
 
     def seal(self, run: Run) -> int:
         """Decide, render what people read, bind it, close the run, release the lease; pytest's exit code."""
@@ -326,7 +340,7 @@ class Deployment:
         if run.lease is not None:
             run.lease.release()
         evidence.remove(self.context.session)
-        for fault in index.write(self.context.path / "reports"):
+        for fault in index.write(self.context.workspace.reports):
             self._say(fault)
         self._serving = self._read_serving()
         self.environment.close()

@@ -14,6 +14,7 @@ from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.plugin.gatekeeper import Gatekeeper
 from pytest_deploy.plugin.recorder import RECORD, StepRecord
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.secrets import Secrets
 from pytest_deploy.release import live
@@ -21,6 +22,7 @@ from pytest_deploy.release.candidate import of_run
 from pytest_deploy.release.request import Release
 
 ENVIRONMENT = pytest.StashKey[Environment]()
+CONTEXT = pytest.StashKey[RunContext]()
 GATES = pytest.StashKey[Gates]()
 
 
@@ -48,7 +50,7 @@ def platform(environment: Environment) -> Platform:
 @pytest.fixture(scope="session")
 def database(environment: Environment) -> Database:
     """A client of the environment's database, as its owner."""
-    return Database(environment.platform.database, environment.policy, environment.context.path)
+    return Database(environment.platform.database, environment.policy, environment.workspace.root)
 
 
 @pytest.fixture(scope="session")
@@ -73,16 +75,18 @@ def record(request: pytest.FixtureRequest) -> StepRecord:
 @pytest.fixture
 def release(environment: Environment, record: StepRecord) -> Release:
     """The release that is expected to answer: the run's own; where a run deploys none, the one that serves."""
-    return live.expected(record.events(), environment.context.run_folder, environment.platform)
+    return live.expected(record.events(), environment.workspace.run_folder(environment.run), environment.platform)
 
 
 @pytest.fixture
 def gates(environment: Environment, record: StepRecord, pytestconfig: pytest.Config) -> Gatekeeper:
     """The gates of the environment's policy: `.hold(name)` asks one, records its verdict, fails where it refuses."""
     if GATES not in pytestconfig.stash:  # their facts are gathered once a process, after the build
-        pytestconfig.stash[GATES] = Gates(environment, of_run(environment, record.events()))
+        pytestconfig.stash[GATES] = Gates(
+            environment, of_run(environment, pytestconfig.stash[CONTEXT], record.events())
+        )
     bound = pytestconfig.stash[GATES]
-    point: Point = "plan" if environment.context.pipeline == "plan" else "lease"
+    point: Point = "plan" if pytestconfig.stash[CONTEXT].pipeline == "plan" else "lease"
     return Gatekeeper(bound, record, environment.clock, point=point)
 
 

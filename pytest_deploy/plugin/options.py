@@ -15,7 +15,7 @@ BUILT = ("deploy", "plan", "smoke")
 """The pipelines this version runs."""
 
 if TYPE_CHECKING:
-    from pytest_deploy.pipeline.context import RunContext
+    from pytest_deploy.policy.run_context import RunContext
 
 
 def add(parser: pytest.Parser) -> None:
@@ -72,7 +72,8 @@ def context(config: pytest.Config) -> RunContext | None:
         if option.deploy_env is None and given != {"deploy_pipeline": "deploy"}:
             raise pytest.UsageError("the --deploy-* options belong to a deployment: add --deploy-env=ENV")
         return None
-    from pytest_deploy.pipeline.context import RunContext
+    from pytest_deploy.policy.run_context import RunContext
+    from pytest_deploy.workspace import Workspace
 
     if option.deploy_pipeline not in BUILT:
         raise pytest.UsageError(
@@ -83,13 +84,11 @@ def context(config: pytest.Config) -> RunContext | None:
         if not is_plain(text):
             raise pytest.UsageError(f"{name} {NOT_PLAIN}: write one line of plain text")
     return RunContext(
-        root=str(Path(config.rootpath)),
-        environment=option.deploy_env,
+        workspace=Workspace(Path(config.rootpath), option.deploy_env, rehearsal=option.deploy_rehearse),
         pipeline=option.deploy_pipeline,
         sets=tuple(option.deploy_set),
         reason=option.deploy_reason,
         request=option.deploy_run,
-        rehearsal=option.deploy_rehearse,
         shift_s=_shift_s(option),
         ticket=option.deploy_ticket,
     )

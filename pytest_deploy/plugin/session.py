@@ -13,7 +13,6 @@ import pytest
 from pytest_deploy.approvals import rehearsal_roster
 from pytest_deploy.errors import DeployError, RecordError, UsageError
 from pytest_deploy.pipeline import authorize_run, workers
-from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.pipeline.run import Listener, Run
 from pytest_deploy.pipeline.signals import Interruption
 from pytest_deploy.pipeline.step import Step
@@ -26,6 +25,7 @@ from pytest_deploy.plugin.labels import Labels
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import Redacting, StepRecorder, StopWindow
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.run_id import new_run_id
 
@@ -33,13 +33,13 @@ from pytest_deploy.record.run_id import new_run_id
 def begin(config: pytest.Config, asked: RunContext) -> None:
     """Register a deployment with pytest. Raises pytest.UsageError (exit 4) where it was not asked for rightly."""
     worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
-    context = asked if worker is None else RunContext.of(worker["deploy"])
+    context = asked if worker is None else RunContext.from_json(worker["deploy"])
     try:
         policy = context.policy()
         if worker is None:
             collecting = config.option.collectonly
             context = newly_named(context, policy) if collecting else named(context, policy)
-        environment = Environment(context, policy)
+        environment = Environment(context.workspace, policy, run=context.run, shift_s=context.shift_s)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
     except DeployError as error:
@@ -48,13 +48,14 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
     interruption = Interruption()
     collection = Collection(
         config,
-        context.path,
+        context.workspace.root,
         context.pipeline,
         step_timeout_s=policy.step_timeout_s,
         told=None if worker is None else context.session / f"collected-{worker['workerid']}",
     )
     config.args = collection.folders()
     config.stash[fixtures.ENVIRONMENT] = environment
+    config.stash[fixtures.CONTEXT] = context
     if not config.option.collectonly:
         # Each process writes the results of its own steps; xdist tells workers the command line only.
         config.option.allure_report_dir = str(context.session / "allure-results")
@@ -63,7 +64,7 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
     parent = os.getppid()
     recorder = StepRecorder(
         lambda: environment.log,
-        lambda: environment.context,
+        lambda: context,
         interruption,
         redaction=environment,
         orphaned=lambda: worker is not None and os.getppid() != parent,
@@ -75,7 +76,7 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
     config.pluginmanager.register(Redacting(environment), "deploy-redacting")
     config.pluginmanager.register(StopWindow(interruption), "deploy-stop-window")
     if worker is None and not config.option.collectonly:
-        _conduct(config, environment, collection, interruption)
+        _conduct(config, environment, context, collection, interruption)
     if not config.option.collectonly:
         config.pluginmanager.register(Terminal(environment.redact), "deploy-terminal")
         interruption.install(worker=worker is not None)
@@ -88,7 +89,7 @@ def named(context: RunContext, policy: Policy) -> RunContext:
     """
     authorize_run.unwanted(context, policy)
     if context.rehearsal:
-        rehearsal_roster.prepare(context, policy)
+        rehearsal_roster.prepare(context.workspace, policy)
     if context.pipeline != "deploy" or not policy.approval.roles:
         return newly_named(context, policy)
     run = authorize_run.chosen(context, policy)
@@ -101,7 +102,11 @@ def newly_named(context: RunContext, policy: Policy) -> RunContext:
 
 
 def _conduct(
-    config: pytest.Config, environment: Environment, collection: Collection, interruption: Interruption
+    config: pytest.Config,
+    environment: Environment,
+    context: RunContext,
+    collection: Collection,
+    interruption: Interruption,
 ) -> None:
     """Register what only the controller (or the only process) holds."""
     progress = Progress(config)
@@ -117,17 +122,18 @@ def _conduct(
 
     deployment = Deployment(
         environment,
+        context,
         plugins=active_plugins(config),
         options=option_policy.settings(config),
         listener=Listener(phase_started=phase_started, phase_finished=phase_finished, not_run=progress.not_run),
         say=progress.line,
     )
-    _report_into(config, environment.context)
+    _report_into(config, context)
     config.pluginmanager.register(Labels(deployment.labels()), "deploy-labels")
     kind = Controller if distributed(config) else Conductor
     edge = Announced(deployment, progress, config)
     config.pluginmanager.register(progress, "deploy-progress")
-    config.pluginmanager.register(kind(environment.context, collection, edge, interruption), "deploy-conductor")
+    config.pluginmanager.register(kind(context, collection, edge, interruption), "deploy-conductor")
 
 
 class Terminal:
@@ -164,7 +170,7 @@ class Announced:
         """Say what begins, and open the run."""
         self._progress.open([*self._deployment.headline(), f"run {self._deployment.context.run}"], steps)
         run = self._deployment.open(steps)
-        self._config.hook.pytest_deploy_run_opened(run=run.context.run, environment=run.context.environment)
+        self._config.hook.pytest_deploy_run_opened(run=run.context.run, environment=run.context.workspace.environment)
         return run
 
     def refused(self) -> None:

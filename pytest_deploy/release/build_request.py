@@ -14,9 +14,10 @@ from typing import Any
 from pytest_deploy.errors import RecordError
 from pytest_deploy.migrate import read
 from pytest_deploy.pipeline import steps_lock
-from pytest_deploy.pipeline.context import local_actor
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.phases import phases_of
+from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.release import live, request
@@ -68,11 +69,13 @@ def built(events: Sequence[Event]) -> str:
     return str(images[0])
 
 
-def ask(environment: Environment, source: Source, *, run: str, image: str, plan: Plan | None = None) -> Asked:
+def ask(
+    environment: Environment, context: RunContext, source: Source, *, run: str, image: str, plan: Plan | None = None
+) -> Asked:
     """The request that would be made now for the run `run`. Raises ConfigurationError, PlatformUnavailable, ManualInterventionRequired."""
-    context, policy = environment.context, environment.policy
-    migrations = read.read(context.path / policy.database.migrations)
-    steps = [step for step in steps_lock.read(context.lock) if step.phase in phases_of(PIPELINE)]
+    policy = environment.policy
+    migrations = read.read(context.workspace.root / policy.database.migrations)
+    steps = [step for step in steps_lock.read(context.workspace.steps_lock) if step.phase in phases_of(PIPELINE)]
     earlier = live.read_earlier(environment.platform)
     content = request.render(
         environment=policy.environment,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from pytest_deploy.migrate import read
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.event import Event
 from pytest_deploy.release import pending_requests, source
 from pytest_deploy.release.request import migrations_sha256
@@ -30,6 +31,8 @@ class Subject:
     """The run whose approvals count; None where no request lives."""
     holds_lease: bool = False
     """Whether the run that asks took the lease before it asked."""
+    reason: str = ""
+    ticket: str = ""
     failed: tuple[str, ...] = ()
     """Steps of the build phase that did not pass."""
 
@@ -41,7 +44,7 @@ class Subject:
 
 def of_request(environment: Environment, run: str, *, events: Sequence[Event] = ()) -> Subject:
     """What a request asks for; `events` are those of the run that asks, where its build has run again."""
-    said = json.loads((environment.context.store / "runs" / run / "request.json").read_bytes())
+    said = json.loads((environment.workspace.store / "runs" / run / "request.json").read_bytes())
     approved = said["artefact"]["image"].partition("@")[2]
     return Subject(
         pipeline="deploy",
@@ -56,13 +59,12 @@ def of_request(environment: Environment, run: str, *, events: Sequence[Event] = 
     )
 
 
-def of_run(environment: Environment, events: Sequence[Event]) -> Subject:
+def of_run(environment: Environment, context: RunContext, events: Sequence[Event]) -> Subject:
     """What a run is about: its request, else its build; a plan counts the approvals of a request that lives already."""
-    context = environment.context
     if context.request:
         return of_request(environment, context.run, events=events)
-    migrations = read.read(context.path / environment.policy.database.migrations)
-    commit = source.read(context.path).commit
+    migrations = read.read(context.workspace.root / environment.policy.database.migrations)
+    commit = source.read(context.workspace.root).commit
     waiting = (
         pending_requests.live(environment.log.history(), environment.clock.now()) if context.pipeline == "plan" else ()
     )
@@ -76,6 +78,8 @@ def of_run(environment: Environment, events: Sequence[Event]) -> Subject:
         migrations_sha256=migrations_sha256((one.version, one.sha256) for one in migrations),
         request=mine[-1].run if mine else None,
         holds_lease=context.pipeline != "plan",
+        reason=context.reason,
+        ticket=context.ticket,
         failed=_failed(events),
     )
 

@@ -24,7 +24,9 @@ from typing import Final
 from pytest_deploy.anchors.kinds import FOLDER
 from pytest_deploy.record.plain_text import require_plain
 from pytest_deploy.errors import UsageError, RecordTampered, Refused
-from pytest_deploy.pipeline.context import RunContext, local_actor
+from pytest_deploy.record.actor import local_actor
+from pytest_deploy.policy.run_context import RunContext, policy_of
+from pytest_deploy.workspace import Workspace
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.clock import SystemClock, stamp
@@ -184,12 +186,12 @@ def export(root: Path, run: str, into: Path, *, reader: str, purpose: str, say: 
     """
     require_plain("--reader", reader)
     require_plain("--purpose", purpose)
-    context = _context(root, run)
-    _check_place(context, into)
-    store = context.store
+    workspace = _workspace(root, run)
+    _check_place(workspace, into)
+    store = workspace.store
     if not (store / "log").is_dir():
         raise Refused(f"{run}: there is no record in {store.relative_to(root)}")
-    out = Export(_open(context, run), store, run, into)
+    out = Export(_open(workspace, run), store, run, into)
     out.check()
     data = {
         "reader": reader or local_actor(),
@@ -211,19 +213,19 @@ def export(root: Path, run: str, into: Path, *, reader: str, purpose: str, say: 
         say(line)
 
 
-def _context(root: Path, run: str) -> RunContext:
+def _workspace(root: Path, run: str) -> Workspace:
     try:
         environment, rehearsal = place_of(run)
     except ValueError as error:
         raise UsageError(str(error)) from None
-    return RunContext(str(root), environment, "deploy", run=run, rehearsal=rehearsal)
+    return Workspace(root, environment, rehearsal=rehearsal)
 
 
-def _open(context: RunContext, run: str) -> Log:
+def _open(workspace: Workspace, run: str) -> Log:
     """The record, with a rehearsal's clock where the run left it: its events carry both times."""
-    policy = context.policy()
-    log = record_of(context, policy, SystemClock())
-    return record_of(context, policy, SystemClock(), shift=_shift(log.run(run))) if context.rehearsal else log
+    policy = policy_of(workspace)
+    log = record_of(workspace, policy, SystemClock())
+    return record_of(workspace, policy, SystemClock(), shift=_shift(log.run(run))) if workspace.rehearsal else log
 
 
 def _shift(events: Sequence[Event]) -> timedelta:
@@ -235,10 +237,10 @@ def _size(log: Log) -> int:
     return 0 if head is None else head.seq + 1
 
 
-def _check_place(context: RunContext, into: Path) -> None:
+def _check_place(workspace: Workspace, into: Path) -> None:
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         raise UsageError(f"{into} is not empty; right is a new folder: an export is not mixed with anything")
-    if into.resolve().is_relative_to((context.path / "reports").resolve()):
+    if into.resolve().is_relative_to(workspace.reports.resolve()):
         raise UsageError(
             f"{into} lies among the records; right is a folder outside reports/: a store holds what was recorded"
         )

@@ -17,9 +17,11 @@ def test_database_is_backed_up(
     database: Database, policy: Policy, environment: Environment, record: StepRecord
 ) -> None:
     """`pg_dump -Fc`, readable by its owner only, beside the record and never in it; proven by a restore at policy's rate."""
-    prove = backup.proof_due(policy.database.restore_rate, environment.context.run)
+    prove = backup.proof_due(policy.database.restore_rate, environment.run)
 
-    made = backup.back_up(database.access.owner, environment.context.backups, database.access.programs, prove=prove)
+    made = backup.back_up(
+        database.access.owner, environment.workspace.backups(environment.run), database.access.programs, prove=prove
+    )
 
     record.event("backup.created", **events.backed_up(made))
     record.expect({"restorable": True if prove else None}, {"restorable": made.restorable, "bytes": made.bytes})

@@ -36,7 +36,7 @@ def test_new_revision_is_ready_at_0_percent(
         annotations={
             "deploy.version": release.version,
             "deploy.commit": release.commit,
-            "deploy.run": environment.context.run,
+            "deploy.run": environment.run,
         },
         deadline_s=START_SECONDS,
     )

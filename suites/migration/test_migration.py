@@ -12,10 +12,10 @@ import pytest
 
 from pytest_deploy.migrate import apply, events, ledger, read, snapshot
 from pytest_deploy.migrate.trial import Rehearsal
-from pytest_deploy.pipeline.context import local_actor
 from pytest_deploy.platform.clients import Database
 from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.secrets import Secrets
 
 MINUTES = 60

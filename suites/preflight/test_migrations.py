@@ -10,11 +10,11 @@ from pytest_deploy.migrate import ledger, lint, read
 from pytest_deploy.migrate.apply import pending
 from pytest_deploy.migrate.compatibility import compatibility
 from pytest_deploy.migrate.kept_trial import rehearsed
-from pytest_deploy.pipeline.context import local_actor
 from pytest_deploy.platform.clients import Database
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.record.actor import local_actor
 
 MINUTES = 60
 
@@ -66,7 +66,7 @@ def test_pending_migrations_are_rehearsed(
     result = rehearsed(
         database.access.owner,
         found,
-        kept=environment.context.state / "rehearsals",
+        kept=environment.workspace.trials,
         actor=local_actor(),
         lock_timeout_s=policy.database.lock_timeout_s,
         budget_s=policy.database.budget_s,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.pipeline.context import local_actor
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.record.actor import local_actor
 from pytest_deploy.release.request import Earlier, Release
 from pytest_deploy.rollback.execute import Undoing
 from pytest_deploy.rollback.plan import earlier_of
@@ -32,5 +32,11 @@ def release(earlier: Earlier) -> Release:
 @pytest.fixture
 def undoing(platform: Platform, policy: Policy, environment: Environment, record: StepRecord) -> Undoing:
     """What carries the acts of a rollback out."""
-    context = environment.context
-    return Undoing(platform, policy, context.path, local_actor(), record.event, context.backups)
+    return Undoing(
+        platform,
+        policy,
+        environment.workspace.root,
+        local_actor(),
+        record.event,
+        environment.workspace.backups(environment.run),
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.gates.registry import NAMES
-from pytest_deploy.pipeline.context import local_user
+from pytest_deploy.record.actor import local_user
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
 from pytest_deploy.record.event import Event

@@ -15,12 +15,13 @@ from pytest_deploy.errors import AnchorUnavailable, UsageError
 from pytest_deploy.gates.anchors import anchors as gate
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.verdict import Verdict
-from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record.bucket import EMULATOR
 from pytest_deploy.record.trust import trust_set
 from pytest_deploy.release.candidate import Subject
 from pytest_deploy.verify.verify import verify
+from pytest_deploy.workspace import Workspace
 from tests import github, tsa
 from tests.tools import needs
 from tests.unit.policy.documents import BASE, written
@@ -43,8 +44,8 @@ def url(made: tsa.Authority) -> Iterator[str]:
 
 def environment(home: Path, anchors: str) -> Environment:
     written(home, BASE.replace("environments:", f"{anchors}environments:"))
-    context = RunContext(str(home), "local", "deploy")
-    return Environment(context, context.policy())
+    context = Workspace(home, "local")
+    return Environment(context, policy_of(context))
 
 
 @pytest.fixture
@@ -65,8 +66,8 @@ def test_every_anchor_of_a_closed_run_is_recorded_and_verifies(local: Environmen
     assert [event.data["kind"] for event in told] == ["copy", "rfc3161", "line"]
     assert {event.run for event in told} == {run}
     assert len({(event.data["size"], event.data["root"], event.data["file"]) for event in told}) == 1
-    lines = (local.context.path / "outbox" / "local.lines").read_text().splitlines()
-    found = verify(local.context.store, anchor=lines)
+    lines = (local.workspace.root / "outbox" / "local.lines").read_text().splitlines()
+    found = verify(local.workspace.store, anchor=lines)
     assert found.ok, found.findings
     assert found.checks[11].detail == "1 replies"
 
@@ -92,11 +93,13 @@ def test_what_an_earlier_authority_stamped_verifies_after_another_took_its_place
         for _ in range(2):
             assert anchoring.anchor(changed, run="-", say=pytest.fail)
 
-    found = verify(local.context.store)
+    found = verify(local.workspace.store)
     assert found.ok, found.findings
     assert found.checks[11].detail == "3 replies"
     assert len([e for e in changed.log.history() if e.type == "key.enrolled"]) == 3
-    script = subprocess.run(["bash", "verify.sh"], cwd=local.context.store, check=False, capture_output=True, text=True)
+    script = subprocess.run(
+        ["bash", "verify.sh"], cwd=local.workspace.store, check=False, capture_output=True, text=True
+    )
     assert script.returncode == 0, script.stdout
 
 
@@ -114,7 +117,7 @@ def test_an_anchor_that_fails_is_said_and_raised_and_the_others_are_made(
 
 
 def test_where_no_anchor_can_be_made_that_is_said_and_raised(local: Environment) -> None:
-    (local.context.path / "ca.pem").unlink()
+    (local.workspace.root / "ca.pem").unlink()
     heard: list[str] = []
 
     assert not anchoring.anchor(local, run="-", say=heard.append)
@@ -124,8 +127,8 @@ def test_where_no_anchor_can_be_made_that_is_said_and_raised(local: Environment)
 
 def test_a_record_that_cannot_be_written_any_more_is_said_and_hides_nothing(local: Environment) -> None:
     log = local.log
-    shutil.rmtree(local.context.store)
-    local.context.store.write_text("")
+    shutil.rmtree(local.workspace.store)
+    local.workspace.store.write_text("")
     heard: list[str] = []
 
     assert not anchoring.anchor(local, run="-", say=heard.append)
@@ -150,15 +153,15 @@ def test_the_next_run_goes_on_from_what_was_anchored_and_from_nothing_behind_it(
     assert verdict(local).passed
 
     kept = tmp_path / "kept"
-    shutil.copytree(local.context.store, kept)
+    shutil.copytree(local.workspace.store, kept)
     deployed(local.log)
     assert "no anchor knows more than" in verdict(local).reason
     assert anchoring.anchor(local, run="-", say=pytest.fail)
     size = len(local.log.history())
 
-    shutil.rmtree(local.context.store)
-    shutil.copytree(kept, local.context.store)  # as it was after the first: cut, and clean by itself
-    assert verify(local.context.store).ok
+    shutil.rmtree(local.workspace.store)
+    shutil.copytree(kept, local.workspace.store)  # as it was after the first: cut, and clean by itself
+    assert verify(local.workspace.store).ok
     cut = environment(tmp_path, "anchors: {required: true, copies: {folder: elsewhere}}\n")
     assert "the record was cut" in verdict(cut).reason
     while len(cut.log.history()) < size:
@@ -177,7 +180,7 @@ def test_a_place_that_cannot_be_read_is_told_with_its_cause(tmp_path: Path) -> N
     folder.mkdir(parents=True)
     (folder / "00000001.checkpoint").write_text("noise")
 
-    (known,) = anchoring.known(anchoring.anchors_of(local.context, local.policy, local.log.store))
+    (known,) = anchoring.known(anchoring.anchors_of(local.workspace, local.policy, local.log.store))
     assert "is no signed checkpoint" in known.problem
     assert not gate(local.policy.anchors, anchoring.standing(local.log, [known]), [known]).passed
 
@@ -206,15 +209,15 @@ def test_the_next_run_goes_on_from_what_github_knows_and_from_nothing_behind_it(
     assert anchoring.anchor(local, run="-", say=pytest.fail)
     assert verdict(local).passed
     assert f"task=deploy-record ({len(local.log.history()) - 1} events)" in verdict(local).reason
-    assert verify(local.context.store, anchor=hub.lines()).ok
+    assert verify(local.workspace.store, anchor=hub.lines()).ok
 
     kept = tmp_path / "kept"
-    shutil.copytree(local.context.store, kept)
+    shutil.copytree(local.workspace.store, kept)
     deployed(local.log)
     assert anchoring.anchor(local, run="-", say=pytest.fail)
     size = len(local.log.history())
-    shutil.rmtree(local.context.store)
-    shutil.copytree(kept, local.context.store)
+    shutil.rmtree(local.workspace.store)
+    shutil.copytree(kept, local.workspace.store)
     cut = environment(tmp_path, anchors)
     assert "the record was cut" in verdict(cut).reason
     while len(cut.log.history()) < size:
@@ -276,15 +279,15 @@ def test_copies_in_a_bucket_stay_on_this_machine_where_the_platform_does(
     local = environment(tmp_path, "anchors: {copies: {store: gcs, bucket: example-anchors, prefix: a}}\n")
     monkeypatch.delenv(EMULATOR, raising=False)
     with pytest.raises(UsageError, match=r"anchors.copies.store is gcs, and local stays on this machine"):
-        anchoring.anchors_of(local.context, local.policy, local.log.store)
+        anchoring.anchors_of(local.workspace, local.policy, local.log.store)
 
     monkeypatch.setenv(EMULATOR, "http://127.0.0.1:9")
-    (copies,) = anchoring.anchors_of(local.context, local.policy, local.log.store)
+    (copies,) = anchoring.anchors_of(local.workspace, local.policy, local.log.store)
     assert copies.place == "gs://example-anchors/a/local"
 
 
 def test_a_missing_certificate_is_named(local: Environment) -> None:
-    (local.context.path / "ca.pem").unlink()
+    (local.workspace.root / "ca.pem").unlink()
 
     with pytest.raises(AnchorUnavailable, match=r"anchors.timestamp.ca: ca.pem cannot be read"):
-        anchoring.anchors_of(local.context, local.policy, local.log.store)
+        anchoring.anchors_of(local.workspace, local.policy, local.log.store)

@@ -12,13 +12,14 @@ from typing import Any
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.gates.facts import Gates
-from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment, record_of
+from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release.candidate import Subject
+from pytest_deploy.workspace import Workspace
 from tests.unit.approvals.desk import BOTH, QUINN, TINA, make_keys, public
 from tests.unit.commands.bench import environment
 from tests.unit.record.samples import ACTOR, PERSON, Writing
@@ -45,16 +46,16 @@ class Hall:
     said: list[str] = field(default_factory=list)
 
     @property
-    def context(self) -> RunContext:
-        return RunContext(str(self.root), "production", "deploy", rehearsal=True)
+    def workspace(self) -> Workspace:
+        return Workspace(self.root, "production", rehearsal=True)
 
     @property
     def store(self) -> Path:
-        return self.context.store
+        return self.workspace.store
 
     @property
     def log(self) -> Log:
-        return record_of(self.context, self.context.policy(), SystemClock())
+        return record_of(self.workspace, policy_of(self.workspace), SystemClock())
 
     def key(self, name: str) -> Path:
         return self.keys[WHO[name].email if name in WHO else name]
@@ -73,7 +74,7 @@ class Hall:
 
     def freeze_gate(self) -> tuple[bool, str]:
         """Whether the gate passes, and its reason."""
-        held = Environment(self.context, self.context.policy())
+        held = Environment(self.workspace, policy_of(self.workspace))
         subject = Subject("deploy", "", "c" * 40, None, None, "", None)
         verdict = Gates(held, subject).gate("freeze")(held.clock.now())
         return verdict.passed, verdict.reason
@@ -84,7 +85,7 @@ def build(root: Path, keys: Path) -> Hall:
     made = environment(root, "production", clock=None)
     files = dict(make_keys(keys, (*(person.email for person in WHO.values()), "stranger")))
     hall = Hall(root, files, "", "", "", 0)
-    assert made.context == hall.context
+    assert made.workspace == hall.workspace
     log, now = hall.log, SystemClock().now()
     common: dict[str, Any] = {"namespace": NAMESPACE, "actor": PERSON, "reason": "the roster"}
     known = {person.email: public(files[person.email]) for person in WHO.values() if person is not OLGA}

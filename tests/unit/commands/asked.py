@@ -50,7 +50,7 @@ class Asked:
 
     @property
     def folder(self) -> Path:
-        return self.held.context.store / "runs" / self.run
+        return self.held.workspace.store / "runs" / self.run
 
     def ask(self, *, expires: timedelta = timedelta(hours=4)) -> Asked:
         """A planned request, and the diff its plan showed."""
@@ -123,10 +123,10 @@ def set_up(root: Path, keys: Mapping[str, Path]) -> Asked:
     for words in (["init", "-q", "-b", "main"], ["add", "--all"], [*who, "commit", "-q", "-m", "Add moods"]):
         subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True, timeout=30)
     head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], check=True, capture_output=True, timeout=30)
-    held = Environment(held.context, held.policy)
+    held = Environment(held.workspace, held.policy)
     known = {person.email: public(keys[person.email]) for person in EVERYBODY}
     hour_ago = SystemClock().now() - timedelta(hours=1)
     enrollment.enroll_all(
-        held.log, held.context.store, EVERYBODY, known, namespace=NAMESPACE, now=hour_ago, actor=DEPLOYER, reason="the roster"
+        held.log, held.workspace.store, EVERYBODY, known, namespace=NAMESPACE, now=hour_ago, actor=DEPLOYER, reason="the roster"
     )  # fmt: skip
     return Asked(root, keys, head.stdout.decode().strip(), held).ask()

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import load
+from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.workspace import Workspace
 from tests.unit.record.samples import HandClock
 
 REPOSITORY = Path(__file__).parents[3]
@@ -20,5 +20,5 @@ def environment(root: Path, name: str = "production", *, run: str = "", clock: H
         for file in ("deploy.yaml", "calendar.yaml"):
             shutil.copy(REPOSITORY / file, root)
         shutil.copytree(REPOSITORY / "migrations", root / "migrations")
-    context = RunContext(str(root), name, "deploy", rehearsal=True, run=run)
-    return Environment(context, load(root / "deploy.yaml", name, rehearsal=True), clock or HandClock())
+    workspace = Workspace(root, name, rehearsal=True)
+    return Environment(workspace, policy_of(workspace), run=run, clock=clock or HandClock())

@@ -20,11 +20,12 @@ from pytest_deploy.commands.audit import Audit
 from pytest_deploy.errors import ConfigurationError, UsageError
 from pytest_deploy.gates.facts import held
 from pytest_deploy.gates.verdict import Unavailable
-from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.mirrored_store import CopiedStore
+from pytest_deploy.workspace import Workspace
 from tests import github, tsa
 from tests.gcs import asking
 from tests.locked_bucket import SEVEN_YEARS_S, LockedBucket, locked_bucket
@@ -38,8 +39,8 @@ BUCKET = "audited-record"
 
 def environment(home: Path, more: str = ANCHORS) -> Environment:
     written(home, BASE.replace("environments:", f"{more}environments:"))
-    context = RunContext(str(home), "local", "deploy")
-    return Environment(context, context.policy())
+    context = Workspace(home, "local")
+    return Environment(context, policy_of(context))
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def test_what_github_alone_knows_of_a_record_that_is_gone_is_told(
         evidence.anchor("local")
         assert bad(tmp_path) == []
 
-        shutil.rmtree(made.context.store)
+        shutil.rmtree(made.workspace.store)
         assert "holds no record, and anchors know of" in bad(tmp_path)[0]
         hub.token = "another"
         assert f"anchors at {url}/repos/{github.REPOSITORY}/deployments" in bad(tmp_path)[0]
@@ -91,7 +92,7 @@ def test_what_github_alone_knows_of_a_record_that_is_gone_is_told(
 def test_an_environment_without_a_record_is_well_unless_an_anchor_knows_of_one(
     local: Environment, tmp_path: Path
 ) -> None:
-    shutil.rmtree(local.context.store)
+    shutil.rmtree(local.workspace.store)
     assert "holds no record, and anchors know of" in bad(tmp_path)[0]
 
     shutil.rmtree(tmp_path / "elsewhere")
@@ -102,7 +103,7 @@ def test_an_environment_without_a_record_is_well_unless_an_anchor_knows_of_one(
 def test_a_cut_record_is_found_by_its_anchors(local: Environment, tmp_path: Path) -> None:
     size = len(local.log.history())
     for seq in range(size - 9, size):
-        (local.context.store / log_entry.name(seq)).unlink()
+        (local.workspace.store / log_entry.name(seq)).unlink()
 
     (said,) = (one for one in bad(tmp_path) if "step 11" in one)
     assert "is missing: the log was truncated" in said
@@ -110,7 +111,7 @@ def test_a_cut_record_is_found_by_its_anchors(local: Environment, tmp_path: Path
 
 
 def test_a_changed_file_is_found(local: Environment, tmp_path: Path) -> None:
-    page = next((local.context.store / "runs").glob("*/report.html"))
+    page = next((local.workspace.store / "runs").glob("*/report.html"))
     page.write_text("<p>all well</p>")
 
     assert "step 9" in bad(tmp_path)[0]
@@ -157,7 +158,7 @@ def test_a_key_that_ends_soon_is_told_unless_its_person_has_another(local: Envir
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
         subprocess.run(words, check=True, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
         enrollment.enroll(
-            local.log, local.context.store, who, key.with_suffix(".pub").read_text(), namespace="deploy@example.org",
+            local.log, local.workspace.store, who, key.with_suffix(".pub").read_text(), namespace="deploy@example.org",
             now=datetime.now(UTC) + timedelta(days=100 * number), actor=ACTOR, reason="x", valid_days=365,
         )  # fmt: skip
 
@@ -192,11 +193,11 @@ def test_a_bucket_is_audited_as_a_folder_is_and_its_keeping_is_read_back(bucket:
     assert "it keeps an object for 25 s" in bad(tmp_path)[0]
     bucket.period_s = SEVEN_YEARS_S
 
-    page = next((local.context.store / "runs").glob("*/report.html"))
+    page = next((local.workspace.store / "runs").glob("*/report.html"))
     page.write_text("<p>all well</p>")
     assert any("report.html is not as in gs://audited-record/local" in one for one in bad(tmp_path))
 
-    shutil.rmtree(local.context.store)
+    shutil.rmtree(local.workspace.store)
     assert bad(tmp_path) == []  # copied anew
 
 

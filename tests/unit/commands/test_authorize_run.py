@@ -9,15 +9,16 @@ import pytest
 
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.pipeline.authorize_run import Permission, chosen, unwanted
-from pytest_deploy.pipeline.context import RunContext
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.release.source import Source
+from pytest_deploy.workspace import Workspace
 from tests.unit.commands.asked import Asked
 from tests.unit.commands.bench import environment
 from tests.unit.record.samples import ACTOR
 
 
 def test_the_only_live_request_for_this_commit_is_run_and_of_two_the_one_that_is_named(asked: Asked) -> None:
-    context, policy = asked.held.context, asked.held.policy
+    context, policy = RunContext(asked.held.workspace, "deploy", run=asked.run), asked.held.policy
     assert asked.run == chosen(context, policy)
 
     second = asked.ask()
@@ -36,20 +37,21 @@ def test_an_environment_without_a_record_has_no_request_and_gets_no_record_by_as
     held = environment(tmp_path, "production")
 
     with pytest.raises(UsageError, match="no live request"):
-        chosen(held.context, held.policy)
+        chosen(RunContext(held.workspace, "deploy"), held.policy)
 
     assert not (tmp_path / "reports").exists()
 
 
 def test_a_request_is_run_as_it_was_made(asked: Asked) -> None:
     held = environment(asked.root, "production", run=asked.run)
+    context = RunContext(held.workspace, "deploy", run=asked.run, request=asked.run)
     source = Source(asked.commit, "main", "1.3.0", dirty=False)
-    assert asked.commit == Permission(held, source, print).approved["commit"]
+    assert asked.commit == Permission(held, context, source, print).approved["commit"]
 
     file = asked.folder / "request.json"
     file.write_bytes(file.read_bytes().replace(b"adds moods", b"adds foods"))
     with pytest.raises(Refused, match="is not the request that was made"):
-        _ = Permission(held, source, print).approved
+        _ = Permission(held, context, source, print).approved
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_a_request_belongs_to_a_deployment_that_asks_for_approval(
     tmp_path: Path, name: str, pipeline: str, request_: str, says: str
 ) -> None:
     policy = environment(tmp_path, name).policy
-    context = RunContext(str(tmp_path), name, pipeline, request=request_)
+    context = RunContext(Workspace(tmp_path, name), pipeline, request=request_)
 
     if not says:
         unwanted(context, policy)

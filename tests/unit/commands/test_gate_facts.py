@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 from pathlib import Path
 
@@ -24,10 +23,10 @@ def production(tmp_path: Path) -> Environment:
     return made
 
 
-def asked(made: Environment, pipeline: str) -> tuple[Gates, Verdict]:
-    words = ["git", "-C", made.context.root, "rev-parse", "HEAD"]
+def asked(made: Environment, pipeline: str, *, reason: str = "", ticket: str = "") -> tuple[Gates, Verdict]:
+    words = ["git", "-C", str(made.workspace.root), "rev-parse", "HEAD"]
     commit = subprocess.run(words, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
-    gates = Gates(made, Subject(pipeline, "", commit, None, None, "", None))
+    gates = Gates(made, Subject(pipeline, "", commit, None, None, "", None, reason=reason, ticket=ticket))
     return gates, gates.gate("approvals")(made.clock.now())
 
 
@@ -38,8 +37,7 @@ def test_a_rollback_by_hand_asks_for_the_roles_a_reason_and_a_ticket_of_its_own(
     assert verdict.inputs["needed"] == ["Tech Lead"]
     assert verdict.reason == "policy asks for a reason and a ticket"
 
-    said = dataclasses.replace(production.context, reason="logins fail", ticket="OPS-7")
-    _, verdict = asked(Environment(said, production.policy, production.system), "rollback")
+    _, verdict = asked(production, "rollback", reason="logins fail", ticket="OPS-7")
     assert verdict.inputs["unsaid"] == []
 
 

@@ -12,6 +12,7 @@ import pytest
 from pytest_deploy.errors import LeaseHeld, Refused
 from pytest_deploy.pipeline.authorize_run import Permission
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.lease import Lease, take
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release.source import Source
@@ -33,8 +34,8 @@ def two(root: Path, clock: HandClock) -> tuple[Environment, Environment]:
 
 def claimed(runner: Environment) -> Lease:
     """The lease, with the rate limit asked in the same claim. Raises LeaseHeld, Refused."""
-    also = Permission(runner, SOURCE, print).claim()
-    return take(runner.log, runner.context.run, name="production", actor=ACTOR, holder=holder(), also=also)
+    also = Permission(runner, RunContext(runner.workspace, "deploy", run=runner.run), SOURCE, print).claim()
+    return take(runner.log, runner.run, name="production", actor=ACTOR, holder=holder(), also=also)
 
 
 @pytest.mark.parametrize("rounds", ROUNDS)
@@ -74,7 +75,7 @@ def test_the_rate_limit_has_one_winner(tmp_path: Path, rounds: int) -> None:
                 continue
             except Refused as refused:
                 return str(refused)
-            run = Writing(runner.log, runner.context.run).open_under_lease_of(lease)
+            run = Writing(runner.log, runner.run).open_under_lease_of(lease)
             run.step("build").request().step("traffic", changes=True).close("deployed")
             return "deployed"
 
@@ -91,7 +92,7 @@ def test_the_rate_limit_has_one_winner(tmp_path: Path, rounds: int) -> None:
 def test_a_refused_claim_leaves_the_lease_free(tmp_path: Path) -> None:
     clock = HandClock()
     first, second = two(tmp_path, clock)
-    run = Writing(first.log, first.context.run).open_under_lease_of(claimed(first))
+    run = Writing(first.log, first.run).open_under_lease_of(claimed(first))
     run.step("build").request().step("traffic", changes=True).close("deployed")
 
     with pytest.raises(Refused, match="rate-limit"):

@@ -16,12 +16,13 @@ import pytest
 
 from pytest_deploy.commands.recover import mend_clock, recover
 from pytest_deploy.errors import RecordError
-from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import record_of
+from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.lease import Holder, take
 from pytest_deploy.record.log import Log
 from pytest_deploy.verify.verify import verify
+from pytest_deploy.workspace import Workspace
 from tests.unit.commands.bench import environment
 from tests.unit.record.samples import ACTOR, HandClock, Writing, holder, step_started
 from tests.unit.verify.test_second_opinion import both
@@ -37,8 +38,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def log_of(root: Path, clock: HandClock | None = None) -> Log:
-    context = RunContext(str(root), "local", "deploy")
-    return record_of(context, context.policy(), clock or SystemClock())
+    context = Workspace(root, "local")
+    return record_of(context, policy_of(context), clock or SystemClock())
 
 
 def gone() -> Holder:

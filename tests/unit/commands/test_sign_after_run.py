@@ -343,7 +343,7 @@ def test_only_a_frozen_environment_is_released_and_by_the_role_that_policy_names
 def test_what_came_in_between_reading_and_signing_is_looked_at_first(hall: Hall) -> None:
     """While a person types their passphrase another amends the same: the late one would say a wrong old value."""
     store = WatchedStore(hall.store)
-    log = Log(store, FileSigner.open(hall.context.key_file), hall.log.key.origin, SystemClock())
+    log = Log(store, FileSigner.open(hall.workspace.key_file), hall.log.key.origin, SystemClock())
     signing = signs(hall, "tina", "Tech Lead")
 
     def somebody_is_faster(name: str) -> None:
@@ -475,7 +475,7 @@ SECRET = "9f-KFDDh3xaTq9zPPw1"
     ids=["the new value", "a reason", "a comment", "an accepted deviation", "a thaw"],
 )
 def test_nobody_signs_a_secret_of_the_environment(hall: Hall, signs: Callable[[Hall], None]) -> None:
-    secrets = hall.context.state / "secrets" / "rehearsal-production.json"
+    secrets = hall.workspace.state / "secrets" / "rehearsal-production.json"
     secrets.parent.mkdir(exist_ok=True)
     secrets.write_text(json.dumps({"SMOKE_USER": "smoke-1", "SMOKE_PASSWORD": SECRET}))
     with pytest.raises(Refused, match=r"nothing was kept: .* holds a known secret"):

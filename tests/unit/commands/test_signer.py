@@ -12,7 +12,7 @@ from pytest_deploy.approvals.rehearsal_roster import throw_away_key
 from pytest_deploy.approvals.roster import Key, Roster
 from pytest_deploy.commands.signer import signer
 from pytest_deploy.errors import Refused, UsageError
-from pytest_deploy.pipeline.context import RunContext
+from pytest_deploy.workspace import Workspace
 from tests.tools import needs
 from tests.unit.approvals.desk import NAMESPACE, TINA, make_keys, public
 from tests.unit.commands.bench import environment
@@ -32,29 +32,29 @@ def roster(keys: Mapping[str, Path]) -> Roster:
 
 
 @pytest.fixture
-def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunContext:
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """Production for real; git knows no key of the person at this desk."""
     environment(tmp_path, "production")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
     monkeypatch.chdir(tmp_path)
-    return RunContext(str(tmp_path), "production", "deploy")
+    return Workspace(tmp_path, "production")
 
 
 def test_the_key_that_is_given_signs_for_its_person(
-    context: RunContext, roster: Roster, keys: Mapping[str, Path]
+    context: Workspace, roster: Roster, keys: Mapping[str, Path]
 ) -> None:
     assert (TINA, keys[TINA.email]) == signer(context, roster, "Tech Lead", keys[TINA.email])
 
 
 def test_a_key_that_nobody_is_enrolled_with_signs_nothing(
-    context: RunContext, roster: Roster, keys: Mapping[str, Path]
+    context: Workspace, roster: Roster, keys: Mapping[str, Path]
 ) -> None:
     with pytest.raises(Refused, match="the roster knows nobody with the key SHA256:"):
         signer(context, roster, "Tech Lead", keys["stranger"])
 
 
 def test_without_a_key_gits_own_signs_and_else_it_is_asked_for(
-    context: RunContext, roster: Roster, keys: Mapping[str, Path]
+    context: Workspace, roster: Roster, keys: Mapping[str, Path]
 ) -> None:
     with pytest.raises(UsageError, match="say which key signs: --key FILE"):
         signer(context, roster, "Tech Lead", None)
@@ -65,9 +65,9 @@ def test_without_a_key_gits_own_signs_and_else_it_is_asked_for(
 
 
 def test_in_a_rehearsal_the_roles_throw_away_key_signs(
-    context: RunContext, roster: Roster, keys: Mapping[str, Path]
+    context: Workspace, roster: Roster, keys: Mapping[str, Path]
 ) -> None:
-    rehearsal = RunContext(context.root, "production", "deploy", rehearsal=True)
+    rehearsal = Workspace(context.root, "production", rehearsal=True)
     with pytest.raises(UsageError, match="no throw-away key for 'Tech Lead'"):
         signer(rehearsal, roster, "Tech Lead", None)
 
@@ -79,6 +79,6 @@ def test_in_a_rehearsal_the_roles_throw_away_key_signs(
     assert (TINA, place) == signer(rehearsal, roster, "Tech Lead", None)
 
 
-def test_a_key_that_is_not_there_is_named(context: RunContext, roster: Roster, tmp_path: Path) -> None:
+def test_a_key_that_is_not_there_is_named(context: Workspace, roster: Roster, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--key .*/tinas: there is no such file"):
         signer(context, roster, "Tech Lead", tmp_path / "tinas")

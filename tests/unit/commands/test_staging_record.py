@@ -12,13 +12,13 @@ import pytest
 from pytest_deploy.errors import RecordError
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.staging_record import evidence_of
-from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release.candidate import Subject
 from pytest_deploy.release.request import digest, migrations_sha256
+from pytest_deploy.workspace import Workspace
 from tests.unit.commands.bench import environment
 from tests.unit.record.samples import PERSON, HandClock, Writing
 
@@ -45,7 +45,7 @@ def born(made: Environment) -> Environment:
 
 def smoke(made: Environment, outcome: str = "passed", *, end: str = "deployed") -> str:
     """A deployment of IMAGE with its smoke phase; the run's id."""
-    run = Writing(made.log, new_run_id(made.policy.environment, made.system, rehearsal=made.context.rehearsal)).open()
+    run = Writing(made.log, new_run_id(made.policy.environment, made.system, rehearsal=made.workspace.rehearsal)).open()
     run.step("build")
     asked = canonical({"commit": COMMIT, "artefact": {"image": IMAGE}, "migrations": MIGRATIONS})
     run.folder.create("request.json", asked)
@@ -55,21 +55,21 @@ def smoke(made: Environment, outcome: str = "passed", *, end: str = "deployed") 
     return run.close(end) if end else run.run
 
 
-def real(made: Environment) -> RunContext:
+def real(made: Environment) -> Workspace:
     """The same environment, not rehearsed, its record in a folder: no bucket is to be had here."""
-    file = made.context.path / "deploy.yaml"
+    file = made.workspace.root / "deploy.yaml"
     cloud = "platform: {kind: google, runtime: container, google: {project: example-diary-staging, region: us-east4}}"
     bucket = "      store: gcs\n      bucket: example-diary-staging-record\n"
     file.write_text(
         file.read_text().replace(cloud, "platform: {kind: embedded}").replace(bucket, "      store: folder\n")
     )
-    return RunContext(made.context.root, made.context.environment, "smoke")
+    return Workspace(made.workspace.root, made.workspace.environment)
 
 
 def test_what_was_smoked_is_evidence_of_the_commit_the_artefact_and_the_migrations(staging: Environment) -> None:
     run = smoke(staging)
 
-    (found,) = evidence_of(staging.context)
+    (found,) = evidence_of(staging.workspace)
 
     migrations = migrations_sha256([("0001", "b" * 64)])
     assert (run, COMMIT, IMAGE.partition("@")[2], migrations) == (
@@ -87,7 +87,7 @@ def test_a_smoke_by_itself_is_evidence_of_what_served_and_of_nothing_before_the_
         run = Writing(staging.log, new_run_id("staging", staging.system, rehearsal=True), pipeline="smoke")
         run.open(target=target).step("smoke").close("passed")
 
-    (found,) = evidence_of(staging.context)
+    (found,) = evidence_of(staging.workspace)
 
     assert (run.run, COMMIT, IMAGE.partition("@")[2], "d" * 64, True) == (
         found.run, found.commit, found.digest, found.migrations_sha256, found.passed,
@@ -96,24 +96,24 @@ def test_a_smoke_by_itself_is_evidence_of_what_served_and_of_nothing_before_the_
 
 def test_a_smoke_that_failed_is_told_as_failed_and_an_open_run_tells_nothing(staging: Environment) -> None:
     smoke(staging, "failed", end="failed")
-    assert [one.passed for one in evidence_of(staging.context)] == [False]
+    assert [one.passed for one in evidence_of(staging.workspace)] == [False]
 
     smoke(staging, end="")
-    assert len(evidence_of(staging.context)) == 1
+    assert len(evidence_of(staging.workspace)) == 1
 
 
 def test_an_environment_without_a_record_has_smoked_nothing(tmp_path: Path) -> None:
-    assert evidence_of(environment(tmp_path, "staging").context) == ()
+    assert evidence_of(environment(tmp_path, "staging").workspace) == ()
 
 
 def test_a_record_that_was_changed_is_no_evidence(staging: Environment) -> None:
     smoke(staging)
-    event = sorted((staging.context.store / "log").iterdir())[-2]
+    event = sorted((staging.workspace.store / "log").iterdir())[-2]
     event.chmod(0o644)
     event.write_bytes(event.read_bytes().replace(b"deployed", b"deplored"))
 
     with pytest.raises(RecordError, match="staging does not verify"):
-        evidence_of(staging.context)
+        evidence_of(staging.workspace)
 
 
 # --- a rehearsal never counts for real
@@ -129,8 +129,8 @@ def test_a_rehearsals_record_laid_in_the_real_ones_place_is_known_by_its_origin(
     smoke(staging)
     context = real(staging)
     signed_by_a_file(staging)
-    shutil.copytree(staging.context.store, context.store)
-    shutil.copy(staging.context.key_file, real(staging).key_file)
+    shutil.copytree(staging.workspace.store, context.store)
+    shutil.copy(staging.workspace.key_file, real(staging).key_file)
 
     with pytest.raises(RecordError, match=r"is deploy\.example\.org/rehearsal/staging's"):
         evidence_of(real(staging))
@@ -138,14 +138,14 @@ def test_a_rehearsals_record_laid_in_the_real_ones_place_is_known_by_its_origin(
 
 def signed_by_a_file(made: Environment) -> None:
     """Let the real environment's record be signed by a key file, where Cloud KMS would."""
-    file = made.context.path / "deploy.yaml"
+    file = made.workspace.root / "deploy.yaml"
     file.write_text(re.sub(r"      signer: kms\n      key: projects/example-diary-staging/.*\n", "", file.read_text()))
 
 
 def test_a_copy_of_another_environments_key_vouches_for_nothing(staging: Environment) -> None:
     smoke(staging)
-    shutil.copytree(staging.context.store, real(staging).store)
-    shutil.copy(staging.context.store / "trust" / "log.vkey", real(staging).key_file.with_suffix(".vkey"))
+    shutil.copytree(staging.workspace.store, real(staging).store)
+    shutil.copy(staging.workspace.store / "trust" / "log.vkey", real(staging).key_file.with_suffix(".vkey"))
 
     with pytest.raises(RecordError, match=r"is a key of deploy\.example\.org/rehearsal/staging, not of"):
         evidence_of(real(staging))
@@ -155,21 +155,21 @@ def test_a_record_made_up_with_another_key_is_no_evidence(staging: Environment, 
     smoke(staging)
     other = born(environment(tmp_path / "elsewhere", "staging", clock=HandClock()))
     smoke(other)
-    shutil.rmtree(staging.context.store)
-    shutil.copytree(other.context.store, staging.context.store)
+    shutil.rmtree(staging.workspace.store)
+    shutil.copytree(other.workspace.store, staging.workspace.store)
 
     with pytest.raises(RecordError, match="it is no evidence"):
-        evidence_of(staging.context)
+        evidence_of(staging.workspace)
 
 
 def test_where_nobody_knows_the_records_key_it_cannot_be_told_whose_it_is(staging: Environment) -> None:
     smoke(staging)
-    staging.context.key_file.unlink()
+    staging.workspace.key_file.unlink()
     with pytest.raises(RecordError, match="cannot be told"):
-        evidence_of(staging.context)
+        evidence_of(staging.workspace)
 
-    shutil.copy(staging.context.store / "trust" / "log.vkey", staging.context.key_file.with_suffix(".vkey"))
-    assert len(evidence_of(staging.context)) == 1
+    shutil.copy(staging.workspace.store / "trust" / "log.vkey", staging.workspace.key_file.with_suffix(".vkey"))
+    assert len(evidence_of(staging.workspace)) == 1
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_the_gate_asks_for_the_very_same_release(staging: Environment, changes: 
 
 def test_a_record_that_cannot_be_trusted_blocks_the_gate_and_says_why(staging: Environment) -> None:
     smoke(staging)
-    staging.context.key_file.unlink()
+    staging.workspace.key_file.unlink()
     subject = Subject("deploy", "", COMMIT, None, IMAGE.partition("@")[2], "", None)
 
     verdict = Gates(_production(staging), subject).gate("staging-smoke")(staging.clock.now())
@@ -202,6 +202,6 @@ def test_a_record_that_cannot_be_trusted_blocks_the_gate_and_says_why(staging: E
 
 
 def _production(staging: Environment) -> Environment:
-    made = environment(staging.context.path, "production", clock=HandClock())
+    made = environment(staging.workspace.root, "production", clock=HandClock())
     made.log.head()
     return made

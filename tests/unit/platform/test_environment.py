@@ -9,12 +9,13 @@ import pytest
 
 from pytest_deploy.commands.reset import reset_local
 from pytest_deploy.errors import UsageError
-from pytest_deploy.pipeline.context import RunContext
 from pytest_deploy.platform.environment import Environment, record_store, secrets_of
 from pytest_deploy.policy.load import load
+from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record.bucket import EMULATOR
 from pytest_deploy.record.mirrored_store import MARK, CopiedStore
 from pytest_deploy.record.store import FolderStore
+from pytest_deploy.workspace import Workspace
 from tests.unit.commands.bench import environment
 from tests.unit.policy.documents import BASE, PRODUCTION, written
 
@@ -22,78 +23,78 @@ IN_A_BUCKET = BASE + "    record: {store: gcs, bucket: example-record, prefix: r
 
 
 @pytest.fixture
-def local(tmp_path: Path) -> RunContext:
+def local(tmp_path: Path) -> Workspace:
     written(tmp_path, BASE)
-    return RunContext(str(tmp_path), "local", "deploy")
+    return Workspace(tmp_path, "local")
 
 
-def test_a_record_lies_in_a_folder_of_its_environment(local: RunContext) -> None:
-    store = record_store(local, local.policy())
+def test_a_record_lies_in_a_folder_of_its_environment(local: Workspace) -> None:
+    store = record_store(local, policy_of(local))
 
     assert isinstance(store, FolderStore)
-    assert store.path == local.path / "reports" / "local"
+    assert store.path == local.root / "reports" / "local"
 
 
 def test_the_embedded_platforms_bucket_is_at_a_loopback_address_or_nowhere(
-    local: RunContext, monkeypatch: pytest.MonkeyPatch
+    local: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written(local.path, IN_A_BUCKET)
+    written(local.root, IN_A_BUCKET)
     monkeypatch.delenv(EMULATOR, raising=False)
     with pytest.raises(
         UsageError, match=r"record.store is gcs, and local stays on this machine: set STORAGE_EMULATOR_HOST"
     ):
-        record_store(local, local.policy())
+        record_store(local, policy_of(local))
 
     monkeypatch.setenv(EMULATOR, "http://127.0.0.1:9")
-    store = record_store(local, local.policy())
+    store = record_store(local, policy_of(local))
     assert isinstance(store, CopiedStore)
     assert store.bucket.url == "gs://example-record/records/local"
 
 
-def test_a_rehearsal_has_a_path_of_its_own(local: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    written(local.path, IN_A_BUCKET.replace("prefix", "rehearsed: gcs, prefix"))
+def test_a_rehearsal_has_a_path_of_its_own(local: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(local.root, IN_A_BUCKET.replace("prefix", "rehearsed: gcs, prefix"))
     monkeypatch.setenv(EMULATOR, "http://localhost:9")
     rehearsal = replace(local, rehearsal=True)
-    store = record_store(rehearsal, rehearsal.policy())
+    store = record_store(rehearsal, policy_of(rehearsal))
 
     assert isinstance(store, CopiedStore)
     assert store.bucket.url == "gs://example-record/records/rehearsal/local"
-    assert store.path == local.path / "reports" / "rehearsal" / "local"
+    assert store.path == local.root / "reports" / "rehearsal" / "local"
 
 
-def test_a_real_record_is_never_sent_to_a_stand_in(local: RunContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    written(local.path, BASE + PRODUCTION)
+def test_a_real_record_is_never_sent_to_a_stand_in(local: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    written(local.root, BASE + PRODUCTION)
     production = replace(local, environment="production")
     monkeypatch.setenv(EMULATOR, "http://127.0.0.1:9")
     with pytest.raises(UsageError, match="production is real: unset STORAGE_EMULATOR_HOST"):
-        record_store(production, production.policy())
+        record_store(production, policy_of(production))
 
     monkeypatch.delenv(EMULATOR)
-    store = record_store(production, production.policy())
+    store = record_store(production, policy_of(production))
     assert isinstance(store, CopiedStore)
     assert store.bucket.url == "gs://example-record/production"
 
 
-def test_the_copy_of_a_bucket_is_not_gone_on_with_as_a_record(local: RunContext) -> None:
+def test_the_copy_of_a_bucket_is_not_gone_on_with_as_a_record(local: Workspace) -> None:
     local.store.mkdir(parents=True)
     (local.store / MARK).write_text("gs://example-record/local\n")
 
     with pytest.raises(UsageError, match="the copy of gs://example-record/local"):
-        record_store(local, local.policy())
+        record_store(local, policy_of(local))
     with pytest.raises(UsageError, match="nothing is moved or deleted"):
-        list(reset_local(local.path))
+        list(reset_local(local.root))
 
 
 def test_a_variable_named_like_a_secret_is_cut_however_long_it_is(
-    local: RunContext, monkeypatch: pytest.MonkeyPatch
+    local: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """CI's tokens are longer than a path can be; a path to a secret is none."""
     token = "".join(map(str, range(600)))
     monkeypatch.setenv("ACTIONS_RUNTIME_TOKEN", token)
-    monkeypatch.setenv("TOKEN_FILE", str(local.path))
+    monkeypatch.setenv("TOKEN_FILE", str(local.root))
 
-    said = Environment(local, local.policy()).redact(f"{token} in {local.path}")
-    assert f"[ACTIONS_RUNTIME_TOKEN] in {local.path}" == said
+    said = Environment(local, policy_of(local)).redact(f"{token} in {local.root}")
+    assert f"[ACTIONS_RUNTIME_TOKEN] in {local.root}" == said
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_a_variable_named_like_a_secret_is_cut_however_long_it_is(
     ],
 )
 def test_what_a_variable_named_like_a_secret_or_an_address_holds_is_known(
-    local: RunContext, monkeypatch: pytest.MonkeyPatch, name: str, value: str, secret: str
+    local: Workspace, monkeypatch: pytest.MonkeyPatch, name: str, value: str, secret: str
 ) -> None:
     monkeypatch.delenv("PYTEST_CURRENT_TEST")  # it holds the address too
     monkeypatch.setenv(name, value)
@@ -125,7 +126,7 @@ def test_what_a_variable_named_like_a_secret_or_an_address_holds_is_known(
     ids=["a path", "a password that is the user's name", "another name"],
 )
 def test_what_is_no_secret_is_not_cut(
-    local: RunContext, monkeypatch: pytest.MonkeyPatch, name: str, value: str, shown: str
+    local: Workspace, monkeypatch: pytest.MonkeyPatch, name: str, value: str, shown: str
 ) -> None:
     monkeypatch.setenv(name, value)
     assert f"said {shown}" == secrets_of(local).redact(f"said {shown}")
@@ -178,7 +179,7 @@ def test_events_files_and_errors_are_cut_of_secrets_and_of_rows(rehearsed: Envir
 
 def test_local_keeps_what_the_database_says(tmp_path: Path) -> None:
     environment(tmp_path, "production")
-    local = Environment(RunContext(str(tmp_path), "local", "deploy"), load(tmp_path / "deploy.yaml", "local"))
+    local = Environment(Workspace(tmp_path, "local"), load(tmp_path / "deploy.yaml", "local"))
 
     assert not local.holds_subjects
     assert local.redact("DETAIL:  Key (a)=(b) exists") == "DETAIL:  Key (a)=(b) exists"

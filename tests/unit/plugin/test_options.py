@@ -29,7 +29,7 @@ def test_the_words_of_a_rehearsal_say_what_it_is(configured: pytest.Pytester) ->
 
     assert found is not None
     assert (
-        found.environment, found.pipeline, found.rehearsal, found.reason, found.ticket,
+        found.workspace.environment, found.pipeline, found.rehearsal, found.reason, found.ticket,
     ) == ("production", "plan", True, "adds moods", "T-7")  # fmt: skip
     assert found.sets == ("health.watch_s=1",)
     assert found.shift_s == pytest.approx(2 * 86_400, abs=60)

@@ -7,7 +7,7 @@ import pwd
 
 import pytest
 
-from pytest_deploy.pipeline.context import local_actor
+from pytest_deploy.record.actor import local_actor
 
 
 @pytest.mark.parametrize("name", ["LOGNAME", "USER", "LNAME", "USERNAME"])

@@ -1,0 +1,26 @@
+"""Who did it, as an event's `actor` says: a part of the system, or the person this process belongs to."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from typing import Final
+
+PIPELINE_ACTOR: Final = "system:pipeline"
+"""The controller of a run."""
+STEP_ACTOR: Final = "system:step"
+"""The process that runs a step."""
+
+
+def local_user() -> str:
+    """The user name of this process, as the system knows it; `LOGNAME` and `USER` say what anybody wants them to."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a number without a name, as in some containers
+        return str(os.getuid())
+
+
+def local_actor() -> str:
+    """`local:<uid>:<user>@<host>`: who runs a deployment outside CI."""
+    return f"local:{os.getuid()}:{local_user()}@{socket.gethostname()}"

@@ -1,0 +1,90 @@
+"""Where everything of one environment lies in a checkout: a root, an environment and whether it is rehearsed give every path.
+
+ROOT/deploy.yaml, suites/, migrations/           what people write
+ROOT/reports/[rehearsal/]ENVIRONMENT/            the record: log, runs, trust, anchors
+ROOT/.deploy/                                    private state, never evidence: keys, secrets, sessions, backups
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One environment of one checkout. Pure: nothing is read or made."""
+
+    root: Path
+    """The checkout: deploy.yaml, suites/ and migrations/ lie in it."""
+    environment: str
+    rehearsal: bool = False
+    """The environment's own policy on the embedded platform, with stores, keys and run ids of its own."""
+
+    @property
+    def config_file(self) -> Path:
+        """What people ask for."""
+        return self.root / "deploy.yaml"
+
+    @property
+    def steps_lock(self) -> Path:
+        """The steps that must exist."""
+        return self.root / "suites" / "steps.lock"
+
+    @property
+    def reports(self) -> Path:
+        """The folder of every record of the checkout."""
+        return self.root / "reports"
+
+    @property
+    def store(self) -> Path:
+        """The environment's record on this machine, or its copy where the record lies in a bucket.
+
+        A real record never holds a rehearsed event: a rehearsal's store is another.
+        """
+        return self.reports / "rehearsal" / self.environment if self.rehearsal else self.reports / self.environment
+
+    def run_folder(self, run: str) -> Path:
+        """Where a run's files lie in the store."""
+        return self.store / "runs" / run
+
+    @property
+    def state(self) -> Path:
+        """Private state: keys, secrets, the embedded platform's files. Never evidence."""
+        return self.root / ".deploy"
+
+    @property
+    def key_file(self) -> Path:
+        """The log's signing key, mode 0600; never in a store."""
+        return self.state / "keys" / f"{self._prefix}{self.environment}.pem"
+
+    @property
+    def secrets_file(self) -> Path:
+        """The secrets that the embedded platform made up, mode 0600."""
+        return self.state / "secrets" / f"{self._prefix}{self.environment}.json"
+
+    @property
+    def rehearsal_keys(self) -> Path:
+        """The throw-away signing keys of a rehearsal's people."""
+        return self.state / "keys" / "rehearsal" / self.environment
+
+    @property
+    def trials(self) -> Path:
+        """Trials of migrations that passed, kept to be reused for the same files and schema."""
+        return self.state / "rehearsals"
+
+    def backups(self, run: str) -> Path:
+        """Where a run's backups and saved rows lie: private, never in the record."""
+        return self.state / "backups" / run
+
+    def session(self, run: str) -> Path:
+        """What pytest's report writers and the workers leave for the controller while a run lasts."""
+        return self.state / "sessions" / run
+
+    def shown(self, path: Path) -> str:
+        """A path of the checkout as people read it: relative to the root."""
+        return path.relative_to(self.root).as_posix()
+
+    @property
+    def _prefix(self) -> str:
+        return "rehearsal-" if self.rehearsal else ""
