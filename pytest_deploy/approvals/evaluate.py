@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.approvals.authors import unmapped
 from pytest_deploy.approvals.quorum import match, possible
 from pytest_deploy.approvals.roster import Person, Roster
 from pytest_deploy.approvals.signed_file import Files
@@ -70,9 +69,9 @@ class Case:
     @property
     def unknown(self) -> str:
         """Why nobody can tell who may not sign, in words; empty where everybody is known."""
-        if strangers := unmapped(self.authors, self.roster, self.outside):
+        if unknown := self.roster.unknown_authors(self.authors, self.outside):
             return (
-                f"{', '.join(strangers)} wrote part of what is released and is nobody in the roster: enrol them "
+                f"{', '.join(unknown)} wrote part of what is released and is nobody in the roster: enrol them "
                 "(python deploy.py keys enroll), or list them under approval.outside"
             )
         if self.deployer is None:

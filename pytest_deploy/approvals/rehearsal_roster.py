@@ -9,7 +9,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from pytest_deploy.approvals import authors, enrollment
+from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.errors import Failed, UsageError
 from pytest_deploy.platform.environment import Environment
@@ -50,7 +50,7 @@ def roster(workspace: Workspace, policy: Policy) -> tuple[Person, ...]:
     people = [Person(f"{_slug(role)}@{domain}", f"Rehearsing {role}", (role,), None, None, ()) for role in roles]
     held = (policy.deployer.role,) if policy.deployer is not None else ("Deployer",)
     people.append(Person(f"deployer@{domain}", DEPLOYER, held, None, local_user(), ()))
-    written = authors.authors(workspace.root, source.read(workspace.root).commit, None)
+    written = source.authors(workspace.root, source.read(workspace.root).commit, None)
     people.append(Person(f"authors@{domain}", "Authors of the rehearsed commits", (), None, None, written))
     return tuple(people)
 

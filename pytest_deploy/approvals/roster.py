@@ -113,6 +113,11 @@ class Roster:
         wanted = email.lower()
         return self._only(p for p in self.people.values() if wanted == p.email or wanted in p.emails)
 
+    def unknown_authors(self, emails: Iterable[str], outside: Collection[str]) -> tuple[str, ...]:
+        """The e-mails of commits that are nobody's here and not listed as `outside`."""
+        known = {email.lower() for email in outside}
+        return tuple(email for email in emails if email.lower() not in known and self.of_git(email) is None)
+
     def holders(self, role: str, at: datetime) -> tuple[Person, ...]:
         """Who could fill a role at an instant: holds it, and has a key that is valid."""
         able = {key.email for key in self.keys if key.valid(at)}

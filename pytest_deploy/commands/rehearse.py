@@ -20,8 +20,9 @@ from pytest_deploy.gates.earliest import earliest
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import policy_of
-from pytest_deploy.release import pending_requests, source
-from pytest_deploy.release.candidate import Subject
+from pytest_deploy.release import source
+from pytest_deploy.release.candidate import ReleaseCandidate
+from pytest_deploy.release.request import pending
 from pytest_deploy.workspace import Workspace
 
 SHORTENED = ("health.watch_s=1", "health.interval_s=0.25", "traffic.settle_s=0")
@@ -82,7 +83,7 @@ class Walk:
         policy = policy_of(workspace, SHORTENED)
         prepare(workspace, policy)
         environment = Environment(workspace, policy)
-        subject = Subject("deploy", "", source.read(self._root).commit, None, None, "", None)
+        subject = ReleaseCandidate("deploy", "", source.read(self._root).commit, None, None, "", None)
         bound = Gates(environment, subject)
         found = earliest({name: bound.gate(name) for name in TIMED}, datetime.now(UTC))
         if found.at is None:
@@ -97,9 +98,7 @@ class Walk:
         workspace = Workspace(self._root, environment, rehearsal=True)
         policy = policy_of(workspace, SHORTENED)
         held = Environment(workspace, policy)
-        (found,) = [
-            one for one in pending_requests.live(held.log.history(), at) if one.commit == source.read(self._root).commit
-        ]
+        (found,) = [one for one in pending(held.log.history(), at) if one.commit == source.read(self._root).commit]
         for role in policy.approval.roles:
             self._run("python", "deploy.py", "approve", found.run, "--role", role)
         self._run("pytest", *words, f"--deploy-run={found.run}", f"--deploy-at={_instant(at + APPROVED_WITHIN)}")

@@ -20,7 +20,7 @@ from pytest_deploy.pipeline.plan import PLANNED_DIFF
 from pytest_deploy.platform.environment import Environment, record_store
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record.plain_text import escape_line, require_plain
-from pytest_deploy.release import pending_requests
+from pytest_deploy.release import request
 from pytest_deploy.release.candidate import of_request
 from pytest_deploy.workspace import Workspace
 
@@ -83,9 +83,9 @@ def waiting(root: Path, run: str) -> Waiting:
         raise Refused(f"{run}: the record holds no request.made for it; plan anew")
     shift = (made[0].instant - made[0].time).total_seconds()
     held = Environment(workspace, policy, run=run, shift_s=shift)
-    if not any(one.run == run for one in pending_requests.live(held.log.history(), held.clock.now())):
+    if not any(one.run == run for one in request.pending(held.log.history(), held.clock.now())):
         raise Refused(f"{run} waits for nobody: it was run, voided or has expired; plan anew")
-    said = json.loads(pending_requests.content(workspace.store, run, made))
+    said = json.loads(request.stored_request(workspace.store, run, made))
     return Waiting(held, run, said, made[0].data["requested_by"])
 
 

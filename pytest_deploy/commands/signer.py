@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from pytest_deploy.approvals.rehearsal_roster import throw_away_key
 from pytest_deploy.approvals.roster import Person, Roster, fingerprint_of
 from pytest_deploy.errors import Refused, UsageError
+from pytest_deploy.release import source
 from pytest_deploy.workspace import Workspace
 
 
@@ -37,6 +37,6 @@ def signer(workspace: Workspace, roster: Roster, role: str, key: Path | None) ->
 
 
 def _gits_key() -> Path | None:
-    ran = subprocess.run(["git", "config", "user.signingkey"], capture_output=True, text=True, check=False)
-    named = Path(ran.stdout.strip()).expanduser()
-    return named if ran.stdout.strip() and named.is_file() else None
+    named = source.setting("user.signingkey")
+    key = Path(named).expanduser()
+    return key if named and key.is_file() else None

@@ -14,7 +14,6 @@ from pathlib import Path
 import psycopg
 
 from pytest_deploy.anchors import anchoring
-from pytest_deploy.approvals import authors as people
 from pytest_deploy.approvals import evaluate as signed
 from pytest_deploy.approvals.after_run import refuses_thaw
 from pytest_deploy.approvals.evaluate import Judged, Override, RefusedFile
@@ -47,13 +46,14 @@ from pytest_deploy.record.bucket_retention import Holding
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.mirrored_store import CopiedStore
 from pytest_deploy.record.store import Store
-from pytest_deploy.release.candidate import Subject
+from pytest_deploy.release import source
+from pytest_deploy.release.candidate import ReleaseCandidate
 
 
 class Gates:
     """The gates of one environment's policy over one subject. Facts are gathered when first asked for, and once."""
 
-    def __init__(self, environment: Environment, subject: Subject, *, who: str = "") -> None:
+    def __init__(self, environment: Environment, subject: ReleaseCandidate, *, who: str = "") -> None:
         """`who` deploys: the actor of this process, but where somebody else's request is looked at (`approve`)."""
         self._who = who or local_actor()
         self._environment = environment
@@ -129,7 +129,7 @@ class Gates:
     @cached_property
     def authors(self) -> tuple[str, ...]:
         """Who wrote, committed or co-wrote what is deployed since this environment's last release."""
-        return people.authors(self._workspace.root, self._subject.commit, self._past.last_commit())
+        return source.authors(self._workspace.root, self._subject.commit, self._past.last_commit())
 
     @cached_property
     def case(self) -> signed.Case:

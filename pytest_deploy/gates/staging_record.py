@@ -11,37 +11,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
 from pytest_deploy.errors import RecordError
 from pytest_deploy.gates.staging_smoke import Evidence
-from pytest_deploy.migrate import ledger
-from pytest_deploy.platform.environment import Environment, in_kms, record_store
+from pytest_deploy.platform.environment import in_kms, record_store
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import FileSigner, LogKey, parse_vkey
-from pytest_deploy.release import live
-from pytest_deploy.release.request import migrations_sha256
+from pytest_deploy.release.live import migrations_sha256
 from pytest_deploy.verify.verify import verify
 from pytest_deploy.workspace import Workspace
 
 _WELL = frozenset({"deployed", "passed"})
-
-
-def serving(environment: Environment) -> dict[str, Any] | None:
-    """The release that serves now: image, commit, version and the digest of its migration set; None before the first."""
-    release = live.read_earlier(environment.platform).release
-    if release is None:
-        return None
-    with psycopg.connect(environment.platform.database.owner, autocommit=True) as connection:
-        applied = [(one.version, one.sha256 or "") for one in ledger.applied(connection)]
-    return {
-        "image": release.image,
-        "commit": release.commit,
-        "version": release.version,
-        "migrations_sha256": migrations_sha256(applied),
-    }
 
 
 def evidence_of(workspace: Workspace) -> tuple[Evidence, ...]:

@@ -16,6 +16,7 @@ from pytest_deploy.gates.pending_signatures import take_in
 from pytest_deploy.gates.rate_limit import limited
 from pytest_deploy.gates.run_history import claims
 from pytest_deploy.gates.verdict import Point, Verdict
+from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
@@ -24,9 +25,9 @@ from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.log import Claim, Standing
-from pytest_deploy.release import pending_requests, request, source
-from pytest_deploy.release.build_request import ask
+from pytest_deploy.release import request, source
 from pytest_deploy.release.candidate import of_request, of_run
+from pytest_deploy.release.request import build_request
 from pytest_deploy.release.source import Source
 
 
@@ -34,10 +35,10 @@ def chosen(context: RunContext, policy: Policy) -> str:
     """The run id of the request to execute. Raises UsageError with the list where there is not exactly one; writes nothing."""
     environment = Environment(context.workspace, policy, run=context.run, shift_s=context.shift_s)
     if not environment.has_record:
-        return pending_requests.choose([], environment=policy.environment, commit="", asked=context.request).run
-    live = pending_requests.live(environment.log.history(), environment.clock.now())
+        return request.choose([], environment=policy.environment, commit="", run=context.request).run
+    live = request.pending(environment.log.history(), environment.clock.now())
     commit = source.read(context.workspace.root).commit
-    return pending_requests.choose(live, environment=policy.environment, commit=commit, asked=context.request).run
+    return request.choose(live, environment=policy.environment, commit=commit, run=context.request).run
 
 
 class Permission:
@@ -53,7 +54,7 @@ class Permission:
 
     @cached_property
     def _content(self) -> bytes:
-        return pending_requests.content(
+        return request.stored_request(
             self._context.workspace.store, self._context.run, self._environment.log.run(self._context.run)
         )
 
@@ -114,10 +115,15 @@ class Permission:
 
     def _refuse_drift(self) -> None:
         approved = self.approved
-        found = ask(
-            self._environment, self._context, self._source, run=self._context.run, image=approved["artefact"]["image"]
-        ).says()
-        drifted = request.drift(approved, found)
+        found = build_request(
+            self._environment,
+            self._context,
+            self._source,
+            run=self._context.run,
+            image=approved["artefact"]["image"],
+            steps_sha256=steps_lock.digest_of_pipeline(self._context.workspace.steps_lock, request.PIPELINE),
+        )
+        drifted = request.drift(approved, found.parsed())
         if not drifted:
             return
         self._environment.log.append(

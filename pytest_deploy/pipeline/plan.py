@@ -13,6 +13,7 @@ from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.earliest import Earliest, earliest
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.migrate import dry_run, read
+from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
@@ -22,11 +23,9 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
-from pytest_deploy.release import pending_requests, request
-from pytest_deploy.release.build_request import ask, built
+from pytest_deploy.release import request
 from pytest_deploy.release.candidate import of_request
-from pytest_deploy.release.pending_requests import LiveRequest
-from pytest_deploy.release.request import Plan
+from pytest_deploy.release.request import PendingRequest, Plan, build_request, built_image
 from pytest_deploy.release.source import Source
 
 _NEWEST = 10
@@ -81,16 +80,19 @@ def _waiting(events: Sequence[Event]) -> list[str]:
 
 def _request(
     environment: Environment, source: Source, run: Run, say: Callable[[str], None]
-) -> tuple[LiveRequest, bool]:
+) -> tuple[PendingRequest, bool]:
     """The request for what was planned: the one that lives already where nothing drifted, else a new one."""
     context, log = run.context, environment.log
-    image = built(run.events())
+    image = built_image(run.events())
+    steps_sha256 = steps_lock.digest_of_pipeline(context.workspace.steps_lock, request.PIPELINE)
     now = environment.clock.now()
-    asked = ask(environment, context, source, run=context.run, image=image)
-    for old in pending_requests.live(log.history(), now):
+    found = build_request(
+        environment, context, source, run=context.run, image=image, steps_sha256=steps_sha256
+    ).parsed()
+    for old in request.pending(log.history(), now):
         try:
-            said = json.loads(pending_requests.content(context.workspace.store, old.run, [old.made]))
-            drifted = request.drift(said, asked.says())
+            said = json.loads(request.stored_request(context.workspace.store, old.run, [old.made]))
+            drifted = request.drift(said, found)
         except Refused as unreadable:
             drifted = (str(unreadable),)
         if not drifted:
@@ -106,11 +108,11 @@ def _request(
     RunFolder(log.store, context.run).create(PLANNED_DIFF, diff)
     name = new_run_id(context.workspace.environment, environment.system, rehearsal=context.rehearsal)
     plan = Plan(context.run, hashlib.sha256(diff).hexdigest())
-    asked = ask(environment, context, source, run=name, image=image, plan=plan)
-    RunFolder(log.store, name).create("request.json", asked.content)
-    made = log.append("request.made", asked.made(), run=name, actor=PIPELINE_ACTOR)
-    (found,) = pending_requests.live([made], now)
-    return found, False
+    made = build_request(environment, context, source, run=name, image=image, steps_sha256=steps_sha256, plan=plan)
+    RunFolder(log.store, name).create("request.json", made.content)
+    event = log.append("request.made", made.event_data(), run=name, actor=PIPELINE_ACTOR)
+    (waiting,) = request.pending([event], now)
+    return waiting, False
 
 
 def _schema_diff(environment: Environment) -> str:
@@ -136,14 +138,14 @@ def _schema_diff(environment: Environment) -> str:
     return f"{times}{locks}{tried.schema_diff}" or "-- no migration is pending: the schema stays as it is\n"
 
 
-def _waits(environment: Environment, found: LiveRequest) -> Earliest:
+def _waits(environment: Environment, found: PendingRequest) -> Earliest:
     """From when every gate can pass, and what must be done until then."""
     gates = Gates(environment, of_request(environment, found.run))
     return earliest(gates.all(), environment.clock.now())
 
 
 def _told(
-    environment: Environment, context: RunContext, found: LiveRequest, waits: Earliest, *, kept: bool
+    environment: Environment, context: RunContext, found: PendingRequest, waits: Earliest, *, kept: bool
 ) -> list[str]:
     lines = ["", f"request   {found.run}" + (" stands: nothing drifted since it was made" if kept else "")]
     lines += [f"takes     {_expected(environment)}"]
@@ -158,7 +160,7 @@ def _told(
     return lines
 
 
-def _line(environment: Environment, context: RunContext, found: LiveRequest) -> str:
+def _line(environment: Environment, context: RunContext, found: PendingRequest) -> str:
     """What runs it: with the settings it was planned with, for with others it is another request."""
     words = ["pytest", f"--deploy-env={environment.policy.environment}"]
     words += ["--deploy-rehearse"] if context.rehearsal else []

@@ -22,9 +22,9 @@ from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.lease import Lease
 from pytest_deploy.record.log import Log
-from pytest_deploy.release.request import Earlier
+from pytest_deploy.release.live import Baseline
 from pytest_deploy.rollback.order import Order, order_of, since
-from pytest_deploy.rollback.plan import earlier_of
+from pytest_deploy.rollback.plan import baseline_of
 
 PIPELINE_ACTOR = "system:pipeline"
 NOT_IN_POLICY = "not in this environment's policy"
@@ -285,18 +285,18 @@ class Run:
 
     # --- rollback
 
-    def start_rollback(self) -> Earlier | None:
+    def start_rollback(self) -> Baseline | None:
         """Write `rollback.started` once; what the environment was before the first change."""
-        earlier = earlier_of(self.events())
+        baseline = baseline_of(self.events())
         if not any(event.type == "rollback.started" for event in self.events()):
-            self._start_rollback(earlier)
-        return earlier
+            self._start_rollback(baseline)
+        return baseline
 
-    def _start_rollback(self, earlier: Earlier | None) -> None:
+    def _start_rollback(self, baseline: Baseline | None) -> None:
         cause = self.sequence.closed.text if self.sequence.closed else ""
-        target = earlier.release.version if earlier is not None and earlier.release is not None else "none"
+        target = baseline.release.version if baseline is not None and baseline.release is not None else "none"
         order = ["traffic", "database"]
-        if earlier is not None and self._rollback_order(earlier) == "database-first":
+        if baseline is not None and self._rollback_order(baseline) == "database-first":
             order.reverse()
         self._rollback_began, self._target = self.clock.monotonic(), target
         self.append("rollback.started", {"cause": cause, "order": order, "target": target})
@@ -305,9 +305,9 @@ class Run:
                 if step.when == "earlier":
                     self.sequence.leave_out(step.nodeid, "no prior release: there is nothing to expect")
 
-    def _rollback_order(self, earlier: Earlier) -> Order:
+    def _rollback_order(self, baseline: Baseline) -> Order:
         folder = self.context.workspace.root / self.policy.database.migrations
-        return order_of(self.policy.rollback.order, since(earlier, folder))
+        return order_of(self.policy.rollback.order, since(baseline, folder))
 
     def finish_rollback(self, outcome: str, cause: str = "") -> None:
         """Write `rollback.finished`: done or failed."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pytest_deploy.errors import CollectionRefused, Fault
 from pytest_deploy.pipeline.step import WHENS, Step, When
-from pytest_deploy.policy.phases import PHASES
+from pytest_deploy.policy.phases import PHASES, phases_of
 
 HEADER = """\
 # The steps that must exist, in the order they run: phase, when, changes, node id.
@@ -64,6 +64,11 @@ def render(steps: Iterable[Step]) -> str:
     """The lock file's text."""
     lines = [f"{s.phase:<12}{s.when:<10}{'changes' if s.changes else '-':<9}{s.nodeid}\n" for s in steps]
     return HEADER + "".join(lines)
+
+
+def digest_of_pipeline(path: Path, pipeline: str) -> str:
+    """The digest of the steps of a lock file that a pipeline takes, hex. Raises CollectionRefused."""
+    return digest([step for step in read(path) if step.phase in phases_of(pipeline)])
 
 
 def digest(steps: Sequence[Step]) -> str:

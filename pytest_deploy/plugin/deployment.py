@@ -20,8 +20,7 @@ import psycopg
 
 from pytest_deploy.anchors.anchoring import anchor
 from pytest_deploy.errors import DeployError, ManualInterventionRequired, Refused, UsageError
-from pytest_deploy.gates.staging_record import serving
-from pytest_deploy.pipeline import plan
+from pytest_deploy.pipeline import plan, steps_lock
 from pytest_deploy.pipeline.authorize_run import Permission
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Listener, Run
@@ -35,10 +34,10 @@ from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.record.mirrored_store import copy_of
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.release import live, source
-from pytest_deploy.release.build_request import PIPELINE, ask, built
+from pytest_deploy.release.request import PIPELINE, build_request, built_image
 from pytest_deploy.reports import evidence, index
 from pytest_deploy.rollback.execute import Append, Undoing
-from pytest_deploy.rollback.plan import earlier_of
+from pytest_deploy.rollback.plan import baseline_of
 
 PLAN = "plan"
 SPECIFICATION = "spec/ops-deployment-automation.md"
@@ -131,7 +130,7 @@ class Deployment:
     def _read_serving(self) -> str:
         """What serves now, in words, read from the platform."""
         try:
-            now = live.read_earlier(self.environment.platform)
+            now = live.read_baseline(self.environment.platform)
             state = self.environment.platform.runtime.state()
         except DeployError as error:
             return f"not known: {error}"
@@ -222,7 +221,7 @@ class Deployment:
 
     def _target(self) -> dict[str, Any]:
         """Smoke alone checks what serves: which release that is makes it evidence for the next environment."""
-        return {"target": serving(self.environment)} if self.context.pipeline == "smoke" else {}
+        return {"target": live.serving(self.environment.platform)} if self.context.pipeline == "smoke" else {}
 
     def forget(self) -> None:
         """A run that was not opened leaves nothing behind."""
@@ -237,14 +236,22 @@ class Deployment:
         A fault closes the run before any change.
         """
         try:
-            image = built(run.events())
+            image = built_image(run.events())
             if self.context.request:
                 if image != (approved := self._permission.approved["artefact"]["image"]):
                     run.close(Cause("request", f"the build made {image}; approved is {approved}"))
             elif self.context.pipeline == PIPELINE:
-                asked = ask(self.environment, self.context, self._source, run=self.context.run, image=image)
-                RunFolder(run.log.store, self.context.run).create("request.json", asked.content)
-                run.append("request.made", asked.made())
+                steps_sha256 = steps_lock.digest_of_pipeline(self.context.workspace.steps_lock, PIPELINE)
+                made = build_request(
+                    self.environment,
+                    self.context,
+                    self._source,
+                    run=self.context.run,
+                    image=image,
+                    steps_sha256=steps_sha256,
+                )
+                RunFolder(run.log.store, self.context.run).create("request.json", made.content)
+                run.append("request.made", made.event_data())
         except DeployError as error:
             run.close(Cause("request", f"the request could not be made: {error}"))
 
@@ -257,11 +264,11 @@ class Deployment:
 
     def undo(self, run: Run) -> None:
         """Roll back from the log and the live state, without pytest; the outcome is in the log."""
-        earlier = run.start_rollback()
+        baseline = run.start_rollback()
         try:
-            if earlier is None:
+            if baseline is None:
                 raise ManualInterventionRequired("the log does not say what the environment was; compare it by hand")
-            self._undoing(lambda type_, **content: run.append(type_, content)).undo(earlier)
+            self._undoing(lambda type_, **content: run.append(type_, content)).undo(baseline)
         except (DeployError, psycopg.Error, OSError) as error:
             run.finish_rollback("failed", f"{type(error).__name__}: {error}")
         else:
@@ -289,10 +296,10 @@ class Deployment:
         elif run.sequence.changed:
             code = MANUAL_INTERVENTION
             try:
-                earlier = earlier_of(run.log.known(run.context.run))
-                if earlier is None:
+                baseline = baseline_of(run.log.known(run.context.run))
+                if baseline is None:
                     raise ManualInterventionRequired("the record does not say what the environment was")
-                self._undoing(lambda *_, **__: None).undo(earlier)
+                self._undoing(lambda *_, **__: None).undo(baseline)
             except (DeployError, psycopg.Error, OSError) as error:
                 self._say(f"the environment was not led back: {error}")
             else:

@@ -19,7 +19,7 @@ from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.secrets import Secrets
 from pytest_deploy.release import live
 from pytest_deploy.release.candidate import of_run
-from pytest_deploy.release.request import Release
+from pytest_deploy.release.live import Release
 
 ENVIRONMENT = pytest.StashKey[Environment]()
 CONTEXT = pytest.StashKey[RunContext]()

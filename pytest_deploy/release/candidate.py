@@ -10,12 +10,13 @@ from pytest_deploy.migrate import read
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.event import Event
-from pytest_deploy.release import pending_requests, source
-from pytest_deploy.release.request import migrations_sha256
+from pytest_deploy.release import source
+from pytest_deploy.release.live import migrations_sha256
+from pytest_deploy.release.request import built_images, pending
 
 
 @dataclass(frozen=True)
-class Subject:
+class ReleaseCandidate:
     """One release on its way, as gates know it."""
 
     pipeline: str
@@ -42,53 +43,52 @@ class Subject:
         return self.approved or self.built
 
 
-def of_request(environment: Environment, run: str, *, events: Sequence[Event] = ()) -> Subject:
+def of_request(environment: Environment, run: str, *, events: Sequence[Event] = ()) -> ReleaseCandidate:
     """What a request asks for; `events` are those of the run that asks, where its build has run again."""
-    said = json.loads((environment.workspace.store / "runs" / run / "request.json").read_bytes())
-    approved = said["artefact"]["image"].partition("@")[2]
-    return Subject(
+    request = json.loads((environment.workspace.store / "runs" / run / "request.json").read_bytes())
+    approved = request["artefact"]["image"].partition("@")[2]
+    return ReleaseCandidate(
         pipeline="deploy",
         run=run,
-        commit=said["commit"],
-        built=_built(events) if events else approved,
+        commit=request["commit"],
+        built=_built_digest(events) if events else approved,
         approved=approved,
-        migrations_sha256=migrations_sha256((one["version"], one["sha256"]) for one in said["migrations"]),
+        migrations_sha256=migrations_sha256((one["version"], one["sha256"]) for one in request["migrations"]),
         request=run,
         holds_lease=bool(events),
-        failed=_failed(events),
+        failed=_failed_builds(events),
     )
 
 
-def of_run(environment: Environment, context: RunContext, events: Sequence[Event]) -> Subject:
+def of_run(environment: Environment, context: RunContext, events: Sequence[Event]) -> ReleaseCandidate:
     """What a run is about: its request, else its build; a plan counts the approvals of a request that lives already."""
     if context.request:
         return of_request(environment, context.run, events=events)
     migrations = read.read(context.workspace.root / environment.policy.database.migrations)
     commit = source.read(context.workspace.root).commit
-    waiting = (
-        pending_requests.live(environment.log.history(), environment.clock.now()) if context.pipeline == "plan" else ()
-    )
-    mine = [one for one in waiting if one.commit == commit]
-    return Subject(
+    is_plan = context.pipeline == "plan"
+    waiting = pending(environment.log.history(), environment.clock.now()) if is_plan else ()
+    of_commit = [one for one in waiting if one.commit == commit]
+    return ReleaseCandidate(
         pipeline=context.pipeline,
         run=context.run,
         commit=commit,
-        built=_built(events),
+        built=_built_digest(events),
         approved=None,
         migrations_sha256=migrations_sha256((one.version, one.sha256) for one in migrations),
-        request=mine[-1].run if mine else None,
-        holds_lease=context.pipeline != "plan",
+        request=of_commit[-1].run if of_commit else None,
+        holds_lease=not is_plan,
         reason=context.reason,
         ticket=context.ticket,
-        failed=_failed(events),
+        failed=_failed_builds(events),
     )
 
 
-def _built(events: Sequence[Event]) -> str | None:
-    images = [e.data["image"] for e in events if e.type == "step.finished" and e.data.get("image")]
-    return str(images[0]).partition("@")[2] if len(images) == 1 else None
+def _built_digest(events: Sequence[Event]) -> str | None:
+    images = built_images(events)
+    return images[0].partition("@")[2] if len(images) == 1 else None
 
 
-def _failed(events: Sequence[Event]) -> tuple[str, ...]:
+def _failed_builds(events: Sequence[Event]) -> tuple[str, ...]:
     build = [e for e in events if e.type == "step.finished" and e.data["phase"] == "build"]
     return tuple(e.data["nodeid"] for e in build if e.data["outcome"] != "passed")

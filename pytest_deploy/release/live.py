@@ -1,10 +1,13 @@
-"""What is live: the environment as it is now, and the release that is expected to answer in it."""
+"""What is live: the release that serves, the environment around it, and what a rollback returns to."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -12,11 +15,77 @@ from pytest_deploy.errors import ManualInterventionRequired, Refused
 from pytest_deploy.migrate import ledger, snapshot
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.record.event import Event
-from pytest_deploy.release.request import Earlier, Release
 
 
-def read_earlier(platform: Platform) -> Earlier:
-    """What the environment is now, before any change: what a rollback returns to.
+@dataclass(frozen=True)
+class Release:
+    """One deployable state of the service: what serves, or what shall serve."""
+
+    version: str
+    commit: str
+    image: str
+    """`<repository>@sha256:<64 hex>`."""
+    migrations: tuple[str, ...]
+    """Versions applied where this release serves, in order."""
+    revision: str = ""
+    """The platform's name of the revision that serves it; empty before there is one."""
+    schema_sha256: str = ""
+    """Of the normalised schema it runs on; empty before the migrations ran."""
+
+    @property
+    def digest(self) -> str:
+        """`sha256:<64 hex>` of the artefact."""
+        return self.image.partition("@")[2]
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Release:
+        """From a request's or an event's object."""
+        return cls(**{**value, "migrations": tuple(value["migrations"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """For a request or an event."""
+        return {**asdict(self), "migrations": list(self.migrations)}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The environment before the first change: what a rollback returns to. Requests and events call it `earlier`."""
+
+    revision: str
+    """The sole revision that served 100 %."""
+    migrations: tuple[str, ...]
+    schema_sha256: str
+    """Of the normalised schema, as schema/before.sql holds it."""
+    catalog_sha256: str
+    """Of the same schema as the catalog query tells it inside a transaction."""
+    release: Release | None
+    """None where no release had been deployed: the revision is the platform's placeholder."""
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Baseline:
+        """From a request's or an event's object."""
+        release = value["release"]
+        return cls(
+            value["revision"],
+            tuple(value["migrations"]),
+            value["schema_sha256"],
+            value["catalog_sha256"],
+            None if release is None else Release.of(release),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """For a request or an event."""
+        return {
+            "revision": self.revision,
+            "migrations": list(self.migrations),
+            "schema_sha256": self.schema_sha256,
+            "catalog_sha256": self.catalog_sha256,
+            "release": None if self.release is None else self.release.to_json(),
+        }
+
+
+def read_baseline(platform: Platform) -> Baseline:
+    """What the environment is now, before any change.
 
     Raises PlatformUnavailable where it cannot be read, ManualInterventionRequired where traffic is split.
     """
@@ -41,23 +110,46 @@ def read_earlier(platform: Platform) -> Earlier:
             revision=name,
             schema_sha256=schema.sha256,
         )
-    return Earlier(name, applied, schema.sha256, schema.catalog, release)
+    return Baseline(name, applied, schema.sha256, schema.catalog, release)
+
+
+def migrations_sha256(migrations: Iterable[tuple[str, str]]) -> str:
+    """One digest of a migration set: of the lines `version sha256`, in order."""
+    return sha256("".join(f"{version} {digest}\n" for version, digest in migrations).encode()).hexdigest()
+
+
+def serving(platform: Platform) -> dict[str, Any] | None:
+    """What serves now, as `run.opened` states it under `target`: image, commit, version and the digest of its migration set.
+
+    None before the first release.
+    """
+    release = read_baseline(platform).release
+    if release is None:
+        return None
+    with psycopg.connect(platform.database.owner, autocommit=True) as connection:
+        applied = [(one.version, one.sha256 or "") for one in ledger.applied(connection)]
+    return {
+        "image": release.image,
+        "commit": release.commit,
+        "version": release.version,
+        "migrations_sha256": migrations_sha256(applied),
+    }
 
 
 def expected(events: Sequence[Event], run_folder: Path, platform: Platform) -> Release:
     """The release a run deploys; where it deploys none, the one that serves. Raises Refused where there is neither."""
     opened = next(event for event in events if event.type == "run.opened")
     if not any(event.type == "request.made" for event in events):
-        serving = read_earlier(platform).release
-        if serving is None:
+        release = read_baseline(platform).release
+        if release is None:
             raise Refused("no release serves here yet: deploy one first, `pytest --deploy-env=ENV`")
-        return serving
-    asked = json.loads((run_folder / "request.json").read_bytes())
+        return release
+    request = json.loads((run_folder / "request.json").read_bytes())
     deployed = [event.data["revision"] for event in events if event.type == "revision.deployed"]
     return Release(
         version=opened.data["version"],
         commit=opened.data["commit"],
-        image=asked["artefact"]["image"],
-        migrations=tuple(one["version"] for one in asked["migrations"]),
+        image=request["artefact"]["image"],
+        migrations=tuple(one["version"] for one in request["migrations"]),
         revision=deployed[-1] if deployed else "",
     )

@@ -1,4 +1,8 @@
-"""The request: what is to be deployed, over what, under which policy. People sign the SHA-256 of its bytes."""
+"""The request: what is to be deployed, over what, under which policy. People sign the SHA-256 of its bytes.
+
+A plan makes one for people to approve, a run that needs no approval makes its own. The same function renders both, and
+renders once more right before an approved request is run: any drift voids it.
+"""
 
 from __future__ import annotations
 
@@ -6,79 +10,27 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
+from pytest_deploy.errors import RecordError, Refused, UsageError
+from pytest_deploy.migrate import read as migration_files
+from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.record.actor import local_actor
+from pytest_deploy.record.clock import parse_stamp, stamp
+from pytest_deploy.record.event import Event
+from pytest_deploy.release.live import Baseline, read_baseline
 from pytest_deploy.release.source import Source
 
+PIPELINE: Final = "deploy"
+"""What a request asks for."""
+NOT_DEPLOYED: Final = frozenset({"run", "branch", "expires", "plan", "reason", "ticket"})
+"""Keys of a request that say who asked, when and why: nothing that is deployed depends on them."""
+_ENDED: Final = frozenset({"request.voided", "run.opened"})
 _SHOWN: Final = 120
 """Characters of a value that a message quotes."""
-
-
-@dataclass(frozen=True)
-class Release:
-    """One deployable state of the service: what serves, or what shall serve."""
-
-    version: str
-    commit: str
-    image: str
-    """`<repository>@sha256:<64 hex>`."""
-    migrations: tuple[str, ...]
-    """Versions applied where this release serves, in order."""
-    revision: str = ""
-    """The platform's name of the revision that serves it; empty before there is one."""
-    schema_sha256: str = ""
-    """Of the normalised schema it runs on; empty before the migrations ran."""
-
-    @property
-    def digest(self) -> str:
-        """`sha256:<64 hex>` of the artefact."""
-        return self.image.partition("@")[2]
-
-    @classmethod
-    def of(cls, value: Mapping[str, Any]) -> Release:
-        """From a request's or an event's object."""
-        return cls(**{**value, "migrations": tuple(value["migrations"])})
-
-    def to_json(self) -> dict[str, Any]:
-        """For a request or an event."""
-        return {**asdict(self), "migrations": list(self.migrations)}
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """The environment before the first change: what a rollback returns to."""
-
-    revision: str
-    """The sole revision that served 100 %."""
-    migrations: tuple[str, ...]
-    schema_sha256: str
-    """Of the normalised schema, as schema/before.sql holds it."""
-    catalog_sha256: str
-    """Of the same schema as the catalog query tells it inside a transaction."""
-    release: Release | None
-    """None where no release had been deployed: the revision is the platform's placeholder."""
-
-    @classmethod
-    def of(cls, value: Mapping[str, Any]) -> Earlier:
-        """From a request's or an event's object."""
-        release = value["release"]
-        return cls(
-            value["revision"],
-            tuple(value["migrations"]),
-            value["schema_sha256"],
-            value["catalog_sha256"],
-            None if release is None else Release.of(release),
-        )
-
-    def to_json(self) -> dict[str, Any]:
-        """For a request or an event."""
-        return {
-            "revision": self.revision,
-            "migrations": list(self.migrations),
-            "schema_sha256": self.schema_sha256,
-            "catalog_sha256": self.catalog_sha256,
-            "release": None if self.release is None else self.release.to_json(),
-        }
 
 
 @dataclass(frozen=True)
@@ -90,28 +42,83 @@ class Plan:
     """Of `runs/<run>/schema/planned.diff`."""
 
 
-OF_THE_ASKING: Final = frozenset({"run", "branch", "expires", "plan", "reason", "ticket"})
-"""Keys of a request that say who asked, when and why: nothing that is deployed depends on them."""
+@dataclass(frozen=True)
+class RenderedRequest:
+    """A request's bytes, and what they were made from."""
+
+    content: bytes
+    baseline: Baseline
+
+    @property
+    def sha256(self) -> str:
+        """What people sign, hex."""
+        return digest(self.content)
+
+    def parsed(self) -> dict[str, Any]:
+        """The request as an object."""
+        request: dict[str, Any] = json.loads(self.content)
+        return request
+
+    def event_data(self) -> dict[str, Any]:
+        """The data of its `request.made`."""
+        request = self.parsed()
+        return {
+            "request_sha256": self.sha256,
+            "requested_by": local_actor(),
+            "pipeline": PIPELINE,
+            "image": request["artefact"]["image"],
+            "earlier": request["earlier"],
+            "config_sha256": request["policy_sha256"],
+            **{key: request[key] for key in ("expires", "environment", "commit", "branch", "version", "steps_sha256")},
+            **({"plan": request["plan"]["run"]} if request["plan"] is not None else {}),
+            **{key: request[key] for key in ("reason", "ticket") if request[key]},
+        }
 
 
-def drift(approved: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, ...]:
-    """What differs between an approved request and what the same request would say now, one sentence a key."""
-    keys = sorted((approved.keys() | found.keys()) - OF_THE_ASKING)
-    return tuple(
-        f"{key} was {_short(approved.get(key))}, is {_short(found.get(key))}"
-        for key in keys
-        if approved.get(key) != found.get(key)
+def build_request(
+    environment: Environment,
+    context: RunContext,
+    source: Source,
+    *,
+    run: str,
+    image: str,
+    steps_sha256: str,
+    plan: Plan | None = None,
+) -> RenderedRequest:
+    """The request that would be made now for the run `run`.
+
+    Args:
+        environment: read for its policy and what is live in it.
+        context: the run that makes the request: its checkout, reason and ticket.
+        source: the checkout the release is made from.
+        run: id of the run that shall execute it.
+        image: the artefact, `<repository>@sha256:<64 hex>`.
+        steps_sha256: digest of the steps that such a run takes, hex.
+        plan: what people are shown beside it; None where a run makes its request itself.
+
+    Raises:
+        ConfigurationError: a migration file is not valid.
+        PlatformUnavailable: what is live cannot be read.
+        ManualInterventionRequired: traffic is split, so there is nothing to return to.
+    """
+    policy = environment.policy
+    migrations = migration_files.read(context.workspace.root / policy.database.migrations)
+    baseline = read_baseline(environment.platform)
+    content = render(
+        environment=policy.environment,
+        run=run,
+        source=source,
+        image=image,
+        migrations=[{"version": m.version, "name": m.name, "sha256": m.sha256} for m in migrations],
+        baseline=baseline,
+        policy_sha256=policy.digest(),
+        steps_sha256=steps_sha256,
+        expires=stamp(environment.clock.now() + timedelta(hours=policy.approval.expires_h)),
+        reason=context.reason,
+        ticket=context.ticket,
+        plan=plan,
     )
-
-
-def _short(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
-
-
-def migrations_sha256(migrations: Iterable[tuple[str, str]]) -> str:
-    """One digest of a migration set: of the lines `version sha256`, in order."""
-    return hashlib.sha256("".join(f"{version} {sha256}\n" for version, sha256 in migrations).encode()).hexdigest()
+    return RenderedRequest(content, baseline)
 
 
 def render(
@@ -121,7 +128,7 @@ def render(
     source: Source,
     image: str,
     migrations: Sequence[Mapping[str, str]],
-    earlier: Earlier,
+    baseline: Baseline,
     policy_sha256: str,
     steps_sha256: str,
     expires: str,
@@ -129,16 +136,13 @@ def render(
     ticket: str = "",
     plan: Plan | None = None,
 ) -> bytes:
-    """request.json's bytes: canonical JSON and a newline. `migrations` are {version, name, sha256}, in order.
-
-    `plan` is what people are shown beside it; None where a run makes its request itself.
-    """
+    """request.json's bytes: canonical JSON and a newline. `migrations` are {version, name, sha256}, in order."""
     request = {
         "artefact": {"image": image},
         "commit": source.commit,
         "branch": source.branch,
         "dirty": source.dirty,
-        "earlier": earlier.to_json(),
+        "earlier": baseline.to_json(),
         "environment": environment,
         "expires": expires,
         "infrastructure": None,
@@ -159,3 +163,104 @@ def render(
 def digest(content: bytes) -> str:
     """SHA-256 hex of the request's bytes."""
     return hashlib.sha256(content).hexdigest()
+
+
+def built_image(events: Sequence[Event]) -> str:
+    """The artefact that the build phase stated. Raises RecordError where it stated none, or several."""
+    images = built_images(events)
+    if len(images) != 1:
+        raise RecordError(f"the build phase stated {len(images)} artefacts; right is one `record.built(image)`")
+    return images[0]
+
+
+def built_images(events: Sequence[Event]) -> list[str]:
+    """Every artefact that steps of a run stated, in order."""
+    return [str(e.data["image"]) for e in events if e.type == "step.finished" and e.data.get("image")]
+
+
+def drift(approved: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, ...]:
+    """What differs between an approved request and what the same request would say now, one sentence a key."""
+    keys = sorted((approved.keys() | found.keys()) - NOT_DEPLOYED)
+    return tuple(
+        f"{key} was {_short(approved.get(key))}, is {_short(found.get(key))}"
+        for key in keys
+        if approved.get(key) != found.get(key)
+    )
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+# --- requests that wait to be run: made, not voided, not expired, and no run opened for them
+
+
+@dataclass(frozen=True)
+class PendingRequest:
+    """A request that people may approve and a run may execute."""
+
+    run: str
+    commit: str
+    sha256: str
+    expires: datetime
+    """UTC, by the environment's own clock."""
+    made: Event
+
+    def __str__(self) -> str:
+        """As a list shows it."""
+        return (
+            f"{self.run}  commit {self.commit[:12]}, by {self.made.data['requested_by']}, until {stamp(self.expires)}"
+        )
+
+
+def pending(events: Iterable[Event], at: datetime) -> tuple[PendingRequest, ...]:
+    """The requests of a log (in any order) that wait at an instant, oldest first."""
+    log = list(events)
+    ended = {event.run for event in log if event.type in _ENDED}
+    made = [event for event in log if event.type == "request.made" and event.run not in ended]
+    requests = [
+        PendingRequest(e.run, e.data["commit"], e.data["request_sha256"], parse_stamp(e.data["expires"]), e)
+        for e in made
+        if e.data["expires"] is not None and "commit" in e.data
+    ]
+    return tuple(sorted((one for one in requests if at < one.expires), key=lambda one: one.made.seq))
+
+
+def stored_request(store: Path, run: str, events: Iterable[Event]) -> bytes:
+    """The bytes of a request as its `request.made` names them. Raises Refused where they are gone, or others."""
+    made = next((e for e in events if e.type == "request.made" and e.run == run), None)
+    place = f"runs/{run}/request.json"
+    try:
+        content = (store / place).read_bytes()
+    except OSError as error:
+        raise Refused(
+            f"{place} cannot be read ({error.strerror}); python deploy.py verify tells more; plan again"
+        ) from None
+    if made is None or made.data["request_sha256"] != digest(content):
+        raise Refused(
+            f"{place} is not the request that was made: somebody changed it; python deploy.py verify tells more; plan again"
+        )
+    return content
+
+
+def choose(requests: Sequence[PendingRequest], *, environment: str, commit: str, run: str = "") -> PendingRequest:
+    """The one request to run: that of `run` where it is named, else the only one for this commit.
+
+    Raises UsageError with the list: none, or more than one.
+    """
+    wanted = [one for one in requests if (one.run == run if run else one.commit == commit)]
+    if len(wanted) == 1:
+        return wanted[0]
+    what = (
+        f"no live request {run}"
+        if run
+        else f"{'no' if not wanted else len(wanted)} live requests for commit {commit[:12]}"
+    )
+    others = "".join(f"\n  {one}" for one in (wanted or requests)) or "\n  (none is live)"
+    remedy = (
+        "name one with --deploy-run=RUN"
+        if wanted
+        else "make one with --deploy-pipeline=plan, have it approved (python deploy.py approve RUN), then run again"
+    )
+    raise UsageError(f"{environment} deploys what people approved: {what}; {remedy}{others}")

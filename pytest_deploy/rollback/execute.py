@@ -16,7 +16,7 @@ from pytest_deploy.migrate import events, ledger, rollback, snapshot
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.event import Event
-from pytest_deploy.release.request import Earlier
+from pytest_deploy.release.live import Baseline
 from pytest_deploy.rollback.order import files, order_of, since
 from pytest_deploy.rollback.plan import Act, Live, MoveTraffic, RollBackSchema, plan
 
@@ -48,33 +48,33 @@ class Undoing:
         tags = {share.tag: share.revision for share in state.shares if share.tag}
         return Live(shares, tags, applied, state.settled)
 
-    def plan(self, earlier: Earlier) -> tuple[Act, ...]:
+    def plan(self, baseline: Baseline) -> tuple[Act, ...]:
         """What lies between the live state and the earlier one."""
-        order = order_of(self.policy.rollback.order, since(earlier, self._folder))
-        return plan(earlier, self.live(), order)
+        order = order_of(self.policy.rollback.order, since(baseline, self._folder))
+        return plan(baseline, self.live(), order)
 
     @property
     def _folder(self) -> Path:
         return self.root / self.policy.database.migrations
 
-    def undo(self, earlier: Earlier) -> tuple[Act, ...]:
+    def undo(self, baseline: Baseline) -> tuple[Act, ...]:
         """Carry out the whole plan; what was done. Raises ManualInterventionRequired where it does not lead back."""
-        acts = self.plan(earlier)
+        acts = self.plan(baseline)
         for act in acts:
-            self.carry_out(act, earlier)
-        if left := self.plan(earlier):
+            self.carry_out(act, baseline)
+        if left := self.plan(baseline):
             raise ManualInterventionRequired(
                 f"the rollback ran and these differ still: {left}; compare the environment by hand"
             )
         return acts
 
-    def carry_out(self, act: Act, earlier: Earlier) -> None:
+    def carry_out(self, act: Act, baseline: Baseline) -> None:
         """Do one act and record it. Doing it again is no change."""
         match act:
             case MoveTraffic(revision):
                 self._move_traffic(revision)
             case RollBackSchema():
-                self._roll_back_schema(act, earlier)
+                self._roll_back_schema(act, baseline)
 
     def _move_traffic(self, revision: str) -> None:
         runtime = self.platform.runtime
@@ -84,7 +84,7 @@ class Undoing:
         digest = runtime.revision(revision).digest
         self.append("traffic.moved", before=dict(before), after=dict(after), digest=digest)
 
-    def _roll_back_schema(self, act: RollBackSchema, earlier: Earlier) -> None:
+    def _roll_back_schema(self, act: RollBackSchema, baseline: Baseline) -> None:
         access = self.platform.database
         before = snapshot.snapshot(access.owner, access.programs)
         undone = rollback.roll_back(
@@ -92,7 +92,7 @@ class Undoing:
             files(self._folder),
             to=act.remain,
             actor=self.actor,
-            expected_schema=earlier.catalog_sha256,
+            expected_schema=baseline.catalog_sha256,
             save_into=self.saved,
             lock_timeout_s=self.policy.database.lock_timeout_s,
         )

@@ -10,7 +10,7 @@ from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate import read
 from pytest_deploy.migrate.compatibility import compatibility
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.release.request import Earlier
+from pytest_deploy.release.live import Baseline
 
 Order = Literal["traffic-first", "database-first"]
 
@@ -20,9 +20,9 @@ def order_of(policy: Order, since: Sequence[Migration]) -> Order:
     return "database-first" if not compatibility(since).running_revision_survives else policy
 
 
-def since(earlier: Earlier, folder: Path) -> tuple[Migration, ...]:
+def since(baseline: Baseline, folder: Path) -> tuple[Migration, ...]:
     """The files of what may have been applied since; none where the folder has become faulty: the ledger knows the downs."""
-    return tuple(one for one in files(folder) if one.version not in earlier.migrations)
+    return tuple(one for one in files(folder) if one.version not in baseline.migrations)
 
 
 def files(folder: Path) -> tuple[Migration, ...]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_deploy.record.event import Event
-from pytest_deploy.release.request import Earlier
+from pytest_deploy.release.live import Baseline
 from pytest_deploy.rollback.order import Order
 
 
@@ -51,20 +51,20 @@ def announced(events: Sequence[Event]) -> bool:
     return any(event.type == "step.started" and event.data["changes"] for event in events)
 
 
-def earlier_of(events: Sequence[Event]) -> Earlier | None:
+def baseline_of(events: Sequence[Event]) -> Baseline | None:
     """What the run's request says the environment was before the first change; None where no request was made."""
     for event in events:
         if event.type == "request.made" and event.data.get("earlier") is not None:
-            return Earlier.of(event.data["earlier"])
+            return Baseline.of(event.data["earlier"])
     return None
 
 
-def plan(earlier: Earlier, live: Live, order: Order) -> tuple[Act, ...]:
+def plan(baseline: Baseline, live: Live, order: Order) -> tuple[Act, ...]:
     """The acts that lead from the live state back to the earlier one, in policy's order. Empty: nothing is left to do."""
     acts: list[Act] = []
-    if dict(live.shares) != {earlier.revision: 100} or live.tags or not live.settled:
-        acts.append(MoveTraffic(earlier.revision))
-    undo = tuple(version for version in live.migrations if version not in earlier.migrations)
+    if dict(live.shares) != {baseline.revision: 100} or live.tags or not live.settled:
+        acts.append(MoveTraffic(baseline.revision))
+    undo = tuple(version for version in live.migrations if version not in baseline.migrations)
     if undo:
-        acts.append(RollBackSchema(undo=tuple(reversed(undo)), remain=earlier.migrations))
+        acts.append(RollBackSchema(undo=tuple(reversed(undo)), remain=baseline.migrations))
     return tuple(acts if order == "traffic-first" else reversed(acts))

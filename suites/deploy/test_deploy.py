@@ -10,7 +10,7 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import Platform, Share
 from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.release.request import Release
+from pytest_deploy.release.live import Release
 
 TAG = "candidate"
 START_SECONDS = 60

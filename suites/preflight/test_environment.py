@@ -8,7 +8,7 @@ from pytest_deploy.platform.clients import Database
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.release import live
-from pytest_deploy.release.request import Earlier
+from pytest_deploy.release.live import Baseline
 from pytest_deploy.verify.verify import verify
 
 
@@ -36,7 +36,7 @@ def test_environment_is_what_the_request_says(platform: Platform, record: StepRe
         record.expect("no request", "no request")
         return
 
-    stated, found = Earlier.of(made[0].data["earlier"]), live.read_earlier(platform)
+    stated, found = Baseline.of(made[0].data["earlier"]), live.read_baseline(platform)
 
     record.expect(stated.to_json(), found.to_json())
     assert stated == found

@@ -9,24 +9,24 @@ from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.actor import local_actor
-from pytest_deploy.release.request import Earlier, Release
+from pytest_deploy.release.live import Baseline, Release
 from pytest_deploy.rollback.execute import Undoing
-from pytest_deploy.rollback.plan import earlier_of
+from pytest_deploy.rollback.plan import baseline_of
 
 
 @pytest.fixture
-def earlier(record: StepRecord) -> Earlier:
+def baseline(record: StepRecord) -> Baseline:
     """The environment before the first change, as the run's request states it."""
-    found = earlier_of(record.events())
+    found = baseline_of(record.events())
     assert found is not None, "the run made no request, so nothing says what the environment was"
     return found
 
 
 @pytest.fixture
-def release(earlier: Earlier) -> Release:
+def release(baseline: Baseline) -> Release:
     """The earlier release; steps that need one do not run where there was none."""
-    assert earlier.release is not None
-    return earlier.release
+    assert baseline.release is not None
+    return baseline.release
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 from pytest_deploy.migrate import snapshot
 from pytest_deploy.platform.clients import Database
 from pytest_deploy.plugin.recorder import StepRecord
-from pytest_deploy.release.request import Earlier
+from pytest_deploy.release.live import Baseline
 from pytest_deploy.rollback.execute import Undoing
 
 pytestmark = pytest.mark.requirement("REQ-o00043-I")
@@ -16,27 +16,27 @@ pytestmark = pytest.mark.requirement("REQ-o00043-I")
 @pytest.mark.requirement("REQ-o00044-G")
 @pytest.mark.requirement("REQ-o00044-P")
 @pytest.mark.step(changes=True, timeout=300)
-def test_environment_is_led_back(undoing: Undoing, earlier: Earlier, record: StepRecord) -> None:
-    acts = undoing.undo(earlier)
+def test_environment_is_led_back(undoing: Undoing, baseline: Baseline, record: StepRecord) -> None:
+    acts = undoing.undo(baseline)
 
     record.expect("nothing left to undo", {"done": [type(act).__name__ for act in acts]})
 
 
-def test_traffic_is_what_it_was(undoing: Undoing, earlier: Earlier, record: StepRecord) -> None:
+def test_traffic_is_what_it_was(undoing: Undoing, baseline: Baseline, record: StepRecord) -> None:
     """Nobody is sent anywhere else, and nothing else is still asked of the platform."""
     live = undoing.live()
 
     record.expect(
-        {"shares": {earlier.revision: 100}, "tags": {}, "settled": True},
+        {"shares": {baseline.revision: 100}, "tags": {}, "settled": True},
         {"shares": dict(live.shares), "tags": dict(live.tags), "settled": live.settled},
     )
-    assert live.shares == {earlier.revision: 100}
+    assert live.shares == {baseline.revision: 100}
     assert not live.tags
     assert live.settled
 
 
-def test_schema_is_what_it_was(database: Database, earlier: Earlier, record: StepRecord) -> None:
+def test_schema_is_what_it_was(database: Database, baseline: Baseline, record: StepRecord) -> None:
     found = snapshot.snapshot(database.access.owner, database.access.programs)
 
-    record.expect(earlier.schema_sha256, found.sha256)
-    assert found.sha256 == earlier.schema_sha256
+    record.expect(baseline.schema_sha256, found.sha256)
+    assert found.sha256 == baseline.schema_sha256

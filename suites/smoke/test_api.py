@@ -11,7 +11,7 @@ from pytest_deploy.platform.clients import Answer, Service
 from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.secrets import Secrets
-from pytest_deploy.release.request import Release
+from pytest_deploy.release.live import Release
 
 pytestmark = pytest.mark.requirement("REQ-o00043-H")
 

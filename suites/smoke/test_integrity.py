@@ -8,7 +8,7 @@ from pytest_deploy.migrate import ledger
 from pytest_deploy.platform.clients import Database
 from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.release.request import Release
+from pytest_deploy.release.live import Release
 
 pytestmark = pytest.mark.requirement("REQ-o00043-H")
 

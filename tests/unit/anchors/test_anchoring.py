@@ -19,7 +19,7 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record.bucket import EMULATOR
 from pytest_deploy.record.trust import trust_set
-from pytest_deploy.release.candidate import Subject
+from pytest_deploy.release.candidate import ReleaseCandidate
 from pytest_deploy.verify.verify import verify
 from pytest_deploy.workspace import Workspace
 from tests import github, tsa
@@ -170,7 +170,7 @@ def test_the_next_run_goes_on_from_what_was_anchored_and_from_nothing_behind_it(
 
 
 def verdict(local: Environment) -> Verdict:
-    subject = Subject("deploy", "", "0" * 40, None, None, "", None)
+    subject = ReleaseCandidate("deploy", "", "0" * 40, None, None, "", None)
     return Gates(local, subject).gate("anchors")(local.clock.now())
 
 

@@ -18,7 +18,7 @@ from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import new_run_id
-from pytest_deploy.release.candidate import Subject
+from pytest_deploy.release.candidate import ReleaseCandidate
 from pytest_deploy.workspace import Workspace
 from tests.unit.approvals.desk import BOTH, QUINN, TINA, make_keys, public
 from tests.unit.commands.bench import environment
@@ -75,7 +75,7 @@ class Hall:
     def freeze_gate(self) -> tuple[bool, str]:
         """Whether the gate passes, and its reason."""
         held = Environment(self.workspace, policy_of(self.workspace))
-        subject = Subject("deploy", "", "c" * 40, None, None, "", None)
+        subject = ReleaseCandidate("deploy", "", "c" * 40, None, None, "", None)
         verdict = Gates(held, subject).gate("freeze")(held.clock.now())
         return verdict.passed, verdict.reason
 

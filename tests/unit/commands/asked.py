@@ -22,7 +22,8 @@ from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
-from pytest_deploy.release.request import Earlier, Plan, digest, render
+from pytest_deploy.release.live import Baseline
+from pytest_deploy.release.request import Plan, digest, render
 from pytest_deploy.release.source import Source
 from tests.unit.approvals.desk import ADAM, EVERYBODY, NAMESPACE, public
 from tests.unit.commands.bench import environment
@@ -60,7 +61,7 @@ class Asked:
         until = stamp(SystemClock().now() + expires)
         content = render(
             environment="production", run=run, source=Source(self.commit, "main", "1.3.0", dirty=False), image=IMAGE,
-            migrations=[{"version": "0008", "name": "mood", "sha256": SHA}], earlier=Earlier("diary-1", ("0007",), SHA, SHA, None),
+            migrations=[{"version": "0008", "name": "mood", "sha256": SHA}], baseline=Baseline("diary-1", ("0007",), SHA, SHA, None),
             policy_sha256=SHA, steps_sha256=SHA, expires=until, plan=Plan(plan, hashlib.sha256(diff).hexdigest()),
             reason="adds moods",
         )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.release.candidate import Subject
+from pytest_deploy.release.candidate import ReleaseCandidate
 from tests.unit.commands.bench import environment
 
 
@@ -26,7 +26,7 @@ def production(tmp_path: Path) -> Environment:
 def asked(made: Environment, pipeline: str, *, reason: str = "", ticket: str = "") -> tuple[Gates, Verdict]:
     words = ["git", "-C", str(made.workspace.root), "rev-parse", "HEAD"]
     commit = subprocess.run(words, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
-    gates = Gates(made, Subject(pipeline, "", commit, None, None, "", None, reason=reason, ticket=ticket))
+    gates = Gates(made, ReleaseCandidate(pipeline, "", commit, None, None, "", None, reason=reason, ticket=ticket))
     return gates, gates.gate("approvals")(made.clock.now())
 
 

@@ -16,8 +16,9 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.run_id import new_run_id
-from pytest_deploy.release.candidate import Subject
-from pytest_deploy.release.request import digest, migrations_sha256
+from pytest_deploy.release.candidate import ReleaseCandidate
+from pytest_deploy.release.live import migrations_sha256
+from pytest_deploy.release.request import digest
 from pytest_deploy.workspace import Workspace
 from tests.unit.commands.bench import environment
 from tests.unit.record.samples import PERSON, HandClock, Writing
@@ -183,7 +184,7 @@ def test_the_gate_asks_for_the_very_same_release(staging: Environment, changes: 
         "approved": IMAGE.partition("@")[2],
         "migrations_sha256": migrations_sha256([("0001", "b" * 64)]),
     }
-    subject = Subject(pipeline="deploy", run="", built=None, request=None, **{**asked, **changes})
+    subject = ReleaseCandidate(pipeline="deploy", run="", built=None, request=None, **{**asked, **changes})
 
     verdict = Gates(_production(staging), subject).gate("staging-smoke")(staging.clock.now())
 
@@ -193,7 +194,7 @@ def test_the_gate_asks_for_the_very_same_release(staging: Environment, changes: 
 def test_a_record_that_cannot_be_trusted_blocks_the_gate_and_says_why(staging: Environment) -> None:
     smoke(staging)
     staging.workspace.key_file.unlink()
-    subject = Subject("deploy", "", COMMIT, None, IMAGE.partition("@")[2], "", None)
+    subject = ReleaseCandidate("deploy", "", COMMIT, None, IMAGE.partition("@")[2], "", None)
 
     verdict = Gates(_production(staging), subject).gate("staging-smoke")(staging.clock.now())
 

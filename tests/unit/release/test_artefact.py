@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import UsageError
-from pytest_deploy.release import artefact, source
+from pytest_deploy.release import source
 
 
 @pytest.fixture
@@ -36,42 +36,42 @@ def commit(root: Path) -> None:
 
 
 def test_its_name_is_the_digest_of_its_bytes(checkout: Path, tmp_path: Path) -> None:
-    made = artefact.build(checkout, "service", tmp_path / "made")
+    made = source.build_artefact(checkout, "service", tmp_path / "made")
 
     assert made.stem == hashlib.sha256(made.read_bytes()).hexdigest()
 
 
 def test_times_owners_and_umask_do_not_matter(checkout: Path, tmp_path: Path) -> None:
-    first = artefact.build(checkout, "service", tmp_path / "one")
+    first = source.build_artefact(checkout, "service", tmp_path / "one")
     for path in (checkout / "service").rglob("*.py"):
         os.utime(path, (1, 1))
         path.chmod(0o600)
 
-    assert artefact.build(checkout, "service", tmp_path / "two").name == first.name
+    assert source.build_artefact(checkout, "service", tmp_path / "two").name == first.name
 
 
 def test_one_changed_byte_changes_it(checkout: Path, tmp_path: Path) -> None:
-    first = artefact.build(checkout, "service", tmp_path / "one")
+    first = source.build_artefact(checkout, "service", tmp_path / "one")
     (checkout / "service" / "b.py").write_text("print('c')\n")
 
-    assert artefact.build(checkout, "service", tmp_path / "two").name != first.name
+    assert source.build_artefact(checkout, "service", tmp_path / "two").name != first.name
 
 
 def test_it_holds_what_git_knows_and_nothing_that_git_ignores(checkout: Path, tmp_path: Path) -> None:
     (checkout / "service" / "debug.log").write_text("noise")
     (checkout / "service" / "new.py").write_text("new")
 
-    with tarfile.open(artefact.build(checkout, "service", tmp_path / "made")) as archive:
+    with tarfile.open(source.build_artefact(checkout, "service", tmp_path / "made")) as archive:
         assert archive.getnames() == ["b.py", "inner/a.py", "new.py"]
 
 
 def test_an_empty_service_is_refused(checkout: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no file"):
-        artefact.build(checkout, "nowhere", tmp_path / "made")
+        source.build_artefact(checkout, "nowhere", tmp_path / "made")
 
 
 def test_a_version_becomes_a_registrys_tag() -> None:
-    assert artefact.tag("0.0.0+g1234.dirty") == "0.0.0-g1234.dirty"
+    assert source.registry_tag("0.0.0+g1234.dirty") == "0.0.0-g1234.dirty"
 
 
 def test_without_a_tag_the_version_names_the_commit(checkout: Path) -> None:

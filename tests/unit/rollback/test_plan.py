@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.release.request import Earlier
+from pytest_deploy.release.live import Baseline
 from pytest_deploy.rollback.plan import Live, MoveTraffic, RollBackSchema, plan
 
-EARLIER = Earlier("diary-00001", ("0001", "0002"), "a" * 64, "b" * 64, None)
+BASELINE = Baseline("diary-00001", ("0001", "0002"), "a" * 64, "b" * 64, None)
 
 
 def live(
@@ -23,7 +23,7 @@ def live(
 
 
 def test_an_environment_that_is_as_it_was_needs_nothing() -> None:
-    assert plan(EARLIER, live(), "traffic-first") == ()
+    assert plan(BASELINE, live(), "traffic-first") == ()
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ def test_an_environment_that_is_as_it_was_needs_nothing() -> None:
     ids=["moved", "split", "tagged", "unsettled"],
 )
 def test_traffic_that_is_anywhere_else_or_about_to_be_is_moved_back(state: Live) -> None:
-    assert plan(EARLIER, state, "traffic-first") == (MoveTraffic("diary-00001"),)
+    assert plan(BASELINE, state, "traffic-first") == (MoveTraffic("diary-00001"),)
 
 
 def test_what_was_applied_since_is_undone_newest_first() -> None:
-    acts = plan(EARLIER, live(migrations=("0001", "0002", "0003", "0004")), "traffic-first")
+    acts = plan(BASELINE, live(migrations=("0001", "0002", "0003", "0004")), "traffic-first")
 
     assert acts == (RollBackSchema(undo=("0004", "0003"), remain=("0001", "0002")),)
 
@@ -53,7 +53,7 @@ def test_what_was_applied_since_is_undone_newest_first() -> None:
 def test_policy_chooses_the_order(order: str, kinds: list[type]) -> None:
     state = live({"diary-00002": 100}, migrations=("0001", "0002", "0003"))
 
-    assert [type(act) for act in plan(EARLIER, state, order)] == kinds  # type: ignore[arg-type] # the literal, parametrised
+    assert [type(act) for act in plan(BASELINE, state, order)] == kinds  # type: ignore[arg-type] # the literal, parametrised
 
 
 @given(st.integers(0, 5), st.booleans(), st.booleans())
@@ -61,7 +61,7 @@ def test_carried_out_to_any_point_the_rest_is_planned_again(extra: int, moved: b
     applied = ("0001", "0002") + (() if undone else tuple(f"{n:04}" for n in range(3, 3 + extra)))
     state = live({"diary-00001": 100} if moved else {"diary-00002": 100}, migrations=applied)
 
-    acts = plan(EARLIER, state, "traffic-first")
+    acts = plan(BASELINE, state, "traffic-first")
 
     assert any(isinstance(act, MoveTraffic) for act in acts) is not moved
     assert any(isinstance(act, RollBackSchema) for act in acts) is (extra > 0 and not undone)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.approvals.authors import authors, unmapped
 from pytest_deploy.approvals.roster import Roster
 from pytest_deploy.errors import Refused
+from pytest_deploy.release.source import authors
 from tests.unit.approvals.desk import TINA
 
 Commit = Callable[..., str]
@@ -122,7 +122,7 @@ def test_a_graft_hides_nobody(root: Path, commit: Commit) -> None:
 def test_a_co_author_without_an_e_mail_is_nobody_known(root: Path, commit: Commit) -> None:
     head = commit("tina@example.org", message="Change\n\nCo-authored-by: Cat\n <cat@x.org>")
 
-    assert unmapped(authors(root, head, None), ROSTER, []) == ("cat",)
+    assert ROSTER.unknown_authors(authors(root, head, None), []) == ("cat",)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_a_commit_that_does_not_name_who_wrote_it_is_nobodys_known(
     git(root, "commit", "--quiet", "--amend", "--reset-author", "--no-edit", "--allow-empty", "--no-gpg-sign", **who)
     head = git(root, "rev-parse", "HEAD")
 
-    assert unmapped(authors(root, head, None), ROSTER, []) == ("(nobody)",)
+    assert ROSTER.unknown_authors(authors(root, head, None), []) == ("(nobody)",)
 
 
 def test_how_git_is_set_to_show_a_log_hides_nobody(root: Path, commit: Commit) -> None:
@@ -190,4 +190,4 @@ def test_a_folder_that_is_no_repository_blocks(tmp_path: Path) -> None:
 def test_who_is_nobody_in_the_roster_and_not_outside_is_unmapped() -> None:
     emails = ("bot@x.org", "eve@x.org", "tina@home.example")
 
-    assert unmapped(emails, ROSTER, ["Bot@X.org"]) == ("eve@x.org",)
+    assert ROSTER.unknown_authors(emails, ["Bot@X.org"]) == ("eve@x.org",)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.release.pending_requests import choose, content, live
-from pytest_deploy.release.request import OF_THE_ASKING, digest, drift, migrations_sha256
+from pytest_deploy.release.live import migrations_sha256
+from pytest_deploy.release.request import NOT_DEPLOYED, choose, digest, drift, pending, stored_request
 
 NOW = datetime(2026, 11, 23, 14, tzinfo=UTC)
 COMMIT = "c" * 40
@@ -39,37 +39,37 @@ def test_a_request_lives_until_it_expires_is_voided_or_a_run_opens_for_it() -> N
     events = [made(FIRST), made(SECOND, expires=NOW), made("voided"), told("request.voided", "voided"), made("ran")]
     events.append(told("run.opened", "ran"))
 
-    assert [one.run for one in live(events, NOW)] == [FIRST]
-    assert [one.run for one in live(reversed(events), NOW)] == [FIRST]
+    assert [one.run for one in pending(events, NOW)] == [FIRST]
+    assert [one.run for one in pending(reversed(events), NOW)] == [FIRST]
 
 
 def test_a_request_that_a_run_made_for_itself_is_nothing_to_choose() -> None:
-    assert live([replace(made(FIRST), data={**made(FIRST).data, "expires": None})], NOW) == ()
+    assert pending([replace(made(FIRST), data={**made(FIRST).data, "expires": None})], NOW) == ()
 
 
 def test_a_request_is_the_bytes_that_were_made_or_none(tmp_path: Path) -> None:
     place = tmp_path / "runs" / FIRST / "request.json"
     event = replace(made(FIRST), data={**made(FIRST).data, "request_sha256": digest(b"{}\n")})
     with pytest.raises(Refused, match=r"request\.json cannot be read \(No such file or directory\)"):
-        content(tmp_path, FIRST, [event])
+        stored_request(tmp_path, FIRST, [event])
 
     place.parent.mkdir(parents=True)
     place.write_bytes(b"{}\n")
-    assert content(tmp_path, FIRST, [event]) == b"{}\n"
+    assert stored_request(tmp_path, FIRST, [event]) == b"{}\n"
     for events in ([], [replace(event, run=SECOND)]):
         with pytest.raises(Refused, match="is not the request that was made"):
-            content(tmp_path, FIRST, events)
+            stored_request(tmp_path, FIRST, events)
 
     place.write_bytes(b"{")
     with pytest.raises(Refused, match="is not the request that was made: somebody changed it"):
-        content(tmp_path, FIRST, [event])
+        stored_request(tmp_path, FIRST, [event])
 
 
 def test_the_only_request_for_the_commit_is_run_and_a_named_one_whatever_its_commit() -> None:
-    requests = live([made(FIRST), made(SECOND, commit="d" * 40)], NOW)
+    requests = pending([made(FIRST), made(SECOND, commit="d" * 40)], NOW)
 
     assert choose(requests, environment="production", commit=COMMIT).run == FIRST
-    assert choose(requests, environment="production", commit=COMMIT, asked=SECOND).run == SECOND
+    assert choose(requests, environment="production", commit=COMMIT, run=SECOND).run == SECOND
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_the_only_request_for_the_commit_is_run_and_a_named_one_whatever_its_com
     ],
 )
 def test_none_or_several_are_refused_with_the_list(events: list[Event], asked: str, said: str) -> None:
-    requests = live(events, NOW)
+    requests = pending(events, NOW)
 
     with pytest.raises(UsageError) as refused:
-        choose(requests, environment="production", commit=COMMIT, asked=asked)
+        choose(requests, environment="production", commit=COMMIT, run=asked)
 
     assert said in str(refused.value)
     assert all(one.run in str(refused.value) for one in requests)
@@ -103,7 +103,7 @@ def test_any_change_of_what_is_deployed_drifts_and_of_the_asking_does_not(key: s
 
     found = drift(REQUEST, now)
 
-    if key in OF_THE_ASKING or value == REQUEST[key]:
+    if key in NOT_DEPLOYED or value == REQUEST[key]:
         assert found == ()
     else:
         assert len(found) == 1
