@@ -15,12 +15,12 @@ from typing import Any, ClassVar
 
 from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.approvals.signed_file import Files, able, lay_down, slug
-from pytest_deploy.approvals.ssh_signature import verify
 from pytest_deploy.errors import IllegalEvent, RecordError, Refused
 from pytest_deploy.record.event import Event, Json, canonical, line_hash
 from pytest_deploy.record.log import Log, Standing
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.schema import SCHEMAS
+from pytest_deploy.record.ssh_signature import verify
 from pytest_deploy.record.store import Store
 
 

@@ -15,11 +15,11 @@ from typing import Final
 from pytest_deploy.approvals.quorum import match, possible
 from pytest_deploy.approvals.roster import Person, Roster
 from pytest_deploy.approvals.signed_file import Files
-from pytest_deploy.approvals.ssh_signature import verify
 from pytest_deploy.approvals.statement import Approval, OverrideStatement, parse_approval, parse_override
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain
+from pytest_deploy.record.ssh_signature import verify
 from pytest_deploy.release.request import digest
 
 TOLERANCE: Final = timedelta(seconds=60)

@@ -5,32 +5,31 @@ They are enrolled in the rehearsal store alone, whose origin is another: nothing
 
 from __future__ import annotations
 
-import re
-import subprocess
 from pathlib import Path
 
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person
-from pytest_deploy.errors import Failed, UsageError
+from pytest_deploy.approvals.signed_file import slug
+from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record.actor import local_actor, local_user
+from pytest_deploy.record.ssh_signature import make_key
 from pytest_deploy.release import source
 from pytest_deploy.workspace import Workspace
 
-_KEYGEN_S = 30
 DEPLOYER = "Rehearsing Deployer"
 
 
 def prepare(workspace: Workspace, policy: Policy) -> None:
-    """Enrol the throw-away roster where the rehearsal store has none yet."""
+    """Enroll the throw-away roster where the rehearsal store has none yet."""
     environment = Environment(workspace, policy)
     log = environment.log
     if any(event.type == "key.enrolled" and event.data["person"] for event in log.history()):
         return
     people = roster(workspace, policy)
-    keys = {person.email: _public(_made(_key_file(workspace, person.email))) for person in people if person.roles}
+    keys = {person.email: _public_key(_key_file(workspace, person.email)) for person in people if person.roles}
     enrollment.enroll_all(
         log,
         workspace.store,
@@ -47,18 +46,18 @@ def roster(workspace: Workspace, policy: Policy) -> tuple[Person, ...]:
     """Somebody for every role, the deployer at this machine, and the authors of the history, who may sign nothing."""
     domain = f"rehearsal.{policy.organisation.domain}"
     roles = dict.fromkeys([*policy.approval.roles, *policy.rollback.roles, *policy.thaw.roles])
-    people = [Person(f"{_slug(role)}@{domain}", f"Rehearsing {role}", (role,), None, None, ()) for role in roles]
+    people = [Person(f"{slug(role)}@{domain}", f"Rehearsing {role}", (role,), None, None, ()) for role in roles]
     held = (policy.deployer.role,) if policy.deployer is not None else ("Deployer",)
     people.append(Person(f"deployer@{domain}", DEPLOYER, held, None, local_user(), ()))
-    written = source.authors(workspace.root, source.read(workspace.root).commit, None)
-    people.append(Person(f"authors@{domain}", "Authors of the rehearsed commits", (), None, None, written))
+    authors = source.authors(workspace.root, source.read(workspace.root).commit, None)
+    people.append(Person(f"authors@{domain}", "Authors of the rehearsed commits", (), None, None, authors))
     return tuple(people)
 
 
 def throw_away_key(workspace: Workspace, role: str) -> Path:
     """The private key of a rehearsal's person for a role. Raises UsageError where the rehearsal has none for it."""
     policy = policy_of(workspace)
-    path = _key_file(workspace, f"{_slug(role)}@rehearsal.{policy.organisation.domain}")
+    path = _key_file(workspace, f"{slug(role)}@rehearsal.{policy.organisation.domain}")
     if not path.is_file():
         raise UsageError(
             f"no throw-away key for {role!r}: the roles of {policy.environment} are {', '.join(policy.approval.roles)}"
@@ -70,25 +69,8 @@ def _key_file(workspace: Workspace, email: str) -> Path:
     return workspace.rehearsal_keys / email.partition("@")[0]
 
 
-def _slug(role: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", role.lower()).strip("-")
-
-
-def _made(path: Path) -> Path:
-    """The key, made if there is none (0600, its folder 0700)."""
+def _public_key(path: Path) -> str:
+    """The public half of a throw-away key, which is made where there is none (0600, its folder 0700)."""
     if not path.is_file():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"{path.name} (rehearsal)", "-f", str(path)]
-        try:
-            subprocess.run(words, check=True, capture_output=True, timeout=_KEYGEN_S, stdin=subprocess.DEVNULL)
-        except FileNotFoundError:
-            raise Failed("ssh-keygen is not installed: approvals are signed with it (Debian: openssh-client)") from None
-        except subprocess.CalledProcessError as error:
-            raise Failed(
-                f"ssh-keygen made no key {path.name}: {error.stderr.decode(errors='replace').strip()}"
-            ) from None
-    return path
-
-
-def _public(path: Path) -> str:
+        make_key(path, comment=f"{path.name} (rehearsal)")
     return path.with_name(f"{path.name}.pub").read_text(encoding="utf-8").strip()

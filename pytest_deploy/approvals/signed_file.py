@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint_of
-from pytest_deploy.approvals.ssh_signature import sign, verify
 from pytest_deploy.errors import IllegalEvent, Refused
+from pytest_deploy.record.ssh_signature import sign, verify
 from pytest_deploy.record.store import Exists, Store
 
 _TRIES = 100

@@ -9,7 +9,6 @@ import itertools
 import json
 import os
 import re
-import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
 from pytest_deploy.record.run_folder import file_sha256
+from pytest_deploy.record.ssh_signature import verify_files
 from pytest_deploy.verify.chain import Chain
 from pytest_deploy.verify.checks import NONE, Finding, Outcome
 from pytest_deploy.verify.keys import TrustSet
@@ -42,7 +42,6 @@ _OF_BOTH: Final = (
 """What either says of these, both say."""
 _AFTER_A_RUN: Final = frozenset({"signoff.signed", "record.amended", "deviation.accepted", "environment.released"})
 _NAMESPACE = re.compile(r'namespaces="([^",*?!]+)"')
-_TIMEOUT_S: Final = 30
 RECENT: Final = 250
 """Signatures that `newest` holds against ssh-keygen: each is a process of its own, these cost a second or two."""
 
@@ -226,20 +225,13 @@ def _refused(event: Event, trust: TrustSet | None, path: Path, signature: Path) 
     namespaces = set(_NAMESPACE.findall(allowed))
     if trust is None or len(namespaces) != 1:
         return "cannot be checked: allowed_signers names no namespace, or more than one"
-    command = [
-        *("ssh-keygen", "-Y", "verify", "-f", str(trust.folder / "allowed_signers"), "-I", event.data["signer"]),
-        *("-n", namespaces.pop(), "-O", f"verify-time={event.time:%Y%m%d%H%M%SZ}", "-s", str(signature)),
-    ]
-    try:
-        with path.open("rb") as signed:
-            done = subprocess.run(command, stdin=signed, capture_output=True, timeout=_TIMEOUT_S, check=False)
-    except FileNotFoundError:
-        return "cannot be checked: ssh-keygen is not installed (Debian: openssh-client)"
-    except ValueError:
-        return "does not verify: the signer's name holds a character that no command can be given"
-    except subprocess.TimeoutExpired:
-        return f"cannot be checked: ssh-keygen gave no answer in {_TIMEOUT_S} s"
-    if done.returncode == 0:
-        return None
-    said = (done.stdout + done.stderr).decode("utf-8", "replace").strip().splitlines()
-    return f"does not verify for {event.data['signer']} at the time of event {event.seq}: {said[-1] if said else 'refused'}"
+    _, problem = verify_files(
+        path.read_bytes(),
+        signature=signature,
+        allowed_signers=trust.folder / "allowed_signers",
+        signer=event.data["signer"],
+        namespace=namespaces.pop(),
+        at=event.time,
+        occasion=f" at the time of event {event.seq}",
+    )
+    return problem or None

@@ -14,12 +14,12 @@ from pytest_deploy.approvals.evaluate import Case, Judged, judge
 from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.approvals.sign_request import sign_approval, sign_override
 from pytest_deploy.approvals.signed_file import slug
-from pytest_deploy.approvals.ssh_signature import sign
 from pytest_deploy.approvals.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement, render
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import RunFolder
+from pytest_deploy.record.ssh_signature import sign
 from pytest_deploy.release.request import digest
 from tests.unit.record.samples import HandClock, open_log
 

@@ -9,9 +9,9 @@ import pytest
 
 from pytest_deploy.approvals import signed_file as laying
 from pytest_deploy.approvals.signed_file import Files, able, lay_down
-from pytest_deploy.approvals.ssh_signature import sign
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.ssh_signature import sign
 from pytest_deploy.release.request import digest
 from pytest_deploy.verify.verify import verify
 from tests.unit.approvals.desk import QUINN, REQUEST, RUN, TINA, Desk

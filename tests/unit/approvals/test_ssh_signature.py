@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.approvals.roster import fingerprint_of
-from pytest_deploy.approvals.ssh_signature import sign, verify
 from pytest_deploy.errors import Failed, UsageError
+from pytest_deploy.record.ssh_signature import sign, verify
 from tests.unit.approvals.desk import NAMESPACE, TINA, Desk
 
 

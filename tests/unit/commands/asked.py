@@ -12,7 +12,6 @@ from pathlib import Path
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.approvals.signed_file import slug
-from pytest_deploy.approvals.ssh_signature import sign
 from pytest_deploy.approvals.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement
 from pytest_deploy.approvals.statement import render as statement
 from pytest_deploy.commands.sign import approve, override, waiting
@@ -22,6 +21,7 @@ from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
+from pytest_deploy.record.ssh_signature import sign
 from pytest_deploy.release.live import Baseline
 from pytest_deploy.release.request import Plan, digest, render
 from pytest_deploy.release.source import Source
