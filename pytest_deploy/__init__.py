@@ -1,8 +1,193 @@
 """A deployment as an ordered pytest run, whose evidence report is the audit record.
 
-Folders are the flow of data, and imports go down this list only:
-errors, config, record, platform, migrate, release, rollback, phase, audit, report, then the edges
-(plugin, hookspecs, options, fixtures, cli).
+This module is the public API, and nothing else is: suites, conftests and extension points import from here alone.
+Every other module of the package is internal and may change without notice.
+
+    from pytest_deploy import Database, Gates, Policy, Release, Service, StepRecord
+
+Nothing is imported before it is asked for, so that plain `pytest` stays as fast as it was.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from pytest_deploy.anchors.kinds import Anchor
+    from pytest_deploy.errors import (
+        AnchorUnavailable,
+        CollectionRefused,
+        ConfigurationError,
+        DeployError,
+        Failed,
+        Fault,
+        IllegalEvent,
+        Interrupted,
+        LeaseHeld,
+        ManualInterventionRequired,
+        MigrationFailed,
+        MigrationsRefused,
+        OptionRefused,
+        PlatformUnavailable,
+        RecordError,
+        RecordTampered,
+        Refused,
+        RevisionFailed,
+        StoreUnavailable,
+        UsageError,
+    )
+    from pytest_deploy.gates.incident_source import IncidentSource
+    from pytest_deploy.migrate.events import applied as applied_events
+    from pytest_deploy.migrate.events import backed_up as backup_event
+    from pytest_deploy.migrate.migrations import Migrations
+    from pytest_deploy.platform.clients import Answer, Database, Service
+    from pytest_deploy.platform.environment import Environment
+    from pytest_deploy.platform.protocol import (
+        Artefacts,
+        DatabaseAccess,
+        Platform,
+        Revision,
+        Runtime,
+        ServiceState,
+        Share,
+    )
+    from pytest_deploy.plugin.gatekeeper import Gatekeeper as Gates
+    from pytest_deploy.plugin.recorder import StepRecord
+    from pytest_deploy.policy.policy import Policy
+    from pytest_deploy.record.clock import Clock
+    from pytest_deploy.record.key import Signer
+    from pytest_deploy.record.secrets import Secrets
+    from pytest_deploy.record.store import Store
+    from pytest_deploy.release.live import Baseline, Release, read_baseline
+    from pytest_deploy.release.source import build_artefact, registry_tag
+    from pytest_deploy.release.source import read as read_source
+    from pytest_deploy.rollback.execute import Undoing as RollbackExecutor
+    from pytest_deploy.verify.verify import verify as verify_record
+    from pytest_deploy.workspace import Workspace
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "Anchor",
+    "AnchorUnavailable",
+    "Answer",
+    "Artefacts",
+    "Baseline",
+    "Clock",
+    "CollectionRefused",
+    "ConfigurationError",
+    "Database",
+    "DatabaseAccess",
+    "DeployError",
+    "Environment",
+    "Failed",
+    "Fault",
+    "Gates",
+    "IllegalEvent",
+    "IncidentSource",
+    "Interrupted",
+    "LeaseHeld",
+    "ManualInterventionRequired",
+    "MigrationFailed",
+    "Migrations",
+    "MigrationsRefused",
+    "OptionRefused",
+    "Platform",
+    "PlatformUnavailable",
+    "Policy",
+    "RecordError",
+    "RecordTampered",
+    "Refused",
+    "Release",
+    "Revision",
+    "RevisionFailed",
+    "RollbackExecutor",
+    "Runtime",
+    "Secrets",
+    "Service",
+    "ServiceState",
+    "Share",
+    "Signer",
+    "StepRecord",
+    "Store",
+    "StoreUnavailable",
+    "UsageError",
+    "Workspace",
+    "applied_events",
+    "backup_event",
+    "build_artefact",
+    "read_baseline",
+    "read_source",
+    "registry_tag",
+    "verify_record",
+]
+
+_HOME: Final = {
+    "Anchor": "anchors.kinds",
+    "AnchorUnavailable": "errors",
+    "Answer": "platform.clients",
+    "Artefacts": "platform.protocol",
+    "Baseline": "release.live",
+    "Clock": "record.clock",
+    "CollectionRefused": "errors",
+    "ConfigurationError": "errors",
+    "Database": "platform.clients",
+    "DatabaseAccess": "platform.protocol",
+    "DeployError": "errors",
+    "Environment": "platform.environment",
+    "Failed": "errors",
+    "Fault": "errors",
+    "Gates": "plugin.gatekeeper:Gatekeeper",
+    "IllegalEvent": "errors",
+    "IncidentSource": "gates.incident_source",
+    "Interrupted": "errors",
+    "LeaseHeld": "errors",
+    "ManualInterventionRequired": "errors",
+    "MigrationFailed": "errors",
+    "Migrations": "migrate.migrations",
+    "MigrationsRefused": "errors",
+    "OptionRefused": "errors",
+    "Platform": "platform.protocol",
+    "PlatformUnavailable": "errors",
+    "Policy": "policy.policy",
+    "RecordError": "errors",
+    "RecordTampered": "errors",
+    "Refused": "errors",
+    "Release": "release.live",
+    "Revision": "platform.protocol",
+    "RevisionFailed": "errors",
+    "RollbackExecutor": "rollback.execute:Undoing",
+    "Runtime": "platform.protocol",
+    "Secrets": "record.secrets",
+    "Service": "platform.clients",
+    "ServiceState": "platform.protocol",
+    "Share": "platform.protocol",
+    "Signer": "record.key",
+    "StepRecord": "plugin.recorder",
+    "Store": "record.store",
+    "StoreUnavailable": "errors",
+    "UsageError": "errors",
+    "Workspace": "workspace",
+    "applied_events": "migrate.events:applied",
+    "backup_event": "migrate.events:backed_up",
+    "build_artefact": "release.source",
+    "read_baseline": "release.live",
+    "read_source": "release.source:read",
+    "registry_tag": "release.source",
+    "verify_record": "verify.verify:verify",
+}
+"""Where each public name is defined: its module, and the name there where that is another."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"pytest_deploy has no public name {name!r}; public are {', '.join(__all__)}")
+    module, _, attribute = _HOME[name].partition(":")
+    found = globals()[name] = getattr(import_module(f"pytest_deploy.{module}"), attribute or name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

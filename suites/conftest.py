@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.platform.clients import Answer, Service
-from pytest_deploy.plugin.recorder import StepRecord
-from pytest_deploy.record.secrets import Secrets
+from pytest_deploy import Answer, Secrets, Service, StepRecord
 
 Entry = dict[str, Any]
 

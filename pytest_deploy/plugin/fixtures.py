@@ -1,4 +1,4 @@
-"""The fixtures of a deployment's suites: `release policy database service platform record clock secrets`."""
+"""The fixtures of a deployment's suites: `release baseline policy database migrations service platform gates rollback record clock secrets`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.verdict import Point
+from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.platform.clients import Database, Service
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import Platform
@@ -15,11 +16,14 @@ from pytest_deploy.plugin.gatekeeper import Gatekeeper
 from pytest_deploy.plugin.recorder import RECORD, StepRecord
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.secrets import Secrets
 from pytest_deploy.release import live
 from pytest_deploy.release.candidate import of_run
-from pytest_deploy.release.live import Release
+from pytest_deploy.release.live import Baseline, Release
+from pytest_deploy.rollback.execute import Undoing
+from pytest_deploy.rollback.plan import baseline_of
 
 ENVIRONMENT = pytest.StashKey[Environment]()
 CONTEXT = pytest.StashKey[RunContext]()
@@ -54,6 +58,18 @@ def database(environment: Environment) -> Database:
 
 
 @pytest.fixture(scope="session")
+def migrations(environment: Environment) -> Migrations:
+    """The environment's migrations: `.files()`, `.pending()`, `.findings()`, `.trial()`, `.apply(...)`, `.schema()`, `.back_up(...)`."""
+    return Migrations(
+        environment.platform.database,
+        environment.workspace.root / environment.policy.database.migrations,
+        environment.policy.database,
+        trials=environment.workspace.trials,
+        actor=local_actor(),
+    )
+
+
+@pytest.fixture(scope="session")
 def clock(environment: Environment) -> Clock:
     """The one clock."""
     return environment.clock
@@ -76,6 +92,25 @@ def record(request: pytest.FixtureRequest) -> StepRecord:
 def release(environment: Environment, record: StepRecord) -> Release:
     """The release that is expected to answer: the run's own; where a run deploys none, the one that serves."""
     return live.expected(record.events(), environment.workspace.run_folder(environment.run), environment.platform)
+
+
+@pytest.fixture
+def baseline(record: StepRecord) -> Baseline | None:
+    """The environment before the first change, as the run's request states it; None where the run made no request."""
+    return baseline_of(record.events())
+
+
+@pytest.fixture
+def rollback(environment: Environment, record: StepRecord) -> Undoing:
+    """What carries the acts of a rollback out, each recorded when it is done."""
+    return Undoing(
+        environment.platform,
+        environment.policy,
+        environment.workspace.root,
+        local_actor(),
+        record.event,
+        environment.workspace.backups(environment.run),
+    )
 
 
 @pytest.fixture

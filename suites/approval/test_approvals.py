@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.plugin.gatekeeper import Gatekeeper
+from pytest_deploy import Gates
 
 
 @pytest.mark.requirement("REQ-o00043-B")
 @pytest.mark.requirement("REQ-o00043-C")
 @pytest.mark.requirement("REQ-o00043-N")
-def test_approvals(gates: Gatekeeper) -> None:
+def test_approvals(gates: Gates) -> None:
     gates.hold("approvals")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.policy.policy import Policy
+from pytest_deploy import Policy
 
 Check = Callable[[Sequence[str]], None]
 

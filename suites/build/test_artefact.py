@@ -6,10 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.platform.protocol import Platform
-from pytest_deploy.plugin.recorder import StepRecord
-from pytest_deploy.policy.policy import Policy
-from pytest_deploy.release import source
+from pytest_deploy import Platform, Policy, StepRecord, build_artefact, read_source, registry_tag
 
 
 @pytest.mark.requirement("REQ-o00043-E")
@@ -18,10 +15,10 @@ def test_artefact_is_built_and_reproducible(
     policy: Policy, platform: Platform, record: StepRecord, pytestconfig: pytest.Config, tmp_path: Path
 ) -> None:
     root = pytestconfig.rootpath
-    first = source.build_artefact(root, policy.service.source, tmp_path / "first")
-    second = source.build_artefact(root, policy.service.source, tmp_path / "second")
+    first = build_artefact(root, policy.service.source, tmp_path / "first")
+    second = build_artefact(root, policy.service.source, tmp_path / "second")
 
-    image = platform.artefacts.push(first, tag=source.registry_tag(source.read(root).version))
+    image = platform.artefacts.push(first, tag=registry_tag(read_source(root).version))
 
     record.built(image)
     record.expect(f"sha256:{first.stem}", image.partition("@")[2])

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from pytest_deploy.policy.policy import Policy
+from pytest_deploy import Policy
 
 Check = Callable[[Sequence[str]], None]
 

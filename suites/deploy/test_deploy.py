@@ -6,11 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from pytest_deploy.platform.environment import Environment
-from pytest_deploy.platform.protocol import Platform, Share
-from pytest_deploy.plugin.recorder import StepRecord
-from pytest_deploy.policy.policy import Policy
-from pytest_deploy.release.live import Release
+from pytest_deploy import Environment, Platform, Policy, Release, Share, StepRecord
 
 TAG = "candidate"
 START_SECONDS = 60

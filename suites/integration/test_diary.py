@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pytest_deploy.platform.clients import Database, Service
-from pytest_deploy.plugin.recorder import StepRecord
-from pytest_deploy.record.secrets import Secrets
+from pytest_deploy import Database, Secrets, Service, StepRecord
 
 Entry = dict[str, Any]
 

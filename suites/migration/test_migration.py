@@ -10,20 +10,14 @@ import sys
 
 import pytest
 
-from pytest_deploy.migrate import apply, events, ledger, read, snapshot
-from pytest_deploy.migrate.trial import Rehearsal
-from pytest_deploy.platform.clients import Database
-from pytest_deploy.plugin.recorder import StepRecord
-from pytest_deploy.policy.policy import Policy
-from pytest_deploy.record.actor import local_actor
-from pytest_deploy.record.secrets import Secrets
+from pytest_deploy import Database, Migrations, Policy, Secrets, StepRecord, applied_events
 
 MINUTES = 60
 
 
 @pytest.mark.requirement("REQ-o00044-N")
-def test_schema_before_is_kept(database: Database, record: StepRecord) -> None:
-    before = snapshot.snapshot(database.access.owner, database.access.programs)
+def test_schema_before_is_kept(migrations: Migrations, record: StepRecord) -> None:
+    before = migrations.schema()
 
     record.attach("schema/before.sql", before.text.encode())
     record.expect({"version": before.version}, {"version": before.version, "sha256": before.sha256})
@@ -37,35 +31,30 @@ def test_schema_before_is_kept(database: Database, record: StepRecord) -> None:
 @pytest.mark.requirement("REQ-o00044-M")
 @pytest.mark.requirement("REQ-o00044-R")
 @pytest.mark.step(changes=True, timeout=30 * MINUTES)
-def test_pending_migrations_are_applied(database: Database, policy: Policy, record: StepRecord) -> None:
+def test_pending_migrations_are_applied(migrations: Migrations, record: StepRecord) -> None:
     """All or nothing, in order, through pgmigrate; committed only if the schema is the rehearsed one."""
-    migrations = read.read(database.migrations)
-    before = snapshot.snapshot(database.access.owner, database.access.programs)
+    wanted = [one.version for one in migrations.files()]
+    trial = (record.folder.path / "schema" / "rehearsal.json").read_text(encoding="utf-8")
+    before = migrations.schema()
 
-    applied = apply.apply(
-        database.access.owner,
-        migrations,
-        actor=local_actor(),
-        lock_timeout_s=policy.database.lock_timeout_s,
-        budget_s=policy.database.budget_s,
-        expected_schema=Rehearsal.from_json((record.folder.path / "schema" / "rehearsal.json").read_text()).after,
+    applied = migrations.apply(
+        expected_schema=migrations.schema_after(trial),
         on_alert=lambda detail: record.alert("migration over budget", detail),
     )
 
-    after = snapshot.snapshot(database.access.owner, database.access.programs)
-    for content in events.applied(applied, before, after):
+    after = migrations.schema()
+    for content in applied_events(applied, before, after):
         record.event("migration.applied", **content)
-    with database.connect() as connection:
-        found = [one.version for one in ledger.applied(connection)]
-    record.expect([one.version for one in migrations], found)
-    assert found == [one.version for one in migrations]
+    found = [one.version for one in migrations.applied()]
+    record.expect(wanted, found)
+    assert found == wanted
 
 
 @pytest.mark.requirement("REQ-o00044-D")
 @pytest.mark.requirement("REQ-o00044-O")
-def test_schema_after_is_kept(database: Database, record: StepRecord) -> None:
+def test_schema_after_is_kept(migrations: Migrations, record: StepRecord) -> None:
     before = (record.folder.path / "schema" / "before.sql").read_text(encoding="utf-8")
-    after = snapshot.snapshot(database.access.owner, database.access.programs)
+    after = migrations.schema()
     said = difflib.unified_diff(
         before.splitlines(keepends=True), after.text.splitlines(keepends=True), "before", "after"
     )

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.platform.clients import Database
-from pytest_deploy.platform.protocol import Platform
-from pytest_deploy.plugin.recorder import StepRecord
-from pytest_deploy.release import live
-from pytest_deploy.release.live import Baseline
-from pytest_deploy.verify.verify import verify
+from pytest_deploy import Baseline, Database, Platform, StepRecord, read_baseline, verify_record
 
 
 def test_database_answers(database: Database, record: StepRecord) -> None:
@@ -29,23 +24,24 @@ def test_one_revision_serves_all_traffic(platform: Platform, record: StepRecord)
 
 
 @pytest.mark.requirement("REQ-o00043-I")
-def test_environment_is_what_the_request_says(platform: Platform, record: StepRecord) -> None:
+def test_environment_is_what_the_request_says(
+    platform: Platform, baseline: Baseline | None, record: StepRecord
+) -> None:
     """What a rollback returns to is written down before the first change, and still true."""
-    made = [event for event in record.events() if event.type == "request.made"]
-    if not made:  # a pipeline that changes nothing makes no request: there is nothing to return to
+    if baseline is None:  # a pipeline that changes nothing makes no request: there is nothing to return to
         record.expect("no request", "no request")
         return
 
-    stated, found = Baseline.of(made[0].data["earlier"]), live.read_baseline(platform)
+    found = read_baseline(platform)
 
-    record.expect(stated.to_json(), found.to_json())
-    assert stated == found
+    record.expect(baseline.to_json(), found.to_json())
+    assert baseline == found
 
 
 @pytest.mark.requirement("REQ-o00043-P")
 def test_record_verifies(record: StepRecord) -> None:
     """Nothing is deployed on a record that does not verify."""
-    found = verify(record.store)
+    found = verify_record(record.store)
 
     record.expect([], [str(finding) for finding in found.findings])
     assert found.ok

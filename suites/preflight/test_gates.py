@@ -4,58 +4,58 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.plugin.gatekeeper import Gatekeeper
+from pytest_deploy import Gates
 
 
-def test_deployer(gates: Gatekeeper) -> None:
+def test_deployer(gates: Gates) -> None:
     gates.hold("deployer")
 
 
 @pytest.mark.requirement("REQ-o00043-J")
-def test_window(gates: Gatekeeper) -> None:
+def test_window(gates: Gates) -> None:
     gates.hold("window")
 
 
 @pytest.mark.requirement("REQ-o00043-J")
-def test_blackout(gates: Gatekeeper) -> None:
+def test_blackout(gates: Gates) -> None:
     gates.hold("blackout")
 
 
 @pytest.mark.requirement("REQ-o00043-K")
-def test_rate_limit(gates: Gatekeeper) -> None:
+def test_rate_limit(gates: Gates) -> None:
     gates.hold("rate-limit")
 
 
-def test_lease(gates: Gatekeeper) -> None:
+def test_lease(gates: Gates) -> None:
     gates.hold("lease")
 
 
 @pytest.mark.requirement("REQ-o00043-D")
-def test_staging_smoke(gates: Gatekeeper) -> None:
+def test_staging_smoke(gates: Gates) -> None:
     gates.hold("staging-smoke")
 
 
-def test_incidents(gates: Gatekeeper) -> None:
+def test_incidents(gates: Gates) -> None:
     gates.hold("incidents")
 
 
 @pytest.mark.requirement("REQ-o00043-E")
-def test_build(gates: Gatekeeper) -> None:
+def test_build(gates: Gates) -> None:
     gates.hold("build")
 
 
 @pytest.mark.requirement("REQ-o00043-Q")
-def test_retention(gates: Gatekeeper) -> None:
+def test_retention(gates: Gates) -> None:
     gates.hold("retention")
 
 
-def test_anchors(gates: Gatekeeper) -> None:
+def test_anchors(gates: Gates) -> None:
     gates.hold("anchors")
 
 
-def test_freeze(gates: Gatekeeper) -> None:
+def test_freeze(gates: Gates) -> None:
     gates.hold("freeze")
 
 
-def test_clock(gates: Gatekeeper) -> None:
+def test_clock(gates: Gates) -> None:
     gates.hold("clock")

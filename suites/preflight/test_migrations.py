@@ -6,15 +6,7 @@ import json
 
 import pytest
 
-from pytest_deploy.migrate import ledger, lint, read
-from pytest_deploy.migrate.apply import pending
-from pytest_deploy.migrate.compatibility import compatibility
-from pytest_deploy.migrate.kept_trial import rehearsed
-from pytest_deploy.platform.clients import Database
-from pytest_deploy.platform.environment import Environment
-from pytest_deploy.plugin.recorder import StepRecord
-from pytest_deploy.policy.policy import Policy
-from pytest_deploy.record.actor import local_actor
+from pytest_deploy import Migrations, StepRecord
 
 MINUTES = 60
 
@@ -22,12 +14,9 @@ MINUTES = 60
 @pytest.mark.requirement("REQ-o00044-A")
 @pytest.mark.requirement("REQ-o00044-E")
 @pytest.mark.requirement("REQ-o00044-S")
-def test_migrations_are_in_order_and_reversible(database: Database, record: StepRecord) -> None:
+def test_migrations_are_in_order_and_reversible(migrations: Migrations, record: StepRecord) -> None:
     """Numbered without gap, each with a way down, and the applied ones unchanged."""
-    found = read.read(database.migrations)
-    with database.connect() as connection:
-        applied = ledger.applied(connection)
-        todo = pending(connection, found)
+    found, applied, todo = migrations.files(), migrations.applied(), migrations.pending()
 
     record.expect(
         {"applied": [one.version for one in applied]},
@@ -36,13 +25,9 @@ def test_migrations_are_in_order_and_reversible(database: Database, record: Step
     assert [one.version for one in applied] == [one.version for one in found[: len(applied)]]
 
 
-def test_no_finding_is_left_unaccepted(database: Database, record: StepRecord) -> None:
+def test_no_finding_is_left_unaccepted(migrations: Migrations, record: StepRecord) -> None:
     """Squawk's findings on what is pending: mended, or accepted with a written reason."""
-    with database.connect() as connection:
-        todo = pending(connection, read.read(database.migrations))
-        server = connection.info.server_version // 10000
-
-    found = lint.lint(todo, server_version=server)
+    found = migrations.findings()
 
     blocking = [str(one.fault()) for one in found if one.blocks and one.accepted is None]
     accepted = [f"{one.path.name}:{one.line} {one.rule}: {one.accepted}" for one in found if one.accepted is not None]
@@ -54,23 +39,11 @@ def test_no_finding_is_left_unaccepted(database: Database, record: StepRecord) -
 @pytest.mark.requirement("REQ-o00044-I")
 @pytest.mark.requirement("REQ-o00044-T")
 @pytest.mark.step(timeout=30 * MINUTES)
-def test_pending_migrations_are_rehearsed(
-    database: Database, policy: Policy, environment: Environment, record: StepRecord
-) -> None:
+def test_pending_migrations_are_rehearsed(migrations: Migrations, record: StepRecord) -> None:
     """On a scratch database with rows in it: the downs restore schema and rows, and nothing is lost undeclared."""
-    found = read.read(database.migrations)
-    with database.connect() as connection:
-        todo = pending(connection, found)
-    said = compatibility(todo)
+    said = migrations.compatibility()
 
-    result = rehearsed(
-        database.access.owner,
-        found,
-        kept=environment.workspace.trials,
-        actor=local_actor(),
-        lock_timeout_s=policy.database.lock_timeout_s,
-        budget_s=policy.database.budget_s,
-    )
+    result = migrations.trial()
 
     record.attach("schema/rehearsal.json", result.rehearsal.to_json().encode() + b"\n")
     told = json.loads(result.rehearsal.to_json())

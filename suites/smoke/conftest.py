@@ -6,9 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_deploy.platform.clients import Service
-from pytest_deploy.platform.protocol import Platform
-from pytest_deploy.plugin.recorder import StepRecord
+from pytest_deploy import Platform, Service, StepRecord
 
 
 @pytest.fixture

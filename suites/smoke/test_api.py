@@ -7,11 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.platform.clients import Answer, Service
-from pytest_deploy.plugin.recorder import StepRecord
-from pytest_deploy.policy.policy import Policy
-from pytest_deploy.record.secrets import Secrets
-from pytest_deploy.release.live import Release
+from pytest_deploy import Answer, Policy, Release, Secrets, Service, StepRecord
 
 pytestmark = pytest.mark.requirement("REQ-o00043-H")
 

@@ -6,9 +6,7 @@ import time
 
 import pytest
 
-from pytest_deploy.platform.clients import Database
-from pytest_deploy.plugin.recorder import StepRecord
-from pytest_deploy.policy.policy import Policy
+from pytest_deploy import Database, Policy, StepRecord
 
 pytestmark = pytest.mark.requirement("REQ-o00043-H")
 

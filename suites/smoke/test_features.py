@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.platform.clients import Service
-from pytest_deploy.plugin.recorder import StepRecord
+from pytest_deploy import Service, StepRecord
 
 pytestmark = pytest.mark.requirement("REQ-o00043-H")
 

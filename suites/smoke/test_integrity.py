@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.migrate import ledger
-from pytest_deploy.platform.clients import Database
-from pytest_deploy.plugin.recorder import StepRecord
-from pytest_deploy.policy.policy import Policy
-from pytest_deploy.release.live import Release
+from pytest_deploy import Database, Migrations, Policy, Release, StepRecord
 
 pytestmark = pytest.mark.requirement("REQ-o00043-H")
 
@@ -24,9 +20,8 @@ where not t.tgisinternal and t.tgenabled <> 'D'
 """
 
 
-def test_schema_is_the_releases_version(database: Database, release: Release, record: StepRecord) -> None:
-    with database.connect() as connection:
-        found = [one.version for one in ledger.applied(connection)]
+def test_schema_is_the_releases_version(migrations: Migrations, release: Release, record: StepRecord) -> None:
+    found = [one.version for one in migrations.applied()]
 
     record.expect(list(release.migrations), found)
     assert found == list(release.migrations)

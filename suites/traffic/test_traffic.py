@@ -6,23 +6,19 @@ import time
 
 import pytest
 
-from pytest_deploy.platform.protocol import Platform, ServiceState
-from pytest_deploy.plugin.recorder import StepRecord
-from pytest_deploy.policy.policy import Policy
-from pytest_deploy.release.live import Baseline, Release
+from pytest_deploy import Baseline, Platform, Policy, Release, ServiceState, StepRecord
 
 
 @pytest.mark.requirement("REQ-o00043-G")
 @pytest.mark.step(changes=True, timeout=1800)
 def test_traffic_moves_to_the_new_revision(
-    platform: Platform, policy: Policy, release: Release, record: StepRecord
+    platform: Platform, policy: Policy, release: Release, baseline: Baseline, record: StepRecord
 ) -> None:
-    made = next(event for event in record.events() if event.type == "request.made")
-    baseline = Baseline.of(made.data["earlier"]).revision
-
     for percent in policy.traffic.steps_percent:
         before = serving(platform.runtime.state())
-        shares = {release.revision: percent, baseline: 100 - percent} if percent < 100 else {release.revision: 100}
+        shares = (
+            {release.revision: percent, baseline.revision: 100 - percent} if percent < 100 else {release.revision: 100}
+        )
         # The candidate's tag goes with the last step: nothing is left that only a deployment knows.
         tags = {"candidate": release.revision} if percent < 100 else {}
         state = platform.runtime.move(shares, tags=tags, deadline_s=policy.rollback.budget_s)

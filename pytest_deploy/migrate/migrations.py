@@ -1,0 +1,141 @@
+"""The migrations of one environment, whole: files, history, findings, trial, schema; what steps and commands use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_deploy.migrate import backup, dry_run, ledger, lint, read, rollback, snapshot
+from pytest_deploy.migrate.apply import apply, pending
+from pytest_deploy.migrate.backup import Backup
+from pytest_deploy.migrate.compatibility import Compatibility, compatibility
+from pytest_deploy.migrate.dry_run import DryRun
+from pytest_deploy.migrate.kept_trial import Rehearsed, rehearsed
+from pytest_deploy.migrate.ledger import Applied
+from pytest_deploy.migrate.lint import Finding
+from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.rollback import RolledBack
+from pytest_deploy.migrate.session import connect
+from pytest_deploy.migrate.snapshot import Snapshot
+from pytest_deploy.migrate.trial import Rehearsal
+from pytest_deploy.platform.protocol import DatabaseAccess
+from pytest_deploy.policy.service import Database
+
+
+@dataclass(frozen=True)
+class Migrations:
+    """The folder of migrations held against one database. Every question is asked anew: nothing is remembered.
+
+    Example:
+        >>> [one.version for one in migrations.pending()]
+        ['0008']
+    """
+
+    access: DatabaseAccess
+    folder: Path
+    """Where the files lie."""
+    policy: Database
+    """Time limits and budgets, in seconds."""
+    trials: Path
+    """Where trials that passed are kept."""
+    actor: str
+    """Who applies or rolls back, as the history and the record name them."""
+
+    def files(self) -> tuple[Migration, ...]:
+        """Every migration of the folder, in order. Raises MigrationsRefused with every fault, file and line."""
+        return read.read(self.folder)
+
+    def applied(self) -> tuple[Applied, ...]:
+        """What is applied now, in the order in which it was."""
+        with connect(self.access.owner, lock_timeout_s=self.policy.lock_timeout_s) as connection:
+            return ledger.applied(connection)
+
+    def pending(self) -> tuple[Migration, ...]:
+        """What of the folder is not applied yet, in order. Raises MigrationsRefused where history and files disagree."""
+        with connect(self.access.owner, lock_timeout_s=self.policy.lock_timeout_s) as connection:
+            return pending(connection, self.files())
+
+    def findings(self) -> tuple[Finding, ...]:
+        """What squawk finds in what is pending, accepted findings included."""
+        todo = self.pending()
+        with connect(self.access.owner, lock_timeout_s=self.policy.lock_timeout_s) as connection:
+            server = connection.info.server_version // 10000
+        return tuple(lint.lint(todo, server_version=server))
+
+    def compatibility(self) -> Compatibility:
+        """Whether the revision that serves now survives what is pending."""
+        return compatibility(self.pending())
+
+    def trial(self, wanted: Sequence[Migration] | None = None) -> Rehearsed:
+        """What is pending tried on a scratch database, up and down and up again; a kept trial of the very same is reused.
+
+        Raises MigrationsRefused with every fault that the trial finds.
+        """
+        return rehearsed(
+            self.access.owner,
+            self.files() if wanted is None else wanted,
+            kept=self.trials,
+            actor=self.actor,
+            lock_timeout_s=self.policy.lock_timeout_s,
+            budget_s=self.policy.budget_s,
+        )
+
+    def dry_run(self) -> DryRun:
+        """What is pending executed on the real database and taken back (REQ-o00044-I)."""
+        return dry_run.dry_run(
+            self.access.owner, self.files(), actor=self.actor, lock_timeout_s=self.policy.lock_timeout_s
+        )
+
+    def apply(
+        self,
+        wanted: Sequence[Migration] | None = None,
+        *,
+        expected_schema: str,
+        on_alert: Callable[[str], None] = lambda _: None,
+    ) -> tuple[Applied, ...]:
+        """Apply what is pending, all or nothing; commit only the schema that the trial ended with (its SHA-256, hex).
+
+        Raises MigrationFailed, MigrationsRefused. `on_alert` hears, while it runs, that the budget is passed.
+        """
+        return tuple(
+            apply(
+                self.access.owner,
+                self.files() if wanted is None else wanted,
+                actor=self.actor,
+                lock_timeout_s=self.policy.lock_timeout_s,
+                budget_s=self.policy.budget_s,
+                expected_schema=expected_schema,
+                on_alert=on_alert,
+            )
+        )
+
+    def roll_back(self, *, to: Sequence[str], save_into: Path) -> tuple[RolledBack, ...]:
+        """Undo all that is applied but the versions `to`, latest first; rows that a down loses are saved first."""
+        return tuple(
+            rollback.roll_back(
+                self.access.owner,
+                self.files(),
+                to=to,
+                actor=self.actor,
+                save_into=save_into,
+                lock_timeout_s=self.policy.lock_timeout_s,
+            )
+        )
+
+    @staticmethod
+    def schema_after(trial: str) -> str:
+        """The schema (SHA-256, hex) that a trial ended with, from its JSON as it was attached to the record."""
+        return Rehearsal.from_json(trial).after
+
+    def schema(self) -> Snapshot:
+        """The schema as pg_dump tells it, with its version and SHA-256."""
+        return snapshot.snapshot(self.access.owner, self.access.programs)
+
+    def proof_due(self, run: str) -> bool:
+        """Whether this run's backup is to be proven by a restore, by policy's rate: the same answer each time it is asked."""
+        return backup.proof_due(self.policy.restore_rate, run)
+
+    def back_up(self, into: Path, *, prove: bool) -> Backup:
+        """A backup (`pg_dump -Fc`, mode 0600) in the folder `into`; with `prove` restored and compared."""
+        return backup.back_up(self.access.owner, into, self.access.programs, prove=prove)
