@@ -10,7 +10,7 @@ WORKERS ?= 3
 # Compiled modules are kept, whatever the shell says: without them each of the many processes compiles what it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo rehearse test coverage lint faults scale bench clean
+.PHONY: demo rehearse test coverage lint reference faults scale bench clean
 
 demo: $(VENV)/demo.installed  ## deploy the reference service to the embedded platform
 	$(BIN)/python -m pytest --deploy-env=local
@@ -28,6 +28,9 @@ lint: $(VENV)/test.installed  ## ruff and mypy (strict, package and tests)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+reference: $(VENV)/test.installed  ## writes docs/reference.md from the code
+	$(BIN)/python docs/generate_reference.py
 
 faults: $(VENV)/test.installed  ## every fault, not a sample
 	$(BIN)/python -m pytest -n $(WORKERS) -m faults

@@ -1,24 +1,38 @@
-"""README names every option, marker, hook, fixture, command and error class there is; nothing is found out by reading code."""
+"""The pages name everything there is: options, markers, hooks, fixtures, commands, keys, errors. Nothing is found out by reading code."""
 
 from __future__ import annotations
 
+import functools
 import inspect
 import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
+import typer
+from pydantic import BaseModel
 
+from docs import generate_reference
 from pytest_deploy import errors
 from pytest_deploy.cli import app
+from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from pytest_deploy.plugin import fixtures, hookspecs, plugin
+from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.storage import GitHub
+from pytest_deploy.record.bucket import EMULATOR
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+REFERENCE = (ROOT / "docs/reference.md").read_text(encoding="utf-8")
+DECISIONS = ROOT / "docs" / "decisions"
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 CLAUSES = (ROOT / "docs/part11.md").read_text(encoding="utf-8")
 
 
+@functools.cache
 def options() -> list[str]:
     said = subprocess.run(
         [sys.executable, "-m", "pytest", "--help"], capture_output=True, text=True, check=True, timeout=60, cwd=ROOT
@@ -26,37 +40,95 @@ def options() -> list[str]:
     return sorted(set(re.findall(r"--deploy-[a-z]+", said.stdout)))
 
 
-def test_every_option_is_in_the_readme() -> None:
+def commands(command: Any, path: str = "") -> Iterator[str]:
+    """Every command by its words, those of a group after the group's name."""
+    for name in command.list_commands(typer.Context(command)):
+        found = command.get_command(typer.Context(command), name)
+        if hasattr(found, "list_commands"):
+            yield from commands(found, f"{path}{name} ")
+        else:
+            yield f"{path}{name}"
+
+
+def keys(model: type[BaseModel]) -> Iterator[str]:
+    """Every field of a policy model and of the models that its fields hold."""
+    for name, field in model.model_fields.items():
+        yield name
+        for inner in (field.annotation, *get_args(field.annotation)):
+            if inspect.isclass(inner) and issubclass(inner, BaseModel):
+                yield from keys(inner)
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    assert generate_reference.PAGE.read_text(encoding="utf-8") == generate_reference.render(), "run `make reference`"
+
+
+def test_an_old_reference_is_told_and_not_mended_by_a_check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "reference.md"
+    monkeypatch.setattr(generate_reference, "PAGE", page)
+    page.write_text("old", encoding="utf-8")
+    said: list[object] = []
+
+    monkeypatch.setattr(sys, "argv", ["generate_reference.py", "--check"])
+    assert generate_reference.main(said.append) == 1
+    assert [str(words) for words in said] == [
+        "reference.md is not what the code says now: run `make reference` and look at what changed"
+    ]
+    assert page.read_text(encoding="utf-8") == "old"
+
+    monkeypatch.setattr(sys, "argv", ["generate_reference.py"])
+    assert generate_reference.main() == 0
+    monkeypatch.setattr(sys, "argv", ["generate_reference.py", "--check"])
+    assert generate_reference.main() == 0
+
+
+def test_every_option_is_in_the_reference() -> None:
     found = options()
 
     assert found
-    assert [option for option in found if option not in README] == []
+    assert [option for option in found if f"| `{option}" not in REFERENCE] == []
 
 
 @pytest.mark.parametrize("marker", [marker.partition("(")[0] for marker in plugin.MARKERS])
-def test_every_marker_is_in_the_readme(marker: str) -> None:
-    assert f"@pytest.mark.{marker}(" in README
+def test_every_marker_is_in_the_reference(marker: str) -> None:
+    assert f"| `@pytest.mark.{marker}(" in REFERENCE
 
 
 @pytest.mark.parametrize("hook", [name for name in vars(hookspecs) if name.startswith("pytest_deploy_")])
-def test_every_hook_is_in_the_readme_with_its_parameters(hook: str) -> None:
+def test_every_hook_is_in_the_reference_with_its_parameters(hook: str) -> None:
     parameters = ", ".join(inspect.signature(getattr(hookspecs, hook)).parameters)
 
-    assert f"`{hook}({parameters})`" in README
+    assert f"| `{hook}({parameters})` |" in REFERENCE
 
 
 @pytest.mark.parametrize(
     "fixture", [name for name, found in vars(fixtures).items() if "fixture" in type(found).__name__.lower()]
 )
-def test_every_fixture_is_in_the_readme(fixture: str) -> None:
-    assert f"| `{fixture}` |" in README
+def test_every_fixture_is_in_the_reference(fixture: str) -> None:
+    assert f"| `{fixture}` |" in REFERENCE
 
 
-@pytest.mark.parametrize(
-    "command", [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
-)
-def test_every_command_is_in_the_readme(command: str) -> None:
-    assert re.search(rf"`{command}[ `]", README)
+@pytest.mark.parametrize("command", list(commands(typer.main.get_command(app))))
+def test_every_command_is_in_the_reference(command: str) -> None:
+    assert f"\n### {command}\n\n    python deploy.py {command} [OPTIONS]" in REFERENCE
+
+
+@pytest.mark.parametrize("key", sorted(set(keys(Policy)) - generate_reference.SET_BY_THE_PROGRAM))
+def test_every_key_of_deploy_yaml_is_in_the_reference(key: str) -> None:
+    assert re.search(rf"^\| `([a-z_.]+\.)?{key}` \| [^|]+ \| [^|]+ \| [^|]{{4,}} \|$", REFERENCE, re.MULTILINE)
+
+
+def test_every_variable_that_the_package_reads_is_in_the_reference() -> None:
+    read = {
+        name
+        for path in (ROOT / "pytest_deploy").rglob("*.py")
+        for name in re.findall(r"environ(?:\.get)?[\[(]\"([A-Z_]+)\"", path.read_text(encoding="utf-8"))
+    }
+
+    assert read
+    of_others = {"PATH", "PYTEST_ADDOPTS"}  # said where they are read: how programs are found, what pytest is given
+    constants = {EMULATOR, ROOT_VARIABLE, GitHub.model_fields["token_variable"].default}
+    assert sorted((read - of_others | constants) - set(generate_reference.VARIABLES)) == []
 
 
 @pytest.mark.parametrize(
@@ -67,10 +139,9 @@ def test_every_command_is_in_the_readme(command: str) -> None:
         if inspect.isclass(found) and issubclass(found, errors.DeployError)
     ],
 )
-def test_every_error_class_is_in_the_readme_with_its_exit_code(name: str, code: int) -> None:
-    row = next(line for line in README.splitlines() if line.startswith(f"| `{name}`"))
-
-    assert name == "Faults" or row.split("|")[2].strip() == str(code)
+def test_every_error_class_is_in_the_reference_with_its_exit_code(name: str, code: int) -> None:
+    assert f"| `{name}` | {code} | " in REFERENCE
+    assert f"| `{code}` | {generate_reference.EXIT_CODES[code]} |" in REFERENCE
 
 
 @pytest.mark.parametrize(
@@ -81,13 +152,8 @@ def test_every_error_class_is_drawn_in_the_tree(name: str) -> None:
     assert name == "Faults" or re.search(rf"\b{name}\b", errors.__doc__ or "")
 
 
-@pytest.mark.parametrize("link", re.findall(r"\]\(([^)#]+)\)", README))
-def test_every_link_leads_somewhere(link: str) -> None:
-    assert (ROOT / link).exists()
-
-
 def test_the_product_supports_part_11_and_claims_no_compliance() -> None:
-    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "pytest_deploy").rglob("*.py")]
+    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "pytest_deploy").rglob("*.py")]
 
     assert [
         path.name
@@ -102,3 +168,65 @@ def test_every_test_that_a_clause_is_shown_by_is_there() -> None:
 
     assert len(named) > 40
     assert [name for name in sorted(named) if f"def {name}(" not in written] == []
+
+
+def test_decisions_are_numbered_without_a_gap_and_each_is_in_the_index() -> None:
+    pages = sorted(path.name for path in DECISIONS.glob("[0-9]*.md"))
+    index = (DECISIONS / "README.md").read_text(encoding="utf-8")
+
+    assert [int(name[:4]) for name in pages] == list(range(1, len(pages) + 1))
+    assert re.findall(r"^\| \[\d{4}\]\((.+?)\) \|", index, re.MULTILINE) == pages
+
+
+@pytest.mark.parametrize("page", sorted(DECISIONS.glob("[0-9]*.md")), ids=lambda path: path.name[:4])
+def test_a_decision_has_context_decision_and_consequences_and_its_title_in_the_index(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    number, title = text.splitlines()[0].removeprefix("# ").split(" ", 1)
+    superseded = text.splitlines()[2].startswith("Superseded by [")
+
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE) == ["Context", "Decision", "Consequences"]
+    assert superseded or text.splitlines()[2] == "Accepted."
+    assert f"| [{number}]({page.name}) | {title}{' (superseded)' if superseded else ''} |" in (
+        DECISIONS / "README.md"
+    ).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_every_link_of_every_page_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+def printed(program: str) -> list[tuple[str, str]]:
+    """Each command line of a program that a page prints: the page and the words after the program."""
+    pages = [page for page in PAGES if page.name != "reference.md" and page.parent != DECISIONS]
+    return [
+        (page.name, line.partition("#")[0].strip())
+        for page in pages
+        for line in re.findall(
+            rf"(?:^    |\$ |^){program} ([a-z-][^\n`]*)", page.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    ]
+
+
+def test_the_readme_has_120_lines_at_most() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+@pytest.mark.parametrize("page, line", printed("python deploy.py"))
+def test_a_printed_command_is_one_that_the_command_line_takes(page: str, line: str) -> None:
+    words = shlex.split(line)
+    command = typer.main.get_command(app)
+    while hasattr(command, "get_command"):
+        command = command.get_command(typer.Context(command), words.pop(0))
+        assert command is not None, f"{page}: no such command: {line}"
+
+    command.make_parser(typer.Context(command)).parse_args(words)
+
+
+@pytest.mark.parametrize("page, line", printed("pytest"))
+def test_a_printed_pytest_line_has_options_that_exist(page: str, line: str) -> None:
+    given = {word.partition("=")[0] for word in shlex.split(line) if word.startswith("--")}
+
+    assert sorted(given - set(options())) == [], page
