@@ -113,9 +113,12 @@ def test_every_command_is_in_the_reference(command: str) -> None:
     assert f"\n### {command}\n\n    python deploy.py {command} [OPTIONS]" in REFERENCE
 
 
-@pytest.mark.parametrize("key", sorted(set(keys(Policy)) - generate_reference.SET_BY_THE_PROGRAM))
-def test_every_key_of_deploy_yaml_is_in_the_reference(key: str) -> None:
-    assert re.search(rf"^\| `([a-z_.]+\.)?{key}` \| [^|]+ \| [^|]+ \| [^|]{{4,}} \|$", REFERENCE, re.MULTILINE)
+def test_every_key_of_deploy_yaml_is_in_the_reference() -> None:
+    row = r"^\| `([a-z_.]+\.)?%s` \| [^|]+ \| [^|]+ \| [^|]{4,} \|$"
+    found = set(keys(Policy)) - generate_reference.SET_BY_THE_PROGRAM
+
+    assert len(found) > 50
+    assert [key for key in sorted(found) if not re.search(row % key, REFERENCE, re.MULTILINE)] == []
 
 
 def test_every_variable_that_the_package_reads_is_in_the_reference() -> None:
