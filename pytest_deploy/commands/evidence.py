@@ -134,10 +134,10 @@ def history(
     from pytest_deploy.history import as_of as moment
     from pytest_deploy.history import words as query_words
     from pytest_deploy.history.answers import History
-    from pytest_deploy.reports import listing, text
+    from pytest_deploy.reports import text
 
-    if form not in listing.FORMATS:
-        raise UsageError(f"--format={form}: right is {', '.join(listing.FORMATS)}")
+    if form not in text.FORMATS:
+        raise UsageError(f"--format={form}: right is {', '.join(text.FORMATS)}")
     words = {
         "since": since, "until": until, "commit": commit, "digest": digest, "version": version, "deployer": deployer,
         "approver": approver, "outcome": outcome, "pipeline": pipeline, "migration": migration, "requirement": requirement,
@@ -147,14 +147,14 @@ def history(
     with History(stores, Path(".deploy") / "history", anew=rebuild) as known:
         if not as_of:
             most = limit if limit is not None else _SCREEN if form == "table" else 0
-            said = listing.lines(known.runs(asked, limit=most), form)
+            said = text.listing_lines(known.runs(asked, limit=most), form)
         elif any(words.values()) or limit is not None:
             raise UsageError(
                 "--as-of asks what served, not for runs: beside it stand --env, --rehearse and --format alone"
             )
         else:
             instant = query_words.instant("as-of", as_of)
-            said = text.moments([moment.at(known, name, instant) for name in stores], form)
+            said = text.moment_lines([moment.at(known, name, instant) for name in stores], form)
         for line in said:
             typer.echo(line)
 

@@ -1,28 +1,40 @@
-"""The files of a run that people read, put into its folder before the folder is sealed.
+"""The files of a run's folder: what people read is put into it before it is sealed, and a page shows what lies in it.
 
-Each is rendered on its own: one that fails is named in `run.closed.missing`, and does not take the others with it.
+Each file is rendered on its own: one that fails is named in `run.closed.missing`, and does not take the others with it.
+What a page shows is held against the digest that the record states for it.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any, Final
 
+from pytest_deploy.errors import RecordTampered
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.run_folder import RunFolder
-from pytest_deploy.reports import attachments
-from pytest_deploy.reports.attachments import RunEvents
 from pytest_deploy.reports.statement import render_statement
 
-COPIED = ("junit.xml", "pytest.html", "allure-results")
+COPIED: Final = ("junit.xml", "pytest.html", "allure-results")
 """What pytest's own report writers make."""
-REPORT = "report.html"
-RENDERED = ("statement.json", REPORT)
+REPORT: Final = "report.html"
+RENDERED: Final = ("statement.json", REPORT)
 """What is made of the events."""
+APPLIED_DIFF: Final = "schema/diff.txt"
+PLANNED_DIFF: Final = "schema/planned.diff"
+_SAMPLES: Final = "samples/"
+_DIFF_LINES: Final = 1500
+"""Lines of a diff that a page shows; the file holds the rest."""
+
+RunEvents = Callable[[str], Sequence[Event]]
+"""The events of any run of the same log, by its name."""
 
 
 def write(
@@ -34,10 +46,18 @@ def write(
     redact: Callable[[bytes], bytes],
     of_run: RunEvents,
 ) -> tuple[str, ...]:
-    """Fill the run folder; returns the names of what could not be rendered. `events`: the run's, up to `run.decided`.
+    """Fill a run's folder.
 
-    `checkpoint` is the anchor line of the log at that point. `redact` cuts secrets from what others wrote. `of_run` reads
-    the events of another run of the same log.
+    Args:
+        folder: The run's.
+        events: The run's own, up to `run.decided`.
+        files: Where pytest's report writers left theirs.
+        checkpoint: The log's anchor line at that point.
+        redact: Cuts secrets from what others wrote.
+        of_run: Reads the events of another run of the same log.
+
+    Returns:
+        The names of what could not be rendered.
     """
     if folder.sealed:  # by a process that was gone before it could say so
         return tuple(name for name in (*COPIED, *RENDERED) if not (folder.path / name).exists())
@@ -45,11 +65,16 @@ def write(
     for name in COPIED:
         if name not in missing and not _attempt(name, partial(_copy, files / name, folder, name, redact)):
             missing.append(name)
-    made = (lambda: render_statement(events), lambda: _report(folder, events, checkpoint, of_run))
-    for name, make in zip(RENDERED, made, strict=True):
-        if not _attempt(name, partial(_put, folder, name, make)):
+    renderers = (lambda: render_statement(events), lambda: _report(folder, events, checkpoint, of_run))
+    for name, render in zip(RENDERED, renderers, strict=True):
+        if not _attempt(name, partial(_put, folder, name, render)):
             missing.append(name)
     return tuple(missing)
+
+
+def remove(files: Path) -> None:
+    """Forget what the report writers made, once it lies in the run folder."""
+    shutil.rmtree(files, ignore_errors=True)
 
 
 def _attempt(name: str, render: Callable[[], None]) -> bool:
@@ -62,26 +87,109 @@ def _attempt(name: str, render: Callable[[], None]) -> bool:
     return True
 
 
-def _copy(found: Path, folder: RunFolder, name: str, redact: Callable[[bytes], bytes]) -> None:
-    if found.is_dir():
-        for path in sorted(path for path in found.rglob("*") if path.is_file()):
-            folder.create(f"{name}/{path.relative_to(found).as_posix()}", redact(path.read_bytes()))
+def _copy(source: Path, folder: RunFolder, name: str, redact: Callable[[bytes], bytes]) -> None:
+    if source.is_dir():
+        for path in sorted(path for path in source.rglob("*") if path.is_file()):
+            folder.create(f"{name}/{path.relative_to(source).as_posix()}", redact(path.read_bytes()))
     else:
-        folder.create(name, redact(found.read_bytes()))
+        folder.create(name, redact(source.read_bytes()))
 
 
-def _put(folder: RunFolder, name: str, make: Callable[[], bytes]) -> None:
+def _put(folder: RunFolder, name: str, render: Callable[[], bytes]) -> None:
     # A report that lies there is of the same events, by a process that was killed after it; it may know a smaller log.
     if name != REPORT or not (folder.path / name).exists():
-        folder.create(name, make())
+        folder.create(name, render())
 
 
 def _report(folder: RunFolder, events: Sequence[Event], checkpoint: str, of_run: RunEvents) -> bytes:
     from pytest_deploy.reports.run_page import render_run
 
-    return render_run(events, bound=attachments.read(folder.path, events, of_run), checkpoint=checkpoint).encode()
+    return render_run(events, files=page_files(folder.path, events, of_run), checkpoint=checkpoint).encode()
 
 
-def remove(files: Path) -> None:
-    """Forget what the report writers made, once it lies in the run folder."""
-    shutil.rmtree(files, ignore_errors=True)
+@dataclass(frozen=True)
+class SchemaDiff:
+    """What a run did to the schema, or would have done."""
+
+    what: str
+    """applied: found by comparing before and after. planned: what the plan's dry run showed."""
+    file: str
+    """Path in the store."""
+    sha256: str
+    text: str
+    """Its first lines; the file holds them all."""
+    more: int
+    """How many lines the file holds besides."""
+
+
+@dataclass(frozen=True)
+class PageFiles:
+    """What a run's page shows besides its events."""
+
+    request: Mapping[str, Any] | None = None
+    """request.json, where the run has one."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Attachments that a page draws, by name."""
+    diff: SchemaDiff | None = None
+    plan: tuple[Event, ...] = ()
+    """The events of the plan that made the request."""
+
+
+def page_files(folder: Path, events: Sequence[Event], of_run: RunEvents) -> PageFiles:
+    """Read what the page of a run shows besides its events. `folder`: runs/<run> of the store.
+
+    A request was planned by another run, and a plan asks for another: their events come from `of_run`. Raises RecordTampered
+    where a file is not what the record says of it, or is gone.
+    """
+    attached: dict[str, str] = {}
+    for event in events:
+        if event.type == "step.finished":
+            attached |= event.data["attachments"]
+    texts = {name: _text(folder / name, sha256) for name, sha256 in attached.items() if name.startswith(_SAMPLES)}
+    request = _request(folder, events) or _requested_by_plan(folder, events, of_run)
+    plan = (request or {}).get("plan")
+    return PageFiles(
+        request,
+        texts,
+        next(_diffs(folder, attached, plan), None),
+        tuple(of_run(plan["run"])) if plan is not None else (),
+    )
+
+
+def _request(folder: Path, events: Sequence[Event]) -> Mapping[str, Any] | None:
+    sha256 = next((event.data["request_sha256"] for event in events if event.type == "request.made"), None)
+    if sha256 is None:
+        return None
+    request: Mapping[str, Any] = json.loads(_text(folder / "request.json", sha256))
+    return request
+
+
+def _requested_by_plan(folder: Path, events: Sequence[Event], of_run: RunEvents) -> Mapping[str, Any] | None:
+    """The request that a plan asks for; it lies in the folder of the run that people approve."""
+    run = next((event.data.get("request") for event in events if event.type == "run.decided"), None)
+    return None if run is None else _request(folder.parent / run, of_run(run))
+
+
+def _diffs(folder: Path, attached: Mapping[str, str], plan: Mapping[str, Any] | None) -> Iterator[SchemaDiff]:
+    """What was applied, else what was planned."""
+    if APPLIED_DIFF in attached:
+        yield _diff("applied", folder / APPLIED_DIFF, attached[APPLIED_DIFF])
+    if plan is not None:
+        yield _diff("planned", folder.parent / plan["run"] / PLANNED_DIFF, plan["schema_diff_sha256"])
+
+
+def _diff(what: str, path: Path, sha256: str) -> SchemaDiff:
+    lines = _text(path, sha256).splitlines()
+    name = path.relative_to(path.parents[3]).as_posix()
+    return SchemaDiff(what, name, sha256, "\n".join(lines[:_DIFF_LINES]), max(0, len(lines) - _DIFF_LINES))
+
+
+def _text(path: Path, sha256: str) -> str:
+    """The file's text. Raises RecordTampered where it is gone or another."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RecordTampered(f"{path} cannot be read, though the record names it: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise RecordTampered(f"{path} is not the file the record names: its SHA-256 is not {sha256}")
+    return content.decode("utf-8", "replace")

@@ -22,22 +22,22 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.anchors.kinds import FOLDER
-from pytest_deploy.record.plain_text import require_plain
-from pytest_deploy.errors import UsageError, RecordTampered, Refused
-from pytest_deploy.record.actor import local_actor
-from pytest_deploy.policy.run_context import RunContext, policy_of
-from pytest_deploy.workspace import Workspace
+from pytest_deploy.errors import RecordTampered, Refused, UsageError
 from pytest_deploy.platform.environment import record_of
+from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import log_entry
+from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
+from pytest_deploy.record.plain_text import require_plain
 from pytest_deploy.record.run_folder import SUMS, listing
 from pytest_deploy.record.run_id import place_of
-from pytest_deploy.reports import attachments, programs
+from pytest_deploy.reports import evidence, programs
 from pytest_deploy.reports.run_page import render_run
 from pytest_deploy.verify.run_check import sealed
+from pytest_deploy.workspace import Workspace
 
 _ENDS: Final = frozenset({"run.closed", "run.abandoned"})
 _PROVES: Final = """\
@@ -115,9 +115,9 @@ class Export:
         """The current report, and its other forms as far as this machine can make them."""
         ends = {"run.decided", "run.abandoned"}
         cut = next((at + 1 for at, event in enumerate(events) if event.type in ends), len(events))
-        shown = attachments.read(self.store / "runs" / self.run, events[:cut], self.log.run)
+        shown = evidence.page_files(self.store / "runs" / self.run, events[:cut], self.log.run)
         page = render_run(
-            events[:cut], checkpoint=self._signed(events[-1]).checkpoint.anchor, bound=shown, after=events[cut:]
+            events[:cut], checkpoint=self._signed(events[-1]).checkpoint.anchor, files=shown, after=events[cut:]
         )
         (self.into / "report.html").write_text(page, encoding="utf-8")
         self.made.append("report.html")

@@ -1,75 +1,232 @@
-"""reports/index.html: the newest runs of every store under reports/, made anew from the logs when a run has closed."""
+"""reports/index.html: the newest runs of every store under reports/, and how deployments of each environment went over time.
+
+It is made anew from the logs when a run has closed. It is a convenience, not evidence: it is replaced, and says nothing
+that the logs do not.
+"""
 
 from __future__ import annotations
 
 import os
 import re
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import DeployError
 from pytest_deploy.record.event import Event, parse_line
-from pytest_deploy.reports.index_page import render_index
-from pytest_deploy.reports.index_row import RunLine, line_of
+from pytest_deploy.reports.page import render
+from pytest_deploy.reports.run_summary import OUTCOME_HEADINGS
 
-MOST: Final = 500
+RUNS_A_STORE: Final = 500
 """Runs of one store on the page: with more, making it would cost each closing run minutes; `deploy.py history` knows all."""
-_TOLD: Final = re.compile(rb'"type":"run\.(?:opened|decided|abandoned|closed)"')
-"""The types an index line is made of; a line without one need not be parsed."""
-
-
+_INDEXED: Final = re.compile(rb'"type":"run\.(?:opened|decided|abandoned|closed)"')
+"""The types a row is made of; an event of another type need not be parsed."""
 _FAULTS: Final = (DeployError, OSError, ValueError, KeyError, TypeError)
 """What a log that is not what it should be may lead to."""
 
+# One row a run.
+
+
+@dataclass(frozen=True)
+class IndexRow:
+    """One run of one store."""
+
+    run: str
+    environment: str
+    rehearsal: bool
+    pipeline: str
+    release: str
+    deployer: str
+    opened: datetime
+    """UTC, of `run.opened`."""
+    outcome: str
+    """As decided; `abandoned`, or `in progress` where the log holds no decision yet."""
+    duration_s: float | None
+    sla_s: float | None
+    link: str | None
+    """Of its report, relative to the index; None where there is no report."""
+
+    @property
+    def heading(self) -> str:
+        """The outcome in words."""
+        return OUTCOME_HEADINGS[self.outcome]
+
+    @property
+    def within_sla(self) -> bool:
+        """Whether it took no longer than policy allows; true where policy sets nothing."""
+        return self.duration_s is None or not self.sla_s or self.duration_s <= self.sla_s
+
+
+def index_row(events: Sequence[Event], link: str | None) -> IndexRow | None:
+    """The index's row of one run, from its own events; None where it was never opened."""
+    by_type = {event.type: event for event in events}
+    opened = by_type.get("run.opened")
+    if opened is None:
+        return None
+    decided = by_type["run.decided"].data if "run.decided" in by_type else {}
+    undecided = "abandoned" if "run.abandoned" in by_type else "in progress"
+    return IndexRow(
+        run=opened.run,
+        environment=opened.data["environment"],
+        rehearsal=opened.data["rehearsal"],
+        pipeline=opened.data["pipeline"],
+        release=opened.data["version"],
+        deployer=opened.data["deployer"],
+        opened=opened.time,
+        outcome=decided.get("outcome", undecided),
+        duration_s=decided.get("duration_s"),
+        sla_s=decided.get("sla_s"),
+        link=link,
+    )
+
+
+# Trends: how long deployments took, how many were rolled back, how many kept the SLA.
+
+WIDTH: Final = 1000
+HEIGHT: Final = 100
+_ROLLED_BACK: Final = frozenset({"rolled-back", "rollback-failed"})
+_DRAWN: Final = 100
+"""The newest runs, which are drawn; the figures count all."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One run, drawn: as high as it took, in units of HEIGHT."""
+
+    x: float
+    width: float
+    height: float
+    outcome: str
+    run: str
+
+
+@dataclass(frozen=True)
+class Trend:
+    """The decided deployments of one environment, oldest first."""
+
+    environment: str
+    rehearsal: bool
+    runs: tuple[IndexRow, ...]
+
+    @property
+    def deployed(self) -> int:
+        """How many ended with the new release serving."""
+        return sum(run.outcome == "deployed" for run in self.runs)
+
+    @property
+    def rolled_back(self) -> int:
+        """How many were undone, or should have been."""
+        return sum(run.outcome in _ROLLED_BACK for run in self.runs)
+
+    @property
+    def with_sla(self) -> tuple[IndexRow, ...]:
+        """Those that policy gives an SLA."""
+        return tuple(run for run in self.runs if run.sla_s)
+
+    @property
+    def within_sla(self) -> int:
+        """How many of these kept it."""
+        return sum(run.within_sla for run in self.with_sla)
+
+    @property
+    def median_s(self) -> float | None:
+        """The median duration of those that deployed; None where none did."""
+        took = [run.duration_s for run in self.runs if run.outcome == "deployed" and run.duration_s is not None]
+        return statistics.median(took) if took else None
+
+    @property
+    def scale_s(self) -> float:
+        """Seconds at the full height of the drawing."""
+        return max((run.duration_s or 0.0 for run in self._drawn), default=0.0) or 1.0
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The newest runs, drawn from the left."""
+        width = WIDTH / max(len(self._drawn), 20)
+        return tuple(
+            Column(
+                round(at * width, 2),
+                round(width * 0.7, 2),
+                round(max((run.duration_s or 0.0) / self.scale_s * HEIGHT, 2.0), 2),
+                run.outcome,
+                run.run,
+            )
+            for at, run in enumerate(self._drawn)
+        )
+
+    @property
+    def limit_at(self) -> float | None:
+        """How far down the newest run's SLA lies in the drawing; None where there is none, or it lies above."""
+        limit = self.runs[-1].sla_s
+        return round(HEIGHT - limit / self.scale_s * HEIGHT, 2) if limit and limit <= self.scale_s else None
+
+    @property
+    def _drawn(self) -> tuple[IndexRow, ...]:
+        return self.runs[-_DRAWN:]
+
+
+def trends(rows: Sequence[IndexRow]) -> tuple[Trend, ...]:
+    """One trend an environment that has decided deployments, its rehearsals apart; by name, the real ones first."""
+    deployments: dict[tuple[bool, str], list[IndexRow]] = {}
+    for row in sorted(rows, key=lambda row: (row.opened, row.run)):
+        if row.pipeline == "deploy" and row.duration_s is not None:
+            deployments.setdefault((row.rehearsal, row.environment), []).append(row)
+    return tuple(Trend(name, rehearsal, tuple(runs)) for (rehearsal, name), runs in sorted(deployments.items()))
+
+
+# The page.
+
+
+def render_index(
+    rows: Sequence[IndexRow],
+    *,
+    made: datetime | None = None,
+    older: Mapping[str, int] | None = None,
+    unread: Mapping[str, str] | None = None,
+) -> str:
+    """The index, newest run first; a self-contained HTML page.
+
+    `made`: when, UTC. `older`: by store, the number of the event before which its runs are not on the page. `unread`: by
+    store, why its log could not be read.
+    """
+    newest_first = sorted(rows, key=lambda row: (row.opened, row.run), reverse=True)
+    values = {"runs": newest_first, "trends": trends(rows), "made": made, "older": older or {}, "unread": unread or {}}
+    return render("index.html", values)
+
 
 def write(reports: Path) -> tuple[str, ...]:
-    """Write the index; what could not be told, in a line each. It is a convenience, not evidence: it is replaced, and says nothing that the logs do not.
+    """Write the index; returns what could not be shown, in a line each.
 
     It is made when a run has closed, and raises nothing: no other environment's damaged log, and no full disk, undoes that run.
     """
-    lines: list[RunLine] = []
+    rows: list[IndexRow] = []
     older: dict[str, int] = {}
     unread: dict[str, str] = {}
     try:
         for store in _stores(reports):
             name = store.relative_to(reports).as_posix()
             try:
-                found, first = _lines(reports, store)
+                of_store, stopped_at = _rows(reports, store)
             except _FAULTS as error:
                 unread[name] = f"{type(error).__name__}: {error}"
                 continue
-            lines += found
-            if first:
-                older[name] = first
+            rows += of_store
+            if stopped_at:
+                older[name] = stopped_at
         part = reports / f".index.{os.getpid()}.part"
         made = datetime.now(UTC)
-        part.write_text(render_index(lines, made=made, older=older, unread=unread), encoding="utf-8")
+        part.write_text(render_index(rows, made=made, older=older, unread=unread), encoding="utf-8")
         part.replace(reports / "index.html")
     except _FAULTS as error:
         return (f"reports/index.html was not written: {type(error).__name__}: {error}",)
     return tuple(f"not in reports/index.html: {name}, whose log cannot be read ({why})" for name, why in unread.items())
 
 
-def _lines(reports: Path, store: Path) -> tuple[list[RunLine], int]:
-    """The lines of a store's newest runs, and where reading stopped."""
-    runs, first = newest(store)
-    lines = []
-    for run, events in runs.items():
-        report = store / "runs" / run / "report.html"
-        line = line_of(events, report.relative_to(reports).as_posix() if report.exists() else None)
-        if line is not None:
-            lines.append(line)
-    return lines, first
-
-
-def _stores(reports: Path) -> list[Path]:
-    folders = [*reports.glob("*/log"), *reports.glob("rehearsal/*/log"), *reports.glob("archive/*/log")]
-    return sorted(folder.parent for folder in folders)
-
-
-def newest(store: Path, most: int = MOST) -> tuple[dict[str, list[Event]], int]:
-    """The newest opened runs of a store with what a line is made of, and the number of the event where reading stopped.
+def newest_runs(store: Path, most: int = RUNS_A_STORE) -> tuple[dict[str, list[Event]], int]:
+    """The newest opened runs of a store with the events a row is made of, and the number of the event where reading stopped.
 
     The log is read from its end: what a page costs does not grow with the record.
     """
@@ -78,12 +235,29 @@ def newest(store: Path, most: int = MOST) -> tuple[dict[str, list[Event]], int]:
     names = sorted((path.name for path in os.scandir(store / "log") if path.name.endswith(".event")), reverse=True)
     for name in names:
         with (store / "log" / name).open("rb") as stored:
-            text = stored.readline()
-        if _TOLD.search(text) is None:
+            line = stored.readline()
+        if _INDEXED.search(line) is None:
             continue
-        event = parse_line(text)
+        event = parse_line(line)
         runs.setdefault(event.run, []).insert(0, event)
         opened += event.type == "run.opened"
         if opened == most:
             return runs, event.seq
     return runs, 0
+
+
+def _rows(reports: Path, store: Path) -> tuple[list[IndexRow], int]:
+    """The rows of a store's newest runs, and where reading stopped."""
+    runs, stopped_at = newest_runs(store)
+    rows = []
+    for run, events in runs.items():
+        report = store / "runs" / run / "report.html"
+        row = index_row(events, report.relative_to(reports).as_posix() if report.exists() else None)
+        if row is not None:
+            rows.append(row)
+    return rows, stopped_at
+
+
+def _stores(reports: Path) -> list[Path]:
+    folders = [*reports.glob("*/log"), *reports.glob("rehearsal/*/log"), *reports.glob("archive/*/log")]
+    return sorted(folder.parent for folder in folders)

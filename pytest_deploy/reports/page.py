@@ -20,7 +20,7 @@ from markupsafe import Markup
 
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.plain_text import escape_hidden
-from pytest_deploy.reports.wording import fine, seconds, utc
+from pytest_deploy.reports.format import response_time, seconds, share, utc
 
 _PACKAGE = "pytest_deploy.reports"
 
@@ -44,20 +44,21 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals["share"] = share
     environment.filters |= {
         "utc": utc,
         "seconds": seconds,
-        "fine": fine,
+        "response_time": response_time,
         "shown": escape_hidden,
         "stamp": stamp,
-        "plain": _plain,
+        "text_content": _text_content,
         "quoted": shlex.quote,
     }
     return environment
 
 
-def _plain(text: str) -> Markup:
-    """Text for an element, never for an attribute: quotes stay as they are, which makes a page of JSON a third smaller."""
+def _text_content(text: str) -> Markup:
+    """Text inside an element, never in an attribute: quotes stay as they are, which makes a page of JSON a third smaller."""
     return Markup(text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;"))  # noqa: S704  all that could open a tag is gone
 
 

@@ -6,76 +6,92 @@ A current report says besides what was recorded of the run afterwards, apart and
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from pytest_deploy.record.event import Event
-from pytest_deploy.reports.response_times import series
-from pytest_deploy.reports.attachments import Bound
-from pytest_deploy.reports.deviations import deviations, overridden
-from pytest_deploy.traceability.matrix import assertions
+from pytest_deploy.reports.charts import response_times, sla_bars, timeline
+from pytest_deploy.reports.deviations import deviations, overridden_gates
+from pytest_deploy.reports.evidence import PageFiles
 from pytest_deploy.reports.page import render
-from pytest_deploy.reports.signatures import manifest
-from pytest_deploy.reports.post_run import Since
-from pytest_deploy.reports.run_summary import RunStory, tell
-from pytest_deploy.reports.timeline import against_the_sla, rows
-from pytest_deploy.reports.gate_results import ASKED, gate_rows
-from pytest_deploy.reports.wording import OUTCOMES, meaning, said
+from pytest_deploy.reports.run_summary import (
+    OUTCOME_HEADINGS,
+    RunSummary,
+    describe_event,
+    describe_outcome,
+    summarize,
+)
+from pytest_deploy.reports.signatures import PostRun, manifest
+from pytest_deploy.traceability.matrix import assertions
+
+GATE_POINTS: Final[Mapping[str, str]] = {
+    "plan": "Plan",
+    "lease": "Lease",
+    "preflight": "Preflight",
+    "change": "First change",
+}
+"""The points where gates are checked, in order, and how a page heads them. Preflight checks again, inside the run, what was checked at the lease."""
 
 
 def render_run(
-    events: Sequence[Event], *, checkpoint: str, bound: Bound | None = None, after: Sequence[Event] | None = None
+    events: Sequence[Event], *, checkpoint: str, files: PageFiles | None = None, after: Sequence[Event] | None = None
 ) -> str:
     """The report of one run, a self-contained HTML page.
 
-    `events`: the run's own, up to `run.decided`, in order. `checkpoint`: the log's anchor line at the time of
-    rendering, `tlog <origin> <size> <root>`. `bound`: the run's files that it shows. `after`: in a current report, the
-    run's events since. Raises ValueError where no event opens the run, or the anchor line is none.
+    Args:
+        events: The run's own, up to `run.decided`, in order.
+        checkpoint: The log's anchor line at the time of rendering, `tlog <origin> <size> <root>`.
+        files: What the page shows of the run's files.
+        after: In a current report, the run's events since its decision.
+
+    Raises:
+        ValueError: No event opens the run, or the anchor line is none.
     """
-    story = tell(events)
-    bound = bound or Bound()
+    summary = summarize(events)
+    files = files or PageFiles()
     origin, size, root = _anchor(checkpoint)
-    since, departed = Since(after or ()), deviations(story)
-    undecided = "abandoned" if story.of("run.abandoned") else "in progress"
-    outcome = story.decided.get("outcome", undecided)
+    post_run, departed = PostRun(after or ()), deviations(summary)
+    undecided = "abandoned" if summary.of("run.abandoned") else "in progress"
+    outcome = summary.decided.get("outcome", undecided)
     return render(
         "run.html",
         {
-            "story": story,
-            "opened": story.opened,
+            "summary": summary,
+            "opened": summary.opened,
             "outcome": outcome,
-            "heading": OUTCOMES[outcome],
-            "meaning": meaning(story),
-            "rows": rows(story),
-            "sla_bars": against_the_sla(story),
-            "counts": _counts(story),
+            "heading": OUTCOME_HEADINGS[outcome],
+            "meaning": describe_outcome(summary),
+            "phase_rows": timeline(summary),
+            "sla_bars": sla_bars(summary),
+            "counts": _counts(summary),
             "deviations": departed,
-            "overridden": overridden(story.events),
-            "signatures": manifest(story.events),
-            "gates": gate_rows(story.events, bound.plan),
-            "asked": ASKED,
-            "chronology": [(event, text) for event in story.events if (text := said(event)) is not None],
-            "serving": _serving(story),
-            "newest": next((event.data["revision"] for event in story.of("revision.deployed")), None),
-            "planned_migrations": (bound.request or {}).get("migrations", []),
-            "schema_diff": bound.diff,
-            "answers": series(story, bound.texts),
-            "assertions": assertions(story),
-            "raw": [(event, _pretty(event)) for event in story.events],
-            "after": None if after is None else [(event, _pretty(event)) for event in after],
+            "overridden": overridden_gates(summary.events),
+            "signatures": manifest(summary.events),
+            "gates": gate_rows(summary.events, files.plan),
+            "gate_points": GATE_POINTS,
+            "chronology": [(event, text) for event in summary.events if (text := describe_event(event)) is not None],
+            "serving": _serving(summary),
+            "newest": next((event.data["revision"] for event in summary.of("revision.deployed")), None),
+            "planned_migrations": (files.request or {}).get("migrations", []),
+            "schema_diff": files.diff,
+            "response_times": response_times(summary, files.texts),
+            "assertions": assertions(summary.steps),
+            "raw": [(event, _json(event)) for event in summary.events],
+            "after": None if after is None else [(event, _json(event)) for event in after],
             "signing_namespace": f"deploy-approval@{origin.partition('/')[0]}",
             "after_signatures": manifest(after or ()),
-            "since": since,
-            "accepted": sum(bool(since.accepts(one)) for one in departed),
-            "opened_seq": story.of("run.opened")[0].seq,
-            "decided_seq": next((event.seq for event in story.of("run.decided")), None),
+            "post_run": post_run,
+            "accepted": sum(bool(post_run.acceptances(one)) for one in departed),
+            "opened_seq": summary.of("run.opened")[0].seq,
+            "decided_seq": next((event.seq for event in summary.of("run.decided")), None),
             "checkpoint": checkpoint,
             "origin": origin,
             "size": size,
             "root": root,
             "last_event": f"{int(size) - 1:08d}.event",
         },
-        running_foot=story.run,
+        running_foot=summary.run,
     )
 
 
@@ -86,18 +102,68 @@ def _anchor(line: str) -> tuple[str, str, str]:
     return words[1], words[2], words[3]
 
 
-def _counts(story: RunStory) -> list[tuple[str, int]]:
+def _counts(summary: RunSummary) -> list[tuple[str, int]]:
     """How many steps ended how, most wanted first; outcomes that did not occur are left out but for passed."""
     order = ("passed", "failed", "error", "skipped", "unfinished", "not-run")
-    counted = [(outcome, sum(step.outcome == outcome for step in story.steps)) for outcome in order]
+    counted = [(outcome, sum(step.outcome == outcome for step in summary.steps)) for outcome in order]
     return [(outcome, number) for outcome, number in counted if number or outcome == "passed"]
 
 
-def _serving(story: RunStory) -> Mapping[str, Any]:
+def _serving(summary: RunSummary) -> Mapping[str, Any]:
     """The traffic after the last move; empty where none moved."""
-    moves = story.of("traffic.moved")
+    moves = summary.of("traffic.moved")
     return moves[-1].data["after"] if moves else {}
 
 
-def _pretty(event: Event) -> str:
+def _json(event: Event) -> str:
     return json.dumps(event.data, sort_keys=True, ensure_ascii=True)
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """One verdict of one gate."""
+
+    point: str
+    """A key of GATE_POINTS."""
+    event: Event
+
+    @property
+    def verdict(self) -> str:
+        """passed, overridden or refused."""
+        if self.event.type == "gate.refused":
+            return "refused"
+        return "overridden" if "override" in self.event.data["inputs"] else "passed"
+
+
+@dataclass(frozen=True)
+class GateRow:
+    """One gate, with every verdict it gave."""
+
+    gate: str
+    results: tuple[GateResult, ...]
+
+    def at(self, point: str) -> GateResult | None:
+        """Its last verdict at a point; None where it was not checked there."""
+        return next((result for result in reversed(self.results) if result.point == point), None)
+
+    @property
+    def last(self) -> GateResult:
+        """What it said in the end."""
+        return self.results[-1]
+
+
+def gate_rows(events: Sequence[Event], plan: Sequence[Event] = ()) -> tuple[GateRow, ...]:
+    """One row a gate, in the order first checked. `plan`: the events of the plan that made this run's request."""
+    rows: dict[str, list[GateResult]] = {}
+    for result in (*_gate_results(plan), *_gate_results(events)):
+        rows.setdefault(result.event.data["gate"], []).append(result)
+    return tuple(GateRow(gate, tuple(results)) for gate, results in rows.items())
+
+
+def _gate_results(events: Sequence[Event]) -> Iterator[GateResult]:
+    opened = False
+    for event in events:
+        opened |= event.type == "run.opened"
+        if event.type in {"gate.passed", "gate.refused"}:
+            point = event.data["point"]
+            yield GateResult("preflight" if opened and point == "lease" else point, event)

@@ -14,11 +14,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pytest_deploy.record.event import Event
-from pytest_deploy.reports.run_summary import NOT_RUN, RunStory, StepStory, tell
+from pytest_deploy.reports.run_summary import RunSummary, StepSummary, summarize
+from pytest_deploy.traceability.matrix import NOT_RUN
 
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
 PREDICATE: Final = "https://in-toto.io/attestation/test-result/v0.1"
-_WELL: Final = frozenset({"deployed", "passed"})
+_SUCCESSFUL: Final = frozenset({"deployed", "passed"})
 _CONFIGURATION: Final[Mapping[str, str]] = {
     "config_sha256": "policy",
     "spec_sha256": "specification",
@@ -29,51 +30,51 @@ _CONFIGURATION: Final[Mapping[str, str]] = {
 
 def render_statement(events: Sequence[Event]) -> bytes:
     """The statement of one run from its own events up to `run.decided`. Raises ValueError where none opens the run."""
-    story = tell(events)
+    summary = summarize(events)
     statement = {
         "_type": STATEMENT,
-        "subject": list(_subjects(story)),
+        "subject": list(_subjects(summary)),
         "predicateType": PREDICATE,
         "predicate": {
-            "result": _result(story),
-            "configuration": list(_configuration(story)),
-            "passedTests": [step.nodeid for step in story.steps if _passed(step) and not _warned(step)],
-            "warnedTests": [step.nodeid for step in story.steps if _passed(step) and _warned(step)],
+            "result": _result(summary),
+            "configuration": list(_configuration(summary)),
+            "passedTests": [step.nodeid for step in summary.steps if _passed(step) and not _warned(step)],
+            "warnedTests": [step.nodeid for step in summary.steps if _passed(step) and _warned(step)],
             # Skipped, in error and unfinished are no passes; what never began was not tested, and stands nowhere.
-            "failedTests": [s.nodeid for s in story.steps if not _passed(s) and s.outcome != NOT_RUN],
+            "failedTests": [s.nodeid for s in summary.steps if not _passed(s) and s.outcome != NOT_RUN],
         },
     }
     return json.dumps(statement, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False).encode() + b"\n"
 
 
-def _passed(step: StepStory) -> bool:
+def _passed(step: StepSummary) -> bool:
     return step.outcome == "passed"
 
 
-def _warned(step: StepStory) -> bool:
+def _warned(step: StepSummary) -> bool:
     return bool(step.warnings) or step.attempts > 1
 
 
-def _result(story: RunStory) -> str:
+def _result(summary: RunSummary) -> str:
     """PASSED and WARNED only where the run itself went well: a run that was rolled back failed, whatever passed in it."""
-    if story.decided.get("outcome") not in _WELL:
+    if summary.decided.get("outcome") not in _SUCCESSFUL:
         return "FAILED"
-    return "WARNED" if any(_warned(step) for step in story.steps) else "PASSED"
+    return "WARNED" if any(_warned(step) for step in summary.steps) else "PASSED"
 
 
-def _subjects(story: RunStory) -> Iterator[dict[str, Any]]:
-    if story.image is not None:
-        name, _, digest = story.image.partition("@sha256:")
+def _subjects(summary: RunSummary) -> Iterator[dict[str, Any]]:
+    if summary.image is not None:
+        name, _, digest = summary.image.partition("@sha256:")
         yield {"name": name, "digest": {"sha256": digest}}
-    yield {"name": story.opened["version"], "digest": {"gitCommit": story.opened["commit"]}}
+    yield {"name": summary.opened["version"], "digest": {"gitCommit": summary.opened["commit"]}}
 
 
-def _configuration(story: RunStory) -> Iterator[dict[str, Any]]:
+def _configuration(summary: RunSummary) -> Iterator[dict[str, Any]]:
     """What the steps were run under: resource descriptors, each with its digest."""
     for key, name in _CONFIGURATION.items():
-        if story.opened.get(key):
-            yield {"name": name, "digest": {"sha256": story.opened[key]}}
-    requested = story.opened.get("request_sha256")
-    requested = requested or next((event.data["request_sha256"] for event in story.of("request.made")), None)
+        if summary.opened.get(key):
+            yield {"name": name, "digest": {"sha256": summary.opened[key]}}
+    requested = summary.opened.get("request_sha256")
+    requested = requested or next((event.data["request_sha256"] for event in summary.of("request.made")), None)
     if requested:
-        yield {"name": f"runs/{story.run}/request.json", "digest": {"sha256": requested}}
+        yield {"name": f"runs/{summary.run}/request.json", "digest": {"sha256": requested}}

@@ -1,12 +1,13 @@
-"""One run, or one moment, in words for a terminal: each statement with the positions of the events it rests on."""
+"""Runs in words for a terminal or a program: a listing, one run, one moment; each statement with the positions of the events it rests on."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Final, NamedTuple
 
-from pytest_deploy.history.answers import Shown
+from pytest_deploy.history.answers import Listed, Listing, Shown
 from pytest_deploy.history.as_of import Moment, Serving
 from pytest_deploy.history.row import Row
 from pytest_deploy.pipeline.step import title_of
@@ -14,12 +15,67 @@ from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.plain_text import escape_cell, escape_hidden
-from pytest_deploy.reports.listing import csv_lines, positions
-from pytest_deploy.reports.wording import said, seconds, utc
+from pytest_deploy.reports.format import aligned, csv_lines, positions, seconds, utc
+from pytest_deploy.reports.run_summary import describe_event
+
+FORMATS: Final = ("table", "json", "jsonl", "csv")
+KEYS: Final = ("store", *(field.name for field in fields(Row)), "files")
+"""What a run has in JSON, and the columns of CSV."""
+_EXCEPTION: Final = "passed over"
+"""The label of what a run went without."""
+_COMMIT_DIGITS: Final = 8
+_COLUMNS: Final = (
+    *("began", "run", "pipeline", "outcome", "version", "commit"),
+    *("deployer", "approvers", "bypassed", "took", "events"),
+)
 
 
-class Said(NamedTuple):
-    """One statement."""
+def listing_lines(listing: Listing, form: str) -> Iterator[str]:
+    """A listing in one of FORMATS, line by line."""
+    if form == "table":
+        yield from _listing_table(listing)
+    elif form == "json":
+        yield json.dumps({"total": listing.total, "runs": [_object(one) for one in listing.runs]}, indent=2)
+    elif form == "jsonl":
+        yield from (json.dumps(_object(one)) for one in listing.runs)
+    else:
+        yield from csv_lines((_object(one) for one in listing.runs), KEYS)
+
+
+def _listing_table(listing: Listing) -> Iterator[str]:
+    if not listing.runs:
+        yield "no run that was asked for"
+        return
+    rows = [
+        (
+            *(row.began[:19] + "Z", row.run, row.pipeline or "-", _outcome(row), row.version or "-", row.commit[:_COMMIT_DIGITS] or "-"),
+            *(row.deployer or row.requested_by or "-", ", ".join(row.approvers) or "-", ", ".join(row.bypassed) or "-"),
+            *(seconds(row.duration_s), positions(one.events)),
+        )
+        for one in listing.runs
+        for row in (one.row,)
+    ]  # fmt: skip
+    yield from aligned([_COLUMNS, *(tuple(map(escape_cell, row)) for row in rows)])
+    yield ""
+    sources = sorted({escape_cell(one.source) for one in listing.runs})
+    number = "1 run" if listing.total == 1 else f"{listing.total} runs"
+    more = "" if listing.total == len(listing.runs) else f", the newest {len(listing.runs)} shown (--limit 0: all)"
+    yield f"{number}{more}; times are UTC"
+    yield f"events: the positions each line rests on, in {', '.join(f'reports/{source}/log/' for source in sources)}"
+
+
+def _outcome(row: Row) -> str:
+    """As the events say it; that something was corrected since is said beside it, and `show` says what."""
+    return f"{row.outcome} (amended: {', '.join(row.amended)})" if row.amended else row.outcome
+
+
+def _object(one: Listed) -> dict[str, Any]:
+    row: Mapping[str, Any] = one.row.to_json()
+    return {"store": one.source, **row, "events": list(one.events), "files": [entries.name(seq) for seq in one.events]}
+
+
+class Sentence(NamedTuple):
+    """One statement about a run or a moment."""
 
     about: str
     """Who, what, when: what it is about, in a word or two."""
@@ -28,60 +84,62 @@ class Said(NamedTuple):
     """Positions it rests on."""
 
 
-def tell_run(run: Shown) -> tuple[Said, ...]:
+def describe_run(run: Shown) -> tuple[Sentence, ...]:
     """A run from its request to what was said of it after it closed."""
     row = Row.of(run.events) if any(event.type in {"request.made", "run.opened"} for event in run.events) else None
     first, last = run.events[0], run.events[-1]
-    told = [Said("run", f"{first.run}, in {run.source}", (first.seq,))]
+    sentences = [Sentence("run", f"{first.run}, in {run.source}", (first.seq,))]
     if row is not None:
         took = f" in {seconds(row.duration_s)}" if row.duration_s is not None else ""
         cause = f": {row.cause}" if row.cause else ""
         ends = tuple(event.seq for event in run.events if event.type in _ENDS)
-        told.append(Said("outcome", f"{row.outcome}{took}{cause}", ends or (last.seq,)))
+        sentences.append(Sentence("outcome", f"{row.outcome}{took}{cause}", ends or (last.seq,)))
     for event in run.events:
-        told += _said(event)
-    told += [
-        Said(
+        sentences += _sentences(event)
+    sentences += [
+        Sentence(
             "anchored",
             f"tlog {run.checkpoint.split()[1]} {event.data['size']} {event.data['root']}, {event.data['kind']}",
             (event.seq,),
         )
         for event in run.anchors
     ]
-    told.append(Said("anchor", run.checkpoint, (last.seq,)))
-    return tuple(told)
+    sentences.append(Sentence("anchor", run.checkpoint, (last.seq,)))
+    return tuple(sentences)
 
 
-def tell_moment(moment: Moment) -> tuple[Said, ...]:
-    """What served then, its run, who approved it, what was passed over."""
-    told = [Said("at", f"{moment.instant}, {moment.source}", ())]
+def describe_moment(moment: Moment) -> tuple[Sentence, ...]:
+    """What served then, its run, who approved it, what it went without."""
+    sentences = [Sentence("at", f"{moment.instant}, {moment.source}", ())]
     if (last := moment.newest) is not None:
-        told.append(Said("known to", f"{stamp(last.time)}: the record ends before that instant", (last.seq,)))
+        sentences.append(Sentence("known to", f"{stamp(last.time)}: the record ends before that instant", (last.seq,)))
     if not moment.serving:
-        told.append(Said("served", "nothing that this record knows of", ()))
+        sentences.append(Sentence("served", "nothing that this record knows of", ()))
     for serving in moment.serving:
-        told += _served(serving, moment)
-    told += [Said("in progress", f"{run}: what served may have been on its way", ()) for run in moment.in_progress]
-    return tuple(told)
+        sentences += _serving(serving, moment)
+    sentences += [
+        Sentence("in progress", f"{run}: what served may have been on its way", ()) for run in moment.in_progress
+    ]
+    return tuple(sentences)
 
 
-def passed_over(events: Sequence[Event]) -> tuple[Said, ...]:
+def exceptions(events: Sequence[Event]) -> tuple[Sentence, ...]:
     """What a run went without: gates overridden, deviations accepted, phases left out, an uncommitted tree, values set by hand."""
-    return tuple(statement for event in events for statement in _passed_over(event))
+    return tuple(sentence for event in events for sentence in _exceptions_in(event))
 
 
 def run_lines(run: Shown, form: str) -> Iterator[str]:
     """A run as a table, or as JSON with its events whole."""
-    told = tell_run(run)
+    sentences = describe_run(run)
     if form == "table":
-        yield from _table(told)
+        yield from _sentence_table(sentences)
         return
     events = [{**_event(event), "file": entries.name(event.seq)} for event in run.events]
     yield json.dumps(
         {
             "store": run.source,
             "run": run.events[0].run,
-            "told": _objects(told),
+            "told": _objects(sentences),
             "anchor": run.checkpoint,
             "events": events,
         },
@@ -89,13 +147,16 @@ def run_lines(run: Shown, form: str) -> Iterator[str]:
     )
 
 
-def moments(found: Sequence[Moment], form: str) -> Iterator[str]:
-    """Moments of several environments, in one of listing's formats."""
-    told = [(moment, tell_moment(moment)) for moment in found]
-    objects = [{"store": moment.source, "instant": moment.instant, "told": _objects(said)} for moment, said in told]
+def moment_lines(moments: Sequence[Moment], form: str) -> Iterator[str]:
+    """Moments of several environments, in one of FORMATS."""
+    described = [(moment, describe_moment(moment)) for moment in moments]
+    objects = [
+        {"store": moment.source, "instant": moment.instant, "told": _objects(sentences)}
+        for moment, sentences in described
+    ]
     if form == "table":
-        for number, (_, statements) in enumerate(told):
-            yield from ["", *_table(statements)] if number else _table(statements)
+        for number, (_, sentences) in enumerate(described):
+            yield from ["", *_sentence_table(sentences)] if number else _sentence_table(sentences)
     elif form == "json":
         yield json.dumps(objects, indent=2)
     elif form == "jsonl":
@@ -103,8 +164,8 @@ def moments(found: Sequence[Moment], form: str) -> Iterator[str]:
     else:
         rows = [
             {"store": moment.source, "instant": moment.instant, **one}
-            for moment, said in told
-            for one in _objects(said)
+            for moment, sentences in described
+            for one in _objects(sentences)
         ]
         yield from csv_lines(rows, ("store", "instant", "about", "text", "events"))
 
@@ -116,120 +177,126 @@ def _event(event: Event) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _objects(told: Sequence[Said]) -> list[dict[str, Any]]:
-    return [{"about": one.about, "text": one.text, "events": list(one.events)} for one in told]
+def _objects(sentences: Sequence[Sentence]) -> list[dict[str, Any]]:
+    return [{"about": one.about, "text": one.text, "events": list(one.events)} for one in sentences]
 
 
-def _table(told: Sequence[Said]) -> Iterator[str]:
+def _sentence_table(sentences: Sequence[Sentence]) -> Iterator[str]:
     """What it is about, the words, the positions of the events they rest on."""
-    width = max(len(one.about) for one in told)
-    for one in told:
+    width = max(len(one.about) for one in sentences)
+    for one in sentences:
         rests = f"  [{positions(one.events)}]" if one.events else ""
         yield f"{one.about:<{width}}  {escape_cell(one.text)}{rests}"
 
 
-def _served(serving: Serving, moment: Moment) -> Iterator[Said]:
+def _serving(serving: Serving, moment: Moment) -> Iterator[Sentence]:
     row = serving.row
     moved = (moment.moved.seq,) if moment.moved is not None else ()
     share = "" if serving.percent == 100 else f"{serving.percent} % of the traffic: "  # noqa: PLR2004 -- all of it
     name = f" ({serving.revision})" if serving.revision else ""
     if row is None:
-        yield Said("served", f"{share}revision {serving.revision}, which no run of this record made", moved)
+        yield Sentence("served", f"{share}revision {serving.revision}, which no run of this record made", moved)
         return
-    yield Said(
+    yield Sentence(
         "served",
         f"{share}release {row.version}{name}, artefact {row.digest or 'not recorded'}, commit {row.commit}",
         (*row.events[:1], *moved),
     )
-    yield Said(
+    yield Sentence(
         "run",
         f"{row.run}, {row.outcome}, began {row.began}" + (f", closed {row.ended}" if row.ended else ""),
         row.events,
     )
-    yield Said("deployer", row.deployer, tuple(e.seq for e in serving.events if e.type == "run.opened"))
-    approvals = [statement for event in serving.events if event.type == "approval.signed" for statement in _said(event)]
-    yield from approvals or [Said("approved", "by nobody: policy asked for no approval, or none was recorded", ())]
-    yield from passed_over(serving.events) or [Said("passed over", "nothing", ())]
+    yield Sentence("deployer", row.deployer, tuple(e.seq for e in serving.events if e.type == "run.opened"))
+    approvals = [
+        sentence for event in serving.events if event.type == "approval.signed" for sentence in _sentences(event)
+    ]
+    yield from approvals or [Sentence("approved", "by nobody: policy asked for no approval, or none was recorded", ())]
+    yield from exceptions(serving.events) or [Sentence(_EXCEPTION, "nothing", ())]
 
 
-def _opened(event: Event) -> Iterator[Said]:
+def _opened(event: Event) -> Iterator[Sentence]:
     data = event.data
-    yield Said("who", data["deployer"], (event.seq,))
-    yield Said(
+    yield Sentence("who", data["deployer"], (event.seq,))
+    yield Sentence(
         "what",
         f"{data['pipeline']} of {data['version']}, commit {data['commit']}, to {data['environment']}",
         (event.seq,),
     )
-    yield Said("when", f"opened {utc(event.time)}", (event.seq,))
+    yield Sentence("when", f"opened {utc(event.time)}", (event.seq,))
     if data["reason"]:
-        yield Said("why", data["reason"], (event.seq,))
-    yield from _passed_over(event)
+        yield Sentence("why", data["reason"], (event.seq,))
+    yield from _exceptions_in(event)
 
 
-def _approved(event: Event) -> Iterator[Said]:
+def _approved(event: Event) -> Iterator[Sentence]:
     data = event.data
     name = data.get("printed_name") or data["signer"]
     at = data.get("signed_at") or utc(event.time)
     comment = f"; {data['comment']}" if data.get("comment") else ""
-    yield Said(
+    yield Sentence(
         "approved", f"{name} <{data['signer']}> as {data['role']}, {at}: {data['meaning']}{comment}", (event.seq,)
     )
 
 
-def _signed_off(event: Event) -> Iterator[Said]:
+def _signed_off(event: Event) -> Iterator[Sentence]:
     data = event.data
-    yield Said(
+    yield Sentence(
         "signed off",
         f"{data.get('printed_name') or data['signer']} as {data['role']}, {utc(event.time)}: {data['meaning']}",
         (event.seq,),
     )
 
 
-def _amended(event: Event) -> Iterator[Said]:
+def _amended(event: Event) -> Iterator[Sentence]:
     data = event.data
     what = f"event {data['amends']} {data.get('key', '')}".rstrip() if "amends" in data else "the record"
-    values = f": {escape_hidden(data['old'])} -> {escape_hidden(data['new'])}" if "old" in data and "new" in data else ""
-    yield Said("amended", f"{what}{values}; {data['reason']} ({data['signer']}, {utc(event.time)})", (event.seq,))
+    values = (
+        f": {escape_hidden(data['old'])} -> {escape_hidden(data['new'])}" if "old" in data and "new" in data else ""
+    )
+    yield Sentence("amended", f"{what}{values}; {data['reason']} ({data['signer']}, {utc(event.time)})", (event.seq,))
 
 
-def _step(event: Event) -> Iterator[Said]:
+def _step(event: Event) -> Iterator[Sentence]:
     data = event.data
     if data["outcome"] != "passed":
         message = f": {data['message'].splitlines()[0]}" if data["message"] else ""
-        yield Said("step", f"{data['outcome']} in {data['phase']}: {title_of(data['nodeid'])}{message}", (event.seq,))
+        yield Sentence(
+            "step", f"{data['outcome']} in {data['phase']}: {title_of(data['nodeid'])}{message}", (event.seq,)
+        )
 
 
-def _gate(event: Event) -> Iterator[Said]:
+def _gate(event: Event) -> Iterator[Sentence]:
     if event.type == "gate.refused":
-        yield Said(
+        yield Sentence(
             "refused", f"gate {event.data['gate']} at {event.data['point']}: {event.data['reason']}", (event.seq,)
         )
-    yield from _passed_over(event)
+    yield from _exceptions_in(event)
 
 
-def _passed_over(event: Event) -> Iterator[Said]:
+def _exceptions_in(event: Event) -> Iterator[Sentence]:
     data, seq = event.data, (event.seq,)
     match event.type:
         case "override.signed":
             incident = f" for {data['incident']}" if data.get("incident") else ""
-            yield Said(
-                "passed over",
+            yield Sentence(
+                _EXCEPTION,
                 f"gate {data.get('gate', 'unnamed')}{incident}, signed by {data['signer']}: {data['reason']}",
                 seq,
             )
         case "gate.passed" if data["inputs"].get("override"):
-            yield Said("passed over", f"gate {data['gate']} at {data['point']}: {data['reason']}", seq)
+            yield Sentence(_EXCEPTION, f"gate {data['gate']} at {data['point']}: {data['reason']}", seq)
         case "deviation.accepted":
             what = data.get("deviation") or data.get("nodeid") or "deviation"
-            yield Said("passed over", f"{what}, accepted by {data['signer']}: {data['reason']}", seq)
+            yield Sentence(_EXCEPTION, f"{what}, accepted by {data['signer']}: {data['reason']}", seq)
         case "run.planned":
             for phase, why in data.get("omitted", {}).items():
-                yield Said("passed over", f"phase {phase}: {escape_hidden(why)}", seq)
+                yield Sentence(_EXCEPTION, f"phase {phase}: {escape_hidden(why)}", seq)
         case "run.opened":
             if data["dirty"]:
-                yield Said("passed over", "the tree had uncommitted changes", seq)
+                yield Sentence(_EXCEPTION, "the tree had uncommitted changes", seq)
             for key, value in data.get("sets", {}).items():
-                yield Said("passed over", f"set by hand: {key}={escape_hidden(value)}", seq)
+                yield Sentence(_EXCEPTION, f"set by hand: {key}={escape_hidden(value)}", seq)
 
 
 _ENDS: Final = frozenset({"request.voided", "run.decided", "run.closed", "run.abandoned"})
@@ -241,19 +308,19 @@ _HEADINGS: Final[Mapping[str, str]] = {
     "incident.opened": "incident", "notification.sent": "told", "notification.failed": "not told", "anchor.made": "anchored",
     "record.read": "read", "clock.skewed": "clock",
 }  # fmt: skip
-_OWN: Final[Mapping[str, Callable[[Event], Iterator[Said]]]] = {
+_OWN: Final[Mapping[str, Callable[[Event], Iterator[Sentence]]]] = {
     "run.opened": _opened, "approval.signed": _approved, "signoff.signed": _signed_off, "record.amended": _amended,
-    "step.finished": _step, "gate.passed": _gate, "gate.refused": _gate, "override.signed": _passed_over,
-    "deviation.accepted": _passed_over, "run.planned": _passed_over,
+    "step.finished": _step, "gate.passed": _gate, "gate.refused": _gate, "override.signed": _exceptions_in,
+    "deviation.accepted": _exceptions_in, "run.planned": _exceptions_in,
 }  # fmt: skip
 
 
-def _said(event: Event) -> Iterator[Said]:
-    """What an event says in a run's telling; steps that passed, phases and leases say nothing."""
+def _sentences(event: Event) -> Iterator[Sentence]:
+    """What an event says of its run; steps that passed, phases and leases say nothing."""
     own = _OWN.get(event.type)
     if own is not None:
         yield from own(event)
     elif event.type in _HEADINGS:
-        sentence = said(event)
+        sentence = describe_event(event)
         if sentence is not None:
-            yield Said(_HEADINGS[event.type], sentence, (event.seq,))
+            yield Sentence(_HEADINGS[event.type], sentence, (event.seq,))

@@ -1,20 +1,38 @@
-"""Which assertion of the specification was checked by which step of this run, and how that ended."""
+"""Which assertion of the specification was checked by which step of a run, and how that ended."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from pytest_deploy.reports.run_summary import NOT_RUN, RunStory, StepStory
+NOT_RUN = "not-run"
+"""The outcome of a step that has a `step.not-run`, of a phase none of whose steps began, and of an assertion none of whose steps began."""
+
+
+class VerifyingStep(Protocol):
+    """What is asked of a step: what it verifies, and how it ended."""
+
+    @property
+    def outcome(self) -> str:
+        """`passed`, NOT_RUN, or another."""
+
+    @property
+    def verifies(self) -> tuple[str, ...]:
+        """The assertions it verifies, by name."""
+
+
+StepT = TypeVar("StepT", bound=VerifyingStep)
 
 
 @dataclass(frozen=True)
-class Assertion:
+class Assertion(Generic[StepT]):
     """One assertion, e.g. `REQ-o00043-K`, and the steps that name it."""
 
     name: str
-    steps: tuple[StepStory, ...]
+    steps: tuple[StepT, ...]
 
     @property
     def outcome(self) -> str:
@@ -30,13 +48,13 @@ class Assertion:
         return tuple(sorted(Counter(step.outcome for step in self.steps).items()))
 
 
-def assertions(story: RunStory) -> tuple[Assertion, ...]:
-    """Every assertion that a step of this run names, by name; numbers in names count as numbers."""
-    steps: dict[str, list[StepStory]] = {}
-    for step in story.steps:
+def assertions(steps: Iterable[StepT]) -> tuple[Assertion[StepT], ...]:
+    """Every assertion that one of these steps names, by name; numbers in names count as numbers."""
+    by_name: dict[str, list[StepT]] = {}
+    for step in steps:
         for name in step.verifies:
-            steps.setdefault(name, []).append(step)
-    return tuple(Assertion(name, tuple(steps[name])) for name in sorted(steps, key=_natural))
+            by_name.setdefault(name, []).append(step)
+    return tuple(Assertion(name, tuple(by_name[name])) for name in sorted(by_name, key=_natural))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

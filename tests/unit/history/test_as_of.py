@@ -11,7 +11,7 @@ from pytest_deploy.history.answers import History
 from pytest_deploy.history.as_of import Moment, at
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.reports.text import tell_moment
+from pytest_deploy.reports.text import describe_moment
 from tests.scale.generated import BEGINS, EVERY
 from tests.unit.record.samples import MOVED, SHA, HandClock, Writing, deployed, open_log, step_finished, step_started
 
@@ -121,5 +121,5 @@ def test_an_instant_after_the_records_end_says_so(tmp_path: Path) -> None:
         then, after = (at(history, "local", instant) for instant in (stamp(events[-1].time), stamp(clock.now())))
 
     assert (then.newest, after.newest) == (None, events[-1])
-    assert [said.events for said in tell_moment(after) if said.about == "known to"] == [(events[-1].seq,)]
-    assert [said for said in tell_moment(then) if said.about == "known to"] == []
+    assert [said.events for said in describe_moment(after) if said.about == "known to"] == [(events[-1].seq,)]
+    assert [said for said in describe_moment(then) if said.about == "known to"] == []

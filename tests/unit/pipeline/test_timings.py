@@ -14,7 +14,7 @@ from pytest_deploy.record import schema
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.store import FolderStore
 from tests.unit.record.samples import step_finished
-from tests.unit.reports.runs import Telling
+from tests.unit.reports.runs import RunBuilder
 
 
 class Folder(dict[str, bytes]):
@@ -88,12 +88,12 @@ def test_what_an_event_holds_fits_into_an_event(count: int) -> None:
     measured = Measured()
     for at in range(count):
         measured.add(f"GET /entries/{at % (MOST // 10):060d}/with/a/long/name", 12.3456, 200)
-    telling = Telling()
-    telling.opened()
+    builder = RunBuilder()
+    builder.opened()
 
-    telling.step("suites/health/test_a.py::test_it", measured=measured.told("", Folder().attach))
+    builder.step("suites/health/test_a.py::test_it", measured=measured.told("", Folder().attach))
 
-    assert len(telling.events[-1].line()) < 65_535
+    assert len(builder.events[-1].line()) < 65_535
 
 
 @pytest.mark.parametrize("nodeid", ["suites/a/t.py::test[x/y]", "suites/a/t.py::test[x-y]", "suites/a/t.py::test[../..]", "suites/a/t.py::test[é\n]", "x" * 999])  # fmt: skip
@@ -108,10 +108,10 @@ def test_no_two_steps_share_a_file() -> None:
 
 
 def test_the_watch_of_a_run_is_that_of_its_steps() -> None:
-    telling = Telling()
-    telling.opened()
-    telling.step("suites/health/test_a.py::test_it", measured={"watch_s": 2.5})
-    telling.step("suites/health/test_b.py::test_it")
-    telling.step("suites/health/test_c.py::test_it", measured={"watch_s": 1.0, "file": "f", "count": 5})
+    builder = RunBuilder()
+    builder.opened()
+    builder.step("suites/health/test_a.py::test_it", measured={"watch_s": 2.5})
+    builder.step("suites/health/test_b.py::test_it")
+    builder.step("suites/health/test_c.py::test_it", measured={"watch_s": 1.0, "file": "f", "count": 5})
 
-    assert watched(telling.events) == 3.5
+    assert watched(builder.events) == 3.5

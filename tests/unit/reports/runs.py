@@ -18,7 +18,7 @@ CHECKPOINT = "tlog deploy.example.org/local 214 sWqbSSDE4RixX1t3tJIDFUtHBVAp5qhA
 
 
 @dataclass
-class Telling:
+class RunBuilder:
     """Events of one run, one after the other."""
 
     run: str = "local-20261122T201500Z-4f1c"
@@ -107,8 +107,8 @@ class Telling:
         self.add("run.decided", **(data | changes))
 
 
-def _until_smoke(telling: Telling) -> None:
-    telling.phase(
+def _until_smoke(builder: RunBuilder) -> None:
+    builder.phase(
         "build",
         {
             "test_checks.py::test_lint_finds_nothing": {"seconds": 0.4, "verifies": ["REQ-o00043-E"]},
@@ -117,41 +117,41 @@ def _until_smoke(telling: Telling) -> None:
             "test_artefact.py::test_artefact_is_built_reproducibly": {"seconds": 0.5, "image": IMAGE},
         },
     )
-    telling.add(
+    builder.add(
         "request.made", request_sha256="7d" * 32, expires="2026-11-23T20:15:06.000Z", requested_by="local:1000:ada@laptop",
         image=IMAGE,
     )  # fmt: skip
-    telling.not_run("approval", "test_quorum.py::test_every_role_has_signed", cause="not in this environment's policy")
-    telling.add(
+    builder.not_run("approval", "test_quorum.py::test_every_role_has_signed", cause="not in this environment's policy")
+    builder.add(
         "gate.passed", gate="clock", point="change", inputs={"skew_s": 0.02, "allowed_s": 60}, verdict="passed",
         reason="the clock is 0.02 s off, 60 s are allowed", earliest_start=None,
     )  # fmt: skip
-    telling.phase("preflight", {"test_gates.py::test_clock_is_right": {"verifies": ["REQ-o00043-M"]}})
-    telling.phase(
+    builder.phase("preflight", {"test_gates.py::test_clock_is_right": {"verifies": ["REQ-o00043-M"]}})
+    builder.phase(
         "backup", {"test_backup.py::test_database_is_backed_up": {"seconds": 0.9, "verifies": ["REQ-o00044-J"]}}
     )
-    telling.add(
+    builder.add(
         "backup.created", kind="pg_dump", place=".deploy/backups/local-20261122T201500Z-4f1c.dump", bytes=48_213,
         sha256="ba" * 32, restorable=True,
     )  # fmt: skip
-    telling.add("phase.started", phase="migration")
-    telling.add(
+    builder.add("phase.started", phase="migration")
+    builder.add(
         "step.started", nodeid="suites/migration/test_apply.py::test_migrations_apply", phase="migration", changes=True
     )
-    telling.wait(0.7)
+    builder.wait(0.7)
     for version, before in (("0006", "0005"), ("0007", "0006")):
-        telling.add(
+        builder.add(
             "migration.applied", version=version, sha256="0e" * 32, duration_s=0.3,
             schema_before={"version": before, "sha256": "11" * 32}, schema_after={"version": version, "sha256": "22" * 32},
             engine="yandex-pgmigrate 1.0.9",
         )  # fmt: skip
-    telling.add(
+    builder.add(
         "step.finished", nodeid="suites/migration/test_apply.py::test_migrations_apply", phase="migration",
         outcome="passed", duration_s=0.7, verifies=["REQ-o00044-A", "REQ-o00044-B", "REQ-o00044-R"], attempts=1,
         message=None, warnings=[], expected="0007", actual="0007", attachments={"schema/diff.txt": "d1" * 32},
     )  # fmt: skip
-    telling.add("phase.finished", phase="migration", outcome="passed", duration_s=0.7)
-    telling.phase(
+    builder.add("phase.finished", phase="migration", outcome="passed", duration_s=0.7)
+    builder.phase(
         "deploy",
         {
             "test_revision.py::test_revision_starts_without_traffic": {
@@ -161,7 +161,7 @@ def _until_smoke(telling: Telling) -> None:
             }
         },
     )
-    telling.add("revision.deployed", revision=REVISION, image=IMAGE, url="http://tag.local", env_names=["FAULT"])
+    builder.add("revision.deployed", revision=REVISION, image=IMAGE, url="http://tag.local", env_names=["FAULT"])
 
 
 WATCH = {
@@ -201,120 +201,120 @@ E        +  where 500 = <Response 500 'internal error'>.status"""
 
 def deployed(**opened: Any) -> list[Event]:
     """A deployment that went well."""
-    telling = Telling()
-    telling.opened(**opened)
-    telling.add("run.planned", steps=14, conditional=5, steps_sha256="9a" * 32)
-    _until_smoke(telling)
-    telling.phase("smoke", SMOKE)
-    telling.add("traffic.moved", before={EARLIER: 100}, after={EARLIER: 50, REVISION: 50}, digest=None)
-    telling.add(
+    builder = RunBuilder()
+    builder.opened(**opened)
+    builder.add("run.planned", steps=14, conditional=5, steps_sha256="9a" * 32)
+    _until_smoke(builder)
+    builder.phase("smoke", SMOKE)
+    builder.add("traffic.moved", before={EARLIER: 100}, after={EARLIER: 50, REVISION: 50}, digest=None)
+    builder.add(
         "traffic.moved", before={EARLIER: 50, REVISION: 50}, after={REVISION: 100}, digest=IMAGE.partition("@")[2]
     )
-    telling.phase(
+    builder.phase(
         "traffic", {tail: {"seconds": 0.4, "changes": True, "verifies": ["REQ-o00043-G"]} for tail in LATER["traffic"]}
     )
-    telling.phase("integration", {LATER["integration"][0]: {"seconds": 0.6}})
-    telling.phase("health", {LATER["health"][0]: {"seconds": 2.1, "verifies": ["REQ-o00043-L"], "measured": WATCH}})
-    telling.not_run(
+    builder.phase("integration", {LATER["integration"][0]: {"seconds": 0.6}})
+    builder.phase("health", {LATER["health"][0]: {"seconds": 2.1, "verifies": ["REQ-o00043-L"], "measured": WATCH}})
+    builder.not_run(
         "rollback", "test_undo.py::test_traffic_returns", cause="nothing to undo", verifies=("REQ-o00043-I",)
     )
-    telling.decided("deployed", watch_s=2.0)
-    return telling.events
+    builder.decided("deployed", watch_s=2.0)
+    return builder.events
 
 
 def planned() -> list[Event]:
     """The plan that made the request of `approved`."""
-    telling = Telling(run="local-20261122T180000Z-71a0")
-    telling.opened(pipeline="plan")
-    telling.add("run.planned", steps=3, conditional=0, steps_sha256="9a" * 32)
-    telling.gate("approvals", "plan", refused="missing: Tech Lead, QA Lead", needed=["Tech Lead", "QA Lead"])
-    telling.gate("window", "plan", refused="the window opens Monday 09:00", zone="America/New_York", days=["Monday"])
-    telling.decided("passed", request="local-20261122T190000Z-0b5d", earliest_start=None, owed=["approval missing"])
-    return telling.events
+    builder = RunBuilder(run="local-20261122T180000Z-71a0")
+    builder.opened(pipeline="plan")
+    builder.add("run.planned", steps=3, conditional=0, steps_sha256="9a" * 32)
+    builder.gate("approvals", "plan", refused="missing: Tech Lead, QA Lead", needed=["Tech Lead", "QA Lead"])
+    builder.gate("window", "plan", refused="the window opens Monday 09:00", zone="America/New_York", days=["Monday"])
+    builder.decided("passed", request="local-20261122T190000Z-0b5d", earliest_start=None, owed=["approval missing"])
+    return builder.events
 
 
 def approved() -> list[Event]:
     """A run that people approved and whose window two of them passed over; asked at the lease, in preflight, before a change."""
-    telling = Telling(run="local-20261122T190000Z-0b5d")
-    telling.add(
+    builder = RunBuilder(run="local-20261122T190000Z-0b5d")
+    builder.add(
         "request.made", request_sha256="7d" * 32, expires="2026-11-23T20:15:06.000Z", requested_by="local:1000:ada@laptop",
         image=IMAGE, plan="local-20261122T180000Z-71a0",
     )  # fmt: skip
-    telling.approval("Tina Lead", "Tech Lead")
-    telling.approval("Quinn Assured", "QA Lead", "2026-11-22T19:10:00.000Z")
-    telling.override("Tina Lead", "window")
-    telling.override("Max Manager", "window")
-    telling.gate("approvals", "lease", needed=["Tech Lead", "QA Lead"], filled={"Tech Lead": "tina@example.org"})
-    telling.gate("window", "lease", zone="America/New_York", override={"by": ["tina", "max"], "refused": "closed"})
-    telling.wait(30)
-    telling.opened(request_sha256="7d" * 32, image=IMAGE, ticket="CHG-12", reason="monthly release", rehearsal=True)
-    telling.add("run.planned", steps=2, conditional=0, steps_sha256="9a" * 32)
-    telling.gate("approvals", "lease", needed=["Tech Lead", "QA Lead"])
-    telling.gate("window", "lease", zone="America/New_York", override={"by": ["tina", "max"], "refused": "closed"})
-    telling.phase("preflight", {"test_gates.py::test_window": {"verifies": ["REQ-o00043-J"]}})
-    telling.gate("approvals", "change", needed=["Tech Lead", "QA Lead"])
-    telling.gate("window", "change", refused="the override has run out", zone="America/New_York")
-    telling.not_run("deploy", "test_revision.py::test_made", "test_revision.py::test_up", cause="a gate refused")
-    telling.decided("refused", "before the first change: window", duration_s=1.0)
-    return telling.events
+    builder.approval("Tina Lead", "Tech Lead")
+    builder.approval("Quinn Assured", "QA Lead", "2026-11-22T19:10:00.000Z")
+    builder.override("Tina Lead", "window")
+    builder.override("Max Manager", "window")
+    builder.gate("approvals", "lease", needed=["Tech Lead", "QA Lead"], filled={"Tech Lead": "tina@example.org"})
+    builder.gate("window", "lease", zone="America/New_York", override={"by": ["tina", "max"], "refused": "closed"})
+    builder.wait(30)
+    builder.opened(request_sha256="7d" * 32, image=IMAGE, ticket="CHG-12", reason="monthly release", rehearsal=True)
+    builder.add("run.planned", steps=2, conditional=0, steps_sha256="9a" * 32)
+    builder.gate("approvals", "lease", needed=["Tech Lead", "QA Lead"])
+    builder.gate("window", "lease", zone="America/New_York", override={"by": ["tina", "max"], "refused": "closed"})
+    builder.phase("preflight", {"test_gates.py::test_window": {"verifies": ["REQ-o00043-J"]}})
+    builder.gate("approvals", "change", needed=["Tech Lead", "QA Lead"])
+    builder.gate("window", "change", refused="the override has run out", zone="America/New_York")
+    builder.not_run("deploy", "test_revision.py::test_made", "test_revision.py::test_up", cause="a gate refused")
+    builder.decided("refused", "before the first change: window", duration_s=1.0)
+    return builder.events
 
 
-def since(events: list[Event]) -> list[Event]:
+def post_run(events: list[Event]) -> list[Event]:
     """What is recorded of a run after its decision, continuing its events."""
-    telling = Telling(run=events[0].run, now=events[-1].time, events=list(events))
-    telling.add("run.closed", outcome="deployed", record=f"runs/{telling.run}", record_sha256="5e" * 32, missing=[])
-    telling.add("notification.sent", channel="mail", subject="deployed", anchor=CHECKPOINT)
+    builder = RunBuilder(run=events[0].run, now=events[-1].time, events=list(events))
+    builder.add("run.closed", outcome="deployed", record=f"runs/{builder.run}", record_sha256="5e" * 32, missing=[])
+    builder.add("notification.sent", channel="mail", subject="deployed", anchor=CHECKPOINT)
     signed = {
-        "file": f"signoffs/{telling.run}/qa-lead-1a2b3c4d.json",
+        "file": f"signoffs/{builder.run}/qa-lead-1a2b3c4d.json",
         "sha256": "c1" * 32,
         "signature_sha256": "c2" * 32,
     }
-    telling.add(
+    builder.add(
         "signoff.signed", "quinn@example.org", **signed, role="QA Lead", signer="quinn@example.org",
         meaning="has reviewed this record", record_sha256="5e" * 32, printed_name="Quinn Assured",
         signed_at="2026-11-24T09:00:00.000Z",
     )  # fmt: skip
-    telling.add(
+    builder.add(
         "record.amended", "quinn@example.org", **signed, signer="quinn@example.org", reason="the ticket was left out",
         amends=events[0].seq, key="ticket", old=None, new="CHG-12", printed_name="Quinn Assured", role="QA Lead",
     )  # fmt: skip
-    telling.add(
+    builder.add(
         "deviation.accepted", "quinn@example.org", **signed, signer="quinn@example.org", reason="known, harmless",
         deviation="passed at the second attempt", role="QA Lead",
     )  # fmt: skip
-    telling.add("record.read", reader="inspector", purpose="inspection", place="/media/stick")
-    return telling.events[len(events) :]
+    builder.add("record.read", reader="inspector", purpose="inspection", place="/media/stick")
+    return builder.events[len(events) :]
 
 
 def rolled_back(*, target: str = "1.3.2") -> list[Event]:
     """A deployment whose smoke tests failed."""
-    telling = Telling(run="local-20261122T214000Z-9e07")
-    telling.opened(dirty=True, sets={"service.env.FAULT": "login"}, version="1.4.0-3-gdeadbee")
-    telling.add("run.planned", steps=14, conditional=5, steps_sha256="9a" * 32)
-    _until_smoke(telling)
+    builder = RunBuilder(run="local-20261122T214000Z-9e07")
+    builder.opened(dirty=True, sets={"service.env.FAULT": "login"}, version="1.4.0-3-gdeadbee")
+    builder.add("run.planned", steps=14, conditional=5, steps_sha256="9a" * 32)
+    _until_smoke(builder)
     smoke = {key: dict(value) for key, value in SMOKE.items()}
     smoke["test_features.py::test_valid_credentials_are_accepted"] |= {
         "outcome": "failed", "message": FAILURE, "expected": 200, "actual": 500,
     }  # fmt: skip
-    telling.phase("smoke", smoke)
+    builder.phase("smoke", smoke)
     for phase, tails in LATER.items():
-        telling.not_run(phase, *tails, cause="smoke failed")
-    telling.add(
+        builder.not_run(phase, *tails, cause="smoke failed")
+    builder.add(
         "rollback.started", cause="smoke: valid credentials are accepted failed", order=["traffic-first"], target=target
     )
-    telling.phase(
+    builder.phase(
         "rollback",
         {
             "test_undo.py::test_traffic_returns": {"seconds": 0.5, "changes": True, "verifies": ["REQ-o00043-I"]},
             "test_undo.py::test_migrations_go_down": {"seconds": 0.6, "changes": True, "verifies": ["REQ-o00044-G"]},
         },
     )
-    telling.add("traffic.moved", before={EARLIER: 100}, after={EARLIER: 100}, digest="sha256:" + "cd" * 32)
-    telling.add(
+    builder.add("traffic.moved", before={EARLIER: 100}, after={EARLIER: 100}, digest="sha256:" + "cd" * 32)
+    builder.add(
         "migration.rolled-back", version="0007", sha256="0e" * 32, duration_s=0.2,
         schema_before={"version": "0007", "sha256": "22" * 32}, schema_after={"version": "0006", "sha256": "11" * 32},
         engine="pytest-deploy 0.1.0",
     )  # fmt: skip
-    telling.add("rollback.finished", outcome="rolled-back", duration_s=1.4, target=target)
-    telling.decided("rolled-back", "smoke: valid credentials are accepted failed")
-    return telling.events
+    builder.add("rollback.finished", outcome="rolled-back", duration_s=1.4, target=target)
+    builder.decided("rolled-back", "smoke: valid credentials are accepted failed")
+    return builder.events

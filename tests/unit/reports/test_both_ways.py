@@ -13,7 +13,7 @@ from jinja2 import UndefinedError
 from pytest_deploy.record.event import Event
 from pytest_deploy.reports.run_page import render_run
 from tests.unit.reports import runs
-from tests.unit.reports.runs import CHECKPOINT, Telling
+from tests.unit.reports.runs import CHECKPOINT, RunBuilder
 
 APART = re.compile(
     "<style>.*?</style>|<script>.*?</script>"
@@ -43,20 +43,20 @@ RAW_ALONE: Mapping[str, set[str]] = {
 
 def odd_ends() -> list[Event]:
     """What the whole runs leave out: a remedy, a phase that says why, a signer's comment, a series of answers."""
-    telling = Telling()
-    telling.opened(options={"numprocesses": 2})
-    telling.add(
+    builder = RunBuilder()
+    builder.opened(options={"numprocesses": 2})
+    builder.add(
         "approval.signed", "q@example.org", file="f", sha256="a1" * 32, signature_sha256="a2" * 32, role="QA Lead",
         signer="q@example.org", meaning="approves", request_sha256="7d" * 32, comment="after the backup is proven",
     )  # fmt: skip
-    telling.add(
+    builder.add(
         "gate.refused", gate="incidents", point="lease", inputs={"open": ["INC-7"]}, verdict="refused", reason="INC-7 is open",
         earliest_start=None, remedy="close it",
     )  # fmt: skip
-    telling.add("phase.started", phase="build")
-    telling.step("suites/build/test_a.py::test_it", message="it took too long", warnings=["it was slow"])
-    telling.add("phase.finished", phase="build", outcome="failed", duration_s=9.0, cause="closed by its budget")
-    return telling.events
+    builder.add("phase.started", phase="build")
+    builder.step("suites/build/test_a.py::test_it", message="it took too long", warnings=["it was slow"])
+    builder.add("phase.finished", phase="build", outcome="failed", duration_s=9.0, cause="closed by its budget")
+    return builder.events
 
 
 ALL: Mapping[str, Callable[[], list[Event]]] = {

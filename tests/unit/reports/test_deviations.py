@@ -9,21 +9,21 @@ import pytest
 
 from pytest_deploy.pipeline.run import NOT_IN_POLICY
 from pytest_deploy.reports.deviations import deviations
-from pytest_deploy.reports.run_summary import tell
-from tests.unit.reports.runs import Telling
+from pytest_deploy.reports.run_summary import summarize
+from tests.unit.reports.runs import RunBuilder
 
 STEP = "suites/smoke/test_api.py::test_health_answers"
 
 
-def told(*acts: Callable[[Telling], None], pipeline: str = "deploy", **opened: object) -> list[tuple[str, str]]:
+def told(*acts: Callable[[RunBuilder], None], pipeline: str = "deploy", **opened: object) -> list[tuple[str, str]]:
     """Kind and text of the deviations of a run in which this happened."""
-    telling = Telling()
-    telling.opened(pipeline=pipeline, **opened)
+    builder = RunBuilder()
+    builder.opened(pipeline=pipeline, **opened)
     for act in acts:
-        act(telling)
-    telling.decided("deployed")
-    found = deviations(tell(telling.events))
-    by_seq = {event.seq for event in telling.events}
+        act(builder)
+    builder.decided("deployed")
+    found = deviations(summarize(builder.events))
+    by_seq = {event.seq for event in builder.events}
     assert {one.seq for one in found} <= by_seq
     assert [one.seq for one in found] == sorted(one.seq for one in found)
     return [(one.kind, one.text) for one in found]
@@ -82,7 +82,7 @@ def test_a_refused_gate_is_one_where_it_is_not_a_plans_answer(pipeline: str, kin
 
 @pytest.mark.parametrize("took,kinds", [(181.0, ["over budget"]), (180.0, [])])
 def test_a_phase_over_its_budget_is_one(took: float, kinds: list[str]) -> None:
-    def smoke(run: Telling) -> None:
+    def smoke(run: RunBuilder) -> None:
         run.add("phase.finished", phase="smoke", outcome="passed", duration_s=took, budget_s=180.0)
 
     assert [kind for kind, _ in told(smoke)] == kinds
@@ -109,8 +109,8 @@ def test_alerts_clocks_refused_signatures_recovery_and_rollback_are_told() -> No
 
 
 def test_what_was_asked_before_the_run_opened_is_none() -> None:
-    telling = Telling()
-    telling.gate("window", "lease", refused="closed")
-    telling.opened()
+    builder = RunBuilder()
+    builder.gate("window", "lease", refused="closed")
+    builder.opened()
 
-    assert deviations(tell(telling.events)) == ()
+    assert deviations(summarize(builder.events)) == ()

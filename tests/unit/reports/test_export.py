@@ -16,7 +16,7 @@ from pytest_deploy.anchors.kinds import file_name
 from pytest_deploy.anchors.timestamp import Authority
 from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.commands.evidence import verify
-from pytest_deploy.errors import DeployError, UsageError, RecordError, RecordTampered, Refused
+from pytest_deploy.errors import DeployError, RecordError, RecordTampered, Refused, UsageError
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate

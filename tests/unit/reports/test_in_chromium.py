@@ -9,14 +9,13 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.reports.attachments import Bound
-from pytest_deploy.reports.index_page import render_index
-from pytest_deploy.reports.index_row import RunLine, line_of
+from pytest_deploy.reports.evidence import PageFiles
+from pytest_deploy.reports.index import IndexRow, index_row, render_index
 from pytest_deploy.reports.run_page import render_run
 from tests.browser import Tab, browse
 from tests.unit.reports import runs
 from tests.unit.reports.runs import CHECKPOINT
-from tests.unit.reports.test_post_run import FAILED, LEFT, acceptance, after, amendment
+from tests.unit.reports.test_signatures import FAILED, LEFT, acceptance, after, amendment
 
 WIDTHS = (360, 820, 1440)
 OUTSIDE = """[...document.querySelectorAll('*')].filter((e) => !e.closest('.wide, pre, .skip, thead')
@@ -26,9 +25,9 @@ TYPE = """(() => { const field = document.getElementById('find'); field.value = 
 
 
 def index() -> str:
-    line = line_of(runs.deployed(), "local/runs/x/report.html")
+    line = index_row(runs.deployed(), "local/runs/x/report.html")
     assert line is not None
-    earlier: RunLine = replace(line, run="earlier", opened=line.opened - timedelta(days=2), duration_s=700.0)
+    earlier: IndexRow = replace(line, run="earlier", opened=line.opened - timedelta(days=2), duration_s=700.0)
     return render_index([line, earlier, replace(line, run="failed", outcome="failed", duration_s=1.5)])
 
 
@@ -54,8 +53,8 @@ PAGES: dict[str, str] = {
     "current": render_run(
         runs.approved(),
         checkpoint=CHECKPOINT,
-        bound=Bound(plan=tuple(runs.planned())),
-        after=runs.since(runs.approved()),
+        files=PageFiles(plan=tuple(runs.planned())),
+        after=runs.post_run(runs.approved()),
     ),
     "signed since": signed_since(),
     "index": index(),

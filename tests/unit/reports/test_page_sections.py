@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from pytest_deploy.record.event import Event
-from pytest_deploy.reports.attachments import Bound, SchemaDiff
-from pytest_deploy.reports.run_page import render_run
 from pytest_deploy.record.plain_text import escape_hidden
+from pytest_deploy.reports.evidence import PageFiles, SchemaDiff
+from pytest_deploy.reports.run_page import render_run
 from tests.unit.reports import runs
 from tests.unit.reports.parsed import Element, parse
-from tests.unit.reports.runs import CHECKPOINT, Telling
+from tests.unit.reports.runs import CHECKPOINT, RunBuilder
 
 TOLD = {"deployed": runs.deployed, "rolled back": runs.rolled_back, "approved": runs.approved, "planned": runs.planned}
 every_run = pytest.mark.parametrize("events", [tell() for tell in TOLD.values()], ids=TOLD)
@@ -68,11 +68,11 @@ def test_a_run_nobody_signed_says_so() -> None:
 
 
 def test_an_override_whose_event_leaves_the_words_to_its_file_still_says_what_it_means() -> None:
-    telling = Telling()
-    telling.opened()
+    builder = RunBuilder()
+    builder.opened()
     signed = {"file": "f", "sha256": "0" * 64, "signature_sha256": "1" * 64}
-    telling.add("override.signed", **signed, signer="tina@example.org", reason="outage", gate="window")
-    row = page(telling.events).one("table", class_="signatures").one("tbody").one("tr")
+    builder.add("override.signed", **signed, signer="tina@example.org", reason="outage", gate="window")
+    row = page(builder.events).one("table", class_="signatures").one("tbody").one("tr")
 
     assert [cell.text for cell in row.all() if "data-is" in cell.attributes][:4] == [
         "—", "tina@example.org", "—", "answers for passing over the gate window: outage",
@@ -102,7 +102,7 @@ def test_a_rehearsal_says_so_above_everything_else() -> None:
 
 
 def gate_page() -> Element:
-    return page(runs.approved(), bound=Bound(plan=tuple(runs.planned())))
+    return page(runs.approved(), files=PageFiles(plan=tuple(runs.planned())))
 
 
 def test_every_verdict_of_plan_and_run_is_shown_once_with_its_reason_and_inputs() -> None:
@@ -111,7 +111,10 @@ def test_every_verdict_of_plan_and_run_is_shown_once_with_its_reason_and_inputs(
 
     assert sorted(event.seq for event in events) == sorted(int(e.attributes["data-verdict-of"]) for e in told)
     by_reason = {
-        (event.seq, event.data["gate"]): (event.data["reason"], {k: escape_hidden(v) for k, v in event.data["inputs"].items()})
+        (event.seq, event.data["gate"]): (
+            event.data["reason"],
+            {k: escape_hidden(v) for k, v in event.data["inputs"].items()},
+        )
         for event in events
     }
     for block in gate_page().all("details", class_="judged"):
@@ -183,10 +186,10 @@ def test_an_assertion_failed_where_one_of_its_steps_did_and_was_not_run_where_no
 
 
 def test_assertions_stand_in_the_order_of_their_numbers() -> None:
-    telling = Telling()
-    telling.opened()
-    telling.phase("build", {"test_a.py::test_it": {"verifies": ["REQ-10-A", "REQ-9-B", "REQ-9-A"]}})
-    rows = page(telling.events).one("table", class_="matrix").one("tbody").all("tr")
+    builder = RunBuilder()
+    builder.opened()
+    builder.phase("build", {"test_a.py::test_it": {"verifies": ["REQ-10-A", "REQ-9-B", "REQ-9-A"]}})
+    rows = page(builder.events).one("table", class_="matrix").one("tbody").all("tr")
 
     assert [row.attributes["data-assertion"] for row in rows] == ["REQ-9-A", "REQ-9-B", "REQ-10-A"]
 
@@ -215,7 +218,7 @@ def test_migrations_revisions_and_rollback_are_those_of_the_events(events: list[
 def test_the_schema_diff_is_shown_with_its_digest_and_nothing_in_it_becomes_markup() -> None:
     text = "--- before\n+++ after\n+create table <b>x</b>\n-drop\n-- took 1 s"
     diff = SchemaDiff("applied", "runs/r/schema/diff.txt", "d1" * 32, text, more=7)
-    block = page(runs.deployed(), bound=Bound(diff=diff)).one("details", class_="diff")
+    block = page(runs.deployed(), files=PageFiles(diff=diff)).one("details", class_="diff")
 
     assert block.one("pre").text.splitlines() == text.splitlines()
     assert [e.text for e in block.all("ins")] == ["+create table <b>x</b>"]
@@ -229,7 +232,7 @@ def test_an_empty_diff_says_that_the_schema_stayed() -> None:
 
     assert (
         "The schema stayed as it was."
-        in page(runs.deployed(), bound=Bound(diff=diff)).one("details", class_="diff").text
+        in page(runs.deployed(), files=PageFiles(diff=diff)).one("details", class_="diff").text
     )
     assert list(page(runs.deployed()).all("details", class_="diff")) == []
 
@@ -331,7 +334,7 @@ def test_a_run_that_watched_nothing_has_no_such_column() -> None:
 
 
 def current(events: list[Event]) -> Element:
-    return page(events, after=runs.since(events))
+    return page(events, after=runs.post_run(events))
 
 
 def test_the_sealed_report_says_nothing_of_what_came_after() -> None:
@@ -346,7 +349,7 @@ def test_a_current_report_says_that_it_is_not_the_sealed_one_and_lists_every_lat
 
     assert "not the sealed one" in whole.one("p", id="current").text
     rows = whole.one("table", id="later").one("tbody").all("tr")
-    assert [int(row.attributes["data-seq"]) for row in rows] == [event.seq for event in runs.since(events)]
+    assert [int(row.attributes["data-seq"]) for row in rows] == [event.seq for event in runs.post_run(events)]
 
 
 def test_a_current_report_keeps_later_signatures_apart_from_those_of_the_run() -> None:
@@ -369,7 +372,7 @@ def test_an_amendment_is_marked_at_the_event_it_amends_which_stays_as_it_is() ->
     row = whole.one("table", id="raw").one("tr", data_seq=str(events[0].seq))
     assert "Amended: ticket, nothing → CHG-12, by Quinn Assured" in row.one("p", class_="amended").text
     assert '"commit": "5f1c0a9be2d47e6610c3f6a2f1d7c9b08a34e5d1"' in row.text
-    amended = whole.one("tr", data_amendment=str(runs.since(events)[3].seq))
+    amended = whole.one("tr", data_amendment=str(runs.post_run(events)[3].seq))
     assert [cell.text for cell in amended.all("td")][1:5] == ["ticket", "nothing", "CHG-12", "the ticket was left out"]
 
 
@@ -381,8 +384,8 @@ def test_a_current_report_of_a_run_nothing_was_said_of_since_says_so() -> None:
 
 
 def test_a_report_of_a_thousand_steps_stays_below_three_megabytes() -> None:
-    telling = Telling()
-    telling.opened()
+    builder = RunBuilder()
+    builder.opened()
     names = ["build", "preflight", "smoke", "integration"]
     for name in names:
         steps = {
@@ -394,7 +397,7 @@ def test_a_report_of_a_thousand_steps_stays_below_three_megabytes() -> None:
             }
             for at in range(250)
         }
-        telling.phase(name, steps)
-    telling.decided("passed")
+        builder.phase(name, steps)
+    builder.decided("passed")
 
-    assert len(render_run(telling.events, checkpoint=CHECKPOINT).encode()) < 3_000_000
+    assert len(render_run(builder.events, checkpoint=CHECKPOINT).encode()) < 3_000_000

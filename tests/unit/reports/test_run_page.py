@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.reports.run_page import render_run
 from pytest_deploy.record.plain_text import escape_hidden
-from pytest_deploy.reports.wording import seconds
+from pytest_deploy.reports.format import seconds
+from pytest_deploy.reports.run_page import render_run
 from tests.unit.reports import runs
 from tests.unit.reports.parsed import Element, parse
-from tests.unit.reports.runs import CHECKPOINT, Telling
+from tests.unit.reports.runs import CHECKPOINT, RunBuilder
 
 PAGES: dict[bytes, Element] = {}
 
@@ -176,22 +176,22 @@ def test_settings_changed_for_the_run_are_listed() -> None:
 
 
 def test_a_run_over_its_sla_says_so() -> None:
-    telling = Telling()
-    telling.opened()
-    telling.wait(700)
-    telling.decided("failed", "too slow")
+    builder = RunBuilder()
+    builder.opened()
+    builder.wait(700)
+    builder.decided("failed", "too slow")
 
-    assert page(telling.events).one("dd", id="duration").text == "11 min 41 s of 10 min allowed, exceeded"
+    assert page(builder.events).one("dd", id="duration").text == "11 min 41 s of 10 min allowed, exceeded"
 
 
 @pytest.mark.parametrize("owed", [[], ["approval missing: QA Lead", "the window opens <Monday>"]])
 def test_a_plan_shows_its_request_from_when_it_can_go_and_what_is_owed(owed: list[str]) -> None:
-    telling = Telling()
-    telling.opened(pipeline="plan")
+    builder = RunBuilder()
+    builder.opened(pipeline="plan")
     start = "2026-11-23T14:00:00.000Z"
-    telling.decided("passed", request="local-20261122T201500Z-9a7b", earliest_start=start, owed=owed)
+    builder.decided("passed", request="local-20261122T201500Z-9a7b", earliest_start=start, owed=owed)
 
-    plan = page(telling.events).one("div", id="plan")
+    plan = page(builder.events).one("div", id="plan")
 
     assert "local-20261122T201500Z-9a7b" in plan.text
     assert start in plan.text
@@ -203,23 +203,23 @@ def test_a_run_that_is_no_plan_asks_for_nothing() -> None:
 
 
 def test_a_refusal_shows_every_gate_with_its_reason_and_every_signature() -> None:
-    telling = Telling()
-    telling.opened(rehearsal=True, reason="monthly release")
+    builder = RunBuilder()
+    builder.opened(rehearsal=True, reason="monthly release")
     signed = {"file": "f", "sha256": "0" * 64, "signature_sha256": "1" * 64}
-    telling.add(
+    builder.add(
         "approval.signed", **signed, role="QA Lead", signer="quinn@example.org", meaning="approved for release",
         request_sha256="2" * 64, printed_name="Quinn Q.", signed_at="2026-11-22T19:00:00.000Z",
     )  # fmt: skip
-    telling.add("override.signed", **signed, signer="tina@example.org", reason="outage", gate="window")
+    builder.add("override.signed", **signed, signer="tina@example.org", reason="outage", gate="window")
     for name, reason in (("window", "closed on Sundays"), ("rate-limit", "a run 2 h ago")):
-        telling.add(
+        builder.add(
             "gate.refused", gate=name, point="change", inputs={"zone": "America/New_York"}, verdict="refused",
             reason=reason, earliest_start="2026-11-23T14:00:00.000Z",
         )  # fmt: skip
-    telling.add("approval.refused", signer=None, role=None, reason="a key nobody knows")
-    telling.add("alert.raised", alert="clock", detail="1.2 s off")
-    telling.decided("refused", "window, rate-limit")
-    whole = page(telling.events)
+    builder.add("approval.refused", signer=None, role=None, reason="a key nobody knows")
+    builder.add("alert.raised", alert="clock", detail="1.2 s off")
+    builder.decided("refused", "window, rate-limit")
+    whole = page(builder.events)
 
     assert whole.one("p", class_="lead").text == (
         "Release 1.4.0 was not deployed to local: it may not go now. Nothing was changed."
@@ -247,24 +247,24 @@ def test_a_refusal_shows_every_gate_with_its_reason_and_every_signature() -> Non
     ],
 )
 def test_every_outcome_has_its_words(pipeline: str, outcome: str, says: str) -> None:
-    telling = Telling()
-    telling.opened(pipeline=pipeline)
-    telling.decided(outcome)
+    builder = RunBuilder()
+    builder.opened(pipeline=pipeline)
+    builder.decided(outcome)
 
-    assert says in page(telling.events).one("p", class_="lead").text
+    assert says in page(builder.events).one("p", class_="lead").text
 
 
 def test_what_began_and_never_ended_is_unfinished() -> None:
-    telling = Telling()
-    telling.opened()
-    telling.add("phase.started", phase="build")
-    telling.add("step.started", nodeid="suites/build/test_a.py::test_it", phase="build", changes=False)
-    telling.wait(3)
-    telling.add("phase.finished", phase="odd", outcome="failed", duration_s=1.0, cause="a phase without a beginning")
-    telling.add("step.finished", nodeid="suites/odd/test_b.py::test_it[a-b]", phase="odd", outcome="error",
+    builder = RunBuilder()
+    builder.opened()
+    builder.add("phase.started", phase="build")
+    builder.add("step.started", nodeid="suites/build/test_a.py::test_it", phase="build", changes=False)
+    builder.wait(3)
+    builder.add("phase.finished", phase="odd", outcome="failed", duration_s=1.0, cause="a phase without a beginning")
+    builder.add("step.finished", nodeid="suites/odd/test_b.py::test_it[a-b]", phase="odd", outcome="error",
                 duration_s=0.0, verifies=[], attempts=1, message=None, warnings=[], expected=None, actual=None,
                 attachments={})  # fmt: skip
-    whole = page(telling.events)
+    whole = page(builder.events)
 
     assert {"unfinished"} == {
         row.attributes["data-outcome"] for row in whole.all("tr") if row.attributes.get("data-phase") == "build"
@@ -303,12 +303,12 @@ FIXED = {"phase", "outcome", "nodeid", "pipeline", "expires", "request_sha256", 
 
 
 def poison(events: list[Event]) -> list[Event]:
-    telling = Telling()
+    builder = RunBuilder()
     for event in events:
         if event.type not in {"run.planned", "gate.passed"}:
             data = {k: v if k in FIXED or k.endswith("sha256") else poisoned(v) for k, v in event.data.items()}
-            telling.add(event.type, **data)
-    return telling.events
+            builder.add(event.type, **data)
+    return builder.events
 
 
 @every_run
@@ -404,7 +404,7 @@ def test_durations_read_as_people_say_them(value: float | None, text: str) -> No
 def test_every_time_that_is_shown_tells_its_day() -> None:
     """A request and its signatures are often days older than the run: on paper nothing else tells."""
     events = runs.approved()
-    shown = list(parse(render_run(events, checkpoint=CHECKPOINT, after=runs.since(events))).all("time"))
+    shown = list(parse(render_run(events, checkpoint=CHECKPOINT, after=runs.post_run(events))).all("time"))
 
     assert len(shown) > len(events)
     assert [one.text for one in shown if not one.text.startswith(one.attributes["datetime"][:10])] == []

@@ -14,7 +14,7 @@ from tests.conftest import missing
 from tests.unit.approvals.desk import QUINN, RUN, TINA, Desk, make_keys
 from tests.unit.record.samples import opened_data
 from tests.unit.reports.parsed import parse
-from tests.unit.reports.runs import Telling
+from tests.unit.reports.runs import RunBuilder
 from tests.unit.reports.test_verify_commands import run
 
 
@@ -37,9 +37,9 @@ def signed(tmp_path: Path, keys: Mapping[str, Path]) -> Desk:
 
 def commands(desk: Desk) -> list[str]:
     """What the report of a run under this request prints."""
-    telling = Telling(run=RUN, now=desk.clock.now(), events=desk.log.run(RUN))
-    telling.add("run.opened", **opened_data(request_sha256=telling.events[0].data["request_sha256"]))
-    page = parse(render_run(telling.events, checkpoint=desk.log.checkpoint()))
+    builder = RunBuilder(run=RUN, now=desk.clock.now(), events=desk.log.run(RUN))
+    builder.add("run.opened", **opened_data(request_sha256=builder.events[0].data["request_sha256"]))
+    page = parse(render_run(builder.events, checkpoint=desk.log.checkpoint()))
     return [pre.text for pre in page.all("pre", class_="signature")]
 
 
@@ -71,13 +71,13 @@ def test_another_persons_signature_is_refused(signed: Desk) -> None:
 
 
 def test_what_an_event_calls_a_file_or_a_person_runs_nothing(tmp_path: Path) -> None:
-    telling = Telling()
-    telling.opened()
-    telling.add(
+    builder = RunBuilder()
+    builder.opened()
+    builder.add(
         "override.signed", file="$(touch ran) `touch ran`'; touch ran #", sha256="0" * 64, signature_sha256="1" * 64,
         signer="x'; touch ran; '", reason="r",
     )  # fmt: skip
-    page = parse(render_run(telling.events, checkpoint="tlog a'$(touch${IFS}ran)/b 1 c"))
+    page = parse(render_run(builder.events, checkpoint="tlog a'$(touch${IFS}ran)/b 1 c"))
     (command,) = [pre.text for pre in page.all("pre", class_="signature")]
     (tmp_path / "store" / "trust").mkdir(parents=True)
 

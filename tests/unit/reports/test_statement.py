@@ -14,7 +14,7 @@ from in_toto_attestation.v1.statement import Statement
 
 from pytest_deploy.reports.statement import render_statement
 from tests.unit.reports import runs
-from tests.unit.reports.runs import COMMIT, IMAGE, Telling
+from tests.unit.reports.runs import COMMIT, IMAGE, RunBuilder
 
 TOLD = {"deployed": runs.deployed, "rolled back": runs.rolled_back, "approved": runs.approved, "planned": runs.planned}
 
@@ -86,16 +86,16 @@ def test_the_result_is_that_of_the_run(name: str, result: str) -> None:
 
 @pytest.mark.parametrize("outcome", ["failed", "error", "skipped"])
 def test_what_did_not_pass_failed(outcome: str) -> None:
-    telling = Telling()
-    telling.opened()
-    telling.step("suites/build/test_a.py::test_it", outcome=outcome)
-    telling.add("step.started", nodeid="suites/build/test_b.py::test_it", phase="build", changes=False)
+    builder = RunBuilder()
+    builder.opened()
+    builder.step("suites/build/test_a.py::test_it", outcome=outcome)
+    builder.add("step.started", nodeid="suites/build/test_b.py::test_it", phase="build", changes=False)
 
-    told = listed(statement(telling.events))
+    told = listed(statement(builder.events))
 
     assert set(told.values()) == {"failedTests"}
     assert len(told) == 2  # the second began and never ended
-    assert statement(telling.events)["predicate"]["result"] == "FAILED"
+    assert statement(builder.events)["predicate"]["result"] == "FAILED"
 
 
 def test_a_step_that_passed_at_the_second_attempt_is_warned_of() -> None:

@@ -1,18 +1,133 @@
-"""A run and a moment in words: every statement with the events it rests on, nothing of weight left out."""
+"""A listing, a run and a moment in words: every statement with the events it rests on, nothing of weight left out."""
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_deploy.history.answers import History, Shown
+from pytest_deploy.history.answers import History, Listed, Listing, Shown
 from pytest_deploy.history.as_of import Moment, Serving
+from pytest_deploy.history.row import Row
 from pytest_deploy.record.event import Event
-from pytest_deploy.reports.text import Said, moments, passed_over, run_lines, tell_moment, tell_run
+from pytest_deploy.reports.text import (
+    KEYS,
+    Sentence,
+    describe_moment,
+    describe_run,
+    exceptions,
+    listing_lines,
+    moment_lines,
+    run_lines,
+)
 from tests.unit.record.samples import ACTOR, NOON, SHA, HandClock, Writing, decided, open_log, opened_data
+
+# Listings.
+
+
+ROW = Row(
+    "local-20261122T120000Z-0001", environment="local", pipeline="deploy", commit="0" * 40, version="1.2.0", digest="sha256:" + "1" * 64,
+    deployer="local:1000:ada@desk", approvers=("tina@example.org", "quinn@example.org"), bypassed=("window",), outcome="deployed",
+    began="2026-11-22T12:00:00.000Z", ended="2026-11-22T12:00:09.000Z", duration_s=9.5, events=(3, 4, 9),
+)  # fmt: skip
+ONE = Listing(1, (Listed("local", ROW, (3, 4, 5, 9)),))
+NASTY = "=cmd|' /C calc'!A0\r\n\t\x1b[31m\u202e"
+
+
+def nasty() -> Listing:
+    row = Row(
+        NASTY, version=NASTY, deployer=NASTY, cause=NASTY, began=NASTY, approvers=(NASTY,), outcome=NASTY, events=(1,)
+    )
+    return Listing(1, (Listed(NASTY, row, (1,)),))
+
+
+def test_a_table_says_who_what_when_and_by_which_events() -> None:
+    head, line, empty, count, events = listing_lines(ONE, "table")
+
+    assert head.split() == [
+        "began",
+        "run",
+        "pipeline",
+        "outcome",
+        "version",
+        "commit",
+        "deployer",
+        "approvers",
+        "bypassed",
+        "took",
+        "events",
+    ]
+    assert re.split(r"  +", line) == [
+        "2026-11-22T12:00:00Z", ROW.run, "deploy", "deployed", "1.2.0", "00000000", "local:1000:ada@desk",
+        "tina@example.org, quinn@example.org", "window", "9.50 s", "3-5, 9",
+    ]  # fmt: skip
+    assert empty == ""
+    assert count == "1 run; times are UTC"
+    assert events.endswith("reports/local/log/")
+
+
+def test_what_is_left_out_of_a_table_is_said() -> None:
+    assert "7 runs, the newest 1 shown (--limit 0: all); times are UTC" in list(
+        listing_lines(Listing(7, ONE.runs), "table")
+    )
+
+
+def test_a_run_with_a_corrected_value_says_so_beside_what_its_events_say() -> None:
+    _, line, *_ = listing_lines(
+        Listing(1, (Listed("local", replace(ROW, amended=("cause", "version")), (3, 4)),)), "table"
+    )
+
+    assert "  deployed (amended: cause, version)  1.2.0  " in line
+
+
+def test_nothing_found_is_said() -> None:
+    assert list(listing_lines(Listing(0, ()), "table")) == ["no run that was asked for"]
+    assert list(listing_lines(Listing(0, ()), "jsonl")) == []
+    assert json.loads("".join(listing_lines(Listing(0, ()), "json"))) == {"total": 0, "runs": []}
+
+
+def test_json_names_the_files_of_the_events() -> None:
+    (run,) = json.loads("".join(listing_lines(ONE, "json")))["runs"]
+
+    assert run["files"] == ["log/00000003.event", "log/00000004.event", "log/00000005.event", "log/00000009.event"]
+    assert (run["store"], run["run"], run["approvers"]) == ("local", ROW.run, list(ROW.approvers))
+    assert [run] == [json.loads(line) for line in listing_lines(ONE, "jsonl")]
+
+
+def test_csv_reads_back() -> None:
+    head, line = csv.reader(io.StringIO("\n".join(listing_lines(ONE, "csv"))))
+    read = dict(zip(head, line, strict=True))
+
+    assert (read["run"], read["approvers"], read["events"]) == (
+        ROW.run,
+        "tina@example.org; quinn@example.org",
+        "3; 4; 5; 9",
+    )
+
+
+def test_csv_has_the_columns_of_json_and_its_head_where_nothing_was_found() -> None:
+    (run,) = json.loads("".join(listing_lines(ONE, "json")))["runs"]
+
+    assert set(run) == set(KEYS)
+    assert [",".join(KEYS)] == list(listing_lines(Listing(0, ()), "csv"))
+
+
+@pytest.mark.parametrize("form", ["table", "csv"])
+def test_no_control_character_leaves_a_listing_for_eyes(form: str) -> None:
+    said = "\n".join(listing_lines(nasty(), form))
+
+    assert re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", said) is None
+    assert "\\u001b" in said
+
+
+# Runs and moments.
+
 
 SIGNED = {"file": "f.json", "sha256": SHA, "signature_sha256": SHA, "signer": "quinn@example.org"}
 RUN = "local-20261122T120000Z-0001"
@@ -52,7 +167,7 @@ EVENTS = (
 )  # fmt: skip
 ANCHOR = event(23, "anchor.made", kind="github", size=23, root="cm9vdA==")
 SHOWN = Shown("local", EVENTS, (ANCHOR,), "tlog deploy.example.org/local 23 cm9vdA==")
-TOLD = tell_run(SHOWN)
+DESCRIBED = describe_run(SHOWN)
 
 
 @pytest.mark.parametrize(
@@ -90,15 +205,15 @@ TOLD = tell_run(SHOWN)
     ],
 )  # fmt: skip
 def test_a_run_is_told_in_words_with_the_event_behind_each(about: str, text: str, seq: int) -> None:
-    assert [one for one in TOLD if one.about == about and text in one.text and seq in one.events]
+    assert [one for one in DESCRIBED if one.about == about and text in one.text and seq in one.events]
 
 
 def test_gates_and_steps_that_passed_say_nothing() -> None:
-    assert not [one for one in TOLD if {8, 13} & set(one.events)]
+    assert not [one for one in DESCRIBED if {8, 13} & set(one.events)]
 
 
 def test_only_the_first_line_of_a_message_stands_in_a_line() -> None:
-    (step,) = [one for one in TOLD if one.about == "step"]
+    (step,) = [one for one in DESCRIBED if one.about == "step"]
 
     assert step.text.endswith(": 500")
 
@@ -106,23 +221,23 @@ def test_only_the_first_line_of_a_message_stands_in_a_line() -> None:
 def test_a_table_has_one_line_a_statement_and_the_positions_at_its_end() -> None:
     lines = list(run_lines(SHOWN, "table"))
 
-    assert len(TOLD) == len(lines)
+    assert len(DESCRIBED) == len(lines)
     assert lines[0] == f"run          {RUN}, in local  [1]"
 
 
 def test_json_holds_the_words_and_the_events_whole() -> None:
     said = json.loads("".join(run_lines(SHOWN, "json")))
 
-    assert len(TOLD) == len(said["told"])
+    assert len(DESCRIBED) == len(said["told"])
     assert [one.seq for one in EVENTS] == [one["seq"] for one in said["events"]]
     assert said["events"][0]["file"] == "log/00000001.event"
     assert said["events"][3]["data"]["commit"] == "0" * 40
 
 
 def test_a_run_without_a_request_or_opening_is_still_told() -> None:
-    told = tell_run(Shown("local", (event(5, "gate.refused", **EVENTS[5].data),), (), "tlog a 6 cm9vdA=="))
+    told = describe_run(Shown("local", (event(5, "gate.refused", **EVENTS[5].data),), (), "tlog a 6 cm9vdA=="))
 
-    assert ["run", "refused", "anchor"] == [one.about for one in told]
+    assert [one.about for one in told] == ["run", "refused", "anchor"]
 
 
 def moment(*serving: Serving, **changes: Any) -> Moment:
@@ -138,29 +253,29 @@ def moment(*serving: Serving, **changes: Any) -> Moment:
     )
 
 
-def texts(told: tuple[Said, ...], about: str) -> list[str]:
+def texts(told: tuple[Sentence, ...], about: str) -> list[str]:
     return [one.text for one in told if one.about == about]
 
 
 def test_a_moment_says_what_served_who_approved_it_and_what_was_passed_over() -> None:
-    told = tell_moment(moment(Serving("b", 100, RUN, EVENTS)))
+    told = describe_moment(moment(Serving("b", 100, RUN, EVENTS)))
 
     assert "release 1.2.0 (b), artefact not recorded, commit " + "0" * 40 in texts(told, "served")
     assert texts(told, "deployer") == ["local:1000:ada@desk"]
     assert texts(told, "approved")[0].startswith("Quinn Quist <quinn@example.org> as QA Lead")
-    assert len(passed_over(EVENTS)) == len(texts(told, "passed over")) == 6
+    assert len(exceptions(EVENTS)) == len(texts(told, "passed over")) == 6
     assert [one.events for one in told if one.about == "served"] == [(1, 11)]
 
 
 def test_where_nobody_approved_and_nothing_was_passed_over_that_is_said() -> None:
-    told = tell_moment(moment(Serving("", 100, RUN, (event(4, "run.opened", **opened_data()),)), moved=None))
+    told = describe_moment(moment(Serving("", 100, RUN, (event(4, "run.opened", **opened_data()),)), moved=None))
 
     assert "by nobody" in texts(told, "approved")[0]
     assert texts(told, "passed over") == ["nothing"]
 
 
 def test_shared_traffic_and_revisions_nobody_made_are_told() -> None:
-    told = tell_moment(moment(Serving("old", 80, "", ()), Serving("b", 20, RUN, EVENTS), in_progress=(RUN,)))
+    told = describe_moment(moment(Serving("old", 80, "", ()), Serving("b", 20, RUN, EVENTS), in_progress=(RUN,)))
 
     assert texts(told, "served")[0] == "80 % of the traffic: revision old, which no run of this record made"
     assert texts(told, "served")[1].startswith("20 % of the traffic: release 1.2.0 (b)")
@@ -168,20 +283,20 @@ def test_shared_traffic_and_revisions_nobody_made_are_told() -> None:
 
 
 def test_nothing_served_is_an_answer() -> None:
-    assert ["nothing that this record knows of"] == texts(tell_moment(moment(moved=None)), "served")
+    assert texts(describe_moment(moment(moved=None)), "served") == ["nothing that this record knows of"]
 
 
 @pytest.mark.parametrize("form,count", [("json", 1), ("jsonl", 2), ("csv", 5)])
 def test_moments_are_told_to_programs_too(form: str, count: int) -> None:
     """Two environments in which nothing served: two statements each."""
-    lines = list(moments([moment(moved=None), moment(moved=None, source="other")], form))
+    lines = list(moment_lines([moment(moved=None), moment(moved=None, source="other")], form))
 
     assert count == len(lines)
     assert "2026-11-22T13:00:00.000Z" in "".join(lines)
 
 
 def test_environments_stand_apart_in_a_table() -> None:
-    assert "" in list(moments([moment(moved=None), moment(moved=None, source="other")], "table"))
+    assert "" in list(moment_lines([moment(moved=None), moment(moved=None, source="other")], "table"))
 
 
 def test_a_real_run_is_told_from_its_record(tmp_path: Path) -> None:
@@ -189,7 +304,7 @@ def test_a_real_run_is_told_from_its_record(tmp_path: Path) -> None:
     run = Writing(log).open().step("build").request().step("traffic", changes=True).close("deployed")
     with History({"local": tmp_path / "reports" / "local"}, tmp_path / "state") as history:
         shown = history.show(run)
-    told = tell_run(shown)
+    told = describe_run(shown)
 
     assert {seq for one in told for seq in one.events} <= {one.seq for one in shown.events}
     assert {"run", "outcome", "who", "what", "when", "request", "traffic", "decided", "closed", "anchor"} == {
@@ -205,7 +320,7 @@ def test_who_read_it_what_for_and_where_it_is_anchored_is_said() -> None:
         event(22, "anchor.made", kind="copy", size=20, root=root, place="gs://anchors"),
         event(23, "anchor.made", kind="line", size=20, root=root),
     ]
-    told = tell_run(Shown("local", (*EVENTS, *later), (), "tlog a 6 cm9vdA=="))
+    told = describe_run(Shown("local", (*EVENTS, *later), (), "tlog a 6 cm9vdA=="))
 
     assert texts(told, "read") == ["Read by A. Inspector, FDA: inspection 2033-114", "Read by quinn@example.org"]
     assert texts(told, "anchored") == ["Anchored at 20 events: copy, gs://anchors", "Anchored at 20 events: line"]

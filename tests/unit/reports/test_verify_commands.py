@@ -117,7 +117,7 @@ def test_only_stock_tools_are_asked_for(tmp_path: Path, tool: str) -> None:
 def test_no_line_of_a_command_wraps_on_paper() -> None:
     """Copied from a sheet, a line that wraps is two: a name broken at its hyphen is another name, and the signature a forgery."""
     events = runs.approved()
-    page = render_run(events, checkpoint=runs.CHECKPOINT, after=runs.since(events))
+    page = render_run(events, checkpoint=runs.CHECKPOINT, after=runs.post_run(events))
     lines = [line for pre in parse(page).all("pre", class_="command") for line in pre.text.splitlines()]
 
     assert [line for line in lines if len(line) > ON_PAPER] == []

@@ -1,4 +1,4 @@
-"""Samples are drawn to scale, inside the drawing; what never came has no time, and distorts none."""
+"""What a page draws is to scale and inside the drawing; an answer that never came has no time, and distorts none."""
 
 from __future__ import annotations
 
@@ -6,9 +6,48 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.reports.response_times import HEIGHT, WIDTH, Series, series
-from pytest_deploy.reports.run_summary import tell
-from tests.unit.reports.runs import Telling
+from pytest_deploy.reports.charts import HEIGHT, WIDTH, Series, response_times, timeline
+from pytest_deploy.reports.run_summary import summarize
+from tests.unit.reports.runs import RunBuilder
+
+# The timeline.
+
+
+lengths = st.floats(min_value=0, max_value=2000)
+
+
+@given(st.lists(st.lists(lengths, min_size=1, max_size=4), min_size=1, max_size=3))
+def test_bars_lie_in_the_run_in_order_and_to_scale(phases: list[list[float]]) -> None:
+    builder = RunBuilder()
+    builder.opened()
+    names = ["build", "preflight", "backup"]
+    for name, steps in zip(names, phases, strict=False):
+        builder.phase(name, {f"test_{i}.py::test_it": {"seconds": seconds} for i, seconds in enumerate(steps)})
+    builder.decided("passed")
+    summary = summarize(builder.events)
+
+    ended = 0.0
+    for row in timeline(summary):
+        assert row.bar is not None
+        assert row.bar.x >= ended - 0.5
+        assert row.bar.x + row.bar.width <= WIDTH + 1
+        assert abs(row.bar.width - (row.phase.duration_s or 0) / summary.seconds * WIDTH) <= 1.1
+        assert all(row.bar.x - 0.5 <= bar.x <= WIDTH for bar in row.steps)
+        ended = row.bar.x
+
+
+def test_a_run_without_length_has_a_timeline_all_the_same() -> None:
+    builder = RunBuilder()
+    builder.opened()
+    builder.add("phase.started", phase="build")
+    (row,) = timeline(summarize(builder.events))
+
+    assert row.bar is not None
+    assert (row.bar.x, row.bar.width, row.offset_s) == (0, 1, 0)
+
+
+# Response times.
+
 
 samples = st.lists(
     st.tuples(st.floats(min_value=0, max_value=1000), st.floats(min_value=0, max_value=60), st.sampled_from([200, 404, 500, 0])),
@@ -17,11 +56,11 @@ samples = st.lists(
 
 
 def drawn(*found: list[tuple[float, float, int | None]], limit_s: float | None = None) -> tuple[Series, ...]:
-    told: dict[str, object] = {"samples": {f"GET /{at}": list(map(list, one)) for at, one in enumerate(found)}}
-    telling = Telling()
-    telling.opened()
-    telling.step("suites/health/test_a.py::test_it", measured=told | ({"limit_s": limit_s} if limit_s else {}))
-    return series(tell(telling.events), {})
+    measured: dict[str, object] = {"samples": {f"GET /{at}": list(map(list, one)) for at, one in enumerate(found)}}
+    builder = RunBuilder()
+    builder.opened()
+    builder.step("suites/health/test_a.py::test_it", measured=measured | ({"limit_s": limit_s} if limit_s else {}))
+    return response_times(summarize(builder.events), {})
 
 
 @given(samples, samples)

@@ -1,4 +1,4 @@
-"""How fast the environment answered: every sample that a step measured, and where it lies in its drawing."""
+"""What a page draws to scale: where phases and steps lie in the run, and every response time that a step measured."""
 
 from __future__ import annotations
 
@@ -6,15 +6,82 @@ import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
-from pytest_deploy.reports.run_summary import RunStory, StepStory
+from pytest_deploy.reports.run_summary import PhaseSummary, RunSummary, StepSummary
 
 WIDTH: Final = 1000
+"""Units of the full width of a drawing."""
 HEIGHT: Final = 100
+"""Units of the full height of one."""
 OVER_TIME: Final = 3
 """From so many samples on a series is drawn over time; fewer are drawn side by side, to one scale for all."""
 _SERVER_FAULT: Final = 500
+
+# The timeline: one row a phase.
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A stretch of the run, in units of WIDTH."""
+
+    x: float
+    width: float
+    outcome: str
+    title: str
+
+
+@dataclass(frozen=True)
+class PhaseRow:
+    """One phase: its own bar and one for each step that began in it."""
+
+    phase: PhaseSummary
+    offset_s: float | None
+    """Seconds from the beginning of the run; None where it never began."""
+    bar: Bar | None
+    steps: tuple[Bar, ...]
+
+
+def timeline(summary: RunSummary) -> tuple[PhaseRow, ...]:
+    """One row a phase, in order."""
+    return tuple(_phase_row(summary, phase) for phase in summary.phases)
+
+
+def sla_bars(summary: RunSummary) -> tuple[Bar, ...]:
+    """The run's duration as two bars, what was no watch and the watch, where WIDTH is what policy allows; none without an SLA."""
+    allowed = summary.decided.get("sla_s")
+    if not allowed:
+        return ()
+    taken = summary.decided["duration_s"]
+    outcome = "failed" if taken > allowed else "passed"
+    whole = min(taken / allowed, 1.0) * WIDTH
+    working = min(max(0.0, taken - summary.watched_s) / allowed, 1.0) * WIDTH
+    bars = (Bar(0, round(working, 2), outcome, "without the watch"),)
+    watch = Bar(round(working, 2), round(whole - working, 2), f"phase {outcome}", "the watch")
+    return (*bars, watch) if whole > working else bars
+
+
+def _phase_row(summary: RunSummary, phase: PhaseSummary) -> PhaseRow:
+    if phase.started is None:
+        return PhaseRow(phase, None, None, ())
+    bars = tuple(
+        _bar(summary, step.started, step.duration_s, step.outcome, step.title)
+        for step in phase.steps
+        if step.started is not None
+    )
+    offset = (phase.started - summary.began).total_seconds()
+    return PhaseRow(phase, offset, _bar(summary, phase.started, phase.duration_s, phase.outcome, phase.name), bars)
+
+
+def _bar(summary: RunSummary, started: datetime, duration_s: float | None, outcome: str, title: str) -> Bar:
+    whole = summary.seconds or 1.0
+    x = min(max((started - summary.began).total_seconds() / whole * WIDTH, 0.0), WIDTH)
+    lasting = duration_s if duration_s is not None else (summary.ended - started).total_seconds()
+    return Bar(round(x, 2), round(min(max(lasting / whole * WIDTH, 1.0), max(WIDTH - x, 1.0)), 2), outcome, title)
+
+
+# Response times: one series for each call that a step measured.
 
 
 @dataclass(frozen=True)
@@ -48,7 +115,7 @@ class Mark:
 class Series:
     """The samples of one call of one step."""
 
-    step: StepStory
+    step: StepSummary
     label: str
     samples: tuple[Sample, ...]
     limit_s: float | None
@@ -109,27 +176,28 @@ class Series:
         return Mark(0, round(at * height, 2), round(width, 2), round(height * 0.8, 2), self._kind(sample))
 
 
-def series(story: RunStory, files: Mapping[str, str]) -> tuple[Series, ...]:
+def response_times(summary: RunSummary, files: Mapping[str, str]) -> tuple[Series, ...]:
     """Every series of a run, in the order of its steps.
 
-    `files`: the text of the run's bound files by name: many samples lie in one. Raises KeyError where one is not there.
+    `files`: the text of the run's files by name: many samples lie in one. Raises KeyError where one is not there.
     """
-    measured = [(step, _measured(step, files)) for step in story.steps if step.measured]
-    found = [
-        (step, label, tuple(Sample(*sample) for sample in samples), said.get("limit_s"))
-        for step, said in measured
-        for label, samples in said.get("samples", {}).items()
+    measured = [
+        (step, label, tuple(Sample(*sample) for sample in samples), measurements.get("limit_s"))
+        for step in summary.steps
+        if step.measured
+        for measurements in (_measurements(step, files),)
+        for label, samples in measurements.get("samples", {}).items()
     ]
-    few = [one.took_s for _, _, samples, _ in found if len(samples) < OVER_TIME for one in samples if not one.failed]
+    few = [one.took_s for _, _, samples, _ in measured if len(samples) < OVER_TIME for one in samples if not one.failed]
     return tuple(
         Series(step, label, samples, limit, _scale(samples, max(few, default=0.0)))
-        for step, label, samples, limit in found
+        for step, label, samples, limit in measured
     )
 
 
-def _measured(step: StepStory, files: Mapping[str, str]) -> Mapping[str, Any]:
-    said: Mapping[str, Any] = step.measured or {}
-    return json.loads(files[said["file"]]) if "file" in said else said
+def _measurements(step: StepSummary, files: Mapping[str, str]) -> Mapping[str, Any]:
+    stated: Mapping[str, Any] = step.measured or {}
+    return json.loads(files[stated["file"]]) if "file" in stated else stated
 
 
 def _scale(samples: tuple[Sample, ...], few_s: float) -> float:

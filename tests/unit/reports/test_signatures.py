@@ -8,12 +8,12 @@ import pytest
 
 from pytest_deploy.record.event import Event
 from pytest_deploy.reports.deviations import deviations
-from pytest_deploy.reports.post_run import Since
 from pytest_deploy.reports.run_page import render_run
-from pytest_deploy.reports.run_summary import tell
+from pytest_deploy.reports.run_summary import summarize
+from pytest_deploy.reports.signatures import PostRun
 from tests.unit.reports import runs
 from tests.unit.reports.parsed import Element, parse
-from tests.unit.reports.runs import CHECKPOINT, Telling
+from tests.unit.reports.runs import CHECKPOINT, RunBuilder
 
 FAILED = "suites/smoke/test_features.py::test_valid_credentials_are_accepted"
 LEFT = "suites/traffic/test_shift.py::test_traffic_moves_in_steps"
@@ -24,10 +24,10 @@ FILE: dict[str, Any] = {"file": "signoffs/x.json", "sha256": "c1" * 32, "signatu
 
 def after(events: list[Event], *said: tuple[str, dict[str, Any]]) -> list[Event]:
     """What people signed of a run, continuing its events."""
-    telling = Telling(run=events[0].run, now=events[-1].time, events=list(events))
+    builder = RunBuilder(run=events[0].run, now=events[-1].time, events=list(events))
     for type_, data in said:
-        telling.add(type_, "quinn@example.org", **FILE, **QUINN, **data)
-    return telling.events[len(events) :]
+        builder.add(type_, "quinn@example.org", **FILE, **QUINN, **data)
+    return builder.events[len(events) :]
 
 
 def acceptance(nodeid: str, reason: str = "known, harmless") -> tuple[str, dict[str, Any]]:
@@ -92,10 +92,10 @@ def test_of_two_who_accepted_both_are_named() -> None:
 
 def test_a_warning_and_a_repetition_are_not_accepted_with_a_step_that_passed() -> None:
     events = runs.deployed()
-    about = [one for one in deviations(tell(events)) if one.kind in {"warning", "repeated"}]
+    about = [one for one in deviations(summarize(events)) if one.kind in {"warning", "repeated"}]
 
     assert len(about) == 2
-    assert [Since(after(events, acceptance(REPEATED))).accepts(one) for one in about] == [(), ()]
+    assert [PostRun(after(events, acceptance(REPEATED))).acceptances(one) for one in about] == [(), ()]
 
 
 def test_an_acceptance_that_names_no_step_stands_among_what_was_signed_since_alone() -> None:
