@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_deploy.errors import MigrationsRefused, Refused, UsageError
-from pytest_deploy.migrate import apply, dry_run, ledger, lint, read, rollback, snapshot
-from pytest_deploy.migrate.compatibility import compatibility
-from pytest_deploy.migrate.kept_trial import rehearsed
-from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate import apply, ledger, lint, read, rollback, snapshot
+from pytest_deploy.migrate.migration import Migration, compatibility
+from pytest_deploy.migrate.trial import try_pending
 from pytest_deploy.platform.clients import Database
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import policy_of
@@ -29,20 +28,21 @@ class Migrations:
         self._policy = environment.policy
         self._database = Database(environment.platform.database, environment.policy, environment.workspace.root)
         self._backups = environment.workspace.backups("by-hand")
-        self._rehearsals = environment.workspace.trials
+        self._trials = environment.workspace.trials
 
     def status(self) -> Iterator[str]:
         """A line a migration: applied, when and by whom, or pending."""
-        found = self._read()
         with self._database.connect() as connection:
-            applied = {one.version: one for one in ledger.applied(connection)}
-        for one in found:
-            done = applied.get(one.version)
-            state = (
-                "pending" if done is None else f"applied {done.at:%Y-%m-%d %H:%M:%SZ} by {done.actor} ({done.engine})"
-            )
-            yield f"{one.version} {one.name:<28} {state}"
-        yield f"{len(applied)} applied, {len(found) - len(applied)} pending"
+            rows = ledger.status(connection, self._read())
+        for one in rows:
+            text: str = one.state
+            if one.applied is not None:
+                done = one.applied
+                text = f"applied {done.at:%Y-%m-%d %H:%M:%SZ} by {done.actor} ({done.engine})"
+                text += "" if one.state == "applied" else f", {one.state}"
+            yield f"{one.version} {one.name:<28} {text}"
+        pending = sum(one.applied is None for one in rows)
+        yield f"{len(rows) - pending} applied, {pending} pending"
 
     def check(self) -> Iterator[str]:
         """Files, history and squawk's findings. Raises MigrationsRefused with every fault."""
@@ -56,11 +56,11 @@ class Migrations:
         for one in found:
             said = "" if one.accepted is None else f" (accepted: {one.accepted})"
             yield f"{one.path.name}:{one.line} {one.rule}: {one.message}{said}"
-        yield f"{len(todo)} pending, none faulty; {compatibility(todo).said}"
+        yield f"{len(todo)} pending, none faulty; {compatibility(todo).summary}"
 
     def dry_run(self) -> Iterator[str]:
         """Execute what is pending and take it back (REQ-o00044-I): schema diff, locks, time."""
-        done = dry_run.dry_run(
+        done = apply.dry_run(
             self._database.access.owner,
             self._read(),
             actor=local_actor(),
@@ -79,21 +79,21 @@ class Migrations:
         wanted = migrations if to is None else migrations[: self._place(migrations, to) + 1]
         self._not_behind(wanted)
         with self._leased():
-            rehearsal = rehearsed(
+            trial = try_pending(
                 self._database.access.owner,
                 wanted,
-                kept=self._rehearsals,
+                kept=self._trials,
                 actor=local_actor(),
                 lock_timeout_s=self._policy.database.lock_timeout_s,
                 budget_s=self._policy.database.budget_s,
-            ).rehearsal
+            ).trial
             done = apply.apply(
                 self._database.access.owner,
                 wanted,
                 actor=local_actor(),
                 lock_timeout_s=self._policy.database.lock_timeout_s,
                 budget_s=self._policy.database.budget_s,
-                expected_schema=rehearsal.after,
+                expected_schema=trial.after,
             )
         for one in done:
             yield f"{one.version} {one.name} applied in {one.duration_s or 0:.3f} s"
@@ -133,11 +133,11 @@ class Migrations:
             held.release()
 
     def _read(self) -> tuple[Migration, ...]:
-        return read.read(self._database.migrations)
+        return read.read_migrations(self._database.migrations)
 
     def _pending(self) -> tuple[Migration, ...]:
         with self._database.connect() as connection:
-            return apply.pending(connection, self._read())
+            return ledger.pending(self._read(), ledger.applied(connection))
 
     def _nobody_asked(self, word: str, instead: str) -> None:
         if "approval" not in self._policy.phases.leave_out or self._policy.approval.roles:

@@ -1,13 +1,18 @@
-"""All pending migrations of a release, or none. REQ-o00044-A, -B, -C, -D, -G, -K, -L, -M, -R.
+"""All pending migrations of a release, or none. REQ-o00044-A, -B, -C, -D, -G, -I, -K, -L, -M, -R.
 
-One runner at a time; one transaction; the schema compared with the rehearsed one before the commit; an alert while a
-migration runs too long. What is applied is told by the ledger, never by what this process believes.
+One runner at a time; one transaction; the schema compared with the trial's before the commit; an alert while a migration
+runs too long. What is applied is read from the ledger, never taken from what this process believes. A dry run is the same
+with a rollback in place of the commit.
 """
 
 from __future__ import annotations
 
+import difflib
+import logging
+import re
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_deploy.errors import (
@@ -18,29 +23,19 @@ from pytest_deploy.errors import (
     PlatformUnavailable,
 )
 from pytest_deploy.migrate import ledger
-from pytest_deploy.migrate.catalog import read_catalog
-from pytest_deploy.migrate.engine import Engine, Stop, watched
-from pytest_deploy.migrate.invalid_index import drop_invalid, invalid
+from pytest_deploy.migrate.engine import Engine, Stop, run_watched
 from pytest_deploy.migrate.ledger import Applied
-from pytest_deploy.migrate.lock import ENGINE_KEY, sole_runner
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.session import Rows, connect, plain
+from pytest_deploy.migrate.session import ENGINE_KEY, Rows, connect, rows_of, server_message, sole_runner
+from pytest_deploy.migrate.snapshot import Catalog, read_catalog
 
 if TYPE_CHECKING:
     import psycopg
 
+_log = logging.getLogger(__name__)
+
 BUDGET_S: Final = 300.0
 """REQ-o00044-L and -T: five minutes."""
-_BLOCKERS: Final = """
-select format('pid %%s (%%s, %%s, since %%s UTC)', pid, coalesce(nullif(application_name, ''), usename), state,
-              to_char(state_change at time zone 'utc', 'HH24:MI:SS'))
-from pg_stat_activity where pid = any (pg_blocking_pids(%s)) order by pid
-"""
-
-
-def pending(connection: psycopg.Connection[Any], migrations: Sequence[Migration]) -> tuple[Migration, ...]:
-    """What is not applied yet, in order. Raises MigrationsRefused where history and files disagree."""
-    return ledger.judge(migrations, ledger.applied(connection))
 
 
 def _ignore(_: str) -> None:
@@ -60,99 +55,59 @@ def apply(
 ) -> tuple[Applied, ...]:
     """Apply what is pending, in one transaction, through pgmigrate; returns what this call applied, () for nothing.
 
-    `expected_schema` is the SHA-256 of the catalog text after the rehearsal: another schema is not committed. Another
-    runner is waited for at most `wait_s` seconds. `on_alert` is called in this thread.
+    Args:
+        conninfo: libpq connection string of the database's owner.
+        migrations: the whole folder, as `read_migrations` gives it.
+        actor: who the ledger says applied them.
+        lock_timeout_s: seconds a statement waits for a lock before it gives up.
+        budget_s: seconds after which `on_alert` is called, once, in this thread, while the migrations go on.
+        on_alert: gets the alert's text.
+        expected_schema: SHA-256 of the catalog text after the trial: another schema is not committed.
+        wait_s: seconds to wait for another runner to end.
 
-    Raises MigrationsRefused (files and history disagree), Refused (another runner did not end), MigrationFailed (with
-    what is applied, what failed, what was not run), ManualInterventionRequired (the server went away and does not tell what it did).
+    Raises:
+        MigrationsRefused: files and history disagree, or one that runs outside a transaction is not alone.
+        Refused: another runner did not end.
+        MigrationFailed: with what is applied, what failed, what was not run.
+        ManualInterventionRequired: the server went away and does not tell what it did.
     """
     with sole_runner(conninfo, lock_timeout_s=lock_timeout_s, wait_s=wait_s) as connection:
+        # 1. What is pending, by the ledger; digests of what other tools applied are noted.
         ledger.install(connection)
-        todo = pending(connection, migrations)
+        todo = ledger.pending(migrations, ledger.applied(connection))
         ledger.note_digests(connection, migrations, actor=actor)
         if not todo:
+            _log.debug("nothing is pending")
             return ()
-        alone(todo)
-        before = {done.seq for done in ledger.applied(connection)}
+        require_alone(todo)
+        earlier_seqs = {done.seq for done in ledger.applied(connection)}
+
+        # 2. Run it in pgmigrate's thread; just before the commit look at what it did.
         done: list[Applied] = []
 
         def before_end(rows: Rows) -> None:
-            done[:] = verify(rows, todo, before, expected_schema)
+            done[:] = check_before_commit(rows, todo, earlier_seqs, expected_schema)
 
-        broken = invalid(connection)
+        invalid_before = invalid_indexes(connection)
         engine = Engine(conninfo, todo, actor=actor, lock_timeout_s=lock_timeout_s, before_end=before_end)
         blockers = Blockers(connection)
-        stop = watched(engine, budget_s=budget_s, on_alert=on_alert, on_tick=blockers.look)
+        _log.debug("applying %s", ", ".join(migration.version for migration in todo))
+        stop = run_watched(engine, budget_s=budget_s, on_alert=on_alert, on_tick=blockers.look)
+
+        # 3. CREATE INDEX CONCURRENTLY may leave half an index: that one goes, and the migration has failed.
         if not todo[0].transactional:
-            stop = _whole_index(stop, connection, broken, todo[0])
+            stop = _refuse_half_index(stop, connection, invalid_before, todo[0])
+
+        # 4. Where the engine stopped, the ledger tells whether it was before or after the commit.
         if stop is not None:
-            known = settled(conninfo, lock_timeout_s)
-            if stop.checked is not None or not known.issuperset(migration.number for migration in todo):
-                raise failure(stop, todo, known, blockers.said)
+            _log.debug("the engine stopped at %s: %s", stop.version, stop.message)
+            applied_now = settled_versions(conninfo, lock_timeout_s)
+            if stop.check_error is not None or not applied_now.issuperset(migration.number for migration in todo):
+                raise failure_of(stop, todo, applied_now, blockers.shown)
         return tuple(done)  # also where only the server's answer to the commit was lost
 
 
-class Blockers:
-    """Who keeps the engine waiting for a lock, as last seen."""
-
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._connection = connection
-        self.said = ""
-
-    def look(self, backend: int) -> None:
-        """Ask the server once, about this server process; an answer is welcome, and none is no failure."""
-        import psycopg
-
-        try:
-            found = self._connection.execute(_BLOCKERS.encode(), (backend,)).fetchall()
-        except psycopg.Error:
-            found = []
-        if found:
-            self.said = "blocked by " + ", ".join(line for (line,) in found)
-
-
-def _whole_index(
-    stop: Stop | None, connection: psycopg.Connection[Any], broken: dict[int, tuple[str, str]], migration: Migration
-) -> Stop | None:
-    """A half-made index is dropped, and the step has failed, whatever the engine says."""
-    dropped = drop_invalid(connection, broken, migration.up)
-    if not dropped:
-        return stop
-    said = f"the index {', '.join(dropped)} was left invalid, and was dropped"
-    return Stop(migration.version, f"{stop.said}; {said}" if stop else said, stop.position if stop else None)
-
-
-def verify(
-    rows: Rows, todo: Sequence[Migration], before: AbstractSet[int], expected_schema: str | None
-) -> tuple[Applied, ...]:
-    """Before the commit: each migration of `todo` is in the history, constraints hold, the schema is the expected one.
-
-    REQ-o00044-C, -D. Returns what the transaction applied. Raises MigrationFailed, and nothing is committed.
-    """
-    rows("set constraints all immediate; select 1")
-    versions = tuple(migration.version for migration in todo)
-    done = tuple(done for done in ledger.read_applied(rows) if done.seq not in before)
-    if tuple(one.version for one in done) != versions:
-        found = ", ".join(one.version for one in done) or "nothing"
-        raise MigrationFailed(
-            f"the engine applied {found} instead of {', '.join(versions)}; nothing was committed",
-            applied=(),
-            failed="",
-            not_run=versions,
-        )
-    if expected_schema is not None and (schema := read_catalog(rows).sha256) != expected_schema:
-        raise MigrationFailed(
-            f"the schema after {versions[-1]} is not the one rehearsed "
-            f"(rehearsed {expected_schema[:12]}, found {schema[:12]}); "
-            + ("nothing was committed" if todo[0].transactional else "it stays: it ran outside a transaction"),
-            applied=() if todo[0].transactional else versions,
-            failed=versions[-1],
-            not_run=versions[:-1],
-        )
-    return done
-
-
-def alone(todo: Sequence[Migration]) -> None:
+def require_alone(todo: Sequence[Migration]) -> None:
     """A migration outside a transaction is the only one of its release. Raises MigrationsRefused."""
     if len(todo) > 1:
         faults = [
@@ -170,7 +125,38 @@ def alone(todo: Sequence[Migration]) -> None:
             raise MigrationsRefused("migrations of this release", faults)
 
 
-def settled(conninfo: str, lock_timeout_s: float) -> frozenset[int]:
+def check_before_commit(
+    rows: Rows, todo: Sequence[Migration], earlier_seqs: AbstractSet[int], expected_schema: str | None
+) -> tuple[Applied, ...]:
+    """Each migration of `todo` is in the history, constraints hold, the schema is the expected one. REQ-o00044-C, -D.
+
+    `earlier_seqs` are the ledger's positions from before. Returns what the transaction applied. Raises MigrationFailed, and
+    then nothing is committed.
+    """
+    rows("set constraints all immediate; select 1")
+    versions = tuple(migration.version for migration in todo)
+    done = tuple(done for done in ledger.read_applied(rows) if done.seq not in earlier_seqs)
+    if tuple(one.version for one in done) != versions:
+        applied = ", ".join(one.version for one in done) or "nothing"
+        raise MigrationFailed(
+            f"the engine applied {applied} instead of {', '.join(versions)}; nothing was committed",
+            applied=(),
+            failed="",
+            not_run=versions,
+        )
+    if expected_schema is not None and (schema := read_catalog(rows).sha256) != expected_schema:
+        raise MigrationFailed(
+            f"the schema after {versions[-1]} is not the one of the trial "
+            f"(trial {expected_schema[:12]}, found {schema[:12]}); "
+            + ("nothing was committed" if todo[0].transactional else "it stays: it ran outside a transaction"),
+            applied=() if todo[0].transactional else versions,
+            failed=versions[-1],
+            not_run=versions[:-1],
+        )
+    return done
+
+
+def settled_versions(conninfo: str, lock_timeout_s: float) -> frozenset[int]:
     """The versions applied once no engine of ours is at work any more, asked in a session of its own.
 
     Raises ManualInterventionRequired where the server does not tell: then nobody knows whether the migrations were committed.
@@ -182,41 +168,200 @@ def settled(conninfo: str, lock_timeout_s: float) -> frozenset[int]:
             connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
             return frozenset(done.number for done in ledger.applied(connection))
     except (psycopg.Error, PlatformUnavailable) as error:
-        said = plain(error)
+        reason = server_message(error)
     raise ManualInterventionRequired(
-        f"nobody knows yet whether the migrations were committed: {said}; "
+        f"nobody knows yet whether the migrations were committed: {reason}; "
         "when the server answers, its view deploy.applied tells, and a new run goes on from there"
     )
 
 
-def failure(stop: Stop, todo: Sequence[Migration], done: frozenset[int], blockers: str = "") -> MigrationFailed:
+# --- What went wrong, and where: the error for a stop.
+
+_BLOCKERS: Final = """
+select format('pid %%s (%%s, %%s, since %%s UTC)', pid, coalesce(nullif(application_name, ''), usename), state,
+              to_char(state_change at time zone 'utc', 'HH24:MI:SS'))
+from pg_stat_activity where pid = any (pg_blocking_pids(%s)) order by pid
+"""
+
+
+class Blockers:
+    """Who keeps the engine waiting for a lock, as last seen."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+        self.shown = ""
+        """`blocked by pid 12 (…)`; empty where nobody was seen."""
+
+    def look(self, backend: int) -> None:
+        """Ask the server once, about this server process; an answer is welcome, and none is no failure."""
+        import psycopg
+
+        try:
+            lines = self._connection.execute(_BLOCKERS.encode(), (backend,)).fetchall()
+        except psycopg.Error:
+            lines = []
+        if lines:
+            self.shown = "blocked by " + ", ".join(line for (line,) in lines)
+
+
+def failure_of(stop: Stop, todo: Sequence[Migration], done: AbstractSet[int], blockers: str = "") -> MigrationFailed:
     """The error for a stop, with the state it left and the author's own line."""
-    if isinstance(stop.checked, MigrationFailed):
-        return stop.checked
+    if isinstance(stop.check_error, MigrationFailed):
+        return stop.check_error
     applied = tuple(migration.version for migration in todo if migration.number in done)
     failed = next((migration for migration in todo if migration.version == stop.version), None)
     others = tuple(migration.version for migration in todo if migration is not failed and migration.number not in done)
     if failed is None:
-        message = f"the migrations {', '.join(migration.version for migration in todo)} were not committed: {stop.said}"
+        versions = ", ".join(migration.version for migration in todo)
+        message = f"the migrations {versions} were not committed: {stop.message}"
         return MigrationFailed(message, applied=applied, failed="", not_run=others)
     state = "nothing was committed" if not applied else f"applied: {', '.join(applied)}"
-    if blockers and "lock timeout" in stop.said:
+    if blockers and "lock timeout" in stop.message:
         state = f"{blockers}; {state}"
-    return MigrationFailed(
-        pointed(failed, stop, state),
-        applied=applied,
-        failed=failed.version,
-        not_run=others,
-    )
+    return MigrationFailed(point_at_line(failed, stop, state), applied=applied, failed=failed.version, not_run=others)
 
 
-def pointed(migration: Migration, stop: Stop, state: str) -> str:
+def point_at_line(migration: Migration, stop: Stop, state: str) -> str:
     """`file:line: message; state`, and the line of the author's text with a caret where the server points."""
     section = migration.up_section
     if stop.position is None:
-        return f"{section.place()}: {stop.said}; {state}"
+        return f"{section.place()}: {stop.message}; {state}"
     start = section.sql.rfind("\n", 0, stop.position) + 1
     line = section.sql.count("\n", 0, stop.position) + 1
     text = section.sql[start:].split("\n", 1)[0].rstrip()
     blank = "".join("\t" if character == "\t" else " " for character in text[: stop.position - start])
-    return f"{section.place(line)}: {stop.said}; {state}\n  {text}\n  {blank}^"
+    return f"{section.place(line)}: {stop.message}; {state}\n  {text}\n  {blank}^"
+
+
+# --- Indexes that CREATE INDEX CONCURRENTLY left behind half-made.
+#
+# Such an index costs every write and serves no read, and the next attempt stumbles over its name.
+
+_INVALID: Final = """
+select c.oid::bigint, format('%I.%I', n.nspname, c.relname), c.relname
+from pg_index i join pg_class c on c.oid = i.indexrelid join pg_namespace n on n.oid = c.relnamespace
+where not i.indisvalid and c.relkind = 'i' and n.nspname !~ '^pg_' order by 2
+"""
+
+
+def invalid_indexes(connection: psycopg.Connection[Any]) -> dict[int, tuple[str, str]]:
+    """Every invalid index: qualified name and bare name, by identity."""
+    return {oid: (qualified, name) for oid, qualified, name in connection.execute(_INVALID.encode())}
+
+
+def drop_invalid_indexes(
+    connection: psycopg.Connection[Any], before: dict[int, tuple[str, str]], statement: str
+) -> tuple[str, ...]:
+    """Drop those that `statement` made or names (an earlier attempt's); their names. The session commits by itself."""
+    from psycopg import sql
+
+    dropped = []
+    for oid, (qualified, name) in invalid_indexes(connection).items():
+        if oid not in before or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", statement):
+            connection.execute(sql.SQL("drop index concurrently if exists {}").format(sql.SQL(qualified)))
+            dropped.append(qualified)
+    return tuple(dropped)
+
+
+def _refuse_half_index(
+    stop: Stop | None, connection: psycopg.Connection[Any], before: dict[int, tuple[str, str]], migration: Migration
+) -> Stop | None:
+    """A half-made index is dropped, and the step has failed, whatever the engine says."""
+    dropped = drop_invalid_indexes(connection, before, migration.up)
+    if not dropped:
+        return stop
+    message = f"the index {', '.join(dropped)} was left invalid, and was dropped"
+    return Stop(migration.version, f"{stop.message}; {message}" if stop else message, stop.position if stop else None)
+
+
+# --- The dry run: pgmigrate's own, the same engine and transaction, and a rollback in place of the commit. REQ-o00044-I.
+
+_LOCKS: Final = """
+select c.oid::bigint, format('%I.%I', n.nspname, c.relname), l.mode
+from pg_locks l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
+where l.pid = pg_backend_pid() and l.database = (select oid from pg_database where datname = current_database())
+  and l.granted and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'deploy')
+  and c.relname not in ('schema_migrations', 'schema_version')
+  and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock', 'ShareUpdateExclusiveLock')
+order by 2, 3
+"""
+_RELATIONS: Final = "select oid::bigint from pg_class"
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What applying would do."""
+
+    versions: tuple[str, ...]
+    durations_s: tuple[float, ...]
+    """Of each version, in seconds."""
+    schema_diff: str
+    """Unified, of the catalog texts; one line an object or column."""
+    after: str
+    """SHA-256 of the catalog text that applying would reach."""
+    locks: tuple[tuple[str, str], ...]
+    """Relations that were there before, each with a lock mode that keeps writers or readers out until the commit."""
+
+
+def dry_run(
+    conninfo: str, migrations: Sequence[Migration], *, actor: str, lock_timeout_s: float = 5.0, wait_s: float = 300.0
+) -> DryRun:
+    """Execute what is pending and take it back; nothing of it stays, not even a ledger that was not there.
+
+    Raises MigrationsRefused (files and history disagree; what runs outside a transaction cannot be taken back),
+    Refused (another runner did not end) and MigrationFailed.
+    """
+    with sole_runner(conninfo, lock_timeout_s=lock_timeout_s, wait_s=wait_s) as connection:
+        history = ledger.applied(connection)
+        todo = ledger.pending(migrations, history)
+        before = read_catalog(rows_of(connection))
+        relations = {oid for (oid,) in rows_of(connection)(_RELATIONS)}
+        if not todo:
+            return DryRun((), (), "", before.sha256, ())
+        _refuse_outside(todo)
+        observed: list[DryRun] = []
+
+        def before_end(rows: Rows) -> None:
+            check_before_commit(rows, todo, {done.seq for done in history}, None)
+            observed.append(_observe(rows, before, relations, {migration.number for migration in todo}))
+
+        engine = Engine(
+            conninfo,
+            todo,
+            actor=actor,
+            lock_timeout_s=lock_timeout_s,
+            before_end=before_end,
+            dry_run=True,
+            prepare=() if ledger.installed(connection) else (ledger.definition(),),
+        )
+        stop = run_watched(engine, budget_s=float("inf"), on_alert=_ignore)
+        if stop is not None:
+            raise failure_of(stop, todo, frozenset(done.number for done in history))
+        return observed[0]
+
+
+def _refuse_outside(todo: Sequence[Migration]) -> None:
+    problem = "it runs outside a transaction and cannot be taken back"
+    faults = [
+        Fault(str(one.path), one.up_section.line, "", problem, "try it on a scratch database")
+        for one in todo
+        if not one.transactional
+    ]
+    if faults:
+        raise MigrationsRefused("dry run", faults)
+
+
+def _observe(rows: Rows, before: Catalog, relations: AbstractSet[int], numbers: AbstractSet[int]) -> DryRun:
+    """What the transaction has done so far, seen from inside it."""
+    after = read_catalog(rows)
+    done = [one for one in ledger.read_applied(rows) if one.number in numbers]
+    lines = difflib.unified_diff(
+        before.text.splitlines(keepends=True), after.text.splitlines(keepends=True), "now", "after", n=0
+    )
+    return DryRun(
+        versions=tuple(one.version for one in done),
+        durations_s=tuple(one.duration_s or 0.0 for one in done),
+        schema_diff="".join(lines),
+        after=after.sha256,
+        locks=tuple((relation, mode) for oid, relation, mode in rows(_LOCKS) if oid in relations),
+    )

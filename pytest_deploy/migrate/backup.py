@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_deploy.errors import PlatformUnavailable
-from pytest_deploy.migrate.programs import run
-from pytest_deploy.migrate.scratch import scratch
-from pytest_deploy.migrate.session import connect
+from pytest_deploy.migrate.session import connect, run_program, scratch_database
 from pytest_deploy.migrate.snapshot import snapshot
 
 if TYPE_CHECKING:
@@ -56,16 +54,20 @@ def back_up(
     """
     if not prove:
         return _dump(conninfo, into, programs, lock_timeout_s, moment=None)
+    # 1. Dump, and note schema and row counts, all as of one moment.
     with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
         connection.execute("set transaction isolation level repeatable read, read only")
         ((moment,),) = connection.execute("select pg_export_snapshot()").fetchall()
         backup = _dump(conninfo, into, programs, lock_timeout_s, moment=moment)
         expected = snapshot(conninfo, programs, lock_timeout_s=lock_timeout_s).text, _counts(connection)
-    with scratch(conninfo, lock_timeout_s=lock_timeout_s) as place:
-        run("pg_restore", ["--exit-on-error", f"--dbname={_name(place)}", backup.place], place, programs=programs)
+    # 2. Restore it into a database of its own, and compare.
+    with scratch_database(conninfo, lock_timeout_s=lock_timeout_s) as place:
+        run_program(
+            "pg_restore", ["--exit-on-error", f"--dbname={_name(place)}", backup.place], place, programs=programs
+        )
         with connect(place, lock_timeout_s=lock_timeout_s) as connection:
-            found = snapshot(place, programs, lock_timeout_s=lock_timeout_s).text, _counts(connection)
-    compare(backup, expected, found)
+            restored = snapshot(place, programs, lock_timeout_s=lock_timeout_s).text, _counts(connection)
+    compare(backup, expected, restored)
     return replace(backup, restorable=True)
 
 
@@ -87,11 +89,11 @@ def _counts(connection: psycopg.Connection[Any]) -> dict[str, int]:
     }
 
 
-def compare(backup: Backup, expected: tuple[str, dict[str, int]], found: tuple[str, dict[str, int]]) -> None:
+def compare(backup: Backup, expected: tuple[str, dict[str, int]], restored: tuple[str, dict[str, int]]) -> None:
     """Raises PlatformUnavailable where schema or row counts of the restored database are others, naming what differs."""
-    if expected == found:
+    if expected == restored:
         return
-    tables = sorted({table for table, _ in set(expected[1].items()) ^ set(found[1].items())})
+    tables = sorted({table for table, _ in set(expected[1].items()) ^ set(restored[1].items())})
     what = f"the row counts of {', '.join(tables)}" if tables else "the schema"
     raise PlatformUnavailable(f"the backup {backup.place} does not give back {what}; do not rely on it")
 
@@ -104,7 +106,7 @@ def _dump(conninfo: str, into: Path, programs: Path | None, lock_timeout_s: floa
     if moment is not None:
         arguments.append(f"--snapshot={moment}")
     try:
-        run("pg_dump", arguments, conninfo, programs=programs, lock_timeout_s=lock_timeout_s)
+        run_program("pg_dump", arguments, conninfo, programs=programs, lock_timeout_s=lock_timeout_s)
         with path.open("rb") as file:
             os.fsync(file.fileno())
             digest = hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,8 +7,11 @@ ends. The caller's thread waits, may be interrupted at any time, and then cancel
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import logging
 import os
+import re
 import tempfile
 import threading
 import time
@@ -18,10 +21,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_deploy.errors import DeployError
-from pytest_deploy.migrate.lock import ENGINE_KEY
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.rendering import about, file_of, version_of
-from pytest_deploy.migrate.session import CONNECT_TIMEOUT_S, Rows, plain, settings
+from pytest_deploy.migrate.session import CONNECT_TIMEOUT_S, ENGINE_KEY, Rows, server_message, settings
 
 NAME: Final = "pgmigrate"
 _CANCEL_EVERY_S: Final = 0.05
@@ -34,15 +35,15 @@ class Stop:
 
     version: str | None
     """The migration it was at; None where it was at none (connecting, the check before the commit, the commit)."""
-    said: str
+    message: str
     """The server's message, without rows."""
     position: int | None
     """0-based index of the character in the section's SQL that the server points at."""
-    checked: DeployError | None = None
+    check_error: DeployError | None = None
     """What the check before the commit raised."""
 
 
-class _Guarded:
+class _CheckedConnection:
     """pgmigrate's connection, with one question asked before its transaction ends."""
 
     def __init__(self, connection: Any, before_end: Callable[[Rows], None], stopped: threading.Event) -> None:
@@ -50,7 +51,7 @@ class _Guarded:
         self._before_end = before_end
         self._stopped = stopped
 
-    def _ask(self) -> None:
+    def _check(self) -> None:
         if self._stopped.is_set():
             raise InterruptedError("stopped before the commit")
         self._before_end(self._rows)
@@ -61,11 +62,11 @@ class _Guarded:
             return list(cursor.fetchall())
 
     def commit(self) -> None:
-        self._ask()
+        self._check()
         self._connection.commit()
 
     def rollback(self) -> None:
-        self._ask()
+        self._check()
         self._connection.rollback()
 
     def close(self) -> None:
@@ -127,7 +128,7 @@ class Engine:
             "deploy.engine": NAME,
         }
         if not all(migration.transactional for migration in self._migrations):
-            facts["deploy.migration"] = about(self._migrations[0])
+            facts["deploy.migration"] = ledger_facts(self._migrations[0])
         queries = [
             sql.SQL("select set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value)).as_string()
             for name, value in facts.items()
@@ -156,29 +157,30 @@ class Engine:
             folder = Path(base, "migrations")
             folder.mkdir()
             for migration in self._migrations:
-                name, text = file_of(migration)
+                name, text = pgmigrate_file(migration)
                 (folder / name).write_text(text, encoding="utf-8", newline="")
-            asked = argparse.Namespace(
+            options = argparse.Namespace(
                 base_dir=base, conn=conninfo, target="latest", dryrun=self._dry_run, session=self._session()
             )
-            config = pgmigrate.get_config(base, asked)
+            config = pgmigrate.get_config(base, options)
             self._connection = config.conn_instance
             self.backend = self._connection.info.backend_pid
-            guarded = _Guarded(self._connection, self._before_end, self._stopped)
-            pgmigrate.migrate(config._replace(conn_instance=guarded))
+            checked = _CheckedConnection(self._connection, self._before_end, self._stopped)
+            pgmigrate.migrate(config._replace(conn_instance=checked))
 
     def _explain(self, error: BaseException) -> Stop:
+        # pgmigrate raises errors of its own while it handles the driver's: that one says what the server said.
         cause = error.__context__ if error.__context__ is not None and hasattr(error.__context__, "diag") else error
-        said = plain(cause)
+        message = server_message(cause)
         if isinstance(error, DeployError):
-            return Stop(None, said, None, error)
+            return Stop(None, message, None, error)
         diagnosis = getattr(cause, "diag", None)
         query = getattr(getattr(cause, "cursor", None), "query", None) or b""
         version = version_of(bytes(query).decode("utf-8", "replace"))
         if version is None and hasattr(cause, "diag") and not self._migrations[0].transactional:
             version = self._migrations[0].version
         position = _inner_position(diagnosis, {migration.up for migration in self._migrations})
-        return Stop(version, said, position)
+        return Stop(version, message, position)
 
 
 def _inner_position(diagnosis: Any, texts: set[str]) -> int | None:
@@ -209,7 +211,7 @@ def _nothing(_: int) -> None:
     """Nobody looks."""
 
 
-def watched(
+def run_watched(
     engine: Engine,
     *,
     budget_s: float,
@@ -235,3 +237,64 @@ def watched(
         engine.stop()
         raise
     return engine.outcome
+
+
+# --- A migration as one statement that the server runs inside the release's transaction, or refuses.
+#
+# Each section becomes one `DO` block that EXECUTEs it. The server then refuses COMMIT, ROLLBACK and the like (0A000), no
+# client splits the SQL wrongly, and an error's position is a position in the author's own text. REQ-o00044-B.
+
+_ENCODING: Final = "/* pgmigrate-encoding: utf-8 */ "
+_TAG: Final = re.compile(r"\$deploy_(?P<version>\d+)_[0-9a-f]{16}\$")
+
+
+def _quoted(text: str, version: str, salt: str = "") -> tuple[str, str]:
+    """`text` dollar-quoted with a tag that does not occur in it, and that tag."""
+    digest = hashlib.sha256((salt + text).encode()).hexdigest()[:16]
+    tag = f"$deploy_{version}_{digest}$"
+    return _quoted(text, version, salt + ".") if tag in text else (f"{tag}{text}{tag}", tag)
+
+
+def ledger_facts(migration: Migration) -> str:
+    """What the ledger is to know of a migration, as JSON."""
+    return json.dumps(
+        {
+            "version": migration.version,
+            "name": migration.name,
+            "sha256": migration.sha256,
+            "down": migration.down if migration.down_section.transactional else None,
+        }
+    )
+
+
+def ledger_facts_of_down(version: str, name: str, sha256: str | None) -> str:
+    """The same of a migration that is undone."""
+    return json.dumps({"version": version, "name": name, "sha256": sha256, "down": None})
+
+
+def do_block(sql: str, version: str, facts: str = "") -> str:
+    """One DO block that runs `sql`; before it tells the ledger `facts` and the time, and resets the search path."""
+    inner, _ = _quoted(sql, version)
+    quoted_facts, _ = _quoted(facts, version)
+    body = (
+        f" begin perform set_config('deploy.migration', {quoted_facts}, true),"
+        " set_config('deploy.began', pg_catalog.clock_timestamp()::text, true);"
+        f" reset search_path; execute {inner}; end "
+    )
+    outer, _ = _quoted(body, version, "outer")
+    return f"do {outer};"
+
+
+def pgmigrate_file(migration: Migration) -> tuple[str, str]:
+    """Name and text of the file that pgmigrate runs for `migration`."""
+    name = f"V{migration.version}__{migration.name.lower()}"
+    if not migration.transactional:
+        return f"{name}_NONTRANSACTIONAL.sql", _ENCODING + migration.up
+    text = do_block(migration.up, migration.version, ledger_facts(migration))
+    return f"{name}.sql", text if text.isascii() else _ENCODING + text
+
+
+def version_of(query: str) -> str | None:
+    """The version whose block `query` is, or None."""
+    match = _TAG.search(query)
+    return match["version"] if match else None

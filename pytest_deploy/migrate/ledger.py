@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pytest_deploy.errors import Fault, MigrationsRefused
 from pytest_deploy.migrate.migration import Migration
@@ -73,8 +73,8 @@ def definition() -> str:
 def install(connection: psycopg.Connection[Any]) -> None:
     """The ledger is there, in its present form; a plain table of dbmate or pgmigrate is adopted. Again: no change."""
     sql, mark = _definition()
-    found = connection.execute("select obj_description(to_regnamespace('deploy'), 'pg_namespace')").fetchone()
-    if found != (mark,):
+    installed_mark = connection.execute("select obj_description(to_regnamespace('deploy'), 'pg_namespace')").fetchone()
+    if installed_mark != (mark,):
         connection.execute(sql.encode())
 
 
@@ -96,7 +96,7 @@ def read_applied(rows: Rows) -> tuple[Applied, ...]:
     )
 
 
-def judge(migrations: Sequence[Migration], history: Sequence[Applied]) -> tuple[Migration, ...]:
+def pending(migrations: Sequence[Migration], history: Sequence[Applied]) -> tuple[Migration, ...]:
     """What of `migrations` is not applied yet, in order. REQ-o00044-A.
 
     Raises MigrationsRefused, all faults at once, where history and files disagree: an applied file is edited or
@@ -138,3 +138,36 @@ def note_digests(connection: psycopg.Connection[Any], migrations: Sequence[Migra
                 " values (%s, 'noted', %s, %s, 'pytest-deploy', %s)",
                 (migration.version, migration.name, migration.sha256, actor),
             )
+
+
+State = Literal["applied", "pending", "edited", "file gone"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Where one migration of a folder or of the history stands."""
+
+    version: str
+    name: str
+    state: State
+    applied: Applied | None
+    """None where it is pending."""
+
+
+def status(connection: psycopg.Connection[Any], migrations: Sequence[Migration]) -> tuple[Status, ...]:
+    """Every migration of the folder or of the history, in order of number. Changes nothing."""
+    files = {migration.number: migration for migration in migrations}
+    history = {done.number: done for done in applied(connection)}
+    rows = []
+    for number in sorted({*files, *history}):
+        file, done = files.get(number), history.get(number)
+        if done is None:
+            rows.append(Status(files[number].version, files[number].name, "pending", None))
+            continue
+        state: State = "applied"
+        if file is None:
+            state = "file gone"
+        elif done.sha256 not in {None, file.sha256}:
+            state = "edited"
+        rows.append(Status(done.version, file.name if file is not None else done.name, state, done))
+    return tuple(rows)

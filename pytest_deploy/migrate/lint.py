@@ -54,12 +54,12 @@ def lint(
     Raises PlatformUnavailable where squawk is missing or gives no answer: no answer is not a good one.
     """
     beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    found = shutil.which(program or "squawk", path=beside)
-    if found is None:
+    squawk = shutil.which(program or "squawk", path=beside)
+    if squawk is None:
         raise PlatformUnavailable("squawk is not there; pip install squawk-cli")
     with tempfile.TemporaryDirectory(prefix="squawk-") as nowhere:
         return tuple(
-            finding for migration in migrations for finding in _of_one(found, migration, server_version, nowhere)
+            finding for migration in migrations for finding in _of_one(squawk, migration, server_version, nowhere)
         )
 
 
@@ -81,7 +81,7 @@ def _of_one(program: str, migration: Migration, server_version: int, folder: str
         check=False,
     )
     try:
-        said = json.loads(done.stdout)
+        entries = json.loads(done.stdout)
         reasons = dict(migration.accepted)
         return [
             Finding(
@@ -93,7 +93,7 @@ def _of_one(program: str, migration: Migration, server_version: int, folder: str
                 remedy=str(entry["help"] or ""),
                 accepted=reasons.get(entry["rule_name"]),
             )
-            for entry in said
+            for entry in entries
         ]
     except (ValueError, KeyError, TypeError):
         raise PlatformUnavailable(

@@ -95,25 +95,25 @@ def losses(before: frozenset[Column], after: frozenset[Column]) -> tuple[Loss, .
         (column for column in before if (column.table_id, column.number) not in kept),
         key=lambda column: (column.table, column.number),
     )
-    found = []
+    lost = []
     for table_id, table in sorted({(column.table_id, column.table) for column in gone}, key=lambda pair: pair[1]):
         names = tuple(column.name for column in gone if column.table_id == table_id)
         own = sorted((column for column in before if column.table_id == table_id), key=lambda column: column.number)
         key = tuple(column.name for column in own if column.key and column.name not in names)
-        found.append(Loss(table_id, table, names, table_id not in tables, key))
-    return tuple(found)
+        lost.append(Loss(table_id, table, names, table_id not in tables, key))
+    return tuple(lost)
 
 
-def count(connection: psycopg.Connection[Any], loss: Loss) -> int:
+def count_rows(connection: psycopg.Connection[Any], loss: Loss) -> int:
     """How many rows hold something in what is to go."""
     from psycopg import sql
 
-    query = sql.SQL("select count(*) from {} where {}").format(sql.SQL(loss.table), _holding(loss))
+    query = sql.SQL("select count(*) from {} where {}").format(sql.SQL(loss.table), _holds_something(loss))
     row = connection.execute(query).fetchone()
     return int(row[0]) if row else 0
 
 
-def _holding(loss: Loss) -> Any:
+def _holds_something(loss: Loss) -> Any:
     from psycopg import sql
 
     if loss.whole:
@@ -121,31 +121,31 @@ def _holding(loss: Loss) -> Any:
     return sql.SQL(" or ").join(sql.SQL("{} is not null").format(sql.Identifier(name)) for name in loss.columns)
 
 
-def hold(connection: psycopg.Connection[Any], found: Sequence[Loss]) -> None:
+def lock_tables(connection: psycopg.Connection[Any], lost: Sequence[Loss]) -> None:
     """Nobody writes to these tables until this transaction ends, so that no row is lost between saving and dropping."""
-    for loss in found:
+    for loss in lost:
         connection.execute(f"lock table {loss.table} in share row exclusive mode".encode())
 
 
-def hold_empty(connection: psycopg.Connection[Any], downs: Sequence[str]) -> frozenset[int]:
+def lock_empty_tables(connection: psycopg.Connection[Any], downs: Sequence[str]) -> frozenset[int]:
     """The tables that `downs` name as theirs to drop or to drop a column of, and that are empty; they stay so.
 
     Nobody writes to them from here to the end of this transaction. What is not named plainly is not found, and not held.
     """
     from psycopg import sql
 
-    names = sorted({name for down in downs for name in _named(down)})
-    found = connection.execute(_TABLES_NAMED.encode(), (names,)).fetchall()
-    if not found:
+    names = sorted({name for down in downs for name in _tables_dropped(down)})
+    named = connection.execute(_TABLES_NAMED.encode(), (names,)).fetchall()
+    if not named:
         return frozenset()
-    tables = [sql.SQL(table) for _, table in found]
+    tables = [sql.SQL(table) for _, table in named]
     connection.execute(sql.SQL("lock table {} in share row exclusive mode").format(sql.SQL(", ").join(tables)))
     empty = [sql.SQL("not exists (select from {})").format(table) for table in tables]
     ((answers,),) = connection.execute(sql.SQL("select array[{}]").format(sql.SQL(", ").join(empty))).fetchall()
-    return frozenset(oid for (oid, _), is_empty in zip(found, answers, strict=True) if is_empty)
+    return frozenset(oid for (oid, _), is_empty in zip(named, answers, strict=True) if is_empty)
 
 
-def _named(down: str) -> Iterator[str]:
+def _tables_dropped(down: str) -> Iterator[str]:
     for statement in statements(down):
         words = [word.lower() for word in statement.words if word not in {"IF", "EXISTS", "ONLY"}]
         if words[:2] == ["drop", "table"]:
@@ -154,7 +154,7 @@ def _named(down: str) -> Iterator[str]:
             yield from words[2:3]
 
 
-def save(connection: psycopg.Connection[Any], loss: Loss, into: Path, *, declared: bool) -> Saved:
+def save_rows(connection: psycopg.Connection[Any], loss: Loss, into: Path, *, declared: bool) -> Saved:
     """The rows that go, as CSV with a head line, in a new file of mode 0600; on disk when this returns."""
     from psycopg import sql
 
@@ -165,7 +165,7 @@ def save(connection: psycopg.Connection[Any], loss: Loss, into: Path, *, declare
     query = sql.SQL("copy (select {} from {} where {}) to stdout (format csv, header)").format(
         chosen,
         sql.SQL(loss.table),
-        _holding(loss),
+        _holds_something(loss),
     )
     digest = hashlib.sha256()
     try:
@@ -182,4 +182,4 @@ def save(connection: psycopg.Connection[Any], loss: Loss, into: Path, *, declare
     except BaseException:  # half of the rows: they are in the database still
         path.unlink(missing_ok=True)
         raise
-    return Saved(str(path), loss.table, loss.columns, count(connection, loss), digest.hexdigest(), declared)
+    return Saved(str(path), loss.table, loss.columns, count_rows(connection, loss), digest.hexdigest(), declared)

@@ -16,6 +16,7 @@ What the author declares stands in lines of its own, anywhere in the file:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -40,7 +41,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Migration:
-    """A migration that `read` found without fault."""
+    """A migration that `read_migrations` found without fault."""
 
     version: str
     """Digits as in the file's name, `0001`."""
@@ -78,3 +79,41 @@ class Migration:
     def transactional(self) -> bool:
         """Whether the up runs in the release's one transaction."""
         return self.up_section.transactional
+
+
+# --- Whether the revision that serves now survives the release's migrations, and the order of a rollback therefore.
+
+Order = tuple[Literal["traffic", "database"], ...]
+
+
+@dataclass(frozen=True)
+class Compatibility:
+    """What the authors' declarations amount to, for the plan."""
+
+    declared: Compatible | None
+    """The hardest of them; None where nothing is pending."""
+    running_revision_survives: bool
+    rollback_order: Order
+    summary: str
+    """For people."""
+
+
+def compatibility(todo: Sequence[Migration]) -> Compatibility:
+    """The declarations of what is pending, as one verdict.
+
+    `expand` adds, and the serving revision does not notice; `contract` takes away what the serving revision has stopped
+    to use; `breaking` takes away what it uses. After a breaking one the earlier revision must not serve before its schema
+    is back, so the database goes first; else traffic does.
+    """
+    declared = {migration.compatible for migration in todo}
+    hardest = next((kind for kind in ("breaking", "contract", "expand") if kind in declared), None)
+    if hardest == "breaking":
+        which = ", ".join(migration.version for migration in todo if migration.compatible == "breaking")
+        summary = f"the serving revision does not survive {which}: it fails from the migration until traffic has moved"
+        return Compatibility("breaking", False, ("database", "traffic"), summary)
+    summary = {
+        None: "nothing is pending",
+        "expand": "the serving revision survives: the migrations only add",
+        "contract": "the serving revision survives: what goes is no longer used by it, but earlier revisions used it",
+    }[hardest]
+    return Compatibility(hardest, True, ("traffic", "database"), summary)

@@ -6,19 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_deploy.migrate import backup, dry_run, ledger, lint, read, rollback, snapshot
-from pytest_deploy.migrate.apply import apply, pending
+from pytest_deploy.migrate import backup, ledger, lint, read, rollback, snapshot
+from pytest_deploy.migrate.apply import DryRun, apply, dry_run
 from pytest_deploy.migrate.backup import Backup
-from pytest_deploy.migrate.compatibility import Compatibility, compatibility
-from pytest_deploy.migrate.dry_run import DryRun
-from pytest_deploy.migrate.kept_trial import Rehearsed, rehearsed
-from pytest_deploy.migrate.ledger import Applied
+from pytest_deploy.migrate.ledger import Applied, Status
 from pytest_deploy.migrate.lint import Finding
-from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.migration import Compatibility, Migration, compatibility
 from pytest_deploy.migrate.rollback import RolledBack
 from pytest_deploy.migrate.session import connect
 from pytest_deploy.migrate.snapshot import Snapshot
-from pytest_deploy.migrate.trial import Rehearsal
+from pytest_deploy.migrate.trial import PendingTrial, try_pending
+from pytest_deploy.migrate.trial_result import Trial
 from pytest_deploy.platform.protocol import DatabaseAccess
 from pytest_deploy.policy.service import Database
 
@@ -44,7 +42,7 @@ class Migrations:
 
     def files(self) -> tuple[Migration, ...]:
         """Every migration of the folder, in order. Raises MigrationsRefused with every fault, file and line."""
-        return read.read(self.folder)
+        return read.read_migrations(self.folder)
 
     def applied(self) -> tuple[Applied, ...]:
         """What is applied now, in the order in which it was."""
@@ -54,7 +52,12 @@ class Migrations:
     def pending(self) -> tuple[Migration, ...]:
         """What of the folder is not applied yet, in order. Raises MigrationsRefused where history and files disagree."""
         with connect(self.access.owner, lock_timeout_s=self.policy.lock_timeout_s) as connection:
-            return pending(connection, self.files())
+            return ledger.pending(self.files(), ledger.applied(connection))
+
+    def status(self) -> tuple[Status, ...]:
+        """Every migration of the folder or of the history: applied, pending, edited since, or its file gone."""
+        with connect(self.access.owner, lock_timeout_s=self.policy.lock_timeout_s) as connection:
+            return ledger.status(connection, self.files())
 
     def findings(self) -> tuple[Finding, ...]:
         """What squawk finds in what is pending, accepted findings included."""
@@ -67,12 +70,12 @@ class Migrations:
         """Whether the revision that serves now survives what is pending."""
         return compatibility(self.pending())
 
-    def trial(self, wanted: Sequence[Migration] | None = None) -> Rehearsed:
+    def trial(self, wanted: Sequence[Migration] | None = None) -> PendingTrial:
         """What is pending tried on a scratch database, up and down and up again; a kept trial of the very same is reused.
 
         Raises MigrationsRefused with every fault that the trial finds.
         """
-        return rehearsed(
+        return try_pending(
             self.access.owner,
             self.files() if wanted is None else wanted,
             kept=self.trials,
@@ -83,9 +86,7 @@ class Migrations:
 
     def dry_run(self) -> DryRun:
         """What is pending executed on the real database and taken back (REQ-o00044-I)."""
-        return dry_run.dry_run(
-            self.access.owner, self.files(), actor=self.actor, lock_timeout_s=self.policy.lock_timeout_s
-        )
+        return dry_run(self.access.owner, self.files(), actor=self.actor, lock_timeout_s=self.policy.lock_timeout_s)
 
     def apply(
         self,
@@ -126,7 +127,7 @@ class Migrations:
     @staticmethod
     def schema_after(trial: str) -> str:
         """The schema (SHA-256, hex) that a trial ended with, from its JSON as it was attached to the record."""
-        return Rehearsal.from_json(trial).after
+        return Trial.from_json(trial).after
 
     def schema(self) -> Snapshot:
         """The schema as pg_dump tells it, with its version and SHA-256."""

@@ -6,6 +6,7 @@ edited ones, still undoes exactly what was done. Rows that a down takes with it 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,16 +15,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import ledger, loss
-from pytest_deploy.migrate.catalog import read_catalog
+from pytest_deploy.migrate.engine import do_block, ledger_facts_of_down
 from pytest_deploy.migrate.ledger import Applied
-from pytest_deploy.migrate.lock import ENGINE_KEY, sole_runner
 from pytest_deploy.migrate.loss import Loss, Saved
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.rendering import block, facts_of_undo
-from pytest_deploy.migrate.session import connect, plain, rows_of
+from pytest_deploy.migrate.session import ENGINE_KEY, connect, rows_of, server_message, sole_runner
+from pytest_deploy.migrate.snapshot import read_catalog
 
 if TYPE_CHECKING:
     import psycopg
+
+_log = logging.getLogger(__name__)
 
 ENGINE: Final = "pytest-deploy"
 
@@ -76,27 +78,31 @@ def roll_back(
     Refused (another runner did not end) and MigrationFailed (then all are still applied).
     """
     with sole_runner(conninfo, lock_timeout_s=lock_timeout_s, wait_s=wait_s) as keeper:
+        # 1. What to undo, by the ledger. One that an older release installed is brought to its present form first.
         if ledger.installed(keeper):
             ledger.install(keeper)
-        undo = plan(ledger.applied(keeper), migrations, to)
+        undo = plan_downs(ledger.applied(keeper), migrations, to)
         if not undo:
             _verify(keeper, expected_schema, ())
             return ()
+        _log.debug("undoing %s", ", ".join(way.done.version for way in undo))
+        # 2. Outside a transaction there is one statement, verified after it ran.
         if not undo[0].transactional:
             return _run_alone(keeper, undo[0], actor, expected_schema)
+        # 3. All others run in one transaction, verified before its commit.
         with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
             _enter(connection, actor, local=True)
             lost = _run(connection, undo, save_into)
             try:
                 _verify(connection, expected_schema, undo)
-                done = _told(connection, undo, actor, lost)
+                done = _rolled_back(connection, undo, actor, lost)
             except BaseException:
-                _forget(lost)
+                _remove_saved(lost)
                 raise
         return done
 
 
-def plan(history: Sequence[Applied], migrations: Sequence[Migration], to: Sequence[str]) -> tuple[Undo, ...]:
+def plan_downs(history: Sequence[Applied], migrations: Sequence[Migration], to: Sequence[str]) -> tuple[Undo, ...]:
     """The downs to run, latest applied first. Raises MigrationsRefused, all faults at once."""
     remain = {int(version) for version in to}
     applied = {done.number for done in history}
@@ -149,20 +155,20 @@ def _enter(connection: psycopg.Connection[Any], actor: str, *, local: bool) -> N
 def _execute(connection: psycopg.Connection[Any], way: Undo) -> None:
     import psycopg
 
-    query = block(way.sql, way.done.version, facts_of_undo(way.done.version, way.done.name, way.done.sha256))
+    query = do_block(way.sql, way.done.version, ledger_facts_of_down(way.done.version, way.done.name, way.done.sha256))
     version = int(way.done.version)
     try:
         connection.execute(f"{query} select deploy.append({version}, null, 'down', '', '{ENGINE}', '')".encode())
     except psycopg.Error as error:
-        said = plain(error)
+        reason = server_message(error)
     else:
         return
-    raise _failed(way, said)
+    raise _failed(way, reason)
 
 
-def _failed(way: Undo, said: str) -> MigrationFailed:
+def _failed(way: Undo, reason: str) -> MigrationFailed:
     return MigrationFailed(
-        f"{way.place}: the way down of {way.done.version} failed: {said}; nothing was undone",
+        f"{way.place}: the way down of {way.done.version} failed: {reason}; nothing was undone",
         applied=(),
         failed=way.done.version,
         not_run=(),
@@ -175,36 +181,39 @@ def _run(connection: psycopg.Connection[Any], undo: Sequence[Undo], into: Path |
     What goes with them shows only once they have run. So they run, and where anything went that may have held rows, they
     are taken back to the savepoint, the rows are saved under a lock, and they run again.
     """
-    held = loss.hold_empty(connection, [way.sql for way in undo])
+    # 1. Tables that the downs plainly drop and that are empty stay so; what they hold need not be saved.
+    empty = loss.lock_empty_tables(connection, [way.sql for way in undo])
+    # 2. Run the downs, and see in the catalogs what went.
     before = loss.columns(rows_of(connection))
     connection.execute("savepoint trial")
     for way in undo:
         _execute(connection, way)
-    found = loss.losses(before, loss.columns(rows_of(connection)))
-    if all(gone.table_id in held for gone in found):
+    losses = loss.losses(before, loss.columns(rows_of(connection)))
+    if all(gone.table_id in empty for gone in losses):
         return ()
+    # 3. Take them back, save the rows under a lock, and run the downs again.
     connection.execute("rollback to savepoint trial")
-    lost = _save_rows(connection, undo, found, into)
+    lost = _save_rows(connection, undo, losses, into)
     try:
         for way in undo:
             _execute(connection, way)
     except BaseException:
-        _forget(lost)
+        _remove_saved(lost)
         raise
     return lost
 
 
-def _forget(lost: Sequence[Saved]) -> None:
+def _remove_saved(lost: Sequence[Saved]) -> None:
     """Rows that are still in the database do not lie beside it."""
     for saved in lost:
         Path(saved.place).unlink(missing_ok=True)
 
 
 def _save_rows(
-    connection: psycopg.Connection[Any], undo: Sequence[Undo], found: Sequence[Loss], into: Path | None
+    connection: psycopg.Connection[Any], undo: Sequence[Undo], losses: Sequence[Loss], into: Path | None
 ) -> tuple[Saved, ...]:
-    loss.hold(connection, found)
-    holding = [gone for gone in found if loss.count(connection, gone)]
+    loss.lock_tables(connection, losses)
+    holding = [gone for gone in losses if loss.count_rows(connection, gone)]
     if not holding:
         return ()
     if into is None:
@@ -218,9 +227,9 @@ def _save_rows(
     declared = any(way.lossy for way in undo)
     saved: list[Saved] = []
     try:
-        saved.extend(loss.save(connection, gone, into, declared=declared) for gone in holding)
+        saved.extend(loss.save_rows(connection, gone, into, declared=declared) for gone in holding)
     except OSError as error:
-        _forget(saved)
+        _remove_saved(saved)
         raise MigrationFailed(
             f"the rows that the way down would lose cannot be saved in {into}: {error.strerror}; nothing was undone: make room "
             "there, or mend what it says, then undo again",
@@ -229,12 +238,12 @@ def _save_rows(
             not_run=(),
         ) from error
     except BaseException:
-        _forget(saved)
+        _remove_saved(saved)
         raise
     return tuple(saved)
 
 
-def _told(
+def _rolled_back(
     connection: psycopg.Connection[Any], undo: Sequence[Undo], actor: str, lost: tuple[Saved, ...]
 ) -> tuple[RolledBack, ...]:
     events = connection.execute(
@@ -266,11 +275,11 @@ def _run_alone(
     try:
         connection.execute(way.sql.encode())
     except psycopg.Error as error:
-        said = plain(error)
+        reason = server_message(error)
     else:
-        said = ""
-    if said:
-        raise _failed(way, said)
+        reason = ""
+    if reason:
+        raise _failed(way, reason)
     connection.execute("select deploy.append(%s, null, 'down', '', %s, '')", (int(way.done.version), ENGINE))
     _verify(connection, expected_schema, ())
     at = datetime.now(UTC)
@@ -282,11 +291,11 @@ def _verify(connection: psycopg.Connection[Any], expected_schema: str | None, un
     connection.execute("set constraints all immediate") if undo else None
     if expected_schema is None:
         return
-    found = read_catalog(rows_of(connection)).sha256
-    if found != expected_schema:
+    schema = read_catalog(rows_of(connection)).sha256
+    if schema != expected_schema:
         raise MigrationFailed(
             f"the schema after the way down is not the one before the release "
-            f"(then {expected_schema[:12]}, now {found[:12]}); nothing was committed",
+            f"(then {expected_schema[:12]}, now {schema[:12]}); nothing was committed",
             applied=(),
             failed=undo[-1].done.version if undo else "",
             not_run=(),

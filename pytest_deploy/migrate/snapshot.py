@@ -1,7 +1,10 @@
-r"""What the schema was, and what it became: pg_dump's own words, the same for the same schema. REQ-o00044-N, -O.
+r"""What the schema is, in two texts that are the same for the same schema. REQ-o00044-C, -D, -G, -N, -O.
 
-Left out is what differs without the schema differing (programs' versions, the random key of `\restrict`) and what is
-the deployment's own bookkeeping (the ledger and its two views).
+The catalog text is read by a query inside any transaction, also before it commits, which pg_dump cannot do: so a schema is
+verified before it is committed. It has one line an object or column, sorted, so that two texts differ line by line.
+
+The snapshot is pg_dump's own words, without what differs while the schema does not (programs' versions, the random key of
+`\restrict`) and without the deployment's own bookkeeping (the ledger and its two views).
 """
 
 from __future__ import annotations
@@ -10,13 +13,13 @@ import difflib
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Final
 
 from pytest_deploy.migrate import ledger
-from pytest_deploy.migrate.catalog import read_catalog
-from pytest_deploy.migrate.programs import run
-from pytest_deploy.migrate.session import connect, rows_of
+from pytest_deploy.migrate.session import Rows, connect, rows_of, run_program
 
 _NOISE: Final = re.compile(
     r"--|-- PostgreSQL database dump( complete)?|-- Dumped (from database|by pg_dump) version .*|\\(un)?restrict \w+|"
@@ -25,6 +28,39 @@ _OURS: Final = (
     f"--exclude-schema={ledger.SCHEMA}",
     *(f"--exclude-table=public.{view}" for view in ledger.VIEWS),
 )
+
+
+# --- The catalog text: what is compared inside a transaction, before it commits.
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """The schema at one moment."""
+
+    text: str
+
+    @property
+    def sha256(self) -> str:
+        """Hex, of the text as UTF-8."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@cache
+def _query() -> str:
+    return resources.files("pytest_deploy.migrate").joinpath("catalog.sql").read_text(encoding="utf-8")
+
+
+def read_catalog(rows: Rows) -> Catalog:
+    """The schema as the session behind `rows` sees it now; the ledger is left out. Changes nothing in the session."""
+    ((path,),) = rows("select current_setting('search_path')")
+    rows("select set_config('search_path', '', false)")
+    lines = [f"{kind} {identity} {definition}\n" for kind, identity, definition in rows(_query())]
+    quoted = path.replace("'", "''")
+    rows(f"select set_config('search_path', '{quoted}', false)")
+    return Catalog("".join(lines))
+
+
+# --- The snapshot: what people read and the record keeps.
 
 
 @dataclass(frozen=True)
@@ -57,7 +93,7 @@ def normalised(dump: str) -> str:
 
 def snapshot(conninfo: str, programs: Path | None = None, *, lock_timeout_s: float = 5.0) -> Snapshot:
     """The schema now. Raises PlatformUnavailable where the server or pg_dump cannot be reached."""
-    dump = run(
+    dump = run_program(
         "pg_dump",
         ["--schema-only", *_OURS, f"--lock-wait-timeout={round(lock_timeout_s * 1000)}"],
         conninfo,

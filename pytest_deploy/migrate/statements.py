@@ -116,7 +116,7 @@ def _tokens(sql: str) -> Iterator[tuple[str, str, int]]:
 
 def statements(sql: str) -> tuple[Statement, ...]:
     """The statements of a section, in order; comments and empty statements are none."""
-    found: list[Statement] = []
+    complete: list[Statement] = []
     words: list[str] = []
     start: int | None = None
     depth = 0
@@ -124,7 +124,7 @@ def statements(sql: str) -> tuple[Statement, ...]:
     for kind, part, at in _tokens(sql):
         if kind == "end" and not depth:
             if start is not None:
-                found.append(Statement(sql.count("\n", 0, start) + 1, tuple(words)))
+                complete.append(Statement(sql.count("\n", 0, start) + 1, tuple(words)))
             words, start, previous = [], None, ""
             continue
         if start is None:
@@ -140,5 +140,5 @@ def statements(sql: str) -> tuple[Statement, ...]:
             depth += (word == "CASE") - (word == "END")
         previous = word
     if start is not None:
-        found.append(Statement(sql.count("\n", 0, start) + 1, tuple(words)))
-    return tuple(found)
+        complete.append(Statement(sql.count("\n", 0, start) + 1, tuple(words)))
+    return tuple(complete)

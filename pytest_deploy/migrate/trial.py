@@ -9,152 +9,68 @@ digests of exactly these files and to the schema they started from.
 from __future__ import annotations
 
 import difflib
-import json
+import logging
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
-from pytest_deploy.migrate import ledger, rows
-from pytest_deploy.migrate.apply import BUDGET_S, alone, apply
-from pytest_deploy.migrate.catalog import Catalog, read_catalog
+from pytest_deploy.migrate import ledger, sample_rows
+from pytest_deploy.migrate.apply import BUDGET_S, apply, require_alone
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.rollback import RolledBack, roll_back
-from pytest_deploy.migrate.scratch import scratch
-from pytest_deploy.migrate.session import connect, plain, rows_of
+from pytest_deploy.migrate.session import connect, rows_of, scratch_database, server_message
+from pytest_deploy.migrate.snapshot import Catalog, read_catalog
+from pytest_deploy.migrate.trial_result import KeptTrials, Trial, TrialStep
 
 if TYPE_CHECKING:
     from collections import Counter
 
     import psycopg
 
+_log = logging.getLogger(__name__)
+
 _SHOWN_LINES = 12
 
 
 @dataclass(frozen=True)
-class StepRehearsal:
-    """What one migration did on the scratch database."""
+class PendingTrial:
+    """The trial of what is pending, and whether it had been done before."""
 
-    version: str
-    sha256: str
-    """Of the file."""
-    up_s: float
-    down_s: float
-    lost: tuple[str, ...]
-    """Tables and columns whose rows go with the down, declared."""
+    trial: Trial
+    reused: bool
 
 
-@dataclass(frozen=True)
-class Rehearsal:
-    """A rehearsal that passed. It speaks for these files from this schema, and for nothing else."""
+def try_pending(
+    conninfo: str,
+    migrations: Sequence[Migration],
+    *,
+    kept: Path,
+    actor: str,
+    lock_timeout_s: float,
+    budget_s: float,
+) -> PendingTrial:
+    """The trial of what is pending: the one in the folder `kept` if it speaks for it, else a new one, kept there.
 
-    steps: tuple[StepRehearsal, ...]
-    before: str
-    """SHA-256 of the catalog text that it started from."""
-    after: str
-    """SHA-256 of the catalog text after all ups: `apply` commits no other."""
-    together_s: float
-    """All ups in one transaction, in seconds, on the scratch database's rows."""
-    duration_s: float
-    """The whole rehearsal."""
-    without_rows: tuple[str, ...]
-    """Tables that took no representative row: nothing is known about their rows."""
-    within_budget: bool
-    """Whether all ups together took no longer than the budget. REQ-o00044-T."""
-
-    def speaks_for(self, migrations: Sequence[Migration], before: str) -> bool:
-        """Whether exactly these files were rehearsed, in this order, from the schema with this catalog digest."""
-        files = [(migration.version, migration.sha256) for migration in migrations]
-        return before == self.before and files == [(step.version, step.sha256) for step in self.steps]
-
-    def to_json(self) -> str:
-        """For keeping; `from_json` gives it back."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Rehearsal:
-        """What was kept. Raises MigrationsRefused where it is something else."""
-        try:
-            kept = json.loads(text)
-            steps = tuple(StepRehearsal(**{**step, "lost": tuple(step["lost"])}) for step in kept["steps"])
-            return cls(**{**kept, "steps": steps, "without_rows": tuple(kept["without_rows"])})
-        except (ValueError, TypeError, KeyError):
-            pass
-        fault = Fault("kept rehearsal", None, "", "this is not a rehearsal", "rehearse again")
-        raise MigrationsRefused("rehearsal", [fault])
+    Raises MigrationsRefused with every fault that the trial finds.
+    """
+    with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
+        todo = ledger.pending(migrations, ledger.applied(connection))
+        before = read_catalog(rows_of(connection)).sha256
+    trials = KeptTrials(kept)
+    if (known := trials.find(todo, before, budget_s=budget_s)) is not None:
+        _log.debug("an earlier trial of these %d files from this schema is reused", len(todo))
+        return PendingTrial(known, reused=True)
+    trial = run_trial(conninfo, migrations, actor=actor, lock_timeout_s=lock_timeout_s, budget_s=budget_s)
+    trials.keep(todo, before, trial)
+    return PendingTrial(trial, reused=False)
 
 
-class _Stage:
-    """The scratch database with what is at hand on it."""
-
-    def __init__(
-        self, connection: psycopg.Connection[Any], conninfo: str, actor: str, lock_timeout_s: float, seeds: Path | None
-    ) -> None:
-        self.connection = connection
-        self.conninfo = conninfo
-        self.actor = actor
-        self.lock_timeout_s = lock_timeout_s
-        self.seeds = seeds
-
-    def up(self, migrations: Sequence[Migration]) -> float:
-        """Apply what is pending of these; seconds."""
-        began = time.monotonic()
-        apply(self.conninfo, migrations, actor=self.actor, lock_timeout_s=self.lock_timeout_s)
-        return time.monotonic() - began
-
-    def down(self, migrations: Sequence[Migration], remain: Sequence[Migration]) -> tuple[RolledBack, ...]:
-        """Undo all but `remain`; rows that go are saved as they would be, and then deleted with their folder."""
-        with tempfile.TemporaryDirectory(prefix="rehearsal-") as spill:
-            return roll_back(
-                self.conninfo,
-                migrations,
-                to=[migration.version for migration in remain],
-                actor=self.actor,
-                save_into=Path(spill),
-                lock_timeout_s=self.lock_timeout_s,
-            )
-
-    def catalog(self) -> Catalog:
-        """The schema now."""
-        return read_catalog(rows_of(self.connection))
-
-    def held(self) -> dict[str, Counter[str]]:
-        """All rows now."""
-        return rows.held(self.connection)
-
-    def seed(self, version: str | None = None) -> None:
-        """The author's rows for this version where there are some, else our own for every table."""
-        file = self.seeds / f"{version}.sql" if self.seeds is not None and version is not None else None
-        if file is not None and file.is_file():
-            _run_seeds(self.connection, file)
-        else:
-            rows.fill(self.connection)
-
-
-@contextmanager
-def _stage(conninfo: str, actor: str, lock_timeout_s: float, seeds: Path | None) -> Iterator[_Stage]:
-    with scratch(conninfo) as place, connect(place, lock_timeout_s=lock_timeout_s, autocommit=True) as connection:
-        yield _Stage(connection, place, actor, lock_timeout_s, seeds)
-
-
-def _run_seeds(connection: psycopg.Connection[Any], file: Path) -> None:
-    import psycopg
-
-    try:
-        connection.execute(file.read_bytes())
-    except psycopg.Error as error:
-        said = plain(error)
-    else:
-        return
-    fault = Fault(str(file), None, "", f"the representative rows do not go in: {said}", "mend them")
-    raise MigrationsRefused("representative rows", [fault])
-
-
-def rehearse(
+def run_trial(
     conninfo: str,
     migrations: Sequence[Migration],
     *,
@@ -162,8 +78,8 @@ def rehearse(
     seeds: Path | None = None,
     lock_timeout_s: float = 5.0,
     budget_s: float = BUDGET_S,
-) -> Rehearsal:
-    """Rehearse what is pending on the database of `conninfo`, which is only read.
+) -> Trial:
+    """Try what is pending on a scratch database beside the one of `conninfo`, which is only read.
 
     `seeds` is a folder of `<version>.sql` with representative rows for the schema of that version; where it has none,
     rows are made up from the columns' types.
@@ -172,69 +88,75 @@ def rehearse(
     schema and rows, a loss that is not declared, a schema that is not what the applied migrations make.
     """
     began = time.monotonic()
+    # 1. Where the real database stands, and what is pending on it.
     with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
         history = ledger.applied(connection)
         target = read_catalog(rows_of(connection))
-    todo = ledger.judge(migrations, history)
+    todo = ledger.pending(migrations, history)
     if not todo:
-        return Rehearsal((), target.sha256, target.sha256, 0.0, time.monotonic() - began, (), within_budget=True)
-    alone(todo)
+        return Trial((), target.sha256, target.sha256, 0.0, time.monotonic() - began, (), within_budget=True)
+    require_alone(todo)
     done = [migration for migration in migrations if migration not in todo]
-    with _stage(conninfo, actor, lock_timeout_s, seeds) as stage:
-        _reach(stage, done, target)
-        together_s, after = _together(stage, done, todo)
-        steps = _one_by_one(stage, done, todo, after)
-        return Rehearsal(
+    with _trial_database(conninfo, actor, lock_timeout_s, seeds) as database:
+        # 2. Bring the scratch database to where the real one stands, with rows.
+        _reach(database, done, target)
+        # 3. All pending ones in one transaction and back, as the release will do it.
+        together_s, after = _together(database, done, todo)
+        # 4. Each by itself: up, down, up again.
+        steps = _one_by_one(database, done, todo, after)
+        return Trial(
             steps=steps,
             before=target.sha256,
             after=after.sha256,
             together_s=together_s,
             duration_s=time.monotonic() - began,
-            without_rows=rows.without_rows(stage.connection),
+            without_rows=sample_rows.without_rows(database.connection),
             within_budget=together_s <= budget_s,
         )
 
 
-def _reach(stage: _Stage, done: Sequence[Migration], target: Catalog) -> None:
+def _reach(database: _TrialDatabase, done: Sequence[Migration], target: Catalog) -> None:
     """The scratch database at the target's version, with rows. REQ-o00044-D: refuses a target that has drifted."""
     seeded = [
         number
         for number, migration in enumerate(done, 1)
-        if stage.seeds is not None and (stage.seeds / f"{migration.version}.sql").is_file()
+        if database.seeds is not None and (database.seeds / f"{migration.version}.sql").is_file()
     ]
     for number in sorted({*seeded, len(done)} - {0}):
-        stage.up(done[:number])
+        database.up(done[:number])
         if number in seeded:
-            stage.seed(done[number - 1].version)
-    drift = _difference(stage.catalog(), target, "made by the migrations", "found in the database")
+            database.seed(done[number - 1].version)
+    drift = _difference(database.catalog(), target, "made by the migrations", "found in the database")
     if drift:
         problem = f"the database's schema is not what its {len(done)} migrations make:\n{drift}"
         remedy = "write the difference as a migration, or undo it"
-        raise MigrationsRefused("rehearsal", [Fault("database", None, "", problem, remedy)])
-    stage.seed()
+        raise MigrationsRefused("trial", [Fault("database", None, "", problem, remedy)])
+    database.seed()
 
 
-def _together(stage: _Stage, done: Sequence[Migration], todo: Sequence[Migration]) -> tuple[float, Catalog]:
+def _together(database: _TrialDatabase, done: Sequence[Migration], todo: Sequence[Migration]) -> tuple[float, Catalog]:
     """All ups in one transaction and all downs in one, as the release will do it; seconds of the ups, and the schema."""
-    before, held = stage.catalog(), stage.held()
+    before, rows_before = database.catalog(), database.rows()
     try:
-        up_s = stage.up([*done, *todo])
+        up_s = database.up([*done, *todo])
     except MigrationFailed as error:
         raise _refusal([_fault_of(error, todo)]) from None
-    after = stage.catalog()
+    after = database.catalog()
+    # The way back: schema and rows as before, unless a loss is declared.
     try:
-        stage.down([*done, *todo], done)
+        database.down([*done, *todo], done)
     except MigrationFailed as error:
         raise _refusal([_fault_of(error, todo)]) from None
     faults = []
-    if changed := _difference(before, stage.catalog(), "before", "after the ways down"):
+    if changed := _difference(before, database.catalog(), "before", "after the ways down"):
         faults.append(_not_restored(todo[-1], changed))
     if not any(migration.lossy for migration in todo):
-        faults.extend(_losses(todo[-1], (), rows.missing(held, stage.held())))
+        faults.extend(_losses(todo[-1], (), sample_rows.missing_rows(rows_before, database.rows())))
     if faults and len(todo) == 1:
         raise _refusal(faults)
-    if faults:  # one by one it shows which of them it is; the scratch database is no longer as it was
-        with _stage(stage.conninfo, stage.actor, stage.lock_timeout_s, stage.seeds) as again:
+    # One by one it shows which of them it is, on a new database: this one is no longer as it was.
+    if faults:
+        with _trial_database(database.conninfo, database.actor, database.lock_timeout_s, database.seeds) as again:
             if done:
                 again.up(done)
             again.seed()
@@ -244,24 +166,27 @@ def _together(stage: _Stage, done: Sequence[Migration], todo: Sequence[Migration
 
 
 def _one_by_one(
-    stage: _Stage, done: Sequence[Migration], todo: Sequence[Migration], end: Catalog
-) -> tuple[StepRehearsal, ...]:
+    database: _TrialDatabase, done: Sequence[Migration], todo: Sequence[Migration], end: Catalog
+) -> tuple[TrialStep, ...]:
+    """Each migration up, down and up again on top of those before it; they must reach the schema `end`."""
     faults: list[Fault] = []
-    steps: list[StepRehearsal] = []
-    with ExitStack() as stages:
+    steps: list[TrialStep] = []
+    with ExitStack() as databases:
         for number, migration in enumerate(todo):
             known = [*done, *todo[:number]]
-            step, found = _step(stage, known, migration)
-            faults.extend(found)
-            if found:  # what follows is tried on a database of its own: this one is not what it should be
-                stage = stages.enter_context(_stage(stage.conninfo, stage.actor, stage.lock_timeout_s, stage.seeds))
+            step, new_faults = _step(database, known, migration)
+            faults.extend(new_faults)
+            if new_faults:  # what follows is tried on a database of its own: this one is not what it should be
+                database = databases.enter_context(
+                    _trial_database(database.conninfo, database.actor, database.lock_timeout_s, database.seeds)
+                )
                 try:
-                    stage.up([*known, migration])
+                    database.up([*known, migration])
                 except MigrationFailed as error:
                     raise _refusal([*faults, _fault_of(error, todo)]) from None
-            stage.seed(migration.version)
+            database.seed(migration.version)
             steps.append(step)
-        if not faults and stage.catalog() != end:
+        if not faults and database.catalog() != end:
             problem = "one by one the migrations give another schema than in one transaction"
             faults.append(_fault(todo[-1], problem, "make them independent of the transaction they run in"))
     if faults:
@@ -269,29 +194,36 @@ def _one_by_one(
     return tuple(steps)
 
 
-def _step(stage: _Stage, known: Sequence[Migration], migration: Migration) -> tuple[StepRehearsal, list[Fault]]:
+def _step(database: _TrialDatabase, known: Sequence[Migration], migration: Migration) -> tuple[TrialStep, list[Fault]]:
     """Up, down, compare, up: the times and losses of one migration, and what is wrong with it."""
-    step = StepRehearsal(migration.version, migration.sha256, 0.0, 0.0, ())
-    before, held = stage.catalog(), stage.held()
+    step = TrialStep(migration.version, migration.sha256, 0.0, 0.0, ())
+    # 1. Up, with rows in what is new, and down.
+    before, rows_before = database.catalog(), database.rows()
     try:
-        up_s = stage.up([*known, migration])
-        after = stage.catalog()
-        stage.seed(migration.version)
+        up_s = database.up([*known, migration])
+        after = database.catalog()
+        database.seed(migration.version)
         began = time.monotonic()
-        back = stage.down([*known, migration], known)
+        back = database.down([*known, migration], known)
     except MigrationFailed as error:
         return step, [_fault_of(error, [migration])]
     down_s = time.monotonic() - began
     lost = tuple(f"{saved.table} ({', '.join(saved.columns)})" for one in back for saved in one.lost)
     step = replace(step, up_s=up_s, down_s=down_s, lost=lost)
-    faults = [] if migration.lossy else list(_losses(migration, lost, rows.missing(held, stage.held())))
-    if changed := _difference(before, stage.catalog(), "before", "after its way down"):
+    # 2. The schema and the rows are as before.
+    faults = (
+        []
+        if migration.lossy
+        else list(_losses(migration, lost, sample_rows.missing_rows(rows_before, database.rows())))
+    )
+    if changed := _difference(before, database.catalog(), "before", "after its way down"):
         return step, [_not_restored(migration, changed), *faults]
+    # 3. Up again gives the same schema.
     try:
-        stage.up([*known, migration])
+        database.up([*known, migration])
     except MigrationFailed as error:
         return step, [*faults, _fault_of(error, [migration])]
-    if again := _difference(after, stage.catalog(), "the first time up", "the second time up"):
+    if again := _difference(after, database.catalog(), "the first time up", "the second time up"):
         problem = f"up, down and up again gives another schema:\n{again}\n   "
         faults.append(_fault(migration, problem, "make up and down each other's reverse"))
     return step, faults
@@ -311,7 +243,7 @@ def _difference(one: Catalog, other: Catalog, name: str, other_name: str) -> str
 
 
 def _refusal(faults: Sequence[Fault]) -> MigrationsRefused:
-    return MigrationsRefused("rehearsal", tuple(faults))
+    return MigrationsRefused("trial", tuple(faults))
 
 
 def _fault(migration: Migration, problem: str, remedy: str) -> Fault:
@@ -336,3 +268,72 @@ def _losses(migration: Migration, lost: Sequence[str], gone: dict[str, int]) -> 
     if gone:
         shown = ", ".join(f"{count} of {table}" for table, count in sorted(gone.items()))
         yield _fault(migration, f"up and down do not give back the rows that were there: {shown}", remedy)
+
+
+class _TrialDatabase:
+    """The scratch database with what is at hand on it."""
+
+    def __init__(
+        self, connection: psycopg.Connection[Any], conninfo: str, actor: str, lock_timeout_s: float, seeds: Path | None
+    ) -> None:
+        self.connection = connection
+        self.conninfo = conninfo
+        self.actor = actor
+        self.lock_timeout_s = lock_timeout_s
+        self.seeds = seeds
+
+    def up(self, migrations: Sequence[Migration]) -> float:
+        """Apply what is pending of these; seconds."""
+        began = time.monotonic()
+        apply(self.conninfo, migrations, actor=self.actor, lock_timeout_s=self.lock_timeout_s)
+        return time.monotonic() - began
+
+    def down(self, migrations: Sequence[Migration], remain: Sequence[Migration]) -> tuple[RolledBack, ...]:
+        """Undo all but `remain`; rows that go are saved as they would be, and then deleted with their folder."""
+        with tempfile.TemporaryDirectory(prefix="trial-") as spill:
+            return roll_back(
+                self.conninfo,
+                migrations,
+                to=[migration.version for migration in remain],
+                actor=self.actor,
+                save_into=Path(spill),
+                lock_timeout_s=self.lock_timeout_s,
+            )
+
+    def catalog(self) -> Catalog:
+        """The schema now."""
+        return read_catalog(rows_of(self.connection))
+
+    def rows(self) -> dict[str, Counter[str]]:
+        """All rows now."""
+        return sample_rows.all_rows(self.connection)
+
+    def seed(self, version: str | None = None) -> None:
+        """The author's rows for this version where there are some, else our own for every table."""
+        file = self.seeds / f"{version}.sql" if self.seeds is not None and version is not None else None
+        if file is not None and file.is_file():
+            _insert_seeds(self.connection, file)
+        else:
+            sample_rows.fill(self.connection)
+
+
+@contextmanager
+def _trial_database(conninfo: str, actor: str, lock_timeout_s: float, seeds: Path | None) -> Iterator[_TrialDatabase]:
+    with (
+        scratch_database(conninfo) as place,
+        connect(place, lock_timeout_s=lock_timeout_s, autocommit=True) as connection,
+    ):
+        yield _TrialDatabase(connection, place, actor, lock_timeout_s, seeds)
+
+
+def _insert_seeds(connection: psycopg.Connection[Any], file: Path) -> None:
+    import psycopg
+
+    try:
+        connection.execute(file.read_bytes())
+    except psycopg.Error as error:
+        reason = server_message(error)
+    else:
+        return
+    fault = Fault(str(file), None, "", f"the representative rows do not go in: {reason}", "mend them")
+    raise MigrationsRefused("representative rows", [fault])

@@ -12,7 +12,7 @@ from datetime import datetime
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.earliest import Earliest, earliest
 from pytest_deploy.gates.facts import Gates
-from pytest_deploy.migrate import dry_run, read
+from pytest_deploy.migrate import apply, read
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause
@@ -118,9 +118,9 @@ def _request(
 def _schema_diff(environment: Environment) -> str:
     """What applying would change, executed on the environment's own database and taken back."""
     policy = environment.policy
-    migrations = read.read(environment.workspace.root / policy.database.migrations)
+    migrations = read.read_migrations(environment.workspace.root / policy.database.migrations)
     try:
-        tried = dry_run.dry_run(
+        tried = apply.dry_run(
             environment.platform.database.owner,
             migrations,
             actor=local_actor(),

@@ -64,7 +64,7 @@ def of_run(environment: Environment, context: RunContext, events: Sequence[Event
     """What a run is about: its request, else its build; a plan counts the approvals of a request that lives already."""
     if context.request:
         return of_request(environment, context.run, events=events)
-    migrations = read.read(context.workspace.root / environment.policy.database.migrations)
+    migrations = read.read_migrations(context.workspace.root / environment.policy.database.migrations)
     commit = source.read(context.workspace.root).commit
     is_plan = context.pipeline == "plan"
     waiting = pending(environment.log.history(), environment.clock.now()) if is_plan else ()

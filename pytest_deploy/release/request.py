@@ -102,7 +102,7 @@ def build_request(
         ManualInterventionRequired: traffic is split, so there is nothing to return to.
     """
     policy = environment.policy
-    migrations = migration_files.read(context.workspace.root / policy.database.migrations)
+    migrations = migration_files.read_migrations(context.workspace.root / policy.database.migrations)
     baseline = read_baseline(environment.platform)
     content = render(
         environment=policy.environment,

@@ -8,8 +8,7 @@ from typing import Literal
 
 from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate import read
-from pytest_deploy.migrate.compatibility import compatibility
-from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.migration import Migration, compatibility
 from pytest_deploy.release.live import Baseline
 
 Order = Literal["traffic-first", "database-first"]
@@ -28,6 +27,6 @@ def since(baseline: Baseline, folder: Path) -> tuple[Migration, ...]:
 def files(folder: Path) -> tuple[Migration, ...]:
     """The migrations in the folder; none where it is faulty."""
     try:
-        return read.read(folder)
+        return read.read_migrations(folder)
     except MigrationsRefused:
         return ()

@@ -41,20 +41,20 @@ def test_no_finding_is_left_unaccepted(migrations: Migrations, record: StepRecor
 @pytest.mark.step(timeout=30 * MINUTES)
 def test_pending_migrations_are_rehearsed(migrations: Migrations, record: StepRecord) -> None:
     """On a scratch database with rows in it: the downs restore schema and rows, and nothing is lost undeclared."""
-    said = migrations.compatibility()
+    declared = migrations.compatibility()
 
     result = migrations.trial()
 
-    record.attach("schema/rehearsal.json", result.rehearsal.to_json().encode() + b"\n")
-    told = json.loads(result.rehearsal.to_json())
+    record.attach("schema/rehearsal.json", result.trial.to_json().encode() + b"\n")
+    told = json.loads(result.trial.to_json())
     record.expect(
         {"within_budget": True},
         {
-            "within_budget": result.rehearsal.within_budget,
+            "within_budget": result.trial.within_budget,
             "reused": result.reused,
             "together_s": told["together_s"],
             "lost": {step["version"]: step["lost"] for step in told["steps"] if step["lost"]},
-            "compatibility": said.said,
+            "compatibility": declared.summary,
         },
     )
-    assert result.rehearsal.within_budget
+    assert result.trial.within_budget

@@ -26,12 +26,11 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.backup import back_up
-from pytest_deploy.migrate.catalog import read_catalog
-from pytest_deploy.migrate.read import read
+from pytest_deploy.migrate.read import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.session import rows_of
-from pytest_deploy.migrate.snapshot import snapshot
-from pytest_deploy.migrate.trial import rehearse
+from pytest_deploy.migrate.snapshot import read_catalog, snapshot
+from pytest_deploy.migrate.trial import run_trial
 from pytest_deploy.platform.embedded.server import EmbeddedServer, embedded_programs
 
 BIN = Path(sys.executable).parent
@@ -104,14 +103,14 @@ class Bench:
 
     def run_ours(self, name: str, up: Times, down: Times) -> None:
         with self.database(name) as conninfo:
-            migrations = read(self.dbmate)
+            migrations = read_migrations(self.dbmate)
             up["ours, in process"].append(timed(lambda: apply(conninfo, migrations, actor="bench")))
             down["ours, in process"].append(timed(lambda: roll_back(conninfo, migrations, to=[], actor="bench")))
 
     def run_ours_alone(self, name: str, up: Times, _down: Times) -> None:
         code = (
             "import sys; from pathlib import Path; from pytest_deploy.migrate.apply import apply;"
-            "from pytest_deploy.migrate.read import read; apply(sys.argv[1], read(Path(sys.argv[2])), actor='bench')"
+            "from pytest_deploy.migrate.migration import read; apply(sys.argv[1], read(Path(sys.argv[2])), actor='bench')"
         )
         with self.database(name) as conninfo:
             command = [sys.executable, "-c", code, conninfo, str(self.dbmate)]
@@ -151,10 +150,10 @@ def apart(bench: Bench, name: str) -> None:
     """What stands around the engine, each by itself."""
     programs = embedded_programs()
     with bench.database(name) as conninfo, tempfile.TemporaryDirectory() as folder:
-        migrations = read(bench.dbmate)
+        migrations = read_migrations(bench.dbmate)
         say(f"\naround the engine, {bench.size} ddl migrations")
-        say(f"  read               {timed(lambda: read(bench.dbmate)):8.3f} s")
-        say(f"  rehearsal of 10    {timed(lambda: rehearse(conninfo, migrations[:10], actor='bench')):8.3f} s")
+        say(f"  read               {timed(lambda: read_migrations(bench.dbmate)):8.3f} s")
+        say(f"  rehearsal of 10    {timed(lambda: run_trial(conninfo, migrations[:10], actor='bench')):8.3f} s")
         apply(conninfo, migrations, actor="bench")
         say(f"  nothing pending    {timed(lambda: apply(conninfo, migrations, actor='bench')):8.3f} s")
         with psycopg.connect(conninfo) as connection:

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from pytest_deploy.errors import DeployError
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.read import read
+from pytest_deploy.migrate.read import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 
 
 def main() -> None:
     for line in sys.stdin:
         request = json.loads(line)
-        migrations = read(Path(request["folder"]))
+        migrations = read_migrations(Path(request["folder"]))
         print("go", flush=True)  # noqa: T201 - the test reads it
         try:
             if "to" in request:

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.read import read
+from pytest_deploy.migrate.read import read_migrations
 from pytest_deploy.platform.embedded.server import embedded_programs
 from tests.postgres import DEBIAN_15
 
@@ -45,7 +45,7 @@ def write(folder: Path, *ways: tuple[str, str] | str, first: int = 1) -> Path:
 
 def sample(folder: Path, *ways: tuple[str, str] | str) -> tuple[Migration, ...]:
     """The same, read."""
-    return read(write(folder, *ways))
+    return read_migrations(write(folder, *ways))
 
 
 def rows(conninfo: str, query: str) -> list[tuple[Any, ...]]:

@@ -18,9 +18,9 @@ from pytest_deploy.errors import (
     PlatformUnavailable,
     Refused,
 )
-from pytest_deploy.migrate.apply import apply, pending, settled
-from pytest_deploy.migrate.lock import KEY
-from pytest_deploy.migrate.session import plain
+from pytest_deploy.migrate import ledger
+from pytest_deploy.migrate.apply import apply, settled_versions
+from pytest_deploy.migrate.session import RUNNER_KEY, server_message
 from pytest_deploy.migrate.snapshot import snapshot
 from tests.unit.migrate.samples import (
     ACTOR,
@@ -66,7 +66,7 @@ def test_pending_migrations_are_applied_in_order_and_once(each_database: str, tm
     ]
     assert apply(each_database, migrations, actor=ACTOR) == ()
     with psycopg.connect(each_database) as connection:
-        assert pending(connection, migrations) == ()
+        assert ledger.pending(migrations, ledger.applied(connection)) == ()
 
 
 def test_only_what_is_new_is_applied(each_database: str, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_constraint_that_waits_for_the_commit_fails_before_it(each_database: s
 def test_the_rehearsed_schema_is_committed_and_another_is_not(each_database: str, tmp_path: Path) -> None:
     migrations = sample(tmp_path, VISIT, INDEX)
     apply(each_database, migrations[:1], actor=ACTOR)
-    with pytest.raises(MigrationFailed, match="the schema after 0002 is not the one rehearsed"):
+    with pytest.raises(MigrationFailed, match="the schema after 0002 is not the one of the trial"):
         apply(each_database, migrations, actor=ACTOR, expected_schema="0" * 64)
     assert versions(each_database) == ["0001"]
     do(each_database, "create index visit_note on visit (note)")
@@ -190,7 +190,7 @@ def test_an_interruption_stops_the_server_and_leaves_nothing(each_database: str,
 def test_another_runner_is_waited_for_with_a_bound(each_database: str, tmp_path: Path) -> None:
     migrations = sample(tmp_path, VISIT)
     with psycopg.connect(each_database, autocommit=True, application_name="other") as other:
-        other.execute("select pg_advisory_lock(%s)", (KEY,))
+        other.execute("select pg_advisory_lock(%s)", (RUNNER_KEY,))
         with pytest.raises(Refused, match=r"another runner is migrating \(other, pid \d+, since .* UTC\)"):
             apply(each_database, migrations, actor=ACTOR, wait_s=0.3)
         threading.Timer(0.3, other.execute, ("select pg_advisory_unlock_all()",)).start()
@@ -226,9 +226,9 @@ def test_a_server_that_cuts_every_session_is_told_with_the_state_it_left(each_da
 
 def test_a_server_that_does_not_tell_what_it_did_needs_a_person(database: str, tmp_path: Path) -> None:
     with pytest.raises(ManualInterventionRequired, match="nobody knows yet whether the migrations were committed"):
-        settled(f"{database}_gone", 1)
+        settled_versions(f"{database}_gone", 1)
     apply(database, sample(tmp_path, VISIT), actor=ACTOR)
-    assert settled(database, 1) == {1}
+    assert settled_versions(database, 1) == {1}
 
 
 def test_an_unreachable_server_is_told_without_the_password(tmp_path: Path) -> None:
@@ -267,5 +267,5 @@ def test_any_text_can_stand_in_a_migration(each_database: str, tmp_path: Path) -
 
 
 def test_an_error_without_a_diagnosis_is_told_by_its_first_line() -> None:
-    assert plain(RuntimeError("first\nsecond")) == "first"
-    assert plain(RuntimeError()) == "RuntimeError"
+    assert server_message(RuntimeError("first\nsecond")) == "first"
+    assert server_message(RuntimeError()) == "RuntimeError"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.read import read
+from pytest_deploy.migrate.read import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.snapshot import snapshot
 from tests.unit.migrate.samples import ACTOR, FIVE, PROGRAMS, rows, versions, write
@@ -52,13 +52,13 @@ def up_at(conninfo: str, folder: Path, after_s: float) -> None:
     )
     assert done in ([], ALL)
     assert (found.text == old.text) == (done == [])
-    moved = [one.version for one in apply(conninfo, read(folder), actor=ACTOR)]
+    moved = [one.version for one in apply(conninfo, read_migrations(folder), actor=ACTOR)]
     assert moved == (ALL if done == [] else [])
     assert versions(conninfo) == ALL
 
 
 def down_at(conninfo: str, folder: Path, after_s: float) -> None:
-    migrations = read(write(folder, *SLOW))
+    migrations = read_migrations(write(folder, *SLOW))
     old = snapshot(conninfo, PROGRAMS)
     apply(conninfo, migrations, actor=ACTOR)
     killed(conninfo, folder, after_s, [])

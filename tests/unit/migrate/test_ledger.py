@@ -11,7 +11,7 @@ import pytest
 from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.apply import apply
-from tests.unit.migrate.samples import ACTOR, FIVE, INDEX, VISIT, do, rows, sample, versions
+from tests.unit.migrate.samples import ACTOR, COLUMN, FIVE, INDEX, VISIT, do, rows, sample, versions
 
 
 def install(conninfo: str) -> None:
@@ -126,7 +126,7 @@ def test_plain_tables_of_both_tools_are_adopted_and_kept(each_database: str) -> 
 def test_what_is_pending_comes_in_order(tmp_path: Path) -> None:
     migrations = sample(tmp_path, *FIVE)
     history = [done(migrations[0].version, migrations[0].sha256), done("0002", None)]
-    assert migrations[2:] == ledger.judge(migrations[::-1], history)
+    assert migrations[2:] == ledger.pending(migrations[::-1], history)
 
 
 def done(version: str, sha256: str | None) -> ledger.Applied:
@@ -138,7 +138,7 @@ def test_history_and_files_must_agree(tmp_path: Path) -> None:
     migrations = sample(tmp_path, VISIT, INDEX, VISIT)
     history = [done("0001", "0" * 64), done("0003", migrations[2].sha256), done("0007", None)]
     with pytest.raises(MigrationsRefused) as caught:
-        ledger.judge(migrations, history)
+        ledger.pending(migrations, history)
     faults = [str(fault) for fault in caught.value.faults]
     assert len(faults) == 3
     assert "edited after it was applied" in faults[0]
@@ -162,3 +162,18 @@ def test_the_width_of_versions_follows_the_first(each_database: str) -> None:
     do(each_database, "insert into schema_migrations values ('001')")
     do(each_database, "insert into schema_version (version, description, installed_by) values (2, 'x', 'y')")
     assert versions(each_database) == ["001", "002"]
+
+
+def test_each_migration_is_told_as_it_stands(each_database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path / "a", VISIT, INDEX, COLUMN)
+    with psycopg.connect(each_database, autocommit=True) as connection:
+        assert [one.state for one in ledger.status(connection, migrations)] == ["pending"] * 3
+        apply(each_database, migrations[:2], actor=ACTOR)
+        edited = sample(tmp_path / "b", VISIT, (INDEX[0] + "\n", INDEX[1]), COLUMN)
+        assert [one.state for one in ledger.status(connection, migrations)] == ["applied", "applied", "pending"]
+        assert [one.state for one in ledger.status(connection, edited)] == ["applied", "edited", "pending"]
+        (first, gone) = ledger.status(connection, migrations[:1])
+    assert first.applied is not None
+    assert first.applied.duration_s is not None
+    assert gone.applied is not None
+    assert (gone.version, gone.state, gone.applied.actor) == ("0002", "file gone", ACTOR)

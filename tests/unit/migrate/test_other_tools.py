@@ -15,8 +15,8 @@ from psycopg.conninfo import conninfo_to_dict
 from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.read import read
-from pytest_deploy.migrate.rendering import file_of
+from pytest_deploy.migrate.engine import pgmigrate_file
+from pytest_deploy.migrate.read import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from tests.conftest import missing
 from tests.unit.migrate.samples import ACTOR, FIVE, INDEX, exists, rows, versions, write
@@ -57,7 +57,7 @@ def only(folder: Path, into: Path, count: int) -> Path:
 def rendered(folder: Path, into: Path) -> Path:
     """The folder as pgmigrate wants it."""
     (into / "migrations").mkdir(parents=True)
-    for name, text in map(file_of, read(folder)):
+    for name, text in map(pgmigrate_file, read_migrations(folder)):
         (into / "migrations" / name).write_text(text, encoding="utf-8")
     return into
 
@@ -80,18 +80,18 @@ def test_three_tools_take_turns_on_one_database(each_database: str, tmp_path: Pa
     folder = write(tmp_path / "all", *SIX)
     base = rendered(folder, tmp_path / "base")
     dbmate(each_database, only(folder, tmp_path / "one", 1), "up")
-    assert len(apply(each_database, read(only(folder, tmp_path / "three", 3)), actor=ACTOR)) == 2
+    assert len(apply(each_database, read_migrations(only(folder, tmp_path / "three", 3)), actor=ACTOR)) == 2
     agree(each_database, folder, base, ALL[:3])
     dbmate(each_database, only(folder, tmp_path / "four", 4), "up", "--strict")
     agree(each_database, folder, base, ALL[:4])
     pgmigrate(each_database, base, "migrate", "-t", "5")
     agree(each_database, folder, base, ALL[:5])
-    assert [done.version for done in apply(each_database, read(folder), actor=ACTOR)] == ["0006"]
+    assert [done.version for done in apply(each_database, read_migrations(folder), actor=ACTOR)] == ["0006"]
     agree(each_database, folder, base, ALL)
     dbmate(each_database, folder, "rollback")
     assert not exists(each_database, "last")
     agree(each_database, folder, base, ALL[:5])
-    roll_back(each_database, read(folder), to=ALL[:2], actor=ACTOR)
+    roll_back(each_database, read_migrations(folder), to=ALL[:2], actor=ACTOR)
     agree(each_database, folder, base, ALL[:2])
     dbmate(each_database, folder, "up")
     agree(each_database, folder, base, ALL)
@@ -106,7 +106,7 @@ def test_pgmigrate_first_then_we(each_database: str, tmp_path: Path) -> None:
     folder = write(tmp_path / "all", *FIVE)
     base = rendered(folder, tmp_path / "base")
     pgmigrate(each_database, base, "migrate", "-t", "2", "-u", "ann")
-    assert len(apply(each_database, read(folder), actor=ACTOR)) == 3
+    assert len(apply(each_database, read_migrations(folder), actor=ACTOR)) == 3
     agree(each_database, folder, base, ALL[:5])
     assert rows(each_database, "select distinct actor from deploy.applied order by 1") == [("database:ann",), (ACTOR,)]
 
@@ -118,5 +118,5 @@ def test_what_dbmate_applies_late_is_refused_by_us(each_database: str, tmp_path:
         connection.execute("insert into schema_migrations values ('0003')")
     write(folder, ("select 1;\n", "select 1;\n"), first=3)
     with pytest.raises(MigrationsRefused, match="it comes late: version 3 is applied already"):
-        apply(each_database, read(folder), actor=ACTOR)
+        apply(each_database, read_migrations(folder), actor=ACTOR)
     assert versions(each_database) == ["0001", "0003"]

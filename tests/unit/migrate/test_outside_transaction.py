@@ -12,7 +12,7 @@ from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.snapshot import snapshot
-from pytest_deploy.migrate.trial import rehearse
+from pytest_deploy.migrate.trial import run_trial
 from tests.unit.migrate.samples import ACTOR, INDEX, PROGRAMS, VISIT, do, exists, rows, sample, text, versions
 
 UNIQUE = text(
@@ -85,7 +85,7 @@ def test_another_schema_than_the_rehearsed_is_told_though_it_stays(each_database
 def test_it_is_rehearsed_like_any_other(each_database: str, tmp_path: Path) -> None:
     migrations = sample(tmp_path, VISIT, UNIQUE)
     apply(each_database, migrations[:1], actor=ACTOR)
-    rehearsal = rehearse(each_database, migrations, actor=ACTOR)
+    rehearsal = run_trial(each_database, migrations, actor=ACTOR)
     apply(each_database, migrations, actor=ACTOR, expected_schema=rehearsal.after)
 
 

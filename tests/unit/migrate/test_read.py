@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import MigrationsRefused
-from pytest_deploy.migrate.read import read
+from pytest_deploy.migrate.read import read_migrations
 from tests.unit.migrate.samples import FIVE, INDEX, VISIT, text, write
 
 
 def refused(folder: Path) -> list[str]:
     """The faults, without the folder's path."""
     with pytest.raises(MigrationsRefused) as caught:
-        read(folder)
+        read_migrations(folder)
     return [str(fault).replace(f"{folder}/", "") for fault in caught.value.faults]
 
 
 def test_a_sound_folder_is_read_in_order(tmp_path: Path) -> None:
-    migrations = read(write(tmp_path, *FIVE))
+    migrations = read_migrations(write(tmp_path, *FIVE))
     assert [migration.version for migration in migrations] == ["0001", "0002", "0003", "0004", "0005"]
     assert [up for up, _ in FIVE] == [migration.up for migration in migrations]
     assert [down for _, down in FIVE] == [migration.down for migration in migrations]
@@ -28,7 +28,7 @@ def test_a_sound_folder_is_read_in_order(tmp_path: Path) -> None:
 
 def test_what_is_declared_is_kept(tmp_path: Path) -> None:
     declared = ("lossy the notes go", "accept prefer-text-field: the length is fixed by the protocol")
-    (migration,) = read(write(tmp_path, text(*VISIT, *declared, compatible="breaking")))
+    (migration,) = read_migrations(write(tmp_path, text(*VISIT, *declared, compatible="breaking")))
     assert migration.compatible == "breaking"
     assert migration.lossy == "the notes go"
     assert migration.accepted == (("prefer-text-field", "the length is fixed by the protocol"),)
@@ -36,12 +36,12 @@ def test_what_is_declared_is_kept(tmp_path: Path) -> None:
 
 
 def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
-    (migration,) = read(write(tmp_path, VISIT))
+    (migration,) = read_migrations(write(tmp_path, VISIT))
     assert hashlib.sha256(migration.path.read_bytes()).hexdigest() == migration.sha256
 
 
 def test_a_line_of_a_section_is_found_in_the_file(tmp_path: Path) -> None:
-    (migration,) = read(write(tmp_path, VISIT))
+    (migration,) = read_migrations(write(tmp_path, VISIT))
     lines = migration.path.read_text(encoding="utf-8").splitlines()
     assert VISIT[0].strip() == lines[migration.up_section.line - 1]
     assert VISIT[1].strip() == lines[migration.down_section.line - 1]
@@ -50,7 +50,7 @@ def test_a_line_of_a_section_is_found_in_the_file(tmp_path: Path) -> None:
 
 def test_an_empty_folder_holds_no_migrations(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("later", encoding="utf-8")
-    assert read(tmp_path) == ()
+    assert read_migrations(tmp_path) == ()
 
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_the_two_file_layout_is_read_as_well(tmp_path: Path) -> None:
     up, down = tmp_path / "001_visit.sql", tmp_path / "rollback" / "001_rollback.sql"
     up.write_text(f"-- deploy:compatible expand\n{VISIT[0]}", encoding="utf-8")
     down.write_text(VISIT[1], encoding="utf-8")
-    (migration,) = read(tmp_path)
+    (migration,) = read_migrations(tmp_path)
     digests = "".join(hashlib.sha256(path.read_bytes()).hexdigest() + "\n" for path in (up, down))
     assert hashlib.sha256(digests.encode()).hexdigest() == migration.sha256
     assert ("001", VISIT[1], down, 1) == (

@@ -13,13 +13,12 @@ import psycopg
 import pytest
 
 from pytest_deploy.errors import MigrationFailed, MigrationsRefused, PlatformUnavailable
-from pytest_deploy.migrate.apply import apply
+from pytest_deploy.migrate.apply import apply, dry_run
 from pytest_deploy.migrate.backup import back_up
-from pytest_deploy.migrate.dry_run import dry_run
-from pytest_deploy.migrate.read import read
+from pytest_deploy.migrate.read import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.snapshot import diff, snapshot
-from pytest_deploy.migrate.trial import rehearse
+from pytest_deploy.migrate.trial import run_trial
 from tests.unit.migrate.samples import (
     ACTOR,
     COLUMN,
@@ -48,7 +47,7 @@ def test_a_migrations_are_applied_in_sequential_numbered_order(each_database: st
     write(tmp_path / "gap", VISIT)
     write(tmp_path / "gap", INDEX, first=3)
     with pytest.raises(MigrationsRefused, match="version 0002 before it is missing"):
-        read(tmp_path / "gap")
+        read_migrations(tmp_path / "gap")
     do(each_database, "delete from schema_migrations where version = '0002'")
     with pytest.raises(MigrationsRefused, match="it comes late"):
         apply(each_database, sample(tmp_path / "a", *FIVE), actor=ACTOR)
@@ -77,9 +76,9 @@ def test_c_execution_is_verified_after_completion(each_database: str, tmp_path: 
 def test_d_the_schema_is_validated_after_execution(each_database: str, tmp_path: Path) -> None:
     """REQ-o00044-D. Permitted: the rehearsed schema. Refused: another one, before it is committed."""
     migrations = sample(tmp_path, VISIT, INDEX)
-    rehearsed = rehearse(each_database, migrations, actor=ACTOR).after
+    rehearsed = run_trial(each_database, migrations, actor=ACTOR).after
     do(each_database, "create table by_hand (x int)")
-    with pytest.raises(MigrationFailed, match="is not the one rehearsed"):
+    with pytest.raises(MigrationFailed, match="is not the one of the trial"):
         apply(each_database, migrations, actor=ACTOR, expected_schema=rehearsed)
     assert not exists(each_database, "visit")
     do(each_database, "drop table by_hand")
@@ -96,9 +95,9 @@ def test_e_every_migration_has_a_rollback(each_database: str, tmp_path: Path) ->
 
 def test_f_rollbacks_are_tested_before_deployment(each_database: str, tmp_path: Path) -> None:
     """REQ-o00044-F. Permitted: a way down that restores. Refused: one that does nothing, with nothing applied."""
-    assert len(rehearse(each_database, sample(tmp_path / "a", VISIT, INDEX), actor=ACTOR).steps) == 2
+    assert len(run_trial(each_database, sample(tmp_path / "a", VISIT, INDEX), actor=ACTOR).steps) == 2
     with pytest.raises(MigrationsRefused, match="the way down does not restore the schema"):
-        rehearse(each_database, sample(tmp_path / "b", VISIT, (INDEX[0], "select 1;\n")), actor=ACTOR)
+        run_trial(each_database, sample(tmp_path / "b", VISIT, (INDEX[0], "select 1;\n")), actor=ACTOR)
     assert not exists(each_database, "visit")
 
 
@@ -239,6 +238,6 @@ def test_s_rollbacks_are_required(tmp_path: Path) -> None:
 
 def test_t_typical_migrations_end_within_five_minutes(each_database: str, tmp_path: Path) -> None:
     """REQ-o00044-T. Within: five usual ones, measured. Told: a rehearsal that took longer than its budget."""
-    assert rehearse(each_database, sample(tmp_path / "a", *FIVE), actor=ACTOR).within_budget
+    assert run_trial(each_database, sample(tmp_path / "a", *FIVE), actor=ACTOR).within_budget
     slow = sample(tmp_path / "b", text("select pg_sleep(0.3);\n", "select 1;\n"))
-    assert not rehearse(each_database, slow, actor=ACTOR, budget_s=0.1).within_budget
+    assert not run_trial(each_database, slow, actor=ACTOR, budget_s=0.1).within_budget

@@ -10,10 +10,11 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.errors import MigrationsRefused, PlatformUnavailable
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.read import read
-from pytest_deploy.migrate.scratch import scratch
+from pytest_deploy.migrate.read import read_migrations
+from pytest_deploy.migrate.session import scratch_database
 from pytest_deploy.migrate.snapshot import snapshot
-from pytest_deploy.migrate.trial import Rehearsal, rehearse
+from pytest_deploy.migrate.trial import run_trial
+from pytest_deploy.migrate.trial_result import Trial
 from tests.unit.migrate.samples import ACTOR, COLUMN, FIVE, INDEX, PROGRAMS, VISIT, do, rows, sample, text
 
 TYPE = "create type state as enum ('open', 'closed');\n"
@@ -21,7 +22,7 @@ TYPE = "create type state as enum ('open', 'closed');\n"
 
 def refused(conninfo: str, folder: Path, *ways: tuple[str, str] | str, seeds: Path | None = None) -> list[str]:
     with pytest.raises(MigrationsRefused) as caught:
-        rehearse(conninfo, sample(folder, *ways), actor=ACTOR, seeds=seeds)
+        run_trial(conninfo, sample(folder, *ways), actor=ACTOR, seeds=seeds)
     return [str(fault).replace(f"{folder}/", "") for fault in caught.value.faults]
 
 
@@ -29,42 +30,42 @@ def test_a_rehearsal_tells_the_schema_that_applying_reaches(each_database: str, 
     migrations = sample(tmp_path, *FIVE)
     apply(each_database, migrations[:2], actor=ACTOR)
     before = snapshot(each_database, PROGRAMS)
-    rehearsal = rehearse(each_database, migrations, actor=ACTOR)
-    assert [step.version for step in rehearsal.steps] == ["0003", "0004", "0005"]
+    trial = run_trial(each_database, migrations, actor=ACTOR)
+    assert [step.version for step in trial.steps] == ["0003", "0004", "0005"]
     assert snapshot(each_database, PROGRAMS) == before
-    apply(each_database, migrations, actor=ACTOR, expected_schema=rehearsal.after)
-    assert snapshot(each_database, PROGRAMS).catalog == rehearsal.after
-    assert rehearsal.within_budget
-    assert rehearsal.without_rows == ()
+    apply(each_database, migrations, actor=ACTOR, expected_schema=trial.after)
+    assert snapshot(each_database, PROGRAMS).catalog == trial.after
+    assert trial.within_budget
+    assert trial.without_rows == ()
 
 
 def test_with_nothing_pending_it_tells_the_schema_as_it_is(database: str, tmp_path: Path) -> None:
     migrations = sample(tmp_path, VISIT)
     apply(database, migrations, actor=ACTOR)
-    rehearsal = rehearse(database, migrations, actor=ACTOR)
-    assert rehearsal.steps == ()
-    assert rehearsal.before == rehearsal.after == snapshot(database, PROGRAMS).catalog
+    trial = run_trial(database, migrations, actor=ACTOR)
+    assert trial.steps == ()
+    assert trial.before == trial.after == snapshot(database, PROGRAMS).catalog
 
 
 def test_it_speaks_for_exactly_these_files_from_this_schema(database: str, tmp_path: Path) -> None:
     migrations = sample(tmp_path / "a", VISIT, INDEX)
-    rehearsal = rehearse(database, migrations, actor=ACTOR)
+    trial = run_trial(database, migrations, actor=ACTOR)
     edited = sample(tmp_path / "b", VISIT, (INDEX[0] + "\n", INDEX[1]))
-    assert rehearsal.speaks_for(migrations, rehearsal.before)
-    assert not rehearsal.speaks_for(edited, rehearsal.before)
-    assert not rehearsal.speaks_for(migrations[:1], rehearsal.before)
-    assert not rehearsal.speaks_for(migrations, rehearsal.after)
+    assert trial.speaks_for(migrations, trial.before)
+    assert not trial.speaks_for(edited, trial.before)
+    assert not trial.speaks_for(migrations[:1], trial.before)
+    assert not trial.speaks_for(migrations, trial.after)
 
 
 def test_it_can_be_kept_and_read_back(database: str, tmp_path: Path) -> None:
-    rehearsal = rehearse(database, sample(tmp_path, VISIT), actor=ACTOR)
-    assert Rehearsal.from_json(rehearsal.to_json()) == rehearsal
+    trial = run_trial(database, sample(tmp_path, VISIT), actor=ACTOR)
+    assert Trial.from_json(trial.to_json()) == trial
 
 
 @pytest.mark.parametrize("kept", ["", "{}", "[1]", '{"steps": 1}', '{"steps": [{}]}'])
 def test_what_is_no_kept_rehearsal_is_refused(kept: str) -> None:
-    with pytest.raises(MigrationsRefused, match="not a rehearsal"):
-        Rehearsal.from_json(kept)
+    with pytest.raises(MigrationsRefused, match="no trial's result"):
+        Trial.from_json(kept)
 
 
 def test_a_down_that_does_nothing_is_caught(each_database: str, tmp_path: Path) -> None:
@@ -93,7 +94,7 @@ def test_a_down_that_restores_too_much_is_caught(each_database: str, tmp_path: P
 def test_rows_that_go_with_the_down_must_be_declared(each_database: str, tmp_path: Path) -> None:
     (fault,) = refused(each_database, tmp_path / "a", text(*VISIT))
     assert "the way down takes rows with it: public.visit (id, note); write `-- deploy:lossy REASON`" in fault
-    declared = rehearse(each_database, sample(tmp_path / "b", text(*VISIT, "lossy they were notes")), actor=ACTOR)
+    declared = run_trial(each_database, sample(tmp_path / "b", text(*VISIT, "lossy they were notes")), actor=ACTOR)
     assert declared.steps[0].lost == ("public.visit (id, note)",)
 
 
@@ -103,7 +104,7 @@ def test_rows_that_the_up_destroys_must_be_declared(each_database: str, tmp_path
     (fault,) = refused(each_database, tmp_path / "a", first, text(*destroys))
     assert "up and down do not give back the rows that were there: " in fault
     assert "of public.visit" in fault
-    rehearse(each_database, sample(tmp_path / "b", first, text(*destroys, "lossy as agreed")), actor=ACTOR)
+    run_trial(each_database, sample(tmp_path / "b", first, text(*destroys, "lossy as agreed")), actor=ACTOR)
 
 
 def test_rows_that_are_changed_in_place_must_be_declared(each_database: str, tmp_path: Path) -> None:
@@ -175,10 +176,10 @@ def test_the_authors_rows_are_used_where_there_are_some(each_database: str, tmp_
     )
     destroys = text("delete from a;\n", "select 1;\n")
     migrations = sample(folder, guarded)
-    assert rehearse(each_database, migrations, actor=ACTOR).without_rows == ("public.a",)
+    assert run_trial(each_database, migrations, actor=ACTOR).without_rows == ("public.a",)
     seeds.mkdir()
     (seeds / "0001.sql").write_text("insert into a values (4711);\n", encoding="utf-8")
-    assert rehearse(each_database, migrations, actor=ACTOR, seeds=seeds).without_rows == ()
+    assert run_trial(each_database, migrations, actor=ACTOR, seeds=seeds).without_rows == ()
     apply(each_database, migrations, actor=ACTOR)
     (fault,) = refused(each_database, folder, guarded, destroys, seeds=seeds)
     assert "1 of public.a" in fault
@@ -190,7 +191,7 @@ def test_the_authors_rows_are_used_where_there_are_some(each_database: str, tmp_
 def test_a_slow_release_is_told(database: str, tmp_path: Path) -> None:
     """REQ-o00044-T."""
     migrations = sample(tmp_path, ("select pg_sleep(0.3);\n", "select 1;\n"))
-    assert not rehearse(database, migrations, actor=ACTOR, budget_s=0.2).within_budget
+    assert not run_trial(database, migrations, actor=ACTOR, budget_s=0.2).within_budget
 
 
 def databases(conninfo: str) -> set[str]:
@@ -201,7 +202,7 @@ def test_nothing_is_left_of_a_scratch_database(database: str) -> None:
     names: list[str] = []
 
     def fail() -> None:
-        with scratch(database) as place:
+        with scratch_database(database) as place:
             names.append(str(conninfo_to_dict(place)["dbname"]))
             assert names[0] in databases(database)
             raise RuntimeError
@@ -214,7 +215,7 @@ def test_nothing_is_left_of_a_scratch_database(database: str) -> None:
 def test_one_that_a_killed_process_left_is_gone_after_a_day(database: str) -> None:
     stale, young = (f"deploy_scratch_{day}_{uuid.uuid4().hex[:12]}" for day in ("20200101", "29990101"))
     do(database, f"create database {stale}", f"create database {young}")
-    with scratch(database):
+    with scratch_database(database):
         found = databases(database)
     do(database, f"drop database {young}")
     assert found & {stale, young} == {young}
@@ -224,7 +225,7 @@ def test_who_may_not_create_databases_is_told(database: str) -> None:
     role = f"role_{uuid.uuid4().hex[:12]}"
     do(database, f"create role {role} login")
     try:
-        with pytest.raises(PlatformUnavailable, match="grant CREATEDB"), scratch(f"{database} user={role}"):
+        with pytest.raises(PlatformUnavailable, match="grant CREATEDB"), scratch_database(f"{database} user={role}"):
             pass
     finally:
         do(database, f"drop role {role}")
@@ -232,5 +233,5 @@ def test_who_may_not_create_databases_is_told(database: str) -> None:
 
 def test_the_reference_services_migrations_pass(each_database: str) -> None:
     folder = Path(__file__).parents[3] / "migrations"
-    rehearsal = rehearse(each_database, read(folder), actor=ACTOR)
-    assert rehearsal.without_rows == ()
+    trial = run_trial(each_database, read_migrations(folder), actor=ACTOR)
+    assert trial.without_rows == ()

@@ -11,9 +11,8 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from pytest_deploy.migrate.catalog import read_catalog
 from pytest_deploy.migrate.session import rows_of
-from pytest_deploy.migrate.snapshot import snapshot
+from pytest_deploy.migrate.snapshot import read_catalog, snapshot
 from tests.unit.migrate.samples import PROGRAMS, do
 
 BASE = """

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.migrate.compatibility import compatibility
-from pytest_deploy.migrate.read import read
+from pytest_deploy.migrate.migration import compatibility
+from pytest_deploy.migrate.read import read_migrations
 from tests.unit.migrate.samples import VISIT, text, write
 
 
@@ -23,6 +23,6 @@ from tests.unit.migrate.samples import VISIT, text, write
 def test_the_hardest_declaration_decides(
     tmp_path: Path, declared: list[str], *, survives: bool, order: tuple[str, ...]
 ) -> None:
-    verdict = compatibility(read(write(tmp_path, *(text(*VISIT, compatible=one) for one in declared))))
+    verdict = compatibility(read_migrations(write(tmp_path, *(text(*VISIT, compatible=one) for one in declared))))
     assert (verdict.running_revision_survives, verdict.rollback_order) == (survives, order)
-    assert ("does not survive 0002" in verdict.said) == ("breaking" in declared)
+    assert ("does not survive 0002" in verdict.summary) == ("breaking" in declared)

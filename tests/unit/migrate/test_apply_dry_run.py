@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import MigrationFailed, MigrationsRefused
-from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.dry_run import dry_run
+from pytest_deploy.migrate.apply import apply, dry_run
 from pytest_deploy.migrate.snapshot import snapshot
 from tests.unit.migrate.samples import ACTOR, COLUMN, FIVE, PROGRAMS, VISIT, rows, sample, text, versions
 

@@ -159,7 +159,7 @@ def _value(column: _Column, kind: int) -> str:
     return values[kind % len(values)].format(unique=unique, type=column.type, later=column.number)
 
 
-def held(connection: psycopg.Connection[Any]) -> dict[str, Counter[str]]:
+def all_rows(connection: psycopg.Connection[Any]) -> dict[str, Counter[str]]:
     """Every row of every table, as text."""
     from psycopg import sql
 
@@ -170,7 +170,7 @@ def held(connection: psycopg.Connection[Any]) -> dict[str, Counter[str]]:
     }
 
 
-def missing(before: dict[str, Counter[str]], after: dict[str, Counter[str]]) -> dict[str, int]:
+def missing_rows(before: dict[str, Counter[str]], after: dict[str, Counter[str]]) -> dict[str, int]:
     """How many rows of each table there were before and are not as they were after."""
     lost = {table: (rows - after.get(table, Counter())).total() for table, rows in before.items()}
     return {table: count for table, count in lost.items() if count}
