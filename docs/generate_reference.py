@@ -138,7 +138,9 @@ def as_given(parameter: inspect.Parameter) -> str:
     """A parameter as the caller writes it, without its type."""
     if parameter.kind in {parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD}:
         return str(parameter).partition(":")[0]
-    return parameter.name if parameter.default is parameter.empty else f"{parameter.name}={parameter.default!r}"
+    if parameter.default is parameter.empty:
+        return parameter.name
+    return f"{parameter.name}={'...' if callable(parameter.default) else repr(parameter.default)}"
 
 
 def hooks() -> Iterator[Row]:

@@ -36,7 +36,7 @@ def main() -> None:
     try:
         _said(app)
     except SystemExit as ended:
-        # The command line's own usage errors end with 2; here that means a signal (design 1).
+        # The command line's own usage errors end with 2; here 2 means a signal, and usage is 4.
         raise SystemExit(UsageError.exit_code if ended.code == 2 else ended.code) from None  # noqa: PLR2004 -- click's number
     except DeployError as error:
         typer.echo(f"{error}", err=True)

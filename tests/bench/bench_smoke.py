@@ -2,7 +2,7 @@
 
     python tests/bench/bench_smoke.py [--rounds 5]
 
-The goal (part 2): smoke with -n 4 takes no longer than 1.5 times its slowest check plus worker start. Times are the log's:
+The goal: smoke with -n 4 takes no longer than 1.5 times its slowest check plus worker start. Times are the log's:
 a check's from its step.finished, the phase's from its phase.finished. Worker start is what `-n 4` adds before run.opened,
 measured in the same rounds. Exit 1 where the goal is missed.
 """

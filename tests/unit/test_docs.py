@@ -201,6 +201,40 @@ def test_every_link_of_every_page_leads_somewhere(page: Path) -> None:
     assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
 
 
+def texts() -> Iterator[tuple[str, str]]:
+    """Every file that people of this project write, by its path."""
+    kept = ("pytest_deploy", "tests", "suites", "docs", "examples", "migrations")
+    loose = [
+        path for path in ROOT.iterdir() if path.suffix in {".md", ".toml", ".yaml", ".py"} or path.name == "Makefile"
+    ]
+    for path in [*loose, *(found for folder in kept for found in (ROOT / folder).rglob("*"))]:
+        if path.suffix in {".py", ".md", ".toml", ".yaml", ".sql", ".sh", ".html", ".js"} and not any(
+            part.startswith(".") for part in path.relative_to(ROOT).parts
+        ):
+            yield path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8")
+
+
+def test_every_page_that_a_comment_or_message_names_is_there() -> None:
+    named = {(where, page) for where, text in texts() for page in re.findall(r"\bdocs/[\w/.-]+\.md\b", text)}
+
+    assert len(named) > 10
+    missing = {(where, page) for where, page in named if not (ROOT / page).exists()}
+    assert sorted((where, page) for where, page in missing if not where.startswith("docs/decisions/")) == []
+
+
+def test_nothing_refers_to_papers_that_a_reader_does_not_have() -> None:
+    elsewhere = re.compile(r"\b(design|issue|part) [0-9]|\bresearch/|\(design\)")
+    of_the_regulation = re.compile(r"21 CFR part 11|[Pp]art 11|c2sp\.org/\S+")
+
+    found = {
+        (where, line.strip())
+        for where, text in texts()
+        for line in text.splitlines()
+        if elsewhere.search(of_the_regulation.sub("", line)) and where != "tests/unit/test_docs.py"
+    }
+    assert sorted(found) == []
+
+
 def printed(program: str) -> list[tuple[str, str]]:
     """Each command line of a program that a page prints: the page and the words after the program."""
     pages = [page for page in PAGES if page.name != "reference.md" and page.parent != DECISIONS]
