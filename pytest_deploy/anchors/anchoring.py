@@ -13,12 +13,13 @@ from pytest_deploy.anchors.timestamp import Authority
 from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.errors import AnchorUnavailable, DeployError
 from pytest_deploy.gates.anchors import Known, Standing
-from pytest_deploy.platform.environment import Environment, refuse_misplaced
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
+from pytest_deploy.record.open_record import refuse_misplaced
 from pytest_deploy.record.store import Exists, FolderStore, Store
 from pytest_deploy.workspace import Workspace
 

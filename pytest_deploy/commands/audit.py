@@ -18,7 +18,6 @@ from pytest_deploy.errors import DeployError, UsageError
 from pytest_deploy.gates.facts import held
 from pytest_deploy.gates.formatting import moment
 from pytest_deploy.gates.retention import retention
-from pytest_deploy.platform.environment import record_store
 from pytest_deploy.policy.load import ENVIRONMENTS, read_document
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import policy_of
@@ -27,6 +26,7 @@ from pytest_deploy.record.clock import parse_stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log_entry import Checkpoint
 from pytest_deploy.record.mirrored_store import CopiedStore
+from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.store import Store
 from pytest_deploy.record.trust import trust_set
 from pytest_deploy.verify.verify import verify

@@ -17,8 +17,9 @@ from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.registry import OVERRIDABLE
 from pytest_deploy.pipeline.plan import PLANNED_DIFF
-from pytest_deploy.platform.environment import Environment, record_store
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.plain_text import escape_line, require_plain
 from pytest_deploy.release import request
 from pytest_deploy.release.candidate import of_request

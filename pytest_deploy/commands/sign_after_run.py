@@ -14,13 +14,14 @@ from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.commands.sign import named
 from pytest_deploy.commands.signer import signer
 from pytest_deploy.errors import Refused, UsageError
-from pytest_deploy.platform.environment import record_of, record_store
+from pytest_deploy.platform.environment import record_of
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import schema
 from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.event import Event, Json
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.plain_text import escape_line, require_plain
 from pytest_deploy.record.run_folder import SUMS
 from pytest_deploy.record.run_id import NO_RUN

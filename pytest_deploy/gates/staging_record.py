@@ -13,11 +13,12 @@ from typing import Any
 
 from pytest_deploy.errors import RecordError
 from pytest_deploy.gates.staging_smoke import Evidence
-from pytest_deploy.platform.environment import in_kms, record_store
+from pytest_deploy.platform.environment import in_kms
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import FileSigner, LogKey, parse_vkey
+from pytest_deploy.record.open_record import record_store
 from pytest_deploy.release.live import migrations_sha256
 from pytest_deploy.verify.verify import verify
 from pytest_deploy.workspace import Workspace

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property, partial
-from urllib.parse import unquote
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -15,12 +12,10 @@ from pytest_deploy.errors import RecordError, UsageError
 from pytest_deploy.platform.protocol import DatabaseAccess, Platform
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.actor import local_actor
-from pytest_deploy.record.bucket import EMULATOR, Bucket, emulated
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
 from pytest_deploy.record.key import Signer
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.mirrored_store import CopiedStore, copy_of
-from pytest_deploy.record.open_record import open_record
+from pytest_deploy.record.open_record import open_record, record_store
 from pytest_deploy.record.redaction import (
     SHORTEST,
     cut_rows,
@@ -29,17 +24,9 @@ from pytest_deploy.record.redaction import (
     error_chain,
     redacted,
 )
-from pytest_deploy.record.secrets import Secrets
-from pytest_deploy.record.store import FolderStore, Store
+from pytest_deploy.record.secrets import Secrets, secrets_of
+from pytest_deploy.record.store import Store
 from pytest_deploy.workspace import Workspace
-
-_NAMED_SECRET = re.compile(
-    r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|API_?KEY|ACCESS_KEY", re.IGNORECASE
-)
-_IN_AN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://(?P<user>[^\s/:@]*):(?P<password>[^\s/@]+)@", re.IGNORECASE)
-"""`postgres://user:password@host`, whatever the variable is called."""
-_VARIABLE = 8
-"""Characters of a variable that is taken for a secret, at least."""
 
 
 class Environment:
@@ -105,9 +92,9 @@ class Environment:
     def _learn_passwords(self, access: DatabaseAccess) -> None:
         """Passwords that the platform made or was given; one that is its user's name is none."""
         for name, text in (("DATABASE_OWNER", access.owner), ("DATABASE_SERVICE", access.service)):
-            said = conninfo_to_dict(text)
-            password = str(said.get("password") or "")
-            if len(password) >= SHORTEST and password != said.get("user"):
+            parameters = conninfo_to_dict(text)
+            password = str(parameters.get("password") or "")
+            if len(password) >= SHORTEST and password != parameters.get("user"):
                 self.secrets.learn(f"{name}_PASSWORD", password)
 
     @property
@@ -168,32 +155,12 @@ def record_of(
     )
 
 
-def secrets_of(workspace: Workspace, *, run: str = "") -> Secrets:
-    """The environment's secrets, and what this process's variables hold."""
-    known = Secrets(workspace.secrets_file, met=workspace.session(run) if run else None)
-    for name, value in _of_the_process(os.environ):
-        known.know(name, value)
-    return known
-
-
 def _holds_subjects(workspace: Workspace) -> bool:
     return workspace.environment != "local" or workspace.rehearsal
 
 
 def _cut(text: str, workspace: Workspace, known: Secrets) -> str:
     return known.redact(cut_rows(text) if _holds_subjects(workspace) else text)
-
-
-def _of_the_process(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """This process's variables that are named like secrets: whoever prints the environment prints them too."""
-    for name, value in variables.items():
-        # os.path: a token may be longer than a path can be, which Path.exists raises for.
-        if _NAMED_SECRET.search(name) and len(value) >= _VARIABLE and not os.path.exists(value):  # noqa: PTH110
-            yield name, value
-        for found in _IN_AN_ADDRESS.finditer(value):
-            for password in {found["password"], unquote(found["password"])}:
-                if len(password) >= SHORTEST and password != found["user"]:
-                    yield name, password
 
 
 def in_kms(version: str) -> Signer:
@@ -205,32 +172,3 @@ def in_kms(version: str) -> Signer:
             f"Cloud KMS signs this record, and its client is not installed ({error}): pip install 'pytest-deploy[google]'"
         ) from error
     return KmsSigner.by_default_credentials(version)
-
-
-def record_store(workspace: Workspace, policy: Policy) -> Store:
-    """The place that policy names for the record of an environment, or of its rehearsals.
-
-    The embedded platform's record never goes to Google, and a record of the cloud never to a stand-in. Raises UsageError.
-    """
-    rule, place = policy.record, policy.place(rehearsal=workspace.rehearsal)
-    if rule.bucket is None:
-        if found := copy_of(workspace.store):
-            raise UsageError(
-                f"{workspace.store} is the copy of {found}, and deploy.yaml lets the record lie in a folder: move the folder "
-                "away, or give record: {store: gcs, ...} back"
-            )
-        return FolderStore(workspace.store)
-    refuse_misplaced(policy, "record.store")
-    return CopiedStore(Bucket(rule.bucket, "/".join(filter(None, (rule.prefix, place)))), workspace.store)
-
-
-def refuse_misplaced(policy: Policy, key: str) -> None:
-    """The embedded platform's buckets are at a loopback address, the cloud's are Google's. Raises UsageError."""
-    embedded = policy.platform.kind == "embedded"
-    if embedded and not emulated():
-        raise UsageError(
-            f"{key} is gcs, and {policy.environment} stays on this machine: set {EMULATOR} to a loopback address, or let it "
-            "lie in a folder"
-        )
-    if emulated() and not embedded:
-        raise UsageError(f"{key} is gcs, and {policy.environment} is real: unset {EMULATOR}, which leads to a stand-in")

@@ -9,14 +9,18 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.errors import RecordTampered
+from pytest_deploy.errors import RecordTampered, UsageError
+from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import atomic_file, log_entry, trust
+from pytest_deploy.record.bucket import EMULATOR, Bucket, emulated
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.key import FileSigner, Signer
 from pytest_deploy.record.log import Log, Standing
+from pytest_deploy.record.mirrored_store import CopiedStore, copy_of
 from pytest_deploy.record.rotation import settle
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.record.store import Exists, Store, unavailable
+from pytest_deploy.record.store import Exists, FolderStore, Store, unavailable
+from pytest_deploy.workspace import Workspace
 
 _SECOND_OPINION: Final = Path(__file__).parent.parent / "verify" / "verify.sh"
 _NAME = re.compile(r"log/\d{8}\.event")
@@ -105,3 +109,32 @@ def _lay_conveniences(folder: Path, log: Log) -> None:
                 atomic_file.create(folder / "verify.sh", _SECOND_OPINION.read_bytes(), mode=0o755)
     except OSError as error:
         raise unavailable(folder, error) from error
+
+
+def record_store(workspace: Workspace, policy: Policy) -> Store:
+    """The place that policy names for the record of an environment, or of its rehearsals.
+
+    The embedded platform's record never goes to Google, and a record of the cloud never to a stand-in. Raises UsageError.
+    """
+    rule, place = policy.record, policy.place(rehearsal=workspace.rehearsal)
+    if rule.bucket is None:
+        if bucket := copy_of(workspace.store):
+            raise UsageError(
+                f"{workspace.store} is the copy of {bucket}, and deploy.yaml lets the record lie in a folder: move the folder "
+                "away, or give record: {store: gcs, ...} back"
+            )
+        return FolderStore(workspace.store)
+    refuse_misplaced(policy, "record.store")
+    return CopiedStore(Bucket(rule.bucket, "/".join(filter(None, (rule.prefix, place)))), workspace.store)
+
+
+def refuse_misplaced(policy: Policy, key: str) -> None:
+    """The embedded platform's buckets are at a loopback address, the cloud's are Google's. Raises UsageError."""
+    embedded = policy.platform.kind == "embedded"
+    if embedded and not emulated():
+        raise UsageError(
+            f"{key} is gcs, and {policy.environment} stays on this machine: set {EMULATOR} to a loopback address, or let it "
+            "lie in a folder"
+        )
+    if emulated() and not embedded:
+        raise UsageError(f"{key} is gcs, and {policy.environment} is real: unset {EMULATOR}, which leads to a stand-in")

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets as random
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
-from pytest_deploy.record.redaction import Redactor
+from pytest_deploy.record.redaction import SHORTEST, Redactor
+from pytest_deploy.workspace import Workspace
 
 MET: Final = "met-"
 """How the notes of secrets met begin, in a run's session folder: private (0600), gone with it."""
+_NAMED_SECRET = re.compile(
+    r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|API_?KEY|ACCESS_KEY", re.IGNORECASE
+)
+_IN_AN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://(?P<user>[^\s/:@]*):(?P<password>[^\s/@]+)@", re.IGNORECASE)
+"""`postgres://user:password@host`, whatever the variable is called."""
+_SHORTEST_VARIABLE = 8
+"""Characters of a variable that is taken for a secret, at least."""
 
 
 class Secrets(Mapping[str, str]):
@@ -115,3 +125,23 @@ class Secrets(Mapping[str, str]):
             self._values = self._load(file)
         finally:
             part.unlink()
+
+
+def secrets_of(workspace: Workspace, *, run: str = "") -> Secrets:
+    """The environment's secrets, and what this process's variables hold."""
+    known = Secrets(workspace.secrets_file, met=workspace.session(run) if run else None)
+    for name, value in _of_variables(os.environ):
+        known.know(name, value)
+    return known
+
+
+def _of_variables(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """This process's variables that are named like secrets: whoever prints the environment prints them too."""
+    for name, value in variables.items():
+        # os.path: a token may be longer than a path can be, which Path.exists raises for.
+        if _NAMED_SECRET.search(name) and len(value) >= _SHORTEST_VARIABLE and not os.path.exists(value):  # noqa: PTH110
+            yield name, value
+        for address in _IN_AN_ADDRESS.finditer(value):
+            for password in {address["password"], unquote(address["password"])}:
+                if len(password) >= SHORTEST and password != address["user"]:
+                    yield name, password

@@ -9,11 +9,13 @@ import pytest
 
 from pytest_deploy.commands.reset import reset_local
 from pytest_deploy.errors import UsageError
-from pytest_deploy.platform.environment import Environment, record_store, secrets_of
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record.bucket import EMULATOR
 from pytest_deploy.record.mirrored_store import MARK, CopiedStore
+from pytest_deploy.record.open_record import record_store
+from pytest_deploy.record.secrets import secrets_of
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.workspace import Workspace
 from tests.unit.commands.bench import environment
