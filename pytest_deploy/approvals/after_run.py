@@ -16,10 +16,11 @@ from typing import Any, ClassVar
 from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.approvals.signed_file import Files, able, lay_down, slug
 from pytest_deploy.errors import IllegalEvent, RecordError, Refused
-from pytest_deploy.record.event import Event, Json, canonical, line_hash
+from pytest_deploy.record import events
+from pytest_deploy.record.event import Event, canonical, line_hash
+from pytest_deploy.record.events import Json
 from pytest_deploy.record.log import Log, Standing
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.record.schema import SCHEMAS
 from pytest_deploy.record.ssh_signature import verify
 from pytest_deploy.record.store import Store
 
@@ -55,7 +56,7 @@ class Statement:
 
     def told(self) -> dict[str, Json]:
         """What its event repeats."""
-        known = {**SCHEMAS[self.type].required, **SCHEMAS[self.type].optional}
+        known = events.fields(self.type)
         return {key: value for key, value in asdict(self).items() if key in known}
 
 

@@ -17,9 +17,10 @@ from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import policy_of
-from pytest_deploy.record import schema
+from pytest_deploy.record import events as event_types
 from pytest_deploy.record.clock import SystemClock, stamp
-from pytest_deploy.record.event import Event, Json
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import Json
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.plain_text import escape_line, require_plain
@@ -272,8 +273,7 @@ def _amendable(events: tuple[Event, ...], seq: int, field: str) -> Event:
 
 
 def _kinds(event: Event, field: str) -> tuple[str, ...]:
-    known = schema.SCHEMAS[event.type]
-    return (known.required.get(field) or known.optional[field]).kinds
+    return event_types.fields(event.type)[field].kinds
 
 
 def _as_amended(events: tuple[Event, ...], event: Event, field: str) -> Json:
@@ -292,6 +292,6 @@ def _new_value(event: Event, field: str, to: str) -> Json:
         new = to if text and not (to == "null" and event.data[field] is None) else json.loads(to)
     except (ValueError, RecursionError):
         raise Refused(f"--to {to[:200]!r} is no JSON, and {field} of {event.type} is no text") from None
-    if wrong := schema.fault(event.type, {**event.data, field: new}):
+    if wrong := event_types.fault(event.type, {**event.data, field: new}):
         raise Refused(f"--to {to!r} does not fit: {wrong}")
     return new

@@ -15,14 +15,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from functools import cached_property
+from typing import Final
 
 from pytest_deploy.errors import IllegalEvent
+from pytest_deploy.record import events
 from pytest_deploy.record.clock import parse_stamp, stamp
+from pytest_deploy.record.events import EventContent, Json
 from pytest_deploy.record.run_id import NO_RUN, born
-
-Json = Any
-"""None, bool, int, finite float, str, list or dict with str keys, nested."""
 
 LIMIT: Final = 65_535
 """Bytes of a line with its newline, at most; longer lists go into a file, its digest into the event."""
@@ -38,7 +38,7 @@ _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=
 
 @dataclass(frozen=True)
 class Event:
-    """What happened, when, by whom; `data` follows the schema of `type`."""
+    """What happened, when, by whom. `content` says what, as an object of the event's type."""
 
     seq: int
     """Position in the log, from 0, without gaps."""
@@ -54,6 +54,16 @@ class Event:
     actor: str
     """`github:<id>:<login>`, an e-mail, `system:<part>` or `local:<uid>:<user>@<host>`."""
     data: Mapping[str, Json]
+    """The content as it stands in the record; read by this folder alone, everybody else reads `content`."""
+
+    @cached_property
+    def content(self) -> EventContent:
+        """What happened, typed: `isinstance` or `match` tells the type. Raises IllegalEvent where the data does not fit it."""
+        return events.parse(self.type, self.data)
+
+    def __getstate__(self) -> dict[str, Json]:
+        """Without `content`: another process makes it again where it needs it."""
+        return {name: value for name, value in self.__dict__.items() if name != "content"}
 
     @property
     def instant(self) -> datetime:

@@ -18,10 +18,11 @@ from itertools import pairwise, takewhile
 from typing import Final
 
 from pytest_deploy.errors import IllegalEvent, RecordError, RecordTampered, StoreUnavailable
+from pytest_deploy.record import events as event_types
 from pytest_deploy.record import log_entry as entries
-from pytest_deploy.record import schema
 from pytest_deploy.record.clock import Clock, stamp
-from pytest_deploy.record.event import FIRST_PREV, Event, Json, canonical, line_hash
+from pytest_deploy.record.event import FIRST_PREV, Event, canonical, line_hash
+from pytest_deploy.record.events import EventContent, Json
 from pytest_deploy.record.key import LogKey, Signer
 from pytest_deploy.record.log_entry import Entry, SignedCheckpoint, check_follows
 from pytest_deploy.record.redaction import redacted
@@ -87,7 +88,13 @@ class Log:
         self._rotated: Event | None = None  # the key.rotated that retired this process's key
 
     def append(
-        self, event_type: str, data: Mapping[str, Json], *, run: str, actor: str, claim: Claim | None = None
+        self,
+        content: EventContent | str,
+        data: Mapping[str, Json] | None = None,
+        *,
+        run: str,
+        actor: str,
+        claim: Claim | None = None,
     ) -> Event:
         """Add an event; when this returns it is durable.
 
@@ -96,6 +103,8 @@ class Log:
         where the head is not what the log's key signed. After any of these nothing was added; after StoreUnavailable a
         write all of whose replies were lost may be there all the same, once: whoever reads the log finds it.
         """
+        event_type = content if isinstance(content, str) else content.type
+        data = data if data is not None else content.as_data() if isinstance(content, EventContent) else {}
         data = self._told(event_type, data if self._redact is None else redacted(data, self._redact))
         with self._lock:
             while True:
@@ -235,7 +244,7 @@ class Log:
     def _told(self, event_type: str, data: Mapping[str, Json]) -> Mapping[str, Json]:
         if self._shift is not None:
             data = {**data, "clock": stamp(self.clock.now() + self._shift)}
-        schema.check(event_type, data)
+        event_types.parse(event_type, data)
         return data
 
     def _drafted(self, event_type: str, data: Mapping[str, Json], run: str, actor: str, time: datetime) -> Event:

@@ -8,7 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from pytest_deploy.record.event import Event, Json
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import Json
 
 
 class Stage(StrEnum):

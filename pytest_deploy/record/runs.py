@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record.clock import parse_stamp
-from pytest_deploy.record.event import Event, Json
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import Json
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.run_stage import IN_PROGRESS, LEASELESS, LIFE_S, LeaseState, Run
 from pytest_deploy.record.transitions import LEGAL, Proposed, refusal

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.event import Json
+from pytest_deploy.record.events import Json
 from pytest_deploy.record.run_stage import FINISHED, IN_PROGRESS, LEASELESS, LeaseState, Run, Stage
 
 PIPELINE_OUTCOMES: Final[Mapping[str, frozenset[str]]] = {

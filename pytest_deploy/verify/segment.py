@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import IllegalEvent
+from pytest_deploy.record import events as event_types
 from pytest_deploy.record import log_entry as entries
-from pytest_deploy.record import schema
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import FIRST_PREV, Event, line_hash, parse_line
 from pytest_deploy.record.log_entry import Entry, SignedCheckpoint
@@ -133,7 +133,7 @@ def _as_it_must_be(data: bytes, seq: int, before: _Before) -> tuple[Event, _Befo
         or event.seq != seq
         or event.prev != before.line_sha256
         or (before.earliest is not None and event.time < before.earliest)
-        or schema.fault(event.type, event.data) is not None
+        or event_types.fault(event.type, event.data) is not None
         or is_key_event(event)
     ):
         return None
@@ -161,6 +161,6 @@ def _fault(entry: Entry, before: _Before, seq: int) -> tuple[int, str] | None:
         found = 5, f"its checkpoint is of size {checkpoint.size}"
     elif checkpoint.root != entry.root:
         found = 5, "its root is not that of the tree"
-    elif (wrong := schema.fault(event.type, event.data)) is not None:
+    elif (wrong := event_types.fault(event.type, event.data)) is not None:
         found = 7, wrong
     return found

@@ -1,0 +1,190 @@
+"""The closed set of event types, one frozen class a type: what an event of the record may hold, checked, read and written.
+
+    log.append(StepStarted(nodeid="suites/smoke/test_a.py::test_it", phase="smoke", changes=False), run=run, actor=actor)
+
+    match event.content:
+        case StepFinished(outcome="failed", nodeid=nodeid): ...
+
+Where a type's name is data, `parse("step.started", {...})` gives the same object. docs/record-format.md lists every type; its tables are
+written by `python -m pytest_deploy.record.events.reference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import UNSET, ValidationError
+
+from pytest_deploy.errors import IllegalEvent
+from pytest_deploy.record.events.content import EventContent, Field, Json, converted, explain
+from pytest_deploy.record.events.content import fields as fields_of_type
+from pytest_deploy.record.events.of_changes import (
+    AlertRaised,
+    BackupCreated,
+    ClockSkewed,
+    EnvironmentFrozen,
+    IncidentOpened,
+    Migration,
+    MigrationApplied,
+    MigrationRolledBack,
+    NotificationFailed,
+    NotificationSent,
+    RevisionDeployed,
+    RollbackFinished,
+    RollbackStarted,
+    TrafficMoved,
+)
+from pytest_deploy.record.events.of_people import (
+    AnchorMade,
+    ApprovalRefused,
+    ApprovalSigned,
+    DeviationAccepted,
+    EnvironmentReleased,
+    KeyChange,
+    KeyEnrolled,
+    KeyRevoked,
+    KeyRotated,
+    OverrideSigned,
+    RecordAmended,
+    RecordRead,
+    Signed,
+    SignoffSigned,
+)
+from pytest_deploy.record.events.of_runs import (
+    GatePassed,
+    GatePoint,
+    GateRefused,
+    GateVerdict,
+    LeaseReleased,
+    LeaseRenewed,
+    LeaseTaken,
+    Outcome,
+    PhaseFinished,
+    PhaseOutcome,
+    PhaseStarted,
+    Pipeline,
+    RequestMade,
+    RequestVoided,
+    RunAbandoned,
+    RunClosed,
+    RunDecided,
+    RunOpened,
+    RunPlanned,
+    StepFinished,
+    StepNotRun,
+    StepOutcome,
+    StepStarted,
+)
+
+TYPES: Final[Mapping[str, type[EventContent]]] = {
+    content_type.type: content_type
+    for content_type in (
+        *(RequestMade, RequestVoided, LeaseTaken, LeaseRenewed, LeaseReleased),
+        *(RunOpened, RunPlanned, RunDecided, RunClosed, RunAbandoned),
+        *(PhaseStarted, PhaseFinished, StepStarted, StepFinished, StepNotRun, GatePassed, GateRefused),
+        *(ApprovalSigned, ApprovalRefused, OverrideSigned),
+        *(MigrationApplied, MigrationRolledBack, BackupCreated, RevisionDeployed, TrafficMoved),
+        *(RollbackStarted, RollbackFinished, EnvironmentFrozen, EnvironmentReleased),
+        *(AlertRaised, ClockSkewed, IncidentOpened, NotificationSent, NotificationFailed),
+        *(AnchorMade, RecordAmended, RecordRead, SignoffSigned, DeviationAccepted, KeyEnrolled, KeyRevoked, KeyRotated),
+    )
+}
+"""Every type, by its name in the record."""
+
+RESERVED: Final[Mapping[str, str]] = {
+    "notification.sent": "part 7, notification",
+    "notification.failed": "part 7, notification",
+    "incident.opened": "part 7, incidents",
+    "environment.frozen": "part 7, freeze after a rollback",
+}
+"""Types that nothing writes yet -> the part of the work that will. Readers and verifiers know them already."""
+
+
+def parse(event_type: str, data: Mapping[str, Json]) -> EventContent:
+    """The content of an event. Raises IllegalEvent where the type is unknown or `data` does not fit it."""
+    content_type = TYPES.get(event_type)
+    if content_type is None:
+        raise IllegalEvent(f"{event_type!r} is no type of event this software knows")
+    try:
+        return converted(content_type, data)
+    except (ValidationError, ValueError, TypeError) as error:
+        raise IllegalEvent(explain(content_type, data)) from error
+
+
+def fault(event_type: str, data: Mapping[str, Json]) -> str | None:
+    """The first thing about `data` that its type does not allow, or None."""
+    try:
+        parse(event_type, data)
+    except IllegalEvent as error:
+        return str(error)
+    return None
+
+
+def fields(event_type: str) -> Mapping[str, Field]:
+    """The keys of a known type, required ones first."""
+    return fields_of_type(TYPES[event_type])
+
+
+__all__ = [
+    "RESERVED",
+    "TYPES",
+    "UNSET",
+    "AlertRaised",
+    "AnchorMade",
+    "ApprovalRefused",
+    "ApprovalSigned",
+    "BackupCreated",
+    "ClockSkewed",
+    "DeviationAccepted",
+    "EnvironmentFrozen",
+    "EnvironmentReleased",
+    "EventContent",
+    "Field",
+    "GatePassed",
+    "GatePoint",
+    "GateRefused",
+    "GateVerdict",
+    "IncidentOpened",
+    "Json",
+    "KeyChange",
+    "KeyEnrolled",
+    "KeyRevoked",
+    "KeyRotated",
+    "LeaseReleased",
+    "LeaseRenewed",
+    "LeaseTaken",
+    "Migration",
+    "MigrationApplied",
+    "MigrationRolledBack",
+    "NotificationFailed",
+    "NotificationSent",
+    "Outcome",
+    "OverrideSigned",
+    "PhaseFinished",
+    "PhaseOutcome",
+    "PhaseStarted",
+    "Pipeline",
+    "RecordAmended",
+    "RecordRead",
+    "RequestMade",
+    "RequestVoided",
+    "RevisionDeployed",
+    "RollbackFinished",
+    "RollbackStarted",
+    "RunAbandoned",
+    "RunClosed",
+    "RunDecided",
+    "RunOpened",
+    "RunPlanned",
+    "Signed",
+    "SignoffSigned",
+    "StepFinished",
+    "StepNotRun",
+    "StepOutcome",
+    "StepStarted",
+    "TrafficMoved",
+    "fault",
+    "fields",
+    "parse",
+]

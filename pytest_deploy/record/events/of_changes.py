@@ -1,0 +1,211 @@
+"""What was done to the environment, and what was seen of it: migrations, backups, revisions, traffic, rollback, freezes, alerts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+from msgspec import UNSET, UnsetType
+
+from pytest_deploy.record.events.content import EventContent, Number, Sha256
+
+
+class Migration(EventContent, frozen=True, kw_only=True):
+    """One migration that ran, in either direction."""
+
+    version: str
+    sha256: Sha256
+    """Of the file; zeros where it is not known."""
+    duration_s: Number
+    schema_before: dict[str, Any] | None
+    """`version` and `sha256` of the schema; null between migrations that commit together."""
+    schema_after: dict[str, Any] | None
+    engine: str
+    name: str | UnsetType = UNSET
+    file: str | UnsetType = UNSET
+    statements: int | UnsetType = UNSET
+    transaction: str | UnsetType = UNSET
+    compatible: str | UnsetType = UNSET
+    lossy: dict[str, Any] | UnsetType | None = UNSET
+    saved: list[Any] | UnsetType = UNSET
+    """Rows saved before they were lost: `place`, `table`, `count`, `sha256`."""
+    by: str | UnsetType = UNSET
+    direction: str | UnsetType = UNSET
+    schema_diff: str | UnsetType = UNSET
+    rehearsal: dict[str, Any] | UnsetType | None = UNSET
+
+
+class MigrationApplied(Migration, frozen=True, kw_only=True):
+    """A migration moved the schema forward."""
+
+    type: ClassVar[str] = "migration.applied"
+
+
+class MigrationRolledBack(Migration, frozen=True, kw_only=True):
+    """A migration was undone."""
+
+    type: ClassVar[str] = "migration.rolled-back"
+
+
+class BackupCreated(EventContent, frozen=True, kw_only=True):
+    """A backup lies where it says, before anything changes."""
+
+    type: ClassVar[str] = "backup.created"
+
+    kind: str
+    place: str
+    bytes: int
+    sha256: Sha256 | None
+    restorable: bool | None
+    """Whether it was restored as a trial; null where that was not tried."""
+    format: str | UnsetType = UNSET
+    duration_s: Number | UnsetType = UNSET
+    server_version: str | UnsetType = UNSET
+    tables: dict[str, Any] | UnsetType = UNSET
+    rows: int | UnsetType = UNSET
+    restore: dict[str, Any] | UnsetType = UNSET
+    table: str | UnsetType = UNSET
+    migration: str | UnsetType = UNSET
+
+
+class RevisionDeployed(EventContent, frozen=True, kw_only=True):
+    """A revision of the service exists, without traffic."""
+
+    type: ClassVar[str] = "revision.deployed"
+
+    revision: str
+    image: str
+    url: str | None
+    env_names: list[Any]
+    """Names of its environment variables; values are no evidence."""
+    tag: str | UnsetType = UNSET
+    service: str | UnsetType = UNSET
+    duration_s: Number | UnsetType = UNSET
+    annotations: dict[str, Any] | UnsetType = UNSET
+
+
+class TrafficMoved(EventContent, frozen=True, kw_only=True):
+    """Requests go to other revisions than before."""
+
+    type: ClassVar[str] = "traffic.moved"
+
+    before: dict[str, Any]
+    """Revision -> percent."""
+    after: dict[str, Any]
+    digest: str | None
+    """Of the artefact that serves now."""
+    revision: str | UnsetType | None = UNSET
+    url: str | UnsetType = UNSET
+    tags: dict[str, Any] | UnsetType = UNSET
+    duration_s: Number | UnsetType = UNSET
+    service: str | UnsetType = UNSET
+
+
+class RollbackStarted(EventContent, frozen=True, kw_only=True):
+    """What was changed is being undone."""
+
+    type: ClassVar[str] = "rollback.started"
+
+    cause: str
+    order: list[Any]
+    """What is undone, in this order."""
+    target: Any
+    """What is restored; null where nothing was there before."""
+    by: str | UnsetType = UNSET
+    changed: list[Any] | UnsetType = UNSET
+
+
+class RollbackFinished(EventContent, frozen=True, kw_only=True):
+    """How the rollback ended."""
+
+    type: ClassVar[str] = "rollback.finished"
+
+    outcome: Literal["rolled-back", "rollback-failed"]
+    duration_s: Number
+    target: Any
+    cause: str | UnsetType | None = UNSET
+    left: Any | UnsetType = UNSET
+    """What it could not undo."""
+    by: str | UnsetType = UNSET
+
+
+class EnvironmentFrozen(EventContent, frozen=True, kw_only=True):
+    """No run may deploy here until people release the environment."""
+
+    type: ClassVar[str] = "environment.frozen"
+
+    reason: str
+    commit: str | UnsetType = UNSET
+    version: str | UnsetType = UNSET
+    by: str | UnsetType = UNSET
+    incident: str | UnsetType | None = UNSET
+
+
+class AlertRaised(EventContent, frozen=True, kw_only=True):
+    """Something deserves a look; it decides nothing."""
+
+    type: ClassVar[str] = "alert.raised"
+
+    alert: str
+    detail: str
+    severity: str | UnsetType = UNSET
+    phase: str | UnsetType = UNSET
+    nodeid: str | UnsetType = UNSET
+    after_s: Number | UnsetType = UNSET
+    value: Any | UnsetType = UNSET
+
+
+class ClockSkewed(EventContent, frozen=True, kw_only=True):
+    """A writer's clock was behind the log, or a mended one let time start again."""
+
+    type: ClassVar[str] = "clock.skewed"
+
+    skew_s: Number
+    source: str
+    observed: datetime | UnsetType = UNSET
+    """The writer's own time."""
+    detail: str | UnsetType = UNSET
+    restart: datetime | UnsetType = UNSET
+    """From this instant time may start again; written by `recover --clock` alone."""
+
+
+class IncidentOpened(EventContent, frozen=True, kw_only=True):
+    """An incident was opened for what happened in the run."""
+
+    type: ClassVar[str] = "incident.opened"
+
+    incident: str
+    severity: str
+    cause: str
+    url: str | UnsetType | None = UNSET
+    detail: str | UnsetType = UNSET
+    source: str | UnsetType = UNSET
+    revert: str | UnsetType = UNSET
+    """The `git revert` line that leads back."""
+
+
+class NotificationSent(EventContent, frozen=True, kw_only=True):
+    """Somebody was told."""
+
+    type: ClassVar[str] = "notification.sent"
+
+    channel: str
+    subject: str
+    recipients: list[Any] | UnsetType = UNSET
+    anchor: str | UnsetType = UNSET
+    """The anchor line that went with it."""
+    detail: str | UnsetType = UNSET
+    duration_s: Number | UnsetType = UNSET
+
+
+class NotificationFailed(EventContent, frozen=True, kw_only=True):
+    """Somebody could not be told, and why."""
+
+    type: ClassVar[str] = "notification.failed"
+
+    channel: str
+    subject: str
+    reason: str
+    recipients: list[Any] | UnsetType = UNSET
+    attempts: int | UnsetType = UNSET
+    detail: str | UnsetType = UNSET

@@ -1,0 +1,214 @@
+"""What people signed, which keys count, and who read the record or holds a copy of its head."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from msgspec import UNSET, UnsetType
+
+from pytest_deploy.record.events.content import EventContent, Sha256
+
+
+class Signed(EventContent, frozen=True, kw_only=True):
+    """A signed file counts from this event on; what is said here is what was signed."""
+
+    file: str
+    """Path of the signed JSON in the store; its signature is `<file>.sig`."""
+    sha256: Sha256
+    """Of the file."""
+    signature_sha256: Sha256
+    """Of the signature."""
+    signer: str
+    """The e-mail address under which the roster has the signer."""
+
+
+class ApprovalSigned(Signed, frozen=True, kw_only=True):
+    """Somebody approves a request."""
+
+    type: ClassVar[str] = "approval.signed"
+
+    role: str
+    meaning: str
+    request_sha256: Sha256
+    printed_name: str | UnsetType = UNSET
+    signed_at: datetime | UnsetType = UNSET
+    """As the signer's machine had it."""
+    comment: str | UnsetType | None = UNSET
+    fingerprint: str | UnsetType = UNSET
+    source: str | UnsetType = UNSET
+
+
+class ApprovalRefused(EventContent, frozen=True, kw_only=True):
+    """A file that should have been an approval or an override does not count, and why."""
+
+    type: ClassVar[str] = "approval.refused"
+
+    signer: str | None
+    role: str | None
+    reason: str
+    file: str | UnsetType = UNSET
+    sha256: Sha256 | UnsetType | None = UNSET
+    signature_sha256: Sha256 | UnsetType | None = UNSET
+    request_sha256: Sha256 | UnsetType | None = UNSET
+    fingerprint: str | UnsetType | None = UNSET
+    source: str | UnsetType = UNSET
+
+
+class OverrideSigned(Signed, frozen=True, kw_only=True):
+    """Somebody answers for passing over a gate's refusal."""
+
+    type: ClassVar[str] = "override.signed"
+
+    reason: str
+    gate: str | UnsetType = UNSET
+    incident: str | UnsetType = UNSET
+    expires: datetime | UnsetType = UNSET
+    second: str | UnsetType = UNSET
+    request_sha256: Sha256 | UnsetType = UNSET
+    role: str | UnsetType = UNSET
+    meaning: str | UnsetType = UNSET
+    printed_name: str | UnsetType = UNSET
+    signed_at: datetime | UnsetType = UNSET
+
+
+class SignoffSigned(Signed, frozen=True, kw_only=True):
+    """Somebody stands, in a role, for the record of a closed run."""
+
+    type: ClassVar[str] = "signoff.signed"
+
+    role: str
+    meaning: str
+    record_sha256: Sha256
+    """Of the run's SHA256SUMS, as run.closed binds it."""
+    printed_name: str | UnsetType = UNSET
+    signed_at: datetime | UnsetType = UNSET
+    comment: str | UnsetType | None = UNSET
+
+
+class DeviationAccepted(Signed, frozen=True, kw_only=True):
+    """A step of a closed run did not pass, and somebody answers for going on."""
+
+    type: ClassVar[str] = "deviation.accepted"
+
+    reason: str
+    deviation: str | UnsetType = UNSET
+    """What deviated, in words."""
+    nodeid: str | UnsetType = UNSET
+    role: str | UnsetType = UNSET
+    printed_name: str | UnsetType = UNSET
+    record_sha256: Sha256 | UnsetType | None = UNSET
+
+
+class RecordAmended(Signed, frozen=True, kw_only=True):
+    """One value of one event of a finished run was wrong; the event itself stays as it is."""
+
+    type: ClassVar[str] = "record.amended"
+
+    reason: str
+    amends: int | UnsetType = UNSET
+    """`seq` of the event."""
+    event_sha256: Sha256 | UnsetType = UNSET
+    """Of its line."""
+    key: str | UnsetType = UNSET
+    """Of its data."""
+    old: Any | UnsetType = UNSET
+    """The value as last amended."""
+    new: Any | UnsetType = UNSET
+    printed_name: str | UnsetType = UNSET
+    role: str | UnsetType = UNSET
+
+
+class EnvironmentReleased(Signed, frozen=True, kw_only=True):
+    """Somebody ends a freeze."""
+
+    type: ClassVar[str] = "environment.released"
+
+    reason: str
+    commit: str | UnsetType = UNSET
+    incident: str | UnsetType | None = UNSET
+    frozen: int | UnsetType = UNSET
+    """`seq` of the newest environment.frozen."""
+    event_sha256: Sha256 | UnsetType = UNSET
+    """Of its line."""
+    role: str | UnsetType = UNSET
+    printed_name: str | UnsetType = UNSET
+
+
+class KeyChange(EventContent, frozen=True, kw_only=True):
+    """The trust set that is in force from this event on."""
+
+    set: str
+    """Its folder in the store, `trust/<set>`."""
+    set_sha256: Sha256
+    """Of its files."""
+    person: str | None
+    fingerprint: str | None
+    reason: str
+    verified_by: str | UnsetType = UNSET
+    method: str | UnsetType = UNSET
+    ticket: str | UnsetType = UNSET
+    origin: str | UnsetType = UNSET
+    vkey: str | UnsetType = UNSET
+    """The log's key, in the form of a signed note's verifier."""
+    roles: list[Any] | UnsetType = UNSET
+    valid_after: str | UnsetType = UNSET
+    valid_before: str | UnsetType = UNSET
+    previous: str | UnsetType = UNSET
+    """Of a rotation: the log's key before it."""
+    signer: str | UnsetType = UNSET
+    """Of a rotation: where the new key lies."""
+
+
+class KeyEnrolled(KeyChange, frozen=True, kw_only=True):
+    """A person's key counts; without a person, the log's own key."""
+
+    type: ClassVar[str] = "key.enrolled"
+
+
+class KeyRevoked(KeyChange, frozen=True, kw_only=True):
+    """A key counts no longer."""
+
+    type: ClassVar[str] = "key.revoked"
+
+
+class KeyRotated(KeyChange, frozen=True, kw_only=True):
+    """The log's old key names the new one; the next event enrolls it over the same set."""
+
+    type: ClassVar[str] = "key.rotated"
+
+
+class AnchorMade(EventContent, frozen=True, kw_only=True):
+    """The log's head is known outside the record."""
+
+    type: ClassVar[str] = "anchor.made"
+
+    kind: str
+    """`line`, `copy`, `github` or `rfc3161`."""
+    size: int
+    """Of the log that was anchored."""
+    root: str
+    """Base64."""
+    place: str | UnsetType = UNSET
+    file: str | UnsetType = UNSET
+    """The copied checkpoint, in the store."""
+    sha256: Sha256 | UnsetType = UNSET
+    """Of that file."""
+    time: datetime | UnsetType = UNSET
+    receipt: Any | UnsetType = UNSET
+    """Of a line its receipt, of a GitHub status its address."""
+    reply_sha256: Sha256 | UnsetType = UNSET
+    """Of a timestamp authority's reply, `anchors/<size>.tsr`."""
+
+
+class RecordRead(EventContent, frozen=True, kw_only=True):
+    """Somebody took a copy of a run's record away."""
+
+    type: ClassVar[str] = "record.read"
+
+    reader: str
+    purpose: str | UnsetType = UNSET
+    place: str | UnsetType = UNSET
+    size: int | UnsetType = UNSET
+    """Of the log at that time."""
+    files: int | UnsetType = UNSET

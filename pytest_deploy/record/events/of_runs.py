@@ -1,0 +1,343 @@
+"""The life of a run: request, lease, opening, plan, phases, steps, gates, decision, end."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar, Literal
+
+from msgspec import UNSET, UnsetType
+
+from pytest_deploy.record.events.content import EventContent, Number, Sha256
+
+Pipeline = Literal["deploy", "plan", "smoke", "rollback", "iq", "oq", "pq"]
+Outcome = Literal["deployed", "refused", "failed", "rolled-back", "rollback-failed", "passed", "not-passed"]
+PhaseOutcome = Literal["passed", "failed", "not-run"]
+StepOutcome = Literal["passed", "failed", "error", "skipped"]
+GatePoint = Literal["plan", "lease", "change"]
+
+
+class RequestMade(EventContent, frozen=True, kw_only=True):
+    """A request for a run: the run's name exists from here on, and people may approve the request."""
+
+    type: ClassVar[str] = "request.made"
+
+    request_sha256: Sha256
+    """Of request.json, which people sign."""
+    expires: datetime | None
+    """After this instant it starts no run."""
+    requested_by: str
+    environment: str | UnsetType = UNSET
+    pipeline: str | UnsetType = UNSET
+    commit: str | UnsetType = UNSET
+    branch: str | UnsetType | None = UNSET
+    version: str | UnsetType = UNSET
+    image: str | UnsetType | None = UNSET
+    """The artefact, `name@sha256:…`."""
+    earlier: dict[str, Any] | UnsetType | None = UNSET
+    """What served when the request was made, which a rollback restores; null where nothing did."""
+    migrations: list[Any] | UnsetType = UNSET
+    reason: str | UnsetType | None = UNSET
+    ticket: str | UnsetType | None = UNSET
+    plan: str | UnsetType = UNSET
+    """The plan's own run."""
+    steps_sha256: Sha256 | UnsetType = UNSET
+    """Of the steps that the run will have."""
+    config_sha256: Sha256 | UnsetType | None = UNSET
+    """Of the environment's policy."""
+    nonce: str | UnsetType = UNSET
+
+
+class RequestVoided(EventContent, frozen=True, kw_only=True):
+    """A request starts no run any more: something drifted, it expired, or somebody withdrew it."""
+
+    type: ClassVar[str] = "request.voided"
+
+    cause: str
+    request_sha256: Sha256 | UnsetType = UNSET
+    detail: Any | UnsetType = UNSET
+    by: str | UnsetType = UNSET
+
+
+class LeaseTaken(EventContent, frozen=True, kw_only=True):
+    """A run claimed the environment. The event's `seq` is the fencing token."""
+
+    type: ClassVar[str] = "lease.taken"
+
+    name: str
+    """The environment."""
+    holder: str
+    until: datetime
+    """The lease ends here unless it is renewed."""
+    host: str | None
+    pid: int | None
+    process_started: Number | None
+    """Seconds since the epoch; with host and pid it tells whether the holder still exists."""
+    recovers: bool | UnsetType = UNSET
+    """True where `recover` took over a run that was left open."""
+    machine: str | UnsetType | None = UNSET
+    workflow_run: str | UnsetType | None = UNSET
+    workflow_attempt: int | UnsetType | None = UNSET
+    reason: str | UnsetType = UNSET
+
+
+class LeaseRenewed(EventContent, frozen=True, kw_only=True):
+    """The holder still works."""
+
+    type: ClassVar[str] = "lease.renewed"
+
+    name: str
+    until: datetime
+    fence: int
+    """`seq` of the lease.taken."""
+    holder: str | UnsetType = UNSET
+
+
+class LeaseReleased(EventContent, frozen=True, kw_only=True):
+    """The environment is free for the next run."""
+
+    type: ClassVar[str] = "lease.released"
+
+    name: str
+    fence: int
+    """`seq` of the lease.taken."""
+    holder: str | UnsetType = UNSET
+    cause: str | UnsetType = UNSET
+
+
+class RunOpened(EventContent, frozen=True, kw_only=True):
+    """A run began: who, what, with which software, rules and steps."""
+
+    type: ClassVar[str] = "run.opened"
+
+    environment: str
+    pipeline: Pipeline
+    deployer: str
+    commit: str
+    branch: str | None
+    version: str
+    image: str | None
+    """The artefact, `name@sha256:…`; null until it is built."""
+    rehearsal: bool
+    dirty: bool
+    """Whether the working tree differed from the commit."""
+    request_sha256: Sha256 | None
+    """Null where the run makes its request itself, after its build."""
+    workflow_run: Any
+    plugins: dict[str, Any]
+    """Name -> version."""
+    config_sha256: Sha256 | None
+    spec_sha256: Sha256 | None
+    suites_sha256: Sha256 | None
+    lock_sha256: Sha256 | None
+    """Of steps.lock."""
+    reason: str | None
+    sets: dict[str, Any] | UnsetType = UNSET
+    """What the command line set over the policy, key -> value."""
+    python: str | UnsetType = UNSET
+    options: dict[str, Any] | UnsetType = UNSET
+    ticket: str | UnsetType | None = UNSET
+    request: str | UnsetType = UNSET
+    """The run whose request this one carries out."""
+    host: str | UnsetType = UNSET
+    started: datetime | UnsetType = UNSET
+    """When the process, or the job around it, began: the SLA counts from here."""
+    invocation: list[Any] | UnsetType = UNSET
+    """The command line."""
+    tzdata: str | UnsetType | None = UNSET
+    workers: int | UnsetType = UNSET
+    earlier: dict[str, Any] | UnsetType | None = UNSET
+    platform: str | UnsetType = UNSET
+    target: Any | UnsetType = UNSET
+    """The service that was asked about the commit."""
+    software: str | UnsetType = UNSET
+    """This software's version."""
+    organisation: dict[str, Any] | UnsetType = UNSET
+    """`name`, and `references` with `training` and `letter_to_fda`."""
+
+
+class RunPlanned(EventContent, frozen=True, kw_only=True):
+    """The steps that the run must have are fixed."""
+
+    type: ClassVar[str] = "run.planned"
+
+    steps: int
+    conditional: int
+    """How many of them run only in a rollback."""
+    steps_sha256: Sha256
+    """Of the node ids, one a line, in order."""
+    phases: list[Any] | UnsetType = UNSET
+    omitted: dict[str, Any] | UnsetType = UNSET
+    budgets: dict[str, Any] | UnsetType = UNSET
+    """Phase -> seconds."""
+    sla_s: Number | UnsetType | None = UNSET
+    expected_s: Number | UnsetType | None = UNSET
+
+
+class RunDecided(EventContent, frozen=True, kw_only=True):
+    """The outcome. Nothing that comes later changes it."""
+
+    type: ClassVar[str] = "run.decided"
+
+    outcome: Outcome
+    cause: str | None
+    duration_s: Number
+    sla_s: Number | None
+    exit_code: int | UnsetType = UNSET
+    serving: dict[str, Any] | UnsetType | None = UNSET
+    watch_s: Number | UnsetType = UNSET
+    waiting_s: Number | UnsetType = UNSET
+    steps: dict[str, Any] | UnsetType = UNSET
+    changed: bool | UnsetType = UNSET
+    signal: str | UnsetType | None = UNSET
+    by: str | UnsetType = UNSET
+    request: str | UnsetType | None = UNSET
+    """Of a plan: the run that people may now approve."""
+    earliest_start: datetime | UnsetType | None = UNSET
+    owed: list[Any] | UnsetType = UNSET
+    """What the request still needs before it may run."""
+
+
+class RunClosed(EventContent, frozen=True, kw_only=True):
+    """The run's folder is sealed and its evidence bound to the log."""
+
+    type: ClassVar[str] = "run.closed"
+
+    outcome: Outcome
+    """As decided."""
+    record: str
+    """Path of SHA256SUMS in the store."""
+    record_sha256: Sha256
+    """Of SHA256SUMS."""
+    missing: list[Any]
+    """Files that could not be rendered."""
+    files: int | UnsetType = UNSET
+    exit_code: int | UnsetType = UNSET
+    by: str | UnsetType = UNSET
+
+
+class RunAbandoned(EventContent, frozen=True, kw_only=True):
+    """A run whose process died before anything was announced as changing; `recover` says so."""
+
+    type: ClassVar[str] = "run.abandoned"
+
+    cause: str
+    found_sha256: Sha256
+    """Of FOUND.SHA256SUMS, written into the folder first."""
+    by: str | UnsetType = UNSET
+    files: int | UnsetType = UNSET
+
+
+class PhaseStarted(EventContent, frozen=True, kw_only=True):
+    """The steps of a phase may run."""
+
+    type: ClassVar[str] = "phase.started"
+
+    phase: str
+    mode: Literal["all", "first"] | UnsetType = UNSET
+    budget_s: Number | UnsetType | None = UNSET
+    steps: int | UnsetType = UNSET
+
+
+class PhaseFinished(EventContent, frozen=True, kw_only=True):
+    """A phase ended, or was never begun (`not-run`)."""
+
+    type: ClassVar[str] = "phase.finished"
+
+    phase: str
+    outcome: PhaseOutcome
+    duration_s: Number
+    cause: str | UnsetType | None = UNSET
+    budget_s: Number | UnsetType | None = UNSET
+    steps: dict[str, Any] | UnsetType = UNSET
+
+
+class StepStarted(EventContent, frozen=True, kw_only=True):
+    """A step begins; written durably before it acts."""
+
+    type: ClassVar[str] = "step.started"
+
+    nodeid: str
+    phase: str
+    changes: bool
+    """Whether it may change the environment."""
+    title: str | UnsetType = UNSET
+    requirements: list[Any] | UnsetType = UNSET
+    verifies: list[Any] | UnsetType = UNSET
+    timeout_s: Number | UnsetType | None = UNSET
+    worker: str | UnsetType = UNSET
+    attempt: int | UnsetType = UNSET
+
+
+class StepFinished(EventContent, frozen=True, kw_only=True):
+    """How a step ended, and what it found."""
+
+    type: ClassVar[str] = "step.finished"
+
+    nodeid: str
+    phase: str
+    outcome: StepOutcome
+    duration_s: Number
+    verifies: list[Any]
+    """Requirement assertions that it exercised."""
+    attempts: int
+    message: str | None
+    warnings: list[Any]
+    expected: Any
+    actual: Any
+    attachments: dict[str, Any]
+    """File name -> SHA-256."""
+    image: str | UnsetType | None = UNSET
+    """The artefact that the step built or found."""
+    cause: str | UnsetType | None = UNSET
+    worker: str | UnsetType = UNSET
+    setup_s: Number | UnsetType = UNSET
+    teardown_s: Number | UnsetType = UNSET
+    output: str | UnsetType | None = UNSET
+    requirements: list[Any] | UnsetType = UNSET
+    title: str | UnsetType = UNSET
+    measured: dict[str, Any] | UnsetType = UNSET
+    """Label -> seconds that it measured."""
+
+
+class StepNotRun(EventContent, frozen=True, kw_only=True):
+    """A step that was planned and did not run, and why."""
+
+    type: ClassVar[str] = "step.not-run"
+
+    nodeid: str
+    phase: str
+    cause: str
+    requirements: list[Any] | UnsetType = UNSET
+    verifies: list[Any] | UnsetType = UNSET
+    changes: bool | UnsetType = UNSET
+    title: str | UnsetType = UNSET
+
+
+class GateVerdict(EventContent, frozen=True, kw_only=True):
+    """What a gate said, with all that it was judged by."""
+
+    gate: str
+    point: GatePoint
+    """When it was asked: for a plan, before the lease, or before the first change."""
+    inputs: dict[str, Any]
+    """Rule and facts, so that the verdict can be derived again."""
+    verdict: str
+    reason: str
+    earliest_start: datetime | None
+    """Of a refusal that time cures."""
+    remedy: str | UnsetType = UNSET
+    overridden: str | UnsetType = UNSET
+    evaluated: datetime | UnsetType = UNSET
+    tzdata: str | UnsetType = UNSET
+
+
+class GatePassed(GateVerdict, frozen=True, kw_only=True):
+    """A gate lets the run go on, by its rule or by a signed override."""
+
+    type: ClassVar[str] = "gate.passed"
+
+
+class GateRefused(GateVerdict, frozen=True, kw_only=True):
+    """A gate stops the run."""
+
+    type: ClassVar[str] = "gate.refused"

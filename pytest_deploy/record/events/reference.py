@@ -1,0 +1,67 @@
+"""The section of docs/record-format.md about types, made from the classes: `python -m pytest_deploy.record.events.reference`.
+
+The text of a type is its docstring, that of a key the docstring under it.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import sys
+from pathlib import Path
+from typing import Final
+
+from pytest_deploy.record.events import RESERVED, TYPES, fields
+from pytest_deploy.record.events.content import EventContent
+
+BEGINS: Final = "<!-- types: made by python -m pytest_deploy.record.events.reference -->\n"
+ENDS: Final = "<!-- end of types -->\n"
+
+
+def section() -> str:
+    """Every type with its keys, as Markdown."""
+    return "\n".join(_table(content_type) for content_type in TYPES.values())
+
+
+def with_section(page: str) -> str:
+    """The page with the section as it must be. Raises ValueError where the page has no place for it."""
+    before, begins, rest = page.partition(BEGINS)
+    _, ends, after = rest.partition(ENDS)
+    if not begins or not ends:
+        raise ValueError(f"the page has no lines {BEGINS!r} and {ENDS!r}")
+    return f"{before}{begins}\n{section()}\n{ends}{after}"
+
+
+def _table(content_type: type[EventContent]) -> str:
+    told = _field_docs(content_type)
+    rows = [
+        f"| {field.name} | {field.form.replace('|', chr(92) + '|')} | {'yes' if field.required else 'no'} | {told.get(field.name, '')} |"
+        for field in fields(content_type.type).values()
+        if field.name != "clock"
+    ]
+    part = RESERVED.get(content_type.type)
+    note = f" Nothing writes it yet ({part})." if part else ""
+    head = f"### {content_type.type}\n\n{inspect.getdoc(content_type)}{note}\n\n| key | form | required | |\n|---|---|---|---|\n"
+    return head + "\n".join(rows) + "\n"
+
+
+def _field_docs(content_type: type[EventContent]) -> dict[str, str]:
+    """Key -> the docstring under it, of the class and of those it inherits from."""
+    found: dict[str, str] = {}
+    for each in reversed(content_type.__mro__):
+        if not issubclass(each, EventContent):
+            continue
+        definition = ast.parse(inspect.getsource(each)).body[0]
+        assert isinstance(definition, ast.ClassDef)  # noqa: S101 -- the source of a class
+        for one, following in zip(definition.body, definition.body[1:], strict=False):
+            match one, following:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    found[name] = " ".join(inspect.cleandoc(text).split())
+                case _:
+                    pass
+    return found
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/record-format.md")
+    place.write_text(with_section(place.read_text(encoding="utf-8")), encoding="utf-8")
