@@ -17,7 +17,7 @@ from typing import Final
 from msgspec import UNSET, ValidationError
 
 from pytest_deploy.errors import IllegalEvent
-from pytest_deploy.record.events.content import EventContent, Field, Json, converted, explain
+from pytest_deploy.record.events.content import EventContent, Field, Json, converted, explain, given
 from pytest_deploy.record.events.content import fields as fields_of_type
 from pytest_deploy.record.events.of_changes import (
     AlertRaised,
@@ -186,5 +186,6 @@ __all__ = [
     "TrafficMoved",
     "fault",
     "fields",
+    "given",
     "parse",
 ]

@@ -1,8 +1,7 @@
 """What every type of event has in common: how its content is declared, checked, read and written.
 
 A required key stands without a default and is written even where it has no value (null). An optional key defaults to UNSET and
-is then left out of the record; UNSET is false, so `content.title or ""` reads well. What is optional may not be null
-unless it says so.
+is then left out of the record; `given(content.title, "")` reads it. What is optional may not be null unless it says so.
 """
 
 from __future__ import annotations
@@ -12,7 +11,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, ClassVar, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Final,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 from msgspec import UNSET, Meta, Struct, UnsetType, ValidationError, convert
 
@@ -29,6 +40,19 @@ Number = int | float
 _KINDS: Final[Mapping[Any, str]] = {
     Any: "any", str: "str", int: "int", bool: "bool", Sha256: "sha256", datetime: "time", dict: "object", list: "array",
 }  # fmt: skip
+
+
+Value = TypeVar("Value")
+Default = TypeVar("Default")
+
+
+@overload
+def given(value: Value | UnsetType) -> Value | None: ...
+@overload
+def given(value: Value | UnsetType, default: Default) -> Value | Default: ...
+def given(value: Value | UnsetType, default: Default | None = None) -> Value | Default | None:
+    """The value of an optional key, or the default where the event has no such key."""
+    return default if isinstance(value, UnsetType) else value
 
 
 class EventContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
