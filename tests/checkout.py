@@ -23,8 +23,8 @@ import requests
 
 from pytest_deploy.migrate import ledger, snapshot
 from pytest_deploy.platform.embedded import connect
-from pytest_deploy.platform.embedded.guardian import marked
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE, Places
+from pytest_deploy.platform.embedded.supervisor import marked
 from pytest_deploy.record.event import Event, parse_line
 from pytest_deploy.workspace import Workspace
 from tests.child import TIMEOUT_S, Ran, Running

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_deploy.platform.embedded.server import EmbeddedServer, embedded_programs
+from pytest_deploy.platform.embedded.postgres import EmbeddedServer, embedded_programs
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 

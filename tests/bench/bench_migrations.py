@@ -31,7 +31,7 @@ from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.session import rows_of
 from pytest_deploy.migrate.snapshot import read_catalog, snapshot
 from pytest_deploy.migrate.trial import run_trial
-from pytest_deploy.platform.embedded.server import EmbeddedServer, embedded_programs
+from pytest_deploy.platform.embedded.postgres import EmbeddedServer, embedded_programs
 
 BIN = Path(sys.executable).parent
 CALLS = 100

@@ -3,11 +3,11 @@
 import sys
 from pathlib import Path
 
-from pytest_deploy.platform.embedded import guardian, supervisor
+from pytest_deploy.platform.embedded import supervisor
 
 if __name__ == "__main__":
     _, role, *words = sys.argv
     if role == "supervise":
         supervisor.main(*words)
     else:
-        guardian.watch(words[0], Path(words[1]))
+        supervisor.guard(words[0], Path(words[1]))

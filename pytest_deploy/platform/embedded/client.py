@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import importlib
 import json
+import logging
 import os
 import shutil
 import socket
@@ -19,16 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_deploy.errors import PlatformUnavailable, Refused
 from pytest_deploy.platform.embedded.artefacts import LocalArtefacts
-from pytest_deploy.platform.embedded.guardian import MARKER
-from pytest_deploy.platform.embedded.places import Places, Site, log_of
-from pytest_deploy.platform.embedded.revision import needed
-from pytest_deploy.platform.embedded.supervisor import lock
+from pytest_deploy.platform.embedded.places import Places, Site, log_of, program_environment
+from pytest_deploy.platform.embedded.supervisor import MARKER, lock
 from pytest_deploy.platform.protocol import DatabaseAccess
 
 if TYPE_CHECKING:
     import grpc
 
     from pytest_deploy.platform.google.run import CloudRun
+
+_log = logging.getLogger(__name__)
 
 _START_S = 60.0
 """For the supervisor's start and its answer: initdb on a slow disk is the longest part."""
@@ -54,6 +55,7 @@ class LocalPlatform:
         """Let go; if nobody else holds it, all is stopped within 2 s."""
         self.channel.close()
         self.connection.close()
+        _log.debug("the embedded platform is released")
 
 
 def connect(
@@ -72,13 +74,16 @@ def connect(
     `revision_timeout_s` seconds to listen. `database_url`, else PGHOST, names a server to use instead of the embedded one.
     Raises PlatformUnavailable, UsageError for names it cannot take.
     """
+    # 1. Reach the supervisor, started if there is none; it starts what this client needs.
     site = Site(environment, service, rehearsal)
     places = Places.of(checkout)
     places.make()
     external = database_url if database_url is not None else ("" if os.environ.get("PGHOST") else None)
     connection, answer = _converse(places, {"site": asdict(site), "embedded_database": external is None})
+    _log.debug("the supervisor of %s serves %s", places.checkout, site.path)
     from pytest_deploy.platform.google.run import CloudRun
 
+    # 2. Make the database where it is absent, and a channel to the Cloud Run stand-in.
     try:
         database = _database(places, site, external, answer["administrator"])
         channel = CloudRun.loopback_channel(f"unix:{places.run}")
@@ -114,13 +119,15 @@ def reset(checkout: Path) -> None:
 
 
 def _database(places: Places, site: Site, external: str | None, administrator: str | None) -> DatabaseAccess:
-    from pytest_deploy.platform.embedded.database import prepare  # psycopg, not needed to say what is wrong above
+    from pytest_deploy.platform.embedded.postgres import (
+        prepare_database,  # psycopg, not needed to say what is wrong above
+    )
 
     if external is None:
         assert administrator is not None  # noqa: S101  # the supervisor's answer to `embedded_database`
-        return prepare(administrator, site.database)
+        return prepare_database(administrator, site.database)
     # Others may share this server: the checkout's own hash keeps two of them apart.
-    return prepare(
+    return prepare_database(
         external, f"{site.database}_{places.root.name[-12:-4]}", password_file=places.state(site) / "service-password"
     )
 
@@ -171,7 +178,7 @@ def _start(places: Places) -> None:
     reader, writer = os.pipe()
     module = [sys.executable, "-m", "pytest_deploy.platform.embedded"]
     supervisor = [*module, "supervise", places.checkout, places.root, str(writer)]
-    environment = needed(os.environ, *(name for name in os.environ if name.startswith("COVERAGE_")))
+    environment = program_environment(os.environ, *(name for name in os.environ if name.startswith("COVERAGE_")))
     with os.fdopen(reader, "rb") as ready, places.log.open("ab") as log:
         try:
             # The middle process ends at once: whoever kills this process's tree does not find the supervisor in it.
@@ -188,9 +195,9 @@ def _start(places: Places) -> None:
             )
         finally:
             os.close(writer)
-        said = ready.read().decode()
-    if said != "ready\n":
-        raise PlatformUnavailable(said or f"the embedded platform's supervisor did not start; see {places.log}")
+        answer = ready.read().decode()
+    if answer != "ready\n":
+        raise PlatformUnavailable(answer or f"the embedded platform's supervisor did not start; see {places.log}")
 
 
 _LAUNCH = (

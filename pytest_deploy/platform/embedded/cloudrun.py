@@ -20,7 +20,7 @@ from google.longrunning import operations_pb2
 from google.protobuf import any_pb2
 from google.rpc import code_pb2, status_pb2
 
-from pytest_deploy.platform.embedded import traffic
+from pytest_deploy.platform.embedded.router import split_fault
 from pytest_deploy.platform.embedded.service import HostedService, NotReady
 
 _log = logging.getLogger(__name__)
@@ -102,7 +102,7 @@ class CloudRunStandIn:
         if name in hosted.revisions:
             raise Refusal(grpc.StatusCode.ALREADY_EXISTS, f"revision {name} already exists with another template")
         targets = wanted.traffic if "traffic" in fields else hosted.pb.traffic
-        if fault := traffic.fault(targets, {*hosted.revisions, *([name] if name else [])}):
+        if fault := split_fault(targets, {*hosted.revisions, *([name] if name else [])}):
             raise Refusal(grpc.StatusCode.INVALID_ARGUMENT, fault)
         hosted.wish(wanted, fields)
 

@@ -11,6 +11,7 @@ import os
 import re
 import stat
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -149,3 +150,9 @@ def write_text(path: Path, text: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     Path(file.name).rename(path)
+
+
+def program_environment(environment: Mapping[str, str], *more: str) -> dict[str, str]:
+    """Of an environment what a program needs to run: none of the parent's secrets pass."""
+    names = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", *more)
+    return {name: value for name, value in environment.items() if name in names or name.startswith("PYTHON")}

@@ -1,8 +1,8 @@
-"""A revision as a process, under Cloud Run's container contract.
+"""A revision: made from a service's template, and run as a process under Cloud Run's container contract.
 
-It gets PORT, K_SERVICE, K_REVISION, K_CONFIGURATION and the template's variables, and of our own environment no more than
-a program needs to run; it is ready when its start-up probe succeeds; it is asked to stop by SIGTERM and killed 10 s later.
-HOST says where to listen: a container listens to all of its own network, a process here must not.
+The process gets PORT, K_SERVICE, K_REVISION, K_CONFIGURATION and the template's variables, and of our own environment no
+more than a program needs to run; it is ready when its start-up probe succeeds; it is asked to stop by SIGTERM and killed
+10 s later. HOST says where to listen: a container listens to all of its own network, a process here must not.
 """
 
 from __future__ import annotations
@@ -11,12 +11,19 @@ import asyncio
 import contextlib
 import os
 import random
+import secrets
 import signal
 import socket
+import string
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from google.cloud import run_v2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from pytest_deploy.platform.embedded.places import program_environment
 
 GRACE_S = 10.0
 """Between SIGTERM and SIGKILL, as on Cloud Run."""
@@ -133,7 +140,7 @@ class RevisionProcess:
     def _environment(self) -> dict[str, str]:
         return {
             "HOST": LOOPBACK,
-            **needed(os.environ),
+            **program_environment(os.environ),
             **self._container.env,
             **self._identity,
             "PORT": str(self.port),
@@ -168,12 +175,6 @@ class RevisionProcess:
             return False
 
 
-def needed(environment: Mapping[str, str], *more: str) -> dict[str, str]:
-    """Of an environment what a program needs to run: none of the parent's secrets pass."""
-    names = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", *more)
-    return {name: value for name, value in environment.items() if name in names or name.startswith("PYTHON")}
-
-
 def free_port(tried: Sequence[int] = ()) -> int:
     """A port on which nothing listens now."""
     for port in [*tried, *random.sample(_PORTS, 200)]:
@@ -183,3 +184,88 @@ def free_port(tried: Sequence[int] = ()) -> int:
                 probe.bind((LOOPBACK, port))
                 return port
     raise StartFailed(f"no free port between {_PORTS.start} and {_PORTS.stop}")
+
+
+# --- From a service's template to a revision, and from a revision to what its process needs.
+
+READY = "Ready"
+
+PLACEHOLDER = f"local/placeholder@sha256:{'0' * 64}"
+"""The image of a service that nobody has deployed to yet: no archive has it, nothing runs for it."""
+
+_STARTUP_S = 240.0
+"""Cloud Run's own patience where the template has no start-up probe."""
+
+_LETTERS = string.ascii_lowercase + string.digits
+
+
+def new_revision(service: run_v2.Service, name: str) -> run_v2.Revision:
+    """The immutable revision the template of `service` describes; not ready yet."""
+    template = service.template
+    created = timestamp_now()
+    return run_v2.Revision(
+        name=f"{service.name}/revisions/{name}",
+        uid=secrets.token_hex(8),
+        generation=1,
+        service=service.name,
+        labels=dict(template.labels),
+        annotations=dict(template.annotations),
+        create_time=created,
+        update_time=created,
+        scaling=template.scaling,
+        timeout=template.timeout,
+        service_account=template.service_account,
+        containers=list(template.containers),
+        volumes=list(template.volumes),
+        max_instance_request_concurrency=template.max_instance_request_concurrency,
+        reconciling=True,
+        conditions=[ready_condition(run_v2.Condition.State.CONDITION_RECONCILING)],
+        etag=secrets.token_hex(8),
+    )
+
+
+def timestamp_now() -> Timestamp:
+    """The system's time, as Google's messages carry it; of the platform's own bookkeeping, not of the record."""
+    instant = Timestamp()
+    instant.GetCurrentTime()
+    return instant
+
+
+def ready_condition(state: int, message: str = "") -> run_v2.Condition:
+    """The condition `Ready` of a service or revision, as of now."""
+    return run_v2.Condition(type_=READY, state=state, message=message, last_transition_time=timestamp_now())
+
+
+def is_ready(of: run_v2.Revision) -> bool:
+    """Whether the revision has started once with success."""
+    return any(
+        line.type_ == READY and line.state == run_v2.Condition.State.CONDITION_SUCCEEDED for line in of.conditions
+    )
+
+
+def new_revision_name(service: str, generation: int, taken: Collection[str]) -> str:
+    """A name as Cloud Run gives them: `<service>-00003-k7q`."""
+    while True:
+        name = f"{service}-{generation:05d}-{''.join(secrets.choice(_LETTERS) for _ in range(3))}"
+        if name not in taken:
+            return name
+
+
+def container_of(of: run_v2.Revision) -> Container:
+    """What to run for a revision. Raises StartFailed for what this platform cannot give it."""
+    if len(of.containers) != 1:
+        raise StartFailed(f"its template has {len(of.containers)} containers; the embedded platform runs exactly one")
+    spec = of.containers[0]
+    for variable in spec.env:
+        if "value_source" in variable:
+            raise StartFailed(f"its variable {variable.name} refers to a secret; the embedded platform keeps none")
+    probe = spec.startup_probe
+    startup_s = _STARTUP_S
+    if "startup_probe" in spec:
+        startup_s = float(probe.initial_delay_seconds + (probe.period_seconds or 10) * (probe.failure_threshold or 3))
+    return Container(
+        command=(*spec.command, *spec.args),
+        env={variable.name: variable.value for variable in spec.env},
+        probe_path=(probe.http_get.path or "/") if "http_get" in probe else None,
+        startup_s=startup_s,
+    )

@@ -14,11 +14,21 @@ from collections.abc import Coroutine, Mapping
 
 from google.cloud import run_v2
 
-from pytest_deploy.platform.embedded import template, traffic
 from pytest_deploy.platform.embedded.artefacts import ImageUnknown, unpack
 from pytest_deploy.platform.embedded.places import Places, Site, log_of, write_text
-from pytest_deploy.platform.embedded.revision import LOOPBACK, RevisionProcess, StartFailed
-from pytest_deploy.platform.embedded.router import NoBackend, Router
+from pytest_deploy.platform.embedded.revision import (
+    LOOPBACK,
+    PLACEHOLDER,
+    RevisionProcess,
+    StartFailed,
+    container_of,
+    is_ready,
+    new_revision,
+    new_revision_name,
+    ready_condition,
+    timestamp_now,
+)
+from pytest_deploy.platform.embedded.router import TO_REVISION, NoBackend, Router, choose_revision, split_in_force
 
 State = run_v2.Condition.State
 
@@ -82,12 +92,12 @@ class HostedService:
         if "traffic" in fields:
             self.pb.traffic = list(service.traffic)
         if "template" in fields:
-            name = service.template.revision or template.new_name(self.name, self.pb.generation, self.revisions)
+            name = service.template.revision or new_revision_name(self.name, self.pb.generation, self.revisions)
             self.pb.template = service.template
-            self.revisions[name] = template.revision(self.pb, name)
+            self.revisions[name] = new_revision(self.pb, name)
             self.pb.latest_created_revision = self.revisions[name].name
         self.pb.reconciling = True
-        self.pb.terminal_condition = template.condition(State.CONDITION_RECONCILING)
+        self.pb.terminal_condition = ready_condition(State.CONDITION_RECONCILING)
         self.save(_short(self.pb.latest_created_revision))
 
     async def reconcile(self, fields: frozenset[str]) -> None:
@@ -97,15 +107,17 @@ class HostedService:
         deployment has failed.
         """
         generation = self.pb.generation
+        # 1. A new revision starts; then the wished split is put in force.
         try:
             if "template" in fields:
                 await self._start(_short(self.pb.latest_created_revision))
             async with self._changing:
                 await self._serve()
         except NotReady as error:
-            self._settle(generation, template.condition(State.CONDITION_FAILED, str(error)))
+            self._settle(generation, ready_condition(State.CONDITION_FAILED, str(error)))
             raise
-        self._settle(generation, template.condition(State.CONDITION_SUCCEEDED))
+        # 2. What nothing leads to any more may finish its requests and go.
+        self._settle(generation, ready_condition(State.CONDITION_SUCCEEDED))
         for name in set(self._processes) - self._wanted():
             self._in_background(self._leave(name))
 
@@ -122,7 +134,7 @@ class HostedService:
 
     def save(self, *revisions: str) -> None:
         """Write the service's state, with the etag that belongs to it, and the revisions that changed."""
-        self.pb.update_time = template.now()
+        self.pb.update_time = timestamp_now()
         self.pb.etag = ""
         self.pb.etag = f'"{hashlib.sha256(run_v2.Service.serialize(self.pb)).hexdigest()[:16]}"'
         for name in revisions:
@@ -148,18 +160,18 @@ class HostedService:
 
     def _make(self) -> None:
         """The service as infrastructure code makes it: a placeholder serves all of the traffic."""
-        self.pb.create_time = template.now()
-        self.pb.template = run_v2.RevisionTemplate(containers=[run_v2.Container(image=template.PLACEHOLDER)])
+        self.pb.create_time = timestamp_now()
+        self.pb.template = run_v2.RevisionTemplate(containers=[run_v2.Container(image=PLACEHOLDER)])
         name = f"{self.name}-00001-nil"
-        revision = template.revision(self.pb, name)
-        revision.conditions = [template.condition(State.CONDITION_SUCCEEDED)]
+        revision = new_revision(self.pb, name)
+        revision.conditions = [ready_condition(State.CONDITION_SUCCEEDED)]
         revision.reconciling = False
         self.revisions[name] = revision
-        self.pb.traffic = [run_v2.TrafficTarget(type_=traffic.TO_REVISION, revision=name, percent=100)]
-        self.pb.traffic_statuses = traffic.statuses(self.pb.traffic, latest_ready=name, url=self.url)
+        self.pb.traffic = [run_v2.TrafficTarget(type_=TO_REVISION, revision=name, percent=100)]
+        self.pb.traffic_statuses = split_in_force(self.pb.traffic, latest_ready=name, url=self.url)
         self.pb.latest_created_revision = self.pb.latest_ready_revision = revision.name
         self.pb.generation = self.pb.observed_generation = 1
-        self.pb.terminal_condition = template.condition(State.CONDITION_SUCCEEDED)
+        self.pb.terminal_condition = ready_condition(State.CONDITION_SUCCEEDED)
 
     async def _start(self, name: str) -> None:
         """Start a revision for the first time; its condition says how that went. Raises NotReady."""
@@ -168,10 +180,10 @@ class HostedService:
             await self._running(name)
         except StartFailed as error:
             message = f"Revision {name} is not ready and cannot serve traffic: {error}"
-            revision.conditions = [template.condition(State.CONDITION_FAILED, message)]
+            revision.conditions = [ready_condition(State.CONDITION_FAILED, message)]
             raise NotReady(message) from error
         else:
-            revision.conditions = [template.condition(State.CONDITION_SUCCEEDED)]
+            revision.conditions = [ready_condition(State.CONDITION_SUCCEEDED)]
             self.pb.latest_ready_revision = revision.name
         finally:
             revision.reconciling = False
@@ -179,10 +191,10 @@ class HostedService:
 
     async def _serve(self) -> None:
         """Put the wished split in force, once each revision that is new in it runs."""
-        lines = traffic.statuses(self.pb.traffic, latest_ready=_short(self.pb.latest_ready_revision), url=lambda _: "")
+        lines = split_in_force(self.pb.traffic, latest_ready=_short(self.pb.latest_ready_revision), url=lambda _: "")
         # What serves already is left alone: a release that broke must not keep the one that mends it from coming.
         for name in {line.revision for line in lines} - {line.revision for line in self.pb.traffic_statuses}:
-            if not template.is_ready(self.revisions[name]):
+            if not is_ready(self.revisions[name]):
                 raise NotReady(f"Revision {name} is not ready and cannot serve traffic")
             try:
                 await self._running(name)
@@ -207,7 +219,7 @@ class HostedService:
 
     async def _backend(self, tag: str) -> RevisionProcess:
         """The process for a request; a revision that scaled to nothing or fell over is started, as on Cloud Run."""
-        name = traffic.choose(self.pb.traffic_statuses, tag)
+        name = choose_revision(self.pb.traffic_statuses, tag)
         if name is None:
             raise NoBackend(f"tag {tag} leads to no revision")
         try:
@@ -222,13 +234,13 @@ class HostedService:
         """The revision's process, started if need be; None for the placeholder, which has none."""
         revision = self.revisions[name]
         image = revision.containers[0].image
-        if image == template.PLACEHOLDER:
+        if image == PLACEHOLDER:
             return None
         async with self._starting.setdefault(name, asyncio.Lock()):
             process = self._processes.get(name)
             if process is not None and process.alive:
                 return process
-            container = template.container(revision)
+            container = container_of(revision)
             try:
                 folder = await asyncio.to_thread(
                     unpack, image, artefacts=self._places.artefacts, images=self._places.images

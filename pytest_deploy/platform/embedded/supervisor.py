@@ -2,7 +2,8 @@
 
 It lives in a session of its own and for as long as a client is connected to its control socket, which the kernel closes
 however a client dies. A client sends one line of JSON (a Site, and whether it wants the embedded PostgreSQL) and gets one
-back; then the connection says nothing more and only stays open.
+back; then the connection says nothing more and only stays open. A second process, its guardian, sees to it that nothing
+stays behind, not even after `kill -9` of the supervisor.
 """
 
 from __future__ import annotations
@@ -17,18 +18,23 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from pytest_deploy.errors import DeployError, PlatformUnavailable
-from pytest_deploy.platform.embedded.guardian import MARKER, sweep
 from pytest_deploy.platform.embedded.places import Places, Site
-from pytest_deploy.platform.embedded.server import EmbeddedServer
+from pytest_deploy.platform.embedded.postgres import EmbeddedServer, postmaster, stop_postmaster
 
 if TYPE_CHECKING:
     import grpc.aio
 
     from pytest_deploy.platform.embedded.cloudrun import CloudRunStandIn
+
+MARKER = "PYTEST_DEPLOY_SUPERVISOR"
+"""In the environment of everything a supervisor starts: `<the supervisor's short folder>:<its own id>`."""
 
 LONELY_S = 10.0
 """How long a supervisor waits for its first client."""
@@ -55,6 +61,7 @@ class Supervisor:
 
     async def run(self, ready: int, guardian: subprocess.Popen[bytes]) -> None:
         """Serve until the last client is gone; `ready` is the file descriptor that the starting client reads."""
+        # 1. Listen for clients, and tell the one that waits for this process.
         loop = asyncio.get_running_loop()
         for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(signum, self._stop.set)
@@ -62,9 +69,11 @@ class Supervisor:
         control = await asyncio.start_unix_server(self._client, self._places.control)
         os.write(ready, b"ready\n")
         os.close(ready)
+        # 2. Serve until the last client is gone, a signal comes, or the guardian is gone.
         loop.call_later(LONELY_S, self._stop_if_alone)
         watching = loop.create_task(self._watch(guardian))
         await self._stop.wait()
+        # 3. Take no more clients; stop all parts at once. What is not gone in time the guardian ends.
         _log.info("stopping")
         control.close()
         self._places.control.unlink(missing_ok=True)
@@ -108,7 +117,9 @@ class Supervisor:
         """Start the embedded PostgreSQL once; its administrator's connection string."""
         if self._database is None:
             database = EmbeddedServer(self._places.postgres, environment=self._marker)
+            began = time.monotonic()
             database.start()
+            _log.info("PostgreSQL answers after %.2f s", time.monotonic() - began)
             self._database = database
         return self._database.conninfo("postgres")
 
@@ -184,13 +195,16 @@ def main(checkout: str, root: str, ready: str) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     os.umask(0o077)
     places = Places(Path(checkout), Path(root))
+    # 1. Be the only one: an earlier supervisor and its guardian hold the lock until both are gone.
     try:
         held = lock(places.running, 10.0)
     except PlatformUnavailable as error:
         os.write(int(ready), str(error).encode())
         raise
-    sweep(f"{root}:", but=os.environ[MARKER])  # of a supervisor that was killed together with its guardian
-    reader, _until_the_end = os.pipe()  # nobody closes the other end but the kernel, when this process is gone
+    # 2. End what a supervisor left behind that was killed together with its guardian.
+    sweep(f"{root}:", but=os.environ[MARKER])
+    # 3. Start the guardian on a pipe whose other end nobody closes but the kernel, when this process is gone.
+    reader, _until_the_end = os.pipe()
     guardian = subprocess.Popen(
         [
             sys.executable,
@@ -206,7 +220,59 @@ def main(checkout: str, root: str, ready: str) -> None:
     )
     os.close(reader)
 
+    # 4. Serve.
     async def supervise() -> None:
         await Supervisor(places).run(int(ready), guardian)
 
     asyncio.run(supervise())
+
+
+# --- The guardian.
+#
+# It reads a pipe whose other end the supervisor holds; at end of file the supervisor is gone, however it went. What it
+# started is then known by a variable in its environment (which children inherit, so that not even the instant between a
+# start and its registration is a gap), and PostgreSQL by its data folder. The guardian shares the supervisor's lock: the
+# next supervisor starts when both are gone.
+
+
+def guard(mark: str, data: Path) -> None:
+    """Wait until the supervisor is gone, then stop what it left."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while os.read(sys.stdin.fileno(), 64):
+        continue
+    for process in marked(mark):
+        _signal(process, signal.SIGTERM)
+    if (server := postmaster(data)) is not None:
+        stop_postmaster(server)
+    until = time.monotonic() + 0.3
+    while time.monotonic() < until and any(marked(mark)):
+        time.sleep(0.02)
+    sweep(mark)
+
+
+def sweep(mark: str, *, but: str = "") -> None:
+    """Kill what bears this mark, and not the mark `but`, until nothing does."""
+    calm = 0
+    while calm < 2:  # noqa: PLR2004  # a process seen between fork and exec may show its mark only the second time
+        left = list(marked(mark, but=but))
+        for process in left:
+            _signal(process, signal.SIGKILL)
+        calm = 0 if left else calm + 1
+        time.sleep(0.02)
+
+
+def marked(mark: str, *, but: str = "") -> Iterator[psutil.Process]:
+    """Every live process other than this one whose mark begins with `mark` and is not `but`."""
+    for process in psutil.process_iter():
+        try:
+            value = process.environ().get(MARKER, "")
+            if value.startswith(mark) and value != but and process.pid != os.getpid():
+                yield process
+        except psutil.Error:
+            continue
+
+
+def _signal(process: psutil.Process, signum: int) -> None:
+    """Send a signal; psutil refuses where the number has passed to another process."""
+    with contextlib.suppress(psutil.Error):
+        process.send_signal(signum)

@@ -45,7 +45,7 @@ def programs(each_database: str) -> Path:
     with psycopg.connect(each_database) as connection:
         if connection.info.server_version < 160000:
             return DEBIAN_15
-    from pytest_deploy.platform.embedded.server import embedded_programs
+    from pytest_deploy.platform.embedded.postgres import embedded_programs
 
     return embedded_programs()
 

@@ -9,7 +9,7 @@ import psycopg
 
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.read import read_migrations
-from pytest_deploy.platform.embedded.server import embedded_programs
+from pytest_deploy.platform.embedded.postgres import embedded_programs
 from tests.postgres import DEBIAN_15
 
 PROGRAMS = embedded_programs()

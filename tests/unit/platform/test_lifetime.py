@@ -21,10 +21,9 @@ import requests
 
 from pytest_deploy.errors import PlatformUnavailable, Refused, RevisionFailed, UsageError
 from pytest_deploy.platform.embedded import LocalPlatform, connect, reset
-from pytest_deploy.platform.embedded.guardian import marked
 from pytest_deploy.platform.embedded.places import Places, Site
-from pytest_deploy.platform.embedded.server import lives, postmaster
-from pytest_deploy.platform.embedded.supervisor import lock
+from pytest_deploy.platform.embedded.postgres import lives, postmaster
+from pytest_deploy.platform.embedded.supervisor import lock, marked
 from tests.unit.platform.conftest import COMMAND, Deployment, archive, get
 
 _CLIENT = """

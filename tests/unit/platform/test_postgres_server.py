@@ -17,7 +17,7 @@ import psycopg
 import pytest
 
 from pytest_deploy.errors import PlatformUnavailable
-from pytest_deploy.platform.embedded.server import EmbeddedServer, embedded_programs, lives, postmaster
+from pytest_deploy.platform.embedded.postgres import EmbeddedServer, embedded_programs, lives, postmaster
 from tests.postgres import PostgresServer, shared_server
 
 

@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from pytest_deploy.errors import PlatformUnavailable, UsageError
-from pytest_deploy.platform.embedded.database import prepare, programs_of
+from pytest_deploy.platform.embedded.postgres import prepare_database, programs_of
 from tests.conftest import missing
 from tests.postgres import DEBIAN_15, PostgresServer
 
@@ -28,7 +28,7 @@ def name(postgres: PostgresServer) -> Iterator[str]:
 
 
 def test_the_service_logs_in_as_a_role_that_bypasses_nothing(postgres: PostgresServer, name: str) -> None:
-    access = prepare(postgres.conninfo(), name)
+    access = prepare_database(postgres.conninfo(), name)
     assert access.role == f"{name}_svc"
     with psycopg.connect(access.service) as connection:
         row = connection.execute(
@@ -39,7 +39,7 @@ def test_the_service_logs_in_as_a_role_that_bypasses_nothing(postgres: PostgresS
 
 
 def test_the_owner_may_make_tables_and_the_service_may_not(postgres: PostgresServer, name: str) -> None:
-    access = prepare(postgres.conninfo(), name)
+    access = prepare_database(postgres.conninfo(), name)
     with psycopg.connect(access.owner) as connection:
         connection.execute("CREATE TABLE entry()")
     with psycopg.connect(access.service) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -47,10 +47,10 @@ def test_the_owner_may_make_tables_and_the_service_may_not(postgres: PostgresSer
 
 
 def test_what_is_there_is_kept(postgres: PostgresServer, name: str) -> None:
-    access = prepare(postgres.conninfo(), name)
+    access = prepare_database(postgres.conninfo(), name)
     with psycopg.connect(access.owner) as connection:
         connection.execute("CREATE TABLE entry()")
-    assert prepare(postgres.conninfo(), name) == access
+    assert prepare_database(postgres.conninfo(), name) == access
     with psycopg.connect(access.owner) as connection:
         assert connection.execute("SELECT to_regclass('entry')::text").fetchone() == ("entry",)
 
@@ -60,7 +60,7 @@ def test_the_owners_string_depends_on_nobodys_variables(
 ) -> None:
     for variable, value in (("PGHOST", postgres.host), ("PGPORT", "5432"), ("PGUSER", postgres.user)):
         monkeypatch.setenv(variable, value)
-    access = prepare("", name)
+    access = prepare_database("", name)
     for variable in ("PGHOST", "PGPORT", "PGUSER"):
         monkeypatch.delenv(variable)
     with psycopg.connect(access.owner) as connection:
@@ -71,10 +71,10 @@ def test_a_shared_servers_role_has_a_password_for_its_owners_eyes_only(
     postgres: PostgresServer, name: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "state" / "service-password"
-    first = prepare(postgres.conninfo(), name, password_file=file)
+    first = prepare_database(postgres.conninfo(), name, password_file=file)
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert f":{file.read_text()}@" in first.service
-    assert prepare(postgres.conninfo(), name, password_file=file) == first
+    assert prepare_database(postgres.conninfo(), name, password_file=file) == first
     with psycopg.connect(postgres.conninfo()) as connection:
         stored = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = %s", [first.role]).fetchone()
     assert stored is not None
@@ -83,16 +83,16 @@ def test_a_shared_servers_role_has_a_password_for_its_owners_eyes_only(
 
 def test_a_name_postgresql_would_cut_is_refused(postgres: PostgresServer) -> None:
     with pytest.raises(UsageError, match="too long"):
-        prepare(postgres.conninfo(), "x" * 60)
+        prepare_database(postgres.conninfo(), "x" * 60)
 
 
 def test_a_server_that_does_not_answer_is_named_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(PlatformUnavailable, match="check PGHOST"):
-        prepare(f"host={tmp_path}", "db")
+        prepare_database(f"host={tmp_path}", "db")
 
 
 def test_the_programs_are_of_the_servers_version(postgres: PostgresServer, name: str) -> None:
-    assert prepare(postgres.conninfo(), name).programs == postgres.programs
+    assert prepare_database(postgres.conninfo(), name).programs == postgres.programs
     assert programs_of(99) is None
 
 
