@@ -24,10 +24,11 @@ test: $(VENV)/test.installed  ## the project's own tests, 12 minutes at most
 coverage: $(VENV)/test.installed  ## the same, measured: branches of the whole package, deployments of stories included; fails below 95 %
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal --cov --cov-report=term --cov-fail-under=95
 
-lint: $(VENV)/test.installed  ## ruff and mypy (strict, package and tests)
+lint: $(VENV)/test.installed  ## ruff, mypy (strict, package and tests), and the import contracts of pyproject.toml
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 reference: $(VENV)/test.installed  ## writes docs/reference.md from the code
 	$(BIN)/python docs/generate_reference.py
