@@ -74,7 +74,7 @@ class Policy(Section):
     anchors: Anchors = Anchors()
     """required, lines, copies, github and timestamp"""
     freeze_after_rollback: bool = False
-    """true where a commit that was rolled back stays frozen until it is mended"""
+    """true where a rollback freezes the environment until somebody signs `thaw`; no run freezes by itself yet"""
     thaw: Thaw = Thaw()
     """roles"""
     dirty_tree: bool = False

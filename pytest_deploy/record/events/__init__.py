@@ -93,12 +93,12 @@ TYPES: Final[Mapping[str, type[EventContent]]] = {
 """Every type, by its name in the record."""
 
 RESERVED: Final[Mapping[str, str]] = {
-    "notification.sent": "part 7, notification",
-    "notification.failed": "part 7, notification",
-    "incident.opened": "part 7, incidents",
-    "environment.frozen": "part 7, freeze after a rollback",
+    "notification.sent": "notifications",
+    "notification.failed": "notifications",
+    "incident.opened": "incidents opened by a run",
+    "environment.frozen": "freezing after a rollback",
 }
-"""Types that nothing writes yet -> the part of the work that will. Readers and verifiers know them already."""
+"""Types that nothing writes yet -> what will (docs/decisions/0049). Readers and verifiers know them already."""
 
 
 def parse(event_type: str, data: Mapping[str, Json]) -> EventContent:

@@ -39,8 +39,8 @@ def _table(content_type: type[EventContent]) -> str:
         for field in fields(content_type.type).values()
         if field.name != "clock"
     ]
-    part = RESERVED.get(content_type.type)
-    note = f" Nothing writes it yet ({part})." if part else ""
+    reserved_for = RESERVED.get(content_type.type)
+    note = f" Nothing writes it yet ({reserved_for})." if reserved_for else ""
     head = f"### {content_type.type}\n\n{inspect.getdoc(content_type)}{note}\n\n| key | form | required | |\n|---|---|---|---|\n"
     return head + "\n".join(rows) + "\n"
 
