@@ -1,6 +1,111 @@
-"""The command line, `pytest-deploy`: every command by name. Exit codes: 0 done, 1 refused or found wrong, 4 usage."""
+"""The command line, `pytest-deploy`: its commands by name, and how it ends.
 
-from pytest_deploy.commands import evidence, people, runs  # noqa: F401 -- importing them makes their commands known
-from pytest_deploy.commands.app import app, main
+Exit codes: 0 done; 1 refused or found wrong; 3 an answer or a record could not be written; 4 usage; 20 a person is needed.
+"""
 
-__all__ = ["app", "main"]
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
+from typing import Any, Final
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from pytest_deploy.commands import GROUP
+from pytest_deploy.errors import DeployError, UsageError
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "run": "run.run",
+    "rehearse": "rehearse.rehearse",
+    "approve": "approve.approve",
+    "override": "approve.override",
+    "recover": "recover.recover",
+    "migrate": "migrate.migrate",
+    "local": "local.local",
+    "reset": "local.reset",
+    "steps": "run.steps",
+    "history": "history.history",
+    "show": "history.show",
+    "export": "export.export",
+    "verify": "audit.verify",
+    "audit": "audit.audit",
+    "anchor": "audit.anchor",
+    "keys": "keys.keys",
+    "sign-off": "sign_off.sign_off",
+    "amend": "sign_off.amend",
+    "accept-deviation": "sign_off.accept_deviation",
+    "thaw": "sign_off.thaw",
+}
+"""Each command, and the function (or the group of commands) in `commands/` that is it."""
+
+
+class Commands(TyperGroup):
+    """Imports a command's module when the command is called or listed: `run` waits for nothing that `approve` needs.
+
+    Contexts and commands are click's, which typer gives no public types of.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 -- click's signature
+        """The names, in the order of COMMANDS."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 -- click's signature
+        """One command, or None where there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(".")
+        found = getattr(import_module(f"pytest_deploy.commands.{module}"), name)
+        if not isinstance(found, typer.Typer):
+            single = typer.Typer(**GROUP)
+            single.command(cmd_name)(found)
+            found = single
+        command = get_command(found)
+        command.name = cmd_name
+        return command
+
+
+app = typer.Typer(
+    **GROUP,
+    cls=Commands,
+    context_settings={"max_content_width": 160},  # as wide as the terminal: what a command does is said whole
+)
+
+
+@app.callback()
+def deployments() -> None:
+    """Deployments as pytest runs: what CI, QA and auditors type beside `pytest --deploy-env=ENV`."""
+
+
+def main() -> None:
+    """Run one command; an error of ours is one message and its exit code, never a traceback."""
+    try:
+        _run_and_flush()
+    except SystemExit as ended:
+        # Click ends with 2 where the usage is wrong; here 2 means that a signal came.
+        raise SystemExit(UsageError.exit_code if ended.code == 2 else ended.code) from None  # noqa: PLR2004 -- click's number
+    except DeployError as error:
+        typer.echo(f"{error}", err=True)
+        raise SystemExit(error.exit_code) from None
+
+
+def _run_and_flush() -> None:
+    """Run the command until all its output is written: a full disk is reported while somebody can still be told."""
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not tried again at exit
+        if error.errno == errno.EPIPE:
+            raise SystemExit(1) from None  # whoever read it has read enough
+        raise DeployError(f"the answer could not be written: {error.strerror}; it is not whole") from error

@@ -1,1 +1,48 @@
-"""A FILE A COMMAND: what `pytest-deploy WORD` does."""
+"""The commands, a file each; `cli.py` registers them. Here stand the arguments that several of them take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from pytest_deploy.errors import UsageError
+from pytest_deploy.record.run_id import place_of
+from pytest_deploy.workspace import Workspace
+
+Env = Annotated[str, typer.Argument(metavar="ENV", help="an environment of deploy.yaml")]
+Rehearse = Annotated[bool, typer.Option("--rehearse", help="the environment's rehearsals, not the environment itself")]
+Key = Annotated[
+    Path | None, typer.Option("--key", help="the key that signs: a private key, or the public one of an agent or token")
+]
+Role = Annotated[str, typer.Option("--role", help="the role signed for; else the first of yours that is asked for")]
+
+GROUP: Final[Mapping[str, Any]] = {
+    "no_args_is_help": True,
+    "add_completion": False,
+    "pretty_exceptions_enable": False,
+    "rich_markup_mode": None,
+}
+"""How a group of commands, e.g. `keys init`, is set up."""
+
+Say = Callable[[str], None]
+"""Prints one line to whoever typed the command."""
+
+
+def workspace_of_run(root: Path, run: str) -> Workspace:
+    """The environment, or its rehearsals, that a run's name leads to. Raises UsageError where it is no run's name."""
+    try:
+        environment, rehearsal = place_of(run)
+    except ValueError:
+        raise UsageError(
+            f"{run!r} is no run; right is the name a plan printed, e.g. production-20261122T201500Z-4f1c"
+        ) from None
+    return Workspace(root, environment, rehearsal=rehearsal)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print a command's answer as it comes."""
+    for line in lines:
+        typer.echo(line)

@@ -1,7 +1,7 @@
-"""`deploy.py audit [ENV]`: everything of every record, verified again, for a job that runs by itself.
+"""`deploy.py verify`, `audit` and `anchor`: can a record be trusted, is anything wrong anywhere, who else knows of it.
 
-It reads, and writes nothing but the copy of a bucket. Each finding is one line that says what to do; a line that is not well
-makes the command end with 1, so that whoever gets the job's mail looks.
+`audit` is for a job that runs by itself. It reads, and writes nothing but the copy of a bucket. Each finding is one line that
+says what to do; one that is bad makes the command end with 1, so that whoever gets the job's mail looks.
 """
 
 from __future__ import annotations
@@ -10,14 +10,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
+import typer
+from cryptography.x509 import load_pem_x509_certificates
+
+from pytest_deploy.anchors import anchoring
 from pytest_deploy.anchors.anchoring import CLOSES, anchors_of
 from pytest_deploy.approvals.roster import in_force
+from pytest_deploy.commands import Env, Rehearse
 from pytest_deploy.errors import DeployError, UsageError
 from pytest_deploy.gates.facts import held
 from pytest_deploy.gates.formatting import moment
 from pytest_deploy.gates.retention import retention
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import ENVIRONMENTS, read_document
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import policy_of
@@ -27,27 +33,97 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.log_entry import Checkpoint
 from pytest_deploy.record.mirrored_store import CopiedStore
 from pytest_deploy.record.open_record import record_store
+from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Store
 from pytest_deploy.record.trust import trust_set
-from pytest_deploy.verify.verify import verify
+from pytest_deploy.verify.verify import verify as verify_store
 from pytest_deploy.workspace import Workspace
 
 SOON: Final = timedelta(days=30)
-"""A key that ends sooner is told of."""
+"""`deploy.py verify`, `audit` and `anchor`: can a record be trusted, is anything wrong anywhere, who else knows of it.
+
+`audit` is for a job that runs by itself. It reads, and writes nothing but the copy of a bucket. Each finding is one line that
+says what to do; one that is bad makes the command end with 1, so that whoever gets the job's mail looks.
+"""
 _KEEP: Final = "keep everything as it is, and find out who could have done it"
 
 
+def verify(
+    path: Annotated[Path, typer.Argument(help="a store, e.g. reports/local")],
+    anchor: Annotated[
+        list[str] | None,
+        typer.Option(help="a line `tlog ORIGIN SIZE ROOT` kept outside the store; may be given several times"),
+    ] = None,
+    signatures: Annotated[str, typer.Option(help="newest, or all: every event's own signature")] = "newest",
+) -> None:
+    """Verify a record from its files alone; name the first bad event."""
+    if signatures not in {"newest", "all"}:
+        raise UsageError(f"--signatures={signatures}: right is newest or all")
+    if not path.is_dir():
+        raise UsageError(f"{path} is no folder; right is a store, e.g. reports/local")
+    if (path / "EXPORT.txt").is_file() and not (path / "log" / "00000000.event").exists():
+        raise UsageError(
+            f"{path} is an export of one run, not a whole store; its report.html prints the commands that verify it"
+        )
+    result = verify_store(path, anchor=anchor, signatures="all" if signatures == "all" else "newest")
+    for check in result.checks:
+        typer.echo(f"{'ok  ' if check.ok else 'BAD '} {check.number:>2} {check.title}: {check.detail}")
+    for finding in result.findings:
+        typer.echo(f"     {finding}")
+    for note in result.notes:
+        typer.echo(f"note {note}")
+    typer.echo(f"{'VERIFIED' if result.ok else 'NOT VERIFIED'}: {result.size} events, root {result.root}")
+    if not result.ok:
+        raise typer.Exit(1)
+
+
+def audit(
+    env: Annotated[str, typer.Argument(metavar="[ENV]", help="one environment; else all of deploy.yaml")] = "",
+    *,
+    rehearse: Rehearse = False,
+) -> None:
+    """Verify again everything of every record, for a scheduled job: one line each, and what to do. 0, or 1 where something is wrong."""
+    all_well = True
+    for line in Audit(Path.cwd(), rehearsal=rehearse).all(env):
+        typer.echo(str(line))
+        all_well = all_well and line.ok
+    if not all_well:
+        raise typer.Exit(1)
+
+
+def anchor(env: Env, *, rehearse: Rehearse = False) -> None:
+    """Make the anchors that policy names now: for a record that has none yet, or where the last could not be made."""
+    workspace = Workspace(Path.cwd(), env, rehearsal=rehearse)
+    environment = Environment(workspace, policy_of(workspace))
+    named = environment.policy.anchors
+    if not (named.lines or named.copies or named.github or named.timestamp):
+        raise UsageError(f"deploy.yaml names no anchors for {env}: give anchors: {{copies: ...}}")
+    if not environment.has_record:
+        raise UsageError(f"{env} has no record yet: there is nothing to anchor")
+    if not anchoring.anchor(environment, run=NO_RUN, say=typer.echo):
+        raise typer.Exit(1)
+    typer.echo(environment.log.checkpoint())
+
+
 @dataclass(frozen=True)
-class Line:
+class Finding:
     """One thing that was looked at."""
 
     environment: str
     ok: bool
-    said: str
-    """What was found; where it is not well, what to do follows."""
+    text: str
+    """What it is like; where it is bad, what to do follows."""
 
     def __str__(self) -> str:
-        return f"{'ok  ' if self.ok else 'BAD '} {self.environment}: {self.said}"
+        return f"{'ok  ' if self.ok else 'BAD '} {self.environment}: {self.text}"
+
+
+Result = tuple[bool, str]
+"""`deploy.py verify`, `audit` and `anchor`: can a record be trusted, is anything wrong anywhere, who else knows of it.
+
+`audit` is for a job that runs by itself. It reads, and writes nothing but the copy of a bucket. Each finding is one line that
+says what to do; one that is bad makes the command end with 1, so that whoever gets the job's mail looks.
+"""
 
 
 class Audit:
@@ -61,95 +137,85 @@ class Audit:
         self._rehearsal = rehearsal
         self._now = now
 
-    def all(self, environment: str = "") -> Iterator[Line]:
-        """Every line of one environment, or of all that deploy.yaml names. Raises ConfigurationError."""
-        for name in [environment] if environment else self._named():
+    def all(self, environment: str = "") -> Iterator[Finding]:
+        """Every finding of one environment, or of all that deploy.yaml names. Raises ConfigurationError."""
+        for name in [environment] if environment else self._environments():
             workspace = Workspace(self._root, name, rehearsal=self._rehearsal)
             policy = policy_of(workspace)
             try:
-                yield from self._lines(workspace, policy)
+                yield from (Finding(name, ok, text) for ok, text in self._results(workspace, policy))
             except DeployError as error:
-                yield Line(name, False, f"cannot be looked at: {error}")
+                yield Finding(name, False, f"cannot be looked at: {error}")
 
-    def _named(self) -> list[str]:
-        written = (
-            read_document(self._root / "deploy.yaml", "run it where deploy.yaml lies")[0].nearest((ENVIRONMENTS,)).value
-        )
-        return list(written) if isinstance(written, Mapping) else []
+    def _environments(self) -> list[str]:
+        document, _ = read_document(self._root / "deploy.yaml", "run it where deploy.yaml lies")
+        environments = document.nearest((ENVIRONMENTS,)).value
+        return list(environments) if isinstance(environments, Mapping) else []
 
-    def _lines(self, workspace: Workspace, policy: Policy) -> Iterator[Line]:
-        name = policy.environment
+    def _results(self, workspace: Workspace, policy: Policy) -> Iterator[Result]:
         store = record_store(workspace, policy)
-        seen, told = self._outside(workspace, policy, store)
-        yield from told
-        if next(iter(store.names("log/")), None) is None:
-            where = store.bucket.url if isinstance(store, CopiedStore) else str(workspace.store.relative_to(self._root))
-            if seen:
-                yield Line(
-                    name,
-                    False,
-                    f"{where} holds no record, and anchors know of {seen[-1].size} events: it is gone; {_KEEP}",
-                )
-            else:
-                yield Line(name, True, f"no record yet in {where}")
-            return
-        path = store.folder()
-        found = verify(path, anchor=[one.anchor for one in seen])
-        for check in found.checks:
-            if not check.ok:
-                yield Line(name, False, f"step {check.number}, {check.title}: {check.detail}; {_KEEP}")
-        if found.ok:
-            yield Line(name, True, f"verified, all twelve steps: {found.size} events, root {found.root}")
-        yield from self._copy(name, store)
-        events = [log_entry.parse((path / log_entry.name(seq)).read_bytes()).event for seq in range(found.size)]
-        yield self._tail(name, policy, events, seen)
-        verdict = retention(policy.retention, self._now(), *held(store, self._root))
-        yield Line(name, verdict.passed, f"retention: {verdict.sentence}")
-        yield from self._open(name, policy, events)
-        yield from self._keys(name, store, events)
 
-    def _outside(self, workspace: Workspace, policy: Policy, store: Store) -> tuple[list[Checkpoint], list[Line]]:
-        """Everything that is known of the record outside it, the longest last; and the places that did not tell."""
-        name = policy.environment
-        seen: list[Checkpoint] = []
-        told: list[Line] = []
+        # 1. What is known of the record outside it.
+        checkpoints: list[Checkpoint] = []
         for anchor in anchors_of(workspace, policy, store):
-            if not anchor.read_back:
-                continue
-            try:
-                knows = anchor.known()
-            except DeployError as error:
-                told.append(Line(name, False, f"anchors at {anchor.place} cannot be read: {error}"))
-                continue
-            seen += knows
-            told.append(Line(name, True, f"anchors at {anchor.place}: {len(knows)} read back"))
-        return sorted(seen, key=lambda one: one.size), told
+            if anchor.read_back:
+                try:
+                    known = anchor.known()
+                except DeployError as error:
+                    yield False, f"anchors at {anchor.place} cannot be read: {error}"
+                    continue
+                checkpoints += known
+                yield True, f"anchors at {anchor.place}: {len(known)} read back"
+        checkpoints.sort(key=lambda one: one.size)
 
-    def _copy(self, name: str, store: Store) -> Iterator[Line]:
-        if isinstance(store, CopiedStore):
-            other = store.compare()
-            if other:
-                said = f"{store.path / other[0]} is not as in {store.bucket.url}; move the copy away and run again"
-                yield Line(name, False, said)
+        # 2. Whether there is a record.
+        if next(iter(store.names("log/")), None) is None:
+            where = store.bucket.url if isinstance(store, CopiedStore) else workspace.shown(workspace.store)
+            if checkpoints:
+                size = checkpoints[-1].size
+                yield False, f"{where} holds no record, and anchors know of {size} events: it is gone; {_KEEP}"
             else:
-                yield Line(
-                    name, True, f"the copy in {store.path.relative_to(self._root)} is that of {store.bucket.url}"
-                )
+                yield True, f"no record yet in {where}"
+            return
 
-    def _tail(self, name: str, policy: Policy, events: Sequence[Event], seen: Sequence[Checkpoint]) -> Line:
+        # 3. Whether it verifies, against all that is known outside it.
+        path = store.folder()
+        verification = verify_store(path, anchor=[one.anchor for one in checkpoints])
+        for check in verification.checks:
+            if not check.ok:
+                yield False, f"step {check.number}, {check.title}: {check.detail}; {_KEEP}"
+        if verification.ok:
+            yield True, f"verified, all twelve steps: {verification.size} events, root {verification.root}"
+
+        # 4. What a verification does not show.
+        yield from self._copy(store)
+        events = [log_entry.parse((path / log_entry.name(seq)).read_bytes()).event for seq in range(verification.size)]
+        yield self._end_of_log(policy, events, checkpoints)
+        verdict = retention(policy.retention, self._now(), *held(store, self._root))
+        yield verdict.passed, f"retention: {verdict.sentence}"
+        yield from self._open_runs(policy, events)
+        yield from self._expiring_keys(policy.environment, store, events)
+
+    def _copy(self, store: Store) -> Iterator[Result]:
+        if not isinstance(store, CopiedStore):
+            return
+        if differs := store.compare():
+            yield False, f"{store.path / differs[0]} is not as in {store.bucket.url}; move the copy away and run again"
+        else:
+            yield True, f"the copy in {store.path.relative_to(self._root)} is that of {store.bucket.url}"
+
+    def _end_of_log(self, policy: Policy, events: Sequence[Event], checkpoints: Sequence[Checkpoint]) -> Result:
         """What a cut would take away unseen."""
-        reach = max((one.size for one in seen), default=0)
-        runs = [event.run for event in events[reach:] if event.type in CLOSES]
-        if not policy.anchors.required and not seen:
-            return Line(
-                name, True, "no anchor is asked for: a cut at the end would show against a line kept elsewhere only"
-            )
-        if runs:
-            said = f"{len(events) - reach} events since the newest anchor, {len(runs)} closed runs among them; "
-            return Line(name, False, f"{said}python deploy.py anchor {name}")
-        return Line(name, True, f"anchored up to event {reach - 1}; no run was closed since")
+        anchored = max((one.size for one in checkpoints), default=0)
+        closed = [event.run for event in events[anchored:] if event.type in CLOSES]
+        if not policy.anchors.required and not checkpoints:
+            return True, "no anchor is asked for: a cut at the end would show against a line kept elsewhere only"
+        if closed:
+            since = f"{len(events) - anchored} events since the newest anchor, {len(closed)} closed runs among them"
+            return False, f"{since}; python deploy.py anchor {policy.environment}"
+        return True, f"anchored up to event {anchored - 1}; no run was closed since"
 
-    def _open(self, name: str, policy: Policy, events: Sequence[Event]) -> Iterator[Line]:
+    def _open_runs(self, policy: Policy, events: Sequence[Event]) -> Iterator[Result]:
         """Runs that nobody works on any more."""
         until: dict[str, datetime] = {}
         opened: dict[str, None] = {}
@@ -162,17 +228,14 @@ class Audit:
                     until[event.run] = event.time + timedelta(seconds=policy.sla_s)
             elif event.type in CLOSES:
                 opened.pop(event.run, None)
-        left = [run for run in opened if until[run] <= self._now()]
-        for run in left:
-            yield Line(
-                name,
-                False,
-                f"run {run} is open since its time ended {moment(until[run])}: python deploy.py recover {name}",
-            )
-        if not left:
-            yield Line(name, True, f"no run was left open{f' ({len(opened)} in progress)' if opened else ''}")
+        abandoned = [run for run in opened if until[run] <= self._now()]
+        for run in abandoned:
+            remedy = f"python deploy.py recover {policy.environment}"
+            yield False, f"run {run} is open since its time ended {moment(until[run])}: {remedy}"
+        if not abandoned:
+            yield True, f"no run was left open{f' ({len(opened)} in progress)' if opened else ''}"
 
-    def _keys(self, name: str, store: Store, events: Sequence[Event]) -> Iterator[Line]:
+    def _expiring_keys(self, environment: str, store: Store, events: Sequence[Event]) -> Iterator[Result]:
         """Keys, and the timestamp authority's certificate, that end soon and have no successor."""
         now = self._now()
         roster, sha256 = in_force(store, events)
@@ -181,19 +244,16 @@ class Audit:
             for email in dict.fromkeys(key.email for key in roster.keys if key.valid(now))
         }
         if ca := trust_set(store, sha256).get("tsa-ca.pem"):
-            ends["the timestamp authority's certificate"] = _ends(ca)
+            ends["the timestamp authority's certificate"] = _end_of_certificate(ca)
         soon = {what: end for what, end in ends.items() if end <= now + SOON}
         for what, end in soon.items():
-            yield Line(
-                name, False, f"{what} ends {moment(end)}: python deploy.py keys enroll {name} ... makes the next known"
-            )
+            remedy = f"python deploy.py keys enroll {environment} ... makes the next known"
+            yield False, f"{what} ends {moment(end)}: {remedy}"
         if not soon:
-            yield Line(name, True, f"no key ends within {SOON.days} days")
+            yield True, f"no key ends within {SOON.days} days"
 
 
-def _ends(pem: bytes) -> datetime:
-    from cryptography.x509 import load_pem_x509_certificates
-
+def _end_of_certificate(pem: bytes) -> datetime:
     try:
         return min(one.not_valid_after_utc for one in load_pem_x509_certificates(pem))
     except ValueError as error:

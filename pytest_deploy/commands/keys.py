@@ -6,9 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person, in_force
+from pytest_deploy.commands import GROUP, Env, Rehearse, print_lines
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import in_kms, record_of
 from pytest_deploy.policy.run_context import policy_of
@@ -18,20 +22,93 @@ from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain, require_plain
-from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
+from pytest_deploy.record.rotation import IN_A_FILE, KeyFile
+from pytest_deploy.record.rotation import rotate as rotate_log_key
 from pytest_deploy.record.trust import copy_plainly, trust_set
 from pytest_deploy.workspace import Workspace
 
 _LONGEST_NAME = 200
+"""Characters."""
+
+
+keys = typer.Typer(
+    help="Who may sign for an environment: begin its record, enroll a key, revoke one, rotate the log's own key, list them.",
+    **GROUP,
+)
+
+Reason = Annotated[str, typer.Option(help="why; goes into the record")]
+
+
+@keys.command()
+def init(env: Env, *, rehearse: Rehearse = False) -> None:
+    """Begin the environment's record where there is none."""
+    print_lines(Keys(Workspace(Path.cwd(), env, rehearsal=rehearse)).init())
+
+
+@keys.command()
+def enroll(
+    env: Env,
+    *,
+    person: Annotated[str, typer.Option(metavar="EMAIL", help="who signs with the key")],
+    name: Annotated[str, typer.Option(help="the printed name")],
+    public_key: Annotated[Path, typer.Option(help="the person's SSH public key")],
+    reason: Reason,
+    role: Annotated[list[str] | None, typer.Option(help="a role; may be given several times")] = None,
+    github: Annotated[int | None, typer.Option(help="the GitHub user id")] = None,
+    local: Annotated[str | None, typer.Option(help="the user name on this machine (local and rehearsals)")] = None,
+    git: Annotated[
+        list[str] | None, typer.Option(help="an e-mail of their commits; may be given several times")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, max=365, help="how long the key is valid")] = 365,
+    rehearse: Rehearse = False,
+) -> None:
+    """Make a person and their key known."""
+    who = described_person(person, name, role or [], github=github, local=local, git=git or [])
+    print_lines(Keys(Workspace(Path.cwd(), env, rehearsal=rehearse)).enroll(who, public_key, days=days, reason=reason))
+
+
+@keys.command()
+def revoke(
+    env: Env,
+    *,
+    person: Annotated[str, typer.Option(metavar="EMAIL", help="whose keys end; or the fingerprint of one key")],
+    reason: Reason,
+    rehearse: Rehearse = False,
+) -> None:
+    """End a person's keys, or one key, from now on; what they signed before stays good."""
+    print_lines(Keys(Workspace(Path.cwd(), env, rehearsal=rehearse)).revoke(person, reason=reason))
+
+
+@keys.command()
+def rotate(
+    env: Env,
+    *,
+    reason: Reason,
+    to: Annotated[
+        str, typer.Option(metavar="VERSION", help="a key version of Cloud KMS, in full; else a new file")
+    ] = "",
+    keep_old: Annotated[
+        bool, typer.Option("--keep-old", help="keep the retired private key; else it is destroyed")
+    ] = False,
+    rehearse: Rehearse = False,
+) -> None:
+    """Change the log's own key."""
+    print_lines(Keys(Workspace(Path.cwd(), env, rehearsal=rehearse)).rotate(to=to, reason=reason, keep_old=keep_old))
+
+
+@keys.command(name="list")
+def list_keys(env: Env, *, rehearse: Rehearse = False) -> None:
+    """Everybody the roster knows, with their keys and how long those are valid."""
+    print_lines(Keys(Workspace(Path.cwd(), env, rehearsal=rehearse)).list())
 
 
 class Keys:
     """The roster of one environment."""
 
-    def __init__(self, root: Path, environment: str, *, rehearsal: bool) -> None:
+    def __init__(self, workspace: Workspace) -> None:
         """Raises ConfigurationError where deploy.yaml knows no such environment."""
-        self._workspace = Workspace(root, environment, rehearsal=rehearsal)
-        self._policy = policy_of(self._workspace)
+        self._workspace = workspace
+        self._policy = policy_of(workspace)
 
     @property
     def _log(self) -> Log:
@@ -48,11 +125,11 @@ class Keys:
         yield f"signer    {self._policy.record.key or 'a key file in .deploy/keys'}"
         yield f"log key   {log.key.vkey}"
         yield "keep      a copy of this key elsewhere: a record that brings its own keys proves nothing"
-        yield from self._owed(log)
+        yield from self._unfilled_roles(log)
 
-    def enroll(self, person: Person, public_key: Path | None, *, days: int, reason: str) -> Iterator[str]:
+    def enroll(self, person: Person, public_key: Path, *, days: int, reason: str) -> Iterator[str]:
         """Make a person and their key known."""
-        if public_key is None or not public_key.is_file():
+        if not public_key.is_file():
             raise UsageError("deploy.py keys enroll: say --public-key FILE, the person's SSH public key")
         if not reason.strip():
             raise UsageError("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
@@ -70,7 +147,7 @@ class Keys:
             reason=reason,
         )
         yield f"enrolled  {person.printed_name} <{person.email}>: {', '.join(person.roles) or 'no role'}"
-        yield from self._owed(log)
+        yield from self._unfilled_roles(log)
 
     def revoke(self, who: str, *, reason: str) -> Iterator[str]:
         """End a person's keys, or one key, from now on; what they signed before stays good."""
@@ -80,7 +157,7 @@ class Keys:
         log = self._log
         enrollment.revoke(log, self._workspace.store, who, reason=reason, now=SystemClock().now(), actor=local_actor())
         yield f"revoked   {who}, from now on; what was signed before stays good"
-        yield from self._owed(log)
+        yield from self._unfilled_roles(log)
 
     def rotate(self, *, to: str, reason: str, keep_old: bool) -> Iterator[str]:
         """Change the log's key: to a new file, or `to` a key version of Cloud KMS.
@@ -106,7 +183,7 @@ class Keys:
         kept = file.keep() if keep_old and self._policy.record.key is None else None
         successor = None if to else file.make_successor()
         new = FileSigner.open(successor) if successor is not None else in_kms(to)
-        event = rotate(log, self._workspace.store, new, signer=to or IN_A_FILE, reason=reason, actor=actor)
+        event = rotate_log_key(log, self._workspace.store, new, signer=to or IN_A_FILE, reason=reason, actor=actor)
         if successor is not None:
             file.succeed(successor)
         elif self._policy.record.key is None:
@@ -129,18 +206,18 @@ class Keys:
             for key in roster.keys:
                 if key.email == person.email:
                     yield f"          {key.fingerprint} {key.valid_after:%Y-%m-%d} to {key.valid_before:%Y-%m-%d %H:%M} UTC"
-        yield from self._owed(log)
+        yield from self._unfilled_roles(log)
 
-    def _owed(self, log: Log) -> Iterator[str]:
+    def _unfilled_roles(self, log: Log) -> Iterator[str]:
         """Roles that policy asks for and nobody can fill now."""
         roster = in_force(log.store, log.history())[0]
         needed = dict.fromkeys([*self._policy.approval.roles, *self._policy.rollback.roles])
         for role in needed:
             if not roster.holders(role, SystemClock().now()):
-                yield f"owed      nobody holds the role {role} with a valid key"
+                yield f"needed    nobody holds the role {role} with a valid key"
 
 
-def enrolled(
+def described_person(
     email: str, name: str, roles: Sequence[str], *, github: int | None, local: str | None, git: Sequence[str]
 ) -> Person:
     """The person a command line describes. Raises UsageError where it does not."""
@@ -150,5 +227,5 @@ def enrolled(
         raise UsageError(f"deploy.py keys enroll: a name or a role {NOT_PLAIN}")
     if any(len(text) > _LONGEST_NAME for text in (email, name, *roles)):
         raise UsageError(f"deploy.py keys enroll: a name or a role is longer than {_LONGEST_NAME} characters")
-    known = tuple(dict.fromkeys(one.lower() for one in [email, *git]))
-    return Person(email.lower(), name, tuple(roles), github, local, known)
+    git_emails = tuple(dict.fromkeys(one.lower() for one in [email, *git]))
+    return Person(email.lower(), name, tuple(roles), github, local, git_emails)

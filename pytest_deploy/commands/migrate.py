@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
+import typer
+
+from pytest_deploy.commands import GROUP, Env, print_lines
 from pytest_deploy.errors import MigrationsRefused, Refused, UsageError
 from pytest_deploy.migrate import apply, ledger, lint, read, rollback, snapshot
 from pytest_deploy.migrate.migration import Migration, compatibility
@@ -18,6 +22,59 @@ from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.lease import Holder
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.workspace import Workspace
+
+migrate = typer.Typer(help="A database's migrations; `up` and `down` only where policy asks for no approval.", **GROUP)
+
+
+@migrate.command()
+def status(env: Env) -> None:
+    """A line a migration: applied, when and by whom, or pending."""
+    with opened(Path.cwd(), env) as migrations:
+        print_lines(migrations.status())
+
+
+@migrate.command()
+def check(env: Env) -> None:
+    """What is faulty in what is pending: files, history and squawk's findings."""
+    with opened(Path.cwd(), env) as migrations:
+        print_lines(migrations.check())
+
+
+@migrate.command(name="dry-run")
+def dry_run(env: Env) -> None:
+    """Execute what is pending and take it back: schema diff, locks, time."""
+    with opened(Path.cwd(), env) as migrations:
+        print_lines(migrations.dry_run())
+
+
+@migrate.command()
+def up(
+    env: Env,
+    to: Annotated[
+        str | None, typer.Option(metavar="VERSION", help="up to this version; else all that is pending")
+    ] = None,
+) -> None:
+    """Apply what is pending; only where policy asks for no approval."""
+    if to is not None:
+        _require_version(to)
+    with opened(Path.cwd(), env) as migrations:
+        print_lines(migrations.up(to))
+
+
+@migrate.command()
+def down(
+    env: Env,
+    to: Annotated[str, typer.Option(metavar="VERSION", help="down to this version; 0 is the empty database")],
+) -> None:
+    """Undo what was applied after a version; only where policy asks for no approval."""
+    _require_version(to)
+    with opened(Path.cwd(), env) as migrations:
+        print_lines(migrations.down(to))
+
+
+def _require_version(to: str) -> None:
+    if not to.isdecimal():
+        raise UsageError(f"deploy.py migrate: --to {to!r}: right is a version, e.g. 0003; 0 is the empty database")
 
 
 class Migrations:
@@ -46,17 +103,17 @@ class Migrations:
 
     def check(self) -> Iterator[str]:
         """Files, history and squawk's findings. Raises MigrationsRefused with every fault."""
-        todo = self._pending()
+        pending = self._pending()
         with self._database.connect() as connection:
             server = connection.info.server_version // 10000
-        found = lint.lint(todo, server_version=server)
-        blocking = [one.fault() for one in found if one.blocks and one.accepted is None]
+        findings = lint.lint(pending, server_version=server)
+        blocking = [one.fault() for one in findings if one.blocks and one.accepted is None]
         if blocking:
             raise MigrationsRefused("findings on what is pending", blocking)
-        for one in found:
-            said = "" if one.accepted is None else f" (accepted: {one.accepted})"
-            yield f"{one.path.name}:{one.line} {one.rule}: {one.message}{said}"
-        yield f"{len(todo)} pending, none faulty; {compatibility(todo).summary}"
+        for one in findings:
+            accepted = "" if one.accepted is None else f" (accepted: {one.accepted})"
+            yield f"{one.path.name}:{one.line} {one.rule}: {one.message}{accepted}"
+        yield f"{len(pending)} pending, none faulty; {compatibility(pending).summary}"
 
     def dry_run(self) -> Iterator[str]:
         """Execute what is pending and take it back (REQ-o00044-I): schema diff, locks, time."""
@@ -74,11 +131,11 @@ class Migrations:
 
     def up(self, to: str | None) -> Iterator[str]:
         """Apply what is pending, up to a version. Raises Refused where policy asks for approval."""
-        self._nobody_asked("up", "a deployment: pytest --deploy-env=ENV")
+        self._refuse_where_approval_is_asked("up", "a deployment: pytest --deploy-env=ENV")
         migrations = self._read()
         wanted = migrations if to is None else migrations[: self._place(migrations, to) + 1]
-        self._not_behind(wanted)
-        with self._leased():
+        self._refuse_passed_version(wanted)
+        with self._under_lease():
             trial = try_pending(
                 self._database.access.owner,
                 wanted,
@@ -101,10 +158,10 @@ class Migrations:
 
     def down(self, to: str) -> Iterator[str]:
         """Undo what was applied after a version (`0`: everything). Raises Refused where policy asks for approval."""
-        self._nobody_asked("down", "a deployment of the release that is wanted")
+        self._refuse_where_approval_is_asked("down", "a deployment of the release that is wanted")
         migrations = self._read()
         remain = () if to.strip("0") == "" else migrations[: self._place(migrations, to) + 1]
-        with self._leased():
+        with self._under_lease():
             done = rollback.roll_back(
                 self._database.access.owner,
                 migrations,
@@ -120,7 +177,7 @@ class Migrations:
         yield self._now()
 
     @contextmanager
-    def _leased(self) -> Iterator[None]:
+    def _under_lease(self) -> Iterator[None]:
         """No run goes on meanwhile, and the log says who had the environment. Raises LeaseHeld, ManualInterventionRequired."""
         actor = local_actor()
         log = self._environment.log
@@ -139,14 +196,14 @@ class Migrations:
         with self._database.connect() as connection:
             return ledger.pending(self._read(), ledger.applied(connection))
 
-    def _nobody_asked(self, word: str, instead: str) -> None:
+    def _refuse_where_approval_is_asked(self, word: str, instead: str) -> None:
         if "approval" not in self._policy.phases.leave_out or self._policy.approval.roles:
             raise Refused(
                 f"migrate {word}: {self._policy.environment} asks for approval, so its schema moves in a run alone; "
                 f"the way is {instead}"
             )
 
-    def _not_behind(self, wanted: tuple[Migration, ...]) -> None:
+    def _refuse_passed_version(self, wanted: tuple[Migration, ...]) -> None:
         """Refuse an `up` to a version that is passed already. Raises UsageError."""
         with self._database.connect() as connection:
             newest = max(ledger.applied(connection), key=lambda one: one.number, default=None)
@@ -161,8 +218,8 @@ class Migrations:
         raise UsageError(f"--to {to}: no such migration; known: {', '.join(one.version for one in migrations)}")
 
     def _now(self) -> str:
-        found = snapshot.snapshot(self._database.access.owner, self._database.access.programs)
-        return f"the schema is at version {found.version} (sha256 {found.sha256[:16]}…)"
+        schema = snapshot.snapshot(self._database.access.owner, self._database.access.programs)
+        return f"the schema is at version {schema.version} (sha256 {schema.sha256[:16]}…)"
 
 
 @contextmanager

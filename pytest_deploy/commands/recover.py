@@ -6,12 +6,15 @@ Reads the log and the live state, nothing else: the process that began the run m
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from pytest_deploy.anchors.anchoring import anchor
+from pytest_deploy.commands import Env, Rehearse, Say
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
 from pytest_deploy.pipeline import steps_lock, workers
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
@@ -20,7 +23,6 @@ from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.pipeline.step import Step, title_of
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin.deployment import PLAN, Deployment
-from pytest_deploy.policy.load import load
 from pytest_deploy.policy.phases import phases_of
 from pytest_deploy.policy.run_context import RunContext, policy_of
 from pytest_deploy.record import lease
@@ -38,49 +40,65 @@ _POLL_SECONDS = 1.0
 _GRACE_SECONDS = 5.0
 
 
-def recover(root: Path, environment: str, say: Callable[[str], None], *, rehearsal: bool = False) -> int:
+def recover(
+    env: Env,
+    *,
+    rehearse: Rehearse = False,
+    clock: Annotated[
+        bool,
+        typer.Option(
+            "--clock", help="first let the record's time start again, where a wrong clock wrote into the future"
+        ),
+    ] = False,
+) -> None:
+    """Finish what a run left behind: explain, undo or complete, close. 0: consistent, no run open; 20: a person is needed."""
+    workspace = Workspace(Path.cwd(), env, rehearsal=rehearse)
+    if clock:
+        mend_clock(workspace, typer.echo)
+    raise typer.Exit(recover_environment(workspace, typer.echo))
+
+
+def recover_environment(workspace: Workspace, say: Say) -> int:
     """Leave the environment consistent and no run open: 0, or 20 where a person is needed. `say` gets what it found.
 
     Raises ConfigurationError, RecordError; waits for the lease of a holder that may still live, saying so.
     """
-    workspace = Workspace(root, environment, rehearsal=rehearsal)
-    load(workspace.config_file, environment)
-    held = Environment(workspace, policy_of(workspace))
-    if not held.has_record:
-        say(f"{environment}: no record yet, so nothing to recover")
+    name = workspace.environment
+    environment = Environment(workspace, policy_of(workspace))
+    if not environment.has_record:
+        say(f"{name}: no record yet, so nothing to recover")
         return 0
-    log = held.log
+    log = environment.log
     runs = open_runs(log)
     if not runs:
-        say(f"{environment}: no run is open in the record's {log.checkpoint().split()[2]} events")
+        say(f"{name}: no run is open in the record's {log.checkpoint().split()[2]} events")
     return max((_recover_run(workspace, log.run(run), say) for run in runs), default=0)
 
 
-def mend_clock(root: Path, environment: str, say: Callable[[str], None], *, rehearsal: bool = False) -> None:
+def mend_clock(workspace: Workspace, say: Say) -> None:
     """Let the record's time start again at this machine's, by a signed event that every verifier reports.
 
     For a record whose newest event a wrong clock wrote into the future. Raises RecordError where it did not.
     """
-    workspace = Workspace(root, environment, rehearsal=rehearsal)
     event = Environment(workspace, policy_of(workspace)).log.mend_clock(actor=local_actor())
     say(
         f"the record's time starts again at {event.data['restart']}: event {event.seq}, {event.data['skew_s']:.0f} s back"
     )
 
 
-def _recover_run(workspace: Workspace, events: list[Event], say: Callable[[str], None]) -> int:
+def _recover_run(workspace: Workspace, events: list[Event], say: Say) -> int:
     opened = next(event for event in events if event.type == "run.opened")
     sets = tuple(f"{key}={value}" for key, value in opened.data.get("sets", {}).items())
     context = RunContext(
         workspace, pipeline=opened.data["pipeline"], sets=sets, reason=opened.data["reason"] or "", run=opened.run
     )
-    held = Environment(context.workspace, context.policy(), run=context.run, shift_s=context.shift_s)
+    environment = Environment(context.workspace, context.policy(), run=context.run, shift_s=context.shift_s)
     _explain(events, say)
     try:
-        taken = None if context.pipeline == PLAN else _take_over(held.log, events, say)
-        return _finish(context, held, opened, taken, say)
+        taken = None if context.pipeline == PLAN else _take_over(environment.log, events, say)
+        return _finish(context, environment, opened, taken, say)
     finally:
-        held.close()
+        environment.close()
 
 
 def open_runs(log: Log) -> list[str]:
@@ -94,7 +112,7 @@ def open_runs(log: Log) -> list[str]:
     return sorted(opened, key=lambda run: opened[run] == PLAN)
 
 
-def _explain(events: list[Event], say: Callable[[str], None]) -> None:
+def _explain(events: list[Event], say: Say) -> None:
     started = {e.data["nodeid"]: e for e in events if e.type == "step.started"}
     finished = {e.data["nodeid"] for e in events if e.type == "step.finished"}
     say(f"found: run {events[-1].run}, open; its last event is {events[-1].type} at {stamp(events[-1].time)}")
@@ -106,11 +124,11 @@ def _explain(events: list[Event], say: Callable[[str], None]) -> None:
     say(f"       {len(changed)} changing steps were announced" if changed else "       nothing had been changed")
 
 
-def _take_over(log: Log, events: list[Event], say: Callable[[str], None]) -> Lease:
+def _take_over(log: Log, events: list[Event], say: Say) -> Lease:
     taken = [event for event in events if event.type in {"lease.taken", "lease.renewed"}]
     until = parse_stamp(taken[-1].data["until"])
     actor = local_actor()
-    told = False
+    announced = False
     while True:
         try:
             return lease.take(
@@ -124,15 +142,13 @@ def _take_over(log: Log, events: list[Event], say: Callable[[str], None]) -> Lea
         except LeaseHeld as held:
             if datetime.now(UTC) > until:
                 raise
-            if not told:
+            if not announced:
                 say(f"       waiting until {taken[-1].data['until']}: {held}")
-                told = True
+                announced = True
             time.sleep(_POLL_SECONDS)
 
 
-def _finish(
-    context: RunContext, environment: Environment, opened: Event, held: Lease | None, say: Callable[[str], None]
-) -> int:
+def _finish(context: RunContext, environment: Environment, opened: Event, held: Lease | None, say: Say) -> int:
     run = Run(
         context=context,
         policy=environment.policy,
@@ -159,7 +175,7 @@ def _finish(
     return MANUAL_INTERVENTION if run.outcome == "rollback-failed" else 0
 
 
-def _stop_workers(run: Run, say: Callable[[str], None]) -> None:
+def _stop_workers(run: Run, say: Say) -> None:
     """A worker ends its step though its controller is gone; nothing is undone beside it."""
     left = workers.living(run.context.session)
     if left:
@@ -167,7 +183,7 @@ def _stop_workers(run: Run, say: Callable[[str], None]) -> None:
         workers.stop(left, grace_s=_GRACE_SECONDS)
 
 
-def _abandon(environment: Environment, run: Run, say: Callable[[str], None]) -> int:
+def _abandon(environment: Environment, run: Run, say: Say) -> int:
     """Nothing had been announced as changing: the run is closed as abandoned, over the files that are found."""
     found = RunFolder(run.log.store, run.context.run).seal(sums=FOUND)
     cause = "the process that ran it was gone; nothing had been changed"

@@ -1,4 +1,4 @@
-"""`make rehearse`: staging, then production at the next open instant, with throw-away keys, each command shown as it runs.
+"""`deploy.py rehearse`: staging, then production at the next open instant, with throw-away keys, each command shown as it runs.
 
 Real gates, real signatures, the embedded platform; recorded apart under reports/rehearsal/. Nothing of it counts for real.
 """
@@ -8,13 +8,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Annotated, Final
+
+import typer
 
 from pytest_deploy.approvals.rehearsal_roster import prepare
+from pytest_deploy.commands import Say
 from pytest_deploy.errors import Failed, UsageError
 from pytest_deploy.gates.earliest import earliest
 from pytest_deploy.gates.facts import Gates
@@ -25,95 +29,106 @@ from pytest_deploy.release.candidate import ReleaseCandidate
 from pytest_deploy.release.request import pending
 from pytest_deploy.workspace import Workspace
 
-SHORTENED = ("health.watch_s=1", "health.interval_s=0.25", "traffic.settle_s=0")
+SHORTENED: Final = ("health.watch_s=1", "health.interval_s=0.25", "traffic.settle_s=0")
 """A rehearsal need not watch for a quarter of an hour; it says so, and the record does."""
-STAGED_BEFORE = timedelta(hours=1)
-APPROVED_WITHIN = timedelta(minutes=10)
-TIMED = ("window", "blackout", "rate-limit")
+STAGED_BEFORE: Final = timedelta(hours=1)
+"""Staging is deployed to so long before the environment it vouches for."""
+APPROVED_WITHIN: Final = timedelta(minutes=10)
+"""The run begins so long after its plan."""
+TIMED: Final = ("window", "blackout", "rate-limit")
+"""The gates that decide when an environment is open."""
 
 
-class Walk:
-    """The walk through one environment and the one it vouches for."""
+def rehearse(env: Annotated[str, typer.Argument(metavar="ENV")] = "production") -> None:
+    """Rehearse a whole release: the environment that vouches first, then ENV at its next open instant."""
+    Rehearsal(Path.cwd(), typer.echo).rehearse(env)
 
-    def __init__(self, root: Path, say: Callable[[str], None]) -> None:
+
+class Rehearsal:
+    """A rehearsed release of one environment and the one that vouches for it."""
+
+    def __init__(self, root: Path, say: Say) -> None:
         self._root = root
         self._say = say
 
-    def through(self, environment: str) -> None:
+    def rehearse(self, name: str) -> None:
         """Stage, plan, approve and run. Raises Failed at the first command that does not end as it should."""
-        workspace = Workspace(self._root, environment, rehearsal=True)
-        policy = policy_of(workspace, SHORTENED)
+        environment = self._environment(name)
         now = datetime.now(UTC)
-        self._say(
-            f"rehearsing {environment} with its own policy, on the embedded platform; nothing here counts for real"
-        )
+        self._say(f"rehearsing {name} with its own policy, on the embedded platform; nothing here counts for real")
         self._say(f"shortened, and recorded so: {', '.join(SHORTENED)} (the policy's watch is not shown by this)")
-        at = self._next_open(workspace)
+
+        # 1. The clock is set to the next instant at which it may be deployed to.
+        at = self._next_open(environment)
         if at > now:
             self._say(
-                f"{environment} is closed now; its next open instant is {at:%A %Y-%m-%d %H:%M} UTC: the clock is set to it"
+                f"{name} is closed now; its next open instant is {at:%A %Y-%m-%d %H:%M} UTC: the clock is set to it"
             )
-        staging = policy.staging_smoke.environment if policy.staging_smoke is not None else ""
-        with self._held(*(name for name in (staging, environment) if name)):
-            if staging:
-                self._deploy(staging, at - STAGED_BEFORE)
-            self._deploy(environment, at)
+
+        # 2. The environment that vouches for it is deployed to first.
+        smoke = environment.policy.staging_smoke
+        staging = [smoke.environment] if smoke is not None and smoke.environment else []
+        with self._platforms_open(*staging, name):
+            for one in staging:
+                self._deploy(one, at - STAGED_BEFORE)
+            self._deploy(name, at)
+
+        # 3. What was recorded verifies.
         self._say("")
         self._say("both records, checked without what wrote them:")
-        for name in (staging, environment):
-            if name:
-                self._run("python", "deploy.py", "verify", f"reports/rehearsal/{name}")
+        for one in (*staging, name):
+            self._run("python", "deploy.py", "verify", f"reports/rehearsal/{one}")
+
+    def _environment(self, name: str) -> Environment:
+        workspace = Workspace(self._root, name, rehearsal=True)
+        return Environment(workspace, policy_of(workspace, SHORTENED))
 
     @contextmanager
-    def _held(self, *names: str) -> Iterator[None]:
+    def _platforms_open(self, *names: str) -> Iterator[None]:
         """Keep the platforms from command to command; they start beside the first command, which waits for no more than its own."""
-        workspaces = [Workspace(self._root, name, rehearsal=True) for name in names]
-        held = [Environment(workspace, policy_of(workspace, SHORTENED)) for workspace in workspaces]
+        environments = [self._environment(name) for name in names]
         try:
-            with ThreadPoolExecutor(len(held)) as starting:
-                opened = [starting.submit(_open, one) for one in held]
+            with ThreadPoolExecutor(len(environments)) as starting:
+                opened = [starting.submit(_open_platform, one) for one in environments]
                 yield
             for platform in opened:
                 platform.result()
         finally:
-            for one in held:
+            for one in environments:
                 one.close()
 
-    def _next_open(self, workspace: Workspace) -> datetime:
-        policy = policy_of(workspace, SHORTENED)
-        prepare(workspace, policy)
-        environment = Environment(workspace, policy)
-        subject = ReleaseCandidate("deploy", "", source.read(self._root).commit, None, None, "", None)
-        bound = Gates(environment, subject)
-        found = earliest({name: bound.gate(name) for name in TIMED}, datetime.now(UTC))
-        if found.at is None:
-            raise UsageError(f"{policy.environment} has no open instant within a year: {'; '.join(found.owed)}")
-        return found.at
+    def _next_open(self, environment: Environment) -> datetime:
+        prepare(environment.workspace, environment.policy)
+        candidate = ReleaseCandidate("deploy", "", source.read(self._root).commit, None, None, "", None)
+        gates = Gates(environment, candidate)
+        start = earliest({name: gates.gate(name) for name in TIMED}, datetime.now(UTC))
+        if start.at is None:
+            name = environment.policy.environment
+            raise UsageError(f"{name} has no open instant within a year: {'; '.join(start.owed)}")
+        return start.at
 
-    def _deploy(self, environment: str, at: datetime) -> None:
+    def _deploy(self, name: str, at: datetime) -> None:
         """Plan, sign for every role, run."""
-        words = [f"--deploy-env={environment}", "--deploy-rehearse", *(f"--deploy-set={one}" for one in SHORTENED)]
-        plan = at
-        self._run("pytest", *words, "--deploy-pipeline=plan", f"--deploy-at={_instant(plan)}")
-        workspace = Workspace(self._root, environment, rehearsal=True)
-        policy = policy_of(workspace, SHORTENED)
-        held = Environment(workspace, policy)
-        (found,) = [one for one in pending(held.log.history(), at) if one.commit == source.read(self._root).commit]
-        for role in policy.approval.roles:
-            self._run("python", "deploy.py", "approve", found.run, "--role", role)
-        self._run("pytest", *words, f"--deploy-run={found.run}", f"--deploy-at={_instant(at + APPROVED_WITHIN)}")
+        options = [f"--deploy-env={name}", "--deploy-rehearse", *(f"--deploy-set={one}" for one in SHORTENED)]
+        self._run("pytest", *options, "--deploy-pipeline=plan", f"--deploy-at={_instant(at)}")
+        environment = self._environment(name)
+        commit = source.read(self._root).commit
+        (request,) = [one for one in pending(environment.log.history(), at) if one.commit == commit]
+        for role in environment.policy.approval.roles:
+            self._run("python", "deploy.py", "approve", request.run, "--role", role)
+        self._run("pytest", *options, f"--deploy-run={request.run}", f"--deploy-at={_instant(at + APPROVED_WITHIN)}")
 
     def _run(self, *words: str) -> None:
         self._say("")
         self._say(f"$ {' '.join(words)}")
         program: Sequence[str] = {"pytest": (sys.executable, "-m", "pytest"), "python": (sys.executable,)}[words[0]]
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_ADDOPTS")}
-        code = subprocess.run([*program, *words[1:]], cwd=self._root, env=kept, check=False).returncode
+        variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_ADDOPTS")}
+        code = subprocess.run([*program, *words[1:]], cwd=self._root, env=variables, check=False).returncode
         if code != 0:
             raise Failed(f"`{' '.join(words)}` ended with {code}; what it printed above says why")
 
 
-def _open(environment: Environment) -> None:
+def _open_platform(environment: Environment) -> None:
     environment.platform  # noqa: B018 -- opened by being named
 
 

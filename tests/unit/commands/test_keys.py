@@ -9,19 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.commands.keys import Keys, enrolled
+from pytest_deploy.commands.keys import Keys, described_person
 from pytest_deploy.errors import Refused, UsageError
+from pytest_deploy.workspace import Workspace
 from tests.unit.commands.bench import REPOSITORY
 
-TINA = enrolled("Tina@Example.org", "Tina Tanaka", ["Tech Lead"], github=11, local=None, git=["Tina@Home.example"])
-QUINN = enrolled("quinn@example.org", "Quinn Quist", ["QA Lead"], github=12, local=None, git=[])
-OWED = "owed      nobody holds the role {} with a valid key"
+TINA = described_person(
+    "Tina@Example.org", "Tina Tanaka", ["Tech Lead"], github=11, local=None, git=["Tina@Home.example"]
+)
+QUINN = described_person("quinn@example.org", "Quinn Quist", ["QA Lead"], github=12, local=None, git=[])
+NEEDED = "needed    nobody holds the role {} with a valid key"
 
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Keys:
     shutil.copy(REPOSITORY / "deploy.yaml", tmp_path)
-    return Keys(tmp_path, "production", rehearsal=True)
+    return Keys(Workspace(tmp_path, "production", rehearsal=True))
 
 
 @pytest.fixture
@@ -35,18 +38,18 @@ def test_a_record_is_begun_with_nobody_who_may_sign(keys: Keys, tmp_path: Path) 
     said = list(keys.init())
 
     assert said[0] == "record    reports/rehearsal/production, deploy.example.org/rehearsal/production"
-    assert [OWED.format("Tech Lead"), OWED.format("QA Lead")] == said[-2:]
+    assert [NEEDED.format("Tech Lead"), NEEDED.format("QA Lead")] == said[-2:]
     assert (tmp_path / ".deploy/keys/rehearsal-production.pem").stat().st_mode & 0o777 == 0o600
 
 
 def test_who_is_enrolled_may_sign_until_they_are_revoked(keys: Keys, tinas: Path) -> None:
     said = list(keys.enroll(TINA, tinas, days=30, reason="OPS-1"))
-    assert ["enrolled  Tina Tanaka <tina@example.org>: Tech Lead", OWED.format("QA Lead")] == said
+    assert ["enrolled  Tina Tanaka <tina@example.org>: Tech Lead", NEEDED.format("QA Lead")] == said
     assert "person    Tina Tanaka <tina@example.org>: Tech Lead" in list(keys.list())
 
     time.sleep(1)  # a key is good for whole seconds, one at the least
     said = list(keys.revoke("tina@example.org", reason="left"))
-    assert [OWED.format("Tech Lead"), OWED.format("QA Lead")] == said[1:]
+    assert [NEEDED.format("Tech Lead"), NEEDED.format("QA Lead")] == said[1:]
     with pytest.raises(Refused, match="has no valid key here"):
         list(keys.revoke("tina@example.org", reason="left"))
 
@@ -60,7 +63,10 @@ def test_the_key_of_one_is_nobody_elses(keys: Keys, tinas: Path) -> None:
 
 
 def test_nobody_is_enrolled_or_revoked_without_a_key_and_a_reason(keys: Keys, tinas: Path) -> None:
-    for public, reason, said in ((None, "OPS-1", "say --public-key"), (tinas, " ", "say --reason")):
+    for public, reason, said in (
+        (tinas.with_name("none.pub"), "OPS-1", "say --public-key"),
+        (tinas, " ", "say --reason"),
+    ):
         with pytest.raises(UsageError, match=said):
             list(keys.enroll(TINA, public, days=30, reason=reason))
     with pytest.raises(UsageError, match="say --person EMAIL or fingerprint, and --reason"):
@@ -79,7 +85,7 @@ def test_nobody_is_enrolled_or_revoked_without_a_key_and_a_reason(keys: Keys, ti
 )
 def test_who_is_not_described_is_not_enrolled(email: str, name: str, role: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        enrolled(email, name, [role], github=None, local=None, git=[])
+        described_person(email, name, [role], github=None, local=None, git=[])
 
 
 def test_looking_at_the_keys_lays_the_newest_plain_copies(keys: Keys, tinas: Path, tmp_path: Path) -> None:

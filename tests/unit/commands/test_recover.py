@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_deploy.commands.recover import mend_clock, recover
+from pytest_deploy.commands.recover import mend_clock, recover_environment
 from pytest_deploy.errors import RecordError
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.policy.run_context import policy_of
@@ -64,7 +64,7 @@ def left(root: Path, by: Holder, *, life_s: float = 60) -> str:
 def test_where_nothing_was_ever_recorded_nothing_is(root: Path) -> None:
     said: list[str] = []
 
-    assert recover(root, "local", said.append) == 0
+    assert recover_environment(Workspace(root, "local"), said.append) == 0
 
     assert said == ["local: no record yet, so nothing to recover"]
     assert not (root / "reports").exists()
@@ -75,7 +75,7 @@ def test_where_no_run_is_open_it_says_so_and_writes_nothing(root: Path) -> None:
     size = verify(root / STORE).size
     said: list[str] = []
 
-    assert recover(root, "local", said.append) == 0
+    assert recover_environment(Workspace(root, "local"), said.append) == 0
 
     assert said == [f"local: no run is open in the record's {size} events"]
     assert verify(root / STORE).size == size
@@ -85,7 +85,7 @@ def test_a_run_whose_process_died_before_any_change_is_abandoned(root: Path) -> 
     run = left(root, gone())
     said: list[str] = []
 
-    assert recover(root, "local", said.append) == 0
+    assert recover_environment(Workspace(root, "local"), said.append) == 0
 
     assert said[0].startswith(f"found: run {run}, open; its last event is step.started at ")
     assert "in build, `lint finds nothing` began and did not end, which changes nothing" in said[1]
@@ -94,7 +94,7 @@ def test_a_run_whose_process_died_before_any_change_is_abandoned(root: Path) -> 
     assert [e.type for e in log_of(root).run(run)][-3:] == ["lease.taken", "run.abandoned", "lease.released"]
     assert both(root / STORE) == (True, "")
     again: list[str] = []
-    assert recover(root, "local", again.append) == 0
+    assert recover_environment(Workspace(root, "local"), again.append) == 0
     assert "no run is open" in again[0]
 
 
@@ -103,7 +103,7 @@ def test_a_holder_that_may_live_is_waited_for(root: Path) -> None:
     run = left(root, replace(holder(), host="elsewhere"), life_s=1.5)
     said: list[str] = []
 
-    assert recover(root, "local", said.append) == 0
+    assert recover_environment(Workspace(root, "local"), said.append) == 0
 
     waited = [line for line in said if line.strip().startswith("waiting until ")]
     assert len(waited) == 1
@@ -117,9 +117,9 @@ def test_a_record_written_into_the_future_is_mended_once_and_says_so(root: Path)
         Writing(log_of(root)).add("alert.raised", {"alert": "a", "detail": "b"})
     said: list[str] = []
 
-    mend_clock(root, "local", said.append)
+    mend_clock(Workspace(root, "local"), said.append)
 
     assert said[0].startswith("the record's time starts again at ")
     assert both(root / STORE) == (True, "")
     with pytest.raises(RecordError, match="not in the future; nothing to mend"):
-        mend_clock(root, "local", said.append)
+        mend_clock(Workspace(root, "local"), said.append)

@@ -15,13 +15,13 @@ import pytest
 from pytest_deploy.anchors.kinds import file_name
 from pytest_deploy.anchors.timestamp import Authority
 from pytest_deploy.approvals.enrollment import trust_authority
-from pytest_deploy.commands.evidence import verify
+from pytest_deploy.commands.audit import verify
+from pytest_deploy.commands.export import export_run
 from pytest_deploy.errors import DeployError, RecordError, RecordTampered, Refused, UsageError
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
 from pytest_deploy.record.run_id import place_of
-from pytest_deploy.reports.export import export
 from tests import tsa
 from tests.tools import needs
 from tests.unit.record.samples import ACTOR, SHA, Writing, deployed, open_log
@@ -50,7 +50,7 @@ class Checkout:
     ) -> list[str]:
         """Hand the run out; what was said."""
         said: list[str] = []
-        export(self.root, run or self.run, into or self.into, reader=reader, purpose=purpose, say=said.append)
+        export_run(self.root, run or self.run, into or self.into, reader=reader, purpose=purpose, say=said.append)
         return said
 
     def files(self) -> dict[str, bytes]:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from pytest_deploy.approvals.after_run import Amendment, SignOff, hash_of, put_down
 from pytest_deploy.cli import app
-from pytest_deploy.commands import sign_after_run
+from pytest_deploy.commands import sign_off as commands
 from pytest_deploy.errors import DeployError, Refused, UsageError
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner
@@ -41,26 +41,24 @@ def hall(built: Hall, tmp_path: Path) -> Hall:
 def sign_off(hall: Hall, by: str = "quinn", **changes: Any) -> None:
     asked = {"run": hall.deployed, "role": "QA Lead", "meaning": "reviewed", "comment": "", **changes}
     run = asked.pop("run")
-    sign_after_run.sign_off(hall.root, run, key=hall.key(by), say=hall.said.append, **asked)
+    commands.sign_off_run(hall.root, run, key=hall.key(by), say=hall.said.append, **asked)
 
 
 def accept(hall: Hall, by: str = "quinn", **changes: Any) -> None:
     asked = {"run": hall.failed, "step": BUILD, "reason": "known", "role": "", **changes}
     run = asked.pop("run")
-    sign_after_run.accept_deviation(hall.root, run, key=hall.key(by), say=hall.said.append, **asked)
+    commands.accept_step_deviation(hall.root, run, key=hall.key(by), say=hall.said.append, **asked)
 
 
 def amend(hall: Hall, by: str = "tina", **changes: Any) -> None:
     asked = {"seq": opened(hall), "field": "reason", "to": "OPS-1", "reason": "typed wrongly", "role": "", **changes}
     seq = asked.pop("seq")
-    sign_after_run.amend(
-        hall.root, "production", seq, key=hall.key(by), rehearsal=True, say=hall.said.append, **asked
-    )  # fmt: skip
+    commands.amend_event(hall.workspace, seq, key=hall.key(by), say=hall.said.append, **asked)
 
 
 def thaw(hall: Hall, by: str = "tina", **changes: Any) -> None:
     asked = {"reason": "mended by 1.2.1", "role": "", **changes}
-    sign_after_run.thaw(hall.root, "production", key=hall.key(by), rehearsal=True, say=hall.said.append, **asked)
+    commands.thaw_environment(hall.workspace, key=hall.key(by), say=hall.said.append, **asked)
 
 
 def opened(hall: Hall) -> int:
@@ -359,15 +357,15 @@ def test_what_came_in_between_reading_and_signing_is_looked_at_first(hall: Hall)
     assert both(hall.store) == (True, "")
 
 
-def signs(hall: Hall, by: str, role: str) -> sign_after_run.Signing:
-    return sign_after_run.Signing.of(hall.root, "production", rehearsal=True, role=role, key=hall.key(by))
+def signs(hall: Hall, by: str, role: str) -> commands.Signing:
+    return commands.Signing.of(hall.workspace, role=role, key=hall.key(by))
 
 
-def amendment(hall: Hall, signing: sign_after_run.Signing, key: str, old: object) -> Amendment:
+def amendment(hall: Hall, signing: commands.Signing, key: str, old: object) -> Amendment:
     """Of a value of run.opened, whatever stands there."""
     event = hall.last("run.opened", hall.deployed)
     return Amendment(
-        **signing.words(Amendment.MEANING), run=event.run, amends=event.seq, event_sha256=hash_of(event),
+        **signing.signer_fields(Amendment.MEANING), run=event.run, amends=event.seq, event_sha256=hash_of(event),
         key=key, old=old, new="9.9.9", reason="x",
     )  # fmt: skip
 
@@ -451,7 +449,7 @@ def test_both_verifiers_refuse_an_amendment_from_a_value_that_never_stood(hall: 
 def test_both_verifiers_refuse_a_sign_off_over_another_seal_than_the_runs(hall: Hall) -> None:
     """Signed rightly, and counted as it was signed: by hand, as the command would not."""
     signing = signs(hall, "quinn", "QA Lead")
-    said = SignOff(**signing.words("reviewed"), run=hall.deployed, record_sha256="0" * 64, comment="")
+    said = SignOff(**signing.signer_fields("reviewed"), run=hall.deployed, record_sha256="0" * 64, comment="")
 
     written = put_down(signing.log, said, person=signing.person, key=signing.key)
 
@@ -468,8 +466,8 @@ SECRET = "9f-KFDDh3xaTq9zPPw1"
         lambda hall: amend(hall, reason=f"it said {SECRET}"),
         lambda hall: sign_off(hall, comment=SECRET),
         lambda hall: accept(hall, reason=SECRET),
-        lambda hall: sign_after_run.thaw(
-            hall.root, "production", reason=SECRET, role="", key=hall.key("tina"), rehearsal=True, say=hall.said.append
+        lambda hall: commands.thaw_environment(
+            hall.workspace, reason=SECRET, role="", key=hall.key("tina"), say=hall.said.append
         ),
     ],
     ids=["the new value", "a reason", "a comment", "an accepted deviation", "a thaw"],

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
-from pytest_deploy.commands.sign import approve
+from pytest_deploy.commands.approve import approve_request, override_gate
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.run_folder import RunFolder
@@ -15,6 +16,8 @@ from pytest_deploy.record.run_id import new_run_id
 from tests.unit.approvals.desk import ADAM, BOTH, DORA, QUINN, TINA
 from tests.unit.commands.asked import Asked
 from tests.unit.record.samples import ACTOR
+
+RUN = "production-20261122T201500Z-4f1c"
 
 
 def test_who_signs_is_shown_what_changes_before_and_told_who_is_missing(asked: Asked) -> None:
@@ -56,7 +59,7 @@ def test_a_signature_that_would_not_count_is_not_made(asked: Asked, email: str, 
 
 def test_only_a_request_that_lives_is_signed(asked: Asked) -> None:
     with pytest.raises(Refused, match="no request rehearsal-production-20261122T201500Z-4f1c lies in"):
-        approve(
+        approve_request(
             asked.root, "rehearsal-production-20261122T201500Z-4f1c", role="", key=None, comment="", say=asked.said.append
         )  # fmt: skip
 
@@ -152,3 +155,15 @@ def test_an_override_that_was_laid_without_events_counts_once_two_have_signed(as
     asked.take_in()
     asked.take_in()
     assert sorted(asked.events("override.signed")) == sorted([TINA.email, QUINN.email])
+
+
+def test_nobody_signs_a_comment_that_cannot_be_shown(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--comment holds characters that cannot be shown"):
+        approve_request(tmp_path, RUN, role="", key=None, comment="fine\nmissing   nobody", say=print)
+
+
+@pytest.mark.parametrize("word", ["reason", "incident"])
+def test_nobody_signs_an_override_that_cannot_be_shown(tmp_path: Path, word: str) -> None:
+    said = {"reason": "the service is down", "incident": "INC-7"} | {word: "x\x1b[2J"}
+    with pytest.raises(UsageError, match=f"--{word} holds characters that cannot be shown"):
+        override_gate(tmp_path, "window", RUN, **said, hours=1, role="", key=None, say=print)

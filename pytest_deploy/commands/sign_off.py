@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+import typer
 
 from pytest_deploy.approvals.after_run import AcceptedDeviation, Amendment, SignOff, Statement, Thaw, hash_of, put_down
 from pytest_deploy.approvals.roster import Person, Roster, in_force
-from pytest_deploy.commands.sign import named
+from pytest_deploy.commands import Env, Key, Rehearse, Role, Say, workspace_of_run
 from pytest_deploy.commands.signer import signer
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.environment import record_of
@@ -29,10 +31,62 @@ from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Missing
 from pytest_deploy.workspace import Workspace
 
-_FOUND: Final = frozenset({"outcome", "verdict"})
+_RESULTS: Final = frozenset({"outcome", "verdict"})
 """What steps, gates and runs came to: no signature makes a failure a success."""
 
-Say = Callable[[str], None]
+
+def sign_off(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="a closed run")],
+    *,
+    role: Role = "",
+    meaning: Annotated[
+        str, typer.Option(help="what the signature stands for, e.g. 'reviewed and found complete'")
+    ] = "",
+    comment: Annotated[str, typer.Option(help="stands in what is signed")] = "",
+    key: Key = None,
+) -> None:
+    """Sign, in a role, for the record of a closed run; not for one's own deployment."""
+    sign_off_run(Path.cwd(), run, role=role, meaning=meaning, comment=comment, key=key, say=typer.echo)
+
+
+def amend(
+    env: Env,
+    seq: Annotated[int, typer.Argument(metavar="SEQ", help="the event, by its number")],
+    *,
+    field: Annotated[str, typer.Option(metavar="KEY", help="the key of its data whose value is wrong")],
+    to: Annotated[str, typer.Option(metavar="VALUE", help="the right value: text, or JSON where it is no text")],
+    reason: Annotated[str, typer.Option(help="why; stands in what is signed")],
+    role: Role = "",
+    key: Key = None,
+    rehearse: Rehearse = False,
+) -> None:
+    """Sign a correction of one value of an event; the event stays, and the record shows old and new."""
+    workspace = Workspace(Path.cwd(), env, rehearsal=rehearse)
+    amend_event(workspace, seq, field=field, to=to, reason=reason, role=role, key=key, say=typer.echo)
+
+
+def accept_deviation(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="a closed run")],
+    *,
+    step: Annotated[str, typer.Option(metavar="NODEID", help="the step that did not pass")],
+    reason: Annotated[str, typer.Option(help="why it is accepted; stands in what is signed")],
+    role: Role = "",
+    key: Key = None,
+) -> None:
+    """Sign that a step which did not pass is accepted, by who may approve and did not deploy."""
+    accept_step_deviation(Path.cwd(), run, step=step, reason=reason, role=role, key=key, say=typer.echo)
+
+
+def thaw(
+    env: Env,
+    *,
+    reason: Annotated[str, typer.Option(help="why it may be deployed to again; stands in what is signed")],
+    role: Role = "",
+    key: Key = None,
+    rehearse: Rehearse = False,
+) -> None:
+    """Sign that a frozen environment may be deployed to again; the gate `freeze` then passes."""
+    thaw_environment(Workspace(Path.cwd(), env, rehearsal=rehearse), reason=reason, role=role, key=key, say=typer.echo)
 
 
 @dataclass(frozen=True)
@@ -48,12 +102,11 @@ class Signing:
     key: Path
 
     @classmethod
-    def of(cls, root: Path, environment: str, *, rehearsal: bool, role: str, key: Path | None) -> Signing:
+    def of(cls, workspace: Workspace, *, role: str, key: Path | None) -> Signing:
         """Raises UsageError (no record, no key), Refused (nobody's key, no role)."""
-        workspace = Workspace(root, environment, rehearsal=rehearsal)
         policy = policy_of(workspace)
         if next(iter(record_store(workspace, policy).names("log/")), None) is None:
-            raise UsageError(f"{workspace.store.relative_to(root)} holds no record: nothing was recorded there yet")
+            raise UsageError(f"{workspace.shown(workspace.store)} holds no record: nothing was recorded there yet")
         log = record_of(workspace, policy, SystemClock())
         roster = in_force(log.store, log.history())[0]
         roles = policy.approval.roles or policy.thaw.roles
@@ -63,7 +116,7 @@ class Signing:
             raise Refused(f"{person.printed_name} holds no role, so nobody can tell what the signature stands for")
         return cls(workspace, policy, log, roster, person, role, key)
 
-    def words(self, meaning: str) -> dict[str, str]:
+    def signer_fields(self, meaning: str) -> dict[str, str]:
         """What every statement says of its signer."""
         return {
             "meaning": meaning,
@@ -78,17 +131,15 @@ class Signing:
         events = [event for event in self.log.history() if event.run == run]
         closed = [event for event in events if event.type == "run.closed"]
         if not events:
-            raise Refused(
-                f"{run} is not in {self.workspace.store.relative_to(self.workspace.root)}; history lists its runs"
-            )
+            raise Refused(f"{run} is not in {self.workspace.shown(self.workspace.store)}; history lists its runs")
         if not closed:
             raise Refused(f"{run} is not closed ({events[-1].type} was last): only a closed run's record is signed")
         bound: str = closed[0].data["record_sha256"]
         try:
-            found = hashlib.sha256(self.log.store.get(f"runs/{run}/{SUMS}")).hexdigest()
+            sha256 = hashlib.sha256(self.log.store.get(f"runs/{run}/{SUMS}")).hexdigest()
         except Missing:
-            found = "missing"
-        if found != bound:
+            sha256 = "missing"
+        if sha256 != bound:
             raise Refused(
                 f"runs/{run}/{SUMS} is not the one the log binds: do not sign; python deploy.py verify tells more"
             )
@@ -105,22 +156,22 @@ class Signing:
         if deployer.email == self.person.email:
             raise Refused(f"{self.person.printed_name} deployed it and cannot {what}: another must")
 
-    def refuse_second(self, events: list[Event], said: Statement, *same: str) -> None:
+    def refuse_second(self, events: list[Event], statement: Statement, *same: str) -> None:
         """A person says a thing once. Raises Refused."""
-        told = said.told()
+        signed = statement.told()
         for event in events:
-            if event.type == said.type and all(event.data.get(key) == told[key] for key in ("signer", *same)):
-                raise Refused(f"{said.signer} has signed this already (event {event.seq}, {stamp(event.time)})")
+            if event.type == statement.type and all(event.data.get(key) == signed[key] for key in ("signer", *same)):
+                raise Refused(f"{statement.signer} has signed this already (event {event.seq}, {stamp(event.time)})")
 
-    def sign(self, said: Statement, say: Say) -> Event:
+    def sign(self, statement: Statement, say: Say) -> Event:
         """Say who signs what, sign, say where it lies."""
-        say(f"signing   {said.meaning}, as {self.person.printed_name} <{self.person.email}>, {self.role}")
-        event = put_down(self.log, said, person=self.person, key=self.key)
+        say(f"signing   {statement.meaning}, as {self.person.printed_name} <{self.person.email}>, {self.role}")
+        event = put_down(self.log, statement, person=self.person, key=self.key)
         say(f"signed    {event.data['file']}, counted by event {event.seq}")
         return event
 
 
-def sign_off(root: Path, run: str, *, role: str, meaning: str, comment: str, key: Path | None, say: Say) -> None:
+def sign_off_run(root: Path, run: str, *, role: str, meaning: str, comment: str, key: Path | None, say: Say) -> None:
     """Sign, in a role, for the record of a closed run: not one's own deployment."""
     if not role.strip() or not meaning.strip():
         raise UsageError(
@@ -128,44 +179,41 @@ def sign_off(root: Path, run: str, *, role: str, meaning: str, comment: str, key
         )
     require_plain("--meaning", meaning)
     require_plain("--comment", comment)
-    environment, rehearsal = named(run)
-    signing = Signing.of(root, environment, rehearsal=rehearsal, role=role, key=key)
+    signing = Signing.of(workspace_of_run(root, run), role=role, key=key)
     events, record_sha256 = signing.sealed(run)
-    for line in _run_in_words(run, events, record_sha256):
+    for line in _describe_run(run, events, record_sha256):
         say(escape_line(line))
     signing.refuse_deployer(events, "sign it off")
-    said = SignOff(**signing.words(meaning), run=run, record_sha256=record_sha256, comment=comment)
-    signing.refuse_second(events, said, "role", "meaning")
-    signing.sign(said, say)
+    statement = SignOff(**signing.signer_fields(meaning), run=run, record_sha256=record_sha256, comment=comment)
+    signing.refuse_second(events, statement, "role", "meaning")
+    signing.sign(statement, say)
 
 
-def accept_deviation(root: Path, run: str, *, step: str, reason: str, role: str, key: Path | None, say: Say) -> None:
+def accept_step_deviation(
+    root: Path, run: str, *, step: str, reason: str, role: str, key: Path | None, say: Say
+) -> None:
     """Sign that a step which did not pass is accepted: by somebody who may approve here, and did not deploy."""
-    if not reason.strip():
-        raise UsageError("deploy.py accept-deviation: say --reason: it is read by an inspector years later")
-    require_plain("--reason", reason)
-    environment, rehearsal = named(run)
-    signing = Signing.of(root, environment, rehearsal=rehearsal, role=role, key=key)
+    _require_reason("accept-deviation", reason)
+    signing = Signing.of(workspace_of_run(root, run), role=role, key=key)
     events, record_sha256 = signing.sealed(run)
     deviation = _deviation(run, step, events)
-    for line in (*_run_in_words(run, events, record_sha256), f"step      {step}", f"deviation {deviation}"):
+    for line in (*_describe_run(run, events, record_sha256), f"step      {step}", f"deviation {deviation}"):
         say(escape_line(line))
     say(f"reason    {reason}")
     needed = signing.policy.approval.roles
     if needed and signing.role not in needed:
         raise Refused(f"a deviation is accepted by who may approve, {' or '.join(needed)}, not as {signing.role}")
     signing.refuse_deployer(events, "accept its deviations")
-    said = AcceptedDeviation(
-        **signing.words(AcceptedDeviation.MEANING),
+    statement = AcceptedDeviation(
+        **signing.signer_fields(AcceptedDeviation.MEANING),
         run=run, record_sha256=record_sha256, nodeid=step, deviation=deviation, reason=reason,
     )  # fmt: skip
-    signing.refuse_second(events, said, "nodeid")
-    signing.sign(said, say)
+    signing.refuse_second(events, statement, "nodeid")
+    signing.sign(statement, say)
 
 
-def amend(
-    root: Path,
-    environment: str,
+def amend_event(
+    workspace: Workspace,
     seq: int,
     *,
     field: str,
@@ -173,14 +221,11 @@ def amend(
     reason: str,
     role: str,
     key: Path | None,
-    rehearsal: bool,
     say: Say,
 ) -> None:
     """Sign a correction of one value of an event of a finished run; the event stays as it is, old and new are recorded."""
-    if not reason.strip():
-        raise UsageError("deploy.py amend: say --reason: it is read by an inspector years later")
-    require_plain("--reason", reason)
-    signing = Signing.of(root, environment, rehearsal=rehearsal, role=role, key=key)
+    _require_reason("amend", reason)
+    signing = Signing.of(workspace, role=role, key=key)
     event = _amendable(signing.log.history(), seq, field)
     old = _as_amended(signing.log.history(), event, field)
     require_plain("--to", to, longest=None)  # whether an event can hold it is judged below, old value and all
@@ -192,21 +237,20 @@ def amend(
     say(f"old       {json.dumps(old)}")
     say(f"new       {json.dumps(new)}")
     say(f"reason    {reason}")
-    said = Amendment(
-        **signing.words(Amendment.MEANING),
+    statement = Amendment(
+        **signing.signer_fields(Amendment.MEANING),
         run=event.run, amends=seq, event_sha256=hash_of(event), key=field, old=old, new=new, reason=reason,
     )  # fmt: skip
-    signing.sign(said, say)
+    signing.sign(statement, say)
 
 
-def thaw(root: Path, environment: str, *, reason: str, role: str, key: Path | None, rehearsal: bool, say: Say) -> None:
+def thaw_environment(workspace: Workspace, *, reason: str, role: str, key: Path | None, say: Say) -> None:
     """Sign that a frozen environment may be deployed to again; the gate `freeze` then passes."""
-    if not reason.strip():
-        raise UsageError("deploy.py thaw: say --reason: it is read by an inspector years later")
-    require_plain("--reason", reason)
-    roles = policy_of(Workspace(root, environment, rehearsal=rehearsal)).thaw.roles
+    _require_reason("thaw", reason)
+    roles = policy_of(workspace).thaw.roles
     role = role or (roles[0] if len(roles) == 1 else "")
-    signing = Signing.of(root, environment, rehearsal=rehearsal, role=role, key=key)
+    signing = Signing.of(workspace, role=role, key=key)
+    environment = workspace.environment
     events = signing.log.history()
     last = [e for e in events if e.type in {"environment.frozen", "environment.released"}][-1:]
     if not last or last[0].type == "environment.released":
@@ -217,14 +261,20 @@ def thaw(root: Path, environment: str, *, reason: str, role: str, key: Path | No
     say(f"reason    {reason}")
     if signing.role not in roles:
         raise Refused(f"{environment} is released by {' or '.join(roles)}, not by {signing.role}")
-    said = Thaw(
-        **signing.words(Thaw.MEANING),
+    statement = Thaw(
+        **signing.signer_fields(Thaw.MEANING),
         origin=signing.log.key.origin, frozen=frozen.seq, event_sha256=hash_of(frozen), reason=reason,
     )  # fmt: skip
-    signing.sign(said, say)
+    signing.sign(statement, say)
 
 
-def _run_in_words(run: str, events: list[Event], record_sha256: str) -> Iterator[str]:
+def _require_reason(command: str, reason: str) -> None:
+    if not reason.strip():
+        raise UsageError(f"deploy.py {command}: say --reason: it is read by an inspector years later")
+    require_plain("--reason", reason)
+
+
+def _describe_run(run: str, events: list[Event], record_sha256: str) -> Iterator[str]:
     opened = next(event.data for event in events if event.type == "run.opened")
     decided = next(event.data for event in events if event.type == "run.decided")
     yield f"run       {run}{' (REHEARSAL: nothing here counts for real)' if opened['rehearsal'] else ''}"
@@ -244,8 +294,8 @@ def _deviation(run: str, step: str, events: list[Event]) -> str:
         return escape_line(f"not run: {data['cause']}")
     if data["outcome"] == "passed":
         raise Refused(f"{step} passed: there is no deviation to accept")
-    said = (data["message"] or "").strip().splitlines()
-    return escape_line(f"{data['outcome']}: {said[0] if said else 'no message'}")
+    message = (data["message"] or "").strip().splitlines()
+    return escape_line(f"{data['outcome']}: {message[0] if message else 'no message'}")
 
 
 def _amendable(events: tuple[Event, ...], seq: int, field: str) -> Event:
@@ -263,7 +313,7 @@ def _amendable(events: tuple[Event, ...], seq: int, field: str) -> Event:
         )
     if field not in event.data:
         raise Refused(f"event {seq} ({event.type}) has no {field!r}; it has {', '.join(sorted(event.data))}")
-    if field in _FOUND:
+    if field in _RESULTS:
         raise Refused(
             f"{field} is what was found, not what somebody stated: nobody amends it; accept the deviation, or say it in a sign-off"
         )

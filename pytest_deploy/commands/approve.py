@@ -1,0 +1,221 @@
+"""`deploy.py approve` and `override`: what is signed is shown in words, then signed with the person's own key."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from pytest_deploy.approvals.roster import Person, Roster, in_force
+from pytest_deploy.approvals.sign_request import sign_approval, sign_override
+from pytest_deploy.commands import Key, Role, Say, workspace_of_run
+from pytest_deploy.commands.signer import signer
+from pytest_deploy.errors import Refused, UsageError
+from pytest_deploy.gates.facts import Gates
+from pytest_deploy.gates.registry import OVERRIDABLE
+from pytest_deploy.pipeline.plan import PLANNED_DIFF
+from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.record.open_record import record_store
+from pytest_deploy.record.plain_text import escape_line, require_plain
+from pytest_deploy.release import request as requests
+from pytest_deploy.release.candidate import of_request
+
+_LINES_SHOWN = 200
+"""Lines of a schema diff; the rest is in the file that is named."""
+
+
+def approve(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="the request, as its plan named it")],
+    role: Role = "",
+    key: Key = None,
+    comment: Annotated[str, typer.Option(help="stands in what is signed")] = "",
+) -> None:
+    """Show in words what a request changes, and sign it with your SSH key (ssh-keygen, agent and hardware keys included)."""
+    approve_request(Path.cwd(), run, role=role, key=key, comment=comment, say=typer.echo)
+
+
+def override(
+    gate: Annotated[str, typer.Argument(metavar="GATE", help="window, blackout, rate-limit or incidents")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="the request")],
+    *,
+    reason: Annotated[str, typer.Option(help="why it cannot wait")],
+    incident: Annotated[str, typer.Option(help="the incident it is for")],
+    hours: Annotated[float, typer.Option(min=0.1, max=24, help="how long it lasts")] = 1.0,
+    role: Role = "",
+    key: Key = None,
+) -> None:
+    """Sign, in an emergency, that one gate be overridden for one request; it counts when a second person has signed too."""
+    override_gate(
+        Path.cwd(), gate, run, reason=reason, incident=incident, hours=hours, role=role, key=key, say=typer.echo
+    )
+
+
+def approve_request(root: Path, run: str, *, role: str, key: Path | None, comment: str, say: Say) -> None:
+    """Show what is signed, sign it for one role, say who is still missing. Raises UsageError, Refused."""
+    require_plain("--comment", comment)
+    pending = pending_request(root, run)
+    for line in describe_request(pending):
+        say(escape_line(line))
+    needed = pending.environment.policy.approval.roles
+    person, key = pending.signer(role, key)
+    role = role or next((one for one in needed if one in person.roles), "")
+    if role not in needed:
+        raise Refused(
+            f"{pending.environment.policy.environment} asks for {', '.join(needed) or 'nobody'}; {role or 'none of your roles'} is not among them"
+        )
+    if person.email in pending.gates().case.barred:
+        raise Refused(
+            f"{person.printed_name} deploys this or wrote part of it, so their signature would not count: another must sign"
+        )
+    event = sign_approval(
+        pending.environment.log,
+        pending.environment.workspace.store,
+        run,
+        person=person,
+        role=role,
+        key=key,
+        comment=comment,
+        now=pending.now,
+    )
+    say(f"signed    by {person.printed_name} <{person.email}> as {role}: {event.data['meaning']}")
+    judged = pending.gates().judged
+    missing = judged.missing if judged is not None else needed
+    say(f"missing   {', '.join(missing)}" if missing else "missing   nobody: it may be run")
+
+
+def override_gate(
+    root: Path,
+    gate: str,
+    run: str,
+    *,
+    reason: str,
+    incident: str,
+    hours: float,
+    role: str,
+    key: Path | None,
+    say: Say,
+) -> None:
+    """Sign an override of one gate for one request; it counts once a second person has signed. Raises UsageError, Refused."""
+    if gate not in OVERRIDABLE:
+        raise UsageError(
+            f"{gate} cannot be overridden by anybody: only {', '.join(OVERRIDABLE)} can, which say when, not what or by whom"
+        )
+    if not reason.strip() or not incident.strip():
+        raise UsageError("an override has a --reason and an --incident: it is read by an inspector years later")
+    require_plain("--reason", reason)
+    require_plain("--incident", incident)
+    pending = pending_request(root, run)
+    for line in describe_request(pending):
+        say(escape_line(line))
+    person, key = pending.signer(role, key)
+    needed = pending.environment.policy.approval.roles
+    role = role or next((one for one in needed if one in person.roles), "")
+    sign_override(
+        pending.environment.log,
+        pending.environment.workspace.store,
+        run,
+        gate=gate,
+        person=person,
+        role=role,
+        key=key,
+        reason=reason,
+        incident=incident,
+        expires=pending.now + timedelta(hours=hours),
+        now=pending.now,
+    )
+    say(f"signed    override of {gate} by {person.printed_name} as {role}, {hours:g} h")
+    counts = pending.gates().overrides.get(gate) is not None
+    say("counts    yes" if counts else "counts    not yet: a second person must sign the same, with the same incident")
+
+
+@dataclass(frozen=True)
+class PendingRequest:
+    """A request that waits for signatures, and the environment it is for."""
+
+    environment: Environment
+    run: str
+    request: Mapping[str, Any]
+    """What request.json holds."""
+    requested_by: str
+    """The actor that planned it, and so will deploy it."""
+
+    @property
+    def roster(self) -> Roster:
+        """The people in force."""
+        log = self.environment.log
+        return in_force(log.store, log.history())[0]
+
+    def gates(self) -> Gates:
+        """The gates over it, as they stand for whoever asked for it."""
+        return Gates(self.environment, of_request(self.environment, self.run), who=self.requested_by)
+
+    def signer(self, role: str, key: Path | None) -> tuple[Person, Path]:
+        """Who signs, and with what."""
+        workspace, roles = self.environment.workspace, self.environment.policy.approval.roles
+        return signer(workspace, self.roster, role or next(iter(roles), ""), key)
+
+    @property
+    def now(self) -> datetime:
+        """The request's own clock: a rehearsal's goes on where its plan set it."""
+        return self.environment.clock.now()
+
+
+def pending_request(root: Path, run: str) -> PendingRequest:
+    """The live request of a run id. Raises UsageError for no run id, Refused where no request lives under it."""
+    workspace = workspace_of_run(root, run)
+    policy = policy_of(workspace)
+    record_store(workspace, policy).folder(f"runs/{run}/")
+    place = workspace.run_folder(run) / "request.json"
+    if not place.is_file():
+        raise Refused(
+            f"no request {run} lies in {workspace.shown(workspace.store)}: plan first, --deploy-pipeline=plan"
+        )
+    made = [e for e in Environment(workspace, policy, run=run).log.run(run) if e.type == "request.made"]
+    if not made:
+        raise Refused(f"{run}: the record holds no request.made for it; plan anew")
+    shift = (made[0].instant - made[0].time).total_seconds()
+    environment = Environment(workspace, policy, run=run, shift_s=shift)
+    if not any(one.run == run for one in requests.pending(environment.log.history(), environment.clock.now())):
+        raise Refused(f"{run} waits for nobody: it was run, voided or has expired; plan anew")
+    content = json.loads(requests.stored_request(workspace.store, run, made))
+    return PendingRequest(environment, run, content, made[0].data["requested_by"])
+
+
+def describe_request(pending: PendingRequest) -> Iterator[str]:
+    """What a signature is put under: what changes, the migrations, the schema diff, the release before."""
+    request = pending.request
+    before = request["earlier"]["release"]
+    rehearsal = " (REHEARSAL: nothing here counts for real)" if pending.environment.workspace.rehearsal else ""
+    yield f"request   {pending.run}{rehearsal}"
+    yield f"to        {request['environment']}, until {request['expires']}"
+    yield f"release   {request['version']}, commit {request['commit']}"
+    yield f"artefact  {request['artefact']['image']}"
+    yield f"replaces  {'nothing: the first release' if before is None else before['version'] + ', commit ' + before['commit']}"
+    applied = set(request["earlier"]["migrations"])
+    to_apply = [one for one in request["migrations"] if one["version"] not in applied]
+    yield f"migrates  {', '.join(one['version'] + ' ' + one['name'] for one in to_apply) or 'nothing'}"
+    for key in ("reason", "ticket"):
+        if request[key]:
+            yield f"{key:<9} {request[key]}"
+    yield "schema    as planned:"
+    yield from (f"          {line}" for line in _schema_diff(pending))
+
+
+def _schema_diff(pending: PendingRequest) -> list[str]:
+    plan = pending.request["plan"]
+    if plan is None:
+        return ["(the run made this request itself: no plan)"]
+    place = pending.environment.workspace.run_folder(plan["run"]) / PLANNED_DIFF
+    content = place.read_bytes()
+    if hashlib.sha256(content).hexdigest() != plan["schema_diff_sha256"]:
+        raise Refused(f"{place} is not the diff the request names: somebody changed it; do not sign, verify the record")
+    lines = content.decode().splitlines()
+    more = [f"... {len(lines) - _LINES_SHOWN} more lines in {place}"] if len(lines) > _LINES_SHOWN else []
+    return [*lines[:_LINES_SHOWN], *more]

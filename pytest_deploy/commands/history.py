@@ -1,0 +1,88 @@
+"""`deploy.py history` and `show`: which runs there were, what served at an instant, and one run in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pytest_deploy.commands import Rehearse, print_lines
+from pytest_deploy.errors import UsageError
+from pytest_deploy.history import as_of as moment
+from pytest_deploy.history import words as query_words
+from pytest_deploy.history.answers import History
+from pytest_deploy.reports import text
+
+_SCREEN = 50
+"""Runs that a table shows unless told otherwise."""
+_INDEX = Path(".deploy") / "history"
+
+Format = Annotated[str, typer.Option("--format", help="table, json, jsonl or csv")]
+Reports = Annotated[Path, typer.Option(help="the folder that holds the records")]
+Rebuild = Annotated[bool, typer.Option("--rebuild", help="build the index anew first")]
+
+
+def history(
+    *,
+    env: Annotated[list[str] | None, typer.Option(help="an environment; may be given several times; else all")] = None,
+    since: Annotated[
+        str, typer.Option(help="runs not over before this day or instant (UTC day, or instant with zone)")
+    ] = "",
+    until: Annotated[str, typer.Option(help="runs begun up to the end of this day, or before this instant")] = "",
+    commit: Annotated[str, typer.Option(help="the beginning of a commit")] = "",
+    digest: Annotated[str, typer.Option(help="the beginning of an artefact's digest")] = "",
+    version: Annotated[str, typer.Option(help="exactly this version")] = "",
+    deployer: Annotated[str, typer.Option(help="part of who deployed")] = "",
+    approver: Annotated[str, typer.Option(help="part of who signed: address or printed name")] = "",
+    outcome: Annotated[str, typer.Option(help="some outcomes, with commas between")] = "",
+    pipeline: Annotated[str, typer.Option(help="some pipelines, with commas between")] = "",
+    migration: Annotated[str, typer.Option(help="runs that applied or rolled back this version")] = "",
+    requirement: Annotated[
+        str, typer.Option(help="runs with a step that verifies it: REQ-o00043 or REQ-o00043-K")
+    ] = "",
+    as_of: Annotated[str, typer.Option("--as-of", help="instead: what served at this instant, who approved it")] = "",
+    form: Format = "table",
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="at most so many runs; 0: all; else 50 in a table, all elsewhere")
+    ] = None,
+    rehearse: Rehearse = False,
+    reports: Reports = Path("reports"),
+    rebuild: Rebuild = False,
+) -> None:
+    """Which runs there were, or what served at an instant; each answer names the events it rests on."""
+    if form not in text.FORMATS:
+        raise UsageError(f"--format={form}: right is {', '.join(text.FORMATS)}")
+    words = {
+        "since": since, "until": until, "commit": commit, "digest": digest, "version": version, "deployer": deployer,
+        "approver": approver, "outcome": outcome, "pipeline": pipeline, "migration": migration, "requirement": requirement,
+    }  # fmt: skip
+    query = query_words.ask(words)
+    stores = query_words.stores(reports, env or [], rehearsal=rehearse)
+    with History(stores, _INDEX, anew=rebuild) as known:
+        if not as_of:
+            most = limit if limit is not None else _SCREEN if form == "table" else 0
+            lines = text.listing_lines(known.runs(query, limit=most), form)
+        elif any(words.values()) or limit is not None:
+            raise UsageError(
+                "--as-of asks what served, not for runs: beside it stand --env, --rehearse and --format alone"
+            )
+        else:
+            instant = query_words.instant("as-of", as_of)
+            lines = text.moment_lines([moment.at(known, name, instant) for name in stores], form)
+        print_lines(lines)
+
+
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="the run's name")],
+    form: Annotated[str, typer.Option("--format", help="table or json")] = "table",
+    *,
+    reports: Reports = Path("reports"),
+    rebuild: Rebuild = False,
+) -> None:
+    """One run in words, from its request to what was said of it after it closed, with the events it rests on."""
+    if form not in {"table", "json"}:
+        raise UsageError(f"--format={form}: right is table or json")
+    stores = query_words.stores(reports, [], rehearsal=run.startswith("rehearsal-"))
+    with History(stores, _INDEX, anew=rebuild) as known:
+        print_lines(text.run_lines(known.show(run), form))

@@ -1,0 +1,45 @@
+"""`deploy.py run` and `steps`: the pytest line of a deployment, and the list of the steps it must have."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pytest_deploy.commands import Env
+from pytest_deploy.errors import UsageError
+
+
+def run(
+    env: Env,
+    pipeline: Annotated[str, typer.Option(metavar="PIPELINE", help="which pipeline to run")] = "deploy",
+    rest: Annotated[list[str] | None, typer.Argument(metavar="[-- PYTEST OPTIONS]")] = None,
+) -> None:
+    """Print the pytest line of a deployment, and become it."""
+    words = [sys.executable, "-m", "pytest", f"--deploy-env={env}", f"--deploy-pipeline={pipeline}", *(rest or [])]
+    typer.echo(" ".join(["pytest", *words[3:]]))
+    os.execv(sys.executable, words)  # noqa: S606 -- no shell is what we want
+
+
+def steps(
+    *,
+    write: Annotated[bool, typer.Option("--write", help="write suites/steps.lock from what is collected")] = False,
+    check: Annotated[bool, typer.Option("--check", help="compare suites/steps.lock with what is collected")] = False,
+) -> None:
+    """Write suites/steps.lock from the suites, or check it."""
+    if write == check:
+        raise UsageError("deploy.py steps: say --write or --check")
+    from pytest_deploy.pipeline import steps_lock
+    from pytest_deploy.plugin import collect
+
+    root = Path.cwd()
+    collected = collect.collect(root)
+    path = root / "suites" / "steps.lock"
+    if write:
+        typer.echo(f"{path.relative_to(root)}: {len(steps_lock.write(path, collected))} steps")
+        return
+    steps_lock.compare(steps_lock.read(path), collected)
+    typer.echo(f"{path.relative_to(root)}: {len(collected)} steps, as collected")
