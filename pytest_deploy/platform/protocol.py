@@ -1,6 +1,6 @@
 """What a deployment needs of the world, as protocols.
 
-`platform/google` drives the real services, `platform/local` the embedded ones. The Cloud Run part of both is the same
+`platform/google` drives the real services, `platform/embedded` the embedded ones. The Cloud Run part of both is the same
 code over Google's own client; only the endpoint differs.
 """
 

@@ -25,6 +25,7 @@ from pytest_deploy.pipeline.timings import Measured, file_of
 from pytest_deploy.plugin.collection import LIMIT, STEP
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import EventContent
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.redaction import redacted
 from pytest_deploy.record.run_folder import RunFolder
@@ -88,9 +89,13 @@ class StepRecord:
         """State the artefact this step built or found."""
         self.image = image
 
-    def event(self, type_: str, **content: object) -> Event:
-        """Append one event of this run, e.g. `migration.applied`. Raises IllegalEvent where it is not legal now."""
-        return self._log.append(type_, redacted(content, self._redact), run=self._context.run, actor=STEP_ACTOR)
+    def event(self, content: EventContent | str, **data: object) -> Event:
+        """Append one event of this run: its typed content, or its type and its keys by name.
+
+        Raises IllegalEvent where it is not legal now.
+        """
+        event_type, data = (content, data) if isinstance(content, str) else (content.type, content.as_data())
+        return self._log.append(event_type, redacted(data, self._redact), run=self._context.run, actor=STEP_ACTOR)
 
     def alert(self, alert: str, detail: str) -> None:
         """Raise an alert while the step still runs."""

@@ -16,12 +16,13 @@ from pytest_deploy.migrate import events, ledger, rollback, snapshot
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import EventContent, TrafficMoved
 from pytest_deploy.release.live import Baseline
 from pytest_deploy.rollback.order import files, order_of, since
 from pytest_deploy.rollback.plan import Act, Live, MoveTraffic, RollBackSchema, plan
 
-Append = Callable[..., Event | None]
-"""Called as append(type, **data)."""
+Append = Callable[[EventContent], Event | None]
+"""Called as append(content)."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Undoing:
         runtime.move({revision: 100}, tags={}, deadline_s=self.policy.rollback.budget_s)
         after = self.live().shares
         digest = runtime.revision(revision).digest
-        self.append("traffic.moved", before=dict(before), after=dict(after), digest=digest)
+        self.append(TrafficMoved(before=dict(before), after=dict(after), digest=digest))
 
     def _roll_back_schema(self, act: RollBackSchema, baseline: Baseline) -> None:
         access = self.platform.database
@@ -98,4 +99,4 @@ class Undoing:
         )
         after = snapshot.snapshot(access.owner, access.programs)
         for content in events.rolled_back(undone, before, after):
-            self.append("migration.rolled-back", **content)
+            self.append(content)

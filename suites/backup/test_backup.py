@@ -15,7 +15,7 @@ def test_database_is_backed_up(migrations: Migrations, environment: Environment,
 
     made = migrations.back_up(environment.workspace.backups(environment.run), prove=prove)
 
-    record.event("backup.created", **backup_event(made))
+    record.event(backup_event(made))
     record.expect({"restorable": True if prove else None}, {"restorable": made.restorable, "bytes": made.bytes})
     assert made.bytes > 0
     assert made.restorable is (True if prove else None)

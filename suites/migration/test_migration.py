@@ -44,7 +44,7 @@ def test_pending_migrations_are_applied(migrations: Migrations, record: StepReco
 
     after = migrations.schema()
     for content in applied_events(applied, before, after):
-        record.event("migration.applied", **content)
+        record.event(content)
     found = [one.version for one in migrations.applied()]
     record.expect(wanted, found)
     assert found == wanted
