@@ -1,30 +1,50 @@
-"""The record's anchors in one environment: where they lie, made when a run has closed, read back before the next."""
+"""The record's anchors in one environment: where they lie, and what they say when they are read back before a run."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from pytest_deploy.anchors.github import Statuses
-from pytest_deploy.anchors.kinds import Anchor, Copies, Lines, file_name
+from pytest_deploy.anchors.kinds import Anchor, Copies, Lines
 from pytest_deploy.anchors.timestamp import Authority
-from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.errors import AnchorUnavailable, DeployError
-from pytest_deploy.gates.anchors import Known, Standing
-from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.log_entry import SignedCheckpoint
+from pytest_deploy.record.log_entry import Checkpoint
 from pytest_deploy.record.open_record import refuse_misplaced
-from pytest_deploy.record.store import Exists, FolderStore, Store
+from pytest_deploy.record.store import FolderStore, Store
 from pytest_deploy.workspace import Workspace
 
-_ACTOR: Final = "system:anchor"
 CLOSES: Final = frozenset({"run.closed", "run.abandoned"})
+
+
+@dataclass(frozen=True)
+class AnchorReading:
+    """What one place outside the record knows of it."""
+
+    place: str
+    newest: Checkpoint | None
+    """None where it knows nothing."""
+    problem: str = ""
+    """Why it could not be read; it blocks."""
+    covers: bool = True
+    """Whether it is enough where policy requires an anchor; lines beside the record are not."""
+
+
+@dataclass(frozen=True)
+class RecordState:
+    """The record as it is here."""
+
+    origin: str
+    size: int
+    """Events, of which the newest is authentic and chains to all before it."""
+    roots: Mapping[int, bytes]
+    """Size -> root of the tree of that size, for each size an anchor names and the record reaches."""
+    closed: int
+    """Size of the record right after the newest event that closed a run; 0 where none was closed."""
 
 
 def anchors_of(workspace: Workspace, policy: Policy, store: Store) -> list[Anchor]:
@@ -55,71 +75,21 @@ def anchors_of(workspace: Workspace, policy: Policy, store: Store) -> list[Ancho
     return found
 
 
-def known(anchors: Sequence[Anchor]) -> list[Known]:
+def read_back(anchors: Sequence[Anchor]) -> list[AnchorReading]:
     """What each place that can be read back knows newest; one that cannot be read now says why."""
-    said = []
+    readings = []
     for anchor in anchors:
         if anchor.read_back:
             try:
-                said.append(Known(anchor.place, anchor.newest(), covers=anchor.covers))
+                readings.append(AnchorReading(anchor.place, anchor.newest(), covers=anchor.covers))
             except DeployError as error:
-                said.append(Known(anchor.place, None, str(error), covers=anchor.covers))
-    return said
+                readings.append(AnchorReading(anchor.place, None, str(error), covers=anchor.covers))
+    return readings
 
 
-def standing(log: Log, seen: Sequence[Known]) -> Standing:
+def record_state(log: Log, readings: Sequence[AnchorReading]) -> RecordState:
     """The record as it is now, at the sizes that were seen. Asked after the anchors: it may only have grown since."""
     events = log.history()
     closed = [event.seq + 1 for event in events if event.type in CLOSES]
-    sizes = {one.newest.size for one in seen if one.newest is not None and one.newest.size <= len(events)}
-    return Standing(log.key.origin, len(events), {size: log.root(size) for size in sizes}, max(closed, default=0))
-
-
-def anchor(environment: Environment, *, run: str, say: Callable[[str], None]) -> bool:
-    """Make every anchor of the record as it stands, and record each; whether all were made.
-
-    A failure is said and raised as an alert, and raises nothing: the outcome of a run is what it is.
-    """
-    workspace, log = environment.workspace, environment.log
-    try:
-        anchors = anchors_of(workspace, environment.policy, log.store)
-        for one in anchors:
-            if isinstance(one, Authority):
-                trust_authority(log, workspace.store, one.ca, actor=local_actor())
-        signed = log.signed()
-        if anchors:
-            with suppress(Exists):
-                log.store.create(file_name(signed), signed.text.encode())
-    except DeployError as error:
-        _raise(log, run, f"no anchor was made: {error}", say)
-        return False
-    made = [_make(log, one, signed, run, say) for one in anchors]
-    return all(made)
-
-
-def _make(log: Log, one: Anchor, signed: SignedCheckpoint, run: str, say: Callable[[str], None]) -> bool:
-    seen = signed.checkpoint
-    try:
-        left = one.make(signed)
-        data = {
-            "kind": one.kind,
-            "size": seen.size,
-            "root": seen.anchor.rpartition(" ")[2],
-            "place": one.place,
-            "file": file_name(signed),
-            "sha256": hashlib.sha256(signed.text.encode()).hexdigest(),
-            **left,
-        }
-        log.append("anchor.made", data, run=run, actor=_ACTOR)
-    except DeployError as error:
-        _raise(log, run, f"the anchor at {one.place} was not made: {error}", say)
-        return False
-    return True
-
-
-def _raise(log: Log, run: str, detail: str, say: Callable[[str], None]) -> None:
-    say(f"{detail}; then: python deploy.py anchor ENV")
-    try:
-        log.append("alert.raised", {"alert": "anchor", "detail": detail}, run=run, actor=_ACTOR)
-    except DeployError as error:
-        say(f"nor could that be recorded: {error}")
+    sizes = {one.newest.size for one in readings if one.newest is not None and one.newest.size <= len(events)}
+    return RecordState(log.key.origin, len(events), {size: log.root(size) for size in sizes}, max(closed, default=0))

@@ -15,7 +15,6 @@ from typing import Annotated, Final
 import typer
 from cryptography.x509 import load_pem_x509_certificates
 
-from pytest_deploy.anchors import anchoring
 from pytest_deploy.anchors.anchoring import CLOSES, anchors_of
 from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.commands import Env, Rehearse
@@ -23,6 +22,7 @@ from pytest_deploy.errors import DeployError, UsageError
 from pytest_deploy.gates.facts import held
 from pytest_deploy.gates.formatting import moment
 from pytest_deploy.gates.retention import retention
+from pytest_deploy.pipeline.anchor_record import anchor_record
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import ENVIRONMENTS, read_document
 from pytest_deploy.policy.policy import Policy
@@ -100,7 +100,7 @@ def anchor(env: Env, *, rehearse: Rehearse = False) -> None:
         raise UsageError(f"deploy.yaml names no anchors for {env}: give anchors: {{copies: ...}}")
     if not environment.has_record:
         raise UsageError(f"{env} has no record yet: there is nothing to anchor")
-    if not anchoring.anchor(environment, run=NO_RUN, say=typer.echo):
+    if not anchor_record(environment, run=NO_RUN, say=typer.echo):
         raise typer.Exit(1)
     typer.echo(environment.log.checkpoint())
 

@@ -13,10 +13,10 @@ from typing import Annotated
 
 import typer
 
-from pytest_deploy.anchors.anchoring import anchor
 from pytest_deploy.commands import Env, Rehearse, Say
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
 from pytest_deploy.pipeline import steps_lock, workers
+from pytest_deploy.pipeline.anchor_record import anchor_record
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Listener, Run
 from pytest_deploy.pipeline.sequence import Cause
@@ -188,7 +188,7 @@ def _abandon(environment: Environment, run: Run, say: Say) -> int:
     found = RunFolder(run.log.store, run.context.run).seal(sums=FOUND)
     cause = "the process that ran it was gone; nothing had been changed"
     run.append("run.abandoned", {"cause": cause, "found_sha256": found})
-    anchor(environment, run=run.context.run, say=say)
+    anchor_record(environment, run=run.context.run, say=say)
     if run.lease is not None:
         run.lease.release()
     evidence.remove(run.context.session)

@@ -6,10 +6,10 @@ Truncation, and a rewrite with the record's own key, show against nothing else (
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
+from pytest_deploy.anchors.anchoring import AnchorReading, RecordState
 from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend
 from pytest_deploy.policy.storage import Anchors
 from pytest_deploy.record.log_entry import Checkpoint
@@ -19,39 +19,13 @@ _VERIFY = "nothing goes until that is explained: keep everything as it is, and a
 _AGAIN = "python deploy.py anchor ENV makes them now"
 
 
-@dataclass(frozen=True)
-class Known:
-    """What one place outside the record knows of it."""
-
-    place: str
-    newest: Checkpoint | None
-    """None where it knows nothing."""
-    problem: str = ""
-    """Why it could not be read; it blocks."""
-    covers: bool = True
-    """Whether it is enough where policy requires an anchor; lines beside the record are not."""
-
-
-@dataclass(frozen=True)
-class Standing:
-    """The record as it is here."""
-
-    origin: str
-    size: int
-    """Events, of which the newest is authentic and chains to all before it."""
-    roots: Mapping[int, bytes]
-    """Size -> root of the tree of that size, for each size an anchor names and the record reaches."""
-    closed: int
-    """Size of the record right after the newest event that closed a run; 0 where none was closed."""
-
-
-def anchors(rule: Anchors, standing: Standing, known: Sequence[Known]) -> Verdict:
+def anchors(rule: Anchors, record: RecordState, readings: Sequence[AnchorReading]) -> Verdict:
     """Whether each anchor that can be read back holds; with `required`, whether one covers every run that was closed."""
-    if not known and not rule.required:
+    if not readings and not rule.required:
         return not_asked_for(GATE)
     inputs: dict[str, Any] = {
-        "size": standing.size,
-        "closed": standing.closed,
+        "size": record.size,
+        "closed": record.closed,
         "required": rule.required,
         "anchors": [
             {
@@ -61,38 +35,40 @@ def anchors(rule: Anchors, standing: Standing, known: Sequence[Known]) -> Verdic
                 "problem": one.problem,
                 "covers": one.covers,
             }
-            for one in known
+            for one in readings
         ],
     }
-    if broken := [f"{one.place} {why}" for one in known if one.newest and (why := _contradicted(standing, one.newest))]:
+    if broken := [
+        f"{one.place} {why}" for one in readings if one.newest and (why := _contradicted(record, one.newest))
+    ]:
         return to_mend(GATE, inputs, "; ".join(broken), _VERIFY)
-    if unread := [f"{one.place} could not be read back: {one.problem}" for one in known if one.problem]:
+    if unread := [f"{one.place} could not be read back: {one.problem}" for one in readings if one.problem]:
         return to_mend(GATE, inputs, "; ".join(unread), "mend what it names, then ask again")
-    enough = max((one.newest.size for one in known if one.newest is not None and one.covers), default=0)
-    reach = max((one.newest.size for one in known if one.newest is not None), default=0)
-    if rule.required and enough < standing.closed:
+    enough = max((one.newest.size for one in readings if one.newest is not None and one.covers), default=0)
+    reach = max((one.newest.size for one in readings if one.newest is not None), default=0)
+    if rule.required and enough < record.closed:
         so_far = f"no anchor knows more than {enough} events" if enough else "no anchor of it can be read back"
         return to_mend(
             GATE,
             inputs,
-            f"the record closed a run at {standing.closed} events, and {so_far}: a cut would not show",
+            f"the record closed a run at {record.closed} events, and {so_far}: a cut would not show",
             _AGAIN,
         )
     if not reach:
         return passes(GATE, inputs, "no run was closed yet: there is nothing to anchor")
-    return passes(GATE, inputs, f"the record holds what {', '.join(_reaches(known))} know of it")
+    return passes(GATE, inputs, f"the record holds what {', '.join(_reaches(readings))} know of it")
 
 
-def _contradicted(standing: Standing, seen: Checkpoint) -> str:
+def _contradicted(record: RecordState, seen: Checkpoint) -> str:
     """Why the record is not the one that was anchored; empty where it is."""
-    if seen.origin != standing.origin:
-        return f"knows a record {seen.origin}, this is {standing.origin}"
-    if seen.size > standing.size:
-        return f"knows {seen.size} events, {standing.size} are here: the record was cut"
-    if standing.roots.get(seen.size) != seen.root:
+    if seen.origin != record.origin:
+        return f"knows a record {seen.origin}, this is {record.origin}"
+    if seen.size > record.size:
+        return f"knows {seen.size} events, {record.size} are here: the record was cut"
+    if record.roots.get(seen.size) != seen.root:
         return f"saw another root at {seen.size} events: the record was rewritten"
     return ""
 
 
-def _reaches(known: Sequence[Known]) -> list[str]:
-    return [f"{one.place} ({one.newest.size} events)" for one in known if one.newest is not None]
+def _reaches(readings: Sequence[AnchorReading]) -> list[str]:
+    return [f"{one.place} ({one.newest.size} events)" for one in readings if one.newest is not None]

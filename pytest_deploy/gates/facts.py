@@ -271,8 +271,8 @@ class Gates:
 
     def _anchors(self, _: datetime) -> Verdict:
         log = self._environment.log
-        seen = anchoring.known(anchoring.anchors_of(self._workspace, self._policy, log.store))
-        return anchors.anchors(self._policy.anchors, anchoring.standing(log, seen), seen)
+        seen = anchoring.read_back(anchoring.anchors_of(self._workspace, self._policy, log.store))
+        return anchors.anchors(self._policy.anchors, anchoring.record_state(log, seen), seen)
 
     def _clock(self, _: datetime) -> Verdict:
         """The real clock, whatever a rehearsal's is: the log's newest event and the database's own time."""

@@ -18,9 +18,9 @@ from typing import Any
 import psutil
 import psycopg
 
-from pytest_deploy.anchors.anchoring import anchor
 from pytest_deploy.errors import DeployError, ManualInterventionRequired, Refused, UsageError
 from pytest_deploy.pipeline import plan, steps_lock
+from pytest_deploy.pipeline.anchor_record import anchor_record
 from pytest_deploy.pipeline.authorize_run import Permission
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Listener, Run
@@ -342,7 +342,7 @@ class Deployment:
                 "missing": list(missing),
             },
         )
-        anchor(self.environment, run=self.context.run, say=self._say)
+        anchor_record(self.environment, run=self.context.run, say=self._say)
         self._renewing.close()
         if run.lease is not None:
             run.lease.release()

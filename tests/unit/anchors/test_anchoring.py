@@ -15,6 +15,7 @@ from pytest_deploy.errors import AnchorUnavailable, UsageError
 from pytest_deploy.gates.anchors import anchors as gate
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.verdict import Verdict
+from pytest_deploy.pipeline.anchor_record import anchor_record
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record.bucket import EMULATOR
@@ -60,7 +61,7 @@ def said(local: Environment) -> list[str]:
 
 def test_every_anchor_of_a_closed_run_is_recorded_and_verifies(local: Environment) -> None:
     run = deployed(local.log)
-    assert anchoring.anchor(local, run=run, say=pytest.fail)
+    assert anchor_record(local, run=run, say=pytest.fail)
 
     told = [event for event in local.log.history() if event.type == "anchor.made"]
     assert [event.data["kind"] for event in told] == ["copy", "rfc3161", "line"]
@@ -74,7 +75,7 @@ def test_every_anchor_of_a_closed_run_is_recorded_and_verifies(local: Environmen
 
 def test_the_authoritys_certificate_comes_into_force_once(local: Environment, made: tsa.Authority) -> None:
     for _ in range(2):
-        assert anchoring.anchor(local, run="-", say=pytest.fail)
+        assert anchor_record(local, run="-", say=pytest.fail)
 
     _, sha256 = in_force(local.log.store, local.log.history())
     assert trust_set(local.log.store, sha256)["tsa-ca.pem"] == made.certificate.read_bytes()
@@ -85,13 +86,13 @@ def test_what_an_earlier_authority_stamped_verifies_after_another_took_its_place
     local: Environment, tmp_path: Path
 ) -> None:
     needs("bash")
-    assert anchoring.anchor(local, run="-", say=pytest.fail)
+    assert anchor_record(local, run="-", say=pytest.fail)
     other = tsa.authority(tmp_path / "other")
     with tsa.serving(other) as url:
         shutil.copy(other.certificate, tmp_path / "ca.pem")
         changed = environment(tmp_path, ANCHORS.replace("URL", url))
         for _ in range(2):
-            assert anchoring.anchor(changed, run="-", say=pytest.fail)
+            assert anchor_record(changed, run="-", say=pytest.fail)
 
     found = verify(local.workspace.store)
     assert found.ok, found.findings
@@ -110,7 +111,7 @@ def test_an_anchor_that_fails_is_said_and_raised_and_the_others_are_made(
     made.answers.append((503, "text/plain", b"busy"))
     heard: list[str] = []
 
-    assert not anchoring.anchor(local, run=run, say=heard.append)
+    assert not anchor_record(local, run=run, say=heard.append)
     assert [e.data["kind"] for e in local.log.history() if e.type == "anchor.made"] == ["copy", "line"]
     assert "answered 503" in said(local)[0]
     assert "deploy.py anchor ENV" in heard[0]
@@ -120,7 +121,7 @@ def test_where_no_anchor_can_be_made_that_is_said_and_raised(local: Environment)
     (local.workspace.root / "ca.pem").unlink()
     heard: list[str] = []
 
-    assert not anchoring.anchor(local, run="-", say=heard.append)
+    assert not anchor_record(local, run="-", say=heard.append)
     assert "ca.pem cannot be read" in said(local)[0]
     assert len(heard) == 1
 
@@ -131,7 +132,7 @@ def test_a_record_that_cannot_be_written_any_more_is_said_and_hides_nothing(loca
     local.workspace.store.write_text("")
     heard: list[str] = []
 
-    assert not anchoring.anchor(local, run="-", say=heard.append)
+    assert not anchor_record(local, run="-", say=heard.append)
     assert log is local.log
     assert [one.partition(":")[0] for one in heard] == ["no anchor was made", "nor could that be recorded"]
 
@@ -140,7 +141,7 @@ def test_where_policy_names_none_nothing_is_written(tmp_path: Path) -> None:
     local = environment(tmp_path, "")
     before = local.log.checkpoint()
 
-    assert anchoring.anchor(local, run="-", say=pytest.fail)
+    assert anchor_record(local, run="-", say=pytest.fail)
     assert before == local.log.checkpoint()
 
 
@@ -149,14 +150,14 @@ def test_the_next_run_goes_on_from_what_was_anchored_and_from_nothing_behind_it(
     assert verdict(local).passed
     deployed(local.log)
     assert "no anchor of it can be read back" in verdict(local).reason
-    assert anchoring.anchor(local, run="-", say=pytest.fail)
+    assert anchor_record(local, run="-", say=pytest.fail)
     assert verdict(local).passed
 
     kept = tmp_path / "kept"
     shutil.copytree(local.workspace.store, kept)
     deployed(local.log)
     assert "no anchor knows more than" in verdict(local).reason
-    assert anchoring.anchor(local, run="-", say=pytest.fail)
+    assert anchor_record(local, run="-", say=pytest.fail)
     size = len(local.log.history())
 
     shutil.rmtree(local.workspace.store)
@@ -180,9 +181,9 @@ def test_a_place_that_cannot_be_read_is_told_with_its_cause(tmp_path: Path) -> N
     folder.mkdir(parents=True)
     (folder / "00000001.checkpoint").write_text("noise")
 
-    (known,) = anchoring.known(anchoring.anchors_of(local.workspace, local.policy, local.log.store))
+    (known,) = anchoring.read_back(anchoring.anchors_of(local.workspace, local.policy, local.log.store))
     assert "is no signed checkpoint" in known.problem
-    assert not gate(local.policy.anchors, anchoring.standing(local.log, [known]), [known]).passed
+    assert not gate(local.policy.anchors, anchoring.record_state(local.log, [known]), [known]).passed
 
 
 # --- at GitHub
@@ -206,7 +207,7 @@ def test_the_next_run_goes_on_from_what_github_knows_and_from_nothing_behind_it(
     assert verdict(local).passed
     deployed(local.log)
     assert "no anchor of it can be read back" in verdict(local).reason
-    assert anchoring.anchor(local, run="-", say=pytest.fail)
+    assert anchor_record(local, run="-", say=pytest.fail)
     assert verdict(local).passed
     assert f"task=deploy-record ({len(local.log.history()) - 1} events)" in verdict(local).reason
     assert verify(local.workspace.store, anchor=hub.lines()).ok
@@ -214,7 +215,7 @@ def test_the_next_run_goes_on_from_what_github_knows_and_from_nothing_behind_it(
     kept = tmp_path / "kept"
     shutil.copytree(local.workspace.store, kept)
     deployed(local.log)
-    assert anchoring.anchor(local, run="-", say=pytest.fail)
+    assert anchor_record(local, run="-", say=pytest.fail)
     size = len(local.log.history())
     shutil.rmtree(local.workspace.store)
     shutil.copytree(kept, local.workspace.store)
@@ -229,7 +230,7 @@ def test_what_github_was_told_is_recorded_and_told_once(tmp_path: Path, hub: git
     local = environment(tmp_path, AT_GITHUB.replace("URL", hub.url))
     run = deployed(local.log)
     head = local.log.checkpoint()
-    assert anchoring.anchor(local, run=run, say=pytest.fail)
+    assert anchor_record(local, run=run, say=pytest.fail)
 
     (made,) = [event for event in local.log.history() if event.type == "anchor.made"]
     assert (made.run, made.data["kind"], made.data["receipt"]) == (run, "github", hub.statuses[4001][0]["url"])
@@ -253,7 +254,7 @@ def test_github_that_refuses_is_said_and_raised_and_the_others_are_made(
     hub.answers.append(answer)
     heard: list[str] = []
 
-    assert not anchoring.anchor(local, run=before, say=heard.append)
+    assert not anchor_record(local, run=before, say=heard.append)
     assert [e.data["kind"] for e in local.log.history() if e.type == "anchor.made"] == ["line"]
     assert [f"the anchor at {hub.url}/repos/example/diary" in one for one in said(local)] == [True]
     assert "deploy.py anchor ENV" in heard[0]

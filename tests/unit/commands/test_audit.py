@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import typer
 
-from pytest_deploy.anchors import anchoring
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.commands.audit import Audit, anchor
 from pytest_deploy.errors import ConfigurationError, UsageError
 from pytest_deploy.gates.facts import held
 from pytest_deploy.gates.verdict import Unavailable
+from pytest_deploy.pipeline.anchor_record import anchor_record
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import log_entry
@@ -47,7 +47,7 @@ def local(tmp_path: Path) -> Environment:
     """A deployment, anchored."""
     made = environment(tmp_path)
     run = deployed(made.log)
-    assert anchoring.anchor(made, run=run, say=pytest.fail)
+    assert anchor_record(made, run=run, say=pytest.fail)
     return made
 
 
@@ -169,7 +169,7 @@ def test_an_authoritys_certificate_that_ends_soon_is_told(tmp_path: Path) -> Non
     made = tsa.authority(tmp_path, days=60)
     with tsa.serving(made) as url:
         local = environment(tmp_path, f"anchors: {{timestamp: {{url: '{url}', ca: tsa.pem}}}}\n")
-        assert anchoring.anchor(local, run="-", say=pytest.fail)
+        assert anchor_record(local, run="-", say=pytest.fail)
 
     assert bad(tmp_path) == []
     assert "the timestamp authority's certificate ends" in bad(tmp_path, days=40)[0]
@@ -185,7 +185,7 @@ def test_a_bucket_is_audited_as_a_folder_is_and_its_keeping_is_read_back(bucket:
     record = f"record: {{store: gcs, bucket: {BUCKET}}}\nretention: {{locked: true}}\n{ANCHORS}"
     local = environment(tmp_path, record)
     run = deployed(local.log)
-    assert anchoring.anchor(local, run=run, say=pytest.fail)
+    assert anchor_record(local, run=run, say=pytest.fail)
     assert bad(tmp_path) == []
 
     bucket.period_s = 25
