@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pytest_deploy.approvals.roster import Person, Roster, in_force
-from pytest_deploy.approvals.signed_file import Files, able, lay_down, slug
+from pytest_deploy.approvals.signed_file import SignedFile, require_valid_key, slug, store_signed_file
 from pytest_deploy.errors import IllegalEvent, RecordError, Refused
 from pytest_deploy.record import events
 from pytest_deploy.record.event import Event, canonical, line_hash
@@ -54,7 +54,7 @@ class Statement:
         """The beginning of its file's name."""
         raise NotImplementedError
 
-    def told(self) -> dict[str, Json]:
+    def event_data(self) -> dict[str, Json]:
         """What its event repeats."""
         known = events.fields(self.type)
         return {key: value for key, value in asdict(self).items() if key in known}
@@ -80,9 +80,9 @@ class SignOff(Statement):
         """By role."""
         return slug(self.role)
 
-    def told(self) -> dict[str, Json]:
+    def event_data(self) -> dict[str, Json]:
         """An empty comment is none."""
-        return {**super().told(), "comment": self.comment or None}
+        return {**super().event_data(), "comment": self.comment or None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,52 +161,52 @@ class Thaw(Statement):
         return f"thaw-{self.frozen}"
 
 
-def put_down(log: Log, said: Statement, *, person: Person, key: Path) -> Event:
-    """Sign the statement, lay it down, count it; returns its event.
+def sign_statement(log: Log, statement: Statement, *, person: Person, key: Path) -> Event:
+    """Sign a statement, store it, count it; returns its event.
 
     What the person read is what they sign: refused where anything of its kind was signed since the log was last read.
     Raises Refused (role not held, key not valid, ...), Failed where ssh-keygen does not sign, StoreUnavailable.
     """
     head, at = log.head(), log.clock.now()
     roster, _ = in_force(log.store, log.events())
-    known = able(roster, person, said.role, key, at)
-    run = NO_RUN if said.about == "environment" else said.about
+    known = require_valid_key(roster, person, statement.role, key, at)
+    run = NO_RUN if statement.about == "environment" else statement.about
     try:
-        content = canonical(asdict(said))
+        content = canonical(asdict(statement))
     except IllegalEvent as error:
         raise Refused(f"this cannot be signed, nothing was kept: {error}") from error
 
-    def told(files: Files) -> dict[str, Json]:
-        return {**files.bound(), **said.told()}
+    def event_data(file: SignedFile) -> dict[str, Json]:
+        return {**file.digests(), **statement.event_data()}
 
-    files = lay_down(
+    file = store_signed_file(
         log.store,
-        said.folder,
-        said.slot,
+        statement.folder,
+        statement.slot,
         content,
         key=key,
         known=known,
         roster=roster,
         at=at,
-        may=lambda laid: log.may(said.type, told(laid), run=run, actor=person.email),
+        check=lambda signed: log.may(statement.type, event_data(signed), run=run, actor=person.email),
     )
 
-    def as_it_was_read(standing: Standing) -> None:
+    def unchanged_since_read(standing: Standing) -> None:
         for event in standing.backwards():
             if head is None or event.seq <= head.seq:
                 return
-            if event.run == run and event.type in {said.type, "environment.frozen"}:
+            if event.run == run and event.type in {statement.type, "environment.frozen"}:
                 raise Refused(f"event {event.seq} ({event.type}) came in between; look again, then sign")
 
-    return log.append(said.type, told(files), run=run, actor=person.email, claim=as_it_was_read)
+    return log.append(statement.type, event_data(file), run=run, actor=person.email, claim=unchanged_since_read)
 
 
-def hash_of(event: Event) -> str:
+def event_hash(event: Event) -> str:
     """SHA-256 of an event's line, hex: what a statement about it names."""
     return line_hash(event.line())
 
 
-def refuses_thaw(store: Store, roster: Roster, roles: Collection[str], released: Event, frozen: Event) -> str:
+def why_not_thawed(store: Store, roster: Roster, roles: Collection[str], released: Event, frozen: Event) -> str:
     """Why an environment.released does not lift a freeze; empty where it does.
 
     The gate does not take the log's word for it: whoever deploys holds the log's key, not the key of a Tech Lead.
@@ -214,14 +214,14 @@ def refuses_thaw(store: Store, roster: Roster, roles: Collection[str], released:
     data = released.data
     try:
         content, signature = store.get(data["file"]), store.get(f"{data['file']}.sig")
-        said: dict[str, Any] = json.loads(content)
+        statement: dict[str, Any] = json.loads(content)
     except (RecordError, ValueError) as error:
         return f"its statement cannot be read: {error}"
-    if said.get("frozen") != frozen.seq or said.get("event_sha256") != hash_of(frozen):
-        return f"it is about another freeze (event {said.get('frozen')}), not that of event {frozen.seq}"
-    person = roster.people.get(str(said.get("signer")))
-    if person is None or said.get("role") not in person.roles or said.get("role") not in roles:
-        return f"{said.get('signer')} does not hold one of the roles that may: {', '.join(roles)}"
+    if statement.get("frozen") != frozen.seq or statement.get("event_sha256") != event_hash(frozen):
+        return f"it is about another freeze (event {statement.get('frozen')}), not that of event {frozen.seq}"
+    person = roster.people.get(str(statement.get("signer")))
+    if person is None or statement.get("role") not in person.roles or statement.get("role") not in roles:
+        return f"{statement.get('signer')} does not hold one of the roles that may: {', '.join(roles)}"
     return verify(
         content,
         signature,

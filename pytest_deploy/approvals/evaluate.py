@@ -6,32 +6,60 @@ and of what the signer says, by the request's own clock; never at "now". A file 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.approvals.quorum import match, possible
 from pytest_deploy.approvals.roster import Person, Roster
-from pytest_deploy.approvals.signed_file import Files
-from pytest_deploy.approvals.statement import Approval, OverrideStatement, parse_approval, parse_override
+from pytest_deploy.approvals.sign_request import (
+    Approval,
+    OverrideStatement,
+    approval_event_data,
+    override_event_data,
+    parse_approval,
+    parse_override,
+)
+from pytest_deploy.approvals.signed_file import SignedFile
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain
+from pytest_deploy.record.log import Log
 from pytest_deploy.record.ssh_signature import verify
 from pytest_deploy.release.request import digest
 
 TOLERANCE: Final = timedelta(seconds=60)
 """Clocks of signer and log may differ by this."""
-OVERRIDE: Final = "override-"
-PEOPLE: Final = 2
+_OVERRIDE_PREFIX: Final = "override-"
+_OVERRIDE_SIGNERS: Final = 2
 """An override is asked for by one and confirmed by another."""
 
 
 @dataclass(frozen=True)
-class Case:
-    """What signatures are judged against."""
+class CountedSignature:
+    """A signature that counts."""
+
+    file: SignedFile
+    statement: Approval | OverrideStatement
+    fingerprint: str
+    event: Event | None
+    """What counts it in the log; None where no event does yet."""
+
+
+@dataclass(frozen=True)
+class RefusedFile:
+    """A file that does not count, and why."""
+
+    file: str
+    signer: str | None
+    role: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class ApprovalContext:
+    """What the signatures under a request are judged against. Each file is verified once."""
 
     store: Path
     run: str
@@ -61,50 +89,44 @@ class Case:
         return self.roster.of_actor(self.who)
 
     @property
-    def barred(self) -> frozenset[str]:
+    def ineligible_signers(self) -> frozenset[str]:
         """Who may not sign: the deployer, and whoever had a hand in what is released."""
         people = (self.deployer, *(self.roster.of_git(email) for email in self.authors))
         return frozenset(person.email for person in people if person is not None)
 
     @property
-    def unknown(self) -> str:
+    def unidentified(self) -> str:
         """Why nobody can tell who may not sign, in words; empty where everybody is known."""
         if unknown := self.roster.unknown_authors(self.authors, self.outside):
             return (
-                f"{', '.join(unknown)} wrote part of what is released and is nobody in the roster: enrol them "
+                f"{', '.join(unknown)} wrote part of what is released and is nobody in the roster: enroll them "
                 "(python deploy.py keys enroll), or list them under approval.outside"
             )
         if self.deployer is None:
-            return f"{self.who} deploys and is nobody in the roster, so it cannot be told whose signature counts: enrol them"
+            return f"{self.who} deploys and is nobody in the roster, so it cannot be told whose signature counts: enroll them"
         return ""
 
+    @property
+    def made(self) -> Event | None:
+        """The `request.made` of the run."""
+        return next((event for event in self.events if event.type == "request.made"), None)
 
-@dataclass(frozen=True)
-class Signed:
-    """A signature that counts."""
+    @cached_property
+    def approvals(self) -> tuple[CountedSignature | RefusedFile, ...]:
+        """Every approval under the request."""
+        return tuple(_evaluate_folder(self, overrides=False))
 
-    files: Files
-    said: Approval | OverrideStatement
-    fingerprint: str
-    event: Event | None
-    """What counts it in the log; None where no event does yet."""
-
-
-@dataclass(frozen=True)
-class RefusedFile:
-    """A file that does not count, and why."""
-
-    file: str
-    signer: str | None
-    role: str | None
-    reason: str
+    @cached_property
+    def overrides(self) -> tuple[CountedSignature | RefusedFile, ...]:
+        """Every override statement under the request."""
+        return tuple(_evaluate_folder(self, overrides=True))
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The standing of a request's approvals."""
+class Evaluation:
+    """How the approvals of a request stand."""
 
-    counted: tuple[Signed, ...]
+    counted: tuple[CountedSignature, ...]
     refused: tuple[RefusedFile, ...]
     filled: Mapping[str, str]
     """Role -> e-mail."""
@@ -117,162 +139,236 @@ class Judged:
 
 @dataclass(frozen=True)
 class Override:
-    """A gate that two people passed over for this request."""
+    """A gate that two people overrode for this request."""
 
     people: tuple[str, ...]
     until: datetime
     incident: str
-    signed: tuple[Signed, ...]
+    signatures: tuple[CountedSignature, ...]
 
 
-def judge(case: Case) -> Judged:
+def evaluate(context: ApprovalContext) -> Evaluation:
     """Count the approvals of a request."""
-    found = list(_judged(case, overrides=False))
-    counted = tuple(one for one in found if isinstance(one, Signed))
+    counted = tuple(one for one in context.approvals if isinstance(one, CountedSignature))
     signed: dict[str, set[str]] = {}
     for one in counted:
-        signed.setdefault(one.said.signer, set()).add(one.said.role)
-    filled, missing = match(signed, case.roles)
-    can, why_not = satisfiable(case)
-    made = _made(case)
-    return Judged(
+        signed.setdefault(one.statement.signer, set()).add(one.statement.role)
+    filled, missing = match_roles(signed, context.roles)
+    possible, why_not = quorum_possible(context)
+    made = context.made
+    return Evaluation(
         counted=counted,
-        refused=tuple(one for one in found if isinstance(one, RefusedFile)),
+        refused=tuple(one for one in context.approvals if isinstance(one, RefusedFile)),
         filled=filled,
         missing=missing,
-        possible=can,
+        possible=possible,
         why_not=why_not,
         expires=None if made is None or made.data["expires"] is None else parse_stamp(made.data["expires"]),
     )
 
 
-def satisfiable(case: Case) -> tuple[bool, str]:
-    """Whether the roster can ever fill the roles for this release; and if not, why."""
-    if case.unknown:
-        return False, case.unknown
-    return possible(case.roster, case.roles, case.barred, case.at)
+def overrides(context: ApprovalContext) -> Mapping[str, Override]:
+    """The gates that two different people override for this request, for one incident, until the earlier expiry."""
+    by_gate: dict[tuple[str, str], list[tuple[CountedSignature, OverrideStatement]]] = {}
+    for one in context.overrides:
+        if isinstance(one, CountedSignature) and isinstance(one.statement, OverrideStatement):
+            by_gate.setdefault((one.statement.gate, one.statement.incident), []).append((one, one.statement))
+    complete = {}
+    for (gate, incident), signed in by_gate.items():
+        people = tuple(sorted({statement.signer for _, statement in signed}))
+        if len(people) >= _OVERRIDE_SIGNERS:
+            until = min(statement.until for _, statement in signed)
+            complete[gate] = Override(people, until, incident, tuple(one for one, _ in signed))
+    return complete
 
 
-def overrides(case: Case) -> Mapping[str, Override]:
-    """The gates that two different people pass over for this request, for one incident, until the earlier expiry."""
-    by: dict[tuple[str, str], list[Signed]] = {}
-    for one in _judged(case, overrides=True):
-        if isinstance(one, Signed) and isinstance(one.said, OverrideStatement):
-            by.setdefault((one.said.gate, one.said.incident), []).append(one)
-    found = {}
-    for (gate, incident), signed in by.items():
-        people = tuple(sorted({one.said.signer for one in signed}))
-        if len(people) >= PEOPLE:
-            until = min(one.said.until for one in signed if isinstance(one.said, OverrideStatement))
-            found[gate] = Override(people, until, incident, tuple(signed))
-    return found
-
-
-def refused_overrides(case: Case) -> tuple[RefusedFile, ...]:
+def refused_overrides(context: ApprovalContext) -> tuple[RefusedFile, ...]:
     """The override files that do not count, each with its reason."""
-    return tuple(one for one in _judged(case, overrides=True) if isinstance(one, RefusedFile))
+    return tuple(one for one in context.overrides if isinstance(one, RefusedFile))
 
 
-def override_owed(case: Case, gate: str) -> str:
-    """Why a gate is not passed over although somebody signed for it, in words; empty where nobody did, or it is."""
-    if gate in overrides(case):
+def incomplete_override(context: ApprovalContext, gate: str) -> str:
+    """Why a gate is not overridden although somebody signed for it, in words; empty where nobody did, or it is."""
+    if gate in overrides(context):
         return ""
-    names = [(one, one.file.rpartition("/")[2]) for one in refused_overrides(case)]
-    said = [f"{name}: {one.reason}" for one, name in names if name.startswith(f"{OVERRIDE}{gate}-")]
-    said += [
-        f"{one.said.signer} signed for {one.said.incident}; another person must sign the same"
-        for one in _judged(case, overrides=True)
-        if isinstance(one, Signed) and isinstance(one.said, OverrideStatement) and one.said.gate == gate
+    named = [(one.file.rpartition("/")[2], one.reason) for one in refused_overrides(context)]
+    reasons = [f"{name}: {reason}" for name, reason in named if name.startswith(f"{_OVERRIDE_PREFIX}{gate}-")]
+    reasons += [
+        f"{one.statement.signer} signed for {one.statement.incident}; another person must sign the same"
+        for one in context.overrides
+        if isinstance(one, CountedSignature)
+        and isinstance(one.statement, OverrideStatement)
+        and one.statement.gate == gate
     ]
-    return "; ".join(said)
+    return "; ".join(reasons)
 
 
-def _judged(case: Case, *, overrides: bool) -> Iterator[Signed | RefusedFile]:
-    folder = case.store / "runs" / case.run / "approvals"
+def record_signatures(log: Log, context: ApprovalContext, *, actor: str) -> None:
+    """Append what no event says yet of the files under a request; each once.
+
+    `approval.signed` and `override.signed` for what counts, `approval.refused` for what does not.
+    """
+    run, evaluation = context.run, evaluate(context)
+    for one in evaluation.counted:
+        if one.event is None:
+            log.append("approval.signed", approval_event_data(one.file), run=run, actor=actor)
+    for override in overrides(context).values():
+        for one in override.signatures:
+            if one.event is None:
+                log.append("override.signed", override_event_data(one.file), run=run, actor=actor)
+    recorded = {(e.data.get("file"), e.data["reason"]) for e in log.run(run) if e.type == "approval.refused"}
+    for refused in (*evaluation.refused, *refused_overrides(context)):
+        if (refused.file, refused.reason) not in recorded:
+            data = {"file": refused.file, "signer": refused.signer, "role": refused.role, "reason": refused.reason}
+            log.append("approval.refused", data, run=run, actor=actor)
+
+
+# --- one file
+
+
+def _evaluate_folder(context: ApprovalContext, *, overrides: bool) -> Iterator[CountedSignature | RefusedFile]:
+    folder = context.store / "runs" / context.run / "approvals"
     if folder.is_symlink():
-        yield RefusedFile(f"runs/{case.run}/approvals", None, None, "is a link, no folder")
+        yield RefusedFile(f"runs/{context.run}/approvals", None, None, "is a link, no folder")
         return
     for path in sorted(folder.glob("*.json")):
-        if path.name.startswith(OVERRIDE) == overrides:
-            yield _one(case, path, parse_override if overrides else parse_approval)
+        if path.name.startswith(_OVERRIDE_PREFIX) == overrides:
+            yield _evaluate_file(context, path, parse_override if overrides else parse_approval)
 
 
-def _one(case: Case, path: Path, parse: Callable[[bytes], Approval | OverrideStatement]) -> Signed | RefusedFile:
-    if not is_plain(path.name):
-        name = f"runs/{case.run}/approvals/{path.name!a}"
-        return RefusedFile(name, None, None, f"its name {NOT_PLAIN}")
-    name = f"runs/{case.run}/approvals/{path.name}"
+def _evaluate_file(
+    context: ApprovalContext, path: Path, parse: Callable[[bytes], Approval | OverrideStatement]
+) -> CountedSignature | RefusedFile:
+    # 1. It is a plain file with a name that can be shown, and so is its signature.
+    if not path.name.isprintable():
+        name = f"runs/{context.run}/approvals/{path.name!a}"
+        return RefusedFile(name, None, None, "its name holds characters that cannot be shown")
+    name = f"runs/{context.run}/approvals/{path.name}"
     for one in (path, path.with_name(f"{path.name}.sig")):
         if one.is_symlink() or (one.exists() and not one.is_file()):
             return RefusedFile(
                 name, None, None, f"{'is' if one == path else 'its .sig is'} a link or a folder, no file"
             )
+    # 2. It is a statement.
     try:
         content, signature = path.read_bytes(), path.with_name(f"{path.name}.sig").read_bytes()
-        said = parse(content)
+        statement = parse(content)
     except (OSError, ValueError) as error:
         why = "is not signed: its .sig is missing" if isinstance(error, FileNotFoundError) else str(error)
         return RefusedFile(name, None, None, why)
-    files = Files(name, content, signature)
-    bound = files.bound()
-    counts = [e for e in case.events if e.type in {"approval.signed", "override.signed"} and e.data["file"] == name]
+    # 3. It is the one that an event counted, where one did.
+    file = SignedFile(name, content, signature)
+    counts = [e for e in context.events if e.type in {"approval.signed", "override.signed"} and e.data["file"] == name]
     event = counts[0] if counts else None
-    if event is not None and any(event.data[key] != value for key, value in bound.items()):
-        return RefusedFile(
-            name,
-            said.signer,
-            said.role,
-            f"is not the file that event {event.seq} counts: it was changed after it was signed",
-        )
-    why = next(_objections(case, said, event), "")
+    if event is not None and any(event.data[key] != value for key, value in file.digests().items()):
+        why = f"is not the file that event {event.seq} counts: it was changed after it was signed"
+        return RefusedFile(name, statement.signer, statement.role, why)
+    # 4. It is about this request, by somebody who may sign it, in time.
+    why = next(_objections(context, statement, event), "")
+    # 5. The signature is the signer's.
     fingerprint = ""
     if not why:
         fingerprint, why = verify(
             content,
             signature,
-            allowed_signers=case.roster.files()["allowed_signers"],
-            signer=said.signer,
-            namespace=case.roster.namespace,
-            at=case.at if event is None else event.time,
+            allowed_signers=context.roster.files()["allowed_signers"],
+            signer=statement.signer,
+            namespace=context.roster.namespace,
+            at=context.at if event is None else event.time,
         )
-    return RefusedFile(name, said.signer, said.role, why) if why else Signed(files, said, fingerprint, event)
+    if why:
+        return RefusedFile(name, statement.signer, statement.role, why)
+    return CountedSignature(file, statement, fingerprint, event)
 
 
-def _objections(case: Case, said: Approval | OverrideStatement, event: Event | None) -> Iterator[str]:
+def _objections(
+    context: ApprovalContext, statement: Approval | OverrideStatement, event: Event | None
+) -> Iterator[str]:
     """Why a statement does not count, most telling first."""
-    made = _made(case)
-    person = case.roster.people.get(said.signer)
-    if said.run != case.run or said.request_sha256 != digest(case.request):
-        yield f"signs another request: {said.run}, SHA-256 {said.request_sha256[:16]}…"
-    if made is None or made.data["request_sha256"] != digest(case.request):
+    made = context.made
+    person = context.roster.people.get(statement.signer)
+    if statement.run != context.run or statement.request_sha256 != digest(context.request):
+        yield f"signs another request: {statement.run}, SHA-256 {statement.request_sha256[:16]}…"
+    if made is None or made.data["request_sha256"] != digest(context.request):
         yield "the request is not the one that was made: somebody changed it"
     if person is None:
-        yield f"{said.signer} is nobody in the roster"
+        yield f"{statement.signer} is nobody in the roster"
         return
-    if person.printed_name != said.printed_name:
-        yield f"{said.signer} is {person.printed_name} in the roster, not {said.printed_name}"
-    if said.role not in person.roles:
-        yield f"{said.signer} does not hold the role {said.role}"
-    if said.role not in case.roles:
-        yield f"the role {said.role} is not asked for here"
-    if case.deployer is not None and person.email == case.deployer.email:
+    if person.printed_name != statement.printed_name:
+        yield f"{statement.signer} is {person.printed_name} in the roster, not {statement.printed_name}"
+    if statement.role not in person.roles:
+        yield f"{statement.signer} does not hold the role {statement.role}"
+    if statement.role not in context.roles:
+        yield f"the role {statement.role} is not asked for here"
+    if context.deployer is not None and person.email == context.deployer.email:
         yield f"{person.printed_name} deploys this, and cannot approve it"
-    elif isinstance(said, Approval) and person.email in case.barred:
+    elif isinstance(statement, Approval) and person.email in context.ineligible_signers:
         yield f"{person.printed_name} wrote part of what is released, and cannot approve it"
-    yield from _untimely(case, said, event, made)
+    yield from _untimely(context, statement, event)
 
 
-def _untimely(case: Case, said: Approval | OverrideStatement, event: Event | None, made: Event | None) -> Iterator[str]:
-    logged = case.now if event is None else event.instant
-    if made is not None and said.at < made.instant - TOLERANCE:
-        yield f"is back-dated: signed {said.signed_at}, the request was made {stamp(made.instant)}"
-    if said.at > logged + TOLERANCE:
-        yield f"is dated {said.signed_at}, after it was laid down ({stamp(logged)})"
-    if min(said.at, logged) + timedelta(hours=case.expires_h) <= case.now:
-        yield f"has expired: signed {said.signed_at}, good for {case.expires_h:g} h"
-    if isinstance(said, OverrideStatement) and said.until <= case.now:
-        yield f"has expired at {said.expires}"
+def _untimely(context: ApprovalContext, statement: Approval | OverrideStatement, event: Event | None) -> Iterator[str]:
+    made = context.made
+    logged = context.now if event is None else event.instant
+    if made is not None and statement.at < made.instant - TOLERANCE:
+        yield f"is back-dated: signed {statement.signed_at}, the request was made {stamp(made.instant)}"
+    if statement.at > logged + TOLERANCE:
+        yield f"is dated {statement.signed_at}, after it was laid down ({stamp(logged)})"
+    if min(statement.at, logged) + timedelta(hours=context.expires_h) <= context.now:
+        yield f"has expired: signed {statement.signed_at}, good for {context.expires_h:g} h"
+    if isinstance(statement, OverrideStatement) and statement.until <= context.now:
+        yield f"has expired at {statement.expires}"
 
 
-def _made(case: Case) -> Event | None:
-    return next((event for event in case.events if event.type == "request.made"), None)
+# --- the quorum: every role filled, each by a person of its own
+
+
+def quorum_possible(context: ApprovalContext) -> tuple[bool, str]:
+    """Whether the roster can ever fill the roles for this release; and if not, why, in words."""
+    if context.unidentified:
+        return False, context.unidentified
+    roster, at, ineligible = context.roster, context.at, context.ineligible_signers
+    eligible = {
+        person.email: set(person.roles)
+        for role in set(context.roles)
+        for person in roster.holders(role, at)
+        if person.email not in ineligible
+    }
+    _, missing = match_roles(eligible, context.roles)
+    if not missing:
+        return True, ""
+    reasons = []
+    for role in dict.fromkeys(slot.partition(" (")[0] for slot in missing):
+        holders = [person.printed_name for person in roster.holders(role, at)]
+        excluded = [person.printed_name for person in roster.holders(role, at) if person.email in ineligible]
+        who = f"held by {', '.join(holders)}" if holders else "held by nobody with a valid key"
+        but = f", of whom {', '.join(excluded)} deploys or wrote what is deployed" if excluded else ""
+        reasons.append(f"nobody is left to sign as {role}: {who}{but}")
+    return False, "; ".join(reasons)
+
+
+def match_roles(signed: Mapping[str, Collection[str]], roles: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Fill `roles` from who signed for which: (role -> person, roles left over), as many as can be filled. Pure.
+
+    A role named twice needs two people; the second is keyed `ROLE (2)`. One person never fills two.
+    """
+    slots = [
+        (role, role if roles[:at].count(role) == 0 else f"{role} ({roles[:at].count(role) + 1})")
+        for at, role in enumerate(roles)
+    ]
+    filled: dict[str, str] = {}
+
+    def fill(slot: tuple[str, str], tried: set[str]) -> bool:
+        """Give the slot to a person, moving others to another slot where that frees one (an augmenting path)."""
+        for person in sorted(signed):
+            if slot[0] not in signed[person] or person in tried:
+                continue
+            tried.add(person)
+            held = next((other for other in slots if filled.get(other[1]) == person), None)
+            if held is None or fill(held, tried):
+                filled[slot[1]] = person
+                return True
+        return False
+
+    missing = tuple(slot[1] for slot in slots if not fill(slot, set()))
+    return {slot[1]: filled[slot[1]] for slot in slots if slot[1] in filled}, missing

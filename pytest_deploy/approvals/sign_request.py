@@ -1,28 +1,124 @@
-"""Leave a signature under a request: two files, created and never replaced, and the event that counts them."""
+"""What people sign under a request: an approval, or one person's part of an override.
+
+Canonical JSON with the printed name, the time and the meaning of the signature (21 CFR 11.50). An approval binds run and
+request; an override besides names the gate, the incident, why, and until when. Signing makes two files, created and never
+replaced, and the event that counts them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pytest_deploy.approvals.roster import Key, Person, in_force
-from pytest_deploy.approvals.signed_file import Files, able, lay_down, slug
-from pytest_deploy.approvals.statement import (
-    MEANING,
-    MEANING_OF_OVERRIDE,
-    Approval,
-    OverrideStatement,
-    parse_approval,
-    parse_override,
-    render,
-)
-from pytest_deploy.errors import Refused
+from pytest_deploy.approvals.signed_file import SignedFile, require_valid_key, slug, store_signed_file
+from pytest_deploy.errors import IllegalEvent, Refused
 from pytest_deploy.record.clock import parse_stamp, stamp
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.event import Event, canonical
 from pytest_deploy.record.log import Log
 from pytest_deploy.release.request import digest
+
+MEANING: Final = "approves the deployment of this request"
+MEANING_OF_OVERRIDE: Final = "answers for passing over this gate, once, for this request"
+
+
+@dataclass(frozen=True)
+class Approval:
+    """An approval of one request, for one role."""
+
+    meaning: str
+    printed_name: str
+    signer: str
+    """An e-mail of the roster."""
+    role: str
+    signed_at: str
+    """A stamp, by the request's own clock."""
+    request_sha256: str
+    run: str
+    comment: str
+
+    @property
+    def at(self) -> datetime:
+        """When the signer says they signed, UTC."""
+        return parse_stamp(self.signed_at)
+
+
+@dataclass(frozen=True)
+class OverrideStatement:
+    """One person's part of an override: it takes two."""
+
+    meaning: str
+    printed_name: str
+    signer: str
+    role: str
+    signed_at: str
+    request_sha256: str
+    run: str
+    gate: str
+    incident: str
+    reason: str
+    expires: str
+
+    @property
+    def at(self) -> datetime:
+        """When the signer says they signed, UTC."""
+        return parse_stamp(self.signed_at)
+
+    @property
+    def until(self) -> datetime:
+        """When it runs out, UTC."""
+        return parse_stamp(self.expires)
+
+
+# --- as bytes
+
+
+def render(statement: Approval | OverrideStatement) -> bytes:
+    """The bytes that are signed: canonical JSON and a newline."""
+    return canonical(asdict(statement))
+
+
+def parse_approval(text: bytes) -> Approval:
+    """An approval from its bytes. Raises ValueError for a key missing, empty, of another kind, or one too many."""
+    return Approval(**_parse(text, Approval, may_be_empty=frozenset({"comment"})))
+
+
+def parse_override(text: bytes) -> OverrideStatement:
+    """An override statement from its bytes. Raises ValueError as `parse_approval`."""
+    statement = OverrideStatement(**_parse(text, OverrideStatement))
+    parse_stamp(statement.expires)
+    return statement
+
+
+def _parse(
+    text: bytes, kind: type[Approval | OverrideStatement], may_be_empty: frozenset[str] = frozenset()
+) -> Mapping[str, Any]:
+    try:
+        value = json.loads(text)
+        again = canonical(value)
+    except (ValueError, IllegalEvent, RecursionError) as error:
+        raise ValueError(f"is no canonical JSON: {error}") from None
+    if again != text or not isinstance(value, dict):
+        raise ValueError("is no canonical JSON object")
+    wanted = {field.name for field in fields(kind)}
+    if wrong := sorted(wanted ^ value.keys()):
+        raise ValueError(f"must hold exactly {', '.join(sorted(wanted))}: {', '.join(wrong)} is missing or too much")
+    if bad := sorted(
+        key for key, text in value.items() if not isinstance(text, str) or not (text.strip() or key in may_be_empty)
+    ):
+        raise ValueError(f"{', '.join(bad)} is empty or no text")
+    if hidden := sorted(key for key, text in value.items() if not text.isprintable()):
+        # A line break or a control sequence could show a reader another statement than the one that was signed.
+        raise ValueError(f"{', '.join(hidden)} holds characters that cannot be shown")
+    parse_stamp(value["signed_at"])
+    return value
+
+
+# --- signed
 
 
 def sign_approval(
@@ -35,7 +131,7 @@ def sign_approval(
     """
     request = (store / "runs" / run / "request.json").read_bytes()
     statement = Approval(MEANING, person.printed_name, person.email, role, stamp(now), digest(request), run, comment)
-    return _leave(log, run, statement, said_of_approval, key=key, slot=slug(role), person=person)
+    return _sign_request(log, statement, approval_event_data, key=key, slot=slug(role), person=person)
 
 
 def sign_override(
@@ -67,59 +163,45 @@ def sign_override(
         reason=reason,
         expires=stamp(expires),
     )
-    return _leave(log, run, statement, said_of_override, key=key, slot=f"override-{gate}", person=person)
+    return _sign_request(log, statement, override_event_data, key=key, slot=f"override-{gate}", person=person)
 
 
-def said_of_approval(files: Files) -> dict[str, Any]:
-    """The data of `approval.signed` over these files."""
-    said = parse_approval(files.content)
+def approval_event_data(file: SignedFile) -> dict[str, Any]:
+    """The data of the `approval.signed` that counts a file."""
+    statement = parse_approval(file.content)
     return {
-        **files.bound(),
-        "role": said.role,
-        "signer": said.signer,
-        "meaning": said.meaning,
-        "request_sha256": said.request_sha256,
-        "printed_name": said.printed_name,
-        "signed_at": said.signed_at,
-        "comment": said.comment or None,
+        **file.digests(),
+        "role": statement.role,
+        "signer": statement.signer,
+        "meaning": statement.meaning,
+        "request_sha256": statement.request_sha256,
+        "printed_name": statement.printed_name,
+        "signed_at": statement.signed_at,
+        "comment": statement.comment or None,
     }
 
 
-def said_of_override(files: Files) -> dict[str, Any]:
-    """The data of `override.signed` over these files."""
-    said = parse_override(files.content)
-    return {
-        **files.bound(),
-        "signer": said.signer,
-        "reason": said.reason,
-        "gate": said.gate,
-        "incident": said.incident,
-        "expires": said.expires,
-        "request_sha256": said.request_sha256,
-        "role": said.role,
-        "meaning": said.meaning,
-        "printed_name": said.printed_name,
-        "signed_at": said.signed_at,
-    }
+def override_event_data(file: SignedFile) -> dict[str, Any]:
+    """The data of the `override.signed` that counts a file."""
+    statement = asdict(parse_override(file.content))
+    return {**file.digests(), **{key: value for key, value in statement.items() if key != "run"}}
 
 
-def _leave(
+def _sign_request(
     log: Log,
-    run: str,
     statement: Approval | OverrideStatement,
-    told: Callable[[Files], dict[str, Any]],
+    event_data: Callable[[SignedFile], dict[str, Any]],
     *,
     key: Path,
     slot: str,
     person: Person,
 ) -> Event:
-    """Sign, put both files down under the first free name of the slot, count them."""
+    """Sign, put both files under the first free name of the slot, count them."""
     roster, _ = in_force(log.store, log.events())
-    at = log.clock.now()
-    known = able(roster, person, statement.role, key, at)
-    type_ = _type(statement)
-    _refuse_second(log, run, statement, known)
-    files = lay_down(
+    at, run, type_ = log.clock.now(), statement.run, _event_type(statement)
+    known = require_valid_key(roster, person, statement.role, key, at)
+    _refuse_second(log, statement, known)
+    file = store_signed_file(
         log.store,
         f"runs/{run}/approvals",
         slot,
@@ -128,24 +210,26 @@ def _leave(
         known=known,
         roster=roster,
         at=at,
-        may=lambda laid: log.may(type_, told(laid), run=run, actor=person.email),
+        check=lambda signed: log.may(type_, event_data(signed), run=run, actor=person.email),
     )
-    return log.append(type_, told(files), run=run, actor=person.email)
+    return log.append(type_, event_data(file), run=run, actor=person.email)
 
 
-def _type(statement: Approval | OverrideStatement) -> str:
+def _event_type(statement: Approval | OverrideStatement) -> str:
     return "approval.signed" if isinstance(statement, Approval) else "override.signed"
 
 
-def _refuse_second(log: Log, run: str, statement: Approval | OverrideStatement, key: Key) -> None:
+def _refuse_second(log: Log, statement: Approval | OverrideStatement, key: Key) -> None:
     """Refuse what would count no more than it does; an override may follow one that ran out or names another incident."""
-    for event in log.run(run):
-        said = event.data
+    for event in log.run(statement.run):
+        data = event.data
         same = (
-            event.type == _type(statement) and said["signer"] == statement.signer and said.get("role") == statement.role
+            event.type == _event_type(statement)
+            and data["signer"] == statement.signer
+            and data.get("role") == statement.role
         )
         if isinstance(statement, OverrideStatement):
-            same = same and (said.get("gate"), said.get("incident")) == (statement.gate, statement.incident)
-            same = same and parse_stamp(said["expires"]) > statement.at
+            same = same and (data.get("gate"), data.get("incident")) == (statement.gate, statement.incident)
+            same = same and parse_stamp(data["expires"]) > statement.at
         if same:
             raise Refused(f"{key.email} has signed this already, at {stamp(event.time)}; nothing was added")

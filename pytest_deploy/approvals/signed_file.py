@@ -20,7 +20,7 @@ _TRIES = 100
 
 
 @dataclass(frozen=True)
-class Files:
+class SignedFile:
     """A signed statement and its signature, as they lie in a store."""
 
     name: str
@@ -28,8 +28,8 @@ class Files:
     content: bytes
     signature: bytes
 
-    def bound(self) -> dict[str, Any]:
-        """What an event says of them."""
+    def digests(self) -> dict[str, Any]:
+        """What an event says of both."""
         return {
             "file": self.name,
             "sha256": hashlib.sha256(self.content).hexdigest(),
@@ -42,7 +42,7 @@ def slug(words: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 
 
-def able(roster: Roster, person: Person, role: str, key: Path, at: datetime) -> Key:
+def require_valid_key(roster: Roster, person: Person, role: str, key: Path, at: datetime) -> Key:
     """The person's key, valid at an instant, for a role they hold. Raises Refused: a signature that cannot count is not made."""
     if role not in person.roles:
         raise Refused(
@@ -57,7 +57,7 @@ def able(roster: Roster, person: Person, role: str, key: Path, at: datetime) -> 
     return known
 
 
-def lay_down(
+def store_signed_file(
     store: Store,
     folder: str,
     slot: str,
@@ -67,13 +67,17 @@ def lay_down(
     known: Key,
     roster: Roster,
     at: datetime,
-    may: Callable[[Files], None],
-) -> Files:
+    check: Callable[[SignedFile], None],
+) -> SignedFile:
     """Sign a statement and put both files into `folder` of the store, under the first free name of the slot.
 
-    `may` is asked right before, and raises IllegalEvent where no event could count them: signing takes as long as a person
-    takes, and meanwhile a run may have been closed, its folder sealed. Raises Failed where ssh-keygen does not sign, Refused
-    where what it made does not verify or would not count, StoreUnavailable.
+    `check` is called right before, and raises IllegalEvent where no event could count them: signing takes as long as a
+    person takes, and meanwhile a run may have been closed, its folder sealed.
+
+    Raises:
+        Failed: ssh-keygen does not sign.
+        Refused: what it made does not verify, or would not count.
+        StoreUnavailable: the files cannot be written.
     """
     signature = sign(content, key=key, namespace=roster.namespace)
     allowed = roster.files()["allowed_signers"]
@@ -84,9 +88,9 @@ def lay_down(
         raise Refused(f"the signature just made {why}; nothing was kept")
     for number in range(1, _TRIES):
         name = f"{slot}-{known.short}{'' if number == 1 else f'-{number}'}.json"
-        files = Files(f"{folder}/{name}", content, signature)
+        file = SignedFile(f"{folder}/{name}", content, signature)
         try:
-            may(files)
+            check(file)
         except IllegalEvent as error:
             raise Refused(f"this cannot be signed, nothing was kept: {error}") from error
         try:
@@ -95,5 +99,5 @@ def lay_down(
             store.create(f"{folder}/{name}.sig", signature)
         except Exists:  # squatted, or signed before: neither is ever replaced
             continue
-        return files
+        return file
     raise Refused(f"{folder}: {_TRIES} names of the slot {slot} are taken; somebody fills the folder, see to the store")

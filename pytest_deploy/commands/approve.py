@@ -70,7 +70,7 @@ def approve_request(root: Path, run: str, *, role: str, key: Path | None, commen
         raise Refused(
             f"{pending.environment.policy.environment} asks for {', '.join(needed) or 'nobody'}; {role or 'none of your roles'} is not among them"
         )
-    if person.email in pending.gates().case.barred:
+    if person.email in pending.gates().approval_context.ineligible_signers:
         raise Refused(
             f"{person.printed_name} deploys this or wrote part of it, so their signature would not count: another must sign"
         )
@@ -85,8 +85,8 @@ def approve_request(root: Path, run: str, *, role: str, key: Path | None, commen
         now=pending.now,
     )
     say(f"signed    by {person.printed_name} <{person.email}> as {role}: {event.data['meaning']}")
-    judged = pending.gates().judged
-    missing = judged.missing if judged is not None else needed
+    evaluation = pending.gates().evaluation
+    missing = evaluation.missing if evaluation is not None else needed
     say(f"missing   {', '.join(missing)}" if missing else "missing   nobody: it may be run")
 
 

@@ -11,7 +11,15 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from pytest_deploy.approvals.after_run import AcceptedDeviation, Amendment, SignOff, Statement, Thaw, hash_of, put_down
+from pytest_deploy.approvals.after_run import (
+    AcceptedDeviation,
+    Amendment,
+    SignOff,
+    Statement,
+    Thaw,
+    event_hash,
+    sign_statement,
+)
 from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.commands import Env, Key, Rehearse, Role, Say, workspace_of_run
 from pytest_deploy.commands.signer import signer
@@ -151,14 +159,14 @@ class Signing:
         deployer = self.roster.of_actor(who)
         if deployer is None:
             raise Refused(
-                f"{who} deployed it and is nobody in the roster, so it cannot be told who may {what}: enrol them"
+                f"{who} deployed it and is nobody in the roster, so it cannot be told who may {what}: enroll them"
             )
         if deployer.email == self.person.email:
             raise Refused(f"{self.person.printed_name} deployed it and cannot {what}: another must")
 
     def refuse_second(self, events: list[Event], statement: Statement, *same: str) -> None:
         """A person says a thing once. Raises Refused."""
-        signed = statement.told()
+        signed = statement.event_data()
         for event in events:
             if event.type == statement.type and all(event.data.get(key) == signed[key] for key in ("signer", *same)):
                 raise Refused(f"{statement.signer} has signed this already (event {event.seq}, {stamp(event.time)})")
@@ -166,7 +174,7 @@ class Signing:
     def sign(self, statement: Statement, say: Say) -> Event:
         """Say who signs what, sign, say where it lies."""
         say(f"signing   {statement.meaning}, as {self.person.printed_name} <{self.person.email}>, {self.role}")
-        event = put_down(self.log, statement, person=self.person, key=self.key)
+        event = sign_statement(self.log, statement, person=self.person, key=self.key)
         say(f"signed    {event.data['file']}, counted by event {event.seq}")
         return event
 
@@ -239,7 +247,7 @@ def amend_event(
     say(f"reason    {reason}")
     statement = Amendment(
         **signing.signer_fields(Amendment.MEANING),
-        run=event.run, amends=seq, event_sha256=hash_of(event), key=field, old=old, new=new, reason=reason,
+        run=event.run, amends=seq, event_sha256=event_hash(event), key=field, old=old, new=new, reason=reason,
     )  # fmt: skip
     signing.sign(statement, say)
 
@@ -263,7 +271,7 @@ def thaw_environment(workspace: Workspace, *, reason: str, role: str, key: Path 
         raise Refused(f"{environment} is released by {' or '.join(roles)}, not by {signing.role}")
     statement = Thaw(
         **signing.signer_fields(Thaw.MEANING),
-        origin=signing.log.key.origin, frozen=frozen.seq, event_sha256=hash_of(frozen), reason=reason,
+        origin=signing.log.key.origin, frozen=frozen.seq, event_sha256=event_hash(frozen), reason=reason,
     )  # fmt: skip
     signing.sign(statement, say)
 

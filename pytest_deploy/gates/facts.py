@@ -14,9 +14,9 @@ from pathlib import Path
 import psycopg
 
 from pytest_deploy.anchors import anchoring
-from pytest_deploy.approvals import evaluate as signed
-from pytest_deploy.approvals.after_run import refuses_thaw
-from pytest_deploy.approvals.evaluate import Judged, Override, RefusedFile
+from pytest_deploy.approvals import evaluate
+from pytest_deploy.approvals.after_run import why_not_thawed
+from pytest_deploy.approvals.evaluate import ApprovalContext, Evaluation, Override
 from pytest_deploy.approvals.roster import Roster, in_force
 from pytest_deploy.errors import DeployError
 from pytest_deploy.gates import (
@@ -132,11 +132,11 @@ class Gates:
         return source.authors(self._workspace.root, self._subject.commit, self._past.last_commit())
 
     @cached_property
-    def case(self) -> signed.Case:
+    def approval_context(self) -> ApprovalContext:
         """What signatures are judged against; without a request, of what can be signed at all."""
         run = self._subject.request
         place = self._workspace.store / "runs" / (run or "-") / "request.json"
-        return signed.Case(
+        return ApprovalContext(
             store=self._environment.log.store.folder(f"runs/{run or '-'}/"),
             run=run or "",
             request=b"" if run is None else place.read_bytes(),
@@ -152,26 +152,21 @@ class Gates:
         )
 
     @cached_property
-    def judged(self) -> Judged | None:
+    def evaluation(self) -> Evaluation | None:
         """The signatures under the request, counted and refused; None where no request lives."""
-        return None if self._subject.request is None else signed.judge(self.case)
+        return None if self._subject.request is None else evaluate.evaluate(self.approval_context)
 
     @cached_property
     def overrides(self) -> Mapping[str, Override]:
         """The gates that two people pass over for this request."""
-        return {} if self._subject.request is None else signed.overrides(self.case)
+        return {} if self._subject.request is None else evaluate.overrides(self.approval_context)
 
     @cached_property
     def _overrides_owed(self) -> Mapping[str, str]:
         """Why what was signed to pass over a gate does not count, by gate."""
         if self._subject.request is None:
             return {}
-        return {gate: signed.override_owed(self.case, gate) for gate in OVERRIDABLE}
-
-    @property
-    def refused_overrides(self) -> tuple[RefusedFile, ...]:
-        """The override files under the request that do not count."""
-        return () if self._subject.request is None else signed.refused_overrides(self.case)
+        return {gate: evaluate.incomplete_override(self.approval_context, gate) for gate in OVERRIDABLE}
 
     @cached_property
     def _claims(self) -> tuple[rate_limit.Claim, ...]:
@@ -210,9 +205,9 @@ class Gates:
         )
 
     def _approvals(self, at: datetime) -> Verdict:
-        needed, judged, unsaid = self._needed, self.judged, self._unsaid
+        needed, judged, unsaid = self._needed, self.evaluation, self._unsaid
         if judged is None:
-            can, why_not = signed.satisfiable(self.case)
+            can, why_not = evaluate.quorum_possible(self.approval_context)
             return approvals.approvals(
                 approvals.Quorum(needed, at, missing=needed, possible=can, why_not=why_not, unsaid=unsaid)
             )
@@ -263,7 +258,7 @@ class Gates:
         return build.build(build.Built(not subject.failed, subject.failed, subject.built, subject.approved))
 
     def _refuses_thaw(self, released: Event, frozen: Event) -> str:
-        return refuses_thaw(self._environment.log.store, self.roster, self._policy.thaw.roles, released, frozen)
+        return why_not_thawed(self._environment.log.store, self.roster, self._policy.thaw.roles, released, frozen)
 
     def _retention(self, at: datetime) -> Verdict:
         """Read back each time it is asked."""

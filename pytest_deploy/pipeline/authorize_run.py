@@ -10,9 +10,9 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
+from pytest_deploy.approvals.evaluate import record_signatures
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.gates.facts import Gates
-from pytest_deploy.gates.pending_signatures import take_in
 from pytest_deploy.gates.rate_limit import limited
 from pytest_deploy.gates.run_history import claims
 from pytest_deploy.gates.verdict import Point, Verdict
@@ -73,7 +73,7 @@ class Permission:
         """Hold the request against what it would say now, then ask every gate. Raises Refused naming every refusal."""
         self._refuse_drift()
         gates = Gates(self._environment, of_request(self._environment, self._context.run))
-        take_in(self._environment, self._context.run, gates)
+        record_signatures(self._environment.log, gates.approval_context, actor=PIPELINE_ACTOR)
         verdicts = gates.verdicts()
         for verdict in verdicts:
             self._record(verdict, "lease")
@@ -103,7 +103,7 @@ class Permission:
         """Ask every gate once more, right before the first change."""
         gates = Gates(self._environment, of_run(self._environment, self._context, run.events()))
         if self._context.request:
-            take_in(self._environment, self._context.run, gates)
+            record_signatures(self._environment.log, gates.approval_context, actor=PIPELINE_ACTOR)
         verdicts = gates.verdicts()
         for verdict in verdicts:
             self._record(verdict, "change")

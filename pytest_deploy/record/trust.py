@@ -1,4 +1,4 @@
-"""Trust sets: the keys and roles in force, as files named by their own hash, bound by the event that enrols them.
+"""Trust sets: the keys and roles in force, as files named by their own hash, bound by the event that enrolls them.
 
     trust/<first 16 hex of the set's SHA-256>/   log.vkey log.pem allowed_signers roles.json
 

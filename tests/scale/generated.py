@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_deploy.approvals import enrollment
-from pytest_deploy.approvals.statement import MEANING, MEANING_OF_OVERRIDE
+from pytest_deploy.approvals.sign_request import MEANING, MEANING_OF_OVERRIDE
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical

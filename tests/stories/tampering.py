@@ -32,7 +32,7 @@ KINDS: Mapping[str, Callable[[Tampered], None]] = {
     "an event renamed": log.renamed,
     "an event inserted": log.inserted,
     "an event appended, signed by a stranger": log.appended_by_a_stranger,
-    "an event appended that enrols the stranger's key which signed it": log.going_on_with_a_strangers_key,
+    "an event appended that enrolls the stranger's key which signed it": log.going_on_with_a_strangers_key,
     "an event replaced by a forged one": log.forged_in_place,
     "an event emptied": log.emptied,
     "an event cut short": log.cut_short,

@@ -59,7 +59,7 @@ def appended_by_a_stranger(it: Tampered) -> None:
 
 
 def going_on_with_a_strangers_key(it: Tampered) -> None:
-    """An event that enrols the key which signs it, and from there on everything fits."""
+    """An event that enrolls the key which signs it, and from there on everything fits."""
     held = it.trust("log.vkey").parent
     it.named = entries.name(it.size)
     other = LogKey(it.events[0].data["origin"], it.stranger().public)

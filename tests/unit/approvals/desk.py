@@ -10,11 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from pytest_deploy.approvals import enrollment
-from pytest_deploy.approvals.evaluate import Case, Judged, judge
+from pytest_deploy.approvals.evaluate import ApprovalContext, Evaluation, evaluate
 from pytest_deploy.approvals.roster import Person, Roster, in_force
-from pytest_deploy.approvals.sign_request import sign_approval, sign_override
+from pytest_deploy.approvals.sign_request import (
+    MEANING,
+    MEANING_OF_OVERRIDE,
+    Approval,
+    OverrideStatement,
+    render,
+    sign_approval,
+    sign_override,
+)
 from pytest_deploy.approvals.signed_file import slug
-from pytest_deploy.approvals.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement, render
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log
@@ -158,10 +165,10 @@ class Desk:
     def roster(self) -> Roster:
         return in_force(self.log.store, self.log.events())[0]
 
-    def case(self, **changes: Any) -> Case:
+    def context(self, **changes: Any) -> ApprovalContext:
         """What the signatures are judged against now."""
         run = changes.get("run", RUN)
-        asked = Case(
+        asked = ApprovalContext(
             store=self.store,
             run=run,
             request=(self.store / "runs" / run / "request.json").read_bytes(),
@@ -175,12 +182,12 @@ class Desk:
         )
         return replace(asked, **changes)
 
-    def judged(self, **changes: Any) -> Judged:
-        return judge(self.case(**changes))
+    def evaluation(self, **changes: Any) -> Evaluation:
+        return evaluate(self.context(**changes))
 
     def why_not(self, **changes: Any) -> str:
         """The reason for which the one signature there does not count. Fails where it counts, or where there are more."""
-        judged = self.judged(**changes)
+        judged = self.evaluation(**changes)
         assert judged.counted == ()
         (refused,) = judged.refused
         return refused.reason

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.evaluate import TOLERANCE
-from pytest_deploy.approvals.statement import render
+from pytest_deploy.approvals.sign_request import render
 from pytest_deploy.errors import RecordTampered, Refused
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
@@ -36,7 +36,7 @@ def test_two_people_fill_two_roles(desk: Desk) -> None:
     desk.approve(TINA)
     desk.approve(QUINN)
 
-    judged = desk.judged()
+    judged = desk.evaluation()
 
     assert {"Tech Lead": TINA.email, "QA Lead": QUINN.email} == judged.filled
     assert (judged.missing, judged.refused) == ((), ())
@@ -45,7 +45,7 @@ def test_two_people_fill_two_roles(desk: Desk) -> None:
 def test_one_signature_leaves_the_other_role_missing(desk: Desk) -> None:
     desk.approve(QUINN)
 
-    judged = desk.judged()
+    judged = desk.evaluation()
 
     assert ({"QA Lead": QUINN.email}, ("Tech Lead",)) == (judged.filled, judged.missing)
 
@@ -53,9 +53,9 @@ def test_one_signature_leaves_the_other_role_missing(desk: Desk) -> None:
 def test_a_signature_counts_before_any_event_does_and_after(desk: Desk) -> None:
     desk.lay_down(desk.approval(TINA))
 
-    (signed,) = desk.judged().counted
+    (signed,) = desk.evaluation().counted
 
-    assert (None, TINA.email) == (signed.event, signed.said.signer)
+    assert (None, TINA.email) == (signed.event, signed.statement.signer)
 
 
 def test_who_signed_last_is_moved_to_the_role_that_another_leaves_free(desk: Desk) -> None:
@@ -63,7 +63,7 @@ def test_who_signed_last_is_moved_to_the_role_that_another_leaves_free(desk: Des
     desk.approve(BOTH, "QA Lead")
     desk.approve(TINA)
 
-    assert {"Tech Lead": TINA.email, "QA Lead": BOTH.email} == desk.judged().filled
+    assert {"Tech Lead": TINA.email, "QA Lead": BOTH.email} == desk.evaluation().filled
 
 
 # --- attacks
@@ -73,7 +73,7 @@ def test_one_person_never_fills_two_roles(desk: Desk) -> None:
     desk.approve(BOTH, "Tech Lead")
     desk.approve(BOTH, "QA Lead")
 
-    judged = desk.judged()
+    judged = desk.evaluation()
 
     assert [BOTH.email] == list(judged.filled.values())
     assert len(judged.missing) == 1
@@ -84,7 +84,7 @@ def test_a_copy_of_a_signature_is_no_second_one(desk: Desk) -> None:
     place = desk.store / event.data["file"]
     desk.put("tech-lead-11111111.json", place.read_bytes(), place.with_name(f"{place.name}.sig").read_bytes())
 
-    assert desk.judged().missing == ("Tech Lead",)
+    assert desk.evaluation().missing == ("Tech Lead",)
 
 
 def test_the_deployer_cannot_approve(desk: Desk) -> None:
@@ -100,7 +100,7 @@ def test_who_wrote_part_of_the_release_cannot_approve(desk: Desk, email: str) ->
     desk.approve(ADAM)
 
     assert "Adam Author wrote part" in desk.why_not(authors=(email,))
-    assert ADAM.email in desk.judged(authors=("tina@home.example",)).filled.values()
+    assert ADAM.email in desk.evaluation(authors=("tina@home.example",)).filled.values()
 
 
 def test_an_expired_key_signs_nothing(desk: Desk) -> None:
@@ -119,7 +119,7 @@ def test_a_revoked_key_signs_nothing_more_and_what_it_signed_stays_good(desk: De
     desk.clock.move(10)
     enrollment.revoke(desk.log, desk.store, TINA.email, reason="left", now=desk.clock.now(), actor=DEPLOYER)
     desk.clock.move(10)
-    assert TINA.email in desk.judged().filled.values()
+    assert TINA.email in desk.evaluation().filled.values()
 
     desk.ask(LATER_RUN)
     with pytest.raises(Refused, match="is not valid"):
@@ -192,12 +192,12 @@ def test_a_request_swapped_before_it_is_signed_is_not_the_one_that_was_made(desk
 
 
 def test_a_back_dated_approval_does_not_count(desk: Desk) -> None:
-    made = desk.case().events[0].instant
+    made = desk.context().events[0].instant
     desk.lay_down(desk.approval(TINA, signed_at=stamp(made - TOLERANCE - timedelta(milliseconds=1))))
     assert "is back-dated" in desk.why_not()
 
     desk.lay_down(desk.approval(TINA, signed_at=stamp(made - TOLERANCE)))
-    assert TINA.email in desk.judged().filled.values()
+    assert TINA.email in desk.evaluation().filled.values()
 
 
 def test_an_approval_dated_after_it_was_laid_down_does_not_count(desk: Desk) -> None:
@@ -206,13 +206,13 @@ def test_an_approval_dated_after_it_was_laid_down_does_not_count(desk: Desk) -> 
     assert "after it was laid down" in desk.why_not()
 
     desk.lay_down(desk.approval(TINA, signed_at=stamp(now + TOLERANCE)))
-    assert TINA.email in desk.judged().filled.values()
+    assert TINA.email in desk.evaluation().filled.values()
 
 
 def test_an_approval_runs_out(desk: Desk) -> None:
     desk.approve(TINA)
     desk.clock.move(EXPIRES_IN.total_seconds() - 0.001)
-    assert TINA.email in desk.judged().filled.values()
+    assert TINA.email in desk.evaluation().filled.values()
 
     desk.clock.move(0.001)
     assert f"has expired: signed 2026-11-22T12:02:00.000Z, good for {HOURS:g} h" == desk.why_not()
@@ -226,7 +226,7 @@ def test_a_roster_edited_after_signing_is_not_read(desk: Desk) -> None:
     roles.write_bytes(roles.read_bytes().replace(b'"QA Lead"', b'"Tech Lead"'))
 
     with pytest.raises(RecordTampered, match="edited after it came into force"):
-        desk.judged()
+        desk.evaluation()
 
 
 def test_the_plain_copies_of_the_roster_are_judged_by_nobody(desk: Desk) -> None:
@@ -234,7 +234,7 @@ def test_the_plain_copies_of_the_roster_are_judged_by_nobody(desk: Desk) -> None
     (desk.store / "trust" / "roles.json").write_bytes(b"{}\n")
     (desk.store / "trust" / "allowed_signers").write_bytes(b"")
 
-    assert TINA.email in desk.judged().filled.values()
+    assert TINA.email in desk.evaluation().filled.values()
 
 
 def test_garbage_in_a_slot_is_named_and_does_not_keep_others_out(desk: Desk) -> None:
@@ -245,7 +245,7 @@ def test_garbage_in_a_slot_is_named_and_does_not_keep_others_out(desk: Desk) -> 
     event = desk.approve(TINA)
 
     assert squatted.replace(".json", "-2.json") == event.data["file"]
-    judged = desk.judged()
+    judged = desk.evaluation()
     assert TINA.email in judged.filled.values()
     assert [squatted] == [one.file for one in judged.refused]
     assert "no canonical JSON" in judged.refused[0].reason
@@ -345,22 +345,22 @@ def test_an_author_whom_nobody_knows_blocks_unless_listed_as_outside(desk: Desk)
     desk.approve(TINA)
     desk.approve(QUINN)
 
-    judged = desk.judged(authors=("bot@example.org",))
+    judged = desk.evaluation(authors=("bot@example.org",))
 
     assert not judged.possible
     assert "bot@example.org wrote part of what is released and is nobody in the roster" in judged.why_not
-    assert desk.judged(authors=("bot@example.org",), outside=("Bot@example.org",)).possible
+    assert desk.evaluation(authors=("bot@example.org",), outside=("Bot@example.org",)).possible
 
 
 def test_a_deployer_whom_nobody_knows_blocks(desk: Desk) -> None:
-    judged = desk.judged(who="local:1000:mallory@desk")
+    judged = desk.evaluation(who="local:1000:mallory@desk")
 
     assert not judged.possible
     assert "mallory@desk deploys and is nobody in the roster" in judged.why_not
 
 
 def test_a_roster_that_can_never_fill_the_roles_is_told(desk: Desk) -> None:
-    judged = desk.judged(authors=(QUINN.email, BOTH.email))
+    judged = desk.evaluation(authors=(QUINN.email, BOTH.email))
 
     assert not judged.possible
     assert "nobody is left to sign as QA Lead: held by Bo Both, Quinn Quist" in judged.why_not

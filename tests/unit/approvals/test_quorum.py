@@ -7,7 +7,7 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.approvals.quorum import match
+from pytest_deploy.approvals.evaluate import match_roles
 
 ROLES = st.lists(st.sampled_from(["Tech Lead", "QA Lead", "CTO"]), max_size=4)
 SIGNED = st.dictionaries(
@@ -28,7 +28,7 @@ def most(signed: dict[str, set[str]], roles: list[str]) -> int:
 def test_as_many_roles_are_filled_as_can_be_each_by_somebody_else_who_signed_for_it(
     signed: dict[str, set[str]], roles: list[str]
 ) -> None:
-    filled, missing = match(signed, roles)
+    filled, missing = match_roles(signed, roles)
 
     assert most(signed, roles) == len(filled)
     assert len(filled) == len(set(filled.values()))
@@ -38,13 +38,13 @@ def test_as_many_roles_are_filled_as_can_be_each_by_somebody_else_who_signed_for
 
 @given(signed=SIGNED, roles=ROLES)
 def test_a_further_signature_never_empties_a_role(signed: dict[str, set[str]], roles: list[str]) -> None:
-    _, missing = match(signed, roles)
-    _, with_one_more = match({**signed, "eve": {"QA Lead"}}, roles)
+    _, missing = match_roles(signed, roles)
+    _, with_one_more = match_roles({**signed, "eve": {"QA Lead"}}, roles)
 
     assert set(with_one_more) <= set(missing)
 
 
 def test_a_role_named_twice_takes_two_people() -> None:
-    assert match({"ann": {"CTO"}}, ["CTO", "CTO"]) == ({"CTO": "ann"}, ("CTO (2)",))
-    filled, missing = match({"ann": {"CTO"}, "ben": {"CTO"}}, ["CTO", "CTO"])
+    assert match_roles({"ann": {"CTO"}}, ["CTO", "CTO"]) == ({"CTO": "ann"}, ("CTO (2)",))
+    filled, missing = match_roles({"ann": {"CTO"}, "ben": {"CTO"}}, ["CTO", "CTO"])
     assert ({"CTO", "CTO (2)"}, {"ann", "ben"}, ()) == (set(filled), set(filled.values()), missing)

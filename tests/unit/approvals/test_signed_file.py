@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.approvals import signed_file as laying
-from pytest_deploy.approvals.signed_file import Files, able, lay_down
+from pytest_deploy.approvals import signed_file as module
+from pytest_deploy.approvals.signed_file import SignedFile, require_valid_key, store_signed_file
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.ssh_signature import sign
@@ -20,13 +20,13 @@ from tests.unit.record.samples import ORIGIN, Writing
 FOLDER = "signoffs/environment"
 
 
-def laid(desk: Desk, content: bytes, key: str = TINA.email) -> Files:
+def signed(desk: Desk, content: bytes, key: str = TINA.email) -> SignedFile:
     """A statement in Tina's name, signed with `key`."""
     now, roster = desk.clock.now(), desk.roster
-    known = able(roster, TINA, "Tech Lead", desk.keys[TINA.email], now)
-    return lay_down(
+    known = require_valid_key(roster, TINA, "Tech Lead", desk.keys[TINA.email], now)
+    return store_signed_file(
         desk.log.store, FOLDER, "thaw", content, key=desk.keys[key], known=known, roster=roster, at=now,
-        may=lambda _: None,
+        check=lambda _: None,
     )  # fmt: skip
 
 
@@ -36,14 +36,14 @@ def lying(desk: Desk) -> list[str]:
 
 
 def test_a_statement_and_its_signature_lie_side_by_side(desk: Desk) -> None:
-    files = laid(desk, b"said")
+    files = signed(desk, b"said")
 
     assert [(desk.store / f"{files.name}{end}").read_bytes() for end in ("", ".sig")] == [b"said", files.signature]
     assert lying(desk) == [files.name.rpartition("/")[2], f"{files.name.rpartition('/')[2]}.sig"]
 
 
 def test_who_signs_again_gets_another_name_and_replaces_nothing(desk: Desk) -> None:
-    first, second = laid(desk, b"said"), laid(desk, b"said again")
+    first, second = signed(desk, b"said"), signed(desk, b"said again")
 
     assert second.name == first.name.replace(".json", "-2.json")
     assert (desk.store / first.name).read_bytes() == b"said"
@@ -52,19 +52,19 @@ def test_who_signs_again_gets_another_name_and_replaces_nothing(desk: Desk) -> N
 @pytest.mark.parametrize("key", [QUINN.email, "stranger"])
 def test_what_another_key_signed_is_not_kept(desk: Desk, key: str) -> None:
     with pytest.raises(Refused, match=r"the signature just made does not verify for tina@.*; nothing was kept"):
-        laid(desk, b"said", key)
+        signed(desk, b"said", key)
 
     assert lying(desk) == []
 
 
 def test_where_every_name_is_taken_it_is_told_and_nothing_is_replaced(desk: Desk) -> None:
-    name = laid(desk, b"said").name
+    name = signed(desk, b"said").name
     for number in range(2, 100):
         desk.log.store.create(name.replace(".json", f"-{number}.json"), b"squatted")
     before = lying(desk)
 
     with pytest.raises(Refused, match="100 names of the slot thaw are taken"):
-        laid(desk, b"said again")
+        signed(desk, b"said again")
 
     assert lying(desk) == before
 
@@ -76,7 +76,7 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) ->
         happens()
         return sign(*words, **more)
 
-    monkeypatch.setattr(laying, "sign", slow)
+    monkeypatch.setattr(module, "sign", slow)
 
 
 def deployed(desk: Desk) -> None:

@@ -47,7 +47,7 @@ def test_a_key_in_the_agent_signs_for_its_public_half(desk: Desk, tmp_path: Path
     finally:
         subprocess.run(["kill", found["SSH_AGENT_PID"]], check=True, timeout=30)
 
-    assert TINA.email in desk.judged().filled.values()
+    assert TINA.email in desk.evaluation().filled.values()
 
 
 def test_a_key_with_a_passphrase_and_nobody_to_type_it_signs_nothing(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 
 from pytest_deploy.approvals import enrollment
+from pytest_deploy.approvals.evaluate import record_signatures
 from pytest_deploy.approvals.roster import Person
+from pytest_deploy.approvals.sign_request import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement
+from pytest_deploy.approvals.sign_request import render as statement
 from pytest_deploy.approvals.signed_file import slug
-from pytest_deploy.approvals.statement import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement
-from pytest_deploy.approvals.statement import render as statement
 from pytest_deploy.commands.approve import approve_request, override_gate, pending_request
-from pytest_deploy.gates.pending_signatures import take_in
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.log import Log
@@ -114,7 +114,7 @@ class Asked:
     def take_in(self) -> None:
         """What the next plan or run of this request does."""
         found = pending_request(self.root, self.run)
-        take_in(found.environment, self.run, found.gates())
+        record_signatures(found.environment.log, found.gates().approval_context, actor="system:pipeline")
 
 
 def set_up(root: Path, keys: Mapping[str, Path]) -> Asked:

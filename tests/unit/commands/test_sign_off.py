@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from pytest_deploy.approvals.after_run import Amendment, SignOff, hash_of, put_down
+from pytest_deploy.approvals.after_run import Amendment, SignOff, event_hash, sign_statement
 from pytest_deploy.cli import app
 from pytest_deploy.commands import sign_off as commands
 from pytest_deploy.errors import DeployError, Refused, UsageError
@@ -351,7 +351,7 @@ def test_what_came_in_between_reading_and_signing_is_looked_at_first(hall: Hall)
 
     store.before_create = somebody_is_faster
     with pytest.raises(Refused, match=r"event \d+ \(record\.amended\) came in between; look again, then sign"):
-        put_down(log, amendment(hall, signing, "reason", None), person=signing.person, key=signing.key)
+        sign_statement(log, amendment(hall, signing, "reason", None), person=signing.person, key=signing.key)
 
     assert hall.head().data["new"] == "OPS-7"
     assert both(hall.store) == (True, "")
@@ -365,7 +365,7 @@ def amendment(hall: Hall, signing: commands.Signing, key: str, old: object) -> A
     """Of a value of run.opened, whatever stands there."""
     event = hall.last("run.opened", hall.deployed)
     return Amendment(
-        **signing.signer_fields(Amendment.MEANING), run=event.run, amends=event.seq, event_sha256=hash_of(event),
+        **signing.signer_fields(Amendment.MEANING), run=event.run, amends=event.seq, event_sha256=event_hash(event),
         key=key, old=old, new="9.9.9", reason="x",
     )  # fmt: skip
 
@@ -439,7 +439,7 @@ def test_both_verifiers_refuse_a_signature_counted_for_what_it_was_not_made_for(
 def test_both_verifiers_refuse_an_amendment_from_a_value_that_never_stood(hall: Hall) -> None:
     """Signed rightly, over a wrong old value: by hand, as the command would not."""
     signing = signs(hall, "tina", "Tech Lead")
-    written = put_down(
+    written = sign_statement(
         signing.log, amendment(hall, signing, "version", "0.0.1"), person=signing.person, key=signing.key
     )  # fmt: skip
 
@@ -451,7 +451,7 @@ def test_both_verifiers_refuse_a_sign_off_over_another_seal_than_the_runs(hall: 
     signing = signs(hall, "quinn", "QA Lead")
     said = SignOff(**signing.signer_fields("reviewed"), run=hall.deployed, record_sha256="0" * 64, comment="")
 
-    written = put_down(signing.log, said, person=signing.person, key=signing.key)
+    written = sign_statement(signing.log, said, person=signing.person, key=signing.key)
 
     assert (False, f"log/{written.seq:08d}.event") == both(hall.store)
 

@@ -261,7 +261,7 @@ def test_a_roster_changed_in_between_refuses_the_rotation(tmp_path: Path) -> Non
     other = open_log(tmp_path, HandClock())
 
     class Meddling(FolderStore):
-        """Somebody else enrols somebody right before the event of the rotation."""
+        """Somebody else enrolls somebody right before the event of the rotation."""
 
         def create(self, name: str, data: bytes) -> None:
             if name == "log/00000001.event" and other.head() is not None:

@@ -37,7 +37,7 @@ class Signing:
     def store(self) -> Path:
         return self.home / "reports" / "local"
 
-    def enrol(self, allowed: str) -> None:
+    def enroll(self, allowed: str) -> None:
         roster = canonical({SIGNER: {"printed_name": "Ada", "roles": ["QA Lead"]}})
         files = {**trust.first_set(self.log.key), "allowed_signers": allowed.encode(), "roles.json": roster}
         folder, sha256 = trust.write_set(self.log.store, files)
@@ -76,7 +76,7 @@ def signing(tmp_path: Path) -> Signing:
     log = open_log(tmp_path, HandClock())
     signing = Signing(tmp_path, log, Writing(log))
     kind, public = (tmp_path / "ada.pub").read_text().split()[:2]
-    signing.enrol(f'{SIGNER} namespaces="{NAMESPACE}",{VALID} {kind} {public}\n')
+    signing.enroll(f'{SIGNER} namespaces="{NAMESPACE}",{VALID} {kind} {public}\n')
     signing.run.request()
     signing.said = {
         "meaning": "approved", "printed_name": "Ada", "signer": SIGNER, "role": "QA Lead",
@@ -232,7 +232,7 @@ def test_a_statement_that_json_cannot_hold_is_named(signing: Signing) -> None:
 
 @pytest.mark.parametrize("allowed", ["", 'a namespaces="x" ssh-ed25519 A\nb namespaces="y" ssh-ed25519 B\n'])
 def test_a_store_without_one_namespace_cannot_be_checked_and_says_so(signing: Signing, allowed: str) -> None:
-    signing.enrol(allowed)
+    signing.enroll(allowed)
     signing.sign()
     signing.count()
 

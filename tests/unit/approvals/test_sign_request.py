@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.approvals.statement import Approval, OverrideStatement, parse_approval, parse_override, render
+from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, parse_approval, parse_override, render
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
 
