@@ -133,7 +133,7 @@ class Engine:
             sql.SQL("select set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value)).as_string()
             for name, value in facts.items()
         ]
-        if "deploy.migration" in facts:  # outside a transaction nothing of the kind can be told on the way
+        if "deploy.migration" in facts:  # outside a transaction the ledger hears of it now or never
             queries.append("select set_config('deploy.began', clock_timestamp()::text, false)")
         first, second = ENGINE_KEY
         return [*queries, f"select pg_advisory_xact_lock({first}, {second})", *self._prepare]
@@ -141,7 +141,7 @@ class Engine:
     def _work(self) -> None:
         try:
             self._run()
-        except BaseException as error:  # noqa: BLE001 - a thread: what it met is told by `outcome`
+        except BaseException as error:  # noqa: BLE001 - a thread: `outcome` says what stopped it
             self.outcome = self._explain(error)
         finally:
             if self._connection is not None:
@@ -169,7 +169,7 @@ class Engine:
             pgmigrate.migrate(config._replace(conn_instance=checked))
 
     def _explain(self, error: BaseException) -> Stop:
-        # pgmigrate raises errors of its own while it handles the driver's: that one says what the server said.
+        # pgmigrate raises errors of its own while it handles the driver's: that one holds the server's message.
         cause = error.__context__ if error.__context__ is not None and hasattr(error.__context__, "diag") else error
         message = server_message(cause)
         if isinstance(error, DeployError):

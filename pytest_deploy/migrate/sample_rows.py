@@ -1,4 +1,4 @@
-"""Representative rows for a rehearsal: a few in every table that takes them, never a real one.
+"""Representative rows for a trial: a few in every table that takes them, never a real one.
 
 Types and references say most of what a row must look like; checks and triggers say the rest, and they are asked: several
 kinds of values are tried, each in a savepoint. A table that takes none of them is named, so that nobody believes that it was

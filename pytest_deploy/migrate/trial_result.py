@@ -1,6 +1,6 @@
 """What a trial of migrations showed, and how it is kept: reused for exactly the same files from exactly the same schema.
 
-REQ-o00044-F. Names in the kept file are those of the fields; `rehearsal` in older texts is the same thing.
+REQ-o00044-F. Its JSON has the names of the fields; in the record it is `schema/rehearsal.json`.
 """
 
 from __future__ import annotations

@@ -70,11 +70,11 @@ class Service:
         url: str,
         session: requests.Session | None = None,
         *,
-        told: Callable[[str, float, int], None] = lambda label, took_s, status: None,
+        on_call: Callable[[str, float, int], None] = lambda label, took_s, status: None,
     ) -> None:
-        """`told` hears of every call: `GET /health`, the seconds it took, its status, 0 where no answer came."""
+        """`on_call` hears of every call: `GET /health`, the seconds it took, its status, 0 where no answer came."""
         self.url = url
-        self._told = told
+        self._on_call = on_call
         self._session = session or requests.Session()
 
     def call(
@@ -94,10 +94,10 @@ class Service:
                 method, self.url + path, json=json_body, headers=sent, timeout=HTTP_SECONDS, allow_redirects=False
             )
         except requests.RequestException as error:
-            self._told(f"{method} {path}", time.monotonic() - began, 0)
+            self._on_call(f"{method} {path}", time.monotonic() - began, 0)
             raise PlatformUnavailable(f"{method} {self.url}{path}: no answer ({type(error).__name__})") from None
         seconds = time.monotonic() - began
-        self._told(f"{method} {path}", seconds, response.status_code)
+        self._on_call(f"{method} {path}", seconds, response.status_code)
         try:
             body = response.json()
         except ValueError:

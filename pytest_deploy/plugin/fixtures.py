@@ -128,6 +128,6 @@ def gates(environment: Environment, record: StepRecord, pytestconfig: pytest.Con
 @pytest.fixture
 def service(environment: Environment, record: StepRecord) -> Iterator[Service]:
     """An HTTP client of the address that serves users; the step's record keeps how long each call took."""
-    client = Service(environment.platform.runtime.state().url, told=record.answered)
+    client = Service(environment.platform.runtime.state().url, on_call=record.answered)
     yield client
     client.close()

@@ -14,6 +14,6 @@ def service(platform: Platform, record: StepRecord) -> Iterator[Service]:
     """The candidate's address; where there is no candidate (smoke alone), the one that serves."""
     state = platform.runtime.state()
     tagged = [share.url for share in state.shares if share.tag == "candidate"]
-    client = Service(tagged[0] if tagged else state.url, told=record.answered)
+    client = Service(tagged[0] if tagged else state.url, on_call=record.answered)
     yield client
     client.close()

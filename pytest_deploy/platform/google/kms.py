@@ -88,13 +88,13 @@ class KmsSigner:
         """The Ed25519 public key, 32 bytes, read from the service once."""
         doing = f"reading the public key of {self.version}"
 
-        def ask() -> kms_v1.PublicKey:
+        def call() -> kms_v1.PublicKey:
             return self._client.get_public_key(request={"name": self.version}, retry=self._again, timeout=CALL_S)
 
-        def whole(reply: kms_v1.PublicKey) -> bool:
+        def is_whole(reply: kms_v1.PublicKey) -> bool:
             return "pem_crc32c" in reply and bool(reply.pem_crc32c == google_crc32c.value(reply.pem.encode()))
 
-        reply = self._whole(doing, ask, whole)
+        reply = self._checked_reply(doing, call, is_whole)
         if reply.algorithm != _ED25519:
             raise RecordError(
                 f"{doing}: its algorithm is {reply.algorithm.name}; the log is signed with EC_SIGN_ED25519: "
@@ -113,14 +113,14 @@ class KmsSigner:
         doing = f"signing with {self.version}"
         request = {"name": self.version, "data": message, "data_crc32c": google_crc32c.value(message)}
 
-        def ask() -> kms_v1.AsymmetricSignResponse:
+        def call() -> kms_v1.AsymmetricSignResponse:
             return self._client.asymmetric_sign(request=request, retry=self._again, timeout=CALL_S)
 
-        def whole(reply: kms_v1.AsymmetricSignResponse) -> bool:
+        def is_whole(reply: kms_v1.AsymmetricSignResponse) -> bool:
             sound = "signature_crc32c" in reply and reply.signature_crc32c == google_crc32c.value(reply.signature)
             return bool(reply.verified_data_crc32c and sound)
 
-        signature: bytes = self._whole(doing, ask, whole).signature
+        signature: bytes = self._checked_reply(doing, call, is_whole).signature
         if not LogKey("", self.public).verifies(signature, message):
             raise RecordError(
                 f"{doing}: the signature does not verify under the version's public key; nothing was written: "
@@ -128,16 +128,16 @@ class KmsSigner:
             )
         return signature
 
-    def _whole(self, doing: str, ask: Callable[[], _Reply], whole: Callable[[_Reply], bool]) -> _Reply:
+    def _checked_reply(self, doing: str, call: Callable[[], _Reply], is_whole: Callable[[_Reply], bool]) -> _Reply:
         """The reply, asked again where its bytes or the request's were changed on the way; it must be of this version."""
         for _ in range(_TRIES):
             with _answered(doing):
-                reply: Any = ask()
+                reply: Any = call()
             if reply.name != self.version:
                 raise RecordError(
                     f"{doing}: {reply.name or 'nobody named'} answered; name the version under record.key"
                 )
-            if whole(reply):
+            if is_whole(reply):
                 answer: _Reply = reply
                 return answer
         raise StoreUnavailable(
@@ -161,5 +161,5 @@ def _refuse(doing: str, error: Exception) -> NoReturn:
         raise StoreUnavailable(
             f"{doing}: {cause}; nothing was written: run again when Cloud KMS answers (status.cloud.google.com)"
         ) from error
-    remedy = next((said for of, said in _REMEDIES.items() if isinstance(cause, of)), "look at the key's audit log")
+    remedy = next((text for kind, text in _REMEDIES.items() if isinstance(cause, kind)), "look at the key's audit log")
     raise RecordError(f"{doing}: {cause}; {remedy}") from error

@@ -21,15 +21,15 @@ def template(
 
     Variables that refer to a secret are infrastructure's, too, and stay unless `env` names them.
     """
-    made = run_v2.RevisionTemplate()
-    run_v2.RevisionTemplate.copy_from(made, present)
-    made.revision = name
-    made.annotations = dict(annotations)
-    container = made.containers[0]
+    new = run_v2.RevisionTemplate()
+    run_v2.RevisionTemplate.copy_from(new, present)
+    new.revision = name
+    new.annotations = dict(annotations)
+    container = new.containers[0]
     secret = [variable for variable in container.env if "value_source" in variable and variable.name not in env]
     container.image = image
     container.env = [*(run_v2.EnvVar(name=key, value=value) for key, value in sorted(env.items())), *secret]
-    return made
+    return new
 
 
 def target(revision: str, percent: int, tag: str) -> run_v2.TrafficTarget:

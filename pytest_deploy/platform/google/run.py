@@ -132,6 +132,7 @@ class CloudRun:
     ) -> Revision:
         """A new revision at 0 % under `tag`, the split pinned as it is; Runtime.create."""
         until = time.monotonic() + deadline_s
+        # 1. Pin the split as it is: no percent follows "latest" to the new revision. The tag comes to the new one.
         before = self._read()
         suffix = "".join(secrets.choice(_LETTERS) for _ in range(3))
         name = f"{messages.short(self.service)}-{before.generation + 1:05d}-{suffix}"
@@ -145,6 +146,7 @@ class CloudRun:
             self._overwrite(template.containers[0])
             return run_v2.Service(name=service.name, etag=service.etag, template=template, traffic=wanted)
 
+        # 2. Ask for it, and wait until it is ready; where it never is, its last output goes into the error.
         doing = f"creating revision {name}"
         pending = self._change(doing, before, change, ("template", "traffic"))
         try:
@@ -152,11 +154,11 @@ class CloudRun:
         except concurrent.futures.TimeoutError:
             self._fail(name, f"revision {name} was not ready within {deadline_s:g} s")
         except google_errors.GoogleAPICallError as error:
-            self._judge(name, doing, error)
-        made = self.revision(name)
-        if not made.ready:
+            self._raise_failure(name, doing, error)
+        revision = self.revision(name)
+        if not revision.ready:
             self._fail(name, f"revision {name} was created but is not ready")
-        return made
+        return revision
 
     def move(self, shares: Mapping[str, int], *, tags: Mapping[str, str], deadline_s: float) -> ServiceState:
         """Set percents and tags, and wait until that is what serves; Runtime.move."""
@@ -179,6 +181,7 @@ class CloudRun:
         except google_errors.GoogleAPICallError as error:
             # The operation also fails for what is wrong elsewhere in the service; what serves decides.
             failure = error
+        # What serves decides, not what the operation says.
         while True:
             service = self._read()
             state = messages.state(service)
@@ -254,7 +257,7 @@ class CloudRun:
             else:
                 return
 
-    def _judge(self, name: str, doing: str, error: google_errors.GoogleAPICallError) -> NoReturn:
+    def _raise_failure(self, name: str, doing: str, error: google_errors.GoogleAPICallError) -> NoReturn:
         """An operation failed: because the revision did not start, or for another reason."""
         try:
             revision = self._read_revision(name)
@@ -292,5 +295,7 @@ def _answered(doing: str, *, but: type[Exception] = KeyError) -> Iterator[None]:
 def _unavailable(doing: str, error: Exception) -> PlatformUnavailable:
     if isinstance(error, google_errors.RetryError) and error.cause is not None:
         error = error.cause
-    kind = next((remedy for of, remedy in _REMEDIES.items() if isinstance(error, of)), "look at the platform's own log")
-    return PlatformUnavailable(f"{doing}: {error}; {kind}")
+    remedy = next(
+        (text for kind, text in _REMEDIES.items() if isinstance(error, kind)), "look at the platform's own log"
+    )
+    return PlatformUnavailable(f"{doing}: {error}; {remedy}")
