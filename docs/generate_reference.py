@@ -21,6 +21,8 @@ import typer
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
+import pytest_deploy
+
 PAGE = Path(__file__).with_name("reference.md")
 PROGRAM = "python deploy.py"
 
@@ -70,6 +72,8 @@ def render() -> str:
         "## Hooks\n\nFor `conftest.py`, which may hold no others. One that raises is an internal error of the run: what was changed is rolled back, exit 3.\n\n"
         + table("hook", hooks()),
         "## Errors\n\n" + errors(),
+        "## Public API\n\nWhat suites, conftests and extensions import from `pytest_deploy`, beside the errors above; every other module is internal.\n\n"
+        + table("name", public_names()),
         "## deploy.yaml\n\nEach key of an environment. What stands at the top level of the file holds for every environment; what an environment says itself wins.\n\n"
         + policy(),
         "## Environment variables\n\n" + table("variable", (Row(*item) for item in VARIABLES.items())),
@@ -199,6 +203,17 @@ def errors() -> str:
         if inspect.isclass(found) and issubclass(found, tree.DeployError)
     ]
     return "\n".join(["| class | exit | meaning |", "|---|---|---|", *rows, ""])
+
+
+# --- Public API -----------------------------------------------------------------------------------------------------------
+
+
+def public_names() -> Iterator[Row]:
+    """Every public name but the errors, with what it is."""
+    for name in pytest_deploy.__all__:
+        found = getattr(pytest_deploy, name)
+        if not (inspect.isclass(found) and issubclass(found, pytest_deploy.DeployError)):
+            yield Row(name, paragraph(found.__doc__))
 
 
 # --- deploy.yaml ----------------------------------------------------------------------------------------------------------

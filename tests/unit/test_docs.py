@@ -16,6 +16,7 @@ import pytest
 import typer
 from pydantic import BaseModel
 
+import pytest_deploy
 from docs import generate_reference
 from pytest_deploy import errors
 from pytest_deploy.cli import app
@@ -145,6 +146,10 @@ def test_every_variable_that_the_package_reads_is_in_the_reference() -> None:
 def test_every_error_class_is_in_the_reference_with_its_exit_code(name: str, code: int) -> None:
     assert f"| `{name}` | {code} | " in REFERENCE
     assert f"| `{code}` | {generate_reference.EXIT_CODES[code]} |" in REFERENCE
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    assert [name for name in pytest_deploy.__all__ if f"| `{name}` |" not in REFERENCE] == []
 
 
 @pytest.mark.parametrize(

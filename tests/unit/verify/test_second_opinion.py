@@ -21,10 +21,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+import pytest_deploy
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import trust
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import Event, canonical, line_hash
+from pytest_deploy.record.events import TYPES
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import open_record
@@ -558,3 +560,9 @@ def test_what_a_recorded_anchor_left_in_the_record_is_missed(tmp_path: Path, nam
     made = {"kind": "copy", "size": int(size), "root": root, key: "0" * 64, **file}
     log.append("anchor.made", made, run="-", actor=ACTOR)
     assert (False, name) == both(tmp_path / "reports" / "local")
+
+
+def test_it_knows_the_types_of_events_that_there_are() -> None:
+    script = (Path(pytest_deploy.__file__).parent / "verify" / "verify.sh").read_text(encoding="utf-8")
+
+    assert sorted(script.partition("types='")[2].partition("'")[0].split()) == sorted(TYPES)
