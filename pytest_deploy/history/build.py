@@ -17,10 +17,8 @@ from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event, line_hash
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.verify.pool import Hands
-from pytest_deploy.verify.segment import Range, read, read_entry
+from pytest_deploy.verify.segment import WorkerPool, read_entry, read_segments
 
-_STRETCH: Final = 2048
 _LOOKS: Final = (*range(1, 64), *(2**power for power in range(6, 24)))
 """How far beyond the end of a log one looks for what would make it a gap."""
 
@@ -45,12 +43,11 @@ def build(connection: sqlite3.Connection, store: Path, start: int, size: int) ->
     """Take in the events from `start` on, until there are `size`. Raises RecordTampered at the first that does not follow."""
     rows: dict[str, Row] = {}
     ids: dict[str, int] = {}
-    ranges = (Range(store, at, min(at + _STRETCH, size), size) for at in range(start, size, _STRETCH))
-    with Hands(size - start) as hands:
-        for stretch in hands.each(read, ranges):
-            _take_in(connection, [event for event, _ in stretch.links], rows, ids)
-            if stretch.fault is not None:
-                raise RecordTampered(f"{stretch.fault}: deploy.py verify {store} tells more")
+    with WorkerPool(size - start) as pool:
+        for segment in read_segments(pool, store, start, size, signed_from=size):
+            _take_in(connection, [event for event, _ in segment.events], rows, ids)
+            if segment.fault is not None:
+                raise RecordTampered(f"{segment.fault}: deploy.py verify {store} tells more")
     connection.executemany(
         "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (_columns(ids[row.run], row) for row in rows.values()),

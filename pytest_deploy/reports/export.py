@@ -30,7 +30,7 @@ from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_folder import SUMS, listing
 from pytest_deploy.reports import evidence, programs
 from pytest_deploy.reports.run_page import render_run
-from pytest_deploy.verify.run_check import sealed
+from pytest_deploy.verify.run_files import check_sealed
 
 _ENDS: Final = frozenset({"run.closed", "run.abandoned"})
 _PROVES: Final = """\
@@ -70,7 +70,7 @@ class Export:
                 f"{self.run} is not closed: there is nothing sealed to hand out; where its process is gone,"
                 " python deploy.py recover ends it"
             )
-        if findings := list(sealed(self.store, end)):
+        if findings := list(check_sealed(self.store, end)):
             told = "".join(f"\n  {finding}" for finding in findings)
             raise RecordTampered(f"{self.run} is not what was sealed; nothing was handed out, nothing recorded{told}")
 

@@ -18,63 +18,53 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.log_entry import Checkpoint, parse_anchor, parse_checkpoint
 from pytest_deploy.record.run_folder import file_sha256
 from pytest_deploy.verify.chain import Chain
-from pytest_deploy.verify.checks import NONE, Finding, Outcome
-from pytest_deploy.verify.unexpected_files import unreadable
+from pytest_deploy.verify.findings import NONE, Check, Finding
 
 _TIMEOUT_S: Final = 30
-_GIVEN: Final = "--anchor"
+_OPTION: Final = "--anchor"
 _FILE: Final = re.compile(r"anchors/\d+\.checkpoint", re.ASCII)
 _FRACTION: Final = re.compile(r"\.\d+(?= )")
 """Of a second: an authority may state one (RFC 3161, 2.4.2), and openssl prints it."""
 
 
-def anchors(chain: Chain, given: Sequence[str]) -> Outcome:
+def check_anchors(chain: Chain, given: Sequence[str]) -> Check:
     """Step 11: the log still holds what each anchor saw: those given, those copied, those the log recorded."""
     findings: list[Finding] = []
-    parts = ["none given from outside (truncation shows only against one)"]
-    for anchor in given:
-        findings += _outside(chain, anchor)
-        parts = ["the one given from outside" if len(given) == 1 else f"{len(given)} given from outside"]
+    # Anchor lines that were kept outside.
+    for line in given:
+        findings += _given(chain, line)
+    # Signed checkpoints in the store's anchors/.
     copies = _files(chain.store, "*.checkpoint")
     for path in copies:
         findings += _copied(chain, path)
+    # What the log itself says that it left, and the files it names.
     recorded = [event for event in chain.kept if event.type == "anchor.made"]
-    looked: set[tuple[str, str]] = set()
+    seen: set[tuple[str, str]] = set()
     for event in recorded:
-        root = (
-            base64.b64encode(chain.checkpoint(event.data["size"]).checkpoint.root).decode()
-            if (0 < event.data["size"] <= event.seq)
-            else None
-        )
-        if root != event.data["root"]:
-            findings.append(Finding(11, entries.name(event.seq), f"records an anchor this log never had: {event.data}"))
-        findings += _recorded(chain.store, event, looked)
+        findings += _recorded(chain, event, seen)
+    outside = {0: "none given from outside (truncation shows only against one)", 1: "the one given from outside"}
+    parts = [outside.get(len(given), f"{len(given)} given from outside")]
     parts += [f"{len(copies)} copied"] if copies else []
     parts += [f"{len(recorded)} recorded"] if recorded else []
-    nothing = not given and not copies and not recorded
-    detail = f"{NONE}; {parts[0]}" if nothing else ", ".join(parts)
-    return Outcome(tuple(findings), detail, concluded=not chain.stopped)
+    examined = ", ".join(parts) if given or copies or recorded else f"{NONE}; {parts[0]}"
+    return Check(11, tuple(findings), examined, concluded=not chain.stopped)
 
 
-def timestamps(chain: Chain) -> Outcome:
+def check_timestamps(chain: Chain) -> Check:
     """Step 12: each RFC 3161 reply is over its checkpoint, by the authority of a trust set, judged at its own time."""
     replies = _files(chain.store, "*.tsr")
-    findings = [
-        Finding(12, f"anchors/{path.name}", problem)
-        for path in replies
-        if (problem := _untimely(chain, path)) is not None
-    ]
-    detail = f"{len(replies)} replies" if replies else NONE
-    return Outcome(tuple(findings), detail, concluded=not chain.stopped)
+    problems = ((path, _timestamp_fault(chain, path)) for path in replies)
+    findings = tuple(Finding(12, f"anchors/{path.name}", problem) for path, problem in problems if problem is not None)
+    return Check(12, findings, f"{len(replies)} replies" if replies else NONE, concluded=not chain.stopped)
 
 
-def _outside(chain: Chain, anchor: str) -> Iterator[Finding]:
+def _given(chain: Chain, line: str) -> Iterator[Finding]:
     try:
-        seen = parse_anchor(anchor)
+        seen = parse_anchor(line)
     except ValueError as error:
-        yield Finding(11, _GIVEN, str(error))
+        yield Finding(11, _OPTION, str(error))
         return
-    yield from _held(chain, seen, _GIVEN)
+    yield from _contradicted(chain, seen, _OPTION)
 
 
 def _copied(chain: Chain, path: Path) -> Iterator[Finding]:
@@ -82,7 +72,7 @@ def _copied(chain: Chain, path: Path) -> Iterator[Finding]:
     try:
         signed = parse_checkpoint(path.read_text(encoding="utf-8"))
     except OSError as error:
-        yield unreadable(chain.store, 11, error)
+        yield Finding.unreadable(11, chain.store, error)
         return
     except ValueError as error:
         yield Finding(11, place, f"is no signed checkpoint: {error}")
@@ -90,38 +80,42 @@ def _copied(chain: Chain, path: Path) -> Iterator[Finding]:
     if path.name != f"{signed.checkpoint.size:08d}.checkpoint":
         yield Finding(11, place, f"holds the checkpoint of size {signed.checkpoint.size}")
         return
-    found = list(_held(chain, signed.checkpoint, place))
+    found = list(_contradicted(chain, signed.checkpoint, place))
     trust = chain.trust_at(signed.checkpoint.size - 1)
     if not found and not (trust is not None and signed.signed_by(trust.key)):
         found = [Finding(11, place, "is not signed by the log's key")]
     yield from found
 
 
-def _recorded(store: Path, event: Event, looked: set[tuple[str, str]]) -> Iterator[Finding]:
-    """Whether the checkpoint that an anchor.made names, and its timestamp, lie there as it says; each is looked at once."""
-    name, reply = event.data.get("file"), f"anchors/{event.data['size']:08d}.tsr"
+def _recorded(chain: Chain, event: Event, seen: set[tuple[str, str]]) -> Iterator[Finding]:
+    """Whether an anchor.made is of this log, and the checkpoint and timestamp it names lie there; each is looked at once."""
+    size, place = event.data["size"], entries.name(event.seq)
+    root = chain.checkpoint(size).checkpoint.root if 0 < size <= event.seq else None
+    if root is None or base64.b64encode(root).decode() != event.data["root"]:
+        yield Finding(11, place, f"records an anchor this log never had: {event.data}")
+    name, reply = event.data.get("file"), f"anchors/{size:08d}.tsr"
     if name is not None and not _FILE.fullmatch(name):
-        yield Finding(11, entries.name(event.seq), f"names no file of an anchor: {name}")
+        yield Finding(11, place, f"names no file of an anchor: {name}")
         return
-    for place, digest in ((name, event.data.get("sha256")), (reply, event.data.get("reply_sha256"))):
-        if place is None or digest is None or (place, digest) in looked:
+    for file, digest in ((name, event.data.get("sha256")), (reply, event.data.get("reply_sha256"))):
+        if file is None or digest is None or (file, digest) in seen:
             continue
-        looked.add((place, digest))
-        path = store / place
+        seen.add((file, digest))
+        path = chain.store / file
         if path.is_symlink() or (path.exists() and not path.is_file()):
-            continue  # named as a misfit, and not opened
+            continue  # named among the unexpected files, and not opened
         try:
-            found = file_sha256(path)
+            actual = file_sha256(path)
         except FileNotFoundError:
-            yield Finding(11, place, f"is missing, though event {event.seq} recorded it")
+            yield Finding(11, file, f"is missing, though event {event.seq} recorded it")
         except OSError as error:
-            yield unreadable(store, 11, error)
+            yield Finding.unreadable(11, chain.store, error)
         else:
-            if found != digest:
-                yield Finding(11, place, f"is not the file that event {event.seq} recorded")
+            if actual != digest:
+                yield Finding(11, file, f"is not the file that event {event.seq} recorded")
 
 
-def _held(chain: Chain, seen: Checkpoint, source: str) -> Iterator[Finding]:
+def _contradicted(chain: Chain, seen: Checkpoint, source: str) -> Iterator[Finding]:
     """Whether the log still holds what an anchor saw."""
     origin = chain.trust[0].key.origin if chain.trust else ""
     if seen.origin != origin:
@@ -134,7 +128,7 @@ def _held(chain: Chain, seen: Checkpoint, source: str) -> Iterator[Finding]:
         yield Finding(11, source, f"saw another root at size {seen.size}: the log was rewritten")
 
 
-def _untimely(chain: Chain, reply: Path) -> str | None:
+def _timestamp_fault(chain: Chain, reply: Path) -> str | None:
     """What openssl says against a timestamp, or None."""
     trust = next((known for known in reversed(chain.trust) if "tsa-ca.pem" in known.files), None)
     if trust is None:
@@ -162,6 +156,6 @@ def _openssl(*arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 
 def _files(store: Path, pattern: str) -> list[Path]:
-    """What is no regular file is named as a misfit, and not opened: a FIFO never ends."""
+    """What is no regular file is named among the unexpected files, and not opened: a FIFO never ends."""
     found = (path for path in (store / "anchors").glob(pattern) if not path.name.startswith("."))
     return sorted(path for path in found if path.is_file() and not path.is_symlink())

@@ -1,4 +1,4 @@
-"""Steps 1 to 7: the log itself, read once from event 0, each event held against the one before it.
+"""Steps 1 to 8: the log itself, read once from event 0, each event held against the one before it.
 
 At the first bad event the reading stops: what follows it hangs on it. The later steps judge what stood until there.
 """
@@ -7,37 +7,47 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.key import LogKey, parse_vkey
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.runs import Life
-from pytest_deploy.verify.checks import Finding, Outcome
-from pytest_deploy.verify.keys import TrustSet, changed_key, is_key_event, other_copies, read_set
-from pytest_deploy.verify.pool import Hands
-from pytest_deploy.verify.segment import Range, read_entry
-from pytest_deploy.verify.segment import read as read_stretch
+from pytest_deploy.record.trust import FOLDER_HEX, set_sha256
+from pytest_deploy.verify.findings import NONE, Check, Finding
+from pytest_deploy.verify.segment import Segment, WorkerPool, is_key_event, read_entry, read_segments
 
 Signatures = Literal["newest", "all"]
 
 RECENT: Final = 1000
 """Signatures that `newest` checks: the newest commits to every event before it, these cost a fraction of a second."""
 
-_STRETCH: Final = 2048
-"""Events that are read at a time."""
-
+ENDS: Final = frozenset({"run.closed", "run.abandoned"})
 _NAME = re.compile(r"\d{8}\.event", re.ASCII)
 _KEPT: Final = frozenset(
     {
-        "request.made", "run.closed", "run.abandoned", "anchor.made", "clock.skewed",
-        "approval.signed", "override.signed", "signoff.signed", "record.amended", "deviation.accepted",
-        "environment.released",
+        *ENDS, "request.made", "anchor.made", "clock.skewed", "approval.signed", "override.signed", "signoff.signed",
+        "record.amended", "deviation.accepted", "environment.released",
     }
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrustSet:
+    """Keys and roles as their event put them in force: which key signs the log, and who may sign in it."""
+
+    since: int
+    """seq of the event; what it names is in force after it (for event 0: from the start)."""
+    folder: Path
+    key: LogKey
+    files: Mapping[str, bytes]
 
 
 @dataclass
@@ -57,51 +67,76 @@ class Chain:
     """The events later steps look at."""
     trust: list[TrustSet] = field(default_factory=list)
     head: SignedCheckpoint | None = None
-    strays: int = 0
+    unfinished: int = 0
     """Unfinished writes (names with a dot), which are no part of the log."""
     older_copies: list[str] = field(default_factory=list)
     """Plain copies in `trust/` that are those of an earlier set."""
     _signed: int = 0
 
-    def find(self) -> None:
-        """Step 1, before any is read: every name from 0 on, regular files, nothing else."""
-        self.findings += self._names()
+    def list_names(self) -> None:
+        """Step 1, before any event is read: every name from 0 on, regular files, nothing else."""
+        try:
+            with os.scandir(self.store / "log") as items:
+                # Of a million names each is looked at twice: as the directory tells its kind, and in its place.
+                regular = {item.name: item.is_file(follow_symlinks=False) for item in items}
+        except OSError as error:
+            self._stop(Finding(1, "log/", f"cannot be listed: {error.strerror}"))
+            return
+        names = sorted(name for name, is_file in regular.items() if is_file and _NAME.fullmatch(name))
+        self.names = next((seq for seq, name in enumerate(names) if name != f"{seq:08d}.event"), len(names))
+        others = sorted(regular.keys() - set(names))
+        self.unfinished = sum(name.startswith(".") for name in others)
+        found = [
+            Finding(1, f"log/{name}", "is no name of an event" if regular[name] else "is no regular file")
+            for name in others
+            if not name.startswith(".")
+        ]
+        gap = entries.name(self.names)
+        if self.names < len(names) and gap not in {finding.place for finding in found}:
+            problem = f"is missing, though {len(names) - self.names} later ones exist (removed, or renamed)"
+            found.insert(0, Finding(1, gap, problem))
+        elif not names:
+            found.append(Finding(1, "log/", "holds no event"))
+        self.stopped = not names or self.names < len(names)
+        self.findings += found
 
-    def read(self, hands: Hands) -> None:
-        """Walk the log, once found: stretches are read by whoever is at hand, their events taken in one by one."""
+    def read(self, pool: WorkerPool) -> None:
+        """Steps 1 to 7, once the names are listed: segments are read by the pool, their events taken in one by one."""
         signed_from = 0 if self.signatures == "all" else self.names - RECENT
-        ranges = (
-            Range(self.store, start, min(start + _STRETCH, self.names), signed_from)
-            for start in range(0, self.names, _STRETCH)
-        )
-        for stretch in hands.each(read_stretch, ranges):
-            for event, signed in stretch.links:
-                if problem := self._legal(event):
-                    self._stop(Finding(7, entries.name(event.seq), problem))
-                    break
-                if problem := self._signature(event, signed):
-                    self._stop(Finding(6, entries.name(event.seq), problem))
-                    break
-                self._stand(event)
-            else:
-                if stretch.fault is None:
-                    continue
-                self._stop(stretch.fault)
-            break
+        for segment in read_segments(pool, self.store, 0, self.names, signed_from=signed_from):
+            fault = self._take_in(segment)
+            if fault is not None:
+                self._stop(fault)
+                break
         if self.size:
             self.head = self.checkpoint(self.size)
         if self.trust and not self.stopped:
-            altered, self.older_copies = other_copies(self.store, self.trust)
-            self.findings += [Finding(6, place, "is not as in the newest trust set") for place in altered]
+            # 6. The plain copies in trust/, by which people check, are those of a set.
+            self.findings += self._plain_copies()
 
-    def outcome(self, number: int) -> Outcome:
+    def check(self, number: int) -> Check:
         """What one of the steps 1 to 7 concluded."""
         found = tuple(finding for finding in self.findings if finding.step == number)
-        whole = not self.stopped
-        detail = f"{self.size} events" if whole else f"not concluded: {self.size} of {self.names} events were read"
-        if number == 6 and whole:  # noqa: PLR2004 - the step's number
-            detail = f"{self._signed} of {self.size} signatures, the newest among them"
-        return Outcome(found, detail, concluded=whole)
+        if self.stopped:
+            examined = f"not concluded: {self.size} of {self.names} events were read"
+        elif number == 6:  # noqa: PLR2004 - the step's number
+            examined = f"{self._signed} of {self.size} signatures, the newest among them"
+        else:
+            examined = f"{self.size} events"
+        return Check(number, found, examined, concluded=not self.stopped)
+
+    def check_endings(self) -> Check:
+        """Step 8: every run is closed, abandoned, or in progress; those in progress are named with their lease."""
+        closed, abandoned = (
+            sum(event.type == ending for event in self.kept) for ending in ("run.closed", "run.abandoned")
+        )
+        parts = [f"{closed} closed"] if closed else []
+        parts += [f"{abandoned} abandoned"] if abandoned else []
+        lease = self.life.lease
+        for run in self.life.in_progress():
+            until = f" (lease until {stamp(lease.until)})" if lease is not None and lease.run == run else " (no lease)"
+            parts.append(f"in progress: {run}{until}")
+        return Check(8, (), ", ".join(parts) or NONE, concluded=not self.stopped)
 
     def trust_at(self, seq: int) -> TrustSet | None:
         """The set in force when event `seq` was appended."""
@@ -111,44 +146,33 @@ class Chain:
         """The signed checkpoint of an earlier size, at most `self.size`."""
         return read_entry(self.store, size - 1).signed
 
-    def _names(self) -> list[Finding]:
-        try:
-            with os.scandir(self.store / "log") as items:
-                # Of a million names each is looked at twice: as the directory tells its kind, and in its place.
-                kinds = {item.name: item.is_file(follow_symlinks=False) for item in items}
-        except OSError as error:
-            self.stopped = True
-            return [Finding(1, "log/", f"cannot be listed: {error.strerror}")]
-        names = sorted(name for name, regular in kinds.items() if regular and _NAME.fullmatch(name))
-        self.names = next((seq for seq, name in enumerate(names) if name != f"{seq:08d}.event"), len(names))
-        rest = sorted(kinds.keys() - set(names))
-        self.strays = sum(name.startswith(".") for name in rest)
-        found = [
-            Finding(1, f"log/{name}", "is no name of an event" if kinds[name] else "is no regular file")
-            for name in rest
-            if not name.startswith(".")
-        ]
-        if self.names < len(names):
-            gap = entries.name(self.names)
-            problem = f"is missing, though {len(names) - self.names} later ones exist (removed, or renamed)"
-            if gap not in {finding.place for finding in found}:
-                found.insert(0, Finding(1, gap, problem))
-        elif not names:
-            found.append(Finding(1, "log/", "holds no event"))
-        self.stopped = not names or self.names < len(names)
-        return found
+    def _take_in(self, segment: Segment) -> Finding | None:
+        """Take in a segment's events until one does not stand; that one's fault, or None."""
+        for event, signed in segment.events:
+            place = entries.name(event.seq)
+            # 7. The event is legal after those before it.
+            try:
+                self.life.may(event.type, event.run, event.data, time=event.time)
+            except IllegalEvent as error:
+                return Finding(7, place, str(error))
+            # 6. The checkpoint of a recent event, and of one that changes keys, is signed by the key in force.
+            if signed is not None and (problem := self._unsigned(event, signed)):
+                return Finding(6, place, problem)
+            self.life.fold(event)
+            if event.type in _KEPT:
+                self.kept.append(event)
+            self.size += 1
+        return segment.fault
 
-    def _signature(self, event: Event, signed: SignedCheckpoint | None) -> str | None:
-        """Step 6: by the key in force; a key event is signed by the key before it."""
-        if signed is None:  # an old one, and none that changes the keys
-            return None
+    def _unsigned(self, event: Event, signed: SignedCheckpoint) -> str | None:
+        """Step 6: why the key in force has not signed it, or None; a key event is signed by the key before it."""
         known = self.trust_at(event.seq)
         if is_key_event(event):
             try:
-                named = read_set(self.store, event)
+                named = read_trust_set(self.store, event)
             except ValueError as error:
                 return str(error)
-            if known is not None and (problem := changed_key(known, named, event)):
+            if known is not None and (problem := _illegal_change(known, named, event)):
                 return problem
             self.trust.append(named)
             known = known or named
@@ -157,20 +181,64 @@ class Chain:
         self._signed += 1
         return None if signed.signed_by(known.key) else f"its checkpoint is not signed by {known.key.vkey}"
 
-    def _legal(self, event: Event) -> str | None:
-        """Step 7: its turn. That its data is in form was seen where it was read."""
-        try:
-            self.life.may(event.type, event.run, event.data, time=event.time)
-        except IllegalEvent as error:
-            return str(error)
-        return None
+    def _plain_copies(self) -> list[Finding]:
+        """A copy of no set is a fault.
 
-    def _stand(self, event: Event) -> None:
-        self.life.fold(event)
-        if event.type in _KEPT:
-            self.kept.append(event)
-        self.size += 1
+        One of an earlier set is noted: another machine, or a process that was killed, changed the roster and could not lay
+        copies here.
+        """
+        found = []
+        newest = self.trust[-1].files
+        for name in sorted(newest.keys() & {path.name for path in (self.store / "trust").iterdir()}):
+            copy = None
+            with suppress(OSError):
+                copy = _content(self.store / "trust" / name)
+            if copy is None or all(copy != known.files.get(name) for known in self.trust):
+                found.append(Finding(6, f"trust/{name}", "is not as in the newest trust set"))
+            elif copy != newest[name]:
+                self.older_copies.append(f"trust/{name}")
+        return found
 
     def _stop(self, finding: Finding) -> None:
         self.findings.append(finding)
         self.stopped = True
+
+
+def read_trust_set(store: Path, event: Event) -> TrustSet:
+    """The set a key event names. Raises ValueError (what is wrong, with the path) where it is not the one."""
+    sha256 = event.data["set_sha256"]
+    name = f"trust/{sha256[:FOLDER_HEX]}"
+    if event.data["set"] != name:
+        raise ValueError(f"names the set {event.data['set']!r}, whose hash makes it {name}")
+    folder = store / name
+    try:
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+        files = {path.name: _content(path) for path in paths}
+    except OSError as error:
+        raise ValueError(f"its trust set {name} cannot be read: {error.strerror}") from error
+    whole = {file: content for file, content in files.items() if content is not None}
+    if odd := sorted(files.keys() - whole.keys()):
+        raise ValueError(f"in its trust set, {folder.name}/{odd[0]} is no regular file")
+    if set_sha256(whole) != sha256:
+        raise ValueError(f"its trust set {name} is not the one it names: a file was changed, added or removed")
+    try:
+        key = parse_vkey(whole["log.vkey"].decode())
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"its trust set {name} holds no log.vkey: {error}") from error
+    if whole.get("log.pem") != key.pem.encode():
+        raise ValueError(f"its trust set {name} has a log.pem that is not the key of log.vkey")
+    return TrustSet(event.seq, folder, key, whole)
+
+
+def _illegal_change(before: TrustSet, after: TrustSet, event: Event) -> str | None:
+    """Why the log's key may not change as it does between two sets, or None."""
+    if after.key.origin != before.key.origin:
+        return f"the origin changes from {before.key.origin} to {after.key.origin}"
+    if (after.key != before.key) != (event.type == "key.rotated"):
+        return "key.rotated, and nothing else, changes the log's key"
+    return None
+
+
+def _content(path: Path) -> bytes | None:
+    """The bytes of a regular file; None for what is none. Raises OSError where it cannot be read."""
+    return None if path.is_symlink() or not path.is_file() else path.read_bytes()

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,11 +21,10 @@ from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
 from pytest_deploy.record.run_folder import file_sha256
 from pytest_deploy.record.ssh_signature import verify_files
-from pytest_deploy.verify.chain import Chain
-from pytest_deploy.verify.checks import NONE, Finding, Outcome
-from pytest_deploy.verify.keys import TrustSet
-from pytest_deploy.verify.pool import Hands, batched
-from pytest_deploy.verify.run_check import subfolders
+from pytest_deploy.verify.chain import Chain, TrustSet
+from pytest_deploy.verify.findings import NONE, Check, Finding
+from pytest_deploy.verify.run_files import subfolders
+from pytest_deploy.verify.segment import WorkerPool, batched
 
 _SIGNED: Final = frozenset(
     {
@@ -46,7 +46,7 @@ RECENT: Final = 250
 """Signatures that `newest` holds against ssh-keygen: each is a process of its own, these cost a second or two."""
 
 
-def signatures(chain: Chain, hands: Hands) -> Outcome:
+def check_signatures(chain: Chain, pool: WorkerPool) -> Check:
     """Step 10: requests are the ones that were made, and each counted signature is the counted one and verifies.
 
     `newest` holds the newest 250 against ssh-keygen and of the older ones only the files: what was signed, and the
@@ -55,23 +55,37 @@ def signatures(chain: Chain, hands: Hands) -> Outcome:
     counted = [event for event in chain.kept if event.type in _SIGNED]
     requests = [event for event in chain.kept if event.type == "request.made"]
     old = 0 if chain.signatures == "all" else max(len(counted) - RECENT, 0)
-    jobs = [
-        *(_Job(chain.store, _request, [(event, None) for event in some]) for some in batched(requests)),
-        *(
-            _Job(chain.store, _held, [(event, chain.trust_at(event.seq)) for event in some])
-            for some in batched(counted[:old])
-        ),
-        *(
-            _Job(chain.store, _signature, [(event, chain.trust_at(event.seq)) for event in some])
-            for some in batched(counted[old:], 16)
-        ),
-    ]
-    findings = tuple(finding for found in hands.each(_done, jobs) for finding in found)
-    findings += tuple(_afterwards(chain, [event for event in counted if event.type in _AFTER_A_RUN]))
-    newest = f" ({RECENT} of them by ssh-keygen)" if old else ""
-    parts = [f"{len(counted)} signatures{newest}"] if counted else []
+
+    def jobs(look: _Look, events: Sequence[Event], size: int = 256) -> Iterator[_Job]:
+        for some in batched(events, size):
+            yield _Job(chain.store, look, [(event, chain.trust_at(event.seq)) for event in some])
+
+    work = itertools.chain(
+        jobs(_request, requests),
+        jobs(_statement, counted[:old]),
+        jobs(_signature, counted[old:], 16),  # a process of ssh-keygen each
+    )
+    findings = [finding for found in pool.map(_run, work) for finding in found]
+    # What is signed after a run is about what it says it is about.
+    findings += _signed_afterwards(chain, [event for event in counted if event.type in _AFTER_A_RUN])
+    by_program = f" ({RECENT} of them by ssh-keygen)" if old else ""
+    parts = [f"{len(counted)} signatures{by_program}"] if counted else []
     parts += [f"{len(requests)} requests"] if requests else []
-    return Outcome(findings, ", ".join(parts) or NONE, concluded=not chain.stopped)
+    return Check(10, tuple(findings), ", ".join(parts) or NONE, concluded=not chain.stopped)
+
+
+def uncounted_files(chain: Chain, pool: WorkerPool) -> tuple[str, ...]:
+    """Signed files that no event counts, each as a note: no fault."""
+    counted = {event.data["file"] for event in chain.kept if event.type in _SIGNED}
+    places = [f"runs/{name}/approvals" for name, folder in subfolders(chain.store / "runs").items() if folder]
+    places += [f"signoffs/{name}" for name, folder in subfolders(chain.store / "signoffs").items() if folder]
+    found = pool.map(_statements, ((str(chain.store), tuple(some)) for some in batched(places)))
+    return tuple(
+        f"{name}: no event counts it" for name in sorted(itertools.chain.from_iterable(found)) if name not in counted
+    )
+
+
+_Look = Callable[[Path, Event, TrustSet | None], Iterator[Finding]]
 
 
 @dataclass(frozen=True)
@@ -79,24 +93,13 @@ class _Job:
     """Events to be looked at in one way."""
 
     store: Path
-    look: Callable[[Path, Event, TrustSet | None], Iterator[Finding]]
+    look: _Look
     events: Sequence[tuple[Event, TrustSet | None]]
-    """Each with the trust set in force, where it matters."""
+    """Each with the trust set in force."""
 
 
-def _done(job: _Job) -> list[Finding]:
+def _run(job: _Job) -> list[Finding]:
     return [finding for event, trust in job.events for finding in job.look(job.store, event, trust)]
-
-
-def uncounted(chain: Chain, hands: Hands) -> tuple[str, ...]:
-    """Signed files that no event counts: noted, no fault."""
-    counted = {event.data["file"] for event in chain.kept if event.type in _SIGNED}
-    places = [f"runs/{name}/approvals" for name, folder in subfolders(chain.store / "runs").items() if folder]
-    places += [f"signoffs/{name}" for name, folder in subfolders(chain.store / "signoffs").items() if folder]
-    found = hands.each(_statements, ((str(chain.store), tuple(some)) for some in batched(places)))
-    return tuple(
-        f"{name}: no event counts it" for name in sorted(itertools.chain.from_iterable(found)) if name not in counted
-    )
 
 
 def _statements(job: tuple[str, tuple[str, ...]]) -> list[str]:
@@ -118,10 +121,10 @@ def _request(store: Path, event: Event, _trust: TrustSet | None) -> Iterator[Fin
         yield Finding(10, name, f"is not the request of event {event.seq}")
 
 
-def _counted(store: Path, event: Event, trust: TrustSet | None) -> Iterator[Finding]:
-    """What was signed says what the event says, and both files are those that it counts."""
+def _statement(store: Path, event: Event, trust: TrustSet | None, *, with_signature: bool = False) -> Iterator[Finding]:
     name = event.data["file"]
     path, signature = store / name, store / f"{name}.sig"
+    # Both files lie in the record, and are those that the event counts.
     if Path(name).is_absolute() or ".." in Path(name).parts:
         yield Finding(10, name, f"lies outside the record, though event {event.seq} counts it")
         return
@@ -133,64 +136,57 @@ def _counted(store: Path, event: Event, trust: TrustSet | None) -> Iterator[Find
         if file_sha256(file) != bound:
             yield Finding(10, place, f"is not the file event {event.seq} counts")
             return
-    if problem := _contradiction(path.read_bytes(), event, trust.key.origin if trust is not None else ""):
+    # What was signed says what the event says.
+    text = path.read_bytes()
+    if problem := _contradiction(text, event, trust.key.origin if trust is not None else ""):
+        yield Finding(10, name, problem)
+    # The signature verifies: before the roster, since it tells more.
+    elif with_signature and (problem := _refused(event, trust, path, signature)):
+        yield Finding(10, f"{name}.sig", problem)
+    # The roster in force has the signer under this name and in this role.
+    elif problem := _not_in_roster(text, event, trust):
         yield Finding(10, name, problem)
 
 
-def _held(store: Path, event: Event, trust: TrustSet | None) -> Iterator[Finding]:
-    """The same, and the roster in force has the signer under this name and in this role."""
-    found = list(_counted(store, event, trust))
-    name = event.data["file"]
-    if not found and (problem := _unheld((store / name).read_bytes(), event, trust)):
-        found = [Finding(10, name, problem)]
-    yield from found
-
-
-def _signature(store: Path, event: Event, trust: TrustSet | None) -> Iterator[Finding]:
-    """The same, and the signature verifies: that first, since it tells more."""
-    name = event.data["file"]
-    found = list(_counted(store, event, trust))
-    if not found and (problem := _refused(event, trust, store / name, store / f"{name}.sig")):
-        found = [Finding(10, f"{name}.sig", problem)]
-    yield from found or _held(store, event, trust)
+_signature = partial(_statement, with_signature=True)
 
 
 def _contradiction(text: bytes, event: Event, origin: str) -> str | None:
     """Where the signed text says something else than the event, or None."""
     try:
-        said = json.loads(text)
-        again = canonical(said)
+        signed = json.loads(text)
+        again = canonical(signed)
     except (ValueError, RecursionError, IllegalEvent):
-        said = again = None
-    if not isinstance(said, dict) or again != text:
+        signed = again = None
+    if not isinstance(signed, dict) or again != text:
         return "is not canonical JSON"
-    told = event.data
-    wrong = [key for key in _OF_THE_SIGNER if key in told and (key not in said or (said[key] or None) != told[key])]
-    # Unlike a reader of Python, JSON tells 1 from true.
-    wrong += [key for key in _OF_BOTH if (key in said or key in told) and _json(said, key) != _json(told, key)]
-    wrong += ["run"] if said.get("run", event.run) != event.run else []
-    wrong += ["origin"] if said.get("origin", origin) != origin else []
+    data = event.data
+    wrong = [key for key in _OF_THE_SIGNER if key in data and (key not in signed or (signed[key] or None) != data[key])]
+    # As JSON, which tells 1 from true.
+    wrong += [key for key in _OF_BOTH if (key in signed or key in data) and _json(signed, key) != _json(data, key)]
+    wrong += ["run"] if signed.get("run", event.run) != event.run else []
+    wrong += ["origin"] if signed.get("origin", origin) != origin else []
     return f"says another {', '.join(wrong)} than event {event.seq}" if wrong else None
 
 
-def _unheld(text: bytes, event: Event, trust: TrustSet | None) -> str | None:
+def _not_in_roster(text: bytes, event: Event, trust: TrustSet | None) -> str | None:
     """Where the roster in force at the event has the signer under another name, or without the role; else None."""
-    said = json.loads(text)
+    signed = json.loads(text)
     try:
-        person = json.loads(trust.files["roles.json"] if trust is not None else b"{}")[said["signer"]]
-        named, held = person["printed_name"], person["roles"]
+        person = json.loads(trust.files["roles.json"] if trust is not None else b"{}")[signed["signer"]]
+        printed_name, roles = person["printed_name"], person["roles"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return f"is signed by nobody whom the roster in force at event {event.seq} knows"
-    if said.get("printed_name") != named or said.get("role") not in held:
-        return f"says another name or role of {said['signer']} than the roster in force at event {event.seq}"
+    if signed.get("printed_name") != printed_name or signed.get("role") not in roles:
+        return f"says another name or role of {signed['signer']} than the roster in force at event {event.seq}"
     return None
 
 
-def _json(said: Mapping[str, Any], key: str) -> bytes | None:
-    return canonical(said[key]) if key in said else None
+def _json(values: Mapping[str, Any], key: str) -> bytes | None:
+    return canonical(values[key]) if key in values else None
 
 
-def _afterwards(chain: Chain, counted: Sequence[Event]) -> Iterator[Finding]:
+def _signed_afterwards(chain: Chain, counted: Sequence[Event]) -> Iterator[Finding]:
     """What is signed after a run is counted once, is about a seal or event of this log, and changes what stood there."""
     sealed = {event.run: event.data["record_sha256"] for event in chain.kept if event.type == "run.closed"}
     files: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Several processes that read a log in stretches find exactly what one finds that reads it from end to end."""
+"""Several processes that read a log in segments find exactly what one finds that reads it from end to end."""
 
 from __future__ import annotations
 
@@ -8,64 +8,65 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_deploy.record import log_entry as entries
-from pytest_deploy.verify import chain
-from pytest_deploy.verify.pool import Hands
-from pytest_deploy.verify.segment import Range, read
+from pytest_deploy.verify import segment
+from pytest_deploy.verify.segment import Range, WorkerPool, read_segment
 from pytest_deploy.verify.verify import verify
 from tests.unit.verify.conftest import Record
 from tests.unit.verify.test_verify import TAMPERINGS, Tampering, at, flip
 
 
 @pytest.fixture(scope="module")
-def two() -> Iterator[Hands]:
-    with Hands(0, processes=2) as hands:
-        yield hands
+def two() -> Iterator[WorkerPool]:
+    with WorkerPool(0, processes=2) as pool:
+        yield pool
 
 
 @pytest.fixture(params=[1, 7])
 def short(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Stretches so short that every tampering lies before, on, or after a border of some."""
-    monkeypatch.setattr(chain, "_STRETCH", request.param)
+    """Segments so short that every tampering lies before, on, or after a border of some."""
+    monkeypatch.setattr(segment, "SEGMENT", request.param)
 
 
 @pytest.mark.usefixtures("short")
-def test_an_untouched_record_verifies_in_stretches_too(record: Record, two: Hands) -> None:
+def test_an_untouched_record_verifies_in_segments_too(record: Record, two: WorkerPool) -> None:
     assert verify(record.store, anchor=record.anchor, signatures="all") == verify(
-        record.store, anchor=record.anchor, signatures="all", hands=two
+        record.store, anchor=record.anchor, signatures="all", pool=two
     )
 
 
 @pytest.mark.usefixtures("short")
 @pytest.mark.parametrize("tampering", TAMPERINGS, ids=lambda tampering: tampering.name)
-def test_each_tampering_is_found_alike(record: Record, two: Hands, tampering: Tampering) -> None:
+def test_each_tampering_is_found_alike(record: Record, two: WorkerPool, tampering: Tampering) -> None:
     tampering.do(record)
     anchor = record.anchor if tampering.anchored else None
-    several = verify(record.store, anchor=anchor, hands=two)
+    several = verify(record.store, anchor=anchor, pool=two)
 
     assert not several.ok
-    assert several == verify(record.store, anchor=anchor, hands=Hands(0, processes=0))
+    assert several == verify(record.store, anchor=anchor, pool=WorkerPool(0, processes=0))
 
 
-def test_a_flip_anywhere_in_the_log_is_found_alike(record: Record, two: Hands, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flip_anywhere_in_the_log_is_found_alike(
+    record: Record, two: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chance = random.Random(11)  # noqa: S311 -- a sample of places
     for _ in range(40):
         path = at(record, chance.randrange(record.size))
         whole = path.read_bytes()
         flip(path, chance.randrange(len(whole)))
-        monkeypatch.setattr(chain, "_STRETCH", 2048)
+        monkeypatch.setattr(segment, "SEGMENT", 2048)
         alone = verify(record.store)
-        monkeypatch.setattr(chain, "_STRETCH", 7)
+        monkeypatch.setattr(segment, "SEGMENT", 7)
 
         assert not alone.ok
-        assert alone == verify(record.store, hands=two)
+        assert alone == verify(record.store, pool=two)
         path.write_bytes(whole)
 
 
-def test_a_stretch_whose_event_before_cannot_be_read_is_at_fault_itself(record: Record) -> None:
+def test_a_segment_whose_event_before_cannot_be_read_is_at_fault_itself(record: Record) -> None:
     at(record, 4).write_bytes(b"")
-    found = read(Range(record.store, 5, 8, 0))
+    found = read_segment(Range(record.store, 5, 8, 0))
 
-    assert found.links == ()
+    assert found.events == ()
     assert found.fault is not None
     assert entries.name(4) == found.fault.place
 
@@ -89,10 +90,10 @@ def test_a_quick_look_sees_a_flip_anywhere(record: Record) -> None:
 
 
 def assert_alike(record: Record, size: int) -> None:
-    careful, quick = (read(Range(record.store, 0, size, signed_from)) for signed_from in (0, size))
+    careful, quick = (read_segment(Range(record.store, 0, size, signed_from)) for signed_from in (0, size))
 
     assert careful.fault == quick.fault
-    assert [event for event, _ in careful.links] == [event for event, _ in quick.links]
+    assert [event for event, _ in careful.events] == [event for event, _ in quick.events]
 
 
 def test_the_quick_look_is_the_one_that_is_taken(record: Record, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +105,7 @@ def test_the_quick_look_is_the_one_that_is_taken(record: Record, monkeypatch: py
         return parse(data)
 
     monkeypatch.setattr(entries, "parse", counted)
-    found = read(Range(record.store, 5, record.size, record.size))
+    found = read_segment(Range(record.store, 5, record.size, record.size))
 
     assert found.fault is None
     assert len(parsed) == 1
@@ -113,7 +114,7 @@ def test_the_quick_look_is_the_one_that_is_taken(record: Record, monkeypatch: py
 def test_an_old_event_of_another_origin_is_found_though_its_signature_is_not_looked_at(record: Record) -> None:
     path = at(record, 3)
     path.write_bytes(path.read_bytes().replace(b"deploy.example.org/local", b"deploy.example.org/other"))
-    found = read(Range(record.store, 0, record.size, record.size))
+    found = read_segment(Range(record.store, 0, record.size, record.size))
 
     assert found.fault is not None
     assert (6, entries.name(3)) == (found.fault.step, found.fault.place)

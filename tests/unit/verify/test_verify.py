@@ -13,8 +13,8 @@ import pytest
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
 from pytest_deploy.record.key import FileSigner
-from pytest_deploy.verify.checks import TITLES, Outcome, Verification
-from pytest_deploy.verify.verify import _looked, verify
+from pytest_deploy.verify.findings import TITLES, Check, Verification
+from pytest_deploy.verify.verify import run_check, verify
 from tests.unit.record.samples import ORIGIN, HandClock, Writing, deployed, open_log
 from tests.unit.verify.conftest import Record
 
@@ -366,13 +366,13 @@ def test_the_data_of_a_canonical_document_is_bytes(record: Record) -> None:
 def test_a_log_that_changes_while_it_is_read_is_a_finding_and_no_crash(record: Record) -> None:
     """As the step sees it that reads an event once more, for an anchor."""
 
-    def changed() -> Outcome:
-        return Outcome((), entries.parse(b"").event.type)
+    def changed() -> Check:
+        return Check(11, (), entries.parse(b"").event.type)
 
-    outcome = _looked(record.store, 11, changed)
+    check = run_check(record.store, 11, changed)
 
-    assert not outcome.concluded
-    assert str(outcome.findings[0]).startswith("log/: changed while it was read: ")
+    assert not check.concluded
+    assert str(check.findings[0]).startswith("log/: changed while it was read: ")
 
 
 @pytest.mark.parametrize("name", ["a\u2028b.txt", "a\x85b.txt", " c  d "])

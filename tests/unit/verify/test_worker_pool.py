@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_deploy.verify.pool import MANY, Hands, batched
+from pytest_deploy.verify.segment import LONG, WorkerPool, batched
 
 
 def square(number: int) -> int:
@@ -31,39 +31,39 @@ def die_elsewhere(home: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def two() -> Iterator[Hands]:
-    with Hands(0, processes=2) as hands:
-        yield hands
+def two() -> Iterator[WorkerPool]:
+    with WorkerPool(0, processes=2) as pool:
+        yield pool
 
 
-def test_answers_come_in_the_order_of_the_jobs(two: Hands) -> None:
-    assert [number * number for number in range(100)] == list(two.each(square, range(100)))
+def test_answers_come_in_the_order_of_the_jobs(two: WorkerPool) -> None:
+    assert [number * number for number in range(100)] == list(two.map(square, range(100)))
 
 
-def test_the_work_is_done_elsewhere(two: Hands) -> None:
-    assert os.getpid() not in set(two.each(where, range(8)))
+def test_the_work_is_done_elsewhere(two: WorkerPool) -> None:
+    assert os.getpid() not in set(two.map(where, range(8)))
 
 
 def test_a_short_log_is_no_work_for_others() -> None:
-    with Hands(MANY - 1) as hands:
-        assert {os.getpid()} == set(hands.each(where, range(3)))
+    with WorkerPool(LONG - 1) as pool:
+        assert {os.getpid()} == set(pool.map(where, range(3)))
 
 
-def test_what_a_job_raises_reaches_who_asked(two: Hands) -> None:
+def test_what_a_job_raises_reaches_who_asked(two: WorkerPool) -> None:
     with pytest.raises(ValueError, match="job 0"):
-        list(two.each(fail, range(3)))
+        list(two.map(fail, range(3)))
 
 
 def test_what_a_killed_process_left_is_done_here() -> None:
-    with Hands(0, processes=1) as hands:
-        assert list(hands.each(die_elsewhere, [os.getpid()] * 3)) == ["done at home"] * 3
+    with WorkerPool(0, processes=1) as pool:
+        assert list(pool.map(die_elsewhere, [os.getpid()] * 3)) == ["done at home"] * 3
 
 
 def test_the_garbage_collector_is_as_it_was_afterwards() -> None:
     before = gc.isenabled()
     for enabled in (True, False):
         (gc.enable if enabled else gc.disable)()
-        with Hands(0, processes=1):
+        with WorkerPool(0, processes=1):
             assert not gc.isenabled()
         assert enabled == gc.isenabled()
     (gc.enable if before else gc.disable)()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, Self
 
 from pytest_deploy.record.plain_text import escape_to_ascii
 
@@ -22,10 +24,10 @@ TITLES: Final[Mapping[int, str]] = {
     11: "anchors",
     12: "timestamps",
 }
-"""The steps of record-format.md, "Verifying", numbered once."""
+"""The steps of record-format.md, "Verifying": numbered here, and each number repeated where the step is done."""
 
 NONE: Final = "none present"
-"""The detail of a step that found nothing to look at: it says so, and claims nothing."""
+"""What a step says that had nothing to look at: it claims nothing."""
 
 
 @dataclass(frozen=True)
@@ -41,45 +43,50 @@ class Finding:
     def __str__(self) -> str:
         return escape_to_ascii(f"{self.place}: {self.problem}")
 
+    @classmethod
+    def unreadable(cls, step: int, store: Path, error: OSError) -> Self:
+        """The finding of a step that could not read a file of the store."""
+        place = os.path.relpath(error.filename, store) if error.filename is not None else "log/"
+        return cls(step, place, f"cannot be read: {error.strerror}")
+
 
 @dataclass(frozen=True)
 class Check:
     """What one step concluded."""
 
     number: int
-    title: str
-    ok: bool
-    """Nothing wrong was found, and the step could look at everything."""
-    detail: str
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the function of a step returns."""
-
+    """Number in TITLES."""
     findings: tuple[Finding, ...]
-    detail: str
-    """How much was looked at, where nothing was wrong."""
+    examined: str
+    """How much was looked at."""
     concluded: bool = True
-    """Whether it could look at everything."""
+    """Whether the step could look at everything."""
 
-    def check(self, number: int) -> Check:
-        """The step's line in the result."""
-        if self.findings:
-            more = f" (and {len(self.findings) - 1} more)" if len(self.findings) > 1 else ""
-            return Check(number, TITLES[number], ok=False, detail=f"{self.findings[0]}{more}")
-        return Check(number, TITLES[number], ok=self.concluded, detail=self.detail)
+    @property
+    def title(self) -> str:
+        """What the step is about."""
+        return TITLES[self.number]
+
+    @property
+    def ok(self) -> bool:
+        """Nothing wrong was found, and the step could look at everything."""
+        return self.concluded and not self.findings
+
+    @property
+    def detail(self) -> str:
+        """The first finding and how many more there are; where there is none, how much was looked at."""
+        if not self.findings:
+            return self.examined
+        more = f" (and {len(self.findings) - 1} more)" if len(self.findings) > 1 else ""
+        return f"{self.findings[0]}{more}"
 
 
 @dataclass(frozen=True)
 class Verification:
     """The result: the record is what was written, or where it is not."""
 
-    ok: bool
-    """Every step concluded, and nothing was found."""
     checks: tuple[Check, ...]
     """One a step, in order."""
-    findings: tuple[Finding, ...]
     notes: tuple[str, ...]
     """What a reader should know and what is no fault."""
     origin: str
@@ -92,6 +99,16 @@ class Verification:
     """Base64, of the tree of that size; empty for none."""
     in_progress: tuple[str, ...]
     """Runs neither closed nor abandoned."""
+
+    @property
+    def ok(self) -> bool:
+        """Every step concluded, and nothing was found."""
+        return [check.number for check in self.checks if check.ok] == list(TITLES)
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Everything that was found, in the order of the steps."""
+        return tuple(finding for check in self.checks for finding in check.findings)
 
     @property
     def anchor(self) -> str:
