@@ -19,7 +19,7 @@ from pytest_deploy.errors import IllegalEvent, RecordError, Refused
 from pytest_deploy.record import events
 from pytest_deploy.record.event import Event, canonical, line_hash
 from pytest_deploy.record.events import Json
-from pytest_deploy.record.log import Log, Standing
+from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.ssh_signature import verify
 from pytest_deploy.record.store import Store
@@ -191,8 +191,8 @@ def sign_statement(log: Log, statement: Statement, *, person: Person, key: Path)
         check=lambda signed: log.may(statement.type, event_data(signed), run=run, actor=person.email),
     )
 
-    def unchanged_since_read(standing: Standing) -> None:
-        for event in standing.backwards():
+    def unchanged_since_read(view: LogView) -> None:
+        for event in view.backwards():
             if head is None or event.seq <= head.seq:
                 return
             if event.run == run and event.type in {statement.type, "environment.frozen"}:

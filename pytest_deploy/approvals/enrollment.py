@@ -15,7 +15,7 @@ from typing import Any
 from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint, in_force, parse
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.log import Log, Standing
+from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.trust import copy_plainly, trust_set, write_set
 
@@ -135,8 +135,8 @@ def _put_in_force(log: Log, store: Path, change: _Change, actor: str) -> Event:
     parse(files)
     folder, sha256 = write_set(log.store, files)
 
-    def still_the_same(standing: Standing) -> None:
-        newest = next(event for event in standing.backwards() if event.type.startswith("key."))
+    def still_the_same(view: LogView) -> None:
+        newest = next(event for event in view.backwards() if event.type.startswith("key."))
         if newest.data["set_sha256"] != change.before:
             raise Refused("somebody else changed the roster meanwhile; look at it (keys list), then try again")
 

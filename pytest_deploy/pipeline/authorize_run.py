@@ -24,7 +24,7 @@ from pytest_deploy.plugin.gatekeeper import told
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.actor import PIPELINE_ACTOR
-from pytest_deploy.record.log import Claim, Standing
+from pytest_deploy.record.log import Claim, LogView
 from pytest_deploy.release import request, source
 from pytest_deploy.release.candidate import of_request, of_run
 from pytest_deploy.release.request import build_request
@@ -91,8 +91,8 @@ class Permission:
         if rule is None:
             return None
 
-        def within_the_limit(standing: Standing) -> None:
-            told_so_far = tuple(reversed(list(standing.backwards())))
+        def within_the_limit(view: LogView) -> None:
+            told_so_far = tuple(reversed(list(view.backwards())))
             why = limited(rule, self._environment.clock.now(), claims(told_so_far), own=self._context.run)
             if why:
                 raise Refused(f"rate-limit: {why}")

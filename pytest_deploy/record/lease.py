@@ -21,8 +21,8 @@ import psutil
 from pytest_deploy.errors import IllegalEvent, LeaseHeld, ManualInterventionRequired, RecordError, StoreUnavailable
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.log import Claim, Log, Standing
-from pytest_deploy.record.run_stage import IN_PROGRESS, LIFE_S, LeaseState
+from pytest_deploy.record.log import Claim, Log, LogView
+from pytest_deploy.record.run_state import LEASE_LIFE_S, LeaseState
 
 RENEW_S: Final = 20.0
 _SAME_START_S: Final = 1.0  # the system counts a process's start in ticks; no number is reused within a second
@@ -65,9 +65,9 @@ class Lease:
         self._renewed = log.clock.monotonic()
         self._stop = threading.Event()
 
-    def still_held(self, standing: Standing) -> None:
+    def still_held(self, view: LogView) -> None:
         """A claim for any event of the run: refuses once another took over. Raises LeaseHeld."""
-        held_at(self.fence)(standing)
+        held_at(self.fence)(view)
 
     def renew(self) -> None:
         """Prolong it by its life from now. Raises LeaseHeld where it was taken over, StoreUnavailable."""
@@ -127,7 +127,7 @@ def take(
     holder: Holder,
     recovering: bool = False,
     also: Claim | None = None,
-    life_s: float = LIFE_S,
+    life_s: float = LEASE_LIFE_S,
     renew_s: float = RENEW_S,
 ) -> Lease:
     """Claim the lease `name` (the environment's) for a run; `recovering` takes over the run's own, left behind.
@@ -149,10 +149,10 @@ def take(
     }
     free = _takes_over(run) if recovering else _is_free(name)
 
-    def claim(standing: Standing) -> None:
-        free(standing)
+    def claim(view: LogView) -> None:
+        free(view)
         if also is not None:
-            also(standing)
+            also(view)
 
     event = log.append("lease.taken", data, run=run, actor=actor, claim=claim)
     return Lease(log, run, name, event.seq, actor, life_s=life_s, renew_s=renew_s)
@@ -161,8 +161,8 @@ def take(
 def held_at(fence: int) -> Claim:
     """A claim that the lease taken at event `fence` is still the environment's newest. Raises LeaseHeld."""
 
-    def claim(standing: Standing) -> None:
-        lease = standing.life.lease
+    def claim(view: LogView) -> None:
+        lease = view.state.lease
         if lease is None or lease.fence != fence:
             now = "released" if lease is None else f"taken over: {_in_progress(lease)}"
             raise LeaseHeld(f"the lease of event {fence} is no longer ours, it was {now}; this process must stop")
@@ -187,11 +187,11 @@ def holder_gone(taken: Event) -> bool:
 
 
 def _is_free(name: str) -> Claim:
-    def claim(standing: Standing) -> None:
-        lease = standing.life.lease
-        if lease is not None and lease.until > standing.time:
+    def claim(view: LogView) -> None:
+        lease = view.state.lease
+        if lease is not None and lease.until > view.time:
             raise LeaseHeld(f"in progress: {_in_progress(lease)}")
-        if left := standing.life.in_progress(leased=True):
+        if left := view.state.open_runs(leased=True):
             raise ManualInterventionRequired(
                 f"{left[0]} was left open and its lease has run out: python deploy.py recover {name}"
             )
@@ -200,11 +200,11 @@ def _is_free(name: str) -> Claim:
 
 
 def _takes_over(run: str) -> Claim:
-    def claim(standing: Standing) -> None:
-        lease = standing.life.lease
-        if standing.life.run(run).stage not in IN_PROGRESS:
+    def claim(view: LogView) -> None:
+        lease = view.state.lease
+        if not view.state.run(run).is_open:
             raise IllegalEvent(f"{run} is not open; there is nothing to recover")
-        if lease is not None and lease.until > standing.time and not (lease.run == run and holder_gone(lease.taken)):
+        if lease is not None and lease.until > view.time and not (lease.run == run and holder_gone(lease.taken)):
             raise LeaseHeld(f"in progress: {_in_progress(lease)}; it may still be alive")
 
     return claim

@@ -27,8 +27,9 @@ from pytest_deploy.record.key import LogKey, Signer
 from pytest_deploy.record.log_entry import Entry, SignedCheckpoint, check_follows
 from pytest_deploy.record.redaction import redacted
 from pytest_deploy.record.run_id import NO_RUN, earliest
-from pytest_deploy.record.runs import Life
+from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Exists, Missing, Store
+from pytest_deploy.record.transitions import check_transition
 
 SKEW_ALERT: Final = timedelta(seconds=2)
 SKEW_LIMIT: Final = timedelta(seconds=60)
@@ -37,21 +38,25 @@ _ACTOR: Final = "system:record"
 
 
 @dataclass(frozen=True)
-class Standing:
+class LogView:
     """What a claim is evaluated against: the log up to its head, right before the event that makes the claim true."""
 
     time: datetime
     """UTC; the time the event will carry."""
-    life: Life
-    """Covers the newest lease and every leased run in progress."""
+    state: LogState
+    """Covers the newest lease and every open run that took it."""
     log: Log
 
     def backwards(self) -> Iterator[Event]:
         """The events, newest first; read only as far as asked."""
         return self.log.backwards()
 
+    def whole_state(self) -> LogState:
+        """The same over the whole log, which is read from its first event on."""
+        return LogState.of(reversed(list(self.backwards())))
 
-Claim = Callable[[Standing], None]
+
+Claim = Callable[[LogView], None]
 """Raises (LeaseHeld, ManualInterventionRequired, Refused …) where the event may not be appended; called again on every rebuild."""
 
 
@@ -81,8 +86,8 @@ class Log:
         self._history: list[Event] = []
         self._lock = threading.RLock()
         self._tail: deque[Entry] = deque()  # without gaps, up to the head
-        self._life = Life()
-        self._folded = range(0)  # the positions _life was folded over
+        self._state = LogState()
+        self._covered = range(0)  # the positions _state covers
         self._fresh = False  # whether _tail reaches back to a lease taken for a run that was not open
         self._noted = timedelta()
         self._rotated: Event | None = None  # the key.rotated that retired this process's key
@@ -120,8 +125,8 @@ class Log:
                     )
                 time = max(now, floor)
                 if claim is not None:
-                    claim(Standing(time, self._life, self))
-                self._life.may(event_type, run, data, time=time)
+                    claim(LogView(time, self._state, self))
+                check_transition(self._state, event_type, data, run=run, time=time)
                 if behind > self._noted:
                     self._note_skew(behind, now, run)
                 elif (event := self._try(event_type, data, run, actor, time)) is not None:
@@ -136,7 +141,7 @@ class Log:
             self._reach(run, leases=False)
             self._refuse_retired()
             time = max(_whole_milliseconds(self.clock.now()), self._floor())
-            self._life.may(event_type, run, data, time=time)
+            check_transition(self._state, event_type, data, run=run, time=time)
             self._drafted(event_type, data, run, actor, time).line()
 
     def mend_clock(self, *, actor: str) -> Event:
@@ -278,16 +283,16 @@ class Log:
         self._tail.append(entry)
         self._fresh |= _is_fresh_lease(entry.event)
 
-    def _fold(self) -> None:
-        """Bring the memory of runs up to the tail. A signal's exception may cut it short anywhere: again is no change."""
+    def _apply_tail(self) -> None:
+        """Bring the state up to the tail. A signal's exception may cut it short anywhere: again is no change."""
         if not self._tail:
             return
-        if self._tail[0].event.seq != self._folded.start:
-            self._life, self._folded = Life(), range(self._tail[0].event.seq, self._tail[0].event.seq)
-        pending = takewhile(lambda entry: entry.event.seq >= self._folded.stop, reversed(self._tail))
+        if self._tail[0].event.seq != self._covered.start:
+            self._state, self._covered = LogState(), range(self._tail[0].event.seq, self._tail[0].event.seq)
+        pending = takewhile(lambda entry: entry.event.seq >= self._covered.stop, reversed(self._tail))
         for entry in reversed(list(pending)):
-            self._life.fold(entry.event)
-            self._folded = range(self._folded.start, entry.event.seq + 1)
+            self._state.apply(entry.event)
+            self._covered = range(self._covered.start, entry.event.seq + 1)
 
     def _advance(self) -> None:
         """Read what others wrote since; authenticate the newest."""
@@ -353,7 +358,7 @@ class Log:
             check_follows(before, oldest)
             self._tail.appendleft(before)
             self._fresh |= _is_fresh_lease(before.event)
-        self._fold()
+        self._apply_tail()
 
     def _read(self, seq: int) -> Entry:
         name = entries.name(seq)
@@ -386,7 +391,7 @@ class Log:
 
     def _note_skew(self, behind: timedelta, now: datetime, run: str) -> None:
         self._noted = behind + _SKEW_NEWS
-        place = run if run != NO_RUN and self._life.run(run).known else NO_RUN
+        place = run if run != NO_RUN and self._state.run(run).known else NO_RUN
         seconds = behind.total_seconds()
         data = {"skew_s": seconds, "source": "the event before", "observed": stamp(now)}
         self.append("clock.skewed", data, run=place, actor=_ACTOR)

@@ -15,7 +15,7 @@ from pytest_deploy.record import atomic_file, log_entry, trust
 from pytest_deploy.record.bucket import EMULATOR, Bucket, emulated
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.key import FileSigner, Signer
-from pytest_deploy.record.log import Log, Standing
+from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.mirrored_store import CopiedStore, copy_of
 from pytest_deploy.record.rotation import settle
 from pytest_deploy.record.run_id import NO_RUN
@@ -80,8 +80,8 @@ def _refuse_one_that_is_gone(folder: Path, store: Store) -> None:
 
 
 def _give_birth(log: Log, actor: str) -> None:
-    def nobody_was_faster(standing: Standing) -> None:
-        if next(standing.backwards(), None) is not None:
+    def nobody_was_faster(view: LogView) -> None:
+        if next(view.backwards(), None) is not None:
             raise Exists("the log was born meanwhile")
 
     folder, sha256 = trust.write_set(log.store, trust.first_set(log.key))

@@ -19,9 +19,9 @@ from pytest_deploy.errors import RecordError, RecordTampered, Refused
 from pytest_deploy.record import atomic_file
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import FileSigner, LogKey, Signer
-from pytest_deploy.record.log import Log, Standing
+from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.record.runs import Life
+from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Exists
 from pytest_deploy.record.trust import copy_plainly, trust_set, write_set
 
@@ -42,21 +42,19 @@ def rotate(log: Log, folder: Path, new: Signer, *, signer: str, reason: str, act
     if key == log.key:
         raise Refused(f"{key.vkey} signs the log already; a rotation needs another key")
     events = list(log.events())
-    whole = Life()  # a claim looks back to the newest lease, and a plan, which holds none, may have opened before it
-    for event in events:
-        whole.fold(event)
-    if left := whole.in_progress():
+    # A claim looks back to the newest lease, and a plan, which holds none, may have opened before it.
+    if left := LogState.of(events).open_runs():
         raise _in_use(left[0])
     before = [event for event in events if event.type.startswith("key.")][-1]
     files = {**trust_set(log.store, before.data["set_sha256"]), **_texts(key)}
     place, sha256 = write_set(log.store, files)
 
-    def at_rest(standing: Standing) -> None:
-        newest = next(event for event in standing.backwards() if event.type.startswith("key."))
+    def at_rest(view: LogView) -> None:
+        newest = next(event for event in view.backwards() if event.type.startswith("key."))
         if newest.seq != before.seq:
             raise Refused("somebody else changed the roster or the key meanwhile; look (keys list), then try again")
-        lease, running = standing.life.lease, standing.life.in_progress()
-        if running or (lease is not None and lease.until > standing.time):
+        lease, running = view.state.lease, view.state.open_runs()
+        if running or (lease is not None and lease.until > view.time):
             run = running[0] if running else (lease.run if lease is not None else "")
             raise _in_use(run)
 
@@ -83,8 +81,8 @@ def _in_use(run: str) -> Refused:
 def confirm(log: Log, folder: Path, new: Signer, rotated: Event, *, actor: str) -> None:
     """Let the new key sign its own first event, right after the one that names it; once, whoever comes first."""
 
-    def right_after(standing: Standing) -> None:
-        head = next(standing.backwards())
+    def right_after(view: LogView) -> None:
+        head = next(view.backwards())
         if head.seq != rotated.seq:
             raise Exists("the new key has signed meanwhile")
 

@@ -11,11 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
+from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import Json
-from pytest_deploy.record.run_stage import FINISHED, IN_PROGRESS, LEASELESS, LeaseState, Run, Stage
+from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.record.run_state import FINISHED, LEASELESS, OPEN, STAGE_AFTER, LeaseState, LogState, RunState, Stage
 
 PIPELINE_OUTCOMES: Final[Mapping[str, frozenset[str]]] = {
     "deploy": frozenset({"deployed", "refused", "failed", "rolled-back", "rollback-failed"}),
@@ -24,7 +27,8 @@ PIPELINE_OUTCOMES: Final[Mapping[str, frozenset[str]]] = {
 }
 
 
-class Proposed(NamedTuple):
+@dataclass(frozen=True)
+class Proposal:
     """An event that somebody wants to append, and what it would meet."""
 
     type: str
@@ -32,11 +36,12 @@ class Proposed(NamedTuple):
     data: Mapping[str, Json]
     time: datetime
     """UTC; the time it would carry."""
-    state: Run
+    state: RunState
+    """Of its run."""
     lease: LeaseState | None
     """The environment's, if it is not released."""
     others: tuple[str, ...]
-    """Other runs in progress that took the lease."""
+    """Other open runs that took the lease."""
 
     @property
     def holds_lease(self) -> bool:
@@ -46,73 +51,69 @@ class Proposed(NamedTuple):
 
 @dataclass(frozen=True)
 class Rule:
-    """Where one type is legal and where it leads."""
+    """Where one type is legal."""
 
-    moves: Mapping[Stage, Stage]
-    """The stages it is legal in -> the stage after it."""
+    stages: frozenset[Stage]
+    """The stages that its run may be in; where it leads from there, `STAGE_AFTER` says."""
     conditions: tuple[str, ...] = ()
     """Names in CONDITIONS; all must hold."""
     outside: bool = False
     """Whether it may stand outside a run."""
 
 
-def _stays(*stages: Stage) -> dict[Stage, Stage]:
-    return {stage: stage for stage in stages}
+def _leads(event_type: str, *others: Stage) -> frozenset[Stage]:
+    """The stages that an event of this type ends, and others."""
+    return frozenset({*STAGE_AFTER[event_type], *others})
 
 
-_ALWAYS = _stays(*Stage)
-_INSIDE = _stays(Stage.PLANNED)
-_AFTER = _stays(*FINISHED)
-_BEFORE_DECISION = _stays(Stage.NEW, Stage.LEASED, Stage.OPENED, Stage.PLANNED)
+_ALWAYS: Final = frozenset(Stage)
+_PLANNED: Final = frozenset({Stage.PLANNED})
+_BEFORE_DECISION: Final = frozenset({Stage.NEW, Stage.LEASED, Stage.OPENED, Stage.PLANNED})
 _NOTE = Rule(_ALWAYS, ("run known",))
 _ANYWHERE = Rule(_ALWAYS, ("run known",), outside=True)
-_CHANGE = Rule(_INSIDE, ("change announced",))
-_GATE = Rule(_stays(Stage.NEW, Stage.LEASED, Stage.PLANNED), ("gate at its point",))
-_KEY = Rule({}, outside=True)
+_CHANGE = Rule(_PLANNED, ("change announced",))
+_GATE = Rule(frozenset({Stage.NEW, Stage.LEASED, Stage.PLANNED}), ("gate at its point",))
+_KEY = Rule(frozenset(), outside=True)
 
 LEGAL: Final[Mapping[str, Rule]] = {
-    "request.made": Rule(_stays(Stage.NEW, Stage.PLANNED), ("no request yet", "built where inside a run")),
-    "request.voided": Rule(_stays(Stage.NEW), ("request live",)),
+    "request.made": Rule(frozenset({Stage.NEW, Stage.PLANNED}), ("no request yet", "built where inside a run")),
+    "request.voided": Rule(frozenset({Stage.NEW}), ("request live",)),
     "approval.signed": Rule(_BEFORE_DECISION, ("request live", "of this request")),
     "approval.refused": Rule(_ALWAYS, ("requested",)),
     "override.signed": Rule(_BEFORE_DECISION, ("request live",)),
     "gate.passed": _GATE,
     "gate.refused": _GATE,
     "lease.taken": Rule(
-        {Stage.NEW: Stage.LEASED, **_stays(Stage.LEASED, *IN_PROGRESS)},
+        _leads("lease.taken", Stage.LEASED, *OPEN),
         ("not voided", "nobody else's turn", "recovers where open"),
     ),
-    "lease.renewed": Rule(_stays(Stage.LEASED, *IN_PROGRESS, *FINISHED), ("own lease",)),
-    "lease.released": Rule({Stage.LEASED: Stage.NEW, **_AFTER}, ("own lease",)),
-    "run.opened": Rule(
-        {Stage.NEW: Stage.OPENED, Stage.LEASED: Stage.OPENED}, ("leased unless a plan", "of this request")
-    ),
-    "run.planned": Rule({Stage.OPENED: Stage.PLANNED}),
-    "phase.started": Rule(_INSIDE, ("no phase open", "first time of the phase", "rollback phase in a rollback")),
-    "phase.finished": Rule(_INSIDE, ("phase open or never begun", "no step open")),
-    "step.started": Rule(_INSIDE, ("its phase open", "first time of the step", "leased if changing")),
-    "step.finished": Rule(_INSIDE, ("its phase open", "step open")),
-    "step.not-run": Rule(_INSIDE, ("first time of the step",)),
+    "lease.renewed": Rule(frozenset({Stage.LEASED}) | OPEN | FINISHED, ("own lease",)),
+    "lease.released": Rule(_leads("lease.released", *FINISHED), ("own lease",)),
+    "run.opened": Rule(_leads("run.opened"), ("leased unless a plan", "of this request")),
+    "run.planned": Rule(_leads("run.planned")),
+    "phase.started": Rule(_PLANNED, ("no phase open", "first time of the phase", "rollback phase in a rollback")),
+    "phase.finished": Rule(_PLANNED, ("phase open or never begun", "no step open")),
+    "step.started": Rule(_PLANNED, ("its phase open", "first time of the step", "leased if changing")),
+    "step.finished": Rule(_PLANNED, ("its phase open", "step open")),
+    "step.not-run": Rule(_PLANNED, ("first time of the step",)),
     "migration.applied": _CHANGE,
     "migration.rolled-back": _CHANGE,
     "revision.deployed": _CHANGE,
     "traffic.moved": _CHANGE,
-    "backup.created": Rule({**_INSIDE, **_AFTER}, ("in a step",)),
-    "rollback.started": Rule(_INSIDE, ("no rollback open", "holds the lease")),
-    "rollback.finished": Rule(_INSIDE, ("rollback open", "no phase open", "no step open")),
+    "backup.created": Rule(_PLANNED | FINISHED, ("in a step",)),
+    "rollback.started": Rule(_PLANNED, ("no rollback open", "holds the lease")),
+    "rollback.finished": Rule(_PLANNED, ("rollback open", "no phase open", "no step open")),
     "run.decided": Rule(
-        {Stage.OPENED: Stage.DECIDED, Stage.PLANNED: Stage.DECIDED},
+        _leads("run.decided"),
         ("no step open", "no phase open", "no rollback open", "outcome of the pipeline", "outcome of what happened"),
     ),
-    "run.closed": Rule({Stage.DECIDED: Stage.CLOSED}, ("outcome as decided",)),
-    "run.abandoned": Rule(
-        {Stage.OPENED: Stage.ABANDONED, Stage.PLANNED: Stage.ABANDONED}, ("nothing announced", "no rollback open")
-    ),
-    "environment.frozen": Rule(_stays(Stage.PLANNED, Stage.DECIDED, *FINISHED), outside=True),
-    "environment.released": Rule(_AFTER, outside=True),
-    "incident.opened": Rule(_stays(*IN_PROGRESS, *FINISHED)),
-    "record.amended": Rule(_AFTER),
-    "signoff.signed": Rule(_AFTER),
+    "run.closed": Rule(_leads("run.closed"), ("outcome as decided",)),
+    "run.abandoned": Rule(_leads("run.abandoned"), ("nothing announced", "no rollback open")),
+    "environment.frozen": Rule(frozenset({Stage.PLANNED, Stage.DECIDED}) | FINISHED, outside=True),
+    "environment.released": Rule(FINISHED, outside=True),
+    "incident.opened": Rule(OPEN | FINISHED),
+    "record.amended": Rule(FINISHED),
+    "signoff.signed": Rule(FINISHED),
     "notification.sent": _NOTE,
     "notification.failed": _NOTE,
     "record.read": _NOTE,
@@ -126,20 +127,20 @@ LEGAL: Final[Mapping[str, Rule]] = {
 }
 
 
-def _gate_at_its_point(event: Proposed) -> bool:
+def _gate_at_its_point(event: Proposal) -> bool:
     if event.state.stage is Stage.PLANNED:
         return True
     requested = event.state.request_sha256 is not None and not event.state.voided
     return event.data["point"] == "lease" and (requested or event.state.stage is Stage.LEASED)
 
 
-def _nobody_elses_turn(event: Proposed) -> bool:
+def _nobody_elses_turn(event: Proposal) -> bool:
     lease = event.lease
-    recovering = lease is not None and lease.run == event.run and event.state.stage in IN_PROGRESS
+    recovering = lease is not None and lease.run == event.run and event.state.stage in OPEN
     return not event.others and (lease is None or recovering or lease.until <= event.time)
 
 
-def _outcome_of_what_happened(event: Proposed) -> bool:
+def _outcome_of_what_happened(event: Proposal) -> bool:
     state = event.state
     match event.data["outcome"]:
         case "deployed":
@@ -155,7 +156,7 @@ def _outcome_of_what_happened(event: Proposed) -> bool:
             return True
 
 
-CONDITIONS: Final[Mapping[str, tuple[Callable[[Proposed], bool], str]]] = {
+CONDITIONS: Final[Mapping[str, tuple[Callable[[Proposal], bool], str]]] = {
     "run known": (lambda event: event.state.known, "nothing was recorded of this run"),
     "no request yet": (lambda event: event.state.request_sha256 is None, "the run has its request"),
     "built where inside a run": (
@@ -178,7 +179,7 @@ CONDITIONS: Final[Mapping[str, tuple[Callable[[Proposed], bool], str]]] = {
     ),
     "nobody else's turn": (_nobody_elses_turn, "another lease lives, or another run is in progress"),
     "recovers where open": (
-        lambda event: event.data.get("recovers", False) is (event.state.stage in IN_PROGRESS),
+        lambda event: event.data.get("recovers", False) is (event.state.stage in OPEN),
         "inside an open run only recover takes the lease, and it says so",
     ),
     "own lease": (
@@ -237,11 +238,30 @@ CONDITIONS: Final[Mapping[str, tuple[Callable[[Proposed], bool], str]]] = {
 }
 
 
-def refusal(event: Proposed) -> str | None:
+def check_transition(state: LogState, event_type: str, data: Mapping[str, Json], *, run: str, time: datetime) -> None:
+    """Refuse what is not legal next in a log; `data` fits its type. Raises IllegalEvent naming what is legal."""
+    if state.empty and event_type != "key.enrolled":
+        raise IllegalEvent(f"{event_type} is not legal now: a log begins with key.enrolled")
+    if run == NO_RUN:
+        if not LEGAL[event_type].outside:
+            raise IllegalEvent(f"{event_type} belongs to a run; `-` stands for events outside any")
+        return
+    others = tuple([other for other in state.open_runs(leased=True) if other != run])
+    reason = _refusal(Proposal(event_type, run, data, time, state.run(run), state.lease, others))
+    if reason is not None:
+        raise IllegalEvent(reason)
+
+
+def check_order(state: LogState, event: Event) -> None:
+    """Refuse an event that was not legal when it was written; `state` is that of the events before it. Raises IllegalEvent."""
+    check_transition(state, event.type, event.data, run=event.run, time=event.time)
+
+
+def _refusal(event: Proposal) -> str | None:
     """Why the event may not come next in its run, and what may; None where it may."""
     rule = LEGAL[event.type]
     stage = event.state.stage
-    if stage not in rule.moves:
+    if stage not in rule.stages:
         reason = f"the run is {stage}"
     else:
         for name in rule.conditions:
@@ -250,7 +270,7 @@ def refusal(event: Proposed) -> str | None:
                 break
         else:
             return None
-    legal = [name for name, other in LEGAL.items() if stage in other.moves and other.moves is not _ALWAYS]
+    legal = [name for name, other in LEGAL.items() if stage in other.stages and other.stages is not _ALWAYS]
     return (
         f"{event.type} is not legal now in {event.run} ({stamp(event.time)}): {reason}; legal now: {', '.join(legal)}"
     )

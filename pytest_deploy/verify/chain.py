@@ -19,7 +19,8 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import LogKey, parse_vkey
 from pytest_deploy.record.log_entry import SignedCheckpoint
-from pytest_deploy.record.runs import Life
+from pytest_deploy.record.run_state import LogState
+from pytest_deploy.record.transitions import check_order
 from pytest_deploy.record.trust import FOLDER_HEX, set_sha256
 from pytest_deploy.verify.findings import NONE, Check, Finding
 from pytest_deploy.verify.segment import Segment, WorkerPool, is_key_event, read_entry, read_segments
@@ -62,7 +63,7 @@ class Chain:
     """Events that stand."""
     stopped: bool = False
     findings: list[Finding] = field(default_factory=list)
-    life: Life = field(default_factory=Life)
+    state: LogState = field(default_factory=LogState)
     kept: list[Event] = field(default_factory=list)
     """The events later steps look at."""
     trust: list[TrustSet] = field(default_factory=list)
@@ -132,8 +133,8 @@ class Chain:
         )
         parts = [f"{closed} closed"] if closed else []
         parts += [f"{abandoned} abandoned"] if abandoned else []
-        lease = self.life.lease
-        for run in self.life.in_progress():
+        lease = self.state.lease
+        for run in self.state.open_runs():
             until = f" (lease until {stamp(lease.until)})" if lease is not None and lease.run == run else " (no lease)"
             parts.append(f"in progress: {run}{until}")
         return Check(8, (), ", ".join(parts) or NONE, concluded=not self.stopped)
@@ -152,13 +153,13 @@ class Chain:
             place = entries.name(event.seq)
             # 7. The event is legal after those before it.
             try:
-                self.life.may(event.type, event.run, event.data, time=event.time)
+                check_order(self.state, event)
             except IllegalEvent as error:
                 return Finding(7, place, str(error))
             # 6. The checkpoint of a recent event, and of one that changes keys, is signed by the key in force.
             if signed is not None and (problem := self._unsigned(event, signed)):
                 return Finding(6, place, problem)
-            self.life.fold(event)
+            self.state.apply(event)
             if event.type in _KEPT:
                 self.kept.append(event)
             self.size += 1

@@ -57,7 +57,7 @@ def check_run_folders(chain: Chain, pool: WorkerPool) -> Check:
     for name, is_folder in sorted(subfolders(chain.store / "runs").items()):
         if not is_folder:
             findings.append(Finding(9, f"runs/{name}", "is no folder of a run"))
-        elif not chain.stopped and not chain.life.run(name).known:
+        elif not chain.stopped and not chain.state.run(name).known:
             findings.append(Finding(9, f"runs/{name}", "no event names this run"))
     examined = f"{len(finished)} sealed folders" if finished else NONE
     return Check(9, tuple(findings), examined, concluded=not chain.stopped)

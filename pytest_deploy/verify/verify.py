@@ -78,7 +78,7 @@ def verify(
         vkey=chain.trust[-1].key.vkey if chain.trust else "",
         size=chain.size,
         root=base64.b64encode(head.root).decode() if head is not None else "",
-        in_progress=chain.life.in_progress(),
+        in_progress=chain.state.open_runs(),
     )
 
 

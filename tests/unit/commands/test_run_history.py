@@ -8,7 +8,7 @@ from pytest_deploy.gates.rate_limit import Claim
 from pytest_deploy.gates.run_history import Past
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.run_stage import LIFE_S
+from pytest_deploy.record.run_state import LEASE_LIFE_S
 from tests.unit.record.samples import NOON, PERSON, HandClock, Writing, deployed
 
 
@@ -45,7 +45,7 @@ def test_a_lease_is_held_until_it_is_given_back_and_says_which_run_is_open(log: 
     held = Past(log).held()
 
     assert held is not None
-    assert (run.run, PERSON, NOON + timedelta(seconds=LIFE_S), run.run) == (
+    assert (run.run, PERSON, NOON + timedelta(seconds=LEASE_LIFE_S), run.run) == (
         held.run, held.holder, held.until, held.open_run,
     )  # fmt: skip
     run.step("build", outcome="failed").close("failed")
@@ -61,7 +61,7 @@ def test_a_renewed_lease_lasts_longer(log: Log, clock: HandClock) -> None:
     held = Past(log).held()
 
     assert held is not None
-    assert NOON + timedelta(seconds=20 + LIFE_S) == held.until
+    assert NOON + timedelta(seconds=20 + LEASE_LIFE_S) == held.until
 
 
 def test_a_freeze_stands_until_somebody_releases_it(log: Log) -> None:

@@ -20,7 +20,7 @@ from pytest_deploy.errors import IllegalEvent, RecordError, RecordTampered, Refu
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.event import line_hash
 from pytest_deploy.record.key import FileSigner
-from pytest_deploy.record.log import Log, Standing
+from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
 from tests.unit.record.samples import ORIGIN, HandClock, Writing, deployed, open_log, opened_data, phase_finished
@@ -138,8 +138,8 @@ def test_a_claim_is_evaluated_again_on_every_rebuild(tmp_path: Path, clock: Hand
     writer = reopened(tmp_path, clock, store)
     seen = []
 
-    def nobody_said_stop(standing: Standing) -> None:
-        newest = next(standing.backwards())
+    def nobody_said_stop(view: LogView) -> None:
+        newest = next(view.backwards())
         seen.append(newest.seq)
         if newest.data.get("detail") == "stop":
             raise Refused("stop was said")

@@ -13,8 +13,8 @@ from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import FIRST_PREV, Event
 from pytest_deploy.record.events import TYPES, parse
-from pytest_deploy.record.run_stage import Stage
-from pytest_deploy.record.runs import Life
+from pytest_deploy.record.run_state import LogState, Stage
+from pytest_deploy.record.transitions import check_transition
 from tests.unit.record.samples import (
     ACTOR,
     MOVED,
@@ -61,15 +61,15 @@ class History:
     """Events that were accepted, one after the other."""
 
     def __init__(self) -> None:
-        self.life = Life()
+        self.state = LogState()
         self.seq = 0
         self.time = NOON
         self.add("key.enrolled", KEY, run="-")
 
     def add(self, event_type: str, data: dict[str, Any], run: str = RUN) -> History:
         parse(event_type, data)
-        self.life.may(event_type, run, data, time=self.time)
-        self.life.fold(Event(self.seq, FIRST_PREV, self.time, "0" * 16, event_type, run, ACTOR, data))
+        check_transition(self.state, event_type, data, run=run, time=self.time)
+        self.state.apply(Event(self.seq, FIRST_PREV, self.time, "0" * 16, event_type, run, ACTOR, data))
         self.seq += 1
         return self
 
@@ -102,7 +102,7 @@ def history() -> History:
 
 def test_a_log_begins_with_a_key_and_with_nothing_else() -> None:
     with pytest.raises(IllegalEvent, match=r"begins with key\.enrolled"):
-        Life().may("alert.raised", "-", {}, time=NOON)
+        check_transition(LogState(), "alert.raised", {}, run="-", time=NOON)
 
 
 def test_a_local_deployment_from_lease_to_release(history: History) -> None:
@@ -119,9 +119,9 @@ def test_a_local_deployment_from_lease_to_release(history: History) -> None:
     history.add("run.decided", decided("deployed")).add("run.closed", closed("deployed", RUN))
     history.add("lease.released", {"name": "local", "fence": 1})
 
-    assert history.life.run(RUN).stage is Stage.CLOSED
-    assert history.life.lease is None
-    assert history.life.in_progress() == ()
+    assert history.state.run(RUN).stage is Stage.CLOSED
+    assert history.state.lease is None
+    assert history.state.open_runs() == ()
 
 
 def test_a_failure_rolls_back_and_closes_as_rolled_back(history: History) -> None:
@@ -139,7 +139,7 @@ def test_a_failure_rolls_back_and_closes_as_rolled_back(history: History) -> Non
     history.refuses("run.closed", closed("failed", RUN), "another outcome was decided")
     history.add("run.closed", closed("rolled-back", RUN))
 
-    assert history.life.run(RUN).stage is Stage.CLOSED
+    assert history.state.run(RUN).stage is Stage.CLOSED
 
 
 MIGRATION = {
@@ -152,7 +152,7 @@ def test_rollback_without_a_phase_is_legal_for_session_finish_and_recover(histor
     history.add("rollback.started", ROLLBACK).add("migration.rolled-back", MIGRATION).add("backup.created", BACKUP)
     history.add("rollback.finished", ROLLED_BACK).add("run.decided", decided("rolled-back"))
 
-    assert history.life.run(RUN).outcome == "rolled-back"
+    assert history.state.run(RUN).outcome == "rolled-back"
 
 
 def test_an_approved_request_is_leased_opened_and_planned(history: History) -> None:
@@ -162,7 +162,7 @@ def test_an_approved_request_is_leased_opened_and_planned(history: History) -> N
     history.add("run.opened", opened_data(request_sha256=SHA)).add("run.planned", PLANNED)
     history.refuses("request.made", REQUEST, "has its request")
 
-    assert history.life.run(RUN).stage is Stage.PLANNED
+    assert history.state.run(RUN).stage is Stage.PLANNED
 
 
 def test_a_voided_request_is_neither_approved_nor_run(history: History) -> None:
@@ -289,7 +289,7 @@ def test_nothing_open_survives_the_decision(history: History) -> None:
 def test_a_run_is_abandoned_only_where_nothing_was_announced(history: History) -> None:
     history.planned().in_step("build", changes=False).add("run.abandoned", ABANDONED)
 
-    assert history.life.run(RUN).stage is Stage.ABANDONED
+    assert history.state.run(RUN).stage is Stage.ABANDONED
     later = History()
     later.planned().in_step().refuses("run.abandoned", ABANDONED, "roll back and close")
 
@@ -319,7 +319,7 @@ def test_recover_takes_the_lease_of_the_open_run_itself_and_says_so(history: His
 def test_a_lease_given_back_before_the_run_opened_leaves_its_request_alive(history: History) -> None:
     history.add("request.made", REQUEST).leased().add("lease.released", {"name": "local", "fence": 2})
 
-    assert history.life.run(RUN).stage is Stage.NEW
+    assert history.state.run(RUN).stage is Stage.NEW
     history.add("approval.signed", APPROVAL).leased()
 
 
@@ -389,7 +389,7 @@ def test_whatever_order_is_tried_what_is_accepted_keeps_the_rules(
             assert types.count("step.started") == types.count("step.finished")
             assert types.count("rollback.started") == types.count("rollback.finished")
     opened = [run for event_type, data, run in accepted if event_type == "run.opened" and data["pipeline"] != "plan"]
-    assert len([run for run in opened if run in history.life.in_progress(leased=True)]) <= 1
+    assert len([run for run in opened if run in history.state.open_runs(leased=True)]) <= 1
 
 
 def test_the_sample_data_covers_types_that_exist() -> None:
