@@ -11,10 +11,8 @@ import typer
 
 from pytest_deploy.commands import GROUP, Env, print_lines
 from pytest_deploy.errors import MigrationsRefused, Refused, UsageError
-from pytest_deploy.migrate import apply, ledger, lint, read, rollback, snapshot
-from pytest_deploy.migrate.migration import Migration, compatibility
-from pytest_deploy.migrate.trial import try_pending
-from pytest_deploy.platform.clients import Database
+from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import lease
@@ -77,20 +75,23 @@ def _require_version(to: str) -> None:
         raise UsageError(f"deploy.py migrate: --to {to!r}: right is a version, e.g. 0003; 0 is the empty database")
 
 
-class Migrations:
-    """The migrations of one environment, for the commands."""
+class MigrationCommands:
+    """What the commands do with the migrations of one environment, a line of text at a time."""
 
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._policy = environment.policy
-        self._database = Database(environment.platform.database, environment.policy, environment.workspace.root)
-        self._backups = environment.workspace.backups("by-hand")
-        self._trials = environment.workspace.trials
+        self._migrations = Migrations(
+            environment.platform.database,
+            environment.workspace.root / environment.policy.database.migrations,
+            environment.policy.database,
+            trials=environment.workspace.trials,
+            actor=local_actor(),
+        )
 
     def status(self) -> Iterator[str]:
         """A line a migration: applied, when and by whom, or pending."""
-        with self._database.connect() as connection:
-            rows = ledger.status(connection, self._read())
+        rows = self._migrations.status()
         for one in rows:
             text: str = one.state
             if one.applied is not None:
@@ -103,26 +104,18 @@ class Migrations:
 
     def check(self) -> Iterator[str]:
         """Files, history and squawk's findings. Raises MigrationsRefused with every fault."""
-        pending = self._pending()
-        with self._database.connect() as connection:
-            server = connection.info.server_version // 10000
-        findings = lint.lint(pending, server_version=server)
+        findings = self._migrations.findings()
         blocking = [one.fault() for one in findings if one.blocks and one.accepted is None]
         if blocking:
             raise MigrationsRefused("findings on what is pending", blocking)
         for one in findings:
             accepted = "" if one.accepted is None else f" (accepted: {one.accepted})"
             yield f"{one.path.name}:{one.line} {one.rule}: {one.message}{accepted}"
-        yield f"{len(pending)} pending, none faulty; {compatibility(pending).summary}"
+        yield f"{len(self._migrations.pending())} pending, none faulty; {self._migrations.compatibility().summary}"
 
     def dry_run(self) -> Iterator[str]:
         """Execute what is pending and take it back (REQ-o00044-I): schema diff, locks, time."""
-        done = apply.dry_run(
-            self._database.access.owner,
-            self._read(),
-            actor=local_actor(),
-            lock_timeout_s=self._policy.database.lock_timeout_s,
-        )
+        done = self._migrations.dry_run()
         for version, seconds in zip(done.versions, done.durations_s, strict=True):
             yield f"{version} would take {seconds:.3f} s"
         for relation, mode in done.locks:
@@ -132,26 +125,12 @@ class Migrations:
     def up(self, to: str | None) -> Iterator[str]:
         """Apply what is pending, up to a version. Raises Refused where policy asks for approval."""
         self._refuse_where_approval_is_asked("up", "a deployment: pytest --deploy-env=ENV")
-        migrations = self._read()
-        wanted = migrations if to is None else migrations[: self._place(migrations, to) + 1]
+        files = self._migrations.files()
+        wanted = files if to is None else files[: self._place(files, to) + 1]
         self._refuse_passed_version(wanted)
         with self._under_lease():
-            trial = try_pending(
-                self._database.access.owner,
-                wanted,
-                kept=self._trials,
-                actor=local_actor(),
-                lock_timeout_s=self._policy.database.lock_timeout_s,
-                budget_s=self._policy.database.budget_s,
-            ).trial
-            done = apply.apply(
-                self._database.access.owner,
-                wanted,
-                actor=local_actor(),
-                lock_timeout_s=self._policy.database.lock_timeout_s,
-                budget_s=self._policy.database.budget_s,
-                expected_schema=trial.after,
-            )
+            trial = self._migrations.trial(wanted).trial
+            done = self._migrations.apply(wanted, expected_schema=trial.after)
         for one in done:
             yield f"{one.version} {one.name} applied in {one.duration_s or 0:.3f} s"
         yield self._now()
@@ -159,16 +138,11 @@ class Migrations:
     def down(self, to: str) -> Iterator[str]:
         """Undo what was applied after a version (`0`: everything). Raises Refused where policy asks for approval."""
         self._refuse_where_approval_is_asked("down", "a deployment of the release that is wanted")
-        migrations = self._read()
-        remain = () if to.strip("0") == "" else migrations[: self._place(migrations, to) + 1]
+        files = self._migrations.files()
+        remain = () if to.strip("0") == "" else files[: self._place(files, to) + 1]
         with self._under_lease():
-            done = rollback.roll_back(
-                self._database.access.owner,
-                migrations,
-                to=[one.version for one in remain],
-                actor=local_actor(),
-                save_into=self._backups,
-                lock_timeout_s=self._policy.database.lock_timeout_s,
+            done = self._migrations.roll_back(
+                to=[one.version for one in remain], save_into=self._environment.workspace.backups("by-hand")
             )
         for one in done:
             yield f"{one.version} {one.name} undone in {one.duration_s:.3f} s"
@@ -189,13 +163,6 @@ class Migrations:
         finally:
             held.release()
 
-    def _read(self) -> tuple[Migration, ...]:
-        return read.read_migrations(self._database.migrations)
-
-    def _pending(self) -> tuple[Migration, ...]:
-        with self._database.connect() as connection:
-            return ledger.pending(self._read(), ledger.applied(connection))
-
     def _refuse_where_approval_is_asked(self, word: str, instead: str) -> None:
         if "approval" not in self._policy.phases.leave_out or self._policy.approval.roles:
             raise Refused(
@@ -205,8 +172,7 @@ class Migrations:
 
     def _refuse_passed_version(self, wanted: tuple[Migration, ...]) -> None:
         """Refuse an `up` to a version that is passed already. Raises UsageError."""
-        with self._database.connect() as connection:
-            newest = max(ledger.applied(connection), key=lambda one: one.number, default=None)
+        newest = max(self._migrations.applied(), key=lambda one: one.number, default=None)
         if newest is not None and wanted and newest.number > wanted[-1].number:
             asked = wanted[-1].version
             raise UsageError(f"{newest.version} is applied already; the way back is migrate down --to {asked}")
@@ -218,16 +184,16 @@ class Migrations:
         raise UsageError(f"--to {to}: no such migration; known: {', '.join(one.version for one in migrations)}")
 
     def _now(self) -> str:
-        schema = snapshot.snapshot(self._database.access.owner, self._database.access.programs)
+        schema = self._migrations.schema()
         return f"the schema is at version {schema.version} (sha256 {schema.sha256[:16]}…)"
 
 
 @contextmanager
-def opened(root: Path, environment: str) -> Iterator[Migrations]:
+def opened(root: Path, environment: str) -> Iterator[MigrationCommands]:
     """The migrations of an environment, with its platform held open."""
     workspace = Workspace(root, environment)
     held = Environment(workspace, policy_of(workspace))
     try:
-        yield Migrations(held)
+        yield MigrationCommands(held)
     finally:
         held.close()
