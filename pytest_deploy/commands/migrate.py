@@ -81,13 +81,7 @@ class MigrationCommands:
     def __init__(self, environment: Environment) -> None:
         self._environment = environment
         self._policy = environment.policy
-        self._migrations = Migrations(
-            environment.platform.database,
-            environment.workspace.root / environment.policy.database.migrations,
-            environment.policy.database,
-            trials=environment.workspace.trials,
-            actor=local_actor(),
-        )
+        self._migrations = Migrations.of(environment)
 
     def status(self) -> Iterator[str]:
         """A line a migration: applied, when and by whom, or pending."""

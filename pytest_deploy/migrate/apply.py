@@ -343,9 +343,7 @@ def dry_run(
 def _refuse_outside(todo: Sequence[Migration]) -> None:
     problem = "it runs outside a transaction and cannot be taken back"
     faults = [
-        Fault(str(one.path), one.up_section.line, "", problem, "try it on a scratch database")
-        for one in todo
-        if not one.transactional
+        Fault(str(one.path), one.up_section.line, "", problem, "rehearse it") for one in todo if not one.transactional
     ]
     if faults:
         raise MigrationsRefused("dry run", faults)

@@ -17,8 +17,10 @@ from pytest_deploy.migrate.session import connect
 from pytest_deploy.migrate.snapshot import Snapshot
 from pytest_deploy.migrate.trial import PendingTrial, try_pending
 from pytest_deploy.migrate.trial_result import Trial
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import DatabaseAccess
 from pytest_deploy.policy.service import Database
+from pytest_deploy.record.actor import local_actor
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,13 @@ class Migrations:
     """Where trials that passed are kept."""
     actor: str
     """Who applies or rolls back, as the history and the record name them."""
+
+    @classmethod
+    def of(cls, environment: Environment) -> Migrations:
+        """Those of an environment, as policy names them, moved by whoever runs this process. Opens its platform."""
+        workspace, policy = environment.workspace, environment.policy.database
+        access = environment.platform.database
+        return cls(access, workspace.root / policy.migrations, policy, workspace.trials, local_actor())
 
     def files(self) -> tuple[Migration, ...]:
         """Every migration of the folder, in order. Raises MigrationsRefused with every fault, file and line."""

@@ -12,13 +12,13 @@ from datetime import datetime
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.earliest import Earliest, earliest
 from pytest_deploy.gates.facts import Gates
-from pytest_deploy.migrate import apply, read
+from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import RunContext
-from pytest_deploy.record.actor import PIPELINE_ACTOR, local_actor
+from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.run_folder import RunFolder
@@ -117,15 +117,8 @@ def _request(
 
 def _schema_diff(environment: Environment) -> str:
     """What applying would change, executed on the environment's own database and taken back."""
-    policy = environment.policy
-    migrations = read.read_migrations(environment.workspace.root / policy.database.migrations)
     try:
-        tried = apply.dry_run(
-            environment.platform.database.owner,
-            migrations,
-            actor=local_actor(),
-            lock_timeout_s=policy.database.lock_timeout_s,
-        )
+        tried = Migrations.of(environment).dry_run()
     except MigrationsRefused as refused:
         if all("outside a transaction" in fault.problem for fault in refused.faults):
             return "".join(f"{fault}\n" for fault in refused.faults)

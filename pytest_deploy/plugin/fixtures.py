@@ -60,13 +60,7 @@ def database(environment: Environment) -> Database:
 @pytest.fixture(scope="session")
 def migrations(environment: Environment) -> Migrations:
     """The environment's migrations: `.files()`, `.pending()`, `.findings()`, `.trial()`, `.apply(...)`, `.schema()`, `.back_up(...)`."""
-    return Migrations(
-        environment.platform.database,
-        environment.workspace.root / environment.policy.database.migrations,
-        environment.policy.database,
-        trials=environment.workspace.trials,
-        actor=local_actor(),
-    )
+    return Migrations.of(environment)
 
 
 @pytest.fixture(scope="session")
