@@ -37,7 +37,7 @@ from pytest_deploy.gates import (
 )
 from pytest_deploy.gates.incident_source import IncidentCommand, IncidentSource, RecordedIncidents
 from pytest_deploy.gates.registry import OVERRIDABLE, gates_of
-from pytest_deploy.gates.run_history import Past
+from pytest_deploy.gates.run_history import RunHistory
 from pytest_deploy.gates.staging_record import evidence_of
 from pytest_deploy.gates.verdict import Gate, Unavailable, Verdict, overridden, to_mend
 from pytest_deploy.platform.environment import Environment
@@ -45,6 +45,7 @@ from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.bucket_retention import Holding
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.mirrored_store import CopiedStore
+from pytest_deploy.record.run_state import RunClaim
 from pytest_deploy.record.store import Store
 from pytest_deploy.release import source
 from pytest_deploy.release.candidate import ReleaseCandidate
@@ -88,13 +89,13 @@ class Gates:
             "rate-limit": lambda at: rate_limit.rate_limit(
                 self._policy.rate_limit, at, self._claims, own=self._subject.run
             ),
-            "lease": lambda _: lease.lease(self._environment.system.now(), self._past.held(), own=self._own),
+            "lease": lambda _: lease.lease(self._environment.system.now(), self._history.held(), own=self._own),
             "staging-smoke": self._staging_smoke,
             "incidents": lambda at: incidents.incidents(self._policy.incidents, at, self._incidents),
             "build": self._build,
             "retention": self._retention,
             "anchors": self._anchors,
-            "freeze": lambda _: freeze.freeze(self._past.frozen(self._refuses_thaw)),
+            "freeze": lambda _: freeze.freeze(self._history.frozen(self._refuses_thaw)),
             "clock": self._clock,
         }
         try:
@@ -118,18 +119,18 @@ class Gates:
     # --- facts
 
     @cached_property
-    def _past(self) -> Past:
-        return Past(self._environment.log)
+    def _history(self) -> RunHistory:
+        return RunHistory(self._environment.log)
 
     @cached_property
     def roster(self) -> Roster:
         """The roster in force."""
-        return in_force(self._environment.log.store, self._past.events)[0]
+        return in_force(self._environment.log.store, self._history.events)[0]
 
     @cached_property
     def authors(self) -> tuple[str, ...]:
         """Who wrote, committed or co-wrote what is deployed since this environment's last release."""
-        return source.authors(self._workspace.root, self._subject.commit, self._past.last_commit())
+        return source.authors(self._workspace.root, self._subject.commit, self._history.state.deployed_commit)
 
     @cached_property
     def approval_context(self) -> ApprovalContext:
@@ -140,7 +141,7 @@ class Gates:
             store=self._environment.log.store.folder(f"runs/{run or '-'}/"),
             run=run or "",
             request=b"" if run is None else place.read_bytes(),
-            events=() if run is None else self._past.of(run),
+            events=() if run is None else self._history.of(run),
             roster=self.roster,
             now=self._environment.clock.now(),
             at=self._environment.system.now(),
@@ -169,8 +170,8 @@ class Gates:
         return {gate: evaluate.incomplete_override(self.approval_context, gate) for gate in OVERRIDABLE}
 
     @cached_property
-    def _claims(self) -> tuple[rate_limit.Claim, ...]:
-        return self._past.claims()
+    def _claims(self) -> tuple[RunClaim, ...]:
+        return self._history.state.claims()
 
     @cached_property
     def _evidence(self) -> tuple[staging_smoke.Evidence, ...]:
@@ -182,7 +183,7 @@ class Gates:
     @cached_property
     def _incidents(self) -> tuple[incidents.Incident, ...] | Unavailable:
         rule = self._policy.incidents
-        source: IncidentSource = RecordedIncidents(self._past.events)
+        source: IncidentSource = RecordedIncidents(self._history.events)
         if rule is not None and rule.command is not None:
             source = IncidentCommand(rule.command, self._workspace.root, rule.command_timeout_s)
         known = source.read()

@@ -8,7 +8,6 @@ each time the log moved before the claim was written.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pytest_deploy.gates.formatting import moment, span
@@ -16,21 +15,12 @@ from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend,
 from pytest_deploy.gates.zone import utc
 from pytest_deploy.policy.gate_rules import RateLimit
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.run_state import RunClaim
 
 GATE = "rate-limit"
 
 
-@dataclass(frozen=True)
-class Claim:
-    """A run of the environment that is open, or that announced a changing step."""
-
-    run: str
-    at: datetime
-    """UTC: its first changing step, else when it was opened."""
-    open: bool
-
-
-def rate_limit(rule: RateLimit | None, at: datetime, claims: Sequence[Claim], *, own: str = "") -> Verdict:
+def rate_limit(rule: RateLimit | None, at: datetime, claims: Sequence[RunClaim], *, own: str = "") -> Verdict:
     """Whether one more deployment at `at` keeps the limit. `own` is the run that asks; it does not count against itself.
 
     A claim of exactly `per_h` hours ago no longer counts, one of the future does. An open run of another blocks however many
@@ -41,15 +31,15 @@ def rate_limit(rule: RateLimit | None, at: datetime, claims: Sequence[Claim], *,
     at, length = utc(at), timedelta(hours=rule.per_h)
     others = sorted((claim for claim in claims if claim.run != own), key=lambda claim: claim.at)
     counted = [claim for claim in others if claim.at + length > at]
-    running = [claim for claim in others if claim.open]
+    running = [claim for claim in others if claim.is_open]
     inputs = {
         "at": stamp(at),
         "runs": rule.runs,
         "per_h": rule.per_h,
         "claims": [
-            {"run": claim.run, "at": stamp(claim.at), "open": claim.open}
+            {"run": claim.run, "at": stamp(claim.at), "open": claim.is_open}
             for claim in others
-            if claim in counted or claim.open
+            if claim in counted or claim.is_open
         ],
     }
     limit = f"{rule.runs} in {span(length)}"
@@ -70,17 +60,17 @@ def rate_limit(rule: RateLimit | None, at: datetime, claims: Sequence[Claim], *,
     return waits(GATE, inputs, f"{reason}; the next may start {moment(free)}", free)
 
 
-def limited(rule: RateLimit | None, at: datetime, claims: Sequence[Claim], *, own: str = "") -> str:
+def limited(rule: RateLimit | None, at: datetime, claims: Sequence[RunClaim], *, own: str = "") -> str:
     """Why the limit forbids a claim at `at`; empty where it does not."""
     verdict = rate_limit(rule, at, claims, own=own)
     return "" if verdict.passed else verdict.sentence
 
 
-def _in_the_way(rule: RateLimit, counted: Sequence[Claim]) -> Iterable[Claim]:
+def _in_the_way(rule: RateLimit, counted: Sequence[RunClaim]) -> Iterable[RunClaim]:
     """The claims that must age first: every open one, and as many of the oldest as are too many."""
     too_many = max(0, len(counted) - rule.runs + 1)
-    return [claim for index, claim in enumerate(counted) if index < too_many or claim.open]
+    return [claim for index, claim in enumerate(counted) if index < too_many or claim.is_open]
 
 
-def _listed(claims: Sequence[Claim]) -> str:
+def _listed(claims: Sequence[RunClaim]) -> str:
     return ", ".join(f"run {claim.run} changed it {moment(claim.at)}" for claim in claims)

@@ -14,7 +14,6 @@ from pytest_deploy.approvals.evaluate import record_signatures
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.rate_limit import limited
-from pytest_deploy.gates.run_history import claims
 from pytest_deploy.gates.verdict import Point, Verdict
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.run import Run
@@ -92,8 +91,8 @@ class Permission:
             return None
 
         def within_the_limit(view: LogView) -> None:
-            told_so_far = tuple(reversed(list(view.backwards())))
-            why = limited(rule, self._environment.clock.now(), claims(told_so_far), own=self._context.run)
+            claims = view.whole_state().claims()
+            why = limited(rule, self._environment.clock.now(), claims, own=self._context.run)
             if why:
                 raise Refused(f"rate-limit: {why}")
 

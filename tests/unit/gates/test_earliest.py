@@ -13,11 +13,12 @@ from pytest_deploy.gates.blackout import blackout
 from pytest_deploy.gates.calendar import Calendar
 from pytest_deploy.gates.earliest import earliest
 from pytest_deploy.gates.lease import Held, lease
-from pytest_deploy.gates.rate_limit import Claim, rate_limit
+from pytest_deploy.gates.rate_limit import rate_limit
 from pytest_deploy.gates.staging_smoke import Evidence, Wanted, staging_smoke
 from pytest_deploy.gates.verdict import Gate, Verdict, passes, waits
 from pytest_deploy.gates.window import window
 from pytest_deploy.policy.gate_rules import Blackout, RateLimit, StagingSmoke
+from pytest_deploy.record.run_state import RunClaim
 from tests.unit.gates.facts import DAY, HOUR, MINUTE, a_window, local, minutes_of_years, utc
 
 SLA = 1200.0
@@ -35,7 +36,7 @@ CALENDAR = Calendar.model_validate(
 WANTED = Wanted("c" * 40, "sha256:" + "a" * 64, "b" * 64)
 
 
-def timed(claims: tuple[Claim, ...] = ()) -> dict[str, Gate]:
+def timed(claims: tuple[RunClaim, ...] = ()) -> dict[str, Gate]:
     return {
         "window": partial(window, a_window(), lasts_s=SLA),
         "blackout": partial(
@@ -69,7 +70,7 @@ def test_gates_push_each_other_on_until_all_agree() -> None:
     """The rate limit lasts past Wednesday's closing; Thursday is Thanksgiving, Friday shut, Monday's morning maintained."""
     now = local("2026-11-25 12:00")
 
-    found = earliest(timed((Claim("production-1", local("2026-11-25 11:00"), open=False),)), now)
+    found = earliest(timed((RunClaim("production-1", local("2026-11-25 11:00"), is_open=False),)), now)
 
     assert local("2026-11-30 13:00") == found.at
     assert found.owed == ()
@@ -136,7 +137,7 @@ def test_gates_that_never_agree_have_none() -> None:
 @settings(max_examples=50, deadline=None)
 @given(now=minutes_of_years())
 def test_all_pass_together_then_and_at_no_minute_before(now: datetime) -> None:
-    gates = timed((Claim("production-1", now - HOUR, open=False),))
+    gates = timed((RunClaim("production-1", now - HOUR, is_open=False),))
 
     found = earliest(gates, now)
 

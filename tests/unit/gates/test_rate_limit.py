@@ -8,16 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_deploy.gates.rate_limit import Claim, limited, rate_limit
+from pytest_deploy.gates.rate_limit import limited, rate_limit
 from pytest_deploy.policy.gate_rules import RateLimit
+from pytest_deploy.record.run_state import RunClaim
 from tests.unit.gates.facts import HOUR, MINUTE, owes, utc
 
 RULE = RateLimit(runs=1, per_h=4)
 AT = utc("2026-11-23T15:00")
 
 
-def ended(hours: float, run: str = "production-1") -> Claim:
-    return Claim(run, AT - hours * HOUR, open=False)
+def ended(hours: float, run: str = "production-1") -> RunClaim:
+    return RunClaim(run, AT - hours * HOUR, is_open=False)
 
 
 def test_it_passes_where_policy_has_no_limit() -> None:
@@ -52,7 +53,7 @@ def test_of_several_the_oldest_that_counts_ages_out_first() -> None:
 
 @pytest.mark.parametrize("runs", [1, 5])
 def test_an_open_run_of_another_blocks_whatever_the_limit(runs: int) -> None:
-    verdict = rate_limit(RateLimit(runs=runs, per_h=4), AT, [Claim("production-1", AT - HOUR, open=True)])
+    verdict = rate_limit(RateLimit(runs=runs, per_h=4), AT, [RunClaim("production-1", AT - HOUR, is_open=True)])
 
     assert owes(verdict) == (False, "time")
     assert verdict.earliest_start == AT + 3 * HOUR
@@ -60,14 +61,14 @@ def test_an_open_run_of_another_blocks_whatever_the_limit(runs: int) -> None:
 
 
 def test_an_open_run_blocks_however_old_it_is() -> None:
-    verdict = rate_limit(RULE, AT, [Claim("production-1", AT - 9 * HOUR, open=True)])
+    verdict = rate_limit(RULE, AT, [RunClaim("production-1", AT - 9 * HOUR, is_open=True)])
 
     assert owes(verdict) == (False, "mend")
     assert "recover" in verdict.remedy
 
 
 def test_a_run_does_not_count_against_itself() -> None:
-    claims = [Claim("production-2", AT, open=True)]
+    claims = [RunClaim("production-2", AT, is_open=True)]
 
     assert tuple(rate_limit(RULE, AT, claims, own=own).passed for own in ("production-2", "production-3")) == (
         True,
@@ -82,13 +83,15 @@ def test_a_claim_is_told_why_it_may_not_be_written() -> None:
 
 
 claims_made = st.lists(
-    st.builds(Claim, st.uuids().map(str), st.integers(-600, 30).map(lambda it: AT + it * MINUTE), open=st.just(False))
+    st.builds(
+        RunClaim, st.uuids().map(str), st.integers(-600, 30).map(lambda it: AT + it * MINUTE), is_open=st.just(False)
+    )
 )
 
 
 @settings(max_examples=80, deadline=None)
 @given(runs=st.integers(1, 3), hours=st.integers(1, 6), claims=claims_made)
-def test_it_passes_at_its_earliest_start_and_never_before(runs: int, hours: int, claims: list[Claim]) -> None:
+def test_it_passes_at_its_earliest_start_and_never_before(runs: int, hours: int, claims: list[RunClaim]) -> None:
     rule = RateLimit(runs=runs, per_h=hours)
 
     def allowed(at: datetime) -> bool:

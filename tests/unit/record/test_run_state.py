@@ -1,0 +1,95 @@
+"""What a log amounts to: claims, requests that wait, freezes, what serves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from pytest_deploy.record.log import Log
+from pytest_deploy.record.run_state import LogState, RunClaim
+from tests.unit.record.samples import NOON, SHA, HandClock, Writing, deployed
+
+
+def test_a_deployment_claims_from_its_first_change_on(log: Log, clock: HandClock) -> None:
+    run = Writing(log).open().step("build").request()
+    clock.move(7)
+    run.step("traffic", changes=True)
+    clock.move(7)
+
+    assert (RunClaim(run.run, NOON + timedelta(seconds=7), True),) == LogState.of(log.events()).claims()
+
+    run.close("deployed")
+    assert (RunClaim(run.run, NOON + timedelta(seconds=7), False),) == LogState.of(log.events()).claims()
+
+
+def test_what_changed_nothing_claims_only_while_it_is_open(log: Log) -> None:
+    run = Writing(log).open().step("build", outcome="failed")
+    assert [claim.is_open for claim in LogState.of(log.events()).claims()] == [True]
+
+    run.close("failed")
+    assert LogState.of(log.events()).claims() == ()
+
+
+def test_smoke_alone_claims_nothing(log: Log) -> None:
+    Writing(log, pipeline="smoke").open().step("smoke").close("passed")
+
+    assert LogState.of(log.events()).claims() == ()
+
+
+def test_the_last_commit_is_that_of_the_newest_deployment(log: Log) -> None:
+    assert LogState.of(log.events()).deployed_commit is None
+    Writing(log).open(commit="a" * 40).step("build").request().step("traffic", changes=True).close("deployed")
+    Writing(log).open(commit="b" * 40).step("build", outcome="failed").close("failed")
+
+    assert LogState.of(log.events()).deployed_commit == "a" * 40
+
+
+def test_a_request_waits_until_it_is_voided_or_opened(log: Log) -> None:
+    run = Writing(log).request()
+    assert [event.run for event in LogState.of(log.events()).pending_requests()] == [run.run]
+
+    run.add("request.voided", {"cause": "drift"})
+
+    assert LogState.of(log.events()).pending_requests() == ()
+
+
+def test_a_request_that_a_run_makes_for_itself_waits_for_nobody(log: Log) -> None:
+    Writing(log).open().step("build").request()
+
+    assert LogState.of(log.events()).pending_requests() == ()
+
+
+def test_a_freeze_keeps_what_was_signed_to_lift_it_and_a_new_one_begins_anew(log: Log) -> None:
+    run = deployed(log)
+    frozen = log.append("environment.frozen", {"reason": "rolled back"}, run=run, actor="system:pipeline")
+    signed = {"file": "f", "sha256": SHA, "signature_sha256": SHA, "signer": "ada@example.org", "reason": "mended"}
+    lifted = log.append("environment.released", signed, run="-", actor="ada@example.org")
+
+    freeze = LogState.of(log.events()).freeze
+
+    assert freeze is not None
+    assert (freeze.event, freeze.releases) == (frozen, (lifted,))
+    log.append("environment.frozen", {"reason": "again"}, run=run, actor="system:pipeline")
+    again = LogState.of(log.events()).freeze
+    assert again is not None
+    assert again.releases == ()
+
+
+def test_what_serves_is_where_traffic_was_moved_last(log: Log) -> None:
+    assert LogState.of(log.events()).traffic is None
+    run = deployed(log)
+
+    moved = LogState.of(log.events()).traffic
+
+    assert moved is not None
+    assert (moved.run, moved.type) == (run, "traffic.moved")
+
+
+def test_open_runs_are_told_in_the_order_in_which_they_opened_plans_on_demand(log: Log) -> None:
+    plan = Writing(log, pipeline="plan").open()
+    run = Writing(log).open()
+    state = LogState.of(log.events())
+
+    assert state.open_runs() == (plan.run, run.run)
+    assert state.open_runs(leased=True) == (run.run,)
+    assert state.run(run.run).is_open
+    assert not state.run("local-20261122T120000Z-ffff").is_open
