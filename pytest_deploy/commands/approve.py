@@ -22,6 +22,8 @@ from pytest_deploy.gates.registry import OVERRIDABLE
 from pytest_deploy.pipeline.plan import PLANNED_DIFF
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.record.event import of_type
+from pytest_deploy.record.events import ApprovalSigned, RequestMade
 from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.plain_text import escape_line, require_plain
 from pytest_deploy.release import request as requests
@@ -84,7 +86,7 @@ def approve_request(root: Path, run: str, *, role: str, key: Path | None, commen
         comment=comment,
         now=pending.now,
     )
-    say(f"signed    by {person.printed_name} <{person.email}> as {role}: {event.data['meaning']}")
+    say(f"signed    by {person.printed_name} <{person.email}> as {role}: {event.read(ApprovalSigned).meaning}")
     evaluation = pending.gates().evaluation
     missing = evaluation.missing if evaluation is not None else needed
     say(f"missing   {', '.join(missing)}" if missing else "missing   nobody: it may be run")
@@ -177,15 +179,16 @@ def pending_request(root: Path, run: str) -> PendingRequest:
         raise Refused(
             f"no request {run} lies in {workspace.shown(workspace.store)}: plan first, --deploy-pipeline=plan"
         )
-    made = [e for e in Environment(workspace, policy, run=run).log.run(run) if e.type == "request.made"]
-    if not made:
+    events = Environment(workspace, policy, run=run).log.run(run)
+    made = next((event for event, _ in of_type(events, RequestMade)), None)
+    if made is None:
         raise Refused(f"{run}: the record holds no request.made for it; plan anew")
-    shift = (made[0].instant - made[0].time).total_seconds()
+    shift = (made.instant - made.time).total_seconds()
     environment = Environment(workspace, policy, run=run, shift_s=shift)
     if not any(one.run == run for one in requests.pending(environment.log.history(), environment.clock.now())):
         raise Refused(f"{run} waits for nobody: it was run, voided or has expired; plan anew")
-    content = json.loads(requests.stored_request(workspace.store, run, made))
-    return PendingRequest(environment, run, content, made[0].data["requested_by"])
+    content = json.loads(requests.stored_request(workspace.store, run, [made]))
+    return PendingRequest(environment, run, content, made.read(RequestMade).requested_by)
 
 
 def describe_request(pending: PendingRequest) -> Iterator[str]:

@@ -28,8 +28,8 @@ from pytest_deploy.policy.load import ENVIRONMENTS, read_document
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import log_entry
-from pytest_deploy.record.clock import parse_stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import LeaseRenewed, LeaseTaken
 from pytest_deploy.record.log_entry import Checkpoint
 from pytest_deploy.record.mirrored_store import CopiedStore
 from pytest_deploy.record.open_record import record_store
@@ -220,8 +220,10 @@ class Audit:
         until: dict[str, datetime] = {}
         opened: dict[str, None] = {}
         for event in events:
-            if event.type in {"lease.taken", "lease.renewed"}:
-                until[event.run] = parse_stamp(event.data["until"])
+            if event.type == LeaseTaken.type:
+                until[event.run] = event.read(LeaseTaken).until
+            elif event.type == LeaseRenewed.type:
+                until[event.run] = event.read(LeaseRenewed).until
             elif event.type == "run.opened":
                 opened[event.run] = None
                 if event.run not in until:  # a plan: it holds no lease

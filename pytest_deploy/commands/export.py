@@ -14,6 +14,7 @@ from pytest_deploy.platform.environment import record_of
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import SystemClock
+from pytest_deploy.record.events import RecordRead
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.plain_text import require_plain
 from pytest_deploy.record.run_folder import listing
@@ -48,15 +49,15 @@ def export_run(root: Path, run: str, into: Path, *, reader: str, purpose: str, s
     out = Export(log, workspace.store, run, into)
     out.check()
     head = log.head()
-    data = {
-        "reader": reader or local_actor(),
-        "purpose": purpose,
-        "place": str(into),
-        "size": 0 if head is None else head.seq + 1,
-        "files": len(listing(workspace.run_folder(run))),
-    }
+    reading = RecordRead(
+        reader=reader or local_actor(),
+        purpose=purpose,
+        place=str(into),
+        size=0 if head is None else head.seq + 1,
+        files=len(listing(workspace.run_folder(run))),
+    )
     out.begin()
-    read = log.append("record.read", data, run=run, actor=local_actor())
+    read = log.append(reading, run=run, actor=local_actor())
     events = [event for event in log.run(run) if event.seq <= read.seq]
     try:
         out.copy(events)

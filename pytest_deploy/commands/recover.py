@@ -26,9 +26,20 @@ from pytest_deploy.plugin.deployment import PLAN, Deployment
 from pytest_deploy.policy.phases import phases_of
 from pytest_deploy.policy.run_context import RunContext, policy_of
 from pytest_deploy.record import lease
-from pytest_deploy.record.actor import local_actor
-from pytest_deploy.record.clock import parse_stamp, stamp
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.actor import PIPELINE_ACTOR, local_actor
+from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import Event, of_type
+from pytest_deploy.record.events import (
+    ClockSkewed,
+    LeaseRenewed,
+    LeaseTaken,
+    RunAbandoned,
+    RunOpened,
+    RunPlanned,
+    StepFinished,
+    StepStarted,
+    given,
+)
 from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import FOUND, RunFolder
@@ -82,16 +93,14 @@ def mend_clock(workspace: Workspace, say: Say) -> None:
     """
     event = Environment(workspace, policy_of(workspace)).log.mend_clock(actor=local_actor())
     say(
-        f"the record's time starts again at {event.data['restart']}: event {event.seq}, {event.data['skew_s']:.0f} s back"
+        f"the record's time starts again at {stamp(event.earliest_next)}: event {event.seq}, {event.read(ClockSkewed).skew_s:.0f} s back"
     )
 
 
 def _recover_run(workspace: Workspace, events: list[Event], say: Say) -> int:
-    opened = next(event for event in events if event.type == "run.opened")
-    sets = tuple(f"{key}={value}" for key, value in opened.data.get("sets", {}).items())
-    context = RunContext(
-        workspace, pipeline=opened.data["pipeline"], sets=sets, reason=opened.data["reason"] or "", run=opened.run
-    )
+    opened, content = next(of_type(events, RunOpened))
+    sets = tuple(f"{key}={value}" for key, value in given(content.sets, {}).items())
+    context = RunContext(workspace, pipeline=content.pipeline, sets=sets, reason=content.reason or "", run=opened.run)
     environment = Environment(context.workspace, context.policy(), run=context.run, shift_s=context.shift_s)
     _explain(events, say)
     try:
@@ -105,28 +114,28 @@ def open_runs(log: Log) -> list[str]:
     """The runs that are open: the one that may have changed something first, then plans, which need no lease to be open."""
     opened: dict[str, str] = {}
     for event in log.events():
-        if event.type == "run.opened":
-            opened[event.run] = event.data["pipeline"]
+        if event.type == RunOpened.type:
+            opened[event.run] = event.read(RunOpened).pipeline
         elif event.type in _ENDS:
             opened.pop(event.run, None)
     return sorted(opened, key=lambda run: opened[run] == PLAN)
 
 
 def _explain(events: list[Event], say: Say) -> None:
-    started = {e.data["nodeid"]: e for e in events if e.type == "step.started"}
-    finished = {e.data["nodeid"] for e in events if e.type == "step.finished"}
+    started = {step.nodeid: step for _, step in of_type(events, StepStarted)}
+    finished = {step.nodeid for _, step in of_type(events, StepFinished)}
     say(f"found: run {events[-1].run}, open; its last event is {events[-1].type} at {stamp(events[-1].time)}")
-    for nodeid, event in started.items():
+    for nodeid, step in started.items():
         if nodeid not in finished:
-            changing = "which changes the environment" if event.data["changes"] else "which changes nothing"
-            say(f"       in {event.data['phase']}, `{title_of(nodeid)}` began and did not end, {changing}")
-    changed = [e for e in started.values() if e.data["changes"]]
+            changing = "which changes the environment" if step.changes else "which changes nothing"
+            say(f"       in {step.phase}, `{title_of(nodeid)}` began and did not end, {changing}")
+    changed = [step for step in started.values() if step.changes]
     say(f"       {len(changed)} changing steps were announced" if changed else "       nothing had been changed")
 
 
 def _take_over(log: Log, events: list[Event], say: Say) -> Lease:
-    taken = [event for event in events if event.type in {"lease.taken", "lease.renewed"}]
-    until = parse_stamp(taken[-1].data["until"])
+    name = next(lease.name for _, lease in of_type(events, LeaseTaken))
+    until = [e.content.until for e in events if isinstance(e.content, LeaseTaken | LeaseRenewed)][-1]
     actor = local_actor()
     announced = False
     while True:
@@ -134,7 +143,7 @@ def _take_over(log: Log, events: list[Event], say: Say) -> Lease:
             return lease.take(
                 log,
                 events[0].run,
-                name=taken[0].data["name"],
+                name=name,
                 actor=actor,
                 holder=Holder.this_process(actor),
                 recovering=True,
@@ -143,7 +152,7 @@ def _take_over(log: Log, events: list[Event], say: Say) -> Lease:
             if datetime.now(UTC) > until:
                 raise
             if not announced:
-                say(f"       waiting until {taken[-1].data['until']}: {held}")
+                say(f"       waiting until {stamp(until)}: {held}")
                 announced = True
             time.sleep(_POLL_SECONDS)
 
@@ -187,7 +196,7 @@ def _abandon(environment: Environment, run: Run, say: Say) -> int:
     """Nothing had been announced as changing: the run is closed as abandoned, over the files that are found."""
     found = RunFolder(run.log.store, run.context.run).seal(sums=FOUND)
     cause = "the process that ran it was gone; nothing had been changed"
-    run.append("run.abandoned", {"cause": cause, "found_sha256": found})
+    run.log.append(RunAbandoned(cause=cause, found_sha256=found), run=run.context.run, actor=PIPELINE_ACTOR)
     anchor_record(environment, run=run.context.run, say=say)
     if run.lease is not None:
         run.lease.release()
@@ -201,7 +210,7 @@ def _abandon(environment: Environment, run: Run, say: Say) -> int:
 def _steps(context: RunContext, events: list[Event]) -> tuple[Step, ...]:
     """The steps that were planned: the lock's, if it is still the planned one, else those the log names."""
     phases = phases_of(context.pipeline)
-    planned = [event.data["steps_sha256"] for event in events if event.type == "run.planned"]
+    planned = [plan.steps_sha256 for _, plan in of_type(events, RunPlanned)]
     try:
         steps = tuple(step for step in steps_lock.read(context.workspace.steps_lock) if step.phase in phases)
     except CollectionRefused:
@@ -209,12 +218,6 @@ def _steps(context: RunContext, events: list[Event]) -> tuple[Step, ...]:
     if planned and steps_lock.digest(steps) == planned[0]:
         return steps
     return tuple(
-        Step(
-            e.data["nodeid"],
-            e.data["phase"],
-            "rollback" if e.data["phase"] == "rollback" else "always",
-            e.data["changes"],
-        )
-        for e in events
-        if e.type == "step.started"
+        Step(one.nodeid, one.phase, "rollback" if one.phase == "rollback" else "always", one.changes)
+        for _, one in of_type(events, StepStarted)
     )

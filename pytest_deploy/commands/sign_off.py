@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -29,8 +29,18 @@ from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import events as event_types
 from pytest_deploy.record.clock import SystemClock, stamp
-from pytest_deploy.record.event import Event
-from pytest_deploy.record.events import Json
+from pytest_deploy.record.event import Event, of_type
+from pytest_deploy.record.events import (
+    EnvironmentFrozen,
+    Json,
+    RecordAmended,
+    RunClosed,
+    RunDecided,
+    RunOpened,
+    Signed,
+    StepFinished,
+    StepNotRun,
+)
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.plain_text import escape_line, require_plain
@@ -142,7 +152,7 @@ class Signing:
             raise Refused(f"{run} is not in {self.workspace.shown(self.workspace.store)}; history lists its runs")
         if not closed:
             raise Refused(f"{run} is not closed ({events[-1].type} was last): only a closed run's record is signed")
-        bound: str = closed[0].data["record_sha256"]
+        bound = closed[0].read(RunClosed).record_sha256
         try:
             sha256 = hashlib.sha256(self.log.store.get(f"runs/{run}/{SUMS}")).hexdigest()
         except Missing:
@@ -155,7 +165,7 @@ class Signing:
 
     def refuse_deployer(self, events: list[Event], what: str) -> None:
         """Nobody judges their own deployment. Raises Refused, also where nobody can tell whose it was."""
-        who = next(event.data["deployer"] for event in events if event.type == "run.opened")
+        who = next(opened.deployer for _, opened in of_type(events, RunOpened))
         deployer = self.roster.of_actor(who)
         if deployer is None:
             raise Refused(
@@ -168,14 +178,15 @@ class Signing:
         """A person says a thing once. Raises Refused."""
         signed = statement.event_data()
         for event in events:
-            if event.type == statement.type and all(event.data.get(key) == signed[key] for key in ("signer", *same)):
+            same_type = event.type == statement.type
+            if same_type and all(getattr(event.content, key) == signed[key] for key in ("signer", *same)):
                 raise Refused(f"{statement.signer} has signed this already (event {event.seq}, {stamp(event.time)})")
 
     def sign(self, statement: Statement, say: Say) -> Event:
         """Say who signs what, sign, say where it lies."""
         say(f"signing   {statement.meaning}, as {self.person.printed_name} <{self.person.email}>, {self.role}")
         event = sign_statement(self.log, statement, person=self.person, key=self.key)
-        say(f"signed    {event.data['file']}, counted by event {event.seq}")
+        say(f"signed    {event.read(Signed).file}, counted by event {event.seq}")
         return event
 
 
@@ -265,7 +276,7 @@ def thaw_environment(workspace: Workspace, *, reason: str, role: str, key: Path 
         raise Refused(f"{environment} is not frozen: nothing to release")
     (frozen,) = last
     say(f"frozen    {environment}, since {stamp(frozen.time)}, by event {frozen.seq} of {frozen.run}")
-    say(escape_line(f"because   {frozen.data['reason']}"))
+    say(escape_line(f"because   {frozen.read(EnvironmentFrozen).reason}"))
     say(f"reason    {reason}")
     if signing.role not in roles:
         raise Refused(f"{environment} is released by {' or '.join(roles)}, not by {signing.role}")
@@ -283,27 +294,28 @@ def _require_reason(command: str, reason: str) -> None:
 
 
 def _describe_run(run: str, events: list[Event], record_sha256: str) -> Iterator[str]:
-    opened = next(event.data for event in events if event.type == "run.opened")
-    decided = next(event.data for event in events if event.type == "run.decided")
-    yield f"run       {run}{' (REHEARSAL: nothing here counts for real)' if opened['rehearsal'] else ''}"
-    yield f"release   {opened['version']}, commit {opened['commit']}, to {opened['environment']}"
-    yield f"deployer  {opened['deployer']}"
-    yield f"outcome   {decided['outcome']}{': ' + decided['cause'] if decided['cause'] else ''}"
+    _, opened = next(of_type(events, RunOpened))
+    _, decided = next(of_type(events, RunDecided))
+    yield f"run       {run}{' (REHEARSAL: nothing here counts for real)' if opened.rehearsal else ''}"
+    yield f"release   {opened.version}, commit {opened.commit}, to {opened.environment}"
+    yield f"deployer  {opened.deployer}"
+    yield f"outcome   {decided.outcome}{f': {decided.cause}' if decided.cause else ''}"
     yield f"record    SHA-256 {record_sha256}"
 
 
 def _deviation(run: str, step: str, events: list[Event]) -> str:
     """How a step deviated, in words. Raises Refused where it did not."""
-    ended = [e for e in events if e.type in {"step.finished", "step.not-run"} and e.data["nodeid"] == step]
+    ends = (event.content for event in events if isinstance(event.content, StepFinished | StepNotRun))
+    ended = [end for end in ends if end.nodeid == step]
     if not ended:
         raise Refused(f"{run} has no step {step!r}; right is a node id, e.g. suites/smoke/test_api.py::test_it")
-    data: dict[str, Any] = dict(ended[-1].data)
-    if ended[-1].type == "step.not-run":
-        return escape_line(f"not run: {data['cause']}")
-    if data["outcome"] == "passed":
+    end = ended[-1]
+    if isinstance(end, StepNotRun):
+        return escape_line(f"not run: {end.cause}")
+    if end.outcome == "passed":
         raise Refused(f"{step} passed: there is no deviation to accept")
-    message = (data["message"] or "").strip().splitlines()
-    return escape_line(f"{data['outcome']}: {message[0] if message else 'no message'}")
+    message = (end.message or "").strip().splitlines()
+    return escape_line(f"{end.outcome}: {message[0] if message else 'no message'}")
 
 
 def _amendable(events: tuple[Event, ...], seq: int, field: str) -> Event:
@@ -315,12 +327,13 @@ def _amendable(events: tuple[Event, ...], seq: int, field: str) -> Event:
         raise Refused(f"event {seq} ({event.type}) belongs to no run: state the correction by what it was about")
     if not any(e.run == event.run and e.type in {"run.closed", "run.abandoned"} for e in events):
         raise Refused(f"{event.run} is in progress or waits to be run: only the events of a finished run are amended")
-    if "signature_sha256" in event.data:
+    data = event.content.as_data()
+    if "signature_sha256" in data:
         raise Refused(
             f"event {seq} ({event.type}) counts what a person signed: that person signs anew, nobody amends it"
         )
-    if field not in event.data:
-        raise Refused(f"event {seq} ({event.type}) has no {field!r}; it has {', '.join(sorted(event.data))}")
+    if field not in data:
+        raise Refused(f"event {seq} ({event.type}) has no {field!r}; it has {', '.join(sorted(data))}")
     if field in _RESULTS:
         raise Refused(
             f"{field} is what was found, not what somebody stated: nobody amends it; accept the deviation, or say it in a sign-off"
@@ -336,20 +349,21 @@ def _kinds(event: Event, field: str) -> tuple[str, ...]:
 
 def _as_amended(events: tuple[Event, ...], event: Event, field: str) -> Json:
     """The value as it stands: the event's own, or the newest amendment's."""
-    value = event.data[field]
-    for later in events[event.seq :]:
-        if later.type == "record.amended" and (later.data["amends"], later.data["key"]) == (event.seq, field):
-            value = later.data["new"]
+    value = event.content.as_data()[field]
+    for _, amendment in of_type(events[event.seq :], RecordAmended):
+        if (amendment.amends, amendment.key) == (event.seq, field):
+            value = amendment.new
     return value
 
 
 def _new_value(event: Event, field: str, to: str) -> Json:
     """What --to says: text where the schema has text, else JSON that fits. Raises Refused."""
+    data = event.content.as_data()
     text = not {"int", "number", "bool", "object", "array", "any"} & set(_kinds(event, field))
     try:
-        new = to if text and not (to == "null" and event.data[field] is None) else json.loads(to)
+        new = to if text and not (to == "null" and data[field] is None) else json.loads(to)
     except (ValueError, RecursionError):
         raise Refused(f"--to {to[:200]!r} is no JSON, and {field} of {event.type} is no text") from None
-    if wrong := event_types.fault(event.type, {**event.data, field: new}):
+    if wrong := event_types.fault(event.type, {**data, field: new}):
         raise Refused(f"--to {to!r} does not fit: {wrong}")
     return new

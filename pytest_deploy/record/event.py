@@ -9,20 +9,23 @@ was read gives the same bytes, so that one event has one form. What JSON cannot 
 
 from __future__ import annotations
 
+import builtins
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import events
 from pytest_deploy.record.clock import parse_stamp, stamp
-from pytest_deploy.record.events import EventContent, Json
+from pytest_deploy.record.events import TYPES, EventContent, Json
 from pytest_deploy.record.run_id import NO_RUN, born
+
+Content = TypeVar("Content", bound=EventContent)
 
 LIMIT: Final = 65_535
 """Bytes of a line with its newline, at most; longer lists go into a file, its digest into the event."""
@@ -60,6 +63,13 @@ class Event:
     def content(self) -> EventContent:
         """What happened, typed: `isinstance` or `match` tells the type. Raises IllegalEvent where the data does not fit it."""
         return events.parse(self.type, self.data)
+
+    def read(self, content_type: builtins.type[Content]) -> Content:
+        """The content of an event that is known to be of this type. Raises IllegalEvent where it is of another."""
+        content = self.content
+        if not isinstance(content, content_type):
+            raise IllegalEvent(f"event {self.seq} is {self.type}, which {content_type.__name__} does not read")
+        return content
 
     def __getstate__(self) -> dict[str, Json]:
         """Without `content`: another process makes it again where it needs it."""
@@ -101,6 +111,13 @@ class Event:
         if fault := _fault(json.loads(line)):
             raise IllegalEvent(f"{self.type}: {fault}")
         return line
+
+
+def of_type(events: Iterable[Event], content_type: type[Content]) -> Iterator[tuple[Event, Content]]:
+    """The events of one type, or of all that share a base class, each with its content. No other's content is parsed."""
+    for event in events:
+        if issubclass(TYPES.get(event.type, EventContent), content_type):
+            yield event, event.read(content_type)
 
 
 def canonical(value: Json) -> bytes:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploy.errors import IllegalEvent
-from pytest_deploy.record.event import FIRST_PREV, LIMIT, Event, canonical, parse_line
+from pytest_deploy.record.event import FIRST_PREV, LIMIT, Event, canonical, of_type, parse_line
+from pytest_deploy.record.events import RunOpened, StepStarted
 from tests.unit.record.samples import NOON
 
 RUN = "production-20261122T201500Z-4f1c"
@@ -152,3 +153,13 @@ def test_a_field_out_of_form_is_refused_when_written_too() -> None:
 def test_canonical_json_of_a_document_ends_in_one_newline() -> None:
     assert canonical({"b": 1, "a": 2}) == b'{"a":2,"b":1}\n'
     assert json.loads(canonical([1])) == [1]
+
+
+def test_events_of_a_type_come_with_their_content_and_no_other_is_parsed() -> None:
+    started = event(type="step.started", data={"nodeid": "a", "phase": "smoke", "changes": False})
+    broken = event(type="run.opened", data={"no": "such key"})
+
+    assert [(found, content.nodeid) for found, content in of_type([broken, started], StepStarted)] == [(started, "a")]
+    assert started.read(StepStarted).phase == "smoke"
+    with pytest.raises(IllegalEvent, match=r"is step\.started, which RunOpened does not read"):
+        started.read(RunOpened)
