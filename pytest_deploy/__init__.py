@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from pytest_deploy.release.live import Baseline, Release, read_baseline
     from pytest_deploy.release.source import build_artefact, registry_tag
     from pytest_deploy.release.source import read as read_source
-    from pytest_deploy.rollback.execute import Undoing as RollbackExecutor
+    from pytest_deploy.rollback.execute import RollbackExecutor
     from pytest_deploy.verify.verify import verify as verify_record
     from pytest_deploy.workspace import Workspace
 
@@ -157,7 +157,7 @@ _HOME: Final = {
     "Release": "release.live",
     "Revision": "platform.protocol",
     "RevisionFailed": "errors",
-    "RollbackExecutor": "rollback.execute:Undoing",
+    "RollbackExecutor": "rollback.execute:RollbackExecutor",
     "Runtime": "platform.protocol",
     "Secrets": "record.secrets",
     "Service": "platform.clients",

@@ -15,12 +15,12 @@ import typer
 
 from pytest_deploy.commands import Env, Rehearse, Say
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
-from pytest_deploy.pipeline import steps_lock, workers
+from pytest_deploy.pipeline import processes, steps_lock
 from pytest_deploy.pipeline.anchor_record import anchor_record
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Listener, Run
 from pytest_deploy.pipeline.sequence import Cause
-from pytest_deploy.pipeline.step import Step, title_of
+from pytest_deploy.pipeline.steps_lock import Step, title_of
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin.deployment import PLAN, Deployment
 from pytest_deploy.policy.phases import phases_of
@@ -186,10 +186,10 @@ def _finish(context: RunContext, environment: Environment, opened: Event, held: 
 
 def _stop_workers(run: Run, say: Say) -> None:
     """A worker ends its step though its controller is gone; nothing is undone beside it."""
-    left = workers.living(run.context.session)
+    left = processes.living_workers(run.context.session)
     if left:
         say(f"       stopping what still runs of it: {', '.join(str(process.pid) for process in left)}")
-        workers.stop(left, grace_s=_GRACE_SECONDS)
+        processes.stop_workers(left, grace_s=_GRACE_SECONDS)
 
 
 def _abandon(environment: Environment, run: Run, say: Say) -> int:

@@ -33,10 +33,10 @@ def steps(
     if write == check:
         raise UsageError("deploy.py steps: say --write or --check")
     from pytest_deploy.pipeline import steps_lock
-    from pytest_deploy.plugin import collect
+    from pytest_deploy.plugin import collection
 
     root = Path.cwd()
-    collected = collect.collect(root)
+    collected = collection.collect(root)
     path = root / "suites" / "steps.lock"
     if write:
         typer.echo(f"{path.relative_to(root)}: {len(steps_lock.write(path, collected))} steps")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pytest_deploy.pipeline.sequence import Cause
-from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.record.event import Event
 from pytest_deploy.rollback.plan import announced
 

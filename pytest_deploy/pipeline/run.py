@@ -12,7 +12,7 @@ from typing import Any
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.outcome import Judgement, judge, unpassed
 from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, NotRun, PhaseSequence
-from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.pipeline.timings import watched
 from pytest_deploy.policy.phases import PIPELINES
 from pytest_deploy.policy.policy import Policy
@@ -23,8 +23,8 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.lease import Lease
 from pytest_deploy.record.log import Log
 from pytest_deploy.release.live import Baseline
-from pytest_deploy.rollback.order import Order, order_of, since
-from pytest_deploy.rollback.plan import baseline_of
+from pytest_deploy.rollback.execute import since
+from pytest_deploy.rollback.plan import Order, baseline_of, order_of
 
 PIPELINE_ACTOR = "system:pipeline"
 NOT_IN_POLICY = "not in this environment's policy"

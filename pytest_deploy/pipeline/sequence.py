@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.policy.phases import PHASES, Mode
 from pytest_deploy.record.event import Event
 

@@ -1,18 +1,21 @@
-"""suites/steps.lock: the steps that must exist, in the order they run.
+"""Steps, and suites/steps.lock: the steps that must exist, in the order they run.
 
 The file is reviewed like code: taking a check away, or adding one, shows in it. Its order is the run's order (the
 alphabet decides nothing), held against the order in which each file defines its steps.
+
+Example line: `smoke  always  -  suites/smoke/test_api.py::test_health_answers_200`
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 from pytest_deploy.errors import CollectionRefused, Fault
-from pytest_deploy.pipeline.step import WHENS, Step, When
 from pytest_deploy.policy.phases import PHASES, phases_of
 
 HEADER = """\
@@ -21,6 +24,53 @@ HEADER = """\
 """
 _ORDER = {name: place for place, name in enumerate(PHASES)}
 REWRITE = "if the change is meant, run `python deploy.py steps --write` and have the difference reviewed"
+
+When = Literal["always", "rollback", "earlier"]
+"""always: must pass. rollback: runs only to undo a change. earlier: a rollback step that needs an earlier release."""
+
+WHENS: tuple[When, ...] = get_args(When)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of one phase."""
+
+    nodeid: str
+    phase: str
+    when: When
+    changes: bool
+    """Whether it changes the environment; announced in the log before it acts."""
+    verifies: tuple[str, ...] = field(default=(), compare=False)
+    """The assertions it verifies, as far as its collection is known: the lock does not name them."""
+
+    @classmethod
+    def of(cls, value: Mapping[str, Any]) -> Step:
+        """From `to_json`."""
+        return cls(**{**value, "verifies": tuple(value["verifies"])})
+
+    def to_json(self) -> dict[str, Any]:
+        """What a worker tells the controller of a step it collected."""
+        return {**asdict(self), "verifies": list(self.verifies)}
+
+    @property
+    def file(self) -> str:
+        """The file part of the node id."""
+        return self.nodeid.partition("::")[0]
+
+    @property
+    def title(self) -> str:
+        """The step's claim in words, from its name: `test_health_answers_200` reads `health answers 200`."""
+        return title_of(self.nodeid)
+
+
+def title_of(nodeid: str) -> str:
+    """The claim in a node id, in words."""
+    name, bracket, parameters = nodeid.rpartition("::")[2].partition("[")
+    words = name.removeprefix("test_").replace("_", " ")
+    return f"{words} [{parameters}" if bracket else words
+
+
+# --- the lock
 
 
 def read(path: Path) -> tuple[Step, ...]:

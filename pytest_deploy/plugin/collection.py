@@ -6,6 +6,10 @@ Folder = phase. pytest's alphabetical order is not used: phases stand in the pip
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +18,8 @@ import pytest
 
 from pytest_deploy.errors import CollectionRefused, Fault
 from pytest_deploy.pipeline import steps_lock
-from pytest_deploy.pipeline.step import WHENS, Step, When
-from pytest_deploy.plugin import labels
+from pytest_deploy.pipeline.steps_lock import WHENS, Step, When
+from pytest_deploy.plugin import report_writers
 from pytest_deploy.policy.phases import PHASES, phases_of
 
 STEP = pytest.StashKey[Step]()
@@ -28,8 +32,12 @@ OWN_HOOKS = "pytest_deploy_"
 DEFAULT_TIMEOUT_S = 120.0
 """Seconds a step may take whose mark and policy say nothing else."""
 
+_COLLECTED = "PYTEST_DEPLOY_COLLECTED"
+"""The variable that names the file into which `collect` has the steps written."""
+_COLLECT_S = 120
 
-def told_of(path: Path) -> list[Step]:
+
+def collected_by_worker(path: Path) -> list[Step]:
     """The steps that a worker told the controller it collected."""
     return [Step.of(step) for step in json.loads(path.read_text(encoding="utf-8"))]
 
@@ -53,10 +61,10 @@ class Collection:
         pipeline: str,
         *,
         step_timeout_s: float = DEFAULT_TIMEOUT_S,
-        told: Path | None = None,
+        handover: Path | None = None,
     ) -> None:
-        """`told`: in an xdist worker, the file that tells the controller what was collected; the controller judges."""
-        self._told = told
+        """`handover`: in an xdist worker, the file that tells the controller what was collected; the controller judges."""
+        self._handover = handover
         self._config = config
         self._suites = root / "suites"
         self._lock = self._suites / "steps.lock"
@@ -94,16 +102,16 @@ class Collection:
             self._check_plugins()
             found = [self._step(item) for item in items]
         except pytest.UsageError as refused:
-            if self._told is None:
+            if self._handover is None:
                 raise
-            refusal_beside(self._told).write_text(str(refused), encoding="utf-8")
+            refusal_beside(self._handover).write_text(str(refused), encoding="utf-8")
             return
-        if self._told is not None:
-            self._told.write_text(json.dumps([step.to_json() for step in found]), encoding="utf-8")
+        if self._handover is not None:
+            self._handover.write_text(json.dumps([step.to_json() for step in found]), encoding="utf-8")
         try:
             self.steps = self.accept(found)
         except CollectionRefused as refused:
-            if self._told is not None:
+            if self._handover is not None:
                 return
             raise pytest.UsageError(str(refused)) from None
         place = {step.nodeid: at for at, step in enumerate(self.steps)}
@@ -157,9 +165,9 @@ class Collection:
                 )
 
     def _step(self, item: pytest.Item) -> Step:
-        step = replace(step_of(item, self._suites), verifies=labels.verifies(item))
+        step = replace(step_of(item, self._suites), verifies=report_writers.verifies(item))
         item.stash[STEP] = step
-        labels.put_on(item, step)
+        report_writers.label_item(item, step)
         return step
 
     def _limit(self, item: pytest.Item) -> None:
@@ -169,9 +177,9 @@ class Collection:
         item.add_marker(pytest.mark.timeout(item.stash[LIMIT], method="signal"))
 
 
-def refusal_beside(told: Path) -> Path:
+def refusal_beside(collected: Path) -> Path:
     """Where a worker that could not tell what it collected says why."""
-    return told.with_name(f"{told.name}.refused")
+    return collected.with_name(f"{collected.name}.refused")
 
 
 def step_of(item: pytest.Item, suites: Path) -> Step:
@@ -195,3 +203,47 @@ def step_of(item: pytest.Item, suites: Path) -> Step:
     if known is None:
         raise pytest.UsageError(f"{item.nodeid}: when={when!r}; right is one of {', '.join(WHENS)}")
     return Step(nodeid=item.nodeid, phase=phase, when=known, changes=changes)
+
+
+# --- what `deploy.py steps` needs: the steps that the suites hold now, held against nothing
+#
+# `collect` runs pytest in a process of its own, with this module as its plug-in: the two hooks below are its.
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """A phase's folder becomes a collector of its own, whatever the pipeline."""
+    if path.parent == parent.config.rootpath / "suites" and path.name in PHASES:
+        return Phase.from_parent(parent, path=path)
+    return None
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Write what was found, as a lock would."""
+    suites = session.config.rootpath / "suites"
+    Path(os.environ[_COLLECTED]).write_text(
+        steps_lock.render(step_of(item, suites) for item in session.items), encoding="utf-8"
+    )
+
+
+def collect(root: Path) -> tuple[Step, ...]:
+    """Collect `root`/suites with pytest. Raises CollectionRefused with pytest's words where that fails."""
+    if strays := steps_lock.strays(root / "suites"):
+        raise CollectionRefused("files under suites/ that no phase runs", strays)
+    folders = [str(root / "suites" / phase) for phase in PHASES if (root / "suites" / phase).is_dir()]
+    with tempfile.TemporaryDirectory() as place:
+        found = Path(place) / "steps"
+        words = [sys.executable, "-m", "pytest", "-p", __name__, "--collect-only", "-qq", f"--rootdir={root}", *folders]
+        ran = subprocess.run(
+            words,
+            cwd=root,
+            env=os.environ | {_COLLECTED: str(found)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_COLLECT_S,
+        )
+        if ran.returncode or not folders:
+            said = (ran.stdout + ran.stderr).strip()
+            raise CollectionRefused("the suites", [Fault("suites", None, "", "pytest could not collect them", said)])
+        return steps_lock.read(found)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pytest_deploy.errors import CollectionRefused, DeployError, RecordError
-from pytest_deploy.pipeline import workers
+from pytest_deploy.pipeline import processes
+from pytest_deploy.pipeline.processes import Interruption
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, PhaseSequence
-from pytest_deploy.pipeline.signals import Interruption
-from pytest_deploy.pipeline.step import Step
-from pytest_deploy.plugin import skipped_reports
-from pytest_deploy.plugin.collection import STEP, Collection, refusal_beside, told_of
+from pytest_deploy.pipeline.steps_lock import Step
+from pytest_deploy.plugin import report_writers
+from pytest_deploy.plugin.collection import STEP, Collection, collected_by_worker, refusal_beside
 from pytest_deploy.plugin.scheduler import PhaseScheduler
 from pytest_deploy.policy.run_context import RunContext
 
@@ -173,7 +173,7 @@ class Controller(Conductor):
         self._workers: dict[str, Any] = {}
         self._heard: set[str] = set()
         self._deaths = 0
-        interruption.noted = lambda signum: workers.ask_to_stop(list(self._workers.values()))
+        interruption.on_signal = lambda signum: processes.terminate(list(self._workers.values()))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
@@ -183,11 +183,11 @@ class Controller(Conductor):
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodeready(self, node: WorkerController) -> None:
         """A signal to the controller is passed on to every worker, also to one that comes after it."""
-        process = workers.find(self._context.session, node.gateway.id)
+        process = processes.find_worker(self._context.session, node.gateway.id)
         if process is not None:
             self._workers[node.gateway.id] = process
             if self._interruption.first is not None:
-                workers.ask_to_stop([process])
+                processes.terminate([process])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: WorkerController, error: object | None) -> None:
@@ -219,7 +219,9 @@ class Controller(Conductor):
 
     def _reported(self, config: pytest.Config, run: Run) -> None:
         """Tell the report writers of the steps that no worker was handed."""
-        skipped_reports.report(config, [step for step in run.sequence.not_run() if step.nodeid not in self._heard])
+        report_writers.report_skipped(
+            config, [step for step in run.sequence.not_run() if step.nodeid not in self._heard]
+        )
 
     def accept(self, collections: Sequence[tuple[str, Sequence[str]]]) -> PhaseSequence:
         """Hold every worker's collection against the lock, then open the run (once)."""
@@ -228,7 +230,7 @@ class Controller(Conductor):
             if refusal_beside(told).is_file():
                 raise pytest.UsageError(refusal_beside(told).read_text(encoding="utf-8"))
             try:
-                steps = self._collection.accept(told_of(told))
+                steps = self._collection.accept(collected_by_worker(told))
             except CollectionRefused as refused:
                 raise pytest.UsageError(str(refused)) from None
             if list(nodeids) != [step.nodeid for step in steps]:
@@ -248,7 +250,7 @@ class Controller(Conductor):
         if running:
             rolling_back = any(step.phase == ROLLBACK for step in running)
             grace = run.policy.rollback.budget_s if rolling_back else GRACE_S
-            workers.stop(list(self._workers.values()), grace_s=grace, through=run.ends_told)
+            processes.stop_workers(list(self._workers.values()), grace_s=grace, through=run.ends_told)
         super()._settle(run, exitstatus)
 
 

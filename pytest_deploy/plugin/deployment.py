@@ -25,7 +25,7 @@ from pytest_deploy.pipeline.authorize_run import Permission
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Listener, Run
 from pytest_deploy.pipeline.sequence import Cause
-from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record import lease
@@ -36,7 +36,7 @@ from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.release import live, source
 from pytest_deploy.release.request import PIPELINE, build_request, built_image
 from pytest_deploy.reports import evidence, index
-from pytest_deploy.rollback.execute import Append, Undoing
+from pytest_deploy.rollback.execute import Append, RollbackExecutor
 from pytest_deploy.rollback.plan import baseline_of
 
 PLAN = "plan"
@@ -308,10 +308,10 @@ class Deployment:
         self.environment.close()
         return code
 
-    def _undoing(self, append: Append) -> Undoing:
+    def _undoing(self, append: Append) -> RollbackExecutor:
         """What carries a rollback out for this run."""
         context = self.context
-        return Undoing(
+        return RollbackExecutor(
             self.environment.platform,
             self.policy,
             context.workspace.root,

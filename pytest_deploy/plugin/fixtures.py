@@ -22,7 +22,7 @@ from pytest_deploy.record.secrets import Secrets
 from pytest_deploy.release import live
 from pytest_deploy.release.candidate import of_run
 from pytest_deploy.release.live import Baseline, Release
-from pytest_deploy.rollback.execute import Undoing
+from pytest_deploy.rollback.execute import RollbackExecutor
 from pytest_deploy.rollback.plan import baseline_of
 
 ENVIRONMENT = pytest.StashKey[Environment]()
@@ -95,9 +95,9 @@ def baseline(record: StepRecord) -> Baseline | None:
 
 
 @pytest.fixture
-def rollback(environment: Environment, record: StepRecord) -> Undoing:
+def rollback(environment: Environment, record: StepRecord) -> RollbackExecutor:
     """What carries the acts of a rollback out, each recorded when it is done."""
-    return Undoing(
+    return RollbackExecutor(
         environment.platform,
         environment.policy,
         environment.workspace.root,

@@ -15,7 +15,7 @@ from functools import cached_property
 import pytest
 
 from pytest_deploy.pipeline.sequence import NotRun
-from pytest_deploy.pipeline.step import Step, title_of
+from pytest_deploy.pipeline.steps_lock import Step, title_of
 
 _MARKS = {"passed": ("✓", {"green": True}), "failed": ("✗", {"red": True}), "error": ("✗", {"red": True})}
 _TICK_SECONDS = 0.5

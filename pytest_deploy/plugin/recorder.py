@@ -19,8 +19,8 @@ import allure
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntry
 
-from pytest_deploy.pipeline.signals import Interruption
-from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.processes import Interruption
+from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.pipeline.timings import Measured, file_of
 from pytest_deploy.plugin.collection import LIMIT, STEP
 from pytest_deploy.policy.run_context import RunContext

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_deploy.pipeline.sequence import PhaseSequence
-from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.policy.phases import PARALLEL
 
 if TYPE_CHECKING:

@@ -12,18 +12,18 @@ import pytest
 
 from pytest_deploy.approvals import rehearsal_roster
 from pytest_deploy.errors import DeployError, RecordError, UsageError
-from pytest_deploy.pipeline import authorize_run, workers
+from pytest_deploy.pipeline import authorize_run, processes
+from pytest_deploy.pipeline.processes import Interruption
 from pytest_deploy.pipeline.run import Listener, Run
-from pytest_deploy.pipeline.signals import Interruption
-from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin import fixtures, option_policy
 from pytest_deploy.plugin.collection import Collection
 from pytest_deploy.plugin.controller import Conductor, Controller, distributed
 from pytest_deploy.plugin.deployment import Deployment
-from pytest_deploy.plugin.labels import Labels
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import Redacting, StepRecorder, StopWindow
+from pytest_deploy.plugin.report_writers import Labels
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.clock import SystemClock
@@ -51,7 +51,7 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
         context.workspace.root,
         context.pipeline,
         step_timeout_s=policy.step_timeout_s,
-        told=None if worker is None else context.session / f"collected-{worker['workerid']}",
+        handover=None if worker is None else context.session / f"collected-{worker['workerid']}",
     )
     config.args = collection.folders()
     config.stash[fixtures.ENVIRONMENT] = environment
@@ -60,7 +60,7 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
         # Each process writes the results of its own steps; xdist tells workers the command line only.
         config.option.allure_report_dir = str(context.session / "allure-results")
     if worker is not None:
-        workers.say(context.session, worker["workerid"])
+        processes.register_worker(context.session, worker["workerid"])
     parent = os.getppid()
     recorder = StepRecorder(
         lambda: environment.log,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pytest_deploy.pipeline.run import NOT_IN_POLICY
-from pytest_deploy.pipeline.step import title_of
+from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.plain_text import escape_hidden
 from pytest_deploy.reports.format import seconds

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from pytest_deploy.pipeline.step import title_of
+from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.policy.phases import PHASES
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.plain_text import escape_hidden

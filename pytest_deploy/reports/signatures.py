@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
-from pytest_deploy.pipeline.step import title_of
+from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.reports.deviations import Deviation

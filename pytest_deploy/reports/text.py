@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from pytest_deploy.history.answers import Listed, Listing, Shown
 from pytest_deploy.history.as_of import Moment, Serving
 from pytest_deploy.history.row import Row
-from pytest_deploy.pipeline.step import title_of
+from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event

@@ -1,32 +1,35 @@
-"""Carrying a rollback out, act by act, each recorded when it is done.
+"""Executing a rollback, act by act, each recorded when it is done.
 
 Three callers: the rollback phase, the session's end when pytest can run no more steps, and `recover`.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 
-from pytest_deploy.errors import ManualInterventionRequired
-from pytest_deploy.migrate import events, ledger, rollback, snapshot
+from pytest_deploy.errors import ManualInterventionRequired, MigrationsRefused
+from pytest_deploy.migrate import events, ledger, read, rollback, snapshot
+from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import EventContent, TrafficMoved
 from pytest_deploy.release.live import Baseline
-from pytest_deploy.rollback.order import files, order_of, since
-from pytest_deploy.rollback.plan import Act, Live, MoveTraffic, RollBackSchema, plan
+from pytest_deploy.rollback.plan import Act, Live, MoveTraffic, RollBackSchema, order_of, plan
+
+logger = logging.getLogger(__name__)
 
 Append = Callable[[EventContent], Event | None]
 """Called as append(content)."""
 
 
 @dataclass(frozen=True)
-class Undoing:
+class RollbackExecutor:
     """What an act needs: the platform to act on, where the downs lie, who acts, and how to record it."""
 
     platform: Platform
@@ -59,17 +62,17 @@ class Undoing:
         return self.root / self.policy.database.migrations
 
     def undo(self, baseline: Baseline) -> tuple[Act, ...]:
-        """Carry out the whole plan; what was done. Raises ManualInterventionRequired where it does not lead back."""
+        """Execute the whole plan; what was done. Raises ManualInterventionRequired where it does not lead back."""
         acts = self.plan(baseline)
         for act in acts:
-            self.carry_out(act, baseline)
+            self.execute(act, baseline)
         if left := self.plan(baseline):
             raise ManualInterventionRequired(
                 f"the rollback ran and these differ still: {left}; compare the environment by hand"
             )
         return acts
 
-    def carry_out(self, act: Act, baseline: Baseline) -> None:
+    def execute(self, act: Act, baseline: Baseline) -> None:
         """Do one act and record it. Doing it again is no change."""
         match act:
             case MoveTraffic(revision):
@@ -100,3 +103,16 @@ class Undoing:
         after = snapshot.snapshot(access.owner, access.programs)
         for content in events.rolled_back(undone, before, after):
             self.append(content)
+
+
+def since(baseline: Baseline, folder: Path) -> tuple[Migration, ...]:
+    """The files of what may have been applied since; none where the folder has become faulty: the ledger knows the downs."""
+    return tuple(one for one in files(folder) if one.version not in baseline.migrations)
+
+
+def files(folder: Path) -> tuple[Migration, ...]:
+    """The migrations in the folder; none where it is faulty."""
+    try:
+        return read.read_migrations(folder)
+    except MigrationsRefused:
+        return ()

@@ -1,17 +1,21 @@
-"""How an environment is undone: one function of (log, live state).
+"""How an environment is undone: one pure function of (log, live state).
 
 The log says what the environment was before the first change; the live state says what it is; the plan is what lies
-between. A plan made twice, or after half of it was carried out, is the plan of what is left: nothing here remembers.
+between. A plan made twice, or after half of it was executed, is the plan of what is left: nothing here remembers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
+from pytest_deploy.migrate.migration import Migration, compatibility
 from pytest_deploy.record.event import Event
 from pytest_deploy.release.live import Baseline
-from pytest_deploy.rollback.order import Order
+
+Order = Literal["traffic-first", "database-first"]
+"""Which goes back first."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,11 @@ def baseline_of(events: Sequence[Event]) -> Baseline | None:
         if event.type == "request.made" and event.data.get("earlier") is not None:
             return Baseline.of(event.data["earlier"])
     return None
+
+
+def order_of(policy: Order, since: Sequence[Migration]) -> Order:
+    """`database-first` where the earlier revision cannot serve on the new schema (a breaking migration), else policy's."""
+    return "database-first" if not compatibility(since).running_revision_survives else policy
 
 
 def plan(baseline: Baseline, live: Live, order: Order) -> tuple[Act, ...]:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_deploy.pipeline.outcome import judge, unpassed
 from pytest_deploy.pipeline.sequence import Cause, CauseKind
-from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.record.event import Event
 
 ONE, TWO = (Step(f"suites/smoke/t.py::{name}", "smoke", "always", changes=False) for name in ("one", "two"))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploy.pipeline.sequence import Cause, OutOfOrder, PhaseSequence
-from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.steps_lock import Step
 
 BUILD = [Step(f"suites/build/t.py::b{n}", "build", "always", changes=False) for n in range(2)]
 MIGRATION = [Step(f"suites/migration/t.py::m{n}", "migration", "always", changes=n == 1) for n in range(3)]

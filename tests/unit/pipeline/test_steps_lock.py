@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_deploy.errors import CollectionRefused
 from pytest_deploy.pipeline import steps_lock
-from pytest_deploy.pipeline.step import Step, title_of
+from pytest_deploy.pipeline.steps_lock import Step, title_of
 
 
 def step(name: str, phase: str = "smoke", *, changes: bool = False, file: str = "test_a") -> Step:

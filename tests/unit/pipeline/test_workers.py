@@ -11,14 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pytest_deploy.pipeline import workers
+from pytest_deploy.pipeline import processes
 
 SLEEPER = """
 import pathlib, signal, sys, time
-from pytest_deploy.pipeline import workers
+from pytest_deploy.pipeline.processes import register_worker
 if {deaf}:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-workers.say(pathlib.Path(sys.argv[1]), sys.argv[2])
+register_worker(pathlib.Path(sys.argv[1]), sys.argv[2])
 time.sleep(60)
 """
 
@@ -56,8 +56,8 @@ def test_a_worker_that_lives_is_found_and_one_that_ended_is_not(crew: Crew) -> N
     ended.kill()
     ended.wait()
 
-    assert [lives.pid] == [process.pid for process in workers.living(crew.session)]
-    assert workers.find(crew.session, "gw1") is None
+    assert [lives.pid] == [process.pid for process in processes.living_workers(crew.session)]
+    assert processes.find_worker(crew.session, "gw1") is None
 
 
 def test_one_that_ended_and_was_not_waited_for_yet_is_not_found(crew: Crew) -> None:
@@ -67,49 +67,49 @@ def test_one_that_ended_and_was_not_waited_for_yet_is_not_found(crew: Crew) -> N
     while psutil.Process(zombie.pid).status() != psutil.STATUS_ZOMBIE and time.monotonic() < deadline:
         time.sleep(0.02)
 
-    assert workers.living(crew.session) == []
+    assert processes.living_workers(crew.session) == []
 
 
 def test_a_process_that_took_the_number_over_is_not_the_worker(crew: Crew) -> None:
     other = crew.add("gw0")
     (crew.session / "worker-gw0").write_text(f"{other.pid} {psutil.Process(other.pid).create_time() - 60}")
 
-    assert workers.find(crew.session, "gw0") is None
+    assert processes.find_worker(crew.session, "gw0") is None
 
 
 def test_one_that_was_killed_while_it_said_so_is_not_found(crew: Crew) -> None:
     (crew.session / "worker-gw0").write_text("")
 
-    assert workers.living(crew.session) == []
+    assert processes.living_workers(crew.session) == []
 
 
 def test_asked_to_stop_a_worker_ends(crew: Crew) -> None:
     crew.add("gw0")
 
-    workers.stop(workers.living(crew.session), grace_s=20)
+    processes.stop_workers(processes.living_workers(crew.session), grace_s=20)
 
-    assert workers.living(crew.session) == []
+    assert processes.living_workers(crew.session) == []
 
 
 def test_one_that_does_not_stop_in_time_is_killed(crew: Crew) -> None:
     crew.add("gw0", deaf=True)
 
-    workers.stop(workers.living(crew.session), grace_s=0.3)
+    processes.stop_workers(processes.living_workers(crew.session), grace_s=0.3)
 
-    assert workers.living(crew.session) == []
+    assert processes.living_workers(crew.session) == []
 
 
 def test_one_whose_step_is_through_may_live_on(crew: Crew) -> None:
     crew.add("gw0", deaf=True)
 
-    workers.stop(workers.living(crew.session), grace_s=20, through=lambda: True)
+    processes.stop_workers(processes.living_workers(crew.session), grace_s=20, through=lambda: True)
 
-    assert len(workers.living(crew.session)) == 1
+    assert len(processes.living_workers(crew.session)) == 1
 
 
 def test_nothing_to_stop_takes_no_time() -> None:
     began = time.monotonic()
 
-    workers.stop([], grace_s=20)
+    processes.stop_workers([], grace_s=20)
 
     assert time.monotonic() - began < 1

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from pytest_deploy.pipeline.sequence import Cause, PhaseSequence
-from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.plugin.scheduler import PhaseScheduler
 
 SHUTDOWN = -1

@@ -15,7 +15,7 @@ WATCHED = """
 import pytest
 
 from pytest_deploy.plugin.progress import Progress
-from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.steps_lock import Step
 
 STEPS = tuple(Step(f"test_it.py::test_{name}", "smoke", "always", False) for name in ("it_waits", "it_fails"))
 

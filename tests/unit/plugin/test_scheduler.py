@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.policy.phases import PARALLEL, PHASES
 from tests.unit.pipeline.workers import World
 

@@ -6,13 +6,17 @@ of them states the run's outcome: that is decided from the log, after they are w
 
 from __future__ import annotations
 
+import hashlib
 import html
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from pytest_deploy.pipeline.step import Step
+from pytest_deploy.pipeline.sequence import NotRun
+from pytest_deploy.pipeline.steps_lock import Step
 
 
 def verifies(item: pytest.Item) -> tuple[str, ...]:
@@ -30,7 +34,7 @@ def labels(step: Step) -> list[tuple[str, str]]:
     return [("phase", step.phase), ("step", step.nodeid), *(("requirement", one) for one in step.verifies)]
 
 
-def put_on(item: pytest.Item, step: Step) -> None:
+def label_item(item: pytest.Item, step: Step) -> None:
     """Label an item for every report writer, whether it will run or be left out."""
     item.user_properties += properties(step.phase, step.verifies)
     for kind, value in labels(step):
@@ -66,7 +70,62 @@ class Labels:
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
         """The step's phase and requirements, beside its name."""
-        said: dict[str, list[str]] = {"phase": [], "requirement": []}
+        shown: dict[str, list[str]] = {"phase": [], "requirement": []}
         for name, value in report.user_properties:
-            said.setdefault(name, []).append(html.escape(str(value)))
-        cells[2:2] = [f"<td>{', '.join(said['phase'])}</td>", f"<td>{', '.join(said['requirement'])}</td>"]
+            shown.setdefault(name, []).append(html.escape(str(value)))
+        cells[2:2] = [f"<td>{', '.join(shown['phase'])}</td>", f"<td>{', '.join(shown['requirement'])}</td>"]
+
+
+# --- Steps that no worker was ever handed
+#
+# Without these reports a distributed run's junit.xml, pytest.html and allure-results would hold only what ran, and a
+# reader could take the rest for not existing.
+
+
+def report_skipped(config: pytest.Config, steps: Iterable[NotRun]) -> None:
+    """Report each step as skipped, with its cause, as its own worker would have."""
+    for step in steps:
+        file, _, name = step.nodeid.partition("::")
+        location = (file, 0, name)
+        config.hook.pytest_runtest_logstart(nodeid=step.nodeid, location=location)
+        for when in ("setup", "teardown"):
+            config.hook.pytest_runtest_logreport(report=_report(step, location, when))
+        config.hook.pytest_runtest_logfinish(nodeid=step.nodeid, location=location)
+        if config.option.allure_report_dir:
+            _report_to_allure(step, file, name)
+
+
+def _report(step: NotRun, location: tuple[str, int, str], when: str) -> pytest.TestReport:
+    skipped = when == "setup"
+    now = time.time()
+    return pytest.TestReport(
+        nodeid=step.nodeid,
+        location=location,
+        keywords={},
+        outcome="skipped" if skipped else "passed",
+        longrepr=(location[0], 0, f"Skipped: not run: {step.cause}") if skipped else None,
+        when="setup" if skipped else "teardown",
+        start=now,
+        stop=now,
+        user_properties=properties(step.phase, step.verifies),
+    )
+
+
+def _report_to_allure(step: NotRun, file: str, name: str) -> None:
+    import allure_commons
+    from allure_commons.model2 import Label, Status, StatusDetails, TestResult
+
+    now = round(time.time() * 1000)
+    kinds = labels(Step(step.nodeid, step.phase, "always", changes=False, verifies=step.verifies))
+    result = TestResult(
+        uuid=str(uuid4()),
+        name=name,
+        fullName=f"{file}#{name}",
+        historyId=hashlib.md5(step.nodeid.encode(), usedforsecurity=False).hexdigest(),
+        status=Status.SKIPPED,
+        statusDetails=StatusDetails(message=f"not run: {step.cause}"),
+        labels=[*(Label(name=kind, value=value) for kind, value in kinds), Label(name="framework", value="pytest")],
+        start=now,
+        stop=now,
+    )
+    allure_commons.plugin_manager.hook.report_result(result=result)

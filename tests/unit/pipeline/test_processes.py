@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from pytest_deploy.errors import Interrupted
-from pytest_deploy.pipeline.signals import SIGNALS, Interruption
+from pytest_deploy.pipeline.processes import SIGNALS, Interruption
 
 TERM, INT, HUP = signal.SIGTERM, signal.SIGINT, signal.SIGHUP
 
@@ -74,7 +74,7 @@ def test_a_signal_in_a_step_that_may_not_be_stopped_is_noted_and_stops_nothing(i
 
 def test_the_second_and_the_third_signal_raise_nothing_and_the_first_stands(interruption: Interruption) -> None:
     noted: list[int] = []
-    interruption.noted = noted.append
+    interruption.on_signal = noted.append
     interruption.begin()
     with pytest.raises(Interrupted):
         send(TERM)
@@ -121,7 +121,7 @@ def test_only_the_main_thread_takes_signals_over() -> None:
 
 WORKER = """
 import os, signal
-from pytest_deploy.pipeline.signals import Interruption
+from pytest_deploy.pipeline.processes import Interruption
 interruption = Interruption()
 interruption.install(worker={worker})
 interruption.begin(stoppable=False)
@@ -142,7 +142,7 @@ def test_a_worker_ignores_sigint_and_hears_sigterm(worker: bool, first: str) -> 
 
 _ENDS = """
 import os, signal, sys
-from pytest_deploy.pipeline.signals import Interruption
+from pytest_deploy.pipeline.processes import Interruption
 
 class Late:
     def __del__(self, kill=os.kill, me=os.getpid(), signum=signal.SIGTERM):

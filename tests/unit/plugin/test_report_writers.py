@@ -10,21 +10,21 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from pytest_deploy.pipeline.step import Step
-from pytest_deploy.plugin import labels
+from pytest_deploy.pipeline.steps_lock import Step
+from pytest_deploy.plugin import report_writers
 
 SESSION = """
 import pytest
-from pytest_deploy.plugin import labels
-from pytest_deploy.pipeline.step import Step
+from pytest_deploy.plugin import report_writers
+from pytest_deploy.pipeline.steps_lock import Step
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "requirement(name): ...")
-    config.pluginmanager.register(labels.Labels({"run": "local-1", "environment": "local", "release": "1.0 <b>"}))
+    config.pluginmanager.register(report_writers.Labels({"run": "local-1", "environment": "local", "release": "1.0 <b>"}))
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        labels.put_on(item, Step(item.nodeid, "smoke", "always", False, labels.verifies(item)))
+        report_writers.label_item(item, Step(item.nodeid, "smoke", "always", False, report_writers.verifies(item)))
 """
 STEPS = """
 import pytest
@@ -111,8 +111,8 @@ def test_pytests_page_has_a_column_for_each_and_names_the_run(reported: Path) ->
 def test_a_step_nobody_ran_has_the_same_labels() -> None:
     step = Step("suites/smoke/test_a.py::test_it", "smoke", "always", changes=False, verifies=("REQ-1-A",))
 
-    assert labels.properties(step.phase, step.verifies) == [("phase", "smoke"), ("requirement", "REQ-1-A")]
-    assert labels.labels(step) == [
+    assert report_writers.properties(step.phase, step.verifies) == [("phase", "smoke"), ("requirement", "REQ-1-A")]
+    assert report_writers.labels(step) == [
         ("phase", "smoke"), ("step", "suites/smoke/test_a.py::test_it"), ("requirement", "REQ-1-A"),
     ]  # fmt: skip
 

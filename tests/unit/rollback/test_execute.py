@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.release.live import Baseline
-from pytest_deploy.rollback.order import Order, order_of, since
+from pytest_deploy.rollback.execute import since
+from pytest_deploy.rollback.plan import Order, order_of
 
 BASELINE = Baseline("diary-00001", ("0001",), "a" * 64, "b" * 64, None)
 

@@ -1,0 +1,150 @@
+"""The processes of one run: the signals that each of them gets, and xdist's workers, found and stopped from outside.
+
+A signal becomes one ordinary exception in the running step, or a note where no step runs. Never KeyboardInterrupt: it
+leaves pytest's set-up state torn, and the rollback's steps would error. While the rollback runs, or while the record is
+being written, a signal is noted and nothing is raised.
+
+A worker outlives its controller by up to 15 s (execnet ends it then), and the step it runs goes on for as long. Nothing
+is undone while a step may still run: whoever undoes without pytest stops the workers first.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import psutil
+
+from pytest_deploy.errors import Interrupted
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_PREFIX = "worker-"
+_SAME_START_S = 1.0  # the system counts a process's start in ticks
+_POLL_S = 0.1
+_KILL_S = 5.0
+
+
+class Interruption:
+    """The signals of one process: who was told, and whether a step is to be stopped."""
+
+    def __init__(self) -> None:
+        self.on_signal: Callable[[int], None] = lambda signum: None
+        """Called with each signal's number, in the main thread, between two of its instructions."""
+        self.first: int | None = None
+        """The first signal received; None while there is none."""
+        self._step = False
+        self._shields = 0
+        self._raised = False
+
+    def install(self, *, worker: bool = False) -> None:
+        """Take the signals over, to the very end of the process. Only the main thread can.
+
+        Python gives them back when it begins to end; what comes then finds a run that is through, and is ignored. A worker ignores
+        SIGINT, which a terminal sends to the whole group: its controller tells it what to do by SIGTERM.
+        """
+        if threading.current_thread() is threading.main_thread():
+            for signum in SIGNALS:
+                signal.signal(signum, signal.SIG_IGN if worker and signum == signal.SIGINT else self._receive)
+            atexit.register(_ignore)
+
+    @property
+    def name(self) -> str:
+        """The first signal's name, `SIGTERM`; empty while there is none."""
+        return signal.Signals(self.first).name if self.first is not None else ""
+
+    def begin(self, *, stoppable: bool = True) -> None:
+        """A step's set-up or call begins: the first signal stops it, unless it is not stoppable (a rollback's)."""
+        self._step = stoppable
+        self._raise_pending()
+
+    def end(self) -> None:
+        """It has ended: a signal from now on is noted, and raised in the next that may be stopped."""
+        self._step = False
+
+    @contextmanager
+    def shielded(self) -> Iterator[None]:
+        """Something that must not be torn runs (a write of the record, a rollback): signals wait until it is through."""
+        self._shields += 1
+        try:
+            yield
+        finally:
+            self._shields -= 1
+
+    def _receive(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002 -- the signature signal() calls
+        if self.first is None:
+            self.first = signum
+        self.on_signal(signum)
+        self._raise_pending()
+
+    def _raise_pending(self) -> None:
+        if self.first is not None and self._step and not self._shields and not self._raised:
+            self._raised = True
+            raise Interrupted(self.first)
+
+
+def _ignore() -> None:
+    for signum in SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
+
+
+# --- xdist's workers
+
+
+def register_worker(session: Path, worker: str) -> None:
+    """In a worker: which process it is, in the run's session folder."""
+    process: Any = psutil.Process()
+    (session / f"{_PREFIX}{worker}").write_text(f"{os.getpid()} {process.create_time()}", encoding="utf-8")
+
+
+def find_worker(session: Path, worker: str) -> Any | None:
+    """The psutil.Process of a worker; None where it no longer exists."""
+    pid, _, started = (session / f"{_PREFIX}{worker}").read_text(encoding="utf-8").partition(" ")
+    with suppress(psutil.NoSuchProcess, ValueError):  # killed while it wrote: it runs nothing
+        process: Any = psutil.Process(int(pid))
+        if abs(process.create_time() - float(started)) <= _SAME_START_S and process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    return None
+
+
+def living_workers(session: Path) -> list[Any]:
+    """The processes of a run's workers that exist still."""
+    names = sorted(path.name.removeprefix(_PREFIX) for path in session.glob(f"{_PREFIX}*"))
+    return [process for name in names if (process := find_worker(session, name)) is not None]
+
+
+def stop_workers(processes: Sequence[Any], *, grace_s: float, through: Callable[[], bool] = lambda: False) -> None:
+    """Ask each to stop its step (SIGTERM); kill those that remain after so many seconds, unless `through` by then.
+
+    `through` tells that no step runs any more, so that a worker may live on.
+    """
+    until = time.monotonic() + grace_s
+    terminate(processes)
+    left = list(processes)
+    while left and not through():
+        if time.monotonic() > until:
+            _kill(left)
+            return
+        _, left = psutil.wait_procs(left, timeout=_POLL_S)
+
+
+def terminate(processes: Sequence[Any]) -> None:
+    """SIGTERM to each that exists: the step it runs is to stop."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+
+
+def _kill(processes: Sequence[Any]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=_KILL_S)
