@@ -188,7 +188,7 @@ def sign_statement(log: Log, statement: Statement, *, person: Person, key: Path)
         known=known,
         roster=roster,
         at=at,
-        check=lambda signed: log.may(statement.type, event_data(signed), run=run, actor=person.email),
+        check=lambda signed: log.check(statement.type, event_data(signed), run=run, actor=person.email),
     )
 
     def unchanged_since_read(view: LogView) -> None:

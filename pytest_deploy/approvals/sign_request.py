@@ -210,7 +210,7 @@ def _sign_request(
         known=known,
         roster=roster,
         at=at,
-        check=lambda signed: log.may(type_, event_data(signed), run=run, actor=person.email),
+        check=lambda signed: log.check(type_, event_data(signed), run=run, actor=person.email),
     )
     return log.append(type_, event_data(file), run=run, actor=person.email)
 

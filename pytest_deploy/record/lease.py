@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ import psutil
 from pytest_deploy.errors import IllegalEvent, LeaseHeld, ManualInterventionRequired, RecordError, StoreUnavailable
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import LeaseReleased, LeaseRenewed, LeaseTaken
 from pytest_deploy.record.log import Claim, Log, LogView
 from pytest_deploy.record.run_state import LEASE_LIFE_S, LeaseState
 
@@ -71,9 +72,9 @@ class Lease:
 
     def renew(self) -> None:
         """Prolong it by its life from now. Raises LeaseHeld where it was taken over, StoreUnavailable."""
-        data = {"name": self.name, "until": _until(self._log, self._life_s), "fence": self.fence}
+        renewed = LeaseRenewed(name=self.name, until=_until(self._log, self._life_s), fence=self.fence)
         asked = self._log.clock.monotonic()
-        self._log.append("lease.renewed", data, run=self.run, actor=self._actor, claim=self.still_held)
+        self._log.append(renewed, run=self.run, actor=self._actor, claim=self.still_held)
         self._renewed = asked
 
     @contextmanager
@@ -96,9 +97,9 @@ class Lease:
         self._stop.set()
         if self.lost.is_set():
             return
-        data = {"name": self.name, "fence": self.fence}
+        released = LeaseReleased(name=self.name, fence=self.fence)
         with suppress(LeaseHeld):
-            self._log.append("lease.released", data, run=self.run, actor=self._actor, claim=self.still_held)
+            self._log.append(released, run=self.run, actor=self._actor, claim=self.still_held)
 
     def _renew_until_stopped(self) -> None:
         while not self._stop.wait(self._renew_s):
@@ -137,16 +138,16 @@ def take(
     Raises LeaseHeld (who has it, until when) where another lease lives, ManualInterventionRequired where a run was left open, naming
     the command; with `recovering`, LeaseHeld while the holder may still be alive. Times in seconds.
     """
-    data = {
-        "name": name,
-        "holder": holder.name,
-        "until": _until(log, life_s),
-        "host": holder.host,
-        "machine": holder.machine,
-        "pid": holder.pid,
-        "process_started": holder.process_started,
-        "recovers": recovering,
-    }
+    taken = LeaseTaken(
+        name=name,
+        holder=holder.name,
+        until=_until(log, life_s),
+        host=holder.host,
+        machine=holder.machine,
+        pid=holder.pid,
+        process_started=holder.process_started,
+        recovers=recovering,
+    )
     free = _takes_over(run) if recovering else _is_free(name)
 
     def claim(view: LogView) -> None:
@@ -154,7 +155,7 @@ def take(
         if also is not None:
             also(view)
 
-    event = log.append("lease.taken", data, run=run, actor=actor, claim=claim)
+    event = log.append(taken, run=run, actor=actor, claim=claim)
     return Lease(log, run, name, event.seq, actor, life_s=life_s, renew_s=renew_s)
 
 
@@ -217,8 +218,8 @@ def _in_progress(lease: LeaseState) -> str:
     return said
 
 
-def _until(log: Log, life_s: float) -> str:
-    return stamp(log.clock.now() + timedelta(seconds=life_s))
+def _until(log: Log, life_s: float) -> datetime:
+    return log.clock.now() + timedelta(seconds=life_s)
 
 
 def _machine() -> str | None:

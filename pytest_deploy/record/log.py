@@ -22,7 +22,7 @@ from pytest_deploy.record import events as event_types
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import Clock, stamp
 from pytest_deploy.record.event import FIRST_PREV, Event, canonical, line_hash
-from pytest_deploy.record.events import EventContent, Json
+from pytest_deploy.record.events import AlertRaised, ClockSkewed, EventContent, Json
 from pytest_deploy.record.key import LogKey, Signer
 from pytest_deploy.record.log_entry import Entry, SignedCheckpoint, check_follows
 from pytest_deploy.record.redaction import redacted
@@ -108,9 +108,8 @@ class Log:
         where the head is not what the log's key signed. After any of these nothing was added; after StoreUnavailable a
         write all of whose replies were lost may be there all the same, once: whoever reads the log finds it.
         """
-        event_type = content if isinstance(content, str) else content.type
-        data = data if data is not None else content.as_data() if isinstance(content, EventContent) else {}
-        data = self._told(event_type, data if self._redact is None else redacted(data, self._redact))
+        event_type, data = _raw(content, data)
+        data = self._checked(event_type, data if self._redact is None else redacted(data, self._redact))
         with self._lock:
             while True:
                 self._reach(run, leases=claim is not None or event_type == "lease.taken")
@@ -132,17 +131,20 @@ class Log:
                 elif (event := self._try(event_type, data, run, actor, time)) is not None:
                     return event
 
-    def may(self, event_type: str, data: Mapping[str, Json], *, run: str, actor: str) -> None:
+    def check(
+        self, content: EventContent | str, data: Mapping[str, Json] | None = None, *, run: str, actor: str
+    ) -> None:
         """Refuse what `append` would refuse now, and what it would not write as it stands. Raises as it; adds nothing."""
+        event_type, data = _raw(content, data)
         if self._redact is not None and canonical(redacted(data, self._redact)) != canonical(data):
             raise IllegalEvent(f"{event_type} holds a known secret, or what a database says of a row: write it without")
-        data = self._told(event_type, data)
+        data = self._checked(event_type, data)
         with self._lock:
             self._reach(run, leases=False)
             self._refuse_retired()
             time = max(_whole_milliseconds(self.clock.now()), self._floor())
             check_transition(self._state, event_type, data, run=run, time=time)
-            self._drafted(event_type, data, run, actor, time).line()
+            self._draft(event_type, data, run, actor, time).line()
 
     def mend_clock(self, *, actor: str) -> Event:
         """Let time start again at this machine's, where the head lies over 60 s in the future: a signed `clock.skewed`.
@@ -155,8 +157,10 @@ class Log:
                 now, floor = _whole_milliseconds(self.clock.now()), self._floor()
                 if floor - now <= SKEW_LIMIT:
                     raise RecordError(f"the log's newest event ({stamp(floor)}) is not in the future; nothing to mend")
-                data = {"skew_s": (floor - now).total_seconds(), "source": "recover --clock", "restart": stamp(now)}
-                if (event := self._try("clock.skewed", data, NO_RUN, actor, self._tail[-1].event.time)) is not None:
+                skewed = ClockSkewed(skew_s=(floor - now).total_seconds(), source="recover --clock", restart=now)
+                if (
+                    event := self._try(skewed.type, skewed.as_data(), NO_RUN, actor, self._tail[-1].event.time)
+                ) is not None:
                     return event
 
     def hand_over(self, signer: Signer) -> None:
@@ -238,7 +242,7 @@ class Log:
 
     def _try(self, event_type: str, data: Mapping[str, Json], run: str, actor: str, time: datetime) -> Event | None:
         """Create the next object; None where another writer was faster (what it wrote is read by the next _advance)."""
-        event = self._drafted(event_type, data, run, actor, time)
+        event = self._draft(event_type, data, run, actor, time)
         path = self._tail[-1].path_after if self._tail else ()
         entry, stored = entries.build(event, path, self.key.origin, self._signer)
         if not self._create(entries.name(event.seq), stored):
@@ -246,13 +250,13 @@ class Log:
         self._take(entry)
         return entry.event
 
-    def _told(self, event_type: str, data: Mapping[str, Json]) -> Mapping[str, Json]:
+    def _checked(self, event_type: str, data: Mapping[str, Json]) -> Mapping[str, Json]:
         if self._shift is not None:
             data = {**data, "clock": stamp(self.clock.now() + self._shift)}
         event_types.parse(event_type, data)
         return data
 
-    def _drafted(self, event_type: str, data: Mapping[str, Json], run: str, actor: str, time: datetime) -> Event:
+    def _draft(self, event_type: str, data: Mapping[str, Json], run: str, actor: str, time: datetime) -> Event:
         head = self._tail[-1] if self._tail else None
         return Event(
             seq=0 if head is None else head.event.seq + 1,
@@ -393,13 +397,19 @@ class Log:
         self._noted = behind + _SKEW_NEWS
         place = run if run != NO_RUN and self._state.run(run).known else NO_RUN
         seconds = behind.total_seconds()
-        data = {"skew_s": seconds, "source": "the event before", "observed": stamp(now)}
-        self.append("clock.skewed", data, run=place, actor=_ACTOR)
+        skewed = ClockSkewed(skew_s=seconds, source="the event before", observed=now)
+        self.append(skewed, run=place, actor=_ACTOR)
         if behind > SKEW_ALERT:
             detail = (
                 f"a writer's clock is {seconds:.3f} s behind the log; over {SKEW_LIMIT.seconds} s nothing is written"
             )
-            self.append("alert.raised", {"alert": "clock", "detail": detail}, run=place, actor=_ACTOR)
+            self.append(AlertRaised(alert="clock", detail=detail), run=place, actor=_ACTOR)
+
+
+def _raw(content: EventContent | str, data: Mapping[str, Json] | None) -> tuple[str, Mapping[str, Json]]:
+    if isinstance(content, str):
+        return content, data or {}
+    return content.type, content.as_data()
 
 
 def _is_fresh_lease(event: Event) -> bool:

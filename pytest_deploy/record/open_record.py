@@ -14,6 +14,7 @@ from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import atomic_file, log_entry, trust
 from pytest_deploy.record.bucket import EMULATOR, Bucket, emulated
 from pytest_deploy.record.clock import Clock
+from pytest_deploy.record.events import KeyEnrolled
 from pytest_deploy.record.key import FileSigner, Signer
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.mirrored_store import CopiedStore, copy_of
@@ -37,21 +38,21 @@ def open_record(
     shift: timedelta | None = None,
     redact: Callable[[str], str] | None = None,
 ) -> Log:
-    """The log in a store, born if there is none.
+    """The log in a store, begun if there is none.
 
-    What the store holds is then on this machine too (Store.folder). Birth: the key, its trust set, event 0 (key.enrolled)
+    What the store holds is then on this machine too (Store.folder). Beginning: the key, its trust set, event 0 (key.enrolled)
     that names the set. Opening: every name 0…size-1 is there and the head is authentic. `signer` signs where one is given,
     else the key in `key_file`, made with the log; a rotation of the file that was cut short is finished. `shift` is a
     rehearsal's: what its clock is ahead of `clock`, the real one. `redact` is asked about every text of an event.
     Raises RecordTampered, StoreUnavailable; RecordError where the key is missing or unfit.
     """
     folder = store.folder()
-    born = _count(store) > 0
-    held = signer or (FileSigner.open(key_file) if born else FileSigner.open_or_create(key_file))
+    exists = _count(store) > 0
+    held = signer or (FileSigner.open(key_file) if exists else FileSigner.open_or_create(key_file))
     log = Log(store, held, origin, clock, shift=shift, redact=redact)
-    if not born:
+    if not exists:
         _refuse_one_that_is_gone(folder, store)
-        _give_birth(log, actor)
+        _begin(log, actor)
     if signer is None:
         settle(log, folder, key_file, actor=actor)
     log.head()
@@ -72,30 +73,30 @@ def _count(store: Store) -> int:
 def _refuse_one_that_is_gone(folder: Path, store: Store) -> None:
     """A log without an event beside what is only laid once it has one was emptied: it must not begin again unseen."""
     left = [name for name in ("runs", "signoffs", "anchors", "trust/log.vkey") if (folder / name).exists()]
-    if left and _count(store) == 0:  # counted again: another process may have given birth meanwhile, the event first
+    if left and _count(store) == 0:  # counted again: another process may have begun the log meanwhile, the event first
         raise RecordTampered(
             f"{folder / 'log'} holds no event, yet {left[0]} is there: the log was removed; restore it from a copy, and hold it "
             "against an anchor line (deploy.py verify --anchor)"
         )
 
 
-def _give_birth(log: Log, actor: str) -> None:
+def _begin(log: Log, actor: str) -> None:
     def nobody_was_faster(view: LogView) -> None:
         if next(view.backwards(), None) is not None:
-            raise Exists("the log was born meanwhile")
+            raise Exists("another process began the log meanwhile")
 
     folder, sha256 = trust.write_set(log.store, trust.first_set(log.key))
-    data = {
-        "set": folder,
-        "set_sha256": sha256,
-        "person": None,
-        "fingerprint": log.key.fingerprint,
-        "reason": "the log begins",
-        "origin": log.key.origin,
-        "vkey": log.key.vkey,
-    }
+    first = KeyEnrolled(
+        set=folder,
+        set_sha256=sha256,
+        person=None,
+        fingerprint=log.key.fingerprint,
+        reason="the log begins",
+        origin=log.key.origin,
+        vkey=log.key.vkey,
+    )
     with suppress(Exists):
-        log.append("key.enrolled", data, run=NO_RUN, actor=actor, claim=nobody_was_faster)
+        log.append(first, run=NO_RUN, actor=actor, claim=nobody_was_faster)
 
 
 def _lay_conveniences(folder: Path, log: Log) -> None:

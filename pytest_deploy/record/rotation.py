@@ -18,6 +18,7 @@ from pathlib import Path
 from pytest_deploy.errors import RecordError, RecordTampered, Refused
 from pytest_deploy.record import atomic_file
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import KeyEnrolled, KeyRotated
 from pytest_deploy.record.key import FileSigner, LogKey, Signer
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
@@ -58,18 +59,18 @@ def rotate(log: Log, folder: Path, new: Signer, *, signer: str, reason: str, act
             run = running[0] if running else (lease.run if lease is not None else "")
             raise _in_use(run)
 
-    data = {
-        "set": place,
-        "set_sha256": sha256,
-        "person": None,
-        "fingerprint": key.fingerprint,
-        "reason": reason,
-        "origin": key.origin,
-        "vkey": key.vkey,
-        "previous": log.key.vkey,
-        "signer": signer,
-    }
-    event = log.append("key.rotated", data, run=NO_RUN, actor=actor, claim=at_rest)
+    rotated = KeyRotated(
+        set=place,
+        set_sha256=sha256,
+        person=None,
+        fingerprint=key.fingerprint,
+        reason=reason,
+        origin=key.origin,
+        vkey=key.vkey,
+        previous=log.key.vkey,
+        signer=signer,
+    )
+    event = log.append(rotated, run=NO_RUN, actor=actor, claim=at_rest)
     confirm(log, folder, new, event, actor=actor)
     return event
 
@@ -86,13 +87,22 @@ def confirm(log: Log, folder: Path, new: Signer, rotated: Event, *, actor: str) 
         if head.seq != rotated.seq:
             raise Exists("the new key has signed meanwhile")
 
+    named = rotated.content
+    assert isinstance(named, KeyRotated)  # noqa: S101 -- who calls it has looked
     with suppress(OSError):  # a convenience; the rotation is finished without it
-        copy_plainly(folder, trust_set(log.store, rotated.data["set_sha256"]))
+        copy_plainly(folder, trust_set(log.store, named.set_sha256))
     log.hand_over(new)
-    kept = {key: rotated.data[key] for key in ("set", "set_sha256", "person", "fingerprint", "origin", "vkey")}
     with suppress(Exists):
-        data = {**kept, "reason": f"the key that event {rotated.seq} names signs from here on"}
-        log.append("key.enrolled", data, run=NO_RUN, actor=actor, claim=right_after)
+        enrolled = KeyEnrolled(
+            set=named.set,
+            set_sha256=named.set_sha256,
+            person=named.person,
+            fingerprint=named.fingerprint,
+            reason=f"the key that event {rotated.seq} names signs from here on",
+            origin=named.origin,
+            vkey=named.vkey,
+        )
+        log.append(enrolled, run=NO_RUN, actor=actor, claim=right_after)
 
 
 class KeyFile:
