@@ -19,7 +19,7 @@ from pytest_deploy.migrate.trial import PendingTrial, try_pending
 from pytest_deploy.migrate.trial_result import Trial
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import DatabaseAccess
-from pytest_deploy.policy.service import Database
+from pytest_deploy.policy.rollout import Database
 from pytest_deploy.record.actor import local_actor
 
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_deploy.policy.gate_rules import Approval, Blackout, Phases, StagingSmoke, Window
-from pytest_deploy.policy.rollout import Health, Smoke, Traffic
-from pytest_deploy.policy.service import Organisation, Platform
+from pytest_deploy.policy.rollout import Health, Organisation, Platform, Smoke, Traffic
 from pytest_deploy.policy.storage import Anchors, Record, Retention
 
 

@@ -19,8 +19,7 @@ from pytest_deploy.policy.gate_rules import (
     Thaw,
     Window,
 )
-from pytest_deploy.policy.rollout import Health, Rollback, Smoke, Traffic
-from pytest_deploy.policy.service import Database, Organisation, Platform, Service
+from pytest_deploy.policy.rollout import Database, Health, Organisation, Platform, Rollback, Service, Smoke, Traffic
 from pytest_deploy.policy.storage import Anchors, Record, Retention
 from pytest_deploy.policy.types import Seconds, Section
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from pytest_deploy.errors import ConfigurationError
 from pytest_deploy.policy.load import load
-from pytest_deploy.policy.service import References
+from pytest_deploy.policy.rollout import References
 from tests.unit.policy.documents import BASE, PRODUCTION, written
 
 
