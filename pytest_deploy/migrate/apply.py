@@ -32,7 +32,7 @@ from pytest_deploy.migrate.snapshot import Catalog, read_catalog
 if TYPE_CHECKING:
     import psycopg
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 BUDGET_S: Final = 300.0
 """REQ-o00044-L and -T: five minutes."""
@@ -77,7 +77,7 @@ def apply(
         todo = ledger.pending(migrations, ledger.applied(connection))
         ledger.note_digests(connection, migrations, actor=actor)
         if not todo:
-            _log.debug("nothing is pending")
+            logger.debug("nothing is pending")
             return ()
         require_alone(todo)
         earlier_seqs = {done.seq for done in ledger.applied(connection)}
@@ -91,7 +91,7 @@ def apply(
         invalid_before = invalid_indexes(connection)
         engine = Engine(conninfo, todo, actor=actor, lock_timeout_s=lock_timeout_s, before_end=before_end)
         blockers = Blockers(connection)
-        _log.debug("applying %s", ", ".join(migration.version for migration in todo))
+        logger.debug("applying %s", ", ".join(migration.version for migration in todo))
         stop = run_watched(engine, budget_s=budget_s, on_alert=on_alert, on_tick=blockers.look)
 
         # 3. CREATE INDEX CONCURRENTLY may leave half an index: that one goes, and the migration has failed.
@@ -100,7 +100,7 @@ def apply(
 
         # 4. Where the engine stopped, the ledger tells whether it was before or after the commit.
         if stop is not None:
-            _log.debug("the engine stopped at %s: %s", stop.version, stop.message)
+            logger.debug("the engine stopped at %s: %s", stop.version, stop.message)
             applied_now = settled_versions(conninfo, lock_timeout_s)
             if stop.check_error is not None or not applied_now.issuperset(migration.number for migration in todo):
                 raise failure_of(stop, todo, applied_now, blockers.shown)

@@ -25,7 +25,7 @@ from pytest_deploy.migrate.snapshot import read_catalog
 if TYPE_CHECKING:
     import psycopg
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 ENGINE: Final = "pytest-deploy"
 
@@ -85,7 +85,7 @@ def roll_back(
         if not undo:
             _verify(keeper, expected_schema, ())
             return ()
-        _log.debug("undoing %s", ", ".join(way.done.version for way in undo))
+        logger.debug("undoing %s", ", ".join(way.done.version for way in undo))
         # 2. Outside a transaction there is one statement, verified after it ran.
         if not undo[0].transactional:
             return _run_alone(keeper, undo[0], actor, expected_schema)

@@ -22,7 +22,7 @@ from pytest_deploy.errors import PlatformUnavailable, Refused
 if TYPE_CHECKING:
     import psycopg
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 Rows = Callable[[str], Sequence[tuple[Any, ...]]]
 """Runs a query without parameters in some session, and returns its rows."""
@@ -141,14 +141,13 @@ def sole_runner(conninfo: str, *, lock_timeout_s: float, wait_s: float) -> Itera
     with connect(conninfo, lock_timeout_s=lock_timeout_s, autocommit=True) as connection:
         until = time.monotonic() + wait_s
         while connection.execute("select pg_try_advisory_lock(%s)", (RUNNER_KEY,)).fetchone() != (True,):
-            _log.debug("waiting for another runner's lock, %.1f s left", until - time.monotonic())
             if time.monotonic() >= until:
                 raise Refused(
                     f"another runner is migrating ({_holder(connection)}) and did not end within {wait_s:g} s; "
                     "wait for it, or see that it is gone"
                 )
             time.sleep(POLL_S)
-        _log.debug("the runner's lock is held")
+        logger.debug("the runner's lock is held after %.1f s", wait_s - (until - time.monotonic()))
         yield connection
 
 

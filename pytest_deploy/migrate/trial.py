@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _SHOWN_LINES = 12
 
@@ -63,7 +63,7 @@ def try_pending(
         before = read_catalog(rows_of(connection)).sha256
     trials = KeptTrials(kept)
     if (known := trials.find(todo, before, budget_s=budget_s)) is not None:
-        _log.debug("an earlier trial of these %d files from this schema is reused", len(todo))
+        logger.debug("an earlier trial of these %d files from this schema is reused", len(todo))
         return PendingTrial(known, reused=True)
     trial = run_trial(conninfo, migrations, actor=actor, lock_timeout_s=lock_timeout_s, budget_s=budget_s)
     trials.keep(todo, before, trial)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from pytest_deploy.platform.google.run import CloudRun
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _START_S = 60.0
 """For the supervisor's start and its answer: initdb on a slow disk is the longest part."""
@@ -55,7 +55,7 @@ class LocalPlatform:
         """Let go; if nobody else holds it, all is stopped within 2 s."""
         self.channel.close()
         self.connection.close()
-        _log.debug("the embedded platform is released")
+        logger.debug("the embedded platform is released")
 
 
 def connect(
@@ -80,7 +80,7 @@ def connect(
     places.make()
     external = database_url if database_url is not None else ("" if os.environ.get("PGHOST") else None)
     connection, answer = _converse(places, {"site": asdict(site), "embedded_database": external is None})
-    _log.debug("the supervisor of %s serves %s", places.checkout, site.path)
+    logger.debug("the supervisor of %s serves %s", places.checkout, site.path)
     from pytest_deploy.platform.google.run import CloudRun
 
     # 2. Make the database where it is absent, and a channel to the Cloud Run stand-in.

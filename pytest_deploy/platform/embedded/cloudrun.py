@@ -23,7 +23,7 @@ from google.rpc import code_pb2, status_pb2
 from pytest_deploy.platform.embedded.router import split_fault
 from pytest_deploy.platform.embedded.service import HostedService, NotReady
 
-_log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _CHANGEABLE = frozenset(("template", "traffic"))
 """What a deployment changes; all else of a service belongs to infrastructure code."""
@@ -164,8 +164,8 @@ class CloudRunStandIn:
                 operation.response.CopyFrom(_packed(await work(), kind))
             except NotReady as error:
                 operation.error.CopyFrom(status_pb2.Status(code=code_pb2.FAILED_PRECONDITION, message=str(error)))
-            except Exception as error:  # noqa: BLE001  # whoever waits for it must hear of it
-                _log.exception("operation %s broke", operation.name)
+            except Exception as error:  # whoever waits for it must hear of it
+                logger.exception("operation %s broke", operation.name)
                 operation.error.CopyFrom(status_pb2.Status(code=code_pb2.INTERNAL, message=repr(error)))
             operation.metadata.CopyFrom(_packed(hosted.pb, run_v2.Service))
             operation.done = True

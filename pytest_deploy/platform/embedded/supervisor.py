@@ -43,7 +43,7 @@ _STOP_GRACE_S = 0.6
 _STOP_S = 1.2
 """After this the supervisor ends, and the guardian ends what is left: all is gone within 2 s."""
 
-_log = logging.getLogger("supervisor")
+logger = logging.getLogger("supervisor")
 
 
 class Supervisor:
@@ -74,14 +74,14 @@ class Supervisor:
         watching = loop.create_task(self._watch(guardian))
         await self._stop.wait()
         # 3. Take no more clients; stop all parts at once. What is not gone in time the guardian ends.
-        _log.info("stopping")
+        logger.info("stopping")
         control.close()
         self._places.control.unlink(missing_ok=True)
         watching.cancel()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_STOP_S):
                 await self._close()
-        _log.info("stopped")
+        logger.info("stopped")
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients += 1
@@ -91,13 +91,13 @@ class Supervisor:
                 answer = await self._answer(Site(**hello["site"]), embedded_database=hello["embedded_database"])
             except DeployError as error:
                 answer = {"error": str(error)}
-            except Exception as error:  # noqa: BLE001  # the client waits for an answer
-                _log.exception("the answer to %s broke", hello)
+            except Exception as error:  # the client waits for an answer
+                logger.exception("the answer to %s broke", hello)
                 answer = {"error": f"the supervisor failed: {error!r}; see {self._places.log}"}
             writer.write(json.dumps(answer).encode() + b"\n")
             await reader.read()
         except (OSError, ValueError):
-            _log.info("a client went before it had said what it wants")
+            logger.info("a client went before it had said what it wants")
         finally:
             writer.close()
             self._clients -= 1
@@ -119,7 +119,7 @@ class Supervisor:
             database = EmbeddedServer(self._places.postgres, environment=self._marker)
             began = time.monotonic()
             database.start()
-            _log.info("PostgreSQL answers after %.2f s", time.monotonic() - began)
+            logger.info("PostgreSQL answers after %.2f s", time.monotonic() - began)
             self._database = database
         return self._database.conninfo("postgres")
 
@@ -149,14 +149,14 @@ class Supervisor:
             parts.append(self._run.close(_STOP_GRACE_S))
         for result in await asyncio.gather(*parts, return_exceptions=True):
             if isinstance(result, Exception):
-                _log.error("a part did not stop: %r", result)
+                logger.error("a part did not stop: %r", result)
         self._places.run.unlink(missing_ok=True)
 
     async def _watch(self, guardian: subprocess.Popen[bytes]) -> None:
         """Without a guardian nothing may run."""
         while guardian.poll() is None:  # noqa: ASYNC110  # asyncio would kill its own child as it closes
             await asyncio.sleep(0.5)
-        _log.error("the guardian ended with %s", guardian.returncode)
+        logger.error("the guardian ended with %s", guardian.returncode)
         self._stop.set()
 
     def _stop_if_alone(self) -> None:
