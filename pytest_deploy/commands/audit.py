@@ -29,11 +29,11 @@ from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.events import LeaseRenewed, LeaseTaken
 from pytest_deploy.record.log_entry import Checkpoint
 from pytest_deploy.record.mirrored_store import CopiedStore
 from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Store
 from pytest_deploy.record.trust import trust_set
 from pytest_deploy.verify.verify import verify as verify_store
@@ -217,25 +217,19 @@ class Audit:
 
     def _open_runs(self, policy: Policy, events: Sequence[Event]) -> Iterator[Result]:
         """Runs that nobody works on any more."""
-        until: dict[str, datetime] = {}
-        opened: dict[str, None] = {}
-        for event in events:
-            if event.type == LeaseTaken.type:
-                until[event.run] = event.read(LeaseTaken).until
-            elif event.type == LeaseRenewed.type:
-                until[event.run] = event.read(LeaseRenewed).until
-            elif event.type == "run.opened":
-                opened[event.run] = None
-                if event.run not in until:  # a plan: it holds no lease
-                    until[event.run] = event.time + timedelta(seconds=policy.sla_s)
-            elif event.type in CLOSES:
-                opened.pop(event.run, None)
-        abandoned = [run for run in opened if until[run] <= self._now()]
+        state, now = LogState.of(events), self._now()
+        open_runs = {run: state.run(run) for run in state.open_runs()}
+        # A plan holds no lease: its time is what a whole run may take.
+        ends = {
+            run: one.lease_until or (one.opened_at or now) + timedelta(seconds=policy.sla_s)
+            for run, one in open_runs.items()
+        }
+        abandoned = [run for run, end in ends.items() if end <= now]
         for run in abandoned:
             remedy = f"python deploy.py recover {policy.environment}"
-            yield False, f"run {run} is open since its time ended {moment(until[run])}: {remedy}"
+            yield False, f"run {run} is open since its time ended {moment(ends[run])}: {remedy}"
         if not abandoned:
-            yield True, f"no run was left open{f' ({len(opened)} in progress)' if opened else ''}"
+            yield True, f"no run was left open{f' ({len(open_runs)} in progress)' if open_runs else ''}"
 
     def _expiring_keys(self, environment: str, store: Store, events: Sequence[Event]) -> Iterator[Result]:
         """Keys, and the timestamp authority's certificate, that end soon and have no successor."""

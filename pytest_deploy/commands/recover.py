@@ -43,10 +43,10 @@ from pytest_deploy.record.events import (
 from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import FOUND, RunFolder
+from pytest_deploy.record.run_state import LogState
 from pytest_deploy.reports import evidence, index
 from pytest_deploy.workspace import Workspace
 
-_ENDS = frozenset({"run.closed", "run.abandoned"})
 _POLL_SECONDS = 1.0
 _GRACE_SECONDS = 5.0
 
@@ -80,7 +80,9 @@ def recover_environment(workspace: Workspace, say: Say) -> int:
         say(f"{name}: no record yet, so nothing to recover")
         return 0
     log = environment.log
-    runs = open_runs(log)
+    state = LogState.of(log.events())
+    # The one that may have changed something first, then plans, which need no lease to be open.
+    runs = sorted(state.open_runs(), key=lambda run: state.run(run).pipeline == PLAN)
     if not runs:
         say(f"{name}: no run is open in the record's {log.checkpoint().split()[2]} events")
     return max((_recover_run(workspace, log.run(run), say) for run in runs), default=0)
@@ -108,17 +110,6 @@ def _recover_run(workspace: Workspace, events: list[Event], say: Say) -> int:
         return _finish(context, environment, opened, taken, say)
     finally:
         environment.close()
-
-
-def open_runs(log: Log) -> list[str]:
-    """The runs that are open: the one that may have changed something first, then plans, which need no lease to be open."""
-    opened: dict[str, str] = {}
-    for event in log.events():
-        if event.type == RunOpened.type:
-            opened[event.run] = event.read(RunOpened).pipeline
-        elif event.type in _ENDS:
-            opened.pop(event.run, None)
-    return sorted(opened, key=lambda run: opened[run] == PLAN)
 
 
 def _explain(events: list[Event], say: Say) -> None:

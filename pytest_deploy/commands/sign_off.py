@@ -46,6 +46,7 @@ from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.plain_text import escape_line, require_plain
 from pytest_deploy.record.run_folder import SUMS
 from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.record.run_state import FINISHED, LogState
 from pytest_deploy.record.store import Missing
 from pytest_deploy.workspace import Workspace
 
@@ -270,11 +271,10 @@ def thaw_environment(workspace: Workspace, *, reason: str, role: str, key: Path 
     role = role or (roles[0] if len(roles) == 1 else "")
     signing = Signing.of(workspace, role=role, key=key)
     environment = workspace.environment
-    events = signing.log.history()
-    last = [e for e in events if e.type in {"environment.frozen", "environment.released"}][-1:]
-    if not last or last[0].type == "environment.released":
+    freeze = LogState.of(signing.log.history()).freeze
+    if freeze is None or freeze.releases:
         raise Refused(f"{environment} is not frozen: nothing to release")
-    (frozen,) = last
+    frozen = freeze.event
     say(f"frozen    {environment}, since {stamp(frozen.time)}, by event {frozen.seq} of {frozen.run}")
     say(escape_line(f"because   {frozen.read(EnvironmentFrozen).reason}"))
     say(f"reason    {reason}")
@@ -325,7 +325,7 @@ def _amendable(events: tuple[Event, ...], seq: int, field: str) -> Event:
     event = events[seq]
     if event.run == NO_RUN:
         raise Refused(f"event {seq} ({event.type}) belongs to no run: state the correction by what it was about")
-    if not any(e.run == event.run and e.type in {"run.closed", "run.abandoned"} for e in events):
+    if LogState.of(events).run(event.run).stage not in FINISHED:
         raise Refused(f"{event.run} is in progress or waits to be run: only the events of a finished run are amended")
     data = event.content.as_data()
     if "signature_sha256" in data:
