@@ -9,9 +9,8 @@ import typer
 
 from pytest_deploy.commands import Rehearse, print_lines
 from pytest_deploy.errors import UsageError
-from pytest_deploy.history import as_of as moment
-from pytest_deploy.history import words as query_words
-from pytest_deploy.history.answers import History
+from pytest_deploy.history.history import History
+from pytest_deploy.history.query import RunQuery, find_stores, parse_instant
 from pytest_deploy.reports import text
 
 _SCREEN = 50
@@ -53,23 +52,23 @@ def history(
     """Which runs there were, or what served at an instant; each answer names the events it rests on."""
     if form not in text.FORMATS:
         raise UsageError(f"--format={form}: right is {', '.join(text.FORMATS)}")
-    words = {
+    options = {
         "since": since, "until": until, "commit": commit, "digest": digest, "version": version, "deployer": deployer,
         "approver": approver, "outcome": outcome, "pipeline": pipeline, "migration": migration, "requirement": requirement,
     }  # fmt: skip
-    query = query_words.ask(words)
-    stores = query_words.stores(reports, env or [], rehearsal=rehearse)
+    query = RunQuery.from_options(options)
+    stores = find_stores(reports, env or [], rehearsal=rehearse)
     with History(stores, _INDEX, anew=rebuild) as known:
         if not as_of:
             most = limit if limit is not None else _SCREEN if form == "table" else 0
             lines = text.listing_lines(known.runs(query, limit=most), form)
-        elif any(words.values()) or limit is not None:
+        elif any(options.values()) or limit is not None:
             raise UsageError(
                 "--as-of asks what served, not for runs: beside it stand --env, --rehearse and --format alone"
             )
         else:
-            instant = query_words.instant("as-of", as_of)
-            lines = text.moment_lines([moment.at(known, name, instant) for name in stores], form)
+            instant = parse_instant("as-of", as_of)
+            lines = text.moment_lines([known.as_of(name, instant) for name in stores], form)
         print_lines(lines)
 
 
@@ -83,6 +82,6 @@ def show(
     """One run in words, from its request to what was said of it after it closed, with the events it rests on."""
     if form not in {"table", "json"}:
         raise UsageError(f"--format={form}: right is table or json")
-    stores = query_words.stores(reports, [], rehearsal=run.startswith("rehearsal-"))
+    stores = find_stores(reports, [], rehearsal=run.startswith("rehearsal-"))
     with History(stores, _INDEX, anew=rebuild) as known:
         print_lines(text.run_lines(known.show(run), form))

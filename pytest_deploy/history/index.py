@@ -11,38 +11,66 @@ import base64
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import fields
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from pytest_deploy.errors import IllegalEvent
-from pytest_deploy.history.build import NOTHING, State, build, check_names, log_size
-from pytest_deploy.history.query import Asked
-from pytest_deploy.history.row import Fact, Row
-from pytest_deploy.history.tables import TABLES, VERSION, condition
+from pytest_deploy.errors import IllegalEvent, RecordTampered
+from pytest_deploy.history.row import Row, facts
 from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event, line_hash
 from pytest_deploy.record.log_entry import Checkpoint
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.verify.segment import read_entry
+from pytest_deploy.verify.segment import WorkerPool, read_entry, read_segments
 
+VERSION: Final = 4
+"""Of the tables and of what they are filled with: another version is built anew."""
+_COLUMNS: Final = tuple(field.name for field in fields(Row))
+_LISTS: Final = frozenset({"approvers", "bypassed", "amended", "events"})
+"""Fields of a row that are written as JSON."""
+_TABLES: Final = f"""
+CREATE TABLE state (version INTEGER, origin TEXT, size INTEGER, root TEXT, head TEXT);
+CREATE TABLE runs (id INTEGER PRIMARY KEY, {", ".join(f'"{name}"' for name in _COLUMNS)});
+CREATE UNIQUE INDEX runs_run ON runs (run);
+CREATE INDEX runs_began ON runs (began, opened, ended);
+CREATE INDEX runs_commit ON runs ("commit");
+CREATE INDEX runs_digest ON runs (digest);
+CREATE INDEX runs_version ON runs (version);
+CREATE TABLE events (seq INTEGER PRIMARY KEY, run INTEGER, type TEXT, time TEXT, prev BLOB);
+CREATE INDEX events_run ON events (run);
+CREATE INDEX events_moved ON events (seq, time) WHERE type = 'traffic.moved';
+CREATE INDEX events_anchor ON events (seq) WHERE type = 'anchor.made';
+CREATE TABLE facts (kind TEXT, value TEXT, run INTEGER, seq INTEGER);
+CREATE INDEX facts_value ON facts (kind, value, run);
+CREATE INDEX facts_run ON facts (run);
+"""
 _WAIT_S: Final = 60
 """How long one reader waits for another that brings the same index up to date."""
+_AHEAD: Final = (*range(1, 64), *(2**power for power in range(6, 24)))
+"""How far beyond the end of a log one looks for what would make it a gap."""
 
 
 class Stale(Exception):
     """The index says something else than the log."""
 
 
-@dataclass(frozen=True)
-class Found:
-    """A run that the index takes for one of those asked for."""
+class State(NamedTuple):
+    """What the index was built to."""
 
-    row: Row
-    because: tuple[int, ...]
-    """Positions of the events whose facts were asked for."""
+    version: int
+    origin: str
+    size: int
+    """Events."""
+    root: str
+    """Base64."""
+    head: str
+    """SHA-256 of the newest event's line, hex."""
+
+
+_NOTHING: Final = State(VERSION, "", 0, "", "")
 
 
 class Index:
@@ -50,9 +78,9 @@ class Index:
 
     def __init__(self, store: Path, place: Path) -> None:
         self.store = store
+        self.state = _NOTHING
         self._place = place
         self._connection = sqlite3.connect(":memory:")
-        self.state = NOTHING
 
     @classmethod
     def open(cls, store: Path, place: Path, *, anew: bool = False) -> Index:
@@ -63,7 +91,7 @@ class Index:
         index = cls(store, place)
         try:
             index._connection = _connect(place)
-            current = not anew and index._usable()
+            current = not anew and index._is_usable()
             if current:
                 index._grow()
         except (sqlite3.Error, TypeError):  # whatever a damaged file may hold
@@ -75,6 +103,43 @@ class Index:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
+
+    def select(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        """What the index finds; `casefold` may be used as a function."""
+        return self._connection.execute(sql, values).fetchall()
+
+    def rows(self, where: str, values: Sequence[Any], *, limit: int = 0) -> list[tuple[int, Row]]:
+        """The newest `limit` runs (0: all) under a condition over `runs`, newest first, each with its number."""
+        sql = f"SELECT * FROM runs WHERE {where} ORDER BY began DESC, id DESC LIMIT ?"  # noqa: S608 -- constant words
+        found = self.select(sql, *values, limit or -1)
+        return [(number, _row(values)) for number, *values in found]
+
+    def event(self, seq: int) -> Event:
+        """An event from the log itself. Raises Stale where it is not the one that was indexed."""
+        try:
+            entry = read_entry(self.store, seq)
+        except (IllegalEvent, OSError) as error:
+            raise Stale(f"{entries.name(seq)}: {error}") from error
+        after = self.select("SELECT prev FROM events WHERE seq = ?", seq + 1)
+        known = bytes(after[0][0]).hex() if after else self.state.head
+        if line_hash(entry.line) != known or entry.event.seq != seq:
+            raise Stale(f"{entries.name(seq)} is not the event it was")
+        return entry.event
+
+    def events(self, run: str) -> tuple[Event, ...]:
+        """All events of a run, from the log itself. Raises Stale."""
+        found = self.select("SELECT seq FROM events WHERE run = (SELECT id FROM runs WHERE run = ?) ORDER BY seq", run)
+        events = tuple(self.event(seq) for (seq,) in found)
+        if any(event.run != run for event in events):
+            raise Stale(f"{run} is not as it was indexed")
+        return events
+
+    def checkpoint(self, seq: int) -> Checkpoint:
+        """What the log's key said when an event was the newest. Raises Stale."""
+        self.event(seq)
+        return read_entry(self.store, seq).signed.checkpoint
+
+    # --- being current
 
     def rebuild(self) -> None:
         """Build it anew from the log, in memory where the file cannot be written. Raises RecordTampered as `open`."""
@@ -92,138 +157,130 @@ class Index:
             self._connection = _connect(self._place)
         except (OSError, sqlite3.Error):
             self.close()
-            self._connection = sqlite3.connect(":memory:", isolation_level=None)
+            self._connection = _connect(None)
             self._build()
         finally:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
 
-    # --- questions
-
-    def find(self, asked: Asked, *, limit: int = 0) -> tuple[int, list[Found]]:
-        """How many runs are asked for, and the newest `limit` of them (0: all), newest first."""
-        where, values = condition(asked)
-        rows = f"FROM runs WHERE began != '' AND {where}"
-        (total,) = self._connection.execute(f"SELECT count(*) {rows}", values).fetchone()
-        listed = self._connection.execute(
-            f"SELECT id, body {rows} ORDER BY began DESC, id DESC LIMIT ?", [*values, limit or -1]
-        ).fetchall()
-        return total, [Found(Row.of_json(json.loads(body)), self._because(asked, run)) for run, body in listed]
-
-    def positions(self, run: str) -> tuple[int, ...]:
-        """Every event of a run."""
-        found = self._connection.execute(
-            "SELECT seq FROM events WHERE run = (SELECT id FROM runs WHERE run = ?) ORDER BY seq", [run]
-        )
-        return tuple(seq for (seq,) in found)
-
-    def like(self, run: str, limit: int = 5) -> tuple[str, ...]:
-        """Runs whose name holds a text, newest first."""
-        asked = "SELECT run FROM runs WHERE instr(run, ?) AND run != ? ORDER BY began DESC LIMIT ?"
-        return tuple(name for (name,) in self._connection.execute(asked, [run, NO_RUN, limit]))
-
-    def last_move(self, until: str) -> int | None:
-        """Position of the last traffic.moved up to an instant."""
-        return self._position(
-            "SELECT seq FROM events WHERE type = 'traffic.moved' AND time <= ? ORDER BY seq DESC LIMIT 1", until
-        )
-
-    def next_anchor(self, after: int) -> int | None:
-        """Position of the first anchor.made after a position."""
-        return self._position(
-            "SELECT seq FROM events WHERE type = 'anchor.made' AND seq > ? ORDER BY seq LIMIT 1", after
-        )
-
-    def last_deployed(self, until: str) -> str | None:
-        """The last run that had deployed by an instant."""
-        asked = "SELECT run FROM runs WHERE outcome = 'deployed' AND ended <= ? ORDER BY ended DESC, id DESC LIMIT 1"
-        found = self._connection.execute(asked, [until]).fetchone()
-        return None if found is None else str(found[0])
-
-    def last_with(self, fact: Fact, until: int) -> tuple[str, int] | None:
-        """The last run with a fact up to a position, and the position that says so."""
-        found = self._connection.execute(
-            "SELECT runs.run, seq FROM facts JOIN runs ON runs.id = facts.run WHERE kind = ? AND value = ? AND seq <= ?"
-            " ORDER BY seq DESC LIMIT 1",
-            [*fact, until],
-        ).fetchone()
-        return None if found is None else (str(found[0]), int(found[1]))
-
-    def at(self, instant: str) -> tuple[str, ...]:
-        """Runs that were in progress at an instant."""
-        asked = "SELECT run FROM runs WHERE opened != '' AND opened <= ? AND (ended = '' OR ended > ?) ORDER BY id"
-        return tuple(name for (name,) in self._connection.execute(asked, [instant, instant]))
-
-    def event(self, seq: int) -> Event:
-        """An event from the log itself. Raises Stale where it is not the one that was indexed."""
-        try:
-            entry = read_entry(self.store, seq)
-        except (IllegalEvent, OSError) as error:
-            raise Stale(f"{entries.name(seq)}: {error}") from error
-        after = self._connection.execute("SELECT prev FROM events WHERE seq = ?", [seq + 1]).fetchone()
-        known = self.state.head if after is None else bytes(after[0]).hex()
-        if line_hash(entry.line) != known or entry.event.seq != seq:
-            raise Stale(f"{entries.name(seq)} is not the event it was")
-        return entry.event
-
-    def checkpoint(self, seq: int) -> Checkpoint:
-        """What the log's key said when an event was the newest. Raises Stale."""
-        self.event(seq)
-        return read_entry(self.store, seq).signed.checkpoint
-
-    def _position(self, asked: str, value: str | int) -> int | None:
-        found = self._connection.execute(asked, [value]).fetchone()
-        return None if found is None else int(found[0])
-
-    def _because(self, asked: Asked, run: int) -> tuple[int, ...]:
-        if not asked.kinds:
-            return ()
-        marks = ", ".join("?" for _ in asked.kinds)
-        found = self._connection.execute(
-            f"SELECT seq, kind, value FROM facts WHERE run = ? AND kind IN ({marks}) ORDER BY seq",  # noqa: S608
-            [run, *asked.kinds],
-        )
-        return tuple(dict.fromkeys(seq for seq, kind, value in found if asked.fits(Fact(kind, value))))
-
-    # --- being current
-
-    def _usable(self) -> bool:
+    def _is_usable(self) -> bool:
         """Whether it is of this log, as the log is now."""
-        found = self._connection.execute("SELECT version, origin, size, root, head FROM state").fetchone()
-        if found is None:
-            return False
-        self.state = State(*found)
-        (held,) = self._connection.execute("SELECT count(*) FROM events").fetchone()
-        if self.state.version != VERSION or held != self.state.size or not self.state.size:
+        self.state = self._stored_state()
+        ((held,),) = self.select("SELECT count(*) FROM events")
+        if self.state.version != VERSION or held != self.state.size or not held:
             return False
         try:
             newest = read_entry(self.store, self.state.size - 1)
         except (IllegalEvent, OSError):
             return False
-        seen = newest.signed.checkpoint
-        known = (self.state.origin, self.state.size, self.state.root)
-        return known == (seen.origin, seen.size, base64.b64encode(newest.root).decode())
+        return self.state == _state_at(newest)
+
+    def _stored_state(self) -> State:
+        found = self.select("SELECT version, origin, size, root, head FROM state")
+        return State(*found[0]) if found else _NOTHING
 
     def _build(self) -> None:
-        self._connection.executescript(TABLES)
-        self.state = NOTHING
+        self._connection.executescript(_TABLES)
+        self.state = _NOTHING
         self._grow()
-        check_names(self.store, self.state.size)
+        # The looks of `log_size` may miss a long gap with little after it; the names of all that lies there show any.
+        with os.scandir(self.store / "log") as names:
+            numbers = (name.name.removesuffix(".event") for name in names if name.name.endswith(".event"))
+            newest = max((int(number) for number in numbers if number.isdecimal()), default=-1)
+        if newest > self.state.size and not _is_there(self.store, self.state.size):
+            raise _gap(self.store, self.state.size, newest)
 
     def _grow(self) -> None:
+        """Take in what is new in the log. Raises RecordTampered at the first event that does not follow."""
         size = log_size(self.store, self.state.size)
         if size == self.state.size:
             return
         with _transaction(self._connection):
-            held = self._connection.execute("SELECT version, origin, size, root, head FROM state").fetchone()
-            self.state = self.state if held is None else State(*held)  # another reader may have been faster
+            self.state = self._stored_state()  # another reader may have been faster
             if self.state.size < size:
-                self.state = build(self._connection, self.store, self.state.size, size)
+                self._take_in(self.state.size, size)
+
+    def _take_in(self, start: int, size: int) -> None:
+        numbers: dict[str, int] = {}
+        rows: dict[str, Row] = {}
+        with WorkerPool(size - start) as pool:
+            for segment in read_segments(pool, self.store, start, size, signed_from=size):
+                events = [event for event, _ in segment.events]
+                for event in events:
+                    if event.run not in numbers:
+                        numbers[event.run], rows[event.run] = self._known(event.run, len(numbers))
+                    if event.run != NO_RUN:
+                        rows[event.run].apply(event)
+                self._connection.executemany(
+                    "INSERT INTO events VALUES (?, ?, ?, ?, ?)",
+                    ((e.seq, numbers[e.run], e.type, stamp(e.time), bytes.fromhex(e.prev)) for e in events),
+                )
+                self._connection.executemany(
+                    "INSERT INTO facts VALUES (?, ?, ?, ?)",
+                    ((*fact, numbers[e.run], e.seq) for e in events for fact in facts(e)),
+                )
+                if segment.fault is not None:
+                    raise RecordTampered(f"{segment.fault}: deploy.py verify {self.store} tells more")
+        self._connection.executemany(
+            f"INSERT OR REPLACE INTO runs VALUES (?{', ?' * len(_COLUMNS)})",  # noqa: S608 -- question marks
+            ((numbers[run], *_columns(row)) for run, row in rows.items()),
+        )
+        self.state = _state_at(read_entry(self.store, size - 1))
+        self._connection.execute("DELETE FROM state")
+        self._connection.execute("INSERT INTO state VALUES (?, ?, ?, ?, ?)", self.state)
+
+    def _known(self, run: str, new: int) -> tuple[int, Row]:
+        """The number and the row of a run, so far; of one that is new, after `new` others, the next number."""
+        for known in self.rows("run = ?", [run]):
+            return known
+        ((most,),) = self.select("SELECT ifnull(max(id), 0) FROM runs")
+        return int(most) + new + 1, Row(run)
 
 
-def _connect(place: Path) -> sqlite3.Connection:
-    """An existing file; none is made here, where its mode could not be said."""
-    return sqlite3.connect(f"{place.resolve().as_uri()}?mode=rw", uri=True, timeout=_WAIT_S, isolation_level=None)
+def _columns(row: Row) -> list[Any]:
+    return [json.dumps(getattr(row, name)) if name in _LISTS else getattr(row, name) for name in _COLUMNS]
+
+
+def _row(columns: Sequence[Any]) -> Row:
+    values = dict(zip(_COLUMNS, columns, strict=True))
+    return Row(**{**values, **{name: tuple(json.loads(values[name])) for name in _LISTS}})
+
+
+def _state_at(newest: entries.Entry) -> State:
+    """The state of an index whose newest event this is."""
+    root = base64.b64encode(newest.root).decode()
+    checkpoint = newest.signed.checkpoint
+    return State(VERSION, checkpoint.origin, checkpoint.size, root, line_hash(newest.line))
+
+
+def log_size(store: Path, known: int) -> int:
+    """How many events lie there, of which `known` do: a few looks, however long the log.
+
+    Raises RecordTampered where one is missing though later ones lie there.
+    """
+    size = entries.count(lambda seq: _is_there(store, seq), known)
+    later = next((size + step for step in _AHEAD if _is_there(store, size + step)), None)
+    if later is not None and not _is_there(store, size):  # a writer may have been at work between the looks
+        raise _gap(store, size, later)
+    return size
+
+
+def _is_there(store: Path, seq: int) -> bool:
+    return (store / entries.name(seq)).is_file()
+
+
+def _gap(store: Path, seq: int, later: int) -> RecordTampered:
+    return RecordTampered(
+        f"{entries.name(seq)} is missing though {entries.name(later)} lies there: deploy.py verify {store} tells more"
+    )
+
+
+def _connect(place: Path | None) -> sqlite3.Connection:
+    """An existing file (none is made here, where its mode could not be said), or memory."""
+    name = f"{place.resolve().as_uri()}?mode=rw" if place is not None else ":memory:"
+    connection = sqlite3.connect(name, uri=True, timeout=_WAIT_S, isolation_level=None)
+    connection.create_function("casefold", 1, str.casefold, deterministic=True)
+    return connection
 
 
 @contextmanager

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Final, NamedTuple, Self
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Self
 
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import (
+    ApprovalSigned,
+    DeviationAccepted,
+    MigrationApplied,
+    MigrationRolledBack,
+    OverrideSigned,
+    RecordAmended,
+    RequestMade,
+    RequestVoided,
+    RevisionDeployed,
+    RunAbandoned,
+    RunClosed,
+    RunDecided,
+    RunOpened,
+    SignoffSigned,
+    StepFinished,
+)
 
 REQUESTED: Final = "requested"
 VOIDED: Final = "voided"
@@ -19,13 +36,14 @@ OUTCOMES: Final = (
 )
 """What a row's outcome may be: a run's, or how far it has come."""
 
-
-class Fact(NamedTuple):
-    """Something an event says that runs are looked up by."""
-
-    kind: str
-    """signer, migration, requirement or revision."""
-    value: str
+_TELLING: Final = frozenset(
+    kind.type
+    for kind in (
+        *(RequestMade, RequestVoided, RunOpened, RevisionDeployed, ApprovalSigned, OverrideSigned),
+        *(DeviationAccepted, RecordAmended, RunDecided, RunClosed, RunAbandoned),
+    )
+)
+"""Types that say something of a run as a whole; most do not."""
 
 
 @dataclass
@@ -61,110 +79,99 @@ class Row:
     events: tuple[int, ...] = ()
     """Positions of the events this rests on."""
 
-    @property
-    def over(self) -> str:
-        """The stamp from which on nothing of it happened: its end; its request, where it never ran; empty while it goes on."""
-        return self.ended or ("" if self.opened else self.began)
-
     @classmethod
     def of(cls, events: Iterable[Event]) -> Self:
         """The row of one run's events, in order. Raises ValueError where there is none."""
         row: Self | None = None
         for event in events:
             row = row or cls(event.run)
-            row.take_in(event)
+            row.apply(event)
         if row is None:
             raise ValueError("no event, no run")
         return row
 
-    @classmethod
-    def of_json(cls, value: Mapping[str, Any]) -> Self:
-        """From `to_json`."""
-        lists = {key: tuple(value[key]) for key in ("approvers", "bypassed", "amended", "events")}
-        return cls(**{**value, **lists})
+    def apply(self, event: Event) -> None:  # noqa: C901 - one arm a type
+        """Take in the next event of this run."""
+        if event.type not in _TELLING:
+            return
+        time = stamp(event.time)
+        self.began = self.began or time
+        self.events = (*self.events, event.seq)
+        match event.content:
+            case RequestMade() as made:
+                self.requested_by = made.requested_by
+                self.environment = self.environment or made.environment or ""
+                self.pipeline = self.pipeline or made.pipeline or ""
+                self.commit = self.commit or made.commit or ""
+                self.version = self.version or made.version or ""
+                self._note_image(made.image or "")
+            case RequestVoided(cause=cause):
+                self.outcome, self.cause = VOIDED, cause
+            case RunOpened() as opened:
+                self.environment, self.pipeline = opened.environment, opened.pipeline
+                self.commit, self.version, self.deployer = opened.commit, opened.version, opened.deployer
+                self.outcome, self.opened = IN_PROGRESS, time
+                self._note_image(opened.image or "")
+            case RevisionDeployed(image=image):
+                self._note_image(image or "")
+            case ApprovalSigned(signer=signer):
+                self.approvers = _with(self.approvers, signer)
+            case OverrideSigned(gate=gate):
+                self.bypassed = _with(self.bypassed, gate or event.type)
+            case DeviationAccepted(deviation=deviation):
+                self.bypassed = _with(self.bypassed, deviation or event.type)
+            case RecordAmended(key=key):
+                self.amended = _with(self.amended, key or "")
+            case RunDecided(cause=why, duration_s=duration_s):
+                self.cause, self.duration_s = why or "", duration_s
+            case RunClosed(outcome=outcome):
+                self.outcome, self.ended = outcome, time
+            case RunAbandoned(cause=cause):
+                self.outcome, self.cause, self.ended = ABANDONED, cause, time
 
-    def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self)
-
-    def take_in(self, event: Event) -> None:
-        """Note what an event of this run says; most say nothing of a run as a whole."""
-        change = _CHANGES.get(event.type)
-        if change is not None:
-            self.began = self.began or stamp(event.time)
-            change(self, event)
-            self.events = (*self.events, event.seq)
-
-    def _asked(self, event: Event) -> None:
-        self.requested_by = event.data["requested_by"]
-        for key in ("environment", "pipeline", "commit", "version"):
-            setattr(self, key, getattr(self, key) or event.data.get(key) or "")
-        self._built(event)
-
-    def _void(self, event: Event) -> None:
-        self.outcome = VOIDED
-        self.cause = event.data["cause"]
-
-    def _opened(self, event: Event) -> None:
-        for key in ("environment", "pipeline", "commit", "version", "deployer"):
-            setattr(self, key, event.data[key])
-        self.outcome = IN_PROGRESS
-        self.opened = stamp(event.time)
-        self._built(event)
-
-    def _built(self, event: Event) -> None:
-        self.digest = (event.data.get("image") or "").partition("@")[2] or self.digest
-
-    def _signed(self, event: Event) -> None:
-        self.approvers = tuple(dict.fromkeys([*self.approvers, event.data["signer"]]))
-
-    def _passed_over(self, event: Event) -> None:
-        said = event.data.get("gate") or event.data.get("deviation") or event.type
-        self.bypassed = tuple(dict.fromkeys([*self.bypassed, said]))
-
-    def _corrected(self, event: Event) -> None:
-        self.amended = tuple(dict.fromkeys([*self.amended, event.data.get("key", "")]))
-
-    def _decided(self, event: Event) -> None:
-        self.cause = event.data["cause"] or ""
-        self.duration_s = event.data["duration_s"]
-
-    def _closed(self, event: Event) -> None:
-        self.outcome = event.data["outcome"]
-        self.ended = stamp(event.time)
-
-    def _abandoned(self, event: Event) -> None:
-        self.outcome = ABANDONED
-        self.cause = event.data["cause"]
-        self.ended = stamp(event.time)
+    def _note_image(self, image: str) -> None:
+        self.digest = image.partition("@")[2] or self.digest
 
 
-_CHANGES: Final[Mapping[str, Callable[[Row, Event], None]]] = {
-    "request.made": Row._asked,  # noqa: SLF001 -- its own methods, as a table
-    "request.voided": Row._void,  # noqa: SLF001
-    "run.opened": Row._opened,  # noqa: SLF001
-    "revision.deployed": Row._built,  # noqa: SLF001
-    "approval.signed": Row._signed,  # noqa: SLF001
-    "override.signed": Row._passed_over,  # noqa: SLF001
-    "deviation.accepted": Row._passed_over,  # noqa: SLF001
-    "record.amended": Row._corrected,  # noqa: SLF001
-    "run.decided": Row._decided,  # noqa: SLF001
-    "run.closed": Row._closed,  # noqa: SLF001
-    "run.abandoned": Row._abandoned,  # noqa: SLF001
-}
+class Fact(NamedTuple):
+    """Something an event says that runs are looked up by."""
+
+    kind: str
+    """signer, migration, requirement or revision."""
+    value: str
 
 
 def facts(event: Event) -> tuple[Fact, ...]:
-    """What runs are looked up by, of one event."""
-    match event.type:
-        case "approval.signed" | "override.signed" | "signoff.signed" | "deviation.accepted" | "record.amended":
-            names = (event.data["signer"], event.data.get("printed_name") or "")
-            return tuple(Fact("signer", name.casefold()) for name in names if name)
-        case "migration.applied" | "migration.rolled-back":
-            return (Fact("migration", event.data["version"]),)
-        case "step.finished":
-            return tuple(Fact("requirement", str(name)) for name in dict.fromkeys(event.data["verifies"]))
-        case "revision.deployed":
-            return (Fact("revision", event.data["revision"]),)
+    """What runs are looked up by, of one event; signers in lower case."""
+    if event.type not in _FACTUAL:
+        return ()
+    match event.content:
+        case (
+            ApprovalSigned(signer=signer, printed_name=name)
+            | OverrideSigned(signer=signer, printed_name=name)
+            | SignoffSigned(signer=signer, printed_name=name)
+            | DeviationAccepted(signer=signer, printed_name=name)
+            | RecordAmended(signer=signer, printed_name=name)
+        ):
+            return tuple(Fact("signer", known.casefold()) for known in (signer, name) if known)
+        case MigrationApplied(version=version) | MigrationRolledBack(version=version):
+            return (Fact("migration", version),)
+        case StepFinished(verifies=verifies):
+            return tuple(Fact("requirement", str(name)) for name in dict.fromkeys(verifies))
+        case RevisionDeployed(revision=revision):
+            return (Fact("revision", revision),)
         case _:
             return ()
+
+
+_FACTUAL: Final = frozenset(
+    kind.type
+    for kind in (
+        *(ApprovalSigned, OverrideSigned, SignoffSigned, DeviationAccepted, RecordAmended),
+        *(MigrationApplied, MigrationRolledBack, StepFinished, RevisionDeployed),
+    )
+)
+
+
+def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:
+    return names if name in names else (*names, name)

@@ -301,7 +301,7 @@ class Log:
     def _advance(self) -> None:
         """Read what others wrote since; authenticate the newest."""
         known = self._tail[-1].event.seq if self._tail else -1
-        newest = self._gallop(known)
+        newest = entries.count(self._has, known + 1) - 1
         if newest == known:
             return
         read = [self._read(seq) for seq in range(known + 1 if self._tail else newest, newest + 1)]
@@ -328,17 +328,6 @@ class Log:
                 "holds the one before it: run the command again; with keys in Cloud KMS finish the rotation first "
                 "(keys rotate ENV --to VERSION), then set record.key to that version"
             )
-
-    def _gallop(self, known: int) -> int:
-        """The seq of the newest object, -1 for none: a few reads, however long the log."""
-        low, step = known, 1
-        while self._has(low + step):
-            low, step = low + step, step * 2
-        high = low + step
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._has(middle) else (low, middle)
-        return low
 
     def _has(self, seq: int) -> bool:
         try:

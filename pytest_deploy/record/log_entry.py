@@ -18,7 +18,7 @@ Parsing accepts only bytes that writing gives back, so that no byte of an object
 from __future__ import annotations
 
 import binascii
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -107,6 +107,18 @@ class Entry:
 def name(seq: int) -> str:
     """The object's name in a store: `log/00000006.event`."""
     return f"log/{seq:08d}.event"
+
+
+def count(is_there: Callable[[int], bool], known: int) -> int:
+    """How many events a log has, of which `known` do exist: a few looks, however long it is."""
+    low, step = known - 1, 1
+    while is_there(low + step):
+        low, step = low + step, step * 2
+    high = low + step
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if is_there(middle) else (low, middle)
+    return low + 1
 
 
 def build(event: Event, path: tuple[bytes, ...], origin: str, signer: Signer) -> tuple[Entry, bytes]:

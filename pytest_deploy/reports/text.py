@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, Final, NamedTuple
 
-from pytest_deploy.history.answers import Listed, Listing, Shown
-from pytest_deploy.history.as_of import Moment, Serving
+from pytest_deploy.history.history import AsOf, Listed, Listing, RunEvents, Serving
 from pytest_deploy.history.row import Row
 from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.record import log_entry as entries
@@ -70,7 +69,7 @@ def _outcome(row: Row) -> str:
 
 
 def _object(one: Listed) -> dict[str, Any]:
-    row: Mapping[str, Any] = one.row.to_json()
+    row = asdict(one.row)
     return {"store": one.source, **row, "events": list(one.events), "files": [entries.name(seq) for seq in one.events]}
 
 
@@ -84,7 +83,7 @@ class Sentence(NamedTuple):
     """Positions it rests on."""
 
 
-def describe_run(run: Shown) -> tuple[Sentence, ...]:
+def describe_run(run: RunEvents) -> tuple[Sentence, ...]:
     """A run from its request to what was said of it after it closed."""
     row = Row.of(run.events) if any(event.type in {"request.made", "run.opened"} for event in run.events) else None
     first, last = run.events[0], run.events[-1]
@@ -108,7 +107,7 @@ def describe_run(run: Shown) -> tuple[Sentence, ...]:
     return tuple(sentences)
 
 
-def describe_moment(moment: Moment) -> tuple[Sentence, ...]:
+def describe_moment(moment: AsOf) -> tuple[Sentence, ...]:
     """What served then, its run, who approved it, what it went without."""
     sentences = [Sentence("at", f"{moment.instant}, {moment.source}", ())]
     if (last := moment.newest) is not None:
@@ -128,7 +127,7 @@ def exceptions(events: Sequence[Event]) -> tuple[Sentence, ...]:
     return tuple(sentence for event in events for sentence in _exceptions_in(event))
 
 
-def run_lines(run: Shown, form: str) -> Iterator[str]:
+def run_lines(run: RunEvents, form: str) -> Iterator[str]:
     """A run as a table, or as JSON with its events whole."""
     sentences = describe_run(run)
     if form == "table":
@@ -147,7 +146,7 @@ def run_lines(run: Shown, form: str) -> Iterator[str]:
     )
 
 
-def moment_lines(moments: Sequence[Moment], form: str) -> Iterator[str]:
+def moment_lines(moments: Sequence[AsOf], form: str) -> Iterator[str]:
     """Moments of several environments, in one of FORMATS."""
     described = [(moment, describe_moment(moment)) for moment in moments]
     objects = [
@@ -189,7 +188,7 @@ def _sentence_table(sentences: Sequence[Sentence]) -> Iterator[str]:
         yield f"{one.about:<{width}}  {escape_cell(one.text)}{rests}"
 
 
-def _serving(serving: Serving, moment: Moment) -> Iterator[Sentence]:
+def _serving(serving: Serving, moment: AsOf) -> Iterator[Sentence]:
     row = serving.row
     moved = (moment.moved.seq,) if moment.moved is not None else ()
     share = "" if serving.percent == 100 else f"{serving.percent} % of the traffic: "  # noqa: PLR2004 -- all of it

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.history.answers import History
+from pytest_deploy.history.history import History
 from pytest_deploy.verify import signatures
 from pytest_deploy.verify.verify import verify
 from tests.scale.generated import BEGINS, EVERY, generate, open_generated

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.history.answers import History
-from pytest_deploy.history.as_of import at
+from pytest_deploy.history.history import History
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.log import Log
@@ -82,7 +81,7 @@ def test_history_over_a_hundred_thousand_runs_answers_within_a_second(
         with History({"production": long.store}, tmp_path / "state") as history:
             instant = stamp(BEGINS + EVERY * int(long.runs * share) + timedelta(minutes=1))
             began = time.perf_counter()
-            moment = at(history, "production", instant)
+            moment = history.as_of("production", instant)
             took[f"as of {instant}"] = time.perf_counter() - began
             run = moment.serving[0].run
             took[f"show {run}"] = timed(lambda: history.show(run))  # noqa: B023 -- called at once

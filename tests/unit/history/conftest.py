@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.history.answers import History
+from pytest_deploy.history.history import History
 from pytest_deploy.record.event import Event, parse_line
 from tests.scale.generated import generate
 

@@ -1,16 +1,21 @@
-"""The straightforward way: every event of a log read, every question asked of every run."""
+"""The straightforward way: every event of a log read, every question asked of every run. And a log of given events, to ask."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from pytest_deploy.history.query import Asked
-from pytest_deploy.history.row import Row, facts
+from pytest_deploy.history.query import RunQuery
+from pytest_deploy.history.row import Fact, Row, facts
+from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.run_id import NO_RUN
+from tests.scale.generated import Writer
+from tests.unit.record.samples import HandClock, open_log
 
 
-def scan(events: Sequence[Event], asked: Asked) -> list[Row]:
+def scan(events: Sequence[Event], query: RunQuery) -> list[Row]:
     """The runs asked for, newest first."""
     of: dict[str, list[Event]] = {}
     for event in events:
@@ -19,7 +24,38 @@ def scan(events: Sequence[Event], asked: Asked) -> list[Row]:
     found = []
     for mine in of.values():
         row = Row.of(mine)
-        if row.began and asked.accepts(row, [fact for event in mine for fact in facts(event)]):
+        if row.began and accepts(query, row, [fact for event in mine for fact in facts(event)]):
             found.append(row)
     found.reverse()  # of those that began at once, the one named later in the log comes first
     return sorted(found, key=lambda row: row.began, reverse=True)
+
+
+def accepts(query: RunQuery, row: Row, facts: Iterable[Fact]) -> bool:
+    """Whether a run is one that is asked for: what the index says in SQL, said again in Python."""
+    over = row.ended or ("" if row.opened else row.began)
+    signers, migrations, requirements = (
+        {fact.value for fact in facts if fact.kind == kind} for kind in ("signer", "migration", "requirement")
+    )
+    return (
+        (not over or query.since <= over)
+        and (not query.until or row.began < query.until)
+        and row.commit.startswith(query.commit)
+        and row.digest.startswith(query.digest)
+        and query.version in {"", row.version}
+        and query.deployer.casefold() in row.deployer.casefold()
+        and (not query.outcomes or row.outcome in query.outcomes)
+        and (not query.pipelines or row.pipeline in query.pipelines)
+        and (not query.approver or any(query.approver.casefold() in signer for signer in signers))
+        and (not query.migration or query.migration in migrations)
+        and (not query.requirement or any(f"{name}-".startswith(f"{query.requirement}-") for name in requirements))
+    )
+
+
+def write_log(home: Path, events: Iterable[Event]) -> Path:
+    """A store whose log holds these events after its first, legal or not; their positions and hashes become the log's."""
+    open_log(home, HandClock())
+    store = home / "reports" / "local"
+    writer = Writer(store, FileSigner.open(home / "keys" / "local.pem"))
+    for event in events:
+        writer.write(event.type, dict(event.data), event.run, stamp(event.time))
+    return store

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.history.answers import History
-from pytest_deploy.history.as_of import Moment, at
+from pytest_deploy.history.history import AsOf, History
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.reports.text import describe_moment
@@ -34,7 +33,7 @@ def serving_by_hand(events: tuple[Event, ...], instant: str) -> str:
 @pytest.mark.parametrize("minutes", [-1, 0, 1, 3, 19, 57, 58, 59, 61, 118, 139, 200, 239, 10_000])
 def test_what_served_is_what_traffic_was_moved_to(history: History, events: tuple[Event, ...], minutes: int) -> None:
     instant = stamp(BEGINS + timedelta(minutes=minutes, seconds=30))
-    moment = at(history, "production", instant)
+    moment = history.as_of("production", instant)
 
     assert [serving_by_hand(events, instant)] == [one.run for one in moment.serving] or not moment.serving
     assert bool(moment.serving) == any(e.type == "traffic.moved" and stamp(e.time) <= instant for e in events)
@@ -42,7 +41,7 @@ def test_what_served_is_what_traffic_was_moved_to(history: History, events: tupl
 
 def test_a_release_that_was_rolled_back_is_not_what_served(history: History) -> None:
     """Run 14 of the record is rolled back: a minute after it the release of run 13 serves."""
-    (serving,) = at(history, "production", stamp(BEGINS + EVERY * 14 + timedelta(minutes=1))).serving
+    (serving,) = history.as_of("production", stamp(BEGINS + EVERY * 14 + timedelta(minutes=1))).serving
 
     assert serving.row is not None
     assert (serving.row.version, serving.row.outcome) == ("1.0.13", "deployed")
@@ -50,22 +49,22 @@ def test_a_release_that_was_rolled_back_is_not_what_served(history: History) -> 
 
 def test_while_a_run_is_open_it_is_named(history: History) -> None:
     instant = BEGINS + EVERY * 12 + timedelta(seconds=1)
-    moment = at(history, "production", stamp(instant))
+    moment = history.as_of("production", stamp(instant))
 
     assert [f"production-{BEGINS + EVERY * 12:%Y%m%dT%H%M%SZ}-000c"] == list(moment.in_progress)
-    assert at(history, "production", stamp(instant + timedelta(minutes=2))).in_progress == ()
+    assert history.as_of("production", stamp(instant + timedelta(minutes=2))).in_progress == ()
 
 
 def test_a_moment_names_the_events_it_rests_on(history: History, events: tuple[Event, ...]) -> None:
-    moment = at(history, "production", stamp(BEGINS + EVERY * 5 + timedelta(minutes=1)))
+    moment = history.as_of("production", stamp(BEGINS + EVERY * 5 + timedelta(minutes=1)))
     named = [events[seq].type for seq in moment.events]
 
     assert {"request.made", "approval.signed", "override.signed", "traffic.moved", "run.closed"} <= set(named)
 
 
-def moment_of(home: Path, clock: HandClock) -> Moment:
+def moment_of(home: Path, clock: HandClock) -> AsOf:
     with History({"local": home / "reports" / "local"}, home / "state") as history:
-        return at(history, "local", stamp(clock.now()))
+        return history.as_of("local", stamp(clock.now()))
 
 
 def test_before_anything_was_deployed_nothing_served(tmp_path: Path) -> None:
@@ -118,7 +117,7 @@ def test_an_instant_after_the_records_end_says_so(tmp_path: Path) -> None:
     events = list(log.events())
     clock.move(3600)
     with History({"local": tmp_path / "reports" / "local"}, tmp_path / "state") as history:
-        then, after = (at(history, "local", instant) for instant in (stamp(events[-1].time), stamp(clock.now())))
+        then, after = (history.as_of("local", instant) for instant in (stamp(events[-1].time), stamp(clock.now())))
 
     assert (then.newest, after.newest) == (None, events[-1])
     assert [said.events for said in describe_moment(after) if said.about == "known to"] == [(events[-1].seq,)]

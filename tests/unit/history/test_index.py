@@ -15,10 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_deploy.errors import RecordTampered
-from pytest_deploy.history.answers import History
-from pytest_deploy.history.build import log_size
-from pytest_deploy.history.index import Index, Stale
-from pytest_deploy.history.query import Asked
+from pytest_deploy.history.history import History
+from pytest_deploy.history.index import Index, Stale, log_size
+from pytest_deploy.history.query import RunQuery
 from pytest_deploy.history.row import OUTCOMES, Row
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
@@ -43,7 +42,7 @@ RUNS = [f"local-20261122T12000{number}Z-000{number}" for number in range(5)]
 
 stamps = st.integers(-5, 65).map(lambda number: stamp(BEGINS + EVERY * number))
 questions = st.builds(
-    Asked,
+    RunQuery,
     since=st.just("") | stamps,
     until=st.just("") | stamps,
     commit=st.sampled_from(["", "", "0", "a", "5e", "ff"]),
@@ -58,9 +57,9 @@ questions = st.builds(
 )
 
 
-def rows(store: Path, state: Path, asked: Asked | None = None) -> list[Row]:
+def rows(store: Path, state: Path, asked: RunQuery | None = None) -> list[Row]:
     with History({"it": store}, state) as history:
-        return [one.row for one in history.runs(asked or Asked()).runs]
+        return [one.row for one in history.runs(asked or RunQuery()).runs]
 
 
 def read_all(store: Path) -> list[Event]:
@@ -70,7 +69,7 @@ def read_all(store: Path) -> list[Event]:
 @settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(asked=questions)
 def test_every_question_is_answered_as_a_scan_of_the_log_answers_it(
-    history: History, events: tuple[Event, ...], asked: Asked
+    history: History, events: tuple[Event, ...], asked: RunQuery
 ) -> None:
     listing = history.runs(asked)
 
@@ -80,7 +79,7 @@ def test_every_question_is_answered_as_a_scan_of_the_log_answers_it(
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(asked=questions, limit=st.integers(1, 70))
-def test_a_limit_leaves_the_newest(history: History, events: tuple[Event, ...], asked: Asked, limit: int) -> None:
+def test_a_limit_leaves_the_newest(history: History, events: tuple[Event, ...], asked: RunQuery, limit: int) -> None:
     listing = history.runs(asked, limit=limit)
 
     assert scan(events, asked)[:limit] == [one.row for one in listing.runs]
@@ -121,7 +120,9 @@ def test_any_log_grown_in_any_pieces_is_indexed_as_a_scan_reads_it(
         if data.draw(st.integers(0, 9)) == 0:
             rows(store, home / "state")
 
-    asked = data.draw(st.sampled_from([Asked(), Asked(outcomes=("deployed",)), Asked(requirement="REQ-o00001")]))
+    asked = data.draw(
+        st.sampled_from([RunQuery(), RunQuery(outcomes=("deployed",)), RunQuery(requirement="REQ-o00001")])
+    )
 
     assert sorted(scan(read_all(store), asked), key=lambda row: row.run) == sorted(
         rows(store, home / "state", asked), key=lambda row: row.run
@@ -140,7 +141,7 @@ def test_what_is_new_is_read_and_nothing_else(generated: Path, events: Sequence[
     # An event long since read is now unreadable: a builder that began again would stop at it.
     (store / entries.name(3)).write_bytes(b"")
 
-    assert len(half) < len(rows(store, tmp_path / "state", Asked(since=half[0].began)))
+    assert len(half) < len(rows(store, tmp_path / "state", RunQuery(since=half[0].began)))
 
 
 @pytest.mark.parametrize(
@@ -157,15 +158,15 @@ def test_what_is_new_is_read_and_nothing_else(generated: Path, events: Sequence[
         pytest.param(lambda place: run_sql(place, "DELETE FROM events WHERE seq = 9"), id="an event lost"),
         pytest.param(lambda place: run_sql(place, "DROP TABLE facts"), id="a table lost"),
         pytest.param(lambda place: run_sql(place, "UPDATE runs SET outcome = 'deployed'"), id="outcomes changed"),
-        pytest.param(lambda place: run_sql(place, "UPDATE runs SET body = '{}'"), id="rows emptied"),
-        pytest.param(lambda place: run_sql(place, "UPDATE runs SET body = replace(body, 'dora', 'eve')"), id="rows edited"),
+        pytest.param(lambda place: run_sql(place, "UPDATE runs SET events = '[]'"), id="rows emptied"),
+        pytest.param(lambda place: run_sql(place, "UPDATE runs SET deployer = replace(deployer, 'dora', 'eve')"), id="rows edited"),
     ],
 )  # fmt: skip
 def test_a_damaged_index_is_built_anew(
     generated: Path, events: tuple[Event, ...], tmp_path: Path, spoil: object
 ) -> None:
     assert callable(spoil)
-    asked = Asked(outcomes=("deployed",), requirement="REQ-o00006")
+    asked = RunQuery(outcomes=("deployed",), requirement="REQ-o00006")
     before = rows(generated, tmp_path, asked)
     (place,) = tmp_path.glob("*.sqlite")
     spoil(place)

@@ -12,8 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.history.answers import History, Listed, Listing, Shown
-from pytest_deploy.history.as_of import Moment, Serving
+from pytest_deploy.history.history import AsOf, History, Listed, Listing, RunEvents, Serving
 from pytest_deploy.history.row import Row
 from pytest_deploy.record.event import Event
 from pytest_deploy.reports.text import (
@@ -166,7 +165,7 @@ EVENTS = (
     event(22, "deviation.accepted", **SIGNED, reason="the old release is good", deviation="rolled back"),
 )  # fmt: skip
 ANCHOR = event(23, "anchor.made", kind="github", size=23, root="cm9vdA==")
-SHOWN = Shown("local", EVENTS, (ANCHOR,), "tlog deploy.example.org/local 23 cm9vdA==")
+SHOWN = RunEvents("local", EVENTS, (ANCHOR,), "tlog deploy.example.org/local 23 cm9vdA==")
 DESCRIBED = describe_run(SHOWN)
 
 
@@ -235,13 +234,13 @@ def test_json_holds_the_words_and_the_events_whole() -> None:
 
 
 def test_a_run_without_a_request_or_opening_is_still_told() -> None:
-    told = describe_run(Shown("local", (event(5, "gate.refused", **EVENTS[5].data),), (), "tlog a 6 cm9vdA=="))
+    told = describe_run(RunEvents("local", (event(5, "gate.refused", **EVENTS[5].data),), (), "tlog a 6 cm9vdA=="))
 
     assert [one.about for one in told] == ["run", "refused", "anchor"]
 
 
-def moment(*serving: Serving, **changes: Any) -> Moment:
-    return Moment(
+def moment(*serving: Serving, **changes: Any) -> AsOf:
+    return AsOf(
         **{
             "source": "local",
             "instant": "2026-11-22T13:00:00.000Z",
@@ -320,7 +319,7 @@ def test_who_read_it_what_for_and_where_it_is_anchored_is_said() -> None:
         event(22, "anchor.made", kind="copy", size=20, root=root, place="gs://anchors"),
         event(23, "anchor.made", kind="line", size=20, root=root),
     ]
-    told = describe_run(Shown("local", (*EVENTS, *later), (), "tlog a 6 cm9vdA=="))
+    told = describe_run(RunEvents("local", (*EVENTS, *later), (), "tlog a 6 cm9vdA=="))
 
     assert texts(told, "read") == ["Read by A. Inspector, FDA: inspection 2033-114", "Read by quinn@example.org"]
     assert texts(told, "anchored") == ["Anchored at 20 events: copy, gs://anchors", "Anchored at 20 events: line"]

@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import UsageError
-from pytest_deploy.history.query import Asked
+from pytest_deploy.history.query import RunQuery, find_stores, parse_instant
 from pytest_deploy.history.row import OUTCOMES
-from pytest_deploy.history.words import ask, instant, stores
 
 WORDS = dict.fromkeys(
     ("since", "until", "commit", "digest", "version", "deployer", "approver", "outcome", "pipeline", "migration", "requirement"),
@@ -17,39 +16,42 @@ WORDS = dict.fromkeys(
 )  # fmt: skip
 
 
-def question(**words: str) -> Asked:
-    return ask({**WORDS, **words})
+def question(**words: str) -> RunQuery:
+    return RunQuery.from_options({**WORDS, **words})
 
 
 def test_no_words_ask_for_every_run() -> None:
-    assert Asked() == question()
+    assert RunQuery() == question()
 
 
 def test_a_day_alone_is_a_utc_day_from_its_beginning_to_its_end() -> None:
-    assert Asked(since="2026-03-01T00:00:00.000Z", until="2026-03-02T00:00:00.000Z") == question(
+    assert RunQuery(since="2026-03-01T00:00:00.000Z", until="2026-03-02T00:00:00.000Z") == question(
         since="2026-03-01", until="2026-03-01"
     )
 
 
 def test_an_instant_is_taken_with_its_zone() -> None:
     assert question(since="2026-03-01T12:00+02:00").since == "2026-03-01T10:00:00.000Z"
-    assert instant("as-of", "2026-03-01T12:00Z") == "2026-03-01T12:00:00.000Z"
+    assert parse_instant("as-of", "2026-03-01T12:00Z") == "2026-03-01T12:00:00.000Z"
 
 
 @pytest.mark.parametrize(
     "words,asked",
     [
-        ({"commit": "ABCD"}, Asked(commit="abcd")),
-        ({"digest": "sha256:ABCD"}, Asked(digest="sha256:abcd")),
-        ({"digest": "abcd"}, Asked(digest="sha256:abcd")),
-        ({"outcome": "deployed, rolled-back"}, Asked(outcomes=("deployed", "rolled-back"))),
-        ({"pipeline": "plan,smoke,"}, Asked(pipelines=("plan", "smoke"))),
-        ({"requirement": "REQ-o00043"}, Asked(requirement="REQ-o00043")),
-        ({"requirement": "REQ-o00043-K", "migration": " 0007 "}, Asked(requirement="REQ-o00043-K", migration="0007")),
-        ({"outcome": ",".join(OUTCOMES)}, Asked(outcomes=OUTCOMES)),
+        ({"commit": "ABCD"}, RunQuery(commit="abcd")),
+        ({"digest": "sha256:ABCD"}, RunQuery(digest="sha256:abcd")),
+        ({"digest": "abcd"}, RunQuery(digest="sha256:abcd")),
+        ({"outcome": "deployed, rolled-back"}, RunQuery(outcomes=("deployed", "rolled-back"))),
+        ({"pipeline": "plan,smoke,"}, RunQuery(pipelines=("plan", "smoke"))),
+        ({"requirement": "REQ-o00043"}, RunQuery(requirement="REQ-o00043")),
+        (
+            {"requirement": "REQ-o00043-K", "migration": " 0007 "},
+            RunQuery(requirement="REQ-o00043-K", migration="0007"),
+        ),
+        ({"outcome": ",".join(OUTCOMES)}, RunQuery(outcomes=OUTCOMES)),
     ],
 )
-def test_words_are_taken_as_they_are_meant(words: dict[str, str], asked: Asked) -> None:
+def test_words_are_taken_as_they_are_meant(words: dict[str, str], asked: RunQuery) -> None:
     assert asked == question(**words)
 
 
@@ -79,7 +81,7 @@ def test_any_other_word_is_refused_and_told_what_would_be_right(words: dict[str,
 @pytest.mark.parametrize("text", ["2026-03-01", "20260301", "12:00Z", ""])
 def test_what_is_no_instant_is_not_asked_of_a_moment(text: str) -> None:
     with pytest.raises(UsageError, match="right is 2026-03-01T12:00Z"):
-        instant("as-of", text)
+        parse_instant("as-of", text)
 
 
 @pytest.fixture
@@ -91,33 +93,35 @@ def reports(tmp_path: Path) -> Path:
 
 
 def test_all_real_stores_are_asked_unless_some_are_named(reports: Path) -> None:
-    assert {"local": reports / "local", "production": reports / "production"} == stores(reports, [], rehearsal=False)
-    assert list(stores(reports, ["production", "production"], rehearsal=False)) == ["production"]
+    assert {"local": reports / "local", "production": reports / "production"} == find_stores(
+        reports, [], rehearsal=False
+    )
+    assert list(find_stores(reports, ["production", "production"], rehearsal=False)) == ["production"]
 
 
 def test_rehearsals_are_asked_apart(reports: Path) -> None:
-    assert list(stores(reports, [], rehearsal=True)) == ["rehearsal/production", "rehearsal/staging"]
-    assert [reports / "rehearsal/staging"] == list(stores(reports, ["staging"], rehearsal=True).values())
+    assert list(find_stores(reports, [], rehearsal=True)) == ["rehearsal/production", "rehearsal/staging"]
+    assert [reports / "rehearsal/staging"] == list(find_stores(reports, ["staging"], rehearsal=True).values())
 
 
 def test_the_names_given_are_those_that_may_be_asked_for(reports: Path) -> None:
     with pytest.raises(UsageError, match=r"there is production, staging$"):
-        stores(reports, ["prod"], rehearsal=True)
+        find_stores(reports, ["prod"], rehearsal=True)
 
 
 @pytest.mark.parametrize("name", ["prod", "elsewhere", "..", "rehearsal"])
 def test_what_is_no_store_is_refused_and_those_there_are_named(reports: Path, name: str) -> None:
     with pytest.raises(UsageError, match=r"no record .*there is local, production"):
-        stores(reports, [name], rehearsal=False)
+        find_stores(reports, [name], rehearsal=False)
 
 
 def test_a_rehearsals_record_is_asked_for_by_its_own_word(reports: Path) -> None:
     with pytest.raises(UsageError, match="right is --env production --rehearse"):
-        stores(reports, ["rehearsal/production"], rehearsal=False)
+        find_stores(reports, ["rehearsal/production"], rehearsal=False)
 
 
 def test_where_there_is_no_record_that_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no record under"):
-        stores(tmp_path, [], rehearsal=False)
+        find_stores(tmp_path, [], rehearsal=False)
     with pytest.raises(UsageError, match="there is none"):
-        stores(tmp_path, ["local"], rehearsal=False)
+        find_stores(tmp_path, ["local"], rehearsal=False)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from pytest_deploy.errors import RecordTampered, UsageError
-from pytest_deploy.history.answers import History
+from pytest_deploy.history.history import History
 from pytest_deploy.history.index import Index, Stale
-from pytest_deploy.history.query import Asked
+from pytest_deploy.history.query import RunQuery
+from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.verify.verify import verify
-from tests.unit.record.samples import HandClock, Writing, deployed, open_log
+from tests.unit.history.scan import write_log
+from tests.unit.history.test_row import APPROVED, ASKED, IMAGE, OPENED, RAN, RUN, event
+from tests.unit.record.samples import NOON, HandClock, Writing, closed, deployed, open_log, step_finished
 
 
 @pytest.fixture
@@ -29,8 +34,8 @@ def two(tmp_path: Path) -> History:
 
 def test_the_runs_of_several_records_are_listed_together_newest_first(two: History) -> None:
     with two as history:
-        listing = history.runs(Asked())
-        newest = history.runs(Asked(), limit=3)
+        listing = history.runs(RunQuery())
+        newest = history.runs(RunQuery(), limit=3)
 
     assert (listing.total, len(listing.runs)) == (6, 6)
     began = [one.row.began for one in listing.runs]
@@ -40,7 +45,7 @@ def test_the_runs_of_several_records_are_listed_together_newest_first(two: Histo
 
 
 def test_a_run_is_shown_with_all_its_events_and_the_heads_anchor(history: History, events: tuple[Event, ...]) -> None:
-    run = history.runs(Asked(outcomes=("rolled-back",))).runs[0].row.run
+    run = history.runs(RunQuery(outcomes=("rolled-back",))).runs[0].row.run
     shown = history.show(run)
 
     assert tuple(event for event in events if event.run == run) == shown.events
@@ -48,7 +53,7 @@ def test_a_run_is_shown_with_all_its_events_and_the_heads_anchor(history: Histor
 
 
 def test_the_anchor_of_a_run_is_one_the_log_answers_to(history: History, generated: Path) -> None:
-    run = history.runs(Asked(), limit=1).runs[0].row.run
+    run = history.runs(RunQuery(), limit=1).runs[0].row.run
 
     assert verify(generated, anchor=history.show(run).checkpoint).checks[10].ok
 
@@ -74,7 +79,7 @@ def test_a_run_nobody_knows_is_told_by_what_is_like_it(history: History) -> None
 
 
 def test_what_an_answer_rests_on_is_what_it_was_asked_for_too(history: History, events: tuple[Event, ...]) -> None:
-    (one,) = history.runs(Asked(requirement="REQ-o00006-B")).runs
+    (one,) = history.runs(RunQuery(requirement="REQ-o00006-B")).runs
     step = next(seq for seq in one.events if events[seq].type == "step.finished")
 
     assert events[step].data["verifies"] == ["REQ-o00006-B"]
@@ -84,11 +89,11 @@ def test_what_an_answer_rests_on_is_what_it_was_asked_for_too(history: History, 
 def test_a_record_can_be_asked_without_believing_any_index(generated: Path, tmp_path: Path) -> None:
     state = tmp_path / "state"
     with History({"it": generated}, state) as history:
-        before = history.runs(Asked())
+        before = history.runs(RunQuery())
     (place,) = state.iterdir()
     made = place.stat().st_ino
     with History({"it": generated}, state, anew=True) as history:
-        assert before == history.runs(Asked())
+        assert before == history.runs(RunQuery())
 
     assert made != place.stat().st_ino
 
@@ -98,7 +103,7 @@ def test_a_request_that_was_voided_or_waits_is_listed_as_that(tmp_path: Path) ->
     waits, voided = Writing(log).request(), Writing(log).request()
     voided.add("request.voided", {"cause": "the commit differs"})
     with History({"local": tmp_path / "reports" / "local"}, tmp_path / "state") as history:
-        found = {one.row.run: one.row.outcome for one in history.runs(Asked()).runs}
+        found = {one.row.run: one.row.outcome for one in history.runs(RunQuery()).runs}
 
     assert {waits.run: "requested", voided.run: "voided"} == found
 
@@ -113,3 +118,55 @@ def test_a_log_that_changes_while_it_is_read_is_no_answer(history: History) -> N
     with pytest.raises(RecordTampered, match=r"00000007\.event is not the event it was: the log of production changed"):
         history.ask("production", question)
     assert len(asked) == 2
+
+
+FRIDAY, MONDAY = NOON, NOON + timedelta(days=3)
+LATER = replace(OPENED, time=MONDAY)
+
+
+@pytest.mark.parametrize(
+    "events,expected",
+    [
+        ([ASKED, LATER, replace(event(9, "run.closed", **closed("deployed", RUN)), time=MONDAY)], "yes yes yes no"),
+        ([ASKED, LATER], "yes yes yes yes"),
+        ([ASKED, replace(event(9, "request.voided", cause="drift"), time=MONDAY)], "yes no no no"),
+        ([ASKED], "yes no no no"),
+    ],
+    ids=["ran later", "goes on", "voided", "waits"],
+)
+def test_a_range_of_dates_holds_whatever_went_on_in_it(tmp_path: Path, events: list[Event], expected: str) -> None:
+    """Approved on Friday and run on Monday, it changed the environment on Monday: who asks for either day is told."""
+    days = [(FRIDAY + timedelta(days=day), FRIDAY + timedelta(days=day + 1)) for day in (0, 1, 3, 4)]
+    with History({"local": write_log(tmp_path, events)}, tmp_path / "state") as history:
+        within = [history.runs(RunQuery(since=stamp(start), until=stamp(end))).total for start, end in days]
+        before = history.runs(RunQuery(until=stamp(FRIDAY))).total
+
+    assert " ".join("yes" if it else "no" for it in within) == expected
+    assert before == 0
+
+
+STEP = event(6, "step.finished", **{**step_finished("a::b", "smoke"), "verifies": ["REQ-o00043-K"]})
+WHOLE = event(6, "step.finished", **{**step_finished("a::b", "smoke"), "verifies": ["REQ-o00043"]})
+APPROVAL = event(6, "approval.signed", **{**APPROVED, "printed_name": "Quinn Ö"})
+MIGRATION = event(6, "migration.applied", version="0007", **RAN)
+REVISION = event(6, "revision.deployed", revision="r-1", image=IMAGE, url=None, env_names=[])
+
+
+@pytest.mark.parametrize(
+    "query,fact,expected",
+    [
+        (RunQuery(approver="QUINN"), APPROVAL, True),
+        (RunQuery(approver="quinn Ö"), APPROVAL, True),
+        (RunQuery(approver="tina"), APPROVAL, False),
+        (RunQuery(migration="0007"), MIGRATION, True),
+        (RunQuery(migration="000"), MIGRATION, False),
+        (RunQuery(requirement="REQ-o00043"), STEP, True),
+        (RunQuery(requirement="REQ-o00043-K"), STEP, True),
+        (RunQuery(requirement="REQ-o0004"), STEP, False),
+        (RunQuery(requirement="REQ-o00043-K"), WHOLE, False),
+        (RunQuery(version="r-1"), REVISION, False),
+    ],
+)
+def test_runs_are_found_by_what_one_event_says(tmp_path: Path, query: RunQuery, fact: Event, *, expected: bool) -> None:
+    with History({"local": write_log(tmp_path, [OPENED, fact])}, tmp_path / "state") as history:
+        assert (history.runs(query).total == 1) is expected
