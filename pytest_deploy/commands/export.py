@@ -62,7 +62,7 @@ def export_run(root: Path, run: str, into: Path, *, reader: str, purpose: str, s
     try:
         out.copy(events)
         out.render(events)
-        lines = out.conclude(read)
+        lines = out.conclude(read, reading)
     except OSError as error:
         raise Refused(f"{into} is not whole: {error}; remove it, make room, export again") from error
     for line in lines:

@@ -50,10 +50,9 @@ def timeline(summary: RunSummary) -> tuple[PhaseRow, ...]:
 
 def sla_bars(summary: RunSummary) -> tuple[Bar, ...]:
     """The run's duration as two bars, what was no watch and the watch, where WIDTH is what policy allows; none without an SLA."""
-    allowed = summary.decided.get("sla_s")
-    if not allowed:
+    if summary.decided is None or not summary.decided.sla_s:
         return ()
-    taken = summary.decided["duration_s"]
+    taken, allowed = summary.decided.duration_s, summary.decided.sla_s
     outcome = "failed" if taken > allowed else "passed"
     whole = min(taken / allowed, 1.0) * WIDTH
     working = min(max(0.0, taken - summary.watched_s) / allowed, 1.0) * WIDTH

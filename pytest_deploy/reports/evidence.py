@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from pytest_deploy.errors import RecordTampered
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import RequestMade, RunDecided, StepFinished, given
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.reports.statement import render_statement
 
@@ -143,8 +144,8 @@ def page_files(folder: Path, events: Sequence[Event], of_run: RunEvents) -> Page
     """
     attached: dict[str, str] = {}
     for event in events:
-        if event.type == "step.finished":
-            attached |= event.data["attachments"]
+        if isinstance(event.content, StepFinished):
+            attached |= event.content.attachments
     texts = {name: _text(folder / name, sha256) for name, sha256 in attached.items() if name.startswith(_SAMPLES)}
     request = _request(folder, events) or _requested_by_plan(folder, events, of_run)
     plan = (request or {}).get("plan")
@@ -157,16 +158,17 @@ def page_files(folder: Path, events: Sequence[Event], of_run: RunEvents) -> Page
 
 
 def _request(folder: Path, events: Sequence[Event]) -> Mapping[str, Any] | None:
-    sha256 = next((event.data["request_sha256"] for event in events if event.type == "request.made"), None)
-    if sha256 is None:
+    made = next((event.content for event in events if isinstance(event.content, RequestMade)), None)
+    if made is None:
         return None
-    request: Mapping[str, Any] = json.loads(_text(folder / "request.json", sha256))
+    request: Mapping[str, Any] = json.loads(_text(folder / "request.json", made.request_sha256))
     return request
 
 
 def _requested_by_plan(folder: Path, events: Sequence[Event], of_run: RunEvents) -> Mapping[str, Any] | None:
     """The request that a plan asks for; it lies in the folder of the run that people approve."""
-    run = next((event.data.get("request") for event in events if event.type == "run.decided"), None)
+    decided = next((event.content for event in events if isinstance(event.content, RunDecided)), None)
+    run = given(decided.request) if decided is not None else None
     return None if run is None else _request(folder.parent / run, of_run(run))
 
 

@@ -25,6 +25,7 @@ from pytest_deploy.errors import RecordTampered, Refused, UsageError
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import RecordRead
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_folder import SUMS, listing
@@ -121,13 +122,16 @@ class Export:
         else:
             self.not_made.append("allure.html: the sealed folder holds no allure-results")
 
-    def conclude(self, read: Event) -> list[str]:
-        """Say what was made and what was not, in EXPORT.txt too, and list all files; the lines that were said."""
+    def conclude(self, event: Event, read: RecordRead) -> list[str]:
+        """Say what was made and what was not, in EXPORT.txt too, and list all files; the lines that were said.
+
+        `event`: this export in the record; `read`: what it says.
+        """
         lines = [*(f"made      {name}" for name in self.made), *(f"not made  {name}" for name in self.not_made)]
         head = [
-            f"Run {self.run} of {self.log.key.origin}, exported {stamp(read.time)} for {read.data['reader']}",
-            f"Purpose: {read.data['purpose']}. This export is event {read.seq} of the record.",
-            f"Anchor: {self._signed(read).checkpoint.anchor}",
+            f"Run {self.run} of {self.log.key.origin}, exported {stamp(event.time)} for {read.reader}",
+            f"Purpose: {read.purpose}. This export is event {event.seq} of the record.",
+            f"Anchor: {self._signed(event).checkpoint.anchor}",
             "",
         ]
         rest = [

@@ -18,7 +18,7 @@ from typing import Final
 from pytest_deploy.errors import DeployError
 from pytest_deploy.record.event import Event, parse_line
 from pytest_deploy.reports.page import render
-from pytest_deploy.reports.run_summary import OUTCOME_HEADINGS
+from pytest_deploy.reports.run_summary import OUTCOME_HEADINGS, summarize
 
 RUNS_A_STORE: Final = 500
 """Runs of one store on the page: with more, making it would cost each closing run minutes; `deploy.py history` knows all."""
@@ -62,23 +62,21 @@ class IndexRow:
 
 def index_row(events: Sequence[Event], link: str | None) -> IndexRow | None:
     """The index's row of one run, from its own events; None where it was never opened."""
-    by_type = {event.type: event for event in events}
-    opened = by_type.get("run.opened")
-    if opened is None:
+    if all(event.type != "run.opened" for event in events):
         return None
-    decided = by_type["run.decided"].data if "run.decided" in by_type else {}
-    undecided = "abandoned" if "run.abandoned" in by_type else "in progress"
+    summary = summarize(events)
+    opened, decided = summary.opened, summary.decided
     return IndexRow(
-        run=opened.run,
-        environment=opened.data["environment"],
-        rehearsal=opened.data["rehearsal"],
-        pipeline=opened.data["pipeline"],
-        release=opened.data["version"],
-        deployer=opened.data["deployer"],
-        opened=opened.time,
-        outcome=decided.get("outcome", undecided),
-        duration_s=decided.get("duration_s"),
-        sla_s=decided.get("sla_s"),
+        run=summary.run,
+        environment=opened.environment,
+        rehearsal=opened.rehearsal,
+        pipeline=opened.pipeline,
+        release=opened.version,
+        deployer=opened.deployer,
+        opened=summary.of("run.opened")[0].time,
+        outcome=summary.outcome,
+        duration_s=decided.duration_s if decided is not None else None,
+        sla_s=decided.sla_s if decided is not None else None,
         link=link,
     )
 

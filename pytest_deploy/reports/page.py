@@ -19,6 +19,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.events import given
 from pytest_deploy.record.plain_text import escape_hidden
 from pytest_deploy.reports.format import response_time, seconds, share, utc
 
@@ -50,6 +51,7 @@ def _environment() -> Environment:
         "seconds": seconds,
         "response_time": response_time,
         "shown": escape_hidden,
+        "given": given,
         "stamp": stamp,
         "text_content": _text_content,
         "quoted": shlex.quote,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import GateRefused, GateVerdict, RevisionDeployed, TrafficMoved
 from pytest_deploy.reports.charts import response_times, sla_bars, timeline
 from pytest_deploy.reports.deviations import deviations, overridden_gates
 from pytest_deploy.reports.evidence import PageFiles
@@ -52,15 +53,13 @@ def render_run(
     files = files or PageFiles()
     origin, size, root = _anchor(checkpoint)
     post_run, departed = PostRun(after or ()), deviations(summary)
-    undecided = "abandoned" if summary.of("run.abandoned") else "in progress"
-    outcome = summary.decided.get("outcome", undecided)
     return render(
         "run.html",
         {
             "summary": summary,
             "opened": summary.opened,
-            "outcome": outcome,
-            "heading": OUTCOME_HEADINGS[outcome],
+            "outcome": summary.outcome,
+            "heading": OUTCOME_HEADINGS[summary.outcome],
             "meaning": describe_outcome(summary),
             "phase_rows": timeline(summary),
             "sla_bars": sla_bars(summary),
@@ -72,7 +71,7 @@ def render_run(
             "gate_points": GATE_POINTS,
             "chronology": [(event, text) for event in summary.events if (text := describe_event(event)) is not None],
             "serving": _serving(summary),
-            "newest": next((event.data["revision"] for event in summary.of("revision.deployed")), None),
+            "newest": next((made.revision for made in summary.contents(RevisionDeployed)), None),
             "planned_migrations": (files.request or {}).get("migrations", []),
             "schema_diff": files.diff,
             "response_times": response_times(summary, files.texts),
@@ -111,12 +110,12 @@ def _counts(summary: RunSummary) -> list[tuple[str, int]]:
 
 def _serving(summary: RunSummary) -> Mapping[str, Any]:
     """The traffic after the last move; empty where none moved."""
-    moves = summary.of("traffic.moved")
-    return moves[-1].data["after"] if moves else {}
+    moves = summary.contents(TrafficMoved)
+    return moves[-1].after if moves else {}
 
 
 def _json(event: Event) -> str:
-    return json.dumps(event.data, sort_keys=True, ensure_ascii=True)
+    return json.dumps(event.content.as_data(), sort_keys=True, ensure_ascii=True)
 
 
 @dataclass(frozen=True)
@@ -126,13 +125,15 @@ class GateResult:
     point: str
     """A key of GATE_POINTS."""
     event: Event
+    content: GateVerdict
+    """The event's."""
 
     @property
     def verdict(self) -> str:
         """passed, overridden or refused."""
-        if self.event.type == "gate.refused":
+        if isinstance(self.content, GateRefused):
             return "refused"
-        return "overridden" if "override" in self.event.data["inputs"] else "passed"
+        return "overridden" if "override" in self.content.inputs else "passed"
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def gate_rows(events: Sequence[Event], plan: Sequence[Event] = ()) -> tuple[Gate
     """One row a gate, in the order first checked. `plan`: the events of the plan that made this run's request."""
     rows: dict[str, list[GateResult]] = {}
     for result in (*_gate_results(plan), *_gate_results(events)):
-        rows.setdefault(result.event.data["gate"], []).append(result)
+        rows.setdefault(result.content.gate, []).append(result)
     return tuple(GateRow(gate, tuple(results)) for gate, results in rows.items())
 
 
@@ -164,6 +165,6 @@ def _gate_results(events: Sequence[Event]) -> Iterator[GateResult]:
     opened = False
     for event in events:
         opened |= event.type == "run.opened"
-        if event.type in {"gate.passed", "gate.refused"}:
-            point = event.data["point"]
-            yield GateResult("preflight" if opened and point == "lease" else point, event)
+        if isinstance(event.content, GateVerdict):
+            point = event.content.point
+            yield GateResult("preflight" if opened and point == "lease" else point, event, event.content)

@@ -5,17 +5,46 @@ Nothing here is computed that an event does not state, but counts, differences o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.policy.phases import PHASES
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import (
+    UNSET,
+    AnchorMade,
+    ApprovalRefused,
+    ApprovalSigned,
+    BackupCreated,
+    EventContent,
+    GateRefused,
+    LeaseTaken,
+    MigrationApplied,
+    MigrationRolledBack,
+    OverrideSigned,
+    PhaseFinished,
+    PhaseStarted,
+    RecordRead,
+    RequestMade,
+    RevisionDeployed,
+    RollbackFinished,
+    RollbackStarted,
+    RunDecided,
+    RunOpened,
+    StepFinished,
+    StepNotRun,
+    StepStarted,
+    TrafficMoved,
+    given,
+)
 from pytest_deploy.record.plain_text import escape_hidden
 from pytest_deploy.reports.format import seconds
 from pytest_deploy.traceability.matrix import NOT_RUN
+
+ContentT = TypeVar("ContentT", bound=EventContent)
 
 UNFINISHED: Final = "unfinished"
 """The outcome of what began and whose end is not in these events."""
@@ -82,16 +111,22 @@ class RunSummary:
     """One run."""
 
     run: str
-    opened: Mapping[str, Any]
-    """`run.opened`'s data."""
-    decided: Mapping[str, Any]
-    """`run.decided`'s data; empty where the events end before it."""
+    opened: RunOpened
+    decided: RunDecided | None
+    """None where the events end before it."""
     began: datetime
     """UTC; what the duration counts from."""
     ended: datetime
     """UTC; of `run.decided`, or of the last event."""
     phases: tuple[PhaseSummary, ...]
     events: tuple[Event, ...]
+
+    @property
+    def outcome(self) -> str:
+        """As decided; `abandoned`, or `in progress` where no event decides it."""
+        if self.decided is not None:
+            return self.decided.outcome
+        return "abandoned" if self.of("run.abandoned") else "in progress"
 
     @property
     def seconds(self) -> float:
@@ -106,12 +141,16 @@ class RunSummary:
     @property
     def image(self) -> str | None:
         """The artefact the run is about: approved, built, or found serving; None where no event names one."""
-        stated = [
-            self.opened["image"],
-            *(event.data.get("image") for event in self.of("request.made", "step.finished")),
-            (self.opened.get("target") or {}).get("image"),
+        named = [
+            self.opened.image,
+            *(
+                given(event.content.image)
+                for event in self.events
+                if isinstance(event.content, RequestMade | StepFinished)
+            ),
+            (given(self.opened.target) or {}).get("image"),
         ]
-        return next((image for image in stated if image), None)
+        return next((image for image in named if image), None)
 
     @property
     def watched_s(self) -> float:
@@ -127,19 +166,26 @@ class RunSummary:
         """Its events of these types, in order."""
         return tuple(event for event in self.events if event.type in types)
 
+    def contents(self, content_type: type[ContentT]) -> tuple[ContentT, ...]:
+        """The content of its events of one type, in order."""
+        return tuple(event.content for event in self.events if isinstance(event.content, content_type))
+
 
 def summarize(events: Sequence[Event]) -> RunSummary:
     """One run from its own events. Raises ValueError where none of them opens the run."""
     opened = next((event for event in events if event.type == "run.opened"), None)
-    if opened is None:
+    if opened is None or not isinstance(opened.content, RunOpened):
         raise ValueError("no run.opened among the events: there is no run to tell of")
-    decided = next((event for event in events if event.type == "run.decided"), None)
-    ended = decided.time if decided is not None else events[-1].time
-    took = timedelta(seconds=decided.data["duration_s"]) if decided is not None else ended - events[0].time
+    ended, decided = events[-1].time, None
+    for event in events:
+        if isinstance(event.content, RunDecided):
+            ended, decided = event.time, event.content
+            break
+    took = timedelta(seconds=decided.duration_s) if decided is not None else ended - events[0].time
     return RunSummary(
         run=opened.run,
-        opened=opened.data,
-        decided=decided.data if decided is not None else {},
+        opened=opened.content,
+        decided=decided,
         began=ended - took,
         ended=ended,
         phases=_phases(events),
@@ -151,14 +197,13 @@ def _phases(events: Sequence[Event]) -> tuple[PhaseSummary, ...]:
     steps = _steps(events)
     phases: dict[str, PhaseSummary] = {}
     for event in events:
-        if event.type == "phase.started":
-            name = event.data["phase"]
-            phases[name] = PhaseSummary(name, UNFINISHED, (), started=event.time)
-        elif event.type == "phase.finished":
-            name, data = event.data["phase"], event.data
-            begun = phases.get(name, PhaseSummary(name, UNFINISHED, ()))
-            cause = data.get("cause") or ""
-            phases[name] = replace(begun, outcome=data["outcome"], duration_s=data["duration_s"], cause=cause)
+        match event.content:
+            case PhaseStarted(phase=name):
+                phases[name] = PhaseSummary(name, UNFINISHED, (), started=event.time)
+            case PhaseFinished(phase=name) as finished:
+                begun = phases.get(name, PhaseSummary(name, UNFINISHED, ()))
+                cause = given(finished.cause) or ""
+                phases[name] = replace(begun, outcome=finished.outcome, duration_s=finished.duration_s, cause=cause)
     for step in steps:
         phases.setdefault(step.phase, PhaseSummary(step.phase, NOT_RUN, ()))
     order = list(PHASES)
@@ -170,48 +215,45 @@ def _phases(events: Sequence[Event]) -> tuple[PhaseSummary, ...]:
 def _steps(events: Sequence[Event]) -> tuple[StepSummary, ...]:
     steps: dict[str, StepSummary] = {}
     for event in events:
-        data = event.data
-        if event.type == "step.started":
-            title = data.get("title") or title_of(data["nodeid"])
-            begun = StepSummary(data["nodeid"], data["phase"], title, UNFINISHED, data["changes"], started=event.time)
-            steps[data["nodeid"]] = begun
-        elif event.type == "step.finished":
-            steps[data["nodeid"]] = _finished(steps.get(data["nodeid"]), event)
-        elif event.type == "step.not-run":
-            title = data.get("title") or title_of(data["nodeid"])
-            steps[data["nodeid"]] = StepSummary(
-                nodeid=data["nodeid"],
-                phase=data["phase"],
-                title=title,
-                outcome=NOT_RUN,
-                changes=bool(data.get("changes")),
-                verifies=tuple(data.get("verifies", ())),
-                cause=data["cause"],
-                ended_by=event.seq,
-            )
+        match event.content:
+            case StepStarted(nodeid=nodeid) as begun:
+                title = given(begun.title) or title_of(nodeid)
+                steps[nodeid] = StepSummary(nodeid, begun.phase, title, UNFINISHED, begun.changes, started=event.time)
+            case StepFinished(nodeid=nodeid) as finished:
+                steps[nodeid] = _finished(steps.get(nodeid), finished, event.seq)
+            case StepNotRun(nodeid=nodeid) as not_run:
+                steps[nodeid] = StepSummary(
+                    nodeid=nodeid,
+                    phase=not_run.phase,
+                    title=given(not_run.title) or title_of(nodeid),
+                    outcome=NOT_RUN,
+                    changes=bool(given(not_run.changes)),
+                    verifies=tuple(given(not_run.verifies, ())),
+                    cause=not_run.cause,
+                    ended_by=event.seq,
+                )
     return tuple(steps.values())
 
 
-def _finished(begun: StepSummary | None, event: Event) -> StepSummary:
-    data = event.data
-    title = data.get("title") or (begun.title if begun is not None else title_of(data["nodeid"]))
+def _finished(begun: StepSummary | None, finished: StepFinished, seq: int) -> StepSummary:
+    title = begun.title if begun is not None else title_of(finished.nodeid)
     return StepSummary(
-        nodeid=data["nodeid"],
-        phase=data["phase"],
-        title=title,
-        outcome=data["outcome"],
+        nodeid=finished.nodeid,
+        phase=finished.phase,
+        title=given(finished.title) or title,
+        outcome=finished.outcome,
         changes=begun.changes if begun is not None else False,
         started=begun.started if begun is not None else None,
-        duration_s=data["duration_s"],
-        verifies=tuple(data["verifies"]),
-        attempts=data["attempts"],
-        message=data["message"] or "",
-        expected=data["expected"],
-        actual=data["actual"],
-        warnings=tuple(map(str, data["warnings"])),
-        attachments=data["attachments"],
-        measured=data.get("measured"),
-        ended_by=event.seq,
+        duration_s=finished.duration_s,
+        verifies=tuple(finished.verifies),
+        attempts=finished.attempts,
+        message=finished.message or "",
+        expected=finished.expected,
+        actual=finished.actual,
+        warnings=tuple(map(str, finished.warnings)),
+        attachments=finished.attachments,
+        measured=given(finished.measured),
+        ended_by=seq,
     )
 
 
@@ -243,49 +285,21 @@ _PIPELINE_NAMES: Final = {"iq": "IQ", "oq": "OQ", "pq": "PQ"}
 
 def describe_outcome(summary: RunSummary) -> str:
     """What the outcome of a run means, in one or two sentences."""
-    started = summary.of("rollback.started")
-    target = started[-1].data["target"] if started else None
+    started = summary.contents(RollbackStarted)
+    target = started[-1].target if started else None
     nothing = target in {None, "none"}
     now = (
         "No release had been deployed before; none serves now." if nothing else f"{escape_hidden(target)} serves again."
     )
-    return _OUTCOME_MEANINGS[summary.decided.get("outcome", "")].format(
-        release=f"Release {summary.opened['version']}",
-        environment=summary.opened["environment"],
-        pipeline=_PIPELINE_NAMES.get(summary.opened["pipeline"], summary.opened["pipeline"].capitalize()),
+    pipeline = summary.opened.pipeline
+    return _OUTCOME_MEANINGS[summary.decided.outcome if summary.decided is not None else ""].format(
+        release=f"Release {summary.opened.version}",
+        environment=summary.opened.environment,
+        pipeline=_PIPELINE_NAMES.get(pipeline, pipeline.capitalize()),
         now=now,
     )
 
 
-def _traffic(shares: Mapping[str, Any]) -> str:
-    return (
-        ", ".join(f"{escape_hidden(revision)} {escape_hidden(percent)} %" for revision, percent in shares.items())
-        or "nothing"
-    )
-
-
-_SENTENCES: Final[Mapping[str, Callable[[Mapping[str, Any]], str]]] = {
-    "request.made": lambda data: f"Request made by {data['requested_by']}, SHA-256 {data['request_sha256'][:16]}…",
-    "lease.taken": lambda data: f"Lease {data['name']} taken by {data['holder']}",
-    "run.opened": lambda data: f"Run opened by {data['deployer']}: {data['pipeline']} of {data['version']}",
-    "gate.refused": lambda data: f"Gate {data['gate']} refused: {data['reason']}",
-    "approval.signed": lambda data: f"Signed by {data['signer']} as {data['role']}: {data['meaning']}",
-    "approval.refused": lambda data: f"A signature was refused: {data['reason']}",
-    "override.signed": lambda data: f"Override signed by {data['signer']}: {data['reason']}",
-    "backup.created": lambda data: f"Backup {data['kind']} made, {data['bytes']} bytes",
-    "migration.applied": lambda data: f"Migration {data['version']} applied in {seconds(data['duration_s'])}",
-    "migration.rolled-back": lambda data: f"Migration {data['version']} rolled back in {seconds(data['duration_s'])}",
-    "revision.deployed": lambda data: f"Revision {data['revision']} made, no traffic yet",
-    "traffic.moved": lambda data: f"Traffic moved: {_traffic(data['after'])}; before: {_traffic(data['before'])}",
-    "rollback.started": lambda data: f"Rollback started, back to {data['target'] or 'none'}: {data['cause']}",
-    "rollback.finished": lambda data: f"Rollback finished in {seconds(data['duration_s'])}: {data['outcome']}",
-    "phase.finished": lambda data: f"Phase {data['phase']}: {data['outcome']} in {seconds(data['duration_s'])}",
-    "anchor.made": lambda data: ", ".join(
-        [f"Anchored at {data['size']} events: {data['kind']}", *([data["place"]] if data.get("place") else [])]
-    ),
-    "record.read": lambda data: f"Read by {data['reader']}" + (f": {data['purpose']}" if data.get("purpose") else ""),
-    "run.decided": lambda data: f"Decided: {data['outcome']}" + (f", {data['cause']}" if data["cause"] else ""),
-}
 _NOT_DESCRIBED: Final = frozenset(
     {"run.planned", "phase.started", "step.started", "step.not-run", "lease.renewed", "gate.passed"}
 )
@@ -294,14 +308,60 @@ _NOT_DESCRIBED: Final = frozenset(
 
 def describe_event(event: Event) -> str | None:
     """The event in one sentence; None where its phase, or a table of its own, says enough."""
-    if event.type in _NOT_DESCRIBED:
+    if event.type in _NOT_DESCRIBED or (isinstance(event.content, StepFinished) and event.content.outcome == "passed"):
         return None
-    if event.type == "step.finished":
-        if event.data["outcome"] == "passed":
-            return None
-        return escape_hidden(f"Step {event.data['outcome']} in {event.data['phase']}: {title_of(event.data['nodeid'])}")
-    sentence = _SENTENCES.get(event.type)
-    if sentence is not None:
-        return escape_hidden(sentence(event.data))
-    reason = next((event.data[key] for key in ("detail", "reason", "cause") if event.data.get(key)), "")
-    return escape_hidden(f"{event.type.replace('.', ' ').capitalize()}" + (f": {reason}" if reason else ""))
+    return escape_hidden(_sentence(event.content))
+
+
+def _sentence(content: EventContent) -> str:  # noqa: C901, PLR0912 -- one case a type
+    match content:
+        case RequestMade():
+            text = f"Request made by {content.requested_by}, SHA-256 {content.request_sha256[:16]}…"
+        case LeaseTaken():
+            text = f"Lease {content.name} taken by {content.holder}"
+        case RunOpened():
+            text = f"Run opened by {content.deployer}: {content.pipeline} of {content.version}"
+        case GateRefused():
+            text = f"Gate {content.gate} refused: {content.reason}"
+        case ApprovalSigned():
+            text = f"Signed by {content.signer} as {content.role}: {content.meaning}"
+        case ApprovalRefused():
+            text = f"A signature was refused: {content.reason}"
+        case OverrideSigned():
+            text = f"Override signed by {content.signer}: {content.reason}"
+        case BackupCreated():
+            text = f"Backup {content.kind} made, {content.bytes} bytes"
+        case MigrationApplied():
+            text = f"Migration {content.version} applied in {seconds(content.duration_s)}"
+        case MigrationRolledBack():
+            text = f"Migration {content.version} rolled back in {seconds(content.duration_s)}"
+        case RevisionDeployed():
+            text = f"Revision {content.revision} made, no traffic yet"
+        case TrafficMoved():
+            text = f"Traffic moved: {_traffic(content.after)}; before: {_traffic(content.before)}"
+        case RollbackStarted():
+            text = f"Rollback started, back to {content.target or 'none'}: {content.cause}"
+        case RollbackFinished():
+            text = f"Rollback finished in {seconds(content.duration_s)}: {content.outcome}"
+        case PhaseFinished():
+            text = f"Phase {content.phase}: {content.outcome} in {seconds(content.duration_s)}"
+        case StepFinished():
+            text = f"Step {content.outcome} in {content.phase}: {title_of(content.nodeid)}"
+        case AnchorMade():
+            place = given(content.place)
+            text = f"Anchored at {content.size} events: {content.kind}" + (f", {place}" if place else "")
+        case RecordRead():
+            purpose = given(content.purpose)
+            text = f"Read by {content.reader}" + (f": {purpose}" if purpose else "")
+        case RunDecided():
+            text = f"Decided: {content.outcome}" + (f", {content.cause}" if content.cause else "")
+        case _:
+            stated = (given(getattr(content, key, UNSET)) for key in ("detail", "reason", "cause"))
+            reason = next((value for value in stated if value), "")
+            text = content.type.replace(".", " ").capitalize() + (f": {reason}" if reason else "")
+    return text
+
+
+def _traffic(shares: Mapping[str, Any]) -> str:
+    texts = (f"{escape_hidden(revision)} {escape_hidden(percent)} %" for revision, percent in shares.items())
+    return ", ".join(texts) or "nothing"

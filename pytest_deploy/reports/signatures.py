@@ -10,22 +10,20 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Final
 
 from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import (
+    UNSET,
+    DeviationAccepted,
+    EnvironmentReleased,
+    OverrideSigned,
+    RecordAmended,
+    Signed,
+    given,
+)
 from pytest_deploy.reports.deviations import Deviation
-
-_MEANINGS: Final[Mapping[str, str]] = {
-    "approval.signed": "",
-    "override.signed": "answers for passing over the gate {gate}: {reason}",
-    "signoff.signed": "",
-    "record.amended": "amends event {amends}: {reason}",
-    "deviation.accepted": "accepts this deviation: {deviation}: {reason}",
-    "environment.released": "releases the environment: {reason}",
-}
-"""The types that count a signature, and what one means where the event does not carry the signed words."""
 
 
 @dataclass(frozen=True)
@@ -53,37 +51,59 @@ class Signature:
 
 def manifest(events: Sequence[Event]) -> tuple[Signature, ...]:
     """The signatures that these events count, in order."""
-    return tuple(_signature(event) for event in events if event.type in _MEANINGS)
+    return tuple(_signature(event, event.content) for event in events if isinstance(event.content, Signed))
 
 
-def _signature(event: Event) -> Signature:
-    stated = {"gate": "a gate", "amends": "—", "deviation": "—", **event.data}
+def _signature(event: Event, signed: Signed) -> Signature:
+    signed_at = given(getattr(signed, "signed_at", UNSET))
     return Signature(
-        printed_name=stated.get("printed_name") or "—",
-        signer=stated["signer"],
-        role=stated.get("role") or "—",
-        meaning=stated.get("meaning") or _MEANINGS[event.type].format(**stated),
-        comment=stated.get("comment") or "",
-        signed_at=stated.get("signed_at") or stamp(event.time),
+        printed_name=given(getattr(signed, "printed_name", UNSET)) or "—",
+        signer=signed.signer,
+        role=given(getattr(signed, "role", UNSET)) or "—",
+        meaning=given(getattr(signed, "meaning", UNSET)) or _meaning(signed),
+        comment=given(getattr(signed, "comment", UNSET)) or "",
+        signed_at=stamp(signed_at or event.time),
         recorded=stamp(event.time),
-        file=stated["file"],
-        sha256=stated["sha256"],
+        file=signed.file,
+        sha256=signed.sha256,
         verify_time=f"{event.time:%Y%m%d%H%M%SZ}",
         seq=event.seq,
     )
 
 
+def _meaning(signed: Signed) -> str:
+    """What a signature means where the event does not carry the signed words."""
+    match signed:
+        case OverrideSigned():
+            return f"answers for passing over the gate {given(signed.gate, 'a gate')}: {signed.reason}"
+        case RecordAmended():
+            return f"amends event {given(signed.amends, '—')}: {signed.reason}"
+        case DeviationAccepted():
+            return f"accepts this deviation: {given(signed.deviation, '—')}: {signed.reason}"
+        case EnvironmentReleased():
+            return f"releases the environment: {signed.reason}"
+    return ""
+
+
 @dataclass(frozen=True)
-class Remark:
-    """One signed event about something of the run: an amendment, or the acceptance of a deviation."""
+class Acceptance:
+    """A deviation of the run that somebody answers for."""
 
     by: Signature
-    event: Event
+    accepted: DeviationAccepted
 
     @property
     def step_title(self) -> str:
-        """The step of an accepted deviation, in words."""
-        return title_of(self.event.data["nodeid"])
+        """The step of the deviation, in words."""
+        return title_of(given(self.accepted.nodeid, ""))
+
+
+@dataclass(frozen=True)
+class Amendment:
+    """A value of an event of the run that somebody corrected."""
+
+    by: Signature
+    amended: RecordAmended
 
 
 @dataclass(frozen=True)
@@ -94,28 +114,28 @@ class PostRun:
     """The run's events since its decision, in order."""
 
     @cached_property
-    def amended(self) -> Mapping[int, Sequence[Remark]]:
+    def amended(self) -> Mapping[int, Sequence[Amendment]]:
         """The amendments by the position of the event they amend; each begins at the value the one before it gave."""
-        return self._by("record.amended", "amends")
+        amendments: dict[int, list[Amendment]] = defaultdict(list)
+        for event in self.events:
+            if isinstance(event.content, RecordAmended) and (seq := given(event.content.amends)) is not None:
+                amendments[seq].append(Amendment(_signature(event, event.content), event.content))
+        return dict(amendments)
 
     @cached_property
-    def accepted(self) -> Mapping[str, Sequence[Remark]]:
+    def accepted(self) -> Mapping[str, Sequence[Acceptance]]:
         """The accepted deviations by the node id of their step."""
-        return self._by("deviation.accepted", "nodeid")
+        acceptances: dict[str, list[Acceptance]] = defaultdict(list)
+        for event in self.events:
+            if isinstance(event.content, DeviationAccepted) and (nodeid := given(event.content.nodeid)) is not None:
+                acceptances[nodeid].append(Acceptance(_signature(event, event.content), event.content))
+        return dict(acceptances)
 
-    def amendments(self, seq: int | None, key: str = "") -> tuple[Remark, ...]:
+    def amendments(self, seq: int | None, key: str = "") -> tuple[Amendment, ...]:
         """The amendments of an event, or of one key of it."""
-        remarks = self.amended.get(seq, ()) if seq is not None else ()
-        return tuple(one for one in remarks if key in {"", one.event.data.get("key")})
+        amendments = self.amended.get(seq, ()) if seq is not None else ()
+        return tuple(one for one in amendments if key in {"", given(one.amended.key)})
 
-    def acceptances(self, deviation: Deviation) -> tuple[Remark, ...]:
+    def acceptances(self, deviation: Deviation) -> tuple[Acceptance, ...]:
         """Who accepted a deviation: for each step whose ending it tells."""
         return tuple(one for nodeid in deviation.steps for one in self.accepted.get(nodeid, ()))
-
-    def _by(self, event_type: str, key: str) -> dict[Any, list[Remark]]:
-        remarks: dict[Any, list[Remark]] = defaultdict(list)
-        for event in self.events:
-            if event.type == event_type and key in event.data:
-                (signature,) = manifest([event])
-                remarks[event.data[key]].append(Remark(signature, event))
-        return dict(remarks)

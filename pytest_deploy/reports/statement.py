@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import RequestMade
 from pytest_deploy.reports.run_summary import RunSummary, StepSummary, summarize
 from pytest_deploy.traceability.matrix import NOT_RUN
 
@@ -57,7 +58,7 @@ def _warned(step: StepSummary) -> bool:
 
 def _result(summary: RunSummary) -> str:
     """PASSED and WARNED only where the run itself went well: a run that was rolled back failed, whatever passed in it."""
-    if summary.decided.get("outcome") not in _SUCCESSFUL:
+    if summary.outcome not in _SUCCESSFUL:
         return "FAILED"
     return "WARNED" if any(_warned(step) for step in summary.steps) else "PASSED"
 
@@ -66,15 +67,15 @@ def _subjects(summary: RunSummary) -> Iterator[dict[str, Any]]:
     if summary.image is not None:
         name, _, digest = summary.image.partition("@sha256:")
         yield {"name": name, "digest": {"sha256": digest}}
-    yield {"name": summary.opened["version"], "digest": {"gitCommit": summary.opened["commit"]}}
+    yield {"name": summary.opened.version, "digest": {"gitCommit": summary.opened.commit}}
 
 
 def _configuration(summary: RunSummary) -> Iterator[dict[str, Any]]:
     """What the steps were run under: resource descriptors, each with its digest."""
     for key, name in _CONFIGURATION.items():
-        if summary.opened.get(key):
-            yield {"name": name, "digest": {"sha256": summary.opened[key]}}
-    requested = summary.opened.get("request_sha256")
-    requested = requested or next((event.data["request_sha256"] for event in summary.of("request.made")), None)
+        if sha256 := getattr(summary.opened, key):
+            yield {"name": name, "digest": {"sha256": sha256}}
+    requested = summary.opened.request_sha256
+    requested = requested or next((made.request_sha256 for made in summary.contents(RequestMade)), None)
     if requested:
         yield {"name": f"runs/{summary.run}/request.json", "digest": {"sha256": requested}}

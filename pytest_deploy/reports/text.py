@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any, Final, NamedTuple
 
@@ -13,6 +13,21 @@ from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import (
+    UNSET,
+    AnchorMade,
+    ApprovalSigned,
+    DeviationAccepted,
+    GatePassed,
+    GateRefused,
+    OverrideSigned,
+    RecordAmended,
+    RunOpened,
+    RunPlanned,
+    SignoffSigned,
+    StepFinished,
+    given,
+)
 from pytest_deploy.record.plain_text import escape_cell, escape_hidden
 from pytest_deploy.reports.format import aligned, csv_lines, positions, seconds, utc
 from pytest_deploy.reports.run_summary import describe_event
@@ -95,14 +110,10 @@ def describe_run(run: RunEvents) -> tuple[Sentence, ...]:
         sentences.append(Sentence("outcome", f"{row.outcome}{took}{cause}", ends or (last.seq,)))
     for event in run.events:
         sentences += _sentences(event)
-    sentences += [
-        Sentence(
-            "anchored",
-            f"tlog {run.checkpoint.split()[1]} {event.data['size']} {event.data['root']}, {event.data['kind']}",
-            (event.seq,),
-        )
-        for event in run.anchors
-    ]
+    for event in run.anchors:
+        if isinstance(made := event.content, AnchorMade):
+            line = f"tlog {run.checkpoint.split()[1]} {made.size} {made.root}, {made.kind}"
+            sentences.append(Sentence("anchored", line, (event.seq,)))
     sentences.append(Sentence("anchor", run.checkpoint, (last.seq,)))
     return tuple(sentences)
 
@@ -172,7 +183,7 @@ def moment_lines(moments: Sequence[AsOf], form: str) -> Iterator[str]:
 def _event(event: Event) -> dict[str, Any]:
     return {
         "seq": event.seq, "time": stamp(event.time), "type": event.type, "actor": event.actor, "id": event.id,
-        "prev": event.prev, "data": event.data,
+        "prev": event.prev, "data": dict(sorted(event.content.as_data().items())),
     }  # fmt: skip
 
 
@@ -214,92 +225,8 @@ def _serving(serving: Serving, moment: AsOf) -> Iterator[Sentence]:
     yield from exceptions(serving.events) or [Sentence(_EXCEPTION, "nothing", ())]
 
 
-def _opened(event: Event) -> Iterator[Sentence]:
-    data = event.data
-    yield Sentence("who", data["deployer"], (event.seq,))
-    yield Sentence(
-        "what",
-        f"{data['pipeline']} of {data['version']}, commit {data['commit']}, to {data['environment']}",
-        (event.seq,),
-    )
-    yield Sentence("when", f"opened {utc(event.time)}", (event.seq,))
-    if data["reason"]:
-        yield Sentence("why", data["reason"], (event.seq,))
-    yield from _exceptions_in(event)
-
-
-def _approved(event: Event) -> Iterator[Sentence]:
-    data = event.data
-    name = data.get("printed_name") or data["signer"]
-    at = data.get("signed_at") or utc(event.time)
-    comment = f"; {data['comment']}" if data.get("comment") else ""
-    yield Sentence(
-        "approved", f"{name} <{data['signer']}> as {data['role']}, {at}: {data['meaning']}{comment}", (event.seq,)
-    )
-
-
-def _signed_off(event: Event) -> Iterator[Sentence]:
-    data = event.data
-    yield Sentence(
-        "signed off",
-        f"{data.get('printed_name') or data['signer']} as {data['role']}, {utc(event.time)}: {data['meaning']}",
-        (event.seq,),
-    )
-
-
-def _amended(event: Event) -> Iterator[Sentence]:
-    data = event.data
-    what = f"event {data['amends']} {data.get('key', '')}".rstrip() if "amends" in data else "the record"
-    values = (
-        f": {escape_hidden(data['old'])} -> {escape_hidden(data['new'])}" if "old" in data and "new" in data else ""
-    )
-    yield Sentence("amended", f"{what}{values}; {data['reason']} ({data['signer']}, {utc(event.time)})", (event.seq,))
-
-
-def _step(event: Event) -> Iterator[Sentence]:
-    data = event.data
-    if data["outcome"] != "passed":
-        message = f": {data['message'].splitlines()[0]}" if data["message"] else ""
-        yield Sentence(
-            "step", f"{data['outcome']} in {data['phase']}: {title_of(data['nodeid'])}{message}", (event.seq,)
-        )
-
-
-def _gate(event: Event) -> Iterator[Sentence]:
-    if event.type == "gate.refused":
-        yield Sentence(
-            "refused", f"gate {event.data['gate']} at {event.data['point']}: {event.data['reason']}", (event.seq,)
-        )
-    yield from _exceptions_in(event)
-
-
-def _exceptions_in(event: Event) -> Iterator[Sentence]:
-    data, seq = event.data, (event.seq,)
-    match event.type:
-        case "override.signed":
-            incident = f" for {data['incident']}" if data.get("incident") else ""
-            yield Sentence(
-                _EXCEPTION,
-                f"gate {data.get('gate', 'unnamed')}{incident}, signed by {data['signer']}: {data['reason']}",
-                seq,
-            )
-        case "gate.passed" if data["inputs"].get("override"):
-            yield Sentence(_EXCEPTION, f"gate {data['gate']} at {data['point']}: {data['reason']}", seq)
-        case "deviation.accepted":
-            what = data.get("deviation") or data.get("nodeid") or "deviation"
-            yield Sentence(_EXCEPTION, f"{what}, accepted by {data['signer']}: {data['reason']}", seq)
-        case "run.planned":
-            for phase, why in data.get("omitted", {}).items():
-                yield Sentence(_EXCEPTION, f"phase {phase}: {escape_hidden(why)}", seq)
-        case "run.opened":
-            if data["dirty"]:
-                yield Sentence(_EXCEPTION, "the tree had uncommitted changes", seq)
-            for key, value in data.get("sets", {}).items():
-                yield Sentence(_EXCEPTION, f"set by hand: {key}={escape_hidden(value)}", seq)
-
-
 _ENDS: Final = frozenset({"request.voided", "run.decided", "run.closed", "run.abandoned"})
-_HEADINGS: Final[Mapping[str, str]] = {
+_LABELS: Final[Mapping[str, str]] = {
     "request.made": "request", "request.voided": "voided", "approval.refused": "not counted", "backup.created": "backup",
     "migration.applied": "migration", "migration.rolled-back": "migration", "revision.deployed": "revision", "traffic.moved": "traffic",
     "rollback.started": "rollback", "rollback.finished": "rollback", "run.decided": "decided", "run.closed": "closed",
@@ -307,19 +234,68 @@ _HEADINGS: Final[Mapping[str, str]] = {
     "incident.opened": "incident", "notification.sent": "told", "notification.failed": "not told", "anchor.made": "anchored",
     "record.read": "read", "clock.skewed": "clock",
 }  # fmt: skip
-_OWN: Final[Mapping[str, Callable[[Event], Iterator[Sentence]]]] = {
-    "run.opened": _opened, "approval.signed": _approved, "signoff.signed": _signed_off, "record.amended": _amended,
-    "step.finished": _step, "gate.passed": _gate, "gate.refused": _gate, "override.signed": _exceptions_in,
-    "deviation.accepted": _exceptions_in, "run.planned": _exceptions_in,
-}  # fmt: skip
+"""What the sentence of `describe_event` is about, by event type."""
 
 
 def _sentences(event: Event) -> Iterator[Sentence]:
     """What an event says of its run; steps that passed, phases and leases say nothing."""
-    own = _OWN.get(event.type)
-    if own is not None:
-        yield from own(event)
-    elif event.type in _HEADINGS:
-        sentence = describe_event(event)
-        if sentence is not None:
-            yield Sentence(_HEADINGS[event.type], sentence, (event.seq,))
+    rests_on = (event.seq,)
+    match event.content:
+        case RunOpened() as opened:
+            what = f"{opened.pipeline} of {opened.version}, commit {opened.commit}, to {opened.environment}"
+            yield Sentence("who", opened.deployer, rests_on)
+            yield Sentence("what", what, rests_on)
+            yield Sentence("when", f"opened {utc(event.time)}", rests_on)
+            if opened.reason:
+                yield Sentence("why", opened.reason, rests_on)
+        case ApprovalSigned() as signed:
+            name = given(signed.printed_name) or signed.signer
+            signed_at = given(signed.signed_at)
+            at = stamp(signed_at) if signed_at is not None else utc(event.time)
+            comment = f"; {signed.comment}" if given(signed.comment) else ""
+            text = f"{name} <{signed.signer}> as {signed.role}, {at}: {signed.meaning}{comment}"
+            yield Sentence("approved", text, rests_on)
+        case SignoffSigned() as signed:
+            name = given(signed.printed_name) or signed.signer
+            yield Sentence("signed off", f"{name} as {signed.role}, {utc(event.time)}: {signed.meaning}", rests_on)
+        case RecordAmended() as amended:
+            yield Sentence("amended", f"{_amended(amended)} ({amended.signer}, {utc(event.time)})", rests_on)
+        case StepFinished(outcome=outcome, phase=phase, nodeid=nodeid, message=message):
+            if outcome != "passed":
+                first_line = f": {message.splitlines()[0]}" if message else ""
+                yield Sentence("step", f"{outcome} in {phase}: {title_of(nodeid)}{first_line}", rests_on)
+        case GateRefused() as refused:
+            yield Sentence("refused", f"gate {refused.gate} at {refused.point}: {refused.reason}", rests_on)
+        case _:
+            if event.type in _LABELS and (described := describe_event(event)) is not None:
+                yield Sentence(_LABELS[event.type], described, rests_on)
+    yield from _exceptions_in(event)
+
+
+def _amended(amended: RecordAmended) -> str:
+    what = "the record"
+    if amended.amends is not UNSET:
+        what = f"event {amended.amends} {given(amended.key, '')}".rstrip()
+    values = ""
+    if amended.old is not UNSET and amended.new is not UNSET:
+        values = f": {escape_hidden(amended.old)} -> {escape_hidden(amended.new)}"
+    return f"{what}{values}; {amended.reason}"
+
+
+def _exceptions_in(event: Event) -> Iterator[Sentence]:
+    texts: list[str] = []
+    match event.content:
+        case OverrideSigned() as signed:
+            incident = f" for {signed.incident}" if given(signed.incident) else ""
+            texts.append(f"gate {given(signed.gate, 'unnamed')}{incident}, signed by {signed.signer}: {signed.reason}")
+        case GatePassed() as passed if passed.inputs.get("override"):
+            texts.append(f"gate {passed.gate} at {passed.point}: {passed.reason}")
+        case DeviationAccepted() as accepted:
+            what = given(accepted.deviation) or given(accepted.nodeid) or "deviation"
+            texts.append(f"{what}, accepted by {accepted.signer}: {accepted.reason}")
+        case RunPlanned() as planned:
+            texts += [f"phase {phase}: {escape_hidden(why)}" for phase, why in given(planned.omitted, {}).items()]
+        case RunOpened() as opened:
+            texts += ["the tree had uncommitted changes"] * opened.dirty
+            texts += [f"set by hand: {key}={escape_hidden(value)}" for key, value in given(opened.sets, {}).items()]
+    return (Sentence(_EXCEPTION, text, (event.seq,)) for text in texts)
