@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from pytest_deploy.errors import Fault, MigrationsRefused
 from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.record import atomic_file
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,7 @@ class KeptTrials:
         """Keep a trial of `todo`; a reader sees all of it or nothing."""
         file = self._file(todo, before)
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}.part")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
-            out.write(trial.to_json())
-        part.replace(file)
+        atomic_file.overwrite(file, trial.to_json().encode(), mode=0o600)
 
     def _file(self, todo: Sequence[Migration], before: str) -> Path:
         bound = "".join([before, *(f"{one.version}:{one.sha256}" for one in todo)])

@@ -1,4 +1,4 @@
-"""Create a file if it is absent, so that it is whole and durable or not there at all.
+"""Write a file so that it is whole or not there at all: `create` where none may be yet, `overwrite` in place of another.
 
 A temporary file (its name starts with a dot, so no reader counts it) is written and fsynced in the same folder; link(2)
 gives it its name, which fails if the name exists; the temporary name goes, and the folder is fsynced. A kill at any
@@ -24,19 +24,26 @@ def create(path: Path, data: bytes, *, mode: int = 0o644, beside: Path | None = 
     if beside is not None:
         _make_folder(beside)
     temporary = (beside or path.parent) / f".{secrets.token_hex(8)}.new"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
     try:
-        try:
-            _write(descriptor, data)
-            os.fchmod(descriptor, mode)  # evidence is readable whatever the umask was; a key stays 0600
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        _write_new(temporary, data, mode)
         os.link(temporary, path)
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
         # Also where the name was taken: whoever made it may not have come this far, and the caller builds on it.
         _sync_folder(path.parent)
+
+
+def overwrite(path: Path, data: bytes, *, mode: int = 0o644) -> None:
+    """Replace a file as a whole, or make it: a reader sees the old bytes or the new. Its folder must be there.
+
+    For what can be made again: after a power cut it may be the old or the new. Raises OSError.
+    """
+    temporary = path.parent / f".{secrets.token_hex(8)}.new"
+    try:
+        _write_new(temporary, data, mode)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def replace(source: Path, path: Path) -> None:
@@ -52,10 +59,17 @@ def sweep(folder: Path) -> None:
             path.unlink()
 
 
-def _write(descriptor: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(descriptor, rest) :]
+def _write_new(path: Path, data: bytes, mode: int) -> None:
+    """A new file with these bytes, on disk."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fchmod(descriptor, mode)  # evidence is readable whatever the umask was; a key stays 0600
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _make_folder(folder: Path) -> None:

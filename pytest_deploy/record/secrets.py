@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
+from pytest_deploy.record import atomic_file
 from pytest_deploy.record.redaction import SHORTEST, Redactor
 from pytest_deploy.workspace import Workspace
 
@@ -115,16 +116,10 @@ class Secrets(Mapping[str, str]):
 
     def _save(self, file: Path) -> None:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        part = file.with_suffix(f".{os.getpid()}.part")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
-            json.dump(self._values, out)
         try:
-            # The first of two processes wins; the other reads what that one made.
-            os.link(part, file)
-        except FileExistsError:
+            atomic_file.create(file, json.dumps(self._values).encode(), mode=0o600)
+        except FileExistsError:  # the first of two processes wins; the other reads what that one made
             self._values = self._load(file)
-        finally:
-            part.unlink()
 
 
 def secrets_of(workspace: Workspace, *, run: str = "") -> Secrets:

@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 
 from pytest_deploy.errors import Failed, UsageError
-from pytest_deploy.platform.embedded.places import write_text
+from pytest_deploy.platform.embedded.places import write_private
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _IMAGE = re.compile(r"local/[a-z0-9-]+@sha256:(?P<hex>[0-9a-f]{64})")
@@ -42,7 +42,7 @@ class LocalArtefacts:
                 shutil.copyfileobj(source, copy)
             Path(copy.name).rename(blob)
         image = f"local/{self._service}@sha256:{digest}"
-        write_text(target, f"{image}\n")
+        write_private(target, f"{image}\n")
         return image
 
     def find(self, tag: str) -> str | None:

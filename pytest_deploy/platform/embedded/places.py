@@ -10,12 +10,12 @@ import hashlib
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_deploy.errors import PlatformUnavailable, UsageError
+from pytest_deploy.record import atomic_file
 
 ROOT_VARIABLE = "PYTEST_DEPLOY_PGDATA_ROOT"
 """Names another parent folder for sockets and PGDATA than /var/tmp, e.g. /dev/shm."""
@@ -142,14 +142,10 @@ def log_of(state: Path, revision: str) -> Path:
     return state / "logs" / f"{revision}.log"
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace a file as a whole, readable by its owner only: a reader sees the old text or the new."""
+def write_private(path: Path, text: str) -> None:
+    """Replace a file as a whole, readable by its owner only, in folders that are made where they are missing."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).rename(path)
+    atomic_file.overwrite(path, text.encode(), mode=0o600)
 
 
 def program_environment(environment: Mapping[str, str], *more: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ from urllib.parse import quote, urlencode
 import psutil
 
 from pytest_deploy.errors import PlatformUnavailable, UsageError
-from pytest_deploy.platform.embedded.places import write_text
+from pytest_deploy.platform.embedded.places import write_private
 from pytest_deploy.platform.protocol import DatabaseAccess
 
 if TYPE_CHECKING:
@@ -309,7 +309,7 @@ def _make_database(
             password = secrets.token_urlsafe(24)
             verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
             connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
-            write_text(password_file, password)
+            write_private(password_file, password)
     if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
     connection.execute("SELECT pg_advisory_unlock(%s)", [_MAKING_LOCK])

@@ -15,7 +15,7 @@ from collections.abc import Coroutine, Mapping
 from google.cloud import run_v2
 
 from pytest_deploy.platform.embedded.artefacts import ImageUnknown, unpack
-from pytest_deploy.platform.embedded.places import Places, Site, log_of, write_text
+from pytest_deploy.platform.embedded.places import Places, Site, log_of, write_private
 from pytest_deploy.platform.embedded.revision import (
     LOOPBACK,
     PLACEHOLDER,
@@ -138,9 +138,9 @@ class HostedService:
         self.pb.etag = ""
         self.pb.etag = f'"{hashlib.sha256(run_v2.Service.serialize(self.pb)).hexdigest()[:16]}"'
         for name in revisions:
-            write_text(self._folder / "revisions" / f"{name}.json", run_v2.Revision.to_json(self.revisions[name]))
-        write_text(self._folder / "ports.json", json.dumps(self._ports))
-        write_text(self._folder / "service.json", run_v2.Service.to_json(self.pb))
+            write_private(self._folder / "revisions" / f"{name}.json", run_v2.Revision.to_json(self.revisions[name]))
+        write_private(self._folder / "ports.json", json.dumps(self._ports))
+        write_private(self._folder / "service.json", run_v2.Service.to_json(self.pb))
 
     def _load(self) -> None:
         """Read what an earlier supervisor left."""
