@@ -21,8 +21,6 @@ from pytest_deploy.record.store import Exists, Objects
 
 _OPENSSL_S: Final = 30
 _LARGEST: Final = 1 << 20
-CA: Final = "tsa-ca.pem"
-"""The certificate's name in a trust set."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from pytest_deploy.errors import Refused
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.record.trust import copy_plainly, trust_set, write_set
+from pytest_deploy.record.trust import TIMESTAMP_CA, copy_plainly, trust_set, write_set
 
 YEAR_DAYS = 365
 
@@ -121,12 +121,12 @@ def trust_authority(log: Log, store: Path, ca: bytes, *, actor: str) -> Event | 
     The file only grows, as `allowed_signers` does: what an earlier authority stamped is verified by its own certificate.
     """
     before, sha256 = in_force(log.store, log.events())
-    known = trust_set(log.store, sha256).get("tsa-ca.pem", b"")
+    known = trust_set(log.store, sha256).get(TIMESTAMP_CA, b"")
     if ca in known:
         return None
     data = {"person": None, "fingerprint": None, "reason": "the timestamp authority that deploy.yaml names"}
     grown = known.rstrip() + b"\n" + ca if known else ca
-    return _put_in_force(log, store, _Change("key.enrolled", before, sha256, data, {"tsa-ca.pem": grown}), actor)
+    return _put_in_force(log, store, _Change("key.enrolled", before, sha256, data, {TIMESTAMP_CA: grown}), actor)
 
 
 def _put_in_force(log: Log, store: Path, change: _Change, actor: str) -> Event:

@@ -35,7 +35,7 @@ from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Store
-from pytest_deploy.record.trust import trust_set
+from pytest_deploy.record.trust import TIMESTAMP_CA, trust_set
 from pytest_deploy.verify.verify import verify as verify_store
 from pytest_deploy.workspace import Workspace
 
@@ -239,7 +239,7 @@ class Audit:
             f"the key of {email}": max(key.valid_before for key in roster.keys if key.email == email)
             for email in dict.fromkeys(key.email for key in roster.keys if key.valid(now))
         }
-        if ca := trust_set(store, sha256).get("tsa-ca.pem"):
+        if ca := trust_set(store, sha256).get(TIMESTAMP_CA):
             ends["the timestamp authority's certificate"] = _end_of_certificate(ca)
         soon = {what: end for what, end in ends.items() if end <= now + SOON}
         for what, end in soon.items():

@@ -31,7 +31,6 @@ class Progress:
         self._ended: set[str] = set()
         self._steps: tuple[Step, ...] = ()
         self._phase = ""
-        self._phase_ended = 0
         self._shown = ""
         self._terminal: int | None = None
         self._stop = threading.Event()

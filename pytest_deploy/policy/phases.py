@@ -76,8 +76,6 @@ class Pipeline:
     """Phases that run only where something was changed and something failed."""
     gate_group: tuple[str, ...] = GATES
     """One gate group: each of these phases runs whole, and only then one failure in them closes the run."""
-    needs_approval: bool = False
-    """Whether it changes the environment, so that approvals and the window apply."""
 
 
 PIPELINES: Mapping[str, Pipeline] = MappingProxyType(
@@ -91,11 +89,10 @@ PIPELINES: Mapping[str, Pipeline] = MappingProxyType(
                     *("deploy", "smoke", "traffic", "integration", "health"),
                 ),
                 on_failure=("rollback",),
-                needs_approval=True,
             ),
             Pipeline("plan", ("build", "approval", "preflight"), gate_group=("build", *GATES)),
             Pipeline("smoke", ("preflight", "smoke")),
-            Pipeline("rollback", ("approval", "preflight", "rollback"), needs_approval=True),
+            Pipeline("rollback", ("approval", "preflight", "rollback")),
             Pipeline("iq", ("iq",)),
             Pipeline("oq", ("oq",)),
             Pipeline("pq", ("pq",)),

@@ -21,7 +21,9 @@ from pytest_deploy.record.key import LogKey
 from pytest_deploy.record.store import Exists, Missing, Store
 
 FOLDER_HEX = 16
-FILES: Final = ("log.vkey", "log.pem", "allowed_signers", "roles.json", "tsa-ca.pem")
+TIMESTAMP_CA: Final = "tsa-ca.pem"
+"""The certificate of the timestamp authority."""
+FILES: Final = ("log.vkey", "log.pem", "allowed_signers", "roles.json", TIMESTAMP_CA)
 """What a trust set may hold."""
 
 

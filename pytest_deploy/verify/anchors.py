@@ -17,6 +17,7 @@ from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log_entry import Checkpoint, parse_anchor, parse_checkpoint
 from pytest_deploy.record.run_folder import file_sha256
+from pytest_deploy.record.trust import TIMESTAMP_CA
 from pytest_deploy.verify.chain import Chain
 from pytest_deploy.verify.findings import NONE, Check, Finding
 
@@ -130,7 +131,7 @@ def _contradicted(chain: Chain, seen: Checkpoint, source: str) -> Iterator[Findi
 
 def _timestamp_fault(chain: Chain, reply: Path) -> str | None:
     """What openssl says against a timestamp, or None."""
-    trust = next((known for known in reversed(chain.trust) if "tsa-ca.pem" in known.files), None)
+    trust = next((known for known in reversed(chain.trust) if TIMESTAMP_CA in known.files), None)
     if trust is None:
         return "cannot be checked: no trust set holds tsa-ca.pem"
     try:
@@ -140,7 +141,7 @@ def _timestamp_fault(chain: Chain, reply: Path) -> str | None:
         when = datetime.strptime(whole, "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
         done = _openssl(
             *("-verify", "-data", str(reply.with_suffix(".checkpoint")), "-in", str(reply)),
-            *("-CAfile", str(trust.folder / "tsa-ca.pem"), "-attime", str(int(when.timestamp()))),
+            *("-CAfile", str(trust.folder / TIMESTAMP_CA), "-attime", str(int(when.timestamp()))),
         )
     except FileNotFoundError:
         return "cannot be checked: openssl is not installed"

@@ -113,12 +113,6 @@ class CloudRun:
             patience_s=1.0,
         )
 
-    @classmethod
-    def by_default_credentials(cls, service: str) -> CloudRun:
-        """The real service, as whoever this process is signed in as (Application Default Credentials)."""
-        with _answered("signing in to Google Cloud"):
-            return cls(service, run_v2.ServicesClient(), run_v2.RevisionsClient())
-
     def state(self) -> ServiceState:
         """What serves now; Runtime.state."""
         return messages.state(self._read())

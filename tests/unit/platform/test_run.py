@@ -12,11 +12,12 @@ from typing import Any
 import grpc
 import pytest
 import requests
+from google.cloud import run_v2
 
 from pytest_deploy.errors import PlatformUnavailable, RevisionFailed
 from pytest_deploy.platform.embedded import connect
 from pytest_deploy.platform.embedded.client import LocalPlatform
-from pytest_deploy.platform.google.run import CloudRun
+from pytest_deploy.platform.google.run import CloudRun, _answered
 from tests.unit.platform.conftest import COMMAND, Deployment, get
 
 
@@ -203,8 +204,8 @@ def test_without_credentials_the_real_service_says_how_to_sign_in(
     for name, value in (("HOME", str(tmp_path)), ("CLOUDSDK_CONFIG", str(tmp_path)), ("NO_GCE_CHECK", "true")):
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
-    with pytest.raises(PlatformUnavailable, match="gcloud auth application-default login"):
-        CloudRun.by_default_credentials("projects/p/locations/l/services/s")
+    with pytest.raises(PlatformUnavailable, match="gcloud auth application-default login"), _answered("signing in"):
+        run_v2.ServicesClient()
 
 
 class Meddler(grpc.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]  # generic in the stubs only

@@ -37,10 +37,6 @@ def test_a_pipeline_names_known_phases_once_and_in_order(pipeline: object) -> No
     assert sorted(set(positions)) == positions
 
 
-def test_only_pipelines_that_change_the_environment_need_approval() -> None:
-    assert {"deploy", "rollback"} == {name for name, pipeline in PIPELINES.items() if pipeline.needs_approval}
-
-
 def test_what_changes_stops_at_the_first_failure_and_what_looks_looks_at_all() -> None:
     assert {"backup", "migration", "deploy", "traffic", "rollback"} == {
         name for name, phase in PHASES.items() if phase.mode is Mode.FIRST
