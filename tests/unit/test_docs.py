@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -272,3 +273,13 @@ def test_a_printed_pytest_line_has_options_that_exist(page: str, line: str) -> N
     given = {word.partition("=")[0] for word in shlex.split(line) if word.startswith("--")}
 
     assert sorted(given - set(options())) == [], page
+
+
+def test_the_map_lists_the_folders_in_the_order_that_import_linter_holds() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
+    told = re.findall(r"^    ([a-z]+)(?:/|\.py)  ", (ROOT / "docs/design.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+    assert [name for name in told if name in layers] == [name for name in reversed(layers) if not name.startswith("(")]
