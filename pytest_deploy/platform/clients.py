@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -14,19 +13,22 @@ import requests
 
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.platform.protocol import DatabaseAccess
-from pytest_deploy.policy.policy import Policy
 
 HTTP_SECONDS = 30.0
 """How long one HTTP call may take before it counts as no answer."""
 
 
 class Database:
-    """The environment's database, as its owner."""
+    """The environment's database, as its owner. Every question opens a connection of its own.
 
-    def __init__(self, access: DatabaseAccess, policy: Policy, root: Path) -> None:
+    Example:
+        >>> database.one("select count(*) from diary.entry where author = %s", "smoke")
+        3
+    """
+
+    def __init__(self, access: DatabaseAccess) -> None:
         self.access = access
-        self.policy = policy
-        self.migrations = root / policy.database.migrations
+        """How it is reached; for programs that are to reach it by themselves."""
 
     @contextmanager
     def connect(self) -> Iterator[psycopg.Connection]:
@@ -41,13 +43,24 @@ class Database:
             yield connection
 
     def one(self, query: str, *values: object) -> Any:
-        """The first column of the first row; None where there is none. `query` is constant text, `values` are bound."""
+        """The first column of the first row.
+
+        Args:
+            query: constant SQL with `%s` in place of each value.
+            values: what is bound to them.
+
+        Returns:
+            The value as psycopg gives it; None where there is no row.
+
+        Raises:
+            PlatformUnavailable: the server does not answer.
+        """
         with self.connect() as connection:
             row = connection.execute(query.encode(), values).fetchone()
         return None if row is None else row[0]
 
     def column(self, query: str, *values: object) -> list[Any]:
-        """The first column of every row."""
+        """The first column of every row, in the query's order; arguments and errors as for `one`."""
         with self.connect() as connection:
             return [row[0] for row in connection.execute(query.encode(), values).fetchall()]
 
@@ -63,7 +76,12 @@ class Answer:
 
 
 class Service:
-    """The deployed service over HTTP at one address: a tag's, or the serving one."""
+    """The deployed service over HTTP at one address: a tag's, or the serving one. Redirects are answers, not followed.
+
+    Example:
+        >>> service.call("GET", "/health").status
+        200
+    """
 
     def __init__(
         self,
@@ -86,7 +104,18 @@ class Service:
         token: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One call. Raises PlatformUnavailable where there is no answer within 30 s."""
+        """One call over HTTP.
+
+        Args:
+            method: `GET`, `POST` and so on.
+            path: of the service, with its slash: `/entries/1`.
+            json_body: sent as JSON where it is not None.
+            token: sent as `Authorization: Bearer TOKEN` where it is not empty.
+            headers: sent as they are.
+
+        Raises:
+            PlatformUnavailable: there is no answer within 30 s.
+        """
         sent = dict(headers or {}) | ({"Authorization": f"Bearer {token}"} if token else {})
         began = time.monotonic()
         try:

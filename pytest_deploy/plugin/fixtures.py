@@ -54,7 +54,7 @@ def platform(environment: Environment) -> Platform:
 @pytest.fixture(scope="session")
 def database(environment: Environment) -> Database:
     """A client of the environment's database, as its owner."""
-    return Database(environment.platform.database, environment.policy, environment.workspace.root)
+    return Database(environment.platform.database)
 
 
 @pytest.fixture(scope="session")

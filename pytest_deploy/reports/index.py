@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import DeployError
+from pytest_deploy.record import atomic_file
 from pytest_deploy.record.event import Event, parse_line
 from pytest_deploy.reports.page import render
 from pytest_deploy.reports.run_summary import OUTCOME_HEADINGS, summarize
@@ -214,10 +215,9 @@ def write(reports: Path) -> tuple[str, ...]:
             rows += of_store
             if stopped_at:
                 older[name] = stopped_at
-        part = reports / f".index.{os.getpid()}.part"
         made = datetime.now(UTC)
-        part.write_text(render_index(rows, made=made, older=older, unread=unread), encoding="utf-8")
-        part.replace(reports / "index.html")
+        page = render_index(rows, made=made, older=older, unread=unread)
+        atomic_file.overwrite(reports / "index.html", page.encode())
     except _FAULTS as error:
         return (f"reports/index.html was not written: {type(error).__name__}: {error}",)
     return tuple(f"not in reports/index.html: {name}, whose log cannot be read ({why})" for name, why in unread.items())
