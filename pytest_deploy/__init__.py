@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         StoreUnavailable,
         UsageError,
     )
-    from pytest_deploy.gates.incident_source import IncidentSource
+    from pytest_deploy.gates.incidents import IncidentSource
     from pytest_deploy.migrate.events import applied as applied_events
     from pytest_deploy.migrate.events import backed_up as backup_event
     from pytest_deploy.migrate.migrations import Migrations
@@ -140,7 +140,7 @@ _HOME: Final = {
     "Fault": "errors",
     "Gates": "plugin.gatekeeper:Gatekeeper",
     "IllegalEvent": "errors",
-    "IncidentSource": "gates.incident_source",
+    "IncidentSource": "gates.incidents",
     "Interrupted": "errors",
     "LeaseHeld": "errors",
     "ManualInterventionRequired": "errors",

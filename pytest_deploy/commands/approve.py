@@ -17,8 +17,7 @@ from pytest_deploy.approvals.sign_request import sign_approval, sign_override
 from pytest_deploy.commands import Key, Role, Say, workspace_of_run
 from pytest_deploy.commands.signer import signer
 from pytest_deploy.errors import Refused, UsageError
-from pytest_deploy.gates.facts import Gates
-from pytest_deploy.gates.registry import OVERRIDABLE
+from pytest_deploy.gates.registry import OVERRIDABLE, Gates
 from pytest_deploy.pipeline.plan import PLANNED_DIFF
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import policy_of
@@ -72,7 +71,7 @@ def approve_request(root: Path, run: str, *, role: str, key: Path | None, commen
         raise Refused(
             f"{pending.environment.policy.environment} asks for {', '.join(needed) or 'nobody'}; {role or 'none of your roles'} is not among them"
         )
-    if person.email in pending.gates().approval_context.ineligible_signers:
+    if person.email in pending.gates().facts.approval_context.ineligible_signers:
         raise Refused(
             f"{person.printed_name} deploys this or wrote part of it, so their signature would not count: another must sign"
         )
@@ -87,7 +86,7 @@ def approve_request(root: Path, run: str, *, role: str, key: Path | None, commen
         now=pending.now,
     )
     say(f"signed    by {person.printed_name} <{person.email}> as {role}: {event.read(ApprovalSigned).meaning}")
-    evaluation = pending.gates().evaluation
+    evaluation = pending.gates().facts.evaluation
     missing = evaluation.missing if evaluation is not None else needed
     say(f"missing   {', '.join(missing)}" if missing else "missing   nobody: it may be run")
 
@@ -133,7 +132,7 @@ def override_gate(
         now=pending.now,
     )
     say(f"signed    override of {gate} by {person.printed_name} as {role}, {hours:g} h")
-    counts = pending.gates().overrides.get(gate) is not None
+    counts = pending.gates().facts.overrides.get(gate) is not None
     say("counts    yes" if counts else "counts    not yet: a second person must sign the same, with the same incident")
 
 

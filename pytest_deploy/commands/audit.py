@@ -19,9 +19,8 @@ from pytest_deploy.anchors.anchoring import CLOSES, anchors_of
 from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.commands import Env, Rehearse
 from pytest_deploy.errors import DeployError, UsageError
-from pytest_deploy.gates.facts import held
-from pytest_deploy.gates.formatting import moment
-from pytest_deploy.gates.retention import retention
+from pytest_deploy.gates import retention
+from pytest_deploy.gates.verdict import moment
 from pytest_deploy.pipeline.anchor_record import anchor_record
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import ENVIRONMENTS, read_document
@@ -191,7 +190,7 @@ class Audit:
         yield from self._copy(store)
         events = [log_entry.parse((path / log_entry.name(seq)).read_bytes()).event for seq in range(verification.size)]
         yield self._end_of_log(policy, events, checkpoints)
-        verdict = retention(policy.retention, self._now(), *held(store, self._root))
+        verdict = retention.judge(policy.retention, self._now(), *retention.read_holding(store, self._root))
         yield verdict.passed, f"retention: {verdict.sentence}"
         yield from self._open_runs(policy, events)
         yield from self._expiring_keys(policy.environment, store, events)

@@ -21,7 +21,7 @@ from pytest_deploy.approvals.rehearsal_roster import prepare
 from pytest_deploy.commands import Say
 from pytest_deploy.errors import Failed, UsageError
 from pytest_deploy.gates.earliest import earliest
-from pytest_deploy.gates.facts import Gates
+from pytest_deploy.gates.registry import Gates
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.release import source
@@ -101,10 +101,10 @@ class Rehearsal:
         prepare(environment.workspace, environment.policy)
         candidate = ReleaseCandidate("deploy", "", source.read(self._root).commit, None, None, "", None)
         gates = Gates(environment, candidate)
-        start = earliest({name: gates.gate(name) for name in TIMED}, datetime.now(UTC))
+        start = earliest({name: gates.judge(name) for name in TIMED}, datetime.now(UTC))
         if start.at is None:
             name = environment.policy.environment
-            raise UsageError(f"{name} has no open instant within a year: {'; '.join(start.owed)}")
+            raise UsageError(f"{name} has no open instant within a year: {'; '.join(start.still_needed)}")
         return start.at
 
     def _deploy(self, name: str, at: datetime) -> None:

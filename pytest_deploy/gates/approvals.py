@@ -1,20 +1,21 @@
 """`approvals`: every role that policy asks for has signed this very request, each by a person of its own (REQ-o00043-B, C).
 
-Signatures are verified and matched to people by `approval/`; this gate judges what came of it.
+Signatures are verified and matched to people by `approvals/`; this gate judges what came of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from pytest_deploy.gates.formatting import moment
-from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend
+from pytest_deploy.approvals.evaluate import quorum_possible
+from pytest_deploy.gates.facts import GateFacts
+from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, not_asked_for, passes
 from pytest_deploy.gates.zone import utc
 from pytest_deploy.record.clock import stamp
 
-GATE = "approvals"
+NAME = "approvals"
 
 
 @dataclass(frozen=True)
@@ -43,52 +44,82 @@ class Quorum:
     """What policy asks to be said and was not: `reason`, `ticket` (a rollback by hand)."""
 
 
-def approvals(facts: Quorum) -> Verdict:
+def gather(facts: GateFacts) -> Judge:
+    """The signatures under the request, else whether the roster could fill the roles at all."""
+    needed, run, evaluation, unsaid = facts.needed_roles, facts.candidate.request, facts.evaluation, _unsaid(facts)
+    if evaluation is None:
+        possible, why_not = quorum_possible(facts.approval_context)
+        return lambda at: judge(Quorum(needed, at, missing=needed, possible=possible, why_not=why_not, unsaid=unsaid))
+    quorum = Quorum(
+        needed,
+        facts.environment.clock.now(),
+        filled=evaluation.filled,
+        missing=evaluation.missing,
+        refused=[f"{one.file.rpartition('/')[2]}: {one.reason}" for one in evaluation.refused],
+        possible=evaluation.possible,
+        why_not=evaluation.why_not,
+        expires=evaluation.expires,
+        run=run or "",
+        unsaid=unsaid,
+    )
+    return lambda at: judge(replace(quorum, at=at))
+
+
+def _unsaid(facts: GateFacts) -> tuple[str, ...]:
+    """What a rollback by hand must say and does not."""
+    candidate = facts.candidate
+    if candidate.pipeline != "rollback" or not facts.policy.rollback.ticket:
+        return ()
+    given = {"reason": candidate.reason, "ticket": candidate.ticket}
+    return tuple(what for what, text in given.items() if not text.strip())
+
+
+def judge(quorum: Quorum) -> Verdict:
     """Whether the quorum is complete and the request still lives."""
-    if not facts.needed and not facts.unsaid:
-        return not_asked_for(GATE)
-    at = utc(facts.at)
-    missing = facts.missing or tuple(role for role in facts.needed if role not in facts.filled)
+    if not quorum.needed and not quorum.unsaid:
+        return not_asked_for(NAME)
+    at = utc(quorum.at)
+    missing = quorum.missing or tuple(role for role in quorum.needed if role not in quorum.filled)
     inputs = {
         "at": stamp(at),
-        "needed": list(facts.needed),
-        "filled": dict(facts.filled),
+        "needed": list(quorum.needed),
+        "filled": dict(quorum.filled),
         "missing": list(missing),
-        "refused": list(facts.refused),
-        "possible": facts.possible,
-        "expires": None if facts.expires is None else stamp(facts.expires),
-        "run": facts.run or None,
-        "unsaid": list(facts.unsaid),
+        "refused": list(quorum.refused),
+        "possible": quorum.possible,
+        "expires": None if quorum.expires is None else stamp(quorum.expires),
+        "run": quorum.run or None,
+        "unsaid": list(quorum.unsaid),
     }
-    if fault := _unfit(facts, at):
-        return to_mend(GATE, inputs, *fault)
+    if fault := _unfit(quorum, at):
+        return needs_action(NAME, inputs, *fault)
     if missing:
-        not_counted = f" (not counted: {'; '.join(facts.refused)})" if facts.refused else ""
+        not_counted = f" (not counted: {'; '.join(quorum.refused)})" if quorum.refused else ""
         return Verdict(
-            GATE,
+            NAME,
             False,
             inputs,
             f"approval missing: {', '.join(missing)}{not_counted}",
             "approval",
-            remedy=f"python deploy.py approve {facts.run or 'RUN'}",
+            remedy=f"python deploy.py approve {quorum.run or 'RUN'}",
         )
-    signed = ", ".join(f"{role} {person}" for role, person in facts.filled.items())
-    until = f"; the request lapses {moment(facts.expires)}" if facts.expires else ""
-    return passes(GATE, inputs, f"approved by {signed}{until}")
+    signed = ", ".join(f"{role} {person}" for role, person in quorum.filled.items())
+    until = f"; the request lapses {moment(quorum.expires)}" if quorum.expires else ""
+    return passes(NAME, inputs, f"approved by {signed}{until}")
 
 
-def _unfit(facts: Quorum, at: datetime) -> tuple[str, str] | None:
-    """What no further signature mends, and what does; None where signatures are all that can be owed."""
-    if facts.unsaid:
-        how = " ".join(f"--deploy-{what}=…" for what in facts.unsaid)
-        return f"policy asks for a {' and a '.join(facts.unsaid)}", f"plan anew with {how}"
-    if facts.expires is not None and at >= facts.expires:
-        return f"the request lapsed {moment(facts.expires)}", "plan anew and have it approved"
-    if not facts.possible:
-        why = facts.why_not or "the roster can never fill every role"
+def _unfit(quorum: Quorum, at: datetime) -> tuple[str, str] | None:
+    """What no further signature mends, and what does; None where signatures are all that can be missing."""
+    if quorum.unsaid:
+        how = " ".join(f"--deploy-{what}=…" for what in quorum.unsaid)
+        return f"policy asks for a {' and a '.join(quorum.unsaid)}", f"plan anew with {how}"
+    if quorum.expires is not None and at >= quorum.expires:
+        return f"the request lapsed {moment(quorum.expires)}", "plan anew and have it approved"
+    if not quorum.possible:
+        why = quorum.why_not or "the roster can never fill every role"
         return f"the quorum is impossible: {why}", "give the roles to people in the roster"
-    people = [person.casefold() for person in facts.filled.values()]
+    people = [person.casefold() for person in quorum.filled.values()]
     if len(set(people)) < len(people):
-        remedy = f"have another person sign: python deploy.py approve {facts.run or 'RUN'}"
+        remedy = f"have another person sign: python deploy.py approve {quorum.run or 'RUN'}"
         return "one person fills two roles", remedy
     return None

@@ -1,45 +1,65 @@
 """`blackout`: no part of the run touches a public holiday, a planned maintenance or an own blackout period.
 
 Holidays are those of the `holidays` library, whole days of the place's clocks, observed days with them. The rest stands in the
-calendar file, and a year that file does not cover blocks: nobody has said that it is free.
+calendar file, and a year that file does not cover blocks: nobody has said that it is free. The file:
+
+    version: 3
+    zone: America/New_York
+    covers: [2026, 2027]
+    periods:
+      - {name: Year-end freeze, from: 2026-12-18 17:00, to: 2027-01-04 09:00}
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pytest_deploy.gates.calendar import Calendar
-from pytest_deploy.gates.formatting import moment, span
-from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend, waits
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from pytest_deploy.errors import ConfigurationError
+from pytest_deploy.gates.facts import GateFacts
+from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, not_asked_for, passes, span, waits
 from pytest_deploy.gates.zone import Spell, covering, judged_in, place, spells, utc
 from pytest_deploy.policy.gate_rules import Blackout
+from pytest_deploy.policy.load import read_document
+from pytest_deploy.policy.types import Section, Text, Zone, complaint
+from pytest_deploy.policy.validation import validate_model
 from pytest_deploy.record.clock import stamp
 
 if TYPE_CHECKING:
     from holidays import HolidayBase
 
-GATE = "blackout"
+NAME = "blackout"
 _AHEAD = timedelta(days=400)
 _DAY = timedelta(days=1)
 _TICK = timedelta(microseconds=1)
 
 
-def blackout(
-    rule: Blackout | None, calendar: Calendar | None, at: datetime, *, lasts_s: float, zone: str = ""
-) -> Verdict:
+def gather(facts: GateFacts) -> Judge:
+    """The rule, the calendar it names, and whose days a holiday is. Raises ConfigurationError for a faulty calendar."""
+    policy, rule = facts.policy, facts.policy.blackout
+    named = rule.calendar if rule is not None else None
+    calendar = read_calendar(facts.workspace.root / named) if named is not None else None
+    zone = policy.window.zone if policy.window is not None else ""
+    return partial(judge, rule, calendar, lasts_s=policy.sla_s, zone=zone)
+
+
+def judge(rule: Blackout | None, calendar: Calendar | None, at: datetime, *, lasts_s: float, zone: str = "") -> Verdict:
     """Whether the `lasts_s` seconds from `at` are free of holidays and blackout periods.
 
     `zone` says whose days a holiday is: the window's, else ("") the calendar's. A refusal names the next instant at which
     such a run is free, where one lies in the years that are known.
     """
     if rule is None:
-        return not_asked_for(GATE)
+        return not_asked_for(NAME)
     at, lasts = utc(at), max(timedelta(seconds=lasts_s), _TICK)
     inputs: dict[str, Any] = {
         "at": stamp(at),
@@ -48,26 +68,26 @@ def blackout(
         "library": _library(),
         "calendar": rule.calendar,
     }
-    found = _facts(rule, calendar, zone)
-    if isinstance(found, _Fault):
-        return to_mend(GATE, inputs, found.problem, found.remedy)
-    inputs |= judged_in(found.zone, at)
-    if found.calendar is not None:
-        inputs |= {"version": found.calendar.version, "covers": list(found.calendar.covers)}
-    touched = found.touched(at, at + lasts)
+    days = _known_days(rule, calendar, zone)
+    if isinstance(days, _Fault):
+        return needs_action(NAME, inputs, days.problem, days.remedy)
+    inputs |= judged_in(days.zone, at)
+    if days.calendar is not None:
+        inputs |= {"version": days.calendar.version, "covers": list(days.calendar.covers)}
+    touched = days.touched(at, at + lasts)
     inputs["touches"] = [{"name": it.name, "from": stamp(it.starts), "to": stamp(it.ends)} for it in touched]
-    if unknown := found.unknown(at, at + lasts):
-        return to_mend(GATE, inputs, unknown.problem, unknown.remedy)
+    if unknown := days.unknown(at, at + lasts):
+        return needs_action(NAME, inputs, unknown.problem, unknown.remedy)
     if not touched:
         return passes(
-            GATE, inputs, f"no holiday and no blackout period within {span(lasts)} of {moment(at, found.zone)}"
+            NAME, inputs, f"no holiday and no blackout period within {span(lasts)} of {moment(at, days.zone)}"
         )
-    named = " and ".join(f"{it.name} until {moment(it.ends, found.zone)}" for it in touched)
+    named = " and ".join(f"{it.name} until {moment(it.ends, days.zone)}" for it in touched)
     reason = f"the run would touch {named}"
-    start = _free(found, at, lasts)
+    start = _free(days, at, lasts)
     if isinstance(start, _Fault):
-        return to_mend(GATE, inputs, f"{reason}, and {start.problem}", start.remedy)
-    return waits(GATE, inputs, f"{reason}; it is free from {moment(start, found.zone)}", start)
+        return needs_action(NAME, inputs, f"{reason}, and {start.problem}", start.remedy)
+    return waits(NAME, inputs, f"{reason}; it is free from {moment(start, days.zone)}", start)
 
 
 @dataclass(frozen=True)
@@ -88,7 +108,7 @@ class _Block:
 
 
 @dataclass(frozen=True)
-class _Facts:
+class _KnownDays:
     """What is known of the days: holidays in their zone, and the calendar's periods in theirs."""
 
     rule: Blackout
@@ -137,7 +157,7 @@ class _Facts:
             day += _DAY
 
 
-def _facts(rule: Blackout, calendar: Calendar | None, zone: str) -> _Facts | _Fault:
+def _known_days(rule: Blackout, calendar: Calendar | None, zone: str) -> _KnownDays | _Fault:
     """All that is known, or the first thing that keeps it from being known."""
     if rule.calendar is not None and calendar is None:
         return _Fault(f"the calendar {rule.calendar} is not there", f"restore {rule.calendar}")
@@ -147,7 +167,7 @@ def _facts(rule: Blackout, calendar: Calendar | None, zone: str) -> _Facts | _Fa
             "no zone says when a holiday begins and ends", "give the environment a window or a calendar, in deploy.yaml"
         )
     try:
-        return _Facts(rule, place(named), _public(rule.holidays), calendar)
+        return _KnownDays(rule, place(named), _public(rule.holidays), calendar)
     except ZoneInfoNotFoundError as error:
         return _Fault(str(error.args[0]), "name an IANA zone")
     except NotImplementedError as error:
@@ -157,15 +177,15 @@ def _facts(rule: Blackout, calendar: Calendar | None, zone: str) -> _Facts | _Fa
         )
 
 
-def _free(facts: _Facts, at: datetime, lasts: timedelta) -> datetime | _Fault:
+def _free(days: _KnownDays, at: datetime, lasts: timedelta) -> datetime | _Fault:
     """The first instant from `at` on from which a run touches nothing, or why none can be named.
 
     A run that begins before a block it touches is over begins no sooner than that block's end: each step is exact.
     """
     start = at
-    while touched := facts.touched(start, start + lasts):
+    while touched := days.touched(start, start + lasts):
         start = max(block.ends for block in touched)
-        if unknown := facts.unknown(start, start + lasts):
+        if unknown := days.unknown(start, start + lasts):
             return unknown
         if start - at > _AHEAD:
             return _Fault(
@@ -199,3 +219,79 @@ def _periods(calendar: Calendar | None) -> tuple[_Block, ...]:
         return ()
     zone = place(calendar.zone)
     return tuple(_Block(it.name, *covering(zone, it.starts, it.ends)) for it in calendar.periods)
+
+
+# --- the calendar file
+
+
+def _wall_time(value: Any) -> datetime:
+    written = value if isinstance(value, str) else ""
+    if re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d", written, re.ASCII):
+        try:
+            return datetime.fromisoformat(written)
+        except ValueError:
+            pass
+    raise complaint(f"{value!r} is no date and time of day", "write YYYY-MM-DD HH:MM, e.g. 2026-12-18 17:00")
+
+
+def _ordered_years(value: tuple[int, ...]) -> tuple[int, ...]:
+    if list(value) != sorted(set(value)):
+        raise complaint("the years are not in order, each once", "write e.g. [2026, 2027]")
+    return value
+
+
+class Period(Section):
+    """One spell in which nothing is deployed: half-open, by the calendar's wall clocks."""
+
+    name: Text
+    """what it is, e.g. Year-end freeze"""
+    starts: Annotated[datetime, BeforeValidator(_wall_time), Field(alias="from")]
+    """YYYY-MM-DD HH:MM, the first minute within"""
+    ends: Annotated[datetime, BeforeValidator(_wall_time), Field(alias="to")]
+    """YYYY-MM-DD HH:MM, the first minute after"""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.ends <= self.starts:
+            raise complaint(
+                f"ends {self.ends:%Y-%m-%d %H:%M}, not after it starts {self.starts:%Y-%m-%d %H:%M}",
+                "give a later end",
+                at="to",
+            )
+        return self
+
+
+class Calendar(Section):
+    """A calendar of blackout periods; a year it does not cover is one it knows nothing of."""
+
+    version: Annotated[int, Field(ge=1)]
+    """a whole number, one more at each change of the calendar"""
+    zone: Zone
+    """the IANA zone of its times, e.g. America/New_York"""
+    covers: Annotated[
+        tuple[Annotated[int, Field(ge=2000, le=2999)], ...], Field(min_length=1), AfterValidator(_ordered_years)
+    ]
+    """the years that were planned, e.g. [2026, 2027]"""
+    periods: tuple[Period, ...]
+    """a list of {name: ..., from: YYYY-MM-DD HH:MM, to: YYYY-MM-DD HH:MM}; [] where nothing is planned"""
+
+    @model_validator(mode="after")
+    def _within_covered_years(self) -> Self:
+        for period in self.periods:
+            last = (period.ends - timedelta(minutes=1)).year
+            if unplanned := [year for year in range(period.starts.year, last + 1) if year not in self.covers]:
+                raise complaint(
+                    f"{period.name!r} lies in {unplanned[0]}, which the calendar does not cover",
+                    "plan that year and add it to covers, or mend the period",
+                    at="covers",
+                )
+        return self
+
+
+def read_calendar(path: Path) -> Calendar:
+    """The calendar of a file. Raises ConfigurationError with every fault, with its line."""
+    root, faults = read_document(path, "give the path of a calendar")
+    calendar, found = validate_model(root, Calendar)
+    if calendar is None or faults:
+        raise ConfigurationError(root.file, [*faults, *found])
+    return calendar

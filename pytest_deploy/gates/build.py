@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_deploy.gates.formatting import short
-from pytest_deploy.gates.verdict import Verdict, passes, to_mend
+from pytest_deploy.gates.facts import GateFacts
+from pytest_deploy.gates.verdict import Judge, Verdict, needs_action, passes, short
 
-GATE = "build"
+NAME = "build"
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,14 @@ class Built:
     """Of the artefact in the approved request; None where nothing is approved yet."""
 
 
-def build(facts: Built) -> Verdict:
+def gather(facts: GateFacts) -> Judge:
+    """What the build phase of the run left, and what was approved."""
+    candidate = facts.candidate
+    built = Built(not candidate.failed, candidate.failed, candidate.built, candidate.approved)
+    return lambda _: judge(built)
+
+
+def judge(facts: Built) -> Verdict:
     """Whether what is to be deployed was validated, exists once, and is what was approved (REQ-o00043-E)."""
     inputs = {
         "passed": facts.passed,
@@ -33,15 +40,15 @@ def build(facts: Built) -> Verdict:
     }
     if not facts.passed or facts.failed:
         named = f": {', '.join(facts.failed)}" if facts.failed else ""
-        return to_mend(GATE, inputs, f"the build did not pass{named}", "mend what failed and plan anew")
+        return needs_action(NAME, inputs, f"the build did not pass{named}", "mend what failed and plan anew")
     if not facts.digest:
-        return to_mend(GATE, inputs, "the build left no artefact, or more than one", "make exactly one artefact")
+        return needs_action(NAME, inputs, "the build left no artefact, or more than one", "make exactly one artefact")
     if facts.approved_digest not in (None, facts.digest):
-        return to_mend(
-            GATE,
+        return needs_action(
+            NAME,
             inputs,
             f"the artefact is {short(facts.digest)}, approved was {short(str(facts.approved_digest))}",
             "deploy the approved artefact, or plan anew and have this one approved",
         )
     signed = ", the approved one" if facts.approved_digest else ""
-    return passes(GATE, inputs, f"the build passed; one artefact, {short(facts.digest)}{signed}")
+    return passes(NAME, inputs, f"the build passed; one artefact, {short(facts.digest)}{signed}")

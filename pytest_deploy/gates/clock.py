@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from pytest_deploy.gates.formatting import moment
-from pytest_deploy.gates.verdict import Verdict, passes, to_mend
+import psycopg
+
+from pytest_deploy.gates.facts import GateFacts
+from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, passes
 from pytest_deploy.gates.zone import utc
 from pytest_deploy.record.clock import stamp
 
-GATE = "clock"
+NAME = "clock"
 NOTICED_S = 2.0
 """Seconds apart above which the skew is said."""
 REFUSED_S = 60.0
@@ -33,7 +35,22 @@ class Reference:
     """An instant that has passed, such as the record's newest event: it can show that the clock is behind, no more."""
 
 
-def clock(at_system: datetime, references: Sequence[Reference]) -> Verdict:
+def gather(facts: GateFacts) -> Judge:
+    """The real clock, whatever a rehearsal's is; against it the log's newest event and the database's own time."""
+    environment = facts.environment
+    head = environment.log.head()
+    references = [Reference("the record's newest event", None if head is None else head.time, lower_bound=True)]
+    try:
+        with psycopg.connect(environment.platform.database.owner, autocommit=True) as connection:
+            row = connection.execute("select clock_timestamp()").fetchone()
+        references.append(Reference("the database", None if row is None else row[0], ""))
+    except psycopg.Error as error:
+        references.append(Reference("the database", None, str(error)))
+    now = environment.system.now()
+    return lambda _: judge(now, references)
+
+
+def judge(at_system: datetime, references: Sequence[Reference]) -> Verdict:
     """Whether the system's clock agrees with every reference that answered, and one that tells the time did.
 
     Up to NOTICED_S apart is agreement, up to REFUSED_S passes and is said.
@@ -54,25 +71,25 @@ def clock(at_system: datetime, references: Sequence[Reference]) -> Verdict:
         ],
     }
     if far := [it for it in references if abs(skews.get(it.name, 0.0)) > REFUSED_S]:
-        return to_mend(
-            GATE,
+        return needs_action(
+            NAME,
             inputs,
-            f"this machine's clock, {moment(at)}, is {_said(far, skews)}",
+            f"this machine's clock, {moment(at)}, is {_describe(far, skews)}",
             "set the machine's clock by NTP",
         )
     if not any(it.at is not None and not it.lower_bound for it in references):
         asked = "; ".join(f"{it.name}: {it.problem or 'no answer'}" for it in references if it.at is None)
-        return to_mend(
-            GATE,
+        return needs_action(
+            NAME,
             inputs,
             f"no other clock told the time{f' ({asked})' if asked else ''}",
             "make one answer, e.g. the database's",
         )
     apart = [it for it in references if abs(skews.get(it.name, 0.0)) > NOTICED_S]
     if apart:
-        return passes(GATE, inputs, f"this machine's clock is {_said(apart, skews)}; {REFUSED_S:g} s are tolerated")
+        return passes(NAME, inputs, f"this machine's clock is {_describe(apart, skews)}; {REFUSED_S:g} s are tolerated")
     told = ", ".join(it.name for it in references if it.at is not None)
-    return passes(GATE, inputs, f"this machine's clock agrees with {told} within {NOTICED_S:g} s")
+    return passes(NAME, inputs, f"this machine's clock agrees with {told} within {NOTICED_S:g} s")
 
 
 def _behind(at: datetime, it: Reference) -> float:
@@ -81,7 +98,7 @@ def _behind(at: datetime, it: Reference) -> float:
     return max(0.0, ahead) if it.lower_bound else ahead
 
 
-def _said(references: Sequence[Reference], skews: dict[str, float]) -> str:
+def _describe(references: Sequence[Reference], skews: dict[str, float]) -> str:
     return ", ".join(
         f"{abs(skews[it.name]):.1f} s {'behind' if skews[it.name] > 0 else 'ahead of'} {it.name}" for it in references
     )

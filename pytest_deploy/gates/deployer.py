@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend
+from pytest_deploy.gates.facts import GateFacts
+from pytest_deploy.gates.verdict import Judge, Verdict, needs_action, not_asked_for, passes
 from pytest_deploy.policy.gate_rules import Deployer
 
-GATE = "deployer"
+NAME = "deployer"
 
 
-def deployer(
+def gather(facts: GateFacts) -> Judge:
+    """Who deploys, what the roster knows of them, and who could."""
+    rule, who = facts.policy.deployer, facts.who
+    if rule is None:
+        return lambda _: judge(None, who, None, frozenset(), ())
+    person = facts.roster.of_actor(who)
+    holders = [one.printed_name for one in facts.roster.holders(rule.role, facts.environment.system.now())]
+    email, roles = (person.email, frozenset(person.roles)) if person is not None else (None, frozenset[str]())
+    return lambda _: judge(rule, who, email, roles, holders)
+
+
+def judge(
     rule: Deployer | None, who: str, person: str | None, roles: frozenset[str], holders: Sequence[str]
 ) -> Verdict:
     """Whether `who` (the actor) is a `person` of the roster whose `roles` hold the one asked for.
@@ -18,17 +30,17 @@ def deployer(
     `holders` are the people who do, for the message. An actor whom the roster does not know is refused.
     """
     if rule is None:
-        return not_asked_for(GATE)
+        return not_asked_for(NAME)
     inputs = {"role": rule.role, "who": who, "person": person, "roles": sorted(roles), "holders": list(holders)}
     if holders:
         remedy = f"have it started by {' or '.join(holders)}"
     else:
         remedy = f"nobody holds the role {rule.role}; give it to somebody in the roster"
     if person is None:
-        return to_mend(
-            GATE, inputs, f"{who or 'the actor'} is nobody whom the roster knows; {rule.role} starts it", remedy
+        return needs_action(
+            NAME, inputs, f"{who or 'the actor'} is nobody whom the roster knows; {rule.role} starts it", remedy
         )
     if rule.role not in roles:
         held = f"holds {', '.join(sorted(roles))}" if roles else "holds no role"
-        return to_mend(GATE, inputs, f"{person} ({who}) {held}; {rule.role} starts it", remedy)
-    return passes(GATE, inputs, f"{person} ({who}) holds {rule.role}")
+        return needs_action(NAME, inputs, f"{person} ({who}) {held}; {rule.role} starts it", remedy)
+    return passes(NAME, inputs, f"{person} ({who}) holds {rule.role}")

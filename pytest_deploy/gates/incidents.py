@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
 
-from pytest_deploy.gates.formatting import moment, span
-from pytest_deploy.gates.verdict import Unavailable, Verdict, not_asked_for, passes, to_mend, waits
+from pytest_deploy.gates.facts import GateFacts
+from pytest_deploy.gates.verdict import (
+    Judge,
+    Unavailable,
+    Verdict,
+    moment,
+    needs_action,
+    not_asked_for,
+    passes,
+    span,
+    waits,
+)
 from pytest_deploy.gates.zone import utc
 from pytest_deploy.policy.gate_rules import Incidents
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import IncidentOpened, given
 
-GATE = "incidents"
+NAME = "incidents"
+_WANTED = 'a list like [{"id": "INC-7", "severity": "critical", "opened": "2026-11-22T20:25:07Z", "closed": null, "url": null}]'
 _COUNTS = frozenset({"critical", ""})
 """A severity nobody has given yet counts as the worst."""
 
@@ -32,19 +49,28 @@ class Incident:
     url: str | None = None
 
 
-def incidents(rule: Incidents | None, at: datetime, known: Sequence[Incident] | Unavailable) -> Verdict:
+def gather(facts: GateFacts) -> Judge:
+    """What the team's tracker says where policy names a program that asks it, else the environment's own record."""
+    rule = facts.policy.incidents
+    source: IncidentSource = RecordedIncidents(facts.history)
+    if rule is not None and rule.command is not None:
+        source = IncidentCommand(rule.command, facts.workspace.root, rule.command_timeout_s)
+    return partial(judge, rule, known=source.read())
+
+
+def judge(rule: Incidents | None, at: datetime, known: Sequence[Incident] | Unavailable) -> Verdict:
     """Whether no critical incident is open at `at`, nor was opened less than `within_h` hours before.
 
     A closed one passes by itself when those hours are over; a source that does not answer blocks.
     """
     if rule is None:
-        return not_asked_for(GATE)
+        return not_asked_for(NAME)
     at, length = utc(at), timedelta(hours=rule.within_h)
     inputs: dict[str, Any] = {"at": stamp(at), "within_h": rule.within_h}
     if isinstance(known, Unavailable):
         inputs["source"] = known.problem
-        return to_mend(
-            GATE,
+        return needs_action(
+            NAME,
             inputs,
             f"incidents cannot be asked about: {known.problem}",
             "make the incident source answer, then ask again",
@@ -63,13 +89,86 @@ def incidents(rule: Incidents | None, at: datetime, known: Sequence[Incident] | 
     ]
     if still := [it for it in count if it.closed is None]:
         named = ", ".join(f"{_shown(it)} since {moment(it.opened)}" for it in still)
-        return to_mend(GATE, inputs, f"critical and open: {named}", "resolve and close it")
+        return needs_action(NAME, inputs, f"critical and open: {named}", "resolve and close it")
     if count:
         free = max(max(it.closed, it.opened + length) for it in count if it.closed is not None)
         named = ", ".join(f"{_shown(it)}, {moment(it.opened)}" for it in count)
-        return waits(GATE, inputs, f"critical, opened within {span(length)}: {named}; over {moment(free)}", free)
-    return passes(GATE, inputs, f"no critical incident is open, and none was opened within {span(length)}")
+        return waits(NAME, inputs, f"critical, opened within {span(length)}: {named}; over {moment(free)}", free)
+    return passes(NAME, inputs, f"no critical incident is open, and none was opened within {span(length)}")
 
 
 def _shown(it: Incident) -> str:
     return f"{it.id} ({it.url})" if it.url else it.id
+
+
+# --- where incidents are known
+
+
+class IncidentSource(Protocol):
+    """Whoever knows of incidents."""
+
+    def read(self) -> Sequence[Incident] | Unavailable:
+        """Every incident that is open or was opened lately, or why that is not known."""
+
+
+class RecordedIncidents:
+    """The incidents in the environment's own record (`incident.opened`); it knows of no closing, so their age counts."""
+
+    def __init__(self, events: Iterable[Event]) -> None:
+        self._events = tuple(event for event in events if event.type == IncidentOpened.type)
+
+    def read(self) -> Sequence[Incident]:
+        """Each as opened and closed at once: within policy's hours it blocks, later it does not."""
+        opened = ((event.instant, event.content) for event in self._events)
+        return [
+            Incident(it.incident, it.severity, at, at, given(it.url))
+            for at, it in opened
+            if isinstance(it, IncidentOpened)
+        ]
+
+
+class IncidentCommand:
+    """A program that prints the tracker's incidents as JSON: the tracker's own tool, or a few lines around it."""
+
+    def __init__(self, words: Sequence[str], folder: Path, timeout_s: float) -> None:
+        """`words` run in `folder`; no answer within `timeout_s` seconds blocks."""
+        self._words = list(words)
+        self._folder = folder
+        self._timeout_s = timeout_s
+
+    def read(self) -> Sequence[Incident] | Unavailable:
+        """What it printed, or why that cannot be used."""
+        name = self._words[0]
+        try:
+            ran = subprocess.run(
+                self._words, cwd=self._folder, capture_output=True, text=True, timeout=self._timeout_s, check=False
+            )
+        except OSError as error:
+            return Unavailable(f"incidents.command {name} cannot be run: {error.strerror}")
+        except subprocess.TimeoutExpired:
+            return Unavailable(f"incidents.command {name} gave no answer in {self._timeout_s:g} s")
+        if ran.returncode:
+            last = (ran.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            return Unavailable(f"incidents.command {name} failed with {ran.returncode}: {last}")
+        try:
+            return [_incident(one) for one in json.loads(ran.stdout)]
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            return Unavailable(f"incidents.command {name} did not print {_WANTED}: {error!r}")
+
+
+def _incident(value: Mapping[str, Any]) -> Incident:
+    closed = value.get("closed")
+    return Incident(
+        str(value["id"]),
+        str(value["severity"]),
+        _instant(value["opened"]),
+        None if closed is None else _instant(closed),
+        value.get("url"),
+    )
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError(f"{text!r} has no zone")
+    return instant

@@ -9,25 +9,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
-from pytest_deploy.gates.formatting import moment, span
-from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend, waits
+from pytest_deploy.gates.facts import GateFacts
+from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, not_asked_for, passes, span, waits
 from pytest_deploy.gates.zone import utc
 from pytest_deploy.policy.gate_rules import RateLimit
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.run_state import RunClaim
 
-GATE = "rate-limit"
+NAME = "rate-limit"
 
 
-def rate_limit(rule: RateLimit | None, at: datetime, claims: Sequence[RunClaim], *, own: str = "") -> Verdict:
+def gather(facts: GateFacts) -> Judge:
+    """The deployments that count: open, or having announced a change."""
+    return partial(judge, facts.policy.rate_limit, claims=facts.state.claims(), own=facts.candidate.run)
+
+
+def judge(rule: RateLimit | None, at: datetime, claims: Sequence[RunClaim], *, own: str = "") -> Verdict:
     """Whether one more deployment at `at` keeps the limit. `own` is the run that asks; it does not count against itself.
 
     A claim of exactly `per_h` hours ago no longer counts, one of the future does. An open run of another blocks however many
     the limit allows, and however old it is.
     """
     if rule is None:
-        return not_asked_for(GATE)
+        return not_asked_for(NAME)
     at, length = utc(at), timedelta(hours=rule.per_h)
     others = sorted((claim for claim in claims if claim.run != own), key=lambda claim: claim.at)
     counted = [claim for claim in others if claim.at + length > at]
@@ -44,25 +50,25 @@ def rate_limit(rule: RateLimit | None, at: datetime, claims: Sequence[RunClaim],
     }
     limit = f"{rule.runs} in {span(length)}"
     if stale := [claim for claim in running if claim not in counted]:
-        return to_mend(
-            GATE,
+        return needs_action(
+            NAME,
             inputs,
             f"run {stale[0].run} has been open since {moment(stale[0].at)}",
             "let it end; if it died: python deploy.py recover ENV",
         )
     free = max((claim.at + length for claim in _in_the_way(rule, counted)), default=None)
     if free is None:
-        return passes(GATE, inputs, f"{len(counted)} of {limit} used" if counted else f"none of {limit} used")
+        return passes(NAME, inputs, f"{len(counted)} of {limit} used" if counted else f"none of {limit} used")
     if running:
         reason = f"run {running[0].run} is open since {moment(running[0].at)}, and counts; {limit}"
     else:
         reason = f"{limit}: {_listed(counted)}"
-    return waits(GATE, inputs, f"{reason}; the next may start {moment(free)}", free)
+    return waits(NAME, inputs, f"{reason}; the next may start {moment(free)}", free)
 
 
 def limited(rule: RateLimit | None, at: datetime, claims: Sequence[RunClaim], *, own: str = "") -> str:
     """Why the limit forbids a claim at `at`; empty where it does not."""
-    verdict = rate_limit(rule, at, claims, own=own)
+    verdict = judge(rule, at, claims, own=own)
     return "" if verdict.passed else verdict.sentence
 
 

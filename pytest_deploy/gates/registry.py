@@ -1,27 +1,86 @@
-"""Which gates there are, which of them a pipeline asks, and which of them people may override."""
+"""Which gates there are, which of them a pipeline asks, which of them people may override; and how they are asked.
+
+A gate is a module here: NAME, `gather` (binds its facts) and `judge` (pure: values in, a verdict out). A new one is such a
+module, a model of its rule in policy/gate_rules.py, and a line in GATES.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cached_property
 from types import MappingProxyType
+from typing import Final
 
+import psycopg
+
+from pytest_deploy.errors import DeployError
+from pytest_deploy.gates import (
+    anchors,
+    approvals,
+    blackout,
+    build,
+    clock,
+    deployer,
+    freeze,
+    incidents,
+    lease,
+    rate_limit,
+    retention,
+    staging_smoke,
+    window,
+)
+from pytest_deploy.gates.facts import GateFacts
+from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.record.clock import stamp
+from pytest_deploy.release.candidate import ReleaseCandidate
 
-NAMES: tuple[str, ...] = (
-    *("deployer", "approvals", "window", "blackout", "rate-limit", "lease"),
-    *("staging-smoke", "incidents", "build", "retention", "anchors", "freeze", "clock"),
+
+@dataclass(frozen=True)
+class Gate:
+    """One gate."""
+
+    name: str
+    """As people and the record call it."""
+    gather: Callable[[GateFacts], Judge]
+    """Binds what it is judged by. What it raises blocks."""
+    overridable: bool = False
+    """Whether two people may override it: true only of gates that say when. An emergency may need another time, and two
+    people may answer for that with their signatures. The others say what goes, who allowed it, and whether its evidence
+    can be trusted: to override one of those would be to deploy something that nobody built, smoked or signed, which no
+    emergency needs."""
+
+
+GATES: Final = (
+    Gate(deployer.NAME, deployer.gather),
+    Gate(approvals.NAME, approvals.gather),
+    Gate(window.NAME, window.gather, overridable=True),
+    Gate(blackout.NAME, blackout.gather, overridable=True),
+    Gate(rate_limit.NAME, rate_limit.gather, overridable=True),
+    Gate(lease.NAME, lease.gather),
+    Gate(staging_smoke.NAME, staging_smoke.gather),
+    Gate(incidents.NAME, incidents.gather, overridable=True),
+    Gate(build.NAME, build.gather),
+    Gate(retention.NAME, retention.gather),
+    Gate(anchors.NAME, anchors.gather),
+    Gate(freeze.NAME, freeze.gather),
+    Gate(clock.NAME, clock.gather),
 )
 """Every gate, in the order in which people read the verdicts."""
 
-OVERRIDABLE: tuple[str, ...] = ("window", "blackout", "rate-limit", "incidents")
-"""The gates that say when. An emergency may need another time, and two people may answer for that with their signatures.
-The others say what goes, who allowed it, and whether its evidence can be trusted: to override one of those would be to
-deploy something that nobody built, smoked or signed, which no emergency needs."""
+NAMES: Final = tuple(gate.name for gate in GATES)
+OVERRIDABLE: Final = tuple(gate.name for gate in GATES if gate.overridable)
+_BY_NAME: Final = {gate.name: gate for gate in GATES}
+_OVERRIDE_SIGNERS: Final = 2
+"""Who asks for an override, and a second person."""
 
-_HAND_ROLLBACK = ("deployer", "approvals", "lease", "freeze", "clock")
+_HAND_ROLLBACK: Final = ("deployer", "approvals", "lease", "freeze", "clock")
 """The way back is open at any hour and as often as it takes; who asks for it, and that nothing else runs, still count."""
 
-PIPELINES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+PIPELINES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "deploy": NAMES,
         "plan": NAMES,
@@ -42,3 +101,78 @@ def gates_of(pipeline: str, policy: Policy) -> tuple[str, ...]:
     """
     unasked = {"approvals"} if "approval" in policy.phases.leave_out else set()
     return tuple(name for name in PIPELINES[pipeline] if name not in unasked)
+
+
+class Gates:
+    """The gates of one environment's policy over one release candidate."""
+
+    def __init__(self, environment: Environment, candidate: ReleaseCandidate, *, who: str = "") -> None:
+        """`who` deploys: the actor of this process, but where somebody else's request is looked at (`approve`)."""
+        self.facts = GateFacts(environment, candidate, who=who)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The gates that apply, in order."""
+        return gates_of(self.facts.candidate.pipeline, self.facts.policy)
+
+    def check(self, name: str, at: datetime | None = None) -> Verdict:
+        """One gate's verdict at an instant, by default now. What cannot be gathered blocks, with its own cause."""
+        return self.judge(name)(at or self.facts.environment.clock.now())
+
+    def check_all(self) -> tuple[Verdict, ...]:
+        """Every gate's verdict now: none hides another."""
+        now = self.facts.environment.clock.now()
+        return tuple(self.check(name, now) for name in self.names)
+
+    def judge(self, name: str) -> Judge:
+        """One gate, bound to facts that are gathered when it is first asked, and held from then on."""
+        return _BoundGate(_BY_NAME[name], self.facts)
+
+    def judges(self) -> dict[str, Judge]:
+        """Every gate that applies, bound."""
+        return {name: self.judge(name) for name in self.names}
+
+
+class _BoundGate:
+    """A gate and its facts, asked at any number of instants."""
+
+    def __init__(self, gate: Gate, facts: GateFacts) -> None:
+        self._gate = gate
+        self._facts = facts
+
+    @cached_property
+    def _judge(self) -> Judge:
+        return self._gate.gather(self._facts)
+
+    def __call__(self, at: datetime) -> Verdict:
+        name = self._gate.name
+        # 1. Its own verdict. Facts that cannot be had block: they are no reason to pass.
+        try:
+            verdict = self._judge(at)
+            override = self._facts.overrides.get(name) if not verdict.passed else None
+        except (DeployError, psycopg.Error, OSError) as error:
+            reason = f"{name} cannot be evaluated, so it blocks: {error}"
+            return needs_action(name, {}, reason, "mend what it names, then ask again")
+        # 2. An override that two people signed.
+        if override is not None:
+            return overridden(verdict, override.people, override.until, at=at)
+        # 3. A refusal that somebody signed an override of says why that does not count yet.
+        if not verdict.passed and self._gate.overridable and (why := self._facts.incomplete_override(name)):
+            return replace(verdict, reason=f"{verdict.reason} (override: {why})")
+        return verdict
+
+
+def overridden(verdict: Verdict, by: Sequence[str], until: datetime, *, at: datetime) -> Verdict:
+    """The verdict under a signed override: passed, carrying who overrode what.
+
+    It stays refused where the gate is none of `OVERRIDABLE`, fewer than two different people signed, or the override has
+    run out at `at`. Signatures are verified before, by `approvals/`. A passed verdict stays as it is.
+    """
+    if verdict.passed:
+        return verdict
+    enough = len({person.strip().casefold() for person in by if person.strip()}) >= _OVERRIDE_SIGNERS
+    if verdict.gate not in OVERRIDABLE or not enough or at >= until:
+        return verdict
+    override = {"by": list(by), "until": stamp(until), "refused": verdict.reason}
+    reason = f"overridden by {' and '.join(by)} until {moment(until)}; without that: {verdict.reason}"
+    return Verdict(verdict.gate, True, {**verdict.inputs, "override": override}, reason)

@@ -7,20 +7,41 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
 from typing import Any
 
-from pytest_deploy.gates.formatting import moment
-from pytest_deploy.gates.verdict import Unavailable, Verdict, passes, to_mend
+from pytest_deploy.errors import DeployError
+from pytest_deploy.gates.facts import GateFacts
+from pytest_deploy.gates.verdict import Judge, Unavailable, Verdict, moment, needs_action, passes
 from pytest_deploy.gates.zone import utc
 from pytest_deploy.policy.storage import Retention
 from pytest_deploy.record.bucket_retention import Holding
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.mirrored_store import CopiedStore
+from pytest_deploy.record.store import Store
 
-GATE = "retention"
+NAME = "retention"
 DAY_S = 86_400
 
 
-def retention(rule: Retention, at: datetime, place: str, holding: Holding | Unavailable | None) -> Verdict:
+def gather(facts: GateFacts) -> Judge:
+    """How the place of the record keeps it, read back now."""
+    place, holding = read_holding(facts.environment.log.store, facts.workspace.root)
+    return partial(judge, facts.policy.retention, place=place, holding=holding)
+
+
+def read_holding(store: Store, root: Path) -> tuple[str, Holding | Unavailable | None]:
+    """Where a record lies, and how that place keeps it, read back now; None for a folder."""
+    if not isinstance(store, CopiedStore):
+        return store.path.relative_to(root).as_posix(), None
+    try:
+        return store.bucket.url, store.bucket.holding()
+    except DeployError as error:
+        return store.bucket.url, Unavailable(str(error))
+
+
+def judge(rule: Retention, at: datetime, place: str, holding: Holding | Unavailable | None) -> Verdict:
     """Whether the record is held as policy asks. `holding` is None where `place` is a folder: a disk holds nothing back.
 
     One second short is short. What could not be read back blocks where policy asks for a locked bucket.
@@ -34,8 +55,10 @@ def retention(rule: Retention, at: datetime, place: str, holding: Holding | Unav
     if holding is None:
         said = f"not enforceable on a disk: {place} lasts as long as whoever keeps the disk lets it"
         if rule.locked:
-            return to_mend(GATE, inputs, said, "let the record lie in a bucket: record: {store: gcs, bucket: NAME}")
-        return passes(GATE, inputs, f"{said}; this policy asks for no locked bucket")
+            return needs_action(
+                NAME, inputs, said, "let the record lie in a bucket: record: {store: gcs, bucket: NAME}"
+            )
+        return passes(NAME, inputs, f"{said}; this policy asks for no locked bucket")
     if isinstance(holding, Unavailable):
         reason = f"how {place} keeps the record could not be read back: {holding.problem}"
         remedy = "mend what it names, then ask again"
@@ -52,11 +75,11 @@ def retention(rule: Retention, at: datetime, place: str, holding: Holding | Unav
         faults = list(_faults(rule, at, holding))
         kept = f"{place} {_kept(holding)}"
     if not rule.locked:
-        return passes(GATE, inputs, f"this policy asks for no locked bucket; {kept}")
+        return passes(NAME, inputs, f"this policy asks for no locked bucket; {kept}")
     if faults:
         remedies = dict.fromkeys(remedy for _, remedy in faults)
-        return to_mend(GATE, inputs, "; ".join(fault for fault, _ in faults), "; ".join(remedies))
-    return passes(GATE, inputs, f"{kept}, and this identity may not delete")
+        return needs_action(NAME, inputs, "; ".join(fault for fault, _ in faults), "; ".join(remedies))
+    return passes(NAME, inputs, f"{kept}, and this identity may not delete")
 
 
 def _faults(rule: Retention, at: datetime, holding: Holding) -> Iterator[tuple[str, str]]:

@@ -1,18 +1,40 @@
-"""`staging-smoke`: the very same was smoked in staging, lately, by a real run whose log verifies (REQ-o00043-D)."""
+"""`staging-smoke`: the very same was smoked in staging, lately, by a real run whose log verifies (REQ-o00043-D).
+
+The evidence is another environment's record, read from its files alone, where it verifies under the origin and the key that
+are known here. A rehearsal reads rehearsal stores, a real run real ones; each has an origin, and a key, of its own.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
 
-from pytest_deploy.gates.formatting import moment, short, span
-from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend
+from pytest_deploy.errors import RecordError
+from pytest_deploy.gates.facts import GateFacts
+from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, not_asked_for, passes, short, span
 from pytest_deploy.gates.zone import utc
+from pytest_deploy.platform.environment import in_kms
 from pytest_deploy.policy.gate_rules import StagingSmoke
+from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.record import log_entry
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import PhaseFinished, RequestMade, RunClosed, RunOpened, given
+from pytest_deploy.record.key import FileSigner, LogKey, parse_vkey
+from pytest_deploy.record.open_record import record_store
+from pytest_deploy.release.live import migrations_sha256
+from pytest_deploy.verify.verify import verify
+from pytest_deploy.workspace import Workspace
 
-GATE = "staging-smoke"
+NAME = "staging-smoke"
+_GOOD: Final = frozenset({"deployed", "passed"})
+"""Outcomes of runs whose smoke counts."""
+_READ: Final = frozenset(one.type for one in (PhaseFinished, RunOpened, RunClosed, RequestMade))
 
 
 @dataclass(frozen=True)
@@ -43,33 +65,41 @@ class Evidence:
     """Why not; or what failed."""
 
 
-def staging_smoke(rule: StagingSmoke | None, at: datetime, wanted: Wanted, evidence: Sequence[Evidence]) -> Verdict:
+def gather(facts: GateFacts) -> Judge:
+    """What is to be deployed, and what the other environment's record says of its smokes."""
+    rule, candidate = facts.policy.staging_smoke, facts.candidate
+    wanted = Wanted(candidate.commit, candidate.digest or "", candidate.migrations_sha256)
+    evidence = () if rule is None else evidence_of(replace(facts.workspace, environment=rule.environment))
+    return partial(judge, rule, wanted=wanted, evidence=evidence)
+
+
+def judge(rule: StagingSmoke | None, at: datetime, wanted: Wanted, evidence: Sequence[Evidence]) -> Verdict:
     """Whether the newest smoke of `wanted` passed, at most `within_h` hours before `at`, in a record that verifies.
 
     An older pass does not outweigh a newer failure. Evidence of the future is no evidence.
     """
     if rule is None:
-        return not_asked_for(GATE)
+        return not_asked_for(NAME)
     at = utc(at)
     newest_first = sorted(evidence, key=lambda it: it.at, reverse=True)
     same = [it for it in newest_first if not _differs(wanted, it)]
-    told = next(iter(same or newest_first), None)
+    shown = next(iter(same or newest_first), None)
     inputs = {
         "at": stamp(at),
         "environment": rule.environment,
         "within_h": rule.within_h,
         "wanted": asdict(wanted),
-        "evidence": None if told is None else {**asdict(told), "at": stamp(told.at)},
+        "evidence": None if shown is None else {**asdict(shown), "at": stamp(shown.at)},
     }
-    if told is None:
-        return to_mend(GATE, inputs, f"{rule.environment} has no smoke on record", _deploy(rule))
-    inputs["age_h"] = round((at - told.at) / timedelta(hours=1), 4)
-    if wrong := _wrong(rule, at, wanted, told):
-        return to_mend(GATE, inputs, *wrong)
+    if shown is None:
+        return needs_action(NAME, inputs, f"{rule.environment} has no smoke on record", _deploy(rule))
+    inputs["age_h"] = round((at - shown.at) / timedelta(hours=1), 4)
+    if wrong := _wrong(rule, at, wanted, shown):
+        return needs_action(NAME, inputs, *wrong)
     return passes(
-        GATE,
+        NAME,
         inputs,
-        f"{rule.environment} smoke of run {told.run} passed {moment(told.at)}, {span(at - told.at)} ago, on the same artefact",
+        f"{rule.environment} smoke of run {shown.run} passed {moment(shown.at)}, {span(at - shown.at)} ago, on the same artefact",
     )
 
 
@@ -112,3 +142,89 @@ def _differs(wanted: Wanted, it: Evidence) -> list[str]:
         ("another migration set", it.migrations_sha256, wanted.migrations_sha256),
     )
     return [f"{what} ({short(had)}, not {short(want)})" for what, had, want in pairs if had != want]
+
+
+# --- the evidence
+
+
+def evidence_of(workspace: Workspace) -> tuple[Evidence, ...]:
+    """Each smoke that ended in the environment of `workspace`, newest last; none where it has no record yet.
+
+    Raises RecordError where the record does not verify, or is another environment's, or nobody here knows its key.
+    """
+    kept = record_store(workspace, policy_of(workspace))
+    if next(iter(kept.names("log/")), None) is None:
+        return ()
+    store = kept.folder()
+    found = verify(store)
+    if not found.ok:
+        raise RecordError(f"the record {store.name} does not verify: {found.findings[0]}")
+    known = _known_key(workspace)
+    if found.vkey != known.vkey:
+        raise RecordError(
+            f"the record in {store.relative_to(workspace.root)} is {found.origin}'s, signed by {found.vkey}; that of "
+            f"{known.origin} is signed by {known.vkey}: it is no evidence"
+        )
+    runs: dict[str, list[Event]] = {}
+    for seq in range(found.size):
+        event = log_entry.parse((store / log_entry.name(seq)).read_bytes()).event
+        runs.setdefault(event.run, []).append(event)
+    return tuple(sorted((e for run in runs.values() for e in _smoked(store, run)), key=lambda e: e.at))
+
+
+def _known_key(workspace: Workspace) -> LogKey:
+    """The key the record must be signed with, by a copy that does not lie in the record."""
+    policy = policy_of(workspace)
+    origin = policy.origin(rehearsal=workspace.rehearsal)
+    public = workspace.key_file.with_suffix(".vkey")
+    try:
+        if public.is_file():
+            return _require_origin(origin, parse_vkey(public.read_text(encoding="utf-8").strip()))
+        key = policy.record.key
+        signer = FileSigner.open(workspace.key_file) if key is None else in_kms(key)
+        return LogKey(origin, signer.public)
+    except (RecordError, ValueError) as error:
+        raise RecordError(
+            f"whose record {workspace.store.relative_to(workspace.root)} is cannot be told: {error}; lay a copy of its log.vkey, "
+            f"that came by another way, to {public.relative_to(workspace.root)}"
+        ) from None
+
+
+def _require_origin(origin: str, key: LogKey) -> LogKey:
+    if key.origin != origin:
+        raise ValueError(f"the copy of its key that lies here is a key of {key.origin}, not of {origin}")
+    return key
+
+
+def _smoked(store: Path, events: Sequence[Event]) -> Iterator[Evidence]:
+    """What one run's smoke phase is evidence of."""
+    contents = [(event, event.content) for event in events if event.type in _READ]
+    smoke = [(e.instant, it) for e, it in contents if isinstance(it, PhaseFinished) and it.phase == "smoke"]
+    opened = [it for _, it in contents if isinstance(it, RunOpened)]
+    closed = [it for _, it in contents if isinstance(it, RunClosed)]
+    if not (smoke and opened and closed):
+        return
+    run, (at, finished) = events[0].run, smoke[-1]
+    has_request = any(isinstance(it, RequestMade) for _, it in contents)
+    smoked = _requested(store, run) if has_request else given(opened[0].target)
+    if smoked is not None:
+        yield Evidence(
+            run=run,
+            at=at,
+            commit=smoked["commit"],
+            digest=smoked["image"].partition("@")[2],
+            migrations_sha256=smoked["migrations_sha256"],
+            passed=finished.outcome == "passed" and closed[0].outcome in _GOOD,
+            verified=True,
+            problem="",
+        )
+
+
+def _requested(store: Path, run: str) -> Mapping[str, Any]:
+    """The release that a run's request asked for; smoke alone has none, and states under `target` what served."""
+    request = json.loads((store / "runs" / run / "request.json").read_bytes())
+    return {
+        "commit": request["commit"],
+        "image": request["artefact"]["image"],
+        "migrations_sha256": migrations_sha256((one["version"], one["sha256"]) for one in request["migrations"]),
+    }

@@ -1,42 +1,39 @@
-"""What a gate answers: passed or refused, by what it was judged, and what a refusal takes.
+"""What a gate answers: passed or refused, by what it was judged, and what a refusal takes; in words that people read.
 
 A gate that cannot be evaluated refuses; a gate whose rule is not in the environment's policy passes and says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
+from zoneinfo import ZoneInfo
 
-from pytest_deploy.gates.formatting import moment
-from pytest_deploy.gates.registry import OVERRIDABLE
-from pytest_deploy.record.clock import stamp
+from msgspec import UNSET
 
-Owed = Literal["", "time", "approval", "mend"]
+from pytest_deploy.record.events import GatePassed, GatePoint, GateRefused
 
-
-Point = Literal["plan", "lease", "change"]
-"""When a gate is asked: by the plan, where the lease is claimed, right before the first change."""
+Need = Literal["", "time", "approval", "mend"]
 
 
 @dataclass(frozen=True)
 class Verdict:
     """One gate's answer at one instant.
 
-    Raises ValueError where it contradicts itself: a pass that owes something, a refusal that owes nothing, a refusal that
-    time mends without saying when, one that people mend without saying how.
+    Raises ValueError where it contradicts itself: a pass that still needs something, a refusal that needs nothing, a
+    refusal that time lifts without saying when, one that people lift without saying how.
     """
 
     gate: str
-    """One of `course.NAMES`."""
+    """One of `registry.NAMES`."""
     passed: bool
     inputs: Mapping[str, Any]
     """All it was judged by, JSON-ready; instants as the record writes them."""
     reason: str
     """What is so, and since or until when, in a zone that is named."""
-    owed: Owed = ""
+    still_needed: Need = ""
     """Of a refusal. time: it passes by itself at `earliest_start`; approval: signatures; mend: `remedy` must be done."""
     earliest_start: datetime | None = None
     """UTC: the next instant at which it passes where time alone does it."""
@@ -44,32 +41,35 @@ class Verdict:
     """What must be done, with the command where there is one."""
 
     def __post_init__(self) -> None:
-        if self.passed != (self.owed == ""):
-            raise ValueError(f"{self.gate}: a refusal owes something, a pass nothing; this one owes {self.owed!r}")
-        if (self.owed == "time") != (self.earliest_start is not None):
-            raise ValueError(f"{self.gate}: what time mends has an instant, and nothing else has")
-        if self.owed in ("approval", "mend") and not self.remedy:
-            raise ValueError(f"{self.gate}: a refusal that people mend says how")
+        if self.passed != (self.still_needed == ""):
+            raise ValueError(
+                f"{self.gate}: a refusal needs something, a pass nothing; this one needs {self.still_needed!r}"
+            )
+        if (self.still_needed == "time") != (self.earliest_start is not None):
+            raise ValueError(f"{self.gate}: what time lifts has an instant, and nothing else has")
+        if self.still_needed in ("approval", "mend") and not self.remedy:
+            raise ValueError(f"{self.gate}: a refusal that people lift says how")
 
     @property
     def sentence(self) -> str:
         """The reason, and the remedy where there is one, in one line."""
         return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
 
-    def data(self, point: Point) -> dict[str, Any]:
-        """What `gate.passed` and `gate.refused` carry."""
-        return {
-            "gate": self.gate,
-            "point": point,
-            "inputs": dict(self.inputs),
-            "verdict": "passed" if self.passed else "refused",
-            "reason": self.reason,
-            "earliest_start": None if self.earliest_start is None else stamp(self.earliest_start),
-            **({"remedy": self.remedy} if self.remedy else {}),
-        }
+    def event(self, point: GatePoint) -> GatePassed | GateRefused:
+        """What the record says of it."""
+        content = GatePassed if self.passed else GateRefused
+        return content(
+            gate=self.gate,
+            point=point,
+            inputs=dict(self.inputs),
+            verdict="passed" if self.passed else "refused",
+            reason=self.reason,
+            earliest_start=self.earliest_start,
+            remedy=self.remedy or UNSET,
+        )
 
 
-Gate = Callable[[datetime], Verdict]
+Judge = Callable[[datetime], Verdict]
 """A gate with its facts bound, asked at an instant (UTC)."""
 
 
@@ -95,26 +95,33 @@ def waits(gate: str, inputs: Mapping[str, Any], reason: str, until: datetime) ->
     return Verdict(gate, False, inputs, reason, "time", until)
 
 
-def to_mend(gate: str, inputs: Mapping[str, Any], reason: str, remedy: str) -> Verdict:
+def needs_action(gate: str, inputs: Mapping[str, Any], reason: str, remedy: str) -> Verdict:
     """A refusal that lasts until somebody does `remedy`."""
     return Verdict(gate, False, inputs, reason, "mend", remedy=remedy)
 
 
-def overridden(verdict: Verdict, by: Sequence[str], until: datetime, *, at: datetime) -> Verdict:
-    """The verdict under a signed override: passed, carrying who overrode what.
-
-    It stays refused where the gate is none of `OVERRIDABLE`, fewer than two different people signed, or the override has
-    run out at `at`. Signatures are verified before, by `approval/`. A passed verdict stays as it is.
-    """
-    if verdict.passed:
-        return verdict
-    enough = len({person.strip().casefold() for person in by if person.strip()}) >= _PEOPLE
-    if verdict.gate not in OVERRIDABLE or not enough or at >= until:
-        return verdict
-    override = {"by": list(by), "until": stamp(until), "refused": verdict.reason}
-    reason = f"overridden by {' and '.join(by)} until {moment(until)}; without that: {verdict.reason}"
-    return Verdict(verdict.gate, True, {**verdict.inputs, "override": override}, reason)
+# --- instants, spans and digests as a person reads them
 
 
-_PEOPLE = 2
-"""Who asks for an override, and a second person."""
+def moment(instant: datetime, zone: ZoneInfo | None = None) -> str:
+    """`Monday 2026-11-23 09:00 EST (America/New_York)`, or `Monday 2026-11-23 14:00 UTC`; seconds only where there are."""
+    local = instant.astimezone(zone or UTC)
+    time = f"{local:%H:%M:%S}" if local.second or local.microsecond else f"{local:%H:%M}"
+    place = f" ({zone.key})" if zone is not None else ""
+    return f"{local:%A %Y-%m-%d} {time} {local:%Z}{place}"
+
+
+def span(length: timedelta) -> str:
+    """`45 s`, `12 min`, `31 h`, `24 h 1 min`: whole units, cut, not rounded."""
+    seconds = int(length.total_seconds())
+    hours, minutes = seconds // 3600, seconds % 3600 // 60
+    if seconds < 120:  # noqa: PLR2004  two minutes: below, seconds matter
+        return f"{seconds} s"
+    if not hours:
+        return f"{minutes} min"
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def short(digest: str) -> str:
+    """The first twelve characters of a digest or commit, without the algorithm's name: enough to tell two apart."""
+    return digest.removeprefix("sha256:")[:12]

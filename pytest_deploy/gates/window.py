@@ -10,27 +10,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pytest_deploy.gates.formatting import moment, span
-from pytest_deploy.gates.verdict import Verdict, not_asked_for, passes, to_mend, waits
+from pytest_deploy.gates.facts import GateFacts
+from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, not_asked_for, passes, span, waits
 from pytest_deploy.gates.zone import Spell, judged_in, place, spells, utc
 from pytest_deploy.policy.gate_rules import Window
 from pytest_deploy.record.clock import stamp
 
-GATE = "window"
+NAME = "window"
 _AHEAD = 400
 """Days looked ahead: every date of a year, and a little more."""
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-def window(rule: Window | None, at: datetime, *, lasts_s: float) -> Verdict:
+def gather(facts: GateFacts) -> Judge:
+    """The environment's window, and how long a run may last."""
+    return partial(judge, facts.policy.window, lasts_s=facts.policy.sla_s)
+
+
+def judge(rule: Window | None, at: datetime, *, lasts_s: float) -> Verdict:
     """Whether a run that starts at `at` and may last `lasts_s` seconds ends before the window closes.
 
     A refusal names the next instant at which such a run fits.
     """
     if rule is None:
-        return not_asked_for(GATE)
+        return not_asked_for(NAME)
     at, lasts = utc(at), timedelta(seconds=lasts_s)
     asked = {
         "at": stamp(at),
@@ -42,7 +48,7 @@ def window(rule: Window | None, at: datetime, *, lasts_s: float) -> Verdict:
     try:
         zone = place(rule.zone)
     except ZoneInfoNotFoundError as error:
-        return to_mend(GATE, {**asked, "zone": rule.zone}, str(error.args[0]), "name an IANA zone in deploy.yaml")
+        return needs_action(NAME, {**asked, "zone": rule.zone}, str(error.args[0]), "name an IANA zone in deploy.yaml")
     inputs = {**asked, **judged_in(zone, at)}
     now: Spell | None = None
     for opens, closes in _open(rule, zone, at):
@@ -52,12 +58,12 @@ def window(rule: Window | None, at: datetime, *, lasts_s: float) -> Verdict:
         if start + lasts > closes:
             continue
         if start == at:
-            return passes(GATE, inputs, f"open until {moment(closes, zone)}, and the run ends within {span(lasts)}")
-        return waits(GATE, inputs, f"{_shut(now, at, lasts, zone)}; it opens {moment(start, zone)}", start)
-    return to_mend(
-        GATE,
+            return passes(NAME, inputs, f"open until {moment(closes, zone)}, and the run ends within {span(lasts)}")
+        return waits(NAME, inputs, f"{_why_shut(now, at, lasts, zone)}; it opens {moment(start, zone)}", start)
+    return needs_action(
+        NAME,
         inputs,
-        f"{_shut(now, at, lasts, zone)}; a run of {span(lasts)} fits on none of the next {_AHEAD} days",
+        f"{_why_shut(now, at, lasts, zone)}; a run of {span(lasts)} fits on none of the next {_AHEAD} days",
         "widen the window or shorten sla_s in deploy.yaml",
     )
 
@@ -73,7 +79,7 @@ def _open(rule: Window, zone: ZoneInfo, at: datetime) -> Iterator[Spell]:
                 yield spell
 
 
-def _shut(now: Spell | None, at: datetime, lasts: timedelta, zone: ZoneInfo) -> str:
+def _why_shut(now: Spell | None, at: datetime, lasts: timedelta, zone: ZoneInfo) -> str:
     if now is None:
         return f"the window is shut {moment(at, zone)}"
     left = span(now[1] - at)

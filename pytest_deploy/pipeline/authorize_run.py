@@ -12,17 +12,17 @@ from typing import Any
 
 from pytest_deploy.approvals.evaluate import record_signatures
 from pytest_deploy.errors import Refused, UsageError
-from pytest_deploy.gates.facts import Gates
 from pytest_deploy.gates.rate_limit import limited
-from pytest_deploy.gates.verdict import Point, Verdict
+from pytest_deploy.gates.registry import Gates
+from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.plugin.gatekeeper import told
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.actor import PIPELINE_ACTOR
+from pytest_deploy.record.events import GatePoint
 from pytest_deploy.record.log import Claim, LogView
 from pytest_deploy.release import request, source
 from pytest_deploy.release.candidate import of_request, of_run
@@ -72,8 +72,8 @@ class Permission:
         """Hold the request against what it would say now, then ask every gate. Raises Refused naming every refusal."""
         self._refuse_drift()
         gates = Gates(self._environment, of_request(self._environment, self._context.run))
-        record_signatures(self._environment.log, gates.approval_context, actor=PIPELINE_ACTOR)
-        verdicts = gates.verdicts()
+        record_signatures(self._environment.log, gates.facts.approval_context, actor=PIPELINE_ACTOR)
+        verdicts = gates.check_all()
         for verdict in verdicts:
             self._record(verdict, "lease")
         refused = [verdict for verdict in verdicts if not verdict.passed]
@@ -102,15 +102,15 @@ class Permission:
         """Ask every gate once more, right before the first change."""
         gates = Gates(self._environment, of_run(self._environment, self._context, run.events()))
         if self._context.request:
-            record_signatures(self._environment.log, gates.approval_context, actor=PIPELINE_ACTOR)
-        verdicts = gates.verdicts()
+            record_signatures(self._environment.log, gates.facts.approval_context, actor=PIPELINE_ACTOR)
+        verdicts = gates.check_all()
         for verdict in verdicts:
             self._record(verdict, "change")
         refused = [f"{verdict.gate}: {verdict.sentence}" for verdict in verdicts if not verdict.passed]
         return Cause("gate", f"before the first change: {'; '.join(refused)}") if refused else None
 
-    def _record(self, verdict: Verdict, point: Point) -> None:
-        self._environment.log.append(told(verdict), verdict.data(point), run=self._context.run, actor=PIPELINE_ACTOR)
+    def _record(self, verdict: Verdict, point: GatePoint) -> None:
+        self._environment.log.append(verdict.event(point), run=self._context.run, actor=PIPELINE_ACTOR)
 
     def _refuse_drift(self) -> None:
         approved = self.approved

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.earliest import Earliest, earliest
-from pytest_deploy.gates.facts import Gates
+from pytest_deploy.gates.registry import Gates
 from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.run import Run
@@ -53,7 +53,7 @@ def conclude(environment: Environment, source: Source, run: Run, say: Callable[[
     run.concluded = {
         "request": found.run,
         "earliest_start": None if waits.at is None else stamp(waits.at),
-        "owed": list(waits.owed),
+        "owed": list(waits.still_needed),
     }
     for line in _told(environment, run.context, found, waits, kept=kept):
         say(line)
@@ -134,7 +134,7 @@ def _schema_diff(environment: Environment) -> str:
 def _waits(environment: Environment, found: PendingRequest) -> Earliest:
     """From when every gate can pass, and what must be done until then."""
     gates = Gates(environment, of_request(environment, found.run))
-    return earliest(gates.all(), environment.clock.now())
+    return earliest(gates.judges(), environment.clock.now())
 
 
 def _told(
@@ -144,7 +144,7 @@ def _told(
     lines += [f"takes     {_expected(environment)}"]
     lines += ["preview   none: the embedded platform has no infrastructure of its own"]
     lines += [f"expires   {_both(found.expires, environment)}"]
-    lines += [f"owed      {owed}" for owed in waits.owed] or ["owed      nothing"]
+    lines += [f"owed      {owed}" for owed in waits.still_needed] or ["owed      nothing"]
     start = "not within a year: see what is owed" if waits.at is None else _both(waits.at, environment)
     lines += [f"earliest  {start}"]
     if any(role for role in environment.policy.approval.roles):

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_deploy.gates.facts import Gates
-from pytest_deploy.gates.verdict import Point
+from pytest_deploy.gates.registry import Gates
 from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.platform.clients import Database, Service
 from pytest_deploy.platform.environment import Environment
@@ -18,6 +17,7 @@ from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import Clock
+from pytest_deploy.record.events import GatePoint
 from pytest_deploy.record.secrets import Secrets
 from pytest_deploy.release import live
 from pytest_deploy.release.candidate import of_run
@@ -109,13 +109,13 @@ def rollback(environment: Environment, record: StepRecord) -> RollbackExecutor:
 
 @pytest.fixture
 def gates(environment: Environment, record: StepRecord, pytestconfig: pytest.Config) -> Gatekeeper:
-    """The gates of the environment's policy: `.hold(name)` asks one, records its verdict, fails where it refuses."""
+    """The gates of the environment's policy: `.check(name)` asks one, records its verdict, fails where it refuses."""
     if GATES not in pytestconfig.stash:  # their facts are gathered once a process, after the build
         pytestconfig.stash[GATES] = Gates(
             environment, of_run(environment, pytestconfig.stash[CONTEXT], record.events())
         )
     bound = pytestconfig.stash[GATES]
-    point: Point = "plan" if pytestconfig.stash[CONTEXT].pipeline == "plan" else "lease"
+    point: GatePoint = "plan" if pytestconfig.stash[CONTEXT].pipeline == "plan" else "lease"
     return Gatekeeper(bound, record, environment.clock, point=point)
 
 

@@ -7,25 +7,26 @@ from typing import Any, Final
 
 import pytest
 
-from pytest_deploy.gates.facts import Gates
-from pytest_deploy.gates.verdict import Point, Verdict, passes
+from pytest_deploy.gates.registry import Gates
+from pytest_deploy.gates.verdict import Verdict, passes
 from pytest_deploy.plugin.recorder import StepRecord
 from pytest_deploy.record.clock import Clock
+from pytest_deploy.record.events import GatePoint
 
 WAITED_FOR: Final = frozenset({"time", "approval"})
-"""What a plan may still be owed and pass."""
+"""What a plan may still need and pass."""
 
 
 class Gatekeeper:
     """Asks gates for one step."""
 
-    def __init__(self, gates: Gates, record: StepRecord, clock: Clock, *, point: Point) -> None:
+    def __init__(self, gates: Gates, record: StepRecord, clock: Clock, *, point: GatePoint) -> None:
         self._gates = gates
         self._record = record
         self._clock = clock
         self._point = point
 
-    def hold(self, name: str) -> Verdict:
+    def check(self, name: str) -> Verdict:
         """Ask the gate and record its verdict; fail the step where it refuses.
 
         In a plan a refusal that time or signatures will lift is recorded and does not fail: that is what a plan is for.
@@ -34,19 +35,18 @@ class Gatekeeper:
         if name not in self._gates.names:
             self._record.expect(None, {"gate": name, "verdict": "not asked in this pipeline"})
             return passes(name, {}, "not asked in this pipeline")
-        verdict = self._gates.gate(name)(self._clock.now())
-        self._record.event(told(verdict), **verdict.data(self._point))
+        verdict = self._gates.check(name, self._clock.now())
+        self._record.event(verdict.event(self._point))
         self._record.expect({"verdict": "passed"}, {"gate": name, **shown(verdict)})
-        if not verdict.passed and not (self._point == "plan" and verdict.owed in WAITED_FOR):
+        if not verdict.passed and not (self._point == "plan" and verdict.still_needed in WAITED_FOR):
             pytest.fail(f"{name}: {verdict.sentence}", pytrace=False)
         return verdict
 
 
 def shown(verdict: Verdict) -> Mapping[str, Any]:
     """A verdict in a step's own words."""
-    return {"verdict": "passed" if verdict.passed else "refused", "owed": verdict.owed, "reason": verdict.reason}
-
-
-def told(verdict: Verdict) -> str:
-    """The type of a verdict's event."""
-    return "gate.passed" if verdict.passed else "gate.refused"
+    return {
+        "verdict": "passed" if verdict.passed else "refused",
+        "owed": verdict.still_needed,
+        "reason": verdict.reason,
+    }

@@ -11,4 +11,4 @@ from pytest_deploy import Gates
 @pytest.mark.requirement("REQ-o00043-C")
 @pytest.mark.requirement("REQ-o00043-N")
 def test_approvals(gates: Gates) -> None:
-    gates.hold("approvals")
+    gates.check("approvals")

@@ -8,54 +8,54 @@ from pytest_deploy import Gates
 
 
 def test_deployer(gates: Gates) -> None:
-    gates.hold("deployer")
+    gates.check("deployer")
 
 
 @pytest.mark.requirement("REQ-o00043-J")
 def test_window(gates: Gates) -> None:
-    gates.hold("window")
+    gates.check("window")
 
 
 @pytest.mark.requirement("REQ-o00043-J")
 def test_blackout(gates: Gates) -> None:
-    gates.hold("blackout")
+    gates.check("blackout")
 
 
 @pytest.mark.requirement("REQ-o00043-K")
 def test_rate_limit(gates: Gates) -> None:
-    gates.hold("rate-limit")
+    gates.check("rate-limit")
 
 
 def test_lease(gates: Gates) -> None:
-    gates.hold("lease")
+    gates.check("lease")
 
 
 @pytest.mark.requirement("REQ-o00043-D")
 def test_staging_smoke(gates: Gates) -> None:
-    gates.hold("staging-smoke")
+    gates.check("staging-smoke")
 
 
 def test_incidents(gates: Gates) -> None:
-    gates.hold("incidents")
+    gates.check("incidents")
 
 
 @pytest.mark.requirement("REQ-o00043-E")
 def test_build(gates: Gates) -> None:
-    gates.hold("build")
+    gates.check("build")
 
 
 @pytest.mark.requirement("REQ-o00043-Q")
 def test_retention(gates: Gates) -> None:
-    gates.hold("retention")
+    gates.check("retention")
 
 
 def test_anchors(gates: Gates) -> None:
-    gates.hold("anchors")
+    gates.check("anchors")
 
 
 def test_freeze(gates: Gates) -> None:
-    gates.hold("freeze")
+    gates.check("freeze")
 
 
 def test_clock(gates: Gates) -> None:
-    gates.hold("clock")
+    gates.check("clock")

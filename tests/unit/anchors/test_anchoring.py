@@ -12,8 +12,8 @@ import pytest
 from pytest_deploy.anchors import anchoring
 from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.errors import AnchorUnavailable, UsageError
-from pytest_deploy.gates.anchors import anchors as gate
-from pytest_deploy.gates.facts import Gates
+from pytest_deploy.gates.anchors import judge as gate
+from pytest_deploy.gates.registry import Gates
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.pipeline.anchor_record import anchor_record
 from pytest_deploy.platform.environment import Environment
@@ -172,7 +172,7 @@ def test_the_next_run_goes_on_from_what_was_anchored_and_from_nothing_behind_it(
 
 def verdict(local: Environment) -> Verdict:
     subject = ReleaseCandidate("deploy", "", "0" * 40, None, None, "", None)
-    return Gates(local, subject).gate("anchors")(local.clock.now())
+    return Gates(local, subject).check("anchors")
 
 
 def test_a_place_that_cannot_be_read_is_told_with_its_cause(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person
-from pytest_deploy.gates.facts import Gates
+from pytest_deploy.gates.registry import Gates
 from pytest_deploy.platform.environment import Environment, record_of
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record.clock import SystemClock
@@ -76,7 +76,7 @@ class Hall:
         """Whether the gate passes, and its reason."""
         held = Environment(self.workspace, policy_of(self.workspace))
         subject = ReleaseCandidate("deploy", "", "c" * 40, None, None, "", None)
-        verdict = Gates(held, subject).gate("freeze")(held.clock.now())
+        verdict = Gates(held, subject).check("freeze")
         return verdict.passed, verdict.reason
 
 

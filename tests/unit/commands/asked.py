@@ -114,7 +114,7 @@ class Asked:
     def take_in(self) -> None:
         """What the next plan or run of this request does."""
         found = pending_request(self.root, self.run)
-        record_signatures(found.environment.log, found.gates().approval_context, actor="system:pipeline")
+        record_signatures(found.environment.log, found.gates().facts.approval_context, actor="system:pipeline")
 
 
 def set_up(root: Path, keys: Mapping[str, Path]) -> Asked:

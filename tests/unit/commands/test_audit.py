@@ -16,7 +16,7 @@ from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.commands.audit import Audit, anchor
 from pytest_deploy.errors import ConfigurationError, UsageError
-from pytest_deploy.gates.facts import held
+from pytest_deploy.gates.retention import read_holding
 from pytest_deploy.gates.verdict import Unavailable
 from pytest_deploy.pipeline.anchor_record import anchor_record
 from pytest_deploy.platform.environment import Environment
@@ -203,7 +203,7 @@ def test_a_bucket_is_audited_as_a_folder_is_and_its_keeping_is_read_back(bucket:
 def test_keeping_that_cannot_be_read_back_has_its_own_cause(bucket: LockedBucket, tmp_path: Path) -> None:
     store = CopiedStore(Bucket(BUCKET, "local", call_s=1, all_s=1), tmp_path / "reports" / "local")
     bucket.failing = [403]
-    place, told = held(store, tmp_path)
+    place, told = read_holding(store, tmp_path)
 
     assert place == "gs://audited-record/local"
     assert isinstance(told, Unavailable)

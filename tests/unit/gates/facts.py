@@ -43,9 +43,9 @@ def a_window(**changes: Any) -> Window:
     return Window.model_validate_json(json.dumps({**PRODUCTION, **changes}))
 
 
-def owes(verdict: Verdict) -> tuple[bool, str]:
-    """Whether it passed, and what it owes."""
-    return verdict.passed, verdict.owed
+def passed_or_needs(verdict: Verdict) -> tuple[bool, str]:
+    """Whether it passed, and what it passed_or_needs."""
+    return verdict.passed, verdict.still_needed
 
 
 @st.composite

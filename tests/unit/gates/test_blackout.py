@@ -11,11 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_deploy.gates.blackout import blackout
-from pytest_deploy.gates.calendar import Calendar
+from pytest_deploy.gates import blackout
+from pytest_deploy.gates.blackout import Calendar
 from pytest_deploy.gates.zone import place
 from pytest_deploy.policy.gate_rules import Blackout
-from tests.unit.gates.facts import DAY, HOUR, MINUTE, ODD, TURNS, first_run, local, minutes_of_years, owes, utc
+from tests.unit.gates.facts import (
+    DAY,
+    HOUR,
+    MINUTE,
+    ODD,
+    TURNS,
+    first_run,
+    local,
+    minutes_of_years,
+    passed_or_needs,
+    utc,
+)
 
 NEW_YORK = "America/New_York"
 SLA = 1200.0
@@ -45,13 +56,15 @@ FROZEN = a_calendar(("Year-end freeze", "2026-12-18 17:00", "2027-01-04 09:00"))
 
 
 def test_it_passes_where_policy_has_no_blackout() -> None:
-    assert blackout(None, None, utc("2026-12-25T12:00"), lasts_s=SLA, zone=NEW_YORK).passed
+    assert blackout.judge(None, None, utc("2026-12-25T12:00"), lasts_s=SLA, zone=NEW_YORK).passed
 
 
 def test_every_federal_holiday_of_a_year_blocks_and_no_other_day() -> None:
     noons = {day: local(f"{day} 12:00") for day in (f"{utc('2026-01-01') + n * DAY:%Y-%m-%d}" for n in range(365))}
 
-    blocked = [day for day, noon in noons.items() if not blackout(RULE, FREE, noon, lasts_s=SLA, zone=NEW_YORK).passed]
+    blocked = [
+        day for day, noon in noons.items() if not blackout.judge(RULE, FREE, noon, lasts_s=SLA, zone=NEW_YORK).passed
+    ]
 
     assert list(FEDERAL_2026) == blocked
 
@@ -67,7 +80,7 @@ def test_every_federal_holiday_of_a_year_blocks_and_no_other_day() -> None:
     ],
 )
 def test_a_holiday_is_a_whole_day_of_the_place_and_the_run_touches_none_of_it(at: str, passed: bool) -> None:  # noqa: FBT001
-    assert passed == blackout(RULE, FREE, local(at), lasts_s=SLA, zone=NEW_YORK).passed
+    assert passed == blackout.judge(RULE, FREE, local(at), lasts_s=SLA, zone=NEW_YORK).passed
 
 
 @pytest.mark.parametrize(
@@ -80,13 +93,13 @@ def test_a_holiday_is_a_whole_day_of_the_place_and_the_run_touches_none_of_it(at
     ],
 )
 def test_a_period_is_half_open(at: str, passed: bool) -> None:  # noqa: FBT001
-    assert passed == blackout(RULE, FROZEN, local(at), lasts_s=SLA, zone=NEW_YORK).passed
+    assert passed == blackout.judge(RULE, FROZEN, local(at), lasts_s=SLA, zone=NEW_YORK).passed
 
 
 def test_the_earliest_start_is_after_all_that_follows_on_one_another() -> None:
-    verdict = blackout(RULE, FROZEN, local("2026-12-20 12:00"), lasts_s=SLA, zone=NEW_YORK)
+    verdict = blackout.judge(RULE, FROZEN, local("2026-12-20 12:00"), lasts_s=SLA, zone=NEW_YORK)
 
-    assert owes(verdict) == (False, "time")
+    assert passed_or_needs(verdict) == (False, "time")
     assert local("2027-01-04 09:00") == verdict.earliest_start
     assert verdict.reason == (
         "the run would touch Year-end freeze until Monday 2027-01-04 09:00 EST (America/New_York);"
@@ -95,49 +108,52 @@ def test_the_earliest_start_is_after_all_that_follows_on_one_another() -> None:
 
 
 def test_an_observed_day_counts_and_is_named() -> None:
-    verdict = blackout(RULE, FREE, local("2026-07-03 10:00"), lasts_s=SLA, zone=NEW_YORK)
+    verdict = blackout.judge(RULE, FREE, local("2026-07-03 10:00"), lasts_s=SLA, zone=NEW_YORK)
 
     assert "the holiday Independence Day (observed)" in verdict.reason
     assert local("2026-07-05 00:00") == verdict.earliest_start
 
 
 def test_new_years_day_on_a_saturday_is_observed_in_the_old_year() -> None:
-    assert not blackout(RULE, FREE, local("2027-12-31 10:00"), lasts_s=SLA, zone=NEW_YORK).passed
+    assert not blackout.judge(RULE, FREE, local("2027-12-31 10:00"), lasts_s=SLA, zone=NEW_YORK).passed
 
 
 def test_a_zone_decides_whose_day_it_is() -> None:
     at = utc("2026-11-26T03:00")
 
-    assert tuple(blackout(RULE, FREE, at, lasts_s=SLA, zone=zone).passed for zone in (NEW_YORK, "UTC")) == (True, False)
+    assert tuple(blackout.judge(RULE, FREE, at, lasts_s=SLA, zone=zone).passed for zone in (NEW_YORK, "UTC")) == (
+        True,
+        False,
+    )
 
 
 def test_without_a_window_the_calendars_zone_decides() -> None:
-    assert blackout(RULE, FREE, utc("2026-11-26T03:00"), lasts_s=SLA, zone="").passed
-    assert not blackout(RULE, FREE, utc("2026-11-27T03:00"), lasts_s=SLA, zone="").passed
+    assert blackout.judge(RULE, FREE, utc("2026-11-26T03:00"), lasts_s=SLA, zone="").passed
+    assert not blackout.judge(RULE, FREE, utc("2026-11-27T03:00"), lasts_s=SLA, zone="").passed
 
 
 def test_with_neither_it_cannot_be_told_and_blocks() -> None:
-    verdict = blackout(Blackout(holidays="US"), None, utc("2026-11-23T15:00"), lasts_s=SLA, zone="")
+    verdict = blackout.judge(Blackout(holidays="US"), None, utc("2026-11-23T15:00"), lasts_s=SLA, zone="")
 
-    assert owes(verdict) == (False, "mend")
+    assert passed_or_needs(verdict) == (False, "mend")
 
 
 def test_holidays_alone_need_no_calendar() -> None:
     rule = Blackout(holidays="US")
 
     assert tuple(
-        blackout(rule, None, local(at), lasts_s=SLA, zone=NEW_YORK).passed
+        blackout.judge(rule, None, local(at), lasts_s=SLA, zone=NEW_YORK).passed
         for at in ("2026-11-25 12:00", "2026-11-26 12:00")
     ) == (True, False)
 
 
 @pytest.mark.parametrize("at,passed", [("2027-12-30 23:39", True), ("2028-01-03 12:00", False)])
 def test_a_year_the_calendar_does_not_cover_blocks(at: str, passed: bool) -> None:  # noqa: FBT001
-    verdict = blackout(RULE, a_calendar(covers=[2026, 2027]), local(at), lasts_s=SLA, zone=NEW_YORK)
+    verdict = blackout.judge(RULE, a_calendar(covers=[2026, 2027]), local(at), lasts_s=SLA, zone=NEW_YORK)
 
     assert passed == verdict.passed
     if not passed:
-        assert owes(verdict) == (False, "mend")
+        assert passed_or_needs(verdict) == (False, "mend")
         assert verdict.sentence == (
             "calendar.yaml does not cover 2028; plan 2028 in calendar.yaml and add it to covers"
         )
@@ -146,7 +162,7 @@ def test_a_year_the_calendar_does_not_cover_blocks(at: str, passed: bool) -> Non
 def test_a_run_over_midnight_into_a_year_nobody_planned_blocks() -> None:
     rule, calendar = RULE.model_copy(update={"holidays": "JP"}), a_calendar(zone="Asia/Tokyo", covers=[2026])
 
-    verdict = blackout(rule, calendar, local("2026-12-31 23:50", "Asia/Tokyo"), lasts_s=SLA, zone="Asia/Tokyo")
+    verdict = blackout.judge(rule, calendar, local("2026-12-31 23:50", "Asia/Tokyo"), lasts_s=SLA, zone="Asia/Tokyo")
 
     assert "does not cover 2027" in verdict.reason
 
@@ -155,28 +171,34 @@ def test_a_year_that_has_begun_where_the_calendar_is_kept_counts_too() -> None:
     calendar = a_calendar(zone="Asia/Tokyo", covers=[2026])
 
     assert (
-        "does not cover 2027" in blackout(RULE, calendar, local("2026-12-31 12:00"), lasts_s=SLA, zone=NEW_YORK).reason
+        "does not cover 2027"
+        in blackout.judge(RULE, calendar, local("2026-12-31 12:00"), lasts_s=SLA, zone=NEW_YORK).reason
     )
 
 
 def test_a_holiday_that_leads_into_an_unplanned_year_must_be_mended() -> None:
-    verdict = blackout(RULE, a_calendar(covers=[2026, 2027]), local("2027-12-31 12:00"), lasts_s=SLA, zone=NEW_YORK)
+    verdict = blackout.judge(
+        RULE, a_calendar(covers=[2026, 2027]), local("2027-12-31 12:00"), lasts_s=SLA, zone=NEW_YORK
+    )
 
-    assert owes(verdict) == (False, "mend")
+    assert passed_or_needs(verdict) == (False, "mend")
     assert "New Year's Day (observed)" in verdict.reason
     assert "does not cover 2028" in verdict.reason
 
 
 def test_a_calendar_that_is_not_there_blocks() -> None:
-    assert owes(blackout(RULE, None, utc("2026-11-23T15:00"), lasts_s=SLA, zone=NEW_YORK)) == (False, "mend")
+    assert passed_or_needs(blackout.judge(RULE, None, utc("2026-11-23T15:00"), lasts_s=SLA, zone=NEW_YORK)) == (
+        False,
+        "mend",
+    )
 
 
 @pytest.mark.parametrize("country", ["XX", "US-ZZ"])
 def test_a_country_the_library_does_not_know_blocks(country: str) -> None:
     rule = RULE.model_copy(update={"holidays": country})
-    verdict = blackout(rule, FREE, utc("2026-11-23T15:00"), lasts_s=SLA, zone=NEW_YORK)
+    verdict = blackout.judge(rule, FREE, utc("2026-11-23T15:00"), lasts_s=SLA, zone=NEW_YORK)
 
-    assert owes(verdict) == (False, "mend")
+    assert passed_or_needs(verdict) == (False, "mend")
     assert country in verdict.reason
 
 
@@ -184,32 +206,35 @@ def test_a_part_of_a_country_has_holidays_of_its_own() -> None:
     at, here = local("2026-03-31 12:00", "America/Los_Angeles"), "America/Los_Angeles"
     california = RULE.model_copy(update={"holidays": "US-CA"})
 
-    assert tuple(blackout(rule, FREE, at, lasts_s=SLA, zone=here).passed for rule in (RULE, california)) == (
+    assert tuple(blackout.judge(rule, FREE, at, lasts_s=SLA, zone=here).passed for rule in (RULE, california)) == (
         True,
         False,
     )
 
 
 def test_a_year_the_library_does_not_know_blocks() -> None:
-    verdict = blackout(Blackout(holidays="US"), None, utc("2150-03-02T15:00"), lasts_s=SLA, zone=NEW_YORK)
+    verdict = blackout.judge(Blackout(holidays="US"), None, utc("2150-03-02T15:00"), lasts_s=SLA, zone=NEW_YORK)
 
     assert "knows no holidays of US in 2150" in verdict.reason
 
 
 def test_a_zone_that_tzdata_does_not_have_blocks() -> None:
-    assert owes(blackout(RULE, FREE, utc("2026-11-23T15:00"), lasts_s=SLA, zone="Mars/Olympus")) == (False, "mend")
+    assert passed_or_needs(blackout.judge(RULE, FREE, utc("2026-11-23T15:00"), lasts_s=SLA, zone="Mars/Olympus")) == (
+        False,
+        "mend",
+    )
 
 
 def test_a_blackout_beyond_the_horizon_must_be_mended() -> None:
     frozen = a_calendar(("Sunset", "2026-01-01 00:00", "2028-01-01 00:00"))
-    verdict = blackout(RULE, frozen, local("2026-03-02 12:00"), lasts_s=SLA, zone=NEW_YORK)
+    verdict = blackout.judge(RULE, frozen, local("2026-03-02 12:00"), lasts_s=SLA, zone=NEW_YORK)
 
-    assert owes(verdict) == (False, "mend")
+    assert passed_or_needs(verdict) == (False, "mend")
     assert "nothing is free for 20 min within 400 days" in verdict.reason
 
 
 def test_versions_and_what_is_touched_stand_in_the_inputs() -> None:
-    inputs = blackout(RULE, FROZEN, local("2026-12-24 12:00"), lasts_s=SLA, zone=NEW_YORK).inputs
+    inputs = blackout.judge(RULE, FROZEN, local("2026-12-24 12:00"), lasts_s=SLA, zone=NEW_YORK).inputs
 
     assert (3, f"holidays {version('holidays')}", "-05:00") == (
         inputs["version"],
@@ -249,15 +274,15 @@ near = st.one_of(
 @settings(max_examples=120, deadline=None)
 @given(zone=st.sampled_from(ODD), at=near, lasts=st.integers(1, 400))
 def test_it_passes_at_its_earliest_start_and_never_before(zone: str, at: datetime, lasts: int) -> None:
-    verdict = blackout(RULE, BUSY[zone], at, lasts_s=lasts * 60, zone=zone)
+    verdict = blackout.judge(RULE, BUSY[zone], at, lasts_s=lasts * 60, zone=zone)
     end = (verdict.earliest_start or at) + lasts * MINUTE
 
     ahead = first_run([free(zone, at + step * MINUTE) for step in range((end - at) // MINUTE)], lasts)
 
-    assert owes(verdict) == (True, "") or owes(verdict) == (False, "time")
+    assert passed_or_needs(verdict) == (True, "") or passed_or_needs(verdict) == (False, "time")
     assert ahead is not None
     assert at + ahead * MINUTE == (verdict.earliest_start or at)
-    assert blackout(RULE, BUSY[zone], at + ahead * MINUTE, lasts_s=lasts * 60, zone=zone).passed
+    assert blackout.judge(RULE, BUSY[zone], at + ahead * MINUTE, lasts_s=lasts * 60, zone=zone).passed
 
 
 @pytest.mark.parametrize("zone", ODD)
@@ -265,7 +290,7 @@ def test_every_day_of_the_years_is_free_or_not_at_noon(zone: str) -> None:
     days = [date(2024, 1, 1) + n * DAY for n in range(2 * 366 + 365)]
 
     assert [free(zone, local(f"{day} 12:00", zone)) for day in days] == [
-        blackout(RULE, BUSY[zone], local(f"{day} 12:00", zone), lasts_s=60, zone=zone).passed for day in days
+        blackout.judge(RULE, BUSY[zone], local(f"{day} 12:00", zone), lasts_s=60, zone=zone).passed for day in days
     ]
 
 
@@ -274,7 +299,7 @@ def test_a_day_of_23_hours_is_blocked_from_its_first_minute_to_its_last() -> Non
     calendar = a_calendar(("Change of clocks", "2026-04-24 01:00", "2026-04-25 00:00"), zone="Africa/Cairo")
 
     asked = [
-        blackout(RULE, calendar, at, lasts_s=60, zone="Africa/Cairo").passed
+        blackout.judge(RULE, calendar, at, lasts_s=60, zone="Africa/Cairo").passed
         for at in (eve, eve + MINUTE, eve + 23 * HOUR, eve + 23 * HOUR + MINUTE)
     ]
 

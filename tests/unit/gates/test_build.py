@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.gates.build import Built, build
-from tests.unit.gates.facts import owes
+from pytest_deploy.gates import build
+from pytest_deploy.gates.build import Built
+from tests.unit.gates.facts import passed_or_needs
 
 DIGEST = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64
@@ -13,7 +14,7 @@ OTHER = "sha256:" + "b" * 64
 
 @pytest.mark.parametrize("approved", [None, DIGEST])
 def test_one_artefact_that_passed_and_is_approved_or_not_yet_passes(approved: str | None) -> None:
-    assert build(Built(passed=True, digest=DIGEST, approved_digest=approved)).passed
+    assert build.judge(Built(passed=True, digest=DIGEST, approved_digest=approved)).passed
 
 
 @pytest.mark.parametrize(
@@ -30,7 +31,7 @@ def test_one_artefact_that_passed_and_is_approved_or_not_yet_passes(approved: st
     ],
 )
 def test_anything_else_must_be_mended(facts: Built, said: str) -> None:
-    verdict = build(facts)
+    verdict = build.judge(facts)
 
-    assert owes(verdict) == (False, "mend")
+    assert passed_or_needs(verdict) == (False, "mend")
     assert said == verdict.reason

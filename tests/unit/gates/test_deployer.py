@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from pytest_deploy.gates.deployer import deployer
+from pytest_deploy.gates import deployer
 from pytest_deploy.policy.gate_rules import Deployer
-from tests.unit.gates.facts import owes
+from tests.unit.gates.facts import passed_or_needs
 
 RULE = Deployer(role="Deployment Manager")
 HOLDERS = ["Dora Diaz", "Emil Ek"]
 
 
 def test_anybody_may_where_policy_names_no_role() -> None:
-    assert deployer(None, "nobody", None, frozenset(), []).passed
+    assert deployer.judge(None, "nobody", None, frozenset(), []).passed
 
 
 def test_who_holds_the_role_may() -> None:
-    verdict = deployer(RULE, "dora", "dora@example.org", frozenset({"Deployment Manager"}), HOLDERS)
+    verdict = deployer.judge(RULE, "dora", "dora@example.org", frozenset({"Deployment Manager"}), HOLDERS)
 
     assert (verdict.passed, verdict.reason) == (True, "dora@example.org (dora) holds Deployment Manager")
 
 
 def test_who_holds_another_may_not_and_is_told_who_may() -> None:
-    verdict = deployer(RULE, "quentin", "quentin@example.org", frozenset({"QA Lead"}), HOLDERS)
+    verdict = deployer.judge(RULE, "quentin", "quentin@example.org", frozenset({"QA Lead"}), HOLDERS)
 
-    assert owes(verdict) == (False, "mend")
+    assert passed_or_needs(verdict) == (False, "mend")
     assert verdict.reason == "quentin@example.org (quentin) holds QA Lead; Deployment Manager starts it"
     assert verdict.remedy == "have it started by Dora Diaz or Emil Ek"
 
 
 def test_an_actor_the_roster_does_not_know_may_not_whatever_roles_are_claimed() -> None:
-    verdict = deployer(RULE, "mallory", None, frozenset({"Deployment Manager"}), HOLDERS)
+    verdict = deployer.judge(RULE, "mallory", None, frozenset({"Deployment Manager"}), HOLDERS)
 
-    assert owes(verdict) == (False, "mend")
+    assert passed_or_needs(verdict) == (False, "mend")
     assert "mallory is nobody whom the roster knows" in verdict.reason
 
 
 def test_a_role_that_nobody_holds_is_said() -> None:
-    verdict = deployer(RULE, "dora", "dora@example.org", frozenset(), [])
+    verdict = deployer.judge(RULE, "dora", "dora@example.org", frozenset(), [])
 
     assert "holds no role" in verdict.reason
     assert "nobody holds the role Deployment Manager" in verdict.remedy

@@ -8,15 +8,13 @@ from functools import partial
 
 from hypothesis import given, settings
 
-from pytest_deploy.gates.approvals import Quorum, approvals
-from pytest_deploy.gates.blackout import blackout
-from pytest_deploy.gates.calendar import Calendar
+from pytest_deploy.gates import approvals, blackout, lease, rate_limit, staging_smoke, window
+from pytest_deploy.gates.approvals import Quorum
+from pytest_deploy.gates.blackout import Calendar
 from pytest_deploy.gates.earliest import earliest
-from pytest_deploy.gates.lease import Held, lease
-from pytest_deploy.gates.rate_limit import rate_limit
-from pytest_deploy.gates.staging_smoke import Evidence, Wanted, staging_smoke
-from pytest_deploy.gates.verdict import Gate, Verdict, passes, waits
-from pytest_deploy.gates.window import window
+from pytest_deploy.gates.lease import Held
+from pytest_deploy.gates.staging_smoke import Evidence, Wanted
+from pytest_deploy.gates.verdict import Judge, Verdict, passes, waits
 from pytest_deploy.policy.gate_rules import Blackout, RateLimit, StagingSmoke
 from pytest_deploy.record.run_state import RunClaim
 from tests.unit.gates.facts import DAY, HOUR, MINUTE, a_window, local, minutes_of_years, utc
@@ -36,25 +34,31 @@ CALENDAR = Calendar.model_validate(
 WANTED = Wanted("c" * 40, "sha256:" + "a" * 64, "b" * 64)
 
 
-def timed(claims: tuple[RunClaim, ...] = ()) -> dict[str, Gate]:
+def timed(claims: tuple[RunClaim, ...] = ()) -> dict[str, Judge]:
     return {
-        "window": partial(window, a_window(), lasts_s=SLA),
+        "window": partial(window.judge, a_window(), lasts_s=SLA),
         "blackout": partial(
-            blackout, Blackout(holidays="US", calendar="calendar.yaml"), CALENDAR, lasts_s=SLA, zone="America/New_York"
+            blackout.judge,
+            Blackout(holidays="US", calendar="calendar.yaml"),
+            CALENDAR,
+            lasts_s=SLA,
+            zone="America/New_York",
         ),
-        "rate-limit": lambda at: rate_limit(RateLimit(runs=1, per_h=4), at, claims),
+        "rate-limit": lambda at: rate_limit.judge(RateLimit(runs=1, per_h=4), at, claims),
     }
 
 
-def smoked(at: datetime) -> Gate:
+def smoked(at: datetime) -> Judge:
     evidence = Evidence("staging-1", at, **asdict(WANTED), passed=True, verified=True)
-    return lambda asked: staging_smoke(StagingSmoke(environment="staging", within_h=24), asked, WANTED, [evidence])
+    return lambda asked: staging_smoke.judge(
+        StagingSmoke(environment="staging", within_h=24), asked, WANTED, [evidence]
+    )
 
 
-def signed(expires: datetime, *missing: str) -> Gate:
+def signed(expires: datetime, *missing: str) -> Judge:
     filled = {"Tech Lead": "tara@example.org"} | ({} if missing else {"QA Lead": "quentin@example.org"})
     facts = Quorum(("Tech Lead", "QA Lead"), expires, filled, missing, expires=expires, run="production-1")
-    return lambda at: approvals(replace(facts, at=at))
+    return lambda at: approvals.judge(replace(facts, at=at))
 
 
 def test_now_where_every_gate_passes() -> None:
@@ -62,7 +66,7 @@ def test_now_where_every_gate_passes() -> None:
 
     found = earliest(timed(), now)
 
-    assert (now, ()) == (found.at, found.owed)
+    assert (now, ()) == (found.at, found.still_needed)
     assert all(verdict.passed for verdict in found.verdicts.values())
 
 
@@ -73,7 +77,7 @@ def test_gates_push_each_other_on_until_all_agree() -> None:
     found = earliest(timed((RunClaim("production-1", local("2026-11-25 11:00"), is_open=False),)), now)
 
     assert local("2026-11-30 13:00") == found.at
-    assert found.owed == ()
+    assert found.still_needed == ()
 
 
 def test_what_people_owe_is_listed_and_does_not_move_the_instant() -> None:
@@ -83,7 +87,7 @@ def test_what_people_owe_is_listed_and_does_not_move_the_instant() -> None:
     found = earliest(gates, now)
 
     assert now == found.at
-    assert found.owed == (
+    assert found.still_needed == (
         "approval missing: QA Lead; python deploy.py approve production-1",
         "staging smoke is 31 h old, 24 h are allowed; run staging: python deploy.py run staging --pipeline smoke",
     )
@@ -100,21 +104,21 @@ def test_what_ages_until_then_is_owed_by_then() -> None:
     assert (
         f"{by}: staging smoke is 31 h old, 24 h are allowed; run staging: python deploy.py run staging --pipeline smoke",
         f"{by}: the request lapsed Tuesday 2026-11-24 22:00 UTC; plan anew and have it approved",
-    ) == found.owed
+    ) == found.still_needed
 
 
 def test_a_lease_that_ends_is_waited_for() -> None:
     now = local("2026-11-24 10:00")
     held = Held("production-1", "dora", now + 2 * MINUTE)
 
-    assert now + 2 * MINUTE == earliest({**timed(), "lease": lambda at: lease(at, held)}, now).at
+    assert now + 2 * MINUTE == earliest({**timed(), "lease": lambda at: lease.judge(at, held)}, now).at
 
 
 def test_a_gate_that_is_asked_of_another_clock_is_waited_for_once() -> None:
     now = local("2026-11-24 10:00")
     held = Held("production-1", "dora", now + 2 * MINUTE)
 
-    assert now + 2 * MINUTE == earliest({"lease": lambda _: lease(now, held)}, now).at
+    assert now + 2 * MINUTE == earliest({"lease": lambda _: lease.judge(now, held)}, now).at
 
 
 def test_beyond_the_horizon_there_is_none() -> None:

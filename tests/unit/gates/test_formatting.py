@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pytest_deploy.gates.formatting import moment, short, span
+from pytest_deploy.gates.verdict import moment, short, span
 from pytest_deploy.gates.zone import place
 from tests.unit.gates.facts import utc
 

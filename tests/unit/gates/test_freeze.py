@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from pytest_deploy.gates.freeze import Frozen, freeze
-from tests.unit.gates.facts import owes, utc
+from pytest_deploy.gates import freeze
+from pytest_deploy.gates.freeze import Frozen
+from pytest_deploy.record.log import Log
+from pytest_deploy.record.run_state import LogState
+from tests.unit.gates.facts import passed_or_needs, utc
+from tests.unit.record.samples import deployed
 
 
 def test_a_commit_that_nothing_froze_passes() -> None:
-    assert freeze(None).passed
+    assert freeze.judge(None).passed
 
 
 def test_a_frozen_one_names_since_when_why_and_by_which_run() -> None:
-    verdict = freeze(Frozen(utc("2026-11-22T20:25"), "smoke failed after traffic", "production-1"))
+    verdict = freeze.judge(Frozen(utc("2026-11-22T20:25"), "smoke failed after traffic", "production-1"))
 
-    assert owes(verdict) == (False, "mend")
+    assert passed_or_needs(verdict) == (False, "mend")
     assert verdict.reason == "frozen by run production-1 since Sunday 2026-11-22 20:25 UTC: smoke failed after traffic"
+
+
+def test_a_freeze_stands_until_somebody_releases_it(log: Log) -> None:
+    assert freeze.standing_freeze(LogState.of(log.history()), lambda _released, _frozen: "") is None
+    run = deployed(log)
+    log.append("environment.frozen", {"reason": "rolled back"}, run=run, actor="system:pipeline")
+
+    frozen = freeze.standing_freeze(LogState.of(log.history()), lambda _released, _frozen: "")
+
+    assert frozen is not None
+    assert (run, "rolled back") == (frozen.run, frozen.reason)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from pytest_deploy.gates.lease import Held, lease
-from tests.unit.gates.facts import MINUTE, owes, utc
+from datetime import timedelta
+
+from pytest_deploy.gates import lease
+from pytest_deploy.gates.lease import Held
+from pytest_deploy.record.log import Log
+from pytest_deploy.record.run_state import LEASE_LIFE_S, LogState
+from tests.unit.gates.facts import MINUTE, passed_or_needs, utc
+from tests.unit.record.samples import NOON, PERSON, HandClock, Writing
 
 AT = utc("2026-11-23T15:00")
 LIVE = Held("production-1", "dora", AT + 2 * MINUTE, "production-1")
@@ -11,30 +17,30 @@ DEAD = Held("production-1", "dora", AT, "production-1")
 
 
 def test_an_environment_nobody_holds_is_free() -> None:
-    assert lease(AT, None).passed
+    assert lease.judge(AT, None).passed
 
 
 def test_a_live_lease_of_another_passes_by_itself_when_it_ends() -> None:
-    verdict = lease(AT, LIVE)
+    verdict = lease.judge(AT, LIVE)
 
-    assert owes(verdict) == (False, "time")
+    assert passed_or_needs(verdict) == (False, "time")
     assert LIVE.until == verdict.earliest_start
     assert verdict.reason == "run production-1 of dora holds the environment until Monday 2026-11-23 15:02 UTC"
 
 
 def test_a_lease_that_ended_under_an_open_run_wants_recovery() -> None:
-    verdict = lease(AT, DEAD)
+    verdict = lease.judge(AT, DEAD)
 
-    assert owes(verdict) == (False, "mend")
+    assert passed_or_needs(verdict) == (False, "mend")
     assert verdict.remedy == "python deploy.py recover ENV"
 
 
 def test_a_lease_that_ended_without_a_run_is_nobodys() -> None:
-    assert lease(AT, Held("production-1", "dora", AT, None)).passed
+    assert lease.judge(AT, Held("production-1", "dora", AT, None)).passed
 
 
 def test_the_run_that_holds_it_goes_on() -> None:
-    verdict = lease(AT, LIVE, own="production-1")
+    verdict = lease.judge(AT, LIVE, own="production-1")
 
     assert (
         verdict.passed,
@@ -44,14 +50,40 @@ def test_the_run_that_holds_it_goes_on() -> None:
 
 def test_a_run_whose_lease_ended_or_was_taken_or_is_gone_changes_nothing() -> None:
     found = [
-        lease(AT, DEAD, own="production-1"),
-        lease(AT, LIVE, own="production-2"),
-        lease(AT, None, own="production-1"),
+        lease.judge(AT, DEAD, own="production-1"),
+        lease.judge(AT, LIVE, own="production-2"),
+        lease.judge(AT, None, own="production-1"),
     ]
 
-    assert [owes(verdict) for verdict in found] == [(False, "mend")] * 3
+    assert [passed_or_needs(verdict) for verdict in found] == [(False, "mend")] * 3
     assert [verdict.reason for verdict in found] == [
         "this run's lease ended Monday 2026-11-23 15:00 UTC",
         "run production-1 of dora has taken the environment over",
         "this run holds the environment no more",
     ]
+
+
+def test_a_lease_is_held_until_it_is_given_back_and_says_which_run_is_open(log: Log) -> None:
+    assert lease.held_lease(LogState.of(log.history())) is None
+    run = Writing(log).open()
+
+    held = lease.held_lease(LogState.of(log.history()))
+
+    assert held is not None
+    assert (run.run, PERSON, NOON + timedelta(seconds=LEASE_LIFE_S), run.run) == (
+        held.run, held.holder, held.until, held.open_run,
+    )  # fmt: skip
+    run.step("build", outcome="failed").close("failed")
+    assert lease.held_lease(LogState.of(log.history())) is None
+
+
+def test_a_renewed_lease_lasts_longer(log: Log, clock: HandClock) -> None:
+    run = Writing(log).open()
+    assert run.lease is not None
+    clock.move(20)
+    run.lease.renew()
+
+    held = lease.held_lease(LogState.of(log.history()))
+
+    assert held is not None
+    assert NOON + timedelta(seconds=20 + LEASE_LIFE_S) == held.until

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_deploy.gates.rate_limit import limited, rate_limit
+from pytest_deploy.gates import rate_limit
+from pytest_deploy.gates.rate_limit import limited
 from pytest_deploy.policy.gate_rules import RateLimit
 from pytest_deploy.record.run_state import RunClaim
-from tests.unit.gates.facts import HOUR, MINUTE, owes, utc
+from tests.unit.gates.facts import HOUR, MINUTE, passed_or_needs, utc
 
 RULE = RateLimit(runs=1, per_h=4)
 AT = utc("2026-11-23T15:00")
@@ -22,22 +23,25 @@ def ended(hours: float, run: str = "production-1") -> RunClaim:
 
 
 def test_it_passes_where_policy_has_no_limit() -> None:
-    assert rate_limit(None, AT, [ended(0)]).passed
+    assert rate_limit.judge(None, AT, [ended(0)]).passed
 
 
 @pytest.mark.parametrize("hours,passed", [(0.0, False), (3.999, False), (4.0, True), (5.0, True), (-1.0, False)])
 def test_a_deployment_counts_for_its_hours_and_one_of_the_future_does(hours: float, passed: bool) -> None:  # noqa: FBT001
-    assert passed == rate_limit(RULE, AT, [ended(hours)]).passed
+    assert passed == rate_limit.judge(RULE, AT, [ended(hours)]).passed
 
 
 def test_the_first_ever_passes() -> None:
-    assert (rate_limit(RULE, AT, []).passed, rate_limit(RULE, AT, []).reason) == (True, "none of 1 in 4 h used")
+    assert (rate_limit.judge(RULE, AT, []).passed, rate_limit.judge(RULE, AT, []).reason) == (
+        True,
+        "none of 1 in 4 h used",
+    )
 
 
 def test_a_refusal_names_the_run_and_when_the_next_may_start() -> None:
-    verdict = rate_limit(RULE, AT, [ended(1)])
+    verdict = rate_limit.judge(RULE, AT, [ended(1)])
 
-    assert owes(verdict) == (False, "time")
+    assert passed_or_needs(verdict) == (False, "time")
     assert verdict.earliest_start == AT + 3 * HOUR
     assert verdict.reason == (
         "1 in 4 h: run production-1 changed it Monday 2026-11-23 14:00 UTC; the next may start Monday 2026-11-23 18:00 UTC"
@@ -47,30 +51,30 @@ def test_a_refusal_names_the_run_and_when_the_next_may_start() -> None:
 def test_of_several_the_oldest_that_counts_ages_out_first() -> None:
     rule, claims = RateLimit(runs=2, per_h=4), [ended(1, "c"), ended(3, "a"), ended(2, "b"), ended(9, "z")]
 
-    assert rate_limit(rule, AT, claims).earliest_start == AT + 2 * HOUR
-    assert rate_limit(rule, AT, claims[:1]).passed
+    assert rate_limit.judge(rule, AT, claims).earliest_start == AT + 2 * HOUR
+    assert rate_limit.judge(rule, AT, claims[:1]).passed
 
 
 @pytest.mark.parametrize("runs", [1, 5])
 def test_an_open_run_of_another_blocks_whatever_the_limit(runs: int) -> None:
-    verdict = rate_limit(RateLimit(runs=runs, per_h=4), AT, [RunClaim("production-1", AT - HOUR, is_open=True)])
+    verdict = rate_limit.judge(RateLimit(runs=runs, per_h=4), AT, [RunClaim("production-1", AT - HOUR, is_open=True)])
 
-    assert owes(verdict) == (False, "time")
+    assert passed_or_needs(verdict) == (False, "time")
     assert verdict.earliest_start == AT + 3 * HOUR
     assert "production-1 is open" in verdict.reason
 
 
 def test_an_open_run_blocks_however_old_it_is() -> None:
-    verdict = rate_limit(RULE, AT, [RunClaim("production-1", AT - 9 * HOUR, is_open=True)])
+    verdict = rate_limit.judge(RULE, AT, [RunClaim("production-1", AT - 9 * HOUR, is_open=True)])
 
-    assert owes(verdict) == (False, "mend")
+    assert passed_or_needs(verdict) == (False, "mend")
     assert "recover" in verdict.remedy
 
 
 def test_a_run_does_not_count_against_itself() -> None:
     claims = [RunClaim("production-2", AT, is_open=True)]
 
-    assert tuple(rate_limit(RULE, AT, claims, own=own).passed for own in ("production-2", "production-3")) == (
+    assert tuple(rate_limit.judge(RULE, AT, claims, own=own).passed for own in ("production-2", "production-3")) == (
         True,
         False,
     )
@@ -97,9 +101,9 @@ def test_it_passes_at_its_earliest_start_and_never_before(runs: int, hours: int,
     def allowed(at: datetime) -> bool:
         return sum(claim.at > at - hours * HOUR for claim in claims) < runs
 
-    verdict = rate_limit(rule, AT, claims)
+    verdict = rate_limit.judge(rule, AT, claims)
     start = verdict.earliest_start or AT
 
     assert allowed(AT) == verdict.passed
-    assert rate_limit(rule, start, claims).passed
+    assert rate_limit.judge(rule, start, claims).passed
     assert not any(allowed(AT + step * MINUTE) for step in range((start - AT) // MINUTE))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.gates.retention import retention
+from pytest_deploy.gates import retention
 from pytest_deploy.gates.verdict import Unavailable
 from pytest_deploy.policy.storage import Retention
 from pytest_deploy.record.bucket_retention import Holding
@@ -21,12 +21,12 @@ HELD = Holding(
 
 
 def test_seven_years_locked_in_the_right_class_by_somebody_who_may_not_delete_passes() -> None:
-    verdict = retention(RULE, NOW, PLACE, HELD)
+    verdict = retention.judge(RULE, NOW, PLACE, HELD)
 
     assert verdict.passed
     assert "keeps an object for 220924800 s (2557 days), locked, stored as ARCHIVE" in verdict.reason
     assert verdict.inputs["found"]["effective"] == "2026-01-01T00:00:00.000Z"
-    assert retention(RULE, NOW, PLACE, replace(HELD, period_s=HELD.period_s * 4)).passed  # type: ignore[operator]
+    assert retention.judge(RULE, NOW, PLACE, replace(HELD, period_s=HELD.period_s * 4)).passed  # type: ignore[operator]
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_seven_years_locked_in_the_right_class_by_somebody_who_may_not_delete_pa
 def test_each_fault_is_refused_by_itself_and_says_what_to_do(
     changed: dict[str, object], reason: str, remedy: str
 ) -> None:
-    verdict = retention(RULE, NOW, PLACE, replace(HELD, **changed))  # type: ignore[arg-type]
+    verdict = retention.judge(RULE, NOW, PLACE, replace(HELD, **changed))  # type: ignore[arg-type]
 
-    assert (verdict.passed, verdict.owed) == (False, "mend")
+    assert (verdict.passed, verdict.still_needed) == (False, "mend")
     assert reason in verdict.reason
     assert remedy in verdict.remedy
     assert verdict.reason.count(";") == 0
@@ -55,31 +55,31 @@ def test_each_fault_is_refused_by_itself_and_says_what_to_do(
 
 @given(st.integers(2557, 40_000), st.integers(0, 2**33))
 def test_it_passes_exactly_where_the_period_reaches_the_days_of_policy(days: int, period_s: int) -> None:
-    verdict = retention(Retention(locked=True, days=days), NOW, PLACE, replace(HELD, period_s=period_s))
+    verdict = retention.judge(Retention(locked=True, days=days), NOW, PLACE, replace(HELD, period_s=period_s))
 
     assert verdict.passed == (period_s >= days * 86_400)
 
 
 def test_all_faults_are_named_at_once() -> None:
-    verdict = retention(RULE, NOW, PLACE, Holding(False, 25, None, "", ("storage.objects.delete",)))
+    verdict = retention.judge(RULE, NOW, PLACE, Holding(False, 25, None, "", ("storage.objects.delete",)))
 
     assert verdict.reason.count(";") == 3
 
 
 def test_policy_may_ask_for_longer() -> None:
-    assert not retention(Retention(locked=True, days=9132), NOW, PLACE, HELD).passed
+    assert not retention.judge(Retention(locked=True, days=9132), NOW, PLACE, HELD).passed
 
 
 def test_what_cannot_be_read_back_blocks_with_its_own_cause() -> None:
-    verdict = retention(RULE, NOW, PLACE, Unavailable("no answer within 45 s"))
+    verdict = retention.judge(RULE, NOW, PLACE, Unavailable("no answer within 45 s"))
 
     assert not verdict.passed
     assert "could not be read back: no answer within 45 s" in verdict.reason
 
 
 def test_a_disk_holds_nothing_back_and_the_gate_says_so() -> None:
-    asked = retention(RULE, NOW, "reports/local", None)
-    unasked = retention(Retention(), NOW, "reports/local", None)
+    asked = retention.judge(RULE, NOW, "reports/local", None)
+    unasked = retention.judge(Retention(), NOW, "reports/local", None)
 
     assert (asked.passed, unasked.passed) == (False, True)
     assert "not enforceable on a disk" in asked.reason
@@ -88,7 +88,7 @@ def test_a_disk_holds_nothing_back_and_the_gate_says_so() -> None:
 
 @pytest.mark.parametrize("found", [HELD, replace(HELD, period_s=None), Unavailable("no answer")])
 def test_where_no_lock_is_asked_for_what_was_found_is_said(found: Holding | Unavailable) -> None:
-    verdict = retention(Retention(), NOW, PLACE, found)
+    verdict = retention.judge(Retention(), NOW, PLACE, found)
 
     assert verdict.passed
     assert "asks for no locked bucket" in verdict.reason

@@ -6,10 +6,11 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from pytest_deploy.gates.staging_smoke import Evidence, Wanted, staging_smoke
+from pytest_deploy.gates import staging_smoke
+from pytest_deploy.gates.staging_smoke import Evidence, Wanted
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.policy.gate_rules import StagingSmoke
-from tests.unit.gates.facts import HOUR, MINUTE, owes, utc
+from tests.unit.gates.facts import HOUR, MINUTE, passed_or_needs, utc
 
 RULE = StagingSmoke(environment="staging", within_h=24)
 AT = utc("2026-11-23T15:00")
@@ -18,17 +19,17 @@ GOOD = Evidence("staging-1", AT - HOUR, **asdict(WANTED), passed=True, verified=
 
 
 def judged(*evidence: Evidence) -> Verdict:
-    return staging_smoke(RULE, AT, WANTED, evidence)
+    return staging_smoke.judge(RULE, AT, WANTED, evidence)
 
 
 def test_it_passes_where_policy_asks_for_none() -> None:
-    assert staging_smoke(None, AT, WANTED, []).passed
+    assert staging_smoke.judge(None, AT, WANTED, []).passed
 
 
 def test_the_same_release_smoked_an_hour_ago_passes() -> None:
     verdict = judged(GOOD)
 
-    assert owes(verdict) == (True, "")
+    assert passed_or_needs(verdict) == (True, "")
     assert (
         verdict.reason
         == "staging smoke of run staging-1 passed Monday 2026-11-23 14:00 UTC, 1 h ago, on the same artefact"
@@ -65,7 +66,7 @@ def test_too_old_says_how_old_and_what_renews_it() -> None:
 def test_another_release_is_told_by_what_differs(other: dict[str, str], said: str) -> None:
     verdict = judged(replace(GOOD, **other))  # type: ignore[arg-type]  # each is a text field
 
-    assert owes(verdict) == (False, "mend")
+    assert passed_or_needs(verdict) == (False, "mend")
     assert said == verdict.reason
 
 
@@ -90,7 +91,7 @@ def test_another_release_is_told_by_what_differs(other: dict[str, str], said: st
 def test_evidence_that_is_none_must_be_mended(bad: dict[str, object], said: str) -> None:
     verdict = judged(replace(GOOD, **bad))  # type: ignore[arg-type]  # each of its field's type
 
-    assert owes(verdict) == (False, "mend")
+    assert passed_or_needs(verdict) == (False, "mend")
     assert said == verdict.reason
 
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from pytest_deploy.gates.registry import NAMES, OVERRIDABLE
-from pytest_deploy.gates.verdict import Verdict, not_asked_for, overridden, passes, to_mend, waits
+from pytest_deploy.gates.registry import NAMES, OVERRIDABLE, overridden
+from pytest_deploy.gates.verdict import Verdict, needs_action, not_asked_for, passes, waits
 from tests.unit.gates.facts import HOUR, MINUTE, utc
 
 AT = utc("2026-11-23T15:00")
@@ -16,7 +16,7 @@ TWO = ("dora@example.org", "quentin@example.org")
 
 @pytest.mark.parametrize("gate", NAMES)
 def test_time_may_be_overridden_and_evidence_never(gate: str) -> None:
-    refused = to_mend(gate, {"at": "then"}, "it is so", "mend it")
+    refused = needs_action(gate, {"at": "then"}, "it is so", "mend it")
 
     verdict = overridden(refused, TWO, AT + HOUR, at=AT)
 
@@ -41,14 +41,14 @@ def test_an_override_says_who_until_when_and_what_would_be_without_it() -> None:
     "by", [(), ("dora@example.org",), ("dora@example.org", "Dora@example.org "), ("dora@example.org", "")]
 )
 def test_an_override_takes_two_people(by: tuple[str, ...]) -> None:
-    refused = to_mend("window", {}, "shut", "wait")
+    refused = needs_action("window", {}, "shut", "wait")
 
     assert refused is overridden(refused, by, AT + HOUR, at=AT)
 
 
 @pytest.mark.parametrize("left,passed", [(1, True), (0, False), (-1, False)])
 def test_an_override_ends(left: int, passed: bool) -> None:  # noqa: FBT001
-    refused = to_mend("window", {}, "shut", "wait")
+    refused = needs_action("window", {}, "shut", "wait")
 
     assert passed == overridden(refused, TWO, AT + left * MINUTE, at=AT).passed
 
@@ -64,11 +64,11 @@ def test_a_pass_needs_no_override() -> None:
     [
         (not_asked_for("window"), ("passed", None, None)),
         (waits("window", {"at": "x"}, "shut", AT), ("refused", "2026-11-23T15:00:00.000Z", None)),
-        (to_mend("window", {}, "shut", "widen it"), ("refused", None, "widen it")),
+        (needs_action("window", {}, "shut", "widen it"), ("refused", None, "widen it")),
     ],
 )
 def test_the_record_gets_all_of_it(verdict: Verdict, recorded: tuple[str, str | None, str | None]) -> None:
-    data = json.loads(json.dumps(verdict.data("plan")))
+    data = json.loads(json.dumps(verdict.event("plan").as_data()))
 
     assert recorded == (data["verdict"], data["earliest_start"], data.get("remedy"))
     assert ("window", "plan", verdict.reason, dict(verdict.inputs)) == (
@@ -79,12 +79,12 @@ def test_the_record_gets_all_of_it(verdict: Verdict, recorded: tuple[str, str | 
 @pytest.mark.parametrize(
     "contradiction",
     [
-        {"passed": True, "owed": "mend", "remedy": "none"},
+        {"passed": True, "still_needed": "mend", "remedy": "none"},
         {"passed": False},
-        {"passed": False, "owed": "time"},
-        {"passed": False, "owed": "mend"},
-        {"passed": False, "owed": "approval"},
-        {"passed": False, "owed": "mend", "remedy": "mend", "earliest_start": AT},
+        {"passed": False, "still_needed": "time"},
+        {"passed": False, "still_needed": "mend"},
+        {"passed": False, "still_needed": "approval"},
+        {"passed": False, "still_needed": "mend", "remedy": "mend", "earliest_start": AT},
         {"passed": True, "earliest_start": AT},
     ],
 )

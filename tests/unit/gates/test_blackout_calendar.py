@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import ConfigurationError
-from pytest_deploy.gates.calendar import Calendar, read_calendar
+from pytest_deploy.gates.blackout import Calendar, read_calendar
 
 GOOD = """\
 version: 3

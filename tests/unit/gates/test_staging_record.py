@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pytest_deploy.errors import RecordError
-from pytest_deploy.gates.facts import Gates
-from pytest_deploy.gates.staging_record import evidence_of
+from pytest_deploy.gates.registry import Gates
+from pytest_deploy.gates.staging_smoke import evidence_of
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
@@ -186,7 +186,7 @@ def test_the_gate_asks_for_the_very_same_release(staging: Environment, changes: 
     }
     subject = ReleaseCandidate(pipeline="deploy", run="", built=None, request=None, **{**asked, **changes})
 
-    verdict = Gates(_production(staging), subject).gate("staging-smoke")(staging.clock.now())
+    verdict = Gates(_production(staging), subject).check("staging-smoke", staging.clock.now())
 
     assert passed == verdict.passed, verdict.reason
 
@@ -196,9 +196,9 @@ def test_a_record_that_cannot_be_trusted_blocks_the_gate_and_says_why(staging: E
     staging.workspace.key_file.unlink()
     subject = ReleaseCandidate("deploy", "", COMMIT, None, IMAGE.partition("@")[2], "", None)
 
-    verdict = Gates(_production(staging), subject).gate("staging-smoke")(staging.clock.now())
+    verdict = Gates(_production(staging), subject).check("staging-smoke", staging.clock.now())
 
-    assert (verdict.passed, verdict.owed) == (False, "mend")
+    assert (verdict.passed, verdict.still_needed) == (False, "mend")
     assert "staging-smoke cannot be evaluated, so it blocks: whose record" in verdict.reason
 
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.gates.incident_source import IncidentCommand
-from pytest_deploy.gates.incidents import Incident
+from pytest_deploy.gates.incidents import Incident, IncidentCommand
 from pytest_deploy.gates.verdict import Unavailable
 
 OPENED = datetime(2026, 11, 22, 20, 25, 7, tzinfo=UTC)

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.gates.facts import Gates
+from pytest_deploy.gates.facts import GateFacts
+from pytest_deploy.gates.registry import Gates
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.release.candidate import ReleaseCandidate
 from tests.unit.commands.bench import environment
+from tests.unit.record.samples import deployed
 
 
 @pytest.fixture
@@ -27,7 +29,7 @@ def asked(made: Environment, pipeline: str, *, reason: str = "", ticket: str = "
     words = ["git", "-C", str(made.workspace.root), "rev-parse", "HEAD"]
     commit = subprocess.run(words, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
     gates = Gates(made, ReleaseCandidate(pipeline, "", commit, None, None, "", None, reason=reason, ticket=ticket))
-    return gates, gates.gate("approvals")(made.clock.now())
+    return gates, gates.check("approvals", made.clock.now())
 
 
 def test_a_rollback_by_hand_asks_for_the_roles_a_reason_and_a_ticket_of_its_own(production: Environment) -> None:
@@ -46,3 +48,13 @@ def test_a_deployment_asks_for_its_own_roles_and_no_ticket(production: Environme
 
     assert {"window", "blackout", "rate-limit"} <= set(gates.names)
     assert (verdict.inputs["needed"], verdict.inputs["unsaid"]) == (["Tech Lead", "QA Lead"], [])
+
+
+def test_a_log_is_read_once_and_as_it_was_then(production: Environment) -> None:
+    facts = GateFacts(production, ReleaseCandidate("deploy", "", "c" * 40, None, None, "", None))
+    before = len(facts.history)
+
+    deployed(production.log)
+
+    assert len(production.log.history()) > before
+    assert (len(facts.history), facts.state.deployed_commit) == (before, None)
