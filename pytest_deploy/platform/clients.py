@@ -43,14 +43,14 @@ class Database:
             yield connection
 
     def one(self, query: str, *values: object) -> Any:
-        """The first column of the first row.
+        """The first column of the first row; None where there is no row.
 
         Args:
             query: constant SQL with `%s` in place of each value.
             values: what is bound to them.
 
         Returns:
-            The value as psycopg gives it; None where there is no row.
+            The value as psycopg gives it.
 
         Raises:
             PlatformUnavailable: the server does not answer.
@@ -104,7 +104,7 @@ class Service:
         token: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One call over HTTP.
+        """One call over HTTP; an error status is an answer too.
 
         Args:
             method: `GET`, `POST` and so on.
