@@ -15,9 +15,9 @@ from typing import Any
 from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint, in_force, parse
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.key import TIMESTAMP_CA, trust_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.record.trust import TIMESTAMP_CA, copy_plainly, trust_set, write_set
 
 YEAR_DAYS = 365
 
@@ -143,5 +143,5 @@ def _put_in_force(log: Log, store: Path, change: _Change, actor: str) -> Event:
     data = {"set": folder, "set_sha256": sha256, **change.data}
     event = log.append(change.type, data, run=NO_RUN, actor=actor, claim=still_the_same)
     with suppress(OSError):  # the event counts; a verifier notes older copies, and the next `keys` lays these
-        copy_plainly(store, files)
+        write_plain_copies(store, files)
     return event

@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from pytest_deploy.errors import IllegalEvent, Refused, StoreUnavailable, UsageError
 from pytest_deploy.record.event import Event, canonical
+from pytest_deploy.record.key import trust_set
 from pytest_deploy.record.store import Store
-from pytest_deploy.record.trust import trust_set
 
 LONGEST: Final = timedelta(days=366)
 """What lies between valid-after and valid-before at most: a year, a leap one too."""

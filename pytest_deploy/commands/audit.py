@@ -28,13 +28,13 @@ from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.key import TIMESTAMP_CA, trust_set
 from pytest_deploy.record.log_entry import Checkpoint
-from pytest_deploy.record.mirrored_store import CopiedStore
+from pytest_deploy.record.mirrored_store import MirroredStore
 from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Store
-from pytest_deploy.record.trust import TIMESTAMP_CA, trust_set
 from pytest_deploy.verify.verify import verify as verify_store
 from pytest_deploy.workspace import Workspace
 
@@ -169,7 +169,7 @@ class Audit:
 
         # 2. Whether there is a record.
         if next(iter(store.names("log/")), None) is None:
-            where = store.bucket.url if isinstance(store, CopiedStore) else workspace.shown(workspace.store)
+            where = store.bucket.url if isinstance(store, MirroredStore) else workspace.shown(workspace.store)
             if checkpoints:
                 size = checkpoints[-1].size
                 yield False, f"{where} holds no record, and anchors know of {size} events: it is gone; {_KEEP}"
@@ -196,7 +196,7 @@ class Audit:
         yield from self._expiring_keys(policy.environment, store, events)
 
     def _copy(self, store: Store) -> Iterator[Result]:
-        if not isinstance(store, CopiedStore):
+        if not isinstance(store, MirroredStore):
             return
         if differs := store.compare():
             yield False, f"{store.path / differs[0]} is not as in {store.bucket.url}; move the copy away and run again"

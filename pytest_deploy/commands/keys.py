@@ -19,12 +19,11 @@ from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.policy.storage import KEY_VERSION
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import SystemClock
-from pytest_deploy.record.key import FileSigner
+from pytest_deploy.record.key import FileSigner, trust_set, write_plain_copies
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain, require_plain
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile
 from pytest_deploy.record.rotation import rotate as rotate_log_key
-from pytest_deploy.record.trust import copy_plainly, trust_set
 from pytest_deploy.workspace import Workspace
 
 _LONGEST_NAME = 200
@@ -115,7 +114,7 @@ class Keys:
         log = record_of(self._workspace, self._policy, SystemClock())
         # Whoever changed the roster elsewhere, or died while changing it here, left older plain copies.
         with suppress(OSError):
-            copy_plainly(self._workspace.store, trust_set(log.store, in_force(log.store, log.history())[1]))
+            write_plain_copies(self._workspace.store, trust_set(log.store, in_force(log.store, log.history())[1]))
         return log
 
     def init(self) -> Iterator[str]:

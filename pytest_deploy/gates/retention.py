@@ -16,9 +16,9 @@ from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Judge, Unavailable, Verdict, moment, needs_action, passes
 from pytest_deploy.gates.zone import utc
 from pytest_deploy.policy.storage import Retention
-from pytest_deploy.record.bucket_retention import Holding
+from pytest_deploy.record.bucket import BucketRetention
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.mirrored_store import CopiedStore
+from pytest_deploy.record.mirrored_store import MirroredStore
 from pytest_deploy.record.store import Store
 
 NAME = "retention"
@@ -31,9 +31,9 @@ def gather(facts: GateFacts) -> Judge:
     return partial(judge, facts.policy.retention, place=place, holding=holding)
 
 
-def read_holding(store: Store, root: Path) -> tuple[str, Holding | Unavailable | None]:
+def read_holding(store: Store, root: Path) -> tuple[str, BucketRetention | Unavailable | None]:
     """Where a record lies, and how that place keeps it, read back now; None for a folder."""
-    if not isinstance(store, CopiedStore):
+    if not isinstance(store, MirroredStore):
         return store.path.relative_to(root).as_posix(), None
     try:
         return store.bucket.url, store.bucket.holding()
@@ -41,7 +41,7 @@ def read_holding(store: Store, root: Path) -> tuple[str, Holding | Unavailable |
         return store.bucket.url, Unavailable(str(error))
 
 
-def judge(rule: Retention, at: datetime, place: str, holding: Holding | Unavailable | None) -> Verdict:
+def judge(rule: Retention, at: datetime, place: str, holding: BucketRetention | Unavailable | None) -> Verdict:
     """Whether the record is held as policy asks. `holding` is None where `place` is a folder: a disk holds nothing back.
 
     One second short is short. What could not be read back blocks where policy asks for a locked bucket.
@@ -82,7 +82,7 @@ def judge(rule: Retention, at: datetime, place: str, holding: Holding | Unavaila
     return passes(NAME, inputs, f"{kept}, and this identity may not delete")
 
 
-def _faults(rule: Retention, at: datetime, holding: Holding) -> Iterator[tuple[str, str]]:
+def _faults(rule: Retention, at: datetime, holding: BucketRetention) -> Iterator[tuple[str, str]]:
     wanted = rule.days * DAY_S
     if holding.period_s is None:
         yield "it has no retention policy", f"set one of {wanted} s ({rule.days} days) and lock it"
@@ -111,7 +111,7 @@ def _faults(rule: Retention, at: datetime, holding: Holding) -> Iterator[tuple[s
         )
 
 
-def _kept(holding: Holding) -> str:
+def _kept(holding: BucketRetention) -> str:
     if holding.period_s is None:
         return f"has no retention policy and stores {holding.storage_class}"
     locked = "locked" if holding.locked else "not locked"

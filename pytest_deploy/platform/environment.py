@@ -18,13 +18,14 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import open_record, record_store
 from pytest_deploy.record.redaction import (
     SHORTEST,
+    Secrets,
     cut_rows,
     cut_rows_in_error,
     cut_rows_in_file,
     error_chain,
     redacted,
+    secrets_of,
 )
-from pytest_deploy.record.secrets import Secrets, secrets_of
 from pytest_deploy.record.store import Store
 from pytest_deploy.workspace import Workspace
 

@@ -12,13 +12,14 @@ import os
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from pytest_deploy.errors import StoreUnavailable, UsageError
 from pytest_deploy.policy.storage import LOOPBACK
-from pytest_deploy.record.bucket_retention import Holding
 from pytest_deploy.record.store import Exists, Missing, check_name
 
 EMULATOR: Final = "STORAGE_EMULATOR_HOST"
@@ -110,14 +111,14 @@ class Bucket:
                 if not any(part.startswith(".") for part in name.split("/")):
                     yield name, base64.b64decode(blob.md5_hash or "").hex()
 
-    def holding(self) -> Holding:
+    def holding(self) -> BucketRetention:
         """How the bucket keeps what it is given, read back from the API. Raises StoreUnavailable."""
 
-        def read() -> Holding:
+        def read() -> BucketRetention:
             bucket = self._bucket
             bucket.reload(timeout=self._call_s, retry=self._retry(_Tries()))
             may = bucket.test_iam_permissions(list(_PERMISSIONS), timeout=self._call_s, retry=self._retry(_Tries()))
-            return Holding(
+            return BucketRetention(
                 locked=bool(bucket.retention_policy_locked),
                 period_s=bucket.retention_period,
                 effective=bucket.retention_policy_effective_time,
@@ -268,3 +269,18 @@ def _body(error: Any) -> str:
 def _said(error: Exception) -> str:
     cause = getattr(error, "cause", None) or error
     return f"{type(cause).__name__}: {str(cause).strip().splitlines()[0][:200] if str(cause).strip() else 'no words'}"
+
+
+@dataclass(frozen=True)
+class BucketRetention:
+    """How a bucket keeps what it is given: read back from its API, never what somebody configured."""
+
+    locked: bool
+    period_s: int | None
+    """Seconds from an object's creation; None where the bucket has no retention policy."""
+    effective: datetime | None
+    """UTC; since when the policy holds."""
+    storage_class: str
+    """Of new objects."""
+    may: tuple[str, ...]
+    """Of the permissions that end what was kept, those that this identity holds."""

@@ -1,7 +1,14 @@
-"""The log's Ed25519 key: who signs, and the texts by which others know the key.
+"""The log's Ed25519 key: who signs, the texts by which others know the key, and the trust sets that name it.
 
 `log.vkey` and the key id follow c2sp.org/signed-note: `<origin>+<hex key id>+<base64(0x01 || public key)>`, where the id
 is the first 4 bytes of SHA-256(origin || newline || 0x01 || public key). `log.pem` is the same key as SubjectPublicKeyInfo.
+
+A trust set is the keys and roles in force, as files named by their own hash, bound by the event that enrolls them:
+
+    trust/<first 16 hex of the set's SHA-256>/   log.vkey log.pem allowed_signers roles.json
+
+The set's SHA-256 is that of its list, one line a file, sorted: what `(cd trust/<set> && sha256sum * | sha256sum)` prints
+in the C locale. `trust/log.vkey` and the like, where they lie, are plain copies of the newest set, a convenience.
 """
 
 from __future__ import annotations
@@ -9,10 +16,12 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -24,8 +33,10 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from pytest_deploy.errors import RecordError
+from pytest_deploy.errors import RecordError, RecordTampered
 from pytest_deploy.record import atomic_file
+from pytest_deploy.record.event import canonical
+from pytest_deploy.record.store import Exists, Missing, Store
 
 _ED25519 = b"\x01"
 _PUBLIC_BYTES = 32
@@ -162,3 +173,62 @@ def _public_key(public: bytes) -> Ed25519PublicKey:
 @lru_cache(maxsize=64)
 def _key_id(origin: str, public: bytes) -> bytes:
     return hashlib.sha256(origin.encode() + b"\n" + _ED25519 + public).digest()[:4]
+
+
+# --- trust sets
+
+FOLDER_HEX = 16
+TIMESTAMP_CA: Final = "tsa-ca.pem"
+"""The certificate of the timestamp authority."""
+FILES: Final = ("log.vkey", "log.pem", "allowed_signers", "roles.json", TIMESTAMP_CA)
+"""What a trust set may hold."""
+
+
+def first_set(key: LogKey) -> dict[str, bytes]:
+    """The files of a log that nobody signs for yet: its own key, no signers, no roles."""
+    return {
+        "log.vkey": f"{key.vkey}\n".encode(),
+        "log.pem": key.pem.encode(),
+        "allowed_signers": b"",
+        "roles.json": canonical({}),
+    }
+
+
+def set_sha256(files: Mapping[str, bytes]) -> str:
+    """The hash that names a set, hex."""
+    lines = [f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def write_set(store: Store, files: Mapping[str, bytes]) -> tuple[str, str]:
+    """Write a set before the event that puts it in force; returns its folder (`trust/…`) and its SHA-256.
+
+    Writing it again, or finishing it after a kill, is no change: its name is its content.
+    """
+    sha256 = set_sha256(files)
+    folder = f"trust/{sha256[:FOLDER_HEX]}"
+    for name, data in files.items():
+        with suppress(Exists):
+            store.create(f"{folder}/{name}", data)
+    return folder, sha256
+
+
+def trust_set(store: Store, sha256: str) -> dict[str, bytes]:
+    """The files of a trust set, as its hash names them. Raises RecordTampered where they are others."""
+    folder = f"trust/{sha256[:FOLDER_HEX]}"
+    files = {}
+    for name in FILES:
+        with suppress(Missing):
+            files[name] = store.get(f"{folder}/{name}")
+    if set_sha256(files) != sha256:
+        raise RecordTampered(f"{folder} is not the set the log names: a file was edited after it came into force")
+    return files
+
+
+def write_plain_copies(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Lay the newest set's plain copies into `trust/` of a store on disk; nothing is judged by them. Raises OSError."""
+    trust = folder / "trust"
+    for name, data in files.items():
+        if (trust / name).is_file() and (trust / name).read_bytes() == data:
+            continue
+        atomic_file.overwrite(trust / name, data)

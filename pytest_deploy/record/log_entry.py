@@ -18,14 +18,14 @@ Parsing accepts only bytes that writing gives back, so that no byte of an object
 from __future__ import annotations
 
 import binascii
-from collections.abc import Callable, Iterable
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from pytest_deploy.errors import IllegalEvent, RecordTampered
 from pytest_deploy.record.event import Event, line_hash, parse_line
 from pytest_deploy.record.key import LogKey, Signer
-from pytest_deploy.record.tree import leaf_hash, newest_root, next_path
 
 _PROOF = "c2sp.org/tlog-proof@v1"
 _DAMAGED = f"the proof after the event's line is damaged: not the form of {_PROOF}"
@@ -223,3 +223,42 @@ def _hash(text: str) -> bytes:
     if len(data) != _HASH_BYTES:
         raise ValueError(f"{text!r} is no hash of {_HASH_BYTES} bytes")
     return data
+
+
+# --- The Merkle tree over the log, RFC 6962 section 2.1, reduced to what an append-only writer needs.
+#
+# The inclusion path of the newest leaf holds the roots of all complete subtrees to its left: it is the frontier of the
+# tree before that leaf. So the newest event's path is enough to compute the next one's, and no index is kept.
+
+
+def leaf_hash(line: bytes) -> bytes:
+    """SHA-256(0x00 || line), 32 bytes."""
+    return hashlib.sha256(b"\x00" + line).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """SHA-256(0x01 || left || right), 32 bytes."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def next_path(index: int, path: Sequence[bytes], leaf: bytes) -> tuple[bytes, ...]:
+    """The path of leaf `index + 1` in the tree of `index + 2`, from leaf `index`, its path and its hash.
+
+    Paths run from the leaf to the root. Raises ValueError where `path` cannot belong to `index`.
+    """
+    if len(path) != index.bit_count():
+        raise ValueError(f"leaf {index} has a path of {index.bit_count()} hashes, not {len(path)}")
+    complete = leaf
+    merged = 0
+    while index >> merged & 1:
+        complete = node_hash(path[merged], complete)
+        merged += 1
+    return (complete, *path[merged:])
+
+
+def newest_root(path: Sequence[bytes], leaf: bytes) -> bytes:
+    """The root of the tree whose newest leaf has this hash and this path; every sibling stands left of it."""
+    root = leaf
+    for sibling in path:
+        root = hashlib.sha256(b"\x01" + sibling + root).digest()  # node_hash, without ten calls of it for each event
+    return root

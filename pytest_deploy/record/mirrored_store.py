@@ -24,7 +24,7 @@ _AT_ONCE: Final = 8
 _CONVENIENCES: Final = ("verify.sh",)
 
 
-class CopiedStore:
+class MirroredStore:
     """A Store: `bucket` is the record, `path` its copy."""
 
     def __init__(self, bucket: Bucket, path: Path) -> None:

@@ -11,13 +11,13 @@ from typing import Final
 
 from pytest_deploy.errors import RecordTampered, UsageError
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.record import atomic_file, log_entry, trust
+from pytest_deploy.record import atomic_file, log_entry
 from pytest_deploy.record.bucket import EMULATOR, Bucket, emulated
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.events import KeyEnrolled
-from pytest_deploy.record.key import FileSigner, Signer
+from pytest_deploy.record.key import FileSigner, Signer, first_set, trust_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log, LogView
-from pytest_deploy.record.mirrored_store import CopiedStore, copy_of
+from pytest_deploy.record.mirrored_store import MirroredStore, copy_of
 from pytest_deploy.record.rotation import settle
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Exists, FolderStore, Store, unavailable
@@ -56,7 +56,7 @@ def open_record(
     if signer is None:
         settle(log, folder, key_file, actor=actor)
     log.head()
-    _lay_conveniences(folder, log)
+    _write_conveniences(folder, log)
     return log
 
 
@@ -85,7 +85,7 @@ def _begin(log: Log, actor: str) -> None:
         if next(view.backwards(), None) is not None:
             raise Exists("another process began the log meanwhile")
 
-    folder, sha256 = trust.write_set(log.store, trust.first_set(log.key))
+    folder, sha256 = write_set(log.store, first_set(log.key))
     first = KeyEnrolled(
         set=folder,
         set_sha256=sha256,
@@ -99,12 +99,12 @@ def _begin(log: Log, actor: str) -> None:
         log.append(first, run=NO_RUN, actor=actor, claim=nobody_was_faster)
 
 
-def _lay_conveniences(folder: Path, log: Log) -> None:
+def _write_conveniences(folder: Path, log: Log) -> None:
     """Plain copies of the newest trust set (where none lie), and the second opinion, which needs none of this software."""
     try:
         if not (folder / "trust" / "log.vkey").exists():
             newest = next(event for event in log.backwards() if event.type.startswith("key."))
-            trust.copy_plainly(folder, trust.trust_set(log.store, newest.data["set_sha256"]))
+            write_plain_copies(folder, trust_set(log.store, newest.data["set_sha256"]))
         if _SECOND_OPINION.is_file() and not (folder / "verify.sh").exists():
             with suppress(FileExistsError):
                 atomic_file.create(folder / "verify.sh", _SECOND_OPINION.read_bytes(), mode=0o755)
@@ -126,7 +126,7 @@ def record_store(workspace: Workspace, policy: Policy) -> Store:
             )
         return FolderStore(workspace.store)
     refuse_misplaced(policy, "record.store")
-    return CopiedStore(Bucket(rule.bucket, "/".join(filter(None, (rule.prefix, place)))), workspace.store)
+    return MirroredStore(Bucket(rule.bucket, "/".join(filter(None, (rule.prefix, place)))), workspace.store)
 
 
 def refuse_misplaced(policy: Policy, key: str) -> None:

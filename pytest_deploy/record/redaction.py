@@ -13,13 +13,19 @@ from __future__ import annotations
 import base64
 import html
 import json
+import os
 import re
+import secrets as random
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 from xml.sax.saxutils import escape, quoteattr
+
+from pytest_deploy.record import atomic_file
+from pytest_deploy.workspace import Workspace
 
 SHORTEST: Final = 6
 """Characters of a secret, at least: cutting a shorter one would tear other text apart."""
@@ -242,3 +248,133 @@ def error_chain(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(one))
         yield one
         todo += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+
+
+# --- The secrets of one environment: made once, known to every process of a run, and cut from whatever is written.
+
+MET: Final = "met-"
+"""How the notes of secrets met begin, in a run's session folder: private (0600), gone with it."""
+_NAMED_SECRET = re.compile(
+    r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|API_?KEY|ACCESS_KEY", re.IGNORECASE
+)
+_IN_AN_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://(?P<user>[^\s/:@]*):(?P<password>[^\s/@]+)@", re.IGNORECASE)
+"""`postgres://user:password@host`, whatever the variable is called."""
+_SHORTEST_VARIABLE = 8
+"""Characters of a variable that is taken for a secret, at least."""
+
+
+class Secrets(Mapping[str, str]):
+    """Named secrets of the environment. Never in a file of the record, a log, a traceback or argv.
+
+    The embedded platform has no secret store: a random value is made once for each name and kept in a file of mode 0600.
+    """
+
+    def __init__(
+        self, file: Path, names: tuple[str, ...] = ("SMOKE_USER", "SMOKE_PASSWORD"), met: Path | None = None
+    ) -> None:
+        """`met` is a private folder in which the processes of a run tell one another the secrets they meet."""
+        self._file = file
+        self._names = names
+        self._values = self._load(file)
+        self._met: dict[str, str] = {}
+        """Name by value."""
+        self._folder = met
+        self._redactor: Redactor | None = None
+
+    def learn(self, name: str, value: str) -> str:
+        """Take in a secret met on the way (a session's token), so that it is cut from every report too; returns it.
+
+        Raises ValueError for a value of fewer than six characters: it could not be cut without tearing other text apart.
+        """
+        if self.know(name, value) and self._folder is not None and self._folder.is_dir():
+            note = self._folder / f"{MET}{os.getpid()}"
+            with os.fdopen(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8") as out:
+                out.write(f"{json.dumps([name, value])}\n")
+        return value
+
+    def know(self, name: str, value: str) -> bool:
+        """Cut a value from now on, and tell nobody; whether it was news. Raises ValueError as `learn`."""
+        Redactor([(name, value)])
+        if value in self._met:
+            return False
+        self._met[value], self._redactor = name, None
+        return True
+
+    def take_in(self) -> None:
+        """Know what the run's other processes have met."""
+        for note in sorted(self._folder.glob(f"{MET}*")) if self._folder is not None else ():
+            for line in note.read_text(encoding="utf-8").splitlines():
+                self.know(*json.loads(line))
+
+    def __getitem__(self, name: str) -> str:
+        return self._made()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._made())
+
+    def __len__(self) -> int:
+        return len(self._made())
+
+    def __repr__(self) -> str:
+        return f"Secrets({', '.join(self._names)})"
+
+    def _made(self) -> dict[str, str]:
+        """The values, made if they are missing: when one is first asked for, so that a run that only lists writes nothing."""
+        if missing := self._missing():
+            self._values |= {name: self._make(name) for name in missing}
+            self._redactor = None
+            self._save(self._file)
+        return self._values
+
+    def _missing(self) -> list[str]:
+        return [name for name in self._names if name not in self._values]
+
+    @property
+    def redactor(self) -> Redactor:
+        """What cuts every known value; user names are no secrets."""
+        if self._missing() and (made := self._load(self._file)) != self._values:  # by another process of the run
+            self._values, self._redactor = made, None
+        if self._redactor is None:
+            known = [(name, value) for name, value in self._values.items() if not name.endswith("_USER")]
+            self._redactor = Redactor([*known, *((name, value) for value, name in self._met.items())])
+        return self._redactor
+
+    def redact(self, text: str) -> str:
+        """The text without any known value."""
+        return self.redactor.text(text)
+
+    @staticmethod
+    def _make(name: str) -> str:
+        return f"smoke-{random.token_hex(4)}" if name.endswith("_USER") else random.token_urlsafe(24)
+
+    @staticmethod
+    def _load(file: Path) -> dict[str, str]:
+        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+
+    def _save(self, file: Path) -> None:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            # The first of two processes wins; the other reads what that one made.
+            atomic_file.create(file, json.dumps(self._values).encode(), mode=0o600)
+        except FileExistsError:
+            self._values = self._load(file)
+
+
+def secrets_of(workspace: Workspace, *, run: str = "") -> Secrets:
+    """The environment's secrets, and what this process's variables hold."""
+    known = Secrets(workspace.secrets_file, met=workspace.session(run) if run else None)
+    for name, value in _of_variables(os.environ):
+        known.know(name, value)
+    return known
+
+
+def _of_variables(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """This process's variables that are named like secrets: whoever prints the environment prints them too."""
+    for name, value in variables.items():
+        # os.path: a token may be longer than a path can be, which Path.exists raises for.
+        if _NAMED_SECRET.search(name) and len(value) >= _SHORTEST_VARIABLE and not os.path.exists(value):  # noqa: PTH110
+            yield name, value
+        for address in _IN_AN_ADDRESS.finditer(value):
+            for password in {address["password"], unquote(address["password"])}:
+                if len(password) >= SHORTEST and password != address["user"]:
+                    yield name, password

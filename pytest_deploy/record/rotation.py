@@ -19,12 +19,11 @@ from pytest_deploy.errors import RecordError, RecordTampered, Refused
 from pytest_deploy.record import atomic_file
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import KeyEnrolled, KeyRotated
-from pytest_deploy.record.key import FileSigner, LogKey, Signer
+from pytest_deploy.record.key import FileSigner, LogKey, Signer, trust_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Exists
-from pytest_deploy.record.trust import copy_plainly, trust_set, write_set
 
 IN_A_FILE = "file"
 """What events call a key that lies in a file; a key in Cloud KMS is called by its version's name."""
@@ -90,7 +89,7 @@ def confirm(log: Log, folder: Path, new: Signer, rotated: Event, *, actor: str) 
     named = rotated.content
     assert isinstance(named, KeyRotated)  # noqa: S101 -- who calls it has looked
     with suppress(OSError):  # a convenience; the rotation is finished without it
-        copy_plainly(folder, trust_set(log.store, named.set_sha256))
+        write_plain_copies(folder, trust_set(log.store, named.set_sha256))
     log.hand_over(new)
     with suppress(Exists):
         enrolled = KeyEnrolled(

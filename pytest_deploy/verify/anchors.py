@@ -15,9 +15,9 @@ from typing import Final
 
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.key import TIMESTAMP_CA
 from pytest_deploy.record.log_entry import Checkpoint, parse_anchor, parse_checkpoint
 from pytest_deploy.record.run_folder import file_sha256
-from pytest_deploy.record.trust import TIMESTAMP_CA
 from pytest_deploy.verify.chain import Chain
 from pytest_deploy.verify.findings import NONE, Check, Finding
 

@@ -17,11 +17,10 @@ from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.key import LogKey, parse_vkey
+from pytest_deploy.record.key import FOLDER_HEX, LogKey, parse_vkey, set_sha256
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.transitions import check_order
-from pytest_deploy.record.trust import FOLDER_HEX, set_sha256
 from pytest_deploy.verify.findings import NONE, Check, Finding
 from pytest_deploy.verify.segment import Segment, WorkerPool, is_key_event, read_entry, read_segments
 

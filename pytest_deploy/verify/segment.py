@@ -23,8 +23,7 @@ from pytest_deploy.record import events as event_types
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import FIRST_PREV, Event, line_hash, parse_line
-from pytest_deploy.record.log_entry import Entry, SignedCheckpoint
-from pytest_deploy.record.tree import leaf_hash, newest_root, next_path
+from pytest_deploy.record.log_entry import Entry, SignedCheckpoint, leaf_hash, newest_root, next_path
 from pytest_deploy.verify.findings import Finding
 
 SEGMENT: Final = 2048

@@ -23,10 +23,9 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.log_entry import Checkpoint, Entry
+from pytest_deploy.record.log_entry import Checkpoint, Entry, leaf_hash, newest_root, next_path
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.store import FolderStore
-from pytest_deploy.record.tree import leaf_hash, newest_root, next_path
 from tests.scale.people import NAMESPACE, Signatory, signatories
 from tests.unit.record.samples import ACTOR, SHA, HandClock, opened_data, phase_finished, step_finished, step_started
 

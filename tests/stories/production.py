@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.event import Event, parse_line
-from pytest_deploy.record.mirrored_store import CopiedStore
+from pytest_deploy.record.mirrored_store import MirroredStore
 from pytest_deploy.verify.verify import verify
 from tests.checkout import Checkout
 from tests.gcs import asking
@@ -117,7 +117,7 @@ def assert_the_bucket_holds_it_all(checkout: Checkout, bucket: LockedBucket, fre
     production = checkout.rehearsing("production")
     told = checkout.deploy_py("audit", "production", "--rehearse")
     assert told.code == 0, told.said
-    copied = CopiedStore(Bucket(BUCKET, "rehearsal/production"), fresh).folder()
+    copied = MirroredStore(Bucket(BUCKET, "rehearsal/production"), fresh).folder()
     found = verify(copied)
     assert found.ok, found.findings
     assert bucket.refused == []

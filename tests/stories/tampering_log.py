@@ -10,9 +10,8 @@ from datetime import timedelta
 from typing import Any
 
 from pytest_deploy.record import log_entry as entries
-from pytest_deploy.record.key import LogKey
+from pytest_deploy.record.key import LogKey, write_plain_copies, write_set
 from pytest_deploy.record.store import FolderStore
-from pytest_deploy.record.trust import copy_plainly, write_set
 from tests.stories.tampered import Tampered, exchange, flip, replaced_by_link, swap_bytes
 
 # --- the log
@@ -68,7 +67,7 @@ def going_on_with_a_strangers_key(it: Tampered) -> None:
     folder, sha256 = write_set(FolderStore(it.store), files)
     said = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "yearly"}
     it.forge(it.size, it.stranger(), type="key.enrolled", run="-", data=said)
-    copy_plainly(it.store, files)
+    write_plain_copies(it.store, files)
 
 
 def forged_in_place(it: Tampered) -> None:

@@ -17,7 +17,7 @@ from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint
-from pytest_deploy.record.mirrored_store import CopiedStore, copy_of
+from pytest_deploy.record.mirrored_store import MirroredStore, copy_of
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.run_id import NO_RUN, new_run_id
 from pytest_deploy.record.store import FolderStore
@@ -106,7 +106,7 @@ def _stand_in_the_way(production: Rehearsed) -> None:
 def _record(production: Rehearsed, clock: Clock) -> Log:
     path = production.checkout.store
     return open_record(
-        CopiedStore(Bucket(BUCKET, "rehearsal/production"), path) if copy_of(path) else FolderStore(path),
+        MirroredStore(Bucket(BUCKET, "rehearsal/production"), path) if copy_of(path) else FolderStore(path),
         origin="deploy.example.org/rehearsal/production",
         key_file=production.checkout.path / ".deploy" / "keys" / "rehearsal-production.pem",
         clock=clock,

@@ -23,7 +23,7 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.bucket import Bucket
-from pytest_deploy.record.mirrored_store import CopiedStore
+from pytest_deploy.record.mirrored_store import MirroredStore
 from pytest_deploy.workspace import Workspace
 from tests import github, tsa
 from tests.gcs import asking
@@ -201,7 +201,7 @@ def test_a_bucket_is_audited_as_a_folder_is_and_its_keeping_is_read_back(bucket:
 
 
 def test_keeping_that_cannot_be_read_back_has_its_own_cause(bucket: LockedBucket, tmp_path: Path) -> None:
-    store = CopiedStore(Bucket(BUCKET, "local", call_s=1, all_s=1), tmp_path / "reports" / "local")
+    store = MirroredStore(Bucket(BUCKET, "local", call_s=1, all_s=1), tmp_path / "reports" / "local")
     bucket.failing = [403]
     place, told = read_holding(store, tmp_path)
 

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from pytest_deploy.gates import retention
 from pytest_deploy.gates.verdict import Unavailable
 from pytest_deploy.policy.storage import Retention
-from pytest_deploy.record.bucket_retention import Holding
+from pytest_deploy.record.bucket import BucketRetention
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 RULE = Retention(locked=True)
 PLACE = "gs://record/production"
-HELD = Holding(
+HELD = BucketRetention(
     locked=True, period_s=220_924_800, effective=datetime(2026, 1, 1, tzinfo=UTC), storage_class="ARCHIVE", may=()
 )  # fmt: skip
 
@@ -61,7 +61,7 @@ def test_it_passes_exactly_where_the_period_reaches_the_days_of_policy(days: int
 
 
 def test_all_faults_are_named_at_once() -> None:
-    verdict = retention.judge(RULE, NOW, PLACE, Holding(False, 25, None, "", ("storage.objects.delete",)))
+    verdict = retention.judge(RULE, NOW, PLACE, BucketRetention(False, 25, None, "", ("storage.objects.delete",)))
 
     assert verdict.reason.count(";") == 3
 
@@ -87,7 +87,7 @@ def test_a_disk_holds_nothing_back_and_the_gate_says_so() -> None:
 
 
 @pytest.mark.parametrize("found", [HELD, replace(HELD, period_s=None), Unavailable("no answer")])
-def test_where_no_lock_is_asked_for_what_was_found_is_said(found: Holding | Unavailable) -> None:
+def test_where_no_lock_is_asked_for_what_was_found_is_said(found: BucketRetention | Unavailable) -> None:
     verdict = retention.judge(Retention(), NOW, PLACE, found)
 
     assert verdict.passed

@@ -13,9 +13,9 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record.bucket import EMULATOR
-from pytest_deploy.record.mirrored_store import MARK, CopiedStore
+from pytest_deploy.record.mirrored_store import MARK, MirroredStore
 from pytest_deploy.record.open_record import record_store
-from pytest_deploy.record.secrets import secrets_of
+from pytest_deploy.record.redaction import secrets_of
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.workspace import Workspace
 from tests.unit.commands.bench import environment
@@ -49,7 +49,7 @@ def test_the_embedded_platforms_bucket_is_at_a_loopback_address_or_nowhere(
 
     monkeypatch.setenv(EMULATOR, "http://127.0.0.1:9")
     store = record_store(local, policy_of(local))
-    assert isinstance(store, CopiedStore)
+    assert isinstance(store, MirroredStore)
     assert store.bucket.url == "gs://example-record/records/local"
 
 
@@ -59,7 +59,7 @@ def test_a_rehearsal_has_a_path_of_its_own(local: Workspace, monkeypatch: pytest
     rehearsal = replace(local, rehearsal=True)
     store = record_store(rehearsal, policy_of(rehearsal))
 
-    assert isinstance(store, CopiedStore)
+    assert isinstance(store, MirroredStore)
     assert store.bucket.url == "gs://example-record/records/rehearsal/local"
     assert store.path == local.root / "reports" / "rehearsal" / "local"
 
@@ -73,7 +73,7 @@ def test_a_real_record_is_never_sent_to_a_stand_in(local: Workspace, monkeypatch
 
     monkeypatch.delenv(EMULATOR)
     store = record_store(production, policy_of(production))
-    assert isinstance(store, CopiedStore)
+    assert isinstance(store, MirroredStore)
     assert store.bucket.url == "gs://example-record/production"
 
 

@@ -12,7 +12,7 @@ from pytest_deploy.record.clock import Clock, SystemClock, stamp
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.lease import Holder, Lease, take
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.mirrored_store import CopiedStore
+from pytest_deploy.record.mirrored_store import MirroredStore
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
@@ -50,7 +50,7 @@ def open_log(home: Path, clock: Clock | None = None) -> Log:
 
 def open_log_in_bucket(home: Path, bucket: str, prefix: str, machine: str) -> Log:
     """The log in a bucket, its copy in `home/MACHINE`, as on a machine of its own."""
-    return _open(home, CopiedStore(Bucket(bucket, prefix), home / machine))
+    return _open(home, MirroredStore(Bucket(bucket, prefix), home / machine))
 
 
 def _open(home: Path, store: Store, clock: Clock | None = None) -> Log:

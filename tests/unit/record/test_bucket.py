@@ -17,7 +17,7 @@ from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.bucket import EMULATOR, Bucket
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.mirrored_store import MARK, CopiedStore, copy_of
+from pytest_deploy.record.mirrored_store import MARK, MirroredStore, copy_of
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.run_folder import SUMS, RunFolder
 from pytest_deploy.record.run_id import NO_RUN
@@ -51,12 +51,12 @@ def bucket(locked: LockedBucket) -> Bucket:
 
 
 @pytest.fixture
-def copied(bucket: Bucket, tmp_path: Path) -> CopiedStore:
-    return CopiedStore(bucket, tmp_path / "copy")
+def copied(bucket: Bucket, tmp_path: Path) -> MirroredStore:
+    return MirroredStore(bucket, tmp_path / "copy")
 
 
 def opened(bucket: Bucket, home: Path, key: Path) -> Log:
-    store = CopiedStore(bucket, home / "copy")
+    store = MirroredStore(bucket, home / "copy")
     return open_record(store, origin=ORIGIN, key_file=key, clock=SystemClock(), actor=ACTOR)
 
 
@@ -271,7 +271,7 @@ def test_an_event_whose_replies_were_all_lost_is_not_acknowledged_and_there_once
 
 
 def test_a_runs_files_are_made_in_the_bucket_and_sealed_with_those_of_others(bucket: Bucket, tmp_path: Path) -> None:
-    one, two = CopiedStore(bucket, tmp_path / "one"), CopiedStore(bucket, tmp_path / "two")
+    one, two = MirroredStore(bucket, tmp_path / "one"), MirroredStore(bucket, tmp_path / "two")
     run = "local-20261122T120000Z-aaaa"
     RunFolder(one, run).create("request.json", b"{}")
     RunFolder(two, run).create("approvals/a.json", b"signed elsewhere")
@@ -286,7 +286,7 @@ def test_a_runs_files_are_made_in_the_bucket_and_sealed_with_those_of_others(buc
         RunFolder(two, run).create("b", b"")
 
 
-def test_the_copy_is_read_in_place_of_the_bucket(copied: CopiedStore, locked: LockedBucket) -> None:
+def test_the_copy_is_read_in_place_of_the_bucket(copied: MirroredStore, locked: LockedBucket) -> None:
     copied.create("a", b"x")
     locked.asked.clear()
 
@@ -294,7 +294,7 @@ def test_the_copy_is_read_in_place_of_the_bucket(copied: CopiedStore, locked: Lo
     assert locked.asked == []
 
 
-def test_the_copy_takes_what_the_bucket_has(bucket: Bucket, copied: CopiedStore) -> None:
+def test_the_copy_takes_what_the_bucket_has(bucket: Bucket, copied: MirroredStore) -> None:
     bucket.create("log/a", b"1")
     assert copied.get("log/a") == b"1"
     bucket.create("log/b", b"2")
@@ -306,7 +306,7 @@ def test_the_copy_takes_what_the_bucket_has(bucket: Bucket, copied: CopiedStore)
     assert copy_of(copied.path) == bucket.url
 
 
-def test_what_lies_in_the_copy_and_not_in_the_bucket_is_refused(copied: CopiedStore) -> None:
+def test_what_lies_in_the_copy_and_not_in_the_bucket_is_refused(copied: MirroredStore) -> None:
     copied.create("log/a", b"1")
     (copied.path / "log" / "b").write_bytes(b"forged")
 
@@ -314,7 +314,7 @@ def test_what_lies_in_the_copy_and_not_in_the_bucket_is_refused(copied: CopiedSt
         copied.folder()
 
 
-def test_conveniences_of_the_disk_are_no_part_of_the_copy(copied: CopiedStore) -> None:
+def test_conveniences_of_the_disk_are_no_part_of_the_copy(copied: MirroredStore) -> None:
     copied.create("trust/0123/log.vkey", b"1")
     (copied.path / "trust" / "log.vkey").write_bytes(b"1")
     (copied.path / "verify.sh").write_bytes(b"#")
@@ -323,7 +323,7 @@ def test_conveniences_of_the_disk_are_no_part_of_the_copy(copied: CopiedStore) -
     assert copied.compare() == []
 
 
-def test_a_copy_that_was_changed_is_found_by_comparing(copied: CopiedStore) -> None:
+def test_a_copy_that_was_changed_is_found_by_comparing(copied: MirroredStore) -> None:
     copied.create("log/a", b"1")
     copied.create("log/b", b"2")
     (copied.path / "log" / "b").write_bytes(b"3")
@@ -334,15 +334,15 @@ def test_a_copy_that_was_changed_is_found_by_comparing(copied: CopiedStore) -> N
 def test_a_folder_that_is_a_record_or_another_buckets_copy_is_no_copy(bucket: Bucket, tmp_path: Path) -> None:
     FolderStore(tmp_path / "own").create("log/a", b"")
     with pytest.raises(UsageError, match="a record by itself"):
-        CopiedStore(bucket, tmp_path / "own")
+        MirroredStore(bucket, tmp_path / "own")
 
     (tmp_path / MARK).write_text("gs://other/x\n")
     with pytest.raises(UsageError, match="the copy of gs://other/x"):
-        CopiedStore(bucket, tmp_path)
+        MirroredStore(bucket, tmp_path)
 
 
 def test_a_copy_that_cannot_be_written_says_so(bucket: Bucket, tmp_path: Path) -> None:
-    copied = CopiedStore(bucket, tmp_path / "file" / "copy")
+    copied = MirroredStore(bucket, tmp_path / "file" / "copy")
     (tmp_path / "file").write_text("")
 
     with pytest.raises(StoreUnavailable, match="cannot be written"):

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.mirrored_store import CopiedStore
+from pytest_deploy.record.mirrored_store import MirroredStore
 from tests.gcs import asking, fake_gcs
 from tests.locked_bucket import Fate, LockedBucket
 from tests.unit.record.samples import open_log_in_bucket
@@ -106,7 +106,7 @@ def test_no_acknowledged_event_is_lost_when_writers_are_killed(
         assert sum(len(mine) for mine in promised.values()) > kills
         assert_each_is_there_once(events, promised)
         for machine in ("one", "two"):  # whose writers were killed: its copy is still one
-            copy = CopiedStore(Bucket(BUCKET, prefix), tmp_path / machine)
+            copy = MirroredStore(Bucket(BUCKET, prefix), tmp_path / machine)
             copy.folder()
             assert copy.compare() == []
         assert_goes_on_elsewhere(tmp_path, prefix, len(events))

@@ -12,8 +12,7 @@ import pytest
 
 from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
 from pytest_deploy.record import log_entry
-from pytest_deploy.record.key import parse_vkey
-from pytest_deploy.record.trust import copy_plainly, first_set, write_set
+from pytest_deploy.record.key import first_set, parse_vkey, write_plain_copies, write_set
 from pytest_deploy.verify.verify import verify
 from tests.tools import needs
 from tests.unit.record.samples import ORIGIN, open_log
@@ -142,7 +141,7 @@ def test_a_store_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 def test_plain_copies_follow_the_newest_set(tmp_path: Path) -> None:
     born(tmp_path)
-    copy_plainly(store(tmp_path), {"roles.json": b"{}\n", "allowed_signers": b"new\n"})
+    write_plain_copies(store(tmp_path), {"roles.json": b"{}\n", "allowed_signers": b"new\n"})
 
     assert (store(tmp_path) / "trust" / "allowed_signers").read_bytes() == b"new\n"
     assert [path for path in (store(tmp_path) / "trust").iterdir() if path.name.startswith(".")] == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import RecordError, RecordTampered, Refused
-from pytest_deploy.record import trust
+from pytest_deploy.record import key
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.lease import take
 from pytest_deploy.record.log import Log
@@ -265,7 +265,7 @@ def test_a_roster_changed_in_between_refuses_the_rotation(tmp_path: Path) -> Non
 
         def create(self, name: str, data: bytes) -> None:
             if name == "log/00000001.event" and other.head() is not None:
-                folder, sha256 = trust.write_set(other.store, trust.first_set(other.key))
+                folder, sha256 = key.write_set(other.store, key.first_set(other.key))
                 said = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "x"}
                 other.append("key.enrolled", said, run="-", actor=ACTOR)
             super().create(name, data)
@@ -281,12 +281,12 @@ def test_a_roster_changed_in_between_refuses_the_rotation(tmp_path: Path) -> Non
 def test_a_log_rotated_by_a_strangers_key_is_refused_by_its_writer_and_by_both_verifiers(tmp_path: Path) -> None:
     log = open_log(tmp_path, HandClock())
     stranger = FileSigner.open_or_create(tmp_path / "stranger.pem")
-    files = trust.first_set(LogKey(ORIGIN, stranger.public))
-    folder, sha256 = trust.write_set(log.store, files)
+    files = key.first_set(LogKey(ORIGIN, stranger.public))
+    folder, sha256 = key.write_set(log.store, files)
     said = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "yearly"}
     record = Record(store(tmp_path), "", "", "", "", 1, "", "")
     forge(record, 1, stranger, type="key.rotated", data={**said, "vkey": LogKey(ORIGIN, stranger.public).vkey})
-    trust.copy_plainly(store(tmp_path), files)
+    key.write_plain_copies(store(tmp_path), files)
 
     assert both(store(tmp_path)) == (False, "log/00000001.event")
     with pytest.raises(RecordTampered, match="not signed by this log's key"):

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.record import log_entry as entries
-from pytest_deploy.record import trust
-from pytest_deploy.record.key import FileSigner
+from pytest_deploy.record.key import FileSigner, first_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint, parse
 from pytest_deploy.verify.verify import verify
@@ -183,11 +182,11 @@ def stamped(tmp_path: Path) -> Path:
 
 
 def enrol_authority(log: Log, certificate: bytes, store: Path) -> None:
-    files = {**trust.first_set(log.key), "tsa-ca.pem": certificate}
-    folder, sha256 = trust.write_set(log.store, files)
+    files = {**first_set(log.key), "tsa-ca.pem": certificate}
+    folder, sha256 = write_set(log.store, files)
     data = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "a TSA"}
     log.append("key.enrolled", data, run="-", actor=ACTOR)
-    trust.copy_plainly(store, files)
+    write_plain_copies(store, files)
 
 
 def test_a_timestamp_verifies_over_its_checkpoint(stamped: Path) -> None:

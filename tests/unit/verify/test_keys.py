@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.record.key import FileSigner, LogKey
+from pytest_deploy.record.key import FileSigner, LogKey, first_set, write_plain_copies, write_set
 from pytest_deploy.record.log_entry import build, name, parse
 from pytest_deploy.record.store import FolderStore
-from pytest_deploy.record.trust import copy_plainly, first_set, write_set
 from pytest_deploy.verify.verify import verify
 from tests.unit.record.samples import ACTOR, ORIGIN, HandClock, open_log
 from tests.unit.verify.conftest import Record
@@ -27,7 +26,7 @@ def said(home: Path, event_type: str, files: Mapping[str, bytes], **changes: str
     folder, sha256 = write_set(log.store, files)
     data = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "x", **changes}
     log.append(event_type, data, run="-", actor=ACTOR)
-    copy_plainly(home / "reports" / "local", files)  # which would be found by themselves
+    write_plain_copies(home / "reports" / "local", files)  # which would be found by themselves
     ok, place = both(home / "reports" / "local")
     assert place == ("" if ok else "log/00000001.event")
     return ok, "" if ok else str(verify(home / "reports" / "local").findings[0])
@@ -63,7 +62,7 @@ def test_a_stranger_does_not_go_on_with_the_log_by_enrolling_the_key_that_signs(
     folder, sha256 = write_set(FolderStore(store), strange)
     data = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "x"}
     forge(Record(store, "", "", "", "", 1, "", ""), 1, stranger, type=event_type, data=data)
-    copy_plainly(store, strange)
+    write_plain_copies(store, strange)
 
     assert both(store) == (False, "log/00000001.event")
 

@@ -23,11 +23,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 import pytest_deploy
 from pytest_deploy.record import log_entry as entries
-from pytest_deploy.record import trust
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import Event, canonical, line_hash
 from pytest_deploy.record.events import TYPES
-from pytest_deploy.record.key import FileSigner, LogKey
+from pytest_deploy.record.key import FileSigner, LogKey, first_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.store import FolderStore
@@ -419,8 +418,8 @@ def rotate(log: Log, home: Path) -> Path:
     store = home / "reports" / "local"
     new = FileSigner.open_or_create(home / "keys" / "new.pem")
     after = Log(log.store, new, ORIGIN, log.clock)
-    files = trust.first_set(after.key)
-    folder, sha256 = trust.write_set(log.store, files)
+    files = first_set(after.key)
+    folder, sha256 = write_set(log.store, files)
     data = {
         "set": folder,
         "set_sha256": sha256,
@@ -429,7 +428,7 @@ def rotate(log: Log, home: Path) -> Path:
         "reason": "yearly",
     }
     log.append("key.rotated", data, run="-", actor=ACTOR)
-    trust.copy_plainly(store, files)
+    write_plain_copies(store, files)
     return store
 
 

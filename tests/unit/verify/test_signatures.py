@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.record import trust
 from pytest_deploy.record.event import canonical
+from pytest_deploy.record.key import first_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log
 from pytest_deploy.verify.verify import verify
 from tests.tools import needs
@@ -39,11 +39,11 @@ class Signing:
 
     def enroll(self, allowed: str) -> None:
         roster = canonical({SIGNER: {"printed_name": "Ada", "roles": ["QA Lead"]}})
-        files = {**trust.first_set(self.log.key), "allowed_signers": allowed.encode(), "roles.json": roster}
-        folder, sha256 = trust.write_set(self.log.store, files)
+        files = {**first_set(self.log.key), "allowed_signers": allowed.encode(), "roles.json": roster}
+        folder, sha256 = write_set(self.log.store, files)
         data = {"set": folder, "set_sha256": sha256, "person": SIGNER, "fingerprint": None, "reason": "new"}
         self.log.append("key.enrolled", data, run="-", actor=ACTOR)
-        trust.copy_plainly(self.store, files)
+        write_plain_copies(self.store, files)
 
     def sign(self, key: str = "ada", namespace: str = NAMESPACE, **says: Any) -> None:
         """Write the approval and its signature into the run's folder."""
