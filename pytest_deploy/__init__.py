@@ -159,7 +159,7 @@ _HOME: Final = {
     "RevisionFailed": "errors",
     "RollbackExecutor": "rollback.execute:RollbackExecutor",
     "Runtime": "platform.protocol",
-    "Secrets": "record.secrets",
+    "Secrets": "record.redaction",
     "Service": "platform.clients",
     "ServiceState": "platform.protocol",
     "Share": "platform.protocol",
