@@ -60,14 +60,14 @@ class Commands(TyperGroup):
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name].partition(".")
-        found = getattr(import_module(f"pytest_deploy.commands.{module}"), name)
-        if not isinstance(found, typer.Typer):
+        command = getattr(import_module(f"pytest_deploy.commands.{module}"), name)
+        if not isinstance(command, typer.Typer):
             single = typer.Typer(**GROUP)
-            single.command(cmd_name)(found)
-            found = single
-        command = get_command(found)
-        command.name = cmd_name
-        return command
+            single.command(cmd_name)(command)
+            command = single
+        built = get_command(command)
+        built.name = cmd_name
+        return built
 
 
 app = typer.Typer(

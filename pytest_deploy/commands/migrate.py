@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -27,21 +27,21 @@ migrate = typer.Typer(help="A database's migrations; `up` and `down` only where 
 @migrate.command()
 def status(env: Env) -> None:
     """A line a migration: applied, when and by whom, or pending."""
-    with opened(Path.cwd(), env) as migrations:
+    with open_migrations(Workspace(Path.cwd(), env)) as migrations:
         print_lines(migrations.status())
 
 
 @migrate.command()
 def check(env: Env) -> None:
     """What is faulty in what is pending: files, history and squawk's findings."""
-    with opened(Path.cwd(), env) as migrations:
+    with open_migrations(Workspace(Path.cwd(), env)) as migrations:
         print_lines(migrations.check())
 
 
 @migrate.command(name="dry-run")
 def dry_run(env: Env) -> None:
     """Execute what is pending and take it back: schema diff, locks, time."""
-    with opened(Path.cwd(), env) as migrations:
+    with open_migrations(Workspace(Path.cwd(), env)) as migrations:
         print_lines(migrations.dry_run())
 
 
@@ -55,7 +55,7 @@ def up(
     """Apply what is pending; only where policy asks for no approval."""
     if to is not None:
         _require_version(to)
-    with opened(Path.cwd(), env) as migrations:
+    with open_migrations(Workspace(Path.cwd(), env)) as migrations:
         print_lines(migrations.up(to))
 
 
@@ -66,7 +66,7 @@ def down(
 ) -> None:
     """Undo what was applied after a version; only where policy asks for no approval."""
     _require_version(to)
-    with opened(Path.cwd(), env) as migrations:
+    with open_migrations(Workspace(Path.cwd(), env)) as migrations:
         print_lines(migrations.down(to))
 
 
@@ -150,12 +150,12 @@ class MigrationCommands:
         actor = local_actor()
         log = self._environment.log
         run = new_run_id(self._policy.environment, self._environment.clock)
-        held = lease.take(log, run, name=self._policy.environment, actor=actor, holder=Holder.this_process(actor))
+        taken = lease.take(log, run, name=self._policy.environment, actor=actor, holder=Holder.this_process(actor))
         try:
-            with held.renewing():
+            with taken.renewing():
                 yield
         finally:
-            held.release()
+            taken.release()
 
     def _refuse_where_approval_is_asked(self, word: str, instead: str) -> None:
         if "approval" not in self._policy.phases.leave_out or self._policy.approval.roles:
@@ -183,11 +183,7 @@ class MigrationCommands:
 
 
 @contextmanager
-def opened(root: Path, environment: str) -> Iterator[MigrationCommands]:
-    """The migrations of an environment, with its platform held open."""
-    workspace = Workspace(root, environment)
-    held = Environment(workspace, policy_of(workspace))
-    try:
-        yield MigrationCommands(held)
-    finally:
-        held.close()
+def open_migrations(workspace: Workspace) -> Iterator[MigrationCommands]:
+    """The migrations of an environment, with its platform open."""
+    with closing(Environment(workspace, policy_of(workspace))) as environment:
+        yield MigrationCommands(environment)

@@ -25,7 +25,7 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin.deployment import PLAN, Deployment
 from pytest_deploy.policy.phases import phases_of
 from pytest_deploy.policy.run_context import RunContext, policy_of
-from pytest_deploy.record import lease
+from pytest_deploy.record import lease as leases
 from pytest_deploy.record.actor import PIPELINE_ACTOR, local_actor
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event, of_type
@@ -70,7 +70,7 @@ def recover(
 
 
 def recover_environment(workspace: Workspace, say: Say) -> int:
-    """Leave the environment consistent and no run open: 0, or 20 where a person is needed. `say` gets what it found.
+    """Leave the environment consistent and no run open: 0, or 20 where a person is needed. `say` gets what is left behind and what is done.
 
     Raises ConfigurationError, RecordError; waits for the lease of a holder that may still live, saying so.
     """
@@ -131,7 +131,7 @@ def _take_over(log: Log, events: list[Event], say: Say) -> Lease:
     announced = False
     while True:
         try:
-            return lease.take(
+            return leases.take(
                 log,
                 events[0].run,
                 name=name,
@@ -139,36 +139,43 @@ def _take_over(log: Log, events: list[Event], say: Say) -> Lease:
                 holder=Holder.this_process(actor),
                 recovering=True,
             )
-        except LeaseHeld as held:
+        except LeaseHeld as refusal:
             if datetime.now(UTC) > until:
                 raise
             if not announced:
-                say(f"       waiting until {stamp(until)}: {held}")
+                say(f"       waiting until {stamp(until)}: {refusal}")
                 announced = True
             time.sleep(_POLL_SECONDS)
 
 
-def _finish(context: RunContext, environment: Environment, opened: Event, held: Lease | None, say: Say) -> int:
+def _finish(context: RunContext, environment: Environment, opened: Event, lease: Lease | None, say: Say) -> int:
     run = Run(
         context=context,
         policy=environment.policy,
         log=environment.log,
-        lease=held,
+        lease=lease,
         clock=environment.clock,
         steps=_steps(context, environment.log.run(opened.run)),
         started_at=environment.clock.monotonic() - max(0.0, (environment.clock.now() - opened.time).total_seconds()),
     )
-    with nullcontext() if held is None else held.renewing():
+    with nullcontext() if lease is None else lease.renewing():
+        # 1. Nothing of it runs any more, and its state is what the log says.
         _stop_workers(run, say)
         run.resume()
+
+        # 2. Where nothing was changed there is nothing to undo.
         if not run.sequence.changed and not run.decided:
             return _abandon(environment, run, say)
+
+        # 3. What was changed is rolled back, and the run decided.
         deployment = Deployment(environment, context, plugins={}, options={}, listener=Listener(), say=say)
         if not run.decided:
             run.settle(Cause("internal", "the process that ran it was gone; recovered"))
             if run.rollback_owed:
                 say("doing: rolling back, from the log and the live state")
                 deployment.undo(run)
+
+        # 4. The record is sealed, as at the end of any run.
         deployment.seal(run)
     for line, _ in deployment.summary(run, 0):
         say(line)
@@ -185,9 +192,9 @@ def _stop_workers(run: Run, say: Say) -> None:
 
 def _abandon(environment: Environment, run: Run, say: Say) -> int:
     """Nothing had been announced as changing: the run is closed as abandoned, over the files that are found."""
-    found = RunFolder(run.log.store, run.context.run).seal(sums=FOUND)
+    sums = RunFolder(run.log.store, run.context.run).seal(sums=FOUND)
     cause = "the process that ran it was gone; nothing had been changed"
-    run.log.append(RunAbandoned(cause=cause, found_sha256=found), run=run.context.run, actor=PIPELINE_ACTOR)
+    run.log.append(RunAbandoned(cause=cause, found_sha256=sums), run=run.context.run, actor=PIPELINE_ACTOR)
     anchor_record(environment, run=run.context.run, say=say)
     if run.lease is not None:
         run.lease.release()

@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from pytest_deploy.cli import app
-from pytest_deploy.commands.migrate import opened
+from pytest_deploy.commands.migrate import open_migrations
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
+from pytest_deploy.workspace import Workspace
 from tests.checkout import Checkout
 
 ASKED = """
@@ -24,7 +25,7 @@ ASKED = """
 
 def test_schema_is_looked_at_tried_moved_and_taken_back(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ROOT_VARIABLE, str(checkout.memory))
-    with opened(checkout.path, "local") as migrations:
+    with open_migrations(Workspace(checkout.path, "local")) as migrations:
         assert list(migrations.status())[-1] == "0 applied, 7 pending"
         assert list(migrations.check())[-1].startswith("7 pending, none faulty; ")
 
@@ -56,7 +57,7 @@ def test_schema_is_not_moved_by_hand_where_somebody_must_be_asked(
     monkeypatch.setenv(ROOT_VARIABLE, str(checkout.memory))
     policy = checkout.path / "deploy.yaml"
     policy.write_text(policy.read_text(encoding="utf-8") + ASKED, encoding="utf-8")
-    with opened(checkout.path, "guarded") as migrations:
+    with open_migrations(Workspace(checkout.path, "guarded")) as migrations:
         for move in (migrations.up(None), migrations.down("0")):
             with pytest.raises(Refused, match="guarded asks for approval, so its schema moves in a run alone"):
                 list(move)

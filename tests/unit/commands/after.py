@@ -43,7 +43,7 @@ class Hall:
     failed: str
     open: str
     frozen: int
-    said: list[str] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
 
     @property
     def workspace(self) -> Workspace:

@@ -43,7 +43,7 @@ class Asked:
     commit: str
     held: Environment
     run: str = ""
-    said: list[str] = field(default_factory=list)
+    printed: list[str] = field(default_factory=list)
 
     @property
     def log(self) -> Log:
@@ -68,14 +68,14 @@ class Asked:
         RunFolder(self.log.store, run).create("request.json", content)
         made = {"request_sha256": digest(content), "expires": until, "requested_by": DEPLOYER, "commit": self.commit}
         self.log.append("request.made", made, run=run, actor=ACTOR)
-        return replace(self, run=run, said=[])
+        return replace(self, run=run, printed=[])
 
     def approve(self, email: str, *, role: str = "") -> None:
-        approve_request(self.root, self.run, role=role, key=self.keys[email], comment="", say=self.said.append)
+        approve_request(self.root, self.run, role=role, key=self.keys[email], comment="", say=self.printed.append)
 
     def override(self, email: str, gate: str = "window", **changes: object) -> None:
-        said = {**WINDOW, **changes}
-        override_gate(self.root, gate, self.run, role="", key=self.keys[email], say=self.said.append, **said)  # type: ignore[arg-type]  # the keys of WINDOW
+        options = {**WINDOW, **changes}
+        override_gate(self.root, gate, self.run, role="", key=self.keys[email], say=self.printed.append, **options)  # type: ignore[arg-type]  # the keys of WINDOW
 
     def events(self, type_: str) -> list[str]:
         """Who the events of a type in this run name."""
@@ -83,16 +83,16 @@ class Asked:
 
     def lay(self, person: Person, *, key: str = "") -> str:
         """A signature where the log's key is not at hand: files, no event; the statement's name."""
-        said = Approval(**self.words(person), meaning=MEANING, comment="")
-        return self._put(f"{slug(person.roles[0])}-{person.github}.json", statement(said), key or person.email)
+        signed = Approval(**self.words(person), meaning=MEANING, comment="")
+        return self._put(f"{slug(person.roles[0])}-{person.github}.json", statement(signed), key or person.email)
 
     def lay_override(self, person: Person) -> str:
         """The same of a part of an override of the window."""
         expires = stamp(SystemClock().now() + timedelta(hours=1))
-        said = OverrideStatement(
+        signed = OverrideStatement(
             **self.words(person), meaning=MEANING_OF_OVERRIDE, gate="window", incident="INC-7", reason="down", expires=expires
         )  # fmt: skip
-        return self._put(f"override-window-{person.github}.json", statement(said), person.email)
+        return self._put(f"override-window-{person.github}.json", statement(signed), person.email)
 
     def words(self, person: Person) -> dict[str, str]:
         """What every statement of a person about the request says."""

@@ -23,19 +23,19 @@ RUN = "production-20261122T201500Z-4f1c"
 def test_who_signs_is_shown_what_changes_before_and_told_who_is_missing(asked: Asked) -> None:
     asked.approve(TINA.email)
 
-    signed = next(place for place, line in enumerate(asked.said) if line.startswith("signed    by Tina Tanaka"))
-    shown = "\n".join(asked.said[:signed])
-    for told in (
+    signed = next(place for place, line in enumerate(asked.printed) if line.startswith("signed    by Tina Tanaka"))
+    shown = "\n".join(asked.printed[:signed])
+    for expected in (
         "replaces  nothing: the first release",
         "migrates  0008 mood",
         "reason    adds moods",
         "+ column mood",
     ):
-        assert told in shown
-    assert asked.said[-1] == "missing   QA Lead"
+        assert expected in shown
+    assert asked.printed[-1] == "missing   QA Lead"
 
     asked.approve(QUINN.email)
-    assert asked.said[-1] == "missing   nobody: it may be run"
+    assert asked.printed[-1] == "missing   nobody: it may be run"
     assert asked.events("approval.signed") == [TINA.email, QUINN.email]
 
 
@@ -60,7 +60,7 @@ def test_a_signature_that_would_not_count_is_not_made(asked: Asked, email: str, 
 def test_only_a_request_that_lives_is_signed(asked: Asked) -> None:
     with pytest.raises(Refused, match="no request rehearsal-production-20261122T201500Z-4f1c lies in"):
         approve_request(
-            asked.root, "rehearsal-production-20261122T201500Z-4f1c", role="", key=None, comment="", say=asked.said.append
+            asked.root, "rehearsal-production-20261122T201500Z-4f1c", role="", key=None, comment="", say=asked.printed.append
         )  # fmt: skip
 
     gone = asked.ask(expires=timedelta(seconds=-1))
@@ -96,13 +96,13 @@ def test_what_was_changed_since_it_was_planned_is_not_signed(asked: Asked, what:
 
 def test_an_override_counts_when_two_people_have_signed_the_same(asked: Asked) -> None:
     asked.override(TINA.email)
-    assert asked.said[-1] == "counts    not yet: a second person must sign the same, with the same incident"
+    assert asked.printed[-1] == "counts    not yet: a second person must sign the same, with the same incident"
 
     asked.override(BOTH.email, incident="INC-8")
-    assert asked.said[-1].startswith("counts    not yet")
+    assert asked.printed[-1].startswith("counts    not yet")
 
     asked.override(QUINN.email)
-    assert asked.said[-1] == "counts    yes"
+    assert asked.printed[-1] == "counts    yes"
     assert asked.events("override.signed") == [TINA.email, BOTH.email, QUINN.email]
 
 
@@ -130,7 +130,7 @@ def test_a_signature_that_was_laid_without_an_event_is_counted_by_the_next_run_o
 
     assert asked.events("approval.signed") == [TINA.email]
     asked.approve(QUINN.email)
-    assert asked.said[-1] == "missing   nobody: it may be run"
+    assert asked.printed[-1] == "missing   nobody: it may be run"
 
 
 def test_a_signature_that_does_not_count_is_told_once_with_the_reason(asked: Asked) -> None:
@@ -139,10 +139,10 @@ def test_a_signature_that_does_not_count_is_told_once_with_the_reason(asked: Ask
     asked.take_in()
     asked.take_in()
 
-    told = {e.data["file"]: e.data["reason"] for e in asked.log.run(asked.run) if e.type == "approval.refused"}
+    refusals = {e.data["file"]: e.data["reason"] for e in asked.log.run(asked.run) if e.type == "approval.refused"}
     assert len(asked.events("approval.refused")) == 2
-    assert "does not verify for tina@example.org" in told[forged]
-    assert told.keys() == {forged, barred}
+    assert "does not verify for tina@example.org" in refusals[forged]
+    assert refusals.keys() == {forged, barred}
     assert asked.events("approval.signed") == []
 
 
@@ -164,6 +164,6 @@ def test_nobody_signs_a_comment_that_cannot_be_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("word", ["reason", "incident"])
 def test_nobody_signs_an_override_that_cannot_be_shown(tmp_path: Path, word: str) -> None:
-    said = {"reason": "the service is down", "incident": "INC-7"} | {word: "x\x1b[2J"}
+    options = {"reason": "the service is down", "incident": "INC-7"} | {word: "x\x1b[2J"}
     with pytest.raises(UsageError, match=f"--{word} holds characters that cannot be shown"):
-        override_gate(tmp_path, "window", RUN, **said, hours=1, role="", key=None, say=print)
+        override_gate(tmp_path, "window", RUN, **options, hours=1, role="", key=None, say=print)

@@ -58,16 +58,16 @@ def bad(home: Path, **ahead: float) -> list[str]:
 
 
 def test_a_record_that_is_well_is_told_so_line_by_line(local: Environment, tmp_path: Path) -> None:
-    told = list(Audit(tmp_path).all("local"))
+    findings = list(Audit(tmp_path).all("local"))
 
-    assert [line for line in told if not line.ok] == []
-    said = "\n".join(map(str, told))
+    assert [line for line in findings if not line.ok] == []
+    printed = "\n".join(map(str, findings))
     for part in (
         "ok   local: anchors at elsewhere/local: 1 read back", "anchors at outbox/local.lines: 1 read back",
         "verified, all twelve steps", "anchored up to event", "retention: not enforceable on a disk: reports/local",
         "no run was left open", "no key ends within 30 days",
     ):  # fmt: skip
-        assert part in said
+        assert part in printed
 
 
 def test_what_github_alone_knows_of_a_record_that_is_gone_is_told(
@@ -104,9 +104,9 @@ def test_a_cut_record_is_found_by_its_anchors(local: Environment, tmp_path: Path
     for seq in range(size - 9, size):
         (local.workspace.store / log_entry.name(seq)).unlink()
 
-    (said,) = (one for one in bad(tmp_path) if "step 11" in one)
-    assert "is missing: the log was truncated" in said
-    assert "keep everything as it is" in said
+    (finding,) = (one for one in bad(tmp_path) if "step 11" in one)
+    assert "is missing: the log was truncated" in finding
+    assert "keep everything as it is" in finding
 
 
 def test_a_changed_file_is_found(local: Environment, tmp_path: Path) -> None:
@@ -119,8 +119,8 @@ def test_a_changed_file_is_found(local: Environment, tmp_path: Path) -> None:
 def test_a_closed_run_that_no_anchor_covers_is_told(local: Environment, tmp_path: Path) -> None:
     deployed(local.log)
 
-    (said,) = bad(tmp_path)
-    assert "1 closed runs among them; python deploy.py anchor local" in said
+    (finding,) = bad(tmp_path)
+    assert "1 closed runs among them; python deploy.py anchor local" in finding
 
 
 def test_where_no_anchor_is_asked_for_none_is_missed(tmp_path: Path) -> None:
@@ -203,11 +203,11 @@ def test_a_bucket_is_audited_as_a_folder_is_and_its_keeping_is_read_back(bucket:
 def test_keeping_that_cannot_be_read_back_has_its_own_cause(bucket: LockedBucket, tmp_path: Path) -> None:
     store = MirroredStore(Bucket(BUCKET, "local", call_s=1, all_s=1), tmp_path / "reports" / "local")
     bucket.failing = [403]
-    place, told = read_holding(store, tmp_path)
+    place, locked = read_holding(store, tmp_path)
 
     assert place == "gs://audited-record/local"
-    assert isinstance(told, Unavailable)
-    assert "cannot be read: this identity may not" in told.problem
+    assert isinstance(locked, Unavailable)
+    assert "cannot be read: this identity may not" in locked.problem
 
 
 def test_the_command_ends_with_one_where_a_line_is_not_well(local: Environment, tmp_path: Path) -> None:
@@ -225,8 +225,8 @@ def test_the_command_ends_with_one_where_a_line_is_not_well(local: Environment, 
     well = audit()
     assert (well.returncode, "BAD" in well.stdout) == (0, False), well.stdout + well.stderr
     deployed(local.log)
-    told = audit("local")
-    assert (told.returncode, "BAD  local:" in told.stdout) == (1, True)
+    ran = audit("local")
+    assert (ran.returncode, "BAD  local:" in ran.stdout) == (1, True)
 
 
 def test_anchors_are_made_later_by_hand(local: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

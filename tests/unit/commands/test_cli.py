@@ -59,10 +59,10 @@ def test_a_record_is_verified(tmp_path: Path, signatures: str) -> None:
     deployed(open_log(tmp_path, HandClock()))
     words = ["verify", str(tmp_path / "reports" / "local"), "--signatures", signatures]
 
-    said = CliRunner().invoke(app, words)
+    result = CliRunner().invoke(app, words)
 
-    assert said.exit_code == 0
-    assert said.stdout.splitlines()[-1].startswith("VERIFIED: ")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1].startswith("VERIFIED: ")
 
 
 @pytest.mark.parametrize(

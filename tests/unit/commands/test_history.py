@@ -35,7 +35,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def said(checkout: Path, *words: str) -> str:
+def printed(checkout: Path, *words: str) -> str:
     """What a command prints. Raises what it raises."""
     before = Path.cwd()
     os.chdir(checkout)
@@ -48,13 +48,13 @@ def said(checkout: Path, *words: str) -> str:
 
 
 def runs(checkout: Path, *words: str) -> list[str]:
-    return [json.loads(line)["run"] for line in said(checkout, "history", "--format", "jsonl", *words).splitlines()]
+    return [json.loads(line)["run"] for line in printed(checkout, "history", "--format", "jsonl", *words).splitlines()]
 
 
 @pytest.mark.parametrize("line", PRINTED)
 def test_each_command_of_the_page_answers(checkout: Path, line: str) -> None:
     python, script, *words = shlex.split(line)
-    answer = said(checkout, *words)
+    answer = printed(checkout, *words)
 
     assert (python, script) == ("python", "deploy.py")
     assert "production-" in answer
@@ -79,8 +79,8 @@ def test_runs_are_found_by_what_is_asked(checkout: Path, words: tuple[str, ...],
 
 
 def test_a_table_is_cut_to_a_screen_and_says_so(checkout: Path) -> None:
-    assert "40 runs, the newest 7 shown" in said(checkout, "history", "--limit", "7")
-    assert "40 runs; times are UTC" in said(checkout, "history")
+    assert "40 runs, the newest 7 shown" in printed(checkout, "history", "--limit", "7")
+    assert "40 runs; times are UTC" in printed(checkout, "history")
 
 
 def test_programs_get_every_run_unless_they_ask_for_fewer(checkout: Path) -> None:
@@ -88,7 +88,7 @@ def test_programs_get_every_run_unless_they_ask_for_fewer(checkout: Path) -> Non
 
 
 def test_a_moment_tells_who_approved_and_what_was_bypassed(checkout: Path) -> None:
-    answer = said(checkout, "history", "--as-of", "2026-01-05T00:21Z")
+    answer = printed(checkout, "history", "--as-of", "2026-01-05T00:21Z")
 
     assert "release 1.0.5 (diary-00005)" in answer
     assert "Quinn Quist <quinn@example.org> as QA Lead" in answer
@@ -96,13 +96,13 @@ def test_a_moment_tells_who_approved_and_what_was_bypassed(checkout: Path) -> No
 
 
 def test_rehearsals_are_asked_apart(checkout: Path) -> None:
-    answer = said(checkout, "history", "--rehearse", "--format", "json", "--limit", "1")
+    answer = printed(checkout, "history", "--rehearse", "--format", "json", "--limit", "1")
 
     assert json.loads(answer)["runs"][0]["store"] == "rehearsal/production"
 
 
 def test_the_index_is_private_and_outside_the_record(checkout: Path) -> None:
-    said(checkout, "history", "--limit", "1")
+    printed(checkout, "history", "--limit", "1")
     made = list((checkout / ".deploy" / "history").iterdir())
 
     assert made
@@ -129,6 +129,6 @@ def test_what_cannot_be_answered_is_refused_with_what_would_be_right(
     checkout: Path, words: tuple[str, ...], says: str
 ) -> None:
     with pytest.raises(UsageError) as refused:
-        said(checkout, *words)
+        printed(checkout, *words)
 
     assert says in str(refused.value)

@@ -35,21 +35,21 @@ def tinas(tmp_path: Path) -> Path:
 
 
 def test_a_record_is_begun_with_nobody_who_may_sign(keys: Keys, tmp_path: Path) -> None:
-    said = list(keys.init())
+    printed = list(keys.init())
 
-    assert said[0] == "record    reports/rehearsal/production, deploy.example.org/rehearsal/production"
-    assert [NEEDED.format("Tech Lead"), NEEDED.format("QA Lead")] == said[-2:]
+    assert printed[0] == "record    reports/rehearsal/production, deploy.example.org/rehearsal/production"
+    assert [NEEDED.format("Tech Lead"), NEEDED.format("QA Lead")] == printed[-2:]
     assert (tmp_path / ".deploy/keys/rehearsal-production.pem").stat().st_mode & 0o777 == 0o600
 
 
 def test_who_is_enrolled_may_sign_until_they_are_revoked(keys: Keys, tinas: Path) -> None:
-    said = list(keys.enroll(TINA, tinas, days=30, reason="OPS-1"))
-    assert ["enrolled  Tina Tanaka <tina@example.org>: Tech Lead", NEEDED.format("QA Lead")] == said
+    printed = list(keys.enroll(TINA, tinas, days=30, reason="OPS-1"))
+    assert ["enrolled  Tina Tanaka <tina@example.org>: Tech Lead", NEEDED.format("QA Lead")] == printed
     assert "person    Tina Tanaka <tina@example.org>: Tech Lead" in list(keys.list())
 
     time.sleep(1)  # a key is good for whole seconds, one at the least
-    said = list(keys.revoke("tina@example.org", reason="left"))
-    assert [NEEDED.format("Tech Lead"), NEEDED.format("QA Lead")] == said[1:]
+    printed = list(keys.revoke("tina@example.org", reason="left"))
+    assert [NEEDED.format("Tech Lead"), NEEDED.format("QA Lead")] == printed[1:]
     with pytest.raises(Refused, match="has no valid key here"):
         list(keys.revoke("tina@example.org", reason="left"))
 
@@ -63,18 +63,18 @@ def test_the_key_of_one_is_nobody_elses(keys: Keys, tinas: Path) -> None:
 
 
 def test_nobody_is_enrolled_or_revoked_without_a_key_and_a_reason(keys: Keys, tinas: Path) -> None:
-    for public, reason, said in (
+    for public, reason, fault in (
         (tinas.with_name("none.pub"), "OPS-1", "say --public-key"),
         (tinas, " ", "say --reason"),
     ):
-        with pytest.raises(UsageError, match=said):
+        with pytest.raises(UsageError, match=fault):
             list(keys.enroll(TINA, public, days=30, reason=reason))
     with pytest.raises(UsageError, match="say --person EMAIL or fingerprint, and --reason"):
         list(keys.revoke("tina@example.org", reason=""))
 
 
 @pytest.mark.parametrize(
-    "email, name, role, said",
+    "email, name, role, fault",
     [
         ("tina", "Tina", "Tech Lead", "say --person EMAIL"),
         ("tina@example.org", " ", "Tech Lead", "say --person EMAIL"),
@@ -83,8 +83,8 @@ def test_nobody_is_enrolled_or_revoked_without_a_key_and_a_reason(keys: Keys, ti
         ("tina@example.org", "T" * 201, "Tech Lead", "longer than 200 characters"),
     ],
 )
-def test_who_is_not_described_is_not_enrolled(email: str, name: str, role: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_who_is_not_described_is_not_enrolled(email: str, name: str, role: str, fault: str) -> None:
+    with pytest.raises(UsageError, match=fault):
         described_person(email, name, [role], github=None, local=None, git=[])
 
 

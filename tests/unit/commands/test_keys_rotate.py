@@ -42,10 +42,10 @@ def test_the_command_rotates_and_says_what_to_keep(root: Path) -> None:
 
 
 def test_a_retired_key_is_kept_where_that_is_asked_for(root: Path) -> None:
-    said = list(Keys(Workspace(root, "production", rehearsal=True)).rotate(to="", reason="yearly", keep_old=True))
+    printed = list(Keys(Workspace(root, "production", rehearsal=True)).rotate(to="", reason="yearly", keep_old=True))
 
     (kept,) = [name for name in key_files(root) if "retired" in name]
-    assert f"kept      .deploy/keys/{kept}: whoever reads it can sign as the retired key" in said
+    assert f"kept      .deploy/keys/{kept}: whoever reads it can sign as the retired key" in printed
 
 
 @pytest.mark.parametrize(

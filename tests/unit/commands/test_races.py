@@ -83,10 +83,10 @@ def test_the_rate_limit_has_one_winner(tmp_path: Path, rounds: int) -> None:
         clock.move(FOUR_HOURS_S)
         start = Barrier(2)
         with ThreadPoolExecutor(2) as pool:
-            said = sorted(pool.map(deploys, two(tmp_path, clock), (start, start)))
+            outcomes = sorted(pool.map(deploys, two(tmp_path, clock), (start, start)))
 
-        assert said[0] == "deployed"
-        assert "rate-limit: 1 in 4 h" in said[1]
+        assert outcomes[0] == "deployed"
+        assert "rate-limit: 1 in 4 h" in outcomes[1]
 
 
 def test_a_refused_claim_leaves_the_lease_free(tmp_path: Path) -> None:

@@ -62,35 +62,35 @@ def left(root: Path, by: Holder, *, life_s: float = 60) -> str:
 
 
 def test_where_nothing_was_ever_recorded_nothing_is(root: Path) -> None:
-    said: list[str] = []
+    printed: list[str] = []
 
-    assert recover_environment(Workspace(root, "local"), said.append) == 0
+    assert recover_environment(Workspace(root, "local"), printed.append) == 0
 
-    assert said == ["local: no record yet, so nothing to recover"]
+    assert printed == ["local: no record yet, so nothing to recover"]
     assert not (root / "reports").exists()
 
 
 def test_where_no_run_is_open_it_says_so_and_writes_nothing(root: Path) -> None:
     Writing(log_of(root)).open().step("build").close("failed")
     size = verify(root / STORE).size
-    said: list[str] = []
+    printed: list[str] = []
 
-    assert recover_environment(Workspace(root, "local"), said.append) == 0
+    assert recover_environment(Workspace(root, "local"), printed.append) == 0
 
-    assert said == [f"local: no run is open in the record's {size} events"]
+    assert printed == [f"local: no run is open in the record's {size} events"]
     assert verify(root / STORE).size == size
 
 
 def test_a_run_whose_process_died_before_any_change_is_abandoned(root: Path) -> None:
     run = left(root, gone())
-    said: list[str] = []
+    printed: list[str] = []
 
-    assert recover_environment(Workspace(root, "local"), said.append) == 0
+    assert recover_environment(Workspace(root, "local"), printed.append) == 0
 
-    assert said[0].startswith(f"found: run {run}, open; its last event is step.started at ")
-    assert "in build, `lint finds nothing` began and did not end, which changes nothing" in said[1]
-    assert "nothing had been changed" in said[2]
-    assert said[-1] == f"done: run {run} abandoned; the environment is as it was"
+    assert printed[0].startswith(f"found: run {run}, open; its last event is step.started at ")
+    assert "in build, `lint finds nothing` began and did not end, which changes nothing" in printed[1]
+    assert "nothing had been changed" in printed[2]
+    assert printed[-1] == f"done: run {run} abandoned; the environment is as it was"
     assert [e.type for e in log_of(root).run(run)][-3:] == ["lease.taken", "run.abandoned", "lease.released"]
     assert both(root / STORE) == (True, "")
     again: list[str] = []
@@ -101,13 +101,13 @@ def test_a_run_whose_process_died_before_any_change_is_abandoned(root: Path) -> 
 def test_a_holder_that_may_live_is_waited_for(root: Path) -> None:
     """On another machine: nobody here can tell whether it still runs."""
     run = left(root, replace(holder(), host="elsewhere"), life_s=1.5)
-    said: list[str] = []
+    printed: list[str] = []
 
-    assert recover_environment(Workspace(root, "local"), said.append) == 0
+    assert recover_environment(Workspace(root, "local"), printed.append) == 0
 
-    waited = [line for line in said if line.strip().startswith("waiting until ")]
+    waited = [line for line in printed if line.strip().startswith("waiting until ")]
     assert len(waited) == 1
-    assert said[-1] == f"done: run {run} abandoned; the environment is as it was"
+    assert printed[-1] == f"done: run {run} abandoned; the environment is as it was"
 
 
 def test_a_record_written_into_the_future_is_mended_once_and_says_so(root: Path) -> None:
@@ -115,11 +115,11 @@ def test_a_record_written_into_the_future_is_mended_once_and_says_so(root: Path)
     log_of(root, ahead).head()
     with pytest.raises(RecordError, match="recover ENV --clock"):
         Writing(log_of(root)).add("alert.raised", {"alert": "a", "detail": "b"})
-    said: list[str] = []
+    printed: list[str] = []
 
-    mend_clock(Workspace(root, "local"), said.append)
+    mend_clock(Workspace(root, "local"), printed.append)
 
-    assert said[0].startswith("the record's time starts again at ")
+    assert printed[0].startswith("the record's time starts again at ")
     assert both(root / STORE) == (True, "")
     with pytest.raises(RecordError, match="not in the future; nothing to mend"):
-        mend_clock(Workspace(root, "local"), said.append)
+        mend_clock(Workspace(root, "local"), printed.append)

@@ -41,24 +41,24 @@ def hall(built: Hall, tmp_path: Path) -> Hall:
 def sign_off(hall: Hall, by: str = "quinn", **changes: Any) -> None:
     asked = {"run": hall.deployed, "role": "QA Lead", "meaning": "reviewed", "comment": "", **changes}
     run = asked.pop("run")
-    commands.sign_off_run(hall.root, run, key=hall.key(by), say=hall.said.append, **asked)
+    commands.sign_off_run(hall.root, run, key=hall.key(by), say=hall.printed.append, **asked)
 
 
 def accept(hall: Hall, by: str = "quinn", **changes: Any) -> None:
     asked = {"run": hall.failed, "step": BUILD, "reason": "known", "role": "", **changes}
     run = asked.pop("run")
-    commands.accept_step_deviation(hall.root, run, key=hall.key(by), say=hall.said.append, **asked)
+    commands.accept_step_deviation(hall.root, run, key=hall.key(by), say=hall.printed.append, **asked)
 
 
 def amend(hall: Hall, by: str = "tina", **changes: Any) -> None:
     asked = {"seq": opened(hall), "field": "reason", "to": "OPS-1", "reason": "typed wrongly", "role": "", **changes}
     seq = asked.pop("seq")
-    commands.amend_event(hall.workspace, seq, key=hall.key(by), say=hall.said.append, **asked)
+    commands.amend_event(hall.workspace, seq, key=hall.key(by), say=hall.printed.append, **asked)
 
 
 def thaw(hall: Hall, by: str = "tina", **changes: Any) -> None:
     asked = {"reason": "mended by 1.2.1", "role": "", **changes}
-    commands.thaw_environment(hall.workspace, key=hall.key(by), say=hall.said.append, **asked)
+    commands.thaw_environment(hall.workspace, key=hall.key(by), say=hall.printed.append, **asked)
 
 
 def opened(hall: Hall) -> int:
@@ -87,14 +87,14 @@ def test_what_is_signed_is_said_first_and_both_verifiers_check_it(hall: Hall, wh
 
     event = hall.head()
     content = (hall.store / event.data["file"]).read_bytes()
-    said = json.loads(content)
+    statement = json.loads(content)
     assert both(hall.store) == (True, "")
-    signing = [number for number, line in enumerate(hall.said) if line.startswith("signing ")]
-    assert [len(hall.said) - 2] == signing, hall.said
-    told = "\n".join(hall.said)
-    assert all(str(said[key]) in told for key in ("meaning", "printed_name", "signer", "role"))
-    if "reason" in said:
-        assert f"reason    {said['reason']}" in told
+    signing = [number for number, line in enumerate(hall.printed) if line.startswith("signing ")]
+    assert [len(hall.printed) - 2] == signing, hall.printed
+    printed = "\n".join(hall.printed)
+    assert all(str(statement[key]) in printed for key in ("meaning", "printed_name", "signer", "role"))
+    if "reason" in statement:
+        assert f"reason    {statement['reason']}" in printed
     (hall.store / event.data["file"]).write_bytes(content.replace(b"e", b"E", 1))
     assert (False, event.data["file"]) == both(hall.store)
 
@@ -127,7 +127,7 @@ def test_an_amendment_tells_old_and_new_and_the_next_one_begins_there(hall: Hall
     amend(hall, "quinn", to="OPS-2")
 
     assert (hall.head().data["old"], hall.head().data["new"]) == ("OPS-1", "OPS-2")
-    assert [s for s in hall.said if s[:3] in {"old", "new"}][2:] == ['old       "OPS-1"', 'new       "OPS-2"']
+    assert [s for s in hall.printed if s[:3] in {"old", "new"}][2:] == ['old       "OPS-1"', 'new       "OPS-2"']
     assert hall.last("run.opened", hall.deployed).data["reason"] is None, "the event stays as it is"
     assert both(hall.store) == (True, "")
 
@@ -147,8 +147,8 @@ def test_a_deviation_is_named_in_words_whether_the_step_failed_or_never_ran(hall
     accept(hall)
     accept(hall, step=SMOKE)
 
-    told = [event.data["deviation"] for event in hall.log.events() if event.type == "deviation.accepted"]
-    assert told == ["failed: no message", "not run: build failed"]
+    deviations = [event.data["deviation"] for event in hall.log.events() if event.type == "deviation.accepted"]
+    assert deviations == ["failed: no message", "not run: build failed"]
     assert both(hall.store) == (True, "")
 
 
@@ -449,9 +449,9 @@ def test_both_verifiers_refuse_an_amendment_from_a_value_that_never_stood(hall: 
 def test_both_verifiers_refuse_a_sign_off_over_another_seal_than_the_runs(hall: Hall) -> None:
     """Signed rightly, and counted as it was signed: by hand, as the command would not."""
     signing = signs(hall, "quinn", "QA Lead")
-    said = SignOff(**signing.signer_fields("reviewed"), run=hall.deployed, record_sha256="0" * 64, comment="")
+    statement = SignOff(**signing.signer_fields("reviewed"), run=hall.deployed, record_sha256="0" * 64, comment="")
 
-    written = sign_statement(signing.log, said, person=signing.person, key=signing.key)
+    written = sign_statement(signing.log, statement, person=signing.person, key=signing.key)
 
     assert (False, f"log/{written.seq:08d}.event") == both(hall.store)
 
@@ -467,7 +467,7 @@ SECRET = "9f-KFDDh3xaTq9zPPw1"
         lambda hall: sign_off(hall, comment=SECRET),
         lambda hall: accept(hall, reason=SECRET),
         lambda hall: commands.thaw_environment(
-            hall.workspace, reason=SECRET, role="", key=hall.key("tina"), say=hall.said.append
+            hall.workspace, reason=SECRET, role="", key=hall.key("tina"), say=hall.printed.append
         ),
     ],
     ids=["the new value", "a reason", "a comment", "an accepted deviation", "a thaw"],
