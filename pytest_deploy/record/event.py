@@ -71,6 +71,11 @@ class Event:
             raise IllegalEvent(f"event {self.seq} is {self.type}, which {content_type.__name__} does not read")
         return content
 
+    @property
+    def fault(self) -> str | None:
+        """The first thing about the data that the type does not allow, or None."""
+        return events.fault(self.type, self.data)
+
     def __getstate__(self) -> dict[str, Json]:
         """Without `content`: another process makes it again where it needs it."""
         return {name: value for name, value in self.__dict__.items() if name != "content"}

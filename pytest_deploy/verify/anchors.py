@@ -11,10 +11,11 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import AnchorMade, given
 from pytest_deploy.record.key import TIMESTAMP_CA
 from pytest_deploy.record.log_entry import Checkpoint, parse_anchor, parse_checkpoint
 from pytest_deploy.record.run_folder import file_sha256
@@ -28,26 +29,26 @@ _FRACTION: Final = re.compile(r"\.\d+(?= )")
 """Of a second: an authority may state one (RFC 3161, 2.4.2), and openssl prints it."""
 
 
-def check_anchors(chain: Chain, given: Sequence[str]) -> Check:
+def check_anchors(chain: Chain, outside: Sequence[str]) -> Check:
     """Step 11: the log still holds what each anchor saw: those given, those copied, those the log recorded."""
     findings: list[Finding] = []
     # Anchor lines that were kept outside.
-    for line in given:
+    for line in outside:
         findings += _given(chain, line)
     # Signed checkpoints in the store's anchors/.
     copies = _files(chain.store, "*.checkpoint")
     for path in copies:
         findings += _copied(chain, path)
     # What the log itself says that it left, and the files it names.
-    recorded = [event for event in chain.kept if event.type == "anchor.made"]
+    recorded = chain.kept_of(AnchorMade)
     seen: set[tuple[str, str]] = set()
     for event in recorded:
         findings += _recorded(chain, event, seen)
-    outside = {0: "none given from outside (truncation shows only against one)", 1: "the one given from outside"}
-    parts = [outside.get(len(given), f"{len(given)} given from outside")]
+    how_many = {0: "none given from outside (truncation shows only against one)", 1: "the one given from outside"}
+    parts = [how_many.get(len(outside), f"{len(outside)} given from outside")]
     parts += [f"{len(copies)} copied"] if copies else []
     parts += [f"{len(recorded)} recorded"] if recorded else []
-    examined = ", ".join(parts) if given or copies or recorded else f"{NONE}; {parts[0]}"
+    examined = ", ".join(parts) if outside or copies or recorded else f"{NONE}; {parts[0]}"
     return Check(11, tuple(findings), examined, concluded=not chain.stopped)
 
 
@@ -90,15 +91,16 @@ def _copied(chain: Chain, path: Path) -> Iterator[Finding]:
 
 def _recorded(chain: Chain, event: Event, seen: set[tuple[str, str]]) -> Iterator[Finding]:
     """Whether an anchor.made is of this log, and the checkpoint and timestamp it names lie there; each is looked at once."""
-    size, place = event.data["size"], entries.name(event.seq)
+    anchor, place = cast("AnchorMade", event.content), entries.name(event.seq)
+    size = anchor.size
     root = chain.checkpoint(size).checkpoint.root if 0 < size <= event.seq else None
-    if root is None or base64.b64encode(root).decode() != event.data["root"]:
-        yield Finding(11, place, f"records an anchor this log never had: {event.data}")
-    name, reply = event.data.get("file"), f"anchors/{size:08d}.tsr"
+    if root is None or base64.b64encode(root).decode() != anchor.root:
+        yield Finding(11, place, f"records an anchor this log never had: {anchor.as_data()}")
+    name, reply = given(anchor.file), f"anchors/{size:08d}.tsr"
     if name is not None and not _FILE.fullmatch(name):
         yield Finding(11, place, f"names no file of an anchor: {name}")
         return
-    for file, digest in ((name, event.data.get("sha256")), (reply, event.data.get("reply_sha256"))):
+    for file, digest in ((name, given(anchor.sha256)), (reply, given(anchor.reply_sha256))):
         if file is None or digest is None or (file, digest) in seen:
             continue
         seen.add((file, digest))

@@ -11,12 +11,27 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import (
+    AnchorMade,
+    ApprovalSigned,
+    ClockSkewed,
+    DeviationAccepted,
+    EnvironmentReleased,
+    EventContent,
+    KeyChange,
+    OverrideSigned,
+    RecordAmended,
+    RequestMade,
+    RunAbandoned,
+    RunClosed,
+    SignoffSigned,
+)
 from pytest_deploy.record.key import FOLDER_HEX, LogKey, parse_vkey, set_sha256
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_state import LogState
@@ -29,14 +44,14 @@ Signatures = Literal["newest", "all"]
 RECENT: Final = 1000
 """Signatures that `newest` checks: the newest commits to every event before it, these cost a fraction of a second."""
 
-ENDS: Final = frozenset({"run.closed", "run.abandoned"})
 _NAME = re.compile(r"\d{8}\.event", re.ASCII)
 _KEPT: Final = frozenset(
-    {
-        *ENDS, "request.made", "anchor.made", "clock.skewed", "approval.signed", "override.signed", "signoff.signed",
-        "record.amended", "deviation.accepted", "environment.released",
-    }
-)  # fmt: skip
+    content.type
+    for content in (
+        *(RequestMade, RunClosed, RunAbandoned, AnchorMade, ClockSkewed, ApprovalSigned, OverrideSigned),
+        *(SignoffSigned, RecordAmended, DeviationAccepted, EnvironmentReleased),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -127,9 +142,7 @@ class Chain:
 
     def check_endings(self) -> Check:
         """Step 8: every run is closed, abandoned, or in progress; those in progress are named with their lease."""
-        closed, abandoned = (
-            sum(event.type == ending for event in self.kept) for ending in ("run.closed", "run.abandoned")
-        )
+        closed, abandoned = len(self.kept_of(RunClosed)), len(self.kept_of(RunAbandoned))
         parts = [f"{closed} closed"] if closed else []
         parts += [f"{abandoned} abandoned"] if abandoned else []
         lease = self.state.lease
@@ -137,6 +150,11 @@ class Chain:
             until = f" (lease until {stamp(lease.until)})" if lease is not None and lease.run == run else " (no lease)"
             parts.append(f"in progress: {run}{until}")
         return Check(8, (), ", ".join(parts) or NONE, concluded=not self.stopped)
+
+    def kept_of(self, *types: type[EventContent]) -> list[Event]:
+        """The kept events of some types, in order."""
+        names = {content.type for content in types}
+        return [event for event in self.kept if event.type in names]
 
     def trust_at(self, seq: int) -> TrustSet | None:
         """The set in force when event `seq` was appended."""
@@ -206,10 +224,11 @@ class Chain:
 
 def read_trust_set(store: Path, event: Event) -> TrustSet:
     """The set a key event names. Raises ValueError (what is wrong, with the path) where it is not the one."""
-    sha256 = event.data["set_sha256"]
+    named = cast("KeyChange", event.content)
+    sha256 = named.set_sha256
     name = f"trust/{sha256[:FOLDER_HEX]}"
-    if event.data["set"] != name:
-        raise ValueError(f"names the set {event.data['set']!r}, whose hash makes it {name}")
+    if named.set != name:
+        raise ValueError(f"names the set {named.set!r}, whose hash makes it {name}")
     folder = store / name
     try:
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))

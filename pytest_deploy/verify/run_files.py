@@ -15,8 +15,9 @@ from typing import Final
 
 from pytest_deploy.errors import RecordError
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import RunAbandoned, RunClosed
 from pytest_deploy.record.run_folder import FOUND, SUMS, listing
-from pytest_deploy.verify.chain import ENDS, Chain
+from pytest_deploy.verify.chain import Chain
 from pytest_deploy.verify.findings import NONE, Check, Finding
 from pytest_deploy.verify.segment import WorkerPool, batched
 
@@ -51,7 +52,7 @@ def other_files(store: Path) -> tuple[str, ...]:
 def check_run_folders(chain: Chain, pool: WorkerPool) -> Check:
     """Step 9: SHA256SUMS of each finished run is the one its last event binds, matches its files, and lists all."""
     findings: list[Finding] = []
-    finished = [event for event in chain.kept if event.type in ENDS]
+    finished = chain.kept_of(RunClosed, RunAbandoned)
     for found in pool.map(_check_sealed, ((chain.store, events) for events in batched(finished))):
         findings += found
     for name, is_folder in sorted(subfolders(chain.store / "runs").items()):
@@ -65,8 +66,7 @@ def check_run_folders(chain: Chain, pool: WorkerPool) -> Check:
 
 def check_sealed(store: Path, event: Event) -> Iterator[Finding]:
     """What is wrong with the folder of one finished run. `event`: its `run.closed` or `run.abandoned`."""
-    closed = event.type == "run.closed"
-    sums, bound = (SUMS, event.data["record_sha256"]) if closed else (FOUND, event.data["found_sha256"])
+    sums, bound = _bound_list(event)
     folder = store / "runs" / event.run
     place = f"runs/{event.run}"
     try:
@@ -97,6 +97,17 @@ def check_sealed(store: Path, event: Event) -> Iterator[Finding]:
             yield Finding(9, f"{place}/{name}", "was added after the folder was sealed")
         elif actual[name] != listed[name]:
             yield Finding(9, f"{place}/{name}", "was changed after the folder was sealed")
+
+
+def _bound_list(event: Event) -> tuple[str, str]:
+    """The list of a finished run's files, and the SHA-256 that its last event binds."""
+    match event.content:
+        case RunClosed(record_sha256=bound):
+            return SUMS, bound
+        case RunAbandoned(found_sha256=bound):
+            return FOUND, bound
+        case _:
+            raise ValueError(f"{event.type} ends no run")
 
 
 def subfolders(place: Path) -> dict[str, bool]:

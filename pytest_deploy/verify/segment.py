@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Final, Self, TypeVar
 
 from pytest_deploy.errors import IllegalEvent
-from pytest_deploy.record import events as event_types
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import FIRST_PREV, Event, line_hash, parse_line
@@ -212,7 +211,7 @@ def _compare(data: bytes, seq: int, before: _Predecessor) -> tuple[Event, _Prede
         or event.seq != seq
         or event.prev != before.line_sha256
         or (before.earliest is not None and event.time < before.earliest)
-        or event_types.fault(event.type, event.data) is not None
+        or event.fault is not None
         or is_key_event(event)
     ):
         return None
@@ -246,6 +245,6 @@ def _fault(entry: Entry, before: _Predecessor, seq: int) -> tuple[int, str] | No
     elif checkpoint.root != entry.root:
         fault = 5, "its root is not that of the tree"
     # 7. Its data has the form of its type. (Whether the type is legal now: chain.py.)
-    elif (wrong := event_types.fault(event.type, event.data)) is not None:
-        fault = 7, wrong
+    elif event.fault is not None:
+        fault = 7, event.fault
     return fault

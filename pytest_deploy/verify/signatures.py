@@ -14,11 +14,24 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
+from pytest_deploy.record.events import (
+    UNSET,
+    ApprovalSigned,
+    DeviationAccepted,
+    EnvironmentReleased,
+    OverrideSigned,
+    RecordAmended,
+    RequestMade,
+    RunClosed,
+    Signed,
+    SignoffSigned,
+    given,
+)
 from pytest_deploy.record.run_folder import file_sha256
 from pytest_deploy.record.ssh_signature import verify_files
 from pytest_deploy.verify.chain import Chain, TrustSet
@@ -26,13 +39,10 @@ from pytest_deploy.verify.findings import NONE, Check, Finding
 from pytest_deploy.verify.run_files import subfolders
 from pytest_deploy.verify.segment import WorkerPool, batched
 
-_SIGNED: Final = frozenset(
-    {
-        "approval.signed", "override.signed", "signoff.signed", "record.amended", "deviation.accepted",
-        "environment.released",
-    }
-)  # fmt: skip
-_OF_THE_SIGNER: Final = (
+_SIGNED: Final = (
+    *(ApprovalSigned, OverrideSigned, SignoffSigned, RecordAmended, DeviationAccepted, EnvironmentReleased),
+)
+_OF_THE_SIGNER: Final[tuple[str, ...]] = (
     "signer", "printed_name", "role", "meaning", "signed_at", "comment", "request_sha256", "record_sha256",
 )  # fmt: skip
 """What the event says of these, the statement says too; a comment that is null is an empty one."""
@@ -40,7 +50,7 @@ _OF_BOTH: Final = (
     "reason", "gate", "incident", "expires", "amends", "event_sha256", "key", "old", "new", "nodeid", "deviation", "frozen",
 )  # fmt: skip
 """What either says of these, both say."""
-_AFTER_A_RUN: Final = frozenset({"signoff.signed", "record.amended", "deviation.accepted", "environment.released"})
+_AFTER_A_RUN: Final = (SignoffSigned, RecordAmended, DeviationAccepted, EnvironmentReleased)
 _NAMESPACE = re.compile(r'namespaces="([^",*?!]+)"')
 RECENT: Final = 250
 """Signatures that `newest` holds against ssh-keygen: each is a process of its own, these cost a second or two."""
@@ -52,8 +62,8 @@ def check_signatures(chain: Chain, pool: WorkerPool) -> Check:
     `newest` holds the newest 250 against ssh-keygen and of the older ones only the files: what was signed, and the
     signature, are those that were counted.
     """
-    counted = [event for event in chain.kept if event.type in _SIGNED]
-    requests = [event for event in chain.kept if event.type == "request.made"]
+    counted = chain.kept_of(*_SIGNED)
+    requests = chain.kept_of(RequestMade)
     old = 0 if chain.signatures == "all" else max(len(counted) - RECENT, 0)
 
     def jobs(look: _Look, events: Sequence[Event], size: int = 256) -> Iterator[_Job]:
@@ -67,7 +77,7 @@ def check_signatures(chain: Chain, pool: WorkerPool) -> Check:
     )
     findings = [finding for found in pool.map(_run, work) for finding in found]
     # What is signed after a run is about what it says it is about.
-    findings += _signed_afterwards(chain, [event for event in counted if event.type in _AFTER_A_RUN])
+    findings += _signed_afterwards(chain)
     by_program = f" ({RECENT} of them by ssh-keygen)" if old else ""
     parts = [f"{len(counted)} signatures{by_program}"] if counted else []
     parts += [f"{len(requests)} requests"] if requests else []
@@ -76,7 +86,7 @@ def check_signatures(chain: Chain, pool: WorkerPool) -> Check:
 
 def uncounted_files(chain: Chain, pool: WorkerPool) -> tuple[str, ...]:
     """Signed files that no event counts, each as a note: no fault."""
-    counted = {event.data["file"] for event in chain.kept if event.type in _SIGNED}
+    counted = {_signed(event).file for event in chain.kept_of(*_SIGNED)}
     places = [f"runs/{name}/approvals" for name, folder in subfolders(chain.store / "runs").items() if folder]
     places += [f"signoffs/{name}" for name, folder in subfolders(chain.store / "signoffs").items() if folder]
     found = pool.map(_statements, ((str(chain.store), tuple(some)) for some in batched(places)))
@@ -117,18 +127,19 @@ def _request(store: Path, event: Event, _trust: TrustSet | None) -> Iterator[Fin
     path = store / name
     if path.is_symlink() or not path.is_file():
         yield Finding(10, name, f"is missing, or no file, though event {event.seq} made it")
-    elif file_sha256(path) != event.data["request_sha256"]:
+    elif file_sha256(path) != cast("RequestMade", event.content).request_sha256:
         yield Finding(10, name, f"is not the request of event {event.seq}")
 
 
 def _statement(store: Path, event: Event, trust: TrustSet | None, *, with_signature: bool = False) -> Iterator[Finding]:
-    name = event.data["file"]
+    content = _signed(event)
+    name = content.file
     path, signature = store / name, store / f"{name}.sig"
     # Both files lie in the record, and are those that the event counts.
     if Path(name).is_absolute() or ".." in Path(name).parts:
         yield Finding(10, name, f"lies outside the record, though event {event.seq} counts it")
         return
-    for file, bound in ((path, event.data["sha256"]), (signature, event.data["signature_sha256"])):
+    for file, bound in ((path, content.sha256), (signature, content.signature_sha256)):
         place = file.relative_to(store).as_posix()
         if file.is_symlink() or not file.is_file():
             yield Finding(10, place, f"is missing, or no file, though event {event.seq} counts it")
@@ -160,7 +171,7 @@ def _contradiction(text: bytes, event: Event, origin: str) -> str | None:
         signed = again = None
     if not isinstance(signed, dict) or again != text:
         return "is not canonical JSON"
-    data = event.data
+    data = event.content.as_data()
     wrong = [key for key in _OF_THE_SIGNER if key in data and (key not in signed or (signed[key] or None) != data[key])]
     # As JSON, which tells 1 from true.
     wrong += [key for key in _OF_BOTH if (key in signed or key in data) and _json(signed, key) != _json(data, key)]
@@ -182,33 +193,44 @@ def _not_in_roster(text: bytes, event: Event, trust: TrustSet | None) -> str | N
     return None
 
 
+def _signed(event: Event) -> Signed:
+    return cast("Signed", event.content)
+
+
 def _json(values: Mapping[str, Any], key: str) -> bytes | None:
     return canonical(values[key]) if key in values else None
 
 
-def _signed_afterwards(chain: Chain, counted: Sequence[Event]) -> Iterator[Finding]:
+def _signed_afterwards(chain: Chain) -> Iterator[Finding]:
     """What is signed after a run is counted once, is about a seal or event of this log, and changes what stood there."""
-    sealed = {event.run: event.data["record_sha256"] for event in chain.kept if event.type == "run.closed"}
+    sealed = {event.run: cast("RunClosed", event.content).record_sha256 for event in chain.kept_of(RunClosed)}
     files: dict[str, int] = {}
     stands: dict[tuple[int, str], bytes] = {}
-    for event in counted:
-        data, place = event.data, entries.name(event.seq)
-        if (first := files.setdefault(data["file"], event.seq)) != event.seq:
-            yield Finding(10, place, f"counts {data['file']} again, which event {first} counts")
-        if "record_sha256" in data and data["record_sha256"] != sealed.get(event.run):
-            yield Finding(10, place, f"is about another record than the one {event.run} was closed with")
-        about = data.get("amends", data.get("frozen"))
+    for event in chain.kept_of(*_AFTER_A_RUN):
+        content, place = _signed(event), entries.name(event.seq)
+        # No file is counted twice.
+        if (first := files.setdefault(content.file, event.seq)) != event.seq:
+            yield Finding(10, place, f"counts {content.file} again, which event {first} counts")
+        # A sign-off, an accepted deviation: about the record that the run was closed with.
+        if isinstance(content, SignoffSigned | DeviationAccepted):
+            if content.record_sha256 is not UNSET and content.record_sha256 != sealed.get(event.run):
+                yield Finding(10, place, f"is about another record than the one {event.run} was closed with")
+            continue
+        # An amendment, a thaw: about an event of this log.
+        subject = cast("RecordAmended | EnvironmentReleased", content)
+        about = given(subject.amends if isinstance(subject, RecordAmended) else subject.frozen)
         if about is None:
             continue
         line = _line(chain, about) if 0 <= about < event.seq else b""
-        if line_hash(line) != data.get("event_sha256"):
+        if line_hash(line) != given(subject.event_sha256):
             yield Finding(10, place, f"is about another event {about} than the log's")
-        elif event.type == "record.amended":
-            key = data.get("key", "")
-            old = stands.get((about, key), canonical(parse_line(line).data.get(key)))
-            if canonical(data.get("old")) != old:
+        # An amendment: from the value that stood there, as last amended.
+        elif isinstance(subject, RecordAmended):
+            key = subject.key or ""
+            old = stands.get((about, key), canonical(parse_line(line).content.as_data().get(key)))
+            if canonical(given(subject.old)) != old:
                 yield Finding(10, place, f"amends {key} of event {about} from a value it did not have")
-            stands[about, key] = canonical(data.get("new"))
+            stands[about, key] = canonical(given(subject.new))
 
 
 def _line(chain: Chain, seq: int) -> bytes:
@@ -225,7 +247,7 @@ def _refused(event: Event, trust: TrustSet | None, path: Path, signature: Path) 
         path.read_bytes(),
         signature=signature,
         allowed_signers=trust.folder / "allowed_signers",
-        signer=event.data["signer"],
+        signer=_signed(event).signer,
         namespace=namespaces.pop(),
         at=event.time,
         occasion=f" at the time of event {event.seq}",

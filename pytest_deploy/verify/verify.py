@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import IllegalEvent
+from pytest_deploy.record.events import UNSET, ClockSkewed
 from pytest_deploy.record.plain_text import escape_to_ascii
 from pytest_deploy.verify.anchors import check_anchors, check_timestamps
 from pytest_deploy.verify.chain import Chain, Signatures
@@ -110,9 +111,9 @@ def _notes(chain: Chain) -> tuple[str, ...]:
         notes.append(f"log/: {chain.unfinished} unfinished writes (names with a dot); they are no part of the log")
     newest = f"trust/{chain.trust[-1].folder.name}" if chain.trust else ""
     notes += [f"{place}: is that of an earlier trust set; take {newest}'s" for place in chain.older_copies]
-    for event in chain.kept:
-        if event.type == "clock.skewed":
-            how = "time restarts after it" if "restart" in event.data else f"{event.data['skew_s']} s"
+    for event in chain.kept_of(ClockSkewed):
+        if isinstance(skew := event.content, ClockSkewed):
+            how = "time restarts after it" if skew.restart is not UNSET else f"{skew.skew_s} s"
             notes.append(f"event {event.seq}: a clock was off, {how}")
     if chain.trust:
         notes.append(
