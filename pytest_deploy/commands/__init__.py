@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from pytest_deploy.errors import UsageError
-from pytest_deploy.record.run_id import place_of
+from pytest_deploy.record.run_id import environment_of
 from pytest_deploy.workspace import Workspace
 
 Env = Annotated[str, typer.Argument(metavar="ENV", help="an environment of deploy.yaml")]
@@ -34,7 +34,7 @@ Say = Callable[[str], None]
 def workspace_of_run(root: Path, run: str) -> Workspace:
     """The environment, or its rehearsals, that a run's name leads to. Raises UsageError where it is no run's name."""
     try:
-        environment, rehearsal = place_of(run)
+        environment, rehearsal = environment_of(run)
     except ValueError:
         raise UsageError(
             f"{run!r} is no run; right is the name a plan printed, e.g. production-20261122T201500Z-4f1c"

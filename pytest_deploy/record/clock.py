@@ -53,6 +53,11 @@ class ShiftedClock:
         return self._clock.monotonic()
 
 
+def whole_milliseconds(instant: datetime) -> datetime:
+    """An aware instant as the record keeps it: UTC, milliseconds cut, not rounded."""
+    return instant.astimezone(UTC).replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
 def stamp(instant: datetime) -> str:
     """An aware instant as the record writes it: `2026-11-22T20:25:07.951Z`.
 

@@ -23,7 +23,7 @@ from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import events
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.events import TYPES, EventContent, Json
-from pytest_deploy.record.run_id import NO_RUN, born
+from pytest_deploy.record.run_id import NO_RUN, named_at
 
 Content = TypeVar("Content", bound=EventContent)
 
@@ -192,7 +192,7 @@ def _is_time(value: Json) -> bool:
 
 def _is_run(value: Json) -> bool:
     try:
-        return value == NO_RUN or bool(born(value))
+        return value == NO_RUN or bool(named_at(value))
     except (TypeError, ValueError):
         return False
 

@@ -21,7 +21,7 @@ import psutil
 from pytest_deploy.errors import IllegalEvent, LeaseHeld, ManualInterventionRequired, RecordError, StoreUnavailable
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.events import LeaseReleased, LeaseRenewed, LeaseTaken
+from pytest_deploy.record.events import LeaseReleased, LeaseRenewed, LeaseTaken, given
 from pytest_deploy.record.log import Claim, Log, LogView
 from pytest_deploy.record.run_state import LEASE_LIFE_S, LeaseState
 
@@ -173,18 +173,18 @@ def held_at(fence: int) -> Claim:
 
 def holder_gone(taken: Event) -> bool:
     """Whether the process that wrote this lease.taken provably no longer exists: asked on its own machine only."""
-    data = taken.data
-    if data["host"] != socket.gethostname() or data.get("machine") != _machine() or data["process_started"] is None:
+    lease = taken.read(LeaseTaken)
+    if lease.host != socket.gethostname() or given(lease.machine) != _machine() or lease.process_started is None:
         return False
     try:
-        process: Any = psutil.Process(data["pid"])
+        process: Any = psutil.Process(lease.pid)
         started: float = process.create_time()
         dead = process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
     except psutil.Error:
         return False
-    return dead or bool(abs(started - data["process_started"]) > _SAME_START_S)
+    return dead or bool(abs(started - lease.process_started) > _SAME_START_S)
 
 
 def _is_free(name: str) -> Claim:
@@ -212,10 +212,11 @@ def _takes_over(run: str) -> Claim:
 
 
 def _in_progress(lease: LeaseState) -> str:
-    said = f"{lease.run}, by {lease.taken.data['holder']}, until {stamp(lease.until)}"
+    taken = lease.taken.read(LeaseTaken)
+    running = f"{lease.run}, by {taken.holder}, until {stamp(lease.until)}"
     if holder_gone(lease.taken):
-        said += f"; the process that held it is gone: python deploy.py recover {lease.taken.data['name']}"
-    return said
+        running += f"; the process that held it is gone: python deploy.py recover {taken.name}"
+    return running
 
 
 def _until(log: Log, life_s: float) -> datetime:

@@ -20,13 +20,13 @@ from typing import Final
 from pytest_deploy.errors import IllegalEvent, RecordError, RecordTampered, StoreUnavailable
 from pytest_deploy.record import events as event_types
 from pytest_deploy.record import log_entry as entries
-from pytest_deploy.record.clock import Clock, stamp
+from pytest_deploy.record.clock import Clock, stamp, whole_milliseconds
 from pytest_deploy.record.event import FIRST_PREV, Event, canonical, line_hash
 from pytest_deploy.record.events import AlertRaised, ClockSkewed, EventContent, Json
 from pytest_deploy.record.key import LogKey, Signer
 from pytest_deploy.record.log_entry import Entry, SignedCheckpoint, check_follows
 from pytest_deploy.record.redaction import redacted
-from pytest_deploy.record.run_id import NO_RUN, earliest
+from pytest_deploy.record.run_id import NO_RUN, earliest_event_time
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Exists, Missing, Store
 from pytest_deploy.record.transitions import check_transition
@@ -88,7 +88,7 @@ class Log:
         self._tail: deque[Entry] = deque()  # without gaps, up to the head
         self._state = LogState()
         self._covered = range(0)  # the positions _state covers
-        self._fresh = False  # whether _tail reaches back to a lease taken for a run that was not open
+        self._lease_reached = False  # whether _tail reaches back to a lease taken for a run that was not open
         self._noted = timedelta()
         self._rotated: Event | None = None  # the key.rotated that retired this process's key
 
@@ -114,7 +114,7 @@ class Log:
             while True:
                 self._reach(run, leases=claim is not None or event_type == "lease.taken")
                 self._refuse_retired()
-                now = _whole_milliseconds(self.clock.now())
+                now = whole_milliseconds(self.clock.now())
                 floor = self._floor()
                 behind = max(floor - now, timedelta())
                 if behind > SKEW_LIMIT:
@@ -142,7 +142,7 @@ class Log:
         with self._lock:
             self._reach(run, leases=False)
             self._refuse_retired()
-            time = max(_whole_milliseconds(self.clock.now()), self._floor())
+            time = max(whole_milliseconds(self.clock.now()), self._floor())
             check_transition(self._state, event_type, data, run=run, time=time)
             self._draft(event_type, data, run, actor, time).line()
 
@@ -154,7 +154,7 @@ class Log:
         with self._lock:
             while True:
                 self._advance()
-                now, floor = _whole_milliseconds(self.clock.now()), self._floor()
+                now, floor = whole_milliseconds(self.clock.now()), self._floor()
                 if floor - now <= SKEW_LIMIT:
                     raise RecordError(f"the log's newest event ({stamp(floor)}) is not in the future; nothing to mend")
                 skewed = ClockSkewed(skew_s=(floor - now).total_seconds(), source="recover --clock", restart=now)
@@ -285,7 +285,7 @@ class Log:
 
     def _take(self, entry: Entry) -> None:
         self._tail.append(entry)
-        self._fresh |= _is_fresh_lease(entry.event)
+        self._lease_reached |= _begins_lease(entry.event)
 
     def _apply_tail(self) -> None:
         """Bring the state up to the tail. A signal's exception may cut it short anywhere: again is no change."""
@@ -322,9 +322,9 @@ class Log:
 
     def _refuse_retired(self) -> None:
         if self._rotated is not None:
-            said = self._rotated.data
+            rotated = self._rotated.data
             raise RecordError(
-                f"event {self._rotated.seq} rotated the log's key to {said.get('vkey')} ({said.get('signer')}), and this process "
+                f"event {self._rotated.seq} rotated the log's key to {rotated.get('vkey')} ({rotated.get('signer')}), and this process "
                 "holds the one before it: run the command again; with keys in Cloud KMS finish the rotation first "
                 "(keys rotate ENV --to VERSION), then set record.key to that version"
             )
@@ -337,20 +337,20 @@ class Log:
         return True
 
     def _reach(self, run: str, *, leases: bool) -> None:
-        """Know the log up to its head, back to before `run` was born, and to the newest lease where asked.
+        """Know the log up to its head, back to before `run` was named, and to the newest lease where asked.
 
         A lease is taken only where no leased run is in progress, so nothing before the newest one can still be open.
         """
         self._advance()
-        since = earliest(run, self.clock.now())
+        since = earliest_event_time(run, self.clock.now())
         while self._tail and self._tail[0].event.seq > 0:
             oldest = self._tail[0]
-            if (self._fresh or not leases) and (since is None or oldest.event.time < since):
+            if (self._lease_reached or not leases) and (since is None or oldest.event.time < since):
                 break
             before = self._read(oldest.event.seq - 1)
             check_follows(before, oldest)
             self._tail.appendleft(before)
-            self._fresh |= _is_fresh_lease(before.event)
+            self._lease_reached |= _begins_lease(before.event)
         self._apply_tail()
 
     def _read(self, seq: int) -> Entry:
@@ -401,9 +401,5 @@ def _raw(content: EventContent | str, data: Mapping[str, Json] | None) -> tuple[
     return content.type, content.as_data()
 
 
-def _is_fresh_lease(event: Event) -> bool:
+def _begins_lease(event: Event) -> bool:
     return event.type == "lease.taken" and not event.data.get("recovers", False)
-
-
-def _whole_milliseconds(instant: datetime) -> datetime:
-    return instant.astimezone(UTC).replace(microsecond=instant.microsecond // 1000 * 1000)

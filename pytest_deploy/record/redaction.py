@@ -252,7 +252,7 @@ def error_chain(error: BaseException | None) -> Iterator[BaseException]:
 
 # --- The secrets of one environment: made once, known to every process of a run, and cut from whatever is written.
 
-MET: Final = "met-"
+NOTE_PREFIX: Final = "met-"
 """How the notes of secrets met begin, in a run's session folder: private (0600), gone with it."""
 _NAMED_SECRET = re.compile(
     r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|API_?KEY|ACCESS_KEY", re.IGNORECASE
@@ -270,15 +270,15 @@ class Secrets(Mapping[str, str]):
     """
 
     def __init__(
-        self, file: Path, names: tuple[str, ...] = ("SMOKE_USER", "SMOKE_PASSWORD"), met: Path | None = None
+        self, file: Path, names: tuple[str, ...] = ("SMOKE_USER", "SMOKE_PASSWORD"), notes: Path | None = None
     ) -> None:
-        """`met` is a private folder in which the processes of a run tell one another the secrets they meet."""
+        """`notes` is a private folder in which the processes of a run tell one another the secrets they meet."""
         self._file = file
         self._names = names
         self._values = self._load(file)
         self._met: dict[str, str] = {}
         """Name by value."""
-        self._folder = met
+        self._folder = notes
         self._redactor: Redactor | None = None
 
     def learn(self, name: str, value: str) -> str:
@@ -287,7 +287,7 @@ class Secrets(Mapping[str, str]):
         Raises ValueError for a value of fewer than six characters: it could not be cut without tearing other text apart.
         """
         if self.know(name, value) and self._folder is not None and self._folder.is_dir():
-            note = self._folder / f"{MET}{os.getpid()}"
+            note = self._folder / f"{NOTE_PREFIX}{os.getpid()}"
             with os.fdopen(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8") as out:
                 out.write(f"{json.dumps([name, value])}\n")
         return value
@@ -302,7 +302,7 @@ class Secrets(Mapping[str, str]):
 
     def take_in(self) -> None:
         """Know what the run's other processes have met."""
-        for note in sorted(self._folder.glob(f"{MET}*")) if self._folder is not None else ():
+        for note in sorted(self._folder.glob(f"{NOTE_PREFIX}*")) if self._folder is not None else ():
             for line in note.read_text(encoding="utf-8").splitlines():
                 self.know(*json.loads(line))
 
@@ -362,7 +362,7 @@ class Secrets(Mapping[str, str]):
 
 def secrets_of(workspace: Workspace, *, run: str = "") -> Secrets:
     """The environment's secrets, and what this process's variables hold."""
-    known = Secrets(workspace.secrets_file, met=workspace.session(run) if run else None)
+    known = Secrets(workspace.secrets_file, notes=workspace.session(run) if run else None)
     for name, value in _of_variables(os.environ):
         known.know(name, value)
     return known

@@ -86,8 +86,7 @@ def confirm(log: Log, folder: Path, new: Signer, rotated: Event, *, actor: str) 
         if head.seq != rotated.seq:
             raise Exists("the new key has signed meanwhile")
 
-    named = rotated.content
-    assert isinstance(named, KeyRotated)  # noqa: S101 -- who calls it has looked
+    named = rotated.read(KeyRotated)
     with suppress(OSError):  # a convenience; the rotation is finished without it
         write_plain_copies(folder, trust_set(log.store, named.set_sha256))
     log.hand_over(new)

@@ -14,7 +14,7 @@ from typing import Final
 
 from pytest_deploy.errors import RecordError
 from pytest_deploy.record import atomic_file
-from pytest_deploy.record.run_id import born
+from pytest_deploy.record.run_id import named_at
 from pytest_deploy.record.store import Exists, Store
 
 SUMS: Final = "SHA256SUMS"
@@ -27,7 +27,7 @@ class RunFolder:
     """`runs/<run_id>/` of a store."""
 
     def __init__(self, store: Store, run: str) -> None:
-        born(run)  # a name that is no run's must not become a path
+        named_at(run)  # a name that is no run's must not become a path
         self.run = run
         self._store = store
         self._prefix = f"runs/{run}/"

@@ -1,6 +1,6 @@
 """The name of a run: `<environment>-<YYYYMMDDTHHMMSSZ>-<4 hex>`, with `rehearsal-` before it in a rehearsal.
 
-The instant in it is the real one even in a rehearsal with a shifted clock: the log finds a run by when it was born.
+The instant in it is the real one even in a rehearsal with a shifted clock: the log finds a run by when it was named.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _RUN_ID = re.compile(r"(rehearsal-)?([A-Za-z0-9][A-Za-z0-9_-]*)-(\d{8}T\d{6}Z)-[
 
 
 def new_run_id(environment: str, clock: Clock, *, rehearsal: bool = False) -> str:
-    """A name nobody had before, born now. `clock` is the real one, never a shifted one."""
+    """A name nobody had before, with this instant in it. `clock` is the real one, never a shifted one."""
     prefix = "rehearsal-" if rehearsal else ""
     return f"{prefix}{environment}-{clock.now().astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
 @lru_cache(maxsize=1024)
-def born(run: str) -> datetime:
+def named_at(run: str) -> datetime:
     """The instant in a run's name, to the second, UTC. Raises ValueError where `run` is no run's name."""
     match = _RUN_ID.fullmatch(run)
     if match is None:
@@ -38,22 +38,22 @@ def born(run: str) -> datetime:
     return datetime.strptime(match[3], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
 
 
-def earliest(run: str, now: datetime) -> datetime | None:
+def earliest_event_time(run: str, now: datetime) -> datetime | None:
     """The instant before which no event of the run can lie; None for `-`. Raises IllegalEvent where `run` is no run's name."""
     if run == NO_RUN:
         return None
     try:
-        birth = born(run)
+        named = named_at(run)
     except ValueError as error:
         raise IllegalEvent(str(error)) from error
-    if birth > now + _MARGIN:  # named by another clock: then the whole log
+    if named > now + _MARGIN:  # named by another clock: then the whole log
         return datetime.min.replace(tzinfo=UTC)
-    return birth - _MARGIN
+    return named - _MARGIN
 
 
-def place_of(run: str) -> tuple[str, bool]:
+def environment_of(run: str) -> tuple[str, bool]:
     """The environment in a run's name, and whether it is a rehearsal's. Raises ValueError where `run` is no run's name."""
-    born(run)
+    named_at(run)
     match = _RUN_ID.fullmatch(run)
-    assert match is not None  # noqa: S101 -- born has looked
+    assert match is not None  # noqa: S101 -- named_at has looked
     return match[2], match[1] is not None

@@ -229,7 +229,7 @@ def test_what_another_process_makes_later_is_cut_too(file: Path) -> None:
 def test_a_token_met_on_the_way_is_cut_here_and_told_to_the_run(file: Path, tmp_path: Path) -> None:
     met = tmp_path / "session"
     met.mkdir()
-    worker, controller, stranger = Secrets(file, met=met), Secrets(file, met=met), Secrets(file)
+    worker, controller, stranger = Secrets(file, notes=met), Secrets(file, notes=met), Secrets(file)
 
     assert worker.learn("SESSION", "token-1234") == "token-1234"
     worker.learn("SESSION", "token-1234")

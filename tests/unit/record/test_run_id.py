@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pytest_deploy.record.run_id import born, new_run_id
+from pytest_deploy.record.run_id import named_at, new_run_id
 from tests.unit.record.samples import HandClock
 
 
@@ -14,7 +14,7 @@ def test_a_run_is_named_after_its_environment_and_the_second_of_its_birth(rehear
 
     assert run.removeprefix("rehearsal-")[:-4] == "production-20261122T120000Z-"
     assert rehearsal == run.startswith("rehearsal-")
-    assert born(run) == datetime(2026, 11, 22, 12, tzinfo=UTC)
+    assert named_at(run) == datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def test_two_runs_of_one_second_differ() -> None:
@@ -37,4 +37,4 @@ def test_two_runs_of_one_second_differ() -> None:
 )
 def test_any_other_name_is_no_run(name: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        born(name)
+        named_at(name)

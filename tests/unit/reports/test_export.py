@@ -21,7 +21,7 @@ from pytest_deploy.errors import DeployError, RecordError, RecordTampered, Refus
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
-from pytest_deploy.record.run_id import place_of
+from pytest_deploy.record.run_id import environment_of
 from tests import tsa
 from tests.tools import needs
 from tests.unit.record.samples import ACTOR, SHA, Writing, deployed, open_log
@@ -430,7 +430,7 @@ def test_a_run_abandoned_is_handed_out_as_it_was_found(checkout: Checkout) -> No
     ],
 )
 def test_a_runs_name_says_where_its_record_lies(run: str, place: tuple[str, bool]) -> None:
-    assert place_of(run) == place
+    assert environment_of(run) == place
 
 
 def test_the_list_of_digests_is_not_the_sealed_one(checkout: Checkout) -> None:
