@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pytest_deploy.migrate.events import applied as applied_events
     from pytest_deploy.migrate.events import backed_up as backup_event
     from pytest_deploy.migrate.migrations import Migrations
+    from pytest_deploy.pipeline.step_record import StepRecord
     from pytest_deploy.platform.clients import Answer, Database, Service
     from pytest_deploy.platform.environment import Environment
     from pytest_deploy.platform.protocol import (
@@ -52,8 +53,7 @@ if TYPE_CHECKING:
         ServiceState,
         Share,
     )
-    from pytest_deploy.plugin.gatekeeper import Gatekeeper as Gates
-    from pytest_deploy.plugin.recorder import StepRecord
+    from pytest_deploy.plugin.fixtures import Gates
     from pytest_deploy.policy.policy import Policy
     from pytest_deploy.record.clock import Clock
     from pytest_deploy.record.key import Signer
@@ -138,7 +138,7 @@ _HOME: Final = {
     "Environment": "platform.environment",
     "Failed": "errors",
     "Fault": "errors",
-    "Gates": "plugin.gatekeeper:Gatekeeper",
+    "Gates": "plugin.fixtures",
     "IllegalEvent": "errors",
     "IncidentSource": "gates.incidents",
     "Interrupted": "errors",
@@ -157,14 +157,14 @@ _HOME: Final = {
     "Release": "release.live",
     "Revision": "platform.protocol",
     "RevisionFailed": "errors",
-    "RollbackExecutor": "rollback.execute:RollbackExecutor",
+    "RollbackExecutor": "rollback.execute",
     "Runtime": "platform.protocol",
     "Secrets": "record.redaction",
     "Service": "platform.clients",
     "ServiceState": "platform.protocol",
     "Share": "platform.protocol",
     "Signer": "record.key",
-    "StepRecord": "plugin.recorder",
+    "StepRecord": "pipeline.step_record",
     "Store": "record.store",
     "StoreUnavailable": "errors",
     "UsageError": "errors",

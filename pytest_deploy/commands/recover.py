@@ -6,7 +6,7 @@ Reads the log and the live state, nothing else: the process that began the run m
 from __future__ import annotations
 
 import time
-from contextlib import nullcontext
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -17,12 +17,13 @@ from pytest_deploy.commands import Env, Rehearse, Say
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
 from pytest_deploy.pipeline import processes, steps_lock
 from pytest_deploy.pipeline.anchor_record import anchor_record
+from pytest_deploy.pipeline.open_run import PLAN
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
-from pytest_deploy.pipeline.run import Listener, Run
-from pytest_deploy.pipeline.sequence import Cause
+from pytest_deploy.pipeline.run import Run, RunObserver
+from pytest_deploy.pipeline.sequence import Cause, NotRun
 from pytest_deploy.pipeline.steps_lock import Step, title_of
+from pytest_deploy.pipeline.undo import roll_back
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.plugin.deployment import PLAN, Deployment
 from pytest_deploy.policy.phases import phases_of
 from pytest_deploy.policy.run_context import RunContext, policy_of
 from pytest_deploy.record import lease as leases
@@ -44,7 +45,7 @@ from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import FOUND, RunFolder
 from pytest_deploy.record.run_state import LogState
-from pytest_deploy.reports import evidence, index
+from pytest_deploy.reports.seal import release_run, seal, summary
 from pytest_deploy.workspace import Workspace
 
 _POLL_SECONDS = 1.0
@@ -67,6 +68,26 @@ def recover(
     if clock:
         mend_clock(workspace, typer.echo)
     raise typer.Exit(recover_environment(workspace, typer.echo))
+
+
+class _Lines(RunObserver):
+    """Of what the run tells, its lines: recover itself says the rest."""
+
+    def __init__(self, say: Say) -> None:
+        self._say = say
+
+    def phase_started(self, phase: str) -> None:
+        """Not said."""
+
+    def phase_finished(self, phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- the observer's signature
+        """Not said."""
+
+    def steps_not_run(self, steps: Sequence[NotRun]) -> None:
+        """Not said."""
+
+    def line(self, text: str = "", **markup: bool) -> None:  # noqa: ARG002 -- a command's output has no markup
+        """Say it."""
+        self._say(text)
 
 
 def recover_environment(workspace: Workspace, say: Say) -> int:
@@ -148,36 +169,36 @@ def _take_over(log: Log, events: list[Event], say: Say) -> Lease:
             time.sleep(_POLL_SECONDS)
 
 
-def _finish(context: RunContext, environment: Environment, opened: Event, lease: Lease | None, say: Say) -> int:
+def _finish(context: RunContext, environment: Environment, opened: Event, held: Lease | None, say: Say) -> int:
+    clock = environment.system
     run = Run(
+        environment=environment,
         context=context,
-        policy=environment.policy,
-        log=environment.log,
-        lease=lease,
-        clock=environment.clock,
         steps=_steps(context, environment.log.run(opened.run)),
-        started_at=environment.clock.monotonic() - max(0.0, (environment.clock.now() - opened.time).total_seconds()),
+        observer=_Lines(say),
+        lease=held,
+        started_at=clock.monotonic() - max(0.0, (clock.now() - opened.time).total_seconds()),
     )
-    with nullcontext() if lease is None else lease.renewing():
-        # 1. Nothing of it runs any more, and its state is what the log says.
+    if held is not None:
+        held.start_renewing()
+    try:
+        # 1. Nothing is undone beside a step that still runs.
         _stop_workers(run, say)
         run.resume()
-
-        # 2. Where nothing was changed there is nothing to undo.
+        # 2. Where nothing had been announced as changing, nothing is undone.
         if not run.sequence.changed and not run.decided:
             return _abandon(environment, run, say)
-
-        # 3. What was changed is rolled back, and the run decided.
-        deployment = Deployment(environment, context, plugins={}, options={}, listener=Listener(), say=say)
+        # 3. What the process left open is accounted for and undone; a decided run stays as it was decided.
         if not run.decided:
             run.settle(Cause("internal", "the process that ran it was gone; recovered"))
-            if run.rollback_owed:
+            if run.needs_rollback:
                 say("doing: rolling back, from the log and the live state")
-                deployment.undo(run)
-
-        # 4. The record is sealed, as at the end of any run.
-        deployment.seal(run)
-    for line, _ in deployment.summary(run, 0):
+                roll_back(run)
+        sealed = seal(run)
+    finally:
+        if held is not None:
+            held.stop_renewing()
+    for line, _ in summary(run, sealed, code=0):
         say(line)
     return MANUAL_INTERVENTION if run.outcome == "rollback-failed" else 0
 
@@ -196,11 +217,7 @@ def _abandon(environment: Environment, run: Run, say: Say) -> int:
     cause = "the process that ran it was gone; nothing had been changed"
     run.log.append(RunAbandoned(cause=cause, found_sha256=sums), run=run.context.run, actor=PIPELINE_ACTOR)
     anchor_record(environment, run=run.context.run, say=say)
-    if run.lease is not None:
-        run.lease.release()
-    evidence.remove(run.context.session)
-    for fault in index.write(run.context.workspace.reports):
-        say(fault)
+    release_run(run)
     say(f"done: run {run.context.run} abandoned; the environment is as it was")
     return 0
 

@@ -1,4 +1,4 @@
-"""Whether an approved request may be run now: which one, whether it drifted, and the gates, at the lease and before a change.
+"""Whether a request may be run now: which one, whether it drifted, and the gates, at the lease and before a change.
 
 A refusal before the lease leaves the request alive; a drift voids it. Both are in the record, with every reason.
 """
@@ -6,8 +6,8 @@ A refusal before the lease leaves the request alive; a drift voids it. Both are 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_deploy.approvals.evaluate import record_signatures
@@ -16,21 +16,32 @@ from pytest_deploy.gates.rate_limit import limited
 from pytest_deploy.gates.registry import Gates
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.pipeline import steps_lock
-from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.actor import PIPELINE_ACTOR
-from pytest_deploy.record.events import GatePoint
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import GatePoint, RequestVoided
 from pytest_deploy.record.log import Claim, LogView
 from pytest_deploy.release import request, source
 from pytest_deploy.release.candidate import of_request, of_run
-from pytest_deploy.release.request import build_request
 from pytest_deploy.release.source import Source
 
+# --- which request
 
-def chosen(context: RunContext, policy: Policy) -> str:
+
+def refuse_unwanted_request(context: RunContext, policy: Policy) -> None:
+    """Refuse a request where none is asked for. Raises UsageError."""
+    if context.request and not policy.approval.roles:
+        raise UsageError(f"--deploy-run={context.request}: {policy.environment} asks for no approval; leave it out")
+    if context.request and context.pipeline != "deploy":
+        raise UsageError(
+            f"--deploy-run={context.request}: a request is run by the pipeline deploy, not {context.pipeline}"
+        )
+
+
+def choose_request(context: RunContext, policy: Policy) -> str:
     """The run id of the request to execute. Raises UsageError with the list where there is not exactly one; writes nothing."""
     environment = Environment(context.workspace, policy, run=context.run, shift_s=context.shift_s)
     if not environment.has_record:
@@ -40,108 +51,103 @@ def chosen(context: RunContext, policy: Policy) -> str:
     return request.choose(live, environment=policy.environment, commit=commit, run=context.request).run
 
 
-class Permission:
-    """What stands between a request and its run."""
+@dataclass(frozen=True)
+class ApprovedRequest:
+    """The request as it was approved."""
 
-    def __init__(
-        self, environment: Environment, context: RunContext, source_: Source, say: Callable[[str], None]
-    ) -> None:
-        self._environment = environment
-        self._context = context
-        self._source = source_
-        self._say = say
-
-    @cached_property
-    def _content(self) -> bytes:
-        return request.stored_request(
-            self._context.workspace.store, self._context.run, self._environment.log.run(self._context.run)
-        )
+    content: bytes
 
     @property
-    def approved(self) -> dict[str, Any]:
-        """The request as it was approved. Raises Refused where request.json is not what was made."""
-        said: dict[str, Any] = json.loads(self._content)
-        return said
+    def parsed(self) -> dict[str, Any]:
+        """As an object."""
+        parsed: dict[str, Any] = json.loads(self.content)
+        return parsed
 
     @property
-    def request_sha256(self) -> str:
+    def image(self) -> str:
+        """The artefact, `<repository>@sha256:<64 hex>`."""
+        return str(self.parsed["artefact"]["image"])
+
+    @property
+    def sha256(self) -> str:
         """What people signed, hex."""
-        return request.digest(self._content)
+        return request.digest(self.content)
 
-    def at_lease(self) -> None:
-        """Hold the request against what it would say now, then ask every gate. Raises Refused naming every refusal."""
-        self._refuse_drift()
-        gates = Gates(self._environment, of_request(self._environment, self._context.run))
-        record_signatures(self._environment.log, gates.facts.approval_context, actor=PIPELINE_ACTOR)
-        verdicts = gates.check_all()
-        for verdict in verdicts:
-            self._record(verdict, "lease")
-        refused = [verdict for verdict in verdicts if not verdict.passed]
-        if refused:
-            count = "1 gate" if len(refused) == 1 else f"{len(refused)} gates"
-            lines = "".join(f"\n  {verdict.gate}: {verdict.sentence}" for verdict in refused)
-            raise Refused(
-                f"{count} of {len(verdicts)} refused {self._context.run}; nothing was changed, the request stays live{lines}"
-            )
 
-    def claim(self) -> Claim | None:
-        """The rate limit as a claim on the log: asked again on every try to take the lease, so that one of two wins."""
-        rule = self._environment.policy.rate_limit
-        if rule is None:
-            return None
+def approved_request(environment: Environment, context: RunContext) -> ApprovedRequest:
+    """The request of this run. Raises Refused where request.json is not what was made."""
+    events = environment.log.run(context.run)
+    return ApprovedRequest(request.stored_request(context.workspace.store, context.run, events))
 
-        def within_the_limit(view: LogView) -> None:
-            claims = view.whole_state().claims()
-            why = limited(rule, self._environment.clock.now(), claims, own=self._context.run)
-            if why:
-                raise Refused(f"rate-limit: {why}")
 
-        return within_the_limit
+# --- at the lease
 
-    def before_change(self, run: Run) -> Cause | None:
-        """Ask every gate once more, right before the first change."""
-        gates = Gates(self._environment, of_run(self._environment, self._context, run.events()))
-        if self._context.request:
-            record_signatures(self._environment.log, gates.facts.approval_context, actor=PIPELINE_ACTOR)
-        verdicts = gates.check_all()
-        for verdict in verdicts:
-            self._record(verdict, "change")
-        refused = [f"{verdict.gate}: {verdict.sentence}" for verdict in verdicts if not verdict.passed]
-        return Cause("gate", f"before the first change: {'; '.join(refused)}") if refused else None
 
-    def _record(self, verdict: Verdict, point: GatePoint) -> None:
-        self._environment.log.append(verdict.event(point), run=self._context.run, actor=PIPELINE_ACTOR)
-
-    def _refuse_drift(self) -> None:
-        approved = self.approved
-        found = build_request(
-            self._environment,
-            self._context,
-            self._source,
-            run=self._context.run,
-            image=approved["artefact"]["image"],
-            steps_sha256=steps_lock.digest_of_pipeline(self._context.workspace.steps_lock, request.PIPELINE),
-        )
-        drifted = request.drift(approved, found.parsed())
-        if not drifted:
-            return
-        self._environment.log.append(
-            "request.voided",
-            {"cause": "drift", "request_sha256": self.request_sha256, "detail": list(drifted), "by": self._context.run},
-            run=self._context.run,
-            actor=PIPELINE_ACTOR,
-        )
-        lines = "".join(f"\n  {one}" for one in drifted)
+def authorize_lease(environment: Environment, context: RunContext, source_: Source) -> None:
+    """Hold the request against what it would say now, then ask every gate. Raises Refused naming every refusal."""
+    _refuse_drift(environment, context, source_)
+    gates = Gates(environment, of_request(environment, context.run))
+    verdicts = _ask(environment, context, gates, "lease")
+    refused = [verdict for verdict in verdicts if not verdict.passed]
+    if refused:
+        count = "1 gate" if len(refused) == 1 else f"{len(refused)} gates"
+        lines = "".join(f"\n  {verdict.gate}: {verdict.sentence}" for verdict in refused)
         raise Refused(
-            f"what was approved is not what would run now: {self._context.run} is void; plan again and have it approved{lines}"
+            f"{count} of {len(verdicts)} refused {context.run}; nothing was changed, the request stays live{lines}"
         )
 
 
-def unwanted(context: RunContext, policy: Policy) -> None:
-    """Refuse a request where none is asked for. Raises UsageError."""
-    if context.request and not policy.approval.roles:
-        raise UsageError(f"--deploy-run={context.request}: {policy.environment} asks for no approval; leave it out")
-    if context.request and context.pipeline != "deploy":
-        raise UsageError(
-            f"--deploy-run={context.request}: a request is run by the pipeline deploy, not {context.pipeline}"
-        )
+def rate_limit_claim(environment: Environment, context: RunContext) -> Claim | None:
+    """The rate limit as a claim on the log: asked again on every try to take the lease, so that one of two wins."""
+    rule = environment.policy.rate_limit
+    if rule is None:
+        return None
+
+    def within_the_limit(view: LogView) -> None:
+        why = limited(rule, environment.clock.now(), view.whole_state().claims(), own=context.run)
+        if why:
+            raise Refused(f"rate-limit: {why}")
+
+    return within_the_limit
+
+
+def _refuse_drift(environment: Environment, context: RunContext, source_: Source) -> None:
+    approved = approved_request(environment, context)
+    now = request.build_request(
+        environment,
+        context,
+        source_,
+        run=context.run,
+        image=approved.image,
+        steps_sha256=steps_lock.digest_of_pipeline(context.workspace.steps_lock, request.PIPELINE),
+    )
+    drifted = request.drift(approved.parsed, now.parsed())
+    if not drifted:
+        return
+    void = RequestVoided(cause="drift", request_sha256=approved.sha256, detail=list(drifted), by=context.run)
+    environment.log.append(void, run=context.run, actor=PIPELINE_ACTOR)
+    lines = "".join(f"\n  {one}" for one in drifted)
+    raise Refused(
+        f"what was approved is not what would run now: {context.run} is void; plan again and have it approved{lines}"
+    )
+
+
+# --- before the first change
+
+
+def authorize_change(environment: Environment, context: RunContext, events: Sequence[Event]) -> Cause | None:
+    """Ask every gate once more, right before the first change; the cause not to make it. `events`: the run's own."""
+    gates = Gates(environment, of_run(environment, context, events))
+    verdicts = _ask(environment, context, gates, "change")
+    refused = [f"{verdict.gate}: {verdict.sentence}" for verdict in verdicts if not verdict.passed]
+    return Cause("gate", f"before the first change: {'; '.join(refused)}") if refused else None
+
+
+def _ask(environment: Environment, context: RunContext, gates: Gates, point: GatePoint) -> tuple[Verdict, ...]:
+    """Record the signatures that count, then every gate's verdict."""
+    if context.request:
+        record_signatures(environment.log, gates.facts.approval_context, actor=PIPELINE_ACTOR)
+    verdicts = gates.check_all()
+    for verdict in verdicts:
+        environment.log.append(verdict.event(point), run=context.run, actor=PIPELINE_ACTOR)
+    return verdicts

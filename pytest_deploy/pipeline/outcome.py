@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.pipeline.steps_lock import Step
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.event import Event, of_type
+from pytest_deploy.record.events import GateRefused, RollbackFinished, RunOpened, StepFinished
 from pytest_deploy.rollback.plan import announced
 
 MANUAL_INTERVENTION = 20
@@ -42,9 +43,9 @@ def judge(events: Sequence[Event], required: Iterable[Step], cause: Cause | None
         return Judgement("rollback-failed", text, MANUAL_INTERVENTION)
     if pipeline == "plan":
         return Judgement("not-passed", text, code)
-    opened = next((at for at, event in enumerate(events) if event.type == "run.opened"), 0)
+    opened = next((at for at, event in enumerate(events) if event.type == RunOpened.type), 0)
     # What refused an earlier attempt at the same request is not what ended this run.
-    if any(event.type == "gate.refused" for event in events[opened:]):
+    if any(event.type == GateRefused.type for event in events[opened:]):
         return Judgement("refused", text, code)
     return Judgement("failed" if pipeline in {"deploy", "rollback"} else "not-passed", text, code)
 
@@ -52,12 +53,28 @@ def judge(events: Sequence[Event], required: Iterable[Step], cause: Cause | None
 def unpassed(events: Sequence[Event], required: Iterable[Step]) -> list[str]:
     """The node ids of required steps without exactly one passed finish."""
     outcomes: dict[str, list[str]] = {}
-    for event in events:
-        if event.type == "step.finished":
-            outcomes.setdefault(event.data["nodeid"], []).append(event.data["outcome"])
+    for _, finished in of_type(events, StepFinished):
+        outcomes.setdefault(finished.nodeid, []).append(finished.outcome)
     return [step.nodeid for step in required if outcomes.get(step.nodeid) != ["passed"]]
 
 
 def _rolled_back(events: Sequence[Event]) -> bool:
-    finished = [event for event in events if event.type == "rollback.finished"]
-    return bool(finished) and finished[-1].data["outcome"] == "rolled-back"
+    finished = [content for _, content in of_type(events, RollbackFinished)]
+    return bool(finished) and finished[-1].outcome == "rolled-back"
+
+
+def lost_step(step: Step, message: str) -> StepFinished:
+    """The `step.finished` of a step whose process cannot write it any more."""
+    return StepFinished(
+        nodeid=step.nodeid,
+        phase=step.phase,
+        outcome="error",
+        duration_s=0.0,
+        verifies=list(step.verifies),
+        attempts=1,
+        message=message,
+        warnings=[],
+        expected=None,
+        actual=None,
+        attachments={},
+    )

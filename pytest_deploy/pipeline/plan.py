@@ -1,4 +1,4 @@
-"""What a plan concludes with: the request that people approve, what is still owed, and the earliest start."""
+"""What a plan concludes with: the request that people approve, what is still needed, and the earliest start."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import json
 import shlex
 import statistics
-from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
@@ -20,7 +19,8 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.event import of_type
+from pytest_deploy.record.events import GateRefused, RequestVoided, RunDecided, StepFinished, StepNotRun
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release import request
@@ -32,85 +32,83 @@ _NEWEST = 10
 PLANNED_DIFF = "schema/planned.diff"
 
 
-def conclude(environment: Environment, source: Source, run: Run, say: Callable[[str], None]) -> None:
-    """Make the request, unless something but a gate stands against it; say what is owed and from when it can go."""
-    if faults := _unfit(run.events()):
+def conclude(run: Run, source: Source) -> None:
+    """Make the request, unless something but a gate stands against it; say what is still needed and from when it can go."""
+    environment, say = run.environment, run.observer.line
+    if faults := _unfit(run):
         say("")
         say("no request was made: mend what failed, then plan again")
         for fault in faults:
             say(f"  {fault}")
-        if waiting := _waiting(run.events()):
+        if waiting := _waiting(run):
             say("what waits besides, whatever is mended:")
             for one in waiting:
                 say(f"  {one}")
         return
     try:
-        found, kept = _request(environment, source, run, say)
-        waits = _waits(environment, found)
+        pending, kept = _request(run, source)
+        waits = earliest(Gates(environment, of_request(environment, pending.run)).judges(), environment.clock.now())
     except DeployError as error:
         run.close(Cause("request", f"the request could not be made: {error}"))
         return
     run.concluded = {
-        "request": found.run,
+        "request": pending.run,
         "earliest_start": None if waits.at is None else stamp(waits.at),
         "owed": list(waits.still_needed),
     }
-    for line in _told(environment, run.context, found, waits, kept=kept):
+    for line in _summary(environment, run.context, pending, waits, kept=kept):
         say(line)
 
 
-def _unfit(events: Sequence[Event]) -> list[str]:
+def _unfit(run: Run) -> list[str]:
     """The steps that failed and are not gates: what is asked for is not fit to be asked for."""
-    failed = [e for e in events if e.type == "step.finished" and e.data["outcome"] != "passed"]
-    lost = [e for e in events if e.type == "step.not-run" and e.data["phase"] != "approval"]
-    not_gates = [e for e in failed if not (isinstance(e.data["actual"], dict) and "gate" in e.data["actual"])]
-    return [f"{e.data['nodeid']}: {e.data['message'] or e.data['outcome']}".splitlines()[0] for e in not_gates] + [
-        f"{e.data['nodeid']}: {e.data['cause']}" for e in lost
+    events = run.events()
+    failed = [step for _, step in of_type(events, StepFinished) if step.outcome != "passed"]
+    not_gates = [step for step in failed if not run.gates_asked.get(step.nodeid)]
+    not_run = [step for _, step in of_type(events, StepNotRun) if step.phase != "approval"]
+    return [f"{step.nodeid}: {step.message or step.outcome}".splitlines()[0] for step in not_gates] + [
+        f"{step.nodeid}: {step.cause}" for step in not_run
     ]
 
 
-def _waiting(events: Sequence[Event]) -> list[str]:
+def _waiting(run: Run) -> list[str]:
     """The gates that refused for now: time or signatures lift them, and their steps passed."""
-    passed = {e.data["nodeid"] for e in events if e.type == "step.finished" and e.data["outcome"] == "passed"}
-    said = [e.data["actual"] for e in events if e.type == "step.finished" and e.data["nodeid"] in passed]
-    gates = {one["gate"] for one in said if isinstance(one, dict) and "gate" in one}
-    told = [e.data for e in events if e.type == "gate.refused" and e.data["gate"] in gates]
-    return [f"{one['gate']}: {one['reason']}" for one in told]
+    events = run.events()
+    passed = {step.nodeid for _, step in of_type(events, StepFinished) if step.outcome == "passed"}
+    gates = {gate for nodeid, asked in run.gates_asked.items() if nodeid in passed for gate in asked}
+    return [f"{one.gate}: {one.reason}" for _, one in of_type(events, GateRefused) if one.gate in gates]
 
 
-def _request(
-    environment: Environment, source: Source, run: Run, say: Callable[[str], None]
-) -> tuple[PendingRequest, bool]:
-    """The request for what was planned: the one that lives already where nothing drifted, else a new one."""
-    context, log = run.context, environment.log
+def _request(run: Run, source: Source) -> tuple[PendingRequest, bool]:
+    """The request for what was planned, and whether it stood already: nothing drifted since it was made."""
+    environment, context, log = run.environment, run.context, run.log
+    # 1. What would be asked for now.
     image = built_image(run.events())
     steps_sha256 = steps_lock.digest_of_pipeline(context.workspace.steps_lock, request.PIPELINE)
     now = environment.clock.now()
     found = build_request(
         environment, context, source, run=context.run, image=image, steps_sha256=steps_sha256
     ).parsed()
+    # 2. A request that lives and says the same stands; every other one is void.
     for old in request.pending(log.history(), now):
         try:
-            said = json.loads(request.stored_request(context.workspace.store, old.run, [old.made]))
-            drifted = request.drift(said, found)
+            stated = json.loads(request.stored_request(context.workspace.store, old.run, [old.made]))
+            drifted = request.drift(stated, found)
         except Refused as unreadable:
             drifted = (str(unreadable),)
         if not drifted:
             return old, True
-        log.append(
-            "request.voided",
-            {"cause": "drift", "request_sha256": old.sha256, "detail": list(drifted), "by": context.run},
-            run=old.run,
-            actor=PIPELINE_ACTOR,
-        )
-        say(f"request {old.run} is void: {'; '.join(drifted)}")
+        void = RequestVoided(cause="drift", request_sha256=old.sha256, detail=list(drifted), by=context.run)
+        log.append(void, run=old.run, actor=PIPELINE_ACTOR)
+        run.observer.line(f"request {old.run} is void: {'; '.join(drifted)}")
+    # 3. A new one, with the schema's difference that people read before they sign.
     diff = _schema_diff(environment).encode()
     RunFolder(log.store, context.run).create(PLANNED_DIFF, diff)
     name = new_run_id(context.workspace.environment, environment.system, rehearsal=context.rehearsal)
     plan = Plan(context.run, hashlib.sha256(diff).hexdigest())
     made = build_request(environment, context, source, run=name, image=image, steps_sha256=steps_sha256, plan=plan)
     RunFolder(log.store, name).create("request.json", made.content)
-    event = log.append("request.made", made.event_data(), run=name, actor=PIPELINE_ACTOR)
+    event = log.append(made.event_content(), run=name, actor=PIPELINE_ACTOR)
     (waiting,) = request.pending([event], now)
     return waiting, False
 
@@ -131,43 +129,37 @@ def _schema_diff(environment: Environment) -> str:
     return f"{times}{locks}{tried.schema_diff}" or "-- no migration is pending: the schema stays as it is\n"
 
 
-def _waits(environment: Environment, found: PendingRequest) -> Earliest:
-    """From when every gate can pass, and what must be done until then."""
-    gates = Gates(environment, of_request(environment, found.run))
-    return earliest(gates.judges(), environment.clock.now())
-
-
-def _told(
-    environment: Environment, context: RunContext, found: PendingRequest, waits: Earliest, *, kept: bool
+def _summary(
+    environment: Environment, context: RunContext, pending: PendingRequest, waits: Earliest, *, kept: bool
 ) -> list[str]:
-    lines = ["", f"request   {found.run}" + (" stands: nothing drifted since it was made" if kept else "")]
+    lines = ["", f"request   {pending.run}" + (" stands: nothing drifted since it was made" if kept else "")]
     lines += [f"takes     {_expected(environment)}"]
     lines += ["preview   none: the embedded platform has no infrastructure of its own"]
-    lines += [f"expires   {_both(found.expires, environment)}"]
+    lines += [f"expires   {_both(pending.expires, environment)}"]
     lines += [f"owed      {owed}" for owed in waits.still_needed] or ["owed      nothing"]
     start = "not within a year: see what is owed" if waits.at is None else _both(waits.at, environment)
     lines += [f"earliest  {start}"]
     if any(role for role in environment.policy.approval.roles):
-        lines += [f"approve   python deploy.py approve {found.run}"]
-    lines += [f"run       {_line(environment, context, found)}"]
+        lines += [f"approve   python deploy.py approve {pending.run}"]
+    lines += [f"run       {_line(environment, context, pending)}"]
     return lines
 
 
-def _line(environment: Environment, context: RunContext, found: PendingRequest) -> str:
+def _line(environment: Environment, context: RunContext, pending: PendingRequest) -> str:
     """What runs it: with the settings it was planned with, for with others it is another request."""
     words = ["pytest", f"--deploy-env={environment.policy.environment}"]
     words += ["--deploy-rehearse"] if context.rehearsal else []
     words += [f"--deploy-set={one}" for one in context.sets]
-    return shlex.join([*words, f"--deploy-run={found.run}"])
+    return shlex.join([*words, f"--deploy-run={pending.run}"])
 
 
 def _expected(environment: Environment) -> str:
     """How long it will take, by what earlier deployments took, against what policy allows."""
     allowed = f"allowed are {environment.policy.sla_s:g} s, and the window must hold them"
-    done = [e for e in environment.log.history() if e.type == "run.decided" and e.data["outcome"] == "deployed"]
+    done = [run for _, run in of_type(environment.log.history(), RunDecided) if run.outcome == "deployed"]
     if not done:
         return f"not known: nothing was deployed here yet; {allowed}"
-    newest = [event.data["duration_s"] for event in done[-_NEWEST:]]
+    newest = [run.duration_s for run in done[-_NEWEST:]]
     return f"{statistics.median(newest):.1f} s, the median of the last {len(newest)}; {allowed}"
 
 

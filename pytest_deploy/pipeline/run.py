@@ -1,91 +1,118 @@
-"""One run, conducted: what is written when, around the sequence that says what may happen. No pytest in here.
+"""One run: what is written when, around the sequence that says what may happen. No pytest in here.
 
 The controller (or the only process) holds this; the process that runs a step writes that step's own events.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, Protocol
 
+from msgspec import UNSET
+
+from pytest_deploy.errors import DeployError
 from pytest_deploy.pipeline import steps_lock
-from pytest_deploy.pipeline.outcome import Judgement, judge, unpassed
+from pytest_deploy.pipeline.authorize_run import approved_request, authorize_change
+from pytest_deploy.pipeline.outcome import Judgement, judge, lost_step, unpassed
 from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, NotRun, PhaseSequence
+from pytest_deploy.pipeline.step_record import watched
 from pytest_deploy.pipeline.steps_lock import Step
-from pytest_deploy.pipeline.timings import watched
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.phases import PIPELINES
-from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import RunContext
-from pytest_deploy.record.actor import local_actor
-from pytest_deploy.record.clock import Clock
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.actor import PIPELINE_ACTOR, local_actor
+from pytest_deploy.record.event import Event, of_type
+from pytest_deploy.record.events import (
+    EventContent,
+    PhaseFinished,
+    PhaseStarted,
+    RollbackFinished,
+    RollbackStarted,
+    RunDecided,
+    RunOpened,
+    RunPlanned,
+    StepFinished,
+    StepNotRun,
+    StepStarted,
+    given,
+    parse,
+)
 from pytest_deploy.record.lease import Lease
-from pytest_deploy.record.log import Log
+from pytest_deploy.record.run_folder import RunFolder
+from pytest_deploy.release import request
 from pytest_deploy.release.live import Baseline
+from pytest_deploy.release.source import Source
 from pytest_deploy.rollback.execute import since
-from pytest_deploy.rollback.plan import Order, baseline_of, order_of
+from pytest_deploy.rollback.plan import baseline_of, order_of
 
-PIPELINE_ACTOR = "system:pipeline"
+logger = logging.getLogger(__name__)
+
 NOT_IN_POLICY = "not in this environment's policy"
 
 
-@dataclass
-class Listener:
-    """What the edges want to know while a run goes on. Each default does nothing."""
+class RunObserver(Protocol):
+    """Who is told what a run does while it goes on."""
 
-    phase_started: Callable[[str], None] = lambda phase: None
-    phase_finished: Callable[[str, bool | None, float], None] = lambda phase, passed, seconds: None
-    not_run: Callable[[Sequence[NotRun]], None] = lambda steps: None
-    """Steps that will never start, as soon as that is known."""
-    build_finished: Callable[[], None] = lambda: None
-    """The build phase passed: the request is made here."""
-    before_change: Callable[[], Cause | None] = lambda: None
-    """The first phase that changes something is about to begin: a cause not to."""
+    def phase_started(self, phase: str) -> None:
+        """A phase has begun."""
+
+    def phase_finished(self, phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- as the hook of this name has it
+        """A phase has ended: passed, failed, or (None) had nothing to run."""
+
+    def steps_not_run(self, steps: Sequence[NotRun]) -> None:
+        """Steps will never start; told as soon as that is known."""
+
+    def line(self, text: str = "", **markup: bool) -> None:
+        """One line for the person watching; `markup` as pytest's terminal writer takes it."""
 
 
 @dataclass
 class Run:
     """A run from `run.opened` to `run.decided`."""
 
+    environment: Environment
     context: RunContext
-    policy: Policy
-    log: Log
+    steps: tuple[Step, ...]
+    observer: RunObserver
     lease: Lease | None
     """None in a plan, which changes nothing."""
-    clock: Clock
-    steps: tuple[Step, ...]
     started_at: float
     """`clock.monotonic()` at the start of the process: the SLA counts from there."""
-    listener: Listener = field(default_factory=Listener)
+    source: Source | None = None
+    """What is deployed, as it was read before the run was opened; None in `recover`, which makes no request."""
+    gates_asked: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """The gates that each finished step asked, by node id: marked by the recorder, not read from what a suite wrote."""
 
     def __post_init__(self) -> None:
+        self.policy, self.log, self.clock = self.environment.policy, self.environment.log, self.environment.system
         left_out = dict.fromkeys(self.policy.phases.leave_out, NOT_IN_POLICY)
-        together = PIPELINES[self.context.pipeline].gate_group
-        self.sequence = PhaseSequence(self.steps, left_out=left_out, together=together)
-        self._together = frozenset(together)
+        self._gate_group = frozenset(PIPELINES[self.context.pipeline].gate_group)
+        self.sequence = PhaseSequence(
+            self.steps, left_out=left_out, gate_group=PIPELINES[self.context.pipeline].gate_group
+        )
         self._asked_before_change = False
         self._phase: str | None = None
         self._phase_began = 0.0
-        self._told: set[str] = set()
+        self._recorded_not_run: set[str] = set()
         self._rollback_began, self._target = 0.0, "none"
         self.judgement: Judgement | None = None
-        self.concluded: Mapping[str, Any] = {}
-        """What `run.decided` says besides: a plan's request, earliest start and what is owed."""
+        self.concluded: dict[str, Any] = {}
+        """What `run.decided` says besides: a plan's request, earliest start and what is still needed."""
 
-    # --- opening
+    # --- opening, and taking up what a process left behind
 
-    def open(self, opened: Mapping[str, Any]) -> None:
-        """Write `run.opened` and `run.planned`; `opened` is the former's data."""
-        self.append("run.opened", dict(opened), actor=local_actor())
+    def open(self, opened: RunOpened) -> None:
+        """Write `run.opened` and `run.planned`, and begin the first phase."""
+        self.log.append(opened, run=self.context.run, actor=local_actor())
         always = [step for step in self.steps if step.when == "always"]
         self.append(
-            "run.planned",
-            {
-                "steps": len(always),
-                "conditional": len(self.steps) - len(always),
-                "steps_sha256": steps_lock.digest(self.steps),
-            },
+            RunPlanned(
+                steps=len(always),
+                conditional=len(self.steps) - len(always),
+                steps_sha256=steps_lock.digest(self.steps),
+            )
         )
         self._advance()
 
@@ -94,20 +121,22 @@ class Run:
         events = self.events()
         self.sequence.replay(events)
         for event in events:
-            if event.type == "step.not-run":
-                self._told.add(event.data["nodeid"])
-            elif event.type == "phase.started":
-                self._phase, self._phase_began = event.data["phase"], self.clock.monotonic()
-            elif event.type == "phase.finished":
-                self._phase = None
-            elif event.type == "rollback.started":
-                self._target, self._rollback_began = event.data["target"], self.clock.monotonic()
-                # What closed the run stands: a rollback that was begun is owed, whatever became of its steps.
-                self.sequence.close(Cause("step", event.data["cause"]))
+            match event.content:
+                case StepNotRun(nodeid=nodeid):
+                    self._recorded_not_run.add(nodeid)
+                case PhaseStarted(phase=phase):
+                    self._phase, self._phase_began = phase, self.clock.monotonic()
+                case PhaseFinished():
+                    self._phase = None
+                case RollbackStarted(target=target, cause=cause):
+                    self._target, self._rollback_began = target, self.clock.monotonic()
+                    # What closed the run stands: a rollback that was begun is still needed, whatever became of its steps.
+                    self.sequence.close(Cause("step", cause))
 
     def settle(self, cause: Cause) -> None:
         """Account for what a gone process left open; close for `cause`, unless the run had in truth completed."""
-        self._reconcile()
+        for step in self.sequence.running():
+            self._account(step, "its end was never seen: the process that ran it is gone")
         self.sequence.halt("no step can run any more: undone from the log")
         if self.sequence.closed is None and self.sequence.phase is None and not unpassed(self.events(), self.required):
             self._advance()
@@ -125,15 +154,16 @@ class Run:
         """The process that runs the step announces it in the log itself."""
         self.sequence.start(nodeid)
 
-    def step_finished(self, nodeid: str, *, passed: bool, cause: str = "") -> None:
-        """A step has ended, its `step.finished` is written; go on from there."""
+    def step_finished(self, nodeid: str, *, passed: bool, cause: str = "", gates: Sequence[str] = ()) -> None:
+        """A step has ended, its `step.finished` is written; go on from there. `gates`: those that it asked."""
+        self.gates_asked[nodeid] = tuple(gates)
         self.sequence.finish(nodeid, passed=passed, cause=cause)
         self._advance()
 
     def step_lost(self, nodeid: str, message: str) -> None:
         """The process that ran the step is gone: what the log says of it, else an error in its place.
 
-        A rollback that lost its step is not a failed one: it is owed still, and done without steps.
+        A rollback that lost its step is not a failed one: it is still needed, and done without steps.
         """
         step = next(step for step in self.steps if step.nodeid == nodeid)
         if step.phase == ROLLBACK:
@@ -141,10 +171,10 @@ class Run:
         self._account(step, message)
         self._advance()
 
-    def ends_told(self) -> bool:
+    def ends_recorded(self) -> bool:
         """Whether the log tells the end of every step that runs, as far as this process knows of it."""
-        told = {event.data["nodeid"] for event in self.events() if event.type == "step.finished"}
-        return all(step.nodeid in told for step in self.sequence.running())
+        ended = {content.nodeid for _, content in of_type(self.events(), StepFinished)}
+        return all(step.nodeid in ended for step in self.sequence.running())
 
     def close(self, cause: Cause) -> None:
         """Close the sequence: nothing goes forward any more."""
@@ -152,24 +182,14 @@ class Run:
         self.sequence.close(cause, ROLLBACK if in_rollback and cause.kind != "signal" else None)
         self._advance()
 
-    @property
-    def rollback_owed(self) -> bool:
-        """Whether something was changed, the run is closed, and no rollback has finished."""
-        owed = self.sequence.closed is not None and self.sequence.changed
-        return owed and not any(event.type == "rollback.finished" for event in self.events())
-
-    def _reconcile(self) -> None:
-        """Steps that began and whose end this process never saw: what the log says of them, else an error."""
-        for step in self.sequence.running():
-            self._account(step, "its end was never seen: the process that ran it is gone")
-
     def _account(self, step: Step, message: str) -> None:
-        events = [event for event in self.events() if event.data.get("nodeid") == step.nodeid]
-        outcomes = [event.data["outcome"] for event in events if event.type == "step.finished"]
+        """Take a step's end from the log; where nobody wrote one, write it."""
+        events = self.events()
+        outcomes = [one.outcome for _, one in of_type(events, StepFinished) if one.nodeid == step.nodeid]
         if not outcomes:
-            if not any(event.type == "step.started" for event in events):
-                self.append("step.started", {"nodeid": step.nodeid, "phase": step.phase, "changes": step.changes})
-            self.append("step.finished", lost_step(step, message))
+            if not any(one.nodeid == step.nodeid for _, one in of_type(events, StepStarted)):
+                self.append(StepStarted(nodeid=step.nodeid, phase=step.phase, changes=step.changes))
+            self.append(lost_step(step, message))
         self.sequence.finish(step.nodeid, passed=outcomes == ["passed"], cause=message if not outcomes else "")
 
     # --- deciding
@@ -182,29 +202,30 @@ class Run:
     @property
     def outcome(self) -> str:
         """The outcome as decided; empty before that."""
-        return next((event.data["outcome"] for event in self.events() if event.type == "run.decided"), "")
+        return next((content.outcome for _, content in of_type(self.events(), RunDecided)), "")
 
     def decide(self) -> Judgement:
         """Judge the run from its own events and write `run.decided`, once; a decided run keeps its judgement."""
         events = self.events()
-        for event in events:
-            if event.type == "run.decided":
-                said = event.data
-                self.judgement = Judgement(said["outcome"], said["cause"] or "", said.get("exit_code", 0))
-                return self.judgement
+        for _, decided in of_type(events, RunDecided):
+            self.judgement = Judgement(decided.outcome, decided.cause or "", given(decided.exit_code, 0))
+            return self.judgement
         self.judgement = judge(events, self.required, self.sequence.closed, pipeline=self.context.pipeline)
         self.append(
-            "run.decided",
-            {
-                **self.concluded,
-                "outcome": self.judgement.outcome,
-                "cause": self.judgement.cause,
-                "duration_s": self.elapsed(),
-                "watch_s": watched(events),
-                "sla_s": float(self.policy.sla_s),
-                "exit_code": self.judgement.exit_code,
-            },
+            parse(
+                RunDecided.type,
+                {
+                    **self.concluded,
+                    "outcome": self.judgement.outcome,
+                    "cause": self.judgement.cause,
+                    "duration_s": self.elapsed(),
+                    "watch_s": watched(events),
+                    "sla_s": float(self.policy.sla_s),
+                    "exit_code": self.judgement.exit_code,
+                },
+            )
         )
+        logger.info("decided: %s %s", self.judgement.outcome, self.judgement.cause)
         return self.judgement
 
     def elapsed(self) -> float:
@@ -215,80 +236,130 @@ class Run:
         """The run's own events so far."""
         return self.log.run(self.context.run)
 
-    def append(self, type_: str, content: Mapping[str, Any], *, actor: str = PIPELINE_ACTOR) -> Event:
+    def append(self, content: EventContent) -> Event:
         """Append one event of this run."""
-        return self.log.append(type_, dict(content), run=self.context.run, actor=actor)
+        return self.log.append(content, run=self.context.run, actor=PIPELINE_ACTOR)
 
     # --- phases
 
     def _advance(self) -> None:
         """Write what the sequence's new state means: phases that ended or began, steps that will never start."""
         while True:
+            # 1. A phase whose last step has ended is finished; that may close the sequence.
             if self._phase is not None and self.sequence.complete(self._phase):
                 self._finish_phase(self._phase)
                 continue
-            self._tell_not_run()
+            # 2. What can never start any more is recorded, once.
+            self._record_not_run()
+            # 3. The next phase begins, unless the gates refuse right before the first change.
             following = self.sequence.phase
             if following == self._phase or following is None:
                 return
-            if (cause := self._before_change(following)) is not None:
+            if (cause := self._refused_before_change(following)) is not None:
                 self.sequence.close(cause)
                 continue
             self._start_phase(following)
 
-    def _before_change(self, phase: str) -> Cause | None:
-        """Ask once more, right before the first change, whether it may go."""
+    def _refused_before_change(self, phase: str) -> Cause | None:
+        """Ask every gate once more, right before the first phase that changes something."""
         changing = phase != ROLLBACK and any(step.changes for step in self.steps if step.phase == phase)
-        if not changing or self._asked_before_change:
+        if not changing or self._asked_before_change or self.source is None:
             return None
         self._asked_before_change = True
-        return self.listener.before_change()
+        return authorize_change(self.environment, self.context, self.events())
 
     def _start_phase(self, phase: str) -> None:
         if phase == ROLLBACK:
             self.start_rollback()
         self._phase, self._phase_began = phase, self.clock.monotonic()
-        self.append("phase.started", {"phase": phase})
-        self.listener.phase_started(phase)
+        self.append(PhaseStarted(phase=phase))
+        logger.info("phase %s begins", phase)
+        self.observer.phase_started(phase)
 
     def _finish_phase(self, phase: str) -> None:
+        # 1. Whether it passed: its steps, its time budget, and what closed the run meanwhile.
         seconds = round(self.clock.monotonic() - self._phase_began, 3)
-        budget = self.policy.smoke.budget_s if phase == "smoke" else None
         passed = self.sequence.phase_passed(phase)
-        content: dict[str, Any] = {"phase": phase, "duration_s": seconds}
+        budget = self.policy.smoke.budget_s if phase == "smoke" else None
+        overrun = ""
         if passed and budget is not None and seconds > budget:
             passed = False
-            content |= {"cause": f"took {seconds:.0f} s, the budget is {budget:.0f} s", "budget_s": float(budget)}
-            self.sequence.close(Cause("budget", f"{phase}: {content['cause']}"), phase)
+            overrun = f"took {seconds:.0f} s, the budget is {budget:.0f} s"
+            self.sequence.close(Cause("budget", f"{phase}: {overrun}"), phase)
         closed = self.sequence.rollback_closed if phase == ROLLBACK else self.sequence.closed
         # What a gate group closes is said of the run; a phase of it that passed has passed.
-        if closed is not None and not (passed and phase in self._together):
+        if closed is not None and not (passed and phase in self._gate_group):
             passed = False
-        content["outcome"] = {True: "passed", False: "failed", None: "not-run"}[passed]
-        self.append("phase.finished", content)
+        # 2. Record it, and tell it.
+        outcome: Literal["passed", "failed", "not-run"] = (
+            "not-run" if passed is None else "passed" if passed else "failed"
+        )
+        self.append(
+            PhaseFinished(
+                phase=phase,
+                duration_s=seconds,
+                outcome=outcome,
+                cause=overrun or UNSET,
+                budget_s=float(budget) if overrun and budget is not None else UNSET,
+            )
+        )
         self._phase = None
-        self.listener.phase_finished(phase, passed, seconds)
+        logger.info("phase %s: %s after %.3f s", phase, outcome, seconds)
+        self.observer.phase_finished(phase, passed, seconds)
+        # 3. What follows from its end.
         if phase == ROLLBACK and self.sequence.halted is None:
             self.finish_rollback("done" if passed else "failed")
-        if phase == "build" and passed:
-            self.listener.build_finished()
+        if phase == "build" and passed and self.source is not None:
+            self._request(self.source)
 
-    def _tell_not_run(self) -> None:
-        news = [step for step in self.sequence.not_run() if step.nodeid not in self._told]
+    def _record_not_run(self) -> None:
+        news = [step for step in self.sequence.not_run() if step.nodeid not in self._recorded_not_run]
         for step in news:
-            self._told.add(step.nodeid)
-            content: dict[str, Any] = {"nodeid": step.nodeid, "phase": step.phase, "cause": step.cause}
+            self._recorded_not_run.add(step.nodeid)
             # Only what is known is said: a run finished by `recover` has no collection to read the assertions from.
-            self.append("step.not-run", content | ({"verifies": list(step.verifies)} if step.verifies else {}))
+            verifies = list(step.verifies) or UNSET
+            self.append(StepNotRun(nodeid=step.nodeid, phase=step.phase, cause=step.cause, verifies=verifies))
         if news:
-            self.listener.not_run(news)
+            self.observer.steps_not_run(news)
+
+    def _request(self, source: Source) -> None:
+        """After the build: the run's own request where none was approved, else the artefact held against the approved one.
+
+        A fault closes the run before any change.
+        """
+        try:
+            image = request.built_image(self.events())
+            if self.context.request:
+                approved = approved_request(self.environment, self.context).image
+                if image != approved:
+                    self.close(Cause("request", f"the build made {image}; approved is {approved}"))
+            elif self.context.pipeline == request.PIPELINE:
+                made = request.build_request(
+                    self.environment,
+                    self.context,
+                    source,
+                    run=self.context.run,
+                    image=image,
+                    steps_sha256=steps_lock.digest_of_pipeline(self.context.workspace.steps_lock, request.PIPELINE),
+                )
+                RunFolder(self.log.store, self.context.run).create("request.json", made.content)
+                self.append(made.event_content())
+        except DeployError as error:
+            self.close(Cause("request", f"the request could not be made: {error}"))
 
     # --- rollback
 
+    @property
+    def needs_rollback(self) -> bool:
+        """Whether something was changed, the run is closed, and no rollback has finished."""
+        needed = self.sequence.closed is not None and self.sequence.changed
+        return needed and next(of_type(self.events(), RollbackFinished), None) is None
+
     def start_rollback(self) -> Baseline | None:
         """Write `rollback.started` once; what the environment was before the first change."""
-        baseline = baseline_of(self.events())
-        if not any(event.type == "rollback.started" for event in self.events()):
+        events = self.events()
+        baseline = baseline_of(events)
+        if next(of_type(events, RollbackStarted), None) is None:
             self._start_rollback(baseline)
         return baseline
 
@@ -296,41 +367,28 @@ class Run:
         cause = self.sequence.closed.text if self.sequence.closed else ""
         target = baseline.release.version if baseline is not None and baseline.release is not None else "none"
         order = ["traffic", "database"]
-        if baseline is not None and self._rollback_order(baseline) == "database-first":
-            order.reverse()
+        if baseline is not None:
+            migrations = since(baseline, self.context.workspace.root / self.policy.database.migrations)
+            if order_of(self.policy.rollback.order, migrations) == "database-first":
+                order.reverse()
         self._rollback_began, self._target = self.clock.monotonic(), target
-        self.append("rollback.started", {"cause": cause, "order": order, "target": target})
+        self.append(RollbackStarted(cause=cause, order=order, target=target))
+        logger.info("rollback to %s begins: %s", target, cause)
         if target == "none":
             for step in self.steps:
                 if step.when == "earlier":
                     self.sequence.leave_out(step.nodeid, "no prior release: there is nothing to expect")
 
-    def _rollback_order(self, baseline: Baseline) -> Order:
-        folder = self.context.workspace.root / self.policy.database.migrations
-        return order_of(self.policy.rollback.order, since(baseline, folder))
-
-    def finish_rollback(self, outcome: str, cause: str = "") -> None:
-        """Write `rollback.finished`: done or failed."""
+    def finish_rollback(self, outcome: Literal["done", "failed"], cause: str = "") -> None:
+        """Write `rollback.finished`."""
         seconds = round(self.clock.monotonic() - self._rollback_began, 3)
         closed = self.sequence.rollback_closed
         text = cause or (closed.text if closed is not None and outcome != "done" else "")
-        found = "rolled-back" if outcome == "done" else "rollback-failed"
-        content = {"outcome": found, "duration_s": seconds, "target": self._target, "cause": text}
-        self.append("rollback.finished", content)
-
-
-def lost_step(step: Step, message: str) -> dict[str, Any]:
-    """The `step.finished` of a step whose process cannot write it any more."""
-    return {
-        "nodeid": step.nodeid,
-        "phase": step.phase,
-        "outcome": "error",
-        "duration_s": 0.0,
-        "verifies": list(step.verifies),
-        "attempts": 1,
-        "message": message,
-        "warnings": [],
-        "expected": None,
-        "actual": None,
-        "attachments": {},
-    }
+        self.append(
+            RollbackFinished(
+                outcome="rolled-back" if outcome == "done" else "rollback-failed",
+                duration_s=seconds,
+                target=self._target,
+                cause=text,
+            )
+        )

@@ -17,6 +17,7 @@ from typing import Literal
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.policy.phases import PHASES, Mode
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import StepFinished, StepNotRun, StepStarted
 
 ROLLBACK = "rollback"
 
@@ -50,10 +51,10 @@ class PhaseSequence:
     """The guard of one run. Feed it what happens; ask it what may happen."""
 
     def __init__(
-        self, steps: Sequence[Step], *, left_out: Mapping[str, str] | None = None, together: Sequence[str] = ()
+        self, steps: Sequence[Step], *, left_out: Mapping[str, str] | None = None, gate_group: Sequence[str] = ()
     ) -> None:
-        """`left_out` maps phases to the cause for which policy leaves them out; `together` is a gate group."""
-        self._together = tuple(together)
+        """`left_out` maps phases to the cause for which policy leaves them out; `gate_group` phases run whole before one of them closes the run."""
+        self._gate_group = tuple(gate_group)
         self._steps = {step.nodeid: step for step in steps}
         self._phases = tuple(dict.fromkeys(step.phase for step in steps))
         self._not_run: dict[str, str] = {}
@@ -128,10 +129,10 @@ class PhaseSequence:
         if not passed and _ordered(step.phase):
             self.close(Cause("step", f"{step.phase}: {step.title}" + (f": {cause}" if cause else "")), step.phase)
             return
-        group = self._together if step.phase in self._together else (step.phase,)
+        group = self._gate_group if step.phase in self._gate_group else (step.phase,)
         if all(self._complete(phase) for phase in group) and not all(self._passed(phase) for phase in group):
-            told = [f"{phase}: {', '.join(self._failed(phase))}" for phase in group if not self._passed(phase)]
-            self.close(Cause("step", "; ".join(told)), step.phase)
+            failed = [f"{phase}: {', '.join(self._failed(phase))}" for phase in group if not self._passed(phase)]
+            self.close(Cause("step", "; ".join(failed)), step.phase)
 
     def close(self, cause: Cause, phase: str | None = None) -> None:
         """Nothing more may start. The first cause stands. A cause in the rollback phase closes the rollback."""
@@ -143,16 +144,14 @@ class PhaseSequence:
     def replay(self, events: Iterable[Event]) -> None:
         """Take in what a log says of the steps, as `recover` finds it; nothing is decided by it yet."""
         for event in events:
-            nodeid = event.data.get("nodeid", "")
-            if nodeid not in self._steps:
-                continue
-            if event.type == "step.started":
-                self._started.add(nodeid)
-                self.changed = self.changed or self._steps[nodeid].changes
-            elif event.type == "step.finished":
-                self._outcomes[nodeid] = event.data["outcome"] == "passed"
-            elif event.type == "step.not-run":
-                self._not_run.setdefault(nodeid, event.data["cause"])
+            match event.content:
+                case StepStarted(nodeid=nodeid) if nodeid in self._steps:
+                    self._started.add(nodeid)
+                    self.changed = self.changed or self._steps[nodeid].changes
+                case StepFinished(nodeid=nodeid, outcome=outcome) if nodeid in self._steps:
+                    self._outcomes[nodeid] = outcome == "passed"
+                case StepNotRun(nodeid=nodeid, cause=cause) if nodeid in self._steps:
+                    self._not_run.setdefault(nodeid, cause)
 
     def halt(self, cause: str) -> None:
         """No step can run any more, not even the rollback's: whoever runs them is gone."""

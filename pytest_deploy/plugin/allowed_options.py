@@ -51,6 +51,8 @@ OPTIONS: Mapping[str, Verdict] = table(
     (Verdict("what the terminal shows; reports and record stay whole", None),
      """verbose quiet reportchars tbstyle fulltrace xfail_tb color code_highlight durations durations_min no_header no_summary
      fold_skipped force_short_summary showcapture disable_warnings"""),
+    (Verdict("shows this package's own log lines on standard error, without secrets; reports and record stay whole", None),
+     "log_level log_cli_level"),
     (Verdict("fd keeps each step's output for the reports, no shows it at once; the others miss what child processes say",
              ("fd", "no")), "capture"),
     # --- as the project says
@@ -91,8 +93,7 @@ OPTIONS: Mapping[str, Verdict] = table(
     (Verdict("puts statements into the report that nothing in the run shows"),
      "metadata metadata_from_json metadata_from_json_file"),
     (Verdict("would carry what the run says out of its record, past the cutting of secrets and of subject data"),
-     """pastebin showlocals debug traceconfig log_level log_format log_date_format log_cli_level log_cli_format
-     log_cli_date_format log_file log_file_mode log_file_level log_file_format log_file_date_format log_auto_indent
+     """pastebin showlocals debug traceconfig log_format log_date_format log_cli_format log_cli_date_format log_file log_file_mode log_file_level log_file_format log_file_date_format log_auto_indent
      logger_disable"""),
     (Verdict("removes or reads what an earlier pytest left; a deployment depends on no earlier pytest"),
      "basetemp cacheclear last_failed_no_failures stepwise_reset"),

@@ -1,85 +1,96 @@
-"""The conductor: in the controller (or the only process), pytest's hooks joined to the run.
+"""The controller: pytest's hooks joined to the run, in the only process or, under xdist, in the one that shares steps out.
 
 It opens the run once the collection is accepted, lets steps through or refuses them, and at the session's end undoes what
-must be undone when pytest can run no more items, decides, and hands the run over to be sealed.
+must be undone when pytest can run no more items, decides and seals.
 """
 
 from __future__ import annotations
 
+import logging
 import signal
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Generator, Mapping
+from functools import cached_property
+from importlib.metadata import version
+from typing import Any
 
 import pytest
 
-from pytest_deploy.errors import CollectionRefused, DeployError, RecordError
-from pytest_deploy.pipeline import processes
+from pytest_deploy.errors import DeployError, RecordError
+from pytest_deploy.pipeline import plan
+from pytest_deploy.pipeline.open_run import PLAN, headline, open_run
 from pytest_deploy.pipeline.processes import Interruption
 from pytest_deploy.pipeline.run import Run
-from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, PhaseSequence
+from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.pipeline.steps_lock import Step
-from pytest_deploy.plugin import report_writers
-from pytest_deploy.plugin.collection import STEP, Collection, collected_by_worker, refusal_beside
-from pytest_deploy.plugin.scheduler import PhaseScheduler
+from pytest_deploy.pipeline.undo import abort_unrecorded, roll_back
+from pytest_deploy.platform.environment import Environment
+from pytest_deploy.plugin import option_policy
+from pytest_deploy.plugin.collection import STEP, Collection
+from pytest_deploy.plugin.progress import Progress
+from pytest_deploy.plugin.recorder import FinishedStep
 from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.release import source
+from pytest_deploy.release.source import Source
+from pytest_deploy.reports import evidence
+from pytest_deploy.reports.seal import seal, summary
 
-if TYPE_CHECKING:
-    from xdist.workermanage import WorkerController
-
-MAX_DEATHS = 8
-"""A run in which more workers die than this ends: each is replaced, and a machine that kills them all would never end."""
-
-GRACE_S = 5.0
-"""How long a step may still take after an internal error; then its worker is killed."""
+logger = logging.getLogger(__name__)
 
 
-class Edge(Protocol):
-    """What the conductor needs from the package's edge: the parts that lie after `phase` in the order of imports."""
-
-    def open(self, steps: tuple[Step, ...]) -> Run:
-        """Take the lease and open the run. Raises DeployError where it may not."""
-
-    def refused(self) -> None:
-        """The run was not opened: nothing of it is to be left behind."""
-
-    def undo(self, run: Run) -> None:
-        """Roll back without pytest, from the log and the live state."""
-
-    def conclude(self, run: Run) -> None:
-        """Before the run is decided: a plan makes the request that people approve."""
-
-    def seal(self, run: Run) -> int:
-        """Render, seal and close the decided run; return pytest's exit code."""
-
-    def stranded(self, run: Run, error: RecordError) -> int:
-        """The record cannot be written any more: lead the environment back without it; return pytest's exit code."""
-
-
-class Conductor:
+class Controller:
     """One deployment as pytest sees it."""
 
-    def __init__(self, context: RunContext, collection: Collection, edge: Edge, interruption: Interruption) -> None:
+    def __init__(
+        self,
+        config: pytest.Config,
+        *,
+        environment: Environment,
+        context: RunContext,
+        collection: Collection,
+        interruption: Interruption,
+        progress: Progress,
+    ) -> None:
+        self._config = config
+        self._environment = environment
         self._context = context
         self._collection = collection
-        self._edge = edge
         self._interruption = interruption
+        self._progress = progress
+        self._options = option_policy.settings(config)
         self.run: Run | None = None
+
+    @cached_property
+    def source(self) -> Source:
+        """The checkout that is deployed, read once. Raises UsageError where it is none."""
+        return source.read(self._context.workspace.root)
 
     # --- opening
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self) -> None:
+        """The collection is accepted: the run may be opened. pytest says this, too, of a collection that was refused."""
+        if self._collection.steps:
+            self.open(self._collection.steps)
+
     def open(self, steps: tuple[Step, ...]) -> Run:
-        """Open the run for an accepted collection. A refusal ends pytest with the error's own exit code."""
+        """Say what begins, and open the run. A refusal ends pytest with the error's own exit code."""
         try:
-            self.run = self._edge.open(steps)
+            self._progress.open(headline(self._environment, self._context, self.source), steps)
+            self.run = open_run(
+                self._environment,
+                self._context,
+                self.source,
+                steps,
+                observer=self._progress,
+                plugins=active_plugins(self._config),
+                options=self._options,
+            )
         except DeployError as error:
             pytest.exit(f"refused: {error}", returncode=error.exit_code)
+        self._config.hook.pytest_deploy_run_opened(
+            run=self._context.run, environment=self._context.workspace.environment
+        )
         return self.run
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """The collection is accepted: the run may be opened. pytest says this, too, of a collection that was refused."""
-        if self._collection.steps and not distributed(session.config):
-            self.open(self._collection.steps)
 
     # --- steps
 
@@ -96,7 +107,7 @@ class Conductor:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A step has ended, in this process or a worker; its event is written."""
-        finished: dict[str, Any] | None = getattr(report, "deploy_step", None)
+        finished: FinishedStep | None = getattr(report, "deploy_step", None)
         if finished is None:
             return
         run = self._opened()
@@ -104,7 +115,9 @@ class Conductor:
         if finished["nodeid"] not in {step.nodeid for step in run.sequence.running()}:
             # xdist let a step go that its worker held, because it shuts the workers down.
             run.step_started(finished["nodeid"])
-        run.step_finished(finished["nodeid"], passed=finished["passed"], cause=finished["cause"])
+        run.step_finished(
+            finished["nodeid"], passed=finished["passed"], cause=finished["cause"], gates=finished["gates"]
+        )
 
     def _notice(self, run: Run, signum: int | None = None) -> None:
         """A signal, here or in a worker, closes the sequence, whether the step let itself be stopped or not."""
@@ -123,41 +136,63 @@ class Conductor:
         if run is None:
             try:
                 return (yield)
-            finally:
-                self._edge.refused()  # after the report writers: they write theirs even of a run that never was
+            finally:  # after the report writers: they write theirs even of a run that never was
+                self._progress.close()
+                evidence.remove(self._context.session)
+                self._environment.close()
         with self._interruption.shielded():
             code = self._recorded(run, lambda: self._settle(run, exitstatus))
             try:
-                self._reported(session.config, run)
+                self._report_rest(run)
                 return (yield)
             finally:
                 session.exitstatus = code if code is not None else self._seal(run)
 
+    def _settle(self, run: Run, exitstatus: int) -> None:
+        """Account for what pytest left open, and roll back where that is needed and no step can do it any more."""
+        # 1. A signal or a lost lease that no step noticed; steps that pytest did not come to.
+        self._notice(run)
+        if run.sequence.phase is not None:
+            run.settle(Cause("internal", f"pytest ended before the steps did (status {int(exitstatus)})"))
+        # 2. What is left to undo.
+        if run.needs_rollback:
+            self._progress.line()
+            self._progress.line("rollback without steps: from the log and the live state", bold=True)
+            roll_back(run)
+        # 3. A plan makes its request; then the run is judged.
+        if self._context.pipeline == PLAN and not run.decided:
+            plan.conclude(run, self.source)
+        run.decide()
+
     def _seal(self, run: Run) -> int:
-        sealed: list[int] = []
-        code = self._recorded(run, lambda: sealed.append(self._edge.seal(run)))
-        return sealed[0] if code is None else code
+        """Seal the run, and say how it went and what serves now; pytest's exit code."""
+        codes: list[int] = []
+        code = self._recorded(run, lambda: codes.append(self._seal_and_tell(run)))
+        return codes[0] if code is None else code
+
+    def _seal_and_tell(self, run: Run) -> int:
+        sealed = seal(run)
+        self._progress.line()
+        for line, markup in summary(run, sealed):
+            self._progress.line(line, **markup)
+        self._progress.close()
+        self._config.hook.pytest_deploy_run_decided(run=run.context.run, judgement=run.judgement)
+        return sealed.exit_code
 
     def _recorded(self, run: Run, act: Callable[[], None]) -> int | None:
         """Do what writes the record; where that cannot be written, the exit code that is left."""
         try:
             act()
         except RecordError as error:
-            return self._edge.stranded(run, error)
+            self._progress.line()
+            self._progress.line(f"the record cannot be written: {error}", red=True, bold=True)
+            code = abort_unrecorded(run)
+            self._progress.close()
+            return code
         return None
 
-    def _reported(self, config: pytest.Config, run: Run) -> None:
+    def _report_rest(self, run: Run) -> None:
         """Without workers every item came by, run or left out: nothing is missing in the reports."""
-
-    def _settle(self, run: Run, exitstatus: int) -> None:
-        """Account for what pytest left open, and roll back where that is owed and no step can do it any more."""
-        self._notice(run)
-        if run.sequence.phase is not None:
-            run.settle(Cause("internal", f"pytest ended before the steps did (status {int(exitstatus)})"))
-        if run.rollback_owed:
-            self._edge.undo(run)
-        self._edge.conclude(run)
-        run.decide()
 
     def _opened(self) -> Run:
         if self.run is None:
@@ -165,100 +200,9 @@ class Conductor:
         return self.run
 
 
-class Controller(Conductor):
-    """The conductor of a distributed run: xdist's hooks besides."""
-
-    def __init__(self, context: RunContext, collection: Collection, edge: Edge, interruption: Interruption) -> None:
-        super().__init__(context, collection, edge, interruption)
-        self._workers: dict[str, Any] = {}
-        self._heard: set[str] = set()
-        self._deaths = 0
-        interruption.on_signal = lambda signum: processes.terminate(list(self._workers.values()))
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_configure_node(self, node: WorkerController) -> None:
-        """What a worker must know of the run travels with it."""
-        node.workerinput["deploy"] = self._context.to_json()
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodeready(self, node: WorkerController) -> None:
-        """A signal to the controller is passed on to every worker, also to one that comes after it."""
-        process = processes.find_worker(self._context.session, node.gateway.id)
-        if process is not None:
-            self._workers[node.gateway.id] = process
-            if self._interruption.first is not None:
-                processes.terminate([process])
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: WorkerController, error: object | None) -> None:
-        """A worker is gone. Where xdist will now shut the others down, what they hold must be known as not to be run."""
-        self._workers.pop(node.gateway.id, None)
-        if error is not None:
-            self._deaths += 1
-            if self._deaths > MAX_DEATHS:
-                pytest.exit(f"workers died {self._deaths} times; see to the machine", returncode=3)
-        elif self.run is not None and _ended_early(node.workeroutput):
-            self.run.close(Cause("worker", f"a step ended the session of its worker {node.gateway.id}"))
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_make_scheduler(self, config: pytest.Config) -> PhaseScheduler:
-        """A deployment is scheduled phase by phase."""
-        return PhaseScheduler(self, len(config.option.tx))
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_handlecrashitem(self, crashitem: str) -> None:
-        """A worker died in a step: the step failed."""
-        run = self._opened()
-        self._notice(run)
-        run.step_lost(crashitem, "the worker that ran it died")
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """Keep count of what the report writers have heard of."""
-        self._heard.add(nodeid)
-
-    def _reported(self, config: pytest.Config, run: Run) -> None:
-        """Tell the report writers of the steps that no worker was handed."""
-        report_writers.report_skipped(
-            config, [step for step in run.sequence.not_run() if step.nodeid not in self._heard]
-        )
-
-    def accept(self, collections: Sequence[tuple[str, Sequence[str]]]) -> PhaseSequence:
-        """Hold every worker's collection against the lock, then open the run (once)."""
-        for worker, nodeids in collections:
-            told = self._context.session / f"collected-{worker}"
-            if refusal_beside(told).is_file():
-                raise pytest.UsageError(refusal_beside(told).read_text(encoding="utf-8"))
-            try:
-                steps = self._collection.accept(collected_by_worker(told))
-            except CollectionRefused as refused:
-                raise pytest.UsageError(str(refused)) from None
-            if list(nodeids) != [step.nodeid for step in steps]:
-                raise pytest.UsageError(f"worker {worker} collected the steps in another order than suites/steps.lock")
-        run = self.run or self.open(steps)
-        return run.sequence
-
-    def lost(self, nodeid: str) -> None:
-        """A worker could not write how a step ended: the step failed."""
-        run = self._opened()
-        self._notice(run)
-        run.step_lost(nodeid, "the worker that ran it could not record its end")
-
-    def _settle(self, run: Run, exitstatus: int) -> None:
-        """After an internal error a worker may still run a step: nothing is undone beside it."""
-        running = run.sequence.running()
-        if running:
-            rolling_back = any(step.phase == ROLLBACK for step in running)
-            grace = run.policy.rollback.budget_s if rolling_back else GRACE_S
-            processes.stop_workers(list(self._workers.values()), grace_s=grace, through=run.ends_told)
-        super()._settle(run, exitstatus)
-
-
-def _ended_early(output: Mapping[str, Any]) -> bool:
-    """Whether a worker ended its session by itself, as `pytest.exit` in a step does; xdist then ends the others'."""
-    return output["exitstatus"] == pytest.ExitCode.INTERRUPTED or bool(output["shouldstop"] or output["shouldfail"])
-
-
-def distributed(config: pytest.Config) -> bool:
-    """Whether xdist's workers run the steps."""
-    return bool(getattr(config.option, "dist", "no") != "no")
+def active_plugins(config: pytest.Config) -> Mapping[str, str]:
+    """Name and version of each installed plug-in that is active, and of pytest itself."""
+    installed: dict[str, Any] = {
+        dist.metadata["Name"]: dist.version for _, dist in config.pluginmanager.list_plugin_distinfo()
+    }
+    return dict(sorted((installed | {"pytest": version("pytest")}).items()))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import pytest
 
-from pytest_deploy.gates.registry import Gates
+from pytest_deploy.gates import registry
+from pytest_deploy.gates.verdict import Verdict, passes
 from pytest_deploy.migrate.migrations import Migrations
+from pytest_deploy.pipeline.step_record import StepRecord
 from pytest_deploy.platform.clients import Database, Service
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import Platform
-from pytest_deploy.plugin.gatekeeper import Gatekeeper
-from pytest_deploy.plugin.recorder import RECORD, StepRecord
+from pytest_deploy.plugin.recorder import RECORD
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.actor import local_actor
@@ -27,7 +29,47 @@ from pytest_deploy.rollback.plan import baseline_of
 
 ENVIRONMENT = pytest.StashKey[Environment]()
 CONTEXT = pytest.StashKey[RunContext]()
-GATES = pytest.StashKey[Gates]()
+GATES = pytest.StashKey[registry.Gates]()
+
+WAITED_FOR: Final = frozenset({"time", "approval"})
+"""What a plan may still need and pass."""
+
+
+class Gates:
+    """Asks gates for one step: each verdict goes into the record, and a refusal fails the step."""
+
+    def __init__(self, gates: registry.Gates, record: StepRecord, clock: Clock, *, point: GatePoint) -> None:
+        self._gates = gates
+        self._record = record
+        self._clock = clock
+        self._point = point
+
+    def check(self, name: str) -> Verdict:
+        """Ask the gate and record its verdict; fail the step where it refuses.
+
+        In a plan a refusal that time or signatures will lift is recorded and does not fail: that is what a plan is for.
+
+        Args:
+            name: one of the gates of docs/reference.md, e.g. `window`.
+
+        Returns:
+            The verdict; one that passes, and is not recorded, where this pipeline does not ask the gate.
+        """
+        __tracebackhide__ = True
+        self._record.gates.append(name)
+        if name not in self._gates.names:
+            self._record.expect(None, {"gate": name, "verdict": "not asked in this pipeline"})
+            return passes(name, {}, "not asked in this pipeline")
+        verdict = self._gates.check(name, self._clock.now())
+        self._record.event(verdict.event(self._point))
+        found = "passed" if verdict.passed else "refused"
+        self._record.expect(
+            {"verdict": "passed"},
+            {"gate": name, "verdict": found, "owed": verdict.still_needed, "reason": verdict.reason},
+        )
+        if not verdict.passed and not (self._point == "plan" and verdict.still_needed in WAITED_FOR):
+            pytest.fail(f"{name}: {verdict.sentence}", pytrace=False)
+        return verdict
 
 
 @pytest.fixture(scope="session")
@@ -108,15 +150,15 @@ def rollback(environment: Environment, record: StepRecord) -> RollbackExecutor:
 
 
 @pytest.fixture
-def gates(environment: Environment, record: StepRecord, pytestconfig: pytest.Config) -> Gatekeeper:
+def gates(environment: Environment, record: StepRecord, pytestconfig: pytest.Config) -> Gates:
     """The gates of the environment's policy: `.check(name)` asks one, records its verdict, fails where it refuses."""
     if GATES not in pytestconfig.stash:  # their facts are gathered once a process, after the build
-        pytestconfig.stash[GATES] = Gates(
+        pytestconfig.stash[GATES] = registry.Gates(
             environment, of_run(environment, pytestconfig.stash[CONTEXT], record.events())
         )
     bound = pytestconfig.stash[GATES]
     point: GatePoint = "plan" if pytestconfig.stash[CONTEXT].pipeline == "plan" else "lease"
-    return Gatekeeper(bound, record, environment.clock, point=point)
+    return Gates(bound, record, environment.clock, point=point)
 
 
 @pytest.fixture

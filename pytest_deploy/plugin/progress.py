@@ -14,6 +14,7 @@ from functools import cached_property
 
 import pytest
 
+from pytest_deploy.pipeline.run import RunObserver
 from pytest_deploy.pipeline.sequence import NotRun
 from pytest_deploy.pipeline.steps_lock import Step, title_of
 
@@ -21,7 +22,7 @@ _MARKS = {"passed": ("✓", {"green": True}), "failed": ("✗", {"red": True}), 
 _TICK_SECONDS = 0.5
 
 
-class Progress:
+class Progress(RunObserver):
     """Takes over the terminal reporter's per-test output for a deployment."""
 
     def __init__(self, config: pytest.Config) -> None:
@@ -86,11 +87,12 @@ class Progress:
         count = len([step for step in self._steps if step.phase == phase])
         self._phase = phase
         noun = "step" if count == 1 else "steps"
-        owed = f"{left} of {len(always)} steps to go" if phase != "rollback" else "undoing what was changed"
+        rest = f"{left} of {len(always)} steps to go" if phase != "rollback" else "undoing what was changed"
         self.line()
-        self.line(f"{phase}  {count} {noun} · {owed}", bold=True)
+        self.line(f"{phase}  {count} {noun} · {rest}", bold=True)
+        self._config.hook.pytest_deploy_phase_started(phase=phase)
 
-    def phase_finished(self, phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- called by keyword or position from the run
+    def phase_finished(self, phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- the observer's signature
         """Say how a phase ended."""
         if passed:
             self.line(f"  {phase} passed in {seconds:.1f} s", green=True)
@@ -98,14 +100,15 @@ class Progress:
             self.line(
                 f"  {phase} {'failed' if passed is False else 'had nothing to run'} after {seconds:.1f} s", red=True
             )
+        self._config.hook.pytest_deploy_phase_finished(phase=phase, passed=passed, seconds=seconds)
 
-    def not_run(self, steps: Sequence[NotRun]) -> None:
+    def steps_not_run(self, steps: Sequence[NotRun]) -> None:
         """A line a phase; the record names each step. What a rollback did not need is no news."""
         always = {step.nodeid for step in self._steps if step.when == "always"}
         self._ended |= {step.nodeid for step in steps}
-        told = [step for step in steps if step.nodeid in always]
-        for phase, cause in dict.fromkeys((step.phase, step.cause) for step in told):
-            count = sum(1 for step in told if (step.phase, step.cause) == (phase, cause))
+        news = [step for step in steps if step.nodeid in always]
+        for phase, cause in dict.fromkeys((step.phase, step.cause) for step in news):
+            count = sum(1 for step in news if (step.phase, step.cause) == (phase, cause))
             noun = "step" if count == 1 else "steps"
             self.line(f"  ○ {phase}: {count} {noun} not run · {cause.partition(chr(10))[0]}", yellow=True)
 

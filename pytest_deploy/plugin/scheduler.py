@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
 
 
-class Conducted(Protocol):
-    """What the scheduler needs of the conductor."""
+class SchedulerController(Protocol):
+    """What the scheduler needs of the controller."""
 
     def accept(self, collections: Sequence[tuple[str, Sequence[str]]]) -> PhaseSequence:
         """Compare these workers' collections, open the run. Raises pytest.UsageError or exits where it may not be."""
@@ -59,8 +59,8 @@ class _Worker:
 class PhaseScheduler:
     """xdist's `Scheduling` protocol over a PhaseSequence."""
 
-    def __init__(self, conducted: Conducted, workers: int) -> None:
-        self._conducted = conducted
+    def __init__(self, controller: SchedulerController, workers: int) -> None:
+        self._controller = controller
         self._expected_workers = workers
         self._workers: dict[WorkerController, _Worker] = {}
         self._sequence: PhaseSequence | None = None
@@ -106,7 +106,7 @@ class PhaseScheduler:
         """Open the run when all have collected; hand out what may start."""
         new = self._collections[self._accepted :]
         if new:
-            self._sequence = self._conducted.accept(new)
+            self._sequence = self._controller.accept(new)
             self._accepted += len(new)
         self.feed()
 
@@ -116,7 +116,7 @@ class PhaseScheduler:
         ended = next(nodeid for nodeid, at in worker.place.items() if at == item_index)
         worker.queue.remove(ended)
         if self._sequence is not None and any(step.nodeid == ended for step in self._sequence.running()):
-            self._conducted.lost(ended)
+            self._controller.lost(ended)
         self.feed()
 
     def mark_test_pending(self, item: str) -> None:

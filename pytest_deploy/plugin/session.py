@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import version
-from typing import Any, TextIO
+from typing import Any
 
 import pytest
 
 from pytest_deploy.approvals import rehearsal_roster
-from pytest_deploy.errors import DeployError, RecordError, UsageError
+from pytest_deploy.errors import DeployError, UsageError
 from pytest_deploy.pipeline import authorize_run, processes
 from pytest_deploy.pipeline.processes import Interruption
-from pytest_deploy.pipeline.run import Listener, Run
-from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.plugin import fixtures, option_policy
+from pytest_deploy.plugin import fixtures
 from pytest_deploy.plugin.collection import Collection
-from pytest_deploy.plugin.controller import Conductor, Controller, distributed
-from pytest_deploy.plugin.deployment import Deployment
+from pytest_deploy.plugin.controller import Controller
+from pytest_deploy.plugin.distributed import DistributedController, is_distributed
 from pytest_deploy.plugin.progress import Progress
-from pytest_deploy.plugin.recorder import Redacting, StepRecorder, StopWindow
+from pytest_deploy.plugin.recorder import StepRecorder, StopWindow
+from pytest_deploy.plugin.redaction import Redacting, Terminal, log_lines
 from pytest_deploy.plugin.report_writers import Labels
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import RunContext
@@ -61,25 +59,18 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
         config.option.allure_report_dir = str(context.session / "allure-results")
     if worker is not None:
         processes.register_worker(context.session, worker["workerid"])
-    parent = os.getppid()
-    recorder = StepRecorder(
-        lambda: environment.log,
-        lambda: context,
-        interruption,
-        redaction=environment,
-        orphaned=lambda: worker is not None and os.getppid() != parent,
-        guarded=worker is not None,
-    )
+    recorder = StepRecorder(environment, interruption, worker=worker is not None)
     config.pluginmanager.register(fixtures, "deploy-fixtures")
     config.pluginmanager.register(collection, "deploy-collection")
     config.pluginmanager.register(recorder, "deploy-recorder")
     config.pluginmanager.register(Redacting(environment), "deploy-redacting")
     config.pluginmanager.register(StopWindow(interruption), "deploy-stop-window")
     if worker is None and not config.option.collectonly:
-        _conduct(config, environment, context, collection, interruption)
+        _control(config, environment, context, collection, interruption)
     if not config.option.collectonly:
         config.pluginmanager.register(Terminal(environment.redact), "deploy-terminal")
         interruption.install(worker=worker is not None)
+    log_lines(config, environment.redact)
 
 
 def named(context: RunContext, policy: Policy) -> RunContext:
@@ -87,12 +78,12 @@ def named(context: RunContext, policy: Policy) -> RunContext:
 
     A rehearsal's roster is enrolled here if it is new. Raises UsageError where there is not exactly one live request.
     """
-    authorize_run.unwanted(context, policy)
+    authorize_run.refuse_unwanted_request(context, policy)
     if context.rehearsal:
         rehearsal_roster.prepare(context.workspace, policy)
     if context.pipeline != "deploy" or not policy.approval.roles:
         return newly_named(context, policy)
-    run = authorize_run.chosen(context, policy)
+    run = authorize_run.choose_request(context, policy)
     return replace(context, run=run, request=run)
 
 
@@ -101,7 +92,7 @@ def newly_named(context: RunContext, policy: Policy) -> RunContext:
     return replace(context, run=new_run_id(policy.environment, SystemClock(), rehearsal=context.rehearsal))
 
 
-def _conduct(
+def _control(
     config: pytest.Config,
     environment: Environment,
     context: RunContext,
@@ -110,107 +101,27 @@ def _conduct(
 ) -> None:
     """Register what only the controller (or the only process) holds."""
     progress = Progress(config)
-    hook = config.hook
-
-    def phase_started(phase: str) -> None:
-        progress.phase_started(phase)
-        hook.pytest_deploy_phase_started(phase=phase)
-
-    def phase_finished(phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- the listener's signature
-        progress.phase_finished(phase, passed, seconds)
-        hook.pytest_deploy_phase_finished(phase=phase, passed=passed, seconds=seconds)
-
-    deployment = Deployment(
-        environment,
-        context,
-        plugins=active_plugins(config),
-        options=option_policy.settings(config),
-        listener=Listener(phase_started=phase_started, phase_finished=phase_finished, not_run=progress.not_run),
-        say=progress.line,
+    kind = DistributedController if is_distributed(config) else Controller
+    controller = kind(
+        config,
+        environment=environment,
+        context=context,
+        collection=collection,
+        interruption=interruption,
+        progress=progress,
     )
     _report_into(config, context)
-    config.pluginmanager.register(Labels(deployment.labels()), "deploy-labels")
-    kind = Controller if distributed(config) else Conductor
-    edge = Announced(deployment, progress, config)
+    config.pluginmanager.register(Labels(_suite_labels(controller, context)), "deploy-labels")
     config.pluginmanager.register(progress, "deploy-progress")
-    config.pluginmanager.register(kind(context, collection, edge, interruption), "deploy-conductor")
+    config.pluginmanager.register(controller, "deploy-controller")
 
 
-class Terminal:
-    """What pytest writes to the terminal is cut of secrets too: CI keeps it for months."""
-
-    def __init__(self, redact: Callable[[str], str]) -> None:
-        self._redact = redact
-        self._file: TextIO | None = None
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Stand between the terminal's writer and its file."""
-        writer = session.config.get_terminal_writer()
-        self._file, writer._file = writer._file, self  # noqa: SLF001 -- there is no other way in
-
-    def write(self, text: str) -> int:
-        """Write what is left of a text."""
-        return self._file.write(self._redact(text)) if self._file is not None else 0
-
-    def __getattr__(self, name: str) -> Any:
-        """All else is the file's."""
-        return getattr(self._file, name)
-
-
-class Announced:
-    """The deployment, with its begin and end said to the person watching and to the hooks."""
-
-    def __init__(self, deployment: Deployment, progress: Progress, config: pytest.Config) -> None:
-        self._deployment = deployment
-        self._progress = progress
-        self._config = config
-
-    def open(self, steps: tuple[Step, ...]) -> Run:
-        """Say what begins, and open the run."""
-        self._progress.open([*self._deployment.headline(), f"run {self._deployment.context.run}"], steps)
-        run = self._deployment.open(steps)
-        self._config.hook.pytest_deploy_run_opened(run=run.context.run, environment=run.context.workspace.environment)
-        return run
-
-    def refused(self) -> None:
-        """Leave nothing of a run that was not opened."""
-        self._progress.close()
-        self._deployment.forget()
-
-    def undo(self, run: Run) -> None:
-        """Say that the rollback runs without steps, and run it."""
-        self._progress.line()
-        self._progress.line("rollback without steps: from the log and the live state", bold=True)
-        self._deployment.undo(run)
-
-    def conclude(self, run: Run) -> None:
-        """Let a plan make its request."""
-        self._deployment.conclude(run)
-
-    def stranded(self, run: Run, error: RecordError) -> int:
-        """Say that the record cannot be written, and what became of the environment."""
-        self._progress.line()
-        self._progress.line(f"the record cannot be written: {error}", red=True, bold=True)
-        code = self._deployment.stranded(run)
-        self._progress.close()
-        return code
-
-    def seal(self, run: Run) -> int:
-        """Seal the run, and say how it went and what serves now."""
-        code = self._deployment.seal(run)
-        self._progress.line()
-        for line, markup in self._deployment.summary(run, code):
-            self._progress.line(line, **markup)
-        self._progress.close()
-        self._config.hook.pytest_deploy_run_decided(run=run.context.run, judgement=run.judgement)
-        return code
-
-
-def active_plugins(config: pytest.Config) -> dict[str, str]:
-    """Name and version of each installed plug-in that is active, and of pytest itself."""
-    installed = {dist.metadata["Name"]: dist.version for _, dist in config.pluginmanager.list_plugin_distinfo()}
-    return dict(sorted((installed | {"pytest": version("pytest")}).items()))
+def _suite_labels(controller: Controller, context: RunContext) -> dict[str, str]:
+    """What pytest's own reports say of the run as a whole."""
+    labels = {"run": context.run, "environment": context.workspace.environment}
+    with suppress(UsageError):  # what is no checkout is refused once the collection is judged
+        labels["release"] = controller.source.version
+    return labels | ({"rehearsal": "REHEARSAL"} if context.rehearsal else {})
 
 
 def _report_into(config: pytest.Config, context: RunContext) -> None:

@@ -65,6 +65,7 @@ class Lease:
         self._renew_s = renew_s
         self._renewed = log.clock.monotonic()
         self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def still_held(self, view: LogView) -> None:
         """A claim for any event of the run: refuses once another took over. Raises LeaseHeld."""
@@ -80,14 +81,24 @@ class Lease:
     @contextmanager
     def renewing(self) -> Iterator[Lease]:
         """Renew it from a thread until the block ends; the lease itself stays until `release`."""
-        thread = threading.Thread(target=self._renew_until_stopped, name="lease", daemon=True)
-        self._stop.clear()
-        thread.start()
+        self.start_renewing()
         try:
             yield self
         finally:
-            self._stop.set()
-            thread.join()
+            self.stop_renewing()
+
+    def start_renewing(self) -> None:
+        """Renew it from a thread until `stop_renewing`."""
+        self._stop.clear()
+        self._thread = threading.Thread(target=self._renew_until_stopped, name="lease", daemon=True)
+        self._thread.start()
+
+    def stop_renewing(self) -> None:
+        """Let it run out unless it is released; the thread has ended when this returns."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
 
     def release(self) -> None:
         """Give it back, after run.closed or before run.opened. A lost lease is no longer ours to give.

@@ -21,6 +21,7 @@ from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import EventContent, RequestMade, parse
 from pytest_deploy.release.live import Baseline, read_baseline
 from pytest_deploy.release.source import Source
 
@@ -59,10 +60,10 @@ class RenderedRequest:
         request: dict[str, Any] = json.loads(self.content)
         return request
 
-    def event_data(self) -> dict[str, Any]:
-        """The data of its `request.made`."""
+    def event_content(self) -> EventContent:
+        """Its `request.made`."""
         request = self.parsed()
-        return {
+        data = {
             "request_sha256": self.sha256,
             "requested_by": local_actor(),
             "pipeline": PIPELINE,
@@ -73,6 +74,7 @@ class RenderedRequest:
             **({"plan": request["plan"]["run"]} if request["plan"] is not None else {}),
             **{key: request[key] for key in ("reason", "ticket") if request[key]},
         }
+        return parse(RequestMade.type, data)
 
 
 def build_request(

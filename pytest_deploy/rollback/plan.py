@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_deploy.migrate.migration import Migration, compatibility
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.event import Event, of_type
+from pytest_deploy.record.events import RequestMade, StepStarted, given
 from pytest_deploy.release.live import Baseline
 
 Order = Literal["traffic-first", "database-first"]
@@ -52,14 +53,14 @@ Act = MoveTraffic | RollBackSchema
 
 def announced(events: Sequence[Event]) -> bool:
     """Whether a run announced a step that changes the environment; without one there is nothing to undo."""
-    return any(event.type == "step.started" and event.data["changes"] for event in events)
+    return any(step.changes for _, step in of_type(events, StepStarted))
 
 
 def baseline_of(events: Sequence[Event]) -> Baseline | None:
     """What the run's request says the environment was before the first change; None where no request was made."""
-    for event in events:
-        if event.type == "request.made" and event.data.get("earlier") is not None:
-            return Baseline.of(event.data["earlier"])
+    for _, request in of_type(events, RequestMade):
+        if (stated := given(request.earlier)) is not None:
+            return Baseline.of(stated)
     return None
 
 

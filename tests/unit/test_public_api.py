@@ -84,5 +84,5 @@ def test_documentation_imports_the_public_api_alone() -> None:
 
 
 def test_a_name_that_is_not_public_is_refused_with_those_that_are() -> None:
-    with pytest.raises(AttributeError, match="no public name 'Conductor'; public are"):
-        _ = pytest_deploy.Conductor
+    with pytest.raises(AttributeError, match="no public name 'Controller'; public are"):
+        _ = pytest_deploy.Controller

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import Refused, UsageError
-from pytest_deploy.pipeline.authorize_run import Permission, chosen, unwanted
+from pytest_deploy.pipeline.authorize_run import approved_request, choose_request, refuse_unwanted_request
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.release.source import Source
 from pytest_deploy.workspace import Workspace
@@ -19,25 +19,25 @@ from tests.unit.record.samples import ACTOR
 
 def test_the_only_live_request_for_this_commit_is_run_and_of_two_the_one_that_is_named(asked: Asked) -> None:
     context, policy = RunContext(asked.held.workspace, "deploy", run=asked.run), asked.held.policy
-    assert asked.run == chosen(context, policy)
+    assert asked.run == choose_request(context, policy)
 
     second = asked.ask()
     with pytest.raises(UsageError) as refused:
-        chosen(context, policy)
+        choose_request(context, policy)
     assert all(run in str(refused.value) for run in (asked.run, second.run))
-    assert second.run == chosen(replace(context, request=second.run), policy)
+    assert second.run == choose_request(replace(context, request=second.run), policy)
 
     asked.log.append("request.voided", {"cause": "withdrawn"}, run=second.run, actor=ACTOR)
-    assert asked.run == chosen(context, policy)
+    assert asked.run == choose_request(context, policy)
     with pytest.raises(UsageError, match="no live request"):
-        chosen(replace(context, request=second.run), policy)
+        choose_request(replace(context, request=second.run), policy)
 
 
 def test_an_environment_without_a_record_has_no_request_and_gets_no_record_by_asking(tmp_path: Path) -> None:
     held = environment(tmp_path, "production")
 
     with pytest.raises(UsageError, match="no live request"):
-        chosen(RunContext(held.workspace, "deploy"), held.policy)
+        choose_request(RunContext(held.workspace, "deploy"), held.policy)
 
     assert not (tmp_path / "reports").exists()
 
@@ -45,13 +45,13 @@ def test_an_environment_without_a_record_has_no_request_and_gets_no_record_by_as
 def test_a_request_is_run_as_it_was_made(asked: Asked) -> None:
     held = environment(asked.root, "production", run=asked.run)
     context = RunContext(held.workspace, "deploy", run=asked.run, request=asked.run)
-    source = Source(asked.commit, "main", "1.3.0", dirty=False)
-    assert asked.commit == Permission(held, context, source, print).approved["commit"]
+    Source(asked.commit, "main", "1.3.0", dirty=False)
+    assert asked.commit == approved_request(held, context).parsed["commit"]
 
     file = asked.folder / "request.json"
     file.write_bytes(file.read_bytes().replace(b"adds moods", b"adds foods"))
     with pytest.raises(Refused, match="is not the request that was made"):
-        _ = Permission(held, context, source, print).approved
+        approved_request(held, context)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_request_belongs_to_a_deployment_that_asks_for_approval(
     context = RunContext(Workspace(tmp_path, name), pipeline, request=request_)
 
     if not says:
-        unwanted(context, policy)
+        refuse_unwanted_request(context, policy)
         return
     with pytest.raises(UsageError, match=says):
-        unwanted(context, policy)
+        refuse_unwanted_request(context, policy)

@@ -10,7 +10,7 @@ from threading import Barrier
 import pytest
 
 from pytest_deploy.errors import LeaseHeld, Refused
-from pytest_deploy.pipeline.authorize_run import Permission
+from pytest_deploy.pipeline.authorize_run import rate_limit_claim
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.lease import Lease, take
@@ -34,7 +34,7 @@ def two(root: Path, clock: HandClock) -> tuple[Environment, Environment]:
 
 def claimed(runner: Environment) -> Lease:
     """The lease, with the rate limit asked in the same claim. Raises LeaseHeld, Refused."""
-    also = Permission(runner, RunContext(runner.workspace, "deploy", run=runner.run), SOURCE, print).claim()
+    also = rate_limit_claim(runner, RunContext(runner.workspace, "deploy", run=runner.run))
     return take(runner.log, runner.run, name="production", actor=ACTOR, holder=holder(), also=also)
 
 

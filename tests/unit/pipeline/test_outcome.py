@@ -11,6 +11,7 @@ from pytest_deploy.pipeline.outcome import judge, unpassed
 from pytest_deploy.pipeline.sequence import Cause, CauseKind
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.record.event import Event
+from tests.unit.record.samples import step_finished, step_started
 
 ONE, TWO = (Step(f"suites/smoke/t.py::{name}", "smoke", "always", changes=False) for name in ("one", "two"))
 FAILED = Cause("step", "smoke: one")
@@ -21,12 +22,12 @@ def event(type_: str, **content: Any) -> Event:
 
 
 def finished(step: Step, outcome: str = "passed") -> Event:
-    return event("step.finished", nodeid=step.nodeid, outcome=outcome)
+    return event("step.finished", **step_finished(step.nodeid, step.phase, outcome))
 
 
-CHANGED = event("step.started", nodeid="suites/deploy/t.py::d", changes=True)
-BACK = event("rollback.finished", outcome="rolled-back")
-NOT_BACK = event("rollback.finished", outcome="rollback-failed")
+CHANGED = event("step.started", **step_started("suites/deploy/t.py::d", "deploy", changes=True))
+BACK = event("rollback.finished", outcome="rolled-back", duration_s=1.0, target="1.2.0")
+NOT_BACK = event("rollback.finished", outcome="rollback-failed", duration_s=1.0, target="1.2.0")
 
 
 def test_every_step_passed_is_deployed() -> None:

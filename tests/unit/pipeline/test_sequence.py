@@ -41,7 +41,7 @@ def test_an_unordered_phase_offers_all_its_steps_and_an_ordered_one_the_next() -
 
 
 def test_a_refusal_in_a_gate_group_does_not_hide_those_of_the_next_phase_and_then_closes_with_all() -> None:
-    sequence = PhaseSequence(GATED, together=GROUP)
+    sequence = PhaseSequence(GATED, gate_group=GROUP)
     run(sequence, APPROVAL[0], passed=False)
     assert sequence.closed is None
     assert names(sequence.ready()) == ["p0", "p1"]
@@ -55,7 +55,7 @@ def test_a_refusal_in_a_gate_group_does_not_hide_those_of_the_next_phase_and_the
 
 
 def test_a_gate_group_whose_first_phase_alone_failed_closes_when_the_last_has_passed() -> None:
-    sequence = PhaseSequence(GATED, together=GROUP)
+    sequence = PhaseSequence(GATED, gate_group=GROUP)
     run(sequence, APPROVAL[0], passed=False)
     for step in PREFLIGHT:
         run(sequence, step)
@@ -67,7 +67,7 @@ def test_a_gate_group_whose_first_phase_alone_failed_closes_when_the_last_has_pa
 
 
 def test_a_gate_group_that_passed_opens_what_changes_something() -> None:
-    sequence = PhaseSequence(GATED, together=GROUP)
+    sequence = PhaseSequence(GATED, gate_group=GROUP)
     for step in (*APPROVAL, *PREFLIGHT):
         run(sequence, step)
 

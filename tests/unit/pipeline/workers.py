@@ -177,7 +177,7 @@ class World:
         self._living.remove(node)
 
     def lost(self, nodeid: str) -> None:
-        """What the conductor does with a step that ended without a record."""
+        """What the controller does with a step that ended without a record."""
         self._notice()
         self.sequence.finish(nodeid, passed=False, cause="lost")
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.pipeline.timings import MOST, Measured, file_of, watched
+from pytest_deploy.pipeline.step_record import MOST, Timings, file_of, watched
 from pytest_deploy.record import events
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.store import FolderStore
@@ -24,12 +24,12 @@ class Folder(dict[str, bytes]):
 
 
 def test_each_answer_is_kept_with_its_time_and_status() -> None:
-    measured, folder = Measured(), Folder()
+    measured, folder = Timings(), Folder()
     measured.add("GET /health", 0.0312, 200)
     measured.add("GET /health", 30.0, 0)
     measured.add("select 1", 0.001)
 
-    told = measured.told("samples.json", folder.attach)
+    told = measured.summary("samples.json", folder.attach)
 
     assert told is not None
     assert [sample[1:] for sample in told["samples"]["GET /health"]] == [[0.0312, 200], [30.0, 0]]
@@ -39,33 +39,33 @@ def test_each_answer_is_kept_with_its_time_and_status() -> None:
 
 
 def test_an_answers_time_is_when_it_was_asked_for_and_never_before_the_step() -> None:
-    measured = Measured()
+    measured = Timings()
     measured.add("slow", 5.0)
 
-    told = measured.told("", Folder().attach)
+    told = measured.summary("", Folder().attach)
 
     assert told is not None
     assert told["samples"]["slow"][0][0] == 0.0
 
 
 def test_a_step_that_measured_nothing_says_nothing() -> None:
-    assert Measured().told("samples.json", Folder().attach) is None
+    assert Timings().summary("samples.json", Folder().attach) is None
 
 
 def test_limit_and_watch_are_said_where_they_are_known() -> None:
-    measured = Measured()
+    measured = Timings()
     measured.limit_s, measured.watch_s = 2, 900.12345
 
-    assert measured.told("", Folder().attach) == {"limit_s": 2.0, "watch_s": 900.123}
+    assert measured.summary("", Folder().attach) == {"limit_s": 2.0, "watch_s": 900.123}
 
 
 @given(st.integers(min_value=MOST - 2, max_value=MOST + 2), st.booleans())
 def test_many_answers_go_into_a_file_and_none_is_lost(count: int, several: bool) -> None:  # noqa: FBT001 -- hypothesis gives it
-    measured, folder = Measured(), Folder()
+    measured, folder = Timings(), Folder()
     for at in range(count):
         measured.add(f"GET /{at % 2 if several else 0}", 0.01, 200)
 
-    told = measured.told("samples.json", folder.attach)
+    told = measured.summary("samples.json", folder.attach)
 
     assert told is not None
     assert ("file" in told) == (count > MOST)
@@ -74,24 +74,24 @@ def test_many_answers_go_into_a_file_and_none_is_lost(count: int, several: bool)
 
 
 def test_many_different_calls_go_into_a_file_too() -> None:
-    measured, folder = Measured(), Folder()
+    measured, folder = Timings(), Folder()
     for at in range(MOST // 5):
         measured.add(f"GET /entries/{at:060d}", 0.01, 200)
 
-    told = measured.told("samples.json", folder.attach)
+    told = measured.summary("samples.json", folder.attach)
 
     assert told == {"file": "samples.json", "count": MOST // 5}
 
 
 @pytest.mark.parametrize("count", [1, MOST])
 def test_what_an_event_holds_fits_into_an_event(count: int) -> None:
-    measured = Measured()
+    measured = Timings()
     for at in range(count):
         measured.add(f"GET /entries/{at % (MOST // 10):060d}/with/a/long/name", 12.3456, 200)
     builder = RunBuilder()
     builder.opened()
 
-    builder.step("suites/health/test_a.py::test_it", measured=measured.told("", Folder().attach))
+    builder.step("suites/health/test_a.py::test_it", measured=measured.summary("", Folder().attach))
 
     assert len(builder.events[-1].line()) < 65_535
 

@@ -1,0 +1,161 @@
+"""Opening a run: what stands against it is refused, the lease is taken, `run.opened` and `run.planned` are written."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import platform as machine
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+from msgspec import UNSET
+
+from pytest_deploy.errors import DeployError, Refused
+from pytest_deploy.pipeline.authorize_run import approved_request, authorize_lease, rate_limit_claim
+from pytest_deploy.pipeline.run import Run, RunObserver
+from pytest_deploy.pipeline.steps_lock import Step
+from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.record import lease
+from pytest_deploy.record.actor import local_actor
+from pytest_deploy.record.events import RunOpened
+from pytest_deploy.record.lease import Holder, Lease
+from pytest_deploy.release import live, source
+from pytest_deploy.release.request import PIPELINE
+from pytest_deploy.release.source import Source
+
+logger = logging.getLogger(__name__)
+
+PLAN = "plan"
+SPECIFICATION = "spec/ops-deployment-automation.md"
+
+
+def headline(environment: Environment, context: RunContext, source_: Source) -> list[str]:
+    """What begins, for the person watching: what is deployed, where, by whom."""
+    policy = environment.policy
+    lines = [f"{context.pipeline} {policy.service.name} {source_.version} to {policy.environment}, by {local_actor()}"]
+    if source_.dirty:
+        lines.append("the tree has uncommitted changes: they are deployed too, and the record says so")
+    lines += [f"set for this run: {key}={value}" for key, value in policy.settings.items()]
+    return [*lines, f"run {context.run}"]
+
+
+def open_run(
+    environment: Environment,
+    context: RunContext,
+    source_: Source,
+    steps: tuple[Step, ...],
+    *,
+    observer: RunObserver,
+    plugins: Mapping[str, str],
+    options: Mapping[str, object],
+) -> Run:
+    """Ask the gates where a request was approved, take the lease (a plan takes none), open the run.
+
+    Args:
+        environment: what is deployed to.
+        context: the run, named.
+        source_: the checkout that is deployed.
+        steps: the accepted collection, in order.
+        observer: told what the run does.
+        plugins: the active pytest plug-ins, name and version.
+        options: pytest's options that differ from their defaults.
+
+    Raises:
+        Refused: with every refusal.
+        LeaseHeld: another run holds the environment.
+        ManualInterventionRequired: a run was left open.
+        RecordError: the record cannot be written or does not verify.
+    """
+    # 1. What is not committed is deployed only where policy allows that.
+    if source_.dirty and not environment.policy.dirty_tree:
+        raise Refused(
+            f"the tree has uncommitted changes, and {environment.policy.environment} deploys commits only: commit or discard "
+            "them (`git status` lists them), then run again"
+        )
+    # 2. The lease, after the gates; it is renewed until the run is sealed.
+    held = take_lease(environment, context, source_) if context.pipeline != PLAN else None
+    if held is not None:
+        held.start_renewing()
+    # 3. The run. Where it cannot be opened the lease is given back.
+    age_s = max(0.0, time.time() - psutil.Process().create_time())
+    run = Run(
+        environment=environment,
+        context=context,
+        steps=steps,
+        observer=observer,
+        lease=held,
+        started_at=environment.system.monotonic() - age_s,
+        source=source_,
+    )
+    try:
+        run.open(_opened(environment, context, source_, plugins, options))
+    except DeployError:
+        if held is not None:
+            held.stop_renewing()
+            with suppress(DeployError):  # once the run is open its lease runs out, and recover is what follows
+                held.release()
+        raise
+    logger.info("run %s is open", context.run)
+    return run
+
+
+def take_lease(environment: Environment, context: RunContext, source_: Source) -> Lease:
+    """Take the environment's lease; where a request was approved, only after every gate passed."""
+    if context.request:
+        authorize_lease(environment, context, source_)
+    actor = local_actor()
+    taken = lease.take(
+        environment.log,
+        context.run,
+        name=environment.policy.environment,
+        actor=actor,
+        holder=Holder.this_process(actor),
+        also=rate_limit_claim(environment, context) if context.pipeline == PIPELINE else None,
+    )
+    logger.info("lease of %s taken for %s", environment.policy.environment, context.run)
+    return taken
+
+
+def _opened(
+    environment: Environment,
+    context: RunContext,
+    source_: Source,
+    plugins: Mapping[str, str],
+    options: Mapping[str, object],
+) -> RunOpened:
+    root, policy = context.workspace.root, environment.policy
+    approved = approved_request(environment, context) if context.request else None
+    return RunOpened(
+        environment=policy.environment,
+        pipeline=context.pipeline,  # type: ignore[arg-type] # the options allow the record's pipelines alone
+        deployer=local_actor(),
+        commit=source_.commit,
+        branch=source_.branch,
+        version=source_.version,
+        image=None if approved is None else approved.image,
+        rehearsal=context.rehearsal,
+        dirty=source_.dirty,
+        request_sha256=None if approved is None else approved.sha256,
+        workflow_run=None,
+        plugins=dict(plugins),
+        config_sha256=policy.digest(),
+        spec_sha256=_sha256(root / SPECIFICATION),
+        suites_sha256=source.tree_digest(root, ["suites"]),
+        lock_sha256=_sha256(context.workspace.steps_lock),
+        reason=context.reason,
+        sets=dict(policy.settings),
+        python=machine.python_version(),
+        options=dict(options),
+        ticket=context.ticket or None,
+        organisation=policy.organisation.model_dump(include={"name", "references"}),
+        # Smoke alone checks what serves: which release that is makes it evidence for the next environment.
+        target=live.serving(environment.platform) if context.pipeline == "smoke" else UNSET,
+    )
+
+
+def _sha256(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

@@ -1,0 +1,167 @@
+"""What a step says of itself while it runs, and how fast the environment answered it.
+
+Every answer is kept, in the step's own event or, where they are many, in a file:
+
+    {"limit_s": 2.0, "watch_s": 900.0, "samples": {"GET /health": [[0.004, 0.0312, 200], ...]}}      at, took, status
+
+`at` counts seconds from the step's beginning; the status is the protocol's own, 0 where no answer came, null where there
+is none. Over MOST samples the object is the content of a file, and the event says `"file": name, "count": n` in their place:
+the file is bound like any attachment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_deploy.pipeline.steps_lock import Step
+from pytest_deploy.platform.environment import Environment
+from pytest_deploy.record.event import Event, of_type
+from pytest_deploy.record.events import AlertRaised, EventContent, StepFinished, given
+from pytest_deploy.record.redaction import redacted
+from pytest_deploy.record.run_folder import RunFolder
+
+STEP_ACTOR: Final = "system:step"
+MOST: Final = 1000
+"""Samples that an event holds; with their labels they stay well below its 65,535 bytes."""
+LABEL: Final = 80
+"""Characters of a label that are kept."""
+_NAME: Final = 100
+"""Characters of a node id that are kept in a file's name."""
+
+
+class StepRecord:
+    """What one running step says of itself; the `record` fixture."""
+
+    def __init__(self, environment: Environment, step: Step) -> None:
+        self._redact = environment.redact
+        self._redact_file = environment.redact_file
+        self._log = environment.log
+        self._run = environment.run
+        self.step = step
+        self.expected: Any = None
+        self.actual: Any = None
+        self.image: str | None = None
+        self.attachments: dict[str, str] = {}
+        self.warnings: list[str] = []
+        self.gates: list[str] = []
+        """The gates that the step asked, marked by who asks them; nothing that a suite writes does."""
+        self.timings = Timings()
+
+    def expect(self, expected: object, actual: object) -> None:
+        """State what was expected and what was found; both go into `step.finished`. JSON values only."""
+        self.expected, self.actual = expected, actual
+
+    def answered(self, label: str, took_s: float, status: int | None = None) -> None:
+        """State how long one answer took, in seconds; status 0 where none came. Every one is kept and drawn."""
+        self.timings.add(self._redact(label), took_s, status)
+
+    def within(self, limit_s: float) -> None:
+        """State what an answer may take; it is drawn beside them."""
+        self.timings.limit_s = limit_s
+
+    def watched(self, seconds: float) -> None:
+        """State how long the step watched over what serves: durations are told with and without the watch."""
+        self.timings.watch_s = seconds
+
+    def built(self, image: str) -> None:
+        """State the artefact this step built or found."""
+        self.image = image
+
+    def event(self, content: EventContent | str, **data: object) -> Event:
+        """Append one event of this run: its typed content, or its type and its keys by name.
+
+        Raises IllegalEvent where it is not legal now.
+        """
+        event_type, data = (content, data) if isinstance(content, str) else (content.type, content.as_data())
+        return self._log.append(event_type, redacted(data, self._redact), run=self._run, actor=STEP_ACTOR)
+
+    def alert(self, alert: str, detail: str) -> None:
+        """Raise an alert while the step still runs."""
+        self.event(AlertRaised(alert=alert, detail=detail))
+
+    @property
+    def store(self) -> Path:
+        """The record's store, as `deploy.py verify` takes it."""
+        return self._log.store.folder()
+
+    def attach(self, name: str, content: bytes) -> str:
+        """Write a file into the run folder, once; its SHA-256 hex goes into `step.finished`. It and its name are cut of secrets."""
+        name, content = self._redact(name), self._redact_file(content)
+        self.folder.create(name, content)
+        self.attachments[name] = hashlib.sha256(content).hexdigest()
+        import allure
+
+        allure.attach(content, name=name, attachment_type=allure.attachment_type.TEXT if _is_text(content) else None)
+        return self.attachments[name]
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's folder."""
+        return RunFolder(self._log.store, self._run)
+
+    def events(self) -> list[Event]:
+        """The run's events so far."""
+        return self._log.run(self._run)
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+class Timings:
+    """What one step measured."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._samples: dict[str, list[tuple[float, float, int | None]]] = {}
+        self.limit_s: float | None = None
+        """What an answer may take, where the step holds them against a limit."""
+        self.watch_s: float | None = None
+        """How long the step watched over what serves: durations are told with and without it."""
+
+    def add(self, label: str, took_s: float, status: int | None = None) -> None:
+        """Keep one answer that has just come (or failed to come) after `took_s` seconds."""
+        at = max(0.0, time.monotonic() - self._began - took_s)
+        self._samples.setdefault(label[:LABEL], []).append((round(at, 3), round(took_s, 4), status))
+
+    @property
+    def count(self) -> int:
+        """How many answers were kept."""
+        return sum(map(len, self._samples.values()))
+
+    def summary(self, name: str, attach: Callable[[str, bytes], str]) -> dict[str, Any] | None:
+        """What `step.finished` says of it; None where nothing was measured.
+
+        Many samples go into the file `name` through `attach`, which binds it to the event.
+        """
+        about = {"limit_s": self.limit_s, "watch_s": self.watch_s}
+        known = {name: round(float(seconds), 3) for name, seconds in about.items() if seconds is not None}
+        if not self.count:
+            return known or None
+        summary = {**known, "samples": {label: list(map(list, found)) for label, found in self._samples.items()}}
+        if self.count <= MOST and len(self._samples) <= MOST // 10:
+            return summary
+        attach(name, json.dumps(summary, sort_keys=True, separators=(",", ":")).encode() + b"\n")
+        return {**known, "file": name, "count": self.count}
+
+
+def file_of(nodeid: str) -> str:
+    """The file of a step's many samples, in the run folder: readable, and no two steps' the same."""
+    readable = re.sub(r"[^a-zA-Z0-9_.-]+", "-", nodeid.removeprefix("suites/"))[:_NAME]
+    return f"samples/{readable}-{hashlib.sha256(nodeid.encode()).hexdigest()[:8]}.json"
+
+
+def watched(events: Iterable[Event]) -> float:
+    """Seconds that the finished steps among these events watched over what serves."""
+    measured = (given(content.measured, {}) for _, content in of_type(events, StepFinished))
+    return round(sum(float(one.get("watch_s", 0.0)) for one in measured), 3)

@@ -1,0 +1,77 @@
+"""Undoing without steps: from the log and the live state, where pytest can run none, or the record cannot be written."""
+
+from __future__ import annotations
+
+import logging
+
+import psycopg
+
+from pytest_deploy.errors import DeployError, ManualInterventionRequired
+from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
+from pytest_deploy.pipeline.run import Run
+from pytest_deploy.record.actor import local_actor
+from pytest_deploy.record.event import of_type
+from pytest_deploy.record.events import RunDecided
+from pytest_deploy.rollback.execute import Append, RollbackExecutor
+from pytest_deploy.rollback.plan import baseline_of
+
+logger = logging.getLogger(__name__)
+
+
+def roll_back(run: Run) -> None:
+    """Roll back and record each act; how it went is in the log."""
+    baseline = run.start_rollback()
+    try:
+        if baseline is None:
+            raise ManualInterventionRequired("the log does not say what the environment was; compare it by hand")
+        _executor(run, run.append).undo(baseline)
+    except (DeployError, psycopg.Error, OSError) as error:
+        run.finish_rollback("failed", f"{type(error).__name__}: {error}")
+    else:
+        run.finish_rollback("done")
+
+
+def abort_unrecorded(run: Run) -> int:
+    """Restore the environment although nothing can be recorded; 3 where nothing had been changed, else 20.
+
+    A run that was decided is left as decided: undone now, its record would say that a release serves which does not.
+    """
+    say, name = run.observer.line, run.policy.environment
+    if run.lease is not None:
+        run.lease.stop_renewing()
+    code = 3
+    known = run.log.known(run.context.run)
+    decided = [content.outcome for _, content in of_type(known, RunDecided)]
+    if decided:
+        code = MANUAL_INTERVENTION if run.sequence.changed else 3
+        say(f"the run was decided before, {decided[-1]}: the environment is left so, its record is incomplete")
+        say(f"see to the store, then: python deploy.py recover {name}")
+    elif run.lease is not None and run.lease.lost.is_set():
+        code = MANUAL_INTERVENTION
+        say(f"the lease was lost ({run.lease.cause}): whoever took it over decides what becomes of the environment")
+    elif run.sequence.changed:
+        code = MANUAL_INTERVENTION
+        try:
+            baseline = baseline_of(known)
+            if baseline is None:
+                raise ManualInterventionRequired("the record does not say what the environment was")
+            _executor(run, lambda content: None).undo(baseline)
+        except (DeployError, psycopg.Error, OSError) as error:
+            say(f"the environment was not led back: {error}")
+        else:
+            say("the environment was led back to what it was; none of that is recorded")
+        say(f"see to the store, then: python deploy.py recover {name}")
+    run.environment.close()
+    return code
+
+
+def _executor(run: Run, append: Append) -> RollbackExecutor:
+    workspace = run.context.workspace
+    return RollbackExecutor(
+        run.environment.platform,
+        run.policy,
+        workspace.root,
+        local_actor(),
+        append,
+        workspace.backups(run.context.run),
+    )

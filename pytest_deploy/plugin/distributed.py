@@ -1,0 +1,152 @@
+"""The controller of a distributed run: xdist's hooks besides, and the workers' collections, signals and deaths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_deploy.errors import CollectionRefused
+from pytest_deploy.pipeline import processes
+from pytest_deploy.pipeline.processes import Interruption
+from pytest_deploy.pipeline.run import Run
+from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, PhaseSequence
+from pytest_deploy.platform.environment import Environment
+from pytest_deploy.plugin import report_writers
+from pytest_deploy.plugin.collection import Collection, collected_by_worker, refusal_beside
+from pytest_deploy.plugin.controller import Controller
+from pytest_deploy.plugin.progress import Progress
+from pytest_deploy.plugin.scheduler import PhaseScheduler
+from pytest_deploy.policy.run_context import RunContext
+
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+MAX_DEATHS = 8
+"""A run in which more workers die than this ends: each is replaced, and a machine that kills them all would never end."""
+
+GRACE_S = 5.0
+"""How long a step may still take after an internal error; then its worker is killed."""
+
+
+class DistributedController(Controller):
+    """One deployment whose steps run on xdist's workers."""
+
+    def __init__(
+        self,
+        config: pytest.Config,
+        *,
+        environment: Environment,
+        context: RunContext,
+        collection: Collection,
+        interruption: Interruption,
+        progress: Progress,
+    ) -> None:
+        super().__init__(
+            config,
+            environment=environment,
+            context=context,
+            collection=collection,
+            interruption=interruption,
+            progress=progress,
+        )
+        self._workers: dict[str, Any] = {}
+        self._reported: set[str] = set()
+        self._deaths = 0
+        interruption.on_signal = lambda signum: processes.terminate(list(self._workers.values()))
+
+    def pytest_collection_finish(self) -> None:
+        """The workers collect: the run is opened when all have (`accept`)."""
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: WorkerController) -> None:
+        """What a worker must know of the run travels with it."""
+        node.workerinput["deploy"] = self._context.to_json()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodeready(self, node: WorkerController) -> None:
+        """A signal to the controller is passed on to every worker, also to one that comes after it."""
+        process = processes.find_worker(self._context.session, node.gateway.id)
+        if process is not None:
+            self._workers[node.gateway.id] = process
+            if self._interruption.first is not None:
+                processes.terminate([process])
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: WorkerController, error: object | None) -> None:
+        """A worker is gone. Where xdist will now shut the others down, what they hold must be known as not to be run."""
+        self._workers.pop(node.gateway.id, None)
+        if error is not None:
+            self._deaths += 1
+            if self._deaths > MAX_DEATHS:
+                pytest.exit(f"workers died {self._deaths} times; see to the machine", returncode=3)
+        elif self.run is not None and _ended_early(node.workeroutput):
+            self.run.close(Cause("worker", f"a step ended the session of its worker {node.gateway.id}"))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_make_scheduler(self, config: pytest.Config) -> PhaseScheduler:
+        """A deployment is scheduled phase by phase."""
+        return PhaseScheduler(self, len(config.option.tx))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str) -> None:
+        """A worker died in a step: the step failed."""
+        self._lose(crashitem, "the worker that ran it died")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """Keep count of what the report writers have heard of."""
+        self._reported.add(nodeid)
+
+    # --- what the scheduler calls
+
+    def accept(self, collections: Sequence[tuple[str, Sequence[str]]]) -> PhaseSequence:
+        """Hold every worker's collection against the lock, then open the run (once)."""
+        for worker, nodeids in collections:
+            collected = self._context.session / f"collected-{worker}"
+            if refusal_beside(collected).is_file():
+                raise pytest.UsageError(refusal_beside(collected).read_text(encoding="utf-8"))
+            try:
+                steps = self._collection.accept(collected_by_worker(collected))
+            except CollectionRefused as refused:
+                raise pytest.UsageError(str(refused)) from None
+            if list(nodeids) != [step.nodeid for step in steps]:
+                raise pytest.UsageError(f"worker {worker} collected the steps in another order than suites/steps.lock")
+        run = self.run or self.open(steps)
+        return run.sequence
+
+    def lost(self, nodeid: str) -> None:
+        """A worker could not write how a step ended: the step failed."""
+        self._lose(nodeid, "the worker that ran it could not record its end")
+
+    # --- what differs
+
+    def _lose(self, nodeid: str, message: str) -> None:
+        run = self._opened()
+        self._notice(run)
+        run.step_lost(nodeid, message)
+
+    def _settle(self, run: Run, exitstatus: int) -> None:
+        """After an internal error a worker may still run a step: nothing is undone beside it."""
+        running = run.sequence.running()
+        if running:
+            rolling_back = any(step.phase == ROLLBACK for step in running)
+            grace = run.policy.rollback.budget_s if rolling_back else GRACE_S
+            processes.stop_workers(list(self._workers.values()), grace_s=grace, through=run.ends_recorded)
+        super()._settle(run, exitstatus)
+
+    def _report_rest(self, run: Run) -> None:
+        """Tell the report writers of the steps that no worker was handed."""
+        rest = [step for step in run.sequence.not_run() if step.nodeid not in self._reported]
+        report_writers.report_skipped(self._config, rest)
+
+
+def is_distributed(config: pytest.Config) -> bool:
+    """Whether xdist's workers run the steps."""
+    return bool(getattr(config.option, "dist", "no") != "no")
+
+
+def _ended_early(output: Mapping[str, Any]) -> bool:
+    """Whether a worker ended its session by itself, as `pytest.exit` in a step does; xdist then ends the others'."""
+    return output["exitstatus"] == pytest.ExitCode.INTERRUPTED or bool(output["shouldstop"] or output["shouldfail"])

@@ -1,0 +1,114 @@
+"""What leaves a deployment on pytest's side is cut of secrets and of subjects' rows: reports, the terminal, log lines."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Generator
+from typing import Any, TextIO
+
+import pytest
+from _pytest._code.code import ExceptionChainRepr, ReprEntry  # pytest offers no public way to a traceback's arguments
+
+from pytest_deploy.platform.environment import Environment
+
+
+class Redacting:
+    """Stands nearest to pytest's own report: every report writer reads what is left when this has cut it."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Cut the error before it is put into words, and the words after: traceback, captured output."""
+        if call.excinfo is not None:
+            self._environment.redact_error(call.excinfo.value)
+        report = yield
+        if self._environment.holds_subjects:
+            _forget_arguments(report.longrepr)
+        redact = self._environment.redact
+        text = str(report.longrepr) if report.longrepr is not None else ""
+        if (hidden := redact(text)) != text:
+            report.longrepr = hidden
+        report.sections = [(title, redact(content)) for title, content in report.sections]
+        return report
+
+
+def _forget_arguments(longrepr: object) -> None:
+    """A traceback shows what each function was called with: the parameters of a query, and so a subject's words."""
+    for traceback, _, _ in longrepr.chain if isinstance(longrepr, ExceptionChainRepr) else ():
+        for entry in traceback.reprentries:
+            if isinstance(entry, ReprEntry):
+                entry.reprfuncargs = entry.reprlocals = None
+
+
+class Terminal:
+    """What pytest writes to the terminal is cut of secrets too: CI keeps it for months."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
+        self._file: TextIO | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Stand between the terminal's writer and its file."""
+        writer = session.config.get_terminal_writer()
+        self._file, writer._file = writer._file, self  # noqa: SLF001 -- there is no other way in
+
+    def write(self, text: str) -> int:
+        """Write what is left of a text."""
+        return self._file.write(self._redact(text)) if self._file is not None else 0
+
+    def __getattr__(self, name: str) -> Any:
+        """All else is the file's."""
+        return getattr(self._file, name)
+
+
+class LogLines(logging.Handler):
+    """The package's own log lines on standard error, for a person who debugs in the field (`--log-level=DEBUG`).
+
+    They go nowhere else: neither into reports nor into the record, and other libraries' lines are not shown.
+    """
+
+    def __init__(self, level: int, redact: Callable[[str], str]) -> None:
+        super().__init__(level)
+        self._redact = redact
+        # Standard error itself: while a step runs pytest catches what is written to it.
+        self._descriptor = os.dup(2)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line, without secrets."""
+        os.write(self._descriptor, f"{self._redact(self.format(record))}\n".encode(errors="replace"))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_unconfigure(self) -> None:
+        """Nothing more is written."""
+        logger = logging.getLogger("pytest_deploy")
+        logger.removeHandler(self)
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
+        os.close(self._descriptor)
+
+
+def log_lines(config: pytest.Config, redact: Callable[[str], str]) -> None:
+    """Show log lines where `--log-cli-level` or `--log-level` asks for them. Raises pytest.UsageError for no level.
+
+    pytest's own handlers are not given the level: they would put every library's lines into the reports.
+    """
+    asked = config.option.log_cli_level or config.option.log_level
+    config.option.log_cli_level = config.option.log_level = None
+    if asked is None:
+        return
+    level = int(asked) if str(asked).isdecimal() else logging.getLevelNamesMapping().get(str(asked).upper())
+    if level is None:
+        raise pytest.UsageError(f"--log-level={asked}: right is DEBUG, INFO, WARNING, ERROR, CRITICAL or a number")
+    handler = LogLines(level, redact)
+    logger = logging.getLogger("pytest_deploy")
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    logger.propagate = False
+    config.pluginmanager.register(handler, "deploy-log-lines")

@@ -1,0 +1,126 @@
+"""Sealing a decided run: what people read is rendered and bound, the run is closed and anchored, the lease given back."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from pytest_deploy.errors import DeployError
+from pytest_deploy.pipeline.anchor_record import anchor_record
+from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
+from pytest_deploy.pipeline.run import Run
+from pytest_deploy.platform.environment import Environment
+from pytest_deploy.record.event import of_type
+from pytest_deploy.record.events import RunClosed, StepStarted, parse
+from pytest_deploy.record.mirrored_store import copy_of
+from pytest_deploy.record.run_folder import RunFolder
+from pytest_deploy.release import live
+from pytest_deploy.reports import evidence, index
+
+logger = logging.getLogger(__name__)
+
+Line = tuple[str, dict[str, bool]]
+"""A line for the person watching, and its markup."""
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A run that is closed."""
+
+    exit_code: int
+    serving: str
+    """What serves now, in words."""
+
+
+def seal(run: Run) -> Sealed:
+    """Decide, render what people read, bind it, close the run, release the lease.
+
+    Raises RecordError where the record cannot be written.
+    """
+    judgement = run.judgement or run.decide()
+    environment, context, say = run.environment, run.context, run.observer.line
+    events = run.events()
+    # 1. The evidence, into the run's folder. What cannot be rendered is named, and does not stop the rest.
+    folder = RunFolder(run.log.store, context.run)
+    missing = evidence.write(
+        folder,
+        events,
+        files=context.session,
+        checkpoint=run.log.checkpoint(),
+        redact=environment.redact_file,
+        of_run=run.log.run,
+    )
+    # 2. The folder is bound by SHA256SUMS, and the run is closed over its digest.
+    run.append(
+        parse(
+            RunClosed.type,
+            {
+                "outcome": judgement.outcome,
+                "record": f"runs/{context.run}",
+                "record_sha256": folder.seal(),
+                "missing": list(missing),
+            },
+        )
+    )
+    logger.info("run %s is closed", context.run)
+    # 3. Somebody else is told of the record while the lease is still held; then the next run may begin.
+    anchor_record(environment, run=context.run, say=say)
+    release_run(run)
+    serving = _serving(environment)
+    environment.close()
+    # 4. Evidence that lacks after a change needs a person.
+    code = judgement.exit_code
+    if missing:
+        say(f"evidence incomplete: {', '.join(missing)} could not be rendered")
+        changed = any(step.changes for _, step in of_type(events, StepStarted))
+        code = MANUAL_INTERVENTION if changed else 3
+    return Sealed(code, serving)
+
+
+def release_run(run: Run) -> None:
+    """Give the lease back, forget what the report writers left, and list the run in the index."""
+    if run.lease is not None:
+        run.lease.stop_renewing()
+        run.lease.release()
+    evidence.remove(run.context.session)
+    for fault in index.write(run.context.workspace.reports):
+        run.observer.line(fault)
+
+
+def summary(run: Run, sealed: Sealed, *, code: int | None = None) -> list[Line]:
+    """What happened, what serves now, where the evidence lies, how to check it. `code`: to show in place of the run's."""
+    judgement = run.judgement or run.decide()
+    shown = sealed.exit_code if code is None else code
+    workspace = run.context.workspace
+    lines: list[Line] = [
+        (
+            f"{judgement.outcome} in {run.elapsed():.1f} s · exit {shown}",
+            {"bold": True, "green": shown == 0, "red": shown != 0},
+        )
+    ]
+    if judgement.cause:
+        lines.append((f"cause     {judgement.cause}", {}))
+    lines.append((f"serving   {sealed.serving}", {}))
+    lines.append((f"report    {workspace.shown(run.context.run_folder)}/report.html", {}))
+    lines.append((f"anchor    {run.log.checkpoint()}", {}))
+    if bucket := copy_of(workspace.store):
+        lines.append((f"record    {bucket}", {}))
+    lines.append((f"verify    python deploy.py verify {workspace.shown(workspace.store)}", {}))
+    if judgement.outcome == "rollback-failed":
+        text = "a person is needed: the environment is not proven to be as it was; see the report's rollback section"
+        lines.append((text, {"red": True}))
+    return lines
+
+
+def _serving(environment: Environment) -> str:
+    """What serves now, in words, read from the platform."""
+    try:
+        now = live.read_baseline(environment.platform)
+        state = environment.platform.runtime.state()
+    except DeployError as error:
+        return f"not known: {error}"
+    if now.release is None:
+        return f"nothing yet: {now.revision} answers 503 at {state.url}"
+    schema = now.migrations[-1] if now.migrations else "none"
+    name = environment.policy.service.name
+    return f"{name} {now.release.version} ({now.revision}), schema {schema}, at {state.url}"
