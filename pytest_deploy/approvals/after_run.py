@@ -18,7 +18,7 @@ from pytest_deploy.approvals.signed_file import SignedFile, require_valid_key, s
 from pytest_deploy.errors import IllegalEvent, RecordError, Refused
 from pytest_deploy.record import events
 from pytest_deploy.record.event import Event, canonical, line_hash
-from pytest_deploy.record.events import Json
+from pytest_deploy.record.events import EnvironmentReleased, Json
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.ssh_signature import verify
@@ -211,9 +211,10 @@ def why_not_thawed(store: Store, roster: Roster, roles: Collection[str], release
 
     The gate does not take the log's word for it: whoever deploys holds the log's key, not the key of a Tech Lead.
     """
-    data = released.data
     try:
-        content, signature = store.get(data["file"]), store.get(f"{data['file']}.sig")
+        release = released.content
+        assert isinstance(release, EnvironmentReleased)  # noqa: S101 -- what lifts a freeze
+        content, signature = store.get(release.file), store.get(f"{release.file}.sig")
         statement: dict[str, Any] = json.loads(content)
     except (RecordError, ValueError) as error:
         return f"its statement cannot be read: {error}"

@@ -15,6 +15,7 @@ from typing import Any
 from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint, in_force, parse
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import KeyChange, KeyRevoked
 from pytest_deploy.record.key import TIMESTAMP_CA, trust_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
@@ -65,7 +66,7 @@ def enroll_all(
         raise Refused(f"a key is valid for 1 to {YEAR_DAYS} days, not {valid_days}")
     events = list(log.events())
     before, sha256 = in_force(log.store, events)
-    revoked = {said: event.seq for event in events if event.type == "key.revoked" for said in _prints(event)}
+    revoked = {known: event.seq for event in events for known in _revoked_keys(event)}
     since = now.replace(microsecond=0)
     keys = list(before.keys)
     for email, text in public.items():
@@ -96,9 +97,10 @@ def revoke(log: Log, store: Path, who: str, *, reason: str, now: datetime, actor
     return _put_in_force(log, store, _Change("key.revoked", Roster(before.people, keys), sha256, data), actor)
 
 
-def _prints(revoked: Event) -> list[str]:
-    """The fingerprints that a key.revoked names."""
-    return str(revoked.data["fingerprint"] or "").split(", ")
+def _revoked_keys(event: Event) -> list[str]:
+    """The fingerprints that a key.revoked names; none of any other event."""
+    content = event.content if event.type == KeyRevoked.type else None
+    return (content.fingerprint or "").split(", ") if isinstance(content, KeyRevoked) else []
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,8 @@ def _put_in_force(log: Log, store: Path, change: _Change, actor: str) -> Event:
     folder, sha256 = write_set(log.store, files)
 
     def still_the_same(view: LogView) -> None:
-        newest = next(event for event in view.backwards() if event.type.startswith("key."))
-        if newest.data["set_sha256"] != change.before:
+        newest = next(event for event in view.backwards() if event.type.startswith("key.")).content
+        if not isinstance(newest, KeyChange) or newest.set_sha256 != change.before:
             raise Refused("somebody else changed the roster meanwhile; look at it (keys list), then try again")
 
     data = {"set": folder, "set_sha256": sha256, **change.data}

@@ -17,14 +17,15 @@ from pytest_deploy.approvals.roster import Person, Roster
 from pytest_deploy.approvals.sign_request import (
     Approval,
     OverrideStatement,
-    approval_event_data,
-    override_event_data,
+    approval_event,
+    override_event,
     parse_approval,
     parse_override,
 )
 from pytest_deploy.approvals.signed_file import SignedFile
-from pytest_deploy.record.clock import parse_stamp, stamp
+from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import ApprovalRefused, ApprovalSigned, OverrideSigned, RequestMade, given
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.ssh_signature import verify
 from pytest_deploy.release.request import digest
@@ -107,9 +108,9 @@ class ApprovalContext:
         return ""
 
     @property
-    def made(self) -> Event | None:
+    def request_made(self) -> Event | None:
         """The `request.made` of the run."""
-        return next((event for event in self.events if event.type == "request.made"), None)
+        return next((event for event in self.events if event.type == RequestMade.type), None)
 
     @cached_property
     def approvals(self) -> tuple[CountedSignature | RefusedFile, ...]:
@@ -155,7 +156,7 @@ def evaluate(context: ApprovalContext) -> Evaluation:
         signed.setdefault(one.statement.signer, set()).add(one.statement.role)
     filled, missing = match_roles(signed, context.roles)
     possible, why_not = quorum_possible(context)
-    made = context.made
+    made = None if context.request_made is None else context.request_made.content
     return Evaluation(
         counted=counted,
         refused=tuple(one for one in context.approvals if isinstance(one, RefusedFile)),
@@ -163,7 +164,7 @@ def evaluate(context: ApprovalContext) -> Evaluation:
         missing=missing,
         possible=possible,
         why_not=why_not,
-        expires=None if made is None or made.data["expires"] is None else parse_stamp(made.data["expires"]),
+        expires=made.expires if isinstance(made, RequestMade) else None,
     )
 
 
@@ -211,16 +212,18 @@ def record_signatures(log: Log, context: ApprovalContext, *, actor: str) -> None
     run, evaluation = context.run, evaluate(context)
     for one in evaluation.counted:
         if one.event is None:
-            log.append("approval.signed", approval_event_data(one.file), run=run, actor=actor)
+            log.append(approval_event(one.file), run=run, actor=actor)
     for override in overrides(context).values():
         for one in override.signatures:
             if one.event is None:
-                log.append("override.signed", override_event_data(one.file), run=run, actor=actor)
-    recorded = {(e.data.get("file"), e.data["reason"]) for e in log.run(run) if e.type == "approval.refused"}
+                log.append(override_event(one.file), run=run, actor=actor)
+    recorded = {(given(it.file), it.reason) for e in log.run(run) if isinstance(it := e.content, ApprovalRefused)}
     for refused in (*evaluation.refused, *refused_overrides(context)):
         if (refused.file, refused.reason) not in recorded:
-            data = {"file": refused.file, "signer": refused.signer, "role": refused.role, "reason": refused.reason}
-            log.append("approval.refused", data, run=run, actor=actor)
+            content = ApprovalRefused(
+                signer=refused.signer, role=refused.role, reason=refused.reason, file=refused.file
+            )
+            log.append(content, run=run, actor=actor)
 
 
 # --- one file
@@ -258,9 +261,8 @@ def _evaluate_file(
         return RefusedFile(name, None, None, why)
     # 3. It is the one that an event counted, where one did.
     file = SignedFile(name, content, signature)
-    counts = [e for e in context.events if e.type in {"approval.signed", "override.signed"} and e.data["file"] == name]
-    event = counts[0] if counts else None
-    if event is not None and any(event.data[key] != value for key, value in file.digests().items()):
+    event, counted = next(_counting(context.events, name), (None, None))
+    if event is not None and counted is not None and not file.is_counted_by(counted):
         why = f"is not the file that event {event.seq} counts: it was changed after it was signed"
         return RefusedFile(name, statement.signer, statement.role, why)
     # 4. It is about this request, by somebody who may sign it, in time.
@@ -281,15 +283,23 @@ def _evaluate_file(
     return CountedSignature(file, statement, fingerprint, event)
 
 
+def _counting(events: Sequence[Event], name: str) -> Iterator[tuple[Event, ApprovalSigned | OverrideSigned]]:
+    """The events that count a file."""
+    for event in events:
+        content = event.content if event.type in {ApprovalSigned.type, OverrideSigned.type} else None
+        if isinstance(content, ApprovalSigned | OverrideSigned) and content.file == name:
+            yield event, content
+
+
 def _objections(
     context: ApprovalContext, statement: Approval | OverrideStatement, event: Event | None
 ) -> Iterator[str]:
     """Why a statement does not count, most telling first."""
-    made = context.made
+    made = None if context.request_made is None else context.request_made.content
     person = context.roster.people.get(statement.signer)
     if statement.run != context.run or statement.request_sha256 != digest(context.request):
         yield f"signs another request: {statement.run}, SHA-256 {statement.request_sha256[:16]}…"
-    if made is None or made.data["request_sha256"] != digest(context.request):
+    if not isinstance(made, RequestMade) or made.request_sha256 != digest(context.request):
         yield "the request is not the one that was made: somebody changed it"
     if person is None:
         yield f"{statement.signer} is nobody in the roster"
@@ -308,7 +318,7 @@ def _objections(
 
 
 def _untimely(context: ApprovalContext, statement: Approval | OverrideStatement, event: Event | None) -> Iterator[str]:
-    made = context.made
+    made = context.request_made
     logged = context.now if event is None else event.instant
     if made is not None and statement.at < made.instant - TOLERANCE:
         yield f"is back-dated: signed {statement.signed_at}, the request was made {stamp(made.instant)}"

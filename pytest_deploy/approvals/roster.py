@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from pytest_deploy.errors import IllegalEvent, Refused, StoreUnavailable, UsageError
 from pytest_deploy.record.event import Event, canonical
+from pytest_deploy.record.events import KeyChange
 from pytest_deploy.record.key import trust_set
 from pytest_deploy.record.store import Store
 
@@ -288,8 +289,10 @@ def in_force(store: Store, events: Iterable[Event]) -> tuple[Roster, str]:
     Plain copies are never read. Raises RecordTampered where a file of the set was edited, added or removed, Refused where
     the roster contradicts itself.
     """
-    named = [event for event in events if event.type in _KEY_EVENTS]
-    if not named:
+    newest = None
+    for event in events:
+        newest = event if event.type in _KEY_EVENTS else newest
+    content = None if newest is None else newest.content
+    if not isinstance(content, KeyChange):
         raise StoreUnavailable("the log has no key event: there is no roster in force")
-    sha256: str = named[-1].data["set_sha256"]
-    return parse(trust_set(store, sha256)), sha256
+    return parse(trust_set(store, content.set_sha256)), content.set_sha256

@@ -19,6 +19,7 @@ from pytest_deploy.approvals.signed_file import SignedFile, require_valid_key, s
 from pytest_deploy.errors import IllegalEvent, Refused
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event, canonical
+from pytest_deploy.record.events import ApprovalSigned, EventContent, OverrideSigned, given
 from pytest_deploy.record.log import Log
 from pytest_deploy.release.request import digest
 
@@ -131,7 +132,7 @@ def sign_approval(
     """
     request = (store / "runs" / run / "request.json").read_bytes()
     statement = Approval(MEANING, person.printed_name, person.email, role, stamp(now), digest(request), run, comment)
-    return _sign_request(log, statement, approval_event_data, key=key, slot=slug(role), person=person)
+    return _sign_request(log, statement, approval_event, key=key, slot=slug(role), person=person)
 
 
 def sign_override(
@@ -163,34 +164,46 @@ def sign_override(
         reason=reason,
         expires=stamp(expires),
     )
-    return _sign_request(log, statement, override_event_data, key=key, slot=f"override-{gate}", person=person)
+    return _sign_request(log, statement, override_event, key=key, slot=f"override-{gate}", person=person)
 
 
-def approval_event_data(file: SignedFile) -> dict[str, Any]:
-    """The data of the `approval.signed` that counts a file."""
+def approval_event(file: SignedFile) -> ApprovalSigned:
+    """The event that counts the file of an approval."""
     statement = parse_approval(file.content)
-    return {
+    return ApprovalSigned(
         **file.digests(),
-        "role": statement.role,
-        "signer": statement.signer,
-        "meaning": statement.meaning,
-        "request_sha256": statement.request_sha256,
-        "printed_name": statement.printed_name,
-        "signed_at": statement.signed_at,
-        "comment": statement.comment or None,
-    }
+        signer=statement.signer,
+        role=statement.role,
+        meaning=statement.meaning,
+        request_sha256=statement.request_sha256,
+        printed_name=statement.printed_name,
+        signed_at=statement.at,
+        comment=statement.comment or None,
+    )
 
 
-def override_event_data(file: SignedFile) -> dict[str, Any]:
-    """The data of the `override.signed` that counts a file."""
-    statement = asdict(parse_override(file.content))
-    return {**file.digests(), **{key: value for key, value in statement.items() if key != "run"}}
+def override_event(file: SignedFile) -> OverrideSigned:
+    """The event that counts the file of one person's part of an override."""
+    statement = parse_override(file.content)
+    return OverrideSigned(
+        **file.digests(),
+        signer=statement.signer,
+        reason=statement.reason,
+        gate=statement.gate,
+        incident=statement.incident,
+        expires=statement.until,
+        request_sha256=statement.request_sha256,
+        role=statement.role,
+        meaning=statement.meaning,
+        printed_name=statement.printed_name,
+        signed_at=statement.at,
+    )
 
 
 def _sign_request(
     log: Log,
     statement: Approval | OverrideStatement,
-    event_data: Callable[[SignedFile], dict[str, Any]],
+    event: Callable[[SignedFile], ApprovalSigned | OverrideSigned],
     *,
     key: Path,
     slot: str,
@@ -198,7 +211,7 @@ def _sign_request(
 ) -> Event:
     """Sign, put both files under the first free name of the slot, count them."""
     roster, _ = in_force(log.store, log.events())
-    at, run, type_ = log.clock.now(), statement.run, _event_type(statement)
+    at, run = log.clock.now(), statement.run
     known = require_valid_key(roster, person, statement.role, key, at)
     _refuse_second(log, statement, known)
     file = store_signed_file(
@@ -210,26 +223,26 @@ def _sign_request(
         known=known,
         roster=roster,
         at=at,
-        check=lambda signed: log.check(type_, event_data(signed), run=run, actor=person.email),
+        check=lambda signed: log.check(event(signed), run=run, actor=person.email),
     )
-    return log.append(type_, event_data(file), run=run, actor=person.email)
-
-
-def _event_type(statement: Approval | OverrideStatement) -> str:
-    return "approval.signed" if isinstance(statement, Approval) else "override.signed"
+    return log.append(event(file), run=run, actor=person.email)
 
 
 def _refuse_second(log: Log, statement: Approval | OverrideStatement, key: Key) -> None:
     """Refuse what would count no more than it does; an override may follow one that ran out or names another incident."""
     for event in log.run(statement.run):
-        data = event.data
-        same = (
-            event.type == _event_type(statement)
-            and data["signer"] == statement.signer
-            and data.get("role") == statement.role
-        )
-        if isinstance(statement, OverrideStatement):
-            same = same and (data.get("gate"), data.get("incident")) == (statement.gate, statement.incident)
-            same = same and parse_stamp(data["expires"]) > statement.at
-        if same:
+        if _says_the_same(event.content, statement):
             raise Refused(f"{key.email} has signed this already, at {stamp(event.time)}; nothing was added")
+
+
+def _says_the_same(content: EventContent, statement: Approval | OverrideStatement) -> bool:
+    match content, statement:
+        case ApprovalSigned(), Approval():
+            return (content.signer, content.role) == (statement.signer, statement.role)
+        case OverrideSigned(), OverrideStatement():
+            signed = (content.signer, given(content.role), given(content.gate), given(content.incident))
+            same = signed == (statement.signer, statement.role, statement.gate, statement.incident)
+            expires = given(content.expires)
+            return same and (expires is None or expires > statement.at)
+        case _:
+            return False

@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint_of
 from pytest_deploy.errors import IllegalEvent, Refused
+from pytest_deploy.record.events import Signed
 from pytest_deploy.record.ssh_signature import sign, verify
 from pytest_deploy.record.store import Exists, Store
 
@@ -27,6 +28,11 @@ class SignedFile:
     """Path of the statement inside the store; its signature is `<name>.sig`."""
     content: bytes
     signature: bytes
+
+    def is_counted_by(self, content: Signed) -> bool:
+        """Whether an event counts these very bytes under this name."""
+        said = {"file": content.file, "sha256": content.sha256, "signature_sha256": content.signature_sha256}
+        return said == self.digests()
 
     def digests(self) -> dict[str, Any]:
         """What an event says of both."""

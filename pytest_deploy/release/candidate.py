@@ -10,6 +10,7 @@ from pytest_deploy.migrate import read
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import StepFinished
 from pytest_deploy.release import source
 from pytest_deploy.release.live import migrations_sha256
 from pytest_deploy.release.request import built_images, pending
@@ -90,5 +91,7 @@ def _built_digest(events: Sequence[Event]) -> str | None:
 
 
 def _failed_builds(events: Sequence[Event]) -> tuple[str, ...]:
-    build = [e for e in events if e.type == "step.finished" and e.data["phase"] == "build"]
-    return tuple(e.data["nodeid"] for e in build if e.data["outcome"] != "passed")
+    steps = [event.content for event in events if event.type == StepFinished.type]
+    return tuple(
+        it.nodeid for it in steps if isinstance(it, StepFinished) and it.phase == "build" and it.outcome != "passed"
+    )

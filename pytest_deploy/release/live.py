@@ -15,6 +15,7 @@ from pytest_deploy.errors import ManualInterventionRequired, Refused
 from pytest_deploy.migrate import ledger, snapshot
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import RequestMade, RevisionDeployed, RunOpened
 
 
 @dataclass(frozen=True)
@@ -138,17 +139,18 @@ def serving(platform: Platform) -> dict[str, Any] | None:
 
 def expected(events: Sequence[Event], run_folder: Path, platform: Platform) -> Release:
     """The release a run deploys; where it deploys none, the one that serves. Raises Refused where there is neither."""
-    opened = next(event for event in events if event.type == "run.opened")
-    if not any(event.type == "request.made" for event in events):
+    contents = [event.content for event in events]
+    if not any(isinstance(it, RequestMade) for it in contents):
         release = read_baseline(platform).release
         if release is None:
             raise Refused("no release serves here yet: deploy one first, `pytest --deploy-env=ENV`")
         return release
     request = json.loads((run_folder / "request.json").read_bytes())
-    deployed = [event.data["revision"] for event in events if event.type == "revision.deployed"]
+    opened = next(it for it in contents if isinstance(it, RunOpened))
+    deployed = [it.revision for it in contents if isinstance(it, RevisionDeployed)]
     return Release(
-        version=opened.data["version"],
-        commit=opened.data["commit"],
+        version=opened.version,
+        commit=opened.commit,
         image=request["artefact"]["image"],
         migrations=tuple(one["version"] for one in request["migrations"]),
         revision=deployed[-1] if deployed else "",

@@ -14,6 +14,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from msgspec import UNSET
+
 from pytest_deploy.errors import RecordError, Refused, UsageError
 from pytest_deploy.migrate import read as migration_files
 from pytest_deploy.platform.environment import Environment
@@ -21,7 +23,8 @@ from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.events import EventContent, RequestMade, parse
+from pytest_deploy.record.events import RequestMade, StepFinished, given
+from pytest_deploy.record.run_state import LogState
 from pytest_deploy.release.live import Baseline, read_baseline
 from pytest_deploy.release.source import Source
 
@@ -29,7 +32,6 @@ PIPELINE: Final = "deploy"
 """What a request asks for."""
 NOT_DEPLOYED: Final = frozenset({"run", "branch", "expires", "plan", "reason", "ticket"})
 """Keys of a request that say who asked, when and why: nothing that is deployed depends on them."""
-_ENDED: Final = frozenset({"request.voided", "run.opened"})
 _SHOWN: Final = 120
 """Characters of a value that a message quotes."""
 
@@ -60,21 +62,26 @@ class RenderedRequest:
         request: dict[str, Any] = json.loads(self.content)
         return request
 
-    def event_content(self) -> EventContent:
+    def event_content(self) -> RequestMade:
         """Its `request.made`."""
         request = self.parsed()
-        data = {
-            "request_sha256": self.sha256,
-            "requested_by": local_actor(),
-            "pipeline": PIPELINE,
-            "image": request["artefact"]["image"],
-            "earlier": request["earlier"],
-            "config_sha256": request["policy_sha256"],
-            **{key: request[key] for key in ("expires", "environment", "commit", "branch", "version", "steps_sha256")},
-            **({"plan": request["plan"]["run"]} if request["plan"] is not None else {}),
-            **{key: request[key] for key in ("reason", "ticket") if request[key]},
-        }
-        return parse(RequestMade.type, data)
+        return RequestMade(
+            request_sha256=self.sha256,
+            expires=parse_stamp(request["expires"]),
+            requested_by=local_actor(),
+            environment=request["environment"],
+            pipeline=PIPELINE,
+            commit=request["commit"],
+            branch=request["branch"],
+            version=request["version"],
+            image=request["artefact"]["image"],
+            earlier=request["earlier"],
+            reason=request["reason"] or UNSET,
+            ticket=request["ticket"] or UNSET,
+            plan=request["plan"]["run"] if request["plan"] is not None else UNSET,
+            steps_sha256=request["steps_sha256"],
+            config_sha256=request["policy_sha256"],
+        )
 
 
 def build_request(
@@ -177,7 +184,8 @@ def built_image(events: Sequence[Event]) -> str:
 
 def built_images(events: Sequence[Event]) -> list[str]:
     """Every artefact that steps of a run stated, in order."""
-    return [str(e.data["image"]) for e in events if e.type == "step.finished" and e.data.get("image")]
+    steps = [event.content for event in events if event.type == StepFinished.type]
+    return [image for it in steps if isinstance(it, StepFinished) and (image := given(it.image))]
 
 
 def drift(approved: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, ...]:
@@ -207,31 +215,36 @@ class PendingRequest:
     sha256: str
     expires: datetime
     """UTC, by the environment's own clock."""
+    requested_by: str
+    """An actor: whoever made it deploys it."""
     made: Event
 
     def __str__(self) -> str:
         """As a list shows it."""
-        return (
-            f"{self.run}  commit {self.commit[:12]}, by {self.made.data['requested_by']}, until {stamp(self.expires)}"
-        )
+        return f"{self.run}  commit {self.commit[:12]}, by {self.requested_by}, until {stamp(self.expires)}"
 
 
 def pending(events: Iterable[Event], at: datetime) -> tuple[PendingRequest, ...]:
-    """The requests of a log (in any order) that wait at an instant, oldest first."""
-    log = list(events)
-    ended = {event.run for event in log if event.type in _ENDED}
-    made = [event for event in log if event.type == "request.made" and event.run not in ended]
-    requests = [
-        PendingRequest(e.run, e.data["commit"], e.data["request_sha256"], parse_stamp(e.data["expires"]), e)
-        for e in made
-        if e.data["expires"] is not None and "commit" in e.data
-    ]
-    return tuple(sorted((one for one in requests if at < one.expires), key=lambda one: one.made.seq))
+    """The requests of a log that wait at an instant, oldest first."""
+    requests = []
+    for event in LogState.of(events).pending_requests():
+        made = event.content
+        # A run that makes a request for itself gives it no time to wait.
+        if (
+            isinstance(made, RequestMade)
+            and made.expires is not None
+            and at < made.expires
+            and (commit := given(made.commit))
+        ):
+            requests.append(
+                PendingRequest(event.run, commit, made.request_sha256, made.expires, made.requested_by, event)
+            )
+    return tuple(requests)
 
 
 def stored_request(store: Path, run: str, events: Iterable[Event]) -> bytes:
     """The bytes of a request as its `request.made` names them. Raises Refused where they are gone, or others."""
-    made = next((e for e in events if e.type == "request.made" and e.run == run), None)
+    made = next((it for e in events if e.run == run and isinstance(it := e.content, RequestMade)), None)
     place = f"runs/{run}/request.json"
     try:
         content = (store / place).read_bytes()
@@ -239,7 +252,7 @@ def stored_request(store: Path, run: str, events: Iterable[Event]) -> bytes:
         raise Refused(
             f"{place} cannot be read ({error.strerror}); python deploy.py verify tells more; plan again"
         ) from None
-    if made is None or made.data["request_sha256"] != digest(content):
+    if made is None or made.request_sha256 != digest(content):
         raise Refused(
             f"{place} is not the request that was made: somebody changed it; python deploy.py verify tells more; plan again"
         )
