@@ -53,7 +53,7 @@ class RollbackExecutor:
         return Live(shares, tags, applied, state.settled)
 
     def plan(self, baseline: Baseline) -> tuple[Act, ...]:
-        """What lies between the live state and the earlier one."""
+        """What lies between the live state and the baseline."""
         order = order_of(self.policy.rollback.order, since(baseline, self._folder))
         return plan(baseline, self.live(), order)
 
@@ -74,6 +74,7 @@ class RollbackExecutor:
 
     def execute(self, act: Act, baseline: Baseline) -> None:
         """Do one act and record it. Doing it again is no change."""
+        logger.info("rollback: %s", act)
         match act:
             case MoveTraffic(revision):
                 self._move_traffic(revision)

@@ -70,7 +70,7 @@ def order_of(policy: Order, since: Sequence[Migration]) -> Order:
 
 
 def plan(baseline: Baseline, live: Live, order: Order) -> tuple[Act, ...]:
-    """The acts that lead from the live state back to the earlier one, in policy's order. Empty: nothing is left to do."""
+    """The acts that lead from the live state back to the baseline, in policy's order. Empty: nothing is left to do."""
     acts: list[Act] = []
     if dict(live.shares) != {baseline.revision: 100} or live.tags or not live.settled:
         acts.append(MoveTraffic(baseline.revision))
