@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pytest_deploy.anchors.github import Statuses
-from pytest_deploy.anchors.kinds import Anchor, Copies, Lines
-from pytest_deploy.anchors.timestamp import Authority
+from pytest_deploy.anchors.kinds import Anchor, Copies, Lines, TimestampAuthority
 from pytest_deploy.errors import AnchorUnavailable, DeployError
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.bucket import Bucket
@@ -68,7 +67,7 @@ def anchors_of(workspace: Workspace, policy: Policy, store: Store) -> list[Ancho
             raise AnchorUnavailable(
                 f"anchors.timestamp.ca: {rule.timestamp.ca} cannot be read: {error.strerror}"
             ) from error
-        found.append(Authority(store, rule.timestamp.url, ca, rule.timestamp.timeout_s))
+        found.append(TimestampAuthority(store, rule.timestamp.url, ca, rule.timestamp.timeout_s))
     if rule.lines is not None:
         name = f"{rule.lines}/{place.replace('/', '-')}.lines"
         found.append(Lines(workspace.root / name, name))

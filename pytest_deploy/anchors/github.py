@@ -20,6 +20,7 @@ from urllib.parse import quote
 from pytest_deploy.errors import AnchorUnavailable
 from pytest_deploy.policy.storage import GitHub
 from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint, parse_anchor
+from pytest_deploy.record.plain_text import escape_line
 
 TASK: Final = "deploy-record"
 PATIENCE_S: Final = 20.0
@@ -246,4 +247,4 @@ def _words(error: Any, token: str) -> str:
     except (ValueError, KeyError, TypeError, AttributeError):
         said = []
     text = " ".join("; ".join(map(str, said)).replace(token, "[token]").split())
-    return f"{error.response.status_code} {''.join(c for c in text if c.isprintable())[:200]}".strip()
+    return f"{error.response.status_code} {escape_line(text)[:200]}".strip()

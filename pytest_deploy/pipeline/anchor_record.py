@@ -8,8 +8,7 @@ from contextlib import suppress
 from typing import Final
 
 from pytest_deploy.anchors.anchoring import anchors_of
-from pytest_deploy.anchors.kinds import Anchor, file_name
-from pytest_deploy.anchors.timestamp import Authority
+from pytest_deploy.anchors.kinds import Anchor, TimestampAuthority, file_name
 from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.errors import DeployError
 from pytest_deploy.platform.environment import Environment
@@ -30,7 +29,7 @@ def anchor_record(environment: Environment, *, run: str, say: Callable[[str], No
     try:
         anchors = anchors_of(workspace, environment.policy, log.store)
         for one in anchors:
-            if isinstance(one, Authority):
+            if isinstance(one, TimestampAuthority):
                 trust_authority(log, workspace.store, one.ca, actor=local_actor())
         signed = log.signed()
         if anchors:

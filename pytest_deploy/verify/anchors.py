@@ -22,7 +22,7 @@ from pytest_deploy.record.run_folder import file_sha256
 from pytest_deploy.verify.chain import Chain
 from pytest_deploy.verify.findings import NONE, Check, Finding
 
-_TIMEOUT_S: Final = 30
+OPENSSL_TIMEOUT_S: Final = 30
 _OPTION: Final = "--anchor"
 _FILE: Final = re.compile(r"anchors/\d+\.checkpoint", re.ASCII)
 _FRACTION: Final = re.compile(r"\.\d+(?= )")
@@ -137,25 +137,32 @@ def _timestamp_fault(chain: Chain, reply: Path) -> str | None:
     if trust is None:
         return "cannot be checked: no trust set holds tsa-ca.pem"
     try:
-        shown = _openssl("-reply", "-in", str(reply), "-text").stdout.decode("utf-8", "replace")
+        shown = openssl_ts("-reply", "-in", str(reply), "-text").stdout.decode("utf-8", "replace")
         times = [line.partition(": ")[2] for line in shown.splitlines() if line.startswith("Time stamp: ")]
         whole = _FRACTION.sub("", times[0])
         when = datetime.strptime(whole, "%b %d %H:%M:%S %Y %Z").replace(tzinfo=UTC)
-        done = _openssl(
+        done = openssl_ts(
             *("-verify", "-data", str(reply.with_suffix(".checkpoint")), "-in", str(reply)),
             *("-CAfile", str(trust.folder / TIMESTAMP_CA), "-attime", str(int(when.timestamp()))),
         )
     except FileNotFoundError:
         return "cannot be checked: openssl is not installed"
     except subprocess.TimeoutExpired:
-        return f"cannot be checked: openssl gave no answer in {_TIMEOUT_S} s"
+        return f"cannot be checked: openssl gave no answer in {OPENSSL_TIMEOUT_S} s"
     except (IndexError, ValueError):
         return "is no timestamp reply"
     return None if done.returncode == 0 else "does not verify over its checkpoint"
 
 
-def _openssl(*arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(["openssl", "ts", *arguments], capture_output=True, timeout=_TIMEOUT_S, check=False)
+def openssl_ts(*arguments: str) -> subprocess.CompletedProcess[bytes]:
+    """Run stock openssl. Raises FileNotFoundError where it is not installed; TimeoutExpired."""
+    return subprocess.run(
+        ["openssl", "ts", *arguments],
+        capture_output=True,
+        timeout=OPENSSL_TIMEOUT_S,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
 
 
 def _files(store: Path, pattern: str) -> list[Path]:

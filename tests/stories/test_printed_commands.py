@@ -16,8 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.anchors.kinds import file_name
-from pytest_deploy.anchors.timestamp import Authority
+from pytest_deploy.anchors.kinds import TimestampAuthority, file_name
 from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.log_entry import parse
@@ -151,7 +150,7 @@ def stamped(production: ProductionRecord, tmp_path_factory: pytest.TempPathFacto
     anchored = max((store.path / "anchors").glob("*.checkpoint"))
     STAMPED[:] = [int(anchored.stem), log.signed().checkpoint.size]
     with tsa.serving(made) as url:
-        authority = Authority(store, url, made.certificate.read_bytes(), timeout_s=30)
+        authority = TimestampAuthority(store, url, made.certificate.read_bytes(), timeout_s=30)
         authority.make(parse(store.get(f"log/{STAMPED[0] - 1:08d}.event")).signed)
         store.create(file_name(log.signed()), log.signed().text.encode())
         authority.make(log.signed())

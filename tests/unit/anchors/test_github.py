@@ -223,7 +223,7 @@ REFUSALS = {
     "not there, in HTML": (Answer(404, "<html>"), f"404: see whether {REPOSITORY} is its name"),
     "invalid": (
         Answer(422, {"message": "Validation Failed", "errors": [{"code": "custom", "message": "too\x1b[1m many"}]}),
-        r"422 Validation Failed; too\[1m many: see",
+        r"422 Validation Failed; too\\x1b\[1m many: see",
     ),
     "another": (Answer(410, {"message": "Gone"}), "410 Gone: see what it says"),
     "renamed": (Answer(301, {"message": "Moved"}, {"Location": "http://127.0.0.1:9/x"}), "the repository has another name"),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.anchors.timestamp import Authority
+from pytest_deploy.anchors.kinds import TimestampAuthority
 from pytest_deploy.errors import AnchorUnavailable
 from pytest_deploy.record.log import Log
 from tests import tsa
@@ -34,8 +34,8 @@ def log(tmp_path: Path) -> Log:
     return open_log(tmp_path)
 
 
-def asked(log: Log, url: str, certificate: bytes, timeout_s: float = 5) -> Authority:
-    return Authority(log.store, url, certificate, timeout_s)
+def asked(log: Log, url: str, certificate: bytes, timeout_s: float = 5) -> TimestampAuthority:
+    return TimestampAuthority(log.store, url, certificate, timeout_s)
 
 
 def test_a_reply_is_verified_and_kept_beside_its_checkpoint(log: Log, url: str, made: tsa.Authority) -> None:

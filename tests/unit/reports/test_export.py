@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.anchors.kinds import file_name
-from pytest_deploy.anchors.timestamp import Authority
+from pytest_deploy.anchors.kinds import TimestampAuthority, file_name
 from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.commands.audit import verify
 from pytest_deploy.commands.export import export_run
@@ -175,7 +174,7 @@ def anchored(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Checkout:
         for _ in range(2):
             signed = checkout.log.signed()
             checkout.log.store.create(file_name(signed), signed.text.encode())
-            Authority(checkout.log.store, url, certificate, timeout_s=30).make(signed)
+            TimestampAuthority(checkout.log.store, url, certificate, timeout_s=30).make(signed)
             deployed(checkout.log)
     shutil.copytree(checkout.store / "trust", checkout.root / "elsewhere")  # keys that came by another way
     return checkout
