@@ -39,6 +39,7 @@ def abort_unrecorded(run: Run) -> int:
     say, name = run.observer.line, run.policy.environment
     if run.lease is not None:
         run.lease.stop_renewing()
+    logger.info("the record cannot be written: %s", run.context.run)
     code = 3
     known = run.log.known(run.context.run)
     decided = [content.outcome for _, content in of_type(known, RunDecided)]

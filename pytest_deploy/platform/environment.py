@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import timedelta
 from functools import cached_property, partial
@@ -28,6 +29,8 @@ from pytest_deploy.record.redaction import (
 )
 from pytest_deploy.record.store import Store
 from pytest_deploy.workspace import Workspace
+
+logger = logging.getLogger(__name__)
 
 
 class Environment:
@@ -67,6 +70,7 @@ class Environment:
                 rehearsal=self.workspace.rehearsal,
             )
             self._learn_passwords(self._opened.database)
+            logger.info("the platform of %s is open", self.policy.environment)
         return self._opened
 
     @cached_property

@@ -6,7 +6,6 @@ must be undone when pytest can run no more items, decides and seals.
 
 from __future__ import annotations
 
-import logging
 import signal
 from collections.abc import Callable, Generator, Mapping
 from functools import cached_property
@@ -33,8 +32,6 @@ from pytest_deploy.release import source
 from pytest_deploy.release.source import Source
 from pytest_deploy.reports import evidence
 from pytest_deploy.reports.seal import seal, summary
-
-logger = logging.getLogger(__name__)
 
 
 class Controller:

@@ -7,6 +7,7 @@ longer the run's writer and must stop.
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import LeaseReleased, LeaseRenewed, LeaseTaken, given
 from pytest_deploy.record.log import Claim, Log, LogView
 from pytest_deploy.record.run_state import LEASE_LIFE_S, LeaseState
+
+logger = logging.getLogger(__name__)
 
 RENEW_S: Final = 20.0
 _SAME_START_S: Final = 1.0  # the system counts a process's start in ticks; no number is reused within a second
@@ -125,6 +128,7 @@ class Lease:
                 self._lose(str(error))
 
     def _lose(self, cause: str) -> None:
+        logger.info("the lease of %s is lost: %s", self.name, cause)
         self.cause = cause
         self._stop.set()
         self.lost.set()
