@@ -136,8 +136,8 @@ def _summary(
     lines += [f"takes     {_expected(environment)}"]
     lines += ["preview   none: the embedded platform has no infrastructure of its own"]
     lines += [f"expires   {_both(pending.expires, environment)}"]
-    lines += [f"owed      {owed}" for owed in waits.still_needed] or ["owed      nothing"]
-    start = "not within a year: see what is owed" if waits.at is None else _both(waits.at, environment)
+    lines += [f"needed    {one}" for one in waits.still_needed] or ["needed    nothing"]
+    start = "not within a year: see what is needed" if waits.at is None else _both(waits.at, environment)
     lines += [f"earliest  {start}"]
     if any(role for role in environment.policy.approval.roles):
         lines += [f"approve   python deploy.py approve {pending.run}"]

@@ -146,7 +146,7 @@ def _outcome_of_what_happened(event: Proposal) -> bool:
         case "deployed":
             return not state.failed and state.rollback_outcome is None
         case "passed":
-            # A plan passes where only approvals or time are still owed: gates of it may have refused.
+            # A plan passes where only approvals or time are still needed: gates of it may have refused.
             return not state.failed or state.pipeline == LEASELESS
         case "failed" | "refused":
             return not state.changed
