@@ -58,9 +58,9 @@ def abort_unrecorded(run: Run) -> int:
                 raise ManualInterventionRequired("the record does not say what the environment was")
             _executor(run, lambda content: None).undo(baseline)
         except (DeployError, psycopg.Error, OSError) as error:
-            say(f"the environment was not led back: {error}")
+            say(f"the environment was not restored: {error}")
         else:
-            say("the environment was led back to what it was; none of that is recorded")
+            say("the environment was restored to what it was; none of that is recorded")
         say(f"see to the store, then: python deploy.py recover {name}")
     run.environment.close()
     return code

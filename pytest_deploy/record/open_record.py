@@ -71,7 +71,7 @@ def _count(store: Store) -> int:
 
 
 def _refuse_one_that_is_gone(folder: Path, store: Store) -> None:
-    """A log without an event beside what is only laid once it has one was emptied: it must not begin again unseen."""
+    """A log without an event beside what is only stored once it has one was emptied: it must not begin again unseen."""
     left = [name for name in ("runs", "signoffs", "anchors", "trust/log.vkey") if (folder / name).exists()]
     if left and _count(store) == 0:  # counted again: another process may have begun the log meanwhile, the event first
         raise RecordTampered(

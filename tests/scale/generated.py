@@ -1,4 +1,4 @@
-"""A record of many runs, laid down without a sync for each event: the bytes are those that the log itself would write.
+"""A record of many runs, written without a sync for each event: the bytes are those that the log itself would write.
 
 It begins as a real log with a real roster; then runs of every kind follow in turn, one every four minutes: deployed,
 migrated, rolled back, refused, overridden, smoke, plans. Their files are sealed, their approvals signed. Of the log's own

@@ -211,7 +211,7 @@ def older_copy(it: Tampered) -> None:
 
 
 def approval_uncounted(it: Tampered) -> None:
-    """Laid where a request lies that nobody has run: in a sealed folder it would be one file too many."""
+    """Put where a request lies that nobody has run: in a sealed folder it would be one file too many."""
     (it.store / "signoffs" / it.of.run).mkdir(parents=True)
     (it.store / "signoffs" / it.of.run / "qa-lead-00000000.json").write_text("{}\n")
 

@@ -146,7 +146,7 @@ class Desk:
         return self.put(f"{slot}-00000000.json", content, signature, under=under)
 
     def copy(self, event: Event, *, under: str) -> str:
-        """A signature that counts, laid under another request as it is."""
+        """A signature that counts, put under another request as it is."""
         place = self.store / event.data["file"]
         return self.put(place.name, place.read_bytes(), place.with_name(f"{place.name}.sig").read_bytes(), under=under)
 

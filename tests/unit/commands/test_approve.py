@@ -73,7 +73,7 @@ def test_only_a_request_that_lives_is_signed(asked: Asked) -> None:
 
 
 def test_a_request_that_the_record_does_not_know_is_not_signed(asked: Asked) -> None:
-    """Somebody laid a file under a run of their own."""
+    """Somebody put a file under a run of their own."""
     run = new_run_id("production", SystemClock(), rehearsal=True)
     RunFolder(asked.log.store, run).create("request.json", (asked.folder / "request.json").read_bytes())
 

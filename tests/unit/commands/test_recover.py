@@ -1,6 +1,6 @@
 """`deploy.py recover` where nothing was changed: it explains, closes what is open, waits for who may live, and invents nothing.
 
-What was changed is led back by the stories (`tests/stories/test_recover.py`).
+What was changed is restored by the stories (`tests/stories/test_recover.py`).
 """
 
 from __future__ import annotations

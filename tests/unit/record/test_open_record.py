@@ -68,7 +68,7 @@ def test_a_birth_that_was_killed_before_event_0_is_finished_by_the_next(tmp_path
     (store(tmp_path) / log_entry.name(0)).unlink()
     next((store(tmp_path) / "trust").glob("*/roles.json")).unlink()
     for path in (*(store(tmp_path) / "trust").glob("*.*"), store(tmp_path) / "trust/allowed_signers"):
-        path.unlink()  # laid once event 0 is there
+        path.unlink()  # stored once event 0 is there
     born(tmp_path)
 
     assert verify(store(tmp_path)).ok
@@ -113,7 +113,7 @@ def test_a_stranger_in_the_log_folder_is_noticed_an_unfinished_write_is_not(tmp_
 
 
 def test_a_log_that_was_emptied_does_not_begin_again(tmp_path: Path) -> None:
-    """Truncation to nothing: what was laid beside the log tells of it."""
+    """Truncation to nothing: what was stored beside the log tells of it."""
     open_log(tmp_path)
     (event,) = (tmp_path / "reports/local/log").iterdir()
     event.unlink()
@@ -124,7 +124,7 @@ def test_a_log_that_was_emptied_does_not_begin_again(tmp_path: Path) -> None:
 
 
 def test_a_record_that_is_open_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
-    """What lies there already is not laid again: no file is made to find that out."""
+    """What lies there already is not stored again: no file is made to find that out."""
     open_log(tmp_path)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "reports").rglob("*")}
     open_log(tmp_path)
