@@ -217,16 +217,16 @@ def _keys(text: bytes, faults: list[str]) -> Iterable[Key]:
 
 def _people(text: bytes, faults: list[str]) -> list[Person]:
     try:
-        said = json.loads(text)
-        again = canonical(said)
+        document = json.loads(text)
+        rewritten = canonical(document)
     except (ValueError, IllegalEvent, RecursionError) as error:
         faults.append(f"roles.json is not JSON: {error}")
         return []
-    if again != text or not isinstance(said, dict):
+    if rewritten != text or not isinstance(document, dict):
         faults.append("roles.json is not a canonical JSON object")
         return []
     people = []
-    for email, entry in said.items():
+    for email, entry in document.items():
         try:
             people.append(_person(email, entry))
         except (ValueError, TypeError, KeyError, AttributeError) as error:

@@ -31,8 +31,8 @@ class SignedFile:
 
     def is_counted_by(self, content: Signed) -> bool:
         """Whether an event counts these very bytes under this name."""
-        said = {"file": content.file, "sha256": content.sha256, "signature_sha256": content.signature_sha256}
-        return said == self.digests()
+        counted = {"file": content.file, "sha256": content.sha256, "signature_sha256": content.signature_sha256}
+        return counted == self.digests()
 
     def digests(self) -> dict[str, Any]:
         """What an event says of both."""

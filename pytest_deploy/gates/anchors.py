@@ -68,14 +68,14 @@ def judge(rule: Anchors, record: RecordState, readings: Sequence[AnchorReading])
     return passes(NAME, inputs, f"the record holds what {', '.join(_reaches(readings))} know of it")
 
 
-def _contradicted(record: RecordState, seen: Checkpoint) -> str:
+def _contradicted(record: RecordState, anchored: Checkpoint) -> str:
     """Why the record is not the one that was anchored; empty where it is."""
-    if seen.origin != record.origin:
-        return f"knows a record {seen.origin}, this is {record.origin}"
-    if seen.size > record.size:
-        return f"knows {seen.size} events, {record.size} are here: the record was cut"
-    if record.roots.get(seen.size) != seen.root:
-        return f"saw another root at {seen.size} events: the record was rewritten"
+    if anchored.origin != record.origin:
+        return f"knows a record {anchored.origin}, this is {record.origin}"
+    if anchored.size > record.size:
+        return f"knows {anchored.size} events, {record.size} are here: the record was cut"
+    if record.roots.get(anchored.size) != anchored.root:
+        return f"saw another root at {anchored.size} events: the record was rewritten"
     return ""
 
 

@@ -40,16 +40,18 @@ class Quorum:
     """UTC: when the request lapses; None where it does not."""
     run: str = ""
     """The request, as `deploy.py approve` takes it."""
-    unsaid: tuple[str, ...] = ()
-    """What policy asks to be said and was not: `reason`, `ticket` (a rollback by hand)."""
+    unstated: tuple[str, ...] = ()
+    """What policy asks to be stated and was not: `reason`, `ticket` (a rollback by hand)."""
 
 
 def gather(facts: GateFacts) -> Judge:
     """The signatures under the request, else whether the roster could fill the roles at all."""
-    needed, run, evaluation, unsaid = facts.needed_roles, facts.candidate.request, facts.evaluation, _unsaid(facts)
+    needed, run, evaluation, unstated = facts.needed_roles, facts.candidate.request, facts.evaluation, _unstated(facts)
     if evaluation is None:
         possible, why_not = quorum_possible(facts.approval_context)
-        return lambda at: judge(Quorum(needed, at, missing=needed, possible=possible, why_not=why_not, unsaid=unsaid))
+        return lambda at: judge(
+            Quorum(needed, at, missing=needed, possible=possible, why_not=why_not, unstated=unstated)
+        )
     quorum = Quorum(
         needed,
         facts.environment.clock.now(),
@@ -60,13 +62,13 @@ def gather(facts: GateFacts) -> Judge:
         why_not=evaluation.why_not,
         expires=evaluation.expires,
         run=run or "",
-        unsaid=unsaid,
+        unstated=unstated,
     )
     return lambda at: judge(replace(quorum, at=at))
 
 
-def _unsaid(facts: GateFacts) -> tuple[str, ...]:
-    """What a rollback by hand must say and does not."""
+def _unstated(facts: GateFacts) -> tuple[str, ...]:
+    """What a rollback by hand must state and does not."""
     candidate = facts.candidate
     if candidate.pipeline != "rollback" or not facts.policy.rollback.ticket:
         return ()
@@ -76,7 +78,7 @@ def _unsaid(facts: GateFacts) -> tuple[str, ...]:
 
 def judge(quorum: Quorum) -> Verdict:
     """Whether the quorum is complete and the request still lives."""
-    if not quorum.needed and not quorum.unsaid:
+    if not quorum.needed and not quorum.unstated:
         return not_asked_for(NAME)
     at = utc(quorum.at)
     missing = quorum.missing or tuple(role for role in quorum.needed if role not in quorum.filled)
@@ -89,7 +91,7 @@ def judge(quorum: Quorum) -> Verdict:
         "possible": quorum.possible,
         "expires": None if quorum.expires is None else stamp(quorum.expires),
         "run": quorum.run or None,
-        "unsaid": list(quorum.unsaid),
+        "unsaid": list(quorum.unstated),
     }
     if fault := _unfit(quorum, at):
         return needs_action(NAME, inputs, *fault)
@@ -110,9 +112,9 @@ def judge(quorum: Quorum) -> Verdict:
 
 def _unfit(quorum: Quorum, at: datetime) -> tuple[str, str] | None:
     """What no further signature mends, and what does; None where signatures are all that can be missing."""
-    if quorum.unsaid:
-        how = " ".join(f"--deploy-{what}=…" for what in quorum.unsaid)
-        return f"policy asks for a {' and a '.join(quorum.unsaid)}", f"plan anew with {how}"
+    if quorum.unstated:
+        how = " ".join(f"--deploy-{what}=…" for what in quorum.unstated)
+        return f"policy asks for a {' and a '.join(quorum.unstated)}", f"plan anew with {how}"
     if quorum.expires is not None and at >= quorum.expires:
         return f"the request lapsed {moment(quorum.expires)}", "plan anew and have it approved"
     if not quorum.possible:

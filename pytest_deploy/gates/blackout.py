@@ -291,7 +291,7 @@ class Calendar(Section):
 def read_calendar(path: Path) -> Calendar:
     """The calendar of a file. Raises ConfigurationError with every fault, with its line."""
     root, faults = read_document(path, "give the path of a calendar")
-    calendar, found = validate_model(root, Calendar)
+    calendar, invalid = validate_model(root, Calendar)
     if calendar is None or faults:
-        raise ConfigurationError(root.file, [*faults, *found])
+        raise ConfigurationError(root.file, [*faults, *invalid])
     return calendar

@@ -16,7 +16,7 @@ from pytest_deploy.record.clock import stamp
 
 NAME = "clock"
 NOTICED_S = 2.0
-"""Seconds apart above which the skew is said."""
+"""Seconds apart above which the verdict names the skew."""
 REFUSED_S = 60.0
 """Seconds apart above which nothing is deployed."""
 
@@ -53,7 +53,7 @@ def gather(facts: GateFacts) -> Judge:
 def judge(at_system: datetime, references: Sequence[Reference]) -> Verdict:
     """Whether the system's clock agrees with every reference that answered, and one that tells the time did.
 
-    Up to NOTICED_S apart is agreement, up to REFUSED_S passes and is said.
+    Up to NOTICED_S apart is agreement, up to REFUSED_S passes and is named.
     """
     at = utc(at_system)
     skews = {it.name: _behind(at, it) for it in references if it.at is not None}
@@ -88,8 +88,8 @@ def judge(at_system: datetime, references: Sequence[Reference]) -> Verdict:
     apart = [it for it in references if abs(skews.get(it.name, 0.0)) > NOTICED_S]
     if apart:
         return passes(NAME, inputs, f"this machine's clock is {_describe(apart, skews)}; {REFUSED_S:g} s are tolerated")
-    told = ", ".join(it.name for it in references if it.at is not None)
-    return passes(NAME, inputs, f"this machine's clock agrees with {told} within {NOTICED_S:g} s")
+    agreeing = ", ".join(it.name for it in references if it.at is not None)
+    return passes(NAME, inputs, f"this machine's clock agrees with {agreeing} within {NOTICED_S:g} s")
 
 
 def _behind(at: datetime, it: Reference) -> float:

@@ -53,12 +53,12 @@ def judge(rule: Retention, at: datetime, place: str, holding: BucketRetention | 
         "found": None,
     }
     if holding is None:
-        said = f"not enforceable on a disk: {place} lasts as long as whoever keeps the disk lets it"
+        on_a_disk = f"not enforceable on a disk: {place} lasts as long as whoever keeps the disk lets it"
         if rule.locked:
             return needs_action(
-                NAME, inputs, said, "let the record lie in a bucket: record: {store: gcs, bucket: NAME}"
+                NAME, inputs, on_a_disk, "let the record lie in a bucket: record: {store: gcs, bucket: NAME}"
             )
-        return passes(NAME, inputs, f"{said}; this policy asks for no locked bucket")
+        return passes(NAME, inputs, f"{on_a_disk}; this policy asks for no locked bucket")
     if isinstance(holding, Unavailable):
         reason = f"how {place} keeps the record could not be read back: {holding.problem}"
         remedy = "mend what it names, then ask again"

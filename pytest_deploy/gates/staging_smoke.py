@@ -152,21 +152,21 @@ def evidence_of(workspace: Workspace) -> tuple[Evidence, ...]:
 
     Raises RecordError where the record does not verify, or is another environment's, or nobody here knows its key.
     """
-    kept = record_store(workspace, policy_of(workspace))
-    if next(iter(kept.names("log/")), None) is None:
+    source = record_store(workspace, policy_of(workspace))
+    if next(iter(source.names("log/")), None) is None:
         return ()
-    store = kept.folder()
-    found = verify(store)
-    if not found.ok:
-        raise RecordError(f"the record {store.name} does not verify: {found.findings[0]}")
+    store = source.folder()
+    checked = verify(store)
+    if not checked.ok:
+        raise RecordError(f"the record {store.name} does not verify: {checked.findings[0]}")
     known = _known_key(workspace)
-    if found.vkey != known.vkey:
+    if checked.vkey != known.vkey:
         raise RecordError(
-            f"the record in {store.relative_to(workspace.root)} is {found.origin}'s, signed by {found.vkey}; that of "
+            f"the record in {store.relative_to(workspace.root)} is {checked.origin}'s, signed by {checked.vkey}; that of "
             f"{known.origin} is signed by {known.vkey}: it is no evidence"
         )
     runs: dict[str, list[Event]] = {}
-    for seq in range(found.size):
+    for seq in range(checked.size):
         event = log_entry.parse((store / log_entry.name(seq)).read_bytes()).event
         runs.setdefault(event.run, []).append(event)
     return tuple(sorted((e for run in runs.values() for e in _smoked(store, run)), key=lambda e: e.at))

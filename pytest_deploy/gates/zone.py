@@ -61,17 +61,17 @@ def spells(zone: ZoneInfo, first: datetime, end: datetime) -> tuple[Spell, ...]:
 
     One spell as a rule. Two where clocks are set back within it and its end comes twice, none where they skip it all.
     """
-    found: list[Spell] = []
+    whole: list[Spell] = []
     for start, stop, offset in _steady(zone, first.replace(tzinfo=UTC) - _DAY, end.replace(tzinfo=UTC) + _DAY):
         begins = max(start, first.replace(tzinfo=UTC) - offset)
         ends = min(stop, end.replace(tzinfo=UTC) - offset)
         if begins >= ends:
             continue
-        if found and found[-1][1] == begins:
-            found[-1] = (found[-1][0], ends)
+        if whole and whole[-1][1] == begins:
+            whole[-1] = (whole[-1][0], ends)
         else:
-            found.append((begins, ends))
-    return tuple(found)
+            whole.append((begins, ends))
+    return tuple(whole)
 
 
 def covering(zone: ZoneInfo, first: datetime, end: datetime) -> Spell:

@@ -136,7 +136,7 @@ class Desk:
         )  # fmt: skip
         return replace(said, **changes)
 
-    def lay_down(
+    def put_statement(
         self, said: Approval | OverrideStatement, *, key: str = "", namespace: str = NAMESPACE, under: str = RUN
     ) -> str:
         """Sign a statement by hand and put it under a request without asking anybody: what an attacker can do."""
@@ -187,7 +187,7 @@ class Desk:
 
     def why_not(self, **changes: Any) -> str:
         """The reason for which the one signature there does not count. Fails where it counts, or where there are more."""
-        judged = self.evaluation(**changes)
-        assert judged.counted == ()
-        (refused,) = judged.refused
+        evaluation = self.evaluation(**changes)
+        assert evaluation.counted == ()
+        (refused,) = evaluation.refused
         return refused.reason

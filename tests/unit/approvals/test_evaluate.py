@@ -36,22 +36,22 @@ def test_two_people_fill_two_roles(desk: Desk) -> None:
     desk.approve(TINA)
     desk.approve(QUINN)
 
-    judged = desk.evaluation()
+    evaluation = desk.evaluation()
 
-    assert {"Tech Lead": TINA.email, "QA Lead": QUINN.email} == judged.filled
-    assert (judged.missing, judged.refused) == ((), ())
+    assert {"Tech Lead": TINA.email, "QA Lead": QUINN.email} == evaluation.filled
+    assert (evaluation.missing, evaluation.refused) == ((), ())
 
 
 def test_one_signature_leaves_the_other_role_missing(desk: Desk) -> None:
     desk.approve(QUINN)
 
-    judged = desk.evaluation()
+    evaluation = desk.evaluation()
 
-    assert ({"QA Lead": QUINN.email}, ("Tech Lead",)) == (judged.filled, judged.missing)
+    assert ({"QA Lead": QUINN.email}, ("Tech Lead",)) == (evaluation.filled, evaluation.missing)
 
 
 def test_a_signature_counts_before_any_event_does_and_after(desk: Desk) -> None:
-    desk.lay_down(desk.approval(TINA))
+    desk.put_statement(desk.approval(TINA))
 
     (signed,) = desk.evaluation().counted
 
@@ -73,10 +73,10 @@ def test_one_person_never_fills_two_roles(desk: Desk) -> None:
     desk.approve(BOTH, "Tech Lead")
     desk.approve(BOTH, "QA Lead")
 
-    judged = desk.evaluation()
+    evaluation = desk.evaluation()
 
-    assert [BOTH.email] == list(judged.filled.values())
-    assert len(judged.missing) == 1
+    assert [BOTH.email] == list(evaluation.filled.values())
+    assert len(evaluation.missing) == 1
 
 
 def test_a_copy_of_a_signature_is_no_second_one(desk: Desk) -> None:
@@ -88,7 +88,7 @@ def test_a_copy_of_a_signature_is_no_second_one(desk: Desk) -> None:
 
 
 def test_the_deployer_cannot_approve(desk: Desk) -> None:
-    desk.lay_down(desk.approval(DORA, role="Tech Lead"))
+    desk.put_statement(desk.approval(DORA, role="Tech Lead"))
 
     assert "Dora Deployer deploys this" in desk.why_not()
 
@@ -110,7 +110,7 @@ def test_an_expired_key_signs_nothing(desk: Desk) -> None:
 
     with pytest.raises(Refused, match=r"is not valid for tina@example\.org now"):
         desk.approve(TINA, run=LATER_RUN)
-    desk.lay_down(said, under=LATER_RUN)
+    desk.put_statement(said, under=LATER_RUN)
     assert "does not verify" in desk.why_not(run=LATER_RUN)
 
 
@@ -124,7 +124,7 @@ def test_a_revoked_key_signs_nothing_more_and_what_it_signed_stays_good(desk: De
     desk.ask(LATER_RUN)
     with pytest.raises(Refused, match="is not valid"):
         desk.approve(TINA, run=LATER_RUN)
-    desk.lay_down(desk.approval(TINA, run=LATER_RUN), under=LATER_RUN)
+    desk.put_statement(desk.approval(TINA, run=LATER_RUN), under=LATER_RUN)
     assert "does not verify" in desk.why_not(run=LATER_RUN)
 
 
@@ -134,20 +134,20 @@ def test_a_revoked_key_cannot_date_itself_back_to_when_it_was_good(desk: Desk) -
     enrollment.revoke(desk.log, desk.store, TINA.email, reason="stolen", now=desk.clock.now(), actor=DEPLOYER)
     desk.clock.move(10)
 
-    desk.lay_down(said)
+    desk.put_statement(said)
 
     assert "does not verify for tina@example.org" in desk.why_not()
 
 
 @pytest.mark.parametrize("namespace", ["git", "deploy-approval@other.example.org"])
 def test_a_signature_made_for_another_purpose_does_not_count(desk: Desk, namespace: str) -> None:
-    desk.lay_down(desk.approval(TINA), namespace=namespace)
+    desk.put_statement(desk.approval(TINA), namespace=namespace)
 
     assert "does not verify" in desk.why_not()
 
 
 def test_anothers_key_does_not_sign_for_a_person(desk: Desk) -> None:
-    desk.lay_down(desk.approval(TINA), key="stranger")
+    desk.put_statement(desk.approval(TINA), key="stranger")
     assert "does not verify for tina@example.org" in desk.why_not()
 
     with pytest.raises(Refused, match=r"is not valid for tina@example\.org"):
@@ -186,26 +186,26 @@ def test_a_request_swapped_before_it_is_signed_is_not_the_one_that_was_made(desk
     place.chmod(0o644)
     place.write_bytes(other)
 
-    desk.lay_down(desk.approval(TINA, request_sha256=digest(other)))
+    desk.put_statement(desk.approval(TINA, request_sha256=digest(other)))
 
     assert "not the one that was made" in desk.why_not()
 
 
 def test_a_back_dated_approval_does_not_count(desk: Desk) -> None:
     made = desk.context().events[0].instant
-    desk.lay_down(desk.approval(TINA, signed_at=stamp(made - TOLERANCE - timedelta(milliseconds=1))))
+    desk.put_statement(desk.approval(TINA, signed_at=stamp(made - TOLERANCE - timedelta(milliseconds=1))))
     assert "is back-dated" in desk.why_not()
 
-    desk.lay_down(desk.approval(TINA, signed_at=stamp(made - TOLERANCE)))
+    desk.put_statement(desk.approval(TINA, signed_at=stamp(made - TOLERANCE)))
     assert TINA.email in desk.evaluation().filled.values()
 
 
 def test_an_approval_dated_after_it_was_laid_down_does_not_count(desk: Desk) -> None:
     now = desk.clock.now()
-    desk.lay_down(desk.approval(TINA, signed_at=stamp(now + TOLERANCE + timedelta(milliseconds=1))))
+    desk.put_statement(desk.approval(TINA, signed_at=stamp(now + TOLERANCE + timedelta(milliseconds=1))))
     assert "after it was laid down" in desk.why_not()
 
-    desk.lay_down(desk.approval(TINA, signed_at=stamp(now + TOLERANCE)))
+    desk.put_statement(desk.approval(TINA, signed_at=stamp(now + TOLERANCE)))
     assert TINA.email in desk.evaluation().filled.values()
 
 
@@ -245,10 +245,10 @@ def test_garbage_in_a_slot_is_named_and_does_not_keep_others_out(desk: Desk) -> 
     event = desk.approve(TINA)
 
     assert squatted.replace(".json", "-2.json") == event.data["file"]
-    judged = desk.evaluation()
-    assert TINA.email in judged.filled.values()
-    assert [squatted] == [one.file for one in judged.refused]
-    assert "no canonical JSON" in judged.refused[0].reason
+    evaluation = desk.evaluation()
+    assert TINA.email in evaluation.filled.values()
+    assert [squatted] == [one.file for one in evaluation.refused]
+    assert "no canonical JSON" in evaluation.refused[0].reason
 
 
 def _link(desk: Desk) -> str:
@@ -269,7 +269,7 @@ def _linked_approvals(desk: Desk) -> None:
     folder = desk.store / "runs" / RUN / "approvals"
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.symlink_to(elsewhere)
-    desk.lay_down(desk.approval(TINA))
+    desk.put_statement(desk.approval(TINA))
 
 
 def _pipe(desk: Desk) -> None:
@@ -305,10 +305,10 @@ def _folder(desk: Desk) -> str:
         (lambda desk: desk.put("a\x1b[2J\n.json", b"", b""), "its name holds characters that cannot be shown"),
         (lambda desk: desk.put(os.fsdecode(b"\xff.json"), b"", b""), "its name holds"),
         (lambda desk: desk.put("a.json", _unshown(desk, "\ud800"), b""), "signer holds characters that cannot be shown"),
-        (lambda desk: desk.lay_down(desk.approval(TINA, printed_name="Quinn Quist")), "is Tina Tanaka in the roster"),
-        (lambda desk: desk.lay_down(desk.approval(TINA, role="QA Lead")), "does not hold the role QA Lead"),
-        (lambda desk: desk.lay_down(desk.approval(DORA)), "Deployment Manager is not asked for"),
-        (lambda desk: desk.lay_down(desk.approval(TINA, signer="eve@x.org"), key="stranger"), "nobody in the roster"),
+        (lambda desk: desk.put_statement(desk.approval(TINA, printed_name="Quinn Quist")), "is Tina Tanaka in the roster"),
+        (lambda desk: desk.put_statement(desk.approval(TINA, role="QA Lead")), "does not hold the role QA Lead"),
+        (lambda desk: desk.put_statement(desk.approval(DORA)), "Deployment Manager is not asked for"),
+        (lambda desk: desk.put_statement(desk.approval(TINA, signer="eve@x.org"), key="stranger"), "nobody in the roster"),
     ],
 )  # fmt: skip
 def test_a_file_that_does_not_count_says_why(desk: Desk, put: Callable[[Desk], object], said: str) -> None:
@@ -345,22 +345,22 @@ def test_an_author_whom_nobody_knows_blocks_unless_listed_as_outside(desk: Desk)
     desk.approve(TINA)
     desk.approve(QUINN)
 
-    judged = desk.evaluation(authors=("bot@example.org",))
+    evaluation = desk.evaluation(authors=("bot@example.org",))
 
-    assert not judged.possible
-    assert "bot@example.org wrote part of what is released and is nobody in the roster" in judged.why_not
+    assert not evaluation.possible
+    assert "bot@example.org wrote part of what is released and is nobody in the roster" in evaluation.why_not
     assert desk.evaluation(authors=("bot@example.org",), outside=("Bot@example.org",)).possible
 
 
 def test_a_deployer_whom_nobody_knows_blocks(desk: Desk) -> None:
-    judged = desk.evaluation(who="local:1000:mallory@desk")
+    evaluation = desk.evaluation(who="local:1000:mallory@desk")
 
-    assert not judged.possible
-    assert "mallory@desk deploys and is nobody in the roster" in judged.why_not
+    assert not evaluation.possible
+    assert "mallory@desk deploys and is nobody in the roster" in evaluation.why_not
 
 
 def test_a_roster_that_can_never_fill_the_roles_is_told(desk: Desk) -> None:
-    judged = desk.evaluation(authors=(QUINN.email, BOTH.email))
+    evaluation = desk.evaluation(authors=(QUINN.email, BOTH.email))
 
-    assert not judged.possible
-    assert "nobody is left to sign as QA Lead: held by Bo Both, Quinn Quist" in judged.why_not
+    assert not evaluation.possible
+    assert "nobody is left to sign as QA Lead: held by Bo Both, Quinn Quist" in evaluation.why_not

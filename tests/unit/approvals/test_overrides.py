@@ -25,8 +25,8 @@ def test_two_people_pass_over_one_gate_for_one_incident(desk: Desk) -> None:
 
 
 def test_one_person_twice_is_no_second_person(desk: Desk) -> None:
-    desk.lay_down(desk.override_statement(BOTH, role="Tech Lead"))
-    desk.lay_down(desk.override_statement(BOTH, role="QA Lead"))
+    desk.put_statement(desk.override_statement(BOTH, role="Tech Lead"))
+    desk.put_statement(desk.override_statement(BOTH, role="QA Lead"))
 
     assert overrides(desk.context()) == {}
 
@@ -51,8 +51,8 @@ def test_an_override_runs_out(desk: Desk) -> None:
 
 def test_an_override_lasts_no_longer_than_an_approval_whatever_it_says(desk: Desk) -> None:
     far = stamp(desk.clock.now() + timedelta(days=3650))
-    desk.lay_down(desk.override_statement(TINA, expires=far))
-    desk.lay_down(desk.override_statement(QUINN, expires=far))
+    desk.put_statement(desk.override_statement(TINA, expires=far))
+    desk.put_statement(desk.override_statement(QUINN, expires=far))
     assert {"window"} == set(overrides(desk.context()))
 
     desk.clock.move(EXPIRES_IN.total_seconds() + 1)
@@ -69,7 +69,7 @@ def test_an_override_that_nobody_signed_passes_over_nothing(desk: Desk) -> None:
 
 def test_the_deployer_cannot_override_and_an_author_can(desk: Desk) -> None:
     desk.override(TINA)
-    desk.lay_down(desk.override_statement(DORA, role="Tech Lead"))
+    desk.put_statement(desk.override_statement(DORA, role="Tech Lead"))
     assert overrides(desk.context()) == {}
 
     desk.override(QUINN)
@@ -77,8 +77,8 @@ def test_the_deployer_cannot_override_and_an_author_can(desk: Desk) -> None:
 
 
 def test_an_override_for_another_run_passes_over_nothing(desk: Desk) -> None:
-    desk.lay_down(desk.override_statement(TINA, run=LATER_RUN))
-    desk.lay_down(desk.override_statement(QUINN, run=LATER_RUN))
+    desk.put_statement(desk.override_statement(TINA, run=LATER_RUN))
+    desk.put_statement(desk.override_statement(QUINN, run=LATER_RUN))
 
     assert overrides(desk.context()) == {}
 

@@ -43,7 +43,7 @@ def a_window(**changes: Any) -> Window:
     return Window.model_validate_json(json.dumps({**PRODUCTION, **changes}))
 
 
-def passed_or_needs(verdict: Verdict) -> tuple[bool, str]:
+def outcome_of(verdict: Verdict) -> tuple[bool, str]:
     """Whether it passed, and what it passed_or_needs."""
     return verdict.passed, verdict.still_needed
 

@@ -9,7 +9,7 @@ import pytest
 from pytest_deploy.gates import approvals
 from pytest_deploy.gates.approvals import Quorum
 from pytest_deploy.gates.verdict import Verdict
-from tests.unit.gates.facts import HOUR, MINUTE, passed_or_needs, utc
+from tests.unit.gates.facts import HOUR, MINUTE, outcome_of, utc
 
 AT = utc("2026-11-23T15:00")
 ROLES = ("Tech Lead", "QA Lead")
@@ -38,7 +38,7 @@ def test_a_complete_quorum_passes_and_names_who_signed() -> None:
 def test_a_missing_role_is_owed_an_approval(missing: tuple[str, ...]) -> None:
     verdict = judged(filled={"Tech Lead": "tara@example.org"}, missing=missing)
 
-    assert passed_or_needs(verdict) == (False, "approval")
+    assert outcome_of(verdict) == (False, "approval")
     assert verdict.sentence == "approval missing: QA Lead; python deploy.py approve production-1"
 
 
@@ -56,7 +56,7 @@ def test_signatures_that_do_not_count_are_told() -> None:
 def test_one_person_never_fills_two_roles() -> None:
     verdict = judged(filled={"Tech Lead": "tara@example.org", "QA Lead": "Tara@example.org"})
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
 
 
 @pytest.mark.parametrize("left,passed", [(MINUTE, True), (0 * MINUTE, False), (-MINUTE, False)])
@@ -65,21 +65,21 @@ def test_a_request_that_lapsed_is_void_however_well_signed(left: Any, passed: bo
 
     assert passed == verdict.passed
     if not passed:
-        assert (*passed_or_needs(verdict), verdict.remedy) == (False, "mend", "plan anew and have it approved")
+        assert (*outcome_of(verdict), verdict.remedy) == (False, "mend", "plan anew and have it approved")
 
 
 def test_a_roster_that_can_never_fill_the_roles_must_be_mended() -> None:
     verdict = judged(filled={}, missing=ROLES, possible=False, why_not="nobody holds QA Lead")
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert verdict.reason == "the quorum is impossible: nobody holds QA Lead"
     assert "can never fill" in judged(possible=False).reason
 
 
-@pytest.mark.parametrize("unsaid", [("reason",), ("ticket",), ("reason", "ticket")])
-def test_what_policy_asks_to_be_said_is_said_however_well_it_is_signed(unsaid: tuple[str, ...]) -> None:
-    verdict = judged(unsaid=unsaid)
+@pytest.mark.parametrize("unstated", [("reason",), ("ticket",), ("reason", "ticket")])
+def test_what_policy_asks_to_be_said_is_said_however_well_it_is_signed(unstated: tuple[str, ...]) -> None:
+    verdict = judged(unstated=unstated)
 
-    assert passed_or_needs(verdict) == (False, "mend")
-    assert all(f"--deploy-{what}=" in verdict.remedy for what in unsaid)
-    assert judged(unsaid=()).passed
+    assert outcome_of(verdict) == (False, "mend")
+    assert all(f"--deploy-{what}=" in verdict.remedy for what in unstated)
+    assert judged(unstated=()).passed

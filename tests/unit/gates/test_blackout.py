@@ -24,7 +24,7 @@ from tests.unit.gates.facts import (
     first_run,
     local,
     minutes_of_years,
-    passed_or_needs,
+    outcome_of,
     utc,
 )
 
@@ -99,7 +99,7 @@ def test_a_period_is_half_open(at: str, passed: bool) -> None:  # noqa: FBT001
 def test_the_earliest_start_is_after_all_that_follows_on_one_another() -> None:
     verdict = blackout.judge(RULE, FROZEN, local("2026-12-20 12:00"), lasts_s=SLA, zone=NEW_YORK)
 
-    assert passed_or_needs(verdict) == (False, "time")
+    assert outcome_of(verdict) == (False, "time")
     assert local("2027-01-04 09:00") == verdict.earliest_start
     assert verdict.reason == (
         "the run would touch Year-end freeze until Monday 2027-01-04 09:00 EST (America/New_York);"
@@ -135,7 +135,7 @@ def test_without_a_window_the_calendars_zone_decides() -> None:
 def test_with_neither_it_cannot_be_told_and_blocks() -> None:
     verdict = blackout.judge(Blackout(holidays="US"), None, utc("2026-11-23T15:00"), lasts_s=SLA, zone="")
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
 
 
 def test_holidays_alone_need_no_calendar() -> None:
@@ -153,7 +153,7 @@ def test_a_year_the_calendar_does_not_cover_blocks(at: str, passed: bool) -> Non
 
     assert passed == verdict.passed
     if not passed:
-        assert passed_or_needs(verdict) == (False, "mend")
+        assert outcome_of(verdict) == (False, "mend")
         assert verdict.sentence == (
             "calendar.yaml does not cover 2028; plan 2028 in calendar.yaml and add it to covers"
         )
@@ -181,13 +181,13 @@ def test_a_holiday_that_leads_into_an_unplanned_year_must_be_mended() -> None:
         RULE, a_calendar(covers=[2026, 2027]), local("2027-12-31 12:00"), lasts_s=SLA, zone=NEW_YORK
     )
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert "New Year's Day (observed)" in verdict.reason
     assert "does not cover 2028" in verdict.reason
 
 
 def test_a_calendar_that_is_not_there_blocks() -> None:
-    assert passed_or_needs(blackout.judge(RULE, None, utc("2026-11-23T15:00"), lasts_s=SLA, zone=NEW_YORK)) == (
+    assert outcome_of(blackout.judge(RULE, None, utc("2026-11-23T15:00"), lasts_s=SLA, zone=NEW_YORK)) == (
         False,
         "mend",
     )
@@ -198,7 +198,7 @@ def test_a_country_the_library_does_not_know_blocks(country: str) -> None:
     rule = RULE.model_copy(update={"holidays": country})
     verdict = blackout.judge(rule, FREE, utc("2026-11-23T15:00"), lasts_s=SLA, zone=NEW_YORK)
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert country in verdict.reason
 
 
@@ -219,7 +219,7 @@ def test_a_year_the_library_does_not_know_blocks() -> None:
 
 
 def test_a_zone_that_tzdata_does_not_have_blocks() -> None:
-    assert passed_or_needs(blackout.judge(RULE, FREE, utc("2026-11-23T15:00"), lasts_s=SLA, zone="Mars/Olympus")) == (
+    assert outcome_of(blackout.judge(RULE, FREE, utc("2026-11-23T15:00"), lasts_s=SLA, zone="Mars/Olympus")) == (
         False,
         "mend",
     )
@@ -229,7 +229,7 @@ def test_a_blackout_beyond_the_horizon_must_be_mended() -> None:
     frozen = a_calendar(("Sunset", "2026-01-01 00:00", "2028-01-01 00:00"))
     verdict = blackout.judge(RULE, frozen, local("2026-03-02 12:00"), lasts_s=SLA, zone=NEW_YORK)
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert "nothing is free for 20 min within 400 days" in verdict.reason
 
 
@@ -279,7 +279,7 @@ def test_it_passes_at_its_earliest_start_and_never_before(zone: str, at: datetim
 
     ahead = first_run([free(zone, at + step * MINUTE) for step in range((end - at) // MINUTE)], lasts)
 
-    assert passed_or_needs(verdict) == (True, "") or passed_or_needs(verdict) == (False, "time")
+    assert outcome_of(verdict) == (True, "") or outcome_of(verdict) == (False, "time")
     assert ahead is not None
     assert at + ahead * MINUTE == (verdict.earliest_start or at)
     assert blackout.judge(RULE, BUSY[zone], at + ahead * MINUTE, lasts_s=lasts * 60, zone=zone).passed

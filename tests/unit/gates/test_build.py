@@ -6,7 +6,7 @@ import pytest
 
 from pytest_deploy.gates import build
 from pytest_deploy.gates.build import Built
-from tests.unit.gates.facts import passed_or_needs
+from tests.unit.gates.facts import outcome_of
 
 DIGEST = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64
@@ -33,5 +33,5 @@ def test_one_artefact_that_passed_and_is_approved_or_not_yet_passes(approved: st
 def test_anything_else_must_be_mended(facts: Built, said: str) -> None:
     verdict = build.judge(facts)
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert said == verdict.reason

@@ -9,7 +9,7 @@ import pytest
 from pytest_deploy.gates import clock
 from pytest_deploy.gates.clock import Reference
 from pytest_deploy.gates.verdict import Verdict
-from tests.unit.gates.facts import HOUR, passed_or_needs, utc
+from tests.unit.gates.facts import HOUR, outcome_of, utc
 
 AT = utc("2026-11-23T15:00")
 
@@ -46,7 +46,7 @@ def test_more_than_two_seconds_are_said(skew_s: float, said: str) -> None:
 def test_a_record_of_the_future_shows_a_clock_that_is_behind() -> None:
     verdict = asked(database(0), record(61))
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert verdict.reason == "this machine's clock, Monday 2026-11-23 15:00 UTC, is 61.0 s behind record"
 
 
@@ -59,7 +59,7 @@ def test_a_record_of_hours_ago_shows_nothing() -> None:
 def test_no_answer_at_all_blocks_with_its_causes() -> None:
     verdict = asked(Reference("database", None, "connection refused"), record(0))
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert verdict.reason == "no other clock told the time (database: connection refused)"
     assert asked().reason == "no other clock told the time"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_deploy.gates import deployer
 from pytest_deploy.policy.gate_rules import Deployer
-from tests.unit.gates.facts import passed_or_needs
+from tests.unit.gates.facts import outcome_of
 
 RULE = Deployer(role="Deployment Manager")
 HOLDERS = ["Dora Diaz", "Emil Ek"]
@@ -23,7 +23,7 @@ def test_who_holds_the_role_may() -> None:
 def test_who_holds_another_may_not_and_is_told_who_may() -> None:
     verdict = deployer.judge(RULE, "quentin", "quentin@example.org", frozenset({"QA Lead"}), HOLDERS)
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert verdict.reason == "quentin@example.org (quentin) holds QA Lead; Deployment Manager starts it"
     assert verdict.remedy == "have it started by Dora Diaz or Emil Ek"
 
@@ -31,7 +31,7 @@ def test_who_holds_another_may_not_and_is_told_who_may() -> None:
 def test_an_actor_the_roster_does_not_know_may_not_whatever_roles_are_claimed() -> None:
     verdict = deployer.judge(RULE, "mallory", None, frozenset({"Deployment Manager"}), HOLDERS)
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert "mallory is nobody whom the roster knows" in verdict.reason
 
 

@@ -6,7 +6,7 @@ from pytest_deploy.gates import freeze
 from pytest_deploy.gates.freeze import Frozen
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_state import LogState
-from tests.unit.gates.facts import passed_or_needs, utc
+from tests.unit.gates.facts import outcome_of, utc
 from tests.unit.record.samples import deployed
 
 
@@ -17,7 +17,7 @@ def test_a_commit_that_nothing_froze_passes() -> None:
 def test_a_frozen_one_names_since_when_why_and_by_which_run() -> None:
     verdict = freeze.judge(Frozen(utc("2026-11-22T20:25"), "smoke failed after traffic", "production-1"))
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert verdict.reason == "frozen by run production-1 since Sunday 2026-11-22 20:25 UTC: smoke failed after traffic"
 
 

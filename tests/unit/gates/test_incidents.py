@@ -10,7 +10,7 @@ from pytest_deploy.gates import incidents
 from pytest_deploy.gates.incidents import Incident
 from pytest_deploy.gates.verdict import Unavailable
 from pytest_deploy.policy.gate_rules import Incidents
-from tests.unit.gates.facts import HOUR, MINUTE, passed_or_needs, utc
+from tests.unit.gates.facts import HOUR, MINUTE, outcome_of, utc
 
 RULE = Incidents(within_h=24)
 AT = utc("2026-11-23T15:00")
@@ -33,7 +33,7 @@ def test_an_open_critical_one_must_be_closed_however_old() -> None:
         RULE, AT, [Incident("INC-7", "Critical", AT - 99 * HOUR, url="https://incidents.example.org/7")]
     )
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert (
         verdict.reason
         == "critical and open: INC-7 (https://incidents.example.org/7) since Thursday 2026-11-19 12:00 UTC"
@@ -67,5 +67,5 @@ def test_a_severity_that_is_not_told_counts_as_the_worst(severity: str, passed: 
 def test_a_source_that_does_not_answer_blocks_with_its_cause() -> None:
     verdict = incidents.judge(RULE, AT, Unavailable("the tracker answered 503"))
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert verdict.reason == "incidents cannot be asked about: the tracker answered 503"

@@ -8,7 +8,7 @@ from pytest_deploy.gates import lease
 from pytest_deploy.gates.lease import Held
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_state import LEASE_LIFE_S, LogState
-from tests.unit.gates.facts import MINUTE, passed_or_needs, utc
+from tests.unit.gates.facts import MINUTE, outcome_of, utc
 from tests.unit.record.samples import NOON, PERSON, HandClock, Writing
 
 AT = utc("2026-11-23T15:00")
@@ -23,7 +23,7 @@ def test_an_environment_nobody_holds_is_free() -> None:
 def test_a_live_lease_of_another_passes_by_itself_when_it_ends() -> None:
     verdict = lease.judge(AT, LIVE)
 
-    assert passed_or_needs(verdict) == (False, "time")
+    assert outcome_of(verdict) == (False, "time")
     assert LIVE.until == verdict.earliest_start
     assert verdict.reason == "run production-1 of dora holds the environment until Monday 2026-11-23 15:02 UTC"
 
@@ -31,7 +31,7 @@ def test_a_live_lease_of_another_passes_by_itself_when_it_ends() -> None:
 def test_a_lease_that_ended_under_an_open_run_wants_recovery() -> None:
     verdict = lease.judge(AT, DEAD)
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert verdict.remedy == "python deploy.py recover ENV"
 
 
@@ -55,7 +55,7 @@ def test_a_run_whose_lease_ended_or_was_taken_or_is_gone_changes_nothing() -> No
         lease.judge(AT, None, own="production-1"),
     ]
 
-    assert [passed_or_needs(verdict) for verdict in found] == [(False, "mend")] * 3
+    assert [outcome_of(verdict) for verdict in found] == [(False, "mend")] * 3
     assert [verdict.reason for verdict in found] == [
         "this run's lease ended Monday 2026-11-23 15:00 UTC",
         "run production-1 of dora has taken the environment over",

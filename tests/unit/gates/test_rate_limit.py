@@ -12,7 +12,7 @@ from pytest_deploy.gates import rate_limit
 from pytest_deploy.gates.rate_limit import limited
 from pytest_deploy.policy.gate_rules import RateLimit
 from pytest_deploy.record.run_state import RunClaim
-from tests.unit.gates.facts import HOUR, MINUTE, passed_or_needs, utc
+from tests.unit.gates.facts import HOUR, MINUTE, outcome_of, utc
 
 RULE = RateLimit(runs=1, per_h=4)
 AT = utc("2026-11-23T15:00")
@@ -41,7 +41,7 @@ def test_the_first_ever_passes() -> None:
 def test_a_refusal_names_the_run_and_when_the_next_may_start() -> None:
     verdict = rate_limit.judge(RULE, AT, [ended(1)])
 
-    assert passed_or_needs(verdict) == (False, "time")
+    assert outcome_of(verdict) == (False, "time")
     assert verdict.earliest_start == AT + 3 * HOUR
     assert verdict.reason == (
         "1 in 4 h: run production-1 changed it Monday 2026-11-23 14:00 UTC; the next may start Monday 2026-11-23 18:00 UTC"
@@ -59,7 +59,7 @@ def test_of_several_the_oldest_that_counts_ages_out_first() -> None:
 def test_an_open_run_of_another_blocks_whatever_the_limit(runs: int) -> None:
     verdict = rate_limit.judge(RateLimit(runs=runs, per_h=4), AT, [RunClaim("production-1", AT - HOUR, is_open=True)])
 
-    assert passed_or_needs(verdict) == (False, "time")
+    assert outcome_of(verdict) == (False, "time")
     assert verdict.earliest_start == AT + 3 * HOUR
     assert "production-1 is open" in verdict.reason
 
@@ -67,7 +67,7 @@ def test_an_open_run_of_another_blocks_whatever_the_limit(runs: int) -> None:
 def test_an_open_run_blocks_however_old_it_is() -> None:
     verdict = rate_limit.judge(RULE, AT, [RunClaim("production-1", AT - 9 * HOUR, is_open=True)])
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert "recover" in verdict.remedy
 
 

@@ -10,7 +10,7 @@ from pytest_deploy.gates import staging_smoke
 from pytest_deploy.gates.staging_smoke import Evidence, Wanted
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.policy.gate_rules import StagingSmoke
-from tests.unit.gates.facts import HOUR, MINUTE, passed_or_needs, utc
+from tests.unit.gates.facts import HOUR, MINUTE, outcome_of, utc
 
 RULE = StagingSmoke(environment="staging", within_h=24)
 AT = utc("2026-11-23T15:00")
@@ -29,7 +29,7 @@ def test_it_passes_where_policy_asks_for_none() -> None:
 def test_the_same_release_smoked_an_hour_ago_passes() -> None:
     verdict = judged(GOOD)
 
-    assert passed_or_needs(verdict) == (True, "")
+    assert outcome_of(verdict) == (True, "")
     assert (
         verdict.reason
         == "staging smoke of run staging-1 passed Monday 2026-11-23 14:00 UTC, 1 h ago, on the same artefact"
@@ -66,7 +66,7 @@ def test_too_old_says_how_old_and_what_renews_it() -> None:
 def test_another_release_is_told_by_what_differs(other: dict[str, str], said: str) -> None:
     verdict = judged(replace(GOOD, **other))  # type: ignore[arg-type]  # each is a text field
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert said == verdict.reason
 
 
@@ -91,7 +91,7 @@ def test_another_release_is_told_by_what_differs(other: dict[str, str], said: st
 def test_evidence_that_is_none_must_be_mended(bad: dict[str, object], said: str) -> None:
     verdict = judged(replace(GOOD, **bad))  # type: ignore[arg-type]  # each of its field's type
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert said == verdict.reason
 
 

@@ -21,7 +21,7 @@ from tests.unit.gates.facts import (
     first_run,
     local,
     minutes_of_years,
-    passed_or_needs,
+    outcome_of,
     utc,
 )
 
@@ -72,7 +72,7 @@ def test_the_closing_minute_is_outside_even_for_a_run_that_takes_no_time() -> No
 def test_a_run_too_late_is_told_when_it_closes_and_when_it_opens_again() -> None:
     verdict = window.judge(a_window(), local("2026-11-26 14:50"), lasts_s=SLA)
 
-    assert passed_or_needs(verdict) == (False, "time")
+    assert outcome_of(verdict) == (False, "time")
     assert local("2026-11-30 09:00") == verdict.earliest_start
     assert verdict.reason == (
         "the window closes in 10 min, Thursday 2026-11-26 15:00 EST (America/New_York), and the run may take 20 min;"
@@ -98,14 +98,14 @@ def test_zone_offset_and_tzdata_stand_in_the_inputs() -> None:
 def test_a_window_that_a_run_never_fits_must_be_mended() -> None:
     verdict = window.judge(a_window(), local("2026-11-23 09:00"), lasts_s=6 * 3600 + 1)
 
-    assert passed_or_needs(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "mend")
     assert "sla_s" in verdict.remedy
 
 
 def test_a_zone_that_tzdata_does_not_have_blocks() -> None:
     rule = a_window().model_copy(update={"zone": "Mars/Olympus"})
 
-    assert passed_or_needs(window.judge(rule, utc("2026-11-23T15:00"), lasts_s=SLA)) == (False, "mend")
+    assert outcome_of(window.judge(rule, utc("2026-11-23T15:00"), lasts_s=SLA)) == (False, "mend")
 
 
 def test_an_instant_without_a_zone_is_no_instant() -> None:
