@@ -13,6 +13,7 @@ from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.errors import DeployError
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.actor import local_actor
+from pytest_deploy.record.events import AlertRaised, AnchorMade
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.store import Exists
@@ -46,16 +47,16 @@ def _make(log: Log, one: Anchor, signed: SignedCheckpoint, run: str, say: Callab
     seen = signed.checkpoint
     try:
         left = one.make(signed)
-        data = {
-            "kind": one.kind,
-            "size": seen.size,
-            "root": seen.anchor.rpartition(" ")[2],
-            "place": one.place,
-            "file": file_name(signed),
-            "sha256": hashlib.sha256(signed.text.encode()).hexdigest(),
+        anchored = AnchorMade(
+            kind=one.kind,
+            size=seen.size,
+            root=seen.anchor.rpartition(" ")[2],
+            place=one.place,
+            file=file_name(signed),
+            sha256=hashlib.sha256(signed.text.encode()).hexdigest(),
             **left,
-        }
-        log.append("anchor.made", data, run=run, actor=_ACTOR)
+        )
+        log.append(anchored, run=run, actor=_ACTOR)
     except DeployError as error:
         _raise(log, run, f"the anchor at {one.place} was not made: {error}", say)
         return False
@@ -65,6 +66,6 @@ def _make(log: Log, one: Anchor, signed: SignedCheckpoint, run: str, say: Callab
 def _raise(log: Log, run: str, detail: str, say: Callable[[str], None]) -> None:
     say(f"{detail}; then: python deploy.py anchor ENV")
     try:
-        log.append("alert.raised", {"alert": "anchor", "detail": detail}, run=run, actor=_ACTOR)
+        log.append(AlertRaised(alert="anchor", detail=detail), run=run, actor=_ACTOR)
     except DeployError as error:
         say(f"nor could that be recorded: {error}")

@@ -22,7 +22,7 @@ from typing import Any, Final
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.event import Event, of_type
-from pytest_deploy.record.events import AlertRaised, EventContent, StepFinished, given
+from pytest_deploy.record.events import AlertRaised, EventContent, StepFinished, given, parse
 from pytest_deploy.record.redaction import redacted
 from pytest_deploy.record.run_folder import RunFolder
 
@@ -79,7 +79,7 @@ class StepRecord:
         Raises IllegalEvent where it is not legal now.
         """
         event_type, data = (content, data) if isinstance(content, str) else (content.type, content.as_data())
-        return self._log.append(event_type, redacted(data, self._redact), run=self._run, actor=STEP_ACTOR)
+        return self._log.append(parse(event_type, redacted(data, self._redact)), run=self._run, actor=STEP_ACTOR)
 
     def alert(self, alert: str, detail: str) -> None:
         """Raise an alert while the step still runs."""

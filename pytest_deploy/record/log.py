@@ -24,7 +24,7 @@ from pytest_deploy.record.clock import Clock, stamp, whole_milliseconds
 from pytest_deploy.record.event import FIRST_PREV, Event, canonical, line_hash
 from pytest_deploy.record.events import AlertRaised, ClockSkewed, EventContent, Json
 from pytest_deploy.record.key import LogKey, Signer
-from pytest_deploy.record.log_entry import Entry, SignedCheckpoint, check_follows
+from pytest_deploy.record.log_entry import Entry, SignedCheckpoint, check_follows, check_signed
 from pytest_deploy.record.redaction import redacted
 from pytest_deploy.record.run_id import NO_RUN, earliest_event_time
 from pytest_deploy.record.run_state import LogState
@@ -309,7 +309,7 @@ class Log:
         self._rotated = self._rotated or next((entry.event for entry in read if self._retires(entry.event)), None)
         if self._rotated is not None and self._rotated is not read[-1].event:
             self._refuse_retired()
-        self._authenticate(read[-1])
+        check_signed(read[-1], self.key)
         if self._tail:
             check_follows(self._tail[-1], read[0])
         for before, entry in pairwise(read):
@@ -364,17 +364,6 @@ class Log:
         if entry.event.seq != seq:
             raise RecordTampered(f"{name} holds event {entry.event.seq}: it was renamed or swapped")
         return entry
-
-    def _authenticate(self, entry: Entry) -> None:
-        checkpoint = entry.signed.checkpoint
-        name = entries.name(entry.event.seq)
-        if checkpoint.size != entry.event.seq + 1 or checkpoint.root != entry.root:
-            raise RecordTampered(f"{name}: its path does not lead to the root that was signed")
-        if not entry.signed.signed_by(self.key):
-            raise RecordTampered(
-                f"{name} is not signed by this log's key ({self.key.vkey}); where the key was rotated, record.key of deploy.yaml "
-                "or .deploy/keys still names the retired one"
-            )
 
     def _floor(self) -> datetime:
         """The earliest time the next event may carry."""

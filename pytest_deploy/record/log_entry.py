@@ -183,6 +183,19 @@ def check_follows(before: Entry, after: Entry) -> None:
         raise RecordTampered(f"{place}: its inclusion path does not continue that of the event before it")
 
 
+def check_signed(entry: Entry, key: LogKey) -> None:
+    """Hold an event against the log's key. Raises RecordTampered where that key did not sign the tree it leads to."""
+    checkpoint = entry.signed.checkpoint
+    place = name(entry.event.seq)
+    if checkpoint.size != entry.event.seq + 1 or checkpoint.root != entry.root:
+        raise RecordTampered(f"{place}: its path does not lead to the root that was signed")
+    if not entry.signed.signed_by(key):
+        raise RecordTampered(
+            f"{place} is not signed by this log's key ({key.vkey}); where the key was rotated, record.key of deploy.yaml "
+            "or .deploy/keys still names the retired one"
+        )
+
+
 def unsigned(index: int, path: Iterable[str], origin: str, root: bytes) -> bytes:
     """What stands in the object of leaf `index` between its line and the base64 of its signature; `path` in base64."""
     hashes = "".join([f"{item}\n" for item in path])
