@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from pytest_deploy.reports.programs import BROWSERS, quiet
+from pytest_deploy.reports.export import BROWSERS, offline_options
 from tests.tools import needs
 
 T = TypeVar("T")
@@ -111,7 +111,7 @@ async def _tab() -> AsyncIterator[Tab]:
     name = next((name for name in BROWSERS if shutil.which(name)), "")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
-            *(name, *quiet(Path(profile)), "--remote-debugging-port=0", "about:blank"),
+            *(name, *offline_options(Path(profile)), "--remote-debugging-port=0", "about:blank"),
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )

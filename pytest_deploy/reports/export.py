@@ -13,7 +13,11 @@ Reading is recorded before anything is handed out, and nothing is handed out tha
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
+import subprocess
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,11 +33,11 @@ from pytest_deploy.record.events import RecordRead
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_folder import SUMS, listing
-from pytest_deploy.reports import evidence, programs
+from pytest_deploy.reports import evidence
 from pytest_deploy.reports.run_page import render_run
 from pytest_deploy.verify.run_files import check_sealed
 
-_ENDS: Final = frozenset({"run.closed", "run.abandoned"})
+_END_TYPES: Final = frozenset({"run.closed", "run.abandoned"})
 _PROVES: Final = """\
 report.html is the current report; the sealed one is runs/<run>/report.html. The current one prints the commands that check this
 folder, with stock tools alone, and SHA256SUMS lists it: sha256sum --strict -c SHA256SUMS, and the same inside runs/<run>.
@@ -61,7 +65,7 @@ class Export:
     def check(self) -> None:
         """Refuse a run that is not finished, or whose files are not those that were sealed."""
         events = self.log.run(self.run)
-        end = next((event for event in events if event.type in _ENDS), None)
+        end = next((event for event in events if event.type in _END_TYPES), None)
         if not events:
             raise Refused(f"{self.run} is not in {self.store.name}'s record; python deploy.py history lists its runs")
         if all(event.type != "run.opened" for event in events):
@@ -116,9 +120,9 @@ class Export:
         (self.into / "report.html").write_text(page, encoding="utf-8")
         self.made.append("report.html")
         results = self.into / "runs" / self.run / "allure-results"
-        self._try("report.pdf", partial(programs.pdf, self.into / "report.html", self.into / "report.pdf"))
+        self._try("report.pdf", partial(print_pdf, self.into / "report.html", self.into / "report.pdf"))
         if results.is_dir():
-            self._try("allure.html", partial(programs.allure, results, self.into / "allure.html"))
+            self._try("allure.html", partial(allure_page, results, self.into / "allure.html"))
         else:
             self.not_made.append("allure.html: the sealed folder holds no allure-results")
 
@@ -169,7 +173,97 @@ class Export:
     def _try(self, name: str, make: Callable[[], None]) -> None:
         try:
             make()
-        except programs.NotMade as why:
+        except NotMade as why:
             self.not_made.append(f"{name}: {why}")
         else:
             self.made.append(name)
+
+
+# Programs that make other forms of a report, where the machine has them: Chromium for paper, Allure for its own page.
+# Neither is needed. What was not made is said with its reason; what was made asks nothing of the network when it is read.
+
+BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+_TIME_LIMIT_S: Final = 180
+_ANALYTICS: Final = re.compile(r"googletagmanager|google-analytics|\bgtag\b", re.IGNORECASE)
+_SCRIPT: Final = re.compile(r"<script\b[^>]*>(?:(?!</script\b).)*</script\s*>", re.IGNORECASE | re.DOTALL)
+_NO_NETWORK: Final = (
+    """<meta http-equiv="Content-Security-Policy" content="default-src 'unsafe-inline' 'unsafe-eval' data: blob:">"""
+)
+_LOADER_LENGTH: Final = 4000
+"""Characters of a script that does nothing but load or start the analytics; the page's own program is far longer."""
+
+
+class NotMade(Exception):
+    """Why a form could not be made; no fault of the record."""
+
+
+def print_pdf(page: Path, into: Path) -> None:
+    """Print a page to PDF with Chromium, without a network. Raises NotMade."""
+    browser = next((name for name in BROWSERS if shutil.which(name)), None)
+    if browser is None:
+        raise NotMade(f"none of {', '.join(BROWSERS)} is installed (Debian: chromium)")
+    with tempfile.TemporaryDirectory() as profile:
+        _run(
+            [
+                browser,
+                *offline_options(Path(profile)),
+                f"--print-to-pdf={into}",
+                "--no-pdf-header-footer",
+                page.resolve().as_uri(),
+            ]
+        )
+    if not into.is_file() or not into.read_bytes().startswith(b"%PDF"):
+        raise NotMade(f"{browser} wrote no PDF")
+
+
+def offline_options(profile: Path) -> list[str]:
+    """Options that keep Chromium from anything but its page. `profile`: a new folder."""
+    alone = ["--no-sandbox"] if os.geteuid() == 0 else []  # its sandbox refuses to start for root
+    return [
+        *("--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"),
+        *("--disable-component-update", "--disable-sync", "--host-resolver-rules=MAP * ~NOTFOUND"),
+        *(f"--user-data-dir={profile}", *alone),
+    ]
+
+
+def allure_page(results: Path, into: Path) -> None:
+    """Make Allure's page of a run, one file, without the analytics its generator puts in. Raises NotMade."""
+    if shutil.which("allure") is None:
+        raise NotMade("the command allure is not installed (npm: allure)")
+    with tempfile.TemporaryDirectory() as place:
+        output = Path(place) / "made"
+        version_2 = _run(["allure", "--version"]).strip().startswith("2.")
+        arguments = ["generate", "--single-file", "--clean", "-o"] if version_2 else ["awesome", "--single-file", "-o"]
+        _run(["allure", *arguments, str(output), str(results)])
+        page = output / "index.html"
+        if not page.is_file():
+            raise NotMade("allure wrote no index.html")
+        text = without_analytics(page.read_text(encoding="utf-8"))
+    if found := _ANALYTICS.search(text):
+        raise NotMade(f"allure's page still holds {found[0]!r} after its analytics were cut out; evidence calls nobody")
+    into.write_text(text, encoding="utf-8")
+
+
+def without_analytics(page: str) -> str:
+    """The page without the scripts that load or start web analytics, and under a policy that lets it ask nobody anything.
+
+    Whatever else names the analytics is left, and found.
+    """
+
+    def kept(script: re.Match[str]) -> str:
+        return "" if len(script[0]) < _LOADER_LENGTH and _ANALYTICS.search(script[0]) else script[0]
+
+    return re.sub(
+        r"<head\b[^>]*>", lambda head: head[0] + _NO_NETWORK, _SCRIPT.sub(kept, page), count=1, flags=re.IGNORECASE
+    )
+
+
+def _run(command: Sequence[str]) -> str:
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=_TIME_LIMIT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NotMade(f"{command[0]}: {type(error).__name__}: {error}") from error
+    if ran.returncode:
+        output = (ran.stderr or ran.stdout).strip().splitlines()
+        raise NotMade(f"{command[0]} ended with {ran.returncode}: {output[-1] if output else 'it said nothing'}")
+    return ran.stdout

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.reports.programs import BROWSERS, NotMade, allure, pdf, without_analytics
+from pytest_deploy.reports.export import BROWSERS, NotMade, allure_page, print_pdf, without_analytics
 from tests.tools import needs
 
 TAG = """<script async src="https://www.googletagmanager.com/gtag/js?id=G-FVWC4GKEYS"></script>
@@ -74,7 +74,7 @@ def test_a_page_that_still_names_analytics_is_not_made(machine: Path, tmp_path: 
     installed(machine, "allure", generator(f"<html><head>{TAG}</head><body>{left}</body></html>"))
 
     with pytest.raises(NotMade, match="still holds"):
-        allure(tmp_path, tmp_path / "allure.html")
+        allure_page(tmp_path, tmp_path / "allure.html")
 
     assert not (tmp_path / "allure.html").exists()
 
@@ -84,7 +84,7 @@ def test_either_generation_of_allure_is_asked_for_one_page(machine: Path, tmp_pa
     asked = tmp_path / "asked"
     installed(machine, "allure", f'echo "$@" >> {asked}' + generator(f"<html><head>{TAG}</head></html>", version))
 
-    allure(tmp_path, tmp_path / "allure.html")
+    allure_page(tmp_path, tmp_path / "allure.html")
 
     assert "gtag" not in (tmp_path / "allure.html").read_text(encoding="utf-8")
     word = "generate --single-file --clean -o" if version.startswith("2") else "awesome --single-file -o"
@@ -96,16 +96,16 @@ def test_either_generation_of_allure_is_asked_for_one_page(machine: Path, tmp_pa
 
 def test_without_the_programs_each_form_says_what_to_install(machine: Path, tmp_path: Path) -> None:
     with pytest.raises(NotMade, match="npm: allure"):
-        allure(tmp_path, tmp_path / "allure.html")
+        allure_page(tmp_path, tmp_path / "allure.html")
     with pytest.raises(NotMade, match="Debian: chromium"):
-        pdf(tmp_path / "report.html", tmp_path / "report.pdf")
+        print_pdf(tmp_path / "report.html", tmp_path / "report.pdf")
 
 
 def test_a_program_that_fails_is_quoted(machine: Path, tmp_path: Path) -> None:
     installed(machine, "allure", "echo no results here >&2; exit 3")
 
     with pytest.raises(NotMade, match="allure ended with 3: no results here"):
-        allure(tmp_path, tmp_path / "allure.html")
+        allure_page(tmp_path, tmp_path / "allure.html")
 
 
 def test_a_program_that_cannot_be_run_made_nothing(machine: Path, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_a_program_that_cannot_be_run_made_nothing(machine: Path, tmp_path: Path
     (machine / "allure").write_text("#!/nowhere/node\n")
 
     with pytest.raises(NotMade, match="allure: FileNotFoundError"):
-        allure(tmp_path, tmp_path / "allure.html")
+        allure_page(tmp_path, tmp_path / "allure.html")
 
 
 def test_a_program_that_writes_nothing_made_nothing(machine: Path, tmp_path: Path) -> None:
@@ -122,9 +122,9 @@ def test_a_program_that_writes_nothing_made_nothing(machine: Path, tmp_path: Pat
     installed(machine, BROWSERS[0], "exit 0")
 
     with pytest.raises(NotMade, match=r"wrote no index\.html"):
-        allure(tmp_path, tmp_path / "allure.html")
+        allure_page(tmp_path, tmp_path / "allure.html")
     with pytest.raises(NotMade, match="wrote no PDF"):
-        pdf(tmp_path / "report.html", tmp_path / "report.pdf")
+        print_pdf(tmp_path / "report.html", tmp_path / "report.pdf")
 
 
 # --- the real ones
@@ -135,7 +135,7 @@ def test_chromium_prints_a_page(tmp_path: Path) -> None:
         needs("chromium")
     (tmp_path / "report.html").write_text("<!doctype html><title>x</title><p>Deployed", encoding="utf-8")
 
-    pdf(tmp_path / "report.html", tmp_path / "report.pdf")
+    print_pdf(tmp_path / "report.html", tmp_path / "report.pdf")
 
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
 
@@ -146,7 +146,7 @@ def test_the_real_allures_page_calls_nobody(tmp_path: Path) -> None:
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "1-result.json").write_text(json.dumps(result), encoding="utf-8")
 
-    allure(tmp_path / "results", tmp_path / "allure.html")
+    allure_page(tmp_path / "results", tmp_path / "allure.html")
 
     text = (tmp_path / "allure.html").read_text(encoding="utf-8")
     assert "googletagmanager" not in text
