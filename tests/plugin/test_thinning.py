@@ -122,7 +122,7 @@ TYPED = [
     typed("--pastebin=all"),
     typed("--showlocals", "--showlocals"),
     typed("--log-file=mine.log"),
-    typed("--log-cli-level=DEBUG"),
+    typed("--log-cli-format=short"),
     typed("--debug"),
     typed("--basetemp=suites"),
     typed("--capture=sys"),
