@@ -38,9 +38,7 @@ if TYPE_CHECKING:
         UsageError,
     )
     from pytest_deploy.gates.incidents import IncidentSource
-    from pytest_deploy.migrate.events import applied as applied_events
-    from pytest_deploy.migrate.events import backed_up as backup_event
-    from pytest_deploy.migrate.migrations import Migrations
+    from pytest_deploy.migrate.migrations import Migrations, applied_events, backup_event
     from pytest_deploy.pipeline.step_record import StepRecord
     from pytest_deploy.platform.clients import Answer, Database, Service
     from pytest_deploy.platform.environment import Environment
@@ -169,8 +167,8 @@ _HOME: Final = {
     "StoreUnavailable": "errors",
     "UsageError": "errors",
     "Workspace": "workspace",
-    "applied_events": "migrate.events:applied",
-    "backup_event": "migrate.events:backed_up",
+    "applied_events": "migrate.migrations",
+    "backup_event": "migrate.migrations",
     "build_artefact": "release.source",
     "read_baseline": "release.live",
     "read_source": "release.source:read",
@@ -185,8 +183,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"pytest_deploy has no public name {name!r}; public are {', '.join(__all__)}")
     module, _, attribute = _HOME[name].partition(":")
-    found = globals()[name] = getattr(import_module(f"pytest_deploy.{module}"), attribute or name)
-    return found
+    value = globals()[name] = getattr(import_module(f"pytest_deploy.{module}"), attribute or name)
+    return value
 
 
 def __dir__() -> list[str]:

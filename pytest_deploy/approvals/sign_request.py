@@ -14,14 +14,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_deploy.approvals.roster import Key, Person, in_force
+from pytest_deploy.approvals.rehearsal_roster import throw_away_key
+from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint_of, in_force
 from pytest_deploy.approvals.signed_file import SignedFile, require_valid_key, slug, store_signed_file
-from pytest_deploy.errors import IllegalEvent, Refused
+from pytest_deploy.errors import IllegalEvent, Refused, UsageError
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event, canonical
 from pytest_deploy.record.events import ApprovalSigned, EventContent, OverrideSigned, given
 from pytest_deploy.record.log import Log
+from pytest_deploy.release import source
 from pytest_deploy.release.request import digest
+from pytest_deploy.workspace import Workspace
 
 MEANING: Final = "approves the deployment of this request"
 MEANING_OF_OVERRIDE: Final = "answers for passing over this gate, once, for this request"
@@ -246,3 +249,37 @@ def _says_the_same(content: EventContent, statement: Approval | OverrideStatemen
             return same and (expires is None or expires > statement.at)
         case _:
             return False
+
+
+# --- who signs a command, and with which key
+
+
+def choose_signer(workspace: Workspace, roster: Roster, role: str, key: Path | None) -> tuple[Person, Path]:
+    """Who signs, and with what: the key given, a rehearsal's throw-away key of the role, else git's signing key.
+
+    Raises UsageError where there is no key, Refused where it is nobody's.
+    """
+    if key is None and workspace.rehearsal and role:
+        key = throw_away_key(workspace, role)
+    if key is not None and not key.is_file():
+        raise UsageError(
+            f"--key {key}: there is no such file; right is a private key, or the public key of one in the agent"
+        )
+    key = key or _git_signing_key()
+    if key is None:
+        raise UsageError(
+            "say which key signs: --key FILE (a private key, or the public key of one in the agent or on a token)"
+        )
+    fingerprint = fingerprint_of(key)
+    for enrolled in roster.keys:
+        if enrolled.fingerprint == fingerprint:
+            return roster.people[enrolled.email], key
+    raise Refused(
+        f"{key}: the roster knows nobody with the key {fingerprint}; python deploy.py keys enroll makes it known"
+    )
+
+
+def _git_signing_key() -> Path | None:
+    named = source.setting("user.signingkey")
+    key = Path(named).expanduser()
+    return key if named and key.is_file() else None

@@ -13,9 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from pytest_deploy.approvals.roster import Person, Roster, in_force
-from pytest_deploy.approvals.sign_request import sign_approval, sign_override
+from pytest_deploy.approvals.sign_request import choose_signer, sign_approval, sign_override
 from pytest_deploy.commands import Key, Role, Say, workspace_of_run
-from pytest_deploy.commands.signer import signer
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.gates.registry import OVERRIDABLE, Gates
 from pytest_deploy.pipeline.plan import PLANNED_DIFF
@@ -65,7 +64,7 @@ def approve_request(root: Path, run: str, *, role: str, key: Path | None, commen
     for line in describe_request(pending):
         say(escape_line(line))
     needed = pending.environment.policy.approval.roles
-    person, key = pending.signer(role, key)
+    person, key = pending.choose_signer(role, key)
     role = role or next((one for one in needed if one in person.roles), "")
     if role not in needed:
         raise Refused(
@@ -115,7 +114,7 @@ def override_gate(
     pending = pending_request(root, run)
     for line in describe_request(pending):
         say(escape_line(line))
-    person, key = pending.signer(role, key)
+    person, key = pending.choose_signer(role, key)
     needed = pending.environment.policy.approval.roles
     role = role or next((one for one in needed if one in person.roles), "")
     sign_override(
@@ -157,10 +156,10 @@ class PendingRequest:
         """The gates over it, as they stand for whoever asked for it."""
         return Gates(self.environment, of_request(self.environment, self.run), who=self.requested_by)
 
-    def signer(self, role: str, key: Path | None) -> tuple[Person, Path]:
+    def choose_signer(self, role: str, key: Path | None) -> tuple[Person, Path]:
         """Who signs, and with what."""
         workspace, roles = self.environment.workspace, self.environment.policy.approval.roles
-        return signer(workspace, self.roster, role or next(iter(roles), ""), key)
+        return choose_signer(workspace, self.roster, role or next(iter(roles), ""), key)
 
     @property
     def now(self) -> datetime:

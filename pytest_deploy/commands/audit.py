@@ -21,7 +21,6 @@ from pytest_deploy.commands import Env, Rehearse
 from pytest_deploy.errors import DeployError, UsageError
 from pytest_deploy.gates import retention
 from pytest_deploy.gates.verdict import moment
-from pytest_deploy.pipeline.anchor_record import anchor_record
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import ENVIRONMENTS, read_document
 from pytest_deploy.policy.policy import Policy
@@ -35,6 +34,7 @@ from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Store
+from pytest_deploy.reports.seal import anchor_record
 from pytest_deploy.verify.verify import verify as verify_store
 from pytest_deploy.workspace import Workspace
 

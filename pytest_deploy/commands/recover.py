@@ -16,7 +16,6 @@ import typer
 from pytest_deploy.commands import Env, Rehearse, Say
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
 from pytest_deploy.pipeline import processes, steps_lock
-from pytest_deploy.pipeline.anchor_record import anchor_record
 from pytest_deploy.pipeline.open_run import PLAN
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Run, RunObserver
@@ -45,7 +44,7 @@ from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import FOUND, RunFolder
 from pytest_deploy.record.run_state import LogState
-from pytest_deploy.reports.seal import release_run, seal, summary
+from pytest_deploy.reports.seal import anchor_record, release_run, seal, summary
 from pytest_deploy.workspace import Workspace
 
 _POLL_SECONDS = 1.0

@@ -20,8 +20,7 @@ import typer
 from pytest_deploy.approvals.rehearsal_roster import prepare
 from pytest_deploy.commands import Say
 from pytest_deploy.errors import Failed, UsageError
-from pytest_deploy.gates.earliest import earliest
-from pytest_deploy.gates.registry import Gates
+from pytest_deploy.gates.registry import Gates, earliest
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.release import source

@@ -21,8 +21,8 @@ from pytest_deploy.approvals.after_run import (
     sign_statement,
 )
 from pytest_deploy.approvals.roster import Person, Roster, in_force
+from pytest_deploy.approvals.sign_request import choose_signer
 from pytest_deploy.commands import Env, Key, Rehearse, Role, Say, workspace_of_run
-from pytest_deploy.commands.signer import signer
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.policy.policy import Policy
@@ -129,7 +129,7 @@ class Signing:
         log = record_of(workspace, policy, SystemClock())
         roster = in_force(log.store, log.history())[0]
         roles = policy.approval.roles or policy.thaw.roles
-        person, key = signer(workspace, roster, role or roles[0], key)
+        person, key = choose_signer(workspace, roster, role or roles[0], key)
         role = role or next((one for one in roles if one in person.roles), next(iter(person.roles), ""))
         if not role:
             raise Refused(f"{person.printed_name} holds no role, so nobody can tell what the signature stands for")

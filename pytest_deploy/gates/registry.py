@@ -1,4 +1,4 @@
-"""Which gates there are, which of them a pipeline asks, which of them people may override; and how they are asked.
+"""Which gates there are, which of them a pipeline asks, which of them people may override; how they are asked, and when they would pass.
 
 A gate is a module here: NAME, `gather` (binds its facts) and `judge` (pure: values in, a verdict out). A new one is such a
 module, a model of its rule in policy/gate_rules.py, and a line in GATES.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from types import MappingProxyType
 from typing import Final
@@ -33,6 +33,7 @@ from pytest_deploy.gates import (
 )
 from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action
+from pytest_deploy.gates.zone import utc
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.clock import stamp
@@ -129,7 +130,7 @@ class Gates:
         return _BoundGate(_BY_NAME[name], self.facts)
 
     def judges(self) -> dict[str, Judge]:
-        """Every gate that applies, bound."""
+        """Every gate that applies, bound to its facts."""
         return {name: self.judge(name) for name in self.names}
 
 
@@ -176,3 +177,49 @@ def overridden(verdict: Verdict, by: Sequence[str], until: datetime, *, at: date
     override = {"by": list(by), "until": stamp(until), "refused": verdict.reason}
     reason = f"overridden by {' and '.join(by)} until {moment(until)}; without that: {verdict.reason}"
     return Verdict(verdict.gate, True, {**verdict.inputs, "override": override}, reason)
+
+
+# --- the earliest start: the next instant at which all gates that only wait for time pass
+
+HORIZON: Final = timedelta(days=400)
+"""How far ahead the earliest start is looked for."""
+
+
+@dataclass(frozen=True)
+class Earliest:
+    """When it can go, and what people must do until then."""
+
+    at: datetime | None
+    """UTC; None where time alone opens no instant within the horizon."""
+    still_needed: tuple[str, ...]
+    """A sentence for each gate that would refuse then until people act."""
+    verdicts: Mapping[str, Verdict]
+    """Every gate's answer at that instant, or at the last one asked about."""
+
+
+def earliest(gates: Mapping[str, Judge], now: datetime, horizon: timedelta = HORIZON) -> Earliest:
+    """The fixed point: every gate is asked again at the latest instant any of them names, until none names a later one.
+
+    A gate names the *first* instant from the one it was asked at, so nothing earlier is skipped. What it says is what would be
+    so if nobody did anything: evidence ages, requests lapse.
+    """
+    at = now = utc(now)
+    first = verdicts = {name: gate(at) for name, gate in gates.items()}
+    while later := [
+        start for verdict in verdicts.values() if (start := verdict.earliest_start) is not None and start > at
+    ]:
+        ahead = max(later)
+        if ahead > now + horizon:
+            return Earliest(None, _still_needed(first, verdicts, at), verdicts)
+        at = ahead
+        verdicts = {name: gate(at) for name, gate in gates.items()}
+    return Earliest(at, _still_needed(first, verdicts, at), verdicts)
+
+
+def _still_needed(first: Mapping[str, Verdict], then: Mapping[str, Verdict], at: datetime) -> tuple[str, ...]:
+    """What people must do; what becomes due only because time passes says so."""
+    return tuple(
+        verdict.sentence if first[name].still_needed == verdict.still_needed else f"by {moment(at)}: {verdict.sentence}"
+        for name, verdict in then.items()
+        if verdict.still_needed in ("approval", "mend")
+    )

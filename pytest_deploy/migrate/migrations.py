@@ -1,10 +1,13 @@
-"""The migrations of one environment, whole: files, history, findings, trial, schema; what steps and commands use."""
+"""The migrations of one environment, whole: files, history, findings, trial, schema; what steps and commands use, and its events."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
+
+from msgspec.structs import replace
 
 from pytest_deploy.migrate import backup, ledger, lint, read, rollback, snapshot
 from pytest_deploy.migrate.apply import DryRun, apply, dry_run
@@ -12,7 +15,7 @@ from pytest_deploy.migrate.backup import Backup
 from pytest_deploy.migrate.ledger import Applied, Status
 from pytest_deploy.migrate.lint import Finding
 from pytest_deploy.migrate.migration import Compatibility, Migration, compatibility
-from pytest_deploy.migrate.rollback import RolledBack
+from pytest_deploy.migrate.rollback import ENGINE, RolledBack
 from pytest_deploy.migrate.session import connect
 from pytest_deploy.migrate.snapshot import Snapshot
 from pytest_deploy.migrate.trial import PendingTrial, try_pending
@@ -21,14 +24,16 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import DatabaseAccess
 from pytest_deploy.policy.rollout import Database
 from pytest_deploy.record.actor import local_actor
+from pytest_deploy.record.events import BackupCreated, MigrationApplied, MigrationRolledBack
+from pytest_deploy.record.events import Migration as MigrationContent
 
 
 @dataclass(frozen=True)
 class Migrations:
-    """The folder of migrations held against one database. Every question is asked anew: nothing is remembered.
+    """The folder of migrations held against one database. Each question is asked of the database: nothing is remembered.
 
     Example:
-        >>> [one.version for one in migrations.pending()]
+        >>> [migration.version for migration in migrations.pending()]
         ['0008']
     """
 
@@ -149,3 +154,63 @@ class Migrations:
     def back_up(self, into: Path, *, prove: bool) -> Backup:
         """A backup (`pg_dump -Fc`, mode 0600) in the folder `into`; with `prove` restored and compared."""
         return backup.back_up(self.access.owner, into, self.access.programs, prove=prove)
+
+
+# --- what the record says of migrations
+
+_EventT = TypeVar("_EventT", bound=MigrationContent)
+_NO_DIGEST = "0" * 64
+"""In place of a file's digest that nobody kept."""
+
+
+def applied_events(applied: Sequence[Applied], before: Snapshot, after: Snapshot) -> list[MigrationApplied]:
+    """One event a migration, in order of application.
+
+    All of them commit together, so the schema is seen before the first and after the last; between them it is null.
+    """
+    events = [MigrationApplied(**_common(migration), engine=migration.engine) for migration in applied]
+    return _with_schemas(events, before, after)
+
+
+def rolled_back_events(undone: Sequence[RolledBack], before: Snapshot, after: Snapshot) -> list[MigrationRolledBack]:
+    """One event a migration, in order of undoing, with where the rows lie that its way down took."""
+    events = []
+    for migration in undone:
+        event = MigrationRolledBack(**_common(migration), engine=ENGINE)
+        if migration.lost:
+            saved = [
+                {"place": rows.place, "table": rows.table, "count": rows.count, "sha256": rows.sha256}
+                for rows in migration.lost
+            ]
+            event = replace(event, saved=saved)
+        events.append(event)
+    return _with_schemas(events, before, after)
+
+
+def backup_event(backup: Backup) -> BackupCreated:
+    """The event of a backup that was made."""
+    return BackupCreated(
+        kind=backup.kind,
+        place=backup.place,
+        bytes=backup.bytes,
+        sha256=backup.sha256,
+        restorable=backup.restorable,
+    )
+
+
+def _common(migration: Applied | RolledBack) -> dict[str, Any]:
+    return {
+        "version": migration.version,
+        "name": migration.name,
+        "sha256": migration.sha256 or _NO_DIGEST,
+        "duration_s": migration.duration_s or 0.0,
+        "schema_before": None,
+        "schema_after": None,
+    }
+
+
+def _with_schemas(events: list[_EventT], before: Snapshot, after: Snapshot) -> list[_EventT]:
+    if events:
+        events[0] = replace(events[0], schema_before={"version": before.version, "sha256": before.sha256})
+        events[-1] = replace(events[-1], schema_after={"version": after.version, "sha256": after.sha256})
+    return events

@@ -9,8 +9,7 @@ import statistics
 from datetime import datetime
 
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
-from pytest_deploy.gates.earliest import Earliest, earliest
-from pytest_deploy.gates.registry import Gates
+from pytest_deploy.gates.registry import Earliest, Gates, earliest
 from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.run import Run

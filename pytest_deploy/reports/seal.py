@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
+from pytest_deploy.anchors.anchoring import anchors_of
+from pytest_deploy.anchors.kinds import Anchor, TimestampAuthority, file_name
+from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.errors import DeployError
-from pytest_deploy.pipeline.anchor_record import anchor_record
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.event import of_type
-from pytest_deploy.record.events import RunClosed, StepStarted, parse
+from pytest_deploy.record.events import AlertRaised, AnchorMade, RunClosed, StepStarted, parse
+from pytest_deploy.record.log import Log
+from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.mirrored_store import copy_of
 from pytest_deploy.record.run_folder import RunFolder
+from pytest_deploy.record.store import Exists
 from pytest_deploy.release import live
 from pytest_deploy.reports import evidence, index
 
@@ -124,3 +134,58 @@ def _serving(environment: Environment) -> str:
     schema = now.migrations[-1] if now.migrations else "none"
     name = environment.policy.service.name
     return f"{name} {now.release.version} ({now.revision}), schema {schema}, at {state.url}"
+
+
+# --- anchors: made when a run has closed, or when somebody asks; each is an event, and so is a failure
+
+_ANCHOR_ACTOR: Final = "system:anchor"
+
+
+def anchor_record(environment: Environment, *, run: str, say: Callable[[str], None]) -> bool:
+    """Make every anchor of the record as it stands, and record each; whether all were made.
+
+    A failure is said and raised as an alert, and raises nothing: the outcome of a run is what it is.
+    """
+    workspace, log = environment.workspace, environment.log
+    try:
+        anchors = anchors_of(workspace, environment.policy, log.store)
+        for anchor in anchors:
+            if isinstance(anchor, TimestampAuthority):
+                trust_authority(log, workspace.store, anchor.ca, actor=local_actor())
+        signed = log.signed()
+        if anchors:
+            with suppress(Exists):
+                log.store.create(file_name(signed), signed.text.encode())
+    except DeployError as error:
+        _report_failure(log, run, f"no anchor was made: {error}", say)
+        return False
+    made = [_make_anchor(log, anchor, signed, run, say) for anchor in anchors]
+    return all(made)
+
+
+def _make_anchor(log: Log, anchor: Anchor, signed: SignedCheckpoint, run: str, say: Callable[[str], None]) -> bool:
+    checkpoint = signed.checkpoint
+    try:
+        details = anchor.make(signed)
+        content = AnchorMade(
+            kind=anchor.kind,
+            size=checkpoint.size,
+            root=checkpoint.anchor.rpartition(" ")[2],
+            place=anchor.place,
+            file=file_name(signed),
+            sha256=hashlib.sha256(signed.text.encode()).hexdigest(),
+            **details,
+        )
+        log.append(content, run=run, actor=_ANCHOR_ACTOR)
+    except DeployError as error:
+        _report_failure(log, run, f"the anchor at {anchor.place} was not made: {error}", say)
+        return False
+    return True
+
+
+def _report_failure(log: Log, run: str, detail: str, say: Callable[[str], None]) -> None:
+    say(f"{detail}; then: python deploy.py anchor ENV")
+    try:
+        log.append(AlertRaised(alert="anchor", detail=detail), run=run, actor=_ANCHOR_ACTOR)
+    except DeployError as error:
+        say(f"nor could that be recorded: {error}")

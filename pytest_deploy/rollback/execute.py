@@ -13,8 +13,9 @@ from pathlib import Path
 import psycopg
 
 from pytest_deploy.errors import ManualInterventionRequired, MigrationsRefused
-from pytest_deploy.migrate import events, ledger, read, rollback, snapshot
+from pytest_deploy.migrate import ledger, read, rollback, snapshot
 from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.migrations import rolled_back_events
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.event import Event
@@ -102,7 +103,7 @@ class RollbackExecutor:
             lock_timeout_s=self.policy.database.lock_timeout_s,
         )
         after = snapshot.snapshot(access.owner, access.programs)
-        for content in events.rolled_back(undone, before, after):
+        for content in rolled_back_events(undone, before, after):
             self.append(content)
 
 

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from pytest_deploy.gates import approvals, blackout, lease, rate_limit, staging_smoke, window
 from pytest_deploy.gates.approvals import Quorum
 from pytest_deploy.gates.blackout import Calendar
-from pytest_deploy.gates.earliest import earliest
 from pytest_deploy.gates.lease import Held
+from pytest_deploy.gates.registry import earliest
 from pytest_deploy.gates.staging_smoke import Evidence, Wanted
 from pytest_deploy.gates.verdict import Judge, Verdict, passes, waits
 from pytest_deploy.policy.gate_rules import Blackout, RateLimit, StagingSmoke

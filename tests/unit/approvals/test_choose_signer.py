@@ -10,7 +10,7 @@ import pytest
 
 from pytest_deploy.approvals.rehearsal_roster import throw_away_key
 from pytest_deploy.approvals.roster import Key, Roster
-from pytest_deploy.commands.signer import signer
+from pytest_deploy.approvals.sign_request import choose_signer
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.workspace import Workspace
 from tests.tools import needs
@@ -43,25 +43,25 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 def test_the_key_that_is_given_signs_for_its_person(
     context: Workspace, roster: Roster, keys: Mapping[str, Path]
 ) -> None:
-    assert (TINA, keys[TINA.email]) == signer(context, roster, "Tech Lead", keys[TINA.email])
+    assert (TINA, keys[TINA.email]) == choose_signer(context, roster, "Tech Lead", keys[TINA.email])
 
 
 def test_a_key_that_nobody_is_enrolled_with_signs_nothing(
     context: Workspace, roster: Roster, keys: Mapping[str, Path]
 ) -> None:
     with pytest.raises(Refused, match="the roster knows nobody with the key SHA256:"):
-        signer(context, roster, "Tech Lead", keys["stranger"])
+        choose_signer(context, roster, "Tech Lead", keys["stranger"])
 
 
 def test_without_a_key_gits_own_signs_and_else_it_is_asked_for(
     context: Workspace, roster: Roster, keys: Mapping[str, Path]
 ) -> None:
     with pytest.raises(UsageError, match="say which key signs: --key FILE"):
-        signer(context, roster, "Tech Lead", None)
+        choose_signer(context, roster, "Tech Lead", None)
 
     words = ["git", "config", "--global", "user.signingkey", str(keys[TINA.email])]
     subprocess.run(words, check=True, capture_output=True, timeout=30)
-    assert signer(context, roster, "Tech Lead", None)[0] == TINA
+    assert choose_signer(context, roster, "Tech Lead", None)[0] == TINA
 
 
 def test_in_a_rehearsal_the_roles_throw_away_key_signs(
@@ -69,16 +69,16 @@ def test_in_a_rehearsal_the_roles_throw_away_key_signs(
 ) -> None:
     rehearsal = Workspace(context.root, "production", rehearsal=True)
     with pytest.raises(UsageError, match="no throw-away key for 'Tech Lead'"):
-        signer(rehearsal, roster, "Tech Lead", None)
+        choose_signer(rehearsal, roster, "Tech Lead", None)
 
     place = context.state / "keys" / "rehearsal" / "production" / "tech-lead"
     place.parent.mkdir(parents=True)
     for suffix in ("", ".pub"):
         place.with_name(f"tech-lead{suffix}").write_bytes(Path(f"{keys[TINA.email]}{suffix}").read_bytes())
     assert place == throw_away_key(rehearsal, "Tech Lead")
-    assert (TINA, place) == signer(rehearsal, roster, "Tech Lead", None)
+    assert (TINA, place) == choose_signer(rehearsal, roster, "Tech Lead", None)
 
 
 def test_a_key_that_is_not_there_is_named(context: Workspace, roster: Roster, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"--key .*/tinas: there is no such file"):
-        signer(context, roster, "Tech Lead", tmp_path / "tinas")
+        choose_signer(context, roster, "Tech Lead", tmp_path / "tinas")
