@@ -12,8 +12,8 @@ from pytest_deploy.approvals.roster import Person
 from pytest_deploy.approvals.signed_file import slug
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.load import policy_of
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record.actor import local_actor, local_user
 from pytest_deploy.record.events import KeyEnrolled
 from pytest_deploy.record.ssh_signature import make_key

@@ -19,7 +19,7 @@ from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.gates.registry import OVERRIDABLE, Gates
 from pytest_deploy.pipeline.plan import PLANNED_DIFF
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import ApprovalSigned, RequestMade
 from pytest_deploy.record.open_record import record_store

@@ -22,9 +22,8 @@ from pytest_deploy.errors import DeployError, UsageError
 from pytest_deploy.gates import retention
 from pytest_deploy.gates.verdict import moment
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import ENVIRONMENTS, read_document
+from pytest_deploy.policy.load import ENVIRONMENTS, policy_of, read_document
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import TIMESTAMP_CA, trust_set

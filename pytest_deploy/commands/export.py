@@ -11,7 +11,7 @@ import typer
 from pytest_deploy.commands import Say, workspace_of_run
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.environment import record_of
-from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.events import RecordRead

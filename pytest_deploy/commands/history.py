@@ -10,7 +10,7 @@ import typer
 from pytest_deploy.commands import Rehearse, print_lines
 from pytest_deploy.errors import UsageError
 from pytest_deploy.history.history import History
-from pytest_deploy.history.query import RunQuery, find_stores, parse_instant
+from pytest_deploy.history.runs import RunQuery, find_stores, parse_instant
 from pytest_deploy.reports import text
 
 _SCREEN = 50

@@ -15,7 +15,7 @@ from pytest_deploy.approvals.roster import Person, in_force
 from pytest_deploy.commands import GROUP, Env, Rehearse, print_lines
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import in_kms, record_of
-from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.policy.load import policy_of
 from pytest_deploy.policy.storage import KEY_VERSION
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import SystemClock

@@ -13,7 +13,7 @@ import typer
 from pytest_deploy.commands import print_lines
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record.mirrored_store import copy_of
 from pytest_deploy.workspace import Workspace
 

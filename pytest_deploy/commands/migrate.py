@@ -14,7 +14,7 @@ from pytest_deploy.errors import MigrationsRefused, Refused, UsageError
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record import lease
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.lease import Holder

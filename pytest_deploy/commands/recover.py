@@ -23,8 +23,8 @@ from pytest_deploy.pipeline.sequence import Cause, NotRun
 from pytest_deploy.pipeline.steps_lock import Step, title_of
 from pytest_deploy.pipeline.undo import roll_back
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.load import RunContext, policy_of
 from pytest_deploy.policy.phases import phases_of
-from pytest_deploy.policy.run_context import RunContext, policy_of
 from pytest_deploy.record import lease as leases
 from pytest_deploy.record.actor import PIPELINE_ACTOR, local_actor
 from pytest_deploy.record.clock import stamp

@@ -22,7 +22,7 @@ from pytest_deploy.commands import Say
 from pytest_deploy.errors import Failed, UsageError
 from pytest_deploy.gates.registry import Gates, earliest
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.policy.load import policy_of
 from pytest_deploy.release import source
 from pytest_deploy.release.candidate import ReleaseCandidate
 from pytest_deploy.release.request import pending

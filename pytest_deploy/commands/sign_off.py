@@ -25,8 +25,8 @@ from pytest_deploy.approvals.sign_request import choose_signer
 from pytest_deploy.commands import Env, Key, Rehearse, Role, Say, workspace_of_run
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.environment import record_of
+from pytest_deploy.policy.load import policy_of
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.policy.run_context import policy_of
 from pytest_deploy.record import events as event_types
 from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.event import Event, of_type

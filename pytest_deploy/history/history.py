@@ -15,8 +15,7 @@ from typing import Any, Final, Self, TypeVar
 
 from pytest_deploy.errors import RecordTampered, UsageError
 from pytest_deploy.history.index import Index, Stale
-from pytest_deploy.history.query import RunQuery
-from pytest_deploy.history.row import Fact, Row, facts
+from pytest_deploy.history.runs import Fact, Row, RunQuery, facts
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import TrafficMoved

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pytest_deploy.errors import IllegalEvent, RecordTampered
-from pytest_deploy.history.row import Row, facts
+from pytest_deploy.history.runs import Row, facts
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event, line_hash

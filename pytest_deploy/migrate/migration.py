@@ -16,10 +16,16 @@ What the author declares stands in lines of its own, anywhere in the file:
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, cast, get_args
+
+from pytest_deploy.errors import Fault, MigrationsRefused
+from pytest_deploy.migrate.statements import Statement, statements
 
 Compatible = Literal["expand", "contract", "breaking"]
 
@@ -117,3 +123,242 @@ def compatibility(todo: Sequence[Migration]) -> Compatibility:
         "contract": "the serving revision survives: what goes is no longer used by it, but earlier revisions used it",
     }[hardest]
     return Compatibility(hardest, True, ("traffic", "database"), summary)
+
+
+# --- A folder of migrations is read whole or refused whole, with every fault at its file and line.
+#
+# Two layouts: dbmate's (`0001_name.sql` with `-- migrate:up` and `-- migrate:down`; the dbmate CLI runs the same folder
+# unchanged), and pairs (`001_name.sql` with `rollback/001_rollback.sql`), told by the folder `rollback`.
+# REQ-o00044-A (one sequence without gap), -E and -S (each has its way back).
+
+_NAME: Final = re.compile(r"(?P<version>\d{3,18})_(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)\.sql")
+_ROLLBACK: Final = re.compile(r"(?P<version>\d{3,18})_rollback\.sql")
+_MARKER: Final = re.compile(r"\s*--\s*migrate:(?P<way>up|down)(?P<options>\s.*)?$")
+_DECLARATION: Final = re.compile(r"\s*--\s*deploy:(?P<word>\S*)\s*(?P<rest>.*?)\s*$")
+_EXAMPLE: Final = "0001_create_visit.sql"
+_COMPATIBLE: Final = " | ".join(get_args(Compatible))
+_UNDECLARED: Final = cast("Compatible", "undeclared")
+
+
+class _Faults:
+    """The faults found so far, and one word for adding to them."""
+
+    def __init__(self) -> None:
+        self.all: list[Fault] = []
+
+    def add(self, path: Path, line: int | None, problem: str, remedy: str) -> None:
+        self.all.append(Fault(file=str(path), line=line, key="", problem=problem, remedy=remedy))
+
+
+def read_migrations(folder: Path) -> tuple[Migration, ...]:
+    """The migrations of `folder`, in order.
+
+    Raises MigrationsRefused, listing every fault of every file: a gap, a version twice, a bad name, a way down that is
+    missing or empty, a transaction statement, text that is not UTF-8, a missing or unknown declaration.
+    """
+    faults = _Faults()
+    migrations: list[Migration] = []
+    if folder.is_dir():
+        pairs = folder / "rollback"
+        migrations = [
+            migration
+            for path, version, name in _files(folder, faults)
+            if (migration := _read_one(path, version, name, pairs if pairs.is_dir() else None, faults)) is not None
+        ]
+        if pairs.is_dir():
+            _check_orphans(pairs, {migration.number for migration in migrations}, faults)
+    else:
+        faults.add(folder, None, "there is no such folder", "name the folder that holds the migrations")
+    if faults.all:
+        order = sorted(faults.all, key=lambda fault: (fault.file, fault.line or 0))
+        raise MigrationsRefused(f"migrations in {folder}", order)
+    return tuple(migrations)
+
+
+def _files(folder: Path, faults: _Faults) -> list[tuple[Path, str, str]]:
+    """The files that are migrations by name, by number; notes every name, gap and double that is wrong."""
+    named: dict[int, list[tuple[Path, str, str]]] = defaultdict(list)
+    for path in sorted(folder.iterdir()):
+        match = _NAME.fullmatch(path.name)
+        if match and path.is_file():
+            named[int(match["version"])].append((path, match["version"], match["name"]))
+        elif path.name[:1].isdigit() or ".sql" in path.name.lower():
+            faults.add(path, None, "the name is not that of a migration", f"name it like {_EXAMPLE}")
+    for number, doubles in sorted(named.items()):
+        for path, version, _ in doubles[1:]:
+            first = doubles[0][0].name
+            faults.add(path, None, f"version {version} is there twice ({first})", "give each a number of its own")
+        if number > 1 and number - 1 not in named:
+            path, version, _ = doubles[0]
+            missing = str(number - 1).zfill(len(version))
+            faults.add(path, None, f"version {missing} before it is missing", "number without a gap from 1 on")
+        if number == 0:
+            faults.add(doubles[0][0], None, "version 0 is the empty database", "number from 1 on")
+    widths = {len(version) for doubles in named.values() for _, version, _ in doubles}
+    if len(widths) > 1:
+        faults.add(folder, None, "versions differ in width", "pad all to one width: dbmate sorts by name")
+    return [doubles[0] for _, doubles in sorted(named.items())]
+
+
+def _check_orphans(pairs: Path, numbers: set[int], faults: _Faults) -> None:
+    for path in sorted(pairs.iterdir()):
+        match = _ROLLBACK.fullmatch(path.name)
+        if match is None:
+            faults.add(path, None, "the name is not that of a rollback", "name it like 001_rollback.sql")
+        elif int(match["version"]) not in numbers:
+            faults.add(path, None, "there is no such migration", "remove it, or restore the migration it undoes")
+
+
+def _text(path: Path, faults: _Faults) -> str | None:
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        faults.add(path, line, f"byte {error.start} is not UTF-8", "save the file as UTF-8")
+        return None
+    if text.startswith("\ufeff"):
+        faults.add(path, 1, "the file begins with a byte order mark", "save it as UTF-8 without one")
+        return None
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        faults.add(path, line, "there is a NUL character", "remove it: PostgreSQL has none in text")
+        return None
+    return text
+
+
+def _read_one(path: Path, version: str, name: str, pairs: Path | None, faults: _Faults) -> Migration | None:
+    text = _text(path, faults)
+    if text is None:
+        return None
+    migration = _declared(path, version, name, text, faults)
+    if pairs is None:
+        sections = _marked(path, text, faults)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    else:
+        sections, digest = _paired(migration, text, pairs, faults)
+    if sections is None:
+        return None
+    up, down = sections
+    _check_section(up, "up", faults)
+    _check_section(down, "down", faults)
+    if up.transactional != (migration.deviation is None):
+        problem = "a section outside a transaction and its declaration go together"
+        remedy = "write both `-- migrate:up transaction:false` and `-- deploy:outside-transaction REASON`, or neither"
+        faults.add(path, up.line, problem, remedy)
+    return replace(migration, up_section=up, down_section=down, sha256=digest)
+
+
+def _marked(path: Path, text: str, faults: _Faults) -> tuple[Section, Section] | None:
+    """The layout of dbmate: what stands after each marker line."""
+    lines = text.splitlines(keepends=True)
+    marks = [(at, match) for at, line in enumerate(lines) if (match := _MARKER.match(line.rstrip("\r\n")))]
+    if [match["way"] for _, match in marks] != ["up", "down"]:
+        ways = [match["way"] for _, match in marks]
+        missing = " and ".join(f"`-- migrate:{way}`" for way in ("up", "down") if way not in ways)
+        problem = f"the line {missing} is missing" if missing else "it has more than one way up and one way down"
+        at = marks[-1][0] + 1 if marks else 1
+        faults.add(path, at, problem, "write one `-- migrate:up` and below it one `-- migrate:down`")
+        return None
+    (up, up_mark), (down, down_mark) = marks
+    before = statements("".join(lines[:up]))
+    if before:
+        faults.add(path, before[0].line, "there is SQL above `-- migrate:up`", "move it below that line")
+    for at, match in marks:
+        if (match["options"] or "").strip() not in {"", "transaction:false", "transaction:true"}:
+            faults.add(path, at + 1, f"unknown option {match['options'].strip()}", "only transaction:false is known")
+    return (
+        Section("".join(lines[up + 1 : down]), path, up + 2, transactional=_in_transaction(up_mark)),
+        Section("".join(lines[down + 1 :]), path, down + 2, transactional=_in_transaction(down_mark)),
+    )
+
+
+def _in_transaction(mark: re.Match[str]) -> bool:
+    return (mark["options"] or "").strip() != "transaction:false"
+
+
+def _paired(
+    migration: Migration, text: str, pairs: Path, faults: _Faults
+) -> tuple[tuple[Section, Section] | None, str]:
+    """The two-file layout: the whole of each file."""
+    path = migration.path
+    mark = next((at for at, line in enumerate(text.splitlines(), 1) if _MARKER.match(line)), None)
+    if mark is not None:
+        faults.add(path, mark, "a dbmate marker in the two-file layout", "remove it: the ways are two files here")
+    down_path = pairs / f"{migration.version}_rollback.sql"
+    if not down_path.is_file():
+        faults.add(path, None, f"its way down is missing ({down_path})", "write it: each migration can be undone")
+        return None, ""
+    down = _text(down_path, faults)
+    if down is None:
+        return None, ""
+    digests = "".join(f"{hashlib.sha256(part.read_bytes()).hexdigest()}\n" for part in (path, down_path))
+    up_section = Section(text, path, 1, transactional=migration.deviation is None)
+    return (up_section, Section(down, down_path, 1)), hashlib.sha256(digests.encode()).hexdigest()
+
+
+def _declared(path: Path, version: str, name: str, text: str, faults: _Faults) -> Migration:
+    """The migration with what its author declares; its sections come later."""
+    empty = Section("", path, 1)
+    migration = Migration(version, name, path, empty, empty, "", _UNDECLARED)
+    for line, content in enumerate(text.splitlines(), 1):
+        match = _DECLARATION.match(content)
+        if match is None:
+            continue
+        word, rest = match["word"], match["rest"]
+        rule, _, reason = rest.partition(" ")
+        rule = rule.rstrip(":")
+        if word == "compatible" and rest in get_args(Compatible):
+            migration = replace(migration, compatible=cast("Compatible", rest))
+        elif word == "lossy" and rest:
+            migration = replace(migration, lossy=rest)
+        elif word == "outside-transaction" and rest:
+            migration = replace(migration, deviation=rest)
+        elif word == "accept" and reason.strip():
+            migration = replace(migration, accepted=(*migration.accepted, (rule, reason.strip())))
+        else:
+            remedy = f"compatible {_COMPATIBLE}; lossy REASON; accept RULE REASON; outside-transaction REASON"
+            faults.add(path, line, f"`-- deploy:{word} {rest}` says nothing known", f"write one of: {remedy}")
+    if migration.compatible == _UNDECLARED:
+        remedy = f"write `-- deploy:compatible {_COMPATIBLE}`"
+        faults.add(path, 1, "it does not say whether the running revision survives it", remedy)
+    return migration
+
+
+def _check_section(section: Section, way: str, faults: _Faults) -> None:
+    written = statements(section.sql)
+    if not written:
+        faults.add(section.path, section.line, f"the way {way} is empty", "write the statements that make it")
+    if not section.transactional and len(written) > 1:
+        problem = f"{len(written)} statements outside a transaction can half-happen"
+        faults.add(section.path, section.line + written[1].line - 1, problem, "leave one statement in it")
+    for statement in written:
+        problem, remedy = _objection(statement, section)
+        if problem:
+            faults.add(section.path, section.line + statement.line - 1, problem, remedy)
+
+
+def _objection(statement: Statement, section: Section) -> tuple[str, str]:
+    """What is wrong with one statement, and what would be right; two empty strings where nothing is."""
+    shown, setting = " ".join(statement.words[:3]), statement.disarms()
+    objections = (
+        (
+            statement.controls_transaction(),
+            f"{shown} ends or opens a transaction",
+            "remove it: all migrations of a release are one transaction",
+        ),
+        (
+            section.transactional and statement.needs_no_transaction(),
+            f"{shown} cannot run in a transaction",
+            "put it alone in a migration with transaction:false",
+        ),
+        (statement.reads_client_input(), f"{shown} reads rows from the client", "write them as INSERT"),
+        (statement.is_client_command(), "a psql command is not SQL", "write it in SQL"),
+        (
+            statement.touches_ledger(),
+            f"{shown} touches the schema deploy",
+            "remove it: the history of migrations is the runner's alone",
+        ),
+        (bool(setting), f"{shown} takes {setting} out of the runner's hands", "remove it"),
+    )
+    return next(((problem, remedy) for wrong, problem, remedy in objections if wrong), ("", ""))

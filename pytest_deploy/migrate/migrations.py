@@ -9,17 +9,16 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from pytest_deploy.migrate import backup, ledger, lint, read, rollback, snapshot
+from pytest_deploy.migrate import backup, ledger, lint, rollback, snapshot
 from pytest_deploy.migrate.apply import DryRun, apply, dry_run
 from pytest_deploy.migrate.backup import Backup
 from pytest_deploy.migrate.ledger import Applied, Status
 from pytest_deploy.migrate.lint import Finding
-from pytest_deploy.migrate.migration import Compatibility, Migration, compatibility
+from pytest_deploy.migrate.migration import Compatibility, Migration, compatibility, read_migrations
 from pytest_deploy.migrate.rollback import ENGINE, RolledBack
 from pytest_deploy.migrate.session import connect
 from pytest_deploy.migrate.snapshot import Snapshot
-from pytest_deploy.migrate.trial import PendingTrial, try_pending
-from pytest_deploy.migrate.trial_result import Trial
+from pytest_deploy.migrate.trial import PendingTrial, Trial, try_pending
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import DatabaseAccess
 from pytest_deploy.policy.rollout import Database
@@ -56,7 +55,7 @@ class Migrations:
 
     def files(self) -> tuple[Migration, ...]:
         """Every migration of the folder, in order. Raises MigrationsRefused with every fault, file and line."""
-        return read.read_migrations(self.folder)
+        return read_migrations(self.folder)
 
     def applied(self) -> tuple[Applied, ...]:
         """What is applied now, in the order in which it was."""

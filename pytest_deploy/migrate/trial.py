@@ -9,12 +9,14 @@ digests of exactly these files and to the schema they started from.
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import logging
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +27,7 @@ from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.rollback import RolledBack, roll_back
 from pytest_deploy.migrate.session import connect, rows_of, scratch_database, server_message
 from pytest_deploy.migrate.snapshot import Catalog, read_catalog
-from pytest_deploy.migrate.trial_result import KeptTrials, Trial, TrialStep
+from pytest_deploy.record import atomic_file
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -54,19 +56,24 @@ def try_pending(
     lock_timeout_s: float,
     budget_s: float,
 ) -> PendingTrial:
-    """The trial of what is pending: the one in the folder `kept` if it speaks for it, else a new one, kept there.
+    """The trial of what is pending: the one in the folder `kept` if it speaks for it, else a new one, kept there in a private file.
 
     Raises MigrationsRefused with every fault that the trial finds.
     """
     with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
         todo = ledger.pending(migrations, ledger.applied(connection))
         before = read_catalog(rows_of(connection)).sha256
-    trials = KeptTrials(kept)
-    if (known := trials.find(todo, before, budget_s=budget_s)) is not None:
-        logger.debug("an earlier trial of these %d files from this schema is reused", len(todo))
-        return PendingTrial(known, reused=True)
+    bound = "".join([before, *(f"{one.version}:{one.sha256}" for one in todo)])
+    file = kept / f"{hashlib.sha256(bound.encode()).hexdigest()}.json"
+    with suppress(OSError, MigrationsRefused):
+        known = Trial.from_json(file.read_text(encoding="utf-8"))
+        if known.speaks_for(todo, before):
+            logger.debug("an earlier trial of these %d files from this schema is reused", len(todo))
+            # The budget may have changed since; the time it took has not.
+            return PendingTrial(replace(known, within_budget=known.together_s <= budget_s), reused=True)
     trial = run_trial(conninfo, migrations, actor=actor, lock_timeout_s=lock_timeout_s, budget_s=budget_s)
-    trials.keep(todo, before, trial)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    atomic_file.overwrite(file, trial.to_json().encode(), mode=0o600)
     return PendingTrial(trial, reused=False)
 
 
@@ -97,7 +104,7 @@ def run_trial(
         return Trial((), target.sha256, target.sha256, 0.0, time.monotonic() - began, (), within_budget=True)
     require_alone(todo)
     done = [migration for migration in migrations if migration not in todo]
-    with _trial_database(conninfo, actor, lock_timeout_s, seeds) as database:
+    with _TrialDatabase.make(conninfo, actor, lock_timeout_s, seeds) as database:
         # 2. Bring the scratch database to where the real one stands, with rows.
         _reach(database, done, target)
         # 3. All pending ones in one transaction and back, as the release will do it.
@@ -117,11 +124,8 @@ def run_trial(
 
 def _reach(database: _TrialDatabase, done: Sequence[Migration], target: Catalog) -> None:
     """The scratch database at the target's version, with rows. REQ-o00044-D: refuses a target that has drifted."""
-    seeded = [
-        number
-        for number, migration in enumerate(done, 1)
-        if database.seeds is not None and (database.seeds / f"{migration.version}.sql").is_file()
-    ]
+    seeds = {file.stem for file in database.seeds.glob("*.sql")} if database.seeds is not None else set()
+    seeded = [number for number, migration in enumerate(done, 1) if migration.version in seeds]
     for number in sorted({*seeded, len(done)} - {0}):
         database.up(done[:number])
         if number in seeded:
@@ -140,28 +144,28 @@ def _together(database: _TrialDatabase, done: Sequence[Migration], todo: Sequenc
     try:
         up_s = database.up([*done, *todo])
     except MigrationFailed as error:
-        raise _refusal([_fault_of(error, todo)]) from None
+        raise MigrationsRefused("trial", [_fault_of(error, todo)]) from None
     after = database.catalog()
     # The way back: schema and rows as before, unless a loss is declared.
     try:
         database.down([*done, *todo], done)
     except MigrationFailed as error:
-        raise _refusal([_fault_of(error, todo)]) from None
+        raise MigrationsRefused("trial", [_fault_of(error, todo)]) from None
     faults = []
     if changed := _difference(before, database.catalog(), "before", "after the ways down"):
         faults.append(_not_restored(todo[-1], changed))
     if not any(migration.lossy for migration in todo):
         faults.extend(_losses(todo[-1], (), sample_rows.missing_rows(rows_before, database.rows())))
     if faults and len(todo) == 1:
-        raise _refusal(faults)
+        raise MigrationsRefused("trial", faults)
     # One by one it shows which of them it is, on a new database: this one is no longer as it was.
     if faults:
-        with _trial_database(database.conninfo, database.actor, database.lock_timeout_s, database.seeds) as again:
+        with database.another() as again:
             if done:
                 again.up(done)
             again.seed()
             _one_by_one(again, done, todo, after)
-        raise _refusal(faults)
+        raise MigrationsRefused("trial", faults)
     return up_s, after
 
 
@@ -177,20 +181,18 @@ def _one_by_one(
             step, new_faults = _step(database, known, migration)
             faults.extend(new_faults)
             if new_faults:  # what follows is tried on a database of its own: this one is not what it should be
-                database = databases.enter_context(
-                    _trial_database(database.conninfo, database.actor, database.lock_timeout_s, database.seeds)
-                )
+                database = databases.enter_context(database.another())
                 try:
                     database.up([*known, migration])
                 except MigrationFailed as error:
-                    raise _refusal([*faults, _fault_of(error, todo)]) from None
+                    raise MigrationsRefused("trial", [*faults, _fault_of(error, todo)]) from None
             database.seed(migration.version)
             steps.append(step)
         if not faults and database.catalog() != end:
             problem = "one by one the migrations give another schema than in one transaction"
             faults.append(_fault(todo[-1], problem, "make them independent of the transaction they run in"))
     if faults:
-        raise _refusal(faults)
+        raise MigrationsRefused("trial", faults)
     return tuple(steps)
 
 
@@ -211,11 +213,9 @@ def _step(database: _TrialDatabase, known: Sequence[Migration], migration: Migra
     lost = tuple(f"{saved.table} ({', '.join(saved.columns)})" for one in back for saved in one.lost)
     step = replace(step, up_s=up_s, down_s=down_s, lost=lost)
     # 2. The schema and the rows are as before.
-    faults = (
-        []
-        if migration.lossy
-        else list(_losses(migration, lost, sample_rows.missing_rows(rows_before, database.rows())))
-    )
+    faults: list[Fault] = []
+    if not migration.lossy:
+        faults.extend(_losses(migration, lost, sample_rows.missing_rows(rows_before, database.rows())))
     if changed := _difference(before, database.catalog(), "before", "after its way down"):
         return step, [_not_restored(migration, changed), *faults]
     # 3. Up again gives the same schema.
@@ -242,10 +242,6 @@ def _difference(one: Catalog, other: Catalog, name: str, other_name: str) -> str
     return "\n".join(lines[:_SHOWN_LINES] + ([f"    and {rest} lines more"] if rest > 0 else []))
 
 
-def _refusal(faults: Sequence[Fault]) -> MigrationsRefused:
-    return MigrationsRefused("trial", tuple(faults))
-
-
 def _fault(migration: Migration, problem: str, remedy: str) -> Fault:
     section = migration.down_section
     return Fault(str(section.path), section.line, "", problem, remedy)
@@ -270,17 +266,29 @@ def _losses(migration: Migration, lost: Sequence[str], gone: dict[str, int]) -> 
         yield _fault(migration, f"up and down do not give back the rows that were there: {shown}", remedy)
 
 
+@dataclass(frozen=True)
 class _TrialDatabase:
     """The scratch database with what is at hand on it."""
 
-    def __init__(
-        self, connection: psycopg.Connection[Any], conninfo: str, actor: str, lock_timeout_s: float, seeds: Path | None
-    ) -> None:
-        self.connection = connection
-        self.conninfo = conninfo
-        self.actor = actor
-        self.lock_timeout_s = lock_timeout_s
-        self.seeds = seeds
+    connection: psycopg.Connection[Any]
+    conninfo: str
+    actor: str
+    lock_timeout_s: float
+    seeds: Path | None
+
+    @classmethod
+    @contextmanager
+    def make(cls, conninfo: str, actor: str, lock_timeout_s: float, seeds: Path | None) -> Iterator[_TrialDatabase]:
+        """A new one on the server of `conninfo`."""
+        with (
+            scratch_database(conninfo) as place,
+            connect(place, lock_timeout_s=lock_timeout_s, autocommit=True) as connection,
+        ):
+            yield cls(connection, place, actor, lock_timeout_s, seeds)
+
+    def another(self) -> AbstractContextManager[_TrialDatabase]:
+        """A new one like this."""
+        return self.make(self.conninfo, self.actor, self.lock_timeout_s, self.seeds)
 
     def up(self, migrations: Sequence[Migration]) -> float:
         """Apply what is pending of these; seconds."""
@@ -310,30 +318,71 @@ class _TrialDatabase:
 
     def seed(self, version: str | None = None) -> None:
         """The author's rows for this version where there are some, else our own for every table."""
-        file = self.seeds / f"{version}.sql" if self.seeds is not None and version is not None else None
-        if file is not None and file.is_file():
-            _insert_seeds(self.connection, file)
-        else:
+        import psycopg
+
+        file = self.seeds / f"{version}.sql" if self.seeds is not None else None
+        if file is None or not file.is_file():
             sample_rows.fill(self.connection)
+            return
+        try:
+            self.connection.execute(file.read_bytes())
+        except psycopg.Error as error:
+            reason = server_message(error)
+        else:
+            return
+        fault = Fault(str(file), None, "", f"the representative rows do not go in: {reason}", "mend them")
+        raise MigrationsRefused("representative rows", [fault])
 
 
-@contextmanager
-def _trial_database(conninfo: str, actor: str, lock_timeout_s: float, seeds: Path | None) -> Iterator[_TrialDatabase]:
-    with (
-        scratch_database(conninfo) as place,
-        connect(place, lock_timeout_s=lock_timeout_s, autocommit=True) as connection,
-    ):
-        yield _TrialDatabase(connection, place, actor, lock_timeout_s, seeds)
+# --- What a trial showed. Its JSON has the names of the fields; in the record it is `schema/rehearsal.json`.
 
 
-def _insert_seeds(connection: psycopg.Connection[Any], file: Path) -> None:
-    import psycopg
+@dataclass(frozen=True)
+class TrialStep:
+    """What one migration did on the scratch database."""
 
-    try:
-        connection.execute(file.read_bytes())
-    except psycopg.Error as error:
-        reason = server_message(error)
-    else:
-        return
-    fault = Fault(str(file), None, "", f"the representative rows do not go in: {reason}", "mend them")
-    raise MigrationsRefused("representative rows", [fault])
+    version: str
+    sha256: str
+    """Of the file."""
+    up_s: float
+    down_s: float
+    lost: tuple[str, ...]
+    """Tables and columns whose rows go with the down, declared."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial that passed. It speaks for these files from this schema, and for nothing else."""
+
+    steps: tuple[TrialStep, ...]
+    before: str
+    """SHA-256 of the catalog text that it started from."""
+    after: str
+    """SHA-256 of the catalog text after all ups: `apply` commits no other."""
+    together_s: float
+    """All ups in one transaction, in seconds, on the scratch database's rows."""
+    duration_s: float
+    """Seconds of the whole trial."""
+    without_rows: tuple[str, ...]
+    """Tables that took no representative row: nothing is known about their rows."""
+    within_budget: bool
+    """Whether all ups together took no longer than the budget. REQ-o00044-T."""
+
+    def speaks_for(self, migrations: Sequence[Migration], before: str) -> bool:
+        """Whether exactly these files were tried, in this order, from the schema with this catalog digest."""
+        files = [(migration.version, migration.sha256) for migration in migrations]
+        return before == self.before and files == [(step.version, step.sha256) for step in self.steps]
+
+    def to_json(self) -> str:
+        """For keeping; `from_json` gives it back."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> Trial:
+        """What was kept. Raises MigrationsRefused where it is something else."""
+        with suppress(ValueError, TypeError, KeyError):
+            kept = json.loads(text)
+            steps = tuple(TrialStep(**{**step, "lost": tuple(step["lost"])}) for step in kept["steps"])
+            return cls(**{**kept, "steps": steps, "without_rows": tuple(kept["without_rows"])})
+        fault = Fault("kept trial", None, "", "this is no trial's result", "try the migrations again")
+        raise MigrationsRefused("trial", [fault])

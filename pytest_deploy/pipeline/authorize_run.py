@@ -18,8 +18,8 @@ from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import GatePoint, RequestVoided

@@ -18,7 +18,7 @@ from pytest_deploy.pipeline.authorize_run import approved_request, authorize_lea
 from pytest_deploy.pipeline.run import Run, RunObserver
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.policy.load import RunContext
 from pytest_deploy.record import lease
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.events import RunOpened

@@ -15,7 +15,7 @@ from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.policy.load import RunContext
 from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import of_type

@@ -20,8 +20,8 @@ from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, NotRun, PhaseSequen
 from pytest_deploy.pipeline.step_record import watched
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.phases import PIPELINES
-from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.actor import PIPELINE_ACTOR, local_actor
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import (

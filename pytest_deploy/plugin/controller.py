@@ -27,7 +27,7 @@ from pytest_deploy.plugin import option_policy
 from pytest_deploy.plugin.collection import STEP, Collection
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import FinishedStep
-from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.policy.load import RunContext
 from pytest_deploy.release import source
 from pytest_deploy.release.source import Source
 from pytest_deploy.reports import evidence

@@ -18,7 +18,7 @@ from pytest_deploy.plugin.collection import Collection, collected_by_worker, ref
 from pytest_deploy.plugin.controller import Controller
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.scheduler import PhaseScheduler
-from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.policy.load import RunContext
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController

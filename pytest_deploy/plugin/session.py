@@ -22,8 +22,8 @@ from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import StepRecorder, StopWindow
 from pytest_deploy.plugin.redaction import Redacting, Terminal, log_lines
 from pytest_deploy.plugin.report_writers import Labels
+from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.run_id import new_run_id
 

@@ -3,7 +3,7 @@
     top level  <  the environment it extends, and that one's ...  <  the environment itself  <  --deploy-set
 
 Whatever stands further right wins; mappings are merged key by key, lists and single values replaced. Every environment of the
-file is validated at every load: a fault in production is new_faults by whoever deploys to local.
+file is validated at every load: whoever deploys to local hears of a fault in production.
 
 A setting, `--deploy-set KEY=VALUE`, changes one value of the resolved policy, for local deployments and rehearsals:
 
@@ -16,12 +16,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from pytest_deploy.errors import ConfigurationError, Fault
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.validation import did_you_mean, validate
 from pytest_deploy.policy.yaml_source import Node, Scalar, overlay, read
+from pytest_deploy.workspace import Workspace
 
 ENVIRONMENTS = "environments"
 EXTENDS = "extends"
@@ -252,3 +255,61 @@ def _at(node: Node, key: str) -> Node:
     elif isinstance(value, tuple):
         value = tuple(_at(child, f"{key}[{index}]") for index, child in enumerate(value))
     return Node(value, _OPTION, None, key)
+
+
+# --- What was asked of one run: the few values that travel to xdist's workers. The rest is read from the log.
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """One run, as any of its processes must know it."""
+
+    workspace: Workspace
+    """Which environment of which checkout, and whether it is rehearsed."""
+    pipeline: str
+    sets: tuple[str, ...] = ()
+    """The --deploy-set values as given."""
+    reason: str = ""
+    run: str = ""
+    """The run id: made by the controller at its start, or the approved request's; the lease is taken under it."""
+    request: str = ""
+    """The approved request to execute, where one was named (`--deploy-run`)."""
+    shift_s: float = 0.0
+    """Seconds a rehearsal's clock is ahead of the real one (`--deploy-at`)."""
+    ticket: str = ""
+
+    @property
+    def rehearsal(self) -> bool:
+        """Whether the environment is rehearsed."""
+        return self.workspace.rehearsal
+
+    @property
+    def run_folder(self) -> Path:
+        """Where the run's files lie in the store."""
+        return self.workspace.run_folder(self.run)
+
+    @property
+    def session(self) -> Path:
+        """What pytest's report writers and the workers leave for the controller while the run lasts."""
+        return self.workspace.session(self.run)
+
+    def policy(self) -> Policy:
+        """The policy, with what --deploy-set changes of it. Raises ConfigurationError listing every fault."""
+        return policy_of(self.workspace, self.sets)
+
+    def to_json(self) -> dict[str, Any]:
+        """For xdist's `workerinput`."""
+        return {**asdict(self), "workspace": {**asdict(self.workspace), "root": str(self.workspace.root)}}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> RunContext:
+        """From `to_json`."""
+        at = value["workspace"]
+        return cls(
+            **{**value, "workspace": Workspace(**{**at, "root": Path(at["root"])}), "sets": tuple(value["sets"])}
+        )
+
+
+def policy_of(workspace: Workspace, sets: tuple[str, ...] = ()) -> Policy:
+    """The policy of an environment, from deploy.yaml. Raises ConfigurationError listing every fault."""
+    return load(workspace.config_file, workspace.environment, sets, rehearsal=workspace.rehearsal)

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_deploy.migrate import read
+from pytest_deploy.migrate import migration
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.policy.load import RunContext
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import StepFinished
 from pytest_deploy.release import source
@@ -65,7 +65,7 @@ def of_run(environment: Environment, context: RunContext, events: Sequence[Event
     """What a run is about: its request, else its build; a plan counts the approvals of a request that lives already."""
     if context.request:
         return of_request(environment, context.run, events=events)
-    migrations = read.read_migrations(context.workspace.root / environment.policy.database.migrations)
+    migrations = migration.read_migrations(context.workspace.root / environment.policy.database.migrations)
     commit = source.read(context.workspace.root).commit
     is_plan = context.pipeline == "plan"
     waiting = pending(environment.log.history(), environment.clock.now()) if is_plan else ()

@@ -21,7 +21,8 @@ from pytest_deploy.errors import RecordTampered
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import RequestMade, RunDecided, StepFinished, given
 from pytest_deploy.record.run_folder import RunFolder
-from pytest_deploy.reports.statement import render_statement
+from pytest_deploy.reports.run_summary import RunSummary, StepSummary, summarize
+from pytest_deploy.traceability.matrix import NOT_RUN
 
 COPIED: Final = ("junit.xml", "pytest.html", "allure-results")
 """What pytest's own report writers make."""
@@ -195,3 +196,74 @@ def _text(path: Path, sha256: str) -> str:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise RecordTampered(f"{path} is not the file the record names: its SHA-256 is not {sha256}")
     return content.decode("utf-8", "replace")
+
+
+# --- statement.json: the run's steps as an in-toto Statement v1, predicate test-result v0.1, for verifiers of the supply chain.
+#
+#     https://github.com/in-toto/attestation/blob/main/spec/v1/statement.md
+#     https://github.com/in-toto/attestation/blob/main/spec/predicates/test-result.md
+#
+# Its subjects are the artefact and the commit. It is a view, bound like every file of the run by SHA256SUMS; the predicate
+# knows neither phases nor times nor steps that were not run: those stand in the events. `url` is left out: the record has none.
+
+STATEMENT: Final = "https://in-toto.io/Statement/v1"
+PREDICATE: Final = "https://in-toto.io/attestation/test-result/v0.1"
+_SUCCESSFUL: Final = frozenset({"deployed", "passed"})
+_CONFIGURATION: Final[Mapping[str, str]] = {
+    "config_sha256": "policy",
+    "spec_sha256": "specification",
+    "suites_sha256": "suites",
+    "lock_sha256": "suites/steps.lock",
+}
+
+
+def render_statement(events: Sequence[Event]) -> bytes:
+    """The statement of one run from its own events up to `run.decided`. Raises ValueError where none opens the run."""
+    summary = summarize(events)
+    statement = {
+        "_type": STATEMENT,
+        "subject": list(_subjects(summary)),
+        "predicateType": PREDICATE,
+        "predicate": {
+            "result": _result(summary),
+            "configuration": list(_configuration(summary)),
+            "passedTests": [step.nodeid for step in summary.steps if _passed(step) and not _warned(step)],
+            "warnedTests": [step.nodeid for step in summary.steps if _passed(step) and _warned(step)],
+            # Skipped, in error and unfinished are no passes; what never began was not tested, and stands nowhere.
+            "failedTests": [s.nodeid for s in summary.steps if not _passed(s) and s.outcome != NOT_RUN],
+        },
+    }
+    return json.dumps(statement, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False).encode() + b"\n"
+
+
+def _passed(step: StepSummary) -> bool:
+    return step.outcome == "passed"
+
+
+def _warned(step: StepSummary) -> bool:
+    return bool(step.warnings) or step.attempts > 1
+
+
+def _result(summary: RunSummary) -> str:
+    """PASSED and WARNED only where the run itself went well: a run that was rolled back failed, whatever passed in it."""
+    if summary.outcome not in _SUCCESSFUL:
+        return "FAILED"
+    return "WARNED" if any(_warned(step) for step in summary.steps) else "PASSED"
+
+
+def _subjects(summary: RunSummary) -> Iterator[dict[str, Any]]:
+    if summary.image is not None:
+        name, _, digest = summary.image.partition("@sha256:")
+        yield {"name": name, "digest": {"sha256": digest}}
+    yield {"name": summary.opened.version, "digest": {"gitCommit": summary.opened.commit}}
+
+
+def _configuration(summary: RunSummary) -> Iterator[dict[str, Any]]:
+    """What the steps were run under: resource descriptors, each with its digest."""
+    for key, name in _CONFIGURATION.items():
+        if sha256 := getattr(summary.opened, key):
+            yield {"name": name, "digest": {"sha256": sha256}}
+    requested = summary.opened.request_sha256
+    requested = requested or next((made.request_sha256 for made in summary.contents(RequestMade)), None)
+    if requested:
+        yield {"name": f"runs/{summary.run}/request.json", "digest": {"sha256": requested}}

@@ -13,7 +13,6 @@ from typing import Any, Final
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import GateRefused, GateVerdict, RevisionDeployed, TrafficMoved
 from pytest_deploy.reports.charts import response_times, sla_bars, timeline
-from pytest_deploy.reports.deviations import deviations, overridden_gates
 from pytest_deploy.reports.evidence import PageFiles
 from pytest_deploy.reports.page import render
 from pytest_deploy.reports.run_summary import (
@@ -23,7 +22,7 @@ from pytest_deploy.reports.run_summary import (
     describe_outcome,
     summarize,
 )
-from pytest_deploy.reports.signatures import PostRun, manifest
+from pytest_deploy.reports.signatures import PostRun, deviations, manifest, overridden_gates
 from pytest_deploy.traceability.matrix import assertions
 
 GATE_POINTS: Final[Mapping[str, str]] = {

@@ -8,7 +8,7 @@ from dataclasses import asdict, fields
 from typing import Any, Final, NamedTuple
 
 from pytest_deploy.history.history import AsOf, Listed, Listing, RunEvents, Serving
-from pytest_deploy.history.row import Row
+from pytest_deploy.history.runs import Row
 from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp

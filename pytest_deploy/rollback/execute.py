@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 
 from pytest_deploy.errors import ManualInterventionRequired, MigrationsRefused
-from pytest_deploy.migrate import ledger, read, rollback, snapshot
+from pytest_deploy.migrate import ledger, rollback, snapshot
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.migrations import rolled_back_events
 from pytest_deploy.platform.protocol import Platform
@@ -115,6 +115,6 @@ def since(baseline: Baseline, folder: Path) -> tuple[Migration, ...]:
 def files(folder: Path) -> tuple[Migration, ...]:
     """The migrations in the folder; none where it is faulty."""
     try:
-        return read.read_migrations(folder)
+        return read_migrations(folder)
     except MigrationsRefused:
         return ()

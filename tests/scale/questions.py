@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
 
-from pytest_deploy.history.query import RunQuery
+from pytest_deploy.history.runs import RunQuery
 from pytest_deploy.record.clock import stamp
 from tests.scale.generated import BEGINS, EVERY
 

@@ -14,7 +14,8 @@ import string
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from datetime import UTC, datetime
+from typing import NoReturn, cast
 
 import grpc
 from google.api_core import exceptions as google_errors
@@ -28,8 +29,7 @@ from google.cloud.run_v2.services.services.transports import ServicesGrpcTranspo
 from google.protobuf import field_mask_pb2
 
 from pytest_deploy.errors import PlatformUnavailable, RevisionFailed
-from pytest_deploy.platform.google import messages
-from pytest_deploy.platform.protocol import Revision, ServiceState
+from pytest_deploy.platform.protocol import Revision, ServiceState, Share
 
 CALL_S = 10.0
 """Timeout of one call."""
@@ -115,11 +115,11 @@ class CloudRun:
 
     def state(self) -> ServiceState:
         """What serves now; Runtime.state."""
-        return messages.state(self._read())
+        return service_state(self._read())
 
     def revision(self, name: str) -> Revision:
         """One revision by its short name; Runtime.revision."""
-        return messages.revision(self._read_revision(name))
+        return revision_of(self._read_revision(name))
 
     def create(
         self, *, image: str, env: Mapping[str, str], tag: str, annotations: Mapping[str, str], deadline_s: float
@@ -129,14 +129,14 @@ class CloudRun:
         # 1. Pin the split as it is: no percent follows "latest" to the new revision. The tag comes to the new one.
         before = self._read()
         suffix = "".join(secrets.choice(_LETTERS) for _ in range(3))
-        name = f"{messages.short(self.service)}-{before.generation + 1:05d}-{suffix}"
-        kept = [target for target in messages.pinned(before) if target.tag != tag or target.percent]
+        name = f"{short(self.service)}-{before.generation + 1:05d}-{suffix}"
+        kept = [target for target in pinned(before) if target.tag != tag or target.percent]
         for target in kept:
             target.tag = "" if target.tag == tag else target.tag
-        wanted = [*kept, messages.target(name, 0, tag)]
+        wanted = [*kept, traffic_target(name, 0, tag)]
 
         def change(service: run_v2.Service) -> run_v2.Service:
-            template = messages.template(service.template, name, image, env, annotations)
+            template = new_template(service.template, name, image, env, annotations)
             self._overwrite(template.containers[0])
             return run_v2.Service(name=service.name, etag=service.etag, template=template, traffic=wanted)
 
@@ -159,8 +159,8 @@ class CloudRun:
         if sum(shares.values()) != 100 or min(shares.values()) < 0:  # noqa: PLR2004  # per cent
             raise ValueError(f"the percents {dict(shares)} do not add up to 100")
         until = time.monotonic() + deadline_s
-        targets = [messages.target(name, percent, "") for name, percent in shares.items() if percent]
-        targets += [messages.target(name, 0, tag) for tag, name in tags.items()]
+        targets = [traffic_target(name, percent, "") for name, percent in shares.items() if percent]
+        targets += [traffic_target(name, 0, tag) for tag, name in tags.items()]
 
         def change(service: run_v2.Service) -> run_v2.Service:
             return run_v2.Service(name=service.name, etag=service.etag, traffic=targets)
@@ -178,8 +178,8 @@ class CloudRun:
         # What serves decides, not what the operation says.
         while True:
             service = self._read()
-            state = messages.state(service)
-            if state.settled and messages.split(service.traffic_statuses) == messages.split(targets):
+            state = service_state(service)
+            if state.settled and split(service.traffic_statuses) == split(targets):
                 return state
             if failure is not None and not service.reconciling:
                 raise _unavailable(doing, failure)
@@ -223,9 +223,9 @@ class CloudRun:
             except google_errors.Aborted as error:
                 stale = error
             service = self._read()
-            if messages.split(service.traffic) != messages.split(before.traffic) or messages.split(
-                service.traffic_statuses
-            ) != messages.split(before.traffic_statuses):
+            if split(service.traffic) != split(before.traffic) or split(service.traffic_statuses) != split(
+                before.traffic_statuses
+            ):
                 raise PlatformUnavailable(
                     f"{doing}: somebody else changed the traffic of {self.service} meanwhile; nothing was changed here; "
                     "find out who, then try again"
@@ -257,7 +257,7 @@ class CloudRun:
             revision = self._read_revision(name)
         except PlatformUnavailable:
             raise _unavailable(doing, error) from error
-        if revision.reconciling or messages.is_ready(revision):
+        if revision.reconciling or is_ready(revision):
             raise _unavailable(doing, error) from error
         self._fail(name, error.message)
 
@@ -293,3 +293,91 @@ def _unavailable(doing: str, error: Exception) -> PlatformUnavailable:
         (text for kind, text in _REMEDIES.items() if isinstance(error, kind)), "look at the platform's own log"
     )
     return PlatformUnavailable(f"{doing}: {error}; {remedy}")
+
+
+# --- Google's messages of a Cloud Run service and ours, each from the other. Pure.
+
+TO_LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
+TO_REVISION = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
+
+
+def new_template(
+    present: run_v2.RevisionTemplate, name: str, image: str, env: Mapping[str, str], annotations: Mapping[str, str]
+) -> run_v2.RevisionTemplate:
+    """The present template with another image, other plain variables and annotations; the rest is infrastructure's.
+
+    Variables that refer to a secret are infrastructure's, too, and stay unless `env` names them.
+    """
+    new = run_v2.RevisionTemplate()
+    run_v2.RevisionTemplate.copy_from(new, present)
+    new.revision = name
+    new.annotations = dict(annotations)
+    container = new.containers[0]
+    secret = [variable for variable in container.env if "value_source" in variable and variable.name not in env]
+    container.image = image
+    container.env = [*(run_v2.EnvVar(name=key, value=value) for key, value in sorted(env.items())), *secret]
+    return new
+
+
+def traffic_target(revision: str, percent: int, tag: str) -> run_v2.TrafficTarget:
+    """A wish that names its revision."""
+    return run_v2.TrafficTarget(type_=TO_REVISION, revision=revision, percent=percent, tag=tag)
+
+
+def pinned(service: run_v2.Service) -> list[run_v2.TrafficTarget]:
+    """What serves now as a wish that names every revision."""
+    return [traffic_target(name_of(line, service), line.percent, line.tag) for line in service.traffic_statuses]
+
+
+def name_of(line: run_v2.TrafficTarget | run_v2.TrafficTargetStatus, service: run_v2.Service) -> str:
+    """The short name of the revision a line leads to."""
+    return line.revision or (short(service.latest_ready_revision) if line.type_ == TO_LATEST else "")
+
+
+def split(
+    lines: Sequence[run_v2.TrafficTarget] | Sequence[run_v2.TrafficTargetStatus],
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Percent by revision and revision by tag: two splits are the same if these are."""
+    percents: dict[str, int] = {}
+    for line in lines:
+        if line.percent:
+            percents[line.revision] = percents.get(line.revision, 0) + line.percent
+    return percents, {line.tag: line.revision for line in lines if line.tag}
+
+
+def service_state(service: run_v2.Service) -> ServiceState:
+    """What serves, of a service as it was read."""
+    return ServiceState(
+        url=service.uri,
+        shares=tuple(
+            Share(name_of(line, service), line.percent, line.tag, line.uri) for line in service.traffic_statuses
+        ),
+        settled=not service.reconciling
+        and service.observed_generation == service.generation
+        and split(service.traffic) == split(service.traffic_statuses),
+        etag=service.etag,
+    )
+
+
+def revision_of(of: run_v2.Revision) -> Revision:
+    """A revision as it was read."""
+    return Revision(
+        name=short(of.name),
+        image=of.containers[0].image,
+        ready=is_ready(of),
+        created=datetime.fromtimestamp(cast("datetime", of.create_time).timestamp(), UTC),
+        annotations=dict(of.annotations),
+    )
+
+
+def is_ready(revision: run_v2.Revision) -> bool:
+    """Whether its condition `Ready` holds."""
+    return any(
+        line.type_ == "Ready" and line.state == run_v2.Condition.State.CONDITION_SUCCEEDED
+        for line in revision.conditions
+    )
+
+
+def short(name: str) -> str:
+    """The last part of a full resource name."""
+    return name.rpartition("/")[2]

@@ -16,7 +16,7 @@ from pytest_deploy.gates.anchors import judge as gate
 from pytest_deploy.gates.registry import Gates
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record.bucket import EMULATOR
 from pytest_deploy.record.key import trust_set
 from pytest_deploy.release.candidate import ReleaseCandidate

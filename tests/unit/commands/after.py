@@ -13,7 +13,7 @@ from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.gates.registry import Gates
 from pytest_deploy.platform.environment import Environment, record_of
-from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.log import Log

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.policy.load import policy_of
 from pytest_deploy.workspace import Workspace
 from tests.unit.record.samples import HandClock
 

@@ -19,7 +19,7 @@ from pytest_deploy.errors import ConfigurationError, UsageError
 from pytest_deploy.gates.retention import read_holding
 from pytest_deploy.gates.verdict import Unavailable
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.mirrored_store import MirroredStore

@@ -17,7 +17,7 @@ import pytest
 from pytest_deploy.commands.recover import mend_clock, recover_environment
 from pytest_deploy.errors import RecordError
 from pytest_deploy.platform.environment import record_of
-from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.lease import Holder, take
 from pytest_deploy.record.log import Log

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from pytest_deploy.history.query import RunQuery
-from pytest_deploy.history.row import Fact, Row, facts
+from pytest_deploy.history.runs import Fact, Row, RunQuery, facts
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import FileSigner

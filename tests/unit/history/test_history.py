@@ -11,12 +11,12 @@ import pytest
 from pytest_deploy.errors import RecordTampered, UsageError
 from pytest_deploy.history.history import History
 from pytest_deploy.history.index import Index, Stale
-from pytest_deploy.history.query import RunQuery
+from pytest_deploy.history.runs import RunQuery
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.verify.verify import verify
 from tests.unit.history.scan import write_log
-from tests.unit.history.test_row import APPROVED, ASKED, IMAGE, OPENED, RAN, RUN, event
+from tests.unit.history.test_runs import APPROVED, ASKED, IMAGE, OPENED, RAN, RUN, event
 from tests.unit.record.samples import NOON, HandClock, Writing, closed, deployed, open_log, step_finished
 
 

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from pytest_deploy.errors import RecordTampered
 from pytest_deploy.history.history import History
 from pytest_deploy.history.index import Index, Stale, log_size
-from pytest_deploy.history.query import RunQuery
-from pytest_deploy.history.row import OUTCOMES, Row
+from pytest_deploy.history.runs import OUTCOMES, Row, RunQuery
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event, parse_line

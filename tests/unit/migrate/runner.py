@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_deploy.errors import DeployError
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.read import read_migrations
+from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 
 

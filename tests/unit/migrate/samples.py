@@ -7,8 +7,7 @@ from typing import Any
 
 import psycopg
 
-from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.read import read_migrations
+from pytest_deploy.migrate.migration import Migration, read_migrations
 from pytest_deploy.platform.embedded.postgres import embedded_programs
 from tests.postgres import DEBIAN_15
 

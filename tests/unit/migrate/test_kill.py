@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.read import read_migrations
+from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.snapshot import snapshot
 from tests.unit.migrate.samples import ACTOR, FIVE, PROGRAMS, rows, versions, write

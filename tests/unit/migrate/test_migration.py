@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.migrate.migration import compatibility
-from pytest_deploy.migrate.read import read_migrations
+from pytest_deploy.migrate.migration import compatibility, read_migrations
 from tests.unit.migrate.samples import VISIT, text, write
 
 

@@ -16,7 +16,7 @@ from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.engine import pgmigrate_file
-from pytest_deploy.migrate.read import read_migrations
+from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from tests.conftest import missing
 from tests.unit.migrate.samples import ACTOR, FIVE, INDEX, exists, rows, versions, write

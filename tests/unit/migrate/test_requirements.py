@@ -15,7 +15,7 @@ import pytest
 from pytest_deploy.errors import MigrationFailed, MigrationsRefused, PlatformUnavailable
 from pytest_deploy.migrate.apply import apply, dry_run
 from pytest_deploy.migrate.backup import back_up
-from pytest_deploy.migrate.read import read_migrations
+from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.snapshot import diff, snapshot
 from pytest_deploy.migrate.trial import run_trial

@@ -10,11 +10,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.errors import MigrationsRefused, PlatformUnavailable
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.read import read_migrations
+from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.migrate.session import scratch_database
 from pytest_deploy.migrate.snapshot import snapshot
-from pytest_deploy.migrate.trial import run_trial
-from pytest_deploy.migrate.trial_result import Trial
+from pytest_deploy.migrate.trial import Trial, run_trial
 from tests.unit.migrate.samples import ACTOR, COLUMN, FIVE, INDEX, PROGRAMS, VISIT, do, rows, sample, text
 
 TYPE = "create type state as enum ('open', 'closed');\n"

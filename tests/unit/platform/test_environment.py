@@ -10,8 +10,7 @@ import pytest
 from pytest_deploy.commands.local import reset_local
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import load
-from pytest_deploy.policy.run_context import policy_of
+from pytest_deploy.policy.load import load, policy_of
 from pytest_deploy.record.bucket import EMULATOR
 from pytest_deploy.record.mirrored_store import MARK, MirroredStore
 from pytest_deploy.record.open_record import record_store

@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from pytest_deploy.record.event import Event
-from pytest_deploy.reports.deviations import deviations
 from pytest_deploy.reports.run_page import render_run
 from pytest_deploy.reports.run_summary import summarize
-from pytest_deploy.reports.signatures import PostRun
+from pytest_deploy.reports.signatures import PostRun, deviations
 from tests.unit.reports import runs
 from tests.unit.reports.parsed import Element, parse
 from tests.unit.reports.runs import CHECKPOINT, RunBuilder

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_deploy.history.history import AsOf, History, Listed, Listing, RunEvents, Serving
-from pytest_deploy.history.row import Row
+from pytest_deploy.history.runs import Row
 from pytest_deploy.record.event import Event
 from pytest_deploy.reports.text import (
     KEYS,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_deploy.pipeline.run import NOT_IN_POLICY
-from pytest_deploy.reports.deviations import deviations
 from pytest_deploy.reports.run_summary import summarize
+from pytest_deploy.reports.signatures import deviations
 from tests.unit.reports.runs import RunBuilder
 
 STEP = "suites/smoke/test_api.py::test_health_answers"

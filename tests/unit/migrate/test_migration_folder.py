@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import MigrationsRefused
-from pytest_deploy.migrate.read import read_migrations
+from pytest_deploy.migrate.migration import read_migrations
 from tests.unit.migrate.samples import FIVE, INDEX, VISIT, text, write
 
 

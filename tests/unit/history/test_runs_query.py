@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import UsageError
-from pytest_deploy.history.query import RunQuery, find_stores, parse_instant
-from pytest_deploy.history.row import OUTCOMES
+from pytest_deploy.history.runs import OUTCOMES, RunQuery, find_stores, parse_instant
 
 WORDS = dict.fromkeys(
     ("since", "until", "commit", "digest", "version", "deployer", "approver", "outcome", "pipeline", "migration", "requirement"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.history.row import Row, facts
+from pytest_deploy.history.runs import Row, facts
 from pytest_deploy.record.event import Event
 from tests.unit.record.samples import ACTOR, NOON, SHA, closed, decided, opened_data, step_finished
 
