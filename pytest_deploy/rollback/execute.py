@@ -14,7 +14,7 @@ import psycopg
 
 from pytest_deploy.errors import ManualInterventionRequired, MigrationsRefused
 from pytest_deploy.migrate import ledger, rollback, snapshot
-from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.migration import Migration, read_migrations
 from pytest_deploy.migrate.migrations import rolled_back_events
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.policy.policy import Policy
