@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import select
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,3 +83,44 @@ class Running:
 
     def _ran(self, code: int) -> Ran:
         return Ran(self.words, code, self.output("stdout"), self.output("stderr"), time.monotonic() - self.began)
+
+
+class PreloadedPytest:
+    """Many short `python -m pytest`, forked by one process that has imported it: see tests/preloaded.py."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self._process = process
+
+    @classmethod
+    @contextmanager
+    def open(cls) -> Iterator[PreloadedPytest]:
+        """Start one; in the end it and whatever still runs of its children are killed."""
+        words = (sys.executable, str(Path(__file__).with_name("preloaded.py")))
+        pipe = subprocess.PIPE
+        env = environ_without_pytest()
+        with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, env=env, start_new_session=True) as process:
+            try:
+                yield cls(process)
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def run(self, words: Sequence[str], cwd: Path, env: Mapping[str, str], said: Path, timeout: float) -> Ran:
+        """Run `python -m pytest WORDS`; what it prints lies in the folder `said`. Fails where it takes longer."""
+        files = {name: said / name for name in ("stdout", "stderr")}
+        asked = {"words": words, "cwd": str(cwd), "env": dict(env), **{name: str(path) for name, path in files.items()}}
+        began = time.monotonic()
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(asked) + "\n")
+        self._process.stdin.flush()
+        ended, _, _ = select.select([self._process.stdout], [], [], timeout)
+        answer = self._process.stdout.readline() if ended else ""
+        printed = {name: path.read_text("utf-8", "replace") if path.exists() else "" for name, path in files.items()}
+        ran = Ran(("python", "-m", "pytest", *words), int(answer or -9), **printed, seconds=time.monotonic() - began)
+        assert answer, f"no end after {timeout:g} s: {ran.said}"
+        return ran
+
+
+def environ_without_pytest() -> dict[str, str]:
+    """Our environment without what this test run put into it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}

@@ -1,8 +1,11 @@
-"""Ways to thin out or bend a deployment, each tried on a real child pytest: exit 4, named, nothing touched."""
+"""Ways to thin out or bend a deployment, each tried on a real child pytest: exit 4, named, nothing touched.
+
+Most children are forked by a process that has imported pytest (tests/preloaded.py): importing it took five sixths of their
+time. What Python reads before pytest comes has an interpreter of its own, as has the plainest way, `-k smoke`.
+"""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -15,9 +18,11 @@ import pytest
 
 from pytest_deploy.plugin.allowed_options import WORD_OF_O
 from tests.checkout import REPOSITORY, Checkout
-from tests.child import Ran, Running
+from tests.child import PreloadedPytest, Ran, Running, environ_without_pytest
 
 DEPLOY = "--deploy-env=local"
+ALONE = ("-m", "pytest", DEPLOY)
+"""To Python itself, for a way that needs an interpreter of its own."""
 REFUSED = 4
 TIMEOUT_S = 60.0
 
@@ -38,7 +43,10 @@ class Way:
     """Written before, by name from the checkout's root."""
     start: str = "."
     """Where pytest is started, from the checkout's root."""
-    python: tuple[str, ...] = ("-m", "pytest", DEPLOY)
+    python: tuple[str, ...] = ()
+    """What an interpreter of its own is told; none: the preloaded one is told `deploy`."""
+    deploy: tuple[str, ...] = (DEPLOY,)
+    """The first words to pytest; none where it is no deployment."""
     before: str = "could thin out or bend this deployment"
     """Who refuses: thinning, or pytest itself before anything is asked."""
 
@@ -49,8 +57,8 @@ def typed(line: str, named: str = "") -> Way:
     return Way(line, named or f"  {words[0].partition('=')[0]}", words)
 
 
-def variable(name: str, value: str, *words: str) -> Way:
-    return Way(f"{name}={value}", f"environment variable {name}={value}: ", words, env={name: value})
+def variable(name: str, value: str, *words: str, python: tuple[str, ...] = ()) -> Way:
+    return Way(f"{name}={value}", f"environment variable {name}={value}: ", words, env={name: value}, python=python)
 
 
 def project(name: str, named: str, old: str, new: str) -> Way:
@@ -60,7 +68,7 @@ def project(name: str, named: str, old: str, new: str) -> Way:
 
 
 TYPED = [
-    typed("-k smoke"),
+    Way("-k smoke", "  -k", ("-k", "smoke"), python=ALONE),
     typed("-m step"),
     typed("-m deploy -k smoke -x", "3 things"),
     typed("--deselect=suites/smoke"),
@@ -138,9 +146,9 @@ ELSEWHERE = [
     variable("PYTEST_PLUGINS", "pytester"),
     variable("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1", "-p", "pytest_deploy.plugin.plugin"),
     variable("PYTEST_TIMEOUT", "1"),
-    variable("PYTHONPATH", "/srv/other"),
-    variable("PYTHONPYCACHEPREFIX", "/srv/compiled"),
-    Way("PYTHONOPTIMIZE=1", "PYTHONOPTIMIZE", env={"PYTHONOPTIMIZE": "1"}),
+    variable("PYTHONPATH", "/srv/other", python=ALONE),
+    variable("PYTHONPYCACHEPREFIX", "/srv/compiled", python=ALONE),
+    Way("PYTHONOPTIMIZE=1", "PYTHONOPTIMIZE", env={"PYTHONOPTIMIZE": "1"}, python=ALONE),
     Way("python -O", "python -O", python=("-O", "-m", "pytest", DEPLOY)),
     Way("python -OO", "python -O", python=("-OO", "-m", "pytest", DEPLOY)),
     Way("an @file", "-k smoke", ("@words",), files={"words": "-k\nsmoke\n"}),
@@ -156,6 +164,7 @@ ELSEWHERE = [
         "an installed plug-in nobody knows",
         "plug-in pytest-bent (installed, active)",
         env={"PYTHONPATH": "installed"},
+        python=ALONE,
         files={
             "installed/bent.py": "",
             "installed/pytest_bent-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: pytest-bent\nVersion: 1.0\n",
@@ -249,8 +258,9 @@ BY_PYTEST = [
 class Bare:
     """The least that is a checkout to pytest, with a record and platform files of earlier runs in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, pytest: PreloadedPytest) -> None:
         self.path = folder / "outer" / "checkout"
+        self._pytest = pytest
         self._said = folder
         for name in ("suites/smoke", "reports/local/log", ".deploy/keys"):
             (self.path / name).mkdir(parents=True)
@@ -277,12 +287,15 @@ class Bare:
         return {str(path): path.read_bytes() for path in files}
 
     def run(self, way: Way) -> Ran:
+        env = {**environ_without_pytest(), **way.env}
+        if not way.python:
+            return self._pytest.run((*way.deploy, *way.words), self.path / way.start, env, self._said, TIMEOUT_S)
         words = (sys.executable, *way.python, *way.words)
         with (self._said / "stdout").open("wb") as stdout, (self._said / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
                 words,
                 cwd=self.path / way.start,
-                env={**{name: v for name, v in os.environ.items() if not name.startswith("PYTEST_")}, **way.env},
+                env=env,
                 stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
@@ -291,9 +304,15 @@ class Bare:
         return Running(process, words, self._said).wait(TIMEOUT_S)
 
 
+@pytest.fixture(scope="module")
+def preloaded() -> Iterator[PreloadedPytest]:
+    with PreloadedPytest.open() as opened:
+        yield opened
+
+
 @pytest.fixture
-def bare(tmp_path: Path) -> Bare:
-    return Bare(tmp_path)
+def bare(tmp_path: Path, preloaded: PreloadedPytest) -> Bare:
+    return Bare(tmp_path, preloaded)
 
 
 def _ways() -> list[Any]:
@@ -356,7 +375,7 @@ def test_help_and_version_are_shown_and_are_no_deployment(bare: Bare, word: str)
 
 
 def test_without_an_environment_nothing_is_refused(bare: Bare) -> None:
-    ran = bare.run(Way("", "", ("tests", "-k", "own"), python=("-m", "pytest"), env={"PYTEST_ADDOPTS": "-x"}))
+    ran = bare.run(Way("", "", ("tests", "-k", "own"), deploy=(), env={"PYTEST_ADDOPTS": "-x"}))
     assert ran.code == 0, ran.said
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from pytest_deploy.errors import OptionRefused
 from pytest_deploy.plugin import allowed_options, option_policy
 from pytest_deploy.plugin.allowed_options import BUILTIN, INI, OPTIONS, PLUGINS, VARIABLES, Verdict
+from tests.child import environ_without_pytest
 
 REASON = "because"
 
@@ -46,7 +46,7 @@ def declared() -> dict[str, set[str]]:
     ran = subprocess.run(
         [sys.executable, "-c", ASK],
         cwd=Path(__file__).parents[3],
-        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
+        env=environ_without_pytest(),
         capture_output=True,
         text=True,
         check=False,
