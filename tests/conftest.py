@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 
-from tests.postgres import DEBIAN_15, PostgresServer, shared_server
+from tests.postgres_server import DEBIAN_15, PostgresServer, shared_server
 
 LONG = ("faults", "scale")
 """Marks of what `make faults` and `make scale` run; everything else is `make test`."""

@@ -21,8 +21,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import requests
 
-from tests import loopback
-from tests.gcs import fake_gcs
+from tests import http_stand_in
+from tests.fake_gcs import fake_gcs
 
 SEVEN_YEARS_S = 2557 * 86_400
 
@@ -71,7 +71,7 @@ class LockedBucket:
 
     def serving(self) -> AbstractContextManager[str]:
         """The address that STORAGE_EMULATOR_HOST is set to."""
-        return loopback.serving(type("Handler", (_Handler,), {"bucket": self}))
+        return http_stand_in.serving(type("Handler", (_Handler,), {"bucket": self}))
 
 
 class _Handler(BaseHTTPRequestHandler):

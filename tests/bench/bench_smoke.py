@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.checkout import Checkout
+from tests.project_checkout import Checkout
 
 GOAL = 1.5
 WORKERS = 4

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from pytest_deploy.plugin.allowed_options import WORD_OF_O
-from tests.checkout import REPOSITORY, Checkout
-from tests.child import PreloadedPytest, Ran, Running, environ_without_pytest
+from tests.child_process import PreloadedPytest, Ran, Running, environ_without_pytest
+from tests.project_checkout import REPOSITORY, Checkout
 
 DEPLOY = "--deploy-env=local"
 ALONE = ("-m", "pytest", DEPLOY)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scale.generated import generate
+from tests.scale.generated_record import generate
 
 _BYTES_A_RUN = 120_000
 """A file takes a page and an inode in memory: ten events and some five files and folders a run."""

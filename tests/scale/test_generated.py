@@ -11,10 +11,10 @@ import pytest
 from pytest_deploy.history.history import History
 from pytest_deploy.verify import signatures
 from pytest_deploy.verify.verify import verify
-from tests.scale.generated import BEGINS, EVERY, generate, open_generated
-from tests.scale.questions import questions
-from tests.tools import needs
-from tests.unit.record.samples import HandClock, deployed
+from tests.required_programs import needs
+from tests.scale.generated_record import BEGINS, EVERY, generate, open_generated
+from tests.scale.history_queries import questions
+from tests.unit.record.sample_record import HandClock, deployed
 
 RUNS = 20
 

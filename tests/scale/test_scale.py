@@ -21,12 +21,12 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import parse
 from pytest_deploy.reports.run_page import render_run
 from pytest_deploy.verify.verify import verify
+from tests.required_programs import needs
 from tests.scale.conftest import Long, Say
-from tests.scale.generated import BEGINS, EVERY, generate, open_generated
-from tests.scale.questions import questions
-from tests.tools import needs
-from tests.unit.record.samples import HandClock, Writing, closed, decided
-from tests.unit.reports.parsed import parse as parse_page
+from tests.scale.generated_record import BEGINS, EVERY, generate, open_generated
+from tests.scale.history_queries import questions
+from tests.unit.record.sample_record import HandClock, RunWriter, closed, decided
+from tests.unit.reports.parsed_page import parse as parse_page
 
 pytestmark = pytest.mark.scale
 ROOT = Path(__file__).parents[2]
@@ -149,7 +149,7 @@ def test_the_commands_a_report_prints_work_at_two_hundred_thousand_events(twenty
     long = twenty_thousand_runs
     say(long.built)
     log = open_generated(long.home, HandClock(BEGINS + EVERY * long.runs + timedelta(hours=1)))
-    writing = Writing(log).open().step("build").request().step("traffic", changes=True)
+    writing = RunWriter(log).open().step("build").request().step("traffic", changes=True)
     writing.add("run.decided", decided("deployed"))
     page = render_run(log.run(writing.run), checkpoint=log.checkpoint())
     writing.folder.create("report.html", page.encode())

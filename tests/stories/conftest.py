@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import Checkout
-from tests.stories.claims import Deployed, deploy_first
-from tests.stories.production import ProductionRecord, production_record
+from tests.project_checkout import Checkout
+from tests.stories.production_record import ProductionRecord, production_record
+from tests.stories.story_assertions import Deployed, deploy_first
 
 
 @pytest.fixture

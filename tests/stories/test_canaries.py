@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkout import Checkout
-from tests.child import Ran
-from tests.stories.canaries import CANARIES, MIGRATION, PASSWORD, SUBJECT_MARK, VARIABLE, Watch, found, plant
-from tests.stories.rehearsed import QUICKLY
+from tests.child_process import Ran
+from tests.project_checkout import Checkout
+from tests.stories.rehearsed_checkout import QUICKLY
+from tests.stories.secret_canaries import CANARIES, MIGRATION, PASSWORD, SUBJECT_MARK, VARIABLE, Watch, found, plant
 
 
 def test_no_file_a_run_writes_holds_a_secret_or_a_subjects_row(checkout: Checkout) -> None:

@@ -10,10 +10,10 @@ import time
 import psutil
 import pytest
 
-from tests.checkout import QUICK, Checkout
-from tests.child import Ran, Running
-from tests.stories.claims import Deployed
-from tests.stories.held import hold_up
+from tests.child_process import Ran, Running
+from tests.project_checkout import QUICK, Checkout
+from tests.stories.held_steps import hold_up
+from tests.stories.story_assertions import Deployed
 from tests.stories.test_worker_death import FAULTS, LED_BACK, REVISION, TRAFFIC
 
 TERM_AFTER_S = 7.5

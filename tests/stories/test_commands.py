@@ -9,7 +9,7 @@ import sys
 
 import requests
 
-from tests.stories.claims import Deployed
+from tests.stories.story_assertions import Deployed
 
 
 def test_local_platform_runs_in_the_foreground_until_interrupted(deployed: Deployed) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.checkout import Checkout
+from tests.project_checkout import Checkout
 
 FAULTS = """
   # a test's

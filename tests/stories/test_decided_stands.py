@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from tests.checkout import QUICK
-from tests.stories.claims import Deployed
+from tests.project_checkout import QUICK
+from tests.stories.story_assertions import Deployed
 
 FULL_FROM_THE_SEAL_ON = """
 import errno, os, runpy, sys

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stories.claims import Deployed, locked, phase_of
+from tests.stories.story_assertions import Deployed, locked, phase_of
 
 SMOKE = "smoke/test_api.py::test_"
 FEATURE = "smoke/test_features.py::test_"

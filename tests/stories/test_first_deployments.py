@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 
-from tests.checkout import Checkout
-from tests.stories.claims import LEFT_OUT, NOTHING_TO_UNDO, assert_ended, locked, phase_of
-from tests.stories.evidence import assert_complete
-from tests.unit.reports.parsed import parse
+from tests.project_checkout import Checkout
+from tests.stories.evidence_assertions import assert_complete
+from tests.stories.story_assertions import LEFT_OUT, NOTHING_TO_UNDO, assert_ended, locked, phase_of
+from tests.unit.reports.parsed_page import parse
 
 
 def test_release_is_deployed_and_another_over_it(checkout: Checkout) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tests.checkout import Checkout
-from tests.stories.claims import assert_ended, locked
+from tests.project_checkout import Checkout
+from tests.stories.story_assertions import assert_ended, locked
 
 NO_RELEASE = "no prior release: there is nothing to expect"
 

@@ -21,12 +21,12 @@ from pytest_deploy.record.mirrored_store import MirroredStore, copy_of
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.run_id import NO_RUN, new_run_id
 from pytest_deploy.record.store import FolderStore
-from tests.checkout import Checkout
-from tests.gcs import asking
+from tests.fake_gcs import asking
 from tests.locked_bucket import SEVEN_YEARS_S, LockedBucket, locked_bucket
-from tests.stories.production import ProductionRecord
-from tests.stories.rehearsed import BUCKET, CHRISTMAS_EVE, TUESDAY, Rehearsed, in_a_bucket
-from tests.unit.record.samples import ACTOR, Writing
+from tests.project_checkout import Checkout
+from tests.stories.production_record import ProductionRecord
+from tests.stories.rehearsed_checkout import BUCKET, CHRISTMAS_EVE, TUESDAY, RehearsedCheckout, in_a_bucket
+from tests.unit.record.sample_record import ACTOR, RunWriter
 
 HOUR = timedelta(hours=1)
 
@@ -75,7 +75,7 @@ def test_a_plan_names_every_refusal_and_touches_nothing(
     assert (before.migrations, before.status) == ((), 503)
 
 
-def _enroll_somebody(production: Rehearsed, folder: Path) -> None:
+def _enroll_somebody(production: RehearsedCheckout, folder: Path) -> None:
     """A roster that can never satisfy the policy: nobody of it may deploy, nor sign as the Tech Lead."""
     key = folder / "key"
     words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
@@ -87,7 +87,7 @@ def _enroll_somebody(production: Rehearsed, folder: Path) -> None:
     assert ran.code == 0, ran.said
 
 
-def _anchor_more_than_there_is(production: Rehearsed) -> None:
+def _anchor_more_than_there_is(production: RehearsedCheckout) -> None:
     """A checkpoint outside of a record that is longer: what is here was cut."""
     origin = "deploy.example.org/rehearsal/production"
     longer = SignedCheckpoint(Checkpoint(origin, 9999, bytes(32)), bytes(4), bytes(64))
@@ -96,14 +96,14 @@ def _anchor_more_than_there_is(production: Rehearsed) -> None:
     (folder / "00009999.checkpoint").write_text(longer.text, encoding="utf-8")
 
 
-def _stand_in_the_way(production: Rehearsed) -> None:
+def _stand_in_the_way(production: RehearsedCheckout) -> None:
     """A run of somebody else's that is open, and a freeze."""
     log = _record(production, SystemClock())
-    run = Writing(log, new_run_id("production", log.clock, rehearsal=True)).open()
+    run = RunWriter(log, new_run_id("production", log.clock, rehearsal=True)).open()
     log.append("environment.frozen", {"reason": "somebody must look at it"}, run=run.run, actor=ACTOR)
 
 
-def _record(production: Rehearsed, clock: Clock) -> Log:
+def _record(production: RehearsedCheckout, clock: Clock) -> Log:
     path = production.checkout.store
     return open_record(
         MirroredStore(Bucket(BUCKET, "rehearsal/production"), path) if copy_of(path) else FolderStore(path),
@@ -116,7 +116,7 @@ def _record(production: Rehearsed, clock: Clock) -> Log:
 
 @pytest.mark.faults
 def test_a_machine_whose_clock_is_behind_its_record_deploys_nothing(checkout: Checkout) -> None:
-    production = Rehearsed.of(checkout, "production")
+    production = RehearsedCheckout.of(checkout, "production")
     ahead = _record(production, ShiftedClock(SystemClock(), timedelta(minutes=10)))
     ahead.append("alert.raised", {"alert": "clock", "detail": "ten minutes ahead"}, run=NO_RUN, actor=ACTOR)
     before = production.checkout.bytes_below("reports/rehearsal/production/log")
@@ -137,7 +137,10 @@ def test_a_machine_whose_clock_is_behind_its_record_deploys_nothing(checkout: Ch
 
 def test_the_record_of_another_environment_is_not_this_ones_and_that_is_said_in_words(checkout: Checkout) -> None:
     """Not even with its key beside it: the origin is signed too. A sponsor's production shares all but that."""
-    production, sponsor = Rehearsed.of(checkout, "production"), Rehearsed.of(checkout, "sponsor-example")
+    production, sponsor = (
+        RehearsedCheckout.of(checkout, "production"),
+        RehearsedCheckout.of(checkout, "sponsor-example"),
+    )
     _record(production, SystemClock()).head()
     keys = checkout.path / ".deploy" / "keys"
     shutil.copytree(production.checkout.store, sponsor.checkout.store)
@@ -170,7 +173,7 @@ def test_production_moves_when_staging_people_and_time_allow_it_and_not_before(p
 @pytest.mark.faults
 def test_the_next_one_waits_its_time_and_for_whoever_went_before(checkout: Checkout) -> None:
     """The rate limit, and a killed run that is in everybody's way until it is recovered."""
-    staging, production = Rehearsed.of(checkout, "staging"), Rehearsed.of(checkout, "production")
+    staging, production = RehearsedCheckout.of(checkout, "staging"), RehearsedCheckout.of(checkout, "production")
     staging.deployed(TUESDAY - 2 * HOUR, "QA Lead")
     production.deployed(TUESDAY, "Tech Lead", "QA Lead")
     checkout.commit("The next release")
@@ -191,5 +194,5 @@ def test_the_next_one_waits_its_time_and_for_whoever_went_before(checkout: Check
     assert checkout.deploy_py("verify", "reports/rehearsal/production").code == 0
 
 
-def _phases(rehearsed: Rehearsed, run: str) -> list[Event]:
+def _phases(rehearsed: RehearsedCheckout, run: str) -> list[Event]:
     return [event for event in rehearsed.checkout.events(run) if event.type == "phase.started"]

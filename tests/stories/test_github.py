@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from pytest_deploy.record.redaction import forms
-from tests.checkout import Checkout
-from tests.github import REPOSITORY, TOKEN, GitHub
+from tests.fake_github import REPOSITORY, TOKEN, GitHub
+from tests.project_checkout import Checkout
 
 ENV = {"GITHUB_TOKEN": TOKEN}
 

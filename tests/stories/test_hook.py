@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.stories.claims import Deployed
+from tests.stories.story_assertions import Deployed
 
 CONFTEST = '''\
 """This project's deployment hooks."""

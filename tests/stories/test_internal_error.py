@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stories.claims import Deployed
-from tests.stories.held import hold_up
+from tests.stories.held_steps import hold_up
+from tests.stories.story_assertions import Deployed
 from tests.stories.test_hook import CONFTEST
 from tests.stories.test_worker_death import FAULTS, HEALTH, LED_BACK
 

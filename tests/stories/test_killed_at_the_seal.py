@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.stories.claims import Deployed
+from tests.stories.story_assertions import Deployed
 from tests.stories.test_recover import _assert_recovered_for_good
 
 pytestmark = pytest.mark.faults
@@ -32,7 +32,7 @@ runpy.run_module("pytest", run_name="__main__", alter_sys=True)
     [("after", "/junit.xml"), ("after", "/report.html"), ("before", "/SHA256SUMS"), ("after", "/SHA256SUMS")],
 )
 def test_it_is_closed_by_recover_as_it_was_decided(deployed: Deployed, when: str, name: str) -> None:
-    from tests.checkout import QUICK
+    from tests.project_checkout import QUICK
 
     checkout = deployed.checkout
     checkout.commit("The next release")

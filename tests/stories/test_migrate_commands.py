@@ -13,7 +13,7 @@ from pytest_deploy.commands.migrate import open_migrations
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from pytest_deploy.workspace import Workspace
-from tests.checkout import Checkout
+from tests.project_checkout import Checkout
 
 ASKED = """
   guarded:

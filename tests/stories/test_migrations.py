@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stories.claims import Deployed, assert_ended
+from tests.stories.story_assertions import Deployed, assert_ended
 
 BROKEN = """\
 -- deploy:compatible expand

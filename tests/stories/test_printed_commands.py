@@ -24,11 +24,11 @@ from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.reports.export import Export
 from pytest_deploy.verify.verify import verify
-from tests import tsa
-from tests.stories.production import ProductionRecord
-from tests.stories.tampered import Tampered, exchange, flip, swap_bytes
-from tests.tools import needs
-from tests.unit.reports.parsed import parse as parse_page
+from tests import timestamp_authority
+from tests.required_programs import needs
+from tests.stories.production_record import ProductionRecord
+from tests.stories.tampered_record import TamperedRecord, exchange, flip, swap_bytes
+from tests.unit.reports.parsed_page import parse as parse_page
 
 
 @dataclass(frozen=True)
@@ -37,31 +37,31 @@ class Kind:
 
     known_by: str
     agrees: Callable[[subprocess.CompletedProcess[str]], bool]
-    tampering: Callable[[Tampered, str], None]
+    tampering: Callable[[TamperedRecord, str], None]
 
 
-def _edit_event(it: Tampered, _command: str) -> None:
+def _edit_event(it: TamperedRecord, _command: str) -> None:
     swap_bytes(it.event("gate.refused"), b'"verdict":"refused"', b'"verdict":"allowed"')
 
 
-def _spoil_newest_root(it: Tampered, _command: str) -> None:
+def _spoil_newest_root(it: TamperedRecord, _command: str) -> None:
     path = it.at(it.size - 1)
     flip(path, path.read_bytes().rindex(b"\n\n") - 10)
 
 
-def _rewrite(it: Tampered, _command: str) -> None:
+def _rewrite(it: TamperedRecord, _command: str) -> None:
     """By the log's own key: every checkpoint from the refused gate on is another."""
     begun = it.seq("gate.refused")
     for seq in range(begun, it.size):
         it.forge(seq, it.insider(), **({"id": "0" * 16} if seq == begun else {}))
 
 
-def _alter_the_signed(it: Tampered, command: str) -> None:
+def _alter_the_signed(it: TamperedRecord, command: str) -> None:
     (path,) = (path for path in it.approvals() if path.name in command)
     swap_bytes(path, b'"meaning":"', b'"meaning":"not ')
 
 
-def _swap_stamps(it: Tampered, _command: str) -> None:
+def _swap_stamps(it: TamperedRecord, _command: str) -> None:
     """Both are sound, each beside the other's checkpoint."""
     exchange(*sorted((it.store / "anchors").glob("*.tsr")))
 
@@ -143,13 +143,13 @@ def stamped(production: ProductionRecord, tmp_path_factory: pytest.TempPathFacto
     needs("openssl")
     home = tmp_path_factory.mktemp("stamped")
     store = FolderStore(shutil.copytree(production.store, home / "production", symlinks=True))
-    made = tsa.authority(home / "tsa")
+    made = timestamp_authority.authority(home / "tsa")
     origin = production.anchor.split()[1]
     log = open_record(store, origin=origin, key_file=production.key, clock=SystemClock(), actor="system:anchor")
     trust_authority(log, store.path, made.certificate.read_bytes(), actor="system:anchor")
     anchored = max((store.path / "anchors").glob("*.checkpoint"))
     STAMPED[:] = [int(anchored.stem), log.signed().checkpoint.size]
-    with tsa.serving(made) as url:
+    with timestamp_authority.serving(made) as url:
         authority = TimestampAuthority(store, url, made.certificate.read_bytes(), timeout_s=30)
         authority.make(parse(store.get(f"log/{STAMPED[0] - 1:08d}.event")).signed)
         store.create(file_name(log.signed()), log.signed().text.encode())
@@ -161,7 +161,7 @@ def stamped(production: ProductionRecord, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_each_runs_as_printed_and_agrees_with_the_record(stamped: ProductionRecord, tmp_path: Path) -> None:
-    it = Tampered.copy(stamped, tmp_path / "inspected")
+    it = TamperedRecord.copy(stamped, tmp_path / "inspected")
     commands = printed(stamped)
 
     for command in commands:
@@ -174,14 +174,14 @@ def test_each_runs_as_printed_and_agrees_with_the_record(stamped: ProductionReco
 
 def test_each_notices_what_it_is_there_for(stamped: ProductionRecord, tmp_path: Path) -> None:
     for number, command in enumerate(printed(stamped)):
-        it = Tampered.copy(stamped, tmp_path / f"{number}" / "inspected")
+        it = TamperedRecord.copy(stamped, tmp_path / f"{number}" / "inspected")
         kind = kind_of(command)
         kind.tampering(it, command)
         assert not kind.agrees(run(it.store, command)), command
 
 
 def test_a_signature_swapped_for_another_persons_is_noticed(stamped: ProductionRecord, tmp_path: Path) -> None:
-    it = Tampered.copy(stamped, tmp_path / "inspected")
+    it = TamperedRecord.copy(stamped, tmp_path / "inspected")
     one, other = it.approvals()
     exchange(Path(f"{one}.sig"), Path(f"{other}.sig"))
 
@@ -198,7 +198,7 @@ def checkpoint_digest(checkpoint: Path) -> bytes:
 def test_an_export_of_the_run_verifies_by_the_commands_that_its_report_prints(
     stamped: ProductionRecord, tmp_path: Path
 ) -> None:
-    it = Tampered.copy(stamped, tmp_path / "inspected")
+    it = TamperedRecord.copy(stamped, tmp_path / "inspected")
     origin = stamped.anchor.split()[1]
     log = open_record(
         FolderStore(it.store), origin=origin, key_file=stamped.key, clock=SystemClock(), actor="system:export"
@@ -242,7 +242,7 @@ def _spoil(checkpoint: Path, what: str) -> None:
 def test_an_altered_timestamp_and_an_altered_checkpoint_are_named(
     stamped: ProductionRecord, tmp_path: Path, what: str, which: int
 ) -> None:
-    it = Tampered.copy(stamped, tmp_path / "inspected")
+    it = TamperedRecord.copy(stamped, tmp_path / "inspected")
     _spoil(it.store / "anchors" / f"{STAMPED[which]:08d}.checkpoint", what)
 
     done = run(it.store, the_timestamps(stamped))
@@ -255,22 +255,25 @@ def test_an_altered_timestamp_and_an_altered_checkpoint_are_named(
 def test_a_sound_timestamp_of_a_log_that_is_not_this_one_does_not_hold(
     stamped: ProductionRecord, tmp_path: Path
 ) -> None:
-    it = Tampered.copy(stamped, tmp_path / "inspected")
+    it = TamperedRecord.copy(stamped, tmp_path / "inspected")
     _rewrite(it, "")
 
     assert "holds" not in run(it.store, the_timestamps(stamped)).stdout
 
 
 def test_another_authoritys_timestamp_does_not_hold(stamped: ProductionRecord, tmp_path: Path) -> None:
-    it = Tampered.copy(stamped, tmp_path / "inspected")
+    it = TamperedRecord.copy(stamped, tmp_path / "inspected")
     run(it.store, "true")  # the keys came
-    shutil.copy(tsa.authority(tmp_path / "stranger").certificate, tmp_path / "keys that came by another way/tsa-ca.pem")
+    shutil.copy(
+        timestamp_authority.authority(tmp_path / "stranger").certificate,
+        tmp_path / "keys that came by another way/tsa-ca.pem",
+    )
 
     assert "holds" not in run(it.store, the_timestamps(stamped)).stdout
 
 
 def test_a_record_without_timestamps_says_so(production: ProductionRecord, tmp_path: Path) -> None:
-    it = Tampered.copy(production, tmp_path / "inspected")
+    it = TamperedRecord.copy(production, tmp_path / "inspected")
     done = run(it.store, the_timestamps(production))
     assert (done.returncode, done.stdout, done.stderr) == (0, "anchors/ holds no timestamp\n", "")
 

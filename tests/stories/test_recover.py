@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.stories.claims import Deployed
-from tests.stories.held import Place, hold_up
+from tests.stories.held_steps import Place, hold_up
+from tests.stories.story_assertions import Deployed
 from tests.stories.test_worker_death import BACKUP, FAULTS, HEALTH, LED_BACK, MIGRATION, MOODS, REVISION, TRAFFIC
 
 ALONE: Sequence[str] = ()

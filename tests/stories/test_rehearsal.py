@@ -8,8 +8,8 @@ import subprocess
 
 import pytest
 
-from tests.checkout import Checkout
-from tests.stories.rehearsed import TUESDAY, Rehearsed
+from tests.project_checkout import Checkout
+from tests.stories.rehearsed_checkout import TUESDAY, RehearsedCheckout
 
 pytestmark = pytest.mark.faults
 
@@ -50,7 +50,7 @@ def _assert_it_counts_for_nothing_real(checkout: Checkout) -> None:
 
 
 def test_a_plan_whose_process_was_killed_is_closed_by_recover(checkout: Checkout) -> None:
-    production = Rehearsed.of(checkout, "production")
+    production = RehearsedCheckout.of(checkout, "production")
     plan = production.start(TUESDAY, "--deploy-pipeline=plan")
     plan.until(lambda: any(event.type == "step.started" for event in production.checkout.events()))
     os.kill(plan.pid, signal.SIGKILL)

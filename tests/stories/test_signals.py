@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.checkout import QUICK
-from tests.stories.claims import Deployed
+from tests.project_checkout import QUICK
+from tests.stories.story_assertions import Deployed
 
 NEW_REVISION = "suites/deploy/test_deploy.py::test_new_revision_is_ready_at_0_percent"
 HEALTH = "suites/smoke/test_api.py::test_health_answers_200_for_this_release"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stories.claims import Deployed
-from tests.stories.disk import Trouble, own_disk
-from tests.stories.held import hold_up
+from tests.stories.held_steps import hold_up
+from tests.stories.small_disk import Trouble, own_disk
+from tests.stories.story_assertions import Deployed
 
 REASONS: dict[Trouble, str] = {
     "full": "cannot be written: No space left on device: the disk is full; make room, then run again",

@@ -17,11 +17,11 @@ import pytest
 from typer.testing import CliRunner
 
 from pytest_deploy.cli import app
-from tests.checkout import REPOSITORY
-from tests.stories.production import ProductionRecord
-from tests.stories.tampered import Tampered
-from tests.stories.tampering import KINDS, UNSEEN
-from tests.tools import needs
+from tests.project_checkout import REPOSITORY
+from tests.required_programs import needs
+from tests.stories.production_record import ProductionRecord
+from tests.stories.tampered_record import TamperedRecord
+from tests.stories.tampering_catalog import KINDS, UNSEEN
 
 DOCUMENT = REPOSITORY / "docs" / "tampering.md"
 LET_PASS = "## What is let pass"
@@ -92,7 +92,7 @@ def test_the_document_lists_what_is_tried() -> None:
     "kind", [pytest.param(kind, marks=() if kind in SAMPLE else pytest.mark.faults) for kind in KINDS]
 )
 def test_both_verifiers_refuse_it_and_name_the_file(production: ProductionRecord, tmp_path: Path, kind: str) -> None:
-    it = Tampered.copy(production, tmp_path / "inspected")
+    it = TamperedRecord.copy(production, tmp_path / "inspected")
     KINDS[kind](it)
 
     our, their = ours(it.store, it.anchor), theirs(it.store, it.anchor)
@@ -112,7 +112,7 @@ def plain(text: str) -> str:
 def test_both_verifiers_let_it_pass_and_the_document_says_why(
     production: ProductionRecord, tmp_path: Path, kind: str
 ) -> None:
-    it = Tampered.copy(production, tmp_path / "inspected")
+    it = TamperedRecord.copy(production, tmp_path / "inspected")
     untouched = notes(it.store)
     UNSEEN[kind](it)
 

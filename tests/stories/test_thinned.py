@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.checkout import Checkout
-from tests.child import Ran
-from tests.stories.claims import Deployed
+from tests.child_process import Ran
+from tests.project_checkout import Checkout
+from tests.stories.story_assertions import Deployed
 
 STEP = "suites/smoke/test_features.py"
 ONE_MORE = '''

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stories.claims import Deployed
+from tests.stories.story_assertions import Deployed
 
 STEP = "suites/smoke/test_database.py"
 SLEEPER = """

@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from tests.stories.claims import Deployed, assert_ended
-from tests.stories.held import Place, hold_up
+from tests.stories.held_steps import Place, hold_up
+from tests.stories.story_assertions import Deployed, assert_ended
 
 ARTEFACT = "suites/build/test_artefact.py::test_artefact_is_built_and_reproducible"
 BACKUP = "suites/backup/test_backup.py::test_database_is_backed_up"

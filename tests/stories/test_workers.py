@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from tests.stories.claims import Deployed, assert_ended, steps_told
-from tests.stories.evidence import assert_complete
+from tests.stories.evidence_assertions import assert_complete
+from tests.stories.story_assertions import Deployed, assert_ended, steps_told
 from tests.stories.test_faults import CAUGHT_BY
 
 

@@ -23,23 +23,23 @@ from pytest_deploy.release.candidate import ReleaseCandidate
 from pytest_deploy.reports.seal import anchor_record
 from pytest_deploy.verify.verify import verify
 from pytest_deploy.workspace import Workspace
-from tests import github, tsa
-from tests.tools import needs
-from tests.unit.policy.documents import BASE, written
-from tests.unit.record.samples import Writing, deployed
+from tests import fake_github, timestamp_authority
+from tests.required_programs import needs
+from tests.unit.policy.sample_policy import BASE, written
+from tests.unit.record.sample_record import RunWriter, deployed
 
 ANCHORS = "anchors: {required: true, lines: outbox, copies: {folder: elsewhere}, timestamp: {url: URL, ca: ca.pem}}\n"
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tsa.Authority:
+def made(tmp_path_factory: pytest.TempPathFactory) -> timestamp_authority.Authority:
     needs("openssl")
-    return tsa.authority(tmp_path_factory.mktemp("tsa"))
+    return timestamp_authority.authority(tmp_path_factory.mktemp("tsa"))
 
 
 @pytest.fixture
-def url(made: tsa.Authority) -> Iterator[str]:
-    with tsa.serving(made) as address:
+def url(made: timestamp_authority.Authority) -> Iterator[str]:
+    with timestamp_authority.serving(made) as address:
         yield address
 
 
@@ -50,7 +50,7 @@ def environment(home: Path, anchors: str) -> Environment:
 
 
 @pytest.fixture
-def local(tmp_path: Path, made: tsa.Authority, url: str) -> Environment:
+def local(tmp_path: Path, made: timestamp_authority.Authority, url: str) -> Environment:
     shutil.copy(made.certificate, tmp_path / "ca.pem")
     return environment(tmp_path, ANCHORS.replace("URL", url))
 
@@ -73,7 +73,9 @@ def test_every_anchor_of_a_closed_run_is_recorded_and_verifies(local: Environmen
     assert found.checks[11].detail == "1 replies"
 
 
-def test_the_authoritys_certificate_comes_into_force_once(local: Environment, made: tsa.Authority) -> None:
+def test_the_authoritys_certificate_comes_into_force_once(
+    local: Environment, made: timestamp_authority.Authority
+) -> None:
     for _ in range(2):
         assert anchor_record(local, run="-", say=pytest.fail)
 
@@ -87,8 +89,8 @@ def test_what_an_earlier_authority_stamped_verifies_after_another_took_its_place
 ) -> None:
     needs("bash")
     assert anchor_record(local, run="-", say=pytest.fail)
-    other = tsa.authority(tmp_path / "other")
-    with tsa.serving(other) as url:
+    other = timestamp_authority.authority(tmp_path / "other")
+    with timestamp_authority.serving(other) as url:
         shutil.copy(other.certificate, tmp_path / "ca.pem")
         changed = environment(tmp_path, ANCHORS.replace("URL", url))
         for _ in range(2):
@@ -105,7 +107,7 @@ def test_what_an_earlier_authority_stamped_verifies_after_another_took_its_place
 
 
 def test_an_anchor_that_fails_is_said_and_raised_and_the_others_are_made(
-    local: Environment, made: tsa.Authority
+    local: Environment, made: timestamp_authority.Authority
 ) -> None:
     run = deployed(local.log)
     made.answers.append((503, "text/plain", b"busy"))
@@ -166,7 +168,7 @@ def test_the_next_run_goes_on_from_what_was_anchored_and_from_nothing_behind_it(
     cut = environment(tmp_path, "anchors: {required: true, copies: {folder: elsewhere}}\n")
     assert "the record was cut" in verdict(cut).reason
     while len(cut.log.history()) < size:
-        Writing(cut.log).open().step("build").close("failed")
+        RunWriter(cut.log).open().step("build").close("failed")
     assert "the record was rewritten" in verdict(cut).reason
 
 
@@ -192,15 +194,15 @@ AT_GITHUB = "anchors: {required: true, github: {repository: example/diary, api: 
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[github.GitHub]:
-    monkeypatch.setenv("GITHUB_TOKEN", github.TOKEN)
-    made = github.GitHub()
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[fake_github.GitHub]:
+    monkeypatch.setenv("GITHUB_TOKEN", fake_github.TOKEN)
+    made = fake_github.GitHub()
     with made.serving():
         yield made
 
 
 def test_the_next_run_goes_on_from_what_github_knows_and_from_nothing_behind_it(
-    tmp_path: Path, hub: github.GitHub
+    tmp_path: Path, hub: fake_github.GitHub
 ) -> None:
     anchors = AT_GITHUB.replace("URL", hub.url)
     local = environment(tmp_path, anchors)
@@ -222,11 +224,11 @@ def test_the_next_run_goes_on_from_what_github_knows_and_from_nothing_behind_it(
     cut = environment(tmp_path, anchors)
     assert "the record was cut" in verdict(cut).reason
     while len(cut.log.history()) < size:
-        Writing(cut.log).open().step("build").close("failed")
+        RunWriter(cut.log).open().step("build").close("failed")
     assert "the record was rewritten" in verdict(cut).reason
 
 
-def test_what_github_was_told_is_recorded_and_told_once(tmp_path: Path, hub: github.GitHub) -> None:
+def test_what_github_was_told_is_recorded_and_told_once(tmp_path: Path, hub: fake_github.GitHub) -> None:
     local = environment(tmp_path, AT_GITHUB.replace("URL", hub.url))
     run = deployed(local.log)
     head = local.log.checkpoint()
@@ -238,15 +240,15 @@ def test_what_github_was_told_is_recorded_and_told_once(tmp_path: Path, hub: git
 
 
 FAILING = {
-    "limit": github.Answer(429, {"message": "secondary rate limit"}, {"Retry-After": "3600"}),
-    "may not": github.Answer(403, {"message": "Resource not accessible by integration"}),
-    "not there": github.Answer(404, {"message": "Not Found"}),
+    "limit": fake_github.Answer(429, {"message": "secondary rate limit"}, {"Retry-After": "3600"}),
+    "may not": fake_github.Answer(403, {"message": "Resource not accessible by integration"}),
+    "not there": fake_github.Answer(404, {"message": "Not Found"}),
 }
 
 
 @pytest.mark.parametrize("answer", FAILING.values(), ids=FAILING)
 def test_github_that_refuses_is_said_and_raised_and_the_others_are_made(
-    tmp_path: Path, hub: github.GitHub, answer: github.Answer
+    tmp_path: Path, hub: fake_github.GitHub, answer: fake_github.Answer
 ) -> None:
     local = environment(tmp_path, AT_GITHUB.replace("URL", hub.url).replace("github:", "lines: outbox, github:"))
     before = deployed(local.log)
@@ -258,12 +260,12 @@ def test_github_that_refuses_is_said_and_raised_and_the_others_are_made(
     assert [e.data["kind"] for e in local.log.history() if e.type == "anchor.made"] == ["line"]
     assert [f"the anchor at {hub.url}/repos/example/diary" in one for one in said(local)] == [True]
     assert "deploy.py anchor ENV" in heard[0]
-    assert github.TOKEN not in heard[0] + said(local)[0]
+    assert fake_github.TOKEN not in heard[0] + said(local)[0]
     assert decided == [event.data for event in local.log.history() if event.type == "run.decided"]
 
 
 def test_without_a_token_nothing_is_asked_and_the_gate_says_which_is_missing(
-    tmp_path: Path, hub: github.GitHub, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, hub: fake_github.GitHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local = environment(tmp_path, AT_GITHUB.replace("URL", hub.url))
     assert local.log.checkpoint()

@@ -13,9 +13,9 @@ from pytest_deploy.errors import AnchorUnavailable
 from pytest_deploy.policy import storage
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint
-from tests.github import REPOSITORY, TOKEN, Answer, GitHub
+from tests.fake_github import REPOSITORY, TOKEN, Answer, GitHub
 from tests.unit.anchors.test_kinds import two
-from tests.unit.record.samples import ORIGIN, open_log
+from tests.unit.record.sample_record import ORIGIN, open_log
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import FolderStore
-from tests.unit.record.samples import ACTOR, open_log
+from tests.unit.record.sample_record import ACTOR, open_log
 
 
 @pytest.fixture

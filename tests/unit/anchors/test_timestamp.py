@@ -11,21 +11,21 @@ import pytest
 from pytest_deploy.anchors.kinds import TimestampAuthority
 from pytest_deploy.errors import AnchorUnavailable
 from pytest_deploy.record.log import Log
-from tests import tsa
-from tests.tools import needs
-from tests.unit.record.samples import open_log
+from tests import timestamp_authority
+from tests.required_programs import needs
+from tests.unit.record.sample_record import open_log
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tsa.Authority:
+def made(tmp_path_factory: pytest.TempPathFactory) -> timestamp_authority.Authority:
     needs("openssl")
-    return tsa.authority(tmp_path_factory.mktemp("tsa"))
+    return timestamp_authority.authority(tmp_path_factory.mktemp("tsa"))
 
 
 @pytest.fixture
-def url(made: tsa.Authority) -> Iterator[str]:
+def url(made: timestamp_authority.Authority) -> Iterator[str]:
     made.asked.clear()
-    with tsa.serving(made) as address:
+    with timestamp_authority.serving(made) as address:
         yield address
 
 
@@ -38,7 +38,9 @@ def asked(log: Log, url: str, certificate: bytes, timeout_s: float = 5) -> Times
     return TimestampAuthority(log.store, url, certificate, timeout_s)
 
 
-def test_a_reply_is_verified_and_kept_beside_its_checkpoint(log: Log, url: str, made: tsa.Authority) -> None:
+def test_a_reply_is_verified_and_kept_beside_its_checkpoint(
+    log: Log, url: str, made: timestamp_authority.Authority
+) -> None:
     told = asked(log, url, made.certificate.read_bytes()).make(log.signed())
 
     kept = log.store.path / "anchors" / "00000001.tsr"
@@ -48,7 +50,7 @@ def test_a_reply_is_verified_and_kept_beside_its_checkpoint(log: Log, url: str, 
     assert log.checkpoint().encode() not in made.asked[0]  # a digest leaves, no more
 
 
-def test_a_second_reply_never_replaces_the_first(log: Log, url: str, made: tsa.Authority) -> None:
+def test_a_second_reply_never_replaces_the_first(log: Log, url: str, made: timestamp_authority.Authority) -> None:
     authority = asked(log, url, made.certificate.read_bytes())
 
     assert authority.make(log.signed()) == authority.make(log.signed())
@@ -62,14 +64,16 @@ def test_it_cannot_be_read_back(log: Log, url: str) -> None:
 
 
 def test_the_word_of_another_authority_is_refused(log: Log, url: str, tmp_path: Path) -> None:
-    other = tsa.authority(tmp_path / "other")
+    other = timestamp_authority.authority(tmp_path / "other")
 
     with pytest.raises(AnchorUnavailable, match="openssl ts -verify refused"):
         asked(log, url, other.certificate.read_bytes()).make(log.signed())
     assert not (log.store.path / "anchors").exists()
 
 
-def test_the_reply_to_another_question_is_refused(log: Log, url: str, made: tsa.Authority, tmp_path: Path) -> None:
+def test_the_reply_to_another_question_is_refused(
+    log: Log, url: str, made: timestamp_authority.Authority, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     other.write_bytes(b"something else")
     query = made.openssl("ts", "-query", "-data", str(other), "-sha256", "-cert")
@@ -83,7 +87,7 @@ def test_the_reply_to_another_question_is_refused(log: Log, url: str, made: tsa.
     "answer", [(503, "text/plain", b"busy"), (200, "text/html", b"<p>"), (302, "text/plain", b""), (200, "", b"x")]
 )
 def test_what_is_no_reply_says_what_came(
-    log: Log, url: str, made: tsa.Authority, answer: tuple[int, str, bytes]
+    log: Log, url: str, made: timestamp_authority.Authority, answer: tuple[int, str, bytes]
 ) -> None:
     made.answers.append(answer)
 

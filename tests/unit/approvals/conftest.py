@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import missing
-from tests.unit.approvals.desk import Desk, make_keys
+from tests.unit.approvals.pending_request import PendingRequest, make_keys
 
 
 @pytest.fixture(scope="session")
@@ -19,6 +19,6 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path, keys: Mapping[str, Path]) -> Desk:
+def pending(tmp_path: Path, keys: Mapping[str, Path]) -> PendingRequest:
     """A request that nobody has signed yet."""
-    return Desk.set_up(tmp_path, keys)
+    return PendingRequest.set_up(tmp_path, keys)

@@ -13,10 +13,10 @@ from pytest_deploy.approvals.roster import Key, Roster
 from pytest_deploy.approvals.sign_request import choose_signer
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.workspace import Workspace
-from tests.tools import needs
-from tests.unit.approvals.desk import NAMESPACE, TINA, make_keys, public
-from tests.unit.commands.bench import environment
-from tests.unit.record.samples import NOON
+from tests.required_programs import needs
+from tests.unit.approvals.pending_request import NAMESPACE, TINA, make_keys, public
+from tests.unit.record.sample_record import NOON
+from tests.unit.sample_environment import environment
 
 
 @pytest.fixture(scope="module")

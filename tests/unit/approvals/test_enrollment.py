@@ -17,69 +17,77 @@ from pytest_deploy.approvals.roster import Person
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.event import Event
 from pytest_deploy.verify.verify import verify
-from tests.unit.approvals.desk import DEPLOYER, NAMESPACE, QUINN, TINA, Desk, public
+from tests.unit.approvals.pending_request import DEPLOYER, NAMESPACE, QUINN, TINA, PendingRequest, public
 from tests.unit.verify.test_second_opinion import second_opinion
 
 COPIES = ("log.vkey", "log.pem", "roles.json", "allowed_signers")
 NINA = Person("nina@example.org", "Nina New", ("QA Lead",), 21, "nina", ("nina@home.example",))
 
 
-def enroll(desk: Desk, person: Person, key: str = "stranger", **changes: Any) -> Event:
+def enroll(pending: PendingRequest, person: Person, key: str = "stranger", **changes: Any) -> Event:
     return enrollment.enroll(
-        desk.log, desk.store, person, public(desk.keys[key]),
-        **{"namespace": NAMESPACE, "now": desk.clock.now(), "actor": DEPLOYER, "reason": "OPS-1", **changes},
+        pending.log, pending.store, person, public(pending.keys[key]),
+        **{"namespace": NAMESPACE, "now": pending.clock.now(), "actor": DEPLOYER, "reason": "OPS-1", **changes},
     )  # fmt: skip
 
 
-def test_who_is_enrolled_may_sign_from_then_on(desk: Desk) -> None:
-    event = enroll(desk, NINA)
+def test_who_is_enrolled_may_sign_from_then_on(pending: PendingRequest) -> None:
+    event = enroll(pending, NINA)
 
     assert ("key.enrolled", NINA.email, "OPS-1") == (event.type, event.data["person"], event.data["reason"])
-    assert desk.roster.people[NINA.email] == NINA
-    assert [NINA.email] == [key.email for key in desk.roster.key_of(NINA.email, desk.clock.now())]
+    assert pending.roster.people[NINA.email] == NINA
+    assert [NINA.email] == [key.email for key in pending.roster.key_of(NINA.email, pending.clock.now())]
 
 
-def test_the_set_that_the_event_names_is_what_lies_in_the_store(desk: Desk) -> None:
-    event = enroll(desk, NINA)
+def test_the_set_that_the_event_names_is_what_lies_in_the_store(pending: PendingRequest) -> None:
+    event = enroll(pending, NINA)
 
-    folder = desk.store / event.data["set"]
+    folder = pending.store / event.data["set"]
     assert {"log.vkey", "log.pem", "allowed_signers", "roles.json"} == {path.name for path in folder.iterdir()}
-    assert (folder / "roles.json").read_bytes() == (desk.store / "trust" / "roles.json").read_bytes()
+    assert (folder / "roles.json").read_bytes() == (pending.store / "trust" / "roles.json").read_bytes()
 
 
-def test_a_second_key_is_added_and_the_first_one_stays(desk: Desk) -> None:
-    enroll(desk, TINA, key="second")
+def test_a_second_key_is_added_and_the_first_one_stays(pending: PendingRequest) -> None:
+    enroll(pending, TINA, key="second")
 
-    assert len(desk.roster.key_of(TINA.email, desk.clock.now())) == 2
+    assert len(pending.roster.key_of(TINA.email, pending.clock.now())) == 2
 
 
-def test_the_same_key_again_changes_the_roles_and_adds_no_line(desk: Desk) -> None:
-    enroll(desk, replace(TINA, roles=("QA Lead",)), key=TINA.email)
+def test_the_same_key_again_changes_the_roles_and_adds_no_line(pending: PendingRequest) -> None:
+    enroll(pending, replace(TINA, roles=("QA Lead",)), key=TINA.email)
 
-    assert desk.roster.people[TINA.email].roles == ("QA Lead",)
-    assert len(desk.roster.key_of(TINA.email, desk.clock.now())) == 1
+    assert pending.roster.people[TINA.email].roles == ("QA Lead",)
+    assert len(pending.roster.key_of(TINA.email, pending.clock.now())) == 1
 
 
 @pytest.mark.parametrize("days", [0, 366])
-def test_a_key_is_valid_for_a_year_at_most(desk: Desk, days: int) -> None:
+def test_a_key_is_valid_for_a_year_at_most(pending: PendingRequest, days: int) -> None:
     with pytest.raises(Refused, match=f"valid for 1 to 365 days, not {days}"):
-        enroll(desk, NINA, valid_days=days)
+        enroll(pending, NINA, valid_days=days)
 
 
-def test_a_key_ends_when_it_was_said_to(desk: Desk) -> None:
-    enroll(desk, NINA, valid_days=1)
+def test_a_key_ends_when_it_was_said_to(pending: PendingRequest) -> None:
+    enroll(pending, NINA, valid_days=1)
     day = timedelta(days=1)
 
     assert tuple(
-        len(desk.roster.key_of(NINA.email, desk.clock.now() + after)) for after in (day - timedelta(seconds=1), day)
+        len(pending.roster.key_of(NINA.email, pending.clock.now() + after))
+        for after in (day - timedelta(seconds=1), day)
     ) == (1, 0)
 
 
 @pytest.mark.parametrize("text", ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-rsa AAAAC3NzaC1lZDI1NTE5", "ünsinn x"])
-def test_what_is_no_public_key_is_not_enrolled(desk: Desk, text: str) -> None:
+def test_what_is_no_public_key_is_not_enrolled(pending: PendingRequest, text: str) -> None:
     with pytest.raises(UsageError, match="is no SSH public key"):
         enrollment.enroll(
-            desk.log, desk.store, NINA, text, namespace=NAMESPACE, now=desk.clock.now(), actor=DEPLOYER, reason="OPS-1"
+            pending.log,
+            pending.store,
+            NINA,
+            text,
+            namespace=NAMESPACE,
+            now=pending.clock.now(),
+            actor=DEPLOYER,
+            reason="OPS-1",
         )
 
 
@@ -98,24 +106,26 @@ def test_what_is_no_public_key_is_not_enrolled(desk: Desk, text: str) -> None:
         ({"roles": ("",)}, "a role or an e-mail is empty"),
     ],
 )
-def test_a_roster_that_contradicts_itself_is_never_put_in_force(desk: Desk, changes: Any, said: str) -> None:
-    before = len(desk.log.history())
+def test_a_roster_that_contradicts_itself_is_never_put_in_force(
+    pending: PendingRequest, changes: Any, said: str
+) -> None:
+    before = len(pending.log.history())
 
     with pytest.raises(Refused) as refused:
-        enroll(desk, replace(NINA, **changes))
+        enroll(pending, replace(NINA, **changes))
 
     assert said in str(refused.value)
-    assert before == len(desk.log.history())
+    assert before == len(pending.log.history())
 
 
-def test_one_key_under_two_people_is_no_roster(desk: Desk) -> None:
+def test_one_key_under_two_people_is_no_roster(pending: PendingRequest) -> None:
     with pytest.raises(Refused, match=r"is listed under nina@example\.org and tina@example\.org"):
-        enroll(desk, NINA, key=TINA.email)
+        enroll(pending, NINA, key=TINA.email)
 
-    assert NINA.email not in desk.roster.people
+    assert NINA.email not in pending.roster.people
 
 
-def test_of_two_changes_at_once_none_is_lost(desk: Desk) -> None:
+def test_of_two_changes_at_once_none_is_lost(pending: PendingRequest) -> None:
     """The slower one was made from a roster no longer in force: it is refused, or was made from the newer one."""
     both = [replace(NINA, email=f"{name}@example.org", github=None, local=None, emails=()) for name in ("ann", "ben")]
     barrier = Barrier(len(both))
@@ -123,7 +133,7 @@ def test_of_two_changes_at_once_none_is_lost(desk: Desk) -> None:
     def at_once(person: Person, key: str) -> str:
         barrier.wait(10)
         try:
-            enroll(desk, person, key)
+            enroll(pending, person, key)
         except Refused as refused:
             return str(refused)
         return person.email
@@ -131,7 +141,7 @@ def test_of_two_changes_at_once_none_is_lost(desk: Desk) -> None:
     with ThreadPoolExecutor() as pool:
         done = set(pool.map(at_once, both, ("stranger", "second")))
 
-    enrolled = {person.email for person in both} & desk.roster.people.keys()
+    enrolled = {person.email for person in both} & pending.roster.people.keys()
     assert enrolled
     assert all("somebody else changed the roster meanwhile" in said for said in done - enrolled)
     assert len(both) == len(done)
@@ -140,70 +150,80 @@ def test_of_two_changes_at_once_none_is_lost(desk: Desk) -> None:
 # --- revoking
 
 
-def test_a_revoked_key_is_good_until_then(desk: Desk) -> None:
-    enrolled = desk.clock.now()
-    desk.clock.move(10)
+def test_a_revoked_key_is_good_until_then(pending: PendingRequest) -> None:
+    enrolled = pending.clock.now()
+    pending.clock.move(10)
 
-    event = enrollment.revoke(desk.log, desk.store, TINA.email, reason="left", now=desk.clock.now(), actor=DEPLOYER)
+    event = enrollment.revoke(
+        pending.log, pending.store, TINA.email, reason="left", now=pending.clock.now(), actor=DEPLOYER
+    )
 
     assert ("key.revoked", TINA.email) == (event.type, event.data["person"])
-    assert len(desk.roster.key_of(TINA.email, enrolled)) == 1
-    assert desk.roster.key_of(TINA.email, desk.clock.now()) == ()
-    assert TINA.email in desk.roster.people
+    assert len(pending.roster.key_of(TINA.email, enrolled)) == 1
+    assert pending.roster.key_of(TINA.email, pending.clock.now()) == ()
+    assert TINA.email in pending.roster.people
 
 
-def test_one_key_of_two_is_revoked_by_its_fingerprint(desk: Desk) -> None:
-    enroll(desk, TINA, key="second")
-    desk.clock.move(10)
-    first, second = desk.roster.key_of(TINA.email, desk.clock.now())
+def test_one_key_of_two_is_revoked_by_its_fingerprint(pending: PendingRequest) -> None:
+    enroll(pending, TINA, key="second")
+    pending.clock.move(10)
+    first, second = pending.roster.key_of(TINA.email, pending.clock.now())
 
-    enrollment.revoke(desk.log, desk.store, first.fingerprint, reason="lost", now=desk.clock.now(), actor=DEPLOYER)
+    enrollment.revoke(
+        pending.log, pending.store, first.fingerprint, reason="lost", now=pending.clock.now(), actor=DEPLOYER
+    )
 
-    assert [second.public] == [key.public for key in desk.roster.key_of(TINA.email, desk.clock.now())]
+    assert [second.public] == [key.public for key in pending.roster.key_of(TINA.email, pending.clock.now())]
 
 
-def test_who_has_no_key_has_none_to_revoke(desk: Desk) -> None:
+def test_who_has_no_key_has_none_to_revoke(pending: PendingRequest) -> None:
     with pytest.raises(Refused, match="has no valid key here"):
-        enrollment.revoke(desk.log, desk.store, NINA.email, reason="left", now=desk.clock.now(), actor=DEPLOYER)
+        enrollment.revoke(
+            pending.log, pending.store, NINA.email, reason="left", now=pending.clock.now(), actor=DEPLOYER
+        )
 
 
-def test_a_key_revoked_in_the_second_it_was_enrolled_is_no_contradiction(desk: Desk) -> None:
-    enroll(desk, NINA)
+def test_a_key_revoked_in_the_second_it_was_enrolled_is_no_contradiction(pending: PendingRequest) -> None:
+    enroll(pending, NINA)
 
-    enrollment.revoke(desk.log, desk.store, NINA.email, reason="wrong key", now=desk.clock.now(), actor=DEPLOYER)
-    desk.clock.move(1)
+    enrollment.revoke(
+        pending.log, pending.store, NINA.email, reason="wrong key", now=pending.clock.now(), actor=DEPLOYER
+    )
+    pending.clock.move(1)
 
-    assert desk.roster.key_of(NINA.email, desk.clock.now()) == ()
-    assert tuple(p for p in desk.roster.holders("QA Lead", desk.clock.now()) if p == QUINN) == (QUINN,)
+    assert pending.roster.key_of(NINA.email, pending.clock.now()) == ()
+    assert tuple(p for p in pending.roster.holders("QA Lead", pending.clock.now()) if p == QUINN) == (QUINN,)
 
 
-def test_a_revoked_key_is_enrolled_by_nobody_again_and_one_that_ran_out_is(desk: Desk) -> None:
-    desk.clock.move(60)
-    event = enrollment.revoke(desk.log, desk.store, TINA.email, reason="stolen", now=desk.clock.now(), actor=DEPLOYER)
+def test_a_revoked_key_is_enrolled_by_nobody_again_and_one_that_ran_out_is(pending: PendingRequest) -> None:
+    pending.clock.move(60)
+    event = enrollment.revoke(
+        pending.log, pending.store, TINA.email, reason="stolen", now=pending.clock.now(), actor=DEPLOYER
+    )
     with pytest.raises(Refused, match=f"event {event.seq} revoked the key SHA256:.*: nobody signs with it again"):
-        enroll(desk, TINA, key=TINA.email)
-    enroll(desk, TINA)
+        enroll(pending, TINA, key=TINA.email)
+    enroll(pending, TINA)
 
-    desk.clock.move(timedelta(days=366).total_seconds())
-    enroll(desk, QUINN, key=QUINN.email)
-    assert [QUINN.email] == [key.email for key in desk.roster.key_of(QUINN.email, desk.clock.now())]
+    pending.clock.move(timedelta(days=366).total_seconds())
+    enroll(pending, QUINN, key=QUINN.email)
+    assert [QUINN.email] == [key.email for key in pending.roster.key_of(QUINN.email, pending.clock.now())]
 
 
 @pytest.mark.parametrize("left", [OSError("the disk is full"), KeyboardInterrupt()], ids=["a full disk", "a kill"])
 def test_a_change_whose_plain_copies_could_not_be_laid_counts_and_the_record_verifies(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, left: BaseException
+    pending: PendingRequest, monkeypatch: pytest.MonkeyPatch, left: BaseException
 ) -> None:
     def refuse(*_: Any) -> None:
         raise left
 
     with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
         patch.setattr(Path, "write_bytes", refuse)
-        enroll(desk, NINA)
+        enroll(pending, NINA)
 
-    assert NINA.email in desk.roster.people
-    found = verify(desk.store)
+    assert NINA.email in pending.roster.people
+    found = verify(pending.store)
     assert found.findings == ()
     assert [name for name in COPIES if any(name in note for note in found.notes)] == ["roles.json", "allowed_signers"]
-    assert second_opinion(desk.store).ok
-    enroll(desk, QUINN, key="second")
-    assert not any(name in note for note in verify(desk.store).notes for name in COPIES)
+    assert second_opinion(pending.store).ok
+    enroll(pending, QUINN, key="second")
+    assert not any(name in note for note in verify(pending.store).notes for name in COPIES)

@@ -16,7 +16,7 @@ from pytest_deploy.errors import RecordTampered, Refused
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
 from pytest_deploy.release.request import digest
-from tests.unit.approvals.desk import (
+from tests.unit.approvals.pending_request import (
     ADAM,
     BOTH,
     DEPLOYER,
@@ -28,339 +28,341 @@ from tests.unit.approvals.desk import (
     REQUEST,
     RUN,
     TINA,
-    Desk,
+    PendingRequest,
 )
 
 
-def test_two_people_fill_two_roles(desk: Desk) -> None:
-    desk.approve(TINA)
-    desk.approve(QUINN)
+def test_two_people_fill_two_roles(pending: PendingRequest) -> None:
+    pending.approve(TINA)
+    pending.approve(QUINN)
 
-    evaluation = desk.evaluation()
+    evaluation = pending.evaluation()
 
     assert {"Tech Lead": TINA.email, "QA Lead": QUINN.email} == evaluation.filled
     assert (evaluation.missing, evaluation.refused) == ((), ())
 
 
-def test_one_signature_leaves_the_other_role_missing(desk: Desk) -> None:
-    desk.approve(QUINN)
+def test_one_signature_leaves_the_other_role_missing(pending: PendingRequest) -> None:
+    pending.approve(QUINN)
 
-    evaluation = desk.evaluation()
+    evaluation = pending.evaluation()
 
     assert ({"QA Lead": QUINN.email}, ("Tech Lead",)) == (evaluation.filled, evaluation.missing)
 
 
-def test_a_signature_counts_before_any_event_does_and_after(desk: Desk) -> None:
-    desk.put_statement(desk.approval(TINA))
+def test_a_signature_counts_before_any_event_does_and_after(pending: PendingRequest) -> None:
+    pending.put_statement(pending.approval(TINA))
 
-    (signed,) = desk.evaluation().counted
+    (signed,) = pending.evaluation().counted
 
     assert (None, TINA.email) == (signed.event, signed.statement.signer)
 
 
-def test_who_signed_last_is_moved_to_the_role_that_another_leaves_free(desk: Desk) -> None:
-    desk.approve(BOTH, "Tech Lead")
-    desk.approve(BOTH, "QA Lead")
-    desk.approve(TINA)
+def test_who_signed_last_is_moved_to_the_role_that_another_leaves_free(pending: PendingRequest) -> None:
+    pending.approve(BOTH, "Tech Lead")
+    pending.approve(BOTH, "QA Lead")
+    pending.approve(TINA)
 
-    assert {"Tech Lead": TINA.email, "QA Lead": BOTH.email} == desk.evaluation().filled
+    assert {"Tech Lead": TINA.email, "QA Lead": BOTH.email} == pending.evaluation().filled
 
 
 # --- attacks
 
 
-def test_one_person_never_fills_two_roles(desk: Desk) -> None:
-    desk.approve(BOTH, "Tech Lead")
-    desk.approve(BOTH, "QA Lead")
+def test_one_person_never_fills_two_roles(pending: PendingRequest) -> None:
+    pending.approve(BOTH, "Tech Lead")
+    pending.approve(BOTH, "QA Lead")
 
-    evaluation = desk.evaluation()
+    evaluation = pending.evaluation()
 
     assert [BOTH.email] == list(evaluation.filled.values())
     assert len(evaluation.missing) == 1
 
 
-def test_a_copy_of_a_signature_is_no_second_one(desk: Desk) -> None:
-    event = desk.approve(QUINN)
-    place = desk.store / event.data["file"]
-    desk.put("tech-lead-11111111.json", place.read_bytes(), place.with_name(f"{place.name}.sig").read_bytes())
+def test_a_copy_of_a_signature_is_no_second_one(pending: PendingRequest) -> None:
+    event = pending.approve(QUINN)
+    place = pending.store / event.data["file"]
+    pending.put("tech-lead-11111111.json", place.read_bytes(), place.with_name(f"{place.name}.sig").read_bytes())
 
-    assert desk.evaluation().missing == ("Tech Lead",)
+    assert pending.evaluation().missing == ("Tech Lead",)
 
 
-def test_the_deployer_cannot_approve(desk: Desk) -> None:
-    desk.put_statement(desk.approval(DORA, role="Tech Lead"))
+def test_the_deployer_cannot_approve(pending: PendingRequest) -> None:
+    pending.put_statement(pending.approval(DORA, role="Tech Lead"))
 
-    assert "Dora Deployer deploys this" in desk.why_not()
+    assert "Dora Deployer deploys this" in pending.why_not()
 
 
 @pytest.mark.parametrize(
     "email", ["adam@example.org", "ADAM@code.example"], ids=["author", "co-author by another e-mail"]
 )
-def test_who_wrote_part_of_the_release_cannot_approve(desk: Desk, email: str) -> None:
-    desk.approve(ADAM)
+def test_who_wrote_part_of_the_release_cannot_approve(pending: PendingRequest, email: str) -> None:
+    pending.approve(ADAM)
 
-    assert "Adam Author wrote part" in desk.why_not(authors=(email,))
-    assert ADAM.email in desk.evaluation(authors=("tina@home.example",)).filled.values()
+    assert "Adam Author wrote part" in pending.why_not(authors=(email,))
+    assert ADAM.email in pending.evaluation(authors=("tina@home.example",)).filled.values()
 
 
-def test_an_expired_key_signs_nothing(desk: Desk) -> None:
-    desk.clock.move(timedelta(days=366).total_seconds())
-    desk.ask(LATER_RUN)
-    said = desk.approval(TINA, run=LATER_RUN)
+def test_an_expired_key_signs_nothing(pending: PendingRequest) -> None:
+    pending.clock.move(timedelta(days=366).total_seconds())
+    pending.ask(LATER_RUN)
+    said = pending.approval(TINA, run=LATER_RUN)
 
     with pytest.raises(Refused, match=r"is not valid for tina@example\.org now"):
-        desk.approve(TINA, run=LATER_RUN)
-    desk.put_statement(said, under=LATER_RUN)
-    assert "does not verify" in desk.why_not(run=LATER_RUN)
+        pending.approve(TINA, run=LATER_RUN)
+    pending.put_statement(said, under=LATER_RUN)
+    assert "does not verify" in pending.why_not(run=LATER_RUN)
 
 
-def test_a_revoked_key_signs_nothing_more_and_what_it_signed_stays_good(desk: Desk) -> None:
-    desk.approve(TINA)
-    desk.clock.move(10)
-    enrollment.revoke(desk.log, desk.store, TINA.email, reason="left", now=desk.clock.now(), actor=DEPLOYER)
-    desk.clock.move(10)
-    assert TINA.email in desk.evaluation().filled.values()
+def test_a_revoked_key_signs_nothing_more_and_what_it_signed_stays_good(pending: PendingRequest) -> None:
+    pending.approve(TINA)
+    pending.clock.move(10)
+    enrollment.revoke(pending.log, pending.store, TINA.email, reason="left", now=pending.clock.now(), actor=DEPLOYER)
+    pending.clock.move(10)
+    assert TINA.email in pending.evaluation().filled.values()
 
-    desk.ask(LATER_RUN)
+    pending.ask(LATER_RUN)
     with pytest.raises(Refused, match="is not valid"):
-        desk.approve(TINA, run=LATER_RUN)
-    desk.put_statement(desk.approval(TINA, run=LATER_RUN), under=LATER_RUN)
-    assert "does not verify" in desk.why_not(run=LATER_RUN)
+        pending.approve(TINA, run=LATER_RUN)
+    pending.put_statement(pending.approval(TINA, run=LATER_RUN), under=LATER_RUN)
+    assert "does not verify" in pending.why_not(run=LATER_RUN)
 
 
-def test_a_revoked_key_cannot_date_itself_back_to_when_it_was_good(desk: Desk) -> None:
-    said = desk.approval(TINA)
-    desk.clock.move(10)
-    enrollment.revoke(desk.log, desk.store, TINA.email, reason="stolen", now=desk.clock.now(), actor=DEPLOYER)
-    desk.clock.move(10)
+def test_a_revoked_key_cannot_date_itself_back_to_when_it_was_good(pending: PendingRequest) -> None:
+    said = pending.approval(TINA)
+    pending.clock.move(10)
+    enrollment.revoke(pending.log, pending.store, TINA.email, reason="stolen", now=pending.clock.now(), actor=DEPLOYER)
+    pending.clock.move(10)
 
-    desk.put_statement(said)
+    pending.put_statement(said)
 
-    assert "does not verify for tina@example.org" in desk.why_not()
+    assert "does not verify for tina@example.org" in pending.why_not()
 
 
 @pytest.mark.parametrize("namespace", ["git", "deploy-approval@other.example.org"])
-def test_a_signature_made_for_another_purpose_does_not_count(desk: Desk, namespace: str) -> None:
-    desk.put_statement(desk.approval(TINA), namespace=namespace)
+def test_a_signature_made_for_another_purpose_does_not_count(pending: PendingRequest, namespace: str) -> None:
+    pending.put_statement(pending.approval(TINA), namespace=namespace)
 
-    assert "does not verify" in desk.why_not()
+    assert "does not verify" in pending.why_not()
 
 
-def test_anothers_key_does_not_sign_for_a_person(desk: Desk) -> None:
-    desk.put_statement(desk.approval(TINA), key="stranger")
-    assert "does not verify for tina@example.org" in desk.why_not()
+def test_anothers_key_does_not_sign_for_a_person(pending: PendingRequest) -> None:
+    pending.put_statement(pending.approval(TINA), key="stranger")
+    assert "does not verify for tina@example.org" in pending.why_not()
 
     with pytest.raises(Refused, match=r"is not valid for tina@example\.org"):
-        desk.approve(TINA, key=QUINN.email)
+        pending.approve(TINA, key=QUINN.email)
 
 
-def test_a_signature_moved_to_another_request_does_not_count(desk: Desk) -> None:
-    event = desk.approve(TINA)
-    desk.ask(LATER_RUN, REQUEST.replace(b"sha256:0", b"sha256:1"))
-    desk.copy(event, under=LATER_RUN)
+def test_a_signature_moved_to_another_request_does_not_count(pending: PendingRequest) -> None:
+    event = pending.approve(TINA)
+    pending.ask(LATER_RUN, REQUEST.replace(b"sha256:0", b"sha256:1"))
+    pending.copy(event, under=LATER_RUN)
 
-    assert "signs another request" in desk.why_not(run=LATER_RUN)
+    assert "signs another request" in pending.why_not(run=LATER_RUN)
 
 
-def test_an_approval_is_not_good_for_a_later_run_of_the_same_bytes(desk: Desk) -> None:
+def test_an_approval_is_not_good_for_a_later_run_of_the_same_bytes(pending: PendingRequest) -> None:
     """The later request asks for exactly the same; whose approval counts is bound to the run all the same."""
-    event = desk.approve(TINA)
-    desk.ask(LATER_RUN)
-    desk.copy(event, under=LATER_RUN)
+    event = pending.approve(TINA)
+    pending.ask(LATER_RUN)
+    pending.copy(event, under=LATER_RUN)
 
-    assert f"signs another request: {RUN}" in desk.why_not(run=LATER_RUN)
+    assert f"signs another request: {RUN}" in pending.why_not(run=LATER_RUN)
 
 
-def test_one_byte_of_the_request_changed_voids_every_signature(desk: Desk) -> None:
-    desk.approve(TINA)
-    place = desk.store / "runs" / RUN / "request.json"
+def test_one_byte_of_the_request_changed_voids_every_signature(pending: PendingRequest) -> None:
+    pending.approve(TINA)
+    place = pending.store / "runs" / RUN / "request.json"
     place.chmod(0o644)
     place.write_bytes(REQUEST.replace(b"sha256:0", b"sha256:1"))
 
-    assert "signs another request" in desk.why_not()
+    assert "signs another request" in pending.why_not()
 
 
-def test_a_request_swapped_before_it_is_signed_is_not_the_one_that_was_made(desk: Desk) -> None:
+def test_a_request_swapped_before_it_is_signed_is_not_the_one_that_was_made(pending: PendingRequest) -> None:
     other = REQUEST.replace(b"sha256:0", b"sha256:1")
-    place = desk.store / "runs" / RUN / "request.json"
+    place = pending.store / "runs" / RUN / "request.json"
     place.chmod(0o644)
     place.write_bytes(other)
 
-    desk.put_statement(desk.approval(TINA, request_sha256=digest(other)))
+    pending.put_statement(pending.approval(TINA, request_sha256=digest(other)))
 
-    assert "not the one that was made" in desk.why_not()
-
-
-def test_a_back_dated_approval_does_not_count(desk: Desk) -> None:
-    made = desk.context().events[0].instant
-    desk.put_statement(desk.approval(TINA, signed_at=stamp(made - TOLERANCE - timedelta(milliseconds=1))))
-    assert "is back-dated" in desk.why_not()
-
-    desk.put_statement(desk.approval(TINA, signed_at=stamp(made - TOLERANCE)))
-    assert TINA.email in desk.evaluation().filled.values()
+    assert "not the one that was made" in pending.why_not()
 
 
-def test_an_approval_dated_after_it_was_laid_down_does_not_count(desk: Desk) -> None:
-    now = desk.clock.now()
-    desk.put_statement(desk.approval(TINA, signed_at=stamp(now + TOLERANCE + timedelta(milliseconds=1))))
-    assert "after it was laid down" in desk.why_not()
+def test_a_back_dated_approval_does_not_count(pending: PendingRequest) -> None:
+    made = pending.context().events[0].instant
+    pending.put_statement(pending.approval(TINA, signed_at=stamp(made - TOLERANCE - timedelta(milliseconds=1))))
+    assert "is back-dated" in pending.why_not()
 
-    desk.put_statement(desk.approval(TINA, signed_at=stamp(now + TOLERANCE)))
-    assert TINA.email in desk.evaluation().filled.values()
-
-
-def test_an_approval_runs_out(desk: Desk) -> None:
-    desk.approve(TINA)
-    desk.clock.move(EXPIRES_IN.total_seconds() - 0.001)
-    assert TINA.email in desk.evaluation().filled.values()
-
-    desk.clock.move(0.001)
-    assert f"has expired: signed 2026-11-22T12:02:00.000Z, good for {HOURS:g} h" == desk.why_not()
+    pending.put_statement(pending.approval(TINA, signed_at=stamp(made - TOLERANCE)))
+    assert TINA.email in pending.evaluation().filled.values()
 
 
-def test_a_roster_edited_after_signing_is_not_read(desk: Desk) -> None:
-    desk.approve(TINA)
-    newest = [event for event in desk.log.events() if event.type == "key.enrolled"][-1]
-    roles = desk.store / newest.data["set"] / "roles.json"
+def test_an_approval_dated_after_it_was_laid_down_does_not_count(pending: PendingRequest) -> None:
+    now = pending.clock.now()
+    pending.put_statement(pending.approval(TINA, signed_at=stamp(now + TOLERANCE + timedelta(milliseconds=1))))
+    assert "after it was laid down" in pending.why_not()
+
+    pending.put_statement(pending.approval(TINA, signed_at=stamp(now + TOLERANCE)))
+    assert TINA.email in pending.evaluation().filled.values()
+
+
+def test_an_approval_runs_out(pending: PendingRequest) -> None:
+    pending.approve(TINA)
+    pending.clock.move(EXPIRES_IN.total_seconds() - 0.001)
+    assert TINA.email in pending.evaluation().filled.values()
+
+    pending.clock.move(0.001)
+    assert f"has expired: signed 2026-11-22T12:02:00.000Z, good for {HOURS:g} h" == pending.why_not()
+
+
+def test_a_roster_edited_after_signing_is_not_read(pending: PendingRequest) -> None:
+    pending.approve(TINA)
+    newest = [event for event in pending.log.events() if event.type == "key.enrolled"][-1]
+    roles = pending.store / newest.data["set"] / "roles.json"
     roles.chmod(0o644)
     roles.write_bytes(roles.read_bytes().replace(b'"QA Lead"', b'"Tech Lead"'))
 
     with pytest.raises(RecordTampered, match="edited after it came into force"):
-        desk.evaluation()
+        pending.evaluation()
 
 
-def test_the_plain_copies_of_the_roster_are_judged_by_nobody(desk: Desk) -> None:
-    desk.approve(TINA)
-    (desk.store / "trust" / "roles.json").write_bytes(b"{}\n")
-    (desk.store / "trust" / "allowed_signers").write_bytes(b"")
+def test_the_plain_copies_of_the_roster_are_judged_by_nobody(pending: PendingRequest) -> None:
+    pending.approve(TINA)
+    (pending.store / "trust" / "roles.json").write_bytes(b"{}\n")
+    (pending.store / "trust" / "allowed_signers").write_bytes(b"")
 
-    assert TINA.email in desk.evaluation().filled.values()
+    assert TINA.email in pending.evaluation().filled.values()
 
 
-def test_garbage_in_a_slot_is_named_and_does_not_keep_others_out(desk: Desk) -> None:
+def test_garbage_in_a_slot_is_named_and_does_not_keep_others_out(pending: PendingRequest) -> None:
     """Whoever may write to the store can squat on a name that somebody would use; they sign under the next one."""
-    short = next(key.short for key in desk.roster.keys if key.email == TINA.email)
-    squatted = desk.put(f"tech-lead-{short}.json", b"garbage", b"garbage")
+    short = next(key.short for key in pending.roster.keys if key.email == TINA.email)
+    squatted = pending.put(f"tech-lead-{short}.json", b"garbage", b"garbage")
 
-    event = desk.approve(TINA)
+    event = pending.approve(TINA)
 
     assert squatted.replace(".json", "-2.json") == event.data["file"]
-    evaluation = desk.evaluation()
+    evaluation = pending.evaluation()
     assert TINA.email in evaluation.filled.values()
     assert [squatted] == [one.file for one in evaluation.refused]
     assert "no canonical JSON" in evaluation.refused[0].reason
 
 
-def _link(desk: Desk) -> str:
-    name = desk.put("b", b"", None)
-    (desk.store / name).with_name("a.json").symlink_to(desk.store / name)
+def _link(pending: PendingRequest) -> str:
+    name = pending.put("b", b"", None)
+    (pending.store / name).with_name("a.json").symlink_to(pending.store / name)
     return name
 
 
-def _linked_signature(desk: Desk) -> str:
-    name = desk.put("a.json", render(desk.approval(TINA)), None)
-    (desk.store / name).with_name("a.json.sig").symlink_to("/dev/null")
+def _linked_signature(pending: PendingRequest) -> str:
+    name = pending.put("a.json", render(pending.approval(TINA)), None)
+    (pending.store / name).with_name("a.json.sig").symlink_to("/dev/null")
     return name
 
 
-def _linked_approvals(desk: Desk) -> None:
-    elsewhere = desk.store / "elsewhere"
+def _linked_approvals(pending: PendingRequest) -> None:
+    elsewhere = pending.store / "elsewhere"
     elsewhere.mkdir()
-    folder = desk.store / "runs" / RUN / "approvals"
+    folder = pending.store / "runs" / RUN / "approvals"
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.symlink_to(elsewhere)
-    desk.put_statement(desk.approval(TINA))
+    pending.put_statement(pending.approval(TINA))
 
 
-def _pipe(desk: Desk) -> None:
+def _pipe(pending: PendingRequest) -> None:
     """Reading it would wait for ever."""
-    name = desk.put("b", b"", None)
-    os.mkfifo((desk.store / name).with_name("a.json"))
+    name = pending.put("b", b"", None)
+    os.mkfifo((pending.store / name).with_name("a.json"))
 
 
-def _unshown(desk: Desk, signer: str) -> bytes:
+def _unshown(pending: PendingRequest, signer: str) -> bytes:
     """As somebody writes it who does not use our tools: what UTF-8 cannot hold, escaped."""
-    return canonical({**asdict(desk.approval(TINA)), "signer": signer})
+    return canonical({**asdict(pending.approval(TINA)), "signer": signer})
 
 
-def _folder(desk: Desk) -> str:
-    name = desk.put("b", b"", None)
-    (desk.store / name).with_name("a.json").mkdir()
+def _folder(pending: PendingRequest) -> str:
+    name = pending.put("b", b"", None)
+    (pending.store / name).with_name("a.json").mkdir()
     return name
 
 
 @pytest.mark.parametrize(
     "put, said",
     [
-        (lambda desk: desk.put("a.json", render(desk.approval(TINA)), None), "its .sig is missing"),
-        (lambda desk: desk.put("a.json", render(desk.approval(TINA)), b"no signature"), "does not verify"),
-        (lambda desk: desk.put("a.json", render(desk.approval(TINA))[:-1], b""), "no canonical JSON object"),
-        (lambda desk: desk.put("a.json", b"[" * 100_000, b""), "no canonical JSON: "),
-        (lambda desk: desk.put("a.json", b"{}\n", b""), "must hold exactly"),
+        (lambda pending: pending.put("a.json", render(pending.approval(TINA)), None), "its .sig is missing"),
+        (lambda pending: pending.put("a.json", render(pending.approval(TINA)), b"no signature"), "does not verify"),
+        (lambda pending: pending.put("a.json", render(pending.approval(TINA))[:-1], b""), "no canonical JSON object"),
+        (lambda pending: pending.put("a.json", b"[" * 100_000, b""), "no canonical JSON: "),
+        (lambda pending: pending.put("a.json", b"{}\n", b""), "must hold exactly"),
         (_link, "is a link"),
         (_linked_signature, "its .sig is a link"),
         (_linked_approvals, "is a link, no folder"),
         (_folder, "is a link or a folder, no file"),
         (_pipe, "is a link or a folder, no file"),
-        (lambda desk: desk.put("a\x1b[2J\n.json", b"", b""), "its name holds characters that cannot be shown"),
-        (lambda desk: desk.put(os.fsdecode(b"\xff.json"), b"", b""), "its name holds"),
-        (lambda desk: desk.put("a.json", _unshown(desk, "\ud800"), b""), "signer holds characters that cannot be shown"),
-        (lambda desk: desk.put_statement(desk.approval(TINA, printed_name="Quinn Quist")), "is Tina Tanaka in the roster"),
-        (lambda desk: desk.put_statement(desk.approval(TINA, role="QA Lead")), "does not hold the role QA Lead"),
-        (lambda desk: desk.put_statement(desk.approval(DORA)), "Deployment Manager is not asked for"),
-        (lambda desk: desk.put_statement(desk.approval(TINA, signer="eve@x.org"), key="stranger"), "nobody in the roster"),
+        (lambda pending: pending.put("a\x1b[2J\n.json", b"", b""), "its name holds characters that cannot be shown"),
+        (lambda pending: pending.put(os.fsdecode(b"\xff.json"), b"", b""), "its name holds"),
+        (lambda pending: pending.put("a.json", _unshown(pending, "\ud800"), b""), "signer holds characters that cannot be shown"),
+        (lambda pending: pending.put_statement(pending.approval(TINA, printed_name="Quinn Quist")), "is Tina Tanaka in the roster"),
+        (lambda pending: pending.put_statement(pending.approval(TINA, role="QA Lead")), "does not hold the role QA Lead"),
+        (lambda pending: pending.put_statement(pending.approval(DORA)), "Deployment Manager is not asked for"),
+        (lambda pending: pending.put_statement(pending.approval(TINA, signer="eve@x.org"), key="stranger"), "nobody in the roster"),
     ],
 )  # fmt: skip
-def test_a_file_that_does_not_count_says_why(desk: Desk, put: Callable[[Desk], object], said: str) -> None:
-    put(desk)
+def test_a_file_that_does_not_count_says_why(
+    pending: PendingRequest, put: Callable[[PendingRequest], object], said: str
+) -> None:
+    put(pending)
 
-    assert said in desk.why_not()
+    assert said in pending.why_not()
 
 
-def test_a_file_changed_after_its_event_does_not_count(desk: Desk) -> None:
-    event = desk.approve(TINA)
-    place = desk.store / event.data["file"]
+def test_a_file_changed_after_its_event_does_not_count(pending: PendingRequest) -> None:
+    event = pending.approve(TINA)
+    place = pending.store / event.data["file"]
     place.chmod(0o644)
-    place.write_bytes(render(desk.approval(TINA, comment="and more")))
+    place.write_bytes(render(pending.approval(TINA, comment="and more")))
 
-    assert f"is not the file that event {event.seq} counts" in desk.why_not()
+    assert f"is not the file that event {event.seq} counts" in pending.why_not()
 
 
-def test_what_is_said_of_a_second_signature_by_the_same_person(desk: Desk) -> None:
-    desk.approve(TINA)
+def test_what_is_said_of_a_second_signature_by_the_same_person(pending: PendingRequest) -> None:
+    pending.approve(TINA)
 
     with pytest.raises(Refused, match="has signed this already"):
-        desk.approve(TINA)
+        pending.approve(TINA)
 
 
-def test_nobody_signs_for_a_role_they_do_not_hold(desk: Desk) -> None:
+def test_nobody_signs_for_a_role_they_do_not_hold(pending: PendingRequest) -> None:
     with pytest.raises(Refused, match="does not hold the role QA Lead: the roster says Tech Lead"):
-        desk.approve(TINA, "QA Lead")
+        pending.approve(TINA, "QA Lead")
 
 
 # --- who cannot be told
 
 
-def test_an_author_whom_nobody_knows_blocks_unless_listed_as_outside(desk: Desk) -> None:
-    desk.approve(TINA)
-    desk.approve(QUINN)
+def test_an_author_whom_nobody_knows_blocks_unless_listed_as_outside(pending: PendingRequest) -> None:
+    pending.approve(TINA)
+    pending.approve(QUINN)
 
-    evaluation = desk.evaluation(authors=("bot@example.org",))
+    evaluation = pending.evaluation(authors=("bot@example.org",))
 
     assert not evaluation.possible
     assert "bot@example.org wrote part of what is released and is nobody in the roster" in evaluation.why_not
-    assert desk.evaluation(authors=("bot@example.org",), outside=("Bot@example.org",)).possible
+    assert pending.evaluation(authors=("bot@example.org",), outside=("Bot@example.org",)).possible
 
 
-def test_a_deployer_whom_nobody_knows_blocks(desk: Desk) -> None:
-    evaluation = desk.evaluation(who="local:1000:mallory@desk")
+def test_a_deployer_whom_nobody_knows_blocks(pending: PendingRequest) -> None:
+    evaluation = pending.evaluation(who="local:1000:mallory@desk")
 
     assert not evaluation.possible
     assert "mallory@desk deploys and is nobody in the roster" in evaluation.why_not
 
 
-def test_a_roster_that_can_never_fill_the_roles_is_told(desk: Desk) -> None:
-    evaluation = desk.evaluation(authors=(QUINN.email, BOTH.email))
+def test_a_roster_that_can_never_fill_the_roles_is_told(pending: PendingRequest) -> None:
+    evaluation = pending.evaluation(authors=(QUINN.email, BOTH.email))
 
     assert not evaluation.possible
     assert "nobody is left to sign as QA Lead: held by Bo Both, Quinn Quist" in evaluation.why_not

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint, parse
 from pytest_deploy.errors import Refused, StoreUnavailable, UsageError
 from pytest_deploy.record.event import canonical
-from tests.unit.approvals.desk import DORA, EVERYBODY, NAMESPACE, TINA, Desk
+from tests.unit.approvals.pending_request import DORA, EVERYBODY, NAMESPACE, TINA, PendingRequest
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -169,17 +169,17 @@ def test_who_can_fill_a_role_holds_it_and_has_a_valid_key() -> None:
     assert WHOLE.holders("Tech Lead", NOON - timedelta(seconds=1)) == ()
 
 
-def test_the_fingerprint_is_what_ssh_keygen_prints(desk: Desk) -> None:
+def test_the_fingerprint_is_what_ssh_keygen_prints(pending: PendingRequest) -> None:
     import subprocess
 
-    path = desk.keys[TINA.email]
+    path = pending.keys[TINA.email]
     printed = subprocess.run(["ssh-keygen", "-l", "-f", str(path)], capture_output=True, text=True, check=True).stdout
 
     assert printed.split()[1] == fingerprint(path.with_name(f"{path.name}.pub").read_text())
 
 
-def test_a_log_without_a_key_event_has_no_roster(desk: Desk) -> None:
+def test_a_log_without_a_key_event_has_no_roster(pending: PendingRequest) -> None:
     from pytest_deploy.approvals.roster import in_force
 
     with pytest.raises(StoreUnavailable, match="no roster in force"):
-        in_force(desk.log.store, [])
+        in_force(pending.log.store, [])

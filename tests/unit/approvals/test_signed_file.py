@@ -14,59 +14,59 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.ssh_signature import sign
 from pytest_deploy.release.request import digest
 from pytest_deploy.verify.verify import verify
-from tests.unit.approvals.desk import QUINN, REQUEST, RUN, TINA, Desk
-from tests.unit.record.samples import ORIGIN, Writing
+from tests.unit.approvals.pending_request import QUINN, REQUEST, RUN, TINA, PendingRequest
+from tests.unit.record.sample_record import ORIGIN, RunWriter
 
 FOLDER = "signoffs/environment"
 
 
-def signed(desk: Desk, content: bytes, key: str = TINA.email) -> SignedFile:
+def signed(pending: PendingRequest, content: bytes, key: str = TINA.email) -> SignedFile:
     """A statement in Tina's name, signed with `key`."""
-    now, roster = desk.clock.now(), desk.roster
-    known = require_valid_key(roster, TINA, "Tech Lead", desk.keys[TINA.email], now)
+    now, roster = pending.clock.now(), pending.roster
+    known = require_valid_key(roster, TINA, "Tech Lead", pending.keys[TINA.email], now)
     return store_signed_file(
-        desk.log.store, FOLDER, "thaw", content, key=desk.keys[key], known=known, roster=roster, at=now,
+        pending.log.store, FOLDER, "thaw", content, key=pending.keys[key], known=known, roster=roster, at=now,
         check=lambda _: None,
     )  # fmt: skip
 
 
-def lying(desk: Desk) -> list[str]:
-    folder = desk.store / FOLDER
+def lying(pending: PendingRequest) -> list[str]:
+    folder = pending.store / FOLDER
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def test_a_statement_and_its_signature_lie_side_by_side(desk: Desk) -> None:
-    files = signed(desk, b"said")
+def test_a_statement_and_its_signature_lie_side_by_side(pending: PendingRequest) -> None:
+    files = signed(pending, b"said")
 
-    assert [(desk.store / f"{files.name}{end}").read_bytes() for end in ("", ".sig")] == [b"said", files.signature]
-    assert lying(desk) == [files.name.rpartition("/")[2], f"{files.name.rpartition('/')[2]}.sig"]
+    assert [(pending.store / f"{files.name}{end}").read_bytes() for end in ("", ".sig")] == [b"said", files.signature]
+    assert lying(pending) == [files.name.rpartition("/")[2], f"{files.name.rpartition('/')[2]}.sig"]
 
 
-def test_who_signs_again_gets_another_name_and_replaces_nothing(desk: Desk) -> None:
-    first, second = signed(desk, b"said"), signed(desk, b"said again")
+def test_who_signs_again_gets_another_name_and_replaces_nothing(pending: PendingRequest) -> None:
+    first, second = signed(pending, b"said"), signed(pending, b"said again")
 
     assert second.name == first.name.replace(".json", "-2.json")
-    assert (desk.store / first.name).read_bytes() == b"said"
+    assert (pending.store / first.name).read_bytes() == b"said"
 
 
 @pytest.mark.parametrize("key", [QUINN.email, "stranger"])
-def test_what_another_key_signed_is_not_kept(desk: Desk, key: str) -> None:
+def test_what_another_key_signed_is_not_kept(pending: PendingRequest, key: str) -> None:
     with pytest.raises(Refused, match=r"the signature just made does not verify for tina@.*; nothing was kept"):
-        signed(desk, b"said", key)
+        signed(pending, b"said", key)
 
-    assert lying(desk) == []
+    assert lying(pending) == []
 
 
-def test_where_every_name_is_taken_it_is_told_and_nothing_is_replaced(desk: Desk) -> None:
-    name = signed(desk, b"said").name
+def test_where_every_name_is_taken_it_is_told_and_nothing_is_replaced(pending: PendingRequest) -> None:
+    name = signed(pending, b"said").name
     for number in range(2, 100):
-        desk.log.store.create(name.replace(".json", f"-{number}.json"), b"squatted")
-    before = lying(desk)
+        pending.log.store.create(name.replace(".json", f"-{number}.json"), b"squatted")
+    before = lying(pending)
 
     with pytest.raises(Refused, match="100 names of the slot thaw are taken"):
-        signed(desk, b"said again")
+        signed(pending, b"said again")
 
-    assert lying(desk) == before
+    assert lying(pending) == before
 
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) -> None:
@@ -79,34 +79,38 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) ->
     monkeypatch.setattr(module, "sign", slow)
 
 
-def deployed(desk: Desk) -> None:
-    run = Writing(desk.log, RUN).open(request_sha256=digest(REQUEST))
+def deployed(pending: PendingRequest) -> None:
+    run = RunWriter(pending.log, RUN).open(request_sha256=digest(REQUEST))
     run.step("build").step("traffic", changes=True).close("deployed")
 
 
 def test_a_signature_that_comes_when_the_run_has_closed_is_not_laid_into_its_sealed_folder(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    pending: PendingRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    in_time = desk.approve(TINA)
-    assert (desk.store / in_time.data["file"]).is_file()
-    before = len(list(desk.store.rglob("approvals/*")))
-    meanwhile(monkeypatch, lambda: deployed(desk))
+    in_time = pending.approve(TINA)
+    assert (pending.store / in_time.data["file"]).is_file()
+    before = len(list(pending.store.rglob("approvals/*")))
+    meanwhile(monkeypatch, lambda: deployed(pending))
 
     with pytest.raises(Refused, match=r"nothing was kept: approval\.signed is not legal now"):
-        desk.approve(QUINN)
+        pending.approve(QUINN)
 
-    assert before == len(list(desk.store.rglob("approvals/*")))
-    assert verify(desk.store).ok
+    assert before == len(list(pending.store.rglob("approvals/*")))
+    assert verify(pending.store).ok
 
 
-def test_nobody_signs_a_known_secret_into_the_record(desk: Desk) -> None:
+def test_nobody_signs_a_known_secret_into_the_record(pending: PendingRequest) -> None:
     knowing = Log(
-        desk.log.store, desk.log._signer, ORIGIN, desk.clock, redact=lambda text: text.replace("INC-7", "[PASSWORD]")
+        pending.log.store,
+        pending.log._signer,
+        ORIGIN,
+        pending.clock,
+        redact=lambda text: text.replace("INC-7", "[PASSWORD]"),
     )
-    told = Desk(knowing, desk.store, desk.clock, desk.keys)
+    told = PendingRequest(knowing, pending.store, pending.clock, pending.keys)
     with pytest.raises(Refused, match=r"nothing was kept: override\.signed holds a known secret"):
         told.override(TINA)
-    assert list(desk.store.rglob("approvals/*")) == []
+    assert list(pending.store.rglob("approvals/*")) == []
 
     told.override(TINA, incident="INC-8")
-    assert verify(desk.store).ok
+    assert verify(pending.store).ok

@@ -12,42 +12,44 @@ import pytest
 from pytest_deploy.approvals.roster import fingerprint_of
 from pytest_deploy.errors import Failed, UsageError
 from pytest_deploy.record.ssh_signature import sign, verify
-from tests.unit.approvals.desk import NAMESPACE, TINA, Desk
+from tests.unit.approvals.pending_request import NAMESPACE, TINA, PendingRequest
 
 
-def test_a_signature_verifies_for_its_signer_and_nobody_else(desk: Desk) -> None:
-    signature = sign(b"said", key=desk.keys[TINA.email], namespace=NAMESPACE)
-    allowed = desk.roster.files()["allowed_signers"]
+def test_a_signature_verifies_for_its_signer_and_nobody_else(pending: PendingRequest) -> None:
+    signature = sign(b"said", key=pending.keys[TINA.email], namespace=NAMESPACE)
+    allowed = pending.roster.files()["allowed_signers"]
 
     def verified(content: bytes, signer: str) -> tuple[str, str]:
         return verify(
-            content, signature, allowed_signers=allowed, signer=signer, namespace=NAMESPACE, at=desk.clock.now()
+            content, signature, allowed_signers=allowed, signer=signer, namespace=NAMESPACE, at=pending.clock.now()
         )
 
-    assert (fingerprint_of(desk.keys[TINA.email]), "") == verified(b"said", TINA.email)
+    assert (fingerprint_of(pending.keys[TINA.email]), "") == verified(b"said", TINA.email)
     assert "does not verify for quinn@example.org" in verified(b"said", "quinn@example.org")[1]
     assert "does not verify for tina@example.org" in verified(b"sait", TINA.email)[1]
 
 
-def test_a_key_in_the_agent_signs_for_its_public_half(desk: Desk, tmp_path: Path) -> None:
+def test_a_key_in_the_agent_signs_for_its_public_half(pending: PendingRequest, tmp_path: Path) -> None:
     started = subprocess.run(["ssh-agent", "-s"], capture_output=True, text=True, check=True, timeout=30)
     found = dict(re.findall(r"(SSH_\w+)=([^;]+);", started.stdout))
     try:
         env = {**os.environ, **found}
         subprocess.run(
-            ["ssh-add", "-q", str(desk.keys[TINA.email])], env=env, check=True, capture_output=True, timeout=30
+            ["ssh-add", "-q", str(pending.keys[TINA.email])], env=env, check=True, capture_output=True, timeout=30
         )
         only_public = tmp_path / "tina.pub"
-        only_public.write_bytes(desk.keys[TINA.email].with_name(f"{TINA.email}.pub").read_bytes())
+        only_public.write_bytes(pending.keys[TINA.email].with_name(f"{TINA.email}.pub").read_bytes())
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("SSH_AUTH_SOCK", found["SSH_AUTH_SOCK"])
-            desk = Desk(desk.log, desk.store, desk.clock, {**desk.keys, TINA.email: only_public})
-            desk.approve(TINA)
+            pending = PendingRequest(
+                pending.log, pending.store, pending.clock, {**pending.keys, TINA.email: only_public}
+            )
+            pending.approve(TINA)
     finally:
         subprocess.run(["kill", found["SSH_AGENT_PID"]], check=True, timeout=30)
 
-    assert TINA.email in desk.evaluation().filled.values()
+    assert TINA.email in pending.evaluation().filled.values()
 
 
 def test_a_key_with_a_passphrase_and_nobody_to_type_it_signs_nothing(tmp_path: Path) -> None:
@@ -62,12 +64,12 @@ def test_a_key_with_a_passphrase_and_nobody_to_type_it_signs_nothing(tmp_path: P
             sign(b"said", key=key, namespace=NAMESPACE)
 
 
-def test_without_ssh_keygen_nothing_is_signed_and_nothing_verifies(desk: Desk, tmp_path: Path) -> None:
+def test_without_ssh_keygen_nothing_is_signed_and_nothing_verifies(pending: PendingRequest, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(tmp_path))
         with pytest.raises(Failed, match="ssh-keygen is not installed"):
-            sign(b"said", key=desk.keys[TINA.email], namespace=NAMESPACE)
-        found = verify(b"", b"", allowed_signers=b"", signer="", namespace=NAMESPACE, at=desk.clock.now())
+            sign(b"said", key=pending.keys[TINA.email], namespace=NAMESPACE)
+        found = verify(b"", b"", allowed_signers=b"", signer="", namespace=NAMESPACE, at=pending.clock.now())
 
     assert "cannot be checked: ssh-keygen is not installed" in found[1]
 

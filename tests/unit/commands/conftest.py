@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.record.log import Log
-from tests.tools import needs
-from tests.unit.approvals.desk import make_keys
-from tests.unit.commands.asked import Asked, set_up
-from tests.unit.record.samples import HandClock, open_log
+from tests.required_programs import needs
+from tests.unit.approvals.pending_request import make_keys
+from tests.unit.commands.pending_request_checkout import PendingRequestCheckout, set_up
+from tests.unit.record.sample_record import HandClock, open_log
 
 
 @pytest.fixture
@@ -31,6 +31,6 @@ def signing_keys(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]
 
 
 @pytest.fixture
-def asked(tmp_path: Path, signing_keys: Mapping[str, Path]) -> Asked:
+def asked(tmp_path: Path, signing_keys: Mapping[str, Path]) -> PendingRequestCheckout:
     """A request that waits."""
     return set_up(tmp_path / "checkout", signing_keys)

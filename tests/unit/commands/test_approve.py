@@ -13,18 +13,22 @@ from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
-from tests.unit.approvals.desk import ADAM, BOTH, DORA, QUINN, TINA
-from tests.unit.commands.asked import Asked
-from tests.unit.record.samples import ACTOR
+from tests.unit.approvals.pending_request import ADAM, BOTH, DORA, QUINN, TINA
+from tests.unit.commands.pending_request_checkout import PendingRequestCheckout
+from tests.unit.record.sample_record import ACTOR
 
 RUN = "production-20261122T201500Z-4f1c"
 
 
-def test_who_signs_is_shown_what_changes_before_and_told_who_is_missing(asked: Asked) -> None:
-    asked.approve(TINA.email)
+def test_who_signs_is_shown_what_changes_before_and_told_who_is_missing(
+    pending_checkout: PendingRequestCheckout,
+) -> None:
+    pending_checkout.approve(TINA.email)
 
-    signed = next(place for place, line in enumerate(asked.printed) if line.startswith("signed    by Tina Tanaka"))
-    shown = "\n".join(asked.printed[:signed])
+    signed = next(
+        place for place, line in enumerate(pending_checkout.printed) if line.startswith("signed    by Tina Tanaka")
+    )
+    shown = "\n".join(pending_checkout.printed[:signed])
     for expected in (
         "replaces  nothing: the first release",
         "migrates  0008 mood",
@@ -32,11 +36,11 @@ def test_who_signs_is_shown_what_changes_before_and_told_who_is_missing(asked: A
         "+ column mood",
     ):
         assert expected in shown
-    assert asked.printed[-1] == "missing   QA Lead"
+    assert pending_checkout.printed[-1] == "missing   QA Lead"
 
-    asked.approve(QUINN.email)
-    assert asked.printed[-1] == "missing   nobody: it may be run"
-    assert asked.events("approval.signed") == [TINA.email, QUINN.email]
+    pending_checkout.approve(QUINN.email)
+    assert pending_checkout.printed[-1] == "missing   nobody: it may be run"
+    assert pending_checkout.events("approval.signed") == [TINA.email, QUINN.email]
 
 
 @pytest.mark.parametrize(
@@ -49,61 +53,69 @@ def test_who_signs_is_shown_what_changes_before_and_told_who_is_missing(asked: A
         ("stranger", "", "the roster knows nobody with the key"),
     ],
 )
-def test_a_signature_that_would_not_count_is_not_made(asked: Asked, email: str, role: str, says: str) -> None:
+def test_a_signature_that_would_not_count_is_not_made(
+    pending_checkout: PendingRequestCheckout, email: str, role: str, says: str
+) -> None:
     with pytest.raises(Refused, match=says):
-        asked.approve(email, role=role)
+        pending_checkout.approve(email, role=role)
 
-    assert asked.events("approval.signed") == []
-    assert not (asked.folder / "approvals").exists()
+    assert pending_checkout.events("approval.signed") == []
+    assert not (pending_checkout.folder / "approvals").exists()
 
 
-def test_only_a_request_that_lives_is_signed(asked: Asked) -> None:
+def test_only_a_request_that_lives_is_signed(pending_checkout: PendingRequestCheckout) -> None:
     with pytest.raises(Refused, match="no request rehearsal-production-20261122T201500Z-4f1c lies in"):
         approve_request(
-            asked.root, "rehearsal-production-20261122T201500Z-4f1c", role="", key=None, comment="", say=asked.printed.append
+            pending_checkout.root, "rehearsal-production-20261122T201500Z-4f1c", role="", key=None, comment="", say=pending_checkout.printed.append
         )  # fmt: skip
 
-    gone = asked.ask(expires=timedelta(seconds=-1))
+    gone = pending_checkout.ask(expires=timedelta(seconds=-1))
     with pytest.raises(Refused, match="waits for nobody: it was run, voided or has expired"):
         gone.approve(TINA.email)
 
-    asked.log.append("request.voided", {"cause": "drift"}, run=asked.run, actor=ACTOR)
+    pending_checkout.log.append("request.voided", {"cause": "drift"}, run=pending_checkout.run, actor=ACTOR)
     with pytest.raises(Refused, match="waits for nobody"):
-        asked.approve(TINA.email)
+        pending_checkout.approve(TINA.email)
 
 
-def test_a_request_that_the_record_does_not_know_is_not_signed(asked: Asked) -> None:
+def test_a_request_that_the_record_does_not_know_is_not_signed(pending_checkout: PendingRequestCheckout) -> None:
     """Somebody put a file under a run of their own."""
     run = new_run_id("production", SystemClock(), rehearsal=True)
-    RunFolder(asked.log.store, run).create("request.json", (asked.folder / "request.json").read_bytes())
+    RunFolder(pending_checkout.log.store, run).create(
+        "request.json", (pending_checkout.folder / "request.json").read_bytes()
+    )
 
     with pytest.raises(Refused, match=r"the record holds no request\.made for it"):
-        replace(asked, run=run).approve(TINA.email)
+        replace(pending_checkout, run=run).approve(TINA.email)
 
 
 @pytest.mark.parametrize(
     "what, says", [("request.json", "is not the request that was made"), ("planned.diff", "is not the diff")]
 )
-def test_what_was_changed_since_it_was_planned_is_not_signed(asked: Asked, what: str, says: str) -> None:
-    (changed,) = asked.folder.parent.rglob(what)
+def test_what_was_changed_since_it_was_planned_is_not_signed(
+    pending_checkout: PendingRequestCheckout, what: str, says: str
+) -> None:
+    (changed,) = pending_checkout.folder.parent.rglob(what)
     changed.write_bytes(changed.read_bytes().replace(b"mood", b"food"))
 
     with pytest.raises(Refused, match=says):
-        asked.approve(TINA.email)
+        pending_checkout.approve(TINA.email)
 
-    assert asked.events("approval.signed") == []
+    assert pending_checkout.events("approval.signed") == []
 
 
-def test_an_override_counts_when_two_people_have_signed_the_same(asked: Asked) -> None:
-    asked.override(TINA.email)
-    assert asked.printed[-1] == "counts    not yet: a second person must sign the same, with the same incident"
+def test_an_override_counts_when_two_people_have_signed_the_same(pending_checkout: PendingRequestCheckout) -> None:
+    pending_checkout.override(TINA.email)
+    assert (
+        pending_checkout.printed[-1] == "counts    not yet: a second person must sign the same, with the same incident"
+    )
 
-    asked.override(BOTH.email, incident="INC-8")
-    assert asked.printed[-1].startswith("counts    not yet")
+    pending_checkout.override(BOTH.email, incident="INC-8")
+    assert pending_checkout.printed[-1].startswith("counts    not yet")
 
-    asked.override(QUINN.email)
-    assert asked.printed[-1] == "counts    yes"
-    assert asked.events("override.signed") == [TINA.email, BOTH.email, QUINN.email]
+    pending_checkout.override(QUINN.email)
+    assert pending_checkout.printed[-1] == "counts    yes"
+    assert pending_checkout.events("override.signed") == [TINA.email, BOTH.email, QUINN.email]
 
 
 @pytest.mark.parametrize(
@@ -114,47 +126,57 @@ def test_an_override_counts_when_two_people_have_signed_the_same(asked: Asked) -
         ("window", {"incident": ""}, "an override has a --reason and an --incident"),
     ],
 )
-def test_what_nobody_may_pass_over_is_not_signed(asked: Asked, gate: str, changes: dict[str, str], says: str) -> None:
+def test_what_nobody_may_pass_over_is_not_signed(
+    pending_checkout: PendingRequestCheckout, gate: str, changes: dict[str, str], says: str
+) -> None:
     with pytest.raises(UsageError, match=says):
-        asked.override(TINA.email, gate, **changes)
+        pending_checkout.override(TINA.email, gate, **changes)
 
-    assert asked.events("override.signed") == []
-
-
-def test_a_signature_that_was_laid_without_an_event_is_counted_by_the_next_run_once(asked: Asked) -> None:
-    asked.lay(TINA)
-    assert asked.events("approval.signed") == []
-
-    asked.take_in()
-    asked.take_in()
-
-    assert asked.events("approval.signed") == [TINA.email]
-    asked.approve(QUINN.email)
-    assert asked.printed[-1] == "missing   nobody: it may be run"
+    assert pending_checkout.events("override.signed") == []
 
 
-def test_a_signature_that_does_not_count_is_told_once_with_the_reason(asked: Asked) -> None:
-    forged, barred = asked.lay(TINA, key="stranger"), asked.lay(ADAM)
+def test_a_signature_that_was_laid_without_an_event_is_counted_by_the_next_run_once(
+    pending_checkout: PendingRequestCheckout,
+) -> None:
+    pending_checkout.lay(TINA)
+    assert pending_checkout.events("approval.signed") == []
 
-    asked.take_in()
-    asked.take_in()
+    pending_checkout.take_in()
+    pending_checkout.take_in()
 
-    refusals = {e.data["file"]: e.data["reason"] for e in asked.log.run(asked.run) if e.type == "approval.refused"}
-    assert len(asked.events("approval.refused")) == 2
+    assert pending_checkout.events("approval.signed") == [TINA.email]
+    pending_checkout.approve(QUINN.email)
+    assert pending_checkout.printed[-1] == "missing   nobody: it may be run"
+
+
+def test_a_signature_that_does_not_count_is_told_once_with_the_reason(pending_checkout: PendingRequestCheckout) -> None:
+    forged, barred = pending_checkout.lay(TINA, key="stranger"), pending_checkout.lay(ADAM)
+
+    pending_checkout.take_in()
+    pending_checkout.take_in()
+
+    refusals = {
+        e.data["file"]: e.data["reason"]
+        for e in pending_checkout.log.run(pending_checkout.run)
+        if e.type == "approval.refused"
+    }
+    assert len(pending_checkout.events("approval.refused")) == 2
     assert "does not verify for tina@example.org" in refusals[forged]
     assert refusals.keys() == {forged, barred}
-    assert asked.events("approval.signed") == []
+    assert pending_checkout.events("approval.signed") == []
 
 
-def test_an_override_that_was_laid_without_events_counts_once_two_have_signed(asked: Asked) -> None:
-    asked.lay_override(TINA)
-    asked.take_in()
-    assert asked.events("override.signed") == [], "one person passes over nothing"
+def test_an_override_that_was_laid_without_events_counts_once_two_have_signed(
+    pending_checkout: PendingRequestCheckout,
+) -> None:
+    pending_checkout.lay_override(TINA)
+    pending_checkout.take_in()
+    assert pending_checkout.events("override.signed") == [], "one person passes over nothing"
 
-    asked.lay_override(QUINN)
-    asked.take_in()
-    asked.take_in()
-    assert sorted(asked.events("override.signed")) == sorted([TINA.email, QUINN.email])
+    pending_checkout.lay_override(QUINN)
+    pending_checkout.take_in()
+    pending_checkout.take_in()
+    assert sorted(pending_checkout.events("override.signed")) == sorted([TINA.email, QUINN.email])
 
 
 def test_nobody_signs_a_comment_that_cannot_be_shown(tmp_path: Path) -> None:

@@ -25,12 +25,12 @@ from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.mirrored_store import MirroredStore
 from pytest_deploy.reports.seal import anchor_record
 from pytest_deploy.workspace import Workspace
-from tests import github, tsa
-from tests.gcs import asking
+from tests import fake_github, timestamp_authority
+from tests.fake_gcs import asking
 from tests.locked_bucket import SEVEN_YEARS_S, LockedBucket, locked_bucket
-from tests.tools import needs
-from tests.unit.policy.documents import BASE, written
-from tests.unit.record.samples import ACTOR, Writing, deployed
+from tests.required_programs import needs
+from tests.unit.policy.sample_policy import BASE, written
+from tests.unit.record.sample_record import ACTOR, RunWriter, deployed
 
 ANCHORS = "anchors: {required: true, lines: outbox, copies: {folder: elsewhere}}\n"
 BUCKET = "audited-record"
@@ -73,10 +73,10 @@ def test_a_record_that_is_well_is_told_so_line_by_line(local: Environment, tmp_p
 def test_what_github_alone_knows_of_a_record_that_is_gone_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GITHUB_TOKEN", github.TOKEN)
-    hub = github.GitHub()
+    monkeypatch.setenv("GITHUB_TOKEN", fake_github.TOKEN)
+    hub = fake_github.GitHub()
     with hub.serving() as url:
-        made = environment(tmp_path, f"anchors: {{github: {{repository: {github.REPOSITORY}, api: '{url}'}}}}\n")
+        made = environment(tmp_path, f"anchors: {{github: {{repository: {fake_github.REPOSITORY}, api: '{url}'}}}}\n")
         deployed(made.log)
         monkeypatch.chdir(tmp_path)
         anchor("local")
@@ -85,7 +85,7 @@ def test_what_github_alone_knows_of_a_record_that_is_gone_is_told(
         shutil.rmtree(made.workspace.store)
         assert "holds no record, and anchors know of" in bad(tmp_path)[0]
         hub.token = "another"
-        assert f"anchors at {url}/repos/{github.REPOSITORY}/deployments" in bad(tmp_path)[0]
+        assert f"anchors at {url}/repos/{fake_github.REPOSITORY}/deployments" in bad(tmp_path)[0]
 
 
 def test_an_environment_without_a_record_is_well_unless_an_anchor_knows_of_one(
@@ -137,8 +137,8 @@ def test_an_anchor_that_cannot_be_read_is_told(local: Environment, tmp_path: Pat
 
 
 def test_a_run_is_left_open_once_its_lease_has_ended(local: Environment, tmp_path: Path) -> None:
-    run = Writing(local.log).open().run
-    plan = Writing(local.log, pipeline="plan").open().run
+    run = RunWriter(local.log).open().run
+    plan = RunWriter(local.log, pipeline="plan").open().run
     assert bad(tmp_path) == []
     assert "2 in progress" in "\n".join(line.text for line in Audit(tmp_path).all())
 
@@ -166,8 +166,8 @@ def test_a_key_that_ends_soon_is_told_unless_its_person_has_another(local: Envir
 
 def test_an_authoritys_certificate_that_ends_soon_is_told(tmp_path: Path) -> None:
     needs("openssl")
-    made = tsa.authority(tmp_path, days=60)
-    with tsa.serving(made) as url:
+    made = timestamp_authority.authority(tmp_path, days=60)
+    with timestamp_authority.serving(made) as url:
         local = environment(tmp_path, f"anchors: {{timestamp: {{url: '{url}', ca: tsa.pem}}}}\n")
         assert anchor_record(local, run="-", say=pytest.fail)
 

@@ -12,23 +12,28 @@ from pytest_deploy.pipeline.authorize_run import approved_request, choose_reques
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.release.source import Source
 from pytest_deploy.workspace import Workspace
-from tests.unit.commands.asked import Asked
-from tests.unit.commands.bench import environment
-from tests.unit.record.samples import ACTOR
+from tests.unit.commands.pending_request_checkout import PendingRequestCheckout
+from tests.unit.record.sample_record import ACTOR
+from tests.unit.sample_environment import environment
 
 
-def test_the_only_live_request_for_this_commit_is_run_and_of_two_the_one_that_is_named(asked: Asked) -> None:
-    context, policy = RunContext(asked.held.workspace, "deploy", run=asked.run), asked.held.policy
-    assert asked.run == choose_request(context, policy)
+def test_the_only_live_request_for_this_commit_is_run_and_of_two_the_one_that_is_named(
+    pending_checkout: PendingRequestCheckout,
+) -> None:
+    context, policy = (
+        RunContext(pending_checkout.held.workspace, "deploy", run=pending_checkout.run),
+        pending_checkout.held.policy,
+    )
+    assert pending_checkout.run == choose_request(context, policy)
 
-    second = asked.ask()
+    second = pending_checkout.ask()
     with pytest.raises(UsageError) as refused:
         choose_request(context, policy)
-    assert all(run in str(refused.value) for run in (asked.run, second.run))
+    assert all(run in str(refused.value) for run in (pending_checkout.run, second.run))
     assert second.run == choose_request(replace(context, request=second.run), policy)
 
-    asked.log.append("request.voided", {"cause": "withdrawn"}, run=second.run, actor=ACTOR)
-    assert asked.run == choose_request(context, policy)
+    pending_checkout.log.append("request.voided", {"cause": "withdrawn"}, run=second.run, actor=ACTOR)
+    assert pending_checkout.run == choose_request(context, policy)
     with pytest.raises(UsageError, match="no live request"):
         choose_request(replace(context, request=second.run), policy)
 
@@ -42,13 +47,13 @@ def test_an_environment_without_a_record_has_no_request_and_gets_no_record_by_as
     assert not (tmp_path / "reports").exists()
 
 
-def test_a_request_is_run_as_it_was_made(asked: Asked) -> None:
-    held = environment(asked.root, "production", run=asked.run)
-    context = RunContext(held.workspace, "deploy", run=asked.run, request=asked.run)
-    Source(asked.commit, "main", "1.3.0", dirty=False)
-    assert asked.commit == approved_request(held, context).parsed["commit"]
+def test_a_request_is_run_as_it_was_made(pending_checkout: PendingRequestCheckout) -> None:
+    held = environment(pending_checkout.root, "production", run=pending_checkout.run)
+    context = RunContext(held.workspace, "deploy", run=pending_checkout.run, request=pending_checkout.run)
+    Source(pending_checkout.commit, "main", "1.3.0", dirty=False)
+    assert pending_checkout.commit == approved_request(held, context).parsed["commit"]
 
-    file = asked.folder / "request.json"
+    file = pending_checkout.folder / "request.json"
     file.write_bytes(file.read_bytes().replace(b"adds moods", b"adds foods"))
     with pytest.raises(Refused, match="is not the request that was made"):
         approved_request(held, context)

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from pytest_deploy.cli import COMMANDS, app
 from pytest_deploy.errors import UsageError
-from tests.unit.record.samples import HandClock, deployed, open_log
+from tests.unit.record.sample_record import HandClock, deployed, open_log
 
 REPOSITORY = Path(__file__).parents[3]
 DEPLOY = REPOSITORY / "deploy.py"

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from pytest_deploy.cli import app
 from pytest_deploy.errors import UsageError
-from tests.scale.generated import generate
+from tests.scale.generated_record import generate
 
 TEXT = (Path(__file__).parents[3] / "docs" / "history.md").read_text(encoding="utf-8")
 PRINTED = [

@@ -12,7 +12,7 @@ import pytest
 from pytest_deploy.commands.keys import Keys, described_person
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.workspace import Workspace
-from tests.unit.commands.bench import REPOSITORY
+from tests.unit.sample_environment import REPOSITORY
 
 TINA = described_person(
     "Tina@Example.org", "Tina Tanaka", ["Tech Lead"], github=11, local=None, git=["Tina@Home.example"]

@@ -12,7 +12,7 @@ from pytest_deploy.commands.keys import Keys
 from pytest_deploy.errors import RecordError, UsageError
 from pytest_deploy.verify.verify import verify
 from pytest_deploy.workspace import Workspace
-from tests.unit.commands.bench import REPOSITORY, environment
+from tests.unit.sample_environment import REPOSITORY, environment
 
 VERSION = "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/2"
 

@@ -16,8 +16,8 @@ from pytest_deploy.policy.load import RunContext
 from pytest_deploy.record.lease import Lease, take
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release.source import Source
-from tests.unit.commands.bench import environment
-from tests.unit.record.samples import ACTOR, HandClock, Writing, holder
+from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, holder
+from tests.unit.sample_environment import environment
 
 SOURCE = Source(commit="0" * 40, branch="main", version="1.2.0", dirty=False)
 ROUNDS = [20, pytest.param(200, marks=pytest.mark.scale)]
@@ -75,7 +75,7 @@ def test_the_rate_limit_has_one_winner(tmp_path: Path, rounds: int) -> None:
                 continue
             except Refused as refused:
                 return str(refused)
-            run = Writing(runner.log, runner.run).open_under_lease_of(lease)
+            run = RunWriter(runner.log, runner.run).open_under_lease_of(lease)
             run.step("build").request().step("traffic", changes=True).close("deployed")
             return "deployed"
 
@@ -92,7 +92,7 @@ def test_the_rate_limit_has_one_winner(tmp_path: Path, rounds: int) -> None:
 def test_a_refused_claim_leaves_the_lease_free(tmp_path: Path) -> None:
     clock = HandClock()
     first, second = two(tmp_path, clock)
-    run = Writing(first.log, first.run).open_under_lease_of(claimed(first))
+    run = RunWriter(first.log, first.run).open_under_lease_of(claimed(first))
     run.step("build").request().step("traffic", changes=True).close("deployed")
 
     with pytest.raises(Refused, match="rate-limit"):

@@ -23,8 +23,8 @@ from pytest_deploy.record.lease import Holder, take
 from pytest_deploy.record.log import Log
 from pytest_deploy.verify.verify import verify
 from pytest_deploy.workspace import Workspace
-from tests.unit.commands.bench import environment
-from tests.unit.record.samples import ACTOR, HandClock, Writing, holder, step_started
+from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, holder, step_started
+from tests.unit.sample_environment import environment
 from tests.unit.verify.test_second_opinion import both
 
 STORE = "reports/local"
@@ -53,7 +53,7 @@ def gone() -> Holder:
 def left(root: Path, by: Holder, *, life_s: float = 60) -> str:
     """A run in whose first step the process died; its id."""
     log = log_of(root)
-    run = Writing(log)
+    run = RunWriter(log)
     run.lease = take(log, run.run, name="local", actor=ACTOR, holder=by, life_s=life_s)
     run.open_under_lease()
     run.add("phase.started", {"phase": "build"})
@@ -71,7 +71,7 @@ def test_where_nothing_was_ever_recorded_nothing_is(root: Path) -> None:
 
 
 def test_where_no_run_is_open_it_says_so_and_writes_nothing(root: Path) -> None:
-    Writing(log_of(root)).open().step("build").close("failed")
+    RunWriter(log_of(root)).open().step("build").close("failed")
     size = verify(root / STORE).size
     printed: list[str] = []
 
@@ -114,7 +114,7 @@ def test_a_record_written_into_the_future_is_mended_once_and_says_so(root: Path)
     ahead = HandClock(SystemClock().now() + timedelta(days=3))
     log_of(root, ahead).head()
     with pytest.raises(RecordError, match="recover ENV --clock"):
-        Writing(log_of(root)).add("alert.raised", {"alert": "a", "detail": "b"})
+        RunWriter(log_of(root)).add("alert.raised", {"alert": "a", "detail": "b"})
     printed: list[str] = []
 
     mend_clock(Workspace(root, "local"), printed.append)

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 import requests
 
-from tests.postgres import PostgresServer
-from tests.unit.diary.service import SMOKE, Diary, Running, migrated, running
+from tests.postgres_server import PostgresServer
+from tests.unit.diary.diary_service import SMOKE, Diary, Running, migrated, running
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from tests.unit.diary.conftest import Person
-from tests.unit.diary.service import SMOKE, Diary, Running, command
+from tests.unit.diary.diary_service import SMOKE, Diary, Running, command
 
 
 def test_making_the_account_again_changes_nothing(diary: Diary) -> None:

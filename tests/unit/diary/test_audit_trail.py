@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.unit.diary.conftest import Person
-from tests.unit.diary.service import Diary
+from tests.unit.diary.diary_service import Diary
 
 CHANGE = {"day": "2026-11-21", "text": "slept badly", "score": 2}
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.unit.diary.service import SMOKE_LOGIN, Diary, Running, running
+from tests.unit.diary.diary_service import SMOKE_LOGIN, Diary, Running, running
 
 ENTRY = {"day": "2026-11-22", "text": "slept well", "score": 7}
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.unit.diary.conftest import Person
-from tests.unit.diary.service import SMOKE, SMOKE_LOGIN, Diary, Running, running, until
+from tests.unit.diary.diary_service import SMOKE, SMOKE_LOGIN, Diary, Running, running, until
 
 
 def test_valid_credentials_give_a_session_of_half_an_hour(service: Running, diary: Diary) -> None:

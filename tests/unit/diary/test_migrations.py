@@ -17,8 +17,8 @@ import psycopg
 import pytest
 
 from tests.conftest import missing
-from tests.postgres import DEBIAN_15
-from tests.unit.diary.service import MIGRATIONS, dbmate
+from tests.postgres_server import DEBIAN_15
+from tests.unit.diary.diary_service import MIGRATIONS, dbmate
 
 FILES = sorted(MIGRATIONS.glob("*.sql"))
 SESSION_RULES = {"require-lock-timeout", "require-statement-timeout"}

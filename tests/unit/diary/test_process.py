@@ -12,9 +12,9 @@ import pytest
 import requests
 
 from tests.conftest import fresh_database
-from tests.postgres import PostgresServer
+from tests.postgres_server import PostgresServer
 from tests.unit.diary.conftest import Person
-from tests.unit.diary.service import SMOKE, SMOKE_LOGIN, Diary, Running, command, dbmate, running, until
+from tests.unit.diary.diary_service import SMOKE, SMOKE_LOGIN, Diary, Running, command, dbmate, running, until
 
 
 def test_health_names_release_revision_and_schema(service: Running) -> None:

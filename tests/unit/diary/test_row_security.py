@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from tests.unit.diary.conftest import Person
-from tests.unit.diary.service import Diary
+from tests.unit.diary.diary_service import Diary
 
 TABLES = ("account", "session", "entry", "entry_version", "audit")
 Connection = psycopg.Connection[tuple[Any, ...]]

@@ -9,7 +9,7 @@ import pytest
 from pytest_deploy.gates import approvals
 from pytest_deploy.gates.approvals import Quorum
 from pytest_deploy.gates.verdict import Verdict
-from tests.unit.gates.facts import HOUR, MINUTE, outcome_of, utc
+from tests.unit.gates.gate_samples import HOUR, MINUTE, outcome_of, utc
 
 AT = utc("2026-11-23T15:00")
 ROLES = ("Tech Lead", "QA Lead")

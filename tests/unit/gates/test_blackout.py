@@ -15,7 +15,7 @@ from pytest_deploy.gates import blackout
 from pytest_deploy.gates.blackout import Calendar
 from pytest_deploy.gates.zone import place
 from pytest_deploy.policy.gate_rules import Blackout
-from tests.unit.gates.facts import (
+from tests.unit.gates.gate_samples import (
     DAY,
     HOUR,
     MINUTE,

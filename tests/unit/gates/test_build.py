@@ -6,7 +6,7 @@ import pytest
 
 from pytest_deploy.gates import build
 from pytest_deploy.gates.build import Built
-from tests.unit.gates.facts import outcome_of
+from tests.unit.gates.gate_samples import outcome_of
 
 DIGEST = "sha256:" + "a" * 64
 OTHER = "sha256:" + "b" * 64

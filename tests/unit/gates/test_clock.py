@@ -9,7 +9,7 @@ import pytest
 from pytest_deploy.gates import clock
 from pytest_deploy.gates.clock import Reference
 from pytest_deploy.gates.verdict import Verdict
-from tests.unit.gates.facts import HOUR, outcome_of, utc
+from tests.unit.gates.gate_samples import HOUR, outcome_of, utc
 
 AT = utc("2026-11-23T15:00")
 

@@ -17,7 +17,7 @@ from pytest_deploy.gates.staging_smoke import Evidence, Wanted
 from pytest_deploy.gates.verdict import Judge, Verdict, passes, waits
 from pytest_deploy.policy.gate_rules import Blackout, RateLimit, StagingSmoke
 from pytest_deploy.record.run_state import RunClaim
-from tests.unit.gates.facts import DAY, HOUR, MINUTE, a_window, local, minutes_of_years, utc
+from tests.unit.gates.gate_samples import DAY, HOUR, MINUTE, a_window, local, minutes_of_years, utc
 
 SLA = 1200.0
 CALENDAR = Calendar.model_validate(

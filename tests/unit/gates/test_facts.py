@@ -12,8 +12,8 @@ from pytest_deploy.gates.registry import Gates
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.release.candidate import ReleaseCandidate
-from tests.unit.commands.bench import environment
-from tests.unit.record.samples import deployed
+from tests.unit.record.sample_record import deployed
+from tests.unit.sample_environment import environment
 
 
 @pytest.fixture

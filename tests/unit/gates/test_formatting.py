@@ -8,7 +8,7 @@ import pytest
 
 from pytest_deploy.gates.verdict import moment, short, span
 from pytest_deploy.gates.zone import place
-from tests.unit.gates.facts import utc
+from tests.unit.gates.gate_samples import utc
 
 
 @pytest.mark.parametrize(

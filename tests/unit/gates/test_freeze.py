@@ -6,8 +6,8 @@ from pytest_deploy.gates import freeze
 from pytest_deploy.gates.freeze import Frozen
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_state import LogState
-from tests.unit.gates.facts import outcome_of, utc
-from tests.unit.record.samples import deployed
+from tests.unit.gates.gate_samples import outcome_of, utc
+from tests.unit.record.sample_record import deployed
 
 
 def test_a_commit_that_nothing_froze_passes() -> None:

@@ -10,7 +10,7 @@ from pytest_deploy.gates import incidents
 from pytest_deploy.gates.incidents import Incident
 from pytest_deploy.gates.verdict import Unavailable
 from pytest_deploy.policy.gate_rules import Incidents
-from tests.unit.gates.facts import HOUR, MINUTE, outcome_of, utc
+from tests.unit.gates.gate_samples import HOUR, MINUTE, outcome_of, utc
 
 RULE = Incidents(within_h=24)
 AT = utc("2026-11-23T15:00")

@@ -8,8 +8,8 @@ from pytest_deploy.gates import lease
 from pytest_deploy.gates.lease import Held
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_state import LEASE_LIFE_S, LogState
-from tests.unit.gates.facts import MINUTE, outcome_of, utc
-from tests.unit.record.samples import NOON, PERSON, HandClock, Writing
+from tests.unit.gates.gate_samples import MINUTE, outcome_of, utc
+from tests.unit.record.sample_record import NOON, PERSON, HandClock, RunWriter
 
 AT = utc("2026-11-23T15:00")
 LIVE = Held("production-1", "dora", AT + 2 * MINUTE, "production-1")
@@ -65,7 +65,7 @@ def test_a_run_whose_lease_ended_or_was_taken_or_is_gone_changes_nothing() -> No
 
 def test_a_lease_is_held_until_it_is_given_back_and_says_which_run_is_open(log: Log) -> None:
     assert lease.held_lease(LogState.of(log.history())) is None
-    run = Writing(log).open()
+    run = RunWriter(log).open()
 
     held = lease.held_lease(LogState.of(log.history()))
 
@@ -78,7 +78,7 @@ def test_a_lease_is_held_until_it_is_given_back_and_says_which_run_is_open(log: 
 
 
 def test_a_renewed_lease_lasts_longer(log: Log, clock: HandClock) -> None:
-    run = Writing(log).open()
+    run = RunWriter(log).open()
     assert run.lease is not None
     clock.move(20)
     run.lease.renew()

@@ -12,7 +12,7 @@ from pytest_deploy.gates import rate_limit
 from pytest_deploy.gates.rate_limit import limited
 from pytest_deploy.policy.gate_rules import RateLimit
 from pytest_deploy.record.run_state import RunClaim
-from tests.unit.gates.facts import HOUR, MINUTE, outcome_of, utc
+from tests.unit.gates.gate_samples import HOUR, MINUTE, outcome_of, utc
 
 RULE = RateLimit(runs=1, per_h=4)
 AT = utc("2026-11-23T15:00")

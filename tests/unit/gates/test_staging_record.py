@@ -20,8 +20,8 @@ from pytest_deploy.release.candidate import ReleaseCandidate
 from pytest_deploy.release.live import migrations_sha256
 from pytest_deploy.release.request import digest
 from pytest_deploy.workspace import Workspace
-from tests.unit.commands.bench import environment
-from tests.unit.record.samples import PERSON, HandClock, Writing
+from tests.unit.record.sample_record import PERSON, HandClock, RunWriter
+from tests.unit.sample_environment import environment
 
 COMMIT = "c" * 40
 IMAGE = f"diary@sha256:{'a' * 64}"
@@ -46,7 +46,9 @@ def born(made: Environment) -> Environment:
 
 def smoke(made: Environment, outcome: str = "passed", *, end: str = "deployed") -> str:
     """A deployment of IMAGE with its smoke phase; the run's id."""
-    run = Writing(made.log, new_run_id(made.policy.environment, made.system, rehearsal=made.workspace.rehearsal)).open()
+    run = RunWriter(
+        made.log, new_run_id(made.policy.environment, made.system, rehearsal=made.workspace.rehearsal)
+    ).open()
     run.step("build")
     asked = canonical({"commit": COMMIT, "artefact": {"image": IMAGE}, "migrations": MIGRATIONS})
     run.folder.create("request.json", asked)
@@ -85,7 +87,7 @@ def test_a_smoke_by_itself_is_evidence_of_what_served_and_of_nothing_before_the_
     """The smoke pipeline asks for nothing: its record says what it met."""
     served = {"image": IMAGE, "commit": COMMIT, "version": "1.2.0", "migrations_sha256": "d" * 64}
     for target in (None, served):
-        run = Writing(staging.log, new_run_id("staging", staging.system, rehearsal=True), pipeline="smoke")
+        run = RunWriter(staging.log, new_run_id("staging", staging.system, rehearsal=True), pipeline="smoke")
         run.open(target=target).step("smoke").close("passed")
 
     (found,) = evidence_of(staging.workspace)

@@ -10,7 +10,7 @@ from pytest_deploy.gates import staging_smoke
 from pytest_deploy.gates.staging_smoke import Evidence, Wanted
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.policy.gate_rules import StagingSmoke
-from tests.unit.gates.facts import HOUR, MINUTE, outcome_of, utc
+from tests.unit.gates.gate_samples import HOUR, MINUTE, outcome_of, utc
 
 RULE = StagingSmoke(environment="staging", within_h=24)
 AT = utc("2026-11-23T15:00")

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_deploy.gates.registry import NAMES, OVERRIDABLE, overridden
 from pytest_deploy.gates.verdict import Verdict, needs_action, not_asked_for, passes, waits
-from tests.unit.gates.facts import HOUR, MINUTE, utc
+from tests.unit.gates.gate_samples import HOUR, MINUTE, utc
 
 AT = utc("2026-11-23T15:00")
 TWO = ("dora@example.org", "quentin@example.org")

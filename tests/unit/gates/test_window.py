@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pytest_deploy.gates import window
 from pytest_deploy.gates.zone import place, tzdata_version
 from pytest_deploy.policy.gate_rules import Window
-from tests.unit.gates.facts import (
+from tests.unit.gates.gate_samples import (
     DAY,
     HOUR,
     MINUTE,

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pytest
 
 from pytest_deploy.gates.zone import covering, place, spells
-from tests.unit.gates.facts import HOUR, local
+from tests.unit.gates.gate_samples import HOUR, local
 
 
 def wall(text: str) -> datetime:

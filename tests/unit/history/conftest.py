@@ -7,7 +7,7 @@ import pytest
 
 from pytest_deploy.history.history import History
 from pytest_deploy.record.event import Event, parse_line
-from tests.scale.generated import generate
+from tests.scale.generated_record import generate
 
 RUNS = 60
 

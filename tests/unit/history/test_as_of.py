@@ -11,8 +11,17 @@ from pytest_deploy.history.history import AsOf, History
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.reports.text import describe_moment
-from tests.scale.generated import BEGINS, EVERY
-from tests.unit.record.samples import MOVED, SHA, HandClock, Writing, deployed, open_log, step_finished, step_started
+from tests.scale.generated_record import BEGINS, EVERY
+from tests.unit.record.sample_record import (
+    MOVED,
+    SHA,
+    HandClock,
+    RunWriter,
+    deployed,
+    open_log,
+    step_finished,
+    step_started,
+)
 
 
 def serving_by_hand(events: tuple[Event, ...], instant: str) -> str:
@@ -77,7 +86,7 @@ def test_before_anything_was_deployed_nothing_served(tmp_path: Path) -> None:
 
 def test_two_revisions_may_share_the_traffic(tmp_path: Path) -> None:
     clock = HandClock()
-    run = Writing(open_log(tmp_path, clock)).open()
+    run = RunWriter(open_log(tmp_path, clock)).open()
     nodeid = "suites/traffic/test_traffic.py::test_it"
     run.add("phase.started", {"phase": "traffic"})
     run.add("step.started", step_started(nodeid, "traffic", changes=True))
@@ -93,7 +102,7 @@ def test_two_revisions_may_share_the_traffic(tmp_path: Path) -> None:
 def test_a_record_without_traffic_tells_of_the_run_that_deployed_last(tmp_path: Path) -> None:
     clock = HandClock()
     log = open_log(tmp_path, clock)
-    run = Writing(log).open().step("build").close("deployed")
+    run = RunWriter(log).open().step("build").close("deployed")
     moment = moment_of(tmp_path, clock)
 
     assert [("", run)] == [(one.revision, one.run) for one in moment.serving]

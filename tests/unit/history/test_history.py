@@ -15,9 +15,9 @@ from pytest_deploy.history.runs import RunQuery
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.verify.verify import verify
-from tests.unit.history.scan import write_log
+from tests.unit.history.full_scan import write_log
 from tests.unit.history.test_runs import APPROVED, ASKED, IMAGE, OPENED, RAN, RUN, event
-from tests.unit.record.samples import NOON, HandClock, Writing, closed, deployed, open_log, step_finished
+from tests.unit.record.sample_record import NOON, HandClock, RunWriter, closed, deployed, open_log, step_finished
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def test_a_record_can_be_asked_without_believing_any_index(generated: Path, tmp_
 
 def test_a_request_that_was_voided_or_waits_is_listed_as_that(tmp_path: Path) -> None:
     log = open_log(tmp_path, HandClock())
-    waits, voided = Writing(log).request(), Writing(log).request()
+    waits, voided = RunWriter(log).request(), RunWriter(log).request()
     voided.add("request.voided", {"cause": "the commit differs"})
     with History({"local": tmp_path / "reports" / "local"}, tmp_path / "state") as history:
         found = {one.row.run: one.row.outcome for one in history.runs(RunQuery()).runs}

@@ -23,12 +23,12 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event, parse_line
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.transitions import PIPELINE_OUTCOMES
-from tests.scale.generated import BEGINS, EVERY, Writer, generate
-from tests.unit.history.scan import scan
-from tests.unit.record.samples import SHA as SHA256
-from tests.unit.record.samples import (
+from tests.scale.generated_record import BEGINS, EVERY, Writer, generate
+from tests.unit.history.full_scan import scan
+from tests.unit.record.sample_record import SHA as SHA256
+from tests.unit.record.sample_record import (
     HandClock,
-    Writing,
+    RunWriter,
     closed,
     decided,
     deployed,
@@ -250,7 +250,7 @@ def test_an_index_is_never_kept_in_the_store(generated: Path, tmp_path: Path) ->
 def test_a_run_that_goes_on_is_told_as_far_as_it_came(tmp_path: Path) -> None:
     log = open_log(tmp_path, HandClock())
     store = tmp_path / "reports" / "local"
-    run = Writing(log).open()
+    run = RunWriter(log).open()
     before = rows(store, tmp_path)
     run.step("build").request().step("traffic", changes=True).close("deployed")
 

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_deploy.history.runs import Row, facts
 from pytest_deploy.record.event import Event
-from tests.unit.record.samples import ACTOR, NOON, SHA, closed, decided, opened_data, step_finished
+from tests.unit.record.sample_record import ACTOR, NOON, SHA, closed, decided, opened_data, step_finished
 
 RUN = "local-20261122T120000Z-0001"
 IMAGE = f"diary@sha256:{SHA}"

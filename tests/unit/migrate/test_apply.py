@@ -22,7 +22,7 @@ from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.apply import apply, settled_versions
 from pytest_deploy.migrate.session import RUNNER_KEY, server_message
 from pytest_deploy.migrate.snapshot import snapshot
-from tests.unit.migrate.samples import (
+from tests.unit.migrate.sample_migrations import (
     ACTOR,
     FIVE,
     INDEX,

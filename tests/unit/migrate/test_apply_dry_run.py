@@ -9,7 +9,7 @@ import pytest
 from pytest_deploy.errors import MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate.apply import apply, dry_run
 from pytest_deploy.migrate.snapshot import snapshot
-from tests.unit.migrate.samples import ACTOR, COLUMN, FIVE, PROGRAMS, VISIT, rows, sample, text, versions
+from tests.unit.migrate.sample_migrations import ACTOR, COLUMN, FIVE, PROGRAMS, VISIT, rows, sample, text, versions
 
 
 def test_it_shows_what_would_change_and_changes_nothing(each_database: str, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.backup import Backup, back_up, compare, proof_due
-from tests.unit.migrate.samples import ACTOR, FIVE, PROGRAMS, do, programs_of, sample
+from tests.unit.migrate.sample_migrations import ACTOR, FIVE, PROGRAMS, do, programs_of, sample
 
 
 def test_a_backup_is_a_private_file_with_its_digest(each_database: str, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.migrate.samples import FIVE, do, rows, text, write
+from tests.unit.migrate.sample_migrations import FIVE, do, rows, text, write
 
 ROOT = Path(__file__).parents[3]
 CONCURRENT = text(
@@ -26,9 +26,9 @@ CONCURRENT = text(
 
 @contextmanager
 def runner() -> Iterator[subprocess.Popen[str]]:
-    """A process of tests/unit/migrate/runner.py, gone afterwards."""
+    """A process of tests/unit/migrate/migration_process.py, gone afterwards."""
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.unit.migrate.runner"],
+        [sys.executable, "-m", "tests.unit.migrate.migration_process"],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

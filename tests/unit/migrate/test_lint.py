@@ -8,7 +8,7 @@ import pytest
 
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.migrate.lint import lint
-from tests.unit.migrate.samples import FIVE, VISIT, sample, text
+from tests.unit.migrate.sample_migrations import FIVE, VISIT, sample, text
 
 
 def test_a_sound_migration_is_given_no_finding_about_what_the_runner_does(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.migrate.migration import compatibility, read_migrations
-from tests.unit.migrate.samples import VISIT, text, write
+from tests.unit.migrate.sample_migrations import VISIT, text, write
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate.migration import read_migrations
-from tests.unit.migrate.samples import FIVE, INDEX, VISIT, text, write
+from tests.unit.migrate.sample_migrations import FIVE, INDEX, VISIT, text, write
 
 
 def refused(folder: Path) -> list[str]:

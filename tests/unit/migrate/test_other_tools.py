@@ -19,7 +19,7 @@ from pytest_deploy.migrate.engine import pgmigrate_file
 from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from tests.conftest import missing
-from tests.unit.migrate.samples import ACTOR, FIVE, INDEX, exists, rows, versions, write
+from tests.unit.migrate.sample_migrations import ACTOR, FIVE, INDEX, exists, rows, versions, write
 
 ALL = ("0001", "0002", "0003", "0004", "0005", "0006")
 SIX = (*FIVE, ("create table last (x int);\n", "drop table last;\n"))

@@ -13,7 +13,7 @@ from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.snapshot import snapshot
 from pytest_deploy.migrate.trial import run_trial
-from tests.unit.migrate.samples import ACTOR, INDEX, PROGRAMS, VISIT, do, exists, rows, sample, text, versions
+from tests.unit.migrate.sample_migrations import ACTOR, INDEX, PROGRAMS, VISIT, do, exists, rows, sample, text, versions
 
 UNIQUE = text(
     "create unique index concurrently visit_unique on visit (note);\n",

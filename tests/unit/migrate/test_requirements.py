@@ -19,7 +19,7 @@ from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.snapshot import diff, snapshot
 from pytest_deploy.migrate.trial import run_trial
-from tests.unit.migrate.samples import (
+from tests.unit.migrate.sample_migrations import (
     ACTOR,
     COLUMN,
     FIVE,

@@ -14,7 +14,7 @@ from pytest_deploy.errors import MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.snapshot import snapshot
-from tests.unit.migrate.samples import (
+from tests.unit.migrate.sample_migrations import (
     ACTOR,
     COLUMN,
     FIVE,

@@ -10,8 +10,8 @@ import pytest
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.snapshot import diff, normalised, snapshot
-from tests.postgres import PostgresServer
-from tests.unit.migrate.samples import ACTOR, COLUMN, PROGRAMS, VISIT, do, sample
+from tests.postgres_server import PostgresServer
+from tests.unit.migrate.sample_migrations import ACTOR, COLUMN, PROGRAMS, VISIT, do, sample
 
 
 def test_the_same_schema_gives_the_same_bytes(each_database: str, tmp_path: Path) -> None:

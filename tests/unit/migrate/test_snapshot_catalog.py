@@ -13,7 +13,7 @@ import pytest
 
 from pytest_deploy.migrate.session import rows_of
 from pytest_deploy.migrate.snapshot import read_catalog, snapshot
-from tests.unit.migrate.samples import PROGRAMS, do
+from tests.unit.migrate.sample_migrations import PROGRAMS, do
 
 BASE = """
 create schema clinic;

@@ -14,7 +14,7 @@ from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.migrate.session import scratch_database
 from pytest_deploy.migrate.snapshot import snapshot
 from pytest_deploy.migrate.trial import Trial, run_trial
-from tests.unit.migrate.samples import ACTOR, COLUMN, FIVE, INDEX, PROGRAMS, VISIT, do, rows, sample, text
+from tests.unit.migrate.sample_migrations import ACTOR, COLUMN, FIVE, INDEX, PROGRAMS, VISIT, do, rows, sample, text
 
 TYPE = "create type state as enum ('open', 'closed');\n"
 

@@ -11,7 +11,7 @@ from pytest_deploy.pipeline.outcome import judge, unpassed
 from pytest_deploy.pipeline.sequence import Cause, CauseKind
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.record.event import Event
-from tests.unit.record.samples import step_finished, step_started
+from tests.unit.record.sample_record import step_finished, step_started
 
 ONE, TWO = (Step(f"suites/smoke/t.py::{name}", "smoke", "always", changes=False) for name in ("one", "two"))
 FAILED = Cause("step", "smoke: one")

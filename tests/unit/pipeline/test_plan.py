@@ -9,7 +9,7 @@ from typing import Any, cast
 from pytest_deploy.pipeline.plan import _unfit, _waiting
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.record.event import Event
-from tests.unit.record.samples import step_finished
+from tests.unit.record.sample_record import step_finished
 
 WINDOW, SCHEMA = "suites/preflight/test_gates.py::test_window", "suites/preflight/test_a.py::test_schema"
 SAYS_GATE = {"gate": "window", "verdict": "refused"}

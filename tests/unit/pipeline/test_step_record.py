@@ -13,8 +13,8 @@ from pytest_deploy.pipeline.step_record import MOST, Timings, file_of, watched
 from pytest_deploy.record import events
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.store import FolderStore
-from tests.unit.record.samples import step_finished
-from tests.unit.reports.runs import RunBuilder
+from tests.unit.record.sample_record import step_finished
+from tests.unit.reports.sample_runs import RunBuilder
 
 
 class Folder(dict[str, bytes]):

@@ -17,7 +17,7 @@ import requests
 from pytest_deploy.platform.embedded import LocalPlatform, connect, reset
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from pytest_deploy.platform.protocol import Revision
-from tests.postgres import PostgresServer
+from tests.postgres_server import PostgresServer
 
 COMMAND = ("python", "app.py")
 

@@ -17,8 +17,8 @@ from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.redaction import secrets_of
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.workspace import Workspace
-from tests.unit.commands.bench import environment
-from tests.unit.policy.documents import BASE, PRODUCTION, written
+from tests.unit.policy.sample_policy import BASE, PRODUCTION, written
+from tests.unit.sample_environment import environment
 
 IN_A_BUCKET = BASE + "    record: {store: gcs, bucket: example-record, prefix: records}\n"
 

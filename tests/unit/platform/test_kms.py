@@ -23,7 +23,7 @@ from pytest_deploy.record.rotation import rotate
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
 from tests.unit.platform.kms_stand_in import RING, Algorithm, KmsStandIn, Version, running
-from tests.unit.record.samples import ACTOR, ORIGIN, HandClock, deployed
+from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, deployed
 from tests.unit.verify.test_second_opinion import second_opinion
 
 ONE, TWO = f"{RING}/1", f"{RING}/2"

@@ -14,7 +14,7 @@ from psycopg import sql
 from pytest_deploy.errors import PlatformUnavailable, UsageError
 from pytest_deploy.platform.embedded.postgres import prepare_database, programs_of
 from tests.conftest import missing
-from tests.postgres import DEBIAN_15, PostgresServer
+from tests.postgres_server import DEBIAN_15, PostgresServer
 
 
 @pytest.fixture

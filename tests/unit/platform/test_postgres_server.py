@@ -18,7 +18,7 @@ import pytest
 
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.platform.embedded.postgres import EmbeddedServer, embedded_programs, lives, postmaster
-from tests.postgres import PostgresServer, shared_server
+from tests.postgres_server import PostgresServer, shared_server
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_programs_in_a_private_folder_are_copied_not_opened(folder: Path) -> Non
 def test_the_tests_server_is_gone_with_its_last_user(tmp_path: Path) -> None:
     """One user is killed, the other leaves."""
     script = (
-        "import sys, time; from pathlib import Path; from tests.postgres import shared_server\n"
+        "import sys, time; from pathlib import Path; from tests.postgres_server import shared_server\n"
         "with shared_server(Path(sys.argv[1])) as server: print(server.host, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", script, tmp_path], stdout=subprocess.PIPE, text=True) as other:

@@ -12,7 +12,7 @@ import pytest
 from pytest_deploy.errors import OptionRefused
 from pytest_deploy.plugin import allowed_options, option_policy
 from pytest_deploy.plugin.allowed_options import BUILTIN, INI, OPTIONS, PLUGINS, VARIABLES, Verdict
-from tests.child import environ_without_pytest
+from tests.child_process import environ_without_pytest
 
 REASON = "because"
 

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pytest_deploy.errors import ConfigurationError
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.rollout import References
-from tests.unit.policy.documents import BASE, PRODUCTION, written
+from tests.unit.policy.sample_policy import BASE, PRODUCTION, written
 
 
 def faults(folder: Path, text: str, environment: str = "local", sets: tuple[str, ...] = ()) -> list[tuple[int, str]]:

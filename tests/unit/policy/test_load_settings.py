@@ -9,7 +9,7 @@ import pytest
 from pytest_deploy.errors import ConfigurationError
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.policy import Policy
-from tests.unit.policy.documents import BASE, PRODUCTION, written
+from tests.unit.policy.sample_policy import BASE, PRODUCTION, written
 
 
 @pytest.fixture

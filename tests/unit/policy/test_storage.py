@@ -10,7 +10,7 @@ from pytest_deploy.errors import ConfigurationError
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.storage import Anchors, Copies, GitHub, Record
-from tests.unit.policy.documents import BASE, PRODUCTION, written
+from tests.unit.policy.sample_policy import BASE, PRODUCTION, written
 
 KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/7"
 KEPT = """\

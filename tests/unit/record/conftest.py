@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.record.log import Log
-from tests.unit.record.samples import HandClock, open_log
+from tests.unit.record.sample_record import HandClock, open_log
 
 
 @pytest.fixture

@@ -22,9 +22,9 @@ from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.run_folder import SUMS, RunFolder
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Exists, FolderStore, Missing
-from tests.gcs import asking
+from tests.fake_gcs import asking
 from tests.locked_bucket import SEVEN_YEARS_S, LockedBucket, locked_bucket
-from tests.unit.record.samples import ACTOR, ORIGIN, Writing
+from tests.unit.record.sample_record import ACTOR, ORIGIN, RunWriter
 
 BUCKET = "record-of-tests"
 
@@ -231,7 +231,7 @@ def test_eight_writers_contend_and_nothing_is_lost(bucket: Bucket, tmp_path: Pat
 
 def test_a_log_goes_on_from_another_machine(bucket: Bucket, tmp_path: Path) -> None:
     first = opened(bucket, tmp_path / "one", tmp_path / "key.pem")
-    run = Writing(first).open()
+    run = RunWriter(first).open()
 
     second = opened(bucket, tmp_path / "two", tmp_path / "key.pem")
     second.append("alert.raised", {"alert": "x", "detail": "y"}, run=run.run, actor=ACTOR)
@@ -246,7 +246,7 @@ def test_a_log_whose_bucket_is_down_is_unavailable_and_goes_on_afterwards(
     bucket: Bucket, tmp_path: Path, locked: LockedBucket
 ) -> None:
     log = opened(bucket, tmp_path, tmp_path / "key.pem")
-    run = Writing(log).open().run
+    run = RunWriter(log).open().run
     locked.down = True
     assert [event.type for event in log.known(run)] == ["lease.taken", "run.opened", "run.planned"]
     with pytest.raises(StoreUnavailable):

@@ -17,10 +17,10 @@ import pytest
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.mirrored_store import MirroredStore
-from tests.gcs import asking, fake_gcs
+from tests.fake_gcs import asking, fake_gcs
 from tests.locked_bucket import Fate, LockedBucket
-from tests.unit.record.samples import open_log_in_bucket
-from tests.unit.record.writers import Nursery, assert_both_verify
+from tests.unit.record.sample_record import open_log_in_bucket
+from tests.unit.record.writer_processes import WriterProcesses, assert_both_verify
 
 BUCKET = "record-of-writers"
 SEED = 20261122
@@ -49,12 +49,12 @@ def service(request: pytest.FixtureRequest, server: str) -> LockedBucket | None:
 
 
 @contextmanager
-def writers_of(home: Path, server: str, prefix: str, service: LockedBucket | None) -> Iterator[Nursery]:
+def writers_of(home: Path, server: str, prefix: str, service: LockedBucket | None) -> Iterator[WriterProcesses]:
     """Where writers of a new record come from, which ask the server itself or the service before it."""
     with ExitStack() as stack:
         stack.enter_context(asking(server if service is None else stack.enter_context(service.serving())))
         open_log_in_bucket(home, BUCKET, prefix, "first")
-        yield stack.enter_context(Nursery.open(home, BUCKET, prefix))
+        yield stack.enter_context(WriterProcesses.open(home, BUCKET, prefix))
 
 
 def assert_each_is_there_once(events: list[Event], promised: dict[str, list[tuple[int, str]]]) -> None:
@@ -87,19 +87,19 @@ def test_no_acknowledged_event_is_lost_when_writers_are_killed(
 ) -> None:
     """SIGKILL at random moments, while the next one writes already; what was on its way may arrive after its writer's death."""
     chance = random.Random(SEED)  # noqa: S311 - moments, not secrets
-    with writers_of(tmp_path, server, prefix, service) as nursery:
-        nursery.let_go()
-        pid = nursery.writer("0", 1_000_000)
+    with writers_of(tmp_path, server, prefix, service) as processes:
+        processes.let_go()
+        pid = processes.writer("0", 1_000_000)
         for number in range(kills):
-            following = nursery.writer(f"{number + 1}", 1_000_000, ("one", "two")[number % 2])
+            following = processes.writer(f"{number + 1}", 1_000_000, ("one", "two")[number % 2])
             appended = chance.randrange(6)
-            while len(nursery.acknowledged(f"{number}")) < appended:
+            while len(processes.acknowledged(f"{number}")) < appended:
                 time.sleep(0.0005)
             time.sleep(chance.uniform(0, 0.05))
-            nursery.kill(pid)
+            processes.kill(pid)
             pid = following
-        nursery.kill(pid)
-        promised = {f"{number}": nursery.acknowledged(f"{number}") for number in range(kills + 1)}
+        processes.kill(pid)
+        promised = {f"{number}": processes.acknowledged(f"{number}") for number in range(kills + 1)}
     with asking(server):
         events = list(open_log_in_bucket(tmp_path, BUCKET, prefix, "reader").events())
 
@@ -122,11 +122,11 @@ def test_eight_processes_contend_and_none_loses_or_doubles_an_event(
 ) -> None:
     """Each on a machine of its own. A lost reply is asked for again, and the stored bytes say whose the event is."""
     names = [f"writer-{number}" for number in range(8)]
-    with writers_of(tmp_path, server, prefix, service) as nursery:
-        writers = [nursery.writer(who, count, who) for who in names]
-        nursery.let_go()
-        assert [nursery.ask("reap", pid) for pid in writers] == ["0"] * 8
-        promised = {who: nursery.acknowledged(who) for who in names}
+    with writers_of(tmp_path, server, prefix, service) as processes:
+        writers = [processes.writer(who, count, who) for who in names]
+        processes.let_go()
+        assert [processes.ask("reap", pid) for pid in writers] == ["0"] * 8
+        promised = {who: processes.acknowledged(who) for who in names}
     with asking(server):
         events = list(open_log_in_bucket(tmp_path, BUCKET, prefix, "reader").events())
 

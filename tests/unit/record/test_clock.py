@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploy.record.clock import ShiftedClock, SystemClock, parse_stamp, stamp
-from tests.unit.record.samples import HandClock
+from tests.unit.record.sample_record import HandClock
 
 
 def test_an_instant_is_written_in_utc_with_milliseconds_cut() -> None:

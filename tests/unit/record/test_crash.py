@@ -14,9 +14,9 @@ import pytest
 
 from pytest_deploy.record.log_entry import name
 from pytest_deploy.verify.verify import verify
-from tests.unit.record.nursery import POINTS
-from tests.unit.record.samples import open_log
-from tests.unit.record.writers import Nursery, assert_both_verify
+from tests.unit.record.forked_writers import POINTS
+from tests.unit.record.sample_record import open_log
+from tests.unit.record.writer_processes import WriterProcesses, assert_both_verify
 
 SEED = 20261122
 FAULTS = pytest.mark.faults
@@ -27,16 +27,16 @@ def test_no_acknowledged_event_is_lost_when_the_writer_is_killed(tmp_path: Path,
     """SIGKILL at random moments of random appends: every event whose append returned is there, and the log verifies."""
     chance = random.Random(SEED)  # noqa: S311 - moments, not secrets
     open_log(tmp_path)
-    with Nursery.open(tmp_path) as nursery:
-        nursery.let_go()
+    with WriterProcesses.open(tmp_path) as processes:
+        processes.let_go()
         for number in range(kills):
-            pid = nursery.writer(f"{number}", 1_000_000)
+            pid = processes.writer(f"{number}", 1_000_000)
             appended = chance.randrange(8)
-            while len(nursery.acknowledged(f"{number}")) < appended:
+            while len(processes.acknowledged(f"{number}")) < appended:
                 time.sleep(0.0005)
             time.sleep(chance.uniform(0, 0.01))
-            nursery.kill(pid)
-        promised = [item for number in range(kills) for item in nursery.acknowledged(f"{number}")]
+            processes.kill(pid)
+        promised = [item for number in range(kills) for item in processes.acknowledged(f"{number}")]
     there = {event.seq: event.id for event in open_log(tmp_path).events()}
 
     assert len(promised) > kills
@@ -63,11 +63,11 @@ TIDY = {"before-open", "after-unlink", "before-sync-folder", "after-sync-folder"
 def test_death_at_any_byte_of_an_append_leaves_the_old_log_or_the_new(tmp_path: Path, points: list[str]) -> None:
     """And at each thing the append asks of the system; the event is there if, and only if, it had got its name."""
     open_log(tmp_path / "before")
-    with Nursery.open(tmp_path / "before") as nursery:
+    with WriterProcesses.open(tmp_path / "before") as processes:
         for point in points:
             home = tmp_path / point
             shutil.copytree(tmp_path / "before", home)
-            assert nursery.ask("die", point, home) == "died"
+            assert processes.ask("die", point, home) == "died"
             assert_old_or_new(home, named=point in NAMED, tidy=point in TIDY)
             shutil.rmtree(home)
 
@@ -90,11 +90,11 @@ def assert_old_or_new(home: Path, *, named: bool, tidy: bool) -> None:
 def test_eight_processes_contend_and_none_loses_or_doubles_an_event(tmp_path: Path, count: int) -> None:
     names = [f"writer-{number}" for number in range(8)]
     open_log(tmp_path)
-    with Nursery.open(tmp_path) as nursery:
-        writers = [nursery.writer(who, count) for who in names]
-        nursery.let_go()
-        assert [nursery.ask("reap", pid) for pid in writers] == ["0"] * 8
-        promised = {who: nursery.acknowledged(who) for who in names}
+    with WriterProcesses.open(tmp_path) as processes:
+        writers = [processes.writer(who, count) for who in names]
+        processes.let_go()
+        assert [processes.ask("reap", pid) for pid in writers] == ["0"] * 8
+        promised = {who: processes.acknowledged(who) for who in names}
     events = list(open_log(tmp_path).events(1))
 
     assert [(event.seq, event.id) for event in events] == sorted(item for mine in promised.values() for item in mine)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record.event import FIRST_PREV, LIMIT, Event, canonical, of_type, parse_line
 from pytest_deploy.record.events import RunOpened, StepStarted
-from tests.unit.record.samples import NOON
+from tests.unit.record.sample_record import NOON
 
 RUN = "production-20261122T201500Z-4f1c"
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

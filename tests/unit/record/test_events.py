@@ -12,7 +12,7 @@ from pytest_deploy.record.event import canonical
 from pytest_deploy.record.events import RESERVED, TYPES, StepStarted, fault, fields, parse
 from pytest_deploy.record.events.reference import with_section
 from pytest_deploy.record.transitions import LEGAL
-from tests.unit.record.samples import SHA, decided, opened_data, step_finished
+from tests.unit.record.sample_record import SHA, decided, opened_data, step_finished
 
 ROOT = Path(__file__).parents[3]
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from pytest_deploy.errors import RecordError
 from pytest_deploy.record.key import FileSigner, LogKey, parse_vkey
-from tests.tools import needs
+from tests.required_programs import needs
 
 # The example of c2sp.org/signed-note's reference implementation (golang.org/x/mod/sumdb/note).
 VKEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"

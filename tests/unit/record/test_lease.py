@@ -18,18 +18,18 @@ from pytest_deploy.record.lease import Holder, Lease, held_at, holder_gone, take
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.verify.verify import verify
-from tests.unit.record.samples import (
+from tests.unit.record.faulty_stores import LossyStore
+from tests.unit.record.sample_record import (
     ACTOR,
     ORIGIN,
     PERSON,
     HandClock,
-    Writing,
+    RunWriter,
     deployed,
     holder,
     open_log,
     step_started,
 )
-from tests.unit.record.stores import LossyStore
 
 WAIT_S = 10.0
 
@@ -72,7 +72,7 @@ def test_a_lease_that_ran_out_before_its_run_opened_is_free(log: Log, clock: Han
 
 
 def test_a_run_left_open_needs_a_person_and_names_the_command(log: Log, clock: HandClock) -> None:
-    run = Writing(log).open()
+    run = RunWriter(log).open()
     with pytest.raises(LeaseHeld):
         taken(log)
     clock.move(60)
@@ -82,7 +82,7 @@ def test_a_run_left_open_needs_a_person_and_names_the_command(log: Log, clock: H
 
 
 def test_a_plan_in_progress_holds_nobody_up(log: Log) -> None:
-    Writing(log, pipeline="plan").open()
+    RunWriter(log, pipeline="plan").open()
 
     assert taken(log).fence > 0
 
@@ -100,7 +100,7 @@ def test_a_lease_given_back_unused_is_free_at_once(log: Log) -> None:
 
 
 def test_a_lease_is_not_given_back_over_an_open_run(log: Log) -> None:
-    run = Writing(log).open()
+    run = RunWriter(log).open()
     assert run.lease is not None
 
     with pytest.raises(IllegalEvent, match="the run is planned"):
@@ -132,7 +132,7 @@ def test_a_thread_renews_it_until_the_block_ends(tmp_path: Path) -> None:
 
 def test_whoever_is_taken_over_notices_and_may_write_nothing_more(tmp_path: Path, gone: Holder) -> None:
     log = open_log(tmp_path)
-    run = Writing(log)
+    run = RunWriter(log)
     run.lease = taken(log, run.run, gone, renew_s=0.02)
     run.open_under_lease()
     run.add("phase.started", {"phase": "deploy"})
@@ -183,7 +183,7 @@ def test_a_store_that_is_down_loses_the_lease_only_when_it_ran_out(tmp_path: Pat
 
 
 def test_recover_waits_for_a_holder_that_may_live_and_not_for_one_that_is_gone(log: Log, gone: Holder) -> None:
-    alive, dead = Writing(log).open(), Writing(open_log(log.store.path.parent / "other", log.clock))
+    alive, dead = RunWriter(log).open(), RunWriter(open_log(log.store.path.parent / "other", log.clock))
     with pytest.raises(LeaseHeld, match="may still be alive"):
         taken(log, alive.run, recovering=True)
 
@@ -193,7 +193,7 @@ def test_recover_waits_for_a_holder_that_may_live_and_not_for_one_that_is_gone(l
 
 
 def test_recover_takes_a_lease_that_ran_out(log: Log, clock: HandClock) -> None:
-    run = Writing(log).open()
+    run = RunWriter(log).open()
     clock.move(60)
 
     assert taken(log, run.run, recovering=True).fence == 4
@@ -236,7 +236,7 @@ def test_a_process_that_ended_but_was_not_waited_for_is_gone(log: Log) -> None:
 
 
 def test_a_recovered_run_closes_and_the_log_verifies(tmp_path: Path, log: Log, clock: HandClock) -> None:
-    run = Writing(log).open()
+    run = RunWriter(log).open()
     run.add("phase.started", {"phase": "deploy"})
     run.add("step.started", step_started("a", "deploy", changes=True))
     clock.move(61)
@@ -288,9 +288,9 @@ def test_a_run_left_open_by_a_clock_that_was_wrong_is_recovered_when_the_clock_i
 SEVEN_YEARS_S = 7 * 365 * 86_400.0
 
 
-def written_in_the_future(log: Log, clock: HandClock) -> Writing:
+def written_in_the_future(log: Log, clock: HandClock) -> RunWriter:
     clock.move(SEVEN_YEARS_S)
-    run = Writing(log).open().step("build")
+    run = RunWriter(log).open().step("build")
     run.lease = None
     return run
 

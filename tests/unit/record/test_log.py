@@ -23,8 +23,16 @@ from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
-from tests.unit.record.samples import ORIGIN, HandClock, Writing, deployed, open_log, opened_data, phase_finished
-from tests.unit.record.stores import LossyStore, WatchedStore
+from tests.unit.record.faulty_stores import LossyStore, WatchedStore
+from tests.unit.record.sample_record import (
+    ORIGIN,
+    HandClock,
+    RunWriter,
+    deployed,
+    open_log,
+    opened_data,
+    phase_finished,
+)
 
 NOTE = {"alert": "test", "detail": "-"}
 
@@ -198,7 +206,7 @@ def test_a_new_writer_knows_a_run_from_its_birth_but_reads_no_further(
     for _ in range(50):
         note(log)
     clock.move(3600)
-    run = Writing(log).open()
+    run = RunWriter(log).open()
     store = WatchedStore(tmp_path / "reports" / "local")
     worker = reopened(tmp_path, clock, store)
     data = {"nodeid": "a", "phase": "build", "changes": False}
@@ -210,7 +218,7 @@ def test_a_new_writer_knows_a_run_from_its_birth_but_reads_no_further(
 
 
 def test_a_run_named_by_a_clock_that_ran_ahead_is_still_known_whole(tmp_path: Path, clock: HandClock, log: Log) -> None:
-    run = Writing(log, "local-20991231T000000Z-aaaa").open()
+    run = RunWriter(log, "local-20991231T000000Z-aaaa").open()
     clock.move(3600)
 
     assert [event.type for event in reopened(tmp_path, clock).run(run.run)] == [
@@ -260,7 +268,7 @@ def test_a_clock_over_two_seconds_behind_raises_an_alert_too(log: Log, clock: Ha
 
 
 def test_a_skew_inside_a_run_is_noted_in_the_run(log: Log, clock: HandClock) -> None:
-    run = Writing(log).open()
+    run = RunWriter(log).open()
     clock.move(-1)
     run.add("phase.started", {"phase": "build"})
 
@@ -316,7 +324,7 @@ def test_nothing_is_built_on_a_head_another_key_signed(tmp_path: Path, log: Log,
 
 def test_nothing_is_built_on_a_renamed_or_a_missing_event(tmp_path: Path, log: Log, clock: HandClock) -> None:
     note(log)
-    run = Writing(log).open()
+    run = RunWriter(log).open()
     folder = tmp_path / "reports" / "local"
     (folder / log_entry.name(1)).replace(folder / log_entry.name(9))
     with pytest.raises(RecordTampered, match=r"00000001\.event is missing"):
@@ -376,7 +384,7 @@ def test_an_interruption_anywhere_in_an_append_leaves_a_log_that_goes_on(
     tmp_path: Path, clock: HandClock, log: Log
 ) -> None:
     """A signal's exception may come after the event is stored and before the writer took note of it."""
-    run = Writing(reopened(tmp_path, clock)).open()
+    run = RunWriter(reopened(tmp_path, clock)).open()
     stored = 0
     for lines in count(1):
         phase = f"phase-{lines}"

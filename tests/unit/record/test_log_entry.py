@@ -18,7 +18,7 @@ from pytest_deploy.record.log_entry import (
     parse_anchor,
     parse_checkpoint,
 )
-from tests.unit.record.samples import open_log
+from tests.unit.record.sample_record import open_log
 
 
 @pytest.fixture(scope="module")

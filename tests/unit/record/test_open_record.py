@@ -14,8 +14,8 @@ from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.key import first_set, parse_vkey, write_plain_copies, write_set
 from pytest_deploy.verify.verify import verify
-from tests.tools import needs
-from tests.unit.record.samples import ORIGIN, open_log
+from tests.required_programs import needs
+from tests.unit.record.sample_record import ORIGIN, open_log
 
 
 def store(home: Path) -> Path:

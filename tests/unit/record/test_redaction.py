@@ -27,7 +27,7 @@ from pytest_deploy.record.redaction import (
     cut_rows_in_file,
     redacted,
 )
-from tests.postgres import PostgresServer
+from tests.postgres_server import PostgresServer
 
 AWKWARD = "pä&s<w>\"'/\\d=+%20`$(x)"
 characters = st.characters(exclude_categories=("C", "Zl", "Zp"))

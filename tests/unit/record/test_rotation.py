@@ -16,7 +16,7 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, confirm, rotate
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
-from tests.unit.record.samples import ACTOR, ORIGIN, HandClock, Writing, deployed, holder, open_log
+from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, deployed, holder, open_log
 from tests.unit.verify.conftest import Record
 from tests.unit.verify.test_second_opinion import both, forge
 
@@ -26,7 +26,7 @@ from pathlib import Path
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
 from pytest_deploy.record.lease import take
 from pytest_deploy.record.key import FileSigner
-from tests.unit.record.samples import ACTOR, open_log
+from tests.unit.record.sample_record import ACTOR, open_log
 
 home, left = Path(sys.argv[1]), [int(sys.argv[2])]
 log = open_log(home)
@@ -205,7 +205,7 @@ def test_the_key_that_signs_is_no_new_one(tmp_path: Path) -> None:
 
 
 def test_nobody_rotates_the_key_of_a_record_in_use(tmp_path: Path) -> None:
-    writing = Writing(open_log(tmp_path, HandClock())).open()
+    writing = RunWriter(open_log(tmp_path, HandClock())).open()
 
     with pytest.raises(Refused, match=f"{writing.run} is open and signs with the present key"):
         rotated(tmp_path)
@@ -214,9 +214,9 @@ def test_nobody_rotates_the_key_of_a_record_in_use(tmp_path: Path) -> None:
 
 
 def test_a_run_that_took_the_lease_and_has_not_opened_is_in_use_too(tmp_path: Path) -> None:
-    writing = Writing(open_log(tmp_path, HandClock())).open()
+    writing = RunWriter(open_log(tmp_path, HandClock())).open()
     writing.close("failed")
-    other = Writing(writing.log)
+    other = RunWriter(writing.log)
     take(other.log, other.run, name="local", actor=ACTOR, holder=holder())
 
     with pytest.raises(Refused, match=f"{other.run} is open"):
@@ -224,7 +224,7 @@ def test_a_run_that_took_the_lease_and_has_not_opened_is_in_use_too(tmp_path: Pa
 
 
 def test_nor_while_a_plan_is_open_that_is_older_than_the_newest_lease(tmp_path: Path) -> None:
-    plan = Writing(open_log(tmp_path, HandClock()), pipeline="plan").open()
+    plan = RunWriter(open_log(tmp_path, HandClock()), pipeline="plan").open()
     deployed(plan.log)
 
     with pytest.raises(Refused, match=f"{plan.run} is open and signs with the present key"):

@@ -10,7 +10,7 @@ import pytest
 from pytest_deploy.errors import RecordError, StoreUnavailable
 from pytest_deploy.record.run_folder import FOUND, SUMS, RunFolder, listing
 from pytest_deploy.record.store import FolderStore
-from tests.tools import needs
+from tests.required_programs import needs
 
 RUN = "local-20261122T120000Z-aaaa"
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pytest_deploy.record.run_id import named_at, new_run_id
-from tests.unit.record.samples import HandClock
+from tests.unit.record.sample_record import HandClock
 
 
 @pytest.mark.parametrize("rehearsal", [False, True])

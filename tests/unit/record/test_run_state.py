@@ -6,11 +6,11 @@ from datetime import timedelta
 
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_state import LogState, RunClaim
-from tests.unit.record.samples import NOON, SHA, HandClock, Writing, deployed
+from tests.unit.record.sample_record import NOON, SHA, HandClock, RunWriter, deployed
 
 
 def test_a_deployment_claims_from_its_first_change_on(log: Log, clock: HandClock) -> None:
-    run = Writing(log).open().step("build").request()
+    run = RunWriter(log).open().step("build").request()
     clock.move(7)
     run.step("traffic", changes=True)
     clock.move(7)
@@ -22,7 +22,7 @@ def test_a_deployment_claims_from_its_first_change_on(log: Log, clock: HandClock
 
 
 def test_what_changed_nothing_claims_only_while_it_is_open(log: Log) -> None:
-    run = Writing(log).open().step("build", outcome="failed")
+    run = RunWriter(log).open().step("build", outcome="failed")
     assert [claim.is_open for claim in LogState.of(log.events()).claims()] == [True]
 
     run.close("failed")
@@ -30,21 +30,21 @@ def test_what_changed_nothing_claims_only_while_it_is_open(log: Log) -> None:
 
 
 def test_smoke_alone_claims_nothing(log: Log) -> None:
-    Writing(log, pipeline="smoke").open().step("smoke").close("passed")
+    RunWriter(log, pipeline="smoke").open().step("smoke").close("passed")
 
     assert LogState.of(log.events()).claims() == ()
 
 
 def test_the_last_commit_is_that_of_the_newest_deployment(log: Log) -> None:
     assert LogState.of(log.events()).deployed_commit is None
-    Writing(log).open(commit="a" * 40).step("build").request().step("traffic", changes=True).close("deployed")
-    Writing(log).open(commit="b" * 40).step("build", outcome="failed").close("failed")
+    RunWriter(log).open(commit="a" * 40).step("build").request().step("traffic", changes=True).close("deployed")
+    RunWriter(log).open(commit="b" * 40).step("build", outcome="failed").close("failed")
 
     assert LogState.of(log.events()).deployed_commit == "a" * 40
 
 
 def test_a_request_waits_until_it_is_voided_or_opened(log: Log) -> None:
-    run = Writing(log).request()
+    run = RunWriter(log).request()
     assert [event.run for event in LogState.of(log.events()).pending_requests()] == [run.run]
 
     run.add("request.voided", {"cause": "drift"})
@@ -53,7 +53,7 @@ def test_a_request_waits_until_it_is_voided_or_opened(log: Log) -> None:
 
 
 def test_a_request_that_a_run_makes_for_itself_waits_for_nobody(log: Log) -> None:
-    Writing(log).open().step("build").request()
+    RunWriter(log).open().step("build").request()
 
     assert LogState.of(log.events()).pending_requests() == ()
 
@@ -85,8 +85,8 @@ def test_what_serves_is_where_traffic_was_moved_last(log: Log) -> None:
 
 
 def test_open_runs_are_told_in_the_order_in_which_they_opened_plans_on_demand(log: Log) -> None:
-    plan = Writing(log, pipeline="plan").open()
-    run = Writing(log).open()
+    plan = RunWriter(log, pipeline="plan").open()
+    run = RunWriter(log).open()
     state = LogState.of(log.events())
 
     assert state.open_runs() == (plan.run, run.run)

@@ -12,7 +12,7 @@ import pytest
 from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
 from pytest_deploy.record import atomic_file
 from pytest_deploy.record.store import Exists, FolderStore, Missing
-from tests.nobody import as_nobody, open_folder
+from tests.unprivileged import as_nobody, open_folder
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pytest_deploy.record.event import FIRST_PREV, Event
 from pytest_deploy.record.events import TYPES, parse
 from pytest_deploy.record.run_state import LogState, Stage
 from pytest_deploy.record.transitions import check_transition
-from tests.unit.record.samples import (
+from tests.unit.record.sample_record import (
     ACTOR,
     MOVED,
     NOON,
@@ -48,7 +48,7 @@ SIGNED = {"file": "f", "sha256": SHA, "signature_sha256": SHA, "signer": "ada@ex
 
 def lease(*, recovers: bool = False, until: datetime = NOON + timedelta(seconds=60)) -> dict[str, Any]:
     return {
-        "name": "local", "holder": PERSON, "until": stamp(until), "host": "desk", "pid": 1, "process_started": None,
+        "name": "local", "holder": PERSON, "until": stamp(until), "host": "pending", "pid": 1, "process_started": None,
         "recovers": recovers,
     }  # fmt: skip
 

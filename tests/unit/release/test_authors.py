@@ -12,7 +12,7 @@ import pytest
 from pytest_deploy.approvals.roster import Roster
 from pytest_deploy.errors import Refused
 from pytest_deploy.release.source import authors
-from tests.unit.approvals.desk import TINA
+from tests.unit.approvals.pending_request import TINA
 
 Commit = Callable[..., str]
 ROSTER = Roster({TINA.email: TINA}, ())

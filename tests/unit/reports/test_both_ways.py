@@ -13,8 +13,8 @@ from jinja2 import UndefinedError
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import fault, fields
 from pytest_deploy.reports.run_page import render_run
-from tests.unit.reports import runs
-from tests.unit.reports.runs import CHECKPOINT, RunBuilder
+from tests.unit.reports import sample_runs
+from tests.unit.reports.sample_runs import CHECKPOINT, RunBuilder
 
 APART = re.compile(
     "<style>.*?</style>|<script>.*?</script>"
@@ -61,7 +61,7 @@ def odd_ends() -> list[Event]:
 
 
 ALL: Mapping[str, Callable[[], list[Event]]] = {
-    "deployed": runs.deployed, "rolled back": runs.rolled_back, "approved": runs.approved, "planned": runs.planned,
+    "deployed": sample_runs.deployed, "rolled back": sample_runs.rolled_back, "approved": sample_runs.approved, "planned": sample_runs.planned,
     "odd ends": odd_ends,
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_deploy.reports.charts import HEIGHT, WIDTH, Series, response_times, timeline
 from pytest_deploy.reports.run_summary import summarize
-from tests.unit.reports.runs import RunBuilder
+from tests.unit.reports.sample_runs import RunBuilder
 
 # The timeline.
 

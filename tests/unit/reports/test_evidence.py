@@ -17,9 +17,9 @@ from pytest_deploy.record.store import FolderStore
 from pytest_deploy.reports import evidence
 from pytest_deploy.reports.evidence import PageFiles
 from pytest_deploy.reports.run_page import render_run
-from tests.unit.reports import runs
-from tests.unit.reports.parsed import parse
-from tests.unit.reports.runs import CHECKPOINT, RunBuilder
+from tests.unit.reports import sample_runs
+from tests.unit.reports.parsed_page import parse
+from tests.unit.reports.sample_runs import CHECKPOINT, RunBuilder
 
 FILES = {"junit.xml", "pytest.html", "allure-results/1-result.json", "statement.json", "report.html"}
 
@@ -106,7 +106,7 @@ def test_a_report_whose_files_are_not_the_recorded_ones_is_not_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The events name a schema diff by digest; another lies there."""
-    closing = Closing(tmp_path, [event for event in runs.deployed() if event.type != "request.made"])
+    closing = Closing(tmp_path, [event for event in sample_runs.deployed() if event.type != "request.made"])
     closing.folder.create("schema/diff.txt", b"+ something else")
 
     assert closing.write() == ("report.html",)

@@ -13,10 +13,15 @@ from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 from in_toto_attestation.v1.statement import Statement
 
 from pytest_deploy.reports.evidence import render_statement
-from tests.unit.reports import runs
-from tests.unit.reports.runs import COMMIT, IMAGE, RunBuilder
+from tests.unit.reports import sample_runs
+from tests.unit.reports.sample_runs import COMMIT, IMAGE, RunBuilder
 
-TOLD = {"deployed": runs.deployed, "rolled back": runs.rolled_back, "approved": runs.approved, "planned": runs.planned}
+TOLD = {
+    "deployed": sample_runs.deployed,
+    "rolled back": sample_runs.rolled_back,
+    "approved": sample_runs.approved,
+    "planned": sample_runs.planned,
+}
 
 
 def statement(events: Any) -> dict[str, Any]:
@@ -47,18 +52,20 @@ def test_in_totos_own_library_accepts_statement_subjects_and_predicate(name: str
 
 
 def test_the_subjects_are_the_artefact_and_the_commit() -> None:
-    assert statement(runs.deployed())["subject"] == [
+    assert statement(sample_runs.deployed())["subject"] == [
         {"name": "registry.local/diary", "digest": {"sha256": IMAGE.rpartition(":")[2]}},
         {"name": "1.4.0", "digest": {"gitCommit": COMMIT}},
     ]
 
 
 def test_without_an_artefact_the_commit_alone_is_the_subject() -> None:
-    assert [one["digest"] for one in statement(runs.planned())["subject"]] == [{"gitCommit": COMMIT}]
+    assert [one["digest"] for one in statement(sample_runs.planned())["subject"]] == [{"gitCommit": COMMIT}]
 
 
 def test_the_configuration_names_what_the_steps_ran_under_by_digest() -> None:
-    said = {one["name"]: one["digest"]["sha256"] for one in statement(runs.deployed())["predicate"]["configuration"]}
+    said = {
+        one["name"]: one["digest"]["sha256"] for one in statement(sample_runs.deployed())["predicate"]["configuration"]
+    }
 
     assert said == {
         "policy": "c0" * 32, "specification": "5e" * 32, "suites": "50" * 32, "suites/steps.lock": "1c" * 32,
@@ -99,8 +106,11 @@ def test_what_did_not_pass_failed(outcome: str) -> None:
 
 
 def test_a_step_that_passed_at_the_second_attempt_is_warned_of() -> None:
-    assert listed(statement(runs.deployed()))["suites/smoke/test_features.py::test_audit_rows_appear"] == "warnedTests"
+    assert (
+        listed(statement(sample_runs.deployed()))["suites/smoke/test_features.py::test_audit_rows_appear"]
+        == "warnedTests"
+    )
 
 
 def test_rendering_the_same_events_gives_the_same_bytes() -> None:
-    assert render_statement(runs.deployed()) == render_statement(runs.deployed())
+    assert render_statement(sample_runs.deployed()) == render_statement(sample_runs.deployed())

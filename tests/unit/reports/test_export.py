@@ -21,10 +21,10 @@ from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
 from pytest_deploy.record.run_id import environment_of
-from tests import tsa
-from tests.tools import needs
-from tests.unit.record.samples import ACTOR, SHA, Writing, deployed, open_log
-from tests.unit.reports.parsed import parse
+from tests import timestamp_authority
+from tests.required_programs import needs
+from tests.unit.record.sample_record import ACTOR, SHA, RunWriter, deployed, open_log
+from tests.unit.reports.parsed_page import parse
 from tests.unit.reports.test_verify_commands import run
 
 CONFIGURATION = Path(__file__).parents[3]
@@ -58,7 +58,7 @@ class Checkout:
 
 def abandoned(checkout: Checkout, files: Mapping[str, bytes]) -> str:
     """A run that was abandoned with these files in its folder."""
-    writing = Writing(checkout.log).open()
+    writing = RunWriter(checkout.log).open()
     for name, content in files.items():
         writing.folder.create(name, content)
     found = writing.folder.seal(sums="FOUND.SHA256SUMS")
@@ -166,11 +166,11 @@ def anchored(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> Checkout:
     """Stamped by a real authority when the run had just ended, and again when another run had."""
     monkeypatch.setenv("PATH", os.defpath)
     needs("openssl")
-    made = tsa.authority(checkout.root / "tsa")
+    made = timestamp_authority.authority(checkout.root / "tsa")
     certificate = made.certificate.read_bytes()
     trust_authority(checkout.log, checkout.store, certificate, actor=ACTOR)
     checkout.run = deployed(checkout.log)
-    with tsa.serving(made) as url:
+    with timestamp_authority.serving(made) as url:
         for _ in range(2):
             signed = checkout.log.signed()
             checkout.log.store.create(file_name(signed), signed.text.encode())
@@ -367,7 +367,7 @@ def test_a_link_among_the_keys_hands_out_nothing_that_is_not_the_records(checkou
 
 
 def test_a_run_in_progress_is_refused(checkout: Checkout) -> None:
-    writing = Writing(checkout.log).open()
+    writing = RunWriter(checkout.log).open()
 
     refused(checkout, Refused, "is not closed", run=writing.run)
 

@@ -12,9 +12,9 @@ import pytest
 from pytest_deploy.reports.evidence import PageFiles
 from pytest_deploy.reports.index import IndexRow, index_row, render_index
 from pytest_deploy.reports.run_page import render_run
-from tests.browser import Tab, browse
-from tests.unit.reports import runs
-from tests.unit.reports.runs import CHECKPOINT
+from tests.chromium import Tab, browse
+from tests.unit.reports import sample_runs
+from tests.unit.reports.sample_runs import CHECKPOINT
 from tests.unit.reports.test_signatures import FAILED, LEFT, acceptance, after, amendment
 
 WIDTHS = (360, 820, 1440)
@@ -25,7 +25,7 @@ TYPE = """(() => { const field = document.getElementById('find'); field.value = 
 
 
 def index() -> str:
-    line = index_row(runs.deployed(), "local/runs/x/report.html")
+    line = index_row(sample_runs.deployed(), "local/runs/x/report.html")
     assert line is not None
     earlier: IndexRow = replace(line, run="earlier", opened=line.opened - timedelta(days=2), duration_s=700.0)
     return render_index([line, earlier, replace(line, run="failed", outcome="failed", duration_s=1.5)])
@@ -33,7 +33,7 @@ def index() -> str:
 
 def signed_since() -> str:
     """The current report of a run whose deviations were accepted and whose values were amended, in many words."""
-    events = runs.rolled_back()
+    events = sample_runs.rolled_back()
     words = "known: the account of the smoke test had run out; it was renewed, and the release goes again tomorrow"
     opened, decided = events[0], events[-1]
     said = [
@@ -48,13 +48,13 @@ def signed_since() -> str:
 
 
 PAGES: dict[str, str] = {
-    "deployed": render_run(runs.deployed(), checkpoint=CHECKPOINT),
-    "rolled back": render_run(runs.rolled_back(), checkpoint=CHECKPOINT),
+    "deployed": render_run(sample_runs.deployed(), checkpoint=CHECKPOINT),
+    "rolled back": render_run(sample_runs.rolled_back(), checkpoint=CHECKPOINT),
     "current": render_run(
-        runs.approved(),
+        sample_runs.approved(),
         checkpoint=CHECKPOINT,
-        files=PageFiles(plan=tuple(runs.planned())),
-        after=runs.post_run(runs.approved()),
+        files=PageFiles(plan=tuple(sample_runs.planned())),
+        after=sample_runs.post_run(sample_runs.approved()),
     ),
     "signed since": signed_since(),
     "index": index(),
@@ -178,7 +178,7 @@ def test_without_scripts_every_row_is_there_and_nothing_asks_for_one(tmp_path: P
             " document.querySelectorAll('thead button').length]"
         )
 
-    assert browse(act) == [len(runs.deployed()), 0, 0]
+    assert browse(act) == [len(sample_runs.deployed()), 0, 0]
 
 
 def test_a_page_that_asks_somebody_or_complains_is_noticed(tmp_path: Path) -> None:

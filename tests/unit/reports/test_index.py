@@ -13,22 +13,22 @@ from hypothesis import strategies as st
 from pytest_deploy.reports import index
 from pytest_deploy.reports.format import share
 from pytest_deploy.reports.index import HEIGHT, WIDTH, IndexRow, index_row, render_index, trends
-from tests.unit.record.samples import Writing, deployed, open_log
-from tests.unit.reports import runs
-from tests.unit.reports.parsed import parse
-from tests.unit.reports.runs import RunBuilder
+from tests.unit.record.sample_record import RunWriter, deployed, open_log
+from tests.unit.reports import sample_runs
+from tests.unit.reports.parsed_page import parse
+from tests.unit.reports.sample_runs import RunBuilder
 
 # One row a run.
 
 
 def a_row() -> IndexRow:
-    found = index_row(runs.deployed(), "local/runs/local-20261122T201500Z-4f1c/report.html")
+    found = index_row(sample_runs.deployed(), "local/runs/local-20261122T201500Z-4f1c/report.html")
     assert found is not None
     return found
 
 
 def test_a_row_is_what_the_events_say() -> None:
-    events = runs.deployed()
+    events = sample_runs.deployed()
 
     assert IndexRow(
         run="local-20261122T201500Z-4f1c",
@@ -46,7 +46,7 @@ def test_a_row_is_what_the_events_say() -> None:
 
 
 def test_a_run_that_was_never_opened_has_no_row() -> None:
-    assert index_row(runs.deployed()[1:], None) is None
+    assert index_row(sample_runs.deployed()[1:], None) is None
 
 
 def test_a_run_without_a_decision_is_in_progress_or_abandoned() -> None:
@@ -198,7 +198,7 @@ def reports(tmp_path: Path) -> Path:
     log = open_log(tmp_path)
     deployed(log)
     deployed(log)
-    Writing(log).open()
+    RunWriter(log).open()
     return tmp_path / "reports"
 
 

@@ -12,11 +12,16 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.plain_text import escape_hidden
 from pytest_deploy.reports.evidence import PageFiles, SchemaDiff
 from pytest_deploy.reports.run_page import render_run
-from tests.unit.reports import runs
-from tests.unit.reports.parsed import Element, parse
-from tests.unit.reports.runs import CHECKPOINT, RunBuilder
+from tests.unit.reports import sample_runs
+from tests.unit.reports.parsed_page import Element, parse
+from tests.unit.reports.sample_runs import CHECKPOINT, RunBuilder
 
-TOLD = {"deployed": runs.deployed, "rolled back": runs.rolled_back, "approved": runs.approved, "planned": runs.planned}
+TOLD = {
+    "deployed": sample_runs.deployed,
+    "rolled back": sample_runs.rolled_back,
+    "approved": sample_runs.approved,
+    "planned": sample_runs.planned,
+}
 every_run = pytest.mark.parametrize("events", [tell() for tell in TOLD.values()], ids=TOLD)
 
 
@@ -63,8 +68,8 @@ def test_the_signatures_are_those_of_the_events_with_name_role_meaning_and_time(
 
 
 def test_a_run_nobody_signed_says_so() -> None:
-    assert "Nobody signed for this run" in page(runs.deployed()).one("p", id="unsigned").text
-    assert list(page(runs.approved()).all("p", id="unsigned")) == []
+    assert "Nobody signed for this run" in page(sample_runs.deployed()).one("p", id="unsigned").text
+    assert list(page(sample_runs.approved()).all("p", id="unsigned")) == []
 
 
 def test_an_override_whose_event_leaves_the_words_to_its_file_still_says_what_it_means() -> None:
@@ -93,7 +98,7 @@ def test_deviations_and_overrides_are_counted_and_listed_with_their_events(event
 
 
 def test_a_rehearsal_says_so_above_everything_else() -> None:
-    text = page(runs.approved()).one("body").text
+    text = page(sample_runs.approved()).one("body").text
 
     assert text.index("REHEARSAL.") < text.index("Refused")
 
@@ -102,11 +107,11 @@ def test_a_rehearsal_says_so_above_everything_else() -> None:
 
 
 def gate_page() -> Element:
-    return page(runs.approved(), files=PageFiles(plan=tuple(runs.planned())))
+    return page(sample_runs.approved(), files=PageFiles(plan=tuple(sample_runs.planned())))
 
 
 def test_every_verdict_of_plan_and_run_is_shown_once_with_its_reason_and_inputs() -> None:
-    events = of([*runs.planned(), *runs.approved()], "gate.passed", "gate.refused")
+    events = of([*sample_runs.planned(), *sample_runs.approved()], "gate.passed", "gate.refused")
     told = gate_page().all("div", class_="asking")
 
     assert sorted(event.seq for event in events) == sorted(int(e.attributes["data-verdict-of"]) for e in told)
@@ -145,7 +150,7 @@ def test_a_gate_stands_at_each_point_it_was_asked_at() -> None:
 
 
 def test_a_gate_that_was_not_asked_at_a_point_shows_no_verdict_there() -> None:
-    row = page(runs.deployed()).one("tr", data_gate="clock")
+    row = page(sample_runs.deployed()).one("tr", data_gate="clock")
 
     assert [
         len(list(row.one("td", data_point=point).all("span", class_="outcome"))) for point in ("plan", "change")
@@ -173,7 +178,7 @@ def test_the_matrix_is_what_the_steps_say_they_verify(events: list[Event]) -> No
 
 
 def test_an_assertion_failed_where_one_of_its_steps_did_and_was_not_run_where_none_was() -> None:
-    whole = page(runs.rolled_back())
+    whole = page(sample_runs.rolled_back())
     outcomes = {
         row.attributes["data-assertion"]: row.attributes["data-outcome"]
         for row in whole.all("tr")
@@ -182,7 +187,7 @@ def test_an_assertion_failed_where_one_of_its_steps_did_and_was_not_run_where_no
 
     assert outcomes["REQ-o00043-H"] == "failed"
     assert outcomes["REQ-o00043-G"] == "passed"
-    assert page(runs.deployed()).one("tr", data_assertion="REQ-o00043-I").attributes["data-outcome"] == "not-run"
+    assert page(sample_runs.deployed()).one("tr", data_assertion="REQ-o00043-I").attributes["data-outcome"] == "not-run"
 
 
 def test_assertions_stand_in_the_order_of_their_numbers() -> None:
@@ -218,7 +223,7 @@ def test_migrations_revisions_and_rollback_are_those_of_the_events(events: list[
 def test_the_schema_diff_is_shown_with_its_digest_and_nothing_in_it_becomes_markup() -> None:
     text = "--- before\n+++ after\n+create table <b>x</b>\n-drop\n-- took 1 s"
     diff = SchemaDiff("applied", "runs/r/schema/diff.txt", "d1" * 32, text, more=7)
-    block = page(runs.deployed(), files=PageFiles(diff=diff)).one("details", class_="diff")
+    block = page(sample_runs.deployed(), files=PageFiles(diff=diff)).one("details", class_="diff")
 
     assert block.one("pre").text.splitlines() == text.splitlines()
     assert [e.text for e in block.all("ins")] == ["+create table <b>x</b>"]
@@ -232,9 +237,9 @@ def test_an_empty_diff_says_that_the_schema_stayed() -> None:
 
     assert (
         "The schema stayed as it was."
-        in page(runs.deployed(), files=PageFiles(diff=diff)).one("details", class_="diff").text
+        in page(sample_runs.deployed(), files=PageFiles(diff=diff)).one("details", class_="diff").text
     )
-    assert list(page(runs.deployed()).all("details", class_="diff")) == []
+    assert list(page(sample_runs.deployed()).all("details", class_="diff")) == []
 
 
 # --- response times
@@ -264,7 +269,7 @@ def test_every_sample_of_the_events_is_drawn_and_none_besides(events: list[Event
 
 
 def test_an_answer_that_never_came_is_drawn_as_failed_and_counted() -> None:
-    row = page(runs.deployed()).one("tr", data_label="GET /health")
+    row = page(sample_runs.deployed()).one("tr", data_label="GET /health")
 
     assert [e.attributes["class"] for e in row.all("rect")].count(
         "failed"
@@ -274,7 +279,7 @@ def test_an_answer_that_never_came_is_drawn_as_failed_and_counted() -> None:
 
 
 def test_without_a_measurement_the_page_says_so() -> None:
-    assert "No step of this run measured any." in page(runs.rolled_back()[:3]).text
+    assert "No step of this run measured any." in page(sample_runs.rolled_back()[:3]).text
 
 
 # --- what it ran with
@@ -309,7 +314,7 @@ TRAINING = "LMS course DEP-100 <script>alert(1)</script>"
 def test_the_organisations_references_are_those_the_run_was_opened_with(
     recorded: dict[str, Any], told: list[str]
 ) -> None:
-    facts = page(runs.deployed(**recorded)).one("dl", id="organisation")
+    facts = page(sample_runs.deployed(**recorded)).one("dl", id="organisation")
 
     assert [fact.text for fact in facts.all("dd")] == told
 
@@ -318,66 +323,66 @@ def test_the_organisations_references_are_those_the_run_was_opened_with(
 
 
 def test_durations_are_told_with_and_without_the_watch() -> None:
-    whole = page(runs.deployed())
+    whole = page(sample_runs.deployed())
 
     assert whole.one("td", data_unwatched="health").text == "0.10 s"
-    decided = runs.deployed()[-1].data
+    decided = sample_runs.deployed()[-1].data
     assert whole.one("td", id="unwatched").text == f"{decided['duration_s'] - decided['watch_s']:.1f} s"
     assert "without the 2.00 s it watched" in whole.one("figcaption", id="sla").text
 
 
 def test_a_run_that_watched_nothing_has_no_such_column() -> None:
-    assert "Without the watch" not in page(runs.rolled_back()).text
+    assert "Without the watch" not in page(sample_runs.rolled_back()).text
 
 
 # --- the current report
 
 
 def current(events: list[Event]) -> Element:
-    return page(events, after=runs.post_run(events))
+    return page(events, after=sample_runs.post_run(events))
 
 
 def test_the_sealed_report_says_nothing_of_what_came_after() -> None:
-    whole = page(runs.deployed())
+    whole = page(sample_runs.deployed())
 
     assert [e for e in whole.all() if e.attributes.get("id") in {"after", "current", "later"}] == []
 
 
 def test_a_current_report_says_that_it_is_not_the_sealed_one_and_lists_every_later_event() -> None:
-    events = runs.deployed()
+    events = sample_runs.deployed()
     whole = current(events)
 
     assert "not the sealed one" in whole.one("p", id="current").text
     rows = whole.one("table", id="later").one("tbody").all("tr")
-    assert [int(row.attributes["data-seq"]) for row in rows] == [event.seq for event in runs.post_run(events)]
+    assert [int(row.attributes["data-seq"]) for row in rows] == [event.seq for event in sample_runs.post_run(events)]
 
 
 def test_a_current_report_keeps_later_signatures_apart_from_those_of_the_run() -> None:
-    whole = current(runs.approved())
+    whole = current(sample_runs.approved())
 
     later = whole.one("table", class_="later").one("tbody")
     assert [row.one("span", data_is="meaning").text for row in later.all("tr")] == [
-        "has reviewed this record", f"amends event {runs.approved()[0].seq}: the ticket was left out", "accepts this deviation: passed at the second attempt: known, harmless",
+        "has reviewed this record", f"amends event {sample_runs.approved()[0].seq}: the ticket was left out", "accepts this deviation: passed at the second attempt: known, harmless",
     ]  # fmt: skip
     of_the_run = next(whole.all("table", class_="signatures"))
     assert len(list(of_the_run.one("tbody").all("tr"))) == len(
-        of(runs.approved(), "approval.signed", "override.signed")
+        of(sample_runs.approved(), "approval.signed", "override.signed")
     )
 
 
 def test_an_amendment_is_marked_at_the_event_it_amends_which_stays_as_it_is() -> None:
-    events = runs.deployed()
+    events = sample_runs.deployed()
     whole = current(events)
 
     row = whole.one("table", id="raw").one("tr", data_seq=str(events[0].seq))
     assert "Amended: ticket, nothing → CHG-12, by Quinn Assured" in row.one("p", class_="amended").text
     assert '"commit": "5f1c0a9be2d47e6610c3f6a2f1d7c9b08a34e5d1"' in row.text
-    amended = whole.one("tr", data_amendment=str(runs.post_run(events)[3].seq))
+    amended = whole.one("tr", data_amendment=str(sample_runs.post_run(events)[3].seq))
     assert [cell.text for cell in amended.all("td")][1:5] == ["ticket", "nothing", "CHG-12", "the ticket was left out"]
 
 
 def test_a_current_report_of_a_run_nothing_was_said_of_since_says_so() -> None:
-    assert "Nothing was recorded of this run since." in page(runs.deployed(), after=[]).text
+    assert "Nothing was recorded of this run since." in page(sample_runs.deployed(), after=[]).text
 
 
 # --- size

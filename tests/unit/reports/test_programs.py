@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.reports.export import BROWSERS, NotMade, allure_page, print_pdf, without_analytics
-from tests.tools import needs
+from tests.required_programs import needs
 
 TAG = """<script async src="https://www.googletagmanager.com/gtag/js?id=G-FVWC4GKEYS"></script>
 <script>window.dataLayer = window.dataLayer || [];

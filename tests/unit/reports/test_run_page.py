@@ -19,9 +19,9 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.plain_text import escape_hidden
 from pytest_deploy.reports.format import seconds
 from pytest_deploy.reports.run_page import render_run
-from tests.unit.reports import runs
-from tests.unit.reports.parsed import Element, parse
-from tests.unit.reports.runs import CHECKPOINT, RunBuilder
+from tests.unit.reports import sample_runs
+from tests.unit.reports.parsed_page import Element, parse
+from tests.unit.reports.sample_runs import CHECKPOINT, RunBuilder
 
 PAGES: dict[bytes, Element] = {}
 
@@ -34,7 +34,7 @@ def page(events: Sequence[Event]) -> Element:
     return PAGES[key]
 
 
-TOLD: dict[str, Callable[[], list[Event]]] = {"deployed": runs.deployed, "rolled back": runs.rolled_back}
+TOLD: dict[str, Callable[[], list[Event]]] = {"deployed": sample_runs.deployed, "rolled back": sample_runs.rolled_back}
 every_run = pytest.mark.parametrize("events", [tell() for tell in TOLD.values()], ids=TOLD)
 
 
@@ -86,7 +86,7 @@ def test_phases_of_the_page_are_the_phases_of_the_events(events: list[Event]) ->
 
 
 def test_phases_stand_in_the_order_of_the_pipeline() -> None:
-    rows = page(runs.rolled_back()).one("table", class_="timeline").one("tbody").all("tr")
+    rows = page(sample_runs.rolled_back()).one("table", class_="timeline").one("tbody").all("tr")
 
     assert [
         *(
@@ -132,7 +132,7 @@ def test_the_cover_states_what_was_opened_and_decided(events: list[Event]) -> No
 
 
 def test_a_deployment_says_so_in_plain_words() -> None:
-    whole = page(runs.deployed())
+    whole = page(sample_runs.deployed())
 
     assert whole.one("h1").text == "Deployed"
     assert whole.one("p", class_="lead").text == "Release 1.4.0 serves in local."
@@ -141,7 +141,7 @@ def test_a_deployment_says_so_in_plain_words() -> None:
 
 
 def test_a_rollback_says_what_serves_again() -> None:
-    whole = page(runs.rolled_back())
+    whole = page(sample_runs.rolled_back())
 
     assert whole.one("h1").text == "Rolled back"
     assert whole.one("p", class_="lead").text.endswith("what had been changed was undone. 1.3.2 serves again.")
@@ -151,28 +151,28 @@ def test_a_rollback_says_what_serves_again() -> None:
 
 @pytest.mark.parametrize("target", ["none", None])
 def test_a_rollback_of_the_first_release_says_that_none_serves(target: Any) -> None:
-    assert "No release had been deployed before; none serves now." in page(runs.rolled_back(target=target)).text
+    assert "No release had been deployed before; none serves now." in page(sample_runs.rolled_back(target=target)).text
 
 
 @pytest.mark.parametrize("flag,name", [("dirty", "dirty"), ("rehearsal", "rehearsal")])
 def test_a_banner_stands_only_where_it_is_true(flag: str, name: str) -> None:
-    assert [len(list(page(runs.deployed(**{flag: true})).all("p", id=name))) for true in (True, False)] == [1, 0]
+    assert [len(list(page(sample_runs.deployed(**{flag: true})).all("p", id=name))) for true in (True, False)] == [1, 0]
 
 
 @pytest.mark.parametrize("rehearsal", [True, False])
 def test_a_rehearsals_tab_and_title_say_so(*, rehearsal: bool) -> None:
     (title,) = (
-        found.text for found in page(runs.deployed(rehearsal=rehearsal)).all("title") if "Deployed" in found.text
+        found.text for found in page(sample_runs.deployed(rehearsal=rehearsal)).all("title") if "Deployed" in found.text
     )
 
     assert title.startswith("REHEARSAL, ") == rehearsal
 
 
 def test_settings_changed_for_the_run_are_listed() -> None:
-    listed = page(runs.rolled_back()).one("dl", id="sets")
+    listed = page(sample_runs.rolled_back()).one("dl", id="sets")
 
     assert [e.text for e in listed.children if not isinstance(e, str)] == ["service.env.FAULT", "login"]
-    assert list(page(runs.deployed()).all("dl", id="sets")) == []
+    assert list(page(sample_runs.deployed()).all("dl", id="sets")) == []
 
 
 def test_a_run_over_its_sla_says_so() -> None:
@@ -199,7 +199,7 @@ def test_a_plan_shows_its_request_from_when_it_can_go_and_what_is_owed(owed: lis
 
 
 def test_a_run_that_is_no_plan_asks_for_nothing() -> None:
-    assert list(page(runs.deployed()).all("div", id="plan")) == []
+    assert list(page(sample_runs.deployed()).all("div", id="plan")) == []
 
 
 def test_a_refusal_shows_every_gate_with_its_reason_and_every_signature() -> None:
@@ -276,13 +276,13 @@ def test_what_began_and_never_ended_is_unfinished() -> None:
 
 def test_without_an_opened_run_there_is_no_report() -> None:
     with pytest.raises(ValueError, match=r"no run\.opened"):
-        render_run(runs.deployed()[1:], checkpoint=CHECKPOINT)
+        render_run(sample_runs.deployed()[1:], checkpoint=CHECKPOINT)
 
 
 @pytest.mark.parametrize("line", ["", "tlog a b c", "tlog a 1", "note a 1 c", "tlog a 1 c d"])
 def test_without_an_anchor_line_there_is_no_report(line: str) -> None:
     with pytest.raises(ValueError, match="no anchor line"):
-        render_run(runs.deployed(), checkpoint=line)
+        render_run(sample_runs.deployed(), checkpoint=line)
 
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>{{ 7*7 }}</pre></style>\u202e\x1b[31m&amp;"
@@ -376,11 +376,13 @@ def test_the_page_can_be_walked_by_headings_tables_and_links(events: list[Event]
 
 
 def test_the_run_is_named_at_the_foot_of_every_sheet() -> None:
-    assert 'content: "local-20261122T201500Z-4f1c"' in page(runs.deployed()).one("style").text
+    assert 'content: "local-20261122T201500Z-4f1c"' in page(sample_runs.deployed()).one("style").text
 
 
 def test_rendering_the_same_events_gives_the_same_bytes() -> None:
-    assert render_run(runs.deployed(), checkpoint=CHECKPOINT) == render_run(runs.deployed(), checkpoint=CHECKPOINT)
+    assert render_run(sample_runs.deployed(), checkpoint=CHECKPOINT) == render_run(
+        sample_runs.deployed(), checkpoint=CHECKPOINT
+    )
 
 
 @settings(max_examples=50)
@@ -403,8 +405,8 @@ def test_durations_read_as_people_say_them(value: float | None, text: str) -> No
 
 def test_every_time_that_is_shown_tells_its_day() -> None:
     """A request and its signatures are often days older than the run: on paper nothing else tells."""
-    events = runs.approved()
-    shown = list(parse(render_run(events, checkpoint=CHECKPOINT, after=runs.post_run(events))).all("time"))
+    events = sample_runs.approved()
+    shown = list(parse(render_run(events, checkpoint=CHECKPOINT, after=sample_runs.post_run(events))).all("time"))
 
     assert len(shown) > len(events)
     assert [one.text for one in shown if not one.text.startswith(one.attributes["datetime"][:10])] == []

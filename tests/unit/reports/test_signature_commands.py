@@ -11,10 +11,10 @@ import pytest
 
 from pytest_deploy.reports.run_page import render_run
 from tests.conftest import missing
-from tests.unit.approvals.desk import QUINN, RUN, TINA, Desk, make_keys
-from tests.unit.record.samples import opened_data
-from tests.unit.reports.parsed import parse
-from tests.unit.reports.runs import RunBuilder
+from tests.unit.approvals.pending_request import QUINN, RUN, TINA, PendingRequest, make_keys
+from tests.unit.record.sample_record import opened_data
+from tests.unit.reports.parsed_page import parse
+from tests.unit.reports.sample_runs import RunBuilder
 from tests.unit.reports.test_verify_commands import run
 
 
@@ -26,28 +26,28 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
 
 
 @pytest.fixture
-def signed(tmp_path: Path, keys: Mapping[str, Path]) -> Desk:
+def signed(tmp_path: Path, keys: Mapping[str, Path]) -> PendingRequest:
     """A request that two people approved and one overrode a gate for."""
-    desk = Desk.set_up(tmp_path, keys)
-    desk.approve(TINA)
-    desk.approve(QUINN)
-    desk.override(TINA)
-    return desk
+    pending = PendingRequest.set_up(tmp_path, keys)
+    pending.approve(TINA)
+    pending.approve(QUINN)
+    pending.override(TINA)
+    return pending
 
 
-def commands(desk: Desk) -> list[str]:
+def commands(pending: PendingRequest) -> list[str]:
     """What the report of a run under this request prints."""
-    builder = RunBuilder(run=RUN, now=desk.clock.now(), events=desk.log.run(RUN))
+    builder = RunBuilder(run=RUN, now=pending.clock.now(), events=pending.log.run(RUN))
     builder.add("run.opened", **opened_data(request_sha256=builder.events[0].data["request_sha256"]))
-    page = parse(render_run(builder.events, checkpoint=desk.log.checkpoint()))
+    page = parse(render_run(builder.events, checkpoint=pending.log.checkpoint()))
     return [pre.text for pre in page.all("pre", class_="signature")]
 
 
-def tried(desk: Desk) -> list[subprocess.CompletedProcess[str]]:
-    return [run(desk.store, command) for command in commands(desk)]
+def tried(pending: PendingRequest) -> list[subprocess.CompletedProcess[str]]:
+    return [run(pending.store, command) for command in commands(pending)]
 
 
-def test_every_signature_has_its_command_and_each_says_good(signed: Desk) -> None:
+def test_every_signature_has_its_command_and_each_says_good(signed: PendingRequest) -> None:
     ran = tried(signed)
 
     assert [one.returncode for one in ran] == [0, 0, 0]
@@ -55,7 +55,7 @@ def test_every_signature_has_its_command_and_each_says_good(signed: Desk) -> Non
     assert [person.email in one.stdout for person, one in zip((TINA, QUINN, TINA), ran, strict=True)] == [True] * 3
 
 
-def test_a_signed_file_that_was_changed_is_refused(signed: Desk) -> None:
+def test_a_signed_file_that_was_changed_is_refused(signed: PendingRequest) -> None:
     place = next((signed.store / "runs" / RUN / "approvals").glob("qa-lead-*.json"))
     place.chmod(0o644)
     place.write_bytes(place.read_bytes().replace(b"QA Lead", b"QA Leak"))
@@ -63,7 +63,7 @@ def test_a_signed_file_that_was_changed_is_refused(signed: Desk) -> None:
     assert [one.returncode == 0 for one in tried(signed)] == [True, False, True]
 
 
-def test_another_persons_signature_is_refused(signed: Desk) -> None:
+def test_another_persons_signature_is_refused(signed: PendingRequest) -> None:
     tina, quinn, _ = commands(signed)
 
     assert run(signed.store, quinn.replace(QUINN.email, TINA.email)).returncode != 0

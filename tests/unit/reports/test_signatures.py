@@ -10,9 +10,9 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.reports.run_page import render_run
 from pytest_deploy.reports.run_summary import summarize
 from pytest_deploy.reports.signatures import PostRun, deviations
-from tests.unit.reports import runs
-from tests.unit.reports.parsed import Element, parse
-from tests.unit.reports.runs import CHECKPOINT, RunBuilder
+from tests.unit.reports import sample_runs
+from tests.unit.reports.parsed_page import Element, parse
+from tests.unit.reports.sample_runs import CHECKPOINT, RunBuilder
 
 FAILED = "suites/smoke/test_features.py::test_valid_credentials_are_accepted"
 LEFT = "suites/traffic/test_shift.py::test_traffic_moves_in_steps"
@@ -55,7 +55,7 @@ def remarks(place: Element, kind: str) -> list[str]:
 
 
 def test_an_accepted_deviation_says_on_its_own_row_who_accepted_it_in_which_role_when_and_why() -> None:
-    events = runs.rolled_back()
+    events = sample_runs.rolled_back()
     whole = current(events, acceptance(FAILED))
     signed = after(events, acceptance(FAILED))[0]
     finished = the(events, "step.finished", nodeid=FAILED)
@@ -75,7 +75,7 @@ def test_an_accepted_deviation_says_on_its_own_row_who_accepted_it_in_which_role
 
 
 def test_a_step_accepted_of_several_not_run_is_named_on_their_row() -> None:
-    whole = current(runs.rolled_back(), acceptance(LEFT))
+    whole = current(sample_runs.rolled_back(), acceptance(LEFT))
 
     (said,) = remarks(whole.one("table", class_="deviations"), "accepted")
     assert said.startswith("Accepted for “traffic moves in steps” by Quinn")
@@ -83,14 +83,14 @@ def test_a_step_accepted_of_several_not_run_is_named_on_their_row() -> None:
 
 
 def test_of_two_who_accepted_both_are_named() -> None:
-    whole = current(runs.rolled_back(), acceptance(FAILED, "one"), acceptance(FAILED, "two"))
+    whole = current(sample_runs.rolled_back(), acceptance(FAILED, "one"), acceptance(FAILED, "two"))
 
     assert len(remarks(whole.one("table", class_="deviations"), "accepted")) == 2
     assert ", 1 accepted since" in whole.one("dd", id="deviation-count").text
 
 
 def test_a_warning_and_a_repetition_are_not_accepted_with_a_step_that_passed() -> None:
-    events = runs.deployed()
+    events = sample_runs.deployed()
     about = [one for one in deviations(summarize(events)) if one.kind in {"warning", "repeated"}]
 
     assert len(about) == 2
@@ -98,7 +98,7 @@ def test_a_warning_and_a_repetition_are_not_accepted_with_a_step_that_passed() -
 
 
 def test_an_acceptance_that_names_no_step_stands_among_what_was_signed_since_alone() -> None:
-    events = runs.rolled_back()
+    events = sample_runs.rolled_back()
     whole = current(events, ("deviation.accepted", {"deviation": "slow", "reason": "known"}))
 
     assert remarks(whole, "accepted") == []
@@ -109,7 +109,7 @@ def test_an_acceptance_that_names_no_step_stands_among_what_was_signed_since_alo
 
 
 def test_a_deviation_bears_what_was_amended_of_itself_and_not_of_the_event_that_says_it() -> None:
-    events = runs.rolled_back()
+    events = sample_runs.rolled_back()
     opened = the(events, "run.opened")
     said = [amendment(opened, "commit", "6" * 40), amendment(opened, "dirty", new=False)]
     row = next(current(events, *said).one("table", class_="deviations").all("tr", data_deviation=str(opened.seq)))
@@ -120,7 +120,7 @@ def test_a_deviation_bears_what_was_amended_of_itself_and_not_of_the_event_that_
 
 @pytest.mark.parametrize("key", ["environment", "version", "commit", "deployer", "reason", "ticket", "python"])
 def test_an_amended_fact_says_beside_itself_what_it_should_have_been_and_stays(key: str) -> None:
-    events = runs.deployed(ticket=None)
+    events = sample_runs.deployed(ticket=None)
     opened = the(events, "run.opened")
     whole = current(events, amendment(opened, key, "as it should be"))
 
@@ -146,7 +146,7 @@ def test_an_amended_fact_says_beside_itself_what_it_should_have_been_and_stays(k
 def test_an_amended_value_is_marked_where_it_is_shown(
     type_: str, about: dict[str, Any], key: str, place: tuple[str, dict[str, str]]
 ) -> None:
-    events = runs.rolled_back()
+    events = sample_runs.rolled_back()
     event = the(events, type_, **about)
     whole = current(events, amendment(event, key, "another"))
 
@@ -157,7 +157,7 @@ def test_an_amended_value_is_marked_where_it_is_shown(
 
 
 def test_a_second_amendment_follows_the_first() -> None:
-    events = runs.deployed()
+    events = sample_runs.deployed()
     opened = the(events, "run.opened")
     whole = current(events, amendment(opened, "ticket", "A", old=None), amendment(opened, "ticket", "B", old="A"))
 
@@ -169,7 +169,7 @@ def test_a_second_amendment_follows_the_first() -> None:
 
 
 def test_the_sealed_report_has_none_of_it_and_no_place_for_it() -> None:
-    events = runs.rolled_back()
+    events = sample_runs.rolled_back()
     sealed = render_run(events, checkpoint=CHECKPOINT)
 
     assert list(parse(sealed).all("p", class_="remark")) == []

@@ -10,7 +10,7 @@ import pytest
 from pytest_deploy.pipeline.run import NOT_IN_POLICY
 from pytest_deploy.reports.run_summary import summarize
 from pytest_deploy.reports.signatures import deviations
-from tests.unit.reports.runs import RunBuilder
+from tests.unit.reports.sample_runs import RunBuilder
 
 STEP = "suites/smoke/test_api.py::test_health_answers"
 

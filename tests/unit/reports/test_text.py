@@ -25,7 +25,7 @@ from pytest_deploy.reports.text import (
     moment_lines,
     run_lines,
 )
-from tests.unit.record.samples import ACTOR, NOON, SHA, HandClock, Writing, decided, open_log, opened_data
+from tests.unit.record.sample_record import ACTOR, NOON, SHA, HandClock, RunWriter, decided, open_log, opened_data
 
 # Listings.
 
@@ -300,7 +300,7 @@ def test_environments_stand_apart_in_a_table() -> None:
 
 def test_a_real_run_is_told_from_its_record(tmp_path: Path) -> None:
     log = open_log(tmp_path, HandClock())
-    run = Writing(log).open().step("build").request().step("traffic", changes=True).close("deployed")
+    run = RunWriter(log).open().step("build").request().step("traffic", changes=True).close("deployed")
     with History({"local": tmp_path / "reports" / "local"}, tmp_path / "state") as history:
         shown = history.show(run)
     told = describe_run(shown)

@@ -12,9 +12,9 @@ import pytest
 from pytest_deploy.record.log import Log
 from pytest_deploy.reports.run_page import render_run
 from tests.conftest import missing
-from tests.unit.record.samples import Writing, closed, decided, open_log
-from tests.unit.reports import runs
-from tests.unit.reports.parsed import parse
+from tests.unit.record.sample_record import RunWriter, closed, decided, open_log
+from tests.unit.reports import sample_runs
+from tests.unit.reports.parsed_page import parse
 
 ON_PAPER = 92
 """Characters of a line of print on A4, the narrower of the two sheets."""
@@ -23,7 +23,7 @@ ON_PAPER = 92
 def recorded(home: Path) -> tuple[Path, str, list[str]]:
     """A store with one sealed run in it; the store, the run, and its report's commands."""
     log: Log = open_log(home)
-    writing = Writing(log).open().step("build").request().step("traffic", changes=True)
+    writing = RunWriter(log).open().step("build").request().step("traffic", changes=True)
     writing.add("run.decided", decided("deployed"))
     page = render_run(log.run(writing.run), checkpoint=log.checkpoint())
     writing.folder.create("report.html", page.encode())
@@ -116,8 +116,8 @@ def test_only_stock_tools_are_asked_for(tmp_path: Path, tool: str) -> None:
 
 def test_no_line_of_a_command_wraps_on_paper() -> None:
     """Copied from a sheet, a line that wraps is two: a name broken at its hyphen is another name, and the signature a forgery."""
-    events = runs.approved()
-    page = render_run(events, checkpoint=runs.CHECKPOINT, after=runs.post_run(events))
+    events = sample_runs.approved()
+    page = render_run(events, checkpoint=sample_runs.CHECKPOINT, after=sample_runs.post_run(events))
     lines = [line for pre in parse(page).all("pre", class_="command") for line in pre.text.splitlines()]
 
     assert [line for line in lines if len(line) > ON_PAPER] == []

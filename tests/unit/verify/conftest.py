@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.record.samples import HandClock, Writing, deployed, open_log
+from tests.unit.record.sample_record import HandClock, RunWriter, deployed, open_log
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Record:
     clock.move(600)
     second = deployed(log)
     clock.move(600)
-    failing = Writing(log).open().step("build").step("traffic", changes=True, outcome="failed")
+    failing = RunWriter(log).open().step("build").step("traffic", changes=True, outcome="failed")
     rolled_back = failing.roll_back().close("rolled-back")
     clock.move(600)
-    gone = Writing(log).open().step("build")
+    gone = RunWriter(log).open().step("build")
     gone.folder.create("junit.xml", b"<testsuites/>\n")
     gone.add("run.abandoned", {"cause": "killed", "found_sha256": gone.folder.seal(sums="FOUND.SHA256SUMS")})
     head = log.head()

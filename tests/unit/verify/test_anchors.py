@@ -15,8 +15,8 @@ from pytest_deploy.record.key import FileSigner, first_set, write_plain_copies, 
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint, parse
 from pytest_deploy.verify.verify import verify
-from tests.tools import needs
-from tests.unit.record.samples import ACTOR, ORIGIN, HandClock, open_log
+from tests.required_programs import needs
+from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, open_log
 from tests.unit.verify.conftest import Record
 
 

@@ -12,7 +12,7 @@ from pytest_deploy.record.key import FileSigner, LogKey, first_set, write_plain_
 from pytest_deploy.record.log_entry import build, name, parse
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
-from tests.unit.record.samples import ACTOR, ORIGIN, HandClock, open_log
+from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, open_log
 from tests.unit.verify.conftest import Record
 from tests.unit.verify.test_second_opinion import both, forge
 

@@ -13,9 +13,9 @@ import pytest
 
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.verify.verify import verify
-from tests.nobody import as_nobody, open_folder
 from tests.unit.verify.conftest import Record
 from tests.unit.verify.test_second_opinion import both, first, second_opinion
+from tests.unprivileged import as_nobody, open_folder
 
 pytestmark = pytest.mark.timeout(60)
 

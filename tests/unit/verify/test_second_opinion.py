@@ -31,8 +31,8 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
-from tests.tools import needs
-from tests.unit.record.samples import ACTOR, ORIGIN, HandClock, Writing, deployed, open_log
+from tests.required_programs import needs
+from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, deployed, open_log
 from tests.unit.verify.conftest import Record
 from tests.unit.verify.test_anchors import stamped
 from tests.unit.verify.test_signatures import Signing, signing
@@ -78,7 +78,7 @@ def test_a_run_that_says_whose_it_is_and_one_that_does_not_verify_alike(tmp_path
     log = open_log(tmp_path, HandClock())
     references = {"training": 'LMS "DEP-100", Ordner Ü', "letter_to_fda": None}
     for said in ({}, {"organisation": {"name": "Example", "references": references}}):
-        Writing(log).open(**said).step("build").close("failed")
+        RunWriter(log).open(**said).step("build").close("failed")
 
     assert both(log.store.folder()) == (True, "")
 
@@ -336,7 +336,7 @@ def test_both_check_timestamps(stamped: Path) -> None:
 
 
 def test_both_name_a_run_in_progress_and_take_no_offence(tmp_path: Path) -> None:
-    run = Writing(open_log(tmp_path, HandClock())).open().run
+    run = RunWriter(open_log(tmp_path, HandClock())).open().run
     store = tmp_path / "reports" / "local"
 
     assert both(store) == (True, "")
@@ -368,7 +368,7 @@ def test_both_hold_what_the_logs_own_key_signed_to_the_rules(
 def test_both_refuse_an_end_that_is_not_what_was_decided(tmp_path: Path) -> None:
     """Written past the writer's own rules, with the log's key: the rules show it."""
     log = open_log(tmp_path, HandClock())
-    writing = Writing(log).open().step("build")
+    writing = RunWriter(log).open().step("build")
     writing.add("run.decided", {"outcome": "failed", "cause": None, "duration_s": 1.0, "sla_s": None})
     store = tmp_path / "reports" / "local"
     size = len(list((store / "log").glob("*.event")))

@@ -16,8 +16,8 @@ from pytest_deploy.record.event import canonical
 from pytest_deploy.record.key import first_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log
 from pytest_deploy.verify.verify import verify
-from tests.tools import needs
-from tests.unit.record.samples import ACTOR, HandClock, Writing, open_log
+from tests.required_programs import needs
+from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, open_log
 
 SIGNER = "ada@example.org"
 NAMESPACE = "deploy-approval@example.org"
@@ -30,7 +30,7 @@ class Signing:
 
     home: Path
     log: Log
-    run: Writing
+    run: RunWriter
     said: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -74,7 +74,7 @@ def signing(tmp_path: Path) -> Signing:
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / key)]
         subprocess.run(command, check=True, capture_output=True)
     log = open_log(tmp_path, HandClock())
-    signing = Signing(tmp_path, log, Writing(log))
+    signing = Signing(tmp_path, log, RunWriter(log))
     kind, public = (tmp_path / "ada.pub").read_text().split()[:2]
     signing.enroll(f'{SIGNER} namespaces="{NAMESPACE}",{VALID} {kind} {public}\n')
     signing.run.request()

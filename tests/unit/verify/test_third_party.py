@@ -18,8 +18,8 @@ from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.verify.verify import verify
 from tests.conftest import missing
-from tests.tools import needs
-from tests.unit.record.samples import HandClock, open_log
+from tests.required_programs import needs
+from tests.unit.record.sample_record import HandClock, open_log
 from tests.unit.verify.conftest import Record
 from tests.unit.verify.test_second_opinion import forge, replace, rotate, swap
 

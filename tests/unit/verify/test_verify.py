@@ -15,7 +15,7 @@ from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.verify.findings import TITLES, Check, Verification
 from pytest_deploy.verify.verify import run_check, verify
-from tests.unit.record.samples import ORIGIN, HandClock, Writing, deployed, open_log
+from tests.unit.record.sample_record import ORIGIN, HandClock, RunWriter, deployed, open_log
 from tests.unit.verify.conftest import Record
 
 
@@ -71,7 +71,7 @@ def test_what_is_not_there_is_called_none_present_not_verified(record: Record) -
 
 
 def test_a_run_in_progress_is_named_with_its_lease_and_is_no_fault(tmp_path: Path) -> None:
-    run = Writing(open_log(tmp_path, HandClock())).open().run
+    run = RunWriter(open_log(tmp_path, HandClock())).open().run
     result = verify(tmp_path / "reports" / "local")
 
     assert result.ok
@@ -80,7 +80,7 @@ def test_a_run_in_progress_is_named_with_its_lease_and_is_no_fault(tmp_path: Pat
 
 
 def test_a_plan_in_progress_has_no_lease_to_name(tmp_path: Path) -> None:
-    run = Writing(open_log(tmp_path, HandClock()), pipeline="plan").open().run
+    run = RunWriter(open_log(tmp_path, HandClock()), pipeline="plan").open().run
 
     assert verify(tmp_path / "reports" / "local").checks[7].detail == f"in progress: {run} (no lease)"
 
@@ -377,7 +377,7 @@ def test_a_log_that_changes_while_it_is_read_is_a_finding_and_no_crash(record: R
 
 @pytest.mark.parametrize("name", ["a\u2028b.txt", "a\x85b.txt", " c  d "])
 def test_only_a_line_feed_ends_a_line_of_a_seal(tmp_path: Path, name: str) -> None:
-    run = Writing(open_log(tmp_path)).open().step("build").step("traffic", changes=True)
+    run = RunWriter(open_log(tmp_path)).open().step("build").step("traffic", changes=True)
     run.folder.create(name, b"x")
     run.close("deployed")
     assert verify(tmp_path / "reports" / "local").ok

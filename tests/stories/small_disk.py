@@ -14,7 +14,7 @@ from typing import Literal
 
 import pytest
 
-from tests.checkout import Checkout
+from tests.project_checkout import Checkout
 
 SIZE_MIB = 64
 Trouble = Literal["full", "read-only"]

@@ -20,9 +20,9 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release.candidate import ReleaseCandidate
 from pytest_deploy.workspace import Workspace
-from tests.unit.approvals.desk import BOTH, QUINN, TINA, make_keys, public
-from tests.unit.commands.bench import environment
-from tests.unit.record.samples import ACTOR, PERSON, Writing
+from tests.unit.approvals.pending_request import BOTH, QUINN, TINA, make_keys, public
+from tests.unit.record.sample_record import ACTOR, PERSON, RunWriter
+from tests.unit.sample_environment import environment
 
 ADA = Person("ada@example.org", "Ada Adeyemi", ("Tech Lead", "QA Lead"), 21, "ada", ())
 """Who deploys: the `local:` actor of the samples."""
@@ -34,7 +34,7 @@ NAMESPACE = "deploy-approval@deploy.example.org"
 
 
 @dataclass
-class Hall:
+class FinishedRuns:
     """A checkout with that record."""
 
     root: Path
@@ -80,37 +80,37 @@ class Hall:
         return verdict.passed, verdict.reason
 
 
-def build(root: Path, keys: Path) -> Hall:
+def build(root: Path, keys: Path) -> FinishedRuns:
     """Write the record through the real log."""
     made = environment(root, "production", clock=None)
     files = dict(make_keys(keys, (*(person.email for person in WHO.values()), "stranger")))
-    hall = Hall(root, files, "", "", "", 0)
-    assert made.workspace == hall.workspace
-    log, now = hall.log, SystemClock().now()
+    finished = FinishedRuns(root, files, "", "", "", 0)
+    assert made.workspace == finished.workspace
+    log, now = finished.log, SystemClock().now()
     common: dict[str, Any] = {"namespace": NAMESPACE, "actor": PERSON, "reason": "the roster"}
     known = {person.email: public(files[person.email]) for person in WHO.values() if person is not OLGA}
     long_ago = {OLGA.email: public(files[OLGA.email])}
-    enrollment.enroll_all(log, hall.store, [OLGA], long_ago, now=now - timedelta(days=9), valid_days=7, **common)
-    enrollment.enroll_all(log, hall.store, list(WHO.values()), known, now=now - timedelta(hours=1), **common)
-    enrollment.revoke(log, hall.store, RITA.email, reason="left", now=now - timedelta(minutes=1), actor=PERSON)
+    enrollment.enroll_all(log, finished.store, [OLGA], long_ago, now=now - timedelta(days=9), valid_days=7, **common)
+    enrollment.enroll_all(log, finished.store, list(WHO.values()), known, now=now - timedelta(hours=1), **common)
+    enrollment.revoke(log, finished.store, RITA.email, reason="left", now=now - timedelta(minutes=1), actor=PERSON)
     first = writing(log).open().step("build").step("traffic", changes=True)
-    hall.deployed = first.close("deployed")
+    finished.deployed = first.close("deployed")
     second = writing(log).open().step("build", outcome="failed")
     second.add(
         "step.not-run", {"nodeid": "suites/smoke/test_api.py::test_it", "phase": "smoke", "cause": "build failed"}
     )
     second.add("environment.frozen", {"reason": "the build failed twice"})
-    hall.frozen = hall.head().seq
-    hall.failed = second.close("failed")
-    hall.open = writing(log).open().step("build").run
-    return hall
+    finished.frozen = finished.head().seq
+    finished.failed = second.close("failed")
+    finished.open = writing(log).open().step("build").run
+    return finished
 
 
-def writing(log: Log) -> Writing:
-    return Writing(log, new_run_id("production", log.clock, rehearsal=True))
+def writing(log: Log) -> RunWriter:
+    return RunWriter(log, new_run_id("production", log.clock, rehearsal=True))
 
 
-def copy(hall: Hall, root: Path) -> Hall:
+def copy(finished: FinishedRuns, root: Path) -> FinishedRuns:
     """The same in a folder of its own."""
-    shutil.copytree(hall.root, root, symlinks=True)
-    return Hall(root, hall.keys, hall.deployed, hall.failed, hall.open, hall.frozen)
+    shutil.copytree(finished.root, root, symlinks=True)
+    return FinishedRuns(root, finished.keys, finished.deployed, finished.failed, finished.open, finished.frozen)

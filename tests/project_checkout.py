@@ -27,7 +27,7 @@ from pytest_deploy.platform.embedded.places import ROOT_VARIABLE, Places
 from pytest_deploy.platform.embedded.supervisor import marked
 from pytest_deploy.record.event import Event, parse_line
 from pytest_deploy.workspace import Workspace
-from tests.child import TIMEOUT_S, Ran, Running
+from tests.child_process import TIMEOUT_S, Ran, Running
 
 REPOSITORY = Path(__file__).parent.parent
 ENVIRONMENT = "local"

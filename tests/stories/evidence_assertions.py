@@ -10,8 +10,8 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 from pytest_deploy.record.event import Event
-from tests.checkout import Checkout
-from tests.tools import needs
+from tests.project_checkout import Checkout
+from tests.required_programs import needs
 
 FILES = {"report.html", "junit.xml", "pytest.html", "allure-results", "statement.json", "request.json", "SHA256SUMS"}
 

@@ -20,7 +20,7 @@ import requests
 from psycopg import sql
 
 from tests.conftest import fresh_database, missing
-from tests.postgres import PostgresServer
+from tests.postgres_server import PostgresServer
 
 ROOT = Path(__file__).parents[3]
 SERVICE = ROOT / "examples/diary"

@@ -130,7 +130,7 @@ def closed(outcome: str, run: str, record_sha256: str = SHA) -> dict[str, Any]:
 MOVED: dict[str, Any] = {"before": {}, "after": {"diary-00001": 100}, "digest": f"sha256:{SHA}"}
 
 
-class Writing:
+class RunWriter:
     """One run being written."""
 
     def __init__(self, log: Log, run: str = "", pipeline: str = "deploy") -> None:
@@ -144,24 +144,24 @@ class Writing:
         """Append one event of the run; returns its seq."""
         return self.log.append(event_type, data, run=self.run, actor=ACTOR).seq
 
-    def open(self, **changes: Any) -> Writing:
+    def open(self, **changes: Any) -> RunWriter:
         """The lease, run.opened and run.planned."""
         if self.pipeline != "plan":
             self.lease = take(self.log, self.run, name="local", actor=ACTOR, holder=holder())
         return self.open_under_lease(**changes)
 
-    def open_under_lease_of(self, lease: Lease) -> Writing:
+    def open_under_lease_of(self, lease: Lease) -> RunWriter:
         """The same under a lease taken elsewhere, given back at the end."""
         self.lease = lease
         return self.open_under_lease()
 
-    def open_under_lease(self, **changes: Any) -> Writing:
+    def open_under_lease(self, **changes: Any) -> RunWriter:
         """Only run.opened and run.planned."""
         self.add("run.opened", opened_data(self.pipeline, **changes))
         self.add("run.planned", PLANNED)
         return self
 
-    def step(self, phase: str, *, changes: bool = False, outcome: str = "passed") -> Writing:
+    def step(self, phase: str, *, changes: bool = False, outcome: str = "passed") -> RunWriter:
         """A phase of one step."""
         nodeid = f"suites/{phase}/test_{phase}.py::test_it"
         self.add("phase.started", {"phase": phase})
@@ -172,7 +172,7 @@ class Writing:
         self.add("phase.finished", phase_finished(phase, "passed" if outcome == "passed" else "failed"))
         return self
 
-    def request(self) -> Writing:
+    def request(self) -> RunWriter:
         """The run's request and its file."""
         text = canonical({"commit": "0" * 40, "run": self.run})
         self.folder.create("request.json", text)
@@ -181,13 +181,13 @@ class Writing:
         self.add("request.made", {"request_sha256": sha256, "expires": expires, "requested_by": PERSON})
         return self
 
-    def finish_left_open(self, nodeid: str, phase: str) -> Writing:
+    def finish_left_open(self, nodeid: str, phase: str) -> RunWriter:
         """End a step and its phase whose process died."""
         self.add("step.finished", step_finished(nodeid, phase, "error"))
         self.add("phase.finished", phase_finished(phase, "failed"))
         return self
 
-    def roll_back(self) -> Writing:
+    def roll_back(self) -> RunWriter:
         """A rollback that works."""
         self.add("rollback.started", {"cause": "smoke failed", "order": ["traffic"], "target": None})
         self.add("rollback.finished", {"outcome": "rolled-back", "duration_s": 1.0, "target": None})
@@ -205,4 +205,4 @@ class Writing:
 
 def deployed(log: Log) -> str:
     """A deployment that works, from lease to release; returns the run."""
-    return Writing(log).open().step("build").request().step("traffic", changes=True).close("deployed")
+    return RunWriter(log).open().step("build").request().step("traffic", changes=True).close("deployed")

@@ -12,23 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_deploy.verify.verify import verify
-from tests.tools import needs
+from tests.required_programs import needs
 
 ROOT = Path(__file__).parents[3]
 
 
 @dataclass
-class Nursery:
-    """See nursery.py."""
+class WriterProcesses:
+    """See processes.py."""
 
     home: Path
     process: subprocess.Popen[str]
 
     @classmethod
     @contextmanager
-    def open(cls, home: Path, *bucket: str) -> Iterator[Nursery]:
+    def open(cls, home: Path, *bucket: str) -> Iterator[WriterProcesses]:
         """For a record that is there already, in `home` or in a bucket (its name, the path in it)."""
-        command = [sys.executable, "-m", "tests.unit.record.nursery", str(home), *bucket]
+        command = [sys.executable, "-m", "tests.unit.record.forked_writers", str(home), *bucket]
         process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tests.stories import tampering_files as files
-from tests.stories import tampering_log as log
-from tests.stories.tampered import Tampered
+from tests.stories import tampering_with_files as files
+from tests.stories import tampering_with_log as log
+from tests.stories.tampered_record import TamperedRecord
 
-UNSEEN: Mapping[str, Callable[[Tampered], None]] = {
+UNSEEN: Mapping[str, Callable[[TamperedRecord], None]] = {
     "the last event deleted, no anchor given": files.last_deleted,
     "the log rewritten with its own key, no anchor given": files.rewritten_unseen,
     "the whole record replaced by another one, keys included, no anchor given": files.replaced_whole,
@@ -23,7 +23,7 @@ UNSEEN: Mapping[str, Callable[[Tampered], None]] = {
 }
 """What both verifiers let pass, in the order of docs/tampering.md, which says why."""
 
-KINDS: Mapping[str, Callable[[Tampered], None]] = {
+KINDS: Mapping[str, Callable[[TamperedRecord], None]] = {
     "an event edited": log.event_edited,
     "an event deleted": log.event_deleted,
     "the first event deleted": log.first_deleted,

@@ -17,10 +17,10 @@ from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.event import Event, parse_line
 from pytest_deploy.record.mirrored_store import MirroredStore
 from pytest_deploy.verify.verify import verify
-from tests.checkout import Checkout
-from tests.gcs import asking
+from tests.fake_gcs import asking
 from tests.locked_bucket import LockedBucket, locked_bucket
-from tests.stories.rehearsed import BUCKET, TUESDAY, Rehearsed, in_a_bucket
+from tests.project_checkout import Checkout
+from tests.stories.rehearsed_checkout import BUCKET, TUESDAY, RehearsedCheckout, in_a_bucket
 
 HOUR = timedelta(hours=1)
 ROLES = ("Tech Lead", "QA Lead")
@@ -76,7 +76,7 @@ def _make(made: Path) -> None:
 
 def move_production(checkout: Checkout, bucket: LockedBucket) -> tuple[str, str]:
     """Production moves when staging, people, time and the record's keeper allow it, and not before; the run, and what it printed."""
-    staging, production = Rehearsed.of(checkout, "staging"), in_a_bucket(checkout)
+    staging, production = RehearsedCheckout.of(checkout, "staging"), in_a_bucket(checkout)
     staging.deployed(TUESDAY - 2 * HOUR, "QA Lead")
 
     # Nothing but signatures is owed: a plan is content with that, a run is not.

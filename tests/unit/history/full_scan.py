@@ -10,8 +10,8 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.run_id import NO_RUN
-from tests.scale.generated import Writer
-from tests.unit.record.samples import HandClock, open_log
+from tests.scale.generated_record import Writer
+from tests.unit.record.sample_record import HandClock, open_log
 
 
 def scan(events: Sequence[Event], query: RunQuery) -> list[Row]:

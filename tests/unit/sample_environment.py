@@ -8,9 +8,9 @@ from pathlib import Path
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.workspace import Workspace
-from tests.unit.record.samples import HandClock
+from tests.unit.record.sample_record import HandClock
 
-REPOSITORY = Path(__file__).parents[3]
+REPOSITORY = Path(__file__).parents[2]
 
 
 def environment(root: Path, name: str = "production", *, run: str = "", clock: HandClock | None = None) -> Environment:

@@ -25,9 +25,9 @@ from pytest_deploy.record.ssh_signature import sign
 from pytest_deploy.release.live import Baseline
 from pytest_deploy.release.request import Plan, digest, render
 from pytest_deploy.release.source import Source
-from tests.unit.approvals.desk import ADAM, EVERYBODY, NAMESPACE, public
-from tests.unit.commands.bench import environment
-from tests.unit.record.samples import ACTOR, SHA
+from tests.unit.approvals.pending_request import ADAM, EVERYBODY, NAMESPACE, public
+from tests.unit.record.sample_record import ACTOR, SHA
+from tests.unit.sample_environment import environment
 
 DEPLOYER = "local:1000:dora@desk"
 IMAGE = f"diary@sha256:{'a' * 64}"
@@ -35,7 +35,7 @@ WINDOW = {"reason": "patients cannot log in", "incident": "INC-7", "hours": 1.0}
 
 
 @dataclass
-class Asked:
+class PendingRequestCheckout:
     """A checkout whose rehearsal of production has a request that waits; Adam wrote what is deployed, Dora asks for it."""
 
     root: Path
@@ -53,7 +53,7 @@ class Asked:
     def folder(self) -> Path:
         return self.held.workspace.store / "runs" / self.run
 
-    def ask(self, *, expires: timedelta = timedelta(hours=4)) -> Asked:
+    def ask(self, *, expires: timedelta = timedelta(hours=4)) -> PendingRequestCheckout:
         """A planned request, and the diff its plan showed."""
         plan, run = (new_run_id("production", SystemClock(), rehearsal=True) for _ in range(2))
         diff = f"+ column mood -- {run}\n".encode()
@@ -117,7 +117,7 @@ class Asked:
         record_signatures(found.environment.log, found.gates().facts.approval_context, actor="system:pipeline")
 
 
-def set_up(root: Path, keys: Mapping[str, Path]) -> Asked:
+def set_up(root: Path, keys: Mapping[str, Path]) -> PendingRequestCheckout:
     """The record is born, the people are enrolled, the request is made."""
     held = environment(root, "production")
     who = ["-c", f"user.name={ADAM.printed_name}", "-c", f"user.email={ADAM.emails[-1]}"]
@@ -130,4 +130,4 @@ def set_up(root: Path, keys: Mapping[str, Path]) -> Asked:
     enrollment.enroll_all(
         held.log, held.workspace.store, EVERYBODY, known, namespace=NAMESPACE, now=hour_ago, actor=DEPLOYER, reason="the roster"
     )  # fmt: skip
-    return Asked(root, keys, head.stdout.decode().strip(), held).ask()
+    return PendingRequestCheckout(root, keys, head.stdout.decode().strip(), held).ask()

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_deploy.policy.phases import PHASES
-from tests.checkout import Checkout, Standing
-from tests.child import Ran
+from tests.child_process import Ran
+from tests.project_checkout import Checkout, Standing
 
 LEFT_OUT = {"approval": "not in this environment's policy"}
 """The phases that deploy.yaml leaves out for local, and the cause its steps have."""

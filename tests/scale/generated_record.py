@@ -26,8 +26,16 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import Checkpoint, Entry, leaf_hash, newest_root, next_path
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.store import FolderStore
-from tests.scale.people import NAMESPACE, Signatory, signatories
-from tests.unit.record.samples import ACTOR, SHA, HandClock, opened_data, phase_finished, step_finished, step_started
+from tests.scale.fast_signers import NAMESPACE, Signatory, signatories
+from tests.unit.record.sample_record import (
+    ACTOR,
+    SHA,
+    HandClock,
+    opened_data,
+    phase_finished,
+    step_finished,
+    step_started,
+)
 
 ORIGIN: Final = "deploy.example.org/production"
 BEGINS: Final = datetime.fromisoformat("2026-01-05T00:00:00Z")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.checkout import QUICK, Checkout
-from tests.child import Ran, Running
+from tests.child_process import Ran, Running
+from tests.project_checkout import QUICK, Checkout
 
 QUICKLY = (*QUICK, "--deploy-set=traffic.settle_s=0")
 TUESDAY = datetime(2027, 6, 15, 14, 0, tzinfo=UTC)
@@ -20,14 +20,14 @@ BUCKET = "example-diary-production-record"
 
 
 @dataclass(frozen=True)
-class Rehearsed:
+class RehearsedCheckout:
     """One environment's rehearsal."""
 
     checkout: Checkout
     """Seen as that rehearsal."""
 
     @classmethod
-    def of(cls, checkout: Checkout, environment: str) -> Rehearsed:
+    def of(cls, checkout: Checkout, environment: str) -> RehearsedCheckout:
         return cls(checkout.rehearsing(environment))
 
     def start(self, at: datetime, *more: str) -> Running:
@@ -79,9 +79,9 @@ class Rehearsed:
         return {gate for gate, said in self.verdicts(point, run).items() if said["verdict"] == "refused"}
 
 
-def in_a_bucket(checkout: Checkout) -> Rehearsed:
+def in_a_bucket(checkout: Checkout) -> RehearsedCheckout:
     """Production, whose rehearsals' record goes to the bucket too."""
     written = (checkout.path / "deploy.yaml").read_text(encoding="utf-8")
     checkout.write("deploy.yaml", written.replace("rehearsed: folder", "rehearsed: gcs"))
     checkout.commit("Rehearse in the bucket")
-    return Rehearsed.of(checkout, "production")
+    return RehearsedCheckout.of(checkout, "production")

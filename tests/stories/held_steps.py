@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.checkout import Checkout
-from tests.child import Running
+from tests.child_process import Running
+from tests.project_checkout import Checkout
 
 Place = Literal["before", "after"]
 

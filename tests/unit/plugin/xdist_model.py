@@ -24,9 +24,9 @@ Move = tuple[str, "Node | None"]
 class Node:
     """One worker: a queue of indices, at most one item running, and what it sends to the controller."""
 
-    def __init__(self, name: str, world: World) -> None:
+    def __init__(self, name: str, model: XdistModel) -> None:
         self.gateway = SimpleNamespace(id=name)
-        self._world = world
+        self._world = model
         self._queue: deque[int] = deque()
         self._running: int | None = None
         self._announced = False
@@ -94,7 +94,7 @@ class Node:
 
 
 @dataclass
-class World:
+class XdistModel:
     """The controller with its workers, and the log as far as it matters: which steps began, ended, are never to run."""
 
     steps: tuple[Step, ...]

@@ -10,11 +10,11 @@ from typing import Any
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import Event, line_hash
 from pytest_deploy.record.key import FileSigner
-from tests.stories.production import ProductionRecord
+from tests.stories.production_record import ProductionRecord
 
 
 @dataclass
-class Tampered:
+class TamperedRecord:
     """A copy of the production record in somebody's hands."""
 
     store: Path
@@ -28,7 +28,7 @@ class Tampered:
     events: list[Event] = field(default_factory=list)
 
     @classmethod
-    def copy(cls, production: ProductionRecord, store: Path) -> Tampered:
+    def copy(cls, production: ProductionRecord, store: Path) -> TamperedRecord:
         shutil.copytree(production.store, store, symlinks=True)
         return cls(store, production, events=production.events())
 

@@ -1,6 +1,6 @@
 """Writers that can be killed, born by the hundred: one process imports what they need, and forks one whenever it is told.
 
-    python -m tests.unit.record.nursery HOME [BUCKET PREFIX]      reads lines from stdin, answers each with one line
+    python -m tests.unit.record.forked_writers HOME [BUCKET PREFIX]      reads lines from stdin, answers each with one line
 
     write NAME COUNT MACHINE      fork a writer that waits for HOME/go, then appends COUNT events; answers its process id
     die POINT FOLDER              fork a writer that appends one event to the record in FOLDER and kills itself at POINT; answers `died`
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pytest_deploy.record.log import Log
-from tests.unit.record.samples import open_log, open_log_in_bucket
+from tests.unit.record.sample_record import open_log, open_log_in_bucket
 
 POINTS = ("open", "write", "fchmod", "fsync", "close", "link", "unlink", "sync-folder")
 """What an append asks of the system, in this order."""

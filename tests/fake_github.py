@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from tests import loopback
+from tests import http_stand_in
 
 REPOSITORY = "example/diary"
 TOKEN = "ghs-canary-0f5b1d7e94c24a6b"
@@ -77,7 +77,7 @@ class GitHub:
     @contextmanager
     def serving(self) -> Iterator[str]:
         """Its address."""
-        with loopback.serving(type("Handler", (_Handler,), {"github": self})) as self.url:
+        with http_stand_in.serving(type("Handler", (_Handler,), {"github": self})) as self.url:
             yield self.url
 
     def answer(self, method: str, path: str, query: Mapping[str, str], body: dict[str, Any]) -> Answer:

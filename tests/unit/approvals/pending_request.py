@@ -28,7 +28,7 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.ssh_signature import sign
 from pytest_deploy.release.request import digest
-from tests.unit.record.samples import HandClock, open_log
+from tests.unit.record.sample_record import HandClock, open_log
 
 NAMESPACE = "deploy-approval@deploy.example.org"
 RUN = "local-20261122T120000Z-0001"
@@ -63,7 +63,7 @@ def public(key: Path) -> str:
 
 
 @dataclass
-class Desk:
+class PendingRequest:
     """Where a request lies and people sign it."""
 
     log: Log
@@ -72,18 +72,18 @@ class Desk:
     keys: Mapping[str, Path]
 
     @classmethod
-    def set_up(cls, home: Path, keys: Mapping[str, Path]) -> Desk:
+    def set_up(cls, home: Path, keys: Mapping[str, Path]) -> PendingRequest:
         clock = HandClock()
-        desk = cls(open_log(home, clock), home / "reports" / "local", clock, keys)
+        pending = cls(open_log(home, clock), home / "reports" / "local", clock, keys)
         known = {person.email: public(keys[person.email]) for person in EVERYBODY}
         enrollment.enroll_all(
-            desk.log, desk.store, EVERYBODY, known,
+            pending.log, pending.store, EVERYBODY, known,
             namespace=NAMESPACE, now=clock.now(), actor=DEPLOYER, reason="the roster",
         )  # fmt: skip
         clock.move(60)
-        desk.ask(RUN)
+        pending.ask(RUN)
         clock.move(60)
-        return desk
+        return pending
 
     # --- requests
 

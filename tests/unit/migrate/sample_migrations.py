@@ -9,7 +9,7 @@ import psycopg
 
 from pytest_deploy.migrate.migration import Migration, read_migrations
 from pytest_deploy.platform.embedded.postgres import embedded_programs
-from tests.postgres import DEBIAN_15
+from tests.postgres_server import DEBIAN_15
 
 PROGRAMS = embedded_programs()
 """pg_dump 18, which reads a server of 15 as well."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pytest_deploy.record.redaction import forms
-from tests.checkout import Checkout
+from tests.project_checkout import Checkout
 
 PASSWORD = "Tür-7\"'<b>&amp; \\x/+=%é-0Kq"
 """Of the synthetic account: every character that some report writer writes otherwise."""

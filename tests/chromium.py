@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import aiohttp
 
 from pytest_deploy.reports.export import BROWSERS, offline_options
-from tests.tools import needs
+from tests.required_programs import needs
 
 T = TypeVar("T")
 _SECONDS = 60

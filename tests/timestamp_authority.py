@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from tests import loopback
+from tests import http_stand_in
 
 _CONFIG = """\
 [tsa]
@@ -84,5 +84,5 @@ def serving(made: Authority) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-    with loopback.serving(Handler) as url:
+    with http_stand_in.serving(Handler) as url:
         yield f"{url}/tsr"

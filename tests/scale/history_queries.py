@@ -8,7 +8,7 @@ from typing import Final
 
 from pytest_deploy.history.runs import RunQuery
 from pytest_deploy.record.clock import stamp
-from tests.scale.generated import BEGINS, EVERY
+from tests.scale.generated_record import BEGINS, EVERY
 
 MIDDLE: Final = 0.5
 """Where in the record what is asked for lies, as a share of its runs."""
