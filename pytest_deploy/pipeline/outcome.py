@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.record.event import Event, of_type
-from pytest_deploy.record.events import GateRefused, RollbackFinished, RunOpened, StepFinished
+from pytest_deploy.record.events import GateRefused, Outcome, RollbackFinished, RunOpened, StepFinished
 from pytest_deploy.rollback.plan import announced
 
 MANUAL_INTERVENTION = 20
@@ -23,7 +23,7 @@ _EXIT_BY_KIND = {"signal": 2, "internal": 3}
 class Judgement:
     """The verdict of `run.decided`."""
 
-    outcome: str
+    outcome: Outcome
     """deployed, refused, failed, rolled-back, rollback-failed, passed or not-passed."""
     cause: str
     """In words; empty when all went well."""

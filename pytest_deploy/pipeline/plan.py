@@ -52,7 +52,7 @@ def conclude(run: Run, source: Source) -> None:
         return
     run.concluded = {
         "request": pending.run,
-        "earliest_start": None if waits.at is None else stamp(waits.at),
+        "earliest_start": waits.at,
         "owed": list(waits.still_needed),
     }
     for line in _summary(environment, run.context, pending, waits, kept=kept):

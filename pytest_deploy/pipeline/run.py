@@ -37,7 +37,6 @@ from pytest_deploy.record.events import (
     StepNotRun,
     StepStarted,
     given,
-    parse,
 )
 from pytest_deploy.record.lease import Lease
 from pytest_deploy.record.run_folder import RunFolder
@@ -212,17 +211,14 @@ class Run:
             return self.judgement
         self.judgement = judge(events, self.required, self.sequence.closed, pipeline=self.context.pipeline)
         self.append(
-            parse(
-                RunDecided.type,
-                {
-                    **self.concluded,
-                    "outcome": self.judgement.outcome,
-                    "cause": self.judgement.cause,
-                    "duration_s": self.elapsed(),
-                    "watch_s": watched(events),
-                    "sla_s": float(self.policy.sla_s),
-                    "exit_code": self.judgement.exit_code,
-                },
+            RunDecided(
+                **self.concluded,
+                outcome=self.judgement.outcome,
+                cause=self.judgement.cause,
+                duration_s=self.elapsed(),
+                watch_s=watched(events),
+                sla_s=float(self.policy.sla_s),
+                exit_code=self.judgement.exit_code,
             )
         )
         logger.info("decided: %s %s", self.judgement.outcome, self.judgement.cause)

@@ -18,7 +18,7 @@ from pytest_deploy.pipeline.run import Run
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.event import of_type
-from pytest_deploy.record.events import AlertRaised, AnchorMade, RunClosed, StepStarted, parse
+from pytest_deploy.record.events import AlertRaised, AnchorMade, RunClosed, StepStarted
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.mirrored_store import copy_of
@@ -62,14 +62,11 @@ def seal(run: Run) -> Sealed:
     )
     # 2. The folder is bound by SHA256SUMS, and the run is closed over its digest.
     run.append(
-        parse(
-            RunClosed.type,
-            {
-                "outcome": judgement.outcome,
-                "record": f"runs/{context.run}",
-                "record_sha256": folder.seal(),
-                "missing": list(missing),
-            },
+        RunClosed(
+            outcome=judgement.outcome,
+            record=f"runs/{context.run}",
+            record_sha256=folder.seal(),
+            missing=list(missing),
         )
     )
     logger.info("run %s is closed", context.run)
