@@ -109,7 +109,9 @@ class Failed(DeployError):
 class MigrationFailed(Failed):
     """A migration did not go through; the transaction left nothing behind unless `applied` says so."""
 
-    def __init__(self, message: str, *, applied: tuple[str, ...], failed: str, not_run: tuple[str, ...]) -> None:
+    def __init__(
+        self, message: str, *, failed: str = "", applied: tuple[str, ...] = (), not_run: tuple[str, ...] = ()
+    ) -> None:
         self.applied = applied
         self.failed = failed
         self.not_run = not_run

@@ -38,10 +38,6 @@ BUDGET_S: Final = 300.0
 """REQ-o00044-L and -T: five minutes."""
 
 
-def _ignore(_: str) -> None:
-    """Nobody wants to be alerted."""
-
-
 def apply(
     conninfo: str,
     migrations: Sequence[Migration],
@@ -49,7 +45,7 @@ def apply(
     actor: str,
     lock_timeout_s: float = 5.0,
     budget_s: float = BUDGET_S,
-    on_alert: Callable[[str], None] = _ignore,
+    on_alert: Callable[[str], None] = lambda _: None,
     expected_schema: str | None = None,
     wait_s: float = BUDGET_S,
 ) -> tuple[Applied, ...]:
@@ -140,8 +136,6 @@ def check_before_commit(
         applied = ", ".join(one.version for one in done) or "nothing"
         raise MigrationFailed(
             f"the engine applied {applied} instead of {', '.join(versions)}; nothing was committed",
-            applied=(),
-            failed="",
             not_run=versions,
         )
     if expected_schema is not None and (schema := read_catalog(rows).sha256) != expected_schema:
@@ -214,7 +208,7 @@ def failure_of(stop: Stop, todo: Sequence[Migration], done: AbstractSet[int], bl
     if failed is None:
         versions = ", ".join(migration.version for migration in todo)
         message = f"the migrations {versions} were not committed: {stop.message}"
-        return MigrationFailed(message, applied=applied, failed="", not_run=others)
+        return MigrationFailed(message, applied=applied, not_run=others)
     state = "nothing was committed" if not applied else f"applied: {', '.join(applied)}"
     if blockers and "lock timeout" in stop.message:
         state = f"{blockers}; {state}"
@@ -249,25 +243,18 @@ def invalid_indexes(connection: psycopg.Connection[Any]) -> dict[int, tuple[str,
     return {oid: (qualified, name) for oid, qualified, name in connection.execute(_INVALID.encode())}
 
 
-def drop_invalid_indexes(
-    connection: psycopg.Connection[Any], before: dict[int, tuple[str, str]], statement: str
-) -> tuple[str, ...]:
-    """Drop those that `statement` made or names (an earlier attempt's); their names. The session commits by itself."""
+def _refuse_half_index(
+    stop: Stop | None, connection: psycopg.Connection[Any], before: dict[int, tuple[str, str]], migration: Migration
+) -> Stop | None:
+    """A half-made index is dropped, and the step has failed, whatever the engine says. The session commits by itself."""
     from psycopg import sql
 
     dropped = []
     for oid, (qualified, name) in invalid_indexes(connection).items():
-        if oid not in before or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", statement):
+        # Made by the migration, or by an earlier attempt: then the migration names it.
+        if oid not in before or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", migration.up):
             connection.execute(sql.SQL("drop index concurrently if exists {}").format(sql.SQL(qualified)))
             dropped.append(qualified)
-    return tuple(dropped)
-
-
-def _refuse_half_index(
-    stop: Stop | None, connection: psycopg.Connection[Any], before: dict[int, tuple[str, str]], migration: Migration
-) -> Stop | None:
-    """A half-made index is dropped, and the step has failed, whatever the engine says."""
-    dropped = drop_invalid_indexes(connection, before, migration.up)
     if not dropped:
         return stop
     message = f"the index {', '.join(dropped)} was left invalid, and was dropped"
@@ -334,7 +321,7 @@ def dry_run(
             dry_run=True,
             prepare=() if ledger.installed(connection) else (ledger.definition(),),
         )
-        stop = run_watched(engine, budget_s=float("inf"), on_alert=_ignore)
+        stop = run_watched(engine, budget_s=float("inf"))
         if stop is not None:
             raise failure_of(stop, todo, frozenset(done.number for done in history))
         return observed[0]

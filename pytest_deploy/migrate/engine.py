@@ -128,7 +128,7 @@ class Engine:
             "deploy.engine": NAME,
         }
         if not all(migration.transactional for migration in self._migrations):
-            facts["deploy.migration"] = ledger_facts(self._migrations[0])
+            facts["deploy.migration"] = _facts_of_up(self._migrations[0])
         queries = [
             sql.SQL("select set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value)).as_string()
             for name, value in facts.items()
@@ -149,11 +149,17 @@ class Engine:
             self._done.set()
 
     def _run(self) -> None:
-        pgmigrate = _quiet_pgmigrate()
+        import pgmigrate
         from psycopg.conninfo import make_conninfo
 
+        # It logs every statement, which neither a terminal nor a log file of ours is to hold.
+        pgmigrate_logger = logging.getLogger("pgmigrate")
+        pgmigrate_logger.propagate = False
+        pgmigrate_logger.setLevel(logging.CRITICAL + 1)
         conninfo = make_conninfo(self._conninfo, client_encoding="utf8", connect_timeout=CONNECT_TIMEOUT_S)
-        with tempfile.TemporaryDirectory(prefix="pgmigrate-", dir=_memory()) as base:
+        # In memory, where there is such a folder: these files are read once.
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None  # noqa: S108 - a folder of our own in it
+        with tempfile.TemporaryDirectory(prefix="pgmigrate-", dir=memory) as base:
             folder = Path(base, "migrations")
             folder.mkdir()
             for migration in self._migrations:
@@ -192,31 +198,12 @@ def _inner_position(diagnosis: Any, texts: set[str]) -> int | None:
     return int(plain_position) - 1 if plain_position and not internal else None
 
 
-def _memory() -> str | None:
-    """A folder in memory for the files that pgmigrate reads once, where there is one; else the usual place."""
-    return "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None  # noqa: S108 - a folder of our own in it
-
-
-def _quiet_pgmigrate() -> Any:
-    """The module; it logs every statement, which neither a terminal nor a log file of ours is to hold."""
-    import pgmigrate
-
-    logger = logging.getLogger("pgmigrate")
-    logger.propagate = False
-    logger.setLevel(logging.CRITICAL + 1)
-    return pgmigrate
-
-
-def _nothing(_: int) -> None:
-    """Nobody looks."""
-
-
 def run_watched(
     engine: Engine,
     *,
     budget_s: float,
-    on_alert: Callable[[str], None],
-    on_tick: Callable[[int], None] = _nothing,
+    on_alert: Callable[[str], None] = lambda _: None,
+    on_tick: Callable[[int], None] = lambda _: None,
 ) -> Stop | None:
     """Run `engine` to its end; call `on_alert` once, in this thread, *while* it runs past `budget_s`. REQ-o00044-L.
 
@@ -255,21 +242,14 @@ def _quoted(text: str, version: str, salt: str = "") -> tuple[str, str]:
     return _quoted(text, version, salt + ".") if tag in text else (f"{tag}{text}{tag}", tag)
 
 
-def ledger_facts(migration: Migration) -> str:
-    """What the ledger is to know of a migration, as JSON."""
-    return json.dumps(
-        {
-            "version": migration.version,
-            "name": migration.name,
-            "sha256": migration.sha256,
-            "down": migration.down if migration.down_section.transactional else None,
-        }
-    )
+def ledger_facts(version: str, name: str, sha256: str | None, *, down: str | None) -> str:
+    """What the ledger is to know of a migration that is applied or undone, as JSON."""
+    return json.dumps({"version": version, "name": name, "sha256": sha256, "down": down})
 
 
-def ledger_facts_of_down(version: str, name: str, sha256: str | None) -> str:
-    """The same of a migration that is undone."""
-    return json.dumps({"version": version, "name": name, "sha256": sha256, "down": None})
+def _facts_of_up(migration: Migration) -> str:
+    down = migration.down if migration.down_section.transactional else None
+    return ledger_facts(migration.version, migration.name, migration.sha256, down=down)
 
 
 def do_block(sql: str, version: str, facts: str = "") -> str:
@@ -290,7 +270,7 @@ def pgmigrate_file(migration: Migration) -> tuple[str, str]:
     name = f"V{migration.version}__{migration.name.lower()}"
     if not migration.transactional:
         return f"{name}_NONTRANSACTIONAL.sql", _ENCODING + migration.up
-    text = do_block(migration.up, migration.version, ledger_facts(migration))
+    text = do_block(migration.up, migration.version, _facts_of_up(migration))
     return f"{name}.sql", text if text.isascii() else _ENCODING + text
 
 

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import ledger, loss
-from pytest_deploy.migrate.engine import do_block, ledger_facts_of_down
+from pytest_deploy.migrate.engine import do_block, ledger_facts
 from pytest_deploy.migrate.ledger import Applied
-from pytest_deploy.migrate.loss import Loss, Saved
+from pytest_deploy.migrate.loss import Saved
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.session import ENGINE_KEY, connect, rows_of, server_message, sole_runner
 from pytest_deploy.migrate.snapshot import read_catalog
@@ -92,14 +92,15 @@ def roll_back(
         # 3. All others run in one transaction, verified before its commit.
         with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
             _enter(connection, actor, local=True)
-            lost = _run(connection, undo, save_into)
+            lost: list[Saved] = []
             try:
+                _run(connection, undo, save_into, lost)
                 _verify(connection, expected_schema, undo)
-                done = _rolled_back(connection, undo, actor, lost)
-            except BaseException:
-                _remove_saved(lost)
+                return _rolled_back(connection, undo, actor, tuple(lost))
+            except BaseException:  # rows that are still in the database do not lie beside it
+                for saved in lost:
+                    Path(saved.place).unlink(missing_ok=True)
                 raise
-        return done
 
 
 def plan_downs(history: Sequence[Applied], migrations: Sequence[Migration], to: Sequence[str]) -> tuple[Undo, ...]:
@@ -155,7 +156,9 @@ def _enter(connection: psycopg.Connection[Any], actor: str, *, local: bool) -> N
 def _execute(connection: psycopg.Connection[Any], way: Undo) -> None:
     import psycopg
 
-    query = do_block(way.sql, way.done.version, ledger_facts_of_down(way.done.version, way.done.name, way.done.sha256))
+    query = do_block(
+        way.sql, way.done.version, ledger_facts(way.done.version, way.done.name, way.done.sha256, down=None)
+    )
     version = int(way.done.version)
     try:
         connection.execute(f"{query} select deploy.append({version}, null, 'down', '', '{ENGINE}', '')".encode())
@@ -169,14 +172,12 @@ def _execute(connection: psycopg.Connection[Any], way: Undo) -> None:
 def _failed(way: Undo, reason: str) -> MigrationFailed:
     return MigrationFailed(
         f"{way.place}: the way down of {way.done.version} failed: {reason}; nothing was undone",
-        applied=(),
         failed=way.done.version,
-        not_run=(),
     )
 
 
-def _run(connection: psycopg.Connection[Any], undo: Sequence[Undo], into: Path | None) -> tuple[Saved, ...]:
-    """All downs, and what they take with them is saved first.
+def _run(connection: psycopg.Connection[Any], undo: Sequence[Undo], into: Path | None, lost: list[Saved]) -> None:
+    """All downs; what they take with them is saved first, and noted in `lost`.
 
     What goes with them shows only once they have run. So they run, and where anything went that may have held rows, they
     are taken back to the savepoint, the rows are saved under a lock, and they run again.
@@ -190,57 +191,29 @@ def _run(connection: psycopg.Connection[Any], undo: Sequence[Undo], into: Path |
         _execute(connection, way)
     losses = loss.losses(before, loss.columns(rows_of(connection)))
     if all(gone.table_id in empty for gone in losses):
-        return ()
+        return
     # 3. Take them back, save the rows under a lock, and run the downs again.
     connection.execute("rollback to savepoint trial")
-    lost = _save_rows(connection, undo, losses, into)
-    try:
-        for way in undo:
-            _execute(connection, way)
-    except BaseException:
-        _remove_saved(lost)
-        raise
-    return lost
-
-
-def _remove_saved(lost: Sequence[Saved]) -> None:
-    """Rows that are still in the database do not lie beside it."""
-    for saved in lost:
-        Path(saved.place).unlink(missing_ok=True)
-
-
-def _save_rows(
-    connection: psycopg.Connection[Any], undo: Sequence[Undo], losses: Sequence[Loss], into: Path | None
-) -> tuple[Saved, ...]:
     loss.lock_tables(connection, losses)
     holding = [gone for gone in losses if loss.count_rows(connection, gone)]
-    if not holding:
-        return ()
-    if into is None:
+    if holding and into is None:
         tables = ", ".join(gone.table for gone in holding)
         raise MigrationFailed(
             f"the way down would lose the rows of {tables}, and there is no place to save them; nothing was undone",
-            applied=(),
             failed=undo[0].done.version,
-            not_run=(),
         )
     declared = any(way.lossy for way in undo)
-    saved: list[Saved] = []
     try:
-        saved.extend(loss.save_rows(connection, gone, into, declared=declared) for gone in holding)
+        if into is not None:
+            lost.extend(loss.save_rows(connection, gone, into, declared=declared) for gone in holding)
     except OSError as error:
-        _remove_saved(saved)
         raise MigrationFailed(
             f"the rows that the way down would lose cannot be saved in {into}: {error.strerror}; nothing was undone: make room "
             "there, or mend what it says, then undo again",
-            applied=(),
             failed=undo[0].done.version,
-            not_run=(),
         ) from error
-    except BaseException:
-        _remove_saved(saved)
-        raise
-    return tuple(saved)
+    for way in undo:
+        _execute(connection, way)
 
 
 def _rolled_back(
@@ -250,18 +223,11 @@ def _rolled_back(
         "select version, at, coalesce(duration_s, 0) from deploy.migration_event"
         " where direction = 'down' and txid = pg_current_xact_id() order by seq"
     ).fetchall()
-    return tuple(
-        RolledBack(
-            version,
-            way.done.name,
-            way.done.sha256,
-            at.astimezone(UTC),
-            actor,
-            duration_s,
-            lost if way is undo[0] else (),
-        )
+    undone = tuple(
+        RolledBack(version, way.done.name, way.done.sha256, at.astimezone(UTC), actor, duration_s, ())
         for way, (version, at, duration_s) in zip(undo, events, strict=True)
     )
+    return (replace(undone[0], lost=lost), *undone[1:])
 
 
 def _run_alone(
@@ -296,7 +262,5 @@ def _verify(connection: psycopg.Connection[Any], expected_schema: str | None, un
         raise MigrationFailed(
             f"the schema after the way down is not the one before the release "
             f"(then {expected_schema[:12]}, now {schema[:12]}); nothing was committed",
-            applied=(),
             failed=undo[-1].done.version if undo else "",
-            not_run=(),
         )

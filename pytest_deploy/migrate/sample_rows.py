@@ -68,6 +68,10 @@ _BY_CATEGORY: Final[dict[str, tuple[str, ...]]] = {
 """Expressions to try, by the letter of pg_type.typcategory."""
 
 
+_PER_TABLE: Final = 2
+"""Rows that a table is given."""
+
+
 @dataclass(frozen=True)
 class _Column:
     """One column that an INSERT may name."""
@@ -85,39 +89,27 @@ class _Column:
     """A query for a value that its foreign key accepts."""
 
 
-def fill(connection: psycopg.Connection[Any], *, per_table: int = 2) -> None:
+def fill(connection: psycopg.Connection[Any]) -> None:
     """Add rows to every table that takes them, in one transaction."""
     with connection.transaction():
-        _fill(connection, per_table)
+        connection.execute("set constraints all immediate")
+        tables = connection.execute(_TABLES.encode()).fetchall()
+        columns = {
+            table: [_Column(*row) for row in connection.execute(_COLUMNS.encode(), (oid,))] for oid, table in tables
+        }
+        waiting: list[str] = []
+        left = list(columns)
+        while left != waiting:  # a table that refers to another waits until that one has rows
+            waiting, left = left, [table for table in left if not _add(connection, table, columns[table])]
 
 
 def without_rows(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
     """The tables that hold no row."""
-    tables = connection.execute(_TABLES.encode()).fetchall()
-    return tuple(table for _, table in tables if not _holds_rows(connection, table))
+    return tuple(table for table, rows in all_rows(connection).items() if not rows)
 
 
-def _fill(connection: psycopg.Connection[Any], per_table: int) -> None:
-    connection.execute("set constraints all immediate")
-    tables: list[tuple[int, str]] = connection.execute(_TABLES.encode()).fetchall()
-    columns = {table: [_Column(*row) for row in connection.execute(_COLUMNS.encode(), (oid,))] for oid, table in tables}
-    waiting = [table for _, table in tables]
-    while waiting:  # a table that refers to another waits until that one has rows
-        left = [table for table in waiting if not _add(connection, table, columns[table], per_table)]
-        if left == waiting:
-            return
-        waiting = left
-
-
-def _holds_rows(connection: psycopg.Connection[Any], table: str) -> bool:
-    from psycopg import sql
-
-    query = sql.SQL("select exists (select from {})").format(sql.SQL(table))
-    return connection.execute(query).fetchone() == (True,)
-
-
-def _add(connection: psycopg.Connection[Any], table: str, columns: list[_Column], count: int) -> bool:
-    """Whether that many rows were added; as many as went in stay."""
+def _add(connection: psycopg.Connection[Any], table: str, columns: list[_Column]) -> bool:
+    """Whether all the rows were added; as many as went in stay."""
     import psycopg
 
     added = 0
@@ -128,7 +120,7 @@ def _add(connection: psycopg.Connection[Any], table: str, columns: list[_Column]
         except psycopg.Error:
             continue
         added += 1
-        if added == count:
+        if added == _PER_TABLE:
             return True
     return False
 

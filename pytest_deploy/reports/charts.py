@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from pytest_deploy.reports.run_summary import PhaseSummary, RunSummary, StepSummary
 
@@ -184,7 +184,7 @@ def response_times(summary: RunSummary, files: Mapping[str, str]) -> tuple[Serie
         (step, label, tuple(Sample(*sample) for sample in samples), measurements.get("limit_s"))
         for step in summary.steps
         if step.measured
-        for measurements in (_measurements(step, files),)
+        for measurements in (json.loads(files[step.measured["file"]]) if "file" in step.measured else step.measured,)
         for label, samples in measurements.get("samples", {}).items()
     ]
     few = [one.took_s for _, _, samples, _ in measured if len(samples) < OVER_TIME for one in samples if not one.failed]
@@ -192,11 +192,6 @@ def response_times(summary: RunSummary, files: Mapping[str, str]) -> tuple[Serie
         Series(step, label, samples, limit, _scale(samples, max(few, default=0.0)))
         for step, label, samples, limit in measured
     )
-
-
-def _measurements(step: StepSummary, files: Mapping[str, str]) -> Mapping[str, Any]:
-    stated: Mapping[str, Any] = step.measured or {}
-    return json.loads(files[stated["file"]]) if "file" in stated else stated
 
 
 def _scale(samples: tuple[Sample, ...], few_s: float) -> float:

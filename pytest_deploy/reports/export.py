@@ -138,11 +138,7 @@ class Export:
             f"Anchor: {self._signed(event).checkpoint.anchor}",
             "",
         ]
-        rest = [
-            "",
-            *_PROVES.splitlines(),
-        ]
-        (self.into / "EXPORT.txt").write_text("\n".join([*head, *lines, *rest]) + "\n", encoding="utf-8")
+        (self.into / "EXPORT.txt").write_text("\n".join([*head, *lines, "", _PROVES]) + "\n", encoding="utf-8")
         sums = "".join(f"{sha256}  {name}\n" for name, sha256 in sorted(listing(self.into).items()))
         (self.into / SUMS).write_text(sums, encoding="utf-8")
         return lines

@@ -236,14 +236,13 @@ def _steps(events: Sequence[Event]) -> tuple[StepSummary, ...]:
 
 
 def _finished(begun: StepSummary | None, finished: StepFinished, seq: int) -> StepSummary:
-    title = begun.title if begun is not None else title_of(finished.nodeid)
-    return StepSummary(
-        nodeid=finished.nodeid,
+    title = title_of(finished.nodeid)
+    begun = begun or StepSummary(finished.nodeid, finished.phase, title, UNFINISHED, changes=False)
+    return replace(
+        begun,
         phase=finished.phase,
-        title=given(finished.title) or title,
+        title=given(finished.title) or begun.title,
         outcome=finished.outcome,
-        changes=begun.changes if begun is not None else False,
-        started=begun.started if begun is not None else None,
         duration_s=finished.duration_s,
         verifies=tuple(finished.verifies),
         attempts=finished.attempts,

@@ -22,6 +22,7 @@ from google.rpc import code_pb2, status_pb2
 
 from pytest_deploy.platform.embedded.router import split_fault
 from pytest_deploy.platform.embedded.service import HostedService, NotReady
+from pytest_deploy.platform.google.run import short
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class CloudRunStandIn:
         hosted, revision = self._revision(request.name)
 
         async def delete() -> run_v2.Revision:
-            return await hosted.delete(_short(revision.name))
+            return await hosted.delete(short(revision.name))
 
         return self._begin(hosted, delete, run_v2.Revision)
 
@@ -142,11 +143,10 @@ class CloudRunStandIn:
         return self.services[name]
 
     def _revision(self, name: str) -> tuple[HostedService, run_v2.Revision]:
-        service, _, short = name.partition("/revisions/")
-        hosted = self._service(service)
-        if short not in hosted.revisions:
+        hosted = self._service(name.partition("/revisions/")[0])
+        if short(name) not in hosted.revisions:
             raise Refusal(grpc.StatusCode.NOT_FOUND, f"revision {name} does not exist")
-        return hosted, hosted.revisions[short]
+        return hosted, hosted.revisions[short(name)]
 
     def _begin(
         self,
@@ -211,7 +211,3 @@ def _packed(message: Any, kind: type[run_v2.Service | run_v2.Revision]) -> any_p
 def _to_bytes(message: operations_pb2.Operation) -> bytes:
     serialized: bytes = message.SerializeToString()
     return serialized
-
-
-def _short(name: str) -> str:
-    return name.rpartition("/")[2]

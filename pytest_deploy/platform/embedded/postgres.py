@@ -127,7 +127,9 @@ class EmbeddedServer:
 
     def start(self) -> None:
         """Make the data folder if there is none (about 1 s), start the server (about 0.1 s), wait until it answers."""
-        self._own(self.folder)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        if self._user is not None:
+            os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
         if (leftover := postmaster(self.data)) is not None:
             stop_postmaster(leftover)
         if not (self.data / "PG_VERSION").exists():
@@ -146,11 +148,6 @@ class EmbeddedServer:
             stop_postmaster(psutil.Process(self._process.pid))
         self._process.wait()
         self._process = None
-
-    def _own(self, folder: Path) -> None:
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if self._user is not None:
-            os.chown(folder, self._user.pw_uid, self._user.pw_gid)
 
     def _initialise(self) -> None:
         """Run initdb into a folder beside it, then rename: a `data` folder is always whole."""

@@ -188,8 +188,6 @@ def free_port(tried: Sequence[int] = ()) -> int:
 
 # --- From a service's template to a revision, and from a revision to what its process needs.
 
-READY = "Ready"
-
 PLACEHOLDER = f"local/placeholder@sha256:{'0' * 64}"
 """The image of a service that nobody has deployed to yet: no archive has it, nothing runs for it."""
 
@@ -233,14 +231,7 @@ def timestamp_now() -> Timestamp:
 
 def ready_condition(state: int, message: str = "") -> run_v2.Condition:
     """The condition `Ready` of a service or revision, as of now."""
-    return run_v2.Condition(type_=READY, state=state, message=message, last_transition_time=timestamp_now())
-
-
-def is_ready(of: run_v2.Revision) -> bool:
-    """Whether the revision has started once with success."""
-    return any(
-        line.type_ == READY and line.state == run_v2.Condition.State.CONDITION_SUCCEEDED for line in of.conditions
-    )
+    return run_v2.Condition(type_="Ready", state=state, message=message, last_transition_time=timestamp_now())
 
 
 def new_revision_name(service: str, generation: int, taken: Collection[str]) -> str:

@@ -17,9 +17,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from pytest_deploy.platform.embedded.revision import LOOPBACK, RevisionProcess, free_port
-
-TO_LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST
-TO_REVISION = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
+from pytest_deploy.platform.google.run import TO_LATEST, TO_REVISION
 
 
 def split_fault(targets: Sequence[run_v2.TrafficTarget], known: Collection[str]) -> str | None:
@@ -67,17 +65,9 @@ def choose_revision(serving: Sequence[run_v2.TrafficTargetStatus], tag: str) -> 
 
 # --- The open ports and the proxy behind them.
 
-_HOP_BY_HOP = frozenset(
-    (
-        "connection",
-        "keep-alive",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    )
+_HOP_BY_HOP = (
+    *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization"),
+    *("te", "trailer", "transfer-encoding", "upgrade"),
 )
 """Headers that speak of one connection, not of the message (RFC 9110, 7.6.1)."""
 

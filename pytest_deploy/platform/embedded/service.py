@@ -22,13 +22,13 @@ from pytest_deploy.platform.embedded.revision import (
     RevisionProcess,
     StartFailed,
     container_of,
-    is_ready,
     new_revision,
     new_revision_name,
     ready_condition,
     timestamp_now,
 )
-from pytest_deploy.platform.embedded.router import TO_REVISION, NoBackend, Router, choose_revision, split_in_force
+from pytest_deploy.platform.embedded.router import NoBackend, Router, choose_revision, split_in_force
+from pytest_deploy.platform.google.run import TO_REVISION, is_ready, short
 
 State = run_v2.Condition.State
 
@@ -98,7 +98,7 @@ class HostedService:
             self.pb.latest_created_revision = self.revisions[name].name
         self.pb.reconciling = True
         self.pb.terminal_condition = ready_condition(State.CONDITION_RECONCILING)
-        self.save(_short(self.pb.latest_created_revision))
+        self.save(short(self.pb.latest_created_revision))
 
     async def reconcile(self, fields: frozenset[str]) -> None:
         """Make serve what was wished for last. Raises NotReady.
@@ -110,7 +110,7 @@ class HostedService:
         # 1. A new revision starts; then the wished split is put in force.
         try:
             if "template" in fields:
-                await self._start(_short(self.pb.latest_created_revision))
+                await self._start(short(self.pb.latest_created_revision))
             async with self._changing:
                 await self._serve()
         except NotReady as error:
@@ -156,7 +156,7 @@ class HostedService:
         self._ports[tag] = self._router.ports[tag]
 
     def _latest(self) -> run_v2.Revision:
-        return self.revisions[_short(self.pb.latest_created_revision)]
+        return self.revisions[short(self.pb.latest_created_revision)]
 
     def _make(self) -> None:
         """The service as infrastructure code makes it: a placeholder serves all of the traffic."""
@@ -191,7 +191,7 @@ class HostedService:
 
     async def _serve(self) -> None:
         """Put the wished split in force, once each revision that is new in it runs."""
-        lines = split_in_force(self.pb.traffic, latest_ready=_short(self.pb.latest_ready_revision), url=lambda _: "")
+        lines = split_in_force(self.pb.traffic, latest_ready=short(self.pb.latest_ready_revision), url=lambda _: "")
         # What serves already is left alone: a release that broke must not keep the one that mends it from coming.
         for name in {line.revision for line in lines} - {line.revision for line in self.pb.traffic_statuses}:
             if not is_ready(self.revisions[name]):
@@ -278,7 +278,3 @@ class HostedService:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def _short(name: str) -> str:
-    return name.rpartition("/")[2]

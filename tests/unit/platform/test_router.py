@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploy.platform.embedded import router
+from pytest_deploy.platform.google.run import TO_LATEST, TO_REVISION
 
 KNOWN = ("a", "b", "c")
 
@@ -14,7 +15,7 @@ percents = st.lists(st.integers(-5, 105), min_size=1, max_size=5)
 
 
 def target(percent: int, revision: str = "a", tag: str = "") -> run_v2.TrafficTarget:
-    return run_v2.TrafficTarget(type_=router.TO_REVISION, revision=revision, percent=percent, tag=tag)
+    return run_v2.TrafficTarget(type_=TO_REVISION, revision=revision, percent=percent, tag=tag)
 
 
 @given(percents)
@@ -35,12 +36,12 @@ def test_a_target_has_a_type_and_an_existing_revision() -> None:
     assert router.split_fault([target(100, "c")], KNOWN) is None
     assert router.split_fault([target(100, "d")], KNOWN) == "traffic names revision 'd', which does not exist"
     assert router.split_fault([run_v2.TrafficTarget(percent=100)], KNOWN) == "a traffic target has no type"
-    assert router.split_fault([run_v2.TrafficTarget(percent=100, type_=router.TO_LATEST)], ()) is None
+    assert router.split_fault([run_v2.TrafficTarget(percent=100, type_=TO_LATEST)], ()) is None
 
 
 def test_the_latest_ready_revision_stands_in_the_status_by_name() -> None:
     lines = router.split_in_force(
-        [run_v2.TrafficTarget(percent=100, type_=router.TO_LATEST), target(0, "a", "t")],
+        [run_v2.TrafficTarget(percent=100, type_=TO_LATEST), target(0, "a", "t")],
         latest_ready="b",
         url=lambda tag: f"http://{tag}",
     )
