@@ -31,6 +31,6 @@ def signing_keys(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]
 
 
 @pytest.fixture
-def asked(tmp_path: Path, signing_keys: Mapping[str, Path]) -> PendingRequestCheckout:
+def pending_checkout(tmp_path: Path, signing_keys: Mapping[str, Path]) -> PendingRequestCheckout:
     """A request that waits."""
     return set_up(tmp_path / "checkout", signing_keys)
