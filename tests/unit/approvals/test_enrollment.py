@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.errors import Refused, UsageError
+from pytest_deploy.record import atomic_file
 from pytest_deploy.record.event import Event
 from pytest_deploy.verify.verify import verify
 from tests.unit.approvals.pending_request import DEPLOYER, NAMESPACE, QUINN, TINA, PendingRequest, public
@@ -217,7 +217,7 @@ def test_a_change_whose_plain_copies_could_not_be_laid_counts_and_the_record_ver
         raise left
 
     with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
-        patch.setattr(Path, "write_bytes", refuse)
+        patch.setattr(atomic_file, "overwrite", refuse)
         enroll(pending, NINA)
 
     assert NINA.email in pending.roster.people
