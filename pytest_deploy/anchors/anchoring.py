@@ -49,17 +49,17 @@ class RecordState:
 def anchors_of(workspace: Workspace, policy: Policy, store: Store) -> list[Anchor]:
     """The anchors that policy names for the record in `store`. Raises AnchorUnavailable, UsageError."""
     rule, place = policy.anchors, policy.place(rehearsal=workspace.rehearsal)
-    found: list[Anchor] = []
+    anchors: list[Anchor] = []
     if rule.copies is not None:
         if rule.copies.bucket is not None:
             refuse_misplaced(policy, "anchors.copies.store")
             bucket = Bucket(rule.copies.bucket, "/".join(filter(None, (rule.copies.prefix, place))))
-            found.append(Copies(bucket, bucket.url))
+            anchors.append(Copies(bucket, bucket.url))
         else:
             folder = workspace.root / str(rule.copies.folder) / place
-            found.append(Copies(FolderStore(folder), f"{rule.copies.folder}/{place}"))
+            anchors.append(Copies(FolderStore(folder), f"{rule.copies.folder}/{place}"))
     if rule.github is not None:
-        found.append(Statuses(rule.github, policy.origin(rehearsal=workspace.rehearsal)))
+        anchors.append(Statuses(rule.github, policy.origin(rehearsal=workspace.rehearsal)))
     if rule.timestamp is not None:
         try:
             ca = (workspace.root / rule.timestamp.ca).read_bytes()
@@ -67,11 +67,11 @@ def anchors_of(workspace: Workspace, policy: Policy, store: Store) -> list[Ancho
             raise AnchorUnavailable(
                 f"anchors.timestamp.ca: {rule.timestamp.ca} cannot be read: {error.strerror}"
             ) from error
-        found.append(TimestampAuthority(store, rule.timestamp.url, ca, rule.timestamp.timeout_s))
+        anchors.append(TimestampAuthority(store, rule.timestamp.url, ca, rule.timestamp.timeout_s))
     if rule.lines is not None:
         name = f"{rule.lines}/{place.replace('/', '-')}.lines"
-        found.append(Lines(workspace.root / name, name))
-    return found
+        anchors.append(Lines(workspace.root / name, name))
+    return anchors
 
 
 def read_back(anchors: Sequence[Anchor]) -> list[AnchorReading]:
@@ -90,5 +90,7 @@ def record_state(log: Log, readings: Sequence[AnchorReading]) -> RecordState:
     """The record as it is now, at the sizes that were seen. Asked after the anchors: it may only have grown since."""
     events = log.history()
     closed = [event.seq + 1 for event in events if event.type in CLOSES]
-    sizes = {one.newest.size for one in readings if one.newest is not None and one.newest.size <= len(events)}
+    sizes = {
+        reading.newest.size for reading in readings if reading.newest is not None and reading.newest.size <= len(events)
+    }
     return RecordState(log.key.origin, len(events), {size: log.root(size) for size in sizes}, max(closed, default=0))

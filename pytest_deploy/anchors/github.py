@@ -61,27 +61,27 @@ class Statuses:
 
     def known(self) -> tuple[Checkpoint, ...]:
         """See Anchor.known: every page is read."""
-        found = self._asking(lambda repos: self._read(repos, whole=True))
-        return tuple(seen for _, (seen, _) in sorted(found.items()))
+        statuses = self._asking(lambda repos: self._read(repos, whole=True))
+        return tuple(seen for _, (seen, _) in sorted(statuses.items()))
 
     def newest(self) -> Checkpoint | None:
         """See Anchor.newest: the highest of the newest page."""
-        found = self._asking(lambda repos: self._read(repos, whole=False))
-        return found[max(found)][0] if found else None
+        statuses = self._asking(lambda repos: self._read(repos, whole=False))
+        return statuses[max(statuses)][0] if statuses else None
 
     def _leave(self, repos: Any, seen: Checkpoint) -> str:
         """The status's address: of the one that is there, else of a new one."""
-        found = self._read(repos, whole=False)
-        if found and seen.size < max(found) and seen.size not in found:
-            found = self._read(repos, whole=True)
-        if (there := found.get(seen.size)) is not None:
+        statuses = self._read(repos, whole=False)
+        if statuses and seen.size < max(statuses) and seen.size not in statuses:
+            statuses = self._read(repos, whole=True)
+        if (there := statuses.get(seen.size)) is not None:
             if there[0] != seen:
                 raise AnchorUnavailable(
                     f"{there[1]} holds another root of {seen.size} events: the record was rewritten; keep everything as it is"
                 )
             return there[1]
         own = {"owner": self._owner, "repo": self._name}
-        deployment = max((one.id for one in self._deployments(repos)), default=None)
+        deployment = max((existing.id for existing in self._deployments(repos)), default=None)
         if deployment is None:
             deployment = _data(
                 repos.create_deployment(
@@ -107,16 +107,16 @@ class Statuses:
 
     def _read(self, repos: Any, *, whole: bool) -> dict[int, tuple[Checkpoint, str]]:
         """What stands there, by size, each with the address of its status."""
-        found: dict[int, tuple[Checkpoint, str]] = {}
+        checkpoints: dict[int, tuple[Checkpoint, str]] = {}
         for deployment in self._deployments(repos):
             for status in self._statuses(repos, deployment.id, whole=whole):
                 seen, url = self._said(status)
-                if found.setdefault(seen.size, (seen, url))[0] != seen:
+                if checkpoints.setdefault(seen.size, (seen, url))[0] != seen:
                     raise AnchorUnavailable(
-                        f"{found[seen.size][1]} and {url} hold two roots of {seen.size} events: one of two records was "
+                        f"{checkpoints[seen.size][1]} and {url} hold two roots of {seen.size} events: one of two records was "
                         "rewritten; keep everything as it is"
                     )
-        return found
+        return checkpoints
 
     def _deployments(self, repos: Any) -> Iterator[Any]:
         """The record's own: one, unless two writers were the first."""
@@ -243,8 +243,11 @@ def _words(error: Any, token: str) -> str:
     """Status and GitHub's own words, short, one line, without the token whatever they repeat."""
     try:
         body = error.response.json()
-        said = [body["message"], *(one.get("message") or one.get("code", "") for one in body.get("errors", ()))]
+        messages = [
+            body["message"],
+            *(fault.get("message") or fault.get("code", "") for fault in body.get("errors", ())),
+        ]
     except (ValueError, KeyError, TypeError, AttributeError):
-        said = []
-    text = " ".join("; ".join(map(str, said)).replace(token, "[token]").split())
+        messages = []
+    text = " ".join("; ".join(map(str, messages)).replace(token, "[token]").split())
     return f"{error.response.status_code} {escape_line(text)[:200]}".strip()

@@ -145,12 +145,12 @@ class Copies:
 
     def _read(self, name: str) -> Checkpoint:
         try:
-            found = parse_checkpoint(self._store.get(name).decode())
+            checkpoint = parse_checkpoint(self._store.get(name).decode())
         except ValueError as error:
             raise AnchorUnavailable(f"{self.place}/{name} is no signed checkpoint: {error}") from error
-        if name != file_name(found):
-            raise AnchorUnavailable(f"{self.place}/{name} holds the checkpoint of {found.checkpoint.size} events")
-        return found.checkpoint
+        if name != file_name(checkpoint):
+            raise AnchorUnavailable(f"{self.place}/{name} holds the checkpoint of {checkpoint.checkpoint.size} events")
+        return checkpoint.checkpoint
 
 
 def file_name(signed: SignedCheckpoint) -> str:

@@ -150,16 +150,16 @@ class Override:
 
 def evaluate(context: ApprovalContext) -> Evaluation:
     """Count the approvals of a request."""
-    counted = tuple(one for one in context.approvals if isinstance(one, CountedSignature))
+    counted = tuple(signature for signature in context.approvals if isinstance(signature, CountedSignature))
     signed: dict[str, set[str]] = {}
-    for one in counted:
-        signed.setdefault(one.statement.signer, set()).add(one.statement.role)
+    for signature in counted:
+        signed.setdefault(signature.statement.signer, set()).add(signature.statement.role)
     filled, missing = match_roles(signed, context.roles)
     possible, why_not = quorum_possible(context)
     made = None if context.request_made is None else context.request_made.content
     return Evaluation(
         counted=counted,
-        refused=tuple(one for one in context.approvals if isinstance(one, RefusedFile)),
+        refused=tuple(signature for signature in context.approvals if isinstance(signature, RefusedFile)),
         filled=filled,
         missing=missing,
         possible=possible,
@@ -171,35 +171,35 @@ def evaluate(context: ApprovalContext) -> Evaluation:
 def overrides(context: ApprovalContext) -> Mapping[str, Override]:
     """The gates that two different people override for this request, for one incident, until the earlier expiry."""
     by_gate: dict[tuple[str, str], list[tuple[CountedSignature, OverrideStatement]]] = {}
-    for one in context.overrides:
-        if isinstance(one, CountedSignature) and isinstance(one.statement, OverrideStatement):
-            by_gate.setdefault((one.statement.gate, one.statement.incident), []).append((one, one.statement))
+    for file in context.overrides:
+        if isinstance(file, CountedSignature) and isinstance(file.statement, OverrideStatement):
+            by_gate.setdefault((file.statement.gate, file.statement.incident), []).append((file, file.statement))
     complete = {}
     for (gate, incident), signed in by_gate.items():
         people = tuple(sorted({statement.signer for _, statement in signed}))
         if len(people) >= _OVERRIDE_SIGNERS:
             until = min(statement.until for _, statement in signed)
-            complete[gate] = Override(people, until, incident, tuple(one for one, _ in signed))
+            complete[gate] = Override(people, until, incident, tuple(file for file, _ in signed))
     return complete
 
 
 def refused_overrides(context: ApprovalContext) -> tuple[RefusedFile, ...]:
     """The override files that do not count, each with its reason."""
-    return tuple(one for one in context.overrides if isinstance(one, RefusedFile))
+    return tuple(file for file in context.overrides if isinstance(file, RefusedFile))
 
 
 def incomplete_override(context: ApprovalContext, gate: str) -> str:
     """Why a gate is not overridden although somebody signed for it, in words; empty where nobody did, or it is."""
     if gate in overrides(context):
         return ""
-    named = [(one.file.rpartition("/")[2], one.reason) for one in refused_overrides(context)]
+    named = [(file.file.rpartition("/")[2], file.reason) for file in refused_overrides(context)]
     reasons = [f"{name}: {reason}" for name, reason in named if name.startswith(f"{_OVERRIDE_PREFIX}{gate}-")]
     reasons += [
-        f"{one.statement.signer} signed for {one.statement.incident}; another person must sign the same"
-        for one in context.overrides
-        if isinstance(one, CountedSignature)
-        and isinstance(one.statement, OverrideStatement)
-        and one.statement.gate == gate
+        f"{file.statement.signer} signed for {file.statement.incident}; another person must sign the same"
+        for file in context.overrides
+        if isinstance(file, CountedSignature)
+        and isinstance(file.statement, OverrideStatement)
+        and file.statement.gate == gate
     ]
     return "; ".join(reasons)
 
@@ -210,14 +210,18 @@ def record_signatures(log: Log, context: ApprovalContext, *, actor: str) -> None
     `approval.signed` and `override.signed` for what counts, `approval.refused` for what does not.
     """
     run, evaluation = context.run, evaluate(context)
-    for one in evaluation.counted:
-        if one.event is None:
-            log.append(approval_event(one.file), run=run, actor=actor)
+    for signature in evaluation.counted:
+        if signature.event is None:
+            log.append(approval_event(signature.file), run=run, actor=actor)
     for override in overrides(context).values():
-        for one in override.signatures:
-            if one.event is None:
-                log.append(override_event(one.file), run=run, actor=actor)
-    recorded = {(given(it.file), it.reason) for e in log.run(run) if isinstance(it := e.content, ApprovalRefused)}
+        for signature in override.signatures:
+            if signature.event is None:
+                log.append(override_event(signature.file), run=run, actor=actor)
+    recorded = {
+        (given(content.file), content.reason)
+        for event in log.run(run)
+        if isinstance(content := event.content, ApprovalRefused)
+    }
     for refused in (*evaluation.refused, *refused_overrides(context)):
         if (refused.file, refused.reason) not in recorded:
             content = ApprovalRefused(
@@ -247,10 +251,10 @@ def _evaluate_file(
         name = f"runs/{context.run}/approvals/{path.name!a}"
         return RefusedFile(name, None, None, "its name holds characters that cannot be shown")
     name = f"runs/{context.run}/approvals/{path.name}"
-    for one in (path, path.with_name(f"{path.name}.sig")):
-        if one.is_symlink() or (one.exists() and not one.is_file()):
+    for part in (path, path.with_name(f"{path.name}.sig")):
+        if part.is_symlink() or (part.exists() and not part.is_file()):
             return RefusedFile(
-                name, None, None, f"{'is' if one == path else 'its .sig is'} a link or a folder, no file"
+                name, None, None, f"{'is' if part == path else 'its .sig is'} a link or a folder, no file"
             )
     # 2. It is a statement.
     try:

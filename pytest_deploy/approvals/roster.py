@@ -146,9 +146,9 @@ class Roster:
         }
 
     @staticmethod
-    def _only(found: Iterable[Person]) -> Person | None:
-        people = list(found)
-        return people[0] if len(people) == 1 else None
+    def _only(people: Iterable[Person]) -> Person | None:
+        candidates = list(people)
+        return candidates[0] if len(candidates) == 1 else None
 
 
 def fingerprint(public: str) -> str:
@@ -198,13 +198,13 @@ def parse(files: Mapping[str, bytes]) -> Roster:
 
 def _keys(text: bytes, faults: list[str]) -> Iterable[Key]:
     for number, line in enumerate(text.decode("utf-8", "replace").splitlines(), 1):
-        found = _LINE.fullmatch(line)
-        if found is None:
+        match = _LINE.fullmatch(line)
+        if match is None:
             faults.append(f"allowed_signers line {number} is not `email namespaces=…,valid-after=…,valid-before=… key`")
             continue
         try:
-            after, before = (datetime.strptime(found[name], _STAMP).replace(tzinfo=UTC) for name in ("after", "before"))
-            _blob(found["public"])
+            after, before = (datetime.strptime(match[name], _STAMP).replace(tzinfo=UTC) for name in ("after", "before"))
+            _blob(match["public"])
         except (ValueError, UsageError) as error:
             faults.append(f"allowed_signers line {number} {error}")
             continue
@@ -212,7 +212,7 @@ def _keys(text: bytes, faults: list[str]) -> Iterable[Key]:
             faults.append(
                 f"allowed_signers line {number}: a key is valid for a year at most, this one for {(before - after).days} days"
             )
-        yield Key(found["email"], found["public"], after, before, found["namespace"])
+        yield Key(match["email"], match["public"], after, before, match["namespace"])
 
 
 def _people(text: bytes, faults: list[str]) -> list[Person]:

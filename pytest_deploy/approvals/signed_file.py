@@ -54,13 +54,13 @@ def require_valid_key(roster: Roster, person: Person, role: str, key: Path, at: 
         raise Refused(
             f"{person.printed_name} does not hold the role {role}: the roster says {', '.join(person.roles) or 'none'}"
         )
-    wanted = fingerprint_of(key)
-    known = next((one for one in roster.keys if one.fingerprint == wanted and one.email == person.email), None)
-    if known is None or not known.valid(at):
+    fingerprint = fingerprint_of(key)
+    enrolled = next((k for k in roster.keys if k.fingerprint == fingerprint and k.email == person.email), None)
+    if enrolled is None or not enrolled.valid(at):
         raise Refused(
-            f"the key {wanted} is not valid for {person.email} now; python deploy.py keys list shows which is"
+            f"the key {fingerprint} is not valid for {person.email} now; python deploy.py keys list shows which is"
         )
-    return known
+    return enrolled
 
 
 def store_signed_file(

@@ -65,7 +65,7 @@ def approve_request(root: Path, run: str, *, role: str, key: Path | None, commen
         say(escape_line(line))
     needed = pending.environment.policy.approval.roles
     person, key = pending.choose_signer(role, key)
-    role = role or next((one for one in needed if one in person.roles), "")
+    role = role or next((own_role for own_role in needed if own_role in person.roles), "")
     if role not in needed:
         raise Refused(
             f"{pending.environment.policy.environment} asks for {', '.join(needed) or 'nobody'}; {role or 'none of your roles'} is not among them"
@@ -116,7 +116,7 @@ def override_gate(
         say(escape_line(line))
     person, key = pending.choose_signer(role, key)
     needed = pending.environment.policy.approval.roles
-    role = role or next((one for one in needed if one in person.roles), "")
+    role = role or next((own_role for own_role in needed if own_role in person.roles), "")
     sign_override(
         pending.environment.log,
         pending.environment.workspace.store,
@@ -183,7 +183,7 @@ def pending_request(root: Path, run: str) -> PendingRequest:
         raise Refused(f"{run}: the record holds no request.made for it; plan anew")
     shift = (made.instant - made.time).total_seconds()
     environment = Environment(workspace, policy, run=run, shift_s=shift)
-    if not any(one.run == run for one in requests.pending(environment.log.history(), environment.clock.now())):
+    if not any(waiting.run == run for waiting in requests.pending(environment.log.history(), environment.clock.now())):
         raise Refused(f"{run} waits for nobody: it was run, voided or has expired; plan anew")
     content = json.loads(requests.stored_request(workspace.store, run, [made]))
     return PendingRequest(environment, run, content, made.read(RequestMade).requested_by)
@@ -200,8 +200,8 @@ def describe_request(pending: PendingRequest) -> Iterator[str]:
     yield f"artefact  {request['artefact']['image']}"
     yield f"replaces  {'nothing: the first release' if before is None else before['version'] + ', commit ' + before['commit']}"
     applied = set(request["earlier"]["migrations"])
-    to_apply = [one for one in request["migrations"] if one["version"] not in applied]
-    yield f"migrates  {', '.join(one['version'] + ' ' + one['name'] for one in to_apply) or 'nothing'}"
+    to_apply = [migration for migration in request["migrations"] if migration["version"] not in applied]
+    yield f"migrates  {', '.join(migration['version'] + ' ' + migration['name'] for migration in to_apply) or 'nothing'}"
     for key in ("reason", "ticket"):
         if request[key]:
             yield f"{key:<9} {request[key]}"

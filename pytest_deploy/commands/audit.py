@@ -164,7 +164,7 @@ class Audit:
                     continue
                 checkpoints += known
                 yield True, f"anchors at {anchor.place}: {len(known)} read back"
-        checkpoints.sort(key=lambda one: one.size)
+        checkpoints.sort(key=lambda checkpoint: checkpoint.size)
 
         # 2. Whether there is a record.
         if next(iter(store.names("log/")), None) is None:
@@ -178,7 +178,7 @@ class Audit:
 
         # 3. Whether it verifies, against all that is known outside it.
         path = store.folder()
-        verification = verify_store(path, anchor=[one.anchor for one in checkpoints])
+        verification = verify_store(path, anchor=[checkpoint.anchor for checkpoint in checkpoints])
         for check in verification.checks:
             if not check.ok:
                 yield False, f"step {check.number}, {check.title}: {check.detail}; {_KEEP}"
@@ -204,7 +204,7 @@ class Audit:
 
     def _end_of_log(self, policy: Policy, events: Sequence[Event], checkpoints: Sequence[Checkpoint]) -> Result:
         """What a cut would take away unseen."""
-        anchored = max((one.size for one in checkpoints), default=0)
+        anchored = max((checkpoint.size for checkpoint in checkpoints), default=0)
         closed = [event.run for event in events[anchored:] if event.type in CLOSES]
         if not policy.anchors.required and not checkpoints:
             return True, "no anchor is asked for: a cut at the end would show against a line kept elsewhere only"
@@ -219,8 +219,8 @@ class Audit:
         open_runs = {run: state.run(run) for run in state.open_runs()}
         # A plan holds no lease: its time is what a whole run may take.
         ends = {
-            run: one.lease_until or (one.opened_at or now) + timedelta(seconds=policy.sla_s)
-            for run, one in open_runs.items()
+            run: run_state.lease_until or (run_state.opened_at or now) + timedelta(seconds=policy.sla_s)
+            for run, run_state in open_runs.items()
         }
         abandoned = [run for run, end in ends.items() if end <= now]
         for run in abandoned:
@@ -249,6 +249,6 @@ class Audit:
 
 def _end_of_certificate(pem: bytes) -> datetime:
     try:
-        return min(one.not_valid_after_utc for one in load_pem_x509_certificates(pem))
+        return min(certificate.not_valid_after_utc for certificate in load_pem_x509_certificates(pem))
     except ValueError as error:
         raise UsageError(f"anchors.timestamp.ca is no PEM certificate: {error}") from error

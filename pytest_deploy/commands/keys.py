@@ -226,5 +226,5 @@ def described_person(
         raise UsageError(f"deploy.py keys enroll: a name or a role {NOT_PLAIN}")
     if any(len(text) > _LONGEST_NAME for text in (email, name, *roles)):
         raise UsageError(f"deploy.py keys enroll: a name or a role is longer than {_LONGEST_NAME} characters")
-    git_emails = tuple(dict.fromkeys(one.lower() for one in [email, *git]))
+    git_emails = tuple(dict.fromkeys(address.lower() for address in [email, *git]))
     return Person(email.lower(), name, tuple(roles), github, local, git_emails)

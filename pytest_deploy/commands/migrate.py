@@ -86,25 +86,25 @@ class MigrationCommands:
     def status(self) -> Iterator[str]:
         """A line a migration: applied, when and by whom, or pending."""
         rows = self._migrations.status()
-        for one in rows:
-            text: str = one.state
-            if one.applied is not None:
-                done = one.applied
+        for row in rows:
+            text: str = row.state
+            if row.applied is not None:
+                done = row.applied
                 text = f"applied {done.at:%Y-%m-%d %H:%M:%SZ} by {done.actor} ({done.engine})"
-                text += "" if one.state == "applied" else f", {one.state}"
-            yield f"{one.version} {one.name:<28} {text}"
-        pending = sum(one.applied is None for one in rows)
+                text += "" if row.state == "applied" else f", {row.state}"
+            yield f"{row.version} {row.name:<28} {text}"
+        pending = sum(row.applied is None for row in rows)
         yield f"{len(rows) - pending} applied, {pending} pending"
 
     def check(self) -> Iterator[str]:
         """Files, history and squawk's findings. Raises MigrationsRefused with every fault."""
         findings = self._migrations.findings()
-        blocking = [one.fault() for one in findings if one.blocks and one.accepted is None]
+        blocking = [finding.fault() for finding in findings if finding.blocks and finding.accepted is None]
         if blocking:
             raise MigrationsRefused("findings on what is pending", blocking)
-        for one in findings:
-            accepted = "" if one.accepted is None else f" (accepted: {one.accepted})"
-            yield f"{one.path.name}:{one.line} {one.rule}: {one.message}{accepted}"
+        for finding in findings:
+            accepted = "" if finding.accepted is None else f" (accepted: {finding.accepted})"
+            yield f"{finding.path.name}:{finding.line} {finding.rule}: {finding.message}{accepted}"
         yield f"{len(self._migrations.pending())} pending, none faulty; {self._migrations.compatibility().summary}"
 
     def dry_run(self) -> Iterator[str]:
@@ -125,8 +125,8 @@ class MigrationCommands:
         with self._under_lease():
             trial = self._migrations.trial(wanted).trial
             done = self._migrations.apply(wanted, expected_schema=trial.after)
-        for one in done:
-            yield f"{one.version} {one.name} applied in {one.duration_s or 0:.3f} s"
+        for migration in done:
+            yield f"{migration.version} {migration.name} applied in {migration.duration_s or 0:.3f} s"
         yield self._now()
 
     def down(self, to: str) -> Iterator[str]:
@@ -136,11 +136,11 @@ class MigrationCommands:
         remain = () if to.strip("0") == "" else files[: self._place(files, to) + 1]
         with self._under_lease():
             done = self._migrations.roll_back(
-                to=[one.version for one in remain], save_into=self._environment.workspace.backups("by-hand")
+                to=[migration.version for migration in remain], save_into=self._environment.workspace.backups("by-hand")
             )
-        for one in done:
-            yield f"{one.version} {one.name} undone in {one.duration_s:.3f} s"
-            for saved in one.lost:
+        for migration in done:
+            yield f"{migration.version} {migration.name} undone in {migration.duration_s:.3f} s"
+            for saved in migration.lost:
                 yield f"  {saved.count} rows of {saved.table} saved in {saved.place}"
         yield self._now()
 
@@ -172,10 +172,12 @@ class MigrationCommands:
             raise UsageError(f"{newest.version} is applied already; the way back is migrate down --to {asked}")
 
     def _place(self, migrations: tuple[Migration, ...], to: str) -> int:
-        for place, one in enumerate(migrations):
-            if one.version == to or (to.isdigit() and one.number == int(to)):
+        for place, migration in enumerate(migrations):
+            if migration.version == to or (to.isdigit() and migration.number == int(to)):
                 return place
-        raise UsageError(f"--to {to}: no such migration; known: {', '.join(one.version for one in migrations)}")
+        raise UsageError(
+            f"--to {to}: no such migration; known: {', '.join(migration.version for migration in migrations)}"
+        )
 
     def _now(self) -> str:
         schema = self._migrations.schema()

@@ -168,18 +168,18 @@ def _take_over(log: Log, events: list[Event], say: Say) -> Lease:
             time.sleep(_POLL_SECONDS)
 
 
-def _finish(context: RunContext, environment: Environment, opened: Event, held: Lease | None, say: Say) -> int:
+def _finish(context: RunContext, environment: Environment, opened: Event, lease: Lease | None, say: Say) -> int:
     clock = environment.system
     run = Run(
         environment=environment,
         context=context,
         steps=_steps(context, environment.log.run(opened.run)),
         observer=_Lines(say),
-        lease=held,
+        lease=lease,
         started_at=clock.monotonic() - max(0.0, (clock.now() - opened.time).total_seconds()),
     )
-    if held is not None:
-        held.start_renewing()
+    if lease is not None:
+        lease.start_renewing()
     try:
         # 1. Nothing is undone beside a step that still runs.
         _stop_workers(run, say)
@@ -195,8 +195,8 @@ def _finish(context: RunContext, environment: Environment, opened: Event, held: 
                 roll_back(run)
         sealed = seal(run)
     finally:
-        if held is not None:
-            held.stop_renewing()
+        if lease is not None:
+            lease.stop_renewing()
     for line, _ in summary(run, sealed, code=0):
         say(line)
     return MANUAL_INTERVENTION if run.outcome == "rollback-failed" else 0
@@ -232,6 +232,6 @@ def _steps(context: RunContext, events: list[Event]) -> tuple[Step, ...]:
     if planned and steps_lock.digest(steps) == planned[0]:
         return steps
     return tuple(
-        Step(one.nodeid, one.phase, "rollback" if one.phase == "rollback" else "always", one.changes)
-        for _, one in of_type(events, StepStarted)
+        Step(started.nodeid, started.phase, "rollback" if started.phase == "rollback" else "always", started.changes)
+        for _, started in of_type(events, StepStarted)
     )

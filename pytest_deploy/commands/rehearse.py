@@ -68,15 +68,15 @@ class Rehearsal:
         smoke = environment.policy.staging_smoke
         staging = [smoke.environment] if smoke is not None and smoke.environment else []
         with self._platforms_open(*staging, name):
-            for one in staging:
-                self._deploy(one, at - STAGED_BEFORE)
+            for staged in staging:
+                self._deploy(staged, at - STAGED_BEFORE)
             self._deploy(name, at)
 
         # 3. What was recorded verifies.
         self._say("")
         self._say("both records, checked without what wrote them:")
-        for one in (*staging, name):
-            self._run("python", "deploy.py", "verify", f"reports/rehearsal/{one}")
+        for rehearsed in (*staging, name):
+            self._run("python", "deploy.py", "verify", f"reports/rehearsal/{rehearsed}")
 
     def _environment(self, name: str) -> Environment:
         workspace = Workspace(self._root, name, rehearsal=True)
@@ -88,13 +88,13 @@ class Rehearsal:
         environments = [self._environment(name) for name in names]
         try:
             with ThreadPoolExecutor(len(environments)) as starting:
-                opened = [starting.submit(_open_platform, one) for one in environments]
+                opened = [starting.submit(_open_platform, environment) for environment in environments]
                 yield
             for platform in opened:
                 platform.result()
         finally:
-            for one in environments:
-                one.close()
+            for environment in environments:
+                environment.close()
 
     def _next_open(self, environment: Environment) -> datetime:
         prepare(environment.workspace, environment.policy)
@@ -108,11 +108,11 @@ class Rehearsal:
 
     def _deploy(self, name: str, at: datetime) -> None:
         """Plan, sign for every role, run."""
-        options = [f"--deploy-env={name}", "--deploy-rehearse", *(f"--deploy-set={one}" for one in SHORTENED)]
+        options = [f"--deploy-env={name}", "--deploy-rehearse", *(f"--deploy-set={setting}" for setting in SHORTENED)]
         self._run("pytest", *options, "--deploy-pipeline=plan", f"--deploy-at={_instant(at)}")
         environment = self._environment(name)
         commit = source.read(self._root).commit
-        (request,) = [one for one in pending(environment.log.history(), at) if one.commit == commit]
+        (request,) = [waiting for waiting in pending(environment.log.history(), at) if waiting.commit == commit]
         for role in environment.policy.approval.roles:
             self._run("python", "deploy.py", "approve", request.run, "--role", role)
         self._run("pytest", *options, f"--deploy-run={request.run}", f"--deploy-at={_instant(at + APPROVED_WITHIN)}")

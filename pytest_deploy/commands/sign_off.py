@@ -130,7 +130,7 @@ class Signing:
         roster = in_force(log.store, log.history())[0]
         roles = policy.approval.roles or policy.thaw.roles
         person, key = choose_signer(workspace, roster, role or roles[0], key)
-        role = role or next((one for one in roles if one in person.roles), next(iter(person.roles), ""))
+        role = role or next((own_role for own_role in roles if own_role in person.roles), next(iter(person.roles), ""))
         if not role:
             raise Refused(f"{person.printed_name} holds no role, so nobody can tell what the signature stands for")
         return cls(workspace, policy, log, roster, person, role, key)

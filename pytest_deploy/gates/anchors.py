@@ -38,23 +38,29 @@ def judge(rule: Anchors, record: RecordState, readings: Sequence[AnchorReading])
         "required": rule.required,
         "anchors": [
             {
-                "place": one.place,
-                "size": one.newest.size if one.newest is not None else None,
-                "root": base64.b64encode(one.newest.root).decode() if one.newest is not None else None,
-                "problem": one.problem,
-                "covers": one.covers,
+                "place": reading.place,
+                "size": reading.newest.size if reading.newest is not None else None,
+                "root": base64.b64encode(reading.newest.root).decode() if reading.newest is not None else None,
+                "problem": reading.problem,
+                "covers": reading.covers,
             }
-            for one in readings
+            for reading in readings
         ],
     }
     if broken := [
-        f"{one.place} {why}" for one in readings if one.newest and (why := _contradicted(record, one.newest))
+        f"{reading.place} {why}"
+        for reading in readings
+        if reading.newest and (why := _contradicted(record, reading.newest))
     ]:
         return needs_action(NAME, inputs, "; ".join(broken), _VERIFY)
-    if unread := [f"{one.place} could not be read back: {one.problem}" for one in readings if one.problem]:
+    if unread := [
+        f"{reading.place} could not be read back: {reading.problem}" for reading in readings if reading.problem
+    ]:
         return needs_action(NAME, inputs, "; ".join(unread), "mend what it names, then ask again")
-    enough = max((one.newest.size for one in readings if one.newest is not None and one.covers), default=0)
-    reach = max((one.newest.size for one in readings if one.newest is not None), default=0)
+    enough = max(
+        (reading.newest.size for reading in readings if reading.newest is not None and reading.covers), default=0
+    )
+    reach = max((reading.newest.size for reading in readings if reading.newest is not None), default=0)
     if rule.required and enough < record.closed:
         so_far = f"no anchor knows more than {enough} events" if enough else "no anchor of it can be read back"
         return needs_action(
@@ -80,4 +86,4 @@ def _contradicted(record: RecordState, anchored: Checkpoint) -> str:
 
 
 def _reaches(readings: Sequence[AnchorReading]) -> list[str]:
-    return [f"{one.place} ({one.newest.size} events)" for one in readings if one.newest is not None]
+    return [f"{reading.place} ({reading.newest.size} events)" for reading in readings if reading.newest is not None]

@@ -57,7 +57,7 @@ def gather(facts: GateFacts) -> Judge:
         facts.environment.clock.now(),
         filled=evaluation.filled,
         missing=evaluation.missing,
-        refused=[f"{one.file.rpartition('/')[2]}: {one.reason}" for one in evaluation.refused],
+        refused=[f"{file.file.rpartition('/')[2]}: {file.reason}" for file in evaluation.refused],
         possible=evaluation.possible,
         why_not=evaluation.why_not,
         expires=evaluation.expires,

@@ -75,14 +75,16 @@ def judge(rule: Blackout | None, calendar: Calendar | None, at: datetime, *, las
     if days.calendar is not None:
         inputs |= {"version": days.calendar.version, "covers": list(days.calendar.covers)}
     touched = days.touched(at, at + lasts)
-    inputs["touches"] = [{"name": it.name, "from": stamp(it.starts), "to": stamp(it.ends)} for it in touched]
+    inputs["touches"] = [
+        {"name": block.name, "from": stamp(block.starts), "to": stamp(block.ends)} for block in touched
+    ]
     if unknown := days.unknown(at, at + lasts):
         return needs_action(NAME, inputs, unknown.problem, unknown.remedy)
     if not touched:
         return passes(
             NAME, inputs, f"no holiday and no blackout period within {span(lasts)} of {moment(at, days.zone)}"
         )
-    named = " and ".join(f"{it.name} until {moment(it.ends, days.zone)}" for it in touched)
+    named = " and ".join(f"{block.name} until {moment(block.ends, days.zone)}" for block in touched)
     reason = f"the run would touch {named}"
     start = _free(days, at, lasts)
     if isinstance(start, _Fault):
@@ -218,7 +220,7 @@ def _periods(calendar: Calendar | None) -> tuple[_Block, ...]:
     if calendar is None:
         return ()
     zone = place(calendar.zone)
-    return tuple(_Block(it.name, *covering(zone, it.starts, it.ends)) for it in calendar.periods)
+    return tuple(_Block(period.name, *covering(zone, period.starts, period.ends)) for period in calendar.periods)
 
 
 # --- the calendar file

@@ -56,49 +56,52 @@ def judge(at_system: datetime, references: Sequence[Reference]) -> Verdict:
     Up to NOTICED_S apart is agreement, up to REFUSED_S passes and is named.
     """
     at = utc(at_system)
-    skews = {it.name: _behind(at, it) for it in references if it.at is not None}
+    skews = {reference.name: _behind(at, reference) for reference in references if reference.at is not None}
     inputs: dict[str, Any] = {
         "at": stamp(at),
         "references": [
             {
-                "name": it.name,
-                "at": None if it.at is None else stamp(it.at),
-                "lower_bound": it.lower_bound,
-                "skew_s": skews.get(it.name),
-                "problem": it.problem,
+                "name": reference.name,
+                "at": None if reference.at is None else stamp(reference.at),
+                "lower_bound": reference.lower_bound,
+                "skew_s": skews.get(reference.name),
+                "problem": reference.problem,
             }
-            for it in references
+            for reference in references
         ],
     }
-    if far := [it for it in references if abs(skews.get(it.name, 0.0)) > REFUSED_S]:
+    if far := [reference for reference in references if abs(skews.get(reference.name, 0.0)) > REFUSED_S]:
         return needs_action(
             NAME,
             inputs,
             f"this machine's clock, {moment(at)}, is {_describe(far, skews)}",
             "set the machine's clock by NTP",
         )
-    if not any(it.at is not None and not it.lower_bound for it in references):
-        asked = "; ".join(f"{it.name}: {it.problem or 'no answer'}" for it in references if it.at is None)
+    if not any(reference.at is not None and not reference.lower_bound for reference in references):
+        asked = "; ".join(
+            f"{reference.name}: {reference.problem or 'no answer'}" for reference in references if reference.at is None
+        )
         return needs_action(
             NAME,
             inputs,
             f"no other clock told the time{f' ({asked})' if asked else ''}",
             "make one answer, e.g. the database's",
         )
-    apart = [it for it in references if abs(skews.get(it.name, 0.0)) > NOTICED_S]
+    apart = [reference for reference in references if abs(skews.get(reference.name, 0.0)) > NOTICED_S]
     if apart:
         return passes(NAME, inputs, f"this machine's clock is {_describe(apart, skews)}; {REFUSED_S:g} s are tolerated")
-    agreeing = ", ".join(it.name for it in references if it.at is not None)
+    agreeing = ", ".join(reference.name for reference in references if reference.at is not None)
     return passes(NAME, inputs, f"this machine's clock agrees with {agreeing} within {NOTICED_S:g} s")
 
 
-def _behind(at: datetime, it: Reference) -> float:
+def _behind(at: datetime, reference: Reference) -> float:
     """Seconds the reference is ahead of the system's clock; negative where it is behind."""
-    ahead = ((it.at or at) - at) / timedelta(seconds=1)
-    return max(0.0, ahead) if it.lower_bound else ahead
+    ahead = ((reference.at or at) - at) / timedelta(seconds=1)
+    return max(0.0, ahead) if reference.lower_bound else ahead
 
 
 def _describe(references: Sequence[Reference], skews: dict[str, float]) -> str:
     return ", ".join(
-        f"{abs(skews[it.name]):.1f} s {'behind' if skews[it.name] > 0 else 'ahead of'} {it.name}" for it in references
+        f"{abs(skews[reference.name]):.1f} s {'behind' if skews[reference.name] > 0 else 'ahead of'} {reference.name}"
+        for reference in references
     )

@@ -17,7 +17,7 @@ def gather(facts: GateFacts) -> Judge:
     if rule is None:
         return lambda _: judge(None, who, None, frozenset(), ())
     person = facts.roster.of_actor(who)
-    holders = [one.printed_name for one in facts.roster.holders(rule.role, facts.environment.system.now())]
+    holders = [holder.printed_name for holder in facts.roster.holders(rule.role, facts.environment.system.now())]
     email, roles = (person.email, frozenset(person.roles)) if person is not None else (None, frozenset[str]())
     return lambda _: judge(rule, who, email, roles, holders)
 
@@ -41,6 +41,6 @@ def judge(
             NAME, inputs, f"{who or 'the actor'} is nobody whom the roster knows; {rule.role} starts it", remedy
         )
     if rule.role not in roles:
-        held = f"holds {', '.join(sorted(roles))}" if roles else "holds no role"
-        return needs_action(NAME, inputs, f"{person} ({who}) {held}; {rule.role} starts it", remedy)
+        roles_held = f"holds {', '.join(sorted(roles))}" if roles else "holds no role"
+        return needs_action(NAME, inputs, f"{person} ({who}) {roles_held}; {rule.role} starts it", remedy)
     return passes(NAME, inputs, f"{person} ({who}) holds {rule.role}")

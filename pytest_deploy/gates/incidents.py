@@ -55,10 +55,10 @@ def gather(facts: GateFacts) -> Judge:
     source: IncidentSource = RecordedIncidents(facts.history)
     if rule is not None and rule.command is not None:
         source = IncidentCommand(rule.command, facts.workspace.root, rule.command_timeout_s)
-    return partial(judge, rule, known=source.read())
+    return partial(judge, rule, incidents=source.read())
 
 
-def judge(rule: Incidents | None, at: datetime, known: Sequence[Incident] | Unavailable) -> Verdict:
+def judge(rule: Incidents | None, at: datetime, incidents: Sequence[Incident] | Unavailable) -> Verdict:
     """Whether no critical incident is open at `at`, nor was opened less than `within_h` hours before.
 
     A closed one passes by itself when those hours are over; a source that does not answer blocks.
@@ -67,38 +67,47 @@ def judge(rule: Incidents | None, at: datetime, known: Sequence[Incident] | Unav
         return not_asked_for(NAME)
     at, length = utc(at), timedelta(hours=rule.within_h)
     inputs: dict[str, Any] = {"at": stamp(at), "within_h": rule.within_h}
-    if isinstance(known, Unavailable):
-        inputs["source"] = known.problem
+    if isinstance(incidents, Unavailable):
+        inputs["source"] = incidents.problem
         return needs_action(
             NAME,
             inputs,
-            f"incidents cannot be asked about: {known.problem}",
+            f"incidents cannot be asked about: {incidents.problem}",
             "make the incident source answer, then ask again",
         )
-    critical = sorted((it for it in known if it.severity.strip().casefold() in _COUNTS), key=lambda it: it.opened)
-    count = [it for it in critical if it.closed is None or max(it.closed, it.opened + length) > at]
-    inputs["known"] = len(known)
+    critical = sorted(
+        (incident for incident in incidents if incident.severity.strip().casefold() in _COUNTS),
+        key=lambda incident: incident.opened,
+    )
+    counting = [
+        incident
+        for incident in critical
+        if incident.closed is None or max(incident.closed, incident.opened + length) > at
+    ]
+    inputs["known"] = len(incidents)
     inputs["critical"] = [
         {
-            "id": it.id,
-            "opened": stamp(it.opened),
-            "closed": None if it.closed is None else stamp(it.closed),
-            "url": it.url,
+            "id": incident.id,
+            "opened": stamp(incident.opened),
+            "closed": None if incident.closed is None else stamp(incident.closed),
+            "url": incident.url,
         }
-        for it in count
+        for incident in counting
     ]
-    if still := [it for it in count if it.closed is None]:
-        named = ", ".join(f"{_shown(it)} since {moment(it.opened)}" for it in still)
+    if still := [incident for incident in counting if incident.closed is None]:
+        named = ", ".join(f"{_shown(incident)} since {moment(incident.opened)}" for incident in still)
         return needs_action(NAME, inputs, f"critical and open: {named}", "resolve and close it")
-    if count:
-        free = max(max(it.closed, it.opened + length) for it in count if it.closed is not None)
-        named = ", ".join(f"{_shown(it)}, {moment(it.opened)}" for it in count)
+    if counting:
+        free = max(
+            max(incident.closed, incident.opened + length) for incident in counting if incident.closed is not None
+        )
+        named = ", ".join(f"{_shown(incident)}, {moment(incident.opened)}" for incident in counting)
         return waits(NAME, inputs, f"critical, opened within {span(length)}: {named}; over {moment(free)}", free)
     return passes(NAME, inputs, f"no critical incident is open, and none was opened within {span(length)}")
 
 
-def _shown(it: Incident) -> str:
-    return f"{it.id} ({it.url})" if it.url else it.id
+def _shown(incident: Incident) -> str:
+    return f"{incident.id} ({incident.url})" if incident.url else incident.id
 
 
 # --- where incidents are known
@@ -121,9 +130,9 @@ class RecordedIncidents:
         """Each as opened and closed at once: within policy's hours it blocks, later it does not."""
         opened = ((event.instant, event.content) for event in self._events)
         return [
-            Incident(it.incident, it.severity, at, at, given(it.url))
-            for at, it in opened
-            if isinstance(it, IncidentOpened)
+            Incident(content.incident, content.severity, time, time, given(content.url))
+            for time, content in opened
+            if isinstance(content, IncidentOpened)
         ]
 
 
@@ -151,7 +160,7 @@ class IncidentCommand:
             last = (ran.stderr.strip().splitlines() or ["it said nothing"])[-1]
             return Unavailable(f"incidents.command {name} failed with {ran.returncode}: {last}")
         try:
-            return [_incident(one) for one in json.loads(ran.stdout)]
+            return [_incident(incident) for incident in json.loads(ran.stdout)]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             return Unavailable(f"incidents.command {name} did not print {_WANTED}: {error!r}")
 

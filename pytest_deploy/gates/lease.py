@@ -17,7 +17,7 @@ NAME = "lease"
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldLease:
     """The environment's lease as the log has it: taken, and not given back."""
 
     run: str
@@ -36,7 +36,7 @@ def gather(facts: GateFacts) -> Judge:
     return lambda _: judge(system.now(), held, own=own)
 
 
-def held_lease(state: LogState) -> Held | None:
+def held_lease(state: LogState) -> HeldLease | None:
     """The lease that a run holds, or left behind open; None where it is free."""
     lease = state.lease
     if lease is None:
@@ -44,51 +44,51 @@ def held_lease(state: LogState) -> Held | None:
     taken = lease.taken.content
     holder = taken.holder if isinstance(taken, LeaseTaken) else ""
     open_run = lease.run if lease.run in state.open_runs(leased=True) else None
-    return Held(lease.run, holder, lease.until, open_run)
+    return HeldLease(lease.run, holder, lease.until, open_run)
 
 
-def judge(at: datetime, held: Held | None, *, own: str = "") -> Verdict:
+def judge(at: datetime, lease: HeldLease | None, *, own: str = "") -> Verdict:
     """Whether the environment is free at `at`; with `own`, whether that run holds it, and still does.
 
     A live lease of another passes by itself; one that ended under an open run is a run that died, and wants `recover`.
     """
     at = utc(at)
     inputs: dict[str, Any] = {"at": stamp(at), "own": own or None, "held": None}
-    if held is not None:
+    if lease is not None:
         inputs["held"] = {
-            "run": held.run,
-            "holder": held.holder,
-            "until": stamp(held.until),
-            "open_run": held.open_run,
+            "run": lease.run,
+            "holder": lease.holder,
+            "until": stamp(lease.until),
+            "open_run": lease.open_run,
         }
     if own:
-        return _kept(at, held, own, inputs)
-    if held is None:
+        return _kept(at, lease, own, inputs)
+    if lease is None:
         return passes(NAME, inputs, "no run holds the environment")
-    if at < held.until:
+    if at < lease.until:
         return waits(
             NAME,
             inputs,
-            f"run {held.run} of {held.holder} holds the environment until {moment(held.until)}",
-            held.until,
+            f"run {lease.run} of {lease.holder} holds the environment until {moment(lease.until)}",
+            lease.until,
         )
-    if held.open_run is not None:
+    if lease.open_run is not None:
         return needs_action(
             NAME,
             inputs,
-            f"the lease of run {held.run} of {held.holder} ended {moment(held.until)}, and run {held.open_run} is open",
+            f"the lease of run {lease.run} of {lease.holder} ended {moment(lease.until)}, and run {lease.open_run} is open",
             "python deploy.py recover ENV",
         )
-    return passes(NAME, inputs, f"the lease of run {held.run} ended {moment(held.until)}, and left no run open")
+    return passes(NAME, inputs, f"the lease of run {lease.run} ended {moment(lease.until)}, and left no run open")
 
 
-def _kept(at: datetime, held: Held | None, own: str, inputs: dict[str, Any]) -> Verdict:
-    if held is not None and held.run == own and at < held.until:
-        return passes(NAME, inputs, f"this run holds the environment until {moment(held.until)}")
-    if held is None:
+def _kept(at: datetime, lease: HeldLease | None, own: str, inputs: dict[str, Any]) -> Verdict:
+    if lease is not None and lease.run == own and at < lease.until:
+        return passes(NAME, inputs, f"this run holds the environment until {moment(lease.until)}")
+    if lease is None:
         problem = "this run holds the environment no more"
-    elif held.run != own:
-        problem = f"run {held.run} of {held.holder} has taken the environment over"
+    elif lease.run != own:
+        problem = f"run {lease.run} of {lease.holder} has taken the environment over"
     else:
-        problem = f"this run's lease ended {moment(held.until)}"
+        problem = f"this run's lease ended {moment(lease.until)}"
     return needs_action(NAME, inputs, problem, "start anew; nothing may be changed without the lease")

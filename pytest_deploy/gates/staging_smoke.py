@@ -38,8 +38,8 @@ _READ: Final = frozenset(one.type for one in (PhaseFinished, RunOpened, RunClose
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What makes a release the same release: that which is to be deployed."""
+class SmokedRelease:
+    """What makes a release the same one: commit, artefact and migrations."""
 
     commit: str
     digest: str
@@ -68,33 +68,33 @@ class Evidence:
 def gather(facts: GateFacts) -> Judge:
     """What is to be deployed, and what the other environment's record says of its smokes."""
     rule, candidate = facts.policy.staging_smoke, facts.candidate
-    wanted = Wanted(candidate.commit, candidate.digest or "", candidate.migrations_sha256)
+    wanted = SmokedRelease(candidate.commit, candidate.digest or "", candidate.migrations_sha256)
     evidence = () if rule is None else evidence_of(replace(facts.workspace, environment=rule.environment))
-    return partial(judge, rule, wanted=wanted, evidence=evidence)
+    return partial(judge, rule, candidate=wanted, evidence=evidence)
 
 
-def judge(rule: StagingSmoke | None, at: datetime, wanted: Wanted, evidence: Sequence[Evidence]) -> Verdict:
-    """Whether the newest smoke of `wanted` passed, at most `within_h` hours before `at`, in a record that verifies.
+def judge(rule: StagingSmoke | None, at: datetime, candidate: SmokedRelease, evidence: Sequence[Evidence]) -> Verdict:
+    """Whether the newest smoke of `candidate` passed, at most `within_h` hours before `at`, in a record that verifies.
 
     An older pass does not outweigh a newer failure. Evidence of the future is no evidence.
     """
     if rule is None:
         return not_asked_for(NAME)
     at = utc(at)
-    newest_first = sorted(evidence, key=lambda it: it.at, reverse=True)
-    same = [it for it in newest_first if not _differs(wanted, it)]
+    newest_first = sorted(evidence, key=lambda smoke: smoke.at, reverse=True)
+    same = [smoke for smoke in newest_first if not _differs(candidate, smoke)]
     shown = next(iter(same or newest_first), None)
     inputs = {
         "at": stamp(at),
         "environment": rule.environment,
         "within_h": rule.within_h,
-        "wanted": asdict(wanted),
+        "wanted": asdict(candidate),
         "evidence": None if shown is None else {**asdict(shown), "at": stamp(shown.at)},
     }
     if shown is None:
         return needs_action(NAME, inputs, f"{rule.environment} has no smoke on record", _deploy(rule))
     inputs["age_h"] = round((at - shown.at) / timedelta(hours=1), 4)
-    if wrong := _wrong(rule, at, wanted, shown):
+    if wrong := _wrong(rule, at, candidate, shown):
         return needs_action(NAME, inputs, *wrong)
     return passes(
         NAME,
@@ -103,24 +103,27 @@ def judge(rule: StagingSmoke | None, at: datetime, wanted: Wanted, evidence: Seq
     )
 
 
-def _wrong(rule: StagingSmoke, at: datetime, wanted: Wanted, it: Evidence) -> tuple[str, str] | None:
+def _wrong(rule: StagingSmoke, at: datetime, candidate: SmokedRelease, evidence: Evidence) -> tuple[str, str] | None:
     """What is wrong with the evidence, the gravest first, and what mends it."""
-    where, age, allowed = rule.environment, at - it.at, timedelta(hours=rule.within_h)
-    if not it.verified:
+    where, age, allowed = rule.environment, at - evidence.at, timedelta(hours=rule.within_h)
+    if not evidence.verified:
         return (
-            f"the record of run {it.run} in {where} does not verify: {it.problem or 'no cause given'}",
+            f"the record of run {evidence.run} in {where} does not verify: {evidence.problem or 'no cause given'}",
             f"have that record examined, then {_deploy(rule)}",
         )
-    if differences := _differs(wanted, it):
-        return f"{where} smoked {' and '.join(differences)} in run {it.run}", _deploy(rule)
+    if differences := _differs(candidate, evidence):
+        return f"{where} smoked {' and '.join(differences)} in run {evidence.run}", _deploy(rule)
     if age < timedelta(0):
         return (
-            f"{where} smoke of run {it.run} is dated {moment(it.at)}, after {moment(at)}",
+            f"{where} smoke of run {evidence.run} is dated {moment(evidence.at)}, after {moment(at)}",
             f"set the clocks right, then {_smoke(rule)}",
         )
-    if not it.passed:
-        why = f": {it.problem}" if it.problem else ""
-        return f"{where} smoke of run {it.run} failed {moment(it.at)}{why}", f"mend what failed, then {_deploy(rule)}"
+    if not evidence.passed:
+        why = f": {evidence.problem}" if evidence.problem else ""
+        return (
+            f"{where} smoke of run {evidence.run} failed {moment(evidence.at)}{why}",
+            f"mend what failed, then {_deploy(rule)}",
+        )
     if age > allowed:
         return f"{where} smoke is {span(age)} old, {span(allowed)} are allowed", _smoke(rule)
     return None
@@ -134,12 +137,12 @@ def _smoke(rule: StagingSmoke) -> str:
     return f"{_deploy(rule)} --pipeline smoke"
 
 
-def _differs(wanted: Wanted, it: Evidence) -> list[str]:
+def _differs(candidate: SmokedRelease, evidence: Evidence) -> list[str]:
     """What of the evidence is not what is to be deployed, in words."""
     pairs = (
-        ("another artefact", it.digest, wanted.digest),
-        ("another commit", it.commit, wanted.commit),
-        ("another migration set", it.migrations_sha256, wanted.migrations_sha256),
+        ("another artefact", evidence.digest, candidate.digest),
+        ("another commit", evidence.commit, candidate.commit),
+        ("another migration set", evidence.migrations_sha256, candidate.migrations_sha256),
     )
     return [f"{what} ({short(had)}, not {short(want)})" for what, had, want in pairs if had != want]
 
@@ -156,17 +159,17 @@ def evidence_of(workspace: Workspace) -> tuple[Evidence, ...]:
     if next(iter(source.names("log/")), None) is None:
         return ()
     store = source.folder()
-    checked = verify(store)
-    if not checked.ok:
-        raise RecordError(f"the record {store.name} does not verify: {checked.findings[0]}")
-    known = _known_key(workspace)
-    if checked.vkey != known.vkey:
+    verification = verify(store)
+    if not verification.ok:
+        raise RecordError(f"the record {store.name} does not verify: {verification.findings[0]}")
+    expected_key = _known_key(workspace)
+    if verification.vkey != expected_key.vkey:
         raise RecordError(
-            f"the record in {store.relative_to(workspace.root)} is {checked.origin}'s, signed by {checked.vkey}; that of "
-            f"{known.origin} is signed by {known.vkey}: it is no evidence"
+            f"the record in {store.relative_to(workspace.root)} is {verification.origin}'s, signed by {verification.vkey}; that of "
+            f"{expected_key.origin} is signed by {expected_key.vkey}: it is no evidence"
         )
     runs: dict[str, list[Event]] = {}
-    for seq in range(checked.size):
+    for seq in range(verification.size):
         event = log_entry.parse((store / log_entry.name(seq)).read_bytes()).event
         runs.setdefault(event.run, []).append(event)
     return tuple(sorted((e for run in runs.values() for e in _smoked(store, run)), key=lambda e: e.at))
@@ -199,13 +202,17 @@ def _require_origin(origin: str, key: LogKey) -> LogKey:
 def _smoked(store: Path, events: Sequence[Event]) -> Iterator[Evidence]:
     """What one run's smoke phase is evidence of."""
     contents = [(event, event.content) for event in events if event.type in _READ]
-    smoke = [(e.instant, it) for e, it in contents if isinstance(it, PhaseFinished) and it.phase == "smoke"]
-    opened = [it for _, it in contents if isinstance(it, RunOpened)]
-    closed = [it for _, it in contents if isinstance(it, RunClosed)]
-    if not (smoke and opened and closed):
+    smoke_phases = [
+        (event.instant, content)
+        for event, content in contents
+        if isinstance(content, PhaseFinished) and content.phase == "smoke"
+    ]
+    opened = [content for _, content in contents if isinstance(content, RunOpened)]
+    closed = [content for _, content in contents if isinstance(content, RunClosed)]
+    if not (smoke_phases and opened and closed):
         return
-    run, (at, finished) = events[0].run, smoke[-1]
-    has_request = any(isinstance(it, RequestMade) for _, it in contents)
+    run, (at, finished) = events[0].run, smoke_phases[-1]
+    has_request = any(isinstance(content, RequestMade) for _, content in contents)
     smoked = _requested(store, run) if has_request else given(opened[0].target)
     if smoked is not None:
         yield Evidence(
@@ -226,5 +233,7 @@ def _requested(store: Path, run: str) -> Mapping[str, Any]:
     return {
         "commit": request["commit"],
         "image": request["artefact"]["image"],
-        "migrations_sha256": migrations_sha256((one["version"], one["sha256"]) for one in request["migrations"]),
+        "migrations_sha256": migrations_sha256(
+            (migration["version"], migration["sha256"]) for migration in request["migrations"]
+        ),
     }

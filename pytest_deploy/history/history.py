@@ -96,7 +96,7 @@ class AsOf:
     @property
     def events(self) -> tuple[int, ...]:
         """Positions of the events it rests on."""
-        rows = [one.row for one in self.serving]
+        rows = [run.row for run in self.serving]
         known = {seq for row in rows if row is not None for seq in row.events}
         return tuple(sorted(known | ({self.moved.seq} if self.moved is not None else set())))
 
@@ -183,7 +183,7 @@ def _find(index: Index, query: RunQuery, limit: int) -> tuple[int, list[tuple[Ro
     ((total,),) = index.select(f"SELECT count(*) FROM runs WHERE {where}", *given)  # noqa: S608 -- constant words, values are bound
     because = " OR ".join(term for term, _ in fact_terms) or "0"
     looked_up = [value for _, values in fact_terms for value in values]
-    found = []
+    matches = []
     for number, row in index.rows(where, given, limit=limit):
         # The condition holds of what the index says. Now: the log says the same, of the run and of each fact.
         if Row.of(index.event(seq) for seq in row.events) != row:
@@ -195,8 +195,8 @@ def _find(index: Index, query: RunQuery, limit: int) -> tuple[int, list[tuple[Ro
             if event.run != row.run or Fact(*fact) not in facts(event):
                 raise Stale(f"{row.run} is not as it was indexed")
             positions.add(seq)
-        found.append((row, tuple(sorted(positions))))
-    return total, found
+        matches.append((row, tuple(sorted(positions))))
+    return total, matches
 
 
 def _row_terms(query: RunQuery) -> list[tuple[str, list[Any]]]:

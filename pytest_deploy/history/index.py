@@ -111,8 +111,8 @@ class Index:
     def rows(self, where: str, values: Sequence[Any], *, limit: int = 0) -> list[tuple[int, Row]]:
         """The newest `limit` runs (0: all) under a condition over `runs`, newest first, each with its number."""
         sql = f"SELECT * FROM runs WHERE {where} ORDER BY began DESC, id DESC LIMIT ?"  # noqa: S608 -- constant words
-        found = self.select(sql, *values, limit or -1)
-        return [(number, _row(values)) for number, *values in found]
+        rows = self.select(sql, *values, limit or -1)
+        return [(number, _row(values)) for number, *values in rows]
 
     def event(self, seq: int) -> Event:
         """An event from the log itself. Raises Stale where it is not the one that was indexed."""
@@ -128,8 +128,8 @@ class Index:
 
     def events(self, run: str) -> tuple[Event, ...]:
         """All events of a run, from the log itself. Raises Stale."""
-        found = self.select("SELECT seq FROM events WHERE run = (SELECT id FROM runs WHERE run = ?) ORDER BY seq", run)
-        events = tuple(self.event(seq) for (seq,) in found)
+        rows = self.select("SELECT seq FROM events WHERE run = (SELECT id FROM runs WHERE run = ?) ORDER BY seq", run)
+        events = tuple(self.event(seq) for (seq,) in rows)
         if any(event.run != run for event in events):
             raise Stale(f"{run} is not as it was indexed")
         return events
@@ -176,8 +176,8 @@ class Index:
         return self.state == _state_at(newest)
 
     def _stored_state(self) -> State:
-        found = self.select("SELECT version, origin, size, root, head FROM state")
-        return State(*found[0]) if found else _NOTHING
+        rows = self.select("SELECT version, origin, size, root, head FROM state")
+        return State(*rows[0]) if rows else _NOTHING
 
     def _build(self) -> None:
         self._connection.executescript(_TABLES)

@@ -131,11 +131,11 @@ def check_before_commit(
     """
     rows("set constraints all immediate; select 1")
     versions = tuple(migration.version for migration in todo)
-    done = tuple(done for done in ledger.read_applied(rows) if done.seq not in earlier_seqs)
-    if tuple(one.version for one in done) != versions:
-        applied = ", ".join(one.version for one in done) or "nothing"
+    done = tuple(applied for applied in ledger.read_applied(rows) if applied.seq not in earlier_seqs)
+    if tuple(migration.version for migration in done) != versions:
+        shown = ", ".join(migration.version for migration in done) or "nothing"
         raise MigrationFailed(
-            f"the engine applied {applied} instead of {', '.join(versions)}; nothing was committed",
+            f"the engine applied {shown} instead of {', '.join(versions)}; nothing was committed",
             not_run=versions,
         )
     if expected_schema is not None and (schema := read_catalog(rows).sha256) != expected_schema:
@@ -330,7 +330,9 @@ def dry_run(
 def _refuse_outside(todo: Sequence[Migration]) -> None:
     problem = "it runs outside a transaction and cannot be taken back"
     faults = [
-        Fault(str(one.path), one.up_section.line, "", problem, "rehearse it") for one in todo if not one.transactional
+        Fault(str(migration.path), migration.up_section.line, "", problem, "rehearse it")
+        for migration in todo
+        if not migration.transactional
     ]
     if faults:
         raise MigrationsRefused("dry run", faults)
@@ -339,13 +341,13 @@ def _refuse_outside(todo: Sequence[Migration]) -> None:
 def _observe(rows: Rows, before: Catalog, relations: AbstractSet[int], numbers: AbstractSet[int]) -> DryRun:
     """What the transaction has done so far, seen from inside it."""
     after = read_catalog(rows)
-    done = [one for one in ledger.read_applied(rows) if one.number in numbers]
+    done = [migration for migration in ledger.read_applied(rows) if migration.number in numbers]
     lines = difflib.unified_diff(
         before.text.splitlines(keepends=True), after.text.splitlines(keepends=True), "now", "after", n=0
     )
     return DryRun(
-        versions=tuple(one.version for one in done),
-        durations_s=tuple(one.duration_s or 0.0 for one in done),
+        versions=tuple(migration.version for migration in done),
+        durations_s=tuple(migration.duration_s or 0.0 for migration in done),
         schema_diff="".join(lines),
         after=after.sha256,
         locks=tuple((relation, mode) for oid, relation, mode in rows(_LOCKS) if oid in relations),

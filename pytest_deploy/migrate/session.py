@@ -128,7 +128,7 @@ def rows_of(connection: psycopg.Connection[Any]) -> Rows:
 
 RUNNER_KEY: Final = 48372615
 ENGINE_KEY: Final = (48372615, 1)
-"""Held by the transaction that changes the schema: a runner that follows a killed one waits for the killed one's end."""
+"""HeldLease by the transaction that changes the schema: a runner that follows a killed one waits for the killed one's end."""
 POLL_S: Final = 0.1
 
 

@@ -210,7 +210,7 @@ def _step(database: _TrialDatabase, known: Sequence[Migration], migration: Migra
     except MigrationFailed as error:
         return step, [_fault_of(error, [migration])]
     down_s = time.monotonic() - began
-    lost = tuple(f"{saved.table} ({', '.join(saved.columns)})" for one in back for saved in one.lost)
+    lost = tuple(f"{saved.table} ({', '.join(saved.columns)})" for undone in back for saved in undone.lost)
     step = replace(step, up_s=up_s, down_s=down_s, lost=lost)
     # 2. The schema and the rows are as before.
     faults: list[Fault] = []
@@ -229,12 +229,12 @@ def _step(database: _TrialDatabase, known: Sequence[Migration], migration: Migra
     return step, faults
 
 
-def _difference(one: Catalog, other: Catalog, name: str, other_name: str) -> str:
+def _difference(first: Catalog, second: Catalog, name: str, other_name: str) -> str:
     """The first lines in which two schemas differ; empty where they do not."""
     lines = [
         f"    {line}"
         for line in difflib.unified_diff(
-            one.text.splitlines(), other.text.splitlines(), name, other_name, "", "", 0, ""
+            first.text.splitlines(), second.text.splitlines(), name, other_name, "", "", 0, ""
         )
         if not line.startswith("@@")
     ]
@@ -248,7 +248,7 @@ def _fault(migration: Migration, problem: str, remedy: str) -> Fault:
 
 
 def _fault_of(error: MigrationFailed, todo: Sequence[Migration]) -> Fault:
-    migration = next((one for one in todo if one.version == error.failed), todo[-1])
+    migration = next((failed for failed in todo if failed.version == error.failed), todo[-1])
     return Fault(str(migration.path), None, migration.version, str(error), "mend it before it meets the real database")
 
 

@@ -113,7 +113,7 @@ def rate_limit_claim(environment: Environment, context: RunContext) -> Claim | N
 
 def _refuse_drift(environment: Environment, context: RunContext, source_: Source) -> None:
     approved = approved_request(environment, context)
-    now = request.build_request(
+    current = request.build_request(
         environment,
         context,
         source_,
@@ -121,12 +121,12 @@ def _refuse_drift(environment: Environment, context: RunContext, source_: Source
         image=approved.image,
         steps_sha256=steps_lock.digest_of_pipeline(context.workspace.steps_lock, request.PIPELINE),
     )
-    drifted = request.drift(approved.parsed, now.parsed())
+    drifted = request.drift(approved.parsed, current.parsed())
     if not drifted:
         return
     void = RequestVoided(cause="drift", request_sha256=approved.sha256, detail=list(drifted), by=context.run)
     environment.log.append(void, run=context.run, actor=PIPELINE_ACTOR)
-    lines = "".join(f"\n  {one}" for one in drifted)
+    lines = "".join(f"\n  {difference}" for difference in drifted)
     raise Refused(
         f"what was approved is not what would run now: {context.run} is void; plan again and have it approved{lines}"
     )

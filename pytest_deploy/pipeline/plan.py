@@ -41,8 +41,8 @@ def conclude(run: Run, source: Source) -> None:
             say(f"  {fault}")
         if waiting := _waiting(run):
             say("what waits besides, whatever is mended:")
-            for one in waiting:
-                say(f"  {one}")
+            for gate in waiting:
+                say(f"  {gate}")
         return
     try:
         pending, kept = _request(run, source)
@@ -75,7 +75,7 @@ def _waiting(run: Run) -> list[str]:
     events = run.events()
     passed = {step.nodeid for _, step in of_type(events, StepFinished) if step.outcome == "passed"}
     gates = {gate for nodeid, asked in run.gates_asked.items() if nodeid in passed for gate in asked}
-    return [f"{one.gate}: {one.reason}" for _, one in of_type(events, GateRefused) if one.gate in gates]
+    return [f"{refusal.gate}: {refusal.reason}" for _, refusal in of_type(events, GateRefused) if refusal.gate in gates]
 
 
 def _request(run: Run, source: Source) -> tuple[PendingRequest, bool]:
@@ -85,29 +85,29 @@ def _request(run: Run, source: Source) -> tuple[PendingRequest, bool]:
     image = built_image(run.events())
     steps_sha256 = steps_lock.digest_of_pipeline(context.workspace.steps_lock, request.PIPELINE)
     now = environment.clock.now()
-    found = build_request(
+    candidate = build_request(
         environment, context, source, run=context.run, image=image, steps_sha256=steps_sha256
     ).parsed()
     # 2. A request that lives and says the same stands; every other one is void.
-    for old in request.pending(log.history(), now):
+    for pending in request.pending(log.history(), now):
         try:
-            stated = json.loads(request.stored_request(context.workspace.store, old.run, [old.made]))
-            drifted = request.drift(stated, found)
+            stated = json.loads(request.stored_request(context.workspace.store, pending.run, [pending.made]))
+            drifted = request.drift(stated, candidate)
         except Refused as unreadable:
             drifted = (str(unreadable),)
         if not drifted:
-            return old, True
-        void = RequestVoided(cause="drift", request_sha256=old.sha256, detail=list(drifted), by=context.run)
-        log.append(void, run=old.run, actor=PIPELINE_ACTOR)
-        run.observer.line(f"request {old.run} is void: {'; '.join(drifted)}")
+            return pending, True
+        void = RequestVoided(cause="drift", request_sha256=pending.sha256, detail=list(drifted), by=context.run)
+        log.append(void, run=pending.run, actor=PIPELINE_ACTOR)
+        run.observer.line(f"request {pending.run} is void: {'; '.join(drifted)}")
     # 3. A new one, with the schema's difference that people read before they sign.
     diff = _schema_diff(environment).encode()
     RunFolder(log.store, context.run).create(PLANNED_DIFF, diff)
     name = new_run_id(context.workspace.environment, environment.system, rehearsal=context.rehearsal)
     plan = Plan(context.run, hashlib.sha256(diff).hexdigest())
-    made = build_request(environment, context, source, run=name, image=image, steps_sha256=steps_sha256, plan=plan)
-    RunFolder(log.store, name).create("request.json", made.content)
-    event = log.append(made.event_content(), run=name, actor=PIPELINE_ACTOR)
+    rendered = build_request(environment, context, source, run=name, image=image, steps_sha256=steps_sha256, plan=plan)
+    RunFolder(log.store, name).create("request.json", rendered.content)
+    event = log.append(rendered.event_content(), run=name, actor=PIPELINE_ACTOR)
     (waiting,) = request.pending([event], now)
     return waiting, False
 
@@ -135,7 +135,7 @@ def _summary(
     lines += [f"takes     {_expected(environment)}"]
     lines += ["preview   none: the embedded platform has no infrastructure of its own"]
     lines += [f"expires   {_both(pending.expires, environment)}"]
-    lines += [f"needed    {one}" for one in waits.still_needed] or ["needed    nothing"]
+    lines += [f"needed    {sentence}" for sentence in waits.still_needed] or ["needed    nothing"]
     start = "not within a year: see what is needed" if waits.at is None else _both(waits.at, environment)
     lines += [f"earliest  {start}"]
     if any(role for role in environment.policy.approval.roles):
@@ -148,7 +148,7 @@ def _line(environment: Environment, context: RunContext, pending: PendingRequest
     """What runs it: with the settings it was planned with, for with others it is another request."""
     words = ["pytest", f"--deploy-env={environment.policy.environment}"]
     words += ["--deploy-rehearse"] if context.rehearsal else []
-    words += [f"--deploy-set={one}" for one in context.sets]
+    words += [f"--deploy-set={setting}" for setting in context.sets]
     return shlex.join([*words, f"--deploy-run={pending.run}"])
 
 

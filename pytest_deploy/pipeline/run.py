@@ -184,9 +184,9 @@ class Run:
     def _account(self, step: Step, message: str) -> None:
         """Take a step's end from the log; where nobody wrote one, write it."""
         events = self.events()
-        outcomes = [one.outcome for _, one in of_type(events, StepFinished) if one.nodeid == step.nodeid]
+        outcomes = [content.outcome for _, content in of_type(events, StepFinished) if content.nodeid == step.nodeid]
         if not outcomes:
-            if not any(one.nodeid == step.nodeid for _, one in of_type(events, StepStarted)):
+            if not any(content.nodeid == step.nodeid for _, content in of_type(events, StepStarted)):
                 self.append(StepStarted(nodeid=step.nodeid, phase=step.phase, changes=step.changes))
             self.append(lost_step(step, message))
         self.sequence.finish(step.nodeid, passed=outcomes == ["passed"], cause=message if not outcomes else "")
@@ -309,14 +309,14 @@ class Run:
             self._request(self.source)
 
     def _record_not_run(self) -> None:
-        news = [step for step in self.sequence.not_run() if step.nodeid not in self._recorded_not_run]
-        for step in news:
+        steps = [step for step in self.sequence.not_run() if step.nodeid not in self._recorded_not_run]
+        for step in steps:
             self._recorded_not_run.add(step.nodeid)
             # Only what is known is said: a run finished by `recover` has no collection to read the assertions from.
             verifies = list(step.verifies) or UNSET
             self.append(StepNotRun(nodeid=step.nodeid, phase=step.phase, cause=step.cause, verifies=verifies))
-        if news:
-            self.observer.steps_not_run(news)
+        if steps:
+            self.observer.steps_not_run(steps)
 
     def _request(self, source: Source) -> None:
         """After the build: the run's own request where none was approved, else the artefact held against the approved one.

@@ -148,7 +148,7 @@ class Timings:
         known = {name: round(float(seconds), 3) for name, seconds in about.items() if seconds is not None}
         if not self.count:
             return known or None
-        summary = {**known, "samples": {label: list(map(list, found)) for label, found in self._samples.items()}}
+        summary = {**known, "samples": {label: list(map(list, samples)) for label, samples in self._samples.items()}}
         if self.count <= MOST and len(self._samples) <= MOST // 10:
             return summary
         attach(name, json.dumps(summary, sort_keys=True, separators=(",", ":")).encode() + b"\n")
@@ -164,4 +164,4 @@ def file_of(nodeid: str) -> str:
 def watched(events: Iterable[Event]) -> float:
     """Seconds that the finished steps among these events watched over what serves."""
     measured = (given(content.measured, {}) for _, content in of_type(events, StepFinished))
-    return round(sum(float(one.get("watch_s", 0.0)) for one in measured), 3)
+    return round(sum(float(measurement.get("watch_s", 0.0)) for measurement in measured), 3)

@@ -157,14 +157,14 @@ def compare(expected: Sequence[Step], collected: Sequence[Step], *, lock: str = 
 
 def strays(suites: Path) -> list[Fault]:
     """Python files under suites/ that no phase would ever run: a check that looks as if it ran, and does not."""
-    found = []
+    files = []
     for path in sorted(suites.rglob("*.py")):
         parts = path.relative_to(suites).parts
         in_phase = len(parts) == 2 and parts[0] in PHASES and path.match("test_*.py")  # noqa: PLR2004 -- phase and file
         if not in_phase and path.name not in {"conftest.py", "__init__.py"}:
             remedy = "right is suites/<phase>/test_<concern>.py, with <phase> one of the pipeline's"
-            found.append(Fault(f"suites/{path.relative_to(suites).as_posix()}", None, "", "no phase runs it", remedy))
-    return found
+            files.append(Fault(f"suites/{path.relative_to(suites).as_posix()}", None, "", "no phase runs it", remedy))
+    return files
 
 
 def _parse(line: str) -> Step | None:

@@ -115,9 +115,9 @@ class Environment:
         """Cut an error in place, with those it came from: every report writer reads the error itself."""
         if self.holds_subjects:
             cut_rows_in_error(error)
-        for one in error_chain(error):
-            one.args = tuple(redacted(one.args, self.redact))
-            if notes := getattr(one, "__notes__", None):
+        for member in error_chain(error):
+            member.args = tuple(redacted(member.args, self.redact))
+            if notes := getattr(member, "__notes__", None):
                 notes[:] = [self.redact(note) for note in notes]
 
     def redact_file(self, content: bytes) -> bytes:

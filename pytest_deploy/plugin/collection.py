@@ -100,16 +100,16 @@ class Collection:
         """
         try:
             self._check_plugins()
-            found = [self._step(item) for item in items]
+            collected = [self._step(item) for item in items]
         except pytest.UsageError as refused:
             if self._handover is None:
                 raise
             refusal_beside(self._handover).write_text(str(refused), encoding="utf-8")
             return
         if self._handover is not None:
-            self._handover.write_text(json.dumps([step.to_json() for step in found]), encoding="utf-8")
+            self._handover.write_text(json.dumps([step.to_json() for step in collected]), encoding="utf-8")
         try:
-            self.steps = self.accept(found)
+            self.steps = self.accept(collected)
         except CollectionRefused as refused:
             if self._handover is not None:
                 return
@@ -232,18 +232,18 @@ def collect(root: Path) -> tuple[Step, ...]:
         raise CollectionRefused("files under suites/ that no phase runs", strays)
     folders = [str(root / "suites" / phase) for phase in PHASES if (root / "suites" / phase).is_dir()]
     with tempfile.TemporaryDirectory() as place:
-        found = Path(place) / "steps"
+        collected_path = Path(place) / "steps"
         words = [sys.executable, "-m", "pytest", "-p", __name__, "--collect-only", "-qq", f"--rootdir={root}", *folders]
         ran = subprocess.run(
             words,
             cwd=root,
-            env=os.environ | {_COLLECTED: str(found)},
+            env=os.environ | {_COLLECTED: str(collected_path)},
             capture_output=True,
             text=True,
             check=False,
             timeout=_COLLECT_S,
         )
         if ran.returncode or not folders:
-            said = (ran.stdout + ran.stderr).strip()
-            raise CollectionRefused("the suites", [Fault("suites", None, "", "pytest could not collect them", said)])
-        return steps_lock.read(found)
+            output = (ran.stdout + ran.stderr).strip()
+            raise CollectionRefused("the suites", [Fault("suites", None, "", "pytest could not collect them", output)])
+        return steps_lock.read(collected_path)

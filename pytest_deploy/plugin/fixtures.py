@@ -62,10 +62,10 @@ class Gates:
             return passes(name, {}, "not asked in this pipeline")
         verdict = self._gates.check(name, self._clock.now())
         self._record.event(verdict.event(self._point))
-        found = "passed" if verdict.passed else "refused"
+        outcome = "passed" if verdict.passed else "refused"
         self._record.expect(
             {"verdict": "passed"},
-            {"gate": name, "verdict": found, "owed": verdict.still_needed, "reason": verdict.reason},
+            {"gate": name, "verdict": outcome, "owed": verdict.still_needed, "reason": verdict.reason},
         )
         if not verdict.passed and not (self._point == "plan" and verdict.still_needed in WAITED_FOR):
             pytest.fail(f"{name}: {verdict.sentence}", pytrace=False)

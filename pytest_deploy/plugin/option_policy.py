@@ -29,7 +29,7 @@ def refuse(config: pytest.Config) -> None:
     To be asked before any plug-in acts on its options: in the first `pytest_cmdline_main` (xdist rewrites --dist and --tx
     there, and --looponfail never comes to `pytest_configure`). Not in xdist's workers: they get what was judged here.
     """
-    found = [
+    faults = [
         *_interpreter(sys.flags.optimize),
         *variables(os.environ),
         *_options(config),
@@ -37,15 +37,15 @@ def refuse(config: pytest.Config) -> None:
         *(list(_configuration_file(config)) or _ini_values(config)),
         *_plugins(config),
     ]
-    if not found:
+    if not faults:
         return
-    count = "1 thing" if len(found) == 1 else f"{len(found)} things"
+    count = "1 thing" if len(faults) == 1 else f"{len(faults)} things"
     raise OptionRefused(
         "\n".join(
             [
                 f"{count} could thin out or bend this deployment. Nothing was started, nothing was written.",
-                *(f"  {fault}" for fault in dict.fromkeys(found)),
-                f"Take {'it' if len(found) == 1 else 'them'} away and start again.",
+                *(f"  {fault}" for fault in dict.fromkeys(faults)),
+                f"Take {'it' if len(faults) == 1 else 'them'} away and start again.",
                 f"Beside --deploy-* a deployment takes {', '.join(offered(config))}: see `pytest --help`.",
             ]
         )
@@ -126,8 +126,8 @@ def _spellings(config: pytest.Config) -> dict[str, dict[str, bool]]:
 def _spelled(config: pytest.Config, name: str, value: object) -> str:
     """An option as its giver knows it: the spelling used, its value, and where it stands if not on the command line."""
     if isinstance(value, list | dict | set):
-        permitted = [one for values in OPTIONS.get(name, UNKNOWN).values or () for one in _listed(values)]
-        value = [one for one in value if one not in permitted] or value
+        permitted = [word for values in OPTIONS.get(name, UNKNOWN).values or () for word in _listed(values)]
+        value = [word for word in value if word not in permitted] or value
     spellings = _spellings(config).get(name, {"path": True})
     spelling, place = next(_used(config, spellings), (next(iter(spellings)), ""))
     return f"{spelling} {_shown(value)}{place}" if spellings[spelling] else f"{spelling}{place}"
@@ -152,7 +152,7 @@ def _listed(value: object) -> list[object]:
 
 
 def _shown(value: object) -> str:
-    return " ".join(str(one) for one in value) or "(empty)" if isinstance(value, list | dict | set) else str(value)
+    return " ".join(str(item) for item in value) or "(empty)" if isinstance(value, list | dict | set) else str(value)
 
 
 def _ini_values(config: pytest.Config) -> Iterator[str]:

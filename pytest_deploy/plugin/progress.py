@@ -106,9 +106,9 @@ class Progress(RunObserver):
         """A line a phase; the record names each step. What a rollback did not need is no news."""
         always = {step.nodeid for step in self._steps if step.when == "always"}
         self._ended |= {step.nodeid for step in steps}
-        news = [step for step in steps if step.nodeid in always]
-        for phase, cause in dict.fromkeys((step.phase, step.cause) for step in news):
-            count = sum(1 for step in news if (step.phase, step.cause) == (phase, cause))
+        shown = [step for step in steps if step.nodeid in always]
+        for phase, cause in dict.fromkeys((step.phase, step.cause) for step in shown):
+            count = sum(1 for step in shown if (step.phase, step.cause) == (phase, cause))
             noun = "step" if count == 1 else "steps"
             self.line(f"  ○ {phase}: {count} {noun} not run · {cause.partition(chr(10))[0]}", yellow=True)
 

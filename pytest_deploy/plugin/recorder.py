@@ -94,11 +94,11 @@ class StepRecorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
         """A warning inside a step belongs to the step. Whoever shows it after us shows it without secrets."""
-        said = self._redact(str(warning_message.message))
-        if said != str(warning_message.message):
-            warning_message.message = UserWarning(said)
+        message = self._redact(str(warning_message.message))
+        if message != str(warning_message.message):
+            warning_message.message = UserWarning(message)
         if self._current is not None:
-            self._current.warnings.append(said[:MESSAGE_BYTES])
+            self._current.warnings.append(message[:MESSAGE_BYTES])
 
     def _refuse_stale(self, step: Step) -> None:
         """In a worker: what was handed out ahead of its turn, and must not run after all, is left out."""

@@ -26,12 +26,16 @@ def verifies(item: pytest.Item) -> tuple[str, ...]:
 
 def properties(phase: str, requirements: tuple[str, ...]) -> list[tuple[str, object]]:
     """The properties of a step's case in junit.xml."""
-    return [("phase", phase), *(("requirement", one) for one in requirements)]
+    return [("phase", phase), *(("requirement", requirement) for requirement in requirements)]
 
 
 def labels(step: Step) -> list[tuple[str, str]]:
     """The labels of a step in allure-results: kind and value."""
-    return [("phase", step.phase), ("step", step.nodeid), *(("requirement", one) for one in step.verifies)]
+    return [
+        ("phase", step.phase),
+        ("step", step.nodeid),
+        *(("requirement", requirement) for requirement in step.verifies),
+    ]
 
 
 def label_item(item: pytest.Item, step: Step) -> None:

@@ -50,8 +50,10 @@ def validate(document: Node, name: str, environments: Collection[str]) -> tuple[
         except ValidationError as error:
             faults.extend(_explain(document, Policy, (section, *detail["loc"]), detail) for detail in error.errors())
     faults.extend(
-        document.nearest(one.at).fault(one.problem, one.remedy, below=_missing_part(document, one.at))
-        for one in contradictions(valid, environments)
+        document.nearest(contradiction.at).fault(
+            contradiction.problem, contradiction.remedy, below=_missing_part(document, contradiction.at)
+        )
+        for contradiction in contradictions(valid, environments)
     )
     return valid, faults
 

@@ -33,9 +33,9 @@ class MirroredStore:
         self.path = path
         # A stray rest of a write lies in no folder that is sealed: the bucket has no such object.
         self._copy = FolderStore(path, unfinished=path / UNFINISHED)
-        found = copy_of(path)
-        if found not in ("", bucket.url) or (not found and (path / "log").is_dir()):
-            whose = f"the copy of {found}" if found else "a record by itself"
+        copied = copy_of(path)
+        if copied not in ("", bucket.url) or (not copied and (path / "log").is_dir()):
+            whose = f"the copy of {copied}" if copied else "a record by itself"
             raise UsageError(
                 f"{path} is {whose}, and the record lies in {bucket.url}: move the folder away, then run again"
             )

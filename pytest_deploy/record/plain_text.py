@@ -48,12 +48,14 @@ def require_plain(name: str, text: str, *, longest: int | None = LONGEST) -> Non
 
 def escape_line(text: str) -> str:
     """One line for a terminal: each character that a reader does not see as its Python escape."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
 
 
 def escape_to_ascii(text: str) -> str:
     """All but printable ASCII escaped: a look-alike letter shows, and no name can steer a terminal."""
-    return "".join(one if " " <= one <= "~" else one.encode("unicode_escape").decode() for one in text)
+    return "".join(
+        character if " " <= character <= "~" else character.encode("unicode_escape").decode() for character in text
+    )
 
 
 def escape_hidden(value: Any) -> str:

@@ -113,26 +113,26 @@ class Redactor:
     @cached_property
     def _ends(self) -> Mapping[str, Sequence[str]]:
         """Ends of values by how they begin, the longest first."""
-        found: dict[str, list[str]] = {}
+        endings: dict[str, list[str]] = {}
         for end in sorted(
             {v[at:] for v in self._values for at in range(1, len(v) - SHORTEST + 1)}, key=len, reverse=True
         ):
-            found.setdefault(end[:SHORTEST], []).append(end)
-        return found
+            endings.setdefault(end[:SHORTEST], []).append(end)
+        return endings
 
     def _without_ends(self, text: str, put: Callable[[str], str]) -> str:
         """The text with what `put` gives in place of each end of a value after dots."""
         parts, done = [], 0
-        for found in _AFTER_DOTS.finditer(text):
-            at = found.end()
+        for match in _AFTER_DOTS.finditer(text):
+            at = match.end()
             ends = self._ends.get(text[at : at + SHORTEST], ()) if at >= done else ()
             if end := next((end for end in ends if text.startswith(end, at)), ""):
                 parts += [text[done:at], put(end)]
                 done = at + len(end)
         return "".join([*parts, text[done:]])
 
-    def _named(self, found: re.Match[str]) -> str:
-        text = found[0]
+    def _named(self, match: re.Match[str]) -> str:
+        text = match[0]
         return f"[{self._forms.get(text) or self._torn(text)}]"
 
     def _torn(self, text: str) -> str:
@@ -231,10 +231,10 @@ def cut_rows_in_file(content: bytes) -> bytes:
 
 def cut_rows_in_error(error: BaseException) -> None:
     """Cut a database's error, and every error it came from or carries, in place: whoever prints them prints no row."""
-    for one in error_chain(error):
-        primary = getattr(getattr(one, "diag", None), "message_primary", None)
+    for member in error_chain(error):
+        primary = getattr(getattr(member, "diag", None), "message_primary", None)
         if primary is not None:
-            one.args = (cut_rows(primary),)
+            member.args = (cut_rows(primary),)
 
 
 def error_chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -242,12 +242,12 @@ def error_chain(error: BaseException | None) -> Iterator[BaseException]:
     seen: set[int] = set()
     todo: list[Any] = [error]
     while todo:
-        one = todo.pop()
-        if one is None or id(one) in seen:
+        member = todo.pop()
+        if member is None or id(member) in seen:
             continue
-        seen.add(id(one))
-        yield one
-        todo += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+        seen.add(id(member))
+        yield member
+        todo += [member.__cause__, member.__context__, *getattr(member, "exceptions", ())]
 
 
 # --- The secrets of one environment: made once, known to every process of a run, and cut from whatever is written.

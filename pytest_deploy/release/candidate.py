@@ -54,7 +54,9 @@ def of_request(environment: Environment, run: str, *, events: Sequence[Event] = 
         commit=request["commit"],
         built=_built_digest(events) if events else approved,
         approved=approved,
-        migrations_sha256=migrations_sha256((one["version"], one["sha256"]) for one in request["migrations"]),
+        migrations_sha256=migrations_sha256(
+            (migration["version"], migration["sha256"]) for migration in request["migrations"]
+        ),
         request=run,
         holds_lease=bool(events),
         failed=_failed_builds(events),
@@ -69,14 +71,14 @@ def of_run(environment: Environment, context: RunContext, events: Sequence[Event
     commit = source.read(context.workspace.root).commit
     is_plan = context.pipeline == "plan"
     waiting = pending(environment.log.history(), environment.clock.now()) if is_plan else ()
-    of_commit = [one for one in waiting if one.commit == commit]
+    of_commit = [live for live in waiting if live.commit == commit]
     return ReleaseCandidate(
         pipeline=context.pipeline,
         run=context.run,
         commit=commit,
         built=_built_digest(events),
         approved=None,
-        migrations_sha256=migrations_sha256((one.version, one.sha256) for one in migrations),
+        migrations_sha256=migrations_sha256((migration.version, migration.sha256) for migration in migrations),
         request=of_commit[-1].run if of_commit else None,
         holds_lease=not is_plan,
         reason=context.reason,
@@ -93,5 +95,7 @@ def _built_digest(events: Sequence[Event]) -> str | None:
 def _failed_builds(events: Sequence[Event]) -> tuple[str, ...]:
     steps = [event.content for event in events if event.type == StepFinished.type]
     return tuple(
-        it.nodeid for it in steps if isinstance(it, StepFinished) and it.phase == "build" and it.outcome != "passed"
+        content.nodeid
+        for content in steps
+        if isinstance(content, StepFinished) and content.phase == "build" and content.outcome != "passed"
     )

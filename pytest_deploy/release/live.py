@@ -98,7 +98,7 @@ def read_baseline(platform: Platform) -> Baseline:
             "sole revision to return to; give one revision all traffic, then run again"
         )
     with psycopg.connect(platform.database.owner, autocommit=True) as connection:
-        applied = tuple(one.version for one in ledger.applied(connection))
+        applied = tuple(migration.version for migration in ledger.applied(connection))
     schema = snapshot.snapshot(platform.database.owner, platform.database.programs)
     revision = platform.runtime.revision(name)
     release = None
@@ -128,7 +128,7 @@ def serving(platform: Platform) -> dict[str, Any] | None:
     if release is None:
         return None
     with psycopg.connect(platform.database.owner, autocommit=True) as connection:
-        applied = [(one.version, one.sha256 or "") for one in ledger.applied(connection)]
+        applied = [(migration.version, migration.sha256 or "") for migration in ledger.applied(connection)]
     return {
         "image": release.image,
         "commit": release.commit,
@@ -140,18 +140,18 @@ def serving(platform: Platform) -> dict[str, Any] | None:
 def expected(events: Sequence[Event], run_folder: Path, platform: Platform) -> Release:
     """The release a run deploys; where it deploys none, the one that serves. Raises Refused where there is neither."""
     contents = [event.content for event in events]
-    if not any(isinstance(it, RequestMade) for it in contents):
+    if not any(isinstance(content, RequestMade) for content in contents):
         release = read_baseline(platform).release
         if release is None:
             raise Refused("no release serves here yet: deploy one first, `pytest --deploy-env=ENV`")
         return release
     request = json.loads((run_folder / "request.json").read_bytes())
-    opened = next(it for it in contents if isinstance(it, RunOpened))
-    deployed = [it.revision for it in contents if isinstance(it, RevisionDeployed)]
+    opened = next(content for content in contents if isinstance(content, RunOpened))
+    deployed = [content.revision for content in contents if isinstance(content, RevisionDeployed)]
     return Release(
         version=opened.version,
         commit=opened.commit,
         image=request["artefact"]["image"],
-        migrations=tuple(one["version"] for one in request["migrations"]),
+        migrations=tuple(migration["version"] for migration in request["migrations"]),
         revision=deployed[-1] if deployed else "",
     )

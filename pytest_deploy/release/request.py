@@ -185,16 +185,16 @@ def built_image(events: Sequence[Event]) -> str:
 def built_images(events: Sequence[Event]) -> list[str]:
     """Every artefact that steps of a run stated, in order."""
     steps = [event.content for event in events if event.type == StepFinished.type]
-    return [image for it in steps if isinstance(it, StepFinished) and (image := given(it.image))]
+    return [image for content in steps if isinstance(content, StepFinished) and (image := given(content.image))]
 
 
-def drift(approved: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[str, ...]:
+def drift(approved: Mapping[str, Any], current: Mapping[str, Any]) -> tuple[str, ...]:
     """What differs between an approved request and what the same request would say now, one sentence a key."""
-    keys = sorted((approved.keys() | found.keys()) - NOT_DEPLOYED)
+    keys = sorted((approved.keys() | current.keys()) - NOT_DEPLOYED)
     return tuple(
-        f"{key} was {_short(approved.get(key))}, is {_short(found.get(key))}"
+        f"{key} was {_short(approved.get(key))}, is {_short(current.get(key))}"
         for key in keys
-        if approved.get(key) != found.get(key)
+        if approved.get(key) != current.get(key)
     )
 
 
@@ -244,7 +244,7 @@ def pending(events: Iterable[Event], at: datetime) -> tuple[PendingRequest, ...]
 
 def stored_request(store: Path, run: str, events: Iterable[Event]) -> bytes:
     """The bytes of a request as its `request.made` names them. Raises Refused where they are gone, or others."""
-    made = next((it for e in events if e.run == run and isinstance(it := e.content, RequestMade)), None)
+    made = next((made for event in events if event.run == run and isinstance(made := event.content, RequestMade)), None)
     place = f"runs/{run}/request.json"
     try:
         content = (store / place).read_bytes()
@@ -264,7 +264,7 @@ def choose(requests: Sequence[PendingRequest], *, environment: str, commit: str,
 
     Raises UsageError with the list: none, or more than one.
     """
-    wanted = [one for one in requests if (one.run == run if run else one.commit == commit)]
+    wanted = [pending for pending in requests if (pending.run == run if run else pending.commit == commit)]
     if len(wanted) == 1:
         return wanted[0]
     what = (
@@ -272,7 +272,7 @@ def choose(requests: Sequence[PendingRequest], *, environment: str, commit: str,
         if run
         else f"{'no' if not wanted else len(wanted)} live requests for commit {commit[:12]}"
     )
-    others = "".join(f"\n  {one}" for one in (wanted or requests)) or "\n  (none is live)"
+    others = "".join(f"\n  {pending}" for pending in (wanted or requests)) or "\n  (none is live)"
     remedy = (
         "name one with --deploy-run=RUN"
         if wanted

@@ -128,12 +128,12 @@ def authors(root: Path, commit: str, since: str | None) -> tuple[str, ...]:
         raise Refused(
             "this clone is shallow, so who wrote what is released cannot be told: fetch it whole (fetch-depth: 0)"
         )
-    for one in (commit, *([since] if since else [])):
+    for revision in (commit, *([since] if since else [])):
         try:
-            _history(root, "cat-file", "-e", f"{one}^{{commit}}")
+            _history(root, "cat-file", "-e", f"{revision}^{{commit}}")
         except Refused:
             raise Refused(
-                f"commit {one} is not in this clone: fetch it whole (fetch-depth: 0), and keep released commits"
+                f"commit {revision} is not in this clone: fetch it whole (fetch-depth: 0), and keep released commits"
             ) from None
     form = ["-z", "--encoding=UTF-8", "--no-show-signature", "--format=%ae%x00%ce%x00%B"]
     fields = iter(_history(root, "log", *form, commit, *(["--not", since] if since else [])).split("\0"))

@@ -149,7 +149,9 @@ class Series:
     @property
     def marks(self) -> tuple[Mark, ...]:
         """Each sample, drawn: over time as a column where it began, else as a bar from the left."""
-        return tuple(self._column(one) if self.over_time else self._bar(one, at) for at, one in enumerate(self.samples))
+        return tuple(
+            self._column(sample) if self.over_time else self._bar(sample, at) for at, sample in enumerate(self.samples)
+        )
 
     @property
     def limit_at(self) -> float | None:
@@ -187,7 +189,13 @@ def response_times(summary: RunSummary, files: Mapping[str, str]) -> tuple[Serie
         for measurements in (json.loads(files[step.measured["file"]]) if "file" in step.measured else step.measured,)
         for label, samples in measurements.get("samples", {}).items()
     ]
-    few = [one.took_s for _, _, samples, _ in measured if len(samples) < OVER_TIME for one in samples if not one.failed]
+    few = [
+        sample.took_s
+        for _, _, samples, _ in measured
+        if len(samples) < OVER_TIME
+        for sample in samples
+        if not sample.failed
+    ]
     return tuple(
         Series(step, label, samples, limit, _scale(samples, max(few, default=0.0)))
         for step, label, samples, limit in measured

@@ -149,7 +149,7 @@ class Export:
 
     def _anchors(self, events: Sequence[Event]) -> list[str]:
         """Names of the anchors made when one of these events was the newest. Raises RecordTampered where one is another checkpoint."""
-        found: list[str] = []
+        files: list[str] = []
         for event in events:
             name = f"{FOLDER}{event.seq + 1:08d}"
             kept = self.store / f"{name}.checkpoint"
@@ -159,8 +159,8 @@ class Export:
                 raise RecordTampered(
                     f"{name}.checkpoint is not the one the log had at that size; nothing was handed out, nothing recorded"
                 )
-            found += [one for one in (f"{name}.checkpoint", f"{name}.tsr") if (self.store / one).is_file()]
-        return found
+            files += [file for file in (f"{name}.checkpoint", f"{name}.tsr") if (self.store / file).is_file()]
+        return files
 
     def _folders(self) -> list[str]:
         wanted = (f"runs/{self.run}", f"signoffs/{self.run}", "trust")
@@ -235,8 +235,8 @@ def allure_page(results: Path, into: Path) -> None:
         if not page.is_file():
             raise NotMade("allure wrote no index.html")
         text = without_analytics(page.read_text(encoding="utf-8"))
-    if found := _ANALYTICS.search(text):
-        raise NotMade(f"allure's page still holds {found[0]!r} after its analytics were cut out; evidence calls nobody")
+    if match := _ANALYTICS.search(text):
+        raise NotMade(f"allure's page still holds {match[0]!r} after its analytics were cut out; evidence calls nobody")
     into.write_text(text, encoding="utf-8")
 
 

@@ -80,7 +80,7 @@ def render_run(
             "signing_namespace": f"deploy-approval@{origin.partition('/')[0]}",
             "after_signatures": manifest(after or ()),
             "post_run": post_run,
-            "accepted": sum(bool(post_run.acceptances(one)) for one in departed),
+            "accepted": sum(bool(post_run.acceptances(deviation)) for deviation in departed),
             "opened_seq": summary.of("run.opened")[0].seq,
             "decided_seq": next((event.seq for event in summary.of("run.decided")), None),
             "checkpoint": checkpoint,

@@ -49,11 +49,11 @@ def listing_lines(listing: Listing, form: str) -> Iterator[str]:
     if form == "table":
         yield from _listing_table(listing)
     elif form == "json":
-        yield json.dumps({"total": listing.total, "runs": [_object(one) for one in listing.runs]}, indent=2)
+        yield json.dumps({"total": listing.total, "runs": [_object(listed) for listed in listing.runs]}, indent=2)
     elif form == "jsonl":
-        yield from (json.dumps(_object(one)) for one in listing.runs)
+        yield from (json.dumps(_object(listed)) for listed in listing.runs)
     else:
-        yield from csv_lines((_object(one) for one in listing.runs), KEYS)
+        yield from csv_lines((_object(listed) for listed in listing.runs), KEYS)
 
 
 def _listing_table(listing: Listing) -> Iterator[str]:
@@ -64,14 +64,14 @@ def _listing_table(listing: Listing) -> Iterator[str]:
         (
             *(row.began[:19] + "Z", row.run, row.pipeline or "-", _outcome(row), row.version or "-", row.commit[:_COMMIT_DIGITS] or "-"),
             *(row.deployer or row.requested_by or "-", ", ".join(row.approvers) or "-", ", ".join(row.bypassed) or "-"),
-            *(seconds(row.duration_s), positions(one.events)),
+            *(seconds(row.duration_s), positions(listed.events)),
         )
-        for one in listing.runs
-        for row in (one.row,)
+        for listed in listing.runs
+        for row in (listed.row,)
     ]  # fmt: skip
     yield from aligned([_COLUMNS, *(tuple(map(escape_cell, row)) for row in rows)])
     yield ""
-    sources = sorted({escape_cell(one.source) for one in listing.runs})
+    sources = sorted({escape_cell(listed.source) for listed in listing.runs})
     number = "1 run" if listing.total == 1 else f"{listing.total} runs"
     more = "" if listing.total == len(listing.runs) else f", the newest {len(listing.runs)} shown (--limit 0: all)"
     yield f"{number}{more}; times are UTC"
@@ -83,9 +83,14 @@ def _outcome(row: Row) -> str:
     return f"{row.outcome} (amended: {', '.join(row.amended)})" if row.amended else row.outcome
 
 
-def _object(one: Listed) -> dict[str, Any]:
-    row = asdict(one.row)
-    return {"store": one.source, **row, "events": list(one.events), "files": [entries.name(seq) for seq in one.events]}
+def _object(listed: Listed) -> dict[str, Any]:
+    row = asdict(listed.row)
+    return {
+        "store": listed.source,
+        **row,
+        "events": list(listed.events),
+        "files": [entries.name(seq) for seq in listed.events],
+    }
 
 
 class Sentence(NamedTuple):
@@ -173,9 +178,9 @@ def moment_lines(moments: Sequence[AsOf], form: str) -> Iterator[str]:
         yield from map(json.dumps, objects)
     else:
         rows = [
-            {"store": moment.source, "instant": moment.instant, **one}
+            {"store": moment.source, "instant": moment.instant, **entry}
             for moment, sentences in described
-            for one in _objects(sentences)
+            for entry in _objects(sentences)
         ]
         yield from csv_lines(rows, ("store", "instant", "about", "text", "events"))
 
@@ -188,15 +193,15 @@ def _event(event: Event) -> dict[str, Any]:
 
 
 def _objects(sentences: Sequence[Sentence]) -> list[dict[str, Any]]:
-    return [{"about": one.about, "text": one.text, "events": list(one.events)} for one in sentences]
+    return [{"about": sentence.about, "text": sentence.text, "events": list(sentence.events)} for sentence in sentences]
 
 
 def _sentence_table(sentences: Sequence[Sentence]) -> Iterator[str]:
     """What it is about, the words, the positions of the events they rest on."""
-    width = max(len(one.about) for one in sentences)
-    for one in sentences:
-        rests = f"  [{positions(one.events)}]" if one.events else ""
-        yield f"{one.about:<{width}}  {escape_cell(one.text)}{rests}"
+    width = max(len(sentence.about) for sentence in sentences)
+    for sentence in sentences:
+        rests = f"  [{positions(sentence.events)}]" if sentence.events else ""
+        yield f"{sentence.about:<{width}}  {escape_cell(sentence.text)}{rests}"
 
 
 def _serving(serving: Serving, moment: AsOf) -> Iterator[Sentence]:

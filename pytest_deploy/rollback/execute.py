@@ -49,7 +49,7 @@ class RollbackExecutor:
             if share.percent:
                 shares[share.revision] = shares.get(share.revision, 0) + share.percent
         with psycopg.connect(self.platform.database.owner, autocommit=True) as connection:
-            applied = tuple(one.version for one in ledger.applied(connection))
+            applied = tuple(migration.version for migration in ledger.applied(connection))
         tags = {share.tag: share.revision for share in state.shares if share.tag}
         return Live(shares, tags, applied, state.settled)
 
@@ -109,7 +109,7 @@ class RollbackExecutor:
 
 def since(baseline: Baseline, folder: Path) -> tuple[Migration, ...]:
     """The files of what may have been applied since; none where the folder has become faulty: the ledger knows the downs."""
-    return tuple(one for one in files(folder) if one.version not in baseline.migrations)
+    return tuple(migration for migration in files(folder) if migration.version not in baseline.migrations)
 
 
 def files(folder: Path) -> tuple[Migration, ...]:

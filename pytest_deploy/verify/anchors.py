@@ -82,11 +82,11 @@ def _copied(chain: Chain, path: Path) -> Iterator[Finding]:
     if path.name != f"{signed.checkpoint.size:08d}.checkpoint":
         yield Finding(11, place, f"holds the checkpoint of size {signed.checkpoint.size}")
         return
-    found = list(_contradicted(chain, signed.checkpoint, place))
+    findings = list(_contradicted(chain, signed.checkpoint, place))
     trust = chain.trust_at(signed.checkpoint.size - 1)
-    if not found and not (trust is not None and signed.signed_by(trust.key)):
-        found = [Finding(11, place, "is not signed by the log's key")]
-    yield from found
+    if not findings and not (trust is not None and signed.signed_by(trust.key)):
+        findings = [Finding(11, place, "is not signed by the log's key")]
+    yield from findings
 
 
 def _recorded(chain: Chain, event: Event, seen: set[tuple[str, str]]) -> Iterator[Finding]:
@@ -167,5 +167,5 @@ def openssl_ts(*arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 def _files(store: Path, pattern: str) -> list[Path]:
     """What is no regular file is named among the unexpected files, and not opened: a FIFO never ends."""
-    found = (path for path in (store / "anchors").glob(pattern) if not path.name.startswith("."))
-    return sorted(path for path in found if path.is_file() and not path.is_symlink())
+    paths = (path for path in (store / "anchors").glob(pattern) if not path.name.startswith("."))
+    return sorted(path for path in paths if path.is_file() and not path.is_symlink())

@@ -101,19 +101,19 @@ class Chain:
         self.names = next((seq for seq, name in enumerate(names) if name != f"{seq:08d}.event"), len(names))
         others = sorted(regular.keys() - set(names))
         self.unfinished = sum(name.startswith(".") for name in others)
-        found = [
+        findings = [
             Finding(1, f"log/{name}", "is no name of an event" if regular[name] else "is no regular file")
             for name in others
             if not name.startswith(".")
         ]
         gap = entries.name(self.names)
-        if self.names < len(names) and gap not in {finding.place for finding in found}:
+        if self.names < len(names) and gap not in {finding.place for finding in findings}:
             problem = f"is missing, though {len(names) - self.names} later ones exist (removed, or renamed)"
-            found.insert(0, Finding(1, gap, problem))
+            findings.insert(0, Finding(1, gap, problem))
         elif not names:
-            found.append(Finding(1, "log/", "holds no event"))
+            findings.append(Finding(1, "log/", "holds no event"))
         self.stopped = not names or self.names < len(names)
-        self.findings += found
+        self.findings += findings
 
     def read(self, pool: WorkerPool) -> None:
         """Steps 1 to 7, once the names are listed: segments are read by the pool, their events taken in one by one."""
@@ -131,14 +131,14 @@ class Chain:
 
     def check(self, number: int) -> Check:
         """What one of the steps 1 to 7 concluded."""
-        found = tuple(finding for finding in self.findings if finding.step == number)
+        findings = tuple(finding for finding in self.findings if finding.step == number)
         if self.stopped:
             examined = f"not concluded: {self.size} of {self.names} events were read"
         elif number == 6:  # noqa: PLR2004 - the step's number
             examined = f"{self._signed} of {self.size} signatures, the newest among them"
         else:
             examined = f"{self.size} events"
-        return Check(number, found, examined, concluded=not self.stopped)
+        return Check(number, findings, examined, concluded=not self.stopped)
 
     def check_endings(self) -> Check:
         """Step 8: every run is closed, abandoned, or in progress; those in progress are named with their lease."""
@@ -205,17 +205,17 @@ class Chain:
         One of an earlier set is noted: another machine, or a process that was killed, changed the roster and could not lay
         copies here.
         """
-        found = []
+        findings = []
         newest = self.trust[-1].files
         for name in sorted(newest.keys() & {path.name for path in (self.store / "trust").iterdir()}):
             copy = None
             with suppress(OSError):
                 copy = _content(self.store / "trust" / name)
             if copy is None or all(copy != known.files.get(name) for known in self.trust):
-                found.append(Finding(6, f"trust/{name}", "is not as in the newest trust set"))
+                findings.append(Finding(6, f"trust/{name}", "is not as in the newest trust set"))
             elif copy != newest[name]:
                 self.older_copies.append(f"trust/{name}")
-        return found
+        return findings
 
     def _stop(self, finding: Finding) -> None:
         self.findings.append(finding)

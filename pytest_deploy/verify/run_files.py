@@ -31,16 +31,16 @@ def unexpected_files(store: Path) -> tuple[Finding, ...]:
 
     Files of the log itself are left to step 1, which looks at each of their names.
     """
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for name, step in _FOLDERS.items():
         top = store / name
         if not os.path.lexists(top):
             continue
         if top.is_symlink() or not top.is_dir():
-            found.append(Finding(step, f"{name}/", "is no folder of its own (a link, or a file)"))
+            findings.append(Finding(step, f"{name}/", "is no folder of its own (a link, or a file)"))
         elif name != "log":
-            found += _unexpected_below(store, name, step)
-    return tuple(found)
+            findings += _unexpected_below(store, name, step)
+    return tuple(findings)
 
 
 def other_files(store: Path) -> tuple[str, ...]:
@@ -53,8 +53,8 @@ def check_run_folders(chain: Chain, pool: WorkerPool) -> Check:
     """Step 9: SHA256SUMS of each finished run is the one its last event binds, matches its files, and lists all."""
     findings: list[Finding] = []
     finished = chain.kept_of(RunClosed, RunAbandoned)
-    for found in pool.map(_check_sealed, ((chain.store, events) for events in batched(finished))):
-        findings += found
+    for faults in pool.map(_check_sealed, ((chain.store, events) for events in batched(finished))):
+        findings += faults
     for name, is_folder in sorted(subfolders(chain.store / "runs").items()):
         if not is_folder:
             findings.append(Finding(9, f"runs/{name}", "is no folder of a run"))

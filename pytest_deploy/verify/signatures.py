@@ -67,15 +67,15 @@ def check_signatures(chain: Chain, pool: WorkerPool) -> Check:
     old = 0 if chain.signatures == "all" else max(len(counted) - RECENT, 0)
 
     def jobs(look: _Look, events: Sequence[Event], size: int = 256) -> Iterator[_Job]:
-        for some in batched(events, size):
-            yield _Job(chain.store, look, [(event, chain.trust_at(event.seq)) for event in some])
+        for batch in batched(events, size):
+            yield _Job(chain.store, look, [(event, chain.trust_at(event.seq)) for event in batch])
 
     work = itertools.chain(
         jobs(_request, requests),
         jobs(_statement, counted[:old]),
         jobs(_signature, counted[old:], 16),  # a process of ssh-keygen each
     )
-    findings = [finding for found in pool.map(_run, work) for finding in found]
+    findings = [finding for answer in pool.map(_run, work) for finding in answer]
     # What is signed after a run is about what it says it is about.
     findings += _signed_afterwards(chain)
     by_program = f" ({RECENT} of them by ssh-keygen)" if old else ""
@@ -89,9 +89,9 @@ def uncounted_files(chain: Chain, pool: WorkerPool) -> tuple[str, ...]:
     counted = {_signed(event).file for event in chain.kept_of(*_SIGNED)}
     places = [f"runs/{name}/approvals" for name, folder in subfolders(chain.store / "runs").items() if folder]
     places += [f"signoffs/{name}" for name, folder in subfolders(chain.store / "signoffs").items() if folder]
-    found = pool.map(_statements, ((str(chain.store), tuple(some)) for some in batched(places)))
+    answers = pool.map(_statements, ((str(chain.store), tuple(batch)) for batch in batched(places)))
     return tuple(
-        f"{name}: no event counts it" for name in sorted(itertools.chain.from_iterable(found)) if name not in counted
+        f"{name}: no event counts it" for name in sorted(itertools.chain.from_iterable(answers)) if name not in counted
     )
 
 
@@ -115,11 +115,11 @@ def _run(job: _Job) -> list[Finding]:
 def _statements(job: tuple[str, tuple[str, ...]]) -> list[str]:
     """The statements people signed, or may have, in some folders of a store."""
     store, places = job
-    found = []
+    names = []
     for place in places:
         with suppress(FileNotFoundError, NotADirectoryError), os.scandir(f"{store}/{place}") as items:
-            found += [f"{place}/{item.name}" for item in items if item.name.endswith(".json")]
-    return found
+            names += [f"{place}/{item.name}" for item in items if item.name.endswith(".json")]
+    return names
 
 
 def _request(store: Path, event: Event, _trust: TrustSet | None) -> Iterator[Finding]:

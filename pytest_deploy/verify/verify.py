@@ -68,8 +68,8 @@ def verify(
         checks = []
         for number, step in steps.items():
             check = run_check(path, number, step)
-            mine = tuple(finding for finding in unexpected if finding.step == number)
-            checks.append(replace(check, findings=(*mine, *check.findings)))
+            own = tuple(finding for finding in unexpected if finding.step == number)
+            checks.append(replace(check, findings=(*own, *check.findings)))
         notes = (*_uncounted(chain, workers), *_notes(chain))
     head = chain.head.checkpoint if chain.head is not None else None
     return Verification(

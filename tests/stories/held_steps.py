@@ -14,7 +14,7 @@ _FIXTURE = '''
 
 @pytest.fixture(autouse=True)
 def held_up(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Held up {place} its work, for a test of pytest-deploy itself."""
+    """HeldLease up {place} its work, for a test of pytest-deploy itself."""
     here = request.node.nodeid == {nodeid!r}
     if here and {place!r} == "before":
         _hold()
@@ -35,7 +35,7 @@ _IMPORTS = "import os\nimport signal\nimport time\nfrom collections.abc import I
 
 
 @dataclass(frozen=True)
-class Held:
+class HeldLease:
     """Where a step is held up."""
 
     checkout: Checkout
@@ -47,7 +47,7 @@ class Held:
         return int(told.read_text())
 
 
-def hold_up(checkout: Checkout, nodeid: str, place: Place, *, seconds: float = 60, deaf: bool = False) -> Held:
+def hold_up(checkout: Checkout, nodeid: str, place: Place, *, seconds: float = 60, deaf: bool = False) -> HeldLease:
     """Hold a step up for so many seconds; a deaf one hears no signal meanwhile, as code that never returns to Python."""
     conftest = checkout.path / "suites" / "conftest.py"
     text = conftest.read_text(encoding="utf-8")
@@ -55,4 +55,4 @@ def hold_up(checkout: Checkout, nodeid: str, place: Place, *, seconds: float = 6
     held = _FIXTURE.format(nodeid=nodeid, place=place, seconds=seconds, deaf=deaf)
     conftest.write_text(f"{head}{_IMPORTS}from collections.abc import Callable\n{rest}{held}", encoding="utf-8")
     checkout.commit(f"{nodeid} is held up")
-    return Held(checkout)
+    return HeldLease(checkout)

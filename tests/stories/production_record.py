@@ -98,7 +98,7 @@ def move_production(checkout: Checkout, bucket: LockedBucket) -> tuple[str, str]
     assert {"window"} == production.refused("lease", request)
     assert production.checkout.said("run.opened", request) == []
 
-    # Held no longer by the bucket: that by itself stops it.
+    # HeldLease no longer by the bucket: that by itself stops it.
     bucket.locked = False
     unheld = production.run(request, TUESDAY)
     assert unheld.code == 1, unheld.said

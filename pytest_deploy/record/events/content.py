@@ -103,8 +103,10 @@ class Field:
 def fields(content_type: type[EventContent]) -> Mapping[str, Field]:
     """The keys of a type, by name, required ones first."""
     hints = get_type_hints(content_type, include_extras=True)
-    found = [_field(name, hints[name]) for name in content_type.__struct_fields__]
-    return {field.name: field for field in sorted(found, key=lambda field: (not field.required, field.name == "clock"))}
+    described = [_field(name, hints[name]) for name in content_type.__struct_fields__]
+    return {
+        field.name: field for field in sorted(described, key=lambda field: (not field.required, field.name == "clock"))
+    }
 
 
 def converted(content_type: type[EventContent], data: Mapping[str, Json]) -> EventContent:

@@ -47,19 +47,19 @@ def _table(content_type: type[EventContent]) -> str:
 
 def _field_docs(content_type: type[EventContent]) -> dict[str, str]:
     """Key -> the docstring under it, of the class and of those it inherits from."""
-    found: dict[str, str] = {}
+    docs: dict[str, str] = {}
     for each in reversed(content_type.__mro__):
         if not issubclass(each, EventContent):
             continue
         definition = ast.parse(inspect.getsource(each)).body[0]
         assert isinstance(definition, ast.ClassDef)  # noqa: S101 -- the source of a class
-        for one, following in zip(definition.body, definition.body[1:], strict=False):
-            match one, following:
+        for statement, following in zip(definition.body, definition.body[1:], strict=False):
+            match statement, following:
                 case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                    found[name] = " ".join(inspect.cleandoc(text).split())
+                    docs[name] = " ".join(inspect.cleandoc(text).split())
                 case _:
                     pass
-    return found
+    return docs
 
 
 if __name__ == "__main__":

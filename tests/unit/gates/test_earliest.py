@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from pytest_deploy.gates import approvals, blackout, lease, rate_limit, staging_smoke, window
 from pytest_deploy.gates.approvals import Quorum
 from pytest_deploy.gates.blackout import Calendar
-from pytest_deploy.gates.lease import Held
+from pytest_deploy.gates.lease import HeldLease
 from pytest_deploy.gates.registry import earliest
-from pytest_deploy.gates.staging_smoke import Evidence, Wanted
+from pytest_deploy.gates.staging_smoke import Evidence, SmokedRelease
 from pytest_deploy.gates.verdict import Judge, Verdict, passes, waits
 from pytest_deploy.policy.gate_rules import Blackout, RateLimit, StagingSmoke
 from pytest_deploy.record.run_state import RunClaim
@@ -31,7 +31,7 @@ CALENDAR = Calendar.model_validate(
         ),
     }
 )
-WANTED = Wanted("c" * 40, "sha256:" + "a" * 64, "b" * 64)
+WANTED = SmokedRelease("c" * 40, "sha256:" + "a" * 64, "b" * 64)
 
 
 def timed(claims: tuple[RunClaim, ...] = ()) -> dict[str, Judge]:
@@ -109,14 +109,14 @@ def test_what_ages_until_then_is_owed_by_then() -> None:
 
 def test_a_lease_that_ends_is_waited_for() -> None:
     now = local("2026-11-24 10:00")
-    held = Held("production-1", "dora", now + 2 * MINUTE)
+    held = HeldLease("production-1", "dora", now + 2 * MINUTE)
 
     assert now + 2 * MINUTE == earliest({**timed(), "lease": lambda at: lease.judge(at, held)}, now).at
 
 
 def test_a_gate_that_is_asked_of_another_clock_is_waited_for_once() -> None:
     now = local("2026-11-24 10:00")
-    held = Held("production-1", "dora", now + 2 * MINUTE)
+    held = HeldLease("production-1", "dora", now + 2 * MINUTE)
 
     assert now + 2 * MINUTE == earliest({"lease": lambda _: lease.judge(now, held)}, now).at
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 
 from pytest_deploy.gates import lease
-from pytest_deploy.gates.lease import Held
+from pytest_deploy.gates.lease import HeldLease
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_state import LEASE_LIFE_S, LogState
 from tests.unit.gates.gate_samples import MINUTE, outcome_of, utc
 from tests.unit.record.sample_record import NOON, PERSON, HandClock, RunWriter
 
 AT = utc("2026-11-23T15:00")
-LIVE = Held("production-1", "dora", AT + 2 * MINUTE, "production-1")
-DEAD = Held("production-1", "dora", AT, "production-1")
+LIVE = HeldLease("production-1", "dora", AT + 2 * MINUTE, "production-1")
+DEAD = HeldLease("production-1", "dora", AT, "production-1")
 
 
 def test_an_environment_nobody_holds_is_free() -> None:
@@ -36,7 +36,7 @@ def test_a_lease_that_ended_under_an_open_run_wants_recovery() -> None:
 
 
 def test_a_lease_that_ended_without_a_run_is_nobodys() -> None:
-    assert lease.judge(AT, Held("production-1", "dora", AT, None)).passed
+    assert lease.judge(AT, HeldLease("production-1", "dora", AT, None)).passed
 
 
 def test_the_run_that_holds_it_goes_on() -> None:

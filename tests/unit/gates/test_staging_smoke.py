@@ -7,14 +7,14 @@ from dataclasses import asdict, replace
 import pytest
 
 from pytest_deploy.gates import staging_smoke
-from pytest_deploy.gates.staging_smoke import Evidence, Wanted
+from pytest_deploy.gates.staging_smoke import Evidence, SmokedRelease
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.policy.gate_rules import StagingSmoke
 from tests.unit.gates.gate_samples import HOUR, MINUTE, outcome_of, utc
 
 RULE = StagingSmoke(environment="staging", within_h=24)
 AT = utc("2026-11-23T15:00")
-WANTED = Wanted("c" * 40, "sha256:" + "a" * 64, "b" * 64)
+WANTED = SmokedRelease("c" * 40, "sha256:" + "a" * 64, "b" * 64)
 GOOD = Evidence("staging-1", AT - HOUR, **asdict(WANTED), passed=True, verified=True)
 
 
