@@ -133,9 +133,9 @@ class History:
         """One run. Raises UsageError where no store knows it, naming those whose name is like it; RecordTampered."""
         like: list[str] = []
         for name in self._stores:
-            found = self.ask(name, lambda index: _show(index, name, run))  # noqa: B023 -- asked at once
-            if found is not None:
-                return found
+            answer = self.ask(name, lambda index: _show(index, name, run))  # noqa: B023 -- asked at once
+            if answer is not None:
+                return answer
             like += [known for (known,) in self.ask(name, lambda index: index.select(_LIKE, run, NO_RUN))]
         known = f"; like it: {', '.join(like[:5])}" if like and run else ""
         raise UsageError(f"no record of {', '.join(self._stores)} knows a run {run!r}{known}")

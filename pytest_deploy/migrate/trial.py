@@ -63,7 +63,7 @@ def try_pending(
     with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
         todo = ledger.pending(migrations, ledger.applied(connection))
         before = read_catalog(rows_of(connection)).sha256
-    bound = "".join([before, *(f"{one.version}:{one.sha256}" for one in todo)])
+    bound = "".join([before, *(f"{migration.version}:{migration.sha256}" for migration in todo)])
     file = kept / f"{hashlib.sha256(bound.encode()).hexdigest()}.json"
     with suppress(OSError, MigrationsRefused):
         known = Trial.from_json(file.read_text(encoding="utf-8"))

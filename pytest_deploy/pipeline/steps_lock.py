@@ -193,10 +193,10 @@ def _file_order(lock: str, expected: Sequence[Step], collected: Sequence[Step]) 
     for file in dict.fromkeys(step.file for step in expected):
         locked = [step.nodeid for step in expected if step.file == file]
         defined = [step.nodeid for step in collected if step.file == file]
-        for place, (wanted, found) in enumerate(zip(locked, defined, strict=True), start=1):
-            if wanted != found:
-                problem = f"out of order: place {place} of its file is {found.rpartition('::')[2]}"
-                faults.append(Fault(lock, None, wanted, problem, f"restore the order; {REWRITE}"))
+        for place, (expected, actual) in enumerate(zip(locked, defined, strict=True), start=1):
+            if expected != actual:
+                problem = f"out of order: place {place} of its file is {actual.rpartition('::')[2]}"
+                faults.append(Fault(lock, None, expected, problem, f"restore the order; {REWRITE}"))
                 break
     return faults
 

@@ -148,11 +148,11 @@ class PostRun:
     def amendments(self, seq: int | None, key: str = "") -> tuple[Amendment, ...]:
         """The amendments of an event, or of one key of it."""
         amendments = self.amended.get(seq, ()) if seq is not None else ()
-        return tuple(one for one in amendments if key in {"", given(one.amended.key)})
+        return tuple(amendment for amendment in amendments if key in {"", given(amendment.amended.key)})
 
     def acceptances(self, deviation: Deviation) -> tuple[Acceptance, ...]:
         """Who accepted a deviation: for each step whose ending it tells."""
-        return tuple(one for nodeid in deviation.steps for one in self.accepted.get(nodeid, ()))
+        return tuple(acceptance for nodeid in deviation.steps for acceptance in self.accepted.get(nodeid, ()))
 
 
 # --- What departed from the plan, each with the event that says so: what QA reads first, and accepts or does not.
