@@ -179,12 +179,12 @@ class Keys:
         log, actor = self._log, local_actor()
         before = log.key.vkey
         file = KeyFile(self._workspace.key_file)
-        kept = file.keep() if keep_old and self._policy.record.key is None else None
+        kept = file.retire() if keep_old and self._policy.record.key is None else None
         successor = None if to else file.make_successor()
         new = FileSigner.open(successor) if successor is not None else in_kms(to)
         event = rotate_log_key(log, self._workspace.store, new, signer=to or IN_A_FILE, reason=reason, actor=actor)
         if successor is not None:
-            file.succeed(successor)
+            file.install(successor)
         elif self._policy.record.key is None:
             self._workspace.key_file.unlink()
         yield f"rotated   by event {event.seq}: {before}"

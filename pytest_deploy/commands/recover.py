@@ -42,7 +42,7 @@ from pytest_deploy.record.events import (
 )
 from pytest_deploy.record.lease import Holder, Lease
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.run_folder import FOUND, RunFolder
+from pytest_deploy.record.run_folder import ABANDONED_SUMS, RunFolder
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.reports.seal import anchor_record, release_run, seal, summary
 from pytest_deploy.workspace import Workspace
@@ -212,7 +212,7 @@ def _stop_workers(run: Run, say: Say) -> None:
 
 def _abandon(environment: Environment, run: Run, say: Say) -> int:
     """Nothing had been announced as changing: the run is closed as abandoned, over the files that are found."""
-    sums = RunFolder(run.log.store, run.context.run).seal(sums=FOUND)
+    sums = RunFolder(run.log.store, run.context.run).seal(sums=ABANDONED_SUMS)
     cause = "the process that ran it was gone; nothing had been changed"
     run.log.append(RunAbandoned(cause=cause, found_sha256=sums), run=run.context.run, actor=PIPELINE_ACTOR)
     anchor_record(environment, run=run.context.run, say=say)

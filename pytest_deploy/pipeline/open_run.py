@@ -92,7 +92,7 @@ def open_run(
         source=source_,
     )
     try:
-        run.open(_opened(environment, context, source_, plugins, options))
+        run.open(_opening_event(environment, context, source_, plugins, options))
     except DeployError:
         if held is not None:
             held.stop_renewing()
@@ -114,13 +114,13 @@ def take_lease(environment: Environment, context: RunContext, source_: Source) -
         name=environment.policy.environment,
         actor=actor,
         holder=Holder.this_process(actor),
-        also=rate_limit_claim(environment, context) if context.pipeline == PIPELINE else None,
+        extra_claim=rate_limit_claim(environment, context) if context.pipeline == PIPELINE else None,
     )
     logger.info("lease of %s taken for %s", environment.policy.environment, context.run)
     return taken
 
 
-def _opened(
+def _opening_event(
     environment: Environment,
     context: RunContext,
     source_: Source,

@@ -27,19 +27,19 @@ from pytest_deploy.release.candidate import of_request
 from pytest_deploy.release.request import PendingRequest, Plan, build_request, built_image
 from pytest_deploy.release.source import Source
 
-_NEWEST = 10
+_RUNS_COMPARED = 10
 PLANNED_DIFF = "schema/planned.diff"
 
 
 def conclude(run: Run, source: Source) -> None:
     """Make the request, unless something but a gate stands against it; say what is still needed and from when it can go."""
     environment, say = run.environment, run.observer.line
-    if faults := _unfit(run):
+    if faults := _failed_checks(run):
         say("")
         say("no request was made: mend what failed, then plan again")
         for fault in faults:
             say(f"  {fault}")
-        if waiting := _waiting(run):
+        if waiting := _waiting_gates(run):
             say("what waits besides, whatever is mended:")
             for gate in waiting:
                 say(f"  {gate}")
@@ -50,7 +50,7 @@ def conclude(run: Run, source: Source) -> None:
     except DeployError as error:
         run.close(Cause("request", f"the request could not be made: {error}"))
         return
-    run.concluded = {
+    run.plan_result = {
         "request": pending.run,
         "earliest_start": waits.at,
         "owed": list(waits.still_needed),
@@ -59,7 +59,7 @@ def conclude(run: Run, source: Source) -> None:
         say(line)
 
 
-def _unfit(run: Run) -> list[str]:
+def _failed_checks(run: Run) -> list[str]:
     """The steps that failed and are not gates: what is asked for is not fit to be asked for."""
     events = run.events()
     failed = [step for _, step in of_type(events, StepFinished) if step.outcome != "passed"]
@@ -70,7 +70,7 @@ def _unfit(run: Run) -> list[str]:
     ]
 
 
-def _waiting(run: Run) -> list[str]:
+def _waiting_gates(run: Run) -> list[str]:
     """The gates that refused for now: time or signatures lift them, and their steps passed."""
     events = run.events()
     passed = {step.nodeid for _, step in of_type(events, StepFinished) if step.outcome == "passed"}
@@ -132,19 +132,19 @@ def _summary(
     environment: Environment, context: RunContext, pending: PendingRequest, waits: Earliest, *, kept: bool
 ) -> list[str]:
     lines = ["", f"request   {pending.run}" + (" stands: nothing drifted since it was made" if kept else "")]
-    lines += [f"takes     {_expected(environment)}"]
+    lines += [f"takes     {_expected_duration(environment)}"]
     lines += ["preview   none: the embedded platform has no infrastructure of its own"]
-    lines += [f"expires   {_both(pending.expires, environment)}"]
+    lines += [f"expires   {_in_both_zones(pending.expires, environment)}"]
     lines += [f"needed    {sentence}" for sentence in waits.still_needed] or ["needed    nothing"]
-    start = "not within a year: see what is needed" if waits.at is None else _both(waits.at, environment)
+    start = "not within a year: see what is needed" if waits.at is None else _in_both_zones(waits.at, environment)
     lines += [f"earliest  {start}"]
     if any(role for role in environment.policy.approval.roles):
         lines += [f"approve   python deploy.py approve {pending.run}"]
-    lines += [f"run       {_line(environment, context, pending)}"]
+    lines += [f"run       {_run_command(environment, context, pending)}"]
     return lines
 
 
-def _line(environment: Environment, context: RunContext, pending: PendingRequest) -> str:
+def _run_command(environment: Environment, context: RunContext, pending: PendingRequest) -> str:
     """What runs it: with the settings it was planned with, for with others it is another request."""
     words = ["pytest", f"--deploy-env={environment.policy.environment}"]
     words += ["--deploy-rehearse"] if context.rehearsal else []
@@ -152,17 +152,17 @@ def _line(environment: Environment, context: RunContext, pending: PendingRequest
     return shlex.join([*words, f"--deploy-run={pending.run}"])
 
 
-def _expected(environment: Environment) -> str:
+def _expected_duration(environment: Environment) -> str:
     """How long it will take, by what earlier deployments took, against what policy allows."""
     allowed = f"allowed are {environment.policy.sla_s:g} s, and the window must hold them"
     done = [run for _, run in of_type(environment.log.history(), RunDecided) if run.outcome == "deployed"]
     if not done:
         return f"not known: nothing was deployed here yet; {allowed}"
-    newest = [run.duration_s for run in done[-_NEWEST:]]
+    newest = [run.duration_s for run in done[-_RUNS_COMPARED:]]
     return f"{statistics.median(newest):.1f} s, the median of the last {len(newest)}; {allowed}"
 
 
-def _both(instant: datetime, environment: Environment) -> str:
+def _in_both_zones(instant: datetime, environment: Environment) -> str:
     """An instant in UTC, and in the window's own zone where there is one."""
     window = environment.policy.window
     if window is None:

@@ -91,13 +91,13 @@ class Run:
         self.sequence = PhaseSequence(
             self.steps, left_out=left_out, gate_group=PIPELINES[self.context.pipeline].gate_group
         )
-        self._asked_before_change = False
+        self._gates_asked_before_change = False
         self._phase: str | None = None
         self._phase_began = 0.0
         self._recorded_not_run: set[str] = set()
-        self._rollback_began, self._target = 0.0, "none"
+        self._rollback_began, self._rollback_target = 0.0, "none"
         self.judgement: Judgement | None = None
-        self.concluded: dict[str, Any] = {}
+        self.plan_result: dict[str, Any] = {}
         """What `run.decided` says besides: a plan's request, earliest start and what is still needed."""
 
     # --- opening, and taking up what a process left behind
@@ -128,14 +128,14 @@ class Run:
                 case PhaseFinished():
                     self._phase = None
                 case RollbackStarted(target=target, cause=cause):
-                    self._target, self._rollback_began = target, self.clock.monotonic()
+                    self._rollback_target, self._rollback_began = target, self.clock.monotonic()
                     # What closed the run stands: a rollback that was begun is still needed, whatever became of its steps.
                     self.sequence.close(Cause("step", cause))
 
     def settle(self, cause: Cause) -> None:
         """Account for what a gone process left open; close for `cause`, unless the run had in truth completed."""
         for step in self.sequence.running():
-            self._account(step, "its end was never seen: the process that ran it is gone")
+            self._record_end(step, "its end was never seen: the process that ran it is gone")
         self.sequence.halt("no step can run any more: undone from the log")
         if self.sequence.closed is None and self.sequence.phase is None and not unpassed(self.events(), self.required):
             self._advance()
@@ -167,7 +167,7 @@ class Run:
         step = next(step for step in self.steps if step.nodeid == nodeid)
         if step.phase == ROLLBACK:
             self.sequence.halt(f"{message}: undone from the log")
-        self._account(step, message)
+        self._record_end(step, message)
         self._advance()
 
     def ends_recorded(self) -> bool:
@@ -181,7 +181,7 @@ class Run:
         self.sequence.close(cause, ROLLBACK if in_rollback and cause.kind != "signal" else None)
         self._advance()
 
-    def _account(self, step: Step, message: str) -> None:
+    def _record_end(self, step: Step, message: str) -> None:
         """Take a step's end from the log; where nobody wrote one, write it."""
         events = self.events()
         outcomes = [content.outcome for _, content in of_type(events, StepFinished) if content.nodeid == step.nodeid]
@@ -212,7 +212,7 @@ class Run:
         self.judgement = judge(events, self.required, self.sequence.closed, pipeline=self.context.pipeline)
         self.append(
             RunDecided(
-                **self.concluded,
+                **self.plan_result,
                 outcome=self.judgement.outcome,
                 cause=self.judgement.cause,
                 duration_s=self.elapsed(),
@@ -251,17 +251,17 @@ class Run:
             following = self.sequence.phase
             if following == self._phase or following is None:
                 return
-            if (cause := self._refused_before_change(following)) is not None:
+            if (cause := self._gates_before_change(following)) is not None:
                 self.sequence.close(cause)
                 continue
             self._start_phase(following)
 
-    def _refused_before_change(self, phase: str) -> Cause | None:
+    def _gates_before_change(self, phase: str) -> Cause | None:
         """Ask every gate once more, right before the first phase that changes something."""
         changing = phase != ROLLBACK and any(step.changes for step in self.steps if step.phase == phase)
-        if not changing or self._asked_before_change or self.source is None:
+        if not changing or self._gates_asked_before_change or self.source is None:
             return None
-        self._asked_before_change = True
+        self._gates_asked_before_change = True
         return authorize_change(self.environment, self.context, self.events())
 
     def _start_phase(self, phase: str) -> None:
@@ -367,7 +367,7 @@ class Run:
             migrations = since(baseline, self.context.workspace.root / self.policy.database.migrations)
             if order_of(self.policy.rollback.order, migrations) == "database-first":
                 order.reverse()
-        self._rollback_began, self._target = self.clock.monotonic(), target
+        self._rollback_began, self._rollback_target = self.clock.monotonic(), target
         self.append(RollbackStarted(cause=cause, order=order, target=target))
         logger.info("rollback to %s begins: %s", target, cause)
         if target == "none":
@@ -384,7 +384,7 @@ class Run:
             RollbackFinished(
                 outcome="rolled-back" if outcome == "done" else "rollback-failed",
                 duration_s=seconds,
-                target=self._target,
+                target=self._rollback_target,
                 cause=text,
             )
         )

@@ -93,7 +93,7 @@ class PhaseSequence:
         phase = self.phase
         if phase is None:
             return ()
-        waiting = [s for s in self._of(phase) if s.nodeid not in self._started and self._cause(s) is None]
+        waiting = [s for s in self._steps_of(phase) if s.nodeid not in self._started and self._cause(s) is None]
         if _ordered(phase) and self._running(phase):
             return ()
         return tuple(waiting[:1] if _ordered(phase) else waiting)
@@ -174,27 +174,28 @@ class PhaseSequence:
 
     def phase_passed(self, phase: str) -> bool | None:
         """Whether a phase went well; None while it is not complete, or had nothing to run."""
-        ran = [self._outcomes.get(step.nodeid) for step in self._of(phase) if step.nodeid in self._started]
-        cut = any(s.nodeid not in self._started and s.nodeid not in self._not_run for s in self._of(phase))
+        ran = [self._outcomes.get(step.nodeid) for step in self._steps_of(phase) if step.nodeid in self._started]
+        cut = any(s.nodeid not in self._started and s.nodeid not in self._not_run for s in self._steps_of(phase))
         return all(ran) and not cut if ran and self._complete(phase) else None
 
     def complete(self, phase: str) -> bool:
         """Whether every step of the phase has ended or will never start."""
         return self._complete(phase)
 
-    def _of(self, phase: str) -> list[Step]:
+    def _steps_of(self, phase: str) -> list[Step]:
         return [step for step in self._steps.values() if step.phase == phase]
 
     def _running(self, phase: str) -> bool:
-        return any(s.nodeid in self._started and s.nodeid not in self._outcomes for s in self._of(phase))
+        return any(s.nodeid in self._started and s.nodeid not in self._outcomes for s in self._steps_of(phase))
 
     def _complete(self, phase: str) -> bool:
         return all(
-            s.nodeid in self._outcomes or (s.nodeid not in self._started and self._cause(s)) for s in self._of(phase)
+            s.nodeid in self._outcomes or (s.nodeid not in self._started and self._cause(s))
+            for s in self._steps_of(phase)
         )
 
     def _passed(self, phase: str) -> bool:
-        return all(self._outcomes[s.nodeid] for s in self._of(phase) if s.nodeid in self._outcomes)
+        return all(self._outcomes[s.nodeid] for s in self._steps_of(phase) if s.nodeid in self._outcomes)
 
     def _failed(self, phase: str) -> list[str]:
         steps = (self._steps[nodeid] for nodeid, passed in self._outcomes.items() if not passed)

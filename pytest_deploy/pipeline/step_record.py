@@ -5,7 +5,7 @@ Every answer is kept, in the step's own event or, where they are many, in a file
     {"limit_s": 2.0, "watch_s": 900.0, "samples": {"GET /health": [[0.004, 0.0312, 200], ...]}}      at, took, status
 
 `at` counts seconds from the step's beginning; the status is the protocol's own, 0 where no answer came, null where there
-is none. Over MOST samples the object is the content of a file, and the event says `"file": name, "count": n` in their place:
+is none. Over MAX_INLINE_SAMPLES samples the object is the content of a file, and the event says `"file": name, "count": n` in their place:
 the file is bound like any attachment.
 """
 
@@ -27,9 +27,9 @@ from pytest_deploy.record.redaction import redacted
 from pytest_deploy.record.run_folder import RunFolder
 
 STEP_ACTOR: Final = "system:step"
-MOST: Final = 1000
+MAX_INLINE_SAMPLES: Final = 1000
 """Samples that an event holds; with their labels they stay well below its 65,535 bytes."""
-LABEL: Final = 80
+MAX_LABEL_CHARS: Final = 80
 """Characters of a label that are kept."""
 _NAME: Final = 100
 """Characters of a node id that are kept in a file's name."""
@@ -132,7 +132,7 @@ class Timings:
     def add(self, label: str, took_s: float, status: int | None = None) -> None:
         """Keep one answer that has just come (or failed to come) after `took_s` seconds."""
         at = max(0.0, time.monotonic() - self._began - took_s)
-        self._samples.setdefault(label[:LABEL], []).append((round(at, 3), round(took_s, 4), status))
+        self._samples.setdefault(label[:MAX_LABEL_CHARS], []).append((round(at, 3), round(took_s, 4), status))
 
     @property
     def count(self) -> int:
@@ -149,7 +149,7 @@ class Timings:
         if not self.count:
             return known or None
         summary = {**known, "samples": {label: list(map(list, samples)) for label, samples in self._samples.items()}}
-        if self.count <= MOST and len(self._samples) <= MOST // 10:
+        if self.count <= MAX_INLINE_SAMPLES and len(self._samples) <= MAX_INLINE_SAMPLES // 10:
             return summary
         attach(name, json.dumps(summary, sort_keys=True, separators=(",", ":")).encode() + b"\n")
         return {**known, "file": name, "count": self.count}

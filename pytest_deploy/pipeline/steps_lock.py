@@ -193,10 +193,10 @@ def _file_order(lock: str, expected: Sequence[Step], collected: Sequence[Step]) 
     for file in dict.fromkeys(step.file for step in expected):
         locked = [step.nodeid for step in expected if step.file == file]
         defined = [step.nodeid for step in collected if step.file == file]
-        for place, (expected, actual) in enumerate(zip(locked, defined, strict=True), start=1):
-            if expected != actual:
-                problem = f"out of order: place {place} of its file is {actual.rpartition('::')[2]}"
-                faults.append(Fault(lock, None, expected, problem, f"restore the order; {REWRITE}"))
+        for place, (locked_id, collected_id) in enumerate(zip(locked, defined, strict=True), start=1):
+            if locked_id != collected_id:
+                problem = f"out of order: place {place} of its file is {collected_id.rpartition('::')[2]}"
+                faults.append(Fault(lock, None, locked_id, problem, f"restore the order; {REWRITE}"))
                 break
     return faults
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Verdict:
+class OptionRule:
     """What values something may have, and why."""
 
     reason: str
@@ -26,137 +26,137 @@ class Verdict:
         return value in self.values if self.values else value == default
 
 
-UNKNOWN = Verdict("pytest-deploy does not know it, and allows only what it knows")
+UNKNOWN = OptionRule("pytest-deploy does not know it, and allows only what it knows")
 
 
-def table(*rows: tuple[Verdict, str]) -> Mapping[str, Verdict]:
+def table(*rows: tuple[OptionRule, str]) -> Mapping[str, OptionRule]:
     """One entry for each name of a row. Raises ValueError where a name stands twice: the later would silently win."""
-    named = [(name, verdict) for verdict, names in rows for name in names.split()]
+    named = [(name, rule) for rule, names in rows for name in names.split()]
     if doubled := [name for name, count in Counter(name for name, _ in named).items() if count > 1]:
         raise ValueError(f"classified twice: {', '.join(doubled)}")
     return dict(named)
 
 
-WORD_OF_O = "default:assertions not in test modules:pytest.PytestConfigWarning"
+ALLOW_OPTIMIZED = "default:assertions not in test modules:pytest.PytestConfigWarning"
 """Lets pytest only warn of python -O, before any plug-in is loaded: an error there ends it in a traceback, not a refusal."""
 
-OPTIONS: Mapping[str, Verdict] = table(
+OPTIONS: Mapping[str, OptionRule] = table(
     # --- permitted
-    (Verdict("the deployment itself: it goes into the record", None),
+    (OptionRule("the deployment itself: it goes into the record", None),
      "deploy_env deploy_pipeline deploy_set deploy_reason deploy_run deploy_rehearse deploy_at deploy_ticket"),
-    (Verdict("how many workers share the parallel phases; which steps run, and in what order, stays the lock's", None),
+    (OptionRule("how many workers share the parallel phases; which steps run, and in what order, stays the lock's", None),
      "numprocesses"),
-    (Verdict("shows the steps and runs none; nothing is written", None), "collectonly"),
-    (Verdict("shows itself and ends; no deployment begins", None), "help version"),
-    (Verdict("what the terminal shows; reports and record stay whole", None),
+    (OptionRule("shows the steps and runs none; nothing is written", None), "collectonly"),
+    (OptionRule("shows itself and ends; no deployment begins", None), "help version"),
+    (OptionRule("what the terminal shows; reports and record stay whole", None),
      """verbose quiet reportchars tbstyle fulltrace xfail_tb color code_highlight durations durations_min no_header no_summary
      fold_skipped force_short_summary showcapture disable_warnings"""),
-    (Verdict("shows this package's own log lines on standard error, without secrets; reports and record stay whole", None),
+    (OptionRule("shows this package's own log lines on standard error, without secrets; reports and record stay whole", None),
      "log_level log_cli_level"),
-    (Verdict("fd keeps each step's output for the reports, no shows it at once; the others miss what child processes say",
+    (OptionRule("fd keeps each step's output for the reports, no shows it at once; the others miss what child processes say",
              ("fd", "no")), "capture"),
     # --- as the project says
-    (Verdict("suites/ holds files of one name in several folders: only importlib keeps them apart", ("importlib",)),
+    (OptionRule("suites/ holds files of one name in several folders: only importlib keeps them apart", ("importlib",)),
      "importmode"),
-    (Verdict("a plug-in put in or taken out could change what a step is and what counts as passed",
+    (OptionRule("a plug-in put in or taken out could change what a step is and what counts as passed",
              ([], ["no:allure_pytest_bdd"])), "plugins"),
     # --- which steps run
-    (Verdict("leaves steps out or picks them; a pipeline is run whole"),
+    (OptionRule("leaves steps out or picks them; a pipeline is run whole"),
      "file_or_dir keyword markexpr deselect ignore ignore_glob lf stepwise stepwise_skip"),
-    (Verdict("puts steps into another order; theirs is that of suites/steps.lock"), "failedfirst newfirst"),
-    (Verdict("ends the steps early; each phase says itself whether its first failure ends it"), "maxfail"),
-    (Verdict("changes what is collected; a deployment collects suites/ and holds it against suites/steps.lock"),
+    (OptionRule("puts steps into another order; theirs is that of suites/steps.lock"), "failedfirst newfirst"),
+    (OptionRule("ends the steps early; each phase says itself whether its first failure ends it"), "maxfail"),
+    (OptionRule("changes what is collected; a deployment collects suites/ and holds it against suites/steps.lock"),
      """pyargs keepduplicates collect_in_virtualenv continue_on_collection_errors doctestmodules doctestglob doctestreport
      doctest_ignore_import_errors doctest_continue_on_failure inversion allure_severities allure_epics allure_features
      allure_stories allure_ids allure_labels"""),
-    (Verdict("sets steps up without running them, or runs none; give it without --deploy-env"),
+    (OptionRule("sets steps up without running them, or runs none; give it without --deploy-env"),
      "setuponly setupplan setupshow markers showfixtures show_fixtures_per_test cacheshow"),
     # --- whether they pass, and when they end
-    (Verdict("stops in a debugger while users are served by what is half changed, and no time limit ends it"),
+    (OptionRule("stops in a debugger while users are served by what is half changed, and no time limit ends it"),
      "usepdb usepdb_cls trace"),
-    (Verdict("changes what counts as passed"), "runxfail assertmode"),
-    (Verdict("a step's time limit is its own mark's or deploy.yaml's step_timeout_s"),
+    (OptionRule("changes what counts as passed"), "runxfail assertmode"),
+    (OptionRule("a step's time limit is its own mark's or deploy.yaml's step_timeout_s"),
      "timeout timeout_method timeout_disable_debugger_detection session_timeout"),
-    (Verdict("pyproject.toml says which warnings are errors"), "pythonwarnings max_warnings"),
-    (Verdict("pyproject.toml says strict = true, and that is the strictest"), "strict strict_config strict_markers"),
+    (OptionRule("pyproject.toml says which warnings are errors"), "pythonwarnings max_warnings"),
+    (OptionRule("pyproject.toml says strict = true, and that is the strictest"), "strict strict_config strict_markers"),
     # --- which files configure
-    (Verdict("only the checkout's own pyproject.toml and conftest.py configure a deployment; start it in the checkout"),
+    (OptionRule("only the checkout's own pyproject.toml and conftest.py configure a deployment; start it in the checkout"),
      "inifilename rootdir confcutdir noconftest override_ini disable_plugin_autoload"),
     # --- how it is shared out
-    (Verdict("steps are shared out phase by phase on this machine; say how many workers with -n"),
+    (OptionRule("steps are shared out phase by phase on this machine; say how many workers with -n"),
      """dist distload tx px maxprocesses maxworkerrestart maxschedchunk loadscopereorder rsyncdir rsyncignore testrunuid
      looponfail"""),
     # --- what is written where
-    (Verdict("the run writes its reports itself, into its own folder"),
+    (OptionRule("the run writes its reports itself, into its own folder"),
      """xmlpath junitprefix htmlpath self_contained_html css allure_report_dir clean_alluredir attach_capture
      allure_link_pattern"""),
-    (Verdict("puts statements into the report that nothing in the run shows"),
+    (OptionRule("puts statements into the report that nothing in the run shows"),
      "metadata metadata_from_json metadata_from_json_file"),
-    (Verdict("would carry what the run says out of its record, past the cutting of secrets and of subject data"),
+    (OptionRule("would carry what the run says out of its record, past the cutting of secrets and of subject data"),
      """pastebin showlocals debug traceconfig log_format log_date_format log_cli_format log_cli_date_format log_file log_file_mode log_file_level log_file_format log_file_date_format log_auto_indent
      logger_disable"""),
-    (Verdict("removes or reads what an earlier pytest left; a deployment depends on no earlier pytest"),
+    (OptionRule("removes or reads what an earlier pytest left; a deployment depends on no earlier pytest"),
      "basetemp cacheclear last_failed_no_failures stepwise_reset"),
     # --- made for other tests
-    (Verdict("measures or drives this project's own tests; a deployment is neither"),
+    (OptionRule("measures or drives this project's own tests; a deployment is neither"),
      """cov_source cov_report cov_config no_cov_on_fail no_cov cov_fail_under cov_append cov_branch cov_precision cov_context
      hypothesis_profile hypothesis_verbosity hypothesis_show_statistics hypothesis_seed hypothesis_explain anyio_mode"""),
 )  # fmt: skip
 """By the name on `config.option` (argparse's dest)."""
 
-INI: Mapping[str, Verdict] = table(
+INI: Mapping[str, OptionRule] = table(
     # --- permitted
-    (Verdict("each option that it sets is judged as one", None), "addopts"),
-    (Verdict("can only refuse", None), "minversion required_plugins"),
-    (Verdict("names marks; no mark but step and requirement means anything to a deployment", None), "markers"),
-    (Verdict("where `pytest` finds this project's own tests; a deployment collects suites/ whatever it says", None),
+    (OptionRule("each option that it sets is judged as one", None), "addopts"),
+    (OptionRule("can only refuse", None), "minversion required_plugins"),
+    (OptionRule("names marks; no mark but step and requirement means anything to a deployment", None), "markers"),
+    (OptionRule("where `pytest` finds this project's own tests; a deployment collects suites/ whatever it says", None),
      "testpaths"),
-    (Verdict("what the terminal and pytest-html's page show; reports and record stay whole", None),
+    (OptionRule("what the terminal and pytest-html's page show; reports and record stay whole", None),
      """console_output_style verbosity_test_cases verbosity_assertions verbosity_subtests assertion_text_diff_style
      truncation_limit_lines truncation_limit_chars render_collapsed initial_sort max_asset_filename_length"""),
-    (Verdict("how long the folders of this project's own tests are kept", None),
+    (OptionRule("how long the folders of this project's own tests are kept", None),
      "tmp_path_retention_count tmp_path_retention_policy"),
     # --- as the project says
-    (Verdict("an unknown mark, key or option ends the run before it begins", (True,)), "strict"),
-    (Verdict("a warning is an error: nobody reads it during a deployment", (["error"], ["error", WORD_OF_O])), "filterwarnings"),
-    (Verdict("steps import the checkout's own modules and no other's", (["."],)), "pythonpath"),
+    (OptionRule("an unknown mark, key or option ends the run before it begins", (True,)), "strict"),
+    (OptionRule("a warning is an error: nobody reads it during a deployment", (["error"], ["error", ALLOW_OPTIMIZED])), "filterwarnings"),
+    (OptionRule("steps import the checkout's own modules and no other's", (["."],)), "pythonpath"),
     # --- the default alone
-    (Verdict("would loosen what strict = true says"),
+    (OptionRule("would loosen what strict = true says"),
      "strict_config strict_markers strict_xfail strict_parametrization_ids empty_parameter_set_mark max_warnings"),
-    (Verdict("changes what is collected; a deployment collects suites/ and holds it against suites/steps.lock"),
+    (OptionRule("changes what is collected; a deployment collects suites/ and holds it against suites/steps.lock"),
      """norecursedirs collect_imported_tests consider_namespace_packages usefixtures python_files python_classes
      python_functions disable_test_id_escaping_and_forfeit_all_rights_to_community_support parametrize_long_str_id_strategy
      doctest_optionflags doctest_encoding"""),
-    (Verdict("a step's time limit is its own mark's or deploy.yaml's step_timeout_s"),
+    (OptionRule("a step's time limit is its own mark's or deploy.yaml's step_timeout_s"),
      """timeout timeout_method timeout_func_only timeout_disable_debugger_detection session_timeout faulthandler_timeout
      faulthandler_exit_on_timeout"""),
-    (Verdict("changes what an assertion does when it passes"), "enable_assertion_pass_hook"),
-    (Verdict("the run writes its reports itself, in the form its readers know"),
+    (OptionRule("changes what an assertion does when it passes"), "enable_assertion_pass_hook"),
+    (OptionRule("the run writes its reports itself, in the form its readers know"),
      """junit_suite_name junit_logging junit_log_passing_tests junit_duration_report junit_family generate_report_on_test
      environment_table_redact_list"""),
-    (Verdict("would carry what the run says out of its record, past the cutting of secrets and of subject data"),
+    (OptionRule("would carry what the run says out of its record, past the cutting of secrets and of subject data"),
      """log_level log_format log_date_format log_cli log_cli_level log_cli_format log_cli_date_format log_file log_file_mode
      log_file_level log_file_format log_file_date_format log_auto_indent"""),
-    (Verdict("steps are shared out phase by phase on this machine; say how many workers with -n"),
+    (OptionRule("steps are shared out phase by phase on this machine; say how many workers with -n"),
      "rsyncdirs rsyncignore looponfailroots"),
-    (Verdict("made for other tests"), "anyio_mode cache_dir"),
+    (OptionRule("made for other tests"), "anyio_mode cache_dir"),
 )  # fmt: skip
 """By key; paths inside the checkout are compared as they lie from its root (`.` is the root)."""
 
-PLUGINS: Mapping[str, Verdict] = table(
-    (Verdict("this one", None), "pytest-deploy"),
-    (Verdict("the workers of -n", None), "pytest-xdist"),
-    (Verdict("ends a step that takes too long", None), "pytest-timeout"),
-    (Verdict("the reports of a run", None), "pytest-html pytest-metadata allure-pytest"),
-    (Verdict("comes with a library of this project; idle without its own options, fixtures or marks", None),
+PLUGINS: Mapping[str, OptionRule] = table(
+    (OptionRule("this one", None), "pytest-deploy"),
+    (OptionRule("the workers of -n", None), "pytest-xdist"),
+    (OptionRule("ends a step that takes too long", None), "pytest-timeout"),
+    (OptionRule("the reports of a run", None), "pytest-html pytest-metadata allure-pytest"),
+    (OptionRule("comes with a library of this project; idle without its own options, fixtures or marks", None),
      "anyio platformdirs"),
-    (Verdict("this project's own tests use it; idle without its own options and decorators", None),
+    (OptionRule("this project's own tests use it; idle without its own options and decorators", None),
      "hypothesis pytest-cov"),
 )  # fmt: skip
 """By distribution: those whose plug-ins may be active."""
 
-BUILTIN: Mapping[str, Verdict] = table(
-    (Verdict("pytest loads it without being asked; what it could bend is judged by its options and ini values", None),
+BUILTIN: Mapping[str, OptionRule] = table(
+    (OptionRule("pytest loads it without being asked; what it could bend is judged by its options and ini values", None),
      """mark main runner fixtures helpconfig python terminal debugging unittest capture skipping legacypath tmpdir monkeypatch
      recwarn pastebin assertion junitxml doctest cacheprovider setuponly setupplan stepwise unraisableexception
      threadexception warnings logging reports faulthandler subtests"""),
@@ -165,22 +165,22 @@ BUILTIN: Mapping[str, Verdict] = table(
 
 VARIABLE_PREFIX = "PYTEST_"
 
-VARIABLES: Mapping[str, Verdict] = table(
-    (Verdict("pytest sets it itself", None), "PYTEST_CURRENT_TEST PYTEST_VERSION"),
-    (Verdict("pytest-xdist sets it in its workers and asks nothing of it", None),
+VARIABLES: Mapping[str, OptionRule] = table(
+    (OptionRule("pytest sets it itself", None), "PYTEST_CURRENT_TEST PYTEST_VERSION"),
+    (OptionRule("pytest-xdist sets it in its workers and asks nothing of it", None),
      "PYTEST_XDIST_WORKER PYTEST_XDIST_WORKER_COUNT PYTEST_XDIST_TESTRUNUID"),
-    (Verdict("how many workers -n auto means", None), "PYTEST_XDIST_AUTO_NUM_WORKERS"),
-    (Verdict("colours", None), "PYTEST_THEME PYTEST_THEME_MODE"),
-    (Verdict("where pytest puts temporary folders", None), "PYTEST_DEBUG_TEMPROOT"),
-    (Verdict("where the embedded platform keeps its database's files and its sockets", None), "PYTEST_DEPLOY_PGDATA_ROOT"),
-    (Verdict("adds options nobody typed: a shell profile or an image may set it, and the record is to show what was asked"),
+    (OptionRule("how many workers -n auto means", None), "PYTEST_XDIST_AUTO_NUM_WORKERS"),
+    (OptionRule("colours", None), "PYTEST_THEME PYTEST_THEME_MODE"),
+    (OptionRule("where pytest puts temporary folders", None), "PYTEST_DEBUG_TEMPROOT"),
+    (OptionRule("where the embedded platform keeps its database's files and its sockets", None), "PYTEST_DEPLOY_PGDATA_ROOT"),
+    (OptionRule("adds options nobody typed: a shell profile or an image may set it, and the record is to show what was asked"),
      "PYTEST_ADDOPTS"),
-    (Verdict("puts plug-ins in, which could change what a step is and what counts as passed"), "PYTEST_PLUGINS"),
-    (Verdict("takes out the plug-ins that limit a step's time and write the reports"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD"),
-    (Verdict("a step's time limit is its own mark's or deploy.yaml's step_timeout_s"), "PYTEST_TIMEOUT"),
-    (Verdict("would carry what the run says out of its record, past the cutting of secrets and of subject data"),
+    (OptionRule("puts plug-ins in, which could change what a step is and what counts as passed"), "PYTEST_PLUGINS"),
+    (OptionRule("takes out the plug-ins that limit a step's time and write the reports"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD"),
+    (OptionRule("a step's time limit is its own mark's or deploy.yaml's step_timeout_s"), "PYTEST_TIMEOUT"),
+    (OptionRule("would carry what the run says out of its record, past the cutting of secrets and of subject data"),
      "PYTEST_DEBUG"),
-    (Verdict("puts other modules in the place of those that were installed by hash, or of the checkout's own"),
+    (OptionRule("puts other modules in the place of those that were installed by hash, or of the checkout's own"),
      "PYTHONPATH PYTHONHOME PYTHONUSERBASE PYTHONPYCACHEPREFIX"),
 )  # fmt: skip
 """Environment variables by name; one that begins with PYTEST_ and does not stand here must not be set."""

@@ -23,10 +23,10 @@ from pytest_deploy.plugin import report_writers
 from pytest_deploy.policy.phases import PHASES, phases_of
 
 STEP = pytest.StashKey[Step]()
-LIMIT = pytest.StashKey[float]()
+STEP_TIMEOUT = pytest.StashKey[float]()
 """Seconds the step may take."""
 
-OWN_HOOKS = "pytest_deploy_"
+HOOK_PREFIX = "pytest_deploy_"
 """The hooks a conftest may hold: with any of pytest's own it could drop, reorder, replace or judge steps."""
 
 DEFAULT_TIMEOUT_S = 120.0
@@ -61,17 +61,17 @@ class Collection:
         pipeline: str,
         *,
         step_timeout_s: float = DEFAULT_TIMEOUT_S,
-        handover: Path | None = None,
+        handover_file: Path | None = None,
     ) -> None:
-        """`handover`: in an xdist worker, the file that tells the controller what was collected; the controller judges."""
-        self._handover = handover
+        """`handover_file`: in an xdist worker, the file that tells the controller what was collected; the controller judges."""
+        self._handover_file = handover_file
         self._config = config
         self._suites = root / "suites"
         self._lock = self._suites / "steps.lock"
         self._phases = phases_of(pipeline)
         self._pipeline = pipeline
         self._step_timeout_s = step_timeout_s
-        self._judged: frozenset[int] = frozenset()
+        self._vetted_plugins: frozenset[int] = frozenset()
         """The plug-ins that were active, and judged, before a module of suites/ was imported; by identity."""
         self.steps: tuple[Step, ...] = ()
         """The accepted steps, in order; empty until the collection is accepted."""
@@ -90,7 +90,7 @@ class Collection:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
         """Remember what is active so far: a module of suites/ brings no plug-in of its own."""
-        self._judged = frozenset(map(id, self._config.pluginmanager.get_plugins()))
+        self._vetted_plugins = frozenset(map(id, self._config.pluginmanager.get_plugins()))
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -102,22 +102,22 @@ class Collection:
             self._check_plugins()
             collected = [self._step(item) for item in items]
         except pytest.UsageError as refused:
-            if self._handover is None:
+            if self._handover_file is None:
                 raise
-            refusal_beside(self._handover).write_text(str(refused), encoding="utf-8")
+            refusal_file(self._handover_file).write_text(str(refused), encoding="utf-8")
             return
-        if self._handover is not None:
-            self._handover.write_text(json.dumps([step.to_json() for step in collected]), encoding="utf-8")
+        if self._handover_file is not None:
+            self._handover_file.write_text(json.dumps([step.to_json() for step in collected]), encoding="utf-8")
         try:
             self.steps = self.accept(collected)
         except CollectionRefused as refused:
-            if self._handover is not None:
+            if self._handover_file is not None:
                 return
             raise pytest.UsageError(str(refused)) from None
         place = {step.nodeid: at for at, step in enumerate(self.steps)}
         items.sort(key=lambda item: place[item.nodeid])
         for item in items:
-            self._limit(item)
+            self._set_timeout(item)
 
     def accept(self, collected: Sequence[Step]) -> tuple[Step, ...]:
         """Hold a collection against the lock; the lock's steps of this pipeline, in order.
@@ -148,17 +148,17 @@ class Collection:
                 continue
             if Path(name).name == "conftest.py":
                 # Asked of the manager: a hook may be written under any name (`hookimpl(specname=...)`).
-                bent = sorted(
+                foreign_hooks = sorted(
                     caller.name
                     for caller in manager.get_hookcallers(plugin) or ()
-                    if not caller.name.startswith(OWN_HOOKS)
+                    if not caller.name.startswith(HOOK_PREFIX)
                 )
-                if bent:
+                if foreign_hooks:
                     raise pytest.UsageError(
-                        f"{name}: {', '.join(bent)}: a conftest of a deployment must not drop, reorder, replace or judge "
-                        f"steps; fixtures and {OWN_HOOKS}* hooks are what it may hold"
+                        f"{name}: {', '.join(foreign_hooks)}: a conftest of a deployment must not drop, reorder, replace or judge "
+                        f"steps; fixtures and {HOOK_PREFIX}* hooks are what it may hold"
                     )
-            elif id(plugin) not in self._judged:
+            elif id(plugin) not in self._vetted_plugins:
                 raise pytest.UsageError(
                     f"plug-in {name}: a module of suites/ brought it (pytest_plugins); steps and fixtures are what a module "
                     "of a deployment may hold"
@@ -170,14 +170,14 @@ class Collection:
         report_writers.label_item(item, step)
         return step
 
-    def _limit(self, item: pytest.Item) -> None:
+    def _set_timeout(self, item: pytest.Item) -> None:
         """Give each step its own time limit, in seconds, through pytest-timeout."""
         marks = [mark.kwargs["timeout"] for mark in item.iter_markers("step") if "timeout" in mark.kwargs]
-        item.stash[LIMIT] = float(marks[0] if marks else self._step_timeout_s)
-        item.add_marker(pytest.mark.timeout(item.stash[LIMIT], method="signal"))
+        item.stash[STEP_TIMEOUT] = float(marks[0] if marks else self._step_timeout_s)
+        item.add_marker(pytest.mark.timeout(item.stash[STEP_TIMEOUT], method="signal"))
 
 
-def refusal_beside(collected: Path) -> Path:
+def refusal_file(collected: Path) -> Path:
     """Where a worker that could not tell what it collected says why."""
     return collected.with_name(f"{collected.name}.refused")
 

@@ -94,8 +94,8 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Let a step through, or leave it out with its cause; before the recorder announces it."""
-        run = self._opened()
-        self._notice(run)
+        run = self._open_run()
+        self._close_on_signal(run)
         cause = run.sequence.refusal(item.nodeid)
         if cause is not None:
             pytest.skip(f"not run: {cause}")
@@ -107,8 +107,8 @@ class Controller:
         finished: FinishedStep | None = getattr(report, "deploy_step", None)
         if finished is None:
             return
-        run = self._opened()
-        self._notice(run, finished["signal"])
+        run = self._open_run()
+        self._close_on_signal(run, finished["signal"])
         if finished["nodeid"] not in {step.nodeid for step in run.sequence.running()}:
             # xdist let a step go that its worker held, because it shuts the workers down.
             run.step_started(finished["nodeid"])
@@ -116,7 +116,7 @@ class Controller:
             finished["nodeid"], passed=finished["passed"], cause=finished["cause"], gates=finished["gates"]
         )
 
-    def _notice(self, run: Run, signum: int | None = None) -> None:
+    def _close_on_signal(self, run: Run, signum: int | None = None) -> None:
         """A signal, here or in a worker, closes the sequence, whether the step let itself be stopped or not."""
         first = self._interruption.first if self._interruption.first is not None else signum
         if first is not None and run.sequence.closed is None:
@@ -138,9 +138,9 @@ class Controller:
                 evidence.remove(self._context.session)
                 self._environment.close()
         with self._interruption.shielded():
-            code = self._recorded(run, lambda: self._settle(run, exitstatus))
+            code = self._with_record(run, lambda: self._settle(run, exitstatus))
             try:
-                self._report_rest(run)
+                self._report_unrun_steps(run)
                 return (yield)
             finally:
                 session.exitstatus = code if code is not None else self._seal(run)
@@ -148,7 +148,7 @@ class Controller:
     def _settle(self, run: Run, exitstatus: int) -> None:
         """Account for what pytest left open, and roll back where that is needed and no step can do it any more."""
         # 1. A signal or a lost lease that no step noticed; steps that pytest did not come to.
-        self._notice(run)
+        self._close_on_signal(run)
         if run.sequence.phase is not None:
             run.settle(Cause("internal", f"pytest ended before the steps did (status {int(exitstatus)})"))
         # 2. What is left to undo.
@@ -164,10 +164,10 @@ class Controller:
     def _seal(self, run: Run) -> int:
         """Seal the run, and say how it went and what serves now; pytest's exit code."""
         codes: list[int] = []
-        code = self._recorded(run, lambda: codes.append(self._seal_and_tell(run)))
+        code = self._with_record(run, lambda: codes.append(self._seal_and_report(run)))
         return codes[0] if code is None else code
 
-    def _seal_and_tell(self, run: Run) -> int:
+    def _seal_and_report(self, run: Run) -> int:
         sealed = seal(run)
         self._progress.line()
         for line, markup in summary(run, sealed):
@@ -176,7 +176,7 @@ class Controller:
         self._config.hook.pytest_deploy_run_decided(run=run.context.run, judgement=run.judgement)
         return sealed.exit_code
 
-    def _recorded(self, run: Run, act: Callable[[], None]) -> int | None:
+    def _with_record(self, run: Run, act: Callable[[], None]) -> int | None:
         """Do what writes the record; where that cannot be written, the exit code that is left."""
         try:
             act()
@@ -188,10 +188,10 @@ class Controller:
             return code
         return None
 
-    def _report_rest(self, run: Run) -> None:
+    def _report_unrun_steps(self, run: Run) -> None:
         """Without workers every item came by, run or left out: nothing is missing in the reports."""
 
-    def _opened(self) -> Run:
+    def _open_run(self) -> Run:
         if self.run is None:
             raise RuntimeError("a step came before the run was opened")
         return self.run

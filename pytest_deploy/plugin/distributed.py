@@ -14,7 +14,7 @@ from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, PhaseSequence
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin import report_writers
-from pytest_deploy.plugin.collection import Collection, collected_by_worker, refusal_beside
+from pytest_deploy.plugin.collection import Collection, collected_by_worker, refusal_file
 from pytest_deploy.plugin.controller import Controller
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.scheduler import PhaseScheduler
@@ -105,8 +105,8 @@ class DistributedController(Controller):
         """Hold every worker's collection against the lock, then open the run (once)."""
         for worker, nodeids in collections:
             collected = self._context.session / f"collected-{worker}"
-            if refusal_beside(collected).is_file():
-                raise pytest.UsageError(refusal_beside(collected).read_text(encoding="utf-8"))
+            if refusal_file(collected).is_file():
+                raise pytest.UsageError(refusal_file(collected).read_text(encoding="utf-8"))
             try:
                 steps = self._collection.accept(collected_by_worker(collected))
             except CollectionRefused as refused:
@@ -123,8 +123,8 @@ class DistributedController(Controller):
     # --- what differs
 
     def _lose(self, nodeid: str, message: str) -> None:
-        run = self._opened()
-        self._notice(run)
+        run = self._open_run()
+        self._close_on_signal(run)
         run.step_lost(nodeid, message)
 
     def _settle(self, run: Run, exitstatus: int) -> None:
@@ -136,7 +136,7 @@ class DistributedController(Controller):
             processes.stop_workers(list(self._workers.values()), grace_s=grace, through=run.ends_recorded)
         super()._settle(run, exitstatus)
 
-    def _report_rest(self, run: Run) -> None:
+    def _report_unrun_steps(self, run: Run) -> None:
         """Tell the report writers of the steps that no worker was handed."""
         rest = [step for step in run.sequence.not_run() if step.nodeid not in self._reported]
         report_writers.report_skipped(self._config, rest)

@@ -19,7 +19,7 @@ import pytest
 from pytest_deploy.errors import OptionRefused
 from pytest_deploy.plugin.allowed_options import BUILTIN, INI, OPTIONS, PLUGINS, UNKNOWN, VARIABLE_PREFIX, VARIABLES
 
-_NOT_OFFERED = {"help", "version", "quiet"}
+_NOT_SUGGESTED = {"help", "version", "quiet"}
 """Permitted options that the message need not offer."""
 
 
@@ -46,7 +46,7 @@ def refuse(config: pytest.Config) -> None:
                 f"{count} could thin out or bend this deployment. Nothing was started, nothing was written.",
                 *(f"  {fault}" for fault in dict.fromkeys(faults)),
                 f"Take {'it' if len(faults) == 1 else 'them'} away and start again.",
-                f"Beside --deploy-* a deployment takes {', '.join(offered(config))}: see `pytest --help`.",
+                f"Beside --deploy-* a deployment takes {', '.join(allowed_on_command_line(config))}: see `pytest --help`.",
             ]
         )
     )
@@ -69,15 +69,15 @@ def variables(environ: Mapping[str, str]) -> Iterator[str]:
     """What the environment says to pytest, or to Python, that it may not; an empty variable says nothing."""
     for name, value in sorted(environ.items()):
         if (name.startswith(VARIABLE_PREFIX) or name in VARIABLES) and value.strip():
-            verdict = VARIABLES.get(name, UNKNOWN)
-            if not verdict.allows(value, ""):
-                yield f"environment variable {name}={value}: {verdict.reason}"
+            rule = VARIABLES.get(name, UNKNOWN)
+            if not rule.allows(value, ""):
+                yield f"environment variable {name}={value}: {rule.reason}"
 
 
-def offered(config: pytest.Config) -> list[str]:
+def allowed_on_command_line(config: pytest.Config) -> list[str]:
     """The options to offer to whoever was refused: their shortest spelling."""
     names = _spellings(config)
-    free = [dest for dest, verdict in OPTIONS.items() if verdict.values is None and dest not in _NOT_OFFERED]
+    free = [dest for dest, rule in OPTIONS.items() if rule.values is None and dest not in _NOT_SUGGESTED]
     shown = [min(names[dest], key=len) for dest in free if dest in names and not dest.startswith("deploy_")]
     return [*shown, "-s"]
 
@@ -99,9 +99,9 @@ def _configuration_file(config: pytest.Config) -> Iterator[str]:
 def _options(config: pytest.Config) -> Iterator[str]:
     defaults = _defaults(config)
     for name, value in sorted(vars(config.option).items()):
-        verdict = OPTIONS.get(name, UNKNOWN)
-        if not verdict.allows(value, defaults.get(name)):
-            yield f"{_spelled(config, name, value)}: {verdict.reason}"
+        rule = OPTIONS.get(name, UNKNOWN)
+        if not rule.allows(value, defaults.get(name)):
+            yield f"{_as_given(config, name, value)}: {rule.reason}"
 
 
 def _defaults(config: pytest.Config) -> dict[str, Any]:
@@ -123,17 +123,17 @@ def _spellings(config: pytest.Config) -> dict[str, dict[str, bool]]:
     return spellings
 
 
-def _spelled(config: pytest.Config, name: str, value: object) -> str:
+def _as_given(config: pytest.Config, name: str, value: object) -> str:
     """An option as its giver knows it: the spelling used, its value, and where it stands if not on the command line."""
     if isinstance(value, list | dict | set):
         permitted = [word for values in OPTIONS.get(name, UNKNOWN).values or () for word in _listed(values)]
         value = [word for word in value if word not in permitted] or value
     spellings = _spellings(config).get(name, {"path": True})
-    spelling, place = next(_used(config, spellings), (next(iter(spellings)), ""))
+    spelling, place = next(_spellings_given(config, spellings), (next(iter(spellings)), ""))
     return f"{spelling} {_shown(value)}{place}" if spellings[spelling] else f"{spelling}{place}"
 
 
-def _used(config: pytest.Config, spellings: Iterable[str]) -> Iterator[tuple[str, str]]:
+def _spellings_given(config: pytest.Config, spellings: Iterable[str]) -> Iterator[tuple[str, str]]:
     """The spellings that stand somewhere, and where: the last word counts, so the command line comes first."""
     places: list[tuple[Sequence[str], str]] = [
         (config.invocation_params.args, ""),
@@ -160,11 +160,11 @@ def _ini_values(config: pytest.Config) -> Iterator[str]:
     overridden = {word.partition("=")[0] for word in config.option.override_ini or ()}
     declared = config._parser._inidict  # noqa: SLF001 -- no public way to the declared keys and their defaults
     for key in sorted(declared.keys() - overridden):
-        default, verdict = declared[key][2], INI.get(key, UNKNOWN)
+        default, rule = declared[key][2], INI.get(key, UNKNOWN)
         value = _as_written(config.getini(key), Path(config.rootpath))
-        if not verdict.allows(value, default):
-            meant = f"; it must be {_shown(verdict.values[0])}" if verdict.values else "; leave it out"
-            yield f"ini value {key} = {_shown(value)}: {verdict.reason}{meant}"
+        if not rule.allows(value, default):
+            meant = f"; it must be {_shown(rule.values[0])}" if rule.values else "; leave it out"
+            yield f"ini value {key} = {_shown(value)}: {rule.reason}{meant}"
 
 
 def _as_written(value: object, root: Path) -> object:

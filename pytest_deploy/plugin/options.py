@@ -11,7 +11,7 @@ import pytest
 from pytest_deploy.policy.phases import PIPELINES
 from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain
 
-BUILT = ("deploy", "plan", "smoke")
+IMPLEMENTED_PIPELINES = ("deploy", "plan", "smoke")
 """The pipelines this version runs."""
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def add(parser: pytest.Parser) -> None:
     )
 
 
-def asked(config: pytest.Config) -> bool:
+def is_deployment(config: pytest.Config) -> bool:
     """Whether this is a deployment: an environment is named, and not only help or the version is to be shown."""
     option = config.option
     # Typed, not slipped in by PYTEST_ADDOPTS: a run that only shows its help must not pass for a deployment.
@@ -64,10 +64,10 @@ def asked(config: pytest.Config) -> bool:
     return option.deploy_env is not None and not shown
 
 
-def context(config: pytest.Config) -> RunContext | None:
+def run_context(config: pytest.Config) -> RunContext | None:
     """What was asked for, or None where this is no deployment. Raises pytest.UsageError for --deploy-* without an ENV."""
     option = config.option
-    if not asked(config):
+    if not is_deployment(config):
         given = {name: value for name, value in vars(option).items() if name.startswith("deploy_") and value}
         if option.deploy_env is None and given != {"deploy_pipeline": "deploy"}:
             raise pytest.UsageError("the --deploy-* options belong to a deployment: add --deploy-env=ENV")
@@ -75,9 +75,9 @@ def context(config: pytest.Config) -> RunContext | None:
     from pytest_deploy.policy.load import RunContext
     from pytest_deploy.workspace import Workspace
 
-    if option.deploy_pipeline not in BUILT:
+    if option.deploy_pipeline not in IMPLEMENTED_PIPELINES:
         raise pytest.UsageError(
-            f"--deploy-pipeline={option.deploy_pipeline}: this version runs {' and '.join(BUILT)}; the others are named in the "
+            f"--deploy-pipeline={option.deploy_pipeline}: this version runs {' and '.join(IMPLEMENTED_PIPELINES)}; the others are named in the "
             "design and not built yet"
         )
     for name, text in (("--deploy-reason", option.deploy_reason), ("--deploy-ticket", option.deploy_ticket)):
@@ -89,12 +89,12 @@ def context(config: pytest.Config) -> RunContext | None:
         sets=tuple(option.deploy_set),
         reason=option.deploy_reason,
         request=option.deploy_run,
-        shift_s=_shift_s(option),
+        shift_s=_clock_shift_s(option),
         ticket=option.deploy_ticket,
     )
 
 
-def _shift_s(option: argparse.Namespace) -> float:
+def _clock_shift_s(option: argparse.Namespace) -> float:
     """Seconds from the real clock to the one that was asked for."""
     if not option.deploy_at:
         return 0.0

@@ -38,7 +38,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
     """Before any plug-in acts on its options: nothing may thin out a deployment. xdist's workers get what was judged."""
-    if options.asked(config) and not hasattr(config, "workerinput"):
+    if options.is_deployment(config) and not hasattr(config, "workerinput"):
         from pytest_deploy.errors import OptionRefused
         from pytest_deploy.plugin import option_policy
 
@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers; begin a deployment where one is asked for."""
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    context = options.context(config)
+    context = options.run_context(config)
     if context is not None:
         from pytest_deploy.plugin import session
 

@@ -159,13 +159,13 @@ class Progress(RunObserver):
         others = f" and {len(self._running) - 1} more" if len(self._running) > 1 else ""
         width = self._reporter._tw.fullwidth - 1  # noqa: SLF001 -- the reporter offers no other way to its width
         self._shown = f"  … {title_of(nodeid)}{others}  {time.monotonic() - began:.0f} s"[:width]
-        self._over(self._shown)
+        self._overwrite(self._shown)
 
     def _clear(self) -> None:
         if self._shown:
-            self._over("\r" + " " * len(self._shown) + "\r")
+            self._overwrite("\r" + " " * len(self._shown) + "\r")
             self._shown = ""
 
-    def _over(self, text: str) -> None:
+    def _overwrite(self, text: str) -> None:
         if self._terminal is not None:
             os.write(self._terminal, text.encode(errors="replace"))

@@ -21,7 +21,7 @@ from pytest_deploy.pipeline.processes import Interruption
 from pytest_deploy.pipeline.step_record import STEP_ACTOR, StepRecord, file_of
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.plugin.collection import LIMIT, STEP
+from pytest_deploy.plugin.collection import STEP, STEP_TIMEOUT
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import EventContent, StepFinished, StepNotRun, StepStarted
 from pytest_deploy.record.events.of_runs import StepOutcome
@@ -73,7 +73,9 @@ class StepRecorder:
             self._append(StepStarted(nodeid=step.nodeid, phase=step.phase, changes=step.changes))
             self._current = item.stash[RECORD] = StepRecord(self._environment, step)
             self._reports = {}
-        faulthandler.dump_traceback_later(item.stash[LIMIT] + GRACE_S, exit=True, file=sys.__stderr__ or sys.stderr)
+        faulthandler.dump_traceback_later(
+            item.stash[STEP_TIMEOUT] + GRACE_S, exit=True, file=sys.__stderr__ or sys.stderr
+        )
         self._interruption.begin(stoppable=step.phase != "rollback")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -28,15 +28,15 @@ from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.run_id import new_run_id
 
 
-def begin(config: pytest.Config, asked: RunContext) -> None:
+def begin(config: pytest.Config, requested: RunContext) -> None:
     """Register a deployment with pytest. Raises pytest.UsageError (exit 4) where it was not asked for rightly."""
     worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
-    context = asked if worker is None else RunContext.from_json(worker["deploy"])
+    context = requested if worker is None else RunContext.from_json(worker["deploy"])
     try:
         policy = context.policy()
         if worker is None:
             collecting = config.option.collectonly
-            context = newly_named(context, policy) if collecting else named(context, policy)
+            context = with_new_run_id(context, policy) if collecting else with_run_id(context, policy)
         environment = Environment(context.workspace, policy, run=context.run, shift_s=context.shift_s)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
@@ -49,7 +49,7 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
         context.workspace.root,
         context.pipeline,
         step_timeout_s=policy.step_timeout_s,
-        handover=None if worker is None else context.session / f"collected-{worker['workerid']}",
+        handover_file=None if worker is None else context.session / f"collected-{worker['workerid']}",
     )
     config.args = collection.folders()
     config.stash[fixtures.ENVIRONMENT] = environment
@@ -66,14 +66,14 @@ def begin(config: pytest.Config, asked: RunContext) -> None:
     config.pluginmanager.register(Redacting(environment), "deploy-redacting")
     config.pluginmanager.register(StopWindow(interruption), "deploy-stop-window")
     if worker is None and not config.option.collectonly:
-        _control(config, environment, context, collection, interruption)
+        _register_controller(config, environment, context, collection, interruption)
     if not config.option.collectonly:
         config.pluginmanager.register(Terminal(environment.redact), "deploy-terminal")
         interruption.install(worker=worker is not None)
     log_lines(config, environment.redact)
 
 
-def named(context: RunContext, policy: Policy) -> RunContext:
+def with_run_id(context: RunContext, policy: Policy) -> RunContext:
     """The context with its run's name: a new one, or the approved request's where policy asks for approval.
 
     A rehearsal's roster is enrolled here if it is new. Raises UsageError where there is not exactly one live request.
@@ -82,17 +82,17 @@ def named(context: RunContext, policy: Policy) -> RunContext:
     if context.rehearsal:
         rehearsal_roster.prepare(context.workspace, policy)
     if context.pipeline != "deploy" or not policy.approval.roles:
-        return newly_named(context, policy)
+        return with_new_run_id(context, policy)
     run = authorize_run.choose_request(context, policy)
     return replace(context, run=run, request=run)
 
 
-def newly_named(context: RunContext, policy: Policy) -> RunContext:
+def with_new_run_id(context: RunContext, policy: Policy) -> RunContext:
     """The context with a run id that nobody had."""
     return replace(context, run=new_run_id(policy.environment, SystemClock(), rehearsal=context.rehearsal))
 
 
-def _control(
+def _register_controller(
     config: pytest.Config,
     environment: Environment,
     context: RunContext,
@@ -110,7 +110,7 @@ def _control(
         interruption=interruption,
         progress=progress,
     )
-    _report_into(config, context)
+    _redirect_reports(config, context)
     config.pluginmanager.register(Labels(_suite_labels(controller, context)), "deploy-labels")
     config.pluginmanager.register(progress, "deploy-progress")
     config.pluginmanager.register(controller, "deploy-controller")
@@ -124,7 +124,7 @@ def _suite_labels(controller: Controller, context: RunContext) -> dict[str, str]
     return labels | ({"rehearsal": "REHEARSAL"} if context.rehearsal else {})
 
 
-def _report_into(config: pytest.Config, context: RunContext) -> None:
+def _redirect_reports(config: pytest.Config, context: RunContext) -> None:
     """Let pytest's own report writers fill a private folder of this run; the run folder gets what they wrote."""
     context.session.mkdir(parents=True, mode=0o700)
     config.option.xmlpath = str(context.session / "junit.xml")

@@ -142,13 +142,13 @@ def take(
     actor: str,
     holder: Holder,
     recovering: bool = False,
-    also: Claim | None = None,
+    extra_claim: Claim | None = None,
     life_s: float = LEASE_LIFE_S,
     renew_s: float = RENEW_S,
 ) -> Lease:
     """Claim the lease `name` (the environment's) for a run; `recovering` takes over the run's own, left behind.
 
-    `also` is asked with it on every try, e.g. the rate limit: what it raises leaves the lease untaken.
+    `extra_claim` is asked with it on every try, e.g. the rate limit: what it raises leaves the lease untaken.
 
     Raises LeaseHeld (who has it, until when) where another lease lives, ManualInterventionRequired where a run was left open, naming
     the command; with `recovering`, LeaseHeld while the holder may still be alive. Times in seconds.
@@ -167,8 +167,8 @@ def take(
 
     def claim(view: LogView) -> None:
         free(view)
-        if also is not None:
-            also(view)
+        if extra_claim is not None:
+            extra_claim(view)
 
     event = log.append(taken, run=run, actor=actor, claim=claim)
     return Lease(log, run, name, event.seq, actor, life_s=life_s, renew_s=renew_s)

@@ -33,7 +33,7 @@ from pytest_deploy.record.transitions import check_transition
 
 SKEW_ALERT: Final = timedelta(seconds=2)
 SKEW_LIMIT: Final = timedelta(seconds=60)
-_SKEW_NEWS: Final = timedelta(seconds=1)  # a skew is noted again when it has grown by this much
+_SKEW_GROWTH: Final = timedelta(seconds=1)  # a skew is noted again when it has grown by this much
 _ACTOR: Final = "system:record"
 
 
@@ -87,10 +87,10 @@ class Log:
         self._lock = threading.RLock()
         self._tail: deque[Entry] = deque()  # without gaps, up to the head
         self._state = LogState()
-        self._covered = range(0)  # the positions _state covers
+        self._state_range = range(0)  # the positions _state covers
         self._lease_reached = False  # whether _tail reaches back to a lease taken for a run that was not open
-        self._noted = timedelta()
-        self._rotated: Event | None = None  # the key.rotated that retired this process's key
+        self._reported_skew = timedelta()
+        self._retired_by: Event | None = None  # the key.rotated that retired this process's key
 
     def append(
         self,
@@ -108,41 +108,41 @@ class Log:
         where the head is not what the log's key signed. After any of these nothing was added; after StoreUnavailable a
         write all of whose replies were lost may be there all the same, once: whoever reads the log finds it.
         """
-        event_type, data = _raw(content, data)
+        event_type, data = _type_and_data(content, data)
         data = self._checked(event_type, data if self._redact is None else redacted(data, self._redact))
         with self._lock:
             while True:
-                self._reach(run, leases=claim is not None or event_type == "lease.taken")
+                self._read_back_to(run, leases=claim is not None or event_type == "lease.taken")
                 self._refuse_retired()
                 now = whole_milliseconds(self.clock.now())
-                floor = self._floor()
-                behind = max(floor - now, timedelta())
+                earliest = self._earliest_time()
+                behind = max(earliest - now, timedelta())
                 if behind > SKEW_LIMIT:
                     raise RecordError(
                         f"this machine's clock ({stamp(now)}) is {behind.total_seconds():.0f} s behind the log's newest event "
-                        f"({stamp(floor)}): set the clock; if the log is what is wrong: deploy.py recover ENV --clock"
+                        f"({stamp(earliest)}): set the clock; if the log is what is wrong: deploy.py recover ENV --clock"
                     )
-                time = max(now, floor)
+                time = max(now, earliest)
                 if claim is not None:
                     claim(LogView(time, self._state, self))
                 check_transition(self._state, event_type, data, run=run, time=time)
-                if behind > self._noted:
+                if behind > self._reported_skew:
                     self._note_skew(behind, now, run)
-                elif (event := self._try(event_type, data, run, actor, time)) is not None:
+                elif (event := self._try_append(event_type, data, run, actor, time)) is not None:
                     return event
 
     def check(
         self, content: EventContent | str, data: Mapping[str, Json] | None = None, *, run: str, actor: str
     ) -> None:
         """Refuse what `append` would refuse now, and what it would not write as it stands. Raises as it; adds nothing."""
-        event_type, data = _raw(content, data)
+        event_type, data = _type_and_data(content, data)
         if self._redact is not None and canonical(redacted(data, self._redact)) != canonical(data):
             raise IllegalEvent(f"{event_type} holds a known secret, or what a database says of a row: write it without")
         data = self._checked(event_type, data)
         with self._lock:
-            self._reach(run, leases=False)
+            self._read_back_to(run, leases=False)
             self._refuse_retired()
-            time = max(whole_milliseconds(self.clock.now()), self._floor())
+            time = max(whole_milliseconds(self.clock.now()), self._earliest_time())
             check_transition(self._state, event_type, data, run=run, time=time)
             self._draft(event_type, data, run, actor, time).line()
 
@@ -154,21 +154,23 @@ class Log:
         with self._lock:
             while True:
                 self._advance()
-                now, floor = whole_milliseconds(self.clock.now()), self._floor()
-                if floor - now <= SKEW_LIMIT:
-                    raise RecordError(f"the log's newest event ({stamp(floor)}) is not in the future; nothing to mend")
-                skewed = ClockSkewed(skew_s=(floor - now).total_seconds(), source="recover --clock", restart=now)
+                now, earliest = whole_milliseconds(self.clock.now()), self._earliest_time()
+                if earliest - now <= SKEW_LIMIT:
+                    raise RecordError(
+                        f"the log's newest event ({stamp(earliest)}) is not in the future; nothing to mend"
+                    )
+                skewed = ClockSkewed(skew_s=(earliest - now).total_seconds(), source="recover --clock", restart=now)
                 if (
-                    event := self._try(skewed.type, skewed.as_data(), NO_RUN, actor, self._tail[-1].event.time)
+                    event := self._try_append(skewed.type, skewed.as_data(), NO_RUN, actor, self._tail[-1].event.time)
                 ) is not None:
                     return event
 
-    def hand_over(self, signer: Signer) -> None:
+    def use_signer(self, signer: Signer) -> None:
         """Let another key sign from now on: the one that the log's newest key event names."""
         with self._lock:
             self._signer = signer
             self.key = LogKey(self.key.origin, signer.public)
-            self._rotated = None
+            self._retired_by = None
 
     def head(self) -> Event | None:
         """The newest event, authenticated against the log's key; None where the log is empty."""
@@ -224,7 +226,7 @@ class Log:
     def run(self, run: str) -> list[Event]:
         """Every event of a run so far, in order."""
         with self._lock:
-            self._reach(run, leases=False)
+            self._read_back_to(run, leases=False)
             return [entry.event for entry in self._tail if entry.event.run == run]
 
     def known(self, run: str) -> list[Event]:
@@ -240,14 +242,16 @@ class Log:
         for seq in range(tail[0].event.seq - 1 if tail else -1, -1, -1):
             yield self._read(seq).event
 
-    def _try(self, event_type: str, data: Mapping[str, Json], run: str, actor: str, time: datetime) -> Event | None:
+    def _try_append(
+        self, event_type: str, data: Mapping[str, Json], run: str, actor: str, time: datetime
+    ) -> Event | None:
         """Create the next object; None where another writer was faster (what it wrote is read by the next _advance)."""
         event = self._draft(event_type, data, run, actor, time)
         path = self._tail[-1].path_after if self._tail else ()
         entry, stored = entries.build(event, path, self.key.origin, self._signer)
         if not self._create(entries.name(event.seq), stored):
             return None
-        self._take(entry)
+        self._add_to_tail(entry)
         return entry.event
 
     def _checked(self, event_type: str, data: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -283,7 +287,7 @@ class Log:
                 return self.store.get(name) == stored
         return True
 
-    def _take(self, entry: Entry) -> None:
+    def _add_to_tail(self, entry: Entry) -> None:
         self._tail.append(entry)
         self._lease_reached |= _begins_lease(entry.event)
 
@@ -291,12 +295,12 @@ class Log:
         """Bring the state up to the tail. A signal's exception may cut it short anywhere: again is no change."""
         if not self._tail:
             return
-        if self._tail[0].event.seq != self._covered.start:
-            self._state, self._covered = LogState(), range(self._tail[0].event.seq, self._tail[0].event.seq)
-        pending = takewhile(lambda entry: entry.event.seq >= self._covered.stop, reversed(self._tail))
+        if self._tail[0].event.seq != self._state_range.start:
+            self._state, self._state_range = LogState(), range(self._tail[0].event.seq, self._tail[0].event.seq)
+        pending = takewhile(lambda entry: entry.event.seq >= self._state_range.stop, reversed(self._tail))
         for entry in reversed(list(pending)):
             self._state.apply(entry.event)
-            self._covered = range(self._covered.start, entry.event.seq + 1)
+            self._state_range = range(self._state_range.start, entry.event.seq + 1)
 
     def _advance(self) -> None:
         """Read what others wrote since; authenticate the newest."""
@@ -306,8 +310,8 @@ class Log:
             return
         read = [self._read(seq) for seq in range(known + 1 if self._tail else newest, newest + 1)]
         # What follows a rotation is signed by another key: it cannot be authenticated with the one this process holds.
-        self._rotated = self._rotated or next((entry.event for entry in read if self._retires(entry.event)), None)
-        if self._rotated is not None and self._rotated is not read[-1].event:
+        self._retired_by = self._retired_by or next((entry.event for entry in read if self._retires(entry.event)), None)
+        if self._retired_by is not None and self._retired_by is not read[-1].event:
             self._refuse_retired()
         check_signed(read[-1], self.key)
         if self._tail:
@@ -315,16 +319,16 @@ class Log:
         for before, entry in pairwise(read):
             check_follows(before, entry)
         for entry in read:
-            self._take(entry)
+            self._add_to_tail(entry)
 
     def _retires(self, event: Event) -> bool:
         return event.type == "key.rotated" and event.data.get("vkey") != self.key.vkey
 
     def _refuse_retired(self) -> None:
-        if self._rotated is not None:
-            rotated = self._rotated.data
+        if self._retired_by is not None:
+            rotated = self._retired_by.data
             raise RecordError(
-                f"event {self._rotated.seq} rotated the log's key to {rotated.get('vkey')} ({rotated.get('signer')}), and this process "
+                f"event {self._retired_by.seq} rotated the log's key to {rotated.get('vkey')} ({rotated.get('signer')}), and this process "
                 "holds the one before it: run the command again; with keys in Cloud KMS finish the rotation first "
                 "(keys rotate ENV --to VERSION), then set record.key to that version"
             )
@@ -336,7 +340,7 @@ class Log:
             return False
         return True
 
-    def _reach(self, run: str, *, leases: bool) -> None:
+    def _read_back_to(self, run: str, *, leases: bool) -> None:
         """Know the log up to its head, back to before `run` was named, and to the newest lease where asked.
 
         A lease is taken only where no leased run is in progress, so nothing before the newest one can still be open.
@@ -365,14 +369,14 @@ class Log:
             raise RecordTampered(f"{name} holds event {entry.event.seq}: it was renamed or swapped")
         return entry
 
-    def _floor(self) -> datetime:
+    def _earliest_time(self) -> datetime:
         """The earliest time the next event may carry."""
         if not self._tail:
             return datetime.min.replace(tzinfo=UTC)
         return self._tail[-1].event.earliest_next
 
     def _note_skew(self, behind: timedelta, now: datetime, run: str) -> None:
-        self._noted = behind + _SKEW_NEWS
+        self._reported_skew = behind + _SKEW_GROWTH
         place = run if run != NO_RUN and self._state.run(run).known else NO_RUN
         seconds = behind.total_seconds()
         skewed = ClockSkewed(skew_s=seconds, source="the event before", observed=now)
@@ -384,7 +388,7 @@ class Log:
             self.append(AlertRaised(alert="clock", detail=detail), run=place, actor=_ACTOR)
 
 
-def _raw(content: EventContent | str, data: Mapping[str, Json] | None) -> tuple[str, Mapping[str, Json]]:
+def _type_and_data(content: EventContent | str, data: Mapping[str, Json] | None) -> tuple[str, Mapping[str, Json]]:
     if isinstance(content, str):
         return content, data or {}
     return content.type, content.as_data()

@@ -18,7 +18,7 @@ from pytest_deploy.record.events import KeyEnrolled
 from pytest_deploy.record.key import FileSigner, Signer, first_set, trust_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.mirrored_store import MirroredStore, copy_of
-from pytest_deploy.record.rotation import settle
+from pytest_deploy.record.rotation import finish_rotation
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Exists, FolderStore, Store, unavailable
 from pytest_deploy.workspace import Workspace
@@ -48,15 +48,15 @@ def open_record(
     """
     folder = store.folder()
     exists = _count(store) > 0
-    held = signer or (FileSigner.open(key_file) if exists else FileSigner.open_or_create(key_file))
-    log = Log(store, held, origin, clock, shift=shift, redact=redact)
+    log_signer = signer or (FileSigner.open(key_file) if exists else FileSigner.open_or_create(key_file))
+    log = Log(store, log_signer, origin, clock, shift=shift, redact=redact)
     if not exists:
-        _refuse_one_that_is_gone(folder, store)
+        _refuse_emptied_log(folder, store)
         _begin(log, actor)
     if signer is None:
-        settle(log, folder, key_file, actor=actor)
+        finish_rotation(log, folder, key_file, actor=actor)
     log.head()
-    _write_conveniences(folder, log)
+    _write_plain_copies(folder, log)
     return log
 
 
@@ -70,7 +70,7 @@ def _count(store: Store) -> int:
     return len(names)
 
 
-def _refuse_one_that_is_gone(folder: Path, store: Store) -> None:
+def _refuse_emptied_log(folder: Path, store: Store) -> None:
     """A log without an event beside what is only stored once it has one was emptied: it must not begin again unseen."""
     left = [name for name in ("runs", "signoffs", "anchors", "trust/log.vkey") if (folder / name).exists()]
     if left and _count(store) == 0:  # counted again: another process may have begun the log meanwhile, the event first
@@ -99,7 +99,7 @@ def _begin(log: Log, actor: str) -> None:
         log.append(first, run=NO_RUN, actor=actor, claim=nobody_was_faster)
 
 
-def _write_conveniences(folder: Path, log: Log) -> None:
+def _write_plain_copies(folder: Path, log: Log) -> None:
     """Plain copies of the newest trust set (where none lie), and the second opinion, which needs none of this software."""
     try:
         if not (folder / "trust" / "log.vkey").exists():

@@ -87,11 +87,11 @@ class Redactor:
             return text
         for _ in range(3):
             before = text
-            text = self._without_ends(self._whole.sub(self._named, text), lambda end: f"[{self._torn(end)}]")
+            text = self._cut_endings(self._all_forms.sub(self._named, text), lambda end: f"[{self._name_of_part(end)}]")
             if text == before:
                 return text
         # A name, or what a name was put beside, makes a value again: blocks make none.
-        while (cut := self._without_ends(self._whole.sub(_BLOCK, text), lambda _: _BLOCK)) != text:
+        while (cut := self._cut_endings(self._all_forms.sub(_BLOCK, text), lambda _: _BLOCK)) != text:
             text = cut
         return text
 
@@ -105,13 +105,13 @@ class Redactor:
             return inside.text(content.decode("latin-1")).encode("latin-1", "replace")
 
     @cached_property
-    def _whole(self) -> re.Pattern[str]:
+    def _all_forms(self) -> re.Pattern[str]:
         """Every form, and beginnings before dots. All begin with a letter of their own, which makes the search fast."""
         known = [re.escape(form) for form in sorted(self._forms, key=len, reverse=True)]
         return re.compile("|".join([*known, *(_beginning(value) for value in self._values)]))
 
     @cached_property
-    def _ends(self) -> Mapping[str, Sequence[str]]:
+    def _endings(self) -> Mapping[str, Sequence[str]]:
         """Ends of values by how they begin, the longest first."""
         endings: dict[str, list[str]] = {}
         for end in sorted(
@@ -120,12 +120,12 @@ class Redactor:
             endings.setdefault(end[:SHORTEST], []).append(end)
         return endings
 
-    def _without_ends(self, text: str, put: Callable[[str], str]) -> str:
+    def _cut_endings(self, text: str, put: Callable[[str], str]) -> str:
         """The text with what `put` gives in place of each end of a value after dots."""
         parts, done = [], 0
         for match in _AFTER_DOTS.finditer(text):
             at = match.end()
-            ends = self._ends.get(text[at : at + SHORTEST], ()) if at >= done else ()
+            ends = self._endings.get(text[at : at + SHORTEST], ()) if at >= done else ()
             if end := next((end for end in ends if text.startswith(end, at)), ""):
                 parts += [text[done:at], put(end)]
                 done = at + len(end)
@@ -133,9 +133,9 @@ class Redactor:
 
     def _named(self, match: re.Match[str]) -> str:
         text = match[0]
-        return f"[{self._forms.get(text) or self._torn(text)}]"
+        return f"[{self._forms.get(text) or self._name_of_part(text)}]"
 
-    def _torn(self, text: str) -> str:
+    def _name_of_part(self, text: str) -> str:
         """The name of the value that this is a beginning or an end of."""
         return next(name for value, name in self._values.items() if value.startswith(text) or value.endswith(text))
 
@@ -176,15 +176,15 @@ def _base64(value: bytes) -> Iterator[str]:
 
 def _beginning(value: str) -> str:
     """The longest beginning of the value that stands before dots, at least SHORTEST characters."""
-    return f"{re.escape(value[:SHORTEST])}{_some(value[SHORTEST:])}(?={_DOTS})"
+    return f"{re.escape(value[:SHORTEST])}{_any_beginning(value[SHORTEST:])}(?={_DOTS})"
 
 
-def _some(text: str) -> str:
+def _any_beginning(text: str) -> str:
     """The longest beginning of a text, or nothing. By halves: a group in a group a character is too deep for a long token."""
     if len(text) <= 1:
         return f"{re.escape(text)}?" if text else ""
     half = len(text) // 2
-    return f"(?:{re.escape(text[:half])}{_some(text[half:])}|{_some(text[:half])})"
+    return f"(?:{re.escape(text[:half])}{_any_beginning(text[half:])}|{_any_beginning(text[:half])})"
 
 
 # --- What PostgreSQL says of rows: DETAIL, CONTEXT, the statement and its parameters may hold a subject's data.

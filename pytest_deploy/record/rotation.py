@@ -46,10 +46,10 @@ def rotate(log: Log, folder: Path, new: Signer, *, signer: str, reason: str, act
     if left := LogState.of(events).open_runs():
         raise _in_use(left[0])
     before = [event for event in events if event.type.startswith("key.")][-1]
-    files = {**trust_set(log.store, before.data["set_sha256"]), **_texts(key)}
+    files = {**trust_set(log.store, before.data["set_sha256"]), **_key_files(key)}
     place, sha256 = write_set(log.store, files)
 
-    def at_rest(view: LogView) -> None:
+    def nothing_runs(view: LogView) -> None:
         newest = next(event for event in view.backwards() if event.type.startswith("key."))
         if newest.seq != before.seq:
             raise Refused("somebody else changed the roster or the key meanwhile; look (keys list), then try again")
@@ -69,7 +69,7 @@ def rotate(log: Log, folder: Path, new: Signer, *, signer: str, reason: str, act
         previous=log.key.vkey,
         signer=signer,
     )
-    event = log.append(rotated, run=NO_RUN, actor=actor, claim=at_rest)
+    event = log.append(rotated, run=NO_RUN, actor=actor, claim=nothing_runs)
     confirm(log, folder, new, event, actor=actor)
     return event
 
@@ -89,7 +89,7 @@ def confirm(log: Log, folder: Path, new: Signer, rotated: Event, *, actor: str) 
     named = rotated.read(KeyRotated)
     with suppress(OSError):  # a convenience; the rotation is finished without it
         write_plain_copies(folder, trust_set(log.store, named.set_sha256))
-    log.hand_over(new)
+    log.use_signer(new)
     with suppress(Exists):
         enrolled = KeyEnrolled(
             set=named.set,
@@ -109,13 +109,13 @@ class KeyFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def coming(self) -> Iterator[Path]:
+    def pending_successors(self) -> Iterator[Path]:
         """Successors that have not taken its place."""
         return iter(sorted(self.path.parent.glob(f"{self.path.stem}.next-*.pem")))
 
     def make_successor(self) -> Path:
         """A new key beside the present one; one that an earlier, unfinished rotation made is used again."""
-        made = next(self.coming(), None)
+        made = next(self.pending_successors(), None)
         if made is not None:
             return made
         pem, key = FileSigner.generate()
@@ -127,7 +127,7 @@ class KeyFile:
             raise RecordError(f"the new key {path} cannot be made: {error.strerror}; see to the folder") from error
         return path
 
-    def keep(self) -> Path:
+    def retire(self) -> Path:
         """Give the present key a second name, which stays: `production.retired-<16 hex>.pem`."""
         name = LogKey("", FileSigner.open(self.path).public).fingerprint[:16]
         kept = self.path.with_name(f"{self.path.stem}.retired-{name}.pem")
@@ -135,19 +135,19 @@ class KeyFile:
             os.link(self.path, kept)
         return kept
 
-    def succeed(self, successor: Path) -> None:
+    def install(self, successor: Path) -> None:
         """Put the successor in the present key's place, which is thereby destroyed; done by another already is done."""
         with suppress(FileNotFoundError):
             atomic_file.replace(successor, self.path)
 
 
-def settle(log: Log, folder: Path, key_file: Path, *, actor: str) -> None:
+def finish_rotation(log: Log, folder: Path, key_file: Path, *, actor: str) -> None:
     """Finish a rotation of the key file that a process left when it died; `log` is opened with the file as it lies.
 
     Where `key.rotated` was not written, nothing was begun, and the successor waits for the next rotation.
     """
     files = KeyFile(key_file)
-    for successor in files.coming():
+    for successor in files.pending_successors():
         try:
             new = FileSigner.open(successor)
         except RecordError:
@@ -156,13 +156,13 @@ def settle(log: Log, folder: Path, key_file: Path, *, actor: str) -> None:
             raise
         key = LogKey(log.key.origin, new.public)
         if _signs(log, new):
-            log.hand_over(new)
+            log.use_signer(new)
         else:
             head = log.head()
             if head is None or not _names(head, key):
                 continue
             confirm(log, folder, new, head, actor=actor)
-        files.succeed(successor)
+        files.install(successor)
 
 
 def _signs(log: Log, new: Signer) -> bool:
@@ -177,5 +177,5 @@ def _names(event: Event, key: LogKey) -> bool:
     return event.type == "key.rotated" and event.data.get("vkey") == key.vkey
 
 
-def _texts(key: LogKey) -> dict[str, bytes]:
+def _key_files(key: LogKey) -> dict[str, bytes]:
     return {"log.vkey": f"{key.vkey}\n".encode(), "log.pem": key.pem.encode()}

@@ -18,7 +18,7 @@ from pytest_deploy.record.run_id import named_at
 from pytest_deploy.record.store import Exists, Store
 
 SUMS: Final = "SHA256SUMS"
-FOUND: Final = "FOUND.SHA256SUMS"
+ABANDONED_SUMS: Final = "FOUND.SHA256SUMS"
 """What recover writes over the files of a run it abandons; run.abandoned binds it."""
 _CHUNK: Final = 1 << 16
 
@@ -38,7 +38,7 @@ class RunFolder:
         return self._store.folder(self._prefix) / "runs" / self.run
 
     @property
-    def _here(self) -> Path:
+    def _folder(self) -> Path:
         return self._store.path / "runs" / self.run
 
     def create(self, name: str, data: bytes) -> Path:
@@ -55,7 +55,7 @@ class RunFolder:
     @property
     def sealed(self) -> bool:
         """Whether its list lies in it, whatever the log says of that."""
-        return any((self._here / sums).exists() for sums in (SUMS, FOUND))
+        return any((self._folder / sums).exists() for sums in (SUMS, ABANDONED_SUMS))
 
     def seal(self, *, sums: str = SUMS) -> str:
         """Write the list of all files and return its SHA-256, hex; the same files can be sealed again, with the same result.
@@ -77,7 +77,7 @@ class RunFolder:
         except Exists:
             if self._store.get(self._prefix + name) != data:
                 raise
-        return self._here / name
+        return self._folder / name
 
 
 def listing(folder: Path) -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Final
 from pytest_deploy.errors import RecordError
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import RunAbandoned, RunClosed
-from pytest_deploy.record.run_folder import FOUND, SUMS, listing
+from pytest_deploy.record.run_folder import ABANDONED_SUMS, SUMS, listing
 from pytest_deploy.verify.chain import Chain
 from pytest_deploy.verify.findings import NONE, Check, Finding
 from pytest_deploy.verify.segment import WorkerPool, batched
@@ -105,7 +105,7 @@ def _bound_list(event: Event) -> tuple[str, str]:
         case RunClosed(record_sha256=bound):
             return SUMS, bound
         case RunAbandoned(found_sha256=bound):
-            return FOUND, bound
+            return ABANDONED_SUMS, bound
         case _:
             raise ValueError(f"{event.type} ends no run")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.plugin.allowed_options import WORD_OF_O
+from pytest_deploy.plugin.allowed_options import ALLOW_OPTIMIZED
 from tests.child_process import PreloadedPytest, Ran, Running, environ_without_pytest
 from tests.project_checkout import REPOSITORY, Checkout
 
@@ -28,7 +28,7 @@ TIMEOUT_S = 60.0
 
 PYPROJECT = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
 ADDOPTS = 'addopts = ["--import-mode=importlib", "-p", "no:allure_pytest_bdd"]'
-FILTER = f'filterwarnings = ["error", "{WORD_OF_O}"]'
+FILTER = f'filterwarnings = ["error", "{ALLOW_OPTIMIZED}"]'
 
 
 @dataclass(frozen=True)

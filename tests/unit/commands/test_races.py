@@ -34,8 +34,8 @@ def two(root: Path, clock: HandClock) -> tuple[Environment, Environment]:
 
 def claimed(runner: Environment) -> Lease:
     """The lease, with the rate limit asked in the same claim. Raises LeaseHeld, Refused."""
-    also = rate_limit_claim(runner, RunContext(runner.workspace, "deploy", run=runner.run))
-    return take(runner.log, runner.run, name="production", actor=ACTOR, holder=holder(), also=also)
+    extra_claim = rate_limit_claim(runner, RunContext(runner.workspace, "deploy", run=runner.run))
+    return take(runner.log, runner.run, name="production", actor=ACTOR, holder=holder(), extra_claim=extra_claim)
 
 
 @pytest.mark.parametrize("rounds", ROUNDS)

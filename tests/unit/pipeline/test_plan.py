@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
-from pytest_deploy.pipeline.plan import _unfit, _waiting
+from pytest_deploy.pipeline.plan import _failed_checks, _waiting_gates
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.record.event import Event
 from tests.unit.record.sample_record import step_finished
@@ -32,13 +32,13 @@ def run(*events: Event, gates_asked: dict[str, tuple[str, ...]]) -> Run:
 def test_a_failed_step_that_asked_a_gate_stands_in_no_requests_way() -> None:
     failed = event("step.finished", **step_finished(WINDOW, "preflight", "failed"))
 
-    assert _unfit(run(failed, gates_asked={WINDOW: ("window",)})) == []
+    assert _failed_checks(run(failed, gates_asked={WINDOW: ("window",)})) == []
 
 
 def test_a_failed_step_that_only_says_it_is_a_gate_does() -> None:
     failed = event("step.finished", **{**step_finished(SCHEMA, "preflight", "failed"), "actual": SAYS_GATE})
 
-    assert [line.partition(":")[0] for line in _unfit(run(failed, gates_asked={SCHEMA: ()}))] == [
+    assert [line.partition(":")[0] for line in _failed_checks(run(failed, gates_asked={SCHEMA: ()}))] == [
         "suites/preflight/test_a.py"
     ]
 
@@ -48,4 +48,4 @@ def test_what_waits_are_the_gates_that_passing_steps_asked() -> None:
     says = event("step.finished", **{**step_finished(SCHEMA, "preflight"), "actual": {"gate": "blackout"}})
     log = (refused("window"), passed, refused("blackout"), says)
 
-    assert _waiting(run(*log, gates_asked={WINDOW: ("window",), SCHEMA: ()})) == ["window: closed"]
+    assert _waiting_gates(run(*log, gates_asked={WINDOW: ("window",), SCHEMA: ()})) == ["window: closed"]

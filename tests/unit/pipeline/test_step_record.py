@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.pipeline.step_record import MOST, Timings, file_of, watched
+from pytest_deploy.pipeline.step_record import MAX_INLINE_SAMPLES, Timings, file_of, watched
 from pytest_deploy.record import events
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.store import FolderStore
@@ -59,7 +59,7 @@ def test_limit_and_watch_are_said_where_they_are_known() -> None:
     assert measured.summary("", Folder().attach) == {"limit_s": 2.0, "watch_s": 900.123}
 
 
-@given(st.integers(min_value=MOST - 2, max_value=MOST + 2), st.booleans())
+@given(st.integers(min_value=MAX_INLINE_SAMPLES - 2, max_value=MAX_INLINE_SAMPLES + 2), st.booleans())
 def test_many_answers_go_into_a_file_and_none_is_lost(count: int, several: bool) -> None:  # noqa: FBT001 -- hypothesis gives it
     measured, folder = Timings(), Folder()
     for at in range(count):
@@ -68,26 +68,26 @@ def test_many_answers_go_into_a_file_and_none_is_lost(count: int, several: bool)
     told = measured.summary("samples.json", folder.attach)
 
     assert told is not None
-    assert ("file" in told) == (count > MOST)
+    assert ("file" in told) == (count > MAX_INLINE_SAMPLES)
     kept = json.loads(folder["samples.json"]) if "file" in told else told
     assert count == sum(map(len, kept["samples"].values())) == told.get("count", count)
 
 
 def test_many_different_calls_go_into_a_file_too() -> None:
     measured, folder = Timings(), Folder()
-    for at in range(MOST // 5):
+    for at in range(MAX_INLINE_SAMPLES // 5):
         measured.add(f"GET /entries/{at:060d}", 0.01, 200)
 
     told = measured.summary("samples.json", folder.attach)
 
-    assert told == {"file": "samples.json", "count": MOST // 5}
+    assert told == {"file": "samples.json", "count": MAX_INLINE_SAMPLES // 5}
 
 
-@pytest.mark.parametrize("count", [1, MOST])
+@pytest.mark.parametrize("count", [1, MAX_INLINE_SAMPLES])
 def test_what_an_event_holds_fits_into_an_event(count: int) -> None:
     measured = Timings()
     for at in range(count):
-        measured.add(f"GET /entries/{at % (MOST // 10):060d}/with/a/long/name", 12.3456, 200)
+        measured.add(f"GET /entries/{at % (MAX_INLINE_SAMPLES // 10):060d}/with/a/long/name", 12.3456, 200)
     builder = RunBuilder()
     builder.opened()
 

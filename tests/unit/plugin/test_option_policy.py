@@ -11,7 +11,7 @@ import pytest
 
 from pytest_deploy.errors import OptionRefused
 from pytest_deploy.plugin import allowed_options, option_policy
-from pytest_deploy.plugin.allowed_options import BUILTIN, INI, OPTIONS, PLUGINS, VARIABLES, Verdict
+from pytest_deploy.plugin.allowed_options import BUILTIN, INI, OPTIONS, PLUGINS, VARIABLES, OptionRule
 from tests.child_process import environ_without_pytest
 
 REASON = "because"
@@ -78,13 +78,13 @@ def test_every_installed_plugins_distribution_is_classified_and_no_other(declare
 
 
 @pytest.mark.parametrize("table", [OPTIONS, INI, PLUGINS, BUILTIN, VARIABLES])
-def test_every_entry_has_a_reason_of_one_line(table: dict[str, Verdict]) -> None:
+def test_every_entry_has_a_reason_of_one_line(table: dict[str, OptionRule]) -> None:
     assert all(verdict.reason.strip() and "\n" not in verdict.reason for verdict in table.values())
 
 
 def test_a_name_classified_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="classified twice: b"):
-        allowed_options.table((Verdict(REASON), "a b"), (Verdict(REASON, None), "b c"))
+        allowed_options.table((OptionRule(REASON), "a b"), (OptionRule(REASON, None), "b c"))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_name_classified_twice_is_refused() -> None:
 def test_a_verdict_allows_any_value_the_default_or_those_it_names(
     values: tuple[object, ...] | None, value: str, *, allowed: bool
 ) -> None:
-    assert allowed is Verdict(REASON, values).allows(value, "default")
+    assert allowed is OptionRule(REASON, values).allows(value, "default")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_this_very_test_run_would_be_refused_as_a_deployment_with_everything_nam
 
 
 def test_what_is_offered_is_what_is_permitted(pytestconfig: pytest.Config) -> None:
-    offered = option_policy.offered(pytestconfig)
+    offered = option_policy.allowed_on_command_line(pytestconfig)
     spelled = {
         name: option.dest
         for group in pytestconfig._parser._groups

@@ -25,7 +25,7 @@ def test_the_words_of_a_rehearsal_say_what_it_is(configured: pytest.Pytester) ->
         "--deploy-set=health.watch_s=1", "--deploy-reason=adds moods", "--deploy-ticket=T-7",
     )  # fmt: skip
 
-    found = options.context(config)
+    found = options.run_context(config)
 
     assert found is not None
     assert (
@@ -36,8 +36,10 @@ def test_the_words_of_a_rehearsal_say_what_it_is(configured: pytest.Pytester) ->
 
 
 def test_without_an_environment_it_is_no_deployment(configured: pytest.Pytester) -> None:
-    assert options.context(configured.parseconfig()) is None
-    assert options.context(configured.parseconfig("--deploy-env=local", "--help")) is None, "only help is to be shown"
+    assert options.run_context(configured.parseconfig()) is None
+    assert options.run_context(configured.parseconfig("--deploy-env=local", "--help")) is None, (
+        "only help is to be shown"
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,6 +62,6 @@ def test_what_means_nothing_or_cannot_be_shown_is_refused(
     configured: pytest.Pytester, words: tuple[str, ...], says: str
 ) -> None:
     with pytest.raises(pytest.UsageError) as refused:
-        options.context(configured.parseconfig(*words))
+        options.run_context(configured.parseconfig(*words))
 
     assert says in str(refused.value)

@@ -41,7 +41,7 @@ sys.addaudithook(die)
 file = KeyFile(home / "keys" / "local.pem")
 successor = file.make_successor()
 rotate(log, home / "reports" / "local", FileSigner.open(successor), signer=IN_A_FILE, reason="yearly", actor=ACTOR)
-file.succeed(successor)
+file.install(successor)
 """
 """Rotates, and dies right before the nth file gets its name: with n from 1 on, at every step that lasts."""
 
@@ -66,10 +66,10 @@ def rotated(home: Path, *, keep: bool = False) -> Log:
     """Rotate the key file of the record in `home`, as the command does."""
     log, file = open_log(home, HandClock()), KeyFile(home / "keys" / "local.pem")
     if keep:
-        file.keep()
+        file.retire()
     successor = file.make_successor()
     rotate(log, store(home), FileSigner.open(successor), signer=IN_A_FILE, reason="yearly", actor=ACTOR)
-    file.succeed(successor)
+    file.install(successor)
     return log
 
 

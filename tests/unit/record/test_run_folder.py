@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import RecordError, StoreUnavailable
-from pytest_deploy.record.run_folder import FOUND, SUMS, RunFolder, listing
+from pytest_deploy.record.run_folder import ABANDONED_SUMS, SUMS, RunFolder, listing
 from pytest_deploy.record.store import FolderStore
 from tests.required_programs import needs
 
@@ -44,7 +44,7 @@ def test_the_seal_lists_every_file_but_itself_and_stock_sha256sum_agrees(folder:
     subprocess.run(["sha256sum", "--strict", "-c", SUMS], cwd=folder.path, check=True, capture_output=True)
 
 
-@pytest.mark.parametrize("sums", [SUMS, FOUND])
+@pytest.mark.parametrize("sums", [SUMS, ABANDONED_SUMS])
 def test_a_sealed_folder_takes_no_file_and_no_other_seal(folder: RunFolder, sums: str) -> None:
     folder.create("a", b"")
     sealed = folder.seal(sums=sums)
