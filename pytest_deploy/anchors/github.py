@@ -52,8 +52,8 @@ class Statuses:
     @property
     def place(self) -> str:
         """The address that lists the deployments."""
-        asked = f"environment={quote(self._origin, safe='')}&task={TASK}"
-        return f"{self._rule.api}/repos/{self._rule.repository}/deployments?{asked}"
+        query = f"environment={quote(self._origin, safe='')}&task={TASK}"
+        return f"{self._rule.api}/repos/{self._rule.repository}/deployments?{query}"
 
     def make(self, signed: SignedCheckpoint) -> Mapping[str, Any]:
         """See Anchor.make. Raises AnchorUnavailable, too, where another root of this size stands there."""
@@ -62,24 +62,24 @@ class Statuses:
     def known(self) -> tuple[Checkpoint, ...]:
         """See Anchor.known: every page is read."""
         statuses = self._asking(lambda repos: self._read(repos, whole=True))
-        return tuple(seen for _, (seen, _) in sorted(statuses.items()))
+        return tuple(checkpoint for _, (checkpoint, _) in sorted(statuses.items()))
 
     def newest(self) -> Checkpoint | None:
         """See Anchor.newest: the highest of the newest page."""
         statuses = self._asking(lambda repos: self._read(repos, whole=False))
         return statuses[max(statuses)][0] if statuses else None
 
-    def _leave(self, repos: Any, seen: Checkpoint) -> str:
-        """The status's address: of the one that is there, else of a new one."""
+    def _leave(self, repos: Any, checkpoint: Checkpoint) -> str:
+        """The address of the status that holds the checkpoint: one that is there, else a new one."""
         statuses = self._read(repos, whole=False)
-        if statuses and seen.size < max(statuses) and seen.size not in statuses:
+        if statuses and checkpoint.size < max(statuses) and checkpoint.size not in statuses:
             statuses = self._read(repos, whole=True)
-        if (there := statuses.get(seen.size)) is not None:
-            if there[0] != seen:
+        if (existing_status := statuses.get(checkpoint.size)) is not None:
+            if existing_status[0] != checkpoint:
                 raise AnchorUnavailable(
-                    f"{there[1]} holds another root of {seen.size} events: the record was rewritten; keep everything as it is"
+                    f"{existing_status[1]} holds another root of {checkpoint.size} events: the record was rewritten; keep everything as it is"
                 )
-            return there[1]
+            return existing_status[1]
         own = {"owner": self._owner, "repo": self._name}
         deployment = max((existing.id for existing in self._deployments(repos)), default=None)
         if deployment is None:
@@ -96,24 +96,24 @@ class Statuses:
                     production_environment=False,
                 )
             ).id
-        made = _data(
+        created = _data(
             repos.create_deployment_status(
-                **own, deployment_id=deployment, state="success", description=seen.anchor, auto_inactive=False
+                **own, deployment_id=deployment, state="success", description=checkpoint.anchor, auto_inactive=False
             )
         )
-        if made.description != seen.anchor:
-            self._not_ours(made)
-        return str(made.url)
+        if created.description != checkpoint.anchor:
+            self._not_ours(created)
+        return str(created.url)
 
     def _read(self, repos: Any, *, whole: bool) -> dict[int, tuple[Checkpoint, str]]:
         """What stands there, by size, each with the address of its status."""
         checkpoints: dict[int, tuple[Checkpoint, str]] = {}
         for deployment in self._deployments(repos):
             for status in self._statuses(repos, deployment.id, whole=whole):
-                seen, url = self._said(status)
-                if checkpoints.setdefault(seen.size, (seen, url))[0] != seen:
+                checkpoint, url = self._said(status)
+                if checkpoints.setdefault(checkpoint.size, (checkpoint, url))[0] != checkpoint:
                     raise AnchorUnavailable(
-                        f"{checkpoints[seen.size][1]} and {url} hold two roots of {seen.size} events: one of two records was "
+                        f"{checkpoints[checkpoint.size][1]} and {url} hold two roots of {checkpoint.size} events: one of two records was "
                         "rewritten; keep everything as it is"
                     )
         return checkpoints
@@ -141,12 +141,12 @@ class Statuses:
 
     def _said(self, status: Any) -> tuple[Checkpoint, str]:
         try:
-            seen = parse_anchor(status.description)
+            checkpoint = parse_anchor(status.description)
         except ValueError:
             self._not_ours(status)
-        if seen.origin != self._origin:
+        if checkpoint.origin != self._origin:
             self._not_ours(status)
-        return seen, str(status.url)
+        return checkpoint, str(status.url)
 
     def _not_ours(self, status: Any) -> NoReturn:
         raise AnchorUnavailable(
@@ -202,8 +202,8 @@ class Statuses:
         name = self._rule.token_variable
         token = os.environ.get(name, "")
         if not re.fullmatch(r"[!-~]{8,}", token):
-            held = "is not set" if not token else "holds no token (8 characters or more, no space, no line break)"
-            raise AnchorUnavailable(f"{name} {held}: GitHub is asked with it; see anchors.github.token_variable")
+            problem = "is not set" if not token else "holds no token (8 characters or more, no space, no line break)"
+            raise AnchorUnavailable(f"{name} {problem}: GitHub is asked with it; see anchors.github.token_variable")
         return token
 
     def _refusal(self, error: Any, token: str) -> str:

@@ -232,12 +232,12 @@ class TimestampAuthority:
 
     def _openssl(self, *arguments: str) -> None:
         try:
-            done = openssl_ts(*arguments)
+            completed = openssl_ts(*arguments)
         except FileNotFoundError:
             raise AnchorUnavailable("openssl is not installed: timestamps are made with it (Debian: openssl)") from None
         except subprocess.TimeoutExpired:
             raise AnchorUnavailable(f"openssl ts {arguments[0]} gave no answer in {OPENSSL_TIMEOUT_S} s") from None
-        if done.returncode != 0:
-            output = (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
+        if completed.returncode != 0:
+            output = (completed.stdout + completed.stderr).decode("utf-8", "replace").splitlines()
             last = next((line for line in reversed(output) if line.strip()), "no words")
             raise AnchorUnavailable(f"{self.url}: openssl ts {arguments[0]} refused: {last}")

@@ -56,8 +56,8 @@ class Statement:
 
     def event_data(self) -> dict[str, Json]:
         """What its event repeats."""
-        known = events.fields(self.type)
-        return {key: value for key, value in asdict(self).items() if key in known}
+        fields_known = events.fields(self.type)
+        return {key: value for key, value in asdict(self).items() if key in fields_known}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,7 +169,7 @@ def sign_statement(log: Log, statement: Statement, *, person: Person, key: Path)
     """
     head, at = log.head(), log.clock.now()
     roster, _ = in_force(log.store, log.events())
-    known = require_valid_key(roster, person, statement.role, key, at)
+    enrolled_key = require_valid_key(roster, person, statement.role, key, at)
     run = NO_RUN if statement.about == "environment" else statement.about
     try:
         content = canonical(asdict(statement))
@@ -185,7 +185,7 @@ def sign_statement(log: Log, statement: Statement, *, person: Person, key: Path)
         statement.slot,
         content,
         key=key,
-        known=known,
+        known=enrolled_key,
         roster=roster,
         at=at,
         check=lambda signed: log.check(statement.type, event_data(signed), run=run, actor=person.email),

@@ -66,7 +66,7 @@ def enroll_all(
         raise Refused(f"a key is valid for 1 to {YEAR_DAYS} days, not {valid_days}")
     events = list(log.events())
     before, sha256 = in_force(log.store, events)
-    revoked = {known: event.seq for event in events for known in _revoked_keys(event)}
+    revoked = {revoked_key: event.seq for event in events for revoked_key in _revoked_keys(event)}
     since = now.replace(microsecond=0)
     keys = list(before.keys)
     for email, text in public.items():
@@ -76,9 +76,9 @@ def enroll_all(
         if not any(key.public == bare and key.email == email and key.valid(now) for key in keys):
             keys.append(Key(email, bare, since, since + timedelta(days=valid_days), namespace))
     roster = Roster({**before.people, **{person.email: person for person in people}}, tuple(keys))
-    who = ", ".join(person.email for person in people)
+    emails = ", ".join(person.email for person in people)
     prints = ", ".join(fingerprint(text) for text in public.values()) or None
-    change = _Change("key.enrolled", roster, sha256, {"person": who, "fingerprint": prints, "reason": reason})
+    change = _Change("key.enrolled", roster, sha256, {"person": emails, "fingerprint": prints, "reason": reason})
     return _put_in_force(log, store, change, actor)
 
 
@@ -123,11 +123,11 @@ def trust_authority(log: Log, store: Path, ca: bytes, *, actor: str) -> Event | 
     The file only grows, as `allowed_signers` does: what an earlier authority stamped is verified by its own certificate.
     """
     before, sha256 = in_force(log.store, log.events())
-    known = trust_set(log.store, sha256).get(TIMESTAMP_CA, b"")
-    if ca in known:
+    certificates = trust_set(log.store, sha256).get(TIMESTAMP_CA, b"")
+    if ca in certificates:
         return None
     data = {"person": None, "fingerprint": None, "reason": "the timestamp authority that deploy.yaml names"}
-    grown = known.rstrip() + b"\n" + ca if known else ca
+    grown = certificates.rstrip() + b"\n" + ca if certificates else ca
     return _put_in_force(log, store, _Change("key.enrolled", before, sha256, data, {TIMESTAMP_CA: grown}), actor)
 
 

@@ -378,8 +378,8 @@ def match_roles(signed: Mapping[str, Collection[str]], roles: Sequence[str]) -> 
             if slot[0] not in signed[person] or person in tried:
                 continue
             tried.add(person)
-            held = next((other for other in slots if filled.get(other[1]) == person), None)
-            if held is None or fill(held, tried):
+            current_slot = next((other for other in slots if filled.get(other[1]) == person), None)
+            if current_slot is None or fill(current_slot, tried):
                 filled[slot[1]] = person
                 return True
         return False

@@ -111,13 +111,13 @@ class Roster:
 
     def of_git(self, email: str) -> Person | None:
         """The person whose commits carry an e-mail."""
-        wanted = email.lower()
-        return self._only(p for p in self.people.values() if wanted == p.email or wanted in p.emails)
+        lowered = email.lower()
+        return self._only(p for p in self.people.values() if lowered == p.email or lowered in p.emails)
 
     def unknown_authors(self, emails: Iterable[str], outside: Collection[str]) -> tuple[str, ...]:
         """The e-mails of commits that are nobody's here and not listed as `outside`."""
-        known = {email.lower() for email in outside}
-        return tuple(email for email in emails if email.lower() not in known and self.of_git(email) is None)
+        known_emails = {email.lower() for email in outside}
+        return tuple(email for email in emails if email.lower() not in known_emails and self.of_git(email) is None)
 
     def holders(self, role: str, at: datetime) -> tuple[Person, ...]:
         """Who could fill a role at an instant: holds it, and has a key that is valid."""
@@ -255,11 +255,11 @@ def _contradictions(people: Collection[Person], keys: Sequence[Key]) -> list[str
     namespaces = sorted({key.namespace for key in keys})
     if len(namespaces) > 1:
         faults.append(f"allowed_signers: more than one namespace: {', '.join(namespaces)}")
-    known = {person.email for person in people}
+    emails = {person.email for person in people}
     owners: dict[str, set[str]] = {}
     for key in keys:
         owners.setdefault(key.public, set()).add(key.email)
-        if key.email not in known:
+        if key.email not in emails:
             faults.append(f"allowed_signers: {key.email} is not in roles.json")
     faults += [
         f"one key, {fingerprint(public)}, is listed under {' and '.join(sorted(who))}"

@@ -108,9 +108,9 @@ def _parse(
         raise ValueError(f"is no canonical JSON: {error}") from None
     if again != text or not isinstance(value, dict):
         raise ValueError("is no canonical JSON object")
-    wanted = {field.name for field in fields(kind)}
-    if wrong := sorted(wanted ^ value.keys()):
-        raise ValueError(f"must hold exactly {', '.join(sorted(wanted))}: {', '.join(wrong)} is missing or too much")
+    names = {field.name for field in fields(kind)}
+    if wrong := sorted(names ^ value.keys()):
+        raise ValueError(f"must hold exactly {', '.join(sorted(names))}: {', '.join(wrong)} is missing or too much")
     if bad := sorted(
         key for key, text in value.items() if not isinstance(text, str) or not (text.strip() or key in may_be_empty)
     ):
@@ -215,15 +215,15 @@ def _sign_request(
     """Sign, put both files under the first free name of the slot, count them."""
     roster, _ = in_force(log.store, log.events())
     at, run = log.clock.now(), statement.run
-    known = require_valid_key(roster, person, statement.role, key, at)
-    _refuse_second(log, statement, known)
+    enrolled_key = require_valid_key(roster, person, statement.role, key, at)
+    _refuse_second(log, statement, enrolled_key)
     file = store_signed_file(
         log.store,
         f"runs/{run}/approvals",
         slot,
         render(statement),
         key=key,
-        known=known,
+        known=enrolled_key,
         roster=roster,
         at=at,
         check=lambda signed: log.check(event(signed), run=run, actor=person.email),

@@ -154,7 +154,7 @@ class PendingRequest:
 
     def gates(self) -> Gates:
         """The gates over it, as they stand for whoever asked for it."""
-        return Gates(self.environment, of_request(self.environment, self.run), who=self.requested_by)
+        return Gates(self.environment, of_request(self.environment, self.run), deployer=self.requested_by)
 
     def choose_signer(self, role: str, key: Path | None) -> tuple[Person, Path]:
         """Who signs, and with what."""

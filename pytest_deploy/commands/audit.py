@@ -158,12 +158,12 @@ class Audit:
         for anchor in anchors_of(workspace, policy, store):
             if anchor.read_back:
                 try:
-                    known = anchor.known()
+                    checkpoints_known = anchor.known()
                 except DeployError as error:
                     yield False, f"anchors at {anchor.place} cannot be read: {error}"
                     continue
-                checkpoints += known
-                yield True, f"anchors at {anchor.place}: {len(known)} read back"
+                checkpoints += checkpoints_known
+                yield True, f"anchors at {anchor.place}: {len(checkpoints_known)} read back"
         checkpoints.sort(key=lambda checkpoint: checkpoint.size)
 
         # 2. Whether there is a record.

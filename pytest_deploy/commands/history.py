@@ -58,17 +58,17 @@ def history(
     }  # fmt: skip
     query = RunQuery.from_options(options)
     stores = find_stores(reports, env or [], rehearsal=rehearse)
-    with History(stores, _INDEX, anew=rebuild) as known:
+    with History(stores, _INDEX, rebuild=rebuild) as stores_history:
         if not as_of:
             most = limit if limit is not None else _SCREEN if form == "table" else 0
-            lines = text.listing_lines(known.runs(query, limit=most), form)
+            lines = text.listing_lines(stores_history.runs(query, limit=most), form)
         elif any(options.values()) or limit is not None:
             raise UsageError(
                 "--as-of asks what served, not for runs: beside it stand --env, --rehearse and --format alone"
             )
         else:
             instant = parse_instant("as-of", as_of)
-            lines = text.moment_lines([known.as_of(name, instant) for name in stores], form)
+            lines = text.moment_lines([stores_history.as_of(name, instant) for name in stores], form)
         print_lines(lines)
 
 
@@ -83,5 +83,5 @@ def show(
     if form not in {"table", "json"}:
         raise UsageError(f"--format={form}: right is table or json")
     stores = find_stores(reports, [], rehearsal=run.startswith("rehearsal-"))
-    with History(stores, _INDEX, anew=rebuild) as known:
-        print_lines(text.run_lines(known.show(run), form))
+    with History(stores, _INDEX, rebuild=rebuild) as stores_history:
+        print_lines(text.run_lines(stores_history.show(run), form))

@@ -62,8 +62,12 @@ def enroll(
     rehearse: Rehearse = False,
 ) -> None:
     """Make a person and their key known."""
-    who = described_person(person, name, role or [], github=github, local=local, git=git or [])
-    print_lines(Keys(Workspace(Path.cwd(), env, rehearsal=rehearse)).enroll(who, public_key, days=days, reason=reason))
+    person_to_enroll = described_person(person, name, role or [], github=github, local=local, git=git or [])
+    print_lines(
+        Keys(Workspace(Path.cwd(), env, rehearsal=rehearse)).enroll(
+            person_to_enroll, public_key, days=days, reason=reason
+        )
+    )
 
 
 @keys.command()

@@ -89,8 +89,8 @@ class MigrationCommands:
         for row in rows:
             text: str = row.state
             if row.applied is not None:
-                done = row.applied
-                text = f"applied {done.at:%Y-%m-%d %H:%M:%SZ} by {done.actor} ({done.engine})"
+                applied = row.applied
+                text = f"applied {applied.at:%Y-%m-%d %H:%M:%SZ} by {applied.actor} ({applied.engine})"
                 text += "" if row.state == "applied" else f", {row.state}"
             yield f"{row.version} {row.name:<28} {text}"
         pending = sum(row.applied is None for row in rows)
@@ -109,23 +109,23 @@ class MigrationCommands:
 
     def dry_run(self) -> Iterator[str]:
         """Execute what is pending and take it back (REQ-o00044-I): schema diff, locks, time."""
-        done = self._migrations.dry_run()
-        for version, seconds in zip(done.versions, done.durations_s, strict=True):
+        result = self._migrations.dry_run()
+        for version, seconds in zip(result.versions, result.durations_s, strict=True):
             yield f"{version} would take {seconds:.3f} s"
-        for relation, mode in done.locks:
+        for relation, mode in result.locks:
             yield f"locks {relation}: {mode}"
-        yield done.schema_diff or "the schema would stay as it is"
+        yield result.schema_diff or "the schema would stay as it is"
 
     def up(self, to: str | None) -> Iterator[str]:
         """Apply what is pending, up to a version. Raises Refused where policy asks for approval."""
         self._refuse_where_approval_is_asked("up", "a deployment: pytest --deploy-env=ENV")
         files = self._migrations.files()
-        wanted = files if to is None else files[: self._place(files, to) + 1]
-        self._refuse_passed_version(wanted)
+        selected = files if to is None else files[: self._place(files, to) + 1]
+        self._refuse_passed_version(selected)
         with self._under_lease():
-            trial = self._migrations.trial(wanted).trial
-            done = self._migrations.apply(wanted, expected_schema=trial.after)
-        for migration in done:
+            trial = self._migrations.trial(selected).trial
+            applied = self._migrations.apply(selected, expected_schema=trial.after)
+        for migration in applied:
             yield f"{migration.version} {migration.name} applied in {migration.duration_s or 0:.3f} s"
         yield self._now()
 
@@ -135,10 +135,10 @@ class MigrationCommands:
         files = self._migrations.files()
         remain = () if to.strip("0") == "" else files[: self._place(files, to) + 1]
         with self._under_lease():
-            done = self._migrations.roll_back(
+            undone = self._migrations.roll_back(
                 to=[migration.version for migration in remain], save_into=self._environment.workspace.backups("by-hand")
             )
-        for migration in done:
+        for migration in undone:
             yield f"{migration.version} {migration.name} undone in {migration.duration_s:.3f} s"
             for saved in migration.lost:
                 yield f"  {saved.count} rows of {saved.table} saved in {saved.place}"
@@ -164,12 +164,12 @@ class MigrationCommands:
                 f"the way is {instead}"
             )
 
-    def _refuse_passed_version(self, wanted: tuple[Migration, ...]) -> None:
+    def _refuse_passed_version(self, selected: tuple[Migration, ...]) -> None:
         """Refuse an `up` to a version that is passed already. Raises UsageError."""
         newest = max(self._migrations.applied(), key=lambda one: one.number, default=None)
-        if newest is not None and wanted and newest.number > wanted[-1].number:
-            asked = wanted[-1].version
-            raise UsageError(f"{newest.version} is applied already; the way back is migrate down --to {asked}")
+        if newest is not None and selected and newest.number > selected[-1].number:
+            version_asked = selected[-1].version
+            raise UsageError(f"{newest.version} is applied already; the way back is migrate down --to {version_asked}")
 
     def _place(self, migrations: tuple[Migration, ...], to: str) -> int:
         for place, migration in enumerate(migrations):

@@ -126,8 +126,8 @@ def _recover_run(workspace: Workspace, events: list[Event], say: Say) -> int:
     environment = Environment(context.workspace, context.policy(), run=context.run, shift_s=context.shift_s)
     _explain(events, say)
     try:
-        taken = None if context.pipeline == PLAN else _take_over(environment.log, events, say)
-        return _finish(context, environment, opened, taken, say)
+        lease = None if context.pipeline == PLAN else _take_over(environment.log, events, say)
+        return _finish(context, environment, opened, lease, say)
     finally:
         environment.close()
 

@@ -23,9 +23,9 @@ _AGAIN = "python deploy.py anchor ENV makes them now"
 def gather(facts: GateFacts) -> Judge:
     """What each anchor knows, read back now, and the record as it is after that."""
     log, policy = facts.environment.log, facts.policy
-    known = read_back(anchors_of(facts.workspace, policy, log.store))
-    state = record_state(log, known)
-    return lambda _: judge(policy.anchors, state, known)
+    readings = read_back(anchors_of(facts.workspace, policy, log.store))
+    state = record_state(log, readings)
+    return lambda _: judge(policy.anchors, state, readings)
 
 
 def judge(rule: Anchors, record: RecordState, readings: Sequence[AnchorReading]) -> Verdict:

@@ -13,34 +13,34 @@ NAME = "deployer"
 
 def gather(facts: GateFacts) -> Judge:
     """Who deploys, what the roster knows of them, and who could."""
-    rule, who = facts.policy.deployer, facts.who
+    rule, actor = facts.policy.deployer, facts.deployer
     if rule is None:
-        return lambda _: judge(None, who, None, frozenset(), ())
-    person = facts.roster.of_actor(who)
+        return lambda _: judge(None, actor, None, frozenset(), ())
+    person = facts.roster.of_actor(actor)
     holders = [holder.printed_name for holder in facts.roster.holders(rule.role, facts.environment.system.now())]
     email, roles = (person.email, frozenset(person.roles)) if person is not None else (None, frozenset[str]())
-    return lambda _: judge(rule, who, email, roles, holders)
+    return lambda _: judge(rule, actor, email, roles, holders)
 
 
 def judge(
-    rule: Deployer | None, who: str, person: str | None, roles: frozenset[str], holders: Sequence[str]
+    rule: Deployer | None, actor: str, person: str | None, roles: frozenset[str], holders: Sequence[str]
 ) -> Verdict:
-    """Whether `who` (the actor) is a `person` of the roster whose `roles` hold the one asked for.
+    """Whether `actor` is a `person` of the roster whose `roles` hold the one asked for.
 
     `holders` are the people who do, for the message. An actor whom the roster does not know is refused.
     """
     if rule is None:
         return not_asked_for(NAME)
-    inputs = {"role": rule.role, "who": who, "person": person, "roles": sorted(roles), "holders": list(holders)}
+    inputs = {"role": rule.role, "who": actor, "person": person, "roles": sorted(roles), "holders": list(holders)}
     if holders:
         remedy = f"have it started by {' or '.join(holders)}"
     else:
         remedy = f"nobody holds the role {rule.role}; give it to somebody in the roster"
     if person is None:
         return needs_action(
-            NAME, inputs, f"{who or 'the actor'} is nobody whom the roster knows; {rule.role} starts it", remedy
+            NAME, inputs, f"{actor or 'the actor'} is nobody whom the roster knows; {rule.role} starts it", remedy
         )
     if rule.role not in roles:
         roles_held = f"holds {', '.join(sorted(roles))}" if roles else "holds no role"
-        return needs_action(NAME, inputs, f"{person} ({who}) {roles_held}; {rule.role} starts it", remedy)
-    return passes(NAME, inputs, f"{person} ({who}) holds {rule.role}")
+        return needs_action(NAME, inputs, f"{person} ({actor}) {roles_held}; {rule.role} starts it", remedy)
+    return passes(NAME, inputs, f"{person} ({actor}) holds {rule.role}")

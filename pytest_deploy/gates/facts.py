@@ -21,11 +21,11 @@ from pytest_deploy.workspace import Workspace
 class GateFacts:
     """One environment and one release on its way to it. What cannot be gathered raises, and the gate that asked blocks."""
 
-    def __init__(self, environment: Environment, candidate: ReleaseCandidate, *, who: str = "") -> None:
-        """`who` deploys: the actor of this process, but where somebody else's request is looked at (`approve`)."""
+    def __init__(self, environment: Environment, candidate: ReleaseCandidate, *, deployer: str = "") -> None:
+        """`deployer` is the actor of this process, but where somebody else's request is looked at (`approve`)."""
         self.environment = environment
         self.candidate = candidate
-        self.who = who or local_actor()
+        self.deployer = deployer or local_actor()
 
     @property
     def policy(self) -> Policy:
@@ -76,7 +76,7 @@ class GateFacts:
             at=self.environment.system.now(),
             roles=self.needed_roles,
             expires_h=self.policy.approval.expires_h,
-            who=self.who,
+            who=self.deployer,
             authors=self.authors,
             outside=self.policy.approval.outside,
         )

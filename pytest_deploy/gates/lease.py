@@ -32,8 +32,8 @@ class HeldLease:
 def gather(facts: GateFacts) -> Judge:
     """The lease as the log has it, by the real clock; the run that asks is its own where it took it before it asked."""
     own = facts.candidate.run if facts.candidate.holds_lease else ""
-    held, system = held_lease(facts.state), facts.environment.system
-    return lambda _: judge(system.now(), held, own=own)
+    lease, system = held_lease(facts.state), facts.environment.system
+    return lambda _: judge(system.now(), lease, own=own)
 
 
 def held_lease(state: LogState) -> HeldLease | None:

@@ -107,9 +107,9 @@ def gates_of(pipeline: str, policy: Policy) -> tuple[str, ...]:
 class Gates:
     """The gates of one environment's policy over one release candidate."""
 
-    def __init__(self, environment: Environment, candidate: ReleaseCandidate, *, who: str = "") -> None:
-        """`who` deploys: the actor of this process, but where somebody else's request is looked at (`approve`)."""
-        self.facts = GateFacts(environment, candidate, who=who)
+    def __init__(self, environment: Environment, candidate: ReleaseCandidate, *, deployer: str = "") -> None:
+        """`deployer` is the actor of this process, but where somebody else's request is looked at (`approve`)."""
+        self.facts = GateFacts(environment, candidate, deployer=deployer)
 
     @property
     def names(self) -> tuple[str, ...]:

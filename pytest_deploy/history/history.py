@@ -104,11 +104,11 @@ class AsOf:
 class History:
     """Several stores, asked as one. Use it as a context manager."""
 
-    def __init__(self, stores: Mapping[str, Path], state: Path, *, anew: bool = False) -> None:
-        """`stores` by name; indexes are kept in the folder `state`, and built `anew` where one does not want to rely on them."""
+    def __init__(self, stores: Mapping[str, Path], state: Path, *, rebuild: bool = False) -> None:
+        """`stores` by name; indexes are kept in the folder `state`, and built again with `rebuild`, where nobody wants to rely on them."""
         self._stores = stores
         self._state = state
-        self._anew = anew
+        self._rebuild = rebuild
         self._indexes: dict[str, Index] = {}
         self._exit = ExitStack()
 
@@ -136,9 +136,9 @@ class History:
             answer = self.ask(name, lambda index: _show(index, name, run))  # noqa: B023 -- asked at once
             if answer is not None:
                 return answer
-            like += [known for (known,) in self.ask(name, lambda index: index.select(_LIKE, run, NO_RUN))]
-        known = f"; like it: {', '.join(like[:5])}" if like and run else ""
-        raise UsageError(f"no record of {', '.join(self._stores)} knows a run {run!r}{known}")
+            like += [suggestions for (suggestions,) in self.ask(name, lambda index: index.select(_LIKE, run, NO_RUN))]
+        suggestions = f"; like it: {', '.join(like[:5])}" if like and run else ""
+        raise UsageError(f"no record of {', '.join(self._stores)} knows a run {run!r}{suggestions}")
 
     def as_of(self, source: str, instant: str) -> AsOf:
         """The environment of a store at an instant (a stamp). Raises RecordTampered."""
@@ -161,7 +161,7 @@ class History:
             store = self._stores[name]
             mark = hashlib.sha256(str(store.resolve()).encode()).hexdigest()[:8]
             place = self._state / f"{name.replace('/', '-')}-{mark}.sqlite"
-            self._indexes[name] = Index.open(store, place, anew=self._anew)
+            self._indexes[name] = Index.open(store, place, rebuild=self._rebuild)
             self._exit.callback(self._indexes[name].close)
         return self._indexes[name]
 

@@ -83,15 +83,15 @@ class Index:
         self._connection = sqlite3.connect(":memory:")
 
     @classmethod
-    def open(cls, store: Path, place: Path, *, anew: bool = False) -> Index:
-        """The index of the log in `store`, kept in the file `place`; built `anew` on request.
+    def open(cls, store: Path, place: Path, *, rebuild: bool = False) -> Index:
+        """The index of the log in `store`, kept in the file `place`; built again with `rebuild`.
 
         Raises RecordTampered where the log breaks, naming the first bad event.
         """
         index = cls(store, place)
         try:
             index._connection = _connect(place)
-            current = not anew and index._is_usable()
+            current = not rebuild and index._is_usable()
             if current:
                 index._grow()
         except (sqlite3.Error, TypeError):  # whatever a damaged file may hold
@@ -121,8 +121,8 @@ class Index:
         except (IllegalEvent, OSError) as error:
             raise Stale(f"{entries.name(seq)}: {error}") from error
         after = self.select("SELECT prev FROM events WHERE seq = ?", seq + 1)
-        known = bytes(after[0][0]).hex() if after else self.state.head
-        if line_hash(entry.line) != known or entry.event.seq != seq:
+        line_sha256 = bytes(after[0][0]).hex() if after else self.state.head
+        if line_hash(entry.line) != line_sha256 or entry.event.seq != seq:
             raise Stale(f"{entries.name(seq)} is not the event it was")
         return entry.event
 

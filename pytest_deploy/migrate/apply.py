@@ -70,51 +70,51 @@ def apply(
     with sole_runner(conninfo, lock_timeout_s=lock_timeout_s, wait_s=wait_s) as connection:
         # 1. What is pending, by the ledger; digests of what other tools applied are noted.
         ledger.install(connection)
-        todo = ledger.pending(migrations, ledger.applied(connection))
+        pending = ledger.pending(migrations, ledger.applied(connection))
         ledger.note_digests(connection, migrations, actor=actor)
-        if not todo:
+        if not pending:
             logger.debug("nothing is pending")
             return ()
-        require_alone(todo)
-        earlier_seqs = {done.seq for done in ledger.applied(connection)}
+        require_alone(pending)
+        earlier_seqs = {row.seq for row in ledger.applied(connection)}
 
         # 2. Run it in pgmigrate's thread; just before the commit look at what it did.
-        done: list[Applied] = []
+        committed: list[Applied] = []
 
         def before_end(rows: Rows) -> None:
-            done[:] = check_before_commit(rows, todo, earlier_seqs, expected_schema)
+            committed[:] = check_before_commit(rows, pending, earlier_seqs, expected_schema)
 
         invalid_before = invalid_indexes(connection)
-        engine = Engine(conninfo, todo, actor=actor, lock_timeout_s=lock_timeout_s, before_end=before_end)
+        engine = Engine(conninfo, pending, actor=actor, lock_timeout_s=lock_timeout_s, before_end=before_end)
         blockers = Blockers(connection)
-        logger.debug("applying %s", ", ".join(migration.version for migration in todo))
+        logger.debug("applying %s", ", ".join(migration.version for migration in pending))
         stop = run_watched(engine, budget_s=budget_s, on_alert=on_alert, on_tick=blockers.look)
 
         # 3. CREATE INDEX CONCURRENTLY may leave half an index: that one goes, and the migration has failed.
-        if not todo[0].transactional:
-            stop = _refuse_half_index(stop, connection, invalid_before, todo[0])
+        if not pending[0].transactional:
+            stop = _refuse_half_index(stop, connection, invalid_before, pending[0])
 
         # 4. Where the engine stopped, the ledger tells whether it was before or after the commit.
         if stop is not None:
             logger.debug("the engine stopped at %s: %s", stop.version, stop.message)
             applied_now = settled_versions(conninfo, lock_timeout_s)
-            if stop.check_error is not None or not applied_now.issuperset(migration.number for migration in todo):
-                raise failure_of(stop, todo, applied_now, blockers.shown)
-        return tuple(done)  # also where only the server's answer to the commit was lost
+            if stop.check_error is not None or not applied_now.issuperset(migration.number for migration in pending):
+                raise failure_of(stop, pending, applied_now, blockers.shown)
+        return tuple(committed)  # also where only the server's answer to the commit was lost
 
 
-def require_alone(todo: Sequence[Migration]) -> None:
+def require_alone(pending: Sequence[Migration]) -> None:
     """A migration outside a transaction is the only one of its release. Raises MigrationsRefused."""
-    if len(todo) > 1:
+    if len(pending) > 1:
         faults = [
             Fault(
                 str(migration.path),
                 migration.up_section.line,
                 "",
-                f"it runs outside a transaction, and {len(todo) - 1} others are pending with it",
+                f"it runs outside a transaction, and {len(pending) - 1} others are pending with it",
                 "release it alone: else the release could half-happen",
             )
-            for migration in todo
+            for migration in pending
             if not migration.transactional
         ]
         if faults:
@@ -122,18 +122,18 @@ def require_alone(todo: Sequence[Migration]) -> None:
 
 
 def check_before_commit(
-    rows: Rows, todo: Sequence[Migration], earlier_seqs: AbstractSet[int], expected_schema: str | None
+    rows: Rows, pending: Sequence[Migration], earlier_seqs: AbstractSet[int], expected_schema: str | None
 ) -> tuple[Applied, ...]:
-    """Each migration of `todo` is in the history, constraints hold, the schema is the expected one. REQ-o00044-C, -D.
+    """Each migration of `pending` is in the history, constraints hold, the schema is the expected one. REQ-o00044-C, -D.
 
     `earlier_seqs` are the ledger's positions from before. Returns what the transaction applied. Raises MigrationFailed, and
     then nothing is committed.
     """
     rows("set constraints all immediate; select 1")
-    versions = tuple(migration.version for migration in todo)
-    done = tuple(applied for applied in ledger.read_applied(rows) if applied.seq not in earlier_seqs)
-    if tuple(migration.version for migration in done) != versions:
-        shown = ", ".join(migration.version for migration in done) or "nothing"
+    versions = tuple(migration.version for migration in pending)
+    applied_now = tuple(applied for applied in ledger.read_applied(rows) if applied.seq not in earlier_seqs)
+    if tuple(migration.version for migration in applied_now) != versions:
+        shown = ", ".join(migration.version for migration in applied_now) or "nothing"
         raise MigrationFailed(
             f"the engine applied {shown} instead of {', '.join(versions)}; nothing was committed",
             not_run=versions,
@@ -142,12 +142,12 @@ def check_before_commit(
         raise MigrationFailed(
             f"the schema after {versions[-1]} is not the one of the trial "
             f"(trial {expected_schema[:12]}, found {schema[:12]}); "
-            + ("nothing was committed" if todo[0].transactional else "it stays: it ran outside a transaction"),
-            applied=() if todo[0].transactional else versions,
+            + ("nothing was committed" if pending[0].transactional else "it stays: it ran outside a transaction"),
+            applied=() if pending[0].transactional else versions,
             failed=versions[-1],
             not_run=versions[:-1],
         )
-    return done
+    return applied_now
 
 
 def settled_versions(conninfo: str, lock_timeout_s: float) -> frozenset[int]:
@@ -160,7 +160,7 @@ def settled_versions(conninfo: str, lock_timeout_s: float) -> frozenset[int]:
     try:
         with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
             connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
-            return frozenset(done.number for done in ledger.applied(connection))
+            return frozenset(migration.number for migration in ledger.applied(connection))
     except (psycopg.Error, PlatformUnavailable) as error:
         reason = server_message(error)
     raise ManualInterventionRequired(
@@ -198,15 +198,21 @@ class Blockers:
             self.shown = "blocked by " + ", ".join(line for (line,) in lines)
 
 
-def failure_of(stop: Stop, todo: Sequence[Migration], done: AbstractSet[int], blockers: str = "") -> MigrationFailed:
+def failure_of(
+    stop: Stop, pending: Sequence[Migration], applied_numbers: AbstractSet[int], blockers: str = ""
+) -> MigrationFailed:
     """The error for a stop, with the state it left and the author's own line."""
     if isinstance(stop.check_error, MigrationFailed):
         return stop.check_error
-    applied = tuple(migration.version for migration in todo if migration.number in done)
-    failed = next((migration for migration in todo if migration.version == stop.version), None)
-    others = tuple(migration.version for migration in todo if migration is not failed and migration.number not in done)
+    applied = tuple(migration.version for migration in pending if migration.number in applied_numbers)
+    failed = next((migration for migration in pending if migration.version == stop.version), None)
+    others = tuple(
+        migration.version
+        for migration in pending
+        if migration is not failed and migration.number not in applied_numbers
+    )
     if failed is None:
-        versions = ", ".join(migration.version for migration in todo)
+        versions = ", ".join(migration.version for migration in pending)
         message = f"the migrations {versions} were not committed: {stop.message}"
         return MigrationFailed(message, applied=applied, not_run=others)
     state = "nothing was committed" if not applied else f"applied: {', '.join(applied)}"
@@ -300,21 +306,21 @@ def dry_run(
     """
     with sole_runner(conninfo, lock_timeout_s=lock_timeout_s, wait_s=wait_s) as connection:
         history = ledger.applied(connection)
-        todo = ledger.pending(migrations, history)
+        pending = ledger.pending(migrations, history)
         before = read_catalog(rows_of(connection))
         relations = {oid for (oid,) in rows_of(connection)(_RELATIONS)}
-        if not todo:
+        if not pending:
             return DryRun((), (), "", before.sha256, ())
-        _refuse_outside(todo)
+        _refuse_outside(pending)
         observed: list[DryRun] = []
 
         def before_end(rows: Rows) -> None:
-            check_before_commit(rows, todo, {done.seq for done in history}, None)
-            observed.append(_observe(rows, before, relations, {migration.number for migration in todo}))
+            check_before_commit(rows, pending, {row.seq for row in history}, None)
+            observed.append(_observe(rows, before, relations, {migration.number for migration in pending}))
 
         engine = Engine(
             conninfo,
-            todo,
+            pending,
             actor=actor,
             lock_timeout_s=lock_timeout_s,
             before_end=before_end,
@@ -323,15 +329,15 @@ def dry_run(
         )
         stop = run_watched(engine, budget_s=float("inf"))
         if stop is not None:
-            raise failure_of(stop, todo, frozenset(done.number for done in history))
+            raise failure_of(stop, pending, frozenset(row.number for row in history))
         return observed[0]
 
 
-def _refuse_outside(todo: Sequence[Migration]) -> None:
+def _refuse_outside(pending: Sequence[Migration]) -> None:
     problem = "it runs outside a transaction and cannot be taken back"
     faults = [
         Fault(str(migration.path), migration.up_section.line, "", problem, "rehearse it")
-        for migration in todo
+        for migration in pending
         if not migration.transactional
     ]
     if faults:
@@ -341,13 +347,13 @@ def _refuse_outside(todo: Sequence[Migration]) -> None:
 def _observe(rows: Rows, before: Catalog, relations: AbstractSet[int], numbers: AbstractSet[int]) -> DryRun:
     """What the transaction has done so far, seen from inside it."""
     after = read_catalog(rows)
-    done = [migration for migration in ledger.read_applied(rows) if migration.number in numbers]
+    applied = [migration for migration in ledger.read_applied(rows) if migration.number in numbers]
     lines = difflib.unified_diff(
         before.text.splitlines(keepends=True), after.text.splitlines(keepends=True), "now", "after", n=0
     )
     return DryRun(
-        versions=tuple(migration.version for migration in done),
-        durations_s=tuple(migration.duration_s or 0.0 for migration in done),
+        versions=tuple(migration.version for migration in applied),
+        durations_s=tuple(migration.duration_s or 0.0 for migration in applied),
         schema_diff="".join(lines),
         after=after.sha256,
         locks=tuple((relation, mode) for oid, relation, mode in rows(_LOCKS) if oid in relations),

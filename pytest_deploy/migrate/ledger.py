@@ -103,18 +103,18 @@ def pending(migrations: Sequence[Migration], history: Sequence[Applied]) -> tupl
     deleted, or a file that is not applied stands before one that is.
     """
     files = {migration.number: migration for migration in migrations}
-    newest = max((done.number for done in history), default=0)
-    done_numbers = {done.number for done in history}
+    newest = max((row.number for row in history), default=0)
+    done_numbers = {row.number for row in history}
     faults: list[Fault] = []
-    for done in sorted(history, key=lambda done: done.number):
-        file = files.get(done.number)
+    for row in sorted(history, key=lambda row: row.number):
+        file = files.get(row.number)
         if file is None:
-            problem = f"version {done.version} ({done.name}) is applied, and its file is gone"
+            problem = f"version {row.version} ({row.name}) is applied, and its file is gone"
             faults.append(
-                Fault("migrations", None, done.version, problem, "restore the file from the commit of its release")
+                Fault("migrations", None, row.version, problem, "restore the file from the commit of its release")
             )
-        elif done.sha256 is not None and done.sha256 != file.sha256:
-            problem = f"it was edited after it was applied (then {done.sha256[:12]}, now {file.sha256[:12]})"
+        elif row.sha256 is not None and row.sha256 != file.sha256:
+            problem = f"it was edited after it was applied (then {row.sha256[:12]}, now {file.sha256[:12]})"
             faults.append(Fault(str(file.path), 1, "", problem, "restore it; write the change as a new migration"))
     faults.extend(
         Fault(
@@ -130,7 +130,7 @@ def pending(migrations: Sequence[Migration], history: Sequence[Applied]) -> tupl
 
 def note_digests(connection: psycopg.Connection[Any], migrations: Sequence[Migration], *, actor: str) -> None:
     """The digest of each file whose up came from a tool that keeps none, from now on: later edits are seen."""
-    unknown = {done.number for done in applied(connection) if done.sha256 is None}
+    unknown = {row.number for row in applied(connection) if row.sha256 is None}
     for migration in migrations:
         if migration.number in unknown:
             connection.execute(
@@ -157,17 +157,17 @@ class Status:
 def status(connection: psycopg.Connection[Any], migrations: Sequence[Migration]) -> tuple[Status, ...]:
     """Every migration of the folder or of the history, in order of number. Changes nothing."""
     files = {migration.number: migration for migration in migrations}
-    history = {done.number: done for done in applied(connection)}
+    history = {row.number: row for row in applied(connection)}
     rows = []
     for number in sorted({*files, *history}):
-        file, done = files.get(number), history.get(number)
-        if done is None:
+        file, row = files.get(number), history.get(number)
+        if row is None:
             rows.append(Status(files[number].version, files[number].name, "pending", None))
             continue
         state: State = "applied"
         if file is None:
             state = "file gone"
-        elif done.sha256 not in {None, file.sha256}:
+        elif row.sha256 not in {None, file.sha256}:
             state = "edited"
-        rows.append(Status(done.version, file.name if file is not None else done.name, state, done))
+        rows.append(Status(row.version, file.name if file is not None else row.name, state, row))
     return tuple(rows)

@@ -66,7 +66,7 @@ def lint(
 def _of_one(program: str, migration: Migration, server_version: int, folder: str) -> list[Finding]:
     section = migration.up_section
     inside = ["--assume-in-transaction"] if section.transactional else []
-    done = subprocess.run(
+    completed = subprocess.run(
         [
             program,
             "--reporter=json",
@@ -81,7 +81,7 @@ def _of_one(program: str, migration: Migration, server_version: int, folder: str
         check=False,
     )
     try:
-        entries = json.loads(done.stdout)
+        entries = json.loads(completed.stdout)
         reasons = dict(migration.accepted)
         return [
             Finding(
@@ -97,5 +97,5 @@ def _of_one(program: str, migration: Migration, server_version: int, folder: str
         ]
     except (ValueError, KeyError, TypeError):
         raise PlatformUnavailable(
-            f"squawk gave no answer on {section.path} (it ended with {done.returncode}): {done.stderr.strip()[:400]}"
+            f"squawk gave no answer on {section.path} (it ended with {completed.returncode}): {completed.stderr.strip()[:400]}"
         ) from None

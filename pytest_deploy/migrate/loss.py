@@ -91,13 +91,13 @@ def losses(before: frozenset[Column], after: frozenset[Column]) -> tuple[Loss, .
     """What of `before` is gone in `after`, by table."""
     kept = {(column.table_id, column.number) for column in after}
     tables = {column.table_id for column in after}
-    gone = sorted(
+    dropped = sorted(
         (column for column in before if (column.table_id, column.number) not in kept),
         key=lambda column: (column.table, column.number),
     )
     lost = []
-    for table_id, table in sorted({(column.table_id, column.table) for column in gone}, key=lambda pair: pair[1]):
-        names = tuple(column.name for column in gone if column.table_id == table_id)
+    for table_id, table in sorted({(column.table_id, column.table) for column in dropped}, key=lambda pair: pair[1]):
+        names = tuple(column.name for column in dropped if column.table_id == table_id)
         own = sorted((column for column in before if column.table_id == table_id), key=lambda column: column.number)
         key = tuple(column.name for column in own if column.key and column.name not in names)
         lost.append(Loss(table_id, table, names, table_id not in tables, key))

@@ -104,17 +104,17 @@ class Compatibility:
     """For people."""
 
 
-def compatibility(todo: Sequence[Migration]) -> Compatibility:
+def compatibility(pending: Sequence[Migration]) -> Compatibility:
     """The declarations of what is pending, as one verdict.
 
     `expand` adds, and the serving revision does not notice; `contract` takes away what the serving revision has stopped
     to use; `breaking` takes away what it uses. After a breaking one the earlier revision must not serve before its schema
     is back, so the database goes first; else traffic does.
     """
-    declared = {migration.compatible for migration in todo}
+    declared = {migration.compatible for migration in pending}
     hardest = next((kind for kind in ("breaking", "contract", "expand") if kind in declared), None)
     if hardest == "breaking":
-        which = ", ".join(migration.version for migration in todo if migration.compatible == "breaking")
+        which = ", ".join(migration.version for migration in pending if migration.compatible == "breaking")
         summary = f"the serving revision does not survive {which}: it fails from the migration until traffic has moved"
         return Compatibility("breaking", False, ("database", "traffic"), summary)
     summary = {

@@ -74,10 +74,10 @@ class Migrations:
 
     def findings(self) -> tuple[Finding, ...]:
         """What squawk finds in what is pending, accepted findings included."""
-        todo = self.pending()
+        pending = self.pending()
         with connect(self.access.owner, lock_timeout_s=self.policy.lock_timeout_s) as connection:
             server = connection.info.server_version // 10000
-        return tuple(lint.lint(todo, server_version=server))
+        return tuple(lint.lint(pending, server_version=server))
 
     def compatibility(self) -> Compatibility:
         """Whether the revision that serves now survives what is pending."""

@@ -106,24 +106,24 @@ def roll_back(
 def plan_downs(history: Sequence[Applied], migrations: Sequence[Migration], to: Sequence[str]) -> tuple[Undo, ...]:
     """The downs to run, latest applied first. Raises MigrationsRefused, all faults at once."""
     remain = {int(version) for version in to}
-    applied = {done.number for done in history}
+    applied = {row.number for row in history}
     files = {migration.number: migration for migration in migrations}
     faults = [
         Fault("history", None, f"{number:04d}", "it shall remain, and it is not applied", "name a version that is")
         for number in sorted(remain - applied)
     ]
     undo: list[Undo] = []
-    for done in sorted(history, key=lambda done: -done.seq):
-        if done.number in remain:
+    for row in sorted(history, key=lambda row: -row.seq):
+        if row.number in remain:
             continue
-        if done.number < max(remain, default=0):
+        if row.number < max(remain, default=0):
             problem = f"a later version ({max(remain)}) shall remain"
-            faults.append(Fault("history", None, done.version, problem, "undo that one as well"))
-        way = _way_down(done, files.get(done.number))
+            faults.append(Fault("history", None, row.version, problem, "undo that one as well"))
+        way = _way_down(row, files.get(row.number))
         if way is None:
             problem = "no way down is known: neither the ledger nor an unedited file has one"
             faults.append(
-                Fault("history", None, done.version, problem, "restore its file from the commit of its release")
+                Fault("history", None, row.version, problem, "restore its file from the commit of its release")
             )
         else:
             undo.append(way)

@@ -179,7 +179,7 @@ def run_program(
     """
     path = program if programs is None else str(programs / program)
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             [path, *arguments],
             env=program_environment(conninfo, lock_timeout_s),
             stdin=subprocess.DEVNULL,
@@ -191,11 +191,11 @@ def run_program(
         raise PlatformUnavailable(
             f"{path} is not there; install the PostgreSQL client programs of the server's version or newer"
         ) from None
-    if done.returncode != 0:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    if completed.returncode != 0:
+        lines = completed.stderr.decode("utf-8", "replace").strip().splitlines()
         shown = "; ".join(line for line in lines[:4] if not line.startswith(("DETAIL", "CONTEXT")))
-        raise PlatformUnavailable(f"{program} ended with {done.returncode}: {shown}")
-    return done.stdout
+        raise PlatformUnavailable(f"{program} ended with {completed.returncode}: {shown}")
+    return completed.stdout
 
 
 # --- A database to try things in, beside the real one and gone afterwards, also the next day where a process was killed.

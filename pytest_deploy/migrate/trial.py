@@ -61,16 +61,16 @@ def try_pending(
     Raises MigrationsRefused with every fault that the trial finds.
     """
     with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
-        todo = ledger.pending(migrations, ledger.applied(connection))
+        pending = ledger.pending(migrations, ledger.applied(connection))
         before = read_catalog(rows_of(connection)).sha256
-    bound = "".join([before, *(f"{migration.version}:{migration.sha256}" for migration in todo)])
+    bound = "".join([before, *(f"{migration.version}:{migration.sha256}" for migration in pending)])
     file = kept / f"{hashlib.sha256(bound.encode()).hexdigest()}.json"
     with suppress(OSError, MigrationsRefused):
-        known = Trial.from_json(file.read_text(encoding="utf-8"))
-        if known.speaks_for(todo, before):
-            logger.debug("an earlier trial of these %d files from this schema is reused", len(todo))
+        kept_trial = Trial.from_json(file.read_text(encoding="utf-8"))
+        if kept_trial.speaks_for(pending, before):
+            logger.debug("an earlier trial of these %d files from this schema is reused", len(pending))
             # The budget may have changed since; the time it took has not.
-            return PendingTrial(replace(known, within_budget=known.together_s <= budget_s), reused=True)
+            return PendingTrial(replace(kept_trial, within_budget=kept_trial.together_s <= budget_s), reused=True)
     trial = run_trial(conninfo, migrations, actor=actor, lock_timeout_s=lock_timeout_s, budget_s=budget_s)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     atomic_file.overwrite(file, trial.to_json().encode(), mode=0o600)
@@ -99,18 +99,18 @@ def run_trial(
     with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
         history = ledger.applied(connection)
         target = read_catalog(rows_of(connection))
-    todo = ledger.pending(migrations, history)
-    if not todo:
+    pending = ledger.pending(migrations, history)
+    if not pending:
         return Trial((), target.sha256, target.sha256, 0.0, time.monotonic() - began, (), within_budget=True)
-    require_alone(todo)
-    done = [migration for migration in migrations if migration not in todo]
+    require_alone(pending)
+    applied = [migration for migration in migrations if migration not in pending]
     with _TrialDatabase.make(conninfo, actor, lock_timeout_s, seeds) as database:
         # 2. Bring the scratch database to where the real one stands, with rows.
-        _reach(database, done, target)
+        _bring_up_to_date(database, applied, target)
         # 3. All pending ones in one transaction and back, as the release will do it.
-        together_s, after = _together(database, done, todo)
+        together_s, after = _try_in_one_transaction(database, applied, pending)
         # 4. Each by itself: up, down, up again.
-        steps = _one_by_one(database, done, todo, after)
+        steps = _try_each(database, applied, pending, after)
         return Trial(
             steps=steps,
             before=target.sha256,
@@ -122,91 +122,95 @@ def run_trial(
         )
 
 
-def _reach(database: _TrialDatabase, done: Sequence[Migration], target: Catalog) -> None:
+def _bring_up_to_date(database: _TrialDatabase, applied: Sequence[Migration], target: Catalog) -> None:
     """The scratch database at the target's version, with rows. REQ-o00044-D: refuses a target that has drifted."""
     seeds = {file.stem for file in database.seeds.glob("*.sql")} if database.seeds is not None else set()
-    seeded = [number for number, migration in enumerate(done, 1) if migration.version in seeds]
-    for number in sorted({*seeded, len(done)} - {0}):
-        database.up(done[:number])
+    seeded = [number for number, migration in enumerate(applied, 1) if migration.version in seeds]
+    for number in sorted({*seeded, len(applied)} - {0}):
+        database.up(applied[:number])
         if number in seeded:
-            database.seed(done[number - 1].version)
+            database.seed(applied[number - 1].version)
     drift = _difference(database.catalog(), target, "made by the migrations", "found in the database")
     if drift:
-        problem = f"the database's schema is not what its {len(done)} migrations make:\n{drift}"
+        problem = f"the database's schema is not what its {len(applied)} migrations make:\n{drift}"
         remedy = "write the difference as a migration, or undo it"
         raise MigrationsRefused("trial", [Fault("database", None, "", problem, remedy)])
     database.seed()
 
 
-def _together(database: _TrialDatabase, done: Sequence[Migration], todo: Sequence[Migration]) -> tuple[float, Catalog]:
+def _try_in_one_transaction(
+    database: _TrialDatabase, applied: Sequence[Migration], pending: Sequence[Migration]
+) -> tuple[float, Catalog]:
     """All ups in one transaction and all downs in one, as the release will do it; seconds of the ups, and the schema."""
     before, rows_before = database.catalog(), database.rows()
     try:
-        up_s = database.up([*done, *todo])
+        up_s = database.up([*applied, *pending])
     except MigrationFailed as error:
-        raise MigrationsRefused("trial", [_fault_of(error, todo)]) from None
+        raise MigrationsRefused("trial", [_fault_of(error, pending)]) from None
     after = database.catalog()
     # The way back: schema and rows as before, unless a loss is declared.
     try:
-        database.down([*done, *todo], done)
+        database.down([*applied, *pending], applied)
     except MigrationFailed as error:
-        raise MigrationsRefused("trial", [_fault_of(error, todo)]) from None
+        raise MigrationsRefused("trial", [_fault_of(error, pending)]) from None
     faults = []
     if changed := _difference(before, database.catalog(), "before", "after the ways down"):
-        faults.append(_not_restored(todo[-1], changed))
-    if not any(migration.lossy for migration in todo):
-        faults.extend(_losses(todo[-1], (), sample_rows.missing_rows(rows_before, database.rows())))
-    if faults and len(todo) == 1:
+        faults.append(_not_restored(pending[-1], changed))
+    if not any(migration.lossy for migration in pending):
+        faults.extend(_losses(pending[-1], (), sample_rows.missing_rows(rows_before, database.rows())))
+    if faults and len(pending) == 1:
         raise MigrationsRefused("trial", faults)
     # One by one it shows which of them it is, on a new database: this one is no longer as it was.
     if faults:
-        with database.another() as again:
-            if done:
-                again.up(done)
-            again.seed()
-            _one_by_one(again, done, todo, after)
+        with database.another() as fresh:
+            if applied:
+                fresh.up(applied)
+            fresh.seed()
+            _try_each(fresh, applied, pending, after)
         raise MigrationsRefused("trial", faults)
     return up_s, after
 
 
-def _one_by_one(
-    database: _TrialDatabase, done: Sequence[Migration], todo: Sequence[Migration], end: Catalog
+def _try_each(
+    database: _TrialDatabase, applied: Sequence[Migration], pending: Sequence[Migration], end: Catalog
 ) -> tuple[TrialStep, ...]:
     """Each migration up, down and up again on top of those before it; they must reach the schema `end`."""
     faults: list[Fault] = []
     steps: list[TrialStep] = []
     with ExitStack() as databases:
-        for number, migration in enumerate(todo):
-            known = [*done, *todo[:number]]
-            step, new_faults = _step(database, known, migration)
+        for number, migration in enumerate(pending):
+            before_it = [*applied, *pending[:number]]
+            step, new_faults = _try_step(database, before_it, migration)
             faults.extend(new_faults)
             if new_faults:  # what follows is tried on a database of its own: this one is not what it should be
                 database = databases.enter_context(database.another())
                 try:
-                    database.up([*known, migration])
+                    database.up([*before_it, migration])
                 except MigrationFailed as error:
-                    raise MigrationsRefused("trial", [*faults, _fault_of(error, todo)]) from None
+                    raise MigrationsRefused("trial", [*faults, _fault_of(error, pending)]) from None
             database.seed(migration.version)
             steps.append(step)
         if not faults and database.catalog() != end:
             problem = "one by one the migrations give another schema than in one transaction"
-            faults.append(_fault(todo[-1], problem, "make them independent of the transaction they run in"))
+            faults.append(_fault(pending[-1], problem, "make them independent of the transaction they run in"))
     if faults:
         raise MigrationsRefused("trial", faults)
     return tuple(steps)
 
 
-def _step(database: _TrialDatabase, known: Sequence[Migration], migration: Migration) -> tuple[TrialStep, list[Fault]]:
+def _try_step(
+    database: _TrialDatabase, before_it: Sequence[Migration], migration: Migration
+) -> tuple[TrialStep, list[Fault]]:
     """Up, down, compare, up: the times and losses of one migration, and what is wrong with it."""
     step = TrialStep(migration.version, migration.sha256, 0.0, 0.0, ())
     # 1. Up, with rows in what is new, and down.
     before, rows_before = database.catalog(), database.rows()
     try:
-        up_s = database.up([*known, migration])
+        up_s = database.up([*before_it, migration])
         after = database.catalog()
         database.seed(migration.version)
         began = time.monotonic()
-        back = database.down([*known, migration], known)
+        back = database.down([*before_it, migration], before_it)
     except MigrationFailed as error:
         return step, [_fault_of(error, [migration])]
     down_s = time.monotonic() - began
@@ -220,7 +224,7 @@ def _step(database: _TrialDatabase, known: Sequence[Migration], migration: Migra
         return step, [_not_restored(migration, changed), *faults]
     # 3. Up again gives the same schema.
     try:
-        database.up([*known, migration])
+        database.up([*before_it, migration])
     except MigrationFailed as error:
         return step, [*faults, _fault_of(error, [migration])]
     if again := _difference(after, database.catalog(), "the first time up", "the second time up"):
@@ -247,8 +251,8 @@ def _fault(migration: Migration, problem: str, remedy: str) -> Fault:
     return Fault(str(section.path), section.line, "", problem, remedy)
 
 
-def _fault_of(error: MigrationFailed, todo: Sequence[Migration]) -> Fault:
-    migration = next((failed for failed in todo if failed.version == error.failed), todo[-1])
+def _fault_of(error: MigrationFailed, pending: Sequence[Migration]) -> Fault:
+    migration = next((failed for failed in pending if failed.version == error.failed), pending[-1])
     return Fault(str(migration.path), None, migration.version, str(error), "mend it before it meets the real database")
 
 
@@ -257,12 +261,12 @@ def _not_restored(migration: Migration, changed: str) -> Fault:
     return _fault(migration, problem, "let the down undo all that the up does")
 
 
-def _losses(migration: Migration, lost: Sequence[str], gone: dict[str, int]) -> Iterator[Fault]:
+def _losses(migration: Migration, lost: Sequence[str], missing_rows: dict[str, int]) -> Iterator[Fault]:
     remedy = "write `-- deploy:lossy REASON`, or keep the rows"
     if lost:
         yield _fault(migration, f"the way down takes rows with it: {'; '.join(lost)}", remedy)
-    if gone:
-        shown = ", ".join(f"{count} of {table}" for table, count in sorted(gone.items()))
+    if missing_rows:
+        shown = ", ".join(f"{count} of {table}" for table, count in sorted(missing_rows.items()))
         yield _fault(migration, f"up and down do not give back the rows that were there: {shown}", remedy)
 
 

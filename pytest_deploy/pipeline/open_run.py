@@ -77,9 +77,9 @@ def open_run(
             "them (`git status` lists them), then run again"
         )
     # 2. The lease, after the gates; it is renewed until the run is sealed.
-    held = take_lease(environment, context, source_) if context.pipeline != PLAN else None
-    if held is not None:
-        held.start_renewing()
+    lease = take_lease(environment, context, source_) if context.pipeline != PLAN else None
+    if lease is not None:
+        lease.start_renewing()
     # 3. The run. Where it cannot be opened the lease is given back.
     age_s = max(0.0, time.time() - psutil.Process().create_time())
     run = Run(
@@ -87,17 +87,17 @@ def open_run(
         context=context,
         steps=steps,
         observer=observer,
-        lease=held,
+        lease=lease,
         started_at=environment.system.monotonic() - age_s,
         source=source_,
     )
     try:
         run.open(_opening_event(environment, context, source_, plugins, options))
     except DeployError:
-        if held is not None:
-            held.stop_renewing()
+        if lease is not None:
+            lease.stop_renewing()
             with suppress(DeployError):  # once the run is open its lease runs out, and recover is what follows
-                held.release()
+                lease.release()
         raise
     logger.info("run %s is open", context.run)
     return run

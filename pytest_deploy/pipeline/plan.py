@@ -91,8 +91,8 @@ def _request(run: Run, source: Source) -> tuple[PendingRequest, bool]:
     # 2. A request that lives and says the same stands; every other one is void.
     for pending in request.pending(log.history(), now):
         try:
-            stated = json.loads(request.stored_request(context.workspace.store, pending.run, [pending.made]))
-            drifted = request.drift(stated, candidate)
+            approved = json.loads(request.stored_request(context.workspace.store, pending.run, [pending.made]))
+            drifted = request.drift(approved, candidate)
         except Refused as unreadable:
             drifted = (str(unreadable),)
         if not drifted:
@@ -155,10 +155,10 @@ def _run_command(environment: Environment, context: RunContext, pending: Pending
 def _expected_duration(environment: Environment) -> str:
     """How long it will take, by what earlier deployments took, against what policy allows."""
     allowed = f"allowed are {environment.policy.sla_s:g} s, and the window must hold them"
-    done = [run for _, run in of_type(environment.log.history(), RunDecided) if run.outcome == "deployed"]
-    if not done:
+    deployed = [run for _, run in of_type(environment.log.history(), RunDecided) if run.outcome == "deployed"]
+    if not deployed:
         return f"not known: nothing was deployed here yet; {allowed}"
-    newest = [run.duration_s for run in done[-_RUNS_COMPARED:]]
+    newest = [run.duration_s for run in deployed[-_RUNS_COMPARED:]]
     return f"{statistics.median(newest):.1f} s, the median of the last {len(newest)}; {allowed}"
 
 

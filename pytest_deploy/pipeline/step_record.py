@@ -145,14 +145,17 @@ class Timings:
         Many samples go into the file `name` through `attach`, which binds it to the event.
         """
         about = {"limit_s": self.limit_s, "watch_s": self.watch_s}
-        known = {name: round(float(seconds), 3) for name, seconds in about.items() if seconds is not None}
+        durations = {name: round(float(seconds), 3) for name, seconds in about.items() if seconds is not None}
         if not self.count:
-            return known or None
-        summary = {**known, "samples": {label: list(map(list, samples)) for label, samples in self._samples.items()}}
+            return durations or None
+        summary = {
+            **durations,
+            "samples": {label: list(map(list, samples)) for label, samples in self._samples.items()},
+        }
         if self.count <= MAX_INLINE_SAMPLES and len(self._samples) <= MAX_INLINE_SAMPLES // 10:
             return summary
         attach(name, json.dumps(summary, sort_keys=True, separators=(",", ":")).encode() + b"\n")
-        return {**known, "file": name, "count": self.count}
+        return {**durations, "file": name, "count": self.count}
 
 
 def file_of(nodeid: str) -> str:

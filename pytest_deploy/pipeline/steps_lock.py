@@ -103,8 +103,8 @@ def read(path: Path) -> tuple[Step, ...]:
 
 def write(path: Path, collected: Sequence[Step]) -> tuple[Step, ...]:
     """Write the lock for what is collected: known steps keep their place, new ones follow in their phase."""
-    known = {step.nodeid: place for place, step in enumerate(_known(path))}
-    place = {step.nodeid: known.get(step.nodeid, len(known) + at) for at, step in enumerate(collected)}
+    places = {step.nodeid: place for place, step in enumerate(_known(path))}
+    place = {step.nodeid: places.get(step.nodeid, len(places) + at) for at, step in enumerate(collected)}
     steps = sorted(collected, key=lambda step: (_ORDER[step.phase], place[step.nodeid]))
     path.write_text(render(_in_file_order(steps, collected)), encoding="utf-8")
     return read(path)
@@ -129,19 +129,19 @@ def digest(steps: Sequence[Step]) -> str:
 def compare(expected: Sequence[Step], collected: Sequence[Step], *, lock: str = "suites/steps.lock") -> None:
     """Hold a collection against the lock. Raises CollectionRefused: missing, extra, doubled, changed, out of order."""
     faults: list[Fault] = []
-    wanted = {step.nodeid: step for step in expected}
+    by_nodeid = {step.nodeid: step for step in expected}
     counts = Counter(step.nodeid for step in collected)
     faults += [
         Fault(lock, None, nodeid, "in the lock, but not collected", f"restore the step; {REWRITE}")
-        for nodeid in wanted.keys() - counts.keys()
+        for nodeid in by_nodeid.keys() - counts.keys()
     ]
     for step in collected:
-        if step.nodeid not in wanted:
+        if step.nodeid not in by_nodeid:
             faults.append(
                 Fault(lock, None, step.nodeid, "collected, but not in the lock", f"remove the step; {REWRITE}")
             )
-        elif step != wanted[step.nodeid]:
-            faults.append(Fault(lock, None, step.nodeid, _difference(wanted[step.nodeid], step), REWRITE))
+        elif step != by_nodeid[step.nodeid]:
+            faults.append(Fault(lock, None, step.nodeid, _difference(by_nodeid[step.nodeid], step), REWRITE))
     faults += [
         Fault(lock, None, nodeid, f"collected {count} times", "collect each step once")
         for nodeid, count in counts.items()

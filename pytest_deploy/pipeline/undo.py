@@ -41,8 +41,8 @@ def abort_unrecorded(run: Run) -> int:
         run.lease.stop_renewing()
     logger.info("the record cannot be written: %s", run.context.run)
     code = 3
-    known = run.log.known(run.context.run)
-    decided = [content.outcome for _, content in of_type(known, RunDecided)]
+    events = run.log.run_in_memory(run.context.run)
+    decided = [content.outcome for _, content in of_type(events, RunDecided)]
     if decided:
         code = MANUAL_INTERVENTION if run.sequence.changed else 3
         say(f"the run was decided before, {decided[-1]}: the environment is left so, its record is incomplete")
@@ -53,7 +53,7 @@ def abort_unrecorded(run: Run) -> int:
     elif run.sequence.changed:
         code = MANUAL_INTERVENTION
         try:
-            baseline = baseline_of(known)
+            baseline = baseline_of(events)
             if baseline is None:
                 raise ManualInterventionRequired("the record does not say what the environment was")
             _executor(run, lambda content: None).undo(baseline)

@@ -137,8 +137,8 @@ class Collection:
                 for phase in empty
             ]
             raise CollectionRefused(f"pipeline {self._pipeline}", faults)
-        known = {step.nodeid: step.verifies for step in collected}
-        return tuple(replace(step, verifies=known[step.nodeid]) for step in expected)
+        verifies = {step.nodeid: step.verifies for step in collected}
+        return tuple(replace(step, verifies=verifies[step.nodeid]) for step in expected)
 
     def _check_plugins(self) -> None:
         """Raises pytest.UsageError for a conftest with a hook of pytest's, and for a plug-in that a module brought."""
@@ -199,10 +199,10 @@ def step_of(item: pytest.Item, suites: Path) -> Step:
         changes = bool(mark.kwargs.get("changes", changes))
     for mark in item.iter_markers("step"):
         when = mark.kwargs.get("when", when)
-    known: When | None = next((word for word in WHENS if word == when), None)
-    if known is None:
+    checked_when: When | None = next((word for word in WHENS if word == when), None)
+    if checked_when is None:
         raise pytest.UsageError(f"{item.nodeid}: when={when!r}; right is one of {', '.join(WHENS)}")
-    return Step(nodeid=item.nodeid, phase=phase, when=known, changes=changes)
+    return Step(nodeid=item.nodeid, phase=phase, when=checked_when, changes=changes)
 
 
 # --- what `deploy.py steps` needs: the steps that the suites hold now, held against nothing

@@ -75,10 +75,10 @@ class Gates:
 @pytest.fixture(scope="session")
 def environment(pytestconfig: pytest.Config) -> Iterator[Environment]:
     """This process's hold on the environment; the other fixtures are its parts."""
-    held = pytestconfig.stash[ENVIRONMENT]
-    yield held
+    process_environment = pytestconfig.stash[ENVIRONMENT]
+    yield process_environment
     if hasattr(pytestconfig, "workerinput"):
-        held.close()
+        process_environment.close()
 
 
 @pytest.fixture(scope="session")

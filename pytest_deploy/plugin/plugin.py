@@ -30,9 +30,9 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     """A deployment collects suites/ and nothing else; so the conftests loaded first are the suites' own."""
-    known = early_config.known_args_namespace
-    if known.deploy_env is not None:
-        known.file_or_dir = [str(Path(early_config.rootpath) / "suites")]
+    parsed = early_config.known_args_namespace
+    if parsed.deploy_env is not None:
+        parsed.file_or_dir = [str(Path(early_config.rootpath) / "suites")]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -156,9 +156,9 @@ class Progress(RunObserver):
         if self._terminal is None or not self._running:
             return
         nodeid, began = next(iter(self._running.items()))
-        others = f" and {len(self._running) - 1} more" if len(self._running) > 1 else ""
+        more = f" and {len(self._running) - 1} more" if len(self._running) > 1 else ""
         width = self._reporter._tw.fullwidth - 1  # noqa: SLF001 -- the reporter offers no other way to its width
-        self._shown = f"  … {title_of(nodeid)}{others}  {time.monotonic() - began:.0f} s"[:width]
+        self._shown = f"  … {title_of(nodeid)}{more}  {time.monotonic() - began:.0f} s"[:width]
         self._overwrite(self._shown)
 
     def _clear(self) -> None:

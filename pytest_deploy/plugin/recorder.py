@@ -193,5 +193,5 @@ def _message(report: pytest.TestReport) -> str:
 def _first_line(text: str) -> str:
     """What a person needs first: the first line, with the first fault where it only counts faults."""
     lines = [line.strip() for line in text.splitlines() if line.strip()] or [""]
-    wanted = lines[:2] if _COUNTS.search(lines[0]) else lines[:1]
-    return " ".join(wanted)[:300]
+    kept = lines[:2] if _COUNTS.search(lines[0]) else lines[:1]
+    return " ".join(kept)[:300]

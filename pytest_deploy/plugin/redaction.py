@@ -99,13 +99,19 @@ def log_lines(config: pytest.Config, redact: Callable[[str], str]) -> None:
 
     pytest's own handlers are not given the level: they would put every library's lines into the reports.
     """
-    asked = config.option.log_cli_level or config.option.log_level
+    level_asked = config.option.log_cli_level or config.option.log_level
     config.option.log_cli_level = config.option.log_level = None
-    if asked is None:
+    if level_asked is None:
         return
-    level = int(asked) if str(asked).isdecimal() else logging.getLevelNamesMapping().get(str(asked).upper())
+    level = (
+        int(level_asked)
+        if str(level_asked).isdecimal()
+        else logging.getLevelNamesMapping().get(str(level_asked).upper())
+    )
     if level is None:
-        raise pytest.UsageError(f"--log-level={asked}: right is DEBUG, INFO, WARNING, ERROR, CRITICAL or a number")
+        raise pytest.UsageError(
+            f"--log-level={level_asked}: right is DEBUG, INFO, WARNING, ERROR, CRITICAL or a number"
+        )
     handler = LogLines(level, redact)
     logger = logging.getLogger("pytest_deploy")
     logger.addHandler(handler)

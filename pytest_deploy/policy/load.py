@@ -125,9 +125,9 @@ def _resolve(root: Node) -> tuple[dict[str, Node], list[Fault]]:
 def _chain(name: str, environments: Mapping[str, Node]) -> tuple[list[Node], list[Fault]]:
     """The environment's own document and those it extends, the farthest first, each without its `extends`."""
     chain: list[Node] = []
-    seen: list[str] = []
+    visited: list[str] = []
     while True:
-        seen.append(name)
+        visited.append(name)
         own = environments[name]
         if not isinstance(own.value, Mapping):
             return chain, []  # reported where that environment itself is read
@@ -138,8 +138,10 @@ def _chain(name: str, environments: Mapping[str, Node]) -> tuple[list[Node], lis
         if not isinstance(link.value, str) or link.value not in environments:
             problem = f"there is no environment {link.value!r}" if isinstance(link.value, str) else "is not one name"
             return chain, [link.fault(problem, did_you_mean(str(link.value), environments))]
-        if link.value in seen:
-            return chain, [link.fault(f"goes round in a circle: {' -> '.join([*seen, link.value])}", "cut the circle")]
+        if link.value in visited:
+            return chain, [
+                link.fault(f"goes round in a circle: {' -> '.join([*visited, link.value])}", "cut the circle")
+            ]
         name = link.value
 
 

@@ -87,10 +87,10 @@ def _unknown(parent: Node, key: str, known: Collection[str]) -> Fault:
 
 def _missing_part(document: Node, path: Sequence[str | int]) -> str:
     """What of `path` is not in the document, dotted."""
-    node, gone = document, list(path)
-    while gone and (child := node.nearest(gone[:1])) is not node:
-        node, gone = child, gone[1:]
-    return ".".join(map(str, gone))
+    node, remaining = document, list(path)
+    while remaining and (child := node.nearest(remaining[:1])) is not node:
+        node, remaining = child, remaining[1:]
+    return ".".join(map(str, remaining))
 
 
 def _explain(document: Node, root: type[BaseModel], path: tuple[str | int, ...], detail: ErrorDetails) -> Fault:

@@ -77,9 +77,9 @@ class Lease:
     def renew(self) -> None:
         """Prolong it by its life from now. Raises LeaseHeld where it was taken over, StoreUnavailable."""
         renewed = LeaseRenewed(name=self.name, until=_until(self._log, self._life_s), fence=self.fence)
-        asked = self._log.clock.monotonic()
+        asked_at = self._log.clock.monotonic()
         self._log.append(renewed, run=self.run, actor=self._actor, claim=self.still_held)
-        self._renewed = asked
+        self._renewed = asked_at
 
     @contextmanager
     def renewing(self) -> Iterator[Lease]:
@@ -153,7 +153,7 @@ def take(
     Raises LeaseHeld (who has it, until when) where another lease lives, ManualInterventionRequired where a run was left open, naming
     the command; with `recovering`, LeaseHeld while the holder may still be alive. Times in seconds.
     """
-    taken = LeaseTaken(
+    content = LeaseTaken(
         name=name,
         holder=holder.name,
         until=_until(log, life_s),
@@ -170,7 +170,7 @@ def take(
         if extra_claim is not None:
             extra_claim(view)
 
-    event = log.append(taken, run=run, actor=actor, claim=claim)
+    event = log.append(content, run=run, actor=actor, claim=claim)
     return Lease(log, run, name, event.seq, actor, life_s=life_s, renew_s=renew_s)
 
 
@@ -227,10 +227,10 @@ def _takes_over(run: str) -> Claim:
 
 
 def _in_progress(lease: LeaseState) -> str:
-    taken = lease.taken.read(LeaseTaken)
-    running = f"{lease.run}, by {taken.holder}, until {stamp(lease.until)}"
+    content = lease.taken.read(LeaseTaken)
+    running = f"{lease.run}, by {content.holder}, until {stamp(lease.until)}"
     if holder_gone(lease.taken):
-        running += f"; the process that held it is gone: python deploy.py recover {taken.name}"
+        running += f"; the process that held it is gone: python deploy.py recover {content.name}"
     return running
 
 

@@ -229,7 +229,7 @@ class Log:
             self._read_back_to(run, leases=False)
             return [entry.event for entry in self._tail if entry.event.run == run]
 
-    def known(self, run: str) -> list[Event]:
+    def run_in_memory(self, run: str) -> list[Event]:
         """The events of a run that this process wrote or read: the store, which may be down, is not asked."""
         with self._lock:
             return [entry.event for entry in self._tail if entry.event.run == run]

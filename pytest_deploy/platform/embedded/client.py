@@ -110,12 +110,12 @@ def reset(checkout: Path) -> None:
         return
     with _locked(places.starting):
         try:
-            held = lock(places.running, 3.0)
+            lock_file = lock(places.running, 3.0)
         except PlatformUnavailable as error:
             raise Refused(f"the embedded platform of {places.checkout} is in use; end its clients first") from error
         for folder in (places.root, places.platform, places.artefacts, places.images):
             shutil.rmtree(folder, ignore_errors=True)
-        os.close(held)
+        os.close(lock_file)
 
 
 def _database(places: Places, site: Site, external: str | None, administrator: str | None) -> DatabaseAccess:

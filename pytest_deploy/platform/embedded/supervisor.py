@@ -197,7 +197,7 @@ def main(checkout: str, root: str, ready: str) -> None:
     places = Places(Path(checkout), Path(root))
     # 1. Be the only one: an earlier supervisor and its guardian hold the lock until both are gone.
     try:
-        held = lock(places.running, 10.0)
+        lock_file = lock(places.running, 10.0)
     except PlatformUnavailable as error:
         os.write(int(ready), str(error).encode())
         raise
@@ -215,7 +215,7 @@ def main(checkout: str, root: str, ready: str) -> None:
             places.postgres / "data",
         ],
         stdin=reader,
-        pass_fds=(held,),
+        pass_fds=(lock_file,),
         start_new_session=True,
     )
     os.close(reader)

@@ -120,15 +120,15 @@ def converted(content_type: type[EventContent], data: Mapping[str, Json]) -> Eve
 
 def explain(content_type: type[EventContent], data: Mapping[str, Json]) -> str:
     """The first thing about `data` that the type does not allow: its key, and what is right."""
-    known = fields(content_type)
-    missing = [field.name for field in known.values() if field.required and field.name not in data]
+    known_fields = fields(content_type)
+    missing = [field.name for field in known_fields.values() if field.required and field.name not in data]
     if missing:
         return f"{content_type.type} lacks {', '.join(missing)}"
     for key, value in data.items():
-        if key not in known:
-            return f"{content_type.type} has no key {key!r}: {', '.join(known)}"
-        if not known[key].fits(value):
-            return f"{content_type.type}: {key} is {value!r}, not {known[key].form}"
+        if key not in known_fields:
+            return f"{content_type.type} has no key {key!r}: {', '.join(known_fields)}"
+        if not known_fields[key].fits(value):
+            return f"{content_type.type}: {key} is {value!r}, not {known_fields[key].form}"
     return f"{content_type.type} does not fit its type"
 
 

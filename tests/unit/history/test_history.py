@@ -92,7 +92,7 @@ def test_a_record_can_be_asked_without_believing_any_index(generated: Path, tmp_
         before = history.runs(RunQuery())
     (place,) = state.iterdir()
     made = place.stat().st_ino
-    with History({"it": generated}, state, anew=True) as history:
+    with History({"it": generated}, state, rebuild=True) as history:
         assert before == history.runs(RunQuery())
 
     assert made != place.stat().st_ino

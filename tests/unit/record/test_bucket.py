@@ -248,7 +248,7 @@ def test_a_log_whose_bucket_is_down_is_unavailable_and_goes_on_afterwards(
     log = opened(bucket, tmp_path, tmp_path / "key.pem")
     run = RunWriter(log).open().run
     locked.down = True
-    assert [event.type for event in log.known(run)] == ["lease.taken", "run.opened", "run.planned"]
+    assert [event.type for event in log.run_in_memory(run)] == ["lease.taken", "run.opened", "run.planned"]
     with pytest.raises(StoreUnavailable):
         log.append("alert.raised", {"alert": "x", "detail": "lost"}, run=NO_RUN, actor=ACTOR)
     locked.down = False
