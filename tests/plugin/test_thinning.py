@@ -144,7 +144,7 @@ ELSEWHERE = [
     variable("PYTEST_ADDOPTS", "-v"),
     Way("what PYTEST_ADDOPTS does is named too", "-x (in PYTEST_ADDOPTS): ", env={"PYTEST_ADDOPTS": "-x"}),
     variable("PYTEST_PLUGINS", "pytester"),
-    variable("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1", "-p", "pytest_deploy.plugin.plugin"),
+    variable("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1", "-p", "pytest_deploy.plugin.plugin", python=ALONE),
     variable("PYTEST_TIMEOUT", "1"),
     variable("PYTHONPATH", "/srv/other", python=ALONE),
     variable("PYTHONPYCACHEPREFIX", "/srv/compiled", python=ALONE),
