@@ -54,6 +54,20 @@ def test_every_public_name_says_what_it_is() -> None:
     assert silent == []
 
 
+def test_every_method_of_a_public_class_says_what_it_does() -> None:
+    silent = [
+        f"{name}.{member}"
+        for name in pytest_deploy.__all__
+        if isinstance(public := getattr(pytest_deploy, name), type)
+        for member, value in vars(public).items()
+        if (callable(value) or isinstance(value, property | classmethod | staticmethod))
+        and not member.startswith("_")
+        and not value.__doc__
+    ]
+
+    assert silent == []
+
+
 def test_importing_the_package_imports_nothing_else_of_it() -> None:
     asked = (
         "import sys, pytest_deploy; print(sorted(name for name in sys.modules if name.startswith('pytest_deploy.')))"
