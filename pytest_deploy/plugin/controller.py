@@ -6,6 +6,7 @@ must be undone when pytest can run no more items, decides and seals.
 
 from __future__ import annotations
 
+import shutil
 import signal
 from collections.abc import Callable, Generator, Mapping
 from functools import cached_property
@@ -30,7 +31,6 @@ from pytest_deploy.plugin.recorder import FinishedStep
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.release import source
 from pytest_deploy.release.source import Source
-from pytest_deploy.reports import evidence
 from pytest_deploy.reports.seal import seal, summary
 
 
@@ -135,7 +135,7 @@ class Controller:
                 return (yield)
             finally:  # after the report writers: they write theirs even of a run that never was
                 self._progress.close()
-                evidence.remove(self._context.session)
+                shutil.rmtree(self._context.session, ignore_errors=True)
                 self._environment.close()
         with self._interruption.shielded():
             code = self._with_record(run, lambda: self._settle(run, exitstatus))

@@ -19,28 +19,31 @@ OVER_TIME: Final = 3
 """From so many samples on a series is drawn over time; fewer are drawn side by side, to one scale for all."""
 _SERVER_FAULT: Final = 500
 
+
+@dataclass(frozen=True)
+class Mark:
+    """A rectangle of a drawing, in units of WIDTH and HEIGHT."""
+
+    x: float
+    width: float
+    kind: str
+    """An outcome; of an answer: sample, late (over the limit), or failed (as high as the drawing: it has no time)."""
+    title: str = ""
+    y: float = 0
+    height: float = HEIGHT
+
+
 # The timeline: one row a phase.
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A stretch of the run, in units of WIDTH."""
-
-    x: float
-    width: float
-    outcome: str
-    title: str
-
-
-@dataclass(frozen=True)
 class PhaseRow:
-    """One phase: its own bar and one for each step that began in it."""
-
     phase: PhaseSummary
     offset_s: float | None
     """Seconds from the beginning of the run; None where it never began."""
-    bar: Bar | None
-    steps: tuple[Bar, ...]
+    bar: Mark | None
+    steps: tuple[Mark, ...]
+    """One for each step that began in it."""
 
 
 def timeline(summary: RunSummary) -> tuple[PhaseRow, ...]:
@@ -48,7 +51,7 @@ def timeline(summary: RunSummary) -> tuple[PhaseRow, ...]:
     return tuple(_phase_row(summary, phase) for phase in summary.phases)
 
 
-def sla_bars(summary: RunSummary) -> tuple[Bar, ...]:
+def sla_bars(summary: RunSummary) -> tuple[Mark, ...]:
     """The run's duration as two bars, what was no watch and the watch, where WIDTH is what policy allows; none without an SLA."""
     if summary.decided is None or not summary.decided.sla_s:
         return ()
@@ -56,8 +59,8 @@ def sla_bars(summary: RunSummary) -> tuple[Bar, ...]:
     outcome = "failed" if taken > allowed else "passed"
     whole = min(taken / allowed, 1.0) * WIDTH
     working = min(max(0.0, taken - summary.watched_s) / allowed, 1.0) * WIDTH
-    bars = (Bar(0, round(working, 2), outcome, "without the watch"),)
-    watch = Bar(round(working, 2), round(whole - working, 2), f"phase {outcome}", "the watch")
+    bars = (Mark(0, round(working, 2), outcome, "without the watch"),)
+    watch = Mark(round(working, 2), round(whole - working, 2), f"phase {outcome}", "the watch")
     return (*bars, watch) if whole > working else bars
 
 
@@ -73,11 +76,11 @@ def _phase_row(summary: RunSummary, phase: PhaseSummary) -> PhaseRow:
     return PhaseRow(phase, offset, _bar(summary, phase.started, phase.duration_s, phase.outcome, phase.name), bars)
 
 
-def _bar(summary: RunSummary, started: datetime, duration_s: float | None, outcome: str, title: str) -> Bar:
+def _bar(summary: RunSummary, started: datetime, duration_s: float | None, outcome: str, title: str) -> Mark:
     whole = summary.seconds or 1.0
     x = min(max((started - summary.began).total_seconds() / whole * WIDTH, 0.0), WIDTH)
     lasting = duration_s if duration_s is not None else (summary.ended - started).total_seconds()
-    return Bar(round(x, 2), round(min(max(lasting / whole * WIDTH, 1.0), max(WIDTH - x, 1.0)), 2), outcome, title)
+    return Mark(round(x, 2), round(min(max(lasting / whole * WIDTH, 1.0), max(WIDTH - x, 1.0)), 2), outcome, title)
 
 
 # Response times: one series for each call that a step measured.
@@ -99,18 +102,6 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Mark:
-    """A sample as it is drawn, in units of WIDTH and HEIGHT."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    kind: str
-    """sample, late (over the limit), or failed (as high as the drawing: it has no time)."""
-
-
-@dataclass(frozen=True)
 class Series:
     """The samples of one call of one step."""
 
@@ -123,22 +114,18 @@ class Series:
 
     @property
     def median_s(self) -> float:
-        """Half of the answers came faster."""
         return statistics.median(sample.took_s for sample in self.samples)
 
     @property
     def slowest_s(self) -> float:
-        """The slowest answer."""
         return max(sample.took_s for sample in self.samples)
 
     @property
     def failures(self) -> int:
-        """Answers that failed."""
         return sum(sample.failed for sample in self.samples)
 
     @property
     def over_time(self) -> bool:
-        """Whether it is drawn over time."""
         return len(self.samples) >= OVER_TIME
 
     @property
@@ -149,9 +136,8 @@ class Series:
     @property
     def marks(self) -> tuple[Mark, ...]:
         """Each sample, drawn: over time as a column where it began, else as a bar from the left."""
-        return tuple(
-            self._column(sample) if self.over_time else self._bar(sample, at) for at, sample in enumerate(self.samples)
-        )
+        draw = self._column if self.over_time else self._bar
+        return tuple(draw(sample, at) for at, sample in enumerate(self.samples))
 
     @property
     def limit_at(self) -> float | None:
@@ -165,16 +151,18 @@ class Series:
             return "failed"
         return "late" if self.limit_s is not None and sample.took_s > self.limit_s else "sample"
 
-    def _column(self, sample: Sample) -> Mark:
+    def _column(self, sample: Sample, _at: int) -> Mark:
         width = min(12.0, WIDTH / len(self.samples) * 0.7)
         x = sample.at_s / (self.lasted_s or 1.0) * (WIDTH - width)
         height = HEIGHT if sample.failed else max(sample.took_s / self.scale_s * HEIGHT, 2.0)
-        return Mark(round(x, 2), round(HEIGHT - height, 2), round(width, 2), round(height, 2), self._kind(sample))
+        y = HEIGHT - height
+        return Mark(round(x, 2), round(width, 2), self._kind(sample), y=round(y, 2), height=round(height, 2))
 
     def _bar(self, sample: Sample, at: int) -> Mark:
         height = HEIGHT / len(self.samples)
         width = WIDTH if sample.failed else max(sample.took_s / self.scale_s * WIDTH, 2.0)
-        return Mark(0, round(at * height, 2), round(width, 2), round(height * 0.8, 2), self._kind(sample))
+        y = at * height
+        return Mark(0, round(width, 2), self._kind(sample), y=round(y, 2), height=round(height * 0.8, 2))
 
 
 def response_times(summary: RunSummary, files: Mapping[str, str]) -> tuple[Series, ...]:
@@ -189,19 +177,13 @@ def response_times(summary: RunSummary, files: Mapping[str, str]) -> tuple[Serie
         for measurements in (json.loads(files[step.measured["file"]]) if "file" in step.measured else step.measured,)
         for label, samples in measurements.get("samples", {}).items()
     ]
-    few = [
-        sample.took_s
-        for _, _, samples, _ in measured
-        if len(samples) < OVER_TIME
-        for sample in samples
-        if not sample.failed
-    ]
+    few_s = max((_slowest(samples) for _, _, samples, _ in measured if len(samples) < OVER_TIME), default=0.0)
     return tuple(
-        Series(step, label, samples, limit, _scale(samples, max(few, default=0.0)))
-        for step, label, samples, limit in measured
+        Series(step, label, samples, limit_s, (_slowest(samples) if len(samples) >= OVER_TIME else few_s) or 1.0)
+        for step, label, samples, limit_s in measured
     )
 
 
-def _scale(samples: tuple[Sample, ...], few_s: float) -> float:
-    own = max((sample.took_s for sample in samples if not sample.failed), default=0.0)
-    return (own if len(samples) >= OVER_TIME else few_s) or 1.0
+def _slowest(samples: tuple[Sample, ...]) -> float:
+    """Seconds of the slowest answer that came; 0 where none did."""
+    return max((sample.took_s for sample in samples if not sample.failed), default=0.0)

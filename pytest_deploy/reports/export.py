@@ -33,8 +33,7 @@ from pytest_deploy.record.events import RecordRead
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_folder import SUMS, listing
-from pytest_deploy.reports import evidence
-from pytest_deploy.reports.run_page import render_run
+from pytest_deploy.reports.run_page import page_files, render_run
 from pytest_deploy.verify.run_files import check_sealed
 
 _END_TYPES: Final = frozenset({"run.closed", "run.abandoned"})
@@ -113,7 +112,7 @@ class Export:
         """The current report, and its other forms as far as this machine can make them."""
         ends = {"run.decided", "run.abandoned"}
         cut = next((at + 1 for at, event in enumerate(events) if event.type in ends), len(events))
-        shown = evidence.page_files(self.store / "runs" / self.run, events[:cut], self.log.run)
+        shown = page_files(self.store / "runs" / self.run, events[:cut], self.log.run)
         page = render_run(
             events[:cut], checkpoint=self._signed(events[-1]).checkpoint.anchor, files=shown, after=events[cut:]
         )

@@ -18,13 +18,15 @@ from typing import Final
 from pytest_deploy.errors import DeployError
 from pytest_deploy.record import atomic_file
 from pytest_deploy.record.event import Event, parse_line
+from pytest_deploy.reports.charts import HEIGHT, WIDTH, Mark
 from pytest_deploy.reports.page import render
-from pytest_deploy.reports.run_summary import OUTCOME_HEADINGS, summarize
+from pytest_deploy.reports.run_summary import OUTCOMES, summarize
 
 RUNS_A_STORE: Final = 500
 """Runs of one store on the page: with more, making it would cost each closing run minutes; `deploy.py history` knows all."""
 _INDEXED: Final = re.compile(rb'"type":"run\.(?:opened|decided|abandoned|closed)"')
 """The types a row is made of; an event of another type need not be parsed."""
+_STORES: Final = ("*", "rehearsal/*", "archive/*")
 _FAULTS: Final = (DeployError, OSError, ValueError, KeyError, TypeError)
 """What a log that is not what it should be may lead to."""
 
@@ -33,8 +35,6 @@ _FAULTS: Final = (DeployError, OSError, ValueError, KeyError, TypeError)
 
 @dataclass(frozen=True)
 class IndexRow:
-    """One run of one store."""
-
     run: str
     environment: str
     rehearsal: bool
@@ -52,8 +52,7 @@ class IndexRow:
 
     @property
     def heading(self) -> str:
-        """The outcome in words."""
-        return OUTCOME_HEADINGS[self.outcome]
+        return OUTCOMES[self.outcome][0]
 
     @property
     def within_sla(self) -> bool:
@@ -84,22 +83,9 @@ def index_row(events: Sequence[Event], link: str | None) -> IndexRow | None:
 
 # Trends: how long deployments took, how many were rolled back, how many kept the SLA.
 
-WIDTH: Final = 1000
-HEIGHT: Final = 100
 _ROLLED_BACK: Final = frozenset({"rolled-back", "rollback-failed"})
 _DRAWN: Final = 100
 """The newest runs, which are drawn; the figures count all."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One run, drawn: as high as it took, in units of HEIGHT."""
-
-    x: float
-    width: float
-    height: float
-    outcome: str
-    run: str
 
 
 @dataclass(frozen=True)
@@ -112,7 +98,6 @@ class Trend:
 
     @property
     def deployed(self) -> int:
-        """How many ended with the new release serving."""
         return sum(run.outcome == "deployed" for run in self.runs)
 
     @property
@@ -122,7 +107,6 @@ class Trend:
 
     @property
     def with_sla(self) -> tuple[IndexRow, ...]:
-        """Those that policy gives an SLA."""
         return tuple(run for run in self.runs if run.sla_s)
 
     @property
@@ -132,28 +116,23 @@ class Trend:
 
     @property
     def median_s(self) -> float | None:
-        """The median duration of those that deployed; None where none did."""
+        """Of those that deployed; None where none did."""
         took = [run.duration_s for run in self.runs if run.outcome == "deployed" and run.duration_s is not None]
         return statistics.median(took) if took else None
 
     @property
     def scale_s(self) -> float:
         """Seconds at the full height of the drawing."""
-        return max((run.duration_s or 0.0 for run in self._drawn), default=0.0) or 1.0
+        return max(run.duration_s or 0.0 for run in self._drawn) or 1.0
 
     @property
-    def columns(self) -> tuple[Column, ...]:
-        """The newest runs, drawn from the left."""
+    def columns(self) -> tuple[Mark, ...]:
+        """The newest runs, drawn from the left, each as high as it took."""
         width = WIDTH / max(len(self._drawn), 20)
+        heights = (round(max((run.duration_s or 0.0) / self.scale_s * HEIGHT, 2.0), 2) for run in self._drawn)
         return tuple(
-            Column(
-                round(at * width, 2),
-                round(width * 0.7, 2),
-                round(max((run.duration_s or 0.0) / self.scale_s * HEIGHT, 2.0), 2),
-                run.outcome,
-                run.run,
-            )
-            for at, run in enumerate(self._drawn)
+            Mark(round(at * width, 2), round(width * 0.7, 2), run.outcome, run.run, round(HEIGHT - height, 2), height)
+            for at, (run, height) in enumerate(zip(self._drawn, heights, strict=True))
         )
 
     @property
@@ -205,18 +184,18 @@ def write(reports: Path) -> tuple[str, ...]:
     older: dict[str, int] = {}
     unread: dict[str, str] = {}
     try:
-        for store in _stores(reports):
+        for store in sorted(log.parent for place in _STORES for log in reports.glob(f"{place}/log")):
             name = store.relative_to(reports).as_posix()
             try:
-                of_store, stopped_at = _rows(reports, store)
+                runs, stopped_at = newest_runs(store)
+                found = [index_row(events, _link(reports, store / "runs" / run)) for run, events in runs.items()]
             except _FAULTS as error:
                 unread[name] = f"{type(error).__name__}: {error}"
                 continue
-            rows += of_store
+            rows += [row for row in found if row is not None]
             if stopped_at:
                 older[name] = stopped_at
-        made = datetime.now(UTC)
-        page = render_index(rows, made=made, older=older, unread=unread)
+        page = render_index(rows, made=datetime.now(UTC), older=older, unread=unread)
         atomic_file.overwrite(reports / "index.html", page.encode())
     except _FAULTS as error:
         return (f"reports/index.html was not written: {type(error).__name__}: {error}",)
@@ -244,18 +223,6 @@ def newest_runs(store: Path, most: int = RUNS_A_STORE) -> tuple[dict[str, list[E
     return runs, 0
 
 
-def _rows(reports: Path, store: Path) -> tuple[list[IndexRow], int]:
-    """The rows of a store's newest runs, and where reading stopped."""
-    runs, stopped_at = newest_runs(store)
-    rows = []
-    for run, events in runs.items():
-        report = store / "runs" / run / "report.html"
-        row = index_row(events, report.relative_to(reports).as_posix() if report.exists() else None)
-        if row is not None:
-            rows.append(row)
-    return rows, stopped_at
-
-
-def _stores(reports: Path) -> list[Path]:
-    folders = [*reports.glob("*/log"), *reports.glob("rehearsal/*/log"), *reports.glob("archive/*/log")]
-    return sorted(folder.parent for folder in folders)
+def _link(reports: Path, run_folder: Path) -> str | None:
+    report = run_folder / "report.html"
+    return report.relative_to(reports).as_posix() if report.exists() else None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import shlex
 from collections.abc import Mapping
 from functools import cache
@@ -18,7 +19,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import given
 from pytest_deploy.record.plain_text import escape_hidden
 from pytest_deploy.reports.format import response_time, seconds, share, utc
@@ -54,9 +57,15 @@ def _environment() -> Environment:
         "given": given,
         "stamp": stamp,
         "text_content": _text_content,
+        "data_json": _data_json,
         "quoted": shlex.quote,
+        "step_title": title_of,
     }
     return environment
+
+
+def _data_json(event: Event) -> str:
+    return json.dumps(event.content.as_data(), sort_keys=True, ensure_ascii=True)
 
 
 def _text_content(text: str) -> Markup:

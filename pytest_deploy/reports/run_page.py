@@ -1,27 +1,37 @@
-"""report.html: one run for people, each value from its events up to `run.decided`.
+"""report.html: one run for people, each value from its events up to `run.decided`, or from a file of its folder that they name.
 
 A current report says besides what was recorded of the run afterwards, apart and marked as such; the sealed one does not.
+What it shows of the folder is held against the digest that the record states for it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
-from pytest_deploy.record.event import Event
-from pytest_deploy.record.events import GateRefused, GateVerdict, RevisionDeployed, TrafficMoved
-from pytest_deploy.reports.charts import response_times, sla_bars, timeline
-from pytest_deploy.reports.evidence import PageFiles
-from pytest_deploy.reports.page import render
-from pytest_deploy.reports.run_summary import (
-    OUTCOME_HEADINGS,
-    RunSummary,
-    describe_event,
-    describe_outcome,
-    summarize,
+from pytest_deploy.errors import RecordTampered
+from pytest_deploy.pipeline.plan import PLANNED_DIFF
+from pytest_deploy.record.event import Event, of_type
+from pytest_deploy.record.events import (
+    GateRefused,
+    GateVerdict,
+    RequestMade,
+    RevisionDeployed,
+    RunDecided,
+    StepFinished,
+    TrafficMoved,
+    given,
 )
+from pytest_deploy.record.log_entry import parse_anchor
+from pytest_deploy.reports.charts import response_times, sla_bars, timeline
+from pytest_deploy.reports.page import render
+from pytest_deploy.reports.run_summary import OUTCOMES, RunSummary, describe_event, describe_outcome, summarize
 from pytest_deploy.reports.signatures import PostRun, deviations, manifest, overridden_gates
 from pytest_deploy.traceability.matrix import assertions
 
@@ -32,6 +42,34 @@ GATE_POINTS: Final[Mapping[str, str]] = {
     "change": "First change",
 }
 """The points where gates are checked, in order, and how a page heads them. Preflight checks again, inside the run, what was checked at the lease."""
+
+
+@dataclass(frozen=True)
+class SchemaDiff:
+    """What a run did to the schema, or would have done."""
+
+    what: str
+    """applied: found by comparing before and after. planned: what the plan's dry run showed."""
+    file: str
+    """Path in the store."""
+    sha256: str
+    text: str
+    """Its first lines; the file holds them all."""
+    more: int
+    """How many lines the file holds besides."""
+
+
+@dataclass(frozen=True)
+class PageFiles:
+    """What a run's page shows besides its events."""
+
+    request: Mapping[str, Any] | None = None
+    """request.json, where the run has one."""
+    texts: Mapping[str, str] = field(default_factory=dict)
+    """Attachments that a page draws, by name."""
+    diff: SchemaDiff | None = None
+    plan: tuple[Event, ...] = ()
+    """The events of the plan that made the request."""
 
 
 def render_run(
@@ -50,15 +88,13 @@ def render_run(
     """
     summary = summarize(events)
     files = files or PageFiles()
-    origin, size, root = _anchor(checkpoint)
     post_run, departed = PostRun(after or ()), deviations(summary)
     return render(
         "run.html",
         {
             "summary": summary,
             "opened": summary.opened,
-            "outcome": summary.outcome,
-            "heading": OUTCOME_HEADINGS[summary.outcome],
+            "heading": OUTCOMES[summary.outcome][0],
             "meaning": describe_outcome(summary),
             "phase_rows": timeline(summary),
             "sla_bars": sla_bars(summary),
@@ -66,61 +102,36 @@ def render_run(
             "deviations": departed,
             "overridden": overridden_gates(summary.events),
             "signatures": manifest(summary.events),
-            "gates": gate_rows(summary.events, files.plan),
+            "gates": gate_results(files.plan, summary.events),
             "gate_points": GATE_POINTS,
             "chronology": [(event, text) for event in summary.events if (text := describe_event(event)) is not None],
-            "serving": _serving(summary),
+            "serving": next((moved.after for moved in reversed(summary.contents(TrafficMoved))), {}),
             "newest": next((made.revision for made in summary.contents(RevisionDeployed)), None),
             "planned_migrations": (files.request or {}).get("migrations", []),
             "schema_diff": files.diff,
             "response_times": response_times(summary, files.texts),
             "assertions": assertions(summary.steps),
-            "raw": [(event, _json(event)) for event in summary.events],
-            "after": None if after is None else [(event, _json(event)) for event in after],
-            "signing_namespace": f"deploy-approval@{origin.partition('/')[0]}",
+            "after": after,
             "after_signatures": manifest(after or ()),
             "post_run": post_run,
-            "accepted": sum(bool(post_run.acceptances(deviation)) for deviation in departed),
+            "accepted": sum(bool(post_run.acceptances(deviation.steps)) for deviation in departed),
             "opened_seq": summary.of("run.opened")[0].seq,
             "decided_seq": next((event.seq for event in summary.of("run.decided")), None),
-            "checkpoint": checkpoint,
-            "origin": origin,
-            "size": size,
-            "root": root,
-            "last_event": f"{int(size) - 1:08d}.event",
+            "checkpoint": parse_anchor(checkpoint),
         },
         running_foot=summary.run,
     )
 
 
-def _anchor(line: str) -> tuple[str, str, str]:
-    words = line.split()
-    if len(words) != 4 or words[0] != "tlog" or not words[2].isdecimal():  # noqa: PLR2004  the words of an anchor line
-        raise ValueError(f"{line!r} is no anchor line; right is: tlog <origin> <size> <root>")
-    return words[1], words[2], words[3]
-
-
 def _counts(summary: RunSummary) -> list[tuple[str, int]]:
     """How many steps ended how, most wanted first; outcomes that did not occur are left out but for passed."""
+    counted = Counter(step.outcome for step in summary.steps)
     order = ("passed", "failed", "error", "skipped", "unfinished", "not-run")
-    counted = [(outcome, sum(step.outcome == outcome for step in summary.steps)) for outcome in order]
-    return [(outcome, number) for outcome, number in counted if number or outcome == "passed"]
-
-
-def _serving(summary: RunSummary) -> Mapping[str, Any]:
-    """The traffic after the last move; empty where none moved."""
-    moves = summary.contents(TrafficMoved)
-    return moves[-1].after if moves else {}
-
-
-def _json(event: Event) -> str:
-    return json.dumps(event.content.as_data(), sort_keys=True, ensure_ascii=True)
+    return [(outcome, counted[outcome]) for outcome in order if counted[outcome] or outcome == "passed"]
 
 
 @dataclass(frozen=True)
 class GateResult:
-    """One verdict of one gate."""
-
     point: str
     """A key of GATE_POINTS."""
     event: Event
@@ -135,35 +146,76 @@ class GateResult:
         return "overridden" if "override" in self.content.inputs else "passed"
 
 
-@dataclass(frozen=True)
-class GateRow:
-    """One gate, with every verdict it gave."""
-
-    gate: str
-    results: tuple[GateResult, ...]
-
-    def at(self, point: str) -> GateResult | None:
-        """Its last verdict at a point; None where it was not checked there."""
-        return next((result for result in reversed(self.results) if result.point == point), None)
-
-    @property
-    def last(self) -> GateResult:
-        """What it said in the end."""
-        return self.results[-1]
+def gate_results(*runs: Sequence[Event]) -> Mapping[str, Sequence[GateResult]]:
+    """Every verdict of each gate, in order. `runs`: the events of the plan that made a run's request, then the run's own."""
+    results: dict[str, list[GateResult]] = {}
+    for events in runs:
+        opened_seq = next((event.seq for event in events if event.type == "run.opened"), math.inf)
+        for event, verdict in of_type(events, GateVerdict):
+            point = "preflight" if verdict.point == "lease" and event.seq > opened_seq else verdict.point
+            results.setdefault(verdict.gate, []).append(GateResult(point, event, verdict))
+    return results
 
 
-def gate_rows(events: Sequence[Event], plan: Sequence[Event] = ()) -> tuple[GateRow, ...]:
-    """One row a gate, in the order first checked. `plan`: the events of the plan that made this run's request."""
-    rows: dict[str, list[GateResult]] = {}
-    for result in (*_gate_results(plan), *_gate_results(events)):
-        rows.setdefault(result.content.gate, []).append(result)
-    return tuple(GateRow(gate, tuple(results)) for gate, results in rows.items())
+# --- What a page shows of the run's folder.
+
+APPLIED_DIFF: Final = "schema/diff.txt"
+_SAMPLES: Final = "samples/"
+_DIFF_LINES: Final = 1500
+"""Lines of a diff that a page shows; the file holds the rest."""
+
+RunEvents = Callable[[str], Sequence[Event]]
+"""The events of any run of the same log, by its name."""
 
 
-def _gate_results(events: Sequence[Event]) -> Iterator[GateResult]:
-    opened = False
-    for event in events:
-        opened |= event.type == "run.opened"
-        if isinstance(event.content, GateVerdict):
-            point = event.content.point
-            yield GateResult("preflight" if opened and point == "lease" else point, event, event.content)
+def page_files(folder: Path, events: Sequence[Event], of_run: RunEvents) -> PageFiles:
+    """Read what the page of a run shows besides its events. `folder`: runs/<run> of the store.
+
+    A request was planned by another run, and a plan asks for another: their events come from `of_run`. Raises RecordTampered
+    where a file is not what the record says of it, or is gone.
+    """
+    attached: dict[str, str] = {}
+    for _, finished in of_type(events, StepFinished):
+        attached |= finished.attachments
+    texts = {name: _text(folder / name, sha256) for name, sha256 in attached.items() if name.startswith(_SAMPLES)}
+    request = _request(folder, events) or _requested_by_plan(folder, events, of_run)
+    plan = (request or {}).get("plan")
+    planned = tuple(of_run(plan["run"])) if plan is not None else ()
+    return PageFiles(request, texts, _schema_diff(folder, attached, plan), planned)
+
+
+def _request(folder: Path, events: Sequence[Event]) -> Mapping[str, Any] | None:
+    for _, made in of_type(events, RequestMade):
+        request: Mapping[str, Any] = json.loads(_text(folder / "request.json", made.request_sha256))
+        return request
+    return None
+
+
+def _requested_by_plan(folder: Path, events: Sequence[Event], of_run: RunEvents) -> Mapping[str, Any] | None:
+    """The request that a plan asks for; it lies in the folder of the run that people approve."""
+    run = next((given(decided.request) for _, decided in of_type(events, RunDecided)), None)
+    return None if run is None else _request(folder.parent / run, of_run(run))
+
+
+def _schema_diff(folder: Path, attached: Mapping[str, str], plan: Mapping[str, Any] | None) -> SchemaDiff | None:
+    """What was applied, else what was planned."""
+    if APPLIED_DIFF in attached:
+        what, path, sha256 = "applied", folder / APPLIED_DIFF, attached[APPLIED_DIFF]
+    elif plan is not None:
+        what, path, sha256 = "planned", folder.parent / plan["run"] / PLANNED_DIFF, plan["schema_diff_sha256"]
+    else:
+        return None
+    lines = _text(path, sha256).splitlines()
+    name = path.relative_to(path.parents[3]).as_posix()
+    return SchemaDiff(what, name, sha256, "\n".join(lines[:_DIFF_LINES]), max(0, len(lines) - _DIFF_LINES))
+
+
+def _text(path: Path, sha256: str) -> str:
+    """The file's text. Raises RecordTampered where it is gone or another."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RecordTampered(f"{path} cannot be read, though the record names it: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise RecordTampered(f"{path} is not the file the record names: its SHA-256 is not {sha256}")
+    return content.decode("utf-8", "replace")

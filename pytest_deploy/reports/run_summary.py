@@ -6,9 +6,11 @@ Nothing here is computed that an event does not state, but counts, differences o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
+
+from msgspec.structs import asdict
 
 from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.policy.phases import PHASES
@@ -16,21 +18,11 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import (
     UNSET,
     AnchorMade,
-    ApprovalRefused,
-    ApprovalSigned,
-    BackupCreated,
     EventContent,
-    GateRefused,
-    LeaseTaken,
-    MigrationApplied,
-    MigrationRolledBack,
-    OverrideSigned,
     PhaseFinished,
     PhaseStarted,
     RecordRead,
     RequestMade,
-    RevisionDeployed,
-    RollbackFinished,
     RollbackStarted,
     RunDecided,
     RunOpened,
@@ -52,23 +44,21 @@ UNFINISHED: Final = "unfinished"
 
 @dataclass(frozen=True)
 class StepSummary:
-    """One step."""
-
     nodeid: str
     phase: str
     title: str
-    outcome: str
+    outcome: str = UNFINISHED
     """passed, failed, error, skipped; not-run; unfinished."""
-    changes: bool
+    changes: bool = False
     started: datetime | None = None
     """UTC; None where it never began."""
     duration_s: float | None = None
-    verifies: tuple[str, ...] = ()
+    verifies: Sequence[str] = ()
     attempts: int = 0
     message: str = ""
     expected: Any = None
     actual: Any = None
-    warnings: tuple[str, ...] = ()
+    warnings: Sequence[Any] = ()
     attachments: Mapping[str, str] | None = None
     """Name -> SHA-256."""
     cause: str = ""
@@ -89,8 +79,8 @@ class PhaseSummary:
     """One phase with its steps, in order of their beginning; those not run last."""
 
     name: str
-    outcome: str
-    steps: tuple[StepSummary, ...]
+    outcome: str = UNFINISHED
+    steps: tuple[StepSummary, ...] = ()
     started: datetime | None = None
     duration_s: float | None = None
     cause: str = ""
@@ -102,14 +92,11 @@ class PhaseSummary:
 
     @property
     def unwatched_s(self) -> float | None:
-        """How long it lasted without the watch."""
         return None if self.duration_s is None else max(0.0, self.duration_s - self.watched_s)
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """One run."""
-
     run: str
     opened: RunOpened
     decided: RunDecided | None
@@ -130,12 +117,10 @@ class RunSummary:
 
     @property
     def seconds(self) -> float:
-        """From `began` to `ended`."""
         return (self.ended - self.began).total_seconds()
 
     @property
     def steps(self) -> tuple[StepSummary, ...]:
-        """Every step of every phase."""
         return tuple(step for phase in self.phases for step in phase.steps)
 
     @property
@@ -159,7 +144,6 @@ class RunSummary:
 
     @property
     def unwatched_s(self) -> float:
-        """How long the run lasted without the watch."""
         return max(0.0, self.seconds - self.watched_s)
 
     def of(self, *types: str) -> tuple[Event, ...]:
@@ -199,85 +183,49 @@ def _phases(events: Sequence[Event]) -> tuple[PhaseSummary, ...]:
     for event in events:
         match event.content:
             case PhaseStarted(phase=name):
-                phases[name] = PhaseSummary(name, UNFINISHED, (), started=event.time)
-            case PhaseFinished(phase=name) as finished:
-                begun = phases.get(name, PhaseSummary(name, UNFINISHED, ()))
+                phases[name] = PhaseSummary(name, started=event.time)
+            case PhaseFinished(phase=name, outcome=outcome, duration_s=took) as finished:
+                begun = phases.get(name, PhaseSummary(name))
                 cause = given(finished.cause) or ""
-                phases[name] = replace(begun, outcome=finished.outcome, duration_s=finished.duration_s, cause=cause)
+                phases[name] = replace(begun, outcome=outcome, duration_s=took, cause=cause)
     for step in steps:
-        phases.setdefault(step.phase, PhaseSummary(step.phase, NOT_RUN, ()))
-    order = list(PHASES)
-    known = sorted((name for name in phases if name in PHASES), key=order.index)
-    names = [*known, *(name for name in phases if name not in PHASES)]
+        phases.setdefault(step.phase, PhaseSummary(step.phase, NOT_RUN))
+    names = [*(name for name in PHASES if name in phases), *(name for name in phases if name not in PHASES)]
     return tuple(replace(phases[name], steps=tuple(step for step in steps if step.phase == name)) for name in names)
 
 
 def _steps(events: Sequence[Event]) -> tuple[StepSummary, ...]:
-    steps: dict[str, StepSummary] = {}
+    """Each step as its last event leaves it: what an event states of it replaces what one before it did."""
+    steps: dict[str, dict[str, Any]] = {}
     for event in events:
-        match event.content:
-            case StepStarted(nodeid=nodeid) as begun:
-                title = given(begun.title) or title_of(nodeid)
-                steps[nodeid] = StepSummary(nodeid, begun.phase, title, UNFINISHED, begun.changes, started=event.time)
-            case StepFinished(nodeid=nodeid) as finished:
-                steps[nodeid] = _finished(steps.get(nodeid), finished, event.seq)
-            case StepNotRun(nodeid=nodeid) as not_run:
-                steps[nodeid] = StepSummary(
-                    nodeid=nodeid,
-                    phase=not_run.phase,
-                    title=given(not_run.title) or title_of(nodeid),
-                    outcome=NOT_RUN,
-                    changes=bool(given(not_run.changes)),
-                    verifies=tuple(given(not_run.verifies, ())),
-                    cause=not_run.cause,
-                    ended_by=event.seq,
-                )
-    return tuple(steps.values())
+        if isinstance(content := event.content, StepStarted | StepFinished | StepNotRun):
+            step = steps.setdefault(content.nodeid, {"title": title_of(content.nodeid)})
+            stated = asdict(content)
+            step |= {name: stated[name] for name in _OF_STEP & stated.keys() if given(stated[name]) is not None}
+            step |= {"started": event.time} if isinstance(content, StepStarted) else {"ended_by": event.seq}
+            if isinstance(content, StepNotRun):
+                step["outcome"] = NOT_RUN
+    return tuple(StepSummary(**step) for step in steps.values())
 
 
-def _finished(begun: StepSummary | None, finished: StepFinished, seq: int) -> StepSummary:
-    title = title_of(finished.nodeid)
-    begun = begun or StepSummary(finished.nodeid, finished.phase, title, UNFINISHED, changes=False)
-    return replace(
-        begun,
-        phase=finished.phase,
-        title=given(finished.title) or begun.title,
-        outcome=finished.outcome,
-        duration_s=finished.duration_s,
-        verifies=tuple(finished.verifies),
-        attempts=finished.attempts,
-        message=finished.message or "",
-        expected=finished.expected,
-        actual=finished.actual,
-        warnings=tuple(map(str, finished.warnings)),
-        attachments=finished.attachments,
-        measured=given(finished.measured),
-        ended_by=seq,
-    )
+_OF_STEP: Final = frozenset(field.name for field in fields(StepSummary))
 
 
-OUTCOME_HEADINGS: Final[Mapping[str, str]] = {
-    "deployed": "Deployed",
-    "refused": "Refused",
-    "failed": "Failed, nothing was changed",
-    "rolled-back": "Rolled back",
-    "rollback-failed": "Rollback failed",
-    "passed": "Passed",
-    "not-passed": "Not passed",
-    "abandoned": "Abandoned",
-    "in progress": "In progress",
+OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
+    "deployed": ("Deployed", "{release} serves in {environment}."),
+    "refused": ("Refused", "{release} was not deployed to {environment}: it may not go now. Nothing was changed."),
+    "failed": ("Failed, nothing was changed", "{release} was not deployed to {environment}. Nothing had been changed."),
+    "rolled-back": ("Rolled back", "{release} was not kept in {environment}: what had been changed was undone. {now}"),
+    "rollback-failed": (
+        "Rollback failed",
+        "{release} failed in {environment}, and undoing it failed too. A person is needed.",
+    ),
+    "passed": ("Passed", "{pipeline} of {release} in {environment}: every step passed."),
+    "not-passed": ("Not passed", "{pipeline} of {release} in {environment}: not every step passed."),
+    "abandoned": ("Abandoned", "The events end before the run was decided."),
+    "in progress": ("In progress", "The events end before the run was decided."),
 }
-"""The outcome of a run as its heading says it."""
-_OUTCOME_MEANINGS: Final[Mapping[str, str]] = {
-    "deployed": "{release} serves in {environment}.",
-    "refused": "{release} was not deployed to {environment}: it may not go now. Nothing was changed.",
-    "failed": "{release} was not deployed to {environment}. Nothing had been changed.",
-    "rolled-back": "{release} was not kept in {environment}: what had been changed was undone. {now}",
-    "rollback-failed": "{release} failed in {environment}, and undoing it failed too. A person is needed.",
-    "passed": "{pipeline} of {release} in {environment}: every step passed.",
-    "not-passed": "{pipeline} of {release} in {environment}: not every step passed.",
-    "": "The events end before the run was decided.",
-}
+"""The outcome of a run as its heading says it, and what it means."""
 
 _PIPELINE_NAMES: Final = {"iq": "IQ", "oq": "OQ", "pq": "PQ"}
 
@@ -291,7 +239,7 @@ def describe_outcome(summary: RunSummary) -> str:
         "No release had been deployed before; none serves now." if nothing else f"{escape_hidden(target)} serves again."
     )
     pipeline = summary.opened.pipeline
-    return _OUTCOME_MEANINGS[summary.decided.outcome if summary.decided is not None else ""].format(
+    return OUTCOMES[summary.outcome][1].format(
         release=f"Release {summary.opened.version}",
         environment=summary.opened.environment,
         pipeline=_PIPELINE_NAMES.get(pipeline, pipeline.capitalize()),
@@ -303,6 +251,22 @@ _NOT_DESCRIBED: Final = frozenset(
     {"run.planned", "phase.started", "step.started", "step.not-run", "lease.renewed", "gate.passed"}
 )
 """The phase, or a table of its own, says enough of these."""
+_SENTENCES: Final[Mapping[str, str]] = {
+    "approval.refused": "A signature was refused: {of.reason}",
+    "approval.signed": "Signed by {of.signer} as {of.role}: {of.meaning}",
+    "backup.created": "Backup {of.kind} made, {of.bytes} bytes",
+    "gate.refused": "Gate {of.gate} refused: {of.reason}",
+    "lease.taken": "Lease {of.name} taken by {of.holder}",
+    "migration.applied": "Migration {of.version} applied in {took}",
+    "migration.rolled-back": "Migration {of.version} rolled back in {took}",
+    "override.signed": "Override signed by {of.signer}: {of.reason}",
+    "phase.finished": "Phase {of.phase}: {of.outcome} in {took}",
+    "request.made": "Request made by {of.requested_by}, SHA-256 {of.request_sha256:.16}…",
+    "revision.deployed": "Revision {of.revision} made, no traffic yet",
+    "rollback.finished": "Rollback finished in {took}: {of.outcome}",
+    "run.opened": "Run opened by {of.deployer}: {of.pipeline} of {of.version}",
+}
+"""`of`: the event's content. `took`: how long it says it lasted."""
 
 
 def describe_event(event: Event) -> str | None:
@@ -312,53 +276,25 @@ def describe_event(event: Event) -> str | None:
     return escape_hidden(_sentence(event.content))
 
 
-def _sentence(content: EventContent) -> str:  # noqa: C901, PLR0912 -- one case a type
+def _sentence(content: EventContent) -> str:  # noqa: PLR0911 -- one case a type
     match content:
-        case RequestMade():
-            text = f"Request made by {content.requested_by}, SHA-256 {content.request_sha256[:16]}…"
-        case LeaseTaken():
-            text = f"Lease {content.name} taken by {content.holder}"
-        case RunOpened():
-            text = f"Run opened by {content.deployer}: {content.pipeline} of {content.version}"
-        case GateRefused():
-            text = f"Gate {content.gate} refused: {content.reason}"
-        case ApprovalSigned():
-            text = f"Signed by {content.signer} as {content.role}: {content.meaning}"
-        case ApprovalRefused():
-            text = f"A signature was refused: {content.reason}"
-        case OverrideSigned():
-            text = f"Override signed by {content.signer}: {content.reason}"
-        case BackupCreated():
-            text = f"Backup {content.kind} made, {content.bytes} bytes"
-        case MigrationApplied():
-            text = f"Migration {content.version} applied in {seconds(content.duration_s)}"
-        case MigrationRolledBack():
-            text = f"Migration {content.version} rolled back in {seconds(content.duration_s)}"
-        case RevisionDeployed():
-            text = f"Revision {content.revision} made, no traffic yet"
-        case TrafficMoved():
-            text = f"Traffic moved: {_traffic(content.after)}; before: {_traffic(content.before)}"
-        case RollbackStarted():
-            text = f"Rollback started, back to {content.target or 'none'}: {content.cause}"
-        case RollbackFinished():
-            text = f"Rollback finished in {seconds(content.duration_s)}: {content.outcome}"
-        case PhaseFinished():
-            text = f"Phase {content.phase}: {content.outcome} in {seconds(content.duration_s)}"
-        case StepFinished():
-            text = f"Step {content.outcome} in {content.phase}: {title_of(content.nodeid)}"
-        case AnchorMade():
-            place = given(content.place)
-            text = f"Anchored at {content.size} events: {content.kind}" + (f", {place}" if place else "")
-        case RecordRead():
-            purpose = given(content.purpose)
-            text = f"Read by {content.reader}" + (f": {purpose}" if purpose else "")
-        case RunDecided():
-            text = f"Decided: {content.outcome}" + (f", {content.cause}" if content.cause else "")
-        case _:
-            stated = (given(getattr(content, key, UNSET)) for key in ("detail", "reason", "cause"))
-            reason = next((value for value in stated if value), "")
-            text = content.type.replace(".", " ").capitalize() + (f": {reason}" if reason else "")
-    return text
+        case TrafficMoved(after=after, before=before):
+            return f"Traffic moved: {_traffic(after)}; before: {_traffic(before)}"
+        case RollbackStarted(target=target, cause=cause):
+            return f"Rollback started, back to {target or 'none'}: {cause}"
+        case StepFinished(outcome=outcome, phase=phase, nodeid=nodeid):
+            return f"Step {outcome} in {phase}: {title_of(nodeid)}"
+        case AnchorMade(place=place):
+            return f"Anchored at {content.size} events: {content.kind}" + (f", {place}" if place else "")
+        case RecordRead(purpose=purpose):
+            return f"Read by {content.reader}" + (f": {purpose}" if purpose else "")
+        case RunDecided(cause=why):
+            return f"Decided: {content.outcome}" + (f", {why}" if why else "")
+    if template := _SENTENCES.get(content.type):
+        return template.format(of=content, took=seconds(given(getattr(content, "duration_s", UNSET))))
+    stated = (given(getattr(content, key, UNSET)) for key in ("detail", "reason", "cause"))
+    reason = next((value for value in stated if value), "")
+    return content.type.replace(".", " ").capitalize() + (f": {reason}" if reason else "")
 
 
 def _traffic(shares: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ def release_run(run: Run) -> None:
     if run.lease is not None:
         run.lease.stop_renewing()
         run.lease.release()
-    evidence.remove(run.context.session)
+    shutil.rmtree(run.context.session, ignore_errors=True)
     for fault in index.write(run.context.workspace.reports):
         run.observer.line(fault)
 

@@ -6,15 +6,15 @@ verifiers hold both against stock ssh-keygen.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, Generic, TypeVar
 
 from pytest_deploy.pipeline.run import NOT_IN_POLICY
 from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import (
     UNSET,
     AlertRaised,
@@ -35,53 +35,49 @@ from pytest_deploy.record.events import (
     StepNotRun,
     given,
 )
-from pytest_deploy.record.plain_text import escape_hidden
 from pytest_deploy.reports.format import seconds
 from pytest_deploy.reports.run_summary import RunSummary
 
+SignedT = TypeVar("SignedT", bound=Signed)
+
 
 @dataclass(frozen=True)
-class Signature:
+class Signature(Generic[SignedT]):
     """One signature, as it is shown wherever the record is."""
 
+    seq: int
+    content: SignedT
+    """Of the event that counts it; its file lies in the store, the signature beside it, `.sig`."""
     printed_name: str
     """As signed; a dash where the event leaves it to the signed file."""
-    signer: str
     role: str
     meaning: str
     comment: str
     """What the signer added, as signed; empty where they added nothing."""
     signed_at: str
     """UTC, as the signer states it; else the record's own time."""
-    recorded: str
-    """UTC; the record's time of the event that counts it."""
-    file: str
-    """Path in the store; the signature lies beside it, `.sig`."""
-    sha256: str
     verify_time: str
     """When its key must have been valid, as `ssh-keygen -O verify-time` takes it: the record's time, never the signer's."""
-    seq: int
 
 
-def manifest(events: Sequence[Event]) -> tuple[Signature, ...]:
+def manifest(events: Sequence[Event]) -> tuple[Signature[Signed], ...]:
     """The signatures that these events count, in order."""
-    return tuple(_signature(event, event.content) for event in events if isinstance(event.content, Signed))
+    return tuple(_signature(event, signed) for event, signed in of_type(events, Signed))
 
 
-def _signature(event: Event, signed: Signed) -> Signature:
-    signed_at = given(getattr(signed, "signed_at", UNSET))
+def _signature(event: Event, signed: SignedT) -> Signature[SignedT]:
+    def stated(key: str) -> Any:
+        return given(getattr(signed, key, UNSET))
+
     return Signature(
-        printed_name=given(getattr(signed, "printed_name", UNSET)) or "—",
-        signer=signed.signer,
-        role=given(getattr(signed, "role", UNSET)) or "—",
-        meaning=given(getattr(signed, "meaning", UNSET)) or _meaning(signed),
-        comment=given(getattr(signed, "comment", UNSET)) or "",
-        signed_at=stamp(signed_at or event.time),
-        recorded=stamp(event.time),
-        file=signed.file,
-        sha256=signed.sha256,
+        event.seq,
+        signed,
+        printed_name=stated("printed_name") or "—",
+        role=stated("role") or "—",
+        meaning=stated("meaning") or _meaning(signed),
+        comment=stated("comment") or "",
+        signed_at=stamp(stated("signed_at") or event.time),
         verify_time=f"{event.time:%Y%m%d%H%M%SZ}",
-        seq=event.seq,
     )
 
 
@@ -100,59 +96,30 @@ def _meaning(signed: Signed) -> str:
 
 
 @dataclass(frozen=True)
-class Acceptance:
-    """A deviation of the run that somebody answers for."""
-
-    by: Signature
-    accepted: DeviationAccepted
-
-    @property
-    def step_title(self) -> str:
-        """The step of the deviation, in words."""
-        return title_of(given(self.accepted.nodeid, ""))
-
-
-@dataclass(frozen=True)
-class Amendment:
-    """A value of an event of the run that somebody corrected."""
-
-    by: Signature
-    amended: RecordAmended
-
-
-@dataclass(frozen=True)
 class PostRun:
     """What was signed about a run after it was decided. A current report shows it; for a sealed one there is none."""
 
-    events: Sequence[Event] = field(default_factory=tuple)
+    events: Sequence[Event] = ()
     """The run's events since its decision, in order."""
 
     @cached_property
-    def amended(self) -> Mapping[int, Sequence[Amendment]]:
+    def amended(self) -> Mapping[int, Sequence[Signature[RecordAmended]]]:
         """The amendments by the position of the event they amend; each begins at the value the one before it gave."""
-        amendments: dict[int, list[Amendment]] = defaultdict(list)
-        for event in self.events:
-            if isinstance(event.content, RecordAmended) and (seq := given(event.content.amends)) is not None:
-                amendments[seq].append(Amendment(_signature(event, event.content), event.content))
-        return dict(amendments)
+        amendments: dict[int, list[Signature[RecordAmended]]] = {}
+        for event, amended in of_type(self.events, RecordAmended):
+            if (seq := given(amended.amends)) is not None:
+                amendments.setdefault(seq, []).append(_signature(event, amended))
+        return amendments
 
-    @cached_property
-    def accepted(self) -> Mapping[str, Sequence[Acceptance]]:
-        """The accepted deviations by the node id of their step."""
-        acceptances: dict[str, list[Acceptance]] = defaultdict(list)
-        for event in self.events:
-            if isinstance(event.content, DeviationAccepted) and (nodeid := given(event.content.nodeid)) is not None:
-                acceptances[nodeid].append(Acceptance(_signature(event, event.content), event.content))
-        return dict(acceptances)
-
-    def amendments(self, seq: int | None, key: str = "") -> tuple[Amendment, ...]:
+    def amendments(self, seq: int | None, key: str = "") -> tuple[Signature[RecordAmended], ...]:
         """The amendments of an event, or of one key of it."""
         amendments = self.amended.get(seq, ()) if seq is not None else ()
-        return tuple(amendment for amendment in amendments if key in {"", given(amendment.amended.key)})
+        return tuple(amendment for amendment in amendments if key in {"", given(amendment.content.key)})
 
-    def acceptances(self, deviation: Deviation) -> tuple[Acceptance, ...]:
-        """Who accepted a deviation: for each step whose ending it tells."""
-        return tuple(acceptance for nodeid in deviation.steps for acceptance in self.accepted.get(nodeid, ()))
+    def acceptances(self, nodeids: Sequence[str]) -> tuple[Signature[DeviationAccepted], ...]:
+        """Who accepted how these steps ended."""
+        accepted = tuple(of_type(self.events, DeviationAccepted))
+        return tuple(_signature(event, one) for nodeid in nodeids for event, one in accepted if one.nodeid == nodeid)
 
 
 # --- What departed from the plan, each with the event that says so: what QA reads first, and accepts or does not.
@@ -162,10 +129,10 @@ class PostRun:
 class Deviation:
     """One thing that was not as planned."""
 
-    kind: str
-    text: str
     seq: int
     """The event that says so."""
+    kind: str
+    text: str
     steps: tuple[str, ...] = ()
     """The node ids whose ending it tells: what a person names who accepts it. A warning or a repetition is no ending."""
     key: str = ""
@@ -186,15 +153,14 @@ def deviations(summary: RunSummary) -> tuple[Deviation, ...]:
     for (phase, cause), steps in not_run.items():
         if phase != "rollback" and cause != NOT_IN_POLICY:
             number = "1 step" if len(steps) == 1 else f"{len(steps)} steps"
-            text = escape_hidden(f"{phase}: {number} not run: {cause}")
-            departed.append(Deviation("not run", text, steps[0][0], tuple(nodeid for _, nodeid in steps)))
+            text = f"{phase}: {number} not run: {cause}"
+            departed.append(Deviation(steps[0][0], "not run", text, tuple(nodeid for _, nodeid in steps)))
     return tuple(sorted(departed, key=lambda one: one.seq))
 
 
 def overridden_gates(events: Sequence[Event]) -> tuple[str, ...]:
     """The gates that somebody signed an override for, each once."""
-    overrides = (event.content for event in events if isinstance(event.content, OverrideSigned))
-    return tuple(dict.fromkeys(given(override.gate, "a gate") for override in overrides))
+    return tuple(dict.fromkeys(given(override.gate, "a gate") for _, override in of_type(events, OverrideSigned)))
 
 
 def _of_event(event: Event, summary: RunSummary) -> Iterator[Deviation]:  # noqa: C901 -- one case a type
@@ -205,44 +171,40 @@ def _of_event(event: Event, summary: RunSummary) -> Iterator[Deviation]:  # noqa
             yield from _of_step(event, finished)
         case GateRefused(gate=gate, reason=reason):
             if summary.opened.pipeline != "plan":  # a plan asks what is still needed: a refusal is its answer
-                yield _deviation(event, "gate refused", f"{gate}: {reason}")
+                yield Deviation(event.seq, "gate refused", f"{gate}: {reason}")
         case PhaseFinished(phase=phase, duration_s=duration_s) as ended:
             budget_s = given(ended.budget_s)
             if budget_s and duration_s > budget_s:
-                yield _deviation(event, "over budget", f"{phase}: {given(ended.cause) or seconds(duration_s)}")
+                yield Deviation(event.seq, "over budget", f"{phase}: {given(ended.cause) or seconds(duration_s)}")
         case AlertRaised(alert=alert, detail=detail):
-            yield _deviation(event, "alert", f"{alert}: {detail}")
+            yield Deviation(event.seq, "alert", f"{alert}: {detail}")
         case ClockSkewed(skew_s=skew_s, source=source):
-            yield _deviation(event, "clock", f"{skew_s} s off, by {source}")
+            yield Deviation(event.seq, "clock", f"{skew_s} s off, by {source}")
         case ApprovalRefused(reason=reason):
-            yield _deviation(event, "signature refused", reason)
+            yield Deviation(event.seq, "signature refused", reason)
         case LeaseTaken(recovers=True, holder=holder):
-            yield _deviation(event, "recovered", f"its process was gone; {holder} finished what it had begun")
+            yield Deviation(event.seq, "recovered", f"its process was gone; {holder} finished what it had begun")
         case RollbackStarted(cause=cause):
-            yield _deviation(event, "rolled back", cause)
+            yield Deviation(event.seq, "rolled back", cause)
         case RunDecided(duration_s=duration_s, sla_s=sla_s) if sla_s is not None and duration_s > sla_s:
             text = f"took {seconds(duration_s)}, policy allows {seconds(sla_s)}"
-            yield _deviation(event, "over the SLA", text)
+            yield Deviation(event.seq, "over the SLA", text)
 
 
 def _of_opening(event: Event, opened: RunOpened) -> Iterator[Deviation]:
     if opened.dirty:
         what = "the tree differed from the commit: it cannot be made again from it alone"
-        yield _deviation(event, "uncommitted changes", what, key="dirty")
+        yield Deviation(event.seq, "uncommitted changes", what, key="dirty")
     for key, value in given(opened.sets, {}).items():
-        yield _deviation(event, "setting changed", f"{key}={value} for this run", key="sets")
+        yield Deviation(event.seq, "setting changed", f"{key}={value} for this run", key="sets")
 
 
 def _of_step(event: Event, finished: StepFinished) -> Iterator[Deviation]:
     title = f"{finished.phase}, {title_of(finished.nodeid)}"
     if finished.outcome != "passed":
         first_line = (finished.message or "").strip().splitlines()[:1]
-        yield _deviation(event, f"step {finished.outcome}", ": ".join([title, *first_line]), (finished.nodeid,))
+        yield Deviation(event.seq, f"step {finished.outcome}", ": ".join([title, *first_line]), (finished.nodeid,))
     if finished.attempts > 1:
-        yield _deviation(event, "repeated", f"{title}: needed {finished.attempts} attempts")
+        yield Deviation(event.seq, "repeated", f"{title}: needed {finished.attempts} attempts")
     for warning in finished.warnings:
-        yield _deviation(event, "warning", f"{title}: {warning}")
-
-
-def _deviation(event: Event, kind: str, text: str, steps: tuple[str, ...] = (), *, key: str = "") -> Deviation:
-    return Deviation(kind, escape_hidden(text), event.seq, steps, key)
+        yield Deviation(event.seq, "warning", f"{title}: {warning}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -20,7 +20,7 @@ class VerifyingStep(Protocol):
         """`passed`, NOT_RUN, or another."""
 
     @property
-    def verifies(self) -> tuple[str, ...]:
+    def verifies(self) -> Sequence[str]:
         """The assertions it verifies, by name."""
 
 

@@ -15,8 +15,7 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.reports import evidence
-from pytest_deploy.reports.evidence import PageFiles
-from pytest_deploy.reports.run_page import render_run
+from pytest_deploy.reports.run_page import PageFiles, page_files, render_run
 from tests.unit.reports import sample_runs
 from tests.unit.reports.parsed_page import parse
 from tests.unit.reports.sample_runs import CHECKPOINT, RunBuilder
@@ -132,13 +131,6 @@ def test_a_folder_that_was_sealed_before_is_left_and_what_it_lacks_is_named(clos
     assert closing.names() == sealed
 
 
-def test_what_the_report_writers_left_can_be_forgotten(closing: Closing) -> None:
-    evidence.remove(closing.session)
-    evidence.remove(closing.session)
-
-    assert not closing.session.exists()
-
-
 # What a page shows of the folder.
 
 
@@ -176,7 +168,7 @@ class Store:
         return self.runs[run].events
 
     def read(self, run: str) -> PageFiles:
-        return evidence.page_files(self.path / "runs" / run, self.of_run(run), self.of_run)
+        return page_files(self.path / "runs" / run, self.of_run(run), self.of_run)
 
 
 @pytest.fixture

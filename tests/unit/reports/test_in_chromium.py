@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.reports.evidence import PageFiles
 from pytest_deploy.reports.index import IndexRow, index_row, render_index
-from pytest_deploy.reports.run_page import render_run
+from pytest_deploy.reports.run_page import PageFiles, render_run
 from tests.chromium import Tab, browse
 from tests.unit.reports import sample_runs
 from tests.unit.reports.sample_runs import CHECKPOINT

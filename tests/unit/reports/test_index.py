@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploy.reports import index
+from pytest_deploy.reports.charts import HEIGHT, WIDTH
 from pytest_deploy.reports.format import share
-from pytest_deploy.reports.index import HEIGHT, WIDTH, IndexRow, index_row, render_index, trends
+from pytest_deploy.reports.index import IndexRow, index_row, render_index, trends
 from tests.unit.record.sample_record import RunWriter, deployed, open_log
 from tests.unit.reports import sample_runs
 from tests.unit.reports.parsed_page import parse
@@ -163,7 +164,7 @@ def test_columns_lie_in_the_drawing_in_order_of_time(took: list[float]) -> None:
     ]
     (trend,) = trends(list(reversed(rows)))
 
-    assert [column.run for column in trend.columns] == [row.run for row in rows[-100:]]
+    assert [column.title for column in trend.columns] == [row.run for row in rows[-100:]]
     assert all(one.x >= 0 and one.x + one.width <= WIDTH + 0.1 and 0 < one.height <= HEIGHT for one in trend.columns)
     assert max(one.height for one in trend.columns) in {HEIGHT, 2.0}
 

@@ -10,8 +10,7 @@ import pytest
 
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.plain_text import escape_hidden
-from pytest_deploy.reports.evidence import PageFiles, SchemaDiff
-from pytest_deploy.reports.run_page import render_run
+from pytest_deploy.reports.run_page import PageFiles, SchemaDiff, render_run
 from tests.unit.reports import sample_runs
 from tests.unit.reports.parsed_page import Element, parse
 from tests.unit.reports.sample_runs import CHECKPOINT, RunBuilder

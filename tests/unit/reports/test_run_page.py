@@ -281,7 +281,7 @@ def test_without_an_opened_run_there_is_no_report() -> None:
 
 @pytest.mark.parametrize("line", ["", "tlog a b c", "tlog a 1", "note a 1 c", "tlog a 1 c d"])
 def test_without_an_anchor_line_there_is_no_report(line: str) -> None:
-    with pytest.raises(ValueError, match="no anchor line"):
+    with pytest.raises(ValueError, match="is no anchor"):
         render_run(sample_runs.deployed(), checkpoint=line)
 
 

@@ -14,7 +14,7 @@ from tests.conftest import missing
 from tests.unit.approvals.pending_request import QUINN, RUN, TINA, PendingRequest, make_keys
 from tests.unit.record.sample_record import opened_data
 from tests.unit.reports.parsed_page import parse
-from tests.unit.reports.sample_runs import RunBuilder
+from tests.unit.reports.sample_runs import CHECKPOINT, RunBuilder
 from tests.unit.reports.test_verify_commands import run
 
 
@@ -77,7 +77,7 @@ def test_what_an_event_calls_a_file_or_a_person_runs_nothing(tmp_path: Path) -> 
         "override.signed", file="$(touch ran) `touch ran`'; touch ran #", sha256="0" * 64, signature_sha256="1" * 64,
         signer="x'; touch ran; '", reason="r",
     )  # fmt: skip
-    page = parse(render_run(builder.events, checkpoint="tlog a'$(touch${IFS}ran)/b 1 c"))
+    page = parse(render_run(builder.events, checkpoint=CHECKPOINT.replace("deploy.example.org", "a'$(touch${IFS}ran)")))
     (command,) = [pre.text for pre in page.all("pre", class_="signature")]
     (tmp_path / "store" / "trust").mkdir(parents=True)
 

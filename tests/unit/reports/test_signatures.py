@@ -94,7 +94,7 @@ def test_a_warning_and_a_repetition_are_not_accepted_with_a_step_that_passed() -
     about = [one for one in deviations(summarize(events)) if one.kind in {"warning", "repeated"}]
 
     assert len(about) == 2
-    assert [PostRun(after(events, acceptance(REPEATED))).acceptances(one) for one in about] == [(), ()]
+    assert [PostRun(after(events, acceptance(REPEATED))).acceptances(one.steps) for one in about] == [(), ()]
 
 
 def test_an_acceptance_that_names_no_step_stands_among_what_was_signed_since_alone() -> None:
