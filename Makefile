@@ -32,7 +32,7 @@ lint: $(VENV)/test.installed  ## ruff, mypy (strict, package and tests), and the
 
 reference: $(VENV)/test.installed  ## writes docs/reference.md and the types in docs/record-format.md from the code
 	$(BIN)/python docs/generate_reference.py
-	$(BIN)/python -m pytest_deploy.record.events.reference
+	$(BIN)/python docs/generate_event_types.py
 
 faults: $(VENV)/test.installed  ## every fault, not a sample
 	$(BIN)/python -m pytest -n $(WORKERS) -m faults

@@ -18,7 +18,7 @@ from pytest_deploy.approvals.signed_file import SignedFile, require_valid_key, s
 from pytest_deploy.errors import IllegalEvent, RecordError, Refused
 from pytest_deploy.record import events
 from pytest_deploy.record.event import Event, canonical, line_hash
-from pytest_deploy.record.events import EnvironmentReleased, Json
+from pytest_deploy.record.events import EnvironmentReleased, EventContent, Json
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.ssh_signature import verify
@@ -176,8 +176,8 @@ def sign_statement(log: Log, statement: Statement, *, person: Person, key: Path)
     except IllegalEvent as error:
         raise Refused(f"this cannot be signed, nothing was kept: {error}") from error
 
-    def event_data(file: SignedFile) -> dict[str, Json]:
-        return {**file.digests(), **statement.event_data()}
+    def content_of(file: SignedFile) -> EventContent:
+        return events.parse(statement.type, {**file.digests(), **statement.event_data()})
 
     file = store_signed_file(
         log.store,
@@ -188,7 +188,7 @@ def sign_statement(log: Log, statement: Statement, *, person: Person, key: Path)
         known=enrolled_key,
         roster=roster,
         at=at,
-        check=lambda signed: log.check(statement.type, event_data(signed), run=run, actor=person.email),
+        check=lambda signed: log.check(content_of(signed), run=run, actor=person.email),
     )
 
     def unchanged_since_read(view: LogView) -> None:
@@ -198,7 +198,7 @@ def sign_statement(log: Log, statement: Statement, *, person: Person, key: Path)
             if event.run == run and event.type in {statement.type, "environment.frozen"}:
                 raise Refused(f"event {event.seq} ({event.type}) came in between; look again, then sign")
 
-    return log.append(statement.type, event_data(file), run=run, actor=person.email, claim=unchanged_since_read)
+    return log.append(content_of(file), run=run, actor=person.email, claim=unchanged_since_read)
 
 
 def event_hash(event: Event) -> str:

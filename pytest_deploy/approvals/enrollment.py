@@ -15,7 +15,7 @@ from typing import Any
 from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint, in_force, parse
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.events import KeyChange, KeyRevoked
+from pytest_deploy.record.events import KeyChange, KeyEnrolled, KeyRevoked
 from pytest_deploy.record.key import TIMESTAMP_CA, trust_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
@@ -78,7 +78,7 @@ def enroll_all(
     roster = Roster({**before.people, **{person.email: person for person in people}}, tuple(keys))
     emails = ", ".join(person.email for person in people)
     prints = ", ".join(fingerprint(text) for text in public.values()) or None
-    change = _Change("key.enrolled", roster, sha256, {"person": emails, "fingerprint": prints, "reason": reason})
+    change = _Change(KeyEnrolled, roster, sha256, {"person": emails, "fingerprint": prints, "reason": reason})
     return _put_in_force(log, store, change, actor)
 
 
@@ -94,7 +94,7 @@ def revoke(log: Log, store: Path, who: str, *, reason: str, now: datetime, actor
         for key in before.keys
     )
     data = {"person": ended[0].email, "fingerprint": ", ".join(key.fingerprint for key in ended), "reason": reason}
-    return _put_in_force(log, store, _Change("key.revoked", Roster(before.people, keys), sha256, data), actor)
+    return _put_in_force(log, store, _Change(KeyRevoked, Roster(before.people, keys), sha256, data), actor)
 
 
 def _revoked_keys(event: Event) -> list[str]:
@@ -107,7 +107,7 @@ def _revoked_keys(event: Event) -> list[str]:
 class _Change:
     """A roster that shall replace the one in force."""
 
-    type: str
+    kind: type[KeyChange]
     """Of its event."""
     roster: Roster
     before: str
@@ -128,7 +128,7 @@ def trust_authority(log: Log, store: Path, ca: bytes, *, actor: str) -> Event | 
         return None
     data = {"person": None, "fingerprint": None, "reason": "the timestamp authority that deploy.yaml names"}
     grown = certificates.rstrip() + b"\n" + ca if certificates else ca
-    return _put_in_force(log, store, _Change("key.enrolled", before, sha256, data, {TIMESTAMP_CA: grown}), actor)
+    return _put_in_force(log, store, _Change(KeyEnrolled, before, sha256, data, {TIMESTAMP_CA: grown}), actor)
 
 
 def _put_in_force(log: Log, store: Path, change: _Change, actor: str) -> Event:
@@ -142,8 +142,8 @@ def _put_in_force(log: Log, store: Path, change: _Change, actor: str) -> Event:
         if not isinstance(newest, KeyChange) or newest.set_sha256 != change.before:
             raise Refused("somebody else changed the roster meanwhile; look at it (keys list), then try again")
 
-    data = {"set": folder, "set_sha256": sha256, **change.data}
-    event = log.append(change.type, data, run=NO_RUN, actor=actor, claim=still_the_same)
+    content = change.kind(set=folder, set_sha256=sha256, **change.data)
+    event = log.append(content, run=NO_RUN, actor=actor, claim=still_the_same)
     with suppress(OSError):  # the event counts; a verifier notes older copies, and the next `keys` lays these
         write_plain_copies(store, files)
     return event

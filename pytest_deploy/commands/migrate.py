@@ -17,7 +17,6 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record import lease
 from pytest_deploy.record.actor import local_actor
-from pytest_deploy.record.lease import Holder
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.workspace import Workspace
 
@@ -147,10 +146,9 @@ class MigrationCommands:
     @contextmanager
     def _under_lease(self) -> Iterator[None]:
         """No run goes on meanwhile, and the log says who had the environment. Raises LeaseHeld, ManualInterventionRequired."""
-        actor = local_actor()
         log = self._environment.log
         run = new_run_id(self._policy.environment, self._environment.clock)
-        taken = lease.take(log, run, name=self._policy.environment, actor=actor, holder=Holder.this_process(actor))
+        taken = lease.take(log, run, name=self._policy.environment, actor=local_actor())
         try:
             with taken.renewing():
                 yield

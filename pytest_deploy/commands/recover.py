@@ -40,7 +40,7 @@ from pytest_deploy.record.events import (
     StepStarted,
     given,
 )
-from pytest_deploy.record.lease import Holder, Lease
+from pytest_deploy.record.lease import Lease
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import ABANDONED_SUMS, RunFolder
 from pytest_deploy.record.run_state import LogState
@@ -147,18 +147,10 @@ def _explain(events: list[Event], say: Say) -> None:
 def _take_over(log: Log, events: list[Event], say: Say) -> Lease:
     name = next(lease.name for _, lease in of_type(events, LeaseTaken))
     until = [e.content.until for e in events if isinstance(e.content, LeaseTaken | LeaseRenewed)][-1]
-    actor = local_actor()
     announced = False
     while True:
         try:
-            return leases.take(
-                log,
-                events[0].run,
-                name=name,
-                actor=actor,
-                holder=Holder.this_process(actor),
-                recovering=True,
-            )
+            return leases.take(log, events[0].run, name=name, actor=local_actor(), recovering=True)
         except LeaseHeld as refusal:
             if datetime.now(UTC) > until:
                 raise

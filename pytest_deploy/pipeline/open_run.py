@@ -22,7 +22,7 @@ from pytest_deploy.policy.load import RunContext
 from pytest_deploy.record import lease
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.events import RunOpened
-from pytest_deploy.record.lease import Holder, Lease
+from pytest_deploy.record.lease import Lease
 from pytest_deploy.release import live, source
 from pytest_deploy.release.request import PIPELINE
 from pytest_deploy.release.source import Source
@@ -107,13 +107,11 @@ def take_lease(environment: Environment, context: RunContext, source_: Source) -
     """Take the environment's lease; where a request was approved, only after every gate passed."""
     if context.request:
         authorize_lease(environment, context, source_)
-    actor = local_actor()
     taken = lease.take(
         environment.log,
         context.run,
         name=environment.policy.environment,
-        actor=actor,
-        holder=Holder.this_process(actor),
+        actor=local_actor(),
         extra_claim=rate_limit_claim(environment, context) if context.pipeline == PIPELINE else None,
     )
     logger.info("lease of %s taken for %s", environment.policy.environment, context.run)

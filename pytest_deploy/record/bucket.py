@@ -55,43 +55,37 @@ class Bucket:
         self._seen = False  # whether the bucket answered, so that a missing object is the object's matter
 
     def create(self, name: str, data: bytes) -> None:
-        """See Store.create."""
         check_name(name)
         tries = _Tries()
 
         def upload() -> None:
             self._bucket.blob(self._prefix + name).upload_from_string(
-                data,
-                content_type="application/octet-stream",
-                if_generation_match=0,
-                timeout=self._call_s,
-                retry=self._retry(tries),
+                data, content_type="application/octet-stream", if_generation_match=0, **self._bounds(tries)
             )
 
         try:
             self._ask("written", name, upload)
-        except _Taken:
+        except Exists:
             if not (tries.lost and self.get(name) == data):
-                raise Exists(f"{self.url}/{name} exists; nothing in a record is replaced") from None
+                raise
 
     def get(self, name: str) -> bytes:
-        """See Store.get."""
         check_name(name)
 
         def download() -> bytes:
-            content: bytes = self._bucket.blob(self._prefix + name).download_as_bytes(
-                timeout=self._call_s, retry=self._retry(_Tries())
-            )
+            content: bytes = self._bucket.blob(self._prefix + name).download_as_bytes(**self._bounds())
             return content
 
         try:
             return self._ask("read", name, download)
-        except _Absent:
-            self._be_there()
-            raise Missing(f"{self.url}/{name} does not exist") from None
+        except Missing:
+            # A missing object in a missing bucket is no missing object: an empty log is begun anew, a lost one never.
+            if not self._seen:
+                next(self.names("log/"), None)
+                self._seen = True
+            raise
 
     def names(self, prefix: str) -> Iterator[str]:
-        """See Store.names."""
         for name, _ in self.listed(prefix):
             yield name
 
@@ -99,10 +93,7 @@ class Bucket:
         """Every name that starts with `prefix`, sorted, with the MD5 of its bytes in hex."""
         pages = self._ask("listed", prefix, lambda: self._listing(prefix))
         while True:
-            try:
-                page = self._ask("listed", prefix, lambda: next(pages, None))
-            except _Absent:
-                raise StoreUnavailable(self._no_bucket()) from None
+            page = self._ask("listed", prefix, lambda: next(pages, None))
             if page is None:
                 self._seen = True
                 return
@@ -116,8 +107,8 @@ class Bucket:
 
         def read() -> BucketRetention:
             bucket = self._bucket
-            bucket.reload(timeout=self._call_s, retry=self._retry(_Tries()))
-            may = bucket.test_iam_permissions(list(_PERMISSIONS), timeout=self._call_s, retry=self._retry(_Tries()))
+            bucket.reload(**self._bounds())
+            may = bucket.test_iam_permissions(list(_PERMISSIONS), **self._bounds())
             return BucketRetention(
                 locked=bool(bucket.retention_policy_locked),
                 period_s=bucket.retention_period,
@@ -126,26 +117,14 @@ class Bucket:
                 may=tuple(sorted(may)),
             )
 
-        try:
-            return self._ask("read", "", read)
-        except _Absent:
-            raise StoreUnavailable(self._no_bucket()) from None
+        return self._ask("read", "", read)
 
     def _listing(self, prefix: str) -> Iterator[Any]:
         listing = self._bucket.list_blobs(
-            prefix=self._prefix + prefix,
-            fields="items(name,md5Hash),nextPageToken",
-            timeout=self._call_s,
-            retry=self._retry(_Tries()),
+            prefix=self._prefix + prefix, fields="items(name,md5Hash),nextPageToken", **self._bounds()
         )
         pages: Iterator[Any] = iter(listing.pages)
         return pages
-
-    def _be_there(self) -> None:
-        """A missing object in a missing bucket is no missing object: an empty log is begun anew, a lost one never."""
-        if not self._seen:
-            next(self.names("log/"), None)
-            self._seen = True
 
     @cached_property
     def _bucket(self) -> Any:
@@ -162,30 +141,36 @@ class Bucket:
         weakref.finalize(self, client.close)  # its connections end with this, not with whatever is collected later
         return client.bucket(self._name)
 
-    def _retry(self, tries: _Tries) -> Any:
+    def _bounds(self, tries: _Tries | None = None) -> dict[str, Any]:
+        """How long an attempt may take, and which errors are worth another."""
         from google.api_core.retry import Retry
 
-        return Retry(predicate=tries, initial=0.2, maximum=5.0, multiplier=2.0, timeout=self._all_s)
+        again = Retry(predicate=tries or _Tries(), initial=0.2, maximum=5.0, multiplier=2.0, timeout=self._all_s)
+        return {"timeout": self._call_s, "retry": again}
 
     def _ask(self, what: str, name: str, call: Callable[[], _Found]) -> _Found:
-        """One call, its errors in the record's own words."""
+        """One call about an object, or the bucket itself, its errors in the record's own words."""
         import requests
         from google.api_core import exceptions as api
         from google.auth.exceptions import GoogleAuthError
         from google.cloud.storage.exceptions import DataCorruption
 
         place = f"{self.url}/{name}".rstrip("/")
+        taken = f"{place} exists; nothing in a record is replaced"
         try:
             return _released(call)
         except api.PreconditionFailed:
-            raise _Taken from None
+            raise Exists(taken) from None
         except api.NotFound:
-            if what == "written":
-                raise StoreUnavailable(self._no_bucket()) from None
-            raise _Absent from None
+            if what == "read" and name:
+                raise Missing(f"{place} does not exist") from None
+            raise StoreUnavailable(
+                f"there is no bucket gs://{self._name}, or this identity may not see it: make it, or mend record.bucket"
+            ) from None
         except api.Forbidden as error:
-            if what == "written" and "retentionPolicyNotMet" in str(_body(error)):
-                raise _Taken from None
+            body = getattr(getattr(error, "response", None), "text", "") or str(error)
+            if what == "written" and "retentionPolicyNotMet" in body:
+                raise Exists(taken) from None
             raise StoreUnavailable(
                 f"{place} cannot be {what}: this identity may not ({_said(error)}); grant it storage.objectCreator, "
                 "storage.objectViewer and storage.bucketViewer on the bucket, no more"
@@ -202,9 +187,6 @@ class Bucket:
                 "the state of Google Cloud Storage, then run again"
             ) from error
 
-    def _no_bucket(self) -> str:
-        return f"there is no bucket gs://{self._name}, or this identity may not see it: make it, or mend record.bucket"
-
 
 def emulated() -> bool:
     """Whether Google's client would ask a stand-in."""
@@ -214,14 +196,6 @@ def emulated() -> bool:
 def md5_hex(data: bytes) -> str:
     """The sum that Cloud Storage lists beside each object; it finds damage and nothing more."""
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
-
-
-class _Taken(Exception):
-    """The name is taken."""
-
-
-class _Absent(Exception):
-    """Nothing is there."""
 
 
 class _Tries:
@@ -259,11 +233,6 @@ def _release(error: Exception) -> None:
         with suppress(requests.RequestException, RuntimeError):
             response.content  # noqa: B018 -- what is read is given back
         response.close()
-
-
-def _body(error: Any) -> str:
-    response = getattr(error, "response", None)
-    return getattr(response, "text", "") or str(error)
 
 
 def _said(error: Exception) -> str:

@@ -77,7 +77,7 @@ class Event:
         return events.fault(self.type, self.data)
 
     def __getstate__(self) -> dict[str, Json]:
-        """Without `content`: another process makes it again where it needs it."""
+        """The fields, without `content`: another process makes it again where it needs it."""
         return {name: value for name, value in self.__dict__.items() if name != "content"}
 
     @property
@@ -98,19 +98,7 @@ class Event:
         Raises IllegalEvent for what JSON cannot hold, a field out of form, or a line over 65,535 bytes.
         """
         _check_json(self.data, "data")
-        line = canonical(
-            {
-                "actor": self.actor,
-                "data": self.data,
-                "id": self.id,
-                "prev": self.prev,
-                "run": self.run,
-                "seq": self.seq,
-                "time": stamp(self.time),
-                "type": self.type,
-                "v": VERSION,
-            }
-        )
+        line = canonical({**self.__getstate__(), "time": stamp(self.time), "v": VERSION})
         if len(line) > LIMIT:
             raise IllegalEvent(f"{self.type} has {len(line)} bytes, {LIMIT} at most: put the long part into a file")
         if fault := _fault(json.loads(line)):
@@ -146,16 +134,8 @@ def parse_line(line: bytes) -> Event:
         raise IllegalEvent("no canonical JSON: keys sorted and single, no spaces, ASCII, one newline at the end")
     if fault := _fault(fields):
         raise IllegalEvent(fault)
-    return Event(
-        seq=fields["seq"],
-        prev=fields["prev"],
-        time=parse_stamp(fields["time"]),
-        id=fields["id"],
-        type=fields["type"],
-        run=fields["run"],
-        actor=fields["actor"],
-        data=fields["data"],
-    )
+    del fields["v"]
+    return Event(**{**fields, "time": parse_stamp(fields["time"])})
 
 
 def line_hash(line: bytes) -> str:
@@ -182,29 +162,28 @@ def _written_as(pattern: str) -> Callable[[Json], bool]:
     return lambda value: isinstance(value, str) and whole(value) is not None
 
 
-def _is_time(value: Json) -> bool:
-    try:
-        parse_stamp(value)
-    except (TypeError, ValueError):
-        return False
-    return True
+def _read_by(read: Callable[[str], object]) -> Callable[[Json], bool]:
+    def fits(value: Json) -> bool:
+        try:
+            read(value)
+        except (TypeError, ValueError):
+            return False
+        return True
+
+    return fits
 
 
-def _is_run(value: Json) -> bool:
-    try:
-        return value == NO_RUN or bool(named_at(value))
-    except (TypeError, ValueError):
-        return False
+_is_run_name = _read_by(named_at)
 
 
 _FIELDS: Final[Mapping[str, tuple[Callable[[Json], bool], str]]] = {
     "v": (lambda value: type(value) is int and value == VERSION, f"{VERSION}"),
     "seq": (lambda value: type(value) is int and value >= 0, "a position"),
     "prev": (_written_as(r"[0-9a-f]{64}"), "a SHA-256 in hex"),
-    "time": (_is_time, "a UTC time like 2026-11-22T20:25:07.951Z"),
+    "time": (_read_by(parse_stamp), "a UTC time like 2026-11-22T20:25:07.951Z"),
     "id": (_written_as(r"[0-9a-f]{16}"), "16 hex digits"),
     "type": (lambda value: isinstance(value, str), "text"),
-    "run": (_is_run, "<environment>-<YYYYMMDDTHHMMSSZ>-<4 hex>, or -"),
+    "run": (lambda value: value == NO_RUN or _is_run_name(value), "<environment>-<YYYYMMDDTHHMMSSZ>-<4 hex>, or -"),
     "actor": (
         _written_as(r"system:[a-z][a-z0-9-]*|github:\d+:[^\s:]+|local:\d+:\S+@\S+|[^\s@:]+@[^\s@:]+"),
         "github:<id>:<login>, an e-mail, system:<part> or local:<uid>:<user>@<host>",

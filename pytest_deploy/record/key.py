@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pytest_deploy.errors import RecordError, RecordTampered
 from pytest_deploy.record import atomic_file
 from pytest_deploy.record.event import canonical
+from pytest_deploy.record.events import KeyEnrolled
 from pytest_deploy.record.store import Exists, Missing, Store
 
 _ED25519 = b"\x01"
@@ -106,11 +107,9 @@ class FileSigner:
 
     @property
     def public(self) -> bytes:
-        """The Ed25519 public key, 32 bytes."""
         return self._public
 
     def sign(self, message: bytes) -> bytes:
-        """The Ed25519 signature over `message`, 64 bytes."""
         return self._key.sign(message)
 
 
@@ -139,12 +138,16 @@ class LogKey:
         return _public_key(self.public).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
 
     @property
+    def files(self) -> dict[str, bytes]:
+        """As a trust set holds it."""
+        return {"log.vkey": f"{self.vkey}\n".encode(), "log.pem": self.pem.encode()}
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the public key, hex: how events name it."""
         return hashlib.sha256(self.public).hexdigest()
 
     def verifies(self, signature: bytes, message: bytes) -> bool:
-        """Whether `signature` is this key's over `message`."""
         try:
             _public_key(self.public).verify(signature, message)
         except InvalidSignature:
@@ -186,12 +189,20 @@ FILES: Final = ("log.vkey", "log.pem", "allowed_signers", "roles.json", TIMESTAM
 
 def first_set(key: LogKey) -> dict[str, bytes]:
     """The files of a log that nobody signs for yet: its own key, no signers, no roles."""
-    return {
-        "log.vkey": f"{key.vkey}\n".encode(),
-        "log.pem": key.pem.encode(),
-        "allowed_signers": b"",
-        "roles.json": canonical({}),
-    }
+    return {**key.files, "allowed_signers": b"", "roles.json": canonical({})}
+
+
+def enrolled_key(key: LogKey, folder: str, sha256: str, reason: str) -> KeyEnrolled:
+    """What says that the log's own key is in force, with a trust set."""
+    return KeyEnrolled(
+        set=folder,
+        set_sha256=sha256,
+        person=None,
+        fingerprint=key.fingerprint,
+        reason=reason,
+        origin=key.origin,
+        vkey=key.vkey,
+    )
 
 
 def set_sha256(files: Mapping[str, bytes]) -> str:

@@ -12,8 +12,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,26 +29,6 @@ logger = logging.getLogger(__name__)
 
 RENEW_S: Final = 20.0
 _SAME_START_S: Final = 1.0  # the system counts a process's start in ticks; no number is reused within a second
-
-
-@dataclass(frozen=True)
-class Holder:
-    """Who has it, so that others can tell whether they still exist."""
-
-    name: str
-    """As an actor: a person or `system:…`."""
-    host: str
-    machine: str | None
-    """Boot and process namespace: tells two machines, or containers, of one name apart."""
-    pid: int
-    process_started: float | None
-    """Seconds since the epoch, as the system tells it."""
-
-    @classmethod
-    def this_process(cls, name: str) -> Holder:
-        """The calling process."""
-        process: Any = psutil.Process()
-        return cls(name, socket.gethostname(), _machine(), process.pid, process.create_time())
 
 
 class Lease:
@@ -72,11 +51,15 @@ class Lease:
 
     def still_held(self, view: LogView) -> None:
         """A claim for any event of the run: refuses once another took over. Raises LeaseHeld."""
-        held_at(self.fence)(view)
+        lease = view.state.lease
+        if lease is None or lease.fence != self.fence:
+            now = "released" if lease is None else f"taken over: {_in_progress(lease)}"
+            raise LeaseHeld(f"the lease of event {self.fence} is no longer ours, it was {now}; this process must stop")
 
     def renew(self) -> None:
         """Prolong it by its life from now. Raises LeaseHeld where it was taken over, StoreUnavailable."""
-        renewed = LeaseRenewed(name=self.name, until=_until(self._log, self._life_s), fence=self.fence)
+        until = self._log.clock.now() + timedelta(seconds=self._life_s)
+        renewed = LeaseRenewed(name=self.name, until=until, fence=self.fence)
         asked_at = self._log.clock.monotonic()
         self._log.append(renewed, run=self.run, actor=self._actor, claim=self.still_held)
         self._renewed = asked_at
@@ -122,9 +105,7 @@ class Lease:
             except StoreUnavailable as error:  # until its end the lease is ours; try again
                 if self._log.clock.monotonic() - self._renewed > self._life_s:
                     self._lose(f"it could not be renewed: {error}")
-            except RecordError as error:
-                self._lose(str(error))
-            except LeaseHeld as error:
+            except (RecordError, LeaseHeld) as error:
                 self._lose(str(error))
 
     def _lose(self, cause: str) -> None:
@@ -140,7 +121,6 @@ def take(
     *,
     name: str,
     actor: str,
-    holder: Holder,
     recovering: bool = False,
     extra_claim: Claim | None = None,
     life_s: float = LEASE_LIFE_S,
@@ -155,18 +135,17 @@ def take(
     """
     content = LeaseTaken(
         name=name,
-        holder=holder.name,
-        until=_until(log, life_s),
-        host=holder.host,
-        machine=holder.machine,
-        pid=holder.pid,
-        process_started=holder.process_started,
+        holder=actor,
+        until=log.clock.now() + timedelta(seconds=life_s),
         recovers=recovering,
+        **this_process(),
     )
-    free = _takes_over(run) if recovering else _is_free(name)
 
     def claim(view: LogView) -> None:
-        free(view)
+        if recovering:
+            _require_left_behind(view, run)
+        else:
+            _require_free(view, name)
         if extra_claim is not None:
             extra_claim(view)
 
@@ -174,16 +153,11 @@ def take(
     return Lease(log, run, name, event.seq, actor, life_s=life_s, renew_s=renew_s)
 
 
-def held_at(fence: int) -> Claim:
-    """A claim that the lease taken at event `fence` is still the environment's newest. Raises LeaseHeld."""
-
-    def claim(view: LogView) -> None:
-        lease = view.state.lease
-        if lease is None or lease.fence != fence:
-            now = "released" if lease is None else f"taken over: {_in_progress(lease)}"
-            raise LeaseHeld(f"the lease of event {fence} is no longer ours, it was {now}; this process must stop")
-
-    return claim
+def this_process() -> dict[str, Any]:
+    """What others can tell by whether the holder still exists."""
+    process: Any = psutil.Process()
+    started = process.create_time()
+    return {"host": socket.gethostname(), "machine": _machine(), "pid": process.pid, "process_started": started}
 
 
 def holder_gone(taken: Event) -> bool:
@@ -202,28 +176,22 @@ def holder_gone(taken: Event) -> bool:
     return dead or bool(abs(started - lease.process_started) > _SAME_START_S)
 
 
-def _is_free(name: str) -> Claim:
-    def claim(view: LogView) -> None:
-        lease = view.state.lease
-        if lease is not None and lease.until > view.time:
-            raise LeaseHeld(f"in progress: {_in_progress(lease)}")
-        if left := view.state.open_runs(leased=True):
-            raise ManualInterventionRequired(
-                f"{left[0]} was left open and its lease has run out: python deploy.py recover {name}"
-            )
-
-    return claim
+def _require_free(view: LogView, name: str) -> None:
+    lease = view.state.lease
+    if lease is not None and lease.until > view.time:
+        raise LeaseHeld(f"in progress: {_in_progress(lease)}")
+    if left := view.state.open_runs(leased=True):
+        raise ManualInterventionRequired(
+            f"{left[0]} was left open and its lease has run out: python deploy.py recover {name}"
+        )
 
 
-def _takes_over(run: str) -> Claim:
-    def claim(view: LogView) -> None:
-        lease = view.state.lease
-        if not view.state.run(run).is_open:
-            raise IllegalEvent(f"{run} is not open; there is nothing to recover")
-        if lease is not None and lease.until > view.time and not (lease.run == run and holder_gone(lease.taken)):
-            raise LeaseHeld(f"in progress: {_in_progress(lease)}; it may still be alive")
-
-    return claim
+def _require_left_behind(view: LogView, run: str) -> None:
+    lease = view.state.lease
+    if not view.state.run(run).is_open:
+        raise IllegalEvent(f"{run} is not open; there is nothing to recover")
+    if lease is not None and lease.until > view.time and not (lease.run == run and holder_gone(lease.taken)):
+        raise LeaseHeld(f"in progress: {_in_progress(lease)}; it may still be alive")
 
 
 def _in_progress(lease: LeaseState) -> str:
@@ -234,12 +202,8 @@ def _in_progress(lease: LeaseState) -> str:
     return running
 
 
-def _until(log: Log, life_s: float) -> datetime:
-    return log.clock.now() + timedelta(seconds=life_s)
-
-
 def _machine() -> str | None:
-    """Boot id and process namespace where the system tells them."""
+    """Boot id and process namespace where the system tells them: they tell machines, or containers, of one name apart."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"

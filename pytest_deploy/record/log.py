@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise, takewhile
+from itertools import chain, pairwise, takewhile
 from typing import Final
 
 from pytest_deploy.errors import IllegalEvent, RecordError, RecordTampered, StoreUnavailable
@@ -94,8 +94,7 @@ class Log:
 
     def append(
         self,
-        content: EventContent | str,
-        data: Mapping[str, Json] | None = None,
+        content: EventContent,
         *,
         run: str,
         actor: str,
@@ -103,16 +102,16 @@ class Log:
     ) -> Event:
         """Add an event; when this returns it is durable.
 
-        `run` is a run's name or `-`. Raises IllegalEvent where the type, its data, or its turn is wrong; whatever
+        `run` is a run's name or `-`. Raises IllegalEvent where the data or its turn is wrong; whatever
         `claim` raises; RecordError where the clock is more than 60 s behind the log; StoreUnavailable; RecordTampered
         where the head is not what the log's key signed. After any of these nothing was added; after StoreUnavailable a
         write all of whose replies were lost may be there all the same, once: whoever reads the log finds it.
         """
-        event_type, data = _type_and_data(content, data)
-        data = self._checked(event_type, data if self._redact is None else redacted(data, self._redact))
+        said = content.as_data()
+        data = self._checked(content.type, said if self._redact is None else redacted(said, self._redact))
         with self._lock:
             while True:
-                self._read_back_to(run, leases=claim is not None or event_type == "lease.taken")
+                self._read_back_to(run, leases=claim is not None or content.type == "lease.taken")
                 self._refuse_retired()
                 now = whole_milliseconds(self.clock.now())
                 earliest = self._earliest_time()
@@ -125,26 +124,28 @@ class Log:
                 time = max(now, earliest)
                 if claim is not None:
                     claim(LogView(time, self._state, self))
-                check_transition(self._state, event_type, data, run=run, time=time)
+                event = self._draft(content.type, data, run, actor, time)
+                check_transition(self._state, event)
                 if behind > self._reported_skew:
                     self._note_skew(behind, now, run)
-                elif (event := self._try_append(event_type, data, run, actor, time)) is not None:
-                    return event
+                elif (appended := self._try_append(event)) is not None:
+                    return appended
 
-    def check(
-        self, content: EventContent | str, data: Mapping[str, Json] | None = None, *, run: str, actor: str
-    ) -> None:
+    def check(self, content: EventContent, *, run: str, actor: str) -> None:
         """Refuse what `append` would refuse now, and what it would not write as it stands. Raises as it; adds nothing."""
-        event_type, data = _type_and_data(content, data)
-        if self._redact is not None and canonical(redacted(data, self._redact)) != canonical(data):
-            raise IllegalEvent(f"{event_type} holds a known secret, or what a database says of a row: write it without")
-        data = self._checked(event_type, data)
+        said = content.as_data()
+        if self._redact is not None and canonical(redacted(said, self._redact)) != canonical(said):
+            raise IllegalEvent(
+                f"{content.type} holds a known secret, or what a database says of a row: write it without"
+            )
+        data = self._checked(content.type, said)
         with self._lock:
             self._read_back_to(run, leases=False)
             self._refuse_retired()
             time = max(whole_milliseconds(self.clock.now()), self._earliest_time())
-            check_transition(self._state, event_type, data, run=run, time=time)
-            self._draft(event_type, data, run, actor, time).line()
+            event = self._draft(content.type, data, run, actor, time)
+            check_transition(self._state, event)
+            event.line()
 
     def mend_clock(self, *, actor: str) -> Event:
         """Let time start again at this machine's, where the head lies over 60 s in the future: a signed `clock.skewed`.
@@ -160,10 +161,9 @@ class Log:
                         f"the log's newest event ({stamp(earliest)}) is not in the future; nothing to mend"
                     )
                 skewed = ClockSkewed(skew_s=(earliest - now).total_seconds(), source="recover --clock", restart=now)
-                if (
-                    event := self._try_append(skewed.type, skewed.as_data(), NO_RUN, actor, self._tail[-1].event.time)
-                ) is not None:
-                    return event
+                event = self._draft(skewed.type, skewed.as_data(), NO_RUN, actor, self._tail[-1].event.time)
+                if (appended := self._try_append(event)) is not None:
+                    return appended
 
     def use_signer(self, signer: Signer) -> None:
         """Let another key sign from now on: the one that the log's newest key event names."""
@@ -202,18 +202,12 @@ class Log:
         with self._lock:
             self._advance()
             head = self._tail[-1] if self._tail else None
-        before: Entry | None = None
-        for seq in range(start, 0 if head is None else head.event.seq):
-            entry = self._read(seq)
-            if before is not None:
-                check_follows(before, entry)
-                yield before.event
-            before = entry
-        if head is not None and start <= head.event.seq:
-            if before is not None:
-                check_follows(before, head)
-                yield before.event
-            yield head.event
+        if head is None or start > head.event.seq:
+            return
+        for before, entry in pairwise(chain(map(self._read, range(start, head.event.seq)), (head,))):
+            check_follows(before, entry)
+            yield before.event
+        yield head.event
 
     def history(self) -> tuple[Event, ...]:
         """Every event so far, in order; what this process has read once it does not read again. Raises RecordTampered."""
@@ -227,7 +221,7 @@ class Log:
         """Every event of a run so far, in order."""
         with self._lock:
             self._read_back_to(run, leases=False)
-            return [entry.event for entry in self._tail if entry.event.run == run]
+            return self.run_in_memory(run)
 
     def run_in_memory(self, run: str) -> list[Event]:
         """The events of a run that this process wrote or read: the store, which may be down, is not asked."""
@@ -242,11 +236,8 @@ class Log:
         for seq in range(tail[0].event.seq - 1 if tail else -1, -1, -1):
             yield self._read(seq).event
 
-    def _try_append(
-        self, event_type: str, data: Mapping[str, Json], run: str, actor: str, time: datetime
-    ) -> Event | None:
+    def _try_append(self, event: Event) -> Event | None:
         """Create the next object; None where another writer was faster (what it wrote is read by the next _advance)."""
-        event = self._draft(event_type, data, run, actor, time)
         path = self._tail[-1].path_after if self._tail else ()
         entry, stored = entries.build(event, path, self.key.origin, self._signer)
         if not self._create(entries.name(event.seq), stored):
@@ -386,12 +377,6 @@ class Log:
                 f"a writer's clock is {seconds:.3f} s behind the log; over {SKEW_LIMIT.seconds} s nothing is written"
             )
             self.append(AlertRaised(alert="clock", detail=detail), run=place, actor=_ACTOR)
-
-
-def _type_and_data(content: EventContent | str, data: Mapping[str, Json] | None) -> tuple[str, Mapping[str, Json]]:
-    if isinstance(content, str):
-        return content, data or {}
-    return content.type, content.as_data()
 
 
 def _begins_lease(event: Event) -> bool:

@@ -14,8 +14,15 @@ from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import atomic_file, log_entry
 from pytest_deploy.record.bucket import EMULATOR, Bucket, emulated
 from pytest_deploy.record.clock import Clock
-from pytest_deploy.record.events import KeyEnrolled
-from pytest_deploy.record.key import FileSigner, Signer, first_set, trust_set, write_plain_copies, write_set
+from pytest_deploy.record.key import (
+    FileSigner,
+    Signer,
+    enrolled_key,
+    first_set,
+    trust_set,
+    write_plain_copies,
+    write_set,
+)
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.mirrored_store import MirroredStore, copy_of
 from pytest_deploy.record.rotation import finish_rotation
@@ -86,16 +93,8 @@ def _begin(log: Log, actor: str) -> None:
             raise Exists("another process began the log meanwhile")
 
     folder, sha256 = write_set(log.store, first_set(log.key))
-    first = KeyEnrolled(
-        set=folder,
-        set_sha256=sha256,
-        person=None,
-        fingerprint=log.key.fingerprint,
-        reason="the log begins",
-        origin=log.key.origin,
-        vkey=log.key.vkey,
-    )
     with suppress(Exists):
+        first = enrolled_key(log.key, folder, sha256, "the log begins")
         log.append(first, run=NO_RUN, actor=actor, claim=nobody_was_faster)
 
 

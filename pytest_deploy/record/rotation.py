@@ -18,8 +18,8 @@ from pathlib import Path
 from pytest_deploy.errors import RecordError, RecordTampered, Refused
 from pytest_deploy.record import atomic_file
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.events import KeyEnrolled, KeyRotated
-from pytest_deploy.record.key import FileSigner, LogKey, Signer, trust_set, write_plain_copies, write_set
+from pytest_deploy.record.events import KeyRotated
+from pytest_deploy.record.key import FileSigner, LogKey, Signer, enrolled_key, trust_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.run_state import LogState
@@ -46,7 +46,7 @@ def rotate(log: Log, folder: Path, new: Signer, *, signer: str, reason: str, act
     if left := LogState.of(events).open_runs():
         raise _in_use(left[0])
     before = [event for event in events if event.type.startswith("key.")][-1]
-    files = {**trust_set(log.store, before.data["set_sha256"]), **_key_files(key)}
+    files = {**trust_set(log.store, before.data["set_sha256"]), **key.files}
     place, sha256 = write_set(log.store, files)
 
     def nothing_runs(view: LogView) -> None:
@@ -90,16 +90,9 @@ def confirm(log: Log, folder: Path, new: Signer, rotated: Event, *, actor: str) 
     with suppress(OSError):  # a convenience; the rotation is finished without it
         write_plain_copies(folder, trust_set(log.store, named.set_sha256))
     log.use_signer(new)
+    reason = f"the key that event {rotated.seq} names signs from here on"
     with suppress(Exists):
-        enrolled = KeyEnrolled(
-            set=named.set,
-            set_sha256=named.set_sha256,
-            person=named.person,
-            fingerprint=named.fingerprint,
-            reason=f"the key that event {rotated.seq} names signs from here on",
-            origin=named.origin,
-            vkey=named.vkey,
-        )
+        enrolled = enrolled_key(log.key, named.set, named.set_sha256, reason)
         log.append(enrolled, run=NO_RUN, actor=actor, claim=right_after)
 
 
@@ -175,7 +168,3 @@ def _signs(log: Log, new: Signer) -> bool:
 
 def _names(event: Event, key: LogKey) -> bool:
     return event.type == "key.rotated" and event.data.get("vkey") == key.vkey
-
-
-def _key_files(key: LogKey) -> dict[str, bytes]:
-    return {"log.vkey": f"{key.vkey}\n".encode(), "log.pem": key.pem.encode()}

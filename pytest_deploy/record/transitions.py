@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from pytest_deploy.errors import IllegalEvent
@@ -18,7 +17,7 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import Json
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.record.run_state import FINISHED, LEASELESS, OPEN, STAGE_AFTER, LeaseState, LogState, RunState, Stage
+from pytest_deploy.record.run_state import FINISHED, LEASELESS, OPEN, STAGE_AFTER, LogState, RunState, Stage
 
 PIPELINE_OUTCOMES: Final[Mapping[str, frozenset[str]]] = {
     "deploy": frozenset({"deployed", "refused", "failed", "rolled-back", "rollback-failed"}),
@@ -31,22 +30,16 @@ PIPELINE_OUTCOMES: Final[Mapping[str, frozenset[str]]] = {
 class Proposal:
     """An event that somebody wants to append, and what it would meet."""
 
-    type: str
-    run: str
+    event: Event
     data: Mapping[str, Json]
-    time: datetime
-    """UTC; the time it would carry."""
+    """The event's."""
     state: RunState
     """Of its run."""
-    lease: LeaseState | None
-    """The environment's, if it is not released."""
-    others: tuple[str, ...]
-    """Other open runs that took the lease."""
+    log: LogState
 
     @property
     def holds_lease(self) -> bool:
-        """Whether the lease is this run's."""
-        return self.lease is not None and self.lease.run == self.run
+        return self.log.lease is not None and self.log.lease.run == self.event.run
 
 
 @dataclass(frozen=True)
@@ -127,22 +120,23 @@ LEGAL: Final[Mapping[str, Rule]] = {
 }
 
 
-def _gate_at_its_point(event: Proposal) -> bool:
-    if event.state.stage is Stage.PLANNED:
+def _gate_at_its_point(it: Proposal) -> bool:
+    if it.state.stage is Stage.PLANNED:
         return True
-    requested = event.state.request_sha256 is not None and not event.state.voided
-    return event.data["point"] == "lease" and (requested or event.state.stage is Stage.LEASED)
+    requested = it.state.request_sha256 is not None and not it.state.voided
+    return it.data["point"] == "lease" and (requested or it.state.stage is Stage.LEASED)
 
 
-def _nobody_elses_turn(event: Proposal) -> bool:
-    lease = event.lease
-    recovering = lease is not None and lease.run == event.run and event.state.stage in OPEN
-    return not event.others and (lease is None or recovering or lease.until <= event.time)
+def _nobody_elses_turn(it: Proposal) -> bool:
+    lease = it.log.lease
+    recovering = it.holds_lease and it.state.stage in OPEN
+    others = any(run != it.event.run for run in it.log.open_runs(leased=True))
+    return not others and (lease is None or recovering or lease.until <= it.event.time)
 
 
-def _outcome_of_what_happened(event: Proposal) -> bool:
-    state = event.state
-    match event.data["outcome"]:
+def _outcome_of_what_happened(it: Proposal) -> bool:
+    state = it.state
+    match it.data["outcome"]:
         case "deployed":
             return not state.failed and state.rollback_outcome is None
         case "passed":
@@ -157,20 +151,20 @@ def _outcome_of_what_happened(event: Proposal) -> bool:
 
 
 CONDITIONS: Final[Mapping[str, tuple[Callable[[Proposal], bool], str]]] = {
-    "run known": (lambda event: event.state.known, "nothing was recorded of this run"),
-    "no request yet": (lambda event: event.state.request_sha256 is None, "the run has its request"),
+    "run known": (lambda it: it.state.known, "nothing was recorded of this run"),
+    "no request yet": (lambda it: it.state.request_sha256 is None, "the run has its request"),
     "built where inside a run": (
-        lambda event: event.state.stage is Stage.NEW or "build" in event.state.phases,
+        lambda it: it.state.stage is Stage.NEW or "build" in it.state.phases,
         "a run makes its own request after its build",
     ),
-    "requested": (lambda event: event.state.request_sha256 is not None, "the run has no request"),
+    "requested": (lambda it: it.state.request_sha256 is not None, "the run has no request"),
     "request live": (
-        lambda event: event.state.request_sha256 is not None and not event.state.voided,
+        lambda it: it.state.request_sha256 is not None and not it.state.voided,
         "the run has no live request",
     ),
-    "not voided": (lambda event: not event.state.voided, "the request was voided"),
+    "not voided": (lambda it: not it.state.voided, "the request was voided"),
     "of this request": (
-        lambda event: event.data["request_sha256"] == event.state.request_sha256,
+        lambda it: it.data["request_sha256"] == it.state.request_sha256,
         "request_sha256 is not that of the run's request",
     ),
     "gate at its point": (
@@ -179,98 +173,85 @@ CONDITIONS: Final[Mapping[str, tuple[Callable[[Proposal], bool], str]]] = {
     ),
     "nobody else's turn": (_nobody_elses_turn, "another lease lives, or another run is in progress"),
     "recovers where open": (
-        lambda event: event.data.get("recovers", False) is (event.state.stage in OPEN),
+        lambda it: it.data.get("recovers", False) is (it.state.stage in OPEN),
         "inside an open run only recover takes the lease, and it says so",
     ),
     "own lease": (
-        lambda event: event.lease is not None and event.holds_lease and event.data["fence"] == event.lease.fence,
+        lambda it: it.holds_lease and it.log.lease is not None and it.data["fence"] == it.log.lease.fence,
         "the lease is not, or no longer, the one with this fence",
     ),
-    "holds the lease": (lambda event: event.holds_lease, "the run does not hold the lease"),
+    "holds the lease": (lambda it: it.holds_lease, "the run does not hold the lease"),
     "leased unless a plan": (
-        lambda event: (event.data["pipeline"] != LEASELESS) == (event.state.stage is Stage.LEASED),
+        lambda it: (it.data["pipeline"] != LEASELESS) == (it.state.stage is Stage.LEASED),
         "every pipeline but a plan opens its run under the lease",
     ),
     "leased if changing": (
-        lambda event: event.holds_lease or not event.data["changes"],
+        lambda it: it.holds_lease or not it.data["changes"],
         "a step that changes something needs the lease",
     ),
-    "no phase open": (lambda event: event.state.phase is None, "a phase is open"),
+    "no phase open": (lambda it: it.state.phase is None, "a phase is open"),
     "first time of the phase": (
-        lambda event: event.data["phase"] not in event.state.phases,
+        lambda it: it.data["phase"] not in it.state.phases,
         "the phase was had before",
     ),
     "rollback phase in a rollback": (
-        lambda event: (event.data["phase"] == "rollback") == event.state.rollback_open,
+        lambda it: (it.data["phase"] == "rollback") == it.state.rollback_open,
         "the phase rollback, and no other, runs between rollback.started and rollback.finished",
     ),
     "phase open or never begun": (
-        lambda event: (
-            event.data["phase"] == event.state.phase
-            or (event.data["outcome"] == "not-run" and event.data["phase"] not in event.state.phases)
+        lambda it: (
+            it.data["phase"] == it.state.phase
+            or (it.data["outcome"] == "not-run" and it.data["phase"] not in it.state.phases)
         ),
         "the phase is not open",
     ),
-    "its phase open": (lambda event: event.data["phase"] == event.state.phase, "the step's phase is not open"),
-    "first time of the step": (lambda event: event.data["nodeid"] not in event.state.begun, "the step was had before"),
-    "step open": (lambda event: event.data["nodeid"] in event.state.steps, "the step is not open"),
-    "no step open": (lambda event: not event.state.steps, "a step is open"),
+    "its phase open": (lambda it: it.data["phase"] == it.state.phase, "the step's phase is not open"),
+    "first time of the step": (lambda it: it.data["nodeid"] not in it.state.begun, "the step was had before"),
+    "step open": (lambda it: it.data["nodeid"] in it.state.steps, "the step is not open"),
+    "no step open": (lambda it: not it.state.steps, "a step is open"),
     "change announced": (
-        lambda event: event.state.rollback_open or any(data["changes"] for data in event.state.steps.values()),
+        lambda it: it.state.rollback_open or any(data["changes"] for data in it.state.steps.values()),
         "no step that changes anything is open, and no rollback",
     ),
     "in a step": (
-        lambda event: event.state.stage in FINISHED or event.state.rollback_open or bool(event.state.steps),
+        lambda it: it.state.stage in FINISHED or it.state.rollback_open or bool(it.state.steps),
         "no step is open",
     ),
-    "no rollback open": (lambda event: not event.state.rollback_open, "a rollback is open"),
-    "rollback open": (lambda event: event.state.rollback_open, "no rollback is open"),
+    "no rollback open": (lambda it: not it.state.rollback_open, "a rollback is open"),
+    "rollback open": (lambda it: it.state.rollback_open, "no rollback is open"),
     "nothing announced": (
-        lambda event: not event.state.announced,
+        lambda it: not it.state.announced,
         "a step that changes something was announced: roll back and close the run instead",
     ),
     "outcome of the pipeline": (
-        lambda event: event.data["outcome"] in PIPELINE_OUTCOMES[event.state.pipeline],
+        lambda it: it.data["outcome"] in PIPELINE_OUTCOMES[it.state.pipeline],
         "its pipeline has no such outcome",
     ),
     "outcome of what happened": (_outcome_of_what_happened, "the outcome contradicts what was recorded"),
-    "outcome as decided": (lambda event: event.data["outcome"] == event.state.outcome, "another outcome was decided"),
+    "outcome as decided": (lambda it: it.data["outcome"] == it.state.outcome, "another outcome was decided"),
 }
 
 
-def check_transition(state: LogState, event_type: str, data: Mapping[str, Json], *, run: str, time: datetime) -> None:
-    """Refuse what is not legal next in a log; `data` fits its type. Raises IllegalEvent naming what is legal."""
-    if state.empty and event_type != "key.enrolled":
-        raise IllegalEvent(f"{event_type} is not legal now: a log begins with key.enrolled")
-    if run == NO_RUN:
-        if not LEGAL[event_type].outside:
-            raise IllegalEvent(f"{event_type} belongs to a run; `-` stands for events outside any")
-        return
-    others = tuple([other for other in state.open_runs(leased=True) if other != run])
-    reason = _refusal(Proposal(event_type, run, data, time, state.run(run), state.lease, others))
-    if reason is not None:
-        raise IllegalEvent(reason)
+def check_transition(state: LogState, event: Event) -> None:
+    """Refuse what is not legal next in a log, or was not when it was written; `state` is that of the events before it.
 
-
-def check_order(state: LogState, event: Event) -> None:
-    """Refuse an event that was not legal when it was written; `state` is that of the events before it. Raises IllegalEvent."""
-    check_transition(state, event.type, event.data, run=event.run, time=event.time)
-
-
-def _refusal(event: Proposal) -> str | None:
-    """Why the event may not come next in its run, and what may; None where it may."""
+    The event's data fits its type. Raises IllegalEvent naming what is legal.
+    """
+    if state.empty and event.type != "key.enrolled":
+        raise IllegalEvent(f"{event.type} is not legal now: a log begins with key.enrolled")
     rule = LEGAL[event.type]
-    stage = event.state.stage
-    if stage not in rule.stages:
-        reason = f"the run is {stage}"
-    else:
-        for name in rule.conditions:
-            holds, reason = CONDITIONS[name]
-            if not holds(event):
-                break
-        else:
-            return None
-    legal = [name for name, other in LEGAL.items() if stage in other.stages and other.stages is not _ALWAYS]
-    return (
-        f"{event.type} is not legal now in {event.run} ({stamp(event.time)}): {reason}; legal now: {', '.join(legal)}"
-    )
+    if event.run == NO_RUN:
+        if not rule.outside:
+            raise IllegalEvent(f"{event.type} belongs to a run; `-` stands for events outside any")
+        return
+    proposal = Proposal(event, event.data, state.run(event.run), state)
+    stage = proposal.state.stage
+    reason: str | None = f"the run is {stage}"
+    if stage in rule.stages:
+        conditions = (CONDITIONS[name] for name in rule.conditions)
+        reason = next((otherwise for holds, otherwise in conditions if not holds(proposal)), None)
+    if reason is not None:
+        legal = [name for name, other in LEGAL.items() if stage in other.stages and other.stages is not _ALWAYS]
+        raise IllegalEvent(
+            f"{event.type} is not legal now in {event.run} ({stamp(event.time)}): {reason}; legal now: {', '.join(legal)}"
+        )

@@ -35,7 +35,7 @@ from pytest_deploy.record.events import (
 from pytest_deploy.record.key import FOLDER_HEX, LogKey, parse_vkey, set_sha256
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_state import LogState
-from pytest_deploy.record.transitions import check_order
+from pytest_deploy.record.transitions import check_transition
 from pytest_deploy.verify.findings import NONE, Check, Finding
 from pytest_deploy.verify.segment import Segment, WorkerPool, is_key_event, read_entry, read_segments
 
@@ -170,7 +170,7 @@ class Chain:
             place = entries.name(event.seq)
             # 7. The event is legal after those before it.
             try:
-                check_order(self.state, event)
+                check_transition(self.state, event)
             except IllegalEvent as error:
                 return Finding(7, place, str(error))
             # 6. The checkpoint of a recent event, and of one that changes keys, is signed by the key in force.

@@ -17,6 +17,7 @@ import pytest
 from pytest_deploy.history.history import History
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.events import parse as content_of
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import parse
 from pytest_deploy.reports.run_page import render_run
@@ -114,7 +115,9 @@ def test_the_command_answers_within_a_second_too_and_reads_only_what_is_new(
 
 def appending(log: Log, times: int) -> list[float]:
     data = {"alert": "scale", "detail": "one more"}
-    return [timed(lambda: log.append("alert.raised", data, run="-", actor="system:scale")) for _ in range(times)]
+    return [
+        timed(lambda: log.append(content_of("alert.raised", data), run="-", actor="system:scale")) for _ in range(times)
+    ]
 
 
 @pytest.mark.timeout(1800)

@@ -15,6 +15,7 @@ from pytest_deploy.record.actor import local_user
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint
 from pytest_deploy.record.mirrored_store import MirroredStore, copy_of
@@ -100,7 +101,7 @@ def _stand_in_the_way(production: RehearsedCheckout) -> None:
     """A run of somebody else's that is open, and a freeze."""
     log = _record(production, SystemClock())
     run = RunWriter(log, new_run_id("production", log.clock, rehearsal=True)).open()
-    log.append("environment.frozen", {"reason": "somebody must look at it"}, run=run.run, actor=ACTOR)
+    log.append(parse("environment.frozen", {"reason": "somebody must look at it"}), run=run.run, actor=ACTOR)
 
 
 def _record(production: RehearsedCheckout, clock: Clock) -> Log:
@@ -118,7 +119,7 @@ def _record(production: RehearsedCheckout, clock: Clock) -> Log:
 def test_a_machine_whose_clock_is_behind_its_record_deploys_nothing(checkout: Checkout) -> None:
     production = RehearsedCheckout.of(checkout, "production")
     ahead = _record(production, ShiftedClock(SystemClock(), timedelta(minutes=10)))
-    ahead.append("alert.raised", {"alert": "clock", "detail": "ten minutes ahead"}, run=NO_RUN, actor=ACTOR)
+    ahead.append(parse("alert.raised", {"alert": "clock", "detail": "ten minutes ahead"}), run=NO_RUN, actor=ACTOR)
     before = production.checkout.bytes_below("reports/rehearsal/production/log")
 
     ran = production.plan(TUESDAY)

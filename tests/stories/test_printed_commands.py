@@ -19,6 +19,7 @@ import pytest
 from pytest_deploy.anchors.kinds import TimestampAuthority, file_name
 from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.record.clock import SystemClock
+from pytest_deploy.record.events import parse as content_of
 from pytest_deploy.record.log_entry import parse
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.store import FolderStore
@@ -203,7 +204,7 @@ def test_an_export_of_the_run_verifies_by_the_commands_that_its_report_prints(
     log = open_record(
         FolderStore(it.store), origin=origin, key_file=stamped.key, clock=SystemClock(), actor="system:export"
     )
-    log.append("record.read", {"reader": "inspector"}, run=stamped.run, actor="system:export")
+    log.append(content_of("record.read", {"reader": "inspector"}), run=stamped.run, actor="system:export")
     out = Export(log, it.store, stamped.run, tmp_path / "handed out")
     out.check()
     out.begin()

@@ -6,7 +6,7 @@
         case StepFinished(outcome="failed", nodeid=nodeid): ...
 
 Where a type's name is data, `parse("step.started", {...})` gives the same object. docs/record-format.md lists every type; its tables are
-written by `python -m pytest_deploy.record.events.reference`.
+written by `python docs/generate_event_types.py`.
 """
 
 from __future__ import annotations
@@ -124,68 +124,3 @@ def fault(event_type: str, data: Mapping[str, Json]) -> str | None:
 def fields(event_type: str) -> Mapping[str, Field]:
     """The keys of a known type, required ones first."""
     return fields_of_type(TYPES[event_type])
-
-
-__all__ = [
-    "RESERVED",
-    "TYPES",
-    "UNSET",
-    "AlertRaised",
-    "AnchorMade",
-    "ApprovalRefused",
-    "ApprovalSigned",
-    "BackupCreated",
-    "ClockSkewed",
-    "DeviationAccepted",
-    "EnvironmentFrozen",
-    "EnvironmentReleased",
-    "EventContent",
-    "Field",
-    "GatePassed",
-    "GatePoint",
-    "GateRefused",
-    "GateVerdict",
-    "IncidentOpened",
-    "Json",
-    "KeyChange",
-    "KeyEnrolled",
-    "KeyRevoked",
-    "KeyRotated",
-    "LeaseReleased",
-    "LeaseRenewed",
-    "LeaseTaken",
-    "Migration",
-    "MigrationApplied",
-    "MigrationRolledBack",
-    "NotificationFailed",
-    "NotificationSent",
-    "Outcome",
-    "OverrideSigned",
-    "PhaseFinished",
-    "PhaseOutcome",
-    "PhaseStarted",
-    "Pipeline",
-    "RecordAmended",
-    "RecordRead",
-    "RequestMade",
-    "RequestVoided",
-    "RevisionDeployed",
-    "RollbackFinished",
-    "RollbackStarted",
-    "RunAbandoned",
-    "RunClosed",
-    "RunDecided",
-    "RunOpened",
-    "RunPlanned",
-    "Signed",
-    "SignoffSigned",
-    "StepFinished",
-    "StepNotRun",
-    "StepOutcome",
-    "StepStarted",
-    "TrafficMoved",
-    "fault",
-    "fields",
-    "given",
-    "parse",
-]

@@ -6,6 +6,7 @@ is then left out of the record; `given(content.title, "")` reads it. What is opt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,10 +60,14 @@ class EventContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """The content of an event. Making one checks nothing: `Log.append` does, and `parse` for what was read."""
 
     type: ClassVar[str]
-    """As the record names it, e.g. `step.started`."""
+    """As the record names it, which the class's own name says: `StepNotRun` is `step.not-run`."""
 
     clock: datetime | UnsetType = UNSET
     """In a rehearsal: its own shifted instant, by which gates and expiry go. The log adds it; `time` stays real."""
+
+    def __init_subclass__(cls) -> None:
+        first, *more = re.findall("[A-Z][a-z]+", cls.__name__)
+        cls.type = f"{first}.{'-'.join(more)}".lower()
 
     def as_data(self) -> dict[str, Json]:
         """As it stands in the record: without the keys that are UNSET, instants as stamps."""

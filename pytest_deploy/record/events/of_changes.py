@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
@@ -38,19 +38,13 @@ class Migration(EventContent, frozen=True, kw_only=True):
 class MigrationApplied(Migration, frozen=True, kw_only=True):
     """A migration moved the schema forward."""
 
-    type: ClassVar[str] = "migration.applied"
-
 
 class MigrationRolledBack(Migration, frozen=True, kw_only=True):
     """A migration was undone."""
 
-    type: ClassVar[str] = "migration.rolled-back"
-
 
 class BackupCreated(EventContent, frozen=True, kw_only=True):
     """A backup lies where it says, before anything changes."""
-
-    type: ClassVar[str] = "backup.created"
 
     kind: str
     place: str
@@ -71,8 +65,6 @@ class BackupCreated(EventContent, frozen=True, kw_only=True):
 class RevisionDeployed(EventContent, frozen=True, kw_only=True):
     """A revision of the service exists, without traffic."""
 
-    type: ClassVar[str] = "revision.deployed"
-
     revision: str
     image: str
     url: str | None
@@ -86,8 +78,6 @@ class RevisionDeployed(EventContent, frozen=True, kw_only=True):
 
 class TrafficMoved(EventContent, frozen=True, kw_only=True):
     """Requests go to other revisions than before."""
-
-    type: ClassVar[str] = "traffic.moved"
 
     before: dict[str, Any]
     """Revision -> percent."""
@@ -104,8 +94,6 @@ class TrafficMoved(EventContent, frozen=True, kw_only=True):
 class RollbackStarted(EventContent, frozen=True, kw_only=True):
     """What was changed is being undone."""
 
-    type: ClassVar[str] = "rollback.started"
-
     cause: str
     order: list[Any]
     """What is undone, in this order."""
@@ -117,8 +105,6 @@ class RollbackStarted(EventContent, frozen=True, kw_only=True):
 
 class RollbackFinished(EventContent, frozen=True, kw_only=True):
     """How the rollback ended."""
-
-    type: ClassVar[str] = "rollback.finished"
 
     outcome: Literal["rolled-back", "rollback-failed"]
     duration_s: Number
@@ -132,8 +118,6 @@ class RollbackFinished(EventContent, frozen=True, kw_only=True):
 class EnvironmentFrozen(EventContent, frozen=True, kw_only=True):
     """No run may deploy here until people release the environment."""
 
-    type: ClassVar[str] = "environment.frozen"
-
     reason: str
     commit: str | UnsetType = UNSET
     version: str | UnsetType = UNSET
@@ -143,8 +127,6 @@ class EnvironmentFrozen(EventContent, frozen=True, kw_only=True):
 
 class AlertRaised(EventContent, frozen=True, kw_only=True):
     """Something deserves a look; it decides nothing."""
-
-    type: ClassVar[str] = "alert.raised"
 
     alert: str
     detail: str
@@ -158,8 +140,6 @@ class AlertRaised(EventContent, frozen=True, kw_only=True):
 class ClockSkewed(EventContent, frozen=True, kw_only=True):
     """A writer's clock was behind the log, or a mended one let time start again."""
 
-    type: ClassVar[str] = "clock.skewed"
-
     skew_s: Number
     source: str
     observed: datetime | UnsetType = UNSET
@@ -171,8 +151,6 @@ class ClockSkewed(EventContent, frozen=True, kw_only=True):
 
 class IncidentOpened(EventContent, frozen=True, kw_only=True):
     """An incident was opened for what happened in the run."""
-
-    type: ClassVar[str] = "incident.opened"
 
     incident: str
     severity: str
@@ -187,8 +165,6 @@ class IncidentOpened(EventContent, frozen=True, kw_only=True):
 class NotificationSent(EventContent, frozen=True, kw_only=True):
     """Somebody was told."""
 
-    type: ClassVar[str] = "notification.sent"
-
     channel: str
     subject: str
     recipients: list[Any] | UnsetType = UNSET
@@ -200,8 +176,6 @@ class NotificationSent(EventContent, frozen=True, kw_only=True):
 
 class NotificationFailed(EventContent, frozen=True, kw_only=True):
     """Somebody could not be told, and why."""
-
-    type: ClassVar[str] = "notification.failed"
 
     channel: str
     subject: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from msgspec import UNSET, UnsetType
 
@@ -26,8 +26,6 @@ class Signed(EventContent, frozen=True, kw_only=True):
 class ApprovalSigned(Signed, frozen=True, kw_only=True):
     """Somebody approves a request."""
 
-    type: ClassVar[str] = "approval.signed"
-
     role: str
     meaning: str
     request_sha256: Sha256
@@ -42,8 +40,6 @@ class ApprovalSigned(Signed, frozen=True, kw_only=True):
 class ApprovalRefused(EventContent, frozen=True, kw_only=True):
     """A file that should have been an approval or an override does not count, and why."""
 
-    type: ClassVar[str] = "approval.refused"
-
     signer: str | None
     role: str | None
     reason: str
@@ -57,8 +53,6 @@ class ApprovalRefused(EventContent, frozen=True, kw_only=True):
 
 class OverrideSigned(Signed, frozen=True, kw_only=True):
     """Somebody answers for passing over a gate's refusal."""
-
-    type: ClassVar[str] = "override.signed"
 
     reason: str
     gate: str | UnsetType = UNSET
@@ -75,8 +69,6 @@ class OverrideSigned(Signed, frozen=True, kw_only=True):
 class SignoffSigned(Signed, frozen=True, kw_only=True):
     """Somebody stands, in a role, for the record of a closed run."""
 
-    type: ClassVar[str] = "signoff.signed"
-
     role: str
     meaning: str
     record_sha256: Sha256
@@ -89,8 +81,6 @@ class SignoffSigned(Signed, frozen=True, kw_only=True):
 class DeviationAccepted(Signed, frozen=True, kw_only=True):
     """A step of a closed run did not pass, and somebody answers for going on."""
 
-    type: ClassVar[str] = "deviation.accepted"
-
     reason: str
     deviation: str | UnsetType = UNSET
     """What deviated, in words."""
@@ -102,8 +92,6 @@ class DeviationAccepted(Signed, frozen=True, kw_only=True):
 
 class RecordAmended(Signed, frozen=True, kw_only=True):
     """One value of one event of a finished run was wrong; the event itself stays as it is."""
-
-    type: ClassVar[str] = "record.amended"
 
     reason: str
     amends: int | UnsetType = UNSET
@@ -121,8 +109,6 @@ class RecordAmended(Signed, frozen=True, kw_only=True):
 
 class EnvironmentReleased(Signed, frozen=True, kw_only=True):
     """Somebody ends a freeze."""
-
-    type: ClassVar[str] = "environment.released"
 
     reason: str
     commit: str | UnsetType = UNSET
@@ -163,25 +149,17 @@ class KeyChange(EventContent, frozen=True, kw_only=True):
 class KeyEnrolled(KeyChange, frozen=True, kw_only=True):
     """A person's key counts; without a person, the log's own key."""
 
-    type: ClassVar[str] = "key.enrolled"
-
 
 class KeyRevoked(KeyChange, frozen=True, kw_only=True):
     """A key counts no longer."""
-
-    type: ClassVar[str] = "key.revoked"
 
 
 class KeyRotated(KeyChange, frozen=True, kw_only=True):
     """The log's old key names the new one; the next event enrolls it over the same set."""
 
-    type: ClassVar[str] = "key.rotated"
-
 
 class AnchorMade(EventContent, frozen=True, kw_only=True):
     """The log's head is known outside the record."""
-
-    type: ClassVar[str] = "anchor.made"
 
     kind: str
     """`line`, `copy`, `github` or `rfc3161`."""
@@ -203,8 +181,6 @@ class AnchorMade(EventContent, frozen=True, kw_only=True):
 
 class RecordRead(EventContent, frozen=True, kw_only=True):
     """Somebody took a copy of a run's record away."""
-
-    type: ClassVar[str] = "record.read"
 
     reader: str
     purpose: str | UnsetType = UNSET

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
@@ -18,8 +18,6 @@ GatePoint = Literal["plan", "lease", "change"]
 
 class RequestMade(EventContent, frozen=True, kw_only=True):
     """A request for a run: the run's name exists from here on, and people may approve the request."""
-
-    type: ClassVar[str] = "request.made"
 
     request_sha256: Sha256
     """Of request.json, which people sign."""
@@ -50,8 +48,6 @@ class RequestMade(EventContent, frozen=True, kw_only=True):
 class RequestVoided(EventContent, frozen=True, kw_only=True):
     """A request starts no run any more: something drifted, it expired, or somebody withdrew it."""
 
-    type: ClassVar[str] = "request.voided"
-
     cause: str
     request_sha256: Sha256 | UnsetType = UNSET
     detail: Any | UnsetType = UNSET
@@ -60,8 +56,6 @@ class RequestVoided(EventContent, frozen=True, kw_only=True):
 
 class LeaseTaken(EventContent, frozen=True, kw_only=True):
     """A run claimed the environment. The event's `seq` is the fencing token."""
-
-    type: ClassVar[str] = "lease.taken"
 
     name: str
     """The environment."""
@@ -83,8 +77,6 @@ class LeaseTaken(EventContent, frozen=True, kw_only=True):
 class LeaseRenewed(EventContent, frozen=True, kw_only=True):
     """The holder still works."""
 
-    type: ClassVar[str] = "lease.renewed"
-
     name: str
     until: datetime
     fence: int
@@ -95,8 +87,6 @@ class LeaseRenewed(EventContent, frozen=True, kw_only=True):
 class LeaseReleased(EventContent, frozen=True, kw_only=True):
     """The environment is free for the next run."""
 
-    type: ClassVar[str] = "lease.released"
-
     name: str
     fence: int
     """`seq` of the lease.taken."""
@@ -106,8 +96,6 @@ class LeaseReleased(EventContent, frozen=True, kw_only=True):
 
 class RunOpened(EventContent, frozen=True, kw_only=True):
     """A run began: who, what, with which software, rules and steps."""
-
-    type: ClassVar[str] = "run.opened"
 
     environment: str
     pipeline: Pipeline
@@ -158,8 +146,6 @@ class RunOpened(EventContent, frozen=True, kw_only=True):
 class RunPlanned(EventContent, frozen=True, kw_only=True):
     """The steps that the run must have are fixed."""
 
-    type: ClassVar[str] = "run.planned"
-
     steps: int
     conditional: int
     """How many of them run only in a rollback."""
@@ -175,8 +161,6 @@ class RunPlanned(EventContent, frozen=True, kw_only=True):
 
 class RunDecided(EventContent, frozen=True, kw_only=True):
     """The outcome. Nothing that comes later changes it."""
-
-    type: ClassVar[str] = "run.decided"
 
     outcome: Outcome
     cause: str | None
@@ -200,8 +184,6 @@ class RunDecided(EventContent, frozen=True, kw_only=True):
 class RunClosed(EventContent, frozen=True, kw_only=True):
     """The run's folder is sealed and its evidence bound to the log."""
 
-    type: ClassVar[str] = "run.closed"
-
     outcome: Outcome
     """As decided."""
     record: str
@@ -218,8 +200,6 @@ class RunClosed(EventContent, frozen=True, kw_only=True):
 class RunAbandoned(EventContent, frozen=True, kw_only=True):
     """A run whose process died before anything was announced as changing; `recover` says so."""
 
-    type: ClassVar[str] = "run.abandoned"
-
     cause: str
     found_sha256: Sha256
     """Of FOUND.SHA256SUMS, written into the folder first."""
@@ -230,8 +210,6 @@ class RunAbandoned(EventContent, frozen=True, kw_only=True):
 class PhaseStarted(EventContent, frozen=True, kw_only=True):
     """The steps of a phase may run."""
 
-    type: ClassVar[str] = "phase.started"
-
     phase: str
     mode: Literal["all", "first"] | UnsetType = UNSET
     budget_s: Number | UnsetType | None = UNSET
@@ -240,8 +218,6 @@ class PhaseStarted(EventContent, frozen=True, kw_only=True):
 
 class PhaseFinished(EventContent, frozen=True, kw_only=True):
     """A phase ended, or was never begun (`not-run`)."""
-
-    type: ClassVar[str] = "phase.finished"
 
     phase: str
     outcome: PhaseOutcome
@@ -253,8 +229,6 @@ class PhaseFinished(EventContent, frozen=True, kw_only=True):
 
 class StepStarted(EventContent, frozen=True, kw_only=True):
     """A step begins; written durably before it acts."""
-
-    type: ClassVar[str] = "step.started"
 
     nodeid: str
     phase: str
@@ -270,8 +244,6 @@ class StepStarted(EventContent, frozen=True, kw_only=True):
 
 class StepFinished(EventContent, frozen=True, kw_only=True):
     """How a step ended, and what it found."""
-
-    type: ClassVar[str] = "step.finished"
 
     nodeid: str
     phase: str
@@ -301,8 +273,6 @@ class StepFinished(EventContent, frozen=True, kw_only=True):
 
 class StepNotRun(EventContent, frozen=True, kw_only=True):
     """A step that was planned and did not run, and why."""
-
-    type: ClassVar[str] = "step.not-run"
 
     nodeid: str
     phase: str
@@ -334,10 +304,6 @@ class GateVerdict(EventContent, frozen=True, kw_only=True):
 class GatePassed(GateVerdict, frozen=True, kw_only=True):
     """A gate lets the run go on, by its rule or by a signed override."""
 
-    type: ClassVar[str] = "gate.passed"
-
 
 class GateRefused(GateVerdict, frozen=True, kw_only=True):
     """A gate stops the run."""
-
-    type: ClassVar[str] = "gate.refused"

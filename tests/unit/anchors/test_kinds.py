@@ -7,6 +7,7 @@ import pytest
 
 from pytest_deploy.anchors.kinds import Copies, Lines, file_name
 from pytest_deploy.errors import AnchorUnavailable, StoreUnavailable
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_id import NO_RUN
@@ -31,7 +32,7 @@ def copies(tmp_path: Path) -> Copies:
 
 def two(log: Log) -> tuple[SignedCheckpoint, SignedCheckpoint]:
     first = log.signed()
-    log.append("alert.raised", {"alert": "x", "detail": "y"}, run=NO_RUN, actor=ACTOR)
+    log.append(parse("alert.raised", {"alert": "x", "detail": "y"}), run=NO_RUN, actor=ACTOR)
     return first, log.signed()
 
 

@@ -24,6 +24,7 @@ from pytest_deploy.approvals.sign_request import (
 from pytest_deploy.approvals.signed_file import slug
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.ssh_signature import sign
@@ -93,7 +94,7 @@ class PendingRequest:
         data = {
             "request_sha256": digest(content), "expires": stamp(self.clock.now() + EXPIRES_IN), "requested_by": DEPLOYER,
         }  # fmt: skip
-        return self.log.append("request.made", data, run=run, actor="system:pipeline")
+        return self.log.append(parse("request.made", data), run=run, actor="system:pipeline")
 
     # --- signing
 

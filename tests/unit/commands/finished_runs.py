@@ -16,6 +16,7 @@ from pytest_deploy.platform.environment import Environment, record_of
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release.candidate import ReleaseCandidate
@@ -70,7 +71,7 @@ class FinishedRuns:
 
     def count(self, type_: str, data: Mapping[str, Any], run: str) -> str:
         """An event that whoever holds the log's key can write; the name of its file."""
-        return f"log/{self.log.append(type_, data, run=run, actor=ACTOR).seq:08d}.event"
+        return f"log/{self.log.append(parse(type_, data), run=run, actor=ACTOR).seq:08d}.event"
 
     def freeze_gate(self) -> tuple[bool, str]:
         """Whether the gate passes, and its reason."""

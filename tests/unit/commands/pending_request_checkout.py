@@ -18,6 +18,7 @@ from pytest_deploy.approvals.signed_file import slug
 from pytest_deploy.commands.approve import approve_request, override_gate, pending_request
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.clock import SystemClock, stamp
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
@@ -67,7 +68,7 @@ class PendingRequestCheckout:
         )  # fmt: skip
         RunFolder(self.log.store, run).create("request.json", content)
         made = {"request_sha256": digest(content), "expires": until, "requested_by": DEPLOYER, "commit": self.commit}
-        self.log.append("request.made", made, run=run, actor=ACTOR)
+        self.log.append(parse("request.made", made), run=run, actor=ACTOR)
         return replace(self, run=run, printed=[])
 
     def approve(self, email: str, *, role: str = "") -> None:

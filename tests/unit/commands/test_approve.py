@@ -11,6 +11,7 @@ import pytest
 from pytest_deploy.commands.approve import approve_request, override_gate
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.clock import SystemClock
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
 from tests.unit.approvals.pending_request import ADAM, BOTH, DORA, QUINN, TINA
@@ -73,7 +74,7 @@ def test_only_a_request_that_lives_is_signed(pending_checkout: PendingRequestChe
     with pytest.raises(Refused, match="waits for nobody: it was run, voided or has expired"):
         gone.approve(TINA.email)
 
-    pending_checkout.log.append("request.voided", {"cause": "drift"}, run=pending_checkout.run, actor=ACTOR)
+    pending_checkout.log.append(parse("request.voided", {"cause": "drift"}), run=pending_checkout.run, actor=ACTOR)
     with pytest.raises(Refused, match="waits for nobody"):
         pending_checkout.approve(TINA.email)
 

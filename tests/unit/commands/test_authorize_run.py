@@ -10,6 +10,7 @@ import pytest
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.pipeline.authorize_run import approved_request, choose_request, refuse_unwanted_request
 from pytest_deploy.policy.load import RunContext
+from pytest_deploy.record.events import parse
 from pytest_deploy.release.source import Source
 from pytest_deploy.workspace import Workspace
 from tests.unit.commands.pending_request_checkout import PendingRequestCheckout
@@ -32,7 +33,7 @@ def test_the_only_live_request_for_this_commit_is_run_and_of_two_the_one_that_is
     assert all(run in str(refused.value) for run in (pending_checkout.run, second.run))
     assert second.run == choose_request(replace(context, request=second.run), policy)
 
-    pending_checkout.log.append("request.voided", {"cause": "withdrawn"}, run=second.run, actor=ACTOR)
+    pending_checkout.log.append(parse("request.voided", {"cause": "withdrawn"}), run=second.run, actor=ACTOR)
     assert pending_checkout.run == choose_request(context, policy)
     with pytest.raises(UsageError, match="no live request"):
         choose_request(replace(context, request=second.run), policy)

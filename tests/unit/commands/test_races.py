@@ -16,7 +16,7 @@ from pytest_deploy.policy.load import RunContext
 from pytest_deploy.record.lease import Lease, take
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release.source import Source
-from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, holder
+from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter
 from tests.unit.sample_environment import environment
 
 SOURCE = Source(commit="0" * 40, branch="main", version="1.2.0", dirty=False)
@@ -35,7 +35,7 @@ def two(root: Path, clock: HandClock) -> tuple[Environment, Environment]:
 def claimed(runner: Environment) -> Lease:
     """The lease, with the rate limit asked in the same claim. Raises LeaseHeld, Refused."""
     extra_claim = rate_limit_claim(runner, RunContext(runner.workspace, "deploy", run=runner.run))
-    return take(runner.log, runner.run, name="production", actor=ACTOR, holder=holder(), extra_claim=extra_claim)
+    return take(runner.log, runner.run, name="production", actor=ACTOR, extra_claim=extra_claim)
 
 
 @pytest.mark.parametrize("rounds", ROUNDS)

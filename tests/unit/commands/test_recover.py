@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -18,12 +18,13 @@ from pytest_deploy.commands.recover import mend_clock, recover_environment
 from pytest_deploy.errors import RecordError
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.policy.load import policy_of
+from pytest_deploy.record import lease as leases
 from pytest_deploy.record.clock import SystemClock
-from pytest_deploy.record.lease import Holder, take
+from pytest_deploy.record.lease import take, this_process
 from pytest_deploy.record.log import Log
 from pytest_deploy.verify.verify import verify
 from pytest_deploy.workspace import Workspace
-from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, holder, step_started
+from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, step_started
 from tests.unit.sample_environment import environment
 from tests.unit.verify.test_second_opinion import both
 
@@ -42,19 +43,21 @@ def log_of(root: Path, clock: HandClock | None = None) -> Log:
     return record_of(context, policy_of(context), clock or SystemClock())
 
 
-def gone() -> Holder:
+def gone() -> dict[str, Any]:
     """A process that was there and no longer is."""
     child = subprocess.Popen([sys.executable, "-c", ""])
     started = psutil.Process(child.pid).create_time()
     child.wait()
-    return replace(holder(), pid=child.pid, process_started=started)
+    return {**this_process(), "pid": child.pid, "process_started": started}
 
 
-def left(root: Path, by: Holder, *, life_s: float = 60) -> str:
+def left(root: Path, by: dict[str, Any], *, life_s: float = 60) -> str:
     """A run in whose first step the process died; its id."""
     log = log_of(root)
     run = RunWriter(log)
-    run.lease = take(log, run.run, name="local", actor=ACTOR, holder=by, life_s=life_s)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leases, "this_process", lambda: by)
+        run.lease = take(log, run.run, name="local", actor=ACTOR, life_s=life_s)
     run.open_under_lease()
     run.add("phase.started", {"phase": "build"})
     run.add("step.started", step_started("suites/build/test_checks.py::test_lint_finds_nothing", "build"))
@@ -100,7 +103,7 @@ def test_a_run_whose_process_died_before_any_change_is_abandoned(root: Path) -> 
 
 def test_a_holder_that_may_live_is_waited_for(root: Path) -> None:
     """On another machine: nobody here can tell whether it still runs."""
-    run = left(root, replace(holder(), host="elsewhere"), life_s=1.5)
+    run = left(root, {**this_process(), "host": "elsewhere"}, life_s=1.5)
     printed: list[str] = []
 
     assert recover_environment(Workspace(root, "local"), printed.append) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_deploy.gates import freeze
 from pytest_deploy.gates.freeze import Frozen
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_state import LogState
 from tests.unit.gates.gate_samples import outcome_of, utc
@@ -24,7 +25,7 @@ def test_a_frozen_one_names_since_when_why_and_by_which_run() -> None:
 def test_a_freeze_stands_until_somebody_releases_it(log: Log) -> None:
     assert freeze.standing_freeze(LogState.of(log.history()), lambda _released, _frozen: "") is None
     run = deployed(log)
-    log.append("environment.frozen", {"reason": "rolled back"}, run=run, actor="system:pipeline")
+    log.append(parse("environment.frozen", {"reason": "rolled back"}), run=run, actor="system:pipeline")
 
     frozen = freeze.standing_freeze(LogState.of(log.history()), lambda _released, _frozen: "")
 

@@ -14,6 +14,7 @@ from pytest_deploy.history.index import Index, Stale
 from pytest_deploy.history.runs import RunQuery
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import parse
 from pytest_deploy.verify.verify import verify
 from tests.unit.history.full_scan import write_log
 from tests.unit.history.test_runs import APPROVED, ASKED, IMAGE, OPENED, RAN, RUN, event
@@ -63,7 +64,7 @@ def test_the_first_anchor_made_after_a_run_is_shown_with_it(tmp_path: Path) -> N
     first, second = deployed(log), deployed(log)
     _, _, size, root = log.checkpoint().split()
     data = {"kind": "github", "size": int(size), "root": root}
-    made = [log.append("anchor.made", data, run="-", actor="system:anchor").seq for _ in range(2)]
+    made = [log.append(parse("anchor.made", data), run="-", actor="system:anchor").seq for _ in range(2)]
     third = deployed(log)
     with History({"local": tmp_path / "reports" / "local"}, tmp_path / "state") as history:
         seen = [[event.seq for event in history.show(run).anchors] for run in (first, second, third)]

@@ -12,6 +12,7 @@ from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import load, policy_of
 from pytest_deploy.record.bucket import EMULATOR
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.mirrored_store import MARK, MirroredStore
 from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.redaction import secrets_of
@@ -170,7 +171,9 @@ def test_events_files_and_errors_are_cut_of_secrets_and_of_rows(rehearsed: Envir
     error.add_note("token-1234")
 
     rehearsed.redact_error(error)
-    event = rehearsed.log.append("clock.skewed", {"skew_s": 1, "source": "token-1234"}, run="-", actor="system:test")
+    event = rehearsed.log.append(
+        parse("clock.skewed", {"skew_s": 1, "source": "token-1234"}), run="-", actor="system:test"
+    )
 
     assert (error.args, error.__notes__) == (("[SESSION]", 3), ["[SESSION]"])
     assert error.__cause__.args == ("DETAIL:  [cut: may hold rows]",)

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
 from tests.unit.record.sample_record import open_log, open_log_in_bucket
 
@@ -64,7 +65,7 @@ def _write(opened: Callable[[], Log], home: Path, name: str, count: int) -> None
         time.sleep(0.001)
     noted = os.open(home / f"acknowledged-{name}", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for number in range(count):
-        event = log.append("alert.raised", {"alert": name, "detail": str(number)}, run="-", actor="system:test")
+        event = log.append(parse("alert.raised", {"alert": name, "detail": str(number)}), run="-", actor="system:test")
         os.write(noted, f"{event.seq} {event.id}\n".encode())
 
 
@@ -72,7 +73,7 @@ def _die_at(point: str, home: Path) -> None:
     """POINT: a name of POINTS with `before-` or `after-`, or `write-N`: after N bytes of the object."""
     log = open_log(home)
     _arm(point)
-    log.append("alert.raised", {"alert": "a", "detail": "b"}, run="-", actor="system:test")
+    log.append(parse("alert.raised", {"alert": "a", "detail": "b"}), run="-", actor="system:test")
 
 
 def _arm(point: str) -> None:

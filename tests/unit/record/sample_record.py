@@ -10,7 +10,8 @@ from typing import Any
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.clock import Clock, SystemClock, stamp
 from pytest_deploy.record.event import canonical
-from pytest_deploy.record.lease import Holder, Lease, take
+from pytest_deploy.record.events import parse
+from pytest_deploy.record.lease import Lease, take
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.mirrored_store import MirroredStore
 from pytest_deploy.record.open_record import open_record
@@ -61,11 +62,6 @@ def _open(home: Path, store: Store, clock: Clock | None = None) -> Log:
         clock=SystemClock() if clock is None else clock,
         actor=ACTOR,
     )
-
-
-def holder() -> Holder:
-    """This process, as a lease names it."""
-    return Holder.this_process(PERSON)
 
 
 def opened_data(pipeline: str = "deploy", **changes: Any) -> dict[str, Any]:
@@ -142,12 +138,12 @@ class RunWriter:
 
     def add(self, event_type: str, data: dict[str, Any]) -> int:
         """Append one event of the run; returns its seq."""
-        return self.log.append(event_type, data, run=self.run, actor=ACTOR).seq
+        return self.log.append(parse(event_type, data), run=self.run, actor=ACTOR).seq
 
     def open(self, **changes: Any) -> RunWriter:
         """The lease, run.opened and run.planned."""
         if self.pipeline != "plan":
-            self.lease = take(self.log, self.run, name="local", actor=ACTOR, holder=holder())
+            self.lease = take(self.log, self.run, name="local", actor=PERSON)
         return self.open_under_lease(**changes)
 
     def open_under_lease_of(self, lease: Lease) -> RunWriter:

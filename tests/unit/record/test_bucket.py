@@ -16,6 +16,7 @@ from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable, 
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.bucket import EMULATOR, Bucket
 from pytest_deploy.record.clock import SystemClock
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.mirrored_store import MARK, MirroredStore, copy_of
 from pytest_deploy.record.open_record import open_record
@@ -216,7 +217,7 @@ def test_eight_writers_contend_and_nothing_is_lost(bucket: Bucket, tmp_path: Pat
         own = Bucket(BUCKET, bucket.url.removeprefix(f"gs://{BUCKET}/"))
         log = opened(own, tmp_path / str(number), tmp_path / "key.pem")
         for turn in range(4):
-            log.append("alert.raised", {"alert": str(number), "detail": str(turn)}, run=NO_RUN, actor=ACTOR)
+            log.append(parse("alert.raised", {"alert": str(number), "detail": str(turn)}), run=NO_RUN, actor=ACTOR)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(write, range(8)))
@@ -234,7 +235,7 @@ def test_a_log_goes_on_from_another_machine(bucket: Bucket, tmp_path: Path) -> N
     run = RunWriter(first).open()
 
     second = opened(bucket, tmp_path / "two", tmp_path / "key.pem")
-    second.append("alert.raised", {"alert": "x", "detail": "y"}, run=run.run, actor=ACTOR)
+    second.append(parse("alert.raised", {"alert": "x", "detail": "y"}), run=run.run, actor=ACTOR)
 
     assert [e.type for e in first.run(run.run)][-1] == "alert.raised"
     assert [path.name for path in sorted((tmp_path / "two" / "copy" / "log").iterdir())] == [
@@ -250,10 +251,10 @@ def test_a_log_whose_bucket_is_down_is_unavailable_and_goes_on_afterwards(
     locked.down = True
     assert [event.type for event in log.run_in_memory(run)] == ["lease.taken", "run.opened", "run.planned"]
     with pytest.raises(StoreUnavailable):
-        log.append("alert.raised", {"alert": "x", "detail": "lost"}, run=NO_RUN, actor=ACTOR)
+        log.append(parse("alert.raised", {"alert": "x", "detail": "lost"}), run=NO_RUN, actor=ACTOR)
     locked.down = False
 
-    log.append("alert.raised", {"alert": "x", "detail": "kept"}, run=NO_RUN, actor=ACTOR)
+    log.append(parse("alert.raised", {"alert": "x", "detail": "kept"}), run=NO_RUN, actor=ACTOR)
     assert [e.data["detail"] for e in log.events() if e.type == "alert.raised"] == ["kept"]
 
 
@@ -263,10 +264,10 @@ def test_an_event_whose_replies_were_all_lost_is_not_acknowledged_and_there_once
     log = opened(bucket, tmp_path, tmp_path / "key.pem")
     locked.losing = 1_000
     with pytest.raises(StoreUnavailable):
-        log.append("alert.raised", {"alert": "x", "detail": "lost"}, run=NO_RUN, actor=ACTOR)
+        log.append(parse("alert.raised", {"alert": "x", "detail": "lost"}), run=NO_RUN, actor=ACTOR)
     locked.losing = 0
 
-    log.append("alert.raised", {"alert": "x", "detail": "next"}, run=NO_RUN, actor=ACTOR)
+    log.append(parse("alert.raised", {"alert": "x", "detail": "next"}), run=NO_RUN, actor=ACTOR)
     assert [e.data["detail"] for e in log.events() if e.type == "alert.raised"] == ["lost", "next"]
 
 

@@ -16,6 +16,7 @@ import pytest
 
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.mirrored_store import MirroredStore
 from tests.fake_gcs import asking, fake_gcs
 from tests.locked_bucket import Fate, LockedBucket
@@ -72,7 +73,7 @@ def assert_each_is_there_once(events: list[Event], promised: dict[str, list[tupl
 def assert_goes_on_elsewhere(home: Path, prefix: str, size: int) -> None:
     """Another machine fetches the record, which verifies, and is the next to write."""
     log = open_log_in_bucket(home, BUCKET, prefix, "elsewhere")
-    event = log.append("alert.raised", {"alert": "a", "detail": "b"}, run="-", actor="system:test")
+    event = log.append(parse("alert.raised", {"alert": "a", "detail": "b"}), run="-", actor="system:test")
     assert size == event.seq
     assert_both_verify(home / "elsewhere")
 

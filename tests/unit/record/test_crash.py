@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.log_entry import name
 from pytest_deploy.verify.verify import verify
 from tests.unit.record.forked_writers import POINTS
@@ -80,7 +81,7 @@ def assert_old_or_new(home: Path, *, named: bool, tidy: bool) -> None:
     assert found.ok, found.findings
     assert (2 if named else 1) == found.size
     assert tidy == (not strays)
-    event = open_log(home).append("alert.raised", {"alert": "c", "detail": "d"}, run="-", actor="system:test")
+    event = open_log(home).append(parse("alert.raised", {"alert": "c", "detail": "d"}), run="-", actor="system:test")
     assert found.size == event.seq
     assert (store / name(event.seq)).stat().st_size < OBJECT
     assert verify(store).ok
@@ -111,7 +112,7 @@ def test_what_a_killed_write_left_behind_stands_in_nobodys_way(tmp_path: Path) -
     whole = (tmp_path / "reports/local" / name(0)).read_bytes()
     for size in range(0, len(whole), 37):
         (tmp_path / "reports/local/log" / f".{size}.new").write_bytes(whole[:size])
-    event = log.append("alert.raised", {"alert": "a", "detail": "b"}, run="-", actor="system:test")
+    event = log.append(parse("alert.raised", {"alert": "a", "detail": "b"}), run="-", actor="system:test")
 
     assert event.seq == 1
     assert open_log(tmp_path).head() == event

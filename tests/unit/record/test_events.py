@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from docs.generate_event_types import with_section
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.events import RESERVED, TYPES, StepStarted, fault, fields, parse
-from pytest_deploy.record.events.reference import with_section
 from pytest_deploy.record.transitions import LEGAL
 from tests.unit.record.sample_record import SHA, decided, opened_data, step_finished
 
@@ -131,7 +131,7 @@ def test_a_key_without_a_value_is_left_out_and_null_stays() -> None:
 def test_the_format_page_holds_what_the_classes_say() -> None:
     page = (ROOT / "docs" / "record-format.md").read_text(encoding="utf-8")
 
-    assert with_section(page) == page, "python -m pytest_deploy.record.events.reference"
+    assert with_section(page) == page, "python docs/generate_event_types.py"
 
 
 @pytest.mark.parametrize("event_type", sorted(TYPES))
@@ -141,7 +141,7 @@ def test_every_type_is_written_by_something_or_reserved_for_a_part_of_the_work(e
     quoted = rf"\"{re.escape(event_type)}\""
     ways = (
         rf"(?<!case )(?<!\| )\b{name}\(",  # the class is made
-        rf" = {name}\b|\belse {name}\b",  # or chosen, to be made
+        rf" = {name}\b|\belse {name}\b|\b_[A-Z]\w+\({name}\b",  # or chosen, to be made
         rf"\b(append|event|parse|_?[A-Z]\w+)\(\s*{quoted}",  # or its name is handed over
         rf"(return|else|: ClassVar\[str\] =) {quoted}|{quoted} (if|else)\b",
     )

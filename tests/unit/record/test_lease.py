@@ -5,16 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from pytest_deploy.errors import IllegalEvent, LeaseHeld, ManualInterventionRequired, StoreUnavailable
+from pytest_deploy.record import lease as leases
 from pytest_deploy.record.clock import SystemClock
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.key import FileSigner
-from pytest_deploy.record.lease import Holder, Lease, held_at, holder_gone, take
+from pytest_deploy.record.lease import Lease, holder_gone, take, this_process
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.verify.verify import verify
@@ -26,7 +28,6 @@ from tests.unit.record.sample_record import (
     HandClock,
     RunWriter,
     deployed,
-    holder,
     open_log,
     step_started,
 )
@@ -34,18 +35,21 @@ from tests.unit.record.sample_record import (
 WAIT_S = 10.0
 
 
-def taken(log: Log, run: str = "", who: Holder | None = None, **more: float | bool) -> Lease:
+def taken(log: Log, run: str = "", who: dict[str, Any] | None = None, **more: float | bool) -> Lease:
     run = run or new_run_id("local", log.clock)
-    return take(log, run, name="local", actor=ACTOR, holder=who or holder(), **more)  # type: ignore[arg-type]
+    with pytest.MonkeyPatch.context() as patch:
+        if who is not None:
+            patch.setattr(leases, "this_process", lambda: who)
+        return take(log, run, name="local", actor=PERSON, **more)  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def gone() -> Holder:
+def gone() -> dict[str, Any]:
     """A process that was there and no longer is."""
     child = subprocess.Popen([sys.executable, "-c", ""])
     started = psutil.Process(child.pid).create_time()
     child.wait()
-    return replace(holder(), pid=child.pid, process_started=started)
+    return {**this_process(), "pid": child.pid, "process_started": started}
 
 
 def test_a_lease_says_who_has_it_and_until_when(log: Log) -> None:
@@ -130,7 +134,7 @@ def test_a_thread_renews_it_until_the_block_ends(tmp_path: Path) -> None:
     assert not lease.lost.is_set()
 
 
-def test_whoever_is_taken_over_notices_and_may_write_nothing_more(tmp_path: Path, gone: Holder) -> None:
+def test_whoever_is_taken_over_notices_and_may_write_nothing_more(tmp_path: Path, gone: dict[str, Any]) -> None:
     log = open_log(tmp_path)
     run = RunWriter(log)
     run.lease = taken(log, run.run, gone, renew_s=0.02)
@@ -143,14 +147,13 @@ def test_whoever_is_taken_over_notices_and_may_write_nothing_more(tmp_path: Path
     assert f"taken over: {run.run}" in run.lease.cause
     with pytest.raises(LeaseHeld, match="must stop"):
         log.append(
-            "step.started",
-            step_started("a", "deploy", changes=True),
+            parse("step.started", step_started("a", "deploy", changes=True)),
             run=run.run,
             actor=ACTOR,
             claim=run.lease.still_held,
         )
     run.lease.release()
-    log.append("step.started", step_started("a", "deploy"), run=run.run, actor=ACTOR, claim=held_at(recovery.fence))
+    log.append(parse("step.started", step_started("a", "deploy")), run=run.run, actor=ACTOR, claim=recovery.still_held)
 
     assert "lease.released" not in {event.type for event in log.run(run.run)}
 
@@ -182,7 +185,7 @@ def test_a_store_that_is_down_loses_the_lease_only_when_it_ran_out(tmp_path: Pat
         lease.renew()
 
 
-def test_recover_waits_for_a_holder_that_may_live_and_not_for_one_that_is_gone(log: Log, gone: Holder) -> None:
+def test_recover_waits_for_a_holder_that_may_live_and_not_for_one_that_is_gone(log: Log, gone: dict[str, Any]) -> None:
     alive, dead = RunWriter(log).open(), RunWriter(open_log(log.store.path.parent / "other", log.clock))
     with pytest.raises(LeaseHeld, match="may still be alive"):
         taken(log, alive.run, recovering=True)
@@ -204,15 +207,15 @@ def test_there_is_nothing_to_recover_in_a_run_that_is_not_open(log: Log) -> None
         taken(log, deployed(log), recovering=True)
 
 
-def test_a_holder_is_gone_only_where_that_is_provable(log: Log, gone: Holder, clock: HandClock) -> None:
-    me = holder()
+def test_a_holder_is_gone_only_where_that_is_provable(log: Log, gone: dict[str, Any], clock: HandClock) -> None:
+    me = this_process()
     holders = {
         "here": (me, False),
         "gone": (gone, True),
-        "number used again": (replace(me, process_started=1.0), True),
-        "another host": (replace(gone, host="elsewhere"), False),
-        "another boot or container": (replace(gone, machine="elsewhere"), False),
-        "start unknown": (replace(gone, process_started=None), False),
+        "number used again": ({**me, "process_started": 1.0}, True),
+        "another host": ({**gone, "host": "elsewhere"}, False),
+        "another boot or container": ({**gone, "machine": "elsewhere"}, False),
+        "start unknown": ({**gone, "process_started": None}, False),
     }
     found = {}
     for name, (who, _) in holders.items():
@@ -226,7 +229,7 @@ def test_a_holder_is_gone_only_where_that_is_provable(log: Log, gone: Holder, cl
 def test_a_process_that_ended_but_was_not_waited_for_is_gone(log: Log) -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     process = psutil.Process(child.pid)
-    who = replace(holder(), pid=child.pid, process_started=process.create_time())
+    who = {**this_process(), "pid": child.pid, "process_started": process.create_time()}
     while process.status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
     lease = taken(log, who=who)

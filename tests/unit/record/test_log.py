@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from pytest_deploy.errors import IllegalEvent, RecordError, RecordTampered, Refused, StoreUnavailable
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.event import line_hash
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.store import FolderStore
@@ -38,7 +39,9 @@ NOTE = {"alert": "test", "detail": "-"}
 
 
 def note(log: Log, detail: str = "-", **more: Any) -> int:
-    return log.append("alert.raised", {"alert": "test", "detail": detail}, run="-", actor="system:test", **more).seq
+    return log.append(
+        parse("alert.raised", {"alert": "test", "detail": detail}), run="-", actor="system:test", **more
+    ).seq
 
 
 def reopened(home: Path, clock: HandClock, store: FolderStore | None = None) -> Log:
@@ -48,7 +51,7 @@ def reopened(home: Path, clock: HandClock, store: FolderStore | None = None) -> 
 
 
 def test_events_are_numbered_chained_and_read_back_as_written(log: Log) -> None:
-    written = [log.append("alert.raised", NOTE, run="-", actor="system:test") for _ in range(9)]
+    written = [log.append(parse("alert.raised", NOTE), run="-", actor="system:test") for _ in range(9)]
     read = list(log.events())
 
     assert written == read[1:]
@@ -170,7 +173,10 @@ def test_a_claim_looks_back_as_far_as_it_asks_and_knows_the_time_it_would_get(lo
         note(log)
     seen: list[Any] = []
     log.append(
-        "alert.raised", NOTE, run="-", actor="system:test", claim=lambda s: seen.append((s.time, [*s.backwards()]))
+        parse("alert.raised", NOTE),
+        run="-",
+        actor="system:test",
+        claim=lambda s: seen.append((s.time, [*s.backwards()])),
     )
 
     assert log.clock.now() == seen[0][0]
@@ -179,13 +185,13 @@ def test_a_claim_looks_back_as_far_as_it_asks_and_knows_the_time_it_would_get(lo
 
 def test_what_is_not_legal_or_does_not_fit_is_refused_and_not_written(log: Log) -> None:
     with pytest.raises(IllegalEvent, match="lacks"):
-        log.append("alert.raised", {}, run="-", actor="system:test")
+        log.append(parse("alert.raised", {}), run="-", actor="system:test")
     with pytest.raises(IllegalEvent, match="under the lease"):
-        log.append("run.opened", opened_data(), run="local-20261122T120000Z-aaaa", actor="system:test")
+        log.append(parse("run.opened", opened_data()), run="local-20261122T120000Z-aaaa", actor="system:test")
     with pytest.raises(IllegalEvent, match="is no run"):
-        log.append("run.opened", opened_data(), run="../escape", actor="system:test")
+        log.append(parse("run.opened", opened_data()), run="../escape", actor="system:test")
     with pytest.raises(IllegalEvent, match="actor"):
-        log.append("alert.raised", NOTE, run="-", actor="me")
+        log.append(parse("alert.raised", NOTE), run="-", actor="me")
 
     assert [event.seq for event in log.events()] == [0]
 
@@ -211,8 +217,8 @@ def test_a_new_writer_knows_a_run_from_its_birth_but_reads_no_further(
     worker = reopened(tmp_path, clock, store)
     data = {"nodeid": "a", "phase": "build", "changes": False}
     with pytest.raises(IllegalEvent, match="phase is not open"):
-        worker.append("step.started", data, run=run.run, actor="system:worker")
-    worker.append("phase.started", {"phase": "build"}, run=run.run, actor="system:worker")
+        worker.append(parse("step.started", data), run=run.run, actor="system:worker")
+    worker.append(parse("phase.started", {"phase": "build"}), run=run.run, actor="system:worker")
 
     assert store.asked.count("get") < 30
 

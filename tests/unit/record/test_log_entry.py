@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploy.errors import IllegalEvent
+from pytest_deploy.record.events import parse as content_of
 from pytest_deploy.record.log_entry import (
     Checkpoint,
     leaf_hash,
@@ -27,7 +28,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     home = tmp_path_factory.mktemp("log")
     log = open_log(home)
     for number in range(6):
-        log.append("alert.raised", {"alert": "test", "detail": str(number)}, run="-", actor="system:test")
+        log.append(content_of("alert.raised", {"alert": "test", "detail": str(number)}), run="-", actor="system:test")
     return (home / "reports/local/log/00000006.event").read_bytes()
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
 from pytest_deploy.record import log_entry
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.key import first_set, parse_vkey, write_plain_copies, write_set
 from pytest_deploy.verify.verify import verify
 from tests.required_programs import needs
@@ -95,7 +96,7 @@ def test_a_log_another_key_signed_is_refused(tmp_path: Path) -> None:
 def test_a_gap_in_the_names_is_noticed_at_once(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     for _ in range(5):
-        log.append("alert.raised", {"alert": "a", "detail": "b"}, run="-", actor="system:test")
+        log.append(parse("alert.raised", {"alert": "a", "detail": "b"}), run="-", actor="system:test")
     (store(tmp_path) / log_entry.name(2)).unlink()
 
     with pytest.raises(RecordTampered, match=r"00000002\.event is missing"):
@@ -164,7 +165,7 @@ def test_a_machine_that_is_new_to_a_record_lays_the_newest_copies(tmp_path: Path
     newest = {**first_set(log.key), "tsa-ca.pem": b"a certificate"}
     place, sha256 = write_set(log.store, newest)
     enrolled = {"set": place, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "a set more"}
-    log.append("key.enrolled", enrolled, run="-", actor="system:test")
+    log.append(parse("key.enrolled", enrolled), run="-", actor="system:test")
     for path in [path for path in (store(tmp_path) / "trust").iterdir() if path.is_file()]:
         path.unlink()
     born(tmp_path)

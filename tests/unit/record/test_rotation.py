@@ -10,13 +10,14 @@ import pytest
 
 from pytest_deploy.errors import RecordError, RecordTampered, Refused
 from pytest_deploy.record import key
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.lease import take
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, confirm, rotate
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
-from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, deployed, holder, open_log
+from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, deployed, open_log
 from tests.unit.verify.conftest import Record
 from tests.unit.verify.test_second_opinion import both, forge
 
@@ -127,7 +128,7 @@ def test_wherever_it_is_killed_the_next_who_opens_the_record_goes_on(tmp_path: P
     assert killed_before(tmp_path, step)
 
     log = open_log(tmp_path)
-    log.append("clock.skewed", {"skew_s": 0.0, "source": "test"}, run="-", actor=ACTOR)
+    log.append(parse("clock.skewed", {"skew_s": 0.0, "source": "test"}), run="-", actor=ACTOR)
 
     types = [event.type for event in log.events(1)]
     assert [*(["key.rotated", "key.enrolled"] if begun else []), "clock.skewed"] == types
@@ -217,7 +218,7 @@ def test_a_run_that_took_the_lease_and_has_not_opened_is_in_use_too(tmp_path: Pa
     writing = RunWriter(open_log(tmp_path, HandClock())).open()
     writing.close("failed")
     other = RunWriter(writing.log)
-    take(other.log, other.run, name="local", actor=ACTOR, holder=holder())
+    take(other.log, other.run, name="local", actor=ACTOR)
 
     with pytest.raises(Refused, match=f"{other.run} is open"):
         rotated(tmp_path)
@@ -267,7 +268,7 @@ def test_a_roster_changed_in_between_refuses_the_rotation(tmp_path: Path) -> Non
             if name == "log/00000001.event" and other.head() is not None:
                 folder, sha256 = key.write_set(other.store, key.first_set(other.key))
                 said = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "x"}
-                other.append("key.enrolled", said, run="-", actor=ACTOR)
+                other.append(parse("key.enrolled", said), run="-", actor=ACTOR)
             super().create(name, data)
 
     meddled = Log(Meddling(store(tmp_path)), FileSigner.open(tmp_path / "keys/local.pem"), ORIGIN, log.clock)

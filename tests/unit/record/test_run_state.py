@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_state import LogState, RunClaim
 from tests.unit.record.sample_record import NOON, SHA, HandClock, RunWriter, deployed
@@ -60,15 +61,15 @@ def test_a_request_that_a_run_makes_for_itself_waits_for_nobody(log: Log) -> Non
 
 def test_a_freeze_keeps_what_was_signed_to_lift_it_and_a_new_one_begins_anew(log: Log) -> None:
     run = deployed(log)
-    frozen = log.append("environment.frozen", {"reason": "rolled back"}, run=run, actor="system:pipeline")
+    frozen = log.append(parse("environment.frozen", {"reason": "rolled back"}), run=run, actor="system:pipeline")
     signed = {"file": "f", "sha256": SHA, "signature_sha256": SHA, "signer": "ada@example.org", "reason": "mended"}
-    lifted = log.append("environment.released", signed, run="-", actor="ada@example.org")
+    lifted = log.append(parse("environment.released", signed), run="-", actor="ada@example.org")
 
     freeze = LogState.of(log.events()).freeze
 
     assert freeze is not None
     assert (freeze.event, freeze.releases) == (frozen, (lifted,))
-    log.append("environment.frozen", {"reason": "again"}, run=run, actor="system:pipeline")
+    log.append(parse("environment.frozen", {"reason": "again"}), run=run, actor="system:pipeline")
     again = LogState.of(log.events()).freeze
     assert again is not None
     assert again.releases == ()

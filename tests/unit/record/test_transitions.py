@@ -68,8 +68,9 @@ class History:
 
     def add(self, event_type: str, data: dict[str, Any], run: str = RUN) -> History:
         parse(event_type, data)
-        check_transition(self.state, event_type, data, run=run, time=self.time)
-        self.state.apply(Event(self.seq, FIRST_PREV, self.time, "0" * 16, event_type, run, ACTOR, data))
+        event = Event(self.seq, FIRST_PREV, self.time, "0" * 16, event_type, run, ACTOR, data)
+        check_transition(self.state, event)
+        self.state.apply(event)
         self.seq += 1
         return self
 
@@ -102,7 +103,7 @@ def history() -> History:
 
 def test_a_log_begins_with_a_key_and_with_nothing_else() -> None:
     with pytest.raises(IllegalEvent, match=r"begins with key\.enrolled"):
-        check_transition(LogState(), "alert.raised", {}, run="-", time=NOON)
+        check_transition(LogState(), Event(0, FIRST_PREV, NOON, "0" * 16, "alert.raised", "-", ACTOR, {}))
 
 
 def test_a_local_deployment_from_lease_to_release(history: History) -> None:

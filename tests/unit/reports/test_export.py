@@ -17,6 +17,7 @@ from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.commands.audit import verify
 from pytest_deploy.commands.export import export_run
 from pytest_deploy.errors import DeployError, RecordError, RecordTampered, Refused, UsageError
+from pytest_deploy.record.events import parse as content_of
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
@@ -118,7 +119,7 @@ def test_the_current_report_says_what_was_recorded_since_and_the_sealed_one_stay
     place.write_bytes(b"{}\n")
     signed = {"file": name, "sha256": SHA, "signature_sha256": SHA, "role": "QA Lead", "signer": "q@example.org"}
     more = {"meaning": "has reviewed this record", "record_sha256": SHA}
-    checkout.log.append("signoff.signed", signed | more, run=checkout.run, actor=ACTOR)
+    checkout.log.append(content_of("signoff.signed", signed | more), run=checkout.run, actor=ACTOR)
 
     checkout.export()
 
@@ -385,7 +386,7 @@ def test_a_run_nobody_recorded_is_refused(checkout: Checkout) -> None:
 def test_a_run_that_was_only_asked_for_is_refused(checkout: Checkout) -> None:
     run = "local-20261122T201500Z-0001"
     asked = {"request_sha256": SHA, "expires": None, "requested_by": ACTOR}
-    checkout.log.append("request.made", asked, run=run, actor=ACTOR)
+    checkout.log.append(content_of("request.made", asked), run=run, actor=ACTOR)
 
     refused(checkout, Refused, "never ran", run=run)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record.events import parse as content_of
 from pytest_deploy.record.key import FileSigner, first_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint, parse
@@ -108,13 +109,13 @@ def test_a_copied_checkpoint_another_key_signed_is_found(record: Record, tmp_pat
 def test_a_recorded_anchor_is_held_against_the_log(tmp_path: Path) -> None:
     log = open_log(tmp_path, HandClock())
     _, _, size, root = log.checkpoint().split(" ")
-    log.append("anchor.made", {"kind": "status", "size": int(size), "root": root}, run="-", actor=ACTOR)
+    log.append(content_of("anchor.made", {"kind": "status", "size": int(size), "root": root}), run="-", actor=ACTOR)
     store = tmp_path / "reports" / "local"
     assert problems(store, 11) == []
     assert verify(store).checks[10].detail.endswith("1 recorded")
 
     for wrong in (0, 1, 9):
-        log.append("anchor.made", {"kind": "status", "size": wrong, "root": "x"}, run="-", actor=ACTOR)
+        log.append(content_of("anchor.made", {"kind": "status", "size": wrong, "root": "x"}), run="-", actor=ACTOR)
     assert [problem.split(":")[0] for problem in problems(store, 11)] == [entries.name(seq) for seq in (2, 3, 4)]
 
 
@@ -134,7 +135,7 @@ def test_what_a_recorded_anchor_left_in_the_record_is_still_there(tmp_path: Path
     log.store.create(name, content)
     file = {"file": name} if key == "sha256" else {}
     made = {"kind": "copy", "size": int(size), "root": root, key: hashlib.sha256(content).hexdigest(), **file}
-    log.append("anchor.made", made, run="-", actor=ACTOR)
+    log.append(content_of("anchor.made", made), run="-", actor=ACTOR)
     assert of_anchors(store) == []
 
     (store / name).write_bytes(b"another")
@@ -185,7 +186,7 @@ def enrol_authority(log: Log, certificate: bytes, store: Path) -> None:
     files = {**first_set(log.key), "tsa-ca.pem": certificate}
     folder, sha256 = write_set(log.store, files)
     data = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "a TSA"}
-    log.append("key.enrolled", data, run="-", actor=ACTOR)
+    log.append(content_of("key.enrolled", data), run="-", actor=ACTOR)
     write_plain_copies(store, files)
 
 

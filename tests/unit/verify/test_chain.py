@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploy.record.events import parse as content_of
 from pytest_deploy.record.key import FileSigner, LogKey, first_set, write_plain_copies, write_set
 from pytest_deploy.record.log_entry import build, name, parse
 from pytest_deploy.record.store import FolderStore
@@ -25,7 +26,7 @@ def said(home: Path, event_type: str, files: Mapping[str, bytes], **changes: str
     log = open_log(home, HandClock())
     folder, sha256 = write_set(log.store, files)
     data = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "x", **changes}
-    log.append(event_type, data, run="-", actor=ACTOR)
+    log.append(content_of(event_type, data), run="-", actor=ACTOR)
     write_plain_copies(home / "reports" / "local", files)  # which would be found by themselves
     ok, place = both(home / "reports" / "local")
     assert place == ("" if ok else "log/00000001.event")

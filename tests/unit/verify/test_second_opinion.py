@@ -25,7 +25,7 @@ import pytest_deploy
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import Event, canonical, line_hash
-from pytest_deploy.record.events import TYPES
+from pytest_deploy.record.events import TYPES, parse
 from pytest_deploy.record.key import FileSigner, LogKey, first_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import open_record
@@ -106,7 +106,7 @@ def test_an_anchor_that_the_log_recorded_is_there_as_recorded(stamped: Path, spo
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
         "reply_sha256": hashlib.sha256(path.with_suffix(".tsr").read_bytes()).hexdigest(),
     }  # fmt: skip
-    log.append("anchor.made", data, run="-", actor=ACTOR)
+    log.append(parse("anchor.made", data), run="-", actor=ACTOR)
     if spoil == "nothing":
         assert both(stamped) == (True, "")
         return
@@ -120,7 +120,7 @@ def test_an_event_that_names_another_file_as_an_anchor_is_named_by_both(tmp_path
     log = open_log(tmp_path, HandClock())
     _, _, size, root = log.checkpoint().split(" ")
     data = {"kind": "copy", "size": int(size), "root": root, "file": "../outside.checkpoint", "sha256": "0" * 64}
-    seq = log.append("anchor.made", data, run="-", actor=ACTOR).seq
+    seq = log.append(parse("anchor.made", data), run="-", actor=ACTOR).seq
 
     assert both(log.store.folder()) == (False, entries.name(seq))
 
@@ -427,7 +427,7 @@ def rotate(log: Log, home: Path) -> Path:
         "fingerprint": after.key.fingerprint,
         "reason": "yearly",
     }
-    log.append("key.rotated", data, run="-", actor=ACTOR)
+    log.append(parse("key.rotated", data), run="-", actor=ACTOR)
     write_plain_copies(store, files)
     return store
 
@@ -557,7 +557,7 @@ def test_what_a_recorded_anchor_left_in_the_record_is_missed(tmp_path: Path, nam
     _, _, size, root = log.checkpoint().split(" ")
     key, file = ("sha256", {"file": name}) if name.endswith("checkpoint") else ("reply_sha256", {})
     made = {"kind": "copy", "size": int(size), "root": root, key: "0" * 64, **file}
-    log.append("anchor.made", made, run="-", actor=ACTOR)
+    log.append(parse("anchor.made", made), run="-", actor=ACTOR)
     assert (False, name) == both(tmp_path / "reports" / "local")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_deploy.record.event import canonical
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.key import first_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log
 from pytest_deploy.verify.verify import verify
@@ -42,7 +43,7 @@ class Signing:
         files = {**first_set(self.log.key), "allowed_signers": allowed.encode(), "roles.json": roster}
         folder, sha256 = write_set(self.log.store, files)
         data = {"set": folder, "set_sha256": sha256, "person": SIGNER, "fingerprint": None, "reason": "new"}
-        self.log.append("key.enrolled", data, run="-", actor=ACTOR)
+        self.log.append(parse("key.enrolled", data), run="-", actor=ACTOR)
         write_plain_copies(self.store, files)
 
     def sign(self, key: str = "ada", namespace: str = NAMESPACE, **says: Any) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record.events import parse
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.verify.verify import verify
 from tests.conftest import missing
@@ -69,7 +70,7 @@ def test_it_computes_the_same_root_and_accepts_every_proof(peer: Peer, record: R
 def test_it_agrees_at_every_shape_of_the_tree(peer: Peer, tmp_path: Path, size: int) -> None:
     log = open_log(tmp_path, HandClock())
     for number in range(1, size):
-        log.append("alert.raised", {"alert": "a", "detail": f"{number} “quoted”"}, run="-", actor="system:test")
+        log.append(parse("alert.raised", {"alert": "a", "detail": f"{number} “quoted”"}), run="-", actor="system:test")
     _, _, said, root = log.checkpoint().split()
 
     assert f"{size}" == said

@@ -1,4 +1,4 @@
-"""The section of docs/record-format.md about types, made from the classes: `python -m pytest_deploy.record.events.reference`.
+"""The section of docs/record-format.md about types, made from the classes: `python docs/generate_event_types.py`.
 
 The text of a type is its docstring, that of a key the docstring under it.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import ast
 import inspect
-import sys
 from pathlib import Path
 from typing import Final
 
 from pytest_deploy.record.events import RESERVED, TYPES, fields
 from pytest_deploy.record.events.content import EventContent
 
-BEGINS: Final = "<!-- types: made by python -m pytest_deploy.record.events.reference -->\n"
+BEGINS: Final = "<!-- types: made by python docs/generate_event_types.py -->\n"
 ENDS: Final = "<!-- end of types -->\n"
 
 
@@ -63,5 +62,5 @@ def _field_docs(content_type: type[EventContent]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/record-format.md")
+    place = Path(__file__).with_name("record-format.md")
     place.write_text(with_section(place.read_text(encoding="utf-8")), encoding="utf-8")
