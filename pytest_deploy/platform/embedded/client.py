@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib
 import json
@@ -13,14 +14,14 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_deploy.errors import PlatformUnavailable, Refused
 from pytest_deploy.platform.embedded.artefacts import LocalArtefacts
-from pytest_deploy.platform.embedded.places import Places, Site, log_of, program_environment
+from pytest_deploy.platform.embedded.places import Places, Site, log_of, program_environment, tail
+from pytest_deploy.platform.embedded.postgres import prepare_database
 from pytest_deploy.platform.embedded.supervisor import MARKER, lock
 from pytest_deploy.platform.protocol import DatabaseAccess
 
@@ -81,21 +82,25 @@ def connect(
     external = database_url if database_url is not None else ("" if os.environ.get("PGHOST") else None)
     connection, answer = _converse(places, {"site": asdict(site), "embedded_database": external is None})
     logger.debug("the supervisor of %s serves %s", places.checkout, site.path)
-    from pytest_deploy.platform.google.run import CloudRun
+    from pytest_deploy.platform.google.run import CloudRun, loopback_channel
 
     # 2. Make the database where it is absent, and a channel to the Cloud Run stand-in.
     try:
-        database = _database(places, site, external, answer["administrator"])
-        channel = CloudRun.loopback_channel(f"unix:{places.run}")
+        if external is None:
+            database = prepare_database(answer["administrator"], site.database)
+        else:  # others may share this server: the checkout's own hash keeps two of them apart
+            name = f"{site.database}_{places.root.name[-12:-4]}"
+            database = prepare_database(external, name, password_file=places.state(site) / "service-password")
+        channel = loopback_channel(f"unix:{places.run}")
     except BaseException:
         connection.close()
         raise
-    runtime = CloudRun.over_channel(
+    runtime = CloudRun(
         channel,
         site.path,
         command=command,
         startup_s=revision_timeout_s,
-        log_tail=lambda revision, lines: _tail(log_of(places.state(site), revision), lines),
+        log_tail=lambda revision, lines: tail(log_of(places.state(site), revision), lines),
     )
     return LocalPlatform(runtime, LocalArtefacts(places.artefacts, service), database, connection, channel)
 
@@ -118,20 +123,6 @@ def reset(checkout: Path) -> None:
         os.close(lock_file)
 
 
-def _database(places: Places, site: Site, external: str | None, administrator: str | None) -> DatabaseAccess:
-    from pytest_deploy.platform.embedded.postgres import (
-        prepare_database,  # psycopg, not needed to say what is wrong above
-    )
-
-    if external is None:
-        assert administrator is not None  # noqa: S101  # the supervisor's answer to `embedded_database`
-        return prepare_database(administrator, site.database)
-    # Others may share this server: the checkout's own hash keeps two of them apart.
-    return prepare_database(
-        external, f"{site.database}_{places.root.name[-12:-4]}", password_file=places.state(site) / "service-password"
-    )
-
-
 def _converse(places: Places, hello: dict[str, Any]) -> tuple[socket.socket, dict[str, Any]]:
     """A connection to this checkout's supervisor, started if there is none, and its answer."""
     for _ in range(_TRIES):
@@ -142,23 +133,18 @@ def _converse(places: Places, hello: dict[str, Any]) -> tuple[socket.socket, dic
                 connection = _try(places)
         if connection is None:
             continue
-        try:
+        with contextlib.ExitStack() as held, contextlib.suppress(ConnectionError):
+            held.callback(connection.close)
             connection.sendall(json.dumps(hello).encode() + b"\n")
             importlib.import_module("pytest_deploy.platform.google.run")  # 1 s, while the supervisor starts its parts
             with connection.makefile("rb") as lines:
                 line = lines.readline()
-        except ConnectionError:
-            line = b""
-        except BaseException:
-            connection.close()
-            raise
-        if line:
-            answer: dict[str, Any] = json.loads(line)
-            if "error" not in answer:
+            if line:  # else it was about to stop; the next one waits until it has
+                answer: dict[str, Any] = json.loads(line)
+                if "error" in answer:
+                    raise PlatformUnavailable(f"the embedded platform cannot serve: {answer['error']}")
+                held.pop_all()
                 return connection, answer
-            connection.close()
-            raise PlatformUnavailable(f"the embedded platform cannot serve: {answer['error']}")
-        connection.close()  # it was about to stop; the next one waits until it has
     raise PlatformUnavailable(f"the embedded platform's supervisor went away {_TRIES} times; see {places.log}")
 
 
@@ -206,13 +192,7 @@ _LAUNCH = (
 )
 
 
-def _tail(log: Path, lines: int) -> str:
-    if not log.exists():
-        return ""
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
-
-
-@contextmanager
+@contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -23,14 +23,32 @@ ROOT_VARIABLE = "PYTEST_DEPLOY_PGDATA_ROOT"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,39}")
 
 
-@dataclass(frozen=True)
 class Places:
     """The folders and sockets of one checkout's platform."""
 
-    checkout: Path
-    """Absolute and resolved."""
-    root: Path
-    """The short folder: sockets and PGDATA. 0700, as root 0711 (PostgreSQL's own user must come to its folder below)."""
+    def __init__(self, checkout: Path, root: Path) -> None:
+        self.checkout = checkout
+        """Absolute and resolved."""
+        self.root = root
+        """The short folder: sockets and PGDATA. 0700, as root 0711 (PostgreSQL's own user must come to its folder below)."""
+        self.deploy = checkout / ".deploy"
+        self.running = self.deploy / "running.lock"
+        """Locked by the supervisor and its guardian for as long as either lives."""
+        self.starting = self.deploy / "starting.lock"
+        """Locked by the client that starts the supervisor."""
+        self.log = self.deploy / "supervisor.log"
+        """What the supervisor and its guardian have to say."""
+        self.artefacts = self.deploy / "artefacts"
+        """Archives by digest."""
+        self.images = self.deploy / "images"
+        """Archives unpacked."""
+        self.platform = self.deploy / "platform"
+        """One folder an environment."""
+        self.control = root / "control"
+        """The socket whose connections keep the platform alive."""
+        self.run = root / "run"
+        """The socket of the Cloud Run stand-in."""
+        self.postgres = root / "pg"
 
     @classmethod
     def of(cls, checkout: Path) -> Places:
@@ -48,56 +66,6 @@ class Places:
             raise PlatformUnavailable(
                 f"{self.root} is not a private folder of this user; remove it, or name another parent in {ROOT_VARIABLE}"
             )
-
-    @property
-    def deploy(self) -> Path:
-        """The folder in the checkout."""
-        return self.checkout / ".deploy"
-
-    @property
-    def running(self) -> Path:
-        """Locked by the supervisor and its guardian for as long as either lives."""
-        return self.deploy / "running.lock"
-
-    @property
-    def starting(self) -> Path:
-        """Locked by the client that starts the supervisor."""
-        return self.deploy / "starting.lock"
-
-    @property
-    def log(self) -> Path:
-        """What the supervisor and its guardian have to say."""
-        return self.deploy / "supervisor.log"
-
-    @property
-    def control(self) -> Path:
-        """The socket whose connections keep the platform alive."""
-        return self.root / "control"
-
-    @property
-    def run(self) -> Path:
-        """The socket of the Cloud Run stand-in."""
-        return self.root / "run"
-
-    @property
-    def postgres(self) -> Path:
-        """The embedded server's folder."""
-        return self.root / "pg"
-
-    @property
-    def artefacts(self) -> Path:
-        """Archives by digest."""
-        return self.deploy / "artefacts"
-
-    @property
-    def images(self) -> Path:
-        """Archives unpacked."""
-        return self.deploy / "images"
-
-    @property
-    def platform(self) -> Path:
-        """One folder an environment."""
-        return self.deploy / "platform"
 
     def state(self, site: Site) -> Path:
         """The folder of one service in one environment."""
@@ -140,6 +108,13 @@ class Site:
 def log_of(state: Path, revision: str) -> Path:
     """Where a revision's output goes, below its service's folder."""
     return state / "logs" / f"{revision}.log"
+
+
+def tail(log: Path, lines: int) -> str:
+    """The last lines of a log; empty where there is none."""
+    if not log.exists():
+        return ""
+    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
 
 
 def write_private(path: Path, text: str) -> None:

@@ -25,7 +25,7 @@ from urllib.parse import quote, urlencode
 import psutil
 
 from pytest_deploy.errors import PlatformUnavailable, UsageError
-from pytest_deploy.platform.embedded.places import write_private
+from pytest_deploy.platform.embedded.places import tail, write_private
 from pytest_deploy.platform.protocol import DatabaseAccess
 
 if TYPE_CHECKING:
@@ -114,6 +114,7 @@ class EmbeddedServer:
     ) -> None:
         self.folder = folder
         self.data = folder / "data"
+        self._log = folder / "server.log"
         self.programs = programs if programs is not None else embedded_programs()
         self._settings = {**SETTINGS, **(settings or {}), "unix_socket_directories": str(folder)}
         self._environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **(environment or {})}
@@ -136,7 +137,7 @@ class EmbeddedServer:
             self._initialise()
         (self.data / "postmaster.pid").unlink(missing_ok=True)
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        with (self.folder / "server.log").open("ab") as log:
+        with self._log.open("ab") as log:
             self._process = self._spawn(["postgres", "-D", str(self.data), *options], log.fileno())
         self._await_ready(self._process)
 
@@ -155,23 +156,14 @@ class EmbeddedServer:
         for half in (fresh, self.data):
             shutil.rmtree(half, ignore_errors=True)
         locale = ["--locale=C"]
-        if self._knows_builtin_locale():
+        if (_major(self.programs / "postgres") or 0) >= _BUILTIN_LOCALE:
             locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         command = ["initdb", "-D", str(fresh), "--username=postgres", "--auth=trust", "--encoding=UTF8", *locale]
-        with (self.folder / "server.log").open("ab") as log:
+        with self._log.open("ab") as log:
             code = self._spawn([*command, "--no-instructions", "--no-sync"], log.fileno()).wait(self._deadline_s)
         if code != 0:
-            raise PlatformUnavailable(
-                f"initdb of {self.programs} ended with {code} in {self.folder}; its last output:\n{self._log()}"
-            )
+            raise PlatformUnavailable(f"initdb of {self.programs} ended with {code} in {self.folder}; {self._said()}")
         fresh.rename(self.data)
-
-    def _knows_builtin_locale(self) -> bool:
-        """PostgreSQL 17 brought the provider that sorts the same on every machine."""
-        version = subprocess.run(
-            [self.programs / "postgres", "--version"], capture_output=True, check=True, env=self._environment, text=True
-        ).stdout
-        return int(version.split()[2].partition(".")[0]) >= 17  # noqa: PLR2004  # the release named above
 
     def _spawn(self, command: list[str], output: int) -> subprocess.Popen[bytes]:
         programs = self._reachable_programs()
@@ -209,9 +201,7 @@ class EmbeddedServer:
         until = time.monotonic() + self._deadline_s
         while time.monotonic() < until:
             if process.poll() is not None:
-                raise PlatformUnavailable(
-                    f"PostgreSQL ended with {process.returncode} at its start; its last output:\n{self._log()}"
-                )
+                raise PlatformUnavailable(f"PostgreSQL ended with {process.returncode} at its start; {self._said()}")
             try:
                 lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
             except OSError:
@@ -220,14 +210,14 @@ class EmbeddedServer:
                 return
             time.sleep(0.01)
         self.stop()
-        raise PlatformUnavailable(
-            f"PostgreSQL was not ready within {self._deadline_s} s; its last output:\n{self._log()}"
-        )
+        raise PlatformUnavailable(f"PostgreSQL was not ready within {self._deadline_s} s; {self._said()}")
 
-    def _log(self) -> str:
-        text = (self.folder / "server.log").read_text(encoding="utf-8", errors="replace")
-        return "\n".join(text.splitlines()[-20:])
+    def _said(self) -> str:
+        return f"its last output:\n{tail(self._log, 20)}"
 
+
+_BUILTIN_LOCALE = 17
+"""The major version that brought the locale provider which sorts the same on every machine."""
 
 _STATUS_LINE = 7
 """The eighth line of postmaster.pid: `starting`, `ready`, `standby` or `stopping`."""
@@ -309,7 +299,6 @@ def _make_database(
             write_private(password_file, password)
     if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
-    connection.execute("SELECT pg_advisory_unlock(%s)", [_MAKING_LOCK])
     return password
 
 

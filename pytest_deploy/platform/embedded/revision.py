@@ -14,16 +14,15 @@ import random
 import secrets
 import signal
 import socket
-import string
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from google.cloud import run_v2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from pytest_deploy.platform.embedded.places import program_environment
+from pytest_deploy.platform.google.run import short
 
 GRACE_S = 10.0
 """Between SIGTERM and SIGKILL, as on Cloud Run."""
@@ -35,18 +34,8 @@ _PORTS = range(20000, 32000)
 
 _PROBE_EVERY_S = 0.03
 
-
-@dataclass(frozen=True)
-class Container:
-    """What a revision's template says of its process."""
-
-    command: tuple[str, ...]
-    """`python` as the first word is the interpreter this platform runs on."""
-    env: Mapping[str, str]
-    probe_path: str | None
-    """Of an HTTP start-up probe; None: a TCP probe."""
-    startup_s: float
-    """How long the start-up probe may fail."""
+_STARTUP_S = 240.0
+"""Cloud Run's own patience where the template has no start-up probe."""
 
 
 class StartFailed(Exception):  # says what happened, as the names of errors.py do
@@ -54,28 +43,43 @@ class StartFailed(Exception):  # says what happened, as the names of errors.py d
 
 
 class RevisionProcess:
-    """One running instance. Not started yet when made."""
+    """One running instance, not started yet when made. Raises StartFailed for what this platform cannot give a revision."""
 
-    def __init__(self, container: Container, *, folder: Path, log: Path, identity: Mapping[str, str]) -> None:
+    def __init__(self, revision: run_v2.Revision, *, log: Path, marker: Mapping[str, str]) -> None:
+        if (count := len(revision.containers)) != 1:
+            raise StartFailed(f"its template has {count} containers; the embedded platform runs exactly one")
+        spec = self._spec = revision.containers[0]
+        for variable in spec.env:
+            if "value_source" in variable:
+                raise StartFailed(f"its variable {variable.name} refers to a secret; the embedded platform keeps none")
+        self._startup_s = _STARTUP_S
+        if "startup_probe" in spec:
+            probe = spec.startup_probe
+            self._startup_s = probe.initial_delay_seconds + (probe.period_seconds or 10) * (
+                probe.failure_threshold or 3
+            )
+        service = short(revision.service)
+        identity = {"K_SERVICE": service, "K_REVISION": short(revision.name), "K_CONFIGURATION": service}
+        variables = {variable.name: variable.value for variable in spec.env}
+        self._environment = {"HOST": LOOPBACK, **program_environment(os.environ), **variables, **identity, **marker}
+        self._log = log
         self.port = 0
         self._requests = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._container = container
-        self._folder = folder
-        self._log = log
-        self._identity = identity
         self._process: asyncio.subprocess.Process | None = None
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
         return self._process is not None and self._process.returncode is None
 
-    async def start(self) -> None:
-        """Run it until its start-up probe succeeds. Raises StartFailed, and then nothing runs."""
+    async def start(self, folder: Path) -> None:
+        """Run it in its image's folder until its start-up probe succeeds. Raises StartFailed, and then nothing runs.
+
+        `python` as the command's first word is the interpreter this platform runs on.
+        """
         self.port = free_port()
-        command = list(self._container.command)
+        command = [*self._spec.command, *self._spec.args]
         if not command:
             raise StartFailed("its template has no command; give the platform the service's command")
         if command[0] == "python":
@@ -88,8 +92,8 @@ class RevisionProcess:
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
-                    cwd=self._folder,
-                    env=self._environment(),
+                    cwd=folder,
+                    env={**self._environment, "PORT": str(self.port)},
                     start_new_session=True,
                 )
             except OSError as error:
@@ -137,27 +141,16 @@ class RevisionProcess:
             await asyncio.wait_for(self._idle.wait(), GRACE_S)
         await self.stop()
 
-    def _environment(self) -> dict[str, str]:
-        return {
-            "HOST": LOOPBACK,
-            **program_environment(os.environ),
-            **self._container.env,
-            **self._identity,
-            "PORT": str(self.port),
-        }
-
     async def _await_ready(self, process: asyncio.subprocess.Process) -> None:
         loop = asyncio.get_running_loop()
-        until = loop.time() + self._container.startup_s
+        until = loop.time() + self._startup_s
         while loop.time() < until:
             if process.returncode is not None:
                 raise StartFailed(f"its process ended with {process.returncode} before it listened on PORT={self.port}")
             if await self._probe() and process.returncode is None:
                 return
             await asyncio.sleep(_PROBE_EVERY_S)
-        raise StartFailed(
-            f"it did not answer its start-up probe on PORT={self.port} within {self._container.startup_s:g} s"
-        )
+        raise StartFailed(f"it did not answer its start-up probe on PORT={self.port} within {self._startup_s:g} s")
 
     async def _probe(self) -> bool:
         """One try of the start-up probe: a connection, or a 2xx or 3xx answer where the probe is HTTP."""
@@ -165,9 +158,10 @@ class RevisionProcess:
             async with asyncio.timeout(1):
                 reader, writer = await asyncio.open_connection(LOOPBACK, self.port)
                 with contextlib.closing(writer):
-                    if self._container.probe_path is None:
+                    if "http_get" not in self._spec.startup_probe:
                         return True
-                    request = f"GET {self._container.probe_path} HTTP/1.0\r\nHost: {LOOPBACK}\r\n\r\n"
+                    path = self._spec.startup_probe.http_get.path or "/"
+                    request = f"GET {path} HTTP/1.0\r\nHost: {LOOPBACK}\r\n\r\n"
                     writer.write(request.encode("ascii"))
                     status = (await reader.readline()).split()
                     return len(status) > 1 and status[1][:1] in (b"2", b"3")
@@ -186,21 +180,16 @@ def free_port(tried: Sequence[int] = ()) -> int:
     raise StartFailed(f"no free port between {_PORTS.start} and {_PORTS.stop}")
 
 
-# --- From a service's template to a revision, and from a revision to what its process needs.
+# --- From a service's template to a revision.
 
 PLACEHOLDER = f"local/placeholder@sha256:{'0' * 64}"
 """The image of a service that nobody has deployed to yet: no archive has it, nothing runs for it."""
-
-_STARTUP_S = 240.0
-"""Cloud Run's own patience where the template has no start-up probe."""
-
-_LETTERS = string.ascii_lowercase + string.digits
 
 
 def new_revision(service: run_v2.Service, name: str) -> run_v2.Revision:
     """The immutable revision the template of `service` describes; not ready yet."""
     template = service.template
-    created = timestamp_now()
+    created = datetime.now(UTC)
     return run_v2.Revision(
         name=f"{service.name}/revisions/{name}",
         uid=secrets.token_hex(8),
@@ -222,41 +211,6 @@ def new_revision(service: run_v2.Service, name: str) -> run_v2.Revision:
     )
 
 
-def timestamp_now() -> Timestamp:
-    """The system's time, as Google's messages carry it; of the platform's own bookkeeping, not of the record."""
-    instant = Timestamp()
-    instant.GetCurrentTime()
-    return instant
-
-
 def ready_condition(state: int, message: str = "") -> run_v2.Condition:
     """The condition `Ready` of a service or revision, as of now."""
-    return run_v2.Condition(type_="Ready", state=state, message=message, last_transition_time=timestamp_now())
-
-
-def new_revision_name(service: str, generation: int, taken: Collection[str]) -> str:
-    """A name as Cloud Run gives them: `<service>-00003-k7q`."""
-    while True:
-        name = f"{service}-{generation:05d}-{''.join(secrets.choice(_LETTERS) for _ in range(3))}"
-        if name not in taken:
-            return name
-
-
-def container_of(of: run_v2.Revision) -> Container:
-    """What to run for a revision. Raises StartFailed for what this platform cannot give it."""
-    if len(of.containers) != 1:
-        raise StartFailed(f"its template has {len(of.containers)} containers; the embedded platform runs exactly one")
-    spec = of.containers[0]
-    for variable in spec.env:
-        if "value_source" in variable:
-            raise StartFailed(f"its variable {variable.name} refers to a secret; the embedded platform keeps none")
-    probe = spec.startup_probe
-    startup_s = _STARTUP_S
-    if "startup_probe" in spec:
-        startup_s = float(probe.initial_delay_seconds + (probe.period_seconds or 10) * (probe.failure_threshold or 3))
-    return Container(
-        command=(*spec.command, *spec.args),
-        env={variable.name: variable.value for variable in spec.env},
-        probe_path=(probe.http_get.path or "/") if "http_get" in probe else None,
-        startup_s=startup_s,
-    )
+    return run_v2.Condition(type_="Ready", state=state, message=message, last_transition_time=datetime.now(UTC))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 
 import aiohttp
 from aiohttp import web
@@ -37,17 +38,14 @@ def split_fault(targets: Sequence[run_v2.TrafficTarget], known: Collection[str])
     return None
 
 
-def split_in_force(
-    targets: Iterable[run_v2.TrafficTarget], *, latest_ready: str, url: Callable[[str], str]
-) -> list[run_v2.TrafficTargetStatus]:
-    """What serves once the split is in force; `url` gives a tag's."""
+def split_in_force(targets: Iterable[run_v2.TrafficTarget], *, latest_ready: str) -> list[run_v2.TrafficTargetStatus]:
+    """What serves once the split is in force; the tags' addresses are not known yet."""
     return [
         run_v2.TrafficTargetStatus(
             type_=target.type_,
             revision=target.revision if target.type_ == TO_REVISION else latest_ready,
             percent=target.percent,
             tag=target.tag,
-            uri=url(target.tag) if target.tag else "",
         )
         for target in targets
     ]
@@ -73,6 +71,7 @@ _HOP_BY_HOP = (
 
 _FALLEN_S = 0.5
 """Seconds in which a process that broke a connection by ending is seen to have ended."""
+_REQUEST_S = 300.0
 _CHUNK = 64 * 1024
 
 
@@ -83,50 +82,37 @@ class NoBackend(Exception):  # says what happened, as the names of errors.py do
 class Router:
     """The open ports of one service. `backend` gives the running process for a tag ("" for the split), or NoBackend."""
 
-    def __init__(self, backend: Callable[[str], Awaitable[RevisionProcess]], *, timeout_s: float = 300.0) -> None:
+    def __init__(self, backend: Callable[[str], Awaitable[RevisionProcess]], ports: dict[str, int]) -> None:
+        self.ports = ports
+        """Port by tag, of all tags there ever were: a tag that comes again gets its port again."""
         self._backend = backend
-        self._timeout_s = timeout_s
-        self._listeners: dict[str, tuple[int, asyncio.Server, web.Server]] = {}
-        self._session: aiohttp.ClientSession | None = None
+        self._listeners: dict[str, tuple[asyncio.Server, web.Server]] = {}
+        # One connection a request: a kept one may be closed by the service just as a POST is sent on it.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(force_close=True, limit=0),
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            timeout=aiohttp.ClientTimeout(total=_REQUEST_S),
+        )
 
-    @property
-    def ports(self) -> dict[str, int]:
-        """Port by tag, of those that are open."""
-        return {tag: port for tag, (port, _, _) in self._listeners.items()}
-
-    async def listen(self, tag: str, *, remembered: int | None = None) -> None:
-        """Open the tag's port if it is not open: the remembered one where it is free."""
-        if tag in self._listeners:
-            return
-        if self._session is None:
-            # One connection a request: a kept one may be closed by the service just as a POST is sent on it.
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(force_close=True, limit=0),
-                auto_decompress=False,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-                timeout=aiohttp.ClientTimeout(total=self._timeout_s),
-            )
-
-        async def handle(request: web.BaseRequest) -> web.StreamResponse:
-            return await self._answer(request, tag)
-
-        server = web.Server(handle, access_log=None)
-        port = free_port([remembered] if remembered else [])
-        listener = await asyncio.get_running_loop().create_server(server, LOOPBACK, port)
-        self._listeners[tag] = (port, listener, server)
+    async def listen(self, tag: str) -> str:
+        """Open the tag's port if it is not open, the one it had before where that is free; its URL."""
+        if tag not in self._listeners:
+            server = web.Server(partial(self._answer, tag), access_log=None)
+            self.ports[tag] = free_port([self.ports[tag]] if tag in self.ports else [])
+            listener = await asyncio.get_running_loop().create_server(server, LOOPBACK, self.ports[tag])
+            self._listeners[tag] = (listener, server)
+        return f"http://{LOOPBACK}:{self.ports[tag]}"
 
     async def close(self) -> None:
         """Close all ports and the connections on them."""
-        for _, listener, server in self._listeners.values():
+        for listener, server in self._listeners.values():
             listener.close()
             await server.shutdown(0.1)
-        self._listeners.clear()
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._session.close()
 
-    async def _answer(self, request: web.BaseRequest, tag: str) -> web.StreamResponse:
+    async def _answer(self, tag: str, request: web.BaseRequest) -> web.StreamResponse:
         try:
             process = await self._backend(tag)
         except NoBackend as reason:
@@ -141,7 +127,6 @@ class Router:
 
     async def _forward(self, request: web.BaseRequest, port: int) -> web.StreamResponse | None:
         """The service's answer, as far as it came; None where none began."""
-        assert self._session is not None  # noqa: S101  # `listen` made it before any request could come
         headers = _end_to_end(request.headers)
         headers["X-Forwarded-For"] = request.remote or LOOPBACK
         headers["X-Forwarded-Proto"] = request.scheme

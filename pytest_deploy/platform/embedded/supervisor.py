@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import importlib
 import json
 import logging
 import os
@@ -18,9 +19,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 
@@ -29,8 +30,6 @@ from pytest_deploy.platform.embedded.places import Places, Site
 from pytest_deploy.platform.embedded.postgres import EmbeddedServer, postmaster, stop_postmaster
 
 if TYPE_CHECKING:
-    import grpc.aio
-
     from pytest_deploy.platform.embedded.cloudrun import CloudRunStandIn
 
 MARKER = "PYTEST_DEPLOY_SUPERVISOR"
@@ -56,7 +55,6 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._database: EmbeddedServer | None = None
         self._run: CloudRunStandIn | None = None
-        self._grpc: grpc.aio.Server | None = None
         self._opening = asyncio.Lock()
 
     async def run(self, ready: int, guardian: subprocess.Popen[bytes]) -> None:
@@ -88,7 +86,9 @@ class Supervisor:
         try:
             hello = json.loads(await reader.readline())
             try:
-                answer = await self._answer(Site(**hello["site"]), embedded_database=hello["embedded_database"])
+                answer: dict[str, str | None] = {
+                    "administrator": await self._open(Site(**hello["site"]), hello["embedded_database"])
+                }
             except DeployError as error:
                 answer = {"error": str(error)}
             except Exception as error:  # the client waits for an answer
@@ -103,18 +103,23 @@ class Supervisor:
             self._clients -= 1
             self._stop_if_alone()
 
-    async def _answer(self, site: Site, *, embedded_database: bool) -> dict[str, Any]:
-        """Open what this client needs."""
+    async def _open(self, site: Site, embedded_database: bool) -> str | None:  # noqa: FBT001  # as the client says it
+        """Open what this client needs; the connection string of the embedded database's administrator, if that is needed."""
         async with self._opening:
             database = asyncio.create_task(asyncio.to_thread(self._open_database)) if embedded_database else None
             try:
-                await self._open_service(site)
+                if self._run is None:
+                    # Google's client takes about 1 s to import, beside the start of PostgreSQL.
+                    module = "pytest_deploy.platform.embedded.cloudrun"
+                    cloudrun = await asyncio.to_thread(importlib.import_module, module)
+                    self._run = cloudrun.CloudRunStandIn(self._places, self._marker)
+                    await self._run.start()
+                await self._run.host(site)
             finally:
                 administrator = await database if database else None
-        return {"administrator": administrator}
+        return administrator
 
     def _open_database(self) -> str:
-        """Start the embedded PostgreSQL once; its administrator's connection string."""
         if self._database is None:
             database = EmbeddedServer(self._places.postgres, environment=self._marker)
             began = time.monotonic()
@@ -123,34 +128,15 @@ class Supervisor:
             self._database = database
         return self._database.conninfo("postgres")
 
-    async def _open_service(self, site: Site) -> None:
-        if self._run is None:
-            cloudrun = await asyncio.to_thread(_cloudrun)
-            self._places.run.unlink(missing_ok=True)
-            self._grpc = cloudrun.grpc.aio.server()
-            self._run = cloudrun.CloudRunStandIn()
-            self._run.add_to(self._grpc)
-            self._grpc.add_insecure_port(f"unix:{self._places.run}")
-            await self._grpc.start()
-        if site.path not in self._run.services:
-            from pytest_deploy.platform.embedded.service import HostedService
-
-            hosted = HostedService(site, places=self._places, marker=self._marker)
-            await hosted.open()
-            self._run.services[site.path] = hosted
-
     async def _close(self) -> None:
         parts = []
         if self._database is not None:
             parts.append(asyncio.to_thread(self._database.stop))
-        if self._grpc is not None:
-            parts.append(self._grpc.stop(0))
         if self._run is not None:
             parts.append(self._run.close(_STOP_GRACE_S))
         for result in await asyncio.gather(*parts, return_exceptions=True):
             if isinstance(result, Exception):
                 logger.error("a part did not stop: %r", result)
-        self._places.run.unlink(missing_ok=True)
 
     async def _watch(self, guardian: subprocess.Popen[bytes]) -> None:
         """Without a guardian nothing may run."""
@@ -162,13 +148,6 @@ class Supervisor:
     def _stop_if_alone(self) -> None:
         if not self._clients:
             self._stop.set()
-
-
-def _cloudrun() -> Any:
-    """Import Google's client (about 1 s) beside the start of PostgreSQL."""
-    from pytest_deploy.platform.embedded import cloudrun, service  # noqa: F401  # loads it, too
-
-    return cloudrun
 
 
 def lock(path: Path, patience_s: float) -> int:
@@ -205,26 +184,16 @@ def main(checkout: str, root: str, ready: str) -> None:
     sweep(f"{root}:", but=os.environ[MARKER])
     # 3. Start the guardian on a pipe whose other end nobody closes but the kernel, when this process is gone.
     reader, _until_the_end = os.pipe()
+    module = [sys.executable, "-m", "pytest_deploy.platform.embedded"]
     guardian = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "pytest_deploy.platform.embedded",
-            "guard",
-            os.environ[MARKER],
-            places.postgres / "data",
-        ],
+        [*module, "guard", os.environ[MARKER], places.postgres / "data"],
         stdin=reader,
         pass_fds=(lock_file,),
         start_new_session=True,
     )
     os.close(reader)
-
     # 4. Serve.
-    async def supervise() -> None:
-        await Supervisor(places).run(int(ready), guardian)
-
-    asyncio.run(supervise())
+    asyncio.run(Supervisor(places).run(int(ready), guardian))
 
 
 # --- The guardian.
@@ -240,8 +209,7 @@ def guard(mark: str, data: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while os.read(sys.stdin.fileno(), 64):
         continue
-    for process in marked(mark):
-        _signal(process, signal.SIGTERM)
+    _signal(marked(mark), signal.SIGTERM)
     if (server := postmaster(data)) is not None:
         stop_postmaster(server)
     until = time.monotonic() + 0.3
@@ -255,8 +223,7 @@ def sweep(mark: str, *, but: str = "") -> None:
     calm = 0
     while calm < 2:  # noqa: PLR2004  # a process seen between fork and exec may show its mark only the second time
         left = list(marked(mark, but=but))
-        for process in left:
-            _signal(process, signal.SIGKILL)
+        _signal(left, signal.SIGKILL)
         calm = 0 if left else calm + 1
         time.sleep(0.02)
 
@@ -272,7 +239,7 @@ def marked(mark: str, *, but: str = "") -> Iterator[psutil.Process]:
             continue
 
 
-def _signal(process: psutil.Process, signum: int) -> None:
-    """Send a signal; psutil refuses where the number has passed to another process."""
-    with contextlib.suppress(psutil.Error):
-        process.send_signal(signum)
+def _signal(processes: Iterable[psutil.Process], signum: int) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.Error):  # psutil refuses where the number has passed to another process
+            process.send_signal(signum)

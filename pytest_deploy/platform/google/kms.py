@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 import google_crc32c
 import grpc
@@ -19,7 +19,6 @@ from google.api_core import exceptions as google_errors
 from google.api_core.retry import Retry, if_exception_type
 from google.auth import exceptions as sign_in_errors
 from google.cloud import kms_v1
-from google.cloud.kms_v1.services.key_management_service.transports import KeyManagementServiceGrpcTransport
 
 from pytest_deploy.errors import RecordError, StoreUnavailable
 from pytest_deploy.record.key import LogKey
@@ -76,12 +75,6 @@ class KmsSigner:
         """The real service, as whoever this process is signed in as (Application Default Credentials)."""
         with _answered("signing in to Google Cloud"):
             return cls(version, kms_v1.KeyManagementServiceClient())
-
-    @classmethod
-    def over_channel(cls, channel: grpc.Channel, version: str, *, patience_s: float = 1.0) -> KmsSigner:
-        """The same over a channel that needs no credentials."""
-        transport = KeyManagementServiceGrpcTransport(channel=channel)
-        return cls(version, kms_v1.KeyManagementServiceClient(transport=transport), patience_s=patience_s)
 
     @cached_property
     def public(self) -> bytes:
@@ -152,14 +145,12 @@ def _answered(doing: str) -> Iterator[None]:
     try:
         yield
     except (google_errors.GoogleAPIError, sign_in_errors.GoogleAuthError, grpc.RpcError) as error:
-        _refuse(doing, error)
-
-
-def _refuse(doing: str, error: Exception) -> NoReturn:
-    cause = error.cause if isinstance(error, google_errors.RetryError) and error.cause is not None else error
-    if isinstance(cause, _PASSING):
-        raise StoreUnavailable(
-            f"{doing}: {cause}; nothing was written: run again when Cloud KMS answers (status.cloud.google.com)"
-        ) from error
-    remedy = next((text for kind, text in _REMEDIES.items() if isinstance(cause, kind)), "look at the key's audit log")
-    raise RecordError(f"{doing}: {cause}; {remedy}") from error
+        cause = error.cause if isinstance(error, google_errors.RetryError) and error.cause is not None else error
+        if isinstance(cause, _PASSING):
+            raise StoreUnavailable(
+                f"{doing}: {cause}; nothing was written: run again when Cloud KMS answers (status.cloud.google.com)"
+            ) from error
+        remedy = next(
+            (text for kind, text in _REMEDIES.items() if isinstance(cause, kind)), "look at the key's audit log"
+        )
+        raise RecordError(f"{doing}: {cause}; {remedy}") from error

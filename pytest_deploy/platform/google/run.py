@@ -7,20 +7,18 @@ read is asked again only if nobody has changed the split in the meantime.
 
 from __future__ import annotations
 
-import concurrent.futures
 import math
 import secrets
 import string
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import NoReturn, cast
 
 import grpc
 from google.api_core import exceptions as google_errors
 from google.api_core import operation
-from google.api_core.future.polling import DEFAULT_POLLING
 from google.api_core.retry import Retry, if_exception_type
 from google.auth import exceptions as sign_in_errors
 from google.cloud import run_v2
@@ -37,10 +35,13 @@ CALL_S = 10.0
 _TRIES = 4
 """Of a change whose etag turned out to be stale."""
 
-_READ = Retry(predicate=if_exception_type(google_errors.ServiceUnavailable), initial=0.1, maximum=1.0, multiplier=2.0)
+_AGAIN = Retry(
+    predicate=if_exception_type(google_errors.ServiceUnavailable), initial=0.1, maximum=1.0, multiplier=2.0, timeout=1.0
+)
 """Reads may be repeated; changes are not, or only by their etag."""
 
-_LETTERS = string.ascii_lowercase + string.digits
+_POLL_S = 0.05
+"""Between two looks at what is under way: the platform is near."""
 
 _REMEDIES: Mapping[type[Exception], str] = {
     google_errors.NotFound: "check project, region and name; the service itself is made by the infrastructure code",
@@ -54,82 +55,51 @@ _REMEDIES: Mapping[type[Exception], str] = {
 }
 
 
+def loopback_channel(address: str) -> grpc.Channel:
+    """An unencrypted channel to a stand-in on this machine, e.g. `unix:/path`. Whoever opens it closes it."""
+    if not address.startswith(("unix:", "127.0.0.1:")):
+        raise ValueError(f"{address} is not on this machine, and the channel would not be encrypted")
+    return grpc.insecure_channel(address)
+
+
 class CloudRun:
     """One service; implements Runtime.
 
-    `service` is its full name, `projects/P/locations/L/services/S`. `command` and `startup_s` overwrite the container's
-    command and the patience of its TCP start-up probe (seconds), where the platform needs to be told. `log_tail` reads a
-    revision's last lines of output by its name and their number. While the platform is unavailable, reads are repeated for
-    `patience_s` seconds.
+    `service` is its full name, `projects/P/locations/L/services/S`; whatever credentials it needs are the channel's.
+    `command` and `startup_s` overwrite the container's command and the patience of its TCP start-up probe (seconds), where
+    the platform needs to be told. `log_tail` reads a revision's last lines of output by its name and their number.
     """
 
     def __init__(
         self,
-        service: str,
-        services: run_v2.ServicesClient,
-        revisions: run_v2.RevisionsClient,
-        *,
-        command: Sequence[str] = (),
-        startup_s: float | None = None,
-        log_tail: Callable[[str, int], str] = lambda _revision, _lines: "",
-        poll_s: float = 1.0,
-        patience_s: float = 5.0,
-    ) -> None:
-        self.service = service
-        self._services = services
-        self._revisions = revisions
-        self._command = tuple(command)
-        self._startup_s = startup_s
-        self._log_tail = log_tail
-        self._poll_s = poll_s
-        self._again = _READ.with_timeout(patience_s)
-
-    @classmethod
-    def loopback_channel(cls, address: str) -> grpc.Channel:
-        """An unencrypted channel to a stand-in on this machine, e.g. `unix:/path`. Whoever opens it closes it."""
-        if not address.startswith(("unix:", "127.0.0.1:")):
-            raise ValueError(f"{address} is not on this machine, and the channel would not be encrypted")
-        return grpc.insecure_channel(address)
-
-    @classmethod
-    def over_channel(
-        cls,
         channel: grpc.Channel,
         service: str,
         *,
         command: Sequence[str] = (),
         startup_s: float | None = None,
         log_tail: Callable[[str, int], str] = lambda _revision, _lines: "",
-    ) -> CloudRun:
-        """The same over a channel that needs no credentials, asked often because it is near."""
-        return cls(
-            service,
-            run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel)),
-            run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=channel)),
-            command=command,
-            startup_s=startup_s,
-            log_tail=log_tail,
-            poll_s=0.05,
-            patience_s=1.0,
-        )
+    ) -> None:
+        self.service = service
+        self._services = run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel))
+        self._revisions = run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=channel))
+        self._command = tuple(command)
+        self._startup_s = startup_s
+        self._log_tail = log_tail
 
     def state(self) -> ServiceState:
-        """What serves now; Runtime.state."""
         return service_state(self._read())
 
     def revision(self, name: str) -> Revision:
-        """One revision by its short name; Runtime.revision."""
         return revision_of(self._read_revision(name))
 
     def create(
         self, *, image: str, env: Mapping[str, str], tag: str, annotations: Mapping[str, str], deadline_s: float
     ) -> Revision:
-        """A new revision at 0 % under `tag`, the split pinned as it is; Runtime.create."""
+        """A new revision at 0 % under `tag`, the split pinned as it is."""
         until = time.monotonic() + deadline_s
         # 1. Pin the split as it is: no percent follows "latest" to the new revision. The tag comes to the new one.
         before = self._read()
-        suffix = "".join(secrets.choice(_LETTERS) for _ in range(3))
-        name = f"{short(self.service)}-{before.generation + 1:05d}-{suffix}"
+        name = revision_name(short(self.service), before.generation + 1)
         kept = [target for target in pinned(before) if target.tag != tag or target.percent]
         for target in kept:
             target.tag = "" if target.tag == tag else target.tag
@@ -144,18 +114,22 @@ class CloudRun:
         doing = f"creating revision {name}"
         pending = self._change(doing, before, change, ("template", "traffic"))
         try:
-            self._result(pending, until)
-        except concurrent.futures.TimeoutError:
+            self._finish(pending, until)
+        except TimeoutError:
             self._fail(name, f"revision {name} was not ready within {deadline_s:g} s")
         except google_errors.GoogleAPICallError as error:
-            self._raise_failure(name, doing, error)
+            with suppress(PlatformUnavailable):
+                made = self._read_revision(name)
+                if not made.reconciling and not is_ready(made):
+                    self._fail(name, error.message)
+            raise _unavailable(doing, error) from error
         revision = self.revision(name)
         if not revision.ready:
             self._fail(name, f"revision {name} was created but is not ready")
         return revision
 
     def move(self, shares: Mapping[str, int], *, tags: Mapping[str, str], deadline_s: float) -> ServiceState:
-        """Set percents and tags, and wait until that is what serves; Runtime.move."""
+        """Set percents and tags, and wait until that is what serves."""
         if sum(shares.values()) != 100 or min(shares.values()) < 0:  # noqa: PLR2004  # per cent
             raise ValueError(f"the percents {dict(shares)} do not add up to 100")
         until = time.monotonic() + deadline_s
@@ -169,8 +143,8 @@ class CloudRun:
         pending = self._change(doing, self._read(), change, ("traffic",))
         failure: google_errors.GoogleAPICallError | None = None
         try:
-            self._result(pending, until)
-        except concurrent.futures.TimeoutError:
+            self._finish(pending, until)
+        except TimeoutError:
             pass
         except google_errors.GoogleAPICallError as error:
             # The operation also fails for what is wrong elsewhere in the service; what serves decides.
@@ -188,21 +162,18 @@ class CloudRun:
                 raise PlatformUnavailable(
                     f"{doing}: after {deadline_s:g} s there serves {serving}; read the state again before you act"
                 )
-            time.sleep(self._poll_s)
+            time.sleep(_POLL_S)
 
     def log_tail(self, revision: str, lines: int = 40) -> str:
-        """The revision's last lines of output; Runtime.log_tail."""
         return self._log_tail(revision, lines)
 
     def _read(self) -> run_v2.Service:
         with _answered(f"reading service {self.service}"):
-            return self._services.get_service(name=self.service, retry=self._again, timeout=CALL_S)
+            return self._services.get_service(name=self.service, retry=_AGAIN, timeout=CALL_S)
 
     def _read_revision(self, name: str) -> run_v2.Revision:
         with _answered(f"reading revision {name}"):
-            return self._revisions.get_revision(
-                name=f"{self.service}/revisions/{name}", retry=self._again, timeout=CALL_S
-            )
+            return self._revisions.get_revision(name=f"{self.service}/revisions/{name}", retry=_AGAIN, timeout=CALL_S)
 
     def _change(
         self,
@@ -232,34 +203,15 @@ class CloudRun:
                 ) from stale
         raise _unavailable(doing, stale)
 
-    def _result(self, pending: operation.Operation, until: float) -> None:
-        """Wait for an operation. Raises TimeoutError, Google's error of the operation itself, or PlatformUnavailable.
-
-        Left to itself the library repeats a poll that gets no answer for ten minutes, then calls it a timeout; hence the
-        retry of our own, and the read that tells a platform that is slow from one that is gone.
-        """
-        polling = DEFAULT_POLLING.with_delay(initial=self._poll_s, maximum=max(self._poll_s, 1.0), multiplier=1.3)
-        while True:
-            left = max(until - time.monotonic(), self._poll_s)
-            try:
-                pending.result(timeout=left, retry=self._again, polling=polling)  # type: ignore[no-untyped-call]  # its gap
-            except concurrent.futures.TimeoutError:
-                if time.monotonic() + self._poll_s > until:
-                    raise
-                self._read()
-                time.sleep(self._poll_s)
-            else:
-                return
-
-    def _raise_failure(self, name: str, doing: str, error: google_errors.GoogleAPICallError) -> NoReturn:
-        """An operation failed: because the revision did not start, or for another reason."""
-        try:
-            revision = self._read_revision(name)
-        except PlatformUnavailable:
-            raise _unavailable(doing, error) from error
-        if revision.reconciling or is_ready(revision):
-            raise _unavailable(doing, error) from error
-        self._fail(name, error.message)
+    def _finish(self, pending: operation.Operation, until: float) -> None:
+        """Wait for an operation. Raises TimeoutError, Google's error of the operation itself, or PlatformUnavailable."""
+        # A retry of our own: left to itself the library repeats a poll that gets no answer for ten minutes.
+        with _answered(f"reading service {self.service}", but=google_errors.GoogleAPICallError):
+            while not pending.done(retry=_AGAIN):  # type: ignore[no-untyped-call]  # its gap
+                if time.monotonic() > until:
+                    raise TimeoutError
+                time.sleep(_POLL_S)
+        pending.result()  # type: ignore[no-untyped-call]  # its gap
 
     def _fail(self, name: str, message: str) -> NoReturn:
         raise RevisionFailed(message, revision=name, log=self.log_tail(name))
@@ -345,8 +297,13 @@ def split(
     return percents, {line.tag: line.revision for line in lines if line.tag}
 
 
+def revision_name(service: str, generation: int) -> str:
+    """A name as Cloud Run gives them: `<service>-00003-k7q`."""
+    suffix = "".join(secrets.choice(string.ascii_lowercase + string.digits) for _ in range(3))
+    return f"{service}-{generation:05d}-{suffix}"
+
+
 def service_state(service: run_v2.Service) -> ServiceState:
-    """What serves, of a service as it was read."""
     return ServiceState(
         url=service.uri,
         shares=tuple(
@@ -360,7 +317,6 @@ def service_state(service: run_v2.Service) -> ServiceState:
 
 
 def revision_of(of: run_v2.Revision) -> Revision:
-    """A revision as it was read."""
     return Revision(
         name=short(of.name),
         image=of.containers[0].image,
@@ -379,5 +335,4 @@ def is_ready(revision: run_v2.Revision) -> bool:
 
 
 def short(name: str) -> str:
-    """The last part of a full resource name."""
     return name.rpartition("/")[2]

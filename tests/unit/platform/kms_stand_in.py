@@ -20,6 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.cloud import kms_v1
+from google.cloud.kms_v1.services.key_management_service.transports import KeyManagementServiceGrpcTransport
+
+from pytest_deploy.platform.google.kms import KmsSigner
 
 RING = "projects/example/locations/us-east4/keyRings/deploy-record/cryptoKeys/log/cryptoKeyVersions"
 Algorithm = kms_v1.CryptoKeyVersion.CryptoKeyVersionAlgorithm
@@ -115,3 +118,9 @@ def running(folder: Path) -> Iterator[tuple[KmsStandIn, grpc.Channel]]:
     with grpc.insecure_channel(address) as channel:
         yield kms, channel
     server.stop(0).wait()
+
+
+def signer_over(channel: grpc.Channel, version: str, *, patience_s: float = 1.0) -> KmsSigner:
+    """A signer that asks over this channel."""
+    client = kms_v1.KeyManagementServiceClient(transport=KeyManagementServiceGrpcTransport(channel=channel))
+    return KmsSigner(version, client, patience_s=patience_s)

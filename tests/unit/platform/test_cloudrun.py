@@ -116,26 +116,6 @@ def test_a_revision_has_the_services_name_and_its_own(api: Api, name: str, error
         api.update(service, "template")
 
 
-def test_revisions_are_listed_newest_first_and_deleted_when_nothing_leads_to_them(api: Api, fresh: Deployment) -> None:
-    one = fresh.serve("one")
-    two = fresh.create("two")
-    three = fresh.serve("three")
-    names = [api.short(revision.name) for revision in api.revisions.list_revisions(parent=api.path)]
-    assert names == [three.name, two.name, one.name, "tiny-00001-nil"]
-    outcome(api.revisions.delete_revision(name=f"{api.path}/revisions/{two.name}"))
-    assert len(list(api.revisions.list_revisions(parent=api.path))) == 3
-    with pytest.raises(exceptions.FailedPrecondition, match="cannot be deleted"):
-        outcome(api.revisions.delete_revision(name=f"{api.path}/revisions/{three.name}"))
-
-
-def test_a_revision_that_just_lost_its_traffic_can_be_deleted(api: Api, fresh: Deployment) -> None:
-    one = fresh.serve("one")
-    fresh.serve("two")
-    outcome(api.revisions.delete_revision(name=f"{api.path}/revisions/{one.name}"))
-    with pytest.raises(exceptions.NotFound):
-        api.revisions.get_revision(name=f"{api.path}/revisions/{one.name}")
-
-
 def test_an_operation_nobody_began_is_not_found(api: Api) -> None:
     with pytest.raises(exceptions.NotFound, match="operation x"):
         api.services.transport.operations_client.get_operation("x")

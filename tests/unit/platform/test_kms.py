@@ -22,7 +22,7 @@ from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.rotation import rotate
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
-from tests.unit.platform.kms_stand_in import RING, Algorithm, KmsStandIn, Version, running
+from tests.unit.platform.kms_stand_in import RING, Algorithm, KmsStandIn, Version, running, signer_over
 from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, deployed
 from tests.unit.verify.test_second_opinion import second_opinion
 
@@ -44,7 +44,7 @@ def kms(served: tuple[KmsStandIn, grpc.Channel]) -> KmsStandIn:
 
 @pytest.fixture
 def signer(served: tuple[KmsStandIn, grpc.Channel]) -> KmsSigner:
-    return KmsSigner.over_channel(served[1], ONE)
+    return signer_over(served[1], ONE)
 
 
 def test_it_signs_as_the_version_that_is_named(signer: KmsSigner, kms: KmsStandIn) -> None:
@@ -74,7 +74,7 @@ def born(home: Path, signer: KmsSigner) -> Log:
 def test_it_rotates_to_another_version_and_the_first_signs_no_more(
     served: tuple[KmsStandIn, grpc.Channel], signer: KmsSigner, tmp_path: Path
 ) -> None:
-    log, new = born(tmp_path, signer), KmsSigner.over_channel(served[1], TWO)
+    log, new = born(tmp_path, signer), signer_over(served[1], TWO)
     other = born(tmp_path, signer)
 
     rotate(log, tmp_path / "reports", new, signer=TWO, reason="yearly", actor=ACTOR)
@@ -91,7 +91,7 @@ def test_it_rotates_to_another_version_and_the_first_signs_no_more(
 def test_a_rotation_that_was_cut_short_is_finished_by_the_same_command(
     served: tuple[KmsStandIn, grpc.Channel], signer: KmsSigner, kms: KmsStandIn, tmp_path: Path
 ) -> None:
-    log, new = born(tmp_path, signer), KmsSigner.over_channel(served[1], TWO)
+    log, new = born(tmp_path, signer), signer_over(served[1], TWO)
     assert new.public
     kms.versions[TWO].enabled = False
     with pytest.raises(RecordError, match="not enabled"):
@@ -209,7 +209,7 @@ def test_a_version_that_is_disabled_or_missing_says_so(
     with pytest.raises(RecordError, match=r"state is: DISABLED.*; the key version is disabled.*keys rotate"):
         signer.sign(b"text")
     with pytest.raises(RecordError, match=r"must name an existing key version in full"):
-        KmsSigner.over_channel(served[1], f"{RING}/9").sign(b"text")
+        signer_over(served[1], f"{RING}/9").sign(b"text")
 
 
 @pytest.mark.parametrize("busy", [BUSY, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED])
@@ -226,7 +226,7 @@ def test_a_service_that_stays_away_is_given_up_as_a_store_that_is_down(
     kms.refuse = [BUSY] * 99
 
     with pytest.raises(StoreUnavailable, match="run again when Cloud KMS answers"):
-        KmsSigner.over_channel(served[1], ONE, patience_s=0.3).sign(b"text")
+        signer_over(served[1], ONE, patience_s=0.3).sign(b"text")
 
     assert 1 < kms.calls.count("AsymmetricSign") < 10
 

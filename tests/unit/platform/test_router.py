@@ -43,23 +43,19 @@ def test_the_latest_ready_revision_stands_in_the_status_by_name() -> None:
     lines = router.split_in_force(
         [run_v2.TrafficTarget(percent=100, type_=TO_LATEST), target(0, "a", "t")],
         latest_ready="b",
-        url=lambda tag: f"http://{tag}",
     )
-    assert [(line.revision, line.percent, line.tag, line.uri) for line in lines] == [
-        ("b", 100, "", ""),
-        ("a", 0, "t", "http://t"),
-    ]
+    assert [(line.revision, line.percent, line.tag) for line in lines] == [("b", 100, ""), ("a", 0, "t")]
 
 
 @given(st.dictionaries(st.sampled_from(KNOWN), st.integers(0, 100), min_size=1))
 def test_only_what_has_a_share_answers(shares: dict[str, int]) -> None:
-    lines = router.split_in_force([target(percent, name) for name, percent in shares.items()], latest_ready="", url=str)
+    lines = router.split_in_force([target(percent, name) for name, percent in shares.items()], latest_ready="")
     drawn = {router.choose_revision(lines, "") for _ in range(20)}
     with_a_share: set[str | None] = {name for name, percent in shares.items() if percent}
     assert drawn <= (with_a_share or {None})
 
 
 def test_a_tag_leads_to_its_revision_and_nowhere_else() -> None:
-    lines = router.split_in_force([target(100, "a"), target(0, "b", "t")], latest_ready="", url=str)
+    lines = router.split_in_force([target(100, "a"), target(0, "b", "t")], latest_ready="")
     assert router.choose_revision(lines, "t") == "b"
     assert router.choose_revision(lines, "u") is None

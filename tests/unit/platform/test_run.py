@@ -17,7 +17,7 @@ from google.cloud import run_v2
 from pytest_deploy.errors import PlatformUnavailable, RevisionFailed
 from pytest_deploy.platform.embedded import connect
 from pytest_deploy.platform.embedded.client import LocalPlatform
-from pytest_deploy.platform.google.run import CloudRun, _answered
+from pytest_deploy.platform.google.run import CloudRun, _answered, loopback_channel
 from tests.unit.platform.conftest import COMMAND, Deployment, get
 
 
@@ -180,22 +180,22 @@ def test_traffic_to_a_revision_that_never_was_ready_changes_nothing(fresh: Deplo
 def test_what_does_not_exist_is_named_with_a_remedy(fresh: Deployment) -> None:
     with pytest.raises(PlatformUnavailable, match=r"reading revision nobody: .*does not exist.*; check project"):
         fresh.platform.runtime.revision("nobody")
-    elsewhere = CloudRun.over_channel(fresh.platform.channel, "projects/local/locations/none/services/tiny")
+    elsewhere = CloudRun(fresh.platform.channel, "projects/local/locations/none/services/tiny")
     with pytest.raises(PlatformUnavailable, match="the service itself is made by the infrastructure code"):
         elsewhere.state()
     assert elsewhere.log_tail("none") == ""
 
 
 def test_a_platform_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
-    with CloudRun.loopback_channel(f"unix:{tmp_path}/nobody") as channel:
-        runtime = CloudRun.over_channel(channel, "projects/p/locations/l/services/s")
+    with loopback_channel(f"unix:{tmp_path}/nobody") as channel:
+        runtime = CloudRun(channel, "projects/p/locations/l/services/s")
         with pytest.raises(PlatformUnavailable, match="try again when the platform answers"):
             runtime.state()
 
 
 def test_an_unencrypted_channel_goes_nowhere_but_this_machine() -> None:
     with pytest.raises(ValueError, match="would not be encrypted"):
-        CloudRun.loopback_channel("run.example.org:443")
+        loopback_channel("run.example.org:443")
 
 
 def test_without_credentials_the_real_service_says_how_to_sign_in(
@@ -224,7 +224,7 @@ class Meddler(grpc.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]  # ge
 
 def meddled(deployment: Deployment, meddler: Meddler) -> CloudRun:
     """The deployment's runtime with somebody in between."""
-    return CloudRun.over_channel(
+    return CloudRun(
         grpc.intercept_channel(deployment.platform.channel, meddler),
         deployment.platform.runtime.service,
         command=COMMAND,
