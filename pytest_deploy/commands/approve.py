@@ -6,15 +6,15 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from pytest_deploy.approvals.roster import Person, Roster, in_force
+from pytest_deploy.approvals.roster import Person, in_force
 from pytest_deploy.approvals.sign_request import choose_signer, sign_approval, sign_override
-from pytest_deploy.commands import Key, Role, Say, workspace_of_run
+from pytest_deploy.commands import Key, Role, print_lines, workspace_of_run
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.gates.registry import OVERRIDABLE, Gates
 from pytest_deploy.pipeline.plan import PLANNED_DIFF
@@ -38,34 +38,11 @@ def approve(
     comment: Annotated[str, typer.Option(help="stands in what is signed")] = "",
 ) -> None:
     """Show in words what a request changes, and sign it with your SSH key (ssh-keygen, agent and hardware keys included)."""
-    approve_request(Path.cwd(), run, role=role, key=key, comment=comment, say=typer.echo)
-
-
-def override(
-    gate: Annotated[str, typer.Argument(metavar="GATE", help="window, blackout, rate-limit or incidents")],
-    run: Annotated[str, typer.Argument(metavar="RUN", help="the request")],
-    *,
-    reason: Annotated[str, typer.Option(help="why it cannot wait")],
-    incident: Annotated[str, typer.Option(help="the incident it is for")],
-    hours: Annotated[float, typer.Option(min=0.1, max=24, help="how long it lasts")] = 1.0,
-    role: Role = "",
-    key: Key = None,
-) -> None:
-    """Sign, in an emergency, that one gate be overridden for one request; it counts when a second person has signed too."""
-    override_gate(
-        Path.cwd(), gate, run, reason=reason, incident=incident, hours=hours, role=role, key=key, say=typer.echo
-    )
-
-
-def approve_request(root: Path, run: str, *, role: str, key: Path | None, comment: str, say: Say) -> None:
-    """Show what is signed, sign it for one role, say who is still missing. Raises UsageError, Refused."""
     require_plain("--comment", comment)
-    pending = pending_request(root, run)
-    for line in describe_request(pending):
-        say(escape_line(line))
+    pending = pending_request(Path.cwd(), run)
+    print_lines(map(escape_line, describe_request(pending)))
     needed = pending.environment.policy.approval.roles
-    person, key = pending.choose_signer(role, key)
-    role = role or next((own_role for own_role in needed if own_role in person.roles), "")
+    person, role, key = pending.choose_signer(role, key)
     if role not in needed:
         raise Refused(
             f"{pending.environment.policy.environment} asks for {', '.join(needed) or 'nobody'}; {role or 'none of your roles'} is not among them"
@@ -82,27 +59,25 @@ def approve_request(root: Path, run: str, *, role: str, key: Path | None, commen
         role=role,
         key=key,
         comment=comment,
-        now=pending.now,
+        now=pending.environment.clock.now(),
     )
-    say(f"signed    by {person.printed_name} <{person.email}> as {role}: {event.read(ApprovalSigned).meaning}")
+    typer.echo(f"signed    by {person.printed_name} <{person.email}> as {role}: {event.read(ApprovalSigned).meaning}")
     evaluation = pending.gates().facts.evaluation
     missing = evaluation.missing if evaluation is not None else needed
-    say(f"missing   {', '.join(missing)}" if missing else "missing   nobody: it may be run")
+    typer.echo(f"missing   {', '.join(missing) or 'nobody: it may be run'}")
 
 
-def override_gate(
-    root: Path,
-    gate: str,
-    run: str,
+def override(
+    gate: Annotated[str, typer.Argument(metavar="GATE", help="window, blackout, rate-limit or incidents")],
+    run: Annotated[str, typer.Argument(metavar="RUN", help="the request")],
     *,
-    reason: str,
-    incident: str,
-    hours: float,
-    role: str,
-    key: Path | None,
-    say: Say,
+    reason: Annotated[str, typer.Option(help="why it cannot wait")],
+    incident: Annotated[str, typer.Option(help="the incident it is for")],
+    hours: Annotated[float, typer.Option(min=0.1, max=24, help="how long it lasts")] = 1.0,
+    role: Role = "",
+    key: Key = None,
 ) -> None:
-    """Sign an override of one gate for one request; it counts once a second person has signed. Raises UsageError, Refused."""
+    """Sign, in an emergency, that one gate be overridden for one request; it counts when a second person has signed too."""
     if gate not in OVERRIDABLE:
         raise UsageError(
             f"{gate} cannot be overridden by anybody: only {', '.join(OVERRIDABLE)} can, which say when, not what or by whom"
@@ -111,12 +86,10 @@ def override_gate(
         raise UsageError("an override has a --reason and an --incident: it is read by an inspector years later")
     require_plain("--reason", reason)
     require_plain("--incident", incident)
-    pending = pending_request(root, run)
-    for line in describe_request(pending):
-        say(escape_line(line))
-    person, key = pending.choose_signer(role, key)
-    needed = pending.environment.policy.approval.roles
-    role = role or next((own_role for own_role in needed if own_role in person.roles), "")
+    pending = pending_request(Path.cwd(), run)
+    print_lines(map(escape_line, describe_request(pending)))
+    person, role, key = pending.choose_signer(role, key)
+    now = pending.environment.clock.now()
     sign_override(
         pending.environment.log,
         pending.environment.workspace.store,
@@ -127,12 +100,14 @@ def override_gate(
         key=key,
         reason=reason,
         incident=incident,
-        expires=pending.now + timedelta(hours=hours),
-        now=pending.now,
+        expires=now + timedelta(hours=hours),
+        now=now,
     )
-    say(f"signed    override of {gate} by {person.printed_name} as {role}, {hours:g} h")
+    typer.echo(f"signed    override of {gate} by {person.printed_name} as {role}, {hours:g} h")
     counts = pending.gates().facts.overrides.get(gate) is not None
-    say("counts    yes" if counts else "counts    not yet: a second person must sign the same, with the same incident")
+    typer.echo(
+        "counts    yes" if counts else "counts    not yet: a second person must sign the same, with the same incident"
+    )
 
 
 @dataclass(frozen=True)
@@ -146,25 +121,16 @@ class PendingRequest:
     requested_by: str
     """The actor that planned it, and so will deploy it."""
 
-    @property
-    def roster(self) -> Roster:
-        """The people in force."""
-        log = self.environment.log
-        return in_force(log.store, log.history())[0]
-
     def gates(self) -> Gates:
         """The gates over it, as they stand for whoever asked for it."""
         return Gates(self.environment, of_request(self.environment, self.run), deployer=self.requested_by)
 
-    def choose_signer(self, role: str, key: Path | None) -> tuple[Person, Path]:
-        """Who signs, and with what."""
-        workspace, roles = self.environment.workspace, self.environment.policy.approval.roles
-        return choose_signer(workspace, self.roster, role or next(iter(roles), ""), key)
-
-    @property
-    def now(self) -> datetime:
-        """The request's own clock: a rehearsal's goes on where its plan set it."""
-        return self.environment.clock.now()
+    def choose_signer(self, role: str, key: Path | None) -> tuple[Person, str, Path]:
+        """Who signs, in which role (empty where they hold none that is asked for), and with what."""
+        log, needed = self.environment.log, self.environment.policy.approval.roles
+        roster = in_force(log.store, log.history())[0]
+        person, key = choose_signer(self.environment.workspace, roster, role or next(iter(needed), ""), key)
+        return person, role or next((own_role for own_role in needed if own_role in person.roles), ""), key
 
 
 def pending_request(root: Path, run: str) -> PendingRequest:

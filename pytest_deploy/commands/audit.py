@@ -6,8 +6,8 @@ says what to do; one that is bad makes the command end with 1, so that whoever g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Final
@@ -38,11 +38,6 @@ from pytest_deploy.verify.verify import verify as verify_store
 from pytest_deploy.workspace import Workspace
 
 SOON: Final = timedelta(days=30)
-"""`deploy.py verify`, `audit` and `anchor`: can a record be trusted, is anything wrong anywhere, who else knows of it.
-
-`audit` is for a job that runs by itself. It reads, and writes nothing but the copy of a bucket. Each finding is one line that
-says what to do; one that is bad makes the command end with 1, so that whoever gets the job's mail looks.
-"""
 _KEEP: Final = "keep everything as it is, and find out who could have done it"
 
 
@@ -117,38 +112,31 @@ class Finding:
 
 
 Result = tuple[bool, str]
-"""`deploy.py verify`, `audit` and `anchor`: can a record be trusted, is anything wrong anywhere, who else knows of it.
-
-`audit` is for a job that runs by itself. It reads, and writes nothing but the copy of a bucket. Each finding is one line that
-says what to do; one that is bad makes the command end with 1, so that whoever gets the job's mail looks.
-"""
 
 
+@dataclass(frozen=True)
 class Audit:
     """The records of one checkout's environments."""
 
-    def __init__(
-        self, root: Path, *, rehearsal: bool = False, now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    ) -> None:
-        """`rehearsal`: the rehearsals' records in place of the real ones."""
-        self._root = root
-        self._rehearsal = rehearsal
-        self._now = now
+    root: Path
+    rehearsal: bool = False
+    """The rehearsals' records in place of the real ones."""
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def all(self, environment: str = "") -> Iterator[Finding]:
         """Every finding of one environment, or of all that deploy.yaml names. Raises ConfigurationError."""
-        for name in [environment] if environment else self._environments():
-            workspace = Workspace(self._root, name, rehearsal=self._rehearsal)
+        names = [environment]
+        if not environment:
+            document, _ = read_document(self.root / "deploy.yaml", "run it where deploy.yaml lies")
+            environments = document.nearest((ENVIRONMENTS,)).value
+            names = list(environments) if isinstance(environments, Mapping) else []
+        for name in names:
+            workspace = Workspace(self.root, name, rehearsal=self.rehearsal)
             policy = policy_of(workspace)
             try:
                 yield from (Finding(name, ok, text) for ok, text in self._results(workspace, policy))
             except DeployError as error:
                 yield Finding(name, False, f"cannot be looked at: {error}")
-
-    def _environments(self) -> list[str]:
-        document, _ = read_document(self._root / "deploy.yaml", "run it where deploy.yaml lies")
-        environments = document.nearest((ENVIRONMENTS,)).value
-        return list(environments) if isinstance(environments, Mapping) else []
 
     def _results(self, workspace: Workspace, policy: Policy) -> Iterator[Result]:
         store = record_store(workspace, policy)
@@ -189,7 +177,7 @@ class Audit:
         yield from self._copy(store)
         events = [log_entry.parse((path / log_entry.name(seq)).read_bytes()).event for seq in range(verification.size)]
         yield self._end_of_log(policy, events, checkpoints)
-        verdict = retention.judge(policy.retention, self._now(), *retention.read_holding(store, self._root))
+        verdict = retention.judge(policy.retention, self.now, *retention.read_holding(store, self.root))
         yield verdict.passed, f"retention: {verdict.sentence}"
         yield from self._open_runs(policy, events)
         yield from self._expiring_keys(policy.environment, store, events)
@@ -200,7 +188,7 @@ class Audit:
         if differs := store.compare():
             yield False, f"{store.path / differs[0]} is not as in {store.bucket.url}; move the copy away and run again"
         else:
-            yield True, f"the copy in {store.path.relative_to(self._root)} is that of {store.bucket.url}"
+            yield True, f"the copy in {store.path.relative_to(self.root)} is that of {store.bucket.url}"
 
     def _end_of_log(self, policy: Policy, events: Sequence[Event], checkpoints: Sequence[Checkpoint]) -> Result:
         """What a cut would take away unseen."""
@@ -215,14 +203,14 @@ class Audit:
 
     def _open_runs(self, policy: Policy, events: Sequence[Event]) -> Iterator[Result]:
         """Runs that nobody works on any more."""
-        state, now = LogState.of(events), self._now()
+        state = LogState.of(events)
         open_runs = {run: state.run(run) for run in state.open_runs()}
         # A plan holds no lease: its time is what a whole run may take.
         ends = {
-            run: run_state.lease_until or (run_state.opened_at or now) + timedelta(seconds=policy.sla_s)
+            run: run_state.lease_until or (run_state.opened_at or self.now) + timedelta(seconds=policy.sla_s)
             for run, run_state in open_runs.items()
         }
-        abandoned = [run for run, end in ends.items() if end <= now]
+        abandoned = [run for run, end in ends.items() if end <= self.now]
         for run in abandoned:
             remedy = f"python deploy.py recover {policy.environment}"
             yield False, f"run {run} is open since its time ended {moment(ends[run])}: {remedy}"
@@ -231,15 +219,14 @@ class Audit:
 
     def _expiring_keys(self, environment: str, store: Store, events: Sequence[Event]) -> Iterator[Result]:
         """Keys, and the timestamp authority's certificate, that end soon and have no successor."""
-        now = self._now()
         roster, sha256 = in_force(store, events)
         ends = {
             f"the key of {email}": max(key.valid_before for key in roster.keys if key.email == email)
-            for email in dict.fromkeys(key.email for key in roster.keys if key.valid(now))
+            for email in dict.fromkeys(key.email for key in roster.keys if key.valid(self.now))
         }
         if ca := trust_set(store, sha256).get(TIMESTAMP_CA):
             ends["the timestamp authority's certificate"] = _end_of_certificate(ca)
-        soon = {what: end for what, end in ends.items() if end <= now + SOON}
+        soon = {what: end for what, end in ends.items() if end <= self.now + SOON}
         for what, end in soon.items():
             remedy = f"python deploy.py keys enroll {environment} ... makes the next known"
             yield False, f"{what} ends {moment(end)}: {remedy}"

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pytest_deploy.commands import Say, workspace_of_run
+from pytest_deploy.commands import print_lines, workspace_of_run
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.policy.load import policy_of
@@ -30,18 +30,9 @@ def export(
     reader: Annotated[str, typer.Option(help="who reads it, where that is not you; goes into the record")] = "",
 ) -> None:
     """Hand out a run: its sealed files, its events, the current report, PDF and Allure's page where they can be made."""
-    export_run(Path.cwd(), run, into, reader=reader, purpose=purpose, say=typer.echo)
-
-
-def export_run(root: Path, run: str, into: Path, *, reader: str, purpose: str, say: Say) -> None:
-    """Record that the run is read, by whom and what for, then hand it out into a new folder.
-
-    Raises UsageError (no run's name; a folder that is not empty, lies in a store, or cannot be written), Refused (not closed,
-    or no room for it), RecordTampered, StoreUnavailable.
-    """
     require_plain("--reader", reader)
     require_plain("--purpose", purpose)
-    workspace = workspace_of_run(root, run)
+    workspace = workspace_of_run(Path.cwd(), run)
     _check_place(workspace, into)
     if not (workspace.store / "log").is_dir():
         raise Refused(f"{run}: there is no record in {workspace.shown(workspace.store)}")
@@ -65,8 +56,7 @@ def export_run(root: Path, run: str, into: Path, *, reader: str, purpose: str, s
         lines = out.conclude(read, reading)
     except OSError as error:
         raise Refused(f"{into} is not whole: {error}; remove it, make room, export again") from error
-    for line in lines:
-        say(line)
+    print_lines(lines)
 
 
 def _open(workspace: Workspace, run: str) -> Log:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ import typer
 
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person, in_force
-from pytest_deploy.commands import GROUP, Env, Rehearse, print_lines
+from pytest_deploy.commands import GROUP, Env, Rehearse
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import in_kms, record_of
 from pytest_deploy.policy.load import policy_of
@@ -41,7 +42,12 @@ Reason = Annotated[str, typer.Option(help="why; goes into the record")]
 @keys.command()
 def init(env: Env, *, rehearse: Rehearse = False) -> None:
     """Begin the environment's record where there is none."""
-    print_lines(Keys(Workspace(Path.cwd(), env, rehearsal=rehearse)).init())
+    record = RecordKeys(env, rehearsal=rehearse)
+    typer.echo(f"record    {record.workspace.shown(record.workspace.store)}, {record.log.key.origin}")
+    typer.echo(f"signer    {record.policy.record.key or 'a key file in .deploy/keys'}")
+    typer.echo(f"log key   {record.log.key.vkey}")
+    typer.echo("keep      a copy of this key elsewhere: a record that brings its own keys proves nothing")
+    record.tell_unfilled_roles()
 
 
 @keys.command()
@@ -62,12 +68,26 @@ def enroll(
     rehearse: Rehearse = False,
 ) -> None:
     """Make a person and their key known."""
-    person_to_enroll = described_person(person, name, role or [], github=github, local=local, git=git or [])
-    print_lines(
-        Keys(Workspace(Path.cwd(), env, rehearsal=rehearse)).enroll(
-            person_to_enroll, public_key, days=days, reason=reason
-        )
+    enrolled = described_person(person, name, role or [], github=github, local=local, git=git or [])
+    record = RecordKeys(env, rehearsal=rehearse)
+    if not public_key.is_file():
+        raise UsageError("deploy.py keys enroll: say --public-key FILE, the person's SSH public key")
+    if not reason.strip():
+        raise UsageError("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
+    require_plain("--reason", reason)
+    enrollment.enroll(
+        record.log,
+        record.workspace.store,
+        enrolled,
+        public_key.read_text(encoding="utf-8", errors="replace").strip(),
+        namespace=f"deploy-approval@{record.policy.organisation.domain}",
+        valid_days=days,
+        now=SystemClock().now(),
+        actor=local_actor(),
+        reason=reason,
     )
+    typer.echo(f"enrolled  {_shown(enrolled)}")
+    record.tell_unfilled_roles()
 
 
 @keys.command()
@@ -79,7 +99,15 @@ def revoke(
     rehearse: Rehearse = False,
 ) -> None:
     """End a person's keys, or one key, from now on; what they signed before stays good."""
-    print_lines(Keys(Workspace(Path.cwd(), env, rehearsal=rehearse)).revoke(person, reason=reason))
+    record = RecordKeys(env, rehearsal=rehearse)
+    if not person or not reason.strip():
+        raise UsageError("deploy.py keys revoke: say --person EMAIL or fingerprint, and --reason")
+    require_plain("--reason", reason)
+    enrollment.revoke(
+        record.log, record.workspace.store, person, reason=reason, now=SystemClock().now(), actor=local_actor()
+    )
+    typer.echo(f"revoked   {person}, from now on; what was signed before stays good")
+    record.tell_unfilled_roles()
 
 
 @keys.command()
@@ -96,128 +124,83 @@ def rotate(
     rehearse: Rehearse = False,
 ) -> None:
     """Change the log's own key."""
-    print_lines(Keys(Workspace(Path.cwd(), env, rehearsal=rehearse)).rotate(to=to, reason=reason, keep_old=keep_old))
+    record = RecordKeys(env, rehearsal=rehearse)
+    if not reason.strip():
+        raise UsageError("deploy.py keys rotate: say --reason; it goes into the record")
+    require_plain("--reason", reason)
+    in_a_file = record.policy.record.key is None
+    if not in_a_file and not to:
+        raise UsageError(
+            "deploy.py keys rotate: Cloud KMS signs this record; make a new key version and say --to its full name"
+        )
+    if to and (rehearse or re.fullmatch(KEY_VERSION, to) is None):
+        wrong = "a rehearsal's key is a file" if rehearse else f"{to} is no key version in full"
+        raise UsageError(f"deploy.py keys rotate: --to: {wrong}; right is projects/P/…/cryptoKeyVersions/N, or no --to")
+    log = record.log
+    before = log.key.vkey
+    file = KeyFile(record.workspace.key_file)
+    kept = file.retire() if keep_old and in_a_file else None
+    successor = None if to else file.make_successor()
+    new = FileSigner.open(successor) if successor is not None else in_kms(to)
+    event = rotate_log_key(log, record.workspace.store, new, signer=to or IN_A_FILE, reason=reason, actor=local_actor())
+    # The private key that is replaced is destroyed, unless it is kept: nothing needs it again, since records verify with
+    # public keys, and whoever finds it could sign a history that ends where it was retired.
+    if successor is not None:
+        file.install(successor)
+    elif in_a_file:
+        record.workspace.key_file.unlink()
+    typer.echo(f"rotated   by event {event.seq}: {before}")
+    typer.echo(f"log key   {log.key.vkey}")
+    if to:
+        typer.echo(f"now set   record: {{signer: kms, key: {to}}} in deploy.yaml; until then nothing is written here")
+    if kept is not None:
+        typer.echo(f"kept      {record.workspace.shown(kept)}: whoever reads it can sign as the retired key")
+    typer.echo("keep      a copy of the new key elsewhere: a record that brings its own keys proves nothing")
 
 
 @keys.command(name="list")
 def list_keys(env: Env, *, rehearse: Rehearse = False) -> None:
     """Everybody the roster knows, with their keys and how long those are valid."""
-    print_lines(Keys(Workspace(Path.cwd(), env, rehearsal=rehearse)).list())
+    record = RecordKeys(env, rehearsal=rehearse)
+    roster, sha256 = in_force(record.log.store, record.log.history())
+    typer.echo(f"set       {sha256}")
+    for person in roster.people.values():
+        typer.echo(f"person    {_shown(person)}")
+        for key in roster.keys:
+            if key.email == person.email:
+                typer.echo(
+                    f"          {key.fingerprint} {key.valid_after:%Y-%m-%d} to {key.valid_before:%Y-%m-%d %H:%M} UTC"
+                )
+    record.tell_unfilled_roles()
 
 
-class Keys:
-    """The roster of one environment."""
+class RecordKeys:
+    """The record of the environment that is named, and so its roster."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, env: str, *, rehearsal: bool) -> None:
         """Raises ConfigurationError where deploy.yaml knows no such environment."""
-        self._workspace = workspace
-        self._policy = policy_of(workspace)
+        self.workspace = Workspace(Path.cwd(), env, rehearsal=rehearsal)
+        self.policy = policy_of(self.workspace)
 
-    @property
-    def _log(self) -> Log:
-        log = record_of(self._workspace, self._policy, SystemClock())
+    @cached_property
+    def log(self) -> Log:
+        """Opened, and begun where there was none, once what was asked for is found right."""
+        log = record_of(self.workspace, self.policy, SystemClock())
         # Whoever changed the roster elsewhere, or died while changing it here, left older plain copies.
         with suppress(OSError):
-            write_plain_copies(self._workspace.store, trust_set(log.store, in_force(log.store, log.history())[1]))
+            write_plain_copies(self.workspace.store, trust_set(log.store, in_force(log.store, log.history())[1]))
         return log
 
-    def init(self) -> Iterator[str]:
-        """Begin the environment's record where there is none; its log key stays in .deploy/keys, or in Cloud KMS."""
-        log = self._log
-        yield f"record    {self._workspace.store.relative_to(self._workspace.root)}, {log.key.origin}"
-        yield f"signer    {self._policy.record.key or 'a key file in .deploy/keys'}"
-        yield f"log key   {log.key.vkey}"
-        yield "keep      a copy of this key elsewhere: a record that brings its own keys proves nothing"
-        yield from self._unfilled_roles(log)
-
-    def enroll(self, person: Person, public_key: Path, *, days: int, reason: str) -> Iterator[str]:
-        """Make a person and their key known."""
-        if not public_key.is_file():
-            raise UsageError("deploy.py keys enroll: say --public-key FILE, the person's SSH public key")
-        if not reason.strip():
-            raise UsageError("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
-        require_plain("--reason", reason)
-        log = self._log
-        enrollment.enroll(
-            log,
-            self._workspace.store,
-            person,
-            public_key.read_text(encoding="utf-8", errors="replace").strip(),
-            namespace=f"deploy-approval@{self._policy.organisation.domain}",
-            valid_days=days,
-            now=SystemClock().now(),
-            actor=local_actor(),
-            reason=reason,
-        )
-        yield f"enrolled  {person.printed_name} <{person.email}>: {', '.join(person.roles) or 'no role'}"
-        yield from self._unfilled_roles(log)
-
-    def revoke(self, who: str, *, reason: str) -> Iterator[str]:
-        """End a person's keys, or one key, from now on; what they signed before stays good."""
-        if not who or not reason.strip():
-            raise UsageError("deploy.py keys revoke: say --person EMAIL or fingerprint, and --reason")
-        require_plain("--reason", reason)
-        log = self._log
-        enrollment.revoke(log, self._workspace.store, who, reason=reason, now=SystemClock().now(), actor=local_actor())
-        yield f"revoked   {who}, from now on; what was signed before stays good"
-        yield from self._unfilled_roles(log)
-
-    def rotate(self, *, to: str, reason: str, keep_old: bool) -> Iterator[str]:
-        """Change the log's key: to a new file, or `to` a key version of Cloud KMS.
-
-        The private key it replaces is destroyed with the switch, unless `keep_old`: nothing needs it again, since records
-        verify with public keys, and whoever finds it could sign a history that ends where it was retired.
-        """
-        if not reason.strip():
-            raise UsageError("deploy.py keys rotate: say --reason; it goes into the record")
-        require_plain("--reason", reason)
-        if self._policy.record.key is not None and not to:
-            raise UsageError(
-                "deploy.py keys rotate: Cloud KMS signs this record; make a new key version and say --to its full name"
-            )
-        if to and (self._workspace.rehearsal or re.fullmatch(KEY_VERSION, to) is None):
-            wrong = "a rehearsal's key is a file" if self._workspace.rehearsal else f"{to} is no key version in full"
-            raise UsageError(
-                f"deploy.py keys rotate: --to: {wrong}; right is projects/P/…/cryptoKeyVersions/N, or no --to"
-            )
-        log, actor = self._log, local_actor()
-        before = log.key.vkey
-        file = KeyFile(self._workspace.key_file)
-        kept = file.retire() if keep_old and self._policy.record.key is None else None
-        successor = None if to else file.make_successor()
-        new = FileSigner.open(successor) if successor is not None else in_kms(to)
-        event = rotate_log_key(log, self._workspace.store, new, signer=to or IN_A_FILE, reason=reason, actor=actor)
-        if successor is not None:
-            file.install(successor)
-        elif self._policy.record.key is None:
-            self._workspace.key_file.unlink()
-        yield f"rotated   by event {event.seq}: {before}"
-        yield f"log key   {log.key.vkey}"
-        if to:
-            yield f"now set   record: {{signer: kms, key: {to}}} in deploy.yaml; until then nothing is written here"
-        if kept is not None:
-            yield f"kept      {kept.relative_to(self._workspace.root)}: whoever reads it can sign as the retired key"
-        yield "keep      a copy of the new key elsewhere: a record that brings its own keys proves nothing"
-
-    def list(self) -> Iterator[str]:
-        """Everybody the roster knows, with their keys and how long those are valid."""
-        log = self._log
-        roster, sha256 = in_force(log.store, log.history())
-        yield f"set       {sha256}"
-        for person in roster.people.values():
-            yield f"person    {person.printed_name} <{person.email}>: {', '.join(person.roles) or 'no role'}"
-            for key in roster.keys:
-                if key.email == person.email:
-                    yield f"          {key.fingerprint} {key.valid_after:%Y-%m-%d} to {key.valid_before:%Y-%m-%d %H:%M} UTC"
-        yield from self._unfilled_roles(log)
-
-    def _unfilled_roles(self, log: Log) -> Iterator[str]:
+    def tell_unfilled_roles(self) -> None:
         """Roles that policy asks for and nobody can fill now."""
-        roster = in_force(log.store, log.history())[0]
-        needed = dict.fromkeys([*self._policy.approval.roles, *self._policy.rollback.roles])
-        for role in needed:
+        roster = in_force(self.log.store, self.log.history())[0]
+        for role in dict.fromkeys([*self.policy.approval.roles, *self.policy.rollback.roles]):
             if not roster.holders(role, SystemClock().now()):
-                yield f"needed    nobody holds the role {role} with a valid key"
+                typer.echo(f"needed    nobody holds the role {role} with a valid key")
+
+
+def _shown(person: Person) -> str:
+    return f"{person.printed_name} <{person.email}>: {', '.join(person.roles) or 'no role'}"
 
 
 def described_person(

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pytest_deploy.commands import print_lines
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
@@ -43,30 +41,25 @@ def reset(env: Annotated[str, typer.Argument(metavar="local", help="only local c
     """Archive the local store and start anew: record, database and revisions."""
     if env != ENVIRONMENT:
         raise UsageError(f"reset {env}: only `local` can be reset; every other environment's record is kept for good")
-    print_lines(reset_local(Path.cwd()))
-
-
-def reset_local(root: Path) -> Iterator[str]:
-    """Archive reports/local with its key, forget the platform's state; says what it did, a line each.
-
-    Raises UsageError where the record lies in a bucket, Refused while somebody holds the platform.
-    """
     from pytest_deploy.platform.embedded import reset as reset_platform
 
+    root = Path.cwd()
     workspace = Workspace(root, ENVIRONMENT)
     if bucket := copy_of(workspace.store):
         raise UsageError(
             f"the record of {ENVIRONMENT} lies in {bucket}, where nothing is moved or deleted: give it another prefix"
         )
     reset_platform(root)
-    yield "forgotten: the embedded platform's database and revisions"
+    typer.echo("forgotten: the embedded platform's database and revisions")
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     if workspace.store.exists():
         archived = workspace.reports / "archive" / f"{ENVIRONMENT}-{stamp}"
         archived.parent.mkdir(parents=True, exist_ok=True)
         workspace.store.rename(archived)
-        yield f"archived: {archived.relative_to(root)} (still verifies: python deploy.py verify {archived.relative_to(root)})"
+        typer.echo(
+            f"archived: {archived.relative_to(root)} (still verifies: python deploy.py verify {archived.relative_to(root)})"
+        )
     key = workspace.key_file
     if key.exists():
         key.rename(key.with_name(f"{ENVIRONMENT}-{stamp}.pem"))
-        yield "retired: the archived store's key; the next run begins a new store with a new one"
+        typer.echo("retired: the archived store's key; the next run begins a new store with a new one")

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pytest_deploy.commands import Env, Rehearse, Say
+from pytest_deploy.commands import Env, Rehearse
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
 from pytest_deploy.pipeline import processes, steps_lock
 from pytest_deploy.pipeline.open_run import PLAN
@@ -64,87 +65,61 @@ def recover(
 ) -> None:
     """Finish what a run left behind: explain, undo or complete, close. 0: consistent, no run open; 20: a person is needed."""
     workspace = Workspace(Path.cwd(), env, rehearsal=rehearse)
-    if clock:
-        mend_clock(workspace, typer.echo)
-    raise typer.Exit(recover_environment(workspace, typer.echo))
-
-
-class _Lines(RunObserver):
-    """Of what the run tells, its lines: recover itself says the rest."""
-
-    def __init__(self, say: Say) -> None:
-        self._say = say
-
-    def phase_started(self, phase: str) -> None:
-        """Not said."""
-
-    def phase_finished(self, phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- the observer's signature
-        """Not said."""
-
-    def steps_not_run(self, steps: Sequence[NotRun]) -> None:
-        """Not said."""
-
-    def line(self, text: str = "", **markup: bool) -> None:  # noqa: ARG002 -- a command's output has no markup
-        """Say it."""
-        self._say(text)
-
-
-def recover_environment(workspace: Workspace, say: Say) -> int:
-    """Leave the environment consistent and no run open: 0, or 20 where a person is needed. `say` gets what is left behind and what is done.
-
-    Raises ConfigurationError, RecordError; waits for the lease of a holder that may still live, saying so.
-    """
-    name = workspace.environment
     environment = Environment(workspace, policy_of(workspace))
+    if clock:
+        event = environment.log.mend_clock(actor=local_actor())
+        typer.echo(
+            f"the record's time starts again at {stamp(event.earliest_next)}: event {event.seq}, {event.read(ClockSkewed).skew_s:.0f} s back"
+        )
     if not environment.has_record:
-        say(f"{name}: no record yet, so nothing to recover")
-        return 0
+        typer.echo(f"{env}: no record yet, so nothing to recover")
+        return
     log = environment.log
     state = LogState.of(log.events())
     # The one that may have changed something first, then plans, which need no lease to be open.
     runs = sorted(state.open_runs(), key=lambda run: state.run(run).pipeline == PLAN)
     if not runs:
-        say(f"{name}: no run is open in the record's {log.checkpoint().split()[2]} events")
-    return max((_recover_run(workspace, log.run(run), say) for run in runs), default=0)
+        typer.echo(f"{env}: no run is open in the record's {log.checkpoint().split()[2]} events")
+    raise typer.Exit(max((_recover_run(workspace, log.run(run)) for run in runs), default=0))
 
 
-def mend_clock(workspace: Workspace, say: Say) -> None:
-    """Let the record's time start again at this machine's, by a signed event that every verifier reports.
+class _Lines(RunObserver):
+    """Of what the run tells, its lines: recover itself says the rest."""
 
-    For a record whose newest event a wrong clock wrote into the future. Raises RecordError where it did not.
-    """
-    event = Environment(workspace, policy_of(workspace)).log.mend_clock(actor=local_actor())
-    say(
-        f"the record's time starts again at {stamp(event.earliest_next)}: event {event.seq}, {event.read(ClockSkewed).skew_s:.0f} s back"
-    )
+    def phase_started(self, phase: str) -> None: ...
+    def phase_finished(self, phase: str, passed: bool | None, seconds: float) -> None: ...  # noqa: FBT001 -- the observer's signature
+    def steps_not_run(self, steps: Sequence[NotRun]) -> None: ...
+
+    def line(self, text: str = "", **markup: bool) -> None:  # noqa: ARG002 -- a command's output has no markup
+        typer.echo(text)
 
 
-def _recover_run(workspace: Workspace, events: list[Event], say: Say) -> int:
+def _recover_run(workspace: Workspace, events: list[Event]) -> int:
     opened, content = next(of_type(events, RunOpened))
     sets = tuple(f"{key}={value}" for key, value in given(content.sets, {}).items())
     context = RunContext(workspace, pipeline=content.pipeline, sets=sets, reason=content.reason or "", run=opened.run)
     environment = Environment(context.workspace, context.policy(), run=context.run, shift_s=context.shift_s)
-    _explain(events, say)
+    _explain(events)
     try:
-        lease = None if context.pipeline == PLAN else _take_over(environment.log, events, say)
-        return _finish(context, environment, opened, lease, say)
+        lease = None if context.pipeline == PLAN else _take_over(environment.log, events)
+        return _finish(context, environment, opened, lease)
     finally:
         environment.close()
 
 
-def _explain(events: list[Event], say: Say) -> None:
+def _explain(events: list[Event]) -> None:
     started = {step.nodeid: step for _, step in of_type(events, StepStarted)}
     finished = {step.nodeid for _, step in of_type(events, StepFinished)}
-    say(f"found: run {events[-1].run}, open; its last event is {events[-1].type} at {stamp(events[-1].time)}")
+    typer.echo(f"found: run {events[-1].run}, open; its last event is {events[-1].type} at {stamp(events[-1].time)}")
     for nodeid, step in started.items():
         if nodeid not in finished:
             changing = "which changes the environment" if step.changes else "which changes nothing"
-            say(f"       in {step.phase}, `{title_of(nodeid)}` began and did not end, {changing}")
+            typer.echo(f"       in {step.phase}, `{title_of(nodeid)}` began and did not end, {changing}")
     changed = [step for step in started.values() if step.changes]
-    say(f"       {len(changed)} changing steps were announced" if changed else "       nothing had been changed")
+    typer.echo(f"       {len(changed)} changing steps were announced" if changed else "       nothing had been changed")
 
 
-def _take_over(log: Log, events: list[Event], say: Say) -> Lease:
+def _take_over(log: Log, events: list[Event]) -> Lease:
     name = next(lease.name for _, lease in of_type(events, LeaseTaken))
     until = [e.content.until for e in events if isinstance(e.content, LeaseTaken | LeaseRenewed)][-1]
     announced = False
@@ -155,61 +130,50 @@ def _take_over(log: Log, events: list[Event], say: Say) -> Lease:
             if datetime.now(UTC) > until:
                 raise
             if not announced:
-                say(f"       waiting until {stamp(until)}: {refusal}")
+                typer.echo(f"       waiting until {stamp(until)}: {refusal}")
                 announced = True
             time.sleep(_POLL_SECONDS)
 
 
-def _finish(context: RunContext, environment: Environment, opened: Event, lease: Lease | None, say: Say) -> int:
+def _finish(context: RunContext, environment: Environment, opened: Event, lease: Lease | None) -> int:
     clock = environment.system
     run = Run(
         environment=environment,
         context=context,
         steps=_steps(context, environment.log.run(opened.run)),
-        observer=_Lines(say),
+        observer=_Lines(),
         lease=lease,
         started_at=clock.monotonic() - max(0.0, (clock.now() - opened.time).total_seconds()),
     )
-    if lease is not None:
-        lease.start_renewing()
-    try:
-        # 1. Nothing is undone beside a step that still runs.
-        _stop_workers(run, say)
+    with nullcontext() if lease is None else lease.renewing():
+        # 1. Nothing is undone beside a step that still runs: a worker ends its step though its controller is gone.
+        if left := processes.living_workers(context.session):
+            typer.echo(f"       stopping what still runs of it: {', '.join(str(process.pid) for process in left)}")
+            processes.stop_workers(left, grace_s=_GRACE_SECONDS)
         run.resume()
         # 2. Where nothing had been announced as changing, nothing is undone.
         if not run.sequence.changed and not run.decided:
-            return _abandon(environment, run, say)
+            return _abandon(environment, run)
         # 3. What the process left open is accounted for and undone; a decided run stays as it was decided.
         if not run.decided:
             run.settle(Cause("internal", "the process that ran it was gone; recovered"))
             if run.needs_rollback:
-                say("doing: rolling back, from the log and the live state")
+                typer.echo("doing: rolling back, from the log and the live state")
                 roll_back(run)
         sealed = seal(run)
-    finally:
-        if lease is not None:
-            lease.stop_renewing()
     for line, _ in summary(run, sealed, code=0):
-        say(line)
+        typer.echo(line)
     return MANUAL_INTERVENTION if run.outcome == "rollback-failed" else 0
 
 
-def _stop_workers(run: Run, say: Say) -> None:
-    """A worker ends its step though its controller is gone; nothing is undone beside it."""
-    left = processes.living_workers(run.context.session)
-    if left:
-        say(f"       stopping what still runs of it: {', '.join(str(process.pid) for process in left)}")
-        processes.stop_workers(left, grace_s=_GRACE_SECONDS)
-
-
-def _abandon(environment: Environment, run: Run, say: Say) -> int:
+def _abandon(environment: Environment, run: Run) -> int:
     """Nothing had been announced as changing: the run is closed as abandoned, over the files that are found."""
     sums = RunFolder(run.log.store, run.context.run).seal(sums=ABANDONED_SUMS)
     cause = "the process that ran it was gone; nothing had been changed"
     run.log.append(RunAbandoned(cause=cause, found_sha256=sums), run=run.context.run, actor=PIPELINE_ACTOR)
-    anchor_record(environment, run=run.context.run, say=say)
+    anchor_record(environment, run=run.context.run, say=typer.echo)
     release_run(run)
-    say(f"done: run {run.context.run} abandoned; the environment is as it was")
+    typer.echo(f"done: run {run.context.run} abandoned; the environment is as it was")
     return 0
 
 

@@ -22,7 +22,7 @@ from pytest_deploy.approvals.after_run import (
 )
 from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.approvals.sign_request import choose_signer
-from pytest_deploy.commands import Env, Key, Rehearse, Role, Say, workspace_of_run
+from pytest_deploy.commands import Env, Key, Rehearse, Role, print_lines, workspace_of_run
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.policy.load import policy_of
@@ -65,7 +65,19 @@ def sign_off(
     key: Key = None,
 ) -> None:
     """Sign, in a role, for the record of a closed run; not for one's own deployment."""
-    sign_off_run(Path.cwd(), run, role=role, meaning=meaning, comment=comment, key=key, say=typer.echo)
+    if not role.strip() or not meaning.strip():
+        raise UsageError(
+            "deploy.py sign-off: say --role, and --meaning: what the signature stands for, e.g. 'reviewed'"
+        )
+    require_plain("--meaning", meaning)
+    require_plain("--comment", comment)
+    signing = Signing.of(workspace_of_run(Path.cwd(), run), role=role, key=key)
+    events, record_sha256 = signing.sealed(run)
+    print_lines(map(escape_line, _describe_run(run, events, record_sha256)))
+    signing.refuse_deployer(events, "sign it off")
+    statement = SignOff(**signing.signer_fields(meaning), run=run, record_sha256=record_sha256, comment=comment)
+    signing.refuse_second(events, statement, "role", "meaning")
+    signing.sign(statement)
 
 
 def amend(
@@ -80,8 +92,24 @@ def amend(
     rehearse: Rehearse = False,
 ) -> None:
     """Sign a correction of one value of an event; the event stays, and the record shows old and new."""
-    workspace = Workspace(Path.cwd(), env, rehearsal=rehearse)
-    amend_event(workspace, seq, field=field, to=to, reason=reason, role=role, key=key, say=typer.echo)
+    _require_reason("amend", reason)
+    signing = Signing.of(Workspace(Path.cwd(), env, rehearsal=rehearse), role=role, key=key)
+    event = _amendable(signing.log.history(), seq, field)
+    old = _as_amended(signing.log.history(), event, field)
+    require_plain("--to", to, longest=None)  # whether an event can hold it is judged below, old value and all
+    new = _new_value(event, field, to)
+    if new == old and type(new) is type(old):
+        raise Refused(f"{field} of event {seq} is {json.dumps(old)} already; nothing to amend")
+    typer.echo(f"event     {seq}: {event.type} of {event.run}, {stamp(event.time)}")
+    typer.echo(f"amends    {field}")
+    typer.echo(f"old       {json.dumps(old)}")
+    typer.echo(f"new       {json.dumps(new)}")
+    typer.echo(f"reason    {reason}")
+    statement = Amendment(
+        **signing.signer_fields(Amendment.MEANING),
+        run=event.run, amends=seq, event_sha256=event_hash(event), key=field, old=old, new=new, reason=reason,
+    )  # fmt: skip
+    signing.sign(statement)
 
 
 def accept_deviation(
@@ -93,7 +121,23 @@ def accept_deviation(
     key: Key = None,
 ) -> None:
     """Sign that a step which did not pass is accepted, by who may approve and did not deploy."""
-    accept_step_deviation(Path.cwd(), run, step=step, reason=reason, role=role, key=key, say=typer.echo)
+    _require_reason("accept-deviation", reason)
+    signing = Signing.of(workspace_of_run(Path.cwd(), run), role=role, key=key)
+    events, record_sha256 = signing.sealed(run)
+    deviation = _deviation(run, step, events)
+    described = (*_describe_run(run, events, record_sha256), f"step      {step}", f"deviation {deviation}")
+    print_lines(map(escape_line, described))
+    typer.echo(f"reason    {reason}")
+    needed = signing.policy.approval.roles
+    if needed and signing.role not in needed:
+        raise Refused(f"a deviation is accepted by who may approve, {' or '.join(needed)}, not as {signing.role}")
+    signing.refuse_deployer(events, "accept its deviations")
+    statement = AcceptedDeviation(
+        **signing.signer_fields(AcceptedDeviation.MEANING),
+        run=run, record_sha256=record_sha256, nodeid=step, deviation=deviation, reason=reason,
+    )  # fmt: skip
+    signing.refuse_second(events, statement, "nodeid")
+    signing.sign(statement)
 
 
 def thaw(
@@ -105,7 +149,25 @@ def thaw(
     rehearse: Rehearse = False,
 ) -> None:
     """Sign that a frozen environment may be deployed to again; the gate `freeze` then passes."""
-    thaw_environment(Workspace(Path.cwd(), env, rehearsal=rehearse), reason=reason, role=role, key=key, say=typer.echo)
+    _require_reason("thaw", reason)
+    workspace = Workspace(Path.cwd(), env, rehearsal=rehearse)
+    roles = policy_of(workspace).thaw.roles
+    role = role or (roles[0] if len(roles) == 1 else "")
+    signing = Signing.of(workspace, role=role, key=key)
+    freeze = LogState.of(signing.log.history()).freeze
+    if freeze is None or freeze.releases:
+        raise Refused(f"{env} is not frozen: nothing to release")
+    frozen = freeze.event
+    typer.echo(f"frozen    {env}, since {stamp(frozen.time)}, by event {frozen.seq} of {frozen.run}")
+    typer.echo(escape_line(f"because   {frozen.read(EnvironmentFrozen).reason}"))
+    typer.echo(f"reason    {reason}")
+    if signing.role not in roles:
+        raise Refused(f"{env} is released by {' or '.join(roles)}, not by {signing.role}")
+    statement = Thaw(
+        **signing.signer_fields(Thaw.MEANING),
+        origin=signing.log.key.origin, frozen=frozen.seq, event_sha256=event_hash(frozen), reason=reason,
+    )  # fmt: skip
+    signing.sign(statement)
 
 
 @dataclass(frozen=True)
@@ -183,108 +245,11 @@ class Signing:
             if same_type and all(getattr(event.content, key) == signed[key] for key in ("signer", *same)):
                 raise Refused(f"{statement.signer} has signed this already (event {event.seq}, {stamp(event.time)})")
 
-    def sign(self, statement: Statement, say: Say) -> Event:
+    def sign(self, statement: Statement) -> None:
         """Say who signs what, sign, say where it lies."""
-        say(f"signing   {statement.meaning}, as {self.person.printed_name} <{self.person.email}>, {self.role}")
+        typer.echo(f"signing   {statement.meaning}, as {self.person.printed_name} <{self.person.email}>, {self.role}")
         event = sign_statement(self.log, statement, person=self.person, key=self.key)
-        say(f"signed    {event.read(Signed).file}, counted by event {event.seq}")
-        return event
-
-
-def sign_off_run(root: Path, run: str, *, role: str, meaning: str, comment: str, key: Path | None, say: Say) -> None:
-    """Sign, in a role, for the record of a closed run: not one's own deployment."""
-    if not role.strip() or not meaning.strip():
-        raise UsageError(
-            "deploy.py sign-off: say --role, and --meaning: what the signature stands for, e.g. 'reviewed'"
-        )
-    require_plain("--meaning", meaning)
-    require_plain("--comment", comment)
-    signing = Signing.of(workspace_of_run(root, run), role=role, key=key)
-    events, record_sha256 = signing.sealed(run)
-    for line in _describe_run(run, events, record_sha256):
-        say(escape_line(line))
-    signing.refuse_deployer(events, "sign it off")
-    statement = SignOff(**signing.signer_fields(meaning), run=run, record_sha256=record_sha256, comment=comment)
-    signing.refuse_second(events, statement, "role", "meaning")
-    signing.sign(statement, say)
-
-
-def accept_step_deviation(
-    root: Path, run: str, *, step: str, reason: str, role: str, key: Path | None, say: Say
-) -> None:
-    """Sign that a step which did not pass is accepted: by somebody who may approve here, and did not deploy."""
-    _require_reason("accept-deviation", reason)
-    signing = Signing.of(workspace_of_run(root, run), role=role, key=key)
-    events, record_sha256 = signing.sealed(run)
-    deviation = _deviation(run, step, events)
-    for line in (*_describe_run(run, events, record_sha256), f"step      {step}", f"deviation {deviation}"):
-        say(escape_line(line))
-    say(f"reason    {reason}")
-    needed = signing.policy.approval.roles
-    if needed and signing.role not in needed:
-        raise Refused(f"a deviation is accepted by who may approve, {' or '.join(needed)}, not as {signing.role}")
-    signing.refuse_deployer(events, "accept its deviations")
-    statement = AcceptedDeviation(
-        **signing.signer_fields(AcceptedDeviation.MEANING),
-        run=run, record_sha256=record_sha256, nodeid=step, deviation=deviation, reason=reason,
-    )  # fmt: skip
-    signing.refuse_second(events, statement, "nodeid")
-    signing.sign(statement, say)
-
-
-def amend_event(
-    workspace: Workspace,
-    seq: int,
-    *,
-    field: str,
-    to: str,
-    reason: str,
-    role: str,
-    key: Path | None,
-    say: Say,
-) -> None:
-    """Sign a correction of one value of an event of a finished run; the event stays as it is, old and new are recorded."""
-    _require_reason("amend", reason)
-    signing = Signing.of(workspace, role=role, key=key)
-    event = _amendable(signing.log.history(), seq, field)
-    old = _as_amended(signing.log.history(), event, field)
-    require_plain("--to", to, longest=None)  # whether an event can hold it is judged below, old value and all
-    new = _new_value(event, field, to)
-    if new == old and type(new) is type(old):
-        raise Refused(f"{field} of event {seq} is {json.dumps(old)} already; nothing to amend")
-    say(f"event     {seq}: {event.type} of {event.run}, {stamp(event.time)}")
-    say(f"amends    {field}")
-    say(f"old       {json.dumps(old)}")
-    say(f"new       {json.dumps(new)}")
-    say(f"reason    {reason}")
-    statement = Amendment(
-        **signing.signer_fields(Amendment.MEANING),
-        run=event.run, amends=seq, event_sha256=event_hash(event), key=field, old=old, new=new, reason=reason,
-    )  # fmt: skip
-    signing.sign(statement, say)
-
-
-def thaw_environment(workspace: Workspace, *, reason: str, role: str, key: Path | None, say: Say) -> None:
-    """Sign that a frozen environment may be deployed to again; the gate `freeze` then passes."""
-    _require_reason("thaw", reason)
-    roles = policy_of(workspace).thaw.roles
-    role = role or (roles[0] if len(roles) == 1 else "")
-    signing = Signing.of(workspace, role=role, key=key)
-    environment = workspace.environment
-    freeze = LogState.of(signing.log.history()).freeze
-    if freeze is None or freeze.releases:
-        raise Refused(f"{environment} is not frozen: nothing to release")
-    frozen = freeze.event
-    say(f"frozen    {environment}, since {stamp(frozen.time)}, by event {frozen.seq} of {frozen.run}")
-    say(escape_line(f"because   {frozen.read(EnvironmentFrozen).reason}"))
-    say(f"reason    {reason}")
-    if signing.role not in roles:
-        raise Refused(f"{environment} is released by {' or '.join(roles)}, not by {signing.role}")
-    statement = Thaw(
-        **signing.signer_fields(Thaw.MEANING),
-        origin=signing.log.key.origin, frozen=frozen.seq, event_sha256=event_hash(frozen), reason=reason,
-    )  # fmt: skip
-    signing.sign(statement, say)
+        typer.echo(f"signed    {event.read(Signed).file}, counted by event {event.seq}")
 
 
 def _require_reason(command: str, reason: str) -> None:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from pytest_deploy.cli import app
-from pytest_deploy.commands.migrate import open_migrations
+from pytest_deploy.commands.migrate import check, down, dry_run, status, up
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
-from pytest_deploy.workspace import Workspace
 from tests.project_checkout import Checkout
+from tests.unit.commands.typed import typed
 
 ASKED = """
   guarded:
@@ -25,28 +27,31 @@ ASKED = """
 
 def test_schema_is_looked_at_tried_moved_and_taken_back(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(ROOT_VARIABLE, str(checkout.memory))
-    with open_migrations(Workspace(checkout.path, "local")) as migrations:
-        assert list(migrations.status())[-1] == "0 applied, 7 pending"
-        assert list(migrations.check())[-1].startswith("7 pending, none faulty; ")
 
-        tried = "\n".join(migrations.dry_run())
-        for said in ("0007 would take ", "+column diary.account 0001", "+relation diary.audit "):
-            assert said in tried
-        assert list(migrations.status())[-1] == "0 applied, 7 pending"
+    def typed_here(command: Callable[..., None], **options: Any) -> list[str]:
+        return typed(checkout.path, command, "local", **options)
 
-        up = list(migrations.up("0003"))
-        assert [line[:4] for line in up[:-1]] == ["0001", "0002", "0003"]
-        assert "the schema is at version 0003 " in up[-1]
-        (third,) = [line for line in migrations.status() if line.startswith("0003 ")]
-        assert " by local:" in third
-        assert "locks diary.entry_version: AccessExclusiveLock" in list(migrations.dry_run())
+    assert typed_here(status)[-1] == "0 applied, 7 pending"
+    assert typed_here(check)[-1].startswith("7 pending, none faulty; ")
 
-        with pytest.raises(UsageError, match="0003 is applied already; the way back is migrate down --to 0002"):
-            list(migrations.up("0002"))
+    tried = "\n".join(typed_here(dry_run))
+    for said in ("0007 would take ", "+column diary.account 0001", "+relation diary.audit "):
+        assert said in tried
+    assert typed_here(status)[-1] == "0 applied, 7 pending"
 
-        down = list(migrations.down("1"))
-        assert [line[:4] for line in down if " undone in " in line] == ["0003", "0002"]
-        assert "the schema is at version 0001 " in down[-1]
+    moved = typed_here(up, to="0003")
+    assert [line[:4] for line in moved[:-1]] == ["0001", "0002", "0003"]
+    assert "the schema is at version 0003 " in moved[-1]
+    (third,) = [line for line in typed_here(status) if line.startswith("0003 ")]
+    assert " by local:" in third
+    assert "locks diary.entry_version: AccessExclusiveLock" in typed_here(dry_run)
+
+    with pytest.raises(UsageError, match="0003 is applied already; the way back is migrate down --to 0002"):
+        typed_here(up, to="0002")
+
+    undone = typed_here(down, to="1")
+    assert [line[:4] for line in undone if " undone in " in line] == ["0003", "0002"]
+    assert "the schema is at version 0001 " in undone[-1]
     told = [event.type for event in checkout.events() if event.type.startswith("lease.")]
     assert told == ["lease.taken", "lease.released"] * 2
 
@@ -57,11 +62,10 @@ def test_schema_is_not_moved_by_hand_where_somebody_must_be_asked(
     monkeypatch.setenv(ROOT_VARIABLE, str(checkout.memory))
     policy = checkout.path / "deploy.yaml"
     policy.write_text(policy.read_text(encoding="utf-8") + ASKED, encoding="utf-8")
-    with open_migrations(Workspace(checkout.path, "guarded")) as migrations:
-        for move in (migrations.up(None), migrations.down("0")):
-            with pytest.raises(Refused, match="guarded asks for approval, so its schema moves in a run alone"):
-                list(move)
-        assert list(migrations.status())[-1] == "0 applied, 7 pending"
+    for command, to in ((up, None), (down, "0")):
+        with pytest.raises(Refused, match="guarded asks for approval, so its schema moves in a run alone"):
+            typed(checkout.path, command, "guarded", to)
+    assert typed(checkout.path, status, "guarded")[-1] == "0 applied, 7 pending"
 
 
 @pytest.mark.parametrize(

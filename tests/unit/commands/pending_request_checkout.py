@@ -15,7 +15,7 @@ from pytest_deploy.approvals.roster import Person
 from pytest_deploy.approvals.sign_request import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement
 from pytest_deploy.approvals.sign_request import render as statement
 from pytest_deploy.approvals.signed_file import slug
-from pytest_deploy.commands.approve import approve_request, override_gate, pending_request
+from pytest_deploy.commands.approve import approve, override, pending_request
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.events import parse
@@ -27,6 +27,7 @@ from pytest_deploy.release.live import Baseline
 from pytest_deploy.release.request import Plan, digest, render
 from pytest_deploy.release.source import Source
 from tests.unit.approvals.pending_request import ADAM, EVERYBODY, NAMESPACE, public
+from tests.unit.commands.typed import typed
 from tests.unit.record.sample_record import ACTOR, SHA
 from tests.unit.sample_environment import environment
 
@@ -72,11 +73,11 @@ class PendingRequestCheckout:
         return replace(self, run=run, printed=[])
 
     def approve(self, email: str, *, role: str = "") -> None:
-        approve_request(self.root, self.run, role=role, key=self.keys[email], comment="", say=self.printed.append)
+        typed(self.root, approve, self.run, printed=self.printed, role=role, key=self.keys[email])
 
     def override(self, email: str, gate: str = "window", **changes: object) -> None:
         options = {**WINDOW, **changes}
-        override_gate(self.root, gate, self.run, role="", key=self.keys[email], say=self.printed.append, **options)  # type: ignore[arg-type]  # the keys of WINDOW
+        typed(self.root, override, gate, self.run, printed=self.printed, key=self.keys[email], **options)
 
     def events(self, type_: str) -> list[str]:
         """Who the events of a type in this run name."""

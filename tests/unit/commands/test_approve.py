@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pytest_deploy.commands.approve import approve_request, override_gate
+from pytest_deploy.commands.approve import approve, override
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.events import parse
@@ -16,6 +17,7 @@ from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
 from tests.unit.approvals.pending_request import ADAM, BOTH, DORA, QUINN, TINA
 from tests.unit.commands.pending_request_checkout import PendingRequestCheckout
+from tests.unit.commands.typed import typed
 from tests.unit.record.sample_record import ACTOR
 
 RUN = "production-20261122T201500Z-4f1c"
@@ -66,9 +68,7 @@ def test_a_signature_that_would_not_count_is_not_made(
 
 def test_only_a_request_that_lives_is_signed(pending_checkout: PendingRequestCheckout) -> None:
     with pytest.raises(Refused, match="no request rehearsal-production-20261122T201500Z-4f1c lies in"):
-        approve_request(
-            pending_checkout.root, "rehearsal-production-20261122T201500Z-4f1c", role="", key=None, comment="", say=pending_checkout.printed.append
-        )  # fmt: skip
+        typed(pending_checkout.root, approve, "rehearsal-production-20261122T201500Z-4f1c")
 
     gone = pending_checkout.ask(expires=timedelta(seconds=-1))
     with pytest.raises(Refused, match="waits for nobody: it was run, voided or has expired"):
@@ -182,11 +182,11 @@ def test_an_override_that_was_laid_without_events_counts_once_two_have_signed(
 
 def test_nobody_signs_a_comment_that_cannot_be_shown(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--comment holds characters that cannot be shown"):
-        approve_request(tmp_path, RUN, role="", key=None, comment="fine\nmissing   nobody", say=print)
+        typed(tmp_path, approve, RUN, comment="fine\nmissing   nobody")
 
 
 @pytest.mark.parametrize("word", ["reason", "incident"])
 def test_nobody_signs_an_override_that_cannot_be_shown(tmp_path: Path, word: str) -> None:
-    options = {"reason": "the service is down", "incident": "INC-7"} | {word: "x\x1b[2J"}
+    options: dict[str, Any] = {"reason": "the service is down", "incident": "INC-7"} | {word: "x\x1b[2J"}
     with pytest.raises(UsageError, match=f"--{word} holds characters that cannot be shown"):
-        override_gate(tmp_path, "window", RUN, **options, hours=1, role="", key=None, say=print)
+        typed(tmp_path, override, "window", RUN, **options)

@@ -54,7 +54,7 @@ def local(tmp_path: Path) -> Environment:
 def bad(home: Path, **ahead: float) -> list[str]:
     """The lines that are not well, as far ahead of now as is said."""
     now = datetime.now(UTC) + timedelta(**ahead)
-    return [line.text for line in Audit(home, now=lambda: now).all() if not line.ok]
+    return [line.text for line in Audit(home, now=now).all() if not line.ok]
 
 
 def test_a_record_that_is_well_is_told_so_line_by_line(local: Environment, tmp_path: Path) -> None:

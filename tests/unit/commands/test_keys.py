@@ -5,26 +5,32 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pytest_deploy.commands.keys import Keys, described_person
+from pytest_deploy.commands.keys import enroll, init, list_keys, revoke, rotate
 from pytest_deploy.errors import Refused, UsageError
-from pytest_deploy.workspace import Workspace
+from tests.unit.commands.typed import typed
 from tests.unit.sample_environment import REPOSITORY
 
-TINA = described_person(
-    "Tina@Example.org", "Tina Tanaka", ["Tech Lead"], github=11, local=None, git=["Tina@Home.example"]
-)
-QUINN = described_person("quinn@example.org", "Quinn Quist", ["QA Lead"], github=12, local=None, git=[])
+TINA: dict[str, Any] = {
+    "person": "Tina@Example.org", "name": "Tina Tanaka", "role": ["Tech Lead"], "github": 11, "git": ["Tina@Home.example"],
+}  # fmt: skip
+QUINN: dict[str, Any] = {"person": "quinn@example.org", "name": "Quinn Quist", "role": ["QA Lead"], "github": 12}
 NEEDED = "needed    nobody holds the role {} with a valid key"
+
+
+Keys = Callable[..., list[str]]
 
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Keys:
+    """A command of `keys` for a rehearsal of production; what it prints."""
     shutil.copy(REPOSITORY / "deploy.yaml", tmp_path)
-    return Keys(Workspace(tmp_path, "production", rehearsal=True))
+    return lambda command, **options: typed(tmp_path, command, "production", rehearse=True, **options)
 
 
 @pytest.fixture
@@ -35,7 +41,7 @@ def tinas(tmp_path: Path) -> Path:
 
 
 def test_a_record_is_begun_with_nobody_who_may_sign(keys: Keys, tmp_path: Path) -> None:
-    printed = list(keys.init())
+    printed = keys(init)
 
     assert printed[0] == "record    reports/rehearsal/production, deploy.example.org/rehearsal/production"
     assert [NEEDED.format("Tech Lead"), NEEDED.format("QA Lead")] == printed[-2:]
@@ -43,23 +49,23 @@ def test_a_record_is_begun_with_nobody_who_may_sign(keys: Keys, tmp_path: Path) 
 
 
 def test_who_is_enrolled_may_sign_until_they_are_revoked(keys: Keys, tinas: Path) -> None:
-    printed = list(keys.enroll(TINA, tinas, days=30, reason="OPS-1"))
+    printed = keys(enroll, **TINA, public_key=tinas, days=30, reason="OPS-1")
     assert ["enrolled  Tina Tanaka <tina@example.org>: Tech Lead", NEEDED.format("QA Lead")] == printed
-    assert "person    Tina Tanaka <tina@example.org>: Tech Lead" in list(keys.list())
+    assert "person    Tina Tanaka <tina@example.org>: Tech Lead" in keys(list_keys)
 
     time.sleep(1)  # a key is good for whole seconds, one at the least
-    printed = list(keys.revoke("tina@example.org", reason="left"))
+    printed = keys(revoke, person="tina@example.org", reason="left")
     assert [NEEDED.format("Tech Lead"), NEEDED.format("QA Lead")] == printed[1:]
     with pytest.raises(Refused, match="has no valid key here"):
-        list(keys.revoke("tina@example.org", reason="left"))
+        keys(revoke, person="tina@example.org", reason="left")
 
 
 def test_the_key_of_one_is_nobody_elses(keys: Keys, tinas: Path) -> None:
-    list(keys.enroll(TINA, tinas, days=30, reason="OPS-1"))
+    keys(enroll, **TINA, public_key=tinas, days=30, reason="OPS-1")
 
     with pytest.raises(Refused, match=r"is listed under quinn@example\.org and tina@example\.org"):
-        list(keys.enroll(QUINN, tinas, days=30, reason="OPS-2"))
-    assert not any("quinn" in line for line in keys.list())
+        keys(enroll, **QUINN, public_key=tinas, days=30, reason="OPS-2")
+    assert not any("quinn" in line for line in keys(list_keys))
 
 
 def test_nobody_is_enrolled_or_revoked_without_a_key_and_a_reason(keys: Keys, tinas: Path) -> None:
@@ -68,9 +74,9 @@ def test_nobody_is_enrolled_or_revoked_without_a_key_and_a_reason(keys: Keys, ti
         (tinas, " ", "say --reason"),
     ):
         with pytest.raises(UsageError, match=fault):
-            list(keys.enroll(TINA, public, days=30, reason=reason))
+            keys(enroll, **TINA, public_key=public, days=30, reason=reason)
     with pytest.raises(UsageError, match="say --person EMAIL or fingerprint, and --reason"):
-        list(keys.revoke("tina@example.org", reason=""))
+        keys(revoke, person="tina@example.org", reason="")
 
 
 @pytest.mark.parametrize(
@@ -83,19 +89,19 @@ def test_nobody_is_enrolled_or_revoked_without_a_key_and_a_reason(keys: Keys, ti
         ("tina@example.org", "T" * 201, "Tech Lead", "longer than 200 characters"),
     ],
 )
-def test_who_is_not_described_is_not_enrolled(email: str, name: str, role: str, fault: str) -> None:
+def test_who_is_not_described_is_not_enrolled(keys: Keys, email: str, name: str, role: str, fault: str) -> None:
     with pytest.raises(UsageError, match=fault):
-        described_person(email, name, [role], github=None, local=None, git=[])
+        keys(enroll, person=email, name=name, role=[role], public_key=Path("tina.pub"), reason="OPS-1")
 
 
 def test_looking_at_the_keys_lays_the_newest_plain_copies(keys: Keys, tinas: Path, tmp_path: Path) -> None:
-    list(keys.init())
+    keys(init)
     copy = tmp_path / "reports/rehearsal/production/trust/allowed_signers"
     before = copy.read_bytes()
-    list(keys.enroll(TINA, tinas, days=30, reason="OPS-1"))
+    keys(enroll, **TINA, public_key=tinas, days=30, reason="OPS-1")
     newest = copy.read_bytes()
     copy.write_bytes(before)
-    list(keys.list())
+    keys(list_keys)
 
     assert newest == copy.read_bytes() != before
 
@@ -106,12 +112,12 @@ def test_a_reason_that_cannot_be_shown_or_a_key_that_is_no_text_is_refused(
     binary = tmp_path / "binary.pub"
     binary.write_bytes(b"\x7fELF\xd0\xff")
     with pytest.raises(UsageError, match="is no SSH public key"):
-        list(keys.enroll(TINA, binary, days=30, reason="OPS-1"))
-    changes = [
-        keys.enroll(TINA, tinas, days=30, reason="OPS\x1b[2J"),
-        keys.revoke("tina@example.org", reason="left\nnobody"),
-        keys.rotate(to="", reason="OPS\u202e", keep_old=False),
+        keys(enroll, **TINA, public_key=binary, days=30, reason="OPS-1")
+    changes: list[tuple[Any, dict[str, Any]]] = [
+        (enroll, {**TINA, "public_key": tinas, "reason": "OPS\x1b[2J"}),
+        (revoke, {"person": "tina@example.org", "reason": "left\nnobody"}),
+        (rotate, {"reason": "OPS\u202e"}),
     ]
-    for change in changes:
+    for command, options in changes:
         with pytest.raises(UsageError, match="--reason holds characters that cannot be shown"):
-            list(change)
+            keys(command, **options)

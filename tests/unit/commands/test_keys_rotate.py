@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.commands.keys import Keys
+from pytest_deploy.commands.keys import init, rotate
 from pytest_deploy.errors import RecordError, UsageError
 from pytest_deploy.verify.verify import verify
-from pytest_deploy.workspace import Workspace
+from tests.unit.commands.typed import typed
 from tests.unit.sample_environment import REPOSITORY, environment
 
 VERSION = "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/2"
@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
     """A checkout in which local's record and the rehearsal of production have begun."""
     environment(tmp_path, "production")
     for name, rehearsal in (("local", False), ("production", True)):
-        list(Keys(Workspace(tmp_path, name, rehearsal=rehearsal)).init())
+        typed(tmp_path, init, name, rehearse=rehearsal)
     return tmp_path
 
 
@@ -42,7 +42,7 @@ def test_the_command_rotates_and_says_what_to_keep(root: Path) -> None:
 
 
 def test_a_retired_key_is_kept_where_that_is_asked_for(root: Path) -> None:
-    printed = list(Keys(Workspace(root, "production", rehearsal=True)).rotate(to="", reason="yearly", keep_old=True))
+    printed = typed(root, rotate, "production", rehearse=True, reason="yearly", keep_old=True)
 
     (kept,) = [name for name in key_files(root) if "retired" in name]
     assert f"kept      .deploy/keys/{kept}: whoever reads it can sign as the retired key" in printed
@@ -58,13 +58,10 @@ def test_a_retired_key_is_kept_where_that_is_asked_for(root: Path) -> None:
     ],
 )
 def test_what_was_not_asked_rightly_changes_nothing(root: Path, env: str, to: str, reason: str, fault: str) -> None:
-    before, keys = (
-        key_files(root),
-        Keys(Workspace(root, env.rsplit(maxsplit=1)[-1], rehearsal=env.startswith("rehearsal"))),
-    )
+    before, name = key_files(root), env.rsplit(maxsplit=1)[-1]
 
     with pytest.raises(UsageError, match=fault):
-        list(keys.rotate(to=to, reason=reason, keep_old=False))
+        typed(root, rotate, name, rehearse=env.startswith("rehearsal"), to=to, reason=reason)
 
     assert before == key_files(root)
     assert {1} == {verify(store).size for store in (root / "reports/local", root / "reports/rehearsal/production")}
@@ -76,7 +73,7 @@ def test_a_key_version_that_nobody_here_may_use_changes_nothing(root: Path, monk
     before = key_files(root)
 
     with pytest.raises(RecordError, match="signing in to Google Cloud"):
-        list(Keys(Workspace(root, "local")).rotate(to=VERSION, reason="yearly", keep_old=False))
+        typed(root, rotate, "local", to=VERSION, reason="yearly")
 
     assert before == key_files(root)
     assert verify(root / "reports/local").size == 1

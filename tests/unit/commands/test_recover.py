@@ -13,8 +13,9 @@ from typing import Any
 
 import psutil
 import pytest
+import typer
 
-from pytest_deploy.commands.recover import mend_clock, recover_environment
+from pytest_deploy.commands.recover import recover
 from pytest_deploy.errors import RecordError
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.policy.load import policy_of
@@ -24,6 +25,7 @@ from pytest_deploy.record.lease import take, this_process
 from pytest_deploy.record.log import Log
 from pytest_deploy.verify.verify import verify
 from pytest_deploy.workspace import Workspace
+from tests.unit.commands.typed import typed
 from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, step_started
 from tests.unit.sample_environment import environment
 from tests.unit.verify.test_second_opinion import both
@@ -64,10 +66,21 @@ def left(root: Path, by: dict[str, Any], *, life_s: float = 60) -> str:
     return run.run
 
 
-def test_where_nothing_was_ever_recorded_nothing_is(root: Path) -> None:
+def recovered(root: Path, **options: bool) -> list[str]:
+    """What `recover local` prints where it ends well."""
     printed: list[str] = []
+    code = 0
+    try:
+        typed(root, recover, "local", printed=printed, **options)
+    except typer.Exit as ended:
+        code = ended.exit_code
+    assert code == 0
+    return printed
 
-    assert recover_environment(Workspace(root, "local"), printed.append) == 0
+
+def test_where_nothing_was_ever_recorded_nothing_is(root: Path) -> None:
+
+    printed = recovered(root)
 
     assert printed == ["local: no record yet, so nothing to recover"]
     assert not (root / "reports").exists()
@@ -76,9 +89,8 @@ def test_where_nothing_was_ever_recorded_nothing_is(root: Path) -> None:
 def test_where_no_run_is_open_it_says_so_and_writes_nothing(root: Path) -> None:
     RunWriter(log_of(root)).open().step("build").close("failed")
     size = verify(root / STORE).size
-    printed: list[str] = []
 
-    assert recover_environment(Workspace(root, "local"), printed.append) == 0
+    printed = recovered(root)
 
     assert printed == [f"local: no run is open in the record's {size} events"]
     assert verify(root / STORE).size == size
@@ -86,9 +98,8 @@ def test_where_no_run_is_open_it_says_so_and_writes_nothing(root: Path) -> None:
 
 def test_a_run_whose_process_died_before_any_change_is_abandoned(root: Path) -> None:
     run = left(root, gone())
-    printed: list[str] = []
 
-    assert recover_environment(Workspace(root, "local"), printed.append) == 0
+    printed = recovered(root)
 
     assert printed[0].startswith(f"found: run {run}, open; its last event is step.started at ")
     assert "in build, `lint finds nothing` began and did not end, which changes nothing" in printed[1]
@@ -96,17 +107,14 @@ def test_a_run_whose_process_died_before_any_change_is_abandoned(root: Path) -> 
     assert printed[-1] == f"done: run {run} abandoned; the environment is as it was"
     assert [e.type for e in log_of(root).run(run)][-3:] == ["lease.taken", "run.abandoned", "lease.released"]
     assert both(root / STORE) == (True, "")
-    again: list[str] = []
-    assert recover_environment(Workspace(root, "local"), again.append) == 0
-    assert "no run is open" in again[0]
+    assert "no run is open" in recovered(root)[0]
 
 
 def test_a_holder_that_may_live_is_waited_for(root: Path) -> None:
     """On another machine: nobody here can tell whether it still runs."""
     run = left(root, {**this_process(), "host": "elsewhere"}, life_s=1.5)
-    printed: list[str] = []
 
-    assert recover_environment(Workspace(root, "local"), printed.append) == 0
+    printed = recovered(root)
 
     waited = [line for line in printed if line.strip().startswith("waiting until ")]
     assert len(waited) == 1
@@ -118,11 +126,10 @@ def test_a_record_written_into_the_future_is_mended_once_and_says_so(root: Path)
     log_of(root, ahead).head()
     with pytest.raises(RecordError, match="recover ENV --clock"):
         RunWriter(log_of(root)).add("alert.raised", {"alert": "a", "detail": "b"})
-    printed: list[str] = []
 
-    mend_clock(Workspace(root, "local"), printed.append)
+    printed = recovered(root, clock=True)
 
     assert printed[0].startswith("the record's time starts again at ")
     assert both(root / STORE) == (True, "")
     with pytest.raises(RecordError, match="not in the future; nothing to mend"):
-        mend_clock(Workspace(root, "local"), printed.append)
+        recovered(root, clock=True)

@@ -18,6 +18,7 @@ from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log
 from tests.unit.commands.finished_runs import FinishedRuns, build, copy
+from tests.unit.commands.typed import typed
 from tests.unit.record.faulty_stores import WatchedStore
 from tests.unit.verify.test_second_opinion import both
 
@@ -41,13 +42,13 @@ def finished(built: FinishedRuns, tmp_path: Path) -> FinishedRuns:
 def sign_off(finished: FinishedRuns, by: str = "quinn", **changes: Any) -> None:
     asked = {"run": finished.deployed, "role": "QA Lead", "meaning": "reviewed", "comment": "", **changes}
     run = asked.pop("run")
-    commands.sign_off_run(finished.root, run, key=finished.key(by), say=finished.printed.append, **asked)
+    typed(finished.root, commands.sign_off, run, printed=finished.printed, key=finished.key(by), **asked)
 
 
 def accept(finished: FinishedRuns, by: str = "quinn", **changes: Any) -> None:
     asked = {"run": finished.failed, "step": BUILD, "reason": "known", "role": "", **changes}
     run = asked.pop("run")
-    commands.accept_step_deviation(finished.root, run, key=finished.key(by), say=finished.printed.append, **asked)
+    typed(finished.root, commands.accept_deviation, run, printed=finished.printed, key=finished.key(by), **asked)
 
 
 def amend(finished: FinishedRuns, by: str = "tina", **changes: Any) -> None:
@@ -59,13 +60,16 @@ def amend(finished: FinishedRuns, by: str = "tina", **changes: Any) -> None:
         "role": "",
         **changes,
     }
-    seq = asked.pop("seq")
-    commands.amend_event(finished.workspace, seq, key=finished.key(by), say=finished.printed.append, **asked)
+    typed(
+        finished.root, commands.amend, "production", printed=finished.printed, key=finished.key(by), rehearse=True, **asked
+    )  # fmt: skip
 
 
 def thaw(finished: FinishedRuns, by: str = "tina", **changes: Any) -> None:
     asked = {"reason": "mended by 1.2.1", "role": "", **changes}
-    commands.thaw_environment(finished.workspace, key=finished.key(by), say=finished.printed.append, **asked)
+    typed(
+        finished.root, commands.thaw, "production", printed=finished.printed, key=finished.key(by), rehearse=True, **asked
+    )  # fmt: skip
 
 
 def opened(finished: FinishedRuns) -> int:
@@ -485,9 +489,7 @@ SECRET = "9f-KFDDh3xaTq9zPPw1"
         lambda finished: amend(finished, reason=f"it said {SECRET}"),
         lambda finished: sign_off(finished, comment=SECRET),
         lambda finished: accept(finished, reason=SECRET),
-        lambda finished: commands.thaw_environment(
-            finished.workspace, reason=SECRET, role="", key=finished.key("tina"), say=finished.printed.append
-        ),
+        lambda finished: thaw(finished, reason=SECRET),
     ],
     ids=["the new value", "a reason", "a comment", "an accepted deviation", "a thaw"],
 )

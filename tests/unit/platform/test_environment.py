@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.commands.local import reset_local
+from pytest_deploy.commands.local import reset
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import load, policy_of
@@ -18,6 +18,7 @@ from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.redaction import secrets_of
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.workspace import Workspace
+from tests.unit.commands.typed import typed
 from tests.unit.policy.sample_policy import BASE, PRODUCTION, written
 from tests.unit.sample_environment import environment
 
@@ -84,7 +85,7 @@ def test_the_copy_of_a_bucket_is_not_gone_on_with_as_a_record(local: Workspace) 
     with pytest.raises(UsageError, match="the copy of gs://example-record/local"):
         record_store(local, policy_of(local))
     with pytest.raises(UsageError, match="nothing is moved or deleted"):
-        list(reset_local(local.root))
+        typed(local.root, reset, "local")
 
 
 def test_a_variable_named_like_a_secret_is_cut_however_long_it_is(

@@ -15,7 +15,7 @@ import pytest
 from pytest_deploy.anchors.kinds import TimestampAuthority, file_name
 from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.commands.audit import verify
-from pytest_deploy.commands.export import export_run
+from pytest_deploy.commands.export import export
 from pytest_deploy.errors import DeployError, RecordError, RecordTampered, Refused, UsageError
 from pytest_deploy.record.events import parse as content_of
 from pytest_deploy.record.key import FileSigner, LogKey
@@ -24,6 +24,7 @@ from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
 from pytest_deploy.record.run_id import environment_of
 from tests import timestamp_authority
 from tests.required_programs import needs
+from tests.unit.commands.typed import typed
 from tests.unit.record.sample_record import ACTOR, SHA, RunWriter, deployed, open_log
 from tests.unit.reports.parsed_page import parse
 from tests.unit.reports.test_verify_commands import run
@@ -49,9 +50,7 @@ class Checkout:
         self, run: str = "", into: Path | None = None, *, reader: str = "", purpose: str = "inspection"
     ) -> list[str]:
         """Hand the run out; what was said."""
-        said: list[str] = []
-        export_run(self.root, run or self.run, into or self.into, reader=reader, purpose=purpose, say=said.append)
-        return said
+        return typed(self.root, export, run or self.run, into or self.into, reader=reader, purpose=purpose)
 
     def files(self) -> dict[str, bytes]:
         return {str(p.relative_to(self.store)): p.read_bytes() for p in sorted(self.store.rglob("*")) if p.is_file()}
