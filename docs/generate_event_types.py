@@ -35,7 +35,7 @@ def _table(content_type: type[EventContent]) -> str:
     told = _field_docs(content_type)
     rows = [
         f"| {field.name} | {field.form.replace('|', chr(92) + '|')} | {'yes' if field.required else 'no'} | {told.get(field.name, '')} |"
-        for field in fields(content_type.type).values()
+        for field in fields(content_type).values()
         if field.name != "clock"
     ]
     reserved_for = RESERVED.get(content_type.type)

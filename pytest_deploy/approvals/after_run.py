@@ -56,7 +56,7 @@ class Statement:
 
     def event_data(self) -> dict[str, Json]:
         """What its event repeats."""
-        fields_known = events.fields(self.type)
+        fields_known = events.fields(events.TYPES[self.type])
         return {key: value for key, value in asdict(self).items() if key in fields_known}
 
 
@@ -192,7 +192,7 @@ def sign_statement(log: Log, statement: Statement, *, person: Person, key: Path)
     )
 
     def unchanged_since_read(view: LogView) -> None:
-        for event in view.backwards():
+        for event in view.log.backwards():
             if head is None or event.seq <= head.seq:
                 return
             if event.run == run and event.type in {statement.type, "environment.frozen"}:

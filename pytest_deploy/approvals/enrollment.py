@@ -138,7 +138,7 @@ def _put_in_force(log: Log, store: Path, change: _Change, actor: str) -> Event:
     folder, sha256 = write_set(log.store, files)
 
     def still_the_same(view: LogView) -> None:
-        newest = next(event for event in view.backwards() if event.type.startswith("key.")).content
+        newest = next(event for event in view.log.backwards() if event.type.startswith("key.")).content
         if not isinstance(newest, KeyChange) or newest.set_sha256 != change.before:
             raise Refused("somebody else changed the roster meanwhile; look at it (keys list), then try again")
 

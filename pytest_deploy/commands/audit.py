@@ -25,10 +25,10 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import ENVIRONMENTS, policy_of, read_document
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import log_entry
+from pytest_deploy.record.bucket import MirroredStore
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import TIMESTAMP_CA, trust_set
 from pytest_deploy.record.log_entry import Checkpoint
-from pytest_deploy.record.mirrored_store import MirroredStore
 from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.run_state import LogState

@@ -12,7 +12,7 @@ import typer
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
-from pytest_deploy.record.mirrored_store import copy_of
+from pytest_deploy.record.bucket import copy_of
 from pytest_deploy.workspace import Workspace
 
 ENVIRONMENT = "local"

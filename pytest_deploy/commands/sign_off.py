@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -309,7 +309,7 @@ def _amendable(events: tuple[Event, ...], seq: int, field: str) -> Event:
 
 
 def _kinds(event: Event, field: str) -> tuple[str, ...]:
-    return event_types.fields(event.type)[field].kinds
+    return event_types.fields(event_types.TYPES[event.type])[field].kinds
 
 
 def _as_amended(events: tuple[Event, ...], event: Event, field: str) -> Json:
@@ -329,6 +329,6 @@ def _new_value(event: Event, field: str, to: str) -> Json:
         new = to if text and not (to == "null" and data[field] is None) else json.loads(to)
     except (ValueError, RecursionError):
         raise Refused(f"--to {to[:200]!r} is no JSON, and {field} of {event.type} is no text") from None
-    if wrong := event_types.fault(event.type, {**data, field: new}):
+    if wrong := replace(event, data={**data, field: new}).fault:
         raise Refused(f"--to {to!r} does not fit: {wrong}")
     return new

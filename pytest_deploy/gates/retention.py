@@ -16,9 +16,8 @@ from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Judge, Unavailable, Verdict, moment, needs_action, passes
 from pytest_deploy.gates.zone import utc
 from pytest_deploy.policy.storage import Retention
-from pytest_deploy.record.bucket import BucketRetention
+from pytest_deploy.record.bucket import BucketRetention, MirroredStore
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.mirrored_store import MirroredStore
 from pytest_deploy.record.store import Store
 
 NAME = "retention"

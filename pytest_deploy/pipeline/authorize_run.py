@@ -24,6 +24,7 @@ from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import GatePoint, RequestVoided
 from pytest_deploy.record.log import Claim, LogView
+from pytest_deploy.record.run_state import LogState
 from pytest_deploy.release import request, source
 from pytest_deploy.release.candidate import of_request, of_run
 from pytest_deploy.release.source import Source
@@ -104,7 +105,8 @@ def rate_limit_claim(environment: Environment, context: RunContext) -> Claim | N
         return None
 
     def within_the_limit(view: LogView) -> None:
-        why = limited(rule, environment.clock.now(), view.whole_state().claims(), own=context.run)
+        whole = LogState.of(reversed(list(view.log.backwards())))
+        why = limited(rule, environment.clock.now(), whole.claims(), own=context.run)
         if why:
             raise Refused(f"rate-limit: {why}")
 

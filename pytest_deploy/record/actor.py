@@ -8,9 +8,7 @@ import socket
 from typing import Final
 
 PIPELINE_ACTOR: Final = "system:pipeline"
-"""The controller of a run."""
 STEP_ACTOR: Final = "system:step"
-"""The process that runs a step."""
 
 
 def local_user() -> str:

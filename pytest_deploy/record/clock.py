@@ -29,11 +29,9 @@ class SystemClock:
     """The machine's own clock."""
 
     def now(self) -> datetime:
-        """The machine's time, UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """The machine's steady count of seconds."""
         return time.monotonic()
 
 
@@ -45,7 +43,6 @@ class ShiftedClock:
         self._shift = shift
 
     def now(self) -> datetime:
-        """The shifted instant, UTC."""
         return self._clock.now() + self._shift
 
     def monotonic(self) -> float:
@@ -65,8 +62,7 @@ def stamp(instant: datetime) -> str:
     """
     if instant.tzinfo is None:
         raise ValueError(f"{instant!r} has no zone; the record holds UTC only")
-    utc = instant.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z".rjust(24, "0")
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @lru_cache(maxsize=256)  # each stamp of a log is looked at more than once

@@ -74,7 +74,11 @@ class Event:
     @property
     def fault(self) -> str | None:
         """The first thing about the data that the type does not allow, or None."""
-        return events.fault(self.type, self.data)
+        try:
+            events.parse(self.type, self.data)
+        except IllegalEvent as error:
+            return str(error)
+        return None
 
     def __getstate__(self) -> dict[str, Json]:
         """The fields, without `content`: another process makes it again where it needs it."""

@@ -96,9 +96,8 @@ class FileSigner:
         if not path.exists():
             pem, _ = cls.generate()
             try:
-                atomic_file.create(path, pem, mode=0o600)
-            except FileExistsError:  # another process was faster; its key it is
-                pass
+                with suppress(FileExistsError):  # another process was faster; its key it is
+                    atomic_file.create(path, pem, mode=0o600)
             except OSError as error:
                 raise RecordError(
                     f"the log's key {path} cannot be made: {error.strerror}; see to the folder"
@@ -184,7 +183,6 @@ FOLDER_HEX = 16
 TIMESTAMP_CA: Final = "tsa-ca.pem"
 """The certificate of the timestamp authority."""
 FILES: Final = ("log.vkey", "log.pem", "allowed_signers", "roles.json", TIMESTAMP_CA)
-"""What a trust set may hold."""
 
 
 def first_set(key: LogKey) -> dict[str, bytes]:

@@ -44,16 +44,8 @@ class LogView:
     time: datetime
     """UTC; the time the event will carry."""
     state: LogState
-    """Covers the newest lease and every open run that took it."""
+    """Covers the newest lease and every open run that took it; `LogState.of(reversed(list(log.backwards())))` the whole log."""
     log: Log
-
-    def backwards(self) -> Iterator[Event]:
-        """The events, newest first; read only as far as asked."""
-        return self.log.backwards()
-
-    def whole_state(self) -> LogState:
-        """The same over the whole log, which is read from its first event on."""
-        return LogState.of(reversed(list(self.backwards())))
 
 
 Claim = Callable[[LogView], None]
@@ -92,14 +84,7 @@ class Log:
         self._reported_skew = timedelta()
         self._retired_by: Event | None = None  # the key.rotated that retired this process's key
 
-    def append(
-        self,
-        content: EventContent,
-        *,
-        run: str,
-        actor: str,
-        claim: Claim | None = None,
-    ) -> Event:
+    def append(self, content: EventContent, *, run: str, actor: str, claim: Claim | None = None) -> Event:
         """Add an event; when this returns it is durable.
 
         `run` is a run's name or `-`. Raises IllegalEvent where the data or its turn is wrong; whatever
@@ -301,19 +286,16 @@ class Log:
             return
         read = [self._read(seq) for seq in range(known + 1 if self._tail else newest, newest + 1)]
         # What follows a rotation is signed by another key: it cannot be authenticated with the one this process holds.
-        self._retired_by = self._retired_by or next((entry.event for entry in read if self._retires(entry.event)), None)
+        rotations = (entry.event for entry in read if entry.event.type == "key.rotated")
+        retired_by = next((event for event in rotations if event.data.get("vkey") != self.key.vkey), None)
+        self._retired_by = self._retired_by or retired_by
         if self._retired_by is not None and self._retired_by is not read[-1].event:
             self._refuse_retired()
         check_signed(read[-1], self.key)
-        if self._tail:
-            check_follows(self._tail[-1], read[0])
-        for before, entry in pairwise(read):
+        for before, entry in pairwise([*([self._tail[-1]] if self._tail else []), *read]):
             check_follows(before, entry)
         for entry in read:
             self._add_to_tail(entry)
-
-    def _retires(self, event: Event) -> bool:
-        return event.type == "key.rotated" and event.data.get("vkey") != self.key.vkey
 
     def _refuse_retired(self) -> None:
         if self._retired_by is not None:

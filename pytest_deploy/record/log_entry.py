@@ -128,7 +128,8 @@ def build(event: Event, path: tuple[bytes, ...], origin: str, signer: Signer) ->
     key = LogKey(origin, signer.public)
     signed = SignedCheckpoint(checkpoint, key.id, signer.sign(checkpoint.text.encode()))
     entry = Entry(parse_line(line), line, path, signed)
-    return entry, _render(event.seq, line, path, signed)
+    proof = unsigned(event.seq, map(base64_of, path), origin, checkpoint.root)
+    return entry, line + proof + f"{base64_of(key.id + signed.signature)}\n".encode()
 
 
 def parse(data: bytes) -> Entry:
@@ -209,11 +210,6 @@ def is_signature(text: bytes) -> bool:
     except ValueError:
         return False
     return text[-1:] == b"\n" and len(blob) == _KEY_ID_BYTES + _SIGNATURE_BYTES
-
-
-def _render(index: int, line: bytes, path: tuple[bytes, ...], signed: SignedCheckpoint) -> bytes:
-    known = unsigned(index, map(base64_of, path), signed.checkpoint.origin, signed.checkpoint.root)
-    return line + known + f"{base64_of(signed.key_id + signed.signature)}\n".encode()
 
 
 def base64_of(data: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 from pytest_deploy.errors import RecordTampered, UsageError
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import atomic_file, log_entry
-from pytest_deploy.record.bucket import EMULATOR, Bucket, emulated
+from pytest_deploy.record.bucket import EMULATOR, Bucket, MirroredStore, copy_of, emulated
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.key import (
     FileSigner,
@@ -24,7 +24,6 @@ from pytest_deploy.record.key import (
     write_set,
 )
 from pytest_deploy.record.log import Log, LogView
-from pytest_deploy.record.mirrored_store import MirroredStore, copy_of
 from pytest_deploy.record.rotation import finish_rotation
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import Exists, FolderStore, Store, unavailable
@@ -89,7 +88,7 @@ def _refuse_emptied_log(folder: Path, store: Store) -> None:
 
 def _begin(log: Log, actor: str) -> None:
     def nobody_was_faster(view: LogView) -> None:
-        if next(view.backwards(), None) is not None:
+        if next(view.log.backwards(), None) is not None:
             raise Exists("another process began the log meanwhile")
 
     folder, sha256 = write_set(log.store, first_set(log.key))

@@ -254,6 +254,10 @@ def error_chain(error: BaseException | None) -> Iterator[BaseException]:
 
 NOTE_PREFIX: Final = "met-"
 """How the notes of secrets met begin, in a run's session folder: private (0600), gone with it."""
+_MADE: Final[Mapping[str, Callable[[], str]]] = {
+    "SMOKE_USER": lambda: f"smoke-{random.token_hex(4)}",
+    "SMOKE_PASSWORD": lambda: random.token_urlsafe(24),
+}
 _NAMED_SECRET = re.compile(
     r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|API_?KEY|ACCESS_KEY", re.IGNORECASE
 )
@@ -269,13 +273,10 @@ class Secrets(Mapping[str, str]):
     The embedded platform has no secret store: a random value is made once for each name and kept in a file of mode 0600.
     """
 
-    def __init__(
-        self, file: Path, names: tuple[str, ...] = ("SMOKE_USER", "SMOKE_PASSWORD"), notes: Path | None = None
-    ) -> None:
+    def __init__(self, file: Path, notes: Path | None = None) -> None:
         """`notes` is a private folder in which the processes of a run tell one another the secrets they meet."""
         self._file = file
-        self._names = names
-        self._values = self._load(file)
+        self._values = self._load()
         self._met: dict[str, str] = {}
         """Name by value."""
         self._folder = notes
@@ -316,23 +317,31 @@ class Secrets(Mapping[str, str]):
         return len(self._made())
 
     def __repr__(self) -> str:
-        return f"Secrets({', '.join(self._names)})"
+        return f"Secrets({', '.join(_MADE)})"
 
     def _made(self) -> dict[str, str]:
         """The values, made if they are missing: when one is first asked for, so that a run that only lists writes nothing."""
-        if missing := self._missing():
-            self._values |= {name: self._make(name) for name in missing}
+        if self._missing():
+            self._values = {name: make() for name, make in _MADE.items()} | self._values
             self._redactor = None
-            self._save(self._file)
+            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            try:
+                # The first of two processes wins; the other reads what that one made.
+                atomic_file.create(self._file, json.dumps(self._values).encode(), mode=0o600)
+            except FileExistsError:
+                self._values = self._load()
         return self._values
 
-    def _missing(self) -> list[str]:
-        return [name for name in self._names if name not in self._values]
+    def _missing(self) -> bool:
+        return not self._values.keys() >= _MADE.keys()
+
+    def _load(self) -> dict[str, str]:
+        return dict(json.loads(self._file.read_text(encoding="utf-8"))) if self._file.exists() else {}
 
     @property
     def redactor(self) -> Redactor:
         """What cuts every known value; user names are no secrets."""
-        if self._missing() and (made := self._load(self._file)) != self._values:  # by another process of the run
+        if self._missing() and (made := self._load()) != self._values:  # by another process of the run
             self._values, self._redactor = made, None
         if self._redactor is None:
             known = [(name, value) for name, value in self._values.items() if not name.endswith("_USER")]
@@ -342,22 +351,6 @@ class Secrets(Mapping[str, str]):
     def redact(self, text: str) -> str:
         """The text without any known value."""
         return self.redactor.text(text)
-
-    @staticmethod
-    def _make(name: str) -> str:
-        return f"smoke-{random.token_hex(4)}" if name.endswith("_USER") else random.token_urlsafe(24)
-
-    @staticmethod
-    def _load(file: Path) -> dict[str, str]:
-        return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
-
-    def _save(self, file: Path) -> None:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            # The first of two processes wins; the other reads what that one made.
-            atomic_file.create(file, json.dumps(self._values).encode(), mode=0o600)
-        except FileExistsError:
-            self._values = self._load(file)
 
 
 def secrets_of(workspace: Workspace, *, run: str = "") -> Secrets:

@@ -50,7 +50,7 @@ def rotate(log: Log, folder: Path, new: Signer, *, signer: str, reason: str, act
     place, sha256 = write_set(log.store, files)
 
     def nothing_runs(view: LogView) -> None:
-        newest = next(event for event in view.backwards() if event.type.startswith("key."))
+        newest = next(event for event in view.log.backwards() if event.type.startswith("key."))
         if newest.seq != before.seq:
             raise Refused("somebody else changed the roster or the key meanwhile; look (keys list), then try again")
         lease, running = view.state.lease, view.state.open_runs()
@@ -82,7 +82,7 @@ def confirm(log: Log, folder: Path, new: Signer, rotated: Event, *, actor: str) 
     """Let the new key sign its own first event, right after the one that names it; once, whoever comes first."""
 
     def right_after(view: LogView) -> None:
-        head = next(view.backwards())
+        head = next(view.log.backwards())
         if head.seq != rotated.seq:
             raise Exists("the new key has signed meanwhile")
 

@@ -20,7 +20,6 @@ from pytest_deploy.record.store import Exists, Store
 SUMS: Final = "SHA256SUMS"
 ABANDONED_SUMS: Final = "FOUND.SHA256SUMS"
 """What recover writes over the files of a run it abandons; run.abandoned binds it."""
-_CHUNK: Final = 1 << 16
 
 
 class RunFolder:
@@ -101,12 +100,8 @@ def _listed(place: str, inside: str) -> Iterator[tuple[str, str]]:
 
 
 def file_sha256(path: str | Path) -> str:
-    """SHA-256 of a file, hex, read in pieces."""
-    digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 -- Path.open costs as much again, for each file of a record
-        while piece := stream.read(_CHUNK):
-            digest.update(piece)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _check_name(name: str) -> None:

@@ -29,13 +29,17 @@ def new_run_id(environment: str, clock: Clock, *, rehearsal: bool = False) -> st
     return f"{prefix}{environment}-{clock.now().astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
 
 
-@lru_cache(maxsize=1024)
-def named_at(run: str) -> datetime:
-    """The instant in a run's name, to the second, UTC. Raises ValueError where `run` is no run's name."""
+def _parsed(run: str) -> re.Match[str]:
     match = _RUN_ID.fullmatch(run)
     if match is None:
         raise ValueError(f"{run!r} is no run: <environment>-<YYYYMMDDTHHMMSSZ>-<4 hex> is")
-    return datetime.strptime(match[3], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return match
+
+
+@lru_cache(maxsize=1024)
+def named_at(run: str) -> datetime:
+    """The instant in a run's name, to the second, UTC. Raises ValueError where `run` is no run's name."""
+    return datetime.strptime(_parsed(run)[3], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
 
 
 def earliest_event_time(run: str, now: datetime) -> datetime | None:
@@ -53,7 +57,5 @@ def earliest_event_time(run: str, now: datetime) -> datetime | None:
 
 def environment_of(run: str) -> tuple[str, bool]:
     """The environment in a run's name, and whether it is a rehearsal's. Raises ValueError where `run` is no run's name."""
-    named_at(run)
-    match = _RUN_ID.fullmatch(run)
-    assert match is not None  # noqa: S101 -- named_at has looked
+    match = _parsed(run)
     return match[2], match[1] is not None

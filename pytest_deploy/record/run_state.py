@@ -59,7 +59,6 @@ class RunState:
 
     stage: Stage = Stage.NEW
     known: bool = False
-    """Whether any event named it."""
     request_sha256: str | None = None
     voided: bool = False
     """Its request starts no run any more."""
@@ -70,7 +69,6 @@ class RunState:
     lease_until: datetime | None = None
     """UTC, of the newest lease that it took or renewed."""
     phase: str | None = None
-    """The open phase."""
     phases: set[str] = field(default_factory=set)
     """Begun, or declared not run."""
     steps: dict[str, Mapping[str, Json]] = field(default_factory=dict)
@@ -84,20 +82,16 @@ class RunState:
     announced: bool = False
     """A step that changes something was announced."""
     changed: bool = False
-    """Something in the environment was changed."""
     rollback_open: bool = False
     rollback_outcome: str | None = None
     """Of the newest rollback that finished."""
     outcome: str | None = None
-    """As decided."""
 
     @property
     def is_open(self) -> bool:
-        """Whether it opened and is neither closed nor abandoned."""
         return self.stage in OPEN
 
     def apply(self, event: Event) -> None:  # noqa: C901, PLR0912 - one arm a type
-        """Take in an event of this run."""
         data = event.data
         self.known = True
         match event.type:
@@ -206,8 +200,7 @@ class LogState:
 
     def run(self, run: str) -> RunState:
         """What a run amounts to; a run nobody named is new."""
-        known = self.runs.get(run)
-        return RunState() if known is None else known
+        return self.runs.get(run) or RunState()
 
     def open_runs(self, *, leased: bool = False) -> tuple[str, ...]:
         """The runs that are open, in the order in which they opened; with `leased`, those that took the lease."""
@@ -235,18 +228,13 @@ class LogState:
             if event.type == "run.closed" and event.data["outcome"] == "deployed":
                 self.deployed_commit = state.commit
             state.apply(event)
-            if event.type in STAGE_AFTER:
-                self._note_open(event.run, state)
-        if event.type in _OF_THE_ENVIRONMENT:
-            self._apply_to_environment(event)
+            if event.type in STAGE_AFTER and state.is_open:
+                self._open[event.run] = None
+            elif event.type in STAGE_AFTER:
+                self._open.pop(event.run, None)
+        self._apply_to_environment(event)
 
-    def _note_open(self, run: str, state: RunState) -> None:
-        if state.is_open:
-            self._open[run] = None
-        else:
-            self._open.pop(run, None)
-
-    def _apply_to_environment(self, event: Event) -> None:
+    def _apply_to_environment(self, event: Event) -> None:  # noqa: C901 - one arm a type
         match event.type:
             case "request.made":
                 if not self.run(event.run).is_open:
@@ -260,30 +248,16 @@ class LogState:
                     self.freeze = replace(self.freeze, releases=(*self.freeze.releases, event))
             case "traffic.moved":
                 self.traffic = event
-            case _:
-                self._apply_to_lease(event)
-
-    def _apply_to_lease(self, event: Event) -> None:
-        if event.type == "lease.taken":
-            until = parse_stamp(event.data["until"])
-            self.lease = LeaseState(run=event.run, fence=event.seq, until=until, taken=event)
-        elif self.lease is None:
-            return
-        elif event.type == "clock.skewed":
-            if "restart" in event.data:
+            case "lease.taken":
+                until = parse_stamp(event.data["until"])
+                self.lease = LeaseState(run=event.run, fence=event.seq, until=until, taken=event)
+            case "lease.renewed" if self.lease is not None and event.data["fence"] == self.lease.fence:
+                self.lease = replace(self.lease, until=parse_stamp(event.data["until"]))
+            case "lease.released" if self.lease is not None and event.data["fence"] == self.lease.fence:
+                self.lease = None
+            case "clock.skewed" if self.lease is not None and "restart" in event.data:
                 # By the clock that was wrong it would live for years: whoever still holds it renews it by the right one.
                 ends = event.earliest_next + timedelta(seconds=LEASE_LIFE_S)
                 self.lease = replace(self.lease, until=min(self.lease.until, ends))
-        elif event.data["fence"] != self.lease.fence:
-            return
-        elif event.type == "lease.renewed":
-            self.lease = replace(self.lease, until=parse_stamp(event.data["until"]))
-        else:
-            self.lease = None
-
-
-_OF_THE_ENVIRONMENT: Final = frozenset(
-    {"request.made", "request.voided", "run.opened", "environment.frozen", "environment.released", "traffic.moved",
-     "lease.taken", "lease.renewed", "lease.released", "clock.skewed"}
-)  # fmt: skip
-"""Types that say something of more than their own run."""
+            case _:
+                pass

@@ -97,7 +97,6 @@ class FolderStore:
             return stream.read()
 
     def names(self, prefix: str) -> Iterator[str]:
-        """See Store.names."""
         top = self.path / prefix.rpartition("/")[0]
         for folder, folders, files in os.walk(top):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -107,7 +106,6 @@ class FolderStore:
                     yield name
 
     def folder(self, prefix: str = "") -> Path:  # noqa: ARG002 -- a disk is always up to date
-        """See Store.folder."""
         return self.path
 
     def _place(self, name: str) -> Path:

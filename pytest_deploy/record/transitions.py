@@ -32,9 +32,7 @@ class Proposal:
 
     event: Event
     data: Mapping[str, Json]
-    """The event's."""
     state: RunState
-    """Of its run."""
     log: LogState
 
     @property
@@ -190,10 +188,7 @@ CONDITIONS: Final[Mapping[str, tuple[Callable[[Proposal], bool], str]]] = {
         "a step that changes something needs the lease",
     ),
     "no phase open": (lambda it: it.state.phase is None, "a phase is open"),
-    "first time of the phase": (
-        lambda it: it.data["phase"] not in it.state.phases,
-        "the phase was had before",
-    ),
+    "first time of the phase": (lambda it: it.data["phase"] not in it.state.phases, "the phase was had before"),
     "rollback phase in a rollback": (
         lambda it: (it.data["phase"] == "rollback") == it.state.rollback_open,
         "the phase rollback, and no other, runs between rollback.started and rollback.finished",

@@ -18,11 +18,11 @@ from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.actor import local_actor
+from pytest_deploy.record.bucket import copy_of
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import AlertRaised, AnchorMade, RunClosed, StepStarted
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
-from pytest_deploy.record.mirrored_store import copy_of
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.store import Exists
 from pytest_deploy.release import live

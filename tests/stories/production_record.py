@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from pytest_deploy.record.bucket import Bucket
+from pytest_deploy.record.bucket import Bucket, MirroredStore
 from pytest_deploy.record.event import Event, parse_line
-from pytest_deploy.record.mirrored_store import MirroredStore
 from pytest_deploy.verify.verify import verify
 from tests.fake_gcs import asking
 from tests.locked_bucket import LockedBucket, locked_bucket

@@ -12,13 +12,12 @@ import pytest
 
 from pytest_deploy.gates.registry import NAMES
 from pytest_deploy.record.actor import local_user
-from pytest_deploy.record.bucket import Bucket
+from pytest_deploy.record.bucket import Bucket, MirroredStore, copy_of
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint
-from pytest_deploy.record.mirrored_store import MirroredStore, copy_of
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.run_id import NO_RUN, new_run_id
 from pytest_deploy.record.store import FolderStore

@@ -17,8 +17,7 @@ from typing import Final
 from msgspec import UNSET, ValidationError
 
 from pytest_deploy.errors import IllegalEvent
-from pytest_deploy.record.events.content import EventContent, Field, Json, converted, explain, given
-from pytest_deploy.record.events.content import fields as fields_of_type
+from pytest_deploy.record.events.content import EventContent, Field, Json, converted, explain, fields, given
 from pytest_deploy.record.events.of_changes import (
     AlertRaised,
     BackupCreated,
@@ -90,7 +89,6 @@ TYPES: Final[Mapping[str, type[EventContent]]] = {
         *(AnchorMade, RecordAmended, RecordRead, SignoffSigned, DeviationAccepted, KeyEnrolled, KeyRevoked, KeyRotated),
     )
 }
-"""Every type, by its name in the record."""
 
 RESERVED: Final[Mapping[str, str]] = {
     "notification.sent": "notifications",
@@ -110,17 +108,3 @@ def parse(event_type: str, data: Mapping[str, Json]) -> EventContent:
         return converted(content_type, data)
     except (ValidationError, ValueError, TypeError) as error:
         raise IllegalEvent(explain(content_type, data)) from error
-
-
-def fault(event_type: str, data: Mapping[str, Json]) -> str | None:
-    """The first thing about `data` that its type does not allow, or None."""
-    try:
-        parse(event_type, data)
-    except IllegalEvent as error:
-        return str(error)
-    return None
-
-
-def fields(event_type: str) -> Mapping[str, Field]:
-    """The keys of a known type, required ones first."""
-    return fields_of_type(TYPES[event_type])

@@ -79,8 +79,6 @@ class EventContent(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 @dataclass(frozen=True)
 class Field:
-    """One key of a type."""
-
     name: str
     annotation: Any
     kinds: tuple[str, ...]
@@ -94,7 +92,6 @@ class Field:
         return " or ".join([*self.kinds, *(["null"] if self.nullable else [])])
 
     def fits(self, value: Json) -> bool:
-        """Whether the value may stand under the key."""
         try:
             convert(value, self.annotation)
             if value is not None and self.kinds == ("time",):

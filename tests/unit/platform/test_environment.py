@@ -11,9 +11,8 @@ from pytest_deploy.commands.local import reset
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import load, policy_of
-from pytest_deploy.record.bucket import EMULATOR
+from pytest_deploy.record.bucket import EMULATOR, MARK, MirroredStore
 from pytest_deploy.record.events import parse
-from pytest_deploy.record.mirrored_store import MARK, MirroredStore
 from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.redaction import secrets_of
 from pytest_deploy.record.store import FolderStore

@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from pytest_deploy.record.bucket import Bucket
+from pytest_deploy.record.bucket import Bucket, MirroredStore
 from pytest_deploy.record.clock import Clock, SystemClock, stamp
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.lease import Lease, take
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.mirrored_store import MirroredStore
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id

@@ -14,11 +14,10 @@ import requests
 
 from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable, UsageError
 from pytest_deploy.record import log_entry as entries
-from pytest_deploy.record.bucket import EMULATOR, Bucket
+from pytest_deploy.record.bucket import EMULATOR, MARK, Bucket, MirroredStore, copy_of
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.mirrored_store import MARK, MirroredStore, copy_of
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.run_folder import SUMS, RunFolder
 from pytest_deploy.record.run_id import NO_RUN

@@ -14,10 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.record.bucket import Bucket
+from pytest_deploy.record.bucket import Bucket, MirroredStore
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import parse
-from pytest_deploy.record.mirrored_store import MirroredStore
 from tests.fake_gcs import asking, fake_gcs
 from tests.locked_bucket import Fate, LockedBucket
 from tests.unit.record.sample_record import open_log_in_bucket

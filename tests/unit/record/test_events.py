@@ -10,7 +10,7 @@ import pytest
 from docs.generate_event_types import with_section
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record.event import canonical
-from pytest_deploy.record.events import RESERVED, TYPES, StepStarted, fault, fields, parse
+from pytest_deploy.record.events import RESERVED, TYPES, StepStarted, fields, parse
 from pytest_deploy.record.transitions import LEGAL
 from tests.unit.record.sample_record import SHA, decided, opened_data, step_finished
 
@@ -66,7 +66,7 @@ def test_the_types_are_the_closed_set_of_the_format_each_with_its_place_in_a_lif
 @pytest.mark.parametrize("event_type", FORMAT_KEYS)
 def test_the_keys_others_rely_on_are_required(event_type: str) -> None:
     assert set(FORMAT_KEYS[event_type].split()) <= {
-        name for name, field in fields(event_type).items() if field.required
+        name for name, field in fields(TYPES[event_type]).items() if field.required
     }
 
 
@@ -82,7 +82,6 @@ def test_the_keys_others_rely_on_are_required(event_type: str) -> None:
     ],
 )  # fmt: skip
 def test_data_of_its_type_is_accepted_and_written_as_it_was_read(event_type: str, data: dict[str, Any]) -> None:
-    assert fault(event_type, data) is None
     assert canonical(parse(event_type, data).as_data()) == canonical(data)
 
 

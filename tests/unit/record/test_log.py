@@ -150,7 +150,7 @@ def test_a_claim_is_evaluated_again_on_every_rebuild(tmp_path: Path, clock: Hand
     seen = []
 
     def nobody_said_stop(view: LogView) -> None:
-        newest = next(view.backwards())
+        newest = next(view.log.backwards())
         seen.append(newest.seq)
         if newest.data.get("detail") == "stop":
             raise Refused("stop was said")
@@ -176,7 +176,7 @@ def test_a_claim_looks_back_as_far_as_it_asks_and_knows_the_time_it_would_get(lo
         parse("alert.raised", NOTE),
         run="-",
         actor="system:test",
-        claim=lambda s: seen.append((s.time, [*s.backwards()])),
+        claim=lambda s: seen.append((s.time, [*s.log.backwards()])),
     )
 
     assert log.clock.now() == seen[0][0]
