@@ -26,8 +26,6 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class Listed:
-    """One run that was asked for."""
-
     source: str
     """The store's name: the environment, or `rehearsal/<environment>`."""
     row: Row
@@ -46,8 +44,6 @@ class Listing:
 
 @dataclass(frozen=True)
 class RunEvents:
-    """One run whole."""
-
     source: str
     events: tuple[Event, ...]
     """Its own, in order."""
@@ -71,7 +67,6 @@ class Serving:
 
     @property
     def row(self) -> Row | None:
-        """The run as a listing tells it."""
         return Row.of(self.events) if self.events else None
 
 
@@ -93,13 +88,6 @@ class AsOf:
     newest: Event | None = None
     """The record's last event, where it lies before the instant: of what came after it this record knows nothing."""
 
-    @property
-    def events(self) -> tuple[int, ...]:
-        """Positions of the events it rests on."""
-        rows = [run.row for run in self.serving]
-        known = {seq for row in rows if row is not None for seq in row.events}
-        return tuple(sorted(known | ({self.moved.seq} if self.moved is not None else set())))
-
 
 class History:
     """Several stores, asked as one. Use it as a context manager."""
@@ -116,7 +104,6 @@ class History:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the indexes."""
         self._exit.close()
 
     def runs(self, query: RunQuery, *, limit: int = 0) -> Listing:
@@ -243,7 +230,7 @@ def _show(index: Index, source: str, run: str) -> RunEvents | None:
     last = events[-1].seq
     after = index.select("SELECT seq FROM events WHERE type = 'anchor.made' AND seq > ? ORDER BY seq LIMIT 1", last)
     anchors = tuple(index.event(seq) for (seq,) in after)
-    return RunEvents(source, events, anchors, index.checkpoint(last).anchor)
+    return RunEvents(source, events, anchors, index.entry(last).signed.checkpoint.anchor)
 
 
 def _as_of(index: Index, source: str, instant: str) -> AsOf:

@@ -11,8 +11,8 @@ import base64
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -22,7 +22,6 @@ from pytest_deploy.history.runs import Row, facts
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event, line_hash
-from pytest_deploy.record.log_entry import Checkpoint
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.verify.segment import WorkerPool, read_entry, read_segments
 
@@ -101,7 +100,6 @@ class Index:
         return index
 
     def close(self) -> None:
-        """Let go of the file."""
         self._connection.close()
 
     def select(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -114,8 +112,8 @@ class Index:
         rows = self.select(sql, *values, limit or -1)
         return [(number, _row(values)) for number, *values in rows]
 
-    def event(self, seq: int) -> Event:
-        """An event from the log itself. Raises Stale where it is not the one that was indexed."""
+    def entry(self, seq: int) -> entries.Entry:
+        """An event as it lies in the log. Raises Stale where it is not the one that was indexed."""
         try:
             entry = read_entry(self.store, seq)
         except (IllegalEvent, OSError) as error:
@@ -124,7 +122,11 @@ class Index:
         line_sha256 = bytes(after[0][0]).hex() if after else self.state.head
         if line_hash(entry.line) != line_sha256 or entry.event.seq != seq:
             raise Stale(f"{entries.name(seq)} is not the event it was")
-        return entry.event
+        return entry
+
+    def event(self, seq: int) -> Event:
+        """Raises Stale as `entry`."""
+        return self.entry(seq).event
 
     def events(self, run: str) -> tuple[Event, ...]:
         """All events of a run, from the log itself. Raises Stale."""
@@ -133,11 +135,6 @@ class Index:
         if any(event.run != run for event in events):
             raise Stale(f"{run} is not as it was indexed")
         return events
-
-    def checkpoint(self, seq: int) -> Checkpoint:
-        """What the log's key said when an event was the newest. Raises Stale."""
-        self.event(seq)
-        return read_entry(self.store, seq).signed.checkpoint
 
     # --- being current
 
@@ -195,7 +192,8 @@ class Index:
         size = log_size(self.store, self.state.size)
         if size == self.state.size:
             return
-        with _transaction(self._connection):
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")
             self.state = self._stored_state()  # another reader may have been faster
             if self.state.size < size:
                 self._take_in(self.state.size, size)
@@ -281,14 +279,3 @@ def _connect(place: Path | None) -> sqlite3.Connection:
     connection = sqlite3.connect(name, uri=True, timeout=_WAIT_S, isolation_level=None)
     connection.create_function("casefold", 1, str.casefold, deterministic=True)
     return connection
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")

@@ -53,8 +53,6 @@ _TELLING: Final = frozenset(
 
 @dataclass
 class Row:
-    """One run."""
-
     run: str
     environment: str = ""
     pipeline: str = ""
@@ -165,8 +163,7 @@ def facts(event: Event) -> tuple[Fact, ...]:
             return tuple(Fact("requirement", str(name)) for name in dict.fromkeys(verifies))
         case RevisionDeployed(revision=revision):
             return (Fact("revision", revision),)
-        case _:
-            return ()
+    return ()
 
 
 _FACTUAL: Final = frozenset(

@@ -81,7 +81,7 @@ class Export:
         for folder in [*self._folders(), "anchors"]:
             if (self.store / folder).is_dir():
                 listing(self.store / folder)  # a link in it would hand out what is not the record's
-        self._anchors(self.log.run(self.run))
+        self._anchors(events)
 
     def begin(self) -> None:
         """Make the folder. Raises UsageError where nothing can be written there, before anything is recorded."""
@@ -198,15 +198,8 @@ def print_pdf(page: Path, into: Path) -> None:
     if browser is None:
         raise NotMade(f"none of {', '.join(BROWSERS)} is installed (Debian: chromium)")
     with tempfile.TemporaryDirectory() as profile:
-        _run(
-            [
-                browser,
-                *offline_options(Path(profile)),
-                f"--print-to-pdf={into}",
-                "--no-pdf-header-footer",
-                page.resolve().as_uri(),
-            ]
-        )
+        printing = (f"--print-to-pdf={into}", "--no-pdf-header-footer", page.resolve().as_uri())
+        _run([browser, *offline_options(Path(profile)), *printing])
     if not into.is_file() or not into.read_bytes().startswith(b"%PDF"):
         raise NotMade(f"{browser} wrote no PDF")
 

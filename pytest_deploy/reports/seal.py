@@ -36,8 +36,6 @@ Line = tuple[str, dict[str, bool]]
 
 @dataclass(frozen=True)
 class Sealed:
-    """A run that is closed."""
-
     exit_code: int
     serving: str
     """What serves now, in words."""
@@ -106,14 +104,15 @@ def summary(run: Run, sealed: Sealed, *, code: int | None = None) -> list[Line]:
             {"bold": True, "green": shown == 0, "red": shown != 0},
         )
     ]
-    if judgement.cause:
-        lines.append((f"cause     {judgement.cause}", {}))
-    lines.append((f"serving   {sealed.serving}", {}))
-    lines.append((f"report    {workspace.shown(run.context.run_folder)}/report.html", {}))
-    lines.append((f"anchor    {run.log.checkpoint()}", {}))
-    if bucket := copy_of(workspace.store):
-        lines.append((f"record    {bucket}", {}))
-    lines.append((f"verify    python deploy.py verify {workspace.shown(workspace.store)}", {}))
+    facts = {
+        "cause": judgement.cause,
+        "serving": sealed.serving,
+        "report": f"{workspace.shown(run.context.run_folder)}/report.html",
+        "anchor": run.log.checkpoint(),
+        "record": copy_of(workspace.store),
+        "verify": f"python deploy.py verify {workspace.shown(workspace.store)}",
+    }
+    lines += [(f"{name:<10}{fact}", {}) for name, fact in facts.items() if fact]
     if judgement.outcome == "rollback-failed":
         text = "a person is needed: the environment is not proven to be as it was; see the report's rollback section"
         lines.append((text, {"red": True}))

@@ -84,13 +84,8 @@ def _outcome(row: Row) -> str:
 
 
 def _object(listed: Listed) -> dict[str, Any]:
-    row = asdict(listed.row)
-    return {
-        "store": listed.source,
-        **row,
-        "events": list(listed.events),
-        "files": [entries.name(seq) for seq in listed.events],
-    }
+    files = [entries.name(seq) for seq in listed.events]
+    return {"store": listed.source, **asdict(listed.row), "events": listed.events, "files": files}
 
 
 class Sentence(NamedTuple):
@@ -149,12 +144,18 @@ def run_lines(run: RunEvents, form: str) -> Iterator[str]:
     if form == "table":
         yield from _sentence_table(sentences)
         return
-    events = [{**_event(event), "file": entries.name(event.seq)} for event in run.events]
+    events = [
+        {
+            "seq": event.seq, "time": stamp(event.time), "type": event.type, "actor": event.actor, "id": event.id,
+            "prev": event.prev, "data": dict(sorted(event.content.as_data().items())), "file": entries.name(event.seq),
+        }
+        for event in run.events
+    ]  # fmt: skip
     yield json.dumps(
         {
             "store": run.source,
             "run": run.events[0].run,
-            "told": _objects(sentences),
+            "told": [sentence._asdict() for sentence in sentences],
             "anchor": run.checkpoint,
             "events": events,
         },
@@ -166,7 +167,7 @@ def moment_lines(moments: Sequence[AsOf], form: str) -> Iterator[str]:
     """Moments of several environments, in one of FORMATS."""
     described = [(moment, describe_moment(moment)) for moment in moments]
     objects = [
-        {"store": moment.source, "instant": moment.instant, "told": _objects(sentences)}
+        {"store": moment.source, "instant": moment.instant, "told": [sentence._asdict() for sentence in sentences]}
         for moment, sentences in described
     ]
     if form == "table":
@@ -177,23 +178,8 @@ def moment_lines(moments: Sequence[AsOf], form: str) -> Iterator[str]:
     elif form == "jsonl":
         yield from map(json.dumps, objects)
     else:
-        rows = [
-            {"store": moment.source, "instant": moment.instant, **entry}
-            for moment, sentences in described
-            for entry in _objects(sentences)
-        ]
+        rows = [{**moment, **sentence} for moment in objects for sentence in moment["told"]]
         yield from csv_lines(rows, ("store", "instant", "about", "text", "events"))
-
-
-def _event(event: Event) -> dict[str, Any]:
-    return {
-        "seq": event.seq, "time": stamp(event.time), "type": event.type, "actor": event.actor, "id": event.id,
-        "prev": event.prev, "data": dict(sorted(event.content.as_data().items())),
-    }  # fmt: skip
-
-
-def _objects(sentences: Sequence[Sentence]) -> list[dict[str, Any]]:
-    return [{"about": sentence.about, "text": sentence.text, "events": list(sentence.events)} for sentence in sentences]
 
 
 def _sentence_table(sentences: Sequence[Sentence]) -> Iterator[str]:
