@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -55,8 +54,6 @@ class RunEvents:
 
 @dataclass(frozen=True)
 class Serving:
-    """A revision that answered."""
-
     revision: str
     """The platform's name of it; empty where the record tells of no traffic, only of a run that deployed."""
     percent: float
@@ -98,13 +95,13 @@ class History:
         self._state = state
         self._rebuild = rebuild
         self._indexes: dict[str, Index] = {}
-        self._exit = ExitStack()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._exit.close()
+        for index in self._indexes.values():
+            index.close()
 
     def runs(self, query: RunQuery, *, limit: int = 0) -> Listing:
         """The newest `limit` runs asked for (0: all). Raises RecordTampered where a log is not what it was."""
@@ -149,7 +146,6 @@ class History:
             mark = hashlib.sha256(str(store.resolve()).encode()).hexdigest()[:8]
             place = self._state / f"{name.replace('/', '-')}-{mark}.sqlite"
             self._indexes[name] = Index.open(store, place, rebuild=self._rebuild)
-            self._exit.callback(self._indexes[name].close)
         return self._indexes[name]
 
 

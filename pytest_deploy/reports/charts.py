@@ -6,7 +6,6 @@ import json
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from pytest_deploy.reports.run_summary import PhaseSummary, RunSummary, StepSummary
@@ -47,8 +46,12 @@ class PhaseRow:
 
 
 def timeline(summary: RunSummary) -> tuple[PhaseRow, ...]:
-    """One row a phase, in order."""
-    return tuple(_phase_row(summary, phase) for phase in summary.phases)
+    rows = []
+    for phase in summary.phases:
+        offset = (phase.started - summary.began).total_seconds() if phase.started is not None else None
+        bars = (_bar(summary, step, step.title) for step in phase.steps)
+        rows.append(PhaseRow(phase, offset, _bar(summary, phase), tuple(bar for bar in bars if bar is not None)))
+    return tuple(rows)
 
 
 def sla_bars(summary: RunSummary) -> tuple[Mark, ...]:
@@ -59,28 +62,20 @@ def sla_bars(summary: RunSummary) -> tuple[Mark, ...]:
     outcome = "failed" if taken > allowed else "passed"
     whole = min(taken / allowed, 1.0) * WIDTH
     working = min(max(0.0, taken - summary.watched_s) / allowed, 1.0) * WIDTH
-    bars = (Mark(0, round(working, 2), outcome, "without the watch"),)
-    watch = Mark(round(working, 2), round(whole - working, 2), f"phase {outcome}", "the watch")
+    bars = (Mark(0, round(working, 2), outcome),)
+    watch = Mark(round(working, 2), round(whole - working, 2), f"phase {outcome}")
     return (*bars, watch) if whole > working else bars
 
 
-def _phase_row(summary: RunSummary, phase: PhaseSummary) -> PhaseRow:
-    if phase.started is None:
-        return PhaseRow(phase, None, None, ())
-    bars = tuple(
-        _bar(summary, step.started, step.duration_s, step.outcome, step.title)
-        for step in phase.steps
-        if step.started is not None
-    )
-    offset = (phase.started - summary.began).total_seconds()
-    return PhaseRow(phase, offset, _bar(summary, phase.started, phase.duration_s, phase.outcome, phase.name), bars)
-
-
-def _bar(summary: RunSummary, started: datetime, duration_s: float | None, outcome: str, title: str) -> Mark:
+def _bar(summary: RunSummary, what: PhaseSummary | StepSummary, title: str = "") -> Mark | None:
+    """Where it lies in the run; None where it never began."""
+    if what.started is None:
+        return None
     whole = summary.seconds or 1.0
-    x = min(max((started - summary.began).total_seconds() / whole * WIDTH, 0.0), WIDTH)
-    lasting = duration_s if duration_s is not None else (summary.ended - started).total_seconds()
-    return Mark(round(x, 2), round(min(max(lasting / whole * WIDTH, 1.0), max(WIDTH - x, 1.0)), 2), outcome, title)
+    x = min(max((what.started - summary.began).total_seconds() / whole * WIDTH, 0.0), WIDTH)
+    lasting = what.duration_s if what.duration_s is not None else (summary.ended - what.started).total_seconds()
+    width = min(max(lasting / whole * WIDTH, 1.0), max(WIDTH - x, 1.0))
+    return Mark(round(x, 2), round(width, 2), what.outcome, title)
 
 
 # Response times: one series for each call that a step measured.
@@ -88,8 +83,6 @@ def _bar(summary: RunSummary, started: datetime, duration_s: float | None, outco
 
 @dataclass(frozen=True)
 class Sample:
-    """One answer."""
-
     at_s: float
     """Since the step began."""
     took_s: float

@@ -36,7 +36,6 @@ from pytest_deploy.record.run_folder import SUMS, listing
 from pytest_deploy.reports.run_page import page_files, render_run
 from pytest_deploy.verify.run_files import check_sealed
 
-_END_TYPES: Final = frozenset({"run.closed", "run.abandoned"})
 _PROVES: Final = """\
 report.html is the current report; the sealed one is runs/<run>/report.html. The current one prints the commands that check this
 folder, with stock tools alone, and SHA256SUMS lists it: sha256sum --strict -c SHA256SUMS, and the same inside runs/<run>.
@@ -64,7 +63,7 @@ class Export:
     def check(self) -> None:
         """Refuse a run that is not finished, or whose files are not those that were sealed."""
         events = self.log.run(self.run)
-        end = next((event for event in events if event.type in _END_TYPES), None)
+        end = next((event for event in events if event.type in {"run.closed", "run.abandoned"}), None)
         if not events:
             raise Refused(f"{self.run} is not in {self.store.name}'s record; python deploy.py history lists its runs")
         if all(event.type != "run.opened" for event in events):

@@ -136,7 +136,6 @@ class GateResult:
     """A key of GATE_POINTS."""
     event: Event
     content: GateVerdict
-    """The event's."""
 
     @property
     def verdict(self) -> str:

@@ -61,7 +61,7 @@ class Signature(Generic[SignedT]):
 
 
 def manifest(events: Sequence[Event]) -> tuple[Signature[Signed], ...]:
-    """The signatures that these events count, in order."""
+    """The signatures that these events count."""
     return tuple(_signature(event, signed) for event, signed in of_type(events, Signed))
 
 
@@ -163,10 +163,14 @@ def overridden_gates(events: Sequence[Event]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(given(override.gate, "a gate") for _, override in of_type(events, OverrideSigned)))
 
 
-def _of_event(event: Event, summary: RunSummary) -> Iterator[Deviation]:  # noqa: C901 -- one case a type
+def _of_event(event: Event, summary: RunSummary) -> Iterator[Deviation]:  # noqa: C901, PLR0912 -- one case a type
     match event.content:
         case RunOpened() as opened:
-            yield from _of_opening(event, opened)
+            if opened.dirty:
+                what = "the tree differed from the commit: it cannot be made again from it alone"
+                yield Deviation(event.seq, "uncommitted changes", what, key="dirty")
+            for key, value in given(opened.sets, {}).items():
+                yield Deviation(event.seq, "setting changed", f"{key}={value} for this run", key="sets")
         case StepFinished() as finished:
             yield from _of_step(event, finished)
         case GateRefused(gate=gate, reason=reason):
@@ -189,14 +193,6 @@ def _of_event(event: Event, summary: RunSummary) -> Iterator[Deviation]:  # noqa
         case RunDecided(duration_s=duration_s, sla_s=sla_s) if sla_s is not None and duration_s > sla_s:
             text = f"took {seconds(duration_s)}, policy allows {seconds(sla_s)}"
             yield Deviation(event.seq, "over the SLA", text)
-
-
-def _of_opening(event: Event, opened: RunOpened) -> Iterator[Deviation]:
-    if opened.dirty:
-        what = "the tree differed from the commit: it cannot be made again from it alone"
-        yield Deviation(event.seq, "uncommitted changes", what, key="dirty")
-    for key, value in given(opened.sets, {}).items():
-        yield Deviation(event.seq, "setting changed", f"{key}={value} for this run", key="sets")
 
 
 def _of_step(event: Event, finished: StepFinished) -> Iterator[Deviation]:

@@ -92,7 +92,6 @@ class Sentence(NamedTuple):
     """One statement about a run or a moment."""
 
     about: str
-    """Who, what, when: what it is about, in a word or two."""
     text: str
     events: tuple[int, ...]
     """Positions it rests on."""
@@ -100,10 +99,10 @@ class Sentence(NamedTuple):
 
 def describe_run(run: RunEvents) -> tuple[Sentence, ...]:
     """A run from its request to what was said of it after it closed."""
-    row = Row.of(run.events) if any(event.type in {"request.made", "run.opened"} for event in run.events) else None
     first, last = run.events[0], run.events[-1]
     sentences = [Sentence("run", f"{first.run}, in {run.source}", (first.seq,))]
-    if row is not None:
+    if any(event.type in {"request.made", "run.opened"} for event in run.events):
+        row = Row.of(run.events)
         took = f" in {seconds(row.duration_s)}" if row.duration_s is not None else ""
         cause = f": {row.cause}" if row.cause else ""
         ends = tuple(event.seq for event in run.events if event.type in _ENDS)
@@ -183,7 +182,6 @@ def moment_lines(moments: Sequence[AsOf], form: str) -> Iterator[str]:
 
 
 def _sentence_table(sentences: Sequence[Sentence]) -> Iterator[str]:
-    """What it is about, the words, the positions of the events they rest on."""
     width = max(len(sentence.about) for sentence in sentences)
     for sentence in sentences:
         rests = f"  [{positions(sentence.events)}]" if sentence.events else ""
