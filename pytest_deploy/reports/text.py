@@ -165,7 +165,7 @@ def run_lines(run: RunEvents, form: str) -> Iterator[str]:
 def moment_lines(moments: Sequence[AsOf], form: str) -> Iterator[str]:
     """Moments of several environments, in one of FORMATS."""
     described = [(moment, describe_moment(moment)) for moment in moments]
-    objects = [
+    objects: list[dict[str, Any]] = [
         {"store": moment.source, "instant": moment.instant, "told": [sentence._asdict() for sentence in sentences]}
         for moment, sentences in described
     ]
