@@ -7,13 +7,15 @@ with a rollback in place of the commit.
 
 from __future__ import annotations
 
-import difflib
 import logging
 import re
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
+
+import psycopg
+from psycopg import sql
 
 from pytest_deploy.errors import (
     Fault,
@@ -23,14 +25,11 @@ from pytest_deploy.errors import (
     PlatformUnavailable,
 )
 from pytest_deploy.migrate import ledger
-from pytest_deploy.migrate.engine import Engine, Stop, run_watched
+from pytest_deploy.migrate.engine import Engine, Stop
 from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.session import ENGINE_KEY, Rows, connect, rows_of, server_message, sole_runner
-from pytest_deploy.migrate.snapshot import Catalog, read_catalog
-
-if TYPE_CHECKING:
-    import psycopg
+from pytest_deploy.migrate.session import ENGINE_KEY, Connection, Rows, connect, rows_of, server_message, sole_runner
+from pytest_deploy.migrate.snapshot import read_catalog
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +42,6 @@ def apply(
     migrations: Sequence[Migration],
     *,
     actor: str,
-    lock_timeout_s: float = 5.0,
     budget_s: float = BUDGET_S,
     on_alert: Callable[[str], None] = lambda _: None,
     expected_schema: str | None = None,
@@ -55,7 +53,6 @@ def apply(
         conninfo: libpq connection string of the database's owner.
         migrations: the whole folder, as `read_migrations` gives it.
         actor: who the ledger says applied them.
-        lock_timeout_s: seconds a statement waits for a lock before it gives up.
         budget_s: seconds after which `on_alert` is called, once, in this thread, while the migrations go on.
         on_alert: gets the alert's text.
         expected_schema: SHA-256 of the catalog text after the trial: another schema is not committed.
@@ -67,70 +64,73 @@ def apply(
         MigrationFailed: with what is applied, what failed, what was not run.
         ManualInterventionRequired: the server went away and does not tell what it did.
     """
-    with sole_runner(conninfo, lock_timeout_s=lock_timeout_s, wait_s=wait_s) as connection:
+    with sole_runner(conninfo, wait_s=wait_s) as connection:
         # 1. What is pending, by the ledger; digests of what other tools applied are noted.
         ledger.install(connection)
-        pending = ledger.pending(migrations, ledger.applied(connection))
+        history = ledger.applied(connection)
+        pending = ledger.pending(migrations, history)
         ledger.note_digests(connection, migrations, actor=actor)
         if not pending:
             logger.debug("nothing is pending")
             return ()
         require_alone(pending)
-        earlier_seqs = {row.seq for row in ledger.applied(connection)}
 
         # 2. Run it in pgmigrate's thread; just before the commit look at what it did.
         committed: list[Applied] = []
+        blockers = ""
 
         def before_end(rows: Rows) -> None:
-            committed[:] = check_before_commit(rows, pending, earlier_seqs, expected_schema)
+            committed.extend(check_before_commit(rows, pending, history, expected_schema))
+
+        def look(backend: int) -> None:
+            nonlocal blockers
+            blockers = blockers_of(connection, backend) or blockers
 
         invalid_before = invalid_indexes(connection)
-        engine = Engine(conninfo, pending, actor=actor, lock_timeout_s=lock_timeout_s, before_end=before_end)
-        blockers = Blockers(connection)
         logger.debug("applying %s", ", ".join(migration.version for migration in pending))
-        stop = run_watched(engine, budget_s=budget_s, on_alert=on_alert, on_tick=blockers.look)
+        stop = Engine(conninfo, pending, actor, before_end).run(budget_s=budget_s, on_alert=on_alert, on_tick=look)
 
         # 3. CREATE INDEX CONCURRENTLY may leave half an index: that one goes, and the migration has failed.
-        if not pending[0].transactional:
+        if not pending[0].up.transactional:
             stop = _refuse_half_index(stop, connection, invalid_before, pending[0])
 
         # 4. Where the engine stopped, the ledger tells whether it was before or after the commit.
         if stop is not None:
             logger.debug("the engine stopped at %s: %s", stop.version, stop.message)
-            applied_now = settled_versions(conninfo, lock_timeout_s)
+            applied_now = settled_versions(conninfo)
             if stop.check_error is not None or not applied_now.issuperset(migration.number for migration in pending):
-                raise failure_of(stop, pending, applied_now, blockers.shown)
+                raise failure_of(stop, pending, applied_now, blockers)
         return tuple(committed)  # also where only the server's answer to the commit was lost
 
 
 def require_alone(pending: Sequence[Migration]) -> None:
     """A migration outside a transaction is the only one of its release. Raises MigrationsRefused."""
     if len(pending) > 1:
-        faults = [
-            Fault(
-                str(migration.path),
-                migration.up_section.line,
-                "",
-                f"it runs outside a transaction, and {len(pending) - 1} others are pending with it",
-                "release it alone: else the release could half-happen",
-            )
-            for migration in pending
-            if not migration.transactional
-        ]
-        if faults:
-            raise MigrationsRefused("migrations of this release", faults)
+        problem = f"it runs outside a transaction, and {len(pending) - 1} others are pending with it"
+        remedy = "release it alone: else the release could half-happen"
+        _require_transaction(pending, "migrations of this release", problem, remedy)
+
+
+def _require_transaction(pending: Sequence[Migration], subject: str, problem: str, remedy: str) -> None:
+    faults = [
+        Fault(str(migration.path), migration.up.line, "", problem, remedy)
+        for migration in pending
+        if not migration.up.transactional
+    ]
+    if faults:
+        raise MigrationsRefused(subject, faults)
 
 
 def check_before_commit(
-    rows: Rows, pending: Sequence[Migration], earlier_seqs: AbstractSet[int], expected_schema: str | None
+    rows: Rows, pending: Sequence[Migration], before: Sequence[Applied], expected_schema: str | None
 ) -> tuple[Applied, ...]:
     """Each migration of `pending` is in the history, constraints hold, the schema is the expected one. REQ-o00044-C, -D.
 
-    `earlier_seqs` are the ledger's positions from before. Returns what the transaction applied. Raises MigrationFailed, and
-    then nothing is committed.
+    Returns what the transaction applied. Raises MigrationFailed, and then nothing is committed.
     """
     rows("set constraints all immediate; select 1")
     versions = tuple(migration.version for migration in pending)
+    earlier_seqs = {row.seq for row in before}
     applied_now = tuple(applied for applied in ledger.read_applied(rows) if applied.seq not in earlier_seqs)
     if tuple(migration.version for migration in applied_now) != versions:
         shown = ", ".join(migration.version for migration in applied_now) or "nothing"
@@ -142,23 +142,21 @@ def check_before_commit(
         raise MigrationFailed(
             f"the schema after {versions[-1]} is not the one of the trial "
             f"(trial {expected_schema[:12]}, found {schema[:12]}); "
-            + ("nothing was committed" if pending[0].transactional else "it stays: it ran outside a transaction"),
-            applied=() if pending[0].transactional else versions,
+            + ("nothing was committed" if pending[0].up.transactional else "it stays: it ran outside a transaction"),
+            applied=() if pending[0].up.transactional else versions,
             failed=versions[-1],
             not_run=versions[:-1],
         )
     return applied_now
 
 
-def settled_versions(conninfo: str, lock_timeout_s: float) -> frozenset[int]:
+def settled_versions(conninfo: str) -> frozenset[int]:
     """The versions applied once no engine of ours is at work any more, asked in a session of its own.
 
     Raises ManualInterventionRequired where the server does not tell: then nobody knows whether the migrations were committed.
     """
-    import psycopg
-
     try:
-        with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
+        with connect(conninfo) as connection:
             connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
             return frozenset(migration.number for migration in ledger.applied(connection))
     except (psycopg.Error, PlatformUnavailable) as error:
@@ -178,39 +176,24 @@ from pg_stat_activity where pid = any (pg_blocking_pids(%s)) order by pid
 """
 
 
-class Blockers:
-    """Who keeps the engine waiting for a lock, as last seen."""
-
-    def __init__(self, connection: psycopg.Connection[Any]) -> None:
-        self._connection = connection
-        self.shown = ""
-        """`blocked by pid 12 (…)`; empty where nobody was seen."""
-
-    def look(self, backend: int) -> None:
-        """Ask the server once, about this server process; an answer is welcome, and none is no failure."""
-        import psycopg
-
-        try:
-            lines = self._connection.execute(_BLOCKERS.encode(), (backend,)).fetchall()
-        except psycopg.Error:
-            lines = []
-        if lines:
-            self.shown = "blocked by " + ", ".join(line for (line,) in lines)
+def blockers_of(connection: Connection, backend: int) -> str:
+    """`blocked by pid 12 (…)`: who keeps this server process waiting for a lock; empty where nobody does, or no answer comes."""
+    try:
+        lines = connection.execute(_BLOCKERS.encode(), (backend,)).fetchall()
+    except psycopg.Error:
+        return ""
+    return "blocked by " + ", ".join(line for (line,) in lines) if lines else ""
 
 
 def failure_of(
-    stop: Stop, pending: Sequence[Migration], applied_numbers: AbstractSet[int], blockers: str = ""
+    stop: Stop, pending: Sequence[Migration], applied_numbers: AbstractSet[int], blockers: str
 ) -> MigrationFailed:
     """The error for a stop, with the state it left and the author's own line."""
     if isinstance(stop.check_error, MigrationFailed):
         return stop.check_error
     applied = tuple(migration.version for migration in pending if migration.number in applied_numbers)
     failed = next((migration for migration in pending if migration.version == stop.version), None)
-    others = tuple(
-        migration.version
-        for migration in pending
-        if migration is not failed and migration.number not in applied_numbers
-    )
+    others = tuple(each.version for each in pending if each is not failed and each.number not in applied_numbers)
     if failed is None:
         versions = ", ".join(migration.version for migration in pending)
         message = f"the migrations {versions} were not committed: {stop.message}"
@@ -223,7 +206,7 @@ def failure_of(
 
 def point_at_line(migration: Migration, stop: Stop, state: str) -> str:
     """`file:line: message; state`, and the line of the author's text with a caret where the server points."""
-    section = migration.up_section
+    section = migration.up
     if stop.position is None:
         return f"{section.place()}: {stop.message}; {state}"
     start = section.sql.rfind("\n", 0, stop.position) + 1
@@ -244,21 +227,19 @@ where not i.indisvalid and c.relkind = 'i' and n.nspname !~ '^pg_' order by 2
 """
 
 
-def invalid_indexes(connection: psycopg.Connection[Any]) -> dict[int, tuple[str, str]]:
+def invalid_indexes(connection: Connection) -> dict[int, tuple[str, str]]:
     """Every invalid index: qualified name and bare name, by identity."""
     return {oid: (qualified, name) for oid, qualified, name in connection.execute(_INVALID.encode())}
 
 
 def _refuse_half_index(
-    stop: Stop | None, connection: psycopg.Connection[Any], before: dict[int, tuple[str, str]], migration: Migration
+    stop: Stop | None, connection: Connection, before: dict[int, tuple[str, str]], migration: Migration
 ) -> Stop | None:
     """A half-made index is dropped, and the step has failed, whatever the engine says. The session commits by itself."""
-    from psycopg import sql
-
     dropped = []
     for oid, (qualified, name) in invalid_indexes(connection).items():
         # Made by the migration, or by an earlier attempt: then the migration names it.
-        if oid not in before or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", migration.up):
+        if oid not in before or re.search(rf"(?<!\w){re.escape(name)}(?!\w)", migration.up.sql):
             connection.execute(sql.SQL("drop index concurrently if exists {}").format(sql.SQL(qualified)))
             dropped.append(qualified)
     if not dropped:
@@ -278,7 +259,6 @@ where l.pid = pg_backend_pid() and l.database = (select oid from pg_database whe
   and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock', 'ShareUpdateExclusiveLock')
 order by 2, 3
 """
-_RELATIONS: Final = "select oid::bigint from pg_class"
 
 
 @dataclass(frozen=True)
@@ -296,65 +276,39 @@ class DryRun:
     """Relations that were there before, each with a lock mode that keeps writers or readers out until the commit."""
 
 
-def dry_run(
-    conninfo: str, migrations: Sequence[Migration], *, actor: str, lock_timeout_s: float = 5.0, wait_s: float = 300.0
-) -> DryRun:
+def dry_run(conninfo: str, migrations: Sequence[Migration], *, actor: str, wait_s: float = BUDGET_S) -> DryRun:
     """Execute what is pending and take it back; nothing of it stays, not even a ledger that was not there.
 
     Raises MigrationsRefused (files and history disagree; what runs outside a transaction cannot be taken back),
     Refused (another runner did not end) and MigrationFailed.
     """
-    with sole_runner(conninfo, lock_timeout_s=lock_timeout_s, wait_s=wait_s) as connection:
+    with sole_runner(conninfo, wait_s=wait_s) as connection:
         history = ledger.applied(connection)
         pending = ledger.pending(migrations, history)
-        before = read_catalog(rows_of(connection))
-        relations = {oid for (oid,) in rows_of(connection)(_RELATIONS)}
+        catalog = read_catalog(rows_of(connection))
+        relations = {oid for (oid,) in rows_of(connection)("select oid::bigint from pg_class")}
         if not pending:
-            return DryRun((), (), "", before.sha256, ())
-        _refuse_outside(pending)
+            return DryRun((), (), "", catalog.sha256, ())
+        _require_transaction(
+            pending, "dry run", "it runs outside a transaction and cannot be taken back", "rehearse it"
+        )
         observed: list[DryRun] = []
 
         def before_end(rows: Rows) -> None:
-            check_before_commit(rows, pending, {row.seq for row in history}, None)
-            observed.append(_observe(rows, before, relations, {migration.number for migration in pending}))
+            applied = check_before_commit(rows, pending, history, None)
+            after = read_catalog(rows)
+            observed.append(
+                DryRun(
+                    versions=tuple(migration.version for migration in applied),
+                    durations_s=tuple(migration.duration_s or 0.0 for migration in applied),
+                    schema_diff="".join(catalog.diff(after, "now", "after")),
+                    after=after.sha256,
+                    locks=tuple((relation, mode) for oid, relation, mode in rows(_LOCKS) if oid in relations),
+                )
+            )
 
-        engine = Engine(
-            conninfo,
-            pending,
-            actor=actor,
-            lock_timeout_s=lock_timeout_s,
-            before_end=before_end,
-            dry_run=True,
-            prepare=() if ledger.installed(connection) else (ledger.definition(),),
-        )
-        stop = run_watched(engine, budget_s=float("inf"))
+        prepare = () if ledger.installed(connection) else (ledger.definition(),)
+        stop = Engine(conninfo, pending, actor, before_end, dry_run=True, prepare=prepare).run()
         if stop is not None:
-            raise failure_of(stop, pending, frozenset(row.number for row in history))
+            raise failure_of(stop, pending, frozenset(row.number for row in history), "")
         return observed[0]
-
-
-def _refuse_outside(pending: Sequence[Migration]) -> None:
-    problem = "it runs outside a transaction and cannot be taken back"
-    faults = [
-        Fault(str(migration.path), migration.up_section.line, "", problem, "rehearse it")
-        for migration in pending
-        if not migration.transactional
-    ]
-    if faults:
-        raise MigrationsRefused("dry run", faults)
-
-
-def _observe(rows: Rows, before: Catalog, relations: AbstractSet[int], numbers: AbstractSet[int]) -> DryRun:
-    """What the transaction has done so far, seen from inside it."""
-    after = read_catalog(rows)
-    applied = [migration for migration in ledger.read_applied(rows) if migration.number in numbers]
-    lines = difflib.unified_diff(
-        before.text.splitlines(keepends=True), after.text.splitlines(keepends=True), "now", "after", n=0
-    )
-    return DryRun(
-        versions=tuple(migration.version for migration in applied),
-        durations_s=tuple(migration.duration_s or 0.0 for migration in applied),
-        schema_diff="".join(lines),
-        after=after.sha256,
-        locks=tuple((relation, mode) for oid, relation, mode in rows(_LOCKS) if oid in relations),
-    )

@@ -7,16 +7,15 @@ import os
 import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
+
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.errors import PlatformUnavailable
-from pytest_deploy.migrate.session import connect, run_program, scratch_database
+from pytest_deploy.migrate.session import LOCK_WAIT, Connection, connect, run_program, scratch_database
 from pytest_deploy.migrate.snapshot import snapshot
 
-if TYPE_CHECKING:
-    import psycopg
-
-KIND: Final = "pg_dump-custom"
 _TABLES: Final = """
 select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'm') and c.relpersistence <> 't' and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'
@@ -43,9 +42,7 @@ def proof_due(rate: float, key: str) -> bool:
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8]) < rate * 2**64
 
 
-def back_up(
-    conninfo: str, into: Path, programs: Path | None = None, *, prove: bool = False, lock_timeout_s: float = 5.0
-) -> Backup:
+def back_up(conninfo: str, into: Path, programs: Path | None = None, *, prove: bool = False) -> Backup:
     """`pg_dump --format=custom` of the whole database into a new file of the folder `into`, mode 0600, on disk.
 
     With `prove` it is restored into a scratch database, whose schema and row counts must be those of the moment of the backup.
@@ -53,34 +50,25 @@ def back_up(
     Raises PlatformUnavailable, also where the proof fails; nothing is left of a backup that could not be made.
     """
     if not prove:
-        return _dump(conninfo, into, programs, lock_timeout_s, moment=None)
+        return _dump(conninfo, into, programs)
     # 1. Dump, and note schema and row counts, all as of one moment.
-    with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
+    with connect(conninfo) as connection:
         connection.execute("set transaction isolation level repeatable read, read only")
         ((moment,),) = connection.execute("select pg_export_snapshot()").fetchall()
-        backup = _dump(conninfo, into, programs, lock_timeout_s, moment=moment)
-        expected = snapshot(conninfo, programs, lock_timeout_s=lock_timeout_s).text, _counts(connection)
+        backup = _dump(conninfo, into, programs, f"--snapshot={moment}")
+        expected = snapshot(conninfo, programs).text, _counts(connection)
     # 2. Restore it into a database of its own, and compare.
-    with scratch_database(conninfo, lock_timeout_s=lock_timeout_s) as place:
-        run_program(
-            "pg_restore", ["--exit-on-error", f"--dbname={_name(place)}", backup.place], place, programs=programs
-        )
-        with connect(place, lock_timeout_s=lock_timeout_s) as connection:
-            restored = snapshot(place, programs, lock_timeout_s=lock_timeout_s).text, _counts(connection)
+    with scratch_database(conninfo) as place:
+        name = conninfo_to_dict(place)["dbname"]
+        run_program("pg_restore", ["--exit-on-error", f"--dbname={name}", backup.place], place, programs)
+        with connect(place) as connection:
+            restored = snapshot(place, programs).text, _counts(connection)
     compare(backup, expected, restored)
     return replace(backup, restorable=True)
 
 
-def _name(conninfo: str) -> str:
-    from psycopg.conninfo import conninfo_to_dict
-
-    return str(conninfo_to_dict(conninfo)["dbname"])
-
-
-def _counts(connection: psycopg.Connection[Any]) -> dict[str, int]:
+def _counts(connection: Connection) -> dict[str, int]:
     """Rows of every table, the ledger's included."""
-    from psycopg import sql
-
     query = sql.SQL("select count(*) from {}")
     return {
         table: count
@@ -98,19 +86,16 @@ def compare(backup: Backup, expected: tuple[str, dict[str, int]], restored: tupl
     raise PlatformUnavailable(f"the backup {backup.place} does not give back {what}; do not rely on it")
 
 
-def _dump(conninfo: str, into: Path, programs: Path | None, lock_timeout_s: float, moment: str | None) -> Backup:
+def _dump(conninfo: str, into: Path, programs: Path | None, *options: str) -> Backup:
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = into / f"{secrets.token_hex(8)}.dump"
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    arguments = ["--format=custom", f"--file={path}", f"--lock-wait-timeout={round(lock_timeout_s * 1000)}"]
-    if moment is not None:
-        arguments.append(f"--snapshot={moment}")
     try:
-        run_program("pg_dump", arguments, conninfo, programs=programs, lock_timeout_s=lock_timeout_s)
+        run_program("pg_dump", ["--format=custom", f"--file={path}", LOCK_WAIT, *options], conninfo, programs)
         with path.open("rb") as file:
             os.fsync(file.fileno())
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return Backup(KIND, str(path), path.stat().st_size, digest, None)
+    return Backup("pg_dump-custom", str(path), path.stat().st_size, digest, None)

@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
 from pytest_deploy.errors import DeployError
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.session import CONNECT_TIMEOUT_S, ENGINE_KEY, Rows, server_message, settings
+from pytest_deploy.migrate.session import ENGINE_KEY, Rows, bounded, server_message
 
-NAME: Final = "pgmigrate"
 _CANCEL_EVERY_S: Final = 0.05
 _TICK_S: Final = 0.25
 
@@ -46,15 +48,10 @@ class Stop:
 class _CheckedConnection:
     """pgmigrate's connection, with one question asked before its transaction ends."""
 
-    def __init__(self, connection: Any, before_end: Callable[[Rows], None], stopped: threading.Event) -> None:
+    def __init__(self, connection: Any, before_end: Callable[[Rows], None]) -> None:
         self._connection = connection
         self._before_end = before_end
-        self._stopped = stopped
-
-    def _check(self) -> None:
-        if self._stopped.is_set():
-            raise InterruptedError("stopped before the commit")
-        self._before_end(self._rows)
+        self.close = connection.close
 
     def _rows(self, query: str) -> Sequence[tuple[Any, ...]]:
         with self._connection.cursor() as cursor:
@@ -62,73 +59,73 @@ class _CheckedConnection:
             return list(cursor.fetchall())
 
     def commit(self) -> None:
-        self._check()
+        self._before_end(self._rows)
         self._connection.commit()
 
     def rollback(self) -> None:
-        self._check()
+        self._before_end(self._rows)
         self._connection.rollback()
 
-    def close(self) -> None:
-        self._connection.close()
 
-
+@dataclass(eq=False)
 class Engine:
-    """One run of pgmigrate. `start`, then `wait` until it is done; `stop` at any time."""
+    """One run of pgmigrate."""
 
-    def __init__(
-        self,
-        conninfo: str,
-        migrations: Sequence[Migration],
-        *,
-        actor: str,
-        lock_timeout_s: float,
-        before_end: Callable[[Rows], None],
-        dry_run: bool = False,
-        prepare: Sequence[str] = (),
-    ) -> None:
-        self._conninfo = conninfo
-        self._migrations = tuple(migrations)
-        self._actor = actor
-        self._lock_timeout_s = lock_timeout_s
-        self._before_end = before_end
-        self._dry_run = dry_run
-        self._prepare = tuple(prepare)
+    conninfo: str
+    migrations: Sequence[Migration]
+    actor: str
+    before_end: Callable[[Rows], None]
+    """Looks at what the migrations did, just before the commit, and raises where they must not be committed."""
+    dry_run: bool = False
+    prepare: Sequence[str] = ()
+    """SQL for its session before the first migration."""
+
+    def __post_init__(self) -> None:
         self._stopped = threading.Event()
-        self._done = threading.Event()
-        self._connection: Any = None
         self._thread = threading.Thread(target=self._work, name="pgmigrate", daemon=True)
-        self.outcome: Stop | None = None
-        """Why it ended without a commit; None once it is done means that it did all."""
-        self.backend: int | None = None
-        """The server process that runs the migrations, once it is known."""
+        self._connection: Any = None
+        self._backend: int | None = None
+        self._stop: Stop | None = None
 
-    def start(self) -> None:
-        """Begin; returns at once."""
+    def run(
+        self,
+        *,
+        budget_s: float = float("inf"),
+        on_alert: Callable[[str], None] = lambda _: None,
+        on_tick: Callable[[int], None] = lambda _: None,
+    ) -> Stop | None:
+        """Run to the end; call `on_alert` once, in this thread, *while* it runs past `budget_s`. REQ-o00044-L.
+
+        `on_tick` is called with the engine's server process every quarter of a second. Whatever is raised in this thread
+        meanwhile stops the engine first. None means that it did all.
+        """
+        until = time.monotonic() + budget_s
+        alerted = False
         self._thread.start()
+        try:
+            while self._runs_after(_TICK_S if alerted else max(0.0, min(_TICK_S, until - time.monotonic()))):
+                if self._backend is not None:
+                    on_tick(self._backend)
+                if not alerted and time.monotonic() >= until:
+                    alerted = True
+                    on_alert(f"the migration runs for more than {budget_s:g} s and is not done")
+        except BaseException:
+            # Cancel what runs on the server, and return when nothing runs any more.
+            self._stopped.set()
+            while self._runs_after(_CANCEL_EVERY_S):
+                if self._connection is not None and not self._connection.closed:
+                    self._connection.cancel()
+            raise
+        return self._stop
 
-    def wait(self, timeout_s: float) -> bool:
-        """Whether it is done, after at most `timeout_s` seconds."""
-        return self._done.wait(timeout_s)
-
-    def stop(self) -> None:
-        """Cancel what runs on the server and return when nothing runs any more."""
-        self._stopped.set()
-        while not self._done.wait(_CANCEL_EVERY_S):
-            connection = self._connection
-            if connection is not None and not connection.closed:
-                connection.cancel()
+    def _runs_after(self, seconds: float) -> bool:
+        self._thread.join(seconds)
+        return self._thread.is_alive()
 
     def _session(self) -> list[str]:
-        from psycopg import sql
-
-        facts = {
-            **settings(self._lock_timeout_s),
-            "deploy.actor": self._actor,
-            "deploy.engine": NAME,
-        }
-        if not all(migration.transactional for migration in self._migrations):
-            facts["deploy.migration"] = _facts_of_up(self._migrations[0])
+        facts = {"deploy.actor": self.actor, "deploy.engine": "pgmigrate"}
+        if not all(migration.up.transactional for migration in self.migrations):
+            facts["deploy.migration"] = _facts_of_up(self.migrations[0])
         queries = [
             sql.SQL("select set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value)).as_string()
             for name, value in facts.items()
@@ -136,43 +133,46 @@ class Engine:
         if "deploy.migration" in facts:  # outside a transaction the ledger hears of it now or never
             queries.append("select set_config('deploy.began', clock_timestamp()::text, false)")
         first, second = ENGINE_KEY
-        return [*queries, f"select pg_advisory_xact_lock({first}, {second})", *self._prepare]
+        return [*queries, f"select pg_advisory_xact_lock({first}, {second})", *self.prepare]
 
     def _work(self) -> None:
         try:
-            self._run()
-        except BaseException as error:  # noqa: BLE001 - a thread: `outcome` says what stopped it
-            self.outcome = self._explain(error)
+            self._migrate()
+        except BaseException as error:  # noqa: BLE001 - a thread: `run` says what stopped it
+            self._stop = self._explain(error)
         finally:
             if self._connection is not None:
                 self._connection.close()
-            self._done.set()
 
-    def _run(self) -> None:
+    def _migrate(self) -> None:
         import pgmigrate
-        from psycopg.conninfo import make_conninfo
 
         # It logs every statement, which neither a terminal nor a log file of ours is to hold.
         pgmigrate_logger = logging.getLogger("pgmigrate")
         pgmigrate_logger.propagate = False
         pgmigrate_logger.setLevel(logging.CRITICAL + 1)
-        conninfo = make_conninfo(self._conninfo, client_encoding="utf8", connect_timeout=CONNECT_TIMEOUT_S)
+        conninfo = make_conninfo(bounded(self.conninfo), client_encoding="utf8")
         # In memory, where there is such a folder: these files are read once.
         memory = "/dev/shm" if os.access("/dev/shm", os.W_OK | os.X_OK) else None  # noqa: S108 - a folder of our own in it
         with tempfile.TemporaryDirectory(prefix="pgmigrate-", dir=memory) as base:
             folder = Path(base, "migrations")
             folder.mkdir()
-            for migration in self._migrations:
+            for migration in self.migrations:
                 name, text = pgmigrate_file(migration)
                 (folder / name).write_text(text, encoding="utf-8", newline="")
             options = argparse.Namespace(
-                base_dir=base, conn=conninfo, target="latest", dryrun=self._dry_run, session=self._session()
+                base_dir=base, conn=conninfo, target="latest", dryrun=self.dry_run, session=self._session()
             )
             config = pgmigrate.get_config(base, options)
             self._connection = config.conn_instance
-            self.backend = self._connection.info.backend_pid
-            checked = _CheckedConnection(self._connection, self._before_end, self._stopped)
+            self._backend = self._connection.info.backend_pid
+            checked = _CheckedConnection(self._connection, self._check)
             pgmigrate.migrate(config._replace(conn_instance=checked))
+
+    def _check(self, rows: Rows) -> None:
+        if self._stopped.is_set():
+            raise InterruptedError("stopped before the commit")
+        self.before_end(rows)
 
     def _explain(self, error: BaseException) -> Stop:
         # pgmigrate raises errors of its own while it handles the driver's: that one holds the server's message.
@@ -180,12 +180,12 @@ class Engine:
         message = server_message(cause)
         if isinstance(error, DeployError):
             return Stop(None, message, None, error)
-        diagnosis = getattr(cause, "diag", None)
         query = getattr(getattr(cause, "cursor", None), "query", None) or b""
-        version = version_of(bytes(query).decode("utf-8", "replace"))
-        if version is None and hasattr(cause, "diag") and not self._migrations[0].transactional:
-            version = self._migrations[0].version
-        position = _inner_position(diagnosis, {migration.up for migration in self._migrations})
+        block = _TAG.search(bytes(query).decode("utf-8", "replace"))
+        version = block["version"] if block else None
+        if version is None and hasattr(cause, "diag") and not self.migrations[0].up.transactional:
+            version = self.migrations[0].version
+        position = _inner_position(getattr(cause, "diag", None), {migration.up.sql for migration in self.migrations})
         return Stop(version, message, position)
 
 
@@ -198,34 +198,6 @@ def _inner_position(diagnosis: Any, texts: set[str]) -> int | None:
     return int(plain_position) - 1 if plain_position and not internal else None
 
 
-def run_watched(
-    engine: Engine,
-    *,
-    budget_s: float,
-    on_alert: Callable[[str], None] = lambda _: None,
-    on_tick: Callable[[int], None] = lambda _: None,
-) -> Stop | None:
-    """Run `engine` to its end; call `on_alert` once, in this thread, *while* it runs past `budget_s`. REQ-o00044-L.
-
-    `on_tick` is called with the engine's server process every quarter of a second. Whatever is raised in this thread
-    meanwhile stops the engine first.
-    """
-    until = time.monotonic() + budget_s
-    alerted = False
-    engine.start()
-    try:
-        while not engine.wait(_TICK_S if alerted else max(0.0, min(_TICK_S, until - time.monotonic()))):
-            if engine.backend is not None:
-                on_tick(engine.backend)
-            if not alerted and time.monotonic() >= until:
-                alerted = True
-                on_alert(f"the migration runs for more than {budget_s:g} s and is not done")
-    except BaseException:
-        engine.stop()
-        raise
-    return engine.outcome
-
-
 # --- A migration as one statement that the server runs inside the release's transaction, or refuses.
 #
 # Each section becomes one `DO` block that EXECUTEs it. The server then refuses COMMIT, ROLLBACK and the like (0A000), no
@@ -235,11 +207,11 @@ _ENCODING: Final = "/* pgmigrate-encoding: utf-8 */ "
 _TAG: Final = re.compile(r"\$deploy_(?P<version>\d+)_[0-9a-f]{16}\$")
 
 
-def _quoted(text: str, version: str, salt: str = "") -> tuple[str, str]:
-    """`text` dollar-quoted with a tag that does not occur in it, and that tag."""
+def _quoted(text: str, version: str, salt: str = "") -> str:
+    """`text` dollar-quoted with a tag that does not occur in it."""
     digest = hashlib.sha256((salt + text).encode()).hexdigest()[:16]
     tag = f"$deploy_{version}_{digest}$"
-    return _quoted(text, version, salt + ".") if tag in text else (f"{tag}{text}{tag}", tag)
+    return _quoted(text, version, salt + ".") if tag in text else f"{tag}{text}{tag}"
 
 
 def ledger_facts(version: str, name: str, sha256: str | None, *, down: str | None) -> str:
@@ -248,33 +220,24 @@ def ledger_facts(version: str, name: str, sha256: str | None, *, down: str | Non
 
 
 def _facts_of_up(migration: Migration) -> str:
-    down = migration.down if migration.down_section.transactional else None
+    down = migration.down.sql if migration.down.transactional else None
     return ledger_facts(migration.version, migration.name, migration.sha256, down=down)
 
 
-def do_block(sql: str, version: str, facts: str = "") -> str:
-    """One DO block that runs `sql`; before it tells the ledger `facts` and the time, and resets the search path."""
-    inner, _ = _quoted(sql, version)
-    quoted_facts, _ = _quoted(facts, version)
+def do_block(query: str, version: str, facts: str) -> str:
+    """One DO block that runs `query`; before it tells the ledger `facts` and the time, and resets the search path."""
     body = (
-        f" begin perform set_config('deploy.migration', {quoted_facts}, true),"
+        f" begin perform set_config('deploy.migration', {_quoted(facts, version)}, true),"
         " set_config('deploy.began', pg_catalog.clock_timestamp()::text, true);"
-        f" reset search_path; execute {inner}; end "
+        f" reset search_path; execute {_quoted(query, version)}; end "
     )
-    outer, _ = _quoted(body, version, "outer")
-    return f"do {outer};"
+    return f"do {_quoted(body, version, 'outer')};"
 
 
 def pgmigrate_file(migration: Migration) -> tuple[str, str]:
     """Name and text of the file that pgmigrate runs for `migration`."""
     name = f"V{migration.version}__{migration.name.lower()}"
-    if not migration.transactional:
-        return f"{name}_NONTRANSACTIONAL.sql", _ENCODING + migration.up
-    text = do_block(migration.up, migration.version, _facts_of_up(migration))
+    if not migration.up.transactional:
+        return f"{name}_NONTRANSACTIONAL.sql", _ENCODING + migration.up.sql
+    text = do_block(migration.up.sql, migration.version, _facts_of_up(migration))
     return f"{name}.sql", text if text.isascii() else _ENCODING + text
-
-
-def version_of(query: str) -> str | None:
-    """The version whose block `query` is, or None."""
-    match = _TAG.search(query)
-    return match["version"] if match else None

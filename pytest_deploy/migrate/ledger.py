@@ -12,14 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Final, Literal
 
 from pytest_deploy.errors import Fault, MigrationsRefused
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.session import Rows, rows_of
-
-if TYPE_CHECKING:
-    import psycopg
+from pytest_deploy.migrate.session import Connection, Rows, rows_of
 
 SCHEMA: Final = "deploy"
 """Where the ledger lives; excluded from snapshots, like the two views in `public`."""
@@ -70,7 +67,7 @@ def definition() -> str:
     return _definition()[0]
 
 
-def install(connection: psycopg.Connection[Any]) -> None:
+def install(connection: Connection) -> None:
     """The ledger is there, in its present form; a plain table of dbmate or pgmigrate is adopted. Again: no change."""
     sql, mark = _definition()
     installed_mark = connection.execute("select obj_description(to_regnamespace('deploy'), 'pg_namespace')").fetchone()
@@ -78,12 +75,12 @@ def install(connection: psycopg.Connection[Any]) -> None:
         connection.execute(sql.encode())
 
 
-def installed(connection: psycopg.Connection[Any]) -> bool:
+def installed(connection: Connection) -> bool:
     """Whether there is a ledger at all."""
     return connection.execute("select to_regclass('deploy.migration_event') is not null").fetchone() == (True,)
 
 
-def applied(connection: psycopg.Connection[Any]) -> tuple[Applied, ...]:
+def applied(connection: Connection) -> tuple[Applied, ...]:
     """What is applied now, in the order in which it was; nothing where there is no ledger yet."""
     return read_applied(rows_of(connection)) if installed(connection) else ()
 
@@ -128,7 +125,7 @@ def pending(migrations: Sequence[Migration], history: Sequence[Applied]) -> tupl
     return tuple(file for number, file in sorted(files.items()) if number not in done_numbers)
 
 
-def note_digests(connection: psycopg.Connection[Any], migrations: Sequence[Migration], *, actor: str) -> None:
+def note_digests(connection: Connection, migrations: Sequence[Migration], *, actor: str) -> None:
     """The digest of each file whose up came from a tool that keeps none, from now on: later edits are seen."""
     unknown = {row.number for row in applied(connection) if row.sha256 is None}
     for migration in migrations:
@@ -154,7 +151,7 @@ class Status:
     """None where it is pending."""
 
 
-def status(connection: psycopg.Connection[Any], migrations: Sequence[Migration]) -> tuple[Status, ...]:
+def status(connection: Connection, migrations: Sequence[Migration]) -> tuple[Status, ...]:
     """Every migration of the folder or of the history, in order of number. Changes nothing."""
     files = {migration.number: migration for migration in migrations}
     history = {row.number: row for row in applied(connection)}

@@ -64,7 +64,7 @@ def lint(
 
 
 def _of_one(program: str, migration: Migration, server_version: int, folder: str) -> list[Finding]:
-    section = migration.up_section
+    section = migration.up
     inside = ["--assume-in-transaction"] if section.transactional else []
     completed = subprocess.run(
         [

@@ -12,13 +12,12 @@ import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-from pytest_deploy.migrate.session import Rows
+from psycopg import sql
+
+from pytest_deploy.migrate.session import Connection, Rows
 from pytest_deploy.migrate.statements import statements
-
-if TYPE_CHECKING:
-    import psycopg
 
 _COLUMNS: Final = """
 select c.oid::bigint, format('%I.%I', n.nspname, c.relname), a.attnum::int, a.attname::text,
@@ -104,36 +103,30 @@ def losses(before: frozenset[Column], after: frozenset[Column]) -> tuple[Loss, .
     return tuple(lost)
 
 
-def count_rows(connection: psycopg.Connection[Any], loss: Loss) -> int:
+def count_rows(connection: Connection, loss: Loss) -> int:
     """How many rows hold something in what is to go."""
-    from psycopg import sql
-
     query = sql.SQL("select count(*) from {} where {}").format(sql.SQL(loss.table), _holds_something(loss))
     row = connection.execute(query).fetchone()
     return int(row[0]) if row else 0
 
 
-def _holds_something(loss: Loss) -> Any:
-    from psycopg import sql
-
+def _holds_something(loss: Loss) -> sql.Composable:
     if loss.whole:
         return sql.SQL("true")
     return sql.SQL(" or ").join(sql.SQL("{} is not null").format(sql.Identifier(name)) for name in loss.columns)
 
 
-def lock_tables(connection: psycopg.Connection[Any], lost: Sequence[Loss]) -> None:
+def lock_tables(connection: Connection, lost: Sequence[Loss]) -> None:
     """Nobody writes to these tables until this transaction ends, so that no row is lost between saving and dropping."""
     for loss in lost:
         connection.execute(f"lock table {loss.table} in share row exclusive mode".encode())
 
 
-def lock_empty_tables(connection: psycopg.Connection[Any], downs: Sequence[str]) -> frozenset[int]:
+def lock_empty_tables(connection: Connection, downs: Sequence[str]) -> frozenset[int]:
     """The tables that `downs` name as theirs to drop or to drop a column of, and that are empty; they stay so.
 
     Nobody writes to them from here to the end of this transaction. What is not named plainly is not found, and not held.
     """
-    from psycopg import sql
-
     names = sorted({name for down in downs for name in _tables_dropped(down)})
     named = connection.execute(_TABLES_NAMED.encode(), (names,)).fetchall()
     if not named:
@@ -154,10 +147,8 @@ def _tables_dropped(down: str) -> Iterator[str]:
             yield from words[2:3]
 
 
-def save_rows(connection: psycopg.Connection[Any], loss: Loss, into: Path, *, declared: bool) -> Saved:
+def save_rows(connection: Connection, loss: Loss, into: Path, *, declared: bool) -> Saved:
     """The rows that go, as CSV with a head line, in a new file of mode 0600; on disk when this returns."""
-    from psycopg import sql
-
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = into / f"lost-{secrets.token_hex(8)}.csv"
     names = loss.columns if loss.whole else (*loss.key, *loss.columns)

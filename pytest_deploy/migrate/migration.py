@@ -20,9 +20,9 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Literal, cast, get_args
+from typing import Any, Final, Literal, get_args
 
 from pytest_deploy.errors import Fault, MigrationsRefused
 from pytest_deploy.migrate.statements import Statement, statements
@@ -39,6 +39,7 @@ class Section:
     line: int
     """1-based line of the file on which the SQL begins."""
     transactional: bool = True
+    """Whether it runs in the release's one transaction."""
 
     def place(self, line: int = 1) -> str:
         """`file:line` of a 1-based line of the SQL."""
@@ -54,14 +55,14 @@ class Migration:
     name: str
     path: Path
     """The file with the up section."""
-    up_section: Section
-    down_section: Section
+    up: Section
+    down: Section
     sha256: str
     """Hex. Of the file's bytes; in the two-file layout of the two files' hex digests, up first, one a line."""
     compatible: Compatible
     lossy: str | None = None
     """The author's reason, where data loss is declared."""
-    accepted: tuple[tuple[str, str], ...] = field(default=())
+    accepted: tuple[tuple[str, str], ...] = ()
     """Rules of the linter that are accepted, each with the author's reason."""
     deviation: str | None = None
     """The author's reason why the up runs outside a transaction."""
@@ -70,21 +71,6 @@ class Migration:
     def number(self) -> int:
         """The version as the number it is ordered by."""
         return int(self.version)
-
-    @property
-    def up(self) -> str:
-        """SQL of the way up."""
-        return self.up_section.sql
-
-    @property
-    def down(self) -> str:
-        """SQL of the way down."""
-        return self.down_section.sql
-
-    @property
-    def transactional(self) -> bool:
-        """Whether the up runs in the release's one transaction."""
-        return self.up_section.transactional
 
 
 # --- Whether the revision that serves now survives the release's migrations, and the order of a rollback therefore.
@@ -137,17 +123,13 @@ _MARKER: Final = re.compile(r"\s*--\s*migrate:(?P<way>up|down)(?P<options>\s.*)?
 _DECLARATION: Final = re.compile(r"\s*--\s*deploy:(?P<word>\S*)\s*(?P<rest>.*?)\s*$")
 _EXAMPLE: Final = "0001_create_visit.sql"
 _COMPATIBLE: Final = " | ".join(get_args(Compatible))
-_UNDECLARED: Final = cast("Compatible", "undeclared")
 
 
-class _Faults:
+class _Faults(list[Fault]):
     """The faults found so far, and one word for adding to them."""
 
-    def __init__(self) -> None:
-        self.all: list[Fault] = []
-
     def add(self, path: Path, line: int | None, problem: str, remedy: str) -> None:
-        self.all.append(Fault(file=str(path), line=line, key="", problem=problem, remedy=remedy))
+        self.append(Fault(str(path), line, "", problem, remedy))
 
 
 def read_migrations(folder: Path) -> tuple[Migration, ...]:
@@ -169,9 +151,9 @@ def read_migrations(folder: Path) -> tuple[Migration, ...]:
             _check_orphans(pairs, {migration.number for migration in migrations}, faults)
     else:
         faults.add(folder, None, "there is no such folder", "name the folder that holds the migrations")
-    if faults.all:
-        order = sorted(faults.all, key=lambda fault: (fault.file, fault.line or 0))
-        raise MigrationsRefused(f"migrations in {folder}", order)
+    if faults:
+        faults.sort(key=lambda fault: (fault.file, fault.line or 0))
+        raise MigrationsRefused(f"migrations in {folder}", faults)
     return tuple(migrations)
 
 
@@ -231,22 +213,26 @@ def _read_one(path: Path, version: str, name: str, pairs: Path | None, faults: _
     text = _text(path, faults)
     if text is None:
         return None
-    migration = _declared(path, version, name, text, faults)
-    if pairs is None:
-        sections = _marked(path, text, faults)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    else:
-        sections, digest = _paired(migration, text, pairs, faults)
+    declared = _declared(path, text, faults)
+    outside = "deviation" in declared
+    down_path = None if pairs is None else pairs / f"{version}_rollback.sql"
+    sections = _marked(path, text, faults) if down_path is None else _paired(path, text, down_path, faults)
     if sections is None:
         return None
     up, down = sections
+    if down_path is not None:
+        up = replace(up, transactional=not outside)
     _check_section(up, "up", faults)
     _check_section(down, "down", faults)
-    if up.transactional != (migration.deviation is None):
+    if up.transactional == outside:
         problem = "a section outside a transaction and its declaration go together"
         remedy = "write both `-- migrate:up transaction:false` and `-- deploy:outside-transaction REASON`, or neither"
         faults.add(path, up.line, problem, remedy)
-    return replace(migration, up_section=up, down_section=down, sha256=digest)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if down_path is not None:
+        digests = f"{digest}\n{hashlib.sha256(down_path.read_bytes()).hexdigest()}\n"
+        digest = hashlib.sha256(digests.encode()).hexdigest()
+    return Migration(version, name, path, up, down, digest, **declared)
 
 
 def _marked(path: Path, text: str, faults: _Faults) -> tuple[Section, Section] | None:
@@ -260,69 +246,56 @@ def _marked(path: Path, text: str, faults: _Faults) -> tuple[Section, Section] |
         at = marks[-1][0] + 1 if marks else 1
         faults.add(path, at, problem, "write one `-- migrate:up` and below it one `-- migrate:down`")
         return None
-    (up, up_mark), (down, down_mark) = marks
+    up, down = (at for at, _ in marks)
     before = statements("".join(lines[:up]))
     if before:
         faults.add(path, before[0].line, "there is SQL above `-- migrate:up`", "move it below that line")
-    for at, match in marks:
-        if (match["options"] or "").strip() not in {"", "transaction:false", "transaction:true"}:
-            faults.add(path, at + 1, f"unknown option {match['options'].strip()}", "only transaction:false is known")
+    options = {at: (match["options"] or "").strip() for at, match in marks}
+    for at, option in options.items():
+        if option not in {"", "transaction:false", "transaction:true"}:
+            faults.add(path, at + 1, f"unknown option {option}", "only transaction:false is known")
     return (
-        Section("".join(lines[up + 1 : down]), path, up + 2, transactional=_in_transaction(up_mark)),
-        Section("".join(lines[down + 1 :]), path, down + 2, transactional=_in_transaction(down_mark)),
+        Section("".join(lines[up + 1 : down]), path, up + 2, options[up] != "transaction:false"),
+        Section("".join(lines[down + 1 :]), path, down + 2, options[down] != "transaction:false"),
     )
 
 
-def _in_transaction(mark: re.Match[str]) -> bool:
-    return (mark["options"] or "").strip() != "transaction:false"
-
-
-def _paired(
-    migration: Migration, text: str, pairs: Path, faults: _Faults
-) -> tuple[tuple[Section, Section] | None, str]:
+def _paired(path: Path, text: str, down_path: Path, faults: _Faults) -> tuple[Section, Section] | None:
     """The two-file layout: the whole of each file."""
-    path = migration.path
     mark = next((at for at, line in enumerate(text.splitlines(), 1) if _MARKER.match(line)), None)
     if mark is not None:
         faults.add(path, mark, "a dbmate marker in the two-file layout", "remove it: the ways are two files here")
-    down_path = pairs / f"{migration.version}_rollback.sql"
     if not down_path.is_file():
         faults.add(path, None, f"its way down is missing ({down_path})", "write it: each migration can be undone")
-        return None, ""
+        return None
     down = _text(down_path, faults)
-    if down is None:
-        return None, ""
-    digests = "".join(f"{hashlib.sha256(part.read_bytes()).hexdigest()}\n" for part in (path, down_path))
-    up_section = Section(text, path, 1, transactional=migration.deviation is None)
-    return (up_section, Section(down, down_path, 1)), hashlib.sha256(digests.encode()).hexdigest()
+    return None if down is None else (Section(text, path, 1), Section(down, down_path, 1))
 
 
-def _declared(path: Path, version: str, name: str, text: str, faults: _Faults) -> Migration:
-    """The migration with what its author declares; its sections come later."""
-    empty = Section("", path, 1)
-    migration = Migration(version, name, path, empty, empty, "", _UNDECLARED)
+def _declared(path: Path, text: str, faults: _Faults) -> dict[str, Any]:
+    """What the author declares, by the name of the migration's field."""
+    declared: dict[str, Any] = {"accepted": ()}
     for line, content in enumerate(text.splitlines(), 1):
         match = _DECLARATION.match(content)
         if match is None:
             continue
         word, rest = match["word"], match["rest"]
         rule, _, reason = rest.partition(" ")
-        rule = rule.rstrip(":")
         if word == "compatible" and rest in get_args(Compatible):
-            migration = replace(migration, compatible=cast("Compatible", rest))
+            declared["compatible"] = rest
         elif word == "lossy" and rest:
-            migration = replace(migration, lossy=rest)
+            declared["lossy"] = rest
         elif word == "outside-transaction" and rest:
-            migration = replace(migration, deviation=rest)
+            declared["deviation"] = rest
         elif word == "accept" and reason.strip():
-            migration = replace(migration, accepted=(*migration.accepted, (rule, reason.strip())))
+            declared["accepted"] += ((rule.rstrip(":"), reason.strip()),)
         else:
             remedy = f"compatible {_COMPATIBLE}; lossy REASON; accept RULE REASON; outside-transaction REASON"
             faults.add(path, line, f"`-- deploy:{word} {rest}` says nothing known", f"write one of: {remedy}")
-    if migration.compatible == _UNDECLARED:
+    if "compatible" not in declared:
         remedy = f"write `-- deploy:compatible {_COMPATIBLE}`"
         faults.add(path, 1, "it does not say whether the running revision survives it", remedy)
-    return migration
+    return {"compatible": "breaking", **declared}
 
 
 def _check_section(section: Section, way: str, faults: _Faults) -> None:

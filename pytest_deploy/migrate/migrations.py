@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from msgspec.structs import replace
+from msgspec import structs
 
+from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate import backup, ledger, lint, rollback, snapshot
 from pytest_deploy.migrate.apply import DryRun, apply, dry_run
 from pytest_deploy.migrate.backup import Backup
@@ -16,15 +20,26 @@ from pytest_deploy.migrate.ledger import Applied, Status
 from pytest_deploy.migrate.lint import Finding
 from pytest_deploy.migrate.migration import Compatibility, Migration, compatibility, read_migrations
 from pytest_deploy.migrate.rollback import ENGINE, RolledBack
-from pytest_deploy.migrate.session import connect
+from pytest_deploy.migrate.session import Connection, connect, rows_of, with_lock_timeout
 from pytest_deploy.migrate.snapshot import Snapshot
-from pytest_deploy.migrate.trial import PendingTrial, Trial, try_pending
+from pytest_deploy.migrate.trial import Trial, run_trial
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import DatabaseAccess
 from pytest_deploy.policy.rollout import Database
+from pytest_deploy.record import atomic_file
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.events import BackupCreated, MigrationApplied, MigrationRolledBack
 from pytest_deploy.record.events import Migration as MigrationContent
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PendingTrial:
+    """The trial of what is pending, and whether it had been done before."""
+
+    trial: Trial
+    reused: bool
 
 
 @dataclass(frozen=True)
@@ -53,31 +68,38 @@ class Migrations:
         access = environment.platform.database
         return cls(access, workspace.root / policy.migrations, policy, workspace.trials, local_actor())
 
+    @property
+    def _owner(self) -> str:
+        return with_lock_timeout(self.access.owner, self.policy.lock_timeout_s)
+
+    def _session(self) -> AbstractContextManager[Connection]:
+        return connect(self._owner)
+
     def files(self) -> tuple[Migration, ...]:
         """Every migration of the folder, in order. Raises MigrationsRefused with every fault, file and line."""
         return read_migrations(self.folder)
 
     def applied(self) -> tuple[Applied, ...]:
         """What is applied now, in the order in which it was."""
-        with connect(self.access.owner, lock_timeout_s=self.policy.lock_timeout_s) as connection:
+        with self._session() as connection:
             return ledger.applied(connection)
 
     def pending(self) -> tuple[Migration, ...]:
         """What of the folder is not applied yet, in order. Raises MigrationsRefused where history and files disagree."""
-        with connect(self.access.owner, lock_timeout_s=self.policy.lock_timeout_s) as connection:
+        with self._session() as connection:
             return ledger.pending(self.files(), ledger.applied(connection))
 
     def status(self) -> tuple[Status, ...]:
         """Every migration of the folder or of the history: applied, pending, edited since, or its file gone."""
-        with connect(self.access.owner, lock_timeout_s=self.policy.lock_timeout_s) as connection:
+        with self._session() as connection:
             return ledger.status(connection, self.files())
 
     def findings(self) -> tuple[Finding, ...]:
         """What squawk finds in what is pending, accepted findings included."""
         pending = self.pending()
-        with connect(self.access.owner, lock_timeout_s=self.policy.lock_timeout_s) as connection:
+        with self._session() as connection:
             server = connection.info.server_version // 10000
-        return tuple(lint.lint(pending, server_version=server))
+        return lint.lint(pending, server_version=server)
 
     def compatibility(self) -> Compatibility:
         """Whether the revision that serves now survives what is pending."""
@@ -88,18 +110,27 @@ class Migrations:
 
         Raises MigrationsRefused with every fault that the trial finds.
         """
-        return try_pending(
-            self.access.owner,
-            self.files() if wanted is None else wanted,
-            kept=self.trials,
-            actor=self.actor,
-            lock_timeout_s=self.policy.lock_timeout_s,
-            budget_s=self.policy.budget_s,
-        )
+        files = self.files() if wanted is None else wanted
+        with self._session() as connection:
+            pending = ledger.pending(files, ledger.applied(connection))
+            before = snapshot.read_catalog(rows_of(connection)).sha256
+        bound = "".join([before, *(f"{migration.version}:{migration.sha256}" for migration in pending)])
+        kept = self.trials / f"{hashlib.sha256(bound.encode()).hexdigest()}.json"
+        with suppress(OSError, MigrationsRefused):
+            trial = Trial.from_json(kept.read_text(encoding="utf-8"))
+            if trial.speaks_for(pending, before):
+                logger.debug("an earlier trial of these %d files from this schema is reused", len(pending))
+                # The budget may have changed since; the time it took has not.
+                within_budget = trial.together_s <= self.policy.budget_s
+                return PendingTrial(replace(trial, within_budget=within_budget), reused=True)
+        trial = run_trial(self._owner, files, actor=self.actor, budget_s=self.policy.budget_s)
+        kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        atomic_file.overwrite(kept, trial.to_json().encode(), mode=0o600)
+        return PendingTrial(trial, reused=False)
 
     def dry_run(self) -> DryRun:
         """What is pending executed on the real database and taken back (REQ-o00044-I)."""
-        return dry_run(self.access.owner, self.files(), actor=self.actor, lock_timeout_s=self.policy.lock_timeout_s)
+        return dry_run(self._owner, self.files(), actor=self.actor)
 
     def apply(
         self,
@@ -112,30 +143,18 @@ class Migrations:
 
         Raises MigrationFailed, MigrationsRefused. `on_alert` hears, while it runs, that the budget is passed.
         """
-        return tuple(
-            apply(
-                self.access.owner,
-                self.files() if wanted is None else wanted,
-                actor=self.actor,
-                lock_timeout_s=self.policy.lock_timeout_s,
-                budget_s=self.policy.budget_s,
-                expected_schema=expected_schema,
-                on_alert=on_alert,
-            )
+        return apply(
+            self._owner,
+            self.files() if wanted is None else wanted,
+            actor=self.actor,
+            budget_s=self.policy.budget_s,
+            expected_schema=expected_schema,
+            on_alert=on_alert,
         )
 
     def roll_back(self, *, to: Sequence[str], save_into: Path) -> tuple[RolledBack, ...]:
         """Undo all that is applied but the versions `to`, latest first; rows that a down loses are saved first."""
-        return tuple(
-            rollback.roll_back(
-                self.access.owner,
-                self.files(),
-                to=to,
-                actor=self.actor,
-                save_into=save_into,
-                lock_timeout_s=self.policy.lock_timeout_s,
-            )
-        )
+        return rollback.roll_back(self._owner, self.files(), to=to, actor=self.actor, save_into=save_into)
 
     @staticmethod
     def schema_after(trial: str) -> str:
@@ -177,24 +196,16 @@ def rolled_back_events(undone: Sequence[RolledBack], before: Snapshot, after: Sn
     for migration in undone:
         event = MigrationRolledBack(**_common(migration), engine=ENGINE)
         if migration.lost:
-            saved = [
-                {"place": rows.place, "table": rows.table, "count": rows.count, "sha256": rows.sha256}
-                for rows in migration.lost
-            ]
-            event = replace(event, saved=saved)
+            told = ("place", "table", "count", "sha256")
+            saved = [{name: getattr(rows, name) for name in told} for rows in migration.lost]
+            event = structs.replace(event, saved=saved)
         events.append(event)
     return _with_schemas(events, before, after)
 
 
 def backup_event(backup: Backup) -> BackupCreated:
     """The event of a backup that was made."""
-    return BackupCreated(
-        kind=backup.kind,
-        place=backup.place,
-        bytes=backup.bytes,
-        sha256=backup.sha256,
-        restorable=backup.restorable,
-    )
+    return BackupCreated(**asdict(backup))
 
 
 def _common(migration: Applied | RolledBack) -> dict[str, Any]:
@@ -210,6 +221,6 @@ def _common(migration: Applied | RolledBack) -> dict[str, Any]:
 
 def _with_schemas(events: list[_EventT], before: Snapshot, after: Snapshot) -> list[_EventT]:
     if events:
-        events[0] = replace(events[0], schema_before={"version": before.version, "sha256": before.sha256})
-        events[-1] = replace(events[-1], schema_after={"version": after.version, "sha256": after.sha256})
+        events[0] = structs.replace(events[0], schema_before={"version": before.version, "sha256": before.sha256})
+        events[-1] = structs.replace(events[-1], schema_after={"version": after.version, "sha256": after.sha256})
     return events

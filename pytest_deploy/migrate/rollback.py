@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
 from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import ledger, loss
@@ -19,11 +19,8 @@ from pytest_deploy.migrate.engine import do_block, ledger_facts
 from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.loss import Saved
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.session import ENGINE_KEY, connect, rows_of, server_message, sole_runner
+from pytest_deploy.migrate.session import ENGINE_KEY, Connection, attempt, connect, rows_of, sole_runner
 from pytest_deploy.migrate.snapshot import read_catalog
-
-if TYPE_CHECKING:
-    import psycopg
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +54,11 @@ class Undo:
     place: str
     """`file:line` of its first line, or the ledger."""
 
+    def failure(self, reason: str) -> MigrationFailed:
+        version = self.done.version
+        message = f"{self.place}: the way down of {version} failed: {reason}; nothing was undone"
+        return MigrationFailed(message, failed=version)
+
 
 def roll_back(
     conninfo: str,
@@ -66,7 +68,6 @@ def roll_back(
     actor: str,
     expected_schema: str | None = None,
     save_into: Path | None = None,
-    lock_timeout_s: float = 5.0,
     wait_s: float = 300.0,
 ) -> tuple[RolledBack, ...]:
     """Undo every applied migration that is not in `to`, the versions that shall remain; () where there is none.
@@ -77,25 +78,26 @@ def roll_back(
     Raises MigrationsRefused (a version that shall remain is not applied, a hole would be left, no way down is known),
     Refused (another runner did not end) and MigrationFailed (then all are still applied).
     """
-    with sole_runner(conninfo, lock_timeout_s=lock_timeout_s, wait_s=wait_s) as keeper:
+    with sole_runner(conninfo, wait_s=wait_s) as keeper:
         # 1. What to undo, by the ledger. One that an older release installed is brought to its present form first.
         if ledger.installed(keeper):
             ledger.install(keeper)
         undo = plan_downs(ledger.applied(keeper), migrations, to)
         if not undo:
-            _verify(keeper, expected_schema, ())
+            _verify(keeper, expected_schema)
             return ()
         logger.debug("undoing %s", ", ".join(way.done.version for way in undo))
         # 2. Outside a transaction there is one statement, verified after it ran.
         if not undo[0].transactional:
             return _run_alone(keeper, undo[0], actor, expected_schema)
         # 3. All others run in one transaction, verified before its commit.
-        with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
+        with connect(conninfo) as connection:
             _enter(connection, actor, local=True)
             lost: list[Saved] = []
             try:
                 _run(connection, undo, save_into, lost)
-                _verify(connection, expected_schema, undo)
+                connection.execute("set constraints all immediate")
+                _verify(connection, expected_schema, undo[-1].done.version)
                 return _rolled_back(connection, undo, actor, tuple(lost))
             except BaseException:  # rows that are still in the database do not lie beside it
                 for saved in lost:
@@ -139,44 +141,28 @@ def _way_down(done: Applied, file: Migration | None) -> Undo | None:
     same = file is not None and done.sha256 in {None, file.sha256}
     lossy = file is not None and same and file.lossy is not None
     if done.way_down is not None:
-        place = file.down_section.place() if file is not None and same else f"ledger, version {done.version}"
+        place = file.down.place() if file is not None and same else f"ledger, version {done.version}"
         return Undo(done, done.way_down, transactional=True, lossy=lossy, place=place)
     if file is None or not same:
         return None
-    return Undo(done, file.down, file.down_section.transactional, lossy, file.down_section.place())
+    return Undo(done, file.down.sql, file.down.transactional, lossy, file.down.place())
 
 
-def _enter(connection: psycopg.Connection[Any], actor: str, *, local: bool) -> None:
+def _enter(connection: Connection, actor: str, *, local: bool) -> None:
     for name, value in {"deploy.actor": actor, "deploy.engine": ENGINE}.items():
         connection.execute("select set_config(%s, %s, %s)", (name, value, local))
     if local:
         connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
 
 
-def _execute(connection: psycopg.Connection[Any], way: Undo) -> None:
-    import psycopg
-
-    query = do_block(
-        way.sql, way.done.version, ledger_facts(way.done.version, way.done.name, way.done.sha256, down=None)
-    )
-    version = int(way.done.version)
-    try:
-        connection.execute(f"{query} select deploy.append({version}, null, 'down', '', '{ENGINE}', '')".encode())
-    except psycopg.Error as error:
-        reason = server_message(error)
-    else:
-        return
-    raise _failed(way, reason)
+def _execute(connection: Connection, way: Undo) -> None:
+    done = way.done
+    query = do_block(way.sql, done.version, ledger_facts(done.version, done.name, done.sha256, down=None))
+    query += f" select deploy.append({done.number}, null, 'down', '', '{ENGINE}', '')"
+    attempt(lambda: connection.execute(query.encode()), way.failure)
 
 
-def _failed(way: Undo, reason: str) -> MigrationFailed:
-    return MigrationFailed(
-        f"{way.place}: the way down of {way.done.version} failed: {reason}; nothing was undone",
-        failed=way.done.version,
-    )
-
-
-def _run(connection: psycopg.Connection[Any], undo: Sequence[Undo], into: Path | None, lost: list[Saved]) -> None:
+def _run(connection: Connection, undo: Sequence[Undo], into: Path | None, lost: list[Saved]) -> None:
     """All downs; what they take with them is saved first, and noted in `lost`.
 
     What goes with them shows only once they have run. So they run, and where anything went that may have held rows, they
@@ -217,7 +203,7 @@ def _run(connection: psycopg.Connection[Any], undo: Sequence[Undo], into: Path |
 
 
 def _rolled_back(
-    connection: psycopg.Connection[Any], undo: Sequence[Undo], actor: str, lost: tuple[Saved, ...]
+    connection: Connection, undo: Sequence[Undo], actor: str, lost: tuple[Saved, ...]
 ) -> tuple[RolledBack, ...]:
     events = connection.execute(
         "select version, at, coalesce(duration_s, 0) from deploy.migration_event"
@@ -230,31 +216,19 @@ def _rolled_back(
     return (replace(undone[0], lost=lost), *undone[1:])
 
 
-def _run_alone(
-    connection: psycopg.Connection[Any], way: Undo, actor: str, expected_schema: str | None
-) -> tuple[RolledBack, ...]:
+def _run_alone(connection: Connection, way: Undo, actor: str, expected_schema: str | None) -> tuple[RolledBack, ...]:
     """One statement outside a transaction (DROP INDEX CONCURRENTLY): it cannot be taken back, so it is verified after."""
-    import psycopg
-
     _enter(connection, actor, local=False)
     began = datetime.now(UTC)
-    try:
-        connection.execute(way.sql.encode())
-    except psycopg.Error as error:
-        reason = server_message(error)
-    else:
-        reason = ""
-    if reason:
-        raise _failed(way, reason)
-    connection.execute("select deploy.append(%s, null, 'down', '', %s, '')", (int(way.done.version), ENGINE))
-    _verify(connection, expected_schema, ())
+    attempt(lambda: connection.execute(way.sql.encode()), way.failure)
+    connection.execute("select deploy.append(%s, null, 'down', '', %s, '')", (way.done.number, ENGINE))
+    _verify(connection, expected_schema)
     at = datetime.now(UTC)
     duration_s = (at - began).total_seconds()
     return (RolledBack(way.done.version, way.done.name, way.done.sha256, at, actor, duration_s, ()),)
 
 
-def _verify(connection: psycopg.Connection[Any], expected_schema: str | None, undo: Sequence[Undo]) -> None:
-    connection.execute("set constraints all immediate") if undo else None
+def _verify(connection: Connection, expected_schema: str | None, failed: str = "") -> None:
     if expected_schema is None:
         return
     schema = read_catalog(rows_of(connection)).sha256
@@ -262,5 +236,5 @@ def _verify(connection: psycopg.Connection[Any], expected_schema: str | None, un
         raise MigrationFailed(
             f"the schema after the way down is not the one before the release "
             f"(then {expected_schema[:12]}, now {schema[:12]}); nothing was committed",
-            failed=undo[-1].done.version if undo else "",
+            failed=failed,
         )

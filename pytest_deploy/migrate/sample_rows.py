@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    import psycopg
+import psycopg
+from psycopg import sql
+
+from pytest_deploy.migrate.session import Connection
 
 _TABLES: Final = """
 select c.oid::bigint, format('%I.%I', n.nspname, c.relname)
@@ -89,7 +91,7 @@ class _Column:
     """A query for a value that its foreign key accepts."""
 
 
-def fill(connection: psycopg.Connection[Any]) -> None:
+def fill(connection: Connection) -> None:
     """Add rows to every table that takes them, in one transaction."""
     with connection.transaction():
         connection.execute("set constraints all immediate")
@@ -103,15 +105,13 @@ def fill(connection: psycopg.Connection[Any]) -> None:
             waiting, left = left, [table for table in left if not _add(connection, table, columns[table])]
 
 
-def without_rows(connection: psycopg.Connection[Any]) -> tuple[str, ...]:
+def without_rows(connection: Connection) -> tuple[str, ...]:
     """The tables that hold no row."""
     return tuple(table for table, rows in all_rows(connection).items() if not rows)
 
 
-def _add(connection: psycopg.Connection[Any], table: str, columns: list[_Column]) -> bool:
+def _add(connection: Connection, table: str, columns: list[_Column]) -> bool:
     """Whether all the rows were added; as many as went in stay."""
-    import psycopg
-
     added = 0
     for statement in _inserts(table, columns):
         try:
@@ -151,10 +151,8 @@ def _value(column: _Column, kind: int) -> str:
     return values[kind % len(values)].format(unique=unique, type=column.type, later=column.number)
 
 
-def all_rows(connection: psycopg.Connection[Any]) -> dict[str, Counter[str]]:
+def all_rows(connection: Connection) -> dict[str, Counter[str]]:
     """Every row of every table, as text."""
-    from psycopg import sql
-
     query = sql.SQL("select to_jsonb(t)::text from {} t")
     return {
         table: Counter(row for (row,) in connection.execute(query.format(sql.SQL(table))))

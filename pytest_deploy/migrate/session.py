@@ -12,56 +12,39 @@ import os
 import secrets
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, TypeVar
 
-from pytest_deploy.errors import PlatformUnavailable, Refused
+import psycopg
+from psycopg import pq, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-if TYPE_CHECKING:
-    import psycopg
+from pytest_deploy.errors import DeployError, PlatformUnavailable, Refused
 
 logger = logging.getLogger(__name__)
 
+Connection = psycopg.Connection[Any]
 Rows = Callable[[str], Sequence[tuple[Any, ...]]]
 """Runs a query without parameters in some session, and returns its rows."""
+_T = TypeVar("_T")
 
-APPLICATION: Final = "pytest-deploy"
-CHECK_INTERVAL_MS: Final = 500
-CONNECT_TIMEOUT_S: Final = 10
-
-
-def settings(lock_timeout_s: float) -> dict[str, str]:
-    """The server settings of every session, by name; times in milliseconds."""
-    return {
-        "lock_timeout": f"{max(1, round(lock_timeout_s * 1000))}ms",
-        "client_connection_check_interval": f"{CHECK_INTERVAL_MS}ms",
-    }
+_BOUNDS: Final = "-c lock_timeout=5s -c client_connection_check_interval=500ms"
+LOCK_WAIT: Final = "--lock-wait-timeout=5000"
+"""The same for pg_dump, which sets `lock_timeout` itself; in milliseconds."""
 
 
-def options(lock_timeout_s: float) -> str:
-    """The same as libpq's `options`."""
-    return " ".join(f"-c {name}={value}" for name, value in settings(lock_timeout_s).items())
+def with_lock_timeout(conninfo: str, lock_timeout_s: float) -> str:
+    """The connection string whose sessions give up on a lock after so many seconds; without it they do after 5."""
+    given = conninfo_to_dict(conninfo).get("options", "")
+    return make_conninfo(conninfo, options=f"{given} -c lock_timeout={max(1, round(lock_timeout_s * 1000))}ms".strip())
 
 
-def program_environment(conninfo: str, lock_timeout_s: float, base: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The variables under which a PostgreSQL program reaches the database of `conninfo`: nothing stands in argv.
-
-    Variables of `base` (default: of this process) that would lead libpq elsewhere are dropped.
-    """
-    from psycopg import conninfo as parser
-    from psycopg import pq
-
-    names = {option.keyword.decode(): option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar}
-    wanted = {name: str(value) for name, value in parser.conninfo_to_dict(conninfo).items() if value is not None}
-    wanted["options"] = f"{wanted.get('options', '')} {options(lock_timeout_s)}".strip()
-    wanted.setdefault("application_name", APPLICATION)
-    wanted.setdefault("connect_timeout", str(CONNECT_TIMEOUT_S))
-    inherited = {
-        name: value for name, value in (os.environ if base is None else base).items() if name not in names.values()
-    }
-    return {**inherited, **{names[name]: value for name, value in wanted.items() if name in names}, "LC_ALL": "C"}
+def bounded(conninfo: str) -> str:
+    """The connection string of a bounded session: what its `options` say comes after our own, and so counts."""
+    options = f"{_BOUNDS} {conninfo_to_dict(conninfo).get('options', '')}".strip()
+    return make_conninfo(conninfo, options=options, application_name="pytest-deploy", connect_timeout=10)
 
 
 def server_message(error: BaseException) -> str:
@@ -69,52 +52,48 @@ def server_message(error: BaseException) -> str:
     diagnosis = getattr(error, "diag", None)
     primary = getattr(diagnosis, "message_primary", None)
     if primary is None:
-        return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        return next(iter(str(error).strip().splitlines()), type(error).__name__)
     hint = getattr(diagnosis, "message_hint", None)
     return f"{primary} (hint: {hint})" if hint else str(primary)
 
 
+def attempt(work: Callable[[], _T], failure: Callable[[str], DeployError]) -> _T:
+    """What `work` gives; where the server refuses it, `failure` of what the server said is raised.
+
+    Outside the except clause, so that no chained exception carries rows or the connection string along.
+    """
+    try:
+        return work()
+    except psycopg.Error as error:
+        reason = server_message(error)
+    raise failure(reason)
+
+
 @contextmanager
-def connect(conninfo: str, *, lock_timeout_s: float, autocommit: bool = False) -> Iterator[psycopg.Connection[Any]]:
+def connect(conninfo: str, *, autocommit: bool = False) -> Iterator[Connection]:
     """A bounded psycopg session; commits at the end, rolls back on any exception, never leaves a statement running.
 
     Raises PlatformUnavailable where the server cannot be reached; the message holds no password.
     """
-    import psycopg
-
+    connection = attempt(
+        lambda: psycopg.connect(bounded(conninfo), autocommit=autocommit, client_encoding="utf8"),
+        lambda reason: PlatformUnavailable(
+            f"the database cannot be reached: {reason}; check the server and the connection string"
+        ),
+    )
     try:
-        connection = psycopg.connect(
-            conninfo,
-            autocommit=autocommit,
-            application_name=APPLICATION,
-            client_encoding="utf8",
-            connect_timeout=CONNECT_TIMEOUT_S,
-        )
-    except psycopg.Error as error:
-        failure = server_message(error)
-    else:
-        failure = ""
-    if failure:  # outside the except clause, so that no chained exception carries the connection string along
-        raise PlatformUnavailable(
-            f"the database cannot be reached: {failure}; check the server and the connection string"
-        )
-    try:
-        for name, value in settings(lock_timeout_s).items():
-            connection.execute("select set_config(%s, %s, false)", (name, value))
-        if not autocommit:
-            connection.commit()
         yield connection
         if not autocommit:
             connection.commit()
     except BaseException:
-        if connection.info.transaction_status is psycopg.pq.TransactionStatus.ACTIVE:
+        if connection.info.transaction_status is pq.TransactionStatus.ACTIVE:
             connection.cancel_safe(timeout=1)
         raise
     finally:
         connection.close()
 
 
-def rows_of(connection: psycopg.Connection[Any]) -> Rows:
+def rows_of(connection: Connection) -> Rows:
     """`connection` as a way to ask queries."""
     return lambda query: connection.execute(query.encode()).fetchall()
 
@@ -128,17 +107,17 @@ def rows_of(connection: psycopg.Connection[Any]) -> Rows:
 
 RUNNER_KEY: Final = 48372615
 ENGINE_KEY: Final = (48372615, 1)
-"""HeldLease by the transaction that changes the schema: a runner that follows a killed one waits for the killed one's end."""
+"""Held by the transaction that changes the schema: a runner that follows a killed one waits for the killed one's end."""
 POLL_S: Final = 0.1
 
 
 @contextmanager
-def sole_runner(conninfo: str, *, lock_timeout_s: float, wait_s: float) -> Iterator[psycopg.Connection[Any]]:
+def sole_runner(conninfo: str, *, wait_s: float) -> Iterator[Connection]:
     """Hold the lock, and the autocommit session that has it; wait for it at most `wait_s` seconds.
 
     Raises Refused where another runner still holds it then, saying which session that is.
     """
-    with connect(conninfo, lock_timeout_s=lock_timeout_s, autocommit=True) as connection:
+    with connect(conninfo, autocommit=True) as connection:
         until = time.monotonic() + wait_s
         while connection.execute("select pg_try_advisory_lock(%s)", (RUNNER_KEY,)).fetchone() != (True,):
             if time.monotonic() >= until:
@@ -151,7 +130,7 @@ def sole_runner(conninfo: str, *, lock_timeout_s: float, wait_s: float) -> Itera
         yield connection
 
 
-def _holder(connection: psycopg.Connection[Any]) -> str:
+def _holder(connection: Connection) -> str:
     row = connection.execute(
         "select format('%%s, pid %%s, since %%s UTC', coalesce(nullif(application_name, ''), 'a session'), pid,"
         " to_char(backend_start at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS'))"
@@ -165,14 +144,7 @@ def _holder(connection: psycopg.Connection[Any]) -> str:
 # --- PostgreSQL's own programs, run so that no password stands in argv and no session waits for ever.
 
 
-def run_program(
-    program: str,
-    arguments: Sequence[str],
-    conninfo: str,
-    *,
-    programs: Path | None,
-    lock_timeout_s: float = 5.0,
-) -> bytes:
+def run_program(program: str, arguments: Sequence[str], conninfo: str, programs: Path | None) -> bytes:
     """What the program printed. `programs` is its folder; None: from PATH.
 
     Raises PlatformUnavailable where it is missing, or ends with an error: with the first lines of its error output.
@@ -181,7 +153,7 @@ def run_program(
     try:
         completed = subprocess.run(
             [path, *arguments],
-            env=program_environment(conninfo, lock_timeout_s),
+            env=_program_environment(conninfo),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             check=False,
@@ -198,9 +170,16 @@ def run_program(
     return completed.stdout
 
 
+def _program_environment(conninfo: str) -> dict[str, str]:
+    """Our own variables without those that libpq reads, and with those that lead it to this database."""
+    names = {option.keyword.decode(): option.envvar.decode() for option in pq.Conninfo.get_defaults() if option.envvar}
+    inherited = {name: value for name, value in os.environ.items() if name not in names.values()}
+    wanted = {names[name]: str(value) for name, value in conninfo_to_dict(bounded(conninfo)).items() if name in names}
+    return {**inherited, **wanted, "LC_ALL": "C"}
+
+
 # --- A database to try things in, beside the real one and gone afterwards, also the next day where a process was killed.
 
-PREFIX: Final = "deploy_scratch_"
 _STALE: Final = """
 select datname from pg_database d
 where datname ~ '^deploy_scratch_[0-9]{8}_[0-9a-f]{12}$'
@@ -210,31 +189,24 @@ where datname ~ '^deploy_scratch_[0-9]{8}_[0-9a-f]{12}$'
 
 
 @contextmanager
-def scratch_database(conninfo: str, *, lock_timeout_s: float = 5.0) -> Iterator[str]:
+def scratch_database(conninfo: str) -> Iterator[str]:
     """The connection string of a new, empty database on the same server, by the same user; dropped afterwards.
 
     Raises PlatformUnavailable where the user may not create databases.
     """
-    import psycopg
-    from psycopg import sql
-    from psycopg.conninfo import make_conninfo
-
-    with connect(conninfo, lock_timeout_s=lock_timeout_s, autocommit=True) as connection:
+    with connect(conninfo, autocommit=True) as connection:
         ((today,),) = connection.execute("select to_char(now() at time zone 'utc', 'YYYYMMDD')").fetchall()
-        name = f"{PREFIX}{today}_{secrets.token_hex(6)}"
+        name = f"deploy_scratch_{today}_{secrets.token_hex(6)}"
         for (stale,) in connection.execute(_STALE.encode()).fetchall():
             connection.execute(sql.SQL("drop database if exists {}").format(sql.Identifier(stale)))
-        failure = ""
-        try:
-            connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name)))
-        except psycopg.Error as error:
-            failure = server_message(error)
-        if failure:
-            raise PlatformUnavailable(
-                f"no scratch database can be made: {failure}; grant CREATEDB to the migrations' user"
-            )
+        attempt(
+            lambda: connection.execute(sql.SQL("create database {} template template0").format(sql.Identifier(name))),
+            lambda reason: PlatformUnavailable(
+                f"no scratch database can be made: {reason}; grant CREATEDB to the migrations' user"
+            ),
+        )
     try:
         yield make_conninfo(conninfo, dbname=name)
     finally:
-        with connect(conninfo, lock_timeout_s=lock_timeout_s, autocommit=True) as connection:
+        with connect(conninfo, autocommit=True) as connection:
             connection.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.migrate import ledger
-from pytest_deploy.migrate.session import Rows, connect, rows_of, run_program
+from pytest_deploy.migrate.session import LOCK_WAIT, Rows, connect, rows_of, run_program
 
 _NOISE: Final = re.compile(
     r"--|-- PostgreSQL database dump( complete)?|-- Dumped (from database|by pg_dump) version .*|\\(un)?restrict \w+|"
@@ -43,6 +44,11 @@ class Catalog:
     def sha256(self) -> str:
         """Hex, of the text as UTF-8."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def diff(self, other: Catalog, name: str, other_name: str) -> Iterator[str]:
+        """Unified, without context: one line an object or column."""
+        lines, other_lines = self.text.splitlines(keepends=True), other.text.splitlines(keepends=True)
+        return difflib.unified_diff(lines, other_lines, name, other_name, n=0)
 
 
 @cache
@@ -91,29 +97,11 @@ def normalised(dump: str) -> str:
     return "".join(lines[start:end])
 
 
-def snapshot(conninfo: str, programs: Path | None = None, *, lock_timeout_s: float = 5.0) -> Snapshot:
+def snapshot(conninfo: str, programs: Path | None = None) -> Snapshot:
     """The schema now. Raises PlatformUnavailable where the server or pg_dump cannot be reached."""
-    dump = run_program(
-        "pg_dump",
-        ["--schema-only", *_OURS, f"--lock-wait-timeout={round(lock_timeout_s * 1000)}"],
-        conninfo,
-        programs=programs,
-        lock_timeout_s=lock_timeout_s,
-    )
-    with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
+    dump = run_program("pg_dump", ["--schema-only", *_OURS, LOCK_WAIT], conninfo, programs)
+    with connect(conninfo) as connection:
         history = ledger.applied(connection)
         catalog = read_catalog(rows_of(connection))
     newest = max(history, key=lambda done: done.number, default=None)
     return Snapshot(normalised(dump.decode("utf-8")), newest.version if newest else "0", catalog.sha256)
-
-
-def diff(before: Snapshot, after: Snapshot) -> str:
-    """What changed, as a unified diff; empty where nothing did."""
-    return "".join(
-        difflib.unified_diff(
-            before.text.splitlines(keepends=True),
-            after.text.splitlines(keepends=True),
-            f"before.sql (version {before.version})",
-            f"after.sql (version {after.version})",
-        )
-    )

@@ -8,73 +8,26 @@ digests of exactly these files and to the schema they started from.
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import json
-import logging
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import ledger, sample_rows
 from pytest_deploy.migrate.apply import BUDGET_S, apply, require_alone
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.rollback import RolledBack, roll_back
-from pytest_deploy.migrate.session import connect, rows_of, scratch_database, server_message
+from pytest_deploy.migrate.session import Connection, attempt, connect, rows_of, scratch_database
 from pytest_deploy.migrate.snapshot import Catalog, read_catalog
-from pytest_deploy.record import atomic_file
-
-if TYPE_CHECKING:
-    from collections import Counter
-
-    import psycopg
-
-logger = logging.getLogger(__name__)
 
 _SHOWN_LINES = 12
-
-
-@dataclass(frozen=True)
-class PendingTrial:
-    """The trial of what is pending, and whether it had been done before."""
-
-    trial: Trial
-    reused: bool
-
-
-def try_pending(
-    conninfo: str,
-    migrations: Sequence[Migration],
-    *,
-    kept: Path,
-    actor: str,
-    lock_timeout_s: float,
-    budget_s: float,
-) -> PendingTrial:
-    """The trial of what is pending: the one in the folder `kept` if it speaks for it, else a new one, kept there in a private file.
-
-    Raises MigrationsRefused with every fault that the trial finds.
-    """
-    with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
-        pending = ledger.pending(migrations, ledger.applied(connection))
-        before = read_catalog(rows_of(connection)).sha256
-    bound = "".join([before, *(f"{migration.version}:{migration.sha256}" for migration in pending)])
-    file = kept / f"{hashlib.sha256(bound.encode()).hexdigest()}.json"
-    with suppress(OSError, MigrationsRefused):
-        kept_trial = Trial.from_json(file.read_text(encoding="utf-8"))
-        if kept_trial.speaks_for(pending, before):
-            logger.debug("an earlier trial of these %d files from this schema is reused", len(pending))
-            # The budget may have changed since; the time it took has not.
-            return PendingTrial(replace(kept_trial, within_budget=kept_trial.together_s <= budget_s), reused=True)
-    trial = run_trial(conninfo, migrations, actor=actor, lock_timeout_s=lock_timeout_s, budget_s=budget_s)
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    atomic_file.overwrite(file, trial.to_json().encode(), mode=0o600)
-    return PendingTrial(trial, reused=False)
 
 
 def run_trial(
@@ -83,7 +36,6 @@ def run_trial(
     *,
     actor: str,
     seeds: Path | None = None,
-    lock_timeout_s: float = 5.0,
     budget_s: float = BUDGET_S,
 ) -> Trial:
     """Try what is pending on a scratch database beside the one of `conninfo`, which is only read.
@@ -96,21 +48,20 @@ def run_trial(
     """
     began = time.monotonic()
     # 1. Where the real database stands, and what is pending on it.
-    with connect(conninfo, lock_timeout_s=lock_timeout_s) as connection:
+    with connect(conninfo) as connection:
         history = ledger.applied(connection)
         target = read_catalog(rows_of(connection))
     pending = ledger.pending(migrations, history)
     if not pending:
         return Trial((), target.sha256, target.sha256, 0.0, time.monotonic() - began, (), within_budget=True)
     require_alone(pending)
-    applied = [migration for migration in migrations if migration not in pending]
-    with _TrialDatabase.make(conninfo, actor, lock_timeout_s, seeds) as database:
+    with _TrialDatabase.make(conninfo, migrations, len(migrations) - len(pending), actor, seeds) as database:
         # 2. Bring the scratch database to where the real one stands, with rows.
-        _bring_up_to_date(database, applied, target)
+        _bring_up_to_date(database, target)
         # 3. All pending ones in one transaction and back, as the release will do it.
-        together_s, after = _try_in_one_transaction(database, applied, pending)
+        together_s, after = _try_in_one_transaction(database)
         # 4. Each by itself: up, down, up again.
-        steps = _try_each(database, applied, pending, after)
+        steps = _try_each(database, after)
         return Trial(
             steps=steps,
             before=target.sha256,
@@ -122,70 +73,63 @@ def run_trial(
         )
 
 
-def _bring_up_to_date(database: _TrialDatabase, applied: Sequence[Migration], target: Catalog) -> None:
+def _bring_up_to_date(database: _TrialDatabase, target: Catalog) -> None:
     """The scratch database at the target's version, with rows. REQ-o00044-D: refuses a target that has drifted."""
     seeds = {file.stem for file in database.seeds.glob("*.sql")} if database.seeds is not None else set()
+    applied = database.migrations[: database.applied]
     seeded = [number for number, migration in enumerate(applied, 1) if migration.version in seeds]
-    for number in sorted({*seeded, len(applied)} - {0}):
-        database.up(applied[:number])
+    for number in sorted({*seeded, database.applied} - {0}):
+        database.up(number)
         if number in seeded:
             database.seed(applied[number - 1].version)
-    drift = _difference(database.catalog(), target, "made by the migrations", "found in the database")
-    if drift:
-        problem = f"the database's schema is not what its {len(applied)} migrations make:\n{drift}"
+    if drift := _difference(database.catalog(), target, "made by the migrations", "found in the database"):
+        problem = f"the database's schema is not what its {database.applied} migrations make:\n{drift}"
         remedy = "write the difference as a migration, or undo it"
         raise MigrationsRefused("trial", [Fault("database", None, "", problem, remedy)])
     database.seed()
 
 
-def _try_in_one_transaction(
-    database: _TrialDatabase, applied: Sequence[Migration], pending: Sequence[Migration]
-) -> tuple[float, Catalog]:
+def _try_in_one_transaction(database: _TrialDatabase) -> tuple[float, Catalog]:
     """All ups in one transaction and all downs in one, as the release will do it; seconds of the ups, and the schema."""
+    pending = database.migrations[database.applied :]
     before, rows_before = database.catalog(), database.rows()
     try:
-        up_s = database.up([*applied, *pending])
+        up_s = database.up(len(database.migrations))
+        after = database.catalog()
+        database.down(database.applied)
     except MigrationFailed as error:
         raise MigrationsRefused("trial", [_fault_of(error, pending)]) from None
-    after = database.catalog()
     # The way back: schema and rows as before, unless a loss is declared.
-    try:
-        database.down([*applied, *pending], applied)
-    except MigrationFailed as error:
-        raise MigrationsRefused("trial", [_fault_of(error, pending)]) from None
     faults = []
     if changed := _difference(before, database.catalog(), "before", "after the ways down"):
         faults.append(_not_restored(pending[-1], changed))
     if not any(migration.lossy for migration in pending):
         faults.extend(_losses(pending[-1], (), sample_rows.missing_rows(rows_before, database.rows())))
-    if faults and len(pending) == 1:
-        raise MigrationsRefused("trial", faults)
-    # One by one it shows which of them it is, on a new database: this one is no longer as it was.
-    if faults:
+    if faults and len(pending) > 1:
+        # One by one it shows which of them it is, on a new database: this one is no longer as it was.
         with database.another() as fresh:
-            if applied:
-                fresh.up(applied)
+            if fresh.applied:
+                fresh.up(fresh.applied)
             fresh.seed()
-            _try_each(fresh, applied, pending, after)
+            _try_each(fresh, after)
+    if faults:
         raise MigrationsRefused("trial", faults)
     return up_s, after
 
 
-def _try_each(
-    database: _TrialDatabase, applied: Sequence[Migration], pending: Sequence[Migration], end: Catalog
-) -> tuple[TrialStep, ...]:
+def _try_each(database: _TrialDatabase, end: Catalog) -> tuple[TrialStep, ...]:
     """Each migration up, down and up again on top of those before it; they must reach the schema `end`."""
     faults: list[Fault] = []
     steps: list[TrialStep] = []
+    pending = database.migrations[database.applied :]
     with ExitStack() as databases:
-        for number, migration in enumerate(pending):
-            before_it = [*applied, *pending[:number]]
-            step, new_faults = _try_step(database, before_it, migration)
+        for number, migration in enumerate(pending, database.applied + 1):
+            step, new_faults = _try_step(database, number)
             faults.extend(new_faults)
             if new_faults:  # what follows is tried on a database of its own: this one is not what it should be
                 database = databases.enter_context(database.another())
                 try:
-                    database.up([*before_it, migration])
+                    database.up(number)
                 except MigrationFailed as error:
                     raise MigrationsRefused("trial", [*faults, _fault_of(error, pending)]) from None
             database.seed(migration.version)
@@ -198,19 +142,18 @@ def _try_each(
     return tuple(steps)
 
 
-def _try_step(
-    database: _TrialDatabase, before_it: Sequence[Migration], migration: Migration
-) -> tuple[TrialStep, list[Fault]]:
-    """Up, down, compare, up: the times and losses of one migration, and what is wrong with it."""
+def _try_step(database: _TrialDatabase, number: int) -> tuple[TrialStep, list[Fault]]:
+    """Up, down, compare, up: the times and losses of one migration, the `number`th, and what is wrong with it."""
+    migration = database.migrations[number - 1]
     step = TrialStep(migration.version, migration.sha256, 0.0, 0.0, ())
     # 1. Up, with rows in what is new, and down.
     before, rows_before = database.catalog(), database.rows()
     try:
-        up_s = database.up([*before_it, migration])
+        up_s = database.up(number)
         after = database.catalog()
         database.seed(migration.version)
         began = time.monotonic()
-        back = database.down([*before_it, migration], before_it)
+        back = database.down(number - 1)
     except MigrationFailed as error:
         return step, [_fault_of(error, [migration])]
     down_s = time.monotonic() - began
@@ -224,7 +167,7 @@ def _try_step(
         return step, [_not_restored(migration, changed), *faults]
     # 3. Up again gives the same schema.
     try:
-        database.up([*before_it, migration])
+        database.up(number)
     except MigrationFailed as error:
         return step, [*faults, _fault_of(error, [migration])]
     if again := _difference(after, database.catalog(), "the first time up", "the second time up"):
@@ -235,20 +178,14 @@ def _try_step(
 
 def _difference(first: Catalog, second: Catalog, name: str, other_name: str) -> str:
     """The first lines in which two schemas differ; empty where they do not."""
-    lines = [
-        f"    {line}"
-        for line in difflib.unified_diff(
-            first.text.splitlines(), second.text.splitlines(), name, other_name, "", "", 0, ""
-        )
-        if not line.startswith("@@")
-    ]
+    changed = (line for line in first.diff(second, name, other_name) if not line.startswith("@@"))
+    lines = ["    " + line.rstrip("\n") for line in changed]
     rest = len(lines) - _SHOWN_LINES
     return "\n".join(lines[:_SHOWN_LINES] + ([f"    and {rest} lines more"] if rest > 0 else []))
 
 
 def _fault(migration: Migration, problem: str, remedy: str) -> Fault:
-    section = migration.down_section
-    return Fault(str(section.path), section.line, "", problem, remedy)
+    return Fault(str(migration.down.path), migration.down.line, "", problem, remedy)
 
 
 def _fault_of(error: MigrationFailed, pending: Sequence[Migration]) -> Fault:
@@ -272,70 +209,57 @@ def _losses(migration: Migration, lost: Sequence[str], missing_rows: dict[str, i
 
 @dataclass(frozen=True)
 class _TrialDatabase:
-    """The scratch database with what is at hand on it."""
+    """A scratch database for the migrations, of which the real one has the first `applied`."""
 
-    connection: psycopg.Connection[Any]
+    connection: Connection
     conninfo: str
+    migrations: Sequence[Migration]
+    applied: int
     actor: str
-    lock_timeout_s: float
     seeds: Path | None
 
     @classmethod
     @contextmanager
-    def make(cls, conninfo: str, actor: str, lock_timeout_s: float, seeds: Path | None) -> Iterator[_TrialDatabase]:
+    def make(
+        cls, conninfo: str, migrations: Sequence[Migration], applied: int, actor: str, seeds: Path | None
+    ) -> Iterator[_TrialDatabase]:
         """A new one on the server of `conninfo`."""
-        with (
-            scratch_database(conninfo) as place,
-            connect(place, lock_timeout_s=lock_timeout_s, autocommit=True) as connection,
-        ):
-            yield cls(connection, place, actor, lock_timeout_s, seeds)
+        with scratch_database(conninfo) as place, connect(place, autocommit=True) as connection:
+            yield cls(connection, place, migrations, applied, actor, seeds)
 
     def another(self) -> AbstractContextManager[_TrialDatabase]:
-        """A new one like this."""
-        return self.make(self.conninfo, self.actor, self.lock_timeout_s, self.seeds)
+        return self.make(self.conninfo, self.migrations, self.applied, self.actor, self.seeds)
 
-    def up(self, migrations: Sequence[Migration]) -> float:
-        """Apply what is pending of these; seconds."""
+    def up(self, number: int) -> float:
+        """Apply what is pending of the first `number`; seconds."""
         began = time.monotonic()
-        apply(self.conninfo, migrations, actor=self.actor, lock_timeout_s=self.lock_timeout_s)
+        apply(self.conninfo, self.migrations[:number], actor=self.actor)
         return time.monotonic() - began
 
-    def down(self, migrations: Sequence[Migration], remain: Sequence[Migration]) -> tuple[RolledBack, ...]:
-        """Undo all but `remain`; rows that go are saved as they would be, and then deleted with their folder."""
+    def down(self, number: int) -> tuple[RolledBack, ...]:
+        """Undo all but the first `number`; rows that go are saved as they would be, and then deleted with their folder."""
+        remain = [migration.version for migration in self.migrations[:number]]
         with tempfile.TemporaryDirectory(prefix="trial-") as spill:
-            return roll_back(
-                self.conninfo,
-                migrations,
-                to=[migration.version for migration in remain],
-                actor=self.actor,
-                save_into=Path(spill),
-                lock_timeout_s=self.lock_timeout_s,
-            )
+            return roll_back(self.conninfo, self.migrations, to=remain, actor=self.actor, save_into=Path(spill))
 
     def catalog(self) -> Catalog:
-        """The schema now."""
         return read_catalog(rows_of(self.connection))
 
     def rows(self) -> dict[str, Counter[str]]:
-        """All rows now."""
         return sample_rows.all_rows(self.connection)
 
     def seed(self, version: str | None = None) -> None:
         """The author's rows for this version where there are some, else our own for every table."""
-        import psycopg
-
         file = self.seeds / f"{version}.sql" if self.seeds is not None else None
         if file is None or not file.is_file():
             sample_rows.fill(self.connection)
             return
-        try:
-            self.connection.execute(file.read_bytes())
-        except psycopg.Error as error:
-            reason = server_message(error)
-        else:
-            return
-        fault = Fault(str(file), None, "", f"the representative rows do not go in: {reason}", "mend them")
-        raise MigrationsRefused("representative rows", [fault])
+
+        def failure(reason: str) -> MigrationsRefused:
+            problem = f"the representative rows do not go in: {reason}"
+            return MigrationsRefused("representative rows", [Fault(str(file), None, "", problem, "mend them")])
+
+        attempt(lambda: self.connection.execute(file.read_bytes()), failure)
 
 
 # --- What a trial showed. Its JSON has the names of the fields; in the record it is `schema/rehearsal.json`.
@@ -384,9 +308,8 @@ class Trial:
     @classmethod
     def from_json(cls, text: str) -> Trial:
         """What was kept. Raises MigrationsRefused where it is something else."""
-        with suppress(ValueError, TypeError, KeyError):
-            kept = json.loads(text)
-            steps = tuple(TrialStep(**{**step, "lost": tuple(step["lost"])}) for step in kept["steps"])
-            return cls(**{**kept, "steps": steps, "without_rows": tuple(kept["without_rows"])})
-        fault = Fault("kept trial", None, "", "this is no trial's result", "try the migrations again")
-        raise MigrationsRefused("trial", [fault])
+        try:
+            return msgspec.json.decode(text, type=cls)
+        except msgspec.MsgspecError:
+            fault = Fault("kept trial", None, "", "this is no trial's result", "try the migrations again")
+            raise MigrationsRefused("trial", [fault]) from None

@@ -16,6 +16,7 @@ from pytest_deploy.errors import ManualInterventionRequired, MigrationsRefused
 from pytest_deploy.migrate import ledger, rollback, snapshot
 from pytest_deploy.migrate.migration import Migration, read_migrations
 from pytest_deploy.migrate.migrations import rolled_back_events
+from pytest_deploy.migrate.session import with_lock_timeout
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.event import Event
@@ -94,13 +95,12 @@ class RollbackExecutor:
         access = self.platform.database
         before = snapshot.snapshot(access.owner, access.programs)
         undone = rollback.roll_back(
-            access.owner,
+            with_lock_timeout(access.owner, self.policy.database.lock_timeout_s),
             files(self._folder),
             to=act.remain,
             actor=self.actor,
             expected_schema=baseline.catalog_sha256,
             save_into=self.saved,
-            lock_timeout_s=self.policy.database.lock_timeout_s,
         )
         after = snapshot.snapshot(access.owner, access.programs)
         for content in rolled_back_events(undone, before, after):

@@ -20,7 +20,7 @@ from pytest_deploy.errors import (
 )
 from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.apply import apply, settled_versions
-from pytest_deploy.migrate.session import RUNNER_KEY, server_message
+from pytest_deploy.migrate.session import RUNNER_KEY, server_message, with_lock_timeout
 from pytest_deploy.migrate.snapshot import snapshot
 from tests.unit.migrate.sample_migrations import (
     ACTOR,
@@ -145,9 +145,9 @@ def test_a_lock_that_is_held_is_given_up_on(each_database: str, tmp_path: Path) 
         reader.execute("lock table visit")
         began = time.monotonic()
         with pytest.raises(MigrationFailed, match="canceling statement due to lock timeout"):
-            apply(each_database, migrations, actor=ACTOR, lock_timeout_s=0.2)
+            apply(with_lock_timeout(each_database, 0.2), migrations, actor=ACTOR)
         assert 0.2 <= time.monotonic() - began < 5
-    assert len(apply(each_database, migrations, actor=ACTOR, lock_timeout_s=0.2)) == 1
+    assert len(apply(with_lock_timeout(each_database, 0.2), migrations, actor=ACTOR)) == 1
 
 
 def test_an_alert_comes_while_it_runs_and_not_for_a_quick_one(each_database: str, tmp_path: Path) -> None:
@@ -226,9 +226,9 @@ def test_a_server_that_cuts_every_session_is_told_with_the_state_it_left(each_da
 
 def test_a_server_that_does_not_tell_what_it_did_needs_a_person(database: str, tmp_path: Path) -> None:
     with pytest.raises(ManualInterventionRequired, match="nobody knows yet whether the migrations were committed"):
-        settled_versions(f"{database}_gone", 1)
+        settled_versions(f"{database}_gone")
     apply(database, sample(tmp_path, VISIT), actor=ACTOR)
-    assert settled_versions(database, 1) == {1}
+    assert settled_versions(database) == {1}
 
 
 def test_an_unreachable_server_is_told_without_the_password(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ def refused(folder: Path) -> list[str]:
 def test_a_sound_folder_is_read_in_order(tmp_path: Path) -> None:
     migrations = read_migrations(write(tmp_path, *FIVE))
     assert [migration.version for migration in migrations] == ["0001", "0002", "0003", "0004", "0005"]
-    assert [up for up, _ in FIVE] == [migration.up for migration in migrations]
-    assert [down for _, down in FIVE] == [migration.down for migration in migrations]
+    assert [up for up, _ in FIVE] == [migration.up.sql for migration in migrations]
+    assert [down for _, down in FIVE] == [migration.down.sql for migration in migrations]
 
 
 def test_what_is_declared_is_kept(tmp_path: Path) -> None:
@@ -32,7 +32,7 @@ def test_what_is_declared_is_kept(tmp_path: Path) -> None:
     assert migration.compatible == "breaking"
     assert migration.lossy == "the notes go"
     assert migration.accepted == (("prefer-text-field", "the length is fixed by the protocol"),)
-    assert migration.transactional
+    assert migration.up.transactional
 
 
 def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
@@ -43,9 +43,9 @@ def test_the_digest_is_that_of_the_file(tmp_path: Path) -> None:
 def test_a_line_of_a_section_is_found_in_the_file(tmp_path: Path) -> None:
     (migration,) = read_migrations(write(tmp_path, VISIT))
     lines = migration.path.read_text(encoding="utf-8").splitlines()
-    assert VISIT[0].strip() == lines[migration.up_section.line - 1]
-    assert VISIT[1].strip() == lines[migration.down_section.line - 1]
-    assert f"{migration.path}:{migration.down_section.line}" == migration.down_section.place()
+    assert VISIT[0].strip() == lines[migration.up.line - 1]
+    assert VISIT[1].strip() == lines[migration.down.line - 1]
+    assert f"{migration.path}:{migration.down.line}" == migration.down.place()
 
 
 def test_an_empty_folder_holds_no_migrations(tmp_path: Path) -> None:
@@ -67,9 +67,9 @@ def test_the_two_file_layout_is_read_as_well(tmp_path: Path) -> None:
     assert hashlib.sha256(digests.encode()).hexdigest() == migration.sha256
     assert ("001", VISIT[1], down, 1) == (
         migration.version,
-        migration.down,
-        migration.down_section.path,
-        migration.down_section.line,
+        migration.down.sql,
+        migration.down.path,
+        migration.down.line,
     )
 
 

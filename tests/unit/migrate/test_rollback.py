@@ -13,6 +13,7 @@ import pytest
 from pytest_deploy.errors import MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.rollback import roll_back
+from pytest_deploy.migrate.session import with_lock_timeout
 from pytest_deploy.migrate.snapshot import snapshot
 from tests.unit.migrate.sample_migrations import (
     ACTOR,
@@ -71,7 +72,7 @@ def test_a_down_that_fails_leaves_all_applied(each_database: str, tmp_path: Path
     with pytest.raises(MigrationFailed) as caught:
         roll_back(each_database, migrations, to=[], actor=ACTOR)
     assert (
-        f'{migrations[0].down_section.place()}: the way down of 0001 failed: table "vist" does not exist; nothing was undone'
+        f'{migrations[0].down.place()}: the way down of 0001 failed: table "vist" does not exist; nothing was undone'
         == str(caught.value)
     )
     assert caught.value.failed == "0001"
@@ -208,5 +209,5 @@ def test_a_lock_that_is_held_is_given_up_on(each_database: str, tmp_path: Path) 
     with psycopg.connect(each_database) as reader:
         reader.execute("select * from visit")
         with pytest.raises(MigrationFailed, match="lock timeout"):
-            roll_back(each_database, migrations, to=[], actor=ACTOR, lock_timeout_s=0.2)
+            roll_back(with_lock_timeout(each_database, 0.2), migrations, to=[], actor=ACTOR)
     assert versions(each_database) == ["0001"]

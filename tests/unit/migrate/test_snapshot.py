@@ -9,7 +9,7 @@ import pytest
 
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.snapshot import diff, normalised, snapshot
+from pytest_deploy.migrate.snapshot import normalised, snapshot
 from tests.postgres_server import PostgresServer
 from tests.unit.migrate.sample_migrations import ACTOR, COLUMN, PROGRAMS, VISIT, do, sample
 
@@ -22,7 +22,7 @@ def test_the_same_schema_gives_the_same_bytes(each_database: str, tmp_path: Path
     assert "create table public.visit" in first.text.lower()
 
 
-def test_another_schema_gives_other_bytes_and_a_diff(each_database: str, tmp_path: Path) -> None:
+def test_another_schema_gives_other_bytes(each_database: str, tmp_path: Path) -> None:
     migrations = sample(tmp_path, VISIT, COLUMN)
     apply(each_database, migrations[:1], actor=ACTOR)
     before = snapshot(each_database, PROGRAMS)
@@ -31,10 +31,7 @@ def test_another_schema_gives_other_bytes_and_a_diff(each_database: str, tmp_pat
     assert (before.version, after.version) == ("0001", "0002")
     assert before.sha256 != after.sha256
     assert before.catalog != after.catalog
-    changed = diff(before, after)
-    assert "+++ after.sql (version 0002)" in changed
-    assert "+    day date" in changed
-    assert diff(after, after) == ""
+    assert "    day date" in {*after.text.splitlines()} - {*before.text.splitlines()}
 
 
 def test_rows_and_the_ledger_are_no_part_of_it(each_database: str, tmp_path: Path) -> None:
