@@ -45,12 +45,12 @@ def apply(
     budget_s: float = BUDGET_S,
     on_alert: Callable[[str], None] = lambda _: None,
     expected_schema: str | None = None,
-    wait_s: float = BUDGET_S,
+    wait_s: float = 300.0,
 ) -> tuple[Applied, ...]:
     """Apply what is pending, in one transaction, through pgmigrate; returns what this call applied, () for nothing.
 
     Args:
-        conninfo: libpq connection string of the database's owner.
+        conninfo: of the database's owner.
         migrations: the whole folder, as `read_migrations` gives it.
         actor: who the ledger says applied them.
         budget_s: seconds after which `on_alert` is called, once, in this thread, while the migrations go on.
@@ -263,8 +263,6 @@ order by 2, 3
 
 @dataclass(frozen=True)
 class DryRun:
-    """What applying would do."""
-
     versions: tuple[str, ...]
     durations_s: tuple[float, ...]
     """Of each version, in seconds."""
@@ -276,13 +274,13 @@ class DryRun:
     """Relations that were there before, each with a lock mode that keeps writers or readers out until the commit."""
 
 
-def dry_run(conninfo: str, migrations: Sequence[Migration], *, actor: str, wait_s: float = BUDGET_S) -> DryRun:
+def dry_run(conninfo: str, migrations: Sequence[Migration], *, actor: str) -> DryRun:
     """Execute what is pending and take it back; nothing of it stays, not even a ledger that was not there.
 
     Raises MigrationsRefused (files and history disagree; what runs outside a transaction cannot be taken back),
     Refused (another runner did not end) and MigrationFailed.
     """
-    with sole_runner(conninfo, wait_s=wait_s) as connection:
+    with sole_runner(conninfo) as connection:
         history = ledger.applied(connection)
         pending = ledger.pending(migrations, history)
         catalog = read_catalog(rows_of(connection))
@@ -307,7 +305,7 @@ def dry_run(conninfo: str, migrations: Sequence[Migration], *, actor: str, wait_
                 )
             )
 
-        prepare = () if ledger.installed(connection) else (ledger.definition(),)
+        prepare = () if ledger.installed(connection) else ledger.definition()[:1]
         stop = Engine(conninfo, pending, actor, before_end, dry_run=True, prepare=prepare).run()
         if stop is not None:
             raise failure_of(stop, pending, frozenset(row.number for row in history), "")

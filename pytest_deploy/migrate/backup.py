@@ -25,8 +25,6 @@ order by 1
 
 @dataclass(frozen=True)
 class Backup:
-    """One backup that was made."""
-
     kind: str
     place: str
     """Path of the file."""

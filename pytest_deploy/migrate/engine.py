@@ -100,14 +100,13 @@ class Engine:
         meanwhile stops the engine first. None means that it did all.
         """
         until = time.monotonic() + budget_s
-        alerted = False
         self._thread.start()
         try:
-            while self._runs_after(_TICK_S if alerted else max(0.0, min(_TICK_S, until - time.monotonic()))):
+            while self._runs_after(max(0.0, min(_TICK_S, until - time.monotonic()))):
                 if self._backend is not None:
                     on_tick(self._backend)
-                if not alerted and time.monotonic() >= until:
-                    alerted = True
+                if time.monotonic() >= until:
+                    until = float("inf")
                     on_alert(f"the migration runs for more than {budget_s:g} s and is not done")
         except BaseException:
             # Cancel what runs on the server, and return when nothing runs any more.

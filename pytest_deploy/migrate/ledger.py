@@ -18,11 +18,6 @@ from pytest_deploy.errors import Fault, MigrationsRefused
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.session import Connection, Rows, rows_of
 
-SCHEMA: Final = "deploy"
-"""Where the ledger lives; excluded from snapshots, like the two views in `public`."""
-VIEWS: Final = ("schema_migrations", "schema_version")
-"""dbmate's and pgmigrate's tables, in `public`, as views."""
-
 _APPLIED: Final = """
 select version, description, sha256, to_char(at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), actor, engine,
        duration_s, way_down, seq
@@ -32,8 +27,6 @@ from deploy.applied order by seq
 
 @dataclass(frozen=True)
 class Applied:
-    """One migration that is applied."""
-
     version: str
     name: str
     sha256: str | None
@@ -51,32 +44,26 @@ class Applied:
 
     @property
     def number(self) -> int:
-        """The version as the number it is ordered by."""
         return int(self.version)
 
 
 @cache
-def _definition() -> tuple[str, str]:
+def definition() -> tuple[str, str]:
+    """The SQL that installs the ledger, and the comment by which its present form is known."""
     sql = resources.files("pytest_deploy.migrate").joinpath("ledger.sql").read_text(encoding="utf-8")
     mark = f"pytest-deploy ledger {hashlib.sha256(sql.encode()).hexdigest()}"
     return f"{sql}\ncomment on schema deploy is '{mark}';", mark
 
 
-def definition() -> str:
-    """The SQL that installs the ledger, for a session of the engine's own."""
-    return _definition()[0]
-
-
 def install(connection: Connection) -> None:
     """The ledger is there, in its present form; a plain table of dbmate or pgmigrate is adopted. Again: no change."""
-    sql, mark = _definition()
+    sql, mark = definition()
     installed_mark = connection.execute("select obj_description(to_regnamespace('deploy'), 'pg_namespace')").fetchone()
     if installed_mark != (mark,):
         connection.execute(sql.encode())
 
 
 def installed(connection: Connection) -> bool:
-    """Whether there is a ledger at all."""
     return connection.execute("select to_regclass('deploy.migration_event') is not null").fetchone() == (True,)
 
 

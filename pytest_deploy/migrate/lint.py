@@ -39,7 +39,6 @@ class Finding:
     """The author's reason, where it is accepted."""
 
     def fault(self) -> Fault:
-        """The same as a fault of the file."""
         remedy = self.remedy or f"mend it, or write `-- deploy:accept {self.rule} REASON`"
         return Fault(str(self.path), self.line, self.rule, self.message, remedy)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from pytest_deploy.migrate.session import Connection, Rows
 from pytest_deploy.migrate.statements import statements
 
 _COLUMNS: Final = """
-select c.oid::bigint, format('%I.%I', n.nspname, c.relname), a.attnum::int, a.attname::text,
+select format('%I.%I', n.nspname, c.relname), c.oid::bigint, a.attnum::int, a.attname::text,
        coalesce(a.attnum = any (p.conkey), false)
 from pg_class c
 join pg_namespace n on n.oid = c.relnamespace
@@ -40,17 +41,16 @@ order by 2
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class Column:
     """A column that can hold data of its own."""
 
-    table_id: int
     table: str
     """Qualified and quoted as SQL wants it."""
+    table_id: int
     number: int
     name: str
-    key: bool
-    """Whether it is part of the primary key."""
+    in_key: bool
 
 
 @dataclass(frozen=True)
@@ -74,11 +74,8 @@ class Saved:
     table: str
     columns: tuple[str, ...]
     count: int
-    """Rows."""
     sha256: str
     """Hex, of the file."""
-    declared: bool
-    """Whether the author declared the loss (`-- deploy:lossy`)."""
 
 
 def columns(rows: Rows) -> frozenset[Column]:
@@ -90,24 +87,21 @@ def losses(before: frozenset[Column], after: frozenset[Column]) -> tuple[Loss, .
     """What of `before` is gone in `after`, by table."""
     kept = {(column.table_id, column.number) for column in after}
     tables = {column.table_id for column in after}
-    dropped = sorted(
-        (column for column in before if (column.table_id, column.number) not in kept),
-        key=lambda column: (column.table, column.number),
-    )
     lost = []
-    for table_id, table in sorted({(column.table_id, column.table) for column in dropped}, key=lambda pair: pair[1]):
-        names = tuple(column.name for column in dropped if column.table_id == table_id)
-        own = sorted((column for column in before if column.table_id == table_id), key=lambda column: column.number)
-        key = tuple(column.name for column in own if column.key and column.name not in names)
-        lost.append(Loss(table_id, table, names, table_id not in tables, key))
+    for table_id, columns_of in groupby(sorted(before), key=lambda column: column.table_id):
+        own = list(columns_of)
+        names = tuple(column.name for column in own if (table_id, column.number) not in kept)
+        if names:
+            key = tuple(column.name for column in own if column.in_key and column.name not in names)
+            lost.append(Loss(table_id, own[0].table, names, table_id not in tables, key))
     return tuple(lost)
 
 
 def count_rows(connection: Connection, loss: Loss) -> int:
     """How many rows hold something in what is to go."""
     query = sql.SQL("select count(*) from {} where {}").format(sql.SQL(loss.table), _holds_something(loss))
-    row = connection.execute(query).fetchone()
-    return int(row[0]) if row else 0
+    ((count,),) = connection.execute(query).fetchall()
+    return int(count)
 
 
 def _holds_something(loss: Loss) -> sql.Composable:
@@ -116,10 +110,9 @@ def _holds_something(loss: Loss) -> sql.Composable:
     return sql.SQL(" or ").join(sql.SQL("{} is not null").format(sql.Identifier(name)) for name in loss.columns)
 
 
-def lock_tables(connection: Connection, lost: Sequence[Loss]) -> None:
+def lock_tables(connection: Connection, tables: Iterable[str]) -> None:
     """Nobody writes to these tables until this transaction ends, so that no row is lost between saving and dropping."""
-    for loss in lost:
-        connection.execute(f"lock table {loss.table} in share row exclusive mode".encode())
+    connection.execute(f"lock table {', '.join(tables)} in share row exclusive mode".encode())
 
 
 def lock_empty_tables(connection: Connection, downs: Sequence[str]) -> frozenset[int]:
@@ -131,10 +124,9 @@ def lock_empty_tables(connection: Connection, downs: Sequence[str]) -> frozenset
     named = connection.execute(_TABLES_NAMED.encode(), (names,)).fetchall()
     if not named:
         return frozenset()
-    tables = [sql.SQL(table) for _, table in named]
-    connection.execute(sql.SQL("lock table {} in share row exclusive mode").format(sql.SQL(", ").join(tables)))
-    empty = [sql.SQL("not exists (select from {})").format(table) for table in tables]
-    ((answers,),) = connection.execute(sql.SQL("select array[{}]").format(sql.SQL(", ").join(empty))).fetchall()
+    lock_tables(connection, (table for _, table in named))
+    empty = ", ".join(f"not exists (select from {table})" for _, table in named)
+    (answers,) = connection.execute(f"select {empty}".encode()).fetchall()
     return frozenset(oid for (oid, _), is_empty in zip(named, answers, strict=True) if is_empty)
 
 
@@ -147,7 +139,7 @@ def _tables_dropped(down: str) -> Iterator[str]:
             yield from words[2:3]
 
 
-def save_rows(connection: Connection, loss: Loss, into: Path, *, declared: bool) -> Saved:
+def save_rows(connection: Connection, loss: Loss, into: Path) -> Saved:
     """The rows that go, as CSV with a head line, in a new file of mode 0600; on disk when this returns."""
     into.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = into / f"lost-{secrets.token_hex(8)}.csv"
@@ -173,4 +165,4 @@ def save_rows(connection: Connection, loss: Loss, into: Path, *, declared: bool)
     except BaseException:  # half of the rows: they are in the database still
         path.unlink(missing_ok=True)
         raise
-    return Saved(str(path), loss.table, loss.columns, count_rows(connection, loss), digest.hexdigest(), declared)
+    return Saved(str(path), loss.table, loss.columns, count_rows(connection, loss), digest.hexdigest())

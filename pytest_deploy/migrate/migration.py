@@ -19,8 +19,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
@@ -54,7 +55,6 @@ class Migration:
     """Digits as in the file's name, `0001`."""
     name: str
     path: Path
-    """The file with the up section."""
     up: Section
     down: Section
     sha256: str
@@ -69,25 +69,18 @@ class Migration:
 
     @property
     def number(self) -> int:
-        """The version as the number it is ordered by."""
         return int(self.version)
 
 
-# --- Whether the revision that serves now survives the release's migrations, and the order of a rollback therefore.
-
-Order = tuple[Literal["traffic", "database"], ...]
+# --- Whether the revision that serves now survives the release's migrations.
 
 
 @dataclass(frozen=True)
 class Compatibility:
     """What the authors' declarations amount to, for the plan."""
 
-    declared: Compatible | None
-    """The hardest of them; None where nothing is pending."""
     running_revision_survives: bool
-    rollback_order: Order
     summary: str
-    """For people."""
 
 
 def compatibility(pending: Sequence[Migration]) -> Compatibility:
@@ -95,20 +88,20 @@ def compatibility(pending: Sequence[Migration]) -> Compatibility:
 
     `expand` adds, and the serving revision does not notice; `contract` takes away what the serving revision has stopped
     to use; `breaking` takes away what it uses. After a breaking one the earlier revision must not serve before its schema
-    is back, so the database goes first; else traffic does.
+    is back.
     """
     declared = {migration.compatible for migration in pending}
     hardest = next((kind for kind in ("breaking", "contract", "expand") if kind in declared), None)
     if hardest == "breaking":
         which = ", ".join(migration.version for migration in pending if migration.compatible == "breaking")
         summary = f"the serving revision does not survive {which}: it fails from the migration until traffic has moved"
-        return Compatibility("breaking", False, ("database", "traffic"), summary)
+        return Compatibility(False, summary)
     summary = {
         None: "nothing is pending",
         "expand": "the serving revision survives: the migrations only add",
         "contract": "the serving revision survives: what goes is no longer used by it, but earlier revisions used it",
     }[hardest]
-    return Compatibility(hardest, True, ("traffic", "database"), summary)
+    return Compatibility(True, summary)
 
 
 # --- A folder of migrations is read whole or refused whole, with every fault at its file and line.
@@ -141,13 +134,10 @@ def read_migrations(folder: Path) -> tuple[Migration, ...]:
     faults = _Faults()
     migrations: list[Migration] = []
     if folder.is_dir():
-        pairs = folder / "rollback"
-        migrations = [
-            migration
-            for path, version, name in _files(folder, faults)
-            if (migration := _read_one(path, version, name, pairs if pairs.is_dir() else None, faults)) is not None
-        ]
-        if pairs.is_dir():
+        pairs = folder / "rollback" if (folder / "rollback").is_dir() else None
+        read = [_read_one(path, version, name, pairs, faults) for path, version, name in _files(folder, faults)]
+        migrations = [migration for migration in read if migration is not None]
+        if pairs is not None:
             _check_orphans(pairs, {migration.number for migration in migrations}, faults)
     else:
         faults.add(folder, None, "there is no such folder", "name the folder that holds the migrations")
@@ -306,32 +296,22 @@ def _check_section(section: Section, way: str, faults: _Faults) -> None:
         problem = f"{len(written)} statements outside a transaction can half-happen"
         faults.add(section.path, section.line + written[1].line - 1, problem, "leave one statement in it")
     for statement in written:
-        problem, remedy = _objection(statement, section)
-        if problem:
+        for problem, remedy in islice(_objections(statement, section), 1):
             faults.add(section.path, section.line + statement.line - 1, problem, remedy)
 
 
-def _objection(statement: Statement, section: Section) -> tuple[str, str]:
-    """What is wrong with one statement, and what would be right; two empty strings where nothing is."""
-    shown, setting = " ".join(statement.words[:3]), statement.disarms()
-    objections = (
-        (
-            statement.controls_transaction(),
-            f"{shown} ends or opens a transaction",
-            "remove it: all migrations of a release are one transaction",
-        ),
-        (
-            section.transactional and statement.needs_no_transaction(),
-            f"{shown} cannot run in a transaction",
-            "put it alone in a migration with transaction:false",
-        ),
-        (statement.reads_client_input(), f"{shown} reads rows from the client", "write them as INSERT"),
-        (statement.is_client_command(), "a psql command is not SQL", "write it in SQL"),
-        (
-            statement.touches_ledger(),
-            f"{shown} touches the schema deploy",
-            "remove it: the history of migrations is the runner's alone",
-        ),
-        (bool(setting), f"{shown} takes {setting} out of the runner's hands", "remove it"),
-    )
-    return next(((problem, remedy) for wrong, problem, remedy in objections if wrong), ("", ""))
+def _objections(statement: Statement, section: Section) -> Iterator[tuple[str, str]]:
+    """What is wrong with one statement, and what would be right."""
+    shown = " ".join(statement.words[:3])
+    if statement.controls_transaction():
+        yield f"{shown} ends or opens a transaction", "remove it: all migrations of a release are one transaction"
+    if section.transactional and statement.needs_no_transaction():
+        yield f"{shown} cannot run in a transaction", "put it alone in a migration with transaction:false"
+    if statement.reads_client_input():
+        yield f"{shown} reads rows from the client", "write them as INSERT"
+    if statement.is_client_command():
+        yield "a psql command is not SQL", "write it in SQL"
+    if statement.touches_ledger():
+        yield f"{shown} touches the schema deploy", "remove it: the history of migrations is the runner's alone"
+    if setting := statement.disarms():
+        yield f"{shown} takes {setting} out of the runner's hands", "remove it"

@@ -7,9 +7,9 @@ edited ones, still undoes exactly what was done. Rows that a down takes with it 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -29,28 +29,21 @@ ENGINE: Final = "pytest-deploy"
 
 @dataclass(frozen=True)
 class RolledBack:
-    """One migration that was undone."""
-
     version: str
     name: str
     sha256: str | None
     """Of the file, as it was applied."""
-    at: datetime
-    """UTC."""
     actor: str
     duration_s: float
-    lost: tuple[Saved, ...]
+    lost: tuple[Saved, ...] = ()
     """On the first of the call: rows that the downs took with them, and where they were saved."""
 
 
 @dataclass(frozen=True)
 class Undo:
-    """One way down, ready to run."""
-
     done: Applied
     sql: str
     transactional: bool
-    lossy: bool
     place: str
     """`file:line` of its first line, or the ledger."""
 
@@ -58,6 +51,9 @@ class Undo:
         version = self.done.version
         message = f"{self.place}: the way down of {version} failed: {reason}; nothing was undone"
         return MigrationFailed(message, failed=version)
+
+    def undone(self, actor: str, duration_s: float) -> RolledBack:
+        return RolledBack(self.done.version, self.done.name, self.done.sha256, actor, duration_s)
 
 
 def roll_back(
@@ -68,7 +64,6 @@ def roll_back(
     actor: str,
     expected_schema: str | None = None,
     save_into: Path | None = None,
-    wait_s: float = 300.0,
 ) -> tuple[RolledBack, ...]:
     """Undo every applied migration that is not in `to`, the versions that shall remain; () where there is none.
 
@@ -78,7 +73,7 @@ def roll_back(
     Raises MigrationsRefused (a version that shall remain is not applied, a hole would be left, no way down is known),
     Refused (another runner did not end) and MigrationFailed (then all are still applied).
     """
-    with sole_runner(conninfo, wait_s=wait_s) as keeper:
+    with sole_runner(conninfo) as keeper:
         # 1. What to undo, by the ledger. One that an older release installed is brought to its present form first.
         if ledger.installed(keeper):
             ledger.install(keeper)
@@ -139,13 +134,12 @@ def plan_downs(history: Sequence[Applied], migrations: Sequence[Migration], to: 
 
 def _way_down(done: Applied, file: Migration | None) -> Undo | None:
     same = file is not None and done.sha256 in {None, file.sha256}
-    lossy = file is not None and same and file.lossy is not None
     if done.way_down is not None:
         place = file.down.place() if file is not None and same else f"ledger, version {done.version}"
-        return Undo(done, done.way_down, transactional=True, lossy=lossy, place=place)
+        return Undo(done, done.way_down, transactional=True, place=place)
     if file is None or not same:
         return None
-    return Undo(done, file.down.sql, file.down.transactional, lossy, file.down.place())
+    return Undo(done, file.down.sql, file.down.transactional, file.down.place())
 
 
 def _enter(connection: Connection, actor: str, *, local: bool) -> None:
@@ -180,7 +174,7 @@ def _run(connection: Connection, undo: Sequence[Undo], into: Path | None, lost: 
         return
     # 3. Take them back, save the rows under a lock, and run the downs again.
     connection.execute("rollback to savepoint trial")
-    loss.lock_tables(connection, losses)
+    loss.lock_tables(connection, (gone.table for gone in losses))
     holding = [gone for gone in losses if loss.count_rows(connection, gone)]
     if holding and into is None:
         tables = ", ".join(gone.table for gone in holding)
@@ -188,10 +182,9 @@ def _run(connection: Connection, undo: Sequence[Undo], into: Path | None, lost: 
             f"the way down would lose the rows of {tables}, and there is no place to save them; nothing was undone",
             failed=undo[0].done.version,
         )
-    declared = any(way.lossy for way in undo)
     try:
         if into is not None:
-            lost.extend(loss.save_rows(connection, gone, into, declared=declared) for gone in holding)
+            lost.extend(loss.save_rows(connection, gone, into) for gone in holding)
     except OSError as error:
         raise MigrationFailed(
             f"the rows that the way down would lose cannot be saved in {into}: {error.strerror}; nothing was undone: make room "
@@ -205,27 +198,22 @@ def _run(connection: Connection, undo: Sequence[Undo], into: Path | None, lost: 
 def _rolled_back(
     connection: Connection, undo: Sequence[Undo], actor: str, lost: tuple[Saved, ...]
 ) -> tuple[RolledBack, ...]:
-    events = connection.execute(
-        "select version, at, coalesce(duration_s, 0) from deploy.migration_event"
+    durations = connection.execute(
+        "select coalesce(duration_s, 0) from deploy.migration_event"
         " where direction = 'down' and txid = pg_current_xact_id() order by seq"
     ).fetchall()
-    undone = tuple(
-        RolledBack(version, way.done.name, way.done.sha256, at.astimezone(UTC), actor, duration_s, ())
-        for way, (version, at, duration_s) in zip(undo, events, strict=True)
-    )
+    undone = tuple(way.undone(actor, duration_s) for way, (duration_s,) in zip(undo, durations, strict=True))
     return (replace(undone[0], lost=lost), *undone[1:])
 
 
 def _run_alone(connection: Connection, way: Undo, actor: str, expected_schema: str | None) -> tuple[RolledBack, ...]:
     """One statement outside a transaction (DROP INDEX CONCURRENTLY): it cannot be taken back, so it is verified after."""
     _enter(connection, actor, local=False)
-    began = datetime.now(UTC)
+    began = time.monotonic()
     attempt(lambda: connection.execute(way.sql.encode()), way.failure)
     connection.execute("select deploy.append(%s, null, 'down', '', %s, '')", (way.done.number, ENGINE))
     _verify(connection, expected_schema)
-    at = datetime.now(UTC)
-    duration_s = (at - began).total_seconds()
-    return (RolledBack(way.done.version, way.done.name, way.done.sha256, at, actor, duration_s, ()),)
+    return (way.undone(actor, time.monotonic() - began),)
 
 
 def _verify(connection: Connection, expected_schema: str | None, failed: str = "") -> None:

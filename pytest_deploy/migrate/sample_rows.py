@@ -70,8 +70,7 @@ _BY_CATEGORY: Final[dict[str, tuple[str, ...]]] = {
 """Expressions to try, by the letter of pg_type.typcategory."""
 
 
-_PER_TABLE: Final = 2
-"""Rows that a table is given."""
+_ROWS_PER_TABLE: Final = 2
 
 
 @dataclass(frozen=True)
@@ -106,7 +105,6 @@ def fill(connection: Connection) -> None:
 
 
 def without_rows(connection: Connection) -> tuple[str, ...]:
-    """The tables that hold no row."""
     return tuple(table for table, rows in all_rows(connection).items() if not rows)
 
 
@@ -120,7 +118,7 @@ def _add(connection: Connection, table: str, columns: list[_Column]) -> bool:
         except psycopg.Error:
             continue
         added += 1
-        if added == _PER_TABLE:
+        if added == _ROWS_PER_TABLE:
             return True
     return False
 

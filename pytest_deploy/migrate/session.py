@@ -112,7 +112,7 @@ POLL_S: Final = 0.1
 
 
 @contextmanager
-def sole_runner(conninfo: str, *, wait_s: float) -> Iterator[Connection]:
+def sole_runner(conninfo: str, *, wait_s: float = 300.0) -> Iterator[Connection]:
     """Hold the lock, and the autocommit session that has it; wait for it at most `wait_s` seconds.
 
     Raises Refused where another runner still holds it then, saying which session that is.

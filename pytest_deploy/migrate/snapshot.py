@@ -25,10 +25,12 @@ from pytest_deploy.migrate.session import LOCK_WAIT, Rows, connect, rows_of, run
 _NOISE: Final = re.compile(
     r"--|-- PostgreSQL database dump( complete)?|-- Dumped (from database|by pg_dump) version .*|\\(un)?restrict \w+|"
 )
-_OURS: Final = (
-    f"--exclude-schema={ledger.SCHEMA}",
-    *(f"--exclude-table=public.{view}" for view in ledger.VIEWS),
+_BOOKKEEPING: Final = (
+    "--exclude-schema=deploy",
+    "--exclude-table=public.schema_migrations",
+    "--exclude-table=public.schema_version",
 )
+"""The ledger, and the two views by which dbmate and pgmigrate see it."""
 
 
 # --- The catalog text: what is compared inside a transaction, before it commits.
@@ -99,7 +101,7 @@ def normalised(dump: str) -> str:
 
 def snapshot(conninfo: str, programs: Path | None = None) -> Snapshot:
     """The schema now. Raises PlatformUnavailable where the server or pg_dump cannot be reached."""
-    dump = run_program("pg_dump", ["--schema-only", *_OURS, LOCK_WAIT], conninfo, programs)
+    dump = run_program("pg_dump", ["--schema-only", *_BOOKKEEPING, LOCK_WAIT], conninfo, programs)
     with connect(conninfo) as connection:
         history = ledger.applied(connection)
         catalog = read_catalog(rows_of(connection))

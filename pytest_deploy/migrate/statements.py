@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 _TOKEN: Final = re.compile(
@@ -39,49 +40,45 @@ _OURS: Final = (
     *("lock_timeout", "client_connection_check_interval", "deploy.", "session_authorization"),
     "session_replication_role",  # as a replica no trigger fires: neither the ledger's nor the service's audit trail
 )
-_LEDGER: Final = "DEPLOY."
 _LEADING_WORDS: Final = 12
 
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of a section."""
-
     line: int
     """1-based, within the section, of its first word."""
     words: tuple[str, ...]
     """Its bare words, in capitals, as far as kinds are told apart (12 at the most)."""
 
+    @property
+    def _first(self) -> str:
+        return self.words[0] if self.words else ""
+
     def controls_transaction(self) -> bool:
         """Whether it opens, ends or marks a transaction, which is the runner's business."""
-        return bool(self.words) and (self.words[0] in _TRANSACTION or self.words[:2] in _TRANSACTION_PAIRS)
+        return self._first in _TRANSACTION or self.words[:2] in _TRANSACTION_PAIRS
 
     def needs_no_transaction(self) -> bool:
         """Whether PostgreSQL refuses to run it inside a transaction."""
-        if not self.words:
-            return False
-        if self.words[0] == "VACUUM" or self.words[:2] in _OUTSIDE_PAIRS:
-            return True
-        return "CONCURRENTLY" in self.words and (self.words[0] == "REINDEX" or "INDEX" in self.words[:3])
+        concurrent = "CONCURRENTLY" in self.words and (self._first == "REINDEX" or "INDEX" in self.words[:3])
+        return concurrent or self._first == "VACUUM" or self.words[:2] in _OUTSIDE_PAIRS
 
     def reads_client_input(self) -> bool:
         """Whether it wants rows from the client's input, of which a migration has none."""
-        return self.words[:1] == ("COPY",) and "FROM" in self.words and "STDIN" in self.words
+        return self._first == "COPY" and "FROM" in self.words and "STDIN" in self.words
 
     def is_client_command(self) -> bool:
         r"""Whether it is psql's own (`\connect`), not SQL."""
-        return self.words[:1] == ("\\",)
+        return self._first == "\\"
 
     def disarms(self) -> str:
         """The session setting of the runner that it would change, or an empty string."""
-        if self.words[:1] not in {("SET",), ("RESET",)}:
-            return ""
-        names = [word.lower() for word in self.words[1:3]]
+        names = [word.lower() for word in self.words[1:3]] if self._first in {"SET", "RESET"} else []
         return next((name for name in names if name.startswith(_OURS) or name == "all"), "")
 
     def touches_ledger(self) -> bool:
         """Whether it names something of the runner's own schema, which no snapshot shows: its history is append-only."""
-        return any(word.startswith(_LEDGER) for word in self.words[1:]) and self.words[:1] not in {("SET",), ("RESET",)}
+        return self._first not in {"SET", "RESET"} and any(word.startswith("DEPLOY.") for word in self.words[1:])
 
 
 def _block_end(sql: str, start: int) -> int:
@@ -121,8 +118,8 @@ def statements(sql: str) -> tuple[Statement, ...]:
     start: int | None = None
     depth = 0
     previous = ""
-    for kind, part, at in _tokens(sql):
-        if kind == "end" and not depth:
+    for kind, part, at in chain(_tokens(sql), [("the end", "", len(sql))]):
+        if kind == "the end" or (kind == "end" and not depth):
             if start is not None:
                 complete.append(Statement(sql.count("\n", 0, start) + 1, tuple(words)))
             words, start, previous = [], None, ""
@@ -139,6 +136,4 @@ def statements(sql: str) -> tuple[Statement, ...]:
         elif depth:
             depth += (word == "CASE") - (word == "END")
         previous = word
-    if start is not None:
-        complete.append(Statement(sql.count("\n", 0, start) + 1, tuple(words)))
     return tuple(complete)

@@ -223,7 +223,6 @@ class _TrialDatabase:
     def make(
         cls, conninfo: str, migrations: Sequence[Migration], applied: int, actor: str, seeds: Path | None
     ) -> Iterator[_TrialDatabase]:
-        """A new one on the server of `conninfo`."""
         with scratch_database(conninfo) as place, connect(place, autocommit=True) as connection:
             yield cls(connection, place, migrations, applied, actor, seeds)
 
@@ -267,8 +266,6 @@ class _TrialDatabase:
 
 @dataclass(frozen=True)
 class TrialStep:
-    """What one migration did on the scratch database."""
-
     version: str
     sha256: str
     """Of the file."""
