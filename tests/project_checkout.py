@@ -299,7 +299,11 @@ def _short_name(path: Path) -> str:
 
 
 def _copy_working_tree(path: Path) -> None:
-    """Copy what git tracks or would track; what another hand has just removed is left out."""
+    """Copy what git tracks or would track; what another hand has just removed is left out.
+
+    The package's compiled modules come along: each checkout would spend seconds on compiling the same files. Those that pytest
+    rewrote do not: they name the files of this repository in tracebacks.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=REPOSITORY,
@@ -313,6 +317,11 @@ def _copy_working_tree(path: Path) -> None:
         if source.is_file():
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, copy)
+    for compiled in (REPOSITORY / "pytest_deploy").rglob("*.pyc"):
+        folder = path / compiled.parent.relative_to(REPOSITORY)
+        if folder.parent.is_dir() and "-pytest-" not in compiled.name:
+            folder.mkdir(exist_ok=True)
+            shutil.copy2(compiled, folder / compiled.name)
 
 
 def _describe(process: psutil.Process) -> str:
