@@ -123,38 +123,20 @@ __all__ = [
 
 _HOME: Final = {
     "Anchor": "anchors.kinds",
-    "AnchorUnavailable": "errors",
     "Answer": "platform.clients",
     "Artefacts": "platform.protocol",
     "Baseline": "release.live",
     "Clock": "record.clock",
-    "CollectionRefused": "errors",
-    "ConfigurationError": "errors",
     "Database": "platform.clients",
     "DatabaseAccess": "platform.protocol",
-    "DeployError": "errors",
     "Environment": "platform.environment",
-    "Failed": "errors",
-    "Fault": "errors",
     "Gates": "plugin.fixtures",
-    "IllegalEvent": "errors",
     "IncidentSource": "gates.incidents",
-    "Interrupted": "errors",
-    "LeaseHeld": "errors",
-    "ManualInterventionRequired": "errors",
-    "MigrationFailed": "errors",
     "Migrations": "migrate.migrations",
-    "MigrationsRefused": "errors",
-    "OptionRefused": "errors",
     "Platform": "platform.protocol",
-    "PlatformUnavailable": "errors",
     "Policy": "policy.policy",
-    "RecordError": "errors",
-    "RecordTampered": "errors",
-    "Refused": "errors",
     "Release": "release.live",
     "Revision": "platform.protocol",
-    "RevisionFailed": "errors",
     "RollbackExecutor": "rollback.execute",
     "Runtime": "platform.protocol",
     "Secrets": "record.redaction",
@@ -164,8 +146,6 @@ _HOME: Final = {
     "Signer": "record.key",
     "StepRecord": "pipeline.step_record",
     "Store": "record.store",
-    "StoreUnavailable": "errors",
-    "UsageError": "errors",
     "Workspace": "workspace",
     "applied_events": "migrate.migrations",
     "backup_event": "migrate.migrations",
@@ -175,14 +155,14 @@ _HOME: Final = {
     "registry_tag": "release.source",
     "verify_record": "verify.verify:verify",
 }
-"""Where each public name is defined: its module, and the name there where that is another."""
+"""Where each public name but the errors is defined: its module, and the name there where that is another."""
 
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for (PEP 562)."""
-    if name not in _HOME:
+    if name not in __all__:
         raise AttributeError(f"pytest_deploy has no public name {name!r}; public are {', '.join(__all__)}")
-    module, _, attribute = _HOME[name].partition(":")
+    module, _, attribute = _HOME.get(name, "errors").partition(":")
     value = globals()[name] = getattr(import_module(f"pytest_deploy.{module}"), attribute or name)
     return value
 

@@ -10,16 +10,22 @@ import hashlib
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from pytest_deploy.errors import AnchorUnavailable, StoreUnavailable
+from pytest_deploy.anchors.github import Statuses
+from pytest_deploy.errors import AnchorUnavailable, DeployError, StoreUnavailable
+from pytest_deploy.policy.policy import Policy
+from pytest_deploy.record.bucket import Bucket
+from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint, parse_anchor, parse_checkpoint
-from pytest_deploy.record.store import Exists, Objects
+from pytest_deploy.record.open_record import refuse_misplaced
+from pytest_deploy.record.store import Exists, FolderStore, Objects, Store
 from pytest_deploy.verify.anchors import OPENSSL_TIMEOUT_S, openssl_ts
+from pytest_deploy.workspace import Workspace
 
 FOLDER: Final = "anchors/"
 _REPLY_LIMIT: Final = 1 << 20
@@ -70,7 +76,6 @@ class Lines:
         self.place = place
 
     def make(self, signed: SignedCheckpoint) -> Mapping[str, Any]:
-        """See Anchor.make."""
         line = signed.checkpoint.anchor
         if signed.checkpoint in self.known():
             return {"receipt": line}
@@ -86,7 +91,6 @@ class Lines:
         return {"receipt": line}
 
     def known(self) -> tuple[Checkpoint, ...]:
-        """See Anchor.known."""
         try:
             text = self._file.read_text(encoding="utf-8")
         except FileNotFoundError:
@@ -99,7 +103,6 @@ class Lines:
             raise AnchorUnavailable(f"{self._file}: {error}; somebody wrote into it") from error
 
     def newest(self) -> Checkpoint | None:
-        """See Anchor.newest."""
         return next(reversed(self.known()), None)
 
 
@@ -129,21 +132,18 @@ class Copies:
         return {}
 
     def known(self) -> tuple[Checkpoint, ...]:
-        """See Anchor.known."""
-        try:
-            return tuple(self._read(name) for name in sorted(self._store.names(FOLDER)))
-        except StoreUnavailable as error:
-            raise AnchorUnavailable(str(error)) from error
+        return self._read(slice(None))
 
     def newest(self) -> Checkpoint | None:
-        """See Anchor.newest."""
+        return next(iter(self._read(slice(-1, None))), None)
+
+    def _read(self, which: slice) -> tuple[Checkpoint, ...]:
         try:
-            names = sorted(self._store.names(FOLDER))
-            return self._read(names[-1]) if names else None
+            return tuple(self._checkpoint(name) for name in sorted(self._store.names(FOLDER))[which])
         except StoreUnavailable as error:
             raise AnchorUnavailable(str(error)) from error
 
-    def _read(self, name: str) -> Checkpoint:
+    def _checkpoint(self, name: str) -> Checkpoint:
         try:
             checkpoint = parse_checkpoint(self._store.get(name).decode())
         except ValueError as error:
@@ -168,7 +168,8 @@ class TimestampAuthority:
 
     store: Objects
     """The record's own: the reply lies beside the checkpoint."""
-    url: str
+    place: str
+    """Its address."""
     ca: bytes
     """PEM of its certificate authority."""
     timeout_s: float
@@ -176,11 +177,6 @@ class TimestampAuthority:
     kind = "rfc3161"
     read_back = False
     covers = False
-
-    @property
-    def place(self) -> str:
-        """Its address."""
-        return self.url
 
     def make(self, signed: SignedCheckpoint) -> Mapping[str, Any]:
         """See Anchor.make: ask, verify the reply, keep it."""
@@ -205,7 +201,6 @@ class TimestampAuthority:
         return ()
 
     def newest(self) -> Checkpoint | None:
-        """See Anchor.newest."""
         return None
 
     def _ask(self, query: bytes) -> bytes:
@@ -213,7 +208,7 @@ class TimestampAuthority:
 
         try:
             answer = requests.post(
-                self.url,
+                self.place,
                 data=query,
                 headers={"Content-Type": "application/timestamp-query", "Accept": "application/timestamp-reply"},
                 timeout=self.timeout_s,
@@ -221,12 +216,12 @@ class TimestampAuthority:
             )
         except requests.RequestException as error:
             raise AnchorUnavailable(
-                f"{self.url} gave no answer in {self.timeout_s:g} s ({type(error).__name__}); see whether it is up"
+                f"{self.place} gave no answer in {self.timeout_s:g} s ({type(error).__name__}); see whether it is up"
             ) from error
         kind = answer.headers.get("Content-Type", "").partition(";")[0].strip()
         if answer.status_code != 200 or kind != "application/timestamp-reply" or len(answer.content) > _REPLY_LIMIT:  # noqa: PLR2004 -- HTTP's OK
             raise AnchorUnavailable(
-                f"{self.url} answered {answer.status_code}, {kind or 'no type'}: no timestamp reply"
+                f"{self.place} answered {answer.status_code}, {kind or 'no type'}: no timestamp reply"
             )
         return answer.content
 
@@ -240,4 +235,85 @@ class TimestampAuthority:
         if completed.returncode != 0:
             output = (completed.stdout + completed.stderr).decode("utf-8", "replace").splitlines()
             last = next((line for line in reversed(output) if line.strip()), "no words")
-            raise AnchorUnavailable(f"{self.url}: openssl ts {arguments[0]} refused: {last}")
+            raise AnchorUnavailable(f"{self.place}: openssl ts {arguments[0]} refused: {last}")
+
+
+# --- The record's anchors in one environment: where they lie, and what they say when they are read back before a run.
+
+CLOSES: Final = frozenset({"run.closed", "run.abandoned"})
+
+
+@dataclass(frozen=True)
+class AnchorReading:
+    """What one place outside the record knows of it."""
+
+    place: str
+    newest: Checkpoint | None
+    """None where it knows nothing."""
+    problem: str = ""
+    """Why it could not be read; it blocks."""
+    covers: bool = True
+    """Whether it is enough where policy requires an anchor; lines beside the record are not."""
+
+
+@dataclass(frozen=True)
+class RecordState:
+    """The record as it is here."""
+
+    origin: str
+    size: int
+    """Events, of which the newest is authentic and chains to all before it."""
+    roots: Mapping[int, bytes]
+    """Size -> root of the tree of that size, for each size an anchor names and the record reaches."""
+    closed: int
+    """Size of the record right after the newest event that closed a run; 0 where none was closed."""
+
+
+def anchors_of(workspace: Workspace, policy: Policy, store: Store) -> list[Anchor]:
+    """The anchors that policy names for the record in `store`. Raises AnchorUnavailable, UsageError."""
+    rule, place = policy.anchors, policy.place(rehearsal=workspace.rehearsal)
+    anchors: list[Anchor] = []
+    if rule.copies is not None:
+        if rule.copies.bucket is not None:
+            refuse_misplaced(policy, "anchors.copies.store")
+            bucket = Bucket(rule.copies.bucket, "/".join(filter(None, (rule.copies.prefix, place))))
+            anchors.append(Copies(bucket, bucket.url))
+        else:
+            folder = workspace.root / str(rule.copies.folder) / place
+            anchors.append(Copies(FolderStore(folder), f"{rule.copies.folder}/{place}"))
+    if rule.github is not None:
+        anchors.append(Statuses(rule.github, policy.origin(rehearsal=workspace.rehearsal)))
+    if rule.timestamp is not None:
+        try:
+            ca = (workspace.root / rule.timestamp.ca).read_bytes()
+        except OSError as error:
+            raise AnchorUnavailable(
+                f"anchors.timestamp.ca: {rule.timestamp.ca} cannot be read: {error.strerror}"
+            ) from error
+        anchors.append(TimestampAuthority(store, rule.timestamp.url, ca, rule.timestamp.timeout_s))
+    if rule.lines is not None:
+        name = f"{rule.lines}/{place.replace('/', '-')}.lines"
+        anchors.append(Lines(workspace.root / name, name))
+    return anchors
+
+
+def read_back(anchors: Sequence[Anchor]) -> list[AnchorReading]:
+    """What each place that can be read back knows newest; one that cannot be read now says why."""
+    readings = []
+    for anchor in anchors:
+        if anchor.read_back:
+            try:
+                readings.append(AnchorReading(anchor.place, anchor.newest(), covers=anchor.covers))
+            except DeployError as error:
+                readings.append(AnchorReading(anchor.place, None, str(error), covers=anchor.covers))
+    return readings
+
+
+def record_state(log: Log, readings: Sequence[AnchorReading]) -> RecordState:
+    """The record as it is now, at the sizes that were seen. Asked after the anchors: it may only have grown since."""
+    events = log.history()
+    closed = [event.seq + 1 for event in events if event.type in CLOSES]
+    sizes = {
+        reading.newest.size for reading in readings if reading.newest is not None and reading.newest.size <= len(events)
+    }
+    return RecordState(log.key.origin, len(events), {size: log.root(size) for size in sizes}, max(closed, default=0))

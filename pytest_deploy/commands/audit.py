@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import typer
 from cryptography.x509 import load_pem_x509_certificates
 
-from pytest_deploy.anchors.anchoring import CLOSES, anchors_of
+from pytest_deploy.anchors.kinds import CLOSES, anchors_of
 from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.commands import Env, Rehearse
 from pytest_deploy.errors import DeployError, UsageError

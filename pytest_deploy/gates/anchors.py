@@ -9,7 +9,7 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_deploy.anchors.anchoring import AnchorReading, RecordState, anchors_of, read_back, record_state
+from pytest_deploy.anchors.kinds import AnchorReading, RecordState, anchors_of, read_back, record_state
 from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Judge, Verdict, needs_action, not_asked_for, passes
 from pytest_deploy.policy.storage import Anchors

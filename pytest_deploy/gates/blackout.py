@@ -28,8 +28,8 @@ from pytest_deploy.errors import ConfigurationError
 from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, not_asked_for, passes, span, waits
 from pytest_deploy.gates.zone import Spell, covering, judged_in, place, spells, utc
-from pytest_deploy.policy.gate_rules import Blackout
 from pytest_deploy.policy.load import read_document
+from pytest_deploy.policy.policy import Blackout
 from pytest_deploy.policy.types import Section, Text, Zone, complaint
 from pytest_deploy.policy.validation import validate_model
 from pytest_deploy.record.clock import stamp

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Judge, Verdict, needs_action, not_asked_for, passes
-from pytest_deploy.policy.gate_rules import Deployer
+from pytest_deploy.policy.policy import Deployer
 
 NAME = "deployer"
 

@@ -24,7 +24,7 @@ from pytest_deploy.gates.verdict import (
     waits,
 )
 from pytest_deploy.gates.zone import utc
-from pytest_deploy.policy.gate_rules import Incidents
+from pytest_deploy.policy.policy import Incidents
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import IncidentOpened, given

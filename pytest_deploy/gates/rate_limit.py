@@ -14,7 +14,7 @@ from functools import partial
 from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, not_asked_for, passes, span, waits
 from pytest_deploy.gates.zone import utc
-from pytest_deploy.policy.gate_rules import RateLimit
+from pytest_deploy.policy.policy import RateLimit
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.run_state import RunClaim
 

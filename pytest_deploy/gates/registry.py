@@ -1,7 +1,7 @@
 """Which gates there are, which of them a pipeline asks, which of them people may override; how they are asked, and when they would pass.
 
 A gate is a module here: NAME, `gather` (binds its facts) and `judge` (pure: values in, a verdict out). A new one is such a
-module, a model of its rule in policy/gate_rules.py, and a line in GATES.
+module, a model of its rule in policy/policy.py, and a line in GATES.
 """
 
 from __future__ import annotations

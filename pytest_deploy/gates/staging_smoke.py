@@ -19,8 +19,8 @@ from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, not_asked_for, passes, short, span
 from pytest_deploy.gates.zone import utc
 from pytest_deploy.platform.environment import in_kms
-from pytest_deploy.policy.gate_rules import StagingSmoke
 from pytest_deploy.policy.load import policy_of
+from pytest_deploy.policy.policy import StagingSmoke
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, not_asked_for, passes, span, waits
 from pytest_deploy.gates.zone import Spell, judged_in, place, spells, utc
-from pytest_deploy.policy.gate_rules import Window
+from pytest_deploy.policy.policy import Window
 from pytest_deploy.record.clock import stamp
 
 NAME = "window"

@@ -1,4 +1,4 @@
-"""Settings that are each right and cannot stand together. Each rule names the sections it reads.
+"""Settings that are each right and cannot stand together. The parameters of a rule are the sections it reads.
 
 A rule is asked only where all its sections are valid by themselves, so that one mistake is reported once.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
-from pytest_deploy.policy.gate_rules import Approval, Blackout, Phases, StagingSmoke, Window
+from pytest_deploy.policy.policy import Approval, Blackout, Phases, StagingSmoke, Window
 from pytest_deploy.policy.rollout import Health, Organisation, Platform, Smoke, Traffic
 from pytest_deploy.policy.storage import Anchors, Record, Retention
 
@@ -175,36 +176,40 @@ _LONGEST_ORIGIN = 140 - len("tlog " + " 12345678 ") - 44
 """Sizes have 8 digits at the most (the names in a log), a root has 44 characters of base64."""
 
 
-RULES: Mapping[Callable[..., Iterator[Contradiction]], tuple[str, ...]] = {
-    approval_roles_match_the_phase: ("approval", "phases"),
-    production_rules_need_approval_and_backup: ("phases", "window", "rate_limit", "staging_smoke", "deployer"),
-    fits_the_window: ("window", "sla_s"),
-    blackout_has_a_zone: ("blackout", "window"),
-    fits_the_sla: ("sla_s", "smoke", "traffic", "health"),
-    clean_tree_in_the_cloud: ("platform", "dirty_tree"),
-    record_where_it_lasts: ("platform", "record"),
-    locked_where_it_can_be: ("record", "retention"),
-    copies_lie_elsewhere: ("record", "anchors"),
-    github_is_where_the_platform_is: ("platform", "anchors"),
-    anchor_lines_fit: ("organisation", "environment", "anchors"),
-}
+def staging_is_another_environment(
+    staging_smoke: StagingSmoke | None, environment: str, environments: Collection[str]
+) -> Iterator[Contradiction]:
+    """What vouches for an environment is known, and is not itself."""
+    if staging_smoke is None:
+        return
+    at, named = ("staging_smoke", "environment"), staging_smoke.environment
+    if named not in environments:
+        yield Contradiction(at, f"there is no environment {named!r}", f"name one of: {', '.join(sorted(environments))}")
+    if named == environment:
+        yield Contradiction(at, "an environment cannot vouch for itself", "name the environment before it")
+
+
+RULES: tuple[Callable[..., Iterator[Contradiction]], ...] = (
+    approval_roles_match_the_phase,
+    production_rules_need_approval_and_backup,
+    fits_the_window,
+    blackout_has_a_zone,
+    fits_the_sla,
+    clean_tree_in_the_cloud,
+    record_where_it_lasts,
+    locked_where_it_can_be,
+    copies_lie_elsewhere,
+    github_is_where_the_platform_is,
+    anchor_lines_fit,
+    staging_is_another_environment,
+)
+"""Each takes the sections that its parameters are named after."""
 
 
 def contradictions(valid: Mapping[str, Any], environments: Collection[str]) -> Iterator[Contradiction]:
     """Every contradiction among the sections that are `valid`; `environments` are the names the file knows."""
-    for rule, sections in RULES.items():
-        if all(section in valid for section in sections):
-            yield from rule(*(valid[section] for section in sections))
-    staging: StagingSmoke | None = valid.get("staging_smoke")
-    own = valid.get("environment")
-    if staging is not None and staging.environment not in environments:
-        known = ", ".join(sorted(environments))
-        yield Contradiction(
-            ("staging_smoke", "environment"),
-            f"there is no environment {staging.environment!r}",
-            f"name one of: {known}",
-        )
-    if staging is not None and staging.environment == own:
-        yield Contradiction(
-            ("staging_smoke", "environment"), "an environment cannot vouch for itself", "name the environment before it"
-        )
+    known = {**valid, "environments": environments}
+    for rule in RULES:
+        sections = signature(rule).parameters
+        if known.keys() >= sections.keys():
+            yield from rule(*(known[section] for section in sections))

@@ -5,23 +5,140 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
-from pytest_deploy.policy.gate_rules import (
-    Approval,
-    Blackout,
-    Deployer,
-    Incidents,
-    Phases,
-    RateLimit,
-    StagingSmoke,
-    Thaw,
-    Window,
-)
+from pytest_deploy.policy.phases import OPTIONAL, PHASES
 from pytest_deploy.policy.rollout import Database, Health, Organisation, Platform, Rollback, Service, Smoke, Traffic
 from pytest_deploy.policy.storage import Anchors, Record, Retention
-from pytest_deploy.policy.types import Seconds, Section
+from pytest_deploy.policy.types import (
+    Argv,
+    Hours,
+    Names,
+    RelativePath,
+    Seconds,
+    Section,
+    Text,
+    WallTime,
+    Weekday,
+    Zone,
+    complaint,
+    distinct,
+)
+
+# --- Who and when: what must be so before a deployment may go. Null, or left out, where a rule does not apply.
+
+
+def _may_be_left_out(name: str) -> str:
+    if name not in PHASES:
+        raise complaint(f"there is no phase {name!r}", f"phases that may be left out: {', '.join(OPTIONAL)}")
+    if name not in OPTIONAL:
+        raise complaint(
+            f"the phase {name!r} is part of every deployment", f"only these may be left out: {', '.join(OPTIONAL)}"
+        )
+    return name
+
+
+class Phases(Section):
+    """Which phases this environment does without; their steps are recorded as not run."""
+
+    leave_out: Annotated[tuple[Annotated[str, AfterValidator(_may_be_left_out)], ...], AfterValidator(distinct)] = ()
+    """a list of phases among approval, backup, integration"""
+
+
+class Approval(Section):
+    """Whose signatures a deployment needs (REQ-o00043-B, C)."""
+
+    roles: tuple[Text, ...] = ()
+    """one role for each signature needed, e.g. [Tech Lead, QA Lead]; a person fills one role only"""
+    expires_h: Hours = 24
+    """hours an approval request lives"""
+    outside: Names = ()
+    """e-mails of commit authors who are nobody here and need no place in the roster, e.g. a bot's"""
+
+
+class Thaw(Section):
+    """Who may end the freeze that a rollback left."""
+
+    roles: Annotated[Names, Field(min_length=1)] = ("Tech Lead",)
+    """roles, one of which signs `deploy.py thaw`, e.g. [Tech Lead]"""
+
+
+class Deployer(Section):
+    """Who may start it."""
+
+    role: Text
+    """the role that may start a deployment, e.g. Deployment Manager"""
+
+
+class Window(Section):
+    """When it may go (REQ-o00043-J); the whole run must fit inside."""
+
+    zone: Zone
+    """the IANA zone of the hours, e.g. America/New_York; there is no default"""
+    days: Annotated[tuple[Weekday, ...], Field(min_length=1), AfterValidator(distinct)]
+    """full names of weekdays, e.g. [Monday, Tuesday]"""
+    opens: WallTime
+    """HH:MM of a 24-hour clock, e.g. '09:00'"""
+    closes: WallTime
+    """HH:MM of a 24-hour clock, e.g. '15:00'; the first minute outside"""
+
+    @property
+    def length_s(self) -> int:
+        """Seconds from opening to closing by the wall clock."""
+        return (self.closes.hour - self.opens.hour) * 3600 + (self.closes.minute - self.opens.minute) * 60
+
+    @model_validator(mode="after")
+    def _opens_first(self) -> Self:
+        if self.length_s <= 0:
+            raise complaint(
+                f"closes at {self.closes:%H:%M}, not after it opens at {self.opens:%H:%M}",
+                "give a closing time later on the same day",
+                at="closes",
+            )
+        return self
+
+
+class Blackout(Section):
+    """When it may not go, whatever the window says."""
+
+    holidays: Annotated[str, Field(pattern=r"^[A-Z]{2}(-[A-Z0-9]{1,3})?$")]
+    """the country whose public holidays count, e.g. US"""
+    calendar: RelativePath | None = None
+    """a file of planned maintenance and own blackout periods; a year it does not cover blocks"""
+
+
+class RateLimit(Section):
+    """How often it may go (REQ-o00043-K)."""
+
+    runs: Annotated[int, Field(ge=1)]
+    """how many deployments"""
+    per_h: Hours
+    """in any so many hours"""
+
+
+class StagingSmoke(Section):
+    """REQ-o00043-D: which environment must have smoked the same artefact, and how lately."""
+
+    environment: Text
+    """an environment of this file"""
+    within_h: Hours
+    """hours since its smoke tests passed"""
+
+
+class Incidents(Section):
+    """No critical incident open, nor opened lately."""
+
+    within_h: Hours
+    """hours to look back"""
+    command: Argv | None = None
+    """a program and its arguments that prints the incidents as JSON; null to go by this environment's own record"""
+    command_timeout_s: Seconds = 30
+    """seconds it may take; longer blocks"""
+
+
+# --- The whole.
 
 
 class Policy(Section):

@@ -10,8 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from pytest_deploy.anchors.anchoring import anchors_of
-from pytest_deploy.anchors.kinds import Anchor, TimestampAuthority, file_name
+from pytest_deploy.anchors.kinds import Anchor, TimestampAuthority, anchors_of, file_name
 from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.errors import DeployError
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.anchors import anchoring
+from pytest_deploy.anchors import kinds
 from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.errors import AnchorUnavailable, UsageError
 from pytest_deploy.gates.anchors import judge as gate
@@ -183,9 +183,9 @@ def test_a_place_that_cannot_be_read_is_told_with_its_cause(tmp_path: Path) -> N
     folder.mkdir(parents=True)
     (folder / "00000001.checkpoint").write_text("noise")
 
-    (known,) = anchoring.read_back(anchoring.anchors_of(local.workspace, local.policy, local.log.store))
+    (known,) = kinds.read_back(kinds.anchors_of(local.workspace, local.policy, local.log.store))
     assert "is no signed checkpoint" in known.problem
-    assert not gate(local.policy.anchors, anchoring.record_state(local.log, [known]), [known]).passed
+    assert not gate(local.policy.anchors, kinds.record_state(local.log, [known]), [known]).passed
 
 
 # --- at GitHub
@@ -282,10 +282,10 @@ def test_copies_in_a_bucket_stay_on_this_machine_where_the_platform_does(
     local = environment(tmp_path, "anchors: {copies: {store: gcs, bucket: example-anchors, prefix: a}}\n")
     monkeypatch.delenv(EMULATOR, raising=False)
     with pytest.raises(UsageError, match=r"anchors.copies.store is gcs, and local stays on this machine"):
-        anchoring.anchors_of(local.workspace, local.policy, local.log.store)
+        kinds.anchors_of(local.workspace, local.policy, local.log.store)
 
     monkeypatch.setenv(EMULATOR, "http://127.0.0.1:9")
-    (copies,) = anchoring.anchors_of(local.workspace, local.policy, local.log.store)
+    (copies,) = kinds.anchors_of(local.workspace, local.policy, local.log.store)
     assert copies.place == "gs://example-anchors/a/local"
 
 
@@ -293,4 +293,4 @@ def test_a_missing_certificate_is_named(local: Environment) -> None:
     (local.workspace.root / "ca.pem").unlink()
 
     with pytest.raises(AnchorUnavailable, match=r"anchors.timestamp.ca: ca.pem cannot be read"):
-        anchoring.anchors_of(local.workspace, local.policy, local.log.store)
+        kinds.anchors_of(local.workspace, local.policy, local.log.store)

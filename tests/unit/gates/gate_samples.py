@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.gates.zone import place
-from pytest_deploy.policy.gate_rules import Window
+from pytest_deploy.policy.policy import Window
 
 MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)

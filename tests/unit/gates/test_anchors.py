@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from pytest_deploy.anchors.anchoring import AnchorReading, RecordState
+from pytest_deploy.anchors.kinds import AnchorReading, RecordState
 from pytest_deploy.gates import anchors
 from pytest_deploy.policy.storage import Anchors, Copies
 from pytest_deploy.record.log_entry import Checkpoint

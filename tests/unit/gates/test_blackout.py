@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pytest_deploy.gates import blackout
 from pytest_deploy.gates.blackout import Calendar
 from pytest_deploy.gates.zone import place
-from pytest_deploy.policy.gate_rules import Blackout
+from pytest_deploy.policy.policy import Blackout
 from tests.unit.gates.gate_samples import (
     DAY,
     HOUR,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_deploy.gates import deployer
-from pytest_deploy.policy.gate_rules import Deployer
+from pytest_deploy.policy.policy import Deployer
 from tests.unit.gates.gate_samples import outcome_of
 
 RULE = Deployer(role="Deployment Manager")

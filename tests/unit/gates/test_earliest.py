@@ -15,7 +15,7 @@ from pytest_deploy.gates.lease import HeldLease
 from pytest_deploy.gates.registry import earliest
 from pytest_deploy.gates.staging_smoke import Evidence, SmokedRelease
 from pytest_deploy.gates.verdict import Judge, Verdict, passes, waits
-from pytest_deploy.policy.gate_rules import Blackout, RateLimit, StagingSmoke
+from pytest_deploy.policy.policy import Blackout, RateLimit, StagingSmoke
 from pytest_deploy.record.run_state import RunClaim
 from tests.unit.gates.gate_samples import DAY, HOUR, MINUTE, a_window, local, minutes_of_years, utc
 

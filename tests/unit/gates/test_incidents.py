@@ -9,7 +9,7 @@ import pytest
 from pytest_deploy.gates import incidents
 from pytest_deploy.gates.incidents import Incident
 from pytest_deploy.gates.verdict import Unavailable
-from pytest_deploy.policy.gate_rules import Incidents
+from pytest_deploy.policy.policy import Incidents
 from tests.unit.gates.gate_samples import HOUR, MINUTE, outcome_of, utc
 
 RULE = Incidents(within_h=24)

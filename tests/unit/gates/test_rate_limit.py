@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_deploy.gates import rate_limit
 from pytest_deploy.gates.rate_limit import limited
-from pytest_deploy.policy.gate_rules import RateLimit
+from pytest_deploy.policy.policy import RateLimit
 from pytest_deploy.record.run_state import RunClaim
 from tests.unit.gates.gate_samples import HOUR, MINUTE, outcome_of, utc
 

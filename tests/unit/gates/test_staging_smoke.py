@@ -9,7 +9,7 @@ import pytest
 from pytest_deploy.gates import staging_smoke
 from pytest_deploy.gates.staging_smoke import Evidence, SmokedRelease
 from pytest_deploy.gates.verdict import Verdict
-from pytest_deploy.policy.gate_rules import StagingSmoke
+from pytest_deploy.policy.policy import StagingSmoke
 from tests.unit.gates.gate_samples import HOUR, MINUTE, outcome_of, utc
 
 RULE = StagingSmoke(environment="staging", within_h=24)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_deploy.gates import window
 from pytest_deploy.gates.zone import place, tzdata_version
-from pytest_deploy.policy.gate_rules import Window
+from pytest_deploy.policy.policy import Window
 from tests.unit.gates.gate_samples import (
     DAY,
     HOUR,
