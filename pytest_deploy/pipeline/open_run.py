@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-import psutil
 from msgspec import UNSET
 
 from pytest_deploy.errors import DeployError, Refused
@@ -52,6 +51,7 @@ def open_run(
     observer: RunObserver,
     plugins: Mapping[str, str],
     options: Mapping[str, object],
+    began: float,
 ) -> Run:
     """Ask the gates where a request was approved, take the lease (a plan takes none), open the run.
 
@@ -63,6 +63,7 @@ def open_run(
         observer: told what the run does.
         plugins: the active pytest plug-ins, name and version.
         options: pytest's options that differ from their defaults.
+        began: when the deployment's process began, in seconds since the epoch.
 
     Raises:
         Refused: with every refusal.
@@ -81,7 +82,7 @@ def open_run(
     if lease is not None:
         lease.start_renewing()
     # 3. The run. Where it cannot be opened the lease is given back.
-    age_s = max(0.0, time.time() - psutil.Process().create_time())
+    age_s = max(0.0, time.time() - began)
     run = Run(
         environment=environment,
         context=context,

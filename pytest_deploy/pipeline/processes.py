@@ -56,10 +56,22 @@ class Interruption:
                 signal.signal(signum, signal.SIG_IGN if worker and signum == signal.SIGINT else self._receive)
             atexit.register(_ignore)
 
+    def release(self) -> None:
+        """The run is sealed, or will never be: from now on a signal ends the process as it ends any other."""
+        if threading.current_thread() is threading.main_thread():
+            atexit.unregister(_ignore)
+            for signum in SIGNALS:
+                signal.signal(signum, signal.SIG_DFL)
+
     @property
     def name(self) -> str:
         """The first signal's name, `SIGTERM`; empty while there is none."""
         return signal.Signals(self.first).name if self.first is not None else ""
+
+    @property
+    def is_shielded(self) -> bool:
+        """Whether something runs that must not be torn."""
+        return self._shields > 0
 
     def begin(self, *, stoppable: bool = True) -> None:
         """A step's set-up or call begins: the first signal stops it, unless it is not stoppable (a rollback's)."""

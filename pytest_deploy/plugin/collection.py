@@ -171,10 +171,9 @@ class Collection:
         return step
 
     def _set_timeout(self, item: pytest.Item) -> None:
-        """Give each step its own time limit, in seconds, through pytest-timeout."""
+        """Give each step its own time limit, in seconds."""
         marks = [mark.kwargs["timeout"] for mark in item.iter_markers("step") if "timeout" in mark.kwargs]
         item.stash[STEP_TIMEOUT] = float(marks[0] if marks else self._step_timeout_s)
-        item.add_marker(pytest.mark.timeout(item.stash[STEP_TIMEOUT], method="signal"))
 
 
 def refusal_file(collected: Path) -> Path:

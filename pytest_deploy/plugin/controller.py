@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import time
 from collections.abc import Callable, Generator, Mapping
 from functools import cached_property
 from importlib.metadata import version
@@ -26,12 +27,17 @@ from pytest_deploy.pipeline.undo import abort_unrecorded, roll_back
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin import option_policy
 from pytest_deploy.plugin.collection import STEP, Collection
+from pytest_deploy.plugin.guard import Told
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import FinishedStep
+from pytest_deploy.plugin.time_limit import TimeLimits
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.release import source
 from pytest_deploy.release.source import Source
 from pytest_deploy.reports.seal import seal, summary
+
+UNDONE_AND_SEALED_S = 120.0
+"""What a run that is over its limit has, beside the budget of its rollback, to be sealed; then its process is killed."""
 
 
 class Controller:
@@ -46,6 +52,8 @@ class Controller:
         collection: Collection,
         interruption: Interruption,
         progress: Progress,
+        limits: TimeLimits,
+        told: Told,
     ) -> None:
         self._config = config
         self._environment = environment
@@ -53,6 +61,9 @@ class Controller:
         self._collection = collection
         self._interruption = interruption
         self._progress = progress
+        self._limits = limits
+        self._told = told
+        self._run_limit_passed = False
         self._options = option_policy.settings(config)
         self.run: Run | None = None
 
@@ -73,6 +84,8 @@ class Controller:
         """Say what begins, and open the run. A refusal ends pytest with the error's own exit code."""
         try:
             self._progress.open(headline(self._environment, self._context, self.source), steps)
+            workspace = self._context.workspace
+            self._told.opened(self._context.run, workspace.environment, rehearsal=workspace.rehearsal)
             self.run = open_run(
                 self._environment,
                 self._context,
@@ -81,13 +94,27 @@ class Controller:
                 observer=self._progress,
                 plugins=active_plugins(self._config),
                 options=self._options,
+                began=self._told.began,
             )
         except DeployError as error:
+            self._told.ended(error.exit_code)
             pytest.exit(f"refused: {error}", returncode=error.exit_code)
+        self._limit(self.run)
         self._config.hook.pytest_deploy_run_opened(
             run=self._context.run, environment=self._context.workspace.environment
         )
         return self.run
+
+    def _limit(self, run: Run) -> None:
+        """Hold the time limit of the whole run: at its end the run is stopped and undone; past that, killed."""
+        seconds = run.policy.run_limit
+        self._limits.limit_run(time.monotonic() + seconds, self._stop_at_run_limit)
+        self._told.limit(seconds + run.policy.rollback.budget_s + UNDONE_AND_SEALED_S, f"run {run.context.run}")
+
+    def _stop_at_run_limit(self) -> bool:
+        """The run's time is over: whether the step that runs is to be stopped."""
+        self._run_limit_passed = self.run is not None and self.run.sequence.closed is None
+        return self._run_limit_passed
 
     # --- steps
 
@@ -121,6 +148,8 @@ class Controller:
         first = self._interruption.first if self._interruption.first is not None else signum
         if first is not None and run.sequence.closed is None:
             run.close(Cause("signal", signal.Signals(first).name))
+        if self._run_limit_passed and run.sequence.closed is None:
+            run.close(Cause("budget", f"the run took longer than its limit of {run.policy.run_limit:g} s"))
         if run.lease is not None and run.lease.lost.is_set() and run.sequence.closed is None:
             run.close(Cause("lease", f"the lease was lost: {run.lease.cause}"))
 
@@ -169,6 +198,8 @@ class Controller:
 
     def _seal_and_report(self, run: Run) -> int:
         sealed = seal(run)
+        self._told.sealed(sealed.exit_code)
+        self._interruption.release()
         self._progress.line()
         for line, markup in summary(run, sealed):
             self._progress.line(line, **markup)
@@ -184,6 +215,8 @@ class Controller:
             self._progress.line()
             self._progress.line(f"the record cannot be written: {error}", red=True, bold=True)
             code = abort_unrecorded(run)
+            self._told.ended(code)
+            self._interruption.release()
             self._progress.close()
             return code
         return None

@@ -16,8 +16,10 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin import report_writers
 from pytest_deploy.plugin.collection import Collection, collected_by_worker, refusal_file
 from pytest_deploy.plugin.controller import Controller
+from pytest_deploy.plugin.guard import Told
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.scheduler import PhaseScheduler
+from pytest_deploy.plugin.time_limit import TimeLimits
 from pytest_deploy.policy.load import RunContext
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ class DistributedController(Controller):
         collection: Collection,
         interruption: Interruption,
         progress: Progress,
+        limits: TimeLimits,
+        told: Told,
     ) -> None:
         super().__init__(
             config,
@@ -50,6 +54,8 @@ class DistributedController(Controller):
             collection=collection,
             interruption=interruption,
             progress=progress,
+            limits=limits,
+            told=told,
         )
         self._workers: dict[str, Any] = {}
         self._reported: set[str] = set()
@@ -121,6 +127,12 @@ class DistributedController(Controller):
         self._lose(nodeid, "the worker that ran it could not record its end")
 
     # --- what differs
+
+    def _stop_at_run_limit(self) -> bool:
+        """The workers' steps are stopped as by a signal; what closes the run is its limit."""
+        if super()._stop_at_run_limit():
+            processes.terminate(list(self._workers.values()))
+        return False
 
     def _lose(self, nodeid: str, message: str) -> None:
         run = self._open_run()

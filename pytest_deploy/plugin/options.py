@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,10 +59,19 @@ def add(parser: pytest.Parser) -> None:
 
 def is_deployment(config: pytest.Config) -> bool:
     """Whether this is a deployment: an environment is named, and not only help or the version is to be shown."""
-    option = config.option
+    return config.option.deploy_env is not None and not _only_shows(config)
+
+
+def is_guarded(early_config: pytest.Config) -> bool:
+    """Whether steps will run here or in workers of this process: then it gets a guard. Asked before conftests are loaded."""
+    known = early_config.known_args_namespace
+    runs = known.deploy_env is not None and not known.collectonly and not _only_shows(early_config)
+    return runs and "PYTEST_XDIST_WORKER" not in os.environ
+
+
+def _only_shows(config: pytest.Config) -> bool:
     # Typed, not slipped in by PYTEST_ADDOPTS: a run that only shows its help must not pass for a deployment.
-    shown = {"-h", "--help", "-V", "-VV", "--version"} & set(map(str, config.invocation_params.args))
-    return option.deploy_env is not None and not shown
+    return bool({"-h", "--help", "-V", "-VV", "--version"} & set(map(str, config.invocation_params.args)))
 
 
 def run_context(config: pytest.Config) -> RunContext | None:

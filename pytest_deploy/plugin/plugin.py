@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_deploy.plugin import options
+
+if TYPE_CHECKING:
+    from pytest_deploy.plugin.guard import Told
+
+GUARD: pytest.StashKey[Told] = pytest.StashKey()
+"""What this session tells its guard; absent where there is none: in xdist's workers, and where nothing is deployed."""
 
 MARKERS = (
     "requirement(assertion): the assertion of the specification that the step verifies, e.g. REQ-o00043-K",
@@ -27,12 +34,20 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """A deployment collects suites/ and nothing else; so the conftests loaded first are the suites' own."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+    """Before pytest catches output and imports a conftest: from here on a deployment is a child of its guard.
+
+    It collects suites/ and nothing else; so the conftests loaded first are the suites' own.
+    """
     parsed = early_config.known_args_namespace
     if parsed.deploy_env is not None:
         parsed.file_or_dir = [str(Path(early_config.rootpath) / "suites")]
+        if options.is_guarded(early_config):
+            from pytest_deploy.plugin import guard
+
+            early_config.stash[GUARD] = guard.start()
+    return (yield)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -46,7 +61,16 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
             option_policy.refuse(config)
         except OptionRefused as refused:
             raise pytest.UsageError(str(refused)) from None
-    return (yield)
+    told = config.stash.get(GUARD, None)
+    if told is None:
+        return (yield)
+    try:
+        code = yield
+    except pytest.UsageError:
+        told.ended_before_a_run(pytest.ExitCode.USAGE_ERROR)
+        raise
+    told.ended_before_a_run(code)
+    return code
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -58,4 +82,4 @@ def pytest_configure(config: pytest.Config) -> None:
     if context is not None:
         from pytest_deploy.plugin import session
 
-        session.begin(config, context)
+        session.begin(config, context, config.stash.get(GUARD, None))

@@ -6,10 +6,8 @@ did not pass. If an event cannot be written the step does not begin.
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import re
-import sys
 import warnings
 from collections.abc import Generator, Mapping
 from typing import TypedDict
@@ -21,7 +19,7 @@ from pytest_deploy.pipeline.processes import Interruption
 from pytest_deploy.pipeline.step_record import STEP_ACTOR, StepRecord, file_of
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.plugin.collection import STEP, STEP_TIMEOUT
+from pytest_deploy.plugin.collection import STEP
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import EventContent, StepFinished, StepNotRun, StepStarted
 from pytest_deploy.record.events.of_runs import StepOutcome
@@ -30,10 +28,6 @@ from pytest_deploy.record.redaction import redacted
 MESSAGE_BYTES = 4000
 """A step's message in the log is cut to this; the whole traceback stands in junit.xml."""
 _COUNTS = re.compile(r"\b\d+ faults?$")
-
-GRACE_S = 15.0
-"""A step that neither its time limit nor a signal can stop (it never comes back from C code) ends its process this many
-seconds after the limit: a worker's death is that step's failure; alone, the run is left to `deploy.py recover`."""
 
 RECORD = pytest.StashKey[StepRecord]()
 
@@ -73,9 +67,6 @@ class StepRecorder:
             self._append(StepStarted(nodeid=step.nodeid, phase=step.phase, changes=step.changes))
             self._current = item.stash[RECORD] = StepRecord(self._environment, step)
             self._reports = {}
-        faulthandler.dump_traceback_later(
-            item.stash[STEP_TIMEOUT] + GRACE_S, exit=True, file=sys.__stderr__ or sys.stderr
-        )
         self._interruption.begin(stoppable=step.phase != "rollback")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -86,7 +77,6 @@ class StepRecorder:
         if current is not None and current.step.nodeid == item.nodeid:
             self._reports[report.when or ""] = report
             if report.when == "teardown":
-                faulthandler.cancel_dump_traceback_later()
                 with self._interruption.shielded():
                     finished = self._finish(current)
                 self._current = None

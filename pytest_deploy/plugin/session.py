@@ -18,19 +18,29 @@ from pytest_deploy.plugin import fixtures
 from pytest_deploy.plugin.collection import Collection
 from pytest_deploy.plugin.controller import Controller
 from pytest_deploy.plugin.distributed import DistributedController, is_distributed
+from pytest_deploy.plugin.guard import Told
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import StepRecorder, StopWindow
 from pytest_deploy.plugin.redaction import Redacting, Terminal, log_lines
 from pytest_deploy.plugin.report_writers import Labels
+from pytest_deploy.plugin.time_limit import TimeLimits
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.run_id import new_run_id
 
 
-def begin(config: pytest.Config, requested: RunContext) -> None:
-    """Register a deployment with pytest. Raises pytest.UsageError (exit 4) where it was not asked for rightly."""
+def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> None:
+    """Register a deployment with pytest; `told` is what its guard hears, None in a worker.
+
+    Raises pytest.UsageError (exit 4) where it was not asked for rightly.
+    """
     worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
+    if worker is None and told is None and not config.option.collectonly:
+        raise pytest.UsageError(
+            "this deployment has no guard, which gives its exit code and holds its time limits: PYTEST_XDIST_WORKER is set, and this is no "
+            "worker of xdist's; take it out of the environment"
+        )
     context = requested if worker is None else RunContext.from_json(worker["deploy"])
     try:
         policy = context.policy()
@@ -65,11 +75,16 @@ def begin(config: pytest.Config, requested: RunContext) -> None:
     config.pluginmanager.register(recorder, "deploy-recorder")
     config.pluginmanager.register(Redacting(environment), "deploy-redacting")
     config.pluginmanager.register(StopWindow(interruption), "deploy-stop-window")
-    if worker is None and not config.option.collectonly:
-        _register_controller(config, environment, context, collection, interruption)
+    limits = TimeLimits(interruption, tell=None if told is None else told.limit)
+    if told is not None:
+        _register_controller(
+            config, environment, context, collection, interruption=interruption, limits=limits, told=told
+        )
     if not config.option.collectonly:
+        config.pluginmanager.register(limits, "deploy-time-limits")
         config.pluginmanager.register(Terminal(environment.redact), "deploy-terminal")
         interruption.install(worker=worker is not None)
+        limits.install()
     log_lines(config, environment.redact)
 
 
@@ -97,7 +112,10 @@ def _register_controller(
     environment: Environment,
     context: RunContext,
     collection: Collection,
+    *,
     interruption: Interruption,
+    limits: TimeLimits,
+    told: Told,
 ) -> None:
     """Register what only the controller (or the only process) holds."""
     progress = Progress(config)
@@ -109,6 +127,8 @@ def _register_controller(
         collection=collection,
         interruption=interruption,
         progress=progress,
+        limits=limits,
+        told=told,
     )
     _redirect_reports(config, context)
     config.pluginmanager.register(Labels(_suite_labels(controller, context)), "deploy-labels")

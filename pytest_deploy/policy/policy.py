@@ -197,8 +197,15 @@ class Policy(Section):
     """true where uncommitted changes may be deployed"""
     step_timeout_s: Seconds = 120
     """seconds a step may take that sets no timeout of its own"""
+    run_limit_s: Seconds | None = None
+    """seconds after which a run is stopped and undone, or null for twice sla_s"""
     settings: Mapping[str, str] = Field(default_factory=dict)
     """what --deploy-set changed, as given: {key: value}"""
+
+    @property
+    def run_limit(self) -> float:
+        """Seconds after which a run is stopped and undone."""
+        return 2.0 * self.sla_s if self.run_limit_s is None else float(self.run_limit_s)
 
     def origin(self, *, rehearsal: bool = False) -> str:
         """The record's origin: `<domain>/<environment>`, of a rehearsal `<domain>/rehearsal/<environment>`."""

@@ -1,0 +1,83 @@
+"""What steps left running when the run is sealed: threads that keep the process from ending, and child processes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import suppress
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import psutil
+import pytest
+
+from pytest_deploy.pipeline.steps_lock import title_of
+from pytest_deploy.platform.embedded.supervisor import MARKER
+
+_TERMINATE_S = 0.5
+_SHOWN = 80
+
+
+class Leftovers:
+    """Names what the steps of this process left, and ends its processes; a thread can only be ended with all of them."""
+
+    def __init__(self) -> None:
+        self._begun_by: WeakKeyDictionary[threading.Thread, str] = WeakKeyDictionary()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Remember which step a thread came with."""
+        before = set(threading.enumerate())
+        try:
+            return (yield)
+        finally:
+            for thread in set(threading.enumerate()) - before:
+                self._begun_by.setdefault(thread, title_of(item.nodeid))
+
+    def threads(self) -> list[str]:
+        """The threads that will keep the process from ending."""
+        found = [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
+        return [f"thread {t.name}, begun by `{self._begun_by.get(t, 'no step')}`" for t in found]
+
+    def end_processes(self) -> list[str]:
+        """End what this process started and did not end: its name, each."""
+        left = [process for process in descendants(psutil.Process().pid) if _alive(process)]
+        names = [_described(process) for process in left]
+        for process in left:
+            with suppress(psutil.Error):
+                process.terminate()
+        _, deaf = psutil.wait_procs(left, timeout=_TERMINATE_S)
+        for process in deaf:
+            with suppress(psutil.Error):
+                process.kill()
+        return names
+
+
+def descendants(pid: int) -> list[Any]:
+    """The psutil.Process of each process below `pid`, but those of the embedded platform: its supervisor ends them."""
+    found: list[Any] = []
+    with suppress(psutil.Error):
+        for child in psutil.Process(pid).children():
+            if not _of_platform(child):
+                found += [child, *descendants(child.pid)]
+    return found
+
+
+def _of_platform(process: Any) -> bool:
+    try:
+        return MARKER in process.environ()
+    except psutil.Error:
+        return False
+
+
+def _alive(process: Any) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _described(process: Any) -> str:
+    with suppress(psutil.Error):
+        return f"process {process.pid} ({' '.join(process.cmdline()) or process.name()})"[:_SHOWN]
+    return f"process {process.pid}"
