@@ -21,6 +21,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any, NoReturn
 
+from pytest_deploy.plugin.nowhere import identity
+
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 LEAVE_S = 10.0
@@ -44,7 +46,7 @@ class Told:
     def __init__(self, descriptor: int, guard: int) -> None:
         self._guard = guard
         self._descriptor = descriptor
-        self._pipe = _identity(descriptor)
+        self._pipe = identity(descriptor)
         self._process = os.getpid()
         self.run_opened = False
 
@@ -83,7 +85,7 @@ class Told:
 
     def _tell(self, **message: object) -> None:
         # A step may have closed every descriptor, and another file may have got the number.
-        if os.getpid() == self._process and _identity(self._descriptor) == self._pipe:
+        if os.getpid() == self._process and identity(self._descriptor) == self._pipe:
             with suppress(OSError):
                 os.write(self._descriptor, json.dumps(message).encode() + b"\n")
 
@@ -256,14 +258,6 @@ def _guard(session: int, reading: int, before: Iterable[int]) -> NoReturn:
             os.kill(session, signal.SIGKILL)
     finally:
         os._exit(code)
-
-
-def _identity(descriptor: int) -> tuple[int, int] | None:
-    try:
-        found = os.fstat(descriptor)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 def _die_with(guard: int) -> None:

@@ -17,6 +17,7 @@ import pytest
 from pytest_deploy.pipeline.run import RunObserver
 from pytest_deploy.pipeline.sequence import NotRun
 from pytest_deploy.pipeline.steps_lock import Step, title_of
+from pytest_deploy.plugin.nowhere import lead_nowhere
 
 _MARKS = {"passed": ("✓", {"green": True}), "failed": ("✗", {"red": True}), "error": ("✗", {"red": True})}
 _TICK_SECONDS = 0.5
@@ -168,4 +169,7 @@ class Progress(RunObserver):
 
     def _overwrite(self, text: str) -> None:
         if self._terminal is not None:
-            os.write(self._terminal, text.encode(errors="replace"))
+            try:
+                os.write(self._terminal, text.encode(errors="replace"))
+            except OSError:
+                lead_nowhere(self._terminal)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any, TextIO
 
 import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntry  # pytest offers no public way to a traceback's arguments
 
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.plugin.nowhere import lead_nowhere
 
 
 class Redacting:
@@ -59,12 +62,32 @@ class Terminal:
         self._file, writer._file = writer._file, self  # noqa: SLF001 -- there is no other way in
 
     def write(self, text: str) -> int:
-        """Write what is left of a text."""
-        return self._file.write(self._redact(text)) if self._file is not None else 0
+        """Write what is left of a text; once nobody reads it any more, nothing."""
+        if self._file is not None:
+            try:
+                return self._file.write(self._redact(text))
+            except UnicodeError:
+                raise
+            except (OSError, ValueError):
+                self._give_up()
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what is written; most readers that are gone show here."""
+        if self._file is not None:
+            try:
+                self._file.flush()
+            except (OSError, ValueError):
+                self._give_up()
+
+    def _give_up(self) -> None:
+        with suppress(OSError, ValueError):
+            lead_nowhere(self._file.fileno() if self._file is not None else 1)
+        self._file = None
 
     def __getattr__(self, name: str) -> Any:
-        """All else is the file's."""
-        return getattr(self._file, name)
+        """All else is the file's; of one that was given up, standard output's."""
+        return getattr(self._file or sys.__stdout__, name)
 
 
 class LogLines(logging.Handler):
@@ -82,7 +105,11 @@ class LogLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line, without secrets."""
-        os.write(self._descriptor, f"{self._redact(self.format(record))}\n".encode(errors="replace"))
+        line = f"{self._redact(self.format(record))}\n".encode(errors="replace")
+        try:
+            os.write(self._descriptor, line)
+        except OSError:
+            lead_nowhere(self._descriptor)
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:

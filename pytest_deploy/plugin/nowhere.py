@@ -1,0 +1,28 @@
+"""A reader that is gone (`| head`, a CI agent that died, a closed terminal) stops no deployment: what nobody reads is not written."""
+
+from __future__ import annotations
+
+import os
+
+
+def lead_nowhere(descriptor: int) -> None:
+    """Let a descriptor lead nowhere, and every copy of it: pytest keeps one while it catches output, others keep theirs."""
+    gone = identity(descriptor)
+    copies = {descriptor}
+    if gone is not None:
+        copies |= {copy for copy in map(int, os.listdir("/dev/fd")) if identity(copy) == gone}  # noqa: PTH208 -- names alone
+    # Where it was closed this may get its number, as any file opened next would: then the terminal's words stood in that file.
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for copy in copies - {nowhere}:
+        os.dup2(nowhere, copy, inheritable=copy <= 2)  # noqa: PLR2004 -- the standard three
+    if nowhere not in copies:
+        os.close(nowhere)
+
+
+def identity(descriptor: int) -> tuple[int, int] | None:
+    """What tells the open file behind a descriptor from any other; None where it is closed."""
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
