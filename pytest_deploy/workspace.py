@@ -22,6 +22,11 @@ class Workspace:
     """The environment's own policy on the embedded platform, with stores, keys and run ids of its own."""
 
     @property
+    def holds_subjects(self) -> bool:
+        """Whether its database's rows may be subjects': everywhere but in local."""
+        return self.environment != "local" or self.rehearsal
+
+    @property
     def config_file(self) -> Path:
         """What people ask for."""
         return self.root / "deploy.yaml"

@@ -102,18 +102,13 @@ class Environment:
             if len(password) >= SHORTEST and password != parameters.get("user"):
                 self.secrets.learn(f"{name}_PASSWORD", password)
 
-    @property
-    def holds_subjects(self) -> bool:
-        """Whether its rows may be subjects': everywhere but in local."""
-        return _holds_subjects(self.workspace)
-
     def redact(self, text: str) -> str:
         """A text without any known secret and, outside local, without what PostgreSQL says of rows."""
         return _cut(text, self.workspace, self.secrets)
 
     def redact_error(self, error: BaseException) -> None:
         """Cut an error in place, with those it came from: every report writer reads the error itself."""
-        if self.holds_subjects:
+        if self.workspace.holds_subjects:
             cut_rows_in_error(error)
         for member in error_chain(error):
             member.args = tuple(redacted(member.args, self.redact))
@@ -124,7 +119,7 @@ class Environment:
         """A file without any secret that any process of the run knows."""
         self.secrets.take_in()
         content = self.secrets.redactor.data(content)
-        return cut_rows_in_file(content) if self.holds_subjects else content
+        return cut_rows_in_file(content) if self.workspace.holds_subjects else content
 
     def close(self) -> None:
         """Release the platform."""
@@ -160,12 +155,8 @@ def record_of(
     )
 
 
-def _holds_subjects(workspace: Workspace) -> bool:
-    return workspace.environment != "local" or workspace.rehearsal
-
-
 def _cut(text: str, workspace: Workspace, known: Secrets) -> str:
-    return known.redact(cut_rows(text) if _holds_subjects(workspace) else text)
+    return known.redact(cut_rows(text) if workspace.holds_subjects else text)
 
 
 def in_kms(version: str) -> Signer:

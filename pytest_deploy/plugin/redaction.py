@@ -30,7 +30,7 @@ class Redacting:
         if call.excinfo is not None:
             self._environment.redact_error(call.excinfo.value)
         report = yield
-        if self._environment.holds_subjects:
+        if self._environment.workspace.holds_subjects:
             _forget_arguments(report.longrepr)
         redact = self._environment.redact
         text = str(report.longrepr) if report.longrepr is not None else ""

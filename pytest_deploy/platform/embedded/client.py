@@ -19,8 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_deploy.errors import PlatformUnavailable, Refused
-from pytest_deploy.platform.embedded.artefacts import LocalArtefacts
-from pytest_deploy.platform.embedded.places import Places, Site, log_of, program_environment, tail
+from pytest_deploy.platform.embedded.places import LocalArtefacts, Places, Site, log_of, program_environment, tail
 from pytest_deploy.platform.embedded.postgres import prepare_database
 from pytest_deploy.platform.embedded.supervisor import MARKER, lock
 from pytest_deploy.platform.protocol import DatabaseAccess
@@ -151,12 +150,11 @@ def _converse(places: Places, hello: dict[str, Any]) -> tuple[socket.socket, dic
 def _try(places: Places) -> socket.socket | None:
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(_START_S)
-    try:
+    with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
         connection.connect(str(places.control))
-    except (FileNotFoundError, ConnectionRefusedError):
-        connection.close()
-        return None
-    return connection
+        return connection
+    connection.close()
+    return None
 
 
 def _start(places: Places) -> None:

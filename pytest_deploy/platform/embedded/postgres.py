@@ -66,13 +66,10 @@ def postmaster(data: Path) -> psutil.Process | None:
     `postmaster.pid` may be stale and its number given to another process since, so the process is believed only if its
     working folder is the data folder: a server always works there, and nobody else has business in it.
     """
-    try:
-        pid = int((data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
-        process = psutil.Process(pid)
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
+        process = psutil.Process(int((data / "postmaster.pid").read_text(encoding="utf-8").partition("\n")[0]))
         if Path(process.cwd()) == data.resolve() and lives(process):
             return process
-    except (OSError, ValueError, psutil.Error):
-        return None
     return None
 
 
@@ -202,12 +199,14 @@ class EmbeddedServer:
         while time.monotonic() < until:
             if process.poll() is not None:
                 raise PlatformUnavailable(f"PostgreSQL ended with {process.returncode} at its start; {self._said()}")
-            try:
+            with contextlib.suppress(OSError):
                 lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
-            except OSError:
-                lines = []
-            if len(lines) > _STATUS_LINE and lines[_STATUS_LINE].strip() == "ready" and int(lines[0]) == process.pid:
-                return
+                if (
+                    len(lines) > _STATUS_LINE
+                    and lines[_STATUS_LINE].strip() == "ready"
+                    and int(lines[0]) == process.pid
+                ):
+                    return
             time.sleep(0.01)
         self.stop()
         raise PlatformUnavailable(f"PostgreSQL was not ready within {self._deadline_s} s; {self._said()}")
@@ -228,10 +227,8 @@ def _server_user() -> pwd.struct_passwd | None:
     if os.geteuid() != 0:
         return None
     for name in _UNPRIVILEGED:
-        try:
+        with contextlib.suppress(KeyError):
             return pwd.getpwnam(name)
-        except KeyError:
-            continue
     raise PlatformUnavailable(
         f"PostgreSQL does not run as root, and there is none of the users {', '.join(_UNPRIVILEGED)}; make one of them"
     )

@@ -106,7 +106,6 @@ class Router:
         return f"http://{LOOPBACK}:{self.ports[tag]}"
 
     async def close(self) -> None:
-        """Close all ports and the connections on them."""
         for listener, server in self._listeners.values():
             listener.close()
             await server.shutdown(0.1)

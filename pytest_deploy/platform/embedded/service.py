@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 
 from google.cloud import run_v2
 
-from pytest_deploy.platform.embedded.artefacts import ImageUnknown, unpack
-from pytest_deploy.platform.embedded.places import Places, Site, log_of, write_private
+from pytest_deploy.platform.embedded.places import ImageUnknown, Places, Site, log_of, unpack, write_private
 from pytest_deploy.platform.embedded.revision import (
     PLACEHOLDER,
     RevisionProcess,

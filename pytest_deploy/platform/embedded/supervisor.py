@@ -155,18 +155,16 @@ def lock(path: Path, patience_s: float) -> int:
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     until = time.monotonic() + patience_s
     while True:
-        try:
+        with contextlib.suppress(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > until:
-                os.close(file)
-                raise PlatformUnavailable(
-                    f"{path} is still held by another supervisor of this checkout after {patience_s:g} s; "
-                    "stop its clients (a foreground `deploy.py local`, a run), and look for one started with another root"
-                ) from None
-            time.sleep(0.02)
-        else:
             return file
+        if time.monotonic() > until:
+            os.close(file)
+            raise PlatformUnavailable(
+                f"{path} is still held by another supervisor of this checkout after {patience_s:g} s; "
+                "stop its clients (a foreground `deploy.py local`, a run), and look for one started with another root"
+            )
+        time.sleep(0.02)
 
 
 def main(checkout: str, root: str, ready: str) -> None:

@@ -81,13 +81,10 @@ class KmsSigner:
         """The Ed25519 public key, 32 bytes, read from the service once."""
         doing = f"reading the public key of {self.version}"
 
-        def call() -> kms_v1.PublicKey:
-            return self._client.get_public_key(request={"name": self.version}, retry=self._again, timeout=CALL_S)
-
         def is_whole(reply: kms_v1.PublicKey) -> bool:
             return "pem_crc32c" in reply and bool(reply.pem_crc32c == google_crc32c.value(reply.pem.encode()))
 
-        reply = self._checked_reply(doing, call, is_whole)
+        reply = self._checked_reply(doing, self._client.get_public_key, {"name": self.version}, is_whole)
         if reply.algorithm != _ED25519:
             raise RecordError(
                 f"{doing}: its algorithm is {reply.algorithm.name}; the log is signed with EC_SIGN_ED25519: "
@@ -106,14 +103,11 @@ class KmsSigner:
         doing = f"signing with {self.version}"
         request = {"name": self.version, "data": message, "data_crc32c": google_crc32c.value(message)}
 
-        def call() -> kms_v1.AsymmetricSignResponse:
-            return self._client.asymmetric_sign(request=request, retry=self._again, timeout=CALL_S)
-
         def is_whole(reply: kms_v1.AsymmetricSignResponse) -> bool:
             sound = "signature_crc32c" in reply and reply.signature_crc32c == google_crc32c.value(reply.signature)
             return bool(reply.verified_data_crc32c and sound)
 
-        signature: bytes = self._checked_reply(doing, call, is_whole).signature
+        signature: bytes = self._checked_reply(doing, self._client.asymmetric_sign, request, is_whole).signature
         if not LogKey("", self.public).verifies(signature, message):
             raise RecordError(
                 f"{doing}: the signature does not verify under the version's public key; nothing was written: "
@@ -121,11 +115,17 @@ class KmsSigner:
             )
         return signature
 
-    def _checked_reply(self, doing: str, call: Callable[[], _Reply], is_whole: Callable[[_Reply], bool]) -> _Reply:
+    def _checked_reply(
+        self,
+        doing: str,
+        call: Callable[..., _Reply],
+        request: Mapping[str, object],
+        is_whole: Callable[[_Reply], bool],
+    ) -> _Reply:
         """The reply, asked again where its bytes or the request's were changed on the way; it must be of this version."""
         for _ in range(_TRIES):
             with _answered(doing):
-                reply: Any = call()
+                reply: Any = call(request=request, retry=self._again, timeout=CALL_S)
             if reply.name != self.version:
                 raise RecordError(
                     f"{doing}: {reply.name or 'nobody named'} answered; name the version under record.key"

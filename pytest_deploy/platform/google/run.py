@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from typing import NoReturn, cast
 
 import grpc
@@ -24,7 +25,6 @@ from google.auth import exceptions as sign_in_errors
 from google.cloud import run_v2
 from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTransport
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
-from google.protobuf import field_mask_pb2
 
 from pytest_deploy.errors import PlatformUnavailable, RevisionFailed
 from pytest_deploy.platform.protocol import Revision, ServiceState, Share
@@ -90,7 +90,14 @@ class CloudRun:
         return service_state(self._read())
 
     def revision(self, name: str) -> Revision:
-        return revision_of(self._read_revision(name))
+        read = self._read_revision(name)
+        return Revision(
+            name=name,
+            image=read.containers[0].image,
+            ready=is_ready(read),
+            created=datetime.fromtimestamp(cast("datetime", read.create_time).timestamp(), UTC),
+            annotations=dict(read.annotations),
+        )
 
     def create(
         self, *, image: str, env: Mapping[str, str], tag: str, annotations: Mapping[str, str], deadline_s: float
@@ -100,25 +107,21 @@ class CloudRun:
         # 1. Pin the split as it is: no percent follows "latest" to the new revision. The tag comes to the new one.
         before = self._read()
         name = revision_name(short(self.service), before.generation + 1)
-        kept = [target for target in pinned(before) if target.tag != tag or target.percent]
-        for target in kept:
-            target.tag = "" if target.tag == tag else target.tag
-        wanted = [*kept, traffic_target(name, 0, tag)]
-
-        def change(service: run_v2.Service) -> run_v2.Service:
-            template = new_template(service.template, name, image, env, annotations)
-            self._overwrite(template.containers[0])
-            return run_v2.Service(name=service.name, etag=service.etag, template=template, traffic=wanted)
-
+        kept = [
+            traffic_target(name_of(line, before), line.percent, "" if line.tag == tag else line.tag)
+            for line in before.traffic_statuses
+            if line.tag != tag or line.percent
+        ]
+        template = partial(self._new_template, name, image, env, annotations)
         # 2. Ask for it, and wait until it is ready; where it never is, its last output goes into the error.
         doing = f"creating revision {name}"
-        pending = self._change(doing, before, change, ("template", "traffic"))
+        pending = self._change(doing, before, [*kept, traffic_target(name, 0, tag)], template)
         try:
             self._finish(pending, until)
         except TimeoutError:
             self._fail(name, f"revision {name} was not ready within {deadline_s:g} s")
         except google_errors.GoogleAPICallError as error:
-            with suppress(PlatformUnavailable):
+            with suppress(PlatformUnavailable):  # because the revision did not start, or for another reason
                 made = self._read_revision(name)
                 if not made.reconciling and not is_ready(made):
                     self._fail(name, error.message)
@@ -135,12 +138,8 @@ class CloudRun:
         until = time.monotonic() + deadline_s
         targets = [traffic_target(name, percent, "") for name, percent in shares.items() if percent]
         targets += [traffic_target(name, 0, tag) for tag, name in tags.items()]
-
-        def change(service: run_v2.Service) -> run_v2.Service:
-            return run_v2.Service(name=service.name, etag=service.etag, traffic=targets)
-
         doing = f"moving traffic to {', '.join(f'{target.percent} % {target.revision}' for target in targets if not target.tag)}"
-        pending = self._change(doing, self._read(), change, ("traffic",))
+        pending = self._change(doing, self._read(), targets)
         failure: google_errors.GoogleAPICallError | None = None
         try:
             self._finish(pending, until)
@@ -179,15 +178,18 @@ class CloudRun:
         self,
         doing: str,
         before: run_v2.Service,
-        change: Callable[[run_v2.Service], run_v2.Service],
-        fields: Sequence[str],
+        traffic: Sequence[run_v2.TrafficTarget],
+        template: Callable[[run_v2.RevisionTemplate], run_v2.RevisionTemplate] | None = None,
     ) -> operation.Operation:
         """Send a change made from a fresh read; a stale etag is asked again for as long as the split is as it was."""
         service = before
         for _ in range(_TRIES):
-            request = run_v2.UpdateServiceRequest(
-                service=change(service), update_mask=field_mask_pb2.FieldMask(paths=list(fields))
-            )
+            wanted = run_v2.Service(name=service.name, etag=service.etag, traffic=traffic)
+            fields = ["traffic"]
+            if template is not None:
+                wanted.template = template(service.template)
+                fields.append("template")
+            request = run_v2.UpdateServiceRequest(service=wanted, update_mask={"paths": fields})
             try:
                 with _answered(doing, but=google_errors.Aborted):
                     return self._services.update_service(request=request, timeout=CALL_S)
@@ -216,7 +218,26 @@ class CloudRun:
     def _fail(self, name: str, message: str) -> NoReturn:
         raise RevisionFailed(message, revision=name, log=self.log_tail(name))
 
-    def _overwrite(self, container: run_v2.Container) -> None:
+    def _new_template(
+        self,
+        name: str,
+        image: str,
+        env: Mapping[str, str],
+        annotations: Mapping[str, str],
+        present: run_v2.RevisionTemplate,
+    ) -> run_v2.RevisionTemplate:
+        """The present template with another image, other plain variables and annotations; the rest is infrastructure's.
+
+        Variables that refer to a secret are infrastructure's, too, and stay unless `env` names them.
+        """
+        new = run_v2.RevisionTemplate()
+        run_v2.RevisionTemplate.copy_from(new, present)
+        new.revision = name
+        new.annotations = dict(annotations)
+        container = new.containers[0]
+        secret = [variable for variable in container.env if "value_source" in variable and variable.name not in env]
+        container.image = image
+        container.env = [*(run_v2.EnvVar(name=key, value=value) for key, value in sorted(env.items())), *secret]
         if self._command:
             container.command = list(self._command)
         if self._startup_s is not None:
@@ -225,6 +246,7 @@ class CloudRun:
                 period_seconds=1,
                 failure_threshold=max(1, math.ceil(self._startup_s)),
             )
+        return new
 
 
 @contextmanager
@@ -253,36 +275,11 @@ TO_LATEST = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_LA
 TO_REVISION = run_v2.TrafficTargetAllocationType.TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION
 
 
-def new_template(
-    present: run_v2.RevisionTemplate, name: str, image: str, env: Mapping[str, str], annotations: Mapping[str, str]
-) -> run_v2.RevisionTemplate:
-    """The present template with another image, other plain variables and annotations; the rest is infrastructure's.
-
-    Variables that refer to a secret are infrastructure's, too, and stay unless `env` names them.
-    """
-    new = run_v2.RevisionTemplate()
-    run_v2.RevisionTemplate.copy_from(new, present)
-    new.revision = name
-    new.annotations = dict(annotations)
-    container = new.containers[0]
-    secret = [variable for variable in container.env if "value_source" in variable and variable.name not in env]
-    container.image = image
-    container.env = [*(run_v2.EnvVar(name=key, value=value) for key, value in sorted(env.items())), *secret]
-    return new
-
-
 def traffic_target(revision: str, percent: int, tag: str) -> run_v2.TrafficTarget:
-    """A wish that names its revision."""
     return run_v2.TrafficTarget(type_=TO_REVISION, revision=revision, percent=percent, tag=tag)
 
 
-def pinned(service: run_v2.Service) -> list[run_v2.TrafficTarget]:
-    """What serves now as a wish that names every revision."""
-    return [traffic_target(name_of(line, service), line.percent, line.tag) for line in service.traffic_statuses]
-
-
-def name_of(line: run_v2.TrafficTarget | run_v2.TrafficTargetStatus, service: run_v2.Service) -> str:
-    """The short name of the revision a line leads to."""
+def name_of(line: run_v2.TrafficTargetStatus, service: run_v2.Service) -> str:
     return line.revision or (short(service.latest_ready_revision) if line.type_ == TO_LATEST else "")
 
 
@@ -316,18 +313,7 @@ def service_state(service: run_v2.Service) -> ServiceState:
     )
 
 
-def revision_of(of: run_v2.Revision) -> Revision:
-    return Revision(
-        name=short(of.name),
-        image=of.containers[0].image,
-        ready=is_ready(of),
-        created=datetime.fromtimestamp(cast("datetime", of.create_time).timestamp(), UTC),
-        annotations=dict(of.annotations),
-    )
-
-
 def is_ready(revision: run_v2.Revision) -> bool:
-    """Whether its condition `Ready` holds."""
     return any(
         line.type_ == "Ready" and line.state == run_v2.Condition.State.CONDITION_SUCCEEDED
         for line in revision.conditions

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import UsageError
-from pytest_deploy.platform.embedded.artefacts import ImageUnknown, LocalArtefacts, archive_of, unpack
+from pytest_deploy.platform.embedded.places import ImageUnknown, LocalArtefacts, archive_of, unpack
 from tests.unit.platform.conftest import archive
 
 

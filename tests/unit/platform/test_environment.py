@@ -185,6 +185,6 @@ def test_local_keeps_what_the_database_says(tmp_path: Path) -> None:
     environment(tmp_path, "production")
     local = Environment(Workspace(tmp_path, "local"), load(tmp_path / "deploy.yaml", "local"))
 
-    assert not local.holds_subjects
+    assert not local.workspace.holds_subjects
     assert local.redact("DETAIL:  Key (a)=(b) exists") == "DETAIL:  Key (a)=(b) exists"
     assert local.redact_file(b"DETAIL:  x") == b"DETAIL:  x"
