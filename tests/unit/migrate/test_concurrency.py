@@ -2,54 +2,21 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import uuid
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.unit.migrate.migration_process import answer, ask, runner
 from tests.unit.migrate.sample_migrations import FIVE, do, rows, text, write
 
-ROOT = Path(__file__).parents[3]
 CONCURRENT = text(
     "create index concurrently visit_day_note on visit (day, note);\n",
     "drop index concurrently visit_day_note;\n",
     "outside-transaction the table is big",
     options=" transaction:false",
 )
-
-
-@contextmanager
-def runner() -> Iterator[subprocess.Popen[str]]:
-    """A process of tests/unit/migrate/migration_process.py, gone afterwards."""
-    with subprocess.Popen(
-        [sys.executable, "-m", "tests.unit.migrate.migration_process"],
-        cwd=ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def ask(process: subprocess.Popen[str], **request: Any) -> None:
-    assert process.stdin is not None
-    process.stdin.write(json.dumps(request) + "\n")
-    process.stdin.flush()
-
-
-def answer(process: subprocess.Popen[str]) -> Any:
-    assert process.stdout is not None
-    assert process.stdout.readline() == "go\n"
-    return json.loads(process.stdout.readline())
 
 
 def race(conninfo: str, folder: Path, rounds: int) -> None:

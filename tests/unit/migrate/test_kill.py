@@ -13,8 +13,8 @@ from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.snapshot import snapshot
+from tests.unit.migrate.migration_process import answer, ask, runner
 from tests.unit.migrate.sample_migrations import ACTOR, FIVE, PROGRAMS, rows, versions, write
-from tests.unit.migrate.test_concurrency import answer, ask, runner
 
 SLOW = tuple((f"{up}select pg_sleep(0.06);\n", f"{down}select pg_sleep(0.03);\n") for up, down in FIVE)
 SPAN_S = 0.6
