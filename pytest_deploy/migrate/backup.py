@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from io import BufferedRandom
 from pathlib import Path
 from typing import Final
 
@@ -85,15 +88,22 @@ def compare(backup: Backup, expected: tuple[str, dict[str, int]], restored: tupl
 
 
 def _dump(conninfo: str, into: Path, programs: Path | None, *options: str) -> Backup:
-    into.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = into / f"{secrets.token_hex(8)}.dump"
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    try:
+    with private_file(path) as file:
         run_program("pg_dump", ["--format=custom", f"--file={path}", LOCK_WAIT, *options], conninfo, programs)
-        with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Backup("pg_dump-custom", str(path), path.stat().st_size, digest, None)
+
+
+@contextmanager
+def private_file(path: Path) -> Iterator[BufferedRandom]:
+    """A new file of mode 0600; on disk when this ends, and gone where it ends with an error: half a copy is none."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600), "w+b") as file:
+            yield file
+            file.flush()
             os.fsync(file.fileno())
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    return Backup("pg_dump-custom", str(path), path.stat().st_size, digest, None)

@@ -7,7 +7,6 @@ are saved beside the backup; the record holds place, table, count and digest, ne
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ from typing import Final
 
 from psycopg import sql
 
-from pytest_deploy.migrate.session import Connection, Rows
+from pytest_deploy.migrate.backup import private_file
+from pytest_deploy.migrate.session import Connection
 from pytest_deploy.migrate.statements import statements
 
 _COLUMNS: Final = """
@@ -78,9 +78,9 @@ class Saved:
     """Hex, of the file."""
 
 
-def columns(rows: Rows) -> frozenset[Column]:
+def columns(connection: Connection) -> frozenset[Column]:
     """Every column with data of its own, as this session sees it now."""
-    return frozenset(Column(*row) for row in rows(_COLUMNS))
+    return frozenset(Column(*row) for row in connection.execute(_COLUMNS.encode()))
 
 
 def losses(before: frozenset[Column], after: frozenset[Column]) -> tuple[Loss, ...]:
@@ -141,7 +141,6 @@ def _tables_dropped(down: str) -> Iterator[str]:
 
 def save_rows(connection: Connection, loss: Loss, into: Path) -> Saved:
     """The rows that go, as CSV with a head line, in a new file of mode 0600; on disk when this returns."""
-    into.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = into / f"lost-{secrets.token_hex(8)}.csv"
     names = loss.columns if loss.whole else (*loss.key, *loss.columns)
     chosen = sql.SQL(", ").join(map(sql.Identifier, names)) if loss.whole or loss.key else sql.SQL("*")
@@ -151,18 +150,8 @@ def save_rows(connection: Connection, loss: Loss, into: Path) -> Saved:
         _holds_something(loss),
     )
     digest = hashlib.sha256()
-    try:
-        with (
-            os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file,
-            connection.cursor() as cursor,
-            cursor.copy(query) as copy,
-        ):
-            for piece in copy:
-                digest.update(piece)
-                file.write(piece)
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:  # half of the rows: they are in the database still
-        path.unlink(missing_ok=True)
-        raise
+    with private_file(path) as file, connection.cursor() as cursor, cursor.copy(query) as copy:
+        for piece in copy:
+            digest.update(piece)
+            file.write(piece)
     return Saved(str(path), loss.table, loss.columns, count_rows(connection, loss), digest.hexdigest())

@@ -88,6 +88,7 @@ def roll_back(
         # 3. All others run in one transaction, verified before its commit.
         with connect(conninfo) as connection:
             _enter(connection, actor, local=True)
+            connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
             lost: list[Saved] = []
             try:
                 _run(connection, undo, save_into, lost)
@@ -143,10 +144,8 @@ def _way_down(done: Applied, file: Migration | None) -> Undo | None:
 
 
 def _enter(connection: Connection, actor: str, *, local: bool) -> None:
-    for name, value in {"deploy.actor": actor, "deploy.engine": ENGINE}.items():
-        connection.execute("select set_config(%s, %s, %s)", (name, value, local))
-    if local:
-        connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
+    query = "select set_config('deploy.actor', %s, %s), set_config('deploy.engine', %s, %s)"
+    connection.execute(query, (actor, local, ENGINE, local))
 
 
 def _execute(connection: Connection, way: Undo) -> None:
@@ -165,11 +164,11 @@ def _run(connection: Connection, undo: Sequence[Undo], into: Path | None, lost: 
     # 1. Tables that the downs plainly drop and that are empty stay so; what they hold need not be saved.
     empty = loss.lock_empty_tables(connection, [way.sql for way in undo])
     # 2. Run the downs, and see in the catalogs what went.
-    before = loss.columns(rows_of(connection))
+    before = loss.columns(connection)
     connection.execute("savepoint trial")
     for way in undo:
         _execute(connection, way)
-    losses = loss.losses(before, loss.columns(rows_of(connection)))
+    losses = loss.losses(before, loss.columns(connection))
     if all(gone.table_id in empty for gone in losses):
         return
     # 3. Take them back, save the rows under a lock, and run the downs again.

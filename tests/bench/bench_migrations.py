@@ -110,7 +110,8 @@ class Bench:
     def run_ours_alone(self, name: str, up: Times, _down: Times) -> None:
         code = (
             "import sys; from pathlib import Path; from pytest_deploy.migrate.apply import apply;"
-            "from pytest_deploy.migrate.migration import read; apply(sys.argv[1], read(Path(sys.argv[2])), actor='bench')"
+            "from pytest_deploy.migrate.migration import read_migrations;"
+            "apply(sys.argv[1], read_migrations(Path(sys.argv[2])), actor='bench')"
         )
         with self.database(name) as conninfo:
             command = [sys.executable, "-c", code, conninfo, str(self.dbmate)]
