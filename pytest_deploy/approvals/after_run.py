@@ -9,55 +9,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pytest_deploy.approvals.roster import Person, Roster, in_force
-from pytest_deploy.approvals.signed_file import SignedFile, require_valid_key, slug, store_signed_file
-from pytest_deploy.errors import IllegalEvent, RecordError, Refused
-from pytest_deploy.record import events
-from pytest_deploy.record.event import Event, canonical, line_hash
-from pytest_deploy.record.events import EnvironmentReleased, EventContent, Json
+from pytest_deploy.approvals.roster import Person, Roster
+from pytest_deploy.approvals.signed_file import Statement, sign_and_count, slug
+from pytest_deploy.errors import RecordError, Refused
+from pytest_deploy.record.event import Event, line_hash
+from pytest_deploy.record.events import EnvironmentReleased, Json
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.ssh_signature import verify
 from pytest_deploy.record.store import Store
-
-
-@dataclass(frozen=True, kw_only=True)
-class Statement:
-    """What every one of them says (21 CFR 11.50: printed name, time, meaning)."""
-
-    type: ClassVar[str]
-    """Of the event that counts it."""
-    meaning: str
-    printed_name: str
-    signer: str
-    """An e-mail of the roster."""
-    role: str
-    signed_at: str
-    """A stamp, by the clock of the signer's machine; keys are judged by the event's time."""
-
-    @property
-    def folder(self) -> str:
-        """Where it lies in the store."""
-        return f"signoffs/{self.about}"
-
-    @property
-    def about(self) -> str:
-        """The run it is about, or `environment`."""
-        raise NotImplementedError
-
-    @property
-    def slot(self) -> str:
-        """The beginning of its file's name."""
-        raise NotImplementedError
-
-    def event_data(self) -> dict[str, Json]:
-        """What its event repeats."""
-        fields_known = events.fields(events.TYPES[self.type])
-        return {key: value for key, value in asdict(self).items() if key in fields_known}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,20 +33,6 @@ class SignOff(Statement):
     record_sha256: str
     """SHA-256 of the run's SHA256SUMS, as run.closed binds it."""
     comment: str
-
-    @property
-    def about(self) -> str:
-        """The run."""
-        return self.run
-
-    @property
-    def slot(self) -> str:
-        """By role."""
-        return slug(self.role)
-
-    def event_data(self) -> dict[str, Json]:
-        """An empty comment is none."""
-        return {**super().event_data(), "comment": self.comment or None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,16 +52,6 @@ class Amendment(Statement):
     new: Json
     reason: str
 
-    @property
-    def about(self) -> str:
-        """The run."""
-        return self.run
-
-    @property
-    def slot(self) -> str:
-        """By event and key."""
-        return f"amend-{self.amends}-{slug(self.key)}"
-
 
 @dataclass(frozen=True, kw_only=True)
 class AcceptedDeviation(Statement):
@@ -125,16 +65,6 @@ class AcceptedDeviation(Statement):
     deviation: str
     """What deviated, in words."""
     reason: str
-
-    @property
-    def about(self) -> str:
-        """The run."""
-        return self.run
-
-    @property
-    def slot(self) -> str:
-        """By step; long names are cut, a digit tells them apart."""
-        return f"deviation-{slug(self.nodeid.rpartition('::')[2])[:80]}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,46 +80,25 @@ class Thaw(Statement):
     event_sha256: str
     reason: str
 
-    @property
-    def about(self) -> str:
-        """The environment, not a run."""
-        return "environment"
 
-    @property
-    def slot(self) -> str:
-        """By freeze."""
-        return f"thaw-{self.frozen}"
+AfterRun = SignOff | Amendment | AcceptedDeviation | Thaw
 
 
-def sign_statement(log: Log, statement: Statement, *, person: Person, key: Path) -> Event:
-    """Sign a statement, store it, count it; returns its event.
+def sign_statement(log: Log, statement: AfterRun, *, person: Person, key: Path) -> Event:
+    """Sign a statement, store it, count it; returns its event. Raises as `sign_and_count`.
 
     What the person read is what they sign: refused where anything of its kind was signed since the log was last read.
-    Raises Refused (role not held, key not valid, ...), Failed where ssh-keygen does not sign, StoreUnavailable.
     """
-    head, at = log.head(), log.clock.now()
-    roster, _ = in_force(log.store, log.events())
-    enrolled_key = require_valid_key(roster, person, statement.role, key, at)
-    run = NO_RUN if statement.about == "environment" else statement.about
-    try:
-        content = canonical(asdict(statement))
-    except IllegalEvent as error:
-        raise Refused(f"this cannot be signed, nothing was kept: {error}") from error
-
-    def content_of(file: SignedFile) -> EventContent:
-        return events.parse(statement.type, {**file.digests(), **statement.event_data()})
-
-    file = store_signed_file(
-        log.store,
-        statement.folder,
-        statement.slot,
-        content,
-        key=key,
-        known=enrolled_key,
-        roster=roster,
-        at=at,
-        check=lambda signed: log.check(content_of(signed), run=run, actor=person.email),
-    )
+    head, run = log.head(), NO_RUN if isinstance(statement, Thaw) else statement.run
+    match statement:
+        case SignOff(role=role):
+            slot = slug(role)
+        case Amendment(amends=seq, key=name):
+            slot = f"amend-{seq}-{slug(name)}"
+        case AcceptedDeviation(nodeid=nodeid):  # long names are cut, a digit tells them apart
+            slot = f"deviation-{slug(nodeid.rpartition('::')[2])[:80]}"
+        case Thaw(frozen=frozen):
+            slot = f"thaw-{frozen}"
 
     def unchanged_since_read(view: LogView) -> None:
         for event in view.log.backwards():
@@ -198,7 +107,10 @@ def sign_statement(log: Log, statement: Statement, *, person: Person, key: Path)
             if event.run == run and event.type in {statement.type, "environment.frozen"}:
                 raise Refused(f"event {event.seq} ({event.type}) came in between; look again, then sign")
 
-    return log.append(content_of(file), run=run, actor=person.email, claim=unchanged_since_read)
+    folder = f"signoffs/{'environment' if run == NO_RUN else run}"
+    return sign_and_count(
+        log, statement, folder=folder, slot=slot, run=run, person=person, key=key, claim=unchanged_since_read
+    )
 
 
 def event_hash(event: Event) -> str:
@@ -212,8 +124,7 @@ def why_not_thawed(store: Store, roster: Roster, roles: Collection[str], release
     The gate does not take the log's word for it: whoever deploys holds the log's key, not the key of a Tech Lead.
     """
     try:
-        release = released.content
-        assert isinstance(release, EnvironmentReleased)  # noqa: S101 -- what lifts a freeze
+        release = released.read(EnvironmentReleased)
         content, signature = store.get(release.file), store.get(f"{release.file}.sig")
         statement: dict[str, Any] = json.loads(content)
     except (RecordError, ValueError) as error:

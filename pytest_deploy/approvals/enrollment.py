@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint, in_force, parse
 from pytest_deploy.errors import Refused
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import KeyChange, KeyEnrolled, KeyRevoked
 from pytest_deploy.record.key import TIMESTAMP_CA, trust_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log, LogView
@@ -26,32 +26,6 @@ YEAR_DAYS = 365
 def enroll(
     log: Log,
     store: Path,
-    person: Person,
-    public: str,
-    *,
-    namespace: str,
-    now: datetime,
-    actor: str,
-    reason: str,
-    valid_days: int = YEAR_DAYS,
-) -> Event:
-    """Make a person known with a key; a known person gets another key, or other roles. Raises Refused, UsageError."""
-    return enroll_all(
-        log,
-        store,
-        [person],
-        {person.email: public},
-        namespace=namespace,
-        now=now,
-        actor=actor,
-        reason=reason,
-        valid_days=valid_days,
-    )
-
-
-def enroll_all(
-    log: Log,
-    store: Path,
     people: Sequence[Person],
     public: Mapping[str, str],
     *,
@@ -61,12 +35,19 @@ def enroll_all(
     reason: str,
     valid_days: int = YEAR_DAYS,
 ) -> Event:
-    """Several people in one set; `public` is their keys by e-mail, some may have none. Raises Refused listing every fault."""
+    """Make people known, with their keys by e-mail; some may have none. A known person gets another key, or other roles.
+
+    Raises Refused listing every fault, UsageError.
+    """
     if not 1 <= valid_days <= YEAR_DAYS:
         raise Refused(f"a key is valid for 1 to {YEAR_DAYS} days, not {valid_days}")
     events = list(log.events())
     before, sha256 = in_force(log.store, events)
-    revoked = {revoked_key: event.seq for event in events for revoked_key in _revoked_keys(event)}
+    revoked = {
+        key: event.seq
+        for event, content in of_type(events, KeyRevoked)
+        for key in (content.fingerprint or "").split(", ")
+    }
     since = now.replace(microsecond=0)
     keys = list(before.keys)
     for email, text in public.items():
@@ -78,8 +59,8 @@ def enroll_all(
     roster = Roster({**before.people, **{person.email: person for person in people}}, tuple(keys))
     emails = ", ".join(person.email for person in people)
     prints = ", ".join(fingerprint(text) for text in public.values()) or None
-    change = _Change(KeyEnrolled, roster, sha256, {"person": emails, "fingerprint": prints, "reason": reason})
-    return _put_in_force(log, store, change, actor)
+    data = {"person": emails, "fingerprint": prints, "reason": reason}
+    return _put_in_force(log, store, KeyEnrolled, data, actor=actor, before=sha256, files=roster.files())
 
 
 def revoke(log: Log, store: Path, who: str, *, reason: str, now: datetime, actor: str) -> Event:
@@ -94,27 +75,8 @@ def revoke(log: Log, store: Path, who: str, *, reason: str, now: datetime, actor
         for key in before.keys
     )
     data = {"person": ended[0].email, "fingerprint": ", ".join(key.fingerprint for key in ended), "reason": reason}
-    return _put_in_force(log, store, _Change(KeyRevoked, Roster(before.people, keys), sha256, data), actor)
-
-
-def _revoked_keys(event: Event) -> list[str]:
-    """The fingerprints that a key.revoked names; none of any other event."""
-    content = event.content if event.type == KeyRevoked.type else None
-    return (content.fingerprint or "").split(", ") if isinstance(content, KeyRevoked) else []
-
-
-@dataclass(frozen=True)
-class _Change:
-    """A roster that shall replace the one in force."""
-
-    kind: type[KeyChange]
-    """Of its event."""
-    roster: Roster
-    before: str
-    """SHA-256 of the set it was made from, hex."""
-    data: Mapping[str, Any]
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    """Files of the set besides the roster's that are others than before."""
+    files = Roster(before.people, keys).files()
+    return _put_in_force(log, store, KeyRevoked, data, actor=actor, before=sha256, files=files)
 
 
 def trust_authority(log: Log, store: Path, ca: bytes, *, actor: str) -> Event | None:
@@ -122,27 +84,36 @@ def trust_authority(log: Log, store: Path, ca: bytes, *, actor: str) -> Event | 
 
     The file only grows, as `allowed_signers` does: what an earlier authority stamped is verified by its own certificate.
     """
-    before, sha256 = in_force(log.store, log.events())
+    _, sha256 = in_force(log.store, log.events())
     certificates = trust_set(log.store, sha256).get(TIMESTAMP_CA, b"")
     if ca in certificates:
         return None
     data = {"person": None, "fingerprint": None, "reason": "the timestamp authority that deploy.yaml names"}
     grown = certificates.rstrip() + b"\n" + ca if certificates else ca
-    return _put_in_force(log, store, _Change(KeyEnrolled, before, sha256, data, {TIMESTAMP_CA: grown}), actor)
+    return _put_in_force(log, store, KeyEnrolled, data, actor=actor, before=sha256, files={TIMESTAMP_CA: grown})
 
 
-def _put_in_force(log: Log, store: Path, change: _Change, actor: str) -> Event:
-    """Write the set, then its event; refuse where another change came into force meanwhile."""
-    files = {**trust_set(log.store, change.before), **change.roster.files(), **change.files}
+def _put_in_force(
+    log: Log,
+    store: Path,
+    kind: type[KeyChange],
+    data: Mapping[str, Any],
+    *,
+    actor: str,
+    before: str,
+    files: Mapping[str, bytes],
+) -> Event:
+    """Write the set `before` (SHA-256, hex) with other `files`, then its event; refuse where another change came meanwhile."""
+    files = {**trust_set(log.store, before), **files}
     parse(files)
     folder, sha256 = write_set(log.store, files)
 
     def still_the_same(view: LogView) -> None:
         newest = next(event for event in view.log.backwards() if event.type.startswith("key.")).content
-        if not isinstance(newest, KeyChange) or newest.set_sha256 != change.before:
+        if not isinstance(newest, KeyChange) or newest.set_sha256 != before:
             raise Refused("somebody else changed the roster meanwhile; look at it (keys list), then try again")
 
-    content = change.kind(set=folder, set_sha256=sha256, **change.data)
+    content = kind(set=folder, set_sha256=sha256, **data)
     event = log.append(content, run=NO_RUN, actor=actor, claim=still_the_same)
     with suppress(OSError):  # the event counts; a verifier notes older copies, and the next `keys` lays these
         write_plain_copies(store, files)

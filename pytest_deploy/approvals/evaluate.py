@@ -6,26 +6,19 @@ and of what the signer says, by the request's own clock; never at "now". A file 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Generic
 
 from pytest_deploy.approvals.roster import Person, Roster
-from pytest_deploy.approvals.sign_request import (
-    Approval,
-    OverrideStatement,
-    approval_event,
-    override_event,
-    parse_approval,
-    parse_override,
-)
+from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, S, parse
 from pytest_deploy.approvals.signed_file import SignedFile
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.event import Event
-from pytest_deploy.record.events import ApprovalRefused, ApprovalSigned, OverrideSigned, RequestMade, given
+from pytest_deploy.record.event import Event, of_type
+from pytest_deploy.record.events import ApprovalRefused, RequestMade, Signed, given
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.ssh_signature import verify
 from pytest_deploy.release.request import digest
@@ -33,17 +26,15 @@ from pytest_deploy.release.request import digest
 TOLERANCE: Final = timedelta(seconds=60)
 """Clocks of signer and log may differ by this."""
 _OVERRIDE_PREFIX: Final = "override-"
-_OVERRIDE_SIGNERS: Final = 2
+_COUNTING: Final = frozenset({Approval.type, OverrideStatement.type})
+OVERRIDE_SIGNERS: Final = 2
 """An override is asked for by one and confirmed by another."""
 
 
 @dataclass(frozen=True)
-class CountedSignature:
-    """A signature that counts."""
-
+class CountedSignature(Generic[S]):
     file: SignedFile
-    statement: Approval | OverrideStatement
-    fingerprint: str
+    statement: S
     event: Event | None
     """What counts it in the log; None where no event does yet."""
 
@@ -53,9 +44,9 @@ class RefusedFile:
     """A file that does not count, and why."""
 
     file: str
-    signer: str | None
-    role: str | None
     reason: str
+    signer: str | None = None
+    role: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,33 +98,39 @@ class ApprovalContext:
             return f"{self.who} deploys and is nobody in the roster, so it cannot be told whose signature counts: enroll them"
         return ""
 
-    @property
-    def request_made(self) -> Event | None:
+    @cached_property
+    def request_made(self) -> tuple[Event, RequestMade] | None:
         """The `request.made` of the run."""
-        return next((event for event in self.events if event.type == RequestMade.type), None)
+        return next(of_type(self.events, RequestMade), None)
 
     @cached_property
-    def approvals(self) -> tuple[CountedSignature | RefusedFile, ...]:
-        """Every approval under the request."""
-        return tuple(_evaluate_folder(self, overrides=False))
+    def approvals(self) -> Signatures[Approval]:
+        return _evaluate_folder(self, Approval)
 
     @cached_property
-    def overrides(self) -> tuple[CountedSignature | RefusedFile, ...]:
-        """Every override statement under the request."""
-        return tuple(_evaluate_folder(self, overrides=True))
+    def overrides(self) -> Signatures[OverrideStatement]:
+        return _evaluate_folder(self, OverrideStatement)
+
+
+@dataclass(frozen=True)
+class Signatures(Generic[S]):
+    """The files of one kind under a request."""
+
+    counted: tuple[CountedSignature[S], ...]
+    refused: tuple[RefusedFile, ...]
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """How the approvals of a request stand."""
 
-    counted: tuple[CountedSignature, ...]
+    counted: tuple[CountedSignature[Approval], ...]
     refused: tuple[RefusedFile, ...]
     filled: Mapping[str, str]
     """Role -> e-mail."""
     missing: tuple[str, ...]
-    possible: bool
-    why_not: str
+    why_impossible: str
+    """Why the roster can never fill the roles; empty where it can."""
     expires: datetime | None
     """When the request lapses, by its own clock."""
 
@@ -145,63 +142,49 @@ class Override:
     people: tuple[str, ...]
     until: datetime
     incident: str
-    signatures: tuple[CountedSignature, ...]
+    signatures: tuple[CountedSignature[OverrideStatement], ...]
 
 
 def evaluate(context: ApprovalContext) -> Evaluation:
     """Count the approvals of a request."""
-    counted = tuple(signature for signature in context.approvals if isinstance(signature, CountedSignature))
     signed: dict[str, set[str]] = {}
-    for signature in counted:
+    for signature in context.approvals.counted:
         signed.setdefault(signature.statement.signer, set()).add(signature.statement.role)
     filled, missing = match_roles(signed, context.roles)
-    possible, why_not = quorum_possible(context)
-    made = None if context.request_made is None else context.request_made.content
     return Evaluation(
-        counted=counted,
-        refused=tuple(signature for signature in context.approvals if isinstance(signature, RefusedFile)),
+        counted=context.approvals.counted,
+        refused=context.approvals.refused,
         filled=filled,
         missing=missing,
-        possible=possible,
-        why_not=why_not,
-        expires=made.expires if isinstance(made, RequestMade) else None,
+        why_impossible=why_impossible(context),
+        expires=None if context.request_made is None else context.request_made[1].expires,
     )
 
 
 def overrides(context: ApprovalContext) -> Mapping[str, Override]:
     """The gates that two different people override for this request, for one incident, until the earlier expiry."""
-    by_gate: dict[tuple[str, str], list[tuple[CountedSignature, OverrideStatement]]] = {}
-    for file in context.overrides:
-        if isinstance(file, CountedSignature) and isinstance(file.statement, OverrideStatement):
-            by_gate.setdefault((file.statement.gate, file.statement.incident), []).append((file, file.statement))
+    same: dict[tuple[str, str], list[CountedSignature[OverrideStatement]]] = {}
+    for signature in context.overrides.counted:
+        same.setdefault((signature.statement.gate, signature.statement.incident), []).append(signature)
     complete = {}
-    for (gate, incident), signed in by_gate.items():
-        people = tuple(sorted({statement.signer for _, statement in signed}))
-        if len(people) >= _OVERRIDE_SIGNERS:
-            until = min(statement.until for _, statement in signed)
-            complete[gate] = Override(people, until, incident, tuple(file for file, _ in signed))
+    for (gate, incident), signatures in same.items():
+        people = tuple(sorted({signature.statement.signer for signature in signatures}))
+        if len(people) >= OVERRIDE_SIGNERS:
+            until = min(signature.statement.until for signature in signatures)
+            complete[gate] = Override(people, until, incident, tuple(signatures))
     return complete
-
-
-def refused_overrides(context: ApprovalContext) -> tuple[RefusedFile, ...]:
-    """The override files that do not count, each with its reason."""
-    return tuple(file for file in context.overrides if isinstance(file, RefusedFile))
 
 
 def incomplete_override(context: ApprovalContext, gate: str) -> str:
     """Why a gate is not overridden although somebody signed for it, in words; empty where nobody did, or it is."""
     if gate in overrides(context):
         return ""
-    named = [(file.file.rpartition("/")[2], file.reason) for file in refused_overrides(context)]
+    named = [(file.file.rpartition("/")[2], file.reason) for file in context.overrides.refused]
     reasons = [f"{name}: {reason}" for name, reason in named if name.startswith(f"{_OVERRIDE_PREFIX}{gate}-")]
-    reasons += [
-        f"{file.statement.signer} signed for {file.statement.incident}; another person must sign the same"
-        for file in context.overrides
-        if isinstance(file, CountedSignature)
-        and isinstance(file.statement, OverrideStatement)
-        and file.statement.gate == gate
-    ]
-    return "; ".join(reasons)
+    signed = [signature.statement for signature in context.overrides.counted if signature.statement.gate == gate]
+    return "; ".join(
+        [*reasons, *(f"{said.signer} signed for {said.incident}; another person must sign the same" for said in signed)]
+    )
 
 
 def record_signatures(log: Log, context: ApprovalContext, *, actor: str) -> None:
@@ -209,101 +192,84 @@ def record_signatures(log: Log, context: ApprovalContext, *, actor: str) -> None
 
     `approval.signed` and `override.signed` for what counts, `approval.refused` for what does not.
     """
-    run, evaluation = context.run, evaluate(context)
-    for signature in evaluation.counted:
-        if signature.event is None:
-            log.append(approval_event(signature.file), run=run, actor=actor)
+    signatures: list[CountedSignature[Any]] = [*context.approvals.counted]
     for override in overrides(context).values():
-        for signature in override.signatures:
-            if signature.event is None:
-                log.append(override_event(signature.file), run=run, actor=actor)
-    recorded = {
-        (given(content.file), content.reason)
-        for event in log.run(run)
-        if isinstance(content := event.content, ApprovalRefused)
-    }
-    for refused in (*evaluation.refused, *refused_overrides(context)):
-        if (refused.file, refused.reason) not in recorded:
-            content = ApprovalRefused(
-                signer=refused.signer, role=refused.role, reason=refused.reason, file=refused.file
-            )
-            log.append(content, run=run, actor=actor)
+        signatures += override.signatures
+    for signature in signatures:
+        if signature.event is None:
+            log.append(signature.file.event_content(signature.statement), run=context.run, actor=actor)
+    recorded = {(given(refused.file), refused.reason) for _, refused in of_type(log.run(context.run), ApprovalRefused)}
+    for file in (*context.approvals.refused, *context.overrides.refused):
+        if (file.file, file.reason) not in recorded:
+            log.append(ApprovalRefused(**asdict(file)), run=context.run, actor=actor)
 
 
 # --- one file
 
 
-def _evaluate_folder(context: ApprovalContext, *, overrides: bool) -> Iterator[CountedSignature | RefusedFile]:
-    folder = context.store / "runs" / context.run / "approvals"
+def _evaluate_folder(context: ApprovalContext, kind: type[S]) -> Signatures[S]:
+    name = f"runs/{context.run}/approvals"
+    folder = context.store / name
     if folder.is_symlink():
-        yield RefusedFile(f"runs/{context.run}/approvals", None, None, "is a link, no folder")
-        return
-    for path in sorted(folder.glob("*.json")):
-        if path.name.startswith(_OVERRIDE_PREFIX) == overrides:
-            yield _evaluate_file(context, path, parse_override if overrides else parse_approval)
+        return Signatures((), (RefusedFile(name, "is a link, no folder"),))
+    judged = [
+        _evaluate_file(context, path, f"{name}/{path.name}", kind)
+        for path in (sorted(folder.glob("*.json")) if context.run else ())
+        if path.name.startswith(_OVERRIDE_PREFIX) == (kind is OverrideStatement)
+    ]
+    return Signatures(
+        tuple(file for file in judged if isinstance(file, CountedSignature)),
+        tuple(file for file in judged if isinstance(file, RefusedFile)),
+    )
 
 
-def _evaluate_file(
-    context: ApprovalContext, path: Path, parse: Callable[[bytes], Approval | OverrideStatement]
-) -> CountedSignature | RefusedFile:
+def _evaluate_file(context: ApprovalContext, path: Path, name: str, kind: type[S]) -> CountedSignature[S] | RefusedFile:
     # 1. It is a plain file with a name that can be shown, and so is its signature.
     if not path.name.isprintable():
-        name = f"runs/{context.run}/approvals/{path.name!a}"
-        return RefusedFile(name, None, None, "its name holds characters that cannot be shown")
-    name = f"runs/{context.run}/approvals/{path.name}"
-    for part in (path, path.with_name(f"{path.name}.sig")):
+        shown = f"{name.removesuffix(path.name)}{path.name!a}"
+        return RefusedFile(shown, "its name holds characters that cannot be shown")
+    beside = path.with_name(f"{path.name}.sig")
+    for part, what in ((path, "is"), (beside, "its .sig is")):
         if part.is_symlink() or (part.exists() and not part.is_file()):
-            return RefusedFile(
-                name, None, None, f"{'is' if part == path else 'its .sig is'} a link or a folder, no file"
-            )
+            return RefusedFile(name, f"{what} a link or a folder, no file")
     # 2. It is a statement.
     try:
-        content, signature = path.read_bytes(), path.with_name(f"{path.name}.sig").read_bytes()
-        statement = parse(content)
+        file = SignedFile(name, path.read_bytes(), beside.read_bytes())
+        statement = parse(file.content, kind)
     except (OSError, ValueError) as error:
-        why = "is not signed: its .sig is missing" if isinstance(error, FileNotFoundError) else str(error)
-        return RefusedFile(name, None, None, why)
+        unsigned = isinstance(error, FileNotFoundError)
+        return RefusedFile(name, "is not signed: its .sig is missing" if unsigned else str(error))
     # 3. It is the one that an event counted, where one did.
-    file = SignedFile(name, content, signature)
-    event, counted = next(_counting(context.events, name), (None, None))
-    if event is not None and counted is not None and not file.is_counted_by(counted):
+    counting = (found for found in of_type(context.events, Signed) if found[0].type in _COUNTING)
+    event, signed = next((found for found in counting if found[1].file == name), (None, None))
+    if event is not None and signed is not None and not file.is_counted_by(signed):
         why = f"is not the file that event {event.seq} counts: it was changed after it was signed"
-        return RefusedFile(name, statement.signer, statement.role, why)
+        return RefusedFile(name, why, statement.signer, statement.role)
     # 4. It is about this request, by somebody who may sign it, in time.
     why = next(_objections(context, statement, event), "")
     # 5. The signature is the signer's.
-    fingerprint = ""
     if not why:
-        fingerprint, why = verify(
-            content,
-            signature,
+        _, why = verify(
+            file.content,
+            file.signature,
             allowed_signers=context.roster.files()["allowed_signers"],
             signer=statement.signer,
             namespace=context.roster.namespace,
             at=context.at if event is None else event.time,
         )
     if why:
-        return RefusedFile(name, statement.signer, statement.role, why)
-    return CountedSignature(file, statement, fingerprint, event)
-
-
-def _counting(events: Sequence[Event], name: str) -> Iterator[tuple[Event, ApprovalSigned | OverrideSigned]]:
-    """The events that count a file."""
-    for event in events:
-        content = event.content if event.type in {ApprovalSigned.type, OverrideSigned.type} else None
-        if isinstance(content, ApprovalSigned | OverrideSigned) and content.file == name:
-            yield event, content
+        return RefusedFile(name, why, statement.signer, statement.role)
+    return CountedSignature(file, statement, event)
 
 
 def _objections(
     context: ApprovalContext, statement: Approval | OverrideStatement, event: Event | None
 ) -> Iterator[str]:
     """Why a statement does not count, most telling first."""
-    made = None if context.request_made is None else context.request_made.content
     person = context.roster.people.get(statement.signer)
     if statement.run != context.run or statement.request_sha256 != digest(context.request):
         yield f"signs another request: {statement.run}, SHA-256 {statement.request_sha256[:16]}…"
-    if not isinstance(made, RequestMade) or made.request_sha256 != digest(context.request):
+    if context.request_made is None or context.request_made[1].request_sha256 != digest(context.request):
         yield "the request is not the one that was made: somebody changed it"
     if person is None:
         yield f"{statement.signer} is nobody in the roster"
@@ -322,7 +288,7 @@ def _objections(
 
 
 def _untimely(context: ApprovalContext, statement: Approval | OverrideStatement, event: Event | None) -> Iterator[str]:
-    made = context.request_made
+    made = None if context.request_made is None else context.request_made[0]
     logged = context.now if event is None else event.instant
     if made is not None and statement.at < made.instant - TOLERANCE:
         yield f"is back-dated: signed {statement.signed_at}, the request was made {stamp(made.instant)}"
@@ -337,28 +303,24 @@ def _untimely(context: ApprovalContext, statement: Approval | OverrideStatement,
 # --- the quorum: every role filled, each by a person of its own
 
 
-def quorum_possible(context: ApprovalContext) -> tuple[bool, str]:
-    """Whether the roster can ever fill the roles for this release; and if not, why, in words."""
+def why_impossible(context: ApprovalContext) -> str:
+    """Why the roster can never fill the roles for this release, in words; empty where it can."""
     if context.unidentified:
-        return False, context.unidentified
+        return context.unidentified
     roster, at, ineligible = context.roster, context.at, context.ineligible_signers
+    holders = {role: roster.holders(role, at) for role in context.roles}
     eligible = {
-        person.email: set(person.roles)
-        for role in set(context.roles)
-        for person in roster.holders(role, at)
-        if person.email not in ineligible
+        person.email: person.roles for people in holders.values() for person in people if person.email not in ineligible
     }
     _, missing = match_roles(eligible, context.roles)
-    if not missing:
-        return True, ""
     reasons = []
     for role in dict.fromkeys(slot.partition(" (")[0] for slot in missing):
-        holders = [person.printed_name for person in roster.holders(role, at)]
-        excluded = [person.printed_name for person in roster.holders(role, at) if person.email in ineligible]
-        who = f"held by {', '.join(holders)}" if holders else "held by nobody with a valid key"
+        names = [person.printed_name for person in holders[role]]
+        excluded = [person.printed_name for person in holders[role] if person.email in ineligible]
+        who = f"held by {', '.join(names)}" if names else "held by nobody with a valid key"
         but = f", of whom {', '.join(excluded)} deploys or wrote what is deployed" if excluded else ""
         reasons.append(f"nobody is left to sign as {role}: {who}{but}")
-    return False, "; ".join(reasons)
+    return "; ".join(reasons)
 
 
 def match_roles(signed: Mapping[str, Collection[str]], roles: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -366,23 +328,23 @@ def match_roles(signed: Mapping[str, Collection[str]], roles: Sequence[str]) -> 
 
     A role named twice needs two people; the second is keyed `ROLE (2)`. One person never fills two.
     """
-    slots = [
-        (role, role if roles[:at].count(role) == 0 else f"{role} ({roles[:at].count(role) + 1})")
-        for at, role in enumerate(roles)
-    ]
+    slots: dict[str, str] = {}
+    for at, role in enumerate(roles):
+        earlier = roles[:at].count(role)
+        slots[f"{role} ({earlier + 1})" if earlier else role] = role
     filled: dict[str, str] = {}
 
-    def fill(slot: tuple[str, str], tried: set[str]) -> bool:
+    def fill(slot: str, tried: set[str]) -> bool:
         """Give the slot to a person, moving others to another slot where that frees one (an augmenting path)."""
         for person in sorted(signed):
-            if slot[0] not in signed[person] or person in tried:
+            if slots[slot] not in signed[person] or person in tried:
                 continue
             tried.add(person)
-            current_slot = next((other for other in slots if filled.get(other[1]) == person), None)
+            current_slot = next((other for other, who in filled.items() if who == person), None)
             if current_slot is None or fill(current_slot, tried):
-                filled[slot[1]] = person
+                filled[slot] = person
                 return True
         return False
 
-    missing = tuple(slot[1] for slot in slots if not fill(slot, set()))
-    return {slot[1]: filled[slot[1]] for slot in slots if slot[1] in filled}, missing
+    missing = tuple(slot for slot in slots if not fill(slot, set()))
+    return {slot: filled[slot] for slot in slots if slot in filled}, missing

@@ -32,7 +32,7 @@ def prepare(workspace: Workspace, policy: Policy) -> None:
         return
     people = roster(workspace, policy)
     keys = {person.email: _public_key(_key_file(workspace, person.email)) for person in people if person.roles}
-    enrollment.enroll_all(
+    enrollment.enroll(
         log,
         workspace.store,
         people,

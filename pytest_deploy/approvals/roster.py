@@ -12,14 +12,14 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from pytest_deploy.errors import IllegalEvent, Refused, StoreUnavailable, UsageError
-from pytest_deploy.record.event import Event, canonical
+from pytest_deploy.record.event import Event, canonical, of_type
 from pytest_deploy.record.events import KeyChange
 from pytest_deploy.record.key import trust_set
 from pytest_deploy.record.store import Store
@@ -35,7 +35,6 @@ _ONE_PERSON = re.compile(r'[^\s,*?!"#@]+@[^\s,*?!"#@]+')
 """allowed_signers takes a pattern for a principal: with one, a key would sign for everybody it matches."""
 _STAMP: Final = "%Y%m%d%H%M%SZ"
 _KEYS: Final = ("printed_name", "roles", "github", "local", "emails")
-_KEY_EVENTS: Final = frozenset({"key.enrolled", "key.revoked", "key.rotated"})
 
 
 @dataclass(frozen=True)
@@ -124,22 +123,9 @@ class Roster:
         able = {key.email for key in self.keys if key.valid(at)}
         return tuple(p for p in self.people.values() if role in p.roles and p.email in able)
 
-    def key_of(self, email: str, at: datetime) -> tuple[Key, ...]:
-        """A person's keys that are valid at an instant."""
-        return tuple(key for key in self.keys if key.email == email and key.valid(at))
-
     def files(self) -> dict[str, bytes]:
         """`allowed_signers` and `roles.json`, as a trust set holds them."""
-        people = {
-            person.email: {
-                "printed_name": person.printed_name,
-                "roles": list(person.roles),
-                "github": person.github,
-                "local": person.local,
-                "emails": list(person.emails),
-            }
-            for person in self.people.values()
-        }
+        people = {email: {key: getattr(person, key) for key in _KEYS} for email, person in self.people.items()}
         return {
             "allowed_signers": "".join(key.line() for key in self.keys).encode(),
             "roles.json": canonical(people),
@@ -256,31 +242,29 @@ def _contradictions(people: Collection[Person], keys: Sequence[Key]) -> list[str
     if len(namespaces) > 1:
         faults.append(f"allowed_signers: more than one namespace: {', '.join(namespaces)}")
     emails = {person.email for person in people}
-    owners: dict[str, set[str]] = {}
-    for key in keys:
-        owners.setdefault(key.public, set()).add(key.email)
-        if key.email not in emails:
-            faults.append(f"allowed_signers: {key.email} is not in roles.json")
+    faults += [f"allowed_signers: {key.email} is not in roles.json" for key in keys if key.email not in emails]
     faults += [
-        f"one key, {fingerprint(public)}, is listed under {' and '.join(sorted(who))}"
-        for public, who in owners.items()
-        if len(who) > 1
+        f"one key, {fingerprint(public)}, is listed under {owners}"
+        for public, owners in _shared((key.public, key.email) for key in keys)
     ]
-    for what, of in (
-        ("GitHub id", lambda person: [person.github] if person.github is not None else []),
-        ("user of this machine", lambda person: [person.local] if person.local is not None else []),
-        ("e-mail", lambda person: {person.email, *person.emails}),
-    ):
-        who_has: dict[Any, set[str]] = {}
-        for person in people:
-            for value in of(person):
-                who_has.setdefault(value, set()).add(person.email)
-        faults += [
-            f"one {what}, {value}, is under {' and '.join(sorted(who))}"
-            for value, who in who_has.items()
-            if len(who) > 1
-        ]
-    return faults
+    identities: dict[str, list[tuple[Any, str]]] = {
+        "GitHub id": [(p.github, p.email) for p in people if p.github is not None],
+        "user of this machine": [(p.local, p.email) for p in people if p.local is not None],
+        "e-mail": [(email, p.email) for p in people for email in (p.email, *p.emails)],
+    }
+    return faults + [
+        f"one {what}, {value}, is under {owners}"
+        for what, held in identities.items()
+        for value, owners in _shared(held)
+    ]
+
+
+def _shared(held: Iterable[tuple[Any, str]]) -> Iterator[tuple[Any, str]]:
+    """Each value that several people hold, and who."""
+    owners: dict[Any, set[str]] = {}
+    for value, email in held:
+        owners.setdefault(value, set()).add(email)
+    return ((value, " and ".join(sorted(who))) for value, who in owners.items() if len(who) > 1)
 
 
 def in_force(store: Store, events: Iterable[Event]) -> tuple[Roster, str]:
@@ -289,10 +273,7 @@ def in_force(store: Store, events: Iterable[Event]) -> tuple[Roster, str]:
     Plain copies are never read. Raises RecordTampered where a file of the set was edited, added or removed, Refused where
     the roster contradicts itself.
     """
-    newest = None
-    for event in events:
-        newest = event if event.type in _KEY_EVENTS else newest
-    content = None if newest is None else newest.content
-    if not isinstance(content, KeyChange):
+    changes = [change for _, change in of_type(events, KeyChange)]
+    if not changes:
         raise StoreUnavailable("the log has no key event: there is no roster in force")
-    return parse(trust_set(store, content.set_sha256)), content.set_sha256
+    return parse(trust_set(store, changes[-1].set_sha256)), changes[-1].set_sha256

@@ -8,19 +8,18 @@ replaced, and the event that counts them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import ClassVar, Final, TypeVar
 
 from pytest_deploy.approvals.rehearsal_roster import throw_away_key
-from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint_of, in_force
-from pytest_deploy.approvals.signed_file import SignedFile, require_valid_key, slug, store_signed_file
+from pytest_deploy.approvals.roster import Person, Roster, fingerprint_of
+from pytest_deploy.approvals.signed_file import Statement, sign_and_count, slug
 from pytest_deploy.errors import IllegalEvent, Refused, UsageError
 from pytest_deploy.record.clock import parse_stamp, stamp
-from pytest_deploy.record.event import Event, canonical
-from pytest_deploy.record.events import ApprovalSigned, EventContent, OverrideSigned, given
+from pytest_deploy.record.event import Event, canonical, of_type
+from pytest_deploy.record.events import OverrideSigned, Signed, given
 from pytest_deploy.record.log import Log
 from pytest_deploy.release import source
 from pytest_deploy.release.request import digest
@@ -31,35 +30,23 @@ MEANING_OF_OVERRIDE: Final = "answers for passing over this gate, once, for this
 
 
 @dataclass(frozen=True)
-class Approval:
+class Approval(Statement):
     """An approval of one request, for one role."""
 
-    meaning: str
-    printed_name: str
-    signer: str
-    """An e-mail of the roster."""
-    role: str
-    signed_at: str
-    """A stamp, by the request's own clock."""
+    type: ClassVar[str] = "approval.signed"
+    ONCE: ClassVar[tuple[str, ...]] = ("signer", "role")
+    """Signed again with the same values it would count no more."""
     request_sha256: str
     run: str
     comment: str
 
-    @property
-    def at(self) -> datetime:
-        """When the signer says they signed, UTC."""
-        return parse_stamp(self.signed_at)
-
 
 @dataclass(frozen=True)
-class OverrideStatement:
+class OverrideStatement(Statement):
     """One person's part of an override: it takes two."""
 
-    meaning: str
-    printed_name: str
-    signer: str
-    role: str
-    signed_at: str
+    type: ClassVar[str] = "override.signed"
+    ONCE: ClassVar[tuple[str, ...]] = ("signer", "role", "gate", "incident")
     request_sha256: str
     run: str
     gate: str
@@ -68,17 +55,12 @@ class OverrideStatement:
     expires: str
 
     @property
-    def at(self) -> datetime:
-        """When the signer says they signed, UTC."""
-        return parse_stamp(self.signed_at)
-
-    @property
     def until(self) -> datetime:
         """When it runs out, UTC."""
         return parse_stamp(self.expires)
 
 
-# --- as bytes
+S = TypeVar("S", bound=Approval | OverrideStatement)
 
 
 def render(statement: Approval | OverrideStatement) -> bytes:
@@ -86,21 +68,8 @@ def render(statement: Approval | OverrideStatement) -> bytes:
     return canonical(asdict(statement))
 
 
-def parse_approval(text: bytes) -> Approval:
-    """An approval from its bytes. Raises ValueError for a key missing, empty, of another kind, or one too many."""
-    return Approval(**_parse(text, Approval, may_be_empty=frozenset({"comment"})))
-
-
-def parse_override(text: bytes) -> OverrideStatement:
-    """An override statement from its bytes. Raises ValueError as `parse_approval`."""
-    statement = OverrideStatement(**_parse(text, OverrideStatement))
-    parse_stamp(statement.expires)
-    return statement
-
-
-def _parse(
-    text: bytes, kind: type[Approval | OverrideStatement], may_be_empty: frozenset[str] = frozenset()
-) -> Mapping[str, Any]:
+def parse(text: bytes, kind: type[S]) -> S:
+    """A statement from its bytes. Raises ValueError for a key missing, empty, of another kind, or one too many."""
     try:
         value = json.loads(text)
         again = canonical(value)
@@ -112,14 +81,15 @@ def _parse(
     if wrong := sorted(names ^ value.keys()):
         raise ValueError(f"must hold exactly {', '.join(sorted(names))}: {', '.join(wrong)} is missing or too much")
     if bad := sorted(
-        key for key, text in value.items() if not isinstance(text, str) or not (text.strip() or key in may_be_empty)
+        key for key, text in value.items() if not isinstance(text, str) or not (text.strip() or key == "comment")
     ):
         raise ValueError(f"{', '.join(bad)} is empty or no text")
     if hidden := sorted(key for key, text in value.items() if not text.isprintable()):
         # A line break or a control sequence could show a reader another statement than the one that was signed.
         raise ValueError(f"{', '.join(hidden)} holds characters that cannot be shown")
-    parse_stamp(value["signed_at"])
-    return value
+    for key in names & {"signed_at", "expires"}:
+        parse_stamp(value[key])
+    return kind(**value)
 
 
 # --- signed
@@ -130,12 +100,10 @@ def sign_approval(
 ) -> Event:
     """Sign a request for one role; returns the `approval.signed` event. `now` is the request's own clock.
 
-    A signature that could never count is not made. Raises Refused (role not held, key not valid, signed already), Failed
-    where ssh-keygen does not sign, StoreUnavailable.
+    Raises as `sign_and_count`, and Refused where the person has signed it already.
     """
-    request = (store / "runs" / run / "request.json").read_bytes()
-    statement = Approval(MEANING, person.printed_name, person.email, role, stamp(now), digest(request), run, comment)
-    return _sign_request(log, statement, approval_event, key=key, slot=slug(role), person=person)
+    stated = (MEANING, person.printed_name, person.email, role, stamp(now), _request_sha256(store, run), run)
+    return _sign(log, Approval(*stated, comment), slug(role), person, key)
 
 
 def sign_override(
@@ -153,102 +121,35 @@ def sign_override(
     now: datetime,
 ) -> Event:
     """Sign one person's part of an override; returns the `override.signed` event. Raises as `sign_approval`."""
-    request = (store / "runs" / run / "request.json").read_bytes()
-    statement = OverrideStatement(
-        meaning=MEANING_OF_OVERRIDE,
-        printed_name=person.printed_name,
-        signer=person.email,
-        role=role,
-        signed_at=stamp(now),
-        request_sha256=digest(request),
-        run=run,
-        gate=gate,
-        incident=incident,
-        reason=reason,
-        expires=stamp(expires),
+    stated = (
+        MEANING_OF_OVERRIDE,
+        person.printed_name,
+        person.email,
+        role,
+        stamp(now),
+        _request_sha256(store, run),
+        run,
     )
-    return _sign_request(log, statement, override_event, key=key, slot=f"override-{gate}", person=person)
+    statement = OverrideStatement(*stated, gate, incident, reason, stamp(expires))
+    return _sign(log, statement, f"override-{gate}", person, key)
 
 
-def approval_event(file: SignedFile) -> ApprovalSigned:
-    """The event that counts the file of an approval."""
-    statement = parse_approval(file.content)
-    return ApprovalSigned(
-        **file.digests(),
-        signer=statement.signer,
-        role=statement.role,
-        meaning=statement.meaning,
-        request_sha256=statement.request_sha256,
-        printed_name=statement.printed_name,
-        signed_at=statement.at,
-        comment=statement.comment or None,
-    )
+def _request_sha256(store: Path, run: str) -> str:
+    return digest((store / "runs" / run / "request.json").read_bytes())
 
 
-def override_event(file: SignedFile) -> OverrideSigned:
-    """The event that counts the file of one person's part of an override."""
-    statement = parse_override(file.content)
-    return OverrideSigned(
-        **file.digests(),
-        signer=statement.signer,
-        reason=statement.reason,
-        gate=statement.gate,
-        incident=statement.incident,
-        expires=statement.until,
-        request_sha256=statement.request_sha256,
-        role=statement.role,
-        meaning=statement.meaning,
-        printed_name=statement.printed_name,
-        signed_at=statement.at,
-    )
-
-
-def _sign_request(
-    log: Log,
-    statement: Approval | OverrideStatement,
-    event: Callable[[SignedFile], ApprovalSigned | OverrideSigned],
-    *,
-    key: Path,
-    slot: str,
-    person: Person,
-) -> Event:
-    """Sign, put both files under the first free name of the slot, count them."""
-    roster, _ = in_force(log.store, log.events())
-    at, run = log.clock.now(), statement.run
-    enrolled_key = require_valid_key(roster, person, statement.role, key, at)
-    _refuse_second(log, statement, enrolled_key)
-    file = store_signed_file(
-        log.store,
-        f"runs/{run}/approvals",
-        slot,
-        render(statement),
-        key=key,
-        known=enrolled_key,
-        roster=roster,
-        at=at,
-        check=lambda signed: log.check(event(signed), run=run, actor=person.email),
-    )
-    return log.append(event(file), run=run, actor=person.email)
-
-
-def _refuse_second(log: Log, statement: Approval | OverrideStatement, key: Key) -> None:
+def _sign(log: Log, statement: Approval | OverrideStatement, slot: str, person: Person, key: Path) -> Event:
     """Refuse what would count no more than it does; an override may follow one that ran out or names another incident."""
-    for event in log.run(statement.run):
-        if _says_the_same(event.content, statement):
-            raise Refused(f"{key.email} has signed this already, at {stamp(event.time)}; nothing was added")
-
-
-def _says_the_same(content: EventContent, statement: Approval | OverrideStatement) -> bool:
-    match content, statement:
-        case ApprovalSigned(), Approval():
-            return (content.signer, content.role) == (statement.signer, statement.role)
-        case OverrideSigned(), OverrideStatement():
-            signed = (content.signer, given(content.role), given(content.gate), given(content.incident))
-            same = signed == (statement.signer, statement.role, statement.gate, statement.incident)
-            expires = given(content.expires)
-            return same and (expires is None or expires > statement.at)
-        case _:
-            return False
+    for event, signed in of_type(log.run(statement.run), Signed):
+        same = event.type == statement.type and all(
+            given(getattr(signed, name)) == getattr(statement, name) for name in statement.ONCE
+        )
+        expires = given(signed.expires) if isinstance(signed, OverrideSigned) else None
+        if same and (expires is None or expires > statement.at):
+            raise Refused(f"{person.email} has signed this already, at {stamp(event.time)}; nothing was added")
+    folder = f"runs/{statement.run}/approvals"
+    parse(render(statement), type(statement))  # what could not be read back is not signed
+    return sign_and_count(log, statement, folder=folder, slot=slot, run=statement.run, person=person, key=key)
 
 
 # --- who signs a command, and with which key

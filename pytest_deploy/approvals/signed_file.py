@@ -1,23 +1,52 @@
-"""Signed files of a store: a statement and its signature beside it, made once under a free name, never replaced."""
+"""What people sign: a statement, stored beside its signature, made once under a free name, never replaced; an event counts it."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
-from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint_of
+from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint_of, in_force
 from pytest_deploy.errors import IllegalEvent, Refused
-from pytest_deploy.record.events import Signed
+from pytest_deploy.record import events
+from pytest_deploy.record.clock import parse_stamp
+from pytest_deploy.record.event import Event, canonical
+from pytest_deploy.record.events import EventContent, Json, Signed
+from pytest_deploy.record.log import Claim, Log
 from pytest_deploy.record.ssh_signature import sign, verify
 from pytest_deploy.record.store import Exists, Store
 
 _TRIES = 100
 """Names tried where others squat on a slot."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What all that people sign says (21 CFR 11.50: printed name, time, meaning)."""
+
+    type: ClassVar[str]
+    """Of the event that counts it."""
+    meaning: str
+    printed_name: str
+    signer: str
+    """An e-mail of the roster."""
+    role: str
+    signed_at: str
+    """A stamp, by the signer's clock: under a request the request's own, after a run that of the signer's machine."""
+
+    @property
+    def at(self) -> datetime:
+        """When the signer says they signed, UTC."""
+        return parse_stamp(self.signed_at)
+
+    def event_data(self) -> dict[str, Json]:
+        """What its event repeats; an empty comment is none."""
+        stated = {key: value for key, value in asdict(self).items() if key in events.fields(events.TYPES[self.type])}
+        return {key: None if (key, value) == ("comment", "") else value for key, value in stated.items()}
 
 
 @dataclass(frozen=True)
@@ -34,13 +63,17 @@ class SignedFile:
         counted = {"file": content.file, "sha256": content.sha256, "signature_sha256": content.signature_sha256}
         return counted == self.digests()
 
-    def digests(self) -> dict[str, Any]:
+    def digests(self) -> dict[str, Json]:
         """What an event says of both."""
         return {
             "file": self.name,
             "sha256": hashlib.sha256(self.content).hexdigest(),
             "signature_sha256": hashlib.sha256(self.signature).hexdigest(),
         }
+
+    def event_content(self, statement: Statement) -> EventContent:
+        """What counts it in the log. Raises IllegalEvent where no event could."""
+        return events.parse(statement.type, {**self.digests(), **statement.event_data()})
 
 
 def slug(words: str) -> str:
@@ -61,6 +94,37 @@ def require_valid_key(roster: Roster, person: Person, role: str, key: Path, at: 
             f"the key {fingerprint} is not valid for {person.email} now; python deploy.py keys list shows which is"
         )
     return enrolled
+
+
+def sign_and_count(
+    log: Log,
+    statement: Statement,
+    *,
+    folder: str,
+    slot: str,
+    run: str,
+    person: Person,
+    key: Path,
+    claim: Claim | None = None,
+) -> Event:
+    """Sign a statement, store it in `folder` under the first free name of `slot`, count it; returns its event.
+
+    A signature that could never count is not made. Raises Refused (role not held, key not valid, ...), Failed where
+    ssh-keygen does not sign, StoreUnavailable, whatever `claim` raises.
+    """
+    roster, _ = in_force(log.store, log.events())
+    at = log.clock.now()
+    known = require_valid_key(roster, person, statement.role, key, at)
+    try:
+        content = canonical(asdict(statement))
+    except IllegalEvent as error:
+        raise Refused(f"this cannot be signed, nothing was kept: {error}") from error
+
+    def check(file: SignedFile) -> None:
+        log.check(file.event_content(statement), run=run, actor=person.email)
+
+    file = store_signed_file(log.store, folder, slot, content, key=key, known=known, roster=roster, at=at, check=check)
+    return log.append(file.event_content(statement), run=run, actor=person.email, claim=claim)
 
 
 def store_signed_file(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +15,7 @@ from pytest_deploy.approvals.roster import Person, in_force
 from pytest_deploy.approvals.sign_request import choose_signer, sign_approval, sign_override
 from pytest_deploy.commands import Key, Role, print_lines, workspace_of_run
 from pytest_deploy.errors import Refused, UsageError
-from pytest_deploy.gates.registry import OVERRIDABLE, Gates
+from pytest_deploy.gates.registry import OVERRIDABLE, Gatekeeper
 from pytest_deploy.pipeline.plan import PLANNED_DIFF
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
@@ -62,8 +61,7 @@ def approve(
         now=pending.environment.clock.now(),
     )
     typer.echo(f"signed    by {person.printed_name} <{person.email}> as {role}: {event.read(ApprovalSigned).meaning}")
-    evaluation = pending.gates().facts.evaluation
-    missing = evaluation.missing if evaluation is not None else needed
+    missing = pending.gates().facts.evaluation.missing
     typer.echo(f"missing   {', '.join(missing) or 'nobody: it may be run'}")
 
 
@@ -121,9 +119,10 @@ class PendingRequest:
     requested_by: str
     """The actor that planned it, and so will deploy it."""
 
-    def gates(self) -> Gates:
+    def gates(self) -> Gatekeeper:
         """The gates over it, as they stand for whoever asked for it."""
-        return Gates(self.environment, of_request(self.environment, self.run), deployer=self.requested_by)
+        store = self.environment.workspace.store
+        return Gatekeeper(self.environment, of_request(store, self.run), deployer=self.requested_by)
 
     def choose_signer(self, role: str, key: Path | None) -> tuple[Person, str, Path]:
         """Who signs, in which role (empty where they hold none that is asked for), and with what."""
@@ -151,7 +150,7 @@ def pending_request(root: Path, run: str) -> PendingRequest:
     environment = Environment(workspace, policy, run=run, shift_s=shift)
     if not any(waiting.run == run for waiting in requests.pending(environment.log.history(), environment.clock.now())):
         raise Refused(f"{run} waits for nobody: it was run, voided or has expired; plan anew")
-    content = json.loads(requests.stored_request(workspace.store, run, [made]))
+    content = requests.stored_request(workspace.store, run, [made]).parsed
     return PendingRequest(environment, run, content, made.read(RequestMade).requested_by)
 
 

@@ -78,8 +78,8 @@ def enroll(
     enrollment.enroll(
         record.log,
         record.workspace.store,
-        enrolled,
-        public_key.read_text(encoding="utf-8", errors="replace").strip(),
+        [enrolled],
+        {enrolled.email: public_key.read_text(encoding="utf-8", errors="replace").strip()},
         namespace=f"deploy-approval@{record.policy.organisation.domain}",
         valid_days=days,
         now=SystemClock().now(),

@@ -20,7 +20,7 @@ import typer
 from pytest_deploy.approvals.rehearsal_roster import prepare
 from pytest_deploy.commands import Say
 from pytest_deploy.errors import Failed, UsageError
-from pytest_deploy.gates.registry import Gates, earliest
+from pytest_deploy.gates.registry import Gatekeeper, earliest
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.release import source
@@ -99,7 +99,7 @@ class Rehearsal:
     def _next_open(self, environment: Environment) -> datetime:
         prepare(environment.workspace, environment.policy)
         candidate = ReleaseCandidate("deploy", "", source.read(self._root).commit, None, None, "", None)
-        gates = Gates(environment, candidate)
+        gates = Gatekeeper(environment, candidate)
         start = earliest({name: gates.judge(name) for name in TIMED}, datetime.now(UTC))
         if start.at is None:
             name = environment.policy.environment

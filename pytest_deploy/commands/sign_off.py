@@ -13,9 +13,9 @@ import typer
 
 from pytest_deploy.approvals.after_run import (
     AcceptedDeviation,
+    AfterRun,
     Amendment,
     SignOff,
-    Statement,
     Thaw,
     event_hash,
     sign_statement,
@@ -237,7 +237,7 @@ class Signing:
         if deployer.email == self.person.email:
             raise Refused(f"{self.person.printed_name} deployed it and cannot {what}: another must")
 
-    def refuse_second(self, events: list[Event], statement: Statement, *same: str) -> None:
+    def refuse_second(self, events: list[Event], statement: AfterRun, *same: str) -> None:
         """A person says a thing once. Raises Refused."""
         signed = statement.event_data()
         for event in events:
@@ -245,7 +245,7 @@ class Signing:
             if same_type and all(getattr(event.content, key) == signed[key] for key in ("signer", *same)):
                 raise Refused(f"{statement.signer} has signed this already (event {event.seq}, {stamp(event.time)})")
 
-    def sign(self, statement: Statement) -> None:
+    def sign(self, statement: AfterRun) -> None:
         """Say who signs what, sign, say where it lies."""
         typer.echo(f"signing   {statement.meaning}, as {self.person.printed_name} <{self.person.email}>, {self.role}")
         event = sign_statement(self.log, statement, person=self.person, key=self.key)

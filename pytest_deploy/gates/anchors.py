@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from typing import Any
 
 from pytest_deploy.anchors.kinds import AnchorReading, RecordState, anchors_of, read_back, record_state
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Judge, Verdict, needs_action, not_asked_for, passes
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, not_asked_for
 from pytest_deploy.policy.storage import Anchors
 from pytest_deploy.record.log_entry import Checkpoint
 
@@ -32,46 +31,35 @@ def judge(rule: Anchors, record: RecordState, readings: Sequence[AnchorReading])
     """Whether each anchor that can be read back holds; with `required`, whether one covers every run that was closed."""
     if not readings and not rule.required:
         return not_asked_for(NAME)
-    inputs: dict[str, Any] = {
-        "size": record.size,
-        "closed": record.closed,
-        "required": rule.required,
-        "anchors": [
-            {
-                "place": reading.place,
-                "size": reading.newest.size if reading.newest is not None else None,
-                "root": base64.b64encode(reading.newest.root).decode() if reading.newest is not None else None,
-                "problem": reading.problem,
-                "covers": reading.covers,
-            }
-            for reading in readings
-        ],
-    }
-    if broken := [
-        f"{reading.place} {why}"
+    known = [(reading.place, reading.newest) for reading in readings if reading.newest is not None]
+    shown = [
+        {
+            "place": reading.place,
+            "size": None if reading.newest is None else reading.newest.size,
+            "root": None if reading.newest is None else base64.b64encode(reading.newest.root).decode(),
+            "problem": reading.problem,
+            "covers": reading.covers,
+        }
         for reading in readings
-        if reading.newest and (why := _contradicted(record, reading.newest))
-    ]:
-        return needs_action(NAME, inputs, "; ".join(broken), _VERIFY)
+    ]
+    inputs = {"size": record.size, "closed": record.closed, "required": rule.required, "anchors": shown}
+    grounds = Grounds(NAME, inputs)
+    if broken := [f"{place} {why}" for place, newest in known if (why := _contradicted(record, newest))]:
+        return grounds.needs_action("; ".join(broken), _VERIFY)
     if unread := [
         f"{reading.place} could not be read back: {reading.problem}" for reading in readings if reading.problem
     ]:
-        return needs_action(NAME, inputs, "; ".join(unread), "mend what it names, then ask again")
-    enough = max(
-        (reading.newest.size for reading in readings if reading.newest is not None and reading.covers), default=0
-    )
-    reach = max((reading.newest.size for reading in readings if reading.newest is not None), default=0)
+        return grounds.needs_action("; ".join(unread), "mend what it names, then ask again")
+    enough = max((reading.newest.size for reading in readings if reading.newest and reading.covers), default=0)
     if rule.required and enough < record.closed:
         so_far = f"no anchor knows more than {enough} events" if enough else "no anchor of it can be read back"
-        return needs_action(
-            NAME,
-            inputs,
-            f"the record closed a run at {record.closed} events, and {so_far}: a cut would not show",
-            _AGAIN,
+        return grounds.needs_action(
+            f"the record closed a run at {record.closed} events, and {so_far}: a cut would not show", _AGAIN
         )
-    if not reach:
-        return passes(NAME, inputs, "no run was closed yet: there is nothing to anchor")
-    return passes(NAME, inputs, f"the record holds what {', '.join(_reaches(readings))} know of it")
+    if not any(newest.size for _, newest in known):
+        return grounds.passes("no run was closed yet: there is nothing to anchor")
+    reaches = ", ".join(f"{place} ({newest.size} events)" for place, newest in known)
+    return grounds.passes(f"the record holds what {reaches} know of it")
 
 
 def _contradicted(record: RecordState, anchored: Checkpoint) -> str:
@@ -83,7 +71,3 @@ def _contradicted(record: RecordState, anchored: Checkpoint) -> str:
     if record.roots.get(anchored.size) != anchored.root:
         return f"saw another root at {anchored.size} events: the record was rewritten"
     return ""
-
-
-def _reaches(readings: Sequence[AnchorReading]) -> list[str]:
-    return [f"{reading.place} ({reading.newest.size} events)" for reading in readings if reading.newest is not None]

@@ -13,10 +13,9 @@ calendar file, and a year that file does not cover blocks: nobody has said that 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
-from functools import cache, partial
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from functools import cache, cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -26,8 +25,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pytest_deploy.errors import ConfigurationError
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, not_asked_for, passes, span, waits
-from pytest_deploy.gates.zone import Spell, covering, judged_in, place, spells, utc
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_asked_for, span
+from pytest_deploy.gates.zone import covering, judged_in, place, spells, utc
 from pytest_deploy.policy.load import read_document
 from pytest_deploy.policy.policy import Blackout
 from pytest_deploy.policy.types import Section, Text, Zone, complaint
@@ -68,28 +67,26 @@ def judge(rule: Blackout | None, calendar: Calendar | None, at: datetime, *, las
         "library": _library(),
         "calendar": rule.calendar,
     }
+    grounds = Grounds(NAME, inputs)
     days = _known_days(rule, calendar, zone)
     if isinstance(days, _Fault):
-        return needs_action(NAME, inputs, days.problem, days.remedy)
+        return grounds.needs_action(days.problem, days.remedy)
     inputs |= judged_in(days.zone, at)
-    if days.calendar is not None:
-        inputs |= {"version": days.calendar.version, "covers": list(days.calendar.covers)}
+    if calendar is not None:
+        inputs |= {"version": calendar.version, "covers": list(calendar.covers)}
     touched = days.touched(at, at + lasts)
     inputs["touches"] = [
         {"name": block.name, "from": stamp(block.starts), "to": stamp(block.ends)} for block in touched
     ]
     if unknown := days.unknown(at, at + lasts):
-        return needs_action(NAME, inputs, unknown.problem, unknown.remedy)
+        return grounds.needs_action(unknown.problem, unknown.remedy)
     if not touched:
-        return passes(
-            NAME, inputs, f"no holiday and no blackout period within {span(lasts)} of {moment(at, days.zone)}"
-        )
+        return grounds.passes(f"no holiday and no blackout period within {span(lasts)} of {moment(at, days.zone)}")
     named = " and ".join(f"{block.name} until {moment(block.ends, days.zone)}" for block in touched)
-    reason = f"the run would touch {named}"
     start = _free(days, at, lasts)
     if isinstance(start, _Fault):
-        return needs_action(NAME, inputs, f"{reason}, and {start.problem}", start.remedy)
-    return waits(NAME, inputs, f"{reason}; it is free from {moment(start, days.zone)}", start)
+        return grounds.needs_action(f"the run would touch {named}, and {start.problem}", start.remedy)
+    return grounds.waits(f"the run would touch {named}; it is free from {moment(start, days.zone)}", start)
 
 
 @dataclass(frozen=True)
@@ -117,19 +114,25 @@ class _KnownDays:
     zone: ZoneInfo
     public: HolidayBase
     calendar: Calendar | None
-    periods: tuple[_Block, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "periods", _periods(self.calendar))
+    @cached_property
+    def periods(self) -> tuple[_Block, ...]:
+        if self.calendar is None:
+            return ()
+        zone = place(self.calendar.zone)
+        return tuple(_Block(p.name, *covering(zone, p.starts, p.ends)) for p in self.calendar.periods)
 
     def touched(self, start: datetime, end: datetime) -> list[_Block]:
         """What the run [start, end) would touch, the earliest first."""
-        days = (
-            _Block(f"the holiday {name}", *spell)
-            for day, name in self._holidays(start, end)
-            for spell in _day(self.zone, day)
+        first, last = start.astimezone(self.zone).date(), (end - _TICK).astimezone(self.zone).date()
+        days = [datetime.combine(first, time()) + count * _DAY for count in range((last - first).days + 1)]
+        holidays = (
+            _Block(f"the holiday {self.public[day]}", *spell)
+            for day in days
+            if day in self.public
+            for spell in spells(self.zone, day, day + _DAY)
         )
-        blocks = (block for block in (*days, *self.periods) if block.starts < end and start < block.ends)
+        blocks = (block for block in (*holidays, *self.periods) if block.starts < end and start < block.ends)
         return sorted(blocks, key=lambda block: (block.starts, block.name))
 
     def unknown(self, start: datetime, end: datetime) -> _Fault | None:
@@ -150,13 +153,6 @@ class _KnownDays:
                     "install a release of it that does",
                 )
         return None
-
-    def _holidays(self, start: datetime, end: datetime) -> Iterator[tuple[date, str]]:
-        day, last = start.astimezone(self.zone).date(), (end - _TICK).astimezone(self.zone).date()
-        while day <= last:
-            if name := self.public.get(day):
-                yield day, name
-            day += _DAY
 
 
 def _known_days(rule: Blackout, calendar: Calendar | None, zone: str) -> _KnownDays | _Fault:
@@ -209,18 +205,6 @@ def _public(code: str) -> HolidayBase:
 @cache
 def _library() -> str:
     return f"holidays {version('holidays')}"
-
-
-def _day(zone: ZoneInfo, day: date) -> tuple[Spell, ...]:
-    midnight = datetime.combine(day, time())
-    return spells(zone, midnight, midnight + _DAY)
-
-
-def _periods(calendar: Calendar | None) -> tuple[_Block, ...]:
-    if calendar is None:
-        return ()
-    zone = place(calendar.zone)
-    return tuple(_Block(period.name, *covering(zone, period.starts, period.ends)) for period in calendar.periods)
 
 
 # --- the calendar file

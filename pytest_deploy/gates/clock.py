@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
 
 import psycopg
 
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, passes
-from pytest_deploy.gates.zone import utc
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment
 from pytest_deploy.record.clock import stamp
 
 NAME = "clock"
@@ -43,65 +41,52 @@ def gather(facts: GateFacts) -> Judge:
     try:
         with psycopg.connect(environment.platform.database.owner, autocommit=True) as connection:
             row = connection.execute("select clock_timestamp()").fetchone()
-        references.append(Reference("the database", None if row is None else row[0], ""))
+        references.append(Reference("the database", None if row is None else row[0]))
     except psycopg.Error as error:
         references.append(Reference("the database", None, str(error)))
     now = environment.system.now()
     return lambda _: judge(now, references)
 
 
-def judge(at_system: datetime, references: Sequence[Reference]) -> Verdict:
-    """Whether the system's clock agrees with every reference that answered, and one that tells the time did.
+def judge(at: datetime, references: Sequence[Reference]) -> Verdict:
+    """Whether the system's clock, `at`, agrees with every reference that answered, and one that tells the time did.
 
     Up to NOTICED_S apart is agreement, up to REFUSED_S passes and is named.
     """
-    at = utc(at_system)
-    skews = {reference.name: _behind(at, reference) for reference in references if reference.at is not None}
-    inputs: dict[str, Any] = {
-        "at": stamp(at),
-        "references": [
-            {
-                "name": reference.name,
-                "at": None if reference.at is None else stamp(reference.at),
-                "lower_bound": reference.lower_bound,
-                "skew_s": skews.get(reference.name),
-                "problem": reference.problem,
-            }
-            for reference in references
-        ],
-    }
-    if far := [reference for reference in references if abs(skews.get(reference.name, 0.0)) > REFUSED_S]:
-        return needs_action(
-            NAME,
-            inputs,
-            f"this machine's clock, {moment(at)}, is {_describe(far, skews)}",
-            "set the machine's clock by NTP",
-        )
-    if not any(reference.at is not None and not reference.lower_bound for reference in references):
+    skews = {reference.name: _behind(at, reference.at, reference) for reference in references if reference.at}
+    told = [
+        {
+            **asdict(reference),
+            "at": None if reference.at is None else stamp(reference.at),
+            "skew_s": skews.get(reference.name),
+        }
+        for reference in references
+    ]
+    grounds = Grounds(NAME, {"at": stamp(at), "references": told})
+    if far := _apart(skews, REFUSED_S):
+        return grounds.needs_action(f"this machine's clock, {moment(at)}, is {far}", "set the machine's clock by NTP")
+    if all(reference.at is None or reference.lower_bound for reference in references):
         asked = "; ".join(
             f"{reference.name}: {reference.problem or 'no answer'}" for reference in references if reference.at is None
         )
-        return needs_action(
-            NAME,
-            inputs,
-            f"no other clock told the time{f' ({asked})' if asked else ''}",
-            "make one answer, e.g. the database's",
+        return grounds.needs_action(
+            f"no other clock told the time{f' ({asked})' if asked else ''}", "make one answer, e.g. the database's"
         )
-    apart = [reference for reference in references if abs(skews.get(reference.name, 0.0)) > NOTICED_S]
-    if apart:
-        return passes(NAME, inputs, f"this machine's clock is {_describe(apart, skews)}; {REFUSED_S:g} s are tolerated")
-    agreeing = ", ".join(reference.name for reference in references if reference.at is not None)
-    return passes(NAME, inputs, f"this machine's clock agrees with {agreeing} within {NOTICED_S:g} s")
+    if apart := _apart(skews, NOTICED_S):
+        return grounds.passes(f"this machine's clock is {apart}; {REFUSED_S:g} s are tolerated")
+    return grounds.passes(f"this machine's clock agrees with {', '.join(skews)} within {NOTICED_S:g} s")
 
 
-def _behind(at: datetime, reference: Reference) -> float:
+def _behind(at: datetime, other: datetime, reference: Reference) -> float:
     """Seconds the reference is ahead of the system's clock; negative where it is behind."""
-    ahead = ((reference.at or at) - at) / timedelta(seconds=1)
+    ahead = (other - at) / timedelta(seconds=1)
     return max(0.0, ahead) if reference.lower_bound else ahead
 
 
-def _describe(references: Sequence[Reference], skews: dict[str, float]) -> str:
+def _apart(skews: Mapping[str, float], more_than_s: float) -> str:
+    """Where the machine's clock stands, by each reference that is further away; empty where none is."""
     return ", ".join(
-        f"{abs(skews[reference.name]):.1f} s {'behind' if skews[reference.name] > 0 else 'ahead of'} {reference.name}"
-        for reference in references
+        f"{abs(skew):.1f} s {'behind' if skew > 0 else 'ahead of'} {name}"
+        for name, skew in skews.items()
+        if abs(skew) > more_than_s
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Judge, Verdict, needs_action, not_asked_for, passes
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, not_asked_for
 from pytest_deploy.policy.policy import Deployer
 
 NAME = "deployer"
@@ -32,15 +32,16 @@ def judge(
     if rule is None:
         return not_asked_for(NAME)
     inputs = {"role": rule.role, "who": actor, "person": person, "roles": sorted(roles), "holders": list(holders)}
+    grounds = Grounds(NAME, inputs)
     if holders:
         remedy = f"have it started by {' or '.join(holders)}"
     else:
         remedy = f"nobody holds the role {rule.role}; give it to somebody in the roster"
     if person is None:
-        return needs_action(
-            NAME, inputs, f"{actor or 'the actor'} is nobody whom the roster knows; {rule.role} starts it", remedy
+        return grounds.needs_action(
+            f"{actor or 'the actor'} is nobody whom the roster knows; {rule.role} starts it", remedy
         )
     if rule.role not in roles:
         roles_held = f"holds {', '.join(sorted(roles))}" if roles else "holds no role"
-        return needs_action(NAME, inputs, f"{person} ({actor}) {roles_held}; {rule.role} starts it", remedy)
-    return passes(NAME, inputs, f"{person} ({actor}) holds {rule.role}")
+        return grounds.needs_action(f"{person} ({actor}) {roles_held}; {rule.role} starts it", remedy)
+    return grounds.passes(f"{person} ({actor}) holds {rule.role}")

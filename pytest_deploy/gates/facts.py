@@ -82,9 +82,9 @@ class GateFacts:
         )
 
     @cached_property
-    def evaluation(self) -> Evaluation | None:
-        """The signatures under the request, counted and refused; None where no request lives."""
-        return None if self.candidate.request is None else evaluate.evaluate(self.approval_context)
+    def evaluation(self) -> Evaluation:
+        """The signatures under the request, counted and refused; none where no request lives."""
+        return evaluate.evaluate(self.approval_context)
 
     @cached_property
     def overrides(self) -> Mapping[str, Override]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import partial
 
 from pytest_deploy.approvals.after_run import why_not_thawed
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, passes
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import EnvironmentFrozen
@@ -31,7 +30,11 @@ class Frozen:
 
 def gather(facts: GateFacts) -> Judge:
     """The freeze that stands, whatever was signed to lift it."""
-    frozen = standing_freeze(facts.state, partial(_why_not_lifted, facts))
+
+    def why_not_lifted(released: Event, frozen: Event) -> str:
+        return why_not_thawed(facts.environment.log.store, facts.roster, facts.policy.thaw.roles, released, frozen)
+
+    frozen = standing_freeze(facts.state, why_not_lifted)
     return lambda _: judge(frozen)
 
 
@@ -45,22 +48,14 @@ def standing_freeze(state: LogState, why_not_lifted: Callable[[Event, Event], st
         if not why:
             return None
         doubt = f"; event {released.seq} does not lift it: {why}"
-    content = event.content
-    reason = content.reason if isinstance(content, EnvironmentFrozen) else ""
-    return Frozen(event.instant, f"{reason}{doubt}", event.run)
-
-
-def _why_not_lifted(facts: GateFacts, released: Event, frozen: Event) -> str:
-    return why_not_thawed(facts.environment.log.store, facts.roster, facts.policy.thaw.roles, released, frozen)
+    return Frozen(event.instant, f"{event.read(EnvironmentFrozen).reason}{doubt}", event.run)
 
 
 def judge(frozen: Frozen | None) -> Verdict:
     """Whether nothing froze what is to be deployed. Only a signed release of the environment, or a fix, lifts it."""
     if frozen is None:
-        return passes(NAME, {"frozen": None}, "nothing froze this commit")
-    return needs_action(
-        NAME,
-        {"frozen": {"since": stamp(frozen.since), "reason": frozen.reason, "run": frozen.run}},
+        return Grounds(NAME, {"frozen": None}).passes("nothing froze this commit")
+    return Grounds(NAME, {"frozen": {**asdict(frozen), "since": stamp(frozen.since)}}).needs_action(
         f"frozen by run {frozen.run} since {moment(frozen.since)}: {frozen.reason}",
         "deploy a commit that reverts or mends it, or have the freeze lifted by a signed release",
     )

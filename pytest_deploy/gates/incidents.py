@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -12,21 +12,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import (
-    Judge,
-    Unavailable,
-    Verdict,
-    moment,
-    needs_action,
-    not_asked_for,
-    passes,
-    span,
-    waits,
-)
-from pytest_deploy.gates.zone import utc
+from pytest_deploy.gates.verdict import Grounds, Judge, Unavailable, Verdict, moment, not_asked_for, span
 from pytest_deploy.policy.policy import Incidents
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import IncidentOpened, given
 
 NAME = "incidents"
@@ -65,45 +54,39 @@ def judge(rule: Incidents | None, at: datetime, incidents: Sequence[Incident] | 
     """
     if rule is None:
         return not_asked_for(NAME)
-    at, length = utc(at), timedelta(hours=rule.within_h)
-    inputs: dict[str, Any] = {"at": stamp(at), "within_h": rule.within_h}
+    length = timedelta(hours=rule.within_h)
+    grounds = Grounds(NAME, {"at": stamp(at), "within_h": rule.within_h})
     if isinstance(incidents, Unavailable):
-        inputs["source"] = incidents.problem
-        return needs_action(
-            NAME,
-            inputs,
-            f"incidents cannot be asked about: {incidents.problem}",
-            "make the incident source answer, then ask again",
+        grounds.inputs["source"] = incidents.problem
+        return grounds.needs_action(
+            f"incidents cannot be asked about: {incidents.problem}", "make the incident source answer, then ask again"
         )
     critical = sorted(
         (incident for incident in incidents if incident.severity.strip().casefold() in _COUNTS),
         key=lambda incident: incident.opened,
     )
-    counting = [
-        incident
-        for incident in critical
-        if incident.closed is None or max(incident.closed, incident.opened + length) > at
+    ends = [
+        None if incident.closed is None else max(incident.closed, incident.opened + length) for incident in critical
     ]
-    inputs["known"] = len(incidents)
-    inputs["critical"] = [
+    counting = [(incident, over) for incident, over in zip(critical, ends, strict=True) if over is None or over > at]
+    grounds.inputs["known"] = len(incidents)
+    grounds.inputs["critical"] = [
         {
             "id": incident.id,
             "opened": stamp(incident.opened),
             "closed": None if incident.closed is None else stamp(incident.closed),
             "url": incident.url,
         }
-        for incident in counting
+        for incident, _ in counting
     ]
-    if still := [incident for incident in counting if incident.closed is None]:
+    if still := [incident for incident, over in counting if over is None]:
         named = ", ".join(f"{_shown(incident)} since {moment(incident.opened)}" for incident in still)
-        return needs_action(NAME, inputs, f"critical and open: {named}", "resolve and close it")
+        return grounds.needs_action(f"critical and open: {named}", "resolve and close it")
     if counting:
-        free = max(
-            max(incident.closed, incident.opened + length) for incident in counting if incident.closed is not None
-        )
-        named = ", ".join(f"{_shown(incident)}, {moment(incident.opened)}" for incident in counting)
-        return waits(NAME, inputs, f"critical, opened within {span(length)}: {named}; over {moment(free)}", free)
-    return passes(NAME, inputs, f"no critical incident is open, and none was opened within {span(length)}")
+        free = max(over for _, over in counting if over is not None)
+        named = ", ".join(f"{_shown(incident)}, {moment(incident.opened)}" for incident, _ in counting)
+        return grounds.waits(f"critical, opened within {span(length)}: {named}; over {moment(free)}", free)
+    return grounds.passes(f"no critical incident is open, and none was opened within {span(length)}")
 
 
 def _shown(incident: Incident) -> str:
@@ -120,42 +103,40 @@ class IncidentSource(Protocol):
         """Every incident that is open or was opened lately, or why that is not known."""
 
 
+@dataclass(frozen=True)
 class RecordedIncidents:
     """The incidents in the environment's own record (`incident.opened`); it knows of no closing, so their age counts."""
 
-    def __init__(self, events: Iterable[Event]) -> None:
-        self._events = tuple(event for event in events if event.type == IncidentOpened.type)
+    events: Sequence[Event]
 
     def read(self) -> Sequence[Incident]:
         """Each as opened and closed at once: within policy's hours it blocks, later it does not."""
-        opened = ((event.instant, event.content) for event in self._events)
         return [
-            Incident(content.incident, content.severity, time, time, given(content.url))
-            for time, content in opened
-            if isinstance(content, IncidentOpened)
+            Incident(content.incident, content.severity, event.instant, event.instant, given(content.url))
+            for event, content in of_type(self.events, IncidentOpened)
         ]
 
 
+@dataclass(frozen=True)
 class IncidentCommand:
     """A program that prints the tracker's incidents as JSON: the tracker's own tool, or a few lines around it."""
 
-    def __init__(self, words: Sequence[str], folder: Path, timeout_s: float) -> None:
-        """`words` run in `folder`; no answer within `timeout_s` seconds blocks."""
-        self._words = list(words)
-        self._folder = folder
-        self._timeout_s = timeout_s
+    words: Sequence[str]
+    folder: Path
+    timeout_s: float
+    """No answer within it blocks."""
 
     def read(self) -> Sequence[Incident] | Unavailable:
         """What it printed, or why that cannot be used."""
-        name = self._words[0]
+        name = self.words[0]
         try:
             ran = subprocess.run(
-                self._words, cwd=self._folder, capture_output=True, text=True, timeout=self._timeout_s, check=False
+                self.words, cwd=self.folder, capture_output=True, text=True, timeout=self.timeout_s, check=False
             )
         except OSError as error:
             return Unavailable(f"incidents.command {name} cannot be run: {error.strerror}")
         except subprocess.TimeoutExpired:
-            return Unavailable(f"incidents.command {name} gave no answer in {self._timeout_s:g} s")
+            return Unavailable(f"incidents.command {name} gave no answer in {self.timeout_s:g} s")
         if ran.returncode:
             last = (ran.stderr.strip().splitlines() or ["it said nothing"])[-1]
             return Unavailable(f"incidents.command {name} failed with {ran.returncode}: {last}")

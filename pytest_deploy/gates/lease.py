@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
 
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, passes, waits
-from pytest_deploy.gates.zone import utc
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.events import LeaseTaken
 from pytest_deploy.record.run_state import LogState
@@ -41,10 +39,8 @@ def held_lease(state: LogState) -> HeldLease | None:
     lease = state.lease
     if lease is None:
         return None
-    taken = lease.taken.content
-    holder = taken.holder if isinstance(taken, LeaseTaken) else ""
     open_run = lease.run if lease.run in state.open_runs(leased=True) else None
-    return HeldLease(lease.run, holder, lease.until, open_run)
+    return HeldLease(lease.run, lease.taken.read(LeaseTaken).holder, lease.until, open_run)
 
 
 def judge(at: datetime, lease: HeldLease | None, *, own: str = "") -> Verdict:
@@ -52,43 +48,29 @@ def judge(at: datetime, lease: HeldLease | None, *, own: str = "") -> Verdict:
 
     A live lease of another passes by itself; one that ended under an open run is a run that died, and wants `recover`.
     """
-    at = utc(at)
-    inputs: dict[str, Any] = {"at": stamp(at), "own": own or None, "held": None}
-    if lease is not None:
-        inputs["held"] = {
-            "run": lease.run,
-            "holder": lease.holder,
-            "until": stamp(lease.until),
-            "open_run": lease.open_run,
-        }
+    held = None if lease is None else {**asdict(lease), "until": stamp(lease.until)}
+    grounds = Grounds(NAME, {"at": stamp(at), "own": own or None, "held": held})
     if own:
-        return _kept(at, lease, own, inputs)
+        return _kept(at, lease, own, grounds)
     if lease is None:
-        return passes(NAME, inputs, "no run holds the environment")
+        return grounds.passes("no run holds the environment")
+    whose, until = f"run {lease.run} of {lease.holder}", moment(lease.until)
     if at < lease.until:
-        return waits(
-            NAME,
-            inputs,
-            f"run {lease.run} of {lease.holder} holds the environment until {moment(lease.until)}",
-            lease.until,
-        )
+        return grounds.waits(f"{whose} holds the environment until {until}", lease.until)
     if lease.open_run is not None:
-        return needs_action(
-            NAME,
-            inputs,
-            f"the lease of run {lease.run} of {lease.holder} ended {moment(lease.until)}, and run {lease.open_run} is open",
-            "python deploy.py recover ENV",
+        return grounds.needs_action(
+            f"the lease of {whose} ended {until}, and run {lease.open_run} is open", "python deploy.py recover ENV"
         )
-    return passes(NAME, inputs, f"the lease of run {lease.run} ended {moment(lease.until)}, and left no run open")
+    return grounds.passes(f"the lease of run {lease.run} ended {until}, and left no run open")
 
 
-def _kept(at: datetime, lease: HeldLease | None, own: str, inputs: dict[str, Any]) -> Verdict:
-    if lease is not None and lease.run == own and at < lease.until:
-        return passes(NAME, inputs, f"this run holds the environment until {moment(lease.until)}")
+def _kept(at: datetime, lease: HeldLease | None, own: str, grounds: Grounds) -> Verdict:
     if lease is None:
         problem = "this run holds the environment no more"
     elif lease.run != own:
         problem = f"run {lease.run} of {lease.holder} has taken the environment over"
+    elif at < lease.until:
+        return grounds.passes(f"this run holds the environment until {moment(lease.until)}")
     else:
         problem = f"this run's lease ended {moment(lease.until)}"
-    return needs_action(NAME, inputs, problem, "start anew; nothing may be changed without the lease")
+    return grounds.needs_action(problem, "start anew; nothing may be changed without the lease")

@@ -7,13 +7,12 @@ each time the log moved before the claim was written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, not_asked_for, passes, span, waits
-from pytest_deploy.gates.zone import utc
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_asked_for, span
 from pytest_deploy.policy.policy import RateLimit
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.run_state import RunClaim
@@ -34,49 +33,36 @@ def judge(rule: RateLimit | None, at: datetime, claims: Sequence[RunClaim], *, o
     """
     if rule is None:
         return not_asked_for(NAME)
-    at, length = utc(at), timedelta(hours=rule.per_h)
+    length = timedelta(hours=rule.per_h)
     others = sorted((claim for claim in claims if claim.run != own), key=lambda claim: claim.at)
     counted = [claim for claim in others if claim.at + length > at]
     running = [claim for claim in others if claim.is_open]
-    inputs = {
-        "at": stamp(at),
-        "runs": rule.runs,
-        "per_h": rule.per_h,
-        "claims": [
-            {"run": claim.run, "at": stamp(claim.at), "open": claim.is_open}
-            for claim in others
-            if claim in counted or claim.is_open
-        ],
-    }
+    shown = [
+        {"run": claim.run, "at": stamp(claim.at), "open": claim.is_open}
+        for claim in others
+        if claim in counted or claim.is_open
+    ]
+    grounds = Grounds(NAME, {"at": stamp(at), "runs": rule.runs, "per_h": rule.per_h, "claims": shown})
     limit = f"{rule.runs} in {span(length)}"
     if stale := [claim for claim in running if claim not in counted]:
-        return needs_action(
-            NAME,
-            inputs,
+        return grounds.needs_action(
             f"run {stale[0].run} has been open since {moment(stale[0].at)}",
             "let it end; if it died: python deploy.py recover ENV",
         )
-    free = max((claim.at + length for claim in _in_the_way(rule, counted)), default=None)
-    if free is None:
-        return passes(NAME, inputs, f"{len(counted)} of {limit} used" if counted else f"none of {limit} used")
+    # What must age first: every open one, and as many of the oldest as are too many.
+    too_many = max(0, len(counted) - rule.runs + 1)
+    in_the_way = [claim for index, claim in enumerate(counted) if index < too_many or claim.is_open]
+    if not in_the_way:
+        return grounds.passes(f"{len(counted)} of {limit} used" if counted else f"none of {limit} used")
     if running:
         reason = f"run {running[0].run} is open since {moment(running[0].at)}, and counts; {limit}"
     else:
-        reason = f"{limit}: {_listed(counted)}"
-    return waits(NAME, inputs, f"{reason}; the next may start {moment(free)}", free)
+        reason = f"{limit}: {', '.join(f'run {claim.run} changed it {moment(claim.at)}' for claim in counted)}"
+    free = max(claim.at + length for claim in in_the_way)
+    return grounds.waits(f"{reason}; the next may start {moment(free)}", free)
 
 
 def limited(rule: RateLimit | None, at: datetime, claims: Sequence[RunClaim], *, own: str = "") -> str:
     """Why the limit forbids a claim at `at`; empty where it does not."""
     verdict = judge(rule, at, claims, own=own)
     return "" if verdict.passed else verdict.sentence
-
-
-def _in_the_way(rule: RateLimit, counted: Sequence[RunClaim]) -> Iterable[RunClaim]:
-    """The claims that must age first: every open one, and as many of the oldest as are too many."""
-    too_many = max(0, len(counted) - rule.runs + 1)
-    return [claim for index, claim in enumerate(counted) if index < too_many or claim.is_open]
-
-
-def _listed(claims: Sequence[RunClaim]) -> str:
-    return ", ".join(f"run {claim.run} changed it {moment(claim.at)}" for claim in claims)

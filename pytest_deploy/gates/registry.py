@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Final
 
 import psycopg
 
+from pytest_deploy.approvals.evaluate import OVERRIDE_SIGNERS
 from pytest_deploy.errors import DeployError
 from pytest_deploy.gates import (
     anchors,
@@ -32,61 +33,43 @@ from pytest_deploy.gates import (
     window,
 )
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment
 from pytest_deploy.gates.zone import utc
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.release.candidate import ReleaseCandidate
 
+GATES: Final[Mapping[str, Callable[[GateFacts], Judge]]] = {
+    deployer.NAME: deployer.gather,
+    approvals.NAME: approvals.gather,
+    window.NAME: window.gather,
+    blackout.NAME: blackout.gather,
+    rate_limit.NAME: rate_limit.gather,
+    lease.NAME: lease.gather,
+    staging_smoke.NAME: staging_smoke.gather,
+    incidents.NAME: incidents.gather,
+    build.NAME: build.gather,
+    retention.NAME: retention.gather,
+    anchors.NAME: anchors.gather,
+    freeze.NAME: freeze.gather,
+    clock.NAME: clock.gather,
+}
+"""Every gate, in the order in which people read the verdicts: what binds what it is judged by. What that raises blocks."""
 
-@dataclass(frozen=True)
-class Gate:
-    """One gate."""
-
-    name: str
-    """As people and the record call it."""
-    gather: Callable[[GateFacts], Judge]
-    """Binds what it is judged by. What it raises blocks."""
-    overridable: bool = False
-    """Whether two people may override it: true only of gates that say when. An emergency may need another time, and two
-    people may answer for that with their signatures. The others say what goes, who allowed it, and whether its evidence
-    can be trusted: to override one of those would be to deploy something that nobody built, smoked or signed, which no
-    emergency needs."""
-
-
-GATES: Final = (
-    Gate(deployer.NAME, deployer.gather),
-    Gate(approvals.NAME, approvals.gather),
-    Gate(window.NAME, window.gather, overridable=True),
-    Gate(blackout.NAME, blackout.gather, overridable=True),
-    Gate(rate_limit.NAME, rate_limit.gather, overridable=True),
-    Gate(lease.NAME, lease.gather),
-    Gate(staging_smoke.NAME, staging_smoke.gather),
-    Gate(incidents.NAME, incidents.gather, overridable=True),
-    Gate(build.NAME, build.gather),
-    Gate(retention.NAME, retention.gather),
-    Gate(anchors.NAME, anchors.gather),
-    Gate(freeze.NAME, freeze.gather),
-    Gate(clock.NAME, clock.gather),
-)
-"""Every gate, in the order in which people read the verdicts."""
-
-NAMES: Final = tuple(gate.name for gate in GATES)
-OVERRIDABLE: Final = tuple(gate.name for gate in GATES if gate.overridable)
-_BY_NAME: Final = {gate.name: gate for gate in GATES}
-_OVERRIDE_SIGNERS: Final = 2
-"""Who asks for an override, and a second person."""
-
-_HAND_ROLLBACK: Final = ("deployer", "approvals", "lease", "freeze", "clock")
-"""The way back is open at any hour and as often as it takes; who asks for it, and that nothing else runs, still count."""
+NAMES: Final = tuple(GATES)
+OVERRIDABLE: Final = (window.NAME, blackout.NAME, rate_limit.NAME, incidents.NAME)
+"""The gates that two people may override: those that say when. An emergency may need another time, and two people may answer
+for that with their signatures. The others say what goes, who allowed it, and whether its evidence can be trusted: to override
+one of those would be to deploy something that nobody built, smoked or signed, which no emergency needs."""
 
 PIPELINES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "deploy": NAMES,
         "plan": NAMES,
         "smoke": ("lease", "clock"),
-        "rollback": _HAND_ROLLBACK,
+        # The way back is open at any hour and as often as it takes; who asks for it, and that nothing else runs, still count.
+        "rollback": ("deployer", "approvals", "lease", "freeze", "clock"),
         "iq": (),
         "oq": (),
         "pq": (),
@@ -104,8 +87,8 @@ def gates_of(pipeline: str, policy: Policy) -> tuple[str, ...]:
     return tuple(name for name in PIPELINES[pipeline] if name not in unasked)
 
 
-class Gates:
-    """The gates of one environment's policy over one release candidate."""
+class Gatekeeper:
+    """Asks the gates of one environment's policy over one release candidate."""
 
     def __init__(self, environment: Environment, candidate: ReleaseCandidate, *, deployer: str = "") -> None:
         """`deployer` is the actor of this process, but where somebody else's request is looked at (`approve`)."""
@@ -127,38 +110,25 @@ class Gates:
 
     def judge(self, name: str) -> Judge:
         """One gate, bound to facts that are gathered when it is first asked, and held from then on."""
-        return _BoundGate(_BY_NAME[name], self.facts)
+        return partial(self._ask, name, cache(lambda: GATES[name](self.facts)))
 
     def judges(self) -> dict[str, Judge]:
         """Every gate that applies, bound to its facts."""
         return {name: self.judge(name) for name in self.names}
 
-
-class _BoundGate:
-    """A gate and its facts, asked at any number of instants."""
-
-    def __init__(self, gate: Gate, facts: GateFacts) -> None:
-        self._gate = gate
-        self._facts = facts
-
-    @cached_property
-    def _judge(self) -> Judge:
-        return self._gate.gather(self._facts)
-
-    def __call__(self, at: datetime) -> Verdict:
-        name = self._gate.name
+    def _ask(self, name: str, bound: Callable[[], Judge], at: datetime) -> Verdict:
         # 1. Its own verdict. Facts that cannot be had block: they are no reason to pass.
         try:
-            verdict = self._judge(at)
-            override = self._facts.overrides.get(name) if not verdict.passed else None
+            verdict = bound()(at)
+            override = self.facts.overrides.get(name) if not verdict.passed else None
         except (DeployError, psycopg.Error, OSError) as error:
             reason = f"{name} cannot be evaluated, so it blocks: {error}"
-            return needs_action(name, {}, reason, "mend what it names, then ask again")
+            return Grounds(name, {}).needs_action(reason, "mend what it names, then ask again")
         # 2. An override that two people signed.
         if override is not None:
             return overridden(verdict, override.people, override.until, at=at)
         # 3. A refusal that somebody signed an override of says why that does not count yet.
-        if not verdict.passed and self._gate.overridable and (why := self._facts.incomplete_override(name)):
+        if not verdict.passed and name in OVERRIDABLE and (why := self.facts.incomplete_override(name)):
             return replace(verdict, reason=f"{verdict.reason} (override: {why})")
         return verdict
 
@@ -171,7 +141,7 @@ def overridden(verdict: Verdict, by: Sequence[str], until: datetime, *, at: date
     """
     if verdict.passed:
         return verdict
-    enough = len({person.strip().casefold() for person in by if person.strip()}) >= _OVERRIDE_SIGNERS
+    enough = len({person.strip().casefold() for person in by if person.strip()}) >= OVERRIDE_SIGNERS
     if verdict.gate not in OVERRIDABLE or not enough or at >= until:
         return verdict
     override = {"by": list(by), "until": stamp(until), "refused": verdict.reason}

@@ -6,15 +6,14 @@ Judged by what the storage API tells right now, never by what somebody configure
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from pytest_deploy.errors import DeployError
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Judge, Unavailable, Verdict, moment, needs_action, passes
-from pytest_deploy.gates.zone import utc
+from pytest_deploy.gates.verdict import Grounds, Judge, Unavailable, Verdict, moment
 from pytest_deploy.policy.storage import Retention
 from pytest_deploy.record.bucket import BucketRetention, MirroredStore
 from pytest_deploy.record.clock import stamp
@@ -45,40 +44,27 @@ def judge(rule: Retention, at: datetime, place: str, holding: BucketRetention | 
 
     One second short is short. What could not be read back blocks where policy asks for a locked bucket.
     """
-    at = utc(at)
-    inputs: dict[str, Any] = {
-        "place": place,
-        "wanted": {"period_s": rule.days * DAY_S, "storage_class": rule.storage_class, "locked": rule.locked},
-        "found": None,
-    }
+    wanted = {"period_s": rule.days * DAY_S, "storage_class": rule.storage_class, "locked": rule.locked}
+    grounds = Grounds(NAME, {"place": place, "wanted": wanted, "found": None})
     if holding is None:
         on_a_disk = f"not enforceable on a disk: {place} lasts as long as whoever keeps the disk lets it"
         if rule.locked:
-            return needs_action(
-                NAME, inputs, on_a_disk, "let the record lie in a bucket: record: {store: gcs, bucket: NAME}"
-            )
-        return passes(NAME, inputs, f"{on_a_disk}; this policy asks for no locked bucket")
+            return grounds.needs_action(on_a_disk, "let the record lie in a bucket: record: {store: gcs, bucket: NAME}")
+        return grounds.passes(f"{on_a_disk}; this policy asks for no locked bucket")
     if isinstance(holding, Unavailable):
-        reason = f"how {place} keeps the record could not be read back: {holding.problem}"
-        remedy = "mend what it names, then ask again"
-        faults = [(reason, remedy)]
-        kept = reason
+        kept = f"how {place} keeps the record could not be read back: {holding.problem}"
+        faults = [(kept, "mend what it names, then ask again")]
     else:
-        inputs["found"] = {
-            "period_s": holding.period_s,
-            "effective": None if holding.effective is None else stamp(holding.effective),
-            "storage_class": holding.storage_class,
-            "locked": holding.locked,
-            "may": list(holding.may),
-        }
+        effective = None if holding.effective is None else stamp(holding.effective)
+        grounds.inputs["found"] = {**asdict(holding), "effective": effective, "may": list(holding.may)}
         faults = list(_faults(rule, at, holding))
         kept = f"{place} {_kept(holding)}"
     if not rule.locked:
-        return passes(NAME, inputs, f"this policy asks for no locked bucket; {kept}")
+        return grounds.passes(f"this policy asks for no locked bucket; {kept}")
     if faults:
         remedies = dict.fromkeys(remedy for _, remedy in faults)
-        return needs_action(NAME, inputs, "; ".join(fault for fault, _ in faults), "; ".join(remedies))
-    return passes(NAME, inputs, f"{kept}, and this identity may not delete")
+        return grounds.needs_action("; ".join(fault for fault, _ in faults), "; ".join(remedies))
+    return grounds.passes(f"{kept}, and this identity may not delete")
 
 
 def _faults(rule: Retention, at: datetime, holding: BucketRetention) -> Iterator[tuple[str, str]]:
@@ -96,7 +82,7 @@ def _faults(rule: Retention, at: datetime, holding: BucketRetention) -> Iterator
             "its retention policy is not locked, so it can be shortened or taken away",
             "lock it: that cannot be undone",
         )
-    if holding.effective is not None and utc(holding.effective) > at:
+    if holding.effective is not None and holding.effective > at:
         yield f"its retention policy holds only from {moment(holding.effective)}", "wait until it holds"
     if holding.storage_class != rule.storage_class:
         yield (

@@ -6,8 +6,7 @@ are known here. A rehearsal reads rehearsal stores, a real run real ones; each h
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,25 +15,23 @@ from typing import Any, Final
 
 from pytest_deploy.errors import RecordError
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, not_asked_for, passes, short, span
-from pytest_deploy.gates.zone import utc
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_asked_for, short, span
 from pytest_deploy.platform.environment import in_kms
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.policy.policy import StagingSmoke
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import PhaseFinished, RequestMade, RunClosed, RunOpened, given
 from pytest_deploy.record.key import FileSigner, LogKey, parse_vkey
 from pytest_deploy.record.open_record import record_store
-from pytest_deploy.release.live import migrations_sha256
+from pytest_deploy.release.candidate import ReleaseCandidate, of_request
 from pytest_deploy.verify.verify import verify
 from pytest_deploy.workspace import Workspace
 
 NAME = "staging-smoke"
 _GOOD: Final = frozenset({"deployed", "passed"})
 """Outcomes of runs whose smoke counts."""
-_READ: Final = frozenset(one.type for one in (PhaseFinished, RunOpened, RunClosed, RequestMade))
 
 
 @dataclass(frozen=True)
@@ -50,68 +47,57 @@ class SmokedRelease:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The smoke phase of one real run of that environment; rehearsals are never among these."""
+    """The smoke phase of one real run of that environment, in a record that verifies; rehearsals are never among these."""
 
     run: str
     at: datetime
     """UTC: when the smoke phase ended."""
-    commit: str
-    digest: str
-    migrations_sha256: str
+    release: SmokedRelease
     passed: bool
-    verified: bool
-    """Whether the log it was read from verifies."""
-    problem: str = ""
-    """Why not; or what failed."""
 
 
 def gather(facts: GateFacts) -> Judge:
     """What is to be deployed, and what the other environment's record says of its smokes."""
-    rule, candidate = facts.policy.staging_smoke, facts.candidate
-    wanted = SmokedRelease(candidate.commit, candidate.digest or "", candidate.migrations_sha256)
+    rule = facts.policy.staging_smoke
     evidence = () if rule is None else evidence_of(replace(facts.workspace, environment=rule.environment))
-    return partial(judge, rule, candidate=wanted, evidence=evidence)
+    return partial(judge, rule, candidate=_release_of(facts.candidate), evidence=evidence)
 
 
 def judge(rule: StagingSmoke | None, at: datetime, candidate: SmokedRelease, evidence: Sequence[Evidence]) -> Verdict:
-    """Whether the newest smoke of `candidate` passed, at most `within_h` hours before `at`, in a record that verifies.
+    """Whether the newest smoke of `candidate` passed, at most `within_h` hours before `at`.
 
     An older pass does not outweigh a newer failure. Evidence of the future is no evidence.
     """
     if rule is None:
         return not_asked_for(NAME)
-    at = utc(at)
     newest_first = sorted(evidence, key=lambda smoke: smoke.at, reverse=True)
-    same = [smoke for smoke in newest_first if not _differs(candidate, smoke)]
-    shown = next(iter(same or newest_first), None)
-    inputs = {
+    same = [smoke for smoke in newest_first if smoke.release == candidate]
+    newest = next(iter(same or newest_first), None)
+    inputs: dict[str, Any] = {
         "at": stamp(at),
         "environment": rule.environment,
         "within_h": rule.within_h,
         "wanted": asdict(candidate),
-        "evidence": None if shown is None else {**asdict(shown), "at": stamp(shown.at)},
+        "evidence": None,
     }
-    if shown is None:
-        return needs_action(NAME, inputs, f"{rule.environment} has no smoke on record", _deploy(rule))
-    inputs["age_h"] = round((at - shown.at) / timedelta(hours=1), 4)
-    if wrong := _wrong(rule, at, candidate, shown):
-        return needs_action(NAME, inputs, *wrong)
-    return passes(
-        NAME,
-        inputs,
-        f"{rule.environment} smoke of run {shown.run} passed {moment(shown.at)}, {span(at - shown.at)} ago, on the same artefact",
+    grounds = Grounds(NAME, inputs)
+    if newest is None:
+        return grounds.needs_action(f"{rule.environment} has no smoke on record", _deploy(rule))
+    # Evidence of a record that does not verify is none: nobody got as far as to ask.
+    shown = {"run": newest.run, "at": stamp(newest.at), **asdict(newest.release), "passed": newest.passed}
+    inputs["evidence"] = {**shown, "verified": True, "problem": ""}
+    inputs["age_h"] = round((at - newest.at) / timedelta(hours=1), 4)
+    if wrong := _wrong(rule, at, candidate, newest):
+        return grounds.needs_action(*wrong)
+    return grounds.passes(
+        f"{rule.environment} smoke of run {newest.run} passed {moment(newest.at)}, {span(at - newest.at)} ago, on the same artefact"
     )
 
 
 def _wrong(rule: StagingSmoke, at: datetime, candidate: SmokedRelease, evidence: Evidence) -> tuple[str, str] | None:
     """What is wrong with the evidence, the gravest first, and what mends it."""
     where, age, allowed = rule.environment, at - evidence.at, timedelta(hours=rule.within_h)
-    if not evidence.verified:
-        return (
-            f"the record of run {evidence.run} in {where} does not verify: {evidence.problem or 'no cause given'}",
-            f"have that record examined, then {_deploy(rule)}",
-        )
-    if differences := _differs(candidate, evidence):
+    if differences := _differs(candidate, evidence.release):
         return f"{where} smoked {' and '.join(differences)} in run {evidence.run}", _deploy(rule)
     if age < timedelta(0):
         return (
@@ -119,9 +105,8 @@ def _wrong(rule: StagingSmoke, at: datetime, candidate: SmokedRelease, evidence:
             f"set the clocks right, then {_smoke(rule)}",
         )
     if not evidence.passed:
-        why = f": {evidence.problem}" if evidence.problem else ""
         return (
-            f"{where} smoke of run {evidence.run} failed {moment(evidence.at)}{why}",
+            f"{where} smoke of run {evidence.run} failed {moment(evidence.at)}",
             f"mend what failed, then {_deploy(rule)}",
         )
     if age > allowed:
@@ -137,12 +122,12 @@ def _smoke(rule: StagingSmoke) -> str:
     return f"{_deploy(rule)} --pipeline smoke"
 
 
-def _differs(candidate: SmokedRelease, evidence: Evidence) -> list[str]:
-    """What of the evidence is not what is to be deployed, in words."""
+def _differs(candidate: SmokedRelease, smoked: SmokedRelease) -> list[str]:
+    """What was smoked and is not what is to be deployed, in words."""
     pairs = (
-        ("another artefact", evidence.digest, candidate.digest),
-        ("another commit", evidence.commit, candidate.commit),
-        ("another migration set", evidence.migrations_sha256, candidate.migrations_sha256),
+        ("another artefact", smoked.digest, candidate.digest),
+        ("another commit", smoked.commit, candidate.commit),
+        ("another migration set", smoked.migrations_sha256, candidate.migrations_sha256),
     )
     return [f"{what} ({short(had)}, not {short(want)})" for what, had, want in pairs if had != want]
 
@@ -201,39 +186,19 @@ def _require_origin(origin: str, key: LogKey) -> LogKey:
 
 def _smoked(store: Path, events: Sequence[Event]) -> Iterator[Evidence]:
     """What one run's smoke phase is evidence of."""
-    contents = [(event, event.content) for event in events if event.type in _READ]
-    smoke_phases = [
-        (event.instant, content)
-        for event, content in contents
-        if isinstance(content, PhaseFinished) and content.phase == "smoke"
-    ]
-    opened = [content for _, content in contents if isinstance(content, RunOpened)]
-    closed = [content for _, content in contents if isinstance(content, RunClosed)]
-    if not (smoke_phases and opened and closed):
+    smokes = [(event.instant, phase) for event, phase in of_type(events, PhaseFinished) if phase.phase == "smoke"]
+    opened = next(of_type(events, RunOpened), None)
+    closed = next(of_type(events, RunClosed), None)
+    if not smokes or opened is None or closed is None:
         return
-    run, (at, finished) = events[0].run, smoke_phases[-1]
-    has_request = any(isinstance(content, RequestMade) for _, content in contents)
-    smoked = _requested(store, run) if has_request else given(opened[0].target)
-    if smoked is not None:
-        yield Evidence(
-            run=run,
-            at=at,
-            commit=smoked["commit"],
-            digest=smoked["image"].partition("@")[2],
-            migrations_sha256=smoked["migrations_sha256"],
-            passed=finished.outcome == "passed" and closed[0].outcome in _GOOD,
-            verified=True,
-            problem="",
-        )
+    run, (at, smoke) = events[0].run, smokes[-1]
+    passed = smoke.outcome == "passed" and closed[1].outcome in _GOOD
+    if any(of_type(events, RequestMade)):
+        yield Evidence(run, at, _release_of(of_request(store, run)), passed)
+    elif target := given(opened[1].target):  # smoke alone has no request, and states what served
+        release = SmokedRelease(target["commit"], target["image"].partition("@")[2], target["migrations_sha256"])
+        yield Evidence(run, at, release, passed)
 
 
-def _requested(store: Path, run: str) -> Mapping[str, Any]:
-    """The release that a run's request asked for; smoke alone has none, and states under `target` what served."""
-    request = json.loads((store / "runs" / run / "request.json").read_bytes())
-    return {
-        "commit": request["commit"],
-        "image": request["artefact"]["image"],
-        "migrations_sha256": migrations_sha256(
-            (migration["version"], migration["sha256"]) for migration in request["migrations"]
-        ),
-    }
+def _release_of(candidate: ReleaseCandidate) -> SmokedRelease:
+    return SmokedRelease(candidate.commit, candidate.digest or "", candidate.migrations_sha256)

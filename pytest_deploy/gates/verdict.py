@@ -80,24 +80,33 @@ class Unavailable:
     problem: str
 
 
-def passes(gate: str, inputs: Mapping[str, Any], reason: str) -> Verdict:
-    """A pass."""
-    return Verdict(gate, True, inputs, reason)
-
-
 def not_asked_for(gate: str) -> Verdict:
     """The pass of a gate that policy does not ask for: absence is a value."""
-    return Verdict(gate, True, {"rule": None}, "not in this environment's policy")
+    return Grounds(gate, {"rule": None}).passes("not in this environment's policy")
 
 
-def waits(gate: str, inputs: Mapping[str, Any], reason: str, until: datetime) -> Verdict:
-    """A refusal that passes by itself at `until` (UTC)."""
-    return Verdict(gate, False, inputs, reason, "time", until)
+@dataclass(frozen=True)
+class Grounds:
+    """What a gate judges by, and the verdicts that it may come to."""
 
+    gate: str
+    inputs: dict[str, Any]
+    """As a verdict's; a judge may add to it until it has come to one."""
 
-def needs_action(gate: str, inputs: Mapping[str, Any], reason: str, remedy: str) -> Verdict:
-    """A refusal that lasts until somebody does `remedy`."""
-    return Verdict(gate, False, inputs, reason, "mend", remedy=remedy)
+    def passes(self, reason: str) -> Verdict:
+        return Verdict(self.gate, True, self.inputs, reason)
+
+    def waits(self, reason: str, until: datetime) -> Verdict:
+        """A refusal that passes by itself at `until` (UTC)."""
+        return Verdict(self.gate, False, self.inputs, reason, "time", until)
+
+    def needs_approval(self, reason: str, remedy: str) -> Verdict:
+        """A refusal that signatures lift."""
+        return Verdict(self.gate, False, self.inputs, reason, "approval", remedy=remedy)
+
+    def needs_action(self, reason: str, remedy: str) -> Verdict:
+        """A refusal that lasts until somebody does `remedy`."""
+        return Verdict(self.gate, False, self.inputs, reason, "mend", remedy=remedy)
 
 
 # --- instants, spans and digests as a person reads them

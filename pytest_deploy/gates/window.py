@@ -14,7 +14,7 @@ from functools import partial
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Judge, Verdict, moment, needs_action, not_asked_for, passes, span, waits
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_asked_for, span
 from pytest_deploy.gates.zone import Spell, judged_in, place, spells, utc
 from pytest_deploy.policy.policy import Window
 from pytest_deploy.record.clock import stamp
@@ -38,18 +38,20 @@ def judge(rule: Window | None, at: datetime, *, lasts_s: float) -> Verdict:
     if rule is None:
         return not_asked_for(NAME)
     at, lasts = utc(at), timedelta(seconds=lasts_s)
-    asked = {
+    inputs = {
         "at": stamp(at),
         "lasts_s": lasts_s,
         "days": list(rule.days),
         "opens": f"{rule.opens:%H:%M}",
         "closes": f"{rule.closes:%H:%M}",
+        "zone": rule.zone,
     }
+    grounds = Grounds(NAME, inputs)
     try:
         zone = place(rule.zone)
     except ZoneInfoNotFoundError as error:
-        return needs_action(NAME, {**asked, "zone": rule.zone}, str(error.args[0]), "name an IANA zone in deploy.yaml")
-    inputs = {**asked, **judged_in(zone, at)}
+        return grounds.needs_action(str(error.args[0]), "name an IANA zone in deploy.yaml")
+    inputs |= judged_in(zone, at)
     now: Spell | None = None
     for opens, closes in _open(rule, zone, at):
         if opens <= at:
@@ -58,11 +60,9 @@ def judge(rule: Window | None, at: datetime, *, lasts_s: float) -> Verdict:
         if start + lasts > closes:
             continue
         if start == at:
-            return passes(NAME, inputs, f"open until {moment(closes, zone)}, and the run ends within {span(lasts)}")
-        return waits(NAME, inputs, f"{_why_shut(now, at, lasts, zone)}; it opens {moment(start, zone)}", start)
-    return needs_action(
-        NAME,
-        inputs,
+            return grounds.passes(f"open until {moment(closes, zone)}, and the run ends within {span(lasts)}")
+        return grounds.waits(f"{_why_shut(now, at, lasts, zone)}; it opens {moment(start, zone)}", start)
+    return grounds.needs_action(
         f"{_why_shut(now, at, lasts, zone)}; a run of {span(lasts)} fits on none of the next {_AHEAD} days",
         "widen the window or shorten sla_s in deploy.yaml",
     )

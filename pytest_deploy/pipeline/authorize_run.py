@@ -5,15 +5,12 @@ A refusal before the lease leaves the request alive; a drift voids it. Both are 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from pytest_deploy.approvals.evaluate import record_signatures
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.gates.rate_limit import limited
-from pytest_deploy.gates.registry import Gates
+from pytest_deploy.gates.registry import Gatekeeper
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.sequence import Cause
@@ -52,33 +49,10 @@ def choose_request(context: RunContext, policy: Policy) -> str:
     return request.choose(live, environment=policy.environment, commit=commit, run=context.request).run
 
 
-@dataclass(frozen=True)
-class ApprovedRequest:
-    """The request as it was approved."""
-
-    content: bytes
-
-    @property
-    def parsed(self) -> dict[str, Any]:
-        """As an object."""
-        parsed: dict[str, Any] = json.loads(self.content)
-        return parsed
-
-    @property
-    def image(self) -> str:
-        """The artefact, `<repository>@sha256:<64 hex>`."""
-        return str(self.parsed["artefact"]["image"])
-
-    @property
-    def sha256(self) -> str:
-        """What people signed, hex."""
-        return request.digest(self.content)
-
-
-def approved_request(environment: Environment, context: RunContext) -> ApprovedRequest:
+def approved_request(environment: Environment, context: RunContext) -> request.Request:
     """The request of this run. Raises Refused where request.json is not what was made."""
     events = environment.log.run(context.run)
-    return ApprovedRequest(request.stored_request(context.workspace.store, context.run, events))
+    return request.stored_request(context.workspace.store, context.run, events)
 
 
 # --- at the lease
@@ -87,7 +61,7 @@ def approved_request(environment: Environment, context: RunContext) -> ApprovedR
 def authorize_lease(environment: Environment, context: RunContext, source_: Source) -> None:
     """Hold the request against what it would say now, then ask every gate. Raises Refused naming every refusal."""
     _refuse_drift(environment, context, source_)
-    gates = Gates(environment, of_request(environment, context.run))
+    gates = Gatekeeper(environment, of_request(context.workspace.store, context.run))
     verdicts = _ask(environment, context, gates, "lease")
     refused = [verdict for verdict in verdicts if not verdict.passed]
     if refused:
@@ -123,7 +97,7 @@ def _refuse_drift(environment: Environment, context: RunContext, source_: Source
         image=approved.image,
         steps_sha256=steps_lock.digest_of_pipeline(context.workspace.steps_lock, request.PIPELINE),
     )
-    drifted = request.drift(approved.parsed, current.parsed())
+    drifted = request.drift(approved.parsed, current.parsed)
     if not drifted:
         return
     void = RequestVoided(cause="drift", request_sha256=approved.sha256, detail=list(drifted), by=context.run)
@@ -139,13 +113,13 @@ def _refuse_drift(environment: Environment, context: RunContext, source_: Source
 
 def authorize_change(environment: Environment, context: RunContext, events: Sequence[Event]) -> Cause | None:
     """Ask every gate once more, right before the first change; the cause not to make it. `events`: the run's own."""
-    gates = Gates(environment, of_run(environment, context, events))
+    gates = Gatekeeper(environment, of_run(environment, context, events))
     verdicts = _ask(environment, context, gates, "change")
     refused = [f"{verdict.gate}: {verdict.sentence}" for verdict in verdicts if not verdict.passed]
     return Cause("gate", f"before the first change: {'; '.join(refused)}") if refused else None
 
 
-def _ask(environment: Environment, context: RunContext, gates: Gates, point: GatePoint) -> tuple[Verdict, ...]:
+def _ask(environment: Environment, context: RunContext, gates: Gatekeeper, point: GatePoint) -> tuple[Verdict, ...]:
     """Record the signatures that count, then every gate's verdict."""
     if context.request:
         record_signatures(environment.log, gates.facts.approval_context, actor=PIPELINE_ACTOR)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 import statistics
 from datetime import datetime
 
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
-from pytest_deploy.gates.registry import Earliest, Gates, earliest
+from pytest_deploy.gates.registry import Earliest, Gatekeeper, earliest
 from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.run import Run
@@ -46,7 +45,10 @@ def conclude(run: Run, source: Source) -> None:
         return
     try:
         pending, kept = _request(run, source)
-        waits = earliest(Gates(environment, of_request(environment, pending.run)).judges(), environment.clock.now())
+        waits = earliest(
+            Gatekeeper(environment, of_request(environment.workspace.store, pending.run)).judges(),
+            environment.clock.now(),
+        )
     except DeployError as error:
         run.close(Cause("request", f"the request could not be made: {error}"))
         return
@@ -87,11 +89,11 @@ def _request(run: Run, source: Source) -> tuple[PendingRequest, bool]:
     now = environment.clock.now()
     candidate = build_request(
         environment, context, source, run=context.run, image=image, steps_sha256=steps_sha256
-    ).parsed()
+    ).parsed
     # 2. A request that lives and says the same stands; every other one is void.
     for pending in request.pending(log.history(), now):
         try:
-            approved = json.loads(request.stored_request(context.workspace.store, pending.run, [pending.made]))
+            approved = request.stored_request(context.workspace.store, pending.run, [pending.made]).parsed
             drifted = request.drift(approved, candidate)
         except Refused as unreadable:
             drifted = (str(unreadable),)

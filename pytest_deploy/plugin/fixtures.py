@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
-from pytest_deploy.gates import registry
-from pytest_deploy.gates.verdict import Verdict, passes
+from pytest_deploy.gates.registry import Gatekeeper
+from pytest_deploy.gates.verdict import Grounds, Verdict
 from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.pipeline.step_record import StepRecord
 from pytest_deploy.platform.clients import Database, Service
@@ -29,7 +29,7 @@ from pytest_deploy.rollback.plan import baseline_of
 
 ENVIRONMENT = pytest.StashKey[Environment]()
 CONTEXT = pytest.StashKey[RunContext]()
-GATES = pytest.StashKey[registry.Gates]()
+GATES = pytest.StashKey[Gatekeeper]()
 
 WAITED_FOR: Final = frozenset({"time", "approval"})
 """What a plan may still need and pass."""
@@ -38,7 +38,7 @@ WAITED_FOR: Final = frozenset({"time", "approval"})
 class Gates:
     """Asks gates for one step: each verdict goes into the record, and a refusal fails the step."""
 
-    def __init__(self, gates: registry.Gates, record: StepRecord, clock: Clock, *, point: GatePoint) -> None:
+    def __init__(self, gates: Gatekeeper, record: StepRecord, clock: Clock, *, point: GatePoint) -> None:
         self._gates = gates
         self._record = record
         self._clock = clock
@@ -59,7 +59,7 @@ class Gates:
         self._record.gates.append(name)
         if name not in self._gates.names:
             self._record.expect(None, {"gate": name, "verdict": "not asked in this pipeline"})
-            return passes(name, {}, "not asked in this pipeline")
+            return Grounds(name, {}).passes("not asked in this pipeline")
         verdict = self._gates.check(name, self._clock.now())
         self._record.event(verdict.event(self._point))
         outcome = "passed" if verdict.passed else "refused"
@@ -153,7 +153,7 @@ def rollback(environment: Environment, record: StepRecord) -> RollbackExecutor:
 def gates(environment: Environment, record: StepRecord, pytestconfig: pytest.Config) -> Gates:
     """The gates of the environment's policy: `.check(name)` asks one, records its verdict, fails where it refuses."""
     if GATES not in pytestconfig.stash:  # their facts are gathered once a process, after the build
-        pytestconfig.stash[GATES] = registry.Gates(
+        pytestconfig.stash[GATES] = Gatekeeper(
             environment, of_run(environment, pytestconfig.stash[CONTEXT], record.events())
         )
     bound = pytestconfig.stash[GATES]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from pytest_deploy.migrate import migration
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import RunContext
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import StepFinished
 from pytest_deploy.release import source
 from pytest_deploy.release.live import migrations_sha256
@@ -44,9 +45,9 @@ class ReleaseCandidate:
         return self.approved or self.built
 
 
-def of_request(environment: Environment, run: str, *, events: Sequence[Event] = ()) -> ReleaseCandidate:
-    """What a request asks for; `events` are those of the run that asks, where its build has run again."""
-    request = json.loads((environment.workspace.store / "runs" / run / "request.json").read_bytes())
+def of_request(store: Path, run: str, *, events: Sequence[Event] = ()) -> ReleaseCandidate:
+    """What a request in a store asks for; `events` are those of the run that asks, where its build has run again."""
+    request = json.loads((store / "runs" / run / "request.json").read_bytes())
     approved = request["artefact"]["image"].partition("@")[2]
     return ReleaseCandidate(
         pipeline="deploy",
@@ -66,7 +67,7 @@ def of_request(environment: Environment, run: str, *, events: Sequence[Event] = 
 def of_run(environment: Environment, context: RunContext, events: Sequence[Event]) -> ReleaseCandidate:
     """What a run is about: its request, else its build; a plan counts the approvals of a request that lives already."""
     if context.request:
-        return of_request(environment, context.run, events=events)
+        return of_request(context.workspace.store, context.run, events=events)
     migrations = migration.read_migrations(context.workspace.root / environment.policy.database.migrations)
     commit = source.read(context.workspace.root).commit
     is_plan = context.pipeline == "plan"
@@ -93,9 +94,5 @@ def _built_digest(events: Sequence[Event]) -> str | None:
 
 
 def _failed_builds(events: Sequence[Event]) -> tuple[str, ...]:
-    steps = [event.content for event in events if event.type == StepFinished.type]
-    return tuple(
-        content.nodeid
-        for content in steps
-        if isinstance(content, StepFinished) and content.phase == "build" and content.outcome != "passed"
-    )
+    steps = (step for _, step in of_type(events, StepFinished))
+    return tuple(step.nodeid for step in steps if step.phase == "build" and step.outcome != "passed")

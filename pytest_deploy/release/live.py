@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from msgspec import convert, to_builtins
 
 from pytest_deploy.errors import ManualInterventionRequired, Refused
 from pytest_deploy.migrate import ledger, snapshot
 from pytest_deploy.platform.protocol import Platform
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import RequestMade, RevisionDeployed, RunOpened
 
 
@@ -41,11 +42,12 @@ class Release:
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> Release:
         """From a request's or an event's object."""
-        return cls(**{**value, "migrations": tuple(value["migrations"])})
+        return convert(value, cls)
 
     def to_json(self) -> dict[str, Any]:
         """For a request or an event."""
-        return {**asdict(self), "migrations": list(self.migrations)}
+        release: dict[str, Any] = to_builtins(self)
+        return release
 
 
 @dataclass(frozen=True)
@@ -65,24 +67,12 @@ class Baseline:
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> Baseline:
         """From a request's or an event's object."""
-        release = value["release"]
-        return cls(
-            value["revision"],
-            tuple(value["migrations"]),
-            value["schema_sha256"],
-            value["catalog_sha256"],
-            None if release is None else Release.of(release),
-        )
+        return convert(value, cls)
 
     def to_json(self) -> dict[str, Any]:
         """For a request or an event."""
-        return {
-            "revision": self.revision,
-            "migrations": list(self.migrations),
-            "schema_sha256": self.schema_sha256,
-            "catalog_sha256": self.catalog_sha256,
-            "release": None if self.release is None else self.release.to_json(),
-        }
+        baseline: dict[str, Any] = to_builtins(self)
+        return baseline
 
 
 def read_baseline(platform: Platform) -> Baseline:
@@ -139,15 +129,14 @@ def serving(platform: Platform) -> dict[str, Any] | None:
 
 def expected(events: Sequence[Event], run_folder: Path, platform: Platform) -> Release:
     """The release a run deploys; where it deploys none, the one that serves. Raises Refused where there is neither."""
-    contents = [event.content for event in events]
-    if not any(isinstance(content, RequestMade) for content in contents):
+    if not any(of_type(events, RequestMade)):
         release = read_baseline(platform).release
         if release is None:
             raise Refused("no release serves here yet: deploy one first, `pytest --deploy-env=ENV`")
         return release
     request = json.loads((run_folder / "request.json").read_bytes())
-    opened = next(content for content in contents if isinstance(content, RunOpened))
-    deployed = [content.revision for content in contents if isinstance(content, RevisionDeployed)]
+    _, opened = next(of_type(events, RunOpened))
+    deployed = [content.revision for _, content in of_type(events, RevisionDeployed)]
     return Release(
         version=opened.version,
         commit=opened.commit,

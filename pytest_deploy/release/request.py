@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,10 +23,10 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import parse_stamp, stamp
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.event import Event, canonical, of_type
 from pytest_deploy.record.events import RequestMade, StepFinished, given
 from pytest_deploy.record.run_state import LogState
-from pytest_deploy.release.live import Baseline, read_baseline
+from pytest_deploy.release.live import read_baseline
 from pytest_deploy.release.source import Source
 
 PIPELINE: Final = "deploy"
@@ -46,25 +47,29 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class RenderedRequest:
-    """A request's bytes, and what they were made from."""
+class Request:
+    """A request by its bytes: canonical JSON and a newline, as request.json holds them."""
 
     content: bytes
-    baseline: Baseline
 
     @property
     def sha256(self) -> str:
         """What people sign, hex."""
         return digest(self.content)
 
+    @cached_property
     def parsed(self) -> dict[str, Any]:
-        """The request as an object."""
         request: dict[str, Any] = json.loads(self.content)
         return request
 
+    @property
+    def image(self) -> str:
+        """The artefact, `<repository>@sha256:<64 hex>`."""
+        return str(self.parsed["artefact"]["image"])
+
     def event_content(self) -> RequestMade:
         """Its `request.made`."""
-        request = self.parsed()
+        request = self.parsed
         return RequestMade(
             request_sha256=self.sha256,
             expires=parse_stamp(request["expires"]),
@@ -74,7 +79,7 @@ class RenderedRequest:
             commit=request["commit"],
             branch=request["branch"],
             version=request["version"],
-            image=request["artefact"]["image"],
+            image=self.image,
             earlier=request["earlier"],
             reason=request["reason"] or UNSET,
             ticket=request["ticket"] or UNSET,
@@ -93,7 +98,7 @@ def build_request(
     image: str,
     steps_sha256: str,
     plan: Plan | None = None,
-) -> RenderedRequest:
+) -> Request:
     """The request that would be made now for the run `run`.
 
     Args:
@@ -110,63 +115,27 @@ def build_request(
         PlatformUnavailable: what is live cannot be read.
         ManualInterventionRequired: traffic is split, so there is nothing to return to.
     """
-    policy = environment.policy
+    policy, baseline = environment.policy, read_baseline(environment.platform)
     migrations = migration_files.read_migrations(context.workspace.root / policy.database.migrations)
-    baseline = read_baseline(environment.platform)
-    content = render(
-        environment=policy.environment,
-        run=run,
-        source=source,
-        image=image,
-        migrations=[{"version": m.version, "name": m.name, "sha256": m.sha256} for m in migrations],
-        baseline=baseline,
-        policy_sha256=policy.digest(),
-        steps_sha256=steps_sha256,
-        expires=stamp(environment.clock.now() + timedelta(hours=policy.approval.expires_h)),
-        reason=context.reason,
-        ticket=context.ticket,
-        plan=plan,
-    )
-    return RenderedRequest(content, baseline)
-
-
-def render(
-    *,
-    environment: str,
-    run: str,
-    source: Source,
-    image: str,
-    migrations: Sequence[Mapping[str, str]],
-    baseline: Baseline,
-    policy_sha256: str,
-    steps_sha256: str,
-    expires: str,
-    reason: str = "",
-    ticket: str = "",
-    plan: Plan | None = None,
-) -> bytes:
-    """request.json's bytes: canonical JSON and a newline. `migrations` are {version, name, sha256}, in order."""
     request = {
         "artefact": {"image": image},
         "commit": source.commit,
         "branch": source.branch,
         "dirty": source.dirty,
         "earlier": baseline.to_json(),
-        "environment": environment,
-        "expires": expires,
+        "environment": policy.environment,
+        "expires": stamp(environment.clock.now() + timedelta(hours=policy.approval.expires_h)),
         "infrastructure": None,
-        "migrations": list(migrations),
+        "migrations": [{"version": m.version, "name": m.name, "sha256": m.sha256} for m in migrations],
         "plan": None if plan is None else asdict(plan),
-        "policy_sha256": policy_sha256,
-        "reason": reason,
+        "policy_sha256": policy.digest(),
+        "reason": context.reason,
         "run": run,
         "steps_sha256": steps_sha256,
-        "ticket": ticket,
+        "ticket": context.ticket,
         "version": source.version,
     }
-    return (
-        json.dumps(request, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode() + b"\n"
-    )
+    return Request(canonical(request))
 
 
 def digest(content: bytes) -> str:
@@ -184,8 +153,7 @@ def built_image(events: Sequence[Event]) -> str:
 
 def built_images(events: Sequence[Event]) -> list[str]:
     """Every artefact that steps of a run stated, in order."""
-    steps = [event.content for event in events if event.type == StepFinished.type]
-    return [image for content in steps if isinstance(content, StepFinished) and (image := given(content.image))]
+    return [image for _, step in of_type(events, StepFinished) if (image := given(step.image))]
 
 
 def drift(approved: Mapping[str, Any], current: Mapping[str, Any]) -> tuple[str, ...]:
@@ -228,35 +196,30 @@ def pending(events: Iterable[Event], at: datetime) -> tuple[PendingRequest, ...]
     """The requests of a log that wait at an instant, oldest first."""
     requests = []
     for event in LogState.of(events).pending_requests():
-        made = event.content
+        made = event.read(RequestMade)
         # A run that makes a request for itself gives it no time to wait.
-        if (
-            isinstance(made, RequestMade)
-            and made.expires is not None
-            and at < made.expires
-            and (commit := given(made.commit))
-        ):
+        if made.expires is not None and at < made.expires and (commit := given(made.commit)):
             requests.append(
                 PendingRequest(event.run, commit, made.request_sha256, made.expires, made.requested_by, event)
             )
     return tuple(requests)
 
 
-def stored_request(store: Path, run: str, events: Iterable[Event]) -> bytes:
-    """The bytes of a request as its `request.made` names them. Raises Refused where they are gone, or others."""
-    made = next((made for event in events if event.run == run and isinstance(made := event.content, RequestMade)), None)
+def stored_request(store: Path, run: str, events: Iterable[Event]) -> Request:
+    """The request that its `request.made` names. Raises Refused where its bytes are gone, or others."""
+    made = next((made for event, made in of_type(events, RequestMade) if event.run == run), None)
     place = f"runs/{run}/request.json"
     try:
-        content = (store / place).read_bytes()
+        request = Request((store / place).read_bytes())
     except OSError as error:
         raise Refused(
             f"{place} cannot be read ({error.strerror}); python deploy.py verify tells more; plan again"
         ) from None
-    if made is None or made.request_sha256 != digest(content):
+    if made is None or made.request_sha256 != request.sha256:
         raise Refused(
             f"{place} is not the request that was made: somebody changed it; python deploy.py verify tells more; plan again"
         )
-    return content
+    return request
 
 
 def choose(requests: Sequence[PendingRequest], *, environment: str, commit: str, run: str = "") -> PendingRequest:
@@ -267,15 +230,11 @@ def choose(requests: Sequence[PendingRequest], *, environment: str, commit: str,
     wanted = [pending for pending in requests if (pending.run == run if run else pending.commit == commit)]
     if len(wanted) == 1:
         return wanted[0]
-    what = (
-        f"no live request {run}"
-        if run
-        else f"{'no' if not wanted else len(wanted)} live requests for commit {commit[:12]}"
-    )
+    what = f"request {run}" if run else f"requests for commit {commit[:12]}"
     others = "".join(f"\n  {pending}" for pending in (wanted or requests)) or "\n  (none is live)"
     remedy = (
         "name one with --deploy-run=RUN"
         if wanted
         else "make one with --deploy-pipeline=plan, have it approved (python deploy.py approve RUN), then run again"
     )
-    raise UsageError(f"{environment} deploys what people approved: {what}; {remedy}{others}")
+    raise UsageError(f"{environment} deploys what people approved: {len(wanted) or 'no'} live {what}; {remedy}{others}")

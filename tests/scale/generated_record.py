@@ -67,7 +67,7 @@ def generate(home: Path, runs: int, *, sign_all: bool = False, seed: int = 7) ->
     log = open_generated(home, clock)
     people = signatories()
     store = home / "reports" / "production"
-    enrollment.enroll_all(
+    enrollment.enroll(
         log, store, [who.person for who in people], {who.person.email: who.public for who in people},
         namespace=NAMESPACE, now=clock.now(), actor=ACTOR, reason="the roster",
     )  # fmt: skip

@@ -13,7 +13,7 @@ from pytest_deploy.anchors import kinds
 from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.errors import AnchorUnavailable, UsageError
 from pytest_deploy.gates.anchors import judge as gate
-from pytest_deploy.gates.registry import Gates
+from pytest_deploy.gates.registry import Gatekeeper
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
@@ -174,7 +174,7 @@ def test_the_next_run_goes_on_from_what_was_anchored_and_from_nothing_behind_it(
 
 def verdict(local: Environment) -> Verdict:
     subject = ReleaseCandidate("deploy", "", "0" * 40, None, None, "", None)
-    return Gates(local, subject).check("anchors")
+    return Gatekeeper(local, subject).check("anchors")
 
 
 def test_a_place_that_cannot_be_read_is_told_with_its_cause(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class PendingRequest:
         clock = HandClock()
         pending = cls(open_log(home, clock), home / "reports" / "local", clock, keys)
         known = {person.email: public(keys[person.email]) for person in EVERYBODY}
-        enrollment.enroll_all(
+        enrollment.enroll(
             pending.log, pending.store, EVERYBODY, known,
             namespace=NAMESPACE, now=clock.now(), actor=DEPLOYER, reason="the roster",
         )  # fmt: skip

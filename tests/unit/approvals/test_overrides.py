@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pytest_deploy.approvals.evaluate import incomplete_override, overrides, refused_overrides
+from pytest_deploy.approvals.evaluate import incomplete_override, overrides
 from pytest_deploy.approvals.sign_request import render
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.clock import stamp
@@ -114,7 +114,7 @@ def test_an_override_that_does_not_count_is_named_with_its_reason(pending: Pendi
     assert "override-window-a.json: does not verify for tina@example.org" in incomplete_override(
         pending.context(), "window"
     )
-    assert [one.reason[:15] for one in refused_overrides(pending.context())] == ["does not verify"]
+    assert [one.reason[:15] for one in pending.context().overrides.refused] == ["does not verify"]
     assert pending.evaluation().refused == ()
 
 

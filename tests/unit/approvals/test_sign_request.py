@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, parse_approval, parse_override, render
+from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, parse, render
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
 
@@ -25,12 +25,12 @@ def statements(kind: type[Approval | OverrideStatement]) -> st.SearchStrategy[Ap
 
 @given(said=statements(Approval))
 def test_an_approval_reads_as_it_was_written(said: Approval) -> None:
-    assert said == parse_approval(render(said))
+    assert said == parse(render(said), Approval)
 
 
 @given(said=statements(OverrideStatement))
 def test_an_override_reads_as_it_was_written(said: OverrideStatement) -> None:
-    assert said == parse_override(render(said))
+    assert said == parse(render(said), OverrideStatement)
 
 
 @given(said=statements(Approval), at=st.integers(min_value=0), byte=st.integers(0, 255))
@@ -41,7 +41,7 @@ def test_other_bytes_say_something_else_or_nothing(said: Approval, at: int, byte
         return
 
     try:
-        read = parse_approval(bytes(content))
+        read = parse(bytes(content), Approval)
     except ValueError:
         return
 
@@ -70,15 +70,15 @@ def test_other_bytes_say_something_else_or_nothing(said: Approval, at: int, byte
 )
 def test_what_is_no_statement_is_refused_by_name(content: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        parse_approval(content)
+        parse(content, Approval)
 
 
 def test_an_override_needs_its_reason_and_an_end() -> None:
     whole = dict.fromkeys((f.name for f in fields(OverrideStatement)), "x") | {
         "signed_at": SAID.signed_at, "expires": SAID.signed_at,
     }  # fmt: skip
-    assert parse_override(canonical(whole)).reason == "x"
+    assert parse(canonical(whole), OverrideStatement).reason == "x"
 
     for wrong in ({"reason": ""}, {"expires": "never"}, {"incident": ""}):
         with pytest.raises(ValueError, match=r"empty|never"):
-            parse_override(canonical({**whole, **wrong}))
+            parse(canonical({**whole, **wrong}), OverrideStatement)

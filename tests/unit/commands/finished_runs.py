@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person
-from pytest_deploy.gates.registry import Gates
+from pytest_deploy.gates.registry import Gatekeeper
 from pytest_deploy.platform.environment import Environment, record_of
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record.clock import SystemClock
@@ -77,7 +77,7 @@ class FinishedRuns:
         """Whether the gate passes, and its reason."""
         held = Environment(self.workspace, policy_of(self.workspace))
         subject = ReleaseCandidate("deploy", "", "c" * 40, None, None, "", None)
-        verdict = Gates(held, subject).check("freeze")
+        verdict = Gatekeeper(held, subject).check("freeze")
         return verdict.passed, verdict.reason
 
 
@@ -91,8 +91,8 @@ def build(root: Path, keys: Path) -> FinishedRuns:
     common: dict[str, Any] = {"namespace": NAMESPACE, "actor": PERSON, "reason": "the roster"}
     known = {person.email: public(files[person.email]) for person in WHO.values() if person is not OLGA}
     long_ago = {OLGA.email: public(files[OLGA.email])}
-    enrollment.enroll_all(log, finished.store, [OLGA], long_ago, now=now - timedelta(days=9), valid_days=7, **common)
-    enrollment.enroll_all(log, finished.store, list(WHO.values()), known, now=now - timedelta(hours=1), **common)
+    enrollment.enroll(log, finished.store, [OLGA], long_ago, now=now - timedelta(days=9), valid_days=7, **common)
+    enrollment.enroll(log, finished.store, list(WHO.values()), known, now=now - timedelta(hours=1), **common)
     enrollment.revoke(log, finished.store, RITA.email, reason="left", now=now - timedelta(minutes=1), actor=PERSON)
     first = writing(log).open().step("build").step("traffic", changes=True)
     finished.deployed = first.close("deployed")

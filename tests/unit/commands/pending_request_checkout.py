@@ -18,14 +18,14 @@ from pytest_deploy.approvals.signed_file import slug
 from pytest_deploy.commands.approve import approve, override, pending_request
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.clock import SystemClock, stamp
+from pytest_deploy.record.event import canonical
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.record.ssh_signature import sign
 from pytest_deploy.release.live import Baseline
-from pytest_deploy.release.request import Plan, digest, render
-from pytest_deploy.release.source import Source
+from pytest_deploy.release.request import digest
 from tests.unit.approvals.pending_request import ADAM, EVERYBODY, NAMESPACE, public
 from tests.unit.commands.typed import typed
 from tests.unit.record.sample_record import ACTOR, SHA
@@ -61,12 +61,13 @@ class PendingRequestCheckout:
         diff = f"+ column mood -- {run}\n".encode()
         RunFolder(self.log.store, plan).create("schema/planned.diff", diff)
         until = stamp(SystemClock().now() + expires)
-        content = render(
-            environment="production", run=run, source=Source(self.commit, "main", "1.3.0", dirty=False), image=IMAGE,
-            migrations=[{"version": "0008", "name": "mood", "sha256": SHA}], baseline=Baseline("diary-1", ("0007",), SHA, SHA, None),
-            policy_sha256=SHA, steps_sha256=SHA, expires=until, plan=Plan(plan, hashlib.sha256(diff).hexdigest()),
-            reason="adds moods",
-        )  # fmt: skip
+        content = canonical({
+            "artefact": {"image": IMAGE}, "commit": self.commit, "branch": "main", "version": "1.3.0", "dirty": False,
+            "earlier": Baseline("diary-1", ("0007",), SHA, SHA, None).to_json(), "environment": "production",
+            "expires": until, "infrastructure": None, "migrations": [{"version": "0008", "name": "mood", "sha256": SHA}],
+            "plan": {"run": plan, "schema_diff_sha256": hashlib.sha256(diff).hexdigest()}, "policy_sha256": SHA,
+            "reason": "adds moods", "run": run, "steps_sha256": SHA, "ticket": "",
+        })  # fmt: skip
         RunFolder(self.log.store, run).create("request.json", content)
         made = {"request_sha256": digest(content), "expires": until, "requested_by": DEPLOYER, "commit": self.commit}
         self.log.append(parse("request.made", made), run=run, actor=ACTOR)
@@ -129,7 +130,7 @@ def set_up(root: Path, keys: Mapping[str, Path]) -> PendingRequestCheckout:
     held = Environment(held.workspace, held.policy)
     known = {person.email: public(keys[person.email]) for person in EVERYBODY}
     hour_ago = SystemClock().now() - timedelta(hours=1)
-    enrollment.enroll_all(
+    enrollment.enroll(
         held.log, held.workspace.store, EVERYBODY, known, namespace=NAMESPACE, now=hour_ago, actor=DEPLOYER, reason="the roster"
     )  # fmt: skip
     return PendingRequestCheckout(root, keys, head.stdout.decode().strip(), held).ask()

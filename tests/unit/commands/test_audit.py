@@ -156,7 +156,8 @@ def test_a_key_that_ends_soon_is_told_unless_its_person_has_another(local: Envir
         words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)]
         subprocess.run(words, check=True, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
         enrollment.enroll(
-            local.log, local.workspace.store, who, key.with_suffix(".pub").read_text(), namespace="deploy@example.org",
+            local.log, local.workspace.store, [who], {who.email: key.with_suffix(".pub").read_text()},
+            namespace="deploy@example.org",
             now=datetime.now(UTC) + timedelta(days=100 * number), actor=ACTOR, reason="x", valid_days=365,
         )  # fmt: skip
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -14,7 +13,7 @@ from pytest_deploy.gates.blackout import Calendar
 from pytest_deploy.gates.lease import HeldLease
 from pytest_deploy.gates.registry import earliest
 from pytest_deploy.gates.staging_smoke import Evidence, SmokedRelease
-from pytest_deploy.gates.verdict import Judge, Verdict, passes, waits
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict
 from pytest_deploy.policy.policy import Blackout, RateLimit, StagingSmoke
 from pytest_deploy.record.run_state import RunClaim
 from tests.unit.gates.gate_samples import DAY, HOUR, MINUTE, a_window, local, minutes_of_years, utc
@@ -49,7 +48,7 @@ def timed(claims: tuple[RunClaim, ...] = ()) -> dict[str, Judge]:
 
 
 def smoked(at: datetime) -> Judge:
-    evidence = Evidence("staging-1", at, **asdict(WANTED), passed=True, verified=True)
+    evidence = Evidence("staging-1", at, WANTED, passed=True)
     return lambda asked: staging_smoke.judge(
         StagingSmoke(environment="staging", within_h=24), asked, WANTED, [evidence]
     )
@@ -57,8 +56,8 @@ def smoked(at: datetime) -> Judge:
 
 def signed(expires: datetime, *missing: str) -> Judge:
     filled = {"Tech Lead": "tara@example.org"} | ({} if missing else {"QA Lead": "quentin@example.org"})
-    facts = Quorum(("Tech Lead", "QA Lead"), expires, filled, missing, expires=expires, run="production-1")
-    return lambda at: approvals.judge(replace(facts, at=at))
+    facts = Quorum(("Tech Lead", "QA Lead"), filled, missing, expires=expires, run="production-1")
+    return partial(approvals.judge, facts)
 
 
 def test_now_where_every_gate_passes() -> None:
@@ -130,10 +129,10 @@ def test_beyond_the_horizon_there_is_none() -> None:
 
 def test_gates_that_never_agree_have_none() -> None:
     def even(at: datetime) -> Verdict:
-        return waits("even", {}, "odd hour", at + HOUR) if at.hour % 2 else passes("even", {}, "even")
+        return Grounds("even", {}).waits("odd hour", at + HOUR) if at.hour % 2 else Grounds("even", {}).passes("even")
 
     def odd(at: datetime) -> Verdict:
-        return passes("odd", {}, "odd") if at.hour % 2 else waits("odd", {}, "even hour", at + HOUR)
+        return Grounds("odd", {}).passes("odd") if at.hour % 2 else Grounds("odd", {}).waits("even hour", at + HOUR)
 
     assert earliest({"even": even, "odd": odd}, utc("2026-11-24T10:00"), timedelta(days=9)).at is None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.registry import Gates
+from pytest_deploy.gates.registry import Gatekeeper
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.release.candidate import ReleaseCandidate
@@ -25,10 +25,10 @@ def production(tmp_path: Path) -> Environment:
     return made
 
 
-def asked(made: Environment, pipeline: str, *, reason: str = "", ticket: str = "") -> tuple[Gates, Verdict]:
+def asked(made: Environment, pipeline: str, *, reason: str = "", ticket: str = "") -> tuple[Gatekeeper, Verdict]:
     words = ["git", "-C", str(made.workspace.root), "rev-parse", "HEAD"]
     commit = subprocess.run(words, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
-    gates = Gates(made, ReleaseCandidate(pipeline, "", commit, None, None, "", None, reason=reason, ticket=ticket))
+    gates = Gatekeeper(made, ReleaseCandidate(pipeline, "", commit, None, None, "", None, reason=reason, ticket=ticket))
     return gates, gates.check("approvals", made.clock.now())
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from pytest_deploy.errors import RecordError
-from pytest_deploy.gates.registry import Gates
-from pytest_deploy.gates.staging_smoke import evidence_of
+from pytest_deploy.gates.registry import Gatekeeper
+from pytest_deploy.gates.staging_smoke import Evidence, SmokedRelease, evidence_of
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
@@ -75,10 +75,7 @@ def test_what_was_smoked_is_evidence_of_the_commit_the_artefact_and_the_migratio
     (found,) = evidence_of(staging.workspace)
 
     migrations = migrations_sha256([("0001", "b" * 64)])
-    assert (run, COMMIT, IMAGE.partition("@")[2], migrations) == (
-        found.run, found.commit, found.digest, found.migrations_sha256,
-    )  # fmt: skip
-    assert found.passed
+    assert Evidence(run, found.at, SmokedRelease(COMMIT, IMAGE.partition("@")[2], migrations), passed=True) == found
 
 
 def test_a_smoke_by_itself_is_evidence_of_what_served_and_of_nothing_before_the_first_release(
@@ -92,9 +89,7 @@ def test_a_smoke_by_itself_is_evidence_of_what_served_and_of_nothing_before_the_
 
     (found,) = evidence_of(staging.workspace)
 
-    assert (run.run, COMMIT, IMAGE.partition("@")[2], "d" * 64, True) == (
-        found.run, found.commit, found.digest, found.migrations_sha256, found.passed,
-    )  # fmt: skip
+    assert Evidence(run.run, found.at, SmokedRelease(COMMIT, IMAGE.partition("@")[2], "d" * 64), passed=True) == found
 
 
 def test_a_smoke_that_failed_is_told_as_failed_and_an_open_run_tells_nothing(staging: Environment) -> None:
@@ -188,7 +183,7 @@ def test_the_gate_asks_for_the_very_same_release(staging: Environment, changes: 
     }
     subject = ReleaseCandidate(pipeline="deploy", run="", built=None, request=None, **{**asked, **changes})
 
-    verdict = Gates(_production(staging), subject).check("staging-smoke", staging.clock.now())
+    verdict = Gatekeeper(_production(staging), subject).check("staging-smoke", staging.clock.now())
 
     assert passed == verdict.passed, verdict.reason
 
@@ -198,7 +193,7 @@ def test_a_record_that_cannot_be_trusted_blocks_the_gate_and_says_why(staging: E
     staging.workspace.key_file.unlink()
     subject = ReleaseCandidate("deploy", "", COMMIT, None, IMAGE.partition("@")[2], "", None)
 
-    verdict = Gates(_production(staging), subject).check("staging-smoke", staging.clock.now())
+    verdict = Gatekeeper(_production(staging), subject).check("staging-smoke", staging.clock.now())
 
     assert (verdict.passed, verdict.still_needed) == (False, "mend")
     assert "staging-smoke cannot be evaluated, so it blocks: whose record" in verdict.reason

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pytest_deploy.gates.registry import NAMES, OVERRIDABLE, overridden
-from pytest_deploy.gates.verdict import Verdict, needs_action, not_asked_for, passes, waits
+from pytest_deploy.gates.verdict import Grounds, Verdict, not_asked_for
 from tests.unit.gates.gate_samples import HOUR, MINUTE, utc
 
 AT = utc("2026-11-23T15:00")
@@ -16,7 +16,7 @@ TWO = ("dora@example.org", "quentin@example.org")
 
 @pytest.mark.parametrize("gate", NAMES)
 def test_time_may_be_overridden_and_evidence_never(gate: str) -> None:
-    refused = needs_action(gate, {"at": "then"}, "it is so", "mend it")
+    refused = Grounds(gate, {"at": "then"}).needs_action("it is so", "mend it")
 
     verdict = overridden(refused, TWO, AT + HOUR, at=AT)
 
@@ -25,7 +25,9 @@ def test_time_may_be_overridden_and_evidence_never(gate: str) -> None:
 
 
 def test_an_override_says_who_until_when_and_what_would_be_without_it() -> None:
-    verdict = overridden(waits("window", {"zone": "UTC"}, "the window is shut", AT + HOUR), TWO, AT + HOUR, at=AT)
+    verdict = overridden(
+        Grounds("window", {"zone": "UTC"}).waits("the window is shut", AT + HOUR), TWO, AT + HOUR, at=AT
+    )
 
     assert {
         "zone": "UTC",
@@ -41,20 +43,20 @@ def test_an_override_says_who_until_when_and_what_would_be_without_it() -> None:
     "by", [(), ("dora@example.org",), ("dora@example.org", "Dora@example.org "), ("dora@example.org", "")]
 )
 def test_an_override_takes_two_people(by: tuple[str, ...]) -> None:
-    refused = needs_action("window", {}, "shut", "wait")
+    refused = Grounds("window", {}).needs_action("shut", "wait")
 
     assert refused is overridden(refused, by, AT + HOUR, at=AT)
 
 
 @pytest.mark.parametrize("left,passed", [(1, True), (0, False), (-1, False)])
 def test_an_override_ends(left: int, passed: bool) -> None:  # noqa: FBT001
-    refused = needs_action("window", {}, "shut", "wait")
+    refused = Grounds("window", {}).needs_action("shut", "wait")
 
     assert passed == overridden(refused, TWO, AT + left * MINUTE, at=AT).passed
 
 
 def test_a_pass_needs_no_override() -> None:
-    passed = passes("window", {}, "open")
+    passed = Grounds("window", {}).passes("open")
 
     assert passed is overridden(passed, TWO, AT + HOUR, at=AT)
 
@@ -63,8 +65,8 @@ def test_a_pass_needs_no_override() -> None:
     "verdict,recorded",
     [
         (not_asked_for("window"), ("passed", None, None)),
-        (waits("window", {"at": "x"}, "shut", AT), ("refused", "2026-11-23T15:00:00.000Z", None)),
-        (needs_action("window", {}, "shut", "widen it"), ("refused", None, "widen it")),
+        (Grounds("window", {"at": "x"}).waits("shut", AT), ("refused", "2026-11-23T15:00:00.000Z", None)),
+        (Grounds("window", {}).needs_action("shut", "widen it"), ("refused", None, "widen it")),
     ],
 )
 def test_the_record_gets_all_of_it(verdict: Verdict, recorded: tuple[str, str | None, str | None]) -> None:

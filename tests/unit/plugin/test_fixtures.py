@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.gates.verdict import Verdict, passes
+from pytest_deploy.gates.verdict import Grounds, Verdict
 from pytest_deploy.plugin.fixtures import Gates
 
 REFUSES = Verdict("window", passed=False, inputs={}, reason="closed", still_needed="mend", remedy="wait")
@@ -27,7 +27,7 @@ def record() -> Any:
 
 
 def test_a_gate_that_passes_is_marked(record: Any) -> None:
-    assert gates(passes("window", {}, "open"), record).check("window").passed
+    assert gates(Grounds("window", {}).passes("open"), record).check("window").passed
 
     assert record.gates == ["window"]
 

@@ -54,7 +54,7 @@ def test_a_request_is_the_bytes_that_were_made_or_none(tmp_path: Path) -> None:
 
     place.parent.mkdir(parents=True)
     place.write_bytes(b"{}\n")
-    assert stored_request(tmp_path, FIRST, [event]) == b"{}\n"
+    assert stored_request(tmp_path, FIRST, [event]).content == b"{}\n"
     for events in ([], [replace(event, run=SECOND)]):
         with pytest.raises(Refused, match="is not the request that was made"):
             stored_request(tmp_path, FIRST, events)
