@@ -57,10 +57,8 @@ class Serving:
     revision: str
     """The platform's name of it; empty where the record tells of no traffic, only of a run that deployed."""
     percent: float
-    run: str
-    """The run that made it; empty where none did: the platform's placeholder."""
     events: tuple[Event, ...]
-    """Of that run, all of them."""
+    """All of the run that made it; empty where none did: the platform's placeholder."""
 
     @property
     def row(self) -> Row | None:
@@ -243,22 +241,21 @@ def _as_of(index: Index, source: str, instant: str) -> AsOf:
         # Traffic was moved: each revision that gets some, and the run that made it.
         for revision, percent in sorted(moved.content.after.items(), key=lambda share: -share[1]):
             if percent:
-                run = _maker(index, revision, moved.seq)
-                serving.append(Serving(revision, percent, run, index.events(run) if run else ()))
+                serving.append(Serving(revision, percent, _events_of_maker(index, revision, moved.seq)))
     else:
         # The record tells of no traffic: the run that had deployed last.
         moved = None
-        serving += [Serving("", 100, run, index.events(run)) for (run,) in index.select(_DEPLOYED, instant)]
+        serving += [Serving("", 100, index.events(run)) for (run,) in index.select(_DEPLOYED, instant)]
     last = index.event(index.state.size - 1)
     newest = last if stamp(last.time) < instant else None
     return AsOf(source, instant, tuple(serving), moved, tuple(run for (run,) in open_then), newest)
 
 
-def _maker(index: Index, revision: str, until: int) -> str:
-    """The run that made a revision last, up to a position; empty where none did. Raises Stale."""
+def _events_of_maker(index: Index, revision: str, until: int) -> tuple[Event, ...]:
+    """All events of the run that made a revision last, up to a position; none where none did. Raises Stale."""
     for (seq,) in index.select(_MADE, revision, until):
         event = index.event(seq)
         if Fact("revision", revision) not in facts(event):
             raise Stale(f"event {seq} is not as it was indexed")
-        return event.run
-    return ""
+        return index.events(event.run)
+    return ()

@@ -94,7 +94,6 @@ class Row:
         return row
 
     def apply(self, event: Event) -> None:  # noqa: C901 - one arm a type
-        """Take in the next event of this run."""
         if event.type not in _TELLING:
             return
         time = stamp(event.time)

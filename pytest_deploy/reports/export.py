@@ -51,8 +51,6 @@ this folder."""
 
 @dataclass
 class Export:
-    """One run on its way out of a store."""
-
     log: Log
     store: Path
     run: str
@@ -91,7 +89,6 @@ class Export:
             raise UsageError(f"{self.into} cannot be written: {error.strerror}; right is a new folder") from error
 
     def copy(self, events: Sequence[Event]) -> None:
-        """The files, as they lie in the store, and the run's own events."""
         for name in self._folders():
             shutil.copytree(self.store / name, self.into / name)
             self.made.append(f"{name}/")

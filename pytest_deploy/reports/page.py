@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from functools import cache
@@ -30,8 +31,11 @@ _PACKAGE = "pytest_deploy.reports"
 
 
 def render(template: str, values: Mapping[str, Any], *, running_foot: str = "") -> str:
-    """A page from `pages/<template>`. `running_foot` is printed at the foot of every sheet of paper."""
-    style = _file("page.css").replace("RUNNING-FOOT", _css_string(running_foot))
+    """A page from `pages/<template>`.
+
+    `running_foot` is printed at the foot of every sheet of paper: what names a run; a character that could end a CSS string is left out.
+    """
+    style = _file("page.css").replace("RUNNING-FOOT", re.sub("[^A-Za-z0-9 .:-]", "", running_foot))
     script = _file("tables.js")
     policy = f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; base-uri 'none'"
     own = {"style": Markup(style), "script": Markup(script)}  # noqa: S704  our own two files, no value in them
@@ -79,10 +83,3 @@ def _file(name: str) -> str:
 
 def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _css_string(text: str) -> str:
-    """The text for a CSS string: letters, digits and what names a run; anything else is left out."""
-    return "".join(
-        character for character in text if character.isascii() and (character.isalnum() or character in " -.:")
-    )

@@ -21,6 +21,7 @@ from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import (
     GateRefused,
     GateVerdict,
+    OverrideSigned,
     RequestMade,
     RevisionDeployed,
     RunDecided,
@@ -32,7 +33,7 @@ from pytest_deploy.record.log_entry import parse_anchor
 from pytest_deploy.reports.charts import response_times, sla_bars, timeline
 from pytest_deploy.reports.page import render
 from pytest_deploy.reports.run_summary import OUTCOMES, RunSummary, describe_event, describe_outcome, summarize
-from pytest_deploy.reports.signatures import PostRun, deviations, manifest, overridden_gates
+from pytest_deploy.reports.signatures import PostRun, deviations, manifest
 from pytest_deploy.traceability.matrix import assertions
 
 GATE_POINTS: Final[Mapping[str, str]] = {
@@ -88,6 +89,7 @@ def render_run(
     """
     summary = summarize(events)
     files = files or PageFiles()
+    overrides = summary.contents(OverrideSigned)
     post_run, departed = PostRun(after or ()), deviations(summary)
     return render(
         "run.html",
@@ -100,7 +102,7 @@ def render_run(
             "sla_bars": sla_bars(summary),
             "counts": _counts(summary),
             "deviations": departed,
-            "overridden": overridden_gates(summary.events),
+            "overridden": list(dict.fromkeys(given(override.gate, "a gate") for override in overrides)),
             "signatures": manifest(summary.events),
             "gates": gate_results(files.plan, summary.events),
             "gate_points": GATE_POINTS,

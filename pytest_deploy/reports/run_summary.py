@@ -14,7 +14,7 @@ from msgspec.structs import asdict
 
 from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.policy.phases import PHASES
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import (
     UNSET,
     AnchorMade,
@@ -126,15 +126,8 @@ class RunSummary:
     @property
     def image(self) -> str | None:
         """The artefact the run is about: approved, built, or found serving; None where no event names one."""
-        named = [
-            self.opened.image,
-            *(
-                given(event.content.image)
-                for event in self.events
-                if isinstance(event.content, RequestMade | StepFinished)
-            ),
-            (given(self.opened.target) or {}).get("image"),
-        ]
+        by_events = (e.content.image for e in self.events if isinstance(e.content, RequestMade | StepFinished))
+        named = (self.opened.image, *map(given, by_events), (given(self.opened.target) or {}).get("image"))
         return next((image for image in named if image), None)
 
     @property
@@ -147,28 +140,23 @@ class RunSummary:
         return max(0.0, self.seconds - self.watched_s)
 
     def of(self, *types: str) -> tuple[Event, ...]:
-        """Its events of these types, in order."""
         return tuple(event for event in self.events if event.type in types)
 
     def contents(self, content_type: type[ContentT]) -> tuple[ContentT, ...]:
-        """The content of its events of one type, in order."""
-        return tuple(event.content for event in self.events if isinstance(event.content, content_type))
+        return tuple(content for _, content in of_type(self.events, content_type))
 
 
 def summarize(events: Sequence[Event]) -> RunSummary:
     """One run from its own events. Raises ValueError where none of them opens the run."""
-    opened = next((event for event in events if event.type == "run.opened"), None)
-    if opened is None or not isinstance(opened.content, RunOpened):
+    opening = next(of_type(events, RunOpened), None)
+    if opening is None:
         raise ValueError("no run.opened among the events: there is no run to tell of")
-    ended, decided = events[-1].time, None
-    for event in events:
-        if isinstance(event.content, RunDecided):
-            ended, decided = event.time, event.content
-            break
+    decision = next(of_type(events, RunDecided), None)
+    ended, decided = (decision[0].time, decision[1]) if decision is not None else (events[-1].time, None)
     took = timedelta(seconds=decided.duration_s) if decided is not None else ended - events[0].time
     return RunSummary(
-        run=opened.run,
-        opened=opened.content,
+        run=opening[0].run,
+        opened=opening[1],
         decided=decided,
         began=ended - took,
         ended=ended,
@@ -227,22 +215,18 @@ OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
 }
 """The outcome of a run as its heading says it, and what it means."""
 
-_PIPELINE_NAMES: Final = {"iq": "IQ", "oq": "OQ", "pq": "PQ"}
-
 
 def describe_outcome(summary: RunSummary) -> str:
-    """What the outcome of a run means, in one or two sentences."""
     started = summary.contents(RollbackStarted)
     target = started[-1].target if started else None
-    nothing = target in {None, "none"}
-    now = (
-        "No release had been deployed before; none serves now." if nothing else f"{escape_hidden(target)} serves again."
-    )
+    now = f"{escape_hidden(target)} serves again."
+    if target in {None, "none"}:
+        now = "No release had been deployed before; none serves now."
     pipeline = summary.opened.pipeline
     return OUTCOMES[summary.outcome][1].format(
         release=f"Release {summary.opened.version}",
         environment=summary.opened.environment,
-        pipeline=_PIPELINE_NAMES.get(pipeline, pipeline.capitalize()),
+        pipeline=pipeline.upper() if pipeline in {"iq", "oq", "pq"} else pipeline.capitalize(),
         now=now,
     )
 

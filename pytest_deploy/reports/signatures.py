@@ -61,7 +61,6 @@ class Signature(Generic[SignedT]):
 
 
 def manifest(events: Sequence[Event]) -> tuple[Signature[Signed], ...]:
-    """The signatures that these events count."""
     return tuple(_signature(event, signed) for event, signed in of_type(events, Signed))
 
 
@@ -127,8 +126,6 @@ class PostRun:
 
 @dataclass(frozen=True)
 class Deviation:
-    """One thing that was not as planned."""
-
     seq: int
     """The event that says so."""
     kind: str
@@ -156,11 +153,6 @@ def deviations(summary: RunSummary) -> tuple[Deviation, ...]:
             text = f"{phase}: {number} not run: {cause}"
             departed.append(Deviation(steps[0][0], "not run", text, tuple(nodeid for _, nodeid in steps)))
     return tuple(sorted(departed, key=lambda one: one.seq))
-
-
-def overridden_gates(events: Sequence[Event]) -> tuple[str, ...]:
-    """The gates that somebody signed an override for, each once."""
-    return tuple(dict.fromkeys(given(override.gate, "a gate") for _, override in of_type(events, OverrideSigned)))
 
 
 def _of_event(event: Event, summary: RunSummary) -> Iterator[Deviation]:  # noqa: C901, PLR0912 -- one case a type

@@ -45,7 +45,6 @@ _COLUMNS: Final = (
 
 
 def listing_lines(listing: Listing, form: str) -> Iterator[str]:
-    """A listing in one of FORMATS, line by line."""
     if form == "table":
         yield from _listing_table(listing)
     elif form == "json":
@@ -163,7 +162,6 @@ def run_lines(run: RunEvents, form: str) -> Iterator[str]:
 
 
 def moment_lines(moments: Sequence[AsOf], form: str) -> Iterator[str]:
-    """Moments of several environments, in one of FORMATS."""
     described = [(moment, describe_moment(moment)) for moment in moments]
     objects: list[dict[str, Any]] = [
         {"store": moment.source, "instant": moment.instant, "told": [sentence._asdict() for sentence in sentences]}

@@ -84,7 +84,7 @@ def test_history_over_a_hundred_thousand_runs_answers_within_a_second(
             began = time.perf_counter()
             moment = history.as_of("production", instant)
             took[f"as of {instant}"] = time.perf_counter() - began
-            run = moment.serving[0].run
+            run = moment.serving[0].events[0].run
             took[f"show {run}"] = timed(lambda: history.show(run))  # noqa: B023 -- called at once
         say(f"as of {instant} {took[f'as of {instant}']:.3f} s, show {took[f'show {run}']:.3f} s")
 

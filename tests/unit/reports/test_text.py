@@ -257,7 +257,7 @@ def texts(told: tuple[Sentence, ...], about: str) -> list[str]:
 
 
 def test_a_moment_says_what_served_who_approved_it_and_what_was_passed_over() -> None:
-    told = describe_moment(moment(Serving("b", 100, RUN, EVENTS)))
+    told = describe_moment(moment(Serving("b", 100, EVENTS)))
 
     assert "release 1.2.0 (b), artefact not recorded, commit " + "0" * 40 in texts(told, "served")
     assert texts(told, "deployer") == ["local:1000:ada@desk"]
@@ -267,14 +267,14 @@ def test_a_moment_says_what_served_who_approved_it_and_what_was_passed_over() ->
 
 
 def test_where_nobody_approved_and_nothing_was_passed_over_that_is_said() -> None:
-    told = describe_moment(moment(Serving("", 100, RUN, (event(4, "run.opened", **opened_data()),)), moved=None))
+    told = describe_moment(moment(Serving("", 100, (event(4, "run.opened", **opened_data()),)), moved=None))
 
     assert "by nobody" in texts(told, "approved")[0]
     assert texts(told, "passed over") == ["nothing"]
 
 
 def test_shared_traffic_and_revisions_nobody_made_are_told() -> None:
-    told = describe_moment(moment(Serving("old", 80, "", ()), Serving("b", 20, RUN, EVENTS), in_progress=(RUN,)))
+    told = describe_moment(moment(Serving("old", 80, ()), Serving("b", 20, EVENTS), in_progress=(RUN,)))
 
     assert texts(told, "served")[0] == "80 % of the traffic: revision old, which no run of this record made"
     assert texts(told, "served")[1].startswith("20 % of the traffic: release 1.2.0 (b)")
