@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from string import Formatter
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import TYPES
 from pytest_deploy.record.plain_text import escape_hidden
+from pytest_deploy.reports import run_summary
 from pytest_deploy.reports.format import seconds
 from pytest_deploy.reports.run_page import render_run
 from tests.unit.reports import sample_runs
@@ -272,6 +275,12 @@ def test_what_began_and_never_ended_is_unfinished() -> None:
     assert whole.one("h1").text == "In progress"
     assert "The events end before the run was decided." in whole.text
     assert "it [a-b]" in whole.text
+
+
+def test_a_sentence_asks_an_event_of_its_type_for_nothing_it_never_has() -> None:
+    for event_type, sentence in run_summary._SENTENCES.items():
+        asked = {name for _, name, _, _ in Formatter().parse(sentence) if name} - {"took"}
+        assert {name.removeprefix("of.") for name in asked} <= set(TYPES[event_type].__struct_fields__), event_type
 
 
 def test_without_an_opened_run_there_is_no_report() -> None:
