@@ -58,18 +58,14 @@ class ApprovalContext:
     request: bytes
     """The bytes of request.json."""
     events: Sequence[Event]
-    """The run's."""
     roster: Roster
-    """In force now."""
     now: datetime
     """By the request's own clock."""
     at: datetime
     """The real instant: keys of files that no event counts yet are judged by it."""
     roles: tuple[str, ...]
-    """One for each signature needed."""
     expires_h: float
     who: str
-    """The actor that deploys."""
     authors: tuple[str, ...] = ()
     """E-mails of the commits since the environment's last release."""
     outside: tuple[str, ...] = ()
@@ -77,7 +73,6 @@ class ApprovalContext:
 
     @property
     def deployer(self) -> Person | None:
-        """Who deploys, as the roster knows them."""
         return self.roster.of_actor(self.who)
 
     @property
@@ -100,7 +95,6 @@ class ApprovalContext:
 
     @cached_property
     def request_made(self) -> tuple[Event, RequestMade] | None:
-        """The `request.made` of the run."""
         return next(of_type(self.events, RequestMade), None)
 
     @cached_property
@@ -122,8 +116,6 @@ class Signatures(Generic[S]):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How the approvals of a request stand."""
-
     counted: tuple[CountedSignature[Approval], ...]
     refused: tuple[RefusedFile, ...]
     filled: Mapping[str, str]
@@ -137,8 +129,6 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Override:
-    """A gate that two people overrode for this request."""
-
     people: tuple[str, ...]
     until: datetime
     incident: str
@@ -146,7 +136,6 @@ class Override:
 
 
 def evaluate(context: ApprovalContext) -> Evaluation:
-    """Count the approvals of a request."""
     signed: dict[str, set[str]] = {}
     for signature in context.approvals.counted:
         signed.setdefault(signature.statement.signer, set()).add(signature.statement.role)

@@ -15,6 +15,7 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.actor import local_actor, local_user
+from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import KeyEnrolled
 from pytest_deploy.record.ssh_signature import make_key
 from pytest_deploy.release import source
@@ -27,8 +28,7 @@ def prepare(workspace: Workspace, policy: Policy) -> None:
     """Enroll the throw-away roster where the rehearsal store has none yet."""
     environment = Environment(workspace, policy)
     log = environment.log
-    enrolled = (event.content for event in log.history() if event.type == KeyEnrolled.type)
-    if any(isinstance(content, KeyEnrolled) and content.person for content in enrolled):
+    if any(enrolled.person for _, enrolled in of_type(log.history(), KeyEnrolled)):
         return
     people = roster(workspace, policy)
     keys = {person.email: _public_key(_key_file(workspace, person.email)) for person in people if person.roles}

@@ -39,8 +39,6 @@ _KEYS: Final = ("printed_name", "roles", "github", "local", "emails")
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody the roster knows."""
-
     email: str
     """The signer's id: the principal in allowed_signers; lower case."""
     printed_name: str
@@ -54,8 +52,6 @@ class Person:
 
 @dataclass(frozen=True)
 class Key:
-    """One key of one person."""
-
     email: str
     public: str
     """`ssh-ed25519 AAAA…`, without a comment."""
@@ -74,7 +70,6 @@ class Key:
         return hashlib.sha256(_blob(self.public)).hexdigest()[:8]
 
     def valid(self, at: datetime) -> bool:
-        """Whether it may sign at an instant."""
         return self.valid_after <= at < self.valid_before
 
     def line(self) -> str:
@@ -89,7 +84,6 @@ class Roster:
     """The people and keys of one trust set."""
 
     people: Mapping[str, Person]
-    """By e-mail."""
     keys: tuple[Key, ...]
 
     @property

@@ -64,7 +64,6 @@ class SignedFile:
         return counted == self.digests()
 
     def digests(self) -> dict[str, Json]:
-        """What an event says of both."""
         return {
             "file": self.name,
             "sha256": hashlib.sha256(self.content).hexdigest(),

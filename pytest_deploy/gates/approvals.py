@@ -19,14 +19,10 @@ NAME = "approvals"
 
 @dataclass(frozen=True)
 class Quorum:
-    """Who has signed a request, and who has yet to."""
-
     needed: tuple[str, ...]
-    """The roles that policy asks for."""
     filled: Mapping[str, str] = field(default_factory=dict)
     """Role: the person whose signature fills it."""
     missing: tuple[str, ...] = ()
-    """The roles nobody has filled yet."""
     refused: Sequence[str] = ()
     """Signatures that do not count, a sentence each."""
     why_impossible: str = ""

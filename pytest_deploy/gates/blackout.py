@@ -91,16 +91,12 @@ def judge(rule: Blackout | None, calendar: Calendar | None, at: datetime, *, las
 
 @dataclass(frozen=True)
 class _Fault:
-    """Why it cannot be judged."""
-
     problem: str
     remedy: str
 
 
 @dataclass(frozen=True)
 class _Block:
-    """A spell in which nothing is deployed."""
-
     name: str
     starts: datetime
     ends: datetime

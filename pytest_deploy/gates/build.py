@@ -10,7 +10,6 @@ NAME = "build"
 
 
 def gather(facts: GateFacts) -> Judge:
-    """What the build phase of the run left, and what was approved."""
     return lambda _: judge(facts.candidate)
 
 

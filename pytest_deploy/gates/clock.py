@@ -21,14 +21,11 @@ REFUSED_S = 60.0
 
 @dataclass(frozen=True)
 class Reference:
-    """Another clock's answer."""
-
     name: str
     """Whose, as a reader knows it: `database`, `record`."""
     at: datetime | None
     """UTC, at the instant the system's clock was read; None where it did not answer."""
     problem: str = ""
-    """Why it did not."""
     lower_bound: bool = False
     """An instant that has passed, such as the record's newest event: it can show that the clock is behind, no more."""
 

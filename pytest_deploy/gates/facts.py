@@ -29,17 +29,14 @@ class GateFacts:
 
     @property
     def policy(self) -> Policy:
-        """The environment's rules."""
         return self.environment.policy
 
     @property
     def workspace(self) -> Workspace:
-        """The environment's place in the checkout."""
         return self.environment.workspace
 
     @cached_property
     def history(self) -> tuple[Event, ...]:
-        """The environment's whole log."""
         return self.environment.log.history()
 
     @cached_property
@@ -49,7 +46,6 @@ class GateFacts:
 
     @cached_property
     def roster(self) -> Roster:
-        """The roster in force."""
         return in_force(self.environment.log.store, self.history)[0]
 
     @cached_property

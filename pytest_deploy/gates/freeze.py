@@ -19,13 +19,10 @@ NAME = "freeze"
 
 @dataclass(frozen=True)
 class Frozen:
-    """What holds this commit back."""
-
     since: datetime
     """UTC."""
     reason: str
     run: str
-    """The run that froze it."""
 
 
 def gather(facts: GateFacts) -> Judge:

@@ -26,8 +26,6 @@ _COUNTS = frozenset({"critical", ""})
 
 @dataclass(frozen=True)
 class Incident:
-    """One incident as its source tells it."""
-
     id: str
     severity: str
     """`critical` counts, in any case; other words do not."""
@@ -127,7 +125,6 @@ class IncidentCommand:
     """No answer within it blocks."""
 
     def read(self) -> Sequence[Incident] | Unavailable:
-        """What it printed, or why that cannot be used."""
         name = self.words[0]
         try:
             ran = subprocess.run(

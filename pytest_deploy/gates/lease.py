@@ -20,7 +20,6 @@ class HeldLease:
 
     run: str
     holder: str
-    """Who runs it."""
     until: datetime
     """UTC; a lease that is renewed moves this on."""
     open_run: str | None = None

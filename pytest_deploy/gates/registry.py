@@ -96,7 +96,6 @@ class Gatekeeper:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The gates that apply, in order."""
         return gates_of(self.facts.candidate.pipeline, self.facts.policy)
 
     def check(self, name: str, at: datetime | None = None) -> Verdict:
@@ -113,7 +112,6 @@ class Gatekeeper:
         return partial(self._ask, name, cache(lambda: GATES[name](self.facts)))
 
     def judges(self) -> dict[str, Judge]:
-        """Every gate that applies, bound to its facts."""
         return {name: self.judge(name) for name in self.names}
 
     def _ask(self, name: str, bound: Callable[[], Judge], at: datetime) -> Verdict:

@@ -40,9 +40,7 @@ class SmokedRelease:
 
     commit: str
     digest: str
-    """Of the artefact."""
     migrations_sha256: str
-    """Of the whole set."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +183,6 @@ def _require_origin(origin: str, key: LogKey) -> LogKey:
 
 
 def _smoked(store: Path, events: Sequence[Event]) -> Iterator[Evidence]:
-    """What one run's smoke phase is evidence of."""
     smokes = [(event.instant, phase) for event, phase in of_type(events, PhaseFinished) if phase.phase == "smoke"]
     opened = next(of_type(events, RunOpened), None)
     closed = next(of_type(events, RunClosed), None)

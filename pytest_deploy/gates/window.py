@@ -26,7 +26,6 @@ _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
 
 
 def gather(facts: GateFacts) -> Judge:
-    """The environment's window, and how long a run may last."""
     return partial(judge, facts.policy.window, lasts_s=facts.policy.sla_s)
 
 

@@ -23,7 +23,6 @@ class ReleaseCandidate:
 
     pipeline: str
     run: str
-    """The run that asks."""
     commit: str
     built: str | None
     """The digest the build stated, `sha256:<64 hex>`; None before it did."""
@@ -41,7 +40,6 @@ class ReleaseCandidate:
 
     @property
     def digest(self) -> str | None:
-        """What would be deployed."""
         return self.approved or self.built
 
 

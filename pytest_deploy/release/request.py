@@ -30,7 +30,6 @@ from pytest_deploy.release.live import read_baseline
 from pytest_deploy.release.source import Source
 
 PIPELINE: Final = "deploy"
-"""What a request asks for."""
 NOT_DEPLOYED: Final = frozenset({"run", "branch", "expires", "plan", "reason", "ticket"})
 """Keys of a request that say who asked, when and why: nothing that is deployed depends on them."""
 _SHOWN: Final = 120
@@ -68,7 +67,6 @@ class Request:
         return str(self.parsed["artefact"]["image"])
 
     def event_content(self) -> RequestMade:
-        """Its `request.made`."""
         request = self.parsed
         return RequestMade(
             request_sha256=self.sha256,
@@ -188,7 +186,6 @@ class PendingRequest:
     made: Event
 
     def __str__(self) -> str:
-        """As a list shows it."""
         return f"{self.run}  commit {self.commit[:12]}, by {self.requested_by}, until {stamp(self.expires)}"
 
 
