@@ -66,6 +66,8 @@ def render() -> str:
         HEAD,
         "## pytest options\n\n" + table("option", options()),
         "## Exit codes\n\n" + table("code", (Row(str(code), meaning) for code, meaning in EXIT_CODES.items())),
+        "How a run that was decided exits; nothing that is read, printed or raised afterwards changes it. A run that was opened and never sealed exits 20: "
+        "its guard says which, and the command that finishes it.\n\n" + endings(),
         "## Commands\n\n`pytest-deploy` is the same program as `python deploy.py`.\n\n" + "\n".join(commands()),
         "## Markers\n\n" + table("marker", markers()),
         "## Fixtures\n\n" + table("fixture", fixtures()),
@@ -191,6 +193,19 @@ def section(command: Any, path: str) -> str:
 
 
 # --- Errors ---------------------------------------------------------------------------------------------------------------
+
+
+def endings() -> str:
+    """How each ending of a decided run exits."""
+    from pytest_deploy.pipeline.outcome import ENDINGS, EVIDENCE
+
+    said = {(False,): "no", (True,): "yes", (False, True): "either"}
+    rows = [
+        f"| {', '.join(one.outcomes)} | {said[one.changed]} "
+        f"| {'evidence incomplete' if one.causes == (EVIDENCE,) else ', '.join(one.causes)} | `{one.code}` |"
+        for one in ENDINGS
+    ]
+    return "\n".join(["| outcome | something changed | cause | code |", "|---|---|---|---|", *rows, ""])
 
 
 def errors() -> str:

@@ -28,13 +28,14 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin import option_policy
 from pytest_deploy.plugin.collection import STEP, Collection
 from pytest_deploy.plugin.guard import Told
+from pytest_deploy.plugin.leftovers import Leftovers
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import FinishedStep
 from pytest_deploy.plugin.time_limit import TimeLimits
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.release import source
 from pytest_deploy.release.source import Source
-from pytest_deploy.reports.seal import seal, summary
+from pytest_deploy.reports.seal import Sealed, seal, summary
 
 UNDONE_AND_SEALED_S = 120.0
 """What a run that is over its limit has, beside the budget of its rollback, to be sealed; then its process is killed."""
@@ -53,6 +54,7 @@ class Controller:
         interruption: Interruption,
         progress: Progress,
         limits: TimeLimits,
+        leftovers: Leftovers,
         told: Told,
     ) -> None:
         self._config = config
@@ -63,7 +65,9 @@ class Controller:
         self._progress = progress
         self._limits = limits
         self._told = told
+        self._leftovers = leftovers
         self._run_limit_passed = False
+        self._left_by_workers: list[str] = []
         self._options = option_policy.settings(config)
         self.run: Run | None = None
 
@@ -200,12 +204,23 @@ class Controller:
         sealed = seal(run)
         self._told.sealed(sealed.exit_code)
         self._interruption.release()
+        try:
+            self._say_how_it_went(run, sealed)
+            self._config.hook.pytest_deploy_run_decided(run=run.context.run, judgement=run.judgement)
+        except Exception as error:  # noqa: BLE001 -- the run is sealed: what is only said or read now decides nothing
+            self._progress.line(f"after the seal: {type(error).__name__}: {error}", red=True)
+        self._progress.close()
+        return sealed.exit_code
+
+    def _say_how_it_went(self, run: Run, sealed: Sealed) -> None:
+        """The summary, and what steps left running, which is ended here; a thread ends with the process, by the guard."""
         self._progress.line()
         for line, markup in summary(run, sealed):
             self._progress.line(line, **markup)
-        self._progress.close()
-        self._config.hook.pytest_deploy_run_decided(run=run.context.run, judgement=run.judgement)
-        return sealed.exit_code
+        threads = self._leftovers.threads()
+        self._told.left(threads)
+        for name in [*self._left_by_workers, *threads, *self._leftovers.end_processes()]:
+            self._progress.line(f"left running, and ended: {name}", yellow=True)
 
     def _with_record(self, run: Run, act: Callable[[], None]) -> int | None:
         """Do what writes the record; where that cannot be written, the exit code that is left."""

@@ -17,6 +17,7 @@ from pytest_deploy.plugin import report_writers
 from pytest_deploy.plugin.collection import Collection, collected_by_worker, refusal_file
 from pytest_deploy.plugin.controller import Controller
 from pytest_deploy.plugin.guard import Told
+from pytest_deploy.plugin.leftovers import LEFT, Leftovers
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.scheduler import PhaseScheduler
 from pytest_deploy.plugin.time_limit import TimeLimits
@@ -45,6 +46,7 @@ class DistributedController(Controller):
         interruption: Interruption,
         progress: Progress,
         limits: TimeLimits,
+        leftovers: Leftovers,
         told: Told,
     ) -> None:
         super().__init__(
@@ -55,6 +57,7 @@ class DistributedController(Controller):
             interruption=interruption,
             progress=progress,
             limits=limits,
+            leftovers=leftovers,
             told=told,
         )
         self._workers: dict[str, Any] = {}
@@ -83,6 +86,7 @@ class DistributedController(Controller):
     def pytest_testnodedown(self, node: WorkerController, error: object | None) -> None:
         """A worker is gone. Where xdist will now shut the others down, what they hold must be known as not to be run."""
         self._workers.pop(node.gateway.id, None)
+        self._left_by_workers += getattr(node, "workeroutput", {}).get(LEFT, [])
         if error is not None:
             self._deaths += 1
             if self._deaths > MAX_DEATHS:

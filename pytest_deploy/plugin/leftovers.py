@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
+import time
+import traceback
 from collections.abc import Generator
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
 import psutil
@@ -14,14 +18,21 @@ import pytest
 from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.platform.embedded.supervisor import MARKER
 
+LEFT = "deploy_left"
+"""In what a worker tells in the end: the names of what its steps left."""
+
 _TERMINATE_S = 0.5
+_EXIT_S = 2.0
+"""What a worker has to tell its controller that it has finished."""
 _SHOWN = 80
 
 
 class Leftovers:
     """Names what the steps of this process left, and ends its processes; a thread can only be ended with all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._process = os.getpid()
         self._begun_by: WeakKeyDictionary[threading.Thread, str] = WeakKeyDictionary()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -33,6 +44,43 @@ class Leftovers:
         finally:
             for thread in set(threading.enumerate()) - before:
                 self._begun_by.setdefault(thread, title_of(item.nodeid))
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_setup(self) -> Generator[None]:
+        """A child that the step forked, and that comes back from it, ends here: else it went on as a second deployment."""
+        return (yield from self._in_this_process())
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self) -> Generator[None]:
+        """The same of the call."""
+        return (yield from self._in_this_process())
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_teardown(self) -> Generator[None]:
+        """The same of the tear-down."""
+        return (yield from self._in_this_process())
+
+    def _in_this_process(self) -> Generator[None]:
+        __tracebackhide__ = True
+        try:
+            yield
+        except BaseException:
+            if os.getpid() != self._process:
+                traceback.print_exc()
+                _leave(1)
+            raise
+        if os.getpid() != self._process:
+            _leave(0)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """In a worker: the controller names what it left. Its threads would keep it, and xdist waiting for it."""
+        output = getattr(self._config, "workeroutput", None)
+        if output is not None:
+            threads = self.threads()
+            output[LEFT] = [*threads, *self.end_processes()]
+            if threads:
+                threading.Thread(target=_exit_soon, name="deploy-exit", daemon=True).start()
 
     def threads(self) -> list[str]:
         """The threads that will keep the process from ending."""
@@ -51,6 +99,18 @@ class Leftovers:
             with suppress(psutil.Error):
                 process.kill()
         return names
+
+
+def _leave(code: int) -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+def _exit_soon() -> None:
+    time.sleep(_EXIT_S)
+    os._exit(0)
 
 
 def descendants(pid: int) -> list[Any]:

@@ -19,6 +19,7 @@ from pytest_deploy.plugin.collection import Collection
 from pytest_deploy.plugin.controller import Controller
 from pytest_deploy.plugin.distributed import DistributedController, is_distributed
 from pytest_deploy.plugin.guard import Told
+from pytest_deploy.plugin.leftovers import Leftovers
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import StepRecorder, StopWindow
 from pytest_deploy.plugin.redaction import Redacting, Terminal, log_lines
@@ -76,12 +77,21 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
     config.pluginmanager.register(Redacting(environment), "deploy-redacting")
     config.pluginmanager.register(StopWindow(interruption), "deploy-stop-window")
     limits = TimeLimits(interruption, tell=None if told is None else told.limit)
+    leftovers = Leftovers(config)
     if told is not None:
         _register_controller(
-            config, environment, context, collection, interruption=interruption, limits=limits, told=told
+            config,
+            environment,
+            context,
+            collection,
+            interruption=interruption,
+            limits=limits,
+            leftovers=leftovers,
+            told=told,
         )
     if not config.option.collectonly:
         config.pluginmanager.register(limits, "deploy-time-limits")
+        config.pluginmanager.register(leftovers, "deploy-leftovers")
         config.pluginmanager.register(Terminal(environment.redact), "deploy-terminal")
         interruption.install(worker=worker is not None)
         limits.install()
@@ -115,6 +125,7 @@ def _register_controller(
     *,
     interruption: Interruption,
     limits: TimeLimits,
+    leftovers: Leftovers,
     told: Told,
 ) -> None:
     """Register what only the controller (or the only process) holds."""
@@ -128,6 +139,7 @@ def _register_controller(
         interruption=interruption,
         progress=progress,
         limits=limits,
+        leftovers=leftovers,
         told=told,
     )
     _redirect_reports(config, context)

@@ -18,7 +18,7 @@ from typing import Any, Final
 from pytest_deploy.anchors.kinds import Anchor, TimestampAuthority, anchors_of, file_name
 from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.errors import DeployError
-from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
+from pytest_deploy.pipeline.outcome import EVIDENCE, exit_code
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.actor import local_actor
@@ -76,17 +76,22 @@ def seal(run: Run) -> Sealed:
         )
     )
     logger.info("run %s is closed", context.run)
-    # 3. Somebody else is told of the record while the lease is still held; then the next run may begin.
-    anchor_record(environment, run=context.run, say=say)
-    release_run(run)
-    serving = _serving(environment)
-    environment.close()
-    # 4. Evidence that lacks after a change needs a person.
+    # 3. The run is sealed: its exit code stands. Evidence that lacks after a change needs a person.
     code = judgement.exit_code
     if missing:
         say(f"evidence incomplete: {', '.join(missing)} could not be rendered")
         changed = any(step.changes for _, step in of_type(events, StepStarted))
-        code = MANUAL_INTERVENTION if changed else 3
+        code = exit_code(judgement.outcome, changed=changed, cause=EVIDENCE)
+    # 4. Somebody else is told of the record while the lease is still held; then the next run may begin. What fails here is
+    #    said, and changes nothing.
+    for act in (lambda: anchor_record(environment, run=context.run, say=say), lambda: release_run(run)):
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 -- the run is decided and closed
+            say(f"after the seal: {type(error).__name__}: {error}")
+    serving = _serving(environment)
+    with suppress(Exception):
+        environment.close()
     return Sealed(code, serving)
 
 
@@ -127,17 +132,21 @@ def summary(run: Run, sealed: Sealed, *, code: int | None = None) -> list[Line]:
 
 
 def _serving(environment: Environment) -> str:
-    """What serves now, in words, read from the platform."""
+    """What serves now, in words, read from the platform: only to be printed, so it decides and stops nothing."""
     try:
         now = live.read_baseline(environment.platform)
         state = environment.platform.runtime.state()
-    except DeployError as error:
-        return f"not known: {error}"
+    except Exception as error:  # noqa: BLE001 -- whatever a platform, a driver or a network raises
+        return f"not known: {_one_line(error)}"
     if now.release is None:
         return f"nothing yet: {now.revision} answers 503 at {state.url}"
     schema = now.migrations[-1] if now.migrations else "none"
     name = environment.policy.service.name
     return f"{name} {now.release.version} ({now.revision}), schema {schema}, at {state.url}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 # --- the files of the run's folder
@@ -195,8 +204,9 @@ def _attempt(name: str, make: Callable[[], object]) -> bool:
     try:
         make()
     except Exception:  # noqa: BLE001 -- whatever goes wrong in one report, the run is closed and says so
-        print(f"evidence: {name} could not be rendered", file=sys.stderr)  # noqa: T201 -- the one place where a report's failure is explained
-        traceback.print_exc()
+        with suppress(OSError, ValueError):  # nobody reads standard error any more
+            print(f"evidence: {name} could not be rendered", file=sys.stderr)  # noqa: T201 -- the one place where a report's failure is explained
+            traceback.print_exc()
         return False
     return True
 

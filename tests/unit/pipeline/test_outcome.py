@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import product
 from typing import Any
 
 import pytest
 
-from pytest_deploy.pipeline.outcome import judge, unpassed
+from pytest_deploy.pipeline.outcome import (
+    CAUSES,
+    ENDINGS,
+    EVIDENCE,
+    NO_CAUSE,
+    OUTCOMES,
+    exit_code,
+    judge,
+    unpassed,
+)
 from pytest_deploy.pipeline.sequence import Cause, CauseKind
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.record.event import Event
+from pytest_deploy.record.events.of_runs import Outcome
 from tests.unit.record.sample_record import step_finished, step_started
 
 ONE, TWO = (Step(f"suites/smoke/t.py::{name}", "smoke", "always", changes=False) for name in ("one", "two"))
@@ -72,3 +83,33 @@ def test_a_failure_is_named_by_the_state_it_left(events: list[Event], pipeline: 
 @pytest.mark.parametrize("kind, code", [("signal", 2), ("internal", 3), ("lease", 1), ("budget", 1)])
 def test_the_exit_code_tells_who_stopped_it(kind: CauseKind, code: int) -> None:
     assert judge([CHANGED, BACK], [ONE], Cause(kind, "x"), pipeline="deploy").exit_code == code
+
+
+UNDONE = {"rolled-back", "rollback-failed"}
+"""Outcomes that only a run has which had announced a change."""
+WELL = {"deployed", "passed"}
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES)
+@pytest.mark.parametrize("changed", [False, True], ids=["unchanged", "changed"])
+def test_every_ending_that_can_be_has_one_code_and_what_cannot_be_has_none(outcome: Outcome, *, changed: bool) -> None:
+    for cause in CAUSES:
+        rows = [row for row in ENDINGS if outcome in row.outcomes and changed in row.changed and cause in row.causes]
+        possible = (outcome in WELL or changed == (outcome in UNDONE)) and (
+            cause == EVIDENCE or (cause == NO_CAUSE) == (outcome in WELL)
+        )
+        assert len(rows) == possible, (outcome, changed, cause)
+        if not possible:
+            with pytest.raises(ValueError, match="no run ends"):
+                exit_code(outcome, changed=changed, cause=cause)
+
+
+def test_the_codes_mean_what_the_manual_says() -> None:
+    for ending, cause in ((row, cause) for row in ENDINGS for cause in row.causes):
+        for outcome, changed in product(ending.outcomes, ending.changed):
+            code = exit_code(outcome, changed=changed, cause=cause)
+            assert (code == 0) == (outcome in WELL and cause == NO_CAUSE), "0: all went well, and nothing else is 0"
+            needs_person = outcome == "rollback-failed" or (changed and cause == EVIDENCE)
+            assert (code == 20) == needs_person, "20: what was changed is not undone, or is not shown"
+            assert (code == 2) == (cause == "signal" and not needs_person)
+            assert (code == 3) == (not needs_person and cause in {"internal", EVIDENCE}), "3: nothing left changed"
