@@ -22,9 +22,9 @@ from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner, trust_set, write_plain_copies
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.open_record import IN_A_FILE, KeyFile
+from pytest_deploy.record.open_record import rotate as rotate_log_key
 from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain, require_plain
-from pytest_deploy.record.rotation import IN_A_FILE, KeyFile
-from pytest_deploy.record.rotation import rotate as rotate_log_key
 from pytest_deploy.workspace import Workspace
 
 _LONGEST_NAME = 200

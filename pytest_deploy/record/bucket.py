@@ -89,8 +89,7 @@ class Bucket:
             raise
 
     def names(self, prefix: str) -> Iterator[str]:
-        for name, _ in self.listed(prefix):
-            yield name
+        return (name for name, _ in self.listed(prefix))
 
     def listed(self, prefix: str) -> Iterator[tuple[str, str]]:
         """Every name that starts with `prefix`, sorted, with the MD5 of its bytes in hex."""

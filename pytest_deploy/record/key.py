@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -36,7 +36,6 @@ from cryptography.hazmat.primitives.serialization import (
 from pytest_deploy.errors import RecordError, RecordTampered
 from pytest_deploy.record import atomic_file
 from pytest_deploy.record.event import canonical
-from pytest_deploy.record.events import KeyEnrolled
 from pytest_deploy.record.store import Exists, Missing, Store
 
 _ED25519 = b"\x01"
@@ -142,6 +141,11 @@ class LogKey:
         return {"log.vkey": f"{self.vkey}\n".encode(), "log.pem": self.pem.encode()}
 
     @property
+    def named(self) -> dict[str, Any]:
+        """As an event of the log's own key names it."""
+        return {"person": None, "fingerprint": self.fingerprint, "origin": self.origin, "vkey": self.vkey}
+
+    @property
     def fingerprint(self) -> str:
         """SHA-256 of the public key, hex: how events name it."""
         return hashlib.sha256(self.public).hexdigest()
@@ -188,19 +192,6 @@ FILES: Final = ("log.vkey", "log.pem", "allowed_signers", "roles.json", TIMESTAM
 def first_set(key: LogKey) -> dict[str, bytes]:
     """The files of a log that nobody signs for yet: its own key, no signers, no roles."""
     return {**key.files, "allowed_signers": b"", "roles.json": canonical({})}
-
-
-def enrolled_key(key: LogKey, folder: str, sha256: str, reason: str) -> KeyEnrolled:
-    """What says that the log's own key is in force, with a trust set."""
-    return KeyEnrolled(
-        set=folder,
-        set_sha256=sha256,
-        person=None,
-        fingerprint=key.fingerprint,
-        reason=reason,
-        origin=key.origin,
-        vkey=key.vkey,
-    )
 
 
 def set_sha256(files: Mapping[str, bytes]) -> str:

@@ -39,8 +39,7 @@ class Lease:
         self.name = name
         self.fence = fence
         self.lost = threading.Event()
-        self.cause = ""
-        """Why it was lost."""
+        self.cause = ""  # why it was lost
         self._log = log
         self._actor = actor
         self._life_s = life_s

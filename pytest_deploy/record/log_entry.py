@@ -90,7 +90,6 @@ class Entry:
 
     @cached_property
     def leaf(self) -> bytes:
-        """The hash of the line as a leaf of the tree."""
         return leaf_hash(self.line)
 
     @property

@@ -18,6 +18,7 @@ import re
 import secrets as random
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -81,7 +82,6 @@ class Redactor:
                 self._forms.setdefault(form, name)
 
     def text(self, text: str) -> str:
-        """The text without any known value, in any form."""
         text = _PRIVATE_KEY.sub("[private key]", text)
         if not self._forms:
             return text
@@ -254,10 +254,6 @@ def error_chain(error: BaseException | None) -> Iterator[BaseException]:
 
 NOTE_PREFIX: Final = "met-"
 """How the notes of secrets met begin, in a run's session folder: private (0600), gone with it."""
-_MADE: Final[Mapping[str, Callable[[], str]]] = {
-    "SMOKE_USER": lambda: f"smoke-{random.token_hex(4)}",
-    "SMOKE_PASSWORD": lambda: random.token_urlsafe(24),
-}
 _NAMED_SECRET = re.compile(
     r"PASSWORD|PASSWD|PASSPHRASE|SECRET|TOKEN|CREDENTIAL|PRIVATE_KEY|API_?KEY|ACCESS_KEY", re.IGNORECASE
 )
@@ -317,23 +313,17 @@ class Secrets(Mapping[str, str]):
         return len(self._made())
 
     def __repr__(self) -> str:
-        return f"Secrets({', '.join(_MADE)})"
+        return "Secrets(SMOKE_USER, SMOKE_PASSWORD)"
 
     def _made(self) -> dict[str, str]:
         """The values, made if they are missing: when one is first asked for, so that a run that only lists writes nothing."""
-        if self._missing():
-            self._values = {name: make() for name, make in _MADE.items()} | self._values
-            self._redactor = None
+        if not self._values:
+            made = {"SMOKE_USER": f"smoke-{random.token_hex(4)}", "SMOKE_PASSWORD": random.token_urlsafe(24)}
             self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            try:
-                # The first of two processes wins; the other reads what that one made.
-                atomic_file.create(self._file, json.dumps(self._values).encode(), mode=0o600)
-            except FileExistsError:
-                self._values = self._load()
+            with suppress(FileExistsError):  # the first of two processes wins; the other reads what that one made
+                atomic_file.create(self._file, json.dumps(made).encode(), mode=0o600)
+            self._values, self._redactor = self._load(), None
         return self._values
-
-    def _missing(self) -> bool:
-        return not self._values.keys() >= _MADE.keys()
 
     def _load(self) -> dict[str, str]:
         return dict(json.loads(self._file.read_text(encoding="utf-8"))) if self._file.exists() else {}
@@ -341,7 +331,7 @@ class Secrets(Mapping[str, str]):
     @property
     def redactor(self) -> Redactor:
         """What cuts every known value; user names are no secrets."""
-        if self._missing() and (made := self._load()) != self._values:  # by another process of the run
+        if not self._values and (made := self._load()):  # by another process of the run
             self._values, self._redactor = made, None
         if self._redactor is None:
             known = [(name, value) for name, value in self._values.items() if not name.endswith("_USER")]

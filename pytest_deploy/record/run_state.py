@@ -164,8 +164,6 @@ class RunClaim:
 
 @dataclass(frozen=True)
 class Freeze:
-    """The newest freeze of the environment."""
-
     event: Event
     """Its environment.frozen."""
     releases: tuple[Event, ...] = ()
@@ -207,7 +205,6 @@ class LogState:
         return tuple([run for run in self._open if not leased or self.runs[run].pipeline != LEASELESS])
 
     def claims(self) -> tuple[RunClaim, ...]:
-        """The deployments that count towards the rate limit."""
         return tuple(
             RunClaim(run, state.claimed_at, state.is_open)
             for run, state in self.runs.items()
@@ -219,7 +216,6 @@ class LogState:
         return tuple(self._requests.values())
 
     def apply(self, event: Event) -> None:
-        """Take in the next event of the log."""
         self.empty = False
         if event.run != NO_RUN:
             state = self.runs.get(event.run)

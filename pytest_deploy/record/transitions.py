@@ -42,8 +42,6 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Rule:
-    """Where one type is legal."""
-
     stages: frozenset[Stage]
     """The stages that its run may be in; where it leads from there, `STAGE_AFTER` says."""
     conditions: tuple[str, ...] = ()

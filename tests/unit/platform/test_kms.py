@@ -18,8 +18,7 @@ from pytest_deploy.platform.environment import in_kms
 from pytest_deploy.platform.google.kms import KmsSigner
 from pytest_deploy.record.key import LogKey
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.open_record import open_record
-from pytest_deploy.record.rotation import rotate
+from pytest_deploy.record.open_record import open_record, rotate
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
 from tests.unit.platform.kms_stand_in import RING, Algorithm, KmsStandIn, Version, running, signer_over

@@ -14,7 +14,7 @@ from pytest_deploy.record.events import parse
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.lease import take
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, confirm, rotate
+from pytest_deploy.record.open_record import IN_A_FILE, KeyFile, confirm, rotate
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
 from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, deployed, open_log
@@ -24,7 +24,7 @@ from tests.unit.verify.test_second_opinion import both, forge
 ROTATES = """
 import os, signal, sys
 from pathlib import Path
-from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
+from pytest_deploy.record.open_record import IN_A_FILE, KeyFile, rotate
 from pytest_deploy.record.lease import take
 from pytest_deploy.record.key import FileSigner
 from tests.unit.record.sample_record import ACTOR, open_log

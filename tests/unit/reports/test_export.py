@@ -20,7 +20,7 @@ from pytest_deploy.errors import DeployError, RecordError, RecordTampered, Refus
 from pytest_deploy.record.events import parse as content_of
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.rotation import IN_A_FILE, KeyFile, rotate
+from pytest_deploy.record.open_record import IN_A_FILE, KeyFile, rotate
 from pytest_deploy.record.run_id import environment_of
 from tests import timestamp_authority
 from tests.required_programs import needs
