@@ -169,7 +169,6 @@ class TimestampAuthority:
     store: Objects
     """The record's own: the reply lies beside the checkpoint."""
     place: str
-    """Its address."""
     ca: bytes
     """PEM of its certificate authority."""
     timeout_s: float
@@ -179,7 +178,6 @@ class TimestampAuthority:
     covers = False
 
     def make(self, signed: SignedCheckpoint) -> Mapping[str, Any]:
-        """See Anchor.make: ask, verify the reply, keep it."""
         with tempfile.TemporaryDirectory(prefix="deploy-tsa-") as folder:
             room = Path(folder)
             data, query, reply, ca = (room / name for name in ("data", "query.tsq", "reply.tsr", "ca.pem"))
@@ -197,7 +195,6 @@ class TimestampAuthority:
         return {"reply_sha256": hashlib.sha256(received).hexdigest()}
 
     def known(self) -> tuple[Checkpoint, ...]:
-        """See Anchor.known: an authority keeps nothing."""
         return ()
 
     def newest(self) -> Checkpoint | None:
@@ -245,8 +242,6 @@ CLOSES: Final = frozenset({"run.closed", "run.abandoned"})
 
 @dataclass(frozen=True)
 class AnchorReading:
-    """What one place outside the record knows of it."""
-
     place: str
     newest: Checkpoint | None
     """None where it knows nothing."""

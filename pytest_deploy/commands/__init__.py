@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -26,9 +26,6 @@ GROUP: Final[Mapping[str, Any]] = {
     "rich_markup_mode": None,
 }
 """How a group of commands, e.g. `keys init`, is set up."""
-
-Say = Callable[[str], None]
-"""Prints one line to whoever typed the command."""
 
 
 def workspace_of_run(root: Path, run: str) -> Workspace:

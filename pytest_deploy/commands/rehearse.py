@@ -18,7 +18,6 @@ from typing import Annotated, Final
 import typer
 
 from pytest_deploy.approvals.rehearsal_roster import prepare
-from pytest_deploy.commands import Say
 from pytest_deploy.errors import Failed, UsageError
 from pytest_deploy.gates.registry import Gatekeeper, earliest
 from pytest_deploy.platform.environment import Environment
@@ -40,91 +39,82 @@ TIMED: Final = ("window", "blackout", "rate-limit")
 
 def rehearse(env: Annotated[str, typer.Argument(metavar="ENV")] = "production") -> None:
     """Rehearse a whole release: the environment that vouches first, then ENV at its next open instant."""
-    Rehearsal(Path.cwd(), typer.echo).rehearse(env)
+    environment = _environment(env)
+    now = datetime.now(UTC)
+    typer.echo(f"rehearsing {env} with its own policy, on the embedded platform; nothing here counts for real")
+    typer.echo(f"shortened, and recorded so: {', '.join(SHORTENED)} (the policy's watch is not shown by this)")
+
+    # 1. The clock is set to the next instant at which it may be deployed to.
+    at = _next_open(environment)
+    if at > now:
+        typer.echo(f"{env} is closed now; its next open instant is {at:%A %Y-%m-%d %H:%M} UTC: the clock is set to it")
+
+    # 2. The environment that vouches for it is deployed to first.
+    smoke = environment.policy.staging_smoke
+    staging = [smoke.environment] if smoke is not None and smoke.environment else []
+    with _platforms_open(*staging, env):
+        for staged in staging:
+            _deploy(staged, at - STAGED_BEFORE)
+        _deploy(env, at)
+
+    # 3. What was recorded verifies.
+    typer.echo("")
+    typer.echo("both records, checked without what wrote them:")
+    for rehearsed in (*staging, env):
+        _run("python", "deploy.py", "verify", f"reports/rehearsal/{rehearsed}")
 
 
-class Rehearsal:
-    """A rehearsed release of one environment and the one that vouches for it."""
+def _environment(name: str) -> Environment:
+    workspace = Workspace(Path.cwd(), name, rehearsal=True)
+    return Environment(workspace, policy_of(workspace, SHORTENED))
 
-    def __init__(self, root: Path, say: Say) -> None:
-        self._root = root
-        self._say = say
 
-    def rehearse(self, name: str) -> None:
-        """Stage, plan, approve and run. Raises Failed at the first command that does not end as it should."""
-        environment = self._environment(name)
-        now = datetime.now(UTC)
-        self._say(f"rehearsing {name} with its own policy, on the embedded platform; nothing here counts for real")
-        self._say(f"shortened, and recorded so: {', '.join(SHORTENED)} (the policy's watch is not shown by this)")
+@contextmanager
+def _platforms_open(*names: str) -> Iterator[None]:
+    """Keep the platforms from command to command; they start beside the first command, which waits for no more than its own."""
+    environments = [_environment(name) for name in names]
+    try:
+        with ThreadPoolExecutor(len(environments)) as starting:
+            opened = [starting.submit(_open_platform, environment) for environment in environments]
+            yield
+        for platform in opened:
+            platform.result()
+    finally:
+        for environment in environments:
+            environment.close()
 
-        # 1. The clock is set to the next instant at which it may be deployed to.
-        at = self._next_open(environment)
-        if at > now:
-            self._say(
-                f"{name} is closed now; its next open instant is {at:%A %Y-%m-%d %H:%M} UTC: the clock is set to it"
-            )
 
-        # 2. The environment that vouches for it is deployed to first.
-        smoke = environment.policy.staging_smoke
-        staging = [smoke.environment] if smoke is not None and smoke.environment else []
-        with self._platforms_open(*staging, name):
-            for staged in staging:
-                self._deploy(staged, at - STAGED_BEFORE)
-            self._deploy(name, at)
+def _next_open(environment: Environment) -> datetime:
+    prepare(environment.workspace, environment.policy)
+    candidate = ReleaseCandidate("deploy", "", source.read(Path.cwd()).commit, None, None, "", None)
+    gates = Gatekeeper(environment, candidate)
+    start = earliest({name: gates.judge(name) for name in TIMED}, datetime.now(UTC))
+    if start.at is None:
+        name = environment.policy.environment
+        raise UsageError(f"{name} has no open instant within a year: {'; '.join(start.still_needed)}")
+    return start.at
 
-        # 3. What was recorded verifies.
-        self._say("")
-        self._say("both records, checked without what wrote them:")
-        for rehearsed in (*staging, name):
-            self._run("python", "deploy.py", "verify", f"reports/rehearsal/{rehearsed}")
 
-    def _environment(self, name: str) -> Environment:
-        workspace = Workspace(self._root, name, rehearsal=True)
-        return Environment(workspace, policy_of(workspace, SHORTENED))
+def _deploy(name: str, at: datetime) -> None:
+    """Plan, sign for every role, run."""
+    options = [f"--deploy-env={name}", "--deploy-rehearse", *(f"--deploy-set={setting}" for setting in SHORTENED)]
+    _run("pytest", *options, "--deploy-pipeline=plan", f"--deploy-at={_instant(at)}")
+    environment = _environment(name)
+    commit = source.read(Path.cwd()).commit
+    (request,) = [waiting for waiting in pending(environment.log.history(), at) if waiting.commit == commit]
+    for role in environment.policy.approval.roles:
+        _run("python", "deploy.py", "approve", request.run, "--role", role)
+    _run("pytest", *options, f"--deploy-run={request.run}", f"--deploy-at={_instant(at + APPROVED_WITHIN)}")
 
-    @contextmanager
-    def _platforms_open(self, *names: str) -> Iterator[None]:
-        """Keep the platforms from command to command; they start beside the first command, which waits for no more than its own."""
-        environments = [self._environment(name) for name in names]
-        try:
-            with ThreadPoolExecutor(len(environments)) as starting:
-                opened = [starting.submit(_open_platform, environment) for environment in environments]
-                yield
-            for platform in opened:
-                platform.result()
-        finally:
-            for environment in environments:
-                environment.close()
 
-    def _next_open(self, environment: Environment) -> datetime:
-        prepare(environment.workspace, environment.policy)
-        candidate = ReleaseCandidate("deploy", "", source.read(self._root).commit, None, None, "", None)
-        gates = Gatekeeper(environment, candidate)
-        start = earliest({name: gates.judge(name) for name in TIMED}, datetime.now(UTC))
-        if start.at is None:
-            name = environment.policy.environment
-            raise UsageError(f"{name} has no open instant within a year: {'; '.join(start.still_needed)}")
-        return start.at
-
-    def _deploy(self, name: str, at: datetime) -> None:
-        """Plan, sign for every role, run."""
-        options = [f"--deploy-env={name}", "--deploy-rehearse", *(f"--deploy-set={setting}" for setting in SHORTENED)]
-        self._run("pytest", *options, "--deploy-pipeline=plan", f"--deploy-at={_instant(at)}")
-        environment = self._environment(name)
-        commit = source.read(self._root).commit
-        (request,) = [waiting for waiting in pending(environment.log.history(), at) if waiting.commit == commit]
-        for role in environment.policy.approval.roles:
-            self._run("python", "deploy.py", "approve", request.run, "--role", role)
-        self._run("pytest", *options, f"--deploy-run={request.run}", f"--deploy-at={_instant(at + APPROVED_WITHIN)}")
-
-    def _run(self, *words: str) -> None:
-        self._say("")
-        self._say(f"$ {' '.join(words)}")
-        program: Sequence[str] = {"pytest": (sys.executable, "-m", "pytest"), "python": (sys.executable,)}[words[0]]
-        variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_ADDOPTS")}
-        code = subprocess.run([*program, *words[1:]], cwd=self._root, env=variables, check=False).returncode
-        if code != 0:
-            raise Failed(f"`{' '.join(words)}` ended with {code}; what it printed above says why")
+def _run(*words: str) -> None:
+    typer.echo("")
+    typer.echo(f"$ {' '.join(words)}")
+    program: Sequence[str] = {"pytest": (sys.executable, "-m", "pytest"), "python": (sys.executable,)}[words[0]]
+    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_ADDOPTS")}
+    code = subprocess.run([*program, *words[1:]], env=variables, check=False).returncode
+    if code != 0:
+        raise Failed(f"`{' '.join(words)}` ended with {code}; what it printed above says why")
 
 
 def _open_platform(environment: Environment) -> None:

@@ -198,7 +198,6 @@ class Signing:
         return cls(workspace, policy, log, roster, person, role, key)
 
     def signer_fields(self, meaning: str) -> dict[str, str]:
-        """What every statement says of its signer."""
         return {
             "meaning": meaning,
             "printed_name": self.person.printed_name,
@@ -246,7 +245,6 @@ class Signing:
                 raise Refused(f"{statement.signer} has signed this already (event {event.seq}, {stamp(event.time)})")
 
     def sign(self, statement: AfterRun) -> None:
-        """Say who signs what, sign, say where it lies."""
         typer.echo(f"signing   {statement.meaning}, as {self.person.printed_name} <{self.person.email}>, {self.role}")
         event = sign_statement(self.log, statement, person=self.person, key=self.key)
         typer.echo(f"signed    {event.read(Signed).file}, counted by event {event.seq}")

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_deploy.pipeline.steps_lock import Step
-from pytest_deploy.policy.phases import PHASES, Mode
+from pytest_deploy.policy.phases import ORDERED
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import StepFinished, StepNotRun, StepStarted
 
@@ -94,9 +94,9 @@ class PhaseSequence:
         if phase is None:
             return ()
         waiting = [s for s in self._steps_of(phase) if s.nodeid not in self._started and self._cause(s) is None]
-        if _ordered(phase) and self._running(phase):
+        if phase in ORDERED and self._running(phase):
             return ()
-        return tuple(waiting[:1] if _ordered(phase) else waiting)
+        return tuple(waiting[:1] if phase in ORDERED else waiting)
 
     def waiting(self) -> tuple[Step, ...]:
         """The steps that have not started and may still, now or later, in order."""
@@ -126,7 +126,7 @@ class PhaseSequence:
             raise OutOfOrder(f"{nodeid} finished without having been started, or twice")
         self._outcomes[nodeid] = passed
         step = self._steps[nodeid]
-        if not passed and _ordered(step.phase):
+        if not passed and step.phase in ORDERED:
             self.close(Cause("step", f"{step.phase}: {step.title}" + (f": {cause}" if cause else "")), step.phase)
             return
         group = self._gate_group if step.phase in self._gate_group else (step.phase,)
@@ -218,7 +218,3 @@ class PhaseSequence:
             return None if self.changed else "nothing to roll back: nothing had been changed"
         forward = all(self._complete(phase) for phase in self._phases if phase != ROLLBACK)
         return "nothing to roll back: every step passed" if forward else None
-
-
-def _ordered(phase: str) -> bool:
-    return PHASES[phase].mode is Mode.FIRST

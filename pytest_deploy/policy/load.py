@@ -267,7 +267,6 @@ class RunContext:
     """One run, as any of its processes must know it."""
 
     workspace: Workspace
-    """Which environment of which checkout, and whether it is rehearsed."""
     pipeline: str
     sets: tuple[str, ...] = ()
     """The --deploy-set values as given."""
@@ -282,13 +281,7 @@ class RunContext:
 
     @property
     def rehearsal(self) -> bool:
-        """Whether the environment is rehearsed."""
         return self.workspace.rehearsal
-
-    @property
-    def run_folder(self) -> Path:
-        """Where the run's files lie in the store."""
-        return self.workspace.run_folder(self.run)
 
     @property
     def session(self) -> Path:
@@ -305,7 +298,6 @@ class RunContext:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> RunContext:
-        """From `to_json`."""
         at = value["workspace"]
         return cls(
             **{**value, "workspace": Workspace(**{**at, "root": Path(at["root"])}), "sets": tuple(value["sets"])}

@@ -1,4 +1,4 @@
-"""Order is data: the phases, how each judges its steps, and the pipelines made of them.
+"""Order is data: the phases, which of them are ordered, and the pipelines made of them.
 
     build approval preflight backup migration deploy smoke traffic integration health     and rollback; iq, oq, pq
 
@@ -9,53 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from types import MappingProxyType
 
-
-class Mode(StrEnum):
-    """How a phase goes on after a failed step."""
-
-    ALL = "all"
-    """Every step runs; one failure fails the phase."""
-    FIRST = "first"
-    """Steps are ordered; the first failure closes the phase."""
-
-
-@dataclass(frozen=True)
-class Phase:
-    """One phase of a pipeline; its name is its folder under suites/."""
-
-    name: str
-    mode: Mode
-    optional: bool = False
-    """Whether an environment's policy may leave it out."""
-
-
-PHASES: Mapping[str, Phase] = MappingProxyType(
-    {
-        phase.name: phase
-        for phase in (
-            Phase("build", Mode.ALL),
-            Phase("approval", Mode.ALL, optional=True),
-            Phase("preflight", Mode.ALL),
-            Phase("backup", Mode.FIRST, optional=True),
-            Phase("migration", Mode.FIRST),
-            Phase("deploy", Mode.FIRST),
-            Phase("smoke", Mode.ALL),
-            Phase("traffic", Mode.FIRST),
-            Phase("integration", Mode.ALL, optional=True),
-            Phase("health", Mode.ALL),
-            Phase("rollback", Mode.FIRST),
-            Phase("iq", Mode.ALL),
-            Phase("oq", Mode.ALL),
-            Phase("pq", Mode.ALL),
-        )
-    }
+PHASES: tuple[str, ...] = (
+    *("build", "approval", "preflight", "backup", "migration", "deploy", "smoke", "traffic", "integration", "health"),
+    *("rollback", "iq", "oq", "pq"),
 )
-"""Every phase by name, in the order in which they may ever follow one another."""
+"""Every phase, named as its folder under suites/, in the order in which they may ever follow one another."""
 
-OPTIONAL: tuple[str, ...] = tuple(phase.name for phase in PHASES.values() if phase.optional)
+ORDERED: frozenset[str] = frozenset({"backup", "migration", "deploy", "traffic", "rollback"})
+"""The phases whose steps are ordered: the first failure closes the phase. Of any other every step runs."""
+
+OPTIONAL: tuple[str, ...] = ("approval", "backup", "integration")
 """The phases an environment's policy may leave out."""
 
 PARALLEL: frozenset[str] = frozenset({"build", "smoke", "integration", "health", "iq", "oq", "pq"})
@@ -67,9 +32,8 @@ GATES: tuple[str, ...] = ("approval", "preflight")
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A named order of phases."""
+    """An order of phases."""
 
-    name: str
     phases: tuple[str, ...]
     """In order of execution."""
     on_failure: tuple[str, ...] = ()
@@ -80,23 +44,13 @@ class Pipeline:
 
 PIPELINES: Mapping[str, Pipeline] = MappingProxyType(
     {
-        pipeline.name: pipeline
-        for pipeline in (
-            Pipeline(
-                "deploy",
-                (
-                    *("build", "approval", "preflight", "backup", "migration"),
-                    *("deploy", "smoke", "traffic", "integration", "health"),
-                ),
-                on_failure=("rollback",),
-            ),
-            Pipeline("plan", ("build", "approval", "preflight"), gate_group=("build", *GATES)),
-            Pipeline("smoke", ("preflight", "smoke")),
-            Pipeline("rollback", ("approval", "preflight", "rollback")),
-            Pipeline("iq", ("iq",)),
-            Pipeline("oq", ("oq",)),
-            Pipeline("pq", ("pq",)),
-        )
+        "deploy": Pipeline(PHASES[: PHASES.index("rollback")], on_failure=("rollback",)),
+        "plan": Pipeline(("build", "approval", "preflight"), gate_group=("build", *GATES)),
+        "smoke": Pipeline(("preflight", "smoke")),
+        "rollback": Pipeline(("approval", "preflight", "rollback")),
+        "iq": Pipeline(("iq",)),
+        "oq": Pipeline(("oq",)),
+        "pq": Pipeline(("pq",)),
     }
 )
 """What `--deploy-pipeline` may name."""

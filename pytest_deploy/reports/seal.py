@@ -119,7 +119,7 @@ def summary(run: Run, sealed: Sealed, *, code: int | None = None) -> list[Line]:
     facts = {
         "cause": judgement.cause,
         "serving": sealed.serving,
-        "report": f"{workspace.shown(run.context.run_folder)}/report.html",
+        "report": f"{workspace.shown(workspace.run_folder(run.context.run))}/report.html",
         "anchor": run.log.checkpoint(),
         "record": copy_of(workspace.store),
         "verify": f"python deploy.py verify {workspace.shown(workspace.store)}",

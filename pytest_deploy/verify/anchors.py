@@ -119,7 +119,6 @@ def _recorded(chain: Chain, event: Event, seen: set[tuple[str, str]]) -> Iterato
 
 
 def _contradicted(chain: Chain, seen: Checkpoint, source: str) -> Iterator[Finding]:
-    """Whether the log still holds what an anchor saw."""
     origin = chain.trust[0].key.origin if chain.trust else ""
     if seen.origin != origin:
         yield Finding(11, source, f"is of the log {seen.origin}, this is {origin or 'unreadable'}")

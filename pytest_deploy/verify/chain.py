@@ -74,7 +74,6 @@ class Chain:
     names: int = 0
     """Event files before the first gap."""
     size: int = 0
-    """Events that stand."""
     stopped: bool = False
     findings: list[Finding] = field(default_factory=list)
     state: LogState = field(default_factory=LogState)
@@ -152,7 +151,6 @@ class Chain:
         return Check(8, (), ", ".join(parts) or NONE, concluded=not self.stopped)
 
     def kept_of(self, *types: type[EventContent]) -> list[Event]:
-        """The kept events of some types, in order."""
         names = {content.type for content in types}
         return [event for event in self.kept if event.type in names]
 

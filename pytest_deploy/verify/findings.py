@@ -55,16 +55,13 @@ class Check:
     """What one step concluded."""
 
     number: int
-    """Number in TITLES."""
     findings: tuple[Finding, ...]
     examined: str
-    """How much was looked at."""
     concluded: bool = True
     """Whether the step could look at everything."""
 
     @property
     def title(self) -> str:
-        """What the step is about."""
         return TITLES[self.number]
 
     @property
@@ -86,7 +83,6 @@ class Verification:
     """The result: the record is what was written, or where it is not."""
 
     checks: tuple[Check, ...]
-    """One a step, in order."""
     notes: tuple[str, ...]
     """What a reader should know and what is no fault."""
     origin: str
@@ -107,7 +103,6 @@ class Verification:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Everything that was found, in the order of the steps."""
         return tuple(finding for check in self.checks for finding in check.findings)
 
     @property

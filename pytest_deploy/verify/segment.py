@@ -96,8 +96,6 @@ def batched(items: Sequence[Job], size: int = 256) -> Iterator[Sequence[Job]]:
 
 @dataclass(frozen=True)
 class Range:
-    """Which events to read."""
-
     store: Path
     start: int
     stop: int
@@ -116,7 +114,6 @@ class Segment:
 
 
 def read_segments(pool: WorkerPool, store: Path, start: int, stop: int, *, signed_from: int) -> Iterator[Segment]:
-    """The events from `start` up to `stop`, segment by segment, in order."""
     ranges = (Range(store, at, min(at + SEGMENT, stop), signed_from) for at in range(start, stop, SEGMENT))
     return pool.map(read_segment, ranges)
 
@@ -153,7 +150,6 @@ def read_entry(store: Path, seq: int) -> Entry:
 
 
 def is_key_event(event: Event) -> bool:
-    """Whether the event puts a trust set in force."""
     return event.type in _KEY_EVENTS
 
 
@@ -170,7 +166,6 @@ class _Predecessor:
     texts: tuple[str, ...]
     """The same in base64."""
     origin: str
-    """Of its checkpoint."""
 
     @classmethod
     def of(cls, entry: Entry) -> Self:

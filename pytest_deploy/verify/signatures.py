@@ -100,8 +100,6 @@ _Look = Callable[[Path, Event, TrustSet | None], Iterator[Finding]]
 
 @dataclass(frozen=True)
 class _Job:
-    """Events to be looked at in one way."""
-
     store: Path
     look: _Look
     events: Sequence[tuple[Event, TrustSet | None]]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.policy.phases import OPTIONAL, PHASES, PIPELINES, Mode
+from pytest_deploy.policy.phases import OPTIONAL, ORDERED, PHASES, PIPELINES
 
 
 def test_deploy_is_every_phase_in_order() -> None:
@@ -38,6 +38,4 @@ def test_a_pipeline_names_known_phases_once_and_in_order(pipeline: object) -> No
 
 
 def test_what_changes_stops_at_the_first_failure_and_what_looks_looks_at_all() -> None:
-    assert {"backup", "migration", "deploy", "traffic", "rollback"} == {
-        name for name, phase in PHASES.items() if phase.mode is Mode.FIRST
-    }
+    assert {"backup", "migration", "deploy", "traffic", "rollback"} == ORDERED
