@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -68,7 +67,15 @@ def enroll(
     rehearse: Rehearse = False,
 ) -> None:
     """Make a person and their key known."""
-    enrolled = described_person(person, name, role or [], github=github, local=local, git=git or [])
+    texts = (person, name, *(role or ()))
+    if "@" not in person or not name.strip():
+        raise UsageError("deploy.py keys enroll: say --person EMAIL, --name 'Printed Name' and --role ROLE")
+    if not all(map(is_plain, texts)):
+        raise UsageError(f"deploy.py keys enroll: a name or a role {NOT_PLAIN}")
+    if max(map(len, texts)) > _LONGEST_NAME:
+        raise UsageError(f"deploy.py keys enroll: a name or a role is longer than {_LONGEST_NAME} characters")
+    emails = tuple(dict.fromkeys(address.lower() for address in [person, *(git or ())]))
+    enrolled = Person(person.lower(), name, tuple(role or ()), github, local, emails)
     record = RecordKeys(env, rehearsal=rehearse)
     if not public_key.is_file():
         raise UsageError("deploy.py keys enroll: say --public-key FILE, the person's SSH public key")
@@ -201,17 +208,3 @@ class RecordKeys:
 
 def _shown(person: Person) -> str:
     return f"{person.printed_name} <{person.email}>: {', '.join(person.roles) or 'no role'}"
-
-
-def described_person(
-    email: str, name: str, roles: Sequence[str], *, github: int | None, local: str | None, git: Sequence[str]
-) -> Person:
-    """The person a command line describes. Raises UsageError where it does not."""
-    if "@" not in email or not name.strip():
-        raise UsageError("deploy.py keys enroll: say --person EMAIL, --name 'Printed Name' and --role ROLE")
-    if not all(is_plain(text) for text in (email, name, *roles)):
-        raise UsageError(f"deploy.py keys enroll: a name or a role {NOT_PLAIN}")
-    if any(len(text) > _LONGEST_NAME for text in (email, name, *roles)):
-        raise UsageError(f"deploy.py keys enroll: a name or a role is longer than {_LONGEST_NAME} characters")
-    git_emails = tuple(dict.fromkeys(address.lower() for address in [email, *git]))
-    return Person(email.lower(), name, tuple(roles), github, local, git_emails)

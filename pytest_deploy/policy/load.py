@@ -167,8 +167,6 @@ def _with_settings(
     return (None, faults) if faults else (Policy(**valid, settings=settings), [])
 
 
-_EMBEDDED: Mapping[str, Scalar] = {"kind": "embedded", "runtime": "process", "google": None}
-_OWN_KEY: Mapping[str, Scalar] = {"signer": "file", "key": None}
 _ON_DISK: Mapping[str, Scalar] = {"store": "folder", "bucket": None}
 REHEARSED_ANCHORS = ".deploy/anchors"
 """Where rehearsals keep their copies of checkpoints."""
@@ -180,33 +178,30 @@ def _rehearsed(document: Node) -> Node:
     Its record lies in a folder, whose retention nothing can lock, unless `record.rehearsed` says otherwise; the copies of its
     checkpoints lie in a folder too, in place of GitHub's as well, and no authority is asked for the time.
     """
-
-    def node(key: str, value: Scalar | Mapping[str, Node]) -> Node:
-        return Node(value, document.file, document.line, key)
-
-    def section(key: str, values: Mapping[str, Scalar]) -> Node:
-        return node(key, {name: node(f"{key}.{name}", value) for name, value in values.items()})
-
-    changed = {
-        "platform": section("platform", _EMBEDDED),
-        "freeze_after_rollback": node("freeze_after_rollback", False),
+    changed: dict[str, Any] = {
+        "platform": {"kind": "embedded", "runtime": "process", "google": None},
+        "freeze_after_rollback": False,
+        "record": {"signer": "file", "key": None},
     }
-    changed["record"] = section("record", _OWN_KEY)
     if document.nearest(("record", "rehearsed")).value != "gcs":
-        changed["record"] = section("record", {**_OWN_KEY, **_ON_DISK})
-        changed["retention"] = section("retention", {"locked": False})
-    anchors: dict[str, Node] = {}
-    copies: Mapping[str, Scalar] = {**_ON_DISK, "folder": REHEARSED_ANCHORS}
-    for name, values in (("copies", copies), ("github", None), ("timestamp", None)):
-        written = document.nearest(("anchors", name))
-        if written.key.endswith(f"anchors.{name}") and written.value is not None:
-            key = f"anchors.{name}"
-            anchors[name] = node(key, None) if values is None else section(key, values)
-    if "github" in anchors:
-        anchors.setdefault("copies", section("anchors.copies", copies))
+        changed["record"] |= _ON_DISK
+        changed["retention"] = {"locked": False}
+    written = {name: document.nearest(("anchors", name)) for name in ("copies", "github", "timestamp")}
+    anchors: dict[str, Any] = {
+        name: None for name, at in written.items() if at.key.endswith(f"anchors.{name}") and at.value is not None
+    }
+    if anchors.keys() & {"copies", "github"}:
+        anchors["copies"] = {**_ON_DISK, "folder": REHEARSED_ANCHORS}
     if anchors:
-        changed["anchors"] = node("anchors", anchors)
-    return node("", changed)
+        changed["anchors"] = anchors
+    return _placed(changed, document, "")
+
+
+def _placed(value: Any, at: Node, key: str) -> Node:
+    """Plain values as if they had been written at `key`, where `at` is."""
+    if isinstance(value, Mapping):
+        value = {name: _placed(child, at, f"{key}.{name}".lstrip(".")) for name, child in value.items()}
+    return Node(value, at.file, at.line, key)
 
 
 def _shown(path: Path) -> str:
@@ -224,12 +219,14 @@ def _parse_settings(sets: Sequence[str]) -> tuple[Mapping[str, str], list[Node],
     faults: list[Fault] = []
     for text in sets:
         key, equals, value = text.partition("=")
-        parts = _parts(key)
+        variable = key.startswith(_VARIABLES)
+        # A variable's name is one part, whatever it holds.
+        parts = ["service", "env", key.removeprefix(_VARIABLES)] if variable else key.split(".")
         if not equals or not all(parts):
             faults.append(Fault(_OPTION, None, key, "is not KEY=VALUE", "write e.g. health.watch_s=1"))
             continue
         leaf = Node(value, _OPTION, None, key)
-        if not key.startswith(_VARIABLES):
+        if not variable:
             read_leaf, unreadable = read(value, _OPTION)
             faults.extend(Fault(_OPTION, None, key, fault.problem, fault.remedy) for fault in unreadable)
             if unreadable:
@@ -240,13 +237,6 @@ def _parse_settings(sets: Sequence[str]) -> tuple[Mapping[str, str], list[Node],
         settings[key] = value
         documents.append(leaf)
     return settings, documents, faults
-
-
-def _parts(key: str) -> list[str]:
-    """The path of a key; a variable's name is one part, whatever it holds."""
-    if key.startswith(_VARIABLES):
-        return ["service", "env", key.removeprefix(_VARIABLES)]
-    return key.split(".")
 
 
 def _at(node: Node, key: str) -> Node:

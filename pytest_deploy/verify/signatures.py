@@ -37,7 +37,7 @@ from pytest_deploy.record.ssh_signature import verify_files
 from pytest_deploy.verify.chain import Chain, TrustSet
 from pytest_deploy.verify.findings import NONE, Check, Finding
 from pytest_deploy.verify.run_files import subfolders
-from pytest_deploy.verify.segment import WorkerPool, batched
+from pytest_deploy.verify.segment import WorkerPool, batched, read_entry
 
 _SIGNED: Final = (
     *(ApprovalSigned, OverrideSigned, SignoffSigned, RecordAmended, DeviationAccepted, EnvironmentReleased),
@@ -219,7 +219,7 @@ def _signed_afterwards(chain: Chain) -> Iterator[Finding]:
         about = given(subject.amends if isinstance(subject, RecordAmended) else subject.frozen)
         if about is None:
             continue
-        line = _line(chain, about) if 0 <= about < event.seq else b""
+        line = read_entry(chain.store, about).line if 0 <= about < event.seq else b""
         if line_hash(line) != given(subject.event_sha256):
             yield Finding(10, place, f"is about another event {about} than the log's")
         # An amendment: from the value that stood there, as last amended.
@@ -229,10 +229,6 @@ def _signed_afterwards(chain: Chain) -> Iterator[Finding]:
             if canonical(given(subject.old)) != old:
                 yield Finding(10, place, f"amends {key} of event {about} from a value it did not have")
             stands[about, key] = canonical(given(subject.new))
-
-
-def _line(chain: Chain, seq: int) -> bytes:
-    return entries.parse((chain.store / entries.name(seq)).read_bytes()).line
 
 
 def _refused(event: Event, trust: TrustSet | None, path: Path, signature: Path) -> str | None:
