@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     from pytest_deploy.release.live import Baseline, Release, read_baseline
     from pytest_deploy.release.source import build_artefact, registry_tag
     from pytest_deploy.release.source import read as read_source
-    from pytest_deploy.rollback.execute import RollbackExecutor
+    from pytest_deploy.rollback.rollback import RollbackExecutor
     from pytest_deploy.verify.verify import verify as verify_record
     from pytest_deploy.workspace import Workspace
 
@@ -137,7 +137,7 @@ _HOME: Final = {
     "Policy": "policy.policy",
     "Release": "release.live",
     "Revision": "platform.protocol",
-    "RollbackExecutor": "rollback.execute",
+    "RollbackExecutor": "rollback.rollback",
     "Runtime": "platform.protocol",
     "Secrets": "record.redaction",
     "Service": "platform.clients",

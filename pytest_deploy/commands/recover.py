@@ -6,7 +6,6 @@ Reads the log and the live state, nothing else: the process that began the run m
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,12 +19,11 @@ from pytest_deploy.pipeline import processes, steps_lock
 from pytest_deploy.pipeline.open_run import PLAN
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Run, RunObserver
-from pytest_deploy.pipeline.sequence import Cause, NotRun
+from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.pipeline.steps_lock import Step, title_of
 from pytest_deploy.pipeline.undo import roll_back
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import RunContext, policy_of
-from pytest_deploy.policy.phases import phases_of
 from pytest_deploy.record import lease as leases
 from pytest_deploy.record.actor import PIPELINE_ACTOR, local_actor
 from pytest_deploy.record.clock import stamp
@@ -85,10 +83,6 @@ def recover(
 
 class _Lines(RunObserver):
     """Of what the run tells, its lines: recover itself says the rest."""
-
-    def phase_started(self, phase: str) -> None: ...
-    def phase_finished(self, phase: str, passed: bool | None, seconds: float) -> None: ...  # noqa: FBT001 -- the observer's signature
-    def steps_not_run(self, steps: Sequence[NotRun]) -> None: ...
 
     def line(self, text: str = "", **markup: bool) -> None:  # noqa: ARG002 -- a command's output has no markup
         typer.echo(text)
@@ -179,10 +173,9 @@ def _abandon(environment: Environment, run: Run) -> int:
 
 def _steps(context: RunContext, events: list[Event]) -> tuple[Step, ...]:
     """The steps that were planned: the lock's, if it is still the planned one, else those the log names."""
-    phases = phases_of(context.pipeline)
     planned = [plan.steps_sha256 for _, plan in of_type(events, RunPlanned)]
     try:
-        steps = tuple(step for step in steps_lock.read(context.workspace.steps_lock) if step.phase in phases)
+        steps = steps_lock.of_pipeline(context.workspace.steps_lock, context.pipeline)
     except CollectionRefused:
         steps = ()
     if planned and steps_lock.digest(steps) == planned[0]:

@@ -21,9 +21,11 @@ from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import GatePoint, RequestVoided
 from pytest_deploy.record.log import Claim, LogView
+from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.release import request, source
-from pytest_deploy.release.candidate import of_request, of_run
+from pytest_deploy.release.candidate import ReleaseCandidate, of_request, of_run
+from pytest_deploy.release.request import Plan, Request
 from pytest_deploy.release.source import Source
 
 # --- which request
@@ -49,10 +51,38 @@ def choose_request(context: RunContext, policy: Policy) -> str:
     return request.choose(live, environment=policy.environment, commit=commit, run=context.request).run
 
 
-def approved_request(environment: Environment, context: RunContext) -> request.Request:
-    """The request of this run. Raises Refused where request.json is not what was made."""
+def approved_request(environment: Environment, context: RunContext) -> Request:
+    """The request of this run, as it was approved. Raises Refused where request.json is not what was made."""
     events = environment.log.run(context.run)
     return request.stored_request(context.workspace.store, context.run, events)
+
+
+def request_now(
+    environment: Environment,
+    context: RunContext,
+    source_: Source,
+    image: str,
+    *,
+    run: str = "",
+    plan: Plan | None = None,
+) -> Request:
+    """What a request to deploy this image would say now, for the run `run`, by default the one that asks."""
+    steps = steps_lock.of_pipeline(context.workspace.steps_lock, request.PIPELINE)
+    return request.build_request(
+        environment,
+        context,
+        source_,
+        run=run or context.run,
+        image=image,
+        steps_sha256=steps_lock.digest(steps),
+        plan=plan,
+    )
+
+
+def make_request(environment: Environment, run: str, rendered: Request) -> Event:
+    """Put a request into the folder of the run that shall execute it, and into the log."""
+    RunFolder(environment.log.store, run).create("request.json", rendered.content)
+    return environment.log.append(rendered.event_content(), run=run, actor=PIPELINE_ACTOR)
 
 
 # --- at the lease
@@ -61,8 +91,7 @@ def approved_request(environment: Environment, context: RunContext) -> request.R
 def authorize_lease(environment: Environment, context: RunContext, source_: Source) -> None:
     """Hold the request against what it would say now, then ask every gate. Raises Refused naming every refusal."""
     _refuse_drift(environment, context, source_)
-    gates = Gatekeeper(environment, of_request(context.workspace.store, context.run))
-    verdicts = _ask(environment, context, gates, "lease")
+    verdicts = _ask(environment, context, of_request(context.workspace.store, context.run), "lease")
     refused = [verdict for verdict in verdicts if not verdict.passed]
     if refused:
         count = "1 gate" if len(refused) == 1 else f"{len(refused)} gates"
@@ -89,14 +118,7 @@ def rate_limit_claim(environment: Environment, context: RunContext) -> Claim | N
 
 def _refuse_drift(environment: Environment, context: RunContext, source_: Source) -> None:
     approved = approved_request(environment, context)
-    current = request.build_request(
-        environment,
-        context,
-        source_,
-        run=context.run,
-        image=approved.image,
-        steps_sha256=steps_lock.digest_of_pipeline(context.workspace.steps_lock, request.PIPELINE),
-    )
+    current = request_now(environment, context, source_, approved.image)
     drifted = request.drift(approved.parsed, current.parsed)
     if not drifted:
         return
@@ -113,14 +135,16 @@ def _refuse_drift(environment: Environment, context: RunContext, source_: Source
 
 def authorize_change(environment: Environment, context: RunContext, events: Sequence[Event]) -> Cause | None:
     """Ask every gate once more, right before the first change; the cause not to make it. `events`: the run's own."""
-    gates = Gatekeeper(environment, of_run(environment, context, events))
-    verdicts = _ask(environment, context, gates, "change")
+    verdicts = _ask(environment, context, of_run(environment, context, events), "change")
     refused = [f"{verdict.gate}: {verdict.sentence}" for verdict in verdicts if not verdict.passed]
     return Cause("gate", f"before the first change: {'; '.join(refused)}") if refused else None
 
 
-def _ask(environment: Environment, context: RunContext, gates: Gatekeeper, point: GatePoint) -> tuple[Verdict, ...]:
+def _ask(
+    environment: Environment, context: RunContext, candidate: ReleaseCandidate, point: GatePoint
+) -> tuple[Verdict, ...]:
     """Record the signatures that count, then every gate's verdict."""
+    gates = Gatekeeper(environment, candidate)
     if context.request:
         record_signatures(environment.log, gates.facts.approval_context, actor=PIPELINE_ACTOR)
     verdicts = gates.check_all()

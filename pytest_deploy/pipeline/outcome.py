@@ -14,7 +14,7 @@ from pytest_deploy.pipeline.sequence import Cause, CauseKind
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import GateRefused, Outcome, RollbackFinished, RunOpened, StepFinished
-from pytest_deploy.rollback.plan import announced
+from pytest_deploy.rollback.rollback import announced
 
 MANUAL_INTERVENTION = 20
 

@@ -10,11 +10,10 @@ from datetime import datetime
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.registry import Earliest, Gatekeeper, earliest
 from pytest_deploy.migrate.migrations import Migrations
-from pytest_deploy.pipeline import steps_lock
+from pytest_deploy.pipeline.authorize_run import make_request, request_now
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import RunContext
 from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import of_type
@@ -23,7 +22,7 @@ from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release import request
 from pytest_deploy.release.candidate import of_request
-from pytest_deploy.release.request import PendingRequest, Plan, build_request, built_image
+from pytest_deploy.release.request import PendingRequest, Plan, built_image
 from pytest_deploy.release.source import Source
 
 _RUNS_COMPARED = 10
@@ -52,12 +51,8 @@ def conclude(run: Run, source: Source) -> None:
     except DeployError as error:
         run.close(Cause("request", f"the request could not be made: {error}"))
         return
-    run.plan_result = {
-        "request": pending.run,
-        "earliest_start": waits.at,
-        "owed": list(waits.still_needed),
-    }
-    for line in _summary(environment, run.context, pending, waits, kept=kept):
+    run.plan_result = {"request": pending.run, "earliest_start": waits.at, "owed": list(waits.still_needed)}
+    for line in _summary(run, pending, waits, kept=kept):
         say(line)
 
 
@@ -85,11 +80,8 @@ def _request(run: Run, source: Source) -> tuple[PendingRequest, bool]:
     environment, context, log = run.environment, run.context, run.log
     # 1. What would be asked for now.
     image = built_image(run.events())
-    steps_sha256 = steps_lock.digest_of_pipeline(context.workspace.steps_lock, request.PIPELINE)
     now = environment.clock.now()
-    candidate = build_request(
-        environment, context, source, run=context.run, image=image, steps_sha256=steps_sha256
-    ).parsed
+    candidate = request_now(environment, context, source, image).parsed
     # 2. A request that lives and says the same stands; every other one is void.
     for pending in request.pending(log.history(), now):
         try:
@@ -107,10 +99,8 @@ def _request(run: Run, source: Source) -> tuple[PendingRequest, bool]:
     RunFolder(log.store, context.run).create(PLANNED_DIFF, diff)
     name = new_run_id(context.workspace.environment, environment.system, rehearsal=context.rehearsal)
     plan = Plan(context.run, hashlib.sha256(diff).hexdigest())
-    rendered = build_request(environment, context, source, run=name, image=image, steps_sha256=steps_sha256, plan=plan)
-    RunFolder(log.store, name).create("request.json", rendered.content)
-    event = log.append(rendered.event_content(), run=name, actor=PIPELINE_ACTOR)
-    (waiting,) = request.pending([event], now)
+    rendered = request_now(environment, context, source, image, run=name, plan=plan)
+    (waiting,) = request.pending([make_request(environment, name, rendered)], now)
     return waiting, False
 
 
@@ -130,28 +120,24 @@ def _schema_diff(environment: Environment) -> str:
     return f"{times}{locks}{tried.schema_diff}" or "-- no migration is pending: the schema stays as it is\n"
 
 
-def _summary(
-    environment: Environment, context: RunContext, pending: PendingRequest, waits: Earliest, *, kept: bool
-) -> list[str]:
-    lines = ["", f"request   {pending.run}" + (" stands: nothing drifted since it was made" if kept else "")]
-    lines += [f"takes     {_expected_duration(environment)}"]
-    lines += ["preview   none: the embedded platform has no infrastructure of its own"]
-    lines += [f"expires   {_in_both_zones(pending.expires, environment)}"]
-    lines += [f"needed    {sentence}" for sentence in waits.still_needed] or ["needed    nothing"]
+def _summary(run: Run, pending: PendingRequest, waits: Earliest, *, kept: bool) -> list[str]:
+    environment, context = run.environment, run.context
     start = "not within a year: see what is needed" if waits.at is None else _in_both_zones(waits.at, environment)
-    lines += [f"earliest  {start}"]
-    if any(role for role in environment.policy.approval.roles):
-        lines += [f"approve   python deploy.py approve {pending.run}"]
-    lines += [f"run       {_run_command(environment, context, pending)}"]
-    return lines
-
-
-def _run_command(environment: Environment, context: RunContext, pending: PendingRequest) -> str:
-    """What runs it: with the settings it was planned with, for with others it is another request."""
-    words = ["pytest", f"--deploy-env={environment.policy.environment}"]
-    words += ["--deploy-rehearse"] if context.rehearsal else []
-    words += [f"--deploy-set={setting}" for setting in context.sets]
-    return shlex.join([*words, f"--deploy-run={pending.run}"])
+    # With the settings it was planned with: with others it is another request.
+    rehearse = ["--deploy-rehearse"] if context.rehearsal else []
+    settings = [f"--deploy-set={setting}" for setting in context.sets]
+    words = [f"--deploy-env={environment.policy.environment}", *rehearse, *settings, f"--deploy-run={pending.run}"]
+    return [
+        "",
+        f"request   {pending.run}" + (" stands: nothing drifted since it was made" if kept else ""),
+        f"takes     {_expected_duration(environment)}",
+        "preview   none: the embedded platform has no infrastructure of its own",
+        f"expires   {_in_both_zones(pending.expires, environment)}",
+        *([f"needed    {sentence}" for sentence in waits.still_needed] or ["needed    nothing"]),
+        f"earliest  {start}",
+        *([f"approve   python deploy.py approve {pending.run}"] if environment.policy.approval.roles else []),
+        f"run       {shlex.join(['pytest', *words])}",
+    ]
 
 
 def _expected_duration(environment: Environment) -> str:

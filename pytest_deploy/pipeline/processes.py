@@ -64,11 +64,6 @@ class Interruption:
                 signal.signal(signum, signal.SIG_DFL)
 
     @property
-    def name(self) -> str:
-        """The first signal's name, `SIGTERM`; empty while there is none."""
-        return signal.Signals(self.first).name if self.first is not None else ""
-
-    @property
     def is_shielded(self) -> bool:
         """Whether something runs that must not be torn."""
         return self._shields > 0
@@ -143,7 +138,10 @@ def stop_workers(processes: Sequence[Any], *, grace_s: float, through: Callable[
     left = list(processes)
     while left and not through():
         if time.monotonic() > until:
-            _kill(left)
+            for process in left:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(left, timeout=_KILL_S)
             return
         _, left = psutil.wait_procs(left, timeout=_POLL_S)
 
@@ -153,10 +151,3 @@ def terminate(processes: Sequence[Any]) -> None:
     for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
-
-
-def _kill(processes: Sequence[Any]) -> None:
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes, timeout=_KILL_S)

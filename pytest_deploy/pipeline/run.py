@@ -6,17 +6,17 @@ The controller (or the only process) holds this; the process that runs a step wr
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from msgspec import UNSET
 
 from pytest_deploy.errors import DeployError
 from pytest_deploy.pipeline import steps_lock
-from pytest_deploy.pipeline.authorize_run import approved_request, authorize_change
+from pytest_deploy.pipeline.authorize_run import approved_request, authorize_change, make_request, request_now
 from pytest_deploy.pipeline.outcome import Judgement, judge, lost_step, unpassed
-from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, NotRun, PhaseSequence
+from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, PhaseSequence
 from pytest_deploy.pipeline.step_record import watched
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
@@ -39,19 +39,17 @@ from pytest_deploy.record.events import (
     given,
 )
 from pytest_deploy.record.lease import Lease
-from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.release import request
 from pytest_deploy.release.live import Baseline
 from pytest_deploy.release.source import Source
-from pytest_deploy.rollback.execute import since
-from pytest_deploy.rollback.plan import baseline_of, order_of
+from pytest_deploy.rollback.rollback import baseline_of, order_of
 
 logger = logging.getLogger(__name__)
 
 NOT_IN_POLICY = "not in this environment's policy"
 
 
-class RunObserver(Protocol):
+class RunObserver:
     """Who is told what a run does while it goes on."""
 
     def phase_started(self, phase: str) -> None:
@@ -60,8 +58,8 @@ class RunObserver(Protocol):
     def phase_finished(self, phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- as the hook of this name has it
         """A phase has ended: passed, failed, or (None) had nothing to run."""
 
-    def steps_not_run(self, steps: Sequence[NotRun]) -> None:
-        """Steps will never start; told as soon as that is known."""
+    def steps_not_run(self, steps: Mapping[Step, str]) -> None:
+        """Steps will never start, each for its cause; told as soon as that is known."""
 
     def line(self, text: str = "", **markup: bool) -> None:
         """One line for the person watching; `markup` as pytest's terminal writer takes it."""
@@ -87,10 +85,8 @@ class Run:
     def __post_init__(self) -> None:
         self.policy, self.log, self.clock = self.environment.policy, self.environment.log, self.environment.system
         left_out = dict.fromkeys(self.policy.phases.leave_out, NOT_IN_POLICY)
-        self._gate_group = frozenset(PIPELINES[self.context.pipeline].gate_group)
-        self.sequence = PhaseSequence(
-            self.steps, left_out=left_out, gate_group=PIPELINES[self.context.pipeline].gate_group
-        )
+        self._gate_group = PIPELINES[self.context.pipeline].gate_group
+        self.sequence = PhaseSequence(self.steps, left_out=left_out, gate_group=self._gate_group)
         self._gates_asked_before_change = False
         self._phase: str | None = None
         self._phase_began = 0.0
@@ -105,14 +101,9 @@ class Run:
     def open(self, opened: RunOpened) -> None:
         """Write `run.opened` and `run.planned`, and begin the first phase."""
         self.log.append(opened, run=self.context.run, actor=local_actor())
-        always = [step for step in self.steps if step.when == "always"]
-        self.append(
-            RunPlanned(
-                steps=len(always),
-                conditional=len(self.steps) - len(always),
-                steps_sha256=steps_lock.digest(self.steps),
-            )
-        )
+        always = sum(step.when == "always" for step in self.steps)
+        digest = steps_lock.digest(self.steps)
+        self.append(RunPlanned(steps=always, conditional=len(self.steps) - always, steps_sha256=digest))
         self._advance()
 
     def resume(self) -> None:
@@ -136,7 +127,7 @@ class Run:
         """Account for what a gone process left open; close for `cause`, unless the run had in truth completed."""
         for step in self.sequence.running():
             self._record_end(step, "its end was never seen: the process that ran it is gone")
-        self.sequence.halt("no step can run any more: undone from the log")
+        self.sequence.halted = "no step can run any more: undone from the log"
         if self.sequence.closed is None and self.sequence.phase is None and not unpassed(self.events(), self.required):
             self._advance()
         else:
@@ -166,7 +157,7 @@ class Run:
         """
         step = next(step for step in self.steps if step.nodeid == nodeid)
         if step.phase == ROLLBACK:
-            self.sequence.halt(f"{message}: undone from the log")
+            self.sequence.halted = f"{message}: undone from the log"
         self._record_end(step, message)
         self._advance()
 
@@ -195,7 +186,6 @@ class Run:
 
     @property
     def decided(self) -> bool:
-        """Whether `run.decided` is written."""
         return bool(self.outcome)
 
     @property
@@ -229,11 +219,9 @@ class Run:
         return round(self.clock.monotonic() - self.started_at, 3)
 
     def events(self) -> list[Event]:
-        """The run's own events so far."""
         return self.log.run(self.context.run)
 
     def append(self, content: EventContent) -> Event:
-        """Append one event of this run."""
         return self.log.append(content, run=self.context.run, actor=PIPELINE_ACTOR)
 
     # --- phases
@@ -309,12 +297,13 @@ class Run:
             self._request(self.source)
 
     def _record_not_run(self) -> None:
-        steps = [step for step in self.sequence.not_run() if step.nodeid not in self._recorded_not_run]
-        for step in steps:
+        not_run = self.sequence.not_run()
+        steps = {step: cause for step, cause in not_run.items() if step.nodeid not in self._recorded_not_run}
+        for step, cause in steps.items():
             self._recorded_not_run.add(step.nodeid)
             # Only what is known is said: a run finished by `recover` has no collection to read the assertions from.
             verifies = list(step.verifies) or UNSET
-            self.append(StepNotRun(nodeid=step.nodeid, phase=step.phase, cause=step.cause, verifies=verifies))
+            self.append(StepNotRun(nodeid=step.nodeid, phase=step.phase, cause=cause, verifies=verifies))
         if steps:
             self.observer.steps_not_run(steps)
 
@@ -330,16 +319,8 @@ class Run:
                 if image != approved:
                     self.close(Cause("request", f"the build made {image}; approved is {approved}"))
             elif self.context.pipeline == request.PIPELINE:
-                made = request.build_request(
-                    self.environment,
-                    self.context,
-                    source,
-                    run=self.context.run,
-                    image=image,
-                    steps_sha256=steps_lock.digest_of_pipeline(self.context.workspace.steps_lock, request.PIPELINE),
-                )
-                RunFolder(self.log.store, self.context.run).create("request.json", made.content)
-                self.append(made.event_content())
+                rendered = request_now(self.environment, self.context, source, image)
+                make_request(self.environment, self.context.run, rendered)
         except DeployError as error:
             self.close(Cause("request", f"the request could not be made: {error}"))
 
@@ -355,18 +336,14 @@ class Run:
         """Write `rollback.started` once; what the environment was before the first change."""
         events = self.events()
         baseline = baseline_of(events)
-        if next(of_type(events, RollbackStarted), None) is None:
-            self._start_rollback(baseline)
-        return baseline
-
-    def _start_rollback(self, baseline: Baseline | None) -> None:
+        if next(of_type(events, RollbackStarted), None) is not None:
+            return baseline
         cause = self.sequence.closed.text if self.sequence.closed else ""
         target = baseline.release.version if baseline is not None and baseline.release is not None else "none"
         order = ["traffic", "database"]
-        if baseline is not None:
-            migrations = since(baseline, self.context.workspace.root / self.policy.database.migrations)
-            if order_of(self.policy.rollback.order, migrations) == "database-first":
-                order.reverse()
+        folder = self.context.workspace.root / self.policy.database.migrations
+        if baseline is not None and order_of(self.policy.rollback.order, baseline, folder) == "database-first":
+            order.reverse()
         self._rollback_began, self._rollback_target = self.clock.monotonic(), target
         self.append(RollbackStarted(cause=cause, order=order, target=target))
         logger.info("rollback to %s begins: %s", target, cause)
@@ -374,6 +351,7 @@ class Run:
             for step in self.steps:
                 if step.when == "earlier":
                     self.sequence.leave_out(step.nodeid, "no prior release: there is nothing to expect")
+        return baseline
 
     def finish_rollback(self, outcome: Literal["done", "failed"], cause: str = "") -> None:
         """Write `rollback.finished`."""

@@ -32,17 +32,6 @@ class Cause:
     text: str
 
 
-@dataclass(frozen=True)
-class NotRun:
-    """A step that will never start, and why."""
-
-    nodeid: str
-    phase: str
-    cause: str
-    verifies: tuple[str, ...] = ()
-    """The assertions that it would have verified."""
-
-
 class OutOfOrder(RuntimeError):
     """A step was started or finished where the order does not allow it: a fault in this package, never in a suite."""
 
@@ -57,7 +46,7 @@ class PhaseSequence:
         self._gate_group = tuple(gate_group)
         self._steps = {step.nodeid: step for step in steps}
         self._phases = tuple(dict.fromkeys(step.phase for step in steps))
-        self._not_run: dict[str, str] = {}
+        self._not_run = {step.nodeid: left_out[step.phase] for step in steps if left_out and step.phase in left_out}
         self._started: set[str] = set()
         self._outcomes: dict[str, bool] = {}
         self.closed: Cause | None = None
@@ -67,40 +56,31 @@ class PhaseSequence:
         self.rollback_closed: Cause | None = None
         """Why the rollback itself stopped; None while it goes well or never began."""
         self.halted: str | None = None
-        """Why no step at all can run any more, not even the rollback's."""
-        for step in steps:
-            if left_out and step.phase in left_out:
-                self._not_run[step.nodeid] = left_out[step.phase]
+        """Why no step at all can run any more, not even the rollback's: whoever runs them is gone."""
 
     @property
     def phase(self) -> str | None:
         """The phase whose steps may run now; None when the run is complete."""
         for phase in self._phases:
             if phase == ROLLBACK:
-                if self.rolling_back and not self._complete(phase):
+                if self.closed is not None and self.changed and not self.complete(phase):
                     return phase
-            elif (self.closed is None or self._running(phase)) and not self._complete(phase):
+            elif (self.closed is None or self.running(phase)) and not self.complete(phase):
                 return phase
         return None
-
-    @property
-    def rolling_back(self) -> bool:
-        """Whether the rollback phase may run: closed, and something may have been changed."""
-        return self.closed is not None and self.changed and ROLLBACK in self._phases
 
     def ready(self) -> tuple[Step, ...]:
         """The steps that may start now, in order; an ordered phase offers one at a time."""
         phase = self.phase
         if phase is None:
             return ()
-        waiting = [s for s in self._steps_of(phase) if s.nodeid not in self._started and self._cause(s) is None]
-        if phase in ORDERED and self._running(phase):
-            return ()
-        return tuple(waiting[:1] if phase in ORDERED else waiting)
+        if phase not in ORDERED:
+            return self.waiting(phase)
+        return () if self.running(phase) else self.waiting(phase)[:1]
 
-    def waiting(self) -> tuple[Step, ...]:
-        """The steps that have not started and may still, now or later, in order."""
-        return tuple(s for s in self._steps.values() if s.nodeid not in self._started and self._cause(s) is None)
+    def waiting(self, phase: str | None = None) -> tuple[Step, ...]:
+        """The steps, of all phases or of one, that have not started and may still, now or later, in order."""
+        return tuple(s for s in self._of(phase) if s.nodeid not in self._started and self._cause(s) is None)
 
     def refusal(self, nodeid: str) -> str | None:
         """Why this step does not start, in the words of `step.not-run`; None when it may start now.
@@ -118,7 +98,7 @@ class PhaseSequence:
         if self.refusal(nodeid) is not None:
             raise OutOfOrder(f"{nodeid} was refused: {self.refusal(nodeid)}")
         self._started.add(nodeid)
-        self.changed = self.changed or self._steps[nodeid].changes
+        self.changed |= self._steps[nodeid].changes
 
     def finish(self, nodeid: str, *, passed: bool, cause: str = "") -> None:
         """A step ended. In an ordered phase a failure closes at once; else at the end of the phase."""
@@ -130,9 +110,11 @@ class PhaseSequence:
             self.close(Cause("step", f"{step.phase}: {step.title}" + (f": {cause}" if cause else "")), step.phase)
             return
         group = self._gate_group if step.phase in self._gate_group else (step.phase,)
-        if all(self._complete(phase) for phase in group) and not all(self._passed(phase) for phase in group):
-            failed = [f"{phase}: {', '.join(self._failed(phase))}" for phase in group if not self._passed(phase)]
-            self.close(Cause("step", "; ".join(failed)), step.phase)
+        failed = [self._steps[ended] for ended, ended_well in self._outcomes.items() if not ended_well]
+        titles = {phase: [step.title for step in failed if step.phase == phase] for phase in group}
+        if any(titles.values()) and all(self.complete(phase) for phase in group):
+            failures = [f"{phase}: {', '.join(titles[phase])}" for phase in group if titles[phase]]
+            self.close(Cause("step", "; ".join(failures)), step.phase)
 
     def close(self, cause: Cause, phase: str | None = None) -> None:
         """Nothing more may start. The first cause stands. A cause in the rollback phase closes the rollback."""
@@ -147,59 +129,37 @@ class PhaseSequence:
             match event.content:
                 case StepStarted(nodeid=nodeid) if nodeid in self._steps:
                     self._started.add(nodeid)
-                    self.changed = self.changed or self._steps[nodeid].changes
+                    self.changed |= self._steps[nodeid].changes
                 case StepFinished(nodeid=nodeid, outcome=outcome) if nodeid in self._steps:
                     self._outcomes[nodeid] = outcome == "passed"
                 case StepNotRun(nodeid=nodeid, cause=cause) if nodeid in self._steps:
                     self._not_run.setdefault(nodeid, cause)
 
-    def halt(self, cause: str) -> None:
-        """No step can run any more, not even the rollback's: whoever runs them is gone."""
-        self.halted = cause
-
-    def running(self) -> tuple[Step, ...]:
-        """The steps that began and have not ended."""
-        return tuple(s for s in self._steps.values() if s.nodeid in self._started and s.nodeid not in self._outcomes)
+    def running(self, phase: str | None = None) -> tuple[Step, ...]:
+        """The steps, of all phases or of one, that began and have not ended."""
+        return tuple(s for s in self._of(phase) if s.nodeid in self._started and s.nodeid not in self._outcomes)
 
     def leave_out(self, nodeid: str, cause: str) -> None:
         """A step turned out not to be needed, e.g. `no prior release`."""
         self._not_run.setdefault(nodeid, cause)
 
-    def not_run(self) -> tuple[NotRun, ...]:
-        """The steps that will never start, as far as is known now, in order."""
-        causes = ((step, self._cause(step)) for step in self._steps.values() if step.nodeid not in self._started)
-        return tuple(
-            NotRun(step.nodeid, step.phase, cause, step.verifies) for step, cause in causes if cause is not None
-        )
+    def not_run(self) -> dict[Step, str]:
+        """The steps that will never start, as far as is known now, in order, each with its cause."""
+        steps = [step for step in self._steps.values() if step.nodeid not in self._started]
+        return {step: cause for step in steps if (cause := self._cause(step)) is not None}
 
     def phase_passed(self, phase: str) -> bool | None:
         """Whether a phase went well; None while it is not complete, or had nothing to run."""
-        ran = [self._outcomes.get(step.nodeid) for step in self._steps_of(phase) if step.nodeid in self._started]
-        cut = any(s.nodeid not in self._started and s.nodeid not in self._not_run for s in self._steps_of(phase))
-        return all(ran) and not cut if ran and self._complete(phase) else None
+        ran = [self._outcomes.get(step.nodeid) for step in self._of(phase) if step.nodeid in self._started]
+        cut = any(s.nodeid not in self._started and s.nodeid not in self._not_run for s in self._of(phase))
+        return all(ran) and not cut if ran and self.complete(phase) else None
 
     def complete(self, phase: str) -> bool:
         """Whether every step of the phase has ended or will never start."""
-        return self._complete(phase)
+        return not self.running(phase) and not self.waiting(phase)
 
-    def _steps_of(self, phase: str) -> list[Step]:
-        return [step for step in self._steps.values() if step.phase == phase]
-
-    def _running(self, phase: str) -> bool:
-        return any(s.nodeid in self._started and s.nodeid not in self._outcomes for s in self._steps_of(phase))
-
-    def _complete(self, phase: str) -> bool:
-        return all(
-            s.nodeid in self._outcomes or (s.nodeid not in self._started and self._cause(s))
-            for s in self._steps_of(phase)
-        )
-
-    def _passed(self, phase: str) -> bool:
-        return all(self._outcomes[s.nodeid] for s in self._steps_of(phase) if s.nodeid in self._outcomes)
-
-    def _failed(self, phase: str) -> list[str]:
-        steps = (self._steps[nodeid] for nodeid, passed in self._outcomes.items() if not passed)
-        return [step.title for step in steps if step.phase == phase]
+    def _of(self, phase: str | None) -> list[Step]:
+        return [step for step in self._steps.values() if phase in {None, step.phase}]
 
     def _cause(self, step: Step) -> str | None:
         """Why a step that has not started never will; None where it still may."""
@@ -216,5 +176,5 @@ class PhaseSequence:
             return f"rollback closed by {self.rollback_closed.text}"
         if self.closed is not None:
             return None if self.changed else "nothing to roll back: nothing had been changed"
-        forward = all(self._complete(phase) for phase in self._phases if phase != ROLLBACK)
+        forward = all(self.complete(phase) for phase in self._phases if phase != ROLLBACK)
         return "nothing to roll back: every step passed" if forward else None

@@ -9,11 +9,9 @@ import psycopg
 from pytest_deploy.errors import DeployError, ManualInterventionRequired
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Run
-from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import RunDecided
-from pytest_deploy.rollback.execute import Append, RollbackExecutor
-from pytest_deploy.rollback.plan import baseline_of
+from pytest_deploy.rollback.rollback import RollbackExecutor, baseline_of
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +22,7 @@ def roll_back(run: Run) -> None:
     try:
         if baseline is None:
             raise ManualInterventionRequired("the log does not say what the environment was; compare it by hand")
-        _executor(run, run.append).undo(baseline)
+        RollbackExecutor(run.environment, run.append).undo(baseline)
     except (DeployError, psycopg.Error, OSError) as error:
         run.finish_rollback("failed", f"{type(error).__name__}: {error}")
     else:
@@ -56,7 +54,7 @@ def abort_unrecorded(run: Run) -> int:
             baseline = baseline_of(events)
             if baseline is None:
                 raise ManualInterventionRequired("the record does not say what the environment was")
-            _executor(run, lambda content: None).undo(baseline)
+            RollbackExecutor(run.environment, lambda content: None).undo(baseline)
         except (DeployError, psycopg.Error, OSError) as error:
             say(f"the environment was not restored: {error}")
         else:
@@ -64,15 +62,3 @@ def abort_unrecorded(run: Run) -> int:
         say(f"see to the store, then: python deploy.py recover {name}")
     run.environment.close()
     return code
-
-
-def _executor(run: Run, append: Append) -> RollbackExecutor:
-    workspace = run.context.workspace
-    return RollbackExecutor(
-        run.environment.platform,
-        run.policy,
-        workspace.root,
-        local_actor(),
-        append,
-        workspace.backups(run.context.run),
-    )

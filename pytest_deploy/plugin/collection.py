@@ -5,7 +5,6 @@ Folder = phase. pytest's alphabetical order is not used: phases stand in the pip
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,13 +12,16 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from pytest_deploy.errors import CollectionRefused, Fault
 from pytest_deploy.pipeline import steps_lock
-from pytest_deploy.pipeline.steps_lock import WHENS, Step, When
+from pytest_deploy.pipeline.steps_lock import WHENS, Step
 from pytest_deploy.plugin import report_writers
+from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.phases import PHASES, phases_of
 
 STEP = pytest.StashKey[Step]()
@@ -29,17 +31,17 @@ STEP_TIMEOUT = pytest.StashKey[float]()
 HOOK_PREFIX = "pytest_deploy_"
 """The hooks a conftest may hold: with any of pytest's own it could drop, reorder, replace or judge steps."""
 
-DEFAULT_TIMEOUT_S = 120.0
-"""Seconds a step may take whose mark and policy say nothing else."""
-
 _COLLECTED = "PYTEST_DEPLOY_COLLECTED"
 """The variable that names the file into which `collect` has the steps written."""
 _COLLECT_S = 120
 
 
-def collected_by_worker(path: Path) -> list[Step]:
-    """The steps that a worker told the controller it collected."""
-    return [Step.of(step) for step in json.loads(path.read_text(encoding="utf-8"))]
+def collected_by_worker(handover_file: Path) -> list[Step]:
+    """The steps that a worker told the controller it collected. Raises pytest.UsageError in its words where it refused."""
+    told = msgspec.json.decode(handover_file.read_bytes(), type=list[Step] | str)
+    if isinstance(told, str):
+        raise pytest.UsageError(told)
+    return told
 
 
 class Phase(pytest.Directory):
@@ -57,19 +59,18 @@ class Collection:
     def __init__(
         self,
         config: pytest.Config,
-        root: Path,
-        pipeline: str,
+        context: RunContext,
         *,
-        step_timeout_s: float = DEFAULT_TIMEOUT_S,
+        step_timeout_s: float,
         handover_file: Path | None = None,
     ) -> None:
         """`handover_file`: in an xdist worker, the file that tells the controller what was collected; the controller judges."""
         self._handover_file = handover_file
         self._config = config
-        self._suites = root / "suites"
-        self._lock = self._suites / "steps.lock"
-        self._phases = phases_of(pipeline)
-        self._pipeline = pipeline
+        self._lock = context.workspace.steps_lock
+        self._suites = self._lock.parent
+        self._phases = phases_of(context.pipeline)
+        self._pipeline = context.pipeline
         self._step_timeout_s = step_timeout_s
         self._vetted_plugins: frozenset[int] = frozenset()
         """The plug-ins that were active, and judged, before a module of suites/ was imported; by identity."""
@@ -101,42 +102,26 @@ class Collection:
         try:
             self._check_plugins()
             collected = [self._step(item) for item in items]
+            self.steps = self.accept(collected)
         except pytest.UsageError as refused:
             if self._handover_file is None:
                 raise
-            refusal_file(self._handover_file).write_text(str(refused), encoding="utf-8")
+            self._handover_file.write_bytes(msgspec.json.encode(str(refused)))
             return
         if self._handover_file is not None:
-            self._handover_file.write_text(json.dumps([step.to_json() for step in collected]), encoding="utf-8")
-        try:
-            self.steps = self.accept(collected)
-        except CollectionRefused as refused:
-            if self._handover_file is not None:
-                return
-            raise pytest.UsageError(str(refused)) from None
+            self._handover_file.write_bytes(msgspec.json.encode(collected))
         place = {step.nodeid: at for at, step in enumerate(self.steps)}
         items.sort(key=lambda item: place[item.nodeid])
-        for item in items:
-            self._set_timeout(item)
 
     def accept(self, collected: Sequence[Step]) -> tuple[Step, ...]:
         """Hold a collection against the lock; the lock's steps of this pipeline, in order.
 
-        Raises CollectionRefused: missing, extra, doubled, out of order, or a phase without a step.
+        Raises pytest.UsageError: missing, extra, doubled, out of order, or a phase without a step.
         """
-        if strays := steps_lock.strays(self._suites):
-            raise CollectionRefused("files under suites/ that no phase runs", strays)
-        expected = tuple(step for step in steps_lock.read(self._lock) if step.phase in self._phases)
-        steps_lock.compare(expected, collected)
-        empty = [phase for phase in self._phases if not any(step.phase == phase for step in expected)]
-        if "approval" in empty:
-            empty.remove("approval")  # the approval phase's gates come with the environments that ask for them
-        if empty:
-            faults = [
-                Fault("suites", None, phase, "a phase without a step", f"put steps into suites/{phase}")
-                for phase in empty
-            ]
-            raise CollectionRefused(f"pipeline {self._pipeline}", faults)
+        try:
+            expected = steps_lock.accept(self._lock, self._pipeline, collected)
+        except CollectionRefused as refused:
+            raise pytest.UsageError(str(refused)) from None
         verifies = {step.nodeid: step.verifies for step in collected}
         return tuple(replace(step, verifies=verifies[step.nodeid]) for step in expected)
 
@@ -148,12 +133,8 @@ class Collection:
                 continue
             if Path(name).name == "conftest.py":
                 # Asked of the manager: a hook may be written under any name (`hookimpl(specname=...)`).
-                foreign_hooks = sorted(
-                    caller.name
-                    for caller in manager.get_hookcallers(plugin) or ()
-                    if not caller.name.startswith(HOOK_PREFIX)
-                )
-                if foreign_hooks:
+                hooks = sorted(caller.name for caller in manager.get_hookcallers(plugin) or ())
+                if foreign_hooks := [name for name in hooks if not name.startswith(HOOK_PREFIX)]:
                     raise pytest.UsageError(
                         f"{name}: {', '.join(foreign_hooks)}: a conftest of a deployment must not drop, reorder, replace or judge "
                         f"steps; fixtures and {HOOK_PREFIX}* hooks are what it may hold"
@@ -168,17 +149,9 @@ class Collection:
         step = replace(step_of(item, self._suites), verifies=report_writers.verifies(item))
         item.stash[STEP] = step
         report_writers.label_item(item, step)
+        timeouts = [*marked(item, "timeout"), self._step_timeout_s]
+        item.stash[STEP_TIMEOUT] = float(timeouts[0])
         return step
-
-    def _set_timeout(self, item: pytest.Item) -> None:
-        """Give each step its own time limit, in seconds."""
-        marks = [mark.kwargs["timeout"] for mark in item.iter_markers("step") if "timeout" in mark.kwargs]
-        item.stash[STEP_TIMEOUT] = float(marks[0] if marks else self._step_timeout_s)
-
-
-def refusal_file(collected: Path) -> Path:
-    """Where a worker that could not tell what it collected says why."""
-    return collected.with_name(f"{collected.name}.refused")
 
 
 def step_of(item: pytest.Item, suites: Path) -> Step:
@@ -191,17 +164,19 @@ def step_of(item: pytest.Item, suites: Path) -> Step:
         ) from None
     if phase not in PHASES:
         raise pytest.UsageError(f"{item.nodeid}: {phase} is no phase; right is one of {', '.join(PHASES)}")
-    changes, when = False, "rollback" if phase == "rollback" else "always"
-    for mark in reversed(list(item.iter_markers("step"))):
+    for mark in item.iter_markers("step"):
         if unknown := set(mark.kwargs) - {"changes", "timeout", "when"} or mark.args:
             raise pytest.UsageError(f"{item.nodeid}: step mark takes changes=, timeout=, when= and not {unknown}")
-        changes = bool(mark.kwargs.get("changes", changes))
-    for mark in item.iter_markers("step"):
-        when = mark.kwargs.get("when", when)
-    checked_when: When | None = next((word for word in WHENS if word == when), None)
-    if checked_when is None:
-        raise pytest.UsageError(f"{item.nodeid}: when={when!r}; right is one of {', '.join(WHENS)}")
-    return Step(nodeid=item.nodeid, phase=phase, when=checked_when, changes=changes)
+    when_marked = ["rollback" if phase == "rollback" else "always", *marked(item, "when")][-1]
+    when = steps_lock.when_of(when_marked)
+    if when is None:
+        raise pytest.UsageError(f"{item.nodeid}: when={when_marked!r}; right is one of {', '.join(WHENS)}")
+    return Step(item.nodeid, phase, when, changes=bool([*marked(item, "changes"), False][0]))
+
+
+def marked(item: pytest.Item, key: str) -> list[Any]:
+    """What the step marks of an item say of a key: its own first, its module's last."""
+    return [mark.kwargs[key] for mark in item.iter_markers("step") if key in mark.kwargs]
 
 
 # --- what `deploy.py steps` needs: the steps that the suites hold now, held against nothing
@@ -227,8 +202,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def collect(root: Path) -> tuple[Step, ...]:
     """Collect `root`/suites with pytest. Raises CollectionRefused with pytest's words where that fails."""
-    if strays := steps_lock.strays(root / "suites"):
-        raise CollectionRefused("files under suites/ that no phase runs", strays)
+    steps_lock.refuse_strays(root / "suites")
     folders = [str(root / "suites" / phase) for phase in PHASES if (root / "suites" / phase).is_dir()]
     with tempfile.TemporaryDirectory() as place:
         collected_path = Path(place) / "steps"

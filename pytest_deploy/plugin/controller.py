@@ -9,10 +9,10 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any
 
 import pytest
 
@@ -41,79 +41,68 @@ UNDONE_AND_SEALED_S = 120.0
 """What a run that is over its limit has, beside the budget of its rollback, to be sealed; then its process is killed."""
 
 
+@dataclass(eq=False)
 class Controller:
     """One deployment as pytest sees it."""
 
-    def __init__(
-        self,
-        config: pytest.Config,
-        *,
-        environment: Environment,
-        context: RunContext,
-        collection: Collection,
-        interruption: Interruption,
-        progress: Progress,
-        limits: TimeLimits,
-        leftovers: Leftovers,
-        told: Told,
-    ) -> None:
-        self._config = config
-        self._environment = environment
-        self._context = context
-        self._collection = collection
-        self._interruption = interruption
-        self._progress = progress
-        self._limits = limits
-        self._told = told
-        self._leftovers = leftovers
+    config: pytest.Config
+    environment: Environment
+    context: RunContext
+    collection: Collection
+    interruption: Interruption
+    progress: Progress
+    limits: TimeLimits
+    leftovers: Leftovers
+    told: Told
+    run: Run | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
         self._run_limit_passed = False
         self._left_by_workers: list[str] = []
-        self._options = option_policy.settings(config)
-        self.run: Run | None = None
+        self._options = option_policy.settings(self.config)  # `log_lines` takes the log level away
 
     @cached_property
     def source(self) -> Source:
         """The checkout that is deployed, read once. Raises UsageError where it is none."""
-        return source.read(self._context.workspace.root)
+        return source.read(self.context.workspace.root)
 
     # --- opening
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self) -> None:
         """The collection is accepted: the run may be opened. pytest says this, too, of a collection that was refused."""
-        if self._collection.steps:
-            self.open(self._collection.steps)
+        if self.collection.steps:
+            self.open(self.collection.steps)
 
     def open(self, steps: tuple[Step, ...]) -> Run:
         """Say what begins, and open the run. A refusal ends pytest with the error's own exit code."""
+        installed = self.config.pluginmanager.list_plugin_distinfo()
         try:
-            self._progress.open(headline(self._environment, self._context, self.source), steps)
-            workspace = self._context.workspace
-            self._told.opened(self._context.run, workspace.environment, rehearsal=workspace.rehearsal)
+            self.progress.open(headline(self.environment, self.context, self.source), steps)
+            workspace = self.context.workspace
+            self.told.opened(self.context.run, workspace.environment, rehearsal=workspace.rehearsal)
             self.run = open_run(
-                self._environment,
-                self._context,
+                self.environment,
+                self.context,
                 self.source,
                 steps,
-                observer=self._progress,
-                plugins=active_plugins(self._config),
+                observer=self.progress,
+                plugins={dist.metadata["Name"]: dist.version for _, dist in installed} | {"pytest": version("pytest")},
                 options=self._options,
-                began=self._told.began,
+                began=self.told.began,
             )
         except DeployError as error:
-            self._told.ended(error.exit_code)
+            self.told.ended(error.exit_code)
             pytest.exit(f"refused: {error}", returncode=error.exit_code)
         self._limit(self.run)
-        self._config.hook.pytest_deploy_run_opened(
-            run=self._context.run, environment=self._context.workspace.environment
-        )
+        self.config.hook.pytest_deploy_run_opened(run=self.context.run, environment=self.context.workspace.environment)
         return self.run
 
     def _limit(self, run: Run) -> None:
         """Hold the time limit of the whole run: at its end the run is stopped and undone; past that, killed."""
         seconds = run.policy.run_limit
-        self._limits.limit_run(time.monotonic() + seconds, self._stop_at_run_limit)
-        self._told.limit(seconds + run.policy.rollback.budget_s + UNDONE_AND_SEALED_S, f"run {run.context.run}")
+        self.limits.limit_run(time.monotonic() + seconds, self._stop_at_run_limit)
+        self.told.limit(seconds + run.policy.rollback.budget_s + UNDONE_AND_SEALED_S, f"run {run.context.run}")
 
     def _stop_at_run_limit(self) -> bool:
         """The run's time is over: whether the step that runs is to be stopped."""
@@ -126,7 +115,6 @@ class Controller:
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Let a step through, or leave it out with its cause; before the recorder announces it."""
         run = self._open_run()
-        self._close_on_signal(run)
         cause = run.sequence.refusal(item.nodeid)
         if cause is not None:
             pytest.skip(f"not run: {cause}")
@@ -138,8 +126,7 @@ class Controller:
         finished: FinishedStep | None = getattr(report, "deploy_step", None)
         if finished is None:
             return
-        run = self._open_run()
-        self._close_on_signal(run, finished["signal"])
+        run = self._open_run(finished["signal"])
         if finished["nodeid"] not in {step.nodeid for step in run.sequence.running()}:
             # xdist let a step go that its worker held, because it shuts the workers down.
             run.step_started(finished["nodeid"])
@@ -147,15 +134,19 @@ class Controller:
             finished["nodeid"], passed=finished["passed"], cause=finished["cause"], gates=finished["gates"]
         )
 
-    def _close_on_signal(self, run: Run, signum: int | None = None) -> None:
-        """A signal, here or in a worker, closes the sequence, whether the step let itself be stopped or not."""
-        first = self._interruption.first if self._interruption.first is not None else signum
+    def _open_run(self, signum: int | None = None) -> Run:
+        """The run; a signal, here or in a worker (`signum`), closes it first, whether the step let itself be stopped or not."""
+        run = self.run
+        if run is None:
+            raise RuntimeError("a step came before the run was opened")
+        first = self.interruption.first if self.interruption.first is not None else signum
         if first is not None and run.sequence.closed is None:
             run.close(Cause("signal", signal.Signals(first).name))
         if self._run_limit_passed and run.sequence.closed is None:
             run.close(Cause("budget", f"the run took longer than its limit of {run.policy.run_limit:g} s"))
         if run.lease is not None and run.lease.lost.is_set() and run.sequence.closed is None:
             run.close(Cause("lease", f"the lease was lost: {run.lease.cause}"))
+        return run
 
     # --- ending
 
@@ -167,87 +158,69 @@ class Controller:
             try:
                 return (yield)
             finally:  # after the report writers: they write theirs even of a run that never was
-                self._progress.close()
-                shutil.rmtree(self._context.session, ignore_errors=True)
-                self._environment.close()
-        with self._interruption.shielded():
+                self.progress.close()
+                shutil.rmtree(self.context.session, ignore_errors=True)
+                self.environment.close()
+        with self.interruption.shielded():
             code = self._with_record(run, lambda: self._settle(run, exitstatus))
             try:
                 self._report_unrun_steps(run)
                 return (yield)
             finally:
-                session.exitstatus = code if code is not None else self._seal(run)
+                session.exitstatus = code or self._with_record(run, lambda: self._seal(run))
 
-    def _settle(self, run: Run, exitstatus: int) -> None:
-        """Account for what pytest left open, and roll back where that is needed and no step can do it any more."""
+    def _settle(self, run: Run, exitstatus: int) -> int:
+        """Account for what pytest left open, and roll back where that is needed and no step can do it any more; 0."""
         # 1. A signal or a lost lease that no step noticed; steps that pytest did not come to.
-        self._close_on_signal(run)
+        self._open_run()
         if run.sequence.phase is not None:
             run.settle(Cause("internal", f"pytest ended before the steps did (status {int(exitstatus)})"))
         # 2. What is left to undo.
         if run.needs_rollback:
-            self._progress.line()
-            self._progress.line("rollback without steps: from the log and the live state", bold=True)
+            self.progress.line()
+            self.progress.line("rollback without steps: from the log and the live state", bold=True)
             roll_back(run)
         # 3. A plan makes its request; then the run is judged.
-        if self._context.pipeline == PLAN and not run.decided:
+        if self.context.pipeline == PLAN and not run.decided:
             plan.conclude(run, self.source)
         run.decide()
+        return 0
 
     def _seal(self, run: Run) -> int:
         """Seal the run, and say how it went and what serves now; pytest's exit code."""
-        codes: list[int] = []
-        code = self._with_record(run, lambda: codes.append(self._seal_and_report(run)))
-        return codes[0] if code is None else code
-
-    def _seal_and_report(self, run: Run) -> int:
         sealed = seal(run)
-        self._told.sealed(sealed.exit_code)
-        self._interruption.release()
+        self.told.sealed(sealed.exit_code)
+        self.interruption.release()
         try:
             self._say_how_it_went(run, sealed)
-            self._config.hook.pytest_deploy_run_decided(run=run.context.run, judgement=run.judgement)
+            self.config.hook.pytest_deploy_run_decided(run=run.context.run, judgement=run.judgement)
         except Exception as error:  # noqa: BLE001 -- the run is sealed: what is only said or read now decides nothing
-            self._progress.line(f"after the seal: {type(error).__name__}: {error}", red=True)
-        self._progress.close()
+            self.progress.line(f"after the seal: {type(error).__name__}: {error}", red=True)
+        self.progress.close()
         return sealed.exit_code
 
     def _say_how_it_went(self, run: Run, sealed: Sealed) -> None:
         """The summary, and what steps left running, which is ended here; a thread ends with the process, by the guard."""
-        self._progress.line()
+        self.progress.line()
         for line, markup in summary(run, sealed):
-            self._progress.line(line, **markup)
-        threads = self._leftovers.threads()
-        self._told.left(threads)
-        for name in [*self._left_by_workers, *threads, *self._leftovers.end_processes()]:
-            self._progress.line(f"left running, and ended: {name}", yellow=True)
+            self.progress.line(line, **markup)
+        threads = self.leftovers.threads()
+        self.told.left(threads)
+        for name in [*self._left_by_workers, *threads, *self.leftovers.end_processes()]:
+            self.progress.line(f"left running, and ended: {name}", yellow=True)
 
-    def _with_record(self, run: Run, act: Callable[[], None]) -> int | None:
-        """Do what writes the record; where that cannot be written, the exit code that is left."""
+    def _with_record(self, run: Run, act: Callable[[], int]) -> int:
+        """Do what writes the record, for its exit code; where that cannot be written, the code that is left (not 0)."""
         try:
-            act()
+            return act()
         except RecordError as error:
-            self._progress.line()
-            self._progress.line(f"the record cannot be written: {error}", red=True, bold=True)
+            self.progress.line()
+            self.progress.line(f"the record cannot be written: {error}", red=True, bold=True)
             code = abort_unrecorded(run)
-            self._told.ended(code)
-            self._interruption.release()
-            self._progress.close()
+            self.told.ended(code)
+            self.interruption.release()
+            self.progress.close()
             return code
-        return None
 
     def _report_unrun_steps(self, run: Run) -> None:
         """Without workers every item came by, run or left out: nothing is missing in the reports."""
-
-    def _open_run(self) -> Run:
-        if self.run is None:
-            raise RuntimeError("a step came before the run was opened")
-        return self.run
-
-
-def active_plugins(config: pytest.Config) -> Mapping[str, str]:
-    """Name and version of each installed plug-in that is active, and of pytest itself."""
-    installed: dict[str, Any] = {
-        dist.metadata["Name"]: dist.version for _, dist in config.pluginmanager.list_plugin_distinfo()
-    }
-    return dict(sorted((installed | {"pytest": version("pytest")}).items()))

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_deploy.errors import CollectionRefused
 from pytest_deploy.pipeline import processes
-from pytest_deploy.pipeline.processes import Interruption
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, PhaseSequence
-from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin import report_writers
-from pytest_deploy.plugin.collection import Collection, collected_by_worker, refusal_file
+from pytest_deploy.plugin.collection import collected_by_worker
 from pytest_deploy.plugin.controller import Controller
-from pytest_deploy.plugin.guard import Told
-from pytest_deploy.plugin.leftovers import LEFT, Leftovers
-from pytest_deploy.plugin.progress import Progress
+from pytest_deploy.plugin.leftovers import LEFT
 from pytest_deploy.plugin.scheduler import PhaseScheduler
-from pytest_deploy.plugin.time_limit import TimeLimits
-from pytest_deploy.policy.load import RunContext
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -36,34 +29,12 @@ GRACE_S = 5.0
 class DistributedController(Controller):
     """One deployment whose steps run on xdist's workers."""
 
-    def __init__(
-        self,
-        config: pytest.Config,
-        *,
-        environment: Environment,
-        context: RunContext,
-        collection: Collection,
-        interruption: Interruption,
-        progress: Progress,
-        limits: TimeLimits,
-        leftovers: Leftovers,
-        told: Told,
-    ) -> None:
-        super().__init__(
-            config,
-            environment=environment,
-            context=context,
-            collection=collection,
-            interruption=interruption,
-            progress=progress,
-            limits=limits,
-            leftovers=leftovers,
-            told=told,
-        )
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._workers: dict[str, Any] = {}
         self._reported: set[str] = set()
         self._deaths = 0
-        interruption.on_signal = lambda signum: processes.terminate(list(self._workers.values()))
+        self.interruption.on_signal = lambda signum: processes.terminate(list(self._workers.values()))
 
     def pytest_collection_finish(self) -> None:
         """The workers collect: the run is opened when all have (`accept`)."""
@@ -71,15 +42,15 @@ class DistributedController(Controller):
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: WorkerController) -> None:
         """What a worker must know of the run travels with it."""
-        node.workerinput["deploy"] = self._context.to_json()
+        node.workerinput["deploy"] = self.context.to_json()
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodeready(self, node: WorkerController) -> None:
         """A signal to the controller is passed on to every worker, also to one that comes after it."""
-        process = processes.find_worker(self._context.session, node.gateway.id)
+        process = processes.find_worker(self.context.session, node.gateway.id)
         if process is not None:
             self._workers[node.gateway.id] = process
-            if self._interruption.first is not None:
+            if self.interruption.first is not None:
                 processes.terminate([process])
 
     @pytest.hookimpl(optionalhook=True)
@@ -91,8 +62,12 @@ class DistributedController(Controller):
             self._deaths += 1
             if self._deaths > MAX_DEATHS:
                 pytest.exit(f"workers died {self._deaths} times; see to the machine", returncode=3)
-        elif self.run is not None and _ended_early(node.workeroutput):
-            self.run.close(Cause("worker", f"a step ended the session of its worker {node.gateway.id}"))
+        elif self.run is not None:
+            output = node.workeroutput
+            # As `pytest.exit` in a step does; xdist then ends the others' sessions too.
+            interrupted = output["exitstatus"] == pytest.ExitCode.INTERRUPTED
+            if interrupted or output["shouldstop"] or output["shouldfail"]:
+                self.run.close(Cause("worker", f"a step ended the session of its worker {node.gateway.id}"))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> PhaseScheduler:
@@ -102,7 +77,7 @@ class DistributedController(Controller):
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str) -> None:
         """A worker died in a step: the step failed."""
-        self._lose(crashitem, "the worker that ran it died")
+        self._open_run().step_lost(crashitem, "the worker that ran it died")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
@@ -114,13 +89,7 @@ class DistributedController(Controller):
     def accept(self, collections: Sequence[tuple[str, Sequence[str]]]) -> PhaseSequence:
         """Hold every worker's collection against the lock, then open the run (once)."""
         for worker, nodeids in collections:
-            collected = self._context.session / f"collected-{worker}"
-            if refusal_file(collected).is_file():
-                raise pytest.UsageError(refusal_file(collected).read_text(encoding="utf-8"))
-            try:
-                steps = self._collection.accept(collected_by_worker(collected))
-            except CollectionRefused as refused:
-                raise pytest.UsageError(str(refused)) from None
+            steps = self.collection.accept(collected_by_worker(self.context.session / f"collected-{worker}"))
             if list(nodeids) != [step.nodeid for step in steps]:
                 raise pytest.UsageError(f"worker {worker} collected the steps in another order than suites/steps.lock")
         run = self.run or self.open(steps)
@@ -128,7 +97,7 @@ class DistributedController(Controller):
 
     def lost(self, nodeid: str) -> None:
         """A worker could not write how a step ended: the step failed."""
-        self._lose(nodeid, "the worker that ran it could not record its end")
+        self._open_run().step_lost(nodeid, "the worker that ran it could not record its end")
 
     # --- what differs
 
@@ -138,31 +107,17 @@ class DistributedController(Controller):
             processes.terminate(list(self._workers.values()))
         return False
 
-    def _lose(self, nodeid: str, message: str) -> None:
-        run = self._open_run()
-        self._close_on_signal(run)
-        run.step_lost(nodeid, message)
-
-    def _settle(self, run: Run, exitstatus: int) -> None:
+    def _settle(self, run: Run, exitstatus: int) -> int:
         """After an internal error a worker may still run a step: nothing is undone beside it."""
         running = run.sequence.running()
         if running:
             rolling_back = any(step.phase == ROLLBACK for step in running)
             grace = run.policy.rollback.budget_s if rolling_back else GRACE_S
             processes.stop_workers(list(self._workers.values()), grace_s=grace, through=run.ends_recorded)
-        super()._settle(run, exitstatus)
+        return super()._settle(run, exitstatus)
 
     def _report_unrun_steps(self, run: Run) -> None:
         """Tell the report writers of the steps that no worker was handed."""
-        rest = [step for step in run.sequence.not_run() if step.nodeid not in self._reported]
-        report_writers.report_skipped(self._config, rest)
-
-
-def is_distributed(config: pytest.Config) -> bool:
-    """Whether xdist's workers run the steps."""
-    return bool(getattr(config.option, "dist", "no") != "no")
-
-
-def _ended_early(output: Mapping[str, Any]) -> bool:
-    """Whether a worker ended its session by itself, as `pytest.exit` in a step does; xdist then ends the others'."""
-    return output["exitstatus"] == pytest.ExitCode.INTERRUPTED or bool(output["shouldstop"] or output["shouldfail"])
+        not_run = run.sequence.not_run()
+        rest = {step: cause for step, cause in not_run.items() if step.nodeid not in self._reported}
+        report_writers.report_skipped(self.config, rest)

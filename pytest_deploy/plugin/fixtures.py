@@ -17,15 +17,13 @@ from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.plugin.recorder import RECORD
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.events import GatePoint
 from pytest_deploy.record.redaction import Secrets
 from pytest_deploy.release import live
 from pytest_deploy.release.candidate import of_run
 from pytest_deploy.release.live import Baseline, Release
-from pytest_deploy.rollback.execute import RollbackExecutor
-from pytest_deploy.rollback.plan import baseline_of
+from pytest_deploy.rollback.rollback import RollbackExecutor, baseline_of
 
 ENVIRONMENT = pytest.StashKey[Environment]()
 CONTEXT = pytest.StashKey[RunContext]()
@@ -139,14 +137,7 @@ def baseline(record: StepRecord) -> Baseline | None:
 @pytest.fixture
 def rollback(environment: Environment, record: StepRecord) -> RollbackExecutor:
     """What carries the acts of a rollback out, each recorded when it is done."""
-    return RollbackExecutor(
-        environment.platform,
-        environment.policy,
-        environment.workspace.root,
-        local_actor(),
-        record.event,
-        environment.workspace.backups(environment.run),
-    )
+    return RollbackExecutor(environment, record.event)
 
 
 @pytest.fixture

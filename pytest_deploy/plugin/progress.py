@@ -9,17 +9,16 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 import pytest
 
 from pytest_deploy.pipeline.run import RunObserver
-from pytest_deploy.pipeline.sequence import NotRun
 from pytest_deploy.pipeline.steps_lock import Step, title_of
 from pytest_deploy.plugin.nowhere import lead_nowhere
 
-_MARKS = {"passed": ("✓", {"green": True}), "failed": ("✗", {"red": True}), "error": ("✗", {"red": True})}
 _TICK_SECONDS = 0.5
 
 
@@ -32,7 +31,6 @@ class Progress(RunObserver):
         self._running: dict[str, float] = {}
         self._ended: set[str] = set()
         self._steps: tuple[Step, ...] = ()
-        self._phase = ""
         self._shown = ""
         self._terminal: int | None = None
         self._stop = threading.Event()
@@ -47,17 +45,12 @@ class Progress(RunObserver):
         reporter._show_progress_info = False  # noqa: SLF001 -- no public way to leave the percentages out
         return reporter
 
-    @property
-    def _live(self) -> bool:
-        return bool(self._reporter.isatty)
-
     def open(self, headline: Sequence[str], steps: tuple[Step, ...]) -> None:
-        """Say what begins."""
         self._steps = steps
         self._reporter.ensure_newline()
         for line in headline:
             self.line(line)
-        if self._live:
+        if self._reporter.isatty:
             # The terminal itself: while a step runs pytest catches what goes to standard output, and the line that is
             # written over would stand in the step's captured output. It holds a title of steps.lock and no secret.
             self._terminal = os.dup(sys.stdout.fileno())
@@ -84,34 +77,24 @@ class Progress(RunObserver):
     def phase_started(self, phase: str) -> None:
         """Say which phase begins, and how much is left."""
         always = [step for step in self._steps if step.when == "always"]
-        left = len([step for step in always if step.nodeid not in self._ended])
-        count = len([step for step in self._steps if step.phase == phase])
-        self._phase = phase
-        noun = "step" if count == 1 else "steps"
+        left = sum(step.nodeid not in self._ended for step in always)
+        count = sum(step.phase == phase for step in self._steps)
         rest = f"{left} of {len(always)} steps to go" if phase != "rollback" else "undoing what was changed"
         self.line()
-        self.line(f"{phase}  {count} {noun} · {rest}", bold=True)
+        self.line(f"{phase}  {_steps(count)} · {rest}", bold=True)
         self._config.hook.pytest_deploy_phase_started(phase=phase)
 
     def phase_finished(self, phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- the observer's signature
-        """Say how a phase ended."""
-        if passed:
-            self.line(f"  {phase} passed in {seconds:.1f} s", green=True)
-        else:
-            self.line(
-                f"  {phase} {'failed' if passed is False else 'had nothing to run'} after {seconds:.1f} s", red=True
-            )
+        ended = "passed in" if passed else "had nothing to run after" if passed is None else "failed after"
+        self.line(f"  {phase} {ended} {seconds:.1f} s", green=bool(passed), red=not passed)
         self._config.hook.pytest_deploy_phase_finished(phase=phase, passed=passed, seconds=seconds)
 
-    def steps_not_run(self, steps: Sequence[NotRun]) -> None:
+    def steps_not_run(self, steps: Mapping[Step, str]) -> None:
         """A line a phase; the record names each step. What a rollback did not need is no news."""
-        always = {step.nodeid for step in self._steps if step.when == "always"}
         self._ended |= {step.nodeid for step in steps}
-        shown = [step for step in steps if step.nodeid in always]
-        for phase, cause in dict.fromkeys((step.phase, step.cause) for step in shown):
-            count = sum(1 for step in shown if (step.phase, step.cause) == (phase, cause))
-            noun = "step" if count == 1 else "steps"
-            self.line(f"  ○ {phase}: {count} {noun} not run · {cause.partition(chr(10))[0]}", yellow=True)
+        shown = Counter((step.phase, cause) for step, cause in steps.items() if step.when == "always")
+        for (phase, cause), count in shown.items():
+            self.line(f"  ○ {phase}: {_steps(count)} not run · {cause.partition(chr(10))[0]}", yellow=True)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         """A step runs: the line that is written over shows it."""
@@ -130,11 +113,14 @@ class Progress(RunObserver):
         if finished is None or report.nodeid in self._ended:
             return
         self._ended.add(report.nodeid)
-        mark, markup = _MARKS["passed" if finished["passed"] else "failed"]
-        self.line(f"  {mark} {title_of(report.nodeid)}  {finished['seconds']:.1f} s", **markup)
-        if not finished["passed"]:
-            for text in finished["cause"].splitlines()[:4]:
-                self.line(f"      {text}", red=True)
+        passed = finished["passed"]
+        self.line(
+            f"  {'✓' if passed else '✗'} {title_of(report.nodeid)}  {finished['seconds']:.1f} s",
+            green=passed,
+            red=not passed,
+        )
+        for text in [] if passed else finished["cause"].splitlines()[:4]:
+            self.line(f"      {text}", red=True)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
@@ -173,3 +159,7 @@ class Progress(RunObserver):
                 os.write(self._terminal, text.encode(errors="replace"))
             except OSError:
                 lead_nowhere(self._terminal)
+
+
+def _steps(count: int) -> str:
+    return "1 step" if count == 1 else f"{count} steps"

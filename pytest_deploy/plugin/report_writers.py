@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import html
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
-from pytest_deploy.pipeline.sequence import NotRun
 from pytest_deploy.pipeline.steps_lock import Step
 
 
@@ -24,24 +23,15 @@ def verifies(item: pytest.Item) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(mark.args[0]) for mark in item.iter_markers("requirement")))
 
 
-def properties(phase: str, requirements: tuple[str, ...]) -> list[tuple[str, object]]:
-    """The properties of a step's case in junit.xml."""
-    return [("phase", phase), *(("requirement", requirement) for requirement in requirements)]
-
-
-def labels(step: Step) -> list[tuple[str, str]]:
-    """The labels of a step in allure-results: kind and value."""
-    return [
-        ("phase", step.phase),
-        ("step", step.nodeid),
-        *(("requirement", requirement) for requirement in step.verifies),
-    ]
+def properties(step: Step) -> list[tuple[str, str]]:
+    """What junit.xml says of a step's case; allure-results has the same as labels, and the node id."""
+    return [("phase", step.phase), *(("requirement", requirement) for requirement in step.verifies)]
 
 
 def label_item(item: pytest.Item, step: Step) -> None:
     """Label an item for every report writer, whether it will run or be left out."""
-    item.user_properties += properties(step.phase, step.verifies)
-    for kind, value in labels(step):
+    item.user_properties += properties(step)
+    for kind, value in [*properties(step), ("step", step.nodeid)]:
         item.add_marker(pytest.mark.allure_label(value, label_type=kind))
 
 
@@ -86,49 +76,39 @@ class Labels:
 # reader could take the rest for not existing.
 
 
-def report_skipped(config: pytest.Config, steps: Iterable[NotRun]) -> None:
+def report_skipped(config: pytest.Config, steps: Mapping[Step, str]) -> None:
     """Report each step as skipped, with its cause, as its own worker would have."""
-    for step in steps:
+    for step, cause in steps.items():
         file, _, name = step.nodeid.partition("::")
         location = (file, 0, name)
         config.hook.pytest_runtest_logstart(nodeid=step.nodeid, location=location)
-        for when in ("setup", "teardown"):
-            config.hook.pytest_runtest_logreport(report=_report(step, location, when))
+        now = time.time()
+        about: dict[str, Any] = {"keywords": {}, "start": now, "stop": now, "user_properties": properties(step)}
+        reason = (file, 0, f"Skipped: not run: {cause}")
+        for report in (
+            pytest.TestReport(step.nodeid, location, outcome="skipped", longrepr=reason, when="setup", **about),
+            pytest.TestReport(step.nodeid, location, outcome="passed", longrepr=None, when="teardown", **about),
+        ):
+            config.hook.pytest_runtest_logreport(report=report)
         config.hook.pytest_runtest_logfinish(nodeid=step.nodeid, location=location)
         if config.option.allure_report_dir:
-            _report_to_allure(step, file, name)
+            _report_to_allure(step, cause, file, name)
 
 
-def _report(step: NotRun, location: tuple[str, int, str], when: str) -> pytest.TestReport:
-    skipped = when == "setup"
-    now = time.time()
-    return pytest.TestReport(
-        nodeid=step.nodeid,
-        location=location,
-        keywords={},
-        outcome="skipped" if skipped else "passed",
-        longrepr=(location[0], 0, f"Skipped: not run: {step.cause}") if skipped else None,
-        when="setup" if skipped else "teardown",
-        start=now,
-        stop=now,
-        user_properties=properties(step.phase, step.verifies),
-    )
-
-
-def _report_to_allure(step: NotRun, file: str, name: str) -> None:
+def _report_to_allure(step: Step, cause: str, file: str, name: str) -> None:
     import allure_commons
     from allure_commons.model2 import Label, Status, StatusDetails, TestResult
 
     now = round(time.time() * 1000)
-    kinds = labels(Step(step.nodeid, step.phase, "always", changes=False, verifies=step.verifies))
+    kinds = [*properties(step), ("step", step.nodeid), ("framework", "pytest")]
     result = TestResult(
         uuid=str(uuid4()),
         name=name,
         fullName=f"{file}#{name}",
         historyId=hashlib.md5(step.nodeid.encode(), usedforsecurity=False).hexdigest(),
         status=Status.SKIPPED,
-        statusDetails=StatusDetails(message=f"not run: {step.cause}"),
-        labels=[*(Label(name=kind, value=value) for kind, value in kinds), Label(name="framework", value="pytest")],
+        statusDetails=StatusDetails(message=f"not run: {cause}"),
+        labels=[Label(name=kind, value=value) for kind, value in kinds],
         start=now,
         stop=now,
     )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from pytest_deploy.pipeline.sequence import PhaseSequence
@@ -31,29 +32,19 @@ class SchedulerController(Protocol):
         """A step was begun and came to an end of which nothing was written."""
 
 
+@dataclass(eq=False)
 class _Worker:
-    """One worker: what it was handed and has not finished, first to last."""
-
-    def __init__(self, node: WorkerController) -> None:
-        self.node = node
-        self.place: dict[str, int] = {}
-        """Index of each node id in the worker's own collection."""
-        self.queue: list[str] = []
-        self.last = False
-        """Told to shut down after what it has."""
+    node: WorkerController
+    place: dict[str, int] = field(default_factory=dict)
+    """Index of each node id in the worker's own collection."""
+    queue: list[str] = field(default_factory=list)
+    """What it was handed and has not finished, first to last."""
+    last: bool = False
+    """Told to shut down after what it has."""
 
     @property
     def ready(self) -> bool:
         return bool(self.place) and not self.last
-
-    def hand_out(self, nodeid: str) -> None:
-        self.queue.append(nodeid)
-        with suppress(OSError):  # It has just died; xdist will say so, and what it had is handed out again.
-            self.node.send_runtest_some([self.place[nodeid]])
-
-    def shut_down(self) -> None:
-        self.last = True
-        self.node.shutdown()
 
 
 class PhaseScheduler:
@@ -63,9 +54,11 @@ class PhaseScheduler:
         self._controller = controller
         self._expected_workers = workers
         self._workers: dict[WorkerController, _Worker] = {}
-        self._sequence: PhaseSequence | None = None
+        self._sequence = PhaseSequence(())
+        """The run's own once a collection is accepted."""
         self._collections: list[tuple[str, Sequence[str]]] = []
         self._accepted = 0
+        """How many of the collections were accepted."""
         self._handed: set[str] = set()
         self._main: _Worker | None = None
 
@@ -79,18 +72,15 @@ class PhaseScheduler:
     @property
     def collection_is_completed(self) -> bool:
         """Whether every worker that was there at the start has collected."""
-        return self._sequence is not None or len(self._collections) >= self._expected_workers
+        return self._accepted > 0 or len(self._collections) >= self._expected_workers
 
     @property
     def tests_finished(self) -> bool:
         """True when nothing may start any more: the workers are shut down, what they hold is left out."""
-        if self._sequence is None or self._sequence.phase is not None:
-            return False
-        return not self._sequence.running()
+        return self._accepted > 0 and self._sequence.phase is None and not self._sequence.running()
 
     @property
     def has_pending(self) -> bool:
-        """Whether anything may still start or is running."""
         return not self.tests_finished
 
     def add_node(self, node: WorkerController) -> None:
@@ -98,7 +88,6 @@ class PhaseScheduler:
         self._workers[node] = _Worker(node)
 
     def add_node_collection(self, node: WorkerController, collection: Sequence[str]) -> None:
-        """What a worker collected."""
         self._workers[node].place = {nodeid: at for at, nodeid in enumerate(collection)}
         self._collections.append((node.gateway.id, collection))
 
@@ -115,7 +104,7 @@ class PhaseScheduler:
         worker = self._workers[node]
         ended = next(nodeid for nodeid, at in worker.place.items() if at == item_index)
         worker.queue.remove(ended)
-        if self._sequence is not None and any(step.nodeid == ended for step in self._sequence.running()):
+        if any(step.nodeid == ended for step in self._sequence.running()):
             self._controller.lost(ended)
         self.feed()
 
@@ -129,7 +118,7 @@ class PhaseScheduler:
     def remove_node(self, node: WorkerController) -> str | None:
         """Forget a worker; the step it was running when it died, or None. What it only held is handed out again."""
         worker = self._workers.pop(node)
-        running = {step.nodeid for step in self._sequence.running()} if self._sequence is not None else set()
+        running = {step.nodeid for step in self._sequence.running()}
         self._handed -= set(worker.queue) - running
         return next((nodeid for nodeid in worker.queue if nodeid in running), None)
 
@@ -137,74 +126,53 @@ class PhaseScheduler:
 
     def feed(self) -> None:
         """Hand out what may start now."""
-        sequence = self._sequence
-        if sequence is None:
-            return
-        self._choose_main()
-        progress = True
-        while progress:
-            progress = any([self._start_held(sequence), self._hold_ready(sequence)])
+        # 1. The first that holds nothing runs the steps that do not spread; when it is gone, the next that holds nothing.
+        #    One that holds a step cannot: it would first have to run that. The clone of the one that died holds nothing.
+        if self._main is None or not self._main.ready or self._main.node not in self._workers:
+            self._main = next((worker for worker in self._workers.values() if worker.ready and not worker.queue), None)
+        # 2. Each step that is handed out may let a held one start, and the other way round.
+        while any([self._start_held(), self._hold_ready()]):
+            pass
 
-    def _start_held(self, sequence: PhaseSequence) -> bool:
+    def _start_held(self) -> bool:
         """Start each held step that may start: hand its worker the next one, or shut it down after this."""
         moved = False
         for worker in self._workers.values():
             if not worker.ready or len(worker.queue) != 1:
                 continue
-            held = worker.queue[0]
-            if held in {step.nodeid for step in sequence.ready()}:
-                sequence.start(held)
-                self._hand_next(sequence, worker)
-                moved = True
-            elif held in {step.nodeid for step in sequence.not_run()} and self._wanted(sequence, worker):
-                # It will never start; the worker leaves it out when it is handed the next one.
-                self._hand_next(sequence, worker)
-                moved = True
+            held, ready = worker.queue[0], self._sequence.ready()
+            if held in {step.nodeid for step in ready}:
+                self._sequence.start(held)
+            elif held not in {step.nodeid for step in self._sequence.not_run()} or not self._for(worker, ready):
+                continue  # It waits. One that will never start is left out when the worker is handed what it could run now.
+            following = self._for(worker, (*self._sequence.ready(), *self._sequence.waiting()))
+            if following:
+                self._hand_out(worker, following[0])
+            else:
+                worker.last = True
+                worker.node.shutdown()
+            moved = True
         return moved
 
-    def _hand_next(self, sequence: PhaseSequence, worker: _Worker) -> None:
-        following = self._following(sequence, worker)
-        if following is None:
-            worker.shut_down()
-        else:
-            self._hand_out(worker, following)
-
-    def _wanted(self, sequence: PhaseSequence, worker: _Worker) -> bool:
-        """Whether a step may start now that this worker could run, were it not holding one that never will."""
-        return any(step.nodeid not in self._handed and self._may_run(worker, step) for step in sequence.ready())
-
-    def _hold_ready(self, sequence: PhaseSequence) -> bool:
+    def _hold_ready(self) -> bool:
         """Give each idle worker one step that may start now, to hold."""
         held = False
-        for step in sequence.ready():
-            worker = self._idle_for(step)
-            if step.nodeid not in self._handed and worker is not None:
-                self._hand_out(worker, step)
+        for worker in self._workers.values():
+            if worker.ready and not worker.queue and (steps := self._for(worker, self._sequence.ready())):
+                self._hand_out(worker, steps[0])
                 held = True
         return held
 
+    def _for(self, worker: _Worker, steps: Sequence[Step]) -> list[Step]:
+        """Those of the steps that this worker may be handed; those of phases that do not spread belong to one worker."""
+        return [
+            step
+            for step in steps
+            if step.nodeid not in self._handed and (step.phase in PARALLEL or worker is self._main)
+        ]
+
     def _hand_out(self, worker: _Worker, step: Step) -> None:
         self._handed.add(step.nodeid)
-        worker.hand_out(step.nodeid)
-
-    def _following(self, sequence: PhaseSequence, worker: _Worker) -> Step | None:
-        """What a worker is to hold next: a step that may start now, else the first one it could run later."""
-        may_now = [step for step in sequence.ready() if self._may_run(worker, step)]
-        later = [step for step in sequence.waiting() if self._may_run(worker, step)]
-        return next((step for step in [*may_now, *later] if step.nodeid not in self._handed), None)
-
-    def _idle_for(self, step: Step) -> _Worker | None:
-        idle = [w for w in self._workers.values() if w.ready and not w.queue and self._may_run(w, step)]
-        return idle[0] if idle else None
-
-    def _may_run(self, worker: _Worker, step: Step) -> bool:
-        """Steps of phases that do not spread belong to one worker."""
-        return step.phase in PARALLEL or worker is self._main
-
-    def _choose_main(self) -> None:
-        """The first that holds nothing runs the steps that do not spread; when it is gone, the next that holds nothing.
-
-        One that holds a step cannot: it would first have to run that. The clone of the one that died holds nothing.
-        """
-        if self._main is None or not self._main.ready or self._main.node not in self._workers:
-            self._main = next((worker for worker in self._workers.values() if worker.ready and not worker.queue), None)
+        worker.queue.append(step.nodeid)
+        with suppress(OSError):  # It has just died; xdist will say so, and what it had is handed out again.
+            worker.node.send_runtest_some([worker.place[step.nodeid]])

@@ -17,7 +17,7 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin import fixtures
 from pytest_deploy.plugin.collection import Collection
 from pytest_deploy.plugin.controller import Controller
-from pytest_deploy.plugin.distributed import DistributedController, is_distributed
+from pytest_deploy.plugin.distributed import DistributedController
 from pytest_deploy.plugin.guard import Told
 from pytest_deploy.plugin.leftovers import Leftovers
 from pytest_deploy.plugin.progress import Progress
@@ -37,7 +37,8 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
     Raises pytest.UsageError (exit 4) where it was not asked for rightly.
     """
     worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
-    if worker is None and told is None and not config.option.collectonly:
+    runs = not config.option.collectonly
+    if worker is None and told is None and runs:
         raise pytest.UsageError(
             "this deployment has no guard, which gives its exit code and holds its time limits: PYTEST_XDIST_WORKER is set, and this is no "
             "worker of xdist's; take it out of the environment"
@@ -46,8 +47,7 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
     try:
         policy = context.policy()
         if worker is None:
-            collecting = config.option.collectonly
-            context = with_new_run_id(context, policy) if collecting else with_run_id(context, policy)
+            context = named(context, policy, runs=runs)
         environment = Environment(context.workspace, policy, run=context.run, shift_s=context.shift_s)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
@@ -55,101 +55,64 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
         # The record is looked at before there is a run: what is wrong with it is said, not thrown.
         pytest.exit(f"nothing was started: {error}", returncode=error.exit_code)
     interruption = Interruption()
-    collection = Collection(
-        config,
-        context.workspace.root,
-        context.pipeline,
-        step_timeout_s=policy.step_timeout_s,
-        handover_file=None if worker is None else context.session / f"collected-{worker['workerid']}",
-    )
+    handover_file = None if worker is None else context.session / f"collected-{worker['workerid']}"
+    collection = Collection(config, context, step_timeout_s=policy.step_timeout_s, handover_file=handover_file)
     config.args = collection.folders()
     config.stash[fixtures.ENVIRONMENT] = environment
     config.stash[fixtures.CONTEXT] = context
-    if not config.option.collectonly:
-        # Each process writes the results of its own steps; xdist tells workers the command line only.
-        config.option.allure_report_dir = str(context.session / "allure-results")
     if worker is not None:
         processes.register_worker(context.session, worker["workerid"])
-    recorder = StepRecorder(environment, interruption, worker=worker is not None)
-    config.pluginmanager.register(fixtures, "deploy-fixtures")
-    config.pluginmanager.register(collection, "deploy-collection")
-    config.pluginmanager.register(recorder, "deploy-recorder")
-    config.pluginmanager.register(Redacting(environment), "deploy-redacting")
-    config.pluginmanager.register(StopWindow(interruption), "deploy-stop-window")
-    limits = TimeLimits(interruption, tell=None if told is None else told.limit)
-    leftovers = Leftovers(config)
-    if told is not None:
-        _register_controller(
-            config,
-            environment,
-            context,
-            collection,
-            interruption=interruption,
-            limits=limits,
-            leftovers=leftovers,
-            told=told,
-        )
-    if not config.option.collectonly:
-        config.pluginmanager.register(limits, "deploy-time-limits")
-        config.pluginmanager.register(leftovers, "deploy-leftovers")
-        config.pluginmanager.register(Terminal(environment.redact), "deploy-terminal")
+    plugins = {
+        "deploy-fixtures": fixtures,
+        "deploy-collection": collection,
+        "deploy-recorder": StepRecorder(environment, interruption, worker=worker is not None),
+        "deploy-redacting": Redacting(environment),
+        "deploy-stop-window": StopWindow(interruption),
+    }
+    if runs:
+        # Each process writes the results of its own steps; xdist tells workers the command line only.
+        config.option.allure_report_dir = str(context.session / "allure-results")
+        limits = TimeLimits(interruption, tell=None if told is None else told.limit)
+        leftovers = Leftovers(config)
+        if told is not None:
+            kind = DistributedController if getattr(config.option, "dist", "no") != "no" else Controller
+            controller = kind(
+                config, environment, context, collection, interruption, Progress(config), limits, leftovers, told
+            )
+            plugins["deploy-labels"] = Labels(_suite_labels(controller))
+            plugins["deploy-progress"] = controller.progress
+            plugins["deploy-controller"] = controller
+            _redirect_reports(config, context)
+        plugins["deploy-time-limits"] = limits
+        plugins["deploy-leftovers"] = leftovers
+        plugins["deploy-terminal"] = Terminal(environment.redact)
+    for name, plugin in plugins.items():
+        config.pluginmanager.register(plugin, name)
+    if runs:
         interruption.install(worker=worker is not None)
         limits.install()
     log_lines(config, environment.redact)
 
 
-def with_run_id(context: RunContext, policy: Policy) -> RunContext:
+def named(context: RunContext, policy: Policy, *, runs: bool) -> RunContext:
     """The context with its run's name: a new one, or the approved request's where policy asks for approval.
 
     A rehearsal's roster is enrolled here if it is new. Raises UsageError where there is not exactly one live request.
+    `runs`: False where the steps are only to be shown, which needs no request.
     """
-    authorize_run.refuse_unwanted_request(context, policy)
-    if context.rehearsal:
-        rehearsal_roster.prepare(context.workspace, policy)
-    if context.pipeline != "deploy" or not policy.approval.roles:
-        return with_new_run_id(context, policy)
-    run = authorize_run.choose_request(context, policy)
-    return replace(context, run=run, request=run)
-
-
-def with_new_run_id(context: RunContext, policy: Policy) -> RunContext:
-    """The context with a run id that nobody had."""
+    if runs:
+        authorize_run.refuse_unwanted_request(context, policy)
+        if context.rehearsal:
+            rehearsal_roster.prepare(context.workspace, policy)
+        if context.pipeline == "deploy" and policy.approval.roles:
+            run = authorize_run.choose_request(context, policy)
+            return replace(context, run=run, request=run)
     return replace(context, run=new_run_id(policy.environment, SystemClock(), rehearsal=context.rehearsal))
 
 
-def _register_controller(
-    config: pytest.Config,
-    environment: Environment,
-    context: RunContext,
-    collection: Collection,
-    *,
-    interruption: Interruption,
-    limits: TimeLimits,
-    leftovers: Leftovers,
-    told: Told,
-) -> None:
-    """Register what only the controller (or the only process) holds."""
-    progress = Progress(config)
-    kind = DistributedController if is_distributed(config) else Controller
-    controller = kind(
-        config,
-        environment=environment,
-        context=context,
-        collection=collection,
-        interruption=interruption,
-        progress=progress,
-        limits=limits,
-        leftovers=leftovers,
-        told=told,
-    )
-    _redirect_reports(config, context)
-    config.pluginmanager.register(Labels(_suite_labels(controller, context)), "deploy-labels")
-    config.pluginmanager.register(progress, "deploy-progress")
-    config.pluginmanager.register(controller, "deploy-controller")
-
-
-def _suite_labels(controller: Controller, context: RunContext) -> dict[str, str]:
+def _suite_labels(controller: Controller) -> dict[str, str]:
     """What pytest's own reports say of the run as a whole."""
+    context = controller.context
     labels = {"run": context.run, "environment": context.workspace.environment}
     with suppress(UsageError):  # what is no checkout is refused once the collection is judged
         labels["release"] = controller.source.version

@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.plugin import report_writers
+from pytest_deploy.plugin.collection import collected_by_worker
 
 SESSION = """
 import pytest
@@ -111,15 +113,20 @@ def test_pytests_page_has_a_column_for_each_and_names_the_run(reported: Path) ->
 def test_a_step_nobody_ran_has_the_same_labels() -> None:
     step = Step("suites/smoke/test_a.py::test_it", "smoke", "always", changes=False, verifies=("REQ-1-A",))
 
-    assert report_writers.properties(step.phase, step.verifies) == [("phase", "smoke"), ("requirement", "REQ-1-A")]
-    assert report_writers.labels(step) == [
-        ("phase", "smoke"), ("step", "suites/smoke/test_a.py::test_it"), ("requirement", "REQ-1-A"),
-    ]  # fmt: skip
+    assert report_writers.properties(step) == [("phase", "smoke"), ("requirement", "REQ-1-A")]
 
 
-def test_a_worker_tells_of_a_step_all_that_it_knows() -> None:
+def test_a_worker_tells_of_a_step_all_that_it_knows(tmp_path: Path) -> None:
     step = Step("suites/smoke/test_a.py::test_it", "smoke", "always", changes=True, verifies=("REQ-1-A", "REQ-1-B"))
 
-    told = Step.of(json.loads(json.dumps(step.to_json())))
+    (tmp_path / "collected-gw0").write_bytes(msgspec.json.encode([step]))
+    (told,) = collected_by_worker(tmp_path / "collected-gw0")
 
     assert (told, told.verifies) == (step, step.verifies)
+
+
+def test_a_worker_that_refuses_is_refused_in_its_words(tmp_path: Path) -> None:
+    (tmp_path / "collected-gw0").write_bytes(msgspec.json.encode("plug-in x: a module of suites/ brought it"))
+
+    with pytest.raises(pytest.UsageError, match="plug-in x: a module of suites/ brought it"):
+        collected_by_worker(tmp_path / "collected-gw0")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_deploy.release.live import Baseline
-from pytest_deploy.rollback.plan import Live, MoveTraffic, RollBackSchema, plan
+from pytest_deploy.rollback.rollback import Live, MoveTraffic, RollBackSchema, plan
 
 BASELINE = Baseline("diary-00001", ("0001", "0002"), "a" * 64, "b" * 64, None)
 

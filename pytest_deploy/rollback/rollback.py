@@ -1,0 +1,179 @@
+"""How an environment is undone: a plan, which is one pure function of (log, live state), and what executes it.
+
+The log says what the environment was before the first change; the live state says what it is; the plan is what lies
+between. A plan made twice, or after half of it was executed, is the plan of what is left: nothing here remembers.
+
+Three callers: the rollback phase, the session's end when pytest can run no more steps, and `recover`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psycopg
+
+from pytest_deploy.errors import ManualInterventionRequired, MigrationsRefused
+from pytest_deploy.migrate import ledger, rollback, snapshot
+from pytest_deploy.migrate.migration import Migration, compatibility, read_migrations
+from pytest_deploy.migrate.migrations import rolled_back_events
+from pytest_deploy.migrate.session import with_lock_timeout
+from pytest_deploy.platform.environment import Environment
+from pytest_deploy.record.actor import local_actor
+from pytest_deploy.record.event import Event, of_type
+from pytest_deploy.record.events import EventContent, RequestMade, StepStarted, TrafficMoved, given
+from pytest_deploy.release.live import Baseline
+
+logger = logging.getLogger(__name__)
+
+Order = Literal["traffic-first", "database-first"]
+"""Which goes back first."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """The environment as it is now."""
+
+    shares: Mapping[str, int]
+    """Percent by revision, of those above 0."""
+    tags: Mapping[str, str]
+    """Tag -> revision."""
+    migrations: tuple[str, ...]
+    """Versions applied, in order of application."""
+    settled: bool
+    """Whether what was asked of the platform is what serves; a revision that never became ready leaves a wish behind."""
+
+
+@dataclass(frozen=True)
+class MoveTraffic:
+    """Give all traffic back to the revision that served before, and take the tags away."""
+
+    revision: str
+
+
+@dataclass(frozen=True)
+class RollBackSchema:
+    """Run the downs of what was applied since, newest first, in one transaction."""
+
+    undo: tuple[str, ...]
+    remain: tuple[str, ...]
+
+
+Act = MoveTraffic | RollBackSchema
+
+
+def announced(events: Sequence[Event]) -> bool:
+    """Whether a run announced a step that changes the environment; without one there is nothing to undo."""
+    return any(step.changes for _, step in of_type(events, StepStarted))
+
+
+def baseline_of(events: Sequence[Event]) -> Baseline | None:
+    """What the run's request says the environment was before the first change; None where no request was made."""
+    for _, request in of_type(events, RequestMade):
+        if (stated := given(request.earlier)) is not None:
+            return Baseline.of(stated)
+    return None
+
+
+def order_of(policy: Order, baseline: Baseline, folder: Path) -> Order:
+    """`database-first` where the earlier revision cannot serve on the new schema (a breaking migration), else policy's.
+
+    `folder` holds the migrations; where it has become faulty nothing is known of them, and the ledger knows the downs.
+    """
+    since = [migration for migration in files(folder) if migration.version not in baseline.migrations]
+    return policy if compatibility(since).running_revision_survives else "database-first"
+
+
+def plan(baseline: Baseline, live: Live, order: Order) -> tuple[Act, ...]:
+    """The acts that lead from the live state back to the baseline, in policy's order. Empty: nothing is left to do."""
+    acts: list[Act] = []
+    if dict(live.shares) != {baseline.revision: 100} or live.tags or not live.settled:
+        acts.append(MoveTraffic(baseline.revision))
+    undo = tuple(version for version in live.migrations if version not in baseline.migrations)
+    if undo:
+        acts.append(RollBackSchema(undo=tuple(reversed(undo)), remain=baseline.migrations))
+    return tuple(acts if order == "traffic-first" else reversed(acts))
+
+
+def files(folder: Path) -> tuple[Migration, ...]:
+    """The migrations in the folder; none where it is faulty."""
+    try:
+        return read_migrations(folder)
+    except MigrationsRefused:
+        return ()
+
+
+@dataclass(frozen=True)
+class RollbackExecutor:
+    """What carries the acts of a rollback out in an environment, each recorded by `append` when it is done."""
+
+    environment: Environment
+    append: Callable[[EventContent], Event | None]
+
+    def live(self) -> Live:
+        """Read the environment as it is now."""
+        platform = self.environment.platform
+        state = platform.runtime.state()
+        shares: dict[str, int] = {}
+        for share in state.shares:
+            if share.percent:
+                shares[share.revision] = shares.get(share.revision, 0) + share.percent
+        with psycopg.connect(platform.database.owner, autocommit=True) as connection:
+            applied = tuple(migration.version for migration in ledger.applied(connection))
+        tags = {share.tag: share.revision for share in state.shares if share.tag}
+        return Live(shares, tags, applied, state.settled)
+
+    def plan(self, baseline: Baseline) -> tuple[Act, ...]:
+        """What lies between the live state and the baseline."""
+        return plan(baseline, self.live(), order_of(self.environment.policy.rollback.order, baseline, self._folder))
+
+    def undo(self, baseline: Baseline) -> tuple[Act, ...]:
+        """Execute the whole plan; what was done. Raises ManualInterventionRequired where it does not lead back."""
+        acts = self.plan(baseline)
+        for act in acts:
+            self.execute(act, baseline)
+        if left := self.plan(baseline):
+            raise ManualInterventionRequired(
+                f"the rollback ran and these differ still: {left}; compare the environment by hand"
+            )
+        return acts
+
+    def execute(self, act: Act, baseline: Baseline) -> None:
+        """Do one act and record it. Doing it again is no change."""
+        logger.info("rollback: %s", act)
+        match act:
+            case MoveTraffic(revision):
+                self._move_traffic(revision)
+            case RollBackSchema(remain=remain):
+                self._roll_back_schema(remain, baseline)
+
+    @property
+    def _folder(self) -> Path:
+        return self.environment.workspace.root / self.environment.policy.database.migrations
+
+    def _move_traffic(self, revision: str) -> None:
+        runtime = self.environment.platform.runtime
+        before = self.live().shares
+        runtime.move({revision: 100}, tags={}, deadline_s=self.environment.policy.rollback.budget_s)
+        after = self.live().shares
+        digest = runtime.revision(revision).digest
+        self.append(TrafficMoved(before=dict(before), after=dict(after), digest=digest))
+
+    def _roll_back_schema(self, remain: tuple[str, ...], baseline: Baseline) -> None:
+        environment, access = self.environment, self.environment.platform.database
+        before = snapshot.snapshot(access.owner, access.programs)
+        # What a down takes with it lies beside the backup, never in the record.
+        undone = rollback.roll_back(
+            with_lock_timeout(access.owner, environment.policy.database.lock_timeout_s),
+            files(self._folder),
+            to=remain,
+            actor=local_actor(),
+            expected_schema=baseline.catalog_sha256,
+            save_into=environment.workspace.backups(environment.run),
+        )
+        after = snapshot.snapshot(access.owner, access.programs)
+        for content in rolled_back_events(undone, before, after):
+            self.append(content)
