@@ -66,8 +66,6 @@ def exit_code(outcome: Outcome, *, changed: bool, cause: str) -> int:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict of `run.decided`."""
-
     outcome: Outcome
     """deployed, refused, failed, rolled-back, rollback-failed, passed or not-passed."""
     cause: str

@@ -65,7 +65,6 @@ class Interruption:
 
     @property
     def is_shielded(self) -> bool:
-        """Whether something runs that must not be torn."""
         return self._shields > 0
 
     def begin(self, *, stoppable: bool = True) -> None:
@@ -123,7 +122,6 @@ def find_worker(session: Path, worker: str) -> Any | None:
 
 
 def living_workers(session: Path) -> list[Any]:
-    """The processes of a run's workers that exist still."""
     names = sorted(path.name.removeprefix(_PREFIX) for path in session.glob(f"{_PREFIX}*"))
     return [process for name in names if (process := find_worker(session, name)) is not None]
 

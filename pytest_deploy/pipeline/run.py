@@ -67,8 +67,6 @@ class RunObserver:
 
 @dataclass
 class Run:
-    """A run from `run.opened` to `run.decided`."""
-
     environment: Environment
     context: RunContext
     steps: tuple[Step, ...]
@@ -215,7 +213,6 @@ class Run:
         return self.judgement
 
     def elapsed(self) -> float:
-        """Seconds since the process began."""
         return round(self.clock.monotonic() - self.started_at, 3)
 
     def events(self) -> list[Event]:
@@ -354,7 +351,6 @@ class Run:
         return baseline
 
     def finish_rollback(self, outcome: Literal["done", "failed"], cause: str = "") -> None:
-        """Write `rollback.finished`."""
         seconds = round(self.clock.monotonic() - self._rollback_began, 3)
         closed = self.sequence.rollback_closed
         text = cause or (closed.text if closed is not None and outcome != "done" else "")

@@ -26,8 +26,6 @@ CauseKind = Literal["step", "budget", "signal", "internal", "lease", "worker", "
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a sequence closed."""
-
     kind: CauseKind
     text: str
 
@@ -94,7 +92,6 @@ class PhaseSequence:
         return cause
 
     def start(self, nodeid: str) -> None:
-        """A step begins."""
         if self.refusal(nodeid) is not None:
             raise OutOfOrder(f"{nodeid} was refused: {self.refusal(nodeid)}")
         self._started.add(nodeid)

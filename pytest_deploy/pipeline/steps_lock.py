@@ -59,7 +59,6 @@ class Step:
 
 
 def title_of(nodeid: str) -> str:
-    """The claim in a node id, in words."""
     name, bracket, parameters = nodeid.rpartition("::")[2].partition("[")
     words = name.removeprefix("test_").replace("_", " ")
     return f"{words} [{parameters}" if bracket else words

@@ -43,8 +43,6 @@ UNDONE_AND_SEALED_S = 120.0
 
 @dataclass(eq=False)
 class Controller:
-    """One deployment as pytest sees it."""
-
     config: pytest.Config
     environment: Environment
     context: RunContext

@@ -71,7 +71,6 @@ class DistributedController(Controller):
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> PhaseScheduler:
-        """A deployment is scheduled phase by phase."""
         return PhaseScheduler(self, len(config.option.tx))
 
     @pytest.hookimpl(optionalhook=True)
@@ -81,7 +80,6 @@ class DistributedController(Controller):
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        """Keep count of what the report writers have heard of."""
         self._reported.add(nodeid)
 
     # --- what the scheduler calls

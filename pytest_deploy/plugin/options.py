@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 
 def add(parser: pytest.Parser) -> None:
-    """Declare the options of a deployment."""
     group = parser.getgroup("deploy", "deployments (inert without --deploy-env)")
     group.addoption("--deploy-env", metavar="ENV", help="deploy to this environment of deploy.yaml")
     group.addoption(

@@ -23,12 +23,10 @@ MARKERS = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """The options of a deployment."""
     options.add(parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """The hooks of a deployment."""
     from pytest_deploy.plugin import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)

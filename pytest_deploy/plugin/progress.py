@@ -57,7 +57,6 @@ class Progress(RunObserver):
             threading.Thread(target=self._tick, name="deploy-progress", daemon=True).start()
 
     def close(self) -> None:
-        """Nothing more is written over."""
         self._stop.set()
         with self._lock:
             self._clear()
@@ -75,7 +74,6 @@ class Progress(RunObserver):
     # --- what happens
 
     def phase_started(self, phase: str) -> None:
-        """Say which phase begins, and how much is left."""
         always = [step for step in self._steps if step.when == "always"]
         left = sum(step.nodeid not in self._ended for step in always)
         count = sum(step.phase == phase for step in self._steps)
@@ -97,7 +95,6 @@ class Progress(RunObserver):
             self.line(f"  ○ {phase}: {_steps(count)} not run · {cause.partition(chr(10))[0]}", yellow=True)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """A step runs: the line that is written over shows it."""
         with self._lock:
             self._running[nodeid] = time.monotonic()
             self._clear()

@@ -46,8 +46,6 @@ class FinishedStep(TypedDict):
 
 
 class StepRecorder:
-    """Writes the events of the steps this process runs."""
-
     def __init__(self, environment: Environment, interruption: Interruption, *, worker: bool = False) -> None:
         """`worker`: in a process of xdist's, where the controller may be gone, and what the log names as not run is not run."""
         self._environment = environment
@@ -154,7 +152,6 @@ class StopWindow:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
-        """Open the window for the call alone."""
         __tracebackhide__ = True
         try:
             self._interruption.begin(stoppable=item.stash[STEP].phase != "rollback")

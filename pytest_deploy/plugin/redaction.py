@@ -104,7 +104,6 @@ class LogLines(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line, without secrets."""
         line = f"{self._redact(self.format(record))}\n".encode(errors="replace")
         try:
             os.write(self._descriptor, line)

@@ -44,7 +44,6 @@ class Labels:
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Put the run's own properties on junit.xml's suite."""
         for plugin in session.config.pluginmanager.get_plugins():
             add = getattr(plugin, "add_global_property", None)  # pytest's writer of junit.xml; its class is private
             if add is not None:
@@ -53,17 +52,14 @@ class Labels:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:
-        """Name the run, not the file."""
         report.title = " ".join(self._suite.values())
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_header(self, cells: list[str]) -> None:
-        """Two columns more, before the duration."""
         cells[2:2] = ["<th>Phase</th>", "<th>Requirements</th>"]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
-        """The step's phase and requirements, beside its name."""
         shown: dict[str, list[str]] = {"phase": [], "requirement": []}
         for name, value in report.user_properties:
             shown.setdefault(name, []).append(html.escape(str(value)))

@@ -66,7 +66,6 @@ class PhaseScheduler:
 
     @property
     def nodes(self) -> list[WorkerController]:
-        """The workers that live."""
         return list(self._workers)
 
     @property
@@ -125,7 +124,6 @@ class PhaseScheduler:
     # --- handing out
 
     def feed(self) -> None:
-        """Hand out what may start now."""
         # 1. The first that holds nothing runs the steps that do not spread; when it is gone, the next that holds nothing.
         #    One that holds a step cannot: it would first have to run that. The clone of the one that died holds nothing.
         if self._main is None or not self._main.ready or self._main.node not in self._workers:

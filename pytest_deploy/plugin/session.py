@@ -111,7 +111,6 @@ def named(context: RunContext, policy: Policy, *, runs: bool) -> RunContext:
 
 
 def _suite_labels(controller: Controller) -> dict[str, str]:
-    """What pytest's own reports say of the run as a whole."""
     context = controller.context
     labels = {"run": context.run, "environment": context.workspace.environment}
     with suppress(UsageError):  # what is no checkout is refused once the collection is judged

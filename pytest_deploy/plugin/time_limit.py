@@ -94,7 +94,6 @@ class TimeLimits:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
-        """The call."""
         __tracebackhide__ = True
         with self.limited(item.stash[STEP_TIMEOUT], title_of(item.nodeid), until=item.stash[_ENDS]):
             return (yield)

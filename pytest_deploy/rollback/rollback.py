@@ -35,8 +35,6 @@ Order = Literal["traffic-first", "database-first"]
 
 @dataclass(frozen=True)
 class Live:
-    """The environment as it is now."""
-
     shares: Mapping[str, int]
     """Percent by revision, of those above 0."""
     tags: Mapping[str, str]
