@@ -146,7 +146,7 @@ INI: Mapping[str, OptionRule] = table(
 PLUGINS: Mapping[str, OptionRule] = table(
     (OptionRule("this one", None), "pytest-deploy"),
     (OptionRule("the workers of -n", None), "pytest-xdist"),
-    (OptionRule("ends a step that takes too long", None), "pytest-timeout"),
+    (OptionRule("idle without its own options and marks; a step's limit is held without it", None), "pytest-timeout"),
     (OptionRule("the reports of a run", None), "pytest-html pytest-metadata allure-pytest"),
     (OptionRule("comes with a library of this project; idle without its own options, fixtures or marks", None),
      "anyio platformdirs"),
@@ -176,7 +176,7 @@ VARIABLES: Mapping[str, OptionRule] = table(
     (OptionRule("adds options nobody typed: a shell profile or an image may set it, and the record is to show what was asked"),
      "PYTEST_ADDOPTS"),
     (OptionRule("puts plug-ins in, which could change what a step is and what counts as passed"), "PYTEST_PLUGINS"),
-    (OptionRule("takes out the plug-ins that limit a step's time and write the reports"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD"),
+    (OptionRule("takes out the plug-ins that write the reports"), "PYTEST_DISABLE_PLUGIN_AUTOLOAD"),
     (OptionRule("a step's time limit is its own mark's or deploy.yaml's step_timeout_s"), "PYTEST_TIMEOUT"),
     (OptionRule("would carry what the run says out of its record, past the cutting of secrets and of subject data"),
      "PYTEST_DEBUG"),

@@ -34,7 +34,7 @@ BY_SIGNAL, INTERNAL, MANUAL_INTERVENTION = 2, 3, 20
 _PASSED_ON = (1, 2, 3, 4, 20)
 """What a session may exit with before a run was opened; any other code is a process that something else ended."""
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _POLL_S = 0.2
 _NAMES = 20
 """What is left behind is named up to so many; one message stays below a pipe's atomic 4096 bytes."""
@@ -137,8 +137,7 @@ class Guard:
         """Wait for the session's end, and hold its limits; the exit code. `woken` is readable after a signal."""
         descriptors = [self._reading, woken]
         while True:
-            ended, status = os.waitpid(self._session, os.WNOHANG)
-            if ended:
+            if (status := self._ended()) is not None:
                 self._hear()
                 return self._conclude(os.waitstatus_to_exitcode(status))
             ready, _, _ = select.select(descriptors, [], [], self._until_end())
@@ -147,6 +146,17 @@ class Guard:
             if self._reading in ready and not self._hear():
                 descriptors = [woken]
             self._end_overdue()
+
+    def _ended(self) -> int | None:
+        """The session's status once it has ended; what it orphaned is this process's to bury."""
+        with suppress(ChildProcessError):
+            while True:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == self._session:
+                    return status
+                if not pid:
+                    break
+        return None
 
     def _hear(self) -> bool:
         """Take in what was told; whether more may come."""
@@ -206,6 +216,8 @@ class Guard:
         """The exit code, said with what a person must do where the session told none."""
         if self._code is not None:
             return self._code
+        # Nothing of it goes on: neither a worker with its step, nor what a step started.
+        kill_tree(os.getpid(), itself=False)
         how = self._killed_for or (
             f"{signal.Signals(-ended).name} ended it" if ended < 0 else f"it exited with {ended}"
         )
@@ -227,13 +239,13 @@ def say(text: str) -> None:
         os.write(2, f"\n{text}\n".encode(errors="replace"))
 
 
-def kill_tree(pid: int) -> None:
+def kill_tree(pid: int, *, itself: bool = True) -> None:
     """Kill a process and all it started, but what a supervisor of the embedded platform owns: that ends by itself."""
     import psutil
 
     from pytest_deploy.plugin.leftovers import descendants
 
-    for process in [psutil.Process(pid), *descendants(pid)]:
+    for process in [*([psutil.Process(pid)] if itself else []), *descendants(pid)]:
         with suppress(psutil.NoSuchProcess):
             process.kill()
 
@@ -243,6 +255,7 @@ def _guard(session: int, reading: int, before: Iterable[int]) -> NoReturn:
     code = MANUAL_INTERVENTION
     try:
         guard = Guard(session, reading)
+        _prctl(_PR_SET_CHILD_SUBREAPER, 1)  # what the session orphans becomes this process's child
         woken, wake = os.pipe()
         for descriptor in (reading, woken, wake):
             os.set_blocking(descriptor, False)
@@ -260,9 +273,14 @@ def _guard(session: int, reading: int, before: Iterable[int]) -> NoReturn:
         os._exit(code)
 
 
+def _prctl(what: int, value: int) -> bool:
+    """Whether the system knows it and did it: Linux alone."""
+    return sys.platform == "linux" and bool(ctypes.CDLL(None).prctl(what, value) == 0)
+
+
 def _die_with(guard: int) -> None:
     """However the guard ends, this process is killed: by the kernel on Linux, elsewhere by a thread that looks."""
-    if not (sys.platform == "linux" and ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) == 0):
+    if not _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL):
 
         def look() -> None:
             while os.getppid() == guard:

@@ -31,7 +31,7 @@ def test_one_deployment_is_followed_in_25_hops_at_most() -> None:
 
     assert numbers == [str(number) for number in range(1, len(numbers) + 1)]
     assert 10 < len(numbers) <= 25
-    assert HOPS[0] == ("plugin/plugin.py", "pytest_cmdline_main")
+    assert HOPS[0] == ("plugin/plugin.py", "pytest_load_initial_conftests")
     assert HOPS[-1] == ("reports/seal.py", "seal")
 
 

@@ -1,0 +1,165 @@
+"""What can end a deployment: by what a step, fixture, hook, thread, child process, reader, signal or exit call does.
+
+Each is tried alone and with two workers, as the one step of a smoke run; `test_endings.py` walks them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Record = Literal["closed", "open", "none"]
+"""What is left in the record: a sealed run, an open one that `recover` finishes, or no run at all."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How the process and the run ended."""
+
+    code: int
+    outcome: str = ""
+    """As decided; empty where nothing was."""
+    record: Record = "closed"
+    said: str = ""
+    """Words on the terminal, or on standard error."""
+    cause: str = ""
+    """Words of the decided cause."""
+
+
+PASSED = End(0, "passed")
+FAILED = End(1, "not-passed")
+DIED = End(1, "not-passed", cause="smoke: ending")
+"""A worker died: its step failed, and the run went on to its end."""
+
+
+def failed(said: str) -> End:
+    return End(1, "not-passed", said=said)
+
+
+def open_after(said: str) -> End:
+    """Nobody sealed the run: the guard says so, and what to do."""
+    return End(20, "", "open", said)
+
+
+def nothing(code: int, said: str) -> End:
+    """No run was ever opened."""
+    return End(code, "", "none", said)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """One way to end, and what follows from it."""
+
+    name: str
+    alone: End
+    workers: End
+    call: str = "pass"
+    """The step's body."""
+    module: str = ""
+    """At the step file's top level."""
+    mark: str = ""
+    """The step's decorator."""
+    needs: str = ""
+    """The step's fixture."""
+    conftest: str = ""
+    """Appended to suites/conftest.py."""
+    settings: tuple[str, ...] = ()
+    line: str = "{}"
+    """How a shell starts it; its exit code is that of the deployment."""
+    within_s: float = 30.0
+    """An end that takes longer is a hang. Of seconds of this machine when it is busy."""
+    sample: bool = False
+    """Whether `make test` tries it, alone."""
+
+
+LIMIT = "@pytest.mark.step(timeout=1)"
+SLEEPS = "time.sleep(300)"
+HEAD = "{} | head -1; exit ${{PIPESTATUS[0]}}"
+HEAD_OF_BOTH = "{} 2>&1 | head -1; exit ${{PIPESTATUS[0]}}"
+FIXTURE = "@pytest.fixture{scope}\ndef f():\n    {before}\n    yield\n    {after}\n"
+
+
+def fixture(*, before: str = "pass", after: str = "pass", scope: str = "") -> str:
+    return FIXTURE.format(before=before, after=after, scope=f"(scope={scope!r})" if scope else "")
+
+
+ENDINGS = (
+    Ending("nothing special", PASSED, PASSED),
+    # --- exit calls
+    Ending("os._exit(0) in a step", open_after("it exited with 0"), DIED, "os._exit(0)", sample=True),
+    Ending("os._exit(0) in a set-up", open_after("it exited with 0"), DIED, module=fixture(before="os._exit(0)"), needs="f"),
+    Ending("os._exit(0) in a tear-down", open_after("it exited with 0"), DIED, module=fixture(after="os._exit(0)"), needs="f"),
+    Ending("os._exit(0) when a step file is imported", nothing(3, "nothing was deployed"), nothing(3, ""), module="os._exit(0)"),
+    Ending("os._exit(0) when a conftest is imported", nothing(3, "nothing was deployed"), nothing(3, "nothing was deployed"),
+           conftest="import os; os._exit(0)"),
+    Ending("os._exit(0) at the process's exit, after a failure", FAILED, FAILED, "assert False", module="import atexit; atexit.register(os._exit, 0)"),
+    Ending("os._exit(7) at the process's exit", PASSED, PASSED, module="import atexit; atexit.register(os._exit, 7)"),
+    Ending("os._exit(0) in a thread", open_after("it exited with 0"), DIED, "threading.Thread(target=os._exit, args=(0,)).start(); time.sleep(5)"),
+    Ending("exec of another program", open_after("it exited with 0"), DIED, "os.execv('/bin/true', ['true'])"),
+    Ending("sys.exit(0)", failed("SystemExit: 0"), failed("SystemExit: 0"), "sys.exit(0)"),
+    Ending("sys.exit(0) in a tear-down", FAILED, FAILED, module=fixture(after="sys.exit(0)"), needs="f"),
+    Ending("pytest.exit with 0", End(3, "not-passed"), FAILED, "pytest.exit('enough', returncode=0)", sample=True),
+    Ending("KeyboardInterrupt", End(3, "not-passed"), FAILED, "raise KeyboardInterrupt"),
+    Ending("GeneratorExit", failed("GeneratorExit"), failed("GeneratorExit"), "raise GeneratorExit"),
+    Ending("os.abort", open_after("SIGABRT ended it"), DIED, "os.abort()"),
+    # --- signals
+    Ending("SIGKILL to itself", open_after("SIGKILL ended it"), DIED, "os.kill(os.getpid(), signal.SIGKILL)"),
+    Ending("SIGTERM to itself", End(2, "not-passed", cause="SIGTERM"), End(2, "not-passed", cause="SIGTERM"),
+           f"os.kill(os.getpid(), signal.SIGTERM); {SLEEPS}"),
+    Ending("SIGHUP to the parent", End(2, "not-passed", cause="SIGHUP"), End(2, "not-passed", cause="SIGHUP"),
+           f"os.kill(os.getppid(), signal.SIGHUP); {SLEEPS}"),
+    Ending("SIGINT to the whole group", End(2, "not-passed", cause="SIGINT"), End(2, "not-passed", cause="SIGINT"),
+           f"os.killpg(os.getpgrp(), signal.SIGINT); {SLEEPS}"),
+    Ending("SIGKILL to the parent", End(-9, "", "open"), open_after("SIGKILL ended it"), f"os.kill(os.getppid(), signal.SIGKILL); {SLEEPS}"),
+    Ending("SIGTERM to one that ignores it", PASSED, PASSED, "signal.signal(signal.SIGTERM, signal.SIG_IGN); os.kill(os.getpid(), signal.SIGTERM)"),
+    # --- threads and child processes
+    Ending("a thread that stays", End(0, "passed", said="left running, and ended: thread"), End(0, "passed", said="left running, and ended: thread"),
+           f"threading.Thread(target=lambda: {SLEEPS}).start()", sample=True),
+    Ending("a daemon thread that stays", PASSED, PASSED, f"threading.Thread(target=lambda: {SLEEPS}, daemon=True).start()"),
+    Ending("a thread that raises", FAILED, FAILED, "thread = threading.Thread(target=int, args=('x',)); thread.start(); thread.join()"),
+    Ending("a child process that stays", End(0, "passed", said="(sleep 300)"), End(0, "passed", said="(sleep 300)"),
+           "child = subprocess.Popen(['sleep', '300'], start_new_session=True); child.returncode = 0"),
+    Ending("a child of multiprocessing that stays", End(0, "passed", said="left running, and ended: process"),
+           End(0, "passed", said="left running, and ended: process"),
+           "import multiprocessing; multiprocessing.get_context('spawn').Process(target=time.sleep, args=(300,)).start(); time.sleep(1)"),
+    Ending("a fork whose child raises", PASSED, PASSED,
+           "pid = os.fork()\n    if pid == 0:\n        raise ValueError('in the child')\n    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1", sample=True),
+    Ending("a fork whose child comes back", PASSED, PASSED,
+           "pid = os.fork()\n    if pid:\n        assert os.waitpid(pid, 0)[1] == 0"),
+    Ending("a fork whose child stays", End(0, "passed", said="left running, and ended: process"),
+           End(0, "passed", said="left running, and ended: process"), f"if os.fork() == 0:\n        {SLEEPS}"),
+    # --- time
+    Ending("a step over its limit", failed("Timeout: took longer than its limit of 1 s"), failed("Timeout: took longer than its limit of 1 s"),
+           SLEEPS, mark=LIMIT),
+    Ending("a set-up over its limit", failed("Timeout"), failed("Timeout"), mark=LIMIT, module=fixture(before=SLEEPS), needs="f"),
+    Ending("a tear-down over its limit", failed("Timeout"), failed("Timeout"), mark=LIMIT, module=fixture(after=SLEEPS), needs="f"),
+    Ending("a failure, then a tear-down over its limit", failed("the step's own"), failed("the step's own"),
+           "raise ValueError(\"the step's own\")", mark=LIMIT, module=fixture(after=SLEEPS), needs="f", sample=True),
+    Ending("a module's tear-down over its limit", failed("Timeout"), failed("Timeout"), mark=LIMIT,
+           module=fixture(after=SLEEPS, scope="module"), needs="f"),
+    Ending("a step that cancels what it can", failed("Timeout"), failed("Timeout"),
+           f"import faulthandler; faulthandler.cancel_dump_traceback_later(); signal.setitimer(signal.ITIMER_REAL, 0); {SLEEPS}", mark=LIMIT),
+    Ending("a step that swallows its stop", open_after("ending could not be stopped at its time limit"), DIED,
+           f"while True:\n        try:\n            {SLEEPS}\n        except BaseException:\n            pass", mark=LIMIT, within_s=60),
+    Ending("a step that does not come back from C", open_after("ending could not be stopped at its time limit"), DIED,
+           "sum(range(10 ** 13))", mark=LIMIT, within_s=60),
+    Ending("a run over its limit", End(1, "not-passed", cause="the run took longer than its limit of 6 s"),
+           End(1, "not-passed", cause="the run took longer than its limit of 6 s"), SLEEPS, settings=("--deploy-set=run_limit_s=6",)),
+    # --- readers and descriptors
+    Ending("a terminal without its reader", PASSED, PASSED, line=HEAD, sample=True),
+    Ending("a terminal without its reader, and a failure", FAILED, FAILED, "assert False", line=HEAD),
+    Ending("standard error without its reader, too", PASSED, PASSED, line=HEAD_OF_BOTH),
+    Ending("a refusal that nobody reads", nothing(4, ""), nothing(4, ""), settings=("-k", "x"), line="{} 2>&1 | true; exit ${{PIPESTATUS[0]}}"),
+    Ending("a step that closes 1 and 2", PASSED, PASSED, "os.close(1); os.close(2)"),
+    Ending("a step that closes 1 and 2, uncaught", PASSED, PASSED, "os.close(1); os.close(2)", settings=("-s",)),
+    Ending("a step that closes sys.stdout", PASSED, PASSED, "sys.__stdout__.close()"),
+    # --- hooks
+    Ending("os._exit(0) in a hook, the run open", open_after("it exited with 0"), open_after("it exited with 0"),
+           conftest="import os\ndef pytest_deploy_run_opened(run): os._exit(0)"),
+    Ending("a hook that raises when a phase begins", End(3, "not-passed"), End(3, "not-passed"),
+           conftest="def pytest_deploy_phase_started(phase): raise RuntimeError('the hook')"),
+    Ending("a hook that raises after the seal", End(0, "passed", said="after the seal: RuntimeError: the hook"),
+           End(0, "passed", said="after the seal: RuntimeError: the hook"), conftest="def pytest_deploy_run_decided(run): raise RuntimeError('the hook')"),
+    Ending("os._exit(9) in a hook after the seal", PASSED, PASSED, conftest="import os\ndef pytest_deploy_run_decided(run): os._exit(9)"),
+)  # fmt: skip
+"""By name; every name is a claim of what was done."""
