@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import psycopg
@@ -29,7 +29,7 @@ from pytest_deploy.migrate.engine import Engine, Stop
 from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.session import ENGINE_KEY, Connection, Rows, connect, rows_of, server_message, sole_runner
-from pytest_deploy.migrate.snapshot import read_catalog
+from pytest_deploy.migrate.snapshot import Catalog, read_catalog
 
 logger = logging.getLogger(__name__)
 
@@ -86,12 +86,14 @@ def apply(
             nonlocal blockers
             blockers = blockers_of(connection, backend) or blockers
 
+        alone = not pending[0].up.transactional
+        schema_before = read_catalog(rows_of(connection)) if alone else None
         invalid_before = invalid_indexes(connection)
         logger.debug("applying %s", ", ".join(migration.version for migration in pending))
         stop = Engine(conninfo, pending, actor, before_end).run(budget_s=budget_s, on_alert=on_alert, on_tick=look)
 
         # 3. CREATE INDEX CONCURRENTLY may leave half an index: that one goes, and the migration has failed.
-        if not pending[0].up.transactional:
+        if alone:
             stop = _refuse_half_index(stop, connection, invalid_before, pending[0])
 
         # 4. Where the engine stopped, the ledger tells whether it was before or after the commit.
@@ -99,8 +101,17 @@ def apply(
             logger.debug("the engine stopped at %s: %s", stop.version, stop.message)
             applied_now = settled_versions(conninfo)
             if stop.check_error is not None or not applied_now.issuperset(migration.number for migration in pending):
-                raise failure_of(stop, pending, applied_now, blockers)
+                left = "" if schema_before is None else _left_behind(connection, schema_before)
+                raise failure_of(stop, pending, applied_now, blockers, left)
         return tuple(committed)  # also where only the server's answer to the commit was lost
+
+
+def _left_behind(connection: Connection, before: Catalog) -> str:
+    """What a failed statement outside a transaction left, in words: a DO or CALL may have committed before it failed."""
+    stays = "it ran outside a transaction, so what it did before stays"
+    if read_catalog(rows_of(connection)) != before:
+        return f"{stays}: the schema is no longer what it was"
+    return f"{stays}; the schema is what it was"
 
 
 def require_alone(pending: Sequence[Migration]) -> None:
@@ -126,23 +137,23 @@ def check_before_commit(
 ) -> tuple[Applied, ...]:
     """Each migration of `pending` is in the history, constraints hold, the schema is the expected one. REQ-o00044-C, -D.
 
-    Returns what the transaction applied. Raises MigrationFailed, and then nothing is committed.
+    Returns what the transaction applied. Raises MigrationFailed, and then nothing of a transaction is committed.
     """
     rows("set constraints all immediate; select 1")
     versions = tuple(migration.version for migration in pending)
+    state = "nothing was committed" if pending[0].up.transactional else "it stays: it ran outside a transaction"
     earlier_seqs = {row.seq for row in before}
     applied_now = tuple(applied for applied in ledger.read_applied(rows) if applied.seq not in earlier_seqs)
     if tuple(migration.version for migration in applied_now) != versions:
         shown = ", ".join(migration.version for migration in applied_now) or "nothing"
         raise MigrationFailed(
-            f"the engine applied {shown} instead of {', '.join(versions)}; nothing was committed",
+            f"the engine applied {shown} instead of {', '.join(versions)}; {state}",
             not_run=versions,
         )
     if expected_schema is not None and (schema := read_catalog(rows).sha256) != expected_schema:
         raise MigrationFailed(
             f"the schema after {versions[-1]} is not the one of the trial "
-            f"(trial {expected_schema[:12]}, found {schema[:12]}); "
-            + ("nothing was committed" if pending[0].up.transactional else "it stays: it ran outside a transaction"),
+            f"(trial {expected_schema[:12]}, found {schema[:12]}); {state}",
             applied=() if pending[0].up.transactional else versions,
             failed=versions[-1],
             not_run=versions[:-1],
@@ -186,9 +197,9 @@ def blockers_of(connection: Connection, backend: int) -> str:
 
 
 def failure_of(
-    stop: Stop, pending: Sequence[Migration], applied_numbers: AbstractSet[int], blockers: str
+    stop: Stop, pending: Sequence[Migration], applied_numbers: AbstractSet[int], blockers: str, left: str = ""
 ) -> MigrationFailed:
-    """The error for a stop, with the state it left and the author's own line."""
+    """The error for a stop, with the author's own line and the state it left: `left`, where no transaction took it back."""
     if isinstance(stop.check_error, MigrationFailed):
         return stop.check_error
     applied = tuple(migration.version for migration in pending if migration.number in applied_numbers)
@@ -196,9 +207,9 @@ def failure_of(
     others = tuple(each.version for each in pending if each is not failed and each.number not in applied_numbers)
     if failed is None:
         versions = ", ".join(migration.version for migration in pending)
-        message = f"the migrations {versions} were not committed: {stop.message}"
+        message = f"the migrations {versions} were not committed: {stop.message}{f'; {left}' if left else ''}"
         return MigrationFailed(message, applied=applied, not_run=others)
-    state = "nothing was committed" if not applied else f"applied: {', '.join(applied)}"
+    state = f"applied: {', '.join(applied)}" if applied else left or "nothing was committed"
     if blockers and "lock timeout" in stop.message:
         state = f"{blockers}; {state}"
     return MigrationFailed(point_at_line(failed, stop, state), applied=applied, failed=failed.version, not_run=others)
@@ -208,7 +219,7 @@ def point_at_line(migration: Migration, stop: Stop, state: str) -> str:
     """`file:line: message; state`, and the line of the author's text with a caret where the server points."""
     section = migration.up
     if stop.position is None:
-        return f"{section.place()}: {stop.message}; {state}"
+        return f"{section.place(stop.line)}: {stop.message}; {state}"
     start = section.sql.rfind("\n", 0, stop.position) + 1
     line = section.sql.count("\n", 0, stop.position) + 1
     text = section.sql[start:].split("\n", 1)[0].rstrip()
@@ -245,7 +256,9 @@ def _refuse_half_index(
     if not dropped:
         return stop
     message = f"the index {', '.join(dropped)} was left invalid, and was dropped"
-    return Stop(migration.version, f"{stop.message}; {message}" if stop else message, stop.position if stop else None)
+    if stop is None:
+        return Stop(migration.version, message, None)
+    return replace(stop, version=migration.version, message=f"{stop.message}; {message}")
 
 
 # --- The dry run: pgmigrate's own, the same engine and transaction, and a rollback in place of the commit. REQ-o00044-I.

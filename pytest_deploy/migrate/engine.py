@@ -26,6 +26,7 @@ from psycopg.conninfo import make_conninfo
 from pytest_deploy.errors import DeployError
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.session import ENGINE_KEY, Rows, bounded, server_message
+from pytest_deploy.migrate.statements import statements
 
 _CANCEL_EVERY_S: Final = 0.05
 _TICK_S: Final = 0.25
@@ -41,6 +42,8 @@ class Stop:
     """The server's message, without rows."""
     position: int | None
     """0-based index of the character in the section's SQL that the server points at."""
+    line: int = 1
+    """Of the section, from 1: where the statement that failed begins."""
     check_error: DeployError | None = None
     """What the check before the commit raised."""
 
@@ -178,32 +181,55 @@ class Engine:
         cause = error.__context__ if error.__context__ is not None and hasattr(error.__context__, "diag") else error
         message = server_message(cause)
         if isinstance(error, DeployError):
-            return Stop(None, message, None, error)
-        query = getattr(getattr(cause, "cursor", None), "query", None) or b""
-        block = _TAG.search(bytes(query).decode("utf-8", "replace"))
+            return Stop(None, message, None, check_error=error)
+        query = bytes(getattr(getattr(cause, "cursor", None), "query", None) or b"").decode("utf-8", "replace")
+        # Its own block, or the line of the history that its end asks for.
+        block = _TAG.search(query) or _HISTORY.search(query)
         version = block["version"] if block else None
-        if version is None and hasattr(cause, "diag") and not self.migrations[0].up.transactional:
-            version = self.migrations[0].version
-        position = _inner_position(getattr(cause, "diag", None), {migration.up.sql for migration in self.migrations})
-        return Stop(version, message, position)
+        failed = next((each for each in self.migrations if version and each.number == int(version)), None)
+        if failed is None and hasattr(cause, "diag") and not self.migrations[0].up.transactional:
+            failed = self.migrations[0]
+        if failed is None or not hasattr(cause, "diag"):
+            return Stop(None, message, None)
+        return Stop(failed.version, message, *place_of_error(cause.diag, failed.up.sql))
 
 
-def _inner_position(diagnosis: Any, texts: set[str]) -> int | None:
-    """Where in the author's own text the server points, 0-based; None where it points nowhere or elsewhere."""
-    internal = getattr(diagnosis, "internal_position", None)
-    if internal and getattr(diagnosis, "internal_query", None) in texts:
-        return int(internal) - 1
-    plain_position = getattr(diagnosis, "statement_position", None)
-    return int(plain_position) - 1 if plain_position and not internal else None
+def place_of_error(diagnosis: Any, text: str) -> tuple[int | None, int]:
+    """Where in a section's text the server points, 0-based, or None; and the line, from 1, of the statement that failed.
+
+    A statement of a DO block announces itself by its number, in the server's context or in the query it points into.
+    """
+    internal_query = getattr(diagnosis, "internal_query", None) or ""
+    internal_position, position = (
+        getattr(diagnosis, name, None) for name in ("internal_position", "statement_position")
+    )
+    found = statements(text)
+    number = _NUMBER.match(internal_query) or _NUMBER.search(getattr(diagnosis, "context", None) or "")
+    if number is None:  # outside a transaction: one statement, sent as it is
+        at = int(position) - 1 if position and not internal_position else None
+        return at, found[0].line if found else 1
+    begins = _begins(text)[int(number["number"])]
+    line = next((each.line for each in found if each.start >= begins), 1)
+    if internal_position and _NUMBER.match(internal_query):
+        return begins + int(internal_position) - 1 - number.end(), line
+    return None, line
 
 
 # --- A migration as one statement that the server runs inside the release's transaction, or refuses.
 #
-# Each section becomes one `DO` block that EXECUTEs it. The server then refuses COMMIT, ROLLBACK and the like (0A000), no
-# client splits the SQL wrongly, and an error's position is a position in the author's own text. REQ-o00044-B.
+# Each section becomes one `DO` block that EXECUTEs its statements. The server then refuses COMMIT, ROLLBACK and the like
+# (0A000), and an error's position is a position in the author's own text. Each statement carries its number, so that an error
+# without a position still has a line; one that our scan cut wrongly would be no SQL, and refused. REQ-o00044-B.
 
 _ENCODING: Final = "/* pgmigrate-encoding: utf-8 */ "
 _TAG: Final = re.compile(r"\$deploy_(?P<version>\d+)_[0-9a-f]{16}\$")
+_HISTORY: Final = re.compile(r"schema_version\b.*?\bVALUES\s*\(\s*'?(?P<version>\d+)", re.IGNORECASE | re.DOTALL)
+_NUMBER: Final = re.compile(r"/\*deploy:(?P<number>\d+)\*/")
+
+
+def _begins(text: str) -> tuple[int, ...]:
+    """Where each statement of a section begins, the comments before the first one with it."""
+    return (0, *(each.start for each in statements(text)[1:]))
 
 
 def _quoted(text: str, version: str, salt: str = "") -> str:
@@ -224,11 +250,21 @@ def _facts_of_up(migration: Migration) -> str:
 
 
 def do_block(query: str, version: str, facts: str) -> str:
-    """One DO block that runs `query`; before it tells the ledger `facts` and the time, and resets the search path."""
+    """One DO block that runs `query`; before it tells the ledger `facts` and the time.
+
+    Before and after it the search path, the role and the time limit of a statement are the session's own: what one migration
+    sets for itself is no other's, and not the ledger's.
+    """
+    begins = _begins(query)
+    parts = [query[begin:end] for begin, end in zip(begins, (*begins[1:], len(query)), strict=True)]
+    reset = "reset search_path; reset role; reset statement_timeout;"
     body = (
+        f" declare deploy_part text; deploy_number int := 0;"
         f" begin perform set_config('deploy.migration', {_quoted(facts, version)}, true),"
-        " set_config('deploy.began', pg_catalog.clock_timestamp()::text, true);"
-        f" reset search_path; execute {_quoted(query, version)}; end "
+        f" set_config('deploy.began', pg_catalog.clock_timestamp()::text, true); {reset}"
+        f" foreach deploy_part in array array[{', '.join(_quoted(part, version) for part in parts)}] loop"
+        " execute '/*deploy:' || deploy_number || '*/' || deploy_part; deploy_number := deploy_number + 1;"
+        f" end loop; {reset} end "
     )
     return f"do {_quoted(body, version, 'outer')};"
 

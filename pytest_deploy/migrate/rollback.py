@@ -13,13 +13,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import psycopg
+
 from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import ledger, loss
-from pytest_deploy.migrate.engine import do_block, ledger_facts
+from pytest_deploy.migrate.engine import do_block, ledger_facts, place_of_error
 from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.loss import Saved
-from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.session import ENGINE_KEY, Connection, attempt, connect, rows_of, sole_runner
+from pytest_deploy.migrate.migration import Migration, Section
+from pytest_deploy.migrate.session import ENGINE_KEY, Connection, connect, rows_of, server_message, sole_runner
 from pytest_deploy.migrate.snapshot import read_catalog
 
 logger = logging.getLogger(__name__)
@@ -44,13 +46,19 @@ class Undo:
     done: Applied
     sql: str
     transactional: bool
-    place: str
-    """`file:line` of its first line, or the ledger."""
+    file: Section | None
+    """Where it stands, where the file is the one that was applied; else the ledger alone has it."""
 
-    def failure(self, reason: str) -> MigrationFailed:
+    def failure(self, error: psycopg.Error) -> MigrationFailed:
         version = self.done.version
-        message = f"{self.place}: the way down of {version} failed: {reason}; nothing was undone"
-        return MigrationFailed(message, failed=version)
+        _, line = place_of_error(error.diag, self.sql)
+        place = f"ledger, version {version}, line {line}" if self.file is None else self.file.place(line)
+        left = (
+            "nothing was undone" if self.transactional else "it ran outside a transaction, so what it did before stays"
+        )
+        return MigrationFailed(
+            f"{place}: the way down of {version} failed: {server_message(error)}; {left}", failed=version
+        )
 
     def undone(self, actor: str, duration_s: float) -> RolledBack:
         return RolledBack(self.done.version, self.done.name, self.done.sha256, actor, duration_s)
@@ -79,7 +87,7 @@ def roll_back(
             ledger.install(keeper)
         undo = plan_downs(ledger.applied(keeper), migrations, to)
         if not undo:
-            _verify(keeper, expected_schema)
+            _verify(keeper, expected_schema, "nothing was undone")
             return ()
         logger.debug("undoing %s", ", ".join(way.done.version for way in undo))
         # 2. Outside a transaction there is one statement, verified after it ran.
@@ -93,7 +101,7 @@ def roll_back(
             try:
                 _run(connection, undo, save_into, lost)
                 connection.execute("set constraints all immediate")
-                _verify(connection, expected_schema, undo[-1].done.version)
+                _verify(connection, expected_schema, "nothing was committed", undo[-1].done.version)
                 return _rolled_back(connection, undo, actor, tuple(lost))
             except BaseException:  # rows that are still in the database do not lie beside it
                 for saved in lost:
@@ -136,11 +144,12 @@ def plan_downs(history: Sequence[Applied], migrations: Sequence[Migration], to: 
 def _way_down(done: Applied, file: Migration | None) -> Undo | None:
     same = file is not None and done.sha256 in {None, file.sha256}
     if done.way_down is not None:
-        place = file.down.place() if file is not None and same else f"ledger, version {done.version}"
-        return Undo(done, done.way_down, transactional=True, place=place)
+        # Its lines are the file's where the file has the same text.
+        written = file.down if file is not None and same and file.down.sql == done.way_down else None
+        return Undo(done, done.way_down, transactional=True, file=written)
     if file is None or not same:
         return None
-    return Undo(done, file.down.sql, file.down.transactional, file.down.place())
+    return Undo(done, file.down.sql, file.down.transactional, file.down)
 
 
 def _enter(connection: Connection, actor: str, *, local: bool) -> None:
@@ -152,7 +161,18 @@ def _execute(connection: Connection, way: Undo) -> None:
     done = way.done
     query = do_block(way.sql, done.version, ledger_facts(done.version, done.name, done.sha256, down=None))
     query += f" select deploy.append({done.number}, null, 'down', '', '{ENGINE}', '')"
-    attempt(lambda: connection.execute(query.encode()), way.failure)
+    _attempt(connection, query, way)
+
+
+def _attempt(connection: Connection, query: str, way: Undo) -> None:
+    """Run it. What the server refuses is raised outside the except clause: no chained exception carries rows along."""
+    try:
+        connection.execute(query.encode())
+    except psycopg.Error as error:
+        failure = way.failure(error)
+    else:
+        return
+    raise failure
 
 
 def _run(connection: Connection, undo: Sequence[Undo], into: Path | None, lost: list[Saved]) -> None:
@@ -209,19 +229,19 @@ def _run_alone(connection: Connection, way: Undo, actor: str, expected_schema: s
     """One statement outside a transaction (DROP INDEX CONCURRENTLY): it cannot be taken back, so it is verified after."""
     _enter(connection, actor, local=False)
     began = time.monotonic()
-    attempt(lambda: connection.execute(way.sql.encode()), way.failure)
+    _attempt(connection, way.sql, way)
     connection.execute("select deploy.append(%s, null, 'down', '', %s, '')", (way.done.number, ENGINE))
-    _verify(connection, expected_schema)
+    _verify(connection, expected_schema, "it ran outside a transaction, and stays undone")
     return (way.undone(actor, time.monotonic() - began),)
 
 
-def _verify(connection: Connection, expected_schema: str | None, failed: str = "") -> None:
+def _verify(connection: Connection, expected_schema: str | None, left: str, failed: str = "") -> None:
     if expected_schema is None:
         return
     schema = read_catalog(rows_of(connection)).sha256
     if schema != expected_schema:
         raise MigrationFailed(
             f"the schema after the way down is not the one before the release "
-            f"(then {expected_schema[:12]}, now {schema[:12]}); nothing was committed",
+            f"(then {expected_schema[:12]}, now {schema[:12]}); {left}",
             failed=failed,
         )

@@ -47,6 +47,8 @@ _LEADING_WORDS: Final = 12
 class Statement:
     line: int
     """1-based, within the section, of its first word."""
+    start: int
+    """0-based index of its first character in the section."""
     words: tuple[str, ...]
     """Its bare words, in capitals, as far as kinds are told apart (12 at the most)."""
 
@@ -121,7 +123,7 @@ def statements(sql: str) -> tuple[Statement, ...]:
     for kind, part, at in chain(_tokens(sql), [("the end", "", len(sql))]):
         if kind == "the end" or (kind == "end" and not depth):
             if start is not None:
-                complete.append(Statement(sql.count("\n", 0, start) + 1, tuple(words)))
+                complete.append(Statement(sql.count("\n", 0, start) + 1, start, tuple(words)))
             words, start, previous = [], None, ""
             continue
         if start is None:

@@ -97,6 +97,40 @@ def test_a_failure_without_a_place_names_the_section(each_database: str, tmp_pat
     assert f"{tmp_path / '0001_step_1.sql'}:4: no; nothing was committed" == str(error)
 
 
+@pytest.mark.parametrize(
+    "up,line,fault",
+    [
+        ("-- a note\ncreate table a ();\n\n-- another; and\nalter table nowhere\n  add x int;\n", 8, "does not exist"),
+        ("create table a (b text);\ninsert into a values ('x;y');\n\ndo $$ begin\n  raise exception 'no';\nend $$;\n", 7, "no"),
+        ("create table a (b int primary key);\ninsert into a values (1);\ninsert into a values (1);\n", 6, "duplicate key"),
+        ("create table a (b int primary key); insert into a values (1);\ninsert into a values (1);\n", 5, "duplicate key"),
+        ("select 1;\nselect 1 / (select 0);\nselect 1 / (select 0);\n", 5, "division by zero"),
+    ],
+)  # fmt: skip
+def test_an_error_names_the_line_of_its_own_statement(
+    each_database: str, tmp_path: Path, up: str, line: int, fault: str
+) -> None:
+    error = failed(each_database, tmp_path, (up, "select 1;"))
+    assert str(error).startswith(f"{tmp_path / '0001_step_1.sql'}:{line}: ")
+    assert fault in str(error)
+    assert "nothing was committed" in str(error)
+
+
+def test_a_release_that_sets_role_or_time_limit_binds_nobody_after_it(each_database: str, tmp_path: Path) -> None:
+    sets = ("set role pg_monitor;\nset statement_timeout = '50ms';\n", "select 1;")
+    slow = ("select pg_sleep(0.1);\ncreate table a ();\n", "drop table a;")
+    assert len(apply(each_database, sample(tmp_path, sets, slow), actor=ACTOR)) == 2
+
+
+def test_who_breaks_the_history_is_named(each_database: str, tmp_path: Path) -> None:
+    breaks = (
+        "select 1;\ndo $$ begin execute 'drop schema public cascade'; execute 'create schema public'; end $$;\n",
+        "select 1;",
+    )
+    error = failed(each_database, tmp_path, VISIT, breaks, ("select 2;\n", "select 1;"))
+    assert (error.failed, error.not_run) == ("0002", ("0001", "0003"))
+
+
 def test_rows_do_not_reach_the_message(each_database: str, tmp_path: Path) -> None:
     way = ("insert into visit values (1, 'secret');\ninsert into visit values (1, 'secret');\n", "select 1;")
     error = failed(each_database, tmp_path, VISIT, way)

@@ -99,3 +99,38 @@ def test_a_way_down_outside_a_transaction_that_fails_is_told(each_database: str,
     with psycopg.connect(each_database) as connection:
         assert len(ledger.applied(connection)) == 2
     assert rows(each_database, "select count(*) from deploy.migration_event where direction = 'down'") == [(0,)]
+
+
+HALF = text(
+    "do $$ begin create table x (); {}; raise exception 'boom'; end $$;\n",
+    "drop table x;\n",
+    "outside-transaction it commits as it goes",
+    "lossy it goes",
+    options=" transaction:false",
+)
+
+
+@pytest.mark.parametrize("then,what", [("commit", "is no longer what it was"), ("rollback", "is what it was")])
+def test_what_was_committed_before_a_failure_is_told(each_database: str, tmp_path: Path, then: str, what: str) -> None:
+    migrations = sample(tmp_path, VISIT, HALF.format(then))
+    apply(each_database, migrations[:1], actor=ACTOR)
+    with pytest.raises(MigrationFailed) as caught:
+        apply(each_database, migrations, actor=ACTOR)
+    assert "nothing was committed" not in str(caught.value)
+    assert f"what it did before stays: the schema {what}" in str(caught.value).replace(";", ":")
+    assert exists(each_database, "x") is (then == "commit")
+
+
+def test_what_a_way_down_did_before_it_failed_is_told(each_database: str, tmp_path: Path) -> None:
+    undone = "do $$ begin drop table x; commit; raise exception 'boom'; end $$;\n"
+    made = text(
+        "create table x ();\n", undone, "lossy it goes", "outside-transaction it commits", options=" transaction:false"
+    )
+    made = made.replace("-- migrate:down\n", "-- migrate:down transaction:false\n")
+    migrations = sample(tmp_path, VISIT, made)
+    for upto in (1, 2):
+        apply(each_database, migrations[:upto], actor=ACTOR)
+    with pytest.raises(MigrationFailed) as caught:
+        roll_back(each_database, migrations, to=["0001"], actor=ACTOR)
+    assert "nothing was undone" not in str(caught.value)
+    assert "what it did before stays" in str(caught.value)

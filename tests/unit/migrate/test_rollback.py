@@ -80,6 +80,16 @@ def test_a_down_that_fails_leaves_all_applied(each_database: str, tmp_path: Path
     assert versions(each_database) == ["0001", "0002"]
 
 
+def test_a_down_that_fails_names_the_line_of_its_own_statement(each_database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path, (VISIT[0], "drop table visit;\n\ndrop table vist;\n"))
+    apply(each_database, migrations, actor=ACTOR)
+    line = migrations[0].down.line + 2
+    with pytest.raises(MigrationFailed, match=f"0001_step_1.sql:{line}: the way down of 0001 failed"):
+        roll_back(each_database, migrations, to=[], actor=ACTOR)
+    with pytest.raises(MigrationFailed, match="ledger, version 0001, line 3: "):
+        roll_back(each_database, (), to=[], actor=ACTOR)
+
+
 def test_another_schema_than_before_is_not_committed(each_database: str, tmp_path: Path) -> None:
     before = snapshot(each_database, PROGRAMS)
     migrations = sample(tmp_path, VISIT, ("create table extra ();\n", "select 1;\n"))
