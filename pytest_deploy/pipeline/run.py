@@ -97,11 +97,14 @@ class Run:
     # --- opening, and taking up what a process left behind
 
     def open(self, opened: RunOpened) -> None:
-        """Write `run.opened` and `run.planned`, and begin the first phase."""
+        """Write `run.opened` and `run.planned`."""
         self.log.append(opened, run=self.context.run, actor=local_actor())
         always = sum(step.when == "always" for step in self.steps)
         digest = steps_lock.digest(self.steps)
         self.append(RunPlanned(steps=always, conditional=len(self.steps) - always, steps_sha256=digest))
+
+    def begin(self) -> None:
+        """Begin the first phase."""
         self._advance()
 
     def resume(self) -> None:
@@ -123,9 +126,13 @@ class Run:
 
     def settle(self, cause: Cause) -> None:
         """Account for what a gone process left open; close for `cause`, unless the run had in truth completed."""
-        for step in self.sequence.running():
-            self._record_end(step, "its end was never seen: the process that ran it is gone")
         self.sequence.halted = "no step can run any more: undone from the log"
+        running = self.sequence.running()
+        if running and self._phase != ROLLBACK:
+            # What ended the session closes the run: not the step alone that it ended in.
+            self.sequence.close(cause)
+        for step in running:
+            self._record_end(step, "its end was never seen: the process that ran it is gone")
         if self.sequence.closed is None and self.sequence.phase is None and not unpassed(self.events(), self.required):
             self._advance()
         else:
@@ -173,12 +180,13 @@ class Run:
     def _record_end(self, step: Step, message: str) -> None:
         """Take a step's end from the log; where nobody wrote one, write it."""
         events = self.events()
-        outcomes = [content.outcome for _, content in of_type(events, StepFinished) if content.nodeid == step.nodeid]
-        if not outcomes:
+        ends = [content for _, content in of_type(events, StepFinished) if content.nodeid == step.nodeid]
+        if not ends:
             if not any(content.nodeid == step.nodeid for _, content in of_type(events, StepStarted)):
                 self.append(StepStarted(nodeid=step.nodeid, phase=step.phase, changes=step.changes))
             self.append(lost_step(step, message))
-        self.sequence.finish(step.nodeid, passed=outcomes == ["passed"], cause=message if not outcomes else "")
+        passed = [end.outcome for end in ends] == ["passed"]
+        self.sequence.finish(step.nodeid, passed=passed, cause=(ends[0].message or "") if ends else message)
 
     # --- deciding
 

@@ -30,9 +30,11 @@ from pytest_deploy.plugin.collection import STEP, Collection
 from pytest_deploy.plugin.guard import Told
 from pytest_deploy.plugin.leftovers import Leftovers
 from pytest_deploy.plugin.progress import Progress
-from pytest_deploy.plugin.recorder import FinishedStep
+from pytest_deploy.plugin.recorder import FinishedStep, StepRecorder
 from pytest_deploy.plugin.time_limit import TimeLimits
 from pytest_deploy.policy.load import RunContext
+from pytest_deploy.record.event import of_type
+from pytest_deploy.record.events import RunOpened
 from pytest_deploy.release import source
 from pytest_deploy.release.source import Source
 from pytest_deploy.reports.seal import Sealed, seal, summary
@@ -49,6 +51,7 @@ class Controller:
     collection: Collection
     interruption: Interruption
     progress: Progress
+    recorder: StepRecorder
     limits: TimeLimits
     leftovers: Leftovers
     told: Told
@@ -90,9 +93,12 @@ class Controller:
                 began=self.told.began,
             )
         except DeployError as error:
-            self.told.ended(error.exit_code)
+            # Where the log says already that the run is open, the guard names it and what is due.
+            if next(of_type(self.environment.log.run_in_memory(self.context.run), RunOpened), None) is None:
+                self.told.ended(error.exit_code)
             pytest.exit(f"refused: {error}", returncode=error.exit_code)
         self._limit(self.run)
+        self.run.begin()
         self.config.hook.pytest_deploy_run_opened(run=self.context.run, environment=self.context.workspace.environment)
         return self.run
 
@@ -172,7 +178,10 @@ class Controller:
         # 1. A signal or a lost lease that no step noticed; steps that pytest did not come to.
         self._open_run()
         if run.sequence.phase is not None:
-            run.settle(Cause("internal", f"pytest ended before the steps did (status {int(exitstatus)})"))
+            run.settle(
+                self.recorder.broken_off
+                or Cause("internal", f"pytest ended before the steps did (status {int(exitstatus)})")
+            )
         # 2. What is left to undo.
         if run.needs_rollback:
             self.progress.line()

@@ -14,6 +14,7 @@ from pytest_deploy.plugin import report_writers
 from pytest_deploy.plugin.collection import collected_by_worker
 from pytest_deploy.plugin.controller import Controller
 from pytest_deploy.plugin.leftovers import LEFT
+from pytest_deploy.plugin.recorder import BROKEN_OFF
 from pytest_deploy.plugin.scheduler import PhaseScheduler
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ class DistributedController(Controller):
             output = node.workeroutput
             # As `pytest.exit` in a step does; xdist then ends the others' sessions too.
             interrupted = output["exitstatus"] == pytest.ExitCode.INTERRUPTED
-            if interrupted or output["shouldstop"] or output["shouldfail"]:
-                self.run.close(Cause("worker", f"a step ended the session of its worker {node.gateway.id}"))
+            if BROKEN_OFF in output or interrupted or output["shouldstop"] or output["shouldfail"]:
+                self.run.close(Cause("worker", output.get(BROKEN_OFF, f"worker {node.gateway.id} ended its session")))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> PhaseScheduler:

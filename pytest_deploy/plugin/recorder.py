@@ -10,12 +10,16 @@ import os
 import re
 import warnings
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from typing import TypedDict
 
 import pytest
 from msgspec import UNSET
 
+from pytest_deploy.errors import DeployError
+from pytest_deploy.pipeline.outcome import lost_step
 from pytest_deploy.pipeline.processes import Interruption
+from pytest_deploy.pipeline.sequence import Cause, CauseKind
 from pytest_deploy.pipeline.step_record import STEP_ACTOR, StepRecord, file_of
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
@@ -28,6 +32,9 @@ from pytest_deploy.record.redaction import redacted
 MESSAGE_BYTES = 4000
 """A step's message in the log is cut to this; the whole traceback stands in junit.xml."""
 _COUNTS = re.compile(r"\b\d+ faults?$")
+
+BROKEN_OFF = "deploy_broken_off"
+"""In what a worker tells in the end: why it ended before its steps did."""
 
 RECORD = pytest.StashKey[StepRecord]()
 
@@ -55,6 +62,37 @@ class StepRecorder:
         self._redact = environment.redact
         self._current: StepRecord | None = None
         self._reports: dict[str, pytest.TestReport] = {}
+        self.broken_off: Cause | None = None
+        """Why pytest ended before the steps did, as far as this process saw it."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """`pytest.exit` or KeyboardInterrupt, which no signal here raises: the step that runs has ended the session."""
+        self._break_off("step", "it ended the session", excinfo)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """A hook raised: the step that runs, if any, has no end of its own."""
+        self._break_off("internal", "an internal error ended the session", excinfo)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """In a worker: the controller hears why it ended early."""
+        if self._worker and self.broken_off is not None:
+            session.config.workeroutput[BROKEN_OFF] = self.broken_off.text  # type: ignore[attr-defined] # xdist's
+
+    def _break_off(self, kind: CauseKind, how: str, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        if self.broken_off is not None:
+            return
+        said = _first_line(self._redact(f"{how}: {excinfo.exconly()}"))
+        record, self._current = self._current, None
+        if record is None:
+            self.broken_off = Cause("internal", said)
+            return
+        self.broken_off = Cause(kind, f"{record.step.phase}: {record.step.title}: {said}")
+        # Where it cannot be written, the controller meets the same fault when it writes what follows.
+        with suppress(DeployError), self._interruption.shielded():
+            self._append(lost_step(record.step, said))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:

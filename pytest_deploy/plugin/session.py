@@ -62,10 +62,11 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
     config.stash[fixtures.CONTEXT] = context
     if worker is not None:
         processes.register_worker(context.session, worker["workerid"])
+    recorder = StepRecorder(environment, interruption, worker=worker is not None)
     plugins = {
         "deploy-fixtures": fixtures,
         "deploy-collection": collection,
-        "deploy-recorder": StepRecorder(environment, interruption, worker=worker is not None),
+        "deploy-recorder": recorder,
         "deploy-redacting": Redacting(environment),
         "deploy-stop-window": StopWindow(interruption),
     }
@@ -77,7 +78,16 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
         if told is not None:
             kind = DistributedController if getattr(config.option, "dist", "no") != "no" else Controller
             controller = kind(
-                config, environment, context, collection, interruption, Progress(config), limits, leftovers, told
+                config,
+                environment,
+                context,
+                collection,
+                interruption,
+                Progress(config),
+                recorder,
+                limits,
+                leftovers,
+                told,
             )
             plugins["deploy-labels"] = Labels(_suite_labels(controller))
             plugins["deploy-progress"] = controller.progress

@@ -98,8 +98,10 @@ ENDINGS = (
     Ending("exec of another program", open_after("it exited with 0"), DIED, "os.execv('/bin/true', ['true'])"),
     Ending("sys.exit(0)", failed("SystemExit: 0"), failed("SystemExit: 0"), "sys.exit(0)"),
     Ending("sys.exit(0) in a tear-down", FAILED, FAILED, module=fixture(after="sys.exit(0)"), needs="f"),
-    Ending("pytest.exit with 0", End(3, "not-passed"), FAILED, "pytest.exit('enough', returncode=0)", sample=True),
-    Ending("KeyboardInterrupt", End(3, "not-passed"), FAILED, "raise KeyboardInterrupt"),
+    Ending("pytest.exit with 0", End(1, "not-passed", cause="ending: it ended the session: _pytest.outcomes.Exit: enough"),
+           End(1, "not-passed", cause="it ended the session: _pytest.outcomes.Exit: enough"), "pytest.exit('enough', returncode=0)", sample=True),
+    Ending("KeyboardInterrupt", End(1, "not-passed", cause="it ended the session: KeyboardInterrupt"),
+           End(1, "not-passed", cause="it ended the session: KeyboardInterrupt"), "raise KeyboardInterrupt"),
     Ending("GeneratorExit", failed("GeneratorExit"), failed("GeneratorExit"), "raise GeneratorExit"),
     Ending("os.abort", open_after("SIGABRT ended it"), DIED, "os.abort()"),
     # --- signals
