@@ -51,24 +51,29 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
     """Before any plug-in acts on its options: nothing may thin out a deployment. xdist's workers get what was judged."""
-    if options.is_deployment(config) and not hasattr(config, "workerinput"):
-        from pytest_deploy.errors import OptionRefused
-        from pytest_deploy.plugin import option_policy
-
-        try:
-            option_policy.refuse(config)
-        except OptionRefused as refused:
-            raise pytest.UsageError(str(refused)) from None
     told = config.stash.get(GUARD, None)
-    if told is None:
-        return (yield)
+    code: object = None
     try:
+        if options.is_deployment(config) and not hasattr(config, "workerinput"):
+            _refuse_what_bends(config)
         code = yield
     except pytest.UsageError:
-        told.ended_before_a_run(pytest.ExitCode.USAGE_ERROR)
+        code = pytest.ExitCode.USAGE_ERROR
         raise
-    told.ended_before_a_run(code)
+    finally:
+        if told is not None:
+            told.ended_before_a_run(code)
     return code
+
+
+def _refuse_what_bends(config: pytest.Config) -> None:
+    from pytest_deploy.errors import OptionRefused
+    from pytest_deploy.plugin import option_policy
+
+    try:
+        option_policy.refuse(config)
+    except OptionRefused as refused:
+        raise pytest.UsageError(str(refused)) from None
 
 
 @pytest.hookimpl(tryfirst=True)
