@@ -178,7 +178,7 @@ class Audit:
         events = [log_entry.parse((path / log_entry.name(seq)).read_bytes()).event for seq in range(verification.size)]
         yield self._end_of_log(policy, events, checkpoints)
         verdict = retention.judge(policy.retention, self.now, *retention.read_holding(store, self.root))
-        yield verdict.passed, f"retention: {verdict.sentence}"
+        yield not verdict.blocks, f"retention: {verdict.sentence}"
         yield from self._open_runs(policy, events)
         yield from self._expiring_keys(policy.environment, store, events)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from pytest_deploy.anchors.kinds import AnchorReading, RecordState, anchors_of, read_back, record_state
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, not_asked_for
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, not_applicable
 from pytest_deploy.policy.storage import Anchors
 from pytest_deploy.record.log_entry import Checkpoint
 
@@ -30,7 +30,7 @@ def gather(facts: GateFacts) -> Judge:
 def judge(rule: Anchors, record: RecordState, readings: Sequence[AnchorReading]) -> Verdict:
     """Whether each anchor that can be read back holds; with `required`, whether one covers every run that was closed."""
     if not readings and not rule.required:
-        return not_asked_for(NAME)
+        return not_applicable(NAME)
     known = [(reading.place, reading.newest) for reading in readings if reading.newest is not None]
     shown = [
         {

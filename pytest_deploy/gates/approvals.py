@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_asked_for
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_applicable
 from pytest_deploy.record.clock import stamp
 
 NAME = "approvals"
@@ -63,7 +63,7 @@ def _unstated(facts: GateFacts) -> tuple[str, ...]:
 def judge(quorum: Quorum, at: datetime) -> Verdict:
     """Whether the quorum is complete and the request still lives."""
     if not quorum.needed and not quorum.unstated:
-        return not_asked_for(NAME)
+        return not_applicable(NAME)
     inputs = {
         "at": stamp(at),
         "needed": list(quorum.needed),

@@ -25,7 +25,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from pytest_deploy.errors import ConfigurationError
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_asked_for, span
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_applicable, span
 from pytest_deploy.gates.zone import covering, judged_in, place, spells, utc
 from pytest_deploy.policy.load import read_document
 from pytest_deploy.policy.policy import Blackout
@@ -58,7 +58,7 @@ def judge(rule: Blackout | None, calendar: Calendar | None, at: datetime, *, las
     such a run is free, where one lies in the years that are known.
     """
     if rule is None:
-        return not_asked_for(NAME)
+        return not_applicable(NAME)
     at, lasts = utc(at), max(timedelta(seconds=lasts_s), _TICK)
     inputs: dict[str, Any] = {
         "at": stamp(at),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, not_asked_for
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, not_applicable
 from pytest_deploy.policy.policy import Deployer
 
 NAME = "deployer"
@@ -30,7 +30,7 @@ def judge(
     `holders` are the people who do, for the message. An actor whom the roster does not know is refused.
     """
     if rule is None:
-        return not_asked_for(NAME)
+        return not_applicable(NAME)
     inputs = {"role": rule.role, "who": actor, "person": person, "roles": sorted(roles), "holders": list(holders)}
     grounds = Grounds(NAME, inputs)
     if holders:

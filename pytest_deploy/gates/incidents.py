@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Grounds, Judge, Unavailable, Verdict, moment, not_asked_for, span
+from pytest_deploy.gates.verdict import Grounds, Judge, Unavailable, Verdict, moment, not_applicable, span
 from pytest_deploy.policy.policy import Incidents
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event, of_type
@@ -51,7 +51,7 @@ def judge(rule: Incidents | None, at: datetime, incidents: Sequence[Incident] | 
     A closed one passes by itself when those hours are over; a source that does not answer blocks.
     """
     if rule is None:
-        return not_asked_for(NAME)
+        return not_applicable(NAME)
     length = timedelta(hours=rule.within_h)
     grounds = Grounds(NAME, {"at": stamp(at), "within_h": rule.within_h})
     if isinstance(incidents, Unavailable):

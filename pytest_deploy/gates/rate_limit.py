@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_asked_for, span
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_applicable, span
 from pytest_deploy.policy.policy import RateLimit
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.run_state import RunClaim
@@ -32,7 +32,7 @@ def judge(rule: RateLimit | None, at: datetime, claims: Sequence[RunClaim], *, o
     the limit allows, and however old it is.
     """
     if rule is None:
-        return not_asked_for(NAME)
+        return not_applicable(NAME)
     length = timedelta(hours=rule.per_h)
     others = sorted((claim for claim in claims if claim.run != own), key=lambda claim: claim.at)
     counted = [claim for claim in others if claim.at + length > at]
@@ -65,4 +65,4 @@ def judge(rule: RateLimit | None, at: datetime, claims: Sequence[RunClaim], *, o
 def limited(rule: RateLimit | None, at: datetime, claims: Sequence[RunClaim], *, own: str = "") -> str:
     """Why the limit forbids a claim at `at`; empty where it does not."""
     verdict = judge(rule, at, claims, own=own)
-    return "" if verdict.passed else verdict.sentence
+    return verdict.sentence if verdict.blocks else ""

@@ -118,7 +118,7 @@ class Gatekeeper:
         # 1. Its own verdict. Facts that cannot be had block: they are no reason to pass.
         try:
             verdict = bound()(at)
-            override = self.facts.overrides.get(name) if not verdict.passed else None
+            override = self.facts.overrides.get(name) if verdict.blocks else None
         except (DeployError, psycopg.Error, OSError) as error:
             reason = f"{name} cannot be evaluated, so it blocks: {error}"
             return Grounds(name, {}).needs_action(reason, "mend what it names, then ask again")
@@ -126,7 +126,7 @@ class Gatekeeper:
         if override is not None:
             return overridden(verdict, override.people, override.until, at=at)
         # 3. A refusal that somebody signed an override of says why that does not count yet.
-        if not verdict.passed and name in OVERRIDABLE and (why := self.facts.incomplete_override(name)):
+        if verdict.blocks and name in OVERRIDABLE and (why := self.facts.incomplete_override(name)):
             return replace(verdict, reason=f"{verdict.reason} (override: {why})")
         return verdict
 
@@ -135,16 +135,16 @@ def overridden(verdict: Verdict, by: Sequence[str], until: datetime, *, at: date
     """The verdict under a signed override: passed, carrying who overrode what.
 
     It stays refused where the gate is none of `OVERRIDABLE`, fewer than two different people signed, or the override has
-    run out at `at`. Signatures are verified before, by `approvals/`. A passed verdict stays as it is.
+    run out at `at`. Signatures are verified before, by `approvals/`. A verdict that lets it go stays as it is.
     """
-    if verdict.passed:
+    if not verdict.blocks:
         return verdict
     enough = len({person.strip().casefold() for person in by if person.strip()}) >= OVERRIDE_SIGNERS
     if verdict.gate not in OVERRIDABLE or not enough or at >= until:
         return verdict
     override = {"by": list(by), "until": stamp(until), "refused": verdict.reason}
     reason = f"overridden by {' and '.join(by)} until {moment(until)}; without that: {verdict.reason}"
-    return Verdict(verdict.gate, True, {**verdict.inputs, "override": override}, reason)
+    return Verdict(verdict.gate, "passed", {**verdict.inputs, "override": override}, reason)
 
 
 # --- the earliest start: the next instant at which all gates that only wait for time pass

@@ -50,7 +50,7 @@ def judge(rule: Retention, at: datetime, place: str, holding: BucketRetention | 
         on_a_disk = f"not enforceable on a disk: {place} lasts as long as whoever keeps the disk lets it"
         if rule.locked:
             return grounds.needs_action(on_a_disk, "let the record lie in a bucket: record: {store: gcs, bucket: NAME}")
-        return grounds.passes(f"{on_a_disk}; this policy asks for no locked bucket")
+        return grounds.not_applicable(f"{on_a_disk}; this policy asks for no locked bucket")
     if isinstance(holding, Unavailable):
         kept = f"how {place} keeps the record could not be read back: {holding.problem}"
         faults = [(kept, "mend what it names, then ask again")]
@@ -60,7 +60,7 @@ def judge(rule: Retention, at: datetime, place: str, holding: BucketRetention | 
         faults = list(_faults(rule, at, holding))
         kept = f"{place} {_kept(holding)}"
     if not rule.locked:
-        return grounds.passes(f"this policy asks for no locked bucket; {kept}")
+        return grounds.not_applicable(f"this policy asks for no locked bucket; {kept}")
     if faults:
         remedies = dict.fromkeys(remedy for _, remedy in faults)
         return grounds.needs_action("; ".join(fault for fault, _ in faults), "; ".join(remedies))

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from pytest_deploy.errors import RecordError
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_asked_for, short, span
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_applicable, short, span
 from pytest_deploy.platform.environment import in_kms
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.policy.policy import StagingSmoke
@@ -67,7 +67,7 @@ def judge(rule: StagingSmoke | None, at: datetime, candidate: SmokedRelease, evi
     An older pass does not outweigh a newer failure. Evidence of the future is no evidence.
     """
     if rule is None:
-        return not_asked_for(NAME)
+        return not_applicable(NAME)
     newest_first = sorted(evidence, key=lambda smoke: smoke.at, reverse=True)
     same = [smoke for smoke in newest_first if smoke.release == candidate]
     newest = next(iter(same or newest_first), None)

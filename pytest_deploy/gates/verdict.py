@@ -1,6 +1,8 @@
-"""What a gate answers: passed or refused, by what it was judged, and what a refusal takes; in words that people read.
+"""What a gate answers, by what it was judged, and what a refusal takes; in words that people read.
 
-A gate that cannot be evaluated refuses; a gate whose rule is not in the environment's policy passes and says so.
+Four results, never folded into each other: `passed` (its rule holds), `refused` (somebody must mend something), `still-needed`
+(time or signatures will lift it), `not-applicable` (the environment's policy has no rule for it). A gate that cannot be
+evaluated refuses.
 """
 
 from __future__ import annotations
@@ -8,14 +10,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from msgspec import UNSET
 
-from pytest_deploy.record.events import GatePassed, GatePoint, GateRefused
+from pytest_deploy.record.events import GateNotApplicable, GatePassed, GatePoint, GateRefused, Result
 
 Need = Literal["", "time", "approval", "mend"]
+_NEEDS: Final[Mapping[Result, tuple[Need, ...]]] = {
+    "passed": ("",),
+    "not-applicable": ("",),
+    "still-needed": ("time", "approval"),
+    "refused": ("mend",),
+}
+_CONTENT: Final[Mapping[Result, type[GatePassed | GateRefused | GateNotApplicable]]] = {
+    "passed": GatePassed,
+    "not-applicable": GateNotApplicable,
+    "still-needed": GateRefused,
+    "refused": GateRefused,
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,7 @@ class Verdict:
 
     gate: str
     """One of `registry.NAMES`."""
-    passed: bool
+    result: Result
     inputs: Mapping[str, Any]
     """All it was judged by, JSON-ready; instants as the record writes them."""
     reason: str
@@ -41,9 +55,9 @@ class Verdict:
     """What must be done, with the command where there is one."""
 
     def __post_init__(self) -> None:
-        if self.passed != (self.still_needed == ""):
+        if self.still_needed not in _NEEDS[self.result]:
             raise ValueError(
-                f"{self.gate}: a refusal needs something, a pass nothing; this one needs {self.still_needed!r}"
+                f"{self.gate}: a refusal needs something, a pass nothing; {self.result} needs {self.still_needed!r}"
             )
         if (self.still_needed == "time") != (self.earliest_start is not None):
             raise ValueError(f"{self.gate}: what time lifts has an instant, and nothing else has")
@@ -51,18 +65,32 @@ class Verdict:
             raise ValueError(f"{self.gate}: a refusal that people lift says how")
 
     @property
+    def passed(self) -> bool:
+        """Whether its rule holds, or people overrode it."""
+        return self.result == "passed"
+
+    @property
+    def blocks(self) -> bool:
+        """Whether nothing may go on now: refused, or still needed."""
+        return bool(self.still_needed)
+
+    @property
+    def by_its_rule(self) -> bool:
+        """Whether it passed because its rule holds, and not because people overrode it."""
+        return self.passed and "override" not in self.inputs
+
+    @property
     def sentence(self) -> str:
         """The reason, and the remedy where there is one, in one line."""
         return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
 
-    def event(self, point: GatePoint) -> GatePassed | GateRefused:
+    def event(self, point: GatePoint) -> GatePassed | GateRefused | GateNotApplicable:
         """What the record says of it."""
-        content = GatePassed if self.passed else GateRefused
-        return content(
+        return _CONTENT[self.result](
             gate=self.gate,
             point=point,
             inputs=dict(self.inputs),
-            verdict="passed" if self.passed else "refused",
+            verdict=self.result,
             reason=self.reason,
             earliest_start=self.earliest_start,
             remedy=self.remedy or UNSET,
@@ -80,9 +108,9 @@ class Unavailable:
     problem: str
 
 
-def not_asked_for(gate: str) -> Verdict:
-    """The pass of a gate that policy does not ask for: absence is a value."""
-    return Grounds(gate, {"rule": None}).passes("not in this environment's policy")
+def not_applicable(gate: str) -> Verdict:
+    """The answer of a gate that policy has no rule for: absence is a value, and no pass."""
+    return Grounds(gate, {"rule": None}).not_applicable("not in this environment's policy")
 
 
 @dataclass(frozen=True)
@@ -94,19 +122,23 @@ class Grounds:
     """As a verdict's; a judge may add to it until it has come to one."""
 
     def passes(self, reason: str) -> Verdict:
-        return Verdict(self.gate, True, self.inputs, reason)
+        return Verdict(self.gate, "passed", self.inputs, reason)
+
+    def not_applicable(self, reason: str) -> Verdict:
+        """Neither a pass nor a refusal: nothing is asked here."""
+        return Verdict(self.gate, "not-applicable", self.inputs, reason)
 
     def waits(self, reason: str, until: datetime) -> Verdict:
         """A refusal that passes by itself at `until` (UTC)."""
-        return Verdict(self.gate, False, self.inputs, reason, "time", until)
+        return Verdict(self.gate, "still-needed", self.inputs, reason, "time", until)
 
     def needs_approval(self, reason: str, remedy: str) -> Verdict:
         """A refusal that signatures lift."""
-        return Verdict(self.gate, False, self.inputs, reason, "approval", remedy=remedy)
+        return Verdict(self.gate, "still-needed", self.inputs, reason, "approval", remedy=remedy)
 
     def needs_action(self, reason: str, remedy: str) -> Verdict:
         """A refusal that lasts until somebody does `remedy`."""
-        return Verdict(self.gate, False, self.inputs, reason, "mend", remedy=remedy)
+        return Verdict(self.gate, "refused", self.inputs, reason, "mend", remedy=remedy)
 
 
 # --- instants, spans and digests as a person reads them

@@ -14,7 +14,7 @@ from functools import partial
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_asked_for, span
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_applicable, span
 from pytest_deploy.gates.zone import Spell, judged_in, place, spells, utc
 from pytest_deploy.policy.policy import Window
 from pytest_deploy.record.clock import stamp
@@ -35,7 +35,7 @@ def judge(rule: Window | None, at: datetime, *, lasts_s: float) -> Verdict:
     A refusal names the next instant at which such a run fits.
     """
     if rule is None:
-        return not_asked_for(NAME)
+        return not_applicable(NAME)
     at, lasts = utc(at), timedelta(seconds=lasts_s)
     inputs = {
         "at": stamp(at),

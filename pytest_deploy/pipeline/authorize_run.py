@@ -92,7 +92,7 @@ def authorize_lease(environment: Environment, context: RunContext, source_: Sour
     """Hold the request against what it would say now, then ask every gate. Raises Refused naming every refusal."""
     _refuse_drift(environment, context, source_)
     verdicts = _ask(environment, context, of_request(context.workspace.store, context.run), "lease")
-    refused = [verdict for verdict in verdicts if not verdict.passed]
+    refused = [verdict for verdict in verdicts if verdict.blocks]
     if refused:
         count = "1 gate" if len(refused) == 1 else f"{len(refused)} gates"
         lines = "".join(f"\n  {verdict.gate}: {verdict.sentence}" for verdict in refused)
@@ -136,7 +136,7 @@ def _refuse_drift(environment: Environment, context: RunContext, source_: Source
 def authorize_change(environment: Environment, context: RunContext, events: Sequence[Event]) -> Cause | None:
     """Ask every gate once more, right before the first change; the cause not to make it. `events`: the run's own."""
     verdicts = _ask(environment, context, of_run(environment, context, events), "change")
-    refused = [f"{verdict.gate}: {verdict.sentence}" for verdict in verdicts if not verdict.passed]
+    refused = [f"{verdict.gate}: {verdict.sentence}" for verdict in verdicts if verdict.blocks]
     return Cause("gate", f"before the first change: {'; '.join(refused)}") if refused else None
 
 

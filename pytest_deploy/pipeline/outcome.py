@@ -1,7 +1,7 @@
 """How a run went, judged from its events alone: pytest's own status decides nothing.
 
-An `always` step counts when the log holds exactly one `step.finished` of it and that one passed: skipped, expected to
-fail, deselected and never run do not count.
+An `always` step counts when the log holds exactly one `step.finished` of it, and that one passed or was not applicable; in a plan
+also one that is still needed. Skipped, expected to fail, deselected and never run do not count.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from pytest_deploy.pipeline.sequence import Cause, CauseKind
+from msgspec import UNSET
+
+from pytest_deploy.pipeline.sequence import Cause, CauseKind, goes_on
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import GateRefused, Outcome, RollbackFinished, RunOpened, StepFinished
@@ -75,7 +77,7 @@ class Judgement:
 
 def judge(events: Sequence[Event], required: Iterable[Step], cause: Cause | None, *, pipeline: str) -> Judgement:
     """Judge one run by its own events. `required` are the `always` steps that policy has not left out."""
-    missing = unpassed(events, required)
+    missing = unpassed(events, required, pipeline=pipeline)
     changed = announced(events)
     if cause is None and not missing:
         text, kind = "", NO_CAUSE
@@ -101,12 +103,12 @@ def _outcome(events: Sequence[Event], pipeline: str, *, well: bool, changed: boo
     return "failed" if pipeline in {"deploy", "rollback"} else "not-passed"
 
 
-def unpassed(events: Sequence[Event], required: Iterable[Step]) -> list[str]:
-    """The node ids of required steps without exactly one passed finish."""
-    outcomes: dict[str, list[str]] = {}
+def unpassed(events: Sequence[Event], required: Iterable[Step], *, pipeline: str) -> list[str]:
+    """The node ids of required steps without exactly one finish after which the run goes on."""
+    ends: dict[str, list[bool]] = {}
     for _, finished in of_type(events, StepFinished):
-        outcomes.setdefault(finished.nodeid, []).append(finished.outcome)
-    return [step.nodeid for step in required if outcomes.get(step.nodeid) != ["passed"]]
+        ends.setdefault(finished.nodeid, []).append(goes_on(finished.outcome, pipeline))
+    return [step.nodeid for step in required if ends.get(step.nodeid) != [True]]
 
 
 def _rolled_back(events: Sequence[Event]) -> bool:
@@ -121,7 +123,8 @@ def lost_step(step: Step, message: str) -> StepFinished:
         phase=step.phase,
         outcome="error",
         duration_s=0.0,
-        verifies=list(step.verifies),
+        verifies=[],
+        claims=list(step.verifies) or UNSET,
         attempts=1,
         message=message,
         warnings=[],

@@ -12,7 +12,7 @@ from pytest_deploy.gates.registry import Earliest, Gatekeeper, earliest
 from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.pipeline.authorize_run import make_request, request_now
 from pytest_deploy.pipeline.run import Run
-from pytest_deploy.pipeline.sequence import Cause
+from pytest_deploy.pipeline.sequence import Cause, goes_on
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.clock import stamp
@@ -59,7 +59,7 @@ def conclude(run: Run, source: Source) -> None:
 def _failed_checks(run: Run) -> list[str]:
     """The steps that failed and are not gates: what is asked for is not fit to be asked for."""
     events = run.events()
-    failed = [step for _, step in of_type(events, StepFinished) if step.outcome != "passed"]
+    failed = [step for _, step in of_type(events, StepFinished) if not goes_on(step.outcome, run.context.pipeline)]
     not_gates = [step for step in failed if not run.gates_asked.get(step.nodeid)]
     not_run = [step for _, step in of_type(events, StepNotRun) if step.phase != "approval"]
     return [f"{step.nodeid}: {step.message or step.outcome}".splitlines()[0] for step in not_gates] + [
@@ -68,11 +68,9 @@ def _failed_checks(run: Run) -> list[str]:
 
 
 def _waiting_gates(run: Run) -> list[str]:
-    """The gates that refused for now: time or signatures lift them, and their steps passed."""
-    events = run.events()
-    passed = {step.nodeid for _, step in of_type(events, StepFinished) if step.outcome == "passed"}
-    gates = {gate for nodeid, asked in run.gates_asked.items() if nodeid in passed for gate in asked}
-    return [f"{refusal.gate}: {refusal.reason}" for _, refusal in of_type(events, GateRefused) if refusal.gate in gates]
+    """The gates that refused for now: time or signatures lift them."""
+    refusals = [refusal for _, refusal in of_type(run.events(), GateRefused)]
+    return [f"{refusal.gate}: {refusal.reason}" for refusal in refusals if refusal.verdict == "still-needed"]
 
 
 def _request(run: Run, source: Source) -> tuple[PendingRequest, bool]:

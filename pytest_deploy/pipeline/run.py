@@ -16,7 +16,7 @@ from pytest_deploy.errors import DeployError
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.authorize_run import approved_request, authorize_change, make_request, request_now
 from pytest_deploy.pipeline.outcome import Judgement, judge, lost_step, unpassed
-from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, PhaseSequence
+from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, PhaseSequence, goes_on
 from pytest_deploy.pipeline.step_record import watched
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
@@ -35,6 +35,7 @@ from pytest_deploy.record.events import (
     RunPlanned,
     StepFinished,
     StepNotRun,
+    StepOutcome,
     StepStarted,
     given,
 )
@@ -110,7 +111,7 @@ class Run:
     def resume(self) -> None:
         """Take up a run that its process left behind, from its own events; writes nothing."""
         events = self.events()
-        self.sequence.replay(events)
+        self.sequence.replay(events, pipeline=self.context.pipeline)
         for event in events:
             match event.content:
                 case StepNotRun(nodeid=nodeid):
@@ -133,7 +134,11 @@ class Run:
             self.sequence.close(cause)
         for step in running:
             self._record_end(step, "its end was never seen: the process that ran it is gone")
-        if self.sequence.closed is None and self.sequence.phase is None and not unpassed(self.events(), self.required):
+        if (
+            self.sequence.closed is None
+            and self.sequence.phase is None
+            and not unpassed(self.events(), self.required, pipeline=self.context.pipeline)
+        ):
             self._advance()
         else:
             self.close(cause)
@@ -149,10 +154,10 @@ class Run:
         """The process that runs the step announces it in the log itself."""
         self.sequence.start(nodeid)
 
-    def step_finished(self, nodeid: str, *, passed: bool, cause: str = "", gates: Sequence[str] = ()) -> None:
+    def step_finished(self, nodeid: str, *, outcome: StepOutcome, cause: str = "", gates: Sequence[str] = ()) -> None:
         """A step has ended, its `step.finished` is written; go on from there. `gates`: those that it asked."""
         self.gates_asked[nodeid] = tuple(gates)
-        self.sequence.finish(nodeid, passed=passed, cause=cause)
+        self.sequence.finish(nodeid, passed=goes_on(outcome, self.context.pipeline), cause=cause)
         self._advance()
 
     def step_lost(self, nodeid: str, message: str) -> None:
@@ -307,8 +312,8 @@ class Run:
         for step, cause in steps.items():
             self._recorded_not_run.add(step.nodeid)
             # Only what is known is said: a run finished by `recover` has no collection to read the assertions from.
-            verifies = list(step.verifies) or UNSET
-            self.append(StepNotRun(nodeid=step.nodeid, phase=step.phase, cause=cause, verifies=verifies))
+            claims = list(step.verifies) or UNSET
+            self.append(StepNotRun(nodeid=step.nodeid, phase=step.phase, cause=cause, claims=claims))
         if steps:
             self.observer.steps_not_run(steps)
 

@@ -17,7 +17,7 @@ from typing import Literal
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.policy.phases import ORDERED
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.events import StepFinished, StepNotRun, StepStarted
+from pytest_deploy.record.events import StepFinished, StepNotRun, StepOutcome, StepStarted
 
 ROLLBACK = "rollback"
 
@@ -28,6 +28,11 @@ CauseKind = Literal["step", "budget", "signal", "internal", "lease", "worker", "
 class Cause:
     kind: CauseKind
     text: str
+
+
+def goes_on(outcome: StepOutcome, pipeline: str) -> bool:
+    """Whether a run goes on after a step that ended so. What is still needed stops every pipeline but a plan."""
+    return outcome in {"passed", "not-applicable"} or (outcome == "still-needed" and pipeline == "plan")
 
 
 class OutOfOrder(RuntimeError):
@@ -120,7 +125,7 @@ class PhaseSequence:
         else:
             self.closed = self.closed or cause
 
-    def replay(self, events: Iterable[Event]) -> None:
+    def replay(self, events: Iterable[Event], *, pipeline: str) -> None:
         """Take in what a log says of the steps, as `recover` finds it; nothing is decided by it yet."""
         for event in events:
             match event.content:
@@ -128,7 +133,7 @@ class PhaseSequence:
                     self._started.add(nodeid)
                     self.changed |= self._steps[nodeid].changes
                 case StepFinished(nodeid=nodeid, outcome=outcome) if nodeid in self._steps:
-                    self._outcomes[nodeid] = outcome == "passed"
+                    self._outcomes[nodeid] = goes_on(outcome, pipeline)
                 case StepNotRun(nodeid=nodeid, cause=cause) if nodeid in self._steps:
                     self._not_run.setdefault(nodeid, cause)
 

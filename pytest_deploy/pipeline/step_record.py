@@ -15,10 +15,12 @@ import hashlib
 import json
 import re
 import time
+import unittest
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, NoReturn
 
+from pytest_deploy.errors import UsageError
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.event import Event, of_type
@@ -35,6 +37,10 @@ _NAME: Final = 100
 """Characters of a node id that are kept in a file's name."""
 
 
+class StepEnded(unittest.SkipTest):
+    """The running step ends here, neither passed nor failed: pytest's reports call it skipped, with the reason."""
+
+
 class StepRecord:
     """What one running step says of itself; the `record` fixture."""
 
@@ -44,6 +50,7 @@ class StepRecord:
         self._log = environment.log
         self._run = environment.run
         self.step = step
+        self._stated = False
         self.expected: Any = None
         self.actual: Any = None
         self.image: str | None = None
@@ -51,11 +58,50 @@ class StepRecord:
         self.warnings: list[str] = []
         self.gates: list[str] = []
         """The gates that the step asked, marked by who asks them; nothing that a suite writes does."""
+        self.credited: list[str] = []
+        """The assertions that the step says it exercised."""
+        self.ended: tuple[Literal["still-needed", "not-applicable"], str] | None = None
+        """How the step ended itself, and why; None where it did not."""
         self.timings = Timings()
 
     def expect(self, expected: object, actual: object) -> None:
         """State what was expected and what was found; both go into `step.finished`. JSON values only."""
         self.expected, self.actual = expected, actual
+        self._stated = True
+
+    def verified(self, *assertions: str) -> None:
+        """State that the step has exercised assertions of the specification, in the branch that judged them.
+
+        A mark says what a step can exercise; only what is stated here is credited, and only where the step passes. The
+        evidence is what `expect` stated.
+
+        Args:
+            assertions: ids that the step's `requirement` marks name; none: all of them.
+
+        Raises:
+            UsageError: an id that no mark of the step names, or nothing stated that could be evidence.
+        """
+        unclaimed = [assertion for assertion in assertions if assertion not in self.step.verifies]
+        if unclaimed:
+            marks = ", ".join(self.step.verifies) or "none"
+            raise UsageError(
+                f"{', '.join(unclaimed)}: no requirement mark of this step names it here; its marks: {marks}"
+            )
+        if not self._stated:
+            raise UsageError("record.verified: state first what was expected and found, with record.expect")
+        self.credited += [one for one in assertions or self.step.verifies if one not in self.credited]
+
+    def not_applicable(self, reason: str) -> NoReturn:
+        """End the step here: there is nothing to do, or no rule asks for it. It counts neither as passed nor as failed."""
+        self._end("not-applicable", reason)
+
+    def still_needed(self, reason: str) -> NoReturn:
+        """End the step here: time or signatures will lift what stands against it. Only a plan goes on after that."""
+        self._end("still-needed", reason)
+
+    def _end(self, outcome: Literal["still-needed", "not-applicable"], reason: str) -> NoReturn:
+        self.ended = (outcome, self._redact(reason))
+        raise StepEnded(f"{outcome.replace('-', ' ')}: {self.ended[1]}")
 
     def answered(self, label: str, took_s: float, status: int | None = None) -> None:
         """State how long one answer took, in seconds; status 0 where none came. Every one is kept and drawn."""
@@ -108,6 +154,10 @@ class StepRecord:
     def events(self) -> list[Event]:
         """The run's events so far."""
         return self._log.run(self._run)
+
+    def history(self) -> tuple[Event, ...]:
+        """Every event of the environment's record so far, oldest first."""
+        return self._log.history()
 
 
 def _is_text(content: bytes) -> bool:

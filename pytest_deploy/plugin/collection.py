@@ -146,7 +146,8 @@ class Collection:
                 )
 
     def _step(self, item: pytest.Item) -> Step:
-        step = replace(step_of(item, self._suites), verifies=report_writers.verifies(item))
+        claims = report_writers.claims(item, self._config.option.deploy_env)
+        step = replace(step_of(item, self._suites), verifies=claims)
         item.stash[STEP] = step
         report_writers.label_item(item, step)
         timeouts = [*marked(item, "timeout"), self._step_timeout_s]

@@ -135,7 +135,7 @@ class Controller:
             # xdist let a step go that its worker held, because it shuts the workers down.
             run.step_started(finished["nodeid"])
         run.step_finished(
-            finished["nodeid"], passed=finished["passed"], cause=finished["cause"], gates=finished["gates"]
+            finished["nodeid"], outcome=finished["outcome"], cause=finished["cause"], gates=finished["gates"]
         )
 
     def _open_run(self, signum: int | None = None) -> Run:

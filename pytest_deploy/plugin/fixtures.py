@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import pytest
 
 from pytest_deploy.gates.registry import Gatekeeper
-from pytest_deploy.gates.verdict import Grounds, Verdict
+from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.pipeline.step_record import StepRecord
 from pytest_deploy.platform.clients import Database, Service
@@ -29,9 +28,6 @@ ENVIRONMENT = pytest.StashKey[Environment]()
 CONTEXT = pytest.StashKey[RunContext]()
 GATES = pytest.StashKey[Gatekeeper]()
 
-WAITED_FOR: Final = frozenset({"time", "approval"})
-"""What a plan may still need and pass."""
-
 
 class Gates:
     """Asks gates for one step: each verdict goes into the record, and a refusal fails the step."""
@@ -45,28 +41,40 @@ class Gates:
     def check(self, name: str) -> Verdict:
         """Ask the gate and record its verdict; fail the step where it refuses.
 
-        In a plan a refusal that time or signatures will lift is recorded and does not fail: that is what a plan is for.
+        The step's assertions are credited where the gate passed by its own rule, not by an override. A gate that policy has no
+        rule for ends the step as not applicable. In a plan one that time or signatures will lift ends it as still needed:
+        that is what a plan is for.
 
         Args:
             name: one of the gates of docs/reference.md, e.g. `window`.
 
         Returns:
-            The verdict; one that passes, and is not recorded, where this pipeline does not ask the gate.
+            The verdict, passed.
         """
         __tracebackhide__ = True
         self._record.gates.append(name)
         if name not in self._gates.names:
-            self._record.expect(None, {"gate": name, "verdict": "not asked in this pipeline"})
-            return Grounds(name, {}).passes("not asked in this pipeline")
+            self._record.expect({"verdict": "passed"}, {"gate": name, "verdict": "not-applicable"})
+            self._record.not_applicable("not asked in this pipeline")
         verdict = self._gates.check(name, self._clock.now())
         self._record.event(verdict.event(self._point))
-        outcome = "passed" if verdict.passed else "refused"
         self._record.expect(
             {"verdict": "passed"},
-            {"gate": name, "verdict": outcome, "owed": verdict.still_needed, "reason": verdict.reason},
+            {
+                "gate": name,
+                "verdict": verdict.result,
+                "still_needed": verdict.still_needed or None,
+                "reason": verdict.reason,
+            },
         )
-        if not verdict.passed and not (self._point == "plan" and verdict.still_needed in WAITED_FOR):
+        if verdict.result == "not-applicable":
+            self._record.not_applicable(verdict.reason)
+        if verdict.result == "still-needed" and self._point == "plan":
+            self._record.still_needed(verdict.sentence)
+        if verdict.blocks:
             pytest.fail(f"{name}: {verdict.sentence}", pytrace=False)
+        if verdict.by_its_rule:
+            self._record.verified()
         return verdict
 
 

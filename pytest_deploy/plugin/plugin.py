@@ -17,7 +17,7 @@ GUARD: pytest.StashKey[Told] = pytest.StashKey()
 """What this session tells its guard; absent where there is none: in xdist's workers, and where nothing is deployed."""
 
 MARKERS = (
-    "requirement(assertion): the assertion of the specification that the step verifies, e.g. REQ-o00043-K",
+    "requirement(assertion, environment=NAMES): an assertion of the specification that the step can exercise, e.g. REQ-o00043-K; environment: where it counts",
     "step(changes=False, timeout=SECONDS, when=WHEN): whether it changes the environment, how long it may take, when it runs",
 )
 

@@ -19,6 +19,12 @@ from pytest_deploy.pipeline.run import RunObserver
 from pytest_deploy.pipeline.steps_lock import Step, title_of
 from pytest_deploy.plugin.nowhere import lead_nowhere
 
+_MARKS = {
+    "passed": ("✓", {"green": True}),
+    "still-needed": ("◷", {"yellow": True}),
+    "not-applicable": ("·", {}),
+}
+_FAILED = ("✗", {"red": True})
 _TICK_SECONDS = 0.5
 
 
@@ -110,20 +116,20 @@ class Progress(RunObserver):
         if finished is None or report.nodeid in self._ended:
             return
         self._ended.add(report.nodeid)
-        passed = finished["passed"]
-        self.line(
-            f"  {'✓' if passed else '✗'} {title_of(report.nodeid)}  {finished['seconds']:.1f} s",
-            green=passed,
-            red=not passed,
-        )
-        for text in [] if passed else finished["cause"].splitlines()[:4]:
-            self.line(f"      {text}", red=True)
+        outcome = finished["outcome"]
+        mark, markup = _MARKS.get(outcome, _FAILED)
+        words = "" if outcome == "passed" else f"{outcome.replace('-', ' ')}  " if outcome in _MARKS else ""
+        self.line(f"  {mark} {title_of(report.nodeid)}  {words}{finished['seconds']:.1f} s", **markup)
+        for text in finished["cause"].splitlines()[:4]:
+            self.line(f"      {text}", **markup)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """No letters: this class writes the lines. What was not run is counted as that."""
-        if report.skipped and "not run: " in str(report.longrepr):
-            return "not run", "", "NOT RUN"
+        if report.skipped:
+            for words in ("not run", "still needed", "not applicable"):
+                if f"{words}: " in str(report.longrepr):
+                    return words, "", words.upper()
         if report.when == "call" or report.failed or report.skipped:
             return report.outcome, "", report.outcome.upper()
         return "", "", ""

@@ -1,7 +1,7 @@
 """The recorder: in the process that runs a step, its events, from `step.started` (before set-up) to `step.finished`.
 
 A step passed when its set-up, its call and its tear-down passed, and it had a call: skipped and expected-to-fail steps
-did not pass. If an event cannot be written the step does not begin.
+did not pass; one that ended itself as still needed or not applicable has that outcome. If an event cannot be written the step does not begin.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class FinishedStep(TypedDict):
     """What the recorder says of a step on its last report, which travels to the controller."""
 
     nodeid: str
-    passed: bool
+    outcome: StepOutcome
     cause: str
     seconds: float
     signal: int | None
@@ -139,7 +139,7 @@ class StepRecorder:
                 pytest.skip(f"not run: {left_out.cause}")
 
     def _finish(self, record: StepRecord) -> FinishedStep:
-        outcome, message = _outcome(self._reports)
+        outcome, message = _outcome(self._reports, record)
         message = self._redact(message)[:MESSAGE_BYTES]
         seconds = round(sum(report.duration for report in self._reports.values()), 3)
         measured = record.timings.summary(file_of(record.step.nodeid), record.attach)
@@ -149,7 +149,8 @@ class StepRecorder:
                 phase=record.step.phase,
                 outcome=outcome,
                 duration_s=seconds,
-                verifies=list(record.step.verifies),
+                verifies=record.credited if outcome == "passed" else [],
+                claims=list(record.step.verifies) or UNSET,
                 attempts=1,
                 message=message,
                 warnings=record.warnings,
@@ -162,7 +163,7 @@ class StepRecorder:
         )
         return {
             "nodeid": record.step.nodeid,
-            "passed": outcome == "passed",
+            "outcome": outcome,
             "cause": _first_line(message),
             "seconds": seconds,
             "signal": self._interruption.first,
@@ -198,11 +199,14 @@ class StopWindow:
             self._interruption.end()
 
 
-def _outcome(reports: Mapping[str, pytest.TestReport]) -> tuple[StepOutcome, str]:
-    """`passed failed error skipped`, and the message that says why."""
+def _outcome(reports: Mapping[str, pytest.TestReport], record: StepRecord) -> tuple[StepOutcome, str]:
+    """How the step ended, and the message that says why."""
     for when, report in reports.items():
         if report.failed:
             return ("failed" if when == "call" else "error"), _message(report)
+    if record.ended is not None:  # also where the step went on after it
+        return record.ended
+    for report in reports.values():
         if report.skipped or hasattr(report, "wasxfail"):
             return "skipped", _message(report)
     return ("passed", "") if "call" in reports else ("error", "the step had no call of its own")

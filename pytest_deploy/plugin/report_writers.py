@@ -18,9 +18,14 @@ import pytest
 from pytest_deploy.pipeline.steps_lock import Step
 
 
-def verifies(item: pytest.Item) -> tuple[str, ...]:
-    """The assertions a step verifies, as its marks name them, each once."""
-    return tuple(dict.fromkeys(str(mark.args[0]) for mark in item.iter_markers("requirement")))
+def claims(item: pytest.Item, environment: str) -> tuple[str, ...]:
+    """The assertions a step can exercise in an environment, as its marks name them, each once."""
+    named: dict[str, None] = {}
+    for mark in item.iter_markers("requirement"):
+        of = mark.kwargs.get("environment", environment)
+        if environment in ((of,) if isinstance(of, str) else of):
+            named[str(mark.args[0])] = None
+    return tuple(named)
 
 
 def properties(step: Step) -> list[tuple[str, str]]:

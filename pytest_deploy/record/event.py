@@ -1,7 +1,7 @@
 """One event: the first line of its object, canonical JSON, hashed and signed as these bytes and never re-serialised.
 
     {"actor":"system:pipeline","data":{"gate":"staging-smoke"},"id":"e6c91302f390b416","prev":"0ec1…","run":"production-
-    20261122T201500Z-4f1c","seq":6,"time":"2026-11-22T20:25:07.951Z","type":"gate.passed","v":1}
+    20261122T201500Z-4f1c","seq":6,"time":"2026-11-22T20:25:07.951Z","type":"gate.passed","v":2}
 
 Canonical: keys sorted, no spaces, ASCII only, no NaN, one newline at the end. A line is accepted only if writing what
 was read gives the same bytes, so that one event has one form. What JSON cannot hold is an error, never its `str()`.
@@ -33,7 +33,7 @@ LIMIT: Final = 65_535
 FIRST_PREV: Final = "0" * 64
 """`prev` of event 0."""
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 _DECODER = json.JSONDecoder()
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)

@@ -72,6 +72,7 @@ LEGAL: Final[Mapping[str, Rule]] = {
     "override.signed": Rule(_BEFORE_DECISION, ("request live",)),
     "gate.passed": _GATE,
     "gate.refused": _GATE,
+    "gate.not-applicable": _GATE,
     "lease.taken": Rule(
         _leads("lease.taken", Stage.LEASED, *OPEN),
         ("not voided", "nobody else's turn", "recovers where open"),

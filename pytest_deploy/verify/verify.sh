@@ -178,7 +178,7 @@ awk "$json"'
   why == "" {
     for (path in v) if (path ~ /^\.[^.\[]*$/) keys++
     for (i = 1; i <= 9; i++) if (!(("." field[i]) in v)) why = "it lacks the field " field[i]
-    if (keys != 9 || v[".v"] != "1") why = "it has not exactly the nine fields of an event, v 1"
+    if (keys != 9 || v[".v"] != "2") why = "it has not exactly the nine fields of an event, v 2"
     for (name in form) if (v["." name] !~ form[name]) why = "its " name " is out of form"
     if (v[".seq"] != n "") why = "its seq is " v[".seq"]
     if (v[".data"] !~ /^\{/) why = "its data is no object"
@@ -240,7 +240,7 @@ lower
 # --- 7 what may follow what, as far as the format says it in words ----------------------------------------------------
 # runs: closed, abandoned, open, requested or known; run; digest
 types=' request.made request.voided lease.taken lease.renewed lease.released run.opened run.planned run.decided run.closed run.abandoned phase.started phase.finished
- step.started step.finished step.not-run gate.passed gate.refused approval.signed approval.refused override.signed migration.applied migration.rolled-back backup.created
+ step.started step.finished step.not-run gate.passed gate.refused gate.not-applicable approval.signed approval.refused override.signed migration.applied migration.rolled-back backup.created
  revision.deployed traffic.moved rollback.started rollback.finished environment.frozen environment.released alert.raised clock.skewed incident.opened notification.sent
  notification.failed anchor.made record.amended record.read signoff.signed deviation.accepted key.enrolled key.revoked key.rotated '
 after='^(lease[.]released|anchor[.]made|notification[.].*|incident[.]opened|record[.].*|signoff[.]signed|deviation[.]accepted|backup[.]created|environment[.].*|alert[.]raised|clock[.]skewed)$'

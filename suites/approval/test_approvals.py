@@ -7,8 +7,8 @@ import pytest
 from pytest_deploy import Gates
 
 
-@pytest.mark.requirement("REQ-o00043-B")
-@pytest.mark.requirement("REQ-o00043-C")
+@pytest.mark.requirement("REQ-o00043-B", environment="staging")
+@pytest.mark.requirement("REQ-o00043-C", environment="production")
 @pytest.mark.requirement("REQ-o00043-N")
 def test_approvals(gates: Gates) -> None:
     gates.check("approvals")

@@ -7,7 +7,7 @@ import pytest
 from pytest_deploy import Environment, Migrations, StepRecord, backup_event
 
 
-@pytest.mark.requirement("REQ-o00044-J")
+@pytest.mark.requirement("REQ-o00044-J", environment="production")
 @pytest.mark.step(timeout=600)
 def test_database_is_backed_up(migrations: Migrations, environment: Environment, record: StepRecord) -> None:
     """`pg_dump -Fc`, readable by its owner only, beside the record and never in it; proven by a restore at policy's rate."""
@@ -19,3 +19,5 @@ def test_database_is_backed_up(migrations: Migrations, environment: Environment,
     record.expect({"restorable": True if prove else None}, {"restorable": made.restorable, "bytes": made.bytes})
     assert made.bytes > 0
     assert made.restorable is (True if prove else None)
+    if migrations.pending():
+        record.verified()

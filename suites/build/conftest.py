@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy import Policy
+from pytest_deploy import Policy, StepRecord
 
 Check = Callable[[Sequence[str]], None]
 
 
 @pytest.fixture
-def check(policy: Policy, pytestconfig: pytest.Config) -> Check:
-    """Run one configured command; it fails with the command's last words."""
+def check(policy: Policy, record: StepRecord, pytestconfig: pytest.Config) -> Check:
+    """Run one configured command and keep what it said; it fails with the command's last words."""
     folder = pytestconfig.rootpath / policy.service.source
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_", "COVERAGE_"))}
     # Tools installed beside the interpreter are found first, as in an activated environment.
@@ -33,8 +33,14 @@ def check(policy: Policy, pytestconfig: pytest.Config) -> Check:
             timeout=policy.service.check_timeout_s,
             check=False,
         )
+        said = (ran.stdout + ran.stderr).strip()
+        record.attach(f"checks/{record.step.title.replace(' ', '-')}.txt", f"{said}\n".encode())
+        # The last line is where linters and test runners count what they looked at.
+        last = said.rpartition("\n")[2]
+        record.expect({"exit": 0}, {"command": list(words), "exit": ran.returncode, "last_line": last})
         if ran.returncode:
-            said = "\n".join((ran.stdout + ran.stderr).strip().splitlines()[-30:])
-            pytest.fail(f"{' '.join(words)} in {policy.service.source}: exit {ran.returncode}\n{said}", pytrace=False)
+            shown = "\n".join(said.splitlines()[-30:])
+            pytest.fail(f"{' '.join(words)} in {policy.service.source}: exit {ran.returncode}\n{shown}", pytrace=False)
+        record.verified()
 
     return run

@@ -20,6 +20,7 @@ def test_serving_address_answers_for_this_release(
     record.expect({"status": 200, "commit": release.commit}, {"status": answer.status, "body": answer.body})
     assert answer.status == 200
     assert answer.body["commit"] == release.commit
+    record.verified()
 
 
 def test_user_can_log_in_at_the_serving_address(log_in: Callable[[], Answer], record: StepRecord) -> None:
@@ -27,6 +28,24 @@ def test_user_can_log_in_at_the_serving_address(log_in: Callable[[], Answer], re
 
     record.expect(200, answer.status)
     assert answer.status == 200
+    record.verified()
+
+
+@pytest.mark.requirement("REQ-o00043-R", environment=("local", "development"))
+@pytest.mark.requirement("REQ-o00043-S", environment="staging")
+@pytest.mark.requirement("REQ-o00043-T", environment="production")
+def test_deployment_takes_no_longer_than_allowed(policy: Policy, record: StepRecord) -> None:
+    """From the opening of the run until its release serves all traffic; the watch comes after that."""
+    events = record.events()
+    (opened,) = [event for event in events if event.type == "run.opened"]
+    served = [event.time for event in events if event.type == "traffic.moved"]
+    if not served:
+        record.not_applicable("this pipeline moves no traffic")
+    took_s = (served[-1] - opened.time).total_seconds()
+
+    record.expect(f"at most {policy.sla_s:g} s", f"{took_s:.1f} s")
+    assert took_s <= policy.sla_s
+    record.verified()
 
 
 @pytest.mark.step(timeout=7200)
@@ -46,6 +65,7 @@ def test_service_stays_healthy(service: Service, policy: Policy, record: StepRec
         {"samples": len(samples), "failures": failures[:20]},
     )
     assert len(failures) <= policy.health.allow_failures
+    record.verified()
 
 
 def _sample(service: Service, path: str) -> dict[str, object]:

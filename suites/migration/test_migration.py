@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from pytest_deploy import Database, Migrations, Policy, Secrets, StepRecord, applied_events
+from pytest_deploy import Database, Migrations, Policy, Secrets, StepRecord, applied_events, verify_record
 
 MINUTES = 60
 
@@ -20,7 +20,14 @@ def test_schema_before_is_kept(migrations: Migrations, record: StepRecord) -> No
     before = migrations.schema()
 
     record.attach("schema/before.sql", before.text.encode())
-    record.expect({"version": before.version}, {"version": before.version, "sha256": before.sha256})
+
+    kept = (record.folder.path / "schema" / "before.sql").read_text(encoding="utf-8")
+    now = migrations.schema()
+    record.expect({"version": now.version, "sha256": now.sha256}, {"version": before.version, "sha256": before.sha256})
+    assert kept == now.text
+    if not migrations.pending():
+        record.not_applicable("no migration is pending: the schema was kept all the same")
+    record.verified()
 
 
 @pytest.mark.requirement("REQ-o00043-F")
@@ -36,11 +43,14 @@ def test_pending_migrations_are_applied(migrations: Migrations, record: StepReco
     wanted = [one.version for one in migrations.files()]
     trial = (record.folder.path / "schema" / "rehearsal.json").read_text(encoding="utf-8")
     before = migrations.schema()
+    pending = migrations.pending()
+    alerts: list[str] = []
 
-    applied = migrations.apply(
-        expected_schema=migrations.schema_after(trial),
-        on_alert=lambda detail: record.alert("migration over budget", detail),
-    )
+    def alert(detail: str) -> None:
+        alerts.append(detail)
+        record.alert("migration over budget", detail)
+
+    applied = migrations.apply(expected_schema=migrations.schema_after(trial), on_alert=alert)
 
     after = migrations.schema()
     for content in applied_events(applied, before, after):
@@ -48,12 +58,20 @@ def test_pending_migrations_are_applied(migrations: Migrations, record: StepReco
     found = [one.version for one in migrations.applied()]
     record.expect(wanted, found)
     assert found == wanted
+    if not pending:
+        record.not_applicable("no migration is pending")
+    assert [one.version for one in applied] == [one.version for one in pending]
+    assert all(one.engine == "pgmigrate" and one.actor and one.at and one.duration_s is not None for one in applied)
+    record.verified("REQ-o00043-F", "REQ-o00044-B", "REQ-o00044-C", "REQ-o00044-M", "REQ-o00044-R")
+    if alerts:
+        record.verified("REQ-o00044-L")
 
 
 @pytest.mark.requirement("REQ-o00044-D")
 @pytest.mark.requirement("REQ-o00044-O")
 def test_schema_after_is_kept(migrations: Migrations, record: StepRecord) -> None:
     before = (record.folder.path / "schema" / "before.sql").read_text(encoding="utf-8")
+    trial = (record.folder.path / "schema" / "rehearsal.json").read_text(encoding="utf-8")
     after = migrations.schema()
     said = difflib.unified_diff(
         before.splitlines(keepends=True), after.text.splitlines(keepends=True), "before", "after"
@@ -62,6 +80,34 @@ def test_schema_after_is_kept(migrations: Migrations, record: StepRecord) -> Non
     record.attach("schema/after.sql", after.text.encode())
     record.attach("schema/diff.txt", "".join(said).encode())
 
+    rehearsed = migrations.schema_after(trial)
+    record.expect(rehearsed, after.sha256)
+    assert after.sha256 == rehearsed
+    if not any(event.type == "migration.applied" for event in record.events()):
+        record.not_applicable("no migration was applied: the schema was kept all the same")
+    record.verified()
+
+
+@pytest.mark.requirement("REQ-o00044-Q")
+def test_migrations_are_recorded(migrations: Migrations, record: StepRecord) -> None:
+    """What the database says it applied stands in the record, each with who, when and how long; and the record verifies."""
+    recorded = {
+        event.content.as_data()["version"]: event for event in record.events() if event.type == "migration.applied"
+    }
+    if not recorded:
+        record.not_applicable("no migration was applied")
+    ledger = {one.version: one for one in migrations.applied() if one.version in recorded}
+    verified = verify_record(record.store)
+
+    record.expect(
+        {"versions": sorted(recorded), "faults": []},
+        {"versions": sorted(ledger), "faults": [str(finding) for finding in verified.findings]},
+    )
+    assert ledger.keys() == recorded.keys()
+    assert all(event.actor and event.content.as_data()["duration_s"] >= 0 for event in recorded.values())
+    assert verified.ok
+    record.verified()
+
 
 @pytest.mark.step(changes=True)
 def test_synthetic_account_is_ready(
@@ -69,8 +115,7 @@ def test_synthetic_account_is_ready(
 ) -> None:
     """The account that smoke tests use: flagged, so that study exports leave it out."""
     if policy.service.account is None:
-        record.expect("no account configured", "no account configured")
-        return
+        record.not_applicable("deploy.yaml names no command that makes an account")
     words = [sys.executable if word == "python" else word for word in policy.service.account]
     given = {
         "PATH": os.environ.get("PATH", ""),

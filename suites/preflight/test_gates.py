@@ -1,4 +1,7 @@
-"""Whether it may go now: each gate of the environment's policy, with what it was judged by. All are asked, none hides another."""
+"""Whether it may go now: each gate of the environment's policy, with what it was judged by. All are asked, none hides another.
+
+`check` credits the assertion where the gate passed by its rule.
+"""
 
 from __future__ import annotations
 
@@ -11,17 +14,17 @@ def test_deployer(gates: Gates) -> None:
     gates.check("deployer")
 
 
-@pytest.mark.requirement("REQ-o00043-J")
+@pytest.mark.requirement("REQ-o00043-J", environment="production")
 def test_window(gates: Gates) -> None:
     gates.check("window")
 
 
-@pytest.mark.requirement("REQ-o00043-J")
+@pytest.mark.requirement("REQ-o00043-J", environment="production")
 def test_blackout(gates: Gates) -> None:
     gates.check("blackout")
 
 
-@pytest.mark.requirement("REQ-o00043-K")
+@pytest.mark.requirement("REQ-o00043-K", environment="production")
 def test_rate_limit(gates: Gates) -> None:
     gates.check("rate-limit")
 
@@ -30,7 +33,7 @@ def test_lease(gates: Gates) -> None:
     gates.check("lease")
 
 
-@pytest.mark.requirement("REQ-o00043-D")
+@pytest.mark.requirement("REQ-o00043-D", environment="production")
 def test_staging_smoke(gates: Gates) -> None:
     gates.check("staging-smoke")
 

@@ -15,7 +15,10 @@ pytestmark = pytest.mark.requirement("REQ-o00043-I")
 def test_environment_is_led_back(rollback: RollbackExecutor, baseline: Baseline, record: StepRecord) -> None:
     acts = rollback.undo(baseline)
 
-    record.expect("nothing left to undo", {"done": [type(act).__name__ for act in acts]})
+    left = rollback.plan(baseline)
+    record.expect({"left": []}, {"done": [type(act).__name__ for act in acts], "left": [str(act) for act in left]})
+    assert not left
+    record.verified()
 
 
 def test_traffic_is_what_it_was(rollback: RollbackExecutor, baseline: Baseline, record: StepRecord) -> None:
@@ -29,6 +32,7 @@ def test_traffic_is_what_it_was(rollback: RollbackExecutor, baseline: Baseline, 
     assert live.shares == {baseline.revision: 100}
     assert not live.tags
     assert live.settled
+    record.verified()
 
 
 def test_schema_is_what_it_was(migrations: Migrations, baseline: Baseline, record: StepRecord) -> None:
@@ -36,3 +40,4 @@ def test_schema_is_what_it_was(migrations: Migrations, baseline: Baseline, recor
 
     record.expect(baseline.schema_sha256, found.sha256)
     assert found.sha256 == baseline.schema_sha256
+    record.verified()

@@ -22,6 +22,7 @@ def test_health_answers_200_for_this_release(
     record.expect({"status": 200, "commit": release.commit}, {"status": answer.status, "body": answer.body})
     assert answer.status == 200
     assert answer.body["commit"] == release.commit
+    record.verified()
 
 
 def test_health_answers_in_time(service: Service, policy: Policy, record: StepRecord) -> None:
@@ -30,6 +31,7 @@ def test_health_answers_in_time(service: Service, policy: Policy, record: StepRe
     record.within(policy.smoke.query_s)
     record.expect(f"under {policy.smoke.query_s:g} s", f"{answer.seconds:.3f} s")
     assert answer.seconds < policy.smoke.query_s
+    record.verified()
 
 
 def test_valid_credentials_are_accepted(log_in: Callable[[], Answer], record: StepRecord) -> None:
@@ -37,6 +39,7 @@ def test_valid_credentials_are_accepted(log_in: Callable[[], Answer], record: St
 
     record.expect(200, answer.status)
     assert answer.status == 200
+    record.verified()
 
 
 def test_invalid_credentials_are_refused(service: Service, secrets: Secrets, record: StepRecord) -> None:
@@ -45,6 +48,7 @@ def test_invalid_credentials_are_refused(service: Service, secrets: Secrets, rec
 
     record.expect(401, answer.status)
     assert answer.status == 401
+    record.verified()
 
 
 def test_entry_is_created_read_updated_and_deleted(
@@ -65,3 +69,4 @@ def test_entry_is_created_read_updated_and_deleted(
     )
     assert (read.status, updated.status, gone.status) == (200, 200, 404)
     assert deleted.status // 100 == 2
+    record.verified()

@@ -11,9 +11,11 @@ from pytest_deploy import Database, Policy, StepRecord
 pytestmark = pytest.mark.requirement("REQ-o00043-H")
 
 
-def test_connection_opens(database: Database) -> None:
+def test_connection_opens(database: Database, record: StepRecord) -> None:
     with database.connect() as connection:
+        record.expect("open", "closed" if connection.closed else "open")
         assert not connection.closed
+    record.verified()
 
 
 def test_simple_query_answers(database: Database, record: StepRecord) -> None:
@@ -21,6 +23,7 @@ def test_simple_query_answers(database: Database, record: StepRecord) -> None:
 
     record.expect(1, found)
     assert found == 1
+    record.verified()
 
 
 def test_query_answers_in_time(database: Database, policy: Policy, record: StepRecord) -> None:
@@ -32,3 +35,4 @@ def test_query_answers_in_time(database: Database, policy: Policy, record: StepR
     record.within(policy.smoke.query_s)
     record.expect(f"under {policy.smoke.query_s:g} s", f"{seconds} s")
     assert seconds < policy.smoke.query_s
+    record.verified()

@@ -20,10 +20,15 @@ def test_user_can_log_in(service: Service, token: str, record: StepRecord) -> No
 
     record.expect(200, answer.status)
     assert answer.status == 200
+    record.verified()
 
 
-def test_user_can_create_a_diary_entry(new_entry: Callable[[], Entry]) -> None:
-    assert new_entry()["version"] == 1
+def test_user_can_create_a_diary_entry(new_entry: Callable[[], Entry], record: StepRecord) -> None:
+    entry = new_entry()
+
+    record.expect({"version": 1}, {"version": entry["version"], "synthetic_entry": entry["id"]})
+    assert entry["version"] == 1
+    record.verified()
 
 
 def test_audit_trail_records_are_created(
@@ -37,3 +42,4 @@ def test_audit_trail_records_are_created(
     record.expect("at least 1 audit row", {"status": answer.status, "rows": len(rows), "synthetic_entry": entry["id"]})
     assert answer.status == 200
     assert len(rows) >= 1
+    record.verified()

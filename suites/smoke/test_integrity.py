@@ -25,6 +25,7 @@ def test_schema_is_the_releases_version(migrations: Migrations, release: Release
 
     record.expect(list(release.migrations), found)
     assert found == list(release.migrations)
+    record.verified()
 
 
 def test_required_tables_exist(database: Database, policy: Policy, record: StepRecord) -> None:
@@ -44,3 +45,4 @@ def _all_exist(required: tuple[str, ...], found: list[str], record: StepRecord) 
     record.expect(sorted(required), sorted(set(required) & set(found)))
     assert required, "deploy.yaml requires none: database.required names what the service needs"
     assert not missing
+    record.verified()

@@ -103,7 +103,7 @@ class Writer:
         line = canonical(
             {
                 "actor": ACTOR, "data": data, "id": f"{self.seq:016x}", "prev": self._prev, "run": run, "seq": self.seq,
-                "time": time, "type": event_type, "v": 1,
+                "time": time, "type": event_type, "v": 2,
             }
         )  # fmt: skip
         leaf = leaf_hash(line)
@@ -169,7 +169,7 @@ class Runs:
         outcome = {14: "rolled-back", 15: "refused"}.get(run.kind, "deployed") if asked else "passed"
         if outcome == "refused":
             yield "gate.refused", {
-                "gate": "window", "point": "lease", "inputs": {}, "verdict": "refuse", "reason": "closed", "earliest_start": None,
+                "gate": "window", "point": "lease", "inputs": {}, "verdict": "refused", "reason": "closed", "earliest_start": None,
             }  # fmt: skip
         elif asked:
             yield from self._change(run, outcome)

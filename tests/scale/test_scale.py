@@ -189,7 +189,7 @@ def test_a_fault_in_the_midst_of_two_hundred_thousand_events_is_named_by_both(
     needs("sha256sum")
     long = twenty_thousand_runs
     path = long.store / entries.name(123_456)
-    path.write_bytes(path.read_bytes().replace(b'"v":1}', b'"v":2}', 1))
+    path.write_bytes(path.read_bytes().replace(b'"v":2}', b'"v":3}', 1))
     page = (ROOT / "pytest_deploy/reports/pages/verify.html").read_text(encoding="utf-8")
     chain = next(
         command for command in re.findall(r"<pre class=\"command\">(.*?)</pre>", page, re.DOTALL) if "BROKEN" in command

@@ -96,11 +96,11 @@ def crlf(it: TamperedRecord) -> None:
 
 
 def key_twice(it: TamperedRecord) -> None:
-    swap_bytes(it.event("gate.refused"), b'"v":1}\n', b'"v":1,"v":1}\n')
+    swap_bytes(it.event("gate.refused"), b'"v":2}\n', b'"v":2,"v":2}\n')
 
 
 def rewritten_json(it: TamperedRecord) -> None:
-    swap_bytes(it.event("gate.refused"), b'"v":1}\n', b'"v": 1}\n')
+    swap_bytes(it.event("gate.refused"), b'"v":2}\n', b'"v": 2}\n')
 
 
 def signature_flipped(it: TamperedRecord) -> None:

@@ -51,6 +51,7 @@ from pytest_deploy.record.events.of_people import (
     SignoffSigned,
 )
 from pytest_deploy.record.events.of_runs import (
+    GateNotApplicable,
     GatePassed,
     GatePoint,
     GateRefused,
@@ -65,6 +66,7 @@ from pytest_deploy.record.events.of_runs import (
     Pipeline,
     RequestMade,
     RequestVoided,
+    Result,
     RunAbandoned,
     RunClosed,
     RunDecided,
@@ -81,7 +83,8 @@ TYPES: Final[Mapping[str, type[EventContent]]] = {
     for content_type in (
         *(RequestMade, RequestVoided, LeaseTaken, LeaseRenewed, LeaseReleased),
         *(RunOpened, RunPlanned, RunDecided, RunClosed, RunAbandoned),
-        *(PhaseStarted, PhaseFinished, StepStarted, StepFinished, StepNotRun, GatePassed, GateRefused),
+        *(PhaseStarted, PhaseFinished, StepStarted, StepFinished, StepNotRun),
+        *(GatePassed, GateRefused, GateNotApplicable),
         *(ApprovalSigned, ApprovalRefused, OverrideSigned),
         *(MigrationApplied, MigrationRolledBack, BackupCreated, RevisionDeployed, TrafficMoved),
         *(RollbackStarted, RollbackFinished, EnvironmentFrozen, EnvironmentReleased),

@@ -12,7 +12,9 @@ from pytest_deploy.record.events.content import EventContent, Number, Sha256
 Pipeline = Literal["deploy", "plan", "smoke", "rollback", "iq", "oq", "pq"]
 Outcome = Literal["deployed", "refused", "failed", "rolled-back", "rollback-failed", "passed", "not-passed"]
 PhaseOutcome = Literal["passed", "failed", "not-run"]
-StepOutcome = Literal["passed", "failed", "error", "skipped"]
+StepOutcome = Literal["passed", "failed", "error", "skipped", "still-needed", "not-applicable"]
+Result = Literal["passed", "refused", "still-needed", "not-applicable"]
+"""What a gate can answer. Still needed: time or signatures will lift it; not applicable: no rule asks for it here."""
 GatePoint = Literal["plan", "lease", "change"]
 
 
@@ -250,7 +252,7 @@ class StepFinished(EventContent, frozen=True, kw_only=True):
     outcome: StepOutcome
     duration_s: Number
     verifies: list[Any]
-    """Requirement assertions that it exercised."""
+    """Requirement assertions that it exercised, and none where it did not pass."""
     attempts: int
     message: str | None
     warnings: list[Any]
@@ -258,6 +260,8 @@ class StepFinished(EventContent, frozen=True, kw_only=True):
     actual: Any
     attachments: dict[str, Any]
     """File name -> SHA-256."""
+    claims: list[Any] | UnsetType = UNSET
+    """Requirement assertions that it can exercise."""
     image: str | UnsetType | None = UNSET
     """The artefact that the step built or found."""
     cause: str | UnsetType | None = UNSET
@@ -278,7 +282,8 @@ class StepNotRun(EventContent, frozen=True, kw_only=True):
     phase: str
     cause: str
     requirements: list[Any] | UnsetType = UNSET
-    verifies: list[Any] | UnsetType = UNSET
+    claims: list[Any] | UnsetType = UNSET
+    """Requirement assertions that it would have exercised."""
     changes: bool | UnsetType = UNSET
     title: str | UnsetType = UNSET
 
@@ -291,7 +296,7 @@ class GateVerdict(EventContent, frozen=True, kw_only=True):
     """When it was asked: for a plan, before the lease, or before the first change."""
     inputs: dict[str, Any]
     """Rule and facts, so that the verdict can be derived again."""
-    verdict: str
+    verdict: Result
     reason: str
     earliest_start: datetime | None
     """Of a refusal that time cures."""
@@ -306,4 +311,8 @@ class GatePassed(GateVerdict, frozen=True, kw_only=True):
 
 
 class GateRefused(GateVerdict, frozen=True, kw_only=True):
-    """A gate stops the run."""
+    """A gate stops the run, or would: `refused` until somebody mends something, `still-needed` until time or signatures lift it."""
+
+
+class GateNotApplicable(GateVerdict, frozen=True, kw_only=True):
+    """A gate has no rule in this environment's policy: it neither passed nor stops the run."""

@@ -311,7 +311,7 @@ def test_nobody_there_says_so(github: GitHub) -> None:
         statuses(gone, patience_s=0.1).newest()
 
 
-def test_a_proxy_is_not_asked_for_what_is_on_this_machine(
+def test_a_proxy_is_not_applicable_what_is_on_this_machine(
     github: GitHub, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):

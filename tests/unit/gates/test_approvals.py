@@ -21,8 +21,8 @@ def judged(**facts: Any) -> Verdict:
     return approvals.judge(Quorum(**quorum), AT)
 
 
-def test_it_passes_where_policy_asks_for_no_signature() -> None:
-    assert judged(needed=(), filled={}).passed
+def test_it_is_not_applicable_where_policy_asks_for_no_signature() -> None:
+    assert judged(needed=(), filled={}).result == "not-applicable"
 
 
 def test_a_complete_quorum_passes_and_names_who_signed() -> None:

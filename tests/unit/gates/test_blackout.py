@@ -55,8 +55,8 @@ FREE = a_calendar()
 FROZEN = a_calendar(("Year-end freeze", "2026-12-18 17:00", "2027-01-04 09:00"))
 
 
-def test_it_passes_where_policy_has_no_blackout() -> None:
-    assert blackout.judge(None, None, utc("2026-12-25T12:00"), lasts_s=SLA, zone=NEW_YORK).passed
+def test_it_is_not_applicable_where_policy_has_no_blackout() -> None:
+    assert blackout.judge(None, None, utc("2026-12-25T12:00"), lasts_s=SLA, zone=NEW_YORK).result == "not-applicable"
 
 
 def test_every_federal_holiday_of_a_year_blocks_and_no_other_day() -> None:

@@ -10,8 +10,8 @@ RULE = Deployer(role="Deployment Manager")
 HOLDERS = ["Dora Diaz", "Emil Ek"]
 
 
-def test_anybody_may_where_policy_names_no_role() -> None:
-    assert deployer.judge(None, "nobody", None, frozenset(), []).passed
+def test_it_is_not_applicable_where_policy_names_no_role() -> None:
+    assert deployer.judge(None, "nobody", None, frozenset(), []).result == "not-applicable"
 
 
 def test_who_holds_the_role_may() -> None:

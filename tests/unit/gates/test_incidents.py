@@ -20,8 +20,8 @@ def an_incident(opened: float, closed: datetime | None = None, severity: str = "
     return Incident("INC-7", severity, AT - opened * HOUR, closed)
 
 
-def test_it_passes_where_policy_does_not_ask() -> None:
-    assert incidents.judge(None, AT, [an_incident(1)]).passed
+def test_it_is_not_applicable_where_policy_does_not_ask() -> None:
+    assert incidents.judge(None, AT, [an_incident(1)]).result == "not-applicable"
 
 
 def test_none_known_passes() -> None:

@@ -22,8 +22,8 @@ def ended(hours: float, run: str = "production-1") -> RunClaim:
     return RunClaim(run, AT - hours * HOUR, is_open=False)
 
 
-def test_it_passes_where_policy_has_no_limit() -> None:
-    assert rate_limit.judge(None, AT, [ended(0)]).passed
+def test_it_is_not_applicable_where_policy_has_no_limit() -> None:
+    assert rate_limit.judge(None, AT, [ended(0)]).result == "not-applicable"
 
 
 @pytest.mark.parametrize("hours,passed", [(0.0, False), (3.999, False), (4.0, True), (5.0, True), (-1.0, False)])

@@ -81,7 +81,7 @@ def test_a_disk_holds_nothing_back_and_the_gate_says_so() -> None:
     asked = retention.judge(RULE, NOW, "reports/local", None)
     unasked = retention.judge(Retention(), NOW, "reports/local", None)
 
-    assert (asked.passed, unasked.passed) == (False, True)
+    assert (asked.result, unasked.result) == ("refused", "not-applicable")
     assert "not enforceable on a disk" in asked.reason
     assert "not enforceable on a disk" in unasked.reason
 
@@ -90,5 +90,5 @@ def test_a_disk_holds_nothing_back_and_the_gate_says_so() -> None:
 def test_where_no_lock_is_asked_for_what_was_found_is_said(found: BucketRetention | Unavailable) -> None:
     verdict = retention.judge(Retention(), NOW, PLACE, found)
 
-    assert verdict.passed
+    assert verdict.result == "not-applicable"
     assert "asks for no locked bucket" in verdict.reason

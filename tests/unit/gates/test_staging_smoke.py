@@ -22,8 +22,8 @@ def judged(*evidence: Evidence) -> Verdict:
     return staging_smoke.judge(RULE, AT, WANTED, evidence)
 
 
-def test_it_passes_where_policy_asks_for_none() -> None:
-    assert staging_smoke.judge(None, AT, WANTED, []).passed
+def test_it_is_not_applicable_where_policy_asks_for_none() -> None:
+    assert staging_smoke.judge(None, AT, WANTED, []).result == "not-applicable"
 
 
 def test_the_same_release_smoked_an_hour_ago_passes() -> None:

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pytest_deploy.gates.registry import NAMES, OVERRIDABLE, overridden
-from pytest_deploy.gates.verdict import Grounds, Verdict, not_asked_for
+from pytest_deploy.gates.verdict import Grounds, Verdict, not_applicable
 from tests.unit.gates.gate_samples import HOUR, MINUTE, utc
 
 AT = utc("2026-11-23T15:00")
@@ -64,8 +64,9 @@ def test_a_pass_needs_no_override() -> None:
 @pytest.mark.parametrize(
     "verdict,recorded",
     [
-        (not_asked_for("window"), ("passed", None, None)),
-        (Grounds("window", {"at": "x"}).waits("shut", AT), ("refused", "2026-11-23T15:00:00.000Z", None)),
+        (not_applicable("window"), ("not-applicable", None, None)),
+        (Grounds("window", {"at": "x"}).passes("open"), ("passed", None, None)),
+        (Grounds("window", {"at": "x"}).waits("shut", AT), ("still-needed", "2026-11-23T15:00:00.000Z", None)),
         (Grounds("window", {}).needs_action("shut", "widen it"), ("refused", None, "widen it")),
     ],
 )
@@ -81,13 +82,17 @@ def test_the_record_gets_all_of_it(verdict: Verdict, recorded: tuple[str, str | 
 @pytest.mark.parametrize(
     "contradiction",
     [
-        {"passed": True, "still_needed": "mend", "remedy": "none"},
-        {"passed": False},
-        {"passed": False, "still_needed": "time"},
-        {"passed": False, "still_needed": "mend"},
-        {"passed": False, "still_needed": "approval"},
-        {"passed": False, "still_needed": "mend", "remedy": "mend", "earliest_start": AT},
-        {"passed": True, "earliest_start": AT},
+        {"result": "passed", "still_needed": "mend", "remedy": "none"},
+        {"result": "not-applicable", "still_needed": "mend", "remedy": "none"},
+        {"result": "refused"},
+        {"result": "refused", "still_needed": "approval", "remedy": "sign"},
+        {"result": "refused", "still_needed": "mend"},
+        {"result": "still-needed"},
+        {"result": "still-needed", "still_needed": "time"},
+        {"result": "still-needed", "still_needed": "approval"},
+        {"result": "still-needed", "still_needed": "mend", "remedy": "mend"},
+        {"result": "refused", "still_needed": "mend", "remedy": "mend", "earliest_start": AT},
+        {"result": "passed", "earliest_start": AT},
     ],
 )
 def test_a_contradiction_is_no_verdict(contradiction: dict[str, object]) -> None:

@@ -40,10 +40,10 @@ def minutes(rule: Window, start: datetime, count: int) -> list[bool]:
     return [within(rule, zone, start + step * MINUTE) for step in range(count)]
 
 
-def test_it_passes_where_policy_has_no_window() -> None:
+def test_it_is_not_applicable_where_policy_has_no_window() -> None:
     verdict = window.judge(None, utc("2026-11-22T03:00"), lasts_s=SLA)
 
-    assert (verdict.passed, verdict.reason) == (True, "not in this environment's policy")
+    assert (verdict.result, verdict.reason) == ("not-applicable", "not in this environment's policy")
 
 
 @pytest.mark.parametrize(

@@ -47,13 +47,22 @@ def test_every_step_passed_is_deployed() -> None:
     assert (verdict.outcome, verdict.exit_code) == ("deployed", 0)
 
 
-@pytest.mark.parametrize("outcome", ["failed", "error", "skipped"])
+@pytest.mark.parametrize("outcome", ["failed", "error", "skipped", "still-needed"])
 def test_a_step_that_did_not_pass_does_not_count(outcome: str) -> None:
-    assert unpassed([finished(ONE, outcome), finished(TWO)], [ONE, TWO]) == [ONE.nodeid]
+    assert unpassed([finished(ONE, outcome), finished(TWO)], [ONE, TWO], pipeline="deploy") == [ONE.nodeid]
+
+
+def test_a_step_that_was_not_applicable_holds_nothing_up() -> None:
+    assert unpassed([finished(ONE, "not-applicable")], [ONE], pipeline="deploy") == []
+
+
+@pytest.mark.parametrize("pipeline, missing", [("plan", []), ("deploy", [ONE.nodeid])])
+def test_what_is_still_needed_holds_up_everything_but_a_plan(pipeline: str, missing: list[str]) -> None:
+    assert unpassed([finished(ONE, "still-needed")], [ONE], pipeline=pipeline) == missing
 
 
 def test_a_step_that_never_ran_or_ran_twice_does_not_count() -> None:
-    assert unpassed([finished(ONE), finished(ONE)], [ONE, TWO]) == [ONE.nodeid, TWO.nodeid]
+    assert unpassed([finished(ONE), finished(ONE)], [ONE, TWO], pipeline="deploy") == [ONE.nodeid, TWO.nodeid]
 
 
 def test_nothing_says_it_failed_and_yet_a_step_is_missing() -> None:

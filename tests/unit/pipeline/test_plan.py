@@ -19,14 +19,17 @@ def event(type_: str, **content: Any) -> Event:
     return Event(1, "0" * 64, datetime(2026, 1, 1, tzinfo=UTC), "0" * 16, type_, "run", "system:test", content)
 
 
-def refused(gate: str) -> Event:
+def refused(gate: str, verdict: str) -> Event:
     return event(
-        "gate.refused", gate=gate, point="plan", inputs={}, verdict="refused", reason="closed", earliest_start=None
+        "gate.refused", gate=gate, point="plan", inputs={}, verdict=verdict, reason="closed", earliest_start=None
     )
 
 
 def run(*events: Event, gates_asked: dict[str, tuple[str, ...]]) -> Run:
-    return cast("Run", SimpleNamespace(events=lambda: list(events), gates_asked=gates_asked))
+    return cast(
+        "Run",
+        SimpleNamespace(events=lambda: list(events), gates_asked=gates_asked, context=SimpleNamespace(pipeline="plan")),
+    )
 
 
 def test_a_failed_step_that_asked_a_gate_stands_in_no_requests_way() -> None:
@@ -43,9 +46,14 @@ def test_a_failed_step_that_only_says_it_is_a_gate_does() -> None:
     ]
 
 
-def test_what_waits_are_the_gates_that_passing_steps_asked() -> None:
-    passed = event("step.finished", **step_finished(WINDOW, "preflight"))
-    says = event("step.finished", **{**step_finished(SCHEMA, "preflight"), "actual": {"gate": "blackout"}})
-    log = (refused("window"), passed, refused("blackout"), says)
+def test_a_step_that_is_still_needed_or_not_applicable_failed_nothing() -> None:
+    waits = event("step.finished", **step_finished(WINDOW, "preflight", "still-needed"))
+    nothing = event("step.finished", **step_finished(SCHEMA, "preflight", "not-applicable"))
 
-    assert _waiting_gates(run(*log, gates_asked={WINDOW: ("window",), SCHEMA: ()})) == ["window: closed"]
+    assert _failed_checks(run(waits, nothing, gates_asked={})) == []
+
+
+def test_what_waits_are_the_gates_that_time_or_signatures_will_lift() -> None:
+    log = (refused("window", "still-needed"), refused("blackout", "refused"))
+
+    assert _waiting_gates(run(*log, gates_asked={})) == ["window: closed"]

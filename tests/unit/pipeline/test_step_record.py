@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.pipeline.step_record import MAX_INLINE_SAMPLES, Timings, file_of, watched
+from pytest_deploy.errors import UsageError
+from pytest_deploy.pipeline.step_record import MAX_INLINE_SAMPLES, StepEnded, StepRecord, Timings, file_of, watched
+from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.record import events
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.store import FolderStore
@@ -115,3 +119,56 @@ def test_the_watch_of_a_run_is_that_of_its_steps() -> None:
     builder.step("suites/health/test_c.py::test_it", measured={"watch_s": 1.0, "file": "f", "count": 5})
 
     assert watched(builder.events) == 3.5
+
+
+# --- what a step credits, and how it ends itself
+
+STEP = Step("suites/smoke/test_a.py::test_it", "smoke", "always", changes=False, verifies=("REQ-x-H", "REQ-x-K"))
+
+
+def step_record() -> StepRecord:
+    """Of a step with two claims, whose events go nowhere."""
+    environment: Any = SimpleNamespace(redact=str, redact_file=bytes, log=None, run="")
+    return StepRecord(environment, STEP)
+
+
+def test_a_mark_alone_credits_nothing() -> None:
+    record = step_record()
+    record.expect(1, 1)
+
+    assert record.credited == []
+
+
+@pytest.mark.parametrize(
+    "named, credited", [((), ["REQ-x-H", "REQ-x-K"]), (("REQ-x-K",), ["REQ-x-K"])], ids=["all", "one"]
+)
+def test_what_a_step_says_it_exercised_is_credited(named: tuple[str, ...], credited: list[str]) -> None:
+    record = step_record()
+    record.expect(1, 1)
+
+    record.verified(*named)
+    record.verified(*named)
+
+    assert record.credited == credited
+
+
+def test_what_no_mark_claims_cannot_be_credited() -> None:
+    record = step_record()
+    record.expect(1, 1)
+
+    with pytest.raises(UsageError, match="REQ-x-Z: no requirement mark of this step names it here"):
+        record.verified("REQ-x-Z")
+
+
+def test_nothing_is_credited_without_evidence() -> None:
+    with pytest.raises(UsageError, match="state first what was expected and found"):
+        step_record().verified()
+
+
+def test_a_step_that_ends_itself_says_how_and_why() -> None:
+    record = step_record()
+
+    with pytest.raises(StepEnded, match="not applicable: no migration is pending"):
+        record.not_applicable("no migration is pending")
+
+    assert record.ended == ("not-applicable", "no migration is pending")

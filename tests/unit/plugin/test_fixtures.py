@@ -1,4 +1,4 @@
-"""A step that asks a gate is marked as one that asked it, whether the gate applies, passes or refuses."""
+"""What a step becomes by the gate it asks: passed and credited, failed, still needed, or not applicable."""
 
 from __future__ import annotations
 
@@ -8,38 +8,81 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.gates.verdict import Grounds, Verdict
+from pytest_deploy.gates.registry import overridden
+from pytest_deploy.gates.verdict import Grounds, Verdict, not_applicable
+from pytest_deploy.pipeline.step_record import StepEnded, StepRecord
+from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.plugin.fixtures import Gates
 
-REFUSES = Verdict("window", passed=False, inputs={}, reason="closed", still_needed="mend", remedy="wait")
-
-
-def gates(verdict: Verdict, record: Any) -> Gates:
-    asked: Any = SimpleNamespace(names=("window",), check=lambda name, at: verdict)
-    clock: Any = SimpleNamespace(now=lambda: datetime(2026, 1, 1, tzinfo=UTC))
-    return Gates(asked, record, clock, point="lease")
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+LATER = datetime(2026, 1, 1, 14, tzinfo=UTC)
+OPEN = Grounds("window", {}).passes("open")
+SHUT = Grounds("window", {}).waits("closed", LATER)
+BROKEN = Grounds("window", {}).needs_action("no zone", "name one")
+STEP = Step("suites/preflight/test_gates.py::test_window", "preflight", "always", changes=False, verifies=("REQ-x-J",))
 
 
 @pytest.fixture
-def record() -> Any:
-    """A step's record, as far as a gate writes into it."""
-    return SimpleNamespace(gates=[], event=lambda content: None, expect=lambda expected, actual: None)
+def record(monkeypatch: pytest.MonkeyPatch) -> StepRecord:
+    """A step's record whose events go nowhere."""
+    environment: Any = SimpleNamespace(redact=str, redact_file=bytes, log=None, run="")
+    step_record = StepRecord(environment, STEP)
+    monkeypatch.setattr(step_record, "event", lambda content: None)
+    return step_record
 
 
-def test_a_gate_that_passes_is_marked(record: Any) -> None:
-    assert gates(Grounds("window", {}).passes("open"), record).check("window").passed
+def ask(verdict: Verdict, record: StepRecord, *, point: Any = "plan", name: str = "window") -> Verdict:
+    """What a step does that asks one gate, which answers so."""
+    asked: Any = SimpleNamespace(names=("window",), check=lambda name, at: verdict)
+    clock: Any = SimpleNamespace(now=lambda: NOON)
+    return Gates(asked, record, clock, point=point).check(name)
 
+
+def test_a_gate_that_passes_by_its_rule_credits_what_the_step_claims(record: StepRecord) -> None:
+    assert ask(OPEN, record).passed
+
+    assert record.credited == ["REQ-x-J"]
     assert record.gates == ["window"]
 
 
-def test_a_gate_that_refuses_fails_the_step_and_is_marked(record: Any) -> None:
-    with pytest.raises(pytest.fail.Exception, match="window: closed; wait"):
-        gates(REFUSES, record).check("window")
+def test_a_gate_that_people_overrode_passes_and_credits_nothing(record: StepRecord) -> None:
+    overrode = overridden(SHUT, ["ann@example.org", "bob@example.org"], LATER, at=NOON)
 
-    assert record.gates == ["window"]
+    assert ask(overrode, record).passed
+    assert record.credited == []
 
 
-def test_a_gate_that_is_not_asked_in_this_pipeline_is_marked_too(record: Any) -> None:
-    assert gates(REFUSES, record).check("freeze").passed
+def test_a_gate_that_refuses_fails_the_step(record: StepRecord) -> None:
+    with pytest.raises(pytest.fail.Exception, match="window: no zone; name one"):
+        ask(BROKEN, record)
+
+    assert (record.credited, record.ended, record.gates) == ([], None, ["window"])
+
+
+def test_what_time_will_lift_is_still_needed_in_a_plan(record: StepRecord) -> None:
+    with pytest.raises(StepEnded, match="still needed: closed"):
+        ask(SHUT, record)
+
+    assert record.ended == ("still-needed", "closed")
+    assert record.credited == []
+
+
+@pytest.mark.parametrize("point", ["lease", "change"])
+def test_what_time_will_lift_fails_the_step_of_a_run_that_changes_something(record: StepRecord, point: str) -> None:
+    with pytest.raises(pytest.fail.Exception, match="closed"):
+        ask(SHUT, record, point=point)
+
+
+def test_a_gate_without_a_rule_is_not_applicable(record: StepRecord) -> None:
+    with pytest.raises(StepEnded, match="not applicable: not in this environment's policy"):
+        ask(not_applicable("window"), record)
+
+    assert record.ended == ("not-applicable", "not in this environment's policy")
+    assert record.credited == []
+
+
+def test_a_gate_that_this_pipeline_does_not_ask_is_not_applicable(record: StepRecord) -> None:
+    with pytest.raises(StepEnded, match="not asked in this pipeline"):
+        ask(OPEN, record, name="freeze")
 
     assert record.gates == ["freeze"]

@@ -26,7 +26,7 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        report_writers.label_item(item, Step(item.nodeid, "smoke", "always", False, report_writers.verifies(item)))
+        report_writers.label_item(item, Step(item.nodeid, "smoke", "always", False, report_writers.claims(item, "local")))
 """
 STEPS = """
 import pytest

@@ -39,7 +39,7 @@ def event(**changes: Any) -> Event:
 def test_a_line_is_sorted_unspaced_ascii_json() -> None:
     expected = (
         '{"actor":"system:pipeline","data":{"a":"\\u00e9","b":[1,2.5,null]},"id":"e6c91302f390b416",'
-        f'"prev":"{FIRST_PREV}","run":"{RUN}","seq":6,"time":"2026-11-22T12:00:00.000Z","type":"gate.passed","v":1}}\n'
+        f'"prev":"{FIRST_PREV}","run":"{RUN}","seq":6,"time":"2026-11-22T12:00:00.000Z","type":"gate.passed","v":2}}\n'
     )
 
     assert expected.encode() == event(data={"b": (1, 2.5, None), "a": "é"}).line()
@@ -87,7 +87,7 @@ LINE = event().line()
         pytest.param(LINE[:-1], id="no newline"),
         pytest.param(LINE + b"\n", id="two newlines"),
         pytest.param(LINE.replace(b'"seq":6', b'"seq": 6'), id="a space"),
-        pytest.param(LINE.replace(b'"v":1', b'"v":1,"v":1'), id="a key twice"),
+        pytest.param(LINE.replace(b'"v":2', b'"v":2,"v":2'), id="a key twice"),
         pytest.param(LINE.replace(b'"data":{}', b'"data":{"a":1,"a":2}'), id="a key of data twice"),
         pytest.param(LINE.replace(b'"data":{}', b'"data":{"a":NaN}'), id="NaN"),
         pytest.param(LINE.replace(b'"data":{}', b'"data":{"a":1e999}'), id="infinity by overflow"),
@@ -95,12 +95,12 @@ LINE = event().line()
         pytest.param(LINE.replace(b'"data":{}', b'"data":{"b":1,"a":2}'), id="unsorted"),
         pytest.param(LINE.replace(b"{}", b"{" + b'"a":[' + b"[" * 5000 + b"]" * 5000 + b"]}"), id="too deep"),
         pytest.param(LINE.replace(b"{}", b'{"a":"' + b"x" * LIMIT + b'"}'), id="too long"),
-        pytest.param(LINE.replace(b'"v":1', b'"v":2'), id="another version"),
-        pytest.param(LINE.replace(b'"v":1', b'"v":true'), id="a version that is no number"),
+        pytest.param(LINE.replace(b'"v":2', b'"v":1'), id="another version"),
+        pytest.param(LINE.replace(b'"v":2', b'"v":true'), id="a version that is no number"),
         pytest.param(LINE.replace(b'"seq":6', b'"seq":-6'), id="a negative seq"),
         pytest.param(LINE.replace(b'"seq":6', b'"seq":6.0'), id="a fractional seq"),
         pytest.param(LINE.replace(b'"data":{}', b'"data":[]'), id="data no object"),
-        pytest.param(LINE.replace(b'"v":1', b'"v":1,"w":1'), id="an unknown field"),
+        pytest.param(LINE.replace(b'"v":2', b'"v":2,"w":1'), id="an unknown field"),
         pytest.param(LINE.replace(b"12:00:00.000Z", b"12:00:00Z"), id="time without milliseconds"),
         pytest.param(LINE.replace(RUN.encode(), b"../../etc"), id="run no run"),
         pytest.param(LINE.replace(b'"' + RUN.encode() + b'"', b"[]"), id="run no text"),

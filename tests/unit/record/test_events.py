@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 # record-format.md, "Types (closed set …)".
 FORMAT_TYPES = """
 request.made request.voided lease.taken lease.renewed lease.released run.opened run.planned run.decided run.closed run.abandoned
-phase.started phase.finished step.started step.finished step.not-run gate.passed gate.refused approval.signed approval.refused
+phase.started phase.finished step.started step.finished step.not-run gate.passed gate.refused gate.not-applicable approval.signed approval.refused
 override.signed migration.applied migration.rolled-back backup.created revision.deployed traffic.moved rollback.started
 rollback.finished environment.frozen environment.released alert.raised clock.skewed incident.opened notification.sent
 notification.failed anchor.made record.amended record.read signoff.signed deviation.accepted key.enrolled key.revoked key.rotated
@@ -38,6 +38,7 @@ FORMAT_KEYS = {
     "step.not-run": "nodeid phase cause",
     "gate.passed": "gate point inputs verdict reason earliest_start",
     "gate.refused": "gate point inputs verdict reason earliest_start",
+    "gate.not-applicable": "gate point inputs verdict reason earliest_start",
     "approval.signed": "file sha256 signature_sha256 role signer meaning request_sha256",
     "lease.taken": "name holder until",
     "key.enrolled": "set set_sha256 person fingerprint reason",
@@ -140,7 +141,7 @@ def test_every_type_is_written_by_something_or_reserved_for_a_part_of_the_work(e
     quoted = rf"\"{re.escape(event_type)}\""
     ways = (
         rf"(?<!case )(?<!\| )\b{name}\(",  # the class is made
-        rf" = {name}\b|\belse {name}\b|\b_[A-Z]\w+\({name}\b",  # or chosen, to be made
+        rf" = {name}\b|\belse {name}\b|\b_[A-Z]\w+\({name}\b|\": {name},",  # or chosen, to be made
         rf"\b(append|event|parse|_?[A-Z]\w+)\(\s*{quoted}",  # or its name is handed over
         rf"(return|else|: ClassVar\[str\] =) {quoted}|{quoted} (if|else)\b",
     )

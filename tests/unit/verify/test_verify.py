@@ -232,7 +232,7 @@ TAMPERINGS = [
     Tampering("an event linked to elsewhere", link_event, 1, event(5), "no regular file"),
     Tampering("a stranger in the log", lambda r: (r.store / "log/x.txt").touch(), 1, lambda _: "log/x.txt", "no name"),
     Tampering("CRLF", lambda r: edit(at(r, 5), b"\n", b"\r\n"), 2, event(5), "no canonical JSON"),
-    Tampering("a key twice", lambda r: edit(at(r, 5), b'"v":1}', b'"v":1,"v":1}'), 2, event(5), "no canonical JSON"),
+    Tampering("a key twice", lambda r: edit(at(r, 5), b'"v":2}', b'"v":2,"v":2}'), 2, event(5), "no canonical JSON"),
     Tampering("an empty event", lambda r: at(r, 5).write_bytes(b""), 2, event(5), "no canonical JSON"),
     Tampering("an event forged in place", lambda r: forge(r, 5), 6, event(5), "is not signed by"),
     Tampering("an event forged at the end", lambda r: forge(r, r.size, type="alert.raised", run="-",
@@ -296,7 +296,7 @@ def test_truncation_without_an_outside_anchor_is_not_seen_and_the_result_says_th
 
 
 def test_after_the_first_bad_event_nothing_more_is_claimed(record: Record) -> None:
-    edit(at(record, 5), b'"v":1', b'"v":2')
+    edit(at(record, 5), b'"v":2', b'"v":3')
     result = verify(record.store)
 
     assert result.size == 5
