@@ -128,7 +128,7 @@ def render_run(
 def _counts(summary: RunSummary) -> list[tuple[str, int]]:
     """How many steps ended how, most wanted first; outcomes that did not occur are left out but for passed."""
     counted = Counter(step.outcome for step in summary.steps)
-    order = ("passed", "failed", "error", "skipped", "unfinished", "not-run")
+    order = ("passed", "failed", "error", "skipped", "still-needed", "not-applicable", "unfinished", "not-run")
     return [(outcome, counted[outcome]) for outcome in order if counted[outcome] or outcome == "passed"]
 
 

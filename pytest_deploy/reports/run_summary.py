@@ -48,12 +48,15 @@ class StepSummary:
     phase: str
     title: str
     outcome: str = UNFINISHED
-    """passed, failed, error, skipped; not-run; unfinished."""
+    """passed, failed, error, skipped, still-needed, not-applicable; not-run; unfinished."""
     changes: bool = False
     started: datetime | None = None
     """UTC; None where it never began."""
     duration_s: float | None = None
     verifies: Sequence[str] = ()
+    """The assertions that it exercised."""
+    claims: Sequence[str] = ()
+    """The assertions that it can exercise."""
     attempts: int = 0
     message: str = ""
     expected: Any = None
@@ -255,7 +258,8 @@ _SENTENCES: Final[Mapping[str, str]] = {
 
 def describe_event(event: Event) -> str | None:
     """The event in one sentence; None where its phase, or a table of its own, says enough."""
-    if event.type in _NOT_DESCRIBED or (isinstance(event.content, StepFinished) and event.content.outcome == "passed"):
+    ordinary = isinstance(event.content, StepFinished) and event.content.outcome in {"passed", "not-applicable"}
+    if event.type in _NOT_DESCRIBED or ordinary:
         return None
     return escape_hidden(_sentence(event.content))
 

@@ -251,11 +251,17 @@ def render_statement(events: Sequence[Event]) -> bytes:
             "configuration": list(_configuration(summary)),
             "passedTests": [step.nodeid for step in passed if not _warned(step)],
             "warnedTests": [step.nodeid for step in passed if _warned(step)],
-            # Skipped, in error and unfinished are no passes; what never began was not tested, and stands nowhere.
-            "failedTests": [step.nodeid for step in summary.steps if step.outcome not in {"passed", NOT_RUN}],
+            # Skipped, in error and unfinished are no passes. What never began was not tested, and stands nowhere.
+            "failedTests": [step.nodeid for step in summary.steps if step.outcome not in _NO_FAILURES],
+            # Beside the predicate's own lists: neither passed nor failed.
+            "stillNeededTests": [step.nodeid for step in summary.steps if step.outcome == "still-needed"],
+            "notApplicableTests": [step.nodeid for step in summary.steps if step.outcome == "not-applicable"],
         },
     }
     return json.dumps(statement, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False).encode() + b"\n"
+
+
+_NO_FAILURES: Final = frozenset({"passed", "still-needed", "not-applicable", NOT_RUN})
 
 
 def _warned(step: StepSummary) -> bool:

@@ -189,7 +189,7 @@ def _of_event(event: Event, summary: RunSummary) -> Iterator[Deviation]:  # noqa
 
 def _of_step(event: Event, finished: StepFinished) -> Iterator[Deviation]:
     title = f"{finished.phase}, {title_of(finished.nodeid)}"
-    if finished.outcome != "passed":
+    if finished.outcome not in {"passed", "still-needed", "not-applicable"}:
         first_line = (finished.message or "").strip().splitlines()[:1]
         yield Deviation(event.seq, f"step {finished.outcome}", ": ".join([title, *first_line]), (finished.nodeid,))
     if finished.attempts > 1:

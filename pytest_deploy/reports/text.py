@@ -248,7 +248,7 @@ def _sentences(event: Event) -> Iterator[Sentence]:
         case RecordAmended() as amended:
             yield Sentence("amended", f"{_amended(amended)} ({amended.signer}, {utc(event.time)})", rests_on)
         case StepFinished(outcome=outcome, phase=phase, nodeid=nodeid, message=message):
-            if outcome != "passed":
+            if outcome not in {"passed", "not-applicable"}:
                 first_line = f": {message.splitlines()[0]}" if message else ""
                 yield Sentence("step", f"{outcome} in {phase}: {title_of(nodeid)}{first_line}", rests_on)
         case GateRefused() as refused:

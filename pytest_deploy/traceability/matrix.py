@@ -9,19 +9,24 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 NOT_RUN = "not-run"
-"""The outcome of a step that has a `step.not-run`, of a phase none of whose steps began, and of an assertion none of whose steps began."""
+"""The outcome of a step that has a `step.not-run`, and of a phase none of whose steps began."""
+_FAILED = frozenset({"failed", "error", "skipped", "unfinished"})
 
 
 class VerifyingStep(Protocol):
-    """What is asked of a step: what it verifies, and how it ended."""
+    """What is asked of a step: how it ended, what it can exercise, and what it did."""
 
     @property
     def outcome(self) -> str:
         """`passed`, NOT_RUN, or another."""
 
     @property
+    def claims(self) -> Sequence[str]:
+        """The assertions it can exercise, by name."""
+
+    @property
     def verifies(self) -> Sequence[str]:
-        """The assertions it verifies, by name."""
+        """Those of them that it exercised."""
 
 
 StepT = TypeVar("StepT", bound=VerifyingStep)
@@ -29,18 +34,20 @@ StepT = TypeVar("StepT", bound=VerifyingStep)
 
 @dataclass(frozen=True)
 class Assertion(Generic[StepT]):
-    """One assertion, e.g. `REQ-o00043-K`, and the steps that name it."""
+    """One assertion, e.g. `REQ-o00043-K`, and the steps that can exercise it."""
 
     name: str
     steps: tuple[StepT, ...]
 
     @property
     def outcome(self) -> str:
-        """Passed where a step of it passed and none did otherwise; not-run where none began; failed else."""
-        ran = {step.outcome for step in self.steps if step.outcome != NOT_RUN}
-        if not ran:
-            return NOT_RUN
-        return "passed" if ran == {"passed"} else "failed"
+        """`failed` where a step of it failed; else `verified` where one exercised it; else `still-needed`, or `not-exercised`."""
+        ended = {step.outcome for step in self.steps}
+        if ended & _FAILED:
+            return "failed"
+        if any(self.name in step.verifies for step in self.steps):
+            return "verified"
+        return "still-needed" if "still-needed" in ended else "not-exercised"
 
     @property
     def counts(self) -> tuple[tuple[str, int], ...]:
@@ -52,7 +59,7 @@ def assertions(steps: Iterable[StepT]) -> tuple[Assertion[StepT], ...]:
     """Every assertion that one of these steps names, by name; numbers in names count as numbers."""
     by_name: dict[str, list[StepT]] = {}
     for step in steps:
-        for name in step.verifies:
+        for name in dict.fromkeys((*step.claims, *step.verifies)):
             by_name.setdefault(name, []).append(step)
     return tuple(Assertion(name, tuple(by_name[name])) for name in sorted(by_name, key=_natural))
 

@@ -69,7 +69,7 @@ class RunBuilder:
         self.add("phase.finished", phase=name, outcome="failed" if failed else "passed", duration_s=seconds)
 
     def not_run(self, phase: str, *tails: str, cause: str, verifies: tuple[str, ...] = ()) -> None:
-        said: dict[str, Any] = {"verifies": list(verifies)} if verifies else {}
+        said: dict[str, Any] = {"claims": list(verifies)} if verifies else {}
         for tail in tails:
             self.add("step.not-run", nodeid=f"suites/{phase}/{tail}", phase=phase, cause=cause, **said)
 
