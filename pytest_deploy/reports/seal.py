@@ -251,11 +251,9 @@ def render_statement(events: Sequence[Event]) -> bytes:
             "configuration": list(_configuration(summary)),
             "passedTests": [step.nodeid for step in passed if not _warned(step)],
             "warnedTests": [step.nodeid for step in passed if _warned(step)],
-            # Skipped, in error and unfinished are no passes. What never began was not tested, and stands nowhere.
+            # Skipped, in error and unfinished are no passes. What never began was not tested, and stands nowhere; what neither
+            # passed nor failed stands among the configuration, for the predicate has no list for it.
             "failedTests": [step.nodeid for step in summary.steps if step.outcome not in _NO_FAILURES],
-            # Beside the predicate's own lists: neither passed nor failed.
-            "stillNeededTests": [step.nodeid for step in summary.steps if step.outcome == "still-needed"],
-            "notApplicableTests": [step.nodeid for step in summary.steps if step.outcome == "not-applicable"],
         },
     }
     return json.dumps(statement, indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False).encode() + b"\n"
@@ -285,6 +283,10 @@ def _configuration(summary: RunSummary) -> Iterator[dict[str, Any]]:
     )
     if requested:
         yield {"name": f"runs/{summary.run}/request.json", "digest": {"sha256": requested}}
+    for outcome in ("still-needed", "not-applicable"):
+        if steps := [step.nodeid for step in summary.steps if step.outcome == outcome]:
+            digest = hashlib.sha256("".join(f"{step}\n" for step in steps).encode()).hexdigest()
+            yield {"name": f"{outcome} steps", "annotations": {"steps": steps}, "digest": {"sha256": digest}}
 
 
 # --- anchors: made when a run has closed, or when somebody asks; each is an event, and so is a failure

@@ -141,7 +141,7 @@ def test_every_type_is_written_by_something_or_reserved_for_a_part_of_the_work(e
     quoted = rf"\"{re.escape(event_type)}\""
     ways = (
         rf"(?<!case )(?<!\| )\b{name}\(",  # the class is made
-        rf" = {name}\b|\belse {name}\b|\b_[A-Z]\w+\({name}\b|\": {name},",  # or chosen, to be made
+        rf" = {name}\b|\belse {name}\b|\b_[A-Z]\w+\({name}\b|\": {name},|_put_in_force\([\w, ]*\b{name}\b",  # or chosen, to be made
         rf"\b(append|event|parse|_?[A-Z]\w+)\(\s*{quoted}",  # or its name is handed over
         rf"(return|else|: ClassVar\[str\] =) {quoted}|{quoted} (if|else)\b",
     )
