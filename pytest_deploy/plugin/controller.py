@@ -203,18 +203,18 @@ class Controller:
             self.config.hook.pytest_deploy_run_decided(run=run.context.run, judgement=run.judgement)
         except Exception as error:  # noqa: BLE001 -- the run is sealed: what is only said or read now decides nothing
             self.progress.line(f"after the seal: {type(error).__name__}: {error}", red=True)
+        # What steps left running is ended: processes here, a thread with this process, by the guard.
+        threads = self.leftovers.threads()
+        for name in [*self._left_by_workers, *threads, *self.leftovers.end_processes()]:
+            self.progress.line(f"left running, and ended: {name}", yellow=True)
         self.progress.close()
+        self.told.left(threads)
         return sealed.exit_code
 
     def _say_how_it_went(self, run: Run, sealed: Sealed) -> None:
-        """The summary, and what steps left running, which is ended here; a thread ends with the process, by the guard."""
         self.progress.line()
         for line, markup in summary(run, sealed):
             self.progress.line(line, **markup)
-        threads = self.leftovers.threads()
-        self.told.left(threads)
-        for name in [*self._left_by_workers, *threads, *self.leftovers.end_processes()]:
-            self.progress.line(f"left running, and ended: {name}", yellow=True)
 
     def _with_record(self, run: Run, act: Callable[[], int]) -> int:
         """Do what writes the record, for its exit code; where that cannot be written, the code that is left (not 0)."""

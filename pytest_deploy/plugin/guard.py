@@ -25,8 +25,10 @@ from pytest_deploy.plugin.nowhere import identity
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-LEAVE_S = 10.0
-"""Seconds a sealed session has to end by itself."""
+TELL_S = 120.0
+"""Seconds a sealed session has for the project's own hook, which may tell people."""
+LEAVE_S = 15.0
+"""What it then has to end by itself."""
 LEAVE_WITH_REMAINS_S = 1.0
 """The same where it told of a thread that will keep it from ending."""
 
@@ -71,7 +73,7 @@ class Told:
         self._tell(sealed=code)
 
     def left(self, names: Iterable[str]) -> None:
-        """What was left behind and will keep the process from ending."""
+        """Nothing is left to do; what will keep the process from ending."""
         self._tell(left=[name[:150] for name in names][:_NAMES])
 
     def ended(self, code: int) -> None:
@@ -181,11 +183,11 @@ class Guard:
             case {"limit": {"seconds": seconds, "whose": whose}}:
                 self._limits[whose] = now + seconds
             case {"sealed": code}:
-                self._code, self._leave_at = code, now + LEAVE_S
-            case {"left": _}:
-                self._leave_at = now + LEAVE_WITH_REMAINS_S
+                self._code, self._leave_at = code, now + TELL_S
+            case {"left": names}:
+                self._leave_at = now + (LEAVE_WITH_REMAINS_S if names else LEAVE_S)
             case {"ended": code} if self._code is None:
-                self._code, self._leave_at = code, now + LEAVE_S
+                self._code, self._leave_at = code, now + TELL_S
 
     def _until_end(self) -> float | None:
         ends = [*self._limits.values()] if self._leave_at is None else [self._leave_at]

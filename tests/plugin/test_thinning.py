@@ -251,6 +251,12 @@ BY_PYTEST = [
         before="unrecognized arguments",
     ),
     Way("--pdb -n2", "--pdb", ("--pdb", "-n2")),
+    Way(
+        "PYTEST_XDIST_WORKER=gw0",
+        "PYTEST_XDIST_WORKER is set",
+        env={"PYTEST_XDIST_WORKER": "gw0"},
+        before="this deployment has no guard",
+    ),
 ]
 """Refused whoever comes first: an option of a plug-in that is not installed is unknown to pytest."""
 

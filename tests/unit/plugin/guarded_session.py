@@ -10,7 +10,7 @@ from dataclasses import dataclass
 _HEAD = """
 import atexit, os, signal, sys, threading, time
 from pytest_deploy.plugin import guard
-guard.LEAVE_S = 1.0
+guard.TELL_S = guard.LEAVE_S = 1.0
 guard.LEAVE_WITH_REMAINS_S = 0.2
 told = guard.start()
 """
