@@ -37,7 +37,6 @@ if TYPE_CHECKING:
         StoreUnavailable,
         UsageError,
     )
-    from pytest_deploy.gates.incidents import IncidentSource
     from pytest_deploy.migrate.migrations import Migrations, applied_events, backup_event
     from pytest_deploy.pipeline.step_record import StepRecord
     from pytest_deploy.platform.clients import Answer, Database, Service
@@ -83,7 +82,6 @@ __all__ = [
     "Fault",
     "Gates",
     "IllegalEvent",
-    "IncidentSource",
     "Interrupted",
     "LeaseHeld",
     "ManualInterventionRequired",
@@ -131,7 +129,6 @@ _HOME: Final = {
     "DatabaseAccess": "platform.protocol",
     "Environment": "platform.environment",
     "Gates": "plugin.fixtures",
-    "IncidentSource": "gates.incidents",
     "Migrations": "migrate.migrations",
     "Platform": "platform.protocol",
     "Policy": "policy.policy",

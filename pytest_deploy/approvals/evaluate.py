@@ -17,6 +17,7 @@ from pytest_deploy.approvals.roster import Person, Roster
 from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, S, parse
 from pytest_deploy.approvals.signed_file import SignedFile
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.countersigned import SIGNERS
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import ApprovalRefused, RequestMade, Signed, given
 from pytest_deploy.record.log import Log
@@ -27,7 +28,7 @@ TOLERANCE: Final = timedelta(seconds=60)
 """Clocks of signer and log may differ by this."""
 _OVERRIDE_PREFIX: Final = "override-"
 _COUNTING: Final = frozenset({Approval.type, OverrideStatement.type})
-OVERRIDE_SIGNERS: Final = 2
+OVERRIDE_SIGNERS: Final = SIGNERS
 """An override is asked for by one and confirmed by another."""
 
 

@@ -1,4 +1,4 @@
-"""`freeze`: the commit, or one it descends from, was not rolled back here and left unmended."""
+"""`freeze`: nothing was rolled back here since somebody last signed that it may be deployed to again."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ def standing_freeze(state: LogState, why_not_lifted: Callable[[Event, Event], st
 
 
 def judge(frozen: Frozen | None) -> Verdict:
-    """Whether nothing froze what is to be deployed. Only a signed release of the environment, or a fix, lifts it."""
+    """Whether nothing froze the environment. Only a signed release of it lifts that."""
     if frozen is None:
-        return Grounds(NAME, {"frozen": None}).passes("nothing froze this commit")
+        return Grounds(NAME, {"frozen": None}).passes("nothing froze this environment")
     return Grounds(NAME, {"frozen": {**asdict(frozen), "since": stamp(frozen.since)}}).needs_action(
         f"frozen by run {frozen.run} since {moment(frozen.since)}: {frozen.reason}",
-        "deploy a commit that reverts or mends it, or have the freeze lifted by a signed release",
+        "see why, then have it lifted: python deploy.py thaw",
     )

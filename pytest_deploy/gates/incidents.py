@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Grounds, Judge, Unavailable, Verdict, moment, not_applicable, span
 from pytest_deploy.policy.policy import Incidents
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.event import Event, of_type
-from pytest_deploy.record.events import IncidentOpened, given
 
 NAME = "incidents"
 _WANTED = 'a list like [{"id": "INC-7", "severity": "critical", "opened": "2026-11-22T20:25:07Z", "closed": null, "url": null}]'
@@ -37,12 +36,13 @@ class Incident:
 
 
 def gather(facts: GateFacts) -> Judge:
-    """What the team's tracker says where policy names a program that asks it, else the environment's own record."""
+    """What the program says that policy names; without a rule nobody is asked."""
     rule = facts.policy.incidents
-    source: IncidentSource = RecordedIncidents(facts.history)
-    if rule is not None and rule.command is not None:
-        source = IncidentCommand(rule.command, facts.workspace.root, rule.command_timeout_s)
-    return partial(judge, rule, incidents=source.read())
+    if rule is None or rule.command is None:
+        return partial(judge, None, incidents=())
+    return partial(
+        judge, rule, incidents=IncidentCommand(rule.command, facts.workspace.root, rule.command_timeout_s).read()
+    )
 
 
 def judge(rule: Incidents | None, at: datetime, incidents: Sequence[Incident] | Unavailable) -> Verdict:
@@ -53,7 +53,7 @@ def judge(rule: Incidents | None, at: datetime, incidents: Sequence[Incident] | 
     if rule is None:
         return not_applicable(NAME)
     length = timedelta(hours=rule.within_h)
-    grounds = Grounds(NAME, {"at": stamp(at), "within_h": rule.within_h})
+    grounds = Grounds(NAME, {"at": stamp(at), "within_h": rule.within_h, "command": list(rule.command or ())})
     if isinstance(incidents, Unavailable):
         grounds.inputs["source"] = incidents.problem
         return grounds.needs_action(
@@ -84,7 +84,9 @@ def judge(rule: Incidents | None, at: datetime, incidents: Sequence[Incident] | 
         free = max(over for _, over in counting if over is not None)
         named = ", ".join(f"{_shown(incident)}, {moment(incident.opened)}" for incident, _ in counting)
         return grounds.waits(f"critical, opened within {span(length)}: {named}; over {moment(free)}", free)
-    return grounds.passes(f"no critical incident is open, and none was opened within {span(length)}")
+    return grounds.passes(
+        f"no critical incident is open, and none was opened within {span(length)}, says `{shlex.join(rule.command or ())}`"
+    )
 
 
 def _shown(incident: Incident) -> str:
@@ -92,27 +94,6 @@ def _shown(incident: Incident) -> str:
 
 
 # --- where incidents are known
-
-
-class IncidentSource(Protocol):
-    """Whoever knows of incidents."""
-
-    def read(self) -> Sequence[Incident] | Unavailable:
-        """Every incident that is open or was opened lately, or why that is not known."""
-
-
-@dataclass(frozen=True)
-class RecordedIncidents:
-    """The incidents in the environment's own record (`incident.opened`); it knows of no closing, so their age counts."""
-
-    events: Sequence[Event]
-
-    def read(self) -> Sequence[Incident]:
-        """Each as opened and closed at once: within policy's hours it blocks, later it does not."""
-        return [
-            Incident(content.incident, content.severity, event.instant, event.instant, given(content.url))
-            for event, content in of_type(self.events, IncidentOpened)
-        ]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import (
     ApprovalSigned,
     DeviationAccepted,
+    GatePassed,
     MigrationApplied,
     MigrationRolledBack,
     OverrideSigned,
@@ -44,7 +45,7 @@ OUTCOMES: Final = (
 _TELLING: Final = frozenset(
     kind.type
     for kind in (
-        *(RequestMade, RequestVoided, RunOpened, RevisionDeployed, ApprovalSigned, OverrideSigned),
+        *(RequestMade, RequestVoided, RunOpened, RevisionDeployed, ApprovalSigned, GatePassed),
         *(DeviationAccepted, RecordAmended, RunDecided, RunClosed, RunAbandoned),
     )
 )
@@ -66,7 +67,7 @@ class Row:
     approvers: tuple[str, ...] = ()
     """Who signed, once each, in order."""
     bypassed: tuple[str, ...] = ()
-    """Gates that were overridden, deviations that were accepted."""
+    """Gates that passed by an override, which takes two people; deviations that were accepted."""
     amended: tuple[str, ...] = ()
     """What was corrected since, by the keys of its events; what a row says is what the events say."""
     outcome: str = REQUESTED
@@ -94,7 +95,7 @@ class Row:
         return row
 
     def apply(self, event: Event) -> None:  # noqa: C901 - one arm a type
-        if event.type not in _TELLING:
+        if not _tells(event):
             return
         time = stamp(event.time)
         self.began = self.began or time
@@ -118,8 +119,8 @@ class Row:
                 self._note_image(image or "")
             case ApprovalSigned(signer=signer):
                 self.approvers = _with(self.approvers, signer)
-            case OverrideSigned(gate=gate):
-                self.bypassed = _with(self.bypassed, gate or event.type)
+            case GatePassed(gate=gate):
+                self.bypassed = _with(self.bypassed, gate)
             case DeviationAccepted(deviation=deviation):
                 self.bypassed = _with(self.bypassed, deviation or event.type)
             case RecordAmended(key=key):
@@ -133,6 +134,13 @@ class Row:
 
     def _note_image(self, image: str) -> None:
         self.digest = image.partition("@")[2] or self.digest
+
+
+def _tells(event: Event) -> bool:
+    """Whether it says something of a run as a whole: of gates, those that passed by an override alone."""
+    if event.type not in _TELLING:
+        return False
+    return not isinstance(event.content, GatePassed) or bool(event.content.inputs.get("override"))
 
 
 class Fact(NamedTuple):

@@ -25,6 +25,7 @@ from pytest_deploy.policy.phases import PIPELINES
 from pytest_deploy.record.actor import PIPELINE_ACTOR, local_actor
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import (
+    EnvironmentFrozen,
     EventContent,
     PhaseFinished,
     PhaseStarted,
@@ -47,6 +48,8 @@ from pytest_deploy.rollback.rollback import baseline_of, order_of
 
 logger = logging.getLogger(__name__)
 
+FREEZING = frozenset({"rolled-back", "rollback-failed"})
+"""The outcomes after which an environment is frozen, where policy says so."""
 NOT_IN_POLICY = "not in this environment's policy"
 
 
@@ -211,6 +214,7 @@ class Run:
             self.judgement = Judgement(decided.outcome, decided.cause or "", given(decided.exit_code, 0))
             return self.judgement
         self.judgement = judge(events, self.required, self.sequence.closed, pipeline=self.context.pipeline)
+        self._freeze(events, self.judgement)
         self.append(
             RunDecided(
                 **self.plan_result,
@@ -224,6 +228,16 @@ class Run:
         )
         logger.info("decided: %s %s", self.judgement.outcome, self.judgement.cause)
         return self.judgement
+
+    def _freeze(self, events: Sequence[Event], judgement: Judgement) -> None:
+        """Write `environment.frozen`, once, where the run was rolled back, or could not be, and policy freezes then."""
+        frozen = next(of_type(events, EnvironmentFrozen), None) is not None
+        if frozen or not self.policy.freeze_after_rollback or judgement.outcome not in FREEZING:
+            return
+        _, opened = next(of_type(events, RunOpened))
+        reason = ": ".join(part for part in (judgement.outcome, judgement.cause) if part)
+        self.append(EnvironmentFrozen(reason=reason, commit=opened.commit, version=opened.version))
+        logger.info("frozen until somebody signs thaw: %s", reason)
 
     def elapsed(self) -> float:
         return round(self.clock.monotonic() - self.started_at, 3)

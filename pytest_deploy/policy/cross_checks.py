@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
-from pytest_deploy.policy.policy import Approval, Blackout, Phases, StagingSmoke, Window
+from pytest_deploy.policy.policy import Approval, Blackout, Incidents, Phases, StagingSmoke, Window
 from pytest_deploy.policy.rollout import Health, Organisation, Platform, Smoke, Traffic
 from pytest_deploy.policy.storage import Anchors, Record, Retention
 
@@ -83,6 +83,16 @@ def fits_the_sla(sla_s: float, smoke: Smoke, traffic: Traffic, health: Health) -
             f"smoke budget {smoke.budget_s:g} s, traffic {traffic.settling_s:g} s and health watch {health.watch_s:g} s"
             f" make {total:g} s of {sla_s:g} s",
             "lengthen sla_s or shorten one of them",
+        )
+
+
+def incidents_have_a_source(incidents: Incidents | None) -> Iterator[Contradiction]:
+    """A gate that nobody answers cannot refuse."""
+    if incidents is not None and incidents.command is None:
+        yield Contradiction(
+            ("incidents", "command"),
+            "incidents are asked about, and nothing says which there are",
+            "name a program that prints them as JSON, or leave the rule out: incidents: null",
         )
 
 
@@ -193,6 +203,7 @@ RULES: tuple[Callable[..., Iterator[Contradiction]], ...] = (
     approval_roles_match_the_phase,
     production_rules_need_approval_and_backup,
     fits_the_window,
+    incidents_have_a_source,
     blackout_has_a_zone,
     fits_the_sla,
     clean_tree_in_the_cloud,

@@ -133,7 +133,7 @@ class Incidents(Section):
     within_h: Hours
     """hours to look back"""
     command: Argv | None = None
-    """a program and its arguments that prints the incidents as JSON; null to go by this environment's own record"""
+    """a program and its arguments that prints the incidents as JSON; the gate has no other source"""
     command_timeout_s: Seconds = 30
     """seconds it may take; longer blocks"""
 
@@ -190,7 +190,7 @@ class Policy(Section):
     anchors: Anchors = Anchors()
     """required, lines, copies, github and timestamp"""
     freeze_after_rollback: bool = False
-    """true where a rollback freezes the environment until somebody signs `thaw`; no run freezes by itself yet"""
+    """true where a run that was rolled back, or could not be, freezes the environment until somebody signs `thaw`"""
     thaw: Thaw = Thaw()
     """roles"""
     dirty_tree: bool = False

@@ -101,7 +101,6 @@ LEGAL: Final[Mapping[str, Rule]] = {
     "run.abandoned": Rule(_leads("run.abandoned"), ("nothing announced", "no rollback open")),
     "environment.frozen": Rule(frozenset({Stage.PLANNED, Stage.DECIDED}) | FINISHED, outside=True),
     "environment.released": Rule(FINISHED, outside=True),
-    "incident.opened": Rule(OPEN | FINISHED),
     "record.amended": Rule(FINISHED),
     "signoff.signed": Rule(FINISHED),
     "notification.sent": _NOTE,

@@ -17,11 +17,12 @@ from typing import Any, Final
 
 from pytest_deploy.errors import RecordTampered
 from pytest_deploy.pipeline.plan import PLANNED_DIFF
+from pytest_deploy.record.countersigned import countersigned_overrides
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import (
+    GatePassed,
     GateRefused,
     GateVerdict,
-    OverrideSigned,
     RequestMade,
     RevisionDeployed,
     RunDecided,
@@ -89,7 +90,6 @@ def render_run(
     """
     summary = summarize(events)
     files = files or PageFiles()
-    overrides = summary.contents(OverrideSigned)
     post_run, departed = PostRun(after or ()), deviations(summary)
     return render(
         "run.html",
@@ -102,7 +102,10 @@ def render_run(
             "sla_bars": sla_bars(summary),
             "counts": _counts(summary),
             "deviations": departed,
-            "overridden": list(dict.fromkeys(given(override.gate, "a gate") for override in overrides)),
+            "overridden": list(
+                dict.fromkeys(gate.gate for gate in summary.contents(GatePassed) if "override" in gate.inputs)
+            ),
+            "countersigned": countersigned_overrides(summary.events),
             "signatures": manifest(summary.events),
             "gates": gate_results(files.plan, summary.events),
             "gate_points": GATE_POINTS,

@@ -12,6 +12,7 @@ from pytest_deploy.history.runs import Row
 from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.countersigned import countersigned_overrides
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import (
     UNSET,
@@ -106,8 +107,9 @@ def describe_run(run: RunEvents) -> tuple[Sentence, ...]:
         cause = f": {row.cause}" if row.cause else ""
         ends = tuple(event.seq for event in run.events if event.type in _ENDS)
         sentences.append(Sentence("outcome", f"{row.outcome}{took}{cause}", ends or (last.seq,)))
+    countersigned = countersigned_overrides(run.events)
     for event in run.events:
-        sentences += _sentences(event)
+        sentences += _sentences(event, countersigned)
     for event in run.anchors:
         if isinstance(made := event.content, AnchorMade):
             line = f"tlog {run.checkpoint.split()[1]} {made.size} {made.root}, {made.kind}"
@@ -209,6 +211,10 @@ def _serving(serving: Serving, moment: AsOf) -> Iterator[Sentence]:
         sentence for event in serving.events if event.type == "approval.signed" for sentence in _sentences(event)
     ]
     yield from approvals or [Sentence("approved", "by nobody: policy asked for no approval, or none was recorded", ())]
+    countersigned = countersigned_overrides(serving.events)
+    for event in serving.events:
+        if event.type == OverrideSigned.type:
+            yield from _sentences(event, countersigned)
     yield from exceptions(serving.events) or [Sentence(_EXCEPTION, "nothing", ())]
 
 
@@ -218,14 +224,17 @@ _LABELS: Final[Mapping[str, str]] = {
     "migration.applied": "migration", "migration.rolled-back": "migration", "revision.deployed": "revision", "traffic.moved": "traffic",
     "rollback.started": "rollback", "rollback.finished": "rollback", "run.decided": "decided", "run.closed": "closed",
     "run.abandoned": "abandoned", "environment.frozen": "frozen", "environment.released": "thawed", "alert.raised": "alert",
-    "incident.opened": "incident", "notification.sent": "told", "notification.failed": "not told", "anchor.made": "anchored",
+    "notification.sent": "told", "notification.failed": "not told", "anchor.made": "anchored",
     "record.read": "read", "clock.skewed": "clock",
 }  # fmt: skip
 """What the sentence of `describe_event` is about, by event type."""
 
 
-def _sentences(event: Event) -> Iterator[Sentence]:
-    """What an event says of its run; steps that passed, phases and leases say nothing."""
+def _sentences(event: Event, countersigned: frozenset[int] = frozenset()) -> Iterator[Sentence]:  # noqa: C901 - one arm a type
+    """What an event says of its run; steps that passed, phases and leases say nothing.
+
+    `countersigned`: the overrides that two people signed.
+    """
     rests_on = (event.seq,)
     match event.content:
         case RunOpened() as opened:
@@ -242,6 +251,8 @@ def _sentences(event: Event) -> Iterator[Sentence]:
             comment = f"; {signed.comment}" if given(signed.comment) else ""
             text = f"{name} <{signed.signer}> as {signed.role}, {at}: {signed.meaning}{comment}"
             yield Sentence("approved", text, rests_on)
+        case OverrideSigned() as signed:
+            yield Sentence("override", _overridden(signed, counts=event.seq in countersigned), rests_on)
         case SignoffSigned() as signed:
             name = given(signed.printed_name) or signed.signer
             yield Sentence("signed off", f"{name} as {signed.role}, {utc(event.time)}: {signed.meaning}", rests_on)
@@ -259,6 +270,12 @@ def _sentences(event: Event) -> Iterator[Sentence]:
     yield from _exceptions_in(event)
 
 
+def _overridden(signed: OverrideSigned, *, counts: bool) -> str:
+    incident = f" for {signed.incident}" if given(signed.incident) else ""
+    alone = "" if counts else "; signed by one, counts not yet"
+    return f"gate {given(signed.gate, 'unnamed')}{incident}, signed by {signed.signer}: {signed.reason}{alone}"
+
+
 def _amended(amended: RecordAmended) -> str:
     what = "the record"
     if amended.amends is not UNSET:
@@ -272,9 +289,6 @@ def _amended(amended: RecordAmended) -> str:
 def _exceptions_in(event: Event) -> Iterator[Sentence]:
     texts: list[str] = []
     match event.content:
-        case OverrideSigned() as signed:
-            incident = f" for {signed.incident}" if given(signed.incident) else ""
-            texts.append(f"gate {given(signed.gate, 'unnamed')}{incident}, signed by {signed.signer}: {signed.reason}")
         case GatePassed() as passed if passed.inputs.get("override"):
             texts.append(f"gate {passed.gate} at {passed.point}: {passed.reason}")
         case DeviationAccepted() as accepted:

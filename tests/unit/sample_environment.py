@@ -17,7 +17,7 @@ def environment(root: Path, name: str = "production", *, run: str = "", clock: H
     """The named environment rehearsed in `root`; nothing of it is started."""
     if not (root / "deploy.yaml").exists():
         root.mkdir(parents=True, exist_ok=True)
-        for file in ("deploy.yaml", "calendar.yaml"):
+        for file in ("deploy.yaml", "calendar.yaml", "incidents.json"):
             shutil.copy(REPOSITORY / file, root)
         shutil.copytree(REPOSITORY / "migrations", root / "migrations")
     workspace = Workspace(root, name, rehearsal=True)

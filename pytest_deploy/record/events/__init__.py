@@ -23,7 +23,6 @@ from pytest_deploy.record.events.of_changes import (
     BackupCreated,
     ClockSkewed,
     EnvironmentFrozen,
-    IncidentOpened,
     Migration,
     MigrationApplied,
     MigrationRolledBack,
@@ -88,7 +87,7 @@ TYPES: Final[Mapping[str, type[EventContent]]] = {
         *(ApprovalSigned, ApprovalRefused, OverrideSigned),
         *(MigrationApplied, MigrationRolledBack, BackupCreated, RevisionDeployed, TrafficMoved),
         *(RollbackStarted, RollbackFinished, EnvironmentFrozen, EnvironmentReleased),
-        *(AlertRaised, ClockSkewed, IncidentOpened, NotificationSent, NotificationFailed),
+        *(AlertRaised, ClockSkewed, NotificationSent, NotificationFailed),
         *(AnchorMade, RecordAmended, RecordRead, SignoffSigned, DeviationAccepted, KeyEnrolled, KeyRevoked, KeyRotated),
     )
 }
@@ -96,8 +95,6 @@ TYPES: Final[Mapping[str, type[EventContent]]] = {
 RESERVED: Final[Mapping[str, str]] = {
     "notification.sent": "notifications",
     "notification.failed": "notifications",
-    "incident.opened": "incidents opened by a run",
-    "environment.frozen": "freezing after a rollback",
 }
 """Types that nothing writes yet -> what will (docs/decisions/0049). Readers and verifiers know them already."""
 

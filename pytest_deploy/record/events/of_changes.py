@@ -149,19 +149,6 @@ class ClockSkewed(EventContent, frozen=True, kw_only=True):
     """From this instant time may start again; written by `recover --clock` alone."""
 
 
-class IncidentOpened(EventContent, frozen=True, kw_only=True):
-    """An incident was opened for what happened in the run."""
-
-    incident: str
-    severity: str
-    cause: str
-    url: str | UnsetType | None = UNSET
-    detail: str | UnsetType = UNSET
-    source: str | UnsetType = UNSET
-    revert: str | UnsetType = UNSET
-    """The `git revert` line that leads back."""
-
-
 class NotificationSent(EventContent, frozen=True, kw_only=True):
     """Somebody was told."""
 

@@ -12,7 +12,7 @@ from pytest_deploy.gates.verdict import Unavailable
 from pytest_deploy.policy.policy import Incidents
 from tests.unit.gates.gate_samples import HOUR, MINUTE, outcome_of, utc
 
-RULE = Incidents(within_h=24)
+RULE = Incidents(within_h=24, command=("cat", "incidents.json"))
 AT = utc("2026-11-23T15:00")
 
 

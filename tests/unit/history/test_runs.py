@@ -69,19 +69,31 @@ def test_the_artefact_is_known_once_it_is_built_and_not_forgotten() -> None:
     assert Row.of([OPENED, made]).digest == Row.of([made, OPENED]).digest == f"sha256:{SHA}"
 
 
+def gate_passed(seq: int, **inputs: object) -> Event:
+    said = {"point": "change", "verdict": "passed", "reason": "", "earliest_start": None}
+    return event(seq, "gate.passed", gate="window", inputs=inputs, **said)
+
+
+def test_a_gate_is_bypassed_where_it_passed_by_an_override_and_not_by_a_signature_alone() -> None:
+    signed = [OPENED, event(6, "override.signed", **SIGNED, gate="window")]
+
+    assert Row.of(signed).bypassed == ()
+    assert Row.of([*signed, gate_passed(7)]).bypassed == ()
+    assert Row.of([*signed, gate_passed(7, override={"by": ["a", "b"]})]).bypassed == ("window",)
+
+
 def test_people_and_what_was_passed_over_are_named_once() -> None:
     row = Row.of(
         [
             event(1, "approval.signed", **APPROVED),
             event(2, "approval.signed", **APPROVED),
-            event(3, "override.signed", **SIGNED, gate="window"),
-            event(4, "override.signed", **SIGNED, gate="window"),
-            event(5, "override.signed", **SIGNED),
+            gate_passed(3, override={"by": ["tina@example.org", "quinn@example.org"]}),
+            gate_passed(4, override={"by": ["tina@example.org", "quinn@example.org"]}),
             event(6, "deviation.accepted", **SIGNED, deviation="a step by hand"),
         ]
     )
 
-    assert (row.approvers, row.bypassed) == (("Quinn@example.org",), ("window", "override.signed", "a step by hand"))
+    assert (row.approvers, row.bypassed) == (("Quinn@example.org",), ("window", "a step by hand"))
 
 
 def test_what_says_nothing_of_the_run_as_a_whole_is_not_rested_on() -> None:

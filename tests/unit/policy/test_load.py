@@ -373,3 +373,14 @@ def test_a_blackout_takes_its_zone_from_the_window_or_a_calendar_and_has_one(tmp
     assert "blackout.calendar: neither a window nor a calendar says in which zone" in message(
         written(tmp_path, BASE + black), "local"
     )
+
+
+def test_incidents_that_nothing_tells_of_are_not_asked_about(tmp_path: Path) -> None:
+    asked = "    incidents: {within_h: 24}\n"
+    told = "    incidents: {within_h: 24, command: [cat, incidents.json]}\n"
+
+    said = message(written(tmp_path, BASE + asked), "local")
+    assert "incidents.command: incidents are asked about, and nothing says which there are" in said
+    assert f"deploy.yaml:{(BASE + asked).splitlines().index(asked.rstrip()) + 1}: " in said
+    assert "leave the rule out" in said
+    assert load(written(tmp_path, BASE + told), "local").incidents is not None

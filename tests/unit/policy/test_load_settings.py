@@ -43,7 +43,7 @@ def test_a_list_is_written_as_in_yaml(file: Path) -> None:
 
 
 def test_a_whole_section_may_be_set(file: Path) -> None:
-    assert local(file, "incidents={within_h: 3}").incidents is not None
+    assert local(file, "incidents={within_h: 3, command: [cat, incidents.json]}").incidents is not None
 
 
 def test_a_later_setting_wins(file: Path) -> None:

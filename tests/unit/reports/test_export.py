@@ -37,7 +37,7 @@ class Checkout:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        for name in ("deploy.yaml", "calendar.yaml"):
+        for name in ("deploy.yaml", "calendar.yaml", "incidents.json"):
             shutil.copy(CONFIGURATION / name, root / name)
         self.log: Log = open_log(root)
         (root / ".deploy").mkdir()

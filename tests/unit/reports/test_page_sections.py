@@ -90,10 +90,22 @@ def test_deviations_and_overrides_are_counted_and_listed_with_their_events(event
 
     assert len(listed) == int(whole.one("dd", id="deviation-count").attributes["data-count"])
     assert set(listed) <= {event.seq for event in events}
-    overrides = of(events, "override.signed")
-    assert numbers(whole, "data-override") == [event.seq for event in overrides]
-    gates = {event.data["gate"] for event in overrides}
+    assert numbers(whole, "data-override") == [event.seq for event in of(events, "override.signed")]
+    gates = {event.data["gate"] for event in of(events, "gate.passed") if "override" in event.data["inputs"]}
     assert int(whole.one("dd", id="override-count").attributes["data-count"]) == len(gates)
+
+
+def test_one_signature_of_an_override_is_no_override() -> None:
+    builder = RunBuilder()
+    builder.opened()
+    builder.override("Tina Lead", "window")
+    alone = page(builder.events).one("section", aria_label="Cover")
+    builder.override("Max Manager", "window")
+    both = page(builder.events).one("section", aria_label="Cover")
+
+    assert alone.one("dd", id="override-count").text == "none"
+    assert "signed by one, counts not yet" in alone.text
+    assert "counts not yet" not in both.text
 
 
 def test_a_rehearsal_says_so_above_everything_else() -> None:
