@@ -165,6 +165,7 @@ class Controller:
                 self.progress.close()
                 shutil.rmtree(self.context.session, ignore_errors=True)
                 self.environment.close()
+        self._tear_down(run, session)
         with self.interruption.shielded():
             code = self._with_record(run, lambda: self._settle(run, exitstatus))
             try:
@@ -172,6 +173,13 @@ class Controller:
                 return (yield)
             finally:
                 session.exitstatus = code or self._with_record(run, lambda: self._seal(run))
+
+    def _tear_down(self, run: Run, session: pytest.Session) -> None:
+        """What a step that was broken off left set up, before anything is decided or undone."""
+        if said := self.limits.tear_down(session):
+            self.progress.line(said, red=True)
+            if run.sequence.closed is None and self.recorder.broken_off is None:
+                self.recorder.broken_off = Cause("internal", said)
 
     def _settle(self, run: Run, exitstatus: int) -> int:
         """Account for what pytest left open, and roll back where that is needed and no step can do it any more; 0."""

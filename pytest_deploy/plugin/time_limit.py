@@ -105,6 +105,26 @@ class TimeLimits:
         with self.limited(item.stash[STEP_TIMEOUT], f"{title_of(item.nodeid)}, tear-down"):
             return (yield)
 
+    def tear_down(self, session: pytest.Session) -> str:
+        """Tear down what a step that was broken off (`pytest.exit`, an internal error) left set up, in the time of one step.
+
+        Returns what failed in it; empty where nothing did.
+        """
+        state = session._setupstate  # noqa: SLF001 -- pytest tears it down itself, later and without a limit
+        if state.stack:
+            seconds = max((item.stash[STEP_TIMEOUT] for item in session.items), default=0.0)
+            try:
+                with self.limited(seconds, "the session's tear-down"):
+                    state.teardown_exact(None)
+            except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 -- whatever a fixture raises
+                return f"a tear-down failed at the end: {type(error).__name__}: {error}".partition("\n")[0]
+        return ""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """In a worker; the controller has done it, before it decided."""
+        self.tear_down(session)
+
     # --- holding them
 
     def _begin(self, seconds: float, whose: str, ends: float) -> None:
