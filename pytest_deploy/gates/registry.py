@@ -58,6 +58,17 @@ GATES: Final[Mapping[str, Callable[[GateFacts], Judge]]] = {
 """Every gate, in the order in which people read the verdicts: what binds what it is judged by. What that raises blocks."""
 
 NAMES: Final = tuple(GATES)
+RULES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        **{name: (name.replace("-", "_"),) for name in NAMES},
+        approvals.NAME: ("approval",),
+        build.NAME: ("service.checks",),
+        freeze.NAME: ("freeze_after_rollback", "thaw"),
+        blackout.NAME: ("blackout", "window"),
+        retention.NAME: ("retention", "record.store"),
+    }
+)
+"""The sections of policy that each gate goes by: where one was replaced, its pass verifies nothing of policy's."""
 OVERRIDABLE: Final = (window.NAME, blackout.NAME, rate_limit.NAME, incidents.NAME)
 """The gates that two people may override: those that say when. An emergency may need another time, and two people may answer
 for that with their signatures. The others say what goes, who allowed it, and whether its evidence can be trusted: to override
@@ -97,6 +108,10 @@ class Gatekeeper:
     @property
     def names(self) -> tuple[str, ...]:
         return gates_of(self.facts.candidate.pipeline, self.facts.policy)
+
+    def replaced(self, name: str) -> tuple[str, ...]:
+        """What of policy's own rule of a gate a rehearsal or a setting replaced, by dotted keys."""
+        return self.facts.policy.replaced(*RULES[name])
 
     def check(self, name: str, at: datetime | None = None) -> Verdict:
         """One gate's verdict at an instant, by default now. What cannot be gathered blocks, with its own cause."""

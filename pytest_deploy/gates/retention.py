@@ -26,7 +26,9 @@ DAY_S = 86_400
 def gather(facts: GateFacts) -> Judge:
     """How the place of the record keeps it, read back now."""
     place, holding = read_holding(facts.environment.log.store, facts.workspace.root)
-    return partial(judge, facts.policy.retention, place=place, holding=holding)
+    return partial(
+        judge, facts.policy.retention, place=place, holding=holding, replaced=bool(facts.policy.replaced("retention"))
+    )
 
 
 def read_holding(store: Store, root: Path) -> tuple[str, BucketRetention | Unavailable | None]:
@@ -39,18 +41,31 @@ def read_holding(store: Store, root: Path) -> tuple[str, BucketRetention | Unava
         return store.bucket.url, Unavailable(str(error))
 
 
-def judge(rule: Retention, at: datetime, place: str, holding: BucketRetention | Unavailable | None) -> Verdict:
+def judge(
+    rule: Retention,
+    at: datetime,
+    place: str,
+    holding: BucketRetention | Unavailable | None,
+    *,
+    replaced: bool = False,
+) -> Verdict:
     """Whether the record is held as policy asks. `holding` is None where `place` is a folder: a disk holds nothing back.
 
-    One second short is short. What could not be read back blocks where policy asks for a locked bucket.
+    One second short is short. What could not be read back blocks where policy asks for a locked bucket. `replaced`: a
+    rehearsal or a setting goes by another rule than policy's.
     """
     wanted = {"period_s": rule.days * DAY_S, "storage_class": rule.storage_class, "locked": rule.locked}
     grounds = Grounds(NAME, {"place": place, "wanted": wanted, "found": None})
+    unlocked = (
+        "a rule in place of policy's own asks for no locked bucket"
+        if replaced
+        else "this policy asks for no locked bucket"
+    )
     if holding is None:
         on_a_disk = f"not enforceable on a disk: {place} lasts as long as whoever keeps the disk lets it"
         if rule.locked:
             return grounds.needs_action(on_a_disk, "let the record lie in a bucket: record: {store: gcs, bucket: NAME}")
-        return grounds.not_applicable(f"{on_a_disk}; this policy asks for no locked bucket")
+        return grounds.not_applicable(f"{on_a_disk}; {unlocked}")
     if isinstance(holding, Unavailable):
         kept = f"how {place} keeps the record could not be read back: {holding.problem}"
         faults = [(kept, "mend what it names, then ask again")]
@@ -60,7 +75,7 @@ def judge(rule: Retention, at: datetime, place: str, holding: BucketRetention | 
         faults = list(_faults(rule, at, holding))
         kept = f"{place} {_kept(holding)}"
     if not rule.locked:
-        return grounds.not_applicable(f"this policy asks for no locked bucket; {kept}")
+        return grounds.not_applicable(f"{unlocked}; {kept}")
     if faults:
         remedies = dict.fromkeys(remedy for _, remedy in faults)
         return grounds.needs_action("; ".join(fault for fault, _ in faults), "; ".join(remedies))

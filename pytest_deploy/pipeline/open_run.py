@@ -39,6 +39,8 @@ def headline(environment: Environment, context: RunContext, source_: Source) -> 
     if source_.dirty:
         lines.append("the tree has uncommitted changes: they are deployed too, and the record says so")
     lines += [f"set for this run: {key}={value}" for key, value in policy.settings.items()]
+    if policy.substituted:
+        lines.append(f"in place of policy's own, so that nothing of it is verified: {', '.join(policy.substituted)}")
     return [*lines, f"run {context.run}"]
 
 
@@ -147,6 +149,7 @@ def _opening_event(
         lock_sha256=_sha256(context.workspace.steps_lock),
         reason=context.reason,
         sets=dict(policy.settings),
+        substituted={key: dict(values) for key, values in policy.substituted.items()},
         python=machine.python_version(),
         options=dict(options),
         ticket=context.ticket or None,

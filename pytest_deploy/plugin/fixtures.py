@@ -41,7 +41,8 @@ class Gates:
     def check(self, name: str) -> Verdict:
         """Ask the gate and record its verdict; fail the step where it refuses.
 
-        The step's assertions are credited where the gate passed by its own rule, not by an override. A gate that policy has no
+        The step's assertions are credited where the gate passed by policy's own rule, not by an override, nor by a rule that
+        a rehearsal or a setting put in its place. A gate that policy has no
         rule for ends the step as not applicable. In a plan one that time or signatures will lift ends it as still needed:
         that is what a plan is for.
 
@@ -73,7 +74,7 @@ class Gates:
             self._record.still_needed(verdict.sentence)
         if verdict.blocks:
             pytest.fail(f"{name}: {verdict.sentence}", pytrace=False)
-        if verdict.by_its_rule:
+        if verdict.by_its_rule and not self._gates.replaced(name):
             self._record.verified()
         return verdict
 

@@ -58,11 +58,11 @@ def load(path: Path, environment: str, sets: Sequence[str] = (), *, rehearsal: b
         remedy = " ".join(dict.fromkeys((did_you_mean(environment, documents), known)))
         faults.append(root.nearest((ENVIRONMENTS,)).fault(f"there is no environment {environment!r}", remedy))
     if selected is not None and (sets or rehearsal):
-        policies.pop(environment, None)
+        asked = policies.pop(environment, None)
         policy, new_faults = _with_settings(selected, environment, documents, sets, rehearsal=rehearsal)
         faults += new_faults
         if policy is not None:
-            policies[environment] = policy
+            policies[environment] = policy if asked is None else policy.in_place_of(asked)
     # 4. Give the policy, or every fault once.
     if faults or environment not in policies:
         raise ConfigurationError(root.file, list(dict.fromkeys(faults)))

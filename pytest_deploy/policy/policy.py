@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -201,11 +201,30 @@ class Policy(Section):
     """seconds after which a run is stopped and undone, or null for twice sla_s"""
     settings: Mapping[str, str] = Field(default_factory=dict)
     """what --deploy-set changed, as given: {key: value}"""
+    substituted: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    """values that a rehearsal or --deploy-set put in place of policy's own: {dotted key: {policy: …, used: …}}"""
 
     @property
     def run_limit(self) -> float:
         """Seconds after which a run is stopped and undone."""
         return 2.0 * self.sla_s if self.run_limit_s is None else float(self.run_limit_s)
+
+    def replaced(self, *sections: str) -> tuple[str, ...]:
+        """The dotted keys under these, or over them, whose value is not policy's own: what rests on them credits nothing."""
+        return tuple(
+            key
+            for key in self.substituted
+            if any(f"{key}.".startswith(f"{one}.") or f"{one}.".startswith(f"{key}.") for one in sections)
+        )
+
+    def in_place_of(self, asked: Policy) -> Policy:
+        """The same, with each value that stands in place of one of `asked`, which is policy's own."""
+        own, used = (
+            _values(policy.model_dump(mode="json", exclude={"settings", "substituted"})) for policy in (asked, self)
+        )
+        changed = [key for key in sorted({*own, *used}) if own.get(key) != used.get(key)]
+        values = {key: {"policy": own.get(key), "used": used.get(key)} for key in changed}
+        return self.model_copy(update={"substituted": values})
 
     def origin(self, *, rehearsal: bool = False) -> str:
         """The record's origin: `<domain>/<environment>`, of a rehearsal `<domain>/rehearsal/<environment>`."""
@@ -223,3 +242,13 @@ class Policy(Section):
     def digest(self) -> str:
         """SHA-256 of `canonical()`, 64 hex; `config_sha256` in the record."""
         return hashlib.sha256(self.canonical()).hexdigest()
+
+
+def _values(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Each single value or list of a document by its dotted key; a section that is there and empty is one too."""
+    values: dict[str, Any] = {}
+    for name, value in document.items():
+        values |= (
+            _values(value, f"{prefix}{name}.") if isinstance(value, Mapping) and value else {f"{prefix}{name}": value}
+        )
+    return values

@@ -20,7 +20,7 @@ from pytest_deploy.policy.yaml_source import Node
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
-OWN = ("environment", "settings")
+OWN = ("environment", "settings", "substituted")
 """Fields of a policy that nobody writes: `load` sets them."""
 
 SECTIONS = tuple(name for name in Policy.model_fields if name not in OWN)

@@ -6,6 +6,7 @@ verifiers hold both against stock ssh-keygen.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -161,8 +162,9 @@ def _of_event(event: Event, summary: RunSummary) -> Iterator[Deviation]:  # noqa
             if opened.dirty:
                 what = "the tree differed from the commit: it cannot be made again from it alone"
                 yield Deviation(event.seq, "uncommitted changes", what, key="dirty")
-            for key, value in given(opened.sets, {}).items():
-                yield Deviation(event.seq, "setting changed", f"{key}={value} for this run", key="sets")
+            for key, values in given(opened.substituted, {}).items():
+                text = f"{key}: policy has {_json(values['policy'])}, this run used {_json(values['used'])}"
+                yield Deviation(event.seq, "replaced", text, key="substituted")
         case StepFinished() as finished:
             yield from _of_step(event, finished)
         case GateRefused(gate=gate, reason=reason):
@@ -185,6 +187,10 @@ def _of_event(event: Event, summary: RunSummary) -> Iterator[Deviation]:  # noqa
         case RunDecided(duration_s=duration_s, sla_s=sla_s) if sla_s is not None and duration_s > sla_s:
             text = f"took {seconds(duration_s)}, policy allows {seconds(sla_s)}"
             yield Deviation(event.seq, "over the SLA", text)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def _of_step(event: Event, finished: StepFinished) -> Iterator[Deviation]:

@@ -299,4 +299,8 @@ def _exceptions_in(event: Event) -> Iterator[Sentence]:
         case RunOpened() as opened:
             texts += ["the tree had uncommitted changes"] * opened.dirty
             texts += [f"set by hand: {key}={escape_hidden(value)}" for key, value in given(opened.sets, {}).items()]
+            texts += [
+                f"{key}: policy has {escape_hidden(values['policy'])}, used {escape_hidden(values['used'])}"
+                for key, values in given(opened.substituted, {}).items()
+            ]
     return (Sentence(_EXCEPTION, text, (event.seq,)) for text in texts)

@@ -20,15 +20,17 @@ def test_serving_address_answers_for_this_release(
     record.expect({"status": 200, "commit": release.commit}, {"status": answer.status, "body": answer.body})
     assert answer.status == 200
     assert answer.body["commit"] == release.commit
-    record.verified()
+    credit(policy, record)
 
 
-def test_user_can_log_in_at_the_serving_address(log_in: Callable[[], Answer], record: StepRecord) -> None:
+def test_user_can_log_in_at_the_serving_address(
+    log_in: Callable[[], Answer], policy: Policy, record: StepRecord
+) -> None:
     answer = log_in()
 
     record.expect(200, answer.status)
     assert answer.status == 200
-    record.verified()
+    credit(policy, record)
 
 
 @pytest.mark.requirement("REQ-o00043-R", environment=("local", "development"))
@@ -45,7 +47,8 @@ def test_deployment_takes_no_longer_than_allowed(policy: Policy, record: StepRec
 
     record.expect(f"at most {policy.sla_s:g} s", f"{took_s:.1f} s")
     assert took_s <= policy.sla_s
-    record.verified()
+    if not policy.replaced("sla_s"):
+        record.verified()
 
 
 @pytest.mark.step(timeout=7200)
@@ -65,7 +68,13 @@ def test_service_stays_healthy(service: Service, policy: Policy, record: StepRec
         {"samples": len(samples), "failures": failures[:20]},
     )
     assert len(failures) <= policy.health.allow_failures
-    record.verified()
+    credit(policy, record)
+
+
+def credit(policy: Policy, record: StepRecord) -> None:
+    """The watch and the smoke before it are policy's; under a shortened one nothing of it was exercised."""
+    if not policy.replaced("health"):
+        record.verified()
 
 
 def _sample(service: Service, path: str) -> dict[str, object]:

@@ -123,6 +123,8 @@ class RunOpened(EventContent, frozen=True, kw_only=True):
     reason: str | None
     sets: dict[str, Any] | UnsetType = UNSET
     """What the command line set over the policy, key -> value."""
+    substituted: dict[str, Any] | UnsetType = UNSET
+    """What was used in place of policy's own, by a rehearsal or the command line: dotted key -> `policy`, `used`."""
     python: str | UnsetType = UNSET
     options: dict[str, Any] | UnsetType = UNSET
     ticket: str | UnsetType | None = UNSET

@@ -92,3 +92,12 @@ def test_where_no_lock_is_asked_for_what_was_found_is_said(found: BucketRetentio
 
     assert verdict.result == "not-applicable"
     assert "asks for no locked bucket" in verdict.reason
+
+
+def test_a_rehearsal_does_not_say_that_policy_asks_for_no_lock() -> None:
+    rule = Retention(locked=False)
+
+    assert "this policy asks for no locked bucket" in retention.judge(rule, NOW, "reports/x", None).reason
+    replaced = retention.judge(rule, NOW, "reports/x", None, replaced=True)
+    assert "in place of policy's own" in replaced.reason
+    assert "this policy" not in replaced.reason

@@ -31,9 +31,11 @@ def record(monkeypatch: pytest.MonkeyPatch) -> StepRecord:
     return step_record
 
 
-def ask(verdict: Verdict, record: StepRecord, *, point: Any = "plan", name: str = "window") -> Verdict:
+def ask(
+    verdict: Verdict, record: StepRecord, *, point: Any = "plan", name: str = "window", replaced: tuple[str, ...] = ()
+) -> Verdict:
     """What a step does that asks one gate, which answers so."""
-    asked: Any = SimpleNamespace(names=("window",), check=lambda name, at: verdict)
+    asked: Any = SimpleNamespace(names=("window",), check=lambda name, at: verdict, replaced=lambda name: replaced)
     clock: Any = SimpleNamespace(now=lambda: NOON)
     return Gates(asked, record, clock, point=point).check(name)
 
@@ -43,6 +45,11 @@ def test_a_gate_that_passes_by_its_rule_credits_what_the_step_claims(record: Ste
 
     assert record.credited == ["REQ-x-J"]
     assert record.gates == ["window"]
+
+
+def test_a_gate_that_passes_by_a_rule_in_place_of_policys_own_credits_nothing(record: StepRecord) -> None:
+    assert ask(OPEN, record, replaced=("window.opens",)).passed
+    assert record.credited == []
 
 
 def test_a_gate_that_people_overrode_passes_and_credits_nothing(record: StepRecord) -> None:

@@ -133,3 +133,34 @@ def test_a_rehearsal_cannot_go_without_approval(file: Path) -> None:
     assert ("--deploy-set", "phases.leave_out") in refused(
         file, "phases.leave_out=[approval]", environment="production", rehearsal=True
     )
+
+
+def test_what_stands_in_place_of_policys_own_is_told_with_both_values(tmp_path: Path) -> None:
+    file = written(tmp_path, BASE + PRODUCTION + "    freeze_after_rollback: true\n")
+
+    assert load(file, "production").substituted == {}
+    rehearsed = load(
+        file,
+        "production",
+        ["health.watch_s=1", "health.interval_s=1", "window=null", "service.env.FAULT=login"],
+        rehearsal=True,
+    )
+    assert rehearsed.substituted["freeze_after_rollback"] == {"policy": True, "used": False}
+    assert rehearsed.substituted["platform.kind"]["used"] == "embedded"
+    assert rehearsed.substituted["health.watch_s"]["used"] == 1.0
+    assert rehearsed.substituted["window.opens"]["used"] is None
+    assert rehearsed.substituted["service.env.FAULT"] == {"policy": None, "used": "login"}
+    # What is as policy has it is not among them, and what was set to its own value neither.
+    assert rehearsed.replaced("approval", "sla_s") == ()
+    same = load(file, "production").health.watch_s
+    assert load(file, "production", [f"health.watch_s={same}", "window=null"], rehearsal=True).replaced("health") == ()
+
+
+@pytest.mark.parametrize("section", ["health", "health.watch_s", "health.watch_s.deeper"])
+def test_a_section_is_replaced_where_a_part_of_it_is(file: Path, section: str) -> None:
+    assert load(file, "local", ["health.watch_s=1"]).replaced(section) == ("health.watch_s",)
+
+
+@pytest.mark.parametrize("section", ["health.interval_s", "heal", "smoke"])
+def test_a_section_is_not_replaced_where_another_is(file: Path, section: str) -> None:
+    assert load(file, "local", ["health.watch_s=1"]).replaced(section) == ()

@@ -34,10 +34,11 @@ def test_a_run_as_planned_has_none() -> None:
 
 
 def test_uncommitted_changes_and_changed_settings_are_told_each() -> None:
-    found = told(dirty=True, sets={"health.watch_s": "1", "traffic.settle_s": "0"})
+    watch, settle = {"policy": 900.0, "used": 1.0}, {"policy": 20.0, "used": 0.0}
+    found = told(dirty=True, substituted={"health.watch_s": watch, "traffic.settle_s": settle})
 
-    assert [kind for kind, _ in found] == ["uncommitted changes", "setting changed", "setting changed"]
-    assert found[1][1] == "health.watch_s=1 for this run"
+    assert [kind for kind, _ in found] == ["uncommitted changes", "replaced", "replaced"]
+    assert found[1][1] == "health.watch_s: policy has 900.0, this run used 1.0"
 
 
 @pytest.mark.parametrize("outcome", ["failed", "error", "skipped"])
