@@ -76,7 +76,7 @@ def _assert_allure(folder: Path, events: list[Event]) -> None:
     for nodeid, (said, labels) in results.items():
         step = steps[nodeid]
         assert [value for name, value in labels if name == "phase"] == [step["phase"]]
-        assert {value for name, value in labels if name == "requirement"} == set(step["verifies"])
+        assert {value for name, value in labels if name == "requirement"} == set(step.get("claims", []))
         assert (said["status"] == "passed") == (step["outcome"] == "passed"), nodeid
         assert said["start"] <= said["stop"]
         attached = {one["name"]: one["source"] for one in said.get("attachments", [])}

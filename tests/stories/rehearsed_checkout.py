@@ -71,12 +71,13 @@ class RehearsedCheckout:
     def verdicts(self, point: str, run: str | None = None) -> Mapping[str, Mapping[str, Any]]:
         """What each gate last said at a point of a run, the last one where none is named, by gate."""
         run = run or self.checkout.last_run()
-        told = [e for e in self.checkout.events(run) if e.type in {"gate.passed", "gate.refused"}]
+        told = [e for e in self.checkout.events(run) if e.type in {"gate.passed", "gate.refused", "gate.not-applicable"}]
         return {event.data["gate"]: event.data for event in told if event.data["point"] == point}
 
     def refused(self, point: str, run: str | None = None) -> set[str]:
-        """The gates that refused at a point."""
-        return {gate for gate, said in self.verdicts(point, run).items() if said["verdict"] == "refused"}
+        """The gates that stood in the way at a point: refused, or still needed."""
+        blocking = {"refused", "still-needed"}
+        return {gate for gate, said in self.verdicts(point, run).items() if said["verdict"] in blocking}
 
 
 def in_a_bucket(checkout: Checkout) -> RehearsedCheckout:

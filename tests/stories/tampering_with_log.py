@@ -18,7 +18,7 @@ from tests.stories.tampered_record import TamperedRecord, exchange, flip, replac
 
 
 def event_edited(it: TamperedRecord) -> None:
-    swap_bytes(it.event("gate.refused"), b'"verdict":"refused"', b'"verdict":"allowed"')
+    swap_bytes(it.event("gate.refused"), b'"reason":"', b'"reason":"no ')
 
 
 def event_deleted(it: TamperedRecord) -> None:

@@ -42,7 +42,7 @@ class Kind:
 
 
 def _edit_event(it: TamperedRecord, _command: str) -> None:
-    swap_bytes(it.event("gate.refused"), b'"verdict":"refused"', b'"verdict":"allowed"')
+    swap_bytes(it.event("gate.refused"), b'"reason":"', b'"reason":"no ')
 
 
 def _spoil_newest_root(it: TamperedRecord, _command: str) -> None:
