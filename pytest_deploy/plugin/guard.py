@@ -51,6 +51,7 @@ class Told:
         self._pipe = identity(descriptor)
         self._process = os.getpid()
         self.run_opened = False
+        self._through = False
 
     @property
     def began(self) -> float:
@@ -74,16 +75,19 @@ class Told:
 
     def left(self, names: Iterable[str]) -> None:
         """Nothing is left to do; what will keep the process from ending."""
+        self._through = True
         self._tell(left=[name[:150] for name in names][:_NAMES])
 
     def ended(self, code: int) -> None:
         """A controlled end without a seal (a refusal, a record that cannot be written): its exit code."""
         self._tell(ended=code)
 
-    def ended_before_a_run(self, code: object) -> None:
-        """The session ends: its exit code is the deployment's where no run was ever opened."""
+    def finished(self, code: object) -> None:
+        """Pytest is through, sealed or not: the process is to end now. Its exit code counts where no run was ever opened."""
         if not self.run_opened and isinstance(code, int) and code:
             self.ended(int(code))
+        if not self._through:
+            self.left(())
 
     def _tell(self, **message: object) -> None:
         # A step may have closed every descriptor, and another file may have got the number.

@@ -62,7 +62,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
         raise
     finally:
         if told is not None:
-            told.ended_before_a_run(code)
+            told.finished(code)
     return code
 
 

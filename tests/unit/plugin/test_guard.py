@@ -136,6 +136,17 @@ def test_a_sealed_session_that_never_ends_is_ended() -> None:
     assert guarded(OPENED + "told.sealed(1)\ntime.sleep(20)").code == 1
 
 
+@pytest.mark.parametrize(
+    "before, code", [("", 4), (OPENED, 20), (OPENED + "told.sealed(1)\n", 1)], ids=["refused", "open", "sealed"]
+)
+def test_a_thread_that_stays_keeps_no_session_that_is_through(before: str, code: int) -> None:
+    stays = "threading.Thread(target=time.sleep, args=(25,)).start()\n"
+    began = time.monotonic()
+
+    assert guarded(before + stays + "told.finished(4)").code == code
+    assert time.monotonic() - began < 20
+
+
 def test_a_limit_that_nothing_in_the_session_can_stop_ends_it_and_all_it_started() -> None:
     process = started(
         OPENED
