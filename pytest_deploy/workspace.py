@@ -9,6 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
+
+SPECIFICATION: Final = "spec/ops-deployment-automation.md"
+"""What the deployments of a checkout are held against; `run.opened.spec_sha256` is its SHA-256."""
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def export(
     if not (workspace.store / "log").is_dir():
         raise Refused(f"{run}: there is no record in {workspace.shown(workspace.store)}")
     log = _open(workspace, run)
-    out = Export(log, workspace.store, run, into)
+    out = Export(log, workspace.store, run, into, root=workspace.root)
     out.check()
     head = log.head()
     reading = RecordRead(

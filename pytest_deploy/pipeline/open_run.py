@@ -25,11 +25,11 @@ from pytest_deploy.record.lease import Lease
 from pytest_deploy.release import live, source
 from pytest_deploy.release.request import PIPELINE
 from pytest_deploy.release.source import Source
+from pytest_deploy.workspace import SPECIFICATION
 
 logger = logging.getLogger(__name__)
 
 PLAN = "plan"
-SPECIFICATION = "spec/ops-deployment-automation.md"
 
 
 def headline(environment: Environment, context: RunContext, source_: Source) -> list[str]:

@@ -55,6 +55,8 @@ class Export:
     store: Path
     run: str
     into: Path
+    root: Path | None = None
+    """The checkout, for the specification."""
     made: list[str] = field(default_factory=list)
     not_made: list[str] = field(default_factory=list)
 
@@ -108,7 +110,7 @@ class Export:
         """The current report, and its other forms as far as this machine can make them."""
         ends = {"run.decided", "run.abandoned"}
         cut = next((at + 1 for at, event in enumerate(events) if event.type in ends), len(events))
-        shown = page_files(self.store / "runs" / self.run, events[:cut], self.log.run)
+        shown = page_files(self.store / "runs" / self.run, events[:cut], self.log.run, root=self.root)
         page = render_run(
             events[:cut], checkpoint=self._signed(events[-1]).checkpoint.anchor, files=shown, after=events[cut:]
         )

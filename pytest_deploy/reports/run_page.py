@@ -21,11 +21,11 @@ from pytest_deploy.record.countersigned import countersigned_overrides
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import (
     GatePassed,
-    GateRefused,
     GateVerdict,
     RequestMade,
     RevisionDeployed,
     RunDecided,
+    RunOpened,
     StepFinished,
     TrafficMoved,
     given,
@@ -35,6 +35,7 @@ from pytest_deploy.reports.charts import response_times, sla_bars, timeline
 from pytest_deploy.reports.page import render
 from pytest_deploy.reports.run_summary import OUTCOMES, RunSummary, describe_event, describe_outcome, summarize
 from pytest_deploy.reports.signatures import PostRun, deviations, manifest
+from pytest_deploy.traceability import register
 from pytest_deploy.traceability.matrix import assertions
 
 GATE_POINTS: Final[Mapping[str, str]] = {
@@ -72,6 +73,8 @@ class PageFiles:
     diff: SchemaDiff | None = None
     plan: tuple[Event, ...] = ()
     """The events of the plan that made the request."""
+    register: register.Register = field(default_factory=dict)
+    """The assertions of the specification that the run was held against; empty where that is not at hand."""
 
 
 def render_run(
@@ -115,7 +118,8 @@ def render_run(
             "planned_migrations": (files.request or {}).get("migrations", []),
             "schema_diff": files.diff,
             "response_times": response_times(summary, files.texts),
-            "assertions": assertions(summary.steps),
+            "assertions": assertions(summary.steps, files.register),
+            "registered": files.register,
             "after": after,
             "after_signatures": manifest(after or ()),
             "post_run": post_run,
@@ -144,10 +148,9 @@ class GateResult:
 
     @property
     def verdict(self) -> str:
-        """passed, overridden or refused."""
-        if isinstance(self.content, GateRefused):
-            return "refused"
-        return "overridden" if "override" in self.content.inputs else "passed"
+        """One of the four results; `overridden` where it passed because people answered for it."""
+        overridden = isinstance(self.content, GatePassed) and "override" in self.content.inputs
+        return "overridden" if overridden else self.content.verdict
 
 
 def gate_results(*runs: Sequence[Event]) -> Mapping[str, Sequence[GateResult]]:
@@ -172,10 +175,10 @@ RunEvents = Callable[[str], Sequence[Event]]
 """The events of any run of the same log, by its name."""
 
 
-def page_files(folder: Path, events: Sequence[Event], of_run: RunEvents) -> PageFiles:
-    """Read what the page of a run shows besides its events. `folder`: runs/<run> of the store.
+def page_files(folder: Path, events: Sequence[Event], of_run: RunEvents, *, root: Path | None = None) -> PageFiles:
+    """Read what the page of a run shows besides its events. `folder`: runs/<run> of the store; `root`: a checkout.
 
-    A request was planned by another run, and a plan asks for another: their events come from `of_run`. Raises RecordTampered
+    The specification is the checkout's where it is the one the run was held against. A request was planned by another run, and a plan asks for another: their events come from `of_run`. Raises RecordTampered
     where a file is not what the record says of it, or is gone.
     """
     attached: dict[str, str] = {}
@@ -184,8 +187,15 @@ def page_files(folder: Path, events: Sequence[Event], of_run: RunEvents) -> Page
     texts = {name: _text(folder / name, sha256) for name, sha256 in attached.items() if name.startswith(_SAMPLES)}
     request = _request(folder, events) or _requested_by_plan(folder, events, of_run)
     plan = (request or {}).get("plan")
-    planned = tuple(of_run(plan["run"])) if plan is not None else ()
-    return PageFiles(request, texts, _schema_diff(folder, attached, plan), planned)
+    # A plan's own page shows its events already.
+    by_another = plan is not None and all(event.run != plan["run"] for event in events)
+    planned = tuple(of_run(plan["run"])) if by_another else ()
+    return PageFiles(request, texts, _schema_diff(folder, attached, plan), planned, _register(events, root))
+
+
+def _register(events: Sequence[Event], root: Path | None) -> register.Register:
+    digests = [opened.spec_sha256 for _, opened in of_type(events, RunOpened)]
+    return register.read(root, digests[0]) if root is not None and digests and digests[0] else {}
 
 
 def _request(folder: Path, events: Sequence[Event]) -> Mapping[str, Any] | None:

@@ -5,6 +5,7 @@ Nothing here is computed that an event does not state, but counts, differences o
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -19,6 +20,7 @@ from pytest_deploy.record.events import (
     UNSET,
     AnchorMade,
     EventContent,
+    GateRefused,
     PhaseFinished,
     PhaseStarted,
     RecordRead,
@@ -70,6 +72,11 @@ class StepSummary:
     """How fast the environment answered it, as pipeline/timings.py records it."""
     ended_by: int | None = None
     """The position of the event that says how it ended; None where none does."""
+
+    @property
+    def anchor(self) -> str:
+        """Of its row in a page."""
+        return f"step-{hashlib.sha256(self.nodeid.encode()).hexdigest()[:8]}"
 
     @property
     def watched_s(self) -> float:
@@ -235,14 +242,21 @@ def describe_outcome(summary: RunSummary) -> str:
 
 
 _NOT_DESCRIBED: Final = frozenset(
-    {"run.planned", "phase.started", "step.started", "step.not-run", "lease.renewed", "gate.passed"}
+    {
+        "run.planned",
+        "phase.started",
+        "step.started",
+        "step.not-run",
+        "lease.renewed",
+        "gate.passed",
+        "gate.not-applicable",
+    }
 )
 """The phase, or a table of its own, says enough of these."""
 _SENTENCES: Final[Mapping[str, str]] = {
     "approval.refused": "A signature was refused: {of.reason}",
     "approval.signed": "Signed by {of.signer} as {of.role}: {of.meaning}",
     "backup.created": "Backup {of.kind} made, {of.bytes} bytes",
-    "gate.refused": "Gate {of.gate} refused: {of.reason}",
     "lease.taken": "Lease {of.name} taken by {of.holder}",
     "migration.applied": "Migration {of.version} applied in {took}",
     "migration.rolled-back": "Migration {of.version} rolled back in {took}",
@@ -276,6 +290,8 @@ def _sentence(content: EventContent) -> str:  # noqa: PLR0911 -- one case a type
             return f"Anchored at {content.size} events: {content.kind}" + (f", {place}" if place else "")
         case RecordRead(purpose=purpose):
             return f"Read by {content.reader}" + (f": {purpose}" if purpose else "")
+        case GateRefused(gate=gate, verdict=verdict, reason=reason):
+            return f"Gate {gate} {verdict.replace('-', ' ')}: {reason}"
         case RunDecided(cause=why):
             return f"Decided: {content.outcome}" + (f", {why}" if why else "")
     if template := _SENTENCES.get(content.type):

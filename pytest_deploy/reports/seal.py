@@ -65,6 +65,7 @@ def seal(run: Run) -> Sealed:
         checkpoint=run.log.checkpoint(),
         redact=environment.redact_file,
         of_run=run.log.run,
+        root=context.workspace.root,
     )
     # 2. The folder is bound by SHA256SUMS, and the run is closed over its digest.
     run.append(
@@ -167,6 +168,7 @@ def write_evidence(
     checkpoint: str,
     redact: Callable[[bytes], bytes],
     of_run: RunEvents,
+    root: Path | None = None,
 ) -> tuple[str, ...]:
     """Put what people read into a run's folder before it is sealed.
 
@@ -179,6 +181,7 @@ def write_evidence(
         checkpoint: The log's anchor line at that point.
         redact: Cuts secrets from what others wrote.
         of_run: Reads the events of another run of the same log.
+        root: The checkout, for the specification.
 
     Returns:
         The names of what could not be rendered.
@@ -189,7 +192,7 @@ def write_evidence(
     def report() -> None:
         # One that lies there is of the same events, by a process that was killed after it; it may know a smaller log.
         if not (folder.path / REPORT).exists():
-            shown = page_files(folder.path, events, of_run)
+            shown = page_files(folder.path, events, of_run, root=root)
             folder.create(REPORT, render_run(events, files=shown, checkpoint=checkpoint).encode())
 
     make: dict[str, Callable[[], object]] = {

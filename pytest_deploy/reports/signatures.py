@@ -167,9 +167,9 @@ def _of_event(event: Event, summary: RunSummary) -> Iterator[Deviation]:  # noqa
                 yield Deviation(event.seq, "replaced", text, key="substituted")
         case StepFinished() as finished:
             yield from _of_step(event, finished)
-        case GateRefused(gate=gate, reason=reason):
+        case GateRefused(gate=gate, verdict=verdict, reason=reason):
             if summary.opened.pipeline != "plan":  # a plan asks what is still needed: a refusal is its answer
-                yield Deviation(event.seq, "gate refused", f"{gate}: {reason}")
+                yield Deviation(event.seq, f"gate {verdict.replace('-', ' ')}", f"{gate}: {reason}")
         case PhaseFinished(phase=phase, duration_s=duration_s) as ended:
             budget_s = given(ended.budget_s)
             if budget_s and duration_s > budget_s:

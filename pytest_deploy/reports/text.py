@@ -263,7 +263,8 @@ def _sentences(event: Event, countersigned: frozenset[int] = frozenset()) -> Ite
                 first_line = f": {message.splitlines()[0]}" if message else ""
                 yield Sentence("step", f"{outcome} in {phase}: {title_of(nodeid)}{first_line}", rests_on)
         case GateRefused() as refused:
-            yield Sentence("refused", f"gate {refused.gate} at {refused.point}: {refused.reason}", rests_on)
+            result = refused.verdict.replace("-", " ")
+            yield Sentence(result, f"gate {refused.gate} at {refused.point}: {refused.reason}", rests_on)
         case _:
             if event.type in _LABELS and (described := describe_event(event)) is not None:
                 yield Sentence(_LABELS[event.type], described, rests_on)

@@ -1,16 +1,18 @@
-"""Which assertion of the specification was checked by which step of a run, and how that ended."""
+"""What became of each assertion of the specification in a run: verified, failed, still needed or not exercised, and by which step."""
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Literal, Protocol, TypeVar
 
 NOT_RUN = "not-run"
 """The outcome of a step that has a `step.not-run`, and of a phase none of whose steps began."""
-_FAILED = frozenset({"failed", "error", "skipped", "unfinished"})
+FAILED: Final = frozenset({"failed", "error", "skipped", "unfinished"})
+"""The outcomes of a step that began and is neither passed, still needed nor not applicable."""
+
+AssertionResult = Literal["verified", "failed", "still-needed", "not-exercised"]
 
 
 class VerifyingStep(Protocol):
@@ -32,38 +34,43 @@ class VerifyingStep(Protocol):
 StepT = TypeVar("StepT", bound=VerifyingStep)
 
 
+def result_in(step: VerifyingStep, assertion: str) -> AssertionResult:
+    """What one step says of an assertion that it names."""
+    if step.outcome in FAILED:
+        return "failed"
+    if assertion in step.verifies:
+        return "verified"
+    return "still-needed" if step.outcome == "still-needed" else "not-exercised"
+
+
 @dataclass(frozen=True)
 class Assertion(Generic[StepT]):
     """One assertion, e.g. `REQ-o00043-K`, and the steps that can exercise it."""
 
     name: str
     steps: tuple[StepT, ...]
+    text: str = ""
+    """As the specification has it; empty where it is not in the register."""
 
     @property
-    def outcome(self) -> str:
+    def outcome(self) -> AssertionResult:
         """`failed` where a step of it failed; else `verified` where one exercised it; else `still-needed`, or `not-exercised`."""
-        ended = {step.outcome for step in self.steps}
-        if ended & _FAILED:
-            return "failed"
-        if any(self.name in step.verifies for step in self.steps):
-            return "verified"
-        return "still-needed" if "still-needed" in ended else "not-exercised"
-
-    @property
-    def counts(self) -> tuple[tuple[str, int], ...]:
-        """How many of its steps ended how."""
-        return tuple(sorted(Counter(step.outcome for step in self.steps).items()))
+        results = {result_in(step, self.name) for step in self.steps}
+        order: tuple[AssertionResult, ...] = ("failed", "verified", "still-needed")
+        return next((result for result in order if result in results), "not-exercised")
 
 
-def assertions(steps: Iterable[StepT]) -> tuple[Assertion[StepT], ...]:
-    """Every assertion that one of these steps names, by name; numbers in names count as numbers."""
-    by_name: dict[str, list[StepT]] = {}
+def assertions(steps: Iterable[StepT], register: Mapping[str, str]) -> tuple[Assertion[StepT], ...]:
+    """Every assertion of the register, in its order, exercised or not; then those that these steps name besides, by name."""
+    by_name: dict[str, list[StepT]] = {name: [] for name in register}
     for step in steps:
         for name in dict.fromkeys((*step.claims, *step.verifies)):
             by_name.setdefault(name, []).append(step)
-    return tuple(Assertion(name, tuple(by_name[name])) for name in sorted(by_name, key=_natural))
+    besides = sorted(by_name.keys() - register.keys(), key=_natural)
+    return tuple(Assertion(name, tuple(by_name[name]), register.get(name, "")) for name in (*register, *besides))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
+    """Numbers in names count as numbers."""
     parts = re.split(r"(\d+)", name)
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]

@@ -28,8 +28,6 @@ SIGNED = {"file", "sha256", "signature_sha256", "request_sha256"}
 RAW_ALONE: Mapping[str, set[str]] = {
     "approval.signed": SIGNED,
     "override.signed": SIGNED | {"expires"},
-    "gate.passed": {"verdict"},  # the type says it
-    "gate.refused": {"verdict"},
     "migration.applied": {"sha256"},  # of the file, which the request holds
     "migration.rolled-back": {"sha256"},
     "request.made": {"expires", "image"},  # the run shows its own, which is this one

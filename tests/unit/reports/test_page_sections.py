@@ -177,11 +177,15 @@ def test_the_matrix_is_what_the_steps_say_they_verify(events: list[Event]) -> No
     for event in of(events, "step.finished", "step.not-run"):
         for name in {*event.data.get("claims", []), *event.data.get("verifies", [])}:
             stated[name].add((event.data["nodeid"], event.data.get("outcome", "not-run")))
+    steps = (row.attributes for row in page(events).all("tr") if "data-nodeid" in row.attributes)
+    nodeids = {step["id"]: step["data-nodeid"] for step in steps}
     told = {
         row.attributes["data-assertion"]: {
-            (item.attributes["data-verifies"], item.attributes["data-outcome"]) for item in row.all("li")
+            (nodeids[cell.one("a").attributes["href"][1:]], cell.attributes["data-outcome"])
+            for cell in row.all("td")
+            if "data-outcome" in cell.attributes
         }
-        for row in page(events).all("tr")
+        for row in page(events).all("tbody")
         if "data-assertion" in row.attributes
     }
 
@@ -192,13 +196,13 @@ def test_an_assertion_failed_where_one_of_its_steps_did_and_was_not_exercised_wh
     whole = page(sample_runs.rolled_back())
     outcomes = {
         row.attributes["data-assertion"]: row.attributes["data-outcome"]
-        for row in whole.all("tr")
+        for row in whole.all("tbody")
         if "data-assertion" in row.attributes
     }
 
     assert outcomes["REQ-o00043-H"] == "failed"
     assert outcomes["REQ-o00043-G"] == "verified"
-    of_deployed = page(sample_runs.deployed()).one("tr", data_assertion="REQ-o00043-I")
+    of_deployed = page(sample_runs.deployed()).one("tbody", data_assertion="REQ-o00043-I")
     assert of_deployed.attributes["data-outcome"] == "not-exercised"
 
 
@@ -206,9 +210,58 @@ def test_assertions_stand_in_the_order_of_their_numbers() -> None:
     builder = RunBuilder()
     builder.opened()
     builder.phase("build", {"test_a.py::test_it": {"verifies": ["REQ-10-A", "REQ-9-B", "REQ-9-A"]}})
-    rows = page(builder.events).one("table", class_="matrix").one("tbody").all("tr")
+    rows = page(builder.events).one("table", class_="matrix").all("tbody")
 
     assert [row.attributes["data-assertion"] for row in rows] == ["REQ-9-A", "REQ-9-B", "REQ-10-A"]
+
+
+REGISTER = {"REQ-9-A": "The system SHALL <b>do</b> it.", "REQ-9-B": "The system SHALL do that.", "REQ-9-C": "And this."}
+
+
+def test_every_assertion_of_the_specification_has_its_row_with_its_text_exercised_or_not() -> None:
+    builder = RunBuilder()
+    builder.opened()
+    builder.phase("build", {"test_a.py::test_it": {"verifies": ["REQ-9-B", "REQ-10-A"]}})
+    whole = page(builder.events, files=PageFiles(register=REGISTER))
+
+    rows = {row.attributes["data-assertion"]: row for row in whole.one("table", class_="matrix").all("tbody")}
+
+    assert {name: row.attributes["data-outcome"] for name, row in rows.items()} == {
+        "REQ-9-A": "not-exercised",
+        "REQ-9-B": "verified",
+        "REQ-9-C": "not-exercised",
+        "REQ-10-A": "verified",
+    }
+    assert all(text in rows[name].text for name, text in REGISTER.items())
+    assert "not in the specification" in rows["REQ-10-A"].text
+    evidence = next(event.seq for event in builder.events if event.type == "step.finished")
+    assert rows["REQ-9-B"].one("a", href=f"#event-{evidence}").text == str(evidence)
+    assert not list(whole.all(id="unregistered"))
+
+
+def test_page_without_the_specification_says_so() -> None:
+    assert page(sample_runs.deployed()).one(id="unregistered")
+
+
+@pytest.mark.parametrize("verdict", ["passed", "refused", "still-needed", "not-applicable"])
+def test_the_four_results_of_gates_and_steps_are_not_folded_into_each_other(verdict: str) -> None:
+    builder = RunBuilder()
+    builder.opened(pipeline="plan")
+    kind = "refused" if verdict == "still-needed" else verdict
+    builder.add(
+        f"gate.{kind}", gate="window", point="plan", inputs={}, verdict=verdict, reason="why",
+        earliest_start="2026-11-23T14:00:00.000Z" if verdict == "still-needed" else None,
+    )  # fmt: skip
+    builder.phase(
+        "preflight", {"test_gates.py::test_window": {"outcome": "failed" if verdict == "refused" else verdict}}
+    )
+    whole = page(builder.events)
+
+    assert [mark.attributes["class"] for mark in whole.one("tr", data_gate="window").all("span", class_="outcome")] == [
+        f"outcome {verdict}"
+    ]
+    step = whole.one("tr", data_nodeid="suites/preflight/test_gates.py::test_window")
+    assert bool(list(step.all("span", class_="passed"))) == (verdict == "passed")
 
 
 # --- what was changed
