@@ -188,8 +188,8 @@ def page_files(folder: Path, events: Sequence[Event], of_run: RunEvents, *, root
     request = _request(folder, events) or _requested_by_plan(folder, events, of_run)
     plan = (request or {}).get("plan")
     # A plan's own page shows its events already.
-    by_another = plan is not None and all(event.run != plan["run"] for event in events)
-    planned = tuple(of_run(plan["run"])) if by_another else ()
+    own = {event.run for event in events}
+    planned = tuple(of_run(plan["run"])) if plan is not None and plan["run"] not in own else ()
     return PageFiles(request, texts, _schema_diff(folder, attached, plan), planned, _register(events, root))
 
 
