@@ -101,7 +101,7 @@ def _run_and_flush() -> None:
             sys.stdout.flush()
     except OSError as error:
         if error.filename is not None:
-            raise
+            raise DeployError(f"{error.filename} cannot be read or written: {error.strerror}") from error
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not tried again at exit
         if error.errno == errno.EPIPE:

@@ -16,6 +16,7 @@ from typing import Any, Final, Generic
 from pytest_deploy.approvals.roster import Person, Roster
 from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, S, parse
 from pytest_deploy.approvals.signed_file import SignedFile
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.countersigned import SIGNERS
 from pytest_deploy.record.event import Event, of_type
@@ -27,6 +28,7 @@ from pytest_deploy.release.request import digest
 TOLERANCE: Final = timedelta(seconds=60)
 """Clocks of signer and log may differ by this."""
 _OVERRIDE_PREFIX: Final = "override-"
+_LARGEST: Final = stored_file.LARGEST["signoffs"]
 _COUNTING: Final = frozenset({Approval.type, OverrideStatement.type})
 OVERRIDE_SIGNERS: Final = SIGNERS
 """An override is asked for by one and confirmed by another."""
@@ -224,7 +226,7 @@ def _evaluate_file(context: ApprovalContext, path: Path, name: str, kind: type[S
             return RefusedFile(name, f"{what} a link or a folder, no file")
     # 2. It is a statement.
     try:
-        file = SignedFile(name, path.read_bytes(), beside.read_bytes())
+        file = SignedFile(name, stored_file.read(path, _LARGEST), stored_file.read(beside, _LARGEST))
         statement = parse(file.content, kind)
     except (OSError, ValueError) as error:
         unsigned = isinstance(error, FileNotFoundError)

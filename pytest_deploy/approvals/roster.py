@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_deploy.errors import IllegalEvent, Refused, StoreUnavailable, UsageError
+from pytest_deploy.record.actor import SIGNER
 from pytest_deploy.record.event import Event, canonical, of_type
 from pytest_deploy.record.events import KeyChange
 from pytest_deploy.record.key import trust_set
@@ -28,11 +29,10 @@ LONGEST: Final = timedelta(days=366)
 """What lies between valid-after and valid-before at most: a year, a leap one too."""
 
 _LINE = re.compile(
-    r'(?P<email>[^\s,*?!"#@]+@[^\s,*?!"#@]+) namespaces="(?P<namespace>[^",*?!]+)",valid-after="(?P<after>\d{14}Z)",valid-before="(?P<before>\d{14}Z)"'
+    rf"(?P<email>{SIGNER.pattern})"
+    r' namespaces="(?P<namespace>[^",*?!]+)",valid-after="(?P<after>\d{14}Z)",valid-before="(?P<before>\d{14}Z)"'
     r" (?P<public>\S+ \S+)"
 )
-_ONE_PERSON = re.compile(r'[^\s,*?!"#@]+@[^\s,*?!"#@]+')
-"""allowed_signers takes a pattern for a principal: with one, a key would sign for everybody it matches."""
 _STAMP: Final = "%Y%m%d%H%M%SZ"
 _KEYS: Final = ("printed_name", "roles", "github", "local", "emails")
 
@@ -220,8 +220,10 @@ def _person(email: str, entry: Mapping[str, Any]) -> Person:
     texts: Sequence[Any] = [*entry["roles"], *entry["emails"]]
     if not all(isinstance(text, str) and text.strip() for text in texts):
         raise ValueError(f"{email}: a role or an e-mail is empty")
-    if not _ONE_PERSON.fullmatch(email) or email != email.lower():
-        raise ValueError(f"{email!r} is no e-mail of one person, in lower case, without a pattern's * ? ! and comma")
+    if not SIGNER.fullmatch(email):
+        raise ValueError(
+            f"{email!a} is no e-mail of one person, in lower case, in plain ASCII, without a pattern's * ? ! and comma"
+        )
     github, local = entry["github"], entry["local"]
     if isinstance(github, bool) or not isinstance(github, int | None) or not isinstance(local, str | None):
         raise TypeError(f"{email}: github is a number or null, local a user name or null")

@@ -17,6 +17,7 @@ from pytest_deploy.approvals.rehearsal_roster import throw_away_key
 from pytest_deploy.approvals.roster import Person, Roster, fingerprint_of
 from pytest_deploy.approvals.signed_file import Statement, sign_and_count, slug
 from pytest_deploy.errors import IllegalEvent, Refused, UsageError
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event, canonical, of_type
 from pytest_deploy.record.events import OverrideSigned, Signed, given
@@ -135,7 +136,7 @@ def sign_override(
 
 
 def _request_sha256(store: Path, run: str) -> str:
-    return digest((store / "runs" / run / "request.json").read_bytes())
+    return digest(stored_file.read(store / "runs" / run / "request.json"))
 
 
 def _sign(log: Log, statement: Approval | OverrideStatement, slot: str, person: Person, key: Path) -> Event:

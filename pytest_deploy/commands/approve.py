@@ -19,6 +19,7 @@ from pytest_deploy.gates.registry import OVERRIDABLE, Gatekeeper
 from pytest_deploy.pipeline.plan import PLANNED_DIFF
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import ApprovalSigned, RequestMade
 from pytest_deploy.record.open_record import record_store
@@ -179,7 +180,7 @@ def _schema_diff(pending: PendingRequest) -> list[str]:
     if plan is None:
         return ["(the run made this request itself: no plan)"]
     place = pending.environment.workspace.run_folder(plan["run"]) / PLANNED_DIFF
-    content = place.read_bytes()
+    content = stored_file.read(place)
     if hashlib.sha256(content).hexdigest() != plan["schema_diff_sha256"]:
         raise Refused(f"{place} is not the diff the request names: somebody changed it; do not sign, verify the record")
     lines = content.decode().splitlines()

@@ -17,7 +17,7 @@ from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import in_kms, record_of
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.policy.storage import KEY_VERSION
-from pytest_deploy.record.actor import local_actor
+from pytest_deploy.record.actor import SIGNER, local_actor
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner, trust_set, write_plain_copies
 from pytest_deploy.record.log import Log
@@ -70,6 +70,11 @@ def enroll(
     texts = (person, name, *(role or ()))
     if "@" not in person or not name.strip():
         raise UsageError("deploy.py keys enroll: say --person EMAIL, --name 'Printed Name' and --role ROLE")
+    if not SIGNER.fullmatch(person.lower()):
+        raise UsageError(
+            f"deploy.py keys enroll: --person {person!a} is no address to sign under: right are plain ASCII letters, digits and "
+            "$%&'+/=^_`{|}~.- before the @, and a domain after it, one with other letters in its xn-- form"
+        )
     if not all(map(is_plain, texts)):
         raise UsageError(f"deploy.py keys enroll: a name or a role {NOT_PLAIN}")
     if max(map(len, texts)) > _LONGEST_NAME:

@@ -10,6 +10,7 @@ from pytest_deploy.approvals.evaluate import ApprovalContext, Evaluation, Overri
 from pytest_deploy.approvals.roster import Roster, in_force
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.run_state import LogState
@@ -65,7 +66,7 @@ class GateFacts:
         return ApprovalContext(
             store=self.environment.log.store.folder(f"runs/{run or '-'}/"),
             run=run or "",
-            request=b"" if run is None else (self.workspace.run_folder(run) / "request.json").read_bytes(),
+            request=b"" if run is None else stored_file.read(self.workspace.run_folder(run) / "request.json"),
             events=[event for event in self.history if event.run == run],
             roster=self.roster,
             now=self.environment.clock.now(),

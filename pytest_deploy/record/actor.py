@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import socket
 from typing import Final
 
 PIPELINE_ACTOR: Final = "system:pipeline"
 STEP_ACTOR: Final = "system:step"
+SIGNER: Final = re.compile(r"[a-z0-9$%&'+/=^_`{|}~.-]+@[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+"""The address a person signs under: what JSON, allowed_signers and every verifier write alike, and no letter of another
+writing that looks like one of these. It matches nobody but itself: no `*`, `?`, `!` or comma, of which allowed_signers
+makes patterns."""
 
 
 def local_user() -> str:

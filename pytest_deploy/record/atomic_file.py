@@ -12,6 +12,8 @@ import re
 import secrets
 from pathlib import Path
 
+from pytest_deploy.record import stored_file
+
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.new")
 
 
@@ -54,8 +56,9 @@ def replace(source: Path, path: Path) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove the unfinished writes of processes that are gone; nobody else may be writing below `folder`."""
-    for path in folder.rglob(".*.new"):
-        if _UNFINISHED.fullmatch(path.name):
+    for item in stored_file.below(folder) if folder.is_dir() else ():
+        path = Path(item.path)
+        if _UNFINISHED.fullmatch(path.name) and not path.is_dir():
             path.unlink()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import builtins
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,11 +31,16 @@ Content = TypeVar("Content", bound=EventContent)
 LIMIT: Final = 65_535
 """Bytes of a line with its newline, at most; longer lists go into a file, its digest into the event."""
 
+DEEPEST: Final = 64
+"""Objects and lists inside one another, at most: what reads JSON by recursion reads it everywhere."""
+
 FIRST_PREV: Final = "0" * 64
 """`prev` of event 0."""
 
 VERSION: Final = 2
 
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_BRACKET = re.compile(r"[][{}]")
 _DECODER = json.JSONDecoder()
 _ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
@@ -148,7 +154,17 @@ def line_hash(line: bytes) -> str:
 
 
 def _dump(value: Json) -> bytes:
-    return _ENCODER.encode(value).encode("ascii") + b"\n"
+    written = _ENCODER.encode(value)
+    # Few lines hold as many brackets at all, so few are looked at a character at a time.
+    if written.count("[") + written.count("{") > DEEPEST and _depth(written) > DEEPEST:
+        raise ValueError(f"objects and lists lie more than {DEEPEST} deep in one another")
+    return written.encode("ascii") + b"\n"
+
+
+def _depth(written: str) -> int:
+    """How deep objects and lists lie in one another in canonical JSON."""
+    steps = ({"[": 1, "{": 1, "]": -1, "}": -1}[bracket] for bracket in _BRACKET.findall(_STRING.sub("", written)))
+    return max(itertools.accumulate(steps), default=0)
 
 
 def _fault(fields: Json) -> str | None:

@@ -34,7 +34,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from pytest_deploy.errors import RecordError, RecordTampered
-from pytest_deploy.record import atomic_file
+from pytest_deploy.record import atomic_file, stored_file
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.store import Exists, Missing, Store
 
@@ -225,10 +225,16 @@ def trust_set(store: Store, sha256: str) -> dict[str, bytes]:
     return files
 
 
+def _lies(path: Path, data: bytes) -> bool:
+    with suppress(OSError):
+        return stored_file.read(path, len(data)) == data
+    return False
+
+
 def write_plain_copies(folder: Path, files: Mapping[str, bytes]) -> None:
     """Lay the newest set's plain copies into `trust/` of a store on disk; nothing is judged by them. Raises OSError."""
     trust = folder / "trust"
     for name, data in files.items():
-        if (trust / name).is_file() and (trust / name).read_bytes() == data:
+        if _lies(trust / name, data):
             continue
         atomic_file.overwrite(trust / name, data)

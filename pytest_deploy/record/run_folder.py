@@ -7,15 +7,15 @@ SHA256SUMS has one line a file (hash, two spaces, path inside the folder), regul
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import RecordError
-from pytest_deploy.record import atomic_file
+from pytest_deploy.record import atomic_file, stored_file
 from pytest_deploy.record.run_id import named_at
 from pytest_deploy.record.store import Exists, Store
+from pytest_deploy.record.stored_file import Below
 
 SUMS: Final = "SHA256SUMS"
 ABANDONED_SUMS: Final = "FOUND.SHA256SUMS"
@@ -46,7 +46,7 @@ class RunFolder:
         Where the very same bytes lie there it is made already: a process that was killed got that far.
         Raises RecordError where others do, where the folder is sealed, or the name leads elsewhere; StoreUnavailable.
         """
-        _check_name(name)
+        _check_file(name, len(data))
         if self.sealed:
             raise RecordError(f"{self._prefix} is sealed; {name} cannot be added")
         return self._create(name, data)
@@ -61,7 +61,7 @@ class RunFolder:
 
         So a process that was killed after its seal, before the event that binds it, leaves nothing that cannot be finished.
         Unfinished writes go. Raises RecordError where another list lies there, for a symbolic link, anything else that is no
-        regular file, or a name sha256sum would escape.
+        file of a record (`stored_file.below`); OSError.
         """
         atomic_file.sweep(self.path)
         files = listing(self.path)
@@ -80,31 +80,28 @@ class RunFolder:
 
 
 def listing(folder: Path) -> dict[str, str]:
-    """Path inside the folder -> SHA-256 (hex) of every file in it. Raises RecordError for what is no regular file."""
-    return dict(_listed(str(folder), "")) if folder.is_dir() else {}
+    """Path inside the folder -> SHA-256 (hex) of every file in it. Raises RecordError for what is no file of a record; OSError."""
+    return {item.name: stored_file.sha256(item.path) for item in plain_files(folder)}
 
 
-def _listed(place: str, inside: str) -> Iterator[tuple[str, str]]:
-    with os.scandir(place) as items:
-        for item in items:
-            name = f"{inside}{item.name}"
-            if item.is_dir(follow_symlinks=False):
-                yield from _listed(item.path, f"{name}/")
-            elif not item.is_file(follow_symlinks=False):
-                raise RecordError(
-                    f"{item.path} is no regular file; a record holds files only: remove it, or store what it points to"
-                )
-            else:
-                _check_name(name)
-                yield name, file_sha256(item.path)
+def plain_files(folder: Path) -> Iterator[Below]:
+    """Every file in a folder, where there is one. Raises RecordError for what is no file of a record; OSError."""
+    for item in stored_file.below(folder) if folder.is_dir() else ():
+        if item.problem is not None:
+            raise RecordError(
+                f"{item.path} {item.problem}; a record holds plain files only: remove it, or store what it points to"
+            )
+        yield item
 
 
-def file_sha256(path: str | Path) -> str:
-    with open(path, "rb", buffering=0) as stream:  # noqa: PTH123 -- Path.open costs as much again, for each file of a record
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _check_name(name: str) -> None:
+def _check_file(name: str, size: int) -> None:
+    """What `stored_file` would not read again must not get in."""
     parts = name.split("/")
-    if not all(part not in {"", ".", ".."} for part in parts) or any(char in name for char in "\\\n\r\x00"):
-        raise RecordError(f"{name!r} is no name for a file of a run: relative, no `..`, no line break or backslash")
+    if any(part in {"", ".", ".."} for part in parts) or any(char < " " or char in "\x7f\\" for char in name):
+        raise RecordError(
+            f"{name!r} is no name for a file of a run: relative, no `..`, no control character or backslash"
+        )
+    if len(parts) > stored_file.DEEPEST:
+        raise RecordError(f"{name!r} lies more than {stored_file.DEEPEST - 1} folders deep in a run's folder")
+    if size > stored_file.LARGEST["runs"]:
+        raise RecordError(f"{name} has {size} bytes; a file of a run has {stored_file.LARGEST['runs']} at most")

@@ -7,17 +7,19 @@ Cloud Storage (`if_generation_match=0`). Names are relative, with `/` between pa
 from __future__ import annotations
 
 import errno
-import os
 import re
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Protocol
 
 from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
-from pytest_deploy.record import atomic_file
+from pytest_deploy.record import atomic_file, stored_file
 
-_NAME = re.compile(r"[^/.\x00-\x1f\\][^/\x00-\x1f\\]*(/[^/.\x00-\x1f\\][^/\x00-\x1f\\]*)*")
+_NAME = re.compile(r"[^/.\x00-\x1f\x7f\\][^/\x00-\x1f\x7f\\]*(/[^/.\x00-\x1f\x7f\\][^/\x00-\x1f\x7f\\]*)*")
+
+
+_NO_FILE: Final = {errno.ELOOP: "is a symbolic link", errno.EISDIR: "is a folder", errno.EINVAL: "", errno.EFBIG: ""}
+"""What `stored_file.read` says of what is no file of a record."""
 
 
 class Exists(RecordError):
@@ -83,27 +85,29 @@ class FolderStore:
 
     def get(self, name: str) -> bytes:
         """See Store.get. Raises RecordTampered for a symbolic link, a FIFO or the like: a record holds files only."""
+        place = self._place(name)
         try:
-            descriptor = os.open(self._place(name), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+            return stored_file.read(place, stored_file.largest(name))
         except FileNotFoundError:
-            raise Missing(f"{self.path / name} does not exist") from None
+            raise Missing(f"{place} does not exist") from None
         except OSError as error:
-            if error.errno == errno.ELOOP:
-                raise RecordTampered(f"{self.path / name} is a symbolic link; a record holds files only") from error
-            raise unavailable(self.path / name, error, "read") from error
-        with os.fdopen(descriptor, "rb") as stream:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise RecordTampered(f"{self.path / name} is no regular file; a record holds files only")
-            return stream.read()
+            if error.errno in _NO_FILE:
+                raise RecordTampered(
+                    f"{place} {_NO_FILE[error.errno] or error.strerror}; a record holds files only"
+                ) from error
+            raise unavailable(place, error, "read") from error
 
     def names(self, prefix: str) -> Iterator[str]:
-        top = self.path / prefix.rpartition("/")[0]
-        for folder, folders, files in os.walk(top):
-            folders[:] = sorted(name for name in folders if not name.startswith("."))
-            for file in sorted(files):
-                name = (Path(folder) / file).relative_to(self.path).as_posix()
-                if not file.startswith(".") and name.startswith(prefix):
+        folder = prefix.rpartition("/")[0]
+        try:
+            for item in stored_file.below(self.path / folder, None):
+                name = f"{folder}/{item.name}" if folder else item.name
+                if name.startswith(prefix) and not any(part.startswith(".") for part in item.name.split("/")):
                     yield name
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            raise unavailable(self.path / folder, error, "listed") from error
 
     def folder(self, prefix: str = "") -> Path:  # noqa: ARG002 -- a disk is always up to date
         return self.path

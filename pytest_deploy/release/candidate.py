@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_deploy.migrate import migration
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import RunContext
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import StepFinished
 from pytest_deploy.release import source
@@ -45,7 +46,7 @@ class ReleaseCandidate:
 
 def of_request(store: Path, run: str, *, events: Sequence[Event] = ()) -> ReleaseCandidate:
     """What a request in a store asks for; `events` are those of the run that asks, where its build has run again."""
-    request = json.loads((store / "runs" / run / "request.json").read_bytes())
+    request = json.loads(stored_file.read(store / "runs" / run / "request.json"))
     approved = request["artefact"]["image"].partition("@")[2]
     return ReleaseCandidate(
         pipeline="deploy",

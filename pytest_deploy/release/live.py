@@ -15,6 +15,7 @@ from msgspec import convert, to_builtins
 from pytest_deploy.errors import ManualInterventionRequired, Refused
 from pytest_deploy.migrate import ledger, snapshot
 from pytest_deploy.platform.protocol import Platform
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import RequestMade, RevisionDeployed, RunOpened
 
@@ -134,7 +135,7 @@ def expected(events: Sequence[Event], run_folder: Path, platform: Platform) -> R
         if release is None:
             raise Refused("no release serves here yet: deploy one first, `pytest --deploy-env=ENV`")
         return release
-    request = json.loads((run_folder / "request.json").read_bytes())
+    request = json.loads(stored_file.read(run_folder / "request.json"))
     _, opened = next(of_type(events, RunOpened))
     deployed = [content.revision for _, content in of_type(events, RevisionDeployed)]
     return Release(

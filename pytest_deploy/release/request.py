@@ -21,6 +21,7 @@ from pytest_deploy.errors import RecordError, Refused, UsageError
 from pytest_deploy.migrate import migration as migration_files
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import RunContext
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event, canonical, of_type
@@ -207,7 +208,7 @@ def stored_request(store: Path, run: str, events: Iterable[Event]) -> Request:
     made = next((made for event, made in of_type(events, RequestMade) if event.run == run), None)
     place = f"runs/{run}/request.json"
     try:
-        request = Request((store / place).read_bytes())
+        request = Request(stored_file.read(store / place))
     except OSError as error:
         raise Refused(
             f"{place} cannot be read ({error.strerror}); python deploy.py verify tells more; plan again"

@@ -26,7 +26,7 @@ from typing import Final
 
 from pytest_deploy.anchors.kinds import FOLDER
 from pytest_deploy.errors import RecordTampered, Refused, UsageError
-from pytest_deploy.record import log_entry
+from pytest_deploy.record import log_entry, stored_file
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import RecordRead
@@ -152,7 +152,7 @@ class Export:
             kept = self.store / f"{name}.checkpoint"
             if not kept.is_file():
                 continue
-            if kept.read_bytes() != self._signed(event).text.encode():
+            if stored_file.read(kept) != self._signed(event).text.encode():
                 raise RecordTampered(
                     f"{name}.checkpoint is not the one the log had at that size; nothing was handed out, nothing recorded"
                 )

@@ -17,7 +17,7 @@ from typing import Final
 
 from pytest_deploy.errors import DeployError
 from pytest_deploy.record import atomic_file
-from pytest_deploy.record.event import Event, parse_line
+from pytest_deploy.record.event import LIMIT, Event, parse_line
 from pytest_deploy.reports.charts import HEIGHT, WIDTH, Mark
 from pytest_deploy.reports.page import render
 from pytest_deploy.reports.run_summary import OUTCOMES, summarize
@@ -209,10 +209,13 @@ def newest_runs(store: Path, most: int = RUNS_A_STORE) -> tuple[dict[str, list[E
     """
     runs: dict[str, list[Event]] = {}
     opened = 0
-    names = sorted((path.name for path in os.scandir(store / "log") if path.name.endswith(".event")), reverse=True)
+    with os.scandir(store / "log") as items:
+        names = sorted(
+            (i.name for i in items if i.name.endswith(".event") and i.is_file(follow_symlinks=False)), reverse=True
+        )
     for name in names:
         with (store / "log" / name).open("rb") as stored:
-            line = stored.readline()
+            line = stored.readline(LIMIT + 1)
         if _INDEXED.search(line) is None:
             continue
         event = parse_line(line)

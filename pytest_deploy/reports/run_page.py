@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from pytest_deploy.errors import RecordTampered
 from pytest_deploy.pipeline.plan import PLANNED_DIFF
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.countersigned import countersigned_overrides
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import (
@@ -227,7 +228,7 @@ def _schema_diff(folder: Path, attached: Mapping[str, str], plan: Mapping[str, A
 def _text(path: Path, sha256: str) -> str:
     """The file's text. Raises RecordTampered where it is gone or another."""
     try:
-        content = path.read_bytes()
+        content = stored_file.read(path)
     except OSError as error:
         raise RecordTampered(f"{path} cannot be read, though the record names it: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != sha256:

@@ -6,6 +6,7 @@ Truncation, and a rewrite with the log's own key, are visible only from an ancho
 from __future__ import annotations
 
 import base64
+import itertools
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -14,15 +15,18 @@ from pathlib import Path
 from typing import Final, cast
 
 from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import AnchorMade, given
 from pytest_deploy.record.key import TIMESTAMP_CA
 from pytest_deploy.record.log_entry import Checkpoint, parse_anchor, parse_checkpoint
-from pytest_deploy.record.run_folder import file_sha256
 from pytest_deploy.verify.chain import Chain
 from pytest_deploy.verify.findings import NONE, Check, Finding
 
 OPENSSL_TIMEOUT_S: Final = 30
+_LARGEST: Final = stored_file.LARGEST["anchors"]
+MOST_REFUSED: Final = 10
+"""Timestamps that do not verify before no further one is asked about: each costs a process or two."""
 _OPTION: Final = "--anchor"
 _FILE: Final = re.compile(r"anchors/\d+\.checkpoint", re.ASCII)
 _FRACTION: Final = re.compile(r"\.\d+(?= )")
@@ -36,7 +40,7 @@ def check_anchors(chain: Chain, outside: Sequence[str]) -> Check:
     for line in outside:
         findings += _given(chain, line)
     # Signed checkpoints in the store's anchors/.
-    copies = _files(chain.store, "*.checkpoint")
+    copies = _files(chain.store, ".checkpoint")
     for path in copies:
         findings += _copied(chain, path)
     # What the log itself says that it left, and the files it names.
@@ -54,9 +58,10 @@ def check_anchors(chain: Chain, outside: Sequence[str]) -> Check:
 
 def check_timestamps(chain: Chain) -> Check:
     """Step 12: each RFC 3161 reply is over its checkpoint, by the authority of a trust set, judged at its own time."""
-    replies = _files(chain.store, "*.tsr")
+    replies = _files(chain.store, ".tsr")
     problems = ((path, _timestamp_fault(chain, path)) for path in replies)
-    findings = tuple(Finding(12, f"anchors/{path.name}", problem) for path, problem in problems if problem is not None)
+    refused = (Finding(12, f"anchors/{path.name}", problem) for path, problem in problems if problem is not None)
+    findings = tuple(itertools.islice(refused, MOST_REFUSED))
     return Check(12, findings, f"{len(replies)} replies" if replies else NONE, concluded=not chain.stopped)
 
 
@@ -72,7 +77,7 @@ def _given(chain: Chain, line: str) -> Iterator[Finding]:
 def _copied(chain: Chain, path: Path) -> Iterator[Finding]:
     place = f"anchors/{path.name}"
     try:
-        signed = parse_checkpoint(path.read_text(encoding="utf-8"))
+        signed = parse_checkpoint(stored_file.read(path, _LARGEST).decode())
     except OSError as error:
         yield Finding.unreadable(11, chain.store, error)
         return
@@ -108,7 +113,7 @@ def _recorded(chain: Chain, event: Event, seen: set[tuple[str, str]]) -> Iterato
         if path.is_symlink() or (path.exists() and not path.is_file()):
             continue  # named among the unexpected files, and not opened
         try:
-            actual = file_sha256(path)
+            actual = stored_file.sha256(path, _LARGEST)
         except FileNotFoundError:
             yield Finding(11, file, f"is missing, though event {event.seq} recorded it")
         except OSError as error:
@@ -135,6 +140,10 @@ def _timestamp_fault(chain: Chain, reply: Path) -> str | None:
     trust = next((known for known in reversed(chain.trust) if TIMESTAMP_CA in known.files), None)
     if trust is None:
         return "cannot be checked: no trust set holds tsa-ca.pem"
+    try:
+        stored_file.read(reply.with_suffix(".checkpoint"), _LARGEST)
+    except OSError as error:
+        return f"cannot be checked: the checkpoint beside it cannot be read: {error.strerror}"
     try:
         shown = openssl_ts("-reply", "-in", str(reply), "-text").stdout.decode("utf-8", "replace")
         times = [line.partition(": ")[2] for line in shown.splitlines() if line.startswith("Time stamp: ")]
@@ -164,7 +173,10 @@ def openssl_ts(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     )
 
 
-def _files(store: Path, pattern: str) -> list[Path]:
+def _files(store: Path, ending: str) -> list[Path]:
     """What is no regular file is named among the unexpected files, and not opened: a FIFO never ends."""
-    paths = (path for path in (store / "anchors").glob(pattern) if not path.name.startswith("."))
-    return sorted(path for path in paths if path.is_file() and not path.is_symlink())
+    folder = store / "anchors"
+    if not folder.is_dir():
+        return []
+    files = (item for item in stored_file.below(folder, _LARGEST) if item.problem is None)
+    return [folder / item.name for item in files if item.name.endswith(ending) and not item.name.startswith(".")]

@@ -5,6 +5,7 @@ At the first bad event the reading stops: what follows it hangs on it. The later
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Final, Literal, cast
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import (
@@ -44,6 +46,8 @@ Signatures = Literal["newest", "all"]
 RECENT: Final = 1000
 """Signatures that `newest` checks: the newest commits to every event before it, these cost a fraction of a second."""
 
+_MOST_IN_A_SET: Final = 64
+"""Names in a trust set that are looked at: it has five files."""
 _NAME = re.compile(r"\d{8}\.event", re.ASCII)
 _KEPT: Final = frozenset(
     content.type
@@ -229,8 +233,11 @@ def read_trust_set(store: Path, event: Event) -> TrustSet:
         raise ValueError(f"names the set {named.set!r}, whose hash makes it {name}")
     folder = store / name
     try:
-        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-        files = {path.name: _content(path) for path in paths}
+        with os.scandir(folder) as items:
+            names = sorted(
+                item.name for item in itertools.islice(items, _MOST_IN_A_SET) if not item.name.startswith(".")
+            )
+        files = {name: _content(folder / name) for name in names}
     except OSError as error:
         raise ValueError(f"its trust set {name} cannot be read: {error.strerror}") from error
     whole = {file: content for file, content in files.items() if content is not None}
@@ -258,4 +265,4 @@ def _illegal_change(before: TrustSet, after: TrustSet, event: Event) -> str | No
 
 def _content(path: Path) -> bytes | None:
     """The bytes of a regular file; None for what is none. Raises OSError where it cannot be read."""
-    return None if path.is_symlink() or not path.is_file() else path.read_bytes()
+    return None if path.is_symlink() or not path.is_file() else stored_file.read(path, stored_file.LARGEST["trust"])

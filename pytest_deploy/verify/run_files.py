@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.errors import RecordError
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import RunAbandoned, RunClosed
-from pytest_deploy.record.run_folder import ABANDONED_SUMS, SUMS, listing
+from pytest_deploy.record.run_folder import ABANDONED_SUMS, SUMS
+from pytest_deploy.record.stored_file import Below
 from pytest_deploy.verify.chain import Chain
 from pytest_deploy.verify.findings import NONE, Check, Finding
 from pytest_deploy.verify.segment import WorkerPool, batched
@@ -24,6 +24,10 @@ from pytest_deploy.verify.segment import WorkerPool, batched
 _FOLDERS: Final = {"log": 1, "trust": 6, "runs": 9, "signoffs": 10, "anchors": 11}
 """The folders of a store, and the step that answers for each."""
 _PARTS: Final = frozenset({*_FOLDERS, "verify.sh"})
+
+
+MOST_CHANGED: Final = 10
+"""Files of one run that are found changed before no further one is read: each may be as large as a file can be."""
 
 
 def unexpected_files(store: Path) -> tuple[Finding, ...]:
@@ -70,33 +74,51 @@ def check_sealed(store: Path, event: Event) -> Iterator[Finding]:
     folder = store / "runs" / event.run
     place = f"runs/{event.run}"
     try:
-        if not stat.S_ISREG((folder / sums).lstat().st_mode):
-            return  # named among the unexpected files
-        text = (folder / sums).read_bytes()
+        text = stored_file.read(folder / sums)
         if hashlib.sha256(text).hexdigest() != bound:
             yield Finding(9, f"{place}/{sums}", f"is not the one event {event.seq} binds")
             return
         # By line feeds alone, as sha256sum reads them: a name may hold what Unicode takes for the end of a line.
         lines = [line.split("  ", 1) for line in text.decode().split("\n")[:-1]]
         listed = {name: sha256 for sha256, name in lines}
-        actual = listing(folder)
+        actual = {item.name: item for item in stored_file.below(folder)}
     except FileNotFoundError:
         yield Finding(9, f"{place}/{sums}", f"is missing, though event {event.seq} binds it")
         return
     except OSError as error:
         yield Finding.unreadable(9, store, error)
         return
-    except (RecordError, ValueError) as error:
+    except ValueError as error:
         yield Finding(9, f"{place}/{sums}", f"cannot be held against the files: {error}")
         return
     del actual[sums]
+    yield from _differences(place, listed, actual)
+
+
+def _differences(place: str, listed: Mapping[str, str], actual: Mapping[str, Below]) -> Iterator[Finding]:
+    """Where the files of a folder are not those that its list has."""
+    changed = 0
     for name in sorted(listed.keys() | actual.keys()):
         if name not in actual:
             yield Finding(9, f"{place}/{name}", "is missing")
+        elif (problem := actual[name].problem) is not None:
+            yield Finding(9, f"{place}/{name}", problem)
         elif name not in listed:
             yield Finding(9, f"{place}/{name}", "was added after the folder was sealed")
-        elif actual[name] != listed[name]:
-            yield Finding(9, f"{place}/{name}", "was changed after the folder was sealed")
+        elif changed < MOST_CHANGED and (problem := _changed(actual[name], listed[name])) is not None:
+            changed += 1
+            yield Finding(9, f"{place}/{name}", problem)
+    if changed == MOST_CHANGED:
+        yield Finding(9, place, f"has {MOST_CHANGED} changed files; what comes after the last of them was not read")
+
+
+def _changed(item: Below, sha256: str) -> str | None:
+    """Why a file is not the one that was sealed, or None."""
+    try:
+        actual = stored_file.sha256(item.path)
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "was changed after the folder was sealed" if actual != sha256 else None
 
 
 def _bound_list(event: Event) -> tuple[str, str]:
@@ -125,15 +147,8 @@ def _check_sealed(job: tuple[Path, Sequence[Event]]) -> list[Finding]:
 
 def _unexpected_below(store: Path, folder: str, step: int) -> Iterator[Finding]:
     try:
-        listed = sorted(os.scandir(store / folder), key=lambda item: item.name)
+        for item in stored_file.below(store / folder, stored_file.LARGEST[folder]):
+            if item.problem is not None:
+                yield Finding(step, f"{folder}/{item.name}", item.problem)
     except OSError as error:
         yield Finding(step, f"{folder}/", f"cannot be listed: {error.strerror}")
-        return
-    for item in listed:
-        place = f"{folder}/{item.name}"
-        if any(character < " " or character in "\x7f\\" for character in item.name):
-            yield Finding(step, place, "has a control character or a backslash in its name")
-        elif item.is_dir(follow_symlinks=False):
-            yield from _unexpected_below(store, place, step)
-        elif not item.is_file(follow_symlinks=False):
-            yield Finding(step, place, "is no regular file")

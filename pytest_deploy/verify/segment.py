@@ -20,6 +20,7 @@ from typing import Final, Self, TypeVar
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import FIRST_PREV, Event, line_hash, parse_line
 from pytest_deploy.record.log_entry import Entry, SignedCheckpoint, leaf_hash, newest_root, next_path
@@ -31,8 +32,8 @@ LONG: Final = 20_000
 """Events from which on starting processes (half a second) pays."""
 _AHEAD: Final = 3
 """Jobs a process is given before their answers are fetched: it never waits, and few answers lie in memory."""
-_OBJECT_LIMIT: Final = 131_072
-"""Bytes of an object at most: a line has 65,535, a proof a few thousand. More is not read."""
+_OBJECT_LIMIT: Final = stored_file.LARGEST["log"]
+"""Bytes of an object at most. More is not read."""
 _KEY_EVENTS: Final = frozenset({"key.enrolled", "key.revoked", "key.rotated"})
 
 Job = TypeVar("Job")
@@ -179,7 +180,7 @@ _NOTHING: Final = _Predecessor(FIRST_PREV, None, (), (), "")
 
 def _read_object(store: Path, seq: int) -> bytes:
     # A million times: open() and a stream cost three times as much.
-    descriptor = os.open(f"{store}/{entries.name(seq)}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = os.open(f"{store}/{entries.name(seq)}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         data = os.read(descriptor, _OBJECT_LIMIT + 1)
     finally:

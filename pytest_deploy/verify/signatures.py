@@ -18,6 +18,8 @@ from typing import Any, Final, cast
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record import stored_file
+from pytest_deploy.record.actor import SIGNER
 from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
 from pytest_deploy.record.events import (
     UNSET,
@@ -32,7 +34,6 @@ from pytest_deploy.record.events import (
     SignoffSigned,
     given,
 )
-from pytest_deploy.record.run_folder import file_sha256
 from pytest_deploy.record.ssh_signature import verify_files
 from pytest_deploy.verify.chain import Chain, TrustSet
 from pytest_deploy.verify.findings import NONE, Check, Finding
@@ -52,6 +53,9 @@ _OF_BOTH: Final = (
 """What either says of these, both say."""
 _AFTER_A_RUN: Final = (SignoffSigned, RecordAmended, DeviationAccepted, EnvironmentReleased)
 _NAMESPACE = re.compile(r'namespaces="([^",*?!]+)"')
+NOTED: Final = 20
+"""Signed files that nothing counts and that are named; how many more there are is said."""
+_LARGEST: Final = stored_file.LARGEST["signoffs"]
 RECENT: Final = 250
 """Signatures that `newest` holds against ssh-keygen: each is a process of its own, these cost a second or two."""
 
@@ -90,9 +94,9 @@ def uncounted_files(chain: Chain, pool: WorkerPool) -> tuple[str, ...]:
     places = [f"runs/{name}/approvals" for name, folder in subfolders(chain.store / "runs").items() if folder]
     places += [f"signoffs/{name}" for name, folder in subfolders(chain.store / "signoffs").items() if folder]
     answers = pool.map(_statements, ((str(chain.store), tuple(batch)) for batch in batched(places)))
-    return tuple(
-        f"{name}: no event counts it" for name in sorted(itertools.chain.from_iterable(answers)) if name not in counted
-    )
+    names = sorted(set(itertools.chain.from_iterable(answers)) - counted)
+    more = (f"{len(names) - NOTED} more signed files: no event counts them",) if len(names) > NOTED else ()
+    return (*(f"{name}: no event counts it" for name in names[:NOTED]), *more)
 
 
 _Look = Callable[[Path, Event, TrustSet | None], Iterator[Finding]]
@@ -125,7 +129,7 @@ def _request(store: Path, event: Event, _trust: TrustSet | None) -> Iterator[Fin
     path = store / name
     if path.is_symlink() or not path.is_file():
         yield Finding(10, name, f"is missing, or no file, though event {event.seq} made it")
-    elif file_sha256(path) != cast("RequestMade", event.content).request_sha256:
+    elif stored_file.sha256(path) != cast("RequestMade", event.content).request_sha256:
         yield Finding(10, name, f"is not the request of event {event.seq}")
 
 
@@ -133,6 +137,10 @@ def _statement(store: Path, event: Event, trust: TrustSet | None, *, with_signat
     content = _signed(event)
     name = content.file
     path, signature = store / name, store / f"{name}.sig"
+    # One address, one person: what neither looks like another's nor is written in two ways.
+    if not SIGNER.fullmatch(content.signer):
+        yield Finding(10, name, f"is signed by {content.signer!r}, which is no address that a person signs under")
+        return
     # Both files lie in the record, and are those that the event counts.
     if Path(name).is_absolute() or ".." in Path(name).parts:
         yield Finding(10, name, f"lies outside the record, though event {event.seq} counts it")
@@ -142,15 +150,15 @@ def _statement(store: Path, event: Event, trust: TrustSet | None, *, with_signat
         if file.is_symlink() or not file.is_file():
             yield Finding(10, place, f"is missing, or no file, though event {event.seq} counts it")
             return
-        if file_sha256(file) != bound:
+        if stored_file.sha256(file, _LARGEST) != bound:
             yield Finding(10, place, f"is not the file event {event.seq} counts")
             return
     # What was signed says what the event says.
-    text = path.read_bytes()
+    text = stored_file.read(path, _LARGEST)
     if problem := _contradiction(text, event, trust.key.origin if trust is not None else ""):
         yield Finding(10, name, problem)
     # The signature verifies: before the roster, since it tells more.
-    elif with_signature and (problem := _refused(event, trust, path, signature)):
+    elif with_signature and (problem := _refused(text, event, trust, signature)):
         yield Finding(10, f"{name}.sig", problem)
     # The roster in force has the signer under this name and in this role.
     elif problem := _not_in_roster(text, event, trust):
@@ -231,14 +239,14 @@ def _signed_afterwards(chain: Chain) -> Iterator[Finding]:
             stands[about, key] = canonical(given(subject.new))
 
 
-def _refused(event: Event, trust: TrustSet | None, path: Path, signature: Path) -> str | None:
+def _refused(text: bytes, event: Event, trust: TrustSet | None, signature: Path) -> str | None:
     """What ssh-keygen says against the signature, or None."""
     allowed = trust.files.get("allowed_signers", b"").decode("utf-8", "replace") if trust is not None else ""
     namespaces = set(_NAMESPACE.findall(allowed))
     if trust is None or len(namespaces) != 1:
         return "cannot be checked: allowed_signers names no namespace, or more than one"
     _, problem = verify_files(
-        path.read_bytes(),
+        text,
         signature=signature,
         allowed_signers=trust.folder / "allowed_signers",
         signer=_signed(event).signer,

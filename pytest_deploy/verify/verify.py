@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import IllegalEvent
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.events import UNSET, ClockSkewed
 from pytest_deploy.record.plain_text import escape_to_ascii
 from pytest_deploy.verify.anchors import check_anchors, check_timestamps
@@ -69,7 +70,7 @@ def verify(
         for number, step in steps.items():
             check = run_check(path, number, step)
             own = tuple(finding for finding in unexpected if finding.step == number)
-            checks.append(replace(check, findings=(*own, *check.findings)))
+            checks.append(replace(check, findings=tuple(dict.fromkeys((*own, *check.findings)))))
         notes = (*_uncounted(chain, workers), *_notes(chain))
     head = chain.head.checkpoint if chain.head is not None else None
     return Verification(
@@ -124,6 +125,6 @@ def _notes(chain: Chain) -> tuple[str, ...]:
 
 def _is_altered(script: Path) -> bool:
     try:
-        return script.is_file() and script.read_bytes() != _SCRIPT.read_bytes()
+        return script.is_file() and (ours := _SCRIPT.read_bytes()) != stored_file.read(script, len(ours))
     except OSError:
         return True

@@ -48,10 +48,11 @@ function text(   t, rest) {
 function value(path,   t, c, n, key, last, from) {
   if (fault != "") return
   t = substr(s, p, 1); from = p
+  if ((t == "{" || t == "[") && ++depth > 64) { fault = "objects and lists lie more than 64 deep in one another"; return }
   if (t == "\"") v[path] = text()
   else if (t == "{" || t == "[") {
     v[path] = t
-    if (substr(s, ++p, 1) == (t == "{" ? "}" : "]")) { p++; return }
+    if (substr(s, ++p, 1) == (t == "{" ? "}" : "]")) { p++; depth--; return }
     do {
       if (t == "{") {
         key = text(); key = substr(key, 2, length(key) - 2)
@@ -63,13 +64,14 @@ function value(path,   t, c, n, key, last, from) {
       c = substr(s, p++, 1)
     } while (fault == "" && c == ",")
     if (fault == "" && c != (t == "{" ? "}" : "]")) fault = "it is not JSON without spaces"
+    depth--
   } else if (match(substr(s, p, 40), /^(-?(0|[1-9][0-9]*)(\.[0-9]+)?(e[-+][0-9]+)?|true|false|null)/)) {
     v[path] = substr(s, p, RLENGTH); p += RLENGTH
   } else fault = "it is not JSON without spaces"
   if (keep) raw[path] = substr(s, from, p - from) # the whole value as it is written, where a check asks for it
 }
 function canonical(line) {
-  s = line; p = 1; fault = ""; split("", v)
+  s = line; p = 1; depth = 0; fault = ""; split("", v)
   if (line ~ /[^ -~]/) return "it is not printable ASCII"
   value("")
   if (fault == "" && p != length(s) + 1) fault = "something follows the JSON"
@@ -107,11 +109,17 @@ below() { head -n "$limit" "$work/$1"; }
 event() { printf 'log/%08d.event' "$((10#$1))"; }
 
 # --- 1 names and positions --------------------------------------------------------------------------------------------
-# Files in folders of the record's own: a link leads elsewhere, a FIFO never ends, a line break in a name deceives a list.
+# Files in folders of the record's own: a link leads elsewhere, a FIFO never ends, a line break in a name deceives a list, and
+# a sparse file of terabytes takes no room. Nothing is read before all of it was looked at.
+deep=$(printf '/*%.0s' {1..17})
 for folder in log trust runs signoffs anchors; do
   [[ ! -L $folder && (-d $folder || ! -e $folder) ]] || bad "$folder/" 'is no folder of its own (a link, or a file)'
-  [[ ! -d $folder ]] || find "$folder" -mindepth 1 ! -path 'log/.*' \( ! -type f ! -type d -printf '%p\tis not a regular file\0' -o -path 'log/*' -size +128k \
-    -printf '%p\thas more than 128 KiB\0' -o -name '*[[:cntrl:]\\]*' -printf '%p\thas a control character or a backslash in its name\0' \) |
+  [[ -d $folder ]] || continue
+  [[ -r $folder && -x $folder ]] || bad "$folder/" 'cannot be listed'
+  case $folder in log) most=128k ;; runs) most=64M ;; *) most=1M ;; esac
+  find "$folder" -mindepth 1 -maxdepth 17 -path 'log/.*' -prune -o \( -name '*[[:cntrl:]\\]*' -printf '%p\thas a control character or a backslash in its name\0' -prune -o \
+    ! -type f ! -type d -printf '%p\tis not a regular file\0' -o \( ! -readable -o -type d ! -executable \) -printf '%p\tcannot be read\0' -prune -o \
+    -type d -path "$folder$deep" -printf '%p\tlies more than 16 folders deep\0' -o -type f -size "+$most" -printf "%p\thas more than ${most}iB\0" \) |
     sort -z | tr '\0\n' '\n?' >"$work/first"
   bad_first
 done
@@ -271,7 +279,7 @@ lower
 origin=$(head -n 1 "$work/proofs" | cut -f3)
 set_fault() { # SET SHA256: what is wrong with a trust set; its SHA-256 is that of the list of its files
   local vkey name id key
-  [[ $1 == "trust/${2:0:16}" && -d $1 && -z $(find "$1" -mindepth 1 ! -name '.*' -type d) ]] &&
+  [[ $1 == "trust/${2:0:16}" && -d $1 && -z $(find "$1" -mindepth 1 ! -name '.*' -type d) && $(find "$1" -type f | wc -l) -le 64 ]] &&
     [[ $(cd "$1" && find . -type f ! -name '.*' -printf '%P\n' | sort | xargs -r -d '\n' sha256sum | sha256sum) == "$2  -" ]] || { echo "its trust set $1 is not the one it names: a file was changed, added or removed"; return; }
   { read -r vkey <"$1/log.vkey" && name=${vkey%%+*} key=${vkey#*+*+} && id=${vkey#*+} id=${id%%+*} && base64 -d <<<"$key" >"$work/key" && openssl pkey -pubin -in "$1/log.pem" -outform DER >"$work/der"; } 2>/dev/null &&
     { printf '\001' && tail -c 32 "$work/der"; } | cmp -s - "$work/key" || { echo "$1/log.pem is not the key in log.vkey"; return; }
@@ -339,8 +347,8 @@ awk -F '\t' '
 bad_first
 awk -F '\t' '$1 ~ /^(closed|abandoned)$/ { print $3 "  runs/" $2 "/" ($1 == "closed" ? "" : "FOUND.") "SHA256SUMS" }' "$work/runs" >"$work/seals"
 awk -F '\t' '$1 == "requested" { print $3 "  runs/" $2 "/request.json" }' "$work/runs" >"$work/requests"
-match() { # LIST REASON: every file has the digest the list gives it
-  [[ ! -s $1 ]] || sha256sum --strict --quiet -c "$1" >"$work/failed" 2>/dev/null || bad "$(head -n 1 "$work/failed" | sed 's/: FAILED.*//')" "$2"
+match() { # LIST REASON: every file has the digest the list gives it; line by line, so that it ends with the first that has not
+  [[ ! -s $1 ]] || stdbuf -oL sha256sum --strict --quiet -c "$1" 2>/dev/null | head -n 1 >"$work/failed" || bad "$(sed 's/: FAILED.*//' "$work/failed")" "$2"
 }
 match "$work/seals" 'is missing, or not the one that the log binds'
 : >"$work/first"
@@ -362,7 +370,9 @@ match "$work/requests" 'is missing, or not the request that the log says was mad
 awk -F '\t' '
   $3 ~ /^(approval\.signed|signoff\.signed|override\.signed|record\.amended|deviation\.accepted|environment\.released)$/ {
     print $1, $2, $4, $13, $14, $15, $16 "\t" $17 "\t" $18 "\t" $10 "\t" $8 }' OFS='\t' "$work/facts" >"$work/signed"
+address=$'^[a-z0-9$%&\'+/=^_`{|}~.-]+@[a-z0-9]([a-z0-9.-]*[a-z0-9])?$'
 while IFS=$'\t' read -r n time run file sha sig_sha says; do
+  [[ ${says%%$'\t'*} =~ $address ]] || bad "$file" "is signed by an address that no person signs under; event $n counts it"
   [[ "/$file/" != */../* && $file != /* ]] || bad "$file" "lies outside the record; event $n counts it"
   for part in "$file" "$file.sig"; do
     [[ -f $part ]] || bad "$part" "is missing; event $n counts it"

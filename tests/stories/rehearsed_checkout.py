@@ -71,7 +71,9 @@ class RehearsedCheckout:
     def verdicts(self, point: str, run: str | None = None) -> Mapping[str, Mapping[str, Any]]:
         """What each gate last said at a point of a run, the last one where none is named, by gate."""
         run = run or self.checkout.last_run()
-        told = [e for e in self.checkout.events(run) if e.type in {"gate.passed", "gate.refused", "gate.not-applicable"}]
+        told = [
+            e for e in self.checkout.events(run) if e.type in {"gate.passed", "gate.refused", "gate.not-applicable"}
+        ]
         return {event.data["gate"]: event.data for event in told if event.data["point"] == point}
 
     def refused(self, point: str, run: str | None = None) -> set[str]:

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from pytest_deploy.record import log_entry as entries
-from pytest_deploy.record.run_folder import file_sha256
+from pytest_deploy.record import stored_file
 from tests.stories.tampered_record import TamperedRecord, exchange, flip, replaced_by_link, swap_bytes
 from tests.stories.tampering_with_log import another_environments_record, rewritten_by_an_insider
 
@@ -30,9 +30,9 @@ def report_and_list_swapped(it: TamperedRecord) -> None:
 def list_mended(it: TamperedRecord) -> None:
     """A report altered, and its line in SHA256SUMS with it."""
     report = it.file("report.html")
-    before = file_sha256(report)
+    before = stored_file.sha256(report)
     flip(report, 2000)
-    swap_bytes(it.file("SHA256SUMS"), before.encode(), file_sha256(report).encode())
+    swap_bytes(it.file("SHA256SUMS"), before.encode(), stored_file.sha256(report).encode())
 
 
 def list_deleted(it: TamperedRecord) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint, parse
 from pytest_deploy.errors import Refused, StoreUnavailable, UsageError
+from pytest_deploy.record.actor import SIGNER
 from pytest_deploy.record.event import canonical
 from tests.unit.approvals.pending_request import DORA, EVERYBODY, NAMESPACE, TINA, PendingRequest
 
@@ -44,7 +45,7 @@ def test_what_a_roster_writes_it_reads() -> None:
     people=st.lists(
         st.builds(
             Person,
-            st.from_regex(r"[a-z0-9._+-]{1,12}@[a-z0-9.-]{1,12}", fullmatch=True),
+            st.from_regex(SIGNER, fullmatch=True),
             st.text(min_size=1).filter(str.strip).filter(_encodable := lambda text: not any(0xD800 <= ord(c) < 0xE000 for c in text)),
             st.lists(st.sampled_from(["Tech Lead", "QA Lead", "CTO"]), unique=True).map(tuple),
             st.none(), st.none(), st.just(()),

@@ -84,6 +84,8 @@ def test_nobody_is_enrolled_or_revoked_without_a_key_and_a_reason(keys: Keys, ti
     [
         ("tina", "Tina", "Tech Lead", "say --person EMAIL"),
         ("tina@example.org", " ", "Tech Lead", "say --person EMAIL"),
+        ("zo\u00eb@example.org", "Zo\u00eb", "Tech Lead", r"'zo\\xeb@example.org' is no address to sign under"),
+        ("tin\u0430@example.org", "Tina", "Tech Lead", r"'tin\\u0430@example.org' is no address to sign under"),
         ("tina@example.org", "Tina\nsigned    by Quinn", "Tech Lead", "cannot be shown"),
         ("tina@example.org", "Tina", "Tech\u202eLead", "cannot be shown"),
         ("tina@example.org", "T" * 201, "Tech Lead", "longer than 200 characters"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import RecordError, StoreUnavailable
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.run_folder import ABANDONED_SUMS, SUMS, RunFolder, listing
 from pytest_deploy.record.store import FolderStore
 from tests.required_programs import needs
@@ -92,17 +93,26 @@ def test_what_is_no_regular_file_is_refused(folder: RunFolder, kind: str) -> Non
         folder.seal()
 
 
-@pytest.mark.parametrize("name", ["", "/a", "../a", "a/../../b", "a//b", "a\nb", "a\\b", "a/"])
+@pytest.mark.parametrize("name", ["", "/a", "../a", "a/../../b", "a//b", "a\nb", "a\tb", "a\x7f", "a\\b", "a/"])
 def test_a_name_that_leads_elsewhere_or_that_sha256sum_would_escape_is_refused(folder: RunFolder, name: str) -> None:
     with pytest.raises(RecordError, match="no name"):
         folder.create(name, b"")
+
+
+def test_what_no_verifier_would_read_again_is_refused(folder: RunFolder) -> None:
+    folder.create("/".join("a" * stored_file.DEEPEST), b"")
+    assert folder.seal()
+    with pytest.raises(RecordError, match="more than 15 folders deep"):
+        RunFolder(folder._store, f"{folder.run[:-4]}bbbb").create("/".join("a" * (stored_file.DEEPEST + 1)), b"")
+    with pytest.raises(RecordError, match="has 67108865 bytes; a file of a run has 67108864 at most"):
+        RunFolder(folder._store, f"{folder.run[:-4]}bbbb").create("a", bytes(stored_file.LARGEST["runs"] + 1))
 
 
 def test_such_a_name_written_by_others_is_refused_at_the_seal(folder: RunFolder) -> None:
     folder.create("a", b"")
     (folder.path / "a\\b").write_bytes(b"")
 
-    with pytest.raises(RecordError, match="no name"):
+    with pytest.raises(RecordError, match="a backslash in its name"):
         folder.seal()
 
 

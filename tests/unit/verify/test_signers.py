@@ -1,0 +1,38 @@
+"""One alphabet of addresses to sign under: both verifiers read it, both refuse any other, and so does enrolment."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.verify.test_second_opinion import both
+from tests.unit.verify.test_signatures import NAMESPACE, VALID, Signing, signing
+
+__all__ = ["signing"]  # a fixture
+
+
+def sign_as(signing: Signing, signer: str) -> None:
+    """Ada's key and roster entry under an address, written into the record past all commands, and its approval."""
+    kind, public = (signing.home / "ada.pub").read_text().split()[:2]
+    signing.enroll(f'{signer} namespaces="{NAMESPACE}",{VALID} {kind} {public}\n', signer)
+    signing.said["signer"] = signer
+    signing.sign()
+    signing.count()
+
+
+@pytest.mark.parametrize("signer", ["o'neil+x/y=z$%&^_`{|}~.-@xn--mnchen-3ya.example", "-n@a", "a@1.2"])
+def test_an_address_of_the_signers_alphabet_is_read_by_both(signing: Signing, signer: str) -> None:
+    sign_as(signing, signer)
+
+    assert both(signing.store) == (True, "")
+
+
+@pytest.mark.parametrize(
+    "signer",
+    ["zo\u00eb@example.org", "d\u043era@example.org", "Ada@example.org", "a\\b@example.org", "ada@example.org."],
+)
+def test_any_other_address_is_refused_by_both(signing: Signing, signer: str) -> None:
+    """Letters beyond ASCII, one that looks like another, capitals, a backslash, a second way to write a domain."""
+    sign_as(signing, signer)
+
+    assert both(signing.store) == (False, f"runs/{signing.run.run}/approvals/qa-lead-01234567.json")
+    assert "no address that a person signs under" in signing.problems()[0]
