@@ -37,16 +37,26 @@ def refuse(config: pytest.Config) -> None:
         *(list(_configuration_file(config)) or _ini_values(config)),
         *_plugins(config),
     ]
+    _raise(faults, allowed_on_command_line(config))
+
+
+def refuse_variables(environ: Mapping[str, str]) -> None:
+    """The same of the environment alone, where pytest has no options yet. Raises OptionRefused."""
+    _raise(list(variables(environ)), ())
+
+
+def _raise(faults: Sequence[str], allowed: Sequence[str]) -> None:
     if not faults:
         return
     count = "1 thing" if len(faults) == 1 else f"{len(faults)} things"
+    offered = (f"Beside --deploy-* a deployment takes {', '.join(allowed)}: see `pytest --help`.",) if allowed else ()
     raise OptionRefused(
         "\n".join(
             [
                 f"{count} could thin out or bend this deployment. Nothing was started, nothing was written.",
                 *(f"  {fault}" for fault in dict.fromkeys(faults)),
                 f"Take {'it' if len(faults) == 1 else 'them'} away and start again.",
-                f"Beside --deploy-* a deployment takes {', '.join(allowed_on_command_line(config))}: see `pytest --help`.",
+                *offered,
             ]
         )
     )

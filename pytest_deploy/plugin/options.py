@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import pytest
 from pytest_deploy.policy.phases import PIPELINES
 from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain
 
+_SHOWS = frozenset({"-h", "--help", "-V", "-VV", "--version"})
 IMPLEMENTED_PIPELINES = ("deploy", "plan", "smoke")
 """The pipelines this version runs."""
 
@@ -61,6 +63,12 @@ def is_deployment(config: pytest.Config) -> bool:
     return config.option.deploy_env is not None and not _only_shows(config)
 
 
+def is_typed(words: Sequence[object]) -> bool:
+    """Whether a command line asks for a deployment, before anything has parsed it."""
+    typed = [str(word) for word in words]
+    return any(word.partition("=")[0] == "--deploy-env" for word in typed) and not _SHOWS & set(typed)
+
+
 def is_guarded(early_config: pytest.Config) -> bool:
     """Whether steps will run here or in workers of this process: then it gets a guard. Asked before conftests are loaded."""
     known = early_config.known_args_namespace
@@ -70,7 +78,7 @@ def is_guarded(early_config: pytest.Config) -> bool:
 
 def _only_shows(config: pytest.Config) -> bool:
     # Typed, not slipped in by PYTEST_ADDOPTS: a run that only shows its help must not pass for a deployment.
-    return bool({"-h", "--help", "-V", "-VV", "--version"} & set(map(str, config.invocation_params.args)))
+    return bool(_SHOWS & set(map(str, config.invocation_params.args)))
 
 
 def run_context(config: pytest.Config) -> RunContext | None:

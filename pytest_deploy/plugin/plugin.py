@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +23,13 @@ MARKERS = (
 )
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
+def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the options; refuse PYTEST_PLUGINS before pytest imports what it names, which could end the process with 0."""
     options.add(parser)
+    config = pluginmanager.get_plugin("pytestconfig")
+    asked = config is not None and options.is_typed(config.invocation_params.args)
+    if asked and os.environ.get("PYTEST_PLUGINS", "").strip():
+        _refuse_what_bends()
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -66,12 +72,13 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
     return code
 
 
-def _refuse_what_bends(config: pytest.Config) -> None:
+def _refuse_what_bends(config: pytest.Config | None = None) -> None:
+    """Raise pytest.UsageError, which pytest prints, and exits 4. `config`: None where pytest has none yet."""
     from pytest_deploy.errors import OptionRefused
     from pytest_deploy.plugin import option_policy
 
     try:
-        option_policy.refuse(config)
+        option_policy.refuse(config) if config is not None else option_policy.refuse_variables(os.environ)
     except OptionRefused as refused:
         raise pytest.UsageError(str(refused)) from None
 

@@ -144,6 +144,23 @@ ELSEWHERE = [
     variable("PYTEST_ADDOPTS", "-v"),
     Way("what PYTEST_ADDOPTS does is named too", "-x (in PYTEST_ADDOPTS): ", env={"PYTEST_ADDOPTS": "-x"}),
     variable("PYTEST_PLUGINS", "pytester"),
+    variable("PYTEST_PLUGINS", "os"),
+    variable("PYTEST_PLUGINS", "nowhere"),
+    Way(
+        "PYTEST_PLUGINS of a broken module",
+        "environment variable PYTEST_PLUGINS=broken: ",
+        env={"PYTEST_PLUGINS": "broken"},
+        files={"broken.py": "import nowhere"},
+        python=ALONE,
+    ),
+    Way(
+        "PYTEST_PLUGINS of a module that ends the process with 0",
+        "environment variable PYTEST_PLUGINS=ends: ",
+        env={"PYTEST_PLUGINS": "ends"},
+        files={"ends.py": "raise SystemExit(0)"},
+        python=ALONE,
+    ),
+    Way("-c of a folder above", "configuration file ", ("-c", "../x.ini"), files={"../x.ini": "[pytest]\n"}),
     variable("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1", "-p", "pytest_deploy.plugin.plugin", python=ALONE),
     variable("PYTEST_TIMEOUT", "1"),
     variable("PYTHONPATH", "/srv/other", python=ALONE),
@@ -251,6 +268,8 @@ BY_PYTEST = [
         before="unrecognized arguments",
     ),
     Way("--pdb -n2", "--pdb", ("--pdb", "-n2")),
+    Way("-c of a file that is missing", "nowhere.ini' not found", ("-c", "nowhere.ini"), before="ERROR: "),
+    Way("--rootdir that is missing", "'/nowhere' not found", ("--rootdir=/nowhere",), before="ERROR: "),
     Way(
         "PYTEST_XDIST_WORKER=gw0",
         "PYTEST_XDIST_WORKER is set",
@@ -337,6 +356,7 @@ def test_a_way_to_thin_out_a_run_is_refused_by_name_and_touches_nothing(bare: Ba
     assert ran.code == REFUSED, ran.said
     assert way.before in ran.stderr, ran.said
     assert way.named in ran.stderr, ran.said
+    assert "Traceback" not in ran.stderr, ran.said
     assert before == bare.kept()
 
 
