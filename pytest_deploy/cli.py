@@ -19,6 +19,7 @@ from typer.main import get_command
 
 from pytest_deploy.commands import GROUP
 from pytest_deploy.errors import DeployError, UsageError
+from pytest_deploy.record.atomic_file import keep_from_others
 
 COMMANDS: Final[Mapping[str, str]] = {
     "run": "run.run",
@@ -82,6 +83,7 @@ def deployments() -> None:
 
 def main() -> None:
     """Run one command; an error of ours is one message and its exit code, never a traceback."""
+    keep_from_others()
     try:
         _run_and_flush()
     except SystemExit as ended:

@@ -27,6 +27,7 @@ from pytest_deploy.plugin.report_writers import Labels
 from pytest_deploy.plugin.time_limit import TimeLimits
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.record.atomic_file import keep_from_others
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.run_id import new_run_id
 
@@ -36,6 +37,7 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
 
     Raises pytest.UsageError (exit 4) where it was not asked for rightly.
     """
+    keep_from_others()
     worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
     runs = not config.option.collectonly
     if worker is None and told is None and runs:

@@ -17,6 +17,11 @@ from pytest_deploy.record import stored_file
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.new")
 
 
+def keep_from_others() -> None:
+    """From here on nothing that this process makes can be written by others, whatever umask its shell gave it."""
+    os.umask(os.umask(0o022) | 0o022)
+
+
 def create(path: Path, data: bytes, *, mode: int = 0o644, beside: Path | None = None) -> None:
     """Write `data` under a name that must not exist yet; missing folders are made (0755).
 

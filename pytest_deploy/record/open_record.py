@@ -110,6 +110,7 @@ def record_store(workspace: Workspace, policy: Policy) -> Store:
 
     The embedded platform's record never goes to Google, and a record of the cloud never to a stand-in. Raises UsageError.
     """
+    _refuse_elsewhere(workspace)
     rule, place = policy.record, policy.place(rehearsal=workspace.rehearsal)
     if rule.bucket is None:
         if bucket := copy_of(workspace.store):
@@ -120,6 +121,15 @@ def record_store(workspace: Workspace, policy: Policy) -> Store:
         return FolderStore(workspace.store)
     refuse_misplaced(policy, "record.store")
     return MirroredStore(Bucket(rule.bucket, "/".join(filter(None, (rule.prefix, place)))), workspace.store)
+
+
+def _refuse_elsewhere(workspace: Workspace) -> None:
+    """A link in the checkout must not lead the record out of it, to where somebody else reads or writes. Raises UsageError."""
+    lies = workspace.store.resolve()
+    if not lies.is_relative_to(workspace.root.resolve()):
+        raise UsageError(
+            f"{workspace.shown(workspace.store)} leads to {lies}, outside the checkout: a record lies in it; put the folder itself there"
+        )
 
 
 def refuse_misplaced(policy: Policy, key: str) -> None:

@@ -28,6 +28,28 @@ def test_an_answer_that_a_disk_did_not_take_is_no_success() -> None:
     assert done.stderr == "the answer could not be written: No space left on device; it is not whole\n"
 
 
+@pytest.mark.parametrize("given, kept", [(0, 0o022), (0o027, 0o027), (0o077, 0o077)])
+def test_no_command_makes_what_others_can_write(given: int, kept: int) -> None:
+    asked = "import os; from pytest_deploy.record.atomic_file import keep_from_others as k; k(); print(os.umask(0))"
+    done = subprocess.run([sys.executable, "-c", asked], umask=given, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == kept
+
+    shown = "import os, atexit; atexit.register(lambda: print(oct(os.umask(0)))); from pytest_deploy.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", shown, "--help"], umask=given, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[-1] == oct(kept)
+
+
+def test_a_file_of_a_store_that_cannot_be_read_is_a_message(tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    asked = "from pytest_deploy import cli; cli.app = lambda: open('nowhere/at/all'); cli.main()"
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 3
+    assert done.stderr == "nowhere/at/all cannot be read or written: No such file or directory\n"
+
+
 def test_a_reader_who_has_read_enough_is_told_nothing() -> None:
     reads, writes = os.pipe()
     os.close(reads)

@@ -37,6 +37,26 @@ def test_a_record_lies_in_a_folder_of_its_environment(local: Workspace) -> None:
     assert store.path == local.root / "reports" / "local"
 
 
+@pytest.mark.parametrize("name", ["reports", "reports/local", "reports/rehearsal"])
+def test_a_record_that_a_link_leads_out_of_the_checkout_is_refused(
+    local: Workspace, tmp_path_factory: pytest.TempPathFactory, name: str
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (local.root / name).parent.mkdir(exist_ok=True)
+    (local.root / name).symlink_to(elsewhere)
+    asked = replace(local, rehearsal=name == "reports/rehearsal")
+
+    with pytest.raises(UsageError, match=f"local leads to {elsewhere}.*, outside the checkout"):
+        record_store(asked, policy_of(local))
+
+
+def test_a_record_may_lie_behind_a_link_inside_the_checkout(local: Workspace) -> None:
+    (local.root / "disk").mkdir()
+    (local.root / "reports").symlink_to("disk")
+
+    assert record_store(local, policy_of(local)).path == local.store
+
+
 def test_the_embedded_platforms_bucket_is_at_a_loopback_address_or_nowhere(
     local: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

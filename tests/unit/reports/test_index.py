@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.unit.record.sample_record import RunWriter, deployed, open_log
 from tests.unit.reports import sample_runs
 from tests.unit.reports.parsed_page import parse
 from tests.unit.reports.sample_runs import RunBuilder
+from tests.unit.verify.hostile_store import KINDS
 
 # One row a run.
 
@@ -243,6 +245,24 @@ def test_the_page_is_replaced_whole(reports: Path) -> None:
     index.write(reports)
 
     assert [path.name for path in reports.iterdir() if path.is_file()] == ["index.html"]
+
+
+def test_nobody_else_can_write_the_page_whatever_the_umask(reports: Path) -> None:
+    before = os.umask(0)
+    try:
+        assert index.write(reports) == ()
+    finally:
+        os.umask(before)
+
+    assert (reports / "index.html").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("hostile", ["8 TB", "a FIFO"])
+def test_a_hostile_log_keeps_the_page_from_nobody(reports: Path, hostile: str) -> None:
+    KINDS[hostile][0](reports / "local" / "log" / "99999999.event")
+
+    assert index.write(reports) == ()
+    assert (reports / "index.html").is_file()
 
 
 def test_a_log_that_cannot_be_read_is_named_and_takes_no_other_with_it(reports: Path) -> None:
