@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import ast
 import inspect
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from pytest_deploy.record.events import RESERVED, TYPES, fields
-from pytest_deploy.record.events.content import EventContent
+from pytest_deploy.record.events.content import EventContent, Field
 
 BEGINS: Final = "<!-- types: made by python docs/generate_event_types.py -->\n"
 ENDS: Final = "<!-- end of types -->\n"
@@ -34,7 +35,7 @@ def with_section(page: str) -> str:
 def _table(content_type: type[EventContent]) -> str:
     told = _field_docs(content_type)
     rows = [
-        f"| {field.name} | {field.form.replace('|', chr(92) + '|')} | {'yes' if field.required else 'no'} | {told.get(field.name, '')} |"
+        f"| {field.name} | {field.form.replace('|', chr(92) + '|')} | {'yes' if field.required else 'no'} | {_told(field, told)} |"
         for field in fields(content_type).values()
         if field.name != "clock"
     ]
@@ -42,6 +43,10 @@ def _table(content_type: type[EventContent]) -> str:
     note = f" Nothing writes it yet ({reserved_for})." if reserved_for else ""
     head = f"### {content_type.type}\n\n{inspect.getdoc(content_type)}{note}\n\n| key | form | required | |\n|---|---|---|---|\n"
     return head + "\n".join(rows) + "\n"
+
+
+def _told(field: Field, docs: Mapping[str, str]) -> str:
+    return " ".join(text for text in (docs.get(field.name), "Stated by a person." if field.stated else "") if text)
 
 
 def _field_docs(content_type: type[EventContent]) -> dict[str, str]:

@@ -39,7 +39,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "anchor": "audit.anchor",
     "keys": "keys.keys",
     "sign-off": "sign_off.sign_off",
-    "amend": "sign_off.amend",
+    "amend": "amend.amend",
+    "annotate": "amend.annotate",
     "accept-deviation": "sign_off.accept_deviation",
     "thaw": "sign_off.thaw",
 }

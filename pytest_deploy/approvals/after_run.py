@@ -37,7 +37,7 @@ class SignOff(Statement):
 
 @dataclass(frozen=True, kw_only=True)
 class Amendment(Statement):
-    """One value of one event of a finished run was wrong; the event stays as it is."""
+    """What a person stated in an event of a finished run was wrong; the event stays as it is."""
 
     type: ClassVar[str] = "record.amended"
     MEANING: ClassVar[str] = "corrects this value of the record"
@@ -51,6 +51,30 @@ class Amendment(Statement):
     old: Json
     new: Json
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Countersignature(Amendment):
+    """Another person's amendment that says the same: both count."""
+
+    MEANING: ClassVar[str] = "confirms this correction of the record"
+    countersigns: int
+    """seq of the first one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Note(Statement):
+    """A note on an event of a run; what the event says stands."""
+
+    type: ClassVar[str] = "record.annotated"
+    MEANING: ClassVar[str] = "adds this note to the record"
+    run: str
+    annotates: int
+    """seq of the event."""
+    event_sha256: str
+    key: str
+    """Of the event's data; empty where the whole event is meant."""
+    note: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +105,7 @@ class Thaw(Statement):
     reason: str
 
 
-AfterRun = SignOff | Amendment | AcceptedDeviation | Thaw
+AfterRun = SignOff | Amendment | Note | AcceptedDeviation | Thaw
 
 
 def sign_statement(log: Log, statement: AfterRun, *, person: Person, key: Path) -> Event:
@@ -95,6 +119,8 @@ def sign_statement(log: Log, statement: AfterRun, *, person: Person, key: Path) 
             slot = slug(role)
         case Amendment(amends=seq, key=name):
             slot = f"amend-{seq}-{slug(name)}"
+        case Note(annotates=seq):
+            slot = f"note-{seq}"
         case AcceptedDeviation(nodeid=nodeid):  # long names are cut, a digit tells them apart
             slot = f"deviation-{slug(nodeid.rpartition('::')[2])[:80]}"
         case Thaw(frozen=frozen):

@@ -1,20 +1,18 @@
-"""`deploy.py sign-off`, `amend`, `accept-deviation`, `thaw`: what is signed is said in words, then signed with an own key."""
+"""`deploy.py sign-off`, `accept-deviation`, `thaw`: what is signed is said in words, then signed with an own key."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated
 
 import typer
 
 from pytest_deploy.approvals.after_run import (
     AcceptedDeviation,
     AfterRun,
-    Amendment,
     SignOff,
     Thaw,
     event_hash,
@@ -27,13 +25,10 @@ from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.record import events as event_types
 from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import (
     EnvironmentFrozen,
-    Json,
-    RecordAmended,
     RunClosed,
     RunDecided,
     RunOpened,
@@ -45,13 +40,9 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.plain_text import escape_line, require_plain
 from pytest_deploy.record.run_folder import SUMS
-from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.record.run_state import FINISHED, LogState
+from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Missing
 from pytest_deploy.workspace import Workspace
-
-_RESULTS: Final = frozenset({"outcome", "verdict"})
-"""What steps, gates and runs came to: no signature makes a failure a success."""
 
 
 def sign_off(
@@ -80,38 +71,6 @@ def sign_off(
     signing.sign(statement)
 
 
-def amend(
-    env: Env,
-    seq: Annotated[int, typer.Argument(metavar="SEQ", help="the event, by its number")],
-    *,
-    field: Annotated[str, typer.Option(metavar="KEY", help="the key of its data whose value is wrong")],
-    to: Annotated[str, typer.Option(metavar="VALUE", help="the right value: text, or JSON where it is no text")],
-    reason: Annotated[str, typer.Option(help="why; stands in what is signed")],
-    role: Role = "",
-    key: Key = None,
-    rehearse: Rehearse = False,
-) -> None:
-    """Sign a correction of one value of an event; the event stays, and the record shows old and new."""
-    _require_reason("amend", reason)
-    signing = Signing.of(Workspace(Path.cwd(), env, rehearsal=rehearse), role=role, key=key)
-    event = _amendable(signing.log.history(), seq, field)
-    old = _as_amended(signing.log.history(), event, field)
-    require_plain("--to", to, longest=None)  # whether an event can hold it is judged below, old value and all
-    new = _new_value(event, field, to)
-    if new == old and type(new) is type(old):
-        raise Refused(f"{field} of event {seq} is {json.dumps(old)} already; nothing to amend")
-    typer.echo(f"event     {seq}: {event.type} of {event.run}, {stamp(event.time)}")
-    typer.echo(f"amends    {field}")
-    typer.echo(f"old       {json.dumps(old)}")
-    typer.echo(f"new       {json.dumps(new)}")
-    typer.echo(f"reason    {reason}")
-    statement = Amendment(
-        **signing.signer_fields(Amendment.MEANING),
-        run=event.run, amends=seq, event_sha256=event_hash(event), key=field, old=old, new=new, reason=reason,
-    )  # fmt: skip
-    signing.sign(statement)
-
-
 def accept_deviation(
     run: Annotated[str, typer.Argument(metavar="RUN", help="a closed run")],
     *,
@@ -121,7 +80,7 @@ def accept_deviation(
     key: Key = None,
 ) -> None:
     """Sign that a step which did not pass is accepted, by who may approve and did not deploy."""
-    _require_reason("accept-deviation", reason)
+    require_reason("accept-deviation", reason)
     signing = Signing.of(workspace_of_run(Path.cwd(), run), role=role, key=key)
     events, record_sha256 = signing.sealed(run)
     deviation = _deviation(run, step, events)
@@ -149,7 +108,7 @@ def thaw(
     rehearse: Rehearse = False,
 ) -> None:
     """Sign that a frozen environment may be deployed to again; the gate `freeze` then passes."""
-    _require_reason("thaw", reason)
+    require_reason("thaw", reason)
     workspace = Workspace(Path.cwd(), env, rehearsal=rehearse)
     roles = policy_of(workspace).thaw.roles
     role = role or (roles[0] if len(roles) == 1 else "")
@@ -250,7 +209,7 @@ class Signing:
         typer.echo(f"signed    {event.read(Signed).file}, counted by event {event.seq}")
 
 
-def _require_reason(command: str, reason: str) -> None:
+def require_reason(command: str, reason: str) -> None:
     if not reason.strip():
         raise UsageError(f"deploy.py {command}: say --reason: it is read by an inspector years later")
     require_plain("--reason", reason)
@@ -279,54 +238,3 @@ def _deviation(run: str, step: str, events: list[Event]) -> str:
         raise Refused(f"{step} passed: there is no deviation to accept")
     message = (end.message or "").strip().splitlines()
     return escape_line(f"{end.outcome}: {message[0] if message else 'no message'}")
-
-
-def _amendable(events: tuple[Event, ...], seq: int, field: str) -> Event:
-    """The event, where it is one of a finished run and its value is a statement. Raises Refused."""
-    if not 0 <= seq < len(events):
-        raise Refused(f"there is no event {seq}: the log holds 0 to {len(events) - 1}")
-    event = events[seq]
-    if event.run == NO_RUN:
-        raise Refused(f"event {seq} ({event.type}) belongs to no run: state the correction by what it was about")
-    if LogState.of(events).run(event.run).stage not in FINISHED:
-        raise Refused(f"{event.run} is in progress or waits to be run: only the events of a finished run are amended")
-    data = event.content.as_data()
-    if "signature_sha256" in data:
-        raise Refused(
-            f"event {seq} ({event.type}) counts what a person signed: that person signs anew, nobody amends it"
-        )
-    if field not in data:
-        raise Refused(f"event {seq} ({event.type}) has no {field!r}; it has {', '.join(sorted(data))}")
-    if field in _RESULTS:
-        raise Refused(
-            f"{field} is what was found, not what somebody stated: nobody amends it; accept the deviation, or say it in a sign-off"
-        )
-    if "sha256" in _kinds(event, field):
-        raise Refused(f"{field} is a digest: it says which bytes were there, and is amended by nobody")
-    return event
-
-
-def _kinds(event: Event, field: str) -> tuple[str, ...]:
-    return event_types.fields(event_types.TYPES[event.type])[field].kinds
-
-
-def _as_amended(events: tuple[Event, ...], event: Event, field: str) -> Json:
-    """The value as it stands: the event's own, or the newest amendment's."""
-    value = event.content.as_data()[field]
-    for _, amendment in of_type(events[event.seq :], RecordAmended):
-        if (amendment.amends, amendment.key) == (event.seq, field):
-            value = amendment.new
-    return value
-
-
-def _new_value(event: Event, field: str, to: str) -> Json:
-    """What --to says: text where the schema has text, else JSON that fits. Raises Refused."""
-    data = event.content.as_data()
-    text = not {"int", "number", "bool", "object", "array", "any"} & set(_kinds(event, field))
-    try:
-        new = to if text and not (to == "null" and data[field] is None) else json.loads(to)
-    except (ValueError, RecursionError):
-        raise Refused(f"--to {to[:200]!r} is no JSON, and {field} of {event.type} is no text") from None
-    if wrong := replace(event, data={**data, field: new}).fault:
-        raise Refused(f"--to {to!r} does not fit: {wrong}")
-    return new

@@ -20,6 +20,7 @@ from pytest_deploy.record.events import (
     MigrationRolledBack,
     OverrideSigned,
     RecordAmended,
+    RecordAnnotated,
     RequestMade,
     RequestVoided,
     RevisionDeployed,
@@ -29,6 +30,7 @@ from pytest_deploy.record.events import (
     RunOpened,
     SignoffSigned,
     StepFinished,
+    given,
 )
 from pytest_deploy.record.transitions import PIPELINE_OUTCOMES
 
@@ -124,7 +126,7 @@ class Row:
             case DeviationAccepted(deviation=deviation):
                 self.bypassed = _with(self.bypassed, deviation or event.type)
             case RecordAmended(key=key):
-                self.amended = _with(self.amended, key or "")
+                self.amended = _with(self.amended, given(key, ""))
             case RunDecided(cause=why, duration_s=duration_s):
                 self.cause, self.duration_s = why or "", duration_s
             case RunClosed(outcome=outcome):
@@ -137,10 +139,15 @@ class Row:
 
 
 def _tells(event: Event) -> bool:
-    """Whether it says something of a run as a whole: of gates, those that passed by an override alone."""
+    """Whether it says something of a run as a whole: a gate where it passed by an override, an amendment where it counts."""
     if event.type not in _TELLING:
         return False
-    return not isinstance(event.content, GatePassed) or bool(event.content.inputs.get("override"))
+    match event.content:
+        case GatePassed(inputs=inputs):
+            return bool(inputs.get("override"))
+        case RecordAmended(countersigns=countersigns):
+            return given(countersigns) is not None
+    return True
 
 
 class Fact(NamedTuple):
@@ -162,6 +169,7 @@ def facts(event: Event) -> tuple[Fact, ...]:
             | SignoffSigned(signer=signer, printed_name=name)
             | DeviationAccepted(signer=signer, printed_name=name)
             | RecordAmended(signer=signer, printed_name=name)
+            | RecordAnnotated(signer=signer, printed_name=name)
         ):
             return tuple(Fact("signer", known.casefold()) for known in (signer, name) if known)
         case MigrationApplied(version=version) | MigrationRolledBack(version=version):
@@ -176,7 +184,7 @@ def facts(event: Event) -> tuple[Fact, ...]:
 _FACTUAL: Final = frozenset(
     kind.type
     for kind in (
-        *(ApprovalSigned, OverrideSigned, SignoffSigned, DeviationAccepted, RecordAmended),
+        *(ApprovalSigned, OverrideSigned, SignoffSigned, DeviationAccepted, RecordAmended, RecordAnnotated),
         *(MigrationApplied, MigrationRolledBack, StepFinished, RevisionDeployed),
     )
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from pytest_deploy.record.event import Event, of_type
-from pytest_deploy.record.events import OverrideSigned, given
+from pytest_deploy.record.events import Json, OverrideSigned, RecordAmended, given
 
 SIGNERS: Final = 2
 """Different people."""
@@ -19,3 +19,33 @@ def countersigned_overrides(events: Iterable[Event]) -> frozenset[int]:
         parts.setdefault((given(signed.gate), given(signed.incident)), []).append((event.seq, signed.signer))
     complete = (part for part in parts.values() if len({signer.casefold() for _, signer in part}) >= SIGNERS)
     return frozenset(seq for part in complete for seq, _ in part)
+
+
+def countersigned_amendments(events: Iterable[Event]) -> frozenset[int]:
+    """The positions of those `record.amended` that count: each that confirms another person's, and the one it confirms."""
+    confirming = [(event.seq, given(amended.countersigns)) for event, amended in of_type(events, RecordAmended)]
+    return frozenset(seq for seqs in confirming if seqs[1] is not None for seq in seqs if seq is not None)
+
+
+def as_amended(events: Sequence[Event], event: Event, key: str) -> Json:
+    """The value of an event as it stands: its own, or that of the newest amendment that counts."""
+    counting = countersigned_amendments(events)
+    value = event.content.as_data()[key]
+    for each, amended in of_type(events, RecordAmended):
+        if each.seq in counting and (amended.amends, amended.key) == (event.seq, key):
+            value = amended.new
+    return value
+
+
+def amendments_awaiting(events: Sequence[Event], seq: int, key: str, new: Json) -> list[tuple[Event, RecordAmended]]:
+    """The amendments of a value to `new` since it last changed that nobody has confirmed."""
+    counting = countersigned_amendments(events)
+    awaiting: list[tuple[Event, RecordAmended]] = []
+    for event, amended in of_type(events, RecordAmended):
+        if (amended.amends, amended.key) != (seq, key):
+            continue
+        if event.seq in counting:
+            awaiting = []
+        elif amended.new == new:
+            awaiting.append((event, amended))
+    return awaiting

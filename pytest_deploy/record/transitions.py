@@ -102,6 +102,7 @@ LEGAL: Final[Mapping[str, Rule]] = {
     "environment.frozen": Rule(frozenset({Stage.PLANNED, Stage.DECIDED}) | FINISHED, outside=True),
     "environment.released": Rule(FINISHED, outside=True),
     "record.amended": Rule(FINISHED),
+    "record.annotated": Rule(FINISHED),
     "signoff.signed": Rule(FINISHED),
     "notification.sent": _NOTE,
     "notification.failed": _NOTE,

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from pytest_deploy.pipeline.run import NOT_IN_POLICY
 from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.countersigned import countersigned_amendments
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import (
     UNSET,
@@ -28,6 +29,7 @@ from pytest_deploy.record.events import (
     OverrideSigned,
     PhaseFinished,
     RecordAmended,
+    RecordAnnotated,
     RollbackStarted,
     RunDecided,
     RunOpened,
@@ -59,6 +61,8 @@ class Signature(Generic[SignedT]):
     """UTC, as the signer states it; else the record's own time."""
     verify_time: str
     """When its key must have been valid, as `ssh-keygen -O verify-time` takes it: the record's time, never the signer's."""
+    counts: bool = True
+    """False where it takes another person to sign the same, and nobody has."""
 
 
 def manifest(events: Sequence[Event]) -> tuple[Signature[Signed], ...]:
@@ -86,6 +90,8 @@ def _meaning(signed: Signed) -> str:
     match signed:
         case OverrideSigned():
             return f"answers for passing over the gate {given(signed.gate, 'a gate')}: {signed.reason}"
+        case RecordAnnotated():
+            return f"adds a note to event {signed.annotates}: {signed.note}"
         case RecordAmended():
             return f"amends event {given(signed.amends, '—')}: {signed.reason}"
         case DeviationAccepted():
@@ -103,18 +109,32 @@ class PostRun:
     """The run's events since its decision, in order."""
 
     @cached_property
-    def amended(self) -> Mapping[int, Sequence[Signature[RecordAmended]]]:
-        """The amendments by the position of the event they amend; each begins at the value the one before it gave."""
-        amendments: dict[int, list[Signature[RecordAmended]]] = {}
-        for event, amended in of_type(self.events, RecordAmended):
-            if (seq := given(amended.amends)) is not None:
-                amendments.setdefault(seq, []).append(_signature(event, amended))
-        return amendments
+    def remarks(self) -> Mapping[int, Sequence[Signature[RecordAmended | RecordAnnotated]]]:
+        """The amendments and notes by the position of the event they are about, in order."""
+        counting = countersigned_amendments(self.events)
+        remarks: dict[int, list[Signature[RecordAmended | RecordAnnotated]]] = {}
+        for event in self.events:
+            content = event.content
+            if isinstance(content, RecordAmended) and (seq := given(content.amends)) is not None:
+                remark: Signature[RecordAmended | RecordAnnotated] = _signature(event, content)
+                remarks.setdefault(seq, []).append(replace(remark, counts=event.seq in counting))
+            elif isinstance(content, RecordAnnotated):
+                remarks.setdefault(content.annotates, []).append(_signature(event, content))
+        return remarks
 
-    def amendments(self, seq: int | None, key: str = "") -> tuple[Signature[RecordAmended], ...]:
-        """The amendments of an event, or of one key of it."""
-        amendments = self.amended.get(seq, ()) if seq is not None else ()
-        return tuple(amendment for amendment in amendments if key in {"", given(amendment.content.key)})
+    @property
+    def amended(self) -> tuple[int, ...]:
+        """The positions of the events of which an amendment counts."""
+        return tuple(
+            seq
+            for seq, remarks in self.remarks.items()
+            if any(one.counts and one.content.type == RecordAmended.type for one in remarks)
+        )
+
+    def amendments(self, seq: int | None, key: str = "") -> tuple[Signature[RecordAmended | RecordAnnotated], ...]:
+        """The amendments of an event and the notes on it, or of one key of it."""
+        remarks = self.remarks.get(seq, ()) if seq is not None else ()
+        return tuple(one for one in remarks if key in {"", given(one.content.key)})
 
     def acceptances(self, nodeids: Sequence[str]) -> tuple[Signature[DeviationAccepted], ...]:
         """Who accepted how these steps ended."""

@@ -12,7 +12,7 @@ from pytest_deploy.history.runs import Row
 from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.countersigned import countersigned_overrides
+from pytest_deploy.record.countersigned import countersigned_amendments, countersigned_overrides
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import (
     UNSET,
@@ -23,6 +23,7 @@ from pytest_deploy.record.events import (
     GateRefused,
     OverrideSigned,
     RecordAmended,
+    RecordAnnotated,
     RunOpened,
     RunPlanned,
     SignoffSigned,
@@ -107,7 +108,7 @@ def describe_run(run: RunEvents) -> tuple[Sentence, ...]:
         cause = f": {row.cause}" if row.cause else ""
         ends = tuple(event.seq for event in run.events if event.type in _ENDS)
         sentences.append(Sentence("outcome", f"{row.outcome}{took}{cause}", ends or (last.seq,)))
-    countersigned = countersigned_overrides(run.events)
+    countersigned = countersigned_overrides(run.events) | countersigned_amendments(run.events)
     for event in run.events:
         sentences += _sentences(event, countersigned)
     for event in run.anchors:
@@ -233,7 +234,7 @@ _LABELS: Final[Mapping[str, str]] = {
 def _sentences(event: Event, countersigned: frozenset[int] = frozenset()) -> Iterator[Sentence]:  # noqa: C901 - one arm a type
     """What an event says of its run; steps that passed, phases and leases say nothing.
 
-    `countersigned`: the overrides that two people signed.
+    `countersigned`: the overrides and amendments that two people signed.
     """
     rests_on = (event.seq,)
     match event.content:
@@ -257,7 +258,11 @@ def _sentences(event: Event, countersigned: frozenset[int] = frozenset()) -> Ite
             name = given(signed.printed_name) or signed.signer
             yield Sentence("signed off", f"{name} as {signed.role}, {utc(event.time)}: {signed.meaning}", rests_on)
         case RecordAmended() as amended:
-            yield Sentence("amended", f"{_amended(amended)} ({amended.signer}, {utc(event.time)})", rests_on)
+            counts = "" if event.seq in countersigned else "; signed by one, counts not yet"
+            yield Sentence("amended", f"{_amended(amended)} ({amended.signer}, {utc(event.time)}){counts}", rests_on)
+        case RecordAnnotated() as noted:
+            about = f"event {noted.annotates} {noted.key}".rstrip()
+            yield Sentence("note", f"{about}: {noted.note} ({noted.signer}, {utc(event.time)})", rests_on)
         case StepFinished(outcome=outcome, phase=phase, nodeid=nodeid, message=message):
             if outcome not in {"passed", "not-applicable"}:
                 first_line = f": {message.splitlines()[0]}" if message else ""

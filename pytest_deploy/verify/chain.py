@@ -29,9 +29,11 @@ from pytest_deploy.record.events import (
     KeyChange,
     OverrideSigned,
     RecordAmended,
+    RecordAnnotated,
     RequestMade,
     RunAbandoned,
     RunClosed,
+    RunOpened,
     SignoffSigned,
 )
 from pytest_deploy.record.key import FOLDER_HEX, LogKey, parse_vkey, set_sha256
@@ -52,8 +54,8 @@ _NAME = re.compile(r"\d{8}\.event", re.ASCII)
 _KEPT: Final = frozenset(
     content.type
     for content in (
-        *(RequestMade, RunClosed, RunAbandoned, AnchorMade, ClockSkewed, ApprovalSigned, OverrideSigned),
-        *(SignoffSigned, RecordAmended, DeviationAccepted, EnvironmentReleased),
+        *(RequestMade, RunOpened, RunClosed, RunAbandoned, AnchorMade, ClockSkewed, ApprovalSigned, OverrideSigned),
+        *(SignoffSigned, RecordAmended, RecordAnnotated, DeviationAccepted, EnvironmentReleased),
     )
 )
 

@@ -28,6 +28,7 @@ from pytest_deploy.record.events import (
     EnvironmentReleased,
     OverrideSigned,
     RecordAmended,
+    RecordAnnotated,
     RequestMade,
     RunClosed,
     Signed,
@@ -35,13 +36,22 @@ from pytest_deploy.record.events import (
     given,
 )
 from pytest_deploy.record.ssh_signature import verify_files
+from pytest_deploy.verify.amendments import Amendments
 from pytest_deploy.verify.chain import Chain, TrustSet
 from pytest_deploy.verify.findings import NONE, Check, Finding
 from pytest_deploy.verify.run_files import subfolders
 from pytest_deploy.verify.segment import WorkerPool, batched, read_entry
 
 _SIGNED: Final = (
-    *(ApprovalSigned, OverrideSigned, SignoffSigned, RecordAmended, DeviationAccepted, EnvironmentReleased),
+    *(
+        ApprovalSigned,
+        OverrideSigned,
+        SignoffSigned,
+        RecordAmended,
+        RecordAnnotated,
+        DeviationAccepted,
+        EnvironmentReleased,
+    ),
 )
 _OF_THE_SIGNER: Final[tuple[str, ...]] = (
     "signer", "printed_name", "role", "meaning", "signed_at", "comment", "request_sha256", "record_sha256",
@@ -49,9 +59,10 @@ _OF_THE_SIGNER: Final[tuple[str, ...]] = (
 """What the event says of these, the statement says too; a comment that is null is an empty one."""
 _OF_BOTH: Final = (
     "reason", "gate", "incident", "expires", "amends", "event_sha256", "key", "old", "new", "nodeid", "deviation", "frozen",
+    "countersigns", "annotates", "note",
 )  # fmt: skip
 """What either says of these, both say."""
-_AFTER_A_RUN: Final = (SignoffSigned, RecordAmended, DeviationAccepted, EnvironmentReleased)
+_AFTER_A_RUN: Final = (SignoffSigned, RecordAmended, RecordAnnotated, DeviationAccepted, EnvironmentReleased)
 _NAMESPACE = re.compile(r'namespaces="([^",*?!]+)"')
 NOTED: Final = 20
 """Signed files that nothing counts and that are named; how many more there are is said."""
@@ -211,7 +222,7 @@ def _signed_afterwards(chain: Chain) -> Iterator[Finding]:
     """What is signed after a run is counted once, is about a seal or event of this log, and changes what stood there."""
     sealed = {event.run: cast("RunClosed", event.content).record_sha256 for event in chain.kept_of(RunClosed)}
     files: dict[str, int] = {}
-    stands: dict[tuple[int, str], bytes] = {}
+    amendments = Amendments(chain)
     for event in chain.kept_of(*_AFTER_A_RUN):
         content, place = _signed(event), entries.name(event.seq)
         # No file is counted twice.
@@ -223,8 +234,8 @@ def _signed_afterwards(chain: Chain) -> Iterator[Finding]:
                 yield Finding(10, place, f"is about another record than the one {event.run} was closed with")
             continue
         # An amendment, a thaw: about an event of this log.
-        subject = cast("RecordAmended | EnvironmentReleased", content)
-        about = given(subject.amends if isinstance(subject, RecordAmended) else subject.frozen)
+        subject = cast("RecordAmended | RecordAnnotated | EnvironmentReleased", content)
+        about = _about(subject)
         if about is None:
             continue
         line = read_entry(chain.store, about).line if 0 <= about < event.seq else b""
@@ -232,11 +243,13 @@ def _signed_afterwards(chain: Chain) -> Iterator[Finding]:
             yield Finding(10, place, f"is about another event {about} than the log's")
         # An amendment: from the value that stood there, as last amended.
         elif isinstance(subject, RecordAmended):
-            key = subject.key or ""
-            old = stands.get((about, key), canonical(parse_line(line).content.as_data().get(key)))
-            if canonical(given(subject.old)) != old:
-                yield Finding(10, place, f"amends {key} of event {about} from a value it did not have")
-            stands[about, key] = canonical(given(subject.new))
+            yield from (Finding(10, place, problem) for problem in amendments.faults(event, parse_line(line)))
+
+
+def _about(subject: RecordAmended | RecordAnnotated | EnvironmentReleased) -> int | None:
+    match subject:
+        case RecordAmended(amends=about) | RecordAnnotated(annotates=about) | EnvironmentReleased(frozen=about):
+            return given(about)
 
 
 def _refused(text: bytes, event: Event, trust: TrustSet | None, signature: Path) -> str | None:

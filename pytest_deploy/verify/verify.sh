@@ -250,7 +250,7 @@ lower
 types=' request.made request.voided lease.taken lease.renewed lease.released run.opened run.planned run.decided run.closed run.abandoned phase.started phase.finished
  step.started step.finished step.not-run gate.passed gate.refused gate.not-applicable approval.signed approval.refused override.signed migration.applied migration.rolled-back backup.created
  revision.deployed traffic.moved rollback.started rollback.finished environment.frozen environment.released alert.raised clock.skewed notification.sent
- notification.failed anchor.made record.amended record.read signoff.signed deviation.accepted key.enrolled key.revoked key.rotated '
+ notification.failed anchor.made record.amended record.annotated record.read signoff.signed deviation.accepted key.enrolled key.revoked key.rotated '
 after='^(lease[.]released|anchor[.]made|notification[.].*|record[.].*|signoff[.]signed|deviation[.]accepted|backup[.]created|environment[.].*|alert[.]raised|clock[.]skewed)$'
 below facts >"$work/sound"
 awk -F '\t' -v types="${types//$'\n'/}" -v after="$after" -v first="$work/first" '
@@ -368,7 +368,7 @@ match "$work/requests" 'is missing, or not the request that the log says was mad
 
 # --- 10 approvals, overrides, amendments, sign-offs: signed by an enrolled person, at the log's time ------------------
 awk -F '\t' '
-  $3 ~ /^(approval\.signed|signoff\.signed|override\.signed|record\.amended|deviation\.accepted|environment\.released)$/ {
+  $3 ~ /^(approval\.signed|signoff\.signed|override\.signed|record\.amended|record\.annotated|deviation\.accepted|environment\.released)$/ {
     print $1, $2, $4, $13, $14, $15, $16 "\t" $17 "\t" $18 "\t" $10 "\t" $8 }' OFS='\t' "$work/facts" >"$work/signed"
 address=$'^[a-z0-9$%&\'+/=^_`{|}~.-]+@[a-z0-9]([a-z0-9.-]*[a-z0-9])?$'
 while IFS=$'\t' read -r n time run file sha sig_sha says; do
@@ -385,7 +385,7 @@ while IFS=$'\t' read -r n time run file sha sig_sha says; do
     END {
       if (NR != 2 || why != "") exit 1
       signer = split("signer printed_name role meaning signed_at request_sha256 record_sha256", name, " ")
-      both = split("reason gate incident expires amends event_sha256 key old new nodeid deviation frozen", more, " ")
+      both = split("reason gate incident expires amends event_sha256 key old new nodeid deviation frozen countersigns annotates note", more, " ")
       for (i = 1; i <= signer; i++) if ((".data." name[i]) in event && event[".data." name[i]] != raw["." name[i]]) exit 1
       if (".data.comment" in event && event[".data.comment"] != (raw[".comment"] == "\"\"" ? "null" : raw[".comment"])) exit 1
       for (i = 1; i <= both; i++) if (event[".data." more[i]] != raw["." more[i]]) exit 1
@@ -407,7 +407,7 @@ while IFS=$'\t' read -r n time run file sha sig_sha says; do
     }' || bad "$file" "says a name or role that the roster in force at event $n does not have"
 done <"$work/signed"
 # What is signed after a run is counted once, is about a seal or an event of this log, and changes what stood there.
-awk -F '\t' '$3 ~ /^(signoff\.signed|deviation\.accepted|record\.amended|environment\.released)$/' "$work/facts" >"$work/after"
+awk -F '\t' '$3 ~ /^(signoff\.signed|deviation\.accepted|record\.amended|record\.annotated|environment\.released)$/' "$work/facts" >"$work/after"
 if [[ -s $work/after ]]; then
   awk -F '\t' '
     FILENAME ~ /runs$/ { if ($1 == "closed") seal[$2] = $3; next }
@@ -419,22 +419,47 @@ if [[ -s $work/after ]]; then
     FILENAME ~ /wanted$/ { split($0, n, " "); for (i in n) wanted[n[i]]; next }
     FILENAME ~ /digests$/ { hash[FNR - 1] = $0; next }
     !((FNR - 1) in wanted) { next }
-    { canonical($0); about = got(".data.amends"); if (about == "-") about = got(".data.frozen") }
+    { canonical($0); about = got(".data.amends"); if (about == "-") about = got(".data.frozen"); if (about == "-") about = got(".data.annotates") }
     about != "-" { print FNR - 1, about, hash[about] == got(".data.event_sha256") && about + 0 < FNR - 1 }' \
     "$work/wanted" "$work/digests" "$work/lines" >"$work/abouts"
   awk '!$3 { printf "log/%08d.event\tis about another event than one of this log before it\n", $1; exit }' "$work/abouts" >"$work/first"
   bad_first
-  awk -v keep=1 "$json"'
+  : >"$work/amended"
+  awk -v keep=1 -v amended="$work/amended" "$json"'
     FILENAME ~ /abouts$/ { of[$1] = $2; target[$2]; next }
     !((FNR - 1) in of) && !((FNR - 1) in target) { next }
     { split("", raw); canonical($0) }
+    (FNR - 1) in target { kind[FNR - 1] = got(".type"); actor[FNR - 1] = got(".actor") }
     (FNR - 1) in target { for (path in raw) if (sub(/^\.data\./, "", path)) stands[FNR - 1, path] = raw[".data." path] }
     got(".type") == "record.amended" {
       key = got(".data.key"); about = of[FNR - 1]; old = (about, key) in stands ? stands[about, key] : "null"
       if (raw[".data.old"] != old) { printf "log/%08d.event\tamends %s of event %d from a value it did not have\n", FNR - 1, key, about; exit }
-      stands[about, key] = raw[".data.new"]
+      if (kind[about] !~ /^(request\.made|run\.opened)$/ || key !~ /^(reason|ticket)$/) { printf "log/%08d.event\tamends %s of event %d, which nobody stated\n", FNR - 1, key, about; exit }
+      same = about SUBSEP key SUBSEP raw[".data.old"] SUBSEP raw[".data.new"]; first = got(".data.countersigns")
+      if (first != "-" && (said[first] != same || by[first] == got(".data.signer"))) { printf "log/%08d.event\tconfirms no such amendment by another person\n", FNR - 1; exit }
+      if (first != "-") stands[about, key] = raw[".data.new"]
+      said[FNR - 1] = same; by[FNR - 1] = got(".data.signer")
+      printf "%d\t%s\t%s\t%s\n", FNR - 1, got(".run"), got(".data.signer"), actor[about] >amended
     }' "$work/abouts" "$work/lines" >"$work/first"
   bad_first
+  # Nobody amends the record of their own run, nor their own statement.
+  grep -E '"type":"(run[.]opened|request[.]made)"' "$work/lines" | awk "$json"'
+    { canonical($0) }
+    got(".type") == "run.opened" { print got(".run") "\t" got(".data.deployer") }
+    got(".type") == "request.made" { print got(".run") "\t" got(".data.requested_by") }' >"$work/own"
+  while IFS=$'\t' read -r n run signer actor; do
+    { awk -F '\t' -v run="$run" '$1 == run { print $2 }' "$work/own"; printf '%s\n' "$actor"; } >"$work/actors"
+    signer=$signer awk -v keep=1 "$json"'
+      FILENAME ~ /actors$/ { actors[$0]; next }
+      { canonical($0) }
+      END {
+        person = "." ENVIRON["signer"]; github = got(person ".github"); login = got(person ".local")
+        for (actor in actors) {
+          user = actor; number = actor; sub(/^local:[0-9]+:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
+          if (tolower(actor) == ENVIRON["signer"] || (actor ~ /^github:/ && number == github) || (actor ~ /^local:/ && user == login)) exit 1
+        }
+      }' "$work/actors" "$(trust_at "$n")/roles.json" || bad "$(event "$n")" 'is signed by who deployed the run, asked for it or stated what it amends'
+  done <"$work/amended"
 fi
 
 # --- 11 anchors, 12 timestamps ----------------------------------------------------------------------------------------

@@ -45,6 +45,7 @@ from pytest_deploy.record.events.of_people import (
     KeyRotated,
     OverrideSigned,
     RecordAmended,
+    RecordAnnotated,
     RecordRead,
     Signed,
     SignoffSigned,
@@ -88,7 +89,17 @@ TYPES: Final[Mapping[str, type[EventContent]]] = {
         *(MigrationApplied, MigrationRolledBack, BackupCreated, RevisionDeployed, TrafficMoved),
         *(RollbackStarted, RollbackFinished, EnvironmentFrozen, EnvironmentReleased),
         *(AlertRaised, ClockSkewed, NotificationSent, NotificationFailed),
-        *(AnchorMade, RecordAmended, RecordRead, SignoffSigned, DeviationAccepted, KeyEnrolled, KeyRevoked, KeyRotated),
+        *(
+            AnchorMade,
+            RecordAmended,
+            RecordAnnotated,
+            RecordRead,
+            SignoffSigned,
+            DeviationAccepted,
+            KeyEnrolled,
+            KeyRevoked,
+            KeyRotated,
+        ),
     )
 }
 

@@ -36,6 +36,9 @@ Json = Any
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 """A SHA-256, 64 hex digits."""
 
+StatedText = Annotated[str, Meta(extra={"stated": True})]
+"""What a person stated, not what was observed: it alone can be amended."""
+
 Number = int | float
 
 _KINDS: Final[Mapping[Any, str]] = {
@@ -85,6 +88,8 @@ class Field:
     """`str int number bool object array any sha256 time`, one of them; or the words it may be."""
     nullable: bool
     required: bool
+    stated: bool = False
+    """Whether a person stated it."""
 
     @property
     def form(self) -> str:
@@ -143,11 +148,12 @@ def _field(name: str, annotation: Any) -> Field:
     kinds = list(get_args(annotation)) if get_origin(annotation) in {Union, UnionType} else [annotation]
     required = UnsetType not in kinds
     nullable = NoneType in kinds
-    kinds = [kind for kind in kinds if kind not in {UnsetType, NoneType}]
+    stated = StatedText in kinds
+    kinds = [str if kind == StatedText else kind for kind in kinds if kind not in {UnsetType, NoneType}]
     if set(kinds) == {int, float}:
         words: tuple[str, ...] = ("number",)
     elif get_origin(kinds[0]) is Literal:
         words = get_args(kinds[0])
     else:
         words = (_KINDS[get_origin(kinds[0]) if get_origin(kinds[0]) in {dict, list} else kinds[0]],)
-    return Field(name, annotation, words, nullable, required)
+    return Field(name, annotation, words, nullable, required, stated)

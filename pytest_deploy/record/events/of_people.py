@@ -91,7 +91,10 @@ class DeviationAccepted(Signed, frozen=True, kw_only=True):
 
 
 class RecordAmended(Signed, frozen=True, kw_only=True):
-    """One value of one event of a finished run was wrong; the event itself stays as it is."""
+    """What a person stated in an event of a finished run was wrong; the event itself stays as it is.
+
+    It counts once another person signed the same.
+    """
 
     reason: str
     amends: int | UnsetType = UNSET
@@ -101,10 +104,26 @@ class RecordAmended(Signed, frozen=True, kw_only=True):
     key: str | UnsetType = UNSET
     """Of its data."""
     old: Any | UnsetType = UNSET
-    """The value as last amended."""
+    """The value as last amended, by what counts."""
     new: Any | UnsetType = UNSET
+    countersigns: int | UnsetType = UNSET
+    """`seq` of another person's amendment that says the same: both count from here on."""
     printed_name: str | UnsetType = UNSET
     role: str | UnsetType = UNSET
+
+
+class RecordAnnotated(Signed, frozen=True, kw_only=True):
+    """A person's note on an event of a run, or on one value of it; what the event says stands."""
+
+    note: str
+    annotates: int
+    """`seq` of the event."""
+    event_sha256: Sha256
+    """Of its line."""
+    key: str
+    """Of its data; empty where the whole event is meant."""
+    printed_name: str
+    role: str
 
 
 class EnvironmentReleased(Signed, frozen=True, kw_only=True):

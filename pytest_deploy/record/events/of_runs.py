@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from msgspec import UNSET, UnsetType
 
-from pytest_deploy.record.events.content import EventContent, Number, Sha256
+from pytest_deploy.record.events.content import EventContent, Number, Sha256, StatedText
 
 Pipeline = Literal["deploy", "plan", "smoke", "rollback", "iq", "oq", "pq"]
 Outcome = Literal["deployed", "refused", "failed", "rolled-back", "rollback-failed", "passed", "not-passed"]
@@ -36,8 +36,8 @@ class RequestMade(EventContent, frozen=True, kw_only=True):
     earlier: dict[str, Any] | UnsetType | None = UNSET
     """What served when the request was made, which a rollback restores; null where nothing did."""
     migrations: list[Any] | UnsetType = UNSET
-    reason: str | UnsetType | None = UNSET
-    ticket: str | UnsetType | None = UNSET
+    reason: StatedText | UnsetType | None = UNSET
+    ticket: StatedText | UnsetType | None = UNSET
     plan: str | UnsetType = UNSET
     """The plan's own run."""
     steps_sha256: Sha256 | UnsetType = UNSET
@@ -120,14 +120,14 @@ class RunOpened(EventContent, frozen=True, kw_only=True):
     suites_sha256: Sha256 | None
     lock_sha256: Sha256 | None
     """Of steps.lock."""
-    reason: str | None
+    reason: StatedText | None
     sets: dict[str, Any] | UnsetType = UNSET
     """What the command line set over the policy, key -> value."""
     substituted: dict[str, Any] | UnsetType = UNSET
     """What was used in place of policy's own, by a rehearsal or the command line: dotted key -> `policy`, `used`."""
     python: str | UnsetType = UNSET
     options: dict[str, Any] | UnsetType = UNSET
-    ticket: str | UnsetType | None = UNSET
+    ticket: StatedText | UnsetType | None = UNSET
     request: str | UnsetType = UNSET
     """The run whose request this one carries out."""
     host: str | UnsetType = UNSET

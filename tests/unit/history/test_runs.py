@@ -51,9 +51,11 @@ def test_how_a_run_ends_is_its_outcome(last: Event, outcome: str, cause: str) ->
 
 def test_what_was_corrected_since_is_named_and_changes_nothing_else() -> None:
     amended = {**SIGNED, "amends": 5, "event_sha256": SHA, "old": "1.2.0", "new": "1.2.1"}
-    row = Row.of([OPENED, event(9, "record.amended", **amended, key="version")])
+    first = event(9, "record.amended", **amended, key="reason")
+    row = Row.of([OPENED, first, event(10, "record.amended", **amended, key="reason", countersigns=9)])
 
-    assert (row.amended, row.version) == (("version",), "1.2.0")
+    assert (row.amended, row.version) == (("reason",), "1.2.0")
+    assert Row.of([OPENED, first]).amended == (), "one person's alone does not count"
 
 
 def test_the_decision_gives_cause_and_duration() -> None:

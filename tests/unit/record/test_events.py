@@ -22,7 +22,7 @@ request.made request.voided lease.taken lease.renewed lease.released run.opened 
 phase.started phase.finished step.started step.finished step.not-run gate.passed gate.refused gate.not-applicable approval.signed approval.refused
 override.signed migration.applied migration.rolled-back backup.created revision.deployed traffic.moved rollback.started
 rollback.finished environment.frozen environment.released alert.raised clock.skewed notification.sent
-notification.failed anchor.made record.amended record.read signoff.signed deviation.accepted key.enrolled key.revoked key.rotated
+notification.failed anchor.made record.amended record.annotated record.read signoff.signed deviation.accepted key.enrolled key.revoked key.rotated
 """
 
 # record-format.md, "Keys of `data` that others rely on".

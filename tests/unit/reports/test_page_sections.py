@@ -443,7 +443,12 @@ def test_an_amendment_is_marked_at_the_event_it_amends_which_stays_as_it_is() ->
     assert "Amended: ticket, nothing → CHG-12, by Quinn Assured" in row.one("p", class_="amended").text
     assert '"commit": "5f1c0a9be2d47e6610c3f6a2f1d7c9b08a34e5d1"' in row.text
     amended = whole.one("tr", data_amendment=str(sample_runs.post_run(events)[3].seq))
-    assert [cell.text for cell in amended.all("td")][1:5] == ["ticket", "nothing", "CHG-12", "the ticket was left out"]
+    assert [cell.text for cell in amended.all("td")][1:5] == [
+        "ticket",
+        "nothing",
+        "CHG-12",
+        "the ticket was left out; signed by one, counts not yet",
+    ]
 
 
 def test_a_current_report_of_a_run_nothing_was_said_of_since_says_so() -> None:

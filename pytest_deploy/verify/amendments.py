@@ -1,0 +1,67 @@
+"""Part of step 10: an amendment is of what a person stated, by two without an interest in it, and begins at what stood there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import cast
+
+from pytest_deploy.record.event import Event, canonical
+from pytest_deploy.record.events import RecordAmended, RequestMade, RunOpened, fields, given
+from pytest_deploy.verify.chain import Chain
+
+
+class Amendments:
+    """Those of a log, in its order."""
+
+    def __init__(self, chain: Chain) -> None:
+        self._chain = chain
+        self._stands: dict[tuple[int, str], bytes] = {}
+        self._known: dict[int, RecordAmended] = {}
+
+    def faults(self, event: Event, amended: Event) -> Iterator[str]:
+        """What is wrong with the next one; `amended` is the event it is about."""
+        said = event.read(RecordAmended)
+        key, about = given(said.key, ""), amended.seq
+        old = self._stands.get((about, key), canonical(amended.content.as_data().get(key)))
+        if canonical(given(said.old)) != old:
+            yield f"amends {key} of event {about} from a value it did not have"
+        known = fields(type(amended.content))
+        if key not in known or not known[key].stated:
+            yield f"amends {key} of event {about}, which nobody stated: it was observed"
+        if _interested(self._chain, event, said, amended):
+            yield f"is signed by who deployed {event.run}, asked for it or stated what it amends"
+        confirmed = given(said.countersigns)
+        if confirmed is not None:  # only now it counts
+            first = self._known.get(confirmed)
+            if first is None or not _confirms(said, first):
+                yield f"confirms event {confirmed}, which is no such amendment by another person"
+            self._stands[about, key] = canonical(given(said.new))
+        self._known[event.seq] = said
+
+
+def _confirms(second: RecordAmended, first: RecordAmended) -> bool:
+    """Whether it is another person's amendment of the same value from and to the same."""
+    same = all(getattr(second, name) == getattr(first, name) for name in ("amends", "key", "old", "new"))
+    return same and second.signer != first.signer
+
+
+def _interested(chain: Chain, event: Event, amendment: RecordAmended, amended: Event) -> bool:
+    """Whether the signer deployed the run, asked for it, or stated what is amended, by the roster in force."""
+    own = [each.content for each in chain.kept_of(RunOpened, RequestMade) if each.run == event.run]
+    actors = {
+        amended.actor,
+        *(one.deployer if isinstance(one, RunOpened) else cast("RequestMade", one).requested_by for one in own),
+    }
+    trust = chain.trust_at(event.seq)
+    try:
+        person = json.loads(trust.files["roles.json"] if trust is not None else b"{}")[amendment.signer]
+        github, local = person["github"], person["local"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False  # nobody whom the roster knows: told where the signature is looked at
+    return any(
+        actor.lower() == amendment.signer
+        or (github is not None and actor.startswith(f"github:{github}:"))
+        or (local is not None and actor.startswith("local:") and actor.split(":", 2)[2].rpartition("@")[0] == local)
+        for actor in actors
+    )
