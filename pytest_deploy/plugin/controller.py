@@ -143,11 +143,11 @@ class Controller:
         run = self.run
         if run is None:
             raise RuntimeError("a step came before the run was opened")
+        if self._run_limit_passed and run.sequence.closed is None:  # before the signal by which workers were stopped for it
+            run.close(Cause("budget", f"the run took longer than its limit of {run.policy.run_limit:g} s"))
         first = self.interruption.first if self.interruption.first is not None else signum
         if first is not None and run.sequence.closed is None:
             run.close(Cause("signal", signal.Signals(first).name))
-        if self._run_limit_passed and run.sequence.closed is None:
-            run.close(Cause("budget", f"the run took longer than its limit of {run.policy.run_limit:g} s"))
         if run.lease is not None and run.lease.lost.is_set() and run.sequence.closed is None:
             run.close(Cause("lease", f"the lease was lost: {run.lease.cause}"))
         return run
