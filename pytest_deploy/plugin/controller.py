@@ -143,7 +143,9 @@ class Controller:
         run = self.run
         if run is None:
             raise RuntimeError("a step came before the run was opened")
-        if self._run_limit_passed and run.sequence.closed is None:  # before the signal by which workers were stopped for it
+        if (
+            self._run_limit_passed and run.sequence.closed is None
+        ):  # before the signal by which workers were stopped for it
             run.close(Cause("budget", f"the run took longer than its limit of {run.policy.run_limit:g} s"))
         first = self.interruption.first if self.interruption.first is not None else signum
         if first is not None and run.sequence.closed is None:
