@@ -57,7 +57,7 @@ def _assert_junit(folder: Path, events: list[Event]) -> None:
         nodeid = f"{case.attrib['classname'].replace('.', '/')}.py::{case.attrib['name']}"
         cases[nodeid] = [(one.attrib["name"], one.attrib["value"]) for one in case.findall("./properties/property")]
     assert cases == {
-        nodeid: [("phase", said["phase"]), *(("requirement", name) for name in said["verifies"])]
+        nodeid: [("phase", said["phase"]), *(("requirement", name) for name in said.get("claims", []))]
         for nodeid, said in _steps(events).items()
     }
 
