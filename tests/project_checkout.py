@@ -214,7 +214,11 @@ class Checkout:
     def failing(self, run: str | None = None) -> set[str]:
         """The steps that ran and failed (where nothing was to judge nothing failed), as `smoke/test_api.py::test_x`."""
         ended = self.step_outcomes(run).items()
-        return {nodeid.removeprefix("suites/") for nodeid, outcome in ended if outcome not in {"passed", "not-run", "not-applicable"}}
+        return {
+            nodeid.removeprefix("suites/")
+            for nodeid, outcome in ended
+            if outcome not in {"passed", "not-run", "not-applicable"}
+        }
 
     def not_run(self, run: str | None = None) -> dict[str, str]:
         """Cause by node id of the steps that never began."""

@@ -12,6 +12,8 @@ from pytest_deploy.errors import UsageError
 from pytest_deploy.history.history import History
 from pytest_deploy.history.runs import RunQuery, find_stores, parse_instant
 from pytest_deploy.reports import text
+from pytest_deploy.reports.assertions import answers
+from pytest_deploy.traceability import register
 
 _SCREEN = 50
 """Runs that a table shows unless told otherwise."""
@@ -38,7 +40,7 @@ def history(
     pipeline: Annotated[str, typer.Option(help="some pipelines, with commas between")] = "",
     migration: Annotated[str, typer.Option(help="runs that applied or rolled back this version")] = "",
     requirement: Annotated[
-        str, typer.Option(help="runs with a step that verifies it: REQ-o00043 or REQ-o00043-K")
+        str, typer.Option(help="when it was exercised last, and the runs that did: REQ-o00043 or REQ-o00043-K")
     ] = "",
     as_of: Annotated[str, typer.Option("--as-of", help="instead: what served at this instant, who approved it")] = "",
     form: Format = "table",
@@ -61,7 +63,9 @@ def history(
     with History(stores, _INDEX, rebuild=rebuild) as stores_history:
         if not as_of:
             most = limit if limit is not None else _SCREEN if form == "table" else 0
-            lines = text.listing_lines(stores_history.runs(query, limit=most), form)
+            asked = query.requirement
+            about = answers(stores_history, asked, register.read(Path.cwd())) if asked else ()
+            lines = text.listing_lines(stores_history.runs(query, limit=most), form, about)
         elif any(options.values()) or limit is not None:
             raise UsageError(
                 "--as-of asks what served, not for runs: beside it stand --env, --rehearse and --format alone"

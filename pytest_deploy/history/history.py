@@ -14,7 +14,7 @@ from typing import Any, Final, Self, TypeVar
 
 from pytest_deploy.errors import RecordTampered, UsageError
 from pytest_deploy.history.index import Index, Stale
-from pytest_deploy.history.runs import Fact, Row, RunQuery, facts
+from pytest_deploy.history.runs import CLAIMED, EXERCISED, Fact, Row, RunQuery, facts
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import TrafficMoved
@@ -30,6 +30,20 @@ class Listed:
     row: Row
     events: tuple[int, ...]
     """Positions of all events the answer rests on."""
+    results: tuple[tuple[str, str], ...] = ()
+    """Of the assertions that were asked for: each that the run exercised, and whether it is verified or failed."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """When an assertion was exercised last, with what result."""
+
+    assertion: str
+    source: str
+    result: str
+    """verified or failed: in one run a step that failed counts before one that verified."""
+    event: Event
+    """The step's."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +121,19 @@ class History:
         for name in self._stores:
             count, runs = self.ask(name, lambda index: _find(index, query, limit))
             total += count
-            listed += [Listed(name, row, events) for row, events in runs]
+            listed += [Listed(name, row, events, results) for row, events, results in runs]
         listed.sort(key=lambda one: one.row.began, reverse=True)
         return Listing(total, tuple(listed[: limit or None]))
+
+    def assertions(self) -> frozenset[str]:
+        """Every assertion that a step of these records could exercise. Raises RecordTampered."""
+        named = (self.ask(name, lambda index: index.select(_NAMED, *_OF_ASSERTIONS)) for name in self._stores)
+        return frozenset(name for rows in named for (name,) in rows)
+
+    def last_exercise(self, assertion: str) -> Exercise | None:
+        """The newest exercise of an assertion; None where these records hold none. Raises RecordTampered."""
+        found = [self.ask(name, lambda index: _last_exercise(index, name, assertion)) for name in self._stores]  # noqa: B023 -- asked at once
+        return max((one for one in found if one is not None), key=lambda one: one.event.time, default=None)
 
     def show(self, run: str) -> RunEvents:
         """One run. Raises UsageError where no store knows it, naming those whose name is like it; RecordTampered."""
@@ -151,11 +175,21 @@ _OVER: Final = "CASE WHEN ended != '' THEN ended WHEN opened != '' THEN '~' ELSE
 """The stamp from which on nothing of a run happened: its end; its request, where it never ran; after all while it goes on."""
 _LIKE: Final = "SELECT run FROM runs WHERE instr(run, ?) AND run != ? ORDER BY began DESC LIMIT 5"
 _DEPLOYED: Final = "SELECT run FROM runs WHERE outcome = 'deployed' AND ended <= ? ORDER BY ended DESC, id DESC LIMIT 1"
+_NAMED: Final = "SELECT DISTINCT value FROM facts WHERE kind IN (?, ?, ?)"
+_OF_ASSERTIONS: Final = (*EXERCISED, CLAIMED)
+_EXERCISED: Final = (
+    "SELECT kind, seq FROM facts WHERE kind IN (?, ?) AND value = ?"
+    " AND run = (SELECT run FROM facts WHERE kind IN (?, ?) AND value = ? ORDER BY seq DESC LIMIT 1)"
+)
 _MADE: Final = "SELECT seq FROM facts WHERE kind = 'revision' AND value = ? AND seq <= ? ORDER BY seq DESC LIMIT 1"
 
 
-def _find(index: Index, query: RunQuery, limit: int) -> tuple[int, list[tuple[Row, tuple[int, ...]]]]:
-    """How many runs are asked for, and the newest: each row, and the positions it rests on. Raises Stale."""
+_Found = tuple[Row, tuple[int, ...], tuple[tuple[str, str], ...]]
+"""A row, the positions it rests on, and what it says of the assertions that were asked for."""
+
+
+def _find(index: Index, query: RunQuery, limit: int) -> tuple[int, list[_Found]]:
+    """How many runs are asked for, and the newest of them. Raises Stale."""
     fact_terms = _fact_terms(query)
     terms = [*_row_terms(query)]
     terms += [(f"id IN (SELECT run FROM facts WHERE {term})", values) for term, values in fact_terms]  # noqa: S608 -- as below
@@ -170,13 +204,16 @@ def _find(index: Index, query: RunQuery, limit: int) -> tuple[int, list[tuple[Ro
         if Row.of(index.event(seq) for seq in row.events) != row:
             raise Stale(f"{row.run} is not as it was indexed")
         positions = set(row.events)
+        results: dict[str, str] = {}
         facts_of_run = f"SELECT seq, kind, value FROM facts WHERE run = ? AND ({because})"  # noqa: S608 -- as above
-        for seq, *fact in index.select(facts_of_run, number, *looked_up):
-            event = index.event(seq)
-            if event.run != row.run or Fact(*fact) not in facts(event):
+        for seq, *values in index.select(facts_of_run, number, *looked_up):
+            event, fact = index.event(seq), Fact(*values)
+            if event.run != row.run or fact not in facts(event):
                 raise Stale(f"{row.run} is not as it was indexed")
             positions.add(seq)
-        matches.append((row, tuple(sorted(positions))))
+            if fact.kind in EXERCISED:
+                results[fact.value] = min(results.get(fact.value, fact.kind), fact.kind, key=EXERCISED.index)
+        matches.append((row, tuple(sorted(positions)), tuple(sorted(results.items()))))
     return total, matches
 
 
@@ -212,9 +249,24 @@ def _fact_terms(query: RunQuery) -> list[tuple[str, list[Any]]]:
     if name := query.requirement:
         # The requirement, or an assertion of it: `-` and what follows.
         terms.append(
-            ("kind = 'requirement' AND (value = ? OR value >= ? AND value < ?)", [name, f"{name}-", f"{name}."])
+            (
+                "kind IN (?, ?) AND (value = ? OR value >= ? AND value < ?)",
+                [*EXERCISED, name, f"{name}-", f"{name}."],
+            )
         )
     return terms
+
+
+def _last_exercise(index: Index, source: str, assertion: str) -> Exercise | None:
+    """The newest in one store. Raises Stale."""
+    rows = index.select(_EXERCISED, *EXERCISED, assertion, *EXERCISED, assertion)
+    if not rows:
+        return None
+    kind, seq = min(rows, key=lambda row: (EXERCISED.index(row[0]), -row[1]))
+    event = index.event(seq)
+    if Fact(kind, assertion) not in facts(event):
+        raise Stale(f"event {seq} is not as it was indexed")
+    return Exercise(assertion, source, kind, event)
 
 
 def _show(index: Index, source: str, run: str) -> RunEvents | None:

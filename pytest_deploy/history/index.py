@@ -25,7 +25,7 @@ from pytest_deploy.record.event import Event, line_hash
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.verify.segment import WorkerPool, read_entry, read_segments
 
-VERSION: Final = 5
+VERSION: Final = 7
 """Of the tables and of what they are filled with: another version is built anew."""
 _COLUMNS: Final = tuple(field.name for field in fields(Row))
 _LISTS: Final = frozenset({"approvers", "bypassed", "amended", "events"})

@@ -30,9 +30,11 @@ from pytest_deploy.record.events import (
     RunOpened,
     SignoffSigned,
     StepFinished,
+    StepNotRun,
     given,
 )
 from pytest_deploy.record.transitions import PIPELINE_OUTCOMES
+from pytest_deploy.traceability.matrix import FAILED as _FAILED_STEP
 
 REQUESTED: Final = "requested"
 VOIDED: Final = "voided"
@@ -150,15 +152,25 @@ def _tells(event: Event) -> bool:
     return True
 
 
+VERIFIED: Final = "verified"
+"""A step exercised the assertion, and it held."""
+FAILED: Final = "failed"
+"""A step that can exercise it failed."""
+CLAIMED: Final = "claimed"
+"""A step can exercise it, and did not."""
+EXERCISED: Final = (FAILED, VERIFIED)
+"""Kinds of facts that are an exercise; in one run the first counts."""
+
+
 class Fact(NamedTuple):
     """Something an event says that runs are looked up by."""
 
     kind: str
-    """signer, migration, requirement or revision."""
+    """signer, migration or revision; of an assertion: VERIFIED, FAILED or CLAIMED."""
     value: str
 
 
-def facts(event: Event) -> tuple[Fact, ...]:
+def facts(event: Event) -> tuple[Fact, ...]:  # noqa: PLR0911 -- one arm a type
     """What runs are looked up by, of one event; signers in lower case."""
     if event.type not in _FACTUAL:
         return ()
@@ -174,8 +186,12 @@ def facts(event: Event) -> tuple[Fact, ...]:
             return tuple(Fact("signer", known.casefold()) for known in (signer, name) if known)
         case MigrationApplied(version=version) | MigrationRolledBack(version=version):
             return (Fact("migration", version),)
-        case StepFinished(verifies=verifies):
-            return tuple(Fact("requirement", str(name)) for name in dict.fromkeys(verifies))
+        case StepFinished(outcome=outcome, verifies=verifies, claims=claims):
+            names = dict.fromkeys(map(str, (*given(claims, []), *verifies)))
+            failed = outcome in _FAILED_STEP
+            return tuple(Fact(FAILED if failed else VERIFIED if name in verifies else CLAIMED, name) for name in names)
+        case StepNotRun(claims=claims):
+            return tuple(Fact(CLAIMED, str(name)) for name in dict.fromkeys(given(claims, [])))
         case RevisionDeployed(revision=revision):
             return (Fact("revision", revision),)
     return ()
@@ -185,7 +201,7 @@ _FACTUAL: Final = frozenset(
     kind.type
     for kind in (
         *(ApprovalSigned, OverrideSigned, SignoffSigned, DeviationAccepted, RecordAmended, RecordAnnotated),
-        *(MigrationApplied, MigrationRolledBack, StepFinished, RevisionDeployed),
+        *(MigrationApplied, MigrationRolledBack, StepFinished, StepNotRun, RevisionDeployed),
     )
 )
 
@@ -199,7 +215,6 @@ def _with(names: tuple[str, ...], name: str) -> tuple[str, ...]:
 _PREFIX: Final = "sha256:"
 _COMMIT: Final = re.compile(r"[0-9a-f]{4,40}", re.ASCII)
 _DIGEST: Final = re.compile(r"[0-9a-f]{4,64}", re.ASCII)
-_REQUIREMENT: Final = re.compile(r"REQ-[a-z]\d{5}(-[A-Z]{1,2})?", re.ASCII)
 _INSTANT: Final = "2026-03-01T12:00Z, or with another offset"
 
 
@@ -224,7 +239,7 @@ class RunQuery:
     pipelines: tuple[str, ...] = ()
     migration: str = ""
     requirement: str = ""
-    """A requirement, or one assertion of it: REQ-o00043 covers REQ-o00043-K."""
+    """Runs that exercised a requirement, or one assertion of it: REQ-o00043 covers REQ-o00043-K."""
 
     @classmethod
     def from_options(cls, options: Mapping[str, str]) -> Self:
@@ -233,25 +248,25 @@ class RunQuery:
         Raises:
             UsageError: for the first that is no such thing, with what would be right.
         """
-        given = {name: value.strip() for name, value in options.items()}
-        since = _day_or_instant("since", given["since"])
-        until = _day_or_instant("until", given["until"], end=True)
+        words = {name: value.strip() for name, value in options.items()}
+        since = _day_or_instant("since", words["since"])
+        until = _day_or_instant("until", words["until"], end=True)
         if since and until and since >= until:
-            raise UsageError(f"--since={given['since']} is not before --until={given['until']}: no run can lie between")
-        digest = given["digest"].lower().removeprefix(_PREFIX)
+            raise UsageError(f"--since={words['since']} is not before --until={words['until']}: no run can lie between")
+        digest = words["digest"].lower().removeprefix(_PREFIX)
         _require("digest", digest, _DIGEST, "sha256: and the first 4 to 64 hex digits")
         return cls(
             since=since,
             until=until,
-            commit=_require("commit", given["commit"].lower(), _COMMIT, "the first 4 to 40 hex digits"),
+            commit=_require("commit", words["commit"].lower(), _COMMIT, "the first 4 to 40 hex digits"),
             digest=_PREFIX + digest if digest else "",
-            version=given["version"],
-            deployer=given["deployer"],
-            approver=given["approver"],
-            outcomes=_choices("outcome", given["outcome"], OUTCOMES),
-            pipelines=_choices("pipeline", given["pipeline"], tuple(PIPELINE_OUTCOMES)),
-            migration=given["migration"],
-            requirement=_require("requirement", given["requirement"], _REQUIREMENT, "REQ-o00043 or REQ-o00043-K"),
+            version=words["version"],
+            deployer=words["deployer"],
+            approver=words["approver"],
+            outcomes=_choices("outcome", words["outcome"], OUTCOMES),
+            pipelines=_choices("pipeline", words["pipeline"], tuple(PIPELINE_OUTCOMES)),
+            migration=words["migration"],
+            requirement=words["requirement"],
         )
 
 

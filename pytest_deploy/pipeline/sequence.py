@@ -28,6 +28,30 @@ CauseKind = Literal["step", "budget", "signal", "internal", "lease", "worker", "
 class Cause:
     kind: CauseKind
     text: str
+    """What failed and what was found, e.g. `smoke failed: "health answers 200": expected 200, got 500`."""
+    short: str = ""
+    """What is said of each step that is not run because of it, e.g. `smoke failed`; empty: the text."""
+
+
+@dataclass(frozen=True)
+class FailedStep:
+    """A step that did not pass, as people are told."""
+
+    phase: str
+    title: str
+    found: str
+    """What was found in place of what was expected, in one line; empty where nothing says it."""
+
+    def __str__(self) -> str:
+        return f'{self.phase} failed: "{self.title}"' + (f": {self.found}" if self.found else "")
+
+
+def cause_of(failed: Sequence[FailedStep]) -> Cause:
+    """The cause that steps' failures are: the first in full, the others as a number: the report links to each."""
+    phases = " and ".join(dict.fromkeys(step.phase for step in failed))
+    more = len(failed) - 1
+    besides = f" (and {more} more {'step' if more == 1 else 'steps'})" if more else ""
+    return Cause("step", f"{failed[0]}{besides}", f"{phases} failed")
 
 
 def goes_on(outcome: StepOutcome, pipeline: str) -> bool:
@@ -52,6 +76,7 @@ class PhaseSequence:
         self._not_run = {step.nodeid: left_out[step.phase] for step in steps if left_out and step.phase in left_out}
         self._started: set[str] = set()
         self._outcomes: dict[str, bool] = {}
+        self._found: dict[str, str] = {}
         self.closed: Cause | None = None
         """Why nothing more may start going forward; None while it goes well."""
         self.changed = False
@@ -103,20 +128,19 @@ class PhaseSequence:
         self.changed |= self._steps[nodeid].changes
 
     def finish(self, nodeid: str, *, passed: bool, cause: str = "") -> None:
-        """A step ended. In an ordered phase a failure closes at once; else at the end of the phase."""
+        """A step ended. In an ordered phase a failure closes at once; else at the end of the phase. `cause`: what was found."""
         if nodeid not in self._started or nodeid in self._outcomes:
             raise OutOfOrder(f"{nodeid} finished without having been started, or twice")
         self._outcomes[nodeid] = passed
+        self._found[nodeid] = cause
         step = self._steps[nodeid]
         if not passed and step.phase in ORDERED:
-            self.close(Cause("step", f"{step.phase}: {step.title}" + (f": {cause}" if cause else "")), step.phase)
+            self.close(cause_of([self._failed(step)]), step.phase)
             return
         group = self._gate_group if step.phase in self._gate_group else (step.phase,)
-        failed = [self._steps[ended] for ended, ended_well in self._outcomes.items() if not ended_well]
-        titles = {phase: [step.title for step in failed if step.phase == phase] for phase in group}
-        if any(titles.values()) and all(self.complete(phase) for phase in group):
-            failures = [f"{phase}: {', '.join(titles[phase])}" for phase in group if titles[phase]]
-            self.close(Cause("step", "; ".join(failures)), step.phase)
+        failed = [one for one in self._steps.values() if self._outcomes.get(one.nodeid) is False and one.phase in group]
+        if failed and all(self.complete(phase) for phase in group):
+            self.close(cause_of([self._failed(one) for one in failed]), step.phase)
 
     def close(self, cause: Cause, phase: str | None = None) -> None:
         """Nothing more may start. The first cause stands. A cause in the rollback phase closes the rollback."""
@@ -169,14 +193,25 @@ class PhaseSequence:
             return self._not_run[step.nodeid]
         if step.phase == ROLLBACK:
             return self._rollback_cause()
-        return None if self.closed is None else f"closed by {self.closed.text}"
+        return None if self.closed is None else f"skipped because {_in_short(self.closed)}"
+
+    def _failed(self, step: Step) -> FailedStep:
+        return FailedStep(step.phase, step.title, self._found.get(step.nodeid, ""))
 
     def _rollback_cause(self) -> str | None:
         if self.halted is not None:
             return self.halted
         if self.rollback_closed is not None:
-            return f"rollback closed by {self.rollback_closed.text}"
+            return f"rollback stopped because {_in_short(self.rollback_closed)}"
         if self.closed is not None:
             return None if self.changed else "nothing to roll back: nothing had been changed"
         forward = all(self.complete(phase) for phase in self._phases if phase != ROLLBACK)
         return "nothing to roll back: every step passed" if forward else None
+
+
+def _in_short(cause: Cause) -> str:
+    """What closed the sequence, for each step that it stops: one line, not the whole cause."""
+    if cause.kind == "signal":
+        return f"the run was stopped by {cause.text}"
+    first_line = (cause.short or cause.text).partition("\n")[0]
+    return first_line if cause.short or cause.kind != "gate" else "a gate refused before the first change"

@@ -17,6 +17,7 @@ import pytest
 from msgspec import UNSET
 
 from pytest_deploy.errors import DeployError
+from pytest_deploy.pipeline.found import found
 from pytest_deploy.pipeline.outcome import lost_step
 from pytest_deploy.pipeline.processes import Interruption
 from pytest_deploy.pipeline.sequence import Cause, CauseKind
@@ -143,6 +144,7 @@ class StepRecorder:
         message = self._redact(message)[:MESSAGE_BYTES]
         seconds = round(sum(report.duration for report in self._reports.values()), 3)
         measured = record.timings.summary(file_of(record.step.nodeid), record.attach)
+        expected, actual = (redacted(value, self._redact) for value in (record.expected, record.actual))
         self._append(
             StepFinished(
                 nodeid=record.step.nodeid,
@@ -154,8 +156,8 @@ class StepRecorder:
                 attempts=1,
                 message=message,
                 warnings=record.warnings,
-                expected=redacted(record.expected, self._redact),
-                actual=redacted(record.actual, self._redact),
+                expected=expected,
+                actual=actual,
                 attachments=record.attachments,
                 measured=UNSET if measured is None else measured,
                 image=UNSET if record.image is None else record.image,
@@ -164,7 +166,7 @@ class StepRecorder:
         return {
             "nodeid": record.step.nodeid,
             "outcome": outcome,
-            "cause": _first_line(message),
+            "cause": found(expected, actual, _first_line(message)) if outcome == "failed" else _first_line(message),
             "seconds": seconds,
             "signal": self._interruption.first,
             "gates": record.gates,

@@ -34,10 +34,17 @@ from pytest_deploy.record.events import (
 from pytest_deploy.record.log_entry import parse_anchor
 from pytest_deploy.reports.charts import response_times, sla_bars, timeline
 from pytest_deploy.reports.page import render
-from pytest_deploy.reports.run_summary import OUTCOMES, RunSummary, describe_event, describe_outcome, summarize
+from pytest_deploy.reports.run_summary import (
+    OUTCOMES,
+    RunSummary,
+    StepSummary,
+    describe_event,
+    describe_outcome,
+    summarize,
+)
 from pytest_deploy.reports.signatures import PostRun, deviations, manifest
 from pytest_deploy.traceability import register
-from pytest_deploy.traceability.matrix import assertions
+from pytest_deploy.traceability.matrix import FAILED, assertions
 
 GATE_POINTS: Final[Mapping[str, str]] = {
     "plan": "Plan",
@@ -105,6 +112,7 @@ def render_run(
             "phase_rows": timeline(summary),
             "sla_bars": sla_bars(summary),
             "counts": _counts(summary),
+            "failed_steps": _failed_steps(summary),
             "deviations": departed,
             "overridden": list(
                 dict.fromkeys(gate.gate for gate in summary.contents(GatePassed) if "override" in gate.inputs)
@@ -131,6 +139,12 @@ def render_run(
         },
         running_foot=summary.run,
     )
+
+
+def _failed_steps(summary: RunSummary) -> list[StepSummary]:
+    """Those of a rollback first: where it failed, a person is needed."""
+    failed = [step for step in summary.steps if step.outcome in FAILED]
+    return sorted(failed, key=lambda step: step.phase != "rollback")
 
 
 def _counts(summary: RunSummary) -> list[tuple[str, int]]:

@@ -31,26 +31,33 @@ from pytest_deploy.record.events import (
     given,
 )
 from pytest_deploy.record.plain_text import escape_cell, escape_hidden
+from pytest_deploy.reports.assertions import Answer, answer_object, answer_table
 from pytest_deploy.reports.format import aligned, csv_lines, positions, seconds, utc
 from pytest_deploy.reports.run_summary import describe_event
 
 FORMATS: Final = ("table", "json", "jsonl", "csv")
-KEYS: Final = ("store", *(field.name for field in fields(Row)), "files")
+KEYS: Final = ("store", *(field.name for field in fields(Row)), "results", "files")
 """What a run has in JSON, and the columns of CSV."""
 _EXCEPTION: Final = "passed over"
 """The label of what a run went without."""
 _COMMIT_DIGITS: Final = 8
 _COLUMNS: Final = (
     *("began", "run", "pipeline", "outcome", "version", "commit"),
-    *("deployer", "approvers", "bypassed", "took", "events"),
+    *("deployer", "approvers", "bypassed", "took", "events", "cause"),
 )
+_CAUSE_CHARS: Final = 120
+"""Of a cause in a table; `show` has it whole."""
 
 
-def listing_lines(listing: Listing, form: str) -> Iterator[str]:
+def listing_lines(listing: Listing, form: str, about: Sequence[Answer] = ()) -> Iterator[str]:
+    """The runs, and before them when each assertion that was asked for was exercised last."""
     if form == "table":
+        yield from answer_table(about)
         yield from _listing_table(listing)
     elif form == "json":
-        yield json.dumps({"total": listing.total, "runs": [_object(listed) for listed in listing.runs]}, indent=2)
+        asked = {"assertions": [answer_object(answer) for answer in about]} if about else {}
+        runs = [_object(listed) for listed in listing.runs]
+        yield json.dumps({**asked, "total": listing.total, "runs": runs}, indent=2)
     elif form == "jsonl":
         yield from (json.dumps(_object(listed)) for listed in listing.runs)
     else:
@@ -59,13 +66,13 @@ def listing_lines(listing: Listing, form: str) -> Iterator[str]:
 
 def _listing_table(listing: Listing) -> Iterator[str]:
     if not listing.runs:
-        yield "no run that was asked for"
+        yield "no matching run"
         return
     rows = [
         (
             *(row.began[:19] + "Z", row.run, row.pipeline or "-", _outcome(row), row.version or "-", row.commit[:_COMMIT_DIGITS] or "-"),
             *(row.deployer or row.requested_by or "-", ", ".join(row.approvers) or "-", ", ".join(row.bypassed) or "-"),
-            *(seconds(row.duration_s), positions(listed.events)),
+            *(seconds(row.duration_s), positions(listed.events), _cause_cell(row)),
         )
         for listed in listing.runs
         for row in (listed.row,)
@@ -86,7 +93,15 @@ def _outcome(row: Row) -> str:
 
 def _object(listed: Listed) -> dict[str, Any]:
     files = [entries.name(seq) for seq in listed.events]
-    return {"store": listed.source, **asdict(listed.row), "events": listed.events, "files": files}
+    results = [f"{assertion} {result}" for assertion, result in listed.results]
+    found = {"events": listed.events, "results": results, "files": files}
+    return {"store": listed.source, **asdict(listed.row), **found}
+
+
+def _cause_cell(row: Row) -> str:
+    """Why it ended so, in one line that a table can hold."""
+    cause = " ".join(row.cause.split())
+    return (cause if len(cause) <= _CAUSE_CHARS else f"{cause[: _CAUSE_CHARS - 1]}…") or "-"
 
 
 class Sentence(NamedTuple):

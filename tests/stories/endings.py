@@ -28,7 +28,7 @@ class End:
 
 PASSED = End(0, "passed")
 FAILED = End(1, "not-passed")
-DIED = End(1, "not-passed", cause="smoke: ending")
+DIED = End(1, "not-passed", cause='smoke failed: "ending"')
 """A worker died: its step failed, and the run went on to its end."""
 
 

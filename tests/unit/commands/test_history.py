@@ -58,7 +58,7 @@ def test_each_command_of_the_page_answers(checkout: Path, line: str) -> None:
 
     assert (python, script) == ("python", "deploy.py")
     assert "production-" in answer
-    assert "no run that was asked for" not in answer
+    assert "no matching run" not in answer
 
 
 @pytest.mark.parametrize(
@@ -132,3 +132,24 @@ def test_what_cannot_be_answered_is_refused_with_what_would_be_right(
         printed(checkout, *words)
 
     assert says in str(refused.value)
+
+
+def test_requirement_is_answered_with_its_last_exercise_its_result_and_its_run(checkout: Path) -> None:
+    shown = json.loads(printed(checkout, "history", "--requirement", "REQ-o00006", "--format", "json"))
+
+    (answer,) = shown["assertions"]
+    assert answer["assertion"] == "REQ-o00006-B"
+    assert answer["last"]["result"] == "verified"
+    assert [one["run"] for one in shown["runs"]] == [answer["last"]["run"]]
+    assert shown["runs"][0]["results"] == ["REQ-o00006-B verified"]
+    table = printed(checkout, "history", "--requirement", "REQ-o00006")
+    assert "last result" in table
+    assert answer["last"]["run"] in table
+
+
+def test_requirement_that_nobody_knows_is_refused_naming_close_ones(checkout: Path) -> None:
+    with pytest.raises(
+        UsageError,
+        match=r"REQ-o00006-X: neither the specification nor any record knows it; close to it: .*REQ-o00006-B",
+    ):
+        printed(checkout, "history", "--requirement", "REQ-o00006-X")

@@ -32,8 +32,8 @@ def scan(events: Sequence[Event], query: RunQuery) -> list[Row]:
 def accepts(query: RunQuery, row: Row, facts: Iterable[Fact]) -> bool:
     """Whether a run is one that is asked for: what the index says in SQL, said again in Python."""
     over = row.ended or ("" if row.opened else row.began)
-    signers, migrations, requirements = (
-        {fact.value for fact in facts if fact.kind == kind} for kind in ("signer", "migration", "requirement")
+    signers, migrations, verified, failed = (
+        {fact.value for fact in facts if fact.kind == kind} for kind in ("signer", "migration", "verified", "failed")
     )
     return (
         (not over or query.since <= over)
@@ -46,7 +46,7 @@ def accepts(query: RunQuery, row: Row, facts: Iterable[Fact]) -> bool:
         and (not query.pipelines or row.pipeline in query.pipelines)
         and (not query.approver or any(query.approver.casefold() in signer for signer in signers))
         and (not query.migration or query.migration in migrations)
-        and (not query.requirement or any(f"{name}-".startswith(f"{query.requirement}-") for name in requirements))
+        and (not query.requirement or any(f"{name}-".startswith(f"{query.requirement}-") for name in verified | failed))
     )
 
 

@@ -171,3 +171,34 @@ REVISION = event(6, "revision.deployed", revision="r-1", image=IMAGE, url=None, 
 def test_runs_are_found_by_what_one_event_says(tmp_path: Path, query: RunQuery, fact: Event, *, expected: bool) -> None:
     with History({"local": write_log(tmp_path, [OPENED, fact])}, tmp_path / "state") as history:
         assert (history.runs(query).total == 1) is expected
+
+
+CLAIMED = event(5, "step.not-run", nodeid="a::b", phase="smoke", cause="closed", claims=["PARCEL-12"])
+FAILED_STEP = {**step_finished("a::b", "smoke"), "outcome": "failed", "claims": ["PARCEL-12"], "verifies": []}
+VERIFIED_STEP = {**step_finished("a::b", "smoke"), "claims": ["PARCEL-12"], "verifies": ["PARCEL-12"]}
+
+
+@pytest.mark.parametrize(
+    "said,result",
+    [
+        ([], None),
+        ([CLAIMED], None),
+        ([event(6, "step.finished", **VERIFIED_STEP)], "verified"),
+        ([event(6, "step.finished", **FAILED_STEP)], "failed"),
+        ([event(6, "step.finished", **VERIFIED_STEP), event(7, "step.finished", **FAILED_STEP)], "failed"),
+        ([event(6, "step.finished", **FAILED_STEP), event(7, "step.finished", **VERIFIED_STEP)], "failed"),
+    ],
+)
+def test_last_exercise_of_an_assertion_is_verified_or_failed_and_names_its_event(
+    tmp_path: Path, said: list[Event], result: str | None
+) -> None:
+    with History({"local": write_log(tmp_path, [OPENED, *said])}, tmp_path / "state") as history:
+        last = history.last_exercise("PARCEL-12")
+        listed = history.runs(RunQuery(requirement="PARCEL-12")).runs
+        known = history.assertions()
+
+    assert (last and last.result) == result
+    assert [one.results for one in listed] == ([(("PARCEL-12", result),)] if result else [])
+    assert known == ({"PARCEL-12"} if said else set())
+    if last is not None:
+        assert last.event.type == "step.finished"

@@ -121,8 +121,21 @@ def test_no_event_is_no_run() -> None:
         (event(1, "revision.deployed", revision="r-1", image=IMAGE, url=None, env_names=[]), [("revision", "r-1")]),
         (
             event(1, "step.finished", **{**step_finished("a", "smoke"), "verifies": ["REQ-o00001-A", "REQ-o00001-A", "REQ-o00001-B"]}),
-            [("requirement", "REQ-o00001-A"), ("requirement", "REQ-o00001-B")],
+            [("verified", "REQ-o00001-A"), ("verified", "REQ-o00001-B")],
         ),
+        (
+            event(1, "step.finished", **{**step_finished("a", "smoke"), "claims": ["R-A", "R-B"], "verifies": ["R-B"]}),
+            [("claimed", "R-A"), ("verified", "R-B")],
+        ),
+        (
+            event(1, "step.finished", **{**step_finished("a", "smoke"), "outcome": "failed", "claims": ["R-A"], "verifies": []}),
+            [("failed", "R-A")],
+        ),
+        (
+            event(1, "step.finished", **{**step_finished("a", "smoke"), "outcome": "still-needed", "claims": ["R-A"], "verifies": []}),
+            [("claimed", "R-A")],
+        ),
+        (event(1, "step.not-run", nodeid="a", phase="smoke", cause="why", claims=["R-A"]), [("claimed", "R-A")]),
         (OPENED, []),
     ],
 )  # fmt: skip

@@ -43,6 +43,7 @@ def test_an_instant_is_taken_with_its_zone() -> None:
         ({"outcome": "deployed, rolled-back"}, RunQuery(outcomes=("deployed", "rolled-back"))),
         ({"pipeline": "plan,smoke,"}, RunQuery(pipelines=("plan", "smoke"))),
         ({"requirement": "REQ-o00043"}, RunQuery(requirement="REQ-o00043")),
+        ({"requirement": "PARCEL-12"}, RunQuery(requirement="PARCEL-12")),
         (
             {"requirement": "REQ-o00043-K", "migration": " 0007 "},
             RunQuery(requirement="REQ-o00043-K", migration="0007"),
@@ -62,7 +63,6 @@ def test_words_are_taken_as_they_are_meant(words: dict[str, str], asked: RunQuer
         ({"digest": "sha256:xyz1"}, "--digest=xyz1: right is sha256: and"),
         ({"outcome": "deployed,fine"}, "--outcome=deployed,fine: fine is none; right is some of deployed, refused"),
         ({"pipeline": "dploy"}, "right is some of deploy"),
-        ({"requirement": "o00043"}, "right is REQ-o00043 or REQ-o00043-K"),
         ({"since": "yesterday"}, "--since=yesterday is no instant; right is 2026-03-01T12:00Z"),
         ({"since": "2026-03-01T12:00"}, "an instant has a time and a zone"),
         ({"until": "0001-01-01T00:00+14:00"}, "is no instant"),

@@ -52,7 +52,7 @@ def test_a_refusal_in_a_gate_group_does_not_hide_those_of_the_next_phase_and_the
     run(sequence, PREFLIGHT[1])
 
     assert sequence.closed is not None
-    assert sequence.closed.text == "approval: a0; preflight: p0"
+    assert sequence.closed.text == 'approval failed: "a0" (and 1 more step)'
     assert sequence.ready() == ()
 
 
@@ -63,7 +63,7 @@ def test_a_gate_group_whose_first_phase_alone_failed_closes_when_the_last_has_pa
         run(sequence, step)
 
     assert sequence.closed is not None
-    assert sequence.closed.text == "approval: a0"
+    assert sequence.closed.text == 'approval failed: "a0"'
     assert sequence.phase_passed("preflight") is True
     assert sequence.phase_passed("approval") is False
 
@@ -106,7 +106,7 @@ def test_one_failure_in_an_unordered_phase_lets_the_others_run_and_then_closes()
     run(sequence, BUILD[1])
 
     assert sequence.closed is not None
-    assert sequence.closed.text == "build: b0"
+    assert sequence.closed.text == 'build failed: "b0"'
 
 
 def test_the_first_failure_in_an_ordered_phase_closes_at_once() -> None:
@@ -116,7 +116,7 @@ def test_the_first_failure_in_an_ordered_phase_closes_at_once() -> None:
     run(sequence, MIGRATION[0], passed=False)
 
     assert names(sequence.not_run())[:4] == ["m1", "m2", "s0", "s1"]
-    assert sequence.not_run()[MIGRATION[1]] == "closed by migration: m0"
+    assert sequence.not_run()[MIGRATION[1]] == "skipped because migration failed"
 
 
 def test_nothing_is_rolled_back_where_nothing_was_changed() -> None:
@@ -151,7 +151,7 @@ def test_a_failing_rollback_step_closes_the_rollback() -> None:
     run(sequence, BACK[0], passed=False)
 
     assert False is sequence.phase_passed("rollback")
-    assert list(sequence.not_run().values())[-1] == "rollback closed by rollback: r0"
+    assert list(sequence.not_run().values())[-1] == "rollback stopped because rollback failed"
 
 
 def test_the_rollback_is_not_needed_when_every_step_passed() -> None:
@@ -171,7 +171,7 @@ def test_a_signal_closes_between_two_steps_and_the_first_cause_stands() -> None:
     sequence.close(Cause("signal", "SIGTERM"))
     sequence.close(Cause("internal", "later"))
 
-    assert sequence.refusal(MIGRATION[2].nodeid) == "closed by SIGTERM"
+    assert sequence.refusal(MIGRATION[2].nodeid) == "skipped because the run was stopped by SIGTERM"
     assert sequence.phase == "rollback"
 
 

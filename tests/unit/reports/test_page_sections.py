@@ -264,6 +264,24 @@ def test_the_four_results_of_gates_and_steps_are_not_folded_into_each_other(verd
     assert bool(list(step.all("span", class_="passed"))) == (verdict == "passed")
 
 
+def test_what_failed_is_linked_to_its_steps_also_those_of_a_rollback() -> None:
+    builder = RunBuilder()
+    builder.opened()
+    builder.phase("smoke", {f"test_api.py::test_{at}": {"outcome": "failed"} for at in range(6)})
+    builder.phase("rollback", {"test_restore.py::test_traffic_is_what_it_was": {"outcome": "error"}})
+    builder.decided("rollback-failed", 'smoke failed: "0" (and 5 more steps)', exit_code=20)
+    whole = page(builder.events)
+
+    *first, rest = whole.one(id="failed-steps").all("a")
+
+    rows = {row.attributes["id"]: row for row in whole.all("tr") if "data-nodeid" in row.attributes}
+    assert [rows[link.attributes["href"][1:]].attributes["data-nodeid"] for link in first] == [
+        "suites/rollback/test_restore.py::test_traffic_is_what_it_was",
+        *(f"suites/smoke/test_api.py::test_{at}" for at in range(4)),
+    ]
+    assert rest.text == "and 2 more"
+
+
 # --- what was changed
 
 

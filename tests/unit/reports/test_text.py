@@ -61,10 +61,11 @@ def test_a_table_says_who_what_when_and_by_which_events() -> None:
         "bypassed",
         "took",
         "events",
+        "cause",
     ]
     assert re.split(r"  +", line) == [
         "2026-11-22T12:00:00Z", ROW.run, "deploy", "deployed", "1.2.0", "00000000", "local:1000:ada@desk",
-        "tina@example.org, quinn@example.org", "window", "9.50 s", "3-5, 9",
+        "tina@example.org, quinn@example.org", "window", "9.50 s", "3-5, 9", "-",
     ]  # fmt: skip
     assert empty == ""
     assert count == "1 run; times are UTC"
@@ -86,7 +87,7 @@ def test_a_run_with_a_corrected_value_says_so_beside_what_its_events_say() -> No
 
 
 def test_nothing_found_is_said() -> None:
-    assert list(listing_lines(Listing(0, ()), "table")) == ["no run that was asked for"]
+    assert list(listing_lines(Listing(0, ()), "table")) == ["no matching run"]
     assert list(listing_lines(Listing(0, ()), "jsonl")) == []
     assert json.loads("".join(listing_lines(Listing(0, ()), "json"))) == {"total": 0, "runs": []}
 
