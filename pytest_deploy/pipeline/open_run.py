@@ -12,13 +12,14 @@ from pathlib import Path
 
 from msgspec import UNSET
 
+from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.errors import DeployError, Refused
 from pytest_deploy.pipeline.authorize_run import approved_request, authorize_lease, rate_limit_claim
 from pytest_deploy.pipeline.run import Run, RunObserver
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import RunContext
-from pytest_deploy.record import lease
+from pytest_deploy.record import lease, preimages
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.events import RunOpened
 from pytest_deploy.record.lease import Lease
@@ -149,6 +150,7 @@ def _opening_event(
         lock_sha256=_sha256(context.workspace.steps_lock),
         reason=context.reason,
         sets=dict(policy.settings),
+        preimages=preimages.keep(environment.log.store, judged_by(environment, context)),
         substituted={key: dict(values) for key, values in policy.substituted.items()},
         python=machine.python_version(),
         options=dict(options),
@@ -157,6 +159,25 @@ def _opening_event(
         # Smoke alone checks what serves: which release that is makes it evidence for the next environment.
         target=live.serving(environment.platform) if context.pipeline == "smoke" else UNSET,
     )
+
+
+def judged_by(environment: Environment, context: RunContext) -> dict[str, bytes]:
+    """The texts that this run is judged by: specification, policy, calendar, suites' files, lock, roster; no secret in them."""
+    root, policy = context.workspace.root, environment.policy
+    paths = [
+        root / SPECIFICATION,
+        context.workspace.config_file,
+        context.workspace.steps_lock,
+        *source.files(root, "suites"),
+    ]
+    if policy.blackout is not None and policy.blackout.calendar is not None:
+        paths.append(root / policy.blackout.calendar)
+    texts = {path.relative_to(root).as_posix(): path.read_bytes() for path in paths if path.is_file()}
+    roster, _ = in_force(environment.log.store, environment.log.history())
+    texts |= {f"roster/{name}": text for name, text in roster.files().items()}
+    texts["policy.json"] = policy.canonical()
+    environment.secrets.take_in()
+    return {name: environment.secrets.redactor.data(text) for name, text in texts.items()}
 
 
 def _sha256(path: Path) -> str | None:

@@ -73,7 +73,7 @@ def _count(store: Store) -> int:
 
 def _refuse_emptied_log(folder: Path, store: Store) -> None:
     """A log without an event beside what is only stored once it has one was emptied: it must not begin again unseen."""
-    left = [name for name in ("runs", "signoffs", "anchors", "trust/log.vkey") if (folder / name).exists()]
+    left = [name for name in ("runs", "signoffs", "anchors", "preimages", "trust/log.vkey") if (folder / name).exists()]
     if left and _count(store) == 0:  # counted again: another process may have begun the log meanwhile, the event first
         raise RecordTampered(
             f"{folder / 'log'} holds no event, yet {left[0]} is there: the log was removed; restore it from a copy, and hold it "

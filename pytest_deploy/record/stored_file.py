@@ -24,6 +24,7 @@ LARGEST: Final[Mapping[str, int]] = {
     "runs": 64 * MIB,
     "signoffs": MIB,
     "anchors": MIB,
+    "preimages": 64 * MIB,
 }
 """Bytes of one file at most, by the folder of the store: an event has a line of 65,535 and a proof of a few thousand."""
 DEEPEST: Final = 16

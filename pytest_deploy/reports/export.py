@@ -3,6 +3,7 @@
     DIR/report.html report.pdf        the current report: the run, and what was recorded of it since
         allure.html                   Allure's page of the steps
         runs/RUN/                     the sealed folder, byte for byte
+        preimages/                    what it was judged by: specification, policy, calendar, suites, roster, by content
         signoffs/RUN/ trust/          what was signed of it since, and the store's own copies of its keys
         log/00000214.event ...        its events, each with its own proof
         anchors/00000325.checkpoint   the anchors made at one of its events, and their timestamps (.tsr)
@@ -26,7 +27,7 @@ from typing import Final
 
 from pytest_deploy.anchors.kinds import FOLDER
 from pytest_deploy.errors import RecordTampered, Refused, UsageError
-from pytest_deploy.record import log_entry, stored_file
+from pytest_deploy.record import log_entry, preimages, stored_file
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import RecordRead
@@ -34,7 +35,7 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_folder import SUMS, listing
 from pytest_deploy.reports.run_page import page_files, render_run
-from pytest_deploy.verify.run_files import check_sealed
+from pytest_deploy.verify.run_files import check_preimages, check_sealed
 
 _PROVES: Final = """\
 report.html is the current report; the sealed one is runs/<run>/report.html. The current one prints the commands that check this
@@ -73,7 +74,8 @@ class Export:
                 f"{self.run} is not closed: there is nothing sealed to hand out; where its process is gone,"
                 " python deploy.py recover ends it"
             )
-        if findings := list(check_sealed(self.store, end)):
+        judged_by = preimages.named(events)
+        if findings := [*check_sealed(self.store, end), *check_preimages(self.store, judged_by)]:
             told = "".join(f"\n  {finding}" for finding in findings)
             raise RecordTampered(f"{self.run} is not what was sealed; nothing was handed out, nothing recorded{told}")
 
@@ -94,6 +96,11 @@ class Export:
         for name in self._folders():
             shutil.copytree(self.store / name, self.into / name)
             self.made.append(f"{name}/")
+        if judged_by := sorted(preimages.named(events)):
+            (self.into / preimages.FOLDER / "sha256").mkdir(parents=True)
+            for sha256 in judged_by:
+                (self.into / preimages.place(sha256)).write_bytes(self.log.store.get(preimages.place(sha256)))
+            self.made.append(f"{preimages.FOLDER}/  the {len(judged_by)} texts it was judged by; run.opened names them")
         for event in events:
             name = log_entry.name(event.seq)
             (self.into / name).write_bytes(self.log.store.get(name))

@@ -319,9 +319,14 @@ def _exceptions_in(event: Event) -> Iterator[Sentence]:
             texts += [f"phase {phase}: {escape_hidden(why)}" for phase, why in given(planned.omitted, {}).items()]
         case RunOpened() as opened:
             texts += ["the tree had uncommitted changes"] * opened.dirty
-            texts += [f"set by hand: {key}={escape_hidden(value)}" for key, value in given(opened.sets, {}).items()]
+            replaced = given(opened.substituted, {})
+            texts += [
+                f"set by hand: {key}={escape_hidden(value)}"
+                for key, value in given(opened.sets, {}).items()
+                if key not in replaced
+            ]
             texts += [
                 f"{key}: policy has {escape_hidden(values['policy'])}, used {escape_hidden(values['used'])}"
-                for key, values in given(opened.substituted, {}).items()
+                for key, values in replaced.items()
             ]
     return (Sentence(_EXCEPTION, text, (event.seq,)) for text in texts)

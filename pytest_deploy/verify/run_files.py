@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.record import stored_file
+from pytest_deploy.record import preimages, stored_file
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.events import RunAbandoned, RunClosed
+from pytest_deploy.record.events import RunAbandoned, RunClosed, RunOpened
 from pytest_deploy.record.run_folder import ABANDONED_SUMS, SUMS
 from pytest_deploy.record.stored_file import Below
 from pytest_deploy.verify.chain import Chain
 from pytest_deploy.verify.findings import NONE, Check, Finding
 from pytest_deploy.verify.segment import WorkerPool, batched
 
-_FOLDERS: Final = {"log": 1, "trust": 6, "runs": 9, "signoffs": 10, "anchors": 11}
+_FOLDERS: Final = {"log": 1, "trust": 6, "runs": 9, "preimages": 9, "signoffs": 10, "anchors": 11}
 """The folders of a store, and the step that answers for each."""
 _PARTS: Final = frozenset({*_FOLDERS, "verify.sh"})
 
@@ -64,8 +64,29 @@ def check_run_folders(chain: Chain, pool: WorkerPool) -> Check:
             findings.append(Finding(9, f"runs/{name}", "is no folder of a run"))
         elif not chain.stopped and not chain.state.run(name).known:
             findings.append(Finding(9, f"runs/{name}", "no event names this run"))
-    examined = f"{len(finished)} sealed folders" if finished else NONE
+    kept = preimages.named(chain.kept_of(RunOpened))
+    findings += check_preimages(chain.store, kept)
+    parts = [f"{len(finished)} sealed folders"] if finished else []
+    parts += [f"{len(kept)} texts they were judged by"] if kept else []
+    examined = ", ".join(parts) or NONE
     return Check(9, tuple(findings), examined, concluded=not chain.stopped)
+
+
+def check_preimages(store: Path, named: Collection[str]) -> Iterator[Finding]:
+    """What is wrong with the texts that runs were judged by: each lies by its SHA-256, and all that are named are there."""
+    present: set[str] = set()
+    folder = store / preimages.FOLDER
+    for item in stored_file.below(folder) if folder.is_dir() else ():
+        place, name = f"{preimages.FOLDER}/{item.name}", item.name.removeprefix("sha256/")
+        if any(part.startswith(".") for part in item.name.split("/")):
+            continue  # a write that never came about
+        if item.problem is None:
+            present.add(place)
+            if preimages.place(name) != place or _changed(item, name) is not None:
+                yield Finding(9, place, "is not the text whose SHA-256 is its name")
+    for sha256 in sorted(named):
+        if preimages.place(sha256) not in present:
+            yield Finding(9, preimages.place(sha256), "is missing, though a run was judged by it")
 
 
 def check_sealed(store: Path, event: Event) -> Iterator[Finding]:

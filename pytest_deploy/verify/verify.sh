@@ -112,7 +112,7 @@ event() { printf 'log/%08d.event' "$((10#$1))"; }
 # Files in folders of the record's own: a link leads elsewhere, a FIFO never ends, a line break in a name deceives a list, and
 # a sparse file of terabytes takes no room. Nothing is read before all of it was looked at.
 deep=$(printf '/*%.0s' {1..17})
-for folder in log trust runs signoffs anchors; do
+for folder in log trust runs preimages signoffs anchors; do
   [[ ! -L $folder && (-d $folder || ! -e $folder) ]] || bad "$folder/" 'is no folder of its own (a link, or a file)'
   [[ -d $folder ]] || continue
   [[ -r $folder && -x $folder ]] || bad "$folder/" 'cannot be listed'
@@ -364,6 +364,13 @@ awk -F '\t' '
   !($1 in listed) { print $1 "\twas added after its folder was sealed"; exit }' "$work/seals" "$work/listed" "$work/present" >"$work/first"
 bad_first
 match "$work/listed" 'is missing, or was changed after its folder was sealed'
+# What a run was judged by lies in preimages/ by its content.
+{ grep -F '"type":"run.opened"' "$work/lines" || true; } | awk "$json"'
+  { canonical($0); for (path in v) if (path ~ /^\.data\.preimages\./) { sha = substr(v[path], 2, length(v[path]) - 2); print sha "  preimages/sha256/" sha } }' >"$work/named"
+{ [[ ! -d preimages ]] || find preimages -type f ! -path '*/.*' -printf '%f  %p\n'; } | sort -u - "$work/named" >"$work/preimages"
+awk '$2 != "preimages/sha256/" $1 || length($1) != 64 || $1 ~ /[^0-9a-f]/ { print $2 "\tis not the text whose SHA-256 is its name"; exit }' "$work/preimages" >"$work/first"
+bad_first
+match "$work/preimages" 'is missing, or not the text whose SHA-256 is its name'
 match "$work/requests" 'is missing, or not the request that the log says was made'
 
 # --- 10 approvals, overrides, amendments, sign-offs: signed by an enrolled person, at the log's time ------------------

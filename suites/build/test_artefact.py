@@ -24,4 +24,5 @@ def test_artefact_is_built_and_reproducible(
     record.expect(f"sha256:{first.stem}", image.partition("@")[2])
     assert first.name == second.name, "two builds of one source differ: the artefact depends on more than its content"
     assert image.endswith(f"@sha256:{first.stem}")
-    record.verified()
+    if not policy.replaced("service.checks"):  # it is verified with them, or not at all
+        record.verified()

@@ -123,6 +123,8 @@ class RunOpened(EventContent, frozen=True, kw_only=True):
     reason: StatedText | None
     sets: dict[str, Any] | UnsetType = UNSET
     """What the command line set over the policy, key -> value."""
+    preimages: dict[str, Any] | UnsetType = UNSET
+    """What the run was judged by: path, or what it is -> SHA-256; each lies in the store as `preimages/sha256/<hex>`."""
     substituted: dict[str, Any] | UnsetType = UNSET
     """What was used in place of policy's own, by a rehearsal or the command line: dotted key -> `policy`, `used`."""
     python: str | UnsetType = UNSET

@@ -17,6 +17,7 @@ from pytest_deploy.approvals.enrollment import trust_authority
 from pytest_deploy.commands.audit import verify
 from pytest_deploy.commands.export import export
 from pytest_deploy.errors import DeployError, RecordError, RecordTampered, Refused, UsageError
+from pytest_deploy.record import preimages
 from pytest_deploy.record.events import parse as content_of
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
@@ -455,3 +456,26 @@ def test_the_list_of_digests_is_not_the_sealed_one(checkout: Checkout) -> None:
     closed = next(event for event in checkout.log.run(checkout.run) if event.type == "run.closed")
     sealed = checkout.into / "runs" / checkout.run / "SHA256SUMS"
     assert hashlib.sha256(sealed.read_bytes()).hexdigest() == closed.data["record_sha256"]
+
+
+def test_what_the_run_was_judged_by_goes_out_with_it(checkout: Checkout) -> None:
+    judged_by = preimages.keep(checkout.log.store, {"spec/it.md": b"It shall.\n", "policy.json": b"{}\n"})
+    preimages.keep(checkout.log.store, {"of another run": b"another\n"})
+    run = RunWriter(checkout.log).open(preimages=judged_by).step("build").close("failed")
+
+    checkout.export(run)
+
+    handed = {path.name: path.read_bytes() for path in (checkout.into / "preimages" / "sha256").iterdir()}
+    assert sorted(handed.values()) == [b"It shall.\n", b"{}\n"]
+    shown = parse((checkout.into / "report.html").read_text(encoding="utf-8")).one("dl", id="preimages").text
+    assert all(name in shown and sha256 in shown for name, sha256 in judged_by.items())
+
+
+def test_a_run_of_which_a_text_is_gone_is_not_handed_out(checkout: Checkout) -> None:
+    judged_by = preimages.keep(checkout.log.store, {"spec/it.md": b"It shall.\n"})
+    run = RunWriter(checkout.log).open(preimages=judged_by).step("build").close("failed")
+    (checkout.store / preimages.place(judged_by["spec/it.md"])).unlink()
+
+    with pytest.raises(RecordTampered, match="though a run was judged by it"):
+        checkout.export(run)
+    assert not checkout.into.exists()
