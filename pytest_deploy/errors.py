@@ -17,6 +17,7 @@
     │   ├── StoreUnavailable                       no record store, no deployment
     │   ├── AnchorUnavailable                      an anchor could not be made or read back
     │   ├── IllegalEvent                           an event that is not legal next, or whose data does not fit its type
+    │   ├── SecretLeft                             a long part of a known secret would be written
     │   └── RecordTampered                         the log does not verify; names the first bad event
     └── ManualInterventionRequired        exit 20  rollback failed or impossible, or an unrecovered run
 
@@ -155,6 +156,10 @@ class AnchorUnavailable(RecordError):
 
 class IllegalEvent(RecordError):
     """An event that is not legal next, or whose data does not fit its type."""
+
+
+class SecretLeft(RecordError):
+    """What would be written holds a long part of a known secret, in a spelling that cannot be cut."""
 
 
 class RecordTampered(RecordError):

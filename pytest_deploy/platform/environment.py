@@ -9,7 +9,7 @@ from functools import cached_property, partial
 
 from psycopg.conninfo import conninfo_to_dict
 
-from pytest_deploy.errors import RecordError, UsageError
+from pytest_deploy.errors import RecordError, SecretLeft, UsageError
 from pytest_deploy.platform.protocol import DatabaseAccess, Platform
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.actor import local_actor
@@ -17,16 +17,9 @@ from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
 from pytest_deploy.record.key import Signer
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import open_record, record_store
-from pytest_deploy.record.redaction import (
-    SHORTEST,
-    Secrets,
-    cut_rows,
-    cut_rows_in_error,
-    cut_rows_in_file,
-    error_chain,
-    redacted,
-    secrets_of,
-)
+from pytest_deploy.record.plain_text import encodable
+from pytest_deploy.record.redaction import NOT_WRITTEN, SHORTEST, Secrets, redacted, secrets_of
+from pytest_deploy.record.rows import cut_rows, cut_rows_in_error, cut_rows_in_file, error_chain
 from pytest_deploy.record.store import Store
 from pytest_deploy.workspace import Workspace
 
@@ -103,22 +96,24 @@ class Environment:
                 self.secrets.learn(f"{name}_PASSWORD", password)
 
     def redact(self, text: str) -> str:
-        """A text without any known secret and, outside local, without what PostgreSQL says of rows."""
-        return _cut(text, self.workspace, self.secrets)
+        """A text that UTF-8 can hold, without any known secret and, outside local, without what PostgreSQL says of rows."""
+        cut = _cut(encodable(text), self.workspace, self.secrets)
+        name = self.secrets.redactor.left(cut)
+        return f"{NOT_WRITTEN}{name}]" if name else cut
 
     def redact_error(self, error: BaseException) -> None:
         """Cut an error in place, with those it came from: every report writer reads the error itself."""
         if self.workspace.holds_subjects:
             cut_rows_in_error(error)
         for member in error_chain(error):
-            member.args = tuple(redacted(member.args, self.redact))
-            if notes := getattr(member, "__notes__", None):
-                notes[:] = [self.redact(note) for note in notes]
+            _redact_in_place(member, self.redact)
 
     def redact_file(self, content: bytes) -> bytes:
-        """A file without any secret that any process of the run knows."""
+        """A file without any secret that any process of the run knows. Raises SecretLeft where a long part of one is left."""
         self.secrets.take_in()
         content = self.secrets.redactor.data(content)
+        if name := self.secrets.redactor.left_in(content):
+            raise SecretLeft(f"not written: the file holds a long part of {name}; write it without")
         return cut_rows_in_file(content) if self.workspace.holds_subjects else content
 
     def close(self) -> None:
@@ -153,6 +148,19 @@ def record_of(
         shift=shift,
         redact=redact or partial(_cut, workspace=workspace, known=secrets_of(workspace)),
     )
+
+
+def _redact_in_place(error: BaseException, redact: Callable[[str], str]) -> None:
+    """Cut what an error was made with, where it lets itself be changed; what it says is cut again where it is put into words."""
+    try:
+        before = error.args
+        after = tuple(redacted(before, redact))
+        if any(one is not other and one != other for one, other in zip(before, after, strict=True)):
+            error.args = after
+        if notes := getattr(error, "__notes__", None):
+            notes[:] = [redact(note) for note in notes]
+    except Exception as fault:  # noqa: BLE001 -- a class of somebody else's: frozen, or with `args` of its own
+        logger.debug("%s cannot be cut in place: %s", type(error).__name__, type(fault).__name__)
 
 
 def _cut(text: str, workspace: Workspace, known: Secrets) -> str:

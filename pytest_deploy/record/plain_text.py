@@ -8,12 +8,17 @@ with such characters escaped:
     escape_to_ascii   a verifier's line: all but printable ASCII, so that a letter that looks like another one shows too
     escape_hidden     a page: what is hidden or steers; line breaks and tabs stay
     escape_cell       the same on one line: a table's or a CSV's cell
+
+What a step says is taken in, whatever it is, by `encodable` and `stated`: an event and UTF-8 hold what they give.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 from pytest_deploy.errors import UsageError
@@ -22,6 +27,84 @@ LONGEST: Final = 2_000
 """Characters of one text that a person gives: several of them, and what they are about, fit one event."""
 NOT_PLAIN: Final = "holds characters that cannot be shown"
 _HIDDEN: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+STATED_BYTES: Final = 8_000
+"""Of an event's line, of 65,535, at most for one value that a step states."""
+_DEEPEST: Final = 20
+_LONGEST_NUMBER: Final = 2**256
+
+
+def encodable(text: str) -> str:
+    """A text as UTF-8 can hold it: half of a surrogate pair, as in a name that is no UTF-8, as its escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def shortened(text: str, limit: int) -> str:
+    """A text that takes so many bytes of an event's line at most; what was cut is said."""
+    if len(text) * 12 <= limit or len(json.dumps(text)) <= limit:
+        return text
+    keep = min(len(text), limit)
+    while len(json.dumps(text[:keep])) > limit - 40:
+        keep = keep * 3 // 4
+    return f"{text[:keep]}… [{len(text) - keep} characters cut]"
+
+
+def words_of(value: object) -> str:
+    """What a value says of itself, whatever it raises instead."""
+    try:
+        return encodable(str(value))
+    except BaseException as error:  # noqa: BLE001 -- somebody else's __str__ may raise anything, SystemExit too
+        return f"<{type(value).__name__}, whose words raise {type(error).__name__}>"
+
+
+def stated(value: object) -> Any:
+    """Any value as JSON that an event holds: keys are text, numbers finite, what JSON has not is its repr; within STATED_BYTES."""
+    found = _json(value, 0)
+    written = json.dumps(found)
+    return found if len(written) <= STATED_BYTES else shortened(json.dumps(found, ensure_ascii=False), STATED_BYTES)
+
+
+def _json(value: Any, depth: int) -> Any:
+    found: Any
+    match value:
+        case None | bool():
+            found = value
+        case str():
+            found = encodable(str.__str__(value))
+        case int() if abs(value) < _LONGEST_NUMBER:
+            found = int(value)
+        case float() if math.isfinite(value):
+            found = float(value)
+        case Mapping() | AbstractSet() | list() | tuple():
+            found = _container(value, depth)
+        case _:
+            found = _repr(value)
+    return found
+
+
+def _container(value: Any, depth: int) -> Any:
+    if depth > _DEEPEST:
+        return "…"
+    try:
+        if isinstance(value, Mapping):
+            return {_key(key): _json(inner, depth + 1) for key, inner in value.items()}
+        return [_json(inner, depth + 1) for inner in value]
+    except Exception as error:  # noqa: BLE001 -- a class of somebody else's
+        return f"<{type(value).__name__}, which raises {type(error).__name__}>"
+
+
+def _key(key: object) -> str:
+    return encodable(str.__str__(key)) if isinstance(key, str) else _repr(key)
+
+
+def _repr(value: object) -> str:
+    if isinstance(value, int) and abs(value) >= _LONGEST_NUMBER:  # more digits than Python writes
+        return f"<a number of {value.bit_length()} bits>"
+    try:
+        return encodable(repr(value))
+    except BaseException as error:  # noqa: BLE001 -- as in words_of
+        return f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
 
 
 def is_plain(text: str) -> bool:

@@ -1,11 +1,12 @@
-"""What may stand in no record and no report is cut from it: known secrets, and what PostgreSQL says of rows.
+"""Known secrets, which may stand in no record and no report, are cut from it.
 
-Secrets are cut by value, in every spelling that the writers of reports give to text:
+They are cut by value, in every spelling that the writers of reports give to text:
 
     hunter2&co      as it is, and as Python, JSON, HTML, XML, URL, shell, SQL, hex or base64 write it, one in another
     hunter2&…       cut short by whoever shows long texts: what is left of it beside the dots, from six characters on
+    68:75:6e:…      whatever says it once its encoding is undone: encodings.py tells which are, and which are not
 
-Every form of a value is one alternative of one expression, the longest first; each is replaced by the secret's name.
+Private keys are cut as what they are, with or without the lines around them. Every form of a value is one alternative of one expression, the longest first; each is replaced by the secret's name.
 """
 
 from __future__ import annotations
@@ -26,11 +27,18 @@ from urllib.parse import quote, quote_plus, unquote
 from xml.sax.saxutils import escape, quoteattr
 
 from pytest_deploy.record import atomic_file
+from pytest_deploy.record.encodings import cut_key_bodies, views
 from pytest_deploy.workspace import Workspace
 
 SHORTEST: Final = 6
 """Characters of a secret, at least: cutting a shorter one would tear other text apart."""
 _BLOCK: Final = "█"
+_IN_BYTES: Final = ("utf-8", "utf-16-le", "utf-16-be")
+LONG_PART: Final = 12
+"""Characters of a value, at least, and half of it, up to LONGEST_PART, that must not be left in what is written."""
+LONGEST_PART: Final = 64
+NOT_WRITTEN: Final = "[not written: it holds a long part of "
+"""In place of a text of which a part is left that could not be cut."""
 _PRIVATE_KEY: Final = re.compile(
     r"-----BEGIN ([A-Z0-9 ]*)PRIVATE KEY-----.*?(?:-----END \1PRIVATE KEY-----|\Z)", re.DOTALL
 )  # fmt: skip
@@ -82,18 +90,55 @@ class Redactor:
                 self._forms.setdefault(form, name)
 
     def text(self, text: str) -> str:
-        text = _PRIVATE_KEY.sub("[private key]", text)
+        """The text without any value in any spelling that is undone."""
+        text = cut_key_bodies(_PRIVATE_KEY.sub("[private key]", text))
         if not self._forms:
             return text
         for _ in range(3):
             before = text
             text = self._cut_endings(self._all_forms.sub(self._named, text), lambda end: f"[{self._name_of_part(end)}]")
+            text = self._cut_encoded(text, lambda name: f"[{name}]")
             if text == before:
                 return text
         # A name, or what a name was put beside, makes a value again: blocks make none.
-        while (cut := self._cut_endings(self._all_forms.sub(_BLOCK, text), lambda _: _BLOCK)) != text:
+        while (cut := self._cut_in_blocks(text)) != text:
             text = cut
         return text
+
+    def left(self, text: str) -> str:
+        """The name of a value of which a long part is left in a text, encoded or not; empty where there is none."""
+        for reading in (text, *(view.text for view in views(text))):
+            for value, name in self._values.items():
+                if _long_part(value, reading):
+                    return name
+        return ""
+
+    def left_in(self, content: bytes) -> str:
+        """The same of a file."""
+        try:
+            return self.left(content.decode())
+        except UnicodeDecodeError:
+            return self.left(content.decode("latin-1"))
+
+    def _cut_in_blocks(self, text: str) -> str:
+        text = self._cut_endings(self._all_forms.sub(_BLOCK, text), lambda _: _BLOCK)
+        return self._cut_encoded(text, lambda _: _BLOCK)
+
+    def _cut_encoded(self, text: str, put: Callable[[str], str]) -> str:
+        """The text with what `put` gives in place of whatever says a value once its encoding is undone."""
+        found: list[tuple[int, int, str]] = []
+        for view in views(text):
+            for value, name in self._values.items():
+                at = view.text.find(value)
+                while at >= 0:
+                    found.append((*view.place(at, at + len(value)), name))
+                    at = view.text.find(value, at + 1)
+        parts, done = [], 0
+        for start, end, name in sorted(found):
+            if start >= done:
+                parts += [text[done:start], put(name)]
+            done = max(done, end)
+        return "".join([*parts, text[done:]])
 
     def data(self, content: bytes) -> bytes:
         """The same for a file; in one that is no text, bytes that are a value are cut all the same."""
@@ -101,7 +146,8 @@ class Redactor:
             return self.text(content.decode()).encode()
         except UnicodeDecodeError:
             # Latin-1 gives each byte a character; a value is looked for as UTF-8 writes it.
-            inside = Redactor([(name, value.encode().decode("latin-1")) for value, name in self._values.items()])
+            encoded = [(name, value.encode(code)) for value, name in self._values.items() for code in _IN_BYTES]
+            inside = Redactor([(name, value.decode("latin-1")) for name, value in encoded])
             return inside.text(content.decode("latin-1")).encode("latin-1", "replace")
 
     @cached_property
@@ -164,7 +210,37 @@ def forms(value: str) -> set[str]:
     known |= {encode(value) for encode in _OUTER}
     known |= {encode(form) for encode in _NESTED for form in {encode(value) for encode in _OUTER}}
     known |= set(_base64(value.encode()))
+    known |= {value.encode(code).decode("latin-1") for code in _IN_BYTES if not value.isascii()}
     return {form for form in known if len(form) >= SHORTEST}
+
+
+def _long_part(value: str, text: str) -> bool:
+    """Whether a long part of a value stands in a text. A value of words, or an address, has parts that are no secret."""
+    long = min(max(LONG_PART, (len(value) + 1) // 2), LONGEST_PART)
+    if len(value) < long or "://" in value or any(map(str.isspace, value)):
+        return False
+    block = long // 2  # whatever part is that long holds one of these whole
+    for at in range(0, len(value) - block + 1, block):
+        place = text.find(value[at : at + block])
+        while place >= 0:
+            if _common(value, at, text, place, block) >= long:
+                return True
+            place = text.find(value[at : at + block], place + 1)
+    return False
+
+
+def _common(value: str, at: int, text: str, place: int, length: int) -> int:
+    """How many characters are the same around what is the same from `at` on."""
+    before = after = 0
+    while at > before and place > before and value[at - before - 1] == text[place - before - 1]:
+        before += 1
+    while (
+        value[at + length + after : at + length + after + 1]
+        == text[place + length + after : place + length + after + 1]
+        != ""
+    ):
+        after += 1
+    return before + length + after
 
 
 def _base64(value: bytes) -> Iterator[str]:
@@ -185,69 +261,6 @@ def _any_beginning(text: str) -> str:
         return f"{re.escape(text)}?" if text else ""
     half = len(text) // 2
     return f"(?:{re.escape(text[:half])}{_any_beginning(text[half:])}|{_any_beginning(text[:half])})"
-
-
-# --- What PostgreSQL says of rows: DETAIL, CONTEXT, the statement and its parameters may hold a subject's data.
-# An error is cut to its first sentence, a text from the first such word on.
-
-ROWS_CUT: Final = "[cut: may hold rows]"
-
-_VALUE: Final = re.compile(
-    r"(?P<said>(?:invalid input (?:syntax|value) for [^:\n\"]{1,80}|date/time field value out of range"
-    r"|malformed (?:array|range|record) literal|invalid value for parameter \"[^\"\n]*\")): \"(?!\[cut).*?\"(?=$|[\s,;)\\'\"])",
-    re.DOTALL,
-)
-_OUT_OF_RANGE: Final = re.compile(r"value \"(?!\[cut)[^\"]*\" (?P<said>is out of range for type)")
-_ROWS: Final = re.compile(
-    r"(?P<word>(?:DETAIL|CONTEXT|STATEMENT|QUERY|PARAMETERS):  |Failing row contains \(|Key \([^)\n]*\)=\()(?!\[cut).*?"
-    # Where a traceback goes on; what is none of it may be a row's.
-    r"(?P<rest>\n(?:\S+\.py:\d+: |(?:_ ){5}|-{5,} Captured|={10,})|\Z)",
-    re.DOTALL,
-)
-
-
-def cut_rows(text: str) -> str:
-    """A text without what PostgreSQL may have said of rows in it."""
-    text = _VALUE.sub(rf'\g<said>: "{ROWS_CUT}"', text)
-    text = _OUT_OF_RANGE.sub(rf'value "{ROWS_CUT}" \g<said>', text)
-    return _ROWS.sub(lambda found: f"{found['word']}{ROWS_CUT}{found['rest']}", text)
-
-
-def cut_rows_in_file(content: bytes) -> bytes:
-    """The same for a file: each text of JSON by itself, plain text as a whole; what is neither was made of texts that were cut."""
-    try:
-        text = content.decode()
-    except UnicodeDecodeError:
-        return content
-    if text.lstrip().startswith("<"):
-        return content
-    try:
-        parsed = json.loads(text)
-    except (ValueError, RecursionError):
-        return cut_rows(text).encode()
-    clean = redacted(parsed, cut_rows)
-    return content if clean == parsed else json.dumps(clean, ensure_ascii=False).encode()
-
-
-def cut_rows_in_error(error: BaseException) -> None:
-    """Cut a database's error, and every error it came from or carries, in place: whoever prints them prints no row."""
-    for member in error_chain(error):
-        primary = getattr(getattr(member, "diag", None), "message_primary", None)
-        if primary is not None:
-            member.args = (cut_rows(primary),)
-
-
-def error_chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error, its causes, and the members of groups, each once."""
-    seen: set[int] = set()
-    todo: list[Any] = [error]
-    while todo:
-        member = todo.pop()
-        if member is None or id(member) in seen:
-            continue
-        seen.add(id(member))
-        yield member
-        todo += [member.__cause__, member.__context__, *getattr(member, "exceptions", ())]
 
 
 # --- The secrets of one environment: made once, known to every process of a run, and cut from whatever is written.
