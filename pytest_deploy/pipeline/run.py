@@ -50,6 +50,7 @@ logger = logging.getLogger(__name__)
 
 FREEZING = frozenset({"rolled-back", "rollback-failed"})
 """The outcomes after which an environment is frozen, where policy says so."""
+NO_STEPS_ANY_MORE = "no step can run any more: undone from the log"
 NOT_IN_POLICY = "not in this environment's policy"
 
 
@@ -145,6 +146,11 @@ class Run:
             self._advance()
         else:
             self.close(cause)
+
+    def overrule(self, cause: Cause) -> None:
+        """Close a run whose steps are through: they are not all that counts. What it changed is undone without steps."""
+        self.sequence.halted = self.sequence.halted or NO_STEPS_ANY_MORE
+        self.close(cause)
 
     @property
     def required(self) -> list[Step]:

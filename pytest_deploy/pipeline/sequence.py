@@ -10,6 +10,7 @@ Rules:
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -173,6 +174,12 @@ class PhaseSequence:
         """The steps that will never start, as far as is known now, in order, each with its cause."""
         steps = [step for step in self._steps.values() if step.nodeid not in self._started]
         return {step: cause for step in steps if (cause := self._cause(step)) is not None}
+
+    def left_out_after(self, nodeid: str, *, passed: bool) -> frozenset[str]:
+        """The steps that would never start if this one, which runs, ended so."""
+        tried = copy.deepcopy(self)
+        tried.finish(nodeid, passed=passed)
+        return frozenset(step.nodeid for step in tried.not_run())
 
     def phase_passed(self, phase: str) -> bool | None:
         """Whether a phase went well; None while it is not complete, or had nothing to run."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 import time
 import unittest
@@ -25,14 +26,18 @@ from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import AlertRaised, EventContent, StepFinished, given, parse
+from pytest_deploy.record.plain_text import stated, words_of
 from pytest_deploy.record.redaction import redacted
-from pytest_deploy.record.run_folder import RunFolder
+from pytest_deploy.record.run_folder import OWN, RunFolder, encodable_name
 
 STEP_ACTOR: Final = "system:step"
 MAX_INLINE_SAMPLES: Final = 1000
 """Samples that an event holds; with their labels they stay well below its 65,535 bytes."""
 MAX_LABEL_CHARS: Final = 80
 """Characters of a label that are kept."""
+ATTACHED_BYTES: Final = 20_000
+"""Of an event's line, of 65,535, at most for the names and digests of a step's files."""
+_DIGEST: Final = 70
 _NAME: Final = 100
 """Characters of a node id that are kept in a file's name."""
 
@@ -65,8 +70,8 @@ class StepRecord:
         self.timings = Timings()
 
     def expect(self, expected: object, actual: object) -> None:
-        """State what was expected and what was found; both go into `step.finished`. JSON values only."""
-        self.expected, self.actual = expected, actual
+        """State what was expected and what was found; both go into `step.finished`, as JSON: what is none, by its repr."""
+        self.expected, self.actual = stated(expected), stated(actual)
         self._stated = True
 
     def verified(self, *assertions: str) -> None:
@@ -105,19 +110,19 @@ class StepRecord:
 
     def answered(self, label: str, took_s: float, status: int | None = None) -> None:
         """State how long one answer took, in seconds; status 0 where none came. Every one is kept and drawn."""
-        self.timings.add(self._redact(label), took_s, status)
+        self.timings.add(self._redact(words_of(label)), _seconds("took_s", took_s), stated(status))
 
     def within(self, limit_s: float) -> None:
         """State what an answer may take; it is drawn beside them."""
-        self.timings.limit_s = limit_s
+        self.timings.limit_s = _seconds("limit_s", limit_s)
 
     def watched(self, seconds: float) -> None:
         """State how long the step watched over what serves: durations are told with and without the watch."""
-        self.timings.watch_s = seconds
+        self.timings.watch_s = _seconds("seconds", seconds)
 
     def built(self, image: str) -> None:
         """State the artefact this step built or found."""
-        self.image = image
+        self.image = self._redact(words_of(image))
 
     def event(self, content: EventContent | str, **data: object) -> Event:
         """Append one event of this run: its typed content, or its type and its keys by name.
@@ -137,8 +142,17 @@ class StepRecord:
         return self._log.store.folder()
 
     def attach(self, name: str, content: bytes) -> str:
-        """Write a file into the run folder, once; its SHA-256 hex goes into `step.finished`. It and its name are cut of secrets."""
-        name, content = self._redact(name), self._redact_file(content)
+        """Write a file into the run folder, once; its SHA-256 hex goes into `step.finished`. It and its name are cut of secrets.
+
+        Raises UsageError for a name that the run itself writes, and for more or longer names than the event can hold.
+        """
+        name, content = self._redact(encodable_name(name)), self._redact_file(content)
+        if name.partition("/")[0] in OWN:
+            raise UsageError(f"{name!r} is not attached: the run writes that itself, give the file another name")
+        if sum(len(json.dumps(one)) + _DIGEST for one in (*self.attachments, name)) > ATTACHED_BYTES:
+            raise UsageError(
+                f"{name[:100]!r} is not attached: this step's files are too many to be named, pack them into one"
+            )
         self.folder.create(name, content)
         self.attachments[name] = hashlib.sha256(content).hexdigest()
         import allure
@@ -158,6 +172,13 @@ class StepRecord:
     def history(self) -> tuple[Event, ...]:
         """Every event of the environment's record so far, oldest first."""
         return self._log.history()
+
+
+def _seconds(name: str, value: object) -> float:
+    """Raises UsageError for what is no number of seconds: NaN can be neither recorded nor drawn."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UsageError(f"{name} is {words_of(value)}: right is a number of seconds")
+    return float(value)
 
 
 def _is_text(content: bytes) -> bool:

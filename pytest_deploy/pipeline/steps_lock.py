@@ -59,8 +59,9 @@ class Step:
 
 
 def title_of(nodeid: str) -> str:
-    name, bracket, parameters = nodeid.rpartition("::")[2].partition("[")
-    words = name.removeprefix("test_").replace("_", " ")
+    file, colons, inside = nodeid.partition("::")
+    name, bracket, parameters = (inside if colons else file).partition("[")  # parameters may hold colons too
+    words = name.rpartition("::")[2].removeprefix("test_").replace("_", " ")
     return f"{words} [{parameters}" if bracket else words
 
 

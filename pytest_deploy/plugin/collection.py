@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from pytest_deploy.pipeline.steps_lock import WHENS, Step
 from pytest_deploy.plugin import report_writers
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.phases import PHASES, phases_of
+from pytest_deploy.record.plain_text import encodable
 
 STEP = pytest.StashKey[Step]()
 STEP_TIMEOUT = pytest.StashKey[float]()
@@ -30,6 +31,9 @@ STEP_TIMEOUT = pytest.StashKey[float]()
 
 HOOK_PREFIX = "pytest_deploy_"
 """The hooks a conftest may hold: with any of pytest's own it could drop, reorder, replace or judge steps."""
+
+LONGEST_ID = 1000
+"""Characters of a node id: it stands in every event of its step."""
 
 _COLLECTED = "PYTEST_DEPLOY_COLLECTED"
 """The variable that names the file into which `collect` has the steps written."""
@@ -74,6 +78,7 @@ class Collection:
         self._step_timeout_s = step_timeout_s
         self._vetted_plugins: frozenset[int] = frozenset()
         """The plug-ins that were active, and judged, before a module of suites/ was imported; by identity."""
+        self._errors: list[str] = []
         self.steps: tuple[Step, ...] = ()
         """The accepted steps, in order; empty until the collection is accepted."""
 
@@ -93,6 +98,22 @@ class Collection:
         """Remember what is active so far: a module of suites/ brings no plug-in of its own."""
         self._vetted_plugins = frozenset(map(id, self._config.pluginmanager.get_plugins()))
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        """A file that exits when it is imported could not be collected: that is all it comes to."""
+        try:
+            return (yield)
+        except (SystemExit, pytest.exit.Exception) as left:
+            return pytest.CollectReport(collector.nodeid, "failed", f"it exits when it is imported: {_named(left)}", [])
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Keep what could not be collected; pytest shows each error whole."""
+        if report.failed:
+            self._errors.append(f"{report.nodeid or 'suites'}: {_last_line(report.longreprtext)}")
+
     @pytest.hookimpl(trylast=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Put the items into the lock's order. Raises pytest.UsageError where they are not the lock's.
@@ -100,6 +121,7 @@ class Collection:
         A worker raises nothing: it tells the controller what it found, which refuses once for all of them.
         """
         try:
+            self._refuse_errors()
             self._check_plugins()
             collected = [self._step(item) for item in items]
             self.steps = self.accept(collected)
@@ -124,6 +146,13 @@ class Collection:
             raise pytest.UsageError(str(refused)) from None
         verifies = {step.nodeid: step.verifies for step in collected}
         return tuple(replace(step, verifies=verifies[step.nodeid]) for step in expected)
+
+    def _refuse_errors(self) -> None:
+        """Raises pytest.UsageError where a file could not be collected, whether or not the lock knows its steps."""
+        if self._errors:
+            raise pytest.UsageError(
+                "\n  ".join(["the suites could not be collected; nothing was opened", *self._errors])
+            )
 
     def _check_plugins(self) -> None:
         """Raises pytest.UsageError for a conftest with a hook of pytest's, and for a plug-in that a module brought."""
@@ -155,8 +184,24 @@ class Collection:
         return step
 
 
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _last_line(text: str) -> str:
+    """Where pytest says in one line what was wrong: of a traceback the error itself, else the first line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no reason given"]
+    marked = [line.removeprefix("E").strip() for line in lines if line.startswith("E ")]
+    return [*lines[:1], *marked][-1]
+
+
 def step_of(item: pytest.Item, suites: Path) -> Step:
     """The step an item is. Raises pytest.UsageError where it lies in no phase or its mark is not a step's."""
+    if len(item.nodeid) > LONGEST_ID or item.nodeid != encodable(item.nodeid):
+        shown = encodable(item.nodeid[:100])
+        raise pytest.UsageError(
+            f"{shown}: {len(item.nodeid)} characters; a node id is text of {LONGEST_ID} at most: give the parameters ids="
+        )
     try:
         phase = item.path.relative_to(suites).parts[0]
     except ValueError:

@@ -27,6 +27,7 @@ from pytest_deploy.pipeline.undo import abort_unrecorded, roll_back
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin import option_policy
 from pytest_deploy.plugin.collection import STEP, Collection
+from pytest_deploy.plugin.cross_check import CrossCheck
 from pytest_deploy.plugin.guard import Told
 from pytest_deploy.plugin.leftovers import Leftovers
 from pytest_deploy.plugin.progress import Progress
@@ -34,7 +35,7 @@ from pytest_deploy.plugin.recorder import FinishedStep, StepRecorder
 from pytest_deploy.plugin.time_limit import TimeLimits
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.record.event import of_type
-from pytest_deploy.record.events import RunOpened
+from pytest_deploy.record.events import AlertRaised, RunOpened
 from pytest_deploy.release import source
 from pytest_deploy.release.source import Source
 from pytest_deploy.reports.seal import Sealed, seal, summary
@@ -58,6 +59,7 @@ class Controller:
     run: Run | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
+        self.cross_check = CrossCheck(self.config)
         self._run_limit_passed = False
         self._left_by_workers: list[str] = []
         self._options = option_policy.settings(self.config)  # `log_lines` takes the log level away
@@ -154,6 +156,15 @@ class Controller:
             run.close(Cause("lease", f"the lease was lost: {run.lease.cause}"))
         return run
 
+    def following(self, item: pytest.Item, nextitem: pytest.Item | None, passing: bool) -> pytest.Item | None:  # noqa: FBT001 -- as `Scopes` asks
+        """The next item that will run, if this one ends as it went so far."""
+        if self.run is None or nextitem is None:
+            return nextitem
+        left_out = self.run.sequence.left_out_after(item.nodeid, passed=passing)
+        items = item.session.items
+        later = items[items.index(nextitem) :]
+        return next((one for one in later if one.nodeid not in left_out), None)
+
     # --- ending
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -169,7 +180,7 @@ class Controller:
                 self.environment.close()
         self._tear_down(run, session)
         with self.interruption.shielded():
-            code = self._with_record(run, lambda: self._settle(run, exitstatus))
+            code = self._with_record(run, lambda: self._settle(run, session, exitstatus))
             try:
                 self._report_unrun_steps(run)
                 return (yield)
@@ -183,7 +194,7 @@ class Controller:
             if run.sequence.closed is None and self.recorder.broken_off is None:
                 self.recorder.broken_off = Cause("internal", said)
 
-    def _settle(self, run: Run, exitstatus: int) -> int:
+    def _settle(self, run: Run, session: pytest.Session, exitstatus: int) -> int:
         """Account for what pytest left open, and roll back where that is needed and no step can do it any more; 0."""
         # 1. A signal or a lost lease that no step noticed; steps that pytest did not come to.
         self._open_run()
@@ -192,16 +203,29 @@ class Controller:
                 self.recorder.broken_off
                 or Cause("internal", f"pytest ended before the steps did (status {int(exitstatus)})")
             )
-        # 2. What is left to undo.
+        elif self.recorder.broken_off is not None and run.sequence.closed is None:
+            run.overrule(self.recorder.broken_off)
+        # 2. What pytest and the log tell differently.
+        for difference in self.cross_check.differences(run.events(), session.testsfailed):
+            self._differs(run, difference)
+        # 3. What is left to undo.
         if run.needs_rollback:
             self.progress.line()
             self.progress.line("rollback without steps: from the log and the live state", bold=True)
             roll_back(run)
-        # 3. A plan makes its request; then the run is judged.
+        # 4. A plan makes its request; then the run is judged.
         if self.context.pipeline == PLAN and not run.decided:
             plan.conclude(run, self.source)
         run.decide()
         return 0
+
+    def _differs(self, run: Run, difference: str) -> None:
+        """Record and say a failure that no step's event tells; the run fails by it."""
+        told = self.environment.redact(difference)
+        run.append(AlertRaised(alert="cross-check", detail=told))
+        self.progress.line(f"pytest and the record differ: {told}", red=True)
+        if run.sequence.closed is None:
+            run.overrule(Cause("step", told))
 
     def _seal(self, run: Run) -> int:
         """Seal the run, and say how it went and what serves now; pytest's exit code."""

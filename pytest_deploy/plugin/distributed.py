@@ -106,14 +106,14 @@ class DistributedController(Controller):
             processes.terminate(list(self._workers.values()))
         return False
 
-    def _settle(self, run: Run, exitstatus: int) -> int:
+    def _settle(self, run: Run, session: pytest.Session, exitstatus: int) -> int:
         """After an internal error a worker may still run a step: nothing is undone beside it."""
         running = run.sequence.running()
         if running:
             rolling_back = any(step.phase == ROLLBACK for step in running)
             grace = run.policy.rollback.budget_s if rolling_back else GRACE_S
             processes.stop_workers(list(self._workers.values()), grace_s=grace, through=run.ends_recorded)
-        return super()._settle(run, exitstatus)
+        return super()._settle(run, session, exitstatus)
 
     def _report_unrun_steps(self, run: Run) -> None:
         """Tell the report writers of the steps that no worker was handed."""

@@ -6,17 +6,18 @@ did not pass; one that ended itself as still needed or not applicable has that o
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
 from typing import TypedDict
 
 import pytest
 from msgspec import UNSET
 
-from pytest_deploy.errors import DeployError
+from pytest_deploy.errors import DeployError, IllegalEvent, UsageError
 from pytest_deploy.pipeline.found import found
 from pytest_deploy.pipeline.outcome import lost_step
 from pytest_deploy.pipeline.processes import Interruption
@@ -28,10 +29,11 @@ from pytest_deploy.plugin.collection import STEP
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import EventContent, StepFinished, StepNotRun, StepStarted
 from pytest_deploy.record.events.of_runs import StepOutcome
+from pytest_deploy.record.plain_text import shortened, stated, words_of
 from pytest_deploy.record.redaction import redacted
 
-MESSAGE_BYTES = 4000
-"""A step's message in the log is cut to this; the whole traceback stands in junit.xml."""
+MESSAGE_BYTES = 8000
+"""Of an event's line, of 65,535, at most for a step's message, and for its warnings; the whole traceback stands in junit.xml."""
 _COUNTS = re.compile(r"\b\d+ faults?$")
 
 BROKEN_OFF = "deploy_broken_off"
@@ -85,7 +87,7 @@ class StepRecorder:
     def _break_off(self, kind: CauseKind, how: str, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         if self.broken_off is not None:
             return
-        said = _first_line(self._redact(f"{how}: {excinfo.exconly()}"))
+        said = _first_line(self._redact(f"{how}: {words_of(excinfo.exconly())}"))
         record, self._current = self._current, None
         if record is None:
             self.broken_off = Cause("internal", said)
@@ -123,11 +125,19 @@ class StepRecorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
         """A warning inside a step belongs to the step. Whoever shows it after us shows it without secrets."""
-        message = self._redact(str(warning_message.message))
-        if message != str(warning_message.message):
+        words = words_of(warning_message.message)
+        message = self._redact(words)
+        if message != words or words.startswith("<"):
             warning_message.message = UserWarning(message)
         if self._current is not None:
-            self._current.warnings.append(message[:MESSAGE_BYTES])
+            self._current.warnings.append(message)
+
+    def passing(self, item: pytest.Item) -> bool | None:
+        """Whether the step went well so far; None where it was never announced, or is through."""
+        if self._current is None or self._current.step.nodeid != item.nodeid:
+            return None
+        reports = self._reports.values()
+        return all(report.passed or (self._current.ended is not None and report.skipped) for report in reports)
 
     def _refuse_stale(self, step: Step) -> None:
         """In a worker: what was handed out ahead of its turn, and must not run after all, is left out."""
@@ -141,28 +151,14 @@ class StepRecorder:
 
     def _finish(self, record: StepRecord) -> FinishedStep:
         outcome, message = _outcome(self._reports, record)
-        message = self._redact(message)[:MESSAGE_BYTES]
+        message = shortened(self._redact(message), MESSAGE_BYTES)
         seconds = round(sum(report.duration for report in self._reports.values()), 3)
-        measured = record.timings.summary(file_of(record.step.nodeid), record.attach)
-        expected, actual = (redacted(value, self._redact) for value in (record.expected, record.actual))
-        self._append(
-            StepFinished(
-                nodeid=record.step.nodeid,
-                phase=record.step.phase,
-                outcome=outcome,
-                duration_s=seconds,
-                verifies=record.credited if outcome == "passed" else [],
-                claims=list(record.step.verifies) or UNSET,
-                attempts=1,
-                message=message,
-                warnings=record.warnings,
-                expected=expected,
-                actual=actual,
-                attachments=record.attachments,
-                measured=UNSET if measured is None else measured,
-                image=UNSET if record.image is None else record.image,
-            )
-        )
+        expected, actual = (redacted(stated(value), self._redact) for value in (record.expected, record.actual))
+        try:
+            self._append(self._end(record, outcome, message, seconds))
+        except (IllegalEvent, UsageError) as fault:  # no step may say what no event holds: it failed
+            outcome, message = "error", shortened(f"what it said of itself cannot be recorded: {fault}", MESSAGE_BYTES)
+            self._append(lost_step(record.step, message))
         return {
             "nodeid": record.step.nodeid,
             "outcome": outcome,
@@ -171,6 +167,25 @@ class StepRecorder:
             "signal": self._interruption.first,
             "gates": record.gates,
         }
+
+    def _end(self, record: StepRecord, outcome: StepOutcome, message: str, seconds: float) -> StepFinished:
+        measured = record.timings.summary(file_of(record.step.nodeid), record.attach)
+        return StepFinished(
+            nodeid=record.step.nodeid,
+            phase=record.step.phase,
+            outcome=outcome,
+            duration_s=seconds,
+            verifies=record.credited if outcome == "passed" else [],
+            claims=list(record.step.verifies) or UNSET,
+            attempts=1,
+            message=message,
+            warnings=_within(record.warnings, MESSAGE_BYTES),
+            expected=redacted(stated(record.expected), self._redact),
+            actual=redacted(stated(record.actual), self._redact),
+            attachments=record.attachments,
+            measured=UNSET if measured is None else measured,
+            image=UNSET if record.image is None else record.image,
+        )
 
     def _append(self, content: EventContent) -> None:
         self._environment.log.append(content, run=self._environment.run, actor=STEP_ACTOR)
@@ -202,10 +217,12 @@ class StopWindow:
 
 
 def _outcome(reports: Mapping[str, pytest.TestReport], record: StepRecord) -> tuple[StepOutcome, str]:
-    """How the step ended, and the message that says why."""
-    for when, report in reports.items():
-        if report.failed:
-            return ("failed" if when == "call" else "error"), _message(report)
+    """How the step ended, and the message that says why: of each phase that failed."""
+    failed = {when: _message(report) for when, report in reports.items() if report.failed}
+    if failed:
+        first, *later = failed
+        told = [failed[first], *(f"and its {when} failed: {failed[when]}" for when in later)]
+        return ("failed" if first == "call" else "error"), "\n".join(told)
     if record.ended is not None:  # also where the step went on after it
         return record.ended
     for report in reports.values():
@@ -215,10 +232,24 @@ def _outcome(reports: Mapping[str, pytest.TestReport], record: StepRecord) -> tu
 
 
 def _message(report: pytest.TestReport) -> str:
+    if hasattr(report, "wasxfail"):
+        ended = "passed" if report.passed else "failed"
+        return f"expected to fail, and {ended}: {report.wasxfail or 'no reason given'}"
     if isinstance(report.longrepr, tuple):
-        return str(report.longrepr[2])
+        return words_of(report.longrepr[2])
     crash = getattr(report.longrepr, "reprcrash", None)
-    return str(crash.message) if crash is not None else str(report.longrepr)
+    return words_of(report.longrepr if crash is None else crash.message)
+
+
+def _within(texts: Sequence[str], limit: int) -> list[str]:
+    """As many of the texts as fit so many bytes of an event's line; how many more there were is said."""
+    kept: list[str] = []
+    for text in texts:
+        short = shortened(text, limit // 4)
+        if sum(len(json.dumps(one)) for one in (*kept, short)) > limit:
+            return [*kept, f"and {len(texts) - len(kept)} more"]
+        kept.append(short)
+    return kept
 
 
 def _first_line(text: str) -> str:

@@ -1,51 +1,17 @@
-"""What leaves a deployment on pytest's side is cut of secrets and of subjects' rows: reports, the terminal, log lines."""
+"""What a deployment shows on pytest's side is cut of secrets and of subjects' rows: the terminal, log lines."""
 
 from __future__ import annotations
 
 import logging
 import os
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO
 
 import pytest
-from _pytest._code.code import ExceptionChainRepr, ReprEntry  # pytest offers no public way to a traceback's arguments
 
-from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin.nowhere import lead_nowhere
-
-
-class Redacting:
-    """Stands nearest to pytest's own report: every report writer reads what is left when this has cut it."""
-
-    def __init__(self, environment: Environment) -> None:
-        self._environment = environment
-
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_makereport(
-        self, call: pytest.CallInfo[None]
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Cut the error before it is put into words, and the words after: traceback, captured output."""
-        if call.excinfo is not None:
-            self._environment.redact_error(call.excinfo.value)
-        report = yield
-        if self._environment.workspace.holds_subjects:
-            _forget_arguments(report.longrepr)
-        redact = self._environment.redact
-        text = str(report.longrepr) if report.longrepr is not None else ""
-        if (hidden := redact(text)) != text:
-            report.longrepr = hidden
-        report.sections = [(title, redact(content)) for title, content in report.sections]
-        return report
-
-
-def _forget_arguments(longrepr: object) -> None:
-    """A traceback shows what each function was called with: the parameters of a query, and so a subject's words."""
-    for traceback, _, _ in longrepr.chain if isinstance(longrepr, ExceptionChainRepr) else ():
-        for entry in traceback.reprentries:
-            if isinstance(entry, ReprEntry):
-                entry.reprfuncargs = entry.reprlocals = None
 
 
 class Terminal:

@@ -9,13 +9,15 @@ from __future__ import annotations
 import hashlib
 import html
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
 
+import allure_commons
 import pytest
 
 from pytest_deploy.pipeline.steps_lock import Step
+from pytest_deploy.record.plain_text import words_of
 
 
 def claims(item: pytest.Item, environment: str) -> tuple[str, ...]:
@@ -66,9 +68,43 @@ class Labels:
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
         shown: dict[str, list[str]] = {"phase": [], "requirement": []}
-        for name, value in report.user_properties:
+        for name, value in getattr(report, "user_properties", ()):  # a report of the collection has none
             shown.setdefault(name, []).append(html.escape(str(value)))
         cells[2:2] = [f"<td>{', '.join(shown['phase'])}</td>", f"<td>{', '.join(shown['requirement'])}</td>"]
+
+
+# --- What allure writes: its own words of an error, a parameter's repr, whatever a step gives it
+
+
+class AllureTexts:
+    """Before allure's results are written: each text in them can be, and holds no secret."""
+
+    def __init__(self, redact: Callable[[str], str]) -> None:
+        self._redact = redact
+
+    @allure_commons.hookimpl(tryfirst=True)
+    def report_result(self, result: Any) -> None:
+        self._clean(result)
+
+    @allure_commons.hookimpl(tryfirst=True)
+    def report_container(self, container: Any) -> None:
+        self._clean(container)
+
+    @allure_commons.hookimpl(tryfirst=True)
+    def report_globals(self, globals_item: Any) -> None:
+        self._clean(globals_item)
+
+    def _clean(self, value: Any) -> Any:
+        if value is None or isinstance(value, bool | int | float):
+            return value
+        if isinstance(value, list):
+            value[:] = [self._clean(inner) for inner in value]
+            return value
+        if hasattr(type(value), "__attrs_attrs__"):
+            for name, inner in list(vars(value).items()):
+                setattr(value, name, self._clean(inner))
+            return value
+        return self._redact(words_of(value))
 
 
 # --- Steps that no worker was ever handed
@@ -97,7 +133,6 @@ def report_skipped(config: pytest.Config, steps: Mapping[Step, str]) -> None:
 
 
 def _report_to_allure(step: Step, cause: str, file: str, name: str) -> None:
-    import allure_commons
     from allure_commons.model2 import Label, Status, StatusDetails, TestResult
 
     now = round(time.time() * 1000)

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import allure_commons
 import pytest
 
 from pytest_deploy.approvals import rehearsal_roster
@@ -17,13 +18,16 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin import fixtures
 from pytest_deploy.plugin.collection import Collection
 from pytest_deploy.plugin.controller import Controller
+from pytest_deploy.plugin.cross_check import CrossCheck
 from pytest_deploy.plugin.distributed import DistributedController
 from pytest_deploy.plugin.guard import Told
 from pytest_deploy.plugin.leftovers import Leftovers
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import StepRecorder, StopWindow
-from pytest_deploy.plugin.redaction import Redacting, Terminal, log_lines
-from pytest_deploy.plugin.report_writers import Labels
+from pytest_deploy.plugin.redaction import Terminal, log_lines
+from pytest_deploy.plugin.report_writers import AllureTexts, Labels
+from pytest_deploy.plugin.scopes import Scopes
+from pytest_deploy.plugin.step_reports import StepReports
 from pytest_deploy.plugin.time_limit import TimeLimits
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.policy import Policy
@@ -69,12 +73,11 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
         "deploy-fixtures": fixtures,
         "deploy-collection": collection,
         "deploy-recorder": recorder,
-        "deploy-redacting": Redacting(environment),
+        "deploy-step-reports": StepReports(environment),
         "deploy-stop-window": StopWindow(interruption),
     }
     if runs:
-        # Each process writes the results of its own steps; xdist tells workers the command line only.
-        config.option.allure_report_dir = str(context.session / "allure-results")
+        _write_allure(config, context, environment)
         limits = TimeLimits(interruption, tell=None if told is None else told.limit)
         leftovers = Leftovers(config)
         if told is not None:
@@ -91,10 +94,16 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
                 leftovers,
                 told,
             )
-            plugins["deploy-labels"] = Labels(_suite_labels(controller))
-            plugins["deploy-progress"] = controller.progress
-            plugins["deploy-controller"] = controller
+            plugins |= {
+                "deploy-labels": Labels(_suite_labels(controller)),
+                "deploy-progress": controller.progress,
+                "deploy-controller": controller,
+                "deploy-cross-check": controller.cross_check,
+                "deploy-scopes": Scopes(recorder, controller.following),
+            }
             _redirect_reports(config, context)
+        else:
+            plugins |= {"deploy-cross-check": CrossCheck(config), "deploy-scopes": Scopes(recorder)}
         plugins["deploy-time-limits"] = limits
         plugins["deploy-leftovers"] = leftovers
         plugins["deploy-terminal"] = Terminal(environment.redact)
@@ -128,6 +137,12 @@ def _suite_labels(controller: Controller) -> dict[str, str]:
     with suppress(UsageError):  # what is no checkout is refused once the collection is judged
         labels["release"] = controller.source.version
     return labels | ({"rehearsal": "REHEARSAL"} if context.rehearsal else {})
+
+
+def _write_allure(config: pytest.Config, context: RunContext, environment: Environment) -> None:
+    """Each process writes the results of its own steps; xdist tells workers the command line only."""
+    config.option.allure_report_dir = str(context.session / "allure-results")
+    allure_commons.plugin_manager.register(AllureTexts(environment.redact), "deploy-allure-texts")
 
 
 def _redirect_reports(config: pytest.Config, context: RunContext) -> None:

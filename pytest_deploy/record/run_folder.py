@@ -20,6 +20,10 @@ from pytest_deploy.record.stored_file import Below
 SUMS: Final = "SHA256SUMS"
 ABANDONED_SUMS: Final = "FOUND.SHA256SUMS"
 """What recover writes over the files of a run it abandons; run.abandoned binds it."""
+OWN: Final = (
+    SUMS, ABANDONED_SUMS, "junit.xml", "pytest.html", "allure-results", "statement.json", "report.html", "request.json", "approvals",
+)  # fmt: skip
+"""What a run writes itself: no step's file may lie there."""
 
 
 class RunFolder:
@@ -79,6 +83,11 @@ class RunFolder:
         return self._folder / name
 
 
+def encodable_name(name: str) -> str:
+    """A file's name as a list can hold it: a byte that is no UTF-8, and half of a surrogate pair, as `%dcff`."""
+    return "".join(f"%{ord(char):x}" if 0xD800 <= ord(char) <= 0xDFFF else char for char in name)  # noqa: PLR2004 -- Unicode's
+
+
 def listing(folder: Path) -> dict[str, str]:
     """Path inside the folder -> SHA-256 (hex) of every file in it. Raises RecordError for what is no file of a record; OSError."""
     return {item.name: stored_file.sha256(item.path) for item in plain_files(folder)}
@@ -97,9 +106,13 @@ def plain_files(folder: Path) -> Iterator[Below]:
 def _check_file(name: str, size: int) -> None:
     """What `stored_file` would not read again must not get in."""
     parts = name.split("/")
-    if any(part in {"", ".", ".."} for part in parts) or any(char < " " or char in "\x7f\\" for char in name):
+    if (
+        any(part in {"", ".", ".."} for part in parts)
+        or any(char < " " or char in "\x7f\\" for char in name)
+        or name != encodable_name(name)
+    ):
         raise RecordError(
-            f"{name!r} is no name for a file of a run: relative, no `..`, no control character or backslash"
+            f"{name!r} is no name for a file of a run: relative, UTF-8, no `..`, no control character or backslash"
         )
     if len(parts) > stored_file.DEEPEST:
         raise RecordError(f"{name!r} lies more than {stored_file.DEEPEST - 1} folders deep in a run's folder")

@@ -30,6 +30,8 @@ def passes(body: str, *, mark: str = "", arguments: str = "") -> Act:
 HANGS = "@pytest.mark.step(timeout=1)"
 SLEEP = "time.sleep(300)"
 LATE = "@pytest.fixture\ndef late{n}():\n    yield\n    {act}\n"
+FROZEN = "import dataclasses\n@dataclasses.dataclass(frozen=True)\nclass Frozen(Exception):\n    what: str\n"
+MUTE = "class Mute(Exception):\n    def __str__(self):\n        raise SystemExit(0)\n    __repr__ = __str__\n"
 
 ACTS = (
     *[passes("assert 1 + 1 == 2")] * 8,
@@ -46,6 +48,14 @@ ACTS = (
     fails("pass", mark="@pytest.mark.xfail"),
     fails("pass", above=LATE.format(n="{n}", act="raise RuntimeError('late')"), arguments="late{n}"),
     fails("warnings.warn('careful')"),
+    fails("with subtests.test(i=1):\n        assert False\n    with subtests.test(i=2):\n        pass", arguments="subtests"),
+    fails("raise Frozen('its words')", above=FROZEN),
+    fails("raise Mute()", above=MUTE),
+    fails("raise ValueError('m\\ud800')"),
+    fails("assert '\\udcff' == 'a'"),
+    fails("raise ValueError(Mute())", above=MUTE),
+    fails("record.answered('x', float('nan'))", arguments="record"),
+    fails("record.attach('SHA256SUMS', b'')", arguments="record"),
     # --- hang
     fails(SLEEP, mark=HANGS),
     fails("raise ValueError('and more')", mark=HANGS, above=LATE.format(n="{n}", act=SLEEP), arguments="late{n}"),
@@ -63,6 +73,9 @@ ACTS = (
     passes("os.write(1, bytes(range(256)))"),
     passes("record.attach('note', b'\\x00\\xff')", arguments="record"),
     passes("record.expect({'a': 1}, {'a': 1})", arguments="record"),
+    passes("record.expect(float('nan'), {1: object, '\\udcff': 'x' * 100_000})", arguments="record"),
+    passes("record.attach(f'{time.time_ns()}/na\\udcffme', b'x')", arguments="record"),
+    passes("logging.warning('%s', 'caf\\udce9')"),
     passes("logging.error('%s', {'password': 1})"),
     # --- parametrise oddly
     passes("assert value", mark="@pytest.mark.parametrize('value', ['a b', 'c'], ids=['a b', 'c::d'])", arguments="value"),

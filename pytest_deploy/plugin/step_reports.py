@@ -1,0 +1,157 @@
+"""Each report of a step as everybody else reads it: it can be written, holds no secret, and tells of each failure.
+
+What a step raises may be anything: an error that cannot be put into words is a failure all the same. A subtest that
+fails is its step's failure, whatever the step's own call comes to.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Generator
+from typing import Any
+
+import pytest
+from _pytest._code.code import ExceptionChainRepr, ReprEntry  # pytest offers no public way to a traceback's arguments
+
+from pytest_deploy.platform.environment import Environment
+from pytest_deploy.record.plain_text import stated, words_of
+from pytest_deploy.record.redaction import NOT_WRITTEN, redacted
+
+_IN_CALL = pytest.StashKey[bool]()
+_FAILED_SUBTESTS = pytest.StashKey[list[str]]()
+_SHOWN_SUBTESTS = 5
+
+
+class StepReports:
+    """Stands nearest to pytest's own report: every report writer reads what is left when this is through."""
+
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Cut the error before it is put into words, and the words after: traceback, captured output."""
+        try:
+            if call.excinfo is not None:
+                self._environment.redact_error(call.excinfo.value)
+            report = yield
+        except BaseException as error:  # noqa: BLE001 -- a `__repr__` of somebody else's may raise anything, SystemExit too
+            report = _without_traceback(item, call, error)
+        if self._environment.workspace.holds_subjects:
+            _forget_arguments(report.longrepr)
+        self._cut(report)
+        if call.when == "call":
+            _charge_subtests(item, report)
+        return report
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_setup(self) -> Generator[None, object, object]:
+        """Nearest to the step: what it raises can be handed on by everybody around it."""
+        __tracebackhide__ = True
+        return (yield from _as_errors_go())
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """The same; and a report that is made while the call lasts is a subtest's."""
+        __tracebackhide__ = True
+        item.stash[_IN_CALL] = True
+        try:
+            return (yield from _as_errors_go())
+        finally:
+            item.stash[_IN_CALL] = False
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_teardown(self) -> Generator[None, object, object]:
+        """The same of the tear-down."""
+        __tracebackhide__ = True
+        return (yield from _as_errors_go())
+
+    def _cut(self, report: pytest.TestReport) -> None:
+        """Cut a report's texts, one by one so that a traceback stays one; as a whole where a secret goes over several."""
+        redact = self._environment.redact
+        report.longrepr = _cut_texts(report.longrepr, redact)
+        text = words_of(report.longrepr) if report.longrepr is not None else ""
+        if (hidden := redact(text)) != text:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            text = report.longrepr = hidden if crash is None else f"{redact(crash.message)}\n\n{hidden}"
+        report.sections = [(redact(title), redact(content)) for title, content in report.sections]
+        report.user_properties = [
+            (redact(words_of(name)), redacted(stated(value), redact)) for name, value in report.user_properties
+        ]
+        left = [text for text in (text, *(text for _, text in report.sections)) if NOT_WRITTEN in text]
+        if left and not report.failed:
+            report.outcome = "failed"
+            report.longrepr = f"what it printed, logged or raised cannot be written: {left[0]}"
+        if hasattr(report, "wasxfail"):
+            report.wasxfail = redact(words_of(report.wasxfail))
+
+
+def _as_errors_go() -> Generator[None, object, object]:
+    """Contextlib sets the traceback of what goes through it: of an error that takes none (frozen), type and words go on."""
+    __tracebackhide__ = True
+    try:
+        return (yield)
+    except Exception as error:
+        try:
+            error.__traceback__ = error.__traceback__
+        except Exception:  # noqa: BLE001 -- whatever a frozen class raises
+            kind = type(type(error).__name__, (Exception,), {"__module__": type(error).__module__})
+            raise kind(words_of(error)).with_traceback(error.__traceback__) from None
+        raise
+
+
+def _cut_texts(value: Any, redact: Callable[[str], str]) -> Any:
+    """A representation of pytest's with every text in it cut, in place where it is an object."""
+    match value:
+        case str():
+            return redact(value)
+        case list() | tuple():
+            return type(value)([_cut_texts(inner, redact) for inner in value])
+        case _ if dataclasses.is_dataclass(value):
+            for name, inner in list(vars(value).items()):
+                setattr(value, name, _cut_texts(inner, redact))
+    return value
+
+
+def _without_traceback(item: pytest.Item, call: pytest.CallInfo[None], fault: BaseException) -> pytest.TestReport:
+    """The report of what cannot be put into words: its type, and the words that it does give."""
+    raised = fault if call.excinfo is None else call.excinfo.value
+    return pytest.TestReport(
+        item.nodeid,
+        item.location,
+        dict.fromkeys(map(str, item.keywords), 1),
+        "failed",
+        f"{type(raised).__name__}: {words_of(raised)}\n(its traceback raises {type(fault).__name__}: {words_of(fault)})",
+        call.when,  # type: ignore[arg-type] # "collect" is no call of an item
+        [(f"Captured {key} {when}", content) for when, key, content in item._report_sections],  # noqa: SLF001 -- as TestReport does
+        call.duration,
+        start=call.start,
+        stop=call.stop,
+        user_properties=list(item.user_properties),
+    )
+
+
+def _charge_subtests(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Keep the failures of subtests; the report of the call that they were part of fails by them."""
+    failed = item.stash.setdefault(_FAILED_SUBTESTS, [])
+    if item.stash.get(_IN_CALL, False):
+        if report.failed:
+            crash = getattr(report.longrepr, "reprcrash", None)
+            failed.append(" ".join(words_of(report.longrepr if crash is None else crash.message).split())[:300])
+        return
+    if failed and not report.failed:
+        more = [f"and {len(failed) - _SHOWN_SUBTESTS} more"] if len(failed) > _SHOWN_SUBTESTS else []
+        report.outcome = "failed"
+        report.longrepr = "; ".join(
+            [f"{len(failed)} of its subtests failed: {failed[0]}", *failed[1:_SHOWN_SUBTESTS], *more]
+        )
+
+
+def _forget_arguments(longrepr: object) -> None:
+    """A traceback shows what each function was called with: the parameters of a query, and so a subject's words."""
+    for traceback, _, _ in longrepr.chain if isinstance(longrepr, ExceptionChainRepr) else ():
+        for entry in traceback.reprentries:
+            if isinstance(entry, ReprEntry):
+                entry.reprfuncargs = entry.reprlocals = None
