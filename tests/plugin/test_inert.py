@@ -72,7 +72,9 @@ def test_options_and_marks_are_declared(project: pytest.Pytester) -> None:
     assert shown.ret == 0
     shown.stdout.fnmatch_lines(["deployments (inert without --deploy-env):", "*--deploy-env=ENV*"])
     marks = project.runpytest_subprocess("--markers")
-    marks.stdout.fnmatch_lines(["@pytest.mark.requirement(assertion)*", "@pytest.mark.step(changes=False*"])
+    marks.stdout.fnmatch_lines(
+        ["@pytest.mark.requirement(assertion, environment=NAMES)*", "@pytest.mark.step(changes=False*"]
+    )
 
 
 @pytest.mark.parametrize("option", ["--deploy-set=health.watch_s=1", "--deploy-reason=why", "--deploy-pipeline=plan"])

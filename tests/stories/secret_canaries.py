@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -168,9 +169,11 @@ class Watch:
 
     def _look(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            for process in Path("/proc").glob("[0-9]*/cmdline"):
+            for process in filter(
+                str.isdecimal, os.listdir("/proc")
+            ):  # not a glob: a process may be gone by its next look
                 try:
-                    self.seen.add(process.read_bytes())
+                    self.seen.add(Path("/proc", process, "cmdline").read_bytes())
                 except OSError:
                     continue
             time.sleep(0.02)

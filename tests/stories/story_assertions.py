@@ -102,6 +102,18 @@ def phase_of(nodeid: str) -> str:
     return nodeid.split("/")[1]
 
 
+WITHOUT_A_MIGRATION = {
+    "test_pending_migrations_are_rehearsed",
+    "test_schema_before_is_kept",
+    "test_pending_migrations_are_applied",
+    "test_schema_after_is_kept",
+    "test_migrations_are_recorded",
+}
+"""The steps that have nothing to do where none is pending."""
+WITHOUT_AN_EARLIER_RUN = {"test_earlier_runs_have_an_outcome_and_a_duration"}
+"""The step that has nothing to judge in the first run."""
+
+
 def steps_told(checkout: Checkout, run: str) -> set[tuple[Any, ...]]:
     """The step events of a run, without what differs from run to run (time, order within a parallel phase)."""
     kinds = {"step.started", "step.finished", "step.not-run"}

@@ -133,7 +133,11 @@ def test_every_variable_that_the_package_reads_is_in_the_reference() -> None:
     }
 
     assert read
-    of_others = {"PATH", "PYTEST_ADDOPTS"}  # said where they are read: how programs are found, what pytest is given
+    of_others = {
+        "PATH",
+        "PYTEST_ADDOPTS",
+        "PYTEST_PLUGINS",
+    }  # said where they are read: how programs are found, what pytest is given
     constants = {EMULATOR, ROOT_VARIABLE, GitHub.model_fields["token_variable"].default}
     assert sorted((read - of_others | constants) - set(generate_reference.VARIABLES)) == []
 
