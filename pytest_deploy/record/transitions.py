@@ -61,7 +61,7 @@ _BEFORE_DECISION: Final = frozenset({Stage.NEW, Stage.LEASED, Stage.OPENED, Stag
 _NOTE = Rule(_ALWAYS, ("run known",))
 _ANYWHERE = Rule(_ALWAYS, ("run known",), outside=True)
 _CHANGE = Rule(_PLANNED, ("change announced",))
-_GATE = Rule(frozenset({Stage.NEW, Stage.LEASED, Stage.PLANNED}), ("gate at its point",))
+_GATE = Rule(frozenset({Stage.NEW, Stage.LEASED, Stage.PLANNED}), ("gate at its point", "verdict of its type"))
 _KEY = Rule(frozenset(), outside=True)
 
 LEGAL: Final[Mapping[str, Rule]] = {
@@ -84,7 +84,7 @@ LEGAL: Final[Mapping[str, Rule]] = {
     "phase.started": Rule(_PLANNED, ("no phase open", "first time of the phase", "rollback phase in a rollback")),
     "phase.finished": Rule(_PLANNED, ("phase open or never begun", "no step open")),
     "step.started": Rule(_PLANNED, ("its phase open", "first time of the step", "leased if changing")),
-    "step.finished": Rule(_PLANNED, ("its phase open", "step open")),
+    "step.finished": Rule(_PLANNED, ("its phase open", "step open", "credit where it passed", "credit it claims")),
     "step.not-run": Rule(_PLANNED, ("first time of the step",)),
     "migration.applied": _CHANGE,
     "migration.rolled-back": _CHANGE,
@@ -115,6 +115,14 @@ LEGAL: Final[Mapping[str, Rule]] = {
     "key.revoked": _KEY,
     "key.rotated": _KEY,
 }
+
+
+_VERDICTS: Final[Mapping[str, frozenset[str]]] = {
+    "gate.passed": frozenset({"passed"}),
+    "gate.refused": frozenset({"refused", "still-needed"}),
+    "gate.not-applicable": frozenset({"not-applicable"}),
+}
+"""What a gate's event may say that was judged."""
 
 
 def _gate_at_its_point(it: Proposal) -> bool:
@@ -168,6 +176,10 @@ CONDITIONS: Final[Mapping[str, tuple[Callable[[Proposal], bool], str]]] = {
         _gate_at_its_point,
         "before a run opens, gates are evaluated for a live request, at point lease",
     ),
+    "verdict of its type": (
+        lambda it: it.data["verdict"] in _VERDICTS[it.event.type],
+        "its verdict is another than its type says",
+    ),
     "nobody else's turn": (_nobody_elses_turn, "another lease lives, or another run is in progress"),
     "recovers where open": (
         lambda it: it.data.get("recovers", False) is (it.state.stage in OPEN),
@@ -202,6 +214,14 @@ CONDITIONS: Final[Mapping[str, tuple[Callable[[Proposal], bool], str]]] = {
     "its phase open": (lambda it: it.data["phase"] == it.state.phase, "the step's phase is not open"),
     "first time of the step": (lambda it: it.data["nodeid"] not in it.state.begun, "the step was had before"),
     "step open": (lambda it: it.data["nodeid"] in it.state.steps, "the step is not open"),
+    "credit where it passed": (
+        lambda it: it.data["outcome"] == "passed" or not it.data["verifies"],
+        "it credits assertions, and the step did not pass",
+    ),
+    "credit it claims": (
+        lambda it: set(it.data["verifies"]) <= set(it.data.get("claims", ())),
+        "it credits an assertion that the step does not claim",
+    ),
     "no step open": (lambda it: not it.state.steps, "a step is open"),
     "change announced": (
         lambda it: it.state.rollback_open or any(data["changes"] for data in it.state.steps.values()),

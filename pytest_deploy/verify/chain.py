@@ -211,7 +211,14 @@ class Chain:
         """
         findings = []
         newest = self.trust[-1].files
-        for name in sorted(newest.keys() & {path.name for path in (self.store / "trust").iterdir()}):
+        with os.scandir(self.store / "trust") as items:
+            names = sorted(
+                item.name for item in items if not item.is_dir(follow_symlinks=False) and item.name[0] != "."
+            )
+        for name in names:
+            if name not in newest:
+                findings.append(Finding(6, f"trust/{name}", "belongs to no trust set"))
+                continue
             copy = None
             with suppress(OSError):
                 copy = _content(self.store / "trust" / name)

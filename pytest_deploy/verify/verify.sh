@@ -52,7 +52,7 @@ function value(path,   t, c, n, key, last, from) {
   if (t == "\"") v[path] = text()
   else if (t == "{" || t == "[") {
     v[path] = t
-    if (substr(s, ++p, 1) == (t == "{" ? "}" : "]")) { p++; depth--; return }
+    if (substr(s, ++p, 1) == (t == "{" ? "}" : "]")) { p++; depth--; if (keep) raw[path] = substr(s, from, p - from); return }
     do {
       if (t == "{") {
         key = text(); key = substr(key, 2, length(key) - 2)
@@ -182,7 +182,7 @@ awk "$json"'
     form["id"] = "@@@@@@@@@@@@@@@@"; form["prev"] = form["id"] form["id"] form["id"] form["id"]; form["type"] = "[-a-z.]+"
     for (name in form) { gsub(/#/, "[0-9]", form[name]); gsub(/@/, "[0-9a-f]", form[name]); form[name] = "^\"" form[name] "\"$" }
   }
-  { why = canonical($0); n = NR - 1; keys = 0; time = got(".time"); type = got(".type"); restart = got(".data.restart") }
+  { keep = /"type":"step\.finished"/; if (keep) split("", raw); why = canonical($0); n = NR - 1; keys = 0; time = got(".time"); type = got(".type"); restart = got(".data.restart") }
   why == "" {
     for (path in v) if (path ~ /^\.[^.\[]*$/) keys++
     for (i = 1; i <= 9; i++) if (!(("." field[i]) in v)) why = "it lacks the field " field[i]
@@ -190,6 +190,14 @@ awk "$json"'
     for (name in form) if (v["." name] !~ form[name]) why = "its " name " is out of form"
     if (v[".seq"] != n "") why = "its seq is " v[".seq"]
     if (v[".data"] !~ /^\{/) why = "its data is no object"
+  }
+  why == "" && type ~ /^gate\./ && !index(" passed:passed refused:refused refused:still-needed not-applicable:not-applicable ", " " substr(type, 6) ":" got(".data.verdict") " ") {
+    why = "its verdict is another than its type says: " got(".data.verdict")
+  }
+  why == "" && keep && raw[".data.verifies"] != "[]" {
+    if (got(".data.outcome") != "passed") why = "it credits assertions, and the step did not pass"
+    credits = split(substr(raw[".data.verifies"], 2, length(raw[".data.verifies"]) - 2), credit, ",")
+    for (i = 1; i <= credits; i++) if (!index(raw[".data.claims"], credit[i])) why = "it credits an assertion that the step does not claim"
   }
   why == "" && n > 0 && (time "") < (earliest "") { why = "its time is before that of the event before it" }
   {
@@ -330,6 +338,9 @@ by_thousands "$work/checkpoints" unsigned | sort -n | sed 's/\t\(.*\)/\tthe sign
 lower
 ((limit == total)) || bad "$(event "$limit")" "$reason"
 trust=$(trust_at "$total")
+for copy in trust/*; do
+  [[ -d $copy || -e $trust/${copy##*/} ]] || bad "$copy" 'belongs to no trust set'
+done
 for copy in "$trust"/*; do # the plain copies are a convenience, but people check by them
   [[ ! -e trust/${copy##*/} ]] || cmp -s "trust/${copy##*/}" "$copy" || {
     cut -f2 "$work/sets" | while read -r set; do ! cmp -s "trust/${copy##*/}" "$set/${copy##*/}" || echo same; done | grep same >/dev/null || bad "trust/${copy##*/}" "is not the one in $trust"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from tests.stories import tampering_with_content as content
 from tests.stories import tampering_with_files as files
 from tests.stories import tampering_with_log as log
 from tests.stories.tampered_record import TamperedRecord
@@ -17,6 +18,7 @@ UNSEEN: Mapping[str, Callable[[TamperedRecord], None]] = {
     "a file beside the record": files.file_beside,
     "a plain copy of an earlier trust set": files.older_copy,
     "a signed file that no event counts": files.approval_uncounted,
+    "a trust set that no event names": content.set_uncounted,
     "an empty folder in a sealed run": files.empty_folder,
     "a second name (hard link) for a file": files.hard_link,
     "times and rights of files changed": files.times_and_rights,
@@ -87,5 +89,26 @@ KINDS: Mapping[str, Callable[[TamperedRecord], None]] = {
     "an anchor deleted": files.anchor_deleted,
     "an anchor under another size": files.anchor_renamed,
     "the last event deleted, an anchor copied into the store": files.truncated_behind_an_anchor,
+    "a gate without a rule made a passed one": content.no_rule_made_a_pass,
+    "a passed gate made one without a rule": content.pass_made_no_rule,
+    "the outcome of a step changed": content.outcome_of_a_step,
+    "credit added to a step": content.credit_added,
+    "the claims of a step taken away": content.claims_removed,
+    "why a step did not run changed": content.cause_changed,
+    "who did it changed": content.actor_changed,
+    "the commit of a run changed": content.run_changed,
+    "an event of version 1 in the middle": content.version_one,
+    "an event of another record in place of one": content.of_another_record,
+    "an event with the proof of the one before it": content.proof_of_another_event,
+    "an event with the checkpoint of a smaller log": content.older_checkpoint,
+    "credit that the step never claimed, with the log's own key": content.credit_by_an_insider,
+    "credit for a step that failed, with the log's own key": content.credit_for_a_failure_by_an_insider,
+    "a refused verdict in an event that says passed, with the log's own key": content.verdict_by_an_insider,
+    "a run opened a second time, with the log's own key": content.opened_twice_by_an_insider,
+    "an approval counted for a look-alike address, with the log's own key": content.nobody_signed_by_an_insider,
+    "a list of signers added beside the trust sets": content.roster_added,
+    "a file of a trust set renamed": content.set_file_renamed,
+    "two files of a trust set swapped": content.set_key_swapped,
+    "a file of a trust set emptied": content.set_emptied,
 }
 """In the order of docs/tampering.md."""

@@ -53,8 +53,8 @@ def lease(*, recovers: bool = False, until: datetime = NOON + timedelta(seconds=
     }  # fmt: skip
 
 
-def gate(point: str) -> dict[str, Any]:
-    return {"gate": "window", "point": point, "inputs": {}, "verdict": "passed", "reason": "-", "earliest_start": None}
+def gate(point: str, verdict: str = "passed") -> dict[str, Any]:
+    return {"gate": "window", "point": point, "inputs": {}, "verdict": verdict, "reason": "-", "earliest_start": None}
 
 
 class History:
@@ -183,7 +183,7 @@ def test_gates_before_the_lease_are_those_of_a_live_request_at_point_lease(histo
     history.refuses("gate.refused", gate("lease"), "for a live request")
     history.add("request.made", REQUEST)
     history.refuses("gate.refused", gate("change"), "at point lease")
-    history.add("gate.refused", gate("lease"))
+    history.add("gate.refused", gate("lease", "refused"))
     history.add("request.voided", {"cause": "expired"})
     history.refuses("gate.passed", gate("lease"), "for a live request")
 
@@ -395,3 +395,35 @@ def test_whatever_order_is_tried_what_is_accepted_keeps_the_rules(
 
 def test_the_sample_data_covers_types_that_exist() -> None:
     assert set(SOME_DATA) <= TYPES.keys()
+
+
+@pytest.mark.parametrize(
+    "event_type, verdicts",
+    [
+        ("gate.passed", {"passed"}),
+        ("gate.refused", {"refused", "still-needed"}),
+        ("gate.not-applicable", {"not-applicable"}),
+    ],
+)
+def test_a_gates_event_says_what_was_judged_and_nothing_else(
+    history: History, event_type: str, verdicts: set[str]
+) -> None:
+    history.add("request.made", REQUEST)
+    for verdict in ("passed", "refused", "still-needed", "not-applicable"):
+        if verdict in verdicts:
+            history.add(event_type, gate("lease", verdict))
+        else:
+            history.refuses(event_type, gate("lease", verdict), "its verdict is another than its type says")
+
+
+def test_a_step_credits_what_it_claims_and_only_where_it_passed(history: History) -> None:
+    history.planned().in_step("build", changes=False)
+    said = {**step_finished("a", "build"), "verifies": ["REQ-x-H"]}
+
+    history.refuses("step.finished", said, "credits an assertion that the step does not claim")
+    history.refuses(
+        "step.finished", {**said, "claims": ["REQ-x-K"]}, "credits an assertion that the step does not claim"
+    )
+    claimed = {**said, "claims": ["REQ-x-H", "REQ-x-K"]}
+    history.refuses("step.finished", {**claimed, "outcome": "failed"}, "and the step did not pass")
+    history.add("step.finished", claimed)
