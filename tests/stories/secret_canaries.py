@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -35,7 +34,7 @@ import psycopg
 import pytest
 
 FAILS = os.environ["CANARY"] == "fails"
-SUBJECT = {subject!r}
+SUBJECT = "".join({subject!r})  # in two parts: the text of the suites lies in the record
 pytestmark = [pytest.mark.requirement("REQ-o00043-H"), pytest.mark.filterwarnings("always::UserWarning")]
 
 
@@ -118,7 +117,7 @@ drop index diary.canary_once;
 
 def plant(checkout: Checkout) -> None:
     """Put the canary steps into the tree, and the canary password where the environment's secrets lie."""
-    checkout.write("suites/smoke/test_canaries.py", SUITE.format(subject=SUBJECT))
+    checkout.write("suites/smoke/test_canaries.py", SUITE.format(subject=(SUBJECT[:8], SUBJECT[8:])))
     ran = checkout.deploy_py("steps", "--write", env={"CANARY": "passes"})
     assert ran.code == 0, ran.said
     checkout.commit("Canaries")
@@ -169,11 +168,10 @@ class Watch:
 
     def _look(self, stop: threading.Event) -> None:
         while not stop.is_set():
-            for process in filter(
-                str.isdecimal, os.listdir("/proc")
-            ):  # not a glob: a process may be gone by its next look
+            # The names alone: a glob looks at each, and one that is gone by then ends it.
+            for process in Path("/proc").iterdir():
                 try:
-                    self.seen.add(Path("/proc", process, "cmdline").read_bytes())
+                    self.seen.add((process / "cmdline").read_bytes())
                 except OSError:
                     continue
             time.sleep(0.02)
