@@ -6,6 +6,7 @@ Nothing here is computed that an event does not state, but counts, differences o
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
@@ -218,7 +219,7 @@ OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
         "Rollback failed",
         "{release} failed in {environment}, and undoing it failed too. A person is needed.",
     ),
-    "passed": ("Passed", "{pipeline} of {release} in {environment}: every step passed."),
+    "passed": ("Passed", "{pipeline} of {release} in {environment}: {steps}."),
     "not-passed": ("Not passed", "{pipeline} of {release} in {environment}: not every step passed."),
     "abandoned": ("Abandoned", "The events end before the run was decided."),
     "in progress": ("In progress", "The events end before the run was decided."),
@@ -233,11 +234,14 @@ def describe_outcome(summary: RunSummary) -> str:
     if target in {None, "none"}:
         now = "No release had been deployed before; none serves now."
     pipeline = summary.opened.pipeline
+    counted = Counter(step.outcome for step in summary.steps)
+    neither = [f"{counted[end]} {end.replace('-', ' ')}" for end in ("still-needed", "not-applicable") if counted[end]]
     return OUTCOMES[summary.outcome][1].format(
         release=f"Release {summary.opened.version}",
         environment=summary.opened.environment,
         pipeline=pipeline.upper() if pipeline in {"iq", "oq", "pq"} else pipeline.capitalize(),
         now=now,
+        steps=f"no step failed; {', '.join(neither)}" if neither else "every step passed",
     )
 
 

@@ -257,6 +257,20 @@ def test_every_outcome_has_its_words(pipeline: str, outcome: str, says: str) -> 
     assert says in page(builder.events).one("p", class_="lead").text
 
 
+def test_a_plan_whose_gates_wait_does_not_say_that_every_step_passed() -> None:
+    builder = RunBuilder()
+    builder.opened(pipeline="plan")
+    builder.phase("preflight", {
+        "test_gates.py::test_window": {"outcome": "still-needed", "message": "closed"},
+        "test_gates.py::test_anchors": {"outcome": "not-applicable", "message": "no rule"},
+        "test_gates.py::test_clock": {},
+    })  # fmt: skip
+    builder.decided("passed")
+
+    lead = page(builder.events).one("p", class_="lead").text
+    assert "Plan of Release 1.4.0 in local: no step failed; 1 still needed, 1 not applicable." in lead
+
+
 def test_what_began_and_never_ended_is_unfinished() -> None:
     builder = RunBuilder()
     builder.opened()
