@@ -259,7 +259,7 @@ types=' request.made request.voided lease.taken lease.renewed lease.released run
  step.started step.finished step.not-run gate.passed gate.refused gate.not-applicable approval.signed approval.refused override.signed migration.applied migration.rolled-back backup.created
  revision.deployed traffic.moved rollback.started rollback.finished environment.frozen environment.released alert.raised clock.skewed notification.sent
  notification.failed anchor.made record.amended record.annotated record.read signoff.signed deviation.accepted key.enrolled key.revoked key.rotated '
-after='^(lease[.]released|anchor[.]made|notification[.].*|record[.].*|signoff[.]signed|deviation[.]accepted|backup[.]created|environment[.].*|alert[.]raised|clock[.]skewed)$'
+after='^(lease[.](renewed|released)|approval[.]refused|anchor[.]made|notification[.].*|record[.].*|signoff[.]signed|deviation[.]accepted|backup[.]created|environment[.].*|alert[.]raised|clock[.]skewed)$'
 below facts >"$work/sound"
 awk -F '\t' -v types="${types//$'\n'/}" -v after="$after" -v first="$work/first" '
   function wrong(what) { print $1 "\t" what >first; failed = 1; exit }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -29,7 +30,9 @@ from pytest_deploy.record.events import TYPES, parse
 from pytest_deploy.record.key import FileSigner, LogKey, first_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import open_record
+from pytest_deploy.record.run_state import FINISHED
 from pytest_deploy.record.store import FolderStore
+from pytest_deploy.record.transitions import LEGAL
 from pytest_deploy.verify.verify import verify
 from tests.required_programs import needs
 from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, deployed, open_log
@@ -562,6 +565,18 @@ def test_what_a_recorded_anchor_left_in_the_record_is_missed(tmp_path: Path, nam
 
 
 def test_it_knows_the_types_of_events_that_there_are() -> None:
-    script = (Path(pytest_deploy.__file__).parent / "verify" / "verify.sh").read_text(encoding="utf-8")
+    assert sorted(_of_script("types").split()) == sorted(TYPES)
 
-    assert sorted(script.partition("types='")[2].partition("'")[0].split()) == sorted(TYPES)
+
+def test_what_it_lets_follow_the_end_of_a_run_is_what_the_table_lets() -> None:
+    """The lease is renewed until it is released, and a slow seal is longer than the time between two renewals."""
+    after = re.compile(_of_script("after"))
+    legal = {name for name, rule in LEGAL.items() if rule.stages & FINISHED}
+
+    assert {name for name in TYPES if after.search(name)} == legal
+
+
+def _of_script(variable: str) -> str:
+    """What verify.sh holds in a variable."""
+    script = (Path(pytest_deploy.__file__).parent / "verify" / "verify.sh").read_text(encoding="utf-8")
+    return script.partition(f"\n{variable}='")[2].partition("'")[0]
