@@ -20,19 +20,25 @@ import secrets as random
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, quote_plus, unquote
 from xml.sax.saxutils import escape, quoteattr
 
 from pytest_deploy.record import atomic_file
-from pytest_deploy.record.encodings import cut_key_bodies, views
+from pytest_deploy.record.encodings import View, cut_key_bodies, views
 from pytest_deploy.workspace import Workspace
 
 SHORTEST: Final = 6
 """Characters of a secret, at least: cutting a shorter one would tear other text apart."""
 _BLOCK: Final = "█"
+_SHORT: Final = 2000
+"""Characters of a text whose answer is remembered, at most."""
+_SHORT_FILE: Final = 250_000
+"""Characters of a text whose readings are kept until the next one, at most."""
+_REMEMBERED: Final = 1024
+"""Texts whose answers are remembered."""
 _IN_BYTES: Final = ("utf-8", "utf-16-le", "utf-16-be")
 LONG_PART: Final = 12
 """Characters of a value, at least, and half of it, up to LONGEST_PART, that must not be left in what is written."""
@@ -81,16 +87,23 @@ class Redactor:
         self._forms: dict[str, str] = {}
         self._values: dict[str, str] = {}
         for name, value in secrets:
-            if len(value) < SHORTEST or not value.strip(_BLOCK):
-                raise ValueError(
-                    f"{name} has fewer than {SHORTEST} characters; it cannot be cut from text: make it longer"
-                )
+            check_length(name, value)
             self._values.setdefault(value, name)
             for form in forms(value):
                 self._forms.setdefault(form, name)
+        # Writers of reports say the same few hundred texts again and again.
+        self._cut_before = lru_cache(maxsize=_REMEMBERED)(self._cut)
+        self._left_before = lru_cache(maxsize=_REMEMBERED)(self._left)
 
     def text(self, text: str) -> str:
         """The text without any value in any spelling that is undone."""
+        return self._cut_before(text) if len(text) <= _SHORT else self._cut(text)
+
+    def left(self, text: str) -> str:
+        """The name of a value of which a long part is left in a text, encoded or not; empty where there is none."""
+        return self._left_before(text) if len(text) <= _SHORT else self._left(text)
+
+    def _cut(self, text: str) -> str:
         text = cut_key_bodies(_PRIVATE_KEY.sub("[private key]", text))
         if not self._forms:
             return text
@@ -105,9 +118,8 @@ class Redactor:
             text = cut
         return text
 
-    def left(self, text: str) -> str:
-        """The name of a value of which a long part is left in a text, encoded or not; empty where there is none."""
-        for reading in (text, *(view.text for view in views(text))):
+    def _left(self, text: str) -> str:
+        for reading in (text, *(view.text for view in _views_of(text))):
             for value, name in self._values.items():
                 if _long_part(value, reading):
                     return name
@@ -127,7 +139,7 @@ class Redactor:
     def _cut_encoded(self, text: str, put: Callable[[str], str]) -> str:
         """The text with what `put` gives in place of whatever says a value once its encoding is undone."""
         found: list[tuple[int, int, str]] = []
-        for view in views(text):
+        for view in _views_of(text):
             for value, name in self._values.items():
                 at = view.text.find(value)
                 while at >= 0:
@@ -186,6 +198,12 @@ class Redactor:
         return next(name for value, name in self._values.items() if value.startswith(text) or value.endswith(text))
 
 
+def check_length(name: str, value: str) -> None:
+    """Raises ValueError for a value that is too short to be cut from text, or nothing but blocks."""
+    if len(value) < SHORTEST or not value.strip(_BLOCK):
+        raise ValueError(f"{name} has fewer than {SHORTEST} characters; it cannot be cut from text: make it longer")
+
+
 def redacted(value: Any, redact: Callable[[str], str]) -> Any:
     """A JSON value with every text in it redacted, keys included, however deep they lie."""
     match value:
@@ -212,6 +230,16 @@ def forms(value: str) -> set[str]:
     known |= set(_base64(value.encode()))
     known |= {value.encode(code).decode("latin-1") for code in _IN_BYTES if not value.isascii()}
     return {form for form in known if len(form) >= SHORTEST}
+
+
+def _views_of(text: str) -> Iterable[View]:
+    """Its readings with encodings undone: the same text is first cut, then searched for what was left."""
+    return _last_views(text) if len(text) <= _SHORT_FILE else views(text)
+
+
+@lru_cache(maxsize=1)
+def _last_views(text: str) -> tuple[View, ...]:
+    return tuple(views(text))
 
 
 def _long_part(value: str, text: str) -> bool:
@@ -289,6 +317,8 @@ class Secrets(Mapping[str, str]):
         self._met: dict[str, str] = {}
         """Name by value."""
         self._folder = notes
+        self._read_to: dict[str, int] = {}
+        """Where each note was read to, as its file tells it."""
         self._redactor: Redactor | None = None
 
     def learn(self, name: str, value: str) -> str:
@@ -304,17 +334,20 @@ class Secrets(Mapping[str, str]):
 
     def know(self, name: str, value: str) -> bool:
         """Cut a value from now on, and tell nobody; whether it was news. Raises ValueError as `learn`."""
-        Redactor([(name, value)])
         if value in self._met:
             return False
+        check_length(name, value)
         self._met[value], self._redactor = name, None
         return True
 
     def take_in(self) -> None:
         """Know what the run's other processes have met."""
         for note in sorted(self._folder.glob(f"{NOTE_PREFIX}*")) if self._folder is not None else ():
-            for line in note.read_text(encoding="utf-8").splitlines():
-                self.know(*json.loads(line))
+            with note.open(encoding="utf-8") as lines:
+                lines.seek(self._read_to.get(note.name, 0))
+                for line in iter(lines.readline, ""):
+                    self.know(*json.loads(line))
+                self._read_to[note.name] = lines.tell()
 
     def __getitem__(self, name: str) -> str:
         return self._made()[name]
