@@ -6,6 +6,7 @@ Nothing of it outlives the test: `Checkout.open` ends what a hanging run left, a
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -119,8 +120,11 @@ class Checkout:
         return self.start("--deploy-env=local", *QUICK, *arguments)
 
     def deploy_py(self, *arguments: str, env: Mapping[str, str] | None = None, timeout: float = TIMEOUT_S) -> Ran:
-        """`python deploy.py ARGUMENTS`."""
-        return self.begin(sys.executable, "deploy.py", *arguments, env=env).wait(timeout)
+        """`python deploy.py ARGUMENTS`. Fails where it ends with another exit code than it says."""
+        ran = self.begin(sys.executable, "deploy.py", *arguments, env=env).wait(timeout)
+        told = re.findall(r"^\S+ in [0-9.]+ s · exit ([0-9]+)$", ran.stdout, re.MULTILINE)
+        assert told in ([], [str(ran.code)]), ran.said
+        return ran
 
     def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> Running:
         """`pytest ARGUMENTS`, not waited for."""

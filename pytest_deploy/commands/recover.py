@@ -155,9 +155,10 @@ def _finish(context: RunContext, environment: Environment, opened: Event, lease:
                 typer.echo("doing: rolling back, from the log and the live state")
                 roll_back(run)
         sealed = seal(run)
-    for line, _ in summary(run, sealed, code=0):
+    code = MANUAL_INTERVENTION if run.outcome == "rollback-failed" else 0
+    for line, _ in summary(run, sealed, code=code):
         typer.echo(line)
-    return MANUAL_INTERVENTION if run.outcome == "rollback-failed" else 0
+    return code
 
 
 def _abandon(environment: Environment, run: Run) -> int:

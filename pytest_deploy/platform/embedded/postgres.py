@@ -132,7 +132,10 @@ class EmbeddedServer:
             stop_postmaster(leftover)
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
-        (self.data / "postmaster.pid").unlink(missing_ok=True)
+        # What a killed server left names a process that may be another's by now, or a zombie that nobody waits for; and no
+        # other server has business in this folder.
+        for left in (self.data / "postmaster.pid", *self.folder.glob(".s.PGSQL.*.lock")):
+            left.unlink(missing_ok=True)
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         with self._log.open("ab") as log:
             self._process = self._spawn(["postgres", "-D", str(self.data), *options], log.fileno())

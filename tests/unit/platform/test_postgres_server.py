@@ -88,6 +88,29 @@ def test_a_stale_pid_file_names_nobody(tmp_path: Path) -> None:
     assert postmaster(tmp_path) is None
 
 
+def test_what_a_killed_server_left_stops_no_new_one_though_its_number_is_another_process_s(folder: Path) -> None:
+    """Or a zombie's: where nobody waits for the dead, PostgreSQL takes it for a server that lives."""
+    server = EmbeddedServer(folder / "pg")
+    server.start()
+    left = {name: (folder / "pg" / name).read_text() for name in ("data/postmaster.pid", ".s.PGSQL.5432.lock")}
+    server.stop()
+    with subprocess.Popen(
+        ["sleep", "60"], user=(folder / "pg").stat().st_uid
+    ) as other:  # of others it believes nothing
+        for name, text in left.items():
+            _, _, rest = text.partition("\n")
+            (folder / "pg" / name).write_text(f"{other.pid}\n{rest}")
+
+        try:
+            server.start()
+        finally:
+            other.kill()
+
+    with psycopg.connect(server.conninfo("postgres")) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    server.stop()
+
+
 def test_a_setting_the_server_does_not_know_is_shown(folder: Path) -> None:
     with pytest.raises(PlatformUnavailable, match='unrecognized configuration parameter "no_such"'):
         EmbeddedServer(folder / "pg", settings={"no_such": "1"}).start()
