@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -18,18 +19,55 @@ from tests.postgres_server import DEBIAN_15, PostgresServer, shared_server
 
 LONG = ("faults", "scale")
 """Marks of what `make faults` and `make scale` run; everything else is `make test`."""
+MEMORY = Path("/dev/shm")
+ROOM = 6 * 2**30
+"""Bytes that are free where tests may write to memory, at least."""
 
 # How fast examples come says something of the machine and of what measures it, nothing of this project.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Tests write where nothing waits for a disk, where there is room: a deployment syncs some 800 files."""
+    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM and not config.option.basetemp:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long suites to those who ask for them with -m."""
+    """Leave the long suites to those who ask for them with -m; deal the rest out, what takes long first."""
     if not config.option.markexpr:
         long = [item for item in items if any(item.get_closest_marker(mark) for mark in LONG)]
         config.hook.pytest_deselected(items=long)
         items[:] = [item for item in items if item not in long]
+    worker = getattr(config, "workerinput", None)
+    if worker is not None:
+        items[:] = dealt(items, worker["workercount"])
+
+
+def dealt(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+    """The items so that each of the workers, who get equal parts, begins with whole deployments and ends with what is short.
+
+    What reads the one production record lies in the first hand: others would wait for it to be made.
+    """
+    by_file: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        by_file.setdefault(item.path, []).append(item)
+    stories = [kept for path, kept in by_file.items() if path.parent.name == "stories"]
+    short = [item for path, kept in by_file.items() if path.parent.name != "stories" for item in kept]
+    waiting = [kept for kept in stories if any("production" in getattr(item, "fixturenames", ()) for item in kept)]
+    hands: list[list[list[pytest.Item]]] = [waiting, *([] for _ in range(1, workers))]
+    for kept in (kept for kept in stories if kept not in waiting):
+        min(hands, key=len).append(kept)
+    order: list[pytest.Item] = []
+    for number, files in enumerate(hands):
+        hand = [item for kept in files for item in kept]
+        part = (len(items) - len(order)) // (workers - number)
+        rest = max(0, part - len(hand))
+        order += [*hand, *short[:rest]]
+        short = short[rest:]
+    return [*order, *short]
 
 
 def missing(what: str, install: str) -> NoReturn:

@@ -109,7 +109,8 @@ class PhaseSequence:
 
     def waiting(self, phase: str | None = None) -> tuple[Step, ...]:
         """The steps, of all phases or of one, that have not started and may still, now or later, in order."""
-        return tuple(s for s in self._of(phase) if s.nodeid not in self._started and self._cause(s) is None)
+        rollback = self._rollback_cause() if phase in {None, ROLLBACK} else None
+        return tuple(s for s in self._of(phase) if s.nodeid not in self._started and self._cause(s, rollback) is None)
 
     def refusal(self, nodeid: str) -> str | None:
         """Why this step does not start, in the words of `step.not-run`; None when it may start now.
@@ -117,7 +118,7 @@ class PhaseSequence:
         Raises OutOfOrder where the step is neither startable nor refused: it would have to wait.
         """
         step = self._steps[nodeid]
-        cause = self._cause(step)
+        cause = self._cause(step, self._rollback_cause())
         if cause is None and step not in self.ready():
             raise OutOfOrder(f"{nodeid} may not start before {[s.nodeid for s in self.ready()]}")
         return cause
@@ -173,11 +174,14 @@ class PhaseSequence:
     def not_run(self) -> dict[Step, str]:
         """The steps that will never start, as far as is known now, in order, each with its cause."""
         steps = [step for step in self._steps.values() if step.nodeid not in self._started]
-        return {step: cause for step in steps if (cause := self._cause(step)) is not None}
+        rollback = self._rollback_cause()
+        causes = {step: self._cause(step, rollback) for step in steps}
+        return {step: cause for step, cause in causes.items() if cause is not None}
 
     def left_out_after(self, nodeid: str, *, passed: bool) -> frozenset[str]:
         """The steps that would never start if this one, which runs, ended so."""
-        tried = copy.deepcopy(self)
+        tried = copy.copy(self)
+        tried._outcomes, tried._found = dict(self._outcomes), dict(self._found)  # noqa: SLF001 -- its own class: all that a finish changes in place
         tried.finish(nodeid, passed=passed)
         return frozenset(step.nodeid for step in tried.not_run())
 
@@ -194,12 +198,12 @@ class PhaseSequence:
     def _of(self, phase: str | None) -> list[Step]:
         return [step for step in self._steps.values() if phase in {None, step.phase}]
 
-    def _cause(self, step: Step) -> str | None:
-        """Why a step that has not started never will; None where it still may."""
+    def _cause(self, step: Step, rollback: str | None) -> str | None:
+        """Why a step that has not started never will; None where it still may. `rollback`: why none of the rollback's may."""
         if step.nodeid in self._not_run:
             return self._not_run[step.nodeid]
         if step.phase == ROLLBACK:
-            return self._rollback_cause()
+            return rollback
         return None if self.closed is None else f"skipped because {_in_short(self.closed)}"
 
     def _failed(self, step: Step) -> FailedStep:
