@@ -191,7 +191,7 @@ awk "$json"'
     if (v[".seq"] != n "") why = "its seq is " v[".seq"]
     if (v[".data"] !~ /^\{/) why = "its data is no object"
   }
-  why == "" && type ~ /^gate\./ && !index(" passed:passed refused:refused refused:still-needed not-applicable:not-applicable ", " " substr(type, 6) ":" got(".data.verdict") " ") {
+  why == "" && type ~ /^gate\.(passed|refused|not-applicable)$/ && !index(" passed:passed refused:refused refused:still-needed not-applicable:not-applicable ", " " substr(type, 6) ":" got(".data.verdict") " ") {
     why = "its verdict is another than its type says: " got(".data.verdict")
   }
   why == "" && keep && raw[".data.verifies"] != "[]" {
