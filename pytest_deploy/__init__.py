@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from pytest_deploy.policy.policy import Policy
     from pytest_deploy.record.clock import Clock
     from pytest_deploy.record.key import Signer
-    from pytest_deploy.record.redaction import Secrets
+    from pytest_deploy.record.secrets import Secrets
     from pytest_deploy.record.store import Store
     from pytest_deploy.release.live import Baseline, Release, read_baseline
     from pytest_deploy.release.source import build_artefact, registry_tag
@@ -136,7 +136,7 @@ _HOME: Final = {
     "Revision": "platform.protocol",
     "RollbackExecutor": "rollback.rollback",
     "Runtime": "platform.protocol",
-    "Secrets": "record.redaction",
+    "Secrets": "record.secrets",
     "Service": "platform.clients",
     "ServiceState": "platform.protocol",
     "Share": "platform.protocol",

@@ -18,8 +18,9 @@ from pytest_deploy.record.key import Signer
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import open_record, record_store
 from pytest_deploy.record.plain_text import encodable
-from pytest_deploy.record.redaction import NOT_WRITTEN, SHORTEST, Secrets, redacted, secrets_of
+from pytest_deploy.record.redaction import NOT_WRITTEN, SHORTEST, redacted
 from pytest_deploy.record.rows import cut_rows, cut_rows_in_error, cut_rows_in_file, error_chain
+from pytest_deploy.record.secrets import Secrets, secrets_of
 from pytest_deploy.record.store import Store
 from pytest_deploy.workspace import Workspace
 

@@ -18,7 +18,7 @@ from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.events import GatePoint
-from pytest_deploy.record.redaction import Secrets
+from pytest_deploy.record.secrets import Secrets
 from pytest_deploy.release import live
 from pytest_deploy.release.candidate import of_run
 from pytest_deploy.release.live import Baseline, Release

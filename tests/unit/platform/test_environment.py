@@ -14,7 +14,7 @@ from pytest_deploy.policy.load import load, policy_of
 from pytest_deploy.record.bucket import EMULATOR, MARK, MirroredStore
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.open_record import record_store
-from pytest_deploy.record.redaction import secrets_of
+from pytest_deploy.record.secrets import secrets_of
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.workspace import Workspace
 from tests.unit.commands.typed import typed

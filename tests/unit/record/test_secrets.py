@@ -1,0 +1,66 @@
+"""An environment's secrets: made once, known to every process of a run, and cut from what is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.record.secrets import Secrets
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "secrets" / "local.json"
+
+
+def test_secrets_are_made_when_first_asked_for_and_never_change(file: Path) -> None:
+    secrets = Secrets(file)
+    assert (secrets.redact("as it is"), repr(secrets)) == ("as it is", "Secrets(SMOKE_USER, SMOKE_PASSWORD)")
+    assert not file.exists(), "a run that only lists writes nothing"
+
+    password = secrets["SMOKE_PASSWORD"]
+
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert password == Secrets(file)["SMOKE_PASSWORD"]
+    assert f"{secrets['SMOKE_USER']} [SMOKE_PASSWORD]" == secrets.redact(f"{secrets['SMOKE_USER']} {password}")
+    assert 2 == len(secrets) == len(list(secrets))
+
+
+def test_what_another_process_makes_later_is_cut_too(file: Path) -> None:
+    early = Secrets(file)
+    assert early.redact("x") == "x"
+
+    password = Secrets(file)["SMOKE_PASSWORD"]
+
+    assert early.redact(password) == "[SMOKE_PASSWORD]"
+
+
+def test_a_token_met_on_the_way_is_cut_here_and_told_to_the_run(file: Path, tmp_path: Path) -> None:
+    met = tmp_path / "session"
+    met.mkdir()
+    worker, controller, stranger = Secrets(file, notes=met), Secrets(file, notes=met), Secrets(file)
+
+    assert worker.learn("SESSION", "token-1234") == "token-1234"
+    worker.learn("SESSION", "token-1234")
+    controller.take_in()
+    stranger.take_in()
+
+    assert [one.redact("token-1234") for one in (worker, controller, stranger)] == [
+        "[SESSION]",
+        "[SESSION]",
+        "token-1234",
+    ]
+    worker.learn("OTHER", "token-5678")
+    controller.take_in()
+    assert controller.redact("token-1234, token-5678") == "[SESSION], [OTHER]"
+    (note,) = met.iterdir()
+    first, _ = note.read_text().splitlines()
+    assert (note.stat().st_mode & 0o777, json.loads(first)) == (0o600, ["SESSION", "token-1234"])
+
+
+@pytest.mark.parametrize("value", ["", "short"])
+def test_a_secret_too_short_to_be_cut_is_refused(file: Path, value: str) -> None:
+    with pytest.raises(ValueError, match="SESSION has fewer than 6 characters"):
+        Secrets(file).learn("SESSION", value)
