@@ -71,7 +71,7 @@ def render() -> str:
         "## Commands\n\n`pytest-deploy` is the same program as `python deploy.py`.\n\n" + "\n".join(commands()),
         "## Markers\n\n" + table("marker", markers()),
         "## Fixtures\n\n" + table("fixture", fixtures()),
-        "## Hooks\n\nFor `conftest.py`, which may hold no others. One that raises is an internal error of the run: what was changed is rolled back, exit 3.\n\n"
+        "## Hooks\n\nFor `conftest.py`, which may hold no others. One that raises before the seal is an internal error of the run: what was changed is rolled back, exit 3.\n\n"
         + table("hook", hooks()),
         "## Errors\n\n" + errors(),
         "## Public API\n\nWhat suites, conftests and extensions import from `pytest_deploy`, beside the errors above; every other module is internal.\n\n"

@@ -114,7 +114,7 @@ def thaw(
     role = role or (roles[0] if len(roles) == 1 else "")
     signing = Signing.of(workspace, role=role, key=key)
     freeze = LogState.of(signing.log.history()).freeze
-    if freeze is None or freeze.releases:
+    if freeze is None or freeze.thaws:
         raise Refused(f"{env} is not frozen: nothing to release")
     frozen = freeze.event
     typer.echo(f"frozen    {env}, since {stamp(frozen.time)}, by event {frozen.seq} of {frozen.run}")

@@ -40,7 +40,7 @@ def standing_freeze(state: LogState, why_not_lifted: Callable[[Event, Event], st
     if state.freeze is None:
         return None
     event, doubt = state.freeze.event, ""
-    for released in state.freeze.releases:
+    for released in state.freeze.thaws:
         why = why_not_lifted(released, event)
         if not why:
             return None

@@ -1,7 +1,7 @@
 """Which gates there are, which of them a pipeline asks, which of them people may override; how they are asked, and when they would pass.
 
 A gate is a module here: NAME, `gather` (binds its facts) and `judge` (pure: values in, a verdict out). A new one is such a
-module, a model of its rule in policy/policy.py, and a line in GATES.
+module, a model of its rule in policy/policy.py, a line in GATES and one in POLICY_SECTIONS.
 """
 
 from __future__ import annotations
@@ -58,17 +58,27 @@ GATES: Final[Mapping[str, Callable[[GateFacts], Judge]]] = {
 """Every gate, in the order in which people read the verdicts: what binds what it is judged by. What that raises blocks."""
 
 NAMES: Final = tuple(GATES)
-RULES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+POLICY_SECTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        **{name: (name.replace("-", "_"),) for name in NAMES},
+        deployer.NAME: ("deployer",),
         approvals.NAME: ("approval",),
-        build.NAME: ("service.checks",),
-        freeze.NAME: ("freeze_after_rollback", "thaw"),
+        window.NAME: ("window",),
         blackout.NAME: ("blackout", "window"),
+        rate_limit.NAME: ("rate_limit",),
+        lease.NAME: (),
+        staging_smoke.NAME: ("staging_smoke",),
+        incidents.NAME: ("incidents",),
+        build.NAME: ("service.checks",),
         retention.NAME: ("retention", "record.store"),
+        anchors.NAME: ("anchors",),
+        freeze.NAME: ("freeze_after_rollback", "thaw"),
+        clock.NAME: (),
     }
 )
-"""The sections of policy that each gate goes by: where one was replaced, its pass verifies nothing of policy's."""
+"""The sections of policy that each gate goes by, as dotted keys: where one was replaced, its pass verifies nothing of policy's.
+
+None where policy has no say: that nothing else runs, and that the clock is right, is asked everywhere.
+"""
 OVERRIDABLE: Final = (window.NAME, blackout.NAME, rate_limit.NAME, incidents.NAME)
 """The gates that two people may override: those that say when. An emergency may need another time, and two people may answer
 for that with their signatures. The others say what goes, who allowed it, and whether its evidence can be trusted: to override
@@ -111,7 +121,7 @@ class Gatekeeper:
 
     def replaced(self, name: str) -> tuple[str, ...]:
         """What of policy's own rule of a gate a rehearsal or a setting replaced, by dotted keys."""
-        return self.facts.policy.replaced(*RULES[name])
+        return self.facts.policy.replaced(*POLICY_SECTIONS[name])
 
     def check(self, name: str, at: datetime | None = None) -> Verdict:
         """One gate's verdict at an instant, by default now. What cannot be gathered blocks, with its own cause."""

@@ -129,7 +129,7 @@ def _summary(run: Run, pending: PendingRequest, waits: Earliest, *, kept: bool) 
         "",
         f"request   {pending.run}" + (" stands: nothing drifted since it was made" if kept else ""),
         f"takes     {_expected_duration(environment)}",
-        "preview   none: the embedded platform has no infrastructure of its own",
+        "preview   none: this version deploys no infrastructure",
         f"expires   {_in_both_zones(pending.expires, environment)}",
         *([f"needed    {sentence}" for sentence in waits.still_needed] or ["needed    nothing"]),
         f"earliest  {start}",

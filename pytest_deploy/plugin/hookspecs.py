@@ -1,6 +1,6 @@
 """Every hook this plug-in offers. A misspelt `pytest_deploy_*` in a conftest stops the run.
 
-A hook that raises is an internal error of the run: what was changed is rolled back, exit 3.
+A hook that raises before the seal is an internal error of the run: what was changed is rolled back, exit 3.
 """
 
 from __future__ import annotations
@@ -30,4 +30,4 @@ def pytest_deploy_phase_finished(phase: str, passed: bool | None, seconds: float
 
 @pytest.hookspec
 def pytest_deploy_run_decided(run: str, judgement: Judgement) -> None:
-    """The run is decided: outcome, cause and exit code."""
+    """Called once the run is sealed, with its outcome, cause and exit code. What it raises is printed and changes nothing."""

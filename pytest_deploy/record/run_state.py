@@ -1,8 +1,8 @@
 """What a log amounts to: every run and how far it has come, the lease, freezes, claims, requests, what serves.
 
 One projection, which everybody reads. `apply` takes in an event that is in the log, in order; it judges nothing:
-what may come next is the business of `transitions`. A writer begins before the birth of the run it writes for (the log sees to
-that), a verifier and whoever asks about the past at event 0.
+what may come next is the business of `transitions`. A writer's log need not apply all events: it starts before the first event of
+the run it writes for. A verifier starts at event 0.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class RunClaim:
 class Freeze:
     event: Event
     """Its environment.frozen."""
-    releases: tuple[Event, ...] = ()
+    thaws: tuple[Event, ...] = ()
     """What was signed to lift it since (environment.released). Whether one does is judged by who reads it."""
 
 
@@ -241,7 +241,7 @@ class LogState:
                 self.freeze = Freeze(event)
             case "environment.released":
                 if self.freeze is not None:
-                    self.freeze = replace(self.freeze, releases=(*self.freeze.releases, event))
+                    self.freeze = replace(self.freeze, thaws=(*self.freeze.thaws, event))
             case "traffic.moved":
                 self.traffic = event
             case "lease.taken":

@@ -98,7 +98,7 @@ class RollbackStarted(EventContent, frozen=True, kw_only=True):
     order: list[Any]
     """What is undone, in this order."""
     target: Any
-    """What is restored; null where nothing was there before."""
+    """The version that is restored; `none` where nothing served before."""
     by: str | UnsetType = UNSET
     changed: list[Any] | UnsetType = UNSET
 

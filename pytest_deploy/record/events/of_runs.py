@@ -142,7 +142,7 @@ class RunOpened(EventContent, frozen=True, kw_only=True):
     earlier: dict[str, Any] | UnsetType | None = UNSET
     platform: str | UnsetType = UNSET
     target: Any | UnsetType = UNSET
-    """The service that was asked about the commit."""
+    """Of a smoke run: the release that served, as the live service's own label says."""
     software: str | UnsetType = UNSET
     """This software's version."""
     organisation: dict[str, Any] | UnsetType = UNSET
@@ -193,7 +193,7 @@ class RunClosed(EventContent, frozen=True, kw_only=True):
     outcome: Outcome
     """As decided."""
     record: str
-    """Path of SHA256SUMS in the store."""
+    """The run's folder in the store, `runs/<run>`."""
     record_sha256: Sha256
     """Of SHA256SUMS."""
     missing: list[Any]
@@ -297,7 +297,8 @@ class GateVerdict(EventContent, frozen=True, kw_only=True):
 
     gate: str
     point: GatePoint
-    """When it was asked: for a plan, before the lease, or before the first change."""
+    """When it was asked: `plan` by a plan; `lease` before the lease is taken, and again by the run's own steps; `change` right before
+    the first change."""
     inputs: dict[str, Any]
     """Rule and facts, so that the verdict can be derived again."""
     verdict: Result

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
+from pydantic import BaseModel
 
-from pytest_deploy.gates.registry import NAMES, OVERRIDABLE, PIPELINES, gates_of
+from pytest_deploy.gates.registry import NAMES, OVERRIDABLE, PIPELINES, POLICY_SECTIONS, gates_of
 from pytest_deploy.policy import phases
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.policy import Policy
@@ -44,3 +46,20 @@ def test_no_approval_is_asked_where_policy_has_no_approval_phase() -> None:
 def test_every_pipeline_has_its_gates_and_no_gate_is_unknown() -> None:
     assert set(phases.PIPELINES) == set(PIPELINES)
     assert set(NAMES) >= {name for names in PIPELINES.values() for name in names} | set(OVERRIDABLE)
+
+
+def test_every_gate_says_which_sections_of_policy_it_goes_by() -> None:
+    assert tuple(POLICY_SECTIONS) == NAMES
+
+
+@pytest.mark.parametrize("gate,section", [(gate, one) for gate, some in POLICY_SECTIONS.items() for one in some])
+def test_a_section_that_a_gate_goes_by_is_one_of_the_policys(gate: str, section: str) -> None:
+    model: type[BaseModel] = Policy
+    for key in section.split("."):
+        assert key in model.model_fields, f"{gate}: policy has no {section}"
+        model = next((one for one in sections_in(model.model_fields[key].annotation)), BaseModel)
+
+
+def sections_in(annotation: object) -> list[type[BaseModel]]:
+    """The models that a key may hold: of `Window | None` it is Window."""
+    return [one for one in (annotation, *get_args(annotation)) if isinstance(one, type) and issubclass(one, BaseModel)]

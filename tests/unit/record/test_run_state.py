@@ -68,11 +68,11 @@ def test_a_freeze_keeps_what_was_signed_to_lift_it_and_a_new_one_begins_anew(log
     freeze = LogState.of(log.events()).freeze
 
     assert freeze is not None
-    assert (freeze.event, freeze.releases) == (frozen, (lifted,))
+    assert (freeze.event, freeze.thaws) == (frozen, (lifted,))
     log.append(parse("environment.frozen", {"reason": "again"}), run=run, actor="system:pipeline")
     again = LogState.of(log.events()).freeze
     assert again is not None
-    assert again.releases == ()
+    assert again.thaws == ()
 
 
 def test_what_serves_is_where_traffic_was_moved_last(log: Log) -> None:
