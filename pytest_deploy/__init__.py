@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from pytest_deploy.record.key import Signer
     from pytest_deploy.record.secrets import Secrets
     from pytest_deploy.record.store import Store
+    from pytest_deploy.release.artefact import build_artefact, registry_tag
     from pytest_deploy.release.live import Baseline, Release, read_baseline
-    from pytest_deploy.release.source import build_artefact, registry_tag
     from pytest_deploy.release.source import read as read_source
     from pytest_deploy.rollback.rollback import RollbackExecutor
     from pytest_deploy.verify.verify import verify as verify_record
@@ -146,10 +146,10 @@ _HOME: Final = {
     "Workspace": "workspace",
     "applied_events": "migrate.migrations",
     "backup_event": "migrate.migrations",
-    "build_artefact": "release.source",
+    "build_artefact": "release.artefact",
     "read_baseline": "release.live",
     "read_source": "release.source:read",
-    "registry_tag": "release.source",
+    "registry_tag": "release.artefact",
     "verify_record": "verify.verify:verify",
 }
 """Where each public name but the errors is defined: its module, and the name there where that is another."""

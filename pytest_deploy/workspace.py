@@ -14,6 +14,9 @@ from typing import Final
 SPECIFICATION: Final = "spec/ops-deployment-automation.md"
 """What the deployments of a checkout are held against; `run.opened.spec_sha256` is its SHA-256."""
 
+OWN_FOLDERS: Final = frozenset({".deploy", "reports"})
+"""What the product itself writes into a checkout: private state, with the log's key in it, and the record. Never released."""
+
 
 @dataclass(frozen=True)
 class Workspace:

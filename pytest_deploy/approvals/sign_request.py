@@ -22,7 +22,7 @@ from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event, canonical, of_type
 from pytest_deploy.record.events import OverrideSigned, Signed, given
 from pytest_deploy.record.log import Log
-from pytest_deploy.release import source
+from pytest_deploy.release import git
 from pytest_deploy.release.request import digest
 from pytest_deploy.workspace import Workspace
 
@@ -182,6 +182,6 @@ def choose_signer(workspace: Workspace, roster: Roster, role: str, key: Path | N
 
 
 def _git_signing_key() -> Path | None:
-    named = source.setting("user.signingkey")
+    named = git.setting("user.signingkey")
     key = Path(named).expanduser()
     return key if named and key.is_file() else None

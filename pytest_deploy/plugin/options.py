@@ -19,6 +19,7 @@ IMPLEMENTED_PIPELINES = ("deploy", "plan", "smoke")
 
 if TYPE_CHECKING:
     from pytest_deploy.policy.load import RunContext
+    from pytest_deploy.workspace import Workspace
 
 
 def add(parser: pytest.Parser) -> None:
@@ -74,6 +75,14 @@ def is_guarded(early_config: pytest.Config) -> bool:
     known = early_config.known_args_namespace
     runs = known.deploy_env is not None and not known.collectonly and not _only_shows(early_config)
     return runs and "PYTEST_XDIST_WORKER" not in os.environ
+
+
+def early_workspace(early_config: pytest.Config) -> Workspace:
+    """The checkout and the environment that are asked for; before conftests are loaded."""
+    from pytest_deploy.workspace import Workspace
+
+    known = early_config.known_args_namespace
+    return Workspace(Path(early_config.rootpath), known.deploy_env, rehearsal=known.deploy_rehearse)
 
 
 def _only_shows(config: pytest.Config) -> bool:

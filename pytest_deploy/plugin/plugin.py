@@ -48,8 +48,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
     if parsed.deploy_env is not None:
         parsed.file_or_dir = [str(Path(early_config.rootpath) / "suites")]
         if options.is_guarded(early_config):
-            from pytest_deploy.plugin import guard
+            from pytest_deploy.plugin import committed, guard
 
+            committed.require(early_config)
             early_config.stash[GUARD] = guard.start()
     return (yield)
 

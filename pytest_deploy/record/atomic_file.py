@@ -10,10 +10,15 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
 from pytest_deploy.record import stored_file
 
+_IGNORED: Final = (
+    b"# Written by pytest-deploy: nothing that lies here is ever committed, released or put into an image.\n*\n"
+)
 _UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.new")
 
 
@@ -57,6 +62,14 @@ def replace(source: Path, path: Path) -> None:
     """Give a file the name of another in the same folder, which goes; durable when it returns. Raises OSError."""
     source.replace(path)
     _sync_folder(path.parent)
+
+
+def make_ignored(folder: Path, *, mode: int = 0o755) -> None:
+    """Make a folder, where it is missing, that git never takes in, whatever the checkout's own .gitignore says."""
+    folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    if not (folder / ".gitignore").exists():
+        with suppress(FileExistsError):  # another process was faster
+            create(folder / ".gitignore", _IGNORED)
 
 
 def sweep(folder: Path) -> None:

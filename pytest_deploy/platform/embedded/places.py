@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
 import re
 import shutil
 import stat
@@ -198,7 +199,7 @@ def unpack(image: str, *, artefacts: Path, images: Path) -> Path:
         with tarfile.open(archive) as tar:
             for member in tar:
                 _check(member, image)
-            # Not `filter=`: the first releases of Python 3.11 (Debian 12's is one) have neither it nor the filter.
+            # A link was checked to stay inside. Not `filter=`: the first releases of Python 3.11 (Debian 12's is one) have neither it nor the filter.
             tar.extraction_filter = getattr(tarfile, "data_filter", None)
             tar.extractall(half)  # noqa: S202  # each member was checked above
         half.rename(folder)
@@ -212,8 +213,10 @@ def unpack(image: str, *, artefacts: Path, images: Path) -> Path:
 def _check(member: tarfile.TarInfo, image: str) -> None:
     """Refuse what could come to lie, or point, outside the image's folder."""
     path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts or not (member.isreg() or member.isdir()):
-        raise ImageUnknown(f"image {image} holds {member.name!r}: only files and folders inside the image are unpacked")
+    leads = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
+    outside = member.issym() and (posixpath.isabs(member.linkname) or leads.startswith(".."))
+    if path.is_absolute() or ".." in path.parts or outside or not (member.isreg() or member.isdir() or member.issym()):
+        raise ImageUnknown(f"image {image} holds {member.name!r}: only what lies inside the image is unpacked")
 
 
 def _sha256(path: Path) -> str:

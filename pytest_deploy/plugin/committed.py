@@ -1,0 +1,88 @@
+"""Where only commits are deployed, the process runs what the commit holds: no other file, and no compiled module of the checkout.
+
+Asked before a conftest is imported: what a conftest could change is not asked any more once one has run.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import pytest_deploy
+from pytest_deploy.errors import DeployError
+from pytest_deploy.plugin.options import early_workspace
+from pytest_deploy.policy.load import policy_of
+from pytest_deploy.release import git, tree
+from pytest_deploy.workspace import Workspace
+
+PREFIX_VARIABLE: Final = "PYTHONPYCACHEPREFIX"
+_STARTED_AS: Final = frozenset({"pytest", "py.test", "pytest.exe"})
+
+
+def require(early_config: pytest.Config) -> None:
+    """Refuse a checkout that differs from its commit, where the environment deploys commits only; keep out of its bytecode.
+
+    The process is started anew, once, where the product itself lies in the checkout: it was imported by then, perhaps from a
+    compiled module that is not of its source. Raises pytest.UsageError (exit 4).
+    """
+    workspace = early_workspace(early_config)
+    try:
+        policy = policy_of(workspace, tuple(early_config.known_args_namespace.deploy_set))
+        if policy.dirty_tree:
+            return
+        commit = git.text(workspace.root, "rev-parse", "HEAD")
+        read_whole = ("suites", policy.database.migrations)
+        tree.refuse_differences(workspace.root, commit, workspace.environment, read_whole)
+    except DeployError as error:
+        if error.exit_code == pytest.ExitCode.USAGE_ERROR:
+            return  # what is wrong with the configuration, or is no checkout, is said where it is read
+        raise pytest.UsageError(f"nothing was started: {error}") from None
+    _keep_out_of_caches(workspace)
+
+
+def private_bytecode() -> Path | None:
+    """The folder for this user's compiled modules, in no checkout; None where no such folder can be made."""
+    for folder in _candidates():
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = folder.lstat()
+        except OSError:
+            continue
+        if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o022:
+            return folder
+    return None
+
+
+def _candidates() -> Iterator[Path]:
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    if cache.startswith("/"):
+        yield Path(cache) / "pytest-deploy" / "bytecode"
+    if os.environ.get("HOME", "").startswith("/"):
+        yield Path(os.environ["HOME"]) / ".cache" / "pytest-deploy" / "bytecode"
+    yield Path("/var/tmp") / f"pytest-deploy-bytecode-{os.geteuid()}"  # noqa: S108 -- whose it is was checked above
+
+
+def _keep_out_of_caches(workspace: Workspace) -> None:
+    folder = private_bytecode()
+    if folder is None:
+        raise pytest.UsageError(
+            "nothing was started: there is no private folder for compiled modules, and those of the checkout are not read; "
+            "let XDG_CACHE_HOME name a folder that only this user can write to"
+        )
+    # Workers and the programs that steps start are told too.
+    os.environ[PREFIX_VARIABLE] = str(folder)
+    in_checkout = Path(pytest_deploy.__file__).resolve().is_relative_to(workspace.root.resolve())
+    if in_checkout and sys.pycache_prefix != str(folder):
+        if Path(sys.argv[0]).name not in _STARTED_AS and not sys.argv[0].endswith("pytest/__main__.py"):
+            raise pytest.UsageError(
+                f"nothing was started: pytest_deploy lies in this checkout, and {workspace.environment} runs what its commit holds, "
+                "so the process has to be started anew; start it as `python -m pytest`"
+            )
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 -- the same words once more
+    sys.pycache_prefix = str(folder)

@@ -1,0 +1,130 @@
+"""The artefact of a release: one archive whose bytes depend on nothing but its content.
+
+Names are sorted, times and owners zero, modes reduced to 0644 and 0755, nothing is compressed: the same files give the same
+digest on every machine and at every time. Of a commit it holds the commit's own objects; of a tree with uncommitted
+changes, which only `local` deploys, what lies on disk. (A container image takes its place where the platform runs containers.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import posixpath
+import re
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from pytest_deploy.errors import Refused, UsageError
+from pytest_deploy.release import source, tree
+from pytest_deploy.workspace import OWN_FOLDERS
+
+_PRIVATE_KEY: Final = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----\s+(?:Proc-Type:|[A-Za-z0-9+/]{16})")
+
+
+class _Member(NamedTuple):
+    name: str
+    """Relative to the folder of the service."""
+    mode: str
+    """As tree.py has them."""
+    content: bytes
+    """Of a link: where it leads."""
+
+
+def build_artefact(root: Path, folder: str, into: Path) -> Path:
+    """Write the archive of `folder` into the folder `into`; its file name is the SHA-256 hex of its bytes, `.tar`.
+
+    Args:
+        root: The checkout.
+        folder: The service's, relative to it.
+        into: Where the archive is put; made where it is missing.
+
+    Raises:
+        UsageError: `folder` holds no file that git knows or would know.
+        Refused: it holds what must not be released (a private key), or what no archive can keep (a submodule, a link that
+            leads out of it or nowhere).
+    """
+    state = source.read(root)
+    found = _on_disk(root, folder) if state.dirty else _of_commit(root, folder, state.commit)
+    members = sorted(found, key=lambda member: member.name)
+    if not members:
+        raise UsageError(f"service.source: {folder} holds no file; right is the folder of the service, tracked by git")
+    _refuse_what_cannot_be_released(folder, members)
+    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=into, suffix=".part", delete=False) as part:
+        with tarfile.open(fileobj=part, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for member in members:
+                archive.addfile(_tar_entry(member), io.BytesIO(member.content))
+        part.flush()
+    written = Path(part.name)
+    return written.rename(into / f"{hashlib.sha256(written.read_bytes()).hexdigest()}.tar")
+
+
+def registry_tag(version: str) -> str:
+    """A version as a registry's tag: registries know no `+`."""
+    return version.replace("+", "-")
+
+
+def _of_commit(root: Path, folder: str, commit: str) -> Iterator[_Member]:
+    held = [one for one in tree.entries(root, commit, folder) if one.name.partition("/")[0] not in OWN_FOLDERS]
+    bytes_of = tree.contents(root, [one for one in held if one.mode != tree.REPOSITORY])
+    for entry in held:
+        yield _Member(_inside(folder, entry.name), entry.mode, bytes_of.get(entry.object_id, b""))
+
+
+def _on_disk(root: Path, folder: str) -> Iterator[_Member]:
+    for path in source.files(root, folder):
+        name = path.relative_to(root).as_posix()
+        if path.is_symlink():
+            yield _Member(_inside(folder, name), tree.LINK, os.fsencode(path.readlink()))
+        else:
+            mode = tree.PROGRAM if path.stat().st_mode & 0o100 else tree.FILE
+            yield _Member(_inside(folder, name), mode, path.read_bytes())
+
+
+def _inside(folder: str, name: str) -> str:
+    return posixpath.relpath(name, folder)
+
+
+def _refuse_what_cannot_be_released(folder: str, members: list[_Member]) -> None:
+    """Raises Refused, naming each file."""
+    names = {member.name for member in members}
+    folders = {parent for name in names for parent in _parents(name)} | {"."}
+    faults = []
+    for member in members:
+        where = f"{folder}/{member.name}" if folder != "." else member.name
+        if member.mode == tree.REPOSITORY:
+            faults.append(
+                f"{where} is a submodule, whose files are no part of the commit: vendor them, or build them in"
+            )
+        elif member.mode == tree.LINK:
+            target = os.fsdecode(member.content)
+            leads = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), target))
+            if posixpath.isabs(target) or leads.startswith(".."):
+                faults.append(f"{where} is a link that leads out of the service's folder, to {target}")
+            elif leads not in names and leads not in folders:
+                faults.append(f"{where} is a link that leads nowhere, to {target}")
+        elif _PRIVATE_KEY.search(member.content):
+            faults.append(
+                f"{where} holds a private key, which must be in no artefact: take it out of the service's folder"
+            )
+    if faults:
+        raise Refused("the artefact cannot be made:" + "".join(f"\n  {fault}" for fault in faults))
+
+
+def _parents(name: str) -> Iterator[str]:
+    while name := posixpath.dirname(name):
+        yield name
+
+
+def _tar_entry(member: _Member) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(member.name)
+    if member.mode == tree.LINK:
+        entry.type, entry.linkname, entry.mode = tarfile.SYMTYPE, os.fsdecode(member.content), 0o777
+    else:
+        entry.size = len(member.content)
+        entry.mode = 0o755 if member.mode == tree.PROGRAM else 0o644
+    return entry
