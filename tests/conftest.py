@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,13 +14,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from psycopg import sql
 
+from tests.memory import ROOM, in_memory
 from tests.postgres_server import DEBIAN_15, PostgresServer, shared_server
 
 LONG = ("faults", "scale")
 """Marks of what `make faults` and `make scale` run; everything else is `make test`."""
-MEMORY = Path("/dev/shm")
-ROOM = 6 * 2**30
-"""Bytes that are free where tests may write to memory, at least."""
 
 # How fast examples come says something of the machine and of what measures it, nothing of this project.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -30,8 +27,9 @@ settings.load_profile("any machine")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Tests write where nothing waits for a disk, where there is room: a deployment syncs some 800 files."""
-    if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM and not config.option.basetemp:
-        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+    memory = in_memory(room=ROOM)
+    if memory is not None and not config.option.basetemp:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 
 @pytest.hookimpl(trylast=True)

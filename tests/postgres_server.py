@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_deploy.platform.embedded.postgres import EmbeddedServer, embedded_programs
+from tests.memory import short_parent
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 
@@ -52,8 +53,7 @@ def shared_server(shared: Path, programs: Path | None = None) -> Iterator[Postgr
     """Join the server of the folder `shared` (the same for all workers), starting it if nobody has."""
     programs = programs if programs is not None else embedded_programs()
     name = hashlib.sha256(f"{shared}:{programs}".encode()).hexdigest()[:12]
-    memory = Path("/dev/shm")
-    folder = (memory if memory.is_dir() else Path("/var/tmp")) / f"pytest-deploy-test-{name}"
+    folder = short_parent() / f"pytest-deploy-test-{name}"
     until = time.monotonic() + 60
     with _locked(shared / f"{name}.lock"):
         writer = _join(folder)

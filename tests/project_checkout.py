@@ -29,6 +29,7 @@ from pytest_deploy.platform.embedded.supervisor import marked
 from pytest_deploy.record.event import Event, parse_line
 from pytest_deploy.workspace import Workspace
 from tests.child_process import TIMEOUT_S, Ran, Running
+from tests.memory import short_parent
 
 REPOSITORY = Path(__file__).parent.parent
 ENVIRONMENT = "local"
@@ -84,8 +85,7 @@ class Checkout:
     @contextmanager
     def open(cls, folder: Path) -> Iterator[Checkout]:
         """Make one in `folder`/checkout. Ends and removes everything in the end, whatever happened."""
-        shared_memory = Path("/dev/shm")
-        memory = Path(tempfile.mkdtemp(prefix="pd-", dir=shared_memory if shared_memory.is_dir() else "/var/tmp"))
+        memory = Path(tempfile.mkdtemp(prefix="pd-", dir=short_parent()))
         # As root, PostgreSQL's own user must come to its folder below.
         memory.chmod(0o711)
         path = folder / "checkout"

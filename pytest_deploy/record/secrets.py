@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -50,9 +51,7 @@ class Secrets(Mapping[str, str]):
         Raises ValueError for a value of fewer than six characters: it could not be cut without tearing other text apart.
         """
         if self.know(name, value) and self._folder is not None and self._folder.is_dir():
-            note = self._folder / f"{NOTE_PREFIX}{os.getpid()}"
-            with os.fdopen(os.open(note, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "w", encoding="utf-8") as out:
-                out.write(f"{json.dumps([name, value])}\n")
+            _note(self._folder / f"{NOTE_PREFIX}{os.getpid()}", json.dumps([name, value]).encode() + b"\n")
         return value
 
     def know(self, name: str, value: str) -> bool:
@@ -66,11 +65,16 @@ class Secrets(Mapping[str, str]):
     def take_in(self) -> None:
         """Know what the run's other processes have met."""
         for note in sorted(self._folder.glob(f"{NOTE_PREFIX}*")) if self._folder is not None else ():
-            with note.open(encoding="utf-8") as lines:
-                lines.seek(self._read_to.get(note.name, 0))
-                for line in iter(lines.readline, ""):
+            with note.open("rb") as lines:
+                start = self._read_to.get(note.name, 0)
+                start = start if start <= os.fstat(lines.fileno()).st_size else 0
+                lines.seek(start)
+                for line in lines:
+                    if not line.endswith(b"\n"):  # it is being written; whoever writes it knows it
+                        break
                     self.know(*json.loads(line))
-                self._read_to[note.name] = lines.tell()
+                    start += len(line)
+                self._read_to[note.name] = start
 
     def __getitem__(self, name: str) -> str:
         return self._made()[name]
@@ -110,6 +114,18 @@ class Secrets(Mapping[str, str]):
     def redact(self, text: str) -> str:
         """The text without any known value."""
         return self.redactor.text(text)
+
+
+def _note(file: Path, line: bytes) -> None:
+    """Append a line, whole or not at all. Raises OSError where it cannot be written."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        before = os.fstat(descriptor).st_size
+        if os.write(descriptor, line) < len(line):
+            os.ftruncate(descriptor, before)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(file))
+    finally:
+        os.close(descriptor)
 
 
 def secrets_of(workspace: Workspace, *, run: str = "") -> Secrets:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.memory import in_memory
 from tests.scale.generated_record import generate
 
 _BYTES_A_RUN = 120_000
@@ -51,10 +52,7 @@ def say(capsys: pytest.CaptureFixture[str]) -> Say:
 
 def long_record(runs: int) -> Iterator[Long]:
     """A record of `runs` runs."""
-    memory = Path("/dev/shm")
-    free = shutil.disk_usage(memory).free if memory.is_dir() else 0
-    place = str(memory) if free > runs * _BYTES_A_RUN else None
-    home = Path(tempfile.mkdtemp(prefix="deploy-scale-", dir=place))
+    home = Path(tempfile.mkdtemp(prefix="deploy-scale-", dir=in_memory(room=runs * _BYTES_A_RUN)))
     try:
         began = time.perf_counter()
         store = generate(home, runs)

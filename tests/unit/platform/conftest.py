@@ -17,6 +17,7 @@ import requests
 from pytest_deploy.platform.embedded import LocalPlatform, connect, reset
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from pytest_deploy.platform.protocol import Revision
+from tests.memory import short_parent
 from tests.postgres_server import PostgresServer
 
 COMMAND = ("python", "app.py")
@@ -136,8 +137,7 @@ class Deployment:
 def memory_root() -> Iterator[None]:
     """Sockets and PGDATA in memory, where there is such a place."""
     with pytest.MonkeyPatch.context() as patch:
-        if Path("/dev/shm").is_dir():
-            patch.setenv(ROOT_VARIABLE, "/dev/shm")
+        patch.setenv(ROOT_VARIABLE, str(short_parent()))
         yield
 
 

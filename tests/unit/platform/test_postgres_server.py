@@ -18,14 +18,14 @@ import pytest
 
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.platform.embedded.postgres import EmbeddedServer, embedded_programs, lives, postmaster
+from tests.memory import short_parent
 from tests.postgres_server import PostgresServer, shared_server
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A short path in memory that PostgreSQL's own user can come to."""
-    parent = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path("/var/tmp")
-    made = Path(tempfile.mkdtemp(dir=parent, prefix="pytest-deploy-test-"))
+    made = Path(tempfile.mkdtemp(dir=short_parent(), prefix="pytest-deploy-test-"))
     made.chmod(0o711)
     yield made
     shutil.rmtree(made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,48 @@ def test_a_token_met_on_the_way_is_cut_here_and_told_to_the_run(file: Path, tmp_
     (note,) = met.iterdir()
     first, _ = note.read_text().splitlines()
     assert (note.stat().st_mode & 0o777, json.loads(first)) == (0o600, ["SESSION", "token-1234"])
+
+
+def test_a_line_that_is_being_written_is_read_once_it_is_whole(file: Path, tmp_path: Path) -> None:
+    met = tmp_path / "session"
+    met.mkdir()
+    controller = Secrets(file, notes=met)
+    note = met / "met-1"
+    note.write_text('["ONE", "token-1234"]\n["TWO", "token-')
+
+    controller.take_in()
+    assert controller.redact("token-1234 token-5678") == "[ONE] token-5678"
+    with note.open("a") as more:
+        more.write('5678"]\n')
+    controller.take_in()
+
+    assert controller.redact("token-1234 token-5678") == "[ONE] [TWO]"
+
+
+def test_another_file_of_the_same_name_is_read_from_its_beginning(file: Path, tmp_path: Path) -> None:
+    met = tmp_path / "session"
+    met.mkdir()
+    controller = Secrets(file, notes=met)
+    (met / "met-1").write_text('["ONE", "token-1234"]\n["TWO", "token-5678"]\n')
+    controller.take_in()
+
+    (met / "met-1").write_text('["THREE", "token-9999"]\n')
+    controller.take_in()
+
+    assert controller.redact("token-9999") == "[THREE]"
+
+
+def test_a_full_disk_leaves_no_half_line(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    met = tmp_path / "session"
+    met.mkdir()
+    whole = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: whole(descriptor, data[:7]))
+
+    with pytest.raises(OSError, match="No space left"):
+        Secrets(file, notes=met).learn("SESSION", "token-1234")
+
+    monkeypatch.undo()
+    assert [note.read_bytes() for note in met.iterdir()] == [b""]
 
 
 @pytest.mark.parametrize("value", ["", "short"])
