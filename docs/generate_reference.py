@@ -48,6 +48,8 @@ VARIABLES: Mapping[str, str] = {
     "STORAGE_EMULATOR_HOST": "an emulator of Cloud Storage at a loopback address, for rehearsals; a real environment refuses to run with it",
     "GOOGLE_CLOUD_PROJECT": "the project that Google's storage client names in its requests",
     "PYTEST_DEPLOY_PGDATA_ROOT": "the folder below which the embedded platform keeps databases, else `/var/tmp`",
+    "XDG_CACHE_HOME": "below it lies the private folder for compiled modules, where only commits are deployed; else below `HOME`",
+    "HOME": "as above",
 }
 """The environment variables that this package reads itself."""
 

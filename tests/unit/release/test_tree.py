@@ -17,7 +17,7 @@ FILES = {
     "service/app.py": "print('reviewed')\n",
     "suites/smoke/test_api.py": "def test_one(): pass\n",
     "migrations/0001_a.sql": "select 1;\n",
-    "docs/a.md": "text\n",
+    "notes/a.txt": "text\n",
 }
 
 
@@ -168,7 +168,7 @@ def test_what_is_missing_and_another_mode_or_link_are_named(checkout: Path) -> N
 
     assert differs(checkout) == (
         "deploy.yaml has another mode than the commit's (100644)",
-        "docs/a.md is missing",
+        "notes/a.txt is missing",
         "service/link.py has other bytes than the commit's",
     )
 
