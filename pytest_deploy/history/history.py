@@ -171,8 +171,8 @@ class History:
         return self._indexes[name]
 
 
-_OVER: Final = "CASE WHEN ended != '' THEN ended WHEN opened != '' THEN '~' ELSE began END"
-"""The stamp from which on nothing of a run happened: its end; its request, where it never ran; after all while it goes on."""
+_OVER: Final = "CASE WHEN ended != '' THEN ended WHEN opened != '' THEN '~' ELSE newest END"
+"""The stamp from which on nothing of a run happened: its end; the newest of its request, where it never ran; after all while it goes on."""
 _LIKE: Final = "SELECT run FROM runs WHERE instr(run, ?) AND run != ? ORDER BY began DESC LIMIT 5"
 _DEPLOYED: Final = "SELECT run FROM runs WHERE outcome = 'deployed' AND ended <= ? ORDER BY ended DESC, id DESC LIMIT 1"
 _NAMED: Final = "SELECT DISTINCT value FROM facts WHERE kind IN (?, ?, ?)"

@@ -25,10 +25,10 @@ from pytest_deploy.record.event import Event, line_hash
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.verify.segment import WorkerPool, read_entry, read_segments
 
-VERSION: Final = 7
+VERSION: Final = 8
 """Of the tables and of what they are filled with: another version is built anew."""
 _COLUMNS: Final = tuple(field.name for field in fields(Row))
-_LISTS: Final = frozenset({"approvers", "bypassed", "amended", "events"})
+_LISTS: Final = frozenset({"approvers", "bypassed", "amended", "refused_by", "events"})
 """Fields of a row that are written as JSON."""
 _TABLES: Final = f"""
 CREATE TABLE state (version INTEGER, origin TEXT, size INTEGER, root TEXT, head TEXT);

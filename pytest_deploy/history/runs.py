@@ -15,7 +15,10 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import (
     ApprovalSigned,
     DeviationAccepted,
+    GateNotApplicable,
     GatePassed,
+    GateRefused,
+    GateVerdict,
     MigrationApplied,
     MigrationRolledBack,
     OverrideSigned,
@@ -37,11 +40,12 @@ from pytest_deploy.record.transitions import PIPELINE_OUTCOMES
 from pytest_deploy.traceability.matrix import FAILED as _FAILED_STEP
 
 REQUESTED: Final = "requested"
+REFUSED: Final = "refused"
 VOIDED: Final = "voided"
 IN_PROGRESS: Final = "in-progress"
 ABANDONED: Final = "abandoned"
 OUTCOMES: Final = (
-    *("deployed", "refused", "failed", "rolled-back", "rollback-failed", "passed", "not-passed"),
+    *("deployed", REFUSED, "failed", "rolled-back", "rollback-failed", "passed", "not-passed"),
     *(ABANDONED, IN_PROGRESS, REQUESTED, VOIDED),
 )
 """What a row's outcome may be: a run's, or how far it has come."""
@@ -49,8 +53,8 @@ OUTCOMES: Final = (
 _TELLING: Final = frozenset(
     kind.type
     for kind in (
-        *(RequestMade, RequestVoided, RunOpened, RevisionDeployed, ApprovalSigned, GatePassed),
-        *(DeviationAccepted, RecordAmended, RunDecided, RunClosed, RunAbandoned),
+        *(RequestMade, RequestVoided, RunOpened, RevisionDeployed, ApprovalSigned, DeviationAccepted),
+        *(GatePassed, GateRefused, GateNotApplicable, RecordAmended, RunDecided, RunClosed, RunAbandoned),
     )
 )
 """Types that say something of a run as a whole; most do not."""
@@ -77,10 +81,14 @@ class Row:
     outcome: str = REQUESTED
     """One of OUTCOMES."""
     cause: str = ""
+    refused_by: tuple[str, ...] = ()
+    """Of a request that never ran: each gate that refused its newest start, with what it said."""
     began: str = ""
     """UTC stamp of its first event here."""
+    newest: str = ""
+    """UTC stamp of the newest event here."""
     opened: str = ""
-    """UTC stamp of its run.opened; empty for a request that waits, or was voided."""
+    """UTC stamp of its run.opened; empty for a request that waits, was refused or was voided."""
     ended: str = ""
     """UTC stamp of its closing; empty while it is open."""
     duration_s: float | None = None
@@ -99,10 +107,10 @@ class Row:
         return row
 
     def apply(self, event: Event) -> None:  # noqa: C901 - one arm a type
-        if not _tells(event):
+        if not self._tells(event):
             return
         time = stamp(event.time)
-        self.began = self.began or time
+        self.began, self.newest = self.began or time, time
         self.events = (*self.events, event.seq)
         match event.content:
             case RequestMade() as made:
@@ -113,18 +121,18 @@ class Row:
                 self.version = self.version or made.version or ""
                 self._note_image(made.image or "")
             case RequestVoided(cause=cause):
-                self.outcome, self.cause = VOIDED, cause
+                self.outcome, self.cause, self.refused_by = VOIDED, cause, ()
             case RunOpened() as opened:
                 self.environment, self.pipeline = opened.environment, opened.pipeline
                 self.commit, self.version, self.deployer = opened.commit, opened.version, opened.deployer
-                self.outcome, self.opened = IN_PROGRESS, time
+                self.outcome, self.cause, self.refused_by, self.opened = IN_PROGRESS, "", (), time
                 self._note_image(opened.image or "")
             case RevisionDeployed(image=image):
                 self._note_image(image or "")
             case ApprovalSigned(signer=signer):
                 self.approvers = _with(self.approvers, signer)
-            case GatePassed(gate=gate):
-                self.bypassed = _with(self.bypassed, gate)
+            case GateVerdict() as verdict:
+                self._note_verdict(verdict)
             case DeviationAccepted(deviation=deviation):
                 self.bypassed = _with(self.bypassed, deviation or event.type)
             case RecordAmended(key=key):
@@ -136,20 +144,43 @@ class Row:
             case RunAbandoned(cause=cause):
                 self.outcome, self.cause, self.ended = ABANDONED, cause, time
 
+    def _tells(self, event: Event) -> bool:
+        """Whether it says something of the run as a whole.
+
+        A gate does where it passed by an override and, before the run opens, where it refuses or refuses no more; an
+        amendment where it counts.
+        """
+        if event.type not in _TELLING:
+            return False
+        match event.content:
+            case GatePassed(inputs=inputs) if inputs.get("override"):
+                return True
+            case GateVerdict(gate=gate):
+                return not self.opened and (event.type == GateRefused.type or bool(_by(gate, self.refused_by)))
+            case RecordAmended(countersigns=countersigns):
+                return given(countersigns) is not None
+        return True
+
+    def _note_verdict(self, verdict: GateVerdict) -> None:
+        """Before a run opens the newest verdict of each gate counts: a start asks them all anew."""
+        if isinstance(verdict, GatePassed) and verdict.inputs.get("override"):
+            self.bypassed = _with(self.bypassed, verdict.gate)
+        if self.opened:
+            return
+        said_before = _by(verdict.gate, self.refused_by)
+        self.refused_by = tuple(one for one in self.refused_by if one not in said_before)
+        if isinstance(verdict, GateRefused):
+            self.refused_by = (*self.refused_by, f"{verdict.gate}: {verdict.sentence}")
+        self.outcome = REFUSED if self.refused_by else REQUESTED
+        self.cause = f"{'; '.join(self.refused_by)}; the request stays live" if self.refused_by else ""
+
     def _note_image(self, image: str) -> None:
         self.digest = image.partition("@")[2] or self.digest
 
 
-def _tells(event: Event) -> bool:
-    """Whether it says something of a run as a whole: a gate where it passed by an override, an amendment where it counts."""
-    if event.type not in _TELLING:
-        return False
-    match event.content:
-        case GatePassed(inputs=inputs):
-            return bool(inputs.get("override"))
-        case RecordAmended(countersigns=countersigns):
-            return given(countersigns) is not None
-    return True
+def _by(gate: str, refusals: Sequence[str]) -> tuple[str, ...]:
+    """What a gate said, among refusals."""
+    return tuple(one for one in refusals if one.startswith(f"{gate}: "))
 
 
 VERIFIED: Final = "verified"

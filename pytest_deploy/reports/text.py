@@ -121,7 +121,8 @@ def describe_run(run: RunEvents) -> tuple[Sentence, ...]:
         row = Row.of(run.events)
         took = f" in {seconds(row.duration_s)}" if row.duration_s is not None else ""
         cause = f": {row.cause}" if row.cause else ""
-        ends = tuple(event.seq for event in run.events if event.type in _ENDS)
+        ending = {GateRefused.type} if row.refused_by else _ENDS
+        ends = tuple(event.seq for event in run.events if event.type in ending)
         sentences.append(Sentence("outcome", f"{row.outcome}{took}{cause}", ends or (last.seq,)))
     countersigned = countersigned_overrides(run.events) | countersigned_amendments(run.events)
     for event in run.events:

@@ -310,6 +310,11 @@ class GateVerdict(EventContent, frozen=True, kw_only=True):
     evaluated: datetime | UnsetType = UNSET
     tzdata: str | UnsetType = UNSET
 
+    @property
+    def sentence(self) -> str:
+        """The reason, and the remedy where there is one, in one line."""
+        return f"{self.reason}; {self.remedy}" if self.remedy else self.reason
+
 
 class GatePassed(GateVerdict, frozen=True, kw_only=True):
     """A gate lets the run go on, by its rule or by a signed override."""

@@ -31,7 +31,7 @@ def scan(events: Sequence[Event], query: RunQuery) -> list[Row]:
 
 def accepts(query: RunQuery, row: Row, facts: Iterable[Fact]) -> bool:
     """Whether a run is one that is asked for: what the index says in SQL, said again in Python."""
-    over = row.ended or ("" if row.opened else row.began)
+    over = row.ended or ("" if row.opened else row.newest)
     signers, migrations, verified, failed = (
         {fact.value for fact in facts if fact.kind == kind} for kind in ("signer", "migration", "verified", "failed")
     )

@@ -18,7 +18,16 @@ from pytest_deploy.record.events import parse
 from pytest_deploy.verify.verify import verify
 from tests.unit.history.full_scan import write_log
 from tests.unit.history.test_runs import APPROVED, ASKED, IMAGE, OPENED, RAN, RUN, event
-from tests.unit.record.sample_record import NOON, HandClock, RunWriter, closed, deployed, open_log, step_finished
+from tests.unit.record.sample_record import (
+    NOON,
+    HandClock,
+    RunWriter,
+    closed,
+    deployed,
+    open_log,
+    step_finished,
+    verdict,
+)
 
 
 @pytest.fixture
@@ -109,6 +118,30 @@ def test_a_request_that_was_voided_or_waits_is_listed_as_that(tmp_path: Path) ->
     assert {waits.run: "requested", voided.run: "voided"} == found
 
 
+def test_a_request_whose_start_was_refused_is_found_as_that_until_it_runs(tmp_path: Path) -> None:
+    log = open_log(tmp_path, HandClock())
+    refused, ran = RunWriter(log).request(), RunWriter(log).request()
+    for run in (refused, ran):
+        run.add("gate.refused", verdict("approvals", "still-needed", reason="approval missing: QA Lead"))
+    place = {"local": tmp_path / "reports" / "local"}, tmp_path / "state"
+    with History(*place) as history:
+        before = {one.row.run for one in history.runs(RunQuery(outcomes=("refused",))).runs}
+    ran.add("gate.passed", verdict("approvals", "passed"))
+    ran.open(request_sha256=request_sha256(ran))
+    with History(*place) as history:
+        (left,) = history.runs(RunQuery(outcomes=("refused",))).runs
+
+    assert {refused.run, ran.run} == before
+    assert (left.row.run, left.row.cause) == (
+        refused.run,
+        "approvals: approval missing: QA Lead; the request stays live",
+    )
+
+
+def request_sha256(run: RunWriter) -> str:
+    return next(str(event.data["request_sha256"]) for event in run.log.run(run.run) if event.type == "request.made")
+
+
 def test_a_log_that_changes_while_it_is_read_is_no_answer(history: History) -> None:
     asked = []
 
@@ -123,6 +156,7 @@ def test_a_log_that_changes_while_it_is_read_is_no_answer(history: History) -> N
 
 FRIDAY, MONDAY = NOON, NOON + timedelta(days=3)
 LATER = replace(OPENED, time=MONDAY)
+REFUSED = event(9, "gate.refused", **verdict("window", "still-needed", reason="closed"))
 
 
 @pytest.mark.parametrize(
@@ -130,10 +164,11 @@ LATER = replace(OPENED, time=MONDAY)
     [
         ([ASKED, LATER, replace(event(9, "run.closed", **closed("deployed", RUN)), time=MONDAY)], "yes yes yes no"),
         ([ASKED, LATER], "yes yes yes yes"),
-        ([ASKED, replace(event(9, "request.voided", cause="drift"), time=MONDAY)], "yes no no no"),
+        ([ASKED, replace(event(9, "request.voided", cause="drift"), time=MONDAY)], "yes yes yes no"),
+        ([ASKED, replace(REFUSED, time=MONDAY)], "yes yes yes no"),
         ([ASKED], "yes no no no"),
     ],
-    ids=["ran later", "goes on", "voided", "waits"],
+    ids=["ran later", "goes on", "voided later", "refused later", "waits"],
 )
 def test_a_range_of_dates_holds_whatever_went_on_in_it(tmp_path: Path, events: list[Event], expected: str) -> None:
     """Approved on Friday and run on Monday, it changed the environment on Monday: who asks for either day is told."""

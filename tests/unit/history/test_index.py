@@ -35,6 +35,7 @@ from tests.unit.record.sample_record import (
     open_log,
     opened_data,
     step_finished,
+    verdict,
 )
 
 RUNS = [f"local-20261122T12000{number}Z-000{number}" for number in range(5)]
@@ -95,6 +96,11 @@ told = st.sampled_from(
         ("step.finished", {**step_finished("a::b", "smoke"), "verifies": ["REQ-o00001-A", "REQ-o00001-B"]}),
         ("revision.deployed", {"revision": "r-1", "image": f"x@sha256:{SHA256}", "url": None, "env_names": []}),
         ("override.signed", {"file": "f", "sha256": SHA256, "signature_sha256": SHA256, "signer": "a@b", "reason": "r", "gate": "window"}),
+        ("gate.refused", verdict("window", "refused", reason="closed")),
+        ("gate.refused", verdict("approvals", "still-needed", reason="missing: QA Lead", remedy="sign")),
+        ("gate.passed", verdict("window", "passed")),
+        ("gate.passed", verdict("approvals", "passed", inputs={"override": {"by": ["a", "b"]}})),
+        ("gate.not-applicable", verdict("window", "not-applicable")),
         ("run.decided", decided("deployed")),
         ("run.closed", closed("deployed", "r")),
         ("run.abandoned", {"cause": "gone", "found_sha256": SHA256}),
@@ -120,7 +126,12 @@ def test_any_log_grown_in_any_pieces_is_indexed_as_a_scan_reads_it(
             rows(store, home / "state")
 
     asked = data.draw(
-        st.sampled_from([RunQuery(), RunQuery(outcomes=("deployed",)), RunQuery(requirement="REQ-o00001")])
+        st.sampled_from(
+            [
+                *(RunQuery(outcomes=outcomes) for outcomes in ((), ("deployed",), ("refused",))),
+                RunQuery(requirement="REQ-o00001"),
+            ]
+        )
     )
 
     assert sorted(scan(read_all(store), asked), key=lambda row: row.run) == sorted(

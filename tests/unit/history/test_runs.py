@@ -8,7 +8,7 @@ import pytest
 
 from pytest_deploy.history.runs import Row, facts
 from pytest_deploy.record.event import Event
-from tests.unit.record.sample_record import ACTOR, NOON, SHA, closed, decided, opened_data, step_finished
+from tests.unit.record.sample_record import ACTOR, NOON, SHA, closed, decided, opened_data, step_finished, verdict
 
 RUN = "local-20261122T120000Z-0001"
 IMAGE = f"diary@sha256:{SHA}"
@@ -82,6 +82,57 @@ def test_a_gate_is_bypassed_where_it_passed_by_an_override_and_not_by_a_signatur
     assert Row.of(signed).bypassed == ()
     assert Row.of([*signed, gate_passed(7)]).bypassed == ()
     assert Row.of([*signed, gate_passed(7, override={"by": ["a", "b"]})]).bypassed == ("window",)
+
+
+UNSIGNED = {"reason": "approval missing: QA Lead", "remedy": "python deploy.py approve RUN"}
+
+
+def asked_at_lease(seq: int, gate: str, result: str, **said: Any) -> Event:
+    kind = "refused" if result in {"refused", "still-needed"} else result
+    return event(seq, f"gate.{kind}", **verdict(gate, result, **said))
+
+
+def test_a_request_whose_start_was_refused_says_by_which_gates_and_that_it_lives_on() -> None:
+    row = Row.of([
+        ASKED, asked_at_lease(4, "approvals", "still-needed", **UNSIGNED), asked_at_lease(6, "window", "refused", reason="closed"),
+        asked_at_lease(7, "clock", "passed"), asked_at_lease(8, "freeze", "not-applicable"),
+    ])  # fmt: skip
+
+    approvals = "approvals: approval missing: QA Lead; python deploy.py approve RUN"
+    assert (row.outcome, row.refused_by) == ("refused", (approvals, "window: closed"))
+    assert row.cause == f"{approvals}; window: closed; the request stays live"
+    assert row.events == (3, 4, 6), "a gate that lets it pass says nothing of the run as a whole"
+    assert (row.opened, row.ended) == ("", "")
+
+
+@pytest.mark.parametrize("result", ["passed", "not-applicable"])
+def test_of_each_gate_the_newest_start_counts(result: str) -> None:
+    refused = [ASKED, asked_at_lease(4, "approvals", "still-needed", **UNSIGNED)]
+    again = [asked_at_lease(6, "approvals", "still-needed", reason="approval missing: Tech Lead")]
+    passes = [asked_at_lease(7, "approvals", result)]
+    late = [asked_at_lease(8, "window", "still-needed", reason="closes too early")]
+
+    assert Row.of([*refused, *again]).refused_by == ("approvals: approval missing: Tech Lead",)
+    assert Row.of([*refused, *passes, *late]).refused_by == ("window: closes too early",)
+    assert ((row := Row.of([*refused, *passes])).outcome, row.cause, row.refused_by) == ("requested", "", ())
+
+
+def test_an_override_takes_a_refusal_out_and_is_named() -> None:
+    refused = [ASKED, asked_at_lease(4, "window", "still-needed", reason="closed")]
+    row = Row.of([*refused, asked_at_lease(6, "window", "passed", inputs={"override": {"by": ["a", "b"]}})])
+
+    assert (row.outcome, row.refused_by, row.bypassed) == ("requested", (), ("window",))
+
+
+def test_once_the_run_opens_or_its_request_is_void_no_refused_start_is_left() -> None:
+    refused = [event(1, "request.made", **ASKED.data), asked_at_lease(2, "approvals", "still-needed", **UNSIGNED)]
+    inside = asked_at_lease(6, "window", "refused", reason="closed")
+    opened = Row.of([*refused, OPENED, inside])
+    void = Row.of([*refused, event(5, "request.voided", cause="drift")])
+
+    assert (opened.outcome, opened.cause, opened.refused_by) == ("in-progress", "", ())
+    assert inside.seq not in opened.events, "what preflight says is told by the run's own outcome"
+    assert (void.outcome, void.cause, void.refused_by) == ("voided", "drift", ())
 
 
 def test_people_and_what_was_passed_over_are_named_once() -> None:

@@ -114,6 +114,19 @@ def phase_finished(phase: str, outcome: str = "passed") -> dict[str, Any]:
     return {"phase": phase, "outcome": outcome, "duration_s": 0.5}
 
 
+def verdict(gate: str, result: str, point: str = "lease", **changes: Any) -> dict[str, Any]:
+    """The data of what a gate said."""
+    return {
+        "gate": gate,
+        "point": point,
+        "inputs": {},
+        "verdict": result,
+        "reason": "so it is",
+        "earliest_start": None,
+        **changes,
+    }
+
+
 def decided(outcome: str, **changes: Any) -> dict[str, Any]:
     return {"outcome": outcome, "cause": None, "duration_s": 2.0, "sla_s": 1200, **changes}
 
@@ -167,13 +180,13 @@ class RunWriter:
         self.add("phase.finished", phase_finished(phase, "passed" if outcome == "passed" else "failed"))
         return self
 
-    def request(self) -> RunWriter:
-        """The run's request and its file."""
+    def request(self, **changes: Any) -> RunWriter:
+        """The run's request and its file; `changes` of what its event says."""
         text = canonical({"commit": "0" * 40, "run": self.run})
         self.folder.create("request.json", text)
         expires = stamp(self.log.clock.now() + timedelta(hours=4))
         sha256 = hashlib.sha256(text).hexdigest()
-        self.add("request.made", {"request_sha256": sha256, "expires": expires, "requested_by": PERSON})
+        self.add("request.made", {"request_sha256": sha256, "expires": expires, "requested_by": PERSON, **changes})
         return self
 
     def finish_left_open(self, nodeid: str, phase: str) -> RunWriter:

@@ -25,7 +25,17 @@ from pytest_deploy.reports.text import (
     moment_lines,
     run_lines,
 )
-from tests.unit.record.sample_record import ACTOR, NOON, SHA, HandClock, RunWriter, decided, open_log, opened_data
+from tests.unit.record.sample_record import (
+    ACTOR,
+    NOON,
+    SHA,
+    HandClock,
+    RunWriter,
+    decided,
+    open_log,
+    opened_data,
+    verdict,
+)
 
 # Listings.
 
@@ -165,9 +175,23 @@ EVENTS = (
     event(21, "signoff.signed", **SIGNED, role="QA Lead", meaning="reviewed", record_sha256=SHA),
     event(22, "deviation.accepted", **SIGNED, reason="the old release is good", deviation="rolled back"),
 )  # fmt: skip
+REFUSED = (
+    EVENTS[0],
+    event(2, "gate.passed", **verdict("clock", "passed")),
+    event(3, "gate.refused", **verdict("approvals", "still-needed", reason="approval missing: QA Lead")),
+    event(4, "gate.refused", **verdict("window", "still-needed", reason="closed")),
+    event(5, "gate.passed", **verdict("freeze", "passed")),
+)
 ANCHOR = event(23, "anchor.made", kind="github", size=23, root="cm9vdA==")
 SHOWN = RunEvents("local", EVENTS, (ANCHOR,), "tlog deploy.example.org/local 23 cm9vdA==")
 DESCRIBED = describe_run(SHOWN)
+
+
+def test_a_refused_start_is_its_runs_outcome_and_rests_on_the_gates_that_refused() -> None:
+    described = describe_run(RunEvents("local", REFUSED, (), "tlog deploy.example.org/local 6 cm9vdA=="))
+
+    said = "refused: approvals: approval missing: QA Lead; window: closed; the request stays live"
+    assert Sentence("outcome", said, (3, 4)) in described
 
 
 @pytest.mark.parametrize(
