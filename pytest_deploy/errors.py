@@ -6,6 +6,7 @@
     │   ├── OptionRefused                          an option, ini value or plugin that could thin or bend the run
     │   └── CollectionRefused                      the collected steps are not those of suites/steps.lock
     ├── Refused                           exit 1   it may not go now; the environment is as it was
+    │   ├── RequestRefused                         gates refused an approved request, or it drifted; the record says why
     │   ├── LeaseHeld                              another run holds the lease, by whom and until when
     │   └── MigrationsRefused                      the files or the history are faulty: every fault, with file and line
     ├── Failed                            exit 1   it was tried and did not work; carries the state it left
@@ -91,6 +92,10 @@ class Refused(DeployError):
     """It may not go now; the environment is as it was."""
 
     exit_code: ClassVar[int] = 1
+
+
+class RequestRefused(Refused):
+    """An approved request was not started: gates refused it, or it drifted. Its run's events say why."""
 
 
 class LeaseHeld(Refused):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_deploy.approvals.evaluate import record_signatures
-from pytest_deploy.errors import Refused, UsageError
+from pytest_deploy.errors import Refused, RequestRefused, UsageError
 from pytest_deploy.gates.rate_limit import limited
 from pytest_deploy.gates.registry import Gatekeeper
 from pytest_deploy.gates.verdict import Verdict
@@ -89,14 +89,14 @@ def make_request(environment: Environment, run: str, rendered: Request) -> Event
 
 
 def authorize_lease(environment: Environment, context: RunContext, source_: Source) -> None:
-    """Hold the request against what it would say now, then ask every gate. Raises Refused naming every refusal."""
+    """Hold the request against what it would say now, then ask every gate. Raises RequestRefused naming every refusal."""
     _refuse_drift(environment, context, source_)
     verdicts = _ask(environment, context, of_request(context.workspace.store, context.run), "lease")
     refused = [verdict for verdict in verdicts if verdict.blocks]
     if refused:
         count = "1 gate" if len(refused) == 1 else f"{len(refused)} gates"
         lines = "".join(f"\n  {verdict.gate}: {verdict.sentence}" for verdict in refused)
-        raise Refused(
+        raise RequestRefused(
             f"{count} of {len(verdicts)} refused {context.run}; nothing was changed, the request stays live{lines}"
         )
 
@@ -125,7 +125,7 @@ def _refuse_drift(environment: Environment, context: RunContext, source_: Source
     void = RequestVoided(cause="drift", request_sha256=approved.sha256, detail=list(drifted), by=context.run)
     environment.log.append(void, run=context.run, actor=PIPELINE_ACTOR)
     lines = "".join(f"\n  {difference}" for difference in drifted)
-    raise Refused(
+    raise RequestRefused(
         f"what was approved is not what would run now: {context.run} is void; plan again and have it approved{lines}"
     )
 

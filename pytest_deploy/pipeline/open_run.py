@@ -69,7 +69,7 @@ def open_run(
         began: when the deployment's process began, in seconds since the epoch.
 
     Raises:
-        Refused: with every refusal.
+        Refused: with every refusal; RequestRefused where the record holds why.
         LeaseHeld: another run holds the environment.
         ManualInterventionRequired: a run was left open.
         RecordError: the record cannot be written or does not verify.

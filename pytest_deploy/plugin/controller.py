@@ -32,12 +32,14 @@ from pytest_deploy.plugin.guard import Told
 from pytest_deploy.plugin.leftovers import Leftovers
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import FinishedStep, StepRecorder
+from pytest_deploy.plugin.stopped import Stopped
 from pytest_deploy.plugin.time_limit import TimeLimits
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import AlertRaised, RunOpened
 from pytest_deploy.release import source
 from pytest_deploy.release.source import Source
+from pytest_deploy.reports.refused_start import outcome_of, report_refusal
 from pytest_deploy.reports.seal import Sealed, seal, summary
 
 UNDONE_AND_SEALED_S = 120.0
@@ -95,14 +97,28 @@ class Controller:
                 began=self.told.began,
             )
         except DeployError as error:
-            # Where the log says already that the run is open, the guard names it and what is due.
-            if next(of_type(self.environment.log.run_in_memory(self.context.run), RunOpened), None) is None:
-                self.told.ended(error.exit_code)
-            pytest.exit(f"refused: {error}", returncode=error.exit_code)
+            self._say_refusal(error)
+            raise Stopped(outcome_of(error), returncode=error.exit_code) from None
         self._limit(self.run)
         self.run.begin()
         self.config.hook.pytest_deploy_run_opened(run=self.context.run, environment=self.context.workspace.environment)
         return self.run
+
+    def _say_refusal(self, error: DeployError) -> None:
+        """Say why nothing was started, and where that is to be read."""
+        self.progress.line()
+        self.progress.line(f"{outcome_of(error)}: {error}", red=True)
+        # Where the log says already that the run is open, the guard names it and what is due.
+        if next(of_type(self.environment.log.run_in_memory(self.context.run), RunOpened), None) is not None:
+            return
+        self.told.ended(error.exit_code)
+        try:
+            self.progress.line()
+            took_s = time.time() - self.told.began
+            for line, markup in report_refusal(self.environment, self.context, error, took_s=took_s):
+                self.progress.line(line, **markup)
+        except Exception as fault:  # noqa: BLE001 -- it is refused: what is only said or read now decides nothing
+            self.progress.line(f"after the refusal: {type(fault).__name__}: {fault}", red=True)
 
     def _limit(self, run: Run) -> None:
         """Hold the time limit of the whole run: at its end the run is stopped and undone; past that, killed."""

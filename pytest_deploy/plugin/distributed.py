@@ -16,6 +16,7 @@ from pytest_deploy.plugin.controller import Controller
 from pytest_deploy.plugin.leftovers import LEFT
 from pytest_deploy.plugin.recorder import BROKEN_OFF
 from pytest_deploy.plugin.scheduler import PhaseScheduler
+from pytest_deploy.plugin.stopped import Stopped
 
 if TYPE_CHECKING:
     from xdist.workermanage import WorkerController
@@ -62,7 +63,7 @@ class DistributedController(Controller):
         if error is not None:
             self._deaths += 1
             if self._deaths > MAX_DEATHS:
-                pytest.exit(f"workers died {self._deaths} times; see to the machine", returncode=3)
+                raise Stopped(f"workers died {self._deaths} times; see to the machine", returncode=3)
         elif self.run is not None:
             output = node.workeroutput
             # As `pytest.exit` in a step does; xdist then ends the others' sessions too.

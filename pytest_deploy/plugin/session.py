@@ -28,6 +28,7 @@ from pytest_deploy.plugin.redaction import Terminal, log_lines
 from pytest_deploy.plugin.report_writers import AllureTexts, Labels
 from pytest_deploy.plugin.scopes import Scopes
 from pytest_deploy.plugin.step_reports import StepReports
+from pytest_deploy.plugin.stopped import Stopped
 from pytest_deploy.plugin.time_limit import TimeLimits
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.policy import Policy
@@ -59,7 +60,7 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
         raise pytest.UsageError(str(error)) from None
     except DeployError as error:
         # The record is looked at before there is a run: what is wrong with it is said, not thrown.
-        pytest.exit(f"nothing was started: {error}", returncode=error.exit_code)
+        raise Stopped(f"nothing was started: {error}", returncode=error.exit_code) from None
     interruption = Interruption()
     handover_file = None if worker is None else context.session / f"collected-{worker['workerid']}"
     collection = Collection(config, context, step_timeout_s=policy.step_timeout_s, handover_file=handover_file)

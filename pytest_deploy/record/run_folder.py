@@ -20,8 +20,10 @@ from pytest_deploy.record.stored_file import Below
 SUMS: Final = "SHA256SUMS"
 ABANDONED_SUMS: Final = "FOUND.SHA256SUMS"
 """What recover writes over the files of a run it abandons; run.abandoned binds it."""
+REFUSED: Final = "refused"
+"""The folder of the pages of refused starts, each named by the number of the last event that it knows."""
 OWN: Final = (
-    SUMS, ABANDONED_SUMS, "junit.xml", "pytest.html", "allure-results", "statement.json", "report.html", "request.json", "approvals",
+    SUMS, ABANDONED_SUMS, "junit.xml", "pytest.html", "allure-results", "statement.json", "report.html", "request.json", "approvals", REFUSED,
 )  # fmt: skip
 """What a run writes itself: no step's file may lie there."""
 

@@ -1,6 +1,6 @@
-"""reports/index.html: the newest runs of every store under reports/, and how deployments of each environment went over time.
+"""reports/index.html: the newest runs and refused starts of every store under reports/, and how deployments of each environment went over time.
 
-It is made anew from the logs when a run has closed. It is a convenience, not evidence: it is replaced, and says nothing
+It is made anew from the logs when a run has closed or a start was refused. It is a convenience, not evidence: it is replaced, and says nothing
 that the logs do not.
 """
 
@@ -17,14 +17,19 @@ from typing import Final
 
 from pytest_deploy.errors import DeployError
 from pytest_deploy.record import atomic_file
-from pytest_deploy.record.event import LIMIT, Event, parse_line
+from pytest_deploy.record.event import LIMIT, Event, of_type, parse_line
+from pytest_deploy.record.events import GateRefused, RequestMade, RequestVoided, RunOpened, given
+from pytest_deploy.record.run_folder import REFUSED
+from pytest_deploy.record.run_id import environment_of
 from pytest_deploy.reports.charts import HEIGHT, WIDTH, Mark
 from pytest_deploy.reports.page import render
 from pytest_deploy.reports.run_summary import OUTCOMES, summarize
 
 RUNS_A_STORE: Final = 500
 """Runs of one store on the page: with more, making it would cost each closing run minutes; `deploy.py history` knows all."""
-_INDEXED: Final = re.compile(rb'"type":"run\.(?:opened|decided|abandoned|closed)"')
+_INDEXED: Final = re.compile(
+    rb'"type":"(?:run\.(?:opened|decided|abandoned|closed)|request\.(?:made|voided)|gate\.refused)"'
+)
 """The types a row is made of; an event of another type need not be parsed."""
 _STORES: Final = ("*", "rehearsal/*", "archive/*")
 _FAULTS: Final = (DeployError, OSError, ValueError, KeyError, TypeError)
@@ -42,9 +47,9 @@ class IndexRow:
     release: str
     deployer: str
     opened: datetime
-    """UTC, of `run.opened`."""
+    """UTC, of `run.opened`; of its newest refusal where a request never ran."""
     outcome: str
-    """As decided; `abandoned`, or `in progress` where the log holds no decision yet."""
+    """As decided; `abandoned`, or `in progress` where the log holds no decision yet; of a request `refused` or `voided`."""
     duration_s: float | None
     sla_s: float | None
     link: str | None
@@ -61,9 +66,9 @@ class IndexRow:
 
 
 def index_row(events: Sequence[Event], link: str | None) -> IndexRow | None:
-    """The index's row of one run, from its own events; None where it was never opened."""
-    if all(event.type != "run.opened" for event in events):
-        return None
+    """The index's row of one run, from its own events; None where it was never opened, and no start of it refused."""
+    if all(event.type != RunOpened.type for event in events):
+        return _refused_row(events, link)
     summary = summarize(events)
     opened, decided = summary.opened, summary.decided
     return IndexRow(
@@ -79,6 +84,39 @@ def index_row(events: Sequence[Event], link: str | None) -> IndexRow | None:
         sla_s=decided.sla_s if decided is not None else None,
         link=link,
     )
+
+
+def _refused_row(events: Sequence[Event], link: str | None) -> IndexRow | None:
+    """The row of a request whose start was refused and that never ran; None of one that waits, or that a plan voided."""
+    refusals = [event for event in events if _refuses(event)]
+    made = next((made for _, made in of_type(events, RequestMade)), None)
+    # A request that no plan made is a run's own: that run was opened, further back than was read.
+    if made is None or given(made.plan) is None or not refusals:
+        return None
+    environment, rehearsal = environment_of(refusals[0].run)
+    return IndexRow(
+        run=refusals[0].run,
+        environment=environment,
+        rehearsal=rehearsal,
+        pipeline=given(made.pipeline) or "deploy",
+        release=given(made.version) or "",
+        deployer=made.requested_by,
+        opened=refusals[-1].time,
+        outcome="voided" if any(event.type == RequestVoided.type for event in events) else "refused",
+        duration_s=None,
+        sla_s=None,
+        link=link,
+    )
+
+
+def _refuses(event: Event) -> bool:
+    """Whether it refuses a start: a gate at the lease, or drift that the start itself found. A run never opened has no other gates."""
+    match event.content:
+        case GateRefused(point="lease"):
+            return True
+        case RequestVoided(by=by):
+            return by == event.run
+    return False
 
 
 # Trends: how long deployments took, how many were rolled back, how many kept the SLA.
@@ -203,12 +241,12 @@ def write(reports: Path) -> tuple[str, ...]:
 
 
 def newest_runs(store: Path, most: int = RUNS_A_STORE) -> tuple[dict[str, list[Event]], int]:
-    """The newest opened runs of a store with the events a row is made of, and the number of the event where reading stopped.
+    """The newest runs of a store with the events a row is made of, and the number of the event where reading stopped.
 
     The log is read from its end: what a page costs does not grow with the record.
     """
     runs: dict[str, list[Event]] = {}
-    opened = 0
+    rows = 0
     with os.scandir(store / "log") as items:
         names = sorted(
             (i.name for i in items if i.name.endswith(".event") and i.is_file(follow_symlinks=False)), reverse=True
@@ -220,12 +258,21 @@ def newest_runs(store: Path, most: int = RUNS_A_STORE) -> tuple[dict[str, list[E
             continue
         event = parse_line(line)
         runs.setdefault(event.run, []).insert(0, event)
-        opened += event.type == "run.opened"
-        if opened == most:
+        rows += _begins_row(runs[event.run])
+        if rows == most:
             return runs, event.seq
     return runs, 0
 
 
+def _begins_row(events: Sequence[Event]) -> bool:
+    """Whether the first of these is where a row's events begin: its run opens, or its request is made, which then never ran."""
+    if events[0].type == RequestMade.type:
+        return all(event.type != RunOpened.type for event in events) and _refused_row(events, None) is not None
+    return events[0].type == RunOpened.type
+
+
 def _link(reports: Path, run_folder: Path) -> str | None:
+    """Of a run its report, else the page of its newest refused start."""
     report = run_folder / "report.html"
-    return report.relative_to(reports).as_posix() if report.exists() else None
+    page = report if report.exists() else max((run_folder / REFUSED).glob("*.html"), default=None)
+    return page.relative_to(reports).as_posix() if page is not None else None

@@ -106,6 +106,7 @@ def render_run(
         "run.html",
         {
             "summary": summary,
+            "never_opened": False,
             "opened": summary.opened,
             "heading": OUTCOMES[summary.outcome][0],
             "meaning": describe_outcome(summary),

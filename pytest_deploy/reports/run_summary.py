@@ -221,6 +221,10 @@ OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
     ),
     "passed": ("Passed", "{pipeline} of {release} in {environment}: {steps}."),
     "not-passed": ("Not passed", "{pipeline} of {release} in {environment}: not every step passed."),
+    "voided": (
+        "Request void",
+        "{release} was not deployed to {environment}: what was approved is not what would run now. Nothing was changed.",
+    ),
     "abandoned": ("Abandoned", "The events end before the run was decided."),
     "in progress": ("In progress", "The events end before the run was decided."),
 }

@@ -125,11 +125,16 @@ def summary(run: Run, sealed: Sealed, *, code: int | None = None) -> list[Line]:
         "record": copy_of(workspace.store),
         "verify": f"python deploy.py verify {workspace.shown(workspace.store)}",
     }
-    lines += [(f"{name:<10}{fact}", {}) for name, fact in facts.items() if fact]
+    lines += fact_lines(facts)
     if judgement.outcome == "rollback-failed":
         text = "a person is needed: the environment is not proven to be as it was; see the report's rollback section"
         lines.append((text, {"red": True}))
     return lines
+
+
+def fact_lines(facts: Mapping[str, str | None]) -> list[Line]:
+    """Each fact behind its name, as a run ends with them; one that there is not is left out."""
+    return [(f"{name:<10}{fact}", {}) for name, fact in facts.items() if fact]
 
 
 def _serving(environment: Environment) -> str:
@@ -200,10 +205,11 @@ def write_evidence(
         STATEMENT: lambda: folder.create(STATEMENT, render_statement(events)),
         REPORT: report,
     }
-    return tuple(name for name in (*COPIED, *RENDERED) if name not in make or not _attempt(name, make[name]))
+    return tuple(name for name in (*COPIED, *RENDERED) if name not in make or not attempt(name, make[name]))
 
 
-def _attempt(name: str, make: Callable[[], object]) -> bool:
+def attempt(name: str, make: Callable[[], object]) -> bool:
+    """Make a file that people read; whether that worked. What went wrong is explained on standard error, and raised to nobody."""
     try:
         make()
     except Exception:  # noqa: BLE001 -- whatever goes wrong in one report, the run is closed and says so

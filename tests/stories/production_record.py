@@ -7,7 +7,11 @@ bucket that refuses replace and delete as production's own does.
 from __future__ import annotations
 
 import fcntl
+import html
+import json
+import re
 import shutil
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,6 +20,7 @@ from pathlib import Path
 from pytest_deploy.record.bucket import Bucket, MirroredStore
 from pytest_deploy.record.event import Event, parse_line
 from pytest_deploy.verify.verify import verify
+from tests.child_process import Ran
 from tests.fake_gcs import asking
 from tests.locked_bucket import LockedBucket, locked_bucket
 from tests.project_checkout import Checkout
@@ -85,10 +90,12 @@ def move_production(checkout: Checkout, bucket: LockedBucket) -> tuple[str, str]
     assert unsigned.code == 1, unsigned.said
     assert "approvals: " in unsigned.said
     assert {"approvals"} == production.refused("lease", request)
+    assert_evidence_of_the_refusal(production, request, unsigned)
     assert production.approve(request, "Tech Lead").code == 0
-    half = production.run(request, TUESDAY)
+    half = production.run(request, TUESDAY, "-n", "2")
     assert half.code == 1, half.said
     assert "QA Lead" in half.said
+    assert_evidence_of_the_refusal(production, request, half)
     assert production.approve(request, "QA Lead").code == 0
 
     # Signed, and too late: the window closes before the run would end.
@@ -96,6 +103,7 @@ def move_production(checkout: Checkout, bucket: LockedBucket) -> tuple[str, str]
     assert late.code == 1, late.said
     assert {"window"} == production.refused("lease", request)
     assert production.checkout.said("run.opened", request) == []
+    assert_evidence_of_the_refusal(production, request, late)
 
     # HeldLease no longer by the bucket: that by itself stops it.
     bucket.locked = False
@@ -108,7 +116,49 @@ def move_production(checkout: Checkout, bucket: LockedBucket) -> tuple[str, str]
     ran = production.run(request, TUESDAY)
     assert ran.code == 0, ran.said
     assert production.checkout.standing().status == 200
+    assert request not in checkout.deploy_py("history", "--rehearse", "--outcome", "refused").stdout
     return request, ran.stdout
+
+
+def assert_evidence_of_the_refusal(production: RehearsedCheckout, request: str, ran: Ran) -> None:
+    """The terminal, a page, the index and history say that this start was refused, by which gate; and the record verifies."""
+    store = production.checkout.store
+    (refused,) = production.refused("lease", request)
+    reason = production.verdicts("lease", request)[refused]["reason"]
+    # 1. The terminal: words, the exit code, where the page lies. Nothing of pytest's own insides.
+    printed = dict(
+        line.split(maxsplit=1) for line in ran.stdout.splitlines() if line.startswith(("report ", "anchor ", "verify "))
+    )
+    assert (
+        f"refused: 1 gate of 13 refused {request}; nothing was changed, the request stays live\n  {refused}: "
+        in ran.stdout
+    )
+    assert re.search(r"^refused in \d+\.\d s · exit 1$", ran.stdout, re.MULTILINE), ran.said
+    assert "Stopped: refused" in ran.stdout
+    assert "_pytest.outcomes" not in ran.said
+    # 2. The page: the newest of this request's, which names that gate alone.
+    page = production.checkout.path / printed["report"]
+    assert page == max((store / "runs" / request / "refused").iterdir())
+    assert page.stem == f"{production.checkout.events(request)[-1].seq:08d}"
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r'data-refused="([^"]+)"', text) == [refused]
+    assert html.escape(reason) in text
+    # 3. The index links it, history lists it.
+    index = (production.checkout.path / "reports" / "index.html").read_text(encoding="utf-8")
+    assert f'data-run="{request}" data-outcome="refused"' in index
+    assert f'href="{page.relative_to(production.checkout.path / "reports").as_posix()}"' in index
+    listed = production.checkout.deploy_py(
+        "history", "--env", "production", "--rehearse", "--outcome", "refused", "--format", "jsonl"
+    )
+    (row,) = map(json.loads, listed.stdout.splitlines())
+    assert (row["run"], row["outcome"]) == (request, "refused")
+    assert row["cause"].startswith(f"{refused}: {reason}")
+    assert row["cause"].endswith("; the request stays live")
+    # 4. Nothing else was left of a run that never was; both verifiers accept what was.
+    assert {path.name for path in (store / "runs" / request).iterdir()} <= {"request.json", "approvals", "refused"}
+    assert verify(store).ok, verify(store).findings
+    second = subprocess.run([store / "verify.sh"], capture_output=True, text=True, timeout=120, check=False)
+    assert second.returncode == 0, second.stdout
 
 
 def assert_the_bucket_holds_it_all(checkout: Checkout, bucket: LockedBucket, fresh: Path) -> None:

@@ -63,6 +63,7 @@ KINDS: Mapping[str, Callable[[TamperedRecord], None]] = {
     "all trust sets replaced by another environment's": log.trust_replaced,
     "a plain copy of a key altered": log.plain_copy_altered,
     "a report altered": files.report_altered,
+    "the page of a refused start altered": files.refused_page_altered,
     "a report swapped for another run's": files.report_swapped,
     "a report and SHA256SUMS swapped": files.report_and_list_swapped,
     "a report altered, and SHA256SUMS to match": files.list_mended,

@@ -18,6 +18,11 @@ def report_altered(it: TamperedRecord) -> None:
     flip(it.file("report.html"), 2000)
 
 
+def refused_page_altered(it: TamperedRecord) -> None:
+    page = min((it.store / "runs" / it.of.run / "refused").iterdir())
+    flip(it.file(f"refused/{page.name}"), 2000)
+
+
 def report_swapped(it: TamperedRecord) -> None:
     shutil.copy(it.store / "runs" / it.of.plan / "report.html", it.file("report.html"))
 

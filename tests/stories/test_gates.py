@@ -151,7 +151,8 @@ def test_the_record_of_another_environment_is_not_this_ones_and_that_is_said_in_
     ran = sponsor.plan(TUESDAY)
 
     assert ran.code == 3, ran.said
-    assert "nothing was started: " in ran.said
+    assert "Stopped: nothing was started: " in ran.said
+    assert "_pytest.outcomes" not in ran.said
     assert "is not signed by this log's key (deploy.example.org/rehearsal/sponsor-example+" in ran.said
     assert "INTERNALERROR" not in ran.said
 
@@ -170,6 +171,12 @@ def test_production_moves_when_staging_people_and_time_allow_it_and_not_before(p
         assert set(NAMES) == set(said[point])
         assert {"passed", "not-applicable"} >= {verdicts[-1] for verdicts in said[point].values()}
     assert production.run in {event.run for event in production.events() if event.type == "run.opened"}
+    # Each of the four refused starts left a page, which the seal binds with all else.
+    folder = production.store / "runs" / production.run
+    pages = {f"refused/{page.name}" for page in (folder / "refused").iterdir()}
+    sealed = {line.partition("  ")[2] for line in (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()}
+    assert len(pages) == 4
+    assert pages <= sealed
 
 
 @pytest.mark.faults

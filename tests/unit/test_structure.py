@@ -5,9 +5,13 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
+import pytest
+
 import pytest_deploy
+from pytest_deploy.plugin.stopped import Stopped
 
 PACKAGE = Path(pytest_deploy.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
@@ -31,6 +35,17 @@ def test_a_vendor_that_no_contract_names_is_imported_nowhere() -> None:
     pattern = re.compile(rf"^\s*(?:import|from) (?:{'|'.join(NOT_IMPORTED)})\b", re.MULTILINE)
 
     assert [path for path in MODULES if pattern.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_a_session_is_ended_under_a_name_that_people_read() -> None:
+    """`pytest.exit` itself prints `_pytest.outcomes.Exit: …`."""
+    asked = [path.name for path in MODULES if "pytest.exit(" in path.read_text(encoding="utf-8")]
+    ending = Stopped("nothing was started: no key", returncode=3)
+
+    assert asked == []
+    assert traceback.format_exception_only(ending) == ["Stopped: nothing was started: no key\n"]
+    assert isinstance(ending, pytest.exit.Exception)
+    assert ending.returncode == 3
 
 
 def test_no_module_outgrows_its_name() -> None:

@@ -82,6 +82,11 @@ class RunBuilder:
             earliest_start="2026-11-23T14:00:00.000Z" if refused else None,
         )  # fmt: skip
 
+    def waits(self, gate: str, **said: Any) -> None:
+        """A gate at the lease that time or signatures lift."""
+        data = {"inputs": {}, "verdict": "still-needed", "earliest_start": None, **said}
+        self.add("gate.refused", gate=gate, point="lease", **data)
+
     def approval(self, name: str, role: str, signed_at: str = "2026-11-22T19:00:00.000Z") -> None:
         """One signature under the request."""
         signer = f"{name.split(maxsplit=1)[0].lower()}@example.org"
@@ -256,6 +261,47 @@ def approved() -> list[Event]:
     builder.gate("window", "change", refused="the override has run out", zone="America/New_York")
     builder.not_run("deploy", "test_revision.py::test_made", "test_revision.py::test_up", cause="a gate refused")
     builder.decided("refused", "before the first change: window", duration_s=1.0)
+    return builder.events
+
+
+UNSIGNED = {
+    "reason": "approval missing: QA Lead",
+    "remedy": "python deploy.py approve production-20261122T190000Z-0b5d",
+}
+CLOSED = {"reason": "the window opens Monday 09:00", "earliest_start": "2026-11-23T14:00:00.000Z"}
+
+
+def refused_start(run: str = "production-20261122T190000Z-0b5d", **made: Any) -> list[Event]:
+    """A request that was started twice before it was signed, and out of the window; at the second start one had signed."""
+    builder = RunBuilder(run=run)
+    said: dict[str, Any] = {
+        "request_sha256": "7d" * 32, "expires": "2026-11-23T20:15:06.000Z", "requested_by": "local:1000:ada@laptop",
+        "environment": "production", "pipeline": "deploy", "commit": COMMIT, "branch": "main", "version": "1.4.0",
+        "image": IMAGE, "plan": "production-20261122T180000Z-71a0", "reason": "monthly release", "ticket": "CHG-12",
+    }  # fmt: skip
+    builder.add("request.made", **(said | made))
+    for start in (1, 2):
+        builder.wait(60)
+        if start == 2:
+            builder.approval("Tina Lead", "Tech Lead")
+        builder.gate("deployer", "lease", who="local:1000:dora@desk", role="Deployment Manager")
+        missing = {**UNSIGNED, "reason": "approval missing: Tech Lead, QA Lead"} if start == 1 else UNSIGNED
+        builder.waits("approvals", **missing)
+        builder.waits("window", **CLOSED)
+        if start == 1:
+            builder.gate("retention", "lease", refused="the bucket is not locked")
+        else:
+            builder.gate("retention", "lease")
+    return builder.events
+
+
+def drifted() -> list[Event]:
+    """The same request, started once more after the policy had changed."""
+    events = refused_start()
+    builder = RunBuilder(run=events[0].run, now=events[-1].time, events=events)
+    builder.wait(60)
+    differences = ["commit was 5f1c, is 6a2d", "policy_sha256 was <c0>, is <c1>"]
+    builder.add("request.voided", cause="drift", request_sha256="7d" * 32, detail=differences, by=builder.run)
     return builder.events
 
 

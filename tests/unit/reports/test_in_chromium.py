@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
+from pytest_deploy.policy.load import RunContext
+from pytest_deploy.record.event import Event
 from pytest_deploy.reports.index import IndexRow, index_row, render_index
+from pytest_deploy.reports.refused_start import RefusedStart, render_refused_start, start_again
 from pytest_deploy.reports.run_page import PageFiles, render_run
+from pytest_deploy.workspace import Workspace
 from tests.chromium import Tab, browse
 from tests.unit.reports import sample_runs
 from tests.unit.reports.sample_runs import CHECKPOINT
@@ -46,6 +50,14 @@ def signed_since() -> str:
     return render_run(events, checkpoint=CHECKPOINT, after=after(events, *said))
 
 
+def refused(events: list[Event]) -> str:
+    sets = tuple(f'service.checks.{name}=["true"]' for name in ("lint", "types", "tests"))
+    again = start_again(
+        RunContext(Workspace(Path("/x"), "production", rehearsal=True), "deploy", sets=sets), RefusedStart(events)
+    )
+    return render_refused_start(events, checkpoint=CHECKPOINT, again=again)
+
+
 PAGES: dict[str, str] = {
     "deployed": render_run(sample_runs.deployed(), checkpoint=CHECKPOINT),
     "rolled back": render_run(sample_runs.rolled_back(), checkpoint=CHECKPOINT),
@@ -56,6 +68,8 @@ PAGES: dict[str, str] = {
         after=sample_runs.post_run(sample_runs.approved()),
     ),
     "signed since": signed_since(),
+    "refused start": refused(sample_runs.refused_start("rehearsal-production-20261122T190000Z-0b5d")),
+    "request void": refused(sample_runs.drifted()),
     "index": index(),
 }
 

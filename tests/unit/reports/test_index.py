@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_deploy.record.log import Log
 from pytest_deploy.reports import index
 from pytest_deploy.reports.charts import HEIGHT, WIDTH
 from pytest_deploy.reports.format import share
 from pytest_deploy.reports.index import IndexRow, index_row, render_index, trends
-from tests.unit.record.sample_record import RunWriter, deployed, open_log
+from tests.unit.record.sample_record import RunWriter, deployed, open_log, verdict
 from tests.unit.reports import sample_runs
 from tests.unit.reports.parsed_page import parse
 from tests.unit.reports.sample_runs import RunBuilder
@@ -50,6 +51,40 @@ def test_a_row_is_what_the_events_say() -> None:
 
 def test_a_run_that_was_never_opened_has_no_row() -> None:
     assert index_row(sample_runs.deployed()[1:], None) is None
+    assert index_row(sample_runs.refused_start()[:1], None) is None, "a request that waits"
+
+
+@pytest.mark.parametrize(
+    "run, rehearsal",
+    [("production-20261122T190000Z-0b5d", False), ("rehearsal-production-20261122T190000Z-0b5d", True)],
+)
+def test_a_request_whose_start_was_refused_has_a_row_with_the_time_of_its_newest_refusal(
+    run: str, rehearsal: bool
+) -> None:  # noqa: FBT001
+    events = sample_runs.refused_start(run)
+
+    assert IndexRow(
+        run=run, environment="production", rehearsal=rehearsal, pipeline="deploy", release="1.4.0", deployer="local:1000:ada@laptop",
+        opened=max(event.time for event in events if event.type == "gate.refused"), outcome="refused", duration_s=None, sla_s=None,
+        link="x/refused/00000131.html",
+    ) == index_row(events, "x/refused/00000131.html")  # fmt: skip
+
+
+def test_a_request_that_a_start_found_drifted_is_void_and_one_that_a_plan_replaced_has_no_row() -> None:
+    drifted = index_row(sample_runs.drifted(), None)
+    assert drifted is not None
+    assert drifted.heading == "Request void"
+
+    by_a_plan = RunBuilder(run="production-20261122T190000Z-0b5d", events=sample_runs.refused_start()[:1])
+    by_a_plan.add("request.voided", cause="drift", by="production-20261122T200000Z-1111")
+    assert index_row(by_a_plan.events, None) is None
+
+
+def test_a_refused_start_is_no_deployment_that_trends_count() -> None:
+    row = index_row(sample_runs.refused_start(), None)
+
+    assert row is not None
+    assert trends([row]) == ()
 
 
 def test_a_run_without_a_decision_is_in_progress_or_abandoned() -> None:
@@ -238,6 +273,48 @@ def test_reading_stops_where_enough_runs_are_known(reports: Path) -> None:
             path.chmod(0o644)
             path.write_bytes(b"not read")
     assert index.newest_runs(reports / "local", 1) == (runs, first)
+
+
+def refused(log: Log, starts: int = 1) -> RunWriter:
+    """A request of which so many starts were refused."""
+    run = RunWriter(log).request(plan="local-20261122T120000Z-0001")
+    for _ in range(starts):
+        run.add("gate.refused", verdict("approvals", "still-needed", reason="approval missing: QA Lead"))
+    return run
+
+
+def test_a_request_is_listed_as_refused_until_it_runs(reports: Path, tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    run = refused(log, starts=2)
+    index.write(reports)
+    assert sorted(outcomes(reports)) == ["deployed", "deployed", "in progress", "refused"]
+
+    # It may be opened once the run that holds the lease has ended: as a plan's run here, which takes none.
+    run.pipeline = "plan"
+    run.open(
+        request_sha256=next(event.data["request_sha256"] for event in log.run(run.run) if event.type == "request.made")
+    )
+    index.write(reports)
+    assert sorted(outcomes(reports)) == ["deployed", "deployed", "in progress", "in progress"]
+
+
+def test_requests_that_were_refused_count_towards_what_is_read(reports: Path, tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    newest = [refused(log, starts=3).run for _ in range(3)][1:]
+
+    runs, first = index.newest_runs(reports / "local", 2)
+
+    assert list(reversed(newest)) == list(runs)
+    assert next(event.type for event in log.events() if event.seq == first) == "request.made"
+
+
+def test_a_run_that_makes_its_own_request_is_no_refused_start_though_reading_stops_between_the_two() -> None:
+    builder = RunBuilder()
+    builder.add("request.made", request_sha256="7d" * 32, expires=None, requested_by="ada")
+    builder.gate("window", "lease", refused="closed")
+    builder.decided("refused")
+
+    assert index_row(builder.events, None) is None
 
 
 def test_the_page_is_replaced_whole(reports: Path) -> None:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.record.log import Log
+from pytest_deploy.reports.refused_start import render_refused_start
 from pytest_deploy.reports.run_page import render_run
 from tests.conftest import missing
-from tests.unit.record.sample_record import RunWriter, closed, decided, open_log
+from tests.unit.record.sample_record import RunWriter, closed, decided, open_log, verdict
 from tests.unit.reports import sample_runs
 from tests.unit.reports.parsed_page import parse
 
@@ -106,6 +107,31 @@ def test_another_log_is_not_the_one_rendered_from(tmp_path: Path) -> None:
     assert run(other, rendered).stdout == "0\n"
 
 
+def refused(home: Path) -> tuple[Path, str, list[str]]:
+    """A store with a request whose start was refused; the store, the run, and the commands of its page that check it."""
+    log: Log = open_log(home)
+    waiting = RunWriter(log).request()
+    waiting.add("gate.refused", verdict("approvals", "still-needed", reason="approval missing: QA Lead"))
+    page = render_refused_start(log.run(waiting.run), checkpoint=log.checkpoint(), again="pytest --deploy-env=local")
+    checks = parse(page).one("section", aria_labelledby="verify").all("pre", class_="command")
+    return home / "reports" / "local", waiting.run, [pre.text for pre in checks]
+
+
+def test_what_the_page_of_a_refused_start_prints_agrees_and_notices_another_request(tmp_path: Path) -> None:
+    store, name, (request, chain, signature, rendered, stamped) = refused(tmp_path)
+
+    of_file, of_log = run(store, request).stdout.splitlines()
+    assert f'"request_sha256":"{of_file.split()[0]}"' == of_log
+    assert ((done := run(store, chain)).stdout, done.returncode) == ("", 0)
+    assert "Signature Verified Successfully" in run(store, signature).stdout
+    assert run(store, rendered).stdout == "1\n"
+    assert run(store, stamped).stdout == "anchors/ holds no timestamp\n"
+
+    _spoil(store / "runs" / name / "request.json", b"commit", b"commot")
+    of_file, of_log = run(store, request).stdout.splitlines()
+    assert of_file.split()[0] not in of_log
+
+
 @pytest.mark.parametrize("tool", ["sha256sum", "find", "openssl"])
 def test_only_stock_tools_are_asked_for(tmp_path: Path, tool: str) -> None:
     _, _, commands = recorded(tmp_path)
@@ -118,6 +144,10 @@ def test_no_line_of_a_command_wraps_on_paper() -> None:
     """Copied from a sheet, a line that wraps is two: a name broken at its hyphen is another name, and the signature a forgery."""
     events = sample_runs.approved()
     page = render_run(events, checkpoint=sample_runs.CHECKPOINT, after=sample_runs.post_run(events))
-    lines = [line for pre in parse(page).all("pre", class_="command") for line in pre.text.splitlines()]
+    page_of_refusal = render_refused_start(
+        sample_runs.refused_start(), checkpoint=sample_runs.CHECKPOINT, again="pytest"
+    )
+    pages = (page, page_of_refusal)
+    lines = [line for one in pages for pre in parse(one).all("pre", class_="command") for line in pre.text.splitlines()]
 
     assert [line for line in lines if len(line) > ON_PAPER] == []

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.verify.verify import verify
+from tests.unit.record.sample_record import RunWriter, open_log, verdict
 from tests.unit.verify.conftest import Record
 from tests.unit.verify.test_second_opinion import both, first, second_opinion
 from tests.unprivileged import as_nobody, open_folder
@@ -82,6 +83,23 @@ def test_a_file_hidden_from_lists_by_its_name_is_found(record: Record) -> None:
     place = f"runs/{record.first}/report.html\\tf\\nruns: has a control character"
     assert place in str(verify(record.store).findings[0])
     assert "has a control character or a backslash in its name" in second_opinion(record.store).text
+
+
+def test_the_page_of_a_refused_start_verifies_before_its_run_is_sealed_and_is_bound_by_the_seal(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    run = RunWriter(log).request(plan="local-20261122T120000Z-0001")
+    run.add("gate.refused", verdict("approvals", "still-needed", reason="approval missing: QA Lead"))
+    page = run.folder.create("refused/00000002.html", b"<!doctype html><title>refused</title>\n")
+    assert both(log.store.folder()) == (True, "")
+
+    made = next(event for event in log.run(run.run) if event.type == "request.made")
+    run.open(request_sha256=made.data["request_sha256"]).step("traffic", changes=True).close("deployed")
+    assert both(log.store.folder()) == (True, "")
+    assert b"  refused/00000002.html\n" in (run.folder.path / "SHA256SUMS").read_bytes()
+
+    page.chmod(0o644)
+    page.write_bytes(b"<!doctype html><title>passed</title>\n")
+    assert both(log.store.folder()) == (False, f"runs/{run.run}/refused/00000002.html")
 
 
 @pytest.mark.parametrize("name", [b"r\xd0\xb5port.html", b"\xff.html", b"\x1b]0;title\x07", b"a\\b"])
