@@ -109,7 +109,7 @@ class Controller:
         self.progress.line()
         self.progress.line(f"{outcome_of(error)}: {error}", red=True)
         # Where the log says already that the run is open, the guard names it and what is due.
-        if next(of_type(self.environment.log.run_in_memory(self.context.run), RunOpened), None) is not None:
+        if self._is_open_in_the_log():
             return
         self.told.ended(error.exit_code)
         try:
@@ -119,6 +119,14 @@ class Controller:
                 self.progress.line(line, **markup)
         except Exception as fault:  # noqa: BLE001 -- it is refused: what is only said or read now decides nothing
             self.progress.line(f"after the refusal: {type(fault).__name__}: {fault}", red=True)
+
+    def _is_open_in_the_log(self) -> bool:
+        """Whether this process wrote that the run is open; where no log can be opened it wrote nothing."""
+        try:
+            events = self.environment.log.run_in_memory(self.context.run)
+        except DeployError:
+            return False
+        return next(of_type(events, RunOpened), None) is not None
 
     def _limit(self, run: Run) -> None:
         """Hold the time limit of the whole run: at its end the run is stopped and undone; past that, killed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from tests.locked_bucket import SEVEN_YEARS_S, LockedBucket, locked_bucket
 from tests.project_checkout import Checkout
 from tests.stories.production_record import ProductionRecord
 from tests.stories.rehearsed_checkout import BUCKET, CHRISTMAS_EVE, TUESDAY, RehearsedCheckout, in_a_bucket
-from tests.unit.record.sample_record import ACTOR, RunWriter
+from tests.unit.record.sample_record import ACTOR, RunWriter, deployed, open_log
 
 HOUR = timedelta(hours=1)
 
@@ -155,6 +156,26 @@ def test_the_record_of_another_environment_is_not_this_ones_and_that_is_said_in_
     assert "_pytest.outcomes" not in ran.said
     assert "is not signed by this log's key (deploy.example.org/rehearsal/sponsor-example+" in ran.said
     assert "INTERNALERROR" not in ran.said
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "2")], ids=["alone", "with workers"])
+def test_a_record_whose_key_is_gone_starts_nothing_and_that_is_said_in_words(
+    checkout: Checkout, tmp_path: Path, workers: tuple[str, ...]
+) -> None:
+    """Where nothing is approved the record is opened with the run: what is wrong with it is found there."""
+    deployed(open_log(tmp_path))
+    shutil.copytree(tmp_path / "reports" / "local", checkout.store)
+    before = checkout.bytes_below("reports")
+
+    ran = checkout.deploy(*workers)
+
+    assert ran.code == 3, ran.said
+    assert "not started: the log's key" in ran.stdout
+    assert re.search(r"^not started in \d+\.\d s · exit 3$", ran.stdout, re.MULTILINE), ran.said
+    assert "Stopped: not started" in ran.stdout
+    for unwanted in ("INTERNALERROR", "_pytest.outcomes", "deploy.py recover", "report  "):
+        assert unwanted not in ran.said
+    assert before == checkout.bytes_below("reports")
 
 
 def test_production_moves_when_staging_people_and_time_allow_it_and_not_before(production: ProductionRecord) -> None:
