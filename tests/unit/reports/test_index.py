@@ -59,8 +59,8 @@ def test_a_run_that_was_never_opened_has_no_row() -> None:
     [("production-20261122T190000Z-0b5d", False), ("rehearsal-production-20261122T190000Z-0b5d", True)],
 )
 def test_a_request_whose_start_was_refused_has_a_row_with_the_time_of_its_newest_refusal(
-    run: str, rehearsal: bool
-) -> None:  # noqa: FBT001
+    run: str, *, rehearsal: bool
+) -> None:
     events = sample_runs.refused_start(run)
 
     assert IndexRow(
