@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from pytest_deploy.record.events import RESERVED, TYPES, fields
+from pytest_deploy.record.events import RESERVED, RESERVED_KEYS, TYPES, fields
 from pytest_deploy.record.events.content import EventContent, Field
 
 BEGINS: Final = "<!-- types: made by python docs/generate_event_types.py -->\n"
@@ -35,7 +35,7 @@ def with_section(page: str) -> str:
 def _table(content_type: type[EventContent]) -> str:
     told = _field_docs(content_type)
     rows = [
-        f"| {field.name} | {field.form.replace('|', chr(92) + '|')} | {'yes' if field.required else 'no'} | {_told(field, told)} |"
+        f"| {field.name} | {field.form.replace('|', chr(92) + '|')} | {'yes' if field.required else 'no'} | {_told(content_type, field, told)} |"
         for field in fields(content_type).values()
         if field.name != "clock"
     ]
@@ -45,8 +45,10 @@ def _table(content_type: type[EventContent]) -> str:
     return head + "\n".join(rows) + "\n"
 
 
-def _told(field: Field, docs: Mapping[str, str]) -> str:
-    return " ".join(text for text in (docs.get(field.name), "Stated by a person." if field.stated else "") if text)
+def _told(content_type: type[EventContent], field: Field, docs: Mapping[str, str]) -> str:
+    will = RESERVED_KEYS.get(content_type.type, {}).get(field.name)
+    stated, reserved = "Stated by a person." * field.stated, f"Not written yet ({will})." if will else ""
+    return " ".join(text for text in (docs.get(field.name), stated, reserved) if text)
 
 
 def _field_docs(content_type: type[EventContent]) -> dict[str, str]:

@@ -25,7 +25,6 @@ from pytest_deploy.record.events import (
     RecordAmended,
     RecordAnnotated,
     RunOpened,
-    RunPlanned,
     SignoffSigned,
     StepFinished,
     given,
@@ -316,8 +315,6 @@ def _exceptions_in(event: Event) -> Iterator[Sentence]:
         case DeviationAccepted() as accepted:
             what = given(accepted.deviation) or given(accepted.nodeid) or "deviation"
             texts.append(f"{what}, accepted by {accepted.signer}: {accepted.reason}")
-        case RunPlanned() as planned:
-            texts += [f"phase {phase}: {escape_hidden(why)}" for phase, why in given(planned.omitted, {}).items()]
         case RunOpened() as opened:
             texts += ["the tree had uncommitted changes"] * opened.dirty
             replaced = given(opened.substituted, {})

@@ -108,6 +108,15 @@ RESERVED: Final[Mapping[str, str]] = {
     "notification.failed": "notifications",
 }
 """Types that nothing writes yet -> what will (docs/decisions/0049). Readers and verifiers know them already."""
+RESERVED_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
+    "approval.refused": {"source": "reviews at GitHub"},
+    "approval.signed": {"source": "reviews at GitHub"},
+    "environment.frozen": {"incident": "incidents"},
+    "environment.released": {"incident": "incidents"},
+    "key.enrolled": {"verified_by": "enrolment by administrators", "method": "enrolment by administrators"},
+    "lease.taken": {"workflow_run": "runs at GitHub", "workflow_attempt": "runs at GitHub"},
+}
+"""Type -> its keys that nothing writes yet -> what will. All other keys are written."""
 
 
 def parse(event_type: str, data: Mapping[str, Json]) -> EventContent:

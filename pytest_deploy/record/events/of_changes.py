@@ -99,8 +99,6 @@ class RollbackStarted(EventContent, frozen=True, kw_only=True):
     """What is undone, in this order."""
     target: Any
     """The version that is restored; `none` where nothing served before."""
-    by: str | UnsetType = UNSET
-    changed: list[Any] | UnsetType = UNSET
 
 
 class RollbackFinished(EventContent, frozen=True, kw_only=True):
@@ -110,9 +108,6 @@ class RollbackFinished(EventContent, frozen=True, kw_only=True):
     duration_s: Number
     target: Any
     cause: str | UnsetType | None = UNSET
-    left: Any | UnsetType = UNSET
-    """What it could not undo."""
-    by: str | UnsetType = UNSET
 
 
 class EnvironmentFrozen(EventContent, frozen=True, kw_only=True):
@@ -121,7 +116,6 @@ class EnvironmentFrozen(EventContent, frozen=True, kw_only=True):
     reason: str
     commit: str | UnsetType = UNSET
     version: str | UnsetType = UNSET
-    by: str | UnsetType = UNSET
     incident: str | UnsetType | None = UNSET
 
 
@@ -144,7 +138,6 @@ class ClockSkewed(EventContent, frozen=True, kw_only=True):
     source: str
     observed: datetime | UnsetType = UNSET
     """The writer's own time."""
-    detail: str | UnsetType = UNSET
     restart: datetime | UnsetType = UNSET
     """From this instant time may start again; written by `recover --clock` alone."""
 

@@ -33,7 +33,6 @@ class ApprovalSigned(Signed, frozen=True, kw_only=True):
     signed_at: datetime | UnsetType = UNSET
     """As the signer's machine had it."""
     comment: str | UnsetType | None = UNSET
-    fingerprint: str | UnsetType = UNSET
     source: str | UnsetType = UNSET
 
 
@@ -44,10 +43,6 @@ class ApprovalRefused(EventContent, frozen=True, kw_only=True):
     role: str | None
     reason: str
     file: str | UnsetType = UNSET
-    sha256: Sha256 | UnsetType | None = UNSET
-    signature_sha256: Sha256 | UnsetType | None = UNSET
-    request_sha256: Sha256 | UnsetType | None = UNSET
-    fingerprint: str | UnsetType | None = UNSET
     source: str | UnsetType = UNSET
 
 
@@ -58,7 +53,6 @@ class OverrideSigned(Signed, frozen=True, kw_only=True):
     gate: str | UnsetType = UNSET
     incident: str | UnsetType = UNSET
     expires: datetime | UnsetType = UNSET
-    second: str | UnsetType = UNSET
     request_sha256: Sha256 | UnsetType = UNSET
     role: str | UnsetType = UNSET
     meaning: str | UnsetType = UNSET
@@ -130,7 +124,6 @@ class EnvironmentReleased(Signed, frozen=True, kw_only=True):
     """Somebody ends a freeze."""
 
     reason: str
-    commit: str | UnsetType = UNSET
     incident: str | UnsetType | None = UNSET
     frozen: int | UnsetType = UNSET
     """`seq` of the newest environment.frozen."""
@@ -150,23 +143,18 @@ class KeyChange(EventContent, frozen=True, kw_only=True):
     person: str | None
     fingerprint: str | None
     reason: str
-    verified_by: str | UnsetType = UNSET
-    method: str | UnsetType = UNSET
-    ticket: str | UnsetType = UNSET
     origin: str | UnsetType = UNSET
     vkey: str | UnsetType = UNSET
     """The log's key, in the form of a signed note's verifier."""
-    roles: list[Any] | UnsetType = UNSET
-    valid_after: str | UnsetType = UNSET
-    valid_before: str | UnsetType = UNSET
-    previous: str | UnsetType = UNSET
-    """Of a rotation: the log's key before it."""
-    signer: str | UnsetType = UNSET
-    """Of a rotation: where the new key lies."""
 
 
 class KeyEnrolled(KeyChange, frozen=True, kw_only=True):
     """A person's key counts; without a person, the log's own key."""
+
+    verified_by: str | UnsetType = UNSET
+    """Who verified that the person is who they say."""
+    method: str | UnsetType = UNSET
+    """How they did."""
 
 
 class KeyRevoked(KeyChange, frozen=True, kw_only=True):
@@ -175,6 +163,11 @@ class KeyRevoked(KeyChange, frozen=True, kw_only=True):
 
 class KeyRotated(KeyChange, frozen=True, kw_only=True):
     """The log's old key names the new one; the next event enrolls it over the same set."""
+
+    previous: str | UnsetType = UNSET
+    """The log's key before it."""
+    signer: str | UnsetType = UNSET
+    """Where the new key lies."""
 
 
 class AnchorMade(EventContent, frozen=True, kw_only=True):
@@ -191,7 +184,6 @@ class AnchorMade(EventContent, frozen=True, kw_only=True):
     """The copied checkpoint, in the store."""
     sha256: Sha256 | UnsetType = UNSET
     """Of that file."""
-    time: datetime | UnsetType = UNSET
     receipt: Any | UnsetType = UNSET
     """Of a line its receipt, of a GitHub status its address."""
     reply_sha256: Sha256 | UnsetType = UNSET

@@ -35,7 +35,6 @@ class RequestMade(EventContent, frozen=True, kw_only=True):
     """The artefact, `name@sha256:…`."""
     earlier: dict[str, Any] | UnsetType | None = UNSET
     """What served when the request was made, which a rollback restores; null where nothing did."""
-    migrations: list[Any] | UnsetType = UNSET
     reason: StatedText | UnsetType | None = UNSET
     ticket: StatedText | UnsetType | None = UNSET
     plan: str | UnsetType = UNSET
@@ -44,7 +43,6 @@ class RequestMade(EventContent, frozen=True, kw_only=True):
     """Of the steps that the run will have."""
     config_sha256: Sha256 | UnsetType | None = UNSET
     """Of the environment's policy."""
-    nonce: str | UnsetType = UNSET
 
 
 class RequestVoided(EventContent, frozen=True, kw_only=True):
@@ -73,7 +71,6 @@ class LeaseTaken(EventContent, frozen=True, kw_only=True):
     machine: str | UnsetType | None = UNSET
     workflow_run: str | UnsetType | None = UNSET
     workflow_attempt: int | UnsetType | None = UNSET
-    reason: str | UnsetType = UNSET
 
 
 class LeaseRenewed(EventContent, frozen=True, kw_only=True):
@@ -83,7 +80,6 @@ class LeaseRenewed(EventContent, frozen=True, kw_only=True):
     until: datetime
     fence: int
     """`seq` of the lease.taken."""
-    holder: str | UnsetType = UNSET
 
 
 class LeaseReleased(EventContent, frozen=True, kw_only=True):
@@ -92,8 +88,6 @@ class LeaseReleased(EventContent, frozen=True, kw_only=True):
     name: str
     fence: int
     """`seq` of the lease.taken."""
-    holder: str | UnsetType = UNSET
-    cause: str | UnsetType = UNSET
 
 
 class RunOpened(EventContent, frozen=True, kw_only=True):
@@ -130,21 +124,8 @@ class RunOpened(EventContent, frozen=True, kw_only=True):
     python: str | UnsetType = UNSET
     options: dict[str, Any] | UnsetType = UNSET
     ticket: StatedText | UnsetType | None = UNSET
-    request: str | UnsetType = UNSET
-    """The run whose request this one carries out."""
-    host: str | UnsetType = UNSET
-    started: datetime | UnsetType = UNSET
-    """When the process, or the job around it, began: the SLA counts from here."""
-    invocation: list[Any] | UnsetType = UNSET
-    """The command line."""
-    tzdata: str | UnsetType | None = UNSET
-    workers: int | UnsetType = UNSET
-    earlier: dict[str, Any] | UnsetType | None = UNSET
-    platform: str | UnsetType = UNSET
     target: Any | UnsetType = UNSET
     """Of a smoke run: the release that served, as the live service's own label says."""
-    software: str | UnsetType = UNSET
-    """This software's version."""
     organisation: dict[str, Any] | UnsetType = UNSET
     """`name`, and `references` with `training` and `letter_to_fda`."""
 
@@ -157,12 +138,6 @@ class RunPlanned(EventContent, frozen=True, kw_only=True):
     """How many of them run only in a rollback."""
     steps_sha256: Sha256
     """Of the node ids, one a line, in order."""
-    phases: list[Any] | UnsetType = UNSET
-    omitted: dict[str, Any] | UnsetType = UNSET
-    budgets: dict[str, Any] | UnsetType = UNSET
-    """Phase -> seconds."""
-    sla_s: Number | UnsetType | None = UNSET
-    expected_s: Number | UnsetType | None = UNSET
 
 
 class RunDecided(EventContent, frozen=True, kw_only=True):
@@ -173,13 +148,7 @@ class RunDecided(EventContent, frozen=True, kw_only=True):
     duration_s: Number
     sla_s: Number | None
     exit_code: int | UnsetType = UNSET
-    serving: dict[str, Any] | UnsetType | None = UNSET
     watch_s: Number | UnsetType = UNSET
-    waiting_s: Number | UnsetType = UNSET
-    steps: dict[str, Any] | UnsetType = UNSET
-    changed: bool | UnsetType = UNSET
-    signal: str | UnsetType | None = UNSET
-    by: str | UnsetType = UNSET
     request: str | UnsetType | None = UNSET
     """Of a plan: the run that people may now approve."""
     earliest_start: datetime | UnsetType | None = UNSET
@@ -198,9 +167,6 @@ class RunClosed(EventContent, frozen=True, kw_only=True):
     """Of SHA256SUMS."""
     missing: list[Any]
     """Files that could not be rendered."""
-    files: int | UnsetType = UNSET
-    exit_code: int | UnsetType = UNSET
-    by: str | UnsetType = UNSET
 
 
 class RunAbandoned(EventContent, frozen=True, kw_only=True):
@@ -209,17 +175,12 @@ class RunAbandoned(EventContent, frozen=True, kw_only=True):
     cause: str
     found_sha256: Sha256
     """Of FOUND.SHA256SUMS, written into the folder first."""
-    by: str | UnsetType = UNSET
-    files: int | UnsetType = UNSET
 
 
 class PhaseStarted(EventContent, frozen=True, kw_only=True):
     """The steps of a phase may run."""
 
     phase: str
-    mode: Literal["all", "first"] | UnsetType = UNSET
-    budget_s: Number | UnsetType | None = UNSET
-    steps: int | UnsetType = UNSET
 
 
 class PhaseFinished(EventContent, frozen=True, kw_only=True):
@@ -230,7 +191,6 @@ class PhaseFinished(EventContent, frozen=True, kw_only=True):
     duration_s: Number
     cause: str | UnsetType | None = UNSET
     budget_s: Number | UnsetType | None = UNSET
-    steps: dict[str, Any] | UnsetType = UNSET
 
 
 class StepStarted(EventContent, frozen=True, kw_only=True):
@@ -240,12 +200,6 @@ class StepStarted(EventContent, frozen=True, kw_only=True):
     phase: str
     changes: bool
     """Whether it may change the environment."""
-    title: str | UnsetType = UNSET
-    requirements: list[Any] | UnsetType = UNSET
-    verifies: list[Any] | UnsetType = UNSET
-    timeout_s: Number | UnsetType | None = UNSET
-    worker: str | UnsetType = UNSET
-    attempt: int | UnsetType = UNSET
 
 
 class StepFinished(EventContent, frozen=True, kw_only=True):
@@ -268,13 +222,6 @@ class StepFinished(EventContent, frozen=True, kw_only=True):
     """Requirement assertions that it can exercise."""
     image: str | UnsetType | None = UNSET
     """The artefact that the step built or found."""
-    cause: str | UnsetType | None = UNSET
-    worker: str | UnsetType = UNSET
-    setup_s: Number | UnsetType = UNSET
-    teardown_s: Number | UnsetType = UNSET
-    output: str | UnsetType | None = UNSET
-    requirements: list[Any] | UnsetType = UNSET
-    title: str | UnsetType = UNSET
     measured: dict[str, Any] | UnsetType = UNSET
     """Label -> seconds that it measured."""
 
@@ -285,11 +232,8 @@ class StepNotRun(EventContent, frozen=True, kw_only=True):
     nodeid: str
     phase: str
     cause: str
-    requirements: list[Any] | UnsetType = UNSET
     claims: list[Any] | UnsetType = UNSET
     """Requirement assertions that it would have exercised."""
-    changes: bool | UnsetType = UNSET
-    title: str | UnsetType = UNSET
 
 
 class GateVerdict(EventContent, frozen=True, kw_only=True):
@@ -306,9 +250,6 @@ class GateVerdict(EventContent, frozen=True, kw_only=True):
     earliest_start: datetime | None
     """Of a refusal that time cures."""
     remedy: str | UnsetType = UNSET
-    overridden: str | UnsetType = UNSET
-    evaluated: datetime | UnsetType = UNSET
-    tzdata: str | UnsetType = UNSET
 
     @property
     def sentence(self) -> str:
