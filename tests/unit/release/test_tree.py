@@ -161,7 +161,7 @@ def test_a_linked_folder_is_named(checkout: Path, tmp_path: Path) -> None:
 
 
 def test_what_is_missing_and_another_mode_or_link_are_named(checkout: Path) -> None:
-    (checkout / "docs" / "a.md").unlink()
+    (checkout / "notes" / "a.txt").unlink()
     (checkout / "deploy.yaml").chmod(0o755)
     (checkout / "service" / "link.py").unlink()
     (checkout / "service" / "link.py").symlink_to("/etc/passwd")
