@@ -10,7 +10,7 @@ import hashlib
 import html
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import uuid4
 
 import allure_commons
@@ -18,6 +18,8 @@ import pytest
 
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.record.plain_text import words_of
+
+_ID_CELL: Final = '<td class="col-testId">'
 
 
 def claims(item: pytest.Item, environment: str) -> tuple[str, ...]:
@@ -67,6 +69,8 @@ class Labels:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
+        # A step's id may hold a parameter's text, and pytest-html puts it into its page as it is.
+        cells[1] = f"{_ID_CELL}{html.escape(cells[1].removeprefix(_ID_CELL).removesuffix('</td>'))}</td>"
         shown: dict[str, list[str]] = {"phase": [], "requirement": []}
         for name, value in getattr(report, "user_properties", ()):  # a report of the collection has none
             shown.setdefault(name, []).append(html.escape(str(value)))

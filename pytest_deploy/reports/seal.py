@@ -31,6 +31,7 @@ from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.store import Exists
 from pytest_deploy.release import live
 from pytest_deploy.reports import index
+from pytest_deploy.reports.others_page import with_policy
 from pytest_deploy.reports.run_page import RunEvents, page_files, render_run
 from pytest_deploy.reports.run_summary import RunSummary, StepSummary, summarize
 from pytest_deploy.traceability.matrix import NOT_RUN
@@ -225,7 +226,8 @@ def _copy(source: Path, folder: RunFolder, name: str, redact: Callable[[bytes], 
         for path in sorted(path for path in source.rglob("*") if path.is_file()):
             folder.create(f"{name}/{path.relative_to(source).as_posix()}", redact(path.read_bytes()))
     else:
-        folder.create(name, redact(source.read_bytes()))
+        content = redact(source.read_bytes())
+        folder.create(name, with_policy(content) if name.endswith(".html") else content)
 
 
 # --- statement.json: the run's steps as an in-toto Statement v1, predicate test-result v0.1, for verifiers of the supply chain.
