@@ -18,11 +18,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from cryptography.exceptions import UnsupportedAlgorithm
+
 from pytest_deploy.errors import IllegalEvent, Refused, StoreUnavailable, UsageError
 from pytest_deploy.record.actor import SIGNER
 from pytest_deploy.record.event import Event, canonical, of_type
 from pytest_deploy.record.events import KeyChange
 from pytest_deploy.record.key import trust_set
+from pytest_deploy.record.sshsig import BadSignature, canonical_key
 from pytest_deploy.record.store import Store
 
 LONGEST: Final = timedelta(days=366)
@@ -162,6 +165,13 @@ def _blob(public: str) -> bytes:
     kind = words[0].encode()
     if blob[4 : 4 + len(kind)] != kind:
         raise UsageError(f"{public[:60]!r} is no SSH public key: its type and its content differ")
+    try:
+        canonical_blob = canonical_key(blob)
+    except (BadSignature, ValueError, UnsupportedAlgorithm) as error:
+        raise UsageError(f"{public[:60]!r} is no SSH public key that can sign: {error}") from None
+    if canonical_blob != blob:
+        # So can the numbers in it: with zeros before them one key would be two people's, or a revoked one new.
+        raise UsageError(f"{public[:60]!r} is not written as ssh-keygen writes a public key")
     return blob
 
 

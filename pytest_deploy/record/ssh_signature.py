@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import Failed
+from pytest_deploy.record import sshsig
+from pytest_deploy.record.programs import system_program
 
 _SIGN_S: Final = 300
 """Time to type a passphrase or touch a token."""
@@ -49,7 +51,7 @@ def sign(content: bytes, *, key: Path, namespace: str) -> bytes:
         try:
             # Not by `_run`: the signer's own locale, and their terminal where there is one.
             ran = subprocess.run(
-                [_PROGRAM, "-Y", "sign", "-q", "-f", str(key), "-n", namespace, str(statement)],
+                [system_program(_PROGRAM), "-Y", "sign", "-q", "-f", str(key), "-n", namespace, str(statement)],
                 stdin=None if sys.stdin is not None and sys.stdin.isatty() else subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
                 timeout=_SIGN_S,
@@ -113,14 +115,30 @@ def verify_files(
     answer = (ran.stdout + ran.stderr).decode("utf-8", "replace")
     good = _GOOD.search(answer)
     if ran.returncode == 0 and good is not None:
-        return good[1], ""
+        return _agreed(good[1], content, signature, allowed_signers, signer=signer, namespace=namespace, at=at)
     lines = answer.strip().splitlines()
     return "", f"does not verify for {signer}{occasion}: {lines[-1] if lines else 'refused'}"
 
 
+def _agreed(
+    fingerprint: str, content: bytes, signature: Path, allowed: Path, *, signer: str, namespace: str, at: datetime
+) -> tuple[str, str]:
+    """What ssh-keygen calls good is checked once more in this process; as `verify`."""
+    try:
+        checked = sshsig.check(content, signature.read_bytes(), namespace=namespace)
+    except sshsig.BadSignature as error:
+        return "", f"does not verify for {signer}: ssh-keygen says that it does, and checked here {error}"
+    if checked.fingerprint != fingerprint or signer not in sshsig.signer_of(checked, allowed.read_bytes(), at=at):
+        return "", (
+            f"does not verify for {signer}: ssh-keygen says that it does, and checked here its key {checked.fingerprint} "
+            "is not one that they may sign with then"
+        )
+    return fingerprint, ""
+
+
 def _run(*words: str, content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(
-        [_PROGRAM, *words],
+        [system_program(_PROGRAM), *words],
         env={**os.environ, "LC_ALL": "C"},
         input=content,
         capture_output=True,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import Refused, UsageError
+from pytest_deploy.record.programs import system_program
 
 _TIMEOUT_S: Final = 60
 _AS_HASHED: Final = {"GIT_NO_REPLACE_OBJECTS": "1", "GIT_GRAFT_FILE": os.devnull}
@@ -65,7 +66,7 @@ def _environ() -> Mapping[str, str]:
 
 def _git(*words: str, environ: Mapping[str, str], asked: bytes = b"") -> bytes:
     ran = subprocess.run(
-        ["git", *words],
+        [system_program("git"), *words],
         env={**environ, "LC_ALL": "C"},
         input=asked,
         capture_output=True,

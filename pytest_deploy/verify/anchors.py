@@ -20,6 +20,7 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import AnchorMade, given
 from pytest_deploy.record.key import TIMESTAMP_CA
 from pytest_deploy.record.log_entry import Checkpoint, parse_anchor, parse_checkpoint
+from pytest_deploy.record.programs import system_program
 from pytest_deploy.verify.chain import Chain
 from pytest_deploy.verify.findings import NONE, Check, Finding
 
@@ -165,7 +166,7 @@ def _timestamp_fault(chain: Chain, reply: Path) -> str | None:
 def openssl_ts(*arguments: str) -> subprocess.CompletedProcess[bytes]:
     """Run stock openssl. Raises FileNotFoundError where it is not installed; TimeoutExpired."""
     return subprocess.run(
-        ["openssl", "ts", *arguments],
+        [system_program("openssl"), "ts", *arguments],
         capture_output=True,
         timeout=OPENSSL_TIMEOUT_S,
         check=False,

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_deploy.anchors.kinds import TimestampAuthority
 from pytest_deploy.errors import AnchorUnavailable
+from pytest_deploy.record import programs
 from pytest_deploy.record.log import Log
 from tests import timestamp_authority
 from tests.required_programs import needs
@@ -102,6 +103,7 @@ def test_no_answer_says_so(log: Log) -> None:
 
 def test_a_missing_openssl_says_what_to_install(log: Log, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "SYSTEM_FOLDERS", ())
 
     with pytest.raises(AnchorUnavailable, match="openssl is not installed"):
         asked(log, "http://127.0.0.1:9/tsr", b"").make(log.signed())

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import base64
+import string
 import struct
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -94,14 +97,28 @@ def test_a_line_that_could_let_others_sign_voids_the_roster(line: str, said: str
 
 def test_one_key_cannot_be_written_in_two_ways() -> None:
     """The last character before the padding carries bits that decoding throws away."""
-    kind = b"ecdsa-sha2-nistp256"
-    written = base64.b64encode(len(kind).to_bytes(4, "big") + kind + bytes(81)).decode()
-    again = written.replace("A=", "B=")
-    assert base64.b64decode(written) == base64.b64decode(again, validate=True)
+    kind, written = of_openssh(ec.generate_private_key(ec.SECP256R1()).public_key())
+    others = (f"{written[:-2]}{letter}=" for letter in string.ascii_letters if letter != written[-2])
+    again = next(other for other in others if base64.b64decode(other) == base64.b64decode(written))
 
-    assert fingerprint(f"{kind.decode()} {written}").startswith("SHA256:")
+    assert fingerprint(f"{kind} {written}").startswith("SHA256:")
     with pytest.raises(UsageError, match="is not written as ssh-keygen writes a public key"):
-        fingerprint(f"{kind.decode()} {again}")
+        fingerprint(f"{kind} {again}")
+
+
+def test_nor_can_its_numbers() -> None:
+    """OpenSSH takes an RSA key with zeros before its exponent for the same key; so one would be two people's."""
+    kind, written = of_openssh(rsa.generate_private_key(65537, 2048).public_key())
+    padded = base64.b64decode(written).replace(b"\0\0\0\x03\x01\0\x01", b"\0\0\0\x04\0\x01\0\x01", 1)
+
+    assert fingerprint(f"{kind} {written}").startswith("SHA256:")
+    with pytest.raises(UsageError, match="is not written as ssh-keygen writes a public key"):
+        fingerprint(f"{kind} {base64.b64encode(padded).decode()}")
+
+
+def of_openssh(key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey) -> tuple[str, str]:
+    kind, written = key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode().split()
+    return kind, written
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_deploy.approvals.roster import fingerprint_of
 from pytest_deploy.errors import Failed, UsageError
+from pytest_deploy.record import programs
 from pytest_deploy.record.ssh_signature import sign, verify
 from tests.unit.approvals.pending_request import NAMESPACE, TINA, PendingRequest
 
@@ -67,6 +68,7 @@ def test_a_key_with_a_passphrase_and_nobody_to_type_it_signs_nothing(tmp_path: P
 def test_without_ssh_keygen_nothing_is_signed_and_nothing_verifies(pending: PendingRequest, tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(tmp_path))
+        patch.setattr(programs, "SYSTEM_FOLDERS", ())
         with pytest.raises(Failed, match="ssh-keygen is not installed"):
             sign(b"said", key=pending.keys[TINA.email], namespace=NAMESPACE)
         found = verify(b"", b"", allowed_signers=b"", signer="", namespace=NAMESPACE, at=pending.clock.now())

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_deploy.approvals.roster import Roster
 from pytest_deploy.errors import Refused
+from pytest_deploy.record import programs
 from pytest_deploy.release.source import authors
 from tests.unit.approvals.pending_request import TINA
 
@@ -178,6 +179,7 @@ def test_a_machine_without_git_blocks(root: Path, commit: Commit, tmp_path: Path
     head = commit("ann@x.org")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(tmp_path))
+        patch.setattr(programs, "SYSTEM_FOLDERS", ())
         with pytest.raises(Refused, match=r"git .* did not answer"):
             authors(root, head, None)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record import programs
 from pytest_deploy.record.events import parse as content_of
 from pytest_deploy.record.key import FileSigner, first_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log
@@ -228,5 +229,6 @@ def test_a_timestamp_without_an_authority_to_trust_is_no_pass(record: Record) ->
 
 def test_a_missing_openssl_is_no_pass(stamped: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "SYSTEM_FOLDERS", ())
 
     assert problems(stamped, 12) == ["anchors/00000002.tsr: cannot be checked: openssl is not installed"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from pytest_deploy.record import programs
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.key import first_set, write_plain_copies, write_set
@@ -244,5 +245,6 @@ def test_a_missing_ssh_keygen_is_no_pass(signing: Signing, monkeypatch: pytest.M
     signing.sign()
     signing.count()
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "SYSTEM_FOLDERS", ())
 
     assert "ssh-keygen is not installed" in signing.problems()[0]
