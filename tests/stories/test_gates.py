@@ -165,7 +165,7 @@ def test_a_record_whose_key_is_gone_starts_nothing_and_that_is_said_in_words(
     """Where nothing is approved the record is opened with the run: what is wrong with it is found there."""
     deployed(open_log(tmp_path))
     shutil.copytree(tmp_path / "reports" / "local", checkout.store)
-    before = checkout.bytes_below("reports")
+    before = checkout.bytes_below("reports/local")
 
     ran = checkout.deploy(*workers)
 
@@ -175,7 +175,7 @@ def test_a_record_whose_key_is_gone_starts_nothing_and_that_is_said_in_words(
     assert "Stopped: not started" in ran.stdout
     for unwanted in ("INTERNALERROR", "_pytest.outcomes", "deploy.py recover", "report  "):
         assert unwanted not in ran.said
-    assert before == checkout.bytes_below("reports")
+    assert before == checkout.bytes_below("reports/local")
 
 
 def test_production_moves_when_staging_people_and_time_allow_it_and_not_before(production: ProductionRecord) -> None:
