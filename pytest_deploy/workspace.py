@@ -7,12 +7,28 @@ ROOT/.deploy/                                    private state, never evidence: 
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 SPECIFICATION: Final = "spec/ops-deployment-automation.md"
 """What the deployments of a checkout are held against; `run.opened.spec_sha256` is its SHA-256."""
+NOT_SAID: Final = "…"
+"""Stands in a printed command for what only a person can say; pasted as it is, it is refused."""
+
+
+def verify_command(store: Path, *options: str) -> str:
+    """The command that verifies a store, by its path in the checkout where it lies in one."""
+    workspace = Workspace.of_store(store)
+    shown = workspace.shown(workspace.store) if workspace.store == store.absolute() else str(store)
+    return deploy_py("verify", shown, *options)
+
+
+def deploy_py(*words: str) -> str:
+    """A command as people paste it into a shell in the checkout: quoted where the shell would take a word apart."""
+    return shlex.join(("python", "deploy.py", *words))
+
 
 OWN_FOLDERS: Final = frozenset({".deploy", "reports"})
 """What the product itself writes into a checkout: private state, with the log's key in it, and the record. Never released."""
@@ -27,6 +43,17 @@ class Workspace:
     environment: str
     rehearsal: bool = False
     """The environment's own policy on the embedded platform, with stores, keys and run ids of its own."""
+
+    @classmethod
+    def of_store(cls, store: Path) -> Workspace:
+        """Whose record lies in `store`: the inverse of `store`."""
+        store = store.absolute()
+        rehearsal = store.parent.name == "rehearsal"
+        return cls(store.parents[2 if rehearsal else 1], store.name, rehearsal=rehearsal)
+
+    def command_line(self, name: str, *options: str) -> str:
+        """`deploy.py NAME` for this environment, or its rehearsals, as `deploy_py` gives it; NAME may be two words."""
+        return deploy_py(*name.split(), self.environment, *(["--rehearse"] if self.rehearsal else []), *options)
 
     @property
     def holds_subjects(self) -> bool:

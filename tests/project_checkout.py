@@ -30,6 +30,7 @@ from pytest_deploy.record.event import Event, parse_line
 from pytest_deploy.workspace import Workspace
 from tests.child_process import TIMEOUT_S, Ran, Running
 from tests.memory import short_parent
+from tests.printed_commands import commands_in, fault_of
 
 REPOSITORY = Path(__file__).parent.parent
 ENVIRONMENT = "local"
@@ -61,6 +62,16 @@ class Standing:
     migrations: tuple[str, ...]
     """Versions applied."""
     schema_sha256: str
+
+
+class Told(Running):
+    """A child of a checkout: every command that it tells people to type is one that the command line takes."""
+
+    def wait(self, timeout: float = TIMEOUT_S) -> Ran:
+        ran = super().wait(timeout)
+        faults = [fault for command in commands_in(ran.stdout + ran.stderr) if (fault := fault_of(command))]
+        assert not faults, f"{faults}\n{ran.said}"
+        return ran
 
 
 class Checkout:
@@ -143,7 +154,7 @@ class Checkout:
                 stderr=stderr,
                 start_new_session=True,
             )
-        running = Running(process, words, folder)
+        running = Told(process, words, folder)
         self._children.append(running)
         return running
 

@@ -19,6 +19,7 @@ from pytest_deploy.record.events import KeyChange, KeyEnrolled, KeyRevoked
 from pytest_deploy.record.key import TIMESTAMP_CA, trust_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.workspace import Workspace
 
 YEAR_DAYS = 365
 
@@ -68,7 +69,7 @@ def revoke(log: Log, store: Path, who: str, *, reason: str, now: datetime, actor
     before, sha256 = in_force(log.store, log.events())
     ended = [key for key in before.keys if who in {key.email, key.fingerprint} and key.valid(now)]
     if not ended:
-        raise Refused(f"{who} has no valid key here; python deploy.py keys list shows whose are")
+        raise Refused(f"{who} has no valid key here: `{Workspace.of_store(store).command_line('keys list')}`")
     until = now.replace(microsecond=0)
     keys = tuple(
         replace(key, valid_before=max(until, key.valid_after + timedelta(seconds=1))) if key in ended else key

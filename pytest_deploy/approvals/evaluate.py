@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Generic
 
-from pytest_deploy.approvals.roster import Person, Roster
+from pytest_deploy.approvals.roster import Person, Roster, enroll_command
 from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, S, parse
 from pytest_deploy.approvals.signed_file import SignedFile
 from pytest_deploy.record import stored_file
@@ -24,6 +24,7 @@ from pytest_deploy.record.events import ApprovalRefused, RequestMade, Signed, gi
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.ssh_signature import verify
 from pytest_deploy.release.request import digest
+from pytest_deploy.workspace import Workspace
 
 TOLERANCE: Final = timedelta(seconds=60)
 """Clocks of signer and log may differ by this."""
@@ -90,7 +91,7 @@ class ApprovalContext:
         if unknown := self.roster.unknown_authors(self.authors, self.outside):
             return (
                 f"{', '.join(unknown)} wrote part of what is released and is nobody in the roster: enroll them "
-                "(python deploy.py keys enroll), or list them under approval.outside"
+                f"(`{enroll_command(Workspace.of_store(self.store), unknown[0])}`), or list them under approval.outside"
             )
         if self.deployer is None:
             return f"{self.who} deploys and is nobody in the roster, so it cannot be told whose signature counts: enroll them"

@@ -27,6 +27,7 @@ from pytest_deploy.record.events import KeyChange
 from pytest_deploy.record.key import trust_set
 from pytest_deploy.record.sshsig import BadSignature, canonical_key
 from pytest_deploy.record.store import Store
+from pytest_deploy.workspace import NOT_SAID, Workspace
 
 LONGEST: Final = timedelta(days=366)
 """What lies between valid-after and valid-before at most: a year, a leap one too."""
@@ -283,3 +284,14 @@ def in_force(store: Store, events: Iterable[Event]) -> tuple[Roster, str]:
     if not changes:
         raise StoreUnavailable("the log has no key event: there is no roster in force")
     return parse(trust_set(store, changes[-1].set_sha256)), changes[-1].set_sha256
+
+
+def enroll_command(workspace: Workspace, email: str = NOT_SAID, known: Person | None = None) -> str:
+    """The command that makes a key of a person known; what is not known of them is left to say."""
+    person = known or Person(email, NOT_SAID, (NOT_SAID,), None, None, ())
+    said = [("--person", person.email), ("--name", person.printed_name), *(("--role", role) for role in person.roles)]
+    said += [("--github", str(person.github))] if person.github is not None else []
+    said += [("--local", person.local)] if person.local is not None else []
+    said += [("--git", address) for address in person.emails if address != person.email]
+    words = (word for option in (*said, ("--public-key", NOT_SAID), ("--reason", NOT_SAID)) for word in option)
+    return workspace.command_line("keys enroll", *words)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar, Final, TypeVar
 
 from pytest_deploy.approvals.rehearsal_roster import throw_away_key
-from pytest_deploy.approvals.roster import Person, Roster, fingerprint_of
+from pytest_deploy.approvals.roster import Person, Roster, enroll_command, fingerprint_of
 from pytest_deploy.approvals.signed_file import Statement, sign_and_count, slug
 from pytest_deploy.errors import IllegalEvent, Refused, UsageError
 from pytest_deploy.record import stored_file
@@ -177,7 +177,7 @@ def choose_signer(workspace: Workspace, roster: Roster, role: str, key: Path | N
         if enrolled.fingerprint == fingerprint:
             return roster.people[enrolled.email], key
     raise Refused(
-        f"{key}: the roster knows nobody with the key {fingerprint}; python deploy.py keys enroll makes it known"
+        f"{key}: the roster knows nobody with the key {fingerprint}; to make it known: `{enroll_command(workspace)}`"
     )
 
 

@@ -19,6 +19,7 @@ from pytest_deploy.record.events import EventContent, Json, Signed
 from pytest_deploy.record.log import Claim, Log
 from pytest_deploy.record.ssh_signature import sign, verify
 from pytest_deploy.record.store import Exists, Store
+from pytest_deploy.workspace import Workspace
 
 _TRIES = 100
 """Names tried where others squat on a slot."""
@@ -80,8 +81,8 @@ def slug(words: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 
 
-def require_valid_key(roster: Roster, person: Person, role: str, key: Path, at: datetime) -> Key:
-    """The person's key, valid at an instant, for a role they hold. Raises Refused: a signature that cannot count is not made."""
+def require_valid_key(roster: Roster, person: Person, role: str, key: Path, at: datetime, *, store: Path) -> Key:
+    """The person's key, valid at an instant, for a role they hold in the record `store`. Raises Refused: a signature that cannot count is not made."""
     if role not in person.roles:
         raise Refused(
             f"{person.printed_name} does not hold the role {role}: the roster says {', '.join(person.roles) or 'none'}"
@@ -90,7 +91,7 @@ def require_valid_key(roster: Roster, person: Person, role: str, key: Path, at: 
     enrolled = next((k for k in roster.keys if k.fingerprint == fingerprint and k.email == person.email), None)
     if enrolled is None or not enrolled.valid(at):
         raise Refused(
-            f"the key {fingerprint} is not valid for {person.email} now; python deploy.py keys list shows which is"
+            f"the key {fingerprint} is not valid for {person.email} now; which is: `{Workspace.of_store(store).command_line('keys list')}`"
         )
     return enrolled
 
@@ -113,7 +114,7 @@ def sign_and_count(
     """
     roster, _ = in_force(log.store, log.events())
     at = log.clock.now()
-    known = require_valid_key(roster, person, statement.role, key, at)
+    known = require_valid_key(roster, person, statement.role, key, at, store=log.store.path)
     try:
         content = canonical(asdict(statement))
     except IllegalEvent as error:

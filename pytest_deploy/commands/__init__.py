@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from pytest_deploy.errors import UsageError
-from pytest_deploy.record.run_id import environment_of
+from pytest_deploy.record.run_id import workspace_of
 from pytest_deploy.workspace import Workspace
 
 Env = Annotated[str, typer.Argument(metavar="ENV", help="an environment of deploy.yaml")]
@@ -31,12 +31,11 @@ GROUP: Final[Mapping[str, Any]] = {
 def workspace_of_run(root: Path, run: str) -> Workspace:
     """The environment, or its rehearsals, that a run's name leads to. Raises UsageError where it is no run's name."""
     try:
-        environment, rehearsal = environment_of(run)
+        return workspace_of(run, root)
     except ValueError:
         raise UsageError(
             f"{run!r} is no run; right is the name a plan printed, e.g. production-20261122T201500Z-4f1c"
         ) from None
-    return Workspace(root, environment, rehearsal=rehearsal)
 
 
 def print_lines(lines: Iterable[str]) -> None:

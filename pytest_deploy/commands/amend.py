@@ -20,10 +20,10 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.countersigned import amendments_awaiting, as_amended
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import RequestMade, RunOpened, fields
-from pytest_deploy.record.plain_text import escape_line, require_plain
+from pytest_deploy.record.plain_text import escape_line, require_plain, says_something
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.run_state import FINISHED, LogState
-from pytest_deploy.workspace import Workspace
+from pytest_deploy.workspace import NOT_SAID, Workspace
 
 
 def amend(
@@ -47,7 +47,7 @@ def amend(
         stated = ", ".join(name for name, each in known.items() if each.stated) or "nothing"
         raise Refused(
             f"{field} of event {seq} ({event.type}) was observed, and is amended by nobody; stated in it: {stated}. Put a note "
-            f"beside it: python deploy.py annotate {env} {seq} --field {field} --note TEXT"
+            f"beside it: `{signing.workspace.command_line('annotate', str(seq), '--field', field, '--note', NOT_SAID)}`"
         )
     _refuse_interested(signing, events, event)
     old = as_amended(events, event, field)
@@ -92,7 +92,7 @@ def annotate(
     rehearse: Rehearse = False,
 ) -> None:
     """Sign a note beside an event of a finished run, or beside one value of it; what the event says stands everywhere."""
-    if not note.strip():
+    if not says_something(note):
         raise UsageError("deploy.py annotate: say --note: it is read by an inspector years later")
     require_plain("--note", note)
     signing = Signing.of(Workspace(Path.cwd(), env, rehearsal=rehearse), role=role, key=key)

@@ -23,7 +23,7 @@ from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import ApprovalSigned, RequestMade
 from pytest_deploy.record.open_record import record_store
-from pytest_deploy.record.plain_text import escape_line, require_plain
+from pytest_deploy.record.plain_text import escape_line, require_plain, says_something
 from pytest_deploy.release import request as requests
 from pytest_deploy.release.candidate import of_request
 
@@ -81,7 +81,7 @@ def override(
         raise UsageError(
             f"{gate} cannot be overridden by anybody: only {', '.join(OVERRIDABLE)} can, which say when, not what or by whom"
         )
-    if not reason.strip() or not incident.strip():
+    if not says_something(reason) or not says_something(incident):
         raise UsageError("an override has a --reason and an --incident: it is read by an inspector years later")
     require_plain("--reason", reason)
     require_plain("--incident", incident)
@@ -141,7 +141,7 @@ def pending_request(root: Path, run: str) -> PendingRequest:
     place = workspace.run_folder(run) / "request.json"
     if not place.is_file():
         raise Refused(
-            f"no request {run} lies in {workspace.shown(workspace.store)}: plan first, --deploy-pipeline=plan"
+            f"no request {run} lies in {workspace.shown(workspace.store)}: plan first: `{workspace.command_line('run', '--pipeline', 'plan')}`"
         )
     events = Environment(workspace, policy, run=run).log.run(run)
     made = next((event for event, _ in of_type(events, RequestMade)), None)

@@ -16,7 +16,7 @@ import typer
 from cryptography.x509 import load_pem_x509_certificates
 
 from pytest_deploy.anchors.kinds import CLOSES, anchors_of
-from pytest_deploy.approvals.roster import in_force
+from pytest_deploy.approvals.roster import enroll_command, in_force
 from pytest_deploy.commands import Env, Rehearse
 from pytest_deploy.errors import DeployError, UsageError
 from pytest_deploy.gates import retention
@@ -30,7 +30,7 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import TIMESTAMP_CA, trust_set
 from pytest_deploy.record.log_entry import Checkpoint
 from pytest_deploy.record.open_record import record_store
-from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.record.run_id import NO_RUN, recover_command
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Store
 from pytest_deploy.reports.seal import anchor_record
@@ -176,11 +176,11 @@ class Audit:
         # 4. What a verification does not show.
         yield from self._copy(store)
         events = [log_entry.parse((path / log_entry.name(seq)).read_bytes()).event for seq in range(verification.size)]
-        yield self._end_of_log(policy, events, checkpoints)
+        yield self._end_of_log(workspace, policy, events, checkpoints)
         verdict = retention.judge(policy.retention, self.now, *retention.read_holding(store, self.root))
         yield not verdict.blocks, f"retention: {verdict.sentence}"
         yield from self._open_runs(policy, events)
-        yield from self._expiring_keys(policy.environment, store, events)
+        yield from self._expiring_keys(workspace, store, events)
 
     def _copy(self, store: Store) -> Iterator[Result]:
         if not isinstance(store, MirroredStore):
@@ -190,7 +190,9 @@ class Audit:
         else:
             yield True, f"the copy in {store.path.relative_to(self.root)} is that of {store.bucket.url}"
 
-    def _end_of_log(self, policy: Policy, events: Sequence[Event], checkpoints: Sequence[Checkpoint]) -> Result:
+    def _end_of_log(
+        self, workspace: Workspace, policy: Policy, events: Sequence[Event], checkpoints: Sequence[Checkpoint]
+    ) -> Result:
         """What a cut would take away unseen."""
         anchored = max((checkpoint.size for checkpoint in checkpoints), default=0)
         closed = [event.run for event in events[anchored:] if event.type in CLOSES]
@@ -198,7 +200,7 @@ class Audit:
             return True, "no anchor is asked for: a cut at the end would show against a line kept elsewhere only"
         if closed:
             since = f"{len(events) - anchored} events since the newest anchor, {len(closed)} closed runs among them"
-            return False, f"{since}; python deploy.py anchor {policy.environment}"
+            return False, f"{since}; `{workspace.command_line('anchor')}`"
         return True, f"anchored up to event {anchored - 1}; no run was closed since"
 
     def _open_runs(self, policy: Policy, events: Sequence[Event]) -> Iterator[Result]:
@@ -212,24 +214,27 @@ class Audit:
         }
         abandoned = [run for run, end in ends.items() if end <= self.now]
         for run in abandoned:
-            remedy = f"python deploy.py recover {policy.environment}"
-            yield False, f"run {run} is open since its time ended {moment(ends[run])}: {remedy}"
+            yield False, f"run {run} is open since its time ended {moment(ends[run])}: `{recover_command(run)}`"
         if not abandoned:
             yield True, f"no run was left open{f' ({len(open_runs)} in progress)' if open_runs else ''}"
 
-    def _expiring_keys(self, environment: str, store: Store, events: Sequence[Event]) -> Iterator[Result]:
+    def _expiring_keys(self, workspace: Workspace, store: Store, events: Sequence[Event]) -> Iterator[Result]:
         """Keys, and the timestamp authority's certificate, that end soon and have no successor."""
         roster, sha256 = in_force(store, events)
-        ends = {
-            f"the key of {email}": max(key.valid_before for key in roster.keys if key.email == email)
+        ends = [
+            (
+                max(key.valid_before for key in roster.keys if key.email == email),
+                f"the key of {email}",
+                f"to make the next known: `{enroll_command(workspace, known=roster.people[email])}`",
+            )
             for email in dict.fromkeys(key.email for key in roster.keys if key.valid(self.now))
-        }
+        ]
         if ca := trust_set(store, sha256).get(TIMESTAMP_CA):
-            ends["the timestamp authority's certificate"] = _end_of_certificate(ca)
-        soon = {what: end for what, end in ends.items() if end <= self.now + SOON}
-        for what, end in soon.items():
-            remedy = f"python deploy.py keys enroll {environment} ... makes the next known"
-            yield False, f"{what} ends {moment(end)}: {remedy}"
+            named = "anchors.timestamp.ca of deploy.yaml must name the next"
+            ends.append((_end_of_certificate(ca), "the timestamp authority's certificate", named))
+        soon = [found for found in ends if found[0] <= self.now + SOON]
+        for end, what, remedy in soon:
+            yield False, f"{what} ends {moment(end)}; {remedy}"
         if not soon:
             yield True, f"no key ends within {SOON.days} days"
 

@@ -23,7 +23,7 @@ from pytest_deploy.record.key import FileSigner, trust_set, write_plain_copies
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import IN_A_FILE, KeyFile
 from pytest_deploy.record.open_record import rotate as rotate_log_key
-from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain, require_plain
+from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain, require_plain, says_something
 from pytest_deploy.workspace import Workspace
 
 _LONGEST_NAME = 200
@@ -68,7 +68,7 @@ def enroll(
 ) -> None:
     """Make a person and their key known."""
     texts = (person, name, *(role or ()))
-    if "@" not in person or not name.strip():
+    if "@" not in person or not says_something(name):
         raise UsageError("deploy.py keys enroll: say --person EMAIL, --name 'Printed Name' and --role ROLE")
     if not SIGNER.fullmatch(person.lower()):
         raise UsageError(
@@ -84,7 +84,7 @@ def enroll(
     record = RecordKeys(env, rehearsal=rehearse)
     if not public_key.is_file():
         raise UsageError("deploy.py keys enroll: say --public-key FILE, the person's SSH public key")
-    if not reason.strip():
+    if not says_something(reason):
         raise UsageError("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
     require_plain("--reason", reason)
     enrollment.enroll(
@@ -112,7 +112,7 @@ def revoke(
 ) -> None:
     """End a person's keys, or one key, from now on; what they signed before stays good."""
     record = RecordKeys(env, rehearsal=rehearse)
-    if not person or not reason.strip():
+    if not person or not says_something(reason):
         raise UsageError("deploy.py keys revoke: say --person EMAIL or fingerprint, and --reason")
     require_plain("--reason", reason)
     enrollment.revoke(
@@ -137,7 +137,7 @@ def rotate(
 ) -> None:
     """Change the log's own key."""
     record = RecordKeys(env, rehearsal=rehearse)
-    if not reason.strip():
+    if not says_something(reason):
         raise UsageError("deploy.py keys rotate: say --reason; it goes into the record")
     require_plain("--reason", reason)
     in_a_file = record.policy.record.key is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record.bucket import copy_of
-from pytest_deploy.workspace import Workspace
+from pytest_deploy.workspace import Workspace, deploy_py
 
 ENVIRONMENT = "local"
 
@@ -30,7 +31,7 @@ def local() -> None:
         typer.echo(f"service   {state.url}")
         for share in state.shares:
             typer.echo(f"          {share.percent:>3} % {share.revision} {share.url}")
-        typer.echo(f"database  psql '{environment.platform.database.owner}'")
+        typer.echo(f"database  {shlex.join(('psql', environment.platform.database.owner))}")
         typer.echo("Ctrl-C stops it.")
         signal.sigwait(ending)
     finally:
@@ -57,7 +58,7 @@ def reset(env: Annotated[str, typer.Argument(metavar="local", help="only local c
         archived.parent.mkdir(parents=True, exist_ok=True)
         workspace.store.rename(archived)
         typer.echo(
-            f"archived: {archived.relative_to(root)} (still verifies: python deploy.py verify {archived.relative_to(root)})"
+            f"archived: {archived.relative_to(root)} (still verifies: `{deploy_py('verify', workspace.shown(archived))}`)"
         )
     key = workspace.key_file
     if key.exists():

@@ -18,7 +18,7 @@ from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record import lease
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.run_id import new_run_id
-from pytest_deploy.workspace import Workspace
+from pytest_deploy.workspace import Workspace, deploy_py
 
 migrate = typer.Typer(help="A database's migrations; `up` and `down` only where policy asks for no approval.", **GROUP)
 
@@ -75,7 +75,7 @@ def up(
     if to is not None:
         _require_version(to)
     with _opened(env) as (environment, migrations):
-        _refuse_where_approval_is_asked(environment, "up", "a deployment: pytest --deploy-env=ENV")
+        _refuse_where_approval_is_asked(environment, "up", f"a deployment: `{deploy_py('run', env)}`")
         files = migrations.files()
         selected = files if to is None else files[: _place(files, to) + 1]
         newest = max(migrations.applied(), key=lambda one: one.number, default=None)

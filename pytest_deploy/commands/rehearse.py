@@ -6,6 +6,7 @@ Real gates, real signatures, the embedded platform; recorded apart under reports
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -109,12 +110,12 @@ def _deploy(name: str, at: datetime) -> None:
 
 def _run(*words: str) -> None:
     typer.echo("")
-    typer.echo(f"$ {' '.join(words)}")
+    typer.echo(f"$ {shlex.join(words)}")
     program: Sequence[str] = {"pytest": (sys.executable, "-m", "pytest"), "python": (sys.executable,)}[words[0]]
     variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_ADDOPTS")}
     code = subprocess.run([*program, *words[1:]], env=variables, check=False).returncode
     if code != 0:
-        raise Failed(f"`{' '.join(words)}` ended with {code}; what it printed above says why")
+        raise Failed(f"`{shlex.join(words)}` ended with {code}; what it printed above says why")
 
 
 def _open_platform(environment: Environment) -> None:

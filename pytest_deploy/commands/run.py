@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from pytest_deploy.commands import Env
+from pytest_deploy.commands import Env, Rehearse
 from pytest_deploy.errors import UsageError
 
 
 def run(
     env: Env,
+    *,
+    rehearse: Rehearse = False,
     pipeline: Annotated[str, typer.Option(metavar="PIPELINE", help="which pipeline to run")] = "deploy",
     rest: Annotated[list[str] | None, typer.Argument(metavar="[-- PYTEST OPTIONS]")] = None,
 ) -> None:
     """Print the pytest line of a deployment, and become it."""
-    words = [sys.executable, "-m", "pytest", f"--deploy-env={env}", f"--deploy-pipeline={pipeline}", *(rest or [])]
-    typer.echo(" ".join(["pytest", *words[3:]]))
+    asked = [f"--deploy-env={env}", *(["--deploy-rehearse"] if rehearse else []), f"--deploy-pipeline={pipeline}"]
+    words = [sys.executable, "-m", "pytest", *asked, *(rest or [])]
+    typer.echo(shlex.join(["pytest", *words[3:]]))
     os.execv(sys.executable, words)  # noqa: S606 -- no shell is what we want
 
 

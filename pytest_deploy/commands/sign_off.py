@@ -38,11 +38,11 @@ from pytest_deploy.record.events import (
 )
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import record_store
-from pytest_deploy.record.plain_text import escape_line, require_plain
+from pytest_deploy.record.plain_text import escape_line, require_plain, says_something
 from pytest_deploy.record.run_folder import SUMS
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Missing
-from pytest_deploy.workspace import Workspace
+from pytest_deploy.workspace import Workspace, verify_command
 
 
 def sign_off(
@@ -56,7 +56,7 @@ def sign_off(
     key: Key = None,
 ) -> None:
     """Sign, in a role, for the record of a closed run; not for one's own deployment."""
-    if not role.strip() or not meaning.strip():
+    if not says_something(role) or not says_something(meaning):
         raise UsageError(
             "deploy.py sign-off: say --role, and --meaning: what the signature stands for, e.g. 'reviewed'"
         )
@@ -180,7 +180,7 @@ class Signing:
             sha256 = "missing"
         if sha256 != bound:
             raise Refused(
-                f"runs/{run}/{SUMS} is not the one the log binds: do not sign; python deploy.py verify tells more"
+                f"runs/{run}/{SUMS} is not the one the log binds: do not sign; see `{verify_command(self.workspace.store)}`"
             )
         return events, bound
 
@@ -210,7 +210,7 @@ class Signing:
 
 
 def require_reason(command: str, reason: str) -> None:
-    if not reason.strip():
+    if not says_something(reason):
         raise UsageError(f"deploy.py {command}: say --reason: it is read by an inspector years later")
     require_plain("--reason", reason)
 

@@ -16,7 +16,6 @@ from pytest_deploy.record.log_entry import Checkpoint
 
 NAME = "anchors"
 _VERIFY = "nothing goes until that is explained: keep everything as it is, and ask whoever keeps the anchors"
-_AGAIN = "python deploy.py anchor ENV makes them now"
 
 
 def gather(facts: GateFacts) -> Judge:
@@ -24,11 +23,15 @@ def gather(facts: GateFacts) -> Judge:
     log, policy = facts.environment.log, facts.policy
     readings = read_back(anchors_of(facts.workspace, policy, log.store))
     state = record_state(log, readings)
-    return lambda _: judge(policy.anchors, state, readings)
+    again = facts.workspace.command_line("anchor")
+    return lambda _: judge(policy.anchors, state, readings, again=again)
 
 
-def judge(rule: Anchors, record: RecordState, readings: Sequence[AnchorReading]) -> Verdict:
-    """Whether each anchor that can be read back holds; with `required`, whether one covers every run that was closed."""
+def judge(rule: Anchors, record: RecordState, readings: Sequence[AnchorReading], *, again: str) -> Verdict:
+    """Whether each anchor that can be read back holds; with `required`, whether one covers every run that was closed.
+
+    `again` is the command that makes them.
+    """
     if not readings and not rule.required:
         return not_applicable(NAME)
     known = [(reading.place, reading.newest) for reading in readings if reading.newest is not None]
@@ -54,7 +57,8 @@ def judge(rule: Anchors, record: RecordState, readings: Sequence[AnchorReading])
     if rule.required and enough < record.closed:
         so_far = f"no anchor knows more than {enough} events" if enough else "no anchor of it can be read back"
         return grounds.needs_action(
-            f"the record closed a run at {record.closed} events, and {so_far}: a cut would not show", _AGAIN
+            f"the record closed a run at {record.closed} events, and {so_far}: a cut would not show",
+            f"make them now: `{again}`",
         )
     if not any(newest.size for _, newest in known):
         return grounds.passes("no run was closed yet: there is nothing to anchor")

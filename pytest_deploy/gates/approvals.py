@@ -13,6 +13,7 @@ from functools import partial
 from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_applicable
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.workspace import deploy_py
 
 NAME = "approvals"
 
@@ -76,7 +77,7 @@ def judge(quorum: Quorum, at: datetime) -> Verdict:
         "unsaid": list(quorum.unstated),
     }
     grounds = Grounds(NAME, inputs)
-    approve = f"python deploy.py approve {quorum.run or 'RUN'}"
+    approve = f"`{deploy_py('approve', quorum.run)}`" if quorum.run else "sign the request that the plan makes"
     if unfit := _unfit(quorum, at, approve):
         return grounds.needs_action(*unfit)
     if quorum.missing:

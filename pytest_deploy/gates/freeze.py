@@ -13,6 +13,7 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import EnvironmentFrozen
 from pytest_deploy.record.run_state import LogState
+from pytest_deploy.workspace import NOT_SAID
 
 NAME = "freeze"
 
@@ -32,7 +33,8 @@ def gather(facts: GateFacts) -> Judge:
         return why_not_thawed(facts.environment.log.store, facts.roster, facts.policy.thaw.roles, released, frozen)
 
     frozen = standing_freeze(facts.state, why_not_lifted)
-    return lambda _: judge(frozen)
+    thaw = facts.workspace.command_line("thaw", "--reason", NOT_SAID)
+    return lambda _: judge(frozen, thaw=thaw)
 
 
 def standing_freeze(state: LogState, why_not_lifted: Callable[[Event, Event], str]) -> Frozen | None:
@@ -48,11 +50,11 @@ def standing_freeze(state: LogState, why_not_lifted: Callable[[Event, Event], st
     return Frozen(event.instant, f"{event.read(EnvironmentFrozen).reason}{doubt}", event.run)
 
 
-def judge(frozen: Frozen | None) -> Verdict:
-    """Whether nothing froze the environment. Only a signed release of it lifts that."""
+def judge(frozen: Frozen | None, *, thaw: str) -> Verdict:
+    """Whether nothing froze the environment. Only a signed release of it lifts that, by the command `thaw`."""
     if frozen is None:
         return Grounds(NAME, {"frozen": None}).passes("nothing froze this environment")
     return Grounds(NAME, {"frozen": {**asdict(frozen), "since": stamp(frozen.since)}}).needs_action(
         f"frozen by run {frozen.run} since {moment(frozen.since)}: {frozen.reason}",
-        "see why, then have it lifted: python deploy.py thaw",
+        f"see why, then have it lifted: `{thaw}`",
     )

@@ -9,6 +9,7 @@ from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.events import LeaseTaken
+from pytest_deploy.record.run_id import recover_command
 from pytest_deploy.record.run_state import LogState
 
 NAME = "lease"
@@ -58,7 +59,8 @@ def judge(at: datetime, lease: HeldLease | None, *, own: str = "") -> Verdict:
         return grounds.waits(f"{whose} holds the environment until {until}", lease.until)
     if lease.open_run is not None:
         return grounds.needs_action(
-            f"the lease of {whose} ended {until}, and run {lease.open_run} is open", "python deploy.py recover ENV"
+            f"the lease of {whose} ended {until}, and run {lease.open_run} is open",
+            f"`{recover_command(lease.open_run)}`",
         )
     return grounds.passes(f"the lease of run {lease.run} ended {until}, and left no run open")
 

@@ -15,6 +15,7 @@ from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_applicable, span
 from pytest_deploy.policy.policy import RateLimit
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.run_id import recover_command
 from pytest_deploy.record.run_state import RunClaim
 
 NAME = "rate-limit"
@@ -47,7 +48,7 @@ def judge(rule: RateLimit | None, at: datetime, claims: Sequence[RunClaim], *, o
     if stale := [claim for claim in running if claim not in counted]:
         return grounds.needs_action(
             f"run {stale[0].run} has been open since {moment(stale[0].at)}",
-            "let it end; if it died: python deploy.py recover ENV",
+            f"let it end; if it died: `{recover_command(stale[0].run)}`",
         )
     # What must age first: every open one, and as many of the oldest as are too many.
     too_many = max(0, len(counted) - rule.runs + 1)

@@ -210,9 +210,11 @@ def earliest(gates: Mapping[str, Judge], now: datetime, horizon: timedelta = HOR
 
 
 def _still_needed(first: Mapping[str, Verdict], then: Mapping[str, Verdict], at: datetime) -> tuple[str, ...]:
-    """What people must do; what becomes due only because time passes says so."""
+    """What people must do, in the words of now; what becomes due only because time passes says so."""
     return tuple(
-        verdict.sentence if first[name].still_needed == verdict.still_needed else f"by {moment(at)}: {verdict.sentence}"
+        first[name].sentence
+        if first[name].still_needed == verdict.still_needed
+        else f"by {moment(at)}: {verdict.sentence}"
         for name, verdict in then.items()
         if verdict.still_needed in ("approval", "mend")
     )

@@ -32,6 +32,8 @@ from pytest_deploy.workspace import Workspace
 NAME = "staging-smoke"
 _GOOD: Final = frozenset({"deployed", "passed"})
 """Outcomes of runs whose smoke counts."""
+_BEFORE: Final = timedelta(hours=1)
+"""A rehearsal stages so long before what it vouches for, by its own clock."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,28 @@ class Evidence:
 def gather(facts: GateFacts) -> Judge:
     """What is to be deployed, and what the other environment's record says of its smokes."""
     rule = facts.policy.staging_smoke
-    evidence = () if rule is None else evidence_of(replace(facts.workspace, environment=rule.environment))
-    return partial(judge, rule, candidate=_release_of(facts.candidate), evidence=evidence)
+    candidate = _release_of(facts.candidate)
+    if rule is None:
+        return partial(judge, None, candidate=candidate, evidence=())
+    staging = replace(facts.workspace, environment=rule.environment)
+    first = "plan" if policy_of(staging).approval.roles else "deploy"
+    evidence = evidence_of(staging)
+    return partial(judge, rule, candidate=candidate, evidence=evidence, rehearsal=staging.rehearsal, first=first)
 
 
-def judge(rule: StagingSmoke | None, at: datetime, candidate: SmokedRelease, evidence: Sequence[Evidence]) -> Verdict:
+def judge(
+    rule: StagingSmoke | None,
+    at: datetime,
+    candidate: SmokedRelease,
+    evidence: Sequence[Evidence],
+    *,
+    rehearsal: bool = False,
+    first: str = "deploy",
+) -> Verdict:
     """Whether the newest smoke of `candidate` passed, at most `within_h` hours before `at`.
 
-    An older pass does not outweigh a newer failure. Evidence of the future is no evidence.
+    An older pass does not outweigh a newer failure. Evidence of the future is no evidence. `first` is the pipeline by which
+    a release comes there: a plan, where people approve it.
     """
     if rule is None:
         return not_applicable(NAME)
@@ -79,45 +95,42 @@ def judge(rule: StagingSmoke | None, at: datetime, candidate: SmokedRelease, evi
         "evidence": None,
     }
     grounds = Grounds(NAME, inputs)
+
+    def run(pipeline: str) -> str:
+        earlier = [f"--deploy-at={at - _BEFORE:%Y-%m-%dT%H:%M:%SZ}"] if rehearsal else []
+        words = ("--pipeline", pipeline, *(["--", *earlier] if earlier else []))
+        return Workspace(Path(), rule.environment, rehearsal=rehearsal).command_line("run", *words)
+
     if newest is None:
-        return grounds.needs_action(f"{rule.environment} has no smoke on record", _deploy(rule))
+        return grounds.needs_action(f"{rule.environment} has no smoke on record", f"deploy there: `{run(first)}`")
     # Evidence of a record that does not verify is none: nobody got as far as to ask.
     shown = {"run": newest.run, "at": stamp(newest.at), **asdict(newest.release), "passed": newest.passed}
     inputs["evidence"] = {**shown, "verified": True, "problem": ""}
     inputs["age_h"] = round((at - newest.at) / timedelta(hours=1), 4)
     if wrong := _wrong(rule, at, candidate, newest):
-        return grounds.needs_action(*wrong)
+        reason, remedy, pipeline = wrong
+        return grounds.needs_action(reason, f"{remedy}: `{run(pipeline or first)}`")
     return grounds.passes(
         f"{rule.environment} smoke of run {newest.run} passed {moment(newest.at)}, {span(at - newest.at)} ago, on the same artefact"
     )
 
 
-def _wrong(rule: StagingSmoke, at: datetime, candidate: SmokedRelease, evidence: Evidence) -> tuple[str, str] | None:
-    """What is wrong with the evidence, the gravest first, and what mends it."""
+def _wrong(
+    rule: StagingSmoke, at: datetime, candidate: SmokedRelease, evidence: Evidence
+) -> tuple[str, str, str] | None:
+    """What is wrong with the evidence, the gravest first; what mends it, and by which pipeline: empty, by a deployment."""
     where, age, allowed = rule.environment, at - evidence.at, timedelta(hours=rule.within_h)
     if differences := _differs(candidate, evidence.release):
-        return f"{where} smoked {' and '.join(differences)} in run {evidence.run}", _deploy(rule)
+        return f"{where} smoked {' and '.join(differences)} in run {evidence.run}", "deploy there", ""
     if age < timedelta(0):
-        return (
-            f"{where} smoke of run {evidence.run} is dated {moment(evidence.at)}, after {moment(at)}",
-            f"set the clocks right, then {_smoke(rule)}",
-        )
+        dated = f"{where} smoke of run {evidence.run} is dated {moment(evidence.at)}, after {moment(at)}"
+        return dated, "set the clocks right, then smoke it again", "smoke"
     if not evidence.passed:
-        return (
-            f"{where} smoke of run {evidence.run} failed {moment(evidence.at)}",
-            f"mend what failed, then {_deploy(rule)}",
-        )
+        failed = f"{where} smoke of run {evidence.run} failed {moment(evidence.at)}"
+        return failed, "mend what failed, then deploy there", ""
     if age > allowed:
-        return f"{where} smoke is {span(age)} old, {span(allowed)} are allowed", _smoke(rule)
+        return f"{where} smoke is {span(age)} old, {span(allowed)} are allowed", "smoke it again", "smoke"
     return None
-
-
-def _deploy(rule: StagingSmoke) -> str:
-    return f"run {rule.environment}: python deploy.py run {rule.environment}"
-
-
-def _smoke(rule: StagingSmoke) -> str:
-    return f"{_deploy(rule)} --pipeline smoke"
 
 
 def _differs(candidate: SmokedRelease, smoked: SmokedRelease) -> list[str]:

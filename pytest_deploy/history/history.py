@@ -19,6 +19,7 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import TrafficMoved
 from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.workspace import verify_command
 
 Answer = TypeVar("Answer")
 
@@ -160,7 +161,9 @@ class History:
         try:
             return question(index)
         except Stale as error:
-            raise RecordTampered(f"{error}: the log of {name} changed while it was read; deploy.py verify") from error
+            raise RecordTampered(
+                f"{error}: the log of {name} changed while it was read: `{verify_command(self._stores[name])}`"
+            ) from error
 
     def _index(self, name: str) -> Index:
         if name not in self._indexes:

@@ -24,6 +24,7 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event, line_hash
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.verify.segment import WorkerPool, read_entry, read_segments
+from pytest_deploy.workspace import verify_command
 
 VERSION: Final = 8
 """Of the tables and of what they are filled with: another version is built anew."""
@@ -218,7 +219,7 @@ class Index:
                     ((*fact, numbers[e.run], e.seq) for e in events for fact in facts(e)),
                 )
                 if segment.fault is not None:
-                    raise RecordTampered(f"{segment.fault}: deploy.py verify {self.store} tells more")
+                    raise RecordTampered(f"{segment.fault}: `{verify_command(self.store)}`")
         self._connection.executemany(
             f"INSERT OR REPLACE INTO runs VALUES (?{', ?' * len(_COLUMNS)})",  # noqa: S608 -- question marks
             ((numbers[run], *_columns(row)) for run, row in rows.items()),
@@ -269,7 +270,7 @@ def _is_there(store: Path, seq: int) -> bool:
 
 def _gap(store: Path, seq: int, later: int) -> RecordTampered:
     return RecordTampered(
-        f"{entries.name(seq)} is missing though {entries.name(later)} lies there: deploy.py verify {store} tells more"
+        f"{entries.name(seq)} is missing though {entries.name(later)} lies there: `{verify_command(store)}`"
     )
 
 

@@ -25,7 +25,7 @@ from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.release import request, source
 from pytest_deploy.release.candidate import ReleaseCandidate, of_request, of_run
-from pytest_deploy.release.request import Plan, Request
+from pytest_deploy.release.request import PendingRequest, Plan, Request
 from pytest_deploy.release.source import Source
 
 # --- which request
@@ -41,14 +41,17 @@ def refuse_unwanted_request(context: RunContext, policy: Policy) -> None:
         )
 
 
-def choose_request(context: RunContext, policy: Policy) -> str:
-    """The run id of the request to execute. Raises UsageError with the list where there is not exactly one; writes nothing."""
+def choose_request(context: RunContext, policy: Policy) -> PendingRequest:
+    """The request to execute. Raises UsageError with the list where there is not exactly one; writes nothing.
+
+    A rehearsed one lives, and is run, by the clock it was made by, unless another was asked for (`--deploy-at`).
+    """
     environment = Environment(context.workspace, policy, run=context.run, shift_s=context.shift_s)
     if not environment.has_record:
-        return request.choose([], environment=policy.environment, commit="", run=context.request).run
-    live = request.pending(environment.log.history(), environment.clock.now())
+        return request.choose([], workspace=context.workspace, commit="", run=context.request)
+    live = request.pending(environment.log.history(), environment.clock.now(), real=not context.shift_s)
     commit = source.read(context.workspace.root).commit
-    return request.choose(live, environment=policy.environment, commit=commit, run=context.request).run
+    return request.choose(live, workspace=context.workspace, commit=commit, run=context.request)
 
 
 def approved_request(environment: Environment, context: RunContext) -> Request:

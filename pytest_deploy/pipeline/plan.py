@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import statistics
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.registry import Earliest, Gatekeeper, earliest
@@ -24,6 +24,7 @@ from pytest_deploy.release import request
 from pytest_deploy.release.candidate import of_request
 from pytest_deploy.release.request import PendingRequest, Plan, built_image
 from pytest_deploy.release.source import Source
+from pytest_deploy.workspace import deploy_py
 
 _RUNS_COMPARED = 10
 PLANNED_DIFF = "schema/planned.diff"
@@ -121,8 +122,10 @@ def _schema_diff(environment: Environment) -> str:
 def _summary(run: Run, pending: PendingRequest, waits: Earliest, *, kept: bool) -> list[str]:
     environment, context = run.environment, run.context
     start = "not within a year: see what is needed" if waits.at is None else _in_both_zones(waits.at, environment)
-    # With the settings it was planned with: with others it is another request.
+    # With the settings it was planned with: with others it is another request. A rehearsal need not wait for its earliest start.
     rehearse = ["--deploy-rehearse"] if context.rehearsal else []
+    if context.rehearsal and waits.at is not None and waits.at > environment.clock.now():
+        rehearse.append(f"--deploy-at={waits.at + timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ}")
     settings = [f"--deploy-set={setting}" for setting in context.sets]
     words = [f"--deploy-env={environment.policy.environment}", *rehearse, *settings, f"--deploy-run={pending.run}"]
     return [
@@ -133,7 +136,7 @@ def _summary(run: Run, pending: PendingRequest, waits: Earliest, *, kept: bool) 
         f"expires   {_in_both_zones(pending.expires, environment)}",
         *([f"needed    {sentence}" for sentence in waits.still_needed] or ["needed    nothing"]),
         f"earliest  {start}",
-        *([f"approve   python deploy.py approve {pending.run}"] if environment.policy.approval.roles else []),
+        *([f"approve   {deploy_py('approve', pending.run)}"] if environment.policy.approval.roles else []),
         f"run       {shlex.join(['pytest', *words])}",
     ]
 

@@ -20,13 +20,15 @@ from typing import Literal, get_args
 
 from pytest_deploy.errors import CollectionRefused, Fault
 from pytest_deploy.policy.phases import PHASES, phases_of
+from pytest_deploy.workspace import deploy_py
 
-HEADER = """\
+_WRITE = deploy_py("steps", "--write")
+HEADER = f"""\
 # The steps that must exist, in the order they run: phase, when, changes, node id.
-# A run whose collection differs from this list is refused. Written by: python deploy.py steps --write
+# A run whose collection differs from this list is refused. Written by: {_WRITE}
 """
 _ORDER = {name: place for place, name in enumerate(PHASES)}
-REWRITE = "if the change is meant, run `python deploy.py steps --write` and have the difference reviewed"
+REWRITE = f"if the change is meant, run `{_WRITE}` and have the difference reviewed"
 
 When = Literal["always", "rollback", "earlier"]
 """always: must pass. rollback: runs only to undo a change. earlier: a rollback step that needs an earlier release."""

@@ -34,7 +34,7 @@ def abort_unrecorded(run: Run) -> int:
 
     A run that was decided is left as decided: undone now, its record would say that a release serves which does not.
     """
-    say, name = run.observer.line, run.policy.environment
+    say, recover = run.observer.line, run.context.workspace.command_line("recover")
     if run.lease is not None:
         run.lease.stop_renewing()
     logger.info("the record cannot be written: %s", run.context.run)
@@ -44,7 +44,7 @@ def abort_unrecorded(run: Run) -> int:
     if decided:
         code = MANUAL_INTERVENTION if run.sequence.changed else 3
         say(f"the run was decided before, {decided[-1]}: the environment is left so, its record is incomplete")
-        say(f"see to the store, then: python deploy.py recover {name}")
+        say(f"see to the store, then: `{recover}`")
     elif run.lease is not None and run.lease.lost.is_set():
         code = MANUAL_INTERVENTION
         say(f"the lease was lost ({run.lease.cause}): whoever took it over decides what becomes of the environment")
@@ -59,6 +59,6 @@ def abort_unrecorded(run: Run) -> int:
             say(f"the environment was not restored: {error}")
         else:
             say("the environment was restored to what it was; none of that is recorded")
-        say(f"see to the store, then: python deploy.py recover {name}")
+        say(f"see to the store, then: `{recover}`")
     run.environment.close()
     return code

@@ -18,10 +18,12 @@ import time
 import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 from pytest_deploy.plugin.nowhere import identity
+from pytest_deploy.workspace import Workspace
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -228,10 +230,10 @@ class Guard:
             f"{signal.Signals(-ended).name} ended it" if ended < 0 else f"it exited with {ended}"
         )
         if self._run:
-            environment = self._run["environment"] + (" --rehearse" if self._run["rehearsal"] else "")
+            workspace = Workspace(Path(), self._run["environment"], rehearsal=self._run["rehearsal"])
             say(f"the process of run {self._run['run']} ended before the run was sealed: {how}. What it changed may stand, "
                 "half done. Finish it: "
-                f"python deploy.py recover {environment}")  # fmt: skip
+                f"`{workspace.command_line('recover')}`")  # fmt: skip
             return MANUAL_INTERVENTION
         if ended in _PASSED_ON and not self._killed_for:
             return ended

@@ -144,7 +144,8 @@ class StepRecorder:
         if not self._worker:
             return
         if os.getppid() != self._controller:
-            pytest.skip("not run: the controller is gone; `deploy.py recover ENV` finishes what it began")
+            recover = self._environment.workspace.command_line("recover")
+            pytest.skip(f"not run: the controller is gone; `{recover}` finishes what it began")
         for _, left_out in of_type(self._environment.log.run(self._environment.run), StepNotRun):
             if left_out.nodeid == step.nodeid:
                 pytest.skip(f"not run: {left_out.cause}")

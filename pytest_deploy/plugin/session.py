@@ -117,7 +117,7 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
 
 
 def named(context: RunContext, policy: Policy, *, runs: bool) -> RunContext:
-    """The context with its run's name: a new one, or the approved request's where policy asks for approval.
+    """The context with its run's name: a new one, or the approved request's, and its clock, where policy asks for approval.
 
     A rehearsal's roster is enrolled here if it is new. Raises UsageError where there is not exactly one live request.
     `runs`: False where the steps are only to be shown, which needs no request.
@@ -127,8 +127,9 @@ def named(context: RunContext, policy: Policy, *, runs: bool) -> RunContext:
         if context.rehearsal:
             rehearsal_roster.prepare(context.workspace, policy)
         if context.pipeline == "deploy" and policy.approval.roles:
-            run = authorize_run.choose_request(context, policy)
-            return replace(context, run=run, request=run)
+            request = authorize_run.choose_request(context, policy)
+            shift_s = context.shift_s or request.shift.total_seconds()
+            return replace(context, run=request.run, request=request.run, shift_s=shift_s)
     return replace(context, run=new_run_id(policy.environment, SystemClock(), rehearsal=context.rehearsal))
 
 

@@ -23,6 +23,7 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import LeaseReleased, LeaseRenewed, LeaseTaken, given
 from pytest_deploy.record.log import Claim, Log, LogView
+from pytest_deploy.record.run_id import recover_command
 from pytest_deploy.record.run_state import LEASE_LIFE_S, LeaseState
 
 logger = logging.getLogger(__name__)
@@ -144,7 +145,7 @@ def take(
         if recovering:
             _require_left_behind(view, run)
         else:
-            _require_free(view, name)
+            _require_free(view)
         if extra_claim is not None:
             extra_claim(view)
 
@@ -175,13 +176,13 @@ def holder_gone(taken: Event) -> bool:
     return dead or bool(abs(started - lease.process_started) > _SAME_START_S)
 
 
-def _require_free(view: LogView, name: str) -> None:
+def _require_free(view: LogView) -> None:
     lease = view.state.lease
     if lease is not None and lease.until > view.time:
         raise LeaseHeld(f"in progress: {_in_progress(lease)}")
     if left := view.state.open_runs(leased=True):
         raise ManualInterventionRequired(
-            f"{left[0]} was left open and its lease has run out: python deploy.py recover {name}"
+            f"{left[0]} was left open and its lease has run out: `{recover_command(left[0])}`"
         )
 
 
@@ -197,7 +198,7 @@ def _in_progress(lease: LeaseState) -> str:
     content = lease.taken.read(LeaseTaken)
     running = f"{lease.run}, by {content.holder}, until {stamp(lease.until)}"
     if holder_gone(lease.taken):
-        running += f"; the process that held it is gone: python deploy.py recover {content.name}"
+        running += f"; the process that held it is gone: `{recover_command(lease.run)}`"
     return running
 
 

@@ -30,6 +30,7 @@ from pytest_deploy.record.run_id import NO_RUN, earliest_event_time
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Exists, Missing, Store
 from pytest_deploy.record.transitions import check_transition
+from pytest_deploy.workspace import Workspace, verify_command
 
 SKEW_ALERT: Final = timedelta(seconds=2)
 SKEW_LIMIT: Final = timedelta(seconds=60)
@@ -104,7 +105,8 @@ class Log:
                 if behind > SKEW_LIMIT:
                     raise RecordError(
                         f"this machine's clock ({stamp(now)}) is {behind.total_seconds():.0f} s behind the log's newest event "
-                        f"({stamp(earliest)}): set the clock; if the log is what is wrong: deploy.py recover ENV --clock"
+                        f"({stamp(earliest)}): set the clock; if the log is what is wrong: "
+                        f"`{Workspace.of_store(self.store.path).command_line('recover', '--clock')}`"
                     )
                 time = max(now, earliest)
                 if claim is not None:
@@ -335,7 +337,9 @@ class Log:
         try:
             entry = entries.parse(self.store.get(name))
         except Missing as error:
-            raise RecordTampered(f"{name} is missing, yet later events exist: deploy.py verify tells more") from error
+            raise RecordTampered(
+                f"{name} is missing, yet later events exist: `{verify_command(self.store.path)}`"
+            ) from error
         except IllegalEvent as error:
             raise RecordTampered(f"{name} is not as it was written: {error}") from error
         if entry.event.seq != seq:

@@ -19,10 +19,10 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import KeyEnrolled, KeyRotated
 from pytest_deploy.record.key import FileSigner, LogKey, Signer, first_set, trust_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log, LogView
-from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.record.run_id import NO_RUN, recover_command
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Exists, FolderStore, Store, unavailable
-from pytest_deploy.workspace import Workspace
+from pytest_deploy.workspace import NOT_SAID, Workspace, verify_command
 
 _SECOND_OPINION: Final = Path(__file__).parent.parent / "verify" / "verify.sh"
 _NAME = re.compile(r"log/\d{8}\.event")
@@ -67,7 +67,7 @@ def _count(store: Store) -> int:
     for seq, name in enumerate(names):
         if name != log_entry.name(seq):
             wrong = f"{log_entry.name(seq)} is missing" if _NAME.fullmatch(name) else f"{name} is no event"
-            raise RecordTampered(f"{wrong}: deploy.py verify tells more")
+            raise RecordTampered(f"{wrong}: `{verify_command(store.path)}`")
     return len(names)
 
 
@@ -77,7 +77,7 @@ def _refuse_emptied_log(folder: Path, store: Store) -> None:
     if left and _count(store) == 0:  # counted again: another process may have begun the log meanwhile, the event first
         raise RecordTampered(
             f"{folder / 'log'} holds no event, yet {left[0]} is there: the log was removed; restore it from a copy, and hold it "
-            "against an anchor line (deploy.py verify --anchor)"
+            f"against an anchor line: `{verify_command(folder, '--anchor', NOT_SAID)}`"
         )
 
 
@@ -194,7 +194,9 @@ def rotate(log: Log, folder: Path, new: Signer, *, signer: str, reason: str, act
 
 
 def _in_use(run: str) -> Refused:
-    return Refused(f"{run} is open and signs with the present key: let it end (or deploy.py recover), then rotate")
+    return Refused(
+        f"{run} is open and signs with the present key: let it end (if it died: `{recover_command(run)}`), then rotate"
+    )
 
 
 def confirm(log: Log, folder: Path, new: Signer, rotated: Event, *, actor: str) -> None:

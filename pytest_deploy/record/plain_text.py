@@ -107,6 +107,11 @@ def _repr(value: object) -> str:
         return f"<{type(value).__name__}, whose repr raises {type(error).__name__}>"
 
 
+def says_something(text: str) -> bool:
+    """Whether a text has a letter or a digit: blanks and the `…` of a printed command are not anybody's words."""
+    return any(map(str.isalnum, text))
+
+
 def is_plain(text: str) -> bool:
     """Whether a text is one line of characters that a reader sees."""
     return text.isprintable()

@@ -9,10 +9,12 @@ import re
 import secrets
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record.clock import Clock
+from pytest_deploy.workspace import Workspace
 
 NO_RUN = "-"
 """What stands in `run` of an event that belongs to no run."""
@@ -55,7 +57,12 @@ def earliest_event_time(run: str, now: datetime) -> datetime | None:
     return named - _MARGIN
 
 
-def environment_of(run: str) -> tuple[str, bool]:
-    """The environment in a run's name, and whether it is a rehearsal's. Raises ValueError where `run` is no run's name."""
+def workspace_of(run: str, root: Path = Path()) -> Workspace:
+    """The environment, or its rehearsals, that a run's name leads to. Raises ValueError where `run` is no run's name."""
     match = _parsed(run)
-    return match[2], match[1] is not None
+    return Workspace(root, match[2], rehearsal=match[1] is not None)
+
+
+def recover_command(run: str) -> str:
+    """The command that finishes what a run left behind. Raises ValueError where `run` is no run's name."""
+    return workspace_of(run).command_line("recover")

@@ -18,6 +18,7 @@ from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import RequestMade, RevisionDeployed, RunOpened
+from pytest_deploy.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,8 @@ def expected(events: Sequence[Event], run_folder: Path, platform: Platform) -> R
     if not any(of_type(events, RequestMade)):
         release = read_baseline(platform).release
         if release is None:
-            raise Refused("no release serves here yet: deploy one first, `pytest --deploy-env=ENV`")
+            first = Workspace.of_store(run_folder.parents[1]).command_line("run")
+            raise Refused(f"no release serves here yet: deploy one first: `{first}`")
         return release
     request = json.loads(stored_file.read(run_folder / "request.json"))
     _, opened = next(of_type(events, RunOpened))

@@ -29,6 +29,7 @@ from pytest_deploy.record.events import RequestMade, StepFinished, given
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.release.live import read_baseline
 from pytest_deploy.release.source import Source
+from pytest_deploy.workspace import Workspace, verify_command
 
 PIPELINE: Final = "deploy"
 NOT_DEPLOYED: Final = frozenset({"run", "branch", "expires", "plan", "reason", "ticket"})
@@ -186,20 +187,26 @@ class PendingRequest:
     """An actor: whoever made it deploys it."""
     made: Event
 
+    @property
+    def shift(self) -> timedelta:
+        """What the clock that it was made by is ahead of the real one: a rehearsal's may be."""
+        return self.made.instant - self.made.time
+
     def __str__(self) -> str:
         return f"{self.run}  commit {self.commit[:12]}, by {self.requested_by}, until {stamp(self.expires)}"
 
 
-def pending(events: Iterable[Event], at: datetime) -> tuple[PendingRequest, ...]:
-    """The requests of a log that wait at an instant, oldest first."""
+def pending(events: Iterable[Event], at: datetime, *, real: bool = False) -> tuple[PendingRequest, ...]:
+    """The requests of a log that wait at an instant, oldest first; `real`: at what each one's own clock says then."""
     requests = []
     for event in LogState.of(events).pending_requests():
         made = event.read(RequestMade)
         # A run that makes a request for itself gives it no time to wait.
-        if made.expires is not None and at < made.expires and (commit := given(made.commit)):
-            requests.append(
-                PendingRequest(event.run, commit, made.request_sha256, made.expires, made.requested_by, event)
-            )
+        if made.expires is None or not (commit := given(made.commit)):
+            continue
+        request = PendingRequest(event.run, commit, made.request_sha256, made.expires, made.requested_by, event)
+        if (at + request.shift if real else at) < made.expires:
+            requests.append(request)
     return tuple(requests)
 
 
@@ -211,16 +218,16 @@ def stored_request(store: Path, run: str, events: Iterable[Event]) -> Request:
         request = Request(stored_file.read(store / place))
     except OSError as error:
         raise Refused(
-            f"{place} cannot be read ({error.strerror}); python deploy.py verify tells more; plan again"
+            f"{place} cannot be read ({error.strerror}); plan again, and see why: `{verify_command(store)}`"
         ) from None
     if made is None or made.request_sha256 != request.sha256:
         raise Refused(
-            f"{place} is not the request that was made: somebody changed it; python deploy.py verify tells more; plan again"
+            f"{place} is not the request that was made: somebody changed it; plan again, and see what: `{verify_command(store)}`"
         )
     return request
 
 
-def choose(requests: Sequence[PendingRequest], *, environment: str, commit: str, run: str = "") -> PendingRequest:
+def choose(requests: Sequence[PendingRequest], *, workspace: Workspace, commit: str, run: str = "") -> PendingRequest:
     """The one request to run: that of `run` where it is named, else the only one for this commit.
 
     Raises UsageError with the list: none, or more than one.
@@ -233,6 +240,8 @@ def choose(requests: Sequence[PendingRequest], *, environment: str, commit: str,
     remedy = (
         "name one with --deploy-run=RUN"
         if wanted
-        else "make one with --deploy-pipeline=plan, have it approved (python deploy.py approve RUN), then run again"
+        else f"make one (`{workspace.command_line('run', '--pipeline', 'plan')}`), have it approved, then run it"
     )
-    raise UsageError(f"{environment} deploys what people approved: {len(wanted) or 'no'} live {what}; {remedy}{others}")
+    raise UsageError(
+        f"{workspace.environment} deploys what people approved: {len(wanted) or 'no'} live {what}; {remedy}{others}"
+    )

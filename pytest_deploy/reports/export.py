@@ -34,8 +34,10 @@ from pytest_deploy.record.events import RecordRead
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_folder import SUMS, listing
+from pytest_deploy.record.run_id import recover_command
 from pytest_deploy.reports.run_page import page_files, render_run
 from pytest_deploy.verify.run_files import check_preimages, check_sealed
+from pytest_deploy.workspace import Workspace, deploy_py
 
 _PROVES: Final = """\
 report.html is the current report; the sealed one is runs/<run>/report.html. The current one prints the commands that check this
@@ -46,8 +48,8 @@ are those that were sealed; each event here was in the log, signed with everythi
 timestamp in anchors/ covers was there at its time.
 
 They do not prove that these are all the events of the run, nor that the log was not cut or written anew since. Only the whole store
-shows that, held against an anchor kept outside it: python deploy.py verify, or its own verify.sh, which is for a store, not for
-this folder."""
+shows that, held against an anchor kept outside it, by this project's verifier or by its own verify.sh, which is for a store, not
+for this folder."""
 
 
 @dataclass
@@ -66,13 +68,16 @@ class Export:
         events = self.log.run(self.run)
         end = next((event for event in events if event.type in {"run.closed", "run.abandoned"}), None)
         if not events:
-            raise Refused(f"{self.run} is not in {self.store.name}'s record; python deploy.py history lists its runs")
+            workspace = Workspace.of_store(self.store)
+            listed = deploy_py(
+                "history", "--env", workspace.environment, *(["--rehearse"] if workspace.rehearsal else [])
+            )
+            raise Refused(f"{self.run} is not in {self.store.name}'s record, whose runs are listed by: `{listed}`")
         if all(event.type != "run.opened" for event in events):
             raise Refused(f"{self.run} never ran, it was asked for only: there is nothing sealed to hand out")
         if end is None:
             raise Refused(
-                f"{self.run} is not closed: there is nothing sealed to hand out; where its process is gone,"
-                " python deploy.py recover ends it"
+                f"{self.run} is not closed: there is nothing sealed to hand out; where its process is gone: `{recover_command(self.run)}`"
             )
         judged_by = preimages.named(events)
         if findings := [*check_sealed(self.store, end), *check_preimages(self.store, judged_by)]:

@@ -20,7 +20,7 @@ from pytest_deploy.record import atomic_file
 from pytest_deploy.record.event import LIMIT, Event, of_type, parse_line
 from pytest_deploy.record.events import GateRefused, RequestMade, RequestVoided, RunOpened, given
 from pytest_deploy.record.run_folder import REFUSED
-from pytest_deploy.record.run_id import environment_of
+from pytest_deploy.record.run_id import workspace_of
 from pytest_deploy.reports.charts import HEIGHT, WIDTH, Mark
 from pytest_deploy.reports.page import render
 from pytest_deploy.reports.run_summary import OUTCOMES, summarize
@@ -93,11 +93,11 @@ def _refused_row(events: Sequence[Event], link: str | None) -> IndexRow | None:
     # A request that no plan made is a run's own: that run was opened, further back than was read.
     if made is None or given(made.plan) is None or not refusals:
         return None
-    environment, rehearsal = environment_of(refusals[0].run)
+    workspace = workspace_of(refusals[0].run)
     return IndexRow(
         run=refusals[0].run,
-        environment=environment,
-        rehearsal=rehearsal,
+        environment=workspace.environment,
+        rehearsal=workspace.rehearsal,
         pipeline=given(made.pipeline) or "deploy",
         release=given(made.version) or "",
         deployer=made.requested_by,

@@ -21,13 +21,14 @@ from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import GateRefused, GateVerdict, RequestMade, RequestVoided
 from pytest_deploy.record.log_entry import parse_anchor
 from pytest_deploy.record.run_folder import REFUSED, RunFolder
-from pytest_deploy.record.run_id import environment_of
+from pytest_deploy.record.run_id import workspace_of
 from pytest_deploy.reports import index
 from pytest_deploy.reports.page import render
 from pytest_deploy.reports.run_page import GATE_POINTS, PageFiles, gate_results, page_files
 from pytest_deploy.reports.run_summary import OUTCOMES
 from pytest_deploy.reports.seal import Line, attempt, fact_lines
 from pytest_deploy.reports.signatures import PostRun, manifest
+from pytest_deploy.workspace import verify_command
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def render_refused_start(
     """
     start, files = RefusedStart(events), files or PageFiles()
     event, made = start.made
-    name, rehearsal = environment_of(start.run)
+    workspace = workspace_of(start.run)
     release = (files.request or {}).get("version") or made.version or "of this request"
     heading, meaning = OUTCOMES[start.outcome]
     values: Mapping[str, Any] = {
@@ -108,10 +109,10 @@ def render_refused_start(
         "never_opened": True,
         "made": made,
         "asked_at": event.time,
-        "environment": name,
-        "rehearsal": rehearsal,
+        "environment": workspace.environment,
+        "rehearsal": workspace.rehearsal,
         "heading": heading,
-        "meaning": meaning.format(release=f"Release {release}", environment=name),
+        "meaning": meaning.format(release=f"Release {release}", environment=workspace.environment),
         "again": again,
         "planned_migrations": (files.request or {}).get("migrations", []),
         "signatures": manifest(events),
@@ -154,7 +155,7 @@ def report_refusal(environment: Environment, context: RunContext, error: DeployE
             "report": shown,
             "anchor": log.checkpoint(),
             "record": copy_of(workspace.store),
-            "verify": f"python deploy.py verify {workspace.shown(workspace.store)}",
+            "verify": verify_command(workspace.store),
         }
     )
     return lines

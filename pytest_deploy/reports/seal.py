@@ -35,6 +35,7 @@ from pytest_deploy.reports.others_page import with_policy
 from pytest_deploy.reports.run_page import RunEvents, page_files, render_run
 from pytest_deploy.reports.run_summary import RunSummary, StepSummary, summarize
 from pytest_deploy.traceability.matrix import NOT_RUN
+from pytest_deploy.workspace import Workspace, deploy_py, verify_command
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +125,7 @@ def summary(run: Run, sealed: Sealed, *, code: int | None = None) -> list[Line]:
         "report": f"{workspace.shown(workspace.run_folder(run.context.run))}/report.html",
         "anchor": run.log.checkpoint(),
         "record": copy_of(workspace.store),
-        "verify": f"python deploy.py verify {workspace.shown(workspace.store)}",
+        "verify": verify_command(workspace.store),
     }
     lines += fact_lines(facts)
     if judgement.outcome == "rollback-failed":
@@ -146,10 +147,13 @@ def _serving(environment: Environment) -> str:
     except Exception as error:  # noqa: BLE001 -- whatever a platform, a driver or a network raises
         return f"not known: {_one_line(error)}"
     if now.release is None:
-        return f"nothing yet: {now.revision} answers 503 at {state.url}"
+        return f"nothing yet: {now.revision} answered 503"
     schema = now.migrations[-1] if now.migrations else "none"
     name = environment.policy.service.name
-    return f"{name} {now.release.version} ({now.revision}), schema {schema}, at {state.url}"
+    # The embedded platform ends with what opened it.
+    while_ = "the rehearsal lasts" if environment.workspace.rehearsal else f"`{deploy_py('local')}` runs"
+    at = state.url if environment.policy.platform.kind != "embedded" else f"{state.url} while {while_}"
+    return f"{name} {now.release.version} ({now.revision}), schema {schema}, at {at}"
 
 
 def _one_line(error: Exception) -> str:
@@ -348,7 +352,7 @@ def _make_anchor(log: Log, anchor: Anchor, signed: SignedCheckpoint, run: str, s
 
 
 def _report_failure(log: Log, run: str, detail: str, say: Callable[[str], None]) -> None:
-    say(f"{detail}; then: python deploy.py anchor ENV")
+    say(f"{detail}; then: `{Workspace.of_store(log.store.path).command_line('anchor')}`")
     try:
         log.append(AlertRaised(alert="anchor", detail=detail), run=run, actor=_ANCHOR_ACTOR)
     except DeployError as error:

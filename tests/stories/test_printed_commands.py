@@ -26,6 +26,7 @@ from pytest_deploy.record.store import FolderStore
 from pytest_deploy.reports.export import Export
 from pytest_deploy.verify.verify import verify
 from tests import timestamp_authority
+from tests.printed_commands import commands_in, fault_of
 from tests.required_programs import needs
 from tests.stories.production_record import ProductionRecord
 from tests.stories.tampered_record import TamperedRecord, exchange, flip, swap_bytes
@@ -171,6 +172,17 @@ def test_each_runs_as_printed_and_agrees_with_the_record(stamped: ProductionReco
         assert kind_of(command).agrees(done), done
     assert {id(kind) for kind in KINDS.values()} == {id(kind_of(command)) for command in commands}
     assert sum(kind_of(command) is KINDS["a signature"] for command in commands) == 2
+
+
+def test_each_command_of_ours_in_a_page_or_a_verdict_is_one_that_the_command_line_takes(
+    production: ProductionRecord,
+) -> None:
+    pages = [page.read_text(encoding="utf-8") for page in sorted(production.store.glob("runs/*/report.html"))]
+    remedies = [str(event.data["remedy"]) for event in production.events() if event.data.get("remedy")]
+    told = [command for text in (*pages, *remedies) for command in commands_in(text)]
+
+    assert any(command.startswith("python deploy.py approve ") for command in told)
+    assert [fault for command in sorted(set(told)) if (fault := fault_of(command))] == []
 
 
 def test_each_notices_what_it_is_there_for(stamped: ProductionRecord, tmp_path: Path) -> None:

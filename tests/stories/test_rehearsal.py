@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -62,3 +64,20 @@ def test_a_plan_whose_process_was_killed_is_closed_by_recover(checkout: Checkout
     assert "abandoned; the environment is as it was" in recovered.said
     assert len(production.checkout.said("run.abandoned")) == 1
     checkout.assert_nothing_runs()
+
+
+def test_a_plans_own_lines_deploy_when_they_are_pasted(checkout: Checkout) -> None:
+    """Half a year ahead of the real clock: the request keeps the clock of its plan."""
+    staging = RehearsedCheckout.of(checkout, "staging")
+    plan = staging.plan(TUESDAY)
+    assert plan.code == 0, plan.said
+    lines = [line.strip() for line in plan.stdout.splitlines()]
+    told = dict(line.split(maxsplit=1) for line in lines if line.startswith(("approve  ", "run  ")))
+
+    for line in (told["approve"], told["run"]):
+        program, *words = shlex.split(line)
+        start = {"python": [sys.executable], "pytest": [sys.executable, "-m", "pytest"]}[program]
+        pasted = checkout.begin(*start, *words).wait()
+        assert pasted.code == 0, pasted.said
+
+    assert staging.checkout.decided()["outcome"] == "deployed"

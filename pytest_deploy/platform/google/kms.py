@@ -47,7 +47,7 @@ _REMEDIES: Final[Mapping[type[Exception], str]] = {
     sign_in_errors.GoogleAuthError: _SIGN_IN,
     google_errors.FailedPrecondition: (
         "the key version is disabled, destroyed or not made yet: enable it, or rotate to another with "
-        "`python deploy.py keys rotate ENV --to VERSION` while it still signs"
+        "`keys rotate` and its --to while it still signs"
     ),
     google_errors.InvalidArgument: "the key version must have purpose ASYMMETRIC_SIGN and algorithm EC_SIGN_ED25519",
 }

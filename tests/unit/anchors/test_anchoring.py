@@ -116,7 +116,7 @@ def test_an_anchor_that_fails_is_said_and_raised_and_the_others_are_made(
     assert not anchor_record(local, run=run, say=heard.append)
     assert [e.data["kind"] for e in local.log.history() if e.type == "anchor.made"] == ["copy", "line"]
     assert "answered 503" in said(local)[0]
-    assert "deploy.py anchor ENV" in heard[0]
+    assert heard[0].endswith("; then: `python deploy.py anchor local`")
 
 
 def test_where_no_anchor_can_be_made_that_is_said_and_raised(local: Environment) -> None:
@@ -185,7 +185,7 @@ def test_a_place_that_cannot_be_read_is_told_with_its_cause(tmp_path: Path) -> N
 
     (known,) = kinds.read_back(kinds.anchors_of(local.workspace, local.policy, local.log.store))
     assert "is no signed checkpoint" in known.problem
-    assert not gate(local.policy.anchors, kinds.record_state(local.log, [known]), [known]).passed
+    assert not gate(local.policy.anchors, kinds.record_state(local.log, [known]), [known], again="").passed
 
 
 # --- at GitHub
@@ -259,7 +259,7 @@ def test_github_that_refuses_is_said_and_raised_and_the_others_are_made(
     assert not anchor_record(local, run=before, say=heard.append)
     assert [e.data["kind"] for e in local.log.history() if e.type == "anchor.made"] == ["line"]
     assert [f"the anchor at {hub.url}/repos/example/diary" in one for one in said(local)] == [True]
-    assert "deploy.py anchor ENV" in heard[0]
+    assert heard[0].endswith("; then: `python deploy.py anchor local`")
     assert fake_github.TOKEN not in heard[0] + said(local)[0]
     assert decided == [event.data for event in local.log.history() if event.type == "run.decided"]
 

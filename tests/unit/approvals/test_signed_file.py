@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ FOLDER = "signoffs/environment"
 def signed(pending: PendingRequest, content: bytes, key: str = TINA.email) -> SignedFile:
     """A statement in Tina's name, signed with `key`."""
     now, roster = pending.clock.now(), pending.roster
-    known = require_valid_key(roster, TINA, "Tech Lead", pending.keys[TINA.email], now)
+    known = require_valid_key(roster, TINA, "Tech Lead", pending.keys[TINA.email], now, store=Path("reports/local"))
     return store_signed_file(
         pending.log.store, FOLDER, "thaw", content, key=pending.keys[key], known=known, roster=roster, at=now,
         check=lambda _: None,

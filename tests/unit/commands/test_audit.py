@@ -119,7 +119,7 @@ def test_a_closed_run_that_no_anchor_covers_is_told(local: Environment, tmp_path
     deployed(local.log)
 
     (finding,) = bad(tmp_path)
-    assert "1 closed runs among them; python deploy.py anchor local" in finding
+    assert "1 closed runs among them; `python deploy.py anchor local`" in finding
 
 
 def test_where_no_anchor_is_asked_for_none_is_missed(tmp_path: Path) -> None:

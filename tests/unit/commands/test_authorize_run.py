@@ -25,16 +25,16 @@ def test_the_only_live_request_for_this_commit_is_run_and_of_two_the_one_that_is
         RunContext(pending_checkout.held.workspace, "deploy", run=pending_checkout.run),
         pending_checkout.held.policy,
     )
-    assert pending_checkout.run == choose_request(context, policy)
+    assert pending_checkout.run == choose_request(context, policy).run
 
     second = pending_checkout.ask()
     with pytest.raises(UsageError) as refused:
         choose_request(context, policy)
     assert all(run in str(refused.value) for run in (pending_checkout.run, second.run))
-    assert second.run == choose_request(replace(context, request=second.run), policy)
+    assert second.run == choose_request(replace(context, request=second.run), policy).run
 
     pending_checkout.log.append(parse("request.voided", {"cause": "withdrawn"}), run=second.run, actor=ACTOR)
-    assert pending_checkout.run == choose_request(context, policy)
+    assert pending_checkout.run == choose_request(context, policy).run
     with pytest.raises(UsageError, match="no live request"):
         choose_request(replace(context, request=second.run), policy)
 

@@ -10,16 +10,19 @@ from pytest_deploy.record.run_state import LogState
 from tests.unit.gates.gate_samples import outcome_of, utc
 from tests.unit.record.sample_record import deployed
 
+THAW = "python deploy.py thaw production --reason '…'"
+
 
 def test_a_commit_that_nothing_froze_passes() -> None:
-    assert freeze.judge(None).passed
+    assert freeze.judge(None, thaw=THAW).passed
 
 
 def test_a_frozen_one_names_since_when_why_and_by_which_run() -> None:
-    verdict = freeze.judge(Frozen(utc("2026-11-22T20:25"), "smoke failed after traffic", "production-1"))
+    verdict = freeze.judge(Frozen(utc("2026-11-22T20:25"), "smoke failed after traffic", "production-1"), thaw=THAW)
 
     assert outcome_of(verdict) == (False, "mend")
     assert verdict.reason == "frozen by run production-1 since Sunday 2026-11-22 20:25 UTC: smoke failed after traffic"
+    assert verdict.remedy == f"see why, then have it lifted: `{THAW}`"
 
 
 def test_a_freeze_stands_until_somebody_releases_it(log: Log) -> None:

@@ -11,9 +11,10 @@ from pytest_deploy.record.run_state import LEASE_LIFE_S, LogState
 from tests.unit.gates.gate_samples import MINUTE, outcome_of, utc
 from tests.unit.record.sample_record import NOON, PERSON, HandClock, RunWriter
 
+RUN = "production-20261123T150000Z-0001"
 AT = utc("2026-11-23T15:00")
-LIVE = HeldLease("production-1", "dora", AT + 2 * MINUTE, "production-1")
-DEAD = HeldLease("production-1", "dora", AT, "production-1")
+LIVE = HeldLease(RUN, "dora", AT + 2 * MINUTE, RUN)
+DEAD = HeldLease(RUN, "dora", AT, RUN)
 
 
 def test_an_environment_nobody_holds_is_free() -> None:
@@ -25,22 +26,22 @@ def test_a_live_lease_of_another_passes_by_itself_when_it_ends() -> None:
 
     assert outcome_of(verdict) == (False, "time")
     assert LIVE.until == verdict.earliest_start
-    assert verdict.reason == "run production-1 of dora holds the environment until Monday 2026-11-23 15:02 UTC"
+    assert verdict.reason == f"run {RUN} of dora holds the environment until Monday 2026-11-23 15:02 UTC"
 
 
 def test_a_lease_that_ended_under_an_open_run_wants_recovery() -> None:
     verdict = lease.judge(AT, DEAD)
 
     assert outcome_of(verdict) == (False, "mend")
-    assert verdict.remedy == "python deploy.py recover ENV"
+    assert verdict.remedy == "`python deploy.py recover production`"
 
 
 def test_a_lease_that_ended_without_a_run_is_nobodys() -> None:
-    assert lease.judge(AT, HeldLease("production-1", "dora", AT, None)).passed
+    assert lease.judge(AT, HeldLease(RUN, "dora", AT, None)).passed
 
 
 def test_the_run_that_holds_it_goes_on() -> None:
-    verdict = lease.judge(AT, LIVE, own="production-1")
+    verdict = lease.judge(AT, LIVE, own=RUN)
 
     assert (
         verdict.passed,
@@ -50,15 +51,15 @@ def test_the_run_that_holds_it_goes_on() -> None:
 
 def test_a_run_whose_lease_ended_or_was_taken_or_is_gone_changes_nothing() -> None:
     found = [
-        lease.judge(AT, DEAD, own="production-1"),
+        lease.judge(AT, DEAD, own=RUN),
         lease.judge(AT, LIVE, own="production-2"),
-        lease.judge(AT, None, own="production-1"),
+        lease.judge(AT, None, own=RUN),
     ]
 
     assert [outcome_of(verdict) for verdict in found] == [(False, "mend")] * 3
     assert [verdict.reason for verdict in found] == [
         "this run's lease ended Monday 2026-11-23 15:00 UTC",
-        "run production-1 of dora has taken the environment over",
+        f"run {RUN} of dora has taken the environment over",
         "this run holds the environment no more",
     ]
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from pytest_deploy.record.run_id import named_at, new_run_id
+from pytest_deploy.record.run_id import named_at, new_run_id, recover_command, workspace_of
+from pytest_deploy.workspace import Workspace
 from tests.unit.record.sample_record import HandClock
 
 
@@ -38,3 +40,19 @@ def test_two_runs_of_one_second_differ() -> None:
 def test_any_other_name_is_no_run(name: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         named_at(name)
+
+
+@pytest.mark.parametrize(
+    "run, place, recover",
+    [
+        ("local-20261122T201500Z-4f1c", Workspace(Path(), "local"), "python deploy.py recover local"),
+        (
+            "rehearsal-sponsor-a-20261122T201500Z-4f1c",
+            Workspace(Path(), "sponsor-a", rehearsal=True),
+            "python deploy.py recover sponsor-a --rehearse",
+        ),
+    ],
+)
+def test_a_runs_name_says_where_its_record_lies_and_what_finishes_it(run: str, place: Workspace, recover: str) -> None:
+    assert workspace_of(run) == place
+    assert recover_command(run) == recover

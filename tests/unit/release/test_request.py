@@ -16,7 +16,9 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.release.live import migrations_sha256
 from pytest_deploy.release.request import NOT_DEPLOYED, choose, digest, drift, pending, stored_request
+from pytest_deploy.workspace import Workspace
 
+PRODUCTION = Workspace(Path(), "production")
 NOW = datetime(2026, 11, 23, 14, tzinfo=UTC)
 COMMIT = "c" * 40
 
@@ -40,6 +42,19 @@ def test_a_request_lives_until_it_expires_is_voided_or_a_run_opens_for_it() -> N
     events.append(told("run.opened", "ran"))
 
     assert [one.run for one in pending(events, NOW)] == [FIRST]
+
+
+@pytest.mark.parametrize("ahead", [timedelta(days=200), timedelta(days=-200)])
+def test_a_rehearsed_request_lives_by_the_clock_it_was_made_by(ahead: timedelta) -> None:
+    expires = NOW + ahead + timedelta(hours=1)
+    event = made(FIRST, expires=expires)
+    events = [replace(event, data={**event.data, "clock": stamp(NOW + ahead)})]
+
+    (request,) = pending(events, NOW, real=True)
+    assert request.shift == ahead
+    assert pending(events, NOW + timedelta(hours=1), real=True) == ()
+    assert [one.run for one in pending(events, expires - timedelta(seconds=1))] == [FIRST]
+    assert pending(events, expires) == ()
 
 
 def test_a_request_that_a_run_made_for_itself_is_nothing_to_choose() -> None:
@@ -67,8 +82,8 @@ def test_a_request_is_the_bytes_that_were_made_or_none(tmp_path: Path) -> None:
 def test_the_only_request_for_the_commit_is_run_and_a_named_one_whatever_its_commit() -> None:
     requests = pending([made(FIRST), made(SECOND, commit="d" * 40)], NOW)
 
-    assert choose(requests, environment="production", commit=COMMIT).run == FIRST
-    assert choose(requests, environment="production", commit=COMMIT, run=SECOND).run == SECOND
+    assert choose(requests, workspace=PRODUCTION, commit=COMMIT).run == FIRST
+    assert choose(requests, workspace=PRODUCTION, commit=COMMIT, run=SECOND).run == SECOND
 
 
 @pytest.mark.parametrize(
@@ -77,14 +92,14 @@ def test_the_only_request_for_the_commit_is_run_and_a_named_one_whatever_its_com
         ([], "", "no live requests for commit cccccccccccc"),
         ([made(FIRST), made(SECOND, seq=2)], "", "2 live requests"),
         ([made(FIRST)], SECOND, f"no live request {SECOND}"),
-        ([made(FIRST, commit="d" * 40)], "", "--deploy-pipeline=plan"),
+        ([made(FIRST, commit="d" * 40)], "", "`python deploy.py run production --pipeline plan`"),
     ],
 )
 def test_none_or_several_are_refused_with_the_list(events: list[Event], asked: str, said: str) -> None:
     requests = pending(events, NOW)
 
     with pytest.raises(UsageError) as refused:
-        choose(requests, environment="production", commit=COMMIT, run=asked)
+        choose(requests, workspace=PRODUCTION, commit=COMMIT, run=asked)
 
     assert said in str(refused.value)
     assert all(one.run in str(refused.value) for one in requests)

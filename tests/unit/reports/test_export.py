@@ -22,7 +22,6 @@ from pytest_deploy.record.events import parse as content_of
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import IN_A_FILE, KeyFile, rotate
-from pytest_deploy.record.run_id import environment_of
 from tests import timestamp_authority
 from tests.required_programs import needs
 from tests.unit.commands.typed import typed
@@ -437,17 +436,6 @@ def test_a_run_abandoned_is_handed_out_as_it_was_found(checkout: Checkout) -> No
 
     assert (checkout.into / "runs" / run / "notes.txt").read_bytes() == b"half done\n"
     assert parse((checkout.into / "report.html").read_text(encoding="utf-8")).one("h1").text == "Abandoned"
-
-
-@pytest.mark.parametrize(
-    "run,place",
-    [
-        ("local-20261122T201500Z-4f1c", ("local", False)),
-        ("rehearsal-sponsor-a-20261122T201500Z-4f1c", ("sponsor-a", True)),
-    ],
-)
-def test_a_runs_name_says_where_its_record_lies(run: str, place: tuple[str, bool]) -> None:
-    assert environment_of(run) == place
 
 
 def test_the_list_of_digests_is_not_the_sealed_one(checkout: Checkout) -> None:
