@@ -68,7 +68,7 @@ def dealt(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
     return [*order, *short]
 
 
-def missing(what: str, install: str) -> NoReturn:
+def skip_or_fail_missing(what: str, install: str) -> NoReturn:
     """End the test: a skip that says what to install, but a failure under CI=true."""
     message = f"{what} is not on this machine: {install}"
     if os.environ.get("CI") == "true":
@@ -94,7 +94,7 @@ def postgres(shared_folder: Path) -> Iterator[PostgresServer]:
 def postgres15(shared_folder: Path) -> Iterator[PostgresServer]:
     """The same of Debian's PostgreSQL 15."""
     if not (DEBIAN_15 / "postgres").exists():
-        missing("PostgreSQL 15", "apt-get install postgresql-15")
+        skip_or_fail_missing("PostgreSQL 15", "apt-get install postgresql-15")
     with shared_server(shared_folder, DEBIAN_15) as server:
         yield server
 

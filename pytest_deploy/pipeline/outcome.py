@@ -20,7 +20,6 @@ from pytest_deploy.rollback.rollback import announced
 
 MANUAL_INTERVENTION = 20
 
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 EVIDENCE = "evidence"
 """The cause of an exit code where a decided run's evidence could not be written whole."""
 NO_CAUSE, UNPASSED = "none", "unpassed"

@@ -131,7 +131,7 @@ class Run:
 
     def settle(self, cause: Cause) -> None:
         """Account for what a gone process left open; close for `cause`, unless the run had in truth completed."""
-        self.sequence.halted = "no step can run any more: undone from the log"
+        self.sequence.halted = NO_STEPS_ANY_MORE
         running = self.sequence.running()
         if running and self._phase != ROLLBACK:
             # What ended the session closes the run: not the step alone that it ended in.

@@ -23,8 +23,8 @@ from pytest_deploy.pipeline.run import Run
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.bucket import copy_of
-from pytest_deploy.record.event import Event, of_type
-from pytest_deploy.record.events import AlertRaised, AnchorMade, RequestMade, RunClosed, StepStarted
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import AlertRaised, AnchorMade, RequestMade, RunClosed
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_folder import RunFolder
@@ -34,6 +34,7 @@ from pytest_deploy.reports import index
 from pytest_deploy.reports.others_page import with_policy
 from pytest_deploy.reports.run_page import RunEvents, page_files, render_run
 from pytest_deploy.reports.run_summary import RunSummary, StepSummary, summarize
+from pytest_deploy.rollback.rollback import announced
 from pytest_deploy.traceability.matrix import NOT_RUN
 from pytest_deploy.workspace import Workspace, deploy_py, verify_command
 
@@ -83,8 +84,7 @@ def seal(run: Run) -> Sealed:
     code = judgement.exit_code
     if missing:
         say(f"evidence incomplete: {', '.join(missing)} could not be rendered")
-        changed = any(step.changes for _, step in of_type(events, StepStarted))
-        code = exit_code(judgement.outcome, changed=changed, cause=EVIDENCE)
+        code = exit_code(judgement.outcome, changed=announced(events), cause=EVIDENCE)
     # 4. Somebody else is told of the record while the lease is still held; then the next run may begin. What fails here is
     #    said, and changes nothing.
     for act in (lambda: anchor_record(environment, run=context.run, say=say), lambda: release_run(run)):

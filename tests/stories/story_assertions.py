@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pytest_deploy.policy.phases import PHASES
@@ -123,3 +124,18 @@ def steps_told(checkout: Checkout, run: str) -> set[tuple[Any, ...]]:
     }
     assert len(found) == len(events), "a step event stands in the log twice"
     return found
+
+
+def assert_recovered_for_good(deployed: Deployed) -> None:
+    """No run is open, the record verifies, and nothing lies about."""
+    checkout = deployed.checkout
+    again = checkout.deploy_py("recover", "local")
+    assert again.code == 0, again.said
+    assert "no run is open" in again.stdout
+    verified = checkout.deploy_py("verify", "reports/local")
+    assert verified.code == 0, verified.said
+    assert _below(checkout.path / ".deploy" / "sessions") == []
+
+
+def _below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]

@@ -13,8 +13,8 @@ import pytest
 from tests.child_process import Ran, Running
 from tests.project_checkout import QUICK, Checkout
 from tests.stories.held_steps import hold_up
+from tests.stories.step_ids import LED_BACK, REVISION, TRAFFIC
 from tests.stories.story_assertions import Deployed
-from tests.stories.test_worker_death import FAULTS, LED_BACK, REVISION, TRAFFIC
 
 TERM_AFTER_S = 7.5
 KILL_AFTER_S = 2.5
@@ -64,7 +64,7 @@ def assert_as_before(deployed: Deployed, recovered: Ran) -> None:
 
 
 @pytest.mark.parametrize(
-    "workers", [pytest.param((), id="alone"), pytest.param(("-n", "2"), id="workers", marks=FAULTS)]
+    "workers", [pytest.param((), id="alone"), pytest.param(("-n", "2"), id="workers", marks=pytest.mark.faults)]
 )
 def test_cancelled_run_rolls_back_and_recover_finds_nothing_or_finishes(
     deployed: Deployed, workers: tuple[str, ...]
@@ -86,7 +86,7 @@ def test_cancelled_run_rolls_back_and_recover_finds_nothing_or_finishes(
 
 
 @pytest.mark.parametrize(
-    "workers", [pytest.param(("-n", "2"), id="workers"), pytest.param((), id="alone", marks=FAULTS)]
+    "workers", [pytest.param(("-n", "2"), id="workers"), pytest.param((), id="alone", marks=pytest.mark.faults)]
 )
 def test_cancelled_run_whose_step_hears_no_signal_is_killed_and_recover_finishes_it(
     deployed: Deployed, workers: tuple[str, ...]
@@ -104,7 +104,7 @@ def test_cancelled_run_whose_step_hears_no_signal_is_killed_and_recover_finishes
     assert_as_before(deployed, recovered)
 
 
-@FAULTS
+@pytest.mark.faults
 def test_cancelled_run_whose_rollback_is_too_slow_is_killed_and_recover_finishes_it(deployed: Deployed) -> None:
     checkout = deployed.checkout
     held = hold_up(checkout, LED_BACK, "before")
@@ -136,7 +136,7 @@ def test_every_signal_to_the_whole_group_is_one_interruption(deployed: Deployed)
     assert checkout.decided()["cause"] == "SIGINT"
 
 
-@FAULTS
+@pytest.mark.faults
 def test_signal_to_a_worker_alone_stops_the_run_and_undoes_it(deployed: Deployed) -> None:
     checkout = deployed.checkout
     held = hold_up(checkout, TRAFFIC, "before")

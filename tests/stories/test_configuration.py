@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.project_checkout import Checkout
 
-FAULTS = """
+BROKEN_YAML = """
   # a test's
   broken:
     platform: {kind: embedded}
@@ -15,7 +15,7 @@ FAULTS = """
 
 
 def test_every_fault_of_the_configuration_is_named_with_its_line(checkout: Checkout) -> None:
-    text = (checkout.path / "deploy.yaml").read_text(encoding="utf-8") + FAULTS
+    text = (checkout.path / "deploy.yaml").read_text(encoding="utf-8") + BROKEN_YAML
     checkout.write("deploy.yaml", text)
     line = {word: text[: text.rindex(word)].count("\n") + 1 for word in ("holidays", "sla_minutes", "watch_s: soon")}
 

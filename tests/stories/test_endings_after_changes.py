@@ -11,8 +11,8 @@ import pytest
 
 from tests.project_checkout import QUICK, Checkout
 from tests.stories.held_steps import hold_up
+from tests.stories.step_ids import HEALTH, REVISION
 from tests.stories.story_assertions import Deployed
-from tests.stories.test_worker_death import HEALTH, REVISION
 
 pytestmark = pytest.mark.faults
 

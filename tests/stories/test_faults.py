@@ -4,26 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tests.stories.step_ids import CAUGHT_BY
 from tests.stories.story_assertions import Deployed, locked, phase_of
-
-SMOKE = "smoke/test_api.py::test_"
-FEATURE = "smoke/test_features.py::test_"
-
-CAUGHT_BY = {
-    "startup": {"deploy/test_deploy.py::test_new_revision_is_ready_at_0_percent"},
-    "health": {f"{SMOKE}health_answers_200_for_this_release"},
-    "login": {
-        f"{SMOKE}valid_credentials_are_accepted",
-        f"{SMOKE}entry_is_created_read_updated_and_deleted",
-        f"{FEATURE}user_can_log_in",
-        f"{FEATURE}user_can_create_a_diary_entry",
-        f"{FEATURE}audit_trail_records_are_created",
-    },
-    "crud": {f"{SMOKE}entry_is_created_read_updated_and_deleted"},
-    "audit": {f"{FEATURE}audit_trail_records_are_created"},
-    "slow": {f"{SMOKE}health_answers_in_time"},
-}
-"""The exact set of steps that fail under each fault of the service."""
 
 
 @pytest.mark.parametrize(

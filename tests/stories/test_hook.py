@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
+from tests.stories.checkout_changes import HOOK_THAT_RAISES
 from tests.stories.story_assertions import Deployed
-
-CONFTEST = '''\
-"""This project's deployment hooks."""
-
-
-def pytest_deploy_phase_finished(phase):
-    """Raises once the revision exists."""
-    if phase == "deploy":
-        raise RuntimeError("the hook's own fault")
-'''
 
 
 def test_hook_that_raises_after_the_revision_exists_is_rolled_back(deployed: Deployed) -> None:
     checkout = deployed.checkout
-    checkout.write("conftest.py", CONFTEST)
+    checkout.write("conftest.py", HOOK_THAT_RAISES)
     checkout.commit("A hook with a fault")
 
     ran = checkout.deploy()

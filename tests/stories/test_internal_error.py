@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.stories.checkout_changes import HOOK_THAT_RAISES
 from tests.stories.held_steps import hold_up
+from tests.stories.step_ids import HEALTH, LED_BACK
 from tests.stories.story_assertions import Deployed
-from tests.stories.test_hook import CONFTEST
-from tests.stories.test_worker_death import FAULTS, HEALTH, LED_BACK
 
 PROGRESS = "pytest_deploy/plugin/progress.py"
 ENDED = '        """A step has ended: one line that stays, with the cause where it failed."""\n'
@@ -18,10 +18,10 @@ FAULT = """\
 """Raises in the controller as soon as one smoke step is reported: a conftest may no longer hold such a hook."""
 
 
-@FAULTS
+@pytest.mark.faults
 def test_hook_that_raises_under_workers_is_rolled_back(deployed: Deployed) -> None:
     checkout = deployed.checkout
-    checkout.write("conftest.py", CONFTEST)
+    checkout.write("conftest.py", HOOK_THAT_RAISES)
     checkout.commit("A hook with a fault")
 
     ran = checkout.deploy("-n", "2")
@@ -31,7 +31,7 @@ def test_hook_that_raises_under_workers_is_rolled_back(deployed: Deployed) -> No
     assert "the hook's own fault" in ran.said
 
 
-@pytest.mark.parametrize("deaf", [False, pytest.param(True, marks=FAULTS)], ids=["stopped", "killed"])
+@pytest.mark.parametrize("deaf", [False, pytest.param(True, marks=pytest.mark.faults)], ids=["stopped", "killed"])
 def test_nothing_is_undone_while_another_worker_runs_a_step(deployed: Deployed, *, deaf: bool) -> None:
     checkout = deployed.checkout
     sound = (checkout.path / PROGRESS).read_text(encoding="utf-8")

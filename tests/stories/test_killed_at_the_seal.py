@@ -6,8 +6,7 @@ import sys
 
 import pytest
 
-from tests.stories.story_assertions import Deployed
-from tests.stories.test_recover import _assert_recovered_for_good
+from tests.stories.story_assertions import Deployed, assert_recovered_for_good
 
 pytestmark = pytest.mark.faults
 
@@ -49,4 +48,4 @@ def test_it_is_closed_by_recover_as_it_was_decided(deployed: Deployed, when: str
     assert (closed["outcome"], closed["missing"]) == ("deployed", [])
     assert [path for path in checkout.run_folder().rglob(".*") if path.is_file()] == []
     deployed.standing = checkout.standing()
-    _assert_recovered_for_good(deployed)
+    assert_recovered_for_good(deployed)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Sequence
-from pathlib import Path
 
 import psutil
 import pytest
 
+from tests.stories.checkout_changes import MOODS
 from tests.stories.held_steps import Place, hold_up
-from tests.stories.story_assertions import Deployed
-from tests.stories.test_worker_death import BACKUP, FAULTS, HEALTH, LED_BACK, MIGRATION, MOODS, REVISION, TRAFFIC
+from tests.stories.step_ids import BACKUP, HEALTH, LED_BACK, MIGRATION, REVISION, TRAFFIC
+from tests.stories.story_assertions import Deployed, assert_recovered_for_good
 
 ALONE: Sequence[str] = ()
 WORKERS = ("-n", "2")
@@ -24,15 +24,15 @@ WORKER_ENDS_WITHIN_S = 25.0
     "step, place, workers",
     [
         (REVISION, "after", WORKERS),
-        pytest.param(TRAFFIC, "after", ALONE, marks=FAULTS),
-        pytest.param(MIGRATION, "before", WORKERS, marks=FAULTS),
-        pytest.param(MIGRATION, "after", ALONE, marks=FAULTS),
-        pytest.param(REVISION, "before", ALONE, marks=FAULTS),
-        pytest.param(HEALTH, "before", WORKERS, marks=FAULTS),
-        pytest.param(HEALTH, "before", ALONE, marks=FAULTS),
-        pytest.param(TRAFFIC, "after", WORKERS, marks=FAULTS),
-        pytest.param(LED_BACK, "before", ALONE, marks=FAULTS),
-        pytest.param(LED_BACK, "after", WORKERS, marks=FAULTS),
+        pytest.param(TRAFFIC, "after", ALONE, marks=pytest.mark.faults),
+        pytest.param(MIGRATION, "before", WORKERS, marks=pytest.mark.faults),
+        pytest.param(MIGRATION, "after", ALONE, marks=pytest.mark.faults),
+        pytest.param(REVISION, "before", ALONE, marks=pytest.mark.faults),
+        pytest.param(HEALTH, "before", WORKERS, marks=pytest.mark.faults),
+        pytest.param(HEALTH, "before", ALONE, marks=pytest.mark.faults),
+        pytest.param(TRAFFIC, "after", WORKERS, marks=pytest.mark.faults),
+        pytest.param(LED_BACK, "before", ALONE, marks=pytest.mark.faults),
+        pytest.param(LED_BACK, "after", WORKERS, marks=pytest.mark.faults),
     ],
     ids=lambda value: value.split("/")[1] if "/" in value else value if isinstance(value, str) else "".join(value),
 )
@@ -56,11 +56,11 @@ def test_run_whose_process_was_killed_is_rolled_back_by_recover(
     assert checkout.decided()["outcome"] == "rolled-back", recovered.said
     assert len(begun) == len([e for e in checkout.events(checkout.last_run()) if e.type == "step.started"])
     assert checkout.standing() == deployed.standing
-    _assert_recovered_for_good(deployed)
+    assert_recovered_for_good(deployed)
 
 
 @pytest.mark.parametrize(
-    "workers", [pytest.param(ALONE, id="alone"), pytest.param(WORKERS, id="workers", marks=FAULTS)]
+    "workers", [pytest.param(ALONE, id="alone"), pytest.param(WORKERS, id="workers", marks=pytest.mark.faults)]
 )
 def test_run_killed_before_any_change_is_abandoned_and_the_next_deploys(
     deployed: Deployed, workers: Sequence[str]
@@ -82,14 +82,14 @@ def test_run_killed_before_any_change_is_abandoned_and_the_next_deploys(
     page = (checkout.path / "reports" / "index.html").read_text(encoding="utf-8")
     assert f'data-run="{checkout.last_run()}" data-outcome="abandoned"' in page
     assert checkout.standing() == deployed.standing
-    _assert_recovered_for_good(deployed)
+    assert_recovered_for_good(deployed)
     deployed.restore_tree()
     again = checkout.deploy(*workers)
     assert again.code == 0, again.said
     deployed.standing = checkout.standing()
 
 
-@FAULTS
+@pytest.mark.faults
 def test_worker_whose_controller_was_killed_stops_after_its_step(deployed: Deployed) -> None:
     checkout = deployed.checkout
     held = hold_up(checkout, REVISION, "after", seconds=3)
@@ -107,19 +107,4 @@ def test_worker_whose_controller_was_killed_stops_after_its_step(deployed: Deplo
     assert recovered.code == 0, recovered.said
     assert checkout.decided()["outcome"] == "rolled-back"
     assert checkout.standing() == deployed.standing
-    _assert_recovered_for_good(deployed)
-
-
-def _assert_recovered_for_good(deployed: Deployed) -> None:
-    """No run is open, the record verifies, and nothing lies about."""
-    checkout = deployed.checkout
-    again = checkout.deploy_py("recover", "local")
-    assert again.code == 0, again.said
-    assert "no run is open" in again.stdout
-    verified = checkout.deploy_py("verify", "reports/local")
-    assert verified.code == 0, verified.said
-    assert _below(checkout.path / ".deploy" / "sessions") == []
-
-
-def _below(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
+    assert_recovered_for_good(deployed)

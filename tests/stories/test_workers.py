@@ -9,6 +9,7 @@ import pytest
 
 from tests.project_checkout import Checkout
 from tests.stories.evidence_assertions import assert_complete
+from tests.stories.step_ids import CAUGHT_BY
 from tests.stories.story_assertions import (
     WITHOUT_A_MIGRATION,
     WITHOUT_AN_EARLIER_RUN,
@@ -16,7 +17,6 @@ from tests.stories.story_assertions import (
     assert_ended,
     steps_told,
 )
-from tests.stories.test_faults import CAUGHT_BY
 
 
 def test_two_workers_deploy_as_one_process_does(deployed: Deployed) -> None:

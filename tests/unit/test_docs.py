@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import functools
 import inspect
 import re
@@ -296,22 +295,3 @@ def test_every_gate_is_in_the_table_of_gates() -> None:
     table = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
 
     assert [name for name in NAMES if f"| `{name}` | " not in table] == []
-
-
-def test_every_hop_of_a_deployment_is_a_function_that_is_there() -> None:
-    hops = re.findall(
-        r"^\d+\. `([\w/]+\.py):([\w.]+)`", (ROOT / "docs/design.md").read_text(encoding="utf-8"), re.MULTILINE
-    )
-
-    assert 20 <= len(hops) <= 25
-    assert [(file, name) for file, name in hops if name not in defined(ROOT / "pytest_deploy" / file)] == []
-
-
-def defined(path: Path) -> set[str]:
-    """The functions of a module, and the methods of its classes by `Class.method`."""
-    found: set[str] = set()
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        found.add(getattr(node, "name", ""))
-        if isinstance(node, ast.ClassDef):
-            found |= {f"{node.name}.{inner.name}" for inner in node.body if isinstance(inner, ast.FunctionDef)}
-    return found

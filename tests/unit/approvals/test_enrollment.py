@@ -18,7 +18,7 @@ from pytest_deploy.record import atomic_file
 from pytest_deploy.record.event import Event
 from pytest_deploy.verify.verify import verify
 from tests.unit.approvals.pending_request import DEPLOYER, NAMESPACE, QUINN, TINA, PendingRequest, public
-from tests.unit.verify.test_second_opinion import second_opinion
+from tests.unit.verify.second_verifier import second_opinion
 
 COPIES = ("log.vkey", "log.pem", "roles.json", "allowed_signers")
 NINA = Person("nina@example.org", "Nina New", ("QA Lead",), 21, "nina", ("nina@home.example",))

@@ -28,7 +28,7 @@ from pytest_deploy.workspace import Workspace
 from tests.unit.commands.typed import typed
 from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, step_started
 from tests.unit.sample_environment import environment
-from tests.unit.verify.test_second_opinion import both
+from tests.unit.verify.second_verifier import both
 
 STORE = "reports/local"
 

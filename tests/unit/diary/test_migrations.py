@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.conftest import missing
+from tests.conftest import skip_or_fail_missing
 from tests.postgres_server import DEBIAN_15
 from tests.unit.diary.diary_service import MIGRATIONS, dbmate
 
@@ -101,7 +101,7 @@ def test_every_file_says_how_compatible_it_is() -> None:
 def test_squawk_finds_nothing_that_the_file_does_not_accept_with_a_reason(file: Path) -> None:
     squawk = Path(sys.executable).parent / "squawk"
     if not squawk.exists():
-        missing("squawk", "pip install squawk-cli")
+        skip_or_fail_missing("squawk", "pip install squawk-cli")
     up, _ = sections(file)
 
     line = [

@@ -9,9 +9,12 @@ import pytest
 from pydantic import BaseModel
 
 from pytest_deploy.gates.registry import NAMES, OVERRIDABLE, PIPELINES, POLICY_SECTIONS, gates_of
+from pytest_deploy.plugin.options import IMPLEMENTED_PIPELINES
 from pytest_deploy.policy import phases
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.record.events import Pipeline
+from pytest_deploy.record.transitions import PIPELINE_OUTCOMES
 
 YAML = Path(__file__).parents[3] / "deploy.yaml"
 
@@ -43,8 +46,9 @@ def test_no_approval_is_asked_where_policy_has_no_approval_phase() -> None:
     assert tuple(name for name in NAMES if name != "approvals") == gates_of("deploy", load(YAML, "local"))
 
 
-def test_every_pipeline_has_its_gates_and_no_gate_is_unknown() -> None:
-    assert set(phases.PIPELINES) == set(PIPELINES)
+def test_every_pipeline_has_its_phases_gates_and_outcomes_and_no_gate_is_unknown() -> None:
+    assert set(phases.PIPELINES) == set(PIPELINES) == set(get_args(Pipeline)) == set(PIPELINE_OUTCOMES)
+    assert set(IMPLEMENTED_PIPELINES) <= set(phases.PIPELINES)
     assert set(NAMES) >= {name for names in PIPELINES.values() for name in names} | set(OVERRIDABLE)
 
 

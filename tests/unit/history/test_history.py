@@ -17,7 +17,7 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import parse
 from pytest_deploy.verify.verify import verify
 from tests.unit.history.full_scan import write_log
-from tests.unit.history.test_runs import APPROVED, ASKED, IMAGE, OPENED, RAN, RUN, event
+from tests.unit.history.run_events import APPROVED, ASKED, IMAGE, OPENED, RAN, RUN, event
 from tests.unit.record.sample_record import (
     NOON,
     HandClock,

@@ -18,7 +18,7 @@ from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.engine import pgmigrate_file
 from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
-from tests.conftest import missing
+from tests.conftest import skip_or_fail_missing
 from tests.unit.migrate.sample_migrations import ACTOR, FIVE, INDEX, exists, rows, versions, write
 
 ALL = ("0001", "0002", "0003", "0004", "0005", "0006")
@@ -27,7 +27,7 @@ SIX = (*FIVE, ("create table last (x int);\n", "drop table last;\n"))
 
 def tool(name: str, install: str) -> str:
     path = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
-    return path if path is not None else missing(name, install)
+    return path if path is not None else skip_or_fail_missing(name, install)
 
 
 def dbmate(conninfo: str, folder: Path, *words: str) -> str:

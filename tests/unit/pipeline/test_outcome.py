@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from itertools import product
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -13,7 +13,6 @@ from pytest_deploy.pipeline.outcome import (
     ENDINGS,
     EVIDENCE,
     NO_CAUSE,
-    OUTCOMES,
     exit_code,
     judge,
     unpassed,
@@ -99,7 +98,7 @@ UNDONE = {"rolled-back", "rollback-failed"}
 WELL = {"deployed", "passed"}
 
 
-@pytest.mark.parametrize("outcome", OUTCOMES)
+@pytest.mark.parametrize("outcome", get_args(Outcome))
 @pytest.mark.parametrize("changed", [False, True], ids=["unchanged", "changed"])
 def test_every_ending_that_can_be_has_one_code_and_what_cannot_be_has_none(outcome: Outcome, *, changed: bool) -> None:
     for cause in CAUSES:

@@ -23,7 +23,7 @@ from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
 from tests.unit.platform.kms_stand_in import RING, Algorithm, KmsStandIn, Version, running, signer_over
 from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, deployed
-from tests.unit.verify.test_second_opinion import second_opinion
+from tests.unit.verify.second_verifier import second_opinion
 
 ONE, TWO = f"{RING}/1", f"{RING}/2"
 BUSY = grpc.StatusCode.UNAVAILABLE

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from pytest_deploy.errors import PlatformUnavailable, UsageError
 from pytest_deploy.platform.embedded.postgres import prepare_database, programs_of
-from tests.conftest import missing
+from tests.conftest import skip_or_fail_missing
 from tests.postgres_server import DEBIAN_15, PostgresServer
 
 
@@ -98,7 +98,7 @@ def test_the_programs_are_of_the_servers_version(postgres: PostgresServer, name:
 
 def test_debians_programs_are_found_for_its_server() -> None:
     if not (DEBIAN_15 / "pg_dump").exists():
-        missing("PostgreSQL 15", "apt-get install postgresql-15")
+        skip_or_fail_missing("PostgreSQL 15", "apt-get install postgresql-15")
     found = programs_of(15)
     assert found is not None
     assert (found / "pg_dump").exists()

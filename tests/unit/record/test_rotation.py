@@ -18,8 +18,9 @@ from pytest_deploy.record.open_record import IN_A_FILE, KeyFile, confirm, rotate
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
 from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, deployed, open_log
+from tests.unit.verify.altered_record import forge
 from tests.unit.verify.conftest import Record
-from tests.unit.verify.test_second_opinion import both, forge
+from tests.unit.verify.second_verifier import both
 
 ROTATES = """
 import os, signal, sys

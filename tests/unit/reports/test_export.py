@@ -27,7 +27,7 @@ from tests.required_programs import needs
 from tests.unit.commands.typed import typed
 from tests.unit.record.sample_record import ACTOR, SHA, RunWriter, deployed, open_log
 from tests.unit.reports.parsed_page import parse
-from tests.unit.reports.test_verify_commands import run
+from tests.unit.reports.report_commands import run
 
 CONFIGURATION = Path(__file__).parents[3]
 

@@ -17,8 +17,8 @@ from pytest_deploy.reports.run_page import PageFiles, render_run
 from pytest_deploy.workspace import Workspace
 from tests.chromium import Tab, browse
 from tests.unit.reports import sample_runs
+from tests.unit.reports.post_run_events import FAILED, LEFT, acceptance, after, amendment
 from tests.unit.reports.sample_runs import CHECKPOINT
-from tests.unit.reports.test_signatures import FAILED, LEFT, acceptance, after, amendment
 
 WIDTHS = (360, 820, 1440)
 OUTSIDE = """[...document.querySelectorAll('*')].filter((e) => !e.closest('.wide, pre, .skip, thead')

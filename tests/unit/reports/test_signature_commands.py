@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.reports.run_page import render_run
-from tests.conftest import missing
+from tests.conftest import skip_or_fail_missing
 from tests.unit.approvals.pending_request import QUINN, RUN, TINA, PendingRequest, make_keys
 from tests.unit.record.sample_record import opened_data
 from tests.unit.reports.parsed_page import parse
+from tests.unit.reports.report_commands import run
 from tests.unit.reports.sample_runs import CHECKPOINT, RunBuilder
-from tests.unit.reports.test_verify_commands import run
 
 
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     if shutil.which("ssh-keygen") is None:
-        missing("ssh-keygen", "apt-get install openssh-client")
+        skip_or_fail_missing("ssh-keygen", "apt-get install openssh-client")
     return make_keys(tmp_path_factory.mktemp("keys"))
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,10 +9,10 @@ import pytest
 from pytest_deploy.record.log import Log
 from pytest_deploy.reports.refused_start import render_refused_start
 from pytest_deploy.reports.run_page import render_run
-from tests.conftest import missing
 from tests.unit.record.sample_record import RunWriter, closed, decided, open_log, verdict
 from tests.unit.reports import sample_runs
 from tests.unit.reports.parsed_page import parse
+from tests.unit.reports.report_commands import run
 
 ON_PAPER = 92
 """Characters of a line of print on A4, the narrower of the two sheets."""
@@ -32,23 +29,6 @@ def recorded(home: Path) -> tuple[Path, str, list[str]]:
     assert writing.lease is not None
     writing.lease.release()
     return home / "reports" / "local", writing.run, [pre.text for pre in parse(page).all("pre", class_="command")]
-
-
-def run(store: Path, command: str) -> subprocess.CompletedProcess[str]:
-    if shutil.which("openssl") is None:
-        missing("openssl", "apt-get install openssl")
-    trust = store.parent / "elsewhere"
-    if not trust.exists():
-        shutil.copytree(store / "trust", trust)
-    return subprocess.run(
-        ["bash", "-eu", "-o", "pipefail", "-c", command],
-        cwd=store,
-        env={"PATH": os.environ["PATH"], "TRUST": str(trust)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
 
 
 def test_on_a_sound_record_every_command_agrees(tmp_path: Path) -> None:

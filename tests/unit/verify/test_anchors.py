@@ -13,24 +13,11 @@ import pytest
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import programs
 from pytest_deploy.record.events import parse as content_of
-from pytest_deploy.record.key import FileSigner, first_set, write_plain_copies, write_set
-from pytest_deploy.record.log import Log
-from pytest_deploy.record.log_entry import SignedCheckpoint, parse
+from pytest_deploy.record.key import FileSigner
+from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.verify.verify import verify
-from tests.required_programs import needs
 from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, open_log
-from tests.unit.verify.conftest import Record
-
-
-def signed(store: Path, size: int) -> SignedCheckpoint:
-    return parse((store / entries.name(size - 1)).read_bytes()).signed
-
-
-def copy(store: Path, size: int) -> Path:
-    path = store / "anchors" / f"{size:08d}.checkpoint"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(signed(store, size).text)
-    return path
+from tests.unit.verify.conftest import Record, copy, signed
 
 
 def problems(store: Path, step: int, anchor: str | None = None) -> list[str]:
@@ -143,52 +130,6 @@ def test_what_a_recorded_anchor_left_in_the_record_is_still_there(tmp_path: Path
     assert f"{name}: is not the file that event 1 recorded" in of_anchors(store)
     (store / name).unlink()
     assert of_anchors(store) == [f"{name}: is missing, though event 1 recorded it"]
-
-
-TSA = """
-[tsa]
-default_tsa = it
-[it]
-serial = {home}/serial
-signer_cert = {home}/tsa.pem
-signer_key = {home}/tsa.key
-default_policy = 1.2.3.4
-digests = sha256
-signer_digest = sha256
-"""
-EXTENSIONS = "extendedKeyUsage=critical,timeStamping"
-
-
-@pytest.fixture
-def stamped(tmp_path: Path) -> Path:
-    """A store with a time-stamped checkpoint by an authority of our own, its certificate in the trust set."""
-    needs("openssl")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=tmp_path, check=True, capture_output=True)
-
-    openssl(
-        *("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", "tsa.key"),
-        *("-out", "tsa.pem", "-days", "9"),
-        *("-subj", "/CN=Test TSA", "-addext", EXTENSIONS),
-    )
-    (tmp_path / "serial").write_text("01\n")
-    (tmp_path / "tsa.cnf").write_text(TSA.format(home=tmp_path))
-    log = open_log(tmp_path)
-    store = tmp_path / "reports" / "local"
-    enrol_authority(log, (tmp_path / "tsa.pem").read_bytes(), store)
-    path = copy(store, 2)
-    openssl("ts", "-query", "-data", str(path), "-sha256", "-cert", "-out", "query")
-    openssl("ts", "-reply", "-config", "tsa.cnf", "-queryfile", "query", "-out", str(path.with_suffix(".tsr")))
-    return store
-
-
-def enrol_authority(log: Log, certificate: bytes, store: Path) -> None:
-    files = {**first_set(log.key), "tsa-ca.pem": certificate}
-    folder, sha256 = write_set(log.store, files)
-    data = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "a TSA"}
-    log.append(content_of("key.enrolled", data), run="-", actor=ACTOR)
-    write_plain_copies(store, files)
 
 
 def test_a_timestamp_verifies_over_its_checkpoint(stamped: Path) -> None:

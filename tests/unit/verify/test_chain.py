@@ -14,8 +14,9 @@ from pytest_deploy.record.log_entry import build, name, parse
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
 from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, open_log
+from tests.unit.verify.altered_record import forge
 from tests.unit.verify.conftest import Record
-from tests.unit.verify.test_second_opinion import both, forge
+from tests.unit.verify.second_verifier import both
 
 OTHER = FileSigner.generate()[1]
 """A key that is not the log's."""

@@ -18,9 +18,10 @@ from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import DEEPEST, canonical
 from pytest_deploy.verify import run_files
 from pytest_deploy.verify.verify import verify
+from tests.unit.verify.altered_record import first, replace
 from tests.unit.verify.conftest import Record
 from tests.unit.verify.hostile_store import KINDS, MANY, deep_json, many, nested, remove, sparse
-from tests.unit.verify.test_second_opinion import both, first, replace, second_opinion
+from tests.unit.verify.second_verifier import both, second_opinion
 from tests.unprivileged import NOBODY, open_folder
 
 pytestmark = pytest.mark.timeout(120)

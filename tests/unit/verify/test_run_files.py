@@ -14,8 +14,9 @@ import pytest
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.verify.verify import verify
 from tests.unit.record.sample_record import RunWriter, open_log, verdict
+from tests.unit.verify.altered_record import first
 from tests.unit.verify.conftest import Record
-from tests.unit.verify.test_second_opinion import both, first, second_opinion
+from tests.unit.verify.second_verifier import both, second_opinion
 from tests.unprivileged import as_nobody, open_folder
 
 pytestmark = pytest.mark.timeout(60)

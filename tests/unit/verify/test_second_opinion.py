@@ -10,9 +10,8 @@ import hashlib
 import os
 import re
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -25,56 +24,32 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 import pytest_deploy
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import SystemClock
-from pytest_deploy.record.event import Event, canonical, line_hash
+from pytest_deploy.record.event import canonical
 from pytest_deploy.record.events import TYPES, parse
-from pytest_deploy.record.key import FileSigner, LogKey, first_set, write_plain_copies, write_set
+from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.run_state import FINISHED
-from pytest_deploy.record.store import FolderStore
 from pytest_deploy.record.transitions import LEGAL
-from pytest_deploy.verify.verify import verify
-from tests.required_programs import needs
 from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, deployed, open_log
-from tests.unit.verify.conftest import Record
-from tests.unit.verify.test_anchors import stamped
-from tests.unit.verify.test_signatures import Signing, signing
-
-__all__ = ["signing", "stamped"]  # fixtures
+from tests.unit.verify.altered_record import (
+    alert,
+    at,
+    crlf,
+    exchange,
+    first,
+    flip,
+    forge,
+    grow,
+    link,
+    renumber,
+    replace,
+    rotate,
+    swap,
+)
+from tests.unit.verify.conftest import Record, Signing
+from tests.unit.verify.second_verifier import both, second_opinion
 
 MIDDLE = 6
-
-
-@dataclass(frozen=True)
-class Opinion:
-    """What verify.sh said."""
-
-    ok: bool
-    text: str
-
-
-def second_opinion(store: Path, *arguments: str) -> Opinion:
-    """Run the script that the store carries, where it lies."""
-    needs("openssl")
-    needs("ssh-keygen")
-    done = subprocess.run([store / "verify.sh", *arguments], capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode in {0, 1}, done
-    assert done.stderr == ""
-    return Opinion(done.returncode == 0, done.stdout)
-
-
-def both(store: Path, *, anchor: str | Sequence[str] | None = None) -> tuple[bool, str]:
-    """The verdict and the bad file on which both agree (empty where there is none)."""
-    given = [anchor] if isinstance(anchor, str) else anchor or ()
-    ours = verify(store, anchor=given)
-    theirs = second_opinion(store, *(word for line in given for word in ("--anchor", line)))
-    assert ours.ok == theirs.ok, (ours.findings, theirs.text)
-    if ours.ok:
-        assert f"verified: {ours.size} events, root {ours.root}, log {ours.origin}\n" in theirs.text
-        return True, ""
-    place = theirs.text.removeprefix("NOT VERIFIED: ").partition(": ")[0]
-    assert any(place in str(finding) for finding in ours.findings), (ours.findings, theirs.text)
-    return False, place
 
 
 def test_a_run_that_says_whose_it_is_and_one_that_does_not_verify_alike(tmp_path: Path) -> None:
@@ -126,76 +101,6 @@ def test_an_event_that_names_another_file_as_an_anchor_is_named_by_both(tmp_path
     seq = log.append(parse("anchor.made", data), run="-", actor=ACTOR).seq
 
     assert both(log.store.folder()) == (False, entries.name(seq))
-
-
-def at(record: Record, seq: int) -> Path:
-    return record.store / entries.name(seq)
-
-
-def replace(path: Path, old: bytes, new: bytes) -> None:
-    data = path.read_bytes()
-    assert old in data
-    path.write_bytes(data.replace(old, new, 1))
-
-
-def flip(path: Path, offset: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[offset] ^= 1
-    path.write_bytes(data)
-
-
-def first(record: Record, name: str) -> Path:
-    return record.store / "runs" / record.first / name
-
-
-def swap(record: Record) -> None:
-    spare = record.store / "spare"
-    at(record, 5).replace(spare)
-    at(record, 6).replace(at(record, 5))
-    spare.replace(at(record, 6))
-
-
-def forge(record: Record, seq: int, signer: FileSigner | None = None, **changes: Any) -> None:
-    """Write an event that fits the tree before `seq`, signed by `signer` or else by a stranger."""
-    before = entries.parse(at(record, seq - 1).read_bytes())
-    fields = {**vars(before.event), "seq": seq, "prev": line_hash(before.line), **changes}
-    stranger = signer or FileSigner.open_or_create(record.store.parent / "stranger.pem")
-    at(record, seq).write_bytes(entries.build(Event(**fields), before.path_after, ORIGIN, stranger)[1])
-
-
-def alert(record: Record) -> None:
-    forge(record, record.size, type="alert.raised", run=record.first, data={"alert": "a", "detail": "b"})
-
-
-def exchange(record: Record, origin: str) -> None:
-    """Another environment's log, or another log of this one, under this store's trust."""
-    home = record.store.parent / "other"
-    log = open_record(
-        FolderStore(home / "reports"), origin=origin, key_file=home / "key.pem", clock=HandClock(), actor=ACTOR
-    )  # fmt: skip
-    deployed(log)
-    shutil.rmtree(record.store / "log")
-    shutil.copytree(home / "reports" / "log", record.store / "log")
-
-
-def link(path: Path) -> None:
-    elsewhere = path.parents[3] / "elsewhere"
-    path.replace(elsewhere)
-    path.symlink_to(elsewhere)
-
-
-def crlf(path: Path) -> None:
-    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
-
-
-def grow(path: Path, more: bytes) -> None:
-    path.write_bytes(path.read_bytes() + more)
-
-
-def renumber(record: Record) -> None:
-    at(record, 5).unlink()
-    for seq in range(6, record.size):
-        at(record, seq).replace(at(record, seq - 1))
 
 
 @dataclass(frozen=True)
@@ -414,25 +319,6 @@ def test_both_accept_what_a_writer_whose_clock_is_behind_notes_outside_a_run(tmp
 
     assert types == ["key.enrolled", "clock.skewed", "alert.raised", "key.rotated"]
     assert both(store) == (True, "")
-
-
-def rotate(log: Log, home: Path) -> Path:
-    """A new key, named by an event that the old key signs; what follows is signed by the new one."""
-    store = home / "reports" / "local"
-    new = FileSigner.open_or_create(home / "keys" / "new.pem")
-    after = Log(log.store, new, ORIGIN, log.clock)
-    files = first_set(after.key)
-    folder, sha256 = write_set(log.store, files)
-    data = {
-        "set": folder,
-        "set_sha256": sha256,
-        "person": None,
-        "fingerprint": after.key.fingerprint,
-        "reason": "yearly",
-    }
-    log.append(parse("key.rotated", data), run="-", actor=ACTOR)
-    write_plain_copies(store, files)
-    return store
 
 
 def test_both_follow_a_rotation_of_the_logs_key(tmp_path: Path) -> None:

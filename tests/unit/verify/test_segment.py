@@ -11,8 +11,9 @@ from pytest_deploy.record import log_entry as entries
 from pytest_deploy.verify import segment
 from pytest_deploy.verify.segment import Range, WorkerPool, read_segment
 from pytest_deploy.verify.verify import verify
+from tests.unit.verify.altered_record import at, flip
 from tests.unit.verify.conftest import Record
-from tests.unit.verify.test_verify import TAMPERINGS, Tampering, at, flip
+from tests.unit.verify.tampering_cases import TAMPERINGS, Tampering
 
 
 @pytest.fixture(scope="module")

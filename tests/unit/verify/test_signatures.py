@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-import subprocess
-from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,79 +10,9 @@ from typing import Any
 import pytest
 
 from pytest_deploy.record import programs
-from pytest_deploy.record.event import canonical
-from pytest_deploy.record.events import parse
-from pytest_deploy.record.key import first_set, write_plain_copies, write_set
-from pytest_deploy.record.log import Log
 from pytest_deploy.verify.verify import verify
-from tests.required_programs import needs
-from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, open_log
-
-SIGNER = "ada@example.org"
-NAMESPACE = "deploy-approval@example.org"
-VALID = 'valid-after="20260101Z",valid-before="20261231Z"'
-
-
-@dataclass
-class Signing:
-    """A log whose trust set knows one signer, and a request to be approved."""
-
-    home: Path
-    log: Log
-    run: RunWriter
-    said: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def store(self) -> Path:
-        return self.home / "reports" / "local"
-
-    def enroll(self, allowed: str, signer: str = SIGNER) -> None:
-        roster = canonical({signer: {"printed_name": "Ada", "roles": ["QA Lead"]}})
-        files = {**first_set(self.log.key), "allowed_signers": allowed.encode(), "roles.json": roster}
-        folder, sha256 = write_set(self.log.store, files)
-        data = {"set": folder, "set_sha256": sha256, "person": SIGNER, "fingerprint": None, "reason": "new"}
-        self.log.append(parse("key.enrolled", data), run="-", actor=ACTOR)
-        write_plain_copies(self.store, files)
-
-    def sign(self, key: str = "ada", namespace: str = NAMESPACE, **says: Any) -> None:
-        """Write the approval and its signature into the run's folder."""
-        text = canonical({**self.said, **says})
-        path = self.run.folder.create("approvals/qa-lead-01234567.json", text)
-        command = ["ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", str(self.home / key), str(path)]
-        subprocess.run(command, check=True, capture_output=True)
-
-    def count(self, **changes: Any) -> None:
-        """The event that counts it."""
-        file = f"runs/{self.run.run}/approvals/qa-lead-01234567.json"
-        digests = [hashlib.sha256((self.store / name).read_bytes()).hexdigest() for name in (file, f"{file}.sig")]
-        bound = {key: self.said[key] for key in ("role", "signer", "meaning", "request_sha256")}
-        data = {"file": file, "sha256": digests[0], "signature_sha256": digests[1], **bound, **changes}
-        self.run.add("approval.signed", data)
-
-    def problems(self) -> list[str]:
-        result = verify(self.store)
-        assert {finding.step for finding in result.findings} <= {10}
-        assert result.ok == (not result.findings)
-        return [finding.problem for finding in result.findings]
-
-
-@pytest.fixture
-def signing(tmp_path: Path) -> Signing:
-    needs("ssh-keygen")
-    for key in ("ada", "eve"):
-        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / key)]
-        subprocess.run(command, check=True, capture_output=True)
-    log = open_log(tmp_path, HandClock())
-    signing = Signing(tmp_path, log, RunWriter(log))
-    kind, public = (tmp_path / "ada.pub").read_text().split()[:2]
-    signing.enroll(f'{SIGNER} namespaces="{NAMESPACE}",{VALID} {kind} {public}\n')
-    signing.run.request()
-    signing.said = {
-        "meaning": "approved", "printed_name": "Ada", "signer": SIGNER, "role": "QA Lead",
-        "signed_at": "2026-11-22T12:00:00.000Z", "run": signing.run.run, "comment": None,
-        "request_sha256": log.run(signing.run.run)[0].data["request_sha256"],
-    }  # fmt: skip
-    return signing
+from tests.unit.record.sample_record import HandClock
+from tests.unit.verify.conftest import Signing
 
 
 def test_a_signature_made_with_stock_tools_verifies(signing: Signing) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.verify.test_second_opinion import both
-from tests.unit.verify.test_signatures import NAMESPACE, VALID, Signing, signing
-
-__all__ = ["signing"]  # a fixture
+from tests.unit.verify.conftest import NAMESPACE, VALID, Signing
+from tests.unit.verify.second_verifier import both
 
 
 def sign_as(signing: Signing, signer: str) -> None:

@@ -18,11 +18,11 @@ from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.verify.verify import verify
-from tests.conftest import missing
+from tests.conftest import skip_or_fail_missing
 from tests.required_programs import needs
 from tests.unit.record.sample_record import HandClock, open_log
+from tests.unit.verify.altered_record import forge, replace, rotate, swap
 from tests.unit.verify.conftest import Record
-from tests.unit.verify.test_second_opinion import forge, replace, rotate, swap
 
 LIBRARY = Path("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog")
 
@@ -42,7 +42,7 @@ def peer(tmp_path_factory: pytest.TempPathFactory) -> Peer:
     """The program, compiled with what Debian packages: nothing is fetched."""
     needs("go")
     if not LIBRARY.is_dir():
-        missing("Go's x/mod", "apt-get install golang-golang-x-mod-dev")
+        skip_or_fail_missing("Go's x/mod", "apt-get install golang-golang-x-mod-dev")
     folder = tmp_path_factory.mktemp("peer")
     offline = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(folder / "cache"), "GOPROXY": "off"}
     source = Path(__file__).parent / "peer" / "main.go"

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_deploy.record import preimages
 from tests.unit.record.sample_record import HandClock, RunWriter, open_log
-from tests.unit.verify.test_second_opinion import both
+from tests.unit.verify.second_verifier import both
 
 SPEC, POLICY = b"1. It shall.\n", b"{}\n"
 NAMES = {"spec/it.md": SPEC, "deploy.yaml": POLICY, 'a copy of "it"': SPEC}

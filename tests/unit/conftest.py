@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import missing
+from tests.conftest import skip_or_fail_missing
 from tests.unit.approvals.pending_request import PendingRequest, make_keys
+from tests.unit.commands.pending_request_checkout import PendingRequestCheckout, set_up
 
 
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     """Key files by name, each with its public half beside it."""
     if shutil.which("ssh-keygen") is None:
-        missing("ssh-keygen", "apt-get install openssh-client")
+        skip_or_fail_missing("ssh-keygen", "apt-get install openssh-client")
     return make_keys(tmp_path_factory.mktemp("keys"))
 
 
@@ -22,3 +23,9 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
 def pending(tmp_path: Path, keys: Mapping[str, Path]) -> PendingRequest:
     """A request that nobody has signed yet."""
     return PendingRequest.set_up(tmp_path, keys)
+
+
+@pytest.fixture
+def pending_checkout(tmp_path: Path, keys: Mapping[str, Path]) -> PendingRequestCheckout:
+    """A checkout in which a request waits."""
+    return set_up(tmp_path / "checkout", keys)

@@ -1,0 +1,23 @@
+"""What stories put into a checkout before they deploy it."""
+
+from __future__ import annotations
+
+MOODS = """\
+-- deploy:compatible expand
+-- migrate:up
+create view diary.mood as select 1 as mood;
+
+-- migrate:down
+drop view diary.mood;
+"""
+
+
+HOOK_THAT_RAISES = '''\
+"""This project's deployment hooks."""
+
+
+def pytest_deploy_phase_finished(phase):
+    """Raises once the revision exists."""
+    if phase == "deploy":
+        raise RuntimeError("the hook's own fault")
+'''
