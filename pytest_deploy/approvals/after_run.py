@@ -135,7 +135,7 @@ def sign_statement(log: Log, statement: AfterRun, *, person: Person, key: Path) 
 
     folder = f"signoffs/{'environment' if run == NO_RUN else run}"
     return sign_and_count(
-        log, statement, folder=folder, slot=slot, run=run, person=person, key=key, claim=unchanged_since_read
+        log, statement, folder=folder, slot=slot, run=run, person=person, key=key, condition=unchanged_since_read
     )
 
 

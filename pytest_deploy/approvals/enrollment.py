@@ -115,7 +115,7 @@ def _put_in_force(
             raise Refused("somebody else changed the roster meanwhile; look at it (keys list), then try again")
 
     content = kind(set=folder, set_sha256=sha256, **data)
-    event = log.append(content, run=NO_RUN, actor=actor, claim=still_the_same)
+    event = log.append(content, run=NO_RUN, actor=actor, condition=still_the_same)
     with suppress(OSError):  # the event counts; a verifier notes older copies, and the next `keys` lays these
         write_plain_copies(store, files)
     return event

@@ -38,7 +38,7 @@ def prepare(workspace: Workspace, policy: Policy) -> None:
         people,
         keys,
         namespace=f"deploy-approval@{policy.organisation.domain}",
-        now=environment.system.now(),
+        now=environment.system_clock.now(),
         actor=local_actor(),
         reason="a rehearsal's throw-away roster",
     )

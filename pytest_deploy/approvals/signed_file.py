@@ -16,7 +16,7 @@ from pytest_deploy.record import events
 from pytest_deploy.record.clock import parse_stamp
 from pytest_deploy.record.event import Event, canonical
 from pytest_deploy.record.events import EventContent, Json, Signed
-from pytest_deploy.record.log import Claim, Log
+from pytest_deploy.record.log import AppendCondition, Log
 from pytest_deploy.record.ssh_signature import sign, verify
 from pytest_deploy.record.store import Exists, Store
 from pytest_deploy.workspace import Workspace
@@ -105,12 +105,12 @@ def sign_and_count(
     run: str,
     person: Person,
     key: Path,
-    claim: Claim | None = None,
+    condition: AppendCondition | None = None,
 ) -> Event:
     """Sign a statement, store it in `folder` under the first free name of `slot`, count it; returns its event.
 
     A signature that could never count is not made. Raises Refused (role not held, key not valid, ...), Failed where
-    ssh-keygen does not sign, StoreUnavailable, whatever `claim` raises.
+    ssh-keygen does not sign, StoreUnavailable, whatever `condition` raises.
     """
     roster, _ = in_force(log.store, log.events())
     at = log.clock.now()
@@ -124,7 +124,7 @@ def sign_and_count(
         log.check(file.event_content(statement), run=run, actor=person.email)
 
     file = store_signed_file(log.store, folder, slot, content, key=key, known=known, roster=roster, at=at, check=check)
-    return log.append(file.event_content(statement), run=run, actor=person.email, claim=claim)
+    return log.append(file.event_content(statement), run=run, actor=person.email, condition=condition)
 
 
 def store_signed_file(

@@ -130,7 +130,7 @@ def _take_over(log: Log, events: list[Event]) -> Lease:
 
 
 def _finish(context: RunContext, environment: Environment, opened: Event, lease: Lease | None) -> int:
-    clock = environment.system
+    clock = environment.system_clock
     run = Run(
         environment=environment,
         context=context,

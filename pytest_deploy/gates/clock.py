@@ -41,7 +41,7 @@ def gather(facts: GateFacts) -> Judge:
         references.append(Reference("the database", None if row is None else row[0]))
     except psycopg.Error as error:
         references.append(Reference("the database", None, str(error)))
-    now = environment.system.now()
+    now = environment.system_clock.now()
     return lambda _: judge(now, references)
 
 

@@ -17,7 +17,7 @@ def gather(facts: GateFacts) -> Judge:
     if rule is None:
         return lambda _: judge(None, actor, None, frozenset(), ())
     person = facts.roster.of_actor(actor)
-    holders = [holder.printed_name for holder in facts.roster.holders(rule.role, facts.environment.system.now())]
+    holders = [holder.printed_name for holder in facts.roster.holders(rule.role, facts.environment.system_clock.now())]
     email, roles = (person.email, frozenset(person.roles)) if person is not None else (None, frozenset[str]())
     return lambda _: judge(rule, actor, email, roles, holders)
 

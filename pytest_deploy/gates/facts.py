@@ -70,7 +70,7 @@ class GateFacts:
             events=[event for event in self.history if event.run == run],
             roster=self.roster,
             now=self.environment.clock.now(),
-            at=self.environment.system.now(),
+            at=self.environment.system_clock.now(),
             roles=self.needed_roles,
             expires_h=self.policy.approval.expires_h,
             who=self.deployer,

@@ -30,7 +30,7 @@ class HeldLease:
 def gather(facts: GateFacts) -> Judge:
     """The lease as the log has it, by the real clock; the run that asks is its own where it took it before it asked."""
     own = facts.candidate.run if facts.candidate.holds_lease else ""
-    lease, system = held_lease(facts.state), facts.environment.system
+    lease, system = held_lease(facts.state), facts.environment.system_clock
     return lambda _: judge(system.now(), lease, own=own)
 
 

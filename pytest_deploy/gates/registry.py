@@ -57,7 +57,7 @@ GATES: Final[Mapping[str, Callable[[GateFacts], Judge]]] = {
 }
 """Every gate, in the order in which people read the verdicts: what binds what it is judged by. What that raises blocks."""
 
-NAMES: Final = tuple(GATES)
+GATE_NAMES: Final = tuple(GATES)
 POLICY_SECTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         deployer.NAME: ("deployer",),
@@ -84,10 +84,10 @@ OVERRIDABLE: Final = (window.NAME, blackout.NAME, rate_limit.NAME, incidents.NAM
 for that with their signatures. The others say what goes, who allowed it, and whether its evidence can be trusted: to override
 one of those would be to deploy something that nobody built, smoked or signed, which no emergency needs."""
 
-PIPELINES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+GATES_OF_PIPELINE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "deploy": NAMES,
-        "plan": NAMES,
+        "deploy": GATE_NAMES,
+        "plan": GATE_NAMES,
         "smoke": ("lease", "clock"),
         # The way back is open at any hour and as often as it takes; who asks for it, and that nothing else runs, still count.
         "rollback": ("deployer", "approvals", "lease", "freeze", "clock"),
@@ -105,7 +105,7 @@ def gates_of(pipeline: str, policy: Policy) -> tuple[str, ...]:
     A gate whose rule is not in the policy is asked all the same, and says so. Raises KeyError for no pipeline.
     """
     unasked = {"approvals"} if "approval" in policy.phases.leave_out else set()
-    return tuple(name for name in PIPELINES[pipeline] if name not in unasked)
+    return tuple(name for name in GATES_OF_PIPELINE[pipeline] if name not in unasked)
 
 
 class Gatekeeper:

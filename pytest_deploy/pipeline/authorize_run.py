@@ -20,7 +20,7 @@ from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import GatePoint, RequestVoided
-from pytest_deploy.record.log import Claim, LogView
+from pytest_deploy.record.log import AppendCondition, LogView
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.release import request, source
@@ -104,15 +104,15 @@ def authorize_lease(environment: Environment, context: RunContext, source_: Sour
         )
 
 
-def rate_limit_claim(environment: Environment, context: RunContext) -> Claim | None:
-    """The rate limit as a claim on the log: asked again on every try to take the lease, so that one of two wins."""
+def rate_limit_condition(environment: Environment, context: RunContext) -> AppendCondition | None:
+    """The rate limit as a condition of the lease: asked again on every try to take the lease, so that one of two wins."""
     rule = environment.policy.rate_limit
     if rule is None:
         return None
 
     def within_the_limit(view: LogView) -> None:
         whole = LogState.of(reversed(list(view.log.backwards())))
-        why = limited(rule, environment.clock.now(), whole.claims(), own=context.run)
+        why = limited(rule, environment.clock.now(), whole.counted_runs(), own=context.run)
         if why:
             raise Refused(f"rate-limit: {why}")
 

@@ -14,7 +14,7 @@ from msgspec import UNSET
 
 from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.errors import DeployError, Refused
-from pytest_deploy.pipeline.authorize_run import approved_request, authorize_lease, rate_limit_claim
+from pytest_deploy.pipeline.authorize_run import approved_request, authorize_lease, rate_limit_condition
 from pytest_deploy.pipeline.run import Run, RunObserver
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
@@ -92,7 +92,7 @@ def open_run(
         steps=steps,
         observer=observer,
         lease=lease,
-        started_at=environment.system.monotonic() - age_s,
+        started_at=environment.system_clock.monotonic() - age_s,
         source=source_,
     )
     try:
@@ -116,7 +116,7 @@ def take_lease(environment: Environment, context: RunContext, source_: Source) -
         context.run,
         name=environment.policy.environment,
         actor=local_actor(),
-        extra_claim=rate_limit_claim(environment, context) if context.pipeline == PIPELINE else None,
+        extra_condition=rate_limit_condition(environment, context) if context.pipeline == PIPELINE else None,
     )
     logger.info("lease of %s taken for %s", environment.policy.environment, context.run)
     return taken

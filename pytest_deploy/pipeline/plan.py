@@ -96,7 +96,7 @@ def _request(run: Run, source: Source) -> tuple[PendingRequest, bool]:
     # 3. A new one, with the schema's difference that people read before they sign.
     diff = _schema_diff(environment).encode()
     RunFolder(log.store, context.run).create(PLANNED_DIFF, diff)
-    name = new_run_id(context.workspace.environment, environment.system, rehearsal=context.rehearsal)
+    name = new_run_id(context.workspace.environment, environment.system_clock, rehearsal=context.rehearsal)
     plan = Plan(context.run, hashlib.sha256(diff).hexdigest())
     rendered = request_now(environment, context, source, image, run=name, plan=plan)
     (waiting,) = request.pending([make_request(environment, name, rendered)], now)

@@ -86,7 +86,8 @@ class Run:
     """The gates that each finished step asked, by node id: marked by the recorder, not read from what a suite wrote."""
 
     def __post_init__(self) -> None:
-        self.policy, self.log, self.clock = self.environment.policy, self.environment.log, self.environment.system
+        self.policy, self.log = self.environment.policy, self.environment.log
+        self.system_clock = self.environment.system_clock
         left_out = dict.fromkeys(self.policy.phases.leave_out, NOT_IN_POLICY)
         self._gate_group = PIPELINES[self.context.pipeline].gate_group
         self.sequence = PhaseSequence(self.steps, left_out=left_out, gate_group=self._gate_group)
@@ -121,11 +122,11 @@ class Run:
                 case StepNotRun(nodeid=nodeid):
                     self._recorded_not_run.add(nodeid)
                 case PhaseStarted(phase=phase):
-                    self._phase, self._phase_began = phase, self.clock.monotonic()
+                    self._phase, self._phase_began = phase, self.system_clock.monotonic()
                 case PhaseFinished():
                     self._phase = None
                 case RollbackStarted(target=target, cause=cause):
-                    self._rollback_target, self._rollback_began = target, self.clock.monotonic()
+                    self._rollback_target, self._rollback_began = target, self.system_clock.monotonic()
                     # What closed the run stands: a rollback that was begun is still needed, whatever became of its steps.
                     self.sequence.close(Cause("step", cause))
 
@@ -246,7 +247,7 @@ class Run:
         logger.info("frozen until somebody signs thaw: %s", reason)
 
     def elapsed(self) -> float:
-        return round(self.clock.monotonic() - self.started_at, 3)
+        return round(self.system_clock.monotonic() - self.started_at, 3)
 
     def events(self) -> list[Event]:
         return self.log.run(self.context.run)
@@ -285,14 +286,14 @@ class Run:
     def _start_phase(self, phase: str) -> None:
         if phase == ROLLBACK:
             self.start_rollback()
-        self._phase, self._phase_began = phase, self.clock.monotonic()
+        self._phase, self._phase_began = phase, self.system_clock.monotonic()
         self.append(PhaseStarted(phase=phase))
         logger.info("phase %s begins", phase)
         self.observer.phase_started(phase)
 
     def _finish_phase(self, phase: str) -> None:
         # 1. Whether it passed: its steps, its time budget, and what closed the run meanwhile.
-        seconds = round(self.clock.monotonic() - self._phase_began, 3)
+        seconds = round(self.system_clock.monotonic() - self._phase_began, 3)
         passed = self.sequence.phase_passed(phase)
         budget = self.policy.smoke.budget_s if phase == "smoke" else None
         overrun = ""
@@ -374,7 +375,7 @@ class Run:
         folder = self.context.workspace.root / self.policy.database.migrations
         if baseline is not None and order_of(self.policy.rollback.order, baseline, folder) == "database-first":
             order.reverse()
-        self._rollback_began, self._rollback_target = self.clock.monotonic(), target
+        self._rollback_began, self._rollback_target = self.system_clock.monotonic(), target
         self.append(RollbackStarted(cause=cause, order=order, target=target))
         logger.info("rollback to %s begins: %s", target, cause)
         if target == "none":
@@ -384,7 +385,7 @@ class Run:
         return baseline
 
     def finish_rollback(self, outcome: Literal["done", "failed"], cause: str = "") -> None:
-        seconds = round(self.clock.monotonic() - self._rollback_began, 3)
+        seconds = round(self.system_clock.monotonic() - self._rollback_began, 3)
         closed = self.sequence.rollback_closed
         text = cause or (closed.text if closed is not None and outcome != "done" else "")
         self.append(

@@ -40,11 +40,11 @@ class FailedStep:
 
     phase: str
     title: str
-    found: str
+    summary: str
     """What was found in place of what was expected, in one line; empty where nothing says it."""
 
     def __str__(self) -> str:
-        return f'{self.phase} failed: "{self.title}"' + (f": {self.found}" if self.found else "")
+        return f'{self.phase} failed: "{self.title}"' + (f": {self.summary}" if self.summary else "")
 
 
 def cause_of(failed: Sequence[FailedStep]) -> Cause:

@@ -37,11 +37,11 @@ class Environment:
         self.workspace = workspace
         self.run = run
         self.policy = policy
-        self.system = clock or SystemClock()
+        self.system_clock = clock or SystemClock()
         """The real clock: events, leases and durations go by it."""
         self.shift = timedelta(seconds=shift_s)
-        self.clock: Clock = ShiftedClock(self.system, self.shift) if workspace.rehearsal else self.system
-        """The one clock that gates, claims, ages and expiry go by; a rehearsal's may be shifted."""
+        self.clock: Clock = ShiftedClock(self.system_clock, self.shift) if workspace.rehearsal else self.system_clock
+        """The clock that gates, conditions, ages and expiry go by; a rehearsal's may be shifted."""
         self._opened: Platform | None = None
         if policy.platform.kind != "embedded" or policy.platform.runtime != "process":
             raise UsageError(
@@ -81,7 +81,9 @@ class Environment:
     def log(self) -> Log:
         """The record, born on first use. Raises RecordError where it cannot be written or does not verify."""
         shift = self.shift if self.workspace.rehearsal else None
-        return record_of(self.workspace, self.policy, self.system, shift=shift, redact=self.redact, store=self.store)
+        return record_of(
+            self.workspace, self.policy, self.system_clock, shift=shift, redact=self.redact, store=self.store
+        )
 
     @cached_property
     def secrets(self) -> Secrets:

@@ -28,7 +28,7 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin import option_policy
 from pytest_deploy.plugin.collection import STEP, Collection
 from pytest_deploy.plugin.cross_check import CrossCheck
-from pytest_deploy.plugin.guard import Told
+from pytest_deploy.plugin.guard import GuardChannel
 from pytest_deploy.plugin.leftovers import Leftovers
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import FinishedStep, StepRecorder
@@ -57,7 +57,7 @@ class Controller:
     recorder: StepRecorder
     limits: TimeLimits
     leftovers: Leftovers
-    told: Told
+    guard_channel: GuardChannel
     run: Run | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ class Controller:
         try:
             self.progress.open(headline(self.environment, self.context, self.source), steps)
             workspace = self.context.workspace
-            self.told.opened(self.context.run, workspace.environment, rehearsal=workspace.rehearsal)
+            self.guard_channel.report_opened(self.context.run, workspace.environment, rehearsal=workspace.rehearsal)
             self.run = open_run(
                 self.environment,
                 self.context,
@@ -94,7 +94,7 @@ class Controller:
                 observer=self.progress,
                 plugins={dist.metadata["Name"]: dist.version for _, dist in installed} | {"pytest": version("pytest")},
                 options=self._options,
-                began=self.told.began,
+                began=self.guard_channel.began,
             )
         except DeployError as error:
             self._say_refusal(error)
@@ -111,10 +111,10 @@ class Controller:
         # Where the log says already that the run is open, the guard names it and what is due.
         if self._is_open_in_the_log():
             return
-        self.told.ended(error.exit_code)
+        self.guard_channel.report_ended(error.exit_code)
         try:
             self.progress.line()
-            took_s = time.time() - self.told.began
+            took_s = time.time() - self.guard_channel.began
             for line, markup in report_refusal(self.environment, self.context, error, took_s=took_s):
                 self.progress.line(line, **markup)
         except Exception as fault:  # noqa: BLE001 -- it is refused: what is only said or read now decides nothing
@@ -132,7 +132,9 @@ class Controller:
         """Hold the time limit of the whole run: at its end the run is stopped and undone; past that, killed."""
         seconds = run.policy.run_limit
         self.limits.limit_run(time.monotonic() + seconds, self._stop_at_run_limit)
-        self.told.limit(seconds + run.policy.rollback.budget_s + UNDONE_AND_SEALED_S, f"run {run.context.run}")
+        self.guard_channel.report_limit(
+            seconds + run.policy.rollback.budget_s + UNDONE_AND_SEALED_S, f"run {run.context.run}"
+        )
 
     def _stop_at_run_limit(self) -> bool:
         """The run's time is over: whether the step that runs is to be stopped."""
@@ -144,7 +146,7 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Let a step through, or leave it out with its cause; before the recorder announces it."""
-        run = self._open_run()
+        run = self._run_after_stops()
         cause = run.sequence.refusal(item.nodeid)
         if cause is not None:
             pytest.skip(f"not run: {cause}")
@@ -156,7 +158,7 @@ class Controller:
         finished: FinishedStep | None = getattr(report, "deploy_step", None)
         if finished is None:
             return
-        run = self._open_run(finished["signal"])
+        run = self._run_after_stops(finished["signal"])
         if finished["nodeid"] not in {step.nodeid for step in run.sequence.running()}:
             # xdist let a step go that its worker held, because it shuts the workers down.
             run.step_started(finished["nodeid"])
@@ -164,8 +166,8 @@ class Controller:
             finished["nodeid"], outcome=finished["outcome"], cause=finished["cause"], gates=finished["gates"]
         )
 
-    def _open_run(self, signum: int | None = None) -> Run:
-        """The run; a signal, here or in a worker (`signum`), closes it first, whether the step let itself be stopped or not."""
+    def _run_after_stops(self, signum: int | None = None) -> Run:
+        """The run, closed first where a signal, its time limit or a lost lease stopped it. `signum`: a signal that a worker got."""
         run = self.run
         if run is None:
             raise RuntimeError("a step came before the run was opened")
@@ -221,7 +223,7 @@ class Controller:
     def _settle(self, run: Run, session: pytest.Session, exitstatus: int) -> int:
         """Account for what pytest left open, and roll back where that is needed and no step can do it any more; 0."""
         # 1. A signal or a lost lease that no step noticed; steps that pytest did not come to.
-        self._open_run()
+        self._run_after_stops()
         if run.sequence.phase is not None:
             run.settle(
                 self.recorder.broken_off
@@ -254,7 +256,7 @@ class Controller:
     def _seal(self, run: Run) -> int:
         """Seal the run, and say how it went and what serves now; pytest's exit code."""
         sealed = seal(run)
-        self.told.sealed(sealed.exit_code)
+        self.guard_channel.report_sealed(sealed.exit_code)
         self.interruption.release()
         try:
             self._say_how_it_went(run, sealed)
@@ -266,7 +268,7 @@ class Controller:
         for name in [*self._left_by_workers, *threads, *self.leftovers.end_processes()]:
             self.progress.line(f"left running, and ended: {name}", yellow=True)
         self.progress.close()
-        self.told.left(threads)
+        self.guard_channel.report_left(threads)
         return sealed.exit_code
 
     def _say_how_it_went(self, run: Run, sealed: Sealed) -> None:
@@ -282,7 +284,7 @@ class Controller:
             self.progress.line()
             self.progress.line(f"the record cannot be written: {error}", red=True, bold=True)
             code = abort_unrecorded(run)
-            self.told.ended(code)
+            self.guard_channel.report_ended(code)
             self.interruption.release()
             self.progress.close()
             return code

@@ -78,7 +78,7 @@ class DistributedController(Controller):
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str) -> None:
         """A worker died in a step: the step failed."""
-        self._open_run().step_lost(crashitem, "the worker that ran it died")
+        self._run_after_stops().step_lost(crashitem, "the worker that ran it died")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
@@ -97,7 +97,7 @@ class DistributedController(Controller):
 
     def lost(self, nodeid: str) -> None:
         """A worker could not write how a step ended: the step failed."""
-        self._open_run().step_lost(nodeid, "the worker that ran it could not record its end")
+        self._run_after_stops().step_lost(nodeid, "the worker that ran it could not record its end")
 
     # --- what differs
 

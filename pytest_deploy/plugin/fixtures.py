@@ -26,7 +26,7 @@ from pytest_deploy.rollback.rollback import RollbackExecutor, baseline_of
 
 ENVIRONMENT = pytest.StashKey[Environment]()
 CONTEXT = pytest.StashKey[RunContext]()
-GATES = pytest.StashKey[Gatekeeper]()
+GATEKEEPER = pytest.StashKey[Gatekeeper]()
 
 
 class Gates:
@@ -114,7 +114,7 @@ def migrations(environment: Environment) -> Migrations:
 
 @pytest.fixture(scope="session")
 def clock(environment: Environment) -> Clock:
-    """The one clock."""
+    """The clock that gates and expiry go by; in a rehearsal it may be shifted."""
     return environment.clock
 
 
@@ -152,11 +152,11 @@ def rollback(environment: Environment, record: StepRecord) -> RollbackExecutor:
 @pytest.fixture
 def gates(environment: Environment, record: StepRecord, pytestconfig: pytest.Config) -> Gates:
     """The gates of the environment's policy: `.check(name)` asks one, records its verdict, fails where it refuses."""
-    if GATES not in pytestconfig.stash:  # their facts are gathered once a process, after the build
-        pytestconfig.stash[GATES] = Gatekeeper(
+    if GATEKEEPER not in pytestconfig.stash:  # their facts are gathered once a process, after the build
+        pytestconfig.stash[GATEKEEPER] = Gatekeeper(
             environment, of_run(environment, pytestconfig.stash[CONTEXT], record.events())
         )
-    bound = pytestconfig.stash[GATES]
+    bound = pytestconfig.stash[GATEKEEPER]
     point: GatePoint = "plan" if pytestconfig.stash[CONTEXT].pipeline == "plan" else "lease"
     return Gates(bound, record, environment.clock, point=point)
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from pytest_deploy.plugin.nowhere import identity
+from pytest_deploy.plugin.closed_output import identity
 from pytest_deploy.workspace import Workspace
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -44,7 +44,7 @@ _NAMES = 20
 """What is left behind is named up to so many; one message stays below a pipe's atomic 4096 bytes."""
 
 
-class Told:
+class GuardChannel:
     """The session's side: what it tells the guard. A process that the session forked tells nothing."""
 
     def __init__(self, descriptor: int, guard: int) -> None:
@@ -62,34 +62,34 @@ class Told:
 
         return float(psutil.Process(self._guard).create_time())
 
-    def opened(self, run: str, environment: str, *, rehearsal: bool) -> None:
+    def report_opened(self, run: str, environment: str, *, rehearsal: bool) -> None:
         """A run is about to be opened: from now on an end without a word leaves it open."""
         self.run_opened = True
         self._tell(opened={"run": run, "environment": environment, "rehearsal": rehearsal})
 
-    def limit(self, seconds: float | None, whose: str = "") -> None:
+    def report_limit(self, seconds: float | None, whose: str = "") -> None:
         """In so many seconds the guard kills the session; None: what is limited has ended. One limit a name."""
         self._tell(limit={"seconds": seconds, "whose": whose})
 
-    def sealed(self, code: int) -> None:
+    def report_sealed(self, code: int) -> None:
         """The run is sealed: this is its exit code, whatever comes after."""
         self._tell(sealed=code)
 
-    def left(self, names: Iterable[str]) -> None:
+    def report_left(self, names: Iterable[str]) -> None:
         """Nothing is left to do; what will keep the process from ending."""
         self._through = True
         self._tell(left=[name[:150] for name in names][:_NAMES])
 
-    def ended(self, code: int) -> None:
+    def report_ended(self, code: int) -> None:
         """A controlled end without a seal (a refusal, a record that cannot be written): its exit code."""
         self._tell(ended=code)
 
-    def finished(self, code: object) -> None:
+    def report_finished(self, code: object) -> None:
         """Pytest is through, sealed or not: the process is to end now. Its exit code counts where no run was ever opened."""
         if not self.run_opened and isinstance(code, int) and code:
-            self.ended(int(code))
+            self.report_ended(int(code))
         if not self._through:
-            self.left(())
+            self.report_left(())
 
     def _tell(self, **message: object) -> None:
         # A step may have closed every descriptor, and another file may have got the number.
@@ -98,7 +98,7 @@ class Told:
                 os.write(self._descriptor, json.dumps(message).encode() + b"\n")
 
 
-def start() -> Told:
+def start() -> GuardChannel:
     """Split this process: the child returns, as the session; the parent never does.
 
     Raises OSError where the system gives no child.
@@ -119,7 +119,7 @@ def start() -> Told:
     os.close(reading)
     _die_with(guard)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return Told(writing, guard)
+    return GuardChannel(writing, guard)
 
 
 class Guard:

@@ -12,9 +12,9 @@ import pytest
 from pytest_deploy.plugin import options
 
 if TYPE_CHECKING:
-    from pytest_deploy.plugin.guard import Told
+    from pytest_deploy.plugin.guard import GuardChannel
 
-GUARD: pytest.StashKey[Told] = pytest.StashKey()
+GUARD_CHANNEL: pytest.StashKey[GuardChannel] = pytest.StashKey()
 """What this session tells its guard; absent where there is none: in xdist's workers, and where nothing is deployed."""
 
 MARKERS = (
@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
     config = pluginmanager.get_plugin("pytestconfig")
     asked = config is not None and options.is_typed(config.invocation_params.args)
     if asked and os.environ.get("PYTEST_PLUGINS", "").strip():
-        _refuse_what_bends()
+        _refuse_options()
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -51,29 +51,29 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
             from pytest_deploy.plugin import committed, guard
 
             committed.require(early_config)
-            early_config.stash[GUARD] = guard.start()
+            early_config.stash[GUARD_CHANNEL] = guard.start()
     return (yield)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
     """Before any plug-in acts on its options: nothing may thin out a deployment. xdist's workers get what was judged."""
-    told = config.stash.get(GUARD, None)
+    guard_channel = config.stash.get(GUARD_CHANNEL, None)
     code: object = None
     try:
         if options.is_deployment(config) and not hasattr(config, "workerinput"):
-            _refuse_what_bends(config)
+            _refuse_options(config)
         code = yield
     except pytest.UsageError:
         code = pytest.ExitCode.USAGE_ERROR
         raise
     finally:
-        if told is not None:
-            told.finished(code)
+        if guard_channel is not None:
+            guard_channel.report_finished(code)
     return code
 
 
-def _refuse_what_bends(config: pytest.Config | None = None) -> None:
+def _refuse_options(config: pytest.Config | None = None) -> None:
     """Raise pytest.UsageError, which pytest prints, and exits 4. `config`: None where pytest has none yet."""
     from pytest_deploy.errors import OptionRefused
     from pytest_deploy.plugin import option_policy
@@ -93,4 +93,4 @@ def pytest_configure(config: pytest.Config) -> None:
     if context is not None:
         from pytest_deploy.plugin import session
 
-        session.begin(config, context, config.stash.get(GUARD, None))
+        session.begin(config, context, config.stash.get(GUARD_CHANNEL, None))

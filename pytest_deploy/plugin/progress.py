@@ -17,7 +17,7 @@ import pytest
 
 from pytest_deploy.pipeline.run import RunObserver
 from pytest_deploy.pipeline.steps_lock import Step, title_of
-from pytest_deploy.plugin.nowhere import lead_nowhere
+from pytest_deploy.plugin.closed_output import redirect_to_devnull
 
 _MARKS = {
     "passed": ("✓", {"green": True}),
@@ -161,7 +161,7 @@ class Progress(RunObserver):
             try:
                 os.write(self._terminal, text.encode(errors="replace"))
             except OSError:
-                lead_nowhere(self._terminal)
+                redirect_to_devnull(self._terminal)
 
 
 def _steps(count: int) -> str:

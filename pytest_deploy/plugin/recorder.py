@@ -18,7 +18,7 @@ import pytest
 from msgspec import UNSET
 
 from pytest_deploy.errors import DeployError, IllegalEvent, UsageError
-from pytest_deploy.pipeline.found import found
+from pytest_deploy.pipeline.failure_summary import summarize_failure
 from pytest_deploy.pipeline.outcome import lost_step
 from pytest_deploy.pipeline.processes import Interruption
 from pytest_deploy.pipeline.sequence import Cause, CauseKind
@@ -163,7 +163,9 @@ class StepRecorder:
         return {
             "nodeid": record.step.nodeid,
             "outcome": outcome,
-            "cause": found(expected, actual, _first_line(message)) if outcome == "failed" else _first_line(message),
+            "cause": summarize_failure(expected, actual, _first_line(message))
+            if outcome == "failed"
+            else _first_line(message),
             "seconds": seconds,
             "signal": self._interruption.first,
             "gates": record.gates,
@@ -192,7 +194,7 @@ class StepRecorder:
         self._environment.log.append(content, run=self._environment.run, actor=STEP_ACTOR)
 
 
-class StopWindow:
+class SignalWindow:
     """A signal stops a step's set-up and its call, never what pytest does around them."""
 
     def __init__(self, interruption: Interruption) -> None:

@@ -11,7 +11,7 @@ from typing import Any, TextIO
 
 import pytest
 
-from pytest_deploy.plugin.nowhere import lead_nowhere
+from pytest_deploy.plugin.closed_output import redirect_to_devnull
 
 
 class Terminal:
@@ -48,7 +48,7 @@ class Terminal:
 
     def _give_up(self) -> None:
         with suppress(OSError, ValueError):
-            lead_nowhere(self._file.fileno() if self._file is not None else 1)
+            redirect_to_devnull(self._file.fileno() if self._file is not None else 1)
         self._file = None
 
     def __getattr__(self, name: str) -> Any:
@@ -74,7 +74,7 @@ class LogLines(logging.Handler):
         try:
             os.write(self._descriptor, line)
         except OSError:
-            lead_nowhere(self._descriptor)
+            redirect_to_devnull(self._descriptor)
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:

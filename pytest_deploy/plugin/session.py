@@ -20,10 +20,10 @@ from pytest_deploy.plugin.collection import Collection
 from pytest_deploy.plugin.controller import Controller
 from pytest_deploy.plugin.cross_check import CrossCheck
 from pytest_deploy.plugin.distributed import DistributedController
-from pytest_deploy.plugin.guard import Told
+from pytest_deploy.plugin.guard import GuardChannel
 from pytest_deploy.plugin.leftovers import Leftovers
 from pytest_deploy.plugin.progress import Progress
-from pytest_deploy.plugin.recorder import StepRecorder, StopWindow
+from pytest_deploy.plugin.recorder import SignalWindow, StepRecorder
 from pytest_deploy.plugin.redaction import Terminal, log_lines
 from pytest_deploy.plugin.report_writers import AllureTexts, Labels
 from pytest_deploy.plugin.scopes import Scopes
@@ -37,15 +37,15 @@ from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.run_id import new_run_id
 
 
-def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> None:
-    """Register a deployment with pytest; `told` is what its guard hears, None in a worker.
+def begin(config: pytest.Config, requested: RunContext, guard_channel: GuardChannel | None) -> None:
+    """Register a deployment with pytest; `guard_channel` is how it reports to its guard, None in a worker.
 
     Raises pytest.UsageError (exit 4) where it was not asked for rightly.
     """
     keep_from_others()
     worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
     runs = not config.option.collectonly
-    if worker is None and told is None and runs:
+    if worker is None and guard_channel is None and runs:
         raise pytest.UsageError(
             "this deployment has no guard, which gives its exit code and holds its time limits: PYTEST_XDIST_WORKER is set, and this is no "
             "worker of xdist's; take it out of the environment"
@@ -54,7 +54,7 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
     try:
         policy = context.policy()
         if worker is None:
-            context = named(context, policy, runs=runs)
+            context = with_run_id(context, policy, runs=runs)
         environment = Environment(context.workspace, policy, run=context.run, shift_s=context.shift_s)
     except UsageError as error:
         raise pytest.UsageError(str(error)) from None
@@ -75,13 +75,13 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
         "deploy-collection": collection,
         "deploy-recorder": recorder,
         "deploy-step-reports": StepReports(environment),
-        "deploy-stop-window": StopWindow(interruption),
+        "deploy-signal-window": SignalWindow(interruption),
     }
     if runs:
         _write_allure(config, context, environment)
-        limits = TimeLimits(interruption, tell=None if told is None else told.limit)
+        limits = TimeLimits(interruption, tell=None if guard_channel is None else guard_channel.report_limit)
         leftovers = Leftovers(config)
-        if told is not None:
+        if guard_channel is not None:
             kind = DistributedController if getattr(config.option, "dist", "no") != "no" else Controller
             controller = kind(
                 config,
@@ -93,7 +93,7 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
                 recorder,
                 limits,
                 leftovers,
-                told,
+                guard_channel,
             )
             plugins |= {
                 "deploy-labels": Labels(_suite_labels(controller)),
@@ -116,7 +116,7 @@ def begin(config: pytest.Config, requested: RunContext, told: Told | None) -> No
     log_lines(config, environment.redact)
 
 
-def named(context: RunContext, policy: Policy, *, runs: bool) -> RunContext:
+def with_run_id(context: RunContext, policy: Policy, *, runs: bool) -> RunContext:
     """The context with its run's name: a new one, or the approved request's, and its clock, where policy asks for approval.
 
     A rehearsal's roster is enrolled here if it is new. Raises UsageError where there is not exactly one live request.

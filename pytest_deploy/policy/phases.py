@@ -26,7 +26,7 @@ OPTIONAL: tuple[str, ...] = ("approval", "backup", "integration")
 PARALLEL: frozenset[str] = frozenset({"build", "smoke", "integration", "health", "iq", "oq", "pq"})
 """The phases whose steps may run at the same time, on several workers."""
 
-GATES: tuple[str, ...] = ("approval", "preflight")
+GATE_PHASES: tuple[str, ...] = ("approval", "preflight")
 """Two phases, one gate group: a refusal in the first does not hide those of the second. A plan adds its build."""
 
 
@@ -38,14 +38,14 @@ class Pipeline:
     """In order of execution."""
     on_failure: tuple[str, ...] = ()
     """Phases that run only where something was changed and something failed."""
-    gate_group: tuple[str, ...] = GATES
+    gate_group: tuple[str, ...] = GATE_PHASES
     """One gate group: each of these phases runs whole, and only then one failure in them closes the run."""
 
 
 PIPELINES: Mapping[str, Pipeline] = MappingProxyType(
     {
         "deploy": Pipeline(PHASES[: PHASES.index("rollback")], on_failure=("rollback",)),
-        "plan": Pipeline(("build", "approval", "preflight"), gate_group=("build", *GATES)),
+        "plan": Pipeline(("build", "approval", "preflight"), gate_group=("build", *GATE_PHASES)),
         "smoke": Pipeline(("preflight", "smoke")),
         "rollback": Pipeline(("approval", "preflight", "rollback")),
         "iq": Pipeline(("iq",)),

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from pytest_deploy.errors import Fault
-from pytest_deploy.policy.cross_checks import contradictions
+from pytest_deploy.policy.contradictions import contradictions
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.types import COMPLAINT
 from pytest_deploy.policy.yaml_source import Node

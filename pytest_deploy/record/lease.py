@@ -22,7 +22,7 @@ from pytest_deploy.errors import IllegalEvent, LeaseHeld, ManualInterventionRequ
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import LeaseReleased, LeaseRenewed, LeaseTaken, given
-from pytest_deploy.record.log import Claim, Log, LogView
+from pytest_deploy.record.log import AppendCondition, Log, LogView
 from pytest_deploy.record.run_id import recover_command
 from pytest_deploy.record.run_state import LEASE_LIFE_S, LeaseState
 
@@ -50,7 +50,7 @@ class Lease:
         self._thread: threading.Thread | None = None
 
     def still_held(self, view: LogView) -> None:
-        """A claim for any event of the run: refuses once another took over. Raises LeaseHeld."""
+        """A condition for any event of the run: refuses once another took over. Raises LeaseHeld."""
         lease = view.state.lease
         if lease is None or lease.fence != self.fence:
             now = "released" if lease is None else f"taken over: {_in_progress(lease)}"
@@ -61,7 +61,7 @@ class Lease:
         until = self._log.clock.now() + timedelta(seconds=self._life_s)
         renewed = LeaseRenewed(name=self.name, until=until, fence=self.fence)
         asked_at = self._log.clock.monotonic()
-        self._log.append(renewed, run=self.run, actor=self._actor, claim=self.still_held)
+        self._log.append(renewed, run=self.run, actor=self._actor, condition=self.still_held)
         self._renewed = asked_at
 
     @contextmanager
@@ -96,7 +96,7 @@ class Lease:
             return
         released = LeaseReleased(name=self.name, fence=self.fence)
         with suppress(LeaseHeld):
-            self._log.append(released, run=self.run, actor=self._actor, claim=self.still_held)
+            self._log.append(released, run=self.run, actor=self._actor, condition=self.still_held)
 
     def _renew_until_stopped(self) -> None:
         while not self._stop.wait(self._renew_s):
@@ -122,13 +122,13 @@ def take(
     name: str,
     actor: str,
     recovering: bool = False,
-    extra_claim: Claim | None = None,
+    extra_condition: AppendCondition | None = None,
     life_s: float = LEASE_LIFE_S,
     renew_s: float = RENEW_S,
 ) -> Lease:
     """Claim the lease `name` (the environment's) for a run; `recovering` takes over the run's own, left behind.
 
-    `extra_claim` is asked with it on every try, e.g. the rate limit: what it raises leaves the lease untaken.
+    `extra_condition` is asked with it on every try, e.g. the rate limit: what it raises leaves the lease untaken.
 
     Raises LeaseHeld (who has it, until when) where another lease lives, ManualInterventionRequired where a run was left open, naming
     the command; with `recovering`, LeaseHeld while the holder may still be alive. Times in seconds.
@@ -141,15 +141,15 @@ def take(
         **this_process(),
     )
 
-    def claim(view: LogView) -> None:
+    def condition(view: LogView) -> None:
         if recovering:
             _require_left_behind(view, run)
         else:
             _require_free(view)
-        if extra_claim is not None:
-            extra_claim(view)
+        if extra_condition is not None:
+            extra_condition(view)
 
-    event = log.append(content, run=run, actor=actor, claim=claim)
+    event = log.append(content, run=run, actor=actor, condition=condition)
     return Lease(log, run, name, event.seq, actor, life_s=life_s, renew_s=renew_s)
 
 

@@ -3,7 +3,7 @@
 Head -> build -> create. The newest object authenticates itself and carries all that the next one needs, so an append
 reads what others wrote since and creates one object: no index, no lock, no listing. Where the name exists, stored bytes
 equal to mine are my own write whose reply was lost; anything else means that another writer won, and all is rebuilt on
-the new head, claims and legality included. A loser's checkpoint never leaves the process.
+the new head, conditions and legality included. A loser's checkpoint never leaves the process.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _ACTOR: Final = "system:record"
 
 @dataclass(frozen=True)
 class LogView:
-    """What a claim is evaluated against: the log up to its head, right before the event that makes the claim true."""
+    """What a condition is evaluated against: the log up to its head, right before the event that it is for."""
 
     time: datetime
     """UTC; the time the event will carry."""
@@ -49,7 +49,7 @@ class LogView:
     log: Log
 
 
-Claim = Callable[[LogView], None]
+AppendCondition = Callable[[LogView], None]
 """Raises (LeaseHeld, ManualInterventionRequired, Refused …) where the event may not be appended; called again on every rebuild."""
 
 
@@ -85,11 +85,11 @@ class Log:
         self._reported_skew = timedelta()
         self._retired_by: Event | None = None  # the key.rotated that retired this process's key
 
-    def append(self, content: EventContent, *, run: str, actor: str, claim: Claim | None = None) -> Event:
+    def append(self, content: EventContent, *, run: str, actor: str, condition: AppendCondition | None = None) -> Event:
         """Add an event; when this returns it is durable.
 
         `run` is a run's name or `-`. Raises IllegalEvent where the data or its turn is wrong; whatever
-        `claim` raises; RecordError where the clock is more than 60 s behind the log; StoreUnavailable; RecordTampered
+        `condition` raises; RecordError where the clock is more than 60 s behind the log; StoreUnavailable; RecordTampered
         where the head is not what the log's key signed. After any of these nothing was added; after StoreUnavailable a
         write all of whose replies were lost may be there all the same, once: whoever reads the log finds it.
         """
@@ -97,7 +97,7 @@ class Log:
         data = self._checked(content.type, said if self._redact is None else redacted(said, self._redact))
         with self._lock:
             while True:
-                self._read_back_to(run, leases=claim is not None or content.type == "lease.taken")
+                self._read_back_to(run, leases=condition is not None or content.type == "lease.taken")
                 self._refuse_retired()
                 now = whole_milliseconds(self.clock.now())
                 earliest = self._earliest_time()
@@ -109,8 +109,8 @@ class Log:
                         f"`{Workspace.of_store(self.store.path).command_line('recover', '--clock')}`"
                     )
                 time = max(now, earliest)
-                if claim is not None:
-                    claim(LogView(time, self._state, self))
+                if condition is not None:
+                    condition(LogView(time, self._state, self))
                 event = self._draft(content.type, data, run, actor, time)
                 check_transition(self._state, event)
                 if behind > self._reported_skew:

@@ -89,7 +89,7 @@ def _begin(log: Log, actor: str) -> None:
     folder, sha256 = write_set(log.store, first_set(log.key))
     with suppress(Exists):
         first = KeyEnrolled(set=folder, set_sha256=sha256, reason="the log begins", **log.key.named)
-        log.append(first, run=NO_RUN, actor=actor, claim=nobody_was_faster)
+        log.append(first, run=NO_RUN, actor=actor, condition=nobody_was_faster)
 
 
 def _write_plain_copies(folder: Path, log: Log) -> None:
@@ -170,7 +170,7 @@ def rotate(log: Log, folder: Path, new: Signer, *, signer: str, reason: str, act
     if key == log.key:
         raise Refused(f"{key.vkey} signs the log already; a rotation needs another key")
     events = list(log.events())
-    # A claim looks back to the newest lease, and a plan, which holds none, may have opened before it.
+    # A condition looks back to the newest lease, and a plan, which holds none, may have opened before it.
     if left := LogState.of(events).open_runs():
         raise _in_use(left[0])
     before = [event for event in events if event.type.startswith("key.")][-1]
@@ -188,7 +188,7 @@ def rotate(log: Log, folder: Path, new: Signer, *, signer: str, reason: str, act
             raise _in_use(running[0])
 
     rotated = KeyRotated(set=place, set_sha256=sha256, reason=reason, previous=log.key.vkey, signer=signer, **key.named)
-    event = log.append(rotated, run=NO_RUN, actor=actor, claim=nothing_runs)
+    event = log.append(rotated, run=NO_RUN, actor=actor, condition=nothing_runs)
     confirm(log, folder, new, event, actor=actor)
     return event
 
@@ -214,7 +214,7 @@ def confirm(log: Log, folder: Path, new: Signer, rotated: Event, *, actor: str) 
     reason = f"the key that event {rotated.seq} names signs from here on"
     with suppress(Exists):
         enrolled = KeyEnrolled(set=named.set, set_sha256=named.set_sha256, reason=reason, **log.key.named)
-        log.append(enrolled, run=NO_RUN, actor=actor, claim=right_after)
+        log.append(enrolled, run=NO_RUN, actor=actor, condition=right_after)
 
 
 class KeyFile:

@@ -1,4 +1,4 @@
-"""What a log amounts to: every run and how far it has come, the lease, freezes, claims, requests, what serves.
+"""What a log amounts to: every run and how far it has come, the lease, freezes, counted runs, requests, what serves.
 
 One projection, which everybody reads. `apply` takes in an event that is in the log, in order; it judges nothing:
 what may come next is the business of `transitions`. A writer's log need not apply all events: it starts before the first event of
@@ -77,7 +77,7 @@ class RunState:
     """Node ids that started or were declared not run."""
     failed: bool = False
     """A step ended failed or in error."""
-    claimed_at: datetime | None = None
+    counts_from: datetime | None = None
     """UTC, by the clock that gates go by: when it announced its first changing step, else when it opened."""
     announced: bool = False
     """A step that changes something was announced."""
@@ -103,7 +103,7 @@ class RunState:
                 self.lease_until = parse_stamp(data["until"])
             case "run.opened":
                 self.pipeline, self.commit = data["pipeline"], data["commit"]
-                self.opened_at, self.claimed_at = event.time, event.instant
+                self.opened_at, self.counts_from = event.time, event.instant
             case "phase.started":
                 self.phase = data["phase"]
                 self.phases.add(data["phase"])
@@ -114,7 +114,7 @@ class RunState:
                 self.steps[data["nodeid"]] = data
                 self.begun.add(data["nodeid"])
                 if data["changes"] and not self.announced:
-                    self.announced, self.claimed_at = True, event.instant
+                    self.announced, self.counts_from = True, event.instant
             case "step.finished":
                 self.steps.pop(data["nodeid"], None)
                 self.failed |= data["outcome"] in {"failed", "error"}
@@ -153,7 +153,7 @@ class LeaseState:
 
 
 @dataclass(frozen=True)
-class RunClaim:
+class CountedRun:
     """A deployment that counts towards the rate limit: it is open, or it announced a changing step."""
 
     run: str
@@ -204,11 +204,11 @@ class LogState:
         """The runs that are open, in the order in which they opened; with `leased`, those that took the lease."""
         return tuple([run for run in self._open if not leased or self.runs[run].pipeline != LEASELESS])
 
-    def claims(self) -> tuple[RunClaim, ...]:
+    def counted_runs(self) -> tuple[CountedRun, ...]:
         return tuple(
-            RunClaim(run, state.claimed_at, state.is_open)
+            CountedRun(run, state.counts_from, state.is_open)
             for run, state in self.runs.items()
-            if state.pipeline == "deploy" and state.claimed_at is not None and (state.announced or state.is_open)
+            if state.pipeline == "deploy" and state.counts_from is not None and (state.announced or state.is_open)
         )
 
     def pending_requests(self) -> tuple[Event, ...]:

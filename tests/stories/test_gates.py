@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.gates.registry import NAMES
+from pytest_deploy.gates.registry import GATE_NAMES
 from pytest_deploy.record.actor import local_user
 from pytest_deploy.record.bucket import Bucket, MirroredStore, copy_of
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
@@ -58,7 +58,7 @@ def test_a_plan_names_every_refusal_and_touches_nothing(
 
     assert ran.code == 1, ran.said
     verdicts = production.verdicts("plan")
-    assert set(NAMES) - {"clock"} == production.refused("plan"), ran.said
+    assert set(GATE_NAMES) - {"clock"} == production.refused("plan"), ran.said
     waiting = {gate for gate, verdict in verdicts.items() if verdict["verdict"] == "still-needed"}
     assert waiting - {"lease"} == {"window", "blackout"}, ran.said  # a lease waits until it has run out
     said = {gate: verdicts[gate]["reason"] for gate in production.refused("plan")}
@@ -192,7 +192,7 @@ def test_production_moves_when_staging_people_and_time_allow_it_and_not_before(p
     assert said["lease"]["approvals"][:4] == ["still-needed", "still-needed", "passed", "passed"]
     assert said["lease"]["window"][:4] == ["passed", "passed", "still-needed", "passed"]
     for point in ("lease", "change"):
-        assert set(NAMES) == set(said[point])
+        assert set(GATE_NAMES) == set(said[point])
         assert {"passed", "not-applicable"} >= {verdicts[-1] for verdicts in said[point].values()}
     assert production.run in {event.run for event in production.events() if event.type == "run.opened"}
     # Each of the four refused starts left a page, which the seal binds with all else.

@@ -21,7 +21,7 @@ import pytest_deploy
 from docs import generate_reference
 from pytest_deploy import errors
 from pytest_deploy.cli import app
-from pytest_deploy.gates.registry import NAMES
+from pytest_deploy.gates.registry import GATE_NAMES
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from pytest_deploy.plugin import fixtures, hookspecs, plugin
 from pytest_deploy.policy.policy import Policy
@@ -294,4 +294,4 @@ def test_the_map_lists_the_folders_in_the_order_that_import_linter_holds() -> No
 def test_every_gate_is_in_the_table_of_gates() -> None:
     table = (ROOT / "docs/operating.md").read_text(encoding="utf-8")
 
-    assert [name for name in NAMES if f"| `{name}` | " not in table] == []
+    assert [name for name in GATE_NAMES if f"| `{name}` | " not in table] == []

@@ -10,7 +10,7 @@ from threading import Barrier
 import pytest
 
 from pytest_deploy.errors import LeaseHeld, Refused
-from pytest_deploy.pipeline.authorize_run import rate_limit_claim
+from pytest_deploy.pipeline.authorize_run import rate_limit_condition
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.record.lease import Lease, take
@@ -32,10 +32,10 @@ def two(root: Path, clock: HandClock) -> tuple[Environment, Environment]:
     return first, environment(root, run=new_run_id("production", clock, rehearsal=True), clock=clock)
 
 
-def claimed(runner: Environment) -> Lease:
-    """The lease, with the rate limit asked in the same claim. Raises LeaseHeld, Refused."""
-    extra_claim = rate_limit_claim(runner, RunContext(runner.workspace, "deploy", run=runner.run))
-    return take(runner.log, runner.run, name="production", actor=ACTOR, extra_claim=extra_claim)
+def leased(runner: Environment) -> Lease:
+    """The lease, with the rate limit asked in the same breath. Raises LeaseHeld, Refused."""
+    extra_condition = rate_limit_condition(runner, RunContext(runner.workspace, "deploy", run=runner.run))
+    return take(runner.log, runner.run, name="production", actor=ACTOR, extra_condition=extra_condition)
 
 
 @pytest.mark.parametrize("rounds", ROUNDS)
@@ -45,7 +45,7 @@ def test_the_lease_has_one_winner(tmp_path: Path, rounds: int) -> None:
     def wants(runner: Environment, start: Barrier) -> Lease | None:
         start.wait(PATIENCE_S)
         try:
-            return claimed(runner)
+            return leased(runner)
         except LeaseHeld:
             return None
 
@@ -69,7 +69,7 @@ def test_the_rate_limit_has_one_winner(tmp_path: Path, rounds: int) -> None:
         patient_until = time.monotonic() + PATIENCE_S
         while True:
             try:
-                lease = claimed(runner)
+                lease = leased(runner)
             except LeaseHeld:
                 assert time.monotonic() < patient_until
                 continue
@@ -89,14 +89,14 @@ def test_the_rate_limit_has_one_winner(tmp_path: Path, rounds: int) -> None:
         assert "rate-limit: 1 in 4 h" in outcomes[1]
 
 
-def test_a_refused_claim_leaves_the_lease_free(tmp_path: Path) -> None:
+def test_a_refused_condition_leaves_the_lease_free(tmp_path: Path) -> None:
     clock = HandClock()
     first, second = two(tmp_path, clock)
-    run = RunWriter(first.log, first.run).open_under_lease_of(claimed(first))
+    run = RunWriter(first.log, first.run).open_under_lease_of(leased(first))
     run.step("build").request().step("traffic", changes=True).close("deployed")
 
     with pytest.raises(Refused, match="rate-limit"):
-        claimed(second)
+        leased(second)
 
     clock.move(FOUR_HOURS_S)
-    claimed(second).release()
+    leased(second).release()

@@ -15,7 +15,7 @@ from pytest_deploy.gates.registry import earliest
 from pytest_deploy.gates.staging_smoke import Evidence, SmokedRelease
 from pytest_deploy.gates.verdict import Grounds, Judge, Verdict
 from pytest_deploy.policy.policy import Blackout, RateLimit, StagingSmoke
-from pytest_deploy.record.run_state import RunClaim
+from pytest_deploy.record.run_state import CountedRun
 from tests.unit.gates.gate_samples import DAY, HOUR, MINUTE, a_window, local, minutes_of_years, utc
 
 SLA = 1200.0
@@ -33,7 +33,7 @@ CALENDAR = Calendar.model_validate(
 WANTED = SmokedRelease("c" * 40, "sha256:" + "a" * 64, "b" * 64)
 
 
-def timed(claims: tuple[RunClaim, ...] = ()) -> dict[str, Judge]:
+def timed(counted_runs: tuple[CountedRun, ...] = ()) -> dict[str, Judge]:
     return {
         "window": partial(window.judge, a_window(), lasts_s=SLA),
         "blackout": partial(
@@ -43,7 +43,7 @@ def timed(claims: tuple[RunClaim, ...] = ()) -> dict[str, Judge]:
             lasts_s=SLA,
             zone="America/New_York",
         ),
-        "rate-limit": lambda at: rate_limit.judge(RateLimit(runs=1, per_h=4), at, claims),
+        "rate-limit": lambda at: rate_limit.judge(RateLimit(runs=1, per_h=4), at, counted_runs),
     }
 
 
@@ -73,7 +73,7 @@ def test_gates_push_each_other_on_until_all_agree() -> None:
     """The rate limit lasts past Wednesday's closing; Thursday is Thanksgiving, Friday shut, Monday's morning maintained."""
     now = local("2026-11-25 12:00")
 
-    found = earliest(timed((RunClaim("production-1", local("2026-11-25 11:00"), is_open=False),)), now)
+    found = earliest(timed((CountedRun("production-1", local("2026-11-25 11:00"), is_open=False),)), now)
 
     assert local("2026-11-30 13:00") == found.at
     assert found.still_needed == ()
@@ -140,7 +140,7 @@ def test_gates_that_never_agree_have_none() -> None:
 @settings(max_examples=50, deadline=None)
 @given(now=minutes_of_years())
 def test_all_pass_together_then_and_at_no_minute_before(now: datetime) -> None:
-    gates = timed((RunClaim("production-1", now - HOUR, is_open=False),))
+    gates = timed((CountedRun("production-1", now - HOUR, is_open=False),))
 
     found = earliest(gates, now)
 

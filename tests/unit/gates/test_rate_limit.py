@@ -11,15 +11,15 @@ from hypothesis import strategies as st
 from pytest_deploy.gates import rate_limit
 from pytest_deploy.gates.rate_limit import limited
 from pytest_deploy.policy.policy import RateLimit
-from pytest_deploy.record.run_state import RunClaim
+from pytest_deploy.record.run_state import CountedRun
 from tests.unit.gates.gate_samples import HOUR, MINUTE, outcome_of, utc
 
 RULE = RateLimit(runs=1, per_h=4)
 AT = utc("2026-11-23T15:00")
 
 
-def ended(hours: float, run: str = "production-1") -> RunClaim:
-    return RunClaim(run, AT - hours * HOUR, is_open=False)
+def ended(hours: float, run: str = "production-1") -> CountedRun:
+    return CountedRun(run, AT - hours * HOUR, is_open=False)
 
 
 def test_it_is_not_applicable_where_policy_has_no_limit() -> None:
@@ -49,15 +49,15 @@ def test_a_refusal_names_the_run_and_when_the_next_may_start() -> None:
 
 
 def test_of_several_the_oldest_that_counts_ages_out_first() -> None:
-    rule, claims = RateLimit(runs=2, per_h=4), [ended(1, "c"), ended(3, "a"), ended(2, "b"), ended(9, "z")]
+    rule, counted_runs = RateLimit(runs=2, per_h=4), [ended(1, "c"), ended(3, "a"), ended(2, "b"), ended(9, "z")]
 
-    assert rate_limit.judge(rule, AT, claims).earliest_start == AT + 2 * HOUR
-    assert rate_limit.judge(rule, AT, claims[:1]).passed
+    assert rate_limit.judge(rule, AT, counted_runs).earliest_start == AT + 2 * HOUR
+    assert rate_limit.judge(rule, AT, counted_runs[:1]).passed
 
 
 @pytest.mark.parametrize("runs", [1, 5])
 def test_an_open_run_of_another_blocks_whatever_the_limit(runs: int) -> None:
-    verdict = rate_limit.judge(RateLimit(runs=runs, per_h=4), AT, [RunClaim("production-1", AT - HOUR, is_open=True)])
+    verdict = rate_limit.judge(RateLimit(runs=runs, per_h=4), AT, [CountedRun("production-1", AT - HOUR, is_open=True)])
 
     assert outcome_of(verdict) == (False, "time")
     assert verdict.earliest_start == AT + 3 * HOUR
@@ -65,45 +65,49 @@ def test_an_open_run_of_another_blocks_whatever_the_limit(runs: int) -> None:
 
 
 def test_an_open_run_blocks_however_old_it_is() -> None:
-    verdict = rate_limit.judge(RULE, AT, [RunClaim("production-20261123T150000Z-0001", AT - 9 * HOUR, is_open=True)])
+    verdict = rate_limit.judge(RULE, AT, [CountedRun("production-20261123T150000Z-0001", AT - 9 * HOUR, is_open=True)])
 
     assert outcome_of(verdict) == (False, "mend")
     assert verdict.remedy == "let it end; if it died: `python deploy.py recover production`"
 
 
 def test_a_run_does_not_count_against_itself() -> None:
-    claims = [RunClaim("production-2", AT, is_open=True)]
+    counted_runs = [CountedRun("production-2", AT, is_open=True)]
 
-    assert tuple(rate_limit.judge(RULE, AT, claims, own=own).passed for own in ("production-2", "production-3")) == (
+    assert tuple(
+        rate_limit.judge(RULE, AT, counted_runs, own=own).passed for own in ("production-2", "production-3")
+    ) == (
         True,
         False,
     )
 
 
-def test_a_claim_is_told_why_it_may_not_be_written() -> None:
+def test_a_lease_is_told_why_it_may_not_be_taken() -> None:
     assert limited(RULE, AT, []) == ""
     assert limited(None, AT, [ended(0)]) == ""
     assert limited(RULE, AT, [ended(1)]).startswith("1 in 4 h: run production-1 changed it")
 
 
-claims_made = st.lists(
+runs_made = st.lists(
     st.builds(
-        RunClaim, st.uuids().map(str), st.integers(-600, 30).map(lambda it: AT + it * MINUTE), is_open=st.just(False)
+        CountedRun, st.uuids().map(str), st.integers(-600, 30).map(lambda it: AT + it * MINUTE), is_open=st.just(False)
     )
 )
 
 
 @settings(max_examples=80, deadline=None)
-@given(runs=st.integers(1, 3), hours=st.integers(1, 6), claims=claims_made)
-def test_it_passes_at_its_earliest_start_and_never_before(runs: int, hours: int, claims: list[RunClaim]) -> None:
+@given(runs=st.integers(1, 3), hours=st.integers(1, 6), counted_runs=runs_made)
+def test_it_passes_at_its_earliest_start_and_never_before(
+    runs: int, hours: int, counted_runs: list[CountedRun]
+) -> None:
     rule = RateLimit(runs=runs, per_h=hours)
 
     def allowed(at: datetime) -> bool:
-        return sum(claim.at > at - hours * HOUR for claim in claims) < runs
+        return sum(one.at > at - hours * HOUR for one in counted_runs) < runs
 
-    verdict = rate_limit.judge(rule, AT, claims)
+    verdict = rate_limit.judge(rule, AT, counted_runs)
     start = verdict.earliest_start or AT
 
     assert allowed(AT) == verdict.passed
-    assert rate_limit.judge(rule, start, claims).passed
+    assert rate_limit.judge(rule, start, counted_runs).passed
     assert not any(allowed(AT + step * MINUTE) for step in range((start - AT) // MINUTE))

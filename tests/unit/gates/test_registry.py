@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from pytest_deploy.gates.registry import NAMES, OVERRIDABLE, PIPELINES, POLICY_SECTIONS, gates_of
+from pytest_deploy.gates.registry import GATE_NAMES, GATES_OF_PIPELINE, OVERRIDABLE, POLICY_SECTIONS, gates_of
 from pytest_deploy.plugin.options import IMPLEMENTED_PIPELINES
 from pytest_deploy.policy import phases
 from pytest_deploy.policy.load import load
@@ -26,7 +26,7 @@ def production() -> Policy:
 
 @pytest.mark.parametrize("pipeline", ["deploy", "plan"])
 def test_a_deployment_and_its_plan_ask_every_gate(production: Policy, pipeline: str) -> None:
-    assert gates_of(pipeline, production) == NAMES
+    assert gates_of(pipeline, production) == GATE_NAMES
 
 
 def test_the_way_back_is_open_at_any_hour_and_signed_for(production: Policy) -> None:
@@ -43,17 +43,17 @@ def test_qualification_asks_none(production: Policy, pipeline: str) -> None:
 
 
 def test_no_approval_is_asked_where_policy_has_no_approval_phase() -> None:
-    assert tuple(name for name in NAMES if name != "approvals") == gates_of("deploy", load(YAML, "local"))
+    assert tuple(name for name in GATE_NAMES if name != "approvals") == gates_of("deploy", load(YAML, "local"))
 
 
 def test_every_pipeline_has_its_phases_gates_and_outcomes_and_no_gate_is_unknown() -> None:
-    assert set(phases.PIPELINES) == set(PIPELINES) == set(get_args(Pipeline)) == set(PIPELINE_OUTCOMES)
+    assert set(phases.PIPELINES) == set(GATES_OF_PIPELINE) == set(get_args(Pipeline)) == set(PIPELINE_OUTCOMES)
     assert set(IMPLEMENTED_PIPELINES) <= set(phases.PIPELINES)
-    assert set(NAMES) >= {name for names in PIPELINES.values() for name in names} | set(OVERRIDABLE)
+    assert set(GATE_NAMES) >= {name for names in GATES_OF_PIPELINE.values() for name in names} | set(OVERRIDABLE)
 
 
 def test_every_gate_says_which_sections_of_policy_it_goes_by() -> None:
-    assert tuple(POLICY_SECTIONS) == NAMES
+    assert tuple(POLICY_SECTIONS) == GATE_NAMES
 
 
 @pytest.mark.parametrize("gate,section", [(gate, one) for gate, some in POLICY_SECTIONS.items() for one in some])

@@ -47,12 +47,12 @@ def born(made: Environment) -> Environment:
 def smoke(made: Environment, outcome: str = "passed", *, end: str = "deployed") -> str:
     """A deployment of IMAGE with its smoke phase; the run's id."""
     run = RunWriter(
-        made.log, new_run_id(made.policy.environment, made.system, rehearsal=made.workspace.rehearsal)
+        made.log, new_run_id(made.policy.environment, made.system_clock, rehearsal=made.workspace.rehearsal)
     ).open()
     run.step("build")
     asked = canonical({"commit": COMMIT, "artefact": {"image": IMAGE}, "migrations": MIGRATIONS})
     run.folder.create("request.json", asked)
-    expires = {"request_sha256": digest(asked), "expires": stamp(made.system.now()), "requested_by": PERSON}
+    expires = {"request_sha256": digest(asked), "expires": stamp(made.system_clock.now()), "requested_by": PERSON}
     run.add("request.made", expires)
     run.step("smoke", outcome=outcome)
     return run.close(end) if end else run.run
@@ -84,7 +84,7 @@ def test_a_smoke_by_itself_is_evidence_of_what_served_and_of_nothing_before_the_
     """The smoke pipeline asks for nothing: its record says what it met."""
     served = {"image": IMAGE, "commit": COMMIT, "version": "1.2.0", "migrations_sha256": "d" * 64}
     for target in (None, served):
-        run = RunWriter(staging.log, new_run_id("staging", staging.system, rehearsal=True), pipeline="smoke")
+        run = RunWriter(staging.log, new_run_id("staging", staging.system_clock, rehearsal=True), pipeline="smoke")
         run.open(target=target).step("smoke").close("passed")
 
     (found,) = evidence_of(staging.workspace)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pytest_deploy.gates.registry import NAMES, OVERRIDABLE, overridden
+from pytest_deploy.gates.registry import GATE_NAMES, OVERRIDABLE, overridden
 from pytest_deploy.gates.verdict import Grounds, Verdict, not_applicable
 from tests.unit.gates.gate_samples import HOUR, MINUTE, utc
 
@@ -14,7 +14,7 @@ AT = utc("2026-11-23T15:00")
 TWO = ("dora@example.org", "quentin@example.org")
 
 
-@pytest.mark.parametrize("gate", NAMES)
+@pytest.mark.parametrize("gate", GATE_NAMES)
 def test_time_may_be_overridden_and_evidence_never(gate: str) -> None:
     refused = Grounds(gate, {"at": "then"}).needs_action("it is so", "mend it")
 

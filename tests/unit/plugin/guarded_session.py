@@ -12,7 +12,7 @@ import atexit, os, signal, sys, threading, time
 from pytest_deploy.plugin import guard
 guard.TELL_S = guard.LEAVE_S = 1.0
 guard.LEAVE_WITH_REMAINS_S = 0.2
-told = guard.start()
+guard_channel = guard.start()
 """
 
 TIMEOUT_S = 30.0
@@ -28,7 +28,7 @@ class Ended:
 
 
 def started(session: str) -> subprocess.Popen[str]:
-    """Start a guard over a session that does this; `told` is its side of the guard."""
+    """Start a guard over a session that does this; `guard_channel` is its side of the guard."""
     words = (sys.executable, "-c", _HEAD + textwrap.dedent(session))
     return subprocess.Popen(
         words,

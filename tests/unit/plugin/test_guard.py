@@ -13,13 +13,13 @@ import pytest
 
 from tests.unit.plugin.guarded_session import ended, guarded, started
 
-OPENED = "told.opened('local-1', 'local', rehearsal=False)\n"
+OPENED = "guard_channel.report_opened('local-1', 'local', rehearsal=False)\n"
 RECOVER = "`python deploy.py recover local`"
 NOTHING = "nothing was deployed"
 
 
 def test_a_sealed_run_ends_with_its_code() -> None:
-    found = guarded(OPENED + "told.sealed(0)")
+    found = guarded(OPENED + "guard_channel.report_sealed(0)")
 
     assert (found.code, found.stderr) == (0, "")
 
@@ -36,7 +36,7 @@ def test_a_sealed_run_ends_with_its_code() -> None:
     ],
 )
 def test_nothing_after_the_seal_changes_the_code(code: int, ending: str) -> None:
-    assert guarded(OPENED + f"told.sealed({code})\n{ending}").code == code
+    assert guarded(OPENED + f"guard_channel.report_sealed({code})\n{ending}").code == code
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_nothing_after_the_seal_changes_the_code(code: int, ending: str) -> None
         ("os.kill(os.getpid(), signal.SIGKILL)", "SIGKILL ended it"),
         ("os.kill(os.getpid(), signal.SIGSEGV)", "SIGSEGV ended it"),
         ("atexit.register(os._exit, 0); sys.exit(1)", "it exited with 0"),
-        ("os.closerange(3, 256); told.sealed(0)", "it exited with 0"),
+        ("os.closerange(3, 256); guard_channel.report_sealed(0)", "it exited with 0"),
     ],
 )
 def test_a_run_that_was_opened_and_not_sealed_needs_recover(ending: str, how: str) -> None:
@@ -60,7 +60,7 @@ def test_a_run_that_was_opened_and_not_sealed_needs_recover(ending: str, how: st
 
 
 def test_the_recover_command_of_a_rehearsal_says_so() -> None:
-    found = guarded("told.opened('rehearsal-production-1', 'production', rehearsal=True)\nos._exit(0)")
+    found = guarded("guard_channel.report_opened('rehearsal-production-1', 'production', rehearsal=True)\nos._exit(0)")
 
     assert found.stderr.rstrip().endswith("`python deploy.py recover production --rehearse`")
 
@@ -81,8 +81,8 @@ def test_a_refusal_before_a_run_was_opened_keeps_its_code(code: int) -> None:
 
 
 def test_a_told_end_stands_where_the_process_exits_with_another_code() -> None:
-    assert guarded("told.ended(4)\nos._exit(120)").code == 4
-    assert guarded(OPENED + "told.ended(20)\nos._exit(0)").code == 20
+    assert guarded("guard_channel.report_ended(4)\nos._exit(120)").code == 4
+    assert guarded(OPENED + "guard_channel.report_ended(20)\nos._exit(0)").code == 20
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -90,7 +90,7 @@ def test_a_signal_reaches_the_session(signum: signal.Signals) -> None:
     process = started(
         """
         for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(one, lambda number, frame: (told.sealed(number), os._exit(1)))
+            signal.signal(one, lambda number, frame: (guard_channel.report_sealed(number), os._exit(1)))
         print("ready", flush=True)
         time.sleep(20)
         """
@@ -125,7 +125,8 @@ def test_a_kill_of_the_guard_kills_the_session_at_once() -> None:
 def test_a_thread_that_stays_after_the_seal_is_ended_with_the_process() -> None:
     began = time.monotonic()
     found = guarded(
-        OPENED + "threading.Thread(target=time.sleep, args=(20,)).start()\ntold.sealed(0)\ntold.left(['t'])"
+        OPENED
+        + "threading.Thread(target=time.sleep, args=(20,)).start()\nguard_channel.report_sealed(0)\nguard_channel.report_left(['t'])"
     )
 
     assert found.code == 0
@@ -133,17 +134,19 @@ def test_a_thread_that_stays_after_the_seal_is_ended_with_the_process() -> None:
 
 
 def test_a_sealed_session_that_never_ends_is_ended() -> None:
-    assert guarded(OPENED + "told.sealed(1)\ntime.sleep(20)").code == 1
+    assert guarded(OPENED + "guard_channel.report_sealed(1)\ntime.sleep(20)").code == 1
 
 
 @pytest.mark.parametrize(
-    "before, code", [("", 4), (OPENED, 20), (OPENED + "told.sealed(1)\n", 1)], ids=["refused", "open", "sealed"]
+    "before, code",
+    [("", 4), (OPENED, 20), (OPENED + "guard_channel.report_sealed(1)\n", 1)],
+    ids=["refused", "open", "sealed"],
 )
 def test_a_thread_that_stays_keeps_no_session_that_is_through(before: str, code: int) -> None:
     stays = "threading.Thread(target=time.sleep, args=(25,)).start()\n"
     began = time.monotonic()
 
-    assert guarded(before + stays + "told.finished(4)").code == code
+    assert guarded(before + stays + "guard_channel.report_finished(4)").code == code
     assert time.monotonic() - began < 20
 
 
@@ -155,7 +158,7 @@ import subprocess
 import sys
 child = subprocess.Popen(["sleep", "20"], start_new_session=True)
 print(child.pid, flush=True)
-told.limit(0.3, "step one")
+guard_channel.report_limit(0.3, "step one")
 signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 32))
 time.sleep(20)
 """
@@ -170,14 +173,19 @@ time.sleep(20)
 
 
 def test_a_limit_that_was_taken_back_ends_nothing() -> None:
-    found = guarded(OPENED + "told.limit(0.2, 'one')\ntold.limit(None, 'one')\ntime.sleep(0.5)\ntold.sealed(0)")
+    found = guarded(
+        OPENED
+        + "guard_channel.report_limit(0.2, 'one')\nguard_channel.report_limit(None, 'one')\ntime.sleep(0.5)\nguard_channel.report_sealed(0)"
+    )
 
     assert found.code == 0
 
 
 def test_a_forked_child_tells_nothing() -> None:
     """A step that forks: the copy has the session's pipe, and no say."""
-    found = guarded(OPENED + "if os.fork() == 0:\n    told.sealed(0)\n    os._exit(0)\nos.wait()\nos._exit(0)")
+    found = guarded(
+        OPENED + "if os.fork() == 0:\n    guard_channel.report_sealed(0)\n    os._exit(0)\nos.wait()\nos._exit(0)"
+    )
 
     assert found.code == 20
 

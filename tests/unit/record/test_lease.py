@@ -150,10 +150,12 @@ def test_whoever_is_taken_over_notices_and_may_write_nothing_more(tmp_path: Path
             parse("step.started", step_started("a", "deploy", changes=True)),
             run=run.run,
             actor=ACTOR,
-            claim=run.lease.still_held,
+            condition=run.lease.still_held,
         )
     run.lease.release()
-    log.append(parse("step.started", step_started("a", "deploy")), run=run.run, actor=ACTOR, claim=recovery.still_held)
+    log.append(
+        parse("step.started", step_started("a", "deploy")), run=run.run, actor=ACTOR, condition=recovery.still_held
+    )
 
     assert "lease.released" not in {event.type for event in log.run(run.run)}
 

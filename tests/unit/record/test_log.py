@@ -1,4 +1,4 @@
-"""The log: chained, clamped, claimed, and read back."""
+"""The log: chained, clamped, conditional, and read back."""
 
 from __future__ import annotations
 
@@ -143,8 +143,8 @@ def test_where_another_writer_won_all_is_rebuilt_on_its_event(tmp_path: Path, cl
     assert verify(tmp_path / "reports" / "local").ok
 
 
-def test_a_claim_is_evaluated_again_on_every_rebuild(tmp_path: Path, clock: HandClock, log: Log) -> None:
-    """What was free when the append began is taken when another's event came first: the claim must see it."""
+def test_a_condition_is_evaluated_again_on_every_rebuild(tmp_path: Path, clock: HandClock, log: Log) -> None:
+    """What was free when the append began is taken when another's event came first: the condition must see it."""
     store = WatchedStore(tmp_path / "reports" / "local")
     writer = reopened(tmp_path, clock, store)
     seen = []
@@ -161,14 +161,14 @@ def test_a_claim_is_evaluated_again_on_every_rebuild(tmp_path: Path, clock: Hand
 
     store.before_create = say_stop
     with pytest.raises(Refused, match="stop was said"):
-        note(writer, claim=nobody_said_stop)
+        note(writer, condition=nobody_said_stop)
 
     assert seen == [0, 1]
     assert log.head() == next(log.events(1))
-    assert note(log, claim=lambda _: None) == 2
+    assert note(log, condition=lambda _: None) == 2
 
 
-def test_a_claim_looks_back_as_far_as_it_asks_and_knows_the_time_it_would_get(log: Log) -> None:
+def test_a_condition_looks_back_as_far_as_it_asks_and_knows_the_time_it_would_get(log: Log) -> None:
     for _ in range(5):
         note(log)
     seen: list[Any] = []
@@ -176,7 +176,7 @@ def test_a_claim_looks_back_as_far_as_it_asks_and_knows_the_time_it_would_get(lo
         parse("alert.raised", NOTE),
         run="-",
         actor="system:test",
-        claim=lambda s: seen.append((s.time, [*s.log.backwards()])),
+        condition=lambda s: seen.append((s.time, [*s.log.backwards()])),
     )
 
     assert log.clock.now() == seen[0][0]

@@ -1,4 +1,4 @@
-"""What a log amounts to: claims, requests that wait, freezes, what serves."""
+"""What a log amounts to: counted runs, requests that wait, freezes, what serves."""
 
 from __future__ import annotations
 
@@ -6,34 +6,34 @@ from datetime import timedelta
 
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.run_state import LogState, RunClaim
+from pytest_deploy.record.run_state import CountedRun, LogState
 from tests.unit.record.sample_record import NOON, SHA, HandClock, RunWriter, deployed
 
 
-def test_a_deployment_claims_from_its_first_change_on(log: Log, clock: HandClock) -> None:
+def test_a_deployment_counts_from_its_first_change_on(log: Log, clock: HandClock) -> None:
     run = RunWriter(log).open().step("build").request()
     clock.move(7)
     run.step("traffic", changes=True)
     clock.move(7)
 
-    assert (RunClaim(run.run, NOON + timedelta(seconds=7), True),) == LogState.of(log.events()).claims()
+    assert (CountedRun(run.run, NOON + timedelta(seconds=7), True),) == LogState.of(log.events()).counted_runs()
 
     run.close("deployed")
-    assert (RunClaim(run.run, NOON + timedelta(seconds=7), False),) == LogState.of(log.events()).claims()
+    assert (CountedRun(run.run, NOON + timedelta(seconds=7), False),) == LogState.of(log.events()).counted_runs()
 
 
-def test_what_changed_nothing_claims_only_while_it_is_open(log: Log) -> None:
+def test_what_changed_nothing_counts_only_while_it_is_open(log: Log) -> None:
     run = RunWriter(log).open().step("build", outcome="failed")
-    assert [claim.is_open for claim in LogState.of(log.events()).claims()] == [True]
+    assert [one.is_open for one in LogState.of(log.events()).counted_runs()] == [True]
 
     run.close("failed")
-    assert LogState.of(log.events()).claims() == ()
+    assert LogState.of(log.events()).counted_runs() == ()
 
 
-def test_smoke_alone_claims_nothing(log: Log) -> None:
+def test_smoke_alone_does_not_count(log: Log) -> None:
     RunWriter(log, pipeline="smoke").open().step("smoke").close("passed")
 
-    assert LogState.of(log.events()).claims() == ()
+    assert LogState.of(log.events()).counted_runs() == ()
 
 
 def test_the_last_commit_is_that_of_the_newest_deployment(log: Log) -> None:

@@ -174,7 +174,7 @@ class Asked:
 
     def __init__(self, root: Path) -> None:
         self.held: Environment = environment(root, clock=HandClock(datetime.now(UTC)))
-        self.plan, self.run = (new_run_id("production", self.held.system, rehearsal=True) for _ in range(2))
+        self.plan, self.run = (new_run_id("production", self.held.system_clock, rehearsal=True) for _ in range(2))
         self.context = RunContext(self.held.workspace, "deploy", run=self.run, request=self.run)
         diff = b"+ column mood\n"
         RunFolder(self.held.log.store, self.plan).create("schema/planned.diff", diff)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.plugin.nowhere import identity, lead_nowhere
+from pytest_deploy.plugin.closed_output import identity, redirect_to_devnull
 from pytest_deploy.plugin.redaction import Terminal
 
 
@@ -23,7 +23,7 @@ def test_every_copy_of_a_dead_pipe_leads_nowhere(gone: int, tmp_path: Path) -> N
     copy, other = os.dup(gone), os.open(tmp_path / "other", os.O_WRONLY | os.O_CREAT)
     stays = identity(other)
 
-    lead_nowhere(gone)
+    redirect_to_devnull(gone)
 
     assert [os.write(one, b"x") for one in (gone, copy)] == [1, 1]
     assert identity(other) == stays
@@ -34,7 +34,7 @@ def test_every_copy_of_a_dead_pipe_leads_nowhere(gone: int, tmp_path: Path) -> N
 def test_a_closed_descriptor_is_taken_so_that_no_file_gets_its_number(gone: int, tmp_path: Path) -> None:
     os.close(gone)
 
-    lead_nowhere(gone)
+    redirect_to_devnull(gone)
 
     opened = os.open(tmp_path / "a file of the record", os.O_WRONLY | os.O_CREAT)
     assert opened != gone

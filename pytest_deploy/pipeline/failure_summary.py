@@ -12,7 +12,7 @@ _SAYS_LITTLE: Final = re.compile(r"(AssertionError: )?assert |AssertionError$|$"
 """Messages that only repeat the values, as pytest writes a bare `assert`."""
 
 
-def found(expected: object, actual: object, message: str) -> str:
+def summarize_failure(expected: object, actual: object, message: str) -> str:
     """`expected 200, got 500` where the step stated both and its message says no more; else the message."""
     values = [value if isinstance(value, str) else json.dumps(value, default=str) for value in (expected, actual)]
     if values[0] == values[1] or max(map(len, values)) > _CHARS or not _SAYS_LITTLE.match(message):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.pipeline.found import found
+from pytest_deploy.pipeline.failure_summary import summarize_failure
 from pytest_deploy.pipeline.sequence import FailedStep, cause_of
 
 
@@ -21,7 +21,7 @@ from pytest_deploy.pipeline.sequence import FailedStep, cause_of
     ],
 )
 def test_what_was_found_is_said_in_one_line(expected: object, actual: object, message: str, line: str) -> None:
-    assert found(expected, actual, message) == line
+    assert summarize_failure(expected, actual, message) == line
 
 
 def test_cause_of_a_failure_is_a_failure_and_not_the_title_alone() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 
-def lead_nowhere(descriptor: int) -> None:
+def redirect_to_devnull(descriptor: int) -> None:
     """Let a descriptor lead nowhere, and every copy of it: pytest keeps one while it catches output, others keep theirs."""
     gone = identity(descriptor)
     copies = {descriptor}

@@ -199,7 +199,7 @@ def staging_is_another_environment(
         yield Contradiction(at, "an environment cannot vouch for itself", "name the environment before it")
 
 
-RULES: tuple[Callable[..., Iterator[Contradiction]], ...] = (
+CONTRADICTION_RULES: tuple[Callable[..., Iterator[Contradiction]], ...] = (
     approval_roles_match_the_phase,
     production_rules_need_approval_and_backup,
     fits_the_window,
@@ -220,7 +220,7 @@ RULES: tuple[Callable[..., Iterator[Contradiction]], ...] = (
 def contradictions(valid: Mapping[str, Any], environments: Collection[str]) -> Iterator[Contradiction]:
     """Every contradiction among the sections that are `valid`; `environments` are the names the file knows."""
     known = {**valid, "environments": environments}
-    for rule in RULES:
+    for rule in CONTRADICTION_RULES:
         sections = signature(rule).parameters
         if known.keys() >= sections.keys():
             yield from rule(*(known[section] for section in sections))
