@@ -21,6 +21,7 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.record import lease, preimages
 from pytest_deploy.record.actor import local_actor
+from pytest_deploy.record.atomic_file import make_ignored
 from pytest_deploy.record.events import RunOpened
 from pytest_deploy.record.lease import Lease
 from pytest_deploy.release import live, source
@@ -80,7 +81,10 @@ def open_run(
             f"the tree has uncommitted changes, and {environment.policy.environment} deploys commits only: commit or discard "
             "them (`git status` lists them), then run again"
         )
-    # 2. The lease, after the gates; it is renewed until the run is sealed.
+    # 2. The lease, after the gates; it is renewed until the run is sealed. What is written from here on git never takes in.
+    for folder in (context.workspace.state, context.workspace.reports):
+        with suppress(OSError):  # where nothing can be written, the record says so in its own words
+            make_ignored(folder)
     lease = take_lease(environment, context, source_) if context.pipeline != PLAN else None
     if lease is not None:
         lease.start_renewing()

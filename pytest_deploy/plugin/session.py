@@ -32,7 +32,7 @@ from pytest_deploy.plugin.stopped import Stopped
 from pytest_deploy.plugin.time_limit import TimeLimits
 from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.record.atomic_file import keep_from_others, make_ignored
+from pytest_deploy.record.atomic_file import keep_from_others
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.run_id import new_run_id
 
@@ -149,8 +149,7 @@ def _write_allure(config: pytest.Config, context: RunContext, environment: Envir
 
 def _redirect_reports(config: pytest.Config, context: RunContext) -> None:
     """Let pytest's own report writers fill a private folder of this run; the run folder gets what they wrote."""
-    make_ignored(context.workspace.state, mode=0o700)
-    make_ignored(context.workspace.reports)
+    context.workspace.state.mkdir(mode=0o700, exist_ok=True)
     context.session.mkdir(parents=True, mode=0o700)
     config.option.xmlpath = str(context.session / "junit.xml")
     config.option.htmlpath = str(context.session / "pytest.html")

@@ -64,9 +64,9 @@ def replace(source: Path, path: Path) -> None:
     _sync_folder(path.parent)
 
 
-def make_ignored(folder: Path, *, mode: int = 0o755) -> None:
+def make_ignored(folder: Path) -> None:
     """Make a folder, where it is missing, that git never takes in, whatever the checkout's own .gitignore says."""
-    folder.mkdir(mode=mode, parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     if not (folder / ".gitignore").exists():
         with suppress(FileExistsError):  # another process was faster
             create(folder / ".gitignore", _IGNORED)
