@@ -33,7 +33,7 @@ from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.run_id import NO_RUN, recover_command
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Store
-from pytest_deploy.reports.seal import anchor_record
+from pytest_deploy.reports.anchor_record import anchor_record
 from pytest_deploy.verify.verify import verify as verify_store
 from pytest_deploy.workspace import Workspace
 

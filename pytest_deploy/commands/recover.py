@@ -23,7 +23,8 @@ from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.pipeline.steps_lock import Step, title_of
 from pytest_deploy.pipeline.undo import roll_back
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import RunContext, policy_of
+from pytest_deploy.policy.load import policy_of
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record import lease as leases
 from pytest_deploy.record.actor import PIPELINE_ACTOR, local_actor
 from pytest_deploy.record.clock import stamp
@@ -43,7 +44,8 @@ from pytest_deploy.record.lease import Lease
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import ABANDONED_SUMS, RunFolder
 from pytest_deploy.record.run_state import LogState
-from pytest_deploy.reports.seal import anchor_record, release_run, seal, summary
+from pytest_deploy.reports.anchor_record import anchor_record
+from pytest_deploy.reports.seal import release_run, seal, summary
 from pytest_deploy.workspace import Workspace
 
 _POLL_SECONDS = 1.0

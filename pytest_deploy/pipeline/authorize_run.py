@@ -1,4 +1,4 @@
-"""Whether a request may be run now: which one, whether it drifted, and the gates, at the lease and before a change.
+"""Whether a request may be run now: whether it drifted, and the gates, at the lease and before a change.
 
 A refusal before the lease leaves the request alive; a drift voids it. Both are in the record, with every reason.
 """
@@ -8,85 +8,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_deploy.approvals.evaluate import record_signatures
-from pytest_deploy.errors import Refused, RequestRefused, UsageError
+from pytest_deploy.errors import Refused, RequestRefused
 from pytest_deploy.gates.rate_limit import limited
 from pytest_deploy.gates.registry import Gatekeeper
 from pytest_deploy.gates.verdict import Verdict
-from pytest_deploy.pipeline import steps_lock
+from pytest_deploy.pipeline.requests import (
+    approved_request,
+    request_now,
+)
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import RunContext
-from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import GatePoint, RequestVoided
 from pytest_deploy.record.log import AppendCondition, LogView
-from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_state import LogState
-from pytest_deploy.release import request, source
+from pytest_deploy.release import request
 from pytest_deploy.release.candidate import ReleaseCandidate, of_request, of_run
-from pytest_deploy.release.request import PendingRequest, Plan, Request
 from pytest_deploy.release.source import Source
-
-# --- which request
-
-
-def refuse_unwanted_request(context: RunContext, policy: Policy) -> None:
-    """Refuse a request where none is asked for. Raises UsageError."""
-    if context.request and not policy.approval.roles:
-        raise UsageError(f"--deploy-run={context.request}: {policy.environment} asks for no approval; leave it out")
-    if context.request and context.pipeline != "deploy":
-        raise UsageError(
-            f"--deploy-run={context.request}: a request is run by the pipeline deploy, not {context.pipeline}"
-        )
-
-
-def choose_request(context: RunContext, policy: Policy) -> PendingRequest:
-    """The request to execute. Raises UsageError with the list where there is not exactly one; writes nothing.
-
-    A rehearsed one lives, and is run, by the clock it was made by, unless another was asked for (`--deploy-at`).
-    """
-    environment = Environment(context.workspace, policy, run=context.run, shift_s=context.shift_s)
-    if not environment.has_record:
-        return request.choose([], workspace=context.workspace, commit="", run=context.request)
-    live = request.pending(environment.log.history(), environment.clock.now(), real=not context.shift_s)
-    commit = source.read(context.workspace.root).commit
-    return request.choose(live, workspace=context.workspace, commit=commit, run=context.request)
-
-
-def approved_request(environment: Environment, context: RunContext) -> Request:
-    """The request of this run, as it was approved. Raises Refused where request.json is not what was made."""
-    events = environment.log.run(context.run)
-    return request.stored_request(context.workspace.store, context.run, events)
-
-
-def request_now(
-    environment: Environment,
-    context: RunContext,
-    source_: Source,
-    image: str,
-    *,
-    run: str = "",
-    plan: Plan | None = None,
-) -> Request:
-    """What a request to deploy this image would say now, for the run `run`, by default the one that asks."""
-    steps = steps_lock.of_pipeline(context.workspace.steps_lock, request.PIPELINE)
-    return request.build_request(
-        environment,
-        context,
-        source_,
-        run=run or context.run,
-        image=image,
-        steps_sha256=steps_lock.digest(steps),
-        plan=plan,
-    )
-
-
-def make_request(environment: Environment, run: str, rendered: Request) -> Event:
-    """Put a request into the folder of the run that shall execute it, and into the log."""
-    RunFolder(environment.log.store, run).create("request.json", rendered.content)
-    return environment.log.append(rendered.event_content(), run=run, actor=PIPELINE_ACTOR)
-
 
 # --- at the lease
 

@@ -14,11 +14,12 @@ from msgspec import UNSET
 
 from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.errors import DeployError, Refused
-from pytest_deploy.pipeline.authorize_run import approved_request, authorize_lease, rate_limit_condition
+from pytest_deploy.pipeline.authorize_run import authorize_lease, rate_limit_condition
+from pytest_deploy.pipeline.requests import approved_request
 from pytest_deploy.pipeline.run import Run, RunObserver
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import RunContext
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record import lease, preimages
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.atomic_file import make_ignored

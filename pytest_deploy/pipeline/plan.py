@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.registry import Earliest, Gatekeeper, earliest
 from pytest_deploy.migrate.migrations import Migrations
-from pytest_deploy.pipeline.authorize_run import make_request, request_now
+from pytest_deploy.pipeline.requests import make_request, request_now
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause, goes_on
 from pytest_deploy.platform.environment import Environment

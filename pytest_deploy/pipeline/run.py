@@ -14,14 +14,15 @@ from msgspec import UNSET
 
 from pytest_deploy.errors import DeployError
 from pytest_deploy.pipeline import steps_lock
-from pytest_deploy.pipeline.authorize_run import approved_request, authorize_change, make_request, request_now
+from pytest_deploy.pipeline.authorize_run import authorize_change
 from pytest_deploy.pipeline.outcome import Judgement, judge, lost_step, unpassed
+from pytest_deploy.pipeline.requests import approved_request, make_request, request_now
 from pytest_deploy.pipeline.sequence import ROLLBACK, Cause, PhaseSequence, goes_on
 from pytest_deploy.pipeline.step_record import watched
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.phases import PIPELINES
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.actor import PIPELINE_ACTOR, local_actor
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import (

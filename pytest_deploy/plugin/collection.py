@@ -21,8 +21,8 @@ from pytest_deploy.errors import CollectionRefused, Fault
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.steps_lock import WHENS, Step
 from pytest_deploy.plugin import report_writers
-from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.phases import PHASES, phases_of
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.plain_text import encodable
 
 STEP = pytest.StashKey[Step]()

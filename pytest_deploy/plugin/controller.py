@@ -34,7 +34,7 @@ from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import FinishedStep, StepRecorder
 from pytest_deploy.plugin.stopped import Stopped
 from pytest_deploy.plugin.time_limit import TimeLimits
-from pytest_deploy.policy.load import RunContext
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import AlertRaised, RunOpened
 from pytest_deploy.release import source

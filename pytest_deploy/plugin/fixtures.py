@@ -14,8 +14,8 @@ from pytest_deploy.platform.clients import Database, Service
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.plugin.recorder import RECORD
-from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.events import GatePoint
 from pytest_deploy.record.secrets import Secrets

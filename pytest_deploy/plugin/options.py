@@ -18,7 +18,7 @@ IMPLEMENTED_PIPELINES = ("deploy", "plan", "smoke")
 """The pipelines this version runs."""
 
 if TYPE_CHECKING:
-    from pytest_deploy.policy.load import RunContext
+    from pytest_deploy.policy.run_context import RunContext
     from pytest_deploy.workspace import Workspace
 
 
@@ -98,7 +98,7 @@ def run_context(config: pytest.Config) -> RunContext | None:
         if option.deploy_env is None and given != {"deploy_pipeline": "deploy"}:
             raise pytest.UsageError("the --deploy-* options belong to a deployment: add --deploy-env=ENV")
         return None
-    from pytest_deploy.policy.load import RunContext
+    from pytest_deploy.policy.run_context import RunContext
     from pytest_deploy.workspace import Workspace
 
     if option.deploy_pipeline not in IMPLEMENTED_PIPELINES:

@@ -12,7 +12,7 @@ import pytest
 
 from pytest_deploy.approvals import rehearsal_roster
 from pytest_deploy.errors import DeployError, UsageError
-from pytest_deploy.pipeline import authorize_run, processes
+from pytest_deploy.pipeline import processes, requests
 from pytest_deploy.pipeline.processes import Interruption
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.plugin import fixtures
@@ -30,8 +30,8 @@ from pytest_deploy.plugin.scopes import Scopes
 from pytest_deploy.plugin.step_reports import StepReports
 from pytest_deploy.plugin.stopped import Stopped
 from pytest_deploy.plugin.time_limit import TimeLimits
-from pytest_deploy.policy.load import RunContext
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.atomic_file import keep_from_others
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.run_id import new_run_id
@@ -123,11 +123,11 @@ def with_run_id(context: RunContext, policy: Policy, *, runs: bool) -> RunContex
     `runs`: False where the steps are only to be shown, which needs no request.
     """
     if runs:
-        authorize_run.refuse_unwanted_request(context, policy)
+        requests.refuse_unwanted_request(context, policy)
         if context.rehearsal:
             rehearsal_roster.prepare(context.workspace, policy)
         if context.pipeline == "deploy" and policy.approval.roles:
-            request = authorize_run.choose_request(context, policy)
+            request = requests.choose_request(context, policy)
             shift_s = context.shift_s or request.shift.total_seconds()
             return replace(context, run=request.run, request=request.run, shift_s=shift_s)
     return replace(context, run=new_run_id(policy.environment, SystemClock(), rehearsal=context.rehearsal))

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -247,51 +246,6 @@ def _at(node: Node, key: str) -> Node:
     elif isinstance(value, tuple):
         value = tuple(_at(child, f"{key}[{index}]") for index, child in enumerate(value))
     return Node(value, _OPTION, None, key)
-
-
-# --- What was asked of one run: the few values that travel to xdist's workers. The rest is read from the log.
-
-
-@dataclass(frozen=True)
-class RunContext:
-    """One run, as any of its processes must know it."""
-
-    workspace: Workspace
-    pipeline: str
-    sets: tuple[str, ...] = ()
-    """The --deploy-set values as given."""
-    reason: str = ""
-    run: str = ""
-    """The run id: made by the controller at its start, or the approved request's; the lease is taken under it."""
-    request: str = ""
-    """The approved request to execute, where one was named (`--deploy-run`)."""
-    shift_s: float = 0.0
-    """Seconds a rehearsal's clock is ahead of the real one (`--deploy-at`)."""
-    ticket: str = ""
-
-    @property
-    def rehearsal(self) -> bool:
-        return self.workspace.rehearsal
-
-    @property
-    def session(self) -> Path:
-        """What pytest's report writers and the workers leave for the controller while the run lasts."""
-        return self.workspace.session(self.run)
-
-    def policy(self) -> Policy:
-        """The policy, with what --deploy-set changes of it. Raises ConfigurationError listing every fault."""
-        return policy_of(self.workspace, self.sets)
-
-    def to_json(self) -> dict[str, Any]:
-        """For xdist's `workerinput`."""
-        return {**asdict(self), "workspace": {**asdict(self.workspace), "root": str(self.workspace.root)}}
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> RunContext:
-        at = value["workspace"]
-        return cls(
-            **{**value, "workspace": Workspace(**{**at, "root": Path(at["root"])}), "sets": tuple(value["sets"])}
-        )
 
 
 def policy_of(workspace: Workspace, sets: tuple[str, ...] = ()) -> Policy:

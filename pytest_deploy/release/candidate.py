@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_deploy.migrate import migration
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import RunContext
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import StepFinished

@@ -20,7 +20,7 @@ from msgspec import UNSET
 from pytest_deploy.errors import RecordError, Refused, UsageError
 from pytest_deploy.migrate import migration as migration_files
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import RunContext
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import parse_stamp, stamp

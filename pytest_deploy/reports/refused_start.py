@@ -15,7 +15,7 @@ from typing import Any
 
 from pytest_deploy.errors import DeployError, Refused, RequestRefused
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import RunContext
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.bucket import copy_of
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import GateRefused, GateVerdict, RequestMade, RequestVoided
@@ -23,10 +23,11 @@ from pytest_deploy.record.log_entry import parse_anchor
 from pytest_deploy.record.run_folder import REFUSED, RunFolder
 from pytest_deploy.record.run_id import workspace_of
 from pytest_deploy.reports import index
+from pytest_deploy.reports.evidence import attempt
 from pytest_deploy.reports.page import render
 from pytest_deploy.reports.run_page import GATE_POINTS, PageFiles, gate_results, page_files
 from pytest_deploy.reports.run_summary import OUTCOMES
-from pytest_deploy.reports.seal import Line, attempt, fact_lines
+from pytest_deploy.reports.seal import Line, fact_lines
 from pytest_deploy.reports.signatures import PostRun, manifest
 from pytest_deploy.workspace import verify_command
 

@@ -22,7 +22,7 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.bucket import Bucket, MirroredStore
-from pytest_deploy.reports.seal import anchor_record
+from pytest_deploy.reports.anchor_record import anchor_record
 from pytest_deploy.workspace import Workspace
 from tests import fake_github, timestamp_authority
 from tests.fake_gcs import asking

@@ -12,7 +12,7 @@ import pytest
 from pytest_deploy.errors import LeaseHeld, Refused
 from pytest_deploy.pipeline.authorize_run import rate_limit_condition
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import RunContext
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.lease import Lease, take
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release.source import Source

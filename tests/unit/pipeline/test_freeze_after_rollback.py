@@ -9,7 +9,8 @@ import pytest
 from pytest_deploy.pipeline.run import Run, RunObserver
 from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import RunContext, policy_of
+from pytest_deploy.policy.load import policy_of
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import EnvironmentFrozen

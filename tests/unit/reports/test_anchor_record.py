@@ -20,7 +20,7 @@ from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record.bucket import EMULATOR
 from pytest_deploy.record.key import trust_set
 from pytest_deploy.release.candidate import ReleaseCandidate
-from pytest_deploy.reports.seal import anchor_record
+from pytest_deploy.reports.anchor_record import anchor_record
 from pytest_deploy.verify.verify import verify
 from pytest_deploy.workspace import Workspace
 from tests import fake_github, timestamp_authority

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.policy.load import RunContext
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.event import Event
 from pytest_deploy.reports.index import IndexRow, index_row, render_index
 from pytest_deploy.reports.refused_start import RefusedStart, render_refused_start, start_again

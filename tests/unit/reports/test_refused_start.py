@@ -17,7 +17,7 @@ from pytest_deploy.errors import (
     StoreUnavailable,
 )
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import RunContext
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record import events as contents
 from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.event import Event, canonical

@@ -14,8 +14,8 @@ from pytest_deploy.errors import RecordTampered
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.store import FolderStore
+from pytest_deploy.reports.evidence import write_evidence
 from pytest_deploy.reports.run_page import PageFiles, page_files, render_run
-from pytest_deploy.reports.seal import write_evidence
 from tests.unit.reports import sample_runs
 from tests.unit.reports.parsed_page import parse
 from tests.unit.reports.sample_runs import CHECKPOINT, RunBuilder

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import Refused, UsageError
-from pytest_deploy.pipeline.authorize_run import approved_request, choose_request, refuse_unwanted_request
-from pytest_deploy.policy.load import RunContext
+from pytest_deploy.pipeline.requests import approved_request, choose_request, refuse_unwanted_request
+from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.events import parse
 from pytest_deploy.release.source import Source
 from pytest_deploy.workspace import Workspace

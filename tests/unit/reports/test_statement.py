@@ -12,7 +12,7 @@ from in_toto_attestation.v1 import statement_pb2
 from in_toto_attestation.v1.resource_descriptor import ResourceDescriptor
 from in_toto_attestation.v1.statement import Statement
 
-from pytest_deploy.reports.seal import render_statement
+from pytest_deploy.reports.statement import render_statement
 from tests.unit.reports import sample_runs
 from tests.unit.reports.sample_runs import COMMIT, IMAGE, RunBuilder
 
