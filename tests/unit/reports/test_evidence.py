@@ -32,7 +32,8 @@ class Closing:
         self.session = home / "session"
         (self.session / "allure-results").mkdir(parents=True)
         for name in ("junit.xml", "pytest.html", "allure-results/1-result.json"):
-            (self.session / name).write_text(name, encoding="utf-8")
+            text = f"<html><head></head>{name}</html>" if name.endswith(".html") else name
+            (self.session / name).write_text(text, encoding="utf-8")
 
     def write(self) -> tuple[str, ...]:
         return write_evidence(
