@@ -12,11 +12,12 @@ import json
 import os
 import select
 import signal
+import stat
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -38,6 +39,8 @@ BY_SIGNAL, INTERNAL, MANUAL_INTERVENTION = 2, 3, 20
 _PASSED_ON = (1, 2, 3, 4, 20)
 """What a session may exit with before a run was opened; any other code is a process that something else ended."""
 
+_STARTED_BY = "DEPLOY_GUARD"
+"""Tells a program that a guard started it: the pipe, and the guard's process."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _POLL_S = 0.2
 _NAMES = 20
@@ -49,7 +52,7 @@ class GuardChannel:
 
     def __init__(self, descriptor: int, guard: int) -> None:
         self._guard = guard
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._pipe = identity(descriptor)
         self._process = os.getpid()
         self.run_opened = False
@@ -93,9 +96,9 @@ class GuardChannel:
 
     def _tell(self, **message: object) -> None:
         # A step may have closed every descriptor, and another file may have got the number.
-        if os.getpid() == self._process and identity(self._descriptor) == self._pipe:
+        if os.getpid() == self._process and identity(self.descriptor) == self._pipe:
             with suppress(OSError):
-                os.write(self._descriptor, json.dumps(message).encode() + b"\n")
+                os.write(self.descriptor, json.dumps(message).encode() + b"\n")
 
 
 def start() -> GuardChannel:
@@ -120,6 +123,29 @@ def start() -> GuardChannel:
     _die_with(guard)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return GuardChannel(writing, guard)
+
+
+def start_program(words: Sequence[str]) -> NoReturn:
+    """Be the guard of a program that is the session: it is there before that program imports anything.
+
+    Raises OSError where the system gives no child, or the program cannot be started.
+    """
+    channel = start()
+    os.set_inheritable(channel.descriptor, True)
+    os.execve(words[0], [*words], {**os.environ, _STARTED_BY: f"{channel.descriptor} {os.getppid()}"})  # noqa: S606 -- no shell is what we want
+
+
+def started_by() -> GuardChannel | None:
+    """The guard that started this program (`start_program`), asked once; None where none did."""
+    descriptor, _, guard = os.environ.pop(_STARTED_BY, "").partition(" ")
+    try:
+        if int(guard) != os.getppid() or not stat.S_ISFIFO(os.fstat(int(descriptor)).st_mode):
+            return None
+    except (ValueError, OSError, OverflowError):
+        return None
+    os.set_inheritable(int(descriptor), False)
+    _die_with(int(guard))
+    return GuardChannel(int(descriptor), int(guard))
 
 
 class Guard:

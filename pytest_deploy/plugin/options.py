@@ -70,6 +70,11 @@ def is_typed(words: Sequence[object]) -> bool:
     return any(word.partition("=")[0] == "--deploy-env" for word in typed) and not _SHOWS & set(typed)
 
 
+def runs_steps(words: Sequence[object]) -> bool:
+    """Whether a command line asks for a deployment, and not only to be shown its steps."""
+    return is_typed(words) and not {"--co", "--collect-only"} & set(map(str, words))
+
+
 def is_guarded(early_config: pytest.Config) -> bool:
     """Whether steps will run here or in workers of this process: then it gets a guard. Asked before conftests are loaded."""
     known = early_config.known_args_namespace

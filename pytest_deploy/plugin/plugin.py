@@ -51,7 +51,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None
             from pytest_deploy.plugin import committed, guard
 
             committed.require(early_config)
-            early_config.stash[GUARD_CHANNEL] = guard.start()
+            early_config.stash[GUARD_CHANNEL] = guard.started_by() or guard.start()
     return (yield)
 
 

@@ -28,6 +28,17 @@ def test_local_platform_runs_in_the_foreground_until_interrupted(deployed: Deplo
     checkout.assert_nothing_runs()
 
 
+def test_run_is_a_deployment_whose_guard_was_there_before_pytest(deployed: Deployed) -> None:
+    checkout = deployed.checkout
+
+    ran = checkout.deploy_py("run", "local", "--pipeline", "smoke", "--", "-n", "2")
+
+    assert ran.code == 0, ran.said
+    assert ran.stdout.startswith("pytest --deploy-env=local --deploy-pipeline=smoke -n 2\n")
+    assert checkout.decided()["outcome"] == "passed"
+    checkout.assert_nothing_runs()
+
+
 def test_a_run_is_exported_by_the_command_and_the_reading_recorded(deployed: Deployed) -> None:
     checkout = deployed.checkout
     run = checkout.last_run()
