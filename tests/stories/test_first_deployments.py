@@ -44,6 +44,13 @@ def test_release_is_deployed_and_another_over_it(checkout: Checkout) -> None:
     assert [data["version"] for data in checkout.said("migration.applied")] == list(first.migrations)
     assert f"schema {first.migrations[-1]}, at http://127.0.0.1:" in ran.stdout
     (old,) = first.shares
+    # What a run leaves is nothing to commit, whatever the checkout's own .gitignore says.
+    ignored = checkout.path / ".gitignore"
+    ignored.write_text(
+        ignored.read_text(encoding="utf-8").replace("/.deploy/\n", "").replace("/reports/\n", ""), encoding="utf-8"
+    )
+    assert checkout.git("status", "--porcelain") == " M .gitignore"
+    checkout.git("checkout", "--", ".gitignore")
 
     changed = checkout.path / "examples" / "diary" / "README.md"
     changed.write_text("Another release.\n", encoding="utf-8")
