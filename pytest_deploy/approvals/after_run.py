@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from pytest_deploy.approvals.roster import Person, Roster
 from pytest_deploy.approvals.signed_file import Statement, sign_and_count, slug
 from pytest_deploy.errors import RecordError, Refused
+from pytest_deploy.record import meanings
 from pytest_deploy.record.event import Event, line_hash
 from pytest_deploy.record.events import EnvironmentReleased, Json
 from pytest_deploy.record.log import Log, LogView
@@ -40,7 +41,7 @@ class Amendment(Statement):
     """What a person stated in an event of a finished run was wrong; the event stays as it is."""
 
     type: ClassVar[str] = "record.amended"
-    MEANING: ClassVar[str] = "corrects this value of the record"
+    MEANING: ClassVar[str] = meanings.CORRECTS
     run: str
     amends: int
     """seq of the event."""
@@ -57,7 +58,7 @@ class Amendment(Statement):
 class Countersignature(Amendment):
     """Another person's amendment that says the same: both count."""
 
-    MEANING: ClassVar[str] = "confirms this correction of the record"
+    MEANING: ClassVar[str] = meanings.CONFIRMS
     countersigns: int
     """seq of the first one."""
 
@@ -67,7 +68,7 @@ class Note(Statement):
     """A note on an event of a run; what the event says stands."""
 
     type: ClassVar[str] = "record.annotated"
-    MEANING: ClassVar[str] = "adds this note to the record"
+    MEANING: ClassVar[str] = meanings.ANNOTATES
     run: str
     annotates: int
     """seq of the event."""
@@ -82,7 +83,7 @@ class AcceptedDeviation(Statement):
     """A step of a closed run did not pass, and somebody answers for going on."""
 
     type: ClassVar[str] = "deviation.accepted"
-    MEANING: ClassVar[str] = "accepts this deviation"
+    MEANING: ClassVar[str] = meanings.ACCEPTS
     run: str
     record_sha256: str
     nodeid: str
@@ -96,7 +97,7 @@ class Thaw(Statement):
     """A frozen environment may be deployed to again."""
 
     type: ClassVar[str] = "environment.released"
-    MEANING: ClassVar[str] = "releases this environment from its freeze"
+    MEANING: ClassVar[str] = meanings.RELEASES
     origin: str
     """Of the log: the same freeze of another environment is not meant."""
     frozen: int
@@ -157,6 +158,8 @@ def why_not_thawed(store: Store, roster: Roster, roles: Collection[str], release
         return f"its statement cannot be read: {error}"
     if statement.get("frozen") != frozen.seq or statement.get("event_sha256") != event_hash(frozen):
         return f"it is about another freeze (event {statement.get('frozen')}), not that of event {frozen.seq}"
+    if wrong := meanings.wrong_meaning(released.type, statement.get("meaning")):
+        return f"it {wrong}"
     person = roster.people.get(str(statement.get("signer")))
     if person is None or statement.get("role") not in person.roles or statement.get("role") not in roles:
         return f"{statement.get('signer')} does not hold one of the roles that may: {', '.join(roles)}"

@@ -17,17 +17,15 @@ from pytest_deploy.approvals.roster import Person, Roster, enroll_command
 from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, S, parse
 from pytest_deploy.approvals.signed_file import SignedFile
 from pytest_deploy.record import stored_file
-from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.countersigned import SIGNERS
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import ApprovalRefused, RequestMade, Signed, given
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.meanings import wrong_lifetime, wrong_meaning, wrong_time
 from pytest_deploy.record.ssh_signature import verify
 from pytest_deploy.release.request import digest
 from pytest_deploy.workspace import Workspace
 
-TOLERANCE: Final = timedelta(seconds=60)
-"""Clocks of signer and log may differ by this."""
 _OVERRIDE_PREFIX: Final = "override-"
 _LARGEST: Final = stored_file.LARGEST["signoffs"]
 _COUNTING: Final = frozenset({Approval.type, OverrideStatement.type})
@@ -259,6 +257,8 @@ def _objections(
     context: ApprovalContext, statement: Approval | OverrideStatement, event: Event | None
 ) -> Iterator[str]:
     """Why a statement does not count, most telling first."""
+    if wrong := wrong_meaning(statement.type, statement.meaning):
+        yield wrong
     person = context.roster.people.get(statement.signer)
     if statement.run != context.run or statement.request_sha256 != digest(context.request):
         yield f"signs another request: {statement.run}, SHA-256 {statement.request_sha256[:16]}…"
@@ -283,12 +283,12 @@ def _objections(
 def _untimely(context: ApprovalContext, statement: Approval | OverrideStatement, event: Event | None) -> Iterator[str]:
     made = None if context.request_made is None else context.request_made[0]
     logged = context.now if event is None else event.instant
-    if made is not None and statement.at < made.instant - TOLERANCE:
-        yield f"is back-dated: signed {statement.signed_at}, the request was made {stamp(made.instant)}"
-    if statement.at > logged + TOLERANCE:
-        yield f"is dated {statement.signed_at}, after it was laid down ({stamp(logged)})"
+    if wrong := wrong_time(statement.at, None if made is None else made.instant, logged):
+        yield wrong
     if min(statement.at, logged) + timedelta(hours=context.expires_h) <= context.now:
         yield f"has expired: signed {statement.signed_at}, good for {context.expires_h:g} h"
+    if isinstance(statement, OverrideStatement) and (wrong := wrong_lifetime(statement.at, statement.until)):
+        yield wrong
     if isinstance(statement, OverrideStatement) and statement.until <= context.now:
         yield f"has expired at {statement.expires}"
 

@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar, Final, TypeVar
+from typing import ClassVar, TypeVar
 
 from pytest_deploy.approvals.rehearsal_roster import throw_away_key
 from pytest_deploy.approvals.roster import Person, Roster, enroll_command, fingerprint_of
@@ -22,12 +22,10 @@ from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event, canonical, of_type
 from pytest_deploy.record.events import OverrideSigned, Signed, given
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.meanings import APPROVES, OVERRIDES, wrong_lifetime
 from pytest_deploy.release import git
 from pytest_deploy.release.request import digest
 from pytest_deploy.workspace import Workspace
-
-MEANING: Final = "approves the deployment of this request"
-MEANING_OF_OVERRIDE: Final = "answers for passing over this gate, once, for this request"
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def sign_approval(
 
     Raises as `sign_and_count`, and Refused where the person has signed it already.
     """
-    stated = (MEANING, person.printed_name, person.email, role, stamp(now), _request_sha256(store, run), run)
+    stated = (APPROVES, person.printed_name, person.email, role, stamp(now), _request_sha256(store, run), run)
     return _sign(log, Approval(*stated, comment), slug(role), person, key)
 
 
@@ -121,9 +119,14 @@ def sign_override(
     expires: datetime,
     now: datetime,
 ) -> Event:
-    """Sign one person's part of an override; returns the `override.signed` event. Raises as `sign_approval`."""
+    """Sign one person's part of an override; returns the `override.signed` event.
+
+    Raises as `sign_approval`, and Refused where it would last longer than one may.
+    """
+    if wrong := wrong_lifetime(now, expires):
+        raise Refused(f"an override that {wrong} counts nowhere; nothing was signed")
     stated = (
-        MEANING_OF_OVERRIDE,
+        OVERRIDES,
         person.printed_name,
         person.email,
         role,

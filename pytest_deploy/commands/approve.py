@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -22,11 +22,13 @@ from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import ApprovalSigned, RequestMade
+from pytest_deploy.record.meanings import LONGEST_OVERRIDE
 from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.plain_text import escape_line, require_plain, says_something
 from pytest_deploy.release import request as requests
 from pytest_deploy.release.candidate import of_request
 
+_LONGEST_H: Final = LONGEST_OVERRIDE / timedelta(hours=1)
 _LINES_SHOWN = 200
 """Lines of a schema diff; the rest is in the file that is named."""
 
@@ -72,7 +74,7 @@ def override(
     *,
     reason: Annotated[str, typer.Option(help="why it cannot wait")],
     incident: Annotated[str, typer.Option(help="the incident it is for")],
-    hours: Annotated[float, typer.Option(min=0.1, max=24, help="how long it lasts")] = 1.0,
+    hours: Annotated[float, typer.Option(min=0.1, max=_LONGEST_H, help="how long it lasts")] = 1.0,
     role: Role = "",
     key: Key = None,
 ) -> None:

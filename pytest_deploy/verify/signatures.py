@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, cast
@@ -20,6 +21,7 @@ from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.actor import SIGNER
+from pytest_deploy.record.clock import parse_stamp
 from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
 from pytest_deploy.record.events import (
     UNSET,
@@ -35,6 +37,7 @@ from pytest_deploy.record.events import (
     SignoffSigned,
     given,
 )
+from pytest_deploy.record.meanings import wrong_lifetime, wrong_meaning, wrong_time
 from pytest_deploy.record.ssh_signature import verify_files
 from pytest_deploy.verify.amendments import Amendments
 from pytest_deploy.verify.chain import Chain, TrustSet
@@ -79,11 +82,13 @@ def check_signatures(chain: Chain, pool: WorkerPool) -> Check:
     """
     counted = chain.kept_of(*_SIGNED)
     requests = chain.kept_of(RequestMade)
+    made = {event.run: event.instant for event in reversed(requests)}
     old = 0 if chain.signatures == "all" else max(len(counted) - RECENT, 0)
 
     def jobs(look: _Look, events: Sequence[Event], size: int = 256) -> Iterator[_Job]:
         for batch in batched(events, size):
-            yield _Job(chain.store, look, [(event, chain.trust_at(event.seq)) for event in batch])
+            known = [(event, _Known(chain.trust_at(event.seq), made.get(event.run))) for event in batch]
+            yield _Job(chain.store, look, known)
 
     work = itertools.chain(
         jobs(_request, requests),
@@ -110,19 +115,28 @@ def uncounted_files(chain: Chain, pool: WorkerPool) -> tuple[str, ...]:
     return (*(f"{name}: no event counts it" for name in names[:NOTED]), *more)
 
 
-_Look = Callable[[Path, Event, TrustSet | None], Iterator[Finding]]
+@dataclass(frozen=True)
+class _Known:
+    """What an event is held against."""
+
+    trust: TrustSet | None
+    """The set in force."""
+    made: datetime | None
+    """When the request of its run was made, by that request's own clock."""
+
+
+_Look = Callable[[Path, Event, _Known], Iterator[Finding]]
 
 
 @dataclass(frozen=True)
 class _Job:
     store: Path
     look: _Look
-    events: Sequence[tuple[Event, TrustSet | None]]
-    """Each with the trust set in force."""
+    events: Sequence[tuple[Event, _Known]]
 
 
 def _run(job: _Job) -> list[Finding]:
-    return [finding for event, trust in job.events for finding in job.look(job.store, event, trust)]
+    return [finding for event, known in job.events for finding in job.look(job.store, event, known)]
 
 
 def _statements(job: tuple[str, tuple[str, ...]]) -> list[str]:
@@ -135,7 +149,7 @@ def _statements(job: tuple[str, tuple[str, ...]]) -> list[str]:
     return names
 
 
-def _request(store: Path, event: Event, _trust: TrustSet | None) -> Iterator[Finding]:
+def _request(store: Path, event: Event, _known: _Known) -> Iterator[Finding]:
     name = f"runs/{event.run}/request.json"
     path = store / name
     if path.is_symlink() or not path.is_file():
@@ -144,8 +158,8 @@ def _request(store: Path, event: Event, _trust: TrustSet | None) -> Iterator[Fin
         yield Finding(10, name, f"is not the request of event {event.seq}")
 
 
-def _statement(store: Path, event: Event, trust: TrustSet | None, *, with_signature: bool = False) -> Iterator[Finding]:
-    content = _signed(event)
+def _statement(store: Path, event: Event, known: _Known, *, with_signature: bool = False) -> Iterator[Finding]:
+    content, trust = _signed(event), known.trust
     name = content.file
     path, signature = store / name, store / f"{name}.sig"
     # One address, one person: what neither looks like another's nor is written in two ways.
@@ -166,7 +180,9 @@ def _statement(store: Path, event: Event, trust: TrustSet | None, *, with_signat
             return
     # What was signed says what the event says.
     text = stored_file.read(path, _LARGEST)
-    if problem := _contradiction(text, event, trust.key.origin if trust is not None else ""):
+    if (problem := _contradiction(text, event, trust.key.origin if trust is not None else "")) or (
+        problem := _unfit(text, event, known.made)
+    ):
         yield Finding(10, name, problem)
     # The signature verifies: before the roster, since it tells more.
     elif with_signature and (problem := _refused(text, event, trust, signature)):
@@ -195,6 +211,25 @@ def _contradiction(text: bytes, event: Event, origin: str) -> str | None:
     wrong += ["run"] if signed.get("run", event.run) != event.run else []
     wrong += ["origin"] if signed.get("origin", origin) != origin else []
     return f"says another {', '.join(wrong)} than event {event.seq}" if wrong else None
+
+
+def _unfit(text: bytes, event: Event, made: datetime | None) -> str | None:
+    """Why what was signed is none of its kind, or None: its meaning; under a request its times; an override's end."""
+    signed = json.loads(text)
+    if wrong := wrong_meaning(event.type, signed.get("meaning")):
+        return wrong
+    if not isinstance(event.content, ApprovalSigned | OverrideSigned):
+        return None
+    for key in ("signed_at", "expires") if isinstance(event.content, OverrideSigned) else ("signed_at",):
+        try:
+            parse_stamp(signed[key])
+        except (KeyError, TypeError, ValueError):
+            return f"its {key} is no UTC time like 2026-11-22T20:25:07.951Z"
+    signed_at = parse_stamp(signed["signed_at"])
+    wrong = wrong_time(signed_at, made, event.instant)
+    if not wrong and isinstance(event.content, OverrideSigned):
+        wrong = wrong_lifetime(signed_at, parse_stamp(signed["expires"]))
+    return wrong or None
 
 
 def _not_in_roster(text: bytes, event: Event, trust: TrustSet | None) -> str | None:

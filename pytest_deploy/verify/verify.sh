@@ -388,6 +388,19 @@ match "$work/requests" 'is missing, or not the request that the log says was mad
 awk -F '\t' '
   $3 ~ /^(approval\.signed|signoff\.signed|override\.signed|record\.amended|record\.annotated|deviation\.accepted|environment\.released)$/ {
     print $1, $2, $4, $13, $14, $15, $16 "\t" $17 "\t" $18 "\t" $10 "\t" $8 }' OFS='\t' "$work/facts" >"$work/signed"
+# What a signature may mean, by the type of the event that counts it. Under a request it is made after that, at most a minute
+# (of clocks that differ) before it was counted; an override ends within 24 hours.
+meanings='
+|approval.signed=approves the deployment of this request
+|override.signed=answers for passing over this gate, once, for this request
+|record.amended=corrects this value of the record
+|record.amended=confirms this correction of the record
+|record.annotated=adds this note to the record
+|deviation.accepted=accepts this deviation
+|environment.released=releases this environment from its freeze'
+declare -A made=()
+while IFS=$'\t' read -r run time; do [[ ${made[$run]-} ]] || made[$run]=$time; done < <({ grep -F '"type":"request.made"' "$work/lines" || true; } | awk "$json"'
+  { canonical($0); time = got(".data.clock"); if (got(".type") == "request.made") print got(".run") "\t" (time == "-" ? got(".time") : time) }')
 address=$'^[a-z0-9$%&\'+/=^_`{|}~.-]+@[a-z0-9]([a-z0-9.-]*[a-z0-9])?$'
 while IFS=$'\t' read -r n time run file sha sig_sha says; do
   [[ ${says%%$'\t'*} =~ $address ]] || bad "$file" "is signed by an address that no person signs under; event $n counts it"
@@ -397,7 +410,30 @@ while IFS=$'\t' read -r n time run file sha sig_sha says; do
     [[ $(sha256sum <"$part") == "$sha  -" ]] || bad "$part" "is not the file that event $n counts"
     sha=$sig_sha
   done
-  { sed -n "$((10#$n + 1))p" "$work/lines"; cat "$file"; } | awk -v keep=1 -v origin="$origin" "$json"'
+  { sed -n "$((10#$n + 1))p" "$work/lines"; cat "$file"; } | awk -v keep=1 -v origin="$origin" -v meanings="${meanings//$'\n'/}" -v made="${made[$run]-}" -v first="$work/first" "$json"'
+    function ms(key,   t, y, m, d) { # of a time since some day long ago; less than 0 for what is no time
+      t = substr(raw[key], 2, length(raw[key]) - 2); y = substr(t, 1, 4) + 0; m = substr(t, 6, 2) + 0; d = substr(t, 9, 2) + 0
+      if (raw[key] !~ /^"[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9][0-9][0-9]Z"$/) return -1
+      if (y < 1 || m < 1 || m > 12 || d < 1 || d > substr("312831303130313130313031", 2 * m - 1, 2) + (m == 2 && y % 4 == 0 && (y % 100 || y % 400 == 0))) return -1
+      if (m < 3) { y--; m += 12 }
+      d += 365 * y + int(y / 4) - int(y / 100) + int(y / 400) + int((153 * (m - 3) + 2) / 5)
+      return (((d * 24 + substr(t, 12, 2)) * 60 + substr(t, 15, 2)) * 60 + substr(t, 18, 2)) * 1000 + substr(t, 21, 3)
+    }
+    function unfit(type,   i, n, line, judged, fits, at, counted) {
+      n = split(meanings, line, "|")
+      for (i = 1; i <= n; i++) if (index(line[i], type "=") == 1) { judged = 1; if (raw[".meaning"] == "\"" substr(line[i], length(type) + 2) "\"") fits = 1 }
+      if (judged && !fits) return "means something else than a " type " stands for"
+      if (type !~ /^(approval|override)[.]signed$/) return ""
+      raw["made"] = "\"" made "\""; raw["counted"] = (".data.clock" in event) ? event[".data.clock"] : event[".time"]
+      at = ms(".signed_at"); counted = ms("counted")
+      if (at < 0) return "its signed_at is no UTC time"
+      if (made != "" && ms("made") - at > 60000) return "is back-dated: its request was made later"
+      if (at - counted > 60000) return "is dated after it was counted"
+      if (type == "approval.signed") return ""
+      if (ms(".expires") < 0) return "its expires is no UTC time"
+      return ms(".expires") <= at ? "runs out before it is signed" : ms(".expires") - at > 86400000 ? "lasts longer than 24 hours" : ""
+    }
+    BEGIN { printf "" >first }
     { why = canonical($0) }
     NR == 1 { for (i in raw) event[i] = raw[i]; split("", raw) }
     END {
@@ -409,7 +445,9 @@ while IFS=$'\t' read -r n time run file sha sig_sha says; do
       for (i = 1; i <= both; i++) if (event[".data." more[i]] != raw["." more[i]]) exit 1
       if (".run" in raw && raw[".run"] != event[".run"]) exit 1
       if (".origin" in raw && raw[".origin"] != "\"" origin "\"") exit 1
+      printf "%s", unfit(substr(event[".type"], 2, length(event[".type"]) - 2)) >first
     }' || bad "$file" "is not canonical JSON that says what event $n says"
+  [[ ! -s $work/first ]] || bad "$file" "$(<"$work/first")"
   keys=$(trust_at "$n")/allowed_signers
   namespace=$({ grep -o 'namespaces="[^",*?!]*"' "$keys" || true; } | sort -u | cut -d '"' -f 2)
   [[ $namespace =~ ^[^[:space:]]+$ ]] || bad "$keys" 'has not exactly one namespace'

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_deploy.approvals import enrollment
-from pytest_deploy.approvals.sign_request import MEANING, MEANING_OF_OVERRIDE
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import Checkpoint, Entry, leaf_hash, newest_root, next_path
+from pytest_deploy.record.meanings import APPROVES, OVERRIDES
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.store import FolderStore
 from tests.scale.fast_signers import NAMESPACE, Signatory, signatories
@@ -210,7 +210,7 @@ class Runs:
 
     def _approval(self, run: _Run, asked: str, who: Signatory) -> Told:
         said = {
-            "comment": "", "meaning": MEANING, "printed_name": who.person.printed_name, "request_sha256": asked,
+            "comment": "", "meaning": APPROVES, "printed_name": who.person.printed_name, "request_sha256": asked,
             "role": who.person.roles[0], "run": run.name, "signed_at": stamp(run.began), "signer": who.person.email,
         }  # fmt: skip
         bound = self._signed(f"runs/{run.name}/approvals", f"{_slug(who)}-{who.short}", said, who)
@@ -218,7 +218,7 @@ class Runs:
 
     def _override(self, run: _Run, asked: str, who: Signatory) -> Told:
         said = {
-            "expires": stamp(run.began + timedelta(hours=1)), "gate": "window", "incident": "INC-7", "meaning": MEANING_OF_OVERRIDE,
+            "expires": stamp(run.began + timedelta(hours=1)), "gate": "window", "incident": "INC-7", "meaning": OVERRIDES,
             "printed_name": who.person.printed_name, "reason": "patients cannot log in", "request_sha256": asked,
             "role": who.person.roles[0], "run": run.name, "signed_at": stamp(run.began), "signer": who.person.email,
         }  # fmt: skip

@@ -13,8 +13,6 @@ from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.evaluate import ApprovalContext, Evaluation, evaluate
 from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.approvals.sign_request import (
-    MEANING,
-    MEANING_OF_OVERRIDE,
     Approval,
     OverrideStatement,
     render,
@@ -26,6 +24,7 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.meanings import APPROVES, OVERRIDES
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.ssh_signature import sign
 from pytest_deploy.release.request import digest
@@ -117,7 +116,7 @@ class PendingRequest:
     def approval(self, person: Person, **changes: Any) -> Approval:
         """What a person would sign now, with changes."""
         said = Approval(
-            MEANING,
+            APPROVES,
             person.printed_name,
             person.email,
             person.roles[0],
@@ -131,7 +130,7 @@ class PendingRequest:
     def override_statement(self, person: Person, **changes: Any) -> OverrideStatement:
         """What a person would sign of an override now, with changes."""
         said = OverrideStatement(
-            meaning=MEANING_OF_OVERRIDE, printed_name=person.printed_name, signer=person.email, role=person.roles[0],
+            meaning=OVERRIDES, printed_name=person.printed_name, signer=person.email, role=person.roles[0],
             signed_at=stamp(self.clock.now()), request_sha256=digest(REQUEST), run=RUN, gate="window", incident="INC-7",
             reason="patients cannot log in", expires=stamp(self.clock.now() + timedelta(hours=4)),
         )  # fmt: skip

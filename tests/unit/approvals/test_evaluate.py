@@ -10,11 +10,11 @@ from datetime import timedelta
 import pytest
 
 from pytest_deploy.approvals import enrollment
-from pytest_deploy.approvals.evaluate import TOLERANCE
 from pytest_deploy.approvals.sign_request import render
 from pytest_deploy.errors import RecordTampered, Refused
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
+from pytest_deploy.record.meanings import APPROVES, OVERRIDES, TOLERANCE
 from pytest_deploy.release.request import digest
 from tests.unit.approvals.pending_request import (
     ADAM,
@@ -101,6 +101,17 @@ def test_who_wrote_part_of_the_release_cannot_approve(pending: PendingRequest, e
 
     assert "Adam Author wrote part" in pending.why_not(authors=(email,))
     assert ADAM.email in pending.evaluation(authors=("tina@home.example",)).filled.values()
+
+
+@pytest.mark.parametrize(
+    "meaning", ["REJECTS this request: do not deploy", "has seen this request", OVERRIDES, f"{APPROVES} "]
+)
+def test_a_signature_that_says_another_thing_than_that_it_approves_does_not(
+    pending: PendingRequest, meaning: str
+) -> None:
+    pending.put_statement(pending.approval(TINA, meaning=meaning))
+
+    assert pending.why_not() == f'means "{meaning}", which is no approval.signed: right is "{APPROVES}"'
 
 
 def test_an_expired_key_signs_nothing(pending: PendingRequest) -> None:

@@ -10,7 +10,8 @@ from pytest_deploy.approvals.evaluate import incomplete_override, overrides
 from pytest_deploy.approvals.sign_request import render
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.clock import stamp
-from tests.unit.approvals.pending_request import BOTH, DORA, EXPIRES_IN, LATER_RUN, QUINN, TINA, PendingRequest
+from pytest_deploy.record.meanings import APPROVES
+from tests.unit.approvals.pending_request import BOTH, DORA, HOURS, LATER_RUN, QUINN, TINA, PendingRequest
 
 
 def test_two_people_pass_over_one_gate_for_one_incident(pending: PendingRequest) -> None:
@@ -49,15 +50,48 @@ def test_an_override_runs_out(pending: PendingRequest) -> None:
     assert overrides(pending.context()) == {}
 
 
-def test_an_override_lasts_no_longer_than_an_approval_whatever_it_says(pending: PendingRequest) -> None:
-    far = stamp(pending.clock.now() + timedelta(days=3650))
-    pending.put_statement(pending.override_statement(TINA, expires=far))
-    pending.put_statement(pending.override_statement(QUINN, expires=far))
+def test_an_override_outlives_neither_the_request_nor_an_approval_of_it(pending: PendingRequest) -> None:
+    pending.override(TINA, hours=24)
+    pending.override(QUINN, hours=24)
+    pending.clock.move(HOURS * 1800)
+    assert overrides(pending.context(expires_h=HOURS / 4)) == {}
+
     assert {"window"} == set(overrides(pending.context()))
 
-    pending.clock.move(EXPIRES_IN.total_seconds() + 1)
 
-    assert overrides(pending.context()) == {}
+@pytest.mark.parametrize(
+    "says, lasts, why",
+    [
+        ({}, timedelta(days=3650), "lasts longer than 24 h"),
+        ({}, timedelta(hours=24, milliseconds=1), "lasts longer than 24 h"),
+        ({}, timedelta(0), "runs out before it is signed"),
+        ({"meaning": "does NOT answer for this"}, timedelta(hours=1), 'means "does NOT answer for this"'),
+        ({"meaning": APPROVES}, timedelta(hours=1), "which is no override.signed"),
+        ({"role": "Deployment Manager"}, timedelta(hours=1), "does not hold the role Deployment Manager"),
+        ({}, timedelta(hours=24), ""),
+    ],
+    ids=["ten years", "a millisecond too long", "no time", "it denies", "it approves", "a role not held", "a day"],
+)
+def test_an_override_signed_by_hand_is_held_to_what_the_command_would_sign(
+    pending: PendingRequest, says: dict[str, str], lasts: timedelta, why: str
+) -> None:
+    until = stamp(pending.clock.now() + lasts)
+    for person in (TINA, QUINN):
+        pending.put_statement(pending.override_statement(person, expires=until, **says))
+
+    passed = overrides(pending.context())
+
+    reasons = [file.reason for file in pending.context().overrides.refused]
+    assert (passed == {}) == bool(why)
+    assert bool(reasons) == bool(why)
+    assert all(why in reason for reason in reasons)
+
+
+def test_an_override_that_could_not_count_is_not_signed(pending: PendingRequest) -> None:
+    with pytest.raises(Refused, match="lasts longer than 24 h"):
+        pending.override(TINA, hours=24.001)
+
+    assert pending.context().overrides.refused == ()
 
 
 def test_an_override_that_nobody_signed_passes_over_nothing(pending: PendingRequest) -> None:

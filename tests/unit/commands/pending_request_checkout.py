@@ -12,7 +12,7 @@ from pathlib import Path
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.evaluate import record_signatures
 from pytest_deploy.approvals.roster import Person
-from pytest_deploy.approvals.sign_request import MEANING, MEANING_OF_OVERRIDE, Approval, OverrideStatement
+from pytest_deploy.approvals.sign_request import Approval, OverrideStatement
 from pytest_deploy.approvals.sign_request import render as statement
 from pytest_deploy.approvals.signed_file import slug
 from pytest_deploy.commands.approve import approve, override, pending_request
@@ -21,6 +21,7 @@ from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.meanings import APPROVES, OVERRIDES
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.record.ssh_signature import sign
@@ -86,14 +87,14 @@ class PendingRequestCheckout:
 
     def lay(self, person: Person, *, key: str = "") -> str:
         """A signature where the log's key is not at hand: files, no event; the statement's name."""
-        signed = Approval(**self.words(person), meaning=MEANING, comment="")
+        signed = Approval(**self.words(person), meaning=APPROVES, comment="")
         return self._put(f"{slug(person.roles[0])}-{person.github}.json", statement(signed), key or person.email)
 
     def lay_override(self, person: Person) -> str:
         """The same of a part of an override of the window."""
         expires = stamp(SystemClock().now() + timedelta(hours=1))
         signed = OverrideStatement(
-            **self.words(person), meaning=MEANING_OF_OVERRIDE, gate="window", incident="INC-7", reason="down", expires=expires
+            **self.words(person), meaning=OVERRIDES, gate="window", incident="INC-7", reason="down", expires=expires
         )  # fmt: skip
         return self._put(f"override-window-{person.github}.json", statement(signed), person.email)
 

@@ -15,6 +15,7 @@ from pytest_deploy.record.events import parse
 from pytest_deploy.record.key import first_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
+from pytest_deploy.record.meanings import APPROVES
 from pytest_deploy.verify.verify import verify
 from tests.required_programs import needs
 from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, deployed, open_log
@@ -174,7 +175,7 @@ def signing(tmp_path: Path) -> Signing:
     signing.enroll(f'{SIGNER} namespaces="{NAMESPACE}",{VALID} {kind} {public}\n')
     signing.run.request()
     signing.said = {
-        "meaning": "approved", "printed_name": "Ada", "signer": SIGNER, "role": "QA Lead",
+        "meaning": APPROVES, "printed_name": "Ada", "signer": SIGNER, "role": "QA Lead",
         "signed_at": "2026-11-22T12:00:00.000Z", "run": signing.run.run, "comment": None,
         "request_sha256": log.run(signing.run.run)[0].data["request_sha256"],
     }  # fmt: skip

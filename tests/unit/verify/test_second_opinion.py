@@ -28,6 +28,7 @@ from pytest_deploy.record.event import canonical
 from pytest_deploy.record.events import TYPES, parse
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.meanings import MEANINGS
 from pytest_deploy.record.run_state import FINISHED
 from pytest_deploy.record.transitions import LEGAL
 from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, deployed, open_log
@@ -460,6 +461,12 @@ def test_what_it_lets_follow_the_end_of_a_run_is_what_the_table_lets() -> None:
     legal = {name for name, rule in LEGAL.items() if rule.stages & FINISHED}
 
     assert {name for name in TYPES if after.search(name)} == legal
+
+
+def test_it_knows_the_meanings_that_there_are() -> None:
+    lines = "".join(_of_script("meanings").split("\n")).split("|")[1:]
+
+    assert lines == [f"{kind}={meaning}" for kind, known in MEANINGS.items() for meaning in known]
 
 
 def _of_script(variable: str) -> str:

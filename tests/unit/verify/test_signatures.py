@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_deploy.record import programs
+from pytest_deploy.record.meanings import APPROVES
 from pytest_deploy.verify.verify import verify
 from tests.unit.record.sample_record import HandClock
 from tests.unit.verify.conftest import Signing
@@ -82,7 +83,7 @@ def test_a_signed_text_that_says_something_else_than_its_event_is_found(signing:
 def test_a_signed_text_that_leaves_out_what_it_is_bound_to_is_found(signing: Signing) -> None:
     del signing.said["meaning"]
     signing.sign()
-    signing.said["meaning"] = "approved"
+    signing.said["meaning"] = APPROVES
     signing.count()
 
     assert "says another meaning" in signing.problems()[0]
