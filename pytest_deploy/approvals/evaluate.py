@@ -1,7 +1,8 @@
 """Which signatures count: each file under a request held against roster, request, key, time, and who may not sign.
 
-Key validity is judged at the log's time of the event that counts a file (a real time), expiry at the earlier of that event
-and of what the signer says, by the request's own clock; never at "now". A file that fails is named with its reason.
+Whether a key was valid is judged at the log's time of the event that counts a file (a real time), expiry at the earlier of that
+event and of what the signer says, by the request's own clock. A request that is used is used now: a key that was ended since
+counts no longer for it, whatever it signed before. A file that fails is named with its reason.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pytest_deploy.approvals.roster import Person, Roster, enroll_command
 from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, S, parse
 from pytest_deploy.approvals.signed_file import SignedFile
 from pytest_deploy.record import stored_file
+from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.countersigned import SIGNERS
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import ApprovalRefused, RequestMade, Signed, given
@@ -240,7 +242,7 @@ def _evaluate_file(context: ApprovalContext, path: Path, name: str, kind: type[S
     why = next(_objections(context, statement, event), "")
     # 5. The signature is the signer's.
     if not why:
-        _, why = verify(
+        fingerprint, why = verify(
             file.content,
             file.signature,
             allowed_signers=context.roster.files()["allowed_signers"],
@@ -248,9 +250,20 @@ def _evaluate_file(context: ApprovalContext, path: Path, name: str, kind: type[S
             namespace=context.roster.namespace,
             at=context.at if event is None else event.time,
         )
+        # 6. And its key was not ended since: nothing rests on this signature yet.
+        why = why or _ended(context, statement.signer, fingerprint)
     if why:
         return RefusedFile(name, why, statement.signer, statement.role)
     return CountedSignature(file, statement, event)
+
+
+def _ended(context: ApprovalContext, signer: str, fingerprint: str) -> str:
+    """Why a key that was valid when it signed no longer is, in words; empty where it is."""
+    own = [key for key in context.roster.keys if (key.email, key.fingerprint) == (signer, fingerprint)]
+    if any(key.valid(context.at) for key in own):
+        return ""
+    ended = max(key.valid_before for key in own)
+    return f"was signed with the key {fingerprint}, which ended {stamp(ended)}, before it was used"
 
 
 def _objections(

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from pytest_deploy.approvals.rehearsal_roster import throw_away_key
-from pytest_deploy.approvals.roster import Person, Roster, enroll_command, fingerprint_of
-from pytest_deploy.approvals.signed_file import Statement, sign_and_count, slug
+from pytest_deploy.approvals.roster import Person, Roster, enroll_command, fingerprint_of, in_force
+from pytest_deploy.approvals.signed_file import Statement, sign_and_count, signing_key, slug
 from pytest_deploy.errors import IllegalEvent, Refused, UsageError
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.clock import parse_stamp, stamp
@@ -143,13 +143,18 @@ def _request_sha256(store: Path, run: str) -> str:
 
 
 def _sign(log: Log, statement: Approval | OverrideStatement, slot: str, person: Person, key: Path) -> Event:
-    """Refuse what would count no more than it does; an override may follow one that ran out or names another incident."""
+    """Refuse what would count no more than it does.
+
+    An override may follow one that ran out or names another incident, and anything what was signed with a key that was ended.
+    """
+    roster, now = in_force(log.store, log.events())[0], log.clock.now()
+    valid = {enrolled.fingerprint for enrolled in roster.keys if enrolled.email == person.email and enrolled.valid(now)}
     for event, signed in of_type(log.run(statement.run), Signed):
         same = event.type == statement.type and all(
             given(getattr(signed, name)) == getattr(statement, name) for name in statement.ONCE
         )
         expires = given(signed.expires) if isinstance(signed, OverrideSigned) else None
-        if same and (expires is None or expires > statement.at):
+        if same and (expires is None or expires > statement.at) and signing_key(log.store, signed) in valid:
             raise Refused(f"{person.email} has signed this already, at {stamp(event.time)}; nothing was added")
     folder = f"runs/{statement.run}/approvals"
     parse(render(statement), type(statement))  # what could not be read back is not signed

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import ClassVar
 
 from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint_of, in_force
-from pytest_deploy.errors import IllegalEvent, Refused
-from pytest_deploy.record import events
+from pytest_deploy.errors import IllegalEvent, RecordTampered, Refused
+from pytest_deploy.record import events, sshsig
 from pytest_deploy.record.clock import parse_stamp
 from pytest_deploy.record.event import Event, canonical
 from pytest_deploy.record.events import EventContent, Json, Signed
 from pytest_deploy.record.log import AppendCondition, Log
 from pytest_deploy.record.ssh_signature import sign, verify
-from pytest_deploy.record.store import Exists, Store
+from pytest_deploy.record.store import Exists, Missing, Store
 from pytest_deploy.workspace import Workspace
 
 _TRIES = 100
@@ -74,6 +74,14 @@ class SignedFile:
     def event_content(self, statement: Statement) -> EventContent:
         """What counts it in the log. Raises IllegalEvent where no event could."""
         return events.parse(statement.type, {**self.digests(), **statement.event_data()})
+
+
+def signing_key(store: Store, signed: Signed) -> str:
+    """The fingerprint of the key that a counted signature names. Raises RecordTampered where it names none, StoreUnavailable."""
+    try:
+        return sshsig.read(store.get(f"{signed.file}.sig")).fingerprint
+    except (Missing, sshsig.BadSignature) as error:
+        raise RecordTampered(f"{signed.file}.sig is not what the log counts: {error}") from error
 
 
 def slug(words: str) -> str:

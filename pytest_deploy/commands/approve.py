@@ -64,8 +64,10 @@ def approve(
         now=pending.environment.clock.now(),
     )
     typer.echo(f"signed    by {person.printed_name} <{person.email}> as {role}: {event.read(ApprovalSigned).meaning}")
-    missing = pending.gates().facts.evaluation.missing
-    typer.echo(f"missing   {', '.join(missing) or 'nobody: it may be run'}")
+    evaluation = pending.gates().facts.evaluation
+    for file in evaluation.refused:
+        typer.echo(escape_line(f"uncounted {file.file.rpartition('/')[2]}: {file.reason}"))
+    typer.echo(f"missing   {', '.join(evaluation.missing) or 'nobody: it may be run'}")
 
 
 def override(

@@ -12,6 +12,7 @@ import typer
 
 from pytest_deploy.approvals import enrollment
 from pytest_deploy.approvals.roster import Person, in_force
+from pytest_deploy.approvals.signed_file import signing_key
 from pytest_deploy.commands import GROUP, Env, Rehearse
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import in_kms, record_of
@@ -19,11 +20,14 @@ from pytest_deploy.policy.load import policy_of
 from pytest_deploy.policy.storage import KEY_VERSION
 from pytest_deploy.record.actor import SIGNER, local_actor
 from pytest_deploy.record.clock import SystemClock
+from pytest_deploy.record.event import Event, of_type
+from pytest_deploy.record.events import ApprovalSigned, KeyRevoked, OverrideSigned, given
 from pytest_deploy.record.key import FileSigner, trust_set, write_plain_copies
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import IN_A_FILE, KeyFile
 from pytest_deploy.record.open_record import rotate as rotate_log_key
-from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain, require_plain, says_something
+from pytest_deploy.record.plain_text import NOT_PLAIN, escape_line, is_plain, require_plain, says_something
+from pytest_deploy.release.request import pending
 from pytest_deploy.workspace import Workspace
 
 _LONGEST_NAME = 200
@@ -110,15 +114,16 @@ def revoke(
     reason: Reason,
     rehearse: Rehearse = False,
 ) -> None:
-    """End a person's keys, or one key, from now on; what they signed before stays good."""
+    """End a person's keys, or one key, from now on; what they signed stays good in runs that are over, and is lost where it waits."""
     record = RecordKeys(env, rehearsal=rehearse)
     if not person or not says_something(reason):
         raise UsageError("deploy.py keys revoke: say --person EMAIL or fingerprint, and --reason")
     require_plain("--reason", reason)
-    enrollment.revoke(
+    revoked = enrollment.revoke(
         record.log, record.workspace.store, person, reason=reason, now=SystemClock().now(), actor=local_actor()
     )
-    typer.echo(f"revoked   {person}, from now on; what was signed before stays good")
+    typer.echo(f"revoked   {person}, from now on; what was signed before stays good in runs that are over")
+    record.tell_lost_signatures(revoked)
     record.tell_unfilled_roles()
 
 
@@ -202,6 +207,19 @@ class RecordKeys:
         with suppress(OSError):
             write_plain_copies(self.workspace.store, trust_set(log.store, in_force(log.store, log.history())[1]))
         return log
+
+    def tell_lost_signatures(self, revoked: Event) -> None:
+        """What a key that was ended signed under requests that wait: it counts no longer there."""
+        ended = (revoked.read(KeyRevoked).fingerprint or "").split(", ")
+        events = self.log.history()
+        waiting = {request.run for request in pending(events, SystemClock().now(), real=True)}
+        counted: list[tuple[Event, ApprovalSigned | OverrideSigned]] = [
+            *of_type(events, ApprovalSigned), *of_type(events, OverrideSigned)
+        ]  # fmt: skip
+        for event, signed in counted:
+            if event.run in waiting and signing_key(self.log.store, signed) in ended:
+                who, role = given(signed.printed_name), given(signed.role)
+                typer.echo(escape_line(f"lost      {event.run}: what {who} signed as {role} counts no longer there"))
 
     def tell_unfilled_roles(self) -> None:
         """Roles that policy asks for and nobody can fill now."""

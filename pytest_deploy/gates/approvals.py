@@ -77,18 +77,18 @@ def judge(quorum: Quorum, at: datetime) -> Verdict:
         "unsaid": list(quorum.unstated),
     }
     grounds = Grounds(NAME, inputs)
+    not_counted = f" (not counted: {'; '.join(quorum.refused)})" if quorum.refused else ""
     approve = f"`{deploy_py('approve', quorum.run)}`" if quorum.run else "sign the request that the plan makes"
-    if unfit := _unfit(quorum, at, approve):
+    if unfit := _unfit(quorum, at, approve, not_counted):
         return grounds.needs_action(*unfit)
     if quorum.missing:
-        not_counted = f" (not counted: {'; '.join(quorum.refused)})" if quorum.refused else ""
         return grounds.needs_approval(f"approval missing: {', '.join(quorum.missing)}{not_counted}", approve)
     signed = ", ".join(f"{role} {person}" for role, person in quorum.filled.items())
     until = f"; the request lapses {moment(quorum.expires)}" if quorum.expires else ""
     return grounds.passes(f"approved by {signed}{until}")
 
 
-def _unfit(quorum: Quorum, at: datetime, approve: str) -> tuple[str, str] | None:
+def _unfit(quorum: Quorum, at: datetime, approve: str, not_counted: str) -> tuple[str, str] | None:
     """What no further signature mends, and what does; None where signatures are all that can be missing."""
     if quorum.unstated:
         how = " ".join(f"--deploy-{what}=…" for what in quorum.unstated)
@@ -96,7 +96,10 @@ def _unfit(quorum: Quorum, at: datetime, approve: str) -> tuple[str, str] | None
     if quorum.expires is not None and at >= quorum.expires:
         return f"the request lapsed {moment(quorum.expires)}", "plan anew and have it approved"
     if quorum.why_impossible:
-        return f"the quorum is impossible: {quorum.why_impossible}", "give the roles to people in the roster"
+        return (
+            f"the quorum is impossible: {quorum.why_impossible}{not_counted}",
+            "give the roles to people in the roster",
+        )
     if len({person.casefold() for person in quorum.filled.values()}) < len(quorum.filled):
         return "one person fills two roles", f"have another person sign: {approve}"
     return None

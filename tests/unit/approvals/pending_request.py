@@ -104,6 +104,10 @@ class PendingRequest:
             person=person, role=role or person.roles[0], key=self.keys[key or person.email], comment="", now=self.clock.now(),
         )  # fmt: skip
 
+    def revoke(self, person: Person) -> None:
+        """End a person's keys, as `deploy.py keys revoke` does."""
+        enrollment.revoke(self.log, self.store, person.email, reason="stolen", now=self.clock.now(), actor=DEPLOYER)
+
     def override(self, person: Person, gate: str = "window", *, hours: float = 4.0, incident: str = "INC-7") -> Event:
         """Sign one person's part of an override, as `deploy.py override` does."""
         role = next(role for role in person.roles if role in ROLES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
@@ -24,11 +25,13 @@ from tests.unit.approvals.pending_request import (
     EXPIRES_IN,
     HOURS,
     LATER_RUN,
+    NAMESPACE,
     QUINN,
     REQUEST,
     RUN,
     TINA,
     PendingRequest,
+    public,
 )
 
 
@@ -125,12 +128,58 @@ def test_an_expired_key_signs_nothing(pending: PendingRequest) -> None:
     assert "does not verify" in pending.why_not(run=LATER_RUN)
 
 
-def test_a_revoked_key_signs_nothing_more_and_what_it_signed_stays_good(pending: PendingRequest) -> None:
+def test_a_request_that_waits_loses_what_a_revoked_key_signed_and_says_so(pending: PendingRequest) -> None:
     pending.approve(TINA)
+    pending.approve(QUINN)
+    pending.override(BOTH)
+    assert pending.evaluation().missing == ()
     pending.clock.move(10)
-    enrollment.revoke(pending.log, pending.store, TINA.email, reason="left", now=pending.clock.now(), actor=DEPLOYER)
+
+    pending.revoke(TINA)
+
+    evaluation = pending.evaluation()
+    assert ({"QA Lead": QUINN.email}, ("Tech Lead",)) == (evaluation.filled, evaluation.missing)
+    (lost,) = evaluation.refused
+    assert lost.signer == TINA.email
+    assert re.fullmatch(r"was signed with the key SHA256:\S+, which ended \S+, before it was used", lost.reason)
+    assert len(pending.context().overrides.counted) == 1
+    pending.revoke(BOTH)
+    assert pending.context().overrides.counted == ()
+
+
+def test_another_holder_of_the_role_does_not_keep_a_revoked_signature_alive(pending: PendingRequest) -> None:
+    pending.approve(TINA)
+    pending.approve(QUINN)
     pending.clock.move(10)
-    assert TINA.email in pending.evaluation().filled.values()
+    pending.revoke(TINA)
+    assert pending.evaluation().missing == ("Tech Lead",)
+
+    pending.approve(ADAM)
+
+    assert {"Tech Lead": ADAM.email, "QA Lead": QUINN.email} == pending.evaluation().filled
+
+
+def test_who_lost_a_key_signs_again_with_another(pending: PendingRequest) -> None:
+    pending.approve(TINA)
+    with pytest.raises(Refused, match="has signed this already"):
+        pending.approve(TINA)
+    pending.clock.move(10)
+    pending.revoke(TINA)
+    pending.clock.move(10)
+    enrollment.enroll(
+        pending.log, pending.store, [TINA], {TINA.email: public(pending.keys["second"])},
+        namespace=NAMESPACE, now=pending.clock.now(), actor=DEPLOYER, reason="a new token",
+    )  # fmt: skip
+
+    pending.approve(TINA, key="second")
+
+    assert pending.evaluation().filled == {"Tech Lead": TINA.email}
+
+
+def test_a_revoked_key_signs_nothing_more(pending: PendingRequest) -> None:
+    pending.clock.move(10)
+    pending.revoke(TINA)
+    pending.clock.move(10)
 
     pending.ask(LATER_RUN)
     with pytest.raises(Refused, match="is not valid"):

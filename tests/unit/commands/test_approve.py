@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.commands.approve import approve, override
+from pytest_deploy.commands.approve import approve, override, pending_request
+from pytest_deploy.commands.keys import revoke
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.events import parse
@@ -64,6 +66,28 @@ def test_a_signature_that_would_not_count_is_not_made(
 
     assert pending_checkout.events("approval.signed") == []
     assert not (pending_checkout.folder / "approvals").exists()
+
+
+def test_a_key_that_is_revoked_takes_its_signature_back_and_says_from_which_request(
+    pending_checkout: PendingRequestCheckout,
+) -> None:
+    pending_checkout.approve(TINA.email)
+    pending_checkout.approve(QUINN.email)
+    run, printed = pending_checkout.run, pending_checkout.printed
+    time.sleep(1.1)  # a key ends with a whole second
+    asked = {"person": QUINN.email, "reason": "token stolen", "rehearse": True}
+
+    typed(pending_checkout.root, revoke, "production", printed=printed, **asked)
+
+    assert f"lost      {run}: what Quinn Quist signed as QA Lead counts no longer there" in printed
+    assert not any("Tina Tanaka signed" in line for line in printed)
+    verdict = pending_request(pending_checkout.root, run).gates().check("approvals")
+    assert not verdict.passed
+    assert "(not counted: qa-lead-" in verdict.reason
+    assert "which ended" in verdict.reason
+    pending_checkout.approve(BOTH.email, role="QA Lead")
+    assert printed[-1] == "missing   nobody: it may be run"
+    assert any(line.startswith("uncounted qa-lead-") for line in printed)
 
 
 def test_only_a_request_that_lives_is_signed(pending_checkout: PendingRequestCheckout) -> None:

@@ -73,6 +73,12 @@ def test_a_roster_that_can_never_fill_the_roles_must_be_mended() -> None:
     assert verdict.reason == "the quorum is impossible: nobody holds QA Lead"
 
 
+def test_a_signature_that_was_lost_is_told_also_where_nobody_is_left_to_sign() -> None:
+    verdict = judged(filled={}, missing=ROLES, why_impossible="nobody holds QA Lead", refused=["quentin's key ended"])
+
+    assert verdict.reason == "the quorum is impossible: nobody holds QA Lead (not counted: quentin's key ended)"
+
+
 @pytest.mark.parametrize("unstated", [("reason",), ("ticket",), ("reason", "ticket")])
 def test_what_policy_asks_to_be_said_is_said_however_well_it_is_signed(unstated: tuple[str, ...]) -> None:
     verdict = judged(unstated=unstated)
