@@ -45,7 +45,7 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_folder import ABANDONED_SUMS, RunFolder
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.reports.anchor_record import anchor_record
-from pytest_deploy.reports.seal import release_run, seal, summary
+from pytest_deploy.reports.seal import release_run, seal, set_aside, summary
 from pytest_deploy.workspace import Workspace
 
 _POLL_SECONDS = 1.0
@@ -165,6 +165,7 @@ def _finish(context: RunContext, environment: Environment, opened: Event, lease:
 
 def _abandon(environment: Environment, run: Run) -> int:
     """Nothing had been announced as changing: the run is closed as abandoned, over the files that are found."""
+    set_aside(run)
     sums = RunFolder(run.log.store, run.context.run).seal(sums=ABANDONED_SUMS)
     cause = "the process that ran it was gone; nothing had been changed"
     run.log.append(RunAbandoned(cause=cause, found_sha256=sums), run=run.context.run, actor=PIPELINE_ACTOR)

@@ -17,7 +17,7 @@ import allure_commons
 import pytest
 
 from pytest_deploy.pipeline.steps_lock import Step
-from pytest_deploy.record.plain_text import words_of
+from pytest_deploy.record.plain_text import encodable, repr_of, words_of
 
 _ID_CELL: Final = '<td class="col-testId">'
 
@@ -81,10 +81,15 @@ class Labels:
 
 
 class AllureTexts:
-    """Before allure's results are written: each text in them can be, and holds no secret."""
+    """Before allure's results are written: each text in them can be, and holds no secret. A plug-in of allure's and of pytest's."""
 
     def __init__(self, redact: Callable[[str], str]) -> None:
         self._redact = redact
+
+    def pytest_plugin_registered(self, plugin: object, plugin_name: str) -> None:
+        """Allure makes a result's name and history id of a step's parameters, by their text and repr: it gets some that have one."""
+        if plugin_name == "allure_listener":
+            setattr(plugin, "_AllureListener__get_pytest_params", _parameters)  # noqa: B010 -- allure has no public way
 
     @allure_commons.hookimpl(tryfirst=True)
     def report_result(self, result: Any) -> None:
@@ -109,6 +114,31 @@ class AllureTexts:
                 setattr(value, name, self._clean(inner))
             return value
         return self._redact(words_of(value))
+
+
+class _Said:
+    """Stands in for a value that cannot say what it is."""
+
+    def __init__(self, words: str) -> None:
+        self._words = words
+
+    def __repr__(self) -> str:
+        return self._words
+
+
+def _parameters(item: Any) -> dict[str, object]:
+    given = item.callspec.params if hasattr(item, "callspec") else {}
+    return {name: _sayable(value) for name, value in given.items()}
+
+
+def _sayable(value: object) -> object:
+    if isinstance(value, str):
+        return encodable(str.__str__(value))
+    words = repr_of(value)
+    try:
+        return value if repr(value) == words else _Said(words)
+    except BaseException:  # noqa: BLE001 -- somebody else's __repr__ may raise anything
+        return _Said(words)
 
 
 # --- Steps that no worker was ever handed

@@ -144,7 +144,9 @@ def _suite_labels(controller: Controller) -> dict[str, str]:
 def _write_allure(config: pytest.Config, context: RunContext, environment: Environment) -> None:
     """Each process writes the results of its own steps; xdist tells workers the command line only."""
     config.option.allure_report_dir = str(context.session / "allure-results")
-    allure_commons.plugin_manager.register(AllureTexts(environment.redact), "deploy-allure-texts")
+    texts = AllureTexts(environment.redact)
+    allure_commons.plugin_manager.register(texts, "deploy-allure-texts")
+    config.pluginmanager.register(texts, "deploy-allure-texts")
 
 
 def _redirect_reports(config: pytest.Config, context: RunContext) -> None:

@@ -79,7 +79,7 @@ def _json(value: Any, depth: int) -> Any:
         case Mapping() | AbstractSet() | list() | tuple():
             found = _container(value, depth)
         case _:
-            found = _repr(value)
+            found = repr_of(value)
     return found
 
 
@@ -95,10 +95,11 @@ def _container(value: Any, depth: int) -> Any:
 
 
 def _key(key: object) -> str:
-    return encodable(str.__str__(key)) if isinstance(key, str) else _repr(key)
+    return encodable(str.__str__(key)) if isinstance(key, str) else repr_of(key)
 
 
-def _repr(value: object) -> str:
+def repr_of(value: object) -> str:
+    """What a value's repr is, whatever it raises instead, as UTF-8 can hold it."""
     if isinstance(value, int) and abs(value) >= _LONGEST_NUMBER:  # more digits than Python writes
         return f"<a number of {value.bit_length()} bits>"
     try:

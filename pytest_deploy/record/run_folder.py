@@ -13,8 +13,9 @@ from typing import Final
 
 from pytest_deploy.errors import RecordError
 from pytest_deploy.record import atomic_file, stored_file
+from pytest_deploy.record.plain_text import escape_line
 from pytest_deploy.record.run_id import named_at
-from pytest_deploy.record.store import Exists, Store
+from pytest_deploy.record.store import Exists, Store, unavailable
 from pytest_deploy.record.stored_file import Below
 
 SUMS: Final = "SHA256SUMS"
@@ -26,6 +27,10 @@ OWN: Final = (
     SUMS, ABANDONED_SUMS, "junit.xml", "pytest.html", "allure-results", "statement.json", "report.html", "request.json", "approvals", REFUSED,
 )  # fmt: skip
 """What a run writes itself: no step's file may lie there."""
+
+
+ASIDE: Final = ".set-aside"
+"""The folder of a store, and no part of the record, for what lay in a run's folder and could not be sealed."""
 
 
 class RunFolder:
@@ -61,6 +66,36 @@ class RunFolder:
     def sealed(self) -> bool:
         """Whether its list lies in it, whatever the log says of that."""
         return any((self._folder / sums).exists() for sums in (SUMS, ABANDONED_SUMS))
+
+    def set_aside(self) -> tuple[str, ...]:
+        """Take out of the folder what somebody laid there by hand and no record holds; a sentence for each.
+
+        A link, a name that no list has, what is too large, or in no bucket: the seal would fail on it. It lies in
+        `.set-aside/` of the store from then on, which is no part of the record. Raises StoreUnavailable where it cannot be moved.
+        """
+        kept = set(self._store.names(self._prefix))
+        found: dict[str, str] = {}
+        for item in stored_file.below(self._folder) if self._folder.is_dir() else ():
+            parts = item.name.split("/")
+            bad = next((n for n, part in enumerate(parts, 1) if part != encodable_name(part)), None)
+            if item.problem is not None:
+                found[item.name] = item.problem
+            elif bad is not None:
+                found["/".join(parts[:bad])] = "has a name that is no UTF-8"
+            elif f"{self._prefix}{item.name}" not in kept and not parts[-1].startswith("."):
+                found[item.name] = "is in the copy of the record alone"
+        aside = self._store.path / ASIDE / self.run
+        before = len(list(aside.iterdir())) if aside.is_dir() else 0
+        sentences = []
+        for number, (name, problem) in enumerate(found.items(), before + 1):
+            try:
+                aside.mkdir(parents=True, exist_ok=True)
+                (self._folder / name).rename(aside / str(number))
+            except OSError as error:
+                raise unavailable(aside, error) from error
+            shown = escape_line(f"{self._prefix}{encodable_name(name)} {problem}")
+            sentences.append(f"{shown}; it lies now at {ASIDE}/{self.run}/{number} of the store")
+        return tuple(sentences)
 
     def seal(self, *, sums: str = SUMS) -> str:
         """Write the list of all files and return its SHA-256, hex; the same files can be sealed again, with the same result.

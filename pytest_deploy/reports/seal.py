@@ -7,12 +7,14 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 from pytest_deploy.pipeline.outcome import EVIDENCE, exit_code
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.record.bucket import copy_of
-from pytest_deploy.record.events import RunClosed
+from pytest_deploy.record.events import AlertRaised, RunClosed
+from pytest_deploy.record.plain_text import STATED_BYTES, shortened
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.release import live
 from pytest_deploy.reports import index
@@ -22,6 +24,9 @@ from pytest_deploy.rollback.rollback import announced
 from pytest_deploy.workspace import deploy_py, verify_command
 
 logger = logging.getLogger(__name__)
+
+_MOST_NAMED: Final = 10
+"""Of the files that were set aside, so many are named each."""
 
 Line = tuple[str, dict[str, bool]]
 """A line for the person watching, and its markup."""
@@ -41,6 +46,7 @@ def seal(run: Run) -> Sealed:
     """
     judgement = run.judgement or run.decide()
     environment, context, say = run.environment, run.context, run.observer.line
+    set_aside(run)
     events = run.events()
     # 1. The evidence, into the run's folder. What cannot be rendered is named, and does not stop the rest.
     folder = RunFolder(run.log.store, context.run)
@@ -79,6 +85,18 @@ def seal(run: Run) -> Sealed:
     with suppress(Exception):
         environment.close()
     return Sealed(code, serving)
+
+
+def set_aside(run: Run) -> None:
+    """What a step laid into the run's folder by hand, and no list can hold, keeps no run from its seal: it is moved, and said."""
+    moved = RunFolder(run.log.store, run.context.run).set_aside()
+    if not moved:
+        return
+    more = [f"and {len(moved) - _MOST_NAMED} more beside it"] if len(moved) > _MOST_NAMED else []
+    named = [*moved[:_MOST_NAMED], *more]
+    for sentence in named:
+        run.observer.line(sentence)
+    run.append(AlertRaised(alert="evidence", detail=shortened("; ".join(named), STATED_BYTES)))
 
 
 def release_run(run: Run) -> None:

@@ -32,6 +32,10 @@ DIED = End(1, "not-passed", cause='smoke failed: "ending"')
 """A worker died: its step failed, and the run went on to its end."""
 
 
+BY_HAND = r"record.attach('x', b''); open(os.fsencode(record.folder.path) + b'/\xff', 'w').close(); open(record.folder.path / 'a\nb', 'w').close(); os.mkfifo(record.folder.path / 'pipe')"
+ASIDE = End(0, "passed", said="/a\\nb has a control character or a backslash in its name; it lies now at .set-aside/")
+
+
 def failed(said: str) -> End:
     return End(1, "not-passed", said=said)
 
@@ -174,6 +178,8 @@ ENDINGS = (
            "import logging; logging.warning('%s', 'caf\\udce9'); record.expect(float('nan'), {1: '\\udcff'}); record.attach('na\\udcffme', b'x')",
            needs="record", sample=True),
     Ending("half of a surrogate pair, raised", failed("ValueError: m\\ud800"), failed("ValueError: m\\ud800"), "raise ValueError('m\\ud800')"),
+    Ending("files by hand, under names that no list can hold", ASIDE, ASIDE, BY_HAND, needs="record", sample=True),
+    Ending("the same, and os._exit(0)", open_after("it exited with 0"), DIED, f"{BY_HAND}; os._exit(0)", needs="record"),
     Ending("a file under a name that the run writes", failed("the run writes that itself"), failed("the run writes that itself"),
            "record.attach('SHA256SUMS', b'')", needs="record"),
     # --- what cannot be collected

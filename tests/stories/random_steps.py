@@ -80,6 +80,7 @@ ACTS = (
     # --- parametrise oddly
     passes("assert value", mark="@pytest.mark.parametrize('value', ['a b', 'c'], ids=['a b', 'c::d'])", arguments="value"),
     passes("assert value == ''", mark="@pytest.mark.parametrize('value', [''])", arguments="value"),
+    passes("assert value", mark="@pytest.mark.parametrize('value', ['\\ud800', b'\\xff'])", arguments="value"),
     # --- end the process
     Act("os._exit(0)", passes=False, deadly=True),
     Act("os.kill(os.getpid(), signal.SIGKILL)", passes=False, deadly=True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -108,6 +109,49 @@ def test_pytests_page_has_a_column_for_each_and_names_the_run(reported: Path) ->
     assert "REQ-1-A" in page
     assert "REQ-1-B<script>" not in page
     assert "local-1 local 1.0" in page
+
+
+ODD = """
+import pytest
+
+class Mute:
+    def __repr__(self):
+        raise SystemExit(0)
+
+class Half:
+    def __repr__(self):
+        return "\\udcff"
+
+@pytest.mark.parametrize("value", ["plain", "half \\ud800 pair", Mute(), Half(), [Mute()], b"\\xff"])
+def test_takes(value):
+    assert value is not None
+"""
+
+
+def test_whatever_a_parameter_is_allures_result_of_its_step_is_written(tmp_path: Path) -> None:
+    """Allure makes a step's history id of them: it would fail the step by its own error."""
+    (tmp_path / "conftest.py").write_text(
+        "import allure_commons\n"
+        "from pytest_deploy.plugin.report_writers import AllureTexts\n"
+        "def pytest_configure(config):\n"
+        "    texts = AllureTexts(str)\n"
+        "    config.pluginmanager.register(texts)\n"
+        "    allure_commons.plugin_manager.register(texts)\n",
+        encoding="utf-8",
+    )
+    (tmp_path / "test_odd.py").write_text(ODD, encoding="utf-8")
+    words = ["-q", "-p", "no:allure_pytest_bdd", "--alluredir=allure", f"--rootdir={tmp_path}"]
+
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *words], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "allure").glob("*-result.json")]
+    shown = {one["parameters"][0]["value"]: one["historyId"] for one in results}
+    assert len(results) == len(shown) == 6
+    assert all(shown.values())
+    assert shown["'plain'"] == hashlib.md5(b"test_odd#test_takesplain", usedforsecurity=False).hexdigest()
 
 
 def test_a_step_nobody_ran_has_the_same_labels() -> None:

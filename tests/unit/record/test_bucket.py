@@ -286,6 +286,22 @@ def test_a_runs_files_are_made_in_the_bucket_and_sealed_with_those_of_others(buc
         RunFolder(two, run).create("b", b"")
 
 
+def test_what_a_step_laid_into_the_copy_by_hand_is_set_aside_and_the_run_sealed(bucket: Bucket, tmp_path: Path) -> None:
+    store = MirroredStore(bucket, tmp_path / "copy")
+    folder = RunFolder(store, "local-20261122T120000Z-aaaa")
+    folder.create("a", b"")
+    place = tmp_path / "copy" / "runs" / folder.run
+    for name in ("by hand", "by\nhand"):
+        (place / name).write_bytes(b"x")
+
+    told = folder.set_aside()
+
+    assert [sentence.partition(" of the store")[1] for sentence in told] == [" of the store"] * 2
+    assert "by hand is in the copy of the record alone; it lies now at .set-aside/" in told[1]
+    assert folder.seal()
+    assert sorted(bucket.names("runs/")) == [f"runs/{folder.run}/SHA256SUMS", f"runs/{folder.run}/a"]
+
+
 def test_the_copy_is_read_in_place_of_the_bucket(copied: MirroredStore, locked: LockedBucket) -> None:
     copied.create("a", b"x")
     locked.asked.clear()

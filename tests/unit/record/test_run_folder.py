@@ -116,6 +116,77 @@ def test_such_a_name_written_by_others_is_refused_at_the_seal(folder: RunFolder)
         folder.seal()
 
 
+def lay(folder: RunFolder, kind: str) -> None:
+    place = os.fsencode(folder.path)
+    match kind:
+        case "a link":
+            (folder.path / "x").symlink_to("/etc/passwd")
+        case "a FIFO":
+            os.mkfifo(place + b"/x")
+        case "a file too large":
+            os.close(os.open(place + b"/x", os.O_CREAT | os.O_WRONLY))
+            os.truncate(place + b"/x", stored_file.LARGEST["runs"] + 1)
+        case "a folder too deep":
+            (folder.path / "/".join("d" * (stored_file.DEEPEST + 1))).mkdir(parents=True)
+        case "a folder of a bad name":
+            (folder.path / "a\nb").mkdir()
+            (folder.path / "a\nb" / "c").touch()
+        case "a folder that is no UTF-8":
+            for name in (b"/\xff", b"/\xff/more"):
+                Path(os.fsdecode(place + name)).mkdir()
+                os.close(os.open(place + name + b"/file", os.O_CREAT))
+        case _:
+            os.close(os.open(place + b"/" + kind.encode("utf-8", "surrogateescape"), os.O_CREAT))
+
+
+@pytest.mark.parametrize(
+    "kind, said",
+    [
+        ("a\nb", "runs/{run}/a\\nb has a control character or a backslash in its name"),
+        ("a\\b", "runs/{run}/a\\b has a control character or a backslash in its name"),
+        ("a\udcffb", "runs/{run}/a%dcffb has a name that is no UTF-8"),
+        ("a folder that is no UTF-8", "runs/{run}/%dcff has a name that is no UTF-8"),
+        ("a link", "runs/{run}/x is no regular file"),
+        ("a FIFO", "runs/{run}/x is no regular file"),
+        ("a file too large", "runs/{run}/x has more than 67108864 bytes"),
+        ("a folder too deep", "runs/{run}/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d/d lies more than 16 folders deep"),
+        ("a folder of a bad name", "runs/{run}/a\\nb has a control character or a backslash in its name"),
+    ],
+)
+def test_what_a_step_laid_there_by_hand_and_no_record_holds_is_set_aside_and_named(
+    folder: RunFolder, tmp_path: Path, kind: str, said: str
+) -> None:
+    folder.create("a", b"")
+    lay(folder, kind)
+
+    (sentence,) = folder.set_aside()
+
+    assert sentence == f"{said.format(run=RUN)}; it lies now at .set-aside/{RUN}/1 of the store"
+    assert os.path.lexists(tmp_path / ".set-aside" / RUN / "1")
+    assert folder.seal()
+    assert set(listing(folder.path)) == {"a", SUMS}
+    assert folder.set_aside() == ()
+    lay(folder, kind)
+    assert folder.set_aside()[0].endswith(f"/{RUN}/2 of the store")
+
+
+def test_what_cannot_be_moved_is_said(folder: RunFolder, tmp_path: Path) -> None:
+    folder.create("a", b"")
+    (folder.path / "a\nb").touch()
+    (tmp_path / ".set-aside").touch()
+
+    with pytest.raises(StoreUnavailable, match=r"\.set-aside/.* cannot be written: Not a directory"):
+        folder.set_aside()
+
+
+def test_nothing_is_set_aside_of_a_folder_that_can_be_sealed(folder: RunFolder) -> None:
+    assert folder.set_aside() == ()
+    folder.create("a", b"")
+    (folder.path / "by hand").write_bytes(b"x")
+    assert folder.set_aside() == ()
+    assert folder.seal()
+
+
 def test_a_run_that_is_no_run_makes_no_path(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is no run"):
         RunFolder(FolderStore(tmp_path), "../../etc")

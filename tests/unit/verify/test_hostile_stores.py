@@ -16,6 +16,7 @@ import pytest
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import DEEPEST, canonical
+from pytest_deploy.record.run_folder import ASIDE
 from pytest_deploy.verify import run_files
 from pytest_deploy.verify.verify import verify
 from tests.unit.verify.altered_record import first, replace
@@ -98,6 +99,16 @@ def laid(record: Record, kind: str, place: str) -> str:
     (record.store / name).parent.mkdir(parents=True, exist_ok=True)
     KINDS[kind][0](record.store / name)
     return name
+
+
+def test_what_a_seal_set_aside_is_no_part_of_the_record(hostile: Record) -> None:
+    aside = hostile.store / ASIDE / hostile.first
+    aside.mkdir(parents=True)
+    for number, (lay, _) in enumerate(KINDS.values()):
+        lay(aside / str(number))
+
+    assert verify(hostile.store).ok
+    assert second_opinion(hostile.store).ok
 
 
 LISTED = ("report.html", "SHA256SUMS", "request.json")
