@@ -92,11 +92,11 @@ class Lines:
 
     def known(self) -> tuple[Checkpoint, ...]:
         try:
-            text = self._file.read_text(encoding="utf-8")
+            text = self._file.read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ()
-        except (OSError, UnicodeDecodeError) as error:
-            raise AnchorUnavailable(f"{self._file} cannot be read: {error}") from error
+        except OSError as error:
+            raise AnchorUnavailable(f"{self._file} cannot be read: {error.strerror}") from error
         try:
             return tuple(sorted((parse_anchor(line) for line in text.splitlines()), key=lambda seen: seen.size))
         except ValueError as error:
@@ -145,7 +145,7 @@ class Copies:
 
     def _checkpoint(self, name: str) -> Checkpoint:
         try:
-            checkpoint = parse_checkpoint(self._store.get(name).decode())
+            checkpoint = parse_checkpoint(self._store.get(name))
         except ValueError as error:
             raise AnchorUnavailable(f"{self.place}/{name} is no signed checkpoint: {error}") from error
         if name != file_name(checkpoint):

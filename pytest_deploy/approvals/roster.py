@@ -210,6 +210,9 @@ def _people(text: bytes, faults: list[str]) -> list[Person]:
     try:
         document = json.loads(text)
         rewritten = canonical(document)
+    except UnicodeDecodeError as error:
+        faults.append(f"roles.json is not JSON: byte {error.start} is no UTF-8")
+        return []
     except (ValueError, IllegalEvent, RecursionError) as error:
         faults.append(f"roles.json is not JSON: {error}")
         return []
@@ -220,14 +223,18 @@ def _people(text: bytes, faults: list[str]) -> list[Person]:
     for email, entry in document.items():
         try:
             people.append(_person(email, entry))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError) as error:
             faults.append(f"roles.json: {error}")
     return people
 
 
-def _person(email: str, entry: Mapping[str, Any]) -> Person:
-    if set(entry) != set(_KEYS) or not isinstance(entry["printed_name"], str) or not entry["printed_name"].strip():
+def _person(email: str, entry: Any) -> Person:
+    if not isinstance(entry, dict) or set(entry) != set(_KEYS):
         raise ValueError(f"{email} must have exactly {', '.join(_KEYS)}")
+    if not isinstance(entry["printed_name"], str) or not entry["printed_name"].strip():
+        raise ValueError(f"{email}: printed_name is a name")
+    if not isinstance(entry["roles"], list) or not isinstance(entry["emails"], list):
+        raise TypeError(f"{email}: roles and emails are lists")
     texts: Sequence[Any] = [*entry["roles"], *entry["emails"]]
     if not all(isinstance(text, str) and text.strip() for text in texts):
         raise ValueError(f"{email}: a role or an e-mail is empty")

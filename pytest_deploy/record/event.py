@@ -138,6 +138,8 @@ def parse_line(line: bytes) -> Event:
     try:
         fields, _ = _DECODER.raw_decode(line.decode("ascii"))  # what may follow shows in the comparison
         again = _dump(fields)
+    except UnicodeDecodeError as error:
+        raise IllegalEvent(f"no canonical JSON: byte {error.start} is not ASCII") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise IllegalEvent(f"no canonical JSON: {error}") from error
     if again != line:

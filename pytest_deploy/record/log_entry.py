@@ -150,16 +150,23 @@ def parse(data: bytes) -> Entry:
     return Entry(event, line, hashes, signed)
 
 
-def parse_checkpoint(text: str) -> SignedCheckpoint:
-    """A signed checkpoint's text. Raises ValueError for anything that would not be written so."""
-    origin, size, root, _, signature = text.removesuffix("\n").split("\n")
-    signed = signature.rpartition(" ")[2]
-    blob = _bytes(signed)
+def parse_checkpoint(written: str | bytes) -> SignedCheckpoint:
+    """A signed checkpoint's text, or the bytes of its file. Raises ValueError for anything that would not be written so."""
+    try:
+        text = written.decode() if isinstance(written, bytes) else written
+        origin, size, root, _, signature = text.removesuffix("\n").split("\n")
+        signed = signature.rpartition(" ")[2]
+        blob = _bytes(signed)
+        checkpoint = Checkpoint(origin, int(size), _bytes(root))
+    except ValueError:
+        raise ValueError(
+            "not the form of a signed checkpoint: origin, size, root, an empty line, a signature"
+        ) from None
     if len(blob) != _KEY_ID_BYTES + _SIGNATURE_BYTES:
         raise ValueError("a signature has 4 bytes of key id and 64 of Ed25519")
-    if text != f"{origin}\n{int(size)}\n{root}\n\n— {origin} {signed}\n":
+    if text != f"{origin}\n{checkpoint.size}\n{root}\n\n— {origin} {signed}\n":
         raise ValueError("not the form of a signed checkpoint")
-    return SignedCheckpoint(Checkpoint(origin, int(size), _bytes(root)), blob[:_KEY_ID_BYTES], blob[_KEY_ID_BYTES:])
+    return SignedCheckpoint(checkpoint, blob[:_KEY_ID_BYTES], blob[_KEY_ID_BYTES:])
 
 
 def parse_anchor(line: str) -> Checkpoint:

@@ -78,7 +78,7 @@ def _given(chain: Chain, line: str) -> Iterator[Finding]:
 def _copied(chain: Chain, path: Path) -> Iterator[Finding]:
     place = f"anchors/{path.name}"
     try:
-        signed = parse_checkpoint(stored_file.read(path, _LARGEST).decode())
+        signed = parse_checkpoint(stored_file.read(path, _LARGEST))
     except OSError as error:
         yield Finding.unreadable(11, chain.store, error)
         return

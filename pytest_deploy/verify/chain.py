@@ -255,7 +255,7 @@ def read_trust_set(store: Path, event: Event) -> TrustSet:
     if set_sha256(whole) != sha256:
         raise ValueError(f"its trust set {name} is not the one it names: a file was changed, added or removed")
     try:
-        key = parse_vkey(whole["log.vkey"].decode())
+        key = parse_vkey(whole["log.vkey"].decode("utf-8", "replace"))
     except (KeyError, ValueError) as error:
         raise ValueError(f"its trust set {name} holds no log.vkey: {error}") from error
     if whole.get("log.pem") != key.pem.encode():

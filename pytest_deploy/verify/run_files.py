@@ -99,9 +99,7 @@ def check_sealed(store: Path, event: Event) -> Iterator[Finding]:
         if hashlib.sha256(text).hexdigest() != bound:
             yield Finding(9, f"{place}/{sums}", f"is not the one event {event.seq} binds")
             return
-        # By line feeds alone, as sha256sum reads them: a name may hold what Unicode takes for the end of a line.
-        lines = [line.split("  ", 1) for line in text.decode().split("\n")[:-1]]
-        listed = {name: sha256 for sha256, name in lines}
+        listed = _listed(text)
         actual = {item.name: item for item in stored_file.below(folder)}
     except FileNotFoundError:
         yield Finding(9, f"{place}/{sums}", f"is missing, though event {event.seq} binds it")
@@ -114,6 +112,16 @@ def check_sealed(store: Path, event: Event) -> Iterator[Finding]:
         return
     del actual[sums]
     yield from _differences(place, listed, actual)
+
+
+def _listed(text: bytes) -> dict[str, str]:
+    """Name -> SHA-256 of a list. Raises ValueError where a line of it is none."""
+    try:
+        # By line feeds alone, as sha256sum reads them: a name may hold what Unicode takes for the end of a line.
+        lines = [line.split("  ", 1) for line in text.decode().split("\n")[:-1]]
+        return {name: sha256 for sha256, name in lines}
+    except ValueError:
+        raise ValueError("a line of it is not `SHA-256  name` in UTF-8") from None
 
 
 def _differences(place: str, listed: Mapping[str, str], actual: Mapping[str, Below]) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ import pytest
 
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.verify.verify import verify
-from tests.unit.record.sample_record import RunWriter, open_log, verdict
+from tests.unit.record.sample_record import RunWriter, closed, decided, open_log, verdict
 from tests.unit.verify.altered_record import first
 from tests.unit.verify.conftest import Record
 from tests.unit.verify.second_verifier import both, second_opinion
@@ -172,3 +173,17 @@ def test_what_may_not_be_read_is_named_and_no_crash(written: Record, what: str) 
     assert (what == "verify.sh") == found.ok
     assert any(line.startswith((f"{place}: ", f"{place}/: ")) for line in said), said
     assert not any(str(home) in line for line in said), said
+
+
+@pytest.mark.parametrize("text", [b"x\n", b"\xff  a\n", b"\n"])
+def test_a_list_that_was_bound_and_is_none_is_named_in_words(tmp_path: Path, text: bytes) -> None:
+    """Only whoever writes the log can bind such a list."""
+    run = RunWriter(open_log(tmp_path)).open().step("build")
+    run.folder.create("SHA256SUMS", text)
+    run.add("run.decided", decided("failed"))
+    run.add("run.closed", closed("failed", run.run, hashlib.sha256(text).hexdigest()))
+
+    found = [finding for finding in verify(tmp_path / "reports" / "local").findings if "SHA256SUMS" in finding.place]
+    assert [finding.problem for finding in found] == [
+        "cannot be held against the files: a line of it is not `SHA-256  name` in UTF-8"
+    ]
