@@ -25,6 +25,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "run": "run.run",
     "rehearse": "rehearse.rehearse",
     "approve": "approve.approve",
+    "reject": "approve.reject",
     "override": "approve.override",
     "recover": "recover.recover",
     "migrate": "migrate.migrate",

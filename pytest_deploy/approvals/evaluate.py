@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any, Final, Generic
 
 from pytest_deploy.approvals.roster import Person, Roster, enroll_command
-from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, S, parse
+from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, Rejection, S, UnderRequest, parse
 from pytest_deploy.approvals.signed_file import SignedFile
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.countersigned import SIGNERS
 from pytest_deploy.record.event import Event, of_type
-from pytest_deploy.record.events import ApprovalRefused, RequestMade, Signed, given
+from pytest_deploy.record.events import ApprovalRefused, RequestMade, RequestRejected, Signed, given
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.meanings import wrong_lifetime, wrong_meaning, wrong_time
 from pytest_deploy.record.ssh_signature import verify
@@ -29,8 +29,10 @@ from pytest_deploy.release.request import digest
 from pytest_deploy.workspace import Workspace
 
 _OVERRIDE_PREFIX: Final = "override-"
+_PREFIXES: Final[Mapping[str, type[UnderRequest]]] = {_OVERRIDE_PREFIX: OverrideStatement, "rejection-": Rejection}
+"""How the names of files begin that are no approvals."""
 _LARGEST: Final = stored_file.LARGEST["signoffs"]
-_COUNTING: Final = frozenset({Approval.type, OverrideStatement.type})
+_COUNTING: Final = frozenset({Approval.type, Rejection.type, OverrideStatement.type})
 OVERRIDE_SIGNERS: Final = SIGNERS
 """An override is asked for by one and confirmed by another."""
 
@@ -106,6 +108,10 @@ class ApprovalContext:
         return _evaluate_folder(self, Approval)
 
     @cached_property
+    def rejections(self) -> Signatures[Rejection]:
+        return _evaluate_folder(self, Rejection)
+
+    @cached_property
     def overrides(self) -> Signatures[OverrideStatement]:
         return _evaluate_folder(self, OverrideStatement)
 
@@ -129,6 +135,8 @@ class Evaluation:
     """Why the roster can never fill the roles; empty where it can."""
     expires: datetime | None
     """When the request lapses, by its own clock."""
+    rejected: tuple[str, ...] = ()
+    """Who rejects the request, as which role and why, in words."""
 
 
 @dataclass(frozen=True)
@@ -146,12 +154,37 @@ def evaluate(context: ApprovalContext) -> Evaluation:
     filled, missing = match_roles(signed, context.roles)
     return Evaluation(
         counted=context.approvals.counted,
-        refused=context.approvals.refused,
+        refused=tuple(dict.fromkeys((*context.approvals.refused, *context.rejections.refused))),
         filled=filled,
         missing=missing,
         why_impossible=why_impossible(context),
         expires=None if context.request_made is None else context.request_made[1].expires,
+        rejected=tuple(_rejected(context)),
     )
+
+
+def _rejected(context: ApprovalContext) -> Iterator[str]:
+    """The rejections that stand: of each person the newest that they signed no approval after, in words.
+
+    The log's word is enough, also where the file is gone or the key was ended since: a rejection is not got rid of so.
+    """
+    taken_back: dict[str, list[tuple[datetime, int | None]]] = {}
+    for signature in context.approvals.counted:
+        seq = None if signature.event is None else signature.event.seq
+        taken_back.setdefault(signature.statement.signer, []).append((signature.statement.at, seq))
+    recorded = [(event.seq, one) for event, one in of_type(context.events, RequestRejected)]
+    laid = [one.statement for one in context.rejections.counted if one.event is None]
+    standing = {
+        one.signer: f"{one.printed_name} as {one.role}: {one.reason}"
+        for seq, one in recorded
+        if not any(at > one.signed_at and (by is None or by > seq) for at, by in taken_back.get(one.signer, ()))
+    }
+    standing |= {
+        one.signer: f"{one.printed_name} as {one.role}: {one.reason}"
+        for one in laid
+        if not any(at > one.at for at, _ in taken_back.get(one.signer, ()))
+    }
+    yield from standing.values()
 
 
 def overrides(context: ApprovalContext) -> Mapping[str, Override]:
@@ -183,16 +216,17 @@ def incomplete_override(context: ApprovalContext, gate: str) -> str:
 def record_signatures(log: Log, context: ApprovalContext, *, actor: str) -> None:
     """Append what no event says yet of the files under a request; each once.
 
-    `approval.signed` and `override.signed` for what counts, `approval.refused` for what does not.
+    `approval.signed`, `request.rejected` and `override.signed` for what counts, `approval.refused` for what does not.
     """
-    signatures: list[CountedSignature[Any]] = [*context.approvals.counted]
+    signatures: list[CountedSignature[Any]] = [*context.approvals.counted, *context.rejections.counted]
     for override in overrides(context).values():
         signatures += override.signatures
     for signature in signatures:
         if signature.event is None:
             log.append(signature.file.event_content(signature.statement), run=context.run, actor=actor)
     recorded = {(given(refused.file), refused.reason) for _, refused in of_type(log.run(context.run), ApprovalRefused)}
-    for file in (*context.approvals.refused, *context.overrides.refused):
+    refused = (*context.approvals.refused, *context.rejections.refused, *context.overrides.refused)
+    for file in dict.fromkeys(refused):
         if (file.file, file.reason) not in recorded:
             log.append(ApprovalRefused(**asdict(file)), run=context.run, actor=actor)
 
@@ -208,12 +242,16 @@ def _evaluate_folder(context: ApprovalContext, kind: type[S]) -> Signatures[S]:
     judged = [
         _evaluate_file(context, path, f"{name}/{path.name}", kind)
         for path in (sorted(folder.glob("*.json")) if context.run else ())
-        if path.name.startswith(_OVERRIDE_PREFIX) == (kind is OverrideStatement)
+        if _kind_of(path.name) is kind
     ]
     return Signatures(
         tuple(file for file in judged if isinstance(file, CountedSignature)),
         tuple(file for file in judged if isinstance(file, RefusedFile)),
     )
+
+
+def _kind_of(name: str) -> type[UnderRequest]:
+    return next((kind for prefix, kind in _PREFIXES.items() if name.startswith(prefix)), Approval)
 
 
 def _evaluate_file(context: ApprovalContext, path: Path, name: str, kind: type[S]) -> CountedSignature[S] | RefusedFile:
@@ -251,7 +289,8 @@ def _evaluate_file(context: ApprovalContext, path: Path, name: str, kind: type[S
             at=context.at if event is None else event.time,
         )
         # 6. And its key was not ended since: nothing rests on this signature yet.
-        why = why or _ended(context, statement.signer, fingerprint)
+        if kind is not Rejection:
+            why = why or _ended(context, statement.signer, fingerprint)
     if why:
         return RefusedFile(name, why, statement.signer, statement.role)
     return CountedSignature(file, statement, event)
@@ -266,9 +305,7 @@ def _ended(context: ApprovalContext, signer: str, fingerprint: str) -> str:
     return f"was signed with the key {fingerprint}, which ended {stamp(ended)}, before it was used"
 
 
-def _objections(
-    context: ApprovalContext, statement: Approval | OverrideStatement, event: Event | None
-) -> Iterator[str]:
+def _objections(context: ApprovalContext, statement: UnderRequest, event: Event | None) -> Iterator[str]:
     """Why a statement does not count, most telling first."""
     if wrong := wrong_meaning(statement.type, statement.meaning):
         yield wrong
@@ -288,16 +325,18 @@ def _objections(
         yield f"the role {statement.role} is not asked for here"
     if context.deployer is not None and person.email == context.deployer.email:
         yield f"{person.printed_name} deploys this, and cannot approve it"
-    elif isinstance(statement, Approval) and person.email in context.ineligible_signers:
+    elif not isinstance(statement, OverrideStatement) and person.email in context.ineligible_signers:
         yield f"{person.printed_name} wrote part of what is released, and cannot approve it"
     yield from _untimely(context, statement, event)
 
 
-def _untimely(context: ApprovalContext, statement: Approval | OverrideStatement, event: Event | None) -> Iterator[str]:
+def _untimely(context: ApprovalContext, statement: UnderRequest, event: Event | None) -> Iterator[str]:
     made = None if context.request_made is None else context.request_made[0]
     logged = context.now if event is None else event.instant
     if wrong := wrong_time(statement.at, None if made is None else made.instant, logged):
         yield wrong
+    if isinstance(statement, Rejection):  # it stands while the request lives
+        return
     if min(statement.at, logged) + timedelta(hours=context.expires_h) <= context.now:
         yield f"has expired: signed {statement.signed_at}, good for {context.expires_h:g} h"
     if isinstance(statement, OverrideStatement) and (wrong := wrong_lifetime(statement.at, statement.until)):

@@ -1,4 +1,4 @@
-"""What people sign under a request: an approval, or one person's part of an override.
+"""What people sign under a request: an approval, a rejection, or one person's part of an override.
 
 Canonical JSON with the printed name, the time and the meaning of the signature (21 CFR 11.50). An approval binds run and
 request; an override besides names the gate, the incident, why, and until when. Signing makes two files, created and never
@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
-from typing import ClassVar, TypeVar
+from typing import ClassVar, Final, TypeVar
 
 from pytest_deploy.approvals.rehearsal_roster import throw_away_key
 from pytest_deploy.approvals.roster import Person, Roster, enroll_command, fingerprint_of, in_force
@@ -22,7 +22,7 @@ from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event, canonical, of_type
 from pytest_deploy.record.events import OverrideSigned, Signed, given
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.meanings import APPROVES, OVERRIDES, wrong_lifetime
+from pytest_deploy.record.meanings import APPROVES, OVERRIDES, REJECTS, wrong_lifetime
 from pytest_deploy.release import git
 from pytest_deploy.release.request import digest
 from pytest_deploy.workspace import Workspace
@@ -38,6 +38,17 @@ class Approval(Statement):
     request_sha256: str
     run: str
     comment: str
+
+
+@dataclass(frozen=True)
+class Rejection(Statement):
+    """One who may approve a request rejects it, until the same person approves it."""
+
+    type: ClassVar[str] = "request.rejected"
+    ONCE: ClassVar[tuple[str, ...]] = ("signer",)
+    request_sha256: str
+    run: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -59,10 +70,13 @@ class OverrideStatement(Statement):
         return parse_stamp(self.expires)
 
 
-S = TypeVar("S", bound=Approval | OverrideStatement)
+UnderRequest = Approval | Rejection | OverrideStatement
+S = TypeVar("S", bound=UnderRequest)
+_TURNED: Final = {Approval.type: Rejection.type, Rejection.type: Approval.type}
+"""By which of a person's statements another is taken back."""
 
 
-def render(statement: Approval | OverrideStatement) -> bytes:
+def render(statement: UnderRequest) -> bytes:
     """The bytes that are signed: canonical JSON and a newline."""
     return canonical(asdict(statement))
 
@@ -105,6 +119,14 @@ def sign_approval(
     return _sign(log, Approval(*stated, comment), slug(role), person, key)
 
 
+def sign_rejection(
+    log: Log, store: Path, run: str, *, person: Person, role: str, key: Path, reason: str, now: datetime
+) -> Event:
+    """Sign that a request must not be deployed; returns the `request.rejected` event. Raises as `sign_approval`."""
+    stated = (REJECTS, person.printed_name, person.email, role, stamp(now), _request_sha256(store, run), run)
+    return _sign(log, Rejection(*stated, reason), f"rejection-{slug(role)}", person, key)
+
+
 def sign_override(
     log: Log,
     store: Path,
@@ -142,19 +164,26 @@ def _request_sha256(store: Path, run: str) -> str:
     return digest(stored_file.read(store / "runs" / run / "request.json"))
 
 
-def _sign(log: Log, statement: Approval | OverrideStatement, slot: str, person: Person, key: Path) -> Event:
+def _sign(log: Log, statement: UnderRequest, slot: str, person: Person, key: Path) -> Event:
     """Refuse what would count no more than it does.
 
     An override may follow one that ran out or names another incident, and anything what was signed with a key that was ended.
     """
     roster, now = in_force(log.store, log.events())[0], log.clock.now()
     valid = {enrolled.fingerprint for enrolled in roster.keys if enrolled.email == person.email and enrolled.valid(now)}
-    for event, signed in of_type(log.run(statement.run), Signed):
+    signatures = [found for found in of_type(log.run(statement.run), Signed) if found[1].signer == person.email]
+    turned = max((event.seq for event, _ in signatures if event.type == _TURNED.get(statement.type)), default=-1)
+    for event, signed in signatures:
         same = event.type == statement.type and all(
             given(getattr(signed, name)) == getattr(statement, name) for name in statement.ONCE
         )
         expires = given(signed.expires) if isinstance(signed, OverrideSigned) else None
-        if same and (expires is None or expires > statement.at) and signing_key(log.store, signed) in valid:
+        if (
+            same
+            and event.seq > turned
+            and (expires is None or expires > statement.at)
+            and signing_key(log.store, signed) in valid
+        ):
             raise Refused(f"{person.email} has signed this already, at {stamp(event.time)}; nothing was added")
     folder = f"runs/{statement.run}/approvals"
     parse(render(statement), type(statement))  # what could not be read back is not signed

@@ -1,4 +1,4 @@
-"""`deploy.py approve` and `override`: what is signed is shown in words, then signed with the person's own key."""
+"""`deploy.py approve`, `reject` and `override`: what is signed is shown in words, then signed with the person's own key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from pytest_deploy.approvals.roster import Person, in_force
-from pytest_deploy.approvals.sign_request import choose_signer, sign_approval, sign_override
+from pytest_deploy.approvals.sign_request import choose_signer, sign_approval, sign_override, sign_rejection
 from pytest_deploy.commands import Key, Role, print_lines, workspace_of_run
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.gates.registry import OVERRIDABLE, Gatekeeper
@@ -43,16 +43,7 @@ def approve(
     require_plain("--comment", comment)
     pending = pending_request(Path.cwd(), run)
     print_lines(map(escape_line, describe_request(pending)))
-    needed = pending.environment.policy.approval.roles
-    person, role, key = pending.choose_signer(role, key)
-    if role not in needed:
-        raise Refused(
-            f"{pending.environment.policy.environment} asks for {', '.join(needed) or 'nobody'}; {role or 'none of your roles'} is not among them"
-        )
-    if person.email in pending.gates().facts.approval_context.ineligible_signers:
-        raise Refused(
-            f"{person.printed_name} deploys this or wrote part of it, so their signature would not count: another must sign"
-        )
+    person, role, key = _who_may_judge(pending, role, key)
     event = sign_approval(
         pending.environment.log,
         pending.environment.workspace.store,
@@ -67,7 +58,32 @@ def approve(
     evaluation = pending.gates().facts.evaluation
     for file in evaluation.refused:
         typer.echo(escape_line(f"uncounted {file.file.rpartition('/')[2]}: {file.reason}"))
-    typer.echo(f"missing   {', '.join(evaluation.missing) or 'nobody: it may be run'}")
+    for rejection in evaluation.rejected:
+        typer.echo(escape_line(f"rejected  by {rejection}"))
+    nobody = "nobody, but it is rejected" if evaluation.rejected else "nobody: it may be run"
+    typer.echo(f"missing   {', '.join(evaluation.missing) or nobody}")
+
+
+def reject(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="the request, as its plan named it")],
+    *,
+    reason: Annotated[str, typer.Option(help="why it must not be deployed; stands in what is signed")],
+    role: Role = "",
+    key: Key = None,
+) -> None:
+    """Sign that a request must not be deployed: it is refused until the same person approves it, whoever else has signed."""
+    if not says_something(reason):
+        raise UsageError("deploy.py reject: say --reason: whoever planned it has to know what to change")
+    require_plain("--reason", reason)
+    pending = pending_request(Path.cwd(), run)
+    print_lines(map(escape_line, describe_request(pending)))
+    person, role, key = _who_may_judge(pending, role, key)
+    environment = pending.environment
+    sign_rejection(
+        environment.log, environment.workspace.store, run,
+        person=person, role=role, key=key, reason=reason, now=environment.clock.now(),
+    )  # fmt: skip
+    typer.echo(f"rejected  by {person.printed_name} <{person.email}> as {role}; it may be run once they approve it")
 
 
 def override(
@@ -135,6 +151,21 @@ class PendingRequest:
         roster = in_force(log.store, log.history())[0]
         person, key = choose_signer(self.environment.workspace, roster, role or next(iter(needed), ""), key)
         return person, role or next((own_role for own_role in needed if own_role in person.roles), ""), key
+
+
+def _who_may_judge(pending: PendingRequest, role: str, key: Path | None) -> tuple[Person, str, Path]:
+    """Who signs for a request or against it, in which role, with what. Raises Refused where it would not count."""
+    needed = pending.environment.policy.approval.roles
+    person, role, key = pending.choose_signer(role, key)
+    if role not in needed:
+        raise Refused(
+            f"{pending.environment.policy.environment} asks for {', '.join(needed) or 'nobody'}; {role or 'none of your roles'} is not among them"
+        )
+    if person.email in pending.gates().facts.approval_context.ineligible_signers:
+        raise Refused(
+            f"{person.printed_name} deploys this or wrote part of it, so their signature would not count: another must sign"
+        )
+    return person, role, key
 
 
 def pending_request(root: Path, run: str) -> PendingRequest:

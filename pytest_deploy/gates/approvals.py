@@ -34,6 +34,8 @@ class Quorum:
     """The request, as `deploy.py approve` takes it."""
     unstated: tuple[str, ...] = ()
     """What policy asks to be stated and was not: `reason`, `ticket` (a rollback by hand)."""
+    rejected: tuple[str, ...] = ()
+    """Who rejects the request, and why."""
 
 
 def gather(facts: GateFacts) -> Judge:
@@ -48,6 +50,7 @@ def gather(facts: GateFacts) -> Judge:
         evaluation.expires,
         facts.candidate.request or "",
         _unstated(facts),
+        evaluation.rejected,
     )
     return partial(judge, quorum)
 
@@ -75,6 +78,7 @@ def judge(quorum: Quorum, at: datetime) -> Verdict:
         "expires": None if quorum.expires is None else stamp(quorum.expires),
         "run": quorum.run or None,
         "unsaid": list(quorum.unstated),
+        "rejected": list(quorum.rejected),
     }
     grounds = Grounds(NAME, inputs)
     not_counted = f" (not counted: {'; '.join(quorum.refused)})" if quorum.refused else ""
@@ -93,6 +97,9 @@ def _unfit(quorum: Quorum, at: datetime, approve: str, not_counted: str) -> tupl
     if quorum.unstated:
         how = " ".join(f"--deploy-{what}=…" for what in quorum.unstated)
         return f"policy asks for a {' and a '.join(quorum.unstated)}", f"plan anew with {how}"
+    if quorum.rejected:
+        how = f"plan anew what they ask for; who rejected it withdraws that by approving: {approve}"
+        return f"rejected by {'; by '.join(quorum.rejected)}", how
     if quorum.expires is not None and at >= quorum.expires:
         return f"the request lapsed {moment(quorum.expires)}", "plan anew and have it approved"
     if quorum.why_impossible:

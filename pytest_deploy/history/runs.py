@@ -25,6 +25,7 @@ from pytest_deploy.record.events import (
     RecordAmended,
     RecordAnnotated,
     RequestMade,
+    RequestRejected,
     RequestVoided,
     RevisionDeployed,
     RunAbandoned,
@@ -209,6 +210,7 @@ def facts(event: Event) -> tuple[Fact, ...]:  # noqa: PLR0911 -- one arm a type
         case (
             ApprovalSigned(signer=signer, printed_name=name)
             | OverrideSigned(signer=signer, printed_name=name)
+            | RequestRejected(signer=signer, printed_name=name)
             | SignoffSigned(signer=signer, printed_name=name)
             | DeviationAccepted(signer=signer, printed_name=name)
             | RecordAmended(signer=signer, printed_name=name)
@@ -231,7 +233,15 @@ def facts(event: Event) -> tuple[Fact, ...]:  # noqa: PLR0911 -- one arm a type
 _FACTUAL: Final = frozenset(
     kind.type
     for kind in (
-        *(ApprovalSigned, OverrideSigned, SignoffSigned, DeviationAccepted, RecordAmended, RecordAnnotated),
+        *(
+            ApprovalSigned,
+            RequestRejected,
+            OverrideSigned,
+            SignoffSigned,
+            DeviationAccepted,
+            RecordAmended,
+            RecordAnnotated,
+        ),
         *(MigrationApplied, MigrationRolledBack, StepFinished, StepNotRun, RevisionDeployed),
     )
 )

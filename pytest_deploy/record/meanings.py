@@ -13,6 +13,7 @@ from typing import Final
 from pytest_deploy.record.clock import stamp
 
 APPROVES: Final = "approves the deployment of this request"
+REJECTS: Final = "rejects this request: it must not be deployed"
 OVERRIDES: Final = "answers for passing over this gate, once, for this request"
 CORRECTS: Final = "corrects this value of the record"
 CONFIRMS: Final = "confirms this correction of the record"
@@ -22,6 +23,7 @@ RELEASES: Final = "releases this environment from its freeze"
 
 MEANINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "approval.signed": (APPROVES,),
+    "request.rejected": (REJECTS,),
     "override.signed": (OVERRIDES,),
     "record.amended": (CORRECTS, CONFIRMS),
     "record.annotated": (ANNOTATES,),

@@ -62,6 +62,8 @@ class RunState:
     request_sha256: str | None = None
     voided: bool = False
     """Its request starts no run any more."""
+    rejected_by: set[str] = field(default_factory=set)
+    """Signers who rejected its request and did not approve it since."""
     pipeline: str = ""
     commit: str = ""
     opened_at: datetime | None = None
@@ -99,6 +101,10 @@ class RunState:
                 self.request_sha256 = data["request_sha256"]
             case "request.voided":
                 self.voided = True
+            case "request.rejected":
+                self.rejected_by.add(data["signer"])
+            case "approval.signed":
+                self.rejected_by.discard(data["signer"])
             case "lease.taken" | "lease.renewed":
                 self.lease_until = parse_stamp(data["until"])
             case "run.opened":

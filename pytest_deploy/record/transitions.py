@@ -69,6 +69,7 @@ LEGAL: Final[Mapping[str, Rule]] = {
     "request.voided": Rule(frozenset({Stage.NEW}), ("request live",)),
     "approval.signed": Rule(_BEFORE_DECISION, ("request live", "of this request")),
     "approval.refused": Rule(_ALWAYS, ("requested",)),
+    "request.rejected": Rule(_BEFORE_DECISION, ("request live", "of this request")),
     "override.signed": Rule(_BEFORE_DECISION, ("request live",)),
     "gate.passed": _GATE,
     "gate.refused": _GATE,
@@ -79,7 +80,7 @@ LEGAL: Final[Mapping[str, Rule]] = {
     ),
     "lease.renewed": Rule(frozenset({Stage.LEASED}) | OPEN | FINISHED, ("own lease",)),
     "lease.released": Rule(_leads("lease.released", *FINISHED), ("own lease",)),
-    "run.opened": Rule(_leads("run.opened"), ("leased unless a plan", "of this request")),
+    "run.opened": Rule(_leads("run.opened"), ("leased unless a plan", "of this request", "not rejected")),
     "run.planned": Rule(_leads("run.planned")),
     "phase.started": Rule(_PLANNED, ("no phase open", "first time of the phase", "rollback phase in a rollback")),
     "phase.finished": Rule(_PLANNED, ("phase open or never begun", "no step open")),
@@ -168,6 +169,10 @@ CONDITIONS: Final[Mapping[str, tuple[Callable[[Proposal], bool], str]]] = {
         "the run has no live request",
     ),
     "not voided": (lambda it: not it.state.voided, "the request was voided"),
+    "not rejected": (
+        lambda it: not it.state.rejected_by,
+        "its request is rejected, and who rejected it did not approve it since",
+    ),
     "of this request": (
         lambda it: it.data["request_sha256"] == it.state.request_sha256,
         "request_sha256 is not that of the run's request",

@@ -270,6 +270,7 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "migration.rolled-back": "Migration {of.version} rolled back in {took}",
     "override.signed": "Override signed by {of.signer}: {of.reason}",
     "phase.finished": "Phase {of.phase}: {of.outcome} in {took}",
+    "request.rejected": "Request rejected by {of.signer} as {of.role}: {of.reason}",
     "request.made": "Request made by {of.requested_by}, SHA-256 {of.request_sha256:.16}…",
     "revision.deployed": "Revision {of.revision} made, no traffic yet",
     "rollback.finished": "Rollback finished in {took}: {of.outcome}",

@@ -30,6 +30,7 @@ from pytest_deploy.record.events import (
     PhaseFinished,
     RecordAmended,
     RecordAnnotated,
+    RequestRejected,
     RollbackStarted,
     RunDecided,
     RunOpened,
@@ -79,7 +80,7 @@ def _signature(event: Event, signed: SignedT) -> Signature[SignedT]:
         printed_name=stated("printed_name") or "—",
         role=stated("role") or "—",
         meaning=stated("meaning") or _meaning(signed),
-        comment=stated("comment") or "",
+        comment=stated("comment") or (signed.reason if isinstance(signed, RequestRejected) else ""),
         signed_at=stamp(stated("signed_at") or event.time),
         verify_time=f"{event.time:%Y%m%d%H%M%SZ}",
     )
@@ -198,6 +199,8 @@ def _of_event(event: Event, summary: RunSummary) -> Iterator[Deviation]:  # noqa
             yield Deviation(event.seq, "alert", f"{alert}: {detail}")
         case ClockSkewed(skew_s=skew_s, source=source):
             yield Deviation(event.seq, "clock", f"{skew_s} s off, by {source}")
+        case RequestRejected(signer=signer, reason=reason):
+            yield Deviation(event.seq, "rejected", f"{signer}: {reason}")
         case ApprovalRefused(reason=reason):
             yield Deviation(event.seq, "signature refused", reason)
         case LeaseTaken(recovers=True, holder=holder):

@@ -236,7 +236,7 @@ def _serving(serving: Serving, moment: AsOf) -> Iterator[Sentence]:
 
 _ENDS: Final = frozenset({"request.voided", "run.decided", "run.closed", "run.abandoned"})
 _LABELS: Final[Mapping[str, str]] = {
-    "request.made": "request", "request.voided": "voided", "approval.refused": "not counted", "backup.created": "backup",
+    "request.made": "request", "request.voided": "voided", "request.rejected": "rejected", "approval.refused": "not counted", "backup.created": "backup",
     "migration.applied": "migration", "migration.rolled-back": "migration", "revision.deployed": "revision", "traffic.moved": "traffic",
     "rollback.started": "rollback", "rollback.finished": "rollback", "run.decided": "decided", "run.closed": "closed",
     "run.abandoned": "abandoned", "environment.frozen": "frozen", "environment.released": "thawed", "alert.raised": "alert",

@@ -31,6 +31,7 @@ from pytest_deploy.record.events import (
     RecordAmended,
     RecordAnnotated,
     RequestMade,
+    RequestRejected,
     RunAbandoned,
     RunClosed,
     RunOpened,
@@ -54,7 +55,17 @@ _NAME = re.compile(r"\d{8}\.event", re.ASCII)
 _KEPT: Final = frozenset(
     content.type
     for content in (
-        *(RequestMade, RunOpened, RunClosed, RunAbandoned, AnchorMade, ClockSkewed, ApprovalSigned, OverrideSigned),
+        *(
+            RequestMade,
+            RequestRejected,
+            RunOpened,
+            RunClosed,
+            RunAbandoned,
+            AnchorMade,
+            ClockSkewed,
+            ApprovalSigned,
+            OverrideSigned,
+        ),
         *(SignoffSigned, RecordAmended, RecordAnnotated, DeviationAccepted, EnvironmentReleased),
     )
 )

@@ -32,6 +32,7 @@ from pytest_deploy.record.events import (
     RecordAmended,
     RecordAnnotated,
     RequestMade,
+    RequestRejected,
     RunClosed,
     Signed,
     SignoffSigned,
@@ -48,6 +49,7 @@ from pytest_deploy.verify.segment import WorkerPool, batched, read_entry
 _SIGNED: Final = (
     *(
         ApprovalSigned,
+        RequestRejected,
         OverrideSigned,
         SignoffSigned,
         RecordAmended,
@@ -218,7 +220,7 @@ def _unfit(text: bytes, event: Event, made: datetime | None) -> str | None:
     signed = json.loads(text)
     if wrong := wrong_meaning(event.type, signed.get("meaning")):
         return wrong
-    if not isinstance(event.content, ApprovalSigned | OverrideSigned):
+    if not isinstance(event.content, ApprovalSigned | RequestRejected | OverrideSigned):
         return None
     for key in ("signed_at", "expires") if isinstance(event.content, OverrideSigned) else ("signed_at",):
         try:

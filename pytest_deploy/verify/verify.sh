@@ -256,7 +256,7 @@ lower
 # --- 7 what may follow what, as far as the format says it in words ----------------------------------------------------
 # runs: closed, abandoned, open, requested or known; run; digest
 types=' request.made request.voided lease.taken lease.renewed lease.released run.opened run.planned run.decided run.closed run.abandoned phase.started phase.finished
- step.started step.finished step.not-run gate.passed gate.refused gate.not-applicable approval.signed approval.refused override.signed migration.applied migration.rolled-back backup.created
+ step.started step.finished step.not-run gate.passed gate.refused gate.not-applicable approval.signed approval.refused request.rejected override.signed migration.applied migration.rolled-back backup.created
  revision.deployed traffic.moved rollback.started rollback.finished environment.frozen environment.released alert.raised clock.skewed notification.sent
  notification.failed anchor.made record.amended record.annotated record.read signoff.signed deviation.accepted key.enrolled key.revoked key.rotated '
 after='^(lease[.](renewed|released)|approval[.]refused|anchor[.]made|notification[.].*|record[.].*|signoff[.]signed|deviation[.]accepted|backup[.]created|environment[.].*|alert[.]raised|clock[.]skewed)$'
@@ -271,6 +271,9 @@ awk -F '\t' -v types="${types//$'\n'/}" -v after="$after" -v first="$work/first"
   $4 == "-" { next }
   { known[$4]; if ($3 == "request.made") asked[$4] = $10; if ($3 == "run.decided") decided[$4] = $7 }
   ended[$4] && $3 !~ after { wrong("a " $3 " after the end of its run") }
+  $3 == "request.rejected" && !(($4, $16) in rejects) { rejects[$4, $16]; rejected[$4]++ }
+  $3 == "approval.signed" && ($4, $16) in rejects { delete rejects[$4, $16]; rejected[$4]-- }
+  $3 == "run.opened" && rejected[$4] { wrong("it opens on a request that is rejected") }
   $3 == "run.opened" && opened[$4]++ { wrong("its run was opened before") }
   $3 == "run.opened" && $10 != "-" && asked[$4] != $10 { wrong("it opens on another request than was made") }
   $3 == "run.closed" && decided[$4] != $7 { wrong("its outcome is " $7 ", but \"" decided[$4] "\" was decided") }
@@ -386,12 +389,13 @@ match "$work/requests" 'is missing, or not the request that the log says was mad
 
 # --- 10 approvals, overrides, amendments, sign-offs: signed by an enrolled person, at the log's time ------------------
 awk -F '\t' '
-  $3 ~ /^(approval\.signed|signoff\.signed|override\.signed|record\.amended|record\.annotated|deviation\.accepted|environment\.released)$/ {
+  $3 ~ /^(approval\.signed|request\.rejected|signoff\.signed|override\.signed|record\.amended|record\.annotated|deviation\.accepted|environment\.released)$/ {
     print $1, $2, $4, $13, $14, $15, $16 "\t" $17 "\t" $18 "\t" $10 "\t" $8 }' OFS='\t' "$work/facts" >"$work/signed"
 # What a signature may mean, by the type of the event that counts it. Under a request it is made after that, at most a minute
 # (of clocks that differ) before it was counted; an override ends within 24 hours.
 meanings='
 |approval.signed=approves the deployment of this request
+|request.rejected=rejects this request: it must not be deployed
 |override.signed=answers for passing over this gate, once, for this request
 |record.amended=corrects this value of the record
 |record.amended=confirms this correction of the record
@@ -423,13 +427,13 @@ while IFS=$'\t' read -r n time run file sha sig_sha says; do
       n = split(meanings, line, "|")
       for (i = 1; i <= n; i++) if (index(line[i], type "=") == 1) { judged = 1; if (raw[".meaning"] == "\"" substr(line[i], length(type) + 2) "\"") fits = 1 }
       if (judged && !fits) return "means something else than a " type " stands for"
-      if (type !~ /^(approval|override)[.]signed$/) return ""
+      if (type !~ /^(approval[.]signed|request[.]rejected|override[.]signed)$/) return ""
       raw["made"] = "\"" made "\""; raw["counted"] = (".data.clock" in event) ? event[".data.clock"] : event[".time"]
       at = ms(".signed_at"); counted = ms("counted")
       if (at < 0) return "its signed_at is no UTC time"
       if (made != "" && ms("made") - at > 60000) return "is back-dated: its request was made later"
       if (at - counted > 60000) return "is dated after it was counted"
-      if (type == "approval.signed") return ""
+      if (type != "override.signed") return ""
       if (ms(".expires") < 0) return "its expires is no UTC time"
       return ms(".expires") <= at ? "runs out before it is signed" : ms(".expires") - at > 86400000 ? "lasts longer than 24 hours" : ""
     }

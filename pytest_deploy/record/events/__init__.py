@@ -47,6 +47,7 @@ from pytest_deploy.record.events.of_people import (
     RecordAmended,
     RecordAnnotated,
     RecordRead,
+    RequestRejected,
     Signed,
     SignoffSigned,
 )
@@ -85,7 +86,7 @@ TYPES: Final[Mapping[str, type[EventContent]]] = {
         *(RunOpened, RunPlanned, RunDecided, RunClosed, RunAbandoned),
         *(PhaseStarted, PhaseFinished, StepStarted, StepFinished, StepNotRun),
         *(GatePassed, GateRefused, GateNotApplicable),
-        *(ApprovalSigned, ApprovalRefused, OverrideSigned),
+        *(ApprovalSigned, ApprovalRefused, RequestRejected, OverrideSigned),
         *(MigrationApplied, MigrationRolledBack, BackupCreated, RevisionDeployed, TrafficMoved),
         *(RollbackStarted, RollbackFinished, EnvironmentFrozen, EnvironmentReleased),
         *(AlertRaised, ClockSkewed, NotificationSent, NotificationFailed),

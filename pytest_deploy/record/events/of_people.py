@@ -46,6 +46,18 @@ class ApprovalRefused(EventContent, frozen=True, kw_only=True):
     source: str | UnsetType = UNSET
 
 
+class RequestRejected(Signed, frozen=True, kw_only=True):
+    """Somebody who may approve a request rejects it: it starts no run until the same person approves it."""
+
+    role: str
+    meaning: str
+    reason: str
+    request_sha256: Sha256
+    printed_name: str
+    signed_at: datetime
+    """By the request's own clock."""
+
+
 class OverrideSigned(Signed, frozen=True, kw_only=True):
     """Somebody answers for passing over a gate's refusal."""
 

@@ -15,6 +15,8 @@ from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.approvals.sign_request import (
     Approval,
     OverrideStatement,
+    Rejection,
+    UnderRequest,
     render,
     sign_approval,
     sign_override,
@@ -140,12 +142,14 @@ class PendingRequest:
         )  # fmt: skip
         return replace(said, **changes)
 
-    def put_statement(
-        self, said: Approval | OverrideStatement, *, key: str = "", namespace: str = NAMESPACE, under: str = RUN
-    ) -> str:
+    def put_statement(self, said: UnderRequest, *, key: str = "", namespace: str = NAMESPACE, under: str = RUN) -> str:
         """Sign a statement by hand and put it under a request without asking anybody: what an attacker can do."""
         content = render(said)
-        slot = slug(said.role) if isinstance(said, Approval) else f"override-{said.gate}-{slug(said.role)}"
+        slot = slug(said.role)
+        if isinstance(said, OverrideStatement):
+            slot = f"override-{said.gate}-{slot}"
+        elif isinstance(said, Rejection):
+            slot = f"rejection-{slot}"
         signature = sign(content, key=self.keys[key or said.signer], namespace=namespace)
         return self.put(f"{slot}-00000000.json", content, signature, under=under)
 

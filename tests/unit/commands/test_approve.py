@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.commands.approve import approve, override, pending_request
+from pytest_deploy.commands.approve import approve, override, pending_request, reject
 from pytest_deploy.commands.keys import revoke
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.clock import SystemClock
@@ -88,6 +88,48 @@ def test_a_key_that_is_revoked_takes_its_signature_back_and_says_from_which_requ
     pending_checkout.approve(BOTH.email, role="QA Lead")
     assert printed[-1] == "missing   nobody: it may be run"
     assert any(line.startswith("uncounted qa-lead-") for line in printed)
+
+
+def test_who_rejects_stops_the_request_until_they_approve_it(pending_checkout: PendingRequestCheckout) -> None:
+    root, run, printed = pending_checkout.root, pending_checkout.run, pending_checkout.printed
+    quinns: dict[str, Any] = {"printed": printed, "key": pending_checkout.keys[QUINN.email]}
+    pending_checkout.approve(TINA.email)
+
+    typed(root, reject, run, reason="the migration locks the table", **quinns)
+
+    assert printed[-1] == "rejected  by Quinn Quist <quinn@example.org> as QA Lead; it may be run once they approve it"
+    pending_checkout.approve(BOTH.email, role="QA Lead")
+    assert printed[-2:] == [
+        "rejected  by Quinn Quist as QA Lead: the migration locks the table", "missing   nobody, but it is rejected",
+    ]  # fmt: skip
+    verdict = pending_request(root, run).gates().check("approvals")
+    assert not verdict.passed
+    assert verdict.reason == "rejected by Quinn Quist as QA Lead: the migration locks the table"
+    assert "who rejected it withdraws that by approving" in verdict.sentence
+
+    pending_checkout.approve(QUINN.email)
+    assert printed[-1] == "missing   nobody: it may be run"
+    assert pending_request(root, run).gates().check("approvals").passed
+
+
+@pytest.mark.parametrize(
+    "email, reason, says",
+    [
+        (DORA.email, "x", "Dora Deployer deploys this or wrote part of it"),
+        (ADAM.email, "x", "Adam Author deploys this or wrote part of it"),
+        (QUINN.email, "  ", "say --reason"),
+        (QUINN.email, "…", "say --reason"),
+        (QUINN.email, "a\nb", "--reason"),
+    ],
+)
+def test_who_may_not_approve_rejects_nothing_and_nobody_without_a_reason(
+    pending_checkout: PendingRequestCheckout, email: str, reason: str, says: str
+) -> None:
+    with pytest.raises((Refused, UsageError), match=says):
+        typed(pending_checkout.root, reject, pending_checkout.run, reason=reason, key=pending_checkout.keys[email])
+
+    assert pending_checkout.events("request.rejected") == []
+    assert not (pending_checkout.folder / "approvals").exists()
 
 
 def test_only_a_request_that_lives_is_signed(pending_checkout: PendingRequestCheckout) -> None:

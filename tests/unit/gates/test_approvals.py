@@ -73,6 +73,15 @@ def test_a_roster_that_can_never_fill_the_roles_must_be_mended() -> None:
     assert verdict.reason == "the quorum is impossible: nobody holds QA Lead"
 
 
+def test_a_request_that_somebody_rejects_is_refused_however_well_it_is_signed() -> None:
+    verdict = judged(rejected=("Quinn Quist as QA Lead: it locks the table", "Tina Tanaka as Tech Lead: so it does"))
+
+    assert outcome_of(verdict) == (False, "mend")
+    assert verdict.reason == (
+        "rejected by Quinn Quist as QA Lead: it locks the table; by Tina Tanaka as Tech Lead: so it does"
+    )
+
+
 def test_a_signature_that_was_lost_is_told_also_where_nobody_is_left_to_sign() -> None:
     verdict = judged(filled={}, missing=ROLES, why_impossible="nobody holds QA Lead", refused=["quentin's key ended"])
 

@@ -148,6 +148,8 @@ def test_no_event_is_no_run() -> None:
     "happened,found",
     [
         (event(1, "approval.signed", **APPROVED), [("signer", "quinn@example.org")]),
+        (event(1, "request.rejected", **APPROVED, reason="x", printed_name="Quinn Ö", signed_at="2026-11-22T12:00:00.000Z"),
+         [("signer", "quinn@example.org"), ("signer", "quinn ö")]),
         (event(1, "approval.signed", **APPROVED, printed_name="Quinn Ö"), [("signer", "quinn@example.org"), ("signer", "quinn ö")]),
         (event(1, "override.signed", **SIGNED), [("signer", "quinn@example.org")]),
         (event(1, "signoff.signed", **FILE, role="qa-lead", meaning="review", record_sha256=SHA), [("signer", "quinn@example.org")]),

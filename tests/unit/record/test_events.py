@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 FORMAT_TYPES = """
 request.made request.voided lease.taken lease.renewed lease.released run.opened run.planned run.decided run.closed run.abandoned
 phase.started phase.finished step.started step.finished step.not-run gate.passed gate.refused gate.not-applicable approval.signed approval.refused
-override.signed migration.applied migration.rolled-back backup.created revision.deployed traffic.moved rollback.started
+request.rejected override.signed migration.applied migration.rolled-back backup.created revision.deployed traffic.moved rollback.started
 rollback.finished environment.frozen environment.released alert.raised clock.skewed notification.sent
 notification.failed anchor.made record.amended record.annotated record.read signoff.signed deviation.accepted key.enrolled key.revoked key.rotated
 """
@@ -46,6 +46,7 @@ FORMAT_KEYS = {
     "gate.refused": "gate point inputs verdict reason earliest_start",
     "gate.not-applicable": "gate point inputs verdict reason earliest_start",
     "approval.signed": "file sha256 signature_sha256 role signer meaning request_sha256",
+    "request.rejected": "file sha256 signature_sha256 role signer meaning reason request_sha256 printed_name signed_at",
     "lease.taken": "name holder until",
     "key.enrolled": "set set_sha256 person fingerprint reason",
     "key.revoked": "set set_sha256 person fingerprint reason",
