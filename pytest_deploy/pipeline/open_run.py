@@ -9,11 +9,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Final
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from pytest_deploy.approvals.roster import in_force
-from pytest_deploy.errors import DeployError, Refused
+from pytest_deploy.errors import DeployError, Refused, UsageError
 from pytest_deploy.pipeline.authorize_run import authorize_lease, rate_limit_condition
 from pytest_deploy.pipeline.requests import approved_request
 from pytest_deploy.pipeline.run import Run, RunObserver
@@ -23,7 +24,8 @@ from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record import lease, preimages
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.atomic_file import make_ignored
-from pytest_deploy.record.events import RunOpened
+from pytest_deploy.record.event import LIMIT, canonical
+from pytest_deploy.record.events import RunOpened, given
 from pytest_deploy.record.lease import Lease
 from pytest_deploy.release import live, source
 from pytest_deploy.release.request import PIPELINE
@@ -33,6 +35,8 @@ from pytest_deploy.workspace import SPECIFICATION
 logger = logging.getLogger(__name__)
 
 PLAN = "plan"
+_ROOM: Final = LIMIT - 4_096
+"""Bytes of `run.opened` for what is known before the lease: its own keys, and the release that smoke finds, come on top."""
 
 
 def headline(environment: Environment, context: RunContext, source_: Source) -> list[str]:
@@ -71,6 +75,7 @@ def open_run(
         began: when the deployment's process began, in seconds since the epoch.
 
     Raises:
+        UsageError: what opens the run does not fit its event.
         Refused: with every refusal; RequestRefused where the record holds why.
         LeaseHeld: another run holds the environment.
         ManualInterventionRequired: a run was left open.
@@ -82,14 +87,18 @@ def open_run(
             f"the tree has uncommitted changes, and {environment.policy.environment} deploys commits only: commit or discard "
             "them (`git status` lists them), then run again"
         )
-    # 2. The lease, after the gates; it is renewed until the run is sealed. What is written from here on git never takes in.
+    # 2. What the run is opened with fits the event that says it.
+    require_room(
+        _opening_event(environment, context, source_, plugins, options, judged=judged_by(environment, context))
+    )
+    # 3. The lease, after the gates; it is renewed until the run is sealed. What is written from here on git never takes in.
     for folder in (context.workspace.state, context.workspace.reports):
         with suppress(OSError):  # where nothing can be written, the record says so in its own words
             make_ignored(folder)
     lease = take_lease(environment, context, source_) if context.pipeline != PLAN else None
     if lease is not None:
         lease.start_renewing()
-    # 3. The run. Where it cannot be opened the lease is given back.
+    # 4. The run. Where it cannot be opened the lease is given back.
     age_s = max(0.0, time.time() - began)
     run = Run(
         environment=environment,
@@ -101,7 +110,12 @@ def open_run(
         source=source_,
     )
     try:
-        run.open(_opening_event(environment, context, source_, plugins, options))
+        judged = judged_by(environment, context)
+        preimages.keep(environment.log.store, judged)
+        opening = _opening_event(environment, context, source_, plugins, options, judged=judged)
+        # Smoke alone checks what serves: which release that is makes it evidence for the next environment.
+        target = live.serving(environment.platform) if context.pipeline == "smoke" else UNSET
+        run.open(structs.replace(opening, target=target))
     except DeployError:
         if lease is not None:
             lease.stop_renewing()
@@ -133,6 +147,8 @@ def _opening_event(
     source_: Source,
     plugins: Mapping[str, str],
     options: Mapping[str, object],
+    *,
+    judged: Mapping[str, bytes],
 ) -> RunOpened:
     root, policy = context.workspace.root, environment.policy
     approved = approved_request(environment, context) if context.request else None
@@ -155,15 +171,24 @@ def _opening_event(
         lock_sha256=_sha256(context.workspace.steps_lock),
         reason=context.reason,
         sets=dict(policy.settings),
-        preimages=preimages.keep(environment.log.store, judged_by(environment, context)),
+        preimages=preimages.digests(judged),
         substituted={key: dict(values) for key, values in policy.substituted.items()},
         python=machine.python_version(),
         options=dict(options),
         ticket=context.ticket or None,
         organisation=policy.organisation.model_dump(include={"name", "references"}),
-        # Smoke alone checks what serves: which release that is makes it evidence for the next environment.
-        target=live.serving(environment.platform) if context.pipeline == "smoke" else UNSET,
     )
+
+
+def require_room(opening: RunOpened) -> None:
+    """Refuse a run that its first event cannot hold: it names each file that the run is judged by. Raises UsageError."""
+    size = len(canonical(opening.as_data()))
+    if size > _ROOM:
+        files = len(given(opening.preimages, {}))
+        raise UsageError(
+            f"what opens this run takes {size} bytes in {files} names of files, options and settings; an event holds {_ROOM} of them: "
+            "put the steps and what lies beside them in suites/ into fewer files"
+        )
 
 
 def judged_by(environment: Environment, context: RunContext) -> dict[str, bytes]:

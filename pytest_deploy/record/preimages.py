@@ -23,15 +23,20 @@ def place(sha256: str) -> str:
     return f"{FOLDER}/sha256/{sha256}"
 
 
+def digests(texts: Mapping[str, bytes]) -> dict[str, str]:
+    """Name -> SHA-256 of each text."""
+    return {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
+
+
 def keep(store: Store, texts: Mapping[str, bytes]) -> dict[str, str]:
     """Put the texts into the store, those that lie there already not again; name -> SHA-256."""
-    digests = {name: hashlib.sha256(text).hexdigest() for name, text in texts.items()}
+    named = digests(texts)
     kept = set(store.names(f"{FOLDER}/"))
     for name, text in texts.items():
-        if place(digests[name]) not in kept:
+        if place(named[name]) not in kept:
             with suppress(Exists):  # the same bytes: the name says so, and the verifiers hold it to that
-                store.create(place(digests[name]), text)
-    return digests
+                store.create(place(named[name]), text)
+    return named
 
 
 def named(events: Iterable[Event]) -> frozenset[str]:

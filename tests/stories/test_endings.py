@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -71,6 +72,28 @@ def test_ending(one_step: Checkout, ending: Ending, workers: tuple[str, ...], en
         one_step.assert_nothing_runs(NOTHING_WITHIN_S)
     # 4. The environment is as it was.
     assert serving(one_step) == before
+
+
+@pytest.mark.faults
+def test_suites_with_more_files_than_an_event_can_name_are_refused_before_anything_is_opened(
+    one_step: Checkout,
+) -> None:
+    folder = one_step.path / "suites" / "smoke" / "samples"
+    folder.mkdir()
+    for number in range(700):
+        (folder / f"{number:04d}.json").write_text("{}")
+    before = one_step.bytes_below("reports/local")
+
+    refused = one_step.run("--deploy-env=local", "--deploy-pipeline=smoke")
+
+    assert refused.code == 4, refused.said
+    assert "names of files, options and settings; an event holds" in refused.said
+    assert before == one_step.bytes_below("reports/local")
+    for path in sorted(folder.iterdir())[300:]:
+        path.unlink()
+    permitted = one_step.run("--deploy-env=local", "--deploy-pipeline=smoke")
+    assert permitted.code == 0, permitted.said
+    shutil.rmtree(folder)
 
 
 def test_the_record_of_all_endings_verifies(one_step: Checkout) -> None:
