@@ -46,6 +46,15 @@ class StepEnded(unittest.SkipTest):
     """The running step ends here, neither passed nor failed: pytest's reports call it skipped, with the reason."""
 
 
+STEP_EVENTS: Final = frozenset(
+    {
+        *("migration.applied", "migration.rolled-back", "revision.deployed", "traffic.moved"),
+        *("backup.created", "alert.raised"),
+    }
+)
+"""What a step may write into the log: what it did. Verdicts, decisions and signatures are written by who makes them."""
+
+
 class StepRecord:
     """What one running step says of itself; the `record` fixture."""
 
@@ -127,9 +136,12 @@ class StepRecord:
     def event(self, content: EventContent | str, **data: object) -> Event:
         """Append one event of this run: its typed content, or its type and its keys by name.
 
-        Raises IllegalEvent where it is not legal now.
+        Raises UsageError for a type that no step writes (a verdict is a gate's, a freeze a rollback's), IllegalEvent where it is
+        not legal now.
         """
         event_type, data = (content, data) if isinstance(content, str) else (content.type, content.as_data())
+        if event_type not in STEP_EVENTS:
+            raise UsageError(f"{event_type} is not written by a step: right is one of {', '.join(sorted(STEP_EVENTS))}")
         return self._log.append(parse(event_type, redacted(data, self._redact)), run=self._run, actor=STEP_ACTOR)
 
     def alert(self, alert: str, detail: str) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pytest_deploy.errors import CollectionRefused, Fault
+from pytest_deploy.errors import CollectionRefused, Fault, UsageError
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.steps_lock import WHENS, Step
 from pytest_deploy.plugin import report_writers
@@ -77,6 +77,8 @@ class Collection:
         self._pipeline = context.pipeline
         self._step_timeout_s = step_timeout_s
         self._vetted_plugins: frozenset[int] = frozenset()
+        self._accepted = False
+        """Whether the collection was taken: from then on no plug-in joins."""
         """The plug-ins that were active, and judged, before a module of suites/ was imported; by identity."""
         self._errors: list[str] = []
         self.steps: tuple[Step, ...] = ()
@@ -97,6 +99,15 @@ class Collection:
     def pytest_collection(self) -> None:
         """Remember what is active so far: a module of suites/ brings no plug-in of its own."""
         self._vetted_plugins = frozenset(map(id, self._config.pluginmanager.get_plugins()))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_plugin_registered(self, plugin: object, manager: pytest.PytestPluginManager) -> None:
+        """Once steps run no plug-in joins: it could run a step in another's place, or judge it. Raises UsageError in who registers it."""
+        if self._accepted and id(plugin) not in self._vetted_plugins:
+            manager.unregister(plugin)
+            raise UsageError(
+                f"plug-in {type(plugin).__name__}: it was registered while steps run, and no plug-in joins then; use a fixture"
+            )
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(
@@ -125,6 +136,7 @@ class Collection:
             self._check_plugins()
             collected = [self._step(item) for item in items]
             self.steps = self.accept(collected)
+            self._accepted = True
         except pytest.UsageError as refused:
             if self._handover_file is None:
                 raise

@@ -19,6 +19,7 @@ from pytest_deploy.record.redaction import NOT_WRITTEN, redacted
 
 _IN_CALL = pytest.StashKey[bool]()
 _FAILED_SUBTESTS = pytest.StashKey[list[str]]()
+_SKIPPED_SUBTESTS = pytest.StashKey[list[str]]()
 _SHOWN_SUBTESTS = 5
 
 
@@ -134,9 +135,13 @@ def _without_traceback(item: pytest.Item, call: pytest.CallInfo[None], fault: Ba
 
 
 def _charge_subtests(item: pytest.Item, report: pytest.TestReport) -> None:
-    """Keep the failures of subtests; the report of the call that they were part of fails by them."""
+    """Keep the failures of subtests, and which were skipped; the report of the call that they were part of ends by them."""
     failed = item.stash.setdefault(_FAILED_SUBTESTS, [])
+    skipped = item.stash.setdefault(_SKIPPED_SUBTESTS, [])
     if item.stash.get(_IN_CALL, False):
+        if report.skipped and not hasattr(report, "wasxfail"):
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+            skipped.append(" ".join(words_of(reason).split())[:300])
         if report.failed:
             crash = getattr(report.longrepr, "reprcrash", None)
             failed.append(" ".join(words_of(report.longrepr if crash is None else crash.message).split())[:300])
@@ -147,6 +152,10 @@ def _charge_subtests(item: pytest.Item, report: pytest.TestReport) -> None:
         report.longrepr = "; ".join(
             [f"{len(failed)} of its subtests failed: {failed[0]}", *failed[1:_SHOWN_SUBTESTS], *more]
         )
+    elif skipped and report.passed:
+        file, line, _ = item.location
+        report.outcome = "skipped"
+        report.longrepr = (file, line or 0, f"{len(skipped)} of its subtests did not run: {skipped[0]}")
 
 
 def _forget_arguments(longrepr: object) -> None:

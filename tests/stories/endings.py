@@ -87,6 +87,9 @@ def fixture(*, before: str = "pass", after: str = "pass", scope: str = "") -> st
     return FIXTURE.format(before=before, after=after, scope=f"(scope={scope!r})" if scope else "")
 
 
+RUNS_NOTHING = "class P:\n    @pytest.hookimpl(tryfirst=True)\n    def pytest_pyfunc_call(self): return True\n"
+
+
 ENDINGS = (
     Ending("nothing special", PASSED, PASSED),
     # --- exit calls
@@ -163,6 +166,17 @@ ENDINGS = (
     Ending("a step that closes 1 and 2, uncaught", PASSED, PASSED, "os.close(1); os.close(2)", settings=("-s",)),
     Ending("a step that closes sys.stdout", PASSED, PASSED, "sys.__stdout__.close()"),
     # --- what pytest counts
+    Ending("a plug-in that a fixture registers, which runs no step", failed("no plug-in joins then"), failed("no plug-in joins then"), "assert False",
+           module=f"{RUNS_NOTHING}\n@pytest.fixture\ndef f(request):\n    request.config.pluginmanager.register(P(), 'p')\n", needs="f", sample=True),
+    Ending("a plug-in that a fixture registers, and which hides that it could not", failed("assert False"), failed("assert False"), "assert False",
+           module=f"{RUNS_NOTHING}\n@pytest.fixture\ndef f(request):\n    with pytest.raises(Exception, match='no plug-in joins'):\n        "
+           "request.config.pluginmanager.register(P(), 'p')\n    yield\n", needs="f"),
+    Ending("a gate's verdict that a step writes", failed("gate.passed is not written by a step"), failed("gate.passed is not written by a step"),
+           "record.event('gate.passed', gate='incidents', point='change', inputs={}, verdict='passed', reason='x', earliest_start=None)", needs="record"),
+    Ending("a freeze that a step writes", failed("environment.frozen is not written by a step"), failed("environment.frozen is not written by a step"),
+           "record.event('environment.frozen', reason='x', commit='a' * 40, version='1')", needs="record"),
+    Ending("a subtest that is skipped", failed("1 of its subtests did not run"), failed("1 of its subtests did not run"),
+           "with subtests.test(): pytest.skip('known')", needs="subtests", sample=True),
     Ending("a subtest that fails", failed("1 of its subtests failed: assert 1 != 1"), failed("1 of its subtests failed: assert 1 != 1"),
            "for i in range(3):\n        with subtests.test(i=i):\n            assert i != 1", needs="subtests", sample=True),
     Ending("a session's tear-down that raises", failed("RuntimeError: left"), failed("RuntimeError: left"),
