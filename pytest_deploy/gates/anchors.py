@@ -61,7 +61,7 @@ def judge(rule: Anchors, record: RecordState, readings: Sequence[AnchorReading],
             f"make them now: `{again}`",
         )
     if not any(newest.size for _, newest in known):
-        return grounds.passes("no run was closed yet: there is nothing to anchor")
+        return grounds.not_applicable("no run was closed yet: there is nothing to anchor")
     reaches = ", ".join(f"{place} ({newest.size} events)" for place, newest in known)
     return grounds.passes(f"the record holds what {reaches} know of it")
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pytest_deploy.approvals.after_run import why_not_thawed
 from pytest_deploy.gates.facts import GateFacts
-from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment
+from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_applicable
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import EnvironmentFrozen
@@ -34,7 +34,8 @@ def gather(facts: GateFacts) -> Judge:
 
     frozen = standing_freeze(facts.state, why_not_lifted)
     thaw = facts.workspace.command_line("thaw", "--reason", NOT_SAID)
-    return lambda _: judge(frozen, thaw=thaw)
+    rule = facts.policy.freeze_after_rollback
+    return lambda _: judge(frozen, rule=rule, thaw=thaw)
 
 
 def standing_freeze(state: LogState, why_not_lifted: Callable[[Event, Event], str]) -> Frozen | None:
@@ -50,8 +51,13 @@ def standing_freeze(state: LogState, why_not_lifted: Callable[[Event, Event], st
     return Frozen(event.instant, f"{event.read(EnvironmentFrozen).reason}{doubt}", event.run)
 
 
-def judge(frozen: Frozen | None, *, thaw: str) -> Verdict:
-    """Whether nothing froze the environment. Only a signed release of it lifts that, by the command `thaw`."""
+def judge(frozen: Frozen | None, *, rule: bool, thaw: str) -> Verdict:
+    """Whether nothing froze the environment. Only a signed release of it lifts that, by the command `thaw`.
+
+    `rule`: whether a rollback freezes here at all. Where none does, a freeze that stands refuses all the same.
+    """
+    if frozen is None and not rule:
+        return not_applicable(NAME)
     if frozen is None:
         return Grounds(NAME, {"frozen": None}).passes("nothing froze this environment")
     return Grounds(NAME, {"frozen": {**asdict(frozen), "since": stamp(frozen.since)}}).needs_action(

@@ -17,7 +17,7 @@ import math
 import re
 import time
 import unittest
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal, NoReturn
 
@@ -142,6 +142,9 @@ class StepRecord:
         event_type, data = (content, data) if isinstance(content, str) else (content.type, content.as_data())
         if event_type not in STEP_EVENTS:
             raise UsageError(f"{event_type} is not written by a step: right is one of {', '.join(sorted(STEP_EVENTS))}")
+        return self._append(event_type, data)
+
+    def _append(self, event_type: str, data: Mapping[str, object]) -> Event:
         return self._log.append(parse(event_type, redacted(data, self._redact)), run=self._run, actor=STEP_ACTOR)
 
     def alert(self, alert: str, detail: str) -> None:
@@ -184,6 +187,11 @@ class StepRecord:
     def history(self) -> tuple[Event, ...]:
         """Every event of the environment's record so far, oldest first."""
         return self._log.history()
+
+
+def append_verdict(record: StepRecord, verdict: EventContent) -> Event:
+    """Append what a gate answered within a step; for the fixture `gates` alone. Raises IllegalEvent."""
+    return record._append(verdict.type, verdict.as_data())  # noqa: SLF001 -- no step is to find it on its record
 
 
 def _seconds(name: str, value: object) -> float:

@@ -9,7 +9,7 @@ import pytest
 from pytest_deploy.gates.registry import Gatekeeper
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.migrate.migrations import Migrations
-from pytest_deploy.pipeline.step_record import StepRecord
+from pytest_deploy.pipeline.step_record import StepRecord, append_verdict
 from pytest_deploy.platform.clients import Database, Service
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import Platform
@@ -58,7 +58,7 @@ class Gates:
             self._record.expect({"verdict": "passed"}, {"gate": name, "verdict": "not-applicable"})
             self._record.not_applicable("not asked in this pipeline")
         verdict = self._gates.check(name, self._clock.now())
-        self._record.event(verdict.event(self._point))
+        append_verdict(self._record, verdict.event(self._point))
         self._record.expect(
             {"verdict": "passed"},
             {

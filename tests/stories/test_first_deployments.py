@@ -21,7 +21,7 @@ WITHOUT_A_RULE = {
     f"test_{gate}"
     for gate in (
         *("deployer", "window", "blackout", "rate_limit", "staging_smoke"),
-        *("incidents", "retention", "anchors"),
+        *("incidents", "freeze", "retention", "anchors"),
     )
 }
 """The gates that local's policy has no rule for."""

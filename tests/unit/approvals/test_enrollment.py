@@ -109,7 +109,7 @@ def test_what_is_no_public_key_is_not_enrolled(pending: PendingRequest, text: st
         ({"email": "nin\u0430@example.org"}, "is no e-mail of one person, in lower case, in plain ASCII"),
         ({"email": "nina@example.org."}, "is no e-mail of one person"),
         ({"email": "*@example.org"}, "is no e-mail of one person"),
-        ({"printed_name": " "}, "must have exactly"),
+        ({"printed_name": " "}, "printed_name is a name"),
         ({"roles": ("",)}, "a role or an e-mail is empty"),
     ],
 )

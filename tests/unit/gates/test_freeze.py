@@ -14,11 +14,19 @@ THAW = "python deploy.py thaw production --reason '…'"
 
 
 def test_a_commit_that_nothing_froze_passes() -> None:
-    assert freeze.judge(None, thaw=THAW).passed
+    assert freeze.judge(None, rule=True, thaw=THAW).passed
+
+
+def test_where_no_rollback_freezes_nothing_is_asked_but_a_freeze_that_stands_refuses() -> None:
+    assert freeze.judge(None, rule=False, thaw=THAW).result == "not-applicable"
+    frozen = Frozen(utc("2026-11-22T20:25"), "why", "production-1")
+    assert freeze.judge(frozen, rule=False, thaw=THAW).blocks
 
 
 def test_a_frozen_one_names_since_when_why_and_by_which_run() -> None:
-    verdict = freeze.judge(Frozen(utc("2026-11-22T20:25"), "smoke failed after traffic", "production-1"), thaw=THAW)
+    verdict = freeze.judge(
+        Frozen(utc("2026-11-22T20:25"), "smoke failed after traffic", "production-1"), rule=False, thaw=THAW
+    )
 
     assert outcome_of(verdict) == (False, "mend")
     assert verdict.reason == "frozen by run production-1 since Sunday 2026-11-22 20:25 UTC: smoke failed after traffic"

@@ -23,12 +23,11 @@ STEP = Step("suites/preflight/test_gates.py::test_window", "preflight", "always"
 
 
 @pytest.fixture
-def record(monkeypatch: pytest.MonkeyPatch) -> StepRecord:
+def record() -> StepRecord:
     """A step's record whose events go nowhere."""
-    environment: Any = SimpleNamespace(redact=str, redact_file=bytes, log=None, run="")
-    step_record = StepRecord(environment, STEP)
-    monkeypatch.setattr(step_record, "event", lambda content: None)
-    return step_record
+    nowhere = SimpleNamespace(append=lambda content, **_: None)
+    environment: Any = SimpleNamespace(redact=str, redact_file=bytes, log=nowhere, run="")
+    return StepRecord(environment, STEP)
 
 
 def ask(
