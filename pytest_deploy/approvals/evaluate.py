@@ -17,6 +17,7 @@ from typing import Any, Final, Generic
 from pytest_deploy.approvals.roster import Person, Roster, enroll_command
 from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, Rejection, S, UnderRequest, parse
 from pytest_deploy.approvals.signed_file import SignedFile
+from pytest_deploy.policy import asked_gates
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.countersigned import SIGNERS
@@ -373,10 +374,7 @@ def match_roles(signed: Mapping[str, Collection[str]], roles: Sequence[str]) -> 
 
     A role named twice needs two people; the second is keyed `ROLE (2)`. One person never fills two.
     """
-    slots: dict[str, str] = {}
-    for at, role in enumerate(roles):
-        earlier = roles[:at].count(role)
-        slots[f"{role} ({earlier + 1})" if earlier else role] = role
+    slots = asked_gates.slots(roles)
     filled: dict[str, str] = {}
 
     def fill(slot: str, tried: set[str]) -> bool:

@@ -15,7 +15,7 @@ from typing import Final
 
 import psycopg
 
-from pytest_deploy.approvals.evaluate import OVERRIDE_SIGNERS
+from pytest_deploy.approvals.evaluate import OVERRIDE_SIGNERS, record_signatures
 from pytest_deploy.errors import DeployError
 from pytest_deploy.gates import (
     anchors,
@@ -36,7 +36,7 @@ from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment
 from pytest_deploy.gates.zone import utc
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.asked_gates import gates_of
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.release.candidate import ReleaseCandidate
 
@@ -57,7 +57,6 @@ GATES: Final[Mapping[str, Callable[[GateFacts], Judge]]] = {
 }
 """Every gate, in the order in which people read the verdicts: what binds what it is judged by. What that raises blocks."""
 
-GATE_NAMES: Final = tuple(GATES)
 POLICY_SECTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         deployer.NAME: ("deployer",),
@@ -84,29 +83,6 @@ OVERRIDABLE: Final = (window.NAME, blackout.NAME, rate_limit.NAME, incidents.NAM
 for that with their signatures. The others say what goes, who allowed it, and whether its evidence can be trusted: to override
 one of those would be to deploy something that nobody built, smoked or signed, which no emergency needs."""
 
-GATES_OF_PIPELINE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        "deploy": GATE_NAMES,
-        "plan": GATE_NAMES,
-        "smoke": ("lease", "clock"),
-        # The way back is open at any hour and as often as it takes; who asks for it, and that nothing else runs, still count.
-        "rollback": ("deployer", "approvals", "lease", "freeze", "clock"),
-        "iq": (),
-        "oq": (),
-        "pq": (),
-    }
-)
-"""The gates of each pipeline, before policy leaves phases out."""
-
-
-def gates_of(pipeline: str, policy: Policy) -> tuple[str, ...]:
-    """The gates a pipeline asks in this environment, in order: without `approvals` where policy has no approval phase.
-
-    A gate whose rule is not in the policy is asked all the same, and says so. Raises KeyError for no pipeline.
-    """
-    unasked = {"approvals"} if "approval" in policy.phases.leave_out else set()
-    return tuple(name for name in GATES_OF_PIPELINE[pipeline] if name not in unasked)
-
 
 class Gatekeeper:
     """Asks the gates of one environment's policy over one release candidate."""
@@ -117,7 +93,7 @@ class Gatekeeper:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return gates_of(self.facts.candidate.pipeline, self.facts.policy)
+        return gates_of(self.facts.candidate.pipeline, self.facts.policy.phases.leave_out)
 
     def replaced(self, name: str) -> tuple[str, ...]:
         """What of policy's own rule of a gate a rehearsal or a setting replaced, by dotted keys."""
@@ -131,6 +107,11 @@ class Gatekeeper:
         """Every gate's verdict now: none hides another."""
         now = self.facts.environment.clock.now()
         return tuple(self.check(name, now) for name in self.names)
+
+    def count_signatures(self, *, actor: str) -> None:
+        """Record what people signed under the request and no event says yet: no verdict rests on what the log does not count."""
+        if self.facts.candidate.request is not None:
+            record_signatures(self.facts.environment.log, self.facts.approval_context, actor=actor)
 
     def judge(self, name: str) -> Judge:
         """One gate, bound to facts that are gathered when it is first asked, and held from then on."""

@@ -41,7 +41,7 @@ class Verdict:
     """
 
     gate: str
-    """One of `registry.GATE_NAMES`."""
+    """One of `asked_gates.GATE_NAMES`."""
     result: Result
     inputs: Mapping[str, Any]
     """All it was judged by, JSON-ready; instants as the record writes them."""

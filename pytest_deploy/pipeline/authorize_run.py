@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_deploy.approvals.evaluate import record_signatures
 from pytest_deploy.errors import Refused, RequestRefused
 from pytest_deploy.gates.rate_limit import limited
 from pytest_deploy.gates.registry import Gatekeeper
@@ -89,7 +88,7 @@ def _ask(
     """Record the signatures that count, then every gate's verdict."""
     gates = Gatekeeper(environment, candidate)
     if context.request:
-        record_signatures(environment.log, gates.facts.approval_context, actor=PIPELINE_ACTOR)
+        gates.count_signatures(actor=PIPELINE_ACTOR)
     verdicts = gates.check_all()
     for verdict in verdicts:
         environment.log.append(verdict.event(point), run=context.run, actor=PIPELINE_ACTOR)

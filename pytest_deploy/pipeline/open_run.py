@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import platform as machine
+import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 PLAN = "plan"
 _ROOM: Final = LIMIT - 4_096
 """Bytes of `run.opened` for what is known before the lease: its own keys, and the release that smoke finds, come on top."""
+_CUT = re.compile(r"\[([^\[\]\"]+)\]")
+"""What stands in place of a secret: its name."""
 
 
 def headline(environment: Environment, context: RunContext, source_: Source) -> list[str]:
@@ -87,6 +90,8 @@ def open_run(
             f"the tree has uncommitted changes, and {environment.policy.environment} deploys commits only: commit or discard "
             "them (`git status` lists them), then run again"
         )
+    if environment.policy.approval.roles:
+        refuse_secret_in_policy(environment)
     # 2. What the run is opened with fits the event that says it.
     require_room(
         _opening_event(environment, context, source_, plugins, options, judged=judged_by(environment, context))
@@ -124,6 +129,20 @@ def open_run(
         raise
     logger.info("run %s is open", context.run)
     return run
+
+
+def refuse_secret_in_policy(environment: Environment) -> None:
+    """People sign the digest of a policy whose text is kept, so nothing may have to be cut from it. Raises Refused."""
+    text = environment.policy.canonical()
+    environment.secrets.take_in()
+    kept = environment.secrets.redactor.data(text)
+    if kept == text:
+        return
+    names = sorted(set(_CUT.findall(kept.decode())) - set(_CUT.findall(text.decode())))
+    raise Refused(
+        f"the policy of {environment.policy.environment} holds the value of a secret ({', '.join(names)}), "
+        "and is kept as it is signed: take it out of deploy.yaml, or give the secret another value, then plan again"
+    )
 
 
 def take_lease(environment: Environment, context: RunContext, source_: Source) -> Lease:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
+from pytest_deploy.errors import DeployError
 from pytest_deploy.gates.registry import Gatekeeper
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.migrate.migrations import Migrations
@@ -16,6 +18,7 @@ from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.plugin.recorder import RECORD
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.run_context import RunContext
+from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.clock import Clock
 from pytest_deploy.record.events import GatePoint
 from pytest_deploy.record.secrets import Secrets
@@ -152,12 +155,15 @@ def rollback(environment: Environment, record: StepRecord) -> RollbackExecutor:
 @pytest.fixture
 def gates(environment: Environment, record: StepRecord, pytestconfig: pytest.Config) -> Gates:
     """The gates of the environment's policy: `.check(name)` asks one, records its verdict, fails where it refuses."""
+    context = pytestconfig.stash[CONTEXT]
     if GATEKEEPER not in pytestconfig.stash:  # their facts are gathered once a process, after the build
-        pytestconfig.stash[GATEKEEPER] = Gatekeeper(
-            environment, of_run(environment, pytestconfig.stash[CONTEXT], record.events())
-        )
+        asked = Gatekeeper(environment, of_run(environment, context, record.events()))
+        if context.request:
+            with suppress(DeployError, OSError):  # what cannot be had blocks at the gate that needs it
+                asked.count_signatures(actor=PIPELINE_ACTOR)
+        pytestconfig.stash[GATEKEEPER] = asked
     bound = pytestconfig.stash[GATEKEEPER]
-    point: GatePoint = "plan" if pytestconfig.stash[CONTEXT].pipeline == "plan" else "lease"
+    point: GatePoint = "plan" if context.pipeline == "plan" else "lease"
     return Gates(bound, record, environment.clock, point=point)
 
 

@@ -43,6 +43,7 @@ from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.transitions import check_transition
 from pytest_deploy.verify.findings import NONE, Check, Finding
 from pytest_deploy.verify.segment import Segment, WorkerPool, is_key_event, read_entry, read_segments
+from pytest_deploy.verify.verdicts import JUDGED, Verdicts
 
 Signatures = Literal["newest", "all"]
 
@@ -102,7 +103,12 @@ class Chain:
     """Unfinished writes (names with a dot), which are no part of the log."""
     older_copies: list[str] = field(default_factory=list)
     """Plain copies in `trust/` that are those of an earlier set."""
+    verdicts: Verdicts = field(init=False)
+    """What gates answered, held against what they cite while the log is read."""
     _signed: int = 0
+
+    def __post_init__(self) -> None:
+        self.verdicts = Verdicts(self.store)
 
     def list_names(self) -> None:
         """Step 1, before any event is read: every name from 0 on, regular files, nothing else."""
@@ -194,6 +200,8 @@ class Chain:
             self.state.apply(event)
             if event.type in _KEPT:
                 self.kept.append(event)
+            if event.type in JUDGED:
+                self.verdicts.take(event)
             self.size += 1
         return segment.fault
 

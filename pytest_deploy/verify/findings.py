@@ -20,7 +20,7 @@ TITLES: Final[Mapping[int, str]] = {
     7: "types legal in sequence",
     8: "runs closed, abandoned or in progress",
     9: "files of finished runs",
-    10: "approvals and sign-offs",
+    10: "approvals, sign-offs and verdicts",
     11: "anchors",
     12: "timestamps",
 }

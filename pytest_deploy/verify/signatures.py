@@ -100,6 +100,8 @@ def check_signatures(chain: Chain, pool: WorkerPool) -> Check:
     findings = [finding for answer in pool.map(_run, work) for finding in answer]
     # What is signed after a run is about what it says it is about.
     findings += _signed_afterwards(chain)
+    # What gates answered is what was signed, and what policy asks.
+    findings += chain.verdicts.findings
     by_program = f" ({RECENT} of them by ssh-keygen)" if old else ""
     parts = [f"{len(counted)} signatures{by_program}"] if counted else []
     parts += [f"{len(requests)} requests"] if requests else []

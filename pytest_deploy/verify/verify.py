@@ -116,6 +116,10 @@ def _notes(chain: Chain) -> tuple[str, ...]:
         if isinstance(skew := event.content, ClockSkewed):
             how = "time restarts after it" if skew.restart is not UNSET else f"{skew.skew_s} s"
             notes.append(f"event {event.seq}: a clock was off, {how}")
+    if unapproved := chain.verdicts.unapproved:
+        notes.append(
+            f"{len(unapproved)} of its runs went on under a policy that asks nobody to approve, the last is {unapproved[-1]}"
+        )
     if chain.trust:
         notes.append(
             f"the log's own key is {chain.trust[-1].key.vkey}: compare it with a copy that came by another way"

@@ -522,6 +522,85 @@ if [[ -s $work/after ]]; then
   done <"$work/amended"
 fi
 
+# What a gate passed by was signed; and before a run changes something, or is `deployed`, every gate that its policy asks let it go.
+# gates: each with the key of policy that its rule is; null, false or an empty list there is no rule.
+gates='deployer:deployer approvals:approval.roles window:window blackout:blackout rate-limit:rate_limit lease: staging-smoke:staging_smoke
+ incidents:incidents build: retention:retention.locked anchors:anchors.required freeze: clock:'
+{ grep -E '"type":"(approval[.]signed|override[.]signed|gate[.][a-z-]*|run[.](opened|decided))"|"changes":true' "$work/lines" || true; } | awk -v keep=1 -v gates="${gates//$'\n'/}" -v unapproved="$work/unapproved" "$json"'
+  function wrong(what) { printf "log/%08d.event\t%s\n", n, what; failed = 1; exit }
+  function members(list, into) { split("", into); return list == "[]" ? 0 : split(substr(list, 3, length(list) - 4), into, "\",\"") }
+  function line_of(file,   line) { line = ""; if ((getline line <file) < 0) line = ""; close(file); split("", raw); return line }
+  function asks(gate, pipeline) {
+    if (pipeline ~ /^(deploy|plan)$/) return 1
+    return index(pipeline == "smoke" ? " lease clock " : pipeline == "rollback" ? " deployer approvals lease freeze clock " : "", " " gate " ")
+  }
+  function read_policy(sha,   i, part, setting) { # 1: its text says what it asks
+    if (sha in read) return read[sha]
+    read[sha] = 0
+    if (length(sha) != 64 || sha ~ /[^0-9a-f]/ || canonical(line_of("preimages/sha256/" sha)) != "") return 0
+    roles[sha] = raw[".approval.roles"]; left_out[sha] = raw[".phases.leave_out"]
+    if (substr(roles[sha], 1, 1) != "[" || substr(left_out[sha], 1, 1) != "[") return 0
+    for (i = 1; i <= known; i++) {
+      split(rule[i], part, ":"); setting = part[2] == "" ? "always" : v["." part[2]]
+      if (setting == "") return 0
+      ruled[sha, part[1]] = setting !~ /^(null|false)$/ && raw["." part[2]] != "[]"
+    }
+    return read[sha] = 1
+  }
+  function held_against_policy(changes,   sha, approving, i, part, gate, count, role, number, slot) {
+    sha = policy[run]
+    if (!read_policy(sha)) wrong("it goes on under a policy whose text is not in the record")
+    if (requested[run] && (canonical(line_of("runs/" run "/request.json")) != "" || got(".policy_sha256") != sha)) wrong("it goes on under another policy than runs/" run "/request.json says")
+    approving = asks("approvals", pipeline[run]) && !index(left_out[sha], "\"approval\"") && roles[sha] != "[]"
+    if (!approving && pipeline[run] == "deploy") { count = ++unasked; last_unasked = run }
+    if (!changes && !approving) return
+    for (i = 1; i <= known; i++) {
+      split(rule[i], part, ":"); gate = part[1]
+      if (!asks(gate, pipeline[run]) || (gate == "approvals" && index(left_out[sha], "\"approval\""))) continue
+      if (!((run, gate) in answer) || (changes && at_point[run, gate] != "change")) wrong("it goes on, and the gate " gate " was not asked right before")
+      if (answer[run, gate] !~ /^gate[.](passed|not-applicable)$/) wrong("it goes on, though the gate " gate " did not let it")
+      if (answer[run, gate] == "gate.not-applicable" && ruled[sha, gate]) wrong("it goes on, though the gate " gate " answered not-applicable and policy has a rule for it")
+    }
+    if (!approving) return
+    count = members(roles[sha], role); split("", number)
+    for (i = 1; i <= count; i++) {
+      slot = role[i] (number[role[i]]++ ? " (" number[role[i]] ")" : "")
+      if (!((run, verdicts[run], slot) in filled)) wrong("it goes on, and nobody approved as " slot)
+    }
+  }
+  BEGIN { known = split(gates, rule, " ") }
+  { split("", raw); canonical($0); n = got(".seq"); run = got(".run"); type = got(".type"); gate = got(".data.gate"); point = got(".data.point") }
+  type == "approval.signed" { approved[run, got(".data.role"), got(".data.signer")] }
+  type == "override.signed" { incident[run, gate, got(".data.incident")]; overrode[run, gate, got(".data.incident"), got(".data.signer")] }
+  type ~ /^gate[.]/ { answer[run, gate] = type; at_point[run, gate] = point; if (gate == "approvals") verdicts[run]++ }
+  type ~ /^gate[.]/ && gate == "approvals" {
+    split("", people); missed = ""
+    for (path in v) if (index(path, ".data.inputs.filled.") == 1) {
+      slot = as = substr(path, 21); sub(/ [(][0-9]+[)]$/, "", as); person = got(path); filled[run, verdicts[run], slot]
+      if (type != "gate.passed" || point == "plan") continue
+      if (!((run, slot, person) in approved) && !((run, as, person) in approved) && (missed == "" || slot "" < missed "")) { missed = slot; whom = person }
+      twice = person in people; people[person]; named = n
+      if (twice) wrong("it says that one person approved in two roles")
+    }
+    if (missed != "") wrong("it says that " whom " approved as " missed ", and no signature counted before it does")
+    if (type == "gate.passed" && point != "plan" && named != n) wrong("it says that it was approved, and by nobody")
+  }
+  type == "gate.passed" && point != "plan" && ".data.inputs.override" in v {
+    count = members(raw[".data.inputs.override.by"], by); split("", people); distinct = 0; signed = 0
+    for (i = 1; i <= count; i++) if (!(tolower(by[i]) in people)) { people[tolower(by[i])]; distinct++ }
+    for (each in incident) {
+      split(each, part, SUBSEP); all = part[1] == run && part[2] == gate
+      for (i = 1; i <= count; i++) if (!((each, by[i]) in overrode)) all = 0
+      signed += all
+    }
+    if (distinct < 2 || !signed) wrong("it says that " gate " was overridden, and no two signatures counted before it do")
+  }
+  type == "run.opened" { pipeline[run] = got(".data.pipeline"); policy[run] = got(".data.preimages.policy.json"); requested[run] = got(".data.request_sha256") != "-" }
+  type == "step.started" && got(".data.changes") == "true" && got(".data.phase") != "rollback" && !held[run]++ { held_against_policy(1) }
+  type == "run.decided" && got(".data.outcome") == "deployed" && !held[run] { held_against_policy(0) }
+  END { if (!failed && unasked) print "note: " unasked " of its runs went on under a policy that asks nobody to approve, the last is " last_unasked >unapproved }' >"$work/first"
+bad_first
+
 # --- 11 anchors, 12 timestamps ----------------------------------------------------------------------------------------
 awk -F '\t' '
   NR == FNR { root[NR] = $1; next }
@@ -563,6 +642,7 @@ awk -F '\t' '$21 != "-" && $3 == "clock.skewed" { print "note: event " $1 " mend
 awk -F '\t' '$1 == "open" { print "note: " $2 " is in progress: neither closed nor abandoned" }' "$work/runs"
 find runs signoffs -mindepth 3 -path '*/approvals/*.json' -o -path 'signoffs/*/*.json' 2>/dev/null | sort |
   comm -23 - <(cut -f4 "$work/signed" | sort) | sed 's/\(.*\)/note: \1: no event counts it/' || true
+[[ ! -f $work/unapproved ]] || cat "$work/unapproved"
 ((${#given[@]})) || echo 'note: no --anchor was given: truncation of the log shows only against one'
 echo "note: the keys are those in $trust/ as found: compare them with a copy that came by another way"
 echo "verified: $total events, root $(tail -n 1 "$work/roots64"), log $origin"

@@ -15,7 +15,7 @@ import pytest
 from tests.memory import in_memory
 from tests.scale.generated_record import generate
 
-_BYTES_A_RUN = 120_000
+_BYTES_A_RUN = 160_000
 """A file takes a page and an inode in memory: ten events and some five files and folders a run."""
 
 
@@ -64,11 +64,11 @@ def long_record(runs: int) -> Iterator[Long]:
 
 @pytest.fixture(scope="session")
 def hundred_thousand_runs() -> Iterator[Long]:
-    """100,000 runs: a little over 1,000,000 events."""
+    """100,000 runs: some 1,700,000 events."""
     yield from long_record(100_000)
 
 
 @pytest.fixture(scope="session")
 def twenty_thousand_runs() -> Iterator[Long]:
-    """20,000 runs: a little over 200,000 events."""
+    """20,000 runs: some 340,000 events."""
     yield from long_record(20_000)

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_deploy.approvals import enrollment
+from pytest_deploy.policy.asked_gates import Asked
 from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record import preimages
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.key import FileSigner, LogKey
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import Checkpoint, Entry, leaf_hash, newest_root, next_path
-from pytest_deploy.record.meanings import APPROVES, OVERRIDES
+from pytest_deploy.record.meanings import ACCEPTS, APPROVES, OVERRIDES
 from pytest_deploy.record.open_record import open_record
 from pytest_deploy.record.store import FolderStore
 from tests.scale.fast_signers import NAMESPACE, Signatory, signatories
@@ -33,8 +35,10 @@ from tests.unit.record.sample_record import (
     HandClock,
     opened_data,
     phase_finished,
+    policy_text,
     step_finished,
     step_started,
+    verdict,
 )
 
 ORIGIN: Final = "deploy.example.org/production"
@@ -44,7 +48,9 @@ SIGNED: Final = 2000
 """Events at the end whose signature is real."""
 RUNS_OF_A_ROUND: Final = 20
 _PIPELINES: Final = {**dict.fromkeys((1, 10, 16, 17), "smoke"), **dict.fromkeys((2, 11, 18, 19), "plan")}
-"""Of the runs of a round; the others deploy. Ten events a run on average."""
+"""Of the runs of a round; the others deploy. Seventeen events a run on average."""
+POLICY: Final = policy_text()
+POLICY_SHA256: Final = hashlib.sha256(POLICY).hexdigest()
 _UNSIGNED: Final = bytes(64)
 
 Told = tuple[str, dict[str, Any]]
@@ -71,6 +77,7 @@ def generate(home: Path, runs: int, *, sign_all: bool = False, seed: int = 7) ->
         log, store, [who.person for who in people], {who.person.email: who.public for who in people},
         namespace=NAMESPACE, now=clock.now(), actor=ACTOR, reason="the roster",
     )  # fmt: skip
+    preimages.keep(log.store, {"policy.json": POLICY})
     for folder in ("runs", "signoffs"):
         (store / folder).mkdir()
     writer = Writer(store, FileSigner.open(home / "keys" / "production.pem"))
@@ -148,7 +155,7 @@ class Runs:
         run.folder.mkdir()
         asked: str | None = None
         if pipeline == "deploy":
-            asked = run.file("request.json", {"commit": run.commit, "run": run.name})
+            asked = run.file("request.json", {"commit": run.commit, "policy_sha256": POLICY_SHA256, "run": run.name})
             expires = stamp(run.began + timedelta(hours=4))
             yield "request.made", {"request_sha256": asked, "expires": expires, "requested_by": run.deployer}
             if run.kind in {0, 5}:
@@ -163,7 +170,7 @@ class Runs:
             }  # fmt: skip
         yield "run.opened", opened_data(
             pipeline, environment="production", deployer=run.deployer, commit=run.commit, version=run.version,
-            image=run.image if asked else None, request_sha256=asked,
+            image=run.image if asked else None, request_sha256=asked, preimages={"policy.json": POLICY_SHA256},
         )  # fmt: skip
         yield "run.planned", {"steps": 1, "conditional": 0, "steps_sha256": SHA}
         outcome = {14: "rolled-back", 15: "refused"}.get(run.kind, "deployed") if asked else "passed"
@@ -187,6 +194,12 @@ class Runs:
     def _change(self, run: _Run, outcome: str) -> Iterator[Told]:
         nodeid = "suites/traffic/test_traffic.py::test_it"
         before, after = self.revision, f"diary-{run.number:05d}"
+        for gate in Asked.of(POLICY).gates("deploy"):
+            ruled = gate in Asked.of(POLICY).ruled
+            yield (
+                f"gate.{'passed' if ruled else 'not-applicable'}",
+                verdict(gate, "passed" if ruled else "not-applicable", "change"),
+            )
         yield "phase.started", {"phase": "traffic"}
         yield "step.started", step_started(nodeid, "traffic", changes=True)
         if run.kind in {5, 6}:
@@ -228,7 +241,7 @@ class Runs:
     def _deviation(self, run: _Run) -> Told:
         who = self.people[1]
         said = {
-            "deviation": "rolled back", "printed_name": who.person.printed_name, "reason": "the old release was good", "role": who.person.roles[0],
+            "deviation": "rolled back", "meaning": ACCEPTS, "printed_name": who.person.printed_name, "reason": "the old release was good", "role": who.person.roles[0],
             "run": run.name, "signed_at": stamp(run.began), "signer": who.person.email,
         }  # fmt: skip
         bound = self._signed(f"signoffs/{run.name}", f"deviation-{who.short}", said, who)

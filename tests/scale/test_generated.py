@@ -32,7 +32,10 @@ def test_a_generated_record_verifies_in_every_step_and_signature(home: Path) -> 
 
     assert result.ok, result.findings
     assert result.checks[5].detail == f"{result.size} of {result.size} signatures, the newest among them"
-    assert (f"{RUNS} closed", f"{RUNS} sealed folders") == (result.checks[7].detail, result.checks[8].detail)
+    assert (f"{RUNS} closed", f"{RUNS} sealed folders, 1 texts they were judged by") == (
+        result.checks[7].detail,
+        result.checks[8].detail,
+    )
     assert result.checks[9].detail == "7 signatures, 12 requests"
 
 

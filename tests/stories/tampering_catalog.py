@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from tests.stories import tampering_with_content as content
 from tests.stories import tampering_with_files as files
 from tests.stories import tampering_with_log as log
+from tests.stories import tampering_with_verdicts as verdicts
 from tests.stories.tampered_record import TamperedRecord
 
 UNSEEN: Mapping[str, Callable[[TamperedRecord], None]] = {
@@ -111,5 +112,10 @@ KINDS: Mapping[str, Callable[[TamperedRecord], None]] = {
     "a file of a trust set renamed": content.set_file_renamed,
     "two files of a trust set swapped": content.set_key_swapped,
     "a file of a trust set emptied": content.set_emptied,
+    "the log gone on with its own key: a deployment without approvals": verdicts.deployed_unapproved,
+    "the log rewritten with its own key: approvals of other people": verdicts.approved_by_other_people,
+    "the log rewritten with its own key: a change without the window's verdict": verdicts.window_not_asked,
+    "the log rewritten with its own key: a window for which policy has no rule": verdicts.window_without_a_rule,
+    "the log rewritten with its own key: a window that nobody overrode": verdicts.overridden_by_nobody,
 }
 """In the order of docs/tampering.md."""

@@ -148,13 +148,13 @@ def truncated(it: TamperedRecord) -> None:
 
 
 def rewritten_by_an_insider(it: TamperedRecord) -> None:
-    """A refused verdict made a passed one; every later event signed anew with the log's own key, the anchors in the record too."""
+    """Why a gate refused, in other words; every later event signed anew with the log's own key, the anchors in the record too."""
     it.anchor = it.of.anchor
     it.named = "--anchor"
     begun = it.seq("gate.refused")
     for seq in range(begun, it.size):
         event = it.events[seq]
-        changes = {"type": "gate.passed", "data": {**event.data, "verdict": "passed"}} if seq == begun else {}
+        changes = {"data": {**event.data, "reason": "they were all on leave"}} if seq == begun else {}
         if event.type == "anchor.made":
             changes = {"data": anchored_anew(it, event.data)}
         it.forge(seq, it.insider(), **changes)

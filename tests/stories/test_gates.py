@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.gates.registry import GATE_NAMES
+from pytest_deploy.policy.asked_gates import GATE_NAMES
 from pytest_deploy.record.actor import local_user
 from pytest_deploy.record.bucket import Bucket, MirroredStore, copy_of
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock

@@ -21,9 +21,9 @@ import pytest_deploy
 from docs import generate_reference
 from pytest_deploy import errors
 from pytest_deploy.cli import app
-from pytest_deploy.gates.registry import GATE_NAMES
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from pytest_deploy.plugin import fixtures, hookspecs, plugin
+from pytest_deploy.policy.asked_gates import GATE_NAMES
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.policy.storage import GitHub
 from pytest_deploy.record.bucket import EMULATOR

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,19 +24,24 @@ from pytest_deploy.approvals.sign_request import (
 )
 from pytest_deploy.approvals.signed_file import slug
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.event import Event, canonical
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.meanings import APPROVES, OVERRIDES
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.ssh_signature import sign
 from pytest_deploy.release.request import digest
-from tests.unit.record.sample_record import HandClock, open_log
+from tests.unit.record.sample_record import HandClock, open_log, policy_text
 
 NAMESPACE = "deploy-approval@deploy.example.org"
 RUN = "local-20261122T120000Z-0001"
 LATER_RUN = "local-20261122T120000Z-0002"
-REQUEST = b'{"artefact":{"image":"diary@sha256:0"},"environment":"local"}\n'
+REQUEST = canonical(
+    {
+        "artefact": {"image": "diary@sha256:0"}, "environment": "local",
+        "policy_sha256": hashlib.sha256(policy_text()).hexdigest(),
+    }
+)  # fmt: skip
 ROLES = ("Tech Lead", "QA Lead")
 HOURS = 24.0
 EXPIRES_IN = timedelta(hours=HOURS)

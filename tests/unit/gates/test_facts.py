@@ -1,4 +1,4 @@
-"""The way back has a policy of its own: other roles, a reason and a ticket, no window and no limit."""
+"""What gates are judged by: the way back has a policy of its own, and what people signed counts once the log says so."""
 
 from __future__ import annotations
 
@@ -7,12 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploy.approvals import enrollment
 from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.registry import Gatekeeper
 from pytest_deploy.gates.verdict import Verdict
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.release.candidate import ReleaseCandidate
-from tests.unit.record.sample_record import deployed
+from pytest_deploy.record.event import canonical, of_type
+from pytest_deploy.record.events import ApprovalSigned
+from pytest_deploy.release.candidate import ReleaseCandidate, of_request
+from pytest_deploy.release.request import digest
+from tests.required_programs import needs
+from tests.unit.approvals.pending_request import (
+    DEPLOYER,
+    NAMESPACE,
+    QUINN,
+    RUN,
+    PendingRequest,
+    make_keys,
+    public,
+)
+from tests.unit.record.sample_record import ACTOR, SHA, HandClock, deployed
 from tests.unit.sample_environment import environment
 
 
@@ -58,3 +72,32 @@ def test_a_log_is_read_once_and_as_it_was_then(production: Environment) -> None:
 
     assert len(production.log.history()) > before
     assert (len(facts.history), facts.state.deployed_commit) == (before, None)
+
+
+def test_what_was_signed_meanwhile_is_counted_before_a_verdict_rests_on_it(tmp_path: Path) -> None:
+    """A signature that another machine laid down, which has no key of the log: the file is there, and no event says it."""
+    needs("ssh-keygen")
+    clock = HandClock()
+    made = environment(tmp_path / "made", clock=clock)
+    for words in (
+        ["init", "-q"],
+        [*("-c", "user.name=A"), *("-c", "user.email=a@example.org"), *["commit", "-q", "--allow-empty", "-m", "One"]],
+    ):
+        subprocess.run(["git", "-C", str(made.workspace.root), *words], check=True, timeout=30)
+    pending = PendingRequest(made.log, made.workspace.store, clock, make_keys(tmp_path, [QUINN.email]))
+    known = {QUINN.email: public(pending.keys[QUINN.email])}
+    enrollment.enroll(
+        made.log, pending.store, [QUINN], known, namespace=NAMESPACE, now=clock.now(), actor=DEPLOYER, reason="the roster",
+    )  # fmt: skip
+    head = ["git", "-C", str(made.workspace.root), "rev-parse", "HEAD"]
+    commit = subprocess.run(head, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+    request = canonical({"artefact": {"image": f"diary@sha256:{SHA}"}, "commit": commit, "migrations": []})
+    pending.ask(RUN, request)
+    file = pending.put_statement(pending.approval(QUINN, request_sha256=digest(request)))
+
+    gates = Gatekeeper(made, of_request(made.workspace.store, RUN))
+    gates.count_signatures(actor=ACTOR)
+    (signed,) = (content for _, content in of_type(made.log.run(RUN), ApprovalSigned))
+
+    assert (signed.file, signed.signer) == (file, QUINN.email)
+    assert gates.check("approvals").inputs["filled"] == {"QA Lead": QUINN.email}

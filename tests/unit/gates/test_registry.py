@@ -8,9 +8,10 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from pytest_deploy.gates.registry import GATE_NAMES, GATES_OF_PIPELINE, OVERRIDABLE, POLICY_SECTIONS, gates_of
+from pytest_deploy.gates.registry import GATES, OVERRIDABLE, POLICY_SECTIONS
 from pytest_deploy.plugin.options import IMPLEMENTED_PIPELINES
 from pytest_deploy.policy import phases
+from pytest_deploy.policy.asked_gates import GATE_NAMES, GATES_OF_PIPELINE, RULES, Asked, gates_of
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.events import Pipeline
@@ -26,24 +27,26 @@ def production() -> Policy:
 
 @pytest.mark.parametrize("pipeline", ["deploy", "plan"])
 def test_a_deployment_and_its_plan_ask_every_gate(production: Policy, pipeline: str) -> None:
-    assert gates_of(pipeline, production) == GATE_NAMES
+    assert gates_of(pipeline, production.phases.leave_out) == GATE_NAMES
 
 
 def test_the_way_back_is_open_at_any_hour_and_signed_for(production: Policy) -> None:
-    assert gates_of("rollback", production) == ("deployer", "approvals", "lease", "freeze", "clock")
+    assert gates_of("rollback", production.phases.leave_out) == ("deployer", "approvals", "lease", "freeze", "clock")
 
 
 def test_smoke_alone_asks_that_nothing_else_runs_and_what_time_it_is(production: Policy) -> None:
-    assert gates_of("smoke", production) == ("lease", "clock")
+    assert gates_of("smoke", production.phases.leave_out) == ("lease", "clock")
 
 
 @pytest.mark.parametrize("pipeline", ["iq", "oq", "pq"])
 def test_qualification_asks_none(production: Policy, pipeline: str) -> None:
-    assert gates_of(pipeline, production) == ()
+    assert gates_of(pipeline, production.phases.leave_out) == ()
 
 
 def test_no_approval_is_asked_where_policy_has_no_approval_phase() -> None:
-    assert tuple(name for name in GATE_NAMES if name != "approvals") == gates_of("deploy", load(YAML, "local"))
+    assert tuple(name for name in GATE_NAMES if name != "approvals") == gates_of(
+        "deploy", load(YAML, "local").phases.leave_out
+    )
 
 
 def test_every_pipeline_has_its_phases_gates_and_outcomes_and_no_gate_is_unknown() -> None:
@@ -53,7 +56,29 @@ def test_every_pipeline_has_its_phases_gates_and_outcomes_and_no_gate_is_unknown
 
 
 def test_every_gate_says_which_sections_of_policy_it_goes_by() -> None:
-    assert tuple(POLICY_SECTIONS) == GATE_NAMES
+    assert tuple(POLICY_SECTIONS) == tuple(GATES) == GATE_NAMES
+
+
+def test_the_text_of_a_policy_says_what_it_asks(production: Policy) -> None:
+    """Verifiers have nothing else: what they read there is what the gates were asked by."""
+    asked, local = Asked.of(production.canonical()), Asked.of(load(YAML, "local").canonical())
+
+    assert (asked.gates("deploy"), asked.roles) == (GATE_NAMES, ("Tech Lead", "QA Lead"))
+    assert asked.ruled == set(GATE_NAMES)
+    assert (local.gates("deploy"), local.roles) == (tuple(name for name in GATE_NAMES if name != "approvals"), ())
+    assert local.ruled == {"lease", "build", "freeze", "clock"}
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"{}", b"{ }", b'{"approval":{"roles":"QA Lead"},"phases":{"leave_out":[]}}']
+)
+def test_what_is_no_policy_asks_nothing_and_says_so(text: bytes) -> None:
+    with pytest.raises(ValueError, match=r"is no policy|Expecting value"):
+        Asked.of(text)
+
+
+def test_the_rule_of_a_gate_lies_in_its_sections() -> None:
+    assert all(not key or key.startswith(POLICY_SECTIONS[gate]) for gate, key in RULES.items())
 
 
 @pytest.mark.parametrize("gate,section", [(gate, one) for gate, some in POLICY_SECTIONS.items() for one in some])

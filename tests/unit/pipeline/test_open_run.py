@@ -1,4 +1,4 @@
-"""A run is opened by an event that can be written: what does not fit is refused before the lease."""
+"""What refuses a start before the lease: an opening event too large to be written, a secret in what people sign."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.errors import UsageError
-from pytest_deploy.pipeline.open_run import require_room
+from pytest_deploy.errors import Refused, UsageError
+from pytest_deploy.pipeline.open_run import refuse_secret_in_policy, require_room
 from pytest_deploy.record.event import LIMIT
 from pytest_deploy.record.events import RunOpened, parse
 from tests.unit.record.sample_record import RunWriter, open_log, opened_data
+from tests.unit.sample_environment import environment
 
 
 def opening(files: int) -> RunOpened:
@@ -33,3 +34,15 @@ def test_what_does_not_fit_is_refused_in_words() -> None:
         UsageError, match=r"takes 6\d{4} bytes in 650 names of files, .* put the steps .* into fewer files"
     ):
         require_room(opening(650))
+
+
+def test_a_policy_that_people_sign_holds_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be cut from the text that is kept, which then is not the text that was signed."""
+    refuse_secret_in_policy(environment(tmp_path))
+
+    monkeypatch.setenv("APP_TOKEN", "Deployment Manager")
+
+    with pytest.raises(
+        Refused, match=r"production holds the value of a secret \(APP_TOKEN\), and is kept as it is signed"
+    ):
+        refuse_secret_in_policy(environment(tmp_path))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pytest_deploy.policy.asked_gates import Asked
+from pytest_deploy.record import preimages
 from pytest_deploy.record.bucket import Bucket, MirroredStore
 from pytest_deploy.record.clock import Clock, SystemClock, stamp
 from pytest_deploy.record.event import canonical
@@ -87,6 +90,14 @@ def opened_data(pipeline: str = "deploy", **changes: Any) -> dict[str, Any]:
     }
 
 
+def policy_text(**rules: Any) -> bytes:
+    """The text of a policy that leaves the approval phase out and has no rule for any gate, but those given."""
+    none = dict.fromkeys(("deployer", "window", "blackout", "rate_limit", "staging_smoke", "incidents"))
+    asks: dict[str, Any] = {"approval": {"roles": []}, "phases": {"leave_out": ["approval"]}}
+    keeps = {"retention": {"locked": False}, "anchors": {"required": False}}
+    return json.dumps({**none, **asks, **keeps, **rules}, sort_keys=True, separators=(",", ":")).encode()
+
+
 PLANNED: dict[str, Any] = {"steps": 2, "conditional": 0, "steps_sha256": SHA}
 
 
@@ -147,6 +158,10 @@ class RunWriter:
         self.pipeline = pipeline
         self.folder = RunFolder(log.store, self.run)
         self.lease: Lease | None = None
+        self.policy = policy_text()
+        """What it is judged by; to be set before it opens."""
+        self.gates_asked = False
+        """Whether the gates were asked before the first change; set by hand, they are not."""
 
     def add(self, event_type: str, data: dict[str, Any]) -> int:
         """Append one event of the run; returns its seq."""
@@ -165,6 +180,8 @@ class RunWriter:
 
     def open_under_lease(self, **changes: Any) -> RunWriter:
         """Only run.opened and run.planned."""
+        if "preimages" not in changes:
+            changes["preimages"] = preimages.keep(self.log.store, {"policy.json": self.policy})
         self.add("run.opened", opened_data(self.pipeline, **changes))
         self.add("run.planned", PLANNED)
         return self
@@ -172,6 +189,8 @@ class RunWriter:
     def step(self, phase: str, *, changes: bool = False, outcome: str = "passed") -> RunWriter:
         """A phase of one step."""
         nodeid = f"suites/{phase}/test_{phase}.py::test_it"
+        if changes and phase != "rollback" and not self.gates_asked:
+            self.ask_gates()
         self.add("phase.started", {"phase": phase})
         self.add("step.started", step_started(nodeid, phase, changes=changes))
         if changes and phase != "rollback":
@@ -180,9 +199,21 @@ class RunWriter:
         self.add("phase.finished", phase_finished(phase, "passed" if outcome == "passed" else "failed"))
         return self
 
+    def ask_gates(self, point: str = "change", /, **answers: dict[str, Any]) -> RunWriter:
+        """Every gate's verdict: passed, or not applicable where policy has no rule; `answers`: data of those that say more."""
+        self.gates_asked = True
+        asked = Asked.of(self.policy)
+        for gate in asked.gates(self.pipeline):
+            result = "passed" if gate in asked.ruled else "not-applicable"
+            said = {**verdict(gate, result, point), **answers.get(gate.replace("-", "_"), {})}
+            event_type = "gate.refused" if said["verdict"] == "still-needed" else f"gate.{said['verdict']}"
+            self.add(event_type, said)
+        return self
+
     def request(self, **changes: Any) -> RunWriter:
         """The run's request and its file; `changes` of what its event says."""
-        text = canonical({"commit": "0" * 40, "run": self.run})
+        policy = hashlib.sha256(self.policy).hexdigest()
+        text = canonical({"commit": "0" * 40, "policy_sha256": policy, "run": self.run})
         self.folder.create("request.json", text)
         expires = stamp(self.log.clock.now() + timedelta(hours=4))
         sha256 = hashlib.sha256(text).hexdigest()

@@ -241,7 +241,7 @@ def test_a_process_that_ended_but_was_not_waited_for_is_gone(log: Log) -> None:
 
 
 def test_a_recovered_run_closes_and_the_log_verifies(tmp_path: Path, log: Log, clock: HandClock) -> None:
-    run = RunWriter(log).open()
+    run = RunWriter(log).open().ask_gates()
     run.add("phase.started", {"phase": "deploy"})
     run.add("step.started", step_started("a", "deploy", changes=True))
     clock.move(61)

@@ -40,7 +40,7 @@ def test_what_is_not_there_is_called_none_present_not_verified(record: Record) -
     details = {check.number: check.detail for check in verify(record.store).checks}
 
     assert details[8] == "3 closed, 1 abandoned"
-    assert details[9] == "4 sealed folders"
+    assert details[9] == "4 sealed folders, 1 texts they were judged by"
     assert details[10] == "2 requests"
     assert details[11].startswith("none present; none given from outside")
     assert details[12] == "none present"

@@ -1,0 +1,111 @@
+"""Which gates policy asks, and which of them it has a rule for: read from its text, so that verifiers can tell it years later.
+
+`policy.json` of a run is that text (`record/preimages.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final, Self
+
+RULES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "deployer": "deployer",
+        "approvals": "approval.roles",
+        "window": "window",
+        "blackout": "blackout",
+        "rate-limit": "rate_limit",
+        "lease": "",
+        "staging-smoke": "staging_smoke",
+        "incidents": "incidents",
+        "build": "",
+        "retention": "retention.locked",
+        "anchors": "anchors.required",
+        "freeze": "",
+        "clock": "",
+    }
+)
+"""Every gate, in the order in which people read the verdicts, and the key of policy that its rule is: null, false or an empty
+list there is no rule. Empty where the rule holds whatever policy says."""
+
+GATE_NAMES: Final = tuple(RULES)
+
+GATES_OF_PIPELINE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "deploy": GATE_NAMES,
+        "plan": GATE_NAMES,
+        "smoke": ("lease", "clock"),
+        # The way back is open at any hour and as often as it takes; who asks for it, and that nothing else runs, still count.
+        "rollback": ("deployer", "approvals", "lease", "freeze", "clock"),
+        "iq": (),
+        "oq": (),
+        "pq": (),
+    }
+)
+"""The gates of each pipeline, before policy leaves phases out."""
+
+
+def gates_of(pipeline: str, left_out: Collection[str]) -> tuple[str, ...]:
+    """The gates a pipeline asks, in order: without `approvals` where policy leaves the phase `approval` out.
+
+    A gate whose rule is not in the policy is asked all the same, and says so. Raises KeyError for no pipeline.
+    """
+    unasked = {"approvals"} if "approval" in left_out else set()
+    return tuple(name for name in GATES_OF_PIPELINE[pipeline] if name not in unasked)
+
+
+def slots(roles: Sequence[str]) -> dict[str, str]:
+    """What signatures fill, each with its role: a role that is named twice needs two people, the second is `ROLE (2)`."""
+    filled: dict[str, str] = {}
+    for at, role in enumerate(roles):
+        earlier = roles[:at].count(role)
+        filled[f"{role} ({earlier + 1})" if earlier else role] = role
+    return filled
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the text of a policy asks before anything changes."""
+
+    left_out: frozenset[str]
+    """The phases it does without."""
+    roles: tuple[str, ...]
+    """Who must approve a deployment."""
+    ruled: frozenset[str]
+    """The gates that it has a rule for: each passes or refuses, and is never not applicable."""
+
+    @classmethod
+    def of(cls, text: bytes) -> Self:
+        """Raises ValueError where the text is no policy's."""
+        try:
+            policy = json.loads(text)
+            if json.dumps(policy, sort_keys=True, separators=(",", ":")).encode() != text:
+                raise ValueError("is no policy: keys sorted and single, no spaces, ASCII, one line")
+            left_out, roles = policy["phases"]["leave_out"], policy["approval"]["roles"]
+            left_out, roles = _names(left_out), _names(roles)
+            ruled = frozenset(gate for gate, key in RULES.items() if not key or _is_rule(_value(policy, key)))
+        except (KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"is no policy: {error}") from error
+        return cls(frozenset(left_out), roles, ruled)
+
+    def gates(self, pipeline: str) -> tuple[str, ...]:
+        return gates_of(pipeline, self.left_out)
+
+
+def _value(policy: Any, key: str) -> Any:
+    for name in key.split("."):
+        policy = policy[name]
+    return policy
+
+
+def _is_rule(value: Any) -> bool:
+    return value is not None and value is not False and value != []
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        raise TypeError(f"{value!r} is no list of names")
+    return tuple(value)

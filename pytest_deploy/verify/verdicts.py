@@ -1,0 +1,177 @@
+"""Step 10, second half: what gates answered is held against what they cite, and a deployment against what its policy asks.
+
+Whoever holds the log's key can go on with the log, and write into it that a gate passed. So no verdict stands by itself: an
+approval needs the counted signatures of that run, an override those of two people, and a change every gate of the policy
+that the run was judged by.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from pytest_deploy.policy import asked_gates
+from pytest_deploy.policy.asked_gates import Asked
+from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record import preimages, stored_file
+from pytest_deploy.record.countersigned import SIGNERS
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import (
+    ApprovalSigned,
+    GateNotApplicable,
+    GatePassed,
+    GateVerdict,
+    OverrideSigned,
+    RunAbandoned,
+    RunClosed,
+    RunDecided,
+    RunOpened,
+    StepStarted,
+    given,
+)
+from pytest_deploy.verify.findings import Finding
+
+JUDGED: Final = frozenset(
+    {"approval.signed", "override.signed", "gate.passed", "gate.refused", "gate.not-applicable"}
+    | {"run.opened", "run.decided", "run.closed", "run.abandoned", "step.started"}
+)
+"""The types of events that `Verdicts` looks at."""
+POLICY: Final = "policy.json"
+"""Among what a run was judged by: the policy that was in force."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_SECOND = re.compile(r" \([0-9]+\)\Z")
+"""Of a role that is asked for more than once: `QA Lead (2)`."""
+
+
+@dataclass
+class _Run:
+    approved: set[tuple[str, str]] = field(default_factory=set)
+    """Role and person of each approval counted so far."""
+    overridden: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    """Gate and incident: the people whose signatures were counted so far."""
+    newest: dict[str, GateVerdict] = field(default_factory=dict)
+    """Of each gate."""
+    opened: RunOpened | None = None
+    held: bool = False
+    """Whether its gates were held against its policy."""
+
+
+class Verdicts:
+    """Takes in a log's events in order. Of a run that has ended it keeps nothing: a log may hold a hundred thousand."""
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+        self.findings: list[Finding] = []
+        self.unapproved: list[str] = []
+        """Runs that deployed under a policy that asks nobody to approve."""
+        self._runs: dict[str, _Run] = {}
+        self._policies: dict[str, Asked | None] = {}
+
+    def take(self, event: Event) -> None:
+        """An event of one of the types JUDGED, legal in its place."""
+        run = self._runs.setdefault(event.run, _Run())
+        problems: Iterator[str] = iter(())
+        match event.content:
+            case ApprovalSigned(role=role, signer=signer):
+                run.approved.add((role, signer))
+            case OverrideSigned() as signed:
+                about = given(signed.gate, ""), given(signed.incident, "")
+                run.overridden.setdefault(about, set()).add(signed.signer)
+            case GateVerdict() as verdict:
+                run.newest[verdict.gate] = verdict
+                # What a plan says lets nothing go, and it may look at signatures that nothing counts yet.
+                if isinstance(verdict, GatePassed) and verdict.point != "plan":
+                    problems = _uncited(verdict, run)
+            case RunOpened() as opened:
+                run.opened = opened
+            case StepStarted(changes=True, phase=phase) if phase != "rollback" and not run.held:
+                run.held = True
+                problems = self._ungated(event.run, run, changes=True)
+            case RunDecided(outcome="deployed") if not run.held:
+                problems = self._ungated(event.run, run, changes=False)
+            case RunClosed() | RunAbandoned():
+                del self._runs[event.run]
+        self.findings += [Finding(10, entries.name(event.seq), problem) for problem in problems]
+
+    def _ungated(self, name: str, run: _Run, *, changes: bool) -> Iterator[str]:
+        """What its policy asks of a run and was not answered, when it changes something, or is `deployed` without that."""
+        assert run.opened is not None  # noqa: S101 - steps and decisions are legal in an opened run alone
+        # 1. The policy: its text lies in the store, and is the one that the request was signed under.
+        sha256 = given(run.opened.preimages, {}).get(POLICY)
+        policy = self._policy(sha256)
+        if policy is None:
+            yield f"goes on under a policy whose text is not in the record: {POLICY} of what the run was judged by"
+            return
+        if run.opened.request_sha256 is not None and self._policy_of_request(name) != sha256:
+            yield f"goes on under another policy than runs/{name}/request.json says"
+        gates, roles = policy.gates(run.opened.pipeline), asked_gates.slots(policy.roles)
+        approving = bool(roles) and "approvals" in gates
+        if not approving and run.opened.pipeline == "deploy":
+            self.unapproved.append(name)
+        # 2. Where nothing is changed and nobody has to approve, no gate stands before anything.
+        if not changes and not approving:
+            return
+        # 3. Each gate that it asks answered last, right before the change, and let it go.
+        for gate in gates:
+            verdict = run.newest.get(gate)
+            if verdict is None or (changes and verdict.point != "change"):
+                yield f"goes on, and the gate {gate} was not asked right before"
+            elif not isinstance(verdict, GatePassed | GateNotApplicable):
+                yield f"goes on, though the gate {gate} answered last: {verdict.verdict}"
+            elif isinstance(verdict, GateNotApplicable) and gate in policy.ruled:
+                yield f"goes on, though the gate {gate} answered not-applicable and policy has a rule for it"
+        # 4. Each role that it asks is filled; by whom, `_uncited` held against the signatures.
+        verdict = run.newest.get("approvals")
+        if approving and verdict is not None and (lacking := roles.keys() - _filled(verdict).keys()):
+            yield f"goes on, and nobody approved as {', '.join(sorted(lacking))}"
+
+    def _policy(self, sha256: object) -> Asked | None:
+        """What a policy asks; None where its text is not there, or is none."""
+        if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+            return None
+        if sha256 not in self._policies:
+            asked = None
+            with suppress(OSError, ValueError):
+                asked = Asked.of(stored_file.read(self.store / preimages.place(sha256)))
+            self._policies[sha256] = asked
+        return self._policies[sha256]
+
+    def _policy_of_request(self, name: str) -> object:
+        """SHA-256 of the policy that the request of a run was made under; step 9 says that it is the request that was made."""
+        try:
+            request = json.loads(stored_file.read(self.store / f"runs/{name}/request.json"))
+        except (OSError, ValueError, RecursionError):
+            return None
+        return request.get("policy_sha256") if isinstance(request, dict) else None
+
+
+def _uncited(verdict: GatePassed, run: _Run) -> Iterator[str]:
+    """What a passed gate says that people signed, and no signature counted before it says."""
+    # 1. Approvals: each role by a person of its own, who signed as that.
+    filled = _filled(verdict) if verdict.gate == "approvals" else {}
+    if verdict.gate == "approvals" and not filled:
+        yield "says that it was approved, and by nobody"
+    for slot, person in filled.items():
+        if not {(slot, person), (_SECOND.sub("", slot), person)} & run.approved:
+            yield f"says that {person} approved as {slot}, and no signature counted before it does"
+    if len(set(filled.values())) < len(filled):
+        yield "says that one person approved in two roles"
+    # 2. An override: two people signed that they answer for this gate, over the same incident.
+    if "override" in verdict.inputs:
+        override = verdict.inputs["override"]
+        named = override.get("by") if isinstance(override, dict) else None
+        by = {person for person in named if isinstance(person, str)} if isinstance(named, list) else set()
+        signed = [people for (gate, _), people in run.overridden.items() if gate == verdict.gate]
+        if len({person.casefold() for person in by}) < SIGNERS or not any(by <= people for people in signed):
+            yield f"says that {' and '.join(sorted(by)) or 'nobody'} overrode {verdict.gate}; no two signatures counted before it do"
+
+
+def _filled(verdict: GateVerdict) -> dict[str, str]:
+    """Role -> person, as a verdict of `approvals` says."""
+    filled = verdict.inputs.get("filled")
+    return {str(role): str(person) for role, person in filled.items()} if isinstance(filled, dict) else {}

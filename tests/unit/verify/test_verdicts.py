@@ -1,0 +1,370 @@
+"""Whoever holds the log's key goes on with the log: what it then says of people, and of gates, no verifier takes for granted.
+
+Every record here is written through the log with its own key, legal event for legal event. Each is judged by both verifiers,
+which name the same event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_deploy
+from pytest_deploy.policy.asked_gates import GATES_OF_PIPELINE, RULES, Asked
+from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record import preimages
+from pytest_deploy.record.event import canonical
+from pytest_deploy.record.events import parse
+from pytest_deploy.record.key import first_set, write_plain_copies, write_set
+from pytest_deploy.record.meanings import APPROVES, OVERRIDES
+from pytest_deploy.verify.verify import verify
+from tests.required_programs import needs
+from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, open_log, policy_text, verdict
+from tests.unit.verify.second_verifier import both, second_opinion
+
+NAMESPACE = "deploy-approval@example.org"
+PEOPLE = {"tina": "Tech Lead", "quinn": "QA Lead", "otto": "QA Lead"}
+ROLES = ["Tech Lead", "QA Lead"]
+FILLED = {"Tech Lead": "tina@example.org", "QA Lead": "quinn@example.org"}
+RULES_OF_PRODUCTION: dict[str, Any] = {
+    "approval": {"roles": ROLES},
+    "phases": {"leave_out": []},
+    "window": {"closes": "15:00", "opens": "09:00", "zone": "America/New_York"},
+}
+PRODUCTION = policy_text(**RULES_OF_PRODUCTION)
+OVERRIDDEN = {"by": ["quinn@example.org", "tina@example.org"], "refused": "closed", "until": "2026-11-22T16:00:00.000Z"}
+
+
+@dataclass
+class Insider:
+    """Writes a run with the log's own key, under a policy that asks for two people and has a window."""
+
+    home: Path
+    run: RunWriter
+
+    @classmethod
+    def begin(cls, home: Path) -> Insider:
+        """Three people are enrolled, and a request is made."""
+        needs("ssh-keygen")
+        log = open_log(home, HandClock())
+        allowed, roster = "", {}
+        for name, role in PEOPLE.items():
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / name)]
+            subprocess.run(command, check=True, capture_output=True)
+            kind, public = (home / f"{name}.pub").read_text().split()[:2]
+            allowed += f'{name}@example.org namespaces="{NAMESPACE}" {kind} {public}\n'
+            roster[f"{name}@example.org"] = {"printed_name": name.title(), "roles": [role]}
+        files = {**first_set(log.key), "allowed_signers": allowed.encode(), "roles.json": canonical(roster)}
+        folder, sha256 = write_set(log.store, files)
+        data = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "new"}
+        log.append(parse("key.enrolled", data), run="-", actor=ACTOR)
+        write_plain_copies(home / "reports" / "local", files)
+        run = RunWriter(log)
+        run.policy = PRODUCTION
+        return cls(home, run.request())
+
+    @property
+    def store(self) -> Path:
+        return self.home / "reports" / "local"
+
+    @property
+    def request_sha256(self) -> str:
+        return str(self.run.log.run(self.run.run)[0].data["request_sha256"])
+
+    def approve(self, *people: str) -> Insider:
+        """People sign, and what they signed is counted."""
+        for name in people:
+            said: dict[str, Any] = {"role": PEOPLE[name], "meaning": APPROVES, "comment": ""}
+            self._count(
+                "approval.signed", name, f"{name}.json", said, "role signer meaning request_sha256 printed_name"
+            )
+        return self
+
+    def override(self, *people: str, gate: str = "window", incident: str = "INC-7") -> Insider:
+        for name in people:
+            said: dict[str, Any] = {"gate": gate, "incident": incident, "reason": "patients cannot log in"}
+            said |= {"expires": OVERRIDDEN["until"], "role": PEOPLE[name], "meaning": OVERRIDES}
+            self._count(
+                "override.signed", name, f"override-{gate}-{incident}-{name}.json", said,
+                "signer reason gate incident expires request_sha256 role",
+            )  # fmt: skip
+        return self
+
+    def _count(self, event_type: str, name: str, file: str, said: dict[str, Any], says: str) -> None:
+        said |= {
+            "signer": f"{name}@example.org", "printed_name": name.title(), "request_sha256": self.request_sha256,
+            "run": self.run.run, "signed_at": "2026-11-22T12:00:00.000Z",
+        }  # fmt: skip
+        path = self.run.folder.create(f"approvals/{file}", canonical(said))
+        command = ["ssh-keygen", "-q", "-Y", "sign", "-n", NAMESPACE, "-f", str(self.home / name), str(path)]
+        subprocess.run(command, check=True, capture_output=True)
+        signature = path.with_name(f"{path.name}.sig").read_bytes()
+        bound = {
+            "file": f"runs/{self.run.run}/approvals/{file}",
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "signature_sha256": hashlib.sha256(signature).hexdigest(),
+        }
+        self.run.add(event_type, {**bound, **{key: said[key] for key in says.split()}})
+
+    def open(self, **changes: Any) -> Insider:
+        self.run.open(request_sha256=self.request_sha256, **changes).step("build")
+        return self
+
+    def ask(self, filled: dict[str, str] | None = None, **answers: dict[str, Any]) -> Insider:
+        """The gates right before the change: approved by `filled`, and what else differs."""
+        approved = {"inputs": approvals(FILLED if filled is None else filled)}
+        self.run.ask_gates("change", **{"approvals": approved, **answers})
+        return self
+
+    def deploy(self) -> Insider:
+        self.run.step("traffic", changes=True).close("deployed")
+        return self
+
+    def seq_of(self, event_type: str, **says: Any) -> int:
+        """Of the newest event of a type that says this."""
+        events = self.run.log.run(self.run.run)
+        return max(e.seq for e in events if e.type == event_type and says.items() <= e.data.items())
+
+    def refused_at(self, seq: int, problem: str) -> None:
+        """Both refuse the record at this event; of this project's own, nothing else is found, and it says why."""
+        findings = verify(self.store).findings
+        assert {(finding.step, finding.place) for finding in findings} == {(10, entries.name(seq))}
+        assert problem in findings[0].problem
+        assert both(self.store) == (False, entries.name(seq))
+
+
+def approvals(filled: dict[str, str]) -> dict[str, Any]:
+    return {"needed": ROLES, "filled": filled, "missing": [], "refused": [], "run": None}
+
+
+@pytest.fixture
+def insider(tmp_path: Path) -> Insider:
+    return Insider.begin(tmp_path)
+
+
+def test_what_was_signed_by_those_whom_policy_asks_verifies(insider: Insider) -> None:
+    insider.approve("tina", "quinn").open().ask().deploy()
+
+    assert both(insider.store) == (True, "")
+    assert not any("asks nobody" in note for note in verify(insider.store).notes)
+
+
+def test_a_deployment_without_one_signature_is_refused(insider: Insider) -> None:
+    insider.open().ask().deploy()
+    insider.refused_at(insider.seq_of("gate.passed", gate="approvals"), "quinn@example.org approved as QA Lead, and no")
+
+
+def test_an_approval_by_nobody_is_refused_before_anything_changes(insider: Insider) -> None:
+    insider.open().ask({}).run.close("failed")
+    insider.refused_at(insider.seq_of("gate.passed", gate="approvals"), "says that it was approved, and by nobody")
+
+
+def test_an_approval_that_is_counted_after_the_verdict_comes_too_late(insider: Insider) -> None:
+    insider.approve("tina").open().ask().approve("quinn").deploy()
+    insider.refused_at(insider.seq_of("gate.passed", gate="approvals"), "quinn@example.org approved as QA Lead, and no")
+
+
+@pytest.mark.parametrize(
+    "filled, problem",
+    [
+        ({**FILLED, "QA Lead": "otto@example.org"}, "otto@example.org approved as QA Lead"),
+        ({**FILLED, "QA Lead": "tina@example.org"}, "tina@example.org approved as QA Lead"),
+        ({"Tech Lead": "quinn@example.org", "QA Lead": "tina@example.org"}, "tina@example.org approved as QA Lead"),
+    ],
+    ids=["somebody else", "one for both", "each other's role"],
+)
+def test_a_verdict_names_those_who_signed_in_the_role_they_signed_in(
+    insider: Insider, filled: dict[str, str], problem: str
+) -> None:
+    insider.approve("tina", "quinn").open().ask(filled).deploy()
+    insider.refused_at(insider.seq_of("gate.passed", gate="approvals"), problem)
+
+
+def test_the_signatures_of_another_run_count_nothing_here(insider: Insider) -> None:
+    insider.approve("tina", "quinn").open().ask().deploy()
+    again = RunWriter(insider.run.log)
+    again.policy = PRODUCTION
+    insider.run = again.request()
+    insider.open().ask().deploy()
+    insider.refused_at(insider.seq_of("gate.passed", gate="approvals"), "no signature counted before it does")
+
+
+def test_a_role_that_policy_asks_and_nobody_fills_is_named(insider: Insider) -> None:
+    insider.approve("tina").open().ask({"Tech Lead": "tina@example.org"}).deploy()
+    insider.refused_at(insider.seq_of("step.started", changes=True), "nobody approved as QA Lead")
+
+
+def test_a_role_that_is_asked_twice_takes_two_people(tmp_path: Path) -> None:
+    twice = policy_text(**{**RULES_OF_PRODUCTION, "approval": {"roles": ["QA Lead", "QA Lead"]}})
+    filled = {"QA Lead": "otto@example.org", "QA Lead (2)": "quinn@example.org"}
+    for name, who in (("two", filled), ("one", {"QA Lead": "otto@example.org", "QA Lead (2)": "otto@example.org"})):
+        (tmp_path / name).mkdir()
+        insider = Insider.begin(tmp_path / name)
+        insider.run = RunWriter(insider.run.log)
+        insider.run.policy = twice
+        insider.run.request()
+        insider.approve("otto", "quinn").open().ask(who).deploy()
+        if name == "two":
+            assert both(insider.store) == (True, "")
+        else:
+            insider.refused_at(insider.seq_of("gate.passed", gate="approvals"), "one person approved in two roles")
+
+
+ANSWERS: dict[str, tuple[dict[str, Any], str]] = {
+    "refused": (verdict("window", "refused", "change"), "the gate window answered last: refused"),
+    "still needed": (verdict("window", "still-needed", "change"), "the gate window answered last: still-needed"),
+    "no rule": (verdict("window", "not-applicable", "change"), "not-applicable and policy has a rule for it"),
+    "earlier": (verdict("window", "passed", "lease"), "the gate window was not asked right before"),
+    "another": (verdict("watch", "passed", "change"), "the gate window was not asked right before"),
+}
+"""What stands in the place of the window's verdict, and what is said of it."""
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_change_stands_behind_every_gate_that_policy_asks(insider: Insider, answer: str) -> None:
+    said, problem = ANSWERS[answer]
+    insider.approve("tina", "quinn").open().ask(window=said).deploy()
+    insider.refused_at(insider.seq_of("step.started", changes=True), problem)
+
+
+def test_a_change_before_any_gate_is_refused(insider: Insider) -> None:
+    insider.approve("tina", "quinn").open()
+    insider.run.gates_asked = True
+    insider.deploy()
+    insider.refused_at(insider.seq_of("step.started", changes=True), "the gate deployer was not asked right before")
+
+
+def test_what_a_gate_said_last_counts(insider: Insider) -> None:
+    insider.approve("tina", "quinn").open().ask()
+    insider.run.add("gate.refused", verdict("freeze", "refused", "change"))
+    insider.deploy()
+    insider.refused_at(insider.seq_of("step.started", changes=True), "the gate freeze answered last: refused")
+
+
+def test_a_deployment_that_is_said_to_change_nothing_needs_its_approvals_all_the_same(insider: Insider) -> None:
+    insider.open().run.step("traffic").close("deployed")
+    insider.refused_at(insider.seq_of("run.decided"), "the gate deployer was not asked right before")
+
+
+@pytest.mark.parametrize("outcome", ["failed", "refused"])
+def test_a_run_that_changes_nothing_and_deploys_nothing_needs_no_gate(insider: Insider, outcome: str) -> None:
+    insider.open().run.close(outcome)
+    assert both(insider.store) == (True, "")
+
+
+def test_the_way_back_waits_for_no_gate(insider: Insider) -> None:
+    insider.approve("tina", "quinn").open().ask()
+    insider.run.step("traffic", changes=True, outcome="failed")
+    insider.run.add("rollback.started", {"cause": "traffic", "order": ["traffic"], "target": None})
+    insider.run.add("gate.refused", verdict("window", "refused", "change"))
+    insider.run.step("rollback", changes=True)
+    insider.run.add("rollback.finished", {"outcome": "rolled-back", "duration_s": 1.0, "target": None})
+    insider.run.close("rolled-back")
+
+    assert both(insider.store) == (True, "")
+
+
+# --- the policy that is asked
+
+
+NO_POLICY: dict[str, dict[str, Any]] = {
+    "nothing kept": {"preimages": {}},
+    "a path": {"preimages": {"policy.json": "../../../keys/local.pem"}},
+}
+
+
+@pytest.mark.parametrize("kept", NO_POLICY)
+def test_a_run_that_does_not_bring_its_policy_changes_nothing(insider: Insider, kept: str) -> None:
+    insider.approve("tina", "quinn").open(**NO_POLICY[kept]).ask().deploy()
+    findings = verify(insider.store).findings
+
+    assert "under a policy whose text is not in the record" in findings[-1].problem
+    assert not both(insider.store)[0]
+
+
+def test_a_text_that_is_no_policy_asks_everything_and_lets_nothing_go(insider: Insider) -> None:
+    kept = preimages.keep(insider.run.log.store, {"policy.json": b'{"approval":{"roles":[]}}'})
+    insider.approve("tina", "quinn").open(preimages=kept).ask().deploy()
+    insider.refused_at(insider.seq_of("step.started", changes=True), "a policy whose text is not in the record")
+
+
+def test_a_request_is_run_under_the_policy_that_it_was_signed_under(insider: Insider) -> None:
+    """One of two signed; a policy of the insider's own asks no more."""
+    milder = policy_text(**{**RULES_OF_PRODUCTION, "approval": {"roles": ["Tech Lead"]}})
+    insider.approve("tina").run.policy = milder
+    insider.open().ask({"Tech Lead": "tina@example.org"}).deploy()
+    insider.refused_at(insider.seq_of("step.started", changes=True), "under another policy than runs/")
+
+
+def test_a_policy_that_asks_nobody_is_no_fault_and_is_told(insider: Insider) -> None:
+    """Of whom nothing is asked, nothing is signed: the record does not say that anybody approved."""
+    free = RunWriter(insider.run.log)
+    free.open().step("build").step("traffic", changes=True).close("deployed")
+    told = f"1 of its runs went on under a policy that asks nobody to approve, the last is {free.run}"
+
+    assert both(insider.store) == (True, "")
+    assert told in verify(insider.store).notes
+    assert f"note: {told}\n" in second_opinion(insider.store).text
+
+
+# --- overrides
+
+
+def overridden(**changes: Any) -> dict[str, Any]:
+    return {"inputs": {"override": {**OVERRIDDEN, **changes}}}
+
+
+def test_an_override_that_two_people_signed_verifies(insider: Insider) -> None:
+    insider.approve("tina", "quinn").override("tina", "quinn").open().ask(window=overridden()).deploy()
+    assert both(insider.store) == (True, "")
+
+
+NOT_OVERRIDDEN: dict[str, Any] = {
+    "nobody": lambda it: it,
+    "one": lambda it: it.override("tina"),
+    "another gate": lambda it: it.override("tina", "quinn", gate="incidents"),
+    "two incidents": lambda it: it.override("tina").override("quinn", incident="INC-8"),
+    "other people": lambda it: it.override("tina", "otto"),
+}
+
+
+@pytest.mark.parametrize("signed", NOT_OVERRIDDEN)
+def test_an_override_that_no_two_people_signed_is_refused(insider: Insider, signed: str) -> None:
+    NOT_OVERRIDDEN[signed](insider.approve("tina", "quinn")).open().ask(window=overridden()).deploy()
+    insider.refused_at(
+        insider.seq_of("gate.passed", gate="window"), "overrode window; no two signatures counted before it do"
+    )
+
+
+@pytest.mark.parametrize("by", [["tina@example.org"], ["tina@example.org", "Tina@example.org"], [], "all of us", None])
+def test_an_override_names_two_people(insider: Insider, by: Any) -> None:
+    insider.approve("tina", "quinn").override("tina", "quinn").open().ask(window=overridden(by=by)).deploy()
+    insider.refused_at(insider.seq_of("gate.passed", gate="window"), "no two signatures counted before it do")
+
+
+# --- the rule itself
+
+
+def test_the_script_knows_the_gates_that_there_are_and_what_their_rules_are() -> None:
+    script = (Path(pytest_deploy.__file__).parent / "verify" / "verify.sh").read_text(encoding="utf-8")
+    known = script.partition("\ngates='")[2].partition("'")[0].split()
+
+    assert dict(one.split(":") for one in known) == dict(RULES)
+    for pipeline in ("smoke", "rollback"):
+        (listed,) = re.findall(rf'pipeline == "{pipeline}" \? " ([a-z ]+) "', script)
+        assert tuple(listed.split()) == GATES_OF_PIPELINE[pipeline]
+
+
+def test_the_text_of_a_policy_is_written_in_one_way() -> None:
+    """So that a text has one reading: no key twice, nothing after it."""
+    assert Asked.of(PRODUCTION).roles == tuple(ROLES)
+    for text in (PRODUCTION + b"\n", PRODUCTION.replace(b":", b": "), json.dumps({"a": 1}).encode()):
+        with pytest.raises(ValueError, match="is no policy"):
+            Asked.of(text)
