@@ -37,6 +37,7 @@ from pytest_deploy.record.events import (
     StepNotRun,
 )
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.meanings import REJECTED, SIGN_OFFS
 from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.plain_text import escape_line, require_plain, says_something
 from pytest_deploy.record.run_folder import SUMS
@@ -50,9 +51,12 @@ def sign_off(
     *,
     role: Role = "",
     meaning: Annotated[
-        str, typer.Option(help="what the signature stands for, e.g. 'reviewed and found complete'")
+        str,
+        typer.Option(
+            help="what the signature stands for: reviewed, or rejected, which says in --comment what was found"
+        ),
     ] = "",
-    comment: Annotated[str, typer.Option(help="stands in what is signed")] = "",
+    comment: Annotated[str, typer.Option(help="what was found; stands in what is signed")] = "",
     key: Key = None,
 ) -> None:
     """Sign, in a role, for the record of a closed run; not for one's own deployment."""
@@ -60,7 +64,14 @@ def sign_off(
         raise UsageError(
             "deploy.py sign-off: say --role, and --meaning: what the signature stands for, e.g. 'reviewed'"
         )
-    require_plain("--meaning", meaning)
+    if meaning not in SIGN_OFFS:
+        raise UsageError(
+            f"deploy.py sign-off: --meaning {meaning!r}: right is {' or '.join(SIGN_OFFS)}; what you found belongs into --comment"
+        )
+    if meaning == REJECTED and not says_something(comment):
+        raise UsageError(
+            "deploy.py sign-off: --meaning rejected: say in --comment what was found, whoever mends it needs it"
+        )
     require_plain("--comment", comment)
     signing = Signing.of(workspace_of_run(Path.cwd(), run), role=role, key=key)
     events, record_sha256 = signing.sealed(run)

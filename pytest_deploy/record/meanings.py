@@ -19,18 +19,22 @@ CORRECTS: Final = "corrects this value of the record"
 CONFIRMS: Final = "confirms this correction of the record"
 ANNOTATES: Final = "adds this note to the record"
 ACCEPTS: Final = "accepts this deviation"
+REVIEWED: Final = "reviewed"
+REJECTED: Final = "rejected"
+SIGN_OFFS: Final = (REVIEWED, REJECTED)
 RELEASES: Final = "releases this environment from its freeze"
 
 MEANINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "approval.signed": (APPROVES,),
     "request.rejected": (REJECTS,),
     "override.signed": (OVERRIDES,),
+    "signoff.signed": SIGN_OFFS,
     "record.amended": (CORRECTS, CONFIRMS),
     "record.annotated": (ANNOTATES,),
     "deviation.accepted": (ACCEPTS,),
     "environment.released": (RELEASES,),
 }
-"""What a statement may say it means, by the type of the event that counts it; what is no key here is not judged."""
+"""What a statement may say it means, by the type of the event that counts it."""
 
 LONGEST_OVERRIDE: Final = timedelta(hours=24)
 """From when it is signed until it runs out."""
@@ -42,8 +46,8 @@ TOLERANCE: Final = timedelta(seconds=60)
 
 def wrong_meaning(kind: str, meaning: object) -> str:
     """Why a statement does not mean what its kind stands for, in words; empty where it does."""
-    known = MEANINGS.get(kind)
-    if known is None or meaning in known:
+    known = MEANINGS[kind]
+    if meaning in known:
         return ""
     right = " or ".join(f'"{text}"' for text in known)
     return f'means "{str(meaning)[:_SHOWN]}", which is no {kind}: right is {right}'

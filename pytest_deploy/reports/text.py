@@ -271,7 +271,9 @@ def _sentences(event: Event, countersigned: frozenset[int] = frozenset()) -> Ite
             yield Sentence("override", _overridden(signed, counts=event.seq in countersigned), rests_on)
         case SignoffSigned() as signed:
             name = given(signed.printed_name) or signed.signer
-            yield Sentence("signed off", f"{name} as {signed.role}, {utc(event.time)}: {signed.meaning}", rests_on)
+            found = f"; {signed.comment}" if given(signed.comment) else ""
+            text = f"{name} as {signed.role}, {utc(event.time)}: {signed.meaning}{found}"
+            yield Sentence("signed off", text, rests_on)
         case RecordAmended() as amended:
             counts = "" if event.seq in countersigned else "; signed by one, counts not yet"
             yield Sentence("amended", f"{_amended(amended)} ({amended.signer}, {utc(event.time)}){counts}", rests_on)

@@ -397,6 +397,8 @@ meanings='
 |approval.signed=approves the deployment of this request
 |request.rejected=rejects this request: it must not be deployed
 |override.signed=answers for passing over this gate, once, for this request
+|signoff.signed=reviewed
+|signoff.signed=rejected
 |record.amended=corrects this value of the record
 |record.amended=confirms this correction of the record
 |record.annotated=adds this note to the record
@@ -423,10 +425,10 @@ while IFS=$'\t' read -r n time run file sha sig_sha says; do
       d += 365 * y + int(y / 4) - int(y / 100) + int(y / 400) + int((153 * (m - 3) + 2) / 5)
       return (((d * 24 + substr(t, 12, 2)) * 60 + substr(t, 15, 2)) * 60 + substr(t, 18, 2)) * 1000 + substr(t, 21, 3)
     }
-    function unfit(type,   i, n, line, judged, fits, at, counted) {
+    function unfit(type,   i, n, line, fits, at, counted) {
       n = split(meanings, line, "|")
-      for (i = 1; i <= n; i++) if (index(line[i], type "=") == 1) { judged = 1; if (raw[".meaning"] == "\"" substr(line[i], length(type) + 2) "\"") fits = 1 }
-      if (judged && !fits) return "means something else than a " type " stands for"
+      for (i = 1; i <= n; i++) if (line[i] == type "=" substr(raw[".meaning"], 2, length(raw[".meaning"]) - 2)) fits = 1
+      if (!fits) return "means something else than a " type " stands for"
       if (type !~ /^(approval[.]signed|request[.]rejected|override[.]signed)$/) return ""
       raw["made"] = "\"" made "\""; raw["counted"] = (".data.clock" in event) ? event[".data.clock"] : event[".time"]
       at = ms(".signed_at"); counted = ms("counted")

@@ -15,6 +15,7 @@ from pytest_deploy.approvals.after_run import Amendment, Countersignature, SignO
 from pytest_deploy.cli import app
 from pytest_deploy.commands import amend as amending
 from pytest_deploy.commands import sign_off as commands
+from pytest_deploy.commands.history import show
 from pytest_deploy.errors import DeployError, Refused, UsageError
 from pytest_deploy.history.runs import Row
 from pytest_deploy.record.clock import SystemClock
@@ -139,6 +140,16 @@ def test_a_sign_off_is_over_the_seal_of_the_run(finished: FinishedRuns) -> None:
         "complete",
         "quinn@example.org",
     )
+
+
+def test_a_run_that_is_signed_off_as_rejected_says_so_with_what_was_found(finished: FinishedRuns) -> None:
+    sign_off(finished, meaning="rejected", comment="OQ-7 was not executed")
+
+    event = finished.head()
+    assert (event.data["meaning"], event.data["comment"]) == ("rejected", "OQ-7 was not executed")
+    assert both(finished.store) == (True, "")
+    (said,) = [line for line in typed(finished.root, show, finished.deployed) if "signed off" in line]
+    assert ": rejected; OQ-7 was not executed" in said
 
 
 def test_two_people_and_two_roles_sign_one_run_off(finished: FinishedRuns) -> None:
@@ -292,6 +303,14 @@ def test_without_a_reason_nothing_is_signed(finished: FinishedRuns, what: str) -
         ("quinn", {"role": "Tech Lead"}, "does not hold the role Tech Lead"),
         ("quinn", {"role": ""}, "say --role"),
         ("quinn", {"meaning": ""}, "say --role, and --meaning"),
+        (
+            "quinn",
+            {"meaning": "REJECTED: not fit"},
+            "right is reviewed or rejected; what you found belongs into --comment",
+        ),
+        ("quinn", {"meaning": "Reviewed"}, "right is reviewed or rejected"),
+        ("quinn", {"meaning": "rejected"}, "say in --comment what was found"),
+        ("quinn", {"meaning": "rejected", "comment": "…"}, "say in --comment what was found"),
         ("quinn", {"run": "open"}, "is not closed (phase.finished was last)"),
         ("quinn", {"run": "rehearsal-production-20200101T000000Z-0000"}, "is not in reports/rehearsal/production"),
         ("quinn", {"run": "local-20200101T000000Z-0000"}, "holds no record"),

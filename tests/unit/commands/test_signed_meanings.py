@@ -12,6 +12,7 @@ from pytest_deploy.approvals.after_run import (
     AfterRun,
     Amendment,
     Note,
+    SignOff,
     Thaw,
     event_hash,
     sign_statement,
@@ -49,6 +50,11 @@ def acceptance(finished: FinishedRuns, said: Stated) -> AfterRun:
     return AcceptedDeviation(**said, run=finished.failed, record_sha256=seal, **step)
 
 
+def sign_off(finished: FinishedRuns, said: Stated) -> AfterRun:
+    seal = finished.last("run.closed", finished.deployed).read(RunClosed).record_sha256
+    return SignOff(**said, run=finished.deployed, record_sha256=seal, comment="")
+
+
 def thaw(finished: FinishedRuns, said: Stated) -> AfterRun:
     frozen = next(event for event in finished.log.events() if event.seq == finished.frozen)
     about = {"origin": finished.log.key.origin, "event_sha256": event_hash(frozen), "reason": "mended"}
@@ -69,6 +75,8 @@ def sign(finished: FinishedRuns, statement: Callable[[FinishedRuns, Stated], Aft
         (note, Note.MEANING),
         (acceptance, AcceptedDeviation.MEANING),
         (thaw, Thaw.MEANING),
+        (sign_off, "reviewed"),
+        (sign_off, "rejected"),
     ],
 )
 @pytest.mark.parametrize("denies", [False, True], ids=["as it is meant", "denied"])
