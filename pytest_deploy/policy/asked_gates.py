@@ -24,7 +24,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "build": "",
         "retention": "retention.locked",
         "anchors": "anchors.required",
-        "freeze": "",
+        "freeze": "freeze_after_rollback",
         "clock": "",
     }
 )

@@ -57,6 +57,8 @@ class _Run:
     newest: dict[str, GateVerdict] = field(default_factory=dict)
     """Of each gate."""
     opened: RunOpened | None = None
+    first: bool = False
+    """Whether no run had been closed before it opened: then there is nothing that an anchor could hold."""
     held: bool = False
     """Whether its gates were held against its policy."""
 
@@ -69,6 +71,7 @@ class Verdicts:
         self.findings: list[Finding] = []
         self.unapproved: list[str] = []
         """Runs that deployed under a policy that asks nobody to approve."""
+        self._closed = False
         self._runs: dict[str, _Run] = {}
         self._policies: dict[str, Asked | None] = {}
 
@@ -88,13 +91,14 @@ class Verdicts:
                 if isinstance(verdict, GatePassed) and verdict.point != "plan":
                     problems = _uncited(verdict, run)
             case RunOpened() as opened:
-                run.opened = opened
+                run.opened, run.first = opened, not self._closed
             case StepStarted(changes=True, phase=phase) if phase != "rollback" and not run.held:
                 run.held = True
                 problems = self._ungated(event.run, run, changes=True)
             case RunDecided(outcome="deployed") if not run.held:
                 problems = self._ungated(event.run, run, changes=False)
             case RunClosed() | RunAbandoned():
+                self._closed = True
                 del self._runs[event.run]
         self.findings += [Finding(10, entries.name(event.seq), problem) for problem in problems]
 
@@ -123,7 +127,11 @@ class Verdicts:
                 yield f"goes on, and the gate {gate} was not asked right before"
             elif not isinstance(verdict, GatePassed | GateNotApplicable):
                 yield f"goes on, though the gate {gate} answered last: {verdict.verdict}"
-            elif isinstance(verdict, GateNotApplicable) and gate in policy.ruled:
+            elif (
+                isinstance(verdict, GateNotApplicable)
+                and gate in policy.ruled
+                and not (gate == "anchors" and run.first)
+            ):
                 yield f"goes on, though the gate {gate} answered not-applicable and policy has a rule for it"
         # 4. Each role that it asks is filled; by whom, `_uncited` held against the signatures.
         verdict = run.newest.get("approvals")

@@ -93,6 +93,7 @@ def opened_data(pipeline: str = "deploy", **changes: Any) -> dict[str, Any]:
 def policy_text(**rules: Any) -> bytes:
     """The text of a policy that leaves the approval phase out and has no rule for any gate, but those given."""
     none = dict.fromkeys(("deployer", "window", "blackout", "rate_limit", "staging_smoke", "incidents"))
+    none["freeze_after_rollback"] = False
     asks: dict[str, Any] = {"approval": {"roles": []}, "phases": {"leave_out": ["approval"]}}
     keeps = {"retention": {"locked": False}, "anchors": {"required": False}}
     return json.dumps({**none, **asks, **keeps, **rules}, sort_keys=True, separators=(",", ":")).encode()

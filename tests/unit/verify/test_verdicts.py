@@ -234,6 +234,21 @@ def test_a_change_stands_behind_every_gate_that_policy_asks(insider: Insider, an
     insider.refused_at(insider.seq_of("step.started", changes=True), problem)
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_no_anchor_is_asked_before_a_run_was_closed(tmp_path: Path, *, first: bool) -> None:
+    insider = Insider.begin(tmp_path)
+    if not first:
+        RunWriter(insider.run.log).open().close("failed")
+    insider.run = RunWriter(insider.run.log)
+    insider.run.policy = policy_text(**RULES_OF_PRODUCTION, anchors={"required": True})
+    insider.run.request()
+    insider.approve("tina", "quinn").open().ask(anchors=verdict("anchors", "not-applicable", "change")).deploy()
+    if first:
+        assert both(insider.store) == (True, "")
+    else:
+        insider.refused_at(insider.seq_of("step.started", changes=True), "the gate anchors answered not-applicable")
+
+
 def test_a_change_before_any_gate_is_refused(insider: Insider) -> None:
     insider.approve("tina", "quinn").open()
     insider.run.gates_asked = True
