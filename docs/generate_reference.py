@@ -33,7 +33,7 @@ Made by `make reference` from the code: change help texts and docstrings there, 
 """
 
 EXIT_CODES: Mapping[int, str] = {
-    0: "deployed, passed, or done",
+    0: "deployed, passed, still needed (a plan), or done",
     1: "refused, failed or rolled back: the environment is as it was",
     2: "the same, caused by a signal",
     3: "internal error; nothing left changed",

@@ -46,7 +46,7 @@ VOIDED: Final = "voided"
 IN_PROGRESS: Final = "in-progress"
 ABANDONED: Final = "abandoned"
 OUTCOMES: Final = (
-    *("deployed", REFUSED, "failed", "rolled-back", "rollback-failed", "passed", "not-passed"),
+    *("deployed", REFUSED, "failed", "rolled-back", "rollback-failed", "passed", "still-needed", "not-passed"),
     *(ABANDONED, IN_PROGRESS, REQUESTED, VOIDED),
 )
 """What a row's outcome may be: a run's, or how far it has come."""

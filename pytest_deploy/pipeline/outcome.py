@@ -1,7 +1,8 @@
 """How a run went, judged from its events alone: pytest's own status decides nothing.
 
 An `always` step counts when the log holds exactly one `step.finished` of it, and that one passed or was not applicable; in a plan
-also one that is still needed. Skipped, expected to fail, deselected and never run do not count.
+also one that is still needed, and then the plan is still needed, not passed. Skipped, expected to fail, deselected and never
+run do not count.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Ending:
 
 
 _STOPPED = ("signal", "internal")
-_WELL: tuple[Outcome, ...] = ("deployed", "passed")
+_WELL: tuple[Outcome, ...] = ("deployed", "passed", "still-needed")
 _AS_IT_WAS: tuple[Outcome, ...] = ("refused", "failed", "not-passed")
 _OF_ITSELF = tuple(cause for cause in CAUSES if cause not in {NO_CAUSE, EVIDENCE, *_STOPPED})
 
@@ -68,7 +69,7 @@ def exit_code(outcome: Outcome, *, changed: bool, cause: str) -> int:
 @dataclass(frozen=True)
 class Judgement:
     outcome: Outcome
-    """deployed, refused, failed, rolled-back, rollback-failed, passed or not-passed."""
+    """deployed, refused, failed, rolled-back, rollback-failed, passed, still-needed or not-passed."""
     cause: str
     """In words; empty when all went well."""
     exit_code: int
@@ -89,6 +90,8 @@ def judge(events: Sequence[Event], required: Iterable[Step], cause: Cause | None
 
 
 def _outcome(events: Sequence[Event], pipeline: str, *, well: bool, changed: bool) -> Outcome:
+    if well and any(finished.outcome == "still-needed" for _, finished in of_type(events, StepFinished)):
+        return "still-needed"
     if well:
         return "deployed" if pipeline == "deploy" else "passed"
     if changed:

@@ -29,6 +29,7 @@ from pytest_deploy.record.events import (
     EnvironmentFrozen,
     EventContent,
     PhaseFinished,
+    PhaseOutcome,
     PhaseStarted,
     RollbackFinished,
     RollbackStarted,
@@ -61,8 +62,8 @@ class RunObserver:
     def phase_started(self, phase: str) -> None:
         """A phase has begun."""
 
-    def phase_finished(self, phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- as the hook of this name has it
-        """A phase has ended: passed, failed, or (None) had nothing to run."""
+    def phase_finished(self, phase: str, outcome: PhaseOutcome, seconds: float) -> None:
+        """A phase has ended."""
 
     def steps_not_run(self, steps: Mapping[Step, str]) -> None:
         """Steps will never start, each for its cause; told as soon as that is known."""
@@ -91,7 +92,7 @@ class Run:
         self.system_clock = self.environment.system_clock
         left_out = dict.fromkeys(self.policy.phases.leave_out, NOT_IN_POLICY)
         self._gate_group = PIPELINES[self.context.pipeline].gate_group
-        self.sequence = PhaseSequence(self.steps, left_out=left_out, gate_group=self._gate_group)
+        self.sequence = PhaseSequence(self.steps, self.context.pipeline, left_out=left_out)
         self._gates_asked_before_change = False
         self._phase: str | None = None
         self._phase_began = 0.0
@@ -117,7 +118,7 @@ class Run:
     def resume(self) -> None:
         """Take up a run that its process left behind, from its own events; writes nothing."""
         events = self.events()
-        self.sequence.replay(events, pipeline=self.context.pipeline)
+        self.sequence.replay(events)
         for event in events:
             match event.content:
                 case StepNotRun(nodeid=nodeid):
@@ -168,7 +169,7 @@ class Run:
     def step_finished(self, nodeid: str, *, outcome: StepOutcome, cause: str = "", gates: Sequence[str] = ()) -> None:
         """A step has ended, its `step.finished` is written; go on from there. `gates`: those that it asked."""
         self.gates_asked[nodeid] = tuple(gates)
-        self.sequence.finish(nodeid, passed=goes_on(outcome, self.context.pipeline), cause=cause)
+        self.sequence.finish(nodeid, outcome, cause=cause)
         self._advance()
 
     def step_lost(self, nodeid: str, message: str) -> None:
@@ -201,8 +202,8 @@ class Run:
             if not any(content.nodeid == step.nodeid for _, content in of_type(events, StepStarted)):
                 self.append(StepStarted(nodeid=step.nodeid, phase=step.phase, changes=step.changes))
             self.append(lost_step(step, message))
-        passed = [end.outcome for end in ends] == ["passed"]
-        self.sequence.finish(step.nodeid, passed=passed, cause=(ends[0].message or "") if ends else message)
+        outcome = ends[0].outcome if len(ends) == 1 else "error"
+        self.sequence.finish(step.nodeid, outcome, cause=(ends[0].message or "") if ends else message)
 
     # --- deciding
 
@@ -293,23 +294,21 @@ class Run:
         self.observer.phase_started(phase)
 
     def _finish_phase(self, phase: str) -> None:
-        # 1. Whether it passed: its steps, its time budget, and what closed the run meanwhile.
+        # 1. What it came to: its steps, its time budget, and what closed the run meanwhile.
         seconds = round(self.system_clock.monotonic() - self._phase_began, 3)
-        passed = self.sequence.phase_passed(phase)
+        outcome = self.sequence.phase_outcome(phase) or "not-run"
+        well = goes_on(outcome, self.context.pipeline)
         budget = self.policy.smoke.budget_s if phase == "smoke" else None
         overrun = ""
-        if passed and budget is not None and seconds > budget:
-            passed = False
+        if well and budget is not None and seconds > budget:
+            well, outcome = False, "failed"
             overrun = f"took {seconds:.0f} s, the budget is {budget:.0f} s"
             self.sequence.close(Cause("budget", f"{phase}: {overrun}"), phase)
         closed = self.sequence.rollback_closed if phase == ROLLBACK else self.sequence.closed
-        # What a gate group closes is said of the run; a phase of it that passed has passed.
-        if closed is not None and not (passed and phase in self._gate_group):
-            passed = False
+        # What a gate group closes is said of the run; a phase of it that went well went well.
+        if closed is not None and outcome != "still-needed" and not (well and phase in self._gate_group):
+            well, outcome = False, "failed"
         # 2. Record it, and tell it.
-        outcome: Literal["passed", "failed", "not-run"] = (
-            "not-run" if passed is None else "passed" if passed else "failed"
-        )
         self.append(
             PhaseFinished(
                 phase=phase,
@@ -321,11 +320,11 @@ class Run:
         )
         self._phase = None
         logger.info("phase %s: %s after %.3f s", phase, outcome, seconds)
-        self.observer.phase_finished(phase, passed, seconds)
+        self.observer.phase_finished(phase, outcome, seconds)
         # 3. What follows from its end.
         if phase == ROLLBACK and self.sequence.halted is None:
-            self.finish_rollback("done" if passed else "failed")
-        if phase == "build" and passed and self.source is not None:
+            self.finish_rollback("done" if outcome == "passed" else "failed")
+        if phase == "build" and well and self.source is not None:
             self._request(self.source)
 
     def _record_not_run(self) -> None:

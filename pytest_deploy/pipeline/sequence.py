@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_deploy.pipeline.steps_lock import Step
-from pytest_deploy.policy.phases import ORDERED
+from pytest_deploy.policy.phases import ORDERED, PIPELINES
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.events import StepFinished, StepNotRun, StepOutcome, StepStarted
+from pytest_deploy.record.events import PhaseOutcome, StepFinished, StepNotRun, StepOutcome, StepStarted
 
 ROLLBACK = "rollback"
 
@@ -55,8 +55,8 @@ def cause_of(failed: Sequence[FailedStep]) -> Cause:
     return Cause("step", f"{failed[0]}{besides}", f"{phases} failed")
 
 
-def goes_on(outcome: StepOutcome, pipeline: str) -> bool:
-    """Whether a run goes on after a step that ended so. What is still needed stops every pipeline but a plan."""
+def goes_on(outcome: StepOutcome | PhaseOutcome, pipeline: str) -> bool:
+    """Whether a run goes on after a step, or a phase, that ended so. What is still needed stops every pipeline but a plan."""
     return outcome in {"passed", "not-applicable"} or (outcome == "still-needed" and pipeline == "plan")
 
 
@@ -68,15 +68,16 @@ class PhaseSequence:
     """The guard of one run. Feed it what happens; ask it what may happen."""
 
     def __init__(
-        self, steps: Sequence[Step], *, left_out: Mapping[str, str] | None = None, gate_group: Sequence[str] = ()
+        self, steps: Sequence[Step], pipeline: str = "deploy", *, left_out: Mapping[str, str] | None = None
     ) -> None:
-        """`left_out` maps phases to the cause for which policy leaves them out; `gate_group` phases run whole before one of them closes the run."""
-        self._gate_group = tuple(gate_group)
+        """`left_out` maps phases to the cause for which policy leaves them out."""
+        self._pipeline = pipeline
+        self._gate_group = PIPELINES[pipeline].gate_group
         self._steps = {step.nodeid: step for step in steps}
         self._phases = tuple(dict.fromkeys(step.phase for step in steps))
         self._not_run = {step.nodeid: left_out[step.phase] for step in steps if left_out and step.phase in left_out}
         self._started: set[str] = set()
-        self._outcomes: dict[str, bool] = {}
+        self._outcomes: dict[str, StepOutcome] = {}
         self._found: dict[str, str] = {}
         self.closed: Cause | None = None
         """Why nothing more may start going forward; None while it goes well."""
@@ -129,18 +130,18 @@ class PhaseSequence:
         self._started.add(nodeid)
         self.changed |= self._steps[nodeid].changes
 
-    def finish(self, nodeid: str, *, passed: bool, cause: str = "") -> None:
+    def finish(self, nodeid: str, outcome: StepOutcome, *, cause: str = "") -> None:
         """A step ended. In an ordered phase a failure closes at once; else at the end of the phase. `cause`: what was found."""
         if nodeid not in self._started or nodeid in self._outcomes:
             raise OutOfOrder(f"{nodeid} finished without having been started, or twice")
-        self._outcomes[nodeid] = passed
+        self._outcomes[nodeid] = outcome
         self._found[nodeid] = cause
         step = self._steps[nodeid]
-        if not passed and step.phase in ORDERED:
+        if self._stops(step) and step.phase in ORDERED:
             self.close(cause_of([self._failed(step)]), step.phase)
             return
         group = self._gate_group if step.phase in self._gate_group else (step.phase,)
-        failed = [one for one in self._steps.values() if self._outcomes.get(one.nodeid) is False and one.phase in group]
+        failed = [one for one in self._steps.values() if one.phase in group and self._stops(one)]
         if failed and all(self.complete(phase) for phase in group):
             self.close(cause_of([self._failed(one) for one in failed]), step.phase)
 
@@ -151,7 +152,7 @@ class PhaseSequence:
         else:
             self.closed = self.closed or cause
 
-    def replay(self, events: Iterable[Event], *, pipeline: str) -> None:
+    def replay(self, events: Iterable[Event]) -> None:
         """Take in what a log says of the steps, as `recover` finds it; nothing is decided by it yet."""
         for event in events:
             match event.content:
@@ -159,7 +160,7 @@ class PhaseSequence:
                     self._started.add(nodeid)
                     self.changed |= self._steps[nodeid].changes
                 case StepFinished(nodeid=nodeid, outcome=outcome) if nodeid in self._steps:
-                    self._outcomes[nodeid] = goes_on(outcome, pipeline)
+                    self._outcomes[nodeid] = outcome
                 case StepNotRun(nodeid=nodeid, cause=cause) if nodeid in self._steps:
                     self._not_run.setdefault(nodeid, cause)
 
@@ -182,14 +183,21 @@ class PhaseSequence:
         """The steps that would never start if this one, which runs, ended so."""
         tried = copy.copy(self)
         tried._outcomes, tried._found = dict(self._outcomes), dict(self._found)  # noqa: SLF001 -- its own class: all that a finish changes in place
-        tried.finish(nodeid, passed=passed)
+        tried.finish(nodeid, "passed" if passed else "failed")
         return frozenset(step.nodeid for step in tried.not_run())
 
-    def phase_passed(self, phase: str) -> bool | None:
-        """Whether a phase went well; None while it is not complete, or had nothing to run."""
-        ran = [self._outcomes.get(step.nodeid) for step in self._of(phase) if step.nodeid in self._started]
+    def phase_outcome(self, phase: str) -> PhaseOutcome | None:
+        """What a phase came to, which is no better than its steps; None while it is not complete."""
+        if not self.complete(phase):
+            return None
+        ends = {self._outcomes[step.nodeid] for step in self._of(phase) if step.nodeid in self._started}
         cut = any(s.nodeid not in self._started and s.nodeid not in self._not_run for s in self._of(phase))
-        return all(ran) and not cut if ran and self.complete(phase) else None
+        if not ends:
+            return "not-run"
+        if cut or not ends <= {"passed", "still-needed", "not-applicable"}:
+            return "failed"
+        results: tuple[PhaseOutcome, ...] = ("still-needed", "passed", "not-applicable")
+        return next(result for result in results if result in ends)
 
     def complete(self, phase: str) -> bool:
         """Whether every step of the phase has ended or will never start."""
@@ -206,6 +214,11 @@ class PhaseSequence:
             return rollback
         return None if self.closed is None else f"skipped because {_in_short(self.closed)}"
 
+    def _stops(self, step: Step) -> bool:
+        """Whether the step ended, and nothing goes on after that."""
+        outcome = self._outcomes.get(step.nodeid)
+        return outcome is not None and not goes_on(outcome, self._pipeline)
+
     def _failed(self, step: Step) -> FailedStep:
         return FailedStep(step.phase, step.title, self._found.get(step.nodeid, ""))
 
@@ -217,7 +230,7 @@ class PhaseSequence:
         if self.closed is not None:
             return None if self.changed else "nothing to roll back: nothing had been changed"
         forward = all(self.complete(phase) for phase in self._phases if phase != ROLLBACK)
-        return "nothing to roll back: every step passed" if forward else None
+        return "nothing to roll back: no step failed" if forward else None
 
 
 def _in_short(cause: Cause) -> str:

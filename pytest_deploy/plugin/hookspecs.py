@@ -11,6 +11,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_deploy.pipeline.outcome import Judgement
+    from pytest_deploy.record.events import PhaseOutcome
 
 
 @pytest.hookspec
@@ -24,8 +25,8 @@ def pytest_deploy_phase_started(phase: str) -> None:
 
 
 @pytest.hookspec
-def pytest_deploy_phase_finished(phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- hooks are called by keyword
-    """A phase has ended: passed, failed, or (None) had nothing to run."""
+def pytest_deploy_phase_finished(phase: str, outcome: PhaseOutcome, seconds: float) -> None:
+    """A phase has ended: passed, failed, still-needed, not-applicable or not-run."""
 
 
 @pytest.hookspec

@@ -18,6 +18,8 @@ import pytest
 from pytest_deploy.pipeline.run import RunObserver
 from pytest_deploy.pipeline.steps_lock import Step, title_of
 from pytest_deploy.plugin.closed_output import redirect_to_devnull
+from pytest_deploy.plugin.report_writers import SKIPPED
+from pytest_deploy.record.events import PhaseOutcome
 
 _MARKS = {
     "passed": ("✓", {"green": True}),
@@ -25,6 +27,13 @@ _MARKS = {
     "not-applicable": ("·", {}),
 }
 _FAILED = ("✗", {"red": True})
+_PHASE_ENDS: Mapping[PhaseOutcome, tuple[str, dict[str, bool]]] = {
+    "passed": ("passed in", {"green": True}),
+    "failed": ("failed after", {"red": True}),
+    "still-needed": ("is still needed, after", {"yellow": True}),
+    "not-applicable": ("was not applicable, after", {}),
+    "not-run": ("had nothing to run, after", {}),
+}
 _TICK_SECONDS = 0.5
 
 
@@ -88,10 +97,10 @@ class Progress(RunObserver):
         self.line(f"{phase}  {_steps(count)} · {rest}", bold=True)
         self._config.hook.pytest_deploy_phase_started(phase=phase)
 
-    def phase_finished(self, phase: str, passed: bool | None, seconds: float) -> None:  # noqa: FBT001 -- the observer's signature
-        ended = "passed in" if passed else "had nothing to run after" if passed is None else "failed after"
-        self.line(f"  {phase} {ended} {seconds:.1f} s", green=bool(passed), red=not passed)
-        self._config.hook.pytest_deploy_phase_finished(phase=phase, passed=passed, seconds=seconds)
+    def phase_finished(self, phase: str, outcome: PhaseOutcome, seconds: float) -> None:
+        words, markup = _PHASE_ENDS[outcome]
+        self.line(f"  {phase} {words} {seconds:.1f} s", **markup)
+        self._config.hook.pytest_deploy_phase_finished(phase=phase, outcome=outcome, seconds=seconds)
 
     def steps_not_run(self, steps: Mapping[Step, str]) -> None:
         """A line a phase; the record names each step. What a rollback did not need is no news."""
@@ -127,8 +136,8 @@ class Progress(RunObserver):
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
         """No letters: this class writes the lines. What was not run is counted as that."""
         if report.skipped:
-            for words in ("not run", "still needed", "not applicable"):
-                if f"{words}: " in str(report.longrepr):
+            for words in SKIPPED:
+                if f"Skipped: {words}: " in str(report.longrepr):
                     return words, "", words.upper()
         if report.when == "call" or report.failed or report.skipped:
             return report.outcome, "", report.outcome.upper()

@@ -1,6 +1,7 @@
-"""What pytest's own report writers say of a step besides its outcome: its phase, its requirements, its run.
+"""What pytest's own report writers say of a step: its phase, its requirements, its run, and how it ended in the record's words.
 
-junit.xml carries them as properties, of each case and of the suite; allure-results as labels; pytest.html as columns. None
+junit.xml carries them as properties, of each case and of the suite; allure-results as labels; pytest.html as columns. To all
+three what is still needed, not applicable or not run is "skipped": a property, a category and a column keep them apart. None
 of them states the run's outcome: that is decided from the log, after they are written.
 """
 
@@ -8,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import html
+import json
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
 
@@ -44,12 +47,36 @@ def label_item(item: pytest.Item, step: Step) -> None:
         item.add_marker(pytest.mark.allure_label(value, label_type=kind))
 
 
+SKIPPED: Final = ("not run", "still needed", "not applicable")
+"""How a step can end whose report is skipped; the reason begins with these words."""
+
+
+def write_categories(folder: Path) -> None:
+    """Let allure keep apart what it calls skipped."""
+    categories = [
+        {"name": words.capitalize(), "matchedStatuses": ["skipped"], "messageRegex": rf"(Skipped: )?{words}: [\s\S]*"}
+        for words in SKIPPED
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "categories.json").write_text(json.dumps(categories, indent=1) + "\n", encoding="utf-8")
+
+
 class Labels:
     """The report writers' hooks in the controller, or the only process."""
 
     def __init__(self, suite: Mapping[str, str]) -> None:
         """`suite`: what is said once for the whole run, e.g. run, environment, release."""
         self._suite = suite
+        self._outcomes: dict[str, str] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Before the writers take its last report: how the step ended in the record; one without an end there was not run."""
+        if report.when == "teardown":
+            step: Mapping[str, Any] | None = getattr(report, "deploy_step", None)
+            ended = step["outcome"] if step is not None else "error" if report.failed else "not-run"
+            self._outcomes[report.nodeid] = ended
+            report.user_properties.append(("outcome", ended))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionstart(self, session: pytest.Session) -> None:
@@ -65,7 +92,7 @@ class Labels:
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_header(self, cells: list[str]) -> None:
-        cells[2:2] = ["<th>Phase</th>", "<th>Requirements</th>"]
+        cells[2:2] = ["<th>In the record</th>", "<th>Phase</th>", "<th>Requirements</th>"]
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
@@ -74,7 +101,9 @@ class Labels:
         shown: dict[str, list[str]] = {"phase": [], "requirement": []}
         for name, value in getattr(report, "user_properties", ()):  # a report of the collection has none
             shown.setdefault(name, []).append(html.escape(str(value)))
-        cells[2:2] = [f"<td>{', '.join(shown['phase'])}</td>", f"<td>{', '.join(shown['requirement'])}</td>"]
+        ended = self._outcomes.get(getattr(report, "nodeid", ""), "error").replace("-", " ")
+        told = (f"<td>{', '.join(shown[kind])}</td>" for kind in ("phase", "requirement"))
+        cells[2:2] = [f'<td class="recorded">{ended}</td>', *told]
 
 
 # --- What allure writes: its own words of an error, a parameter's repr, whatever a step gives it

@@ -25,7 +25,7 @@ from pytest_deploy.plugin.leftovers import Leftovers
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import SignalWindow, StepRecorder
 from pytest_deploy.plugin.redaction import Terminal, log_lines
-from pytest_deploy.plugin.report_writers import AllureTexts, Labels
+from pytest_deploy.plugin.report_writers import AllureTexts, Labels, write_categories
 from pytest_deploy.plugin.scopes import Scopes
 from pytest_deploy.plugin.step_reports import StepReports
 from pytest_deploy.plugin.stopped import Stopped
@@ -156,3 +156,4 @@ def _redirect_reports(config: pytest.Config, context: RunContext) -> None:
     config.option.xmlpath = str(context.session / "junit.xml")
     config.option.htmlpath = str(context.session / "pytest.html")
     config.option.self_contained_html = True
+    write_categories(context.session / "allure-results")

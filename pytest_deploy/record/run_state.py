@@ -77,8 +77,12 @@ class RunState:
     """Open ones: node id -> data of its step.started."""
     begun: set[str] = field(default_factory=set)
     """Node ids that started or were declared not run."""
+    ends: set[str] = field(default_factory=set)
+    """How the steps of the newest phase ended."""
     failed: bool = False
     """A step ended failed or in error."""
+    still_needed: bool = False
+    """A step ended still needed."""
     counts_from: datetime | None = None
     """UTC, by the clock that gates go by: when it announced its first changing step, else when it opened."""
     announced: bool = False
@@ -111,7 +115,7 @@ class RunState:
                 self.pipeline, self.commit = data["pipeline"], data["commit"]
                 self.opened_at, self.counts_from = event.time, event.instant
             case "phase.started":
-                self.phase = data["phase"]
+                self.phase, self.ends = data["phase"], set()
                 self.phases.add(data["phase"])
             case "phase.finished":
                 self.phase = None if self.phase == data["phase"] else self.phase
@@ -123,7 +127,9 @@ class RunState:
                     self.announced, self.counts_from = True, event.instant
             case "step.finished":
                 self.steps.pop(data["nodeid"], None)
+                self.ends.add(data["outcome"])
                 self.failed |= data["outcome"] in {"failed", "error"}
+                self.still_needed |= data["outcome"] == "still-needed"
             case "step.not-run":
                 self.begun.add(data["nodeid"])
             case "migration.applied" | "migration.rolled-back" | "revision.deployed" | "traffic.moved":
@@ -137,7 +143,7 @@ class RunState:
                 self.outcome = data["outcome"]
             case "run.closed" | "run.abandoned":
                 # A log holds a hundred thousand runs: a finished one keeps only what later events are held against.
-                self.phases, self.steps, self.begun, self.commit = set(), {}, set(), ""
+                self.phases, self.steps, self.begun, self.ends, self.commit = set(), {}, set(), set(), ""
             case _:
                 pass
         leads = STAGE_AFTER.get(event.type)

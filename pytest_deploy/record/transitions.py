@@ -22,7 +22,8 @@ from pytest_deploy.record.run_state import FINISHED, LEASELESS, OPEN, STAGE_AFTE
 PIPELINE_OUTCOMES: Final[Mapping[str, frozenset[str]]] = {
     "deploy": frozenset({"deployed", "refused", "failed", "rolled-back", "rollback-failed"}),
     "rollback": frozenset({"refused", "failed", "rolled-back", "rollback-failed"}),
-    **dict.fromkeys(("plan", "smoke", "iq", "oq", "pq"), frozenset({"passed", "not-passed", "refused", "failed"})),
+    **dict.fromkeys(("smoke", "iq", "oq", "pq"), frozenset({"passed", "not-passed", "refused", "failed"})),
+    "plan": frozenset({"passed", "still-needed", "not-passed", "refused", "failed"}),
 }
 
 
@@ -83,7 +84,7 @@ LEGAL: Final[Mapping[str, Rule]] = {
     "run.opened": Rule(_leads("run.opened"), ("leased unless a plan", "of this request", "not rejected")),
     "run.planned": Rule(_leads("run.planned")),
     "phase.started": Rule(_PLANNED, ("no phase open", "first time of the phase", "rollback phase in a rollback")),
-    "phase.finished": Rule(_PLANNED, ("phase open or never begun", "no step open")),
+    "phase.finished": Rule(_PLANNED, ("phase open or never begun", "no step open", "outcome of its steps")),
     "step.started": Rule(_PLANNED, ("its phase open", "first time of the step", "leased if changing")),
     "step.finished": Rule(_PLANNED, ("its phase open", "step open", "credit where it passed", "credit it claims")),
     "step.not-run": Rule(_PLANNED, ("first time of the step",)),
@@ -140,14 +141,31 @@ def _nobody_elses_turn(it: Proposal) -> bool:
     return not others and (lease is None or recovering or lease.until <= it.event.time)
 
 
+def _outcome_of_its_steps(it: Proposal) -> bool:
+    """A phase is no better than its steps; worse it may be, by its budget or by what stopped it."""
+    ends = it.state.ends if it.data["phase"] == it.state.phase else set[str]()
+    match it.data["outcome"]:
+        case "passed":
+            return "passed" in ends and ends <= {"passed", "not-applicable"}
+        case "still-needed":
+            return "still-needed" in ends and ends <= {"passed", "still-needed", "not-applicable"}
+        case "not-applicable":
+            return ends == {"not-applicable"}
+        case "not-run":
+            return not ends
+        case _:
+            return True
+
+
 def _outcome_of_what_happened(it: Proposal) -> bool:
     state = it.state
     match it.data["outcome"]:
         case "deployed":
-            return not state.failed and state.rollback_outcome is None
+            return not state.failed and not state.still_needed and state.rollback_outcome is None
         case "passed":
-            # A plan passes where only approvals or time are still needed: gates of it may have refused.
-            return not state.failed or state.pipeline == LEASELESS
+            return not state.failed and not state.still_needed
+        case "still-needed":
+            return not state.failed and state.still_needed
         case "failed" | "refused":
             return not state.changed
         case "rolled-back":
@@ -216,6 +234,7 @@ CONDITIONS: Final[Mapping[str, tuple[Callable[[Proposal], bool], str]]] = {
         ),
         "the phase is not open",
     ),
+    "outcome of its steps": (_outcome_of_its_steps, "its steps ended otherwise"),
     "its phase open": (lambda it: it.data["phase"] == it.state.phase, "the step's phase is not open"),
     "first time of the step": (lambda it: it.data["nodeid"] not in it.state.begun, "the step was had before"),
     "step open": (lambda it: it.data["nodeid"] in it.state.steps, "the step is not open"),

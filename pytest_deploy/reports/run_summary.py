@@ -219,6 +219,7 @@ OUTCOMES: Final[Mapping[str, tuple[str, str]]] = {
         "Rollback failed",
         "{release} failed in {environment}, and undoing it failed too. A person is needed.",
     ),
+    "still-needed": ("Still needed", "{pipeline} of {release} in {environment}: {steps}."),
     "passed": ("Passed", "{pipeline} of {release} in {environment}: {steps}."),
     "not-passed": ("Not passed", "{pipeline} of {release} in {environment}: not every step passed."),
     "voided": (
@@ -269,7 +270,6 @@ _SENTENCES: Final[Mapping[str, str]] = {
     "migration.applied": "Migration {of.version} applied in {took}",
     "migration.rolled-back": "Migration {of.version} rolled back in {took}",
     "override.signed": "Override signed by {of.signer}: {of.reason}",
-    "phase.finished": "Phase {of.phase}: {of.outcome} in {took}",
     "request.rejected": "Request rejected by {of.signer} as {of.role}: {of.reason}",
     "request.made": "Request made by {of.requested_by}, SHA-256 {of.request_sha256:.16}…",
     "revision.deployed": "Revision {of.revision} made, no traffic yet",
@@ -299,6 +299,8 @@ def _sentence(content: EventContent) -> str:  # noqa: PLR0911 -- one case a type
             return f"Anchored at {content.size} events: {content.kind}" + (f", {place}" if place else "")
         case RecordRead(purpose=purpose):
             return f"Read by {content.reader}" + (f": {purpose}" if purpose else "")
+        case PhaseFinished(phase=phase, outcome=ended):
+            return f"Phase {phase}: {ended.replace('-', ' ')} in {seconds(content.duration_s)}"
         case GateRefused(gate=gate, verdict=verdict, reason=reason):
             return f"Gate {gate} {verdict.replace('-', ' ')}: {reason}"
         case RunDecided(cause=why):

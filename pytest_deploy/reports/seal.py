@@ -114,10 +114,11 @@ def summary(run: Run, sealed: Sealed, *, code: int | None = None) -> list[Line]:
     judgement = run.judgement or run.decide()
     shown = sealed.exit_code if code is None else code
     workspace = run.context.workspace
+    well, waits = shown == 0, judgement.outcome == "still-needed"
     lines: list[Line] = [
         (
             f"{judgement.outcome} in {run.elapsed():.1f} s · exit {shown}",
-            {"bold": True, "green": shown == 0, "red": shown != 0},
+            {"bold": True, "green": well and not waits, "yellow": well and waits, "red": not well},
         )
     ]
     facts = {

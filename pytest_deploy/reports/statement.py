@@ -31,8 +31,10 @@ def render_statement(events: Sequence[Event]) -> bytes:
     """The statement of one run from its own events up to `run.decided`. Raises ValueError where none opens the run."""
     summary = summarize(events)
     passed = [step for step in summary.steps if step.outcome == "passed"]
-    result = "WARNED" if any(map(_warned, summary.steps)) else "PASSED"
-    if summary.outcome not in {"deployed", "passed"}:  # a run that was rolled back failed, whatever passed in it
+    # The predicate knows three results: a plan that still needs something did not fail, and no reader may take it for passed.
+    waits = summary.outcome == "still-needed"
+    result = "WARNED" if waits or any(map(_warned, summary.steps)) else "PASSED"
+    if not waits and summary.outcome not in {"deployed", "passed"}:  # one rolled back failed, whatever passed in it
         result = "FAILED"
     statement = {
         "_type": "https://in-toto.io/Statement/v1",

@@ -274,10 +274,20 @@ awk -F '\t' -v types="${types//$'\n'/}" -v after="$after" -v first="$work/first"
   $3 == "request.rejected" && !(($4, $16) in rejects) { rejects[$4, $16]; rejected[$4]++ }
   $3 == "approval.signed" && ($4, $16) in rejects { delete rejects[$4, $16]; rejected[$4]-- }
   $3 == "run.opened" && rejected[$4] { wrong("it opens on a request that is rejected") }
+  $3 == "phase.started" { ends[$4] = " " }
+  $3 == "step.finished" { ends[$4] = ends[$4] $7 " "; if ($7 == "still-needed") waits[$4]; if ($7 ~ /^(failed|error)$/) failed_in[$4] }
+  $3 == "phase.finished" {
+    of = ends[$4] == "" ? " " : ends[$4]; ends[$4] = " "
+    if (($7 == "passed" && (!index(of, " passed ") || of !~ /^ ((passed|not-applicable) )*$/)) ||
+        ($7 == "still-needed" && (!index(of, " still-needed ") || of !~ /^ ((passed|still-needed|not-applicable) )*$/)) ||
+        ($7 == "not-applicable" && of !~ /^ (not-applicable )+$/) || ($7 == "not-run" && of != " ")) wrong("a phase is " $7 ", and its steps ended otherwise")
+  }
+  $3 == "run.decided" && $7 ~ /^(deployed|passed)$/ && ($4 in waits || $4 in failed_in) { wrong("its outcome is " $7 ", and its steps ended otherwise") }
+  $3 == "run.decided" && $7 == "still-needed" && (!($4 in waits) || $4 in failed_in) { wrong("its outcome is " $7 ", and its steps ended otherwise") }
   $3 == "run.opened" && opened[$4]++ { wrong("its run was opened before") }
   $3 == "run.opened" && $10 != "-" && asked[$4] != $10 { wrong("it opens on another request than was made") }
   $3 == "run.closed" && decided[$4] != $7 { wrong("its outcome is " $7 ", but \"" decided[$4] "\" was decided") }
-  $3 == "run.closed" && $7 !~ /^(deployed|refused|failed|rolled-back|rollback-failed|passed|not-passed)$/ { wrong("its outcome is unknown: " $7) }
+  $3 == "run.closed" && $7 !~ /^(deployed|refused|failed|rolled-back|rollback-failed|passed|still-needed|not-passed)$/ { wrong("its outcome is unknown: " $7) }
   $3 ~ /^run\.(closed|abandoned)$/ { if (!opened[$4]) wrong("its run was not opened"); ended[$4] = substr($3, 5); digest[$4] = $3 == "run.closed" ? $8 : $9 }
   END {
     if (!failed) for (run in asked) print "requested", run, asked[run]

@@ -46,7 +46,7 @@ def _assert_sealed(folder: Path, bound: str) -> None:
 
 
 def _assert_junit(folder: Path, events: list[Event]) -> None:
-    """One case a step, with its phase and its requirements; the suite says which run it is, and not how it ended."""
+    """One case a step, with its phase, its requirements and how it ended; the suite says which run it is, and not how that ended."""
     opened = next(event.data for event in events if event.type == "run.opened")
     (suite,) = ET.parse(folder / "junit.xml").getroot()  # noqa: S314 -- pytest has just written it
     assert {one.attrib["name"]: one.attrib["value"] for one in suite.findall("./properties/property")} == {
@@ -57,7 +57,11 @@ def _assert_junit(folder: Path, events: list[Event]) -> None:
         nodeid = f"{case.attrib['classname'].replace('.', '/')}.py::{case.attrib['name']}"
         cases[nodeid] = [(one.attrib["name"], one.attrib["value"]) for one in case.findall("./properties/property")]
     assert cases == {
-        nodeid: [("phase", said["phase"]), *(("requirement", name) for name in said.get("claims", []))]
+        nodeid: [
+            ("phase", said["phase"]),
+            *(("requirement", name) for name in said.get("claims", [])),
+            ("outcome", said["outcome"]),
+        ]
         for nodeid, said in _steps(events).items()
     }
 

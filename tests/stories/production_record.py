@@ -46,6 +46,17 @@ class ProductionRecord:
     anchor: str
     """The line that the run ended with, kept outside."""
 
+    @property
+    def checkout(self) -> Checkout:
+        """Where it was made, with its listings; nothing can be deployed there any more."""
+        return Checkout(self.store.parent / "checkout", self.store.parent / "gone", "production", rehearsal=True)
+
+    def terminal(self, run: str) -> str:
+        """What the process printed that ran this run to its end; those that the gates sent away printed its name, too."""
+        texts = [path.read_text(encoding="utf-8") for path in self.store.parent.glob("said-*/stdout")]
+        (said,) = (text for text in texts if f"\nrun {run}\n" in text and f"/{run}/report.html\n" in text)
+        return said
+
     def events(self) -> list[Event]:
         """The log's events, oldest first."""
         objects = sorted((self.store / "log").glob("*.event"))

@@ -9,8 +9,9 @@ from typing import Any
 
 from tests.child_process import Ran, Running
 from tests.project_checkout import QUICK, Checkout
+from tests.stories.output_assertions import COLOURED
 
-QUICKLY = (*QUICK, "--deploy-set=traffic.settle_s=0")
+QUICKLY = (*QUICK, "--deploy-set=traffic.settle_s=0", COLOURED)
 TUESDAY = datetime(2027, 6, 15, 14, 0, tzinfo=UTC)
 """10:00 in New York: production's window is open, and calendar.yaml knows the year."""
 CHRISTMAS_EVE = datetime(2027, 12, 24, 14, 0, tzinfo=UTC)

@@ -14,7 +14,7 @@ from tests.project_checkout import Checkout, Standing
 
 LEFT_OUT = {"approval": "not in this environment's policy"}
 """The phases that deploy.yaml leaves out for local, and the cause its steps have."""
-NOTHING_TO_UNDO = "nothing to roll back: every step passed"
+NOTHING_TO_UNDO = "nothing to roll back: no step failed"
 
 
 @dataclass

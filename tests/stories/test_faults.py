@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.stories.output_assertions import COLOURED, assert_outputs_agree
 from tests.stories.step_ids import CAUGHT_BY
 from tests.stories.story_assertions import Deployed, locked, phase_of
 
@@ -20,9 +21,11 @@ def test_faulty_release_is_caught_and_rolled_back(deployed: Deployed, fault: str
     checkout = deployed.checkout
 
     # Under `slow` each call takes 2.5 s: two workers share them.
-    ran = checkout.deploy(f"--deploy-set=service.env.FAULT={fault}", *(["-n", "2"] if fault == "slow" else []))
+    workers = ["-n", "2"] if fault == "slow" else []
+    ran = checkout.deploy(f"--deploy-set=service.env.FAULT={fault}", COLOURED, *workers)
 
     deployed.assert_rolled_back(ran)
+    assert_outputs_agree(checkout, checkout.last_run(), ran.stdout)
     assert checkout.failing() == CAUGHT_BY[fault]
     failed_phase = next(iter(CAUGHT_BY[fault])).partition("/")[0]
     assert {data["phase"]: data["outcome"] for data in checkout.said("phase.finished")}[failed_phase] == "failed"

@@ -6,6 +6,7 @@ import hashlib
 
 from tests.project_checkout import Checkout
 from tests.stories.evidence_assertions import assert_complete
+from tests.stories.output_assertions import COLOURED, assert_outputs_agree
 from tests.stories.story_assertions import (
     LEFT_OUT,
     NOTHING_TO_UNDO,
@@ -30,9 +31,10 @@ WITHOUT_A_RULE = {
 def test_release_is_deployed_and_another_over_it(checkout: Checkout) -> None:
     commit = checkout.git("rev-parse", "HEAD")
 
-    ran = checkout.run("--deploy-env=local")
+    ran = checkout.run("--deploy-env=local", COLOURED)
 
     assert_ended(checkout, ran, code=0, outcome="deployed")
+    assert_outputs_agree(checkout, checkout.last_run(), ran.stdout)
     _every_step_passed_but(checkout, WITHOUT_A_RULE | WITHOUT_AN_EARLIER_RUN)
     _evidence_is_complete(checkout)
     opened, request = checkout.said("run.opened")[0], checkout.said("request.made")[0]

@@ -25,6 +25,7 @@ from pytest_deploy.record.store import FolderStore
 from tests.fake_gcs import asking
 from tests.locked_bucket import SEVEN_YEARS_S, LockedBucket, locked_bucket
 from tests.project_checkout import Checkout
+from tests.stories.output_assertions import assert_outputs_agree
 from tests.stories.production_record import ProductionRecord
 from tests.stories.rehearsed_checkout import BUCKET, CHRISTMAS_EVE, TUESDAY, RehearsedCheckout, in_a_bucket
 from tests.unit.record.sample_record import ACTOR, RunWriter, deployed, open_log
@@ -71,6 +72,7 @@ def test_a_plan_names_every_refusal_and_touches_nothing(
         "anchors": "knows 9999 events, ",
     }.items():
         assert part in said[gate], said[gate]
+    assert_outputs_agree(production.checkout, production.checkout.last_run(), ran.stdout)
     unsaid = [gate for gate, reason in said.items() if reason.splitlines()[0][:60] not in ran.stdout]
     assert unsaid == [], ran.said
     assert [e for e in production.checkout.events() if e.type == "request.made"] == []
@@ -201,6 +203,20 @@ def test_production_moves_when_staging_people_and_time_allow_it_and_not_before(p
     sealed = {line.partition("  ")[2] for line in (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()}
     assert len(pages) == 4
     assert pages <= sealed
+
+
+def test_a_plan_that_waits_and_the_deployment_after_it_are_in_every_output_what_they_are(
+    production: ProductionRecord,
+) -> None:
+    """Unsigned, the plan's approvals are green nowhere."""
+    for run in (production.plan, production.run):
+        assert_outputs_agree(production.checkout, run, production.terminal(run))
+
+    assert production.checkout.decided(production.plan)["outcome"] == "still-needed"
+    ends = production.checkout.step_outcomes(production.plan)
+    assert [nodeid for nodeid, end in ends.items() if end == "still-needed"] == [
+        "suites/approval/test_approvals.py::test_approvals"
+    ]
 
 
 @pytest.mark.faults

@@ -7,6 +7,7 @@ import re
 from pytest_deploy.record.redaction import forms
 from tests.fake_github import REPOSITORY, TOKEN, GitHub
 from tests.project_checkout import Checkout
+from tests.stories.output_assertions import COLOURED, assert_outputs_agree
 
 ENV = {"GITHUB_TOKEN": TOKEN}
 
@@ -32,8 +33,9 @@ def test_a_run_ends_as_it_did_whatever_github_says_and_the_next_goes_on_from_wha
         assert well.code == 0, well.said
 
         github.said(github.deployments[0]["id"], re.sub(r" [0-9]+ ", " 9999 ", line))
-        cut = checkout.deploy(env=ENV)
-        assert cut.code == 1, cut.said
+        cut = checkout.deploy(COLOURED, env=ENV)
+        assert (cut.code, checkout.decided()["outcome"]) == (1, "refused"), cut.said
+        assert_outputs_agree(checkout, checkout.last_run(), cut.stdout)
         (gate,) = checkout.said("gate.refused")
         assert "deploy-record knows 9999 events, " in gate["reason"], gate
         assert "the record was cut" in cut.said

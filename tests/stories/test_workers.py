@@ -9,6 +9,7 @@ import pytest
 
 from tests.project_checkout import Checkout
 from tests.stories.evidence_assertions import assert_complete
+from tests.stories.output_assertions import COLOURED, assert_outputs_agree
 from tests.stories.step_ids import CAUGHT_BY
 from tests.stories.story_assertions import (
     WITHOUT_A_MIGRATION,
@@ -22,10 +23,11 @@ from tests.stories.story_assertions import (
 def test_two_workers_deploy_as_one_process_does(deployed: Deployed) -> None:
     checkout = deployed.checkout
 
-    ran = checkout.deploy("-n", "2")
+    ran = checkout.deploy("-n", "2", COLOURED)
 
     deployed.standing = checkout.standing()
     assert_ended(checkout, ran, code=0, outcome="deployed")
+    assert_outputs_agree(checkout, checkout.last_run(), ran.stdout)
     assert _but_what_history_decides(checkout, checkout.last_run()) == _but_what_history_decides(
         checkout, deployed.first
     )

@@ -10,8 +10,10 @@ from msgspec import UNSET, UnsetType
 from pytest_deploy.record.events.content import EventContent, Number, Sha256, StatedText
 
 Pipeline = Literal["deploy", "plan", "smoke", "rollback", "iq", "oq", "pq"]
-Outcome = Literal["deployed", "refused", "failed", "rolled-back", "rollback-failed", "passed", "not-passed"]
-PhaseOutcome = Literal["passed", "failed", "not-run"]
+Outcome = Literal[
+    "deployed", "refused", "failed", "rolled-back", "rollback-failed", "passed", "still-needed", "not-passed"
+]
+PhaseOutcome = Literal["passed", "failed", "still-needed", "not-applicable", "not-run"]
 StepOutcome = Literal["passed", "failed", "error", "skipped", "still-needed", "not-applicable"]
 Result = Literal["passed", "refused", "still-needed", "not-applicable"]
 """What a gate can answer. Still needed: time or signatures will lift it; not applicable: no rule asks for it here."""
@@ -184,7 +186,7 @@ class PhaseStarted(EventContent, frozen=True, kw_only=True):
 
 
 class PhaseFinished(EventContent, frozen=True, kw_only=True):
-    """A phase ended, or was never begun (`not-run`)."""
+    """A phase ended as its steps did: passed is the phase in which one passed and none failed or is still needed. Or it was never begun (`not-run`)."""
 
     phase: str
     outcome: PhaseOutcome

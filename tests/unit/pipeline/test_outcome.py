@@ -60,6 +60,29 @@ def test_what_is_still_needed_holds_up_everything_but_a_plan(pipeline: str, miss
     assert unpassed([finished(ONE, "still-needed")], [ONE], pipeline=pipeline) == missing
 
 
+@pytest.mark.parametrize(
+    "ends, outcome",
+    [
+        (["passed", "passed"], "passed"),
+        (["passed", "not-applicable"], "passed"),
+        (["passed", "still-needed"], "still-needed"),
+        (["not-applicable", "still-needed"], "still-needed"),
+    ],
+)
+def test_a_plan_that_waits_is_through_and_has_not_passed(ends: list[str], outcome: str) -> None:
+    events = [finished(step, end) for step, end in zip((ONE, TWO), ends, strict=True)]
+
+    verdict = judge(events, [ONE, TWO], None, pipeline="plan")
+
+    assert (verdict.outcome, verdict.exit_code, verdict.cause) == (outcome, 0, "")
+
+
+def test_a_plan_that_failed_and_waits_besides_has_not_passed() -> None:
+    verdict = judge([finished(ONE, "failed"), finished(TWO, "still-needed")], [ONE, TWO], FAILED, pipeline="plan")
+
+    assert (verdict.outcome, verdict.exit_code) == ("not-passed", 1)
+
+
 def test_a_step_that_never_ran_or_ran_twice_does_not_count() -> None:
     assert unpassed([finished(ONE), finished(ONE)], [ONE, TWO], pipeline="deploy") == [ONE.nodeid, TWO.nodeid]
 
@@ -95,7 +118,7 @@ def test_the_exit_code_tells_who_stopped_it(kind: CauseKind, code: int) -> None:
 
 UNDONE = {"rolled-back", "rollback-failed"}
 """Outcomes that only a run has which had announced a change."""
-WELL = {"deployed", "passed"}
+WELL = {"deployed", "passed", "still-needed"}
 
 
 @pytest.mark.parametrize("outcome", get_args(Outcome))

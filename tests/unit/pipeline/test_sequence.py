@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from pytest_deploy.pipeline.sequence import Cause, OutOfOrder, PhaseSequence
 from pytest_deploy.pipeline.steps_lock import Step
+from pytest_deploy.record.events.of_runs import StepOutcome
 
 BUILD = [Step(f"suites/build/t.py::b{n}", "build", "always", changes=False) for n in range(2)]
 MIGRATION = [Step(f"suites/migration/t.py::m{n}", "migration", "always", changes=n == 1) for n in range(3)]
@@ -19,12 +21,11 @@ STEPS = [*BUILD, *MIGRATION, *SMOKE, *BACK]
 APPROVAL = [Step("suites/approval/t.py::a0", "approval", "always", changes=False)]
 PREFLIGHT = [Step(f"suites/preflight/t.py::p{n}", "preflight", "always", changes=False) for n in range(2)]
 GATED = [*APPROVAL, *PREFLIGHT, *MIGRATION]
-GROUP = ("approval", "preflight")
 
 
-def run(sequence: PhaseSequence, step: Step, *, passed: bool = True) -> None:
+def run(sequence: PhaseSequence, step: Step, outcome: StepOutcome = "passed") -> None:
     sequence.start(step.nodeid)
-    sequence.finish(step.nodeid, passed=passed)
+    sequence.finish(step.nodeid, outcome)
 
 
 def names(steps: Iterable[Step]) -> list[str]:
@@ -43,12 +44,12 @@ def test_an_unordered_phase_offers_all_its_steps_and_an_ordered_one_the_next() -
 
 
 def test_a_refusal_in_a_gate_group_does_not_hide_those_of_the_next_phase_and_then_closes_with_all() -> None:
-    sequence = PhaseSequence(GATED, gate_group=GROUP)
-    run(sequence, APPROVAL[0], passed=False)
+    sequence = PhaseSequence(GATED)
+    run(sequence, APPROVAL[0], "failed")
     assert sequence.closed is None
     assert names(sequence.ready()) == ["p0", "p1"]
 
-    run(sequence, PREFLIGHT[0], passed=False)
+    run(sequence, PREFLIGHT[0], "failed")
     run(sequence, PREFLIGHT[1])
 
     assert sequence.closed is not None
@@ -57,19 +58,19 @@ def test_a_refusal_in_a_gate_group_does_not_hide_those_of_the_next_phase_and_the
 
 
 def test_a_gate_group_whose_first_phase_alone_failed_closes_when_the_last_has_passed() -> None:
-    sequence = PhaseSequence(GATED, gate_group=GROUP)
-    run(sequence, APPROVAL[0], passed=False)
+    sequence = PhaseSequence(GATED)
+    run(sequence, APPROVAL[0], "failed")
     for step in PREFLIGHT:
         run(sequence, step)
 
     assert sequence.closed is not None
     assert sequence.closed.text == 'approval failed: "a0"'
-    assert sequence.phase_passed("preflight") is True
-    assert sequence.phase_passed("approval") is False
+    assert sequence.phase_outcome("preflight") == "passed"
+    assert sequence.phase_outcome("approval") == "failed"
 
 
 def test_a_gate_group_that_passed_opens_what_changes_something() -> None:
-    sequence = PhaseSequence(GATED, gate_group=GROUP)
+    sequence = PhaseSequence(GATED)
     for step in (*APPROVAL, *PREFLIGHT):
         run(sequence, step)
 
@@ -83,7 +84,41 @@ def test_a_phase_that_a_signal_cut_short_has_not_passed_though_what_ran_did() ->
 
     sequence.close(Cause("signal", "SIGTERM"))
 
-    assert sequence.phase_passed("build") is False
+    assert sequence.phase_outcome("build") == "failed"
+
+
+@pytest.mark.parametrize(
+    "ends, outcome",
+    [
+        (["passed", "passed"], "passed"),
+        (["passed", "not-applicable"], "passed"),
+        (["not-applicable", "not-applicable"], "not-applicable"),
+        (["passed", "still-needed"], "still-needed"),
+        (["not-applicable", "still-needed"], "still-needed"),
+        (["failed", "still-needed"], "failed"),
+        (["passed", "skipped"], "failed"),
+        (["error", "not-applicable"], "failed"),
+    ],
+)
+@pytest.mark.parametrize("pipeline", ["plan", "deploy"])
+def test_a_phase_is_no_better_than_its_steps(pipeline: str, ends: list[StepOutcome], outcome: str) -> None:
+    sequence = PhaseSequence(PREFLIGHT, pipeline)
+    assert sequence.phase_outcome("preflight") is None
+
+    for step, end in zip(PREFLIGHT, ends, strict=True):
+        run(sequence, step, end)
+
+    assert sequence.phase_outcome("preflight") == outcome
+    stops = "failed" in outcome or (outcome == "still-needed" and pipeline != "plan")
+    assert (sequence.closed is not None) == stops
+
+
+def test_a_phase_none_of_whose_steps_began_was_not_run() -> None:
+    sequence = PhaseSequence([*BUILD, *SMOKE], left_out={"smoke": "not in this environment's policy"})
+    for step in BUILD:
+        run(sequence, step)
+
+    assert sequence.phase_outcome("smoke") == "not-run"
 
 
 def test_the_next_phase_waits_until_the_last_step_of_this_one_has_ended() -> None:
@@ -99,7 +134,7 @@ def test_the_next_phase_waits_until_the_last_step_of_this_one_has_ended() -> Non
 
 def test_one_failure_in_an_unordered_phase_lets_the_others_run_and_then_closes() -> None:
     sequence = PhaseSequence(STEPS)
-    run(sequence, BUILD[0], passed=False)
+    run(sequence, BUILD[0], "failed")
     assert sequence.closed is None
     assert names(sequence.ready()) == ["b1"]
 
@@ -113,7 +148,7 @@ def test_the_first_failure_in_an_ordered_phase_closes_at_once() -> None:
     sequence = PhaseSequence(STEPS)
     for step in BUILD:
         run(sequence, step)
-    run(sequence, MIGRATION[0], passed=False)
+    run(sequence, MIGRATION[0], "failed")
 
     assert names(sequence.not_run())[:4] == ["m1", "m2", "s0", "s1"]
     assert sequence.not_run()[MIGRATION[1]] == "skipped because migration failed"
@@ -122,7 +157,7 @@ def test_the_first_failure_in_an_ordered_phase_closes_at_once() -> None:
 def test_nothing_is_rolled_back_where_nothing_was_changed() -> None:
     sequence = PhaseSequence(STEPS)
     for step in BUILD:
-        run(sequence, step, passed=False)
+        run(sequence, step, "failed")
 
     assert sequence.phase is None
     assert list(sequence.not_run().values())[-1] == "nothing to roll back: nothing had been changed"
@@ -132,14 +167,14 @@ def test_a_failure_after_a_change_opens_the_rollback_in_order() -> None:
     sequence = PhaseSequence(STEPS)
     for step in [*BUILD, MIGRATION[0]]:
         run(sequence, step)
-    run(sequence, MIGRATION[1], passed=False)
+    run(sequence, MIGRATION[1], "failed")
 
     assert sequence.phase == "rollback"
     assert names(sequence.ready()) == ["r0"]
     run(sequence, BACK[0])
     assert names(sequence.ready()) == ["r1"]
     run(sequence, BACK[1])
-    assert True is sequence.phase_passed("rollback")
+    assert sequence.phase_outcome("rollback") == "passed"
     assert sequence.phase is None
 
 
@@ -147,10 +182,10 @@ def test_a_failing_rollback_step_closes_the_rollback() -> None:
     sequence = PhaseSequence(STEPS)
     for step in [*BUILD, MIGRATION[0]]:
         run(sequence, step)
-    run(sequence, MIGRATION[1], passed=False)
-    run(sequence, BACK[0], passed=False)
+    run(sequence, MIGRATION[1], "failed")
+    run(sequence, BACK[0], "failed")
 
-    assert False is sequence.phase_passed("rollback")
+    assert sequence.phase_outcome("rollback") == "failed"
     assert list(sequence.not_run().values())[-1] == "rollback stopped because rollback failed"
 
 
@@ -160,7 +195,7 @@ def test_the_rollback_is_not_needed_when_every_step_passed() -> None:
         assert sequence.refusal(step.nodeid) is None
         run(sequence, step)
 
-    assert sequence.refusal(BACK[0].nodeid) == "nothing to roll back: every step passed"
+    assert sequence.refusal(BACK[0].nodeid) == "nothing to roll back: no step failed"
 
 
 def test_a_signal_closes_between_two_steps_and_the_first_cause_stands() -> None:
@@ -196,10 +231,10 @@ def test_halted_the_rollback_offers_no_step() -> None:
 def test_a_step_finishes_once_and_only_after_it_began() -> None:
     sequence = PhaseSequence(STEPS)
     with pytest.raises(OutOfOrder):
-        sequence.finish(BUILD[0].nodeid, passed=True)
+        sequence.finish(BUILD[0].nodeid, "passed")
     run(sequence, BUILD[0])
     with pytest.raises(OutOfOrder):
-        sequence.finish(BUILD[0].nodeid, passed=True)
+        sequence.finish(BUILD[0].nodeid, "passed")
     with pytest.raises(OutOfOrder):
         sequence.start(BUILD[0].nodeid)
 
@@ -220,7 +255,7 @@ def test_every_run_ends_with_each_step_run_or_named_as_not_run(data: st.DataObje
             ran.append(step)
         elif running:
             step = running.pop(data.draw(st.integers(0, len(running) - 1)))
-            sequence.finish(step.nodeid, passed=data.draw(st.booleans()))
+            sequence.finish(step.nodeid, data.draw(st.sampled_from(get_args(StepOutcome))))
         if data.draw(st.integers(0, 20)) == 0:
             sequence.close(Cause("signal", "SIGTERM"))
 

@@ -30,7 +30,7 @@ class Watched(Progress):
         self.phase_started("smoke")
 
     def pytest_sessionfinish(self):
-        self.phase_finished("smoke", False, 2.0)
+        self.phase_finished("smoke", "failed", 2.0)
         self.close()
 
     @pytest.hookimpl(wrapper=True)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -15,6 +16,7 @@ import pytest
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.plugin import report_writers
 from pytest_deploy.plugin.collection import collected_by_worker
+from tests.written_reports import in_allure, in_junit, in_pytest_html
 
 SESSION = """
 import pytest
@@ -28,6 +30,15 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     for item in items:
         report_writers.label_item(item, Step(item.nodeid, "smoke", "always", False, report_writers.claims(item, "local")))
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "teardown" and item.name in OUTCOMES:
+        report.deploy_step = {"outcome": OUTCOMES[item.name]}
+    return report
+
+OUTCOMES = {"test_passes": "passed", "test_waits": "still-needed", "test_has_no_rule": "not-applicable", "test_fails": "failed"}
 """
 STEPS = """
 import pytest
@@ -39,10 +50,21 @@ pytestmark = pytest.mark.requirement("REQ-1-A")
 def test_passes():
     pass
 
-@pytest.mark.skip(reason="not run")
+@pytest.mark.skip(reason="not run: smoke failed; still needed: nothing")
 def test_is_left_out():
     pass
+
+def test_waits():
+    pytest.skip("still needed: the window is closed")
+
+def test_has_no_rule():
+    pytest.skip("not applicable: not in this environment's policy")
+
+def test_fails():
+    assert 0
 """
+CAN = [("phase", "smoke"), ("requirement", "REQ-1-A")]
+"""What is said of each of them."""
 
 
 @pytest.fixture(scope="module")
@@ -62,11 +84,11 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [sys.executable, "-m", "pytest", "-q", "-p", "no:allure_pytest_bdd", *words],
         cwd=home, capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.returncode == 1, ran.stdout + ran.stderr
     return home
 
 
-def test_each_case_of_junit_names_its_phase_and_each_requirement_once(reported: Path) -> None:
+def test_each_case_of_junit_names_its_phase_each_requirement_once_and_how_it_ended(reported: Path) -> None:
     (suite,) = ET.parse(reported / "junit.xml").getroot()  # noqa: S314 -- pytest has just written it
     told = {
         case.attrib["name"]: [(one.attrib["name"], one.attrib["value"]) for one in case.findall("properties/property")]
@@ -74,8 +96,11 @@ def test_each_case_of_junit_names_its_phase_and_each_requirement_once(reported: 
     }
 
     assert told == {
-        "test_passes": [("phase", "smoke"), ("requirement", "REQ-1-A"), ("requirement", "REQ-1-B<script>")],
-        "test_is_left_out": [("phase", "smoke"), ("requirement", "REQ-1-A")],
+        "test_passes": [*CAN, ("requirement", "REQ-1-B<script>"), ("outcome", "passed")],
+        "test_is_left_out": [*CAN, ("outcome", "not-run")],
+        "test_waits": [*CAN, ("outcome", "still-needed")],
+        "test_has_no_rule": [*CAN, ("outcome", "not-applicable")],
+        "test_fails": [*CAN, ("outcome", "failed")],
     }
 
 
@@ -95,11 +120,28 @@ def test_each_result_of_allure_is_labelled_the_one_left_out_too(reported: Path) 
     }  # fmt: skip
 
     assert told == {
-        "test_passes": [
-            ("phase", "smoke"), ("requirement", "REQ-1-A"), ("requirement", "REQ-1-B<script>"), ("step", "test_steps.py::test_passes"),
-        ],
-        "test_is_left_out": [("phase", "smoke"), ("requirement", "REQ-1-A"), ("step", "test_steps.py::test_is_left_out")],
+        name: [*CAN, *([("requirement", "REQ-1-B<script>")] if name == "test_passes" else []), ("step", f"test_steps.py::{name}")]
+        for name in ENDS
     }  # fmt: skip
+
+
+ENDS = {
+    "test_passes": "passed",
+    "test_is_left_out": "not-run",
+    "test_waits": "still-needed",
+    "test_has_no_rule": "not-applicable",
+    "test_fails": "failed",
+}
+
+
+@pytest.mark.parametrize("file, read", [("junit.xml", in_junit), ("page.html", in_pytest_html), ("allure", in_allure)])
+def test_each_report_keeps_apart_what_pytest_calls_skipped(
+    reported: Path, file: str, read: Callable[[Path], dict[str, str]]
+) -> None:
+    """junit.xml by a property and its message, pytest's page by a column, allure by a category."""
+    report_writers.write_categories(reported / "allure")
+
+    assert {nodeid.rpartition("::")[2]: ended for nodeid, ended in read(reported / file).items()} == ENDS
 
 
 def test_pytests_page_has_a_column_for_each_and_names_the_run(reported: Path) -> None:

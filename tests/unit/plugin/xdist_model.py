@@ -158,7 +158,7 @@ class XdistModel:
 
     def reported(self, step: Step, *, passed: bool) -> None:
         self._notice()
-        self.sequence.finish(step.nodeid, passed=passed)
+        self.sequence.finish(step.nodeid, "passed" if passed else "failed")
 
     def completed(self, node: Any, index: int | None) -> None:
         assert index is not None
@@ -179,7 +179,7 @@ class XdistModel:
     def lost(self, nodeid: str) -> None:
         """What the controller does with a step that ended without a record."""
         self._notice()
-        self.sequence.finish(nodeid, passed=False, cause="lost")
+        self.sequence.finish(nodeid, "error", cause="lost")
 
     def accept(self, collections: Sequence[tuple[str, Sequence[str]]]) -> PhaseSequence:
         self.accepted += [name for name, _ in collections]

@@ -197,7 +197,8 @@ class RunWriter:
         if changes and phase != "rollback":
             self.add("traffic.moved", MOVED)
         self.add("step.finished", step_finished(nodeid, phase, outcome))
-        self.add("phase.finished", phase_finished(phase, "passed" if outcome == "passed" else "failed"))
+        alike = outcome in {"passed", "still-needed", "not-applicable"}
+        self.add("phase.finished", phase_finished(phase, outcome if alike else "failed"))
         return self
 
     def ask_gates(self, point: str = "change", /, **answers: dict[str, Any]) -> RunWriter:

@@ -201,11 +201,74 @@ def test_a_plan_takes_no_lease_makes_the_request_of_another_run_and_changes_noth
     history.add("phase.started", {"phase": "preflight"})
     history.refuses("step.started", step_started("b", "preflight", changes=True), "needs the lease")
     history.add("step.started", step_started("b", "preflight"))
-    history.add("step.finished", step_finished("b", "preflight", "failed"))
-    history.add("phase.finished", phase_finished("preflight", "failed"))
+    history.add("step.finished", step_finished("b", "preflight"))
+    history.add("phase.finished", phase_finished("preflight"))
     history.refuses("rollback.started", ROLLBACK, "does not hold the lease")
     history.refuses("run.decided", decided("deployed"), "no such outcome")
     history.add("run.decided", decided("passed")).add("run.closed", closed("passed", RUN))
+
+
+@pytest.mark.parametrize(
+    "ends, may_be",
+    [
+        (["still-needed"], {"still-needed"}),
+        (["passed"], {"passed"}),
+        (["not-applicable"], {"passed"}),
+        (["failed"], {"not-passed"}),
+        (["failed", "still-needed"], {"not-passed"}),
+    ],
+)
+def test_a_plan_passes_only_where_nothing_is_still_needed(history: History, ends: list[str], may_be: set[str]) -> None:
+    history.planned("plan").add("phase.started", {"phase": "preflight"})
+    for node, end in enumerate(ends):
+        history.add("step.started", step_started(str(node), "preflight"))
+        history.add("step.finished", step_finished(str(node), "preflight", end))
+    history.add("phase.finished", phase_finished("preflight", "failed"))
+
+    for outcome in {"passed", "still-needed"} - may_be:
+        history.refuses("run.decided", decided(outcome), "contradicts")
+    for outcome in may_be:
+        history.add("run.decided", decided(outcome)).add("run.closed", closed(outcome, RUN))
+
+
+def test_only_a_plan_ends_with_what_is_still_needed(history: History) -> None:
+    history.planned().in_step("preflight", changes=False).add(
+        "step.finished", step_finished("a", "preflight", "still-needed")
+    )
+    history.add("phase.finished", phase_finished("preflight", "still-needed"))
+    history.refuses("run.decided", decided("still-needed"), "no such outcome")
+    history.refuses("run.decided", decided("deployed"), "contradicts")
+    history.add("run.decided", decided("refused"))
+
+
+@pytest.mark.parametrize(
+    "ends, may_be",
+    [
+        ([], {"not-run", "failed"}),
+        (["passed"], {"passed", "failed"}),
+        (["passed", "not-applicable"], {"passed", "failed"}),
+        (["not-applicable"], {"not-applicable", "failed"}),
+        (["passed", "still-needed", "not-applicable"], {"still-needed", "failed"}),
+        (["passed", "failed"], {"failed"}),
+        (["failed", "still-needed"], {"failed"}),
+        (["error"], {"failed"}),
+        (["skipped", "passed"], {"failed"}),
+    ],
+)
+def test_a_phase_ends_as_its_steps_did_or_failed_by_what_stopped_it(
+    history: History, ends: list[str], may_be: set[str]
+) -> None:
+    """Failed besides by a budget, a signal, a worker that died: whatever its steps came to."""
+    history.planned().in_step("build", changes=False).out_of_step("build", "failed")
+    history.add("phase.started", {"phase": "preflight"})
+    for node, end in enumerate(ends):
+        history.add("step.started", step_started(str(node), "preflight"))
+        history.add("step.finished", step_finished(str(node), "preflight", end))
+
+    for outcome in sorted({"passed", "failed", "still-needed", "not-applicable", "not-run"} - may_be):
+        history.refuses("phase.finished", phase_finished("preflight", outcome), "its steps ended otherwise")
+    for outcome in may_be - {"failed"} or {"failed"}:
+        history.add("phase.finished", phase_finished("preflight", outcome))
 
 
 def test_every_other_pipeline_needs_the_lease_and_a_plan_must_not_have_it(history: History) -> None:
@@ -230,7 +293,7 @@ def test_one_phase_is_open_at_a_time_and_each_once(history: History) -> None:
     history.refuses("phase.started", {"phase": "smoke"}, "a phase is open")
     history.refuses("phase.finished", phase_finished("smoke"), "the phase is not open")
     history.refuses("phase.started", {"phase": "rollback"}, "a phase is open")
-    history.add("phase.finished", phase_finished("build"))
+    history.add("phase.finished", phase_finished("build", "not-run"))
     history.refuses("phase.started", {"phase": "build"}, "had before")
     history.refuses("phase.started", {"phase": "rollback"}, "between rollback.started and rollback.finished")
     history.refuses("phase.finished", phase_finished("build", "not-run"), "the phase is not open")

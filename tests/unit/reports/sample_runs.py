@@ -61,12 +61,15 @@ class RunBuilder:
         """A phase and its steps: node id's tail -> changes of `step`."""
         self.add("phase.started", phase=name)
         began = self.now
-        failed = False
+        ends = set()
         for tail, changes in steps.items():
             self.step(f"suites/{name}/{tail}", **changes)
-            failed |= changes.get("outcome", "passed") != "passed"
+            ends.add(changes.get("outcome", "passed"))
         seconds = (self.now - began).total_seconds()
-        self.add("phase.finished", phase=name, outcome="failed" if failed else "passed", duration_s=seconds)
+        results = ("still-needed", "passed", "not-applicable")
+        failed = not ends <= set(results)
+        outcome = "failed" if failed else next(result for result in results if result in ends)
+        self.add("phase.finished", phase=name, outcome=outcome, duration_s=seconds)
 
     def not_run(self, phase: str, *tails: str, cause: str, verifies: tuple[str, ...] = ()) -> None:
         said: dict[str, Any] = {"claims": list(verifies)} if verifies else {}
@@ -234,7 +237,9 @@ def planned() -> list[Event]:
     builder.add("run.planned", steps=3, conditional=0, steps_sha256="9a" * 32)
     builder.gate("approvals", "plan", refused="missing: Tech Lead, QA Lead", needed=["Tech Lead", "QA Lead"])
     builder.gate("window", "plan", refused="the window opens Monday 09:00", zone="America/New_York", days=["Monday"])
-    builder.decided("passed", request="local-20261122T190000Z-0b5d", earliest_start=None, owed=["approval missing"])
+    builder.decided(
+        "still-needed", request="local-20261122T190000Z-0b5d", earliest_start=None, owed=["approval missing"]
+    )
     return builder.events
 
 

@@ -265,10 +265,21 @@ def test_a_plan_whose_gates_wait_does_not_say_that_every_step_passed() -> None:
         "test_gates.py::test_anchors": {"outcome": "not-applicable", "message": "no rule"},
         "test_gates.py::test_clock": {},
     })  # fmt: skip
-    builder.decided("passed")
+    builder.phase("approval", {"test_approvals.py::test_approvals": {"outcome": "not-applicable"}})
+    builder.decided("still-needed")
 
-    lead = page(builder.events).one("p", class_="lead").text
-    assert "Plan of Release 1.4.0 in local: no step failed; 1 still needed, 1 not applicable." in lead
+    shown = page(builder.events)
+    lead = shown.one("p", class_="lead").text
+    assert "Plan of Release 1.4.0 in local: no step failed; 1 still needed, 2 not applicable." in lead
+    assert [one.text for one in shown.all(class_="passed") if one.tag != "rect"] == ["passed"], "the step alone"
+    assert shown.one(id="outcome").attributes["class"] == "outcome still-needed"
+    told = {
+        row.attributes["data-phase"]: row for row in shown.one("table", class_="timeline").all("tr") if row.attributes
+    }
+    for phase, outcome in {"preflight": "still-needed", "approval": "not-applicable"}.items():
+        assert told[phase].attributes["data-outcome"] == outcome
+        assert told[phase].one("rect", class_="phase").attributes["class"] == f"phase {outcome}"
+    assert "Phase preflight: still needed in " in shown.one("table", class_="chronology").text
 
 
 def test_what_began_and_never_ended_is_unfinished() -> None:

@@ -68,7 +68,7 @@ def test_steps_not_run_are_told_once_a_phase_and_cause() -> None:
 
 
 @pytest.mark.parametrize(
-    "phase,cause", [("approval", NOT_IN_POLICY), ("rollback", "nothing to roll back: every step passed")]
+    "phase,cause", [("approval", NOT_IN_POLICY), ("rollback", "nothing to roll back: no step failed")]
 )
 def test_what_policy_leaves_out_and_a_rollback_nobody_needed_are_none(phase: str, cause: str) -> None:
     assert told(lambda run: run.not_run(phase, "a.py::test_1", cause=cause)) == []

@@ -31,7 +31,18 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.meanings import MEANINGS
 from pytest_deploy.record.run_state import FINISHED
 from pytest_deploy.record.transitions import LEGAL
-from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, deployed, open_log
+from tests.unit.record.sample_record import (
+    ACTOR,
+    ORIGIN,
+    HandClock,
+    RunWriter,
+    decided,
+    deployed,
+    open_log,
+    phase_finished,
+    step_finished,
+    step_started,
+)
 from tests.unit.verify.altered_record import (
     alert,
     at,
@@ -291,6 +302,41 @@ def test_both_refuse_an_end_that_is_not_what_was_decided(tmp_path: Path) -> None
     forge(record, size, FileSigner.open(tmp_path / "keys" / "local.pem"), type="run.closed", data=data)
 
     assert both(store) == (False, entries.name(size))
+
+
+NODE = "suites/preflight/test_gates.py::test_window"
+
+
+@pytest.mark.parametrize("end", ["passed", "still-needed", "not-applicable", "failed"])
+@pytest.mark.parametrize("said", ["passed", "still-needed", "not-applicable", "not-run"])
+def test_both_refuse_a_phase_that_is_better_than_its_steps(tmp_path: Path, end: str, said: str) -> None:
+    """Written past the writer's own rules, with the log's key; the phase before it failed, and is no excuse."""
+    log = open_log(tmp_path, HandClock())
+    writing = RunWriter(log, pipeline="plan").open().step("build", outcome="failed")
+    writing.add("phase.started", {"phase": "preflight"})
+    writing.add("step.started", step_started(NODE, "preflight"))
+    size = writing.add("step.finished", step_finished(NODE, "preflight", end)) + 1
+    store = log.store.folder()
+    record = Record(store, writing.run, "", "", "", size, "", "")
+    signer = FileSigner.open(tmp_path / "keys" / "local.pem")
+    forge(record, size, signer, type="phase.finished", data=phase_finished("preflight", said))
+
+    assert both(store) == ((True, "") if said == end else (False, entries.name(size)))
+
+
+@pytest.mark.parametrize("end", ["passed", "still-needed", "not-applicable", "failed"])
+@pytest.mark.parametrize("said", ["passed", "still-needed"])
+def test_both_refuse_a_plan_that_is_better_than_its_steps(tmp_path: Path, end: str, said: str) -> None:
+    log = open_log(tmp_path, HandClock())
+    writing = RunWriter(log, pipeline="plan").open().step("preflight", outcome=end)
+    head = log.head()
+    assert head is not None
+    record = Record(log.store.folder(), writing.run, "", "", "", head.seq + 1, "", "")
+    signer = FileSigner.open(tmp_path / "keys" / "local.pem")
+    forge(record, record.size, signer, type="run.decided", data=decided(said))
+
+    holds = said == end or (said, end) == ("passed", "not-applicable")
+    assert both(record.store) == ((True, "") if holds else (False, entries.name(record.size)))
 
 
 def test_both_follow_a_clock_that_was_mended_and_no_other_way_back(record: Record, written: Record) -> None:
