@@ -44,6 +44,7 @@ def apply(
     actor: str,
     budget_s: float = BUDGET_S,
     on_alert: Callable[[str], None] = lambda _: None,
+    on_lock_timeout: Callable[[float], None] = lambda _: None,
     expected_schema: str | None = None,
     wait_s: float = 300.0,
 ) -> tuple[Applied, ...]:
@@ -55,6 +56,8 @@ def apply(
         actor: who the ledger says applied them.
         budget_s: seconds after which `on_alert` is called, once, in this thread, while the migrations go on.
         on_alert: gets the alert's text.
+        on_lock_timeout: gets the seconds after which the migrations' own session gives up on a lock (0: never), as the server
+            says just before the commit. REQ-o00044-K.
         expected_schema: SHA-256 of the catalog text after the trial: another schema is not committed.
         wait_s: seconds to wait for another runner to end.
 
@@ -81,6 +84,8 @@ def apply(
 
         def before_end(rows: Rows) -> None:
             committed.extend(check_before_commit(rows, pending, history, expected_schema))
+            ((milliseconds,),) = rows("select setting::bigint from pg_settings where name = 'lock_timeout'")
+            on_lock_timeout(milliseconds / 1000)
 
         def look(backend: int) -> None:
             nonlocal blockers

@@ -138,10 +138,12 @@ class Migrations:
         *,
         expected_schema: str,
         on_alert: Callable[[str], None] = lambda _: None,
+        on_lock_timeout: Callable[[float], None] = lambda _: None,
     ) -> tuple[Applied, ...]:
         """Apply what is pending, all or nothing; commit only the schema that the trial ended with (its SHA-256, hex).
 
-        Raises MigrationFailed, MigrationsRefused. `on_alert` hears, while it runs, that the budget is passed.
+        Raises MigrationFailed, MigrationsRefused. `on_alert` hears, while it runs, that the budget is passed; `on_lock_timeout`
+        the seconds after which the migrations' own session gives up on a lock, as the server says.
         """
         return apply(
             self._owner,
@@ -150,6 +152,7 @@ class Migrations:
             budget_s=self.policy.budget_s,
             expected_schema=expected_schema,
             on_alert=on_alert,
+            on_lock_timeout=on_lock_timeout,
         )
 
     def roll_back(self, *, to: Sequence[str], save_into: Path) -> tuple[RolledBack, ...]:

@@ -44,7 +44,8 @@ def test_new_revision_is_ready_at_0_percent(
     assert made.ready
     assert made.image == release.image
     assert serving(before) == serving(after.shares), "the new revision must not serve anybody yet"
-    record.verified()
+    if policy.platform.kind == "google":  # the specification names Cloud Run: a stand-in shows nothing of it
+        record.verified()
 
 
 def serving(shares: Iterable[Share]) -> dict[str, int]:

@@ -16,9 +16,19 @@ def test_environment_is_led_back(rollback: RollbackExecutor, baseline: Baseline,
     acts = rollback.undo(baseline)
 
     left = rollback.plan(baseline)
-    record.expect({"left": []}, {"done": [type(act).__name__ for act in acts], "left": [str(act) for act in left]})
+    told = [(event.type, event.content.as_data()) for event in record.events()]
+    undone = [data["version"] for kind, data in told if kind == "migration.rolled-back"]
+    steps = [data for kind, data in told if kind == "step.finished" and data["phase"] == "migration"]
+    record.expect(
+        {"left": []},
+        {"done": [type(act).__name__ for act in acts], "migrations": undone, "left": [str(act) for act in left]},
+    )
     assert not left
-    record.verified()
+    record.verified("REQ-o00043-I")
+    if undone:
+        record.verified("REQ-o00044-P")
+    if any(step["outcome"] in {"failed", "error"} for step in steps):
+        record.verified("REQ-o00044-G")
 
 
 def test_traffic_is_what_it_was(rollback: RollbackExecutor, baseline: Baseline, record: StepRecord) -> None:

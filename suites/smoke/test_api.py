@@ -31,7 +31,8 @@ def test_health_answers_in_time(service: Service, policy: Policy, record: StepRe
     record.within(policy.smoke.query_s)
     record.expect(f"under {policy.smoke.query_s:g} s", f"{answer.seconds:.3f} s")
     assert answer.seconds < policy.smoke.query_s
-    record.verified()
+    if not policy.replaced("smoke.query_s"):
+        record.verified()
 
 
 def test_valid_credentials_are_accepted(log_in: Callable[[], Answer], record: StepRecord) -> None:

@@ -35,4 +35,5 @@ def test_query_answers_in_time(database: Database, policy: Policy, record: StepR
     record.within(policy.smoke.query_s)
     record.expect(f"under {policy.smoke.query_s:g} s", f"{seconds} s")
     assert seconds < policy.smoke.query_s
-    record.verified()
+    if not policy.replaced("smoke.query_s"):
+        record.verified()

@@ -28,7 +28,8 @@ def test_traffic_moves_to_the_new_revision(
     found = serving(platform.runtime.state())
     record.expect({release.revision: 100}, found)
     assert found == {release.revision: 100}
-    record.verified()
+    if policy.platform.kind == "google":  # the specification names Cloud Run: a stand-in shows nothing of it
+        record.verified()
 
 
 def test_serving_digest_is_the_requested_one(platform: Platform, release: Release, record: StepRecord) -> None:

@@ -24,6 +24,7 @@ from tests.child_process import Ran
 from tests.fake_gcs import asking
 from tests.locked_bucket import LockedBucket, locked_bucket
 from tests.project_checkout import Checkout
+from tests.stories.output_assertions import COLOURED
 from tests.stories.rehearsed_checkout import BUCKET, TUESDAY, RehearsedCheckout, in_a_bucket
 
 HOUR = timedelta(hours=1)
@@ -57,9 +58,9 @@ class ProductionRecord:
         (said,) = (text for text in texts if f"\nrun {run}\n" in text and f"/{run}/report.html\n" in text)
         return said
 
-    def events(self) -> list[Event]:
-        """The log's events, oldest first."""
-        objects = sorted((self.store / "log").glob("*.event"))
+    def events(self, environment: str = "production") -> list[Event]:
+        """The log's events, oldest first, or those of staging's."""
+        objects = sorted((self.store.with_name(environment) / "log").glob("*.event"))
         return [parse_line(path.read_bytes().partition(b"\n")[0] + b"\n") for path in objects]
 
 
@@ -124,7 +125,7 @@ def move_production(checkout: Checkout, bucket: LockedBucket) -> tuple[str, str]
     assert {"retention"} == production.refused("lease", request)
     bucket.locked = True
 
-    ran = production.run(request, TUESDAY)
+    ran = production.run(request, TUESDAY, COLOURED)
     assert ran.code == 0, ran.said
     assert production.checkout.standing().status == 200
     assert request not in checkout.deploy_py("history", "--rehearse", "--outcome", "refused").stdout

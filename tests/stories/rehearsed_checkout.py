@@ -11,7 +11,7 @@ from tests.child_process import Ran, Running
 from tests.project_checkout import QUICK, Checkout
 from tests.stories.output_assertions import COLOURED
 
-QUICKLY = (*QUICK, "--deploy-set=traffic.settle_s=0", COLOURED)
+QUICKLY = (*QUICK, "--deploy-set=traffic.settle_s=0")
 TUESDAY = datetime(2027, 6, 15, 14, 0, tzinfo=UTC)
 """10:00 in New York: production's window is open, and calendar.yaml knows the year."""
 CHRISTMAS_EVE = datetime(2027, 12, 24, 14, 0, tzinfo=UTC)
@@ -51,7 +51,7 @@ class RehearsedCheckout:
 
     def planned(self, at: datetime, *roles: str) -> str:
         """A request made by a plan that found nothing to mend, approved by those roles; its run id."""
-        ran = self.plan(at)
+        ran = self.plan(at, COLOURED)
         assert ran.code == 0, ran.said
         request = self.last_request()
         for role in roles:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.stories.output_assertions import COLOURED, assert_outputs_agree
+from tests.stories.requirement_credit import assert_credited
 from tests.stories.step_ids import CAUGHT_BY
 from tests.stories.story_assertions import Deployed, locked, phase_of
 
@@ -26,6 +27,8 @@ def test_faulty_release_is_caught_and_rolled_back(deployed: Deployed, fault: str
 
     deployed.assert_rolled_back(ran)
     assert_outputs_agree(checkout, checkout.last_run(), ran.stdout)
+    if next(iter(CAUGHT_BY[fault])).startswith("smoke/"):
+        assert_credited(checkout.events(checkout.last_run()), "smoke failed")
     assert checkout.failing() == CAUGHT_BY[fault]
     failed_phase = next(iter(CAUGHT_BY[fault])).partition("/")[0]
     assert {data["phase"]: data["outcome"] for data in checkout.said("phase.finished")}[failed_phase] == "failed"

@@ -7,6 +7,7 @@ import hashlib
 from tests.project_checkout import Checkout
 from tests.stories.evidence_assertions import assert_complete
 from tests.stories.output_assertions import COLOURED, assert_outputs_agree
+from tests.stories.requirement_credit import assert_credited
 from tests.stories.story_assertions import (
     LEFT_OUT,
     NOTHING_TO_UNDO,
@@ -35,6 +36,7 @@ def test_release_is_deployed_and_another_over_it(checkout: Checkout) -> None:
 
     assert_ended(checkout, ran, code=0, outcome="deployed")
     assert_outputs_agree(checkout, checkout.last_run(), ran.stdout)
+    assert_credited(checkout.events(checkout.last_run()), "local")
     _every_step_passed_but(checkout, WITHOUT_A_RULE | WITHOUT_AN_EARLIER_RUN)
     _evidence_is_complete(checkout)
     opened, request = checkout.said("run.opened")[0], checkout.said("request.made")[0]
@@ -60,6 +62,7 @@ def test_release_is_deployed_and_another_over_it(checkout: Checkout) -> None:
     ran = checkout.deploy()
 
     assert_ended(checkout, ran, code=0, outcome="deployed")
+    assert_credited(checkout.events(checkout.last_run()), "local again")
     _every_step_passed_but(checkout, WITHOUT_A_RULE | WITHOUT_A_MIGRATION)
     second = checkout.standing()
     (new,) = second.shares
@@ -71,6 +74,12 @@ def test_release_is_deployed_and_another_over_it(checkout: Checkout) -> None:
     assert checkout.said("migration.applied") == []
     earlier = checkout.said("request.made")[0]["earlier"]
     assert (earlier["revision"], earlier["release"]["commit"]) == (old, opened["commit"])
+
+    ran = checkout.deploy('--deploy-set=service.checks.lint=["false"]')
+
+    assert_ended(checkout, ran, code=1, outcome="failed")
+    assert_credited(checkout.events(checkout.last_run()), "failed in its build")
+    assert checkout.standing() == second
 
 
 def _every_step_passed_but(checkout: Checkout, not_applicable: set[str]) -> None:

@@ -25,9 +25,10 @@ from pytest_deploy.record.store import FolderStore
 from tests.fake_gcs import asking
 from tests.locked_bucket import SEVEN_YEARS_S, LockedBucket, locked_bucket
 from tests.project_checkout import Checkout
-from tests.stories.output_assertions import assert_outputs_agree
+from tests.stories.output_assertions import COLOURED, assert_outputs_agree
 from tests.stories.production_record import ProductionRecord
 from tests.stories.rehearsed_checkout import BUCKET, CHRISTMAS_EVE, TUESDAY, RehearsedCheckout, in_a_bucket
+from tests.stories.requirement_credit import Kind, assert_credited
 from tests.unit.record.sample_record import ACTOR, RunWriter, deployed, open_log
 
 HOUR = timedelta(hours=1)
@@ -53,6 +54,7 @@ def test_a_plan_names_every_refusal_and_touches_nothing(
 
     ran = production.plan(
         CHRISTMAS_EVE,
+        COLOURED,
         '--deploy-set=service.checks.lint=["false"]',
         '--deploy-set=incidents={"within_h": 24, "command": ["false"]}',
     )
@@ -217,6 +219,19 @@ def test_a_plan_that_waits_and_the_deployment_after_it_are_in_every_output_what_
     assert [nodeid for nodeid, end in ends.items() if end == "still-needed"] == [
         "suites/approval/test_approvals.py::test_approvals"
     ]
+
+
+def test_each_rehearsal_credits_what_it_exercised_and_nothing_else(production: ProductionRecord) -> None:
+    """What a rehearsal replaces, and what its environment has no rule for, is credited by none."""
+    kinds: tuple[tuple[str, Kind, Kind], ...] = (
+        ("staging", "staging plan", "staging"),
+        ("production", "production plan", "production"),
+    )
+    for environment, of_plan, of_run in kinds:
+        events = production.events(environment)
+        plan, run = (event.run for event in events if event.type == "run.opened")
+        assert_credited([event for event in events if event.run == plan], of_plan)
+        assert_credited([event for event in events if event.run == run], of_run)
 
 
 @pytest.mark.faults

@@ -8,6 +8,7 @@ from pytest_deploy.record.redaction import forms
 from tests.fake_github import REPOSITORY, TOKEN, GitHub
 from tests.project_checkout import Checkout
 from tests.stories.output_assertions import COLOURED, assert_outputs_agree
+from tests.stories.requirement_credit import assert_credited
 
 ENV = {"GITHUB_TOKEN": TOKEN}
 
@@ -36,6 +37,7 @@ def test_a_run_ends_as_it_did_whatever_github_says_and_the_next_goes_on_from_wha
         cut = checkout.deploy(COLOURED, env=ENV)
         assert (cut.code, checkout.decided()["outcome"]) == (1, "refused"), cut.said
         assert_outputs_agree(checkout, checkout.last_run(), cut.stdout)
+        assert_credited(checkout.events(checkout.last_run()), "refused")
         (gate,) = checkout.said("gate.refused")
         assert "deploy-record knows 9999 events, " in gate["reason"], gate
         assert "the record was cut" in cut.said

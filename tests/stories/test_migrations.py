@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.stories.requirement_credit import assert_credited
 from tests.stories.story_assertions import Deployed, assert_ended
 
 BROKEN = """\
@@ -72,6 +73,7 @@ def test_migration_that_breaks_in_its_middle_leaves_nothing(deployed: Deployed) 
     ran = checkout.deploy()
 
     deployed.assert_rolled_back(ran)
+    assert_credited(checkout.events(checkout.last_run()), "migration failed")
     assert checkout.failing() == {MIGRATE}
     assert "division by zero" in checkout.decided()["cause"]
     assert checkout.said("migration.applied") == checkout.said("migration.rolled-back") == []
@@ -86,6 +88,7 @@ def test_schema_goes_back_with_a_release_that_fails(deployed: Deployed) -> None:
     ran = checkout.deploy("--deploy-set=service.env.FAULT=crud")
 
     deployed.assert_rolled_back(ran)
+    assert_credited(checkout.events(checkout.last_run()), "migration undone")
     assert checkout.failing() == {"smoke/test_api.py::test_entry_is_created_read_updated_and_deleted"}
     assert [data["version"] for data in checkout.said("migration.applied")] == ["0008"]
     assert [data["version"] for data in checkout.said("migration.rolled-back")] == ["0008"]

@@ -148,7 +148,13 @@ def test_k_locks_are_given_up_on(each_database: str, tmp_path: Path) -> None:
         reader.execute("select * from visit")
         with pytest.raises(MigrationFailed, match=r"lock timeout; blocked by pid \d+ \(reporting, idle in transaction"):
             apply(with_lock_timeout(each_database, 0.8), migrations, actor=ACTOR)
-    assert len(apply(with_lock_timeout(each_database, 0.8), migrations, actor=ACTOR)) == 1
+    told: list[float] = []
+    applied = apply(with_lock_timeout(each_database, 0.8), migrations, actor=ACTOR, on_lock_timeout=told.append)
+    assert (len(applied), told) == (1, [0.8]), (
+        "the limit in force is the server's own answer in the migrations' session"
+    )
+    apply(with_lock_timeout(each_database, 0.8), migrations, actor=ACTOR, on_lock_timeout=told.append)
+    assert told == [0.8], "where nothing is pending no session had a limit"
 
 
 def test_l_a_long_migration_alerts(each_database: str, tmp_path: Path) -> None:

@@ -100,7 +100,11 @@ def test_data_of_its_type_is_accepted_and_written_as_it_was_read(event_type: str
         ("phase.started", {}, "lacks phase"),
         ("phase.started", {"phase": "build", "colour": "red"}, "no key 'colour'"),
         ("phase.started", {"phase": None}, "phase is None, not str"),
-        ("phase.finished", {"phase": "build", "outcome": "green", "duration_s": 1}, "not passed or failed or still-needed or not-applicable or not-run"),
+        (
+            "phase.finished",
+            {"phase": "build", "outcome": "green", "duration_s": 1},
+            "not passed or failed or still-needed or not-applicable or not-run",
+        ),
         ("phase.finished", {"phase": "build", "outcome": "passed", "duration_s": True}, "not number"),
         ("run.decided", decided("green"), "outcome is 'green'"),
         ("run.planned", {"steps": 1.0, "conditional": 0, "steps_sha256": SHA}, "not int"),
