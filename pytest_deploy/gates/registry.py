@@ -35,7 +35,7 @@ from pytest_deploy.gates import (
 from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment
 from pytest_deploy.gates.zone import utc
-from pytest_deploy.platform.environment import Environment
+from pytest_deploy.platform.environment import CLOCK, PEOPLE, Environment
 from pytest_deploy.policy.asked_gates import gates_of
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.release.candidate import ReleaseCandidate
@@ -78,6 +78,13 @@ POLICY_SECTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 
 None where policy has no say: that nothing else runs, and that the clock is right, is asked everywhere.
 """
+BESIDES_POLICY: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        **dict.fromkeys((deployer.NAME, approvals.NAME), frozenset({PEOPLE})),
+        **dict.fromkeys((window.NAME, blackout.NAME), frozenset({CLOCK})),
+    }
+)
+"""What else a gate goes by that a rehearsal replaces: its people are made up, its clock may be set."""
 OVERRIDABLE: Final = (window.NAME, blackout.NAME, rate_limit.NAME, incidents.NAME)
 """The gates that two people may override: those that say when. An emergency may need another time, and two people may answer
 for that with their signatures. The others say what goes, who allowed it, and whether its evidence can be trusted: to override
@@ -96,8 +103,9 @@ class Gatekeeper:
         return gates_of(self.facts.candidate.pipeline, self.facts.policy.phases.leave_out)
 
     def replaced(self, name: str) -> tuple[str, ...]:
-        """What of policy's own rule of a gate a rehearsal or a setting replaced, by dotted keys."""
-        return self.facts.policy.replaced(*POLICY_SECTIONS[name])
+        """What a gate goes by and a rehearsal or a setting replaced: policy's by dotted keys, people, the clock."""
+        besides = self.facts.environment.substituted.keys() & BESIDES_POLICY.get(name, frozenset())
+        return (*self.facts.policy.replaced(*POLICY_SECTIONS[name]), *sorted(besides))
 
     def check(self, name: str, at: datetime | None = None) -> Verdict:
         """One gate's verdict at an instant, by default now. What cannot be gathered blocks, with its own cause."""

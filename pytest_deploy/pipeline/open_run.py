@@ -49,8 +49,9 @@ def headline(environment: Environment, context: RunContext, source_: Source) -> 
     if source_.dirty:
         lines.append("the tree has uncommitted changes: they are deployed too, and the record says so")
     lines += [f"set for this run: {key}={value}" for key, value in policy.settings.items()]
-    if policy.substituted:
-        lines.append(f"in place of policy's own, so that nothing of it is verified: {', '.join(policy.substituted)}")
+    if environment.substituted:
+        replaced = ", ".join(environment.substituted)
+        lines.append(f"in place of the environment's own, so that nothing of it is verified: {replaced}")
     return [*lines, f"run {context.run}"]
 
 
@@ -191,7 +192,7 @@ def _opening_event(
         reason=context.reason,
         sets=dict(policy.settings),
         preimages=preimages.digests(judged),
-        substituted={key: dict(values) for key, values in policy.substituted.items()},
+        substituted={key: dict(values) for key, values in environment.substituted.items()},
         python=machine.python_version(),
         options=dict(options),
         ticket=context.ticket or None,

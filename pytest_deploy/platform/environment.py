@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import cached_property, partial
+from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -25,6 +26,10 @@ from pytest_deploy.record.store import Store
 from pytest_deploy.workspace import Workspace
 
 logger = logging.getLogger(__name__)
+
+
+PEOPLE, CLOCK = "people", "clock"
+"""What a rehearsal replaces beside policy's values."""
 
 
 class Environment:
@@ -84,6 +89,19 @@ class Environment:
         return record_of(
             self.workspace, self.policy, self.system_clock, shift=shift, redact=self.redact, store=self.store
         )
+
+    @property
+    def substituted(self) -> Mapping[str, Mapping[str, Any]]:
+        """What stands in place of the environment's own in this run: {key: {policy: …, used: …}}; policy's values by dotted key."""
+        found = dict(self.policy.substituted)
+        if self.workspace.rehearsal:
+            found[PEOPLE] = {"policy": "enrolled in the record", "used": "made for the rehearsal, with throw-away keys"}
+        if self.shift:
+            found[CLOCK] = {
+                "policy": "the real time",
+                "used": f"set by {self.shift.total_seconds():.0f} s, by --deploy-at",
+            }
+        return found
 
     @cached_property
     def secrets(self) -> Secrets:
