@@ -122,7 +122,7 @@ class RunOpened(EventContent, frozen=True, kw_only=True):
     preimages: dict[str, Any] | UnsetType = UNSET
     """What the run was judged by: path, or what it is -> SHA-256; each lies in the store as `preimages/sha256/<hex>`."""
     substituted: dict[str, Any] | UnsetType = UNSET
-    """What was used in place of policy's own, by a rehearsal or the command line: dotted key -> `policy`, `used`."""
+    """What was used in place of the environment's own, by a rehearsal or the command line: policy's dotted key, `people` or `clock` -> `policy`, `used`."""
     python: str | UnsetType = UNSET
     options: dict[str, Any] | UnsetType = UNSET
     ticket: StatedText | UnsetType | None = UNSET
