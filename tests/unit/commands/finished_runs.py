@@ -74,11 +74,11 @@ class FinishedRuns:
         return f"log/{self.log.append(parse(type_, data), run=run, actor=ACTOR).seq:08d}.event"
 
     def freeze_gate(self) -> tuple[bool, str]:
-        """Whether the gate passes, and its reason."""
+        """Whether the gate lets a release go, and its reason."""
         held = Environment(self.workspace, policy_of(self.workspace))
         subject = ReleaseCandidate("deploy", "", "c" * 40, None, None, "", None)
         verdict = Gatekeeper(held, subject).check("freeze")
-        return verdict.passed, verdict.reason
+        return not verdict.blocks, verdict.reason
 
 
 def build(root: Path, keys: Path) -> FinishedRuns:

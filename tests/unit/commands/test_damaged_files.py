@@ -72,7 +72,9 @@ def test_a_damaged_file_is_named_in_words(signed: FinishedRuns, tmp_path: Path, 
     # What answers for a trust set is the event that names it.
     named = f"its trust set trust/{path.parent.name}" if "trust" in file else path.relative_to(it.store).as_posix()
 
-    for what, content in CONTENTS.items():
+    # The first trust set has nobody in it: what is written there already is no damage.
+    whole = path.read_bytes()
+    for what, content in ((what, content) for what, content in CONTENTS.items() if content != whole):
         path.write_bytes(content)
         said = list(words_of(it))
         assert [words for words in said if OF_THE_PROGRAM.search(words)] == [], what

@@ -193,7 +193,9 @@ def test_every_key_is_written_by_something_or_reserved_for_a_part_of_the_work(ev
 
 def keys_written(event_type: str) -> set[str]:
     """By the calls that make its class, the modules that give it more keys, and the statements that its event repeats."""
-    calls = _keywords()[TYPES[event_type].__name__]
+    calls = _keywords()[TYPES[event_type].__name__] | (
+        _keywords()["structs.replace"] & fields(TYPES[event_type]).keys()
+    )
     elsewhere = [key for module in KEYS_COME_FROM.get(event_type, ()) for key in _named_in(module)]
     signed = [field.name for kind in _statements() if kind.type == event_type for field in dataclasses.fields(kind)]
     digests = SignedFile("", b"", b"").digests() if signed else {}
@@ -227,6 +229,8 @@ def _keywords() -> dict[str, set[str]]:
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 keywords[node.func.id] |= {keyword.arg for keyword in node.keywords if keyword.arg is not None}
+            elif isinstance(node, ast.Call) and ast.unparse(node.func) == "structs.replace":
+                keywords["structs.replace"] |= {keyword.arg for keyword in node.keywords if keyword.arg is not None}
     return keywords
 
 
