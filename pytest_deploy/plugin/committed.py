@@ -22,6 +22,7 @@ from pytest_deploy.release import git, tree
 from pytest_deploy.workspace import Workspace
 
 PREFIX_VARIABLE: Final = "PYTHONPYCACHEPREFIX"
+_set_here: Final[set[str]] = set()
 _STARTED_AS: Final = frozenset({"pytest", "py.test", "pytest.exe"})
 
 
@@ -34,21 +35,29 @@ def require(early_config: pytest.Config) -> None:
     workspace = early_workspace(early_config)
     try:
         policy = policy_of(workspace, tuple(early_config.known_args_namespace.deploy_set))
-        if policy.dirty_tree:
-            return
+    except DeployError:
+        return  # what is wrong with deploy.yaml is said where it is read, and nothing starts by it
+    if policy.dirty_tree:
+        return
+    try:
         commit = git.text(workspace.root, "rev-parse", "HEAD")
         read_whole = ("suites", policy.database.migrations)
         tree.refuse_differences(workspace.root, commit, workspace.environment, read_whole)
     except DeployError as error:
-        if error.exit_code == pytest.ExitCode.USAGE_ERROR:
-            return  # what is wrong with the configuration, or is no checkout, is said where it is read
         raise pytest.UsageError(f"nothing was started: {error}") from None
     _keep_out_of_caches(workspace)
 
 
-def private_bytecode() -> Path | None:
-    """The folder for this user's compiled modules, in no checkout; None where no such folder can be made."""
+def is_ours(prefix: str) -> bool:
+    """Whether PYTHONPYCACHEPREFIX is what this process set itself."""
+    return prefix in _set_here
+
+
+def private_bytecode(root: Path) -> Path | None:
+    """The folder for this user's compiled modules, outside the checkout `root`; None where no such folder can be made."""
     for folder in _candidates():
+        if folder.resolve().is_relative_to(root.resolve()):
+            continue
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             found = folder.lstat()
@@ -69,7 +78,7 @@ def _candidates() -> Iterator[Path]:
 
 
 def _keep_out_of_caches(workspace: Workspace) -> None:
-    folder = private_bytecode()
+    folder = private_bytecode(workspace.root)
     if folder is None:
         raise pytest.UsageError(
             "nothing was started: there is no private folder for compiled modules, and those of the checkout are not read; "
@@ -77,6 +86,7 @@ def _keep_out_of_caches(workspace: Workspace) -> None:
         )
     # Workers and the programs that steps start are told too.
     os.environ[PREFIX_VARIABLE] = str(folder)
+    _set_here.add(str(folder))
     in_checkout = Path(pytest_deploy.__file__).resolve().is_relative_to(workspace.root.resolve())
     if in_checkout and sys.pycache_prefix != str(folder):
         if Path(sys.argv[0]).name not in _STARTED_AS and not sys.argv[0].endswith("pytest/__main__.py"):

@@ -81,7 +81,7 @@ def variables(environ: Mapping[str, str]) -> Iterator[str]:
     for name, value in sorted(environ.items()):
         if (name.startswith(VARIABLE_PREFIX) or name in VARIABLES) and value.strip():
             rule = VARIABLES.get(name, UNKNOWN)
-            ours = name == committed.PREFIX_VARIABLE and value == str(committed.private_bytecode())
+            ours = name == committed.PREFIX_VARIABLE and committed.is_ours(value)
             if not rule.allows(value, "") and not ours:
                 yield f"environment variable {name}={value}: {rule.reason}"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ def entries(root: Path, commit: str, folder: str = ".") -> tuple[Entry, ...]:
 
 
 def contents(root: Path, wanted: Sequence[Entry]) -> Mapping[str, bytes]:
-    """The content of each entry, by its object id. Raises UsageError where an object is missing."""
+    """The content of each entry, by its object id. Raises Refused where an object is missing, UsageError where git fails."""
     ids = sorted({entry.object_id for entry in wanted})
     answer = git.content(root, "cat-file", "--batch", asked="".join(f"{one}\n" for one in ids).encode())
     found, at = {}, 0
@@ -133,18 +134,22 @@ def _object_id(content: bytes, digits: int) -> str:
 
 def _strays(root: Path, held: Mapping[str, Entry], read_whole: Sequence[str]) -> Iterator[str]:
     """What is in no commit and could be imported, or read as policy, a line each."""
+    environment = Path(sys.prefix).resolve()
     for folder, below, names in os.walk(root):
         here = Path(folder)
         top = "" if here == root else f"{here.relative_to(root).as_posix()}/"
+        whole = any(f"{top}/".startswith(f"{part.rstrip('/')}/") for part in read_whole)
+        # What no import can name (`.venv`, `my-tool`) is looked into only where every file counts; the environment that runs
+        # this, never. What a folder says of itself is not asked: a `pyvenv.cfg` beside a package hides nothing from Python.
         below[:] = [
             name
             for name in sorted(below)
             if name not in {_CACHES, ".git", "node_modules"}
             and not (not top and name in OWN_FOLDERS)
-            and not (here / name / "pyvenv.cfg").exists()
+            and (whole or name.isidentifier())
+            and (here / name).resolve() != environment
         ]
         links = [name for name in below if (here / name).is_symlink()]
-        whole = any(f"{top}/".startswith(f"{part.rstrip('/')}/") for part in read_whole)
         for name in [*sorted(names), *links]:
             full = f"{top}{name}"
             if full not in held and (whole or name in links or name.endswith(IMPORTABLE) or name in READ_AS_POLICY):

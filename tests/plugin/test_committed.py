@@ -103,6 +103,32 @@ def test_a_clone_as_it_is_comes_to_its_request(checkout: Checkout, tmp_path: Pat
     assert "runs what commit" not in ran.stderr, ran.said
 
 
+def test_a_checkout_that_cannot_be_judged_is_not_started(checkout: Checkout, tmp_path: Path) -> None:
+    """Its tree cannot be read: git says so, and that is no reason to go on without having asked."""
+    tree = checkout.git("rev-parse", "HEAD^{tree}")
+    kept = checkout.path / ".git" / "objects" / tree[:2] / tree[2:]
+    away = kept.rename(tmp_path / "away")
+    checkout.write("suites/preflight/conftest.py", SAYS)
+    try:
+        ran = start(checkout, tmp_path)
+    finally:
+        away.rename(kept)
+
+    assert ran.code == REFUSED, ran.said
+    assert "nothing was started" in ran.stderr, ran.said
+    assert not (tmp_path / "seen").exists(), "it was imported before it was judged"
+
+
+def test_compiled_modules_are_not_read_from_a_home_inside_the_checkout(checkout: Checkout, tmp_path: Path) -> None:
+    inside = {"HOME": str(checkout.path / ".deploy"), "XDG_CACHE_HOME": str(checkout.path / ".deploy" / "cache")}
+
+    ran = checkout.run(*PRODUCTION, env={**inside, "SEEN": str(tmp_path / "seen")})
+
+    assert NO_REQUEST in ran.stderr, ran.said
+    assert not (checkout.path / ".deploy" / "cache").exists()
+    assert not (checkout.path / ".deploy" / ".cache").exists()
+
+
 def test_a_compiled_module_of_another_source_is_not_read(checkout: Checkout, tmp_path: Path) -> None:
     """Its time, its size and its hash are those of the source, so that Python and pytest would take it."""
     forge(checkout, FORGED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -151,6 +152,29 @@ def test_a_file_that_could_be_run_and_is_in_no_commit_is_named_though_git_ignore
 
     assert git(checkout, "status", "--porcelain") == ""
     assert differs(checkout) == (f"{name} is not in the commit",)
+
+
+@pytest.mark.parametrize("name", ["holidays/__init__.py", "suites/preflight/conftest.py", "service/inner/app.py"])
+def test_a_folder_that_calls_itself_a_virtual_environment_hides_nothing(checkout: Path, name: str) -> None:
+    """Python imports a package all the same, whatever lies beside its modules."""
+    (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+    (checkout / name).write_text("")
+    (checkout / name).with_name("pyvenv.cfg").write_text("")
+    (checkout / ".git" / "info" / "exclude").write_text(f"/{name}\npyvenv.cfg\n")
+
+    assert f"{name} is not in the commit" in differs(checkout)
+
+
+def test_the_virtual_environment_that_runs_this_may_lie_in_the_checkout(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkout / "env" / "lib").mkdir(parents=True)
+    (checkout / "env" / "lib" / "x.py").write_text("")
+    assert differs(checkout) == ("env/lib/x.py is not in the commit",)
+
+    monkeypatch.setattr(sys, "prefix", str(checkout / "env"))
+
+    assert differs(checkout) == ()
 
 
 def test_a_linked_folder_is_named(checkout: Path, tmp_path: Path) -> None:

@@ -80,6 +80,21 @@ def test_a_step_s_id_is_escaped_before_it_is_written(
     assert ("PWNED" in title) != escaped
 
 
+def test_a_script_that_is_not_the_writers_own_is_not_let_run(page: bytes, tmp_path: Path) -> None:
+    """The page is the judged run's: what lies in it does not say what may run in it."""
+    sealed = tmp_path / "sealed.html"
+    sealed.write_bytes(with_policy(page.replace(b"<body", b"<script>document.title='PWNED'</script><body", 1)))
+
+    async def look(tab: Tab) -> Any:
+        await tab.open(sealed)
+        return await tab.ask(SEEN)
+
+    title, rows, _ = browse(look)
+
+    assert "PWNED" not in title
+    assert rows == 3
+
+
 def test_a_page_without_a_head_is_no_page() -> None:
     with pytest.raises(ValueError, match="has no <head>"):
         with_policy(b"<p>text</p>")
