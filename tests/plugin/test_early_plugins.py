@@ -89,15 +89,21 @@ def test_what_only_shows_needs_no_run(folder: Path, shows: str) -> None:
     assert ran.returncode == (0 if shows != "--collect-only" else 4), ran
 
 
-def test_the_session_dies_with_what_was_started(folder: Path) -> None:
-    (folder / "early.py").write_text("import os, time; print(os.getpid(), flush=True); time.sleep(30)")
-    with subprocess.Popen(
+def started(folder: Path) -> subprocess.Popen[str]:
+    """`deploy.py run` with the plug-in `early`, and its output to be read while it runs."""
+    return subprocess.Popen(
         [sys.executable, "-u", DEPLOY_PY, "run", "local", "--", "-p", "early"],
         cwd=folder,
         env=environ_without_pytest(),
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
-    ) as process:
+    )
+
+
+def test_the_session_dies_with_what_was_started(folder: Path) -> None:
+    (folder / "early.py").write_text("import os, time; print(os.getpid(), flush=True); time.sleep(30)")
+    with started(folder) as process:
         assert process.stdout is not None
         process.stdout.readline()
         session = psutil.Process(int(process.stdout.readline()))
@@ -109,14 +115,7 @@ def test_the_session_dies_with_what_was_started(folder: Path) -> None:
 
 def test_a_signal_reaches_it(folder: Path) -> None:
     (folder / "early.py").write_text("import time; print('ready', flush=True); time.sleep(30)")
-    with subprocess.Popen(
-        [sys.executable, "-u", DEPLOY_PY, "run", "local", "--", "-p", "early"],
-        cwd=folder,
-        env=environ_without_pytest(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
+    with started(folder) as process:
         assert process.stdout is not None
         process.stdout.readline()
         process.stdout.readline()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,19 +9,11 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.reports.run_page import render_run
-from tests.conftest import skip_or_fail_missing
-from tests.unit.approvals.pending_request import QUINN, RUN, TINA, PendingRequest, make_keys
+from tests.unit.approvals.pending_request import QUINN, RUN, TINA, PendingRequest
 from tests.unit.record.sample_record import opened_data
 from tests.unit.reports.parsed_page import parse
 from tests.unit.reports.report_commands import run
 from tests.unit.reports.sample_runs import CHECKPOINT, RunBuilder
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
-    if shutil.which("ssh-keygen") is None:
-        skip_or_fail_missing("ssh-keygen", "apt-get install openssh-client")
-    return make_keys(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture
