@@ -195,7 +195,7 @@ part(kind, identity, definition) as (
                'owner', srvowner::regrole::text, 'type', srvtype, 'version', srvversion, 'options', srvoptions::text,
                'acl', coalesce(srvacl, acldefault('S', srvowner))::text,
                'users', (select jsonb_agg(case umuser when 0 then 'public' else umuser::regrole::text end order by umuser::regrole::text)
-                         from pg_user_mapping where umserver = f.oid))
+                         from pg_user_mappings where srvid = f.oid))
     from pg_foreign_server f where (1417, oid) not in (select * from foreign_to_us)
     union all
     select 'default rights', format('%s %s %s', defaclrole::regrole, nullif(defaclnamespace, 0)::regnamespace, defaclobjtype),

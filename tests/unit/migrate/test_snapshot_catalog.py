@@ -5,11 +5,13 @@ Each mutation is made in a database that holds one of everything; both are asked
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from pytest_deploy.migrate.session import rows_of
 from pytest_deploy.migrate.snapshot import read_catalog, snapshot
@@ -227,3 +229,24 @@ def check_against_pg_dump(conninfo: str, mutations: list[str]) -> int:
         finally:
             do(f"{admin} dbname=postgres", f"drop database {copy} with (force)")
     return seen
+
+
+def test_an_owner_who_is_no_superuser_reads_the_same(each_database: str) -> None:
+    """Managed databases have no superuser to give away."""
+    role = sql.Identifier(f"owner_{uuid.uuid4().hex[:8]}")
+    with psycopg.connect(each_database, autocommit=True) as connection:
+        connection.execute(BASE)
+        connection.execute(
+            "create foreign data wrapper w; create server s foreign data wrapper w; create user mapping for public server s"
+        )
+        as_superuser = read_catalog(rows_of(connection))
+        connection.execute(sql.SQL("create role {} login").format(role))
+        connection.execute(sql.SQL("set role {}").format(role))
+        try:
+            as_owner = read_catalog(rows_of(connection))
+        finally:
+            connection.execute("reset role")
+            connection.execute(sql.SQL("drop role {}").format(role))
+
+    assert '"users": ["public"]' in as_owner.text
+    assert as_owner == as_superuser
