@@ -5,7 +5,6 @@ Exit codes: 0 done; 1 refused or found wrong; 3 an answer or a record could not 
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from typer.main import get_command
 
 from pytest_deploy.commands import GROUP
 from pytest_deploy.errors import DeployError, UsageError
+from pytest_deploy.plugin.closed_output import write_without_reader
 from pytest_deploy.record.atomic_file import keep_from_others
 
 COMMANDS: Final[Mapping[str, str]] = {
@@ -84,8 +84,12 @@ def deployments() -> None:
 
 
 def main() -> None:
-    """Run one command; an error of ours is one message and its exit code, never a traceback."""
+    """Run one command; an error of ours is one message and its exit code, never a traceback.
+
+    Who reads it may go away (`| head`), or nobody may ever have read it (`>&-`): the command goes on, and ends as it would have.
+    """
     keep_from_others()
+    write_without_reader()
     try:
         _run_and_flush()
     except SystemExit as ended:
@@ -108,6 +112,4 @@ def _run_and_flush() -> None:
             raise DeployError(f"{error.filename} cannot be read or written: {error.strerror}") from error
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not tried again at exit
-        if error.errno == errno.EPIPE:
-            raise SystemExit(1) from None  # whoever read it has read enough
         raise DeployError(f"the answer could not be written: {error.strerror}; it is not whole") from error

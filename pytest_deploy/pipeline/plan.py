@@ -136,9 +136,22 @@ def _summary(run: Run, pending: PendingRequest, waits: Earliest, *, kept: bool) 
         f"expires   {_in_both_zones(pending.expires, environment)}",
         *([f"needed    {sentence}" for sentence in waits.still_needed] or ["needed    nothing"]),
         f"earliest  {start}",
-        *([f"approve   {deploy_py('approve', pending.run)}"] if environment.policy.approval.roles else []),
-        f"run       {shlex.join(['pytest', *words])}",
+        *_next_commands(environment, pending, waits, shlex.join(["pytest", *words])),
     ]
+
+
+def _next_commands(environment: Environment, pending: PendingRequest, waits: Earliest, run: str) -> list[str]:
+    """What to type next. Where the request expires before it can start: no command, since it would come to nothing."""
+    if waits.at is None:
+        return ["next      nothing to sign or to run: plan again when what is needed is there"]
+    if waits.at >= pending.expires:
+        lives = pending.expires - pending.made.instant
+        after = _in_both_zones(waits.at - lives, environment)
+        return [
+            f"next      nothing to sign or to run: the request expires before it can start; plan again after {after}"
+        ]
+    approve = [f"approve   {deploy_py('approve', pending.run)}"] if environment.policy.approval.roles else []
+    return [*approve, f"run       {run}"]
 
 
 def _expected_duration(environment: Environment) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
+import sys
+from typing import Any
 
 
 def redirect_to_devnull(descriptor: int) -> None:
@@ -26,3 +29,34 @@ def identity(descriptor: int) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+class _Unread(io.FileIO):
+    """A descriptor that takes what nobody reads any more."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            redirect_to_devnull(self.fileno())
+            return memoryview(data).nbytes
+
+
+def write_without_reader() -> None:
+    """Let this process's standard streams outlive their readers, and be there where they were closed from the start."""
+    for descriptor in (0, 1, 2):
+        if identity(descriptor) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != descriptor:
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        known = getattr(sys, name)
+        raw = _Unread(descriptor, "wb", closefd=False)
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(raw),
+            encoding=known.encoding if known is not None else "utf-8",
+            errors=known.errors if known is not None else "backslashreplace",
+            line_buffering=raw.isatty() or descriptor == 2,  # noqa: PLR2004 -- standard error
+        )
+        setattr(sys, name, stream)

@@ -29,7 +29,7 @@ from pytest_deploy.plugin import option_policy
 from pytest_deploy.plugin.collection import STEP, Collection
 from pytest_deploy.plugin.cross_check import CrossCheck
 from pytest_deploy.plugin.guard import GuardChannel
-from pytest_deploy.plugin.leftovers import Leftovers
+from pytest_deploy.plugin.leftovers import Leftovers, end_processes
 from pytest_deploy.plugin.progress import Progress
 from pytest_deploy.plugin.recorder import FinishedStep, StepRecorder
 from pytest_deploy.plugin.stopped import Stopped
@@ -265,7 +265,7 @@ class Controller:
             self.progress.line(f"after the seal: {type(error).__name__}: {error}", red=True)
         # What steps left running is ended: processes here, a thread with this process, by the guard.
         threads = self.leftovers.threads()
-        for name in [*self._left_by_workers, *threads, *self.leftovers.end_processes()]:
+        for name in [*self._left_by_workers, *threads, *end_processes()]:
             self.progress.line(f"left running, and ended: {name}", yellow=True)
         self.progress.close()
         self.guard_channel.report_left(threads)

@@ -249,6 +249,8 @@ class Guard:
     def _conclude(self, ended: int) -> int:
         """The exit code, said with what a person must do where the session told none."""
         if self._code is not None:
+            for name in _end_orphans():
+                say(f"left running, and ended: {name}")
             return self._code
         # Nothing of it goes on: neither a worker with its step, nor what a step started.
         kill_tree(os.getpid(), itself=False)
@@ -282,6 +284,17 @@ def kill_tree(pid: int, *, itself: bool = True) -> None:
     for process in [*([psutil.Process(pid)] if itself else []), *descendants(pid)]:
         with suppress(psutil.NoSuchProcess):
             process.kill()
+
+
+def _end_orphans() -> list[str]:
+    """What a worker that died had started came to this process; the session could not see it. Its name, each."""
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return []  # nothing came: what it takes to look is not imported
+    from pytest_deploy.plugin.leftovers import end_processes
+
+    return end_processes()
 
 
 def _guard(session: int, reading: int, before: Iterable[int]) -> NoReturn:

@@ -9,6 +9,7 @@ import time
 import traceback
 from collections.abc import Generator
 from contextlib import suppress
+from textwrap import shorten
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
@@ -24,7 +25,8 @@ LEFT = "deploy_left"
 _TERMINATE_S = 0.5
 _EXIT_S = 2.0
 """What a worker has to tell its controller that it has finished."""
-_SHOWN = 80
+_SHOWN = 24
+"""Characters of a command that are named: enough to know it by, too few to be taken for one to type."""
 
 
 class Leftovers:
@@ -78,7 +80,7 @@ class Leftovers:
         output = getattr(self._config, "workeroutput", None)
         if output is not None:
             threads = self.threads()
-            output[LEFT] = [*threads, *self.end_processes()]
+            output[LEFT] = [*threads, *end_processes()]
             if threads:
                 threading.Thread(target=_exit_soon, name="deploy-exit", daemon=True).start()
 
@@ -87,18 +89,19 @@ class Leftovers:
         found = [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
         return [f"thread {t.name}, begun by `{self._begun_by.get(t, 'no step')}`" for t in found]
 
-    def end_processes(self) -> list[str]:
-        """End what this process started and did not end: its name, each."""
-        left = [process for process in descendants(psutil.Process().pid) if _alive(process)]
-        names = [_described(process) for process in left]
-        for process in left:
-            with suppress(psutil.Error):
-                process.terminate()
-        _, deaf = psutil.wait_procs(left, timeout=_TERMINATE_S)
-        for process in deaf:
-            with suppress(psutil.Error):
-                process.kill()
-        return names
+
+def end_processes() -> list[str]:
+    """End what this process started or inherited and did not end: its name, each."""
+    left = [process for process in descendants(psutil.Process().pid) if _alive(process)]
+    names = [_described(process) for process in left]
+    for process in left:
+        with suppress(psutil.Error):
+            process.terminate()
+    _, deaf = psutil.wait_procs(left, timeout=_TERMINATE_S)
+    for process in deaf:
+        with suppress(psutil.Error):
+            process.kill()
+    return names
 
 
 def _leave(code: int) -> NoReturn:
@@ -138,6 +141,8 @@ def _alive(process: Any) -> bool:
 
 
 def _described(process: Any) -> str:
+    """Its number and its command, cut between two words."""
     with suppress(psutil.Error):
-        return f"process {process.pid} ({' '.join(process.cmdline()) or process.name()})"[:_SHOWN]
+        command = " ".join([process.name(), *process.cmdline()[1:]])
+        return f"process {process.pid} ({shorten(command, _SHOWN, placeholder=' …')})"
     return f"process {process.pid}"

@@ -71,9 +71,11 @@ def test_pending_migrations_are_rehearsed(migrations: Migrations, policy: Policy
     )
     assert result.trial.within_budget
     assert reached in {None, result.trial.after}, "the environment's own schema comes out otherwise than the trial's"
-    record.verified("REQ-o00044-F")
     if reached is not None:
         record.verified("REQ-o00044-I")
+    if result.reused:
+        return  # this run saw no trial: it was told of one by a file of this machine
+    record.verified("REQ-o00044-F")
     if not policy.replaced("database.budget_s"):
         record.verified("REQ-o00044-T")
 
