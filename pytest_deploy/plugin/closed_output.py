@@ -43,20 +43,25 @@ class _Unread(io.FileIO):
 
 
 def write_without_reader() -> None:
-    """Let this process's standard streams outlive their readers, and be there where they were closed from the start."""
+    """Let this process's standard streams outlive their readers, and be there where they were closed from the start.
+
+    Else the first file that is opened got their number, and the words of this process or of a child stood in that file.
+    """
     for descriptor in (0, 1, 2):
         if identity(descriptor) is None:
-            nowhere = os.open(os.devnull, os.O_RDWR)
-            if nowhere != descriptor:
-                os.dup2(nowhere, descriptor)
-                os.close(nowhere)
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            os.set_inheritable(descriptor, True)
     for name, descriptor in (("stdout", 1), ("stderr", 2)):
-        known = getattr(sys, name)
+        known = getattr(sys, name) or io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="backslashreplace")
         raw = _Unread(descriptor, "wb", closefd=False)
-        stream = io.TextIOWrapper(
-            io.BufferedWriter(raw),
-            encoding=known.encoding if known is not None else "utf-8",
-            errors=known.errors if known is not None else "backslashreplace",
-            line_buffering=raw.isatty() or descriptor == 2,  # noqa: PLR2004 -- standard error
+        setattr(
+            sys,
+            name,
+            io.TextIOWrapper(
+                raw if known.write_through else io.BufferedWriter(raw),  # the first under `python -u`
+                encoding=known.encoding,
+                errors=known.errors,
+                line_buffering=known.line_buffering,
+                write_through=known.write_through,
+            ),
         )
-        setattr(sys, name, stream)

@@ -25,8 +25,8 @@ LEFT = "deploy_left"
 _TERMINATE_S = 0.5
 _EXIT_S = 2.0
 """What a worker has to tell its controller that it has finished."""
-_SHOWN = 24
-"""Characters of a command that are named: enough to know it by, too few to be taken for one to type."""
+_SHOWN = 60
+"""Characters of a command that are named."""
 
 
 class Leftovers:
@@ -141,8 +141,14 @@ def _alive(process: Any) -> bool:
 
 
 def _described(process: Any) -> str:
-    """Its number and its command, cut between two words."""
+    """Its number and its command, cut between two words; a fork of this process has no command of its own."""
     with suppress(psutil.Error):
-        command = " ".join([process.name(), *process.cmdline()[1:]])
-        return f"process {process.pid} ({shorten(command, _SHOWN, placeholder=' …')})"
+        words = process.cmdline()
+        command = " ".join([process.name(), *words[1:]])
+        named = (
+            "a fork of the session"
+            if words == psutil.Process().cmdline()
+            else shorten(command, _SHOWN, placeholder=" …")
+        )
+        return f"process {process.pid} ({named})"
     return f"process {process.pid}"

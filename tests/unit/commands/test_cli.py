@@ -61,15 +61,44 @@ def test_a_command_whose_output_was_closed_from_the_start_ends_as_it_would_have(
     assert "Traceback" not in "".join(done.stderr for done in ended)
 
 
-def test_a_reader_who_has_read_enough_changes_no_exit_code() -> None:
+def test_a_child_of_a_command_whose_output_was_closed_has_one() -> None:
+    child = "import os; os.fstat(1)"
+    asked = (
+        "import subprocess, sys; from pytest_deploy import cli\n"
+        f"cli.app = lambda: sys.exit(subprocess.run([sys.executable, '-c', {child!r}]).returncode)\n"
+        "cli.main()"
+    )
+    done = subprocess.run(
+        ["bash", "-c", 'exec "$0" -c "$1" >&-', sys.executable, asked], capture_output=True, text=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("code", [0, 20])
+def test_a_reader_who_has_read_enough_stops_no_command_and_changes_no_exit_code(
+    tmp_path: Path, unbuffered: str, code: int
+) -> None:
+    went_on = tmp_path / "went on"
+    asked = (
+        "import sys, pathlib; from pytest_deploy import cli\n"
+        "def command():\n"
+        "    for _ in range(3): print('line', flush=True)\n"
+        f"    pathlib.Path({str(went_on)!r}).touch()\n"
+        f"    sys.exit({code})\n"
+        "cli.app = command; cli.main()"
+    )
     reads, writes = os.pipe()
     os.close(reads)
     with os.fdopen(writes, "w") as closed:
         done = subprocess.run(
-            [sys.executable, DEPLOY, "--help"], stdout=closed, stderr=subprocess.PIPE, text=True, check=False
-        )
+            [sys.executable, "-c", asked], stdout=closed, stderr=subprocess.PIPE, text=True, check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        )  # fmt: skip
 
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stderr) == (code, "")
+    assert went_on.exists()
 
 
 def test_help_names_every_command_and_loads_no_vendors_client(tmp_path: Path) -> None:
