@@ -107,11 +107,6 @@ class Workspace:
         """The throw-away signing keys of a rehearsal's people."""
         return self.state / "keys" / "rehearsal" / self.environment
 
-    @property
-    def trials(self) -> Path:
-        """Trials of migrations that passed, kept to be reused for the same files and schema."""
-        return self.state / "rehearsals"
-
     def backups(self, run: str) -> Path:
         """Where a run's backups and saved rows lie: private, never in the record."""
         return self.state / "backups" / run

@@ -84,7 +84,7 @@ def up(
                 f"{newest.version} is applied already; the way back is migrate down --to {selected[-1].version}"
             )
         with _under_lease(environment):
-            trial = migrations.trial(selected).trial
+            trial = migrations.trial(selected)
             applied = migrations.apply(selected, expected_schema=trial.after)
         for migration in applied:
             typer.echo(f"{migration.version} {migration.name} applied in {migration.duration_s or 0:.3f} s")

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import structs
 
-from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate import backup, ledger, lint, rollback, snapshot
 from pytest_deploy.migrate.apply import DryRun, apply, dry_run
 from pytest_deploy.migrate.backup import Backup
@@ -20,26 +17,15 @@ from pytest_deploy.migrate.ledger import Applied, Status
 from pytest_deploy.migrate.lint import Finding
 from pytest_deploy.migrate.migration import Compatibility, Migration, compatibility, read_migrations
 from pytest_deploy.migrate.rollback import ENGINE, RolledBack
-from pytest_deploy.migrate.session import Connection, connect, rows_of, with_lock_timeout
+from pytest_deploy.migrate.session import Connection, connect, with_lock_timeout
 from pytest_deploy.migrate.snapshot import Snapshot
 from pytest_deploy.migrate.trial import Trial, run_trial
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import DatabaseAccess
 from pytest_deploy.policy.rollout import Database
-from pytest_deploy.record import atomic_file
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.events import BackupCreated, MigrationApplied, MigrationRolledBack
 from pytest_deploy.record.events import Migration as MigrationContent
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class PendingTrial:
-    """The trial of what is pending, and whether it had been done before."""
-
-    trial: Trial
-    reused: bool
 
 
 @dataclass(frozen=True)
@@ -56,8 +42,6 @@ class Migrations:
     """Where the files lie."""
     policy: Database
     """Time limits and budgets, in seconds."""
-    trials: Path
-    """Where trials that passed are kept."""
     actor: str
     """Who applies or rolls back, as the history and the record name them."""
 
@@ -66,7 +50,7 @@ class Migrations:
         """Those of an environment, as policy names them, moved by whoever runs this process. Opens its platform."""
         workspace, policy = environment.workspace, environment.policy.database
         access = environment.platform.database
-        return cls(access, workspace.root / policy.migrations, policy, workspace.trials, local_actor())
+        return cls(access, workspace.root / policy.migrations, policy, local_actor())
 
     @property
     def _owner(self) -> str:
@@ -105,28 +89,13 @@ class Migrations:
         """Whether the revision that serves now survives what is pending."""
         return compatibility(self.pending())
 
-    def trial(self, wanted: Sequence[Migration] | None = None) -> PendingTrial:
-        """What is pending tried on a scratch database, up and down and up again; a kept trial of the very same is reused.
+    def trial(self, wanted: Sequence[Migration] | None = None) -> Trial:
+        """What is pending tried on a scratch database of this server, up and down and up again.
 
         Raises MigrationsRefused with every fault that the trial finds.
         """
         files = self.files() if wanted is None else wanted
-        with self._session() as connection:
-            pending = ledger.pending(files, ledger.applied(connection))
-            before = snapshot.read_catalog(rows_of(connection)).sha256
-        bound = "".join([before, *(f"{migration.version}:{migration.sha256}" for migration in pending)])
-        kept = self.trials / f"{hashlib.sha256(bound.encode()).hexdigest()}.json"
-        with suppress(OSError, MigrationsRefused):
-            trial = Trial.from_json(kept.read_text(encoding="utf-8"))
-            if trial.speaks_for(pending, before):
-                logger.debug("an earlier trial of these %d files from this schema is reused", len(pending))
-                # The budget may have changed since; the time it took has not.
-                within_budget = trial.together_s <= self.policy.budget_s
-                return PendingTrial(replace(trial, within_budget=within_budget), reused=True)
-        trial = run_trial(self._owner, files, actor=self.actor, budget_s=self.policy.budget_s)
-        kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        atomic_file.overwrite(kept, trial.to_json().encode(), mode=0o600)
-        return PendingTrial(trial, reused=False)
+        return run_trial(self._owner, files, actor=self.actor, budget_s=self.policy.budget_s)
 
     def dry_run(self) -> DryRun:
         """What is pending executed on the real database and taken back (REQ-o00044-I)."""

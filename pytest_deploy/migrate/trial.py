@@ -2,8 +2,8 @@
 
 REQ-o00044-F. First all of them as the release will run them: one transaction through the engine, all downs back. Then each
 by itself: up, down, the schema and the rows as before, up again to the same schema. What holds rows that go with the
-down must be declared (`-- deploy:lossy REASON`). All faults are told at once. Who passes gets a result bound to the
-digests of exactly these files and to the schema they started from.
+down must be declared (`-- deploy:lossy REASON`). All faults are told at once. Who passes gets a result that names the
+digests of exactly these files and the schema they started from.
 """
 
 from __future__ import annotations
@@ -277,7 +277,7 @@ class TrialStep:
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial that passed. It speaks for these files from this schema, and for nothing else."""
+    """A trial that passed, of these files from this schema."""
 
     steps: tuple[TrialStep, ...]
     before: str
@@ -293,20 +293,15 @@ class Trial:
     within_budget: bool
     """Whether all ups together took no longer than the budget. REQ-o00044-T."""
 
-    def speaks_for(self, migrations: Sequence[Migration], before: str) -> bool:
-        """Whether exactly these files were tried, in this order, from the schema with this catalog digest."""
-        files = [(migration.version, migration.sha256) for migration in migrations]
-        return before == self.before and files == [(step.version, step.sha256) for step in self.steps]
-
     def to_json(self) -> str:
-        """For keeping; `from_json` gives it back."""
+        """For the record; `from_json` gives it back."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Trial:
-        """What was kept. Raises MigrationsRefused where it is something else."""
+        """What was attached. Raises MigrationsRefused where it is something else."""
         try:
             return msgspec.json.decode(text, type=cls)
         except msgspec.MsgspecError:
-            fault = Fault("kept trial", None, "", "this is no trial's result", "try the migrations again")
+            fault = Fault("attached trial", None, "", "this is no trial's result", "try the migrations again")
             raise MigrationsRefused("trial", [fault]) from None
