@@ -11,6 +11,7 @@ is undone while a step may still run: whoever undoes without pytest stops the wo
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import signal
 import threading
@@ -31,6 +32,8 @@ _PREFIX = "worker-"
 _SAME_START_S = 1.0  # the system counts a process's start in ticks
 _POLL_S = 0.1
 _KILL_S = 5.0
+_HEARD_S = 0.1  # the longest that Python takes to hear a signal by itself, generously
+_HIGH = 512  # above the numbers that a process gives its files
 
 
 class Interruption:
@@ -55,11 +58,13 @@ class Interruption:
             for signum in SIGNALS:
                 signal.signal(signum, signal.SIG_IGN if worker and signum == signal.SIGINT else self._receive)
             atexit.register(_ignore)
+            self._wake_what_waits()
 
     def release(self) -> None:
         """The run is sealed, or will never be: from now on a signal ends the process as it ends any other."""
         if threading.current_thread() is threading.main_thread():
             atexit.unregister(_ignore)
+            signal.set_wakeup_fd(-1)
             for signum in SIGNALS:
                 signal.signal(signum, signal.SIG_DFL)
 
@@ -91,10 +96,50 @@ class Interruption:
         self.on_signal(signum)
         self._raise_pending()
 
+    def _wake_what_waits(self) -> None:
+        """Let a signal that Python does not hear reach the main thread all the same.
+
+        Python runs a handler between two instructions of the main thread. A signal that comes just before a call that
+        waits, or that the system hands to another thread, is heard only when that call is through: a step would go on
+        to its time limit. So the signal's number goes into a pipe as well, whatever the main thread does, and a thread
+        sends it to the main thread once more, which ends the call.
+        """
+        heard, wake = (_moved_up(end) for end in os.pipe())
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        os.register_at_fork(after_in_child=lambda: _forget(wake))
+        main = threading.get_ident()
+
+        def listen() -> None:
+            with suppress(OSError):  # a step may close every file of its process
+                while numbers := os.read(heard, 64):
+                    time.sleep(_HEARD_S)
+                    for signum in numbers:
+                        if signum in SIGNALS and self.first is None:
+                            signal.pthread_kill(main, signum)
+
+        threading.Thread(target=listen, name="deploy-signals", daemon=True).start()
+
     def _raise_pending(self) -> None:
         if self.first is not None and self._step and not self._shields and not self._raised:
             self._raised = True
             raise Interrupted(self.first)
+
+
+def _moved_up(end: int) -> int:
+    """The same file under a high number.
+
+    Where a step closes all that is open, the system must not write a signal's number into the file that is opened next.
+    """
+    moved = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+    os.close(end)
+    return moved
+
+
+def _forget(wake: int) -> None:
+    """In a forked child: its signals are none to its parent."""
+    if threading.current_thread() is threading.main_thread() and (other := signal.set_wakeup_fd(-1)) != wake:
+        signal.set_wakeup_fd(other, warn_on_full_buffer=False)
 
 
 def _ignore() -> None:

@@ -24,6 +24,7 @@ def interruption() -> Iterator[Interruption]:
     made = Interruption()
     made.install()
     yield made
+    made.release()
     for signum, handler in before.items():
         signal.signal(signum, handler)
 
@@ -160,3 +161,48 @@ def test_a_signal_while_the_process_ends_changes_no_exit_code(install: str, code
     ran = subprocess.run([sys.executable, "-c", _ENDS.format(install=install)], check=False, timeout=30)
 
     assert code == ran.returncode
+
+
+_BLOCKED = """
+import signal, threading, time
+from pytest_deploy.errors import Interrupted
+from pytest_deploy.pipeline.processes import Interruption
+
+interruption = Interruption()
+interruption.install()
+interruption.begin()
+threading.Timer(0.3, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM)).start()
+try:
+    time.sleep(60)
+except Interrupted as stopped:
+    print("stopped")
+"""
+
+
+def test_a_signal_that_another_thread_gets_stops_a_step_that_waits() -> None:
+    """So it is with one that comes between two instructions, the second of which waits: Python has noted it, and sleeps."""
+    ran = subprocess.run([sys.executable, "-c", _BLOCKED], capture_output=True, text=True, check=True, timeout=30)
+
+    assert ran.stdout == "stopped\n"
+
+
+_FORKED = """
+import os, signal, time
+from pytest_deploy.pipeline.processes import Interruption
+
+interruption = Interruption()
+interruption.install()
+child = os.fork()
+if child == 0:
+    os.kill(os.getpid(), signal.SIGTERM)
+    os._exit(0)
+os.waitpid(child, 0)
+time.sleep(0.5)
+print(interruption.first)
+"""
+
+
+def test_a_signal_to_a_forked_child_is_none_to_its_parent() -> None:
+    ran = subprocess.run([sys.executable, "-c", _FORKED], capture_output=True, text=True, check=True, timeout=30)
+
+    assert ran.stdout == "None\n"
