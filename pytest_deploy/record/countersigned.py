@@ -23,8 +23,19 @@ def countersigned_overrides(events: Iterable[Event]) -> frozenset[int]:
 
 def countersigned_amendments(events: Iterable[Event]) -> frozenset[int]:
     """The positions of those `record.amended` that count: each that confirms another person's, and the one it confirms."""
-    confirming = [(event.seq, given(amended.countersigns)) for event, amended in of_type(events, RecordAmended)]
-    return frozenset(seq for seqs in confirming if seqs[1] is not None for seq in seqs if seq is not None)
+    amendments = {event.seq: amended for event, amended in of_type(events, RecordAmended)}
+    counting: set[int] = set()
+    for seq, amended in amendments.items():
+        first = given(amended.countersigns)
+        if first is not None and first < seq and first in amendments and confirms(amended, amendments[first]):
+            counting |= {first, seq}
+    return frozenset(counting)
+
+
+def confirms(second: RecordAmended, first: RecordAmended) -> bool:
+    """Whether an amendment is another person's of the same value, from and to the same, whatever it says it confirms."""
+    same = all(getattr(second, name) == getattr(first, name) for name in ("amends", "key", "old", "new"))
+    return same and second.signer.casefold() != first.signer.casefold()
 
 
 def as_amended(events: Sequence[Event], event: Event, key: str) -> Json:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import cast
 
+from pytest_deploy.record.countersigned import confirms
 from pytest_deploy.record.event import Event, canonical
 from pytest_deploy.record.events import RecordAmended, RequestMade, RunOpened, fields, given
 from pytest_deploy.verify.chain import Chain
@@ -34,16 +35,10 @@ class Amendments:
         confirmed = given(said.countersigns)
         if confirmed is not None:  # only now it counts
             first = self._known.get(confirmed)
-            if first is None or not _confirms(said, first):
+            if first is None or not confirms(said, first):
                 yield f"confirms event {confirmed}, which is no such amendment by another person"
             self._stands[about, key] = canonical(given(said.new))
         self._known[event.seq] = said
-
-
-def _confirms(second: RecordAmended, first: RecordAmended) -> bool:
-    """Whether it is another person's amendment of the same value from and to the same."""
-    same = all(getattr(second, name) == getattr(first, name) for name in ("amends", "key", "old", "new"))
-    return same and second.signer != first.signer
 
 
 def _interested(chain: Chain, event: Event, amendment: RecordAmended, amended: Event) -> bool:
