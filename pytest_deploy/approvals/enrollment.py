@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,29 @@ from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint, in_
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import KeyChange, KeyEnrolled, KeyRevoked
-from pytest_deploy.record.key import TIMESTAMP_CA, trust_set, write_plain_copies, write_set
+from pytest_deploy.record.key import ROSTER, TIMESTAMP_CA, trust_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.record.signed_roster import signatures
 from pytest_deploy.workspace import Workspace
 
 YEAR_DAYS = 365
+
+
+@dataclass(frozen=True)
+class RosterChange:
+    """Another roster, and what the event says that puts it in force."""
+
+    before: Roster
+    set_sha256: str
+    """Of the trust set in force."""
+    after: Roster
+    kind: type[KeyChange]
+    person: str | None
+    """E-mails, with commas between."""
+    fingerprint: str | None
+    """Of the keys that are new, or that end, with commas between."""
+    reason: str
 
 
 def enroll(
@@ -36,7 +53,25 @@ def enroll(
     reason: str,
     valid_days: int = YEAR_DAYS,
 ) -> Event:
-    """Make people known, with their keys by e-mail; some may have none. A known person gets another key, or other roles.
+    """Make people known by the log's key alone, which it can until administrators have signed a roster.
+
+    Raises Refused listing every fault, UsageError.
+    """
+    change = enrolling(log, people, public, namespace=namespace, now=now, reason=reason, valid_days=valid_days)
+    return put_in_force(log, store, change, actor=actor)
+
+
+def enrolling(
+    log: Log,
+    people: Sequence[Person],
+    public: Mapping[str, str],
+    *,
+    namespace: str,
+    now: datetime,
+    reason: str,
+    valid_days: int = YEAR_DAYS,
+) -> RosterChange:
+    """People made known, with their keys by e-mail; some may have none. A known person gets another key, or other roles.
 
     Raises Refused listing every fault, UsageError.
     """
@@ -60,12 +95,11 @@ def enroll(
     roster = Roster({**before.people, **{person.email: person for person in people}}, tuple(keys))
     emails = ", ".join(person.email for person in people)
     prints = ", ".join(fingerprint(text) for text in public.values()) or None
-    data = {"person": emails, "fingerprint": prints, "reason": reason}
-    return _put_in_force(log, store, KeyEnrolled, data, actor=actor, before=sha256, files=roster.files())
+    return RosterChange(before, sha256, roster, KeyEnrolled, emails, prints, reason)
 
 
-def revoke(log: Log, store: Path, who: str, *, reason: str, now: datetime, actor: str) -> Event:
-    """End the valid keys of a person (e-mail), or one key (fingerprint), now. Raises Refused where none is valid."""
+def revoking(log: Log, store: Path, who: str, *, reason: str, now: datetime) -> RosterChange:
+    """The valid keys of a person (e-mail), or one key (fingerprint), ended now. Raises Refused where none is valid."""
     before, sha256 = in_force(log.store, log.events())
     ended = [key for key in before.keys if who in {key.email, key.fingerprint} and key.valid(now)]
     if not ended:
@@ -75,9 +109,13 @@ def revoke(log: Log, store: Path, who: str, *, reason: str, now: datetime, actor
         replace(key, valid_before=max(until, key.valid_after + timedelta(seconds=1))) if key in ended else key
         for key in before.keys
     )
-    data = {"person": ended[0].email, "fingerprint": ", ".join(key.fingerprint for key in ended), "reason": reason}
-    files = Roster(before.people, keys).files()
-    return _put_in_force(log, store, KeyRevoked, data, actor=actor, before=sha256, files=files)
+    prints = ", ".join(key.fingerprint for key in ended)
+    return RosterChange(before, sha256, Roster(before.people, keys), KeyRevoked, ended[0].email, prints, reason)
+
+
+def revoke(log: Log, store: Path, who: str, *, reason: str, now: datetime, actor: str) -> Event:
+    """End keys as `revoking` says, by the log's key alone."""
+    return put_in_force(log, store, revoking(log, store, who, reason=reason, now=now), actor=actor)
 
 
 def trust_authority(log: Log, store: Path, ca: bytes, *, actor: str) -> Event | None:
@@ -94,6 +132,20 @@ def trust_authority(log: Log, store: Path, ca: bytes, *, actor: str) -> Event | 
     return _put_in_force(log, store, KeyEnrolled, data, actor=actor, before=sha256, files={TIMESTAMP_CA: grown})
 
 
+def put_in_force(
+    log: Log, store: Path, change: RosterChange, *, actor: str, signed: Mapping[str, bytes] | None = None
+) -> Event:
+    """Put a changed roster in force. `signed`: the statement and signatures of administrators, by file name.
+
+    Raises Refused where the roster is signed and the change is not, or where another change came meanwhile.
+    """
+    if change.before.signed is not None and not signed:
+        raise Refused("administrators signed this roster, and only they change it: propose the change, have it signed")
+    data = {"person": change.person, "fingerprint": change.fingerprint, "reason": change.reason}
+    files = {**change.after.files(), **(signed or {})}
+    return _put_in_force(log, store, change.kind, data, actor=actor, before=change.set_sha256, files=files)
+
+
 def _put_in_force(
     log: Log,
     store: Path,
@@ -105,7 +157,10 @@ def _put_in_force(
     files: Mapping[str, bytes],
 ) -> Event:
     """Write the set `before` (SHA-256, hex) with other `files`, then its event; refuse where another change came meanwhile."""
-    files = {**trust_set(log.store, before), **files}
+    kept = trust_set(log.store, before)
+    if ROSTER in files:  # a new statement: the signatures under the one before it stay in its own set
+        kept = {name: content for name, content in kept.items() if name not in signatures(kept)}
+    files = {**kept, **files}
     parse(files)
     folder, sha256 = write_set(log.store, files)
 

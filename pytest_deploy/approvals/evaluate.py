@@ -7,17 +7,17 @@ counts no longer for it, whatever it signed before. A file that fails is named w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Generic
 
+from pytest_deploy.approvals.quorum import match_roles
 from pytest_deploy.approvals.roster import Person, Roster, enroll_command
 from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, Rejection, S, UnderRequest, parse
 from pytest_deploy.approvals.signed_file import SignedFile
-from pytest_deploy.policy import asked_gates
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.countersigned import SIGNERS
@@ -27,7 +27,7 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.meanings import wrong_lifetime, wrong_meaning, wrong_time
 from pytest_deploy.record.ssh_signature import verify
 from pytest_deploy.release.request import digest
-from pytest_deploy.workspace import Workspace
+from pytest_deploy.workspace import NOT_SAID, Workspace
 
 _OVERRIDE_PREFIX: Final = "override-"
 _PREFIXES: Final[Mapping[str, type[UnderRequest]]] = {_OVERRIDE_PREFIX: OverrideStatement, "rejection-": Rejection}
@@ -77,6 +77,8 @@ class ApprovalContext:
     """E-mails of the commits since the environment's last release."""
     outside: tuple[str, ...] = ()
     """E-mails that need no place in the roster."""
+    trust_root: str | None = None
+    """The SHA-256 of the first signed roster, where policy pins it."""
 
     @property
     def deployer(self) -> Person | None:
@@ -87,6 +89,21 @@ class ApprovalContext:
         """Who may not sign: the deployer, and whoever had a hand in what is released."""
         people = (self.deployer, *(self.roster.of_git(email) for email in self.authors))
         return frozenset(person.email for person in people if person is not None)
+
+    @property
+    def roster_unfit(self) -> str:
+        """Why nobody's signature counts under this roster, in words; empty where it can be relied on."""
+        keys = Workspace.of_store(self.store).command_line
+        if self.trust_root is not None and self.roster.root_sha256 != self.trust_root:
+            found = self.roster.root_sha256
+            return (
+                f"policy pins the trust root {self.trust_root[:16]}…, and the roster goes back to "
+                f"{f'{found[:16]}…' if found else 'none: no administrator signed it'}: `{keys('keys list')}`"
+            )
+        if self.roster.signed is not None and self.at >= self.roster.signed.until:
+            renew = keys("keys renew", "--reason", NOT_SAID)
+            return f"the roster ran out at {self.roster.signed.expires}: have it reviewed and renewed: `{renew}`"
+        return ""
 
     @property
     def unidentified(self) -> str:
@@ -338,6 +355,8 @@ def _untimely(context: ApprovalContext, statement: UnderRequest, event: Event | 
         yield wrong
     if isinstance(statement, Rejection):  # it stands while the request lives
         return
+    if context.roster_unfit:
+        yield context.roster_unfit
     if min(statement.at, logged) + timedelta(hours=context.expires_h) <= context.now:
         yield f"has expired: signed {statement.signed_at}, good for {context.expires_h:g} h"
     if isinstance(statement, OverrideStatement) and (wrong := wrong_lifetime(statement.at, statement.until)):
@@ -351,8 +370,8 @@ def _untimely(context: ApprovalContext, statement: UnderRequest, event: Event | 
 
 def why_impossible(context: ApprovalContext) -> str:
     """Why the roster can never fill the roles for this release, in words; empty where it can."""
-    if context.unidentified:
-        return context.unidentified
+    if context.roster_unfit or context.unidentified:
+        return context.roster_unfit or context.unidentified
     roster, at, ineligible = context.roster, context.at, context.ineligible_signers
     holders = {role: roster.holders(role, at) for role in context.roles}
     eligible = {
@@ -367,27 +386,3 @@ def why_impossible(context: ApprovalContext) -> str:
         but = f", of whom {', '.join(excluded)} deploys or wrote what is deployed" if excluded else ""
         reasons.append(f"nobody is left to sign as {role}: {who}{but}")
     return "; ".join(reasons)
-
-
-def match_roles(signed: Mapping[str, Collection[str]], roles: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
-    """Fill `roles` from who signed for which: (role -> person, roles left over), as many as can be filled. Pure.
-
-    A role named twice needs two people; the second is keyed `ROLE (2)`. One person never fills two.
-    """
-    slots = asked_gates.slots(roles)
-    filled: dict[str, str] = {}
-
-    def fill(slot: str, tried: set[str]) -> bool:
-        """Give the slot to a person, moving others to another slot where that frees one (an augmenting path)."""
-        for person in sorted(signed):
-            if slots[slot] not in signed[person] or person in tried:
-                continue
-            tried.add(person)
-            current_slot = next((other for other, who in filled.items() if who == person), None)
-            if current_slot is None or fill(current_slot, tried):
-                filled[slot] = person
-                return True
-        return False
-
-    missing = tuple(slot for slot in slots if not fill(slot, set()))
-    return {slot: filled[slot] for slot in slots if slot in filled}, missing

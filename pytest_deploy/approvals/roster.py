@@ -13,18 +13,20 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from pytest_deploy.errors import IllegalEvent, Refused, StoreUnavailable, UsageError
+from pytest_deploy.errors import IllegalEvent, RecordTampered, Refused, StoreUnavailable, UsageError
+from pytest_deploy.record import signed_roster
 from pytest_deploy.record.actor import SIGNER
 from pytest_deploy.record.event import Event, canonical, of_type
 from pytest_deploy.record.events import KeyChange
-from pytest_deploy.record.key import trust_set
+from pytest_deploy.record.key import ROSTER, trust_set
+from pytest_deploy.record.signed_roster import RosterStatement
 from pytest_deploy.record.sshsig import BadSignature, canonical_key
 from pytest_deploy.record.store import Store
 from pytest_deploy.workspace import NOT_SAID, Workspace
@@ -89,6 +91,10 @@ class Roster:
 
     people: Mapping[str, Person]
     keys: tuple[Key, ...]
+    signed: RosterStatement | None = None
+    """What administrators signed of it; None where it is the log's key's own word."""
+    root_sha256: str = ""
+    """Of the first roster that administrators signed, hex; empty where there is none."""
 
     @property
     def namespace(self) -> str:
@@ -182,9 +188,15 @@ def parse(files: Mapping[str, bytes]) -> Roster:
     keys = tuple(_keys(files.get("allowed_signers", b""), faults))
     people = _people(files.get("roles.json", b"{}\n"), faults)
     faults += _contradictions(people, keys)
+    signed = None
+    if ROSTER in files:
+        try:
+            signed = signed_roster.read_statement(files[ROSTER])
+        except ValueError as error:
+            faults.append(str(error))
     if faults:
         raise Refused("the roster cannot be trusted:\n" + "\n".join(f"  {fault}" for fault in faults))
-    return Roster({person.email: person for person in people}, keys)
+    return Roster({person.email: person for person in people}, keys, signed)
 
 
 def _keys(text: bytes, faults: list[str]) -> Iterable[Key]:
@@ -284,13 +296,30 @@ def _shared(held: Iterable[tuple[Any, str]]) -> Iterator[tuple[Any, str]]:
 def in_force(store: Store, events: Iterable[Event]) -> tuple[Roster, str]:
     """The roster of the newest trust set that an event put in force, and the set's SHA-256.
 
-    Plain copies are never read. Raises RecordTampered where a file of the set was edited, added or removed, Refused where
-    the roster contradicts itself.
+    Plain copies are never read. Raises RecordTampered where a file of the set was edited, added or removed, or where the
+    administrators of the roster before it did not sign it; Refused where the roster contradicts itself.
     """
-    changes = [change for _, change in of_type(events, KeyChange)]
+    changes = [(event, change) for event, change in of_type(events, KeyChange)]
     if not changes:
         raise StoreUnavailable("the log has no key event: there is no roster in force")
-    return parse(trust_set(store, changes[-1].set_sha256)), changes[-1].set_sha256
+    newest = changes[-1][1].set_sha256
+    return replace(parse(trust_set(store, newest)), root_sha256=_follow_to_root(store, changes)), newest
+
+
+def _follow_to_root(store: Store, changes: Sequence[tuple[Event, KeyChange]]) -> str:
+    """The SHA-256 of the first signed roster, each later one being signed by enough administrators of the one before it.
+
+    Raises RecordTampered where one is not: whoever holds the log's key has written it.
+    """
+    root = ""
+    before: Mapping[str, bytes] | None = None
+    for event, change in changes:
+        files = trust_set(store, change.set_sha256)
+        origin = files.get("log.vkey", b"").decode("utf-8", "replace").partition("+")[0]
+        if wrong := signed_roster.wrong_change(before, files, origin=origin, kind=event.type, at=event.time):
+            raise RecordTampered(f"event {event.seq} puts a roster in force that is not signed as it must be: {wrong}")
+        root, before = root or signed_roster.sha256_of(files) or "", files
+    return root
 
 
 def enroll_command(workspace: Workspace, email: str = NOT_SAID, known: Person | None = None) -> str:

@@ -6,6 +6,7 @@ says what to do; one that is bad makes the command end with 1, so that whoever g
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,6 +35,7 @@ from pytest_deploy.record.run_id import NO_RUN, recover_command
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Store
 from pytest_deploy.reports.anchor_record import anchor_record
+from pytest_deploy.verify.chain import Signatures
 from pytest_deploy.verify.verify import verify as verify_store
 from pytest_deploy.workspace import Workspace
 
@@ -47,6 +49,9 @@ def verify(
         list[str] | None,
         typer.Option(help="a line `tlog ORIGIN SIZE ROOT` kept outside the store; may be given several times"),
     ] = None,
+    trust_root: Annotated[
+        str, typer.Option(metavar="SHA256", help="of the first roster that administrators signed, as you hold it")
+    ] = "",
     signatures: Annotated[str, typer.Option(help="newest, or all: every event's own signature")] = "newest",
 ) -> None:
     """Verify a record from its files alone; name the first bad event."""
@@ -58,7 +63,12 @@ def verify(
         raise UsageError(
             f"{path} is an export of one run, not a whole store; its report.html prints the commands that verify it"
         )
-    result = verify_store(path, anchor=anchor, signatures="all" if signatures == "all" else "newest")
+    if trust_root and re.fullmatch(r"[0-9a-fA-F]{64}", trust_root) is None:
+        raise UsageError(
+            f"--trust-root={trust_root}: right are the 64 hex digits that `keys list` prints as the trust root"
+        )
+    every: Signatures = "all" if signatures == "all" else "newest"
+    result = verify_store(path, anchor=anchor, signatures=every, trust_root=trust_root)
     for check in result.checks:
         typer.echo(f"{'ok  ' if check.ok else 'BAD '} {check.number:>2} {check.title}: {check.detail}")
     for finding in result.findings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
@@ -10,36 +11,45 @@ from typing import Annotated
 
 import typer
 
-from pytest_deploy.approvals import enrollment
-from pytest_deploy.approvals.roster import Person, in_force
+from pytest_deploy.approvals import enrollment, roster_change
+from pytest_deploy.approvals.enrollment import RosterChange
+from pytest_deploy.approvals.roster import Person, Roster, in_force, parse
+from pytest_deploy.approvals.roster_change import Proposal
+from pytest_deploy.approvals.sign_request import choose_signer
 from pytest_deploy.approvals.signed_file import signing_key
 from pytest_deploy.commands import GROUP, Env, Rehearse
-from pytest_deploy.errors import UsageError
+from pytest_deploy.commands.sign_off import require_reason
+from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.environment import in_kms, record_of
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.policy.storage import KEY_VERSION
+from pytest_deploy.record import signed_roster
 from pytest_deploy.record.actor import SIGNER, local_actor
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import ApprovalSigned, KeyRevoked, OverrideSigned, given
-from pytest_deploy.record.key import FileSigner, trust_set, write_plain_copies
+from pytest_deploy.record.key import ROSTER, FileSigner, trust_set, write_plain_copies
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import IN_A_FILE, KeyFile
 from pytest_deploy.record.open_record import rotate as rotate_log_key
 from pytest_deploy.record.plain_text import NOT_PLAIN, escape_line, is_plain, require_plain, says_something
+from pytest_deploy.record.signed_roster import RosterStatement
 from pytest_deploy.release.request import pending
-from pytest_deploy.workspace import Workspace
+from pytest_deploy.workspace import NOT_SAID, Workspace
 
 _LONGEST_NAME = 200
 """Characters."""
 
 
 keys = typer.Typer(
-    help="Who may sign for an environment: begin its record, enroll a key, revoke one, rotate the log's own key, list them.",
+    help="Who may sign for an environment: begin its record, enroll a key, revoke one, have changes signed, rotate the log's own key.",
     **GROUP,
 )
 
 Reason = Annotated[str, typer.Option(help="why; goes into the record")]
+Identity = Annotated[
+    str, typer.Option(help="how it was verified who the person is, e.g. 'passport, by HR'; goes into what is signed")
+]
 
 
 @keys.command()
@@ -68,9 +78,10 @@ def enroll(
         list[str] | None, typer.Option(help="an e-mail of their commits; may be given several times")
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=365, help="how long the key is valid")] = 365,
+    identity: Identity = "",
     rehearse: Rehearse = False,
 ) -> None:
-    """Make a person and their key known."""
+    """Make a person and their key known; where administrators signed the roster, propose it to them."""
     texts = (person, name, *(role or ()))
     if "@" not in person or not says_something(name):
         raise UsageError("deploy.py keys enroll: say --person EMAIL, --name 'Printed Name' and --role ROLE")
@@ -91,17 +102,19 @@ def enroll(
     if not says_something(reason):
         raise UsageError("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
     require_plain("--reason", reason)
-    enrollment.enroll(
+    change = enrollment.enrolling(
         record.log,
-        record.workspace.store,
         [enrolled],
         {enrolled.email: public_key.read_text(encoding="utf-8", errors="replace").strip()},
         namespace=f"deploy-approval@{record.policy.organisation.domain}",
         valid_days=days,
         now=SystemClock().now(),
-        actor=local_actor(),
         reason=reason,
     )
+    if change.before.signed is not None:
+        record.propose(change, identity)
+        return
+    enrollment.put_in_force(record.log, record.workspace.store, change, actor=local_actor())
     typer.echo(f"enrolled  {_shown(enrolled)}")
     record.tell_unfilled_roles()
 
@@ -114,17 +127,67 @@ def revoke(
     reason: Reason,
     rehearse: Rehearse = False,
 ) -> None:
-    """End a person's keys, or one key, from now on; what they signed stays good in runs that are over, and is lost where it waits."""
+    """End a person's keys, or one key, from now on; what they signed stays good in runs that are over, and is lost where it waits.
+
+    Where administrators signed the roster it is proposed to them, and ends with their signatures.
+    """
     record = RecordKeys(env, rehearsal=rehearse)
     if not person or not says_something(reason):
         raise UsageError("deploy.py keys revoke: say --person EMAIL or fingerprint, and --reason")
     require_plain("--reason", reason)
-    revoked = enrollment.revoke(
-        record.log, record.workspace.store, person, reason=reason, now=SystemClock().now(), actor=local_actor()
-    )
+    now = SystemClock().now()
+    change = enrollment.revoking(record.log, record.workspace.store, person, reason=reason, now=now)
+    if change.before.signed is not None:
+        record.propose(change, "")
+        return
+    revoked = enrollment.put_in_force(record.log, record.workspace.store, change, actor=local_actor())
     typer.echo(f"revoked   {person}, from now on; what was signed before stays good in runs that are over")
     record.tell_lost_signatures(revoked)
     record.tell_unfilled_roles()
+
+
+@keys.command()
+def root(env: Env, *, reason: Reason, identity: Identity, rehearse: Rehearse = False) -> None:
+    """Propose the roster as it stands as the trust root: once its administrators have signed it, nobody else changes it."""
+    record = RecordKeys(env, rehearsal=rehearse)
+    require_reason("keys root", reason)
+    if not says_something(identity):
+        raise UsageError(
+            "deploy.py keys root: say --identity, e.g. 'passports, seen by HR on 3 May': it is signed with the roster"
+        )
+    change = roster_change.unchanged(record.log, reason)
+    if change.before.signed is not None:
+        raise Refused(f"the roster has a trust root already: {change.before.root_sha256}")
+    record.propose(change, identity)
+
+
+@keys.command()
+def renew(env: Env, *, reason: Reason, rehearse: Rehearse = False) -> None:
+    """Propose the roster once more, as it is, for as long again: the review of who may sign."""
+    record = RecordKeys(env, rehearsal=rehearse)
+    require_reason("keys renew", reason)
+    change = roster_change.unchanged(record.log, reason)
+    if change.before.signed is None:
+        raise Refused(
+            f"no administrator signed this roster: `{record.workspace.command_line('keys root', '--reason', NOT_SAID, '--identity', NOT_SAID)}` first"
+        )
+    record.propose(change, "")
+
+
+@keys.command()
+def sign(
+    env: Env,
+    proposal: Annotated[str, typer.Argument(help="a proposal, by its name; else the only one")] = "",
+    *,
+    key: Annotated[
+        Path | None, typer.Option(help="the key that signs: a private key, or the public one of an agent or token")
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="show what would be signed, and sign nothing")] = False,
+    rehearse: Rehearse = False,
+) -> None:
+    """Sign a proposed roster as an administrator; whose signature completes the quorum puts it in force."""
+    record = RecordKeys(env, rehearsal=rehearse)
+    record.sign(record.proposal(proposal), key, show=show)
 
 
 @keys.command()
@@ -181,6 +244,9 @@ def list_keys(env: Env, *, rehearse: Rehearse = False) -> None:
     record = RecordKeys(env, rehearsal=rehearse)
     roster, sha256 = in_force(record.log.store, record.log.history())
     typer.echo(f"set       {sha256}")
+    if roster.signed is not None:
+        typer.echo(f"root      {roster.root_sha256}")
+        typer.echo(f"roster    {_terms(roster.signed)}")
     for person in roster.people.values():
         typer.echo(f"person    {_shown(person)}")
         for key in roster.keys:
@@ -188,6 +254,8 @@ def list_keys(env: Env, *, rehearse: Rehearse = False) -> None:
                 typer.echo(
                     f"          {key.fingerprint} {key.valid_after:%Y-%m-%d} to {key.valid_before:%Y-%m-%d %H:%M} UTC"
                 )
+    for waiting in roster_change.proposals(record.log):
+        typer.echo(record.waiting_for(waiting))
     record.tell_unfilled_roles()
 
 
@@ -207,6 +275,72 @@ class RecordKeys:
         with suppress(OSError):
             write_plain_copies(self.workspace.store, trust_set(log.store, in_force(log.store, log.history())[1]))
         return log
+
+    def propose(self, change: RosterChange, identity: str) -> None:
+        """Lay a change down for administrators; say who must sign it, and how."""
+        require_plain("--identity", identity)
+        now = SystemClock().now()
+        proposal = roster_change.propose(self.log, change, self.policy.roster, identity=identity, now=now)
+        for line in _changes(change.before, parse(proposal.files)):
+            typer.echo(line)
+        typer.echo(f"proposed  {proposal.name}: {_terms(proposal.statement)}")
+        typer.echo(self.waiting_for(proposal))
+
+    def proposal(self, name: str) -> Proposal:
+        """The proposal of a name, or the only one. Raises Refused."""
+        waiting = roster_change.proposals(self.log)
+        named = [one for one in waiting if name in ("", one.name)]
+        if len(named) == 1:
+            return named[0]
+        names = ", ".join(one.name for one in waiting) or "nothing"
+        raise Refused(f"{f'no proposal {name} waits here' if name else 'say which proposal'}: what waits is {names}")
+
+    def sign(self, proposal: Proposal, key: Path | None, *, show: bool) -> None:
+        roster = in_force(self.log.store, self.log.history())[0]
+        statement, after = proposal.statement, parse(proposal.files)
+        typer.echo(f"proposal  {proposal.name}, SHA-256 {signed_roster.digest(proposal.files[ROSTER])}")
+        for line in _changes(roster, after):
+            typer.echo(line)
+        typer.echo(f"roster    {_terms(statement)}")
+        typer.echo(f"reason    {escape_line(statement.reason)}")
+        typer.echo(f"identity  {escape_line(statement.identity) or '-'}")
+        if show:
+            typer.echo(self.waiting_for(proposal))
+            return
+        judging = after if roster.signed is None else roster
+        person, key = choose_signer(self.workspace, judging, "", key)
+        now = SystemClock().now()
+        typer.echo(
+            f"signing   {statement.meaning}, as {person.printed_name} <{person.email}>, {proposal.rule.administrators}"
+        )
+        signed = roster_change.sign_proposal(self.log, proposal, person=person, key=key, now=now)
+        event = roster_change.put_proposal_in_force(
+            self.log, self.workspace.store, signed, actor=local_actor(), now=now
+        )
+        if event is None:
+            typer.echo(self.waiting_for(signed))
+            return
+        typer.echo(f"in force  by event {event.seq}")
+        if statement.number == 1:
+            root = signed_roster.digest(proposal.files[ROSTER])
+            typer.echo(f"root      {root}")
+            typer.echo(
+                f"keep      this digest elsewhere, pin it: approval: {{trust_root: {root}}}, verify with --trust-root"
+            )
+        if event.type == KeyRevoked.type:
+            self.tell_lost_signatures(event)
+        self.tell_unfilled_roles()
+
+    def waiting_for(self, proposal: Proposal) -> str:
+        """A proposal that waits, who signed it, who could, and how."""
+        now = SystemClock().now()
+        signed = proposal.signed_by(now)
+        able = ", ".join(one.printed_name for one in proposal.may_sign(now) if one.email not in signed) or "nobody"
+        command = self.workspace.command_line("keys sign", proposal.name)
+        return (
+            f"waits     {proposal.name}: {len(signed)} of {proposal.rule.quorum} signed"
+            f"{f' ({chr(44).join(signed)})' if signed else ''}; may sign: {able}: `{command}`"
+        )
 
     def tell_lost_signatures(self, revoked: Event) -> None:
         """What a key that was ended signed under requests that wait: it counts no longer there."""
@@ -231,3 +365,27 @@ class RecordKeys:
 
 def _shown(person: Person) -> str:
     return f"{person.printed_name} <{person.email}>: {', '.join(person.roles) or 'no role'}"
+
+
+def _terms(statement: RosterStatement) -> str:
+    """Number, end and rule of a signed roster, in words."""
+    return (
+        f"number {statement.number}, until {statement.expires}; "
+        f"a change takes {statement.quorum} who are {statement.administrators}"
+    )
+
+
+def _changes(before: Roster, after: Roster) -> Iterator[str]:
+    """What another roster changes, a line each; all of it where it is the first that is signed."""
+    concerned = signed_roster.concerned(before.files(), after.files()) or (
+        after.people if before.signed is None else ()
+    )
+    if not concerned:
+        yield "changes   nobody: the same people and keys"
+    old = {key.line() for key in before.keys} if before.signed is not None else set()
+    for email in sorted(concerned):
+        person = after.people.get(email)
+        yield f"person    {_shown(person) if person is not None else f'{email}: taken out'}"
+        for key in after.keys:
+            if key.email == email and key.line() not in old:
+                yield f"          {key.fingerprint} {key.valid_after:%Y-%m-%d} to {key.valid_before:%Y-%m-%d %H:%M} UTC"

@@ -76,6 +76,7 @@ class GateFacts:
             who=self.deployer,
             authors=self.authors,
             outside=self.policy.approval.outside,
+            trust_root=self.policy.approval.trust_root,
         )
 
     @cached_property

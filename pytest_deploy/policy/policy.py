@@ -56,6 +56,19 @@ class Approval(Section):
     """hours an approval request lives"""
     outside: Names = ()
     """e-mails of commit authors who are nobody here and need no place in the roster, e.g. a bot's"""
+    trust_root: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """the first roster that administrators signed, by its SHA-256 (`deploy.py keys list` prints it); null: not pinned"""
+
+
+class RosterRules(Section):
+    """Who may change who may sign, and for how long a roster stands (21 CFR 11.10(g), 11.300(b))."""
+
+    administrators: Text = "Administrator"
+    """the role whose holders sign each change of the roster"""
+    quorum: Annotated[int, Field(ge=1)] = 2
+    """how many of them it takes, of those whom the change does not concern"""
+    days: Annotated[int, Field(ge=1, le=366)] = 90
+    """days until a roster runs out; its renewal is the review of who may sign"""
 
 
 class Thaw(Section):
@@ -160,7 +173,9 @@ class Policy(Section):
     phases: Phases = Phases()
     """leave_out: [...]"""
     approval: Approval = Approval()
-    """roles and expires_h"""
+    """roles, expires_h, outside and trust_root"""
+    roster: RosterRules = RosterRules()
+    """administrators, quorum and days"""
     deployer: Deployer | None = None
     """role, or null for anybody"""
     window: Window | None = None

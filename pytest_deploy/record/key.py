@@ -186,7 +186,10 @@ def _key_id(origin: str, public: bytes) -> bytes:
 FOLDER_HEX = 16
 TIMESTAMP_CA: Final = "tsa-ca.pem"
 """The certificate of the timestamp authority."""
+ROSTER: Final = "roster.json"
+"""What administrators signed of who may sign; their signatures are `roster-<8 hex>.sig` beside it."""
 FILES: Final = ("log.vkey", "log.pem", "allowed_signers", "roles.json", TIMESTAMP_CA)
+"""What plain copies are made of. Administrators' statement and signatures beside them lie in their set alone."""
 
 
 def first_set(key: LogKey) -> dict[str, bytes]:
@@ -217,9 +220,12 @@ def trust_set(store: Store, sha256: str) -> dict[str, bytes]:
     """The files of a trust set, as its hash names them. Raises RecordTampered where they are others."""
     folder = f"trust/{sha256[:FOLDER_HEX]}"
     files = {}
-    for name in FILES:
+    for name in (*FILES, ROSTER):
         with suppress(Missing):
             files[name] = store.get(f"{folder}/{name}")
+    if ROSTER in files:  # only then there are names that nobody can know: a listing of a bucket costs
+        for name in store.names(f"{folder}/roster-"):
+            files[name.removeprefix(f"{folder}/")] = store.get(name)
     if set_sha256(files) != sha256:
         raise RecordTampered(f"{folder} is not the set the log names: a file was edited after it came into force")
     return files
@@ -235,6 +241,6 @@ def write_plain_copies(folder: Path, files: Mapping[str, bytes]) -> None:
     """Lay the newest set's plain copies into `trust/` of a store on disk; nothing is judged by them. Raises OSError."""
     trust = folder / "trust"
     for name, data in files.items():
-        if _lies(trust / name, data):
+        if name not in FILES or _lies(trust / name, data):
             continue
         atomic_file.overwrite(trust / name, data)

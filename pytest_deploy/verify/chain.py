@@ -37,9 +37,10 @@ from pytest_deploy.record.events import (
     RunOpened,
     SignoffSigned,
 )
-from pytest_deploy.record.key import FOLDER_HEX, LogKey, parse_vkey, set_sha256
+from pytest_deploy.record.key import FOLDER_HEX, ROSTER, LogKey, parse_vkey, set_sha256
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_state import LogState
+from pytest_deploy.record.signed_roster import RosterStatement, read_statement, sha256_of, wrong_change
 from pytest_deploy.record.transitions import check_transition
 from pytest_deploy.verify.findings import NONE, Check, Finding
 from pytest_deploy.verify.segment import Segment, WorkerPool, is_key_event, read_entry, read_segments
@@ -51,7 +52,7 @@ RECENT: Final = 1000
 """Signatures that `newest` checks: the newest commits to every event before it, these cost a fraction of a second."""
 
 _MOST_IN_A_SET: Final = 64
-"""Names in a trust set that are looked at: it has five files."""
+"""Names in a trust set that are looked at: it has six files, and administrators' signatures."""
 _NAME = re.compile(r"\d{8}\.event", re.ASCII)
 _KEPT: Final = frozenset(
     content.type
@@ -81,6 +82,8 @@ class TrustSet:
     folder: Path
     key: LogKey
     files: Mapping[str, bytes]
+    roster: RosterStatement | None = None
+    """What administrators signed of it; None where its roster is the log's key's own word."""
 
 
 @dataclass
@@ -181,6 +184,16 @@ class Chain:
         """The set in force when event `seq` was appended."""
         return next((known for known in reversed(self.trust) if known.since < seq or known.since == 0), None)
 
+    @property
+    def root(self) -> TrustSet | None:
+        """The first set that administrators signed; None where there is none."""
+        return next((known for known in self.trust if known.roster is not None), None)
+
+    @property
+    def root_sha256(self) -> str:
+        """Of the trust root's roster.json, hex; empty where there is none."""
+        return (sha256_of(self.root.files) or "") if self.root is not None else ""
+
     def checkpoint(self, size: int) -> SignedCheckpoint:
         """The signed checkpoint of an earlier size, at most `self.size`."""
         return read_entry(self.store, size - 1).signed
@@ -213,7 +226,7 @@ class Chain:
                 named = read_trust_set(self.store, event)
             except ValueError as error:
                 return str(error)
-            if known is not None and (problem := _illegal_change(known, named, event)):
+            if problem := _illegal_change(known, named, event):
                 return problem
             self.trust.append(named)
             known = known or named
@@ -279,16 +292,21 @@ def read_trust_set(store: Path, event: Event) -> TrustSet:
         raise ValueError(f"its trust set {name} holds no log.vkey: {error}") from error
     if whole.get("log.pem") != key.pem.encode():
         raise ValueError(f"its trust set {name} has a log.pem that is not the key of log.vkey")
-    return TrustSet(event.seq, folder, key, whole)
+    try:
+        roster = read_statement(whole[ROSTER]) if ROSTER in whole else None
+    except ValueError as error:
+        raise ValueError(f"in its trust set, {error}") from error
+    return TrustSet(event.seq, folder, key, whole, roster)
 
 
-def _illegal_change(before: TrustSet, after: TrustSet, event: Event) -> str | None:
-    """Why the log's key may not change as it does between two sets, or None."""
-    if after.key.origin != before.key.origin:
+def _illegal_change(before: TrustSet | None, after: TrustSet, event: Event) -> str:
+    """Why the log's key, or who may sign, may not change as it does between two sets; empty where it may."""
+    if before is not None and after.key.origin != before.key.origin:
         return f"the origin changes from {before.key.origin} to {after.key.origin}"
-    if (after.key != before.key) != (event.type == "key.rotated"):
+    if before is not None and (after.key != before.key) != (event.type == "key.rotated"):
         return "key.rotated, and nothing else, changes the log's key"
-    return None
+    files = before.files if before is not None else None
+    return wrong_change(files, after.files, origin=after.key.origin, kind=event.type, at=event.time)
 
 
 def _content(path: Path) -> bytes | None:

@@ -38,6 +38,7 @@ from pytest_deploy.record.events import (
     SignoffSigned,
     given,
 )
+from pytest_deploy.record.key import ROSTER
 from pytest_deploy.record.meanings import wrong_lifetime, wrong_meaning, wrong_time
 from pytest_deploy.record.ssh_signature import verify_files
 from pytest_deploy.verify.amendments import Amendments
@@ -76,11 +77,11 @@ RECENT: Final = 250
 """Signatures that `newest` holds against ssh-keygen: each is a process of its own, these cost a second or two."""
 
 
-def check_signatures(chain: Chain, pool: WorkerPool) -> Check:
+def check_signatures(chain: Chain, pool: WorkerPool, trust_root: str = "") -> Check:
     """Step 10: requests are the ones that were made, and each counted signature is the counted one and verifies.
 
     `newest` holds the newest 250 against ssh-keygen and of the older ones only the files: what was signed, and the
-    signature, are those that were counted.
+    signature, are those that were counted. `trust_root` is the SHA-256 of the first signed roster, as people hold it.
     """
     counted = chain.kept_of(*_SIGNED)
     requests = chain.kept_of(RequestMade)
@@ -98,6 +99,8 @@ def check_signatures(chain: Chain, pool: WorkerPool) -> Check:
         jobs(_signature, counted[old:], 16),  # a process of ssh-keygen each
     )
     findings = [finding for answer in pool.map(_run, work) for finding in answer]
+    # Who may sign goes back to the trust root.
+    findings += _rooted(chain, counted, trust_root)
     # What is signed after a run is about what it says it is about.
     findings += _signed_afterwards(chain)
     # What gates answered is what was signed, and what policy asks.
@@ -283,6 +286,31 @@ def _signed_afterwards(chain: Chain) -> Iterator[Finding]:
         # An amendment: from the value that stood there, as last amended.
         elif isinstance(subject, RecordAmended):
             yield from (Finding(10, place, problem) for problem in amendments.faults(event, parse_line(line)))
+
+
+def _rooted(chain: Chain, counted: Sequence[Event], trust_root: str) -> Iterator[Finding]:
+    """Nobody's signature counts under a roster that ran out; nor before the trust root, where that is asked for."""
+    for event in counted:
+        roster = known.roster if (known := chain.trust_at(event.seq)) is not None else None
+        if isinstance(event.content, ApprovalSigned | OverrideSigned) and roster and event.time >= roster.until:
+            yield Finding(
+                10, entries.name(event.seq), f"counts a signature under a roster that ran out at {roster.expires}"
+            )
+    if not trust_root:
+        return
+    root = chain.root
+    if root is None:
+        yield Finding(10, "trust/", "--trust-root: no roster here is signed by administrators")
+    elif chain.root_sha256 != trust_root.lower():
+        yield Finding(
+            10, f"trust/{root.folder.name}/{ROSTER}", "--trust-root: is another trust root than the one given"
+        )
+    else:
+        early = [event for event in counted if event.seq <= root.since]
+        yield from (
+            Finding(10, entries.name(event.seq), "--trust-root: counts a signature before the trust root")
+            for event in early
+        )
 
 
 def _about(subject: RecordAmended | RecordAnnotated | EnvironmentReleased) -> int | None:

@@ -36,6 +36,7 @@ def verify(
     *,
     anchor: str | Sequence[str] | None = None,
     signatures: Signatures = "newest",
+    trust_root: str = "",
     pool: WorkerPool | None = None,
 ) -> Verification:
     """Check the record in the store `path`. Nothing is written; for a bad record nothing is raised, each fault is a finding.
@@ -45,6 +46,7 @@ def verify(
         anchor: A line `tlog <origin> <size> <root>` that was kept outside the store, or several.
         signatures: `newest` checks the log's signatures on its newest 1,000 events (the last one commits to all) and on
             those that change its keys, and the newest 250 of people; `all` every one.
+        trust_root: The SHA-256 of the first roster that administrators signed, hex, as it was kept outside the store.
         pool: Who does the work; else as many processes as the log is worth.
 
     Returns:
@@ -62,7 +64,7 @@ def verify(
             **{number: partial(chain.check, number) for number in range(1, 8)},
             8: chain.check_endings,
             9: partial(check_run_folders, chain, workers),
-            10: partial(check_signatures, chain, workers),
+            10: partial(check_signatures, chain, workers, trust_root),
             11: partial(check_anchors, chain, given),
             12: partial(check_timestamps, chain),
         }
@@ -120,6 +122,12 @@ def _notes(chain: Chain) -> tuple[str, ...]:
         notes.append(
             f"{len(unapproved)} of its runs went on under a policy that asks nobody to approve, the last is {unapproved[-1]}"
         )
+    if chain.root is not None:
+        notes.append(
+            f"the trust root is {chain.root_sha256}: compare it with the one you hold, or give it as --trust-root"
+        )
+    elif chain.trust:
+        notes.append("no roster here is signed by administrators: who may sign rests on the log's key alone")
     if chain.trust:
         notes.append(
             f"the log's own key is {chain.trust[-1].key.vkey}: compare it with a copy that came by another way"

@@ -249,13 +249,14 @@ def test_nothing_refers_to_papers_that_a_reader_does_not_have() -> None:
 def printed(program: str) -> list[tuple[str, str]]:
     """Each command line of a program that a page prints: the page and the words after the program."""
     pages = [page for page in PAGES if page.name != "reference.md" and page.parent != DECISIONS]
-    return [
+    lines = (
         (page.name, line.partition("#")[0].strip())
         for page in pages
         for line in re.findall(
             rf"(?:^    |\$ |^){program} ([a-z-][^\n`]*)", page.read_text(encoding="utf-8"), re.MULTILINE
         )
-    ]
+    )
+    return list(dict.fromkeys(lines))
 
 
 def test_the_readme_has_120_lines_at_most() -> None:

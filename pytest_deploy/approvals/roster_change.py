@@ -1,0 +1,203 @@
+"""A change of a roster that administrators sign: proposed by anybody, signed by one after another, put in force by a quorum.
+
+A proposal lies in the store under `rosters/` and counts for nothing: what counts is copied, with its signatures, into the trust
+set that its event names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from pytest_deploy.approvals.enrollment import RosterChange, put_in_force
+from pytest_deploy.approvals.roster import Person, Roster, fingerprint_of, in_force, parse
+from pytest_deploy.errors import Refused
+from pytest_deploy.policy.policy import RosterRules
+from pytest_deploy.record import signed_roster
+from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import Event
+from pytest_deploy.record.events import KeyEnrolled, KeyRevoked
+from pytest_deploy.record.key import ROSTER, trust_set
+from pytest_deploy.record.log import Log
+from pytest_deploy.record.signed_roster import RosterStatement
+from pytest_deploy.record.ssh_signature import sign
+from pytest_deploy.record.store import Exists, Store
+
+FOLDER: Final = "rosters"
+_FILES: Final = (*signed_roster.ROSTER_FILES, ROSTER)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A roster that waits for signatures."""
+
+    name: str
+    """Its number and the beginning of its SHA-256: `0002-1f2e3d4c5b6a`."""
+    files: Mapping[str, bytes]
+    """The roster, its statement, and the signatures that lie beside it, by name."""
+    statement: RosterStatement
+    judging: Mapping[str, bytes]
+    """The files of the roster whose administrators must sign: the one in force; of the trust root its own."""
+    rule: RosterStatement
+    """Of that roster."""
+    concerned: frozenset[str]
+    """E-mails of those whom it concerns, and whose signatures count not."""
+
+    def signed_by(self, at: datetime) -> tuple[str, ...]:
+        """The e-mails of the administrators whose signatures lie there and count at an instant."""
+        return tuple(sorted({signer for _, signer in self._counting(at)}))
+
+    def may_sign(self, at: datetime) -> tuple[Person, ...]:
+        """The people whose signatures would count."""
+        holders = parse(self._roster_files).holders(self.rule.administrators, at)
+        return tuple(person for person in holders if person.email not in self.concerned)
+
+    def complete(self, at: datetime) -> dict[str, bytes] | None:
+        """The statement and the signatures that count, once they are a quorum; None before that."""
+        counting = dict(self._counting(at))
+        if len(set(counting.values())) < self.rule.quorum:
+            return None
+        return {ROSTER: self.files[ROSTER], **{name: self.files[name] for name in counting}}
+
+    def _counting(self, at: datetime) -> Iterator[tuple[str, str]]:
+        for name, signature in sorted(signed_roster.signatures(self.files).items()):
+            role, content = self.rule.administrators, self.files[ROSTER]
+            signer, why = signed_roster.signed_by(self.judging, role, content, signature, at=at)
+            if not why and signer not in self.concerned:
+                yield name, signer
+
+    @property
+    def _roster_files(self) -> dict[str, bytes]:
+        return {name: self.judging[name] for name in signed_roster.ROSTER_FILES}
+
+
+def propose(log: Log, change: RosterChange, rules: RosterRules, *, identity: str, now: datetime) -> Proposal:
+    """Lay a change down for administrators to sign.
+
+    Args:
+        log: The environment's.
+        change: Another roster than the one in force, or the same one, to be signed for the first time or renewed.
+        rules: Of policy: role and quorum of the next change, days until the roster runs out.
+        identity: How it was verified that those who are new are who they say.
+        now: UTC.
+
+    Raises Refused where not enough people could ever sign it.
+    """
+    before, files = change.before, change.after.files()
+    parse(files)
+    holders = signed_roster.administrators(files, rules.administrators)
+    preceding = before.signed
+    statement = RosterStatement(
+        origin=log.key.origin,
+        number=1 if preceding is None else preceding.number + 1,
+        before=None if preceding is None else signed_roster.sha256_of(trust_set(log.store, change.set_sha256)),
+        allowed_signers_sha256=signed_roster.digest(files["allowed_signers"]),
+        roles_sha256=signed_roster.digest(files["roles.json"]),
+        administrators=rules.administrators,
+        quorum=min(rules.quorum, max(len(holders), 1)),
+        expires=stamp(now + timedelta(days=rules.days)),
+        reason=change.reason,
+        identity=identity,
+    )
+    if not holders:
+        raise Refused(f"nobody of this roster holds the role {rules.administrators}: nobody could ever change it again")
+    content = statement.content()
+    name = f"{statement.number:04d}-{signed_roster.digest(content)[:12]}"
+    proposal = _proposal(log, name, {**files, ROSTER: content}, before, change.set_sha256)
+    able = proposal.may_sign(now)
+    if len(able) < proposal.rule.quorum:
+        names = ", ".join(person.printed_name for person in able) or "nobody"
+        raise Refused(
+            f"{proposal.rule.quorum} who are {proposal.rule.administrators} must sign this, without those whom it concerns, "
+            f"and {names} could: no such change can ever be in force"
+        )
+    for file, data in proposal.files.items():
+        with suppress(Exists):
+            log.store.create(f"{FOLDER}/{name}/{file}", data)
+    return proposal
+
+
+def proposals(log: Log) -> tuple[Proposal, ...]:
+    """The proposals that follow the roster in force; those that another overtook are left out."""
+    before, sha256 = in_force(log.store, log.events())
+    found = []
+    for name in dict.fromkeys(path.split("/")[1] for path in log.store.names(f"{FOLDER}/")):
+        files = _stored(log.store, name)
+        try:
+            proposal = _proposal(log, name, files, before, sha256)
+            parse({file: files[file] for file in _FILES})
+        except (KeyError, ValueError, Refused):  # laid there by anybody: no proposal
+            continue
+        number = 1 if before.signed is None else before.signed.number + 1
+        follows = None if before.signed is None else signed_roster.sha256_of(trust_set(log.store, sha256))
+        if (proposal.statement.number, proposal.statement.before) == (number, follows):
+            found.append(proposal)
+    return tuple(found)
+
+
+def sign_proposal(log: Log, proposal: Proposal, *, person: Person, key: Path, now: datetime) -> Proposal:
+    """Sign a proposal; returns it with the signature. Raises Refused where the signature would not count, Failed."""
+    if person.email in proposal.concerned:
+        raise Refused(f"{person.printed_name} is whom this change concerns: others must sign it")
+    if person.email not in {able.email for able in proposal.may_sign(now)}:
+        raise Refused(
+            f"{person.printed_name} is no {proposal.rule.administrators} with a valid key in the roster that decides"
+        )
+    content = proposal.files[ROSTER]
+    judging = parse({name: proposal.judging[name] for name in signed_roster.ROSTER_FILES})
+    signature = sign(content, key=key, namespace=judging.namespace)
+    signer, why = signed_roster.signed_by(proposal.judging, proposal.rule.administrators, content, signature, at=now)
+    if why or signer != person.email:
+        raise Refused(f"the signature just made {why or f'is by {signer}'}; nothing was kept")
+    short = next(k.short for k in judging.keys if k.fingerprint == fingerprint_of(key))
+    with suppress(Exists):
+        log.store.create(f"{FOLDER}/{proposal.name}/roster-{short}.sig", signature)
+    return _proposal(log, proposal.name, _stored(log.store, proposal.name), *in_force(log.store, log.events()))
+
+
+def put_proposal_in_force(log: Log, store: Path, proposal: Proposal, *, actor: str, now: datetime) -> Event | None:
+    """Put a proposal in force where a quorum signed it; None where it did not. Raises Refused where another came first."""
+    signed = proposal.complete(now)
+    if signed is None:
+        return None
+    before, sha256 = in_force(log.store, log.events())
+    after = parse({file: proposal.files[file] for file in _FILES})
+    return put_in_force(
+        log, store, _change(before, sha256, after, proposal.statement.reason), actor=actor, signed=signed
+    )
+
+
+def unchanged(log: Log, reason: str) -> RosterChange:
+    """The roster in force once more: to be signed for the first time, or renewed."""
+    before, sha256 = in_force(log.store, log.events())
+    return _change(before, sha256, before, reason)
+
+
+def _change(before: Roster, sha256: str, after: Roster, reason: str) -> RosterChange:
+    """What a changed roster changes, as its event says it."""
+    known = {key.line(): key for key in before.keys}
+    held = {key.fingerprint for key in before.keys}
+    new = [key for key in after.keys if key.line() not in known]
+    ended = [key for key in new if key.fingerprint in held]
+    concerned = signed_roster.concerned(before.files(), after.files()) or frozenset(after.people)
+    prints = ", ".join(key.fingerprint for key in ended or new) or None
+    kind = KeyRevoked if ended else KeyEnrolled
+    return RosterChange(before, sha256, after, kind, ", ".join(sorted(concerned)), prints, reason)
+
+
+def _proposal(log: Log, name: str, files: Mapping[str, bytes], before: Roster, sha256: str) -> Proposal:
+    statement = signed_roster.read_statement(files[ROSTER])
+    if before.signed is None:
+        return Proposal(name, files, statement, files, statement, frozenset())
+    in_place = trust_set(log.store, sha256)
+    return Proposal(name, files, statement, in_place, before.signed, signed_roster.concerned(in_place, files))
+
+
+def _stored(store: Store, name: str) -> dict[str, bytes]:
+    """The files of a proposal as they lie in a store, by name."""
+    folder = f"{FOLDER}/{name}/"
+    return {path.removeprefix(folder): store.get(path) for path in store.names(folder)}

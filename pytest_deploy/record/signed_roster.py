@@ -1,0 +1,245 @@
+"""Rosters that administrators sign: each by a quorum of the one before it, back to the trust root (as TUF's root metadata).
+
+The log's key alone can put nobody in force once there is a signed roster. The format: docs/record-format.md, "Signed rosters"
+(21 CFR 11.10(g), 11.100(b), 11.300(c)).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from pytest_deploy.errors import IllegalEvent
+from pytest_deploy.record import sshsig
+from pytest_deploy.record.clock import parse_stamp, stamp
+from pytest_deploy.record.event import canonical
+from pytest_deploy.record.key import ROSTER
+from pytest_deploy.record.ssh_signature import verify
+
+TYPE: Final = "roster"
+MEANING: Final = "puts this roster in force"
+LONGEST: Final = timedelta(days=366)
+"""From when a roster is put in force until it runs out."""
+SIGNATURE: Final = re.compile(r"roster-[0-9a-f]{8}\.sig")
+ROSTER_FILES: Final = ("allowed_signers", "roles.json")
+_NAMESPACE: Final = re.compile(r'namespaces="([^",*?!]+)"')
+
+Files = Mapping[str, bytes]
+"""Of a trust set, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RosterStatement:
+    """What administrators sign: `roster.json`."""
+
+    type: str = TYPE
+    meaning: str = MEANING
+    origin: str
+    number: int
+    """1 for the trust root."""
+    before: str | None
+    """SHA-256 of the roster.json before it, hex."""
+    allowed_signers_sha256: str
+    roles_sha256: str
+    administrators: str
+    """The role whose holders may sign the next roster."""
+    quorum: int
+    """How many of them it takes."""
+    expires: str
+    """A stamp: until when people may sign under it."""
+    reason: str
+    identity: str
+    """How it was verified that those who are new are who they say (21 CFR 11.100(b))."""
+
+    @property
+    def until(self) -> datetime:
+        return parse_stamp(self.expires)
+
+    def content(self) -> bytes:
+        return canonical(asdict(self))
+
+
+_KEYS: Final = frozenset(RosterStatement.__dataclass_fields__)
+_TEXTS: Final = ("origin", "allowed_signers_sha256", "roles_sha256", "administrators", "expires", "reason", "identity")
+
+
+def read_statement(content: bytes) -> RosterStatement:
+    """Raises ValueError, saying what is wrong, for anything that would not be written so."""
+    try:
+        document = json.loads(content)
+        again = canonical(document)
+    except (ValueError, RecursionError, IllegalEvent):
+        document = again = None
+    if not isinstance(document, dict) or again != content:
+        raise ValueError(f"{ROSTER} is not canonical JSON")
+    if set(document) != _KEYS or (document["type"], document["meaning"]) != (TYPE, MEANING):
+        raise ValueError(f"{ROSTER} is not the statement of a roster")
+    numbers = all(isinstance(document[key], int) and document[key] is not True for key in ("number", "quorum"))
+    texts = all(isinstance(document[key], str) for key in _TEXTS) and isinstance(document["before"], str | None)
+    if not numbers or not texts or not document["administrators"]:
+        raise ValueError(f"{ROSTER} is not the statement of a roster")
+    statement = RosterStatement(**document)
+    try:
+        parse_stamp(statement.expires)
+    except ValueError:
+        raise ValueError(f"{ROSTER}: its expires is no UTC time like 2026-11-22T20:25:07.951Z") from None
+    return statement
+
+
+def digest(content: bytes) -> str:
+    """SHA-256, hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def sha256_of(files: Files) -> str | None:
+    """The SHA-256 of a set's roster.json, hex; None where the set is not signed."""
+    return digest(files[ROSTER]) if ROSTER in files else None
+
+
+def signatures(files: Files) -> dict[str, bytes]:
+    """The administrators' signatures of a set, by file name."""
+    return {name: content for name, content in files.items() if SIGNATURE.fullmatch(name)}
+
+
+def wrong_change(before: Files | None, after: Files, *, origin: str, kind: str, at: datetime) -> str:
+    """Why a set may not follow another, as far as who may sign goes, in words; empty where it may.
+
+    Args:
+        before: The files of the set in force before it; None for the first.
+        after: Its own.
+        origin: Of the log.
+        kind: The type of the event that puts it in force.
+        at: The log's time of that event, UTC: by it keys are valid.
+    """
+    signed_before = before is not None and ROSTER in before
+    # 1. Once rosters are signed, they stay signed.
+    if ROSTER not in after:
+        return f"its roster is not signed: {ROSTER} is missing, and the one before it has one" if signed_before else ""
+    if before is not None and before.get(ROSTER) == after[ROSTER]:
+        return _other_files(before, after)
+    # 2. It is a statement about this set.
+    try:
+        statement = read_statement(after[ROSTER])
+    except ValueError as error:
+        return f"in its trust set, {error}"
+    preceding = read_statement(before[ROSTER]) if before is not None and signed_before else None
+    if wrong := _contradiction(statement, preceding, before, after, origin=origin, kind=kind):
+        return f"in its trust set, {ROSTER} {wrong}"
+    if not at < statement.until <= at + LONGEST:
+        return (
+            f"in its trust set, {ROSTER} runs out at {statement.expires}: right is after its event, by 366 days at most"
+        )
+    # 3. Enough administrators of the roster before it signed; of the trust root its own.
+    judging = before if before is not None and preceding is not None else after
+    return _not_signed(judging, preceding or statement, after, concerned(before, after) if preceding else (), at=at)
+
+
+def _other_files(before: Files, after: Files) -> str:
+    """Why a set with the roster.json of the one before it is none of the same roster; empty where it is."""
+    names = {*ROSTER_FILES, *signatures(before), *signatures(after)}
+    other = sorted(name for name in names if before.get(name) != after.get(name))
+    return f"its {other[0]} changed, and {ROSTER} did not" if other else ""
+
+
+def _contradiction(
+    statement: RosterStatement,
+    preceding: RosterStatement | None,
+    before: Files | None,
+    after: Files,
+    *,
+    origin: str,
+    kind: str,
+) -> str:
+    number, follows = (preceding.number + 1, sha256_of(before or {})) if preceding is not None else (1, None)
+    own = [digest(after.get(name, b"")) for name in ROSTER_FILES]
+    holders = administrators(after, statement.administrators)
+    if kind not in {"key.enrolled", "key.revoked"}:
+        return f"is another than before, and a {kind} changes no roster"
+    if statement.origin != origin:
+        return f"is of the log {statement.origin}, this is {origin}"
+    if (statement.number, statement.before) != (number, follows):
+        return f"is number {statement.number} and does not follow the one before it: number {number} would"
+    if own != [statement.allowed_signers_sha256, statement.roles_sha256]:
+        return "is about another allowed_signers or roles.json"
+    if statement.quorum < 1 or (len(holders) > 1 and statement.quorum < 2):  # noqa: PLR2004 -- two people where there are two
+        return f"asks for {statement.quorum}: right is 1 or more, and 2 where two people are {statement.administrators}"
+    return ""
+
+
+def _not_signed(
+    judging: Files, rule: RosterStatement, after: Files, concerned_people: Collection[str], *, at: datetime
+) -> str:
+    people: set[str] = set()
+    for name, signature in sorted(signatures(after).items()):
+        signer, why = signed_by(judging, rule.administrators, after[ROSTER], signature, at=at)
+        if why:
+            return f"in its trust set, {name} {why}"
+        people.add(signer)
+    counting = sorted(people.difference(concerned_people))
+    if len(counting) >= rule.quorum:
+        return ""
+    signed = ", ".join(counting) or "nobody"
+    return f"its roster is not signed by {rule.quorum} who were {rule.administrators} before it: signed by {signed}" + (
+        ", without those whom it concerns" if people.intersection(concerned_people) else ""
+    )
+
+
+def signed_by(judging: Files, role: str, content: bytes, signature: bytes, *, at: datetime) -> tuple[str, str]:
+    """(e-mail of the administrator, "") whose signature it is by a roster at an instant, else ("", why it counts not)."""
+    allowed = judging.get("allowed_signers", b"")
+    namespaces = set(_NAMESPACE.findall(allowed.decode("utf-8", "replace")))
+    if len(namespaces) != 1:
+        return "", "cannot be checked: allowed_signers names no namespace, or more than one"
+    namespace = namespaces.pop()
+    try:
+        read = sshsig.check(content, signature, namespace=namespace)
+    except sshsig.BadSignature as error:
+        return "", f"does not verify: {error}"
+    able = sshsig.signer_of(read, allowed, at=at) & administrators(judging, role)
+    if len(able) != 1:
+        return "", f"is by no key that a {role} of that roster had at {stamp(at)}: {read.fingerprint}"
+    (signer,) = able
+    _, why = verify(content, signature, allowed_signers=allowed, signer=signer, namespace=namespace, at=at)
+    return (signer, "") if not why else ("", why)
+
+
+def administrators(files: Files, role: str) -> frozenset[str]:
+    """The e-mails of those who hold a role in a set."""
+    return frozenset(
+        email
+        for email, entry in _people(files).items()
+        if isinstance(entry, dict) and isinstance(entry.get("roles"), list) and role in entry["roles"]
+    )
+
+
+def concerned(before: Files | None, after: Files) -> frozenset[str]:
+    """The e-mails of those whose entry or keys are others in one set than in another."""
+    sets = (before or {}, after)
+    old, new = (_people(files) for files in sets)
+    lines_before, lines_after = (_lines(files) for files in sets)
+    return frozenset(
+        email
+        for email in old.keys() | new.keys() | lines_before.keys() | lines_after.keys()
+        if old.get(email) != new.get(email) or lines_before.get(email) != lines_after.get(email)
+    )
+
+
+def _people(files: Files) -> Mapping[str, Any]:
+    try:
+        people = json.loads(files.get("roles.json", b"{}"))
+    except (ValueError, RecursionError):
+        return {}
+    return people if isinstance(people, dict) else {}
+
+
+def _lines(files: Files) -> Mapping[str, tuple[str, ...]]:
+    """The lines of allowed_signers by whose they are, sorted."""
+    by_person: dict[str, list[str]] = {}
+    for line in files.get("allowed_signers", b"").decode("utf-8", "replace").splitlines():
+        by_person.setdefault(line.partition(" ")[0], []).append(line)
+    return {email: tuple(sorted(lines)) for email, lines in by_person.items()}

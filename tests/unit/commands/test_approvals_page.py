@@ -1,0 +1,48 @@
+"""docs/approvals.md is a walk-through: each of its commands runs, in its order, and leaves what it says."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shlex
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from typer.testing import CliRunner
+
+from pytest_deploy.cli import app
+from tests.unit.sample_environment import REPOSITORY
+
+PAGE = (REPOSITORY / "docs" / "approvals.md").read_text(encoding="utf-8")
+KEYS = ("ada", "ben", "eva", "quinn", "quinn-new", "tina", "dee")
+
+
+def test_every_command_of_the_page_runs_in_its_order(tmp_path: Path) -> None:
+    shutil.copy(REPOSITORY / "deploy.yaml", tmp_path)
+    for name in KEYS:
+        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / name)]
+        subprocess.run(words, check=True, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
+    commands = re.findall(r"^    python deploy\.py (.+?)(?: +# .*)?$", PAGE, re.MULTILINE)
+    printed: dict[str, str] = {}
+    trust_root = ""
+
+    with contextlib.chdir(tmp_path):
+        for command in commands:
+            if " revoke " in f" {command} ":
+                time.sleep(1)  # a key is good for whole seconds, one at the least
+            words = [trust_root if word == "3f0c…" else word for word in shlex.split(command)]
+            result = CliRunner().invoke(app, words)
+            assert result.exit_code == 0, (command, result.output, result.exception)
+            printed[command] = result.output
+            if found := re.search(r"^root      ([0-9a-f]{64})$", result.output, re.MULTILINE):
+                trust_root = found[1]
+        listed = CliRunner().invoke(app, ["keys", "list", "local"]).output
+
+    assert len(commands) >= 20
+    assert f"root      {trust_root}" in listed
+    assert "roster    number 7, until" in listed
+    assert "VERIFIED" in printed["verify reports/local --trust-root 3f0c…"]
+    assert [line for line in listed.splitlines() if line.startswith("waits")] == []
+    assert {"Dee Deputy", "Quinn Quist", "Tina Tanaka"} <= set(re.findall(r"^person    (.+?) <", listed, re.MULTILINE))

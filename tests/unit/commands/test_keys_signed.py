@@ -1,0 +1,279 @@
+"""Once administrators have signed the roster, the log's key enrolls, revokes and re-roles nobody: they do, by a quorum."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_deploy.approvals import enrollment
+from pytest_deploy.approvals.roster import Person, in_force
+from pytest_deploy.commands.keys import enroll, list_keys, renew, revoke, root, rotate, sign
+from pytest_deploy.errors import RecordTampered, Refused, UsageError
+from pytest_deploy.record.clock import SystemClock
+from pytest_deploy.record.key import FileSigner, write_set
+from pytest_deploy.record.log import Log
+from pytest_deploy.record.signed_roster import digest
+from pytest_deploy.record.store import FolderStore
+from pytest_deploy.verify.verify import verify
+from tests.unit.commands.typed import typed
+from tests.unit.record.sample_record import ACTOR
+from tests.unit.sample_environment import REPOSITORY
+
+PEOPLE = {
+    "ada": ("Ada Admin", ["Administrator"]), "ben": ("Ben Admin", ["Administrator"]),
+    "eva": ("Eva Admin", ["Administrator"]), "quinn": ("Quinn Quist", ["QA Lead"]), "tina": ("Tina Tanaka", ["Tech Lead"]),
+}  # fmt: skip
+ORIGIN = "deploy.example.org/rehearsal/production"
+
+
+class Ceremony:
+    """A rehearsal's record whose people have keys of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root, self.keys = folder / "root", folder / "keys"
+        self.root.mkdir()
+        self.keys.mkdir()
+        shutil.copy(REPOSITORY / "deploy.yaml", self.root)
+
+    @property
+    def store(self) -> Path:
+        return self.root / "reports" / "rehearsal" / "production"
+
+    def log(self) -> Log:
+        key = FileSigner.open(self.root / ".deploy/keys/rehearsal-production.pem")
+        return Log(FolderStore(self.store), key, ORIGIN, SystemClock())
+
+    def run(self, command: Callable[..., None], *words: str, **options: Any) -> list[str]:
+        return typed(self.root, command, "production", *words, rehearse=True, **options)
+
+    def enroll(self, name: str, **options: Any) -> list[str]:
+        printed_name, roles = PEOPLE[name]
+        asked: dict[str, Any] = {
+            "person": f"{name}@example.org", "name": printed_name, "role": roles, "reason": f"{name} joined",
+            "public_key": self.key(name).with_suffix(".pub"), **options,
+        }  # fmt: skip
+        return self.run(enroll, **asked)
+
+    def key(self, name: str) -> Path:
+        path = self.keys / name
+        if not path.exists():
+            words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)]
+            subprocess.run(words, check=True, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
+        return path
+
+    def sign(self, name: str, *words: str, **options: Any) -> list[str]:
+        return self.run(sign, *words, key=self.key(name), **options)
+
+    def found(self) -> frozenset[str]:
+        log = self.log()
+        return frozenset(in_force(log.store, log.history())[0].people)
+
+    def root_sha256(self) -> str:
+        log = self.log()
+        return in_force(log.store, log.history())[0].root_sha256
+
+
+@pytest.fixture(scope="module")
+def rooted(tmp_path_factory: pytest.TempPathFactory) -> Ceremony:
+    """Three administrators and a QA Lead, whose roster two of them have signed."""
+    ceremony = Ceremony(tmp_path_factory.mktemp("rooted"))
+    for name in ("ada", "ben", "eva", "quinn"):
+        ceremony.enroll(name)
+    ceremony.run(root, reason="go-live", identity="passports, seen by HR")
+    ceremony.sign("ada")
+    ceremony.sign("ben")
+    return ceremony
+
+
+@pytest.fixture
+def ceremony(rooted: Ceremony, tmp_path: Path) -> Ceremony:
+    """A copy of it."""
+    made = Ceremony(tmp_path)
+    shutil.copytree(rooted.root, made.root, dirs_exist_ok=True)
+    shutil.copytree(rooted.keys, made.keys, dirs_exist_ok=True)
+    return made
+
+
+def test_the_trust_root_is_in_force_once_two_administrators_have_signed_it(tmp_path: Path) -> None:
+    made = Ceremony(tmp_path)
+    for name in ("ada", "ben"):
+        made.enroll(name)
+    proposed = made.run(root, reason="go-live", identity="passports")
+
+    assert "0 of 2 signed; may sign: Ada Admin, Ben Admin" in proposed[-1]
+    assert made.root_sha256() == ""
+    first = made.sign("ada")
+    assert "1 of 2 signed (ada@example.org); may sign: Ben Admin" in first[-1]
+    assert made.root_sha256() == ""
+    second = made.sign("ben")
+
+    digest_line = next(line for line in second if line.startswith("root "))
+    assert made.root_sha256() == digest_line.split()[1]
+    result = verify(made.store, trust_root=made.root_sha256())
+    assert result.ok, result.findings
+    assert f"root      {made.root_sha256()}" in made.run(list_keys)
+
+
+def test_an_enrolment_waits_for_a_quorum_and_then_counts(ceremony: Ceremony) -> None:
+    proposed = ceremony.enroll("tina", identity="passport, seen by HR")
+
+    assert "tina@example.org" not in ceremony.found()
+    assert "0 of 2 signed; may sign: Ada Admin, Ben Admin, Eva Admin" in proposed[-1]
+    shown = ceremony.sign("ada", show=True)
+    assert "person    Tina Tanaka <tina@example.org>: Tech Lead" in shown
+    assert "identity  passport, seen by HR" in shown
+    ceremony.sign("ada")
+    assert "tina@example.org" not in ceremony.found()
+    ceremony.sign("eva")
+
+    assert "tina@example.org" in ceremony.found()
+    result = verify(ceremony.store, trust_root=ceremony.root_sha256())
+    assert result.ok, result.findings
+
+
+def test_a_leaver_is_revoked_by_others_and_not_by_themselves(ceremony: Ceremony) -> None:
+    time.sleep(1)  # a key is good for whole seconds, one at the least
+    ceremony.run(revoke, person="eva@example.org", reason="left")
+    with pytest.raises(Refused, match="Eva Admin is whom this change concerns"):
+        ceremony.sign("eva")
+    ceremony.sign("ada")
+    ceremony.sign("ben")
+
+    listed = ceremony.run(list_keys)
+    assert any(line.startswith("roster    number 2") for line in listed)
+    ceremony.run(renew, reason="yearly")
+    with pytest.raises(Refused, match="Eva Admin is no Administrator with a valid key"):
+        ceremony.sign("eva")
+    assert verify(ceremony.store, trust_root=ceremony.root_sha256()).ok
+
+
+def test_a_roster_is_renewed_by_those_who_review_it(ceremony: Ceremony) -> None:
+    printed = ceremony.run(renew, reason="review of May")
+    assert "changes   nobody: the same people and keys" in printed
+    ceremony.sign("ada")
+    ceremony.sign("ben")
+
+    assert any(line.startswith("roster    number 2") for line in ceremony.run(list_keys))
+    assert verify(ceremony.store, trust_root=ceremony.root_sha256()).ok
+
+
+def test_the_same_signature_twice_is_one(ceremony: Ceremony) -> None:
+    ceremony.enroll("tina")
+    ceremony.sign("ada")
+    again = ceremony.sign("ada")
+
+    assert "1 of 2 signed" in again[-1]
+    assert "tina@example.org" not in ceremony.found()
+
+
+def test_who_is_no_administrator_signs_no_change(ceremony: Ceremony) -> None:
+    ceremony.enroll("tina")
+
+    with pytest.raises(Refused, match="Quinn Quist is no Administrator"):
+        ceremony.sign("quinn")
+    with pytest.raises(Refused, match="knows nobody with the key"):
+        ceremony.sign("tina")
+
+
+def test_an_overtaken_proposal_waits_no_more(ceremony: Ceremony) -> None:
+    ceremony.enroll("tina")
+    name = re.search(r"proposed  (\S+):", "\n".join(ceremony.run(renew, reason="review")))
+    assert name is not None
+    with pytest.raises(Refused, match="say which proposal"):
+        ceremony.sign("ada")
+    ceremony.sign("ada", name[1])
+    ceremony.sign("ben", name[1])
+
+    with pytest.raises(Refused, match="what waits is nothing"):
+        ceremony.sign("ada")
+    assert "tina@example.org" not in ceremony.found()
+
+
+def test_a_change_that_nobody_could_sign_is_not_proposed(tmp_path: Path) -> None:
+    made = Ceremony(tmp_path)
+    made.enroll("quinn")
+    with pytest.raises(Refused, match="nobody of this roster holds the role Administrator"):
+        made.run(root, reason="go-live", identity="passports")
+    for name in ("ada", "ben"):
+        made.enroll(name)
+    made.run(root, reason="go-live", identity="passports")
+    made.sign("ada")
+    made.sign("ben")
+    time.sleep(1)
+
+    with pytest.raises(Refused, match=r"2 who are Administrator must sign this, .* and Ada Admin could"):
+        made.run(revoke, person="ben@example.org", reason="left")
+
+
+def test_a_root_says_why_and_how_people_were_identified_and_is_one(ceremony: Ceremony, tmp_path: Path) -> None:
+    for missing in ({"reason": " ", "identity": "passports"}, {"reason": "go-live", "identity": ""}):
+        with pytest.raises(UsageError, match="say --"):
+            ceremony.run(root, **missing)
+    with pytest.raises(Refused, match="has a trust root already"):
+        ceremony.run(root, reason="again", identity="passports")
+    unsigned = tmp_path / "unsigned"
+    unsigned.mkdir()
+    with pytest.raises(Refused, match=r"no administrator signed this roster: `python deploy\.py keys root production"):
+        Ceremony(unsigned).run(renew, reason="yearly")
+
+
+def test_the_logs_key_changes_and_the_roster_stays_signed(ceremony: Ceremony) -> None:
+    before = ceremony.root_sha256()
+    ceremony.run(rotate, reason="yearly")
+
+    assert ceremony.root_sha256() == before
+    assert verify(ceremony.store, trust_root=before).ok
+
+
+# --- with the log's key alone
+
+
+def _tina(ceremony: Ceremony) -> tuple[Person, str]:
+    person = Person("tina@example.org", "Tina Tanaka", ("Tech Lead",), None, None, ())
+    return person, ceremony.key("tina").with_suffix(".pub").read_text(encoding="utf-8").strip()
+
+
+def test_the_logs_key_alone_enrolls_nobody(ceremony: Ceremony) -> None:
+    person, public = _tina(ceremony)
+    with pytest.raises(Refused, match="only they change it"):
+        enrollment.enroll(
+            ceremony.log(), ceremony.store, [person], {person.email: public},
+            namespace="deploy-approval@deploy.example.org", now=SystemClock().now(), actor=ACTOR, reason="mine",
+        )  # fmt: skip
+    assert person.email not in ceremony.found()
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["the old statement kept", "unsigned"])
+def test_a_set_that_the_logs_key_forged_is_refused_by_every_reader(ceremony: Ceremony, *, keep: bool) -> None:
+    """By whoever writes the events themselves, without a command."""
+    log, (person, public) = ceremony.log(), _tina(ceremony)
+    change = enrollment.enrolling(
+        log, [person], {person.email: public}, namespace="deploy-approval@deploy.example.org",
+        now=SystemClock().now(), reason="mine",
+    )  # fmt: skip
+    newest = [event for event in log.events() if event.type.startswith("key.")][-1].data["set"]
+    old = {path.name: path.read_bytes() for path in (ceremony.store / newest).iterdir()}
+    files = {name: data for name, data in old.items() if keep or not name.startswith("roster")} | change.after.files()
+    folder, sha256 = write_set(log.store, files)
+    content = change.kind(set=folder, set_sha256=sha256, person=person.email, fingerprint=None, reason="mine")
+    forged = log.append(content, run="-", actor=ACTOR)
+
+    with pytest.raises(RecordTampered, match=f"event {forged.seq} puts a roster in force that is not signed"):
+        ceremony.found()
+    result = verify(ceremony.store)
+    assert next(finding.place for finding in result.findings) == f"log/{forged.seq:08d}.event"
+
+
+def test_another_root_is_refused_where_somebody_holds_the_right_one(ceremony: Ceremony) -> None:
+    right = ceremony.root_sha256()
+
+    assert verify(ceremony.store, trust_root=right).ok
+    result = verify(ceremony.store, trust_root=digest(b"another"))
+    assert [one.problem for one in result.findings] == ["--trust-root: is another trust root than the one given"]
