@@ -85,9 +85,8 @@ def test_cancelled_run_rolls_back_and_recover_finds_nothing_or_finishes(
     assert_as_before(deployed, recovered)
 
 
-@pytest.mark.parametrize(
-    "workers", [pytest.param(("-n", "2"), id="workers"), pytest.param((), id="alone", marks=pytest.mark.faults)]
-)
+@pytest.mark.faults
+@pytest.mark.parametrize("workers", [pytest.param(("-n", "2"), id="workers"), pytest.param((), id="alone")])
 def test_cancelled_run_whose_step_hears_no_signal_is_killed_and_recover_finishes_it(
     deployed: Deployed, workers: tuple[str, ...]
 ) -> None:
@@ -118,6 +117,7 @@ def test_cancelled_run_whose_rollback_is_too_slow_is_killed_and_recover_finishes
     assert_as_before(deployed, recovered)
 
 
+@pytest.mark.faults
 def test_every_signal_to_the_whole_group_is_one_interruption(deployed: Deployed) -> None:
     """Ctrl-C reaches pytest and its workers; the second and the third, in the rollback, are noted and change nothing."""
     checkout = deployed.checkout

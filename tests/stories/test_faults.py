@@ -14,8 +14,7 @@ from tests.stories.story_assertions import Deployed, locked, phase_of
     "fault",
     [
         "startup",
-        "login",
-        *(pytest.param(name, marks=pytest.mark.faults) for name in sorted({*CAUGHT_BY} - {"startup", "login"})),
+        *(pytest.param(name, marks=pytest.mark.faults) for name in sorted({*CAUGHT_BY} - {"startup"})),
     ],
 )
 def test_faulty_release_is_caught_and_rolled_back(deployed: Deployed, fault: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from pytest_deploy.record.redaction import forms
 from tests.fake_github import REPOSITORY, TOKEN, GitHub
 from tests.project_checkout import Checkout
@@ -13,6 +15,7 @@ from tests.stories.requirement_credit import assert_credited
 ENV = {"GITHUB_TOKEN": TOKEN}
 
 
+@pytest.mark.faults
 def test_a_run_ends_as_it_did_whatever_github_says_and_the_next_goes_on_from_what_it_knows(checkout: Checkout) -> None:
     github = GitHub(may_write=False)
     with github.serving() as url:

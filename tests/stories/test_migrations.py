@@ -65,6 +65,7 @@ def test_migration_that_breaks_in_rehearsal_never_touches_the_environment(deploy
     assert "uncommitted changes" in ran.stdout
 
 
+@pytest.mark.faults
 def test_migration_that_breaks_in_its_middle_leaves_nothing(deployed: Deployed) -> None:
     checkout = deployed.checkout
     checkout.write("migrations/0008_half.sql", SURPRISED)

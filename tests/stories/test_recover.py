@@ -59,9 +59,8 @@ def test_run_whose_process_was_killed_is_rolled_back_by_recover(
     assert_recovered_for_good(deployed)
 
 
-@pytest.mark.parametrize(
-    "workers", [pytest.param(ALONE, id="alone"), pytest.param(WORKERS, id="workers", marks=pytest.mark.faults)]
-)
+@pytest.mark.faults
+@pytest.mark.parametrize("workers", [pytest.param(ALONE, id="alone"), pytest.param(WORKERS, id="workers")])
 def test_run_killed_before_any_change_is_abandoned_and_the_next_deploys(
     deployed: Deployed, workers: Sequence[str]
 ) -> None:

@@ -31,7 +31,7 @@ def _title(value: object) -> str:
 @pytest.mark.parametrize(
     "signum, step, settings, workers",
     [
-        (TERM, NEW_REVISION, NEVER_LISTENS, ()),
+        pytest.param(TERM, NEW_REVISION, NEVER_LISTENS, (), marks=HEAVY),
         pytest.param(INT, HEALTH, SLOW, (), marks=HEAVY),
         pytest.param(TERM, NEW_REVISION, NEVER_LISTENS, ("-n", "2"), marks=HEAVY),
         (INT, HEALTH, SLOW, ("-n", "2")),

@@ -15,6 +15,7 @@ def test_answers_some_day() -> None:
 """
 
 
+@pytest.mark.faults
 def test_step_over_its_time_limit_fails_the_run(deployed: Deployed) -> None:
     checkout = deployed.checkout
     file = checkout.path / STEP
