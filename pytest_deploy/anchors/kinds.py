@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 from pytest_deploy.anchors.github import Statuses
 from pytest_deploy.errors import AnchorUnavailable, DeployError, StoreUnavailable
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.bucket import Bucket
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import Checkpoint, SignedCheckpoint, parse_anchor, parse_checkpoint
@@ -92,7 +93,7 @@ class Lines:
 
     def known(self) -> tuple[Checkpoint, ...]:
         try:
-            text = self._file.read_text(encoding="utf-8", errors="replace")
+            text = stored_file.read(self._file).decode("utf-8", "replace")
         except FileNotFoundError:
             return ()
         except OSError as error:

@@ -254,8 +254,9 @@ def record_signatures(log: Log, context: ApprovalContext, *, actor: str) -> None
 
 def _evaluate_folder(context: ApprovalContext, kind: type[S]) -> Signatures[S]:
     name = f"runs/{context.run}/approvals"
-    folder = context.store / name
-    if folder.is_symlink():
+    try:
+        folder = stored_file.folder_of(context.store, name)
+    except stored_file.NotOfARecord:
         return Signatures((), (RefusedFile(name, "is a link, no folder"),))
     judged = [
         _evaluate_file(context, path, f"{name}/{path.name}", kind)

@@ -161,7 +161,7 @@ def sign_override(
 
 
 def _request_sha256(store: Path, run: str) -> str:
-    return digest(stored_file.read(store / "runs" / run / "request.json"))
+    return digest(stored_file.read(stored_file.file_of(store, f"runs/{run}/request.json")))
 
 
 def _sign(log: Log, statement: UnderRequest, slot: str, person: Person, key: Path) -> Event:

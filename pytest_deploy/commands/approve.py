@@ -214,7 +214,7 @@ def _schema_diff(pending: PendingRequest) -> list[str]:
     plan = pending.request["plan"]
     if plan is None:
         return ["(the run made this request itself: no plan)"]
-    place = pending.environment.workspace.run_folder(plan["run"]) / PLANNED_DIFF
+    place = stored_file.file_of(pending.environment.workspace.store, f"runs/{plan['run']}/{PLANNED_DIFF}")
     content = stored_file.read(place)
     if hashlib.sha256(content).hexdigest() != plan["schema_diff_sha256"]:
         raise Refused(f"{place} is not the diff the request names: somebody changed it; do not sign, verify the record")

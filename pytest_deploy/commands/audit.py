@@ -25,7 +25,6 @@ from pytest_deploy.gates.verdict import moment
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import ENVIRONMENTS, policy_of, read_document
 from pytest_deploy.policy.policy import Policy
-from pytest_deploy.record import log_entry
 from pytest_deploy.record.bucket import MirroredStore
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import TIMESTAMP_CA, trust_set
@@ -36,6 +35,7 @@ from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Store
 from pytest_deploy.reports.anchor_record import anchor_record
 from pytest_deploy.verify.chain import Signatures
+from pytest_deploy.verify.segment import read_entry
 from pytest_deploy.verify.verify import verify as verify_store
 from pytest_deploy.workspace import Workspace
 
@@ -147,6 +147,8 @@ class Audit:
                 yield from (Finding(name, ok, text) for ok, text in self._results(workspace, policy))
             except DeployError as error:
                 yield Finding(name, False, f"cannot be looked at: {error}")
+            except OSError as error:
+                yield Finding(name, False, f"cannot be looked at: {error.filename}: {error.strerror}")
 
     def _results(self, workspace: Workspace, policy: Policy) -> Iterator[Result]:
         store = record_store(workspace, policy)
@@ -185,7 +187,7 @@ class Audit:
 
         # 4. What a verification does not show.
         yield from self._copy(store)
-        events = [log_entry.parse((path / log_entry.name(seq)).read_bytes()).event for seq in range(verification.size)]
+        events = [read_entry(path, seq).event for seq in range(verification.size)]
         yield self._end_of_log(workspace, policy, events, checkpoints)
         verdict = retention.judge(policy.retention, self.now, *retention.read_holding(store, self.root))
         yield not verdict.blocks, f"retention: {verdict.sentence}"

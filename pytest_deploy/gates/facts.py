@@ -66,7 +66,9 @@ class GateFacts:
         return ApprovalContext(
             store=self.environment.log.store.folder(f"runs/{run or '-'}/"),
             run=run or "",
-            request=b"" if run is None else stored_file.read(self.workspace.run_folder(run) / "request.json"),
+            request=b""
+            if run is None
+            else stored_file.read(stored_file.file_of(self.workspace.store, f"runs/{run}/request.json")),
             events=[event for event in self.history if event.run == run],
             roster=self.roster,
             now=self.environment.clock.now(),

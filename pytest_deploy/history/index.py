@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import sqlite3
+import stat
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields
@@ -20,6 +21,7 @@ from typing import Any, Final, NamedTuple
 from pytest_deploy.errors import IllegalEvent, RecordTampered
 from pytest_deploy.history.runs import Row, facts
 from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event, line_hash
 from pytest_deploy.record.run_id import NO_RUN
@@ -88,6 +90,10 @@ class Index:
 
         Raises RecordTampered where the log breaks, naming the first bad event.
         """
+        try:
+            stored_file.folder_of(store, "log")
+        except stored_file.NotOfARecord as error:
+            raise RecordTampered(f"log/ {error.strerror}: `{verify_command(store)}`") from error
         index = cls(store, place)
         try:
             index._connection = _connect(place)
@@ -265,7 +271,14 @@ def log_size(store: Path, known: int) -> int:
 
 
 def _is_there(store: Path, seq: int) -> bool:
-    return (store / entries.name(seq)).is_file()
+    """Raises RecordTampered where what lies there is no file: it must not pass for the end of the log."""
+    try:
+        mode = (store / entries.name(seq)).lstat().st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(mode):
+        raise RecordTampered(f"{entries.name(seq)} {stored_file.NO_FILE}: `{verify_command(store)}`")
+    return True
 
 
 def _gap(store: Path, seq: int, later: int) -> RecordTampered:
@@ -275,8 +288,10 @@ def _gap(store: Path, seq: int, later: int) -> RecordTampered:
 
 
 def _connect(place: Path | None) -> sqlite3.Connection:
-    """An existing file (none is made here, where its mode could not be said), or memory."""
-    name = f"{place.resolve().as_uri()}?mode=rw" if place is not None else ":memory:"
+    """An existing file (none is made here, where its mode could not be said), or memory. Raises sqlite3.Error for a link or a FIFO."""
+    if place is not None and not (place.is_file() and not place.is_symlink()):
+        raise sqlite3.OperationalError(f"{place} {stored_file.NO_FILE}")
+    name = f"{place.absolute().as_uri()}?mode=rw" if place is not None else ":memory:"
     connection = sqlite3.connect(name, uri=True, timeout=_WAIT_S, isolation_level=None)
     connection.create_function("casefold", 1, str.casefold, deterministic=True)
     return connection

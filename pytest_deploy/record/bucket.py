@@ -22,13 +22,15 @@ from urllib.parse import urlsplit
 
 from pytest_deploy.errors import RecordTampered, StoreUnavailable, UsageError
 from pytest_deploy.policy.storage import LOOPBACK
-from pytest_deploy.record import atomic_file
-from pytest_deploy.record.store import Exists, FolderStore, Missing, check_name
+from pytest_deploy.record import atomic_file, stored_file
+from pytest_deploy.record.store import Exists, FolderStore, Missing, check_name, unavailable
 
 EMULATOR: Final = "STORAGE_EMULATOR_HOST"
 """Google's client asks this address in place of Google's own."""
 _NO_THREAD: Final = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 """Without it the client asks, in a thread of its own, for names that only traces would hold."""
+_LONGEST_MARK: Final = 4096
+"""Bytes."""
 _CALL_S: Final = 10.0
 """Seconds one attempt may take."""
 _ALL_S: Final = 20.0
@@ -335,7 +337,10 @@ class MirroredStore:
 def copy_of(path: Path) -> str:
     """The bucket that a folder is a copy of; empty where it is none."""
     with suppress(FileNotFoundError, NotADirectoryError):
-        return (path / MARK).read_text(encoding="utf-8").strip()
+        try:
+            return stored_file.read(path / MARK, _LONGEST_MARK).decode("utf-8", "replace").strip()
+        except stored_file.NotOfARecord as error:
+            raise unavailable(path / MARK, error, "read") from error
     return ""
 
 

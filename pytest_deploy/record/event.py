@@ -33,6 +33,7 @@ LIMIT: Final = 65_535
 
 DEEPEST: Final = 64
 """Objects and lists inside one another, at most: what reads JSON by recursion reads it everywhere."""
+_TOO_DEEP: Final = f"objects and lists lie more than {DEEPEST} deep in one another"
 
 FIRST_PREV: Final = "0" * 64
 """`prev` of event 0."""
@@ -140,7 +141,9 @@ def parse_line(line: bytes) -> Event:
         again = _dump(fields)
     except UnicodeDecodeError as error:
         raise IllegalEvent(f"no canonical JSON: byte {error.start} is not ASCII") from error
-    except (ValueError, TypeError, RecursionError) as error:
+    except RecursionError as error:
+        raise IllegalEvent(f"no canonical JSON: {_TOO_DEEP}") from error
+    except (ValueError, TypeError) as error:
         raise IllegalEvent(f"no canonical JSON: {error}") from error
     if again != line:
         raise IllegalEvent("no canonical JSON: keys sorted and single, no spaces, ASCII, one newline at the end")
@@ -159,7 +162,7 @@ def _dump(value: Json) -> bytes:
     written = _ENCODER.encode(value)
     # Few lines hold as many brackets at all, so few are looked at a character at a time.
     if written.count("[") + written.count("{") > DEEPEST and _depth(written) > DEEPEST:
-        raise ValueError(f"objects and lists lie more than {DEEPEST} deep in one another")
+        raise ValueError(_TOO_DEEP)
     return written.encode("ascii") + b"\n"
 
 

@@ -239,7 +239,7 @@ def _lies(path: Path, data: bytes) -> bool:
 
 def write_plain_copies(folder: Path, files: Mapping[str, bytes]) -> None:
     """Lay the newest set's plain copies into `trust/` of a store on disk; nothing is judged by them. Raises OSError."""
-    trust = folder / "trust"
+    trust = stored_file.folder_of(folder, "trust")
     for name, data in files.items():
         if name not in FILES or _lies(trust / name, data):
             continue

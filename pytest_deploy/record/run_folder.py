@@ -45,11 +45,16 @@ class RunFolder:
     @property
     def path(self) -> Path:
         """The folder on this machine, with all that the store holds of it now."""
-        return self._store.folder(self._prefix) / "runs" / self.run
+        self._store.folder(self._prefix)
+        return self._folder
 
     @property
     def _folder(self) -> Path:
-        return self._store.path / "runs" / self.run
+        """Raises RecordTampered where it is a link."""
+        try:
+            return stored_file.folder_of(self._store.path, f"runs/{self.run}")
+        except stored_file.NotOfARecord as error:
+            raise unavailable(self._store.path, error) from error
 
     def create(self, name: str, data: bytes) -> Path:
         """Make a file (0644, folders 0755), durably, once; `name` is relative, with `/` between parts.
@@ -89,10 +94,11 @@ class RunFolder:
         sentences = []
         for number, (name, problem) in enumerate(found.items(), before + 1):
             try:
-                aside.mkdir(parents=True, exist_ok=True)
+                stored_file.folder_of(self._store.path, f"{ASIDE}/{self.run}").mkdir(parents=True, exist_ok=True)
                 (self._folder / name).rename(aside / str(number))
             except OSError as error:
-                raise unavailable(aside, error) from error
+                # What lies in this place is no part of the record: it is the disk that is not as it should be.
+                raise unavailable(aside, OSError(error.errno, error.strerror)) from error
             shown = escape_line(f"{self._prefix}{encodable_name(name)} {problem}")
             sentences.append(f"{shown}; it lies now at {ASIDE}/{self.run}/{number} of the store")
         return tuple(sentences)

@@ -18,10 +18,6 @@ from pytest_deploy.record import atomic_file, stored_file
 _NAME = re.compile(r"[^/.\x00-\x1f\x7f\\][^/\x00-\x1f\x7f\\]*(/[^/.\x00-\x1f\x7f\\][^/\x00-\x1f\x7f\\]*)*")
 
 
-_NO_FILE: Final = {errno.ELOOP: "is a symbolic link", errno.EISDIR: "is a folder", errno.EINVAL: "", errno.EFBIG: ""}
-"""What `stored_file.read` says of what is no file of a record."""
-
-
 class Exists(RecordError):
     """The name is taken; what lies there stays as it is."""
 
@@ -76,8 +72,9 @@ class FolderStore:
 
     def create(self, name: str, data: bytes) -> None:
         """See Store.create. Raises StoreUnavailable for a full or read-only disk, saying so."""
+        check_name(name)
         try:
-            atomic_file.create(self._place(name), data, beside=self._unfinished)
+            atomic_file.create(stored_file.file_of(self.path, name), data, beside=self._unfinished)
         except FileExistsError:
             raise Exists(f"{self.path / name} exists; nothing in a record is replaced") from None
         except OSError as error:
@@ -85,22 +82,18 @@ class FolderStore:
 
     def get(self, name: str) -> bytes:
         """See Store.get. Raises RecordTampered for a symbolic link, a FIFO or the like: a record holds files only."""
-        place = self._place(name)
+        check_name(name)
         try:
-            return stored_file.read(place, stored_file.largest(name))
+            return stored_file.read(stored_file.file_of(self.path, name), stored_file.largest(name))
         except FileNotFoundError:
-            raise Missing(f"{place} does not exist") from None
+            raise Missing(f"{self.path / name} does not exist") from None
         except OSError as error:
-            if error.errno in _NO_FILE:
-                raise RecordTampered(
-                    f"{place} {_NO_FILE[error.errno] or error.strerror}; a record holds files only"
-                ) from error
-            raise unavailable(place, error, "read") from error
+            raise unavailable(self.path / name, error, "read") from error
 
     def names(self, prefix: str) -> Iterator[str]:
         folder = prefix.rpartition("/")[0]
         try:
-            for item in stored_file.below(self.path / folder, None):
+            for item in stored_file.below(stored_file.folder_of(self.path, folder), None):
                 name = f"{folder}/{item.name}" if folder else item.name
                 if name.startswith(prefix) and not any(part.startswith(".") for part in item.name.split("/")):
                     yield name
@@ -112,10 +105,6 @@ class FolderStore:
     def folder(self, prefix: str = "") -> Path:  # noqa: ARG002 -- a disk is always up to date
         return self.path
 
-    def _place(self, name: str) -> Path:
-        check_name(name)
-        return self.path / name
-
 
 _REMEDIES: Final = {
     errno.ENOSPC: "the disk is full; make room, then run again",
@@ -126,7 +115,12 @@ _REMEDIES: Final = {
 }
 
 
-def unavailable(place: Path, error: OSError, what: str = "written") -> StoreUnavailable:
-    """The error for an object that cannot be written, or read: which, why, and what to do."""
+def unavailable(place: Path, error: OSError, what: str = "written") -> RecordError:
+    """The error for an object that cannot be written, or read: which, why, and what to do.
+
+    RecordTampered where what lies there is nothing of a record, else StoreUnavailable.
+    """
+    if isinstance(error, stored_file.NotOfARecord):
+        return RecordTampered(f"{error.filename} {error.strerror}; a record holds files and folders of its own only")
     remedy = _REMEDIES.get(error.errno or 0, "see to the disk, then run again")
     return StoreUnavailable(f"the record at {place} cannot be {what}: {error.strerror or error}: {remedy}")

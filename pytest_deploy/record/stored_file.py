@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -30,6 +30,12 @@ LARGEST: Final[Mapping[str, int]] = {
 DEEPEST: Final = 16
 """Folders between a folder of the store and a file at most."""
 _DEFAULT: Final = max(LARGEST.values())
+IS_A_LINK: Final = "is a symbolic link"
+NO_FILE: Final = "is no regular file"
+
+
+class NotOfARecord(OSError):
+    """What lies there is no file, or no folder, of a record: a link, a FIFO, more than a file may have. `strerror` says what."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,29 @@ class Below:
 def largest(name: str) -> int:
     """Bytes that a file may have, by its name from the store."""
     return LARGEST.get(name.partition("/")[0], _DEFAULT)
+
+
+def folder_of(store: str | Path, name: str) -> Path:
+    """A folder of a store, there or not. Raises NotOfARecord: it, or one on the way to it, is a link, or no folder.
+
+    What a link leads to is somebody else's: it would be read as the record, written to, or handed out with it.
+    """
+    path = Path(store)
+    for part in filter(None, name.split("/")):
+        path /= part
+        with suppress(FileNotFoundError):
+            mode = path.lstat().st_mode
+            if stat.S_ISLNK(mode):
+                raise NotOfARecord(errno.ELOOP, IS_A_LINK, str(path))
+            if not stat.S_ISDIR(mode):
+                raise NotOfARecord(errno.ENOTDIR, "is no folder", str(path))
+    return path
+
+
+def file_of(store: str | Path, name: str) -> Path:
+    """A file of a store, there or not, whose folders are the store's own: to be read by `read`. Raises as `folder_of`."""
+    above, _, own = name.rpartition("/")
+    return folder_of(store, above) / own
 
 
 def below(folder: Path, most: int | None = LARGEST["runs"]) -> Iterator[Below]:
@@ -71,7 +100,7 @@ def below(folder: Path, most: int | None = LARGEST["runs"]) -> Iterator[Below]:
                 else:
                     waiting.append(_sorted(entry.path, f"{name}/"))
             elif not entry.is_file(follow_symlinks=False):
-                yield Below(name, entry.path, "is no regular file")
+                yield Below(name, entry.path, NO_FILE)
             elif most is not None and entry.stat(follow_symlinks=False).st_size > most:
                 yield Below(name, entry.path, f"has more than {most} bytes")
             else:
@@ -81,7 +110,7 @@ def below(folder: Path, most: int | None = LARGEST["runs"]) -> Iterator[Below]:
 
 
 def read(path: str | Path, most: int = LARGEST["runs"]) -> bytes:
-    """The bytes of a regular file. Raises OSError: a link, no regular file, more than `most` bytes, or not to be read."""
+    """The bytes of a regular file. Raises NotOfARecord: a link, no regular file, or more than `most` bytes; OSError."""
     with _opened(path, most) as stream:
         size = os.fstat(stream.fileno()).st_size
         content = stream.read(size + 1)
@@ -98,15 +127,28 @@ def sha256(path: str | Path, most: int = LARGEST["runs"]) -> str:
 
 @contextmanager
 def _opened(path: str | Path, most: int) -> Iterator[BufferedReader]:
-    # A FIFO without a writer would be waited for, were it not for O_NONBLOCK.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as stream:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError(errno.EINVAL, "is no regular file", str(path))
-        if found.st_size > most:
-            raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
+    with os.fdopen(open_regular(path, most), "rb") as stream:
         yield stream
+
+
+def open_regular(path: str | Path, most: int) -> int:
+    """A descriptor of a regular file, for who closes it. Raises OSError as `read` does."""
+    # A FIFO without a writer would be waited for, were it not for O_NONBLOCK.
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # the system's words are of many links
+            raise NotOfARecord(errno.ELOOP, IS_A_LINK, str(path)) from None
+        if error.errno == errno.ENXIO:  # a socket
+            raise NotOfARecord(errno.EINVAL, NO_FILE, str(path)) from None
+        raise
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_size <= most:
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISREG(found.st_mode):
+        raise NotOfARecord(errno.EFBIG, f"has more than {most} bytes", str(path))
+    raise NotOfARecord(errno.EINVAL, NO_FILE, str(path))
 
 
 def _sorted(folder: str, prefix: str) -> Iterator[tuple[os.DirEntry[str], str]]:

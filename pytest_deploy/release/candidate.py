@@ -46,7 +46,7 @@ class ReleaseCandidate:
 
 def of_request(store: Path, run: str, *, events: Sequence[Event] = ()) -> ReleaseCandidate:
     """What a request in a store asks for; `events` are those of the run that asks, where its build has run again."""
-    request = json.loads(stored_file.read(store / "runs" / run / "request.json"))
+    request = json.loads(stored_file.read(stored_file.file_of(store, f"runs/{run}/request.json")))
     approved = request["artefact"]["image"].partition("@")[2]
     return ReleaseCandidate(
         pipeline="deploy",

@@ -137,7 +137,9 @@ def expected(events: Sequence[Event], run_folder: Path, platform: Platform) -> R
             first = Workspace.of_store(run_folder.parents[1]).command_line("run")
             raise Refused(f"no release serves here yet: deploy one first: `{first}`")
         return release
-    request = json.loads(stored_file.read(run_folder / "request.json"))
+    request = json.loads(
+        stored_file.read(stored_file.file_of(run_folder.parents[1], f"runs/{run_folder.name}/request.json"))
+    )
     _, opened = next(of_type(events, RunOpened))
     deployed = [content.revision for _, content in of_type(events, RevisionDeployed)]
     return Release(

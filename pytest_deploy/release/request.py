@@ -215,7 +215,7 @@ def stored_request(store: Path, run: str, events: Iterable[Event]) -> Request:
     made = next((made for event, made in of_type(events, RequestMade) if event.run == run), None)
     place = f"runs/{run}/request.json"
     try:
-        request = Request(stored_file.read(store / place))
+        request = Request(stored_file.read(stored_file.file_of(store, place)))
     except OSError as error:
         raise Refused(
             f"{place} cannot be read ({error.strerror}); plan again, and see why: `{verify_command(store)}`"

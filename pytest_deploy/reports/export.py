@@ -33,12 +33,14 @@ from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import RecordRead
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.log_entry import SignedCheckpoint
-from pytest_deploy.record.run_folder import SUMS, listing
+from pytest_deploy.record.run_folder import SUMS, listing, plain_files
 from pytest_deploy.record.run_id import recover_command
 from pytest_deploy.reports.run_page import page_files, render_run
 from pytest_deploy.verify.run_files import check_preimages, check_sealed
 from pytest_deploy.workspace import Workspace, deploy_py
 
+_MOST_TOLD: Final = 20
+"""Findings of a run that is not what was sealed: somebody may have laid any number of files there."""
 _PROVES: Final = """\
 report.html is the current report; the sealed one is runs/<run>/report.html. The current one prints the commands that check this
 folder, with stock tools alone, and SHA256SUMS lists it: sha256sum --strict -c SHA256SUMS, and the same inside runs/<run>.
@@ -81,12 +83,12 @@ class Export:
             )
         judged_by = preimages.named(events)
         if findings := [*check_sealed(self.store, end), *check_preimages(self.store, judged_by)]:
-            told = "".join(f"\n  {finding}" for finding in findings)
+            told = "".join(f"\n  {finding}" for finding in findings[:_MOST_TOLD])
+            told += f"\n  and {len(findings) - _MOST_TOLD} more" if len(findings) > _MOST_TOLD else ""
             raise RecordTampered(f"{self.run} is not what was sealed; nothing was handed out, nothing recorded{told}")
 
         for folder in [*self._folders(), "anchors"]:
-            if (self.store / folder).is_dir():
-                listing(self.store / folder)  # a link in it would hand out what is not the record's
+            listing(stored_file.folder_of(self.store, folder))  # a link in it would hand out what is not the record's
         self._anchors(events)
 
     def begin(self) -> None:
@@ -99,7 +101,7 @@ class Export:
 
     def copy(self, events: Sequence[Event]) -> None:
         for name in self._folders():
-            shutil.copytree(self.store / name, self.into / name)
+            self._copy_folder(name)
             self.made.append(f"{name}/")
         if judged_by := sorted(preimages.named(events)):
             (self.into / preimages.FOLDER / "sha256").mkdir(parents=True)
@@ -113,7 +115,7 @@ class Export:
         if names := self._anchors(events):
             (self.into / FOLDER).mkdir()
             for name in names:
-                shutil.copy(self.store / name, self.into / name)
+                self._copy_file(name)
             self.made.append(f"anchors/  {', '.join(name.removeprefix(FOLDER) for name in names)}")
         else:
             self.not_made.append("anchors/: none was made at an event of this run; later ones stand in the store")
@@ -161,7 +163,7 @@ class Export:
         files: list[str] = []
         for event in events:
             name = f"{FOLDER}{event.seq + 1:08d}"
-            kept = self.store / f"{name}.checkpoint"
+            kept = stored_file.file_of(self.store, f"{name}.checkpoint")
             if not kept.is_file():
                 continue
             if stored_file.read(kept) != self._signed(event).text.encode():
@@ -173,7 +175,18 @@ class Export:
 
     def _folders(self) -> list[str]:
         wanted = (f"runs/{self.run}", f"signoffs/{self.run}", "trust")
-        return [name for name in wanted if (self.store / name).is_dir()]
+        return [name for name in wanted if stored_file.folder_of(self.store, name).is_dir()]
+
+    def _copy_folder(self, name: str) -> None:
+        for item in plain_files(stored_file.folder_of(self.store, name)):
+            self._copy_file(f"{name}/{item.name}")
+
+    def _copy_file(self, name: str) -> None:
+        """As it lies there now: a link that somebody laid since the check is not followed."""
+        (self.into / name).parent.mkdir(parents=True, exist_ok=True)
+        source = stored_file.file_of(self.store, name)
+        (self.into / name).write_bytes(stored_file.read(source, stored_file.largest(name)))
+        shutil.copymode(source, self.into / name, follow_symlinks=False)
 
     def _try(self, name: str, make: Callable[[], None]) -> None:
         try:

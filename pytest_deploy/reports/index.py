@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import DeployError
-from pytest_deploy.record import atomic_file
-from pytest_deploy.record.event import LIMIT, Event, of_type, parse_line
+from pytest_deploy.record import atomic_file, stored_file
+from pytest_deploy.record.event import Event, of_type, parse_line
 from pytest_deploy.record.events import GateRefused, RequestMade, RequestVoided, RunOpened, given
 from pytest_deploy.record.run_folder import REFUSED
 from pytest_deploy.record.run_id import workspace_of
@@ -247,13 +247,16 @@ def newest_runs(store: Path, most: int = RUNS_A_STORE) -> tuple[dict[str, list[E
     """
     runs: dict[str, list[Event]] = {}
     rows = 0
-    with os.scandir(store / "log") as items:
+    with os.scandir(stored_file.folder_of(store, "log")) as items:
         names = sorted(
             (i.name for i in items if i.name.endswith(".event") and i.is_file(follow_symlinks=False)), reverse=True
         )
     for name in names:
-        with (store / "log" / name).open("rb") as stored:
-            line = stored.readline(LIMIT + 1)
+        try:
+            stored = stored_file.read(store / "log" / name, stored_file.LARGEST["log"])
+        except stored_file.NotOfARecord:  # no event: the verifiers name it, and the page shows the others
+            continue
+        line = stored[: stored.find(b"\n") + 1 or None]
         if _INDEXED.search(line) is None:
             continue
         event = parse_line(line)

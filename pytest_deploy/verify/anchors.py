@@ -110,11 +110,10 @@ def _recorded(chain: Chain, event: Event, seen: set[tuple[str, str]]) -> Iterato
         if file is None or digest is None or (file, digest) in seen:
             continue
         seen.add((file, digest))
-        path = chain.store / file
-        if path.is_symlink() or (path.exists() and not path.is_file()):
-            continue  # named among the unexpected files, and not opened
         try:
-            actual = stored_file.sha256(path, _LARGEST)
+            actual = stored_file.sha256(stored_file.file_of(chain.store, file), _LARGEST)
+        except stored_file.NotOfARecord:
+            continue  # named among the unexpected files, and not opened
         except FileNotFoundError:
             yield Finding(11, file, f"is missing, though event {event.seq} recorded it")
         except OSError as error:
@@ -176,7 +175,10 @@ def openssl_ts(*arguments: str) -> subprocess.CompletedProcess[bytes]:
 
 def _files(store: Path, ending: str) -> list[Path]:
     """What is no regular file is named among the unexpected files, and not opened: a FIFO never ends."""
-    folder = store / "anchors"
+    try:
+        folder = stored_file.folder_of(store, "anchors")
+    except stored_file.NotOfARecord:
+        return []
     if not folder.is_dir():
         return []
     files = (item for item in stored_file.below(folder, _LARGEST) if item.problem is None)

@@ -116,7 +116,7 @@ class Chain:
     def list_names(self) -> None:
         """Step 1, before any event is read: every name from 0 on, regular files, nothing else."""
         try:
-            with os.scandir(self.store / "log") as items:
+            with os.scandir(stored_file.folder_of(self.store, "log")) as items:
                 # Of a million names each is looked at twice: as the directory tells its kind, and in its place.
                 regular = {item.name: item.is_file(follow_symlinks=False) for item in items}
         except OSError as error:
@@ -243,7 +243,7 @@ class Chain:
         """
         findings = []
         newest = self.trust[-1].files
-        with os.scandir(self.store / "trust") as items:
+        with os.scandir(stored_file.folder_of(self.store, "trust")) as items:
             names = sorted(
                 item.name for item in items if not item.is_dir(follow_symlinks=False) and item.name[0] != "."
             )
@@ -274,7 +274,7 @@ def read_trust_set(store: Path, event: Event) -> TrustSet:
         raise ValueError(f"names the set {named.set!r}, whose hash makes it {name}")
     folder = store / name
     try:
-        with os.scandir(folder) as items:
+        with os.scandir(stored_file.folder_of(store, name)) as items:
             names = sorted(
                 item.name for item in itertools.islice(items, _MOST_IN_A_SET) if not item.name.startswith(".")
             )

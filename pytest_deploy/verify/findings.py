@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from pytest_deploy.record import stored_file
 from pytest_deploy.record.plain_text import escape_to_ascii
 
 TITLES: Final[Mapping[int, str]] = {
@@ -47,7 +48,10 @@ class Finding:
     def unreadable(cls, step: int, store: Path, error: OSError) -> Self:
         """The finding of a step that could not read a file of the store."""
         place = os.path.relpath(error.filename, store) if error.filename is not None else "log/"
-        return cls(step, place, f"cannot be read: {error.strerror}")
+        said = (
+            str(error.strerror) if isinstance(error, stored_file.NotOfARecord) else f"cannot be read: {error.strerror}"
+        )
+        return cls(step, place, said)
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,11 @@ def check_run_folders(chain: Chain, pool: WorkerPool) -> Check:
 def check_preimages(store: Path, named: Collection[str]) -> Iterator[Finding]:
     """What is wrong with the texts that runs were judged by: each lies by its SHA-256, and all that are named are there."""
     present: set[str] = set()
-    folder = store / preimages.FOLDER
+    try:
+        folder = stored_file.folder_of(store, f"{preimages.FOLDER}/sha256").parent
+    except OSError as error:
+        yield Finding.unreadable(9, store, error)
+        return
     for item in stored_file.below(folder) if folder.is_dir() else ():
         place, name = f"{preimages.FOLDER}/{item.name}", item.name.removeprefix("sha256/")
         if any(part.startswith(".") for part in item.name.split("/")):
@@ -92,9 +96,9 @@ def check_preimages(store: Path, named: Collection[str]) -> Iterator[Finding]:
 def check_sealed(store: Path, event: Event) -> Iterator[Finding]:
     """What is wrong with the folder of one finished run. `event`: its `run.closed` or `run.abandoned`."""
     sums, bound = _bound_list(event)
-    folder = store / "runs" / event.run
     place = f"runs/{event.run}"
     try:
+        folder = stored_file.folder_of(store, place)
         text = stored_file.read(folder / sums)
         if hashlib.sha256(text).hexdigest() != bound:
             yield Finding(9, f"{place}/{sums}", f"is not the one event {event.seq} binds")
@@ -163,7 +167,7 @@ def _bound_list(event: Event) -> tuple[str, str]:
 
 def subfolders(place: Path) -> dict[str, bool]:
     """What lies in a folder, and whether each is a folder itself; nothing where there is none."""
-    if not place.is_dir():
+    if place.is_symlink() or not place.is_dir():
         return {}
     with os.scandir(place) as items:
         return {item.name: item.is_dir(follow_symlinks=False) for item in items}

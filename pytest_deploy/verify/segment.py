@@ -133,7 +133,7 @@ def read_segment(wanted: Range) -> Segment:
                 continue
             entry = entries.parse(data)
         except OSError as error:
-            return Segment(tuple(events), Finding(2, entries.name(seq), f"cannot be read: {error.strerror}"))
+            return Segment(tuple(events), Finding.unreadable(2, wanted.store, error))
         except IllegalEvent as error:
             return Segment(tuple(events), Finding(2, entries.name(seq), str(error)))
         if before is not None:
@@ -179,15 +179,12 @@ _NOTHING: Final = _Predecessor(FIRST_PREV, None, (), (), "")
 
 
 def _read_object(store: Path, seq: int) -> bytes:
-    # A million times: open() and a stream cost three times as much.
-    descriptor = os.open(f"{store}/{entries.name(seq)}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    # A million times: a stream costs three times as much.
+    descriptor = stored_file.open_regular(f"{store}/{entries.name(seq)}", _OBJECT_LIMIT)
     try:
-        data = os.read(descriptor, _OBJECT_LIMIT + 1)
+        return os.read(descriptor, _OBJECT_LIMIT + 1)
     finally:
         os.close(descriptor)
-    if len(data) > _OBJECT_LIMIT:
-        raise IllegalEvent(f"is no event: it has more than {_OBJECT_LIMIT} bytes")
-    return data
 
 
 def _compare(data: bytes, seq: int, before: _Predecessor) -> tuple[Event, _Predecessor] | None:

@@ -151,24 +151,34 @@ def _statements(job: tuple[str, tuple[str, ...]]) -> list[str]:
     store, places = job
     names = []
     for place in places:
-        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(f"{store}/{place}") as items:
+        # What is no folder of the store is named among the unexpected files.
+        none = (FileNotFoundError, NotADirectoryError, stored_file.NotOfARecord)
+        with suppress(*none), os.scandir(stored_file.folder_of(store, place)) as items:
             names += [f"{place}/{item.name}" for item in items if item.name.endswith(".json")]
     return names
 
 
 def _request(store: Path, event: Event, _known: _Known) -> Iterator[Finding]:
     name = f"runs/{event.run}/request.json"
-    path = store / name
-    if path.is_symlink() or not path.is_file():
+    path = _plain(store, name)
+    if path is None:
         yield Finding(10, name, f"is missing, or no file, though event {event.seq} made it")
     elif stored_file.sha256(path) != cast("RequestMade", event.content).request_sha256:
         yield Finding(10, name, f"is not the request of event {event.seq}")
 
 
+def _plain(store: Path, name: str) -> Path | None:
+    """A file of a store; None where there is none, or what lies there, or leads there, is nothing of a record."""
+    try:
+        path = stored_file.file_of(store, name)
+    except stored_file.NotOfARecord:
+        return None
+    return None if path.is_symlink() or not path.is_file() else path
+
+
 def _statement(store: Path, event: Event, known: _Known, *, with_signature: bool = False) -> Iterator[Finding]:
     content, trust = _signed(event), known.trust
     name = content.file
-    path, signature = store / name, store / f"{name}.sig"
     # One address, one person: what neither looks like another's nor is written in two ways.
     if not SIGNER.fullmatch(content.signer):
         yield Finding(10, name, f"is signed by {content.signer!r}, which is no address that a person signs under")
@@ -177,14 +187,17 @@ def _statement(store: Path, event: Event, known: _Known, *, with_signature: bool
     if Path(name).is_absolute() or ".." in Path(name).parts:
         yield Finding(10, name, f"lies outside the record, though event {event.seq} counts it")
         return
-    for file, bound in ((path, content.sha256), (signature, content.signature_sha256)):
-        place = file.relative_to(store).as_posix()
-        if file.is_symlink() or not file.is_file():
+    files = []
+    for place, bound in ((name, content.sha256), (f"{name}.sig", content.signature_sha256)):
+        file = _plain(store, place)
+        if file is None:
             yield Finding(10, place, f"is missing, or no file, though event {event.seq} counts it")
             return
         if stored_file.sha256(file, _LARGEST) != bound:
             yield Finding(10, place, f"is not the file event {event.seq} counts")
             return
+        files.append(file)
+    path, signature = files
     # What was signed says what the event says.
     text = stored_file.read(path, _LARGEST)
     if (problem := _contradiction(text, event, trust.key.origin if trust is not None else "")) or (

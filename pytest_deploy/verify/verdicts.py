@@ -145,14 +145,14 @@ class Verdicts:
         if sha256 not in self._policies:
             asked = None
             with suppress(OSError, ValueError):
-                asked = Asked.of(stored_file.read(self.store / preimages.place(sha256)))
+                asked = Asked.of(stored_file.read(stored_file.file_of(self.store, preimages.place(sha256))))
             self._policies[sha256] = asked
         return self._policies[sha256]
 
     def _policy_of_request(self, name: str) -> object:
         """SHA-256 of the policy that the request of a run was made under; step 9 says that it is the request that was made."""
         try:
-            request = json.loads(stored_file.read(self.store / f"runs/{name}/request.json"))
+            request = json.loads(stored_file.read(stored_file.file_of(self.store, f"runs/{name}/request.json")))
         except (OSError, ValueError, RecursionError):
             return None
         return request.get("policy_sha256") if isinstance(request, dict) else None

@@ -3,11 +3,12 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pytest_deploy.errors import RecordError, StoreUnavailable
+from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.run_folder import ABANDONED_SUMS, SUMS, RunFolder, listing
 from pytest_deploy.record.store import FolderStore
@@ -175,7 +176,7 @@ def test_what_cannot_be_moved_is_said(folder: RunFolder, tmp_path: Path) -> None
     (folder.path / "a\nb").touch()
     (tmp_path / ".set-aside").touch()
 
-    with pytest.raises(StoreUnavailable, match=r"\.set-aside/.* cannot be written: Not a directory"):
+    with pytest.raises(StoreUnavailable, match=r"\.set-aside/.* cannot be written: is no folder"):
         folder.set_aside()
 
 
@@ -195,8 +196,22 @@ def test_a_run_that_is_no_run_makes_no_path(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
 
-    with pytest.raises(StoreUnavailable, match="cannot be written"):
+    with pytest.raises(RecordTampered, match="runs is no folder"):
         RunFolder(FolderStore(tmp_path), RUN).create("a", b"")
+
+
+def test_a_folder_that_is_a_link_is_not_written_to(tmp_path: Path) -> None:
+    store, elsewhere = tmp_path / "store", tmp_path / "elsewhere"
+    (store / "runs").mkdir(parents=True)
+    elsewhere.mkdir()
+    (store / "runs" / RUN).symlink_to(elsewhere)
+
+    run = RunFolder(FolderStore(store), RUN)
+    acts: tuple[Callable[[], object], ...] = (lambda: run.create("a", b""), run.seal, run.set_aside)
+    for act in acts:
+        with pytest.raises(RecordTampered, match=f"{RUN} is a symbolic link"):
+            act()
+    assert not list(elsewhere.iterdir())
 
 
 def test_a_listing_reads_files_in_pieces(folder: RunFolder) -> None:

@@ -412,7 +412,7 @@ def test_no_room_for_it_is_said_and_the_folder_called_incomplete(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(shutil, "copytree", full)
+    monkeypatch.setattr(shutil, "copymode", full)
 
     with pytest.raises(Refused, match=r"is not whole: .*No space left.*remove it"):
         checkout.export()
