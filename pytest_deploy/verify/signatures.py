@@ -34,6 +34,7 @@ from pytest_deploy.record.events import (
     RequestMade,
     RequestRejected,
     RunClosed,
+    RunOpened,
     Signed,
     SignoffSigned,
     given,
@@ -41,8 +42,9 @@ from pytest_deploy.record.events import (
 from pytest_deploy.record.key import ROSTER
 from pytest_deploy.record.meanings import wrong_lifetime, wrong_meaning, wrong_time
 from pytest_deploy.record.ssh_signature import verify_files
-from pytest_deploy.verify.amendments import Amendments
+from pytest_deploy.verify.amendments import Amendments, is_one_of
 from pytest_deploy.verify.chain import Chain, TrustSet
+from pytest_deploy.verify.deviations import Deviations
 from pytest_deploy.verify.findings import NONE, Check, Finding
 from pytest_deploy.verify.run_files import subfolders
 from pytest_deploy.verify.segment import WorkerPool, batched, read_entry
@@ -276,17 +278,22 @@ def _json(values: Mapping[str, Any], key: str) -> bytes | None:
 def _signed_afterwards(chain: Chain) -> Iterator[Finding]:
     """What is signed after a run is counted once, is about a seal or event of this log, and changes what stood there."""
     sealed = {event.run: cast("RunClosed", event.content).record_sha256 for event in chain.kept_of(RunClosed)}
+    deployer = {event.run: cast("RunOpened", event.content).deployer for event in chain.kept_of(RunOpened)}
     files: dict[str, int] = {}
-    amendments = Amendments(chain)
+    amendments, deviations = Amendments(chain), Deviations(chain)
     for event in chain.kept_of(*_AFTER_A_RUN):
         content, place = _signed(event), entries.name(event.seq)
         # No file is counted twice.
         if (first := files.setdefault(content.file, event.seq)) != event.seq:
             yield Finding(10, place, f"counts {content.file} again, which event {first} counts")
-        # A sign-off, an accepted deviation: about the record that the run was closed with.
+        # A sign-off, an accepted deviation: about the record that the run was closed with, and not of one's own deployment.
         if isinstance(content, SignoffSigned | DeviationAccepted):
             if content.record_sha256 is not UNSET and content.record_sha256 != sealed.get(event.run):
                 yield Finding(10, place, f"is about another record than the one {event.run} was closed with")
+            if is_one_of(chain.trust_at(event.seq), content.signer, {deployer.get(event.run, "")}):
+                yield Finding(10, place, f"is signed by who deployed {event.run}")
+            if isinstance(content, DeviationAccepted) and (problem := deviations.fault(event)):
+                yield Finding(10, place, problem)
             continue
         # An amendment, a thaw: about an event of this log.
         subject = cast("RecordAmended | RecordAnnotated | EnvironmentReleased", content)

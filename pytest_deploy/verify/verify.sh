@@ -511,16 +511,19 @@ if [[ -s $work/after ]]; then
       if (first != "-" && (said[first] != same || by[first] == got(".data.signer"))) { printf "log/%08d.event\tconfirms no such amendment by another person\n", FNR - 1; exit }
       if (first != "-") stands[about, key] = raw[".data.new"]
       said[FNR - 1] = same; by[FNR - 1] = got(".data.signer")
-      printf "%d\t%s\t%s\t%s\n", FNR - 1, got(".run"), got(".data.signer"), actor[about] >amended
+      printf "%d\t%s\t%s\t%s\tamended\n", FNR - 1, got(".run"), got(".data.signer"), actor[about] >amended
     }' "$work/abouts" "$work/lines" >"$work/first"
   bad_first
-  # Nobody amends the record of their own run, nor their own statement.
+  # Nobody amends the record of their own run, nor their own statement; nobody signs off their own deployment, or accepts how it deviated.
+  awk -F '\t' '$3 ~ /^(signoff\.signed|deviation\.accepted)$/ { print $1, $4, $16, "-", "judged" }' OFS='\t' "$work/after" | sort -n - "$work/amended" >"$work/judging"
   grep -E '"type":"(run[.]opened|request[.]made)"' "$work/lines" | awk "$json"'
     { canonical($0) }
-    got(".type") == "run.opened" { print got(".run") "\t" got(".data.deployer") }
-    got(".type") == "request.made" { print got(".run") "\t" got(".data.requested_by") }' >"$work/own"
-  while IFS=$'\t' read -r n run signer actor; do
-    { awk -F '\t' -v run="$run" '$1 == run { print $2 }' "$work/own"; printf '%s\n' "$actor"; } >"$work/actors"
+    got(".type") == "run.opened" { print got(".run") "\t" got(".data.deployer") "\tdeployed" }
+    got(".type") == "request.made" { print got(".run") "\t" got(".data.requested_by") "\tasked" }' >"$work/own"
+  while IFS=$'\t' read -r n run signer actor how; do
+    why='is signed by who deployed the run'
+    [[ $how == judged ]] || why+=', asked for it or stated what it amends'
+    { awk -F '\t' -v run="$run" -v how="$how" '$1 == run && (how == "amended" || $3 == "deployed") { print $2 }' "$work/own"; printf '%s\n' "$actor"; } >"$work/actors"
     signer=$signer awk -v keep=1 "$json"'
       FILENAME ~ /actors$/ { actors[$0]; next }
       { canonical($0) }
@@ -530,8 +533,21 @@ if [[ -s $work/after ]]; then
           user = actor; number = actor; sub(/^local:[0-9]+:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
           if (tolower(actor) == ENVIRON["signer"] || (actor ~ /^github:/ && number == github) || (actor ~ /^local:/ && user == login)) exit 1
         }
-      }' "$work/actors" "$(trust_at "$n")/roles.json" || bad "$(event "$n")" 'is signed by who deployed the run, asked for it or stated what it amends'
-  done <"$work/amended"
+      }' "$work/actors" "$(trust_at "$n")/roles.json" || bad "$(event "$n")" "$why"
+  done <"$work/judging"
+  # What is accepted is of a step that the run had, and that did not pass.
+  awk -F '\t' '$3 == "deviation.accepted" { print $4 }' "$work/after" >"$work/deviated"
+  [[ ! -s $work/deviated ]] || { grep -E '"type":"(step[.](finished|not-run)|deviation[.]accepted)"' "$work/lines" || true; } | awk "$json"'
+    FILENAME != "-" { runs[$0]; next }
+    { of = ""; for (run in runs) if (index($0, "\"run\":\"" run "\"")) of = 1 }
+    of == "" { next }
+    { canonical($0); run = got(".run"); step = got(".data.nodeid") }
+    got(".type") != "deviation.accepted" { ended[run, step] = got(".type") == "step.not-run" ? "not-run" : got(".data.outcome"); next }
+    step == "-" { next }
+    !((run, step) in ended) || ended[run, step] == "passed" {
+      printf "log/%08d.event\taccepts a deviation of %s, which %s\n", got(".seq"), step, (run, step) in ended ? "passed" : run " does not have"; exit
+    }' "$work/deviated" - >"$work/first"
+  bad_first
 fi
 
 # What a gate passed by was signed; and before a run changes something, or is `deployed`, every gate that its policy asks let it go.
