@@ -1,5 +1,7 @@
 """A production record that came about as a real one does: staged, planned, refused, signed by two, deployed. Made once a test run.
 
+A copy of it holds besides what people signed after the run.
+
 Everything in it was written by the commands people type, on the embedded platform, under production's own policy, into a
 bucket that refuses replace and delete as production's own does.
 """
@@ -16,9 +18,24 @@ import tempfile
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
+from pytest_deploy.approvals.after_run import (
+    AcceptedDeviation,
+    AfterRun,
+    Amendment,
+    Countersignature,
+    Note,
+    SignOff,
+    event_hash,
+    sign_statement,
+)
+from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.record.bucket import Bucket, MirroredStore
+from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.event import Event, parse_line
+from pytest_deploy.record.open_record import open_record
+from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
 from tests.child_process import Ran
 from tests.fake_gcs import asking
@@ -29,6 +46,7 @@ from tests.stories.rehearsed_checkout import BUCKET, TUESDAY, RehearsedCheckout,
 
 HOUR = timedelta(hours=1)
 ROLES = ("Tech Lead", "QA Lead")
+ORIGIN = "deploy.example.org/rehearsal/production"
 
 
 @dataclass(frozen=True)
@@ -37,9 +55,13 @@ class ProductionRecord:
 
     store: Path
     """Production's."""
+    reviewed: Path
+    """Production's, with what people signed after the run: see `review`."""
     staging: Path
     key: Path
     """The private key production's log is signed with: what an insider may have."""
+    people: Path
+    """The private keys of those who sign, each under the part of their address before the @: what accomplices have."""
     run: str
     """The run that deployed."""
     plan: str
@@ -72,7 +94,16 @@ def production_record(shared: Path) -> ProductionRecord:
         if not made.exists():
             _make(made)
     run, plan, anchor = (made / "kept").read_text().splitlines()
-    return ProductionRecord(made / "production", made / "staging", made / "key.pem", run, plan, anchor)
+    return ProductionRecord(
+        store=made / "production",
+        reviewed=made / "reviewed",
+        staging=made / "staging",
+        key=made / "key.pem",
+        people=made / "people",
+        run=run,
+        plan=plan,
+        anchor=anchor,
+    )
 
 
 def _make(made: Path) -> None:
@@ -85,7 +116,11 @@ def _make(made: Path) -> None:
         (anchor,) = (line.split(maxsplit=1)[1] for line in said.splitlines() if line.strip().startswith("anchor "))
         for name in ("production", "staging"):
             shutil.copytree(checkout.rehearsing(name).store, part / name, symlinks=True)
-        shutil.copy(checkout.path / ".deploy" / "keys" / "rehearsal-production.pem", part / "key.pem")
+        keys = checkout.path / ".deploy" / "keys"
+        shutil.copy(keys / "rehearsal-production.pem", part / "key.pem")
+        shutil.copytree(keys / "rehearsal" / "production", part / "people")
+        shutil.copytree(part / "production", part / "reviewed", symlinks=True)
+        review(part / "reviewed", part / "key.pem", part / "people", run)
     (part / "kept").write_text(f"{run}\n{plan}\n{anchor}\n")
     part.rename(made)
 
@@ -130,6 +165,39 @@ def move_production(checkout: Checkout, bucket: LockedBucket) -> tuple[str, str]
     assert production.checkout.standing().status == 200
     assert request not in checkout.deploy_py("history", "--rehearse", "--outcome", "refused").stdout
     return request, ran.stdout
+
+
+def review(store: Path, key: Path, people: Path, run: str) -> None:
+    """Two people sign off a closed run and correct its reason; one puts a note beside its commit and accepts a step that did not run."""
+    log = open_record(FolderStore(store), origin=ORIGIN, key_file=key, clock=SystemClock(), actor="system:review")
+    roster, _ = in_force(log.store, log.history())
+    opened = next(event for event in log.run(run) if event.type == "run.opened")
+    sealed = next(event.data["record_sha256"] for event in log.run(run) if event.type == "run.closed")
+    skipped = next(event.data for event in log.run(run) if event.type == "step.not-run")
+
+    def signs(statement: type[AfterRun], by: str, meaning: str, **says: Any) -> Event:
+        person = roster.people[f"{by}@rehearsal.deploy.example.org"]
+        signer = {"printed_name": person.printed_name, "signer": person.email, "role": person.roles[0]}
+        said = statement(meaning=meaning, **signer, signed_at=stamp(log.clock.now()), run=run, **says)
+        return sign_statement(log, said, person=person, key=people / by)
+
+    about = {"event_sha256": event_hash(opened)}
+    corrected = {
+        **about, "amends": opened.seq, "key": "reason", "old": opened.data["reason"], "new": "OPS-7: entries get versions",
+        "reason": "left out when it was planned",
+    }  # fmt: skip
+    for by in ("tech-lead", "qa-lead"):
+        signs(SignOff, by, "reviewed", record_sha256=sealed, comment=f"complete, says {by}")
+    first = signs(Amendment, "tech-lead", Amendment.MEANING, **corrected)
+    signs(Countersignature, "qa-lead", Countersignature.MEANING, **corrected, countersigns=first.seq)
+    signs(
+        Note, "qa-lead", Note.MEANING, **about, annotates=opened.seq, key="commit", note="the tag was moved a day later"
+    )  # fmt: skip
+    signs(
+        AcceptedDeviation, "qa-lead", AcceptedDeviation.MEANING, record_sha256=sealed, nodeid=skipped["nodeid"],
+        deviation=f"not run: {skipped['cause']}", reason="nothing was to be undone",
+    )  # fmt: skip
+    assert verify(store).ok, verify(store).findings
 
 
 def assert_evidence_of_the_refusal(production: RehearsedCheckout, request: str, ran: Ran) -> None:
