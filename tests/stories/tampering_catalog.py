@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from tests.stories import tampering_after_a_run as after
 from tests.stories import tampering_with_content as content
 from tests.stories import tampering_with_files as files
 from tests.stories import tampering_with_log as log
+from tests.stories import tampering_with_preimages as texts
 from tests.stories import tampering_with_verdicts as verdicts
 from tests.stories.tampered_record import TamperedRecord
 
@@ -23,6 +25,9 @@ UNSEEN: Mapping[str, Callable[[TamperedRecord], None]] = {
     "an empty folder in a sealed run": files.empty_folder,
     "a second name (hard link) for a file": files.hard_link,
     "times and rights of files changed": files.times_and_rights,
+    "a text added that no run was judged by": texts.unnamed,
+    "the log rewritten with its own key: another specification, no anchor given": texts.another_specification,
+    "a sign-off copied to another run": after.sign_off_copied,
 }
 """What both verifiers let pass, in the order of docs/tampering.md, which says why."""
 
@@ -117,5 +122,52 @@ KINDS: Mapping[str, Callable[[TamperedRecord], None]] = {
     "the log rewritten with its own key: a change without the window's verdict": verdicts.window_not_asked,
     "the log rewritten with its own key: a window for which policy has no rule": verdicts.window_without_a_rule,
     "the log rewritten with its own key: a window that nobody overrode": verdicts.overridden_by_nobody,
+    "the specification a run was judged by altered": texts.altered,
+    "the calendar a run was judged by deleted": texts.deleted,
+    "the roster a run was judged by emptied": texts.emptied,
+    "two texts a run was judged by swapped": texts.swapped,
+    "a file of the suites in place of another": texts.of_another_step,
+    "the policy a run was judged by replaced by a link": texts.linked,
+    "the folder of these texts replaced by a link": texts.folder_linked,
+    "all these texts deleted": texts.all_deleted,
+    "the planned steps altered, their name to match": texts.altered_and_renamed,
+    "a policy added under its title": texts.under_a_title,
+    "the specification moved out of its folder": texts.moved,
+    "the log rewritten with its own key: a text that lies nowhere": texts.named_and_not_kept,
+    "the log rewritten with its own key: another policy than was signed": texts.another_policy,
+    "a sign-off altered": after.sign_off_altered,
+    "a sign-off deleted": after.sign_off_deleted,
+    "all that was signed after a run deleted": after.sign_offs_deleted,
+    "a sign-off moved to another run": after.sign_off_moved,
+    "two sign-offs swapped, signatures included": after.sign_offs_swapped,
+    "a sign-off's signature swapped for another person's": after.sign_off_signature_swapped,
+    "a sign-off's signature deleted": after.sign_off_signature_deleted,
+    "a sign-off replaced by a link": after.sign_off_linked,
+    "an amendment altered": after.amendment_altered,
+    "an amendment and its confirmation swapped, signatures included": after.amendments_swapped,
+    "the confirmation of an amendment deleted": after.confirmation_deleted,
+    "a note altered": after.note_altered,
+    "an accepted deviation altered": after.acceptance_altered,
+    "the log rewritten with its own key: a review made a rejection": after.sign_off_turned,
+    "the log rewritten with its own key: an amendment to another value": after.amended_value_changed,
+    "the log rewritten with its own key: a note that says another thing": after.note_changed,
+    "the log rewritten with its own key: a confirmation made an amendment of its own": after.confirmation_not_said,
+    "the log rewritten with its own key below what people signed, no anchor given": after.rewritten_below_a_signature,
+    "a sign-off counted a second time, with the log's own key": after.counted_again,
+    "a sign-off counted for another run, with the log's own key": after.counted_for_another_run,
+    "a sign-off by a key that nobody enrolled, with the log's own key": after.sign_off_by_a_stranger,
+    "a sign-off in a role not held, with the log's own key": after.sign_off_in_another_role,
+    "a sign-off whose meaning is none, with the log's own key": after.sign_off_of_no_known_meaning,
+    "a sign-off of another seal, with the log's own key": after.sign_off_of_another_seal,
+    "a sign-off by who deployed, with the log's own key": after.signed_off_by_the_deployer,
+    "an amendment of what was observed, with the log's own key": after.observed_amended,
+    "an amendment from a value that never stood, with the log's own key": after.amended_from_another_value,
+    "an amendment by who deployed, with the log's own key": after.amended_by_the_deployer,
+    "an amendment confirmed by its author, with the log's own key": after.confirmed_by_its_author,
+    "an amendment confirmed by who deployed, with the log's own key": after.confirmed_by_the_deployer,
+    "an amendment confirmed to another value, with the log's own key": after.another_value_confirmed,
+    "a note beside another event than was signed, with the log's own key": after.note_beside_another_event,
+    "a deviation accepted by who deployed, with the log's own key": after.accepted_by_the_deployer,
+    "a deviation accepted of a step that passed, with the log's own key": after.accepted_though_it_passed,
 }
 """In the order of docs/tampering.md."""

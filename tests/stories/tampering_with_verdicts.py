@@ -53,7 +53,7 @@ def _before_the_change(it: TamperedRecord, gate: str) -> Event:
     return next(event for event in asked if event.data["gate"] == gate)
 
 
-def _written_anew(it: TamperedRecord, begun: Event, **changes: Any) -> None:
+def written_anew(it: TamperedRecord, begun: Event, **changes: Any) -> None:
     """One event changed, all after it signed anew, the anchors in the record too."""
     for seq in range(begun.seq, it.size):
         event = it.events[seq]
@@ -66,7 +66,7 @@ def approved_by_other_people(it: TamperedRecord) -> None:
     verdict = _before_the_change(it, "approvals")
     it.named = entries.name(verdict.seq)
     filled = {role: f"another.{person}" for role, person in verdict.data["inputs"]["filled"].items()}
-    _written_anew(it, verdict, data={**verdict.data, "inputs": {**verdict.data["inputs"], "filled": filled}})
+    written_anew(it, verdict, data={**verdict.data, "inputs": {**verdict.data["inputs"], "filled": filled}})
 
 
 def window_not_asked(it: TamperedRecord) -> None:
@@ -74,7 +74,7 @@ def window_not_asked(it: TamperedRecord) -> None:
     verdict, other = _before_the_change(it, "window"), _before_the_change(it, "clock")
     changing = (e for e in it.events if e.type == "step.started" and e.run == it.of.run and e.data["changes"])
     it.named = entries.name(next(changing).seq)
-    _written_anew(it, verdict, data=other.data)
+    written_anew(it, verdict, data=other.data)
 
 
 def window_without_a_rule(it: TamperedRecord) -> None:
@@ -82,7 +82,7 @@ def window_without_a_rule(it: TamperedRecord) -> None:
     verdict = _before_the_change(it, "window")
     changing = (e for e in it.events if e.type == "step.started" and e.run == it.of.run and e.data["changes"])
     it.named = entries.name(next(changing).seq)
-    _written_anew(it, verdict, type="gate.not-applicable", data={**verdict.data, "verdict": "not-applicable"})
+    written_anew(it, verdict, type="gate.not-applicable", data={**verdict.data, "verdict": "not-applicable"})
 
 
 def overridden_by_nobody(it: TamperedRecord) -> None:
@@ -91,4 +91,4 @@ def overridden_by_nobody(it: TamperedRecord) -> None:
     it.named = entries.name(verdict.seq)
     by = sorted(_before_the_change(it, "approvals").data["inputs"]["filled"].values())
     override = {"by": by, "refused": "closed", "until": "2026-11-24T23:00:00.000Z"}
-    _written_anew(it, verdict, data={**verdict.data, "inputs": {**verdict.data["inputs"], "override": override}})
+    written_anew(it, verdict, data={**verdict.data, "inputs": {**verdict.data["inputs"], "override": override}})

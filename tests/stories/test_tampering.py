@@ -59,7 +59,7 @@ def theirs(store: Path, anchor: str | None = None, *before: str) -> tuple[bool, 
 
 
 def in_general(said: str) -> str:
-    """What differs from record to record, by its name: N for numbers, RUN, SET, ROLE, TIME, KEY."""
+    """What differs from record to record, by its name: N for numbers, RUN, SET, ROLE and so on."""
     for pattern, name in (
         (r"legal now: .*", "legal now: …"),
         (r"rehearsal-production-\d{8}T\d{6}Z-[0-9a-f]{4}", "RUN"),
@@ -67,8 +67,11 @@ def in_general(said: str) -> str:
         (r"\S+\+[0-9a-f]{8}\+[A-Za-z0-9+/=]{44}", "KEY"),
         (r"trust/[0-9a-f]{16}", "trust/SET"),
         (r"(qa|tech)-lead-[0-9a-f]{8}", "ROLE"),
+        (r"(amend-\d+-reason|note-\d+|deviation-[a-z0-9-]+|accomplice)-[0-9a-f]{8}", "STATEMENT"),
+        (r"\b[0-9a-f]{64}\b", "DIGEST"),
+        (r"suites/\S+::\w+", "STEP"),
         (r"\\[0-7]{3}", r"\\N"),
-        (r"(?<![A-Za-z\\\d])\d+", "N"),
+        (r"(?<!SHA-)(?<![A-Za-z\\\d])\d+", "N"),
     ):
         said = re.sub(pattern, name, said)
     return said
