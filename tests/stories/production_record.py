@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -175,7 +176,7 @@ def review(store: Path, key: Path, people: Path, run: str) -> None:
     sealed = next(event.data["record_sha256"] for event in log.run(run) if event.type == "run.closed")
     skipped = next(event.data for event in log.run(run) if event.type == "step.not-run")
 
-    def signs(statement: type[AfterRun], by: str, meaning: str, **says: Any) -> Event:
+    def signs(statement: Callable[..., AfterRun], by: str, meaning: str, **says: Any) -> Event:
         person = roster.people[f"{by}@rehearsal.deploy.example.org"]
         signer = {"printed_name": person.printed_name, "signer": person.email, "role": person.roles[0]}
         said = statement(meaning=meaning, **signer, signed_at=stamp(log.clock.now()), run=run, **says)

@@ -202,7 +202,7 @@ def name_the_statement(it: TamperedRecord, seq: int) -> None:
 def amend_again(it: TamperedRecord, by: str, **says: Any) -> int:
     """An amendment of the reason that was amended, to another."""
     first = counting(it, "record.amended")[0]
-    return count(it, first, by, old=first.data["new"], **{"new": "OPS-9", **says})
+    return count(it, first, by, **{"old": first.data["new"], "new": "OPS-9", **says})
 
 
 def confirm(it: TamperedRecord, by: str, seq: int, **says: Any) -> int:
