@@ -77,6 +77,8 @@ class ApprovalContext:
     """E-mails of the commits since the environment's last release."""
     outside: tuple[str, ...] = ()
     """E-mails that need no place in the roster."""
+    asked_of: Roster | None = None
+    """The roster in force when the request was made; None where none was made."""
     trust_root: str | None = None
     """The SHA-256 of the first signed roster, where policy pins it."""
 
@@ -307,12 +309,29 @@ def _evaluate_file(context: ApprovalContext, path: Path, name: str, kind: type[S
             namespace=context.roster.namespace,
             at=context.at if event is None else event.time,
         )
-        # 6. And its key was not ended since: nothing rests on this signature yet.
+        # 6. And its key was one when the request was made, and was not ended since: nothing rests on this signature yet.
         if kind is not Rejection:
-            why = why or _ended(context, statement.signer, fingerprint)
+            why = (
+                why
+                or _too_new(context, statement.signer, fingerprint)
+                or _ended(context, statement.signer, fingerprint)
+            )
     if why:
         return RefusedFile(name, why, statement.signer, statement.role)
     return CountedSignature(file, statement, event)
+
+
+def _too_new(context: ApprovalContext, signer: str, fingerprint: str) -> str:
+    """Why a key came too late for this request, in words; empty where it was there when the request was made.
+
+    Else whoever sees a request wait could have an approver enrolled for it.
+    """
+    if context.asked_of is None:
+        return ""
+    known = {(key.email, key.fingerprint) for key in context.asked_of.keys}
+    if (signer, fingerprint) in known:
+        return ""
+    return f"was signed with the key {fingerprint}, which was enrolled after the request was made: plan anew"
 
 
 def _ended(context: ApprovalContext, signer: str, fingerprint: str) -> str:

@@ -12,7 +12,8 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.actor import local_actor
-from pytest_deploy.record.event import Event
+from pytest_deploy.record.event import Event, of_type
+from pytest_deploy.record.events import RequestMade
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.release import source
 from pytest_deploy.release.candidate import ReleaseCandidate
@@ -78,8 +79,18 @@ class GateFacts:
             who=self.deployer,
             authors=self.authors,
             outside=self.policy.approval.outside,
+            asked_of=self._asked_of,
             trust_root=self.policy.approval.trust_root,
         )
+
+    @property
+    def _asked_of(self) -> Roster | None:
+        """The roster in force when the request was made."""
+        run = self.candidate.request
+        made = next((event.seq for event, _ in of_type(self.history, RequestMade) if event.run == run), None)
+        if made is None:
+            return None
+        return in_force(self.environment.log.store, [event for event in self.history if event.seq < made])[0]
 
     @cached_property
     def evaluation(self) -> Evaluation:

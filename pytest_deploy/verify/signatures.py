@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import log_entry as entries
-from pytest_deploy.record import stored_file
+from pytest_deploy.record import sshsig, stored_file
 from pytest_deploy.record.actor import SIGNER
 from pytest_deploy.record.clock import parse_stamp
 from pytest_deploy.record.event import Event, canonical, line_hash, parse_line
@@ -87,12 +87,12 @@ def check_signatures(chain: Chain, pool: WorkerPool, trust_root: str = "") -> Ch
     """
     counted = chain.kept_of(*_SIGNED)
     requests = chain.kept_of(RequestMade)
-    made = {event.run: event.instant for event in reversed(requests)}
+    made = {event.run: event for event in reversed(requests)}
     old = 0 if chain.signatures == "all" else max(len(counted) - RECENT, 0)
 
     def jobs(look: _Look, events: Sequence[Event], size: int = 256) -> Iterator[_Job]:
         for batch in batched(events, size):
-            known = [(event, _Known(chain.trust_at(event.seq), made.get(event.run))) for event in batch]
+            known = [(event, _known(chain, event, made.get(event.run))) for event in batch]
             yield _Job(chain.store, look, known)
 
     work = itertools.chain(
@@ -132,6 +132,14 @@ class _Known:
     """The set in force."""
     made: datetime | None
     """When the request of its run was made, by that request's own clock."""
+    asked_of: TrustSet | None
+    """The set in force when it was made."""
+
+
+def _known(chain: Chain, event: Event, made: Event | None) -> _Known:
+    if made is None:
+        return _Known(chain.trust_at(event.seq), None, None)
+    return _Known(chain.trust_at(event.seq), made.instant, chain.trust_at(made.seq))
 
 
 _Look = Callable[[Path, Event, _Known], Iterator[Finding]]
@@ -207,7 +215,9 @@ def _statement(store: Path, event: Event, known: _Known, *, with_signature: bool
     ):
         yield Finding(10, name, problem)
     # The signature verifies: before the roster, since it tells more.
-    elif with_signature and (problem := _refused(text, event, trust, signature)):
+    elif (with_signature and (problem := _refused(text, event, trust, signature))) or (
+        problem := _too_new(event, signature, known.asked_of)
+    ):
         yield Finding(10, f"{name}.sig", problem)
     # The roster in force has the signer under this name and in this role.
     elif problem := _not_in_roster(text, event, trust):
@@ -337,6 +347,20 @@ def _about(subject: RecordAmended | RecordAnnotated | EnvironmentReleased) -> in
     match subject:
         case RecordAmended(amends=about) | RecordAnnotated(annotates=about) | EnvironmentReleased(frozen=about):
             return given(about)
+
+
+def _too_new(event: Event, signature: Path, asked_of: TrustSet | None) -> str | None:
+    """Why the key of an approval or override was not its signer's when the request was made, or None."""
+    if asked_of is None or not isinstance(event.content, ApprovalSigned | OverrideSigned):
+        return None
+    try:
+        read = sshsig.read(stored_file.read(signature, _LARGEST))
+    except sshsig.BadSignature as error:
+        return f"is no signature: {error}"
+    allowed = asked_of.files.get("allowed_signers", b"")
+    if _signed(event).signer in sshsig.signer_of(read, allowed, at=event.time):
+        return None
+    return f"is by a key that was no signer's when the request was made (event {event.seq} counts it)"
 
 
 def _refused(text: bytes, event: Event, trust: TrustSet | None, signature: Path) -> str | None:

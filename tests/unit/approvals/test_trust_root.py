@@ -87,3 +87,14 @@ def test_a_rejection_stands_whatever_the_roster_is(pending: PendingRequest) -> N
     )
 
     assert len(pending.evaluation(trust_root=OTHER).rejected) == 1
+
+
+def test_a_key_that_was_enrolled_after_the_request_was_made_counts_nothing(pending: PendingRequest) -> None:
+    pending.approve(TINA)
+    pending.approve(QUINN)
+    earlier = replace(pending.roster, keys=tuple(key for key in pending.roster.keys if key.email != QUINN.email))
+
+    assert pending.evaluation(asked_of=pending.roster).missing == ()
+    evaluation = pending.evaluation(asked_of=earlier)
+    assert evaluation.missing == ("QA Lead",)
+    assert "was enrolled after the request was made" in evaluation.refused[0].reason

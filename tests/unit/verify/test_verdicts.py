@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,14 +51,23 @@ class Insider:
     run: RunWriter
 
     @classmethod
-    def begin(cls, home: Path) -> Insider:
-        """Three people are enrolled, and a request is made."""
+    def begin(cls, home: Path, known: Sequence[str] = tuple(PEOPLE)) -> Insider:
+        """Three people are enrolled, or those that are named, and a request is made."""
         needs("ssh-keygen")
-        log = open_log(home, HandClock())
+        made = cls(home, RunWriter(open_log(home, HandClock())))
+        made.enroll(*known)
+        made.run.policy = PRODUCTION
+        return cls(home, made.run.request())
+
+    def enroll(self, *people: str) -> Insider:
+        """The roster is these people from now on."""
+        log, home = self.run.log, self.home
         allowed, roster = "", {}
-        for name, role in PEOPLE.items():
+        for name in people:
+            role = PEOPLE[name]
             command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / name)]
-            subprocess.run(command, check=True, capture_output=True)
+            if not (home / name).exists():
+                subprocess.run(command, check=True, capture_output=True)
             kind, public = (home / f"{name}.pub").read_text().split()[:2]
             allowed += f'{name}@example.org namespaces="{NAMESPACE}" {kind} {public}\n'
             roster[f"{name}@example.org"] = {"printed_name": name.title(), "roles": [role]}
@@ -66,9 +76,7 @@ class Insider:
         data = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "new"}
         log.append(parse("key.enrolled", data), run="-", actor=ACTOR)
         write_plain_copies(home / "reports" / "local", files)
-        run = RunWriter(log)
-        run.policy = PRODUCTION
-        return cls(home, run.request())
+        return self
 
     @property
     def store(self) -> Path:
@@ -383,3 +391,14 @@ def test_the_text_of_a_policy_is_written_in_one_way() -> None:
     for text in (PRODUCTION + b"\n", PRODUCTION.replace(b":", b": "), json.dumps({"a": 1}).encode()):
         with pytest.raises(ValueError, match="is no policy"):
             Asked.of(text)
+
+
+@pytest.mark.parametrize("known, ok", [(("tina", "quinn"), True), (("tina",), False)], ids=["before", "after"])
+def test_a_key_that_was_enrolled_after_the_request_approves_nothing(
+    tmp_path: Path, known: Sequence[str], *, ok: bool
+) -> None:
+    """Else whoever holds the log's key has somebody enrolled for the request that waits."""
+    insider = Insider.begin(tmp_path, known).enroll("tina", "quinn").approve("tina", "quinn").open().ask().deploy()
+
+    place = "" if ok else f"runs/{insider.run.run}/approvals/quinn.json.sig"
+    assert both(insider.store) == (ok, place)
