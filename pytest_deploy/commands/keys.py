@@ -102,6 +102,9 @@ def enroll(
     if not says_something(reason):
         raise UsageError("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
     require_plain("--reason", reason)
+    deployer, administrators = record.policy.deployer, record.policy.roster.administrators
+    if deployer is not None and {deployer.role, administrators} <= set(enrolled.roles):
+        raise Refused(f"nobody is {deployer.role} and {administrators}: who deploys must not change who approves")
     change = enrollment.enrolling(
         record.log,
         [enrolled],

@@ -1,4 +1,4 @@
-"""`deployer`: who starts it holds the role that policy names."""
+"""`deployer`: who starts it holds the role that policy names, and is no administrator of the roster."""
 
 from __future__ import annotations
 
@@ -16,18 +16,27 @@ def gather(facts: GateFacts) -> Judge:
     rule, actor = facts.policy.deployer, facts.deployer
     if rule is None:
         return lambda _: judge(None, actor, None, frozenset(), ())
+    signed = facts.roster.signed
+    administrators = signed.administrators if signed is not None else ""
     person = facts.roster.of_actor(actor)
     holders = [holder.printed_name for holder in facts.roster.holders(rule.role, facts.environment.system_clock.now())]
     email, roles = (person.email, frozenset(person.roles)) if person is not None else (None, frozenset[str]())
-    return lambda _: judge(rule, actor, email, roles, holders)
+    return lambda _: judge(rule, actor, email, roles, holders, administrators=administrators)
 
 
 def judge(
-    rule: Deployer | None, actor: str, person: str | None, roles: frozenset[str], holders: Sequence[str]
+    rule: Deployer | None,
+    actor: str,
+    person: str | None,
+    roles: frozenset[str],
+    holders: Sequence[str],
+    *,
+    administrators: str = "",
 ) -> Verdict:
     """Whether `actor` is a `person` of the roster whose `roles` hold the one asked for.
 
-    `holders` are the people who do, for the message. An actor whom the roster does not know is refused.
+    `holders` are the people who do, for the message. An actor whom the roster does not know is refused. `administrators` is the
+    role that signs who may sign, where a roster is signed: who deploys must not also say who approves (21 CFR 11.10(g)).
     """
     if rule is None:
         return not_applicable(NAME)
@@ -44,4 +53,9 @@ def judge(
     if rule.role not in roles:
         roles_held = f"holds {', '.join(sorted(roles))}" if roles else "holds no role"
         return grounds.needs_action(f"{person} ({actor}) {roles_held}; {rule.role} starts it", remedy)
+    if administrators and administrators in roles:
+        return grounds.needs_action(
+            f"{person} ({actor}) is {administrators} too, and who deploys must not change who approves",
+            "have it started by somebody else, or have the role taken from them",
+        )
     return grounds.passes(f"{person} ({actor}) holds {rule.role}")

@@ -232,6 +232,12 @@ def test_the_logs_key_changes_and_the_roster_stays_signed(ceremony: Ceremony) ->
     assert verify(ceremony.store, trust_root=before).ok
 
 
+def test_nobody_is_enrolled_to_deploy_and_to_say_who_approves(ceremony: Ceremony) -> None:
+    with pytest.raises(Refused, match="who deploys must not change who approves"):
+        ceremony.enroll("tina", role=["Deployment Manager", "Administrator"])
+    ceremony.enroll("tina", role=["Deployment Manager"])
+
+
 # --- with the log's key alone
 
 

@@ -40,3 +40,13 @@ def test_a_role_that_nobody_holds_is_said() -> None:
 
     assert "holds no role" in verdict.reason
     assert "nobody holds the role Deployment Manager" in verdict.remedy
+
+
+def test_who_signs_the_roster_deploys_not() -> None:
+    roles = frozenset({"Deployment Manager", "Administrator"})
+    unsigned = deployer.judge(RULE, "dora", "dora@example.org", roles, HOLDERS)
+    signed = deployer.judge(RULE, "dora", "dora@example.org", roles, HOLDERS, administrators="Administrator")
+
+    assert unsigned.passed
+    assert outcome_of(signed) == (False, "mend")
+    assert "is Administrator too, and who deploys must not change who approves" in signed.reason
