@@ -42,6 +42,9 @@ def history(
     requirement: Annotated[
         str, typer.Option(help="when it was exercised last, and the runs that did: REQ-o00043 or REQ-o00043-K")
     ] = "",
+    unreviewed: Annotated[
+        bool, typer.Option("--unreviewed", help="closed runs alone that nobody has signed off, as reviewed or rejected")
+    ] = False,
     as_of: Annotated[str, typer.Option("--as-of", help="instead: what served at this instant, who approved it")] = "",
     form: Format = "table",
     limit: Annotated[
@@ -58,7 +61,7 @@ def history(
         "since": since, "until": until, "commit": commit, "digest": digest, "version": version, "deployer": deployer,
         "approver": approver, "outcome": outcome, "pipeline": pipeline, "migration": migration, "requirement": requirement,
     }  # fmt: skip
-    query = RunQuery.from_options(options)
+    query = RunQuery.from_options(options, unreviewed=unreviewed)
     stores = find_stores(reports, env or [], rehearsal=rehearse)
     with History(stores, _INDEX, rebuild=rebuild) as stores_history:
         if not as_of:
@@ -66,7 +69,7 @@ def history(
             asked = query.requirement
             about = answers(stores_history, asked, register.read(Path.cwd())) if asked else ()
             lines = text.listing_lines(stores_history.runs(query, limit=most), form, about)
-        elif any(options.values()) or limit is not None:
+        elif any(options.values()) or unreviewed or limit is not None:
             raise UsageError(
                 "--as-of asks what served, not for runs: beside it stand --env, --rehearse and --format alone"
             )

@@ -14,7 +14,7 @@ from typing import Any, Final, Self, TypeVar
 
 from pytest_deploy.errors import RecordTampered, UsageError
 from pytest_deploy.history.index import Index, Stale
-from pytest_deploy.history.runs import CLAIMED, EXERCISED, Fact, Row, RunQuery, facts
+from pytest_deploy.history.runs import ABANDONED, CLAIMED, EXERCISED, Fact, Row, RunQuery, facts
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import TrafficMoved
@@ -236,6 +236,8 @@ def _row_terms(query: RunQuery) -> list[tuple[str, list[Any]]]:
         if prefix:
             after = prefix[:-1] + chr(ord(prefix[-1]) + 1)  # the least text after every text that begins so
             terms.append((f"{column} >= ? AND {column} < ?", [prefix, after]))
+    if query.unreviewed:
+        terms.append(("ended != '' AND outcome != ? AND reviews = '[]'", [ABANDONED]))
     for column, words in (("outcome", query.outcomes), ("pipeline", query.pipelines)):
         if words:
             terms.append((f"{column} IN ({', '.join('?' for _ in words)})", list(words)))

@@ -28,10 +28,10 @@ from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.verify.segment import WorkerPool, read_entry, read_segments
 from pytest_deploy.workspace import verify_command
 
-VERSION: Final = 8
+VERSION: Final = 9
 """Of the tables and of what they are filled with: another version is built anew."""
 _COLUMNS: Final = tuple(field.name for field in fields(Row))
-_LISTS: Final = frozenset({"approvers", "bypassed", "amended", "refused_by", "events"})
+_LISTS: Final = frozenset({"approvers", "bypassed", "amended", "reviews", "refused_by", "events"})
 """Fields of a row that are written as JSON."""
 _TABLES: Final = f"""
 CREATE TABLE state (version INTEGER, origin TEXT, size INTEGER, root TEXT, head TEXT);

@@ -55,7 +55,16 @@ _TELLING: Final = frozenset(
     kind.type
     for kind in (
         *(RequestMade, RequestVoided, RunOpened, RevisionDeployed, ApprovalSigned, DeviationAccepted),
-        *(GatePassed, GateRefused, GateNotApplicable, RecordAmended, RunDecided, RunClosed, RunAbandoned),
+        *(
+            GatePassed,
+            GateRefused,
+            GateNotApplicable,
+            RecordAmended,
+            SignoffSigned,
+            RunDecided,
+            RunClosed,
+            RunAbandoned,
+        ),
     )
 )
 """Types that say something of a run as a whole; most do not."""
@@ -79,6 +88,8 @@ class Row:
     """Gates that passed by an override, which takes two people; deviations that were accepted."""
     amended: tuple[str, ...] = ()
     """What was corrected since, by the keys of its events; what a row says is what the events say."""
+    reviews: tuple[str, ...] = ()
+    """What people signed of its sealed record, in order: `QA Lead: reviewed`."""
     outcome: str = REQUESTED
     """One of OUTCOMES."""
     cause: str = ""
@@ -107,7 +118,7 @@ class Row:
             raise ValueError("no event, no run")
         return row
 
-    def apply(self, event: Event) -> None:  # noqa: C901 - one arm a type
+    def apply(self, event: Event) -> None:  # noqa: C901, PLR0912 - one arm a type
         if not self._tells(event):
             return
         time = stamp(event.time)
@@ -138,6 +149,8 @@ class Row:
                 self.bypassed = _with(self.bypassed, deviation or event.type)
             case RecordAmended(key=key):
                 self.amended = _with(self.amended, given(key, ""))
+            case SignoffSigned(role=role, meaning=meaning):
+                self.reviews = _with(self.reviews, f"{role}: {meaning}")
             case RunDecided(cause=why, duration_s=duration_s):
                 self.cause, self.duration_s = why or "", duration_s
             case RunClosed(outcome=outcome):
@@ -281,9 +294,11 @@ class RunQuery:
     migration: str = ""
     requirement: str = ""
     """Runs that exercised a requirement, or one assertion of it: REQ-o00043 covers REQ-o00043-K."""
+    unreviewed: bool = False
+    """Closed runs alone whose sealed record nobody has signed off, as reviewed or rejected."""
 
     @classmethod
-    def from_options(cls, options: Mapping[str, str]) -> Self:
+    def from_options(cls, options: Mapping[str, str], *, unreviewed: bool = False) -> Self:
         """From the options of `deploy.py history`, by name, empty where not given.
 
         Raises:
@@ -308,6 +323,7 @@ class RunQuery:
             pipelines=_choices("pipeline", words["pipeline"], tuple(PIPELINE_OUTCOMES)),
             migration=words["migration"],
             requirement=words["requirement"],
+            unreviewed=unreviewed,
         )
 
 

@@ -11,6 +11,7 @@ from pytest_deploy.history.history import AsOf, Listed, Listing, RunEvents, Serv
 from pytest_deploy.history.runs import Row
 from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record import meanings
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.countersigned import countersigned_amendments, countersigned_overrides
 from pytest_deploy.record.event import Event
@@ -86,8 +87,10 @@ def _listing_table(listing: Listing) -> Iterator[str]:
 
 
 def _outcome(row: Row) -> str:
-    """As the events say it; that something was corrected since is said beside it, and `show` says what."""
-    return f"{row.outcome} (amended: {', '.join(row.amended)})" if row.amended else row.outcome
+    """As the events say it; what was corrected since, and who rejected its record, is said beside it, and `show` says more."""
+    rejected = [review.rpartition(": ")[0] for review in row.reviews if review.endswith(f": {meanings.REJECTED}")]
+    beside = [f"{what}: {', '.join(who)}" for what, who in (("amended", row.amended), ("rejected", rejected)) if who]
+    return f"{row.outcome} ({'; '.join(beside)})" if beside else row.outcome
 
 
 def _object(listed: Listed) -> dict[str, Any]:

@@ -27,6 +27,7 @@ def questions(runs: int) -> Mapping[str, RunQuery]:
         "a deployer": RunQuery(deployer="dora3"),
         "an approver": RunQuery(approver="quinn"),
         "an outcome": RunQuery(outcomes=("rolled-back", "refused")),
+        "what nobody has reviewed": RunQuery(unreviewed=True),
         "a pipeline": RunQuery(pipelines=("plan",)),
         "a migration": RunQuery(migration=f"{number:06d}"),
         "a requirement": RunQuery(requirement=f"REQ-o{number % 977:05d}"),

@@ -45,6 +45,7 @@ def accepts(query: RunQuery, row: Row, facts: Iterable[Fact]) -> bool:
         and (not query.outcomes or row.outcome in query.outcomes)
         and (not query.pipelines or row.pipeline in query.pipelines)
         and (not query.approver or any(query.approver.casefold() in signer for signer in signers))
+        and (not query.unreviewed or bool(row.ended and row.outcome != "abandoned" and not row.reviews))
         and (not query.migration or query.migration in migrations)
         and (not query.requirement or any(f"{name}-".startswith(f"{query.requirement}-") for name in verified | failed))
     )

@@ -180,3 +180,15 @@ def test_no_event_is_no_run() -> None:
 )  # fmt: skip
 def test_runs_are_looked_up_by_what_their_events_say(happened: Event, found: list[tuple[str, str]]) -> None:
     assert found == list(facts(happened))
+
+
+def test_a_closed_run_is_reviewed_once_somebody_signed_it_off() -> None:
+    ended = event(9, "run.closed", **closed("deployed", RUN))
+    signed = {**FILE, "role": "QA Lead", "record_sha256": SHA}
+    reviewed = event(10, "signoff.signed", **signed, meaning="reviewed")
+    rejected = event(11, "signoff.signed", **{**signed, "role": "CTO"}, meaning="rejected")
+
+    assert Row.of([OPENED, ended]).reviews == ()
+    row = Row.of([OPENED, ended, reviewed, rejected])
+    assert row.reviews == ("QA Lead: reviewed", "CTO: rejected")
+    assert row.events == (5, 9, 10, 11)
