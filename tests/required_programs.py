@@ -14,7 +14,7 @@ _PACKAGES = {
     "sha256sum": "Debian's coreutils",
     "bash": "Debian's bash",
     "chromium": "Debian's chromium",
-    "go": "Debian's golang-go and golang-golang-x-mod-dev",
+    "go": "Debian's golang-go, golang-golang-x-crypto-dev and golang-golang-x-mod-dev",
     "allure": "npm's allure",
 }
 

@@ -1,16 +1,18 @@
 """A third party agrees: Go's golang.org/x/mod/sumdb reads our objects, computes the same roots, accepts our proofs and notes.
 
 `peer/main.go` cuts the objects into parts; tree, inclusion, consistency and signed notes are that library's. It refuses
-what is tampered with, and names the same event.
+what is tampered with, and names the same event. It follows signed rosters too, from the text of docs/record-format.md and with
+golang.org/x/crypto/ssh: a third reading beside our two.
 """
 
 from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,8 +25,10 @@ from tests.required_programs import needs
 from tests.unit.record.sample_record import HandClock, open_log
 from tests.unit.verify.altered_record import forge, replace, rotate, swap
 from tests.unit.verify.conftest import Record
+from tests.unit.verify.second_verifier import second_opinion
+from tests.unit.verify.signed_rosters import ADMINISTRATOR, SignedRosters, make_keys
 
-LIBRARY = Path("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog")
+LIBRARIES = {"mod": "sumdb/tlog", "crypto": "ssh"}
 
 
 @dataclass(frozen=True)
@@ -41,13 +45,14 @@ class Peer:
 def peer(tmp_path_factory: pytest.TempPathFactory) -> Peer:
     """The program, compiled with what Debian packages: nothing is fetched."""
     needs("go")
-    if not LIBRARY.is_dir():
-        skip_or_fail_missing("Go's x/mod", "apt-get install golang-golang-x-mod-dev")
+    for name, package in LIBRARIES.items():
+        if not (Path("/usr/share/gocode/src/golang.org/x") / name / package).is_dir():
+            skip_or_fail_missing(f"Go's x/{name}", f"apt-get install golang-golang-x-{name}-dev")
     folder = tmp_path_factory.mktemp("peer")
     offline = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(folder / "cache"), "GOPROXY": "off"}
-    source = Path(__file__).parent / "peer" / "main.go"
+    sources = sorted((Path(__file__).parent / "peer").glob("*.go"))
     done = subprocess.run(
-        ["go", "build", "-o", str(folder / "peer"), str(source)],
+        ["go", "build", "-o", str(folder / "peer"), *map(str, sources)],
         env={**os.environ, **offline},
         capture_output=True,
         text=True,
@@ -130,3 +135,74 @@ def test_it_refuses_what_was_tampered_with_and_names_the_event(
     assert said.startswith(f"{entries.name(seq)}: ")
     assert why in said
     assert not verify(record.store, signatures="all").ok
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    return make_keys(tmp_path_factory.mktemp("people"))
+
+
+def change(rosters: SignedRosters, *by: str, **says: Any) -> SignedRosters:
+    """Tina gets another role, and these sign it."""
+    return rosters.enrol("tina", "Tech Lead", "QA Lead").put_in_force(*by, **says)
+
+
+def late(rosters: SignedRosters, seconds: float) -> SignedRosters:
+    rosters.clock.move(seconds)
+    return rosters.approve()
+
+
+FOLLOWING: dict[str, Callable[[SignedRosters], object]] = {
+    "a change": lambda r: change(r, "ada", "ben").approve(),
+    "a person, then their signature": lambda r: change(r.enrol("nina", ADMINISTRATOR).put_in_force("ben", "ada"), "nina", "ada"),
+    "text beyond ASCII": lambda r: change(r, "ada", "ben", reason='Ü \U0001f511 <"\\/> \x7f\n'),
+    "the log's key rotated": lambda r: r.rotate(r.store.parents[1]),
+    "signed right before it expires": lambda r: late(r, 30 * 86400 - 0.001),
+}  # fmt: skip
+
+NOT_FOLLOWING: dict[str, Callable[[SignedRosters], object]] = {
+    "by one of two": lambda r: change(r, "ada"),
+    "by a stranger besides": lambda r: change(r, "ada", "ben", "eve"),
+    "by one person with two keys": lambda r: change(r, "ada", "ada-2"),
+    "by the person concerned": lambda r: r.enrol("cleo", ADMINISTRATOR, "QA Lead").put_in_force("ada", "cleo"),
+    "in another namespace": lambda r: change(r, "ada", "ben", namespace="file"),
+    "a number skipped": lambda r: change(r, "ada", "ben", number=3),
+    "other signers under the same roster": lambda r: r.bring({**r.newest, "allowed_signers": b""}),
+    "without a roster": lambda r: r.bring(r.files()),
+    "more keys than a roster has": lambda r: change(r, "ada", "ben", more=1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FOLLOWING)
+def test_it_follows_the_rosters_that_administrators_signed(
+    peer: Peer, tmp_path: Path, keys: Mapping[str, Path], case: str
+) -> None:
+    rosters = SignedRosters.begin(tmp_path, keys).root()
+    FOLLOWING[case](rosters)
+    _, _, size, root = rosters.log.checkpoint().split()
+
+    assert (True, f"{size} {root}") == peer.says(rosters.store)
+    assert second_opinion(rosters.store).ok
+
+
+@pytest.mark.parametrize("case", NOT_FOLLOWING)
+def test_it_refuses_a_roster_that_does_not_follow_as_verify_sh_does(
+    peer: Peer, tmp_path: Path, keys: Mapping[str, Path], case: str
+) -> None:
+    rosters = SignedRosters.begin(tmp_path, keys).root()
+    NOT_FOLLOWING[case](rosters)
+    well, said = peer.says(rosters.store)
+    theirs = second_opinion(rosters.store)
+
+    assert (well, theirs.ok) == (False, False)
+    assert said.startswith(f"{entries.name(2)}: ")
+    assert f"\nNOT VERIFIED: {entries.name(2)}: " in f"\n{theirs.text}"
+
+
+def test_it_refuses_an_approval_when_the_roster_has_expired(
+    peer: Peer, tmp_path: Path, keys: Mapping[str, Path]
+) -> None:
+    rosters = late(SignedRosters.begin(tmp_path, keys).root(), 30 * 86400)
+
+    assert (False, f"{entries.name(3)}: counted after the roster in force expired") == peer.says(rosters.store)
+    assert not second_opinion(rosters.store).ok

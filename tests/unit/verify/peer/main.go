@@ -1,5 +1,6 @@
 // A third party's verifier of a store: golang.org/x/mod/sumdb, the code behind Go's checksum database, does all the work.
-// What is ours here is cutting the objects into their parts.
+// What is ours here is cutting the objects into their parts, and following the rosters that administrators signed (rosters.go,
+// from docs/record-format.md; sshsig.go, with golang.org/x/crypto/ssh).
 //
 //	peer STORE     prints "SIZE ROOT", or the first bad file and why, and exits 1
 package main
@@ -44,6 +45,7 @@ func verify(store string) error {
 	}
 	var own hashes
 	var roots []tlog.Hash
+	trust := rosters{store: store}
 	for n := range files {
 		name := fmt.Sprintf("log/%08d.event", n)
 		data, err := os.ReadFile(filepath.Join(store, name))
@@ -56,6 +58,12 @@ func verify(store string) error {
 		}
 		own, roots = append(own, more...), append(roots, root)
 		if err := consistent(own, roots); err != nil {
+			return fmt.Errorf("%s: %v", name, err)
+		}
+		line, rest, _ := strings.Cut(string(data), "\n")
+		_, signed, _ := strings.Cut(rest, "\n\n")
+		trust.origin, _, _ = strings.Cut(signed, "\n")
+		if err := trust.event([]byte(line)); err != nil {
 			return fmt.Errorf("%s: %v", name, err)
 		}
 	}

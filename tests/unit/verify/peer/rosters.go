@@ -1,0 +1,308 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+	"time"
+	"unicode/utf16"
+)
+
+// set is a trust set in force: its files, and of a signed one what its roster says.
+type set struct {
+	files map[string][]byte
+	says  roster
+}
+
+type roster struct {
+	Type           string  `json:"type"`
+	Meaning        string  `json:"meaning"`
+	Origin         string  `json:"origin"`
+	Number         int64   `json:"number"`
+	Before         *string `json:"before"`
+	Signers        string  `json:"allowed_signers_sha256"`
+	Roles          string  `json:"roles_sha256"`
+	Administrators string  `json:"administrators"`
+	Quorum         int64   `json:"quorum"`
+	Expires        string  `json:"expires"`
+	Reason         string  `json:"reason"`
+	Identity       string  `json:"identity"`
+}
+
+const instant = "2006-01-02T15:04:05.000Z"
+
+// rosters follows the trust sets that the key events name, from the trust root on, and holds approvals against them.
+type rosters struct {
+	store  string
+	origin string
+	signed *set
+}
+
+// event looks at one event of the log, by its first line.
+func (r *rosters) event(line []byte) error {
+	var said struct {
+		Type string
+		Time string
+		Data struct{ Set string }
+	}
+	if err := json.Unmarshal(line, &said); err != nil {
+		return err
+	}
+	at, err := time.Parse(instant, said.Time)
+	if err != nil {
+		return err
+	}
+	if r.signed != nil && (said.Type == "approval.signed" || said.Type == "override.signed") && said.Time >= r.signed.says.Expires {
+		return fmt.Errorf("counted after the roster in force expired")
+	}
+	if !strings.HasPrefix(said.Type, "key.") {
+		return nil
+	}
+	next, err := read(filepath.Join(r.store, filepath.FromSlash(said.Data.Set)))
+	if err != nil {
+		return err
+	}
+	if next.files["roster.json"] == nil {
+		if r.signed != nil {
+			return fmt.Errorf("an unsigned set after a signed one")
+		}
+		return nil
+	}
+	if err := r.follows(next, said.Type, at); err != nil {
+		return err
+	}
+	r.signed = next
+	return nil
+}
+
+func read(folder string) (*set, error) {
+	names, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil {
+		return nil, err
+	}
+	found := &set{files: map[string][]byte{}}
+	for _, name := range names {
+		if found.files[filepath.Base(name)], err = os.ReadFile(name); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+// signatures are the names of a set's roster-*.sig, in order.
+func (s *set) signatures() (names []string) {
+	for name := range s.files {
+		if strings.HasPrefix(name, "roster-") && strings.HasSuffix(name, ".sig") {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	return names
+}
+
+// under are the files that one roster.json stands for.
+func (s *set) under() string {
+	text := fmt.Sprintf("%q %q", s.files["allowed_signers"], s.files["roles.json"])
+	for _, name := range s.signatures() {
+		text += fmt.Sprintf(" %s %q", name, s.files[name])
+	}
+	return text
+}
+
+func (r *rosters) follows(next *set, kind string, at time.Time) error {
+	if r.signed != nil && bytes.Equal(next.files["roster.json"], r.signed.files["roster.json"]) {
+		if next.under() != r.signed.under() {
+			return fmt.Errorf("other files under the same roster")
+		}
+		next.says = r.signed.says
+		return nil
+	}
+	if kind == "key.rotated" {
+		return fmt.Errorf("key.rotated changes the roster")
+	}
+	var err error
+	if next.says, err = parse(next.files["roster.json"]); err != nil {
+		return err
+	}
+	judge, number := next, int64(1)
+	if r.signed != nil {
+		judge, number = r.signed, r.signed.says.Number+1
+	}
+	says := next.says
+	before := says.Before == nil
+	if r.signed != nil {
+		before = says.Before != nil && *says.Before == digest(judge.files["roster.json"])
+	}
+	expires, err := time.Parse(instant, says.Expires)
+	switch {
+	case err != nil || says.Expires != expires.Format(instant):
+		return fmt.Errorf("expires is no time: %q", says.Expires)
+	case says.Type != "roster" || says.Meaning != "puts this roster in force" || says.Origin != r.origin:
+		return fmt.Errorf("not a roster of this log")
+	case says.Number != number || !before:
+		return fmt.Errorf("roster %d does not follow the one before it", says.Number)
+	case says.Signers != digest(next.files["allowed_signers"]) || says.Roles != digest(next.files["roles.json"]):
+		return fmt.Errorf("the roster is about other files")
+	case !expires.After(at) || expires.Sub(at) > 366*24*time.Hour:
+		return fmt.Errorf("expires is not within 366 days: %s", says.Expires)
+	}
+	roles, err := entries(next.files["roles.json"])
+	if err != nil {
+		return err
+	}
+	if holders := len(holding(roles, says.Administrators)); says.Quorum < 1 || (says.Quorum < 2 && holders > 1) {
+		return fmt.Errorf("quorum %d of %d", says.Quorum, holders)
+	}
+	return next.judgedBy(judge, roles, at)
+}
+
+// judgedBy counts different people of the judging set's administrators whom the change does not concern.
+func (s *set) judgedBy(judge *set, roles map[string]json.RawMessage, at time.Time) error {
+	was, err := entries(judge.files["roles.json"])
+	if err != nil {
+		return err
+	}
+	oldLines, err := allowed(judge.files["allowed_signers"])
+	if err != nil {
+		return err
+	}
+	newLines, err := allowed(s.files["allowed_signers"])
+	if err != nil {
+		return err
+	}
+	administrators, counted := holding(was, judge.says.Administrators), map[string]bool{}
+	for _, name := range s.signatures() {
+		person, err := signer(s.files[name], s.files["roster.json"], oldLines, at)
+		if err != nil {
+			return fmt.Errorf("%s: %v", name, err)
+		}
+		if !administrators[person] {
+			return fmt.Errorf("%s: %s is no administrator", name, person)
+		}
+		concerned := !bytes.Equal(was[person], roles[person]) || text(oldLines, person) != text(newLines, person)
+		if !concerned {
+			counted[person] = true
+		}
+	}
+	if int64(len(counted)) < judge.says.Quorum {
+		return fmt.Errorf("signed by %d administrators, not by %d", len(counted), judge.says.Quorum)
+	}
+	return nil
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// entries are the members of a canonical JSON object, as they are written.
+func entries(data []byte) (map[string]json.RawMessage, error) {
+	reader := json.NewDecoder(bytes.NewReader(data))
+	reader.UseNumber()
+	var any interface{}
+	if err := reader.Decode(&any); err != nil {
+		return nil, err
+	}
+	var again strings.Builder
+	write(&again, any)
+	if again.String()+"\n" != string(data) {
+		return nil, fmt.Errorf("not canonical JSON")
+	}
+	var members map[string]json.RawMessage
+	return members, json.Unmarshal(data, &members)
+}
+
+func parse(data []byte) (says roster, err error) {
+	members, err := entries(data)
+	if err != nil {
+		return says, fmt.Errorf("roster.json: %v", err)
+	}
+	keys := "type meaning origin number before allowed_signers_sha256 roles_sha256 administrators quorum expires reason identity"
+	for _, key := range strings.Fields(keys) {
+		value := string(members[key])
+		if value == "" || (value == "null" && key != "before") {
+			return says, fmt.Errorf("roster.json: %s is missing", key)
+		}
+		delete(members, key)
+	}
+	if len(members) > 0 {
+		return says, fmt.Errorf("roster.json: it has a key more")
+	}
+	return says, json.Unmarshal(data, &says)
+}
+
+// holding are the people who have a role.
+func holding(entries map[string]json.RawMessage, role string) map[string]bool {
+	people := map[string]bool{}
+	for person, entry := range entries {
+		var members map[string]json.RawMessage // a struct would take "ROLES" for "roles"
+		var has []string
+		if json.Unmarshal(entry, &members) != nil || json.Unmarshal(members["roles"], &has) != nil {
+			continue
+		}
+		for _, one := range has {
+			if one == role {
+				people[person] = true
+			}
+		}
+	}
+	return people
+}
+
+// write is canonical JSON: keys sorted, no spaces, ASCII only.
+func write(to *strings.Builder, value interface{}) {
+	switch value := value.(type) {
+	case map[string]interface{}:
+		var keys []string
+		for key := range value {
+			keys = append(keys, key)
+		}
+		sort.Strings(keys)
+		to.WriteString("{")
+		for i, key := range keys {
+			if i > 0 {
+				to.WriteString(",")
+			}
+			quote(to, key)
+			to.WriteString(":")
+			write(to, value[key])
+		}
+		to.WriteString("}")
+	case []interface{}:
+		to.WriteString("[")
+		for i, one := range value {
+			if i > 0 {
+				to.WriteString(",")
+			}
+			write(to, one)
+		}
+		to.WriteString("]")
+	case string:
+		quote(to, value)
+	case nil:
+		to.WriteString("null")
+	default:
+		fmt.Fprint(to, value)
+	}
+}
+
+func quote(to *strings.Builder, text string) {
+	short := map[rune]string{'"': `\"`, '\\': `\\`, '\b': `\b`, '\f': `\f`, '\n': `\n`, '\r': `\r`, '\t': `\t`}
+	to.WriteString(`"`)
+	for _, unit := range utf16.Encode([]rune(text)) {
+		if escape, found := short[rune(unit)]; found {
+			to.WriteString(escape)
+		} else if unit < ' ' || unit > '~' {
+			fmt.Fprintf(to, `\u%04x`, unit)
+		} else {
+			to.WriteByte(byte(unit))
+		}
+	}
+	to.WriteString(`"`)
+}

@@ -1,0 +1,200 @@
+"""Small stores whose rosters administrators signed, made from the text of docs/record-format.md and with stock ssh-keygen.
+
+Nothing here uses the code under test for roster.json or its signatures: a mistake there shows in these stores.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.event import canonical
+from pytest_deploy.record.events import parse
+from pytest_deploy.record.key import FileSigner, LogKey, write_plain_copies, write_set
+from pytest_deploy.record.log import Log
+from pytest_deploy.record.meanings import APPROVES
+from tests.required_programs import needs
+from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, open_log
+
+NAMESPACE = "deploy-approval@example.org"
+ADMINISTRATOR = "Administrator"
+PEOPLE = {"ada": ADMINISTRATOR, "ben": ADMINISTRATOR, "cleo": ADMINISTRATOR, "tina": "Tech Lead"}
+"""Who is in the trust root, and in which role."""
+KEYS = (*PEOPLE, "ada-2", "eve", "nina", "otto")
+"""`ada-2` is another key of Ada's, in the trust root too; Eve is a stranger, Nina and Otto may be enrolled."""
+
+
+def make_keys(folder: Path) -> dict[str, Path]:
+    """A private key for each name, its public half beside it."""
+    needs("ssh-keygen")
+    for name in KEYS:
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(folder / name)]
+        subprocess.run(command, check=True, capture_output=True)
+    return {name: folder / name for name in KEYS}
+
+
+def address(name: str) -> str:
+    return f"{name.partition('-')[0]}@example.org"
+
+
+def sign(key: Path, text: bytes, namespace: str = NAMESPACE) -> bytes:
+    """What `ssh-keygen -Y sign` makes of a text."""
+    command = ["ssh-keygen", "-q", "-Y", "sign", "-n", namespace, "-f", str(key)]
+    return subprocess.run(command, input=text, check=True, capture_output=True).stdout
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def signature_name(key: Path) -> str:
+    blob = base64.b64decode(key.with_suffix(".pub").read_text().split()[1])
+    return f"roster-{sha256(blob)[:8]}.sig"
+
+
+@dataclass
+class SignedRosters:
+    """A log, and the people who may sign as the next set will have them."""
+
+    log: Log
+    keys: Mapping[str, Path]
+    clock: HandClock
+    roles: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lines: dict[str, str] = field(default_factory=dict)
+    """Of allowed_signers, by the name of the key."""
+    newest: dict[str, bytes] = field(default_factory=dict)
+    """The files of the set in force."""
+    number: int = 0
+
+    @classmethod
+    def begin(cls, home: Path, keys: Mapping[str, Path]) -> SignedRosters:
+        """A log that names nobody yet; who will be in the trust root."""
+        clock = HandClock()
+        it = cls(open_log(home, clock), keys, clock)
+        for name, role in PEOPLE.items():
+            it.enrol(name, role)
+        return it.enrol("ada-2", ADMINISTRATOR)
+
+    @property
+    def store(self) -> Path:
+        return self.log.store.folder()
+
+    @property
+    def trust_root(self) -> str:
+        """The SHA-256 of the roster.json that is in force."""
+        return sha256(self.newest["roster.json"])
+
+    def after(self, **delta: float) -> str:
+        return stamp(self.clock.now() + timedelta(**delta))
+
+    # --- who may sign from the next set on
+
+    def enrol(self, name: str, *roles: str, until: str = "20261231Z") -> SignedRosters:
+        """A person in these roles alone, with a key that is valid until then."""
+        kind, public = self.keys[name].with_suffix(".pub").read_text().split()[:2]
+        person = address(name)
+        self.roles[person] = {"printed_name": person.partition("@")[0].title(), "roles": list(roles)}
+        options = f'namespaces="{NAMESPACE}",valid-after="20260101Z",valid-before="{until}"'
+        self.lines[name] = f"{person} {options} {kind} {public}\n"
+        return self
+
+    # --- sets
+
+    def files(self) -> dict[str, bytes]:
+        """The files of the next set but for its roster."""
+        lines = "".join(self.lines.values()).encode()
+        return {**self.log.key.files, "allowed_signers": lines, "roles.json": canonical(self.roles)}
+
+    def roster(self, files: Mapping[str, bytes], **says: Any) -> dict[str, Any]:
+        """What roster.json of the next set says of these files."""
+        return {
+            "type": "roster",
+            "meaning": "puts this roster in force",
+            "origin": ORIGIN,
+            "number": self.number + 1,
+            "before": sha256(self.newest["roster.json"]) if self.number else None,
+            "allowed_signers_sha256": sha256(files["allowed_signers"]),
+            "roles_sha256": sha256(files["roles.json"]),
+            "administrators": ADMINISTRATOR,
+            "quorum": 2,
+            "expires": self.after(days=30),
+            "reason": "so it is",
+            "identity": "",
+            **says,
+        }
+
+    def put_in_force(
+        self,
+        *by: str,
+        event: str = "key.enrolled",
+        text: bytes | None = None,
+        namespace: str = NAMESPACE,
+        **says: Any,
+    ) -> SignedRosters:
+        """The next set, its roster signed with these keys; `says` differs from what a roster says, `text` from its bytes."""
+        files = self.files()
+        text = canonical(self.roster(files, **says)) if text is None else text
+        files["roster.json"] = text
+        files |= {signature_name(self.keys[name]): sign(self.keys[name], text, namespace) for name in by}
+        return self.bring(files, event)
+
+    def bring(self, files: dict[str, bytes], event: str = "key.enrolled", **says: Any) -> SignedRosters:
+        """The event over a set of exactly these files."""
+        folder, digest = write_set(self.log.store, files)
+        data = {"set": folder, "set_sha256": digest, "person": None, "fingerprint": None, "reason": "so it is", **says}
+        self.log.append(parse(event, data), run="-", actor=ACTOR)
+        write_plain_copies(self.store, {name: data for name, data in files.items() if not name.startswith("roster")})
+        self.newest = files
+        self.number += 1
+        return self
+
+    def root(self, *by: str, **says: Any) -> SignedRosters:
+        """The trust root, signed by Ada and Ben unless others are named."""
+        return self.put_in_force(*(by or ("ada", "ben")), **says)
+
+    def rotate(self, home: Path, **says: Any) -> SignedRosters:
+        """Another key of the log, over the roster in force; or over another one, where it says something else."""
+        signer = FileSigner.open_or_create(home / "new.pem")
+        key = LogKey(ORIGIN, signer.public)
+        files = {**self.newest, **key.files}
+        if says:
+            files["roster.json"] = canonical(self.roster(files, **says))
+            files = resigned(files, [self.keys["ada"], self.keys["ben"]])
+        self.bring(files, "key.rotated", **key.named, previous=self.log.key.vkey, signer="file")
+        self.log.use_signer(signer)
+        return self.bring(files, **key.named)
+
+    # --- what people sign under a roster
+
+    def approve(self, name: str = "tina", role: str = "Tech Lead") -> SignedRosters:
+        """A request, and somebody's approval of it that is counted."""
+        run = RunWriter(self.log)
+        run.request()
+        bound = {
+            "role": role,
+            "signer": address(name),
+            "meaning": APPROVES,
+            "request_sha256": self.log.run(run.run)[0].data["request_sha256"],
+        }
+        printed = self.roles[address(name)]["printed_name"]
+        said = {**bound, "comment": "", "printed_name": printed, "run": run.run, "signed_at": stamp(self.clock.now())}
+        text = canonical(said)
+        signature = sign(self.keys[name], text)
+        path = run.folder.create("approvals/approval.json", text)
+        path.with_name("approval.json.sig").write_bytes(signature)
+        file = {"file": f"runs/{run.run}/approvals/approval.json", "sha256": sha256(text)}
+        run.add("approval.signed", {**file, "signature_sha256": sha256(signature), **bound})
+        return self
+
+
+def resigned(files: Mapping[str, bytes], keys: Sequence[Path]) -> dict[str, bytes]:
+    """The same roster.json under other signatures than it had."""
+    kept = {name: data for name, data in files.items() if not name.startswith("roster-")}
+    return kept | {signature_name(key): sign(key, files["roster.json"]) for key in keys}
