@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Collection, Iterator
-from typing import Final, cast
+from collections.abc import Iterator
+from typing import cast
 
 from pytest_deploy.record.countersigned import confirms
 from pytest_deploy.record.event import Event, canonical
 from pytest_deploy.record.events import RecordAmended, RequestMade, RunOpened, fields, given
-from pytest_deploy.verify.chain import Chain, TrustSet
-
-_GITHUB: Final = re.compile(r"github:([^:]*)")
-_LOCAL: Final = re.compile(r"local:[0-9]+:(.*?)(?:@[^@]*)?", re.DOTALL)
-"""What an event says who did it may have any form, where the log's own key wrote it."""
+from pytest_deploy.verify.actors import is_one_of
+from pytest_deploy.verify.chain import Chain
 
 
 class Amendments:
@@ -53,19 +48,4 @@ def _interested(chain: Chain, event: Event, amendment: RecordAmended, amended: E
         amended.actor,
         *(one.deployer if isinstance(one, RunOpened) else cast("RequestMade", one).requested_by for one in own),
     }
-    return is_one_of(chain.trust_at(event.seq), amendment.signer, actors)
-
-
-def is_one_of(trust: TrustSet | None, signer: str, actors: Collection[str]) -> bool:
-    """Whether a signer is one of those who did something, by the roster in force."""
-    try:
-        person = json.loads(trust.files["roles.json"] if trust is not None else b"{}")[signer]
-        github, local = person["github"], person["local"]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return False  # nobody whom the roster knows: told where the signature is looked at
-    return any(
-        actor.lower() == signer
-        or (github is not None and (number := _GITHUB.match(actor)) is not None and number[1] == str(github))
-        or (local is not None and (user := _LOCAL.fullmatch(actor)) is not None and user[1] == local)
-        for actor in actors
-    )
+    return is_one_of(chain.people_at(event.seq), amendment.signer, actors)

@@ -111,7 +111,7 @@ class Chain:
     _signed: int = 0
 
     def __post_init__(self) -> None:
-        self.verdicts = Verdicts(self.store)
+        self.verdicts = Verdicts(self.store, self.people_at)
 
     def list_names(self) -> None:
         """Step 1, before any event is read: every name from 0 on, regular files, nothing else."""
@@ -183,6 +183,11 @@ class Chain:
     def trust_at(self, seq: int) -> TrustSet | None:
         """The set in force when event `seq` was appended."""
         return next((known for known in reversed(self.trust) if known.since < seq or known.since == 0), None)
+
+    def people_at(self, seq: int) -> Mapping[str, bytes]:
+        """The files of the set in force when event `seq` was appended: who may sign, and who is behind an actor."""
+        known = self.trust_at(seq)
+        return {} if known is None else known.files
 
     @property
     def root(self) -> TrustSet | None:

@@ -42,7 +42,8 @@ from pytest_deploy.record.events import (
 from pytest_deploy.record.key import ROSTER
 from pytest_deploy.record.meanings import wrong_lifetime, wrong_meaning, wrong_time
 from pytest_deploy.record.ssh_signature import verify_files
-from pytest_deploy.verify.amendments import Amendments, is_one_of
+from pytest_deploy.verify.actors import is_one_of
+from pytest_deploy.verify.amendments import Amendments
 from pytest_deploy.verify.chain import Chain, TrustSet
 from pytest_deploy.verify.deviations import Deviations
 from pytest_deploy.verify.findings import NONE, Check, Finding
@@ -300,7 +301,7 @@ def _signed_afterwards(chain: Chain) -> Iterator[Finding]:
         if isinstance(content, SignoffSigned | DeviationAccepted):
             if content.record_sha256 is not UNSET and content.record_sha256 != sealed.get(event.run):
                 yield Finding(10, place, f"is about another record than the one {event.run} was closed with")
-            if is_one_of(chain.trust_at(event.seq), content.signer, {deployer.get(event.run, "")}):
+            if is_one_of(chain.people_at(event.seq), content.signer, {deployer.get(event.run, "")}):
                 yield Finding(10, place, f"is signed by who deployed {event.run}")
             if isinstance(content, DeviationAccepted) and (problem := deviations.fault(event)):
                 yield Finding(10, place, problem)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pytest_deploy.policy import asked_gates
 from pytest_deploy.policy.asked_gates import Asked
@@ -26,7 +26,9 @@ from pytest_deploy.record.events import (
     GateNotApplicable,
     GatePassed,
     GateVerdict,
+    MigrationApplied,
     OverrideSigned,
+    RevisionDeployed,
     RunAbandoned,
     RunClosed,
     RunDecided,
@@ -34,16 +36,20 @@ from pytest_deploy.record.events import (
     StepStarted,
     given,
 )
+from pytest_deploy.verify.actors import is_one_of
 from pytest_deploy.verify.findings import Finding
 
 JUDGED: Final = frozenset(
     {"approval.signed", "override.signed", "gate.passed", "gate.refused", "gate.not-applicable"}
+    | {"revision.deployed", "migration.applied"}
     | {"run.opened", "run.decided", "run.closed", "run.abandoned", "step.started"}
 )
 """The types of events that `Verdicts` looks at."""
 POLICY: Final = "policy.json"
 """Among what a run was judged by: the policy that was in force."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_OF_THE_REQUEST: Final = ("commit", "environment", "version")
+"""What `run.opened` and the request that people signed both say."""
 _SECOND = re.compile(r" \([0-9]+\)\Z")
 """Of a role that is asked for more than once: `QA Lead (2)`."""
 
@@ -61,13 +67,17 @@ class _Run:
     """Whether no run had been closed before it opened: then there is nothing that an anchor could hold."""
     held: bool = False
     """Whether its gates were held against its policy."""
+    request: Mapping[str, Any] | None = None
+    """What people signed, once it was looked at; empty where it cannot be read."""
 
 
 class Verdicts:
     """Takes in a log's events in order. Of a run that has ended it keeps nothing: a log may hold a hundred thousand."""
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, people_at: Callable[[int], Mapping[str, bytes]]) -> None:
+        """`people_at`: the files of the trust set in force at an event."""
         self.store = store
+        self._people_at = people_at
         self.findings: list[Finding] = []
         self.unapproved: list[str] = []
         """Runs that deployed under a policy that asks nobody to approve."""
@@ -94,25 +104,28 @@ class Verdicts:
                 run.opened, run.first = opened, not self._closed
             case StepStarted(changes=True, phase=phase) if phase != "rollback" and not run.held:
                 run.held = True
-                problems = self._ungated(event.run, run, changes=True)
+                problems = self._ungated(event, run, changes=True)
             case RunDecided(outcome="deployed") if not run.held:
-                problems = self._ungated(event.run, run, changes=False)
+                problems = self._ungated(event, run, changes=False)
+            case RevisionDeployed() | MigrationApplied() as changed:
+                problems = self._unsigned_change(event.run, run, changed)
             case RunClosed() | RunAbandoned():
                 self._closed = True
                 del self._runs[event.run]
         self.findings += [Finding(10, entries.name(event.seq), problem) for problem in problems]
 
-    def _ungated(self, name: str, run: _Run, *, changes: bool) -> Iterator[str]:
+    def _ungated(self, event: Event, run: _Run, *, changes: bool) -> Iterator[str]:
         """What its policy asks of a run and was not answered, when it changes something, or is `deployed` without that."""
         assert run.opened is not None  # noqa: S101 - steps and decisions are legal in an opened run alone
+        name = event.run
         # 1. The policy: its text lies in the store, and is the one that the request was signed under.
         sha256 = given(run.opened.preimages, {}).get(POLICY)
         policy = self._policy(sha256)
         if policy is None:
             yield f"goes on under a policy whose text is not in the record: {POLICY} of what the run was judged by"
             return
-        if run.opened.request_sha256 is not None and self._policy_of_request(name) != sha256:
-            yield f"goes on under another policy than runs/{name}/request.json says"
+        request = self._request(name, run)
+        yield from _another_release(run.opened, sha256, request, f"runs/{name}/request.json")
         gates, roles = policy.gates(run.opened.pipeline), asked_gates.slots(policy.roles)
         approving = bool(roles) and "approvals" in gates
         if not approving and run.opened.pipeline == "deploy":
@@ -133,10 +146,10 @@ class Verdicts:
                 and not (gate == "anchors" and run.first)
             ):
                 yield f"goes on, though the gate {gate} answered not-applicable and policy has a rule for it"
-        # 4. Each role that it asks is filled; by whom, `_uncited` held against the signatures.
+        # 4. Each role that it asks is filled; by whom, `_uncited` held against the signatures. Not by who deploys.
         verdict = run.newest.get("approvals")
-        if approving and verdict is not None and (lacking := roles.keys() - _filled(verdict).keys()):
-            yield f"goes on, and nobody approved as {', '.join(sorted(lacking))}"
+        if approving and verdict is not None:
+            yield from _unapproved(_filled(verdict), roles.keys(), run.opened.deployer, self._people_at(event.seq))
 
     def _policy(self, sha256: object) -> Asked | None:
         """What a policy asks; None where its text is not there, or is none."""
@@ -149,13 +162,60 @@ class Verdicts:
             self._policies[sha256] = asked
         return self._policies[sha256]
 
-    def _policy_of_request(self, name: str) -> object:
-        """SHA-256 of the policy that the request of a run was made under; step 9 says that it is the request that was made."""
-        try:
-            request = json.loads(stored_file.read(stored_file.file_of(self.store, f"runs/{name}/request.json")))
-        except (OSError, ValueError, RecursionError):
+    def _request(self, name: str, run: _Run) -> Mapping[str, Any] | None:
+        """The request that a run was opened on; None where it made its own. Step 10 says that it is the one that was made."""
+        if run.opened is None or run.opened.request_sha256 is None:
             return None
-        return request.get("policy_sha256") if isinstance(request, dict) else None
+        if run.request is None:
+            run.request = {}
+            with suppress(OSError, ValueError, RecursionError):
+                request = json.loads(stored_file.read(stored_file.file_of(self.store, f"runs/{name}/request.json")))
+                run.request = request if isinstance(request, dict) else {}
+        return run.request
+
+    def _unsigned_change(self, name: str, run: _Run, changed: RevisionDeployed | MigrationApplied) -> Iterator[str]:
+        """A revision of another artefact than people signed, a migration that they did not."""
+        request = self._request(name, run)
+        if request is None:
+            return
+        place = f"runs/{name}/request.json"
+        if isinstance(changed, RevisionDeployed):
+            artefact = request.get("artefact")
+            signed = artefact.get("image") if isinstance(artefact, dict) else None
+            if str(signed).partition("@")[2] != changed.image.partition("@")[2]:
+                yield f"deploys another artefact than {place} says"
+            return
+        listed = request.get("migrations")
+        known = (
+            [(one.get("version"), one.get("sha256")) for one in listed if isinstance(one, dict)]
+            if isinstance(listed, list)
+            else []
+        )
+        if (changed.version, changed.sha256) not in known:
+            yield f"applies a migration {changed.version} that {place} does not have"
+
+
+def _another_release(
+    opened: RunOpened, policy_sha256: object, request: Mapping[str, Any] | None, place: str
+) -> Iterator[str]:
+    """What a run was opened with and what people signed, where these differ."""
+    if request is None:
+        return
+    if request.get("policy_sha256") != policy_sha256:
+        yield f"goes on under another policy than {place} says"
+    for key in _OF_THE_REQUEST:
+        if request.get(key) != getattr(opened, key):
+            yield f"goes on with another {key} than {place} says"
+
+
+def _unapproved(
+    filled: Mapping[str, str], roles: Collection[str], deployer: str, people: Mapping[str, bytes]
+) -> Iterator[str]:
+    if lacking := set(roles) - filled.keys():
+        yield f"goes on, and nobody approved as {', '.join(sorted(lacking))}"
+    for person in sorted(set(filled.values())):
+        if is_one_of(people, person, {deployer}):
+            yield f"goes on, and {person}, who deploys it, approved it"
 
 
 def _uncited(verdict: GatePassed, run: _Run) -> Iterator[str]:

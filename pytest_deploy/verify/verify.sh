@@ -3,26 +3,28 @@
 # findutils, awk, sed, openssl, ssh-keygen. Written from the description of the format, not from the software that
 # wrote the store, so that neither inherits the other's mistakes.
 #
-#   verify.sh [STORE] [--anchor "tlog ORIGIN SIZE ROOT"]... [--signatures all]
+#   verify.sh [STORE] [--anchor "tlog ORIGIN SIZE ROOT"]... [--trust-root SHA256] [--signatures all]
 #
 # STORE is the folder that holds log/, runs/ and trust/; without it, the folder this script lies in. It prints the number
 # of events and the root of the log and exits 0, or names the first bad file and exits 1. It writes nothing into the store.
 #
 # What it cannot know: whether trust/ is genuine. A log that brings its own keys proves nothing; get trust/ by another way
-# and compare it. Nor does a log know that its tail was cut off: give an anchor that you were sent at the time.
+# and compare it; where administrators sign who may sign, it is enough to know the SHA-256 of their first roster.
+# Nor does a log know that its tail was cut off: give an anchor that you were sent at the time.
 set -eEu -o pipefail && shopt -s nullglob
 export LC_ALL=C TZ=UTC
 trap 'echo "NOT VERIFIED: a check could not be carried out (line $LINENO)"; exit 1' ERR
 
 bad() { printf 'NOT VERIFIED: %q: %s\n' "$1" "$2"; exit 1; } # FILE REASON; %q: no name can steer a terminal
 bad_first() { if IFS=$'\t' read -r name reason <"$work/first"; then bad "$name" "$reason"; fi; } # what a check left there, if anything
-store='' signatures=newest given=()
+store='' signatures=newest given=() trust_root=''
 while (($#)); do
   case $1 in
     --anchor) [[ ${2-} ]] || bad --anchor 'wants "tlog ORIGIN SIZE ROOT"'; given+=("$2"); shift 2 ;; # each is held against the log
+    --trust-root) trust_root=${2-} && [[ $trust_root =~ ^[0-9a-f]{64}$ ]] || bad --trust-root 'wants the SHA-256 of a roster.json, 64 hex digits'; shift 2 ;;
     --signatures) signatures=${2-} && [[ $signatures == @(all|newest) ]] || bad --signatures 'wants all or newest'; shift 2 ;;
     -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "$0"; exit 0 ;;
-    -*) bad "$1" 'is not an option of verify.sh (--anchor, --signatures)' ;;
+    -*) bad "$1" 'is not an option of verify.sh (--anchor, --trust-root, --signatures)' ;;
     *) [[ ! $store ]] || bad "$1" 'is a second store; one at a time'; store=$1; shift ;;
   esac
 done
@@ -45,7 +47,7 @@ function text(   t, rest) {
   if (rest ~ /\\u00([2-6][0-9a-f]|7[0-9a-e]|0[89acd])/) fault = "a character is escaped that need not be"
   return t
 }
-function value(path,   t, c, n, key, last, from) {
+function value(path,   t, c, n, key, last, from, start) {
   if (fault != "") return
   t = substr(s, p, 1); from = p
   if ((t == "{" || t == "[") && ++depth > 64) { fault = "objects and lists lie more than 64 deep in one another"; return }
@@ -60,7 +62,8 @@ function value(path,   t, c, n, key, last, from) {
         if (substr(s, p++, 1) != ":") fault = "it is not JSON without spaces"
         last = key
       }
-      value(path (t == "{" ? "." key : "[]"))
+      start = p; value(path (t == "{" ? "." key : "[]"))
+      if (keep && path == "" && t == "{") top[key] = substr(s, start, p - start) # what no path deeper down can be taken for
       c = substr(s, p++, 1)
     } while (fault == "" && c == ",")
     if (fault == "" && c != (t == "{" ? "}" : "]")) fault = "it is not JSON without spaces"
@@ -71,7 +74,7 @@ function value(path,   t, c, n, key, last, from) {
   if (keep) raw[path] = substr(s, from, p - from) # the whole value as it is written, where a check asks for it
 }
 function canonical(line) {
-  s = line; p = 1; depth = 0; fault = ""; split("", v)
+  s = line; p = 1; depth = 0; fault = ""; split("", v); split("", top)
   if (line ~ /[^ -~]/) return "it is not printable ASCII"
   value("")
   if (fault == "" && p != length(s) + 1) fault = "something follows the JSON"
@@ -79,6 +82,15 @@ function canonical(line) {
 }
 function got(path,   t) { t = v[path]; if (t ~ /^"/) t = substr(t, 2, length(t) - 2); return t == "" || t == "null" ? "-" : t }
 '
+instants='
+function ms(t,   y, m, d) { # of a time, in its quotes, since some day long ago; less than 0 for what is no time
+  if (t !~ /^"[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9][0-9][0-9]Z"$/) return -1
+  t = substr(t, 2, length(t) - 2); y = substr(t, 1, 4) + 0; m = substr(t, 6, 2) + 0; d = substr(t, 9, 2) + 0
+  if (y < 1 || m < 1 || m > 12 || d < 1 || d > substr("312831303130313130313031", 2 * m - 1, 2) + (m == 2 && y % 4 == 0 && (y % 100 || y % 400 == 0))) return -1
+  if (m < 3) { y--; m += 12 }
+  d += 365 * y + int(y / 4) - int(y / 100) + int(y / 400) + int((153 * (m - 3) + 2) / 5)
+  return (((d * 24 + substr(t, 12, 2)) * 60 + substr(t, 15, 2)) * 60 + substr(t, 18, 2)) * 1000 + substr(t, 21, 3)
+}'
 base64='
 BEGIN {
   c = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
@@ -306,6 +318,87 @@ set_fault() { # SET SHA256: what is wrong with a trust set; its SHA-256 is that 
     { printf '\001' && tail -c 32 "$work/der"; } | cmp -s - "$work/key" || { echo "$1/log.pem is not the key in log.vkey"; return; }
   [[ $name == "$origin" && $({ printf '%s\n' "$name" && cat "$work/key"; } | sha256sum | cut -c1-8) == "$id" ]] || echo "$1/log.vkey is not a key of $origin"
 }
+# A set is signed where it holds roster.json: by administrators of the signed set before it, the first (the trust root) by its own.
+namespace_of() { { grep -o 'namespaces="[^",*?!]*"' "$1" || true; } | sort -u | cut -d '"' -f 2; }
+signatures_of() { (cd "$1" && for part in roster-*.sig; do sha256sum "$part"; done); }
+address=$'^[a-z0-9$%&\'+/=^_`{|}~.-]+@[a-z0-9]([a-z0-9.-]*[a-z0-9])?$'
+roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE is the set before it, nothing for the trust root
+  local set=$1 judge=$2 root='' by='the one before it' signers=() file part person concerned whose namespace quorum
+  [[ $judge ]] || root=1 judge=$set by='its own'
+  for file in roster.json roles.json allowed_signers; do
+    [[ -f $set/$file ]] || { echo "its trust set is signed, and has no $file"; return; }
+    [[ $file == allowed_signers || $(wc -l <"$set/$file") == 1 && $(sed -n '$=' "$set/$file") == 1 ]] || { echo "its $file is not canonical JSON"; return; }
+  done
+  if [[ ! $root ]] && cmp -s "$set/roster.json" "$judge/roster.json"; then
+    cmp -s "$set/allowed_signers" "$judge/allowed_signers" && cmp -s "$set/roles.json" "$judge/roles.json" && [[ $(signatures_of "$set") == "$(signatures_of "$judge")" ]] ||
+      echo "its roster.json is the one before it, and its allowed_signers, roles.json or signatures are not"
+    return
+  fi
+  [[ $3 != key.rotated ]] || { echo 'key.rotated changes no roster'; return; }
+  # administrators: of those who may sign, each with 1 where the change is about them; before them the quorum
+  { cat "$judge/roster.json" "$judge/roles.json" "$set/roster.json" "$set/roles.json"; awk '{ print "< " $0 }' "$judge/allowed_signers"; awk '{ print "> " $0 }' "$set/allowed_signers"; } |
+    address=$address awk -v keep=1 -v root="$root" -v origin="\"$origin\"" -v time="\"$4\"" -v before="$(sha256sum <"$judge/roster.json" | cut -c1-64)" \
+      -v signers="$(sha256sum <"$set/allowed_signers" | cut -c1-64)" -v roles="$(sha256sum <"$set/roles.json" | cut -c1-64)" -v out="$work/administrators" "$json$instants"'
+    function wrong(what) { print what; failed = 1; exit }
+    function holds(entry, role,   list) {
+      split("", raw); canonical(entry); list = raw[".roles"]
+      while (match(list, /"([^"\\]|\\.)*"/)) { if (substr(list, RSTART, RLENGTH) == role) return 1; list = substr(list, RSTART + RLENGTH) }
+      return 0
+    }
+    BEGIN {
+      printf "" >out
+      forms = split("type meaning origin number before allowed_signers_sha256 roles_sha256 administrators quorum expires reason identity", name, " ")
+      form["number"] = form["quorum"] = "^(0|[1-9][0-9]*)$"; form["administrators"] = form["expires"] = form["reason"] = form["identity"] = "^\""
+    }
+    NR <= 4 {
+      split("", raw); if ((why = canonical($0)) != "" || v[""] != "{") wrong("its " (NR % 2 ? "roster" : "roles") ".json is not canonical JSON of an object" (why == "" ? "" : ": " why))
+      for (key in top) if (NR == 1) old[key] = top[key]; else if (NR == 2) was[key] = top[key]; else if (NR == 3) new[key] = top[key]; else is[key] = top[key]
+      next
+    }
+    { line = substr($0, 3); person_of[line] = $2; net[line] += $1 == ">" ? 1 : -1 }
+    $1 == "<" { next }
+    {
+      if ($2 !~ ENVIRON["address"]) wrong("its allowed_signers has a line that is not one person and a key")
+      for (i = 3; i < NF; i++) if ($i ~ /^(ssh|ecdsa|sk)-[^"]*$/) { if ($(i + 1) in owner && owner[$(i + 1)] != $2) wrong("its allowed_signers gives one key to two people"); owner[$(i + 1)] = $2 }
+    }
+    END {
+      if (failed) exit
+      for (key in new) keys++
+      for (i = 1; i <= forms; i++) if (!(name[i] in new) || keys != forms) wrong("its roster.json has not exactly the keys of a roster")
+      form["type"] = "\"roster\""; form["meaning"] = "\"puts this roster in force\""
+      if (new["type"] != form["type"] || new["meaning"] != form["meaning"]) wrong("its roster.json is no roster that is put in force")
+      for (i in form) if (i !~ /^(type|meaning)$/ && new[i] !~ form[i]) wrong("the " i " of its roster.json is out of form")
+      if (new["origin"] != origin) wrong("its roster.json is of another log: " new["origin"])
+      if (new["number"] != (root ? 1 : old["number"] + 1) "") wrong("the number of its roster.json is " new["number"] ", not " (root ? 1 : old["number"] + 1))
+      if (new["before"] != (root ? "null" : "\"" before "\"")) wrong("its roster.json does not follow the one before it")
+      if (new["allowed_signers_sha256"] != "\"" signers "\"" || new["roles_sha256"] != "\"" roles "\"") wrong("its roster.json is about another allowed_signers or roles.json than lies beside it")
+      for (person in is) holders += holds(is[person], new["administrators"])
+      if (new["quorum"] + 0 < 1 || (new["quorum"] + 0 < 2 && holders > 1)) wrong("the quorum of its roster.json is " new["quorum"] ", and " holders + 0 " people hold the role of its administrators")
+      if (ms(new["expires"]) <= ms(time) || ms(new["expires"]) - ms(time) > 366 * 86400000) wrong("the expires of its roster.json is not within 366 days after the event")
+      for (line in net) if (net[line]) changed[person_of[line]]
+      print old["quorum"] >out
+      for (person in was) if (person ~ ENVIRON["address"] && holds(was[person], old["administrators"])) print person "\t" (was[person] != is[person] || person in changed) >out
+    }' >"$work/fault"
+  [[ ! -s $work/fault ]] || { cat "$work/fault"; return; }
+  namespace=$(namespace_of "$judge/allowed_signers")
+  [[ $namespace =~ ^[^[:space:]]+$ ]] || { echo "its roster cannot be checked: $judge/allowed_signers has not exactly one namespace"; return; }
+  for part in "$set"/roster-*.sig; do
+    whose=''
+    while IFS=$'\t' read -r person concerned; do
+      person=$person awk '$1 == ENVIRON["person"]' "$judge/allowed_signers" >"$work/keys_of"
+      ssh-keygen -Y verify -f "$work/keys_of" -I "$person" -n "$namespace" -s "$part" -O verify-time="$(tr -d :T- <<<"${4%.*}")" <"$set/roster.json" >/dev/null 2>&1 || continue
+      whose=$person
+      ((concerned)) || signers+=("$person")
+      break
+    done < <(sed 1d "$work/administrators")
+    [[ $whose ]] || { echo "${part##*/} is no signature over its roster by an administrator of $by, at $4"; return; }
+  done
+  quorum=$(head -n 1 "$work/administrators")
+  ((${#quorum} < 9 && $(printf '%s\n' "${signers[@]}" | sort -u | awk 'NF' | wc -l) >= quorum)) ||
+    echo "its roster is not signed by $quorum administrators of $by, not counting those whom it concerns"
+}
+declare -A expires=()
+signed='' root_at='' root=''
 below facts | awk -F '\t' '$3 ~ /^key\./ { print $1 + ($3 == "key.rotated") "\t" $11 "\t" $12 "\t" $1 }' >"$work/sets"
 while IFS=$'\t' read -r since trust sha n; do
   fault=$(set_fault "$trust" "$sha")
@@ -316,6 +409,14 @@ while IFS=$'\t' read -r since trust sha n; do
       [[ $vkey == "$before" ]] && changed=0 || changed=1
       ((changed == (10#$since != 10#$n))) || fault="key.rotated, and nothing else, changes the log's key"
     fi
+  fi
+  if [[ -z $fault && -e $trust/roster.json ]]; then
+    IFS=$'\t' read -r _ time type _ < <(sed -n "$((10#$n + 1))p" "$work/facts")
+    fault=$(roster_fault "$trust" "$signed" "$type" "$time")
+    [[ $fault || $signed ]] || root_at=$n root=$(sha256sum <"$trust/roster.json" | cut -c1-64)
+    [[ $fault ]] || signed=$trust expires[$trust]=$(sed 's/.*"expires":"\([^"]*\)".*/\1/' "$trust/roster.json")
+  elif [[ $signed && -z $fault ]]; then
+    fault='its trust set is not signed, and the one before it was'
   fi
   [[ -z $fault ]] || printf '%s\t%s\n' "$n" "$fault"
 done <"$work/sets" >"$work/first"
@@ -400,7 +501,7 @@ match "$work/requests" 'is missing, or not the request that the log says was mad
 # --- 10 approvals, overrides, amendments, sign-offs: signed by an enrolled person, at the log's time ------------------
 awk -F '\t' '
   $3 ~ /^(approval\.signed|request\.rejected|signoff\.signed|override\.signed|record\.amended|record\.annotated|deviation\.accepted|environment\.released)$/ {
-    print $1, $2, $4, $13, $14, $15, $16 "\t" $17 "\t" $18 "\t" $10 "\t" $8 }' OFS='\t' "$work/facts" >"$work/signed"
+    print $1, $2, $4, $13, $14, $15, $16 "\t" $17 "\t" $18 "\t" $10 "\t" $8 "\t" $3 }' OFS='\t' "$work/facts" >"$work/signed"
 # What a signature may mean, by the type of the event that counts it. Under a request it is made after that, at most a minute
 # (of clocks that differ) before it was counted; an override ends within 24 hours.
 meanings='
@@ -414,10 +515,9 @@ meanings='
 |record.annotated=adds this note to the record
 |deviation.accepted=accepts this deviation
 |environment.released=releases this environment from its freeze'
-declare -A made=()
-while IFS=$'\t' read -r run time; do [[ ${made[$run]-} ]] || made[$run]=$time; done < <({ grep -F '"type":"request.made"' "$work/lines" || true; } | awk "$json"'
-  { canonical($0); time = got(".data.clock"); if (got(".type") == "request.made") print got(".run") "\t" (time == "-" ? got(".time") : time) }')
-address=$'^[a-z0-9$%&\'+/=^_`{|}~.-]+@[a-z0-9]([a-z0-9.-]*[a-z0-9])?$'
+declare -A made=() asked_at=()
+while IFS=$'\t' read -r n run time; do [[ ${made[$run]-} ]] || made[$run]=$time asked_at[$run]=$n; done < <({ grep -F '"type":"request.made"' "$work/lines" || true; } | awk "$json"'
+  { canonical($0); time = got(".data.clock"); if (got(".type") == "request.made") print got(".seq") "\t" got(".run") "\t" (time == "-" ? got(".time") : time) }')
 while IFS=$'\t' read -r n time run file sha sig_sha says; do
   [[ ${says%%$'\t'*} =~ $address ]] || bad "$file" "is signed by an address that no person signs under; event $n counts it"
   [[ "/$file/" != */../* && $file != /* ]] || bad "$file" "lies outside the record; event $n counts it"
@@ -426,28 +526,20 @@ while IFS=$'\t' read -r n time run file sha sig_sha says; do
     [[ $(sha256sum <"$part") == "$sha  -" ]] || bad "$part" "is not the file that event $n counts"
     sha=$sig_sha
   done
-  { sed -n "$((10#$n + 1))p" "$work/lines"; cat "$file"; } | awk -v keep=1 -v origin="$origin" -v meanings="${meanings//$'\n'/}" -v made="${made[$run]-}" -v first="$work/first" "$json"'
-    function ms(key,   t, y, m, d) { # of a time since some day long ago; less than 0 for what is no time
-      t = substr(raw[key], 2, length(raw[key]) - 2); y = substr(t, 1, 4) + 0; m = substr(t, 6, 2) + 0; d = substr(t, 9, 2) + 0
-      if (raw[key] !~ /^"[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9][0-9][0-9]Z"$/) return -1
-      if (y < 1 || m < 1 || m > 12 || d < 1 || d > substr("312831303130313130313031", 2 * m - 1, 2) + (m == 2 && y % 4 == 0 && (y % 100 || y % 400 == 0))) return -1
-      if (m < 3) { y--; m += 12 }
-      d += 365 * y + int(y / 4) - int(y / 100) + int(y / 400) + int((153 * (m - 3) + 2) / 5)
-      return (((d * 24 + substr(t, 12, 2)) * 60 + substr(t, 15, 2)) * 60 + substr(t, 18, 2)) * 1000 + substr(t, 21, 3)
-    }
+  { sed -n "$((10#$n + 1))p" "$work/lines"; cat "$file"; } | awk -v keep=1 -v origin="$origin" -v meanings="${meanings//$'\n'/}" -v made="${made[$run]-}" -v first="$work/first" "$json$instants"'
     function unfit(type,   i, n, line, fits, at, counted) {
       n = split(meanings, line, "|")
       for (i = 1; i <= n; i++) if (line[i] == type "=" substr(raw[".meaning"], 2, length(raw[".meaning"]) - 2)) fits = 1
       if (!fits) return "means something else than a " type " stands for"
       if (type !~ /^(approval[.]signed|request[.]rejected|override[.]signed)$/) return ""
       raw["made"] = "\"" made "\""; raw["counted"] = (".data.clock" in event) ? event[".data.clock"] : event[".time"]
-      at = ms(".signed_at"); counted = ms("counted")
+      at = ms(raw[".signed_at"]); counted = ms(raw["counted"])
       if (at < 0) return "its signed_at is no UTC time"
-      if (made != "" && ms("made") - at > 60000) return "is back-dated: its request was made later"
+      if (made != "" && ms(raw["made"]) - at > 60000) return "is back-dated: its request was made later"
       if (at - counted > 60000) return "is dated after it was counted"
       if (type != "override.signed") return ""
-      if (ms(".expires") < 0) return "its expires is no UTC time"
-      return ms(".expires") <= at ? "runs out before it is signed" : ms(".expires") - at > 86400000 ? "lasts longer than 24 hours" : ""
+      if (ms(raw[".expires"]) < 0) return "its expires is no UTC time"
+      return ms(raw[".expires"]) <= at ? "runs out before it is signed" : ms(raw[".expires"]) - at > 86400000 ? "lasts longer than 24 hours" : ""
     }
     BEGIN { printf "" >first }
     { why = canonical($0) }
@@ -465,10 +557,17 @@ while IFS=$'\t' read -r n time run file sha sig_sha says; do
     }' || bad "$file" "is not canonical JSON that says what event $n says"
   [[ ! -s $work/first ]] || bad "$file" "$(<"$work/first")"
   keys=$(trust_at "$n")/allowed_signers
-  namespace=$({ grep -o 'namespaces="[^",*?!]*"' "$keys" || true; } | sort -u | cut -d '"' -f 2)
+  until=${expires[${keys%/*}]-}
+  [[ $until && $says == *$'\t'@(approval|override).signed && ! $time < $until ]] && bad "$(event "$n")" "counts a signature when the roster in force had expired, at $until"
+  namespace=$(namespace_of "$keys")
   [[ $namespace =~ ^[^[:space:]]+$ ]] || bad "$keys" 'has not exactly one namespace'
   ssh-keygen -Y verify -f "$keys" -I "${says%%$'\t'*}" -n "$namespace" -s "$file.sig" \
     -O verify-time="$(tr -d :T- <<<"${time%.*}")" <"$file" >/dev/null 2>&1 || bad "$file.sig" "is no valid signature of ${says%%$'\t'*} at $time"
+  if [[ ${asked_at[$run]-} && $says == *$'\t'@(approval|override).signed ]]; then # nobody is enrolled for a request that waits
+    asked_of=$(trust_at "${asked_at[$run]}")/allowed_signers
+    [[ $asked_of == "$keys" ]] || ssh-keygen -Y verify -f "$asked_of" -I "${says%%$'\t'*}" -n "$namespace" -s "$file.sig" \
+      -O verify-time="$(tr -d :T- <<<"${time%.*}")" <"$file" >/dev/null 2>&1 || bad "$file.sig" "is by a key that was no signer's when the request was made"
+  fi
   cat "${keys%/*}/roles.json" "$file" | awk -v keep=1 "$json"'
     { why = canonical($0) }
     NR == 1 { for (i in raw) roster[i] = raw[i]; split("", raw) }
@@ -478,6 +577,12 @@ while IFS=$'\t' read -r n time run file sha sig_sha says; do
       if (roster[person ".printed_name"] != raw[".printed_name"] || !index(roster[person ".roles"], raw[".role"])) exit 1
     }' || bad "$file" "says a name or role that the roster in force at event $n does not have"
 done <"$work/signed"
+if [[ $trust_root ]]; then
+  [[ $root ]] || bad --trust-root 'was given, and nobody signed a roster: who may sign rests on the log'\''s key alone'
+  [[ $root == "$trust_root" ]] || bad --trust-root "is another than that of this record, $root"
+  n=$(head -n 1 "$work/signed" | cut -f1)
+  [[ ! $n ]] || ((10#$n > 10#$root_at)) || bad "$(event "$n")" "counts a signature before the trust root, which event $root_at put in force"
+fi
 # What is signed after a run is counted once, is about a seal or an event of this log, and changes what stood there.
 awk -F '\t' '$3 ~ /^(signoff\.signed|deviation\.accepted|record\.amended|record\.annotated|environment\.released)$/' "$work/facts" >"$work/after"
 if [[ -s $work/after ]]; then
@@ -554,10 +659,12 @@ fi
 # gates: each with the key of policy that its rule is; null, false or an empty list there is no rule.
 gates='deployer:deployer approvals:approval.roles window:window blackout:blackout rate-limit:rate_limit lease: staging-smoke:staging_smoke
  incidents:incidents build: retention:retention.locked anchors:anchors.required freeze:freeze_after_rollback clock:'
-{ grep -E '"type":"(approval[.]signed|override[.]signed|gate[.][a-z-]*|run[.](opened|decided|closed|abandoned))"|"changes":true' "$work/lines" || true; } | awk -v keep=1 -v gates="${gates//$'\n'/}" -v unapproved="$work/unapproved" "$json"'
+{ grep -E '"type":"(approval[.]signed|override[.]signed|gate[.][a-z-]*|run[.](opened|decided|closed|abandoned)|revision[.]deployed|migration[.]applied)"|"changes":true' "$work/lines" || true; } | awk -v keep=1 -v approvers="$work/approvers" -v gates="${gates//$'\n'/}" -v unapproved="$work/unapproved" "$json"'
   function wrong(what) { printf "log/%08d.event\t%s\n", n, what; failed = 1; exit }
   function members(list, into) { split("", into); return list == "[]" ? 0 : split(substr(list, 3, length(list) - 4), into, "\",\"") }
   function line_of(file,   line) { line = ""; if ((getline line <file) < 0) line = ""; close(file); split("", raw); return line }
+  function digest(image) { return index(image, "@") ? substr(image, index(image, "@") + 1) : "" }
+  function read_request() { return canonical(line_of("runs/" run "/request.json")) == "" }
   function asks(gate, pipeline) {
     if (pipeline ~ /^(deploy|plan)$/) return 1
     return index(pipeline == "smoke" ? " lease clock " : pipeline == "rollback" ? " deployer approvals lease freeze clock " : "", " " gate " ")
@@ -578,7 +685,11 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   function held_against_policy(changes,   sha, approving, i, part, gate, count, role, number, slot) {
     sha = policy[run]
     if (!read_policy(sha)) wrong("it goes on under a policy whose text is not in the record")
-    if (requested[run] && (canonical(line_of("runs/" run "/request.json")) != "" || got(".policy_sha256") != sha)) wrong("it goes on under another policy than runs/" run "/request.json says")
+    if (requested[run]) {
+      if (!read_request() || got(".policy_sha256") != sha) wrong("it goes on under another policy than runs/" run "/request.json says")
+      count = split("commit environment version", part, " ")
+      for (i = 1; i <= count; i++) if (got("." part[i]) != of_run[run, part[i]]) wrong("it goes on with another " part[i] " than runs/" run "/request.json says")
+    }
     approving = asks("approvals", pipeline[run]) && !index(left_out[sha], "\"approval\"") && roles[sha] != "[]"
     if (!approving && pipeline[run] == "deploy") { count = ++unasked; last_unasked = run }
     if (!changes && !approving) return
@@ -595,6 +706,10 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
       slot = role[i] (number[role[i]]++ ? " (" number[role[i]] ")" : "")
       if (!((run, verdicts[run], slot) in filled)) wrong("it goes on, and nobody approved as " slot)
     }
+    for (each in filled) {
+      split(each, part, SUBSEP)
+      if (part[1] == run && part[2] == verdicts[run]) print n "\t" of_run[run, "deployer"] "\t" filled[each] >approvers
+    }
   }
   BEGIN { known = split(gates, rule, " ") }
   { split("", raw); canonical($0); n = got(".seq"); run = got(".run"); type = got(".type"); gate = got(".data.gate"); point = got(".data.point") }
@@ -604,7 +719,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   type ~ /^gate[.]/ && gate == "approvals" {
     split("", people); missed = ""
     for (path in v) if (index(path, ".data.inputs.filled.") == 1) {
-      slot = as = substr(path, 21); sub(/ [(][0-9]+[)]$/, "", as); person = got(path); filled[run, verdicts[run], slot]
+      slot = as = substr(path, 21); sub(/ [(][0-9]+[)]$/, "", as); person = got(path); filled[run, verdicts[run], slot] = person
       if (type != "gate.passed" || point == "plan") continue
       if (!((run, slot, person) in approved) && !((run, as, person) in approved) && (missed == "" || slot "" < missed "")) { missed = slot; whom = person }
       twice = person in people; people[person]; named = n
@@ -623,12 +738,35 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     }
     if (distinct < 2 || !signed) wrong("it says that " gate " was overridden, and no two signatures counted before it do")
   }
-  type == "run.opened" { pipeline[run] = got(".data.pipeline"); policy[run] = got(".data.preimages.policy.json"); requested[run] = got(".data.request_sha256") != "-"; earliest[run] = !closed }
+  type == "run.opened" { pipeline[run] = got(".data.pipeline"); policy[run] = got(".data.preimages.policy.json"); requested[run] = got(".data.request_sha256") != "-"; of_run[run, "commit"] = got(".data.commit"); of_run[run, "environment"] = got(".data.environment"); of_run[run, "version"] = got(".data.version"); of_run[run, "deployer"] = got(".data.deployer"); earliest[run] = !closed }
   type ~ /^run[.](closed|abandoned)$/ { closed = 1 }
+  type == "revision.deployed" && requested[run] {
+    image = digest(got(".data.image")); split("", raw)
+    if (!read_request() || digest(got(".artefact.image")) != image) wrong("it deploys another artefact than runs/" run "/request.json says")
+  }
+  type == "migration.applied" && requested[run] {
+    migration = "\"sha256\":" raw[".data.sha256"] ",\"version\":" raw[".data.version"] "}"; split("", raw)
+    if (!read_request() || !index(raw[".migrations"], migration)) wrong("it applies a migration that runs/" run "/request.json does not have")
+  }
   type == "step.started" && got(".data.changes") == "true" && got(".data.phase") != "rollback" && !held[run]++ { held_against_policy(1) }
   type == "run.decided" && got(".data.outcome") == "deployed" && !held[run] { held_against_policy(0) }
   END { if (!failed && unasked) print "note: " unasked " of its runs went on under a policy that asks nobody to approve, the last is " last_unasked >unapproved }' >"$work/first"
 bad_first
+# Who deploys approves nothing. approvers: position, who deploys, who approved; each by the roster in force then.
+if [[ -s $work/approvers ]]; then
+  awk -F '\t' 'NR == FNR { since[NR] = $1; set[NR] = $2; sets = NR; next } { while (k < sets && since[k + 1] <= $1) k++; print set[k] "\t" $0 }' "$work/sets" "$work/approvers" >"$work/approving"
+  while read -r set; do
+    awk -F '\t' -v keep=1 -v set="$set" "$json"'
+      FILENAME ~ /roles[.]json$/ { canonical($0); next }
+      $1 != set { next }
+      {
+        github = got("." $4 ".github"); login = got("." $4 ".local"); user = number = $3
+        sub(/^local:[0-9]+:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
+        if (tolower($3) == $4 || ($3 ~ /^github:/ && number == github) || ($3 ~ /^local:/ && user == login)) { printf "log/%08d.event\tit goes on, and %s, who deploys it, approved it\n", $2, $4; exit }
+      }' "$set/roles.json" "$work/approving" >"$work/first"
+    bad_first
+  done < <(cut -f1 "$work/approving" | awk '!seen[$0]++')
+fi
 
 # --- 11 anchors, 12 timestamps ----------------------------------------------------------------------------------------
 awk -F '\t' '
@@ -673,5 +811,6 @@ find runs signoffs -mindepth 3 -path '*/approvals/*.json' -o -path 'signoffs/*/*
   comm -23 - <(cut -f4 "$work/signed" | sort) | sed 's/\(.*\)/note: \1: no event counts it/' || true
 [[ ! -f $work/unapproved ]] || cat "$work/unapproved"
 ((${#given[@]})) || echo 'note: no --anchor was given: truncation of the log shows only against one'
+[[ $root ]] && echo "trust root $root" || echo "note: nobody signed a roster: who may sign rests on the log's key alone"
 echo "note: the keys are those in $trust/ as found: compare them with a copy that came by another way"
 echo "verified: $total events, root $(tail -n 1 "$work/roots64"), log $origin"

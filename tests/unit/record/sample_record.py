@@ -25,6 +25,8 @@ ORIGIN = "deploy.example.org/local"
 ACTOR = "system:pipeline"
 PERSON = "local:1000:ada@desk"
 SHA = hashlib.sha256(b"").hexdigest()
+IMAGE = f"diary@sha256:{SHA}"
+"""What the sample request names."""
 NOON = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 
 
@@ -215,7 +217,9 @@ class RunWriter:
     def request(self, **changes: Any) -> RunWriter:
         """The run's request and its file; `changes` of what its event says."""
         policy = hashlib.sha256(self.policy).hexdigest()
-        text = canonical({"commit": "0" * 40, "policy_sha256": policy, "run": self.run})
+        asked = {key: opened_data()[key] for key in ("commit", "environment", "version")}
+        what = {"artefact": {"image": IMAGE}, "migrations": [{"name": "mood", "sha256": SHA, "version": "0008"}]}
+        text = canonical({**asked, **what, "policy_sha256": policy, "run": self.run})
         self.folder.create("request.json", text)
         expires = stamp(self.log.clock.now() + timedelta(hours=4))
         sha256 = hashlib.sha256(text).hexdigest()

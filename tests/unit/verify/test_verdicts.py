@@ -70,7 +70,8 @@ class Insider:
                 subprocess.run(command, check=True, capture_output=True)
             kind, public = (home / f"{name}.pub").read_text().split()[:2]
             allowed += f'{name}@example.org namespaces="{NAMESPACE}" {kind} {public}\n'
-            roster[f"{name}@example.org"] = {"printed_name": name.title(), "roles": [role]}
+            known_as: dict[str, Any] = {"emails": [], "github": None, "local": name}
+            roster[f"{name}@example.org"] = {"printed_name": name.title(), "roles": [role], **known_as}
         files = {**first_set(log.key), "allowed_signers": allowed.encode(), "roles.json": canonical(roster)}
         folder, sha256 = write_set(log.store, files)
         data = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "new"}
@@ -139,6 +140,10 @@ class Insider:
         """Of the newest event of a type that says this."""
         events = self.run.log.run(self.run.run)
         return max(e.seq for e in events if e.type == event_type and says.items() <= e.data.items())
+
+    def stands(self) -> None:
+        """Both verify the record."""
+        assert both(self.store) == (True, "")
 
     def refused_at(self, seq: int, problem: str) -> None:
         """Both refuse the record at this event; of this project's own, nothing else is found, and it says why."""
