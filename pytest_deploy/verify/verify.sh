@@ -9,7 +9,7 @@
 # of events and the root of the log and exits 0, or names the first bad file and exits 1. It writes nothing into the store.
 #
 # What it cannot know: whether trust/ is genuine. A log that brings its own keys proves nothing; get trust/ by another way
-# and compare it; where administrators sign who may sign, it is enough to know the SHA-256 of their first roster.
+# and compare it. Of who may sign it is enough to know the SHA-256 of the first roster that administrators signed.
 # Nor does a log know that its tail was cut off: give an anchor that you were sent at the time.
 set -eEu -o pipefail && shopt -s nullglob
 export LC_ALL=C TZ=UTC
