@@ -147,6 +147,11 @@ def change(rosters: SignedRosters, *by: str, **says: Any) -> SignedRosters:
     return rosters.enrol("tina", "Tech Lead", "QA Lead").put_in_force(*by, **says)
 
 
+def with_tinas_key(rosters: SignedRosters, other: str) -> SignedRosters:
+    rosters.lines["eve"] = rosters.lines["tina"].replace("tina", other)
+    return rosters
+
+
 def late(rosters: SignedRosters, seconds: float) -> SignedRosters:
     rosters.clock.move(seconds)
     return rosters.approve()
@@ -169,6 +174,8 @@ NOT_FOLLOWING: dict[str, Callable[[SignedRosters], object]] = {
     "a number skipped": lambda r: change(r, "ada", "ben", number=3),
     "other signers under the same roster": lambda r: r.bring({**r.newest, "allowed_signers": b""}),
     "without a roster": lambda r: r.bring(r.files()),
+    "one key for two people": lambda r: change(with_tinas_key(r, "eve"), "ada", "ben"),
+    "a key for anybody": lambda r: change(with_tinas_key(r, "*"), "ada", "ben"),
     "more keys than a roster has": lambda r: change(r, "ada", "ben", more=1),
 }  # fmt: skip
 

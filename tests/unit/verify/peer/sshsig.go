@@ -24,6 +24,7 @@ type allowedKey struct {
 
 // allowed reads an allowed_signers: `person options type base64 [comment]`.
 func allowed(data []byte) (keys []allowedKey, err error) {
+	owner := map[string]string{}
 	for _, line := range strings.SplitAfter(string(data), "\n") {
 		if line = strings.TrimSuffix(line, "\n"); line == "" {
 			continue
@@ -36,6 +37,10 @@ func allowed(data []byte) (keys []allowedKey, err error) {
 		if one.key, err = base64.StdEncoding.DecodeString(words[3]); err != nil {
 			return nil, fmt.Errorf("allowed_signers: %v", err)
 		}
+		if other, found := owner[words[3]]; found && other != one.person || strings.ContainsAny(one.person, "*?!,\"") {
+			return nil, fmt.Errorf("allowed_signers: not one person's key: %q", line)
+		}
+		owner[words[3]] = one.person
 		for _, option := range strings.Split(words[1], ",") {
 			name, value, _ := strings.Cut(option, "=")
 			value = strings.Trim(value, `"`)
