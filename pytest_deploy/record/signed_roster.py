@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import sshsig
+from pytest_deploy.record.actor import SIGNER
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.key import ROSTER
@@ -27,6 +28,7 @@ LONGEST: Final = timedelta(days=366)
 """From when a roster is put in force until it runs out."""
 SIGNATURE: Final = re.compile(r"roster-[0-9a-f]{8}\.sig")
 ROSTER_FILES: Final = ("allowed_signers", "roles.json")
+_LINE: Final = re.compile(rf"(?P<who>{SIGNER.pattern}) (?:\S+ )?\S+ (?P<blob>\S+)")
 _NAMESPACE: Final = re.compile(r'namespaces="([^",*?!]+)"')
 
 Files = Mapping[str, bytes]
@@ -128,15 +130,29 @@ def wrong_change(before: Files | None, after: Files, *, origin: str, kind: str, 
     except ValueError as error:
         return f"in its trust set, {error}"
     preceding = read_statement(before[ROSTER]) if before is not None and signed_before else None
-    if wrong := _contradiction(statement, preceding, before, after, origin=origin, kind=kind):
+    if wrong := _contradiction(statement, preceding, before, after, origin=origin, kind=kind, at=at):
         return f"in its trust set, {ROSTER} {wrong}"
-    if not at < statement.until <= at + LONGEST:
-        return (
-            f"in its trust set, {ROSTER} runs out at {statement.expires}: right is after its event, by 366 days at most"
-        )
+    if wrong := _shared_or_open(after):
+        return f"in its trust set, {wrong}"
     # 3. Enough administrators of the roster before it signed; of the trust root its own.
     judging = before if before is not None and preceding is not None else after
     return _not_signed(judging, preceding or statement, after, concerned(before, after) if preceding else (), at=at)
+
+
+def _shared_or_open(files: Files) -> str:
+    """Why a set does not tell one person from another, or is no canonical JSON; empty where it is sound."""
+    owners: dict[str, str] = {}
+    for line in files.get("allowed_signers", b"").decode("utf-8", "replace").splitlines():
+        match = _LINE.fullmatch(line)
+        if match is None:
+            return f"allowed_signers has a line that is not one person's: {line[:60]!r}"
+        if owners.setdefault(match["blob"], match["who"]) != match["who"]:
+            return f"one key stands for {owners[match['blob']]} and {match['who']}"
+    try:
+        sound = canonical(json.loads(files.get("roles.json", b""))) == files.get("roles.json")
+    except (ValueError, RecursionError, IllegalEvent):
+        sound = False
+    return "" if sound else "roles.json is not canonical JSON"
 
 
 def _other_files(before: Files, after: Files) -> str:
@@ -146,7 +162,7 @@ def _other_files(before: Files, after: Files) -> str:
     return f"its {other[0]} changed, and {ROSTER} did not" if other else ""
 
 
-def _contradiction(
+def _contradiction(  # noqa: PLR0911 -- one reason each
     statement: RosterStatement,
     preceding: RosterStatement | None,
     before: Files | None,
@@ -154,6 +170,7 @@ def _contradiction(
     *,
     origin: str,
     kind: str,
+    at: datetime,
 ) -> str:
     number, follows = (preceding.number + 1, sha256_of(before or {})) if preceding is not None else (1, None)
     own = [digest(after.get(name, b"")) for name in ROSTER_FILES]
@@ -166,6 +183,8 @@ def _contradiction(
         return f"is number {statement.number} and does not follow the one before it: number {number} would"
     if own != [statement.allowed_signers_sha256, statement.roles_sha256]:
         return "is about another allowed_signers or roles.json"
+    if not at < statement.until <= at + LONGEST:
+        return f"runs out at {statement.expires}: right is after its event, by 366 days at most"
     if statement.quorum < 1 or (len(holders) > 1 and statement.quorum < 2):  # noqa: PLR2004 -- two people where there are two
         return f"asks for {statement.quorum}: right is 1 or more, and 2 where two people are {statement.administrators}"
     return ""

@@ -29,11 +29,12 @@ def second_opinion(store: Path, *arguments: str) -> Opinion:
     return Opinion(done.returncode == 0, done.stdout)
 
 
-def both(store: Path, *, anchor: str | Sequence[str] | None = None) -> tuple[bool, str]:
+def both(store: Path, *, anchor: str | Sequence[str] | None = None, trust_root: str = "") -> tuple[bool, str]:
     """The verdict and the bad file on which both agree (empty where there is none)."""
     given = [anchor] if isinstance(anchor, str) else anchor or ()
-    ours = verify(store, anchor=given)
-    theirs = second_opinion(store, *(word for line in given for word in ("--anchor", line)))
+    ours = verify(store, anchor=given, trust_root=trust_root)
+    rooted = ("--trust-root", trust_root) if trust_root else ()
+    theirs = second_opinion(store, *(word for line in given for word in ("--anchor", line)), *rooted)
     assert ours.ok == theirs.ok, (ours.findings, theirs.text)
     if ours.ok:
         assert f"verified: {ours.size} events, root {ours.root}, log {ours.origin}\n" in theirs.text

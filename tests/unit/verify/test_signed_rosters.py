@@ -1,4 +1,4 @@
-"""Signed rosters: what `verify.sh` permits, and what it refuses, side by side."""
+"""Signed rosters: what both verifiers permit, and what both refuse, naming the same event."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import canonical
-from tests.unit.verify.second_verifier import second_opinion
+from tests.unit.verify.second_verifier import both, second_opinion
 from tests.unit.verify.signed_rosters import ADMINISTRATOR, SignedRosters, make_keys, resigned
 
 Make = Callable[[SignedRosters], object]
@@ -45,8 +45,13 @@ def rosters(tmp_path: Path, keys: Mapping[str, Path]) -> SignedRosters:
     return SignedRosters.begin(tmp_path, keys)
 
 
-def refused(rosters: SignedRosters, *arguments: str) -> tuple[str, str]:
-    """The file that the script names, and why."""
+def refused(rosters: SignedRosters, trust_root: str = "") -> tuple[str, str]:
+    """The file that both verifiers name, and why, in the script's words."""
+    assert not both(rosters.store, trust_root=trust_root)[0]
+    return refused_by_the_script(rosters, *(("--trust-root", trust_root) if trust_root else ()))
+
+
+def refused_by_the_script(rosters: SignedRosters, *arguments: str) -> tuple[str, str]:
     said = second_opinion(rosters.store, *arguments)
     assert not said.ok, said.text
     found = re.search(r"^NOT VERIFIED: (\S+): (.*)\n\Z", said.text, re.MULTILINE)
@@ -114,6 +119,7 @@ def test_what_follows_from_the_trust_root_verifies(rosters: SignedRosters, case:
     said = second_opinion(rosters.store)
 
     assert said.ok, said.text
+    assert both(rosters.store, trust_root=root) == (True, "")
     assert f"\ntrust root {root}\n" in f"\n{said.text}"
 
 
@@ -226,7 +232,7 @@ def test_a_new_roster_lets_people_sign_again(rosters: SignedRosters) -> None:
     promote(rosters, "ada", "ben")
     rosters.approve()
 
-    assert second_opinion(rosters.store).ok
+    assert both(rosters.store) == (True, "")
 
 
 def test_the_trust_root_is_held_against_the_one_that_is_known(rosters: SignedRosters) -> None:
@@ -234,19 +240,19 @@ def test_the_trust_root_is_held_against_the_one_that_is_known(rosters: SignedRos
     promote(rosters, "ada", "ben")
     rosters.approve()
 
-    assert second_opinion(rosters.store, "--trust-root", root).ok
+    assert both(rosters.store, trust_root=root) == (True, "")
     for other in (rosters.trust_root, "0" * 64):
-        place, said = refused(rosters, "--trust-root", other)
+        place, said = refused(rosters, other)
         assert (place, root in said) == ("--trust-root", True)
     for no_digest in (root[1:], root.upper(), ""):
-        assert refused(rosters, "--trust-root", no_digest)[0] == "--trust-root"
+        assert refused_by_the_script(rosters, "--trust-root", no_digest)[0] == "--trust-root"
 
 
 def test_a_record_whose_roster_nobody_signed_says_so(rosters: SignedRosters) -> None:
     rosters.bring(rosters.files()).approve()
 
     assert "nobody signed a roster: who may sign rests on the log's key alone\n" in second_opinion(rosters.store).text
-    assert refused(rosters, "--trust-root", "0" * 64)[0] == "--trust-root"
+    assert refused(rosters, "0" * 64)[0] == "--trust-root"
 
 
 def test_what_was_signed_before_the_trust_root_does_not_stand_under_it(rosters: SignedRosters) -> None:
@@ -254,7 +260,7 @@ def test_what_was_signed_before_the_trust_root_does_not_stand_under_it(rosters: 
     rosters.number = 0
     root = rosters.root().trust_root
 
-    assert second_opinion(rosters.store).ok
-    place, said = refused(rosters, "--trust-root", root)
+    assert both(rosters.store) == (True, "")
+    place, said = refused(rosters, root)
     assert place == entries.name(3)
     assert "before the trust root, which event 4 put in force" in said
