@@ -19,7 +19,7 @@ from pytest_deploy.record.events import KeyChange, KeyEnrolled, KeyRevoked
 from pytest_deploy.record.key import ROSTER, TIMESTAMP_CA, trust_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.record.signed_roster import signatures
+from pytest_deploy.record.signed_roster import signatures, wrong_change
 from pytest_deploy.workspace import Workspace
 
 YEAR_DAYS = 365
@@ -157,11 +157,14 @@ def _put_in_force(
     files: Mapping[str, bytes],
 ) -> Event:
     """Write the set `before` (SHA-256, hex) with other `files`, then its event; refuse where another change came meanwhile."""
-    kept = trust_set(log.store, before)
+    in_place = kept = trust_set(log.store, before)
     if ROSTER in files:  # a new statement: the signatures under the one before it stay in its own set
         kept = {name: content for name, content in kept.items() if name not in signatures(kept)}
     files = {**kept, **files}
     parse(files)
+    # What every reader would refuse is not written: a proposal may have run out, or a key of who signed it.
+    if wrong := wrong_change(in_place, files, origin=log.key.origin, kind=kind.type, at=log.clock.now()):
+        raise Refused(f"this roster cannot be put in force: {wrong}; propose it anew")
     folder, sha256 = write_set(log.store, files)
 
     def still_the_same(view: LogView) -> None:

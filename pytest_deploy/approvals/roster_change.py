@@ -98,7 +98,7 @@ def propose(log: Log, change: RosterChange, rules: RosterRules, *, identity: str
         allowed_signers_sha256=signed_roster.digest(files["allowed_signers"]),
         roles_sha256=signed_roster.digest(files["roles.json"]),
         administrators=rules.administrators,
-        quorum=min(rules.quorum, max(len(holders), 1)),
+        quorum=max(1, min(max(rules.quorum, 2), len(holders))),  # two people where there are two, whatever policy says
         expires=stamp(now + timedelta(days=rules.days)),
         reason=change.reason,
         identity=identity,

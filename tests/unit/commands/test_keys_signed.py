@@ -7,16 +7,17 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_deploy.approvals import enrollment
+from pytest_deploy.approvals import enrollment, roster_change
 from pytest_deploy.approvals.roster import Person, in_force
 from pytest_deploy.commands.keys import enroll, list_keys, renew, revoke, root, rotate, sign
 from pytest_deploy.errors import RecordTampered, Refused, UsageError
-from pytest_deploy.record.clock import SystemClock
+from pytest_deploy.record.clock import ShiftedClock, SystemClock
 from pytest_deploy.record.key import FileSigner, write_set
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.signed_roster import digest
@@ -230,6 +231,35 @@ def test_the_logs_key_changes_and_the_roster_stays_signed(ceremony: Ceremony) ->
 
     assert ceremony.root_sha256() == before
     assert verify(ceremony.store, trust_root=before).ok
+
+
+def test_a_proposal_that_ran_out_is_not_put_in_force(ceremony: Ceremony) -> None:
+    """Every reader would refuse it, and nothing could be written after it."""
+    ceremony.enroll("tina")
+    ceremony.sign("ada")
+    (proposal,) = roster_change.proposals(ceremony.log())
+    signed = ceremony.log()
+    signed.clock = ShiftedClock(SystemClock(), timedelta(days=200))
+
+    roster_change.sign_proposal(
+        signed, proposal, person=in_force(signed.store, signed.history())[0].people["ben@example.org"],
+        key=ceremony.key("ben"), now=SystemClock().now(),
+    )  # fmt: skip
+    (proposal,) = roster_change.proposals(signed)
+    with pytest.raises(Refused, match=r"cannot be put in force: .* runs out at"):
+        roster_change.put_proposal_in_force(signed, ceremony.store, proposal, actor=ACTOR, now=SystemClock().now())
+    assert "tina@example.org" not in ceremony.found()
+
+
+def test_two_people_are_asked_where_there_are_two_whatever_policy_says(tmp_path: Path) -> None:
+    made = Ceremony(tmp_path)
+    policy = made.root / "deploy.yaml"
+    policy.write_text(policy.read_text(encoding="utf-8") + "\nroster: {quorum: 1}\n", encoding="utf-8")
+    made.enroll("ada")
+    assert "0 of 1 signed" in made.run(root, reason="go-live", identity="passports")[-1]
+    made.enroll("ben")
+
+    assert "0 of 2 signed" in made.run(root, reason="go-live", identity="passports")[-1]
 
 
 def test_nobody_is_enrolled_to_deploy_and_to_say_who_approves(ceremony: Ceremony) -> None:
