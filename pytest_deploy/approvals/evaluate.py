@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final, Generic
 
 from pytest_deploy.approvals.quorum import match_roles
-from pytest_deploy.approvals.roster import Person, Roster, enroll_command
+from pytest_deploy.approvals.roster import Person, Roster, enroll_command, why_unfit
 from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, Rejection, S, UnderRequest, parse
 from pytest_deploy.approvals.signed_file import SignedFile
 from pytest_deploy.record import stored_file
@@ -27,7 +27,7 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.meanings import wrong_lifetime, wrong_meaning, wrong_time
 from pytest_deploy.record.ssh_signature import verify
 from pytest_deploy.release.request import digest
-from pytest_deploy.workspace import NOT_SAID, Workspace
+from pytest_deploy.workspace import Workspace
 
 _OVERRIDE_PREFIX: Final = "override-"
 _PREFIXES: Final[Mapping[str, type[UnderRequest]]] = {_OVERRIDE_PREFIX: OverrideStatement, "rejection-": Rejection}
@@ -95,17 +95,7 @@ class ApprovalContext:
     @property
     def roster_unfit(self) -> str:
         """Why nobody's signature counts under this roster, in words; empty where it can be relied on."""
-        keys = Workspace.of_store(self.store).command_line
-        if self.trust_root is not None and self.roster.root_sha256 != self.trust_root:
-            found = self.roster.root_sha256
-            return (
-                f"policy pins the trust root {self.trust_root[:16]}…, and the roster goes back to "
-                f"{f'{found[:16]}…' if found else 'none: no administrator signed it'}: `{keys('keys list')}`"
-            )
-        if self.roster.signed is not None and self.at >= self.roster.signed.until:
-            renew = keys("keys renew", "--reason", NOT_SAID)
-            return f"the roster ran out at {self.roster.signed.expires}: have it reviewed and renewed: `{renew}`"
-        return ""
+        return why_unfit(self.roster, self.trust_root, self.at, Workspace.of_store(self.store))
 
     @property
     def unidentified(self) -> str:

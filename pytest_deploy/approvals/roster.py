@@ -322,6 +322,21 @@ def _follow_to_root(store: Store, changes: Sequence[tuple[Event, KeyChange]]) ->
     return root
 
 
+def why_unfit(roster: Roster, trust_root: str | None, at: datetime, workspace: Workspace) -> str:
+    """Why nobody's signature counts under a roster at an instant, in words; empty where it can be relied on.
+
+    `trust_root` is the SHA-256 of the first signed roster, where policy pins it.
+    """
+    if trust_root is not None and roster.root_sha256 != trust_root:
+        found = f"{roster.root_sha256[:16]}…" if roster.root_sha256 else "none: no administrator signed it"
+        looked_up = workspace.command_line("keys list")
+        return f"policy pins the trust root {trust_root[:16]}…, and the roster goes back to {found}: `{looked_up}`"
+    if roster.signed is not None and at >= roster.signed.until:
+        renew = workspace.command_line("keys renew", "--reason", NOT_SAID)
+        return f"the roster ran out at {roster.signed.expires}: have it reviewed and renewed: `{renew}`"
+    return ""
+
+
 def enroll_command(workspace: Workspace, email: str = NOT_SAID, known: Person | None = None) -> str:
     """The command that makes a key of a person known; what is not known of them is left to say."""
     person = known or Person(email, NOT_SAID, (NOT_SAID,), None, None, ())

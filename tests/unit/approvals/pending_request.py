@@ -38,7 +38,7 @@ RUN = "local-20261122T120000Z-0001"
 LATER_RUN = "local-20261122T120000Z-0002"
 REQUEST = canonical(
     {
-        "artefact": {"image": "diary@sha256:0"}, "environment": "local",
+        "artefact": {"image": "diary@sha256:0"}, "commit": "0" * 40, "environment": "local", "version": "1.2.0",
         "policy_sha256": hashlib.sha256(policy_text()).hexdigest(),
     }
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.unit.record.sample_record import RunWriter
 from tests.unit.verify.conftest import NAMESPACE, VALID, Signing
 from tests.unit.verify.second_verifier import both
 
@@ -12,7 +13,9 @@ def sign_as(signing: Signing, signer: str) -> None:
     """Ada's key and roster entry under an address, written into the record past all commands, and its approval."""
     kind, public = (signing.home / "ada.pub").read_text().split()[:2]
     signing.enroll(f'{signer} namespaces="{NAMESPACE}",{VALID} {kind} {public}\n', signer)
-    signing.said["signer"] = signer
+    run = signing.run = RunWriter(signing.log).request()
+    request = signing.log.run(run.run)[0].data["request_sha256"]
+    signing.said |= {"signer": signer, "run": run.run, "request_sha256": request}
     signing.sign()
     signing.count()
 

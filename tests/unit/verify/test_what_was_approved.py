@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.record.sample_record import IMAGE, MOVED, PERSON, SHA, phase_finished, step_finished, step_started
-from tests.unit.verify.test_verdicts import Insider
+from tests.unit.verify.insider import Insider
 
 OTHER_SHA = "1" * 64
 REVISION: dict[str, Any] = {"revision": "diary-2", "image": IMAGE, "url": None, "env_names": []}

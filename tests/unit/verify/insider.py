@@ -1,0 +1,146 @@
+"""Whoever holds the log's key writes a run, legal event for legal event, with signatures of people or without."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_deploy.record import log_entry as entries
+from pytest_deploy.record.event import canonical
+from pytest_deploy.record.events import parse
+from pytest_deploy.record.key import first_set, write_plain_copies, write_set
+from pytest_deploy.record.meanings import APPROVES, OVERRIDES
+from pytest_deploy.verify.verify import verify
+from tests.required_programs import needs
+from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, open_log, policy_text
+from tests.unit.verify.second_verifier import both
+
+NAMESPACE = "deploy-approval@example.org"
+PEOPLE = {"tina": "Tech Lead", "quinn": "QA Lead", "otto": "QA Lead"}
+ROLES = ["Tech Lead", "QA Lead"]
+FILLED = {"Tech Lead": "tina@example.org", "QA Lead": "quinn@example.org"}
+RULES_OF_PRODUCTION: dict[str, Any] = {
+    "approval": {"roles": ROLES},
+    "phases": {"leave_out": []},
+    "window": {"closes": "15:00", "opens": "09:00", "zone": "America/New_York"},
+}
+PRODUCTION = policy_text(**RULES_OF_PRODUCTION)
+OVERRIDDEN = {"by": ["quinn@example.org", "tina@example.org"], "refused": "closed", "until": "2026-11-22T16:00:00.000Z"}
+
+
+@dataclass
+class Insider:
+    """Writes a run with the log's own key, under a policy that asks for two people and has a window."""
+
+    home: Path
+    run: RunWriter
+
+    @classmethod
+    def begin(cls, home: Path, known: Sequence[str] = tuple(PEOPLE)) -> Insider:
+        """Three people are enrolled, or those that are named, and a request is made."""
+        needs("ssh-keygen")
+        made = cls(home, RunWriter(open_log(home, HandClock())))
+        made.enroll(*known)
+        made.run.policy = PRODUCTION
+        return cls(home, made.run.request())
+
+    def enroll(self, *people: str) -> Insider:
+        """The roster is these people from now on."""
+        log, home = self.run.log, self.home
+        allowed, roster = "", {}
+        for name in people:
+            role = PEOPLE[name]
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / name)]
+            if not (home / name).exists():
+                subprocess.run(command, check=True, capture_output=True)
+            kind, public = (home / f"{name}.pub").read_text().split()[:2]
+            allowed += f'{name}@example.org namespaces="{NAMESPACE}" {kind} {public}\n'
+            known_as: dict[str, Any] = {"emails": [], "github": None, "local": name}
+            roster[f"{name}@example.org"] = {"printed_name": name.title(), "roles": [role], **known_as}
+        files = {**first_set(log.key), "allowed_signers": allowed.encode(), "roles.json": canonical(roster)}
+        folder, sha256 = write_set(log.store, files)
+        data = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "new"}
+        log.append(parse("key.enrolled", data), run="-", actor=ACTOR)
+        write_plain_copies(home / "reports" / "local", files)
+        return self
+
+    @property
+    def store(self) -> Path:
+        return self.home / "reports" / "local"
+
+    @property
+    def request_sha256(self) -> str:
+        return str(self.run.log.run(self.run.run)[0].data["request_sha256"])
+
+    def approve(self, *people: str) -> Insider:
+        """People sign, and what they signed is counted."""
+        for name in people:
+            said: dict[str, Any] = {"role": PEOPLE[name], "meaning": APPROVES, "comment": ""}
+            self._count(
+                "approval.signed", name, f"{name}.json", said, "role signer meaning request_sha256 printed_name"
+            )
+        return self
+
+    def override(self, *people: str, gate: str = "window", incident: str = "INC-7") -> Insider:
+        for name in people:
+            said: dict[str, Any] = {"gate": gate, "incident": incident, "reason": "patients cannot log in"}
+            said |= {"expires": OVERRIDDEN["until"], "role": PEOPLE[name], "meaning": OVERRIDES}
+            self._count(
+                "override.signed", name, f"override-{gate}-{incident}-{name}.json", said,
+                "signer reason gate incident expires request_sha256 role",
+            )  # fmt: skip
+        return self
+
+    def _count(self, event_type: str, name: str, file: str, said: dict[str, Any], says: str) -> None:
+        said |= {
+            "signer": f"{name}@example.org", "printed_name": name.title(), "request_sha256": self.request_sha256,
+            "run": self.run.run, "signed_at": "2026-11-22T12:00:00.000Z",
+        }  # fmt: skip
+        path = self.run.folder.create(f"approvals/{file}", canonical(said))
+        command = ["ssh-keygen", "-q", "-Y", "sign", "-n", NAMESPACE, "-f", str(self.home / name), str(path)]
+        subprocess.run(command, check=True, capture_output=True)
+        signature = path.with_name(f"{path.name}.sig").read_bytes()
+        bound = {
+            "file": f"runs/{self.run.run}/approvals/{file}",
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "signature_sha256": hashlib.sha256(signature).hexdigest(),
+        }
+        self.run.add(event_type, {**bound, **{key: said[key] for key in says.split()}})
+
+    def open(self, **changes: Any) -> Insider:
+        self.run.open(request_sha256=self.request_sha256, **changes).step("build")
+        return self
+
+    def ask(self, filled: dict[str, str] | None = None, **answers: dict[str, Any]) -> Insider:
+        """The gates right before the change: approved by `filled`, and what else differs."""
+        approved = {"inputs": approvals(FILLED if filled is None else filled)}
+        self.run.ask_gates("change", **{"approvals": approved, **answers})
+        return self
+
+    def deploy(self) -> Insider:
+        self.run.step("traffic", changes=True).close("deployed")
+        return self
+
+    def seq_of(self, event_type: str, **says: Any) -> int:
+        """Of the newest event of a type that says this."""
+        events = self.run.log.run(self.run.run)
+        return max(e.seq for e in events if e.type == event_type and says.items() <= e.data.items())
+
+    def stands(self) -> None:
+        """Both verify the record."""
+        assert both(self.store) == (True, "")
+
+    def refused_at(self, seq: int, problem: str) -> None:
+        """Both refuse the record at this event; of this project's own, nothing else is found, and it says why."""
+        findings = verify(self.store).findings
+        assert {(finding.step, finding.place) for finding in findings} == {(10, entries.name(seq))}
+        assert problem in findings[0].problem
+        assert both(self.store) == (False, entries.name(seq))
+
+
+def approvals(filled: dict[str, str]) -> dict[str, Any]:
+    return {"needed": ROLES, "filled": filled, "missing": [], "refused": [], "run": None}
