@@ -162,15 +162,15 @@ def _put_in_force(
         kept = {name: content for name, content in kept.items() if name not in signatures(kept)}
     files = {**kept, **files}
     parse(files)
-    # What every reader would refuse is not written: a proposal may have run out, or a key of who signed it.
-    if wrong := wrong_change(in_place, files, origin=log.key.origin, kind=kind.type, at=log.clock.now()):
-        raise Refused(f"this roster cannot be put in force: {wrong}; propose it anew")
     folder, sha256 = write_set(log.store, files)
 
     def still_the_same(view: LogView) -> None:
         newest = next(event for event in view.log.backwards() if event.type.startswith("key.")).content
         if not isinstance(newest, KeyChange) or newest.set_sha256 != before:
             raise Refused("somebody else changed the roster meanwhile; look at it (keys list), then try again")
+        # What every reader would refuse is not written: a proposal may have run out, or a key of who signed it.
+        if wrong := wrong_change(in_place, files, origin=log.key.origin, kind=kind.type, at=view.time):
+            raise Refused(f"this roster cannot be put in force: {wrong}; propose it anew")
 
     content = kind(set=folder, set_sha256=sha256, **data)
     event = log.append(content, run=NO_RUN, actor=actor, condition=still_the_same)

@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Generic
 
-from pytest_deploy.approvals.quorum import match_roles
+from pytest_deploy.approvals.fill_roles import match_roles
 from pytest_deploy.approvals.roster import Person, Roster, enroll_command, why_unfit
 from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, Rejection, S, UnderRequest, parse
 from pytest_deploy.approvals.signed_file import SignedFile

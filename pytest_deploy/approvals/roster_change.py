@@ -15,7 +15,7 @@ from typing import Final
 
 from pytest_deploy.approvals.enrollment import RosterChange, put_in_force
 from pytest_deploy.approvals.roster import Person, Roster, fingerprint_of, in_force, parse
-from pytest_deploy.errors import Refused
+from pytest_deploy.errors import RecordError, Refused
 from pytest_deploy.policy.policy import RosterRules
 from pytest_deploy.record import signed_roster
 from pytest_deploy.record.clock import stamp
@@ -36,7 +36,7 @@ class Proposal:
     """A roster that waits for signatures."""
 
     name: str
-    """Its number and the beginning of its SHA-256: `0002-1f2e3d4c5b6a`."""
+    """Its number and the beginning of its SHA-256: `0002-1f2e3d4c5b6a…`, 32 hex, which nobody finds another text for."""
     files: Mapping[str, bytes]
     """The roster, its statement, and the signatures that lie beside it, by name."""
     statement: RosterStatement
@@ -53,7 +53,7 @@ class Proposal:
 
     def may_sign(self, at: datetime) -> tuple[Person, ...]:
         """The people whose signatures would count."""
-        holders = parse(self._roster_files).holders(self.rule.administrators, at)
+        holders = self.roster.holders(self.rule.administrators, at)
         return tuple(person for person in holders if person.email not in self.concerned)
 
     def complete(self, at: datetime) -> dict[str, bytes] | None:
@@ -71,8 +71,9 @@ class Proposal:
                 yield name, signer
 
     @property
-    def _roster_files(self) -> dict[str, bytes]:
-        return {name: self.judging[name] for name in signed_roster.ROSTER_FILES}
+    def roster(self) -> Roster:
+        """The one whose administrators must sign."""
+        return parse({name: self.judging[name] for name in signed_roster.ROSTER_FILES})
 
 
 def propose(log: Log, change: RosterChange, rules: RosterRules, *, identity: str, now: datetime) -> Proposal:
@@ -89,7 +90,7 @@ def propose(log: Log, change: RosterChange, rules: RosterRules, *, identity: str
     """
     before, files = change.before, change.after.files()
     parse(files)
-    holders = signed_roster.administrators(files, rules.administrators)
+    holders = len(signed_roster.administrators(files, rules.administrators))
     preceding = before.signed
     statement = RosterStatement(
         origin=log.key.origin,
@@ -98,15 +99,21 @@ def propose(log: Log, change: RosterChange, rules: RosterRules, *, identity: str
         allowed_signers_sha256=signed_roster.digest(files["allowed_signers"]),
         roles_sha256=signed_roster.digest(files["roles.json"]),
         administrators=rules.administrators,
-        quorum=max(1, min(max(rules.quorum, 2), len(holders))),  # two people where there are two, whatever policy says
+        quorum=max(1, min(max(rules.quorum, 2), holders)),  # two people where there are two, whatever policy says
         expires=stamp(now + timedelta(days=rules.days)),
         reason=change.reason,
         identity=identity,
     )
-    if not holders:
-        raise Refused(f"nobody of this roster holds the role {rules.administrators}: nobody could ever change it again")
+    # The next change must be possible too.
+    able_next = parse(files).holders(rules.administrators, now)
+    if len(able_next) < statement.quorum:
+        names = ", ".join(person.printed_name for person in able_next) or "nobody"
+        raise Refused(
+            f"under this roster a change takes {statement.quorum} who are {rules.administrators}, and {names} could sign it: "
+            "nobody could ever change it again; enroll another first, or lower roster.quorum of deploy.yaml (to 2 at least)"
+        )
     content = statement.content()
-    name = f"{statement.number:04d}-{signed_roster.digest(content)[:12]}"
+    name = proposal_name(statement)
     proposal = _proposal(log, name, {**files, ROSTER: content}, before, change.set_sha256)
     able = proposal.may_sign(now)
     if len(able) < proposal.rule.quorum:
@@ -126,11 +133,13 @@ def proposals(log: Log) -> tuple[Proposal, ...]:
     before, sha256 = in_force(log.store, log.events())
     found = []
     for name in dict.fromkeys(path.split("/")[1] for path in log.store.names(f"{FOLDER}/")):
-        files = _stored(log.store, name)
         try:
+            files = _stored(log.store, name)
             proposal = _proposal(log, name, files, before, sha256)
+            if name != proposal_name(proposal.statement):  # people tell each other this name
+                continue
             parse({file: files[file] for file in _FILES})
-        except (KeyError, ValueError, Refused):  # laid there by anybody: no proposal
+        except (KeyError, ValueError, RecordError):  # laid there by anybody: no proposal
             continue
         number = 1 if before.signed is None else before.signed.number + 1
         follows = None if before.signed is None else signed_roster.sha256_of(trust_set(log.store, sha256))
@@ -139,16 +148,27 @@ def proposals(log: Log) -> tuple[Proposal, ...]:
     return tuple(found)
 
 
-def sign_proposal(log: Log, proposal: Proposal, *, person: Person, key: Path, now: datetime) -> Proposal:
-    """Sign a proposal; returns it with the signature. Raises Refused where the signature would not count, Failed."""
+def proposal_name(statement: RosterStatement) -> str:
+    """A proposal's number and the beginning of its SHA-256."""
+    return f"{statement.number:04d}-{signed_roster.digest(statement.content())[:32]}"
+
+
+def refuse_signer(proposal: Proposal, person: Person, now: datetime) -> None:
+    """Raises Refused where a person's signature would not count."""
     if person.email in proposal.concerned:
         raise Refused(f"{person.printed_name} is whom this change concerns: others must sign it")
-    if person.email not in {able.email for able in proposal.may_sign(now)}:
+    able = proposal.may_sign(now)
+    if person.email not in {one.email for one in able}:
+        role, names = proposal.rule.administrators, ", ".join(one.printed_name for one in able) or "nobody"
         raise Refused(
-            f"{person.printed_name} is no {proposal.rule.administrators} with a valid key in the roster that decides"
+            f"{person.printed_name} is no {role} with a valid key in the roster in force; who may sign: {names}"
         )
-    content = proposal.files[ROSTER]
-    judging = parse({name: proposal.judging[name] for name in signed_roster.ROSTER_FILES})
+
+
+def sign_proposal(log: Log, proposal: Proposal, *, person: Person, key: Path, now: datetime) -> Proposal:
+    """Sign a proposal; returns it with the signature. Raises Refused where the signature would not count, Failed."""
+    refuse_signer(proposal, person, now)
+    content, judging = proposal.files[ROSTER], proposal.roster
     signature = sign(content, key=key, namespace=judging.namespace)
     signer, why = signed_roster.signed_by(proposal.judging, proposal.rule.administrators, content, signature, at=now)
     if why or signer != person.email:
@@ -165,6 +185,8 @@ def put_proposal_in_force(log: Log, store: Path, proposal: Proposal, *, actor: s
     if signed is None:
         return None
     before, sha256 = in_force(log.store, log.events())
+    if trust_set(log.store, sha256).get(ROSTER) == proposal.files[ROSTER]:
+        raise Refused("this roster is in force already: somebody else's signature completed it")
     after = parse({file: proposal.files[file] for file in _FILES})
     return put_in_force(
         log, store, _change(before, sha256, after, proposal.statement.reason), actor=actor, signed=signed
@@ -183,10 +205,12 @@ def _change(before: Roster, sha256: str, after: Roster, reason: str) -> RosterCh
     held = {key.fingerprint for key in before.keys}
     new = [key for key in after.keys if key.line() not in known]
     ended = [key for key in new if key.fingerprint in held]
-    concerned = signed_roster.concerned(before.files(), after.files()) or frozenset(after.people)
+    concerned = (
+        frozenset(after.people) if before.signed is None else signed_roster.concerned(before.files(), after.files())
+    )
     prints = ", ".join(key.fingerprint for key in ended or new) or None
     kind = KeyRevoked if ended else KeyEnrolled
-    return RosterChange(before, sha256, after, kind, ", ".join(sorted(concerned)), prints, reason)
+    return RosterChange(before, sha256, after, kind, ", ".join(sorted(concerned)) or None, prints, reason)
 
 
 def _proposal(log: Log, name: str, files: Mapping[str, bytes], before: Roster, sha256: str) -> Proposal:

@@ -37,7 +37,7 @@ from pytest_deploy.reports.anchor_record import anchor_record
 from pytest_deploy.verify.chain import Signatures
 from pytest_deploy.verify.segment import read_entry
 from pytest_deploy.verify.verify import verify as verify_store
-from pytest_deploy.workspace import Workspace
+from pytest_deploy.workspace import NOT_SAID, Workspace
 
 SOON: Final = timedelta(days=30)
 _KEEP: Final = "keep everything as it is, and find out who could have done it"
@@ -64,9 +64,8 @@ def verify(
             f"{path} is an export of one run, not a whole store; its report.html prints the commands that verify it"
         )
     if trust_root and re.fullmatch(r"[0-9a-fA-F]{64}", trust_root) is None:
-        raise UsageError(
-            f"--trust-root={trust_root}: right are the 64 hex digits that `keys list` prints as the trust root"
-        )
+        kept = "the digest that was kept elsewhere when the trust root was signed"
+        raise UsageError(f"--trust-root={trust_root}: right are 64 hex digits, {kept}")
     every: Signatures = "all" if signatures == "all" else "newest"
     result = verify_store(path, anchor=anchor, signatures=every, trust_root=trust_root)
     for check in result.checks:
@@ -244,11 +243,17 @@ class Audit:
         if ca := trust_set(store, sha256).get(TIMESTAMP_CA):
             named = "anchors.timestamp.ca of deploy.yaml must name the next"
             ends.append((_end_of_certificate(ca), "the timestamp authority's certificate", named))
+        if roster.signed is not None:
+            renew = workspace.command_line("keys renew", "--reason", NOT_SAID)
+            ends.append(
+                (roster.signed.until, "the roster", f"nobody's approval counts then; have it reviewed: `{renew}`")
+            )
         soon = [found for found in ends if found[0] <= self.now + SOON]
         for end, what, remedy in soon:
             yield False, f"{what} ends {moment(end)}; {remedy}"
         if not soon:
-            yield True, f"no key ends within {SOON.days} days"
+            what = "no key" if roster.signed is None else "neither a key nor the roster"
+            yield True, f"{what} ends within {SOON.days} days"
 
 
 def _end_of_certificate(pem: bytes) -> datetime:

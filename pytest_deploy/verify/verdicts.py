@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from pytest_deploy.policy import asked_gates
 from pytest_deploy.policy.asked_gates import Asked
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import preimages, stored_file
+from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.countersigned import SIGNERS
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import (
@@ -28,6 +30,8 @@ from pytest_deploy.record.events import (
     GateVerdict,
     MigrationApplied,
     OverrideSigned,
+    RequestMade,
+    RequestRejected,
     RevisionDeployed,
     RunAbandoned,
     RunClosed,
@@ -40,7 +44,15 @@ from pytest_deploy.verify.actors import is_one_of
 from pytest_deploy.verify.findings import Finding
 
 JUDGED: Final = frozenset(
-    {"approval.signed", "override.signed", "gate.passed", "gate.refused", "gate.not-applicable"}
+    {
+        "request.made",
+        "request.rejected",
+        "approval.signed",
+        "override.signed",
+        "gate.passed",
+        "gate.refused",
+        "gate.not-applicable",
+    }
     | {"revision.deployed", "migration.applied"}
     | {"run.opened", "run.decided", "run.closed", "run.abandoned", "step.started"}
 )
@@ -67,8 +79,12 @@ class _Run:
     """Whether no run had been closed before it opened: then there is nothing that an anchor could hold."""
     held: bool = False
     """Whether its gates were held against its policy."""
+    requested: datetime | None = None
+    """Until when its request lives, by its own clock; None where none was made."""
     request: Mapping[str, Any] | None = None
-    """What people signed, once it was looked at; empty where it cannot be read."""
+    """What it says, once it was looked at; empty where it cannot be read."""
+    rejected: set[str] = field(default_factory=set)
+    """Who rejects the request, and has not approved it since."""
 
 
 class Verdicts:
@@ -85,13 +101,18 @@ class Verdicts:
         self._runs: dict[str, _Run] = {}
         self._policies: dict[str, Asked | None] = {}
 
-    def take(self, event: Event) -> None:
+    def take(self, event: Event) -> None:  # noqa: C901 -- one arm a type
         """An event of one of the types JUDGED, legal in its place."""
         run = self._runs.setdefault(event.run, _Run())
         problems: Iterator[str] = iter(())
         match event.content:
+            case RequestMade(expires=expires):
+                run.requested = expires
             case ApprovalSigned(role=role, signer=signer):
                 run.approved.add((role, signer))
+                run.rejected.discard(signer)
+            case RequestRejected(signer=signer):
+                run.rejected.add(signer)
             case OverrideSigned() as signed:
                 about = given(signed.gate, ""), given(signed.incident, "")
                 run.overridden.setdefault(about, set()).add(signed.signer)
@@ -102,6 +123,8 @@ class Verdicts:
                     problems = _uncited(verdict, run)
             case RunOpened() as opened:
                 run.opened, run.first = opened, not self._closed
+                if run.requested is not None and event.instant >= run.requested:
+                    problems = iter([f"opens on a request that ran out at {stamp(run.requested)}"])
             case StepStarted(changes=True, phase=phase) if phase != "rollback" and not run.held:
                 run.held = True
                 problems = self._ungated(event, run, changes=True)
@@ -136,7 +159,7 @@ class Verdicts:
         # 3. Each gate that it asks answered last, right before the change, and let it go.
         for gate in gates:
             verdict = run.newest.get(gate)
-            if verdict is None or (changes and verdict.point != "change"):
+            if verdict is None or verdict.point not in (("change",) if changes else ("lease", "change")):
                 yield f"goes on, and the gate {gate} was not asked right before"
             elif not isinstance(verdict, GatePassed | GateNotApplicable):
                 yield f"goes on, though the gate {gate} answered last: {verdict.verdict}"
@@ -163,8 +186,8 @@ class Verdicts:
         return self._policies[sha256]
 
     def _request(self, name: str, run: _Run) -> Mapping[str, Any] | None:
-        """The request that a run was opened on; None where it made its own. Step 10 says that it is the one that was made."""
-        if run.opened is None or run.opened.request_sha256 is None:
+        """The request of a run, made before it or by itself; None where none was. Step 10 says that it is the one that was made."""
+        if run.opened is None or run.requested is None:
             return None
         if run.request is None:
             run.request = {}
@@ -175,6 +198,8 @@ class Verdicts:
 
     def _unsigned_change(self, name: str, run: _Run, changed: RevisionDeployed | MigrationApplied) -> Iterator[str]:
         """A revision of another artefact than people signed, a migration that they did not."""
+        if run.opened is not None and run.opened.pipeline not in {"deploy", "rollback"}:
+            yield f"changes what serves in a run of {run.opened.pipeline}, which changes nothing"
         request = self._request(name, run)
         if request is None:
             return
@@ -182,7 +207,8 @@ class Verdicts:
         if isinstance(changed, RevisionDeployed):
             artefact = request.get("artefact")
             signed = artefact.get("image") if isinstance(artefact, dict) else None
-            if str(signed).partition("@")[2] != changed.image.partition("@")[2]:
+            digest = changed.image.partition("@")[2]
+            if not digest or str(signed).partition("@")[2] != digest:
                 yield f"deploys another artefact than {place} says"
             return
         listed = request.get("migrations")
@@ -222,6 +248,8 @@ def _uncited(verdict: GatePassed, run: _Run) -> Iterator[str]:
     """What a passed gate says that people signed, and no signature counted before it says."""
     # 1. Approvals: each role by a person of its own, who signed as that.
     filled = _filled(verdict) if verdict.gate == "approvals" else {}
+    if verdict.gate == "approvals" and run.rejected:
+        yield f"says that it was approved, and {' and '.join(sorted(run.rejected))} rejected the request"
     if verdict.gate == "approvals" and not filled:
         yield "says that it was approved, and by nobody"
     for slot, person in filled.items():

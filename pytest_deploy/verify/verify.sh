@@ -21,7 +21,7 @@ store='' signatures=newest given=() trust_root=''
 while (($#)); do
   case $1 in
     --anchor) [[ ${2-} ]] || bad --anchor 'wants "tlog ORIGIN SIZE ROOT"'; given+=("$2"); shift 2 ;; # each is held against the log
-    --trust-root) trust_root=${2-} && [[ $trust_root =~ ^[0-9a-f]{64}$ ]] || bad --trust-root 'wants the SHA-256 of a roster.json, 64 hex digits'; shift 2 ;;
+    --trust-root) trust_root=${2-} trust_root=${trust_root,,} && [[ $trust_root =~ ^[0-9a-f]{64}$ ]] || bad --trust-root 'wants the SHA-256 of a roster.json, 64 hex digits'; shift 2 ;;
     --signatures) signatures=${2-} && [[ $signatures == @(all|newest) ]] || bad --signatures 'wants all or newest'; shift 2 ;;
     -h | --help) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "$0"; exit 0 ;;
     -*) bad "$1" 'is not an option of verify.sh (--anchor, --trust-root, --signatures)' ;;
@@ -297,7 +297,7 @@ awk -F '\t' -v types="${types//$'\n'/}" -v after="$after" -v first="$work/first"
   $3 == "run.decided" && $7 ~ /^(deployed|passed)$/ && ($4 in waits || $4 in failed_in) { wrong("its outcome is " $7 ", and its steps ended otherwise") }
   $3 == "run.decided" && $7 == "still-needed" && (!($4 in waits) || $4 in failed_in) { wrong("its outcome is " $7 ", and its steps ended otherwise") }
   $3 == "run.opened" && opened[$4]++ { wrong("its run was opened before") }
-  $3 == "run.opened" && $10 != "-" && asked[$4] != $10 { wrong("it opens on another request than was made") }
+  $3 == "run.opened" && (($4 in asked) ? asked[$4] : "-") != $10 { wrong("it opens on another request than was made") }
   $3 == "run.closed" && decided[$4] != $7 { wrong("its outcome is " $7 ", but \"" decided[$4] "\" was decided") }
   $3 == "run.closed" && $7 !~ /^(deployed|refused|failed|rolled-back|rollback-failed|passed|still-needed|not-passed)$/ { wrong("its outcome is unknown: " $7) }
   $3 ~ /^run\.(closed|abandoned)$/ { if (!opened[$4]) wrong("its run was not opened"); ended[$4] = substr($3, 5); digest[$4] = $3 == "run.closed" ? $8 : $9 }
@@ -659,7 +659,7 @@ fi
 # gates: each with the key of policy that its rule is; null, false or an empty list there is no rule.
 gates='deployer:deployer approvals:approval.roles window:window blackout:blackout rate-limit:rate_limit lease: staging-smoke:staging_smoke
  incidents:incidents build: retention:retention.locked anchors:anchors.required freeze:freeze_after_rollback clock:'
-{ grep -E '"type":"(approval[.]signed|override[.]signed|gate[.][a-z-]*|run[.](opened|decided|closed|abandoned)|revision[.]deployed|migration[.]applied)"|"changes":true' "$work/lines" || true; } | awk -v keep=1 -v approvers="$work/approvers" -v gates="${gates//$'\n'/}" -v unapproved="$work/unapproved" "$json"'
+{ grep -E '"type":"(request[.](made|rejected)|approval[.]signed|override[.]signed|gate[.][a-z-]*|run[.](opened|decided|closed|abandoned)|revision[.]deployed|migration[.]applied)"|"changes":true' "$work/lines" || true; } | awk -v keep=1 -v approvers="$work/approvers" -v gates="${gates//$'\n'/}" -v unapproved="$work/unapproved" "$json"'
   function wrong(what) { printf "log/%08d.event\t%s\n", n, what; failed = 1; exit }
   function members(list, into) { split("", into); return list == "[]" ? 0 : split(substr(list, 3, length(list) - 4), into, "\",\"") }
   function line_of(file,   line) { line = ""; if ((getline line <file) < 0) line = ""; close(file); split("", raw); return line }
@@ -696,7 +696,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     for (i = 1; i <= known; i++) {
       split(rule[i], part, ":"); gate = part[1]
       if (!asks(gate, pipeline[run]) || (gate == "approvals" && index(left_out[sha], "\"approval\""))) continue
-      if (!((run, gate) in answer) || (changes && at_point[run, gate] != "change")) wrong("it goes on, and the gate " gate " was not asked right before")
+      if (!((run, gate) in answer) || at_point[run, gate] !~ (changes ? "^change$" : "^(lease|change)$")) wrong("it goes on, and the gate " gate " was not asked right before")
       if (answer[run, gate] !~ /^gate[.](passed|not-applicable)$/) wrong("it goes on, though the gate " gate " did not let it")
       if (answer[run, gate] == "gate.not-applicable" && ruled[sha, gate] && !(gate == "anchors" && earliest[run])) wrong("it goes on, though the gate " gate " answered not-applicable and policy has a rule for it")
     }
@@ -713,7 +713,10 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   }
   BEGIN { known = split(gates, rule, " ") }
   { split("", raw); canonical($0); n = got(".seq"); run = got(".run"); type = got(".type"); gate = got(".data.gate"); point = got(".data.point") }
-  type == "approval.signed" { approved[run, got(".data.role"), got(".data.signer")] }
+  { clock = got(".data.clock"); if (clock == "-") clock = got(".time") }
+  type == "request.made" { requested[run] = 1; until[run] = got(".data.expires") }
+  type == "request.rejected" { rejected[run, got(".data.signer")] = got(".data.signer") }
+  type == "approval.signed" { approved[run, got(".data.role"), got(".data.signer")]; delete rejected[run, got(".data.signer")] }
   type == "override.signed" { incident[run, gate, got(".data.incident")]; overrode[run, gate, got(".data.incident"), got(".data.signer")] }
   type ~ /^gate[.]/ { answer[run, gate] = type; at_point[run, gate] = point; if (gate == "approvals") verdicts[run]++ }
   type ~ /^gate[.]/ && gate == "approvals" {
@@ -725,6 +728,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
       twice = person in people; people[person]; named = n
       if (twice) wrong("it says that one person approved in two roles")
     }
+    if (type == "gate.passed" && point != "plan") for (each in rejected) if (index(each, run SUBSEP) == 1) wrong("it says that it was approved, and " rejected[each] " rejected the request")
     if (missed != "") wrong("it says that " whom " approved as " missed ", and no signature counted before it does")
     if (type == "gate.passed" && point != "plan" && named != n) wrong("it says that it was approved, and by nobody")
   }
@@ -738,11 +742,13 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     }
     if (distinct < 2 || !signed) wrong("it says that " gate " was overridden, and no two signatures counted before it do")
   }
-  type == "run.opened" { pipeline[run] = got(".data.pipeline"); policy[run] = got(".data.preimages.policy.json"); requested[run] = got(".data.request_sha256") != "-"; of_run[run, "commit"] = got(".data.commit"); of_run[run, "environment"] = got(".data.environment"); of_run[run, "version"] = got(".data.version"); of_run[run, "deployer"] = got(".data.deployer"); earliest[run] = !closed }
+  type == "run.opened" { pipeline[run] = got(".data.pipeline"); policy[run] = got(".data.preimages.policy.json"); of_run[run, "commit"] = got(".data.commit"); of_run[run, "environment"] = got(".data.environment"); of_run[run, "version"] = got(".data.version"); of_run[run, "deployer"] = got(".data.deployer"); earliest[run] = !closed }
+  type == "run.opened" && requested[run] && clock >= until[run] { wrong("it opens on a request that ran out at " until[run]) }
   type ~ /^run[.](closed|abandoned)$/ { closed = 1 }
+  type ~ /^(revision[.]deployed|migration[.]applied)$/ && pipeline[run] !~ /^(deploy|rollback)$/ { wrong("it changes what serves in a run of " pipeline[run] ", which changes nothing") }
   type == "revision.deployed" && requested[run] {
     image = digest(got(".data.image")); split("", raw)
-    if (!read_request() || digest(got(".artefact.image")) != image) wrong("it deploys another artefact than runs/" run "/request.json says")
+    if (image == "" || !read_request() || digest(got(".artefact.image")) != image) wrong("it deploys another artefact than runs/" run "/request.json says")
   }
   type == "migration.applied" && requested[run] {
     migration = "\"sha256\":" raw[".data.sha256"] ",\"version\":" raw[".data.version"] "}"; split("", raw)

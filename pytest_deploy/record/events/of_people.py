@@ -161,12 +161,7 @@ class KeyChange(EventContent, frozen=True, kw_only=True):
 
 
 class KeyEnrolled(KeyChange, frozen=True, kw_only=True):
-    """A person's key counts; without a person, the log's own key."""
-
-    verified_by: str | UnsetType = UNSET
-    """Who verified that the person is who they say."""
-    method: str | UnsetType = UNSET
-    """How they did."""
+    """A person's key counts; without a person, the log's own key, or the same signed roster for as long again."""
 
 
 class KeyRevoked(KeyChange, frozen=True, kw_only=True):

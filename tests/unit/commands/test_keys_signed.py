@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from pytest_deploy.approvals import enrollment, roster_change
 from pytest_deploy.approvals.roster import Person, in_force
 from pytest_deploy.commands.keys import enroll, list_keys, renew, revoke, root, rotate, sign
 from pytest_deploy.errors import RecordTampered, Refused, UsageError
+from pytest_deploy.policy.policy import RosterRules
 from pytest_deploy.record.clock import ShiftedClock, SystemClock
 from pytest_deploy.record.key import FileSigner, write_set
 from pytest_deploy.record.log import Log
@@ -56,6 +58,8 @@ class Ceremony:
 
     def enroll(self, name: str, **options: Any) -> list[str]:
         printed_name, roles = PEOPLE[name]
+        if self.store.exists() and self.root_sha256():
+            options = {"identity": "in person", **options}
         asked: dict[str, Any] = {
             "person": f"{name}@example.org", "name": printed_name, "role": roles, "reason": f"{name} joined",
             "public_key": self.key(name).with_suffix(".pub"), **options,
@@ -187,12 +191,12 @@ def test_an_overtaken_proposal_waits_no_more(ceremony: Ceremony) -> None:
     ceremony.enroll("tina")
     name = re.search(r"proposed  (\S+):", "\n".join(ceremony.run(renew, reason="review")))
     assert name is not None
-    with pytest.raises(Refused, match="say which proposal"):
+    with pytest.raises(Refused, match="several wait, say one"):
         ceremony.sign("ada")
     ceremony.sign("ada", name[1])
     ceremony.sign("ben", name[1])
 
-    with pytest.raises(Refused, match="what waits is nothing"):
+    with pytest.raises(Refused, match="no roster waits for signatures here"):
         ceremony.sign("ada")
     assert "tina@example.org" not in ceremony.found()
 
@@ -200,7 +204,7 @@ def test_an_overtaken_proposal_waits_no_more(ceremony: Ceremony) -> None:
 def test_a_change_that_nobody_could_sign_is_not_proposed(tmp_path: Path) -> None:
     made = Ceremony(tmp_path)
     made.enroll("quinn")
-    with pytest.raises(Refused, match="nobody of this roster holds the role Administrator"):
+    with pytest.raises(Refused, match="a change takes 1 who are Administrator, and nobody could sign it"):
         made.run(root, reason="go-live", identity="passports")
     for name in ("ada", "ben"):
         made.enroll(name)
@@ -209,8 +213,10 @@ def test_a_change_that_nobody_could_sign_is_not_proposed(tmp_path: Path) -> None
     made.sign("ben")
     time.sleep(1)
 
-    with pytest.raises(Refused, match=r"2 who are Administrator must sign this, .* and Ada Admin could"):
+    with pytest.raises(Refused, match=r"a change takes 2 who are Administrator, and Ada Admin could sign it"):
         made.run(revoke, person="ben@example.org", reason="left")
+    with pytest.raises(Refused, match=r"2 who are Administrator must sign this, .* and Ada Admin could"):
+        made.enroll("ben", role=["Administrator", "CTO"])
 
 
 def test_a_root_says_why_and_how_people_were_identified_and_is_one(ceremony: Ceremony, tmp_path: Path) -> None:
@@ -251,6 +257,35 @@ def test_a_proposal_that_ran_out_is_not_put_in_force(ceremony: Ceremony) -> None
     assert "tina@example.org" not in ceremony.found()
 
 
+def test_of_two_who_complete_it_at_the_same_moment_one_puts_it_in_force(ceremony: Ceremony) -> None:
+    """A person takes minutes to type a passphrase: both looked at the roster before either signed."""
+    ceremony.enroll("tina")
+    ceremony.sign("ada")
+    logs = [ceremony.log(), ceremony.log()]
+    people = in_force(logs[0].store, logs[0].history())[0].people
+    looked_at = [roster_change.proposals(log)[0] for log in logs]
+    now = SystemClock().now()
+
+    def complete(number: int, name: str) -> None:
+        person = people[f"{name}@example.org"]
+        signed = roster_change.sign_proposal(
+            logs[number], looked_at[number], person=person, key=ceremony.key(name), now=now
+        )
+        roster_change.put_proposal_in_force(logs[number], ceremony.store, signed, actor=ACTOR, now=now)
+
+    complete(0, "ben")
+    with pytest.raises(Refused, match="is in force already"):
+        complete(1, "eva")
+    assert verify(ceremony.store, trust_root=ceremony.root_sha256()).ok
+
+
+def test_a_link_among_proposals_is_none(ceremony: Ceremony) -> None:
+    ceremony.enroll("tina")
+    (ceremony.store / roster_change.FOLDER / "0002-link").symlink_to(ceremony.keys)
+
+    assert len(roster_change.proposals(ceremony.log())) == 1
+
+
 def test_two_people_are_asked_where_there_are_two_whatever_policy_says(tmp_path: Path) -> None:
     made = Ceremony(tmp_path)
     policy = made.root / "deploy.yaml"
@@ -266,6 +301,75 @@ def test_nobody_is_enrolled_to_deploy_and_to_say_who_approves(ceremony: Ceremony
     with pytest.raises(Refused, match="who deploys must not change who approves"):
         ceremony.enroll("tina", role=["Deployment Manager", "Administrator"])
     ceremony.enroll("tina", role=["Deployment Manager"])
+
+
+def test_no_roster_is_proposed_that_nobody_could_change_again(ceremony: Ceremony) -> None:
+    """A roster outlives the keys of its administrators: those who hold the role and no key sign nothing."""
+    policy = ceremony.root / "deploy.yaml"
+    policy.write_text(policy.read_text(encoding="utf-8") + "\nroster: {quorum: 9}\n", encoding="utf-8")
+    time.sleep(1)
+    with pytest.raises(Refused, match=r"a change takes 3 who are Administrator, and Ada Admin, Ben Admin could"):
+        ceremony.run(revoke, person="eva@example.org", reason="left")
+
+
+def test_with_two_administrators_it_is_said_that_one_more_is_wanted(tmp_path: Path) -> None:
+    made = Ceremony(tmp_path)
+    for name in ("ada", "ben"):
+        made.enroll(name)
+    assert any(
+        line.startswith("needed    one more Administrator")
+        for line in made.run(root, reason="go-live", identity="passports")
+    )
+
+
+def test_all_that_a_change_changes_is_shown_before_it_is_signed(ceremony: Ceremony) -> None:
+    ceremony.enroll("quinn", github=666, local="deployer", git=["quinn@home.example"], role=["QA Lead", "CTO"])
+    shown = ceremony.sign("ada", show=True)
+
+    assert "was       Quinn Quist <quinn@example.org>: QA Lead" in shown
+    assert (
+        "person    Quinn Quist <quinn@example.org>: QA Lead, CTO; GitHub 666, local deployer, git quinn@home.example"
+        in shown
+    )
+    assert not any("eva@example.org" in line for line in shown if line.startswith("person"))
+
+
+def test_what_a_proposal_says_cannot_draw_over_what_is_shown(ceremony: Ceremony) -> None:
+    """Whoever may write to the store may lay a proposal there."""
+    log, (person, public) = ceremony.log(), _tina(ceremony)
+    person = replace(person, printed_name="Tina\x1b[2K\rperson    nobody")
+    change = enrollment.enrolling(
+        log, [person], {person.email: public}, namespace="deploy-approval@deploy.example.org",
+        now=SystemClock().now(), reason="x",
+    )  # fmt: skip
+    roster_change.propose(log, change, RosterRules(), identity="y", now=SystemClock().now())
+
+    shown = "\n".join(ceremony.sign("ada", show=True))
+    assert "\x1b" not in shown
+    assert "\r" not in shown
+
+
+def test_a_proposal_under_another_name_than_its_own_does_not_wait(ceremony: Ceremony) -> None:
+    ceremony.enroll("tina")
+    (proposal,) = roster_change.proposals(ceremony.log())
+    folder = ceremony.store / roster_change.FOLDER
+    shutil.copytree(folder / proposal.name, folder / "0002-aaaaaaaaaaaa")
+
+    assert [one.name for one in roster_change.proposals(ceremony.log())] == [proposal.name]
+
+
+def test_how_a_person_was_verified_is_said_where_it_is_signed(ceremony: Ceremony, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="say --identity"):
+        ceremony.enroll("tina", identity="")
+    unsigned = tmp_path / "unsigned"
+    unsigned.mkdir()
+    with pytest.raises(UsageError, match="nobody signed this one yet"):
+        Ceremony(unsigned).enroll("tina", identity="passport")
+
+
+def test_a_change_that_changes_nothing_is_a_renewal(ceremony: Ceremony) -> None:
+    with pytest.raises(Refused, match="this changes nothing"):
+        ceremony.enroll("quinn")
 
 
 # --- with the log's key alone

@@ -206,3 +206,25 @@ def test_a_signal_to_a_forked_child_is_none_to_its_parent() -> None:
     ran = subprocess.run([sys.executable, "-c", _FORKED], capture_output=True, text=True, check=True, timeout=30)
 
     assert ran.stdout == "None\n"
+
+
+_OWN_HANDLER = """
+import os, signal, time
+from pytest_deploy.pipeline.processes import Interruption
+
+interruption = Interruption()
+interruption.install()
+heard = []
+signal.signal(signal.SIGTERM, lambda signum, frame: heard.append(signum))
+os.kill(os.getpid(), signal.SIGTERM)
+time.sleep(0.5)
+print(len(heard))
+"""
+
+
+def test_a_step_that_has_a_handler_of_its_own_hears_a_signal_once() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", _OWN_HANDLER], capture_output=True, text=True, check=True, timeout=30
+    )  # fmt: skip
+
+    assert ran.stdout == "1\n"

@@ -13,7 +13,7 @@ from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.key import first_set, write_plain_copies, write_set
-from pytest_deploy.record.meanings import APPROVES, OVERRIDES
+from pytest_deploy.record.meanings import APPROVES, OVERRIDES, REJECTS
 from pytest_deploy.verify.verify import verify
 from tests.required_programs import needs
 from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, open_log, policy_text
@@ -74,7 +74,7 @@ class Insider:
 
     @property
     def request_sha256(self) -> str:
-        return str(self.run.log.run(self.run.run)[0].data["request_sha256"])
+        return next(str(e.data["request_sha256"]) for e in self.run.log.run(self.run.run) if e.type == "request.made")
 
     def approve(self, *people: str) -> Insider:
         """People sign, and what they signed is counted."""
@@ -83,6 +83,17 @@ class Insider:
             self._count(
                 "approval.signed", name, f"{name}.json", said, "role signer meaning request_sha256 printed_name"
             )
+        return self
+
+    def reject(self, name: str) -> Insider:
+        said: dict[str, Any] = {"role": PEOPLE[name], "meaning": REJECTS, "reason": "it locks the table"}
+        self._count(
+            "request.rejected",
+            name,
+            f"rejection-{name}.json",
+            said,
+            "signer role meaning request_sha256 printed_name reason signed_at",
+        )
         return self
 
     def override(self, *people: str, gate: str = "window", incident: str = "INC-7") -> Insider:

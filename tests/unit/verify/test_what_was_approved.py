@@ -7,8 +7,18 @@ from typing import Any
 
 import pytest
 
-from tests.unit.record.sample_record import IMAGE, MOVED, PERSON, SHA, phase_finished, step_finished, step_started
-from tests.unit.verify.insider import Insider
+from tests.unit.record.sample_record import (
+    IMAGE,
+    MOVED,
+    PERSON,
+    SHA,
+    HandClock,
+    RunWriter,
+    phase_finished,
+    step_finished,
+    step_started,
+)
+from tests.unit.verify.insider import FILLED, PRODUCTION, Insider, approvals
 
 OTHER_SHA = "1" * 64
 REVISION: dict[str, Any] = {"revision": "diary-2", "image": IMAGE, "url": None, "env_names": []}
@@ -84,3 +94,51 @@ def test_who_deploys_approved_nothing(insider: Insider, deployer: str, *, ok: bo
         insider.refused_at(
             insider.seq_of("step.started", changes=True), "quinn@example.org, who deploys it, approved it"
         )
+
+
+def test_deployed_without_a_change_rests_on_no_plan(tmp_path: Path) -> None:
+    """Nobody signed; what a plan says lets nothing go, so nothing may rest on it."""
+    insider = Insider.begin(tmp_path).open()
+    insider.run.ask_gates("plan", approvals={"inputs": approvals(FILLED)})
+    insider.run.step("deploy").close("deployed")
+    insider.refused_at(insider.seq_of("run.decided"), "was not asked right before")
+
+
+def test_a_run_is_held_against_the_request_that_it_made_itself(tmp_path: Path) -> None:
+    insider = Insider.begin(tmp_path)
+    insider.run = RunWriter(insider.run.log)
+    insider.run.policy = PRODUCTION
+    insider.run.open(commit="1" * 40).step("build").request()
+    insider.approve("tina", "quinn").ask().deploy()
+    insider.refused_at(insider.seq_of("step.started", changes=True), "goes on with another commit than")
+
+
+def test_a_request_that_ran_out_opens_no_run(insider: Insider) -> None:
+    clock = insider.run.log.clock
+    assert isinstance(clock, HandClock)
+    clock.move(5 * 3600)
+    insider.open().ask().run.close("failed")
+    insider.refused_at(insider.seq_of("run.opened"), "opens on a request that ran out")
+
+
+def test_a_rejection_after_the_run_was_opened_stands(insider: Insider) -> None:
+    insider.open().reject("quinn").ask().deploy()
+    insider.refused_at(
+        insider.seq_of("gate.passed", gate="approvals"), "was approved, and quinn@example.org rejected the request"
+    )
+
+
+def test_a_smoke_run_deploys_nothing(insider: Insider) -> None:
+    insider.run = RunWriter(insider.run.log, pipeline="smoke")
+    insider.run.policy = PRODUCTION
+    insider.run.open().ask_gates("change")
+    for kind, said in (
+        ("phase.started", {"phase": "deploy"}),
+        ("step.started", step_started(STEP, "deploy", changes=True)),
+        ("revision.deployed", REVISION),
+        ("step.finished", step_finished(STEP, "deploy")),
+        ("phase.finished", phase_finished("deploy")),
+    ):
+        insider.run.add(kind, said)
+    insider.run.close("passed")
+    insider.refused_at(insider.seq_of("revision.deployed"), "changes what serves in a run of smoke")

@@ -7,7 +7,7 @@ from itertools import permutations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_deploy.approvals.quorum import match_roles
+from pytest_deploy.approvals.fill_roles import match_roles
 
 ROLES = st.lists(st.sampled_from(["Tech Lead", "QA Lead", "CTO"]), max_size=4)
 SIGNED = st.dictionaries(
