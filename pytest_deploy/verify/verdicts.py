@@ -79,8 +79,10 @@ class _Run:
     """Whether no run had been closed before it opened: then there is nothing that an anchor could hold."""
     held: bool = False
     """Whether its gates were held against its policy."""
-    requested: datetime | None = None
-    """Until when its request lives, by its own clock; None where none was made."""
+    requested: bool = False
+    """Whether a request was made for it, before it or by itself."""
+    expires: datetime | None = None
+    """Until when the request lives, by its own clock."""
     request: Mapping[str, Any] | None = None
     """What it says, once it was looked at; empty where it cannot be read."""
     rejected: set[str] = field(default_factory=set)
@@ -107,7 +109,7 @@ class Verdicts:
         problems: Iterator[str] = iter(())
         match event.content:
             case RequestMade(expires=expires):
-                run.requested = expires
+                run.requested, run.expires = True, expires
             case ApprovalSigned(role=role, signer=signer):
                 run.approved.add((role, signer))
                 run.rejected.discard(signer)
@@ -123,8 +125,8 @@ class Verdicts:
                     problems = _uncited(verdict, run)
             case RunOpened() as opened:
                 run.opened, run.first = opened, not self._closed
-                if run.requested is not None and event.instant >= run.requested:
-                    problems = iter([f"opens on a request that ran out at {stamp(run.requested)}"])
+                if run.expires is not None and event.instant >= run.expires:
+                    problems = iter([f"opens on a request that ran out at {stamp(run.expires)}"])
             case StepStarted(changes=True, phase=phase) if phase != "rollback" and not run.held:
                 run.held = True
                 problems = self._ungated(event, run, changes=True)
@@ -187,7 +189,7 @@ class Verdicts:
 
     def _request(self, name: str, run: _Run) -> Mapping[str, Any] | None:
         """The request of a run, made before it or by itself; None where none was. Step 10 says that it is the one that was made."""
-        if run.opened is None or run.requested is None:
+        if run.opened is None or not run.requested:
             return None
         if run.request is None:
             run.request = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from pathlib import Path
@@ -20,7 +21,7 @@ from pytest_deploy.release.candidate import ReleaseCandidate
 from pytest_deploy.release.live import migrations_sha256
 from pytest_deploy.release.request import digest
 from pytest_deploy.workspace import Workspace
-from tests.unit.record.sample_record import PERSON, HandClock, RunWriter
+from tests.unit.record.sample_record import PERSON, HandClock, RunWriter, opened_data
 from tests.unit.sample_environment import environment
 
 COMMIT = "c" * 40
@@ -48,9 +49,11 @@ def smoke(made: Environment, outcome: str = "passed", *, end: str = "deployed") 
     """A deployment of IMAGE with its smoke phase; the run's id."""
     run = RunWriter(
         made.log, new_run_id(made.policy.environment, made.system_clock, rehearsal=made.workspace.rehearsal)
-    ).open()
+    ).open(commit=COMMIT)
     run.step("build")
-    asked = canonical({"commit": COMMIT, "artefact": {"image": IMAGE}, "migrations": MIGRATIONS})
+    opened = {key: opened_data()[key] for key in ("environment", "version")}
+    what = {"commit": COMMIT, "artefact": {"image": IMAGE}, "migrations": MIGRATIONS}
+    asked = canonical({**opened, **what, "policy_sha256": hashlib.sha256(run.policy).hexdigest()})
     run.folder.create("request.json", asked)
     expires = {"request_sha256": digest(asked), "expires": stamp(made.system_clock.now()), "requested_by": PERSON}
     run.add("request.made", expires)
