@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -74,30 +75,82 @@ def test_a_log_is_read_once_and_as_it_was_then(production: Environment) -> None:
     assert (len(facts.history), facts.state.deployed_commit) == (before, None)
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A request of one release that waits for the QA Lead."""
+
+    made: Environment
+    pending: PendingRequest
+    request: bytes
+
+    @classmethod
+    def of(cls, folder: Path, *, enrolled: bool = True) -> Waiting:
+        """`enrolled`: whether Quinn is in the roster when the request is made."""
+        needs("ssh-keygen")
+        clock = HandClock()
+        made = environment(folder / "made", clock=clock)
+        for words in (
+            ["init", "-q"],
+            [
+                *("-c", "user.name=A"),
+                *("-c", "user.email=a@example.org"),
+                *["commit", "-q", "--allow-empty", "-m", "One"],
+            ],
+        ):
+            subprocess.run(["git", "-C", str(made.workspace.root), *words], check=True, timeout=30)
+        pending = PendingRequest(made.log, made.workspace.store, clock, make_keys(folder, [QUINN.email]))
+        waiting = cls(made, pending, b"")
+        if enrolled:
+            waiting.enroll()
+        head = ["git", "-C", str(made.workspace.root), "rev-parse", "HEAD"]
+        commit = subprocess.run(head, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+        request = canonical({"artefact": {"image": f"diary@sha256:{SHA}"}, "commit": commit, "migrations": []})
+        pending.ask(RUN, request)
+        return cls(made, pending, request)
+
+    def enroll(self) -> None:
+        enrollment.enroll(
+            self.made.log, self.pending.store, [QUINN], {QUINN.email: public(self.pending.keys[QUINN.email])},
+            namespace=NAMESPACE, now=self.pending.clock.now(), actor=DEPLOYER, reason="the roster",
+        )  # fmt: skip
+
+    def sign(self) -> str:
+        """The name of the file with Quinn's signature, which no event says yet."""
+        return self.pending.put_statement(self.pending.approval(QUINN, request_sha256=digest(self.request)))
+
+    def gates(self, **approval: object) -> Gatekeeper:
+        policy = self.made.policy
+        self.made.policy = policy.model_copy(update={"approval": policy.approval.model_copy(update=approval)})
+        return Gatekeeper(self.made, of_request(self.made.workspace.store, RUN))
+
+
 def test_what_was_signed_meanwhile_is_counted_before_a_verdict_rests_on_it(tmp_path: Path) -> None:
     """A signature that another machine laid down, which has no key of the log: the file is there, and no event says it."""
-    needs("ssh-keygen")
-    clock = HandClock()
-    made = environment(tmp_path / "made", clock=clock)
-    for words in (
-        ["init", "-q"],
-        [*("-c", "user.name=A"), *("-c", "user.email=a@example.org"), *["commit", "-q", "--allow-empty", "-m", "One"]],
-    ):
-        subprocess.run(["git", "-C", str(made.workspace.root), *words], check=True, timeout=30)
-    pending = PendingRequest(made.log, made.workspace.store, clock, make_keys(tmp_path, [QUINN.email]))
-    known = {QUINN.email: public(pending.keys[QUINN.email])}
-    enrollment.enroll(
-        made.log, pending.store, [QUINN], known, namespace=NAMESPACE, now=clock.now(), actor=DEPLOYER, reason="the roster",
-    )  # fmt: skip
-    head = ["git", "-C", str(made.workspace.root), "rev-parse", "HEAD"]
-    commit = subprocess.run(head, check=True, capture_output=True, text=True, timeout=30).stdout.strip()
-    request = canonical({"artefact": {"image": f"diary@sha256:{SHA}"}, "commit": commit, "migrations": []})
-    pending.ask(RUN, request)
-    file = pending.put_statement(pending.approval(QUINN, request_sha256=digest(request)))
+    waiting = Waiting.of(tmp_path)
+    file = waiting.sign()
 
-    gates = Gatekeeper(made, of_request(made.workspace.store, RUN))
+    gates = waiting.gates()
     gates.count_signatures(actor=ACTOR)
-    (signed,) = (content for _, content in of_type(made.log.run(RUN), ApprovalSigned))
+    (signed,) = (content for _, content in of_type(waiting.made.log.run(RUN), ApprovalSigned))
 
     assert (signed.file, signed.signer) == (file, QUINN.email)
     assert gates.check("approvals").inputs["filled"] == {"QA Lead": QUINN.email}
+
+
+def test_a_key_that_was_enrolled_for_a_request_that_waits_fills_no_role(tmp_path: Path) -> None:
+    waiting = Waiting.of(tmp_path, enrolled=False)
+    waiting.enroll()
+    waiting.sign()
+
+    verdict = waiting.gates().check("approvals")
+    assert verdict.inputs["filled"] == {}
+    assert "was enrolled after the request was made" in str(verdict.inputs["refused"])
+
+
+def test_no_role_is_filled_under_another_trust_root_than_policy_pins(tmp_path: Path) -> None:
+    waiting = Waiting.of(tmp_path)
+    waiting.sign()
+
+    verdict = waiting.gates(trust_root="0" * 64).check("approvals")
+    assert verdict.inputs["filled"] == {}
+    assert "policy pins the trust root" in verdict.reason
