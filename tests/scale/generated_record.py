@@ -155,7 +155,11 @@ class Runs:
         run.folder.mkdir()
         asked: str | None = None
         if pipeline == "deploy":
-            asked = run.file("request.json", {"commit": run.commit, "policy_sha256": POLICY_SHA256, "run": run.name})
+            asked = run.file("request.json", {
+                "artefact": {"image": run.image}, "commit": run.commit, "environment": "production", "run": run.name,
+                "migrations": [{"name": "more", "sha256": SHA, "version": f"{run.number:06d}"}], "policy_sha256": POLICY_SHA256,
+                "version": run.version,
+            })  # fmt: skip
             expires = stamp(run.began + timedelta(hours=4))
             yield "request.made", {"request_sha256": asked, "expires": expires, "requested_by": run.deployer}
             if run.kind in {0, 5}:

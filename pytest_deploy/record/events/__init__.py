@@ -114,7 +114,6 @@ RESERVED_KEYS: Final[Mapping[str, Mapping[str, str]]] = {
     "approval.signed": {"source": "reviews at GitHub"},
     "environment.frozen": {"incident": "incidents"},
     "environment.released": {"incident": "incidents"},
-    "key.enrolled": {"verified_by": "enrolment by administrators", "method": "enrolment by administrators"},
     "lease.taken": {"workflow_run": "runs at GitHub", "workflow_attempt": "runs at GitHub"},
 }
 """Type -> its keys that nothing writes yet -> what will. All other keys are written."""
