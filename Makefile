@@ -18,7 +18,7 @@ demo: $(VENV)/demo.installed  ## deploy the reference service to the embedded pl
 rehearse: $(VENV)/demo.installed  ## staging, then production at the next open instant, with throw-away keys
 	$(BIN)/python deploy.py rehearse production
 
-test: $(VENV)/test.installed  ## the project's own tests, about 8 minutes on two cores
+test: $(VENV)/test.installed  ## the project's own tests, 8 to 14 minutes on two cores, as the machine is
 	$(BIN)/python -m pytest -n $(WORKERS) --dist=worksteal
 
 coverage: $(VENV)/test.installed  ## the same, measured: branches of the whole package, deployments of stories included; fails below 95 %
