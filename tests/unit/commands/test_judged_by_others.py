@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from pytest_deploy.approvals.after_run import AcceptedDeviation, AfterRun, SignOff, sign_statement
 from pytest_deploy.commands.sign_off import Signing
 from pytest_deploy.record.events import RunClosed
 from pytest_deploy.verify.actors import is_one_of
-from tests.unit.commands.finished_runs import FinishedRuns, build, copy
+from tests.unit.commands.finished_runs import FinishedRuns
 from tests.unit.verify.second_verifier import both, second_opinion
 
 BUILD = "suites/build/test_build.py::test_it"
 SMOKE = "suites/smoke/test_api.py::test_it"
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> FinishedRuns:
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "keys").mkdir()
-    return build(folder / "root", folder / "keys")
-
-
-@pytest.fixture
-def finished(built: FinishedRuns, tmp_path: Path) -> FinishedRuns:
-    return copy(built, tmp_path / "root")
 
 
 def signs(finished: FinishedRuns, by: str, statement: str, run: str, step: str = BUILD) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,7 +20,7 @@ from pytest_deploy.history.runs import Row
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.log import Log
-from tests.unit.commands.finished_runs import FinishedRuns, build, copy
+from tests.unit.commands.finished_runs import FinishedRuns
 from tests.unit.commands.typed import typed
 from tests.unit.record.faulty_stores import WatchedStore
 from tests.unit.verify.second_verifier import both
@@ -29,18 +28,6 @@ from tests.unit.verify.second_verifier import both
 TRAFFIC = "suites/traffic/test_traffic.py::test_it"
 BUILD = "suites/build/test_build.py::test_it"
 SMOKE = "suites/smoke/test_api.py::test_it"
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> FinishedRuns:
-    folder = tmp_path_factory.mktemp("finished")
-    (folder / "keys").mkdir()
-    return build(folder / "root", folder / "keys")
-
-
-@pytest.fixture
-def finished(built: FinishedRuns, tmp_path: Path) -> FinishedRuns:
-    return copy(built, tmp_path / "root")
 
 
 def sign_off(finished: FinishedRuns, by: str = "quinn", **changes: Any) -> None:
