@@ -6,7 +6,7 @@ set that its event names.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -76,13 +76,16 @@ class Proposal:
         return parse({name: self.judging[name] for name in signed_roster.ROSTER_FILES})
 
 
-def propose(log: Log, change: RosterChange, rules: RosterRules, *, identity: str, now: datetime) -> Proposal:
+def propose(
+    log: Log, change: RosterChange, rules: RosterRules, *, approvers: Sequence[str], identity: str, now: datetime
+) -> Proposal:
     """Lay a change down for administrators to sign.
 
     Args:
         log: The environment's.
         change: Another roster than the one in force, or the same one, to be signed for the first time or renewed.
         rules: Of policy: role and quorum of the next change, days until the roster runs out.
+        approvers: Of policy: the roles that approve each deployment.
         identity: How it was verified that those who are new are who they say.
         now: UTC.
 
@@ -100,6 +103,7 @@ def propose(log: Log, change: RosterChange, rules: RosterRules, *, identity: str
         roles_sha256=signed_roster.digest(files["roles.json"]),
         administrators=rules.administrators,
         quorum=max(1, min(max(rules.quorum, 2), holders)),  # two people where there are two, whatever policy says
+        approvers=tuple(approvers),
         expires=stamp(now + timedelta(days=rules.days)),
         reason=change.reason,
         identity=identity,

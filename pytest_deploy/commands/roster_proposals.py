@@ -30,7 +30,9 @@ def propose(record: RecordKeys, change: RosterChange, identity: str) -> None:
     """Lay a change down for administrators; say who must sign it, and how. Raises as `roster_change.propose`."""
     require_plain("--identity", identity)
     now, rules = SystemClock().now(), record.policy.roster
-    proposal = roster_change.propose(record.log, change, rules, identity=identity, now=now)
+    proposal = roster_change.propose(
+        record.log, change, rules, approvers=record.policy.approval.roles, identity=identity, now=now
+    )
     after = parse(proposal.files)
     for line in changed_lines(change.before, after):
         typer.echo(line)
@@ -52,6 +54,8 @@ def sign_proposal(record: RecordKeys, name: str, key: Path | None, *, show: bool
     for line in changed_lines(roster, after):
         typer.echo(line)
     typer.echo(f"roster    {in_words(statement)}")
+    if roster.signed is not None and roster.signed.approvers != statement.approvers:
+        typer.echo(escape_line(f"changed   who approves: {', '.join(roster.signed.approvers) or 'nobody'} before"))
     typer.echo(f"reason    {escape_line(statement.reason)}")
     typer.echo(f"identity  {escape_line(statement.identity) or '-'}")
     if show:
@@ -110,7 +114,12 @@ def waiting_line(record: RecordKeys, proposal: Proposal) -> str:
 def in_words(statement: RosterStatement) -> str:
     """Number, end and rule of a signed roster."""
     rule = f"a change takes {statement.quorum} who are {statement.administrators}"
-    return escape_line(f"number {statement.number}, until {statement.expires}; {rule}")
+    approve = (
+        f"{' and '.join(statement.approvers)} approve each deployment"
+        if statement.approvers
+        else "nobody has to approve"
+    )
+    return escape_line(f"number {statement.number}, until {statement.expires}; {rule}; {approve}")
 
 
 def person_line(person: Person) -> str:

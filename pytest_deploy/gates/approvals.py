@@ -36,6 +36,8 @@ class Quorum:
     """What policy asks to be stated and was not: `reason`, `ticket` (a rollback by hand)."""
     rejected: tuple[str, ...] = ()
     """Who rejects the request, and why."""
+    unasked: tuple[str, ...] = ()
+    """Roles that approve by the roster that administrators signed, and that policy does not ask."""
 
 
 def gather(facts: GateFacts) -> Judge:
@@ -51,6 +53,7 @@ def gather(facts: GateFacts) -> Judge:
         facts.candidate.request or "",
         _unstated(facts),
         evaluation.rejected,
+        facts.unasked_roles,
     )
     return partial(judge, quorum)
 
@@ -66,7 +69,7 @@ def _unstated(facts: GateFacts) -> tuple[str, ...]:
 
 def judge(quorum: Quorum, at: datetime) -> Verdict:
     """Whether the quorum is complete and the request still lives."""
-    if not quorum.needed and not quorum.unstated:
+    if not quorum.needed and not quorum.unstated and not quorum.unasked:
         return not_applicable(NAME)
     inputs = {
         "at": stamp(at),
@@ -79,10 +82,16 @@ def judge(quorum: Quorum, at: datetime) -> Verdict:
         "run": quorum.run or None,
         "unsaid": list(quorum.unstated),
         "rejected": list(quorum.rejected),
+        "unasked": list(quorum.unasked),
     }
     grounds = Grounds(NAME, inputs)
     not_counted = f" (not counted: {'; '.join(quorum.refused)})" if quorum.refused else ""
     approve = f"`{deploy_py('approve', quorum.run)}`" if quorum.run else "sign the request that the plan makes"
+    if quorum.unasked:
+        return grounds.needs_action(
+            f"administrators signed that {' and '.join(quorum.unasked)} approve here, and policy does not ask them",
+            "name them in approval.roles of deploy.yaml, or have a roster signed without them (`keys renew`)",
+        )
     if unfit := _unfit(quorum, at, approve, not_counted):
         return grounds.needs_action(*unfit)
     if quorum.missing:

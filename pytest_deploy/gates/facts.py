@@ -9,6 +9,7 @@ from pytest_deploy.approvals import evaluate
 from pytest_deploy.approvals.evaluate import ApprovalContext, Evaluation, Override
 from pytest_deploy.approvals.roster import Roster, in_force
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.asked_gates import missing_roles
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.actor import local_actor
@@ -59,6 +60,13 @@ class GateFacts:
     def needed_roles(self) -> tuple[str, ...]:
         """The roles that must sign: the way back has a policy of its own."""
         return self.policy.rollback.roles if self.candidate.pipeline == "rollback" else self.policy.approval.roles
+
+    @cached_property
+    def unasked_roles(self) -> tuple[str, ...]:
+        """The roles that approve by the roster that administrators signed, and that policy does not ask as often."""
+        if self.roster.signed is None or self.candidate.pipeline not in {"deploy", "plan"}:
+            return ()
+        return missing_roles(self.roster.signed.approvers, self.policy.approval.roles)
 
     @cached_property
     def approval_context(self) -> ApprovalContext:

@@ -100,7 +100,15 @@ class Gatekeeper:
 
     @property
     def names(self) -> tuple[str, ...]:
-        return gates_of(self.facts.candidate.pipeline, self.facts.policy.phases.leave_out)
+        names = gates_of(self.facts.candidate.pipeline, self.facts.policy.phases.leave_out)
+        return names if approvals.NAME in names or not self._unasked_approvals() else (approvals.NAME, *names)
+
+    def _unasked_approvals(self) -> bool:
+        """Whether somebody approves by the roster whom policy does not ask; so too where the roster cannot be read."""
+        try:
+            return bool(self.facts.unasked_roles)
+        except (DeployError, OSError):
+            return True
 
     def replaced(self, name: str) -> tuple[str, ...]:
         """What a gate goes by and a rehearsal or a setting replaced: policy's by dotted keys, people, the clock."""

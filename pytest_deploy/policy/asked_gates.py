@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -64,6 +65,11 @@ def slots(roles: Sequence[str]) -> dict[str, str]:
         earlier = roles[:at].count(role)
         filled[f"{role} ({earlier + 1})" if earlier else role] = role
     return filled
+
+
+def missing_roles(wanted: Sequence[str], asked: Sequence[str]) -> tuple[str, ...]:
+    """The roles that are wanted and not asked, or not as often."""
+    return tuple((Counter(wanted) - Counter(asked)).elements())
 
 
 @dataclass(frozen=True)

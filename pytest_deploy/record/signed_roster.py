@@ -53,6 +53,8 @@ class RosterStatement:
     """The role whose holders may sign the next roster."""
     quorum: int
     """How many of them it takes."""
+    approvers: tuple[str, ...]
+    """The roles that approve each deployment here; one that is named twice takes two people. Policy may ask for more."""
     expires: str
     """A stamp: until when people may sign under it."""
     reason: str
@@ -82,11 +84,13 @@ def read_statement(content: bytes) -> RosterStatement:
         raise ValueError(f"{ROSTER} is not canonical JSON")
     if set(document) != _KEYS or (document["type"], document["meaning"]) != (TYPE, MEANING):
         raise ValueError(f"{ROSTER} is not the statement of a roster")
+    named = document["approvers"] if isinstance(document["approvers"], list) else [""]
     numbers = all(isinstance(document[key], int) and document[key] is not True for key in ("number", "quorum"))
     texts = all(isinstance(document[key], str) for key in _TEXTS) and isinstance(document["before"], str | None)
-    if not numbers or not texts or not document["administrators"]:
+    roles = all(isinstance(role, str) and role for role in named)
+    if not numbers or not texts or not roles or not document["administrators"]:
         raise ValueError(f"{ROSTER} is not the statement of a roster")
-    statement = RosterStatement(**document)
+    statement = RosterStatement(**{**document, "approvers": tuple(named)})
     try:
         parse_stamp(statement.expires)
     except ValueError:

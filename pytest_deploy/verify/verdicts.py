@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -40,6 +40,8 @@ from pytest_deploy.record.events import (
     StepStarted,
     given,
 )
+from pytest_deploy.record.key import ROSTER
+from pytest_deploy.record.signed_roster import read_statement
 from pytest_deploy.verify.actors import is_one_of
 from pytest_deploy.verify.findings import Finding
 
@@ -153,8 +155,10 @@ class Verdicts:
         yield from _another_release(run.opened, sha256, request, f"runs/{name}/request.json")
         gates, roles = policy.gates(run.opened.pipeline), asked_gates.slots(policy.roles)
         approving = bool(roles) and "approvals" in gates
-        if not approving and run.opened.pipeline == "deploy":
-            self.unapproved.append(name)
+        if run.opened.pipeline == "deploy":
+            if not approving:
+                self.unapproved.append(name)
+            yield from _unasked(policy.roles if approving else (), self._people_at(event.seq))
         # 2. Where nothing is changed and nobody has to approve, no gate stands before anything.
         if not changes and not approving:
             return
@@ -221,6 +225,15 @@ class Verdicts:
         )
         if (changed.version, changed.sha256) not in known:
             yield f"applies a migration {changed.version} that {place} does not have"
+
+
+def _unasked(asked: Sequence[str], people: Mapping[str, bytes]) -> Iterator[str]:
+    """The roles that approve by a roster that administrators signed, and that a policy does not ask."""
+    if ROSTER not in people:
+        return
+    with suppress(ValueError):  # what is no roster is told where its set comes into force
+        if missing := asked_gates.missing_roles(read_statement(people[ROSTER]).approvers, asked):
+            yield f"goes on under a policy that does not ask {', '.join(missing)}, who approve by the roster in force"
 
 
 def _another_release(

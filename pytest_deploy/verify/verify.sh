@@ -338,7 +338,7 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
   # administrators: of those who may sign, each with 1 where the change is about them; before them the quorum
   { cat "$judge/roster.json" "$judge/roles.json" "$set/roster.json" "$set/roles.json"; awk '{ print "< " $0 }' "$judge/allowed_signers"; awk '{ print "> " $0 }' "$set/allowed_signers"; } |
     address=$address awk -v keep=1 -v root="$root" -v origin="\"$origin\"" -v time="\"$4\"" -v before="$(sha256sum <"$judge/roster.json" | cut -c1-64)" \
-      -v signers="$(sha256sum <"$set/allowed_signers" | cut -c1-64)" -v roles="$(sha256sum <"$set/roles.json" | cut -c1-64)" -v out="$work/administrators" "$json$instants"'
+      -v signers="$(sha256sum <"$set/allowed_signers" | cut -c1-64)" -v roles="$(sha256sum <"$set/roles.json" | cut -c1-64)" -v out="$work/administrators" -v asking="$work/roles_asked" "$json$instants"'
     function wrong(what) { print what; failed = 1; exit }
     function holds(entry, role,   list) {
       split("", raw); canonical(entry); list = raw[".roles"]
@@ -347,8 +347,8 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
     }
     BEGIN {
       printf "" >out
-      forms = split("type meaning origin number before allowed_signers_sha256 roles_sha256 administrators quorum expires reason identity", name, " ")
-      form["number"] = form["quorum"] = "^(0|[1-9][0-9]*)$"; form["administrators"] = form["expires"] = form["reason"] = form["identity"] = "^\""
+      forms = split("type meaning origin number before allowed_signers_sha256 roles_sha256 administrators quorum approvers expires reason identity", name, " ")
+      form["number"] = form["quorum"] = "^(0|[1-9][0-9]*)$"; form["approvers"] = "^\\[(\"([^\"\\\\]|\\\\.)+\"(,\"([^\"\\\\]|\\\\.)+\")*)?]$"; form["administrators"] = form["expires"] = form["reason"] = form["identity"] = "^\""
     }
     NR <= 4 {
       split("", raw); if ((why = canonical($0)) != "" || v[""] != "{") wrong("its " (NR % 2 ? "roster" : "roles") ".json is not canonical JSON of an object" (why == "" ? "" : ": " why))
@@ -376,6 +376,7 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
       if (new["quorum"] + 0 < 1 || (new["quorum"] + 0 < 2 && holders > 1)) wrong("the quorum of its roster.json is " new["quorum"] ", and " holders + 0 " people hold the role of its administrators")
       if (ms(new["expires"]) <= ms(time) || ms(new["expires"]) - ms(time) > 366 * 86400000) wrong("the expires of its roster.json is not within 366 days after the event")
       for (line in net) if (net[line]) changed[person_of[line]]
+      print new["approvers"] >asking
       print old["quorum"] >out
       for (person in was) if (person ~ ENVIRON["address"] && holds(was[person], old["administrators"])) print person "\t" (was[person] != is[person] || person in changed) >out
     }' >"$work/fault"
@@ -399,6 +400,7 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
 }
 declare -A expires=()
 signed='' root_at='' root=''
+: >"$work/asking"
 below facts | awk -F '\t' '$3 ~ /^key\./ { print $1 + ($3 == "key.rotated") "\t" $11 "\t" $12 "\t" $1 }' >"$work/sets"
 while IFS=$'\t' read -r since trust sha n; do
   fault=$(set_fault "$trust" "$sha")
@@ -414,6 +416,7 @@ while IFS=$'\t' read -r since trust sha n; do
     IFS=$'\t' read -r _ time type _ < <(sed -n "$((10#$n + 1))p" "$work/facts")
     fault=$(roster_fault "$trust" "$signed" "$type" "$time")
     [[ $fault || $signed ]] || root_at=$n root=$(sha256sum <"$trust/roster.json" | cut -c1-64)
+    [[ $fault ]] || printf '%s\t%s\n' "$since" "$(<"$work/roles_asked")" >>"$work/asking"
     [[ $fault ]] || signed=$trust expires[$trust]=$(sed 's/.*"expires":"\([^"]*\)".*/\1/' "$trust/roster.json")
   elif [[ $signed && -z $fault ]]; then
     fault='its trust set is not signed, and the one before it was'
@@ -692,6 +695,14 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     }
     approving = asks("approvals", pipeline[run]) && !index(left_out[sha], "\"approval\"") && roles[sha] != "[]"
     if (!approving && pipeline[run] == "deploy") { count = ++unasked; last_unasked = run }
+    if (pipeline[run] == "deploy") { # who approves by the roster in force is asked, as often
+      for (i = asking; i > 0 && asks_from[i] + 0 > n + 0; i--);
+      count = members(i ? asks_whom[i] : "[]", role); split("", number)
+      for (i = 1; i <= count; i++) number[role[i]]++
+      count = approving ? members(roles[sha], role) : 0
+      for (i = 1; i <= count; i++) number[role[i]]--
+      for (each in number) if (number[each] > 0) wrong("it goes on under a policy that does not ask " each ", who approve by the roster in force")
+    }
     if (!changes && !approving) return
     for (i = 1; i <= known; i++) {
       split(rule[i], part, ":"); gate = part[1]
@@ -712,6 +723,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     }
   }
   BEGIN { known = split(gates, rule, " ") }
+  FILENAME != "-" { asks_from[++asking] = $1; sub(/^[^\t]*\t/, ""); asks_whom[asking] = $0; next }
   { split("", raw); canonical($0); n = got(".seq"); run = got(".run"); type = got(".type"); gate = got(".data.gate"); point = got(".data.point") }
   { clock = got(".data.clock"); if (clock == "-") clock = got(".time") }
   type == "request.made" { requested[run] = 1; until[run] = got(".data.expires") }
@@ -756,7 +768,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   }
   type == "step.started" && got(".data.changes") == "true" && got(".data.phase") != "rollback" && !held[run]++ { held_against_policy(1) }
   type == "run.decided" && got(".data.outcome") == "deployed" && !held[run] { held_against_policy(0) }
-  END { if (!failed && unasked) print "note: " unasked " of its runs went on under a policy that asks nobody to approve, the last is " last_unasked >unapproved }' >"$work/first"
+  END { if (!failed && unasked) print "note: " unasked " of its runs went on under a policy that asks nobody to approve, the last is " last_unasked >unapproved }' "$work/asking" - >"$work/first"
 bad_first
 # Who deploys approves nothing. approvers: position, who deploys, who approved; each by the roster in force then.
 if [[ -s $work/approvers ]]; then

@@ -22,7 +22,7 @@ def signed(pending: PendingRequest, *, lasts: timedelta) -> Roster:
     """The roster, as administrators signed it: so far as it is asked when it runs out."""
     statement = RosterStatement(
         origin="", number=1, before=None, allowed_signers_sha256=SHA, roles_sha256=SHA, administrators="Administrator",
-        quorum=2, expires=stamp(pending.clock.now() + lasts), reason="", identity="",
+        quorum=2, approvers=(), expires=stamp(pending.clock.now() + lasts), reason="", identity="",
     )  # fmt: skip
     return replace(pending.roster, signed=statement, root_sha256=SHA)
 

@@ -334,6 +334,17 @@ def test_all_that_a_change_changes_is_shown_before_it_is_signed(ceremony: Ceremo
     assert not any("eva@example.org" in line for line in shown if line.startswith("person"))
 
 
+def test_that_other_people_shall_approve_is_shown_before_it_is_signed(ceremony: Ceremony) -> None:
+    config = ceremony.root / "deploy.yaml"
+    config.write_text(config.read_text().replace("roles: [Tech Lead, QA Lead]", "roles: [QA Lead]"))
+
+    ceremony.run(renew, reason="review")
+    shown = ceremony.sign("ada")
+
+    assert "changed   who approves: Tech Lead, QA Lead before" in shown
+    assert any(line.startswith("roster ") and line.endswith("; QA Lead approve each deployment") for line in shown)
+
+
 def test_what_a_proposal_says_cannot_draw_over_what_is_shown(ceremony: Ceremony) -> None:
     """Whoever may write to the store may lay a proposal there."""
     log, (person, public) = ceremony.log(), _tina(ceremony)
@@ -342,7 +353,7 @@ def test_what_a_proposal_says_cannot_draw_over_what_is_shown(ceremony: Ceremony)
         log, [person], {person.email: public}, namespace="deploy-approval@deploy.example.org",
         now=SystemClock().now(), reason="x",
     )  # fmt: skip
-    roster_change.propose(log, change, RosterRules(), identity="y", now=SystemClock().now())
+    roster_change.propose(log, change, RosterRules(), approvers=(), identity="y", now=SystemClock().now())
 
     shown = "\n".join(ceremony.sign("ada", show=True))
     assert "\x1b" not in shown

@@ -33,6 +33,14 @@ def test_a_complete_quorum_passes_and_names_who_signed() -> None:
     assert judged(expires=None).passed
 
 
+def test_a_role_that_the_signed_roster_asks_and_policy_does_not_is_refused_however_well_it_is_signed() -> None:
+    verdict = judged(unasked=("Sponsor",))
+
+    assert outcome_of(verdict) == (False, "mend")
+    assert "administrators signed that Sponsor approve here" in verdict.reason
+    assert not judged(needed=(), filled={}, unasked=("Sponsor",)).passed
+
+
 def test_a_missing_role_is_owed_an_approval() -> None:
     verdict = judged(filled={"Tech Lead": "tara@example.org"}, missing=("QA Lead",))
 

@@ -29,6 +29,8 @@ from tests.unit.approvals.pending_request import (
 )
 from tests.unit.record.sample_record import ACTOR, SHA, HandClock, deployed
 from tests.unit.sample_environment import environment
+from tests.unit.verify.signed_rosters import ADMINISTRATOR, SignedRosters
+from tests.unit.verify.signed_rosters import make_keys as make_people
 
 
 @pytest.fixture
@@ -63,6 +65,36 @@ def test_a_deployment_asks_for_its_own_roles_and_no_ticket(production: Environme
 
     assert {"window", "blackout", "rate-limit"} <= set(gates.names)
     assert (verdict.inputs["needed"], verdict.inputs["unsaid"]) == (["Tech Lead", "QA Lead"], [])
+
+
+@pytest.mark.parametrize(
+    "asks, unasked", [(("Tech Lead", "QA Lead"), ()), (("QA Lead",), ("Tech Lead",)), ((), ("Tech Lead", "QA Lead"))]
+)
+def test_who_approves_by_the_roster_that_administrators_signed_is_asked_whatever_policy_says(
+    production: Environment, tmp_path: Path, asks: tuple[str, ...], unasked: tuple[str, ...]
+) -> None:
+    clock = HandClock(production.system_clock.now())
+    people = (
+        SignedRosters(production.log, make_people(tmp_path), clock)
+        .enrol("ada", ADMINISTRATOR)
+        .enrol("ben", ADMINISTRATOR)
+    )
+    people.root(approvers=["Tech Lead", "QA Lead"], origin=production.log.key.origin)
+    left_out = () if asks else ("approval",)
+    policy = production.policy
+    production.policy = policy.model_copy(
+        update={
+            "approval": policy.approval.model_copy(update={"roles": asks}),
+            "phases": policy.phases.model_copy(update={"leave_out": left_out}),
+        }
+    )
+
+    gates, verdict = asked(production, "deploy")
+
+    assert verdict.inputs, verdict.reason
+    assert ("approvals" in gates.names, verdict.inputs["unasked"]) == (True, list(unasked))
+    assert verdict.blocks
+    assert ("administrators signed that" in verdict.reason) == bool(unasked)
 
 
 def test_a_log_is_read_once_and_as_it_was_then(production: Environment) -> None:

@@ -21,7 +21,7 @@ from pytest_deploy.record.key import FileSigner, LogKey, write_plain_copies, wri
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.meanings import APPROVES
 from tests.required_programs import needs
-from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, open_log
+from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, open_log, policy_text
 
 NAMESPACE = "deploy-approval@example.org"
 ADMINISTRATOR = "Administrator"
@@ -96,12 +96,13 @@ class SignedRosters:
 
     # --- who may sign from the next set on
 
-    def enrol(self, name: str, *roles: str, until: str = "20261231Z") -> SignedRosters:
+    def enrol(self, name: str, *roles: str, until: str = "20261231000000Z") -> SignedRosters:
         """A person in these roles alone, with a key that is valid until then."""
         kind, public = self.keys[name].with_suffix(".pub").read_text().split()[:2]
         person = address(name)
-        self.roles[person] = {"printed_name": person.partition("@")[0].title(), "roles": list(roles)}
-        options = f'namespaces="{NAMESPACE}",valid-after="20260101Z",valid-before="{until}"'
+        known_as: dict[str, Any] = {"emails": [], "github": None, "local": None}
+        self.roles[person] = {"printed_name": person.partition("@")[0].title(), "roles": list(roles), **known_as}
+        options = f'namespaces="{NAMESPACE}",valid-after="20260101000000Z",valid-before="{until}"'
         self.lines[name] = f"{person} {options} {kind} {public}\n"
         return self
 
@@ -124,6 +125,7 @@ class SignedRosters:
             "roles_sha256": sha256(files["roles.json"]),
             "administrators": ADMINISTRATOR,
             "quorum": 2,
+            "approvers": ["Tech Lead"],
             "expires": self.after(days=30),
             "reason": "so it is",
             "identity": "",
@@ -175,8 +177,23 @@ class SignedRosters:
 
     def approve(self, name: str = "tina", role: str = "Tech Lead") -> SignedRosters:
         """A request, and somebody's approval of it that is counted."""
+        self._approve(RunWriter(self.log).request(), name, role)
+        return self
+
+    def deploy(self, roles: Sequence[str], **approved: str) -> SignedRosters:
+        """A deployment under a policy that asks for these roles; `approved`: a name's role, as each signed and was counted."""
         run = RunWriter(self.log)
-        run.request()
+        run.policy = policy_text(approval={"roles": list(roles)}, phases={"leave_out": [] if roles else ["approval"]})
+        request = run.request().log.run(run.run)[0].data["request_sha256"]
+        for name, role in approved.items():
+            self._approve(run, name, role)
+        filled = {role: address(name) for name, role in approved.items()}
+        run.open(request_sha256=request).step("build")
+        run.ask_gates("change", approvals={"inputs": {"filled": filled}})
+        run.step("traffic", changes=True).close("deployed")
+        return self
+
+    def _approve(self, run: RunWriter, name: str, role: str) -> None:
         bound = {
             "role": role,
             "signer": address(name),
@@ -187,11 +204,10 @@ class SignedRosters:
         said = {**bound, "comment": "", "printed_name": printed, "run": run.run, "signed_at": stamp(self.clock.now())}
         text = canonical(said)
         signature = sign(self.keys[name], text)
-        path = run.folder.create("approvals/approval.json", text)
-        path.with_name("approval.json.sig").write_bytes(signature)
-        file = {"file": f"runs/{run.run}/approvals/approval.json", "sha256": sha256(text)}
+        path = run.folder.create(f"approvals/{name}.json", text)
+        path.with_name(f"{name}.json.sig").write_bytes(signature)
+        file = {"file": f"runs/{run.run}/approvals/{name}.json", "sha256": sha256(text)}
         run.add("approval.signed", {**file, "signature_sha256": sha256(signature), **bound})
-        return self
 
 
 def resigned(files: Mapping[str, bytes], keys: Sequence[Path]) -> dict[str, bytes]:

@@ -91,7 +91,7 @@ def again(rosters: SignedRosters, **files: bytes) -> None:
 def end_ada(rosters: SignedRosters) -> None:
     """A change that ends both of Ada's keys: it concerns her, and the two others sign it."""
     for key in ("ada", "ada-2"):
-        rosters.enrol(key, ADMINISTRATOR, until="20261122Z")
+        rosters.enrol(key, ADMINISTRATOR, until="20261122000000Z")
     rosters.put_in_force("ben", "cleo", event="key.revoked")
 
 
@@ -108,6 +108,10 @@ PERMITTED: dict[str, Make] = {
     "the log's key rotated": lambda r: r.rotate(r.store.parents[1]),
     "a roster for 366 days": lambda r: promote(r, "ada", "ben", expires=r.after(days=366)),
     "quorum 1 where one holds the role": lambda r: promote(r, "ada", "ben", administrators="Tech Lead", quorum=1),
+    "nobody approves": (lambda r: promote(r, "ada", "ben", approvers=[]).deploy([])),
+    "two of one role approve": lambda r: promote(r, "ada", "ben", approvers=["Tech Lead", 'QA "L", ead', "Tech Lead"]),
+    "a deployment that who approves approved": lambda r: r.deploy(["Tech Lead"], tina="Tech Lead"),
+    "policy asks for more": lambda r: promote(r, "ada", "ben").deploy(["Tech Lead", "Administrator"], tina="Tech Lead", ben="Administrator"),
     "an approval before the roster expires": lambda r: later(r, 30 * 86400 - 0.001).approve(),
 }  # fmt: skip
 
@@ -147,6 +151,7 @@ def test_a_trust_root_that_its_own_administrators_did_not_sign_is_refused(roster
 TOO_FEW = "its roster is not signed by 2 administrators of the one before it"
 NO_SIGNATURE = "is no signature over its roster by an administrator of the one before it"
 OTHER_FILES = "its roster.json is the one before it, and its allowed_signers, roles.json or signatures are not"
+APPROVERS = "approvers of its roster.json is out of form"
 OUT_OF_FORM = "has not exactly the keys"
 EXPIRES = "expires of its roster.json is not within 366 days"
 
@@ -160,11 +165,11 @@ REFUSED: dict[str, tuple[Make, str]] = {
         lambda r: r.enrol("nina", ADMINISTRATOR).enrol("otto", ADMINISTRATOR).put_in_force("nina", "otto"), NO_SIGNATURE,
     ),
     "by the person concerned": (lambda r: r.enrol("cleo", ADMINISTRATOR, "QA Lead").put_in_force("ada", "cleo"), TOO_FEW),
-    "by who gives themselves a longer key": (lambda r: r.enrol("cleo", ADMINISTRATOR, until="20261230Z").put_in_force("ada", "cleo"), TOO_FEW),
+    "by who gives themselves a longer key": (lambda r: r.enrol("cleo", ADMINISTRATOR, until="20261230000000Z").put_in_force("ada", "cleo"), TOO_FEW),
     "over another text": (lambda r: r.bring({**r.files(), "roster.json": canonical(like(r)), **signatures_of(r)}), NO_SIGNATURE),
     "in another namespace": (lambda r: promote(r, "ada", "ben", namespace="file"), NO_SIGNATURE),
     "by a key that had ended": (
-        lambda r: promote(later(r.enrol("cleo", ADMINISTRATOR, until="20261123Z").put_in_force("ada", "ben"), 86400), "ada", "cleo"),
+        lambda r: promote(later(r.enrol("cleo", ADMINISTRATOR, until="20261123000000Z").put_in_force("ada", "ben"), 86400), "ada", "cleo"),
         NO_SIGNATURE,
     ),
     "without a roster": (lambda r: r.bring(r.files()), "is not signed, and the one before it was"),
@@ -182,6 +187,10 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "quorum 1 of two administrators": (lambda r: promote(r, "ada", "ben", quorum=1), "the quorum of its roster.json is 1"),
     "quorum 0": (lambda r: promote(r, "ada", "ben", quorum=0), "the quorum of its roster.json is 0"),
     "quorum 0 of nobody": (lambda r: promote(r, "ada", "ben", quorum=0, administrators="Nobody"), "the quorum of its roster.json is 0"),
+    "approvers that are text": (lambda r: promote(r, "ada", "ben", approvers="Tech Lead"), APPROVERS),
+    "an approver without a name": (lambda r: promote(r, "ada", "ben", approvers=["Tech Lead", ""]), APPROVERS),
+    "an approver that is a number": (lambda r: promote(r, "ada", "ben", approvers=[7]), APPROVERS),
+    "a list of approvers in a list": (lambda r: promote(r, "ada", "ben", approvers=[["Tech Lead"]]), APPROVERS),
     "a quorum that is text": (lambda r: promote(r, "ada", "ben", quorum="2"), "quorum of its roster.json is out of form"),
     "not canonical JSON": (lambda r: promote(r, "ada", "ben", text=canonical(like(r)).replace(b":", b": ")), "not canonical JSON"),
     "a line more": (lambda r: promote(r, "ada", "ben", text=canonical(like(r)) + b"\n"), "not canonical JSON"),

@@ -21,18 +21,19 @@ type set struct {
 }
 
 type roster struct {
-	Type           string  `json:"type"`
-	Meaning        string  `json:"meaning"`
-	Origin         string  `json:"origin"`
-	Number         int64   `json:"number"`
-	Before         *string `json:"before"`
-	Signers        string  `json:"allowed_signers_sha256"`
-	Roles          string  `json:"roles_sha256"`
-	Administrators string  `json:"administrators"`
-	Quorum         int64   `json:"quorum"`
-	Expires        string  `json:"expires"`
-	Reason         string  `json:"reason"`
-	Identity       string  `json:"identity"`
+	Type           string   `json:"type"`
+	Meaning        string   `json:"meaning"`
+	Origin         string   `json:"origin"`
+	Number         int64    `json:"number"`
+	Before         *string  `json:"before"`
+	Signers        string   `json:"allowed_signers_sha256"`
+	Roles          string   `json:"roles_sha256"`
+	Administrators string   `json:"administrators"`
+	Quorum         int64    `json:"quorum"`
+	Approvers      []string `json:"approvers"`
+	Expires        string   `json:"expires"`
+	Reason         string   `json:"reason"`
+	Identity       string   `json:"identity"`
 }
 
 const instant = "2006-01-02T15:04:05.000Z"
@@ -223,7 +224,7 @@ func parse(data []byte) (says roster, err error) {
 	if err != nil {
 		return says, fmt.Errorf("roster.json: %v", err)
 	}
-	keys := "type meaning origin number before allowed_signers_sha256 roles_sha256 administrators quorum expires reason identity"
+	keys := "type meaning origin number before allowed_signers_sha256 roles_sha256 administrators quorum approvers expires reason identity"
 	for _, key := range strings.Fields(keys) {
 		value := string(members[key])
 		if value == "" || (value == "null" && key != "before") {
