@@ -15,9 +15,10 @@ from pytest_deploy.approvals.roster import Person, in_force
 from pytest_deploy.approvals.sign_request import choose_signer, sign_approval, sign_override, sign_rejection
 from pytest_deploy.commands import Key, Role, print_lines, workspace_of_run
 from pytest_deploy.errors import Refused, UsageError
-from pytest_deploy.gates.registry import OVERRIDABLE, Gatekeeper
+from pytest_deploy.gates.registry import Gatekeeper
 from pytest_deploy.pipeline.plan import PLANNED_DIFF
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.asked_gates import OVERRIDABLE
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import of_type

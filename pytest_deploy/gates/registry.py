@@ -36,7 +36,7 @@ from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment
 from pytest_deploy.gates.zone import utc
 from pytest_deploy.platform.environment import CLOCK, PEOPLE, Environment
-from pytest_deploy.policy.asked_gates import gates_of
+from pytest_deploy.policy.asked_gates import OVERRIDABLE, gates_of
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.release.candidate import ReleaseCandidate
 
@@ -85,10 +85,6 @@ BESIDES_POLICY: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     }
 )
 """What else a gate goes by that a rehearsal replaces: its people are made up, its clock may be set."""
-OVERRIDABLE: Final = (window.NAME, blackout.NAME, rate_limit.NAME, incidents.NAME)
-"""The gates that two people may override: those that say when. An emergency may need another time, and two people may answer
-for that with their signatures. The others say what goes, who allowed it, and whether its evidence can be trusted: to override
-one of those would be to deploy something that nobody built, smoked or signed, which no emergency needs."""
 
 
 class Gatekeeper:

@@ -34,6 +34,11 @@ list there is no rule. Empty where the rule holds whatever policy says."""
 
 GATE_NAMES: Final = tuple(RULES)
 
+OVERRIDABLE: Final = ("window", "blackout", "rate-limit", "incidents")
+"""The gates that two people may override: those that say when. An emergency may need another time, and two people may answer
+for that with their signatures. The others say what goes, who allowed it, and whether its evidence can be trusted: to override
+one of those would be to deploy something that nobody built, smoked or signed, which no emergency needs."""
+
 GATES_OF_PIPELINE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "deploy": GATE_NAMES,

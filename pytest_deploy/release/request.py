@@ -27,6 +27,7 @@ from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event, canonical, of_type
 from pytest_deploy.record.events import RequestMade, StepFinished, given
 from pytest_deploy.record.run_state import LogState
+from pytest_deploy.release import source
 from pytest_deploy.release.live import read_baseline
 from pytest_deploy.release.source import Source
 from pytest_deploy.workspace import Workspace, verify_command
@@ -92,7 +93,7 @@ class Request:
 def build_request(
     environment: Environment,
     context: RunContext,
-    source: Source,
+    source_: Source,
     *,
     run: str,
     image: str,
@@ -104,7 +105,7 @@ def build_request(
     Args:
         environment: read for its policy and what is live in it.
         context: the run that makes the request: its checkout, reason and ticket.
-        source: the checkout the release is made from.
+        source_: the checkout the release is made from.
         run: id of the run that shall execute it.
         image: the artefact, `<repository>@sha256:<64 hex>`.
         steps_sha256: digest of the steps that such a run takes, hex.
@@ -113,15 +114,20 @@ def build_request(
     Raises:
         ConfigurationError: a migration file is not valid.
         PlatformUnavailable: what is live cannot be read.
+        Refused: who wrote it cannot be told (a shallow clone), where somebody has to approve it.
         ManualInterventionRequired: traffic is split, so there is nothing to return to.
     """
     policy, baseline = environment.policy, read_baseline(environment.platform)
+    # Who approves wrote none of it: where nobody has to, history is not asked, and a shallow clone deploys.
+    since = LogState.of(environment.log.history()).deployed_commit
+    authors = source.authors(context.workspace.root, source_.commit, since) if policy.approval.roles else ()
     migrations = migration_files.read_migrations(context.workspace.root / policy.database.migrations)
     request = {
         "artefact": {"image": image},
-        "commit": source.commit,
-        "branch": source.branch,
-        "dirty": source.dirty,
+        "authors": list(authors),
+        "commit": source_.commit,
+        "branch": source_.branch,
+        "dirty": source_.dirty,
         "earlier": baseline.to_json(),
         "environment": policy.environment,
         "expires": stamp(environment.clock.now() + timedelta(hours=policy.approval.expires_h)),
@@ -133,7 +139,7 @@ def build_request(
         "run": run,
         "steps_sha256": steps_sha256,
         "ticket": context.ticket,
-        "version": source.version,
+        "version": source_.version,
     }
     return Request(canonical(request))
 

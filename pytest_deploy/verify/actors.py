@@ -25,3 +25,13 @@ def is_one_of(files: Mapping[str, bytes], signer: str, actors: Collection[str]) 
         or (local is not None and (user := _LOCAL.fullmatch(actor)) is not None and user[1] == local)
         for actor in actors
     )
+
+
+def wrote(files: Mapping[str, bytes], signer: str, addresses: Collection[str]) -> bool:
+    """Whether one of these addresses of commits, in lower case, is a signer's. `files` as for `is_one_of`."""
+    try:
+        own = json.loads(files.get("roles.json", b"{}"))[signer]["emails"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        own = []
+    known = {one.lower() for one in own if isinstance(one, str)} if isinstance(own, list) else set()
+    return not {signer, *known}.isdisjoint(addresses)

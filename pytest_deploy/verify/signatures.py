@@ -71,6 +71,13 @@ _OF_BOTH: Final = (
     "countersigns", "annotates", "note",
 )  # fmt: skip
 """What either says of these, both say."""
+_OF_EACH: Final = frozenset({"printed_name", "signer", "role", "signed_at", "meaning", "request_sha256", "run"})
+_UNDER_A_REQUEST: Final[Mapping[type, frozenset[str]]] = {
+    ApprovalSigned: frozenset({"comment"}),
+    RequestRejected: frozenset({"reason"}),
+    OverrideSigned: frozenset({"gate", "incident", "reason", "expires"}),
+}
+"""The keys of a statement under a request, beside those of each."""
 _AFTER_A_RUN: Final = (SignoffSigned, RecordAmended, RecordAnnotated, DeviationAccepted, EnvironmentReleased)
 _NAMESPACE = re.compile(r'namespaces="([^",*?!]+)"')
 NOTED: Final = 20
@@ -247,12 +254,15 @@ def _contradiction(text: bytes, event: Event, origin: str) -> str | None:
 
 
 def _unfit(text: bytes, event: Event, made: datetime | None) -> str | None:
-    """Why what was signed is none of its kind, or None: its meaning; under a request its times; an override's end."""
+    """Why what was signed is none of its kind, or None: its meaning; under a request its keys and times, an override's end."""
     signed = json.loads(text)
     if wrong := wrong_meaning(event.type, signed.get("meaning")):
         return wrong
-    if not isinstance(event.content, ApprovalSigned | RequestRejected | OverrideSigned):
+    own = _UNDER_A_REQUEST.get(type(event.content))
+    if own is None:
         return None
+    if signed.keys() != _OF_EACH | own:
+        return f"must hold exactly {', '.join(sorted(_OF_EACH | own))}"
     for key in ("signed_at", "expires") if isinstance(event.content, OverrideSigned) else ("signed_at",):
         try:
             parse_stamp(signed[key])

@@ -42,7 +42,7 @@ from pytest_deploy.record.events import (
 )
 from pytest_deploy.record.key import ROSTER
 from pytest_deploy.record.signed_roster import read_statement
-from pytest_deploy.verify.actors import is_one_of
+from pytest_deploy.verify.actors import is_one_of, wrote
 from pytest_deploy.verify.findings import Finding
 
 JUDGED: Final = frozenset(
@@ -163,22 +163,30 @@ class Verdicts:
         if not changes and not approving:
             return
         # 3. Each gate that it asks answered last, right before the change, and let it go.
+        points = ("change",) if changes else ("lease", "change")
         for gate in gates:
-            verdict = run.newest.get(gate)
-            if verdict is None or verdict.point not in (("change",) if changes else ("lease", "change")):
-                yield f"goes on, and the gate {gate} was not asked right before"
-            elif not isinstance(verdict, GatePassed | GateNotApplicable):
-                yield f"goes on, though the gate {gate} answered last: {verdict.verdict}"
-            elif (
-                isinstance(verdict, GateNotApplicable)
-                and gate in policy.ruled
-                and not (gate == "anchors" and run.first)
-            ):
-                yield f"goes on, though the gate {gate} answered not-applicable and policy has a rule for it"
+            yield from self._unanswered(event, run, gate, points, ruled=gate in policy.ruled)
         # 4. Each role that it asks is filled; by whom, `_uncited` held against the signatures. Not by who deploys.
         verdict = run.newest.get("approvals")
         if approving and verdict is not None:
-            yield from _unapproved(_filled(verdict), roles.keys(), run.opened.deployer, self._people_at(event.seq))
+            yield from _unapproved(
+                _filled(verdict), roles.keys(), run.opened, request or {}, self._people_at(event.seq)
+            )
+
+    def _unanswered(self, event: Event, run: _Run, gate: str, points: Collection[str], *, ruled: bool) -> Iterator[str]:
+        """Why a gate did not let a run go on at its newest verdict. `ruled`: whether policy has a rule for it."""
+        assert run.opened is not None  # noqa: S101 - see _ungated
+        verdict = run.newest.get(gate)
+        if verdict is None or verdict.point not in points:
+            yield f"goes on, and the gate {gate} was not asked right before"
+        elif not isinstance(verdict, GatePassed | GateNotApplicable):
+            yield f"goes on, though the gate {gate} answered last: {verdict.verdict}"
+        elif isinstance(verdict, GateNotApplicable) and ruled and not (gate == "anchors" and run.first):
+            yield f"goes on, though the gate {gate} answered not-applicable and policy has a rule for it"
+        files, deployer = self._people_at(event.seq), {run.opened.deployer}
+        for person in sorted(_overriders(verdict)) if verdict is not None else ():
+            if is_one_of(files, person, deployer):
+                yield f"goes on, and {person}, who deploys it, overrode {gate}"
 
     def _policy(self, sha256: object) -> Asked | None:
         """What a policy asks; None where its text is not there, or is none."""
@@ -250,13 +258,21 @@ def _another_release(
 
 
 def _unapproved(
-    filled: Mapping[str, str], roles: Collection[str], deployer: str, people: Mapping[str, bytes]
+    filled: Mapping[str, str],
+    roles: Collection[str],
+    opened: RunOpened,
+    request: Mapping[str, Any],
+    people: Mapping[str, bytes],
 ) -> Iterator[str]:
+    listed = request.get("authors")
+    authors = {one for one in listed if isinstance(one, str)} if isinstance(listed, list) else set()
     if lacking := set(roles) - filled.keys():
         yield f"goes on, and nobody approved as {', '.join(sorted(lacking))}"
     for person in sorted(set(filled.values())):
-        if is_one_of(people, person, {deployer}):
+        if is_one_of(people, person, {opened.deployer}):
             yield f"goes on, and {person}, who deploys it, approved it"
+        if wrote(people, person, authors):
+            yield f"goes on, and {person}, who wrote part of it, approved it"
 
 
 def _uncited(verdict: GatePassed, run: _Run) -> Iterator[str]:
@@ -274,12 +290,19 @@ def _uncited(verdict: GatePassed, run: _Run) -> Iterator[str]:
         yield "says that one person approved in two roles"
     # 2. An override: two people signed that they answer for this gate, over the same incident.
     if "override" in verdict.inputs:
-        override = verdict.inputs["override"]
-        named = override.get("by") if isinstance(override, dict) else None
-        by = {person for person in named if isinstance(person, str)} if isinstance(named, list) else set()
+        by = _overriders(verdict)
+        if verdict.gate not in asked_gates.OVERRIDABLE:
+            yield f"says that {verdict.gate} was overridden, which nobody can"
         signed = [people for (gate, _), people in run.overridden.items() if gate == verdict.gate]
         if len({person.casefold() for person in by}) < SIGNERS or not any(by <= people for people in signed):
             yield f"says that {' and '.join(sorted(by)) or 'nobody'} overrode {verdict.gate}; no two signatures counted before it do"
+
+
+def _overriders(verdict: GateVerdict) -> set[str]:
+    """Who overrode a gate, as its verdict says."""
+    override = verdict.inputs.get("override")
+    named = override.get("by") if isinstance(override, dict) else None
+    return {person for person in named if isinstance(person, str)} if isinstance(named, list) else set()
 
 
 def _filled(verdict: GateVerdict) -> dict[str, str]:

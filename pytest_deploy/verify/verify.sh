@@ -283,6 +283,7 @@ awk -F '\t' -v types="${types//$'\n'/}" -v after="$after" -v first="$work/first"
   $4 == "-" { next }
   { known[$4]; if ($3 == "request.made") asked[$4] = $10; if ($3 == "run.decided") decided[$4] = $7 }
   ended[$4] && $3 !~ after { wrong("a " $3 " after the end of its run") }
+  $3 ~ /^(approval[.]signed|request[.]rejected|override[.]signed)$/ && (($4 in asked) ? asked[$4] : "-") != $10 { wrong("it is about another request than was made") }
   $3 == "request.rejected" && !(($4, $16) in rejects) { rejects[$4, $16]; rejected[$4]++ }
   $3 == "approval.signed" && ($4, $16) in rejects { delete rejects[$4, $16]; rejected[$4]-- }
   $3 == "run.opened" && rejected[$4] { wrong("it opens on a request that is rejected") }
@@ -352,7 +353,7 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
     }
     NR <= 4 {
       split("", raw); if ((why = canonical($0)) != "" || v[""] != "{") wrong("its " (NR % 2 ? "roster" : "roles") ".json is not canonical JSON of an object" (why == "" ? "" : ": " why))
-      for (key in top) if (NR == 1) old[key] = top[key]; else if (NR == 2) was[key] = top[key]; else if (NR == 3) new[key] = top[key]; else is[key] = top[key]
+      f if (NR == 1) old[key] = top[key]; else if (NR == 2) was[key] = top[key]; else if (NR == 3) new[key] = top[key]; else is[key] = top[key]
       next
     }
     { line = substr($0, 3); person_of[line] = $2; net[line] += $1 == ">" ? 1 : -1 }
@@ -530,11 +531,15 @@ while IFS=$'\t' read -r n time run file sha sig_sha says; do
     sha=$sig_sha
   done
   { sed -n "$((10#$n + 1))p" "$work/lines"; cat "$file"; } | awk -v keep=1 -v origin="$origin" -v meanings="${meanings//$'\n'/}" -v made="${made[$run]-}" -v first="$work/first" "$json$instants"'
-    function unfit(type,   i, n, line, fits, at, counted) {
+    function unfit(type,   i, n, line, fits, at, counted, keys, key) {
       n = split(meanings, line, "|")
       for (i = 1; i <= n; i++) if (line[i] == type "=" substr(raw[".meaning"], 2, length(raw[".meaning"]) - 2)) fits = 1
       if (!fits) return "means something else than a " type " stands for"
       if (type !~ /^(approval[.]signed|request[.]rejected|override[.]signed)$/) return ""
+      keys = " printed_name signer role signed_at meaning request_sha256 run " (type ~ /^approval/ ? "comment " : type ~ /^request/ ? "reason " : "gate incident reason expires ")
+      n = split(keys, line, " "); for (i = 1; i <= n; i++) if (!(line[i] in top)) return "lacks the key " line[i]
+      for (key in top) n--
+      if (n) return "has a key that is none of its kind"
       raw["made"] = "\"" made "\""; raw["counted"] = (".data.clock" in event) ? event[".data.clock"] : event[".time"]
       at = ms(raw[".signed_at"]); counted = ms(raw["counted"])
       if (at < 0) return "its signed_at is no UTC time"
@@ -685,13 +690,15 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     }
     return read[sha] = 1
   }
-  function held_against_policy(changes,   sha, approving, i, part, gate, count, role, number, slot) {
+  function held_against_policy(changes,   sha, approving, i, j, part, gate, count, role, number, slot) {
     sha = policy[run]
     if (!read_policy(sha)) wrong("it goes on under a policy whose text is not in the record")
+    authors = "[]"
     if (requested[run]) {
       if (!read_request() || got(".policy_sha256") != sha) wrong("it goes on under another policy than runs/" run "/request.json says")
       count = split("commit environment version", part, " ")
       for (i = 1; i <= count; i++) if (got("." part[i]) != of_run[run, part[i]]) wrong("it goes on with another " part[i] " than runs/" run "/request.json says")
+      if (raw[".authors"] ~ /^\[/) authors = raw[".authors"]
     }
     approving = asks("approvals", pipeline[run]) && !index(left_out[sha], "\"approval\"") && roles[sha] != "[]"
     if (!approving && pipeline[run] == "deploy") { count = ++unasked; last_unasked = run }
@@ -710,6 +717,8 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
       if (!((run, gate) in answer) || at_point[run, gate] !~ (changes ? "^change$" : "^(lease|change)$")) wrong("it goes on, and the gate " gate " was not asked right before")
       if (answer[run, gate] !~ /^gate[.](passed|not-applicable)$/) wrong("it goes on, though the gate " gate " did not let it")
       if (answer[run, gate] == "gate.not-applicable" && ruled[sha, gate] && !(gate == "anchors" && earliest[run])) wrong("it goes on, though the gate " gate " answered not-applicable and policy has a rule for it")
+      count = members(overriders[run, gate] == "" ? "[]" : overriders[run, gate], role)
+      for (j = 1; j <= count; j++) print n "\t" of_run[run, "deployer"] "\t" role[j] "\t[]\toverrode " gate >approvers
     }
     if (!approving) return
     count = members(roles[sha], role); split("", number)
@@ -719,7 +728,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     }
     for (each in filled) {
       split(each, part, SUBSEP)
-      if (part[1] == run && part[2] == verdicts[run]) print n "\t" of_run[run, "deployer"] "\t" filled[each] >approvers
+      if (part[1] == run && part[2] == verdicts[run]) print n "\t" of_run[run, "deployer"] "\t" filled[each] "\t" authors "\tapproved it" >approvers
     }
   }
   BEGIN { known = split(gates, rule, " ") }
@@ -730,6 +739,8 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   type == "request.rejected" { rejected[run, got(".data.signer")] = got(".data.signer") }
   type == "approval.signed" { approved[run, got(".data.role"), got(".data.signer")]; delete rejected[run, got(".data.signer")] }
   type == "override.signed" { incident[run, gate, got(".data.incident")]; overrode[run, gate, got(".data.incident"), got(".data.signer")] }
+  type ~ /^gate[.]/ { overriders[run, gate] = raw[".data.inputs.override.by"] }
+  type == "gate.passed" && point != "plan" && ".data.inputs.override" in v && gate !~ /^(window|blackout|rate-limit|incidents)$/ { wrong("it says that " gate " was overridden, which nobody can") }
   type ~ /^gate[.]/ { answer[run, gate] = type; at_point[run, gate] = point; if (gate == "approvals") verdicts[run]++ }
   type ~ /^gate[.]/ && gate == "approvals" {
     split("", people); missed = ""
@@ -770,17 +781,20 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   type == "run.decided" && got(".data.outcome") == "deployed" && !held[run] { held_against_policy(0) }
   END { if (!failed && unasked) print "note: " unasked " of its runs went on under a policy that asks nobody to approve, the last is " last_unasked >unapproved }' "$work/asking" - >"$work/first"
 bad_first
-# Who deploys approves nothing. approvers: position, who deploys, who approved; each by the roster in force then.
+# Who deploys approves nothing, nor who wrote it. approvers: position, who deploys, who approved, who wrote; each by the roster in force then.
 if [[ -s $work/approvers ]]; then
   awk -F '\t' 'NR == FNR { since[NR] = $1; set[NR] = $2; sets = NR; next } { while (k < sets && since[k + 1] <= $1) k++; print set[k] "\t" $0 }' "$work/sets" "$work/approvers" >"$work/approving"
   while read -r set; do
     awk -F '\t' -v keep=1 -v set="$set" "$json"'
+      function members(list, into) { split("", into); return list == "[]" ? 0 : split(substr(list, 3, length(list) - 4), into, "\",\"") }
       FILENAME ~ /roles[.]json$/ { canonical($0); next }
       $1 != set { next }
       {
         github = got("." $4 ".github"); login = got("." $4 ".local"); user = number = $3
         sub(/^local:[0-9]+:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
-        if (tolower($3) == $4 || ($3 ~ /^github:/ && number == github) || ($3 ~ /^local:/ && user == login)) { printf "log/%08d.event\tit goes on, and %s, who deploys it, approved it\n", $2, $4; exit }
+        if (tolower($3) == $4 || ($3 ~ /^github:/ && number == github) || ($3 ~ /^local:/ && user == login)) { printf "log/%08d.event\tit goes on, and %s, who deploys it, %s\n", $2, $4, $6; exit }
+        split("", own); own[$4]; count = members(raw["." $4 ".emails"] == "" ? "[]" : raw["." $4 ".emails"], one); for (i = 1; i <= count; i++) own[tolower(one[i])]
+        count = members($5, one); for (i = 1; i <= count; i++) if (one[i] in own) { printf "log/%08d.event\tit goes on, and %s, who wrote part of it, approved it\n", $2, $4; exit }
       }' "$set/roles.json" "$work/approving" >"$work/first"
     bad_first
   done < <(cut -f1 "$work/approving" | awk '!seen[$0]++')

@@ -36,13 +36,14 @@ from tests.unit.record.sample_record import HandClock, open_log, policy_text
 NAMESPACE = "deploy-approval@deploy.example.org"
 RUN = "local-20261122T120000Z-0001"
 LATER_RUN = "local-20261122T120000Z-0002"
+ROLES = ("Tech Lead", "QA Lead")
+POLICY = policy_text(approval={"roles": list(ROLES)}, phases={"leave_out": []})
 REQUEST = canonical(
     {
-        "artefact": {"image": "diary@sha256:0"}, "commit": "0" * 40, "environment": "local", "version": "1.2.0",
-        "policy_sha256": hashlib.sha256(policy_text()).hexdigest(),
+        "artefact": {"image": "diary@sha256:0"}, "authors": ["adam@code.example"], "commit": "0" * 40, "environment": "local",
+        "version": "1.2.0", "policy_sha256": hashlib.sha256(POLICY).hexdigest(),
     }
 )  # fmt: skip
-ROLES = ("Tech Lead", "QA Lead")
 HOURS = 24.0
 EXPIRES_IN = timedelta(hours=HOURS)
 

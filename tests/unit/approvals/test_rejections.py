@@ -9,14 +9,14 @@ from pytest_deploy.approvals.sign_request import Rejection, sign_rejection
 from pytest_deploy.errors import IllegalEvent, Refused
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.event import Event, line_hash
+from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import RequestRejected
-from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.lease import take
 from pytest_deploy.record.meanings import REJECTS
 from pytest_deploy.release.request import digest
 from tests.unit.approvals.pending_request import ADAM, BOTH, DEPLOYER, DORA, QUINN, REQUEST, RUN, TINA, PendingRequest
-from tests.unit.record.sample_record import ACTOR, ORIGIN, RunWriter, opened_data
+from tests.unit.record.sample_record import RunWriter, opened_data
+from tests.unit.verify.altered_record import append_unchecked
 from tests.unit.verify.second_verifier import both
 
 WORDS = "Quinn Quist as QA Lead: the migration locks the table"
@@ -155,16 +155,9 @@ def test_a_run_that_opened_on_a_rejected_request_does_not_verify(pending: Pendin
     if approves:
         pending.approve(QUINN)
     take(pending.log, RUN, name="local", actor=DEPLOYER)
-    head = pending.log.head()
-    assert head is not None
-    place = pending.store / entries.name(head.seq + 1)
-    before = entries.parse((pending.store / entries.name(head.seq)).read_bytes())
-    opened = opened_data(request_sha256=digest(REQUEST))
-    event = Event(head.seq + 1, line_hash(before.line), head.time, "0" * 16, "run.opened", RUN, ACTOR, opened)
-    signer = FileSigner.open(pending.store.parents[1] / "keys" / "local.pem")
-    place.write_bytes(entries.build(event, before.path_after, ORIGIN, signer)[1])
+    seq = append_unchecked(pending.log, "run.opened", opened_data(request_sha256=digest(REQUEST)), RUN)
 
-    assert both(pending.store) == ((True, "") if approves else (False, entries.name(event.seq)))
+    assert both(pending.store) == ((True, "") if approves else (False, entries.name(seq)))
 
 
 def test_an_author_cannot_reject_since_they_could_not_take_it_back(pending: PendingRequest) -> None:

@@ -9,10 +9,10 @@ from typing import get_args
 import pytest
 from pydantic import BaseModel
 
-from pytest_deploy.gates.registry import GATES, OVERRIDABLE, POLICY_SECTIONS, Gatekeeper
+from pytest_deploy.gates.registry import GATES, POLICY_SECTIONS, Gatekeeper
 from pytest_deploy.plugin.options import IMPLEMENTED_PIPELINES
 from pytest_deploy.policy import phases
-from pytest_deploy.policy.asked_gates import GATE_NAMES, GATES_OF_PIPELINE, RULES, Asked, gates_of
+from pytest_deploy.policy.asked_gates import GATE_NAMES, GATES_OF_PIPELINE, OVERRIDABLE, RULES, Asked, gates_of
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.events import Pipeline

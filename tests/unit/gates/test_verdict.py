@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from pytest_deploy.gates.registry import OVERRIDABLE, overridden
+from pytest_deploy.gates.registry import overridden
 from pytest_deploy.gates.verdict import Grounds, Verdict, not_applicable
-from pytest_deploy.policy.asked_gates import GATE_NAMES
+from pytest_deploy.policy.asked_gates import GATE_NAMES, OVERRIDABLE
 from tests.unit.gates.gate_samples import HOUR, MINUTE, utc
 
 AT = utc("2026-11-23T15:00")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -214,12 +215,12 @@ class RunWriter:
             self.add(event_type, said)
         return self
 
-    def request(self, **changes: Any) -> RunWriter:
-        """The run's request and its file; `changes` of what its event says."""
+    def request(self, *, says: Mapping[str, Any] | None = None, **changes: Any) -> RunWriter:
+        """The run's request and its file, which `says` more; `changes` of what its event says."""
         policy = hashlib.sha256(self.policy).hexdigest()
         asked = {key: opened_data()[key] for key in ("commit", "environment", "version")}
         what = {"artefact": {"image": IMAGE}, "migrations": [{"name": "mood", "sha256": SHA, "version": "0008"}]}
-        text = canonical({**asked, **what, "policy_sha256": policy, "run": self.run})
+        text = canonical({**asked, **what, "policy_sha256": policy, "run": self.run, **(says or {})})
         self.folder.create("request.json", text)
         expires = stamp(self.log.clock.now() + timedelta(hours=4))
         sha256 = hashlib.sha256(text).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,18 @@ def forge(record: Record, seq: int, signer: FileSigner | None = None, **changes:
     fields = {**vars(before.event), "seq": seq, "prev": line_hash(before.line), **changes}
     stranger = signer or FileSigner.open_or_create(record.store.parent / "stranger.pem")
     at(record, seq).write_bytes(entries.build(Event(**fields), before.path_after, ORIGIN, stranger)[1])
+
+
+def append_unchecked(log: Log, event_type: str, data: Mapping[str, Any], run: str) -> int:
+    """Write an event at the end of a log past the code that writes it, as whoever holds its key can; its position."""
+    head = log.head()
+    assert head is not None
+    store = log.store.folder()
+    before = entries.parse((store / entries.name(head.seq)).read_bytes())
+    event = Event(head.seq + 1, line_hash(before.line), log.clock.now(), "0" * 16, event_type, run, ACTOR, dict(data))
+    signer = FileSigner.open(store.parents[1] / "keys" / "local.pem")
+    (store / entries.name(event.seq)).write_bytes(entries.build(event, before.path_after, ORIGIN, signer)[1])
+    return event.seq
 
 
 def alert(record: Record) -> None:

@@ -40,13 +40,13 @@ class Insider:
     run: RunWriter
 
     @classmethod
-    def begin(cls, home: Path, known: Sequence[str] = tuple(PEOPLE)) -> Insider:
-        """Three people are enrolled, or those that are named, and a request is made."""
+    def begin(cls, home: Path, known: Sequence[str] = tuple(PEOPLE), **request: Any) -> Insider:
+        """Three people are enrolled, or those that are named, and a request is made; `request` says more of it."""
         needs("ssh-keygen")
         made = cls(home, RunWriter(open_log(home, HandClock())))
         made.enroll(*known)
         made.run.policy = PRODUCTION
-        return cls(home, made.run.request())
+        return cls(home, made.run.request(says=request))
 
     def enroll(self, *people: str) -> Insider:
         """The roster is these people from now on."""
@@ -59,7 +59,7 @@ class Insider:
                 subprocess.run(command, check=True, capture_output=True)
             kind, public = (home / f"{name}.pub").read_text().split()[:2]
             allowed += f'{name}@example.org namespaces="{NAMESPACE}" {kind} {public}\n'
-            known_as: dict[str, Any] = {"emails": [], "github": None, "local": name}
+            known_as: dict[str, Any] = {"emails": [f"{name.title()}@home.example"], "github": None, "local": name}
             roster[f"{name}@example.org"] = {"printed_name": name.title(), "roles": [role], **known_as}
         files = {**first_set(log.key), "allowed_signers": allowed.encode(), "roles.json": canonical(roster)}
         folder, sha256 = write_set(log.store, files)

@@ -19,7 +19,7 @@ from pytest_deploy.policy.asked_gates import GATES_OF_PIPELINE, RULES, Asked
 from pytest_deploy.record import preimages
 from pytest_deploy.verify.verify import verify
 from tests.unit.record.sample_record import RunWriter, policy_text, verdict
-from tests.unit.verify.insider import FILLED, OVERRIDDEN, PRODUCTION, ROLES, RULES_OF_PRODUCTION, Insider
+from tests.unit.verify.insider import FILLED, OVERRIDDEN, PRODUCTION, ROLES, RULES_OF_PRODUCTION, Insider, approvals
 from tests.unit.verify.second_verifier import both, second_opinion
 
 
@@ -241,6 +241,26 @@ def test_an_override_that_no_two_people_signed_is_refused(insider: Insider, sign
 def test_an_override_names_two_people(insider: Insider, by: Any) -> None:
     insider.approve("tina", "quinn").override("tina", "quinn").open().ask(window=overridden(by=by)).deploy()
     insider.refused_at(insider.seq_of("gate.passed", gate="window"), "no two signatures counted before it do")
+
+
+@pytest.mark.parametrize("gate", ["window", "clock", "approvals", "build"])
+def test_what_says_what_goes_and_who_allowed_it_is_overridden_by_nobody(insider: Insider, gate: str) -> None:
+    """Two people may answer for another time, not for another artefact, for no approval or for a wrong clock."""
+    said = overridden()
+    said["inputs"] |= approvals(FILLED) if gate == "approvals" else {}
+    insider.approve("tina", "quinn").override("tina", "quinn", gate=gate).open().ask(**{gate: said}).deploy()
+    if gate == "window":
+        insider.stands()
+    else:
+        insider.refused_at(insider.seq_of("gate.passed", gate=gate), f"{gate} was overridden, which nobody can")
+
+
+def test_who_deploys_overrides_nothing(insider: Insider) -> None:
+    insider.approve("tina", "otto").override("tina", "quinn").open(deployer="local:7:quinn@desk")
+    insider.ask({**FILLED, "QA Lead": "otto@example.org"}, window=overridden()).deploy()
+    insider.refused_at(
+        insider.seq_of("step.started", changes=True), "quinn@example.org, who deploys it, overrode window"
+    )
 
 
 # --- the rule itself

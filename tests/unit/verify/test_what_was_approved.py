@@ -96,6 +96,23 @@ def test_who_deploys_approved_nothing(insider: Insider, deployer: str, *, ok: bo
         )
 
 
+@pytest.mark.parametrize(
+    "authors, ok",
+    [(["adam@example.org"], True), (["adam@example.org", "quinn@example.org"], False), (["quinn@home.example"], False)],
+    ids=["others", "by their address", "by another of theirs"],
+)
+def test_who_wrote_part_of_it_approved_nothing(tmp_path: Path, authors: list[str], *, ok: bool) -> None:
+    """People sign who wrote it, in the request; whoever wrote it does not approve it."""
+    insider = Insider.begin(tmp_path, authors=authors).approve("tina", "quinn")
+    insider.open().ask().deploy()
+    if ok:
+        insider.stands()
+    else:
+        insider.refused_at(
+            insider.seq_of("step.started", changes=True), "quinn@example.org, who wrote part of it, approved it"
+        )
+
+
 def test_deployed_without_a_change_rests_on_no_plan(tmp_path: Path) -> None:
     """Nobody signed; what a plan says lets nothing go, so nothing may rest on it."""
     insider = Insider.begin(tmp_path).open()
