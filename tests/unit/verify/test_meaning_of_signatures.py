@@ -22,6 +22,8 @@ def put(signing: Signing, kind: str, *, unsaid: str = "", **says: Any) -> str:
     `unsaid`: a key that the event leaves out.
     """
     said = {**signing.said, "comment": "", **says}
+    if kind == "override.signed":
+        del said["comment"]
     name = f"runs/{signing.run.run}/approvals/by-hand.json"
     path = signing.run.folder.create("approvals/by-hand.json", canonical(said))
     command = ["ssh-keygen", "-q", "-Y", "sign", "-n", NAMESPACE, "-f", str(signing.home / "ada"), str(path)]
