@@ -14,7 +14,7 @@ import posixpath
 import re
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -22,7 +22,12 @@ from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.release import source, tree
 from pytest_deploy.workspace import OWN_FOLDERS
 
-_PRIVATE_KEY: Final = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY-----\s+(?:Proc-Type:|[A-Za-z0-9+/]{16})")
+_PRIVATE_KEY: Final = re.compile(
+    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----\s+(?:Proc-Type:|Version:|[A-Za-z0-9+/]{16})"
+    rb"|PuTTY-User-Key-File-[0-9]+: [a-z]"
+)
+_LINKS_ON_A_WAY: Final = 40
+"""More than these the system does not follow either."""
 
 
 class _Member(NamedTuple):
@@ -92,27 +97,64 @@ def _inside(folder: str, name: str) -> str:
 def _refuse_what_cannot_be_released(folder: str, members: list[_Member]) -> None:
     """Raises Refused, naming each file."""
     names = {member.name for member in members}
-    folders = {parent for name in names for parent in _parents(name)} | {"."}
+    there = names | {parent for name in names for parent in _parents(name)} | {"."}
+    links = {member.name: os.fsdecode(member.content) for member in members if member.mode == tree.LINK}
     faults = []
     for member in members:
         where = f"{folder}/{member.name}" if folder != "." else member.name
-        if member.mode == tree.REPOSITORY:
+        if not _is_utf_8(member.name):
+            faults.append(f"{os.fsencode(where)!r} is a name that is not UTF-8; rename the file")
+        elif member.mode == tree.REPOSITORY:
             faults.append(
                 f"{where} is a submodule, whose files are no part of the commit: vendor them, or build them in"
             )
         elif member.mode == tree.LINK:
-            target = os.fsdecode(member.content)
-            leads = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), target))
-            if posixpath.isabs(target) or leads.startswith(".."):
-                faults.append(f"{where} is a link that leads out of the service's folder, to {target}")
-            elif leads not in names and leads not in folders:
-                faults.append(f"{where} is a link that leads nowhere, to {target}")
+            leads = _end_of_way(member.name, links)
+            if leads is None:
+                faults.append(f"{where} is a link that leads out of the service's folder, to {links[member.name]}")
+            elif leads not in there:
+                faults.append(f"{where} is a link that leads nowhere, to {links[member.name]}")
         elif _PRIVATE_KEY.search(member.content):
             faults.append(
                 f"{where} holds a private key, which must be in no artefact: take it out of the service's folder"
             )
     if faults:
         raise Refused("the artefact cannot be made:" + "".join(f"\n  {fault}" for fault in faults))
+
+
+def _end_of_way(name: str, links: Mapping[str, str]) -> str | None:
+    """Where a path inside the service leads, each link on its way followed as the system does; None: out of it.
+
+    Empty where links lead round to each other.
+    """
+    way, here, followed = name.split("/"), list[str](), 0
+    while way:
+        part = way.pop(0)
+        if part == ".." and not here:
+            return None
+        if part == "..":
+            here.pop()
+        elif part not in {"", "."}:
+            here.append(part)
+        target = links.get("/".join(here)) if part not in {"", ".", ".."} else None
+        if target is not None:
+            if target.startswith("/"):
+                return None
+            followed += 1
+            if followed > _LINKS_ON_A_WAY:
+                return ""
+            here.pop()
+            way = [*target.split("/"), *way]
+    return "/".join(here) or "."
+
+
+def _is_utf_8(name: str) -> bool:
+    """Whether a name read from disk is text, and not bytes that no encoding was found for."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parents(name: str) -> Iterator[str]:

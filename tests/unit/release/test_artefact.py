@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -79,21 +80,100 @@ def test_neither_private_state_nor_the_record_is_in_it_whatever_git_ignores(chec
             assert archive.getnames() == [".gitignore", "service/b.py", "service/inner/a.py"]
 
 
-def test_a_private_key_is_refused_by_name(checkout: Path, tmp_path: Path) -> None:
-    (checkout / "service" / "id").write_text("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n",
+        "-----BEGIN PRIVATE KEY-----\r\nMC4CAQAwBQYDK2VwBCIEIAAAAAAA\r\n",
+        "text before it\n-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGjMF8GCSqGSIb3DQEFDTBS\n",
+        "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n",
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlFgEZAAAABYJKwYBBAHaRw8B\n",
+        "-----BEGIN PGP PRIVATE KEY BLOCK-----\nVersion: GnuPG v2\n",
+        "PuTTY-User-Key-File-3: ssh-ed25519\nEncryption: none\n",
+    ],
+)
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_private_key_is_refused_by_name(
+    checkout: Path,
+    tmp_path: Path,
+    text: str,
+    committed: bool,  # noqa: FBT001
+) -> None:
+    (checkout / "service" / "id").write_text(text)
+    if committed:
+        git(checkout, "add", "-A")
+        commit(checkout)
 
     with pytest.raises(Refused, match=r"service/id holds a private key, which must be in no artefact"):
         build_artefact(checkout, "service", tmp_path / "made")
 
 
-def test_it_is_the_commit_s_whatever_the_working_tree_was_made_to_say(checkout: Path, tmp_path: Path) -> None:
+def test_a_text_about_private_keys_and_a_public_one_may_be_in_it(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "service" / "read.me").write_text("It begins with -----BEGIN PRIVATE KEY-----\n")
+    (checkout / "service" / "key.pem").write_text("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAAAAAAAAA\n")
+
+    assert build_artefact(checkout, "service", tmp_path / "made").is_file()
+
+
+def by_a_filter(root: Path) -> None:
+    (root / ".git" / "info" / "attributes").write_text("service/b.py filter=same\n")
+    git(root, "config", "filter.same.clean", "git show HEAD:%f")
+    (root / "service" / "b.py").write_text("print('x')\n")
+
+
+def by_fsmonitor(root: Path) -> None:
+    hook = root / ".git" / "quiet"
+    hook.write_text("#!/bin/sh\nprintf 'token\\0'\n")
+    hook.chmod(0o755)
+    git(root, "config", "core.fsmonitor", str(hook))
+    git(root, "status")
+    (root / "service" / "b.py").write_text("print('x')\n")
+
+
+def by_another_worktree(root: Path) -> None:
+    other = root.parent / "other"
+    git(root, "worktree", "add", "-q", str(other), "HEAD", "--detach")
+    git(root, "config", "core.worktree", str(other))
+    (root / "service" / "b.py").write_text("print('x')\n")
+
+
+def by_attributes(root: Path) -> None:
+    """They would take a file out of `git archive`, and write others anew."""
+    (root / ".git" / "info" / "attributes").write_text("service/b.py export-ignore export-subst text eol=crlf ident\n")
+    (root / "service" / "b.py").unlink()
+    git(root, "checkout", "--", ".")
+
+
+@pytest.mark.parametrize(
+    "made_to_say",
+    [by_a_filter, by_fsmonitor, by_another_worktree, by_attributes],
+)
+def test_it_is_the_commit_s_whatever_the_working_tree_was_made_to_say(
+    checkout: Path, tmp_path: Path, made_to_say: Callable[[Path], None]
+) -> None:
     reviewed = build_artefact(checkout, "service", tmp_path / "reviewed")
-    (checkout / ".git" / "info" / "attributes").write_text("service/b.py filter=same\n")
-    git(checkout, "config", "filter.same.clean", "git show HEAD:%f")
-    (checkout / "service" / "b.py").write_text("print('x')\n")
+    made_to_say(checkout)
+    assert (checkout / "service" / "b.py").read_bytes() != b"print('b')\n", "it is not changed: nothing is shown"
     assert not source.read(checkout).dirty, "git is made to say so: nothing is shown"
 
     assert build_artefact(checkout, "service", tmp_path / "made").name == reviewed.name
+
+
+@pytest.mark.parametrize("what", ["HEAD:service/b.py", "HEAD:service", "HEAD"])
+def test_what_git_shows_in_place_of_an_object_is_not_in_it(checkout: Path, tmp_path: Path, what: str) -> None:
+    reviewed = build_artefact(checkout, "service", tmp_path / "reviewed")
+    (checkout / "service" / "b.py").write_text("print('x')\n")
+    git(checkout, "add", "-A")
+    commit(checkout)
+    git(checkout, "tag", "other")
+    git(checkout, "reset", "-q", "--hard", "HEAD~1")
+    git(checkout, "replace", what, what.replace("HEAD", "other"))
+
+    assert build_artefact(checkout, "service", tmp_path / "made").name == reviewed.name
+    (checkout / "service" / "b.py").unlink()
+    git(checkout, "checkout", "HEAD", "--", ".")
+    assert (checkout / "service" / "b.py").read_text() == "print('x')\n", "it is not replaced: nothing is shown"
+    assert source.read(checkout).dirty
 
 
 @pytest.mark.parametrize("committed", [False, True])
@@ -131,6 +211,53 @@ def test_a_link_out_of_the_tree_or_to_nothing_is_refused_by_name(
         commit(checkout)
 
     with pytest.raises(Refused, match=re.escape(f"service/inner/link is a link that {said}")):
+        build_artefact(checkout, "service", tmp_path / "made")
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_link_that_leads_out_by_way_of_another_is_refused_by_name(
+    checkout: Path,
+    tmp_path: Path,
+    committed: bool,  # noqa: FBT001
+) -> None:
+    """Word for word it leads to service/b.py; by way of the linked folder it leads three folders above the service's."""
+    deep = checkout / "service" / "one" / "two"
+    deep.mkdir(parents=True)
+    (deep / "folder").symlink_to("../../inner")
+    (deep / "link").symlink_to("folder/../../../b.py")
+    (deep / "fine").symlink_to("folder/../b.py")
+    if committed:
+        git(checkout, "add", "-A")
+        commit(checkout)
+
+    with pytest.raises(Refused) as refused:
+        build_artefact(checkout, "service", tmp_path / "made")
+
+    assert str(refused.value).splitlines()[1:] == [
+        "  service/one/two/link is a link that leads out of the service's folder, to folder/../../../b.py"
+    ]
+
+
+def test_links_that_go_round_are_refused_by_name(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "service" / "one").symlink_to("other")
+    (checkout / "service" / "other").symlink_to("one")
+
+    with pytest.raises(Refused, match=r"service/one is a link that leads nowhere, to other\n.*service/other is"):
+        build_artefact(checkout, "service", tmp_path / "made")
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_name_that_is_not_utf_8_is_refused_by_name(
+    checkout: Path,
+    tmp_path: Path,
+    committed: bool,  # noqa: FBT001
+) -> None:
+    (checkout / "service" / os.fsdecode(b"caf\xe9.txt")).write_text("")
+    if committed:
+        git(checkout, "add", "-A")
+        commit(checkout)
+
+    with pytest.raises(Refused, match=r"service/caf\\xe9\.txt.*not UTF-8; rename the file"):
         build_artefact(checkout, "service", tmp_path / "made")
 
 
