@@ -24,7 +24,6 @@ from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record import lease, preimages
 from pytest_deploy.record.actor import local_actor
-from pytest_deploy.record.atomic_file import make_ignored
 from pytest_deploy.record.event import LIMIT, canonical
 from pytest_deploy.record.events import RunOpened, given
 from pytest_deploy.record.lease import Lease
@@ -97,10 +96,7 @@ def open_run(
     require_room(
         _opening_event(environment, context, source_, plugins, options, judged=judged_by(environment, context))
     )
-    # 3. The lease, after the gates; it is renewed until the run is sealed. What is written from here on git never takes in.
-    for folder in (context.workspace.state, context.workspace.reports):
-        with suppress(OSError):  # where nothing can be written, the record says so in its own words
-            make_ignored(folder)
+    # 3. The lease, after the gates; it is renewed until the run is sealed.
     lease = take_lease(environment, context, source_) if context.pipeline != PLAN else None
     if lease is not None:
         lease.start_renewing()

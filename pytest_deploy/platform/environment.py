@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property, partial
 from typing import Any
@@ -14,6 +15,7 @@ from pytest_deploy.errors import RecordError, SecretLeft, UsageError
 from pytest_deploy.platform.protocol import DatabaseAccess, Platform
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.actor import local_actor
+from pytest_deploy.record.atomic_file import make_ignored
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
 from pytest_deploy.record.key import Signer
 from pytest_deploy.record.log import Log
@@ -159,6 +161,10 @@ def record_of(
 
     Raises RecordError.
     """
+    # What is written from here on, the log's key first, git never takes in.
+    for folder in (workspace.state, workspace.reports):
+        with suppress(OSError):  # where nothing can be written, the record says so in its own words
+            make_ignored(folder)
     return open_record(
         store or record_store(workspace, policy),
         origin=policy.origin(rehearsal=workspace.rehearsal),

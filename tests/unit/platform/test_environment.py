@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import pytest
 
 from pytest_deploy.commands.local import reset
 from pytest_deploy.errors import UsageError
-from pytest_deploy.platform.environment import Environment
+from pytest_deploy.platform.environment import Environment, record_of
 from pytest_deploy.policy.load import load, policy_of
 from pytest_deploy.record.bucket import EMULATOR, MARK, MirroredStore
+from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.secrets import secrets_of
@@ -48,6 +50,17 @@ def test_a_record_that_a_link_leads_out_of_the_checkout_is_refused(
 
     with pytest.raises(UsageError, match=f"local leads to {elsewhere}.*, outside the checkout"):
         record_store(asked, policy_of(local))
+
+
+def test_who_first_opens_a_record_makes_its_folders_ignored_the_key_s_too(local: Workspace) -> None:
+    """By a command too, before any run: the log's key is made then, and the checkout's own .gitignore names no folder."""
+    subprocess.run(["git", "init", "-q", str(local.root)], check=True)
+
+    record_of(local, policy_of(local), SystemClock())
+
+    assert local.key_file.is_file()
+    listed = ["git", "-C", str(local.root), "ls-files", "--others", "--exclude-standard"]
+    assert subprocess.run(listed, check=True, capture_output=True, text=True).stdout == "deploy.yaml\n"
 
 
 def test_a_record_may_lie_behind_a_link_inside_the_checkout(local: Workspace) -> None:
