@@ -16,6 +16,7 @@ import pytest
 
 import pytest_deploy
 from pytest_deploy.errors import DeployError
+from pytest_deploy.plugin import cached_modules
 from pytest_deploy.plugin.options import early_workspace
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.release import git, tree
@@ -29,8 +30,8 @@ _STARTED_AS: Final = frozenset({"pytest", "py.test", "pytest.exe"})
 def require(early_config: pytest.Config) -> None:
     """Refuse a checkout that differs from its commit, where the environment deploys commits only; keep out of its bytecode.
 
-    The process is started anew, once, where the product itself lies in the checkout: it was imported by then, perhaps from a
-    compiled module that is not of its source. Raises pytest.UsageError (exit 4).
+    The process is started anew, once and before anything is judged, where the product itself lies in the checkout: it was
+    imported by then, perhaps from a compiled module that is not of its source. Raises pytest.UsageError (exit 4).
     """
     workspace = early_workspace(early_config)
     try:
@@ -39,13 +40,16 @@ def require(early_config: pytest.Config) -> None:
         return  # what is wrong with deploy.yaml is said where it is read, and nothing starts by it
     if policy.dirty_tree:
         return
+    _keep_out_of_caches(workspace)
     try:
         commit = git.text(workspace.root, "rev-parse", "HEAD")
         read_whole = ("suites", policy.database.migrations)
-        tree.refuse_differences(workspace.root, commit, workspace.environment, read_whole)
+        found = tree.differences(workspace.root, commit, read_whole)
+        names = [entry.name for entry in tree.entries(workspace.root, commit)]
+        found += cached_modules.foreign(workspace.root, names, early_config)
+        tree.refuse(found, commit, workspace.environment)
     except DeployError as error:
         raise pytest.UsageError(f"nothing was started: {error}") from None
-    _keep_out_of_caches(workspace)
 
 
 def is_ours(prefix: str) -> bool:

@@ -33,7 +33,7 @@ READ_AS_POLICY: Final = (
     "pyproject.toml",
 )
 _CACHES: Final = "__pycache__"
-"""Of compiled modules: a deployment that is judged by a commit reads none of these, see plugin/committed.py."""
+"""Of compiled modules, which plugin/cached_modules.py judges; what lies in it under a name that can be imported is judged here."""
 _SHOWN: Final = 20
 
 
@@ -96,9 +96,8 @@ def differences(root: Path, commit: str, read_whole: Sequence[str] = ()) -> tupl
     return tuple(sorted(found))
 
 
-def refuse_differences(root: Path, commit: str, environment: str, read_whole: Sequence[str] = ()) -> None:
-    """Raises Refused where a deployment would not run what the commit holds, naming each file."""
-    found = differences(root, commit, read_whole)
+def refuse(found: Sequence[str], commit: str, environment: str) -> None:
+    """Raises Refused where a checkout differs from its commit: `found` says in what, a line each."""
     if found:
         more = f"\n  and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         lines = "".join(f"\n  {line}" for line in found[:_SHOWN])
@@ -144,7 +143,7 @@ def _strays(root: Path, held: Mapping[str, Entry], read_whole: Sequence[str]) ->
         below[:] = [
             name
             for name in sorted(below)
-            if name not in {_CACHES, ".git", "node_modules"}
+            if name not in {".git", "node_modules"}
             and not (not top and name in OWN_FOLDERS)
             and (whole or name.isidentifier())
             and (here / name).resolve() != environment
@@ -152,5 +151,7 @@ def _strays(root: Path, held: Mapping[str, Entry], read_whole: Sequence[str]) ->
         links = [name for name in below if (here / name).is_symlink()]
         for name in [*sorted(names), *links]:
             full = f"{top}{name}"
+            if here.name == _CACHES and "." in Path(name).stem:
+                continue
             if full not in held and (whole or name in links or name.endswith(IMPORTABLE) or name in READ_AS_POLICY):
                 yield f"{full} is not in the commit"

@@ -1,10 +1,14 @@
-"""Where only commits are deployed, nothing runs that the commit does not hold; tried on real child sessions, before anything is opened."""
+"""Where only commits are deployed, nothing runs that the commit does not hold; tried on real child sessions, before anything is opened.
+
+One byte, one file, one compiled module, one replaced object: each is refused by name.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import marshal
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +22,8 @@ PRODUCTION = ("--deploy-env=production", "--deploy-rehearse", "--deploy-run=prod
 REFUSED = 4
 NO_REQUEST = "production-20270101T000000Z-0000"
 FORGED = "pytest_deploy/plugin/session.py"
+CONFTEST = "suites/conftest.py"
+TAG = "cpython-" + "".join(map(str, sys.version_info[:2]))
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +38,15 @@ def checkout(opened: Checkout) -> Iterator[Checkout]:
     yield opened
     opened.git("reset", "--quiet", "--hard")
     opened.git("clean", "-qfdx", "--exclude=__pycache__")
-    shutil.rmtree((opened.path / FORGED).parent / "__pycache__", ignore_errors=True)
+    for name in (FORGED, CONFTEST):
+        shutil.rmtree((opened.path / name).parent / "__pycache__", ignore_errors=True)
+    shutil.rmtree(opened.path / ".git" / "refs" / "replace", ignore_errors=True)
     (opened.path / ".git" / "info" / "exclude").write_text("")
 
 
-def start(checkout: Checkout, tmp_path: Path) -> Ran:
-    return checkout.run(*PRODUCTION, env={"XDG_CACHE_HOME": str(tmp_path / "cache"), "SEEN": str(tmp_path / "seen")})
+def start(checkout: Checkout, tmp_path: Path, **variables: str) -> Ran:
+    kept = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "SEEN": str(tmp_path / "seen")}
+    return checkout.run(*PRODUCTION, env={**kept, **variables})
 
 
 SAYS = "import os, pathlib\npathlib.Path(os.environ['SEEN']).write_text('it ran')\n"
@@ -72,6 +81,37 @@ def an_uncommitted_policy(checkout: Checkout) -> str:
     return "deploy.yaml has other bytes than the commit's"
 
 
+def a_replaced_object(checkout: Checkout) -> str:
+    """Git then shows the commit with what lies on disk, and says that nothing was changed."""
+    reviewed = checkout.git("rev-parse", f"HEAD:{CONFTEST}")
+    text = (checkout.path / CONFTEST).read_text(encoding="utf-8")
+    file = checkout.write(CONFTEST, f"{text}\n{SAYS}")
+    checkout.git("replace", reviewed, checkout.git("hash-object", "-w", str(file)))
+    assert SAYS in checkout.git("show", f"HEAD:{CONFTEST}") + "\n", "it is not replaced: nothing is shown"
+    return f"{CONFTEST} has other bytes than the commit's"
+
+
+def a_compiled_module(checkout: Checkout) -> str:
+    forge(checkout, CONFTEST, of_pytest=False)
+    return f"suites/__pycache__/conftest.{TAG}.pyc is not what {CONFTEST} compiles to"
+
+
+def a_compiled_module_that_nothing_is_asked_of(checkout: Checkout) -> str:
+    forge(checkout, CONFTEST, header=UNCHECKED, of_pytest=False)
+    return f"suites/__pycache__/conftest.{TAG}.pyc is not what {CONFTEST} compiles to"
+
+
+def a_module_that_pytest_compiled(checkout: Checkout) -> str:
+    forge(checkout, CONFTEST, of_python=False)
+    return f"suites/__pycache__/conftest.{TAG}-pytest-{pytest.__version__}.pyc is not what {CONFTEST} compiles to"
+
+
+def a_module_of_the_folder_of_compiled_ones(checkout: Checkout) -> str:
+    (checkout.path / "suites" / "__pycache__").mkdir()
+    checkout.write("suites/__pycache__/helper.py", SAYS)
+    return "suites/__pycache__/helper.py is not in the commit"
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -79,6 +119,11 @@ def an_uncommitted_policy(checkout: Checkout) -> str:
         an_ignored_module_of_the_root,
         one_byte_that_git_does_not_see,
         an_uncommitted_policy,
+        a_replaced_object,
+        a_compiled_module,
+        a_compiled_module_that_nothing_is_asked_of,
+        a_module_that_pytest_compiled,
+        a_module_of_the_folder_of_compiled_ones,
     ],
 )
 def test_a_tree_that_differs_from_its_commit_is_refused_by_name(
@@ -99,6 +144,21 @@ def test_a_clone_as_it_is_comes_to_its_request(checkout: Checkout, tmp_path: Pat
     ran = start(checkout, tmp_path)
 
     assert ran.code == REFUSED, ran.said
+    assert NO_REQUEST in ran.stderr, ran.said
+    assert "runs what commit" not in ran.stderr, ran.said
+
+
+def test_compiled_modules_of_the_commit_s_sources_and_of_earlier_ones_may_lie_in_it(
+    checkout: Checkout, tmp_path: Path
+) -> None:
+    """A checkout in which people work. Nobody reads those of earlier sources: their time is another."""
+    made = checkout.run("--collect-only", "-q", "suites/preflight", env={"PYTHONDONTWRITEBYTECODE": ""})
+    of_pytest = f"conftest.{TAG}-pytest-{pytest.__version__}.pyc"
+    assert (checkout.path / "suites" / "__pycache__" / of_pytest).is_file(), made.said
+    forge(checkout, CONFTEST, header=bytes(12), of_pytest=False)
+
+    ran = start(checkout, tmp_path)
+
     assert NO_REQUEST in ran.stderr, ran.said
     assert "runs what commit" not in ran.stderr, ran.said
 
@@ -129,7 +189,7 @@ def test_compiled_modules_are_not_read_from_a_home_inside_the_checkout(checkout:
     assert not (checkout.path / ".deploy" / ".cache").exists()
 
 
-def test_a_compiled_module_of_another_source_is_not_read(checkout: Checkout, tmp_path: Path) -> None:
+def test_a_compiled_module_of_another_source_is_named_and_not_read(checkout: Checkout, tmp_path: Path) -> None:
     """Its time, its size and its hash are those of the source, so that Python and pytest would take it."""
     forge(checkout, FORGED)
     assert not (tmp_path / "seen").exists()
@@ -139,12 +199,23 @@ def test_a_compiled_module_of_another_source_is_not_read(checkout: Checkout, tmp
 
     ran = start(checkout, tmp_path)
 
-    assert NO_REQUEST in ran.stderr, ran.said
+    named = f"pytest_deploy/plugin/__pycache__/session.{TAG}"
+    assert f"\n  {named}.pyc is not what {FORGED} compiles to" in ran.stderr, ran.said
+    assert f"\n  {named}-pytest-{pytest.__version__}.pyc is not what {FORGED} compiles to" in ran.stderr, ran.said
     assert not (tmp_path / "seen").exists()
 
 
-def forge(checkout: Checkout, name: str) -> None:
-    """Put compiled code beside a module that does what the module does, and leaves a trace: Python's, and pytest's own."""
+UNCHECKED = (1).to_bytes(4, "little") + bytes(8)
+"""What a compiled module says of its source where nobody is to look."""
+
+
+def forge(
+    checkout: Checkout, name: str, *, header: bytes = b"", of_python: bool = True, of_pytest: bool = True
+) -> None:
+    """Put compiled code beside a module that does what the module does, and leaves a trace: Python's, and pytest's own.
+
+    `header` is what Python's says of its source: where it is left out, the source's own time and size.
+    """
     source = checkout.path / name
     code = marshal.dumps(compile(f"{source.read_text(encoding='utf-8')}\n{SAYS}", str(source), "exec"))
     status = source.stat()
@@ -152,6 +223,8 @@ def forge(checkout: Checkout, name: str) -> None:
     by_hash = (3).to_bytes(4, "little") + importlib.util.source_hash(source.read_bytes())
     place = Path(importlib.util.cache_from_source(str(source)))
     place.parent.mkdir(exist_ok=True)
-    place.write_bytes(importlib.util.MAGIC_NUMBER + by_time + code)
-    of_pytest = place.with_name(f"{place.stem}-pytest-{pytest.__version__}.pyc")
-    of_pytest.write_bytes(importlib.util.MAGIC_NUMBER + by_hash + code)
+    if of_python:
+        place.write_bytes(importlib.util.MAGIC_NUMBER + (header or by_time) + code)
+    if of_pytest:
+        tail = place.with_name(f"{place.stem}-pytest-{pytest.__version__}.pyc")
+        tail.write_bytes(importlib.util.MAGIC_NUMBER + by_hash + code)

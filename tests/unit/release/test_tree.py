@@ -54,6 +54,18 @@ def test_a_clone_differs_in_nothing_nor_by_what_nobody_runs(checkout: Path) -> N
     assert differs(checkout) == ()
 
 
+def test_a_module_in_the_folder_of_compiled_ones_is_named(checkout: Path) -> None:
+    """`import __pycache__.helper` finds it. Those with a tag in their names are held against their sources elsewhere."""
+    (checkout / "suites" / "__pycache__").mkdir()
+    for name in ("helper.py", "helper.pyc", "helper.cpython-311.pyc"):
+        (checkout / "suites" / "__pycache__" / name).write_text("")
+
+    assert differs(checkout) == (
+        "suites/__pycache__/helper.py is not in the commit",
+        "suites/__pycache__/helper.pyc is not in the commit",
+    )
+
+
 def assumed_unchanged(root: Path) -> None:
     git(root, "update-index", "--assume-unchanged", "service/app.py")
     (root / "service" / "app.py").write_text("print('nobody')\n")
@@ -203,7 +215,7 @@ def test_the_refusal_names_each_and_what_to_do(checkout: Path) -> None:
     with pytest.raises(
         Refused, match=r"(?s)production runs what commit .* start in a fresh clone:\n  holidays.py is not in the commit"
     ):
-        tree.refuse_differences(checkout, source.read(checkout).commit, "production")
+        tree.refuse(differs(checkout), source.read(checkout).commit, "production")
 
 
 def test_a_name_that_is_not_utf_8_is_named(checkout: Path) -> None:
