@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BufferedRandom
@@ -16,8 +16,9 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.errors import PlatformUnavailable
-from pytest_deploy.migrate.session import LOCK_WAIT, Connection, connect, run_program, scratch_database
+from pytest_deploy.migrate.session import LOCK_WAIT, Connection, connect, path_of, run_program, scratch_database
 from pytest_deploy.migrate.snapshot import snapshot
+from pytest_deploy.record.programs import described
 
 _TABLES: Final = """
 select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -36,6 +37,8 @@ class Backup:
     """Hex, of the file."""
     restorable: bool | None
     """Whether a restore into a scratch database gave the same schema and row counts; None: not tried."""
+    program: Mapping[str, str]
+    """The pg_dump that made it, as the record names programs: `path`, `version`, `sha256`."""
 
 
 def proof_due(rate: float, key: str) -> bool:
@@ -92,7 +95,8 @@ def _dump(conninfo: str, into: Path, programs: Path | None, *options: str) -> Ba
     with private_file(path) as file:
         run_program("pg_dump", ["--format=custom", f"--file={path}", LOCK_WAIT, *options], conninfo, programs)
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Backup("pg_dump-custom", str(path), path.stat().st_size, digest, None)
+    made_by = described(path_of("pg_dump", programs))
+    return Backup("pg_dump-custom", str(path), path.stat().st_size, digest, None, made_by)
 
 
 @contextmanager

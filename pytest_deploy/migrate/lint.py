@@ -19,6 +19,7 @@ from typing import Final
 
 from pytest_deploy.errors import Fault, PlatformUnavailable
 from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.record.programs import SYSTEM_FOLDERS
 
 _OURS: Final = ("require-lock-timeout", "require-statement-timeout")
 """Every session of the runner sets these itself (REQ-o00044-K)."""
@@ -48,11 +49,11 @@ def lint(
 ) -> tuple[Finding, ...]:
     """All findings on the ways up, in order. `server_version` is the major version of the target.
 
-    `program` is squawk's path; None: beside this Python, else from PATH.
+    `program` is squawk's path; None: beside this Python, else the system's.
 
     Raises PlatformUnavailable where squawk is missing or gives no answer: no answer is not a good one.
     """
-    beside = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    beside = os.pathsep.join(map(str, [Path(sys.executable).parent, *SYSTEM_FOLDERS]))
     squawk = shutil.which(program or "squawk", path=beside)
     if squawk is None:
         raise PlatformUnavailable("squawk is not there; pip install squawk-cli")

@@ -22,6 +22,7 @@ from psycopg import pq, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pytest_deploy.errors import DeployError, PlatformUnavailable, Refused
+from pytest_deploy.record.programs import system_program
 
 logger = logging.getLogger(__name__)
 
@@ -145,12 +146,13 @@ def _holder(connection: Connection) -> str:
 
 
 def run_program(program: str, arguments: Sequence[str], conninfo: str, programs: Path | None) -> bytes:
-    """What the program printed. `programs` is its folder; None: from PATH.
+    """What the program printed. `programs` is its folder; None: policy's or the system's.
 
     Raises PlatformUnavailable where it is missing, or ends with an error: with the first lines of its error output.
     """
-    path = program if programs is None else str(programs / program)
+    path = program
     try:
+        path = str(path_of(program, programs))
         completed = subprocess.run(
             [path, *arguments],
             env=_program_environment(conninfo),
@@ -168,6 +170,11 @@ def run_program(program: str, arguments: Sequence[str], conninfo: str, programs:
         shown = "; ".join(line for line in lines[:4] if not line.startswith(("DETAIL", "CONTEXT")))
         raise PlatformUnavailable(f"{program} ended with {completed.returncode}: {shown}")
     return completed.stdout
+
+
+def path_of(program: str, programs: Path | None) -> Path:
+    """Where `run_program` takes a program from. Raises FileNotFoundError where there is none."""
+    return Path(system_program(program)) if programs is None else programs / program
 
 
 def _program_environment(conninfo: str) -> dict[str, str]:

@@ -22,7 +22,7 @@ from pytest_deploy.pipeline.run import Run, RunObserver
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import RunContext
-from pytest_deploy.record import lease, preimages
+from pytest_deploy.record import lease, preimages, programs
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.event import LIMIT, canonical
 from pytest_deploy.record.events import RunOpened, given
@@ -189,6 +189,7 @@ def _opening_event(
         sets=dict(policy.settings),
         preimages=preimages.digests(judged),
         substituted={key: dict(values) for key, values in environment.substituted.items()},
+        programs=dict(programs.used()),
         python=machine.python_version(),
         options=dict(options),
         ticket=context.ticket or None,

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict
 from pytest_deploy.errors import RecordError, SecretLeft, UsageError
 from pytest_deploy.platform.protocol import DatabaseAccess, Platform
 from pytest_deploy.policy.policy import Policy
+from pytest_deploy.record import programs
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.atomic_file import make_ignored
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
@@ -50,6 +51,7 @@ class Environment:
         self.clock: Clock = ShiftedClock(self.system_clock, self.shift) if workspace.rehearsal else self.system_clock
         """The clock that gates, conditions, ages and expiry go by; a rehearsal's may be shifted."""
         self._opened: Platform | None = None
+        programs.use(policy.programs)
         if policy.platform.kind != "embedded" or policy.platform.runtime != "process":
             raise UsageError(
                 f"environment {policy.environment!r} runs on platform {policy.platform.kind!r} "

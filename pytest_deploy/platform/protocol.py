@@ -106,7 +106,7 @@ class DatabaseAccess:
     role: str
     """The login role in it: what the migrations' group role is granted to."""
     programs: Path | None = None
-    """The folder with pg_dump, pg_restore, psql of the server's version; None: from PATH."""
+    """The folder with pg_dump, pg_restore, psql of the server's version; None: the system's."""
 
 
 class Platform(Protocol):

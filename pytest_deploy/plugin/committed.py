@@ -1,5 +1,7 @@
 """Where only commits are deployed, the process runs what the commit holds: no other file, and no compiled module of the checkout.
 
+Nor does PATH give another program than those that judge (record/programs.py).
+
 Asked before a conftest is imported: what a conftest could change is not asked any more once one has run.
 """
 
@@ -19,6 +21,7 @@ from pytest_deploy.errors import DeployError
 from pytest_deploy.plugin import cached_modules
 from pytest_deploy.plugin.options import early_workspace
 from pytest_deploy.policy.load import policy_of
+from pytest_deploy.record import programs
 from pytest_deploy.release import git, tree
 from pytest_deploy.workspace import Workspace
 
@@ -42,6 +45,8 @@ def require(early_config: pytest.Config) -> None:
         return
     _keep_out_of_caches(workspace)
     try:
+        programs.use(policy.programs)
+        programs.refuse_strangers(workspace.environment)
         commit = git.text(workspace.root, "rev-parse", "HEAD")
         read_whole = ("suites", policy.database.migrations)
         found = tree.differences(workspace.root, commit, read_whole)

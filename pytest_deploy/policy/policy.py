@@ -16,6 +16,7 @@ from pytest_deploy.policy.types import (
     Argv,
     Hours,
     Names,
+    ProgramPaths,
     RelativePath,
     Seconds,
     Section,
@@ -214,6 +215,8 @@ class Policy(Section):
     """seconds a step may take that sets no timeout of its own"""
     run_limit_s: Seconds | None = None
     """seconds after which a run is stopped and undone, or null for twice sla_s"""
+    programs: ProgramPaths = Field(default_factory=dict)
+    """where git, ssh-keygen, openssl, pg_dump, pg_restore lie, as NAME: /absolute/path; those not named are the system's"""
     settings: Mapping[str, str] = Field(default_factory=dict)
     """what --deploy-set changed, as given: {key: value}"""
     substituted: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)

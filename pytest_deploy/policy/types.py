@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 from pydantic_core import PydanticCustomError
 
+PROGRAMS = ("git", "ssh-keygen", "openssl", "pg_dump", "pg_restore")
+"""The programs whose answers a deployment goes by."""
 COMPLAINT = "policy"
 """The type of errors made by `complaint`."""
 
@@ -74,6 +76,15 @@ def _environment_names(value: Mapping[str, str]) -> Mapping[str, str]:
     return value
 
 
+def _program_paths(value: Mapping[str, str]) -> Mapping[str, str]:
+    for name, path in value.items():
+        if name not in PROGRAMS:
+            raise complaint(f"{name!r} judges nothing here", f"these do: {', '.join(PROGRAMS)}", at=name)
+        if not PurePosixPath(path).is_absolute() or PurePosixPath(path).name != name:
+            raise complaint(f"{path!r} is no path of {name}", f"give it whole, e.g. /opt/tools/bin/{name}", at=name)
+    return value
+
+
 def distinct(value: Sequence[str]) -> Sequence[str]:
     """The list itself, where nothing is in it twice."""
     twice = sorted({item for item in value if value.count(item) > 1})
@@ -90,6 +101,7 @@ RelativePath = Annotated[Text, AfterValidator(_relative)]
 Argv = Annotated[tuple[Text, ...], Field(min_length=1)]
 Names = Annotated[tuple[Text, ...], AfterValidator(distinct)]
 Variables = Annotated[Mapping[str, str], AfterValidator(_environment_names)]
+ProgramPaths = Annotated[Mapping[str, str], AfterValidator(_program_paths)]
 Zone = Annotated[Text, AfterValidator(_zone)]
 WallTime = Annotated[time, BeforeValidator(_wall_time), PlainSerializer(lambda value: value.strftime("%H:%M"))]
 Seconds = Annotated[float, Field(gt=0)]

@@ -1,12 +1,13 @@
 """Where only commits are deployed, nothing runs that the commit does not hold; tried on real child sessions, before anything is opened.
 
-One byte, one file, one compiled module, one replaced object: each is refused by name.
+One byte, one file, one compiled module, one replaced object, one program on PATH: each is refused by name.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import marshal
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -161,6 +162,48 @@ def test_compiled_modules_of_the_commit_s_sources_and_of_earlier_ones_may_lie_in
 
     assert NO_REQUEST in ran.stderr, ran.said
     assert "runs what commit" not in ran.stderr, ran.said
+
+
+def a_git_of_somebody_s(folder: Path) -> str:
+    """A PATH on which it comes first; it does what git does, and leaves a trace."""
+    folder.mkdir()
+    program = folder / "git"
+    program.write_text(f'#!/bin/sh\necho it ran >"$SEEN"\nexec {shutil.which("git")} "$@"\n')
+    program.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def test_a_program_on_path_that_is_not_the_system_s_is_refused_by_name(checkout: Checkout, tmp_path: Path) -> None:
+    ran = start(checkout, tmp_path, PATH=a_git_of_somebody_s(tmp_path / "bin"))
+
+    assert ran.code == REFUSED, ran.said
+    assert "nothing was started: production is judged by programs of the system's folders" in ran.stderr, ran.said
+    assert f"\n  git: PATH gives {tmp_path}/bin/git first; the one that is used is " in ran.stderr, ran.said
+    assert not (tmp_path / "seen").exists(), "it was asked before it was judged"
+
+
+def test_local_says_nothing_of_it_and_does_not_ask_it(checkout: Checkout, tmp_path: Path) -> None:
+    variables = {"PATH": a_git_of_somebody_s(tmp_path / "bin"), "SEEN": str(tmp_path / "seen")}
+
+    ran = checkout.run("--deploy-env=local", "--deploy-run=x", env=variables)
+
+    assert "judged by programs" not in ran.stderr, ran.said
+    assert not (tmp_path / "seen").exists()
+
+
+def test_a_program_that_deploy_yaml_names_is_the_one_that_is_asked(checkout: Checkout, tmp_path: Path) -> None:
+    before = checkout.git("rev-parse", "HEAD")
+    path = a_git_of_somebody_s(tmp_path / "bin")
+    policy = (checkout.path / "deploy.yaml").read_text(encoding="utf-8")
+    checkout.write("deploy.yaml", f"programs: {{git: {tmp_path}/bin/git}}\n{policy}")
+    checkout.commit("Our own git")
+
+    ran = start(checkout, tmp_path, PATH=path)
+    checkout.git("reset", "--quiet", "--hard", before)
+
+    assert NO_REQUEST in ran.stderr, ran.said
+    assert "judged by programs" not in ran.stderr, ran.said
+    assert (tmp_path / "seen").exists()
 
 
 def test_a_checkout_that_cannot_be_judged_is_not_started(checkout: Checkout, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+from pathlib import Path
 
 from tests.project_checkout import Checkout
 from tests.stories.evidence_assertions import assert_complete
@@ -93,6 +95,12 @@ def _every_step_passed_but(checkout: Checkout, not_applicable: set[str]) -> None
 
 def _evidence_is_complete(checkout: Checkout) -> None:
     folder = checkout.run_folder()
+    programs = [*checkout.said("run.opened")[0]["programs"].values(), checkout.said("backup.created")[0]["program"]]
+    installed = [name for name in ("git", "openssl", "ssh-keygen") if shutil.which(name)]
+    assert [Path(program["path"]).name for program in programs] == [*installed, "pg_dump"]
+    for program in programs:
+        assert program["version"]
+        assert program["sha256"] == hashlib.sha256(Path(program["path"]).read_bytes()).hexdigest()
     assert (checkout.path / "reports" / "index.html").is_file()
     assert_complete(checkout, checkout.last_run())
     watch = next(data["measured"] for data in checkout.said("step.finished") if "stays_healthy" in data["nodeid"])

@@ -27,6 +27,7 @@ import psutil
 from pytest_deploy.errors import PlatformUnavailable, UsageError
 from pytest_deploy.platform.embedded.places import tail, write_private
 from pytest_deploy.platform.protocol import DatabaseAccess
+from pytest_deploy.record import programs as trusted_programs
 
 if TYPE_CHECKING:
     import psycopg  # not imported where only the server is wanted: the supervisor starts faster without it
@@ -325,9 +326,8 @@ def _service_url(connection: psycopg.Connection[Any], database: str, role: str, 
 
 
 def programs_of(major: int) -> Path | None:
-    """The folder of pg_dump and the like of a server's major version: on PATH, Debian's, the wheel's; None: there is none."""
-    on_path = shutil.which("pg_dump")
-    candidates = [Path(on_path).parent] if on_path else []
+    """The folder of pg_dump and the like of a server's major version: the system's or policy's, Debian's, the wheel's; None: there is none."""
+    candidates = [path.parent for path in trusted_programs.places("pg_dump")]
     candidates.append(Path(f"/usr/lib/postgresql/{major}/bin"))
     with contextlib.suppress(PlatformUnavailable):
         candidates.append(embedded_programs())

@@ -60,6 +60,8 @@ class BackupCreated(EventContent, frozen=True, kw_only=True):
     restore: dict[str, Any] | UnsetType = UNSET
     table: str | UnsetType = UNSET
     migration: str | UnsetType = UNSET
+    program: dict[str, Any] | UnsetType = UNSET
+    """What made it: `path`, `version` and `sha256` of pg_dump."""
 
 
 class RevisionDeployed(EventContent, frozen=True, kw_only=True):

@@ -123,6 +123,8 @@ class RunOpened(EventContent, frozen=True, kw_only=True):
     """What the run was judged by: path, or what it is -> SHA-256; each lies in the store as `preimages/sha256/<hex>`."""
     substituted: dict[str, Any] | UnsetType = UNSET
     """What was used in place of the environment's own, by a rehearsal or the command line: policy's dotted key, `people` or `clock` -> `policy`, `used`."""
+    programs: dict[str, Any] | UnsetType = UNSET
+    """The programs that the run goes by, git, openssl, ssh-keygen -> `path`, `version` (its own words) and `sha256` of the file; one that is not installed is left out."""
     python: str | UnsetType = UNSET
     options: dict[str, Any] | UnsetType = UNSET
     ticket: StatedText | UnsetType | None = UNSET

@@ -73,7 +73,7 @@ def test_the_rate_is_the_share_that_is_proven() -> None:
 
 
 def test_a_restore_that_differs_is_told_by_table() -> None:
-    backup = Backup("pg_dump-custom", "x.dump", 1, "0" * 64, None)
+    backup = Backup("pg_dump-custom", "x.dump", 1, "0" * 64, None, {})
     with pytest.raises(PlatformUnavailable, match=r"does not give back the row counts of a, b; do not rely on it"):
         compare(backup, ("same", {"a": 1, "b": 2, "c": 3}), ("same", {"a": 2, "c": 3}))
     with pytest.raises(PlatformUnavailable, match="does not give back the schema"):

@@ -494,3 +494,25 @@ def test_a_report_of_a_thousand_steps_stays_below_three_megabytes() -> None:
     builder.decided("passed")
 
     assert len(render_run(builder.events, checkpoint=CHECKPOINT).encode()) < 3_000_000
+
+
+# --- what it ran with
+
+
+def test_the_programs_it_went_by_are_told_by_path_version_and_digest() -> None:
+    git = {"path": "/usr/bin/git", "version": "git version 2.47.3", "sha256": "91" * 32}
+    dump = {"path": "/opt/18/bin/pg_dump", "version": "pg_dump (PostgreSQL) 18.1", "sha256": "92" * 32}
+    run = RunBuilder()
+    run.opened(programs={"git": git})
+    run.add("backup.created", kind="pg_dump-custom", place="x", bytes=1, sha256=None, restorable=None, program=dump)
+
+    shown = page([*run.events, sample_runs.deployed()[-1]]).one("dl", id="programs")
+
+    assert [one.text for one in shown.all("dd")] == [
+        f"/usr/bin/git (git version 2.47.3), SHA-256 {'91' * 32}",
+        f"/opt/18/bin/pg_dump (pg_dump (PostgreSQL) 18.1), SHA-256 {'92' * 32}",
+    ]
+
+
+def test_a_run_of_before_programs_were_told_says_nothing_of_them() -> None:
+    assert [one for one in page(sample_runs.deployed()).all("dl") if one.attributes.get("id") == "programs"] == []
