@@ -5,13 +5,14 @@ A revoked or ended key keeps its line, with `valid-before` at its end: what it s
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pytest_deploy.approvals import look_alikes
 from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint, in_force, parse
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.event import Event, of_type
@@ -52,12 +53,16 @@ def enroll(
     actor: str,
     reason: str,
     valid_days: int = YEAR_DAYS,
+    distinct_from: Collection[str] = (),
 ) -> Event:
     """Make people known by the log's key alone, which it can until administrators have signed a roster.
 
     Raises Refused listing every fault, UsageError.
     """
-    change = enrolling(log, people, public, namespace=namespace, now=now, reason=reason, valid_days=valid_days)
+    change = enrolling(
+        log, people, public,
+        namespace=namespace, now=now, reason=reason, valid_days=valid_days, distinct_from=distinct_from,
+    )  # fmt: skip
     return put_in_force(log, store, change, actor=actor)
 
 
@@ -70,8 +75,11 @@ def enrolling(
     now: datetime,
     reason: str,
     valid_days: int = YEAR_DAYS,
+    distinct_from: Collection[str] = (),
 ) -> RosterChange:
     """People made known, with their keys by e-mail; some may have none. A known person gets another key, or other roles.
+
+    `distinct_from` names those whom they look like and are not. Until administrators sign the roster the reason says so.
 
     Raises Refused listing every fault, UsageError.
     """
@@ -95,6 +103,9 @@ def enrolling(
     roster = Roster({**before.people, **{person.email: person for person in people}}, tuple(keys))
     emails = ", ".join(person.email for person in people)
     prints = ", ".join(fingerprint(text) for text in public.values()) or None
+    word = look_alikes.distinct_from(distinct_from)
+    look_alikes.refuse_look_alikes(before, roster, word, now)
+    reason = reason if before.signed is not None else f"{reason}{word}"
     return RosterChange(before, sha256, roster, KeyEnrolled, emails, prints, reason)
 
 

@@ -12,6 +12,7 @@ import binascii
 import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from pytest_deploy.errors import IllegalEvent, RecordTampered, Refused, StoreUnavailable, UsageError
 from pytest_deploy.record import signed_roster
-from pytest_deploy.record.actor import SIGNER
+from pytest_deploy.record.actor import PRINTED_NAME, SIGNER
 from pytest_deploy.record.event import Event, canonical, of_type
 from pytest_deploy.record.events import KeyChange
 from pytest_deploy.record.key import ROSTER, trust_set
@@ -40,6 +41,8 @@ _LINE = re.compile(
     r" (?P<public>\S+ \S+)"
 )
 _STAMP: Final = "%Y%m%d%H%M%SZ"
+_ALIKE_WRITINGS: Final = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC"})
+"""Whose letters look like one another's."""
 _KEYS: Final = ("printed_name", "roles", "github", "local", "emails")
 
 
@@ -243,8 +246,8 @@ def _people(text: bytes, faults: list[str]) -> list[Person]:
 def _person(email: str, entry: Any) -> Person:
     if not isinstance(entry, dict) or set(entry) != set(_KEYS):
         raise ValueError(f"{email} must have exactly {', '.join(_KEYS)}")
-    if not isinstance(entry["printed_name"], str) or not entry["printed_name"].strip():
-        raise ValueError(f"{email}: printed_name is a name")
+    if wrong := _wrong_name(entry["printed_name"]):
+        raise ValueError(f"{email!a}: {wrong}")
     if not isinstance(entry["roles"], list) or not isinstance(entry["emails"], list):
         raise TypeError(f"{email}: roles and emails are lists")
     texts: Sequence[Any] = [*entry["roles"], *entry["emails"]]
@@ -260,6 +263,25 @@ def _person(email: str, entry: Any) -> Person:
     return Person(
         email, entry["printed_name"], tuple(entry["roles"]), github, local, tuple(e.lower() for e in entry["emails"])
     )
+
+
+def _wrong_name(name: Any) -> str:
+    """What is wrong with a printed name, in words; empty where it is one that cannot be taken for another way to write it."""
+    if (
+        not isinstance(name, str)
+        or not PRINTED_NAME.fullmatch(name)
+        or not name.isprintable()
+        or not unicodedata.is_normalized("NFC", name)
+    ):
+        return (
+            f"printed_name is written with one space between words, none around them, without hidden characters, and in "
+            f"Unicode's form NFC: {name!a} is not"
+        )
+    for word in re.split(r"[\W\d_]+", name):
+        writings = sorted({unicodedata.name(letter, "").partition(" ")[0] for letter in word} & _ALIKE_WRITINGS)
+        if len(writings) > 1:
+            return f"{' and '.join(writings)} letters stand in one word of {name!a}: write it in one"
+    return ""
 
 
 def _contradictions(people: Collection[Person], keys: Sequence[Key]) -> list[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.approvals.enrollment import RosterChange, put_in_force
+from pytest_deploy.approvals.look_alikes import refuse_look_alikes
 from pytest_deploy.approvals.roster import Person, Roster, fingerprint_of, in_force, parse
 from pytest_deploy.errors import RecordError, Refused
 from pytest_deploy.policy.policy import RosterRules
@@ -172,6 +173,7 @@ def refuse_signer(proposal: Proposal, person: Person, now: datetime) -> None:
 def sign_proposal(log: Log, proposal: Proposal, *, person: Person, key: Path, now: datetime) -> Proposal:
     """Sign a proposal; returns it with the signature. Raises Refused where the signature would not count, Failed."""
     refuse_signer(proposal, person, now)
+    refuse_look_alikes(in_force(log.store, log.events())[0], parse(proposal.files), proposal.statement.identity, now)
     content, judging = proposal.files[ROSTER], proposal.roster
     signature = sign(content, key=key, namespace=judging.namespace)
     signer, why = signed_roster.signed_by(proposal.judging, proposal.rule.administrators, content, signature, at=now)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pytest_deploy.approvals import enrollment, roster_change
+from pytest_deploy.approvals import enrollment, look_alikes, roster_change
 from pytest_deploy.approvals.enrollment import RosterChange
 from pytest_deploy.approvals.roster import Person, in_force
 from pytest_deploy.commands import GROUP, Env, Rehearse
@@ -75,6 +75,10 @@ def enroll(
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=365, help="how long the key is valid")] = 365,
     identity: Identity = "",
+    distinct_from: Annotated[
+        list[str] | None,
+        typer.Option(metavar="EMAIL", help="somebody whom the person looks like, and is not; goes into what is signed"),
+    ] = None,
     rehearse: Rehearse = False,
 ) -> None:
     """Make a person and their key known; where administrators signed the roster, propose it to them."""
@@ -84,7 +88,7 @@ def enroll(
     if not SIGNER.fullmatch(person.lower()):
         raise UsageError(
             f"deploy.py keys enroll: --person {person!a} is no address to sign under: right are plain ASCII letters, digits and "
-            "$%&'+/=^_`{|}~.- before the @, and a domain after it, one with other letters in its xn-- form"
+            "$%&'/=^_`{|}~.- before the @ (no +), and a domain after it, one with other letters in its xn-- form"
         )
     if not all(map(is_plain, texts)):
         raise UsageError(f"deploy.py keys enroll: a name or a role {NOT_PLAIN}")
@@ -109,10 +113,11 @@ def enroll(
         valid_days=days,
         now=SystemClock().now(),
         reason=reason,
+        distinct_from=distinct_from or (),
     )
     _require_identity(change, identity)
     if change.before.signed is not None:
-        propose(record, change, identity)
+        propose(record, change, f"{identity}{look_alikes.distinct_from(distinct_from or ())}")
         return
     enrollment.put_in_force(record.log, record.workspace.store, change, actor=local_actor())
     typer.echo(f"enrolled  {person_line(enrolled)}")

@@ -12,6 +12,7 @@ import typer
 
 from pytest_deploy.approvals import roster_change
 from pytest_deploy.approvals.enrollment import RosterChange
+from pytest_deploy.approvals.look_alikes import look_alikes
 from pytest_deploy.approvals.roster import Key, Person, Roster, in_force, parse
 from pytest_deploy.approvals.roster_change import Proposal
 from pytest_deploy.approvals.sign_request import choose_signer
@@ -53,6 +54,8 @@ def sign_proposal(record: RecordKeys, name: str, key: Path | None, *, show: bool
     typer.echo(f"proposal  {proposal.name}, SHA-256 {digest}")
     for line in changed_lines(roster, after):
         typer.echo(line)
+    for person, other in look_alikes(after, SystemClock().now()):
+        typer.echo(f"alike     {person_line(person)} and {person_line(other)}")
     typer.echo(f"roster    {in_words(statement)}")
     if roster.signed is not None and roster.signed.approvers != statement.approvers:
         typer.echo(escape_line(f"changed   who approves: {', '.join(roster.signed.approvers) or 'nobody'} before"))

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record import sshsig
-from pytest_deploy.record.actor import SIGNER
+from pytest_deploy.record.actor import PRINTED_NAME, SIGNER
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.key import ROSTER
@@ -157,7 +157,15 @@ def _shared_or_open(files: Files) -> str:
         sound = canonical(json.loads(files.get("roles.json", b""))) == files.get("roles.json")
     except (ValueError, RecursionError, IllegalEvent):
         sound = False
-    return "" if sound else "roles.json is not canonical JSON"
+    if not sound:
+        return "roles.json is not canonical JSON"
+    for email, entry in _people(files).items():
+        if not SIGNER.fullmatch(email):
+            return f"roles.json has {email[:60]!a}, which is not one person's address"
+        name = entry.get("printed_name") if isinstance(entry, dict) else None
+        if not isinstance(name, str) or not PRINTED_NAME.fullmatch(name):
+            return f"{email} of roles.json has a printed_name that is not written as one"
+    return ""
 
 
 def _other_files(before: Files, after: Files) -> str:

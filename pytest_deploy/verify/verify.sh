@@ -322,7 +322,7 @@ set_fault() { # SET SHA256: what is wrong with a trust set; its SHA-256 is that 
 # A set is signed where it holds roster.json: by administrators of the signed set before it, the first (the trust root) by its own.
 namespace_of() { { grep -o 'namespaces="[^",*?!]*"' "$1" || true; } | sort -u | cut -d '"' -f 2; }
 signatures_of() { (cd "$1" && for part in roster-*.sig; do sha256sum "$part"; done); }
-address=$'^[a-z0-9$%&\'+/=^_`{|}~.-]+@[a-z0-9]([a-z0-9.-]*[a-z0-9])?$'
+address=$'^[a-z0-9$%&\'/=^_`{|}~.-]+@[a-z0-9]([a-z0-9.-]*[a-z0-9])?$'
 roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE is the set before it, nothing for the trust root
   local set=$1 judge=$2 root='' by='the one before it' signers=() file part person concerned whose namespace quorum
   [[ $judge ]] || root=1 judge=$set by='its own'
@@ -345,6 +345,10 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
       split("", raw); canonical(entry); list = raw[".roles"]
       while (match(list, /"([^"\\]|\\.)*"/)) { if (substr(list, RSTART, RLENGTH) == role) return 1; list = substr(list, RSTART + RLENGTH) }
       return 0
+    }
+    function is_name(t) { # a text in its quotes: words, one space between; no blanks, controls or characters that are not seen
+      gsub(/\\\\/, "x", t)
+      return t ~ /^"[^ ]/ && t !~ /  | "$|^""$/ && t !~ /\\([bfnrt]|u(00([01][0-9a-f]|7f|[89][0-9a-f]|a0|ad)|11(5f|60)|20(0[0-9a-f]|2[89a-f]|5f|6[0-9a-f])|2800|3000|3164|feff|ffa0))/
     }
     BEGIN {
       printf "" >out
@@ -373,7 +377,11 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
       if (new["number"] != (root ? 1 : old["number"] + 1) "") wrong("the number of its roster.json is " new["number"] ", not " (root ? 1 : old["number"] + 1))
       if (new["before"] != (root ? "null" : "\"" before "\"")) wrong("its roster.json does not follow the one before it")
       if (new["allowed_signers_sha256"] != "\"" signers "\"" || new["roles_sha256"] != "\"" roles "\"") wrong("its roster.json is about another allowed_signers or roles.json than lies beside it")
-      for (person in is) holders += holds(is[person], new["administrators"])
+      for (person in is) {
+        if (person !~ ENVIRON["address"]) wrong("its roles.json has an address that is not one person and no other: " person)
+        holders += holds(is[person], new["administrators"])
+        if (!is_name(raw[".printed_name"])) wrong(person " of its roles.json has a printed_name that is not written as one")
+      }
       if (new["quorum"] + 0 < 1 || (new["quorum"] + 0 < 2 && holders > 1)) wrong("the quorum of its roster.json is " new["quorum"] ", and " holders + 0 " people hold the role of its administrators")
       if (ms(new["expires"]) <= ms(time) || ms(new["expires"]) - ms(time) > 366 * 86400000) wrong("the expires of its roster.json is not within 366 days after the event")
       for (line in net) if (net[line]) changed[person_of[line]]

@@ -109,7 +109,15 @@ def test_what_is_no_public_key_is_not_enrolled(pending: PendingRequest, text: st
         ({"email": "nin\u0430@example.org"}, "is no e-mail of one person, in lower case, in plain ASCII"),
         ({"email": "nina@example.org."}, "is no e-mail of one person"),
         ({"email": "*@example.org"}, "is no e-mail of one person"),
-        ({"printed_name": " "}, "printed_name is a name"),
+        ({"email": "nina+1@example.org"}, "is no e-mail of one person, in lower case"),
+        ({"printed_name": " "}, "printed_name is written"),
+        ({"printed_name": " Nina"}, "printed_name is written"),
+        ({"printed_name": "Nina  New"}, "printed_name is written"),
+        ({"printed_name": "Nina\u00a0New"}, "printed_name is written"),
+        ({"printed_name": "Ni\u200bna New"}, "printed_name is written"),
+        ({"printed_name": "Ni\u00adna New"}, "printed_name is written"),
+        ({"printed_name": "Nine\u0301 New"}, "printed_name is written"),
+        ({"printed_name": "Nin\u0430 New"}, "'nina@example.org': CYRILLIC and LATIN letters stand in one word"),
         ({"roles": ("",)}, "a role or an e-mail is empty"),
     ],
 )
@@ -125,6 +133,15 @@ def test_a_roster_that_contradicts_itself_is_never_put_in_force(
     assert before == len(pending.log.history())
 
 
+@pytest.mark.parametrize(
+    "name", ["Zo\u00eb M\u00fcller-O'Neil", "\u041d\u0438\u043d\u0430 New", "\u6797 \u7f8e\u54b2", "Nina New, Jr."]
+)
+def test_a_name_is_written_in_any_one_writing(pending: PendingRequest, name: str) -> None:
+    enroll(pending, replace(NINA, printed_name=name))
+
+    assert pending.roster.people[NINA.email].printed_name == name
+
+
 def test_one_key_under_two_people_is_no_roster(pending: PendingRequest) -> None:
     with pytest.raises(Refused, match=r"is listed under nina@example\.org and tina@example\.org"):
         enroll(pending, NINA, key=TINA.email)
@@ -134,7 +151,9 @@ def test_one_key_under_two_people_is_no_roster(pending: PendingRequest) -> None:
 
 def test_of_two_changes_at_once_none_is_lost(pending: PendingRequest) -> None:
     """The slower one was made from a roster no longer in force: it is refused, or was made from the newer one."""
-    both = [replace(NINA, email=f"{name}@example.org", github=None, local=None, emails=()) for name in ("ann", "ben")]
+    both = [
+        Person(f"{name.lower()}@example.org", f"{name} New", ("QA Lead",), None, None, ()) for name in ("Ann", "Ben")
+    ]
     barrier = Barrier(len(both))
 
     def at_once(person: Person, key: str) -> str:

@@ -348,7 +348,7 @@ def test_that_other_people_shall_approve_is_shown_before_it_is_signed(ceremony: 
 def test_what_a_proposal_says_cannot_draw_over_what_is_shown(ceremony: Ceremony) -> None:
     """Whoever may write to the store may lay a proposal there."""
     log, (person, public) = ceremony.log(), _tina(ceremony)
-    person = replace(person, printed_name="Tina\x1b[2K\rperson    nobody")
+    person = replace(person, roles=("Tech Lead\x1b[2K\rperson    nobody",))
     change = enrollment.enrolling(
         log, [person], {person.email: public}, namespace="deploy-approval@deploy.example.org",
         now=SystemClock().now(), reason="x",
@@ -358,6 +358,33 @@ def test_what_a_proposal_says_cannot_draw_over_what_is_shown(ceremony: Ceremony)
     shown = "\n".join(ceremony.sign("ada", show=True))
     assert "\x1b" not in shown
     assert "\r" not in shown
+
+
+def test_who_looks_like_somebody_takes_the_administrators_word(ceremony: Ceremony) -> None:
+    alike = "alike     Eva Admin <eva@example.org>: Administrator and Eva Adm\u00edn <tina@example.org>: Tech Lead"
+    with pytest.raises(Refused, match=r"looks like Eva Admin <eva@example\.org>"):
+        ceremony.enroll("tina", name="Eva Adm\u00edn")
+    ceremony.enroll("tina", name="Eva Adm\u00edn", distinct_from=["eva@example.org"])
+    shown = ceremony.sign("ada")
+    ceremony.sign("ben")
+
+    assert "identity  in person; not the same person as eva@example.org" in shown
+    assert alike in shown
+    assert "tina@example.org" in ceremony.found()
+
+
+def test_a_proposal_that_tells_nobody_apart_is_shown_and_not_signed(ceremony: Ceremony) -> None:
+    log, (person, public) = ceremony.log(), _tina(ceremony)
+    change = enrollment.enrolling(
+        log, [replace(person, printed_name="EVA ADMIN")], {person.email: public},
+        namespace="deploy-approval@deploy.example.org", now=SystemClock().now(), reason="x",
+        distinct_from=["eva@example.org"],
+    )  # fmt: skip
+    roster_change.propose(log, change, RosterRules(), identity="passport", now=SystemClock().now())
+
+    assert any(line.startswith("alike     Eva Admin") for line in ceremony.sign("ada", show=True))
+    with pytest.raises(Refused, match="looks like Eva Admin"):
+        ceremony.sign("ada")
 
 
 def test_a_proposal_under_another_name_than_its_own_does_not_wait(ceremony: Ceremony) -> None:

@@ -214,3 +214,21 @@ def resigned(files: Mapping[str, bytes], keys: Sequence[Path]) -> dict[str, byte
     """The same roster.json under other signatures than it had."""
     kept = {name: data for name, data in files.items() if not name.startswith("roster-")}
     return kept | {signature_name(key): sign(key, files["roster.json"]) for key in keys}
+
+
+def named(rosters: SignedRosters, name: Any) -> SignedRosters:
+    """Tina is called so."""
+    rosters.roles["tina@example.org"]["printed_name"] = name
+    return rosters
+
+
+def known_as(rosters: SignedRosters, email: str) -> SignedRosters:
+    """Somebody without a key is in the roster."""
+    rosters.roles[email] = {"printed_name": "Nobody", "roles": []}
+    return rosters
+
+
+def renamed(rosters: SignedRosters, email: str) -> SignedRosters:
+    """Tina's key is under this address."""
+    rosters.lines["tina"] = rosters.lines["tina"].replace("tina@example.org", email)
+    return known_as(rosters, email)

@@ -12,7 +12,7 @@ import pytest
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import canonical
 from tests.unit.verify.second_verifier import both, second_opinion
-from tests.unit.verify.signed_rosters import ADMINISTRATOR, SignedRosters, make_keys, resigned
+from tests.unit.verify.signed_rosters import ADMINISTRATOR, SignedRosters, known_as, make_keys, named, renamed, resigned
 
 Make = Callable[[SignedRosters], object]
 
@@ -21,7 +21,8 @@ RARE = {
     "number 2", "something before it", "signed by one with two keys", "by one and a stranger", "over another text",
     "other roles under the roster", "a signature removed", "the number of the one before", "before nothing", "until no day",
     "other roles than it says", "quorum 0 of nobody", "a quorum that is text", "a line more", "a key less", "of another type",
-    "with another meaning", "a line for anybody", "by who gives themselves a longer key",
+    "with another meaning", "a line for anybody", "a blank after a name", "no break in a name", "a direction in a name",
+    "a name that is nothing", "a name that is a number", "a domain with a dot at its end", "an address in capitals", "by who gives themselves a longer key",
 }  # fmt: skip
 """Cases like others that are tried each time; `make faults` tries these."""
 
@@ -112,6 +113,7 @@ PERMITTED: dict[str, Make] = {
     "two of one role approve": lambda r: promote(r, "ada", "ben", approvers=["Tech Lead", 'QA "L", ead', "Tech Lead"]),
     "a deployment that who approves approved": lambda r: r.deploy(["Tech Lead"], tina="Tech Lead"),
     "policy asks for more": lambda r: promote(r, "ada", "ben").deploy(["Tech Lead", "Administrator"], tina="Tech Lead", ben="Administrator"),
+    "names in other writings": lambda r: named(r, "\u041d\u0438\u043d\u0430 \\\\u200b O'Neil-\u6797 \U0001f600").put_in_force("ada", "ben"),
     "an approval before the roster expires": lambda r: later(r, 30 * 86400 - 0.001).approve(),
 }  # fmt: skip
 
@@ -154,6 +156,9 @@ OTHER_FILES = "its roster.json is the one before it, and its allowed_signers, ro
 APPROVERS = "approvers of its roster.json is out of form"
 OUT_OF_FORM = "has not exactly the keys"
 EXPIRES = "expires of its roster.json is not within 366 days"
+
+NAME = "has a printed_name that is not written as one"
+ADDRESS = "not one person"
 
 REFUSED: dict[str, tuple[Make, str]] = {
     "signed by nobody": (promote, TOO_FEW),
@@ -205,6 +210,19 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "one key for two people": (
         lambda r: promote(with_tinas_key(r, "eve"), "ada", "ben"), "one key to two people",
     ),
+    "a blank before a name": (lambda r: named(r, " Tina").put_in_force("ada", "ben"), NAME),
+    "a blank after a name": (lambda r: named(r, "Tina ").put_in_force("ada", "ben"), NAME),
+    "two blanks in a name": (lambda r: named(r, "Tina  Tanaka").put_in_force("ada", "ben"), NAME),
+    "no break in a name": (lambda r: named(r, "Tina\u00a0Tanaka").put_in_force("ada", "ben"), NAME),
+    "no width in a name": (lambda r: named(r, "Ti\u200bna").put_in_force("ada", "ben"), NAME),
+    "a line break in a name": (lambda r: named(r, "Tina\nTanaka").put_in_force("ada", "ben"), NAME),
+    "a direction in a name": (lambda r: named(r, "Tina \u202eakanaT").put_in_force("ada", "ben"), NAME),
+    "a name that is nothing": (lambda r: named(r, "").put_in_force("ada", "ben"), NAME),
+    "a name that is a number": (lambda r: named(r, 7).put_in_force("ada", "ben"), NAME),
+    "a plus-address": (lambda r: renamed(r, "tina+1@example.org").put_in_force("ada", "ben"), ADDRESS),
+    "a domain with a dot at its end": (lambda r: renamed(r, "tina@example.org.").put_in_force("ada", "ben"), ADDRESS),
+    "an address in capitals": (lambda r: renamed(r, "Tina@example.org").put_in_force("ada", "ben"), ADDRESS),
+    "a plus-address of nobody's key": (lambda r: known_as(r, "tina+1@example.org").put_in_force("ada", "ben"), ADDRESS),
     "a line for anybody": (
         lambda r: promote(with_tinas_key(r, "*"), "ada", "ben"), "not one person and a key",
     ),

@@ -20,7 +20,7 @@ def sign_as(signing: Signing, signer: str) -> None:
     signing.count()
 
 
-@pytest.mark.parametrize("signer", ["o'neil+x/y=z$%&^_`{|}~.-@xn--mnchen-3ya.example", "-n@a", "a@1.2"])
+@pytest.mark.parametrize("signer", ["o'neil/y=z$%&^_`{|}~.-@xn--mnchen-3ya.example", "-n@a", "a@1.2"])
 def test_an_address_of_the_signers_alphabet_is_read_by_both(signing: Signing, signer: str) -> None:
     sign_as(signing, signer)
 
@@ -29,10 +29,17 @@ def test_an_address_of_the_signers_alphabet_is_read_by_both(signing: Signing, si
 
 @pytest.mark.parametrize(
     "signer",
-    ["zo\u00eb@example.org", "d\u043era@example.org", "Ada@example.org", "a\\b@example.org", "ada@example.org."],
+    [
+        "zo\u00eb@example.org",
+        "d\u043era@example.org",
+        "Ada@example.org",
+        "a\\b@example.org",
+        "ada@example.org.",
+        "ada+1@example.org",
+    ],
 )
 def test_any_other_address_is_refused_by_both(signing: Signing, signer: str) -> None:
-    """Letters beyond ASCII, one that looks like another, capitals, a backslash, a second way to write a domain."""
+    """Letters beyond ASCII, one that looks like another, capitals, a backslash, a second way to write a domain or a mailbox."""
     sign_as(signing, signer)
 
     assert both(signing.store) == (False, f"runs/{signing.run.run}/approvals/qa-lead-01234567.json")

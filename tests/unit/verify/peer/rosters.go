@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strings"
 	"time"
@@ -157,6 +158,9 @@ func (r *rosters) follows(next *set, kind string, at time.Time) error {
 	if err != nil {
 		return err
 	}
+	if err := people(roles); err != nil {
+		return err
+	}
 	if holders := len(holding(roles, says.Administrators)); says.Quorum < 1 || (says.Quorum < 2 && holders > 1) {
 		return fmt.Errorf("quorum %d of %d", says.Quorum, holders)
 	}
@@ -236,6 +240,33 @@ func parse(data []byte) (says roster, err error) {
 		return says, fmt.Errorf("roster.json: it has a key more")
 	}
 	return says, json.Unmarshal(data, &says)
+}
+
+// people holds addresses and printed names to how they are written.
+func people(roles map[string]json.RawMessage) error {
+	for email, entry := range roles {
+		if !address.MatchString(email) {
+			return fmt.Errorf("roles.json: %q is no address of one person", email)
+		}
+		if name, err := printedName(entry); err != nil || !printed.MatchString(name) {
+			return fmt.Errorf("roles.json: the printed_name of %s is not written as one: %q", email, name)
+		}
+	}
+	return nil
+}
+
+var (
+	address = regexp.MustCompile("^[a-z0-9$%&'/=^_`{|}~.-]+@[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
+	letters = `[^\x{00}-\x{20}\x{7f}-\x{a0}\x{ad}\x{115f}\x{1160}\x{2000}-\x{200f}\x{2028}-\x{202f}\x{205f}-\x{206f}\x{2800}\x{3000}\x{3164}\x{feff}\x{ffa0}]+`
+	printed = regexp.MustCompile(`^` + letters + `( ` + letters + `)*$`)
+)
+
+func printedName(entry json.RawMessage) (name string, err error) {
+	var members map[string]json.RawMessage
+	if err = json.Unmarshal(entry, &members); err == nil {
+		err = json.Unmarshal(members["printed_name"], &name)
+	}
+	return name, err
 }
 
 // holding are the people who have a role.

@@ -37,7 +37,7 @@ func allowed(data []byte) (keys []allowedKey, err error) {
 		if one.key, err = base64.StdEncoding.DecodeString(words[3]); err != nil {
 			return nil, fmt.Errorf("allowed_signers: %v", err)
 		}
-		if other, found := owner[words[3]]; found && other != one.person || strings.ContainsAny(one.person, "*?!,\"") {
+		if other, found := owner[words[3]]; found && other != one.person || !address.MatchString(one.person) {
 			return nil, fmt.Errorf("allowed_signers: not one person's key: %q", line)
 		}
 		owner[words[3]] = one.person
