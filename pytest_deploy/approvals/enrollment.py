@@ -17,10 +17,10 @@ from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint, in_
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import KeyChange, KeyEnrolled, KeyRevoked
-from pytest_deploy.record.key import ROSTER, TIMESTAMP_CA, trust_set, write_plain_copies, write_set
+from pytest_deploy.record.key import LARGEST_SET, ROSTER, TIMESTAMP_CA, trust_set, write_plain_copies, write_set
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
-from pytest_deploy.record.signed_roster import signatures, wrong_change
+from pytest_deploy.record.signed_roster import pledges, signatures, wrong_change
 from pytest_deploy.workspace import Workspace
 
 YEAR_DAYS = 365
@@ -169,10 +169,14 @@ def _put_in_force(
 ) -> Event:
     """Write the set `before` (SHA-256, hex) with other `files`, then its event; refuse where another change came meanwhile."""
     in_place = kept = trust_set(log.store, before)
-    if ROSTER in files:  # a new statement: the signatures under the one before it stay in its own set
-        kept = {name: content for name, content in kept.items() if name not in signatures(kept)}
+    if ROSTER in files:  # a new statement: what was signed for the one before it stays in its own set
+        kept = {name: content for name, content in kept.items() if name not in {**signatures(kept), **pledges(kept)}}
     files = {**kept, **files}
     parse(files)
+    if len(files) > LARGEST_SET:
+        raise Refused(
+            f"a trust set has {LARGEST_SET} files at most, this one would have {len(files)}: enroll fewer people at once"
+        )
     folder, sha256 = write_set(log.store, files)
 
     def still_the_same(view: LogView) -> None:

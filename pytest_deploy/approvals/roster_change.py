@@ -6,6 +6,7 @@ set that its event names.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,15 +19,16 @@ from pytest_deploy.approvals.look_alikes import refuse_look_alikes
 from pytest_deploy.approvals.roster import Person, Roster, fingerprint_of, in_force, parse
 from pytest_deploy.errors import RecordError, Refused
 from pytest_deploy.policy.policy import RosterRules
-from pytest_deploy.record import signed_roster
+from pytest_deploy.record import pledge, signed_roster, sshsig
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.events import KeyEnrolled, KeyRevoked
 from pytest_deploy.record.key import ROSTER, trust_set
 from pytest_deploy.record.log import Log
-from pytest_deploy.record.signed_roster import RosterStatement
+from pytest_deploy.record.signed_roster import RosterStatement, pledges
 from pytest_deploy.record.ssh_signature import sign
 from pytest_deploy.record.store import Exists, Store
+from pytest_deploy.workspace import NOT_SAID, Workspace
 
 FOLDER: Final = "rosters"
 _FILES: Final = (*signed_roster.ROSTER_FILES, ROSTER)
@@ -62,7 +64,21 @@ class Proposal:
         counting = dict(self._counting(at))
         if len(set(counting.values())) < self.rule.quorum:
             return None
-        return {ROSTER: self.files[ROSTER], **{name: self.files[name] for name in counting}}
+        signed = (*counting, *(name for name in pledges(self.files) if name in self._pledge_names(at)))
+        return {ROSTER: self.files[ROSTER], **{name: self.files[name] for name in signed}}
+
+    def unpledged(self, at: datetime) -> str:
+        """Whose new key lacks its pledge, in words; empty where none does."""
+        return signed_roster.unpledged(self._before, self.files, at=at)
+
+    def _pledge_names(self, at: datetime) -> frozenset[str]:
+        keys = signed_roster.new_keys(self._before, self.files, at=at)
+        return frozenset(pledge.file_name(base64.b64decode(public.split()[1])) for _, public in keys)
+
+    @property
+    def _before(self) -> Mapping[str, bytes] | None:
+        """The signed set in force; None for the trust root."""
+        return self.judging if self.statement.before else None
 
     def _counting(self, at: datetime) -> Iterator[tuple[str, str]]:
         for name, signature in sorted(signed_roster.signatures(self.files).items()):
@@ -78,7 +94,14 @@ class Proposal:
 
 
 def propose(
-    log: Log, change: RosterChange, rules: RosterRules, *, approvers: Sequence[str], identity: str, now: datetime
+    log: Log,
+    change: RosterChange,
+    rules: RosterRules,
+    *,
+    approvers: Sequence[str],
+    identity: str,
+    now: datetime,
+    pledged: Sequence[bytes] = (),
 ) -> Proposal:
     """Lay a change down for administrators to sign.
 
@@ -89,8 +112,9 @@ def propose(
         approvers: Of policy: the roles that approve each deployment.
         identity: How it was verified that those who are new are who they say.
         now: UTC.
+        pledged: Signatures that `keys pledge` made, one with each new key.
 
-    Raises Refused where not enough people could ever sign it.
+    Raises Refused where not enough people could ever sign it, or where a pledge is missing or is none.
     """
     before, files = change.before, change.after.files()
     parse(files)
@@ -119,7 +143,12 @@ def propose(
         )
     content = statement.content()
     name = proposal_name(statement)
-    proposal = _proposal(log, name, {**files, ROSTER: content}, before, change.set_sha256)
+    files |= {ROSTER: content, **_by_key(pledged)}
+    proposal = _proposal(log, name, files, before, change.set_sha256)
+    if wrong := proposal.unpledged(now):
+        raise Refused(
+            f"{wrong}; each person makes theirs on their own machine, `{_pledge_command(log)}`, and it is given as --pledge"
+        )
     able = proposal.may_sign(now)
     if len(able) < proposal.rule.quorum:
         names = ", ".join(person.printed_name for person in able) or "nobody"
@@ -131,6 +160,19 @@ def propose(
         with suppress(Exists):
             log.store.create(f"{FOLDER}/{name}/{file}", data)
     return proposal
+
+
+def _by_key(pledged: Sequence[bytes]) -> dict[str, bytes]:
+    """Pledges by their file names. Raises Refused."""
+    try:
+        return {pledge.file_name(sshsig.read(signature).key): signature for signature in pledged}
+    except sshsig.BadSignature as error:
+        raise Refused(f"a --pledge is none: {error}; right is the file that `keys pledge` made") from None
+
+
+def _pledge_command(log: Log) -> str:
+    options = (word for option in ("--person", "--name", "--key") for word in (option, NOT_SAID))
+    return Workspace.of_store(log.store.path).command_line("keys pledge", *options)
 
 
 def proposals(log: Log) -> tuple[Proposal, ...]:
@@ -174,6 +216,8 @@ def sign_proposal(log: Log, proposal: Proposal, *, person: Person, key: Path, no
     """Sign a proposal; returns it with the signature. Raises Refused where the signature would not count, Failed."""
     refuse_signer(proposal, person, now)
     refuse_look_alikes(in_force(log.store, log.events())[0], parse(proposal.files), proposal.statement.identity, now)
+    if wrong := proposal.unpledged(now):
+        raise Refused(f"this proposal can never be in force: {wrong}")
     content, judging = proposal.files[ROSTER], proposal.roster
     signature = sign(content, key=key, namespace=judging.namespace)
     signer, why = signed_roster.signed_by(proposal.judging, proposal.rule.administrators, content, signature, at=now)
@@ -207,10 +251,9 @@ def unchanged(log: Log, reason: str) -> RosterChange:
 
 def _change(before: Roster, sha256: str, after: Roster, reason: str) -> RosterChange:
     """What a changed roster changes, as its event says it."""
-    known = {key.line(): key for key in before.keys}
-    held = {key.fingerprint for key in before.keys}
+    known, kept = ({key.line() for key in roster.keys} for roster in (before, after))
     new = [key for key in after.keys if key.line() not in known]
-    ended = [key for key in new if key.fingerprint in held]
+    ended = [key for key in before.keys if key.line() not in kept]  # one that comes again after its end keeps that line
     concerned = (
         frozenset(after.people) if before.signed is None else signed_roster.concerned(before.files(), after.files())
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,7 @@ import typer
 
 from pytest_deploy.approvals import enrollment, look_alikes, roster_change
 from pytest_deploy.approvals.enrollment import RosterChange
-from pytest_deploy.approvals.roster import Person, in_force
+from pytest_deploy.approvals.roster import Person, fingerprint_of, in_force
 from pytest_deploy.commands import GROUP, Env, Rehearse
 from pytest_deploy.commands.record_keys import RecordKeys
 from pytest_deploy.commands.roster_proposals import (
@@ -25,12 +26,14 @@ from pytest_deploy.commands.sign_off import require_reason
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.environment import in_kms
 from pytest_deploy.policy.storage import KEY_VERSION
+from pytest_deploy.record import pledge as pledges
 from pytest_deploy.record.actor import SIGNER, local_actor
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.open_record import IN_A_FILE, KeyFile
 from pytest_deploy.record.open_record import rotate as rotate_log_key
 from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain, require_plain, says_something
+from pytest_deploy.record.ssh_signature import sign as ssh_sign
 from pytest_deploy.workspace import NOT_SAID
 
 _LONGEST_NAME = 200
@@ -75,6 +78,10 @@ def enroll(
     ] = None,
     days: Annotated[int, typer.Option(min=1, max=365, help="how long the key is valid")] = 365,
     identity: Identity = "",
+    pledge: Annotated[
+        Path | None,
+        typer.Option(help="what `keys pledge` made with a new key, once administrators have signed the roster"),
+    ] = None,
     distinct_from: Annotated[
         list[str] | None,
         typer.Option(metavar="EMAIL", help="somebody whom the person looks like, and is not; goes into what is signed"),
@@ -82,18 +89,7 @@ def enroll(
     rehearse: Rehearse = False,
 ) -> None:
     """Make a person and their key known; where administrators signed the roster, propose it to them."""
-    texts = (person, name, *(role or ()))
-    if "@" not in person or not says_something(name):
-        raise UsageError("deploy.py keys enroll: say --person EMAIL, --name 'Printed Name' and --role ROLE")
-    if not SIGNER.fullmatch(person.lower()):
-        raise UsageError(
-            f"deploy.py keys enroll: --person {person!a} is no address to sign under: right are plain ASCII letters, digits and "
-            "$%&'/=^_`{|}~.- before the @ (no +), and a domain after it, one with other letters in its xn-- form"
-        )
-    if not all(map(is_plain, texts)):
-        raise UsageError(f"deploy.py keys enroll: a name or a role {NOT_PLAIN}")
-    if max(map(len, texts)) > _LONGEST_NAME:
-        raise UsageError(f"deploy.py keys enroll: a name or a role is longer than {_LONGEST_NAME} characters")
+    _require_person("keys enroll", person, name, role or ())
     emails = tuple(dict.fromkeys(address.lower() for address in [person, *(git or ())]))
     enrolled = Person(person.lower(), name, tuple(role or ()), github, local, emails)
     record = RecordKeys(env, rehearsal=rehearse)
@@ -117,11 +113,38 @@ def enroll(
     )
     _require_identity(change, identity)
     if change.before.signed is not None:
-        propose(record, change, f"{identity}{look_alikes.distinct_from(distinct_from or ())}")
+        word = look_alikes.distinct_from(distinct_from or ())
+        propose(record, change, f"{identity}{word}", pledged=[pledge] if pledge is not None else ())
         return
+    if pledge is not None:
+        raise UsageError(
+            "deploy.py keys enroll: a --pledge is kept with a signed roster, and nobody signed this one yet: give it to `keys root`"
+        )
     enrollment.put_in_force(record.log, record.workspace.store, change, actor=local_actor())
     typer.echo(f"enrolled  {person_line(enrolled)}")
     record.tell_unfilled_roles()
+
+
+@keys.command()
+def pledge(
+    env: Env,
+    *,
+    person: Annotated[str, typer.Option(metavar="EMAIL", help="your own e-mail, as the roster will have it")],
+    name: Annotated[str, typer.Option(help="your printed name, as the roster will have it")],
+    key: Annotated[Path, typer.Option(help="your key: a private key, or the public one of an agent or token")],
+    rehearse: Rehearse = False,
+) -> None:
+    """Sign with your own new key that what it signs is yours; what is made is handed over with the public key."""
+    _require_person("keys pledge", person, name, ())
+    record = RecordKeys(env, rehearsal=rehearse)
+    origin, known = record.policy.origin(rehearsal=rehearse), fingerprint_of(key)
+    typer.echo(f"signing   {pledges.MEANING}")
+    typer.echo(f"as        {name} <{person.lower()}>, for {origin}, with {known}")
+    content = pledges.content(origin=origin, signer=person.lower(), printed_name=name, fingerprint=known)
+    signature = ssh_sign(content, key=key, namespace=f"deploy-approval@{record.policy.organisation.domain}")
+    made = key.with_name(f"{key.name.removesuffix('.pub')}.{env}.pledge")
+    made.write_bytes(signature)
+    typer.echo(f"pledge    {made}: hand it over with the public key")
 
 
 @keys.command()
@@ -152,7 +175,16 @@ def revoke(
 
 
 @keys.command()
-def root(env: Env, *, reason: Reason, identity: Identity, rehearse: Rehearse = False) -> None:
+def root(
+    env: Env,
+    *,
+    reason: Reason,
+    identity: Identity,
+    pledge: Annotated[
+        list[Path] | None, typer.Option(help="what `keys pledge` made with a key of the roster; one for each key")
+    ] = None,
+    rehearse: Rehearse = False,
+) -> None:
     """Propose the roster as it stands as the trust root: once its administrators have signed it, nobody else changes it."""
     record = RecordKeys(env, rehearsal=rehearse)
     require_reason("keys root", reason)
@@ -163,7 +195,7 @@ def root(env: Env, *, reason: Reason, identity: Identity, rehearse: Rehearse = F
     change = roster_change.unchanged(record.log, reason)
     if change.before.signed is not None:
         raise Refused(f"the roster has a trust root already: {change.before.root_sha256}")
-    propose(record, change, identity)
+    propose(record, change, identity, pledged=pledge or ())
 
 
 @keys.command()
@@ -277,3 +309,19 @@ def _require_identity(change: RosterChange, identity: str) -> None:
         raise UsageError(
             "deploy.py keys enroll: say --identity, e.g. 'passport, seen by HR': it is signed with the roster"
         )
+
+
+def _require_person(command: str, person: str, name: str, roles: Sequence[str]) -> None:
+    """Whether somebody is described as a roster describes people. Raises UsageError."""
+    texts = (person, name, *roles)
+    if "@" not in person or not says_something(name):
+        raise UsageError(f"deploy.py {command}: say --person EMAIL and --name 'Printed Name'")
+    if not SIGNER.fullmatch(person.lower()):
+        raise UsageError(
+            f"deploy.py {command}: --person {person!a} is no address to sign under: right are plain ASCII letters, digits and "
+            "$%&'/=^_`{|}~.- before the @ (no +), and a domain after it, one with other letters in its xn-- form"
+        )
+    if not all(map(is_plain, texts)):
+        raise UsageError(f"deploy.py {command}: a name or a role {NOT_PLAIN}")
+    if max(map(len, texts)) > _LONGEST_NAME:
+        raise UsageError(f"deploy.py {command}: a name or a role is longer than {_LONGEST_NAME} characters")

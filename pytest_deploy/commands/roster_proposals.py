@@ -5,7 +5,7 @@ Whoever may write to the store may lay a proposal there: what it says is escaped
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import typer
@@ -17,7 +17,7 @@ from pytest_deploy.approvals.roster import Key, Person, Roster, in_force, parse
 from pytest_deploy.approvals.roster_change import Proposal
 from pytest_deploy.approvals.sign_request import choose_signer
 from pytest_deploy.commands.record_keys import RecordKeys
-from pytest_deploy.errors import Refused
+from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record import signed_roster
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.clock import SystemClock
@@ -27,12 +27,19 @@ from pytest_deploy.record.plain_text import escape_line, require_plain
 from pytest_deploy.record.signed_roster import RosterStatement
 
 
-def propose(record: RecordKeys, change: RosterChange, identity: str) -> None:
-    """Lay a change down for administrators; say who must sign it, and how. Raises as `roster_change.propose`."""
+def propose(record: RecordKeys, change: RosterChange, identity: str, *, pledged: Sequence[Path] = ()) -> None:
+    """Lay a change down for administrators; say who must sign it, and how.
+
+    `pledged` are the files that `keys pledge` made. Raises as `roster_change.propose`, UsageError.
+    """
     require_plain("--identity", identity)
+    if missing := [path for path in pledged if not path.is_file()]:
+        raise UsageError(f"--pledge {missing[0]}: there is no such file; right is what `keys pledge` made")
+    signatures = [path.read_bytes() for path in pledged]
     now, rules = SystemClock().now(), record.policy.roster
     proposal = roster_change.propose(
-        record.log, change, rules, approvers=record.policy.approval.roles, identity=identity, now=now
+        record.log, change, rules, approvers=record.policy.approval.roles, identity=identity, now=now,
+        pledged=signatures,
     )
     after = parse(proposal.files)
     for line in changed_lines(change.before, after):

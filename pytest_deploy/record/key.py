@@ -184,10 +184,14 @@ def _key_id(origin: str, public: bytes) -> bytes:
 # --- trust sets
 
 FOLDER_HEX = 16
+LARGEST_SET: Final = 64
+"""Files of a trust set at most."""
 TIMESTAMP_CA: Final = "tsa-ca.pem"
 """The certificate of the timestamp authority."""
 ROSTER: Final = "roster.json"
 """What administrators signed of who may sign; their signatures are `roster-<8 hex>.sig` beside it."""
+_SIGNATURES: Final = ("roster-", "pledge-")
+"""How the names begin of what people signed in a set: its statement, and the pledges of keys that are new in it."""
 FILES: Final = ("log.vkey", "log.pem", "allowed_signers", "roles.json", TIMESTAMP_CA)
 """What plain copies are made of. Administrators' statement and signatures beside them lie in their set alone."""
 
@@ -224,8 +228,9 @@ def trust_set(store: Store, sha256: str) -> dict[str, bytes]:
         with suppress(Missing):
             files[name] = store.get(f"{folder}/{name}")
     if ROSTER in files:  # only then there are names that nobody can know: a listing of a bucket costs
-        for name in store.names(f"{folder}/roster-"):
-            files[name.removeprefix(f"{folder}/")] = store.get(name)
+        for name in store.names(f"{folder}/"):
+            if (file := name.removeprefix(f"{folder}/")).startswith(_SIGNATURES):
+                files[file] = store.get(name)
     if set_sha256(files) != sha256:
         raise RecordTampered(f"{folder} is not the set the log names: a file was edited after it came into force")
     return files

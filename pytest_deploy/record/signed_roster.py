@@ -6,6 +6,7 @@ The log's key alone can put nobody in force once there is a signed roster. The f
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -16,7 +17,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from pytest_deploy.errors import IllegalEvent
-from pytest_deploy.record import sshsig
+from pytest_deploy.record import pledge, sshsig
 from pytest_deploy.record.actor import PRINTED_NAME, SIGNER
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import canonical
@@ -29,7 +30,8 @@ LONGEST: Final = timedelta(days=366)
 """From when a roster is put in force until it runs out."""
 SIGNATURE: Final = re.compile(r"roster-.*\.sig")
 ROSTER_FILES: Final = ("allowed_signers", "roles.json")
-_LINE: Final = re.compile(rf"(?P<who>{SIGNER.pattern}) (?:\S+ )?\S+ (?P<blob>\S+)")
+_LINE: Final = re.compile(rf"(?P<who>{SIGNER.pattern}) (?:(?P<options>\S+) )?(?P<public>\S+ (?P<blob>\S+))")
+_ENDS: Final = re.compile(r'valid-before="(\d{8}|\d{12}|\d{14})Z"')
 _NAMESPACE: Final = re.compile(r'namespaces="([^",*?!]+)"')
 
 Files = Mapping[str, bytes]
@@ -113,6 +115,11 @@ def signatures(files: Files) -> dict[str, bytes]:
     return {name: content for name, content in files.items() if SIGNATURE.fullmatch(name)}
 
 
+def pledges(files: Files) -> dict[str, bytes]:
+    """The pledges of a set's new keys, by file name."""
+    return {name: content for name, content in files.items() if pledge.SIGNATURE.fullmatch(name)}
+
+
 def wrong_change(before: Files | None, after: Files, *, origin: str, kind: str, at: datetime) -> str:
     """Why a set may not follow another, as far as who may sign goes, in words; empty where it may.
 
@@ -137,11 +144,55 @@ def wrong_change(before: Files | None, after: Files, *, origin: str, kind: str, 
     preceding = read_statement(before[ROSTER]) if before is not None and signed_before else None
     if wrong := _contradiction(statement, preceding, before, after, origin=origin, kind=kind, at=at):
         return f"in its trust set, {ROSTER} {wrong}"
-    if wrong := _shared_or_open(after):
+    # 3. It tells people apart, and who has a new key pledged it.
+    if wrong := _shared_or_open(after) or unpledged(before if preceding else None, after, at=at):
         return f"in its trust set, {wrong}"
-    # 3. Enough administrators of the roster before it signed; of the trust root its own.
+    # 4. Enough administrators of the roster before it signed; of the trust root its own.
     judging = before if before is not None and preceding is not None else after
     return _not_signed(judging, preceding or statement, after, concerned(before, after) if preceding else (), at=at)
+
+
+def new_keys(before: Files | None, after: Files, *, at: datetime) -> list[tuple[str, str]]:
+    """(e-mail, public key) of each key that has not ended at an instant, and that the person did not have so before."""
+    had = _lasting(before or {}, at)
+    return [key for key in _lasting(after, at) if key not in had]
+
+
+def _lasting(files: Files, at: datetime) -> dict[tuple[str, str], None]:
+    lines = map(_LINE.fullmatch, files.get("allowed_signers", b"").decode("utf-8", "replace").splitlines())
+    now = f"{at:%Y%m%d%H%M%S}"
+    return {
+        (line["who"], line["public"]): None
+        for line in lines
+        if line and not ((ends := _ENDS.search(line["options"] or "")) and ends[1].ljust(len(now), "0") <= now)
+    }
+
+
+def unpledged(before: Files | None, after: Files, *, at: datetime) -> str:
+    """Whose new key lacks its pledge in a signed set, in words; empty where none does.
+
+    `before` is the signed set that judges it; None for the trust root.
+    """
+    origin, people = read_statement(after[ROSTER]).origin, _people(after)
+    namespaces = set(_NAMESPACE.findall((before or after).get("allowed_signers", b"").decode("utf-8", "replace")))
+    for email, public in new_keys(before, after, at=at):
+        entry = people.get(email)
+        if not isinstance(entry, dict):
+            return f"allowed_signers has a key of {email}, who is not in roles.json"
+        if len(namespaces) != 1:
+            return "allowed_signers names no namespace, or more than one"
+        try:
+            name = pledge.file_name(base64.b64decode(public.split()[1], validate=True))
+        except ValueError:
+            return f"allowed_signers has a key of {email} that is not in base64"
+        signature = after.get(name)
+        if signature is None:
+            return f"the new key of {email} has no pledge: {name} is missing"
+        if wrong := pledge.why_wrong(
+            signature, public, origin, email, entry["printed_name"], min(namespaces), at.replace(microsecond=0)
+        ):
+            return f"{name} {wrong}"
+    return ""
 
 
 def _shared_or_open(files: Files) -> str:
@@ -170,7 +221,7 @@ def _shared_or_open(files: Files) -> str:
 
 def _other_files(before: Files, after: Files) -> str:
     """Why a set with the roster.json of the one before it is none of the same roster; empty where it is."""
-    names = {*ROSTER_FILES, *signatures(before), *signatures(after)}
+    names = {*ROSTER_FILES, *signatures(before), *signatures(after), *pledges(before), *pledges(after)}
     other = sorted(name for name in names if before.get(name) != after.get(name))
     return f"its {other[0]} changed, and {ROSTER} did not" if other else ""
 

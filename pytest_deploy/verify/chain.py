@@ -37,7 +37,7 @@ from pytest_deploy.record.events import (
     RunOpened,
     SignoffSigned,
 )
-from pytest_deploy.record.key import FOLDER_HEX, ROSTER, LogKey, parse_vkey, set_sha256
+from pytest_deploy.record.key import FOLDER_HEX, LARGEST_SET, ROSTER, LogKey, parse_vkey, set_sha256
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.signed_roster import RosterStatement, read_statement, sha256_of, wrong_change
@@ -51,8 +51,6 @@ Signatures = Literal["newest", "all"]
 RECENT: Final = 1000
 """Signatures that `newest` checks: the newest commits to every event before it, these cost a fraction of a second."""
 
-_MOST_IN_A_SET: Final = 64
-"""Names in a trust set that are looked at: it has six files, and administrators' signatures."""
 _NAME = re.compile(r"\d{8}\.event", re.ASCII)
 _KEPT: Final = frozenset(
     content.type
@@ -280,9 +278,7 @@ def read_trust_set(store: Path, event: Event) -> TrustSet:
     folder = store / name
     try:
         with os.scandir(stored_file.folder_of(store, name)) as items:
-            names = sorted(
-                item.name for item in itertools.islice(items, _MOST_IN_A_SET) if not item.name.startswith(".")
-            )
+            names = sorted(item.name for item in itertools.islice(items, LARGEST_SET) if not item.name.startswith("."))
         files = {name: _content(folder / name) for name in names}
     except OSError as error:
         raise ValueError(f"its trust set {name} cannot be read: {error.strerror}") from error

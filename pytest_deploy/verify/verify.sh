@@ -321,10 +321,11 @@ set_fault() { # SET SHA256: what is wrong with a trust set; its SHA-256 is that 
 }
 # A set is signed where it holds roster.json: by administrators of the signed set before it, the first (the trust root) by its own.
 namespace_of() { { grep -o 'namespaces="[^",*?!]*"' "$1" || true; } | sort -u | cut -d '"' -f 2; }
-signatures_of() { (cd "$1" && for part in roster-*.sig; do sha256sum "$part"; done); }
+signatures_of() { (cd "$1" && for part in roster-*.sig pledge-*.sig; do sha256sum "$part"; done); }
 address=$'^[a-z0-9$%&\'/=^_`{|}~.-]+@[a-z0-9]([a-z0-9.-]*[a-z0-9])?$'
+pledge='what is signed with this key is signed by me, and binds me as my handwritten signature does'
 roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE is the set before it, nothing for the trust root
-  local set=$1 judge=$2 root='' by='the one before it' signers=() file part person concerned whose namespace quorum
+  local set=$1 judge=$2 root='' by='the one before it' signers=() file part person concerned whose namespace quorum key name
   [[ $judge ]] || root=1 judge=$set by='its own'
   for file in roster.json roles.json allowed_signers; do
     [[ -f $set/$file ]] || { echo "its trust set is signed, and has no $file"; return; }
@@ -339,7 +340,7 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
   # administrators: of those who may sign, each with 1 where the change is about them; before them the quorum
   { cat "$judge/roster.json" "$judge/roles.json" "$set/roster.json" "$set/roles.json"; awk '{ print "< " $0 }' "$judge/allowed_signers"; awk '{ print "> " $0 }' "$set/allowed_signers"; } |
     address=$address awk -v keep=1 -v root="$root" -v origin="\"$origin\"" -v time="\"$4\"" -v before="$(sha256sum <"$judge/roster.json" | cut -c1-64)" \
-      -v signers="$(sha256sum <"$set/allowed_signers" | cut -c1-64)" -v roles="$(sha256sum <"$set/roles.json" | cut -c1-64)" -v out="$work/administrators" -v asking="$work/roles_asked" "$json$instants"'
+      -v signers="$(sha256sum <"$set/allowed_signers" | cut -c1-64)" -v roles="$(sha256sum <"$set/roles.json" | cut -c1-64)" -v out="$work/administrators" -v new_keys="$work/new_keys" -v now="$(tr -d :TZ- <<<"${4%.*}")" -v asking="$work/roles_asked" "$json$instants"'
     function wrong(what) { print what; failed = 1; exit }
     function holds(entry, role,   list) {
       split("", raw); canonical(entry); list = raw[".roles"]
@@ -351,7 +352,7 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
       return t ~ /^"[^ ]/ && t !~ /  | "$|^""$/ && t !~ /\\([bfnrt]|u(00([01][0-9a-f]|7f|[89][0-9a-f]|a0|ad)|11(5f|60)|20(0[0-9a-f]|2[89a-f]|5f|6[0-9a-f])|2800|3000|3164|feff|ffa0))/
     }
     BEGIN {
-      printf "" >out
+      printf "" >out; printf "" >new_keys
       forms = split("type meaning origin number before allowed_signers_sha256 roles_sha256 administrators quorum approvers expires reason identity", name, " ")
       form["number"] = form["quorum"] = "^(0|[1-9][0-9]*)$"; form["approvers"] = "^\\[(\"([^\"\\\\]|\\\\.)+\"(,\"([^\"\\\\]|\\\\.)+\")*)?]$"; form["administrators"] = form["expires"] = form["reason"] = form["identity"] = "^\""
     }
@@ -360,7 +361,13 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
       f if (NR == 1) old[key] = top[key]; else if (NR == 2) was[key] = top[key]; else if (NR == 3) new[key] = top[key]; else is[key] = top[key]
       next
     }
-    { line = substr($0, 3); person_of[line] = $2; net[line] += $1 == ">" ? 1 : -1 }
+    {
+      line = substr($0, 3); person_of[line] = $2; net[line] += $1 == ">" ? 1 : -1
+      # Keys that go on after the event: which of them are new is told when every line is read.
+      ends = match($0, /valid-before="([0-9]+)Z"/) ? substr($0, RSTART + 14, RLENGTH - 16) : ""
+      if (length(ends) !~ /^(8|12|14)$/ || substr(ends "000000", 1, 14) > now)
+        for (i = 3; i < NF; i++) if ($i ~ /^(ssh|ecdsa|sk)-[^"]*$/) if ($1 == ">") lasts[$2 " " $i " " $(i + 1)]; else if (!root) had[$2 " " $i " " $(i + 1)]
+    }
     $1 == "<" { next }
     {
       if ($2 !~ ENVIRON["address"]) wrong("its allowed_signers has a line that is not one person and a key")
@@ -384,6 +391,11 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
       }
       if (new["quorum"] + 0 < 1 || (new["quorum"] + 0 < 2 && holders > 1)) wrong("the quorum of its roster.json is " new["quorum"] ", and " holders + 0 " people hold the role of its administrators")
       if (ms(new["expires"]) <= ms(time) || ms(new["expires"]) - ms(time) > 366 * 86400000) wrong("the expires of its roster.json is not within 366 days after the event")
+      for (key in lasts) if (!(key in had)) {
+        person = key; sub(/ .*/, "", person)
+        if (!(person in is)) wrong("its allowed_signers has a key of " person ", who is not in its roles.json")
+        holds(is[person]); print key "\t" raw[".printed_name"] >new_keys
+      }
       for (line in net) if (net[line]) changed[person_of[line]]
       print new["approvers"] >asking
       print old["quorum"] >out
@@ -392,6 +404,17 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
   [[ ! -s $work/fault ]] || { cat "$work/fault"; return; }
   namespace=$(namespace_of "$judge/allowed_signers")
   [[ $namespace =~ ^[^[:space:]]+$ ]] || { echo "its roster cannot be checked: $judge/allowed_signers has not exactly one namespace"; return; }
+  # Who has a new key pledged it: what they signed follows from the roster.
+  while IFS=$'\t' read -r key name; do
+    read -r person key <<<"$key"
+    base64 -d <<<"${key#* }" >"$work/key" 2>/dev/null || { echo "its allowed_signers has a key of $person that is not in base64"; return; }
+    part=pledge-$(sha256sum <"$work/key" | cut -c1-8).sig
+    [[ -f $set/$part ]] || { echo "the new key of $person has no pledge: $part is missing"; return; }
+    printf '%s %s\n' "$person" "$key" >"$work/keys_of"
+    printf '{"key":"SHA256:%s","meaning":"%s","origin":"%s","printed_name":%s,"signer":"%s","type":"pledge"}\n' \
+      "$(openssl dgst -sha256 -binary "$work/key" | base64 | tr -d =)" "$pledge" "$origin" "$name" "$person" |
+      ssh-keygen -Y verify -f "$work/keys_of" -I "$person" -n "$namespace" -s "$set/$part" >/dev/null 2>&1 || { echo "$part is no pledge of $person for this key and this log, under the name they have"; return; }
+  done <"$work/new_keys"
   for part in "$set"/roster-*.sig; do
     whose=''
     while IFS=$'\t' read -r person concerned; do

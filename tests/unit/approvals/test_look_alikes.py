@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,7 @@ ALIKE = {
 
 @pytest.mark.parametrize("changes", ALIKE.values(), ids=list(ALIKE))
 def test_who_looks_like_somebody_is_enrolled_with_an_explicit_word_only(
-    pending: PendingRequest, changes: dict[str, str]
+    pending: PendingRequest, changes: dict[str, Any]
 ) -> None:
     twin = replace(OTHER, **changes)
     before = len(pending.log.history())

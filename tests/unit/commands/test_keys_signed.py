@@ -16,7 +16,7 @@ import pytest
 
 from pytest_deploy.approvals import enrollment, roster_change
 from pytest_deploy.approvals.roster import Person, in_force
-from pytest_deploy.commands.keys import enroll, list_keys, renew, revoke, root, rotate, sign
+from pytest_deploy.commands.keys import enroll, list_keys, pledge, renew, revoke, root, rotate, sign
 from pytest_deploy.errors import RecordTampered, Refused, UsageError
 from pytest_deploy.policy.policy import RosterRules
 from pytest_deploy.record.clock import ShiftedClock, SystemClock
@@ -56,10 +56,12 @@ class Ceremony:
     def run(self, command: Callable[..., None], *words: str, **options: Any) -> list[str]:
         return typed(self.root, command, "production", *words, rehearse=True, **options)
 
-    def enroll(self, name: str, **options: Any) -> list[str]:
+    def enroll(self, name: str, /, **options: Any) -> list[str]:
         printed_name, roles = PEOPLE[name]
         if self.store.exists() and self.root_sha256():
             options = {"identity": "in person", **options}
+            if "pledge" not in options:
+                options["pledge"] = self.pledge(name, options.get("name", ""))
         asked: dict[str, Any] = {
             "person": f"{name}@example.org", "name": printed_name, "role": roles, "reason": f"{name} joined",
             "public_key": self.key(name).with_suffix(".pub"), **options,
@@ -72,6 +74,17 @@ class Ceremony:
             words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)]
             subprocess.run(words, check=True, capture_output=True, timeout=30, stdin=subprocess.DEVNULL)
         return path
+
+    def pledge(self, name: str, printed_name: str = "") -> Path:
+        """What a person makes on their own machine."""
+        made = self.keys / f"{name}.production.pledge"
+        self.run(pledge, person=f"{name}@example.org", name=printed_name or PEOPLE[name][0], key=self.key(name))
+        return made
+
+    def propose_root(self, *names: str, **options: Any) -> list[str]:
+        """The roster as the trust root, with the pledges of these."""
+        asked = {"reason": "go-live", "identity": "passports, seen by HR", **options}
+        return self.run(root, pledge=[self.pledge(name) for name in names], **asked)
 
     def sign(self, name: str, *words: str, **options: Any) -> list[str]:
         return self.run(sign, *words, key=self.key(name), **options)
@@ -91,7 +104,7 @@ def rooted(tmp_path_factory: pytest.TempPathFactory) -> Ceremony:
     ceremony = Ceremony(tmp_path_factory.mktemp("rooted"))
     for name in ("ada", "ben", "eva", "quinn"):
         ceremony.enroll(name)
-    ceremony.run(root, reason="go-live", identity="passports, seen by HR")
+    ceremony.propose_root("ada", "ben", "eva", "quinn")
     ceremony.sign("ada")
     ceremony.sign("ben")
     return ceremony
@@ -110,7 +123,7 @@ def test_the_trust_root_is_in_force_once_two_administrators_have_signed_it(tmp_p
     made = Ceremony(tmp_path)
     for name in ("ada", "ben"):
         made.enroll(name)
-    proposed = made.run(root, reason="go-live", identity="passports")
+    proposed = made.propose_root("ada", "ben")
 
     assert "0 of 2 signed; may sign: Ada Admin, Ben Admin" in proposed[-1]
     assert made.root_sha256() == ""
@@ -205,10 +218,10 @@ def test_a_change_that_nobody_could_sign_is_not_proposed(tmp_path: Path) -> None
     made = Ceremony(tmp_path)
     made.enroll("quinn")
     with pytest.raises(Refused, match="a change takes 1 who are Administrator, and nobody could sign it"):
-        made.run(root, reason="go-live", identity="passports")
+        made.propose_root("quinn")
     for name in ("ada", "ben"):
         made.enroll(name)
-    made.run(root, reason="go-live", identity="passports")
+    made.propose_root("quinn", "ada", "ben")
     made.sign("ada")
     made.sign("ben")
     time.sleep(1)
@@ -291,10 +304,10 @@ def test_two_people_are_asked_where_there_are_two_whatever_policy_says(tmp_path:
     policy = made.root / "deploy.yaml"
     policy.write_text(policy.read_text(encoding="utf-8") + "\nroster: {quorum: 1}\n", encoding="utf-8")
     made.enroll("ada")
-    assert "0 of 1 signed" in made.run(root, reason="go-live", identity="passports")[-1]
+    assert "0 of 1 signed" in made.propose_root("ada")[-1]
     made.enroll("ben")
 
-    assert "0 of 2 signed" in made.run(root, reason="go-live", identity="passports")[-1]
+    assert "0 of 2 signed" in made.propose_root("ada", "ben")[-1]
 
 
 def test_nobody_is_enrolled_to_deploy_and_to_say_who_approves(ceremony: Ceremony) -> None:
@@ -316,10 +329,7 @@ def test_with_two_administrators_it_is_said_that_one_more_is_wanted(tmp_path: Pa
     made = Ceremony(tmp_path)
     for name in ("ada", "ben"):
         made.enroll(name)
-    assert any(
-        line.startswith("needed    one more Administrator")
-        for line in made.run(root, reason="go-live", identity="passports")
-    )
+    assert any(line.startswith("needed    one more Administrator") for line in made.propose_root("ada", "ben"))
 
 
 def test_all_that_a_change_changes_is_shown_before_it_is_signed(ceremony: Ceremony) -> None:
@@ -348,12 +358,13 @@ def test_that_other_people_shall_approve_is_shown_before_it_is_signed(ceremony: 
 def test_what_a_proposal_says_cannot_draw_over_what_is_shown(ceremony: Ceremony) -> None:
     """Whoever may write to the store may lay a proposal there."""
     log, (person, public) = ceremony.log(), _tina(ceremony)
+    pledged = [ceremony.pledge("tina").read_bytes()]
     person = replace(person, roles=("Tech Lead\x1b[2K\rperson    nobody",))
     change = enrollment.enrolling(
         log, [person], {person.email: public}, namespace="deploy-approval@deploy.example.org",
         now=SystemClock().now(), reason="x",
     )  # fmt: skip
-    roster_change.propose(log, change, RosterRules(), approvers=(), identity="y", now=SystemClock().now())
+    roster_change.propose(log, change, RosterRules(), approvers=(), identity="y", now=SystemClock().now(), pledged=pledged)
 
     shown = "\n".join(ceremony.sign("ada", show=True))
     assert "\x1b" not in shown
@@ -375,12 +386,13 @@ def test_who_looks_like_somebody_takes_the_administrators_word(ceremony: Ceremon
 
 def test_a_proposal_that_tells_nobody_apart_is_shown_and_not_signed(ceremony: Ceremony) -> None:
     log, (person, public) = ceremony.log(), _tina(ceremony)
+    pledged = [ceremony.pledge("tina", "EVA ADMIN").read_bytes()]
     change = enrollment.enrolling(
         log, [replace(person, printed_name="EVA ADMIN")], {person.email: public},
         namespace="deploy-approval@deploy.example.org", now=SystemClock().now(), reason="x",
         distinct_from=["eva@example.org"],
     )  # fmt: skip
-    roster_change.propose(log, change, RosterRules(), identity="passport", now=SystemClock().now())
+    roster_change.propose(log, change, RosterRules(), approvers=(), identity="passport", now=SystemClock().now(), pledged=pledged)
 
     assert any(line.startswith("alike     Eva Admin") for line in ceremony.sign("ada", show=True))
     with pytest.raises(Refused, match="looks like Eva Admin"):
@@ -394,6 +406,84 @@ def test_a_proposal_under_another_name_than_its_own_does_not_wait(ceremony: Cere
     shutil.copytree(folder / proposal.name, folder / "0002-aaaaaaaaaaaa")
 
     assert [one.name for one in roster_change.proposals(ceremony.log())] == [proposal.name]
+
+
+def test_who_gets_a_key_pledges_it(ceremony: Ceremony, tmp_path: Path) -> None:
+    with pytest.raises(
+        Refused, match=r"the new key of tina@example\.org has no pledge.*keys pledge production --rehearse --person"
+    ):
+        ceremony.enroll("tina", pledge=None)
+    for others in ("quinn", "eva"):
+        with pytest.raises(Refused, match="has no pledge"):
+            ceremony.enroll("tina", pledge=ceremony.pledge(others))
+    with pytest.raises(
+        Refused, match=r"is no pledge of Tina Tanaka <tina@example\.org> for deploy\.example\.org/rehearsal/production"
+    ):
+        ceremony.enroll("tina", pledge=ceremony.pledge("tina", "Tina Tanaka-Smith"))
+    with pytest.raises(Refused, match="a --pledge is none"):
+        ceremony.enroll("tina", pledge=ceremony.key("tina"))
+    with pytest.raises(UsageError, match="there is no such file; right is what `keys pledge` made"):
+        ceremony.enroll("tina", pledge=tmp_path / "none.pledge")
+    assert roster_change.proposals(ceremony.log()) == ()
+    ceremony.enroll("tina")
+    ceremony.sign("ada")
+    ceremony.sign("ben")
+
+    assert "tina@example.org" in ceremony.found()
+
+
+def test_each_key_of_the_trust_root_is_pledged(tmp_path: Path) -> None:
+    made = Ceremony(tmp_path)
+    for name in ("ada", "ben"):
+        made.enroll(name)
+    with pytest.raises(UsageError, match="give it to `keys root`"):
+        made.enroll("quinn", pledge=made.pledge("quinn"))
+
+    with pytest.raises(Refused, match=r"the new key of ben@example\.org has no pledge"):
+        made.propose_root("ada")
+    made.propose_root("ada", "ben")
+
+
+def test_a_pledge_says_what_it_is_before_it_is_signed(ceremony: Ceremony) -> None:
+    said = ceremony.run(pledge, person="Tina@example.org", name="Tina Tanaka", key=ceremony.key("tina"))
+
+    assert (
+        said[0]
+        == "signing   what is signed with this key is signed by me, and binds me as my handwritten signature does"
+    )
+    assert said[1].startswith(f"as        Tina Tanaka <tina@example.org>, for {ORIGIN}, with SHA256:")
+    with pytest.raises(UsageError, match="is no address to sign under"):
+        ceremony.run(pledge, person="tina+1@example.org", name="Tina Tanaka", key=ceremony.key("tina"))
+
+
+def test_a_proposal_whose_pledge_is_taken_away_is_not_signed(ceremony: Ceremony) -> None:
+    ceremony.enroll("tina")
+    (laid,) = (ceremony.store / roster_change.FOLDER).glob("0002-*/pledge-*.sig")
+    laid.unlink()
+
+    with pytest.raises(Refused, match=r"can never be in force: the new key of tina@example\.org has no pledge"):
+        ceremony.sign("ada")
+
+
+def test_a_key_that_comes_again_after_its_end_is_enrolled_and_not_revoked(ceremony: Ceremony) -> None:
+    ceremony.enroll("tina", days=1)
+    ceremony.sign("ada")
+    ceremony.sign("ben")
+    log, (person, public) = ceremony.log(), _tina(ceremony)
+    log.clock = ShiftedClock(SystemClock(), timedelta(days=2))
+    people, now = in_force(log.store, log.history())[0].people, log.clock.now()
+    change = enrollment.enrolling(
+        log, [person], {person.email: public}, namespace="deploy-approval@deploy.example.org", now=now, reason="back"
+    )
+    pledged = [ceremony.pledge("tina").read_bytes()]
+    proposal = roster_change.propose(log, change, RosterRules(), approvers=(), identity="passport", now=now, pledged=pledged)
+    for name in ("ada", "ben"):
+        signer = people[f"{name}@example.org"]
+        proposal = roster_change.sign_proposal(log, proposal, person=signer, key=ceremony.key(name), now=now)
+    event = roster_change.put_proposal_in_force(log, ceremony.store, proposal, actor=ACTOR, now=now)
+
+    assert event is not None
+    assert (event.type, event.data["person"]) == ("key.enrolled", person.email)
 
 
 def test_how_a_person_was_verified_is_said_where_it_is_signed(ceremony: Ceremony, tmp_path: Path) -> None:
@@ -438,7 +528,9 @@ def test_a_set_that_the_logs_key_forged_is_refused_by_every_reader(ceremony: Cer
     )  # fmt: skip
     newest = [event for event in log.events() if event.type.startswith("key.")][-1].data["set"]
     old = {path.name: path.read_bytes() for path in (ceremony.store / newest).iterdir()}
-    files = {name: data for name, data in old.items() if keep or not name.startswith("roster")} | change.after.files()
+    files = {
+        name: data for name, data in old.items() if keep or not name.startswith(("roster", "pledge"))
+    } | change.after.files()
     folder, sha256 = write_set(log.store, files)
     content = change.kind(set=folder, set_sha256=sha256, person=person.email, fingerprint=None, reason="mine")
     forged = log.append(content, run="-", actor=ACTOR)

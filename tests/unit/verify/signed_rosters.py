@@ -6,6 +6,7 @@ Nothing here uses the code under test for roster.json or its signatures: a mista
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -50,13 +51,29 @@ def sign(key: Path, text: bytes, namespace: str = NAMESPACE) -> bytes:
     return subprocess.run(command, input=text, check=True, capture_output=True).stdout
 
 
+@functools.cache
+def pledge(key: Path, person: str, printed_name: str, origin: str = ORIGIN, namespace: str = NAMESPACE) -> bytes:
+    """What a person signs with their own new key."""
+    blob = base64.b64decode(key.with_suffix(".pub").read_text().split()[1])
+    print_ = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+    said = {
+        "type": "pledge",
+        "meaning": "what is signed with this key is signed by me, and binds me as my handwritten signature does",
+        "origin": origin,
+        "signer": person,
+        "printed_name": printed_name,
+        "key": f"SHA256:{print_}",
+    }
+    return sign(key, canonical(said), namespace)
+
+
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def signature_name(key: Path) -> str:
+def signature_name(key: Path, kind: str = "roster") -> str:
     blob = base64.b64decode(key.with_suffix(".pub").read_text().split()[1])
-    return f"roster-{sha256(blob)[:8]}.sig"
+    return f"{kind}-{sha256(blob)[:8]}.sig"
 
 
 @dataclass
@@ -69,6 +86,8 @@ class SignedRosters:
     roles: dict[str, dict[str, Any]] = field(default_factory=dict)
     lines: dict[str, str] = field(default_factory=dict)
     """Of allowed_signers, by the name of the key."""
+    pledges: dict[str, bytes] = field(default_factory=dict)
+    """Of keys that no signed set has yet, by file name."""
     newest: dict[str, bytes] = field(default_factory=dict)
     """The files of the set in force."""
     number: int = 0
@@ -96,13 +115,19 @@ class SignedRosters:
 
     # --- who may sign from the next set on
 
-    def enrol(self, name: str, *roles: str, until: str = "20261231000000Z") -> SignedRosters:
-        """A person in these roles alone, with a key that is valid until then."""
+    def enrol(
+        self, name: str, *roles: str, after: str = "20260101000000Z", until: str = "20261231000000Z", person: str = ""
+    ) -> SignedRosters:
+        """A person in these roles alone, with a key (theirs, or that of another name) that is valid then, and its pledge."""
         kind, public = self.keys[name].with_suffix(".pub").read_text().split()[:2]
-        person = address(name)
+        person = address(person or name)
         known_as: dict[str, Any] = {"emails": [], "github": None, "local": None}
         self.roles[person] = {"printed_name": person.partition("@")[0].title(), "roles": list(roles), **known_as}
-        options = f'namespaces="{NAMESPACE}",valid-after="20260101000000Z",valid-before="{until}"'
+        options = f'namespaces="{NAMESPACE}",valid-after="{after}",valid-before="{until}"'
+        if name not in self.lines:
+            self.pledges[signature_name(self.keys[name], "pledge")] = pledge(
+                self.keys[name], person, self.roles[person]["printed_name"]
+            )
         self.lines[name] = f"{person} {options} {kind} {public}\n"
         return self
 
@@ -141,7 +166,8 @@ class SignedRosters:
         **says: Any,
     ) -> SignedRosters:
         """The next set, its roster signed with these keys; `says` differs from what a roster says, `text` from its bytes."""
-        files = self.files()
+        files = {**self.files(), **self.pledges}
+        self.pledges = {}
         text = canonical(self.roster(files, **says)) if text is None else text
         files["roster.json"] = text
         files |= {signature_name(self.keys[name]): sign(self.keys[name], text, namespace) for name in by}
@@ -152,7 +178,9 @@ class SignedRosters:
         folder, digest = write_set(self.log.store, files)
         data = {"set": folder, "set_sha256": digest, "person": None, "fingerprint": None, "reason": "so it is", **says}
         self.log.append(parse(event, data), run="-", actor=ACTOR)
-        write_plain_copies(self.store, {name: data for name, data in files.items() if not name.startswith("roster")})
+        write_plain_copies(
+            self.store, {name: data for name, data in files.items() if not name.endswith((".sig", "roster.json"))}
+        )
         self.newest = files
         self.number += 1
         return self
@@ -232,3 +260,29 @@ def renamed(rosters: SignedRosters, email: str) -> SignedRosters:
     """Tina's key is under this address."""
     rosters.lines["tina"] = rosters.lines["tina"].replace("tina@example.org", email)
     return known_as(rosters, email)
+
+
+def unpledged(rosters: SignedRosters) -> SignedRosters:
+    """Nobody pledges the keys that are new."""
+    rosters.pledges = {}
+    return rosters
+
+
+def pledged(rosters: SignedRosters, key: str, person: str, printed_name: str) -> SignedRosters:
+    """A pledge more."""
+    rosters.pledges[signature_name(rosters.keys[key], "pledge")] = pledge(rosters.keys[key], person, printed_name)
+    return rosters
+
+
+def replaced(rosters: SignedRosters, by: str = "nina", text: bytes = b"", **changes: str) -> SignedRosters:
+    """Nina is enrolled with another pledge than her own."""
+    said = {"person": "nina@example.org", "printed_name": "Nina", **changes}
+    rosters.enrol("nina", "QA Lead")
+    rosters.pledges[signature_name(rosters.keys["nina"], "pledge")] = text or pledge(rosters.keys[by], **said)
+    return rosters
+
+
+def leaving(rosters: SignedRosters, email: str) -> SignedRosters:
+    """Nobody of this address is in the roster, whoever has a key."""
+    del rosters.roles[email]
+    return rosters

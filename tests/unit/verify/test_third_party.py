@@ -26,7 +26,16 @@ from tests.unit.record.sample_record import HandClock, open_log
 from tests.unit.verify.altered_record import forge, replace, rotate, swap
 from tests.unit.verify.conftest import Record
 from tests.unit.verify.second_verifier import second_opinion
-from tests.unit.verify.signed_rosters import ADMINISTRATOR, SignedRosters, known_as, make_keys, named, renamed
+from tests.unit.verify.signed_rosters import (
+    ADMINISTRATOR,
+    SignedRosters,
+    known_as,
+    make_keys,
+    named,
+    renamed,
+    replaced,
+    unpledged,
+)
 
 LIBRARIES = {"mod": "sumdb/tlog", "crypto": "ssh"}
 
@@ -161,6 +170,8 @@ FOLLOWING: dict[str, Callable[[SignedRosters], object]] = {
     "a change": lambda r: change(r, "ada", "ben").approve(),
     "a person, then their signature": lambda r: change(r.enrol("nina", ADMINISTRATOR).put_in_force("ben", "ada"), "nina", "ada"),
     "text beyond ASCII": lambda r: change(r, "ada", "ben", reason='Ü \U0001f511 <"\\/> \x7f\n'),
+    "a new key with its pledge": lambda r: r.enrol("nina", "QA Lead").put_in_force("ada", "ben").put_in_force("ben", "cleo"),
+    "an ended key without a pledge": lambda r: unpledged(r.enrol("nina", until="20261122Z")).put_in_force("ada", "ben"),
     "names in other writings": lambda r: named(r, "\u041d\u0438\u043d\u0430 O'Neil-\u6797 \U0001f600").put_in_force("ada", "ben"),
     "the log's key rotated": lambda r: r.rotate(r.store.parents[1]),
     "signed right before it expires": lambda r: late(r, 30 * 86400 - 0.001),
@@ -180,6 +191,12 @@ NOT_FOLLOWING: dict[str, Callable[[SignedRosters], object]] = {
     "two blanks in a name": lambda r: named(r, "Tina  Tanaka").put_in_force("ada", "ben"),
     "no width in a name": lambda r: named(r, "Ti\u200bna").put_in_force("ada", "ben"),
     "a name that is a number": lambda r: named(r, 7).put_in_force("ada", "ben"),
+    "a new key without a pledge": lambda r: unpledged(r.enrol("nina", "QA Lead")).put_in_force("ada", "ben"),
+    "a pledge by another key": lambda r: replaced(r, "eve").put_in_force("ada", "ben"),
+    "a pledge of another person": lambda r: replaced(r, person="otto@example.org").put_in_force("ada", "ben"),
+    "a pledge under another name": lambda r: replaced(r, printed_name="Nora").put_in_force("ada", "ben"),
+    "a pledge for another log": lambda r: replaced(r, origin="deploy.example.org/staging").put_in_force("ada", "ben"),
+    "other pledges under the same roster": lambda r: r.bring({**r.newest, "pledge-00000000.sig": b""}),
     "a plus-address": lambda r: renamed(r, "tina+1@example.org").put_in_force("ada", "ben"),
     "a plus-address of nobody's key": lambda r: known_as(r, "tina+1@example.org").put_in_force("ada", "ben"),
     "more keys than a roster has": lambda r: change(r, "ada", "ben", more=1),

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -97,10 +98,10 @@ func read(folder string) (*set, error) {
 	return found, nil
 }
 
-// signatures are the names of a set's roster-*.sig, in order.
-func (s *set) signatures() (names []string) {
+// signatures are the names of a set's files that begin so and end in .sig, in order.
+func (s *set) signatures(prefix string) (names []string) {
 	for name := range s.files {
-		if strings.HasPrefix(name, "roster-") && strings.HasSuffix(name, ".sig") {
+		if strings.HasPrefix(name, prefix) && strings.HasSuffix(name, ".sig") {
 			names = append(names, name)
 		}
 	}
@@ -111,7 +112,7 @@ func (s *set) signatures() (names []string) {
 // under are the files that one roster.json stands for.
 func (s *set) under() string {
 	text := fmt.Sprintf("%q %q", s.files["allowed_signers"], s.files["roles.json"])
-	for _, name := range s.signatures() {
+	for _, name := range append(s.signatures("roster-"), s.signatures("pledge-")...) {
 		text += fmt.Sprintf(" %s %q", name, s.files[name])
 	}
 	return text
@@ -164,7 +165,54 @@ func (r *rosters) follows(next *set, kind string, at time.Time) error {
 	if holders := len(holding(roles, says.Administrators)); says.Quorum < 1 || (says.Quorum < 2 && holders > 1) {
 		return fmt.Errorf("quorum %d of %d", says.Quorum, holders)
 	}
+	if err := next.pledged(r.signed, roles, at); err != nil {
+		return err
+	}
 	return next.judgedBy(judge, roles, at)
+}
+
+const pledges = "what is signed with this key is signed by me, and binds me as my handwritten signature does"
+
+// pledged holds each key that is new against what its person signed with it.
+func (s *set) pledged(before *set, roles map[string]json.RawMessage, at time.Time) error {
+	lines, err := allowed(s.files["allowed_signers"])
+	if err != nil {
+		return err
+	}
+	had, namespace := map[string]bool{}, ""
+	judging := lines
+	if before != nil {
+		if judging, err = allowed(before.files["allowed_signers"]); err != nil {
+			return err
+		}
+		for _, one := range judging {
+			had[one.person+" "+string(one.key)] = one.lasts(at) || had[one.person+" "+string(one.key)]
+		}
+	}
+	if len(judging) > 0 {
+		namespace = judging[0].namespace
+	}
+	for _, one := range lines {
+		if !one.lasts(at) || had[one.person+" "+string(one.key)] {
+			continue
+		}
+		name, err := printedName(roles[one.person])
+		if err != nil {
+			return fmt.Errorf("%s has a key and no name: %v", one.person, err)
+		}
+		sum := sha256.Sum256(one.key)
+		var said strings.Builder
+		write(&said, map[string]interface{}{
+			"type": "pledge", "meaning": pledges, "origin": s.says.Origin, "signer": one.person, "printed_name": name,
+			"key": "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:]),
+		})
+		file := "pledge-" + hex.EncodeToString(sum[:4]) + ".sig"
+		one.namespace, one.after, one.before = namespace, time.Time{}, time.Time{}
+		if _, err := signer(s.files[file], []byte(said.String()+"\n"), []allowedKey{one}, at); err != nil {
+			return fmt.Errorf("%s of %s: %v", file, one.person, err)
+		}
+	}
+	return nil
 }
 
 // judgedBy counts different people of the judging set's administrators whom the change does not concern.
@@ -182,7 +230,7 @@ func (s *set) judgedBy(judge *set, roles map[string]json.RawMessage, at time.Tim
 		return err
 	}
 	administrators, counted := holding(was, judge.says.Administrators), map[string]bool{}
-	for _, name := range s.signatures() {
+	for _, name := range s.signatures("roster-") {
 		person, err := signer(s.files[name], s.files["roster.json"], oldLines, at)
 		if err != nil {
 			return fmt.Errorf("%s: %v", name, err)

@@ -66,6 +66,11 @@ func allowed(data []byte) (keys []allowedKey, err error) {
 	return keys, nil
 }
 
+// lasts is whether a key goes on after a time.
+func (k allowedKey) lasts(at time.Time) bool {
+	return k.before.IsZero() || k.before.After(at)
+}
+
 // fields cuts a line at blanks that stand in no quotes.
 func fields(line string) []string {
 	quoted := false
