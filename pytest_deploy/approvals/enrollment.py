@@ -53,6 +53,8 @@ def enroll(
     actor: str,
     reason: str,
     valid_days: int = YEAR_DAYS,
+    valid_from: datetime | None = None,
+    valid_until: datetime | None = None,
     distinct_from: Collection[str] = (),
 ) -> Event:
     """Make people known by the log's key alone, which it can until administrators have signed a roster.
@@ -60,8 +62,8 @@ def enroll(
     Raises Refused listing every fault, UsageError.
     """
     change = enrolling(
-        log, people, public,
-        namespace=namespace, now=now, reason=reason, valid_days=valid_days, distinct_from=distinct_from,
+        log, people, public, namespace=namespace, now=now, reason=reason, valid_days=valid_days, valid_from=valid_from,
+        valid_until=valid_until, distinct_from=distinct_from,
     )  # fmt: skip
     return put_in_force(log, store, change, actor=actor)
 
@@ -75,16 +77,18 @@ def enrolling(
     now: datetime,
     reason: str,
     valid_days: int = YEAR_DAYS,
+    valid_from: datetime | None = None,
+    valid_until: datetime | None = None,
     distinct_from: Collection[str] = (),
 ) -> RosterChange:
     """People made known, with their keys by e-mail; some may have none. A known person gets another key, or other roles.
 
+    A key is valid from now on, or from `valid_from`, for `valid_days`, or until `valid_until` (UTC).
     `distinct_from` names those whom they look like and are not. Until administrators sign the roster the reason says so.
 
     Raises Refused listing every fault, UsageError.
     """
-    if not 1 <= valid_days <= YEAR_DAYS:
-        raise Refused(f"a key is valid for 1 to {YEAR_DAYS} days, not {valid_days}")
+    start, end = _validity(now, valid_days, valid_from, valid_until)
     events = list(log.events())
     before, sha256 = in_force(log.store, events)
     revoked = {
@@ -92,14 +96,19 @@ def enrolling(
         for event, content in of_type(events, KeyRevoked)
         for key in (content.fingerprint or "").split(", ")
     }
-    since = now.replace(microsecond=0)
     keys = list(before.keys)
     for email, text in public.items():
         bare = " ".join(text.split()[:2])
         if (known := fingerprint(bare)) in revoked:
             raise Refused(f"event {revoked[known]} revoked the key {known}: nobody signs with it again, make a new one")
-        if not any(key.public == bare and key.email == email and key.valid(now) for key in keys):
-            keys.append(Key(email, bare, since, since + timedelta(days=valid_days), namespace))
+        had = [key for key in keys if key.public == bare and key.email == email and now < key.valid_before]
+        if had and (valid_from or valid_until):
+            raise Refused(
+                f"{email} has the key {had[0].fingerprint} from {had[0].valid_after:%Y-%m-%d} to {had[0].valid_before:%Y-%m-%d %H:%M} "
+                "UTC: for other days make another key"
+            )
+        if not had:
+            keys.append(Key(email, bare, start, end, namespace))
     roster = Roster({**before.people, **{person.email: person for person in people}}, tuple(keys))
     emails = ", ".join(person.email for person in people)
     prints = ", ".join(fingerprint(text) for text in public.values()) or None
@@ -107,6 +116,26 @@ def enrolling(
     look_alikes.refuse_look_alikes(before, roster, word, now)
     reason = reason if before.signed is not None else f"{reason}{word}"
     return RosterChange(before, sha256, roster, KeyEnrolled, emails, prints, reason)
+
+
+def _validity(
+    now: datetime, days: int, valid_from: datetime | None, valid_until: datetime | None
+) -> tuple[datetime, datetime]:
+    """From when until when a new key is valid. Raises Refused where that is past, nothing, or more than a year."""
+    if not 1 <= days <= YEAR_DAYS:
+        raise Refused(f"a key is valid for 1 to {YEAR_DAYS} days, not {days}")
+    now = now.replace(microsecond=0)
+    start = max(now, valid_from or now)
+    end = valid_until or start + timedelta(days=days)
+    if valid_from is not None and valid_from.date() < now.date():
+        raise Refused(
+            f"a key is valid from today on at the earliest, not from {valid_from:%Y-%m-%d}: nothing is signed for it before"
+        )
+    if not start < end <= start + timedelta(days=YEAR_DAYS):
+        raise Refused(
+            f"a key that begins at {start:%Y-%m-%d %H:%M} UTC ends after that, within {YEAR_DAYS} days, not at {end:%Y-%m-%d %H:%M} UTC"
+        )
+    return start, end
 
 
 def revoking(log: Log, store: Path, who: str, *, reason: str, now: datetime) -> RosterChange:

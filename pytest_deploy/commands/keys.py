@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,7 @@ from pytest_deploy.record.plain_text import NOT_PLAIN, is_plain, require_plain, 
 from pytest_deploy.record.ssh_signature import sign as ssh_sign
 from pytest_deploy.workspace import NOT_SAID
 
+_DAY = "%Y-%m-%d"
 _LONGEST_NAME = 200
 """Characters."""
 
@@ -76,7 +78,15 @@ def enroll(
     git: Annotated[
         list[str] | None, typer.Option(help="an e-mail of their commits; may be given several times")
     ] = None,
-    days: Annotated[int, typer.Option(min=1, max=365, help="how long the key is valid")] = 365,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=365, help="how long the key is valid: 365 unless said, or until --until")
+    ] = None,
+    since: Annotated[
+        datetime | None, typer.Option("--from", formats=[_DAY], help="the first day of the key, UTC; else from now on")
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(formats=[_DAY], help="the last day of the key, UTC, in place of --days")
+    ] = None,
     identity: Identity = "",
     pledge: Annotated[
         Path | None,
@@ -98,6 +108,8 @@ def enroll(
     require_plain("--reason", reason)
     if not public_key.is_file():
         raise UsageError(f"--public-key {public_key}: there is no such file; right is the .pub that ssh-keygen made")
+    if days is not None and until is not None:
+        raise UsageError("deploy.py keys enroll: --days and --until both say when the key ends: say one")
     deployer, administrators = record.policy.deployer, record.policy.roster.administrators
     if deployer is not None and {deployer.role, administrators} <= set(enrolled.roles):
         raise Refused(f"nobody is {deployer.role} and {administrators}: who deploys must not change who approves")
@@ -106,7 +118,9 @@ def enroll(
         [enrolled],
         {enrolled.email: public_key.read_text(encoding="utf-8", errors="replace").strip()},
         namespace=f"deploy-approval@{record.policy.organisation.domain}",
-        valid_days=days,
+        valid_days=days or enrollment.YEAR_DAYS,
+        valid_from=since.replace(tzinfo=UTC) if since is not None else None,
+        valid_until=until.replace(tzinfo=UTC) + timedelta(days=1) if until is not None else None,
         now=SystemClock().now(),
         reason=reason,
         distinct_from=distinct_from or (),

@@ -17,7 +17,7 @@ from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record import atomic_file
 from pytest_deploy.record.event import Event
 from pytest_deploy.verify.verify import verify
-from tests.unit.approvals.pending_request import DEPLOYER, NAMESPACE, QUINN, TINA, PendingRequest, public
+from tests.unit.approvals.pending_request import DEPLOYER, LATER_RUN, NAMESPACE, QUINN, TINA, PendingRequest, public
 from tests.unit.verify.second_verifier import second_opinion
 
 COPIES = ("log.vkey", "log.pem", "roles.json", "allowed_signers")
@@ -78,6 +78,66 @@ def test_a_key_ends_when_it_was_said_to(pending: PendingRequest) -> None:
     assert tuple(
         len(keys_of(pending, NINA, pending.clock.now() + after)) for after in (day - timedelta(seconds=1), day)
     ) == (1, 0)
+
+
+DAY = timedelta(days=1)
+
+
+def test_a_deputys_key_is_valid_from_its_first_day_to_its_last(pending: PendingRequest) -> None:
+    now = pending.clock.now()
+    first, end = now + 2 * DAY, now + 5 * DAY
+    enroll(pending, NINA, valid_from=first, valid_until=end)
+    instants = (now, first - timedelta(seconds=1), first, end - timedelta(seconds=1), end)
+
+    assert [len(keys_of(pending, NINA, at)) for at in instants] == [0, 0, 1, 1, 0]
+
+
+def test_a_deputy_approves_on_the_days_of_the_key_alone(pending: PendingRequest) -> None:
+    """Of Quinn's role; the request is made once the deputy is enrolled."""
+    pending.revoke(QUINN)
+    now = pending.clock.now()
+    enroll(pending, NINA, valid_from=now + timedelta(hours=2), valid_until=now + timedelta(hours=4))
+    pending = replace(pending, keys={**pending.keys, NINA.email: pending.keys["stranger"]})
+    pending.clock.move(60)
+    pending.ask(LATER_RUN)
+    with pytest.raises(Refused, match="is not valid for nina@example"):
+        pending.approve(NINA, run=LATER_RUN)
+    pending.clock.move(3 * 3600)
+    pending.approve(NINA, run=LATER_RUN)
+    assert pending.evaluation(run=LATER_RUN).filled == {"QA Lead": NINA.email}
+    pending.clock.move(3600)
+
+    assert pending.evaluation(run=LATER_RUN).filled == {}
+    with pytest.raises(Refused, match="is not valid for nina@example"):
+        pending.approve(NINA, run=LATER_RUN)
+
+
+@pytest.mark.parametrize(
+    "first, end, said",
+    [
+        (-DAY, DAY, "valid from today on at the earliest"),
+        (2 * DAY, DAY, "ends after that, within 365 days"),
+        (2 * DAY, 2 * DAY, "ends after that, within 365 days"),
+        (2 * DAY, 368 * DAY, "ends after that, within 365 days"),
+    ],
+)
+def test_days_that_are_past_or_none_or_too_many_are_refused(
+    pending: PendingRequest, first: timedelta, end: timedelta, said: str
+) -> None:
+    now = pending.clock.now()
+    with pytest.raises(Refused, match=said):
+        enroll(pending, NINA, valid_from=now + first, valid_until=now + end)
+
+
+def test_a_key_that_somebody_has_gets_no_other_days(pending: PendingRequest) -> None:
+    with pytest.raises(
+        Refused, match=r"tina@example\.org has the key SHA256:\S+ from .*: for other days make another key"
+    ):
+        enroll(pending, TINA, key=TINA.email, valid_until=pending.clock.now() + DAY)
+    enroll(pending, NINA, valid_from=pending.clock.now() + DAY)
+    enroll(pending, replace(NINA, roles=("Tech Lead",)))
+
+    assert len([key for key in pending.roster.keys if key.email == NINA.email]) == 1
 
 
 @pytest.mark.parametrize("text", ["", "ssh-ed25519", "ssh-ed25519 AAAA", "ssh-rsa AAAAC3NzaC1lZDI1NTE5", "ünsinn x"])

@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from typer.testing import CliRunner
@@ -16,6 +17,8 @@ from pytest_deploy.cli import app
 from tests.unit.sample_environment import REPOSITORY
 
 PAGE = (REPOSITORY / "docs" / "approvals.md").read_text(encoding="utf-8")
+AUGUST = f"{datetime.now(UTC).year + 1}-08"
+"""The one that the page's deputy is enrolled for, whenever this runs."""
 KEYS = ("ada", "ben", "eva", "quinn", "quinn-new", "tina", "dee")
 
 
@@ -32,7 +35,9 @@ def test_every_command_of_the_page_runs_in_its_order(tmp_path: Path) -> None:
         for command in commands:
             if " revoke " in f" {command} ":
                 time.sleep(1)  # a key is good for whole seconds, one at the least
-            words = [trust_root if word == "3f0c…" else word for word in shlex.split(command)]
+            words = [
+                trust_root if word == "3f0c…" else word.replace("2026-08", AUGUST) for word in shlex.split(command)
+            ]
             result = CliRunner().invoke(app, words)
             assert result.exit_code == 0, (command, result.output, result.exception)
             printed[command] = result.output
@@ -43,6 +48,9 @@ def test_every_command_of_the_page_runs_in_its_order(tmp_path: Path) -> None:
     assert len(commands) >= 20
     assert f"root      {trust_root}" in listed
     assert "roster    number 7, until" in listed
+    assert re.search(
+        rf"^          SHA256:\S+ {AUGUST}-01 to {AUGUST}-15 00:00 UTC, not valid now$", listed, re.MULTILINE
+    )
     assert "VERIFIED" in printed["verify reports/local --trust-root 3f0c…"]
     assert [line for line in listed.splitlines() if line.startswith("waits")] == []
     assert {"Dee Deputy", "Quinn Quist", "Tina Tanaka"} <= set(re.findall(r"^person    (.+?) <", listed, re.MULTILINE))

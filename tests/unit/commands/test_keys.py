@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +60,19 @@ def test_who_is_enrolled_may_sign_until_they_are_revoked(keys: Keys, tinas: Path
     assert [NEEDED.format("Tech Lead"), NEEDED.format("QA Lead")] == printed[1:]
     with pytest.raises(Refused, match="has no valid key here"):
         keys(revoke, person="tina@example.org", reason="left")
+
+
+def test_a_deputys_key_is_listed_with_its_days(keys: Keys, tinas: Path) -> None:
+    first = datetime.now(UTC).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=30)
+    with pytest.raises(UsageError, match="--days and --until both say"):
+        keys(enroll, **TINA, public_key=tinas, since=first, until=first, days=1, reason="OPS-1")
+    keys(enroll, **TINA, public_key=tinas, since=first, until=first, reason="OPS-1")
+
+    listed = keys(list_keys)
+    assert any(
+        f"{first:%Y-%m-%d} to {first + timedelta(days=1):%Y-%m-%d} 00:00 UTC, not valid now" in line for line in listed
+    )
+    assert NEEDED.format("Tech Lead") in listed
 
 
 def test_the_key_of_one_is_nobody_elses(keys: Keys, tinas: Path) -> None:

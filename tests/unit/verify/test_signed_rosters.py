@@ -298,6 +298,17 @@ def test_an_approval_when_the_roster_has_expired_does_not_stand(rosters: SignedR
     assert "the roster in force had expired" in said
 
 
+@pytest.mark.parametrize("days, stands", [(0, False), (2, True), (4, False)], ids=["before", "on", "after"])
+def test_a_deputy_signs_on_the_days_of_the_key_alone(rosters: SignedRosters, days: int, *, stands: bool) -> None:
+    rosters.root().enrol("nina", "Tech Lead", after="20261124Z", until="20261126Z").put_in_force("ada", "ben")
+    rosters.clock.move(days * 86400)
+    rosters.approve("nina")
+
+    well, place = both(rosters.store)
+    assert well is stands
+    assert stands or place.endswith("/approvals/approval.json")
+
+
 def test_a_new_roster_lets_people_sign_again(rosters: SignedRosters) -> None:
     rosters.root()
     rosters.clock.move(30 * 86400)
