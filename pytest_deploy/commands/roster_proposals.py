@@ -38,7 +38,12 @@ def propose(record: RecordKeys, change: RosterChange, identity: str, *, pledged:
     signatures = [path.read_bytes() for path in pledged]
     now, rules = SystemClock().now(), record.policy.roster
     proposal = roster_change.propose(
-        record.log, change, rules, approvers=record.policy.approval.roles, identity=identity, now=now,
+        record.log,
+        change,
+        rules,
+        approvers=record.policy.approval.roles,
+        identity=identity,
+        now=now,
         pledged=signatures,
     )
     after = parse(proposal.files)

@@ -364,7 +364,9 @@ def test_what_a_proposal_says_cannot_draw_over_what_is_shown(ceremony: Ceremony)
         log, [person], {person.email: public}, namespace="deploy-approval@deploy.example.org",
         now=SystemClock().now(), reason="x",
     )  # fmt: skip
-    roster_change.propose(log, change, RosterRules(), approvers=(), identity="y", now=SystemClock().now(), pledged=pledged)
+    roster_change.propose(
+        log, change, RosterRules(), approvers=(), identity="y", now=SystemClock().now(), pledged=pledged
+    )
 
     shown = "\n".join(ceremony.sign("ada", show=True))
     assert "\x1b" not in shown
@@ -392,7 +394,9 @@ def test_a_proposal_that_tells_nobody_apart_is_shown_and_not_signed(ceremony: Ce
         namespace="deploy-approval@deploy.example.org", now=SystemClock().now(), reason="x",
         distinct_from=["eva@example.org"],
     )  # fmt: skip
-    roster_change.propose(log, change, RosterRules(), approvers=(), identity="passport", now=SystemClock().now(), pledged=pledged)
+    roster_change.propose(
+        log, change, RosterRules(), approvers=(), identity="passport", now=SystemClock().now(), pledged=pledged
+    )
 
     assert any(line.startswith("alike     Eva Admin") for line in ceremony.sign("ada", show=True))
     with pytest.raises(Refused, match="looks like Eva Admin"):
@@ -476,7 +480,9 @@ def test_a_key_that_comes_again_after_its_end_is_enrolled_and_not_revoked(ceremo
         log, [person], {person.email: public}, namespace="deploy-approval@deploy.example.org", now=now, reason="back"
     )
     pledged = [ceremony.pledge("tina").read_bytes()]
-    proposal = roster_change.propose(log, change, RosterRules(), approvers=(), identity="passport", now=now, pledged=pledged)
+    proposal = roster_change.propose(
+        log, change, RosterRules(), approvers=(), identity="passport", now=now, pledged=pledged
+    )
     for name in ("ada", "ben"):
         signer = people[f"{name}@example.org"]
         proposal = roster_change.sign_proposal(log, proposal, person=signer, key=ceremony.key(name), now=now)

@@ -130,9 +130,9 @@ PERMITTED: dict[str, Make] = {
     "a new key with its pledge": lambda r: r.enrol("nina", "QA Lead").put_in_force("ada", "ben"),
     "the key of a pledge once more": lambda r: r.enrol("nina", "QA Lead").put_in_force("ada", "ben").put_in_force("ben", "cleo"),
     "a longer key without another pledge": (
-        lambda r: r.enrol("nina", until="20261124Z").put_in_force("ada", "ben").enrol("nina", until="20261230Z").put_in_force("ada", "ben")
+        lambda r: r.enrol("nina", until="20261124000000Z").put_in_force("ada", "ben").enrol("nina", until="20261230000000Z").put_in_force("ada", "ben")
     ),
-    "an ended key without a pledge": lambda r: unpledged(r.enrol("nina", until="20261122Z")).put_in_force("ada", "ben"),
+    "an ended key without a pledge": lambda r: unpledged(r.enrol("nina", until="20261122000000Z")).put_in_force("ada", "ben"),
     "a pledge that nobody asked for": lambda r: pledged(r, "eve", "eve@example.org", "Eve").put_in_force("ada", "ben"),
     "an approval before the roster expires": lambda r: later(r, 30 * 86400 - 0.001).approve(),
 }  # fmt: skip
@@ -257,7 +257,7 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "a pledge added": (lambda r: again(r, **{"pledge-00000000.sig": b""}), OTHER_FILES),
     "a pledge removed": (lambda r: r.bring(without(r.newest, max(name for name in r.newest if name.startswith("pledge")))), OTHER_FILES),
     "an ended key again without a pledge": (
-        lambda r: unpledged(r.enrol("nina", until="20261122Z")).put_in_force("ada", "ben").enrol("nina").put_in_force("ada", "ben"),
+        lambda r: unpledged(r.enrol("nina", until="20261122000000Z")).put_in_force("ada", "ben").enrol("nina").put_in_force("ada", "ben"),
         "nina@example.org has no pledge",
     ),
     "a plus-address": (lambda r: renamed(r, "tina+1@example.org").put_in_force("ada", "ben"), ADDRESS),
@@ -300,13 +300,15 @@ def test_an_approval_when_the_roster_has_expired_does_not_stand(rosters: SignedR
 
 @pytest.mark.parametrize("days, stands", [(0, False), (2, True), (4, False)], ids=["before", "on", "after"])
 def test_a_deputy_signs_on_the_days_of_the_key_alone(rosters: SignedRosters, days: int, *, stands: bool) -> None:
-    rosters.root().enrol("nina", "Tech Lead", after="20261124Z", until="20261126Z").put_in_force("ada", "ben")
+    rosters.root().enrol("nina", "Tech Lead", after="20261124000000Z", until="20261126000000Z").put_in_force(
+        "ada", "ben"
+    )
     rosters.clock.move(days * 86400)
     rosters.approve("nina")
 
     well, place = both(rosters.store)
     assert well is stands
-    assert stands or place.endswith("/approvals/approval.json")
+    assert stands or "/approvals/" in place
 
 
 def test_a_new_roster_lets_people_sign_again(rosters: SignedRosters) -> None:

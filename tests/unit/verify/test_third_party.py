@@ -171,7 +171,7 @@ FOLLOWING: dict[str, Callable[[SignedRosters], object]] = {
     "a person, then their signature": lambda r: change(r.enrol("nina", ADMINISTRATOR).put_in_force("ben", "ada"), "nina", "ada"),
     "text beyond ASCII": lambda r: change(r, "ada", "ben", reason='Ü \U0001f511 <"\\/> \x7f\n'),
     "a new key with its pledge": lambda r: r.enrol("nina", "QA Lead").put_in_force("ada", "ben").put_in_force("ben", "cleo"),
-    "an ended key without a pledge": lambda r: unpledged(r.enrol("nina", until="20261122Z")).put_in_force("ada", "ben"),
+    "an ended key without a pledge": lambda r: unpledged(r.enrol("nina", until="20261122000000Z")).put_in_force("ada", "ben"),
     "names in other writings": lambda r: named(r, "\u041d\u0438\u043d\u0430 O'Neil-\u6797 \U0001f600").put_in_force("ada", "ben"),
     "the log's key rotated": lambda r: r.rotate(r.store.parents[1]),
     "signed right before it expires": lambda r: late(r, 30 * 86400 - 0.001),
