@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 from pytest_deploy.approvals.roster import Person, Roster
 from pytest_deploy.approvals.signed_file import Statement, sign_and_count, slug
 from pytest_deploy.errors import RecordError, Refused
-from pytest_deploy.record import meanings
+from pytest_deploy.policy.user_verification import UserVerification
+from pytest_deploy.record import meanings, sshsig
 from pytest_deploy.record.event import Event, line_hash
 from pytest_deploy.record.events import EnvironmentReleased, Json
 from pytest_deploy.record.log import Log, LogView
@@ -109,7 +110,9 @@ class Thaw(Statement):
 AfterRun = SignOff | Amendment | Note | AcceptedDeviation | Thaw
 
 
-def sign_statement(log: Log, statement: AfterRun, *, person: Person, key: Path) -> Event:
+def sign_statement(
+    log: Log, statement: AfterRun, *, person: Person, key: Path, user_verification: UserVerification = "none"
+) -> Event:
     """Sign a statement, store it, count it; returns its event. Raises as `sign_and_count`.
 
     What the person read is what they sign: refused where anything of its kind was signed since the log was last read.
@@ -136,8 +139,10 @@ def sign_statement(log: Log, statement: AfterRun, *, person: Person, key: Path) 
 
     folder = f"signoffs/{'environment' if run == NO_RUN else run}"
     return sign_and_count(
-        log, statement, folder=folder, slot=slot, run=run, person=person, key=key, condition=unchanged_since_read
-    )
+        log, statement,
+        folder=folder, slot=slot, run=run, person=person, key=key,
+        condition=unchanged_since_read, user_verification=user_verification,
+    )  # fmt: skip
 
 
 def event_hash(event: Event) -> str:
@@ -145,7 +150,15 @@ def event_hash(event: Event) -> str:
     return line_hash(event.line())
 
 
-def why_not_thawed(store: Store, roster: Roster, roles: Collection[str], released: Event, frozen: Event) -> str:
+def why_not_thawed(
+    store: Store,
+    roster: Roster,
+    roles: Collection[str],
+    released: Event,
+    frozen: Event,
+    *,
+    user_verification: UserVerification = "none",
+) -> str:
     """Why an environment.released does not lift a freeze; empty where it does.
 
     The gate does not take the log's word for it: whoever deploys holds the log's key, not the key of a Tech Lead.
@@ -163,11 +176,12 @@ def why_not_thawed(store: Store, roster: Roster, roles: Collection[str], release
     person = roster.people.get(str(statement.get("signer")))
     if person is None or statement.get("role") not in person.roles or statement.get("role") not in roles:
         return f"{statement.get('signer')} does not hold one of the roles that may: {', '.join(roles)}"
-    return verify(
+    _, wrong = verify(
         content,
         signature,
         allowed_signers=roster.files()["allowed_signers"],
         signer=person.email,
         namespace=roster.namespace,
         at=released.time,
-    )[1]
+    )
+    return wrong or sshsig.read(signature).lacks(user_verification)

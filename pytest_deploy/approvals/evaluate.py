@@ -8,34 +8,31 @@ counts no longer for it, whatever it signed before. A file that fails is named w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Generic
+from typing import Final, Generic
 
 from pytest_deploy.approvals.fill_roles import match_roles
 from pytest_deploy.approvals.roster import Person, Roster, enroll_command, why_unfit
 from pytest_deploy.approvals.sign_request import Approval, OverrideStatement, Rejection, S, UnderRequest, parse
 from pytest_deploy.approvals.signed_file import SignedFile
-from pytest_deploy.record import stored_file
+from pytest_deploy.policy.user_verification import UserVerification
+from pytest_deploy.record import sshsig, stored_file
 from pytest_deploy.record.clock import stamp
-from pytest_deploy.record.countersigned import SIGNERS
 from pytest_deploy.record.event import Event, of_type
-from pytest_deploy.record.events import ApprovalRefused, RequestMade, RequestRejected, Signed, given
-from pytest_deploy.record.log import Log
+from pytest_deploy.record.events import RequestMade, RequestRejected, Signed
 from pytest_deploy.record.meanings import wrong_lifetime, wrong_meaning, wrong_time
 from pytest_deploy.record.ssh_signature import verify
 from pytest_deploy.release.request import digest
 from pytest_deploy.workspace import Workspace
 
-_OVERRIDE_PREFIX: Final = "override-"
-_PREFIXES: Final[Mapping[str, type[UnderRequest]]] = {_OVERRIDE_PREFIX: OverrideStatement, "rejection-": Rejection}
+OVERRIDE_PREFIX: Final = "override-"
+_PREFIXES: Final[Mapping[str, type[UnderRequest]]] = {OVERRIDE_PREFIX: OverrideStatement, "rejection-": Rejection}
 """How the names of files begin that are no approvals."""
 _LARGEST: Final = stored_file.LARGEST["signoffs"]
 _COUNTING: Final = frozenset({Approval.type, Rejection.type, OverrideStatement.type})
-OVERRIDE_SIGNERS: Final = SIGNERS
-"""An override is asked for by one and confirmed by another."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +78,8 @@ class ApprovalContext:
     """The roster in force when the request was made; None where none was made."""
     trust_root: str | None = None
     """The SHA-256 of the first signed roster, where policy pins it."""
+    user_verification: UserVerification = "none"
+    """What policy asks a signature to be made with."""
 
     @property
     def deployer(self) -> Person | None:
@@ -149,14 +148,6 @@ class Evaluation:
     """Who rejects the request, as which role and why, in words."""
 
 
-@dataclass(frozen=True)
-class Override:
-    people: tuple[str, ...]
-    until: datetime
-    incident: str
-    signatures: tuple[CountedSignature[OverrideStatement], ...]
-
-
 def evaluate(context: ApprovalContext) -> Evaluation:
     signed: dict[str, set[str]] = {}
     for signature in context.approvals.counted:
@@ -195,50 +186,6 @@ def _rejected(context: ApprovalContext) -> Iterator[str]:
         if not any(at > one.at for at, _ in taken_back.get(one.signer, ()))
     }
     yield from standing.values()
-
-
-def overrides(context: ApprovalContext) -> Mapping[str, Override]:
-    """The gates that two different people override for this request, for one incident, until the earlier expiry."""
-    same: dict[tuple[str, str], list[CountedSignature[OverrideStatement]]] = {}
-    for signature in context.overrides.counted:
-        same.setdefault((signature.statement.gate, signature.statement.incident), []).append(signature)
-    complete = {}
-    for (gate, incident), signatures in same.items():
-        people = tuple(sorted({signature.statement.signer for signature in signatures}))
-        if len(people) >= OVERRIDE_SIGNERS:
-            until = min(signature.statement.until for signature in signatures)
-            complete[gate] = Override(people, until, incident, tuple(signatures))
-    return complete
-
-
-def incomplete_override(context: ApprovalContext, gate: str) -> str:
-    """Why a gate is not overridden although somebody signed for it, in words; empty where nobody did, or it is."""
-    if gate in overrides(context):
-        return ""
-    named = [(file.file.rpartition("/")[2], file.reason) for file in context.overrides.refused]
-    reasons = [f"{name}: {reason}" for name, reason in named if name.startswith(f"{_OVERRIDE_PREFIX}{gate}-")]
-    signed = [signature.statement for signature in context.overrides.counted if signature.statement.gate == gate]
-    return "; ".join(
-        [*reasons, *(f"{said.signer} signed for {said.incident}; another person must sign the same" for said in signed)]
-    )
-
-
-def record_signatures(log: Log, context: ApprovalContext, *, actor: str) -> None:
-    """Append what no event says yet of the files under a request; each once.
-
-    `approval.signed`, `request.rejected` and `override.signed` for what counts, `approval.refused` for what does not.
-    """
-    signatures: list[CountedSignature[Any]] = [*context.approvals.counted, *context.rejections.counted]
-    for override in overrides(context).values():
-        signatures += override.signatures
-    for signature in signatures:
-        if signature.event is None:
-            log.append(signature.file.event_content(signature.statement), run=context.run, actor=actor)
-    recorded = {(given(refused.file), refused.reason) for _, refused in of_type(log.run(context.run), ApprovalRefused)}
-    refused = (*context.approvals.refused, *context.rejections.refused, *context.overrides.refused)
-    for file in dict.fromkeys(refused):
-        if (file.file, file.reason) not in recorded:
-            log.append(ApprovalRefused(**asdict(file)), run=context.run, actor=actor)
 
 
 # --- one file
@@ -299,12 +246,14 @@ def _evaluate_file(context: ApprovalContext, path: Path, name: str, kind: type[S
             namespace=context.roster.namespace,
             at=context.at if event is None else event.time,
         )
-        # 6. And its key was one when the request was made, and was not ended since: nothing rests on this signature yet.
+        # 6. And its key was one when the request was made, and was not ended since: nothing rests on this signature yet. It was
+        # used as policy asks. A rejection counts whatever it was made with.
         if kind is not Rejection:
             why = (
                 why
                 or _too_new(context, statement.signer, fingerprint)
                 or _ended(context, statement.signer, fingerprint)
+                or sshsig.read(file.signature).lacks(context.user_verification)
             )
     if why:
         return RefusedFile(name, why, statement.signer, statement.role)
@@ -383,7 +332,8 @@ def why_impossible(context: ApprovalContext) -> str:
     if context.roster_unfit or context.unidentified:
         return context.roster_unfit or context.unidentified
     roster, at, ineligible = context.roster, context.at, context.ineligible_signers
-    holders = {role: roster.holders(role, at) for role in context.roles}
+    on_token = context.user_verification != "none"
+    holders = {role: roster.holders(role, at, on_token=on_token) for role in context.roles}
     eligible = {
         person.email: person.roles for people in holders.values() for person in people if person.email not in ineligible
     }
@@ -392,7 +342,8 @@ def why_impossible(context: ApprovalContext) -> str:
     for role in dict.fromkeys(slot.partition(" (")[0] for slot in missing):
         names = [person.printed_name for person in holders[role]]
         excluded = [person.printed_name for person in holders[role] if person.email in ineligible]
-        who = f"held by {', '.join(names)}" if names else "held by nobody with a valid key"
+        nobody = f"held by nobody with a valid key{' on a token, which policy asks for' if on_token else ''}"
+        who = f"held by {', '.join(names)}" if names else nobody
         but = f", of whom {', '.join(excluded)} deploys or wrote what is deployed" if excluded else ""
         reasons.append(f"nobody is left to sign as {role}: {who}{but}")
     return "; ".join(reasons)

@@ -78,6 +78,11 @@ class Key:
         """8 hex of the key's SHA-256, as file names carry it."""
         return hashlib.sha256(_blob(self.public)).hexdigest()[:8]
 
+    @property
+    def on_token(self) -> bool:
+        """Whether it lies on a FIDO token."""
+        return self.public.startswith("sk-")
+
     def valid(self, at: datetime) -> bool:
         return self.valid_after <= at < self.valid_before
 
@@ -125,9 +130,9 @@ class Roster:
         known_emails = {email.lower() for email in outside}
         return tuple(email for email in emails if email.lower() not in known_emails and self.of_git(email) is None)
 
-    def holders(self, role: str, at: datetime) -> tuple[Person, ...]:
-        """Who could fill a role at an instant: holds it, and has a key that is valid."""
-        able = {key.email for key in self.keys if key.valid(at)}
+    def holders(self, role: str, at: datetime, *, on_token: bool = False) -> tuple[Person, ...]:
+        """Who could fill a role at an instant: holds it, and has a key that is valid, on a token where that is asked."""
+        able = {key.email for key in self.keys if key.valid(at) and (key.on_token or not on_token)}
         return tuple(p for p in self.people.values() if role in p.roles and p.email in able)
 
     def files(self) -> dict[str, bytes]:

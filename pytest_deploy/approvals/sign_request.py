@@ -17,6 +17,7 @@ from pytest_deploy.approvals.rehearsal_roster import throw_away_key
 from pytest_deploy.approvals.roster import Person, Roster, enroll_command, fingerprint_of, in_force
 from pytest_deploy.approvals.signed_file import Statement, sign_and_count, signing_key, slug
 from pytest_deploy.errors import IllegalEvent, Refused, UsageError
+from pytest_deploy.policy.user_verification import UserVerification
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event, canonical, of_type
@@ -109,14 +110,15 @@ def parse(text: bytes, kind: type[S]) -> S:
 
 
 def sign_approval(
-    log: Log, store: Path, run: str, *, person: Person, role: str, key: Path, comment: str, now: datetime
-) -> Event:
-    """Sign a request for one role; returns the `approval.signed` event. `now` is the request's own clock.
+    log: Log, store: Path, run: str, *, person: Person, role: str, key: Path, comment: str, now: datetime,
+    user_verification: UserVerification = "none",
+) -> Event:  # fmt: skip
+    """Sign a request for one role; returns the `approval.signed` event. `now` is the request's own clock, `user_verification` what policy asks.
 
     Raises as `sign_and_count`, and Refused where the person has signed it already.
     """
     stated = (APPROVES, person.printed_name, person.email, role, stamp(now), _request_sha256(store, run), run)
-    return _sign(log, Approval(*stated, comment), slug(role), person, key)
+    return _sign(log, Approval(*stated, comment), slug(role), person, key, user_verification=user_verification)
 
 
 def sign_rejection(
@@ -140,6 +142,7 @@ def sign_override(
     incident: str,
     expires: datetime,
     now: datetime,
+    user_verification: UserVerification = "none",
 ) -> Event:
     """Sign one person's part of an override; returns the `override.signed` event.
 
@@ -157,14 +160,22 @@ def sign_override(
         run,
     )
     statement = OverrideStatement(*stated, gate, incident, reason, stamp(expires))
-    return _sign(log, statement, f"override-{gate}", person, key)
+    return _sign(log, statement, f"override-{gate}", person, key, user_verification=user_verification)
 
 
 def _request_sha256(store: Path, run: str) -> str:
     return digest(stored_file.read(stored_file.file_of(store, f"runs/{run}/request.json")))
 
 
-def _sign(log: Log, statement: UnderRequest, slot: str, person: Person, key: Path) -> Event:
+def _sign(
+    log: Log,
+    statement: UnderRequest,
+    slot: str,
+    person: Person,
+    key: Path,
+    *,
+    user_verification: UserVerification = "none",
+) -> Event:
     """Refuse what would count no more than it does.
 
     An override may follow one that ran out or names another incident, and anything what was signed with a key that was ended.
@@ -187,7 +198,10 @@ def _sign(log: Log, statement: UnderRequest, slot: str, person: Person, key: Pat
             raise Refused(f"{person.email} has signed this already, at {stamp(event.time)}; nothing was added")
     folder = f"runs/{statement.run}/approvals"
     parse(render(statement), type(statement))  # what could not be read back is not signed
-    return sign_and_count(log, statement, folder=folder, slot=slot, run=statement.run, person=person, key=key)
+    return sign_and_count(
+        log, statement,
+        folder=folder, slot=slot, run=statement.run, person=person, key=key, user_verification=user_verification,
+    )  # fmt: skip
 
 
 # --- who signs a command, and with which key

@@ -10,8 +10,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import ClassVar
 
-from pytest_deploy.approvals.roster import Key, Person, Roster, fingerprint_of, in_force
+from pytest_deploy.approvals.roster import Key, Person, Roster, enroll_command, fingerprint_of, in_force
 from pytest_deploy.errors import IllegalEvent, RecordTampered, Refused
+from pytest_deploy.policy.user_verification import IN_WORDS, UserVerification
 from pytest_deploy.record import events, sshsig
 from pytest_deploy.record.clock import parse_stamp
 from pytest_deploy.record.event import Event, canonical
@@ -72,8 +73,12 @@ class SignedFile:
         }
 
     def event_content(self, statement: Statement) -> EventContent:
-        """What counts it in the log. Raises IllegalEvent where no event could."""
-        return events.parse(statement.type, {**self.digests(), **statement.event_data()})
+        """What counts it in the log, with what the signature says of how it was made. Raises IllegalEvent where no event could."""
+        try:
+            made_with: dict[str, Json] = {"user_verification": sshsig.read(self.signature).user_verification}
+        except sshsig.BadSignature as error:
+            raise IllegalEvent(f"{self.name}.sig: {error}") from None
+        return events.parse(statement.type, {**self.digests(), **made_with, **statement.event_data()})
 
 
 def signing_key(store: Store, signed: Signed) -> str:
@@ -89,8 +94,20 @@ def slug(words: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 
 
-def require_valid_key(roster: Roster, person: Person, role: str, key: Path, at: datetime, *, store: Path) -> Key:
-    """The person's key, valid at an instant, for a role they hold in the record `store`. Raises Refused: a signature that cannot count is not made."""
+def require_valid_key(
+    roster: Roster,
+    person: Person,
+    role: str,
+    key: Path,
+    at: datetime,
+    *,
+    store: Path,
+    user_verification: UserVerification = "none",
+) -> Key:
+    """The person's key, valid at an instant, for a role they hold in the record `store`, on a token where policy asks for one.
+
+    Raises Refused: a signature that cannot count is not made.
+    """
     if role not in person.roles:
         raise Refused(
             f"{person.printed_name} does not hold the role {role}: the roster says {', '.join(person.roles) or 'none'}"
@@ -100,6 +117,12 @@ def require_valid_key(roster: Roster, person: Person, role: str, key: Path, at: 
     if enrolled is None or not enrolled.valid(at):
         raise Refused(
             f"the key {fingerprint} is not valid for {person.email} now; which is: `{Workspace.of_store(store).command_line('keys list')}`"
+        )
+    if user_verification != "none" and not enrolled.on_token:
+        raise Refused(
+            f"{fingerprint} is a key on no token, and policy asks for {IN_WORDS[user_verification]} "
+            f"(approval.user_verification: {user_verification}); nothing was signed. `ssh-keygen -t ed25519-sk -O verify-required` "
+            f"makes one; to make it known: `{enroll_command(Workspace.of_store(store), person.email, person)}`"
         )
     return enrolled
 
@@ -114,15 +137,18 @@ def sign_and_count(
     person: Person,
     key: Path,
     condition: AppendCondition | None = None,
+    user_verification: UserVerification = "none",
 ) -> Event:
     """Sign a statement, store it in `folder` under the first free name of `slot`, count it; returns its event.
 
-    A signature that could never count is not made. Raises Refused (role not held, key not valid, ...), Failed where
-    ssh-keygen does not sign, StoreUnavailable, whatever `condition` raises.
+    A signature that could never count is not made. `user_verification` is what policy asks it to be made with. Raises Refused
+    (role not held, key not valid, ...), Failed where ssh-keygen does not sign, StoreUnavailable, whatever `condition` raises.
     """
     roster, _ = in_force(log.store, log.events())
     at = log.clock.now()
-    known = require_valid_key(roster, person, statement.role, key, at, store=log.store.path)
+    known = require_valid_key(
+        roster, person, statement.role, key, at, store=log.store.path, user_verification=user_verification
+    )
     try:
         content = canonical(asdict(statement))
     except IllegalEvent as error:
@@ -131,7 +157,10 @@ def sign_and_count(
     def check(file: SignedFile) -> None:
         log.check(file.event_content(statement), run=run, actor=person.email)
 
-    file = store_signed_file(log.store, folder, slot, content, key=key, known=known, roster=roster, at=at, check=check)
+    file = store_signed_file(
+        log.store, folder, slot, content,
+        key=key, known=known, roster=roster, at=at, check=check, user_verification=user_verification,
+    )  # fmt: skip
     return log.append(file.event_content(statement), run=run, actor=person.email, condition=condition)
 
 
@@ -146,6 +175,7 @@ def store_signed_file(
     roster: Roster,
     at: datetime,
     check: Callable[[SignedFile], None],
+    user_verification: UserVerification = "none",
 ) -> SignedFile:
     """Sign a statement and put both files into `folder` of the store, under the first free name of the slot.
 
@@ -162,7 +192,7 @@ def store_signed_file(
     _, why = verify(
         content, signature, allowed_signers=allowed, signer=known.email, namespace=roster.namespace, at=at
     )  # fmt: skip
-    if why:
+    if why := why or sshsig.read(signature).lacks(user_verification):
         raise Refused(f"the signature just made {why}; nothing was kept")
     for number in range(1, _TRIES):
         name = f"{slot}-{known.short}{'' if number == 1 else f'-{number}'}.json"

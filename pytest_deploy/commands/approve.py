@@ -54,6 +54,7 @@ def approve(
         key=key,
         comment=comment,
         now=pending.environment.clock.now(),
+        user_verification=pending.environment.policy.approval.user_verification,
     )
     typer.echo(f"signed    by {person.printed_name} <{person.email}> as {role}: {event.read(ApprovalSigned).meaning}")
     evaluation = pending.gates().facts.evaluation
@@ -122,6 +123,7 @@ def override(
         incident=incident,
         expires=now + timedelta(hours=hours),
         now=now,
+        user_verification=pending.environment.policy.approval.user_verification,
     )
     typer.echo(f"signed    override of {gate} by {person.printed_name} as {role}, {hours:g} h")
     counts = pending.gates().facts.overrides.get(gate) is not None

@@ -216,7 +216,8 @@ class Signing:
 
     def sign(self, statement: AfterRun) -> None:
         typer.echo(f"signing   {statement.meaning}, as {self.person.printed_name} <{self.person.email}>, {self.role}")
-        event = sign_statement(self.log, statement, person=self.person, key=self.key)
+        asked = self.policy.approval.user_verification
+        event = sign_statement(self.log, statement, person=self.person, key=self.key, user_verification=asked)
         typer.echo(f"signed    {event.read(Signed).file}, counted by event {event.seq}")
 
 

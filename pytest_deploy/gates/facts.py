@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
-from pytest_deploy.approvals import evaluate
-from pytest_deploy.approvals.evaluate import ApprovalContext, Evaluation, Override
+from pytest_deploy.approvals import overrides
+from pytest_deploy.approvals.evaluate import ApprovalContext, Evaluation, evaluate
+from pytest_deploy.approvals.overrides import Override
 from pytest_deploy.approvals.roster import Roster, in_force
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.asked_gates import missing_roles
@@ -89,6 +90,7 @@ class GateFacts:
             outside=self.policy.approval.outside,
             asked_of=self._asked_of,
             trust_root=self.policy.approval.trust_root,
+            user_verification=self.policy.approval.user_verification,
         )
 
     @property
@@ -103,13 +105,13 @@ class GateFacts:
     @cached_property
     def evaluation(self) -> Evaluation:
         """The signatures under the request, counted and refused; none where no request lives."""
-        return evaluate.evaluate(self.approval_context)
+        return evaluate(self.approval_context)
 
     @cached_property
     def overrides(self) -> Mapping[str, Override]:
         """The gates that two people override for this request."""
-        return {} if self.candidate.request is None else evaluate.overrides(self.approval_context)
+        return {} if self.candidate.request is None else overrides.overrides(self.approval_context)
 
     def incomplete_override(self, gate: str) -> str:
         """Why what was signed to override a gate does not count; empty where nothing was signed, or it counts."""
-        return "" if self.candidate.request is None else evaluate.incomplete_override(self.approval_context, gate)
+        return "" if self.candidate.request is None else overrides.incomplete_override(self.approval_context, gate)

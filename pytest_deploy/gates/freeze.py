@@ -30,7 +30,9 @@ def gather(facts: GateFacts) -> Judge:
     """The freeze that stands, whatever was signed to lift it."""
 
     def why_not_lifted(released: Event, frozen: Event) -> str:
-        return why_not_thawed(facts.environment.log.store, facts.roster, facts.policy.thaw.roles, released, frozen)
+        asked = facts.policy.approval.user_verification
+        store, roles = facts.environment.log.store, facts.policy.thaw.roles
+        return why_not_thawed(store, facts.roster, roles, released, frozen, user_verification=asked)
 
     frozen = standing_freeze(facts.state, why_not_lifted)
     thaw = facts.workspace.command_line("thaw", "--reason", NOT_SAID)

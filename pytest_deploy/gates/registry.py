@@ -15,7 +15,8 @@ from typing import Final
 
 import psycopg
 
-from pytest_deploy.approvals.evaluate import OVERRIDE_SIGNERS, record_signatures
+from pytest_deploy.approvals.overrides import OVERRIDE_SIGNERS
+from pytest_deploy.approvals.record_signatures import record_signatures
 from pytest_deploy.errors import DeployError
 from pytest_deploy.gates import (
     anchors,

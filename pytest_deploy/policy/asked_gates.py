@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Self
 
+from pytest_deploy.policy.user_verification import UserVerification, is_level
+
 RULES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "deployer": "deployer",
@@ -85,6 +87,8 @@ class Asked:
     """The phases it does without."""
     roles: tuple[str, ...]
     """Who must approve a deployment."""
+    user_verification: UserVerification
+    """What their signatures, and those of an override, must be made with."""
     ruled: frozenset[str]
     """The gates that it has a rule for: each passes or refuses, and is never not applicable."""
 
@@ -97,10 +101,13 @@ class Asked:
                 raise ValueError("is no policy: keys sorted and single, no spaces, ASCII, one line")
             left_out, roles = policy["phases"]["leave_out"], policy["approval"]["roles"]
             left_out, roles = _names(left_out), _names(roles)
+            asked = policy["approval"].get("user_verification", "none")  # older policies ask nothing
+            if not is_level(asked):
+                raise ValueError(f"is no policy: it asks for the user verification {asked!r}")
             ruled = frozenset(gate for gate, key in RULES.items() if not key or _is_rule(_value(policy, key)))
         except (KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"is no policy: {error}") from error
-        return cls(frozenset(left_out), roles, ruled)
+        return cls(frozenset(left_out), roles, asked, ruled)
 
     def gates(self, pipeline: str) -> tuple[str, ...]:
         return gates_of(pipeline, self.left_out)

@@ -172,13 +172,14 @@ REHEARSED_ANCHORS = ".deploy/anchors"
 
 
 def _rehearsed(document: Node) -> Node:
-    """What a rehearsal changes of an environment: embedded platform, a key of its own in a file, no commit frozen.
+    """What a rehearsal changes of an environment: embedded platform, keys in files (its own, its people's), no commit frozen.
 
     Its record lies in a folder, whose retention nothing can lock, unless `record.rehearsed` says otherwise; the copies of its
     checkpoints lie in a folder too, in place of GitHub's as well, and no authority is asked for the time.
     """
     changed: dict[str, Any] = {
         "platform": {"kind": "embedded", "runtime": "process", "google": None},
+        "approval": {"user_verification": "none"},
         "freeze_after_rollback": False,
         "record": {"signer": "file", "key": None},
     }

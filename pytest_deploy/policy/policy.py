@@ -27,6 +27,7 @@ from pytest_deploy.policy.types import (
     complaint,
     distinct,
 )
+from pytest_deploy.policy.user_verification import UserVerification
 
 # --- Who and when: what must be so before a deployment may go. Null, or left out, where a rule does not apply.
 
@@ -59,6 +60,8 @@ class Approval(Section):
     """e-mails of commit authors who are nobody here and need no place in the roster, e.g. a bot's"""
     trust_root: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """the first roster that administrators signed, by its SHA-256 (`deploy.py keys list` prints it); null: not pinned"""
+    user_verification: UserVerification = "none"
+    """what a signature must be made with: pin (a FIDO token and its PIN or a finger), touch (a token that was touched), none (any key)"""
 
 
 class RosterRules(Section):
@@ -174,7 +177,7 @@ class Policy(Section):
     phases: Phases = Phases()
     """leave_out: [...]"""
     approval: Approval = Approval()
-    """roles, expires_h, outside and trust_root"""
+    """roles, expires_h, outside, trust_root and user_verification"""
     roster: RosterRules = RosterRules()
     """administrators, quorum and days"""
     deployer: Deployer | None = None

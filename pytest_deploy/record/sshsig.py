@@ -20,6 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from pytest_deploy.policy.user_verification import IN_WORDS, UserVerification, suffices
+
 _MAGIC: Final = b"SSHSIG"
 _ARMOUR: Final = re.compile(rb"\s*-----BEGIN SSH SIGNATURE-----\s+([A-Za-z0-9+/=\s]+)-----END SSH SIGNATURE-----\s*")
 _TOUCHED, _VERIFIED = 0x01, 0x04
@@ -63,14 +65,20 @@ class SshSignature:
         return f"SHA256:{base64.b64encode(hashlib.sha256(self.key).digest()).decode().rstrip('=')}"
 
     @property
-    def touched(self) -> bool:
-        """Whether somebody touched the token for it."""
-        return self.flags is not None and bool(self.flags & _TOUCHED)
+    def user_verification(self) -> UserVerification:
+        """What the token had of its owner for it; a PIN or a finger is a second component (21 CFR 11.200(a)(1))."""
+        flags = self.flags or 0
+        return "pin" if flags & _VERIFIED else "touch" if flags & _TOUCHED else "none"
 
-    @property
-    def user_verified(self) -> bool:
-        """Whether the token had a PIN or a finger for it: a second component of the signature (21 CFR 11.200(a)(1))."""
-        return self.flags is not None and bool(self.flags & _VERIFIED)
+    def lacks(self, asked: UserVerification) -> str:
+        """Why it is not made with what policy asks for, in words; empty where it is."""
+        if suffices(self.user_verification, asked):
+            return ""
+        how = {"none": "a token that nobody touched", "touch": "a token without its PIN", "pin": ""}
+        made_with = "a key on no token" if self.flags is None else how[self.user_verification]
+        return (
+            f"was signed with {made_with}, and policy asks for {IN_WORDS[asked]} (approval.user_verification: {asked})"
+        )
 
 
 def read(armoured: bytes) -> SshSignature:

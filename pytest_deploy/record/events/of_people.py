@@ -7,6 +7,7 @@ from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from pytest_deploy.policy.user_verification import UserVerification
 from pytest_deploy.record.events.content import EventContent, Sha256
 
 
@@ -21,6 +22,8 @@ class Signed(EventContent, frozen=True, kw_only=True):
     """Of the signature."""
     signer: str
     """The e-mail address under which the roster has the signer."""
+    user_verification: UserVerification | UnsetType = UNSET
+    """As the FIDO flags in the signature say; `none` of a key on no token. Older events do not say it."""
 
 
 class ApprovalSigned(Signed, frozen=True, kw_only=True):

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from pytest_deploy.approvals.evaluate import incomplete_override, overrides
+from pytest_deploy.approvals.overrides import incomplete_override, overrides
 from pytest_deploy.approvals.sign_request import render
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.clock import stamp

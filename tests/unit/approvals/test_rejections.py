@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_deploy.approvals.evaluate import record_signatures
+from pytest_deploy.approvals.record_signatures import record_signatures
 from pytest_deploy.approvals.sign_request import Rejection, sign_rejection
 from pytest_deploy.errors import IllegalEvent, Refused
 from pytest_deploy.record import log_entry as entries

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
-from pytest_deploy.approvals.evaluate import overrides
+from pytest_deploy.approvals.overrides import overrides
 from pytest_deploy.approvals.roster import Roster
 from pytest_deploy.approvals.sign_request import Rejection
 from pytest_deploy.record.clock import stamp

@@ -10,13 +10,14 @@ from datetime import timedelta
 from pathlib import Path
 
 from pytest_deploy.approvals import enrollment
-from pytest_deploy.approvals.evaluate import record_signatures
+from pytest_deploy.approvals.record_signatures import record_signatures
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.approvals.sign_request import Approval, OverrideStatement
 from pytest_deploy.approvals.sign_request import render as statement
 from pytest_deploy.approvals.signed_file import slug
 from pytest_deploy.commands.approve import approve, override, pending_request
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record.clock import SystemClock, stamp
 from pytest_deploy.record.event import canonical
 from pytest_deploy.record.events import parse
@@ -27,6 +28,7 @@ from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.record.ssh_signature import sign
 from pytest_deploy.release.live import Baseline
 from pytest_deploy.release.request import digest
+from pytest_deploy.workspace import Workspace
 from tests.unit.approvals.pending_request import ADAM, EVERYBODY, NAMESPACE, public
 from tests.unit.commands.typed import typed
 from tests.unit.record.sample_record import ACTOR, SHA
@@ -58,13 +60,14 @@ class PendingRequestCheckout:
 
     def ask(self, *, expires: timedelta = timedelta(hours=4)) -> PendingRequestCheckout:
         """A planned request, and the diff its plan showed."""
-        plan, run = (new_run_id("production", SystemClock(), rehearsal=True) for _ in range(2))
+        of = self.held.workspace
+        plan, run = (new_run_id(of.environment, SystemClock(), rehearsal=of.rehearsal) for _ in range(2))
         diff = f"+ column mood -- {run}\n".encode()
         RunFolder(self.log.store, plan).create("schema/planned.diff", diff)
         until = stamp(SystemClock().now() + expires)
         content = canonical({
             "artefact": {"image": IMAGE}, "commit": self.commit, "branch": "main", "version": "1.3.0", "dirty": False,
-            "earlier": Baseline("diary-1", ("0007",), SHA, SHA, None).to_json(), "environment": "production",
+            "earlier": Baseline("diary-1", ("0007",), SHA, SHA, None).to_json(), "environment": of.environment,
             "expires": until, "infrastructure": None, "migrations": [{"version": "0008", "name": "mood", "sha256": SHA}],
             "plan": {"run": plan, "schema_diff_sha256": hashlib.sha256(diff).hexdigest()}, "policy_sha256": SHA,
             "reason": "adds moods", "run": run, "steps_sha256": SHA, "ticket": "",
@@ -121,14 +124,14 @@ class PendingRequestCheckout:
         record_signatures(found.environment.log, found.gates().facts.approval_context, actor="system:pipeline")
 
 
-def set_up(root: Path, keys: Mapping[str, Path]) -> PendingRequestCheckout:
-    """The record is born, the people are enrolled, the request is made."""
-    held = environment(root, "production")
+def set_up(root: Path, keys: Mapping[str, Path], workspace: Workspace | None = None) -> PendingRequestCheckout:
+    """The record is born, the people are enrolled, the request is made; in a rehearsal of production, or where one says."""
+    workspace = workspace or environment(root, "production").workspace
+    held = Environment(workspace, policy_of(workspace))
     who = ["-c", f"user.name={ADAM.printed_name}", "-c", f"user.email={ADAM.emails[-1]}"]
     for words in (["init", "-q", "-b", "main"], ["add", "--all"], [*who, "commit", "-q", "-m", "Add moods"]):
         subprocess.run(["git", "-C", str(root), *words], check=True, capture_output=True, timeout=30)
     head = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], check=True, capture_output=True, timeout=30)
-    held = Environment(held.workspace, held.policy)
     known = {person.email: public(keys[person.email]) for person in EVERYBODY}
     hour_ago = SystemClock().now() - timedelta(hours=1)
     enrollment.enroll(

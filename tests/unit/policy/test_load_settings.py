@@ -121,6 +121,16 @@ def test_a_rehearsal_takes_settings_and_keeps_the_policy(file: Path) -> None:
     assert policy.window is not None
 
 
+def test_a_rehearsals_people_have_no_tokens_and_that_is_said(tmp_path: Path) -> None:
+    asked = {"policy": "pin", "used": "none"}
+    file = written(tmp_path, BASE + PRODUCTION.replace("QA Lead]}", "QA Lead], user_verification: pin}"))
+    rehearsed = load(file, "production", rehearsal=True)
+
+    assert load(file, "production").approval.user_verification == "pin"
+    assert rehearsed.approval.user_verification == "none"
+    assert rehearsed.substituted["approval.user_verification"] == asked
+
+
 def test_a_rehearsal_freezes_nothing_unless_set(tmp_path: Path) -> None:
     file = written(tmp_path, BASE + PRODUCTION + "    freeze_after_rollback: true\n")
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_deploy.policy.user_verification import UserVerification
 from pytest_deploy.record import programs, ssh_signature, sshsig
 from pytest_deploy.record.sshsig import BadSignature, canonical_key, check, read, signer_of
+from tests.unit.record.fido_token import FLAGS, VERIFIED, Kind, Token, armour
+from tests.unit.record.fido_token import KINDS as KINDS_OF_TOKENS
 
 NAMESPACE = "deploy-approval@example.org"
+COUNTER = (7).to_bytes(4, "big")
+"""Of a token in these tests."""
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 KINDS = {
     "ed25519": ("-t", "ed25519"),
@@ -67,7 +70,7 @@ def signed(request: pytest.FixtureRequest, tmp_path: Path) -> Signed:
 def test_both_agree_on_each_kind_of_key(signed: Signed) -> None:
     found = check(b"said", signed.signature, namespace=NAMESPACE)
 
-    assert (found.key, found.touched, found.user_verified) == (signed.blob, False, False)
+    assert (found.key, found.user_verification) == (signed.blob, "none")
     assert signed.verified() == (found.fingerprint, "")
     assert "does not verify" in signed.verified(b"sait")[1]
     with pytest.raises(BadSignature, match="not over this content by that key"):
@@ -98,42 +101,51 @@ def _parts(blob: bytes) -> list[bytes]:
     return parts
 
 
-@pytest.mark.parametrize("flags, said", [(0x00, (False, False)), (0x01, (True, False)), (0x05, (True, True))])
-def test_what_a_token_says_of_its_use_is_read_and_is_part_of_what_it_signs(flags: int, said: tuple[bool, bool]) -> None:
-    """A token in software: it signs what FIDO tokens sign, and ssh-keygen takes it."""
-    made = token_signature(flags)
+@pytest.mark.parametrize("kind", KINDS_OF_TOKENS)
+@pytest.mark.parametrize("said", FLAGS)
+def test_what_a_token_says_of_its_use_is_read_and_is_part_of_what_it_signs(kind: Kind, said: str) -> None:
+    """Stock ssh-keygen takes it as well, even where nobody touched the token."""
+    made = token_signature(kind, FLAGS[said])
 
     found = check(b"said", made.signature, namespace=NAMESPACE)
 
-    assert said == (found.touched, found.user_verified)
-    assert (found.fingerprint, "") == made.verified() or flags == 0, "ssh-keygen wants a touch"
-    tampered = base64.b64decode(made.signature.split(b"-----")[2]).replace(
-        bytes([flags]) + (7).to_bytes(4, "big"), bytes([flags ^ 0x04]) + (7).to_bytes(4, "big")
-    )
+    assert (found.user_verification, (found.fingerprint, "")) == (said, made.verified())
+    used = bytes([FLAGS[said]]) + COUNTER
+    other = bytes([FLAGS[said] ^ VERIFIED]) + COUNTER
+    tampered = base64.b64decode(made.signature.split(b"-----")[2]).replace(used, other)
     with pytest.raises(BadSignature, match="not over this content"):
         check(b"said", armour(tampered), namespace=NAMESPACE)
+    assert "does not verify" in replace(made, signature=armour(tampered)).verified()[1]
 
 
-def string(content: bytes) -> bytes:
-    return len(content).to_bytes(4, "big") + content
+LACKING: dict[tuple[str | None, UserVerification], str] = {
+    ("pin", "pin"): "",
+    ("pin", "touch"): "",
+    ("touch", "touch"): "",
+    (None, "none"): "",
+    ("touch", "pin"): "a token without its PIN, and policy asks for a token and its PIN",
+    ("none", "touch"): "a token that nobody touched, and policy asks for a token that was touched",
+    ("none", "pin"): "a token that nobody touched, and policy asks for a token and its PIN",
+    (None, "touch"): "a key on no token, and policy asks for a token that was touched",
+    (None, "pin"): "a key on no token",
+}
 
 
-def armour(content: bytes) -> bytes:
-    text = base64.b64encode(content).decode()
-    lines = "\n".join(text[at : at + 70] for at in range(0, len(text), 70))
-    return f"-----BEGIN SSH SIGNATURE-----\n{lines}\n-----END SSH SIGNATURE-----\n".encode()
+@pytest.mark.parametrize("made_with, asked", LACKING)
+def test_what_it_lacks_of_what_policy_asks_is_said(
+    tmp_path: Path, made_with: str | None, asked: UserVerification
+) -> None:
+    made = sign(tmp_path, *KINDS["ed25519"]) if made_with is None else token_signature("ed25519", FLAGS[made_with])
+
+    lacks = read(made.signature).lacks(asked)
+
+    assert (lacks == "") == (LACKING[made_with, asked] == "")
+    assert LACKING[made_with, asked] in lacks
 
 
-def token_signature(flags: int) -> Signed:
-    key, kind, application = Ed25519PrivateKey.generate(), b"sk-ssh-ed25519@openssh.com", b"ssh:deploy"
-    blob = string(kind) + string(key.public_key().public_bytes_raw()) + string(application)
-    parts = (NAMESPACE.encode(), b"", b"sha512", hashlib.sha512(b"said").digest())
-    signed = b"SSHSIG" + b"".join(map(string, parts))
-    used = bytes([flags]) + (7).to_bytes(4, "big")
-    value = key.sign(hashlib.sha256(application).digest() + used + hashlib.sha256(signed).digest())
-    inner = string(kind) + string(value) + used
-    outer = b"".join((string(blob), string(NAMESPACE.encode()), string(b""), string(b"sha512"), string(inner)))
-    return Signed(armour(b"SSHSIG" + (1).to_bytes(4, "big") + outer), blob, allowed_line(kind.decode(), blob))
+def token_signature(kind: Kind, flags: int) -> Signed:
+    token = Token(kind, flags)
+    return Signed(token.sign(b"said", NAMESPACE), token.blob, allowed_line(token.public.split()[0], token.blob))
 
 
 def test_the_time_in_which_a_key_counts_is_kept_here_too(tmp_path: Path) -> None:
@@ -155,7 +167,7 @@ def test_no_bytes_are_anything_but_a_bad_signature(cut: int, byte: int) -> None:
                 check(b"said", armour(content), namespace=NAMESPACE)
 
 
-TOKEN = token_signature(0x05)
+TOKEN = token_signature("ed25519", FLAGS["pin"])
 
 
 # --- the program
