@@ -224,7 +224,7 @@ def _statement(store: Path, event: Event, known: _Known, *, with_signature: bool
         yield Finding(10, name, problem)
     # The signature verifies: before the roster, since it tells more.
     elif (with_signature and (problem := _refused(text, event, trust, signature))) or (
-        problem := _too_new(event, signature, known.asked_of)
+        problem := _otherwise_made(event, signature) or _too_new(event, signature, known.asked_of)
     ):
         yield Finding(10, f"{name}.sig", problem)
     # The roster in force has the signer under this name and in this role.
@@ -358,6 +358,18 @@ def _about(subject: RecordAmended | RecordAnnotated | EnvironmentReleased) -> in
     match subject:
         case RecordAmended(amends=about) | RecordAnnotated(annotates=about) | EnvironmentReleased(frozen=about):
             return given(about)
+
+
+def _otherwise_made(event: Event, signature: Path) -> str | None:
+    """Where the event says more, or less, of how the signature was made than its FIDO flags; None where both agree."""
+    said = given(_signed(event).user_verification)
+    if said is None:
+        return None
+    try:
+        found = sshsig.read(stored_file.read(signature, _LARGEST)).user_verification
+    except sshsig.BadSignature as error:
+        return f"is no signature: {error}"
+    return None if said == found else f"has the user verification {found}, not {said}, as event {event.seq} says"
 
 
 def _too_new(event: Event, signature: Path, asked_of: TrustSet | None) -> str | None:

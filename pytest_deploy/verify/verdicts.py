@@ -7,6 +7,7 @@ that the run was judged by.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -14,10 +15,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pytest_deploy.policy import asked_gates
 from pytest_deploy.policy.asked_gates import Asked
+from pytest_deploy.policy.user_verification import IN_WORDS, LEVELS
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import preimages, stored_file
 from pytest_deploy.record.clock import stamp
@@ -37,6 +39,7 @@ from pytest_deploy.record.events import (
     RunClosed,
     RunDecided,
     RunOpened,
+    Signed,
     StepStarted,
     given,
 )
@@ -64,16 +67,19 @@ POLICY: Final = "policy.json"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _OF_THE_REQUEST: Final = ("commit", "environment", "version")
 """What `run.opened` and the request that people signed both say."""
+_STRONGEST: Final = len(LEVELS) - 1
 _SECOND = re.compile(r" \([0-9]+\)\Z")
 """Of a role that is asked for more than once: `QA Lead (2)`."""
 
 
 @dataclass
 class _Run:
-    approved: set[tuple[str, str]] = field(default_factory=set)
-    """Role and person of each approval counted so far."""
-    overridden: dict[tuple[str, str], set[str]] = field(default_factory=dict)
-    """Gate and incident: the people whose signatures were counted so far."""
+    approved: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Role and person of each approval counted so far, and the most that one was made with, as an index of LEVELS."""
+    overridden: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
+    """Gate and incident: the people whose signatures were counted so far, each as above."""
+    weakest: int = _STRONGEST
+    """The least that a signature was made with which a passed gate cites before the run is opened, and its policy known."""
     newest: dict[str, GateVerdict] = field(default_factory=dict)
     """Of each gate."""
     opened: RunOpened | None = None
@@ -112,23 +118,24 @@ class Verdicts:
         match event.content:
             case RequestMade(expires=expires):
                 run.requested, run.expires = True, expires
-            case ApprovalSigned(role=role, signer=signer):
-                run.approved.add((role, signer))
+            case ApprovalSigned(role=role, signer=signer) as signed:
+                _note(run.approved, (role, signer), signed)
                 run.rejected.discard(signer)
             case RequestRejected(signer=signer):
                 run.rejected.add(signer)
             case OverrideSigned() as signed:
                 about = given(signed.gate, ""), given(signed.incident, "")
-                run.overridden.setdefault(about, set()).add(signed.signer)
+                _note(run.overridden.setdefault(about, {}), signed.signer, signed)
             case GateVerdict() as verdict:
                 run.newest[verdict.gate] = verdict
                 # What a plan says lets nothing go, and it may look at signatures that nothing counts yet.
                 if isinstance(verdict, GatePassed) and verdict.point != "plan":
-                    problems = _uncited(verdict, run)
+                    problems = itertools.chain(_uncited(verdict, run), self._unverified(verdict, run))
             case RunOpened() as opened:
                 run.opened, run.first = opened, not self._closed
                 if run.expires is not None and event.instant >= run.expires:
                     problems = iter([f"opens on a request that ran out at {stamp(run.expires)}"])
+                problems = itertools.chain(problems, self._too_weak(run, run.weakest))
             case StepStarted(changes=True, phase=phase) if phase != "rollback" and not run.held:
                 run.held = True
                 problems = self._ungated(event, run, changes=True)
@@ -187,6 +194,20 @@ class Verdicts:
         for person in sorted(_overriders(verdict)) if verdict is not None else ():
             if is_one_of(files, person, deployer):
                 yield f"goes on, and {person}, who deploys it, overrode {gate}"
+
+    def _unverified(self, verdict: GatePassed, run: _Run) -> Iterator[str]:
+        """What is wrong with a passed gate whose signatures were not made with what policy asks for."""
+        weakest = _weakest(verdict, run)
+        if run.opened is None:
+            run.weakest = min(run.weakest, weakest)
+        else:
+            yield from self._too_weak(run, weakest)
+
+    def _too_weak(self, run: _Run, found: int) -> Iterator[str]:
+        policy = None if run.opened is None else self._policy(given(run.opened.preimages, {}).get(POLICY))
+        if policy is not None and found < LEVELS.index(policy.user_verification):
+            asked = IN_WORDS[policy.user_verification]
+            yield f"rests on a signature that was made with {IN_WORDS[LEVELS[found]]}, and policy asks for {asked}"
 
     def _policy(self, sha256: object) -> Asked | None:
         """What a policy asks; None where its text is not there, or is none."""
@@ -275,6 +296,31 @@ def _unapproved(
             yield f"goes on, and {person}, who wrote part of it, approved it"
 
 
+Key = TypeVar("Key")
+
+
+def _note(counted: dict[Key, int], key: Key, signed: Signed) -> None:
+    """Take in a counted signature. What its event says of how it was made is held against the signature itself elsewhere."""
+    made_with = LEVELS.index(given(signed.user_verification, "none"))
+    counted[key] = max(counted.get(key, 0), made_with)
+
+
+def _weakest(verdict: GatePassed, run: _Run) -> int:
+    """The least that a signature was made with which a passed gate cites; who signed nothing is named by `_uncited`."""
+    found = [_STRONGEST]
+    for slot, person in _filled(verdict).items() if verdict.gate == "approvals" else ():
+        signed = [run.approved[one] for one in ((slot, person), (_SECOND.sub("", slot), person)) if one in run.approved]
+        found += [max(signed)] if signed else []
+    if "override" in verdict.inputs and (by := _overriders(verdict)):
+        signed = [
+            min(people[person] for person in by)
+            for (gate, _), people in run.overridden.items()
+            if gate == verdict.gate and by <= people.keys()
+        ]
+        found += [max(signed)] if signed else []
+    return min(found)
+
+
 def _uncited(verdict: GatePassed, run: _Run) -> Iterator[str]:
     """What a passed gate says that people signed, and no signature counted before it says."""
     # 1. Approvals: each role by a person of its own, who signed as that.
@@ -284,7 +330,7 @@ def _uncited(verdict: GatePassed, run: _Run) -> Iterator[str]:
     if verdict.gate == "approvals" and not filled:
         yield "says that it was approved, and by nobody"
     for slot, person in filled.items():
-        if not {(slot, person), (_SECOND.sub("", slot), person)} & run.approved:
+        if not {(slot, person), (_SECOND.sub("", slot), person)} & run.approved.keys():
             yield f"says that {person} approved as {slot}, and no signature counted before it does"
     if len(set(filled.values())) < len(filled):
         yield "says that one person approved in two roles"
@@ -294,7 +340,7 @@ def _uncited(verdict: GatePassed, run: _Run) -> Iterator[str]:
         if verdict.gate not in asked_gates.OVERRIDABLE:
             yield f"says that {verdict.gate} was overridden, which nobody can"
         signed = [people for (gate, _), people in run.overridden.items() if gate == verdict.gate]
-        if len({person.casefold() for person in by}) < SIGNERS or not any(by <= people for people in signed):
+        if len({person.casefold() for person in by}) < SIGNERS or not any(by <= people.keys() for people in signed):
             yield f"says that {' and '.join(sorted(by)) or 'nobody'} overrode {verdict.gate}; no two signatures counted before it do"
 
 

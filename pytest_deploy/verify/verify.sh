@@ -184,12 +184,12 @@ lower
 # --- 2 canonical JSON, 4 time -----------------------------------------------------------------------------------------
 # facts: 1 seq, 2 time, 3 type, 4 run, 5 prev, 6 fault; of data: 7 outcome, 8 record_sha256, 9 found_sha256, 10 request_sha256,
 #        11 set, 12 set_sha256, 13 file, 14 sha256, 15 signature_sha256, 16 signer, 17 role, 18 meaning, 19 size, 20 root, 21 restart,
-#        22 reply_sha256
+#        22 reply_sha256, 23 user_verification
 below names | cut -f1 | (cd log && xargs -r head -q -n 1) >"$work/lines"
 awk "$json"'
   BEGIN {
     split("actor data id prev run seq time type v", field, " ")
-    wanted = split("outcome record_sha256 found_sha256 request_sha256 set set_sha256 file sha256 signature_sha256 signer role meaning size root restart reply_sha256", want, " ")
+    wanted = split("outcome record_sha256 found_sha256 request_sha256 set set_sha256 file sha256 signature_sha256 signer role meaning size root restart reply_sha256 user_verification", want, " ")
     form["time"] = "####-##-##T##:##:##.###Z"; form["run"] = "(-|[A-Za-z0-9][-A-Za-z0-9_]*-########T######Z-@@@@)"
     form["id"] = "@@@@@@@@@@@@@@@@"; form["prev"] = form["id"] form["id"] form["id"] form["id"]; form["type"] = "[-a-z.]+"
     for (name in form) { gsub(/#/, "[0-9]", form[name]); gsub(/@/, "[0-9a-f]", form[name]); form[name] = "^\"" form[name] "\"$" }
@@ -536,7 +536,7 @@ match "$work/requests" 'is missing, or not the request that the log says was mad
 # --- 10 approvals, overrides, amendments, sign-offs: signed by an enrolled person, at the log's time ------------------
 awk -F '\t' '
   $3 ~ /^(approval\.signed|request\.rejected|signoff\.signed|override\.signed|record\.amended|record\.annotated|deviation\.accepted|environment\.released)$/ {
-    print $1, $2, $4, $13, $14, $15, $16 "\t" $17 "\t" $18 "\t" $10 "\t" $8 "\t" $3 }' OFS='\t' "$work/facts" >"$work/signed"
+    print $1, $2, $4, $13, $14, $15, $23, $16 "\t" $17 "\t" $18 "\t" $10 "\t" $8 "\t" $3 }' OFS='\t' "$work/facts" >"$work/signed"
 # What a signature may mean, by the type of the event that counts it. Under a request it is made after that, at most a minute
 # (of clocks that differ) before it was counted; an override ends within 24 hours.
 meanings='
@@ -550,10 +550,20 @@ meanings='
 |record.annotated=adds this note to the record
 |deviation.accepted=accepts this deviation
 |environment.released=releases this environment from its freeze'
+user_verification() { # SIGNATURE, which ssh-keygen verified: what its FIDO flags say; they stand behind the value of a signature of a kind sk-…
+  local hex at=20 flags i
+  hex=$(sed '/^-----END/Q;s/^-----BEGIN SSH SIGNATURE-----//' "$1" | base64 -di | od -An -v -tx1 | tr -d ' \n')
+  for i in key namespace reserved hash; do at=$((at + 8 + 2 * 16#${hex:at:8})); done
+  at=$((at + 8)) # into the signature, the last of the strings: its kind, its value
+  [[ ${hex:at+8:6} == 736b2d ]] || { echo none; return; }
+  for i in kind value; do at=$((at + 8 + 2 * 16#${hex:at:8})); done
+  flags=$((16#${hex:at:2}))
+  if ((flags & 4)); then echo pin; elif ((flags & 1)); then echo touch; else echo none; fi
+}
 declare -A made=() asked_at=()
 while IFS=$'\t' read -r n run time; do [[ ${made[$run]-} ]] || made[$run]=$time asked_at[$run]=$n; done < <({ grep -F '"type":"request.made"' "$work/lines" || true; } | awk "$json"'
   { canonical($0); time = got(".data.clock"); if (got(".type") == "request.made") print got(".seq") "\t" got(".run") "\t" (time == "-" ? got(".time") : time) }')
-while IFS=$'\t' read -r n time run file sha sig_sha says; do
+while IFS=$'\t' read -r n time run file sha sig_sha made_with says; do
   [[ ${says%%$'\t'*} =~ $address ]] || bad "$file" "is signed by an address that no person signs under; event $n counts it"
   [[ "/$file/" != */../* && $file != /* ]] || bad "$file" "lies outside the record; event $n counts it"
   for part in "$file" "$file.sig"; do
@@ -602,6 +612,7 @@ while IFS=$'\t' read -r n time run file sha sig_sha says; do
   [[ $namespace =~ ^[^[:space:]]+$ ]] || bad "$keys" 'has not exactly one namespace'
   ssh-keygen -Y verify -f "$keys" -I "${says%%$'\t'*}" -n "$namespace" -s "$file.sig" \
     -O verify-time="$(tr -d :T- <<<"${time%.*}")" <"$file" >/dev/null 2>&1 || bad "$file.sig" "is no valid signature of ${says%%$'\t'*} at $time"
+  [[ $made_with == - || $made_with == "$(user_verification "$file.sig")" ]] || bad "$file.sig" "has another user verification than $made_with, as event $n says"
   if [[ ${asked_at[$run]-} && $says == *$'\t'@(approval|override).signed ]]; then # nobody is enrolled for a request that waits
     asked_of=$(trust_at "${asked_at[$run]}")/allowed_signers
     [[ $asked_of == "$keys" ]] || ssh-keygen -Y verify -f "$asked_of" -I "${says%%$'\t'*}" -n "$namespace" -s "$file.sig" \
@@ -708,12 +719,21 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     if (pipeline ~ /^(deploy|plan)$/) return 1
     return index(pipeline == "smoke" ? " lease clock " : pipeline == "rollback" ? " deployer approvals lease freeze clock " : "", " " gate " ")
   }
+  function index_of(level) { return level == "pin" ? 2 : level == "touch" ? 1 : 0 }
+  function note(counted, key) { if (!(key in counted) || counted[key] < made_with) counted[key] = made_with }
+  function too_weak(found) {
+    if (found < demand[policy[run]]) wrong("it rests on a signature that was made with less than the user verification that policy asks for")
+  }
+  function rests_on(found) { if (run in pipeline) too_weak(found); else if (!(run in weakest) || found < weakest[run]) weakest[run] = found }
   function read_policy(sha,   i, part, setting) { # 1: its text says what it asks
     if (sha in read) return read[sha]
     read[sha] = 0
     if (length(sha) != 64 || sha ~ /[^0-9a-f]/ || canonical(line_of("preimages/sha256/" sha)) != "") return 0
     roles[sha] = raw[".approval.roles"]; left_out[sha] = raw[".phases.leave_out"]
     if (substr(roles[sha], 1, 1) != "[" || substr(left_out[sha], 1, 1) != "[") return 0
+    setting = raw[".approval.user_verification"]
+    if (setting !~ /^("(none|touch|pin)")?$/) return 0
+    demand[sha] = index_of(substr(setting, 2, length(setting) - 2))
     for (i = 1; i <= known; i++) {
       split(rule[i], part, ":"); setting = part[2] == "" ? "always" : v["." part[2]]
       if (setting == "") return 0
@@ -768,36 +788,46 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   { clock = got(".data.clock"); if (clock == "-") clock = got(".time") }
   type == "request.made" { requested[run] = 1; until[run] = got(".data.expires") }
   type == "request.rejected" { rejected[run, got(".data.signer")] = got(".data.signer") }
-  type == "approval.signed" { approved[run, got(".data.role"), got(".data.signer")]; delete rejected[run, got(".data.signer")] }
-  type == "override.signed" { incident[run, gate, got(".data.incident")]; overrode[run, gate, got(".data.incident"), got(".data.signer")] }
+  type ~ /^(approval|override)[.]signed$/ { made_with = index_of(got(".data.user_verification")) } # the signature was held against it above
+  type == "approval.signed" { note(approved, run SUBSEP got(".data.role") SUBSEP got(".data.signer")); delete rejected[run, got(".data.signer")] }
+  type == "override.signed" { incident[run, gate, got(".data.incident")]; note(overrode, run SUBSEP gate SUBSEP got(".data.incident") SUBSEP got(".data.signer")) }
   type ~ /^gate[.]/ { overriders[run, gate] = raw[".data.inputs.override.by"] }
   type == "gate.passed" && point != "plan" && ".data.inputs.override" in v && gate !~ /^(window|blackout|rate-limit|incidents)$/ { wrong("it says that " gate " was overridden, which nobody can") }
   type ~ /^gate[.]/ { answer[run, gate] = type; at_point[run, gate] = point; if (gate == "approvals") verdicts[run]++ }
   type ~ /^gate[.]/ && gate == "approvals" {
-    split("", people); missed = ""
+    split("", people); missed = ""; least = 2
     for (path in v) if (index(path, ".data.inputs.filled.") == 1) {
       slot = as = substr(path, 21); sub(/ [(][0-9]+[)]$/, "", as); person = got(path); filled[run, verdicts[run], slot] = person
       if (type != "gate.passed" || point == "plan") continue
       if (!((run, slot, person) in approved) && !((run, as, person) in approved) && (missed == "" || slot "" < missed "")) { missed = slot; whom = person }
+      best = -1
+      if ((run, slot, person) in approved) best = approved[run, slot, person]
+      if ((run, as, person) in approved && approved[run, as, person] > best) best = approved[run, as, person]
+      if (best >= 0 && best < least) least = best
       twice = person in people; people[person]; named = n
       if (twice) wrong("it says that one person approved in two roles")
     }
     if (type == "gate.passed" && point != "plan") for (each in rejected) if (index(each, run SUBSEP) == 1) wrong("it says that it was approved, and " rejected[each] " rejected the request")
     if (missed != "") wrong("it says that " whom " approved as " missed ", and no signature counted before it does")
     if (type == "gate.passed" && point != "plan" && named != n) wrong("it says that it was approved, and by nobody")
+    if (type == "gate.passed" && point != "plan") rests_on(least)
   }
   type == "gate.passed" && point != "plan" && ".data.inputs.override" in v {
-    count = members(raw[".data.inputs.override.by"], by); split("", people); distinct = 0; signed = 0
+    count = members(raw[".data.inputs.override.by"], by); split("", people); distinct = 0; signed = 0; best = 0
     for (i = 1; i <= count; i++) if (!(tolower(by[i]) in people)) { people[tolower(by[i])]; distinct++ }
     for (each in incident) {
       split(each, part, SUBSEP); all = part[1] == run && part[2] == gate
       for (i = 1; i <= count; i++) if (!((each, by[i]) in overrode)) all = 0
+      least = 2; for (i = 1; i <= count; i++) if (all && overrode[each, by[i]] < least) least = overrode[each, by[i]]
+      if (all && least > best) best = least
       signed += all
     }
     if (distinct < 2 || !signed) wrong("it says that " gate " was overridden, and no two signatures counted before it do")
+    rests_on(best)
   }
   type == "run.opened" { pipeline[run] = got(".data.pipeline"); policy[run] = got(".data.preimages.policy.json"); of_run[run, "commit"] = got(".data.commit"); of_run[run, "environment"] = got(".data.environment"); of_run[run, "version"] = got(".data.version"); of_run[run, "deployer"] = got(".data.deployer"); earliest[run] = !closed }
   type == "run.opened" && requested[run] && clock >= until[run] { wrong("it opens on a request that ran out at " until[run]) }
+  type == "run.opened" { if (read_policy(policy[run]) && run in weakest) too_weak(weakest[run]) }
   type ~ /^run[.](closed|abandoned)$/ { closed = 1 }
   type ~ /^(revision[.]deployed|migration[.]applied)$/ && pipeline[run] !~ /^(deploy|rollback)$/ { wrong("it changes what serves in a run of " pipeline[run] ", which changes nothing") }
   type == "revision.deployed" && requested[run] {

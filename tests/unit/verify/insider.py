@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pytest_deploy.record.key import first_set, write_plain_copies, write_set
 from pytest_deploy.record.meanings import APPROVES, OVERRIDES, REJECTS
 from pytest_deploy.verify.verify import verify
 from tests.required_programs import needs
+from tests.unit.record.fido_token import Token
 from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, open_log, policy_text
 from tests.unit.verify.second_verifier import both
 
@@ -38,15 +39,28 @@ class Insider:
 
     home: Path
     run: RunWriter
+    tokens: Mapping[str, Token] = field(default_factory=dict)
+    """Of those who sign with one."""
+    says: dict[str, str] = field(default_factory=dict)
+    """What the events say of the user verification of somebody's signatures; of others they say nothing."""
 
     @classmethod
-    def begin(cls, home: Path, known: Sequence[str] = tuple(PEOPLE), **request: Any) -> Insider:
+    def begin(
+        cls,
+        home: Path,
+        known: Sequence[str] = tuple(PEOPLE),
+        *,
+        policy: bytes = PRODUCTION,
+        tokens: Mapping[str, Token] | None = None,
+        **request: Any,
+    ) -> Insider:
         """Three people are enrolled, or those that are named, and a request is made; `request` says more of it."""
         needs("ssh-keygen")
-        made = cls(home, RunWriter(open_log(home, HandClock())))
+        made = cls(home, RunWriter(open_log(home, HandClock())), tokens or {})
         made.enroll(*known)
-        made.run.policy = PRODUCTION
-        return cls(home, made.run.request(says=request))
+        made.run.policy = policy
+        made.run.request(says=request)
+        return made
 
     def enroll(self, *people: str) -> Insider:
         """The roster is these people from now on."""
@@ -57,7 +71,8 @@ class Insider:
             command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / name)]
             if not (home / name).exists():
                 subprocess.run(command, check=True, capture_output=True)
-            kind, public = (home / f"{name}.pub").read_text().split()[:2]
+            text = self.tokens[name].public if name in self.tokens else (home / f"{name}.pub").read_text()
+            kind, public = text.split()[:2]
             allowed += f'{name}@example.org namespaces="{NAMESPACE}" {kind} {public}\n'
             known_as: dict[str, Any] = {"emails": [f"{name.title()}@home.example"], "github": None, "local": name}
             roster[f"{name}@example.org"] = {"printed_name": name.title(), "roles": [role], **known_as}
@@ -76,12 +91,16 @@ class Insider:
     def request_sha256(self) -> str:
         return next(str(e.data["request_sha256"]) for e in self.run.log.run(self.run.run) if e.type == "request.made")
 
-    def approve(self, *people: str) -> Insider:
+    def approve(self, *people: str, file: str = "{}.json") -> Insider:
         """People sign, and what they signed is counted."""
         for name in people:
             said: dict[str, Any] = {"role": PEOPLE[name], "meaning": APPROVES, "comment": ""}
             self._count(
-                "approval.signed", name, f"{name}.json", said, "role signer meaning request_sha256 printed_name"
+                "approval.signed",
+                name,
+                file.format(name),
+                said,
+                "role signer meaning request_sha256 printed_name",
             )
         return self
 
@@ -112,15 +131,20 @@ class Insider:
             "run": self.run.run, "signed_at": "2026-11-22T12:00:00.000Z",
         }  # fmt: skip
         path = self.run.folder.create(f"approvals/{file}", canonical(said))
-        command = ["ssh-keygen", "-q", "-Y", "sign", "-n", NAMESPACE, "-f", str(self.home / name), str(path)]
-        subprocess.run(command, check=True, capture_output=True)
-        signature = path.with_name(f"{path.name}.sig").read_bytes()
+        beside = path.with_name(f"{path.name}.sig")
+        if name in self.tokens:
+            beside.write_bytes(self.tokens[name].sign(path.read_bytes(), NAMESPACE))
+        else:
+            command = ["ssh-keygen", "-q", "-Y", "sign", "-n", NAMESPACE, "-f", str(self.home / name), str(path)]
+            subprocess.run(command, check=True, capture_output=True)
+        signature = beside.read_bytes()
         bound = {
             "file": f"runs/{self.run.run}/approvals/{file}",
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
             "signature_sha256": hashlib.sha256(signature).hexdigest(),
         }
-        self.run.add(event_type, {**bound, **{key: said[key] for key in says.split()}})
+        made_with = {"user_verification": self.says[name]} if name in self.says else {}
+        self.run.add(event_type, {**bound, **made_with, **{key: said[key] for key in says.split()}})
 
     def open(self, **changes: Any) -> Insider:
         self.run.open(request_sha256=self.request_sha256, **changes).step("build")

@@ -22,9 +22,11 @@ from pytest_deploy.record.key import FileSigner
 from pytest_deploy.verify.verify import verify
 from tests.conftest import skip_or_fail_missing
 from tests.required_programs import needs
+from tests.unit.record.fido_token import FLAGS, Token
 from tests.unit.record.sample_record import HandClock, open_log
 from tests.unit.verify.altered_record import forge, replace, rotate, swap
 from tests.unit.verify.conftest import Record
+from tests.unit.verify.insider import Insider
 from tests.unit.verify.second_verifier import second_opinion
 from tests.unit.verify.signed_rosters import (
     ADMINISTRATOR,
@@ -236,3 +238,21 @@ def test_it_refuses_an_approval_when_the_roster_has_expired(
 
     assert (False, f"{entries.name(3)}: counted after the roster in force expired") == peer.says(rosters.store)
     assert not second_opinion(rosters.store).ok
+
+
+@pytest.mark.parametrize(
+    "quinn, said", [("pin", "pin"), ("touch", "touch"), (None, "none"), ("touch", "pin"), (None, "touch")]
+)
+def test_it_reads_in_a_signature_what_its_event_says_of_the_token(
+    peer: Peer, tmp_path: Path, quinn: str | None, said: str
+) -> None:
+    tokens = {"tina": Token("ecdsa")} | ({} if quinn is None else {"quinn": Token("ed25519", FLAGS[quinn])})
+    insider = Insider.begin(tmp_path, tokens=tokens)
+    insider.says = {"tina": "pin", "quinn": said}
+    insider.approve("tina", "quinn")
+
+    well, text = peer.says(insider.store)
+
+    assert well == (said == (quinn or "none"))
+    assert well or text.startswith(f"{entries.name(insider.seq_of('approval.signed'))}: ")
+    assert well or text.endswith(f"quinn.json.sig: made with {quinn or 'none'}, not with {said}")

@@ -52,7 +52,10 @@ func (r *rosters) event(line []byte) error {
 	var said struct {
 		Type string
 		Time string
-		Data struct{ Set string }
+		Data struct {
+			Set, File        string
+			UserVerification string `json:"user_verification"`
+		}
 	}
 	if err := json.Unmarshal(line, &said); err != nil {
 		return err
@@ -63,6 +66,11 @@ func (r *rosters) event(line []byte) error {
 	}
 	if r.signed != nil && (said.Type == "approval.signed" || said.Type == "override.signed") && said.Time >= r.signed.says.Expires {
 		return fmt.Errorf("counted after the roster in force expired")
+	}
+	if said.Data.UserVerification != "" {
+		if err := r.madeWith(said.Data.File, said.Data.UserVerification); err != nil {
+			return fmt.Errorf("%s.sig: %v", said.Data.File, err)
+		}
 	}
 	if !strings.HasPrefix(said.Type, "key.") {
 		return nil
@@ -81,6 +89,27 @@ func (r *rosters) event(line []byte) error {
 		return err
 	}
 	r.signed = next
+	return nil
+}
+
+// madeWith holds what an event says of the user verification of its signature against that signature.
+func (r *rosters) madeWith(file, said string) error {
+	place := filepath.Join(r.store, filepath.FromSlash(file))
+	statement, err := os.ReadFile(place)
+	if err != nil {
+		return err
+	}
+	armored, err := os.ReadFile(place + ".sig")
+	if err != nil {
+		return err
+	}
+	signature, err := open(armored, statement)
+	if err != nil {
+		return err
+	}
+	if signature.userVerification != said {
+		return fmt.Errorf("made with %s, not with %s", signature.userVerification, said)
+	}
 	return nil
 }
 

@@ -104,27 +104,34 @@ func text(keys []allowedKey, person string) string {
 	return strings.Join(lines, "\n")
 }
 
-// signer is whose signature it is, by a key that was valid at the time: OpenSSH's PROTOCOL.sshsig.
-func signer(armored, message []byte, keys []allowedKey, at time.Time) (string, error) {
+// sshsig is a signature that is true of its message: by which key, in which namespace, and what a token said of its use.
+type sshsig struct {
+	key              []byte
+	namespace        string
+	userVerification string
+}
+
+// open checks a signature over a message: OpenSSH's PROTOCOL.sshsig, and PROTOCOL.u2f for the flags behind a token's.
+func open(armored, message []byte) (*sshsig, error) {
 	block, rest := pem.Decode(armored)
 	if block == nil || block.Type != "SSH SIGNATURE" || len(rest) > 0 {
-		return "", fmt.Errorf("no SSH SIGNATURE")
+		return nil, fmt.Errorf("no SSH SIGNATURE")
 	}
 	blob := block.Bytes
 	if !bytes.HasPrefix(blob, []byte("SSHSIG\x00\x00\x00\x01")) {
-		return "", fmt.Errorf("no SSHSIG, version 1")
+		return nil, fmt.Errorf("no SSHSIG, version 1")
 	}
 	blob = blob[10:]
 	var part [5][]byte // public key, namespace, reserved, hash, signature
 	for i := range part {
 		if len(blob) < 4 || uint64(binary.BigEndian.Uint32(blob)) > uint64(len(blob)-4) {
-			return "", fmt.Errorf("it ends too early")
+			return nil, fmt.Errorf("it ends too early")
 		}
 		size := binary.BigEndian.Uint32(blob)
 		part[i], blob = blob[4:4+size], blob[4+size:]
 	}
 	if len(blob) > 0 {
-		return "", fmt.Errorf("something follows the signature")
+		return nil, fmt.Errorf("something follows the signature")
 	}
 	var hash []byte
 	switch string(part[3]) {
@@ -135,7 +142,7 @@ func signer(armored, message []byte, keys []allowedKey, at time.Time) (string, e
 		sum := sha512.Sum512(message)
 		hash = sum[:]
 	default:
-		return "", fmt.Errorf("hash %q", part[3])
+		return nil, fmt.Errorf("hash %q", part[3])
 	}
 	signed := []byte("SSHSIG")
 	for _, piece := range [][]byte{part[1], part[2], part[3], hash} {
@@ -143,23 +150,40 @@ func signer(armored, message []byte, keys []allowedKey, at time.Time) (string, e
 	}
 	key, err := ssh.ParsePublicKey(part[0])
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	var signature ssh.Signature
 	if err := ssh.Unmarshal(part[4], &signature); err != nil {
-		return "", err
+		return nil, err
 	}
 	if signature.Format == ssh.KeyAlgoRSA {
-		return "", fmt.Errorf("SHA-1")
+		return nil, fmt.Errorf("SHA-1")
 	}
 	if err := key.Verify(signed, &signature); err != nil {
+		return nil, err
+	}
+	found := &sshsig{part[0], string(part[1]), "none"}
+	if strings.HasPrefix(signature.Format, "sk-") && len(signature.Rest) > 0 {
+		if flags := signature.Rest[0]; flags&4 != 0 {
+			found.userVerification = "pin"
+		} else if flags&1 != 0 {
+			found.userVerification = "touch"
+		}
+	}
+	return found, nil
+}
+
+// signer is whose signature it is, by a key that was valid at the time.
+func signer(armored, message []byte, keys []allowedKey, at time.Time) (string, error) {
+	signature, err := open(armored, message)
+	if err != nil {
 		return "", err
 	}
 	now := at.Truncate(time.Second)
 	for _, one := range keys {
 		begun := one.after.IsZero() || !now.Before(one.after)
 		ended := !one.before.IsZero() && now.After(one.before)
-		if bytes.Equal(one.key, part[0]) && one.namespace == string(part[1]) && begun && !ended {
+		if bytes.Equal(one.key, signature.key) && one.namespace == signature.namespace && begun && !ended {
 			return one.person, nil
 		}
 	}
