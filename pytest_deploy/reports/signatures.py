@@ -10,10 +10,11 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from pytest_deploy.pipeline.run import NOT_IN_POLICY
 from pytest_deploy.pipeline.steps_lock import title_of
+from pytest_deploy.policy.user_verification import UserVerification
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.countersigned import countersigned_amendments
 from pytest_deploy.record.event import Event, of_type
@@ -42,6 +43,15 @@ from pytest_deploy.record.events import (
 from pytest_deploy.reports.format import seconds
 from pytest_deploy.reports.run_summary import RunSummary
 
+_NOT_MET: Final = "11.200(a)(1) is not met by this signature"
+_MADE_WITH: Final[Mapping[UserVerification | None, str]] = {
+    "pin": "PIN and token",
+    "touch": f"touch of a token, one component: {_NOT_MET}",
+    "none": f"one component: {_NOT_MET}",
+    None: "not recorded what it was made with: 11.200(a)(1) is not shown to be met by this signature",
+}
+"""What a signature's own row says; None where its event is an older one."""
+
 SignedT = TypeVar("SignedT", bound=Signed)
 
 
@@ -60,6 +70,8 @@ class Signature(Generic[SignedT]):
     """What the signer added, as signed; empty where they added nothing."""
     signed_at: str
     """UTC, as the signer states it; else the record's own time."""
+    made_with: str
+    """In words, and where 21 CFR 11.200(a)(1) asks for more; as the FIDO flags in it say."""
     verify_time: str
     """When its key must have been valid, as `ssh-keygen -O verify-time` takes it: the record's time, never the signer's."""
     counts: bool = True
@@ -82,6 +94,7 @@ def _signature(event: Event, signed: SignedT) -> Signature[SignedT]:
         meaning=stated("meaning") or _meaning(signed),
         comment=stated("comment") or (signed.reason if isinstance(signed, RequestRejected) else ""),
         signed_at=stamp(stated("signed_at") or event.time),
+        made_with=_MADE_WITH[given(signed.user_verification)],
         verify_time=f"{event.time:%Y%m%d%H%M%SZ}",
     )
 

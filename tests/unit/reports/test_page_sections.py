@@ -63,7 +63,26 @@ def test_the_signatures_are_those_of_the_events_with_name_role_meaning_and_time(
 
     keys = ("printed_name", "signer", "role", "meaning", "signed_at")
     signed = of(events, "approval.signed", "override.signed")
-    assert told == [{**{key: event.data[key] for key in keys}, "seq": event.seq} for event in signed]
+    made = "not recorded what it was made with: 11.200(a)(1) is not shown to be met by this signature"
+    assert told == [{**{key: event.data[key] for key in keys}, "seq": event.seq, "made_with": made} for event in signed]
+
+
+@pytest.mark.parametrize(
+    "said, words",
+    [
+        ("pin", "PIN and token"),
+        ("touch", "touch of a token, one component: 11.200(a)(1) is not met by this signature"),
+        ("none", "one component: 11.200(a)(1) is not met by this signature"),
+    ],
+)
+def test_a_signatures_row_says_what_it_was_made_with(said: str, words: str) -> None:
+    builder = RunBuilder()
+    builder.opened()
+    signed = {"file": "f", "sha256": "0" * 64, "signature_sha256": "1" * 64, "user_verification": said}
+    builder.add("override.signed", **signed, signer="tina@example.org", reason="outage", gate="window")
+    row = page(builder.events).one("table", class_="signatures").one("tbody").one("tr")
+
+    assert [cell.text for cell in row.all() if cell.attributes.get("data-is") == "made_with"] == [words]
 
 
 def test_a_run_nobody_signed_says_so() -> None:
