@@ -54,9 +54,22 @@ Identity = Annotated[
 
 
 @keys.command()
-def init(env: Env, *, rehearse: Rehearse = False) -> None:
+def init(
+    env: Env,
+    *,
+    new_record: Annotated[
+        bool,
+        typer.Option("--new-record", help="begin one though one was begun before, or a release serves; with --reason"),
+    ] = False,
+    reason: Annotated[str, typer.Option(help="why a new one begins; stands in its first event")] = "",
+    rehearse: Rehearse = False,
+) -> None:
     """Begin the environment's record where there is none."""
-    record = RecordKeys(env, rehearsal=rehearse)
+    if new_record:
+        require_reason("keys init", reason)
+    elif reason:
+        raise UsageError("deploy.py keys init: --reason says why a new record begins: give it with --new-record")
+    record = RecordKeys(env, rehearsal=rehearse, new_record=reason)
     typer.echo(f"record    {record.workspace.shown(record.workspace.store)}, {record.log.key.origin}")
     typer.echo(f"signer    {record.policy.record.key or 'a key file in .deploy/keys'}")
     typer.echo(f"log key   {record.log.key.vkey}")

@@ -14,6 +14,7 @@ from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record.bucket import copy_of
+from pytest_deploy.record.open_record import begun_file
 from pytest_deploy.workspace import Workspace, deploy_py
 
 ENVIRONMENT = "local"
@@ -63,4 +64,5 @@ def reset(env: Annotated[str, typer.Argument(metavar="local", help="only local c
     key = workspace.key_file
     if key.exists():
         key.rename(key.with_name(f"{ENVIRONMENT}-{stamp}.pem"))
+        begun_file(key).unlink(missing_ok=True)
         typer.echo("retired: the archived store's key; the next run begins a new store with a new one")

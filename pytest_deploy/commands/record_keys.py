@@ -25,15 +25,16 @@ from pytest_deploy.workspace import Workspace
 class RecordKeys:
     """The record of the environment that is named, and so its roster."""
 
-    def __init__(self, env: str, *, rehearsal: bool) -> None:
-        """Raises ConfigurationError where deploy.yaml knows no such environment."""
+    def __init__(self, env: str, *, rehearsal: bool, new_record: str = "") -> None:
+        """`new_record` is why one begins where one was before. Raises ConfigurationError where deploy.yaml knows no such environment."""
         self.workspace = Workspace(Path.cwd(), env, rehearsal=rehearsal)
         self.policy = policy_of(self.workspace)
+        self._new_record = new_record
 
     @cached_property
     def log(self) -> Log:
         """Opened, and begun where there was none, once what was asked for is found right."""
-        log = record_of(self.workspace, self.policy, SystemClock())
+        log = record_of(self.workspace, self.policy, SystemClock(), new_record=self._new_record)
         # Whoever changed the roster elsewhere, or died while changing it here, left older plain copies.
         with suppress(OSError):
             write_plain_copies(self.workspace.store, trust_set(log.store, in_force(log.store, log.history())[1]))

@@ -27,6 +27,7 @@ from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.event import LIMIT, canonical
 from pytest_deploy.record.events import RunOpened, given
 from pytest_deploy.record.lease import Lease
+from pytest_deploy.record.open_record import refuse_removed_record
 from pytest_deploy.release import live, source
 from pytest_deploy.release.request import PIPELINE
 from pytest_deploy.release.source import Source
@@ -80,6 +81,7 @@ def open_run(
     Raises:
         UsageError: what opens the run does not fit its event.
         Refused: with every refusal; RequestRefused where the record holds why.
+        PlatformUnavailable: there is no record yet, and it cannot be told whether a release serves.
         LeaseHeld: another run holds the environment.
         ManualInterventionRequired: a run was left open.
         RecordError: the record cannot be written or does not verify.
@@ -92,6 +94,9 @@ def open_run(
         )
     if environment.policy.approval.roles:
         refuse_secret_in_policy(environment)
+    if not environment.has_record:
+        refuse_removed_record(environment.store, context.workspace.key_file)
+        live.refuse_serving(environment)
     # 2. What the run is opened with fits the event that says it.
     require_room(
         _opening_event(environment, context, source_, plugins, options, judged=judged_by(environment, context))

@@ -156,12 +156,14 @@ def record_of(
     shift: timedelta | None = None,
     redact: Callable[[str], str] | None = None,
     store: Store | None = None,
+    new_record: str = "",
 ) -> Log:
     """The record of an environment, signed by the key that policy names; no text of an event holds a known secret.
 
-    `redact` is asked about every text, where whoever opens it has met more secrets than the environment's own.
+    `redact` is asked about every text, where whoever opens it has met more secrets than the environment's own; `new_record` is
+    why one begins where one was before.
 
-    Raises RecordError.
+    Raises RecordError, Refused (as `open_record`).
     """
     # What is written from here on, the log's key first, git never takes in.
     for folder in (workspace.state, workspace.reports):
@@ -176,6 +178,7 @@ def record_of(
         actor=local_actor(),
         shift=shift,
         redact=redact or partial(_cut, workspace=workspace, known=secrets_of(workspace)),
+        new_record=new_record,
     )
 
 

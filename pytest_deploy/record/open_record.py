@@ -38,25 +38,36 @@ def open_record(
     signer: Signer | None = None,
     shift: timedelta | None = None,
     redact: Callable[[str], str] | None = None,
+    new_record: str = "",
 ) -> Log:
-    """The log in a store, begun if there is none.
+    """The log in a store, begun if there is none and never was.
 
     What the store holds is then on this machine too (Store.folder). Beginning: the key, its trust set, event 0 (key.enrolled)
     that names the set. Opening: every name 0…size-1 is there and the head is authentic. `signer` signs where one is given,
     else the key in `key_file`, made with the log; a rotation of the file that was cut short is finished. `shift` is a
     rehearsal's: what its clock is ahead of `clock`, the real one. `redact` is asked about every text of an event.
-    Raises RecordTampered, StoreUnavailable; RecordError where the key is missing or unfit.
+    `new_record` is why a record is begun where one was before, as the first event says it.
+    Raises RecordTampered, also where a record was begun here and is gone, StoreUnavailable; RecordError where the key is missing
+    or unfit; Refused where there is a record and a new one is asked for.
     """
     folder = store.folder()
     exists = _count(store) > 0
+    if exists and new_record:
+        raise Refused(
+            f"{_shown(store.path, store)} holds a record: it goes on; a new one begins only where there is none"
+        )
+    if not exists:
+        _refuse_emptied_log(folder, store)
+        if not new_record:
+            refuse_removed_record(store, key_file)
     log_signer = signer or (FileSigner.open(key_file) if exists else FileSigner.open_or_create(key_file))
     log = Log(store, log_signer, origin, clock, shift=shift, redact=redact)
     if not exists:
-        _refuse_emptied_log(folder, store)
-        _begin(log, actor)
+        _begin(log, actor, f"begun anew: {new_record}" if new_record else "the log begins")
     if signer is None:
         finish_rotation(log, folder, key_file, actor=actor)
     log.head()
+    _remember(log, key_file)
     _write_plain_copies(folder, log)
     return log
 
@@ -81,14 +92,54 @@ def _refuse_emptied_log(folder: Path, store: Store) -> None:
         )
 
 
-def _begin(log: Log, actor: str) -> None:
+def begun_file(key_file: Path) -> Path:
+    """What tells, beside the log's key, that a record was begun with this machine: it holds the key's public half."""
+    return key_file.with_suffix(".begun")
+
+
+def new_record_command(workspace: Workspace) -> str:
+    """What a person types to begin a record where one was before."""
+    # Of a record that is evidence only a person can say why it is gone.
+    reason = NOT_SAID if workspace.holds_subjects else f"{workspace.shown(workspace.store)} was removed"
+    return workspace.command_line("keys init", "--new-record", "--reason", reason)
+
+
+def refuse_removed_record(store: Store, key_file: Path) -> None:
+    """A record that was begun here and is gone must not begin again as if it were the first. Raises RecordTampered."""
+    begun = begun_file(key_file)
+    if not begun.exists() or _count(store) > 0:  # counted again: the first event comes before this file
+        return
+    anew = new_record_command(Workspace.of_store(store.path))
+    raise RecordTampered(
+        f"{_shown(store.path, store)} holds no record, and one was begun here ({_shown(begun, store)}): it was removed, or lies elsewhere; "
+        f"restore it from a copy, or say that a new one begins: `{anew}`"
+    )
+
+
+def _shown(path: Path, store: Store) -> str:
+    """A path as people read it: relative to the checkout that the store lies in, where it lies there too."""
+    root = Workspace.of_store(store.path).root
+    return path.absolute().relative_to(root).as_posix() if path.absolute().is_relative_to(root) else str(path)
+
+
+def _remember(log: Log, key_file: Path) -> None:
+    """Keep beside the key that there is a record, once its first event is there."""
+    begun = begun_file(key_file)
+    if not begun.exists():
+        with suppress(
+            OSError
+        ):  # a convenience where nothing can be written: who reads such a place begins nothing there
+            atomic_file.create(begun, f"{log.key.vkey}\n".encode())
+
+
+def _begin(log: Log, actor: str, reason: str) -> None:
     def nobody_was_faster(view: LogView) -> None:
         if next(view.log.backwards(), None) is not None:
             raise Exists("another process began the log meanwhile")
 
     folder, sha256 = write_set(log.store, first_set(log.key))
     with suppress(Exists):
-        first = KeyEnrolled(set=folder, set_sha256=sha256, reason="the log begins", **log.key.named)
+        first = KeyEnrolled(set=folder, set_sha256=sha256, reason=reason, **log.key.named)
         log.append(first, run=NO_RUN, actor=actor, condition=nobody_was_faster)
 
 

@@ -14,10 +14,12 @@ from msgspec import convert, to_builtins
 
 from pytest_deploy.errors import ManualInterventionRequired, Refused
 from pytest_deploy.migrate import ledger, snapshot
+from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import RequestMade, RevisionDeployed, RunOpened
+from pytest_deploy.record.open_record import new_record_command
 from pytest_deploy.workspace import Workspace
 
 
@@ -127,6 +129,19 @@ def serving(platform: Platform) -> dict[str, Any] | None:
         "version": release.version,
         "migrations_sha256": migrations_sha256(applied),
     }
+
+
+def refuse_serving(environment: Environment) -> None:
+    """A record does not begin, as if it were the first, where a release serves. Raises Refused, PlatformUnavailable."""
+    runtime = environment.platform.runtime
+    for share in runtime.state().shares:
+        version = runtime.revision(share.revision).annotations.get("deploy.version")
+        if share.percent and version:
+            anew = new_record_command(environment.workspace)
+            raise Refused(
+                f"{version} serves here ({share.revision}), and there is no record of how it came: restore the record from a copy, "
+                f"or say that a new one begins: `{anew}`"
+            )
 
 
 def expected(events: Sequence[Event], run_folder: Path, platform: Platform) -> Release:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_deploy.commands.keys import enroll, init, list_keys, revoke, rotate
-from pytest_deploy.errors import Refused, UsageError
+from pytest_deploy.errors import RecordTampered, Refused, UsageError
 from tests.unit.commands.typed import typed
 from tests.unit.sample_environment import REPOSITORY
 
@@ -47,6 +47,30 @@ def test_a_record_is_begun_with_nobody_who_may_sign(keys: Keys, tmp_path: Path) 
     assert printed[0] == "record    reports/rehearsal/production, deploy.example.org/rehearsal/production"
     assert [NEEDED.format("Tech Lead"), NEEDED.format("QA Lead")] == printed[-2:]
     assert (tmp_path / ".deploy/keys/rehearsal-production.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_new_record_begins_in_the_place_of_a_removed_one_only_with_a_reason(keys: Keys, tmp_path: Path) -> None:
+    keys(init)
+    keys(init)
+    shutil.rmtree(tmp_path / "reports")
+    for command in (init, list_keys):
+        with pytest.raises(RecordTampered) as told:
+            keys(command)
+        assert "`python deploy.py keys init production --rehearse --new-record --reason '…'`" in str(told.value)
+    for options, fault in (
+        ({"new_record": True}, "say --reason"),
+        ({"new_record": True, "reason": "…"}, "say --reason"),
+        ({"reason": "OPS-7"}, "give it with --new-record"),
+    ):
+        with pytest.raises(UsageError, match=fault):
+            keys(init, **options)
+    assert not (tmp_path / "reports").exists()
+
+    keys(init, new_record=True, reason="OPS-7: the disk was lost")
+    first = (tmp_path / "reports/rehearsal/production/log/00000000.event").read_bytes()
+    assert b'"reason":"begun anew: OPS-7: the disk was lost"' in first
+    with pytest.raises(Refused, match="holds a record: it goes on"):
+        keys(init, new_record=True, reason="once more")
 
 
 def test_who_is_enrolled_may_sign_until_they_are_revoked(keys: Keys, tinas: Path) -> None:

@@ -49,9 +49,9 @@ class HandClock:
         self.seconds += max(seconds, 0.0)
 
 
-def open_log(home: Path, clock: Clock | None = None) -> Log:
+def open_log(home: Path, clock: Clock | None = None, *, new_record: str = "") -> Log:
     """The log of the store in `home/reports/local`, its key beside it."""
-    return _open(home, FolderStore(home / "reports" / "local"), clock)
+    return _open(home, FolderStore(home / "reports" / "local"), clock, new_record=new_record)
 
 
 def open_log_in_bucket(home: Path, bucket: str, prefix: str, machine: str) -> Log:
@@ -59,13 +59,14 @@ def open_log_in_bucket(home: Path, bucket: str, prefix: str, machine: str) -> Lo
     return _open(home, MirroredStore(Bucket(bucket, prefix), home / machine))
 
 
-def _open(home: Path, store: Store, clock: Clock | None = None) -> Log:
+def _open(home: Path, store: Store, clock: Clock | None = None, *, new_record: str = "") -> Log:
     return open_record(
         store,
         origin=ORIGIN,
         key_file=home / "keys" / "local.pem",
         clock=SystemClock() if clock is None else clock,
         actor=ACTOR,
+        new_record=new_record,
     )
 
 

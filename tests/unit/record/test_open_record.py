@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.errors import RecordError, RecordTampered, StoreUnavailable
+from pytest_deploy.errors import RecordError, RecordTampered, Refused, StoreUnavailable
 from pytest_deploy.record import log_entry
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.key import first_set, parse_vkey, write_plain_copies, write_set
+from pytest_deploy.record.log import Log
 from pytest_deploy.verify.verify import verify
 from tests.required_programs import needs
 from tests.unit.record.sample_record import ORIGIN, open_log
@@ -70,6 +72,7 @@ def test_a_birth_that_was_killed_before_event_0_is_finished_by_the_next(tmp_path
     next((store(tmp_path) / "trust").glob("*/roles.json")).unlink()
     for path in (*(store(tmp_path) / "trust").glob("*.*"), store(tmp_path) / "trust/allowed_signers"):
         path.unlink()  # stored once event 0 is there
+    (tmp_path / "keys" / "local.begun").unlink()  # and so is this
     born(tmp_path)
 
     assert verify(store(tmp_path)).ok
@@ -122,6 +125,63 @@ def test_a_log_that_was_emptied_does_not_begin_again(tmp_path: Path) -> None:
     with pytest.raises(RecordTampered, match=r"holds no event, yet trust/log\.vkey is there: the log was removed"):
         open_log(tmp_path)
     assert list((tmp_path / "reports/local/log").iterdir()) == []
+
+
+def first_reason(log: Log) -> str:
+    return str(next(log.events()).data["reason"])
+
+
+def test_a_record_that_was_removed_does_not_begin_again_without_a_word(tmp_path: Path) -> None:
+    """Its folder is gone as a whole: what lies beside the key tells that there was one."""
+    open_log(tmp_path)
+    shutil.rmtree(store(tmp_path))
+
+    with pytest.raises(RecordTampered, match="reports/local holds no record, and one was begun here") as told:
+        open_log(tmp_path)
+    assert "`python deploy.py keys init local --new-record --reason 'reports/local was removed'`" in str(told.value)
+    assert not store(tmp_path).exists()
+
+    anew = open_log(tmp_path, new_record="OPS-7: the disk was lost")
+    assert first_reason(anew) == "begun anew: OPS-7: the disk was lost"
+    assert open_log(tmp_path).checkpoint() == anew.checkpoint()
+    assert verify(store(tmp_path)).ok
+
+
+def test_a_record_whose_key_went_with_it_does_not_begin_again_either(tmp_path: Path) -> None:
+    open_log(tmp_path)
+    shutil.rmtree(store(tmp_path))
+    (tmp_path / "keys" / "local.pem").unlink()
+
+    with pytest.raises(RecordTampered, match="one was begun here"):
+        open_log(tmp_path)
+    assert not (tmp_path / "keys" / "local.pem").exists()
+
+
+def test_a_record_begun_before_this_was_kept_is_known_once_it_was_opened(tmp_path: Path) -> None:
+    open_log(tmp_path)
+    (tmp_path / "keys" / "local.begun").unlink()
+    open_log(tmp_path)
+    shutil.rmtree(store(tmp_path))
+
+    with pytest.raises(RecordTampered, match="one was begun here"):
+        open_log(tmp_path)
+
+
+def test_a_first_begin_that_failed_is_no_record_that_was_removed(tmp_path: Path) -> None:
+    """The key was made, and the store took nothing: nobody has to say anything for the next try."""
+    (tmp_path / "reports").write_text("")
+    with pytest.raises(StoreUnavailable):
+        open_log(tmp_path)
+    (tmp_path / "reports").unlink()
+
+    assert first_reason(open_log(tmp_path)) == "the log begins"
+
+
+def test_a_new_record_is_begun_where_there_is_none_and_never_over_one(tmp_path: Path) -> None:
+    assert first_reason(open_log(tmp_path, new_record="OPS-7")) == "begun anew: OPS-7"
+
+    with pytest.raises(Refused, match="reports/local holds a record: it goes on"):
+        open_log(tmp_path, new_record="OPS-8")
 
 
 def test_a_record_that_is_open_can_be_read_where_nothing_can_be_written(tmp_path: Path) -> None:
