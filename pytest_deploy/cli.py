@@ -44,6 +44,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "annotate": "amend.annotate",
     "accept-deviation": "sign_off.accept_deviation",
     "thaw": "sign_off.thaw",
+    "review-trail": "review_trail.review_trail",
 }
 """Each command, and the function (or the group of commands) in `commands/` that is it."""
 

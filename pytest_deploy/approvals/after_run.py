@@ -1,4 +1,4 @@
-"""What people sign after a run: a sign-off, an amendment, an accepted deviation, the end of a freeze.
+"""What people sign after a run: a sign-off, an amendment, an accepted deviation, the end of a freeze, a review of the trail.
 
 Each statement names exactly what it is about (the seal of a closed run, the hash of an event), so that it counts there and
 nowhere else. It lies under signoffs/, and the event that counts it repeats what it says: both verifiers hold one against
@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,8 +19,8 @@ from pytest_deploy.approvals.signed_file import Statement, sign_and_count, slug
 from pytest_deploy.errors import RecordError, Refused
 from pytest_deploy.policy.user_verification import UserVerification
 from pytest_deploy.record import meanings, sshsig
-from pytest_deploy.record.event import Event, line_hash
-from pytest_deploy.record.events import EnvironmentReleased, Json
+from pytest_deploy.record.event import Event, line_hash, of_type
+from pytest_deploy.record.events import EnvironmentReleased, Json, TrailReviewed
 from pytest_deploy.record.log import Log, LogView
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.ssh_signature import verify
@@ -107,7 +108,23 @@ class Thaw(Statement):
     reason: str
 
 
-AfterRun = SignOff | Amendment | Note | AcceptedDeviation | Thaw
+@dataclass(frozen=True, kw_only=True)
+class TrailReview(Statement):
+    """The events from `first` up to a size of the log were reviewed."""
+
+    type: ClassVar[str] = "trail.reviewed"
+    MEANING: ClassVar[str] = meanings.REVIEWED
+    origin: str
+    """Of the log."""
+    first: int
+    """seq of the first event that is covered; the last one is that before `size`."""
+    size: int
+    root: str
+    """Of the tree of that size, base64."""
+    findings: str
+
+
+AfterRun = SignOff | Amendment | Note | AcceptedDeviation | Thaw | TrailReview
 
 
 def sign_statement(
@@ -117,20 +134,12 @@ def sign_statement(
 
     What the person read is what they sign: refused where anything of its kind was signed since the log was last read.
     """
-    head, run = log.head(), NO_RUN if isinstance(statement, Thaw) else statement.run
-    match statement:
-        case SignOff(role=role):
-            slot = slug(role)
-        case Amendment(amends=seq, key=name):
-            slot = f"amend-{seq}-{slug(name)}"
-        case Note(annotates=seq):
-            slot = f"note-{seq}"
-        case AcceptedDeviation(nodeid=nodeid):  # long names are cut, a digit tells them apart
-            slot = f"deviation-{slug(nodeid.rpartition('::')[2])[:80]}"
-        case Thaw(frozen=frozen):
-            slot = f"thaw-{frozen}"
+    head, run = log.head(), NO_RUN if isinstance(statement, Thaw | TrailReview) else statement.run
 
     def unchanged_since_read(view: LogView) -> None:
+        if isinstance(statement, TrailReview):
+            _refuse_reviewed_meanwhile(view, statement)
+            return
         for event in view.log.backwards():
             if head is None or event.seq <= head.seq:
                 return
@@ -140,9 +149,35 @@ def sign_statement(
     folder = f"signoffs/{'environment' if run == NO_RUN else run}"
     return sign_and_count(
         log, statement,
-        folder=folder, slot=slot, run=run, person=person, key=key,
+        folder=folder, slot=_slot(statement), run=run, person=person, key=key,
         condition=unchanged_since_read, user_verification=user_verification,
     )  # fmt: skip
+
+
+def _slot(statement: AfterRun) -> str:
+    """What the statement is about, as the name of its file begins."""
+    match statement:
+        case SignOff(role=role):
+            return slug(role)
+        case Amendment(amends=seq, key=name):
+            return f"amend-{seq}-{slug(name)}"
+        case Note(annotates=seq):
+            return f"note-{seq}"
+        case AcceptedDeviation(nodeid=nodeid):  # long names are cut, a digit tells them apart
+            return f"deviation-{slug(nodeid.rpartition('::')[2])[:80]}"
+        case Thaw(frozen=frozen):
+            return f"thaw-{frozen}"
+        case TrailReview(first=first):
+            return f"trail-{first}"
+
+
+def _refuse_reviewed_meanwhile(view: LogView, statement: TrailReview) -> None:
+    """A review goes on where the one before it ended; only an event at or after `size` can be one that its signer did not see."""
+    newer = takewhile(lambda event: event.seq >= statement.size, view.log.backwards())
+    for event, review in of_type(newer, TrailReviewed):
+        if review.size != statement.first:
+            raise Refused(f"event {event.seq} reviewed up to event {review.size - 1} meanwhile; look again, then sign")
+        return
 
 
 def event_hash(event: Event) -> str:

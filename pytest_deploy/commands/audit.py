@@ -29,11 +29,12 @@ from pytest_deploy.record.bucket import MirroredStore
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import TIMESTAMP_CA, trust_set
 from pytest_deploy.record.log_entry import Checkpoint
-from pytest_deploy.record.open_record import record_store
+from pytest_deploy.record.open_record import begun_file, record_store
 from pytest_deploy.record.run_id import NO_RUN, recover_command
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.record.store import Store
 from pytest_deploy.reports.anchor_record import anchor_record
+from pytest_deploy.reports.trail import Trail, unreviewed
 from pytest_deploy.verify.chain import Signatures
 from pytest_deploy.verify.segment import read_entry
 from pytest_deploy.verify.verify import verify as verify_store
@@ -171,6 +172,11 @@ class Audit:
             if checkpoints:
                 size = checkpoints[-1].size
                 yield False, f"{where} holds no record, and anchors know of {size} events: it is gone; {_KEEP}"
+            elif (begun := begun_file(workspace.key_file)).exists():
+                yield (
+                    False,
+                    f"{where} holds no record, and one was begun here ({workspace.shown(begun)}): it is gone; {_KEEP}",
+                )
             else:
                 yield True, f"no record yet in {where}"
             return
@@ -191,6 +197,7 @@ class Audit:
         verdict = retention.judge(policy.retention, self.now, *retention.read_holding(store, self.root))
         yield not verdict.blocks, f"retention: {verdict.sentence}"
         yield from self._open_runs(policy, events)
+        yield True, unreviewed(workspace, Trail.of(events).last, len(events))
         yield from self._expiring_keys(workspace, store, events)
 
     def _copy(self, store: Store) -> Iterator[Result]:

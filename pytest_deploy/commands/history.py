@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Annotated
 
@@ -11,9 +13,12 @@ from pytest_deploy.commands import Rehearse, print_lines
 from pytest_deploy.errors import UsageError
 from pytest_deploy.history.history import History
 from pytest_deploy.history.runs import RunQuery, find_stores, parse_instant
+from pytest_deploy.record.plain_text import escape_line
 from pytest_deploy.reports import text
 from pytest_deploy.reports.assertions import answers
+from pytest_deploy.reports.trail import unreviewed
 from pytest_deploy.traceability import register
+from pytest_deploy.workspace import Workspace
 
 _SCREEN = 50
 """Runs that a table shows unless told otherwise."""
@@ -69,6 +74,8 @@ def history(
             asked = query.requirement
             about = answers(stores_history, asked, register.read(Path.cwd())) if asked else ()
             lines = text.listing_lines(stores_history.runs(query, limit=most), form, about)
+            if form == "table":
+                lines = chain(lines, _trails(stores_history, stores))
         elif any(options.values()) or unreviewed or limit is not None:
             raise UsageError(
                 "--as-of asks what served, not for runs: beside it stand --env, --rehearse and --format alone"
@@ -77,6 +84,12 @@ def history(
             instant = parse_instant("as-of", as_of)
             lines = text.moment_lines([stores_history.as_of(name, instant) for name in stores], form)
         print_lines(lines)
+
+
+def _trails(asked: History, stores: Mapping[str, Path]) -> Iterator[str]:
+    """How far the trail of each store was reviewed."""
+    for name, store in stores.items():
+        yield escape_line(f"{name} {unreviewed(Workspace.of_store(store), *asked.last_review(name))}")
 
 
 def show(

@@ -198,13 +198,17 @@ class Signing:
     def refuse_deployer(self, events: list[Event], what: str) -> None:
         """Nobody judges their own deployment. Raises Refused, also where nobody can tell whose it was."""
         who = next(opened.deployer for _, opened in of_type(events, RunOpened))
+        self.refuse_actor("it", who, what)
+
+    def refuse_actor(self, deployed: str, who: str, what: str) -> None:
+        """As `refuse_deployer`, by who deployed what. Raises Refused."""
         deployer = self.roster.of_actor(who)
         if deployer is None:
             raise Refused(
-                f"{who} deployed it and is nobody in the roster, so it cannot be told who may {what}: enroll them"
+                f"{who} deployed {deployed} and is nobody in the roster, so it cannot be told who may {what}: enroll them"
             )
         if deployer.email == self.person.email:
-            raise Refused(f"{self.person.printed_name} deployed it and cannot {what}: another must")
+            raise Refused(f"{self.person.printed_name} deployed {deployed} and cannot {what}: another must")
 
     def refuse_second(self, events: list[Event], statement: AfterRun, *same: str) -> None:
         """A person says a thing once. Raises Refused."""

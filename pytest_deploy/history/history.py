@@ -17,7 +17,7 @@ from pytest_deploy.history.index import Index, Stale
 from pytest_deploy.history.runs import ABANDONED, CLAIMED, EXERCISED, Fact, Row, RunQuery, facts
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
-from pytest_deploy.record.events import TrafficMoved
+from pytest_deploy.record.events import TrafficMoved, TrailReviewed
 from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.workspace import verify_command
 
@@ -151,6 +151,10 @@ class History:
         """The environment of a store at an instant (a stamp). Raises RecordTampered."""
         return self.ask(source, lambda index: _as_of(index, source, instant))
 
+    def last_review(self, source: str) -> tuple[Event | None, int]:
+        """The newest review of a store's audit trail, and how many events the log holds. Raises RecordTampered."""
+        return self.ask(source, _last_review)
+
     def ask(self, name: str, question: Callable[[Index], Answer]) -> Answer:
         """One store's answer; built anew and asked again where the index and the log differ. Raises RecordTampered."""
         index = self._index(name)
@@ -272,6 +276,15 @@ def _last_exercise(index: Index, source: str, assertion: str) -> Exercise | None
     if Fact(kind, assertion) not in facts(event):
         raise Stale(f"event {seq} is not as it was indexed")
     return Exercise(assertion, source, kind, event)
+
+
+def _last_review(index: Index) -> tuple[Event | None, int]:
+    """Raises Stale."""
+    rows = index.select("SELECT seq FROM events WHERE type = ? ORDER BY seq DESC LIMIT 1", TrailReviewed.type)
+    event = index.event(rows[0][0]) if rows else None
+    if event is not None and event.type != TrailReviewed.type:
+        raise Stale(f"event {event.seq} is not as it was indexed")
+    return event, index.state.size
 
 
 def _show(index: Index, source: str, run: str) -> RunEvents | None:

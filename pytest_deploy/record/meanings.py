@@ -33,6 +33,7 @@ MEANINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "record.annotated": (ANNOTATES,),
     "deviation.accepted": (ACCEPTS,),
     "environment.released": (RELEASES,),
+    "trail.reviewed": (REVIEWED,),
 }
 """What a statement may say it means, by the type of the event that counts it."""
 

@@ -63,7 +63,7 @@ _NOTE = Rule(_ALWAYS, ("run known",))
 _ANYWHERE = Rule(_ALWAYS, ("run known",), outside=True)
 _CHANGE = Rule(_PLANNED, ("change announced",))
 _GATE = Rule(frozenset({Stage.NEW, Stage.LEASED, Stage.PLANNED}), ("gate at its point", "verdict of its type"))
-_KEY = Rule(frozenset(), outside=True)
+_OUTSIDE = Rule(frozenset(), outside=True)
 
 LEGAL: Final[Mapping[str, Rule]] = {
     "request.made": Rule(frozenset({Stage.NEW, Stage.PLANNED}), ("no request yet", "built where inside a run")),
@@ -113,9 +113,10 @@ LEGAL: Final[Mapping[str, Rule]] = {
     "alert.raised": _ANYWHERE,
     "clock.skewed": _ANYWHERE,
     "anchor.made": _ANYWHERE,
-    "key.enrolled": _KEY,
-    "key.revoked": _KEY,
-    "key.rotated": _KEY,
+    "trail.reviewed": _OUTSIDE,
+    "key.enrolled": _OUTSIDE,
+    "key.revoked": _OUTSIDE,
+    "key.rotated": _OUTSIDE,
 }
 
 

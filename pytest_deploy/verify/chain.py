@@ -36,6 +36,7 @@ from pytest_deploy.record.events import (
     RunClosed,
     RunOpened,
     SignoffSigned,
+    TrailReviewed,
 )
 from pytest_deploy.record.key import FOLDER_HEX, LARGEST_SET, ROSTER, LogKey, parse_vkey, set_sha256
 from pytest_deploy.record.log_entry import SignedCheckpoint
@@ -66,7 +67,7 @@ _KEPT: Final = frozenset(
             ApprovalSigned,
             OverrideSigned,
         ),
-        *(SignoffSigned, RecordAmended, RecordAnnotated, DeviationAccepted, EnvironmentReleased),
+        *(SignoffSigned, RecordAmended, RecordAnnotated, DeviationAccepted, EnvironmentReleased, TrailReviewed),
     )
 )
 

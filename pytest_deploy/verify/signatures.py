@@ -37,6 +37,7 @@ from pytest_deploy.record.events import (
     RunOpened,
     Signed,
     SignoffSigned,
+    TrailReviewed,
     given,
 )
 from pytest_deploy.record.key import ROSTER
@@ -47,6 +48,7 @@ from pytest_deploy.verify.amendments import Amendments
 from pytest_deploy.verify.chain import Chain, TrustSet
 from pytest_deploy.verify.deviations import Deviations
 from pytest_deploy.verify.findings import NONE, Check, Finding
+from pytest_deploy.verify.reviews import Reviews
 from pytest_deploy.verify.run_files import subfolders
 from pytest_deploy.verify.segment import WorkerPool, batched, read_entry
 
@@ -60,6 +62,7 @@ _SIGNED: Final = (
         RecordAnnotated,
         DeviationAccepted,
         EnvironmentReleased,
+        TrailReviewed,
     ),
 )
 _OF_THE_SIGNER: Final[tuple[str, ...]] = (
@@ -68,7 +71,7 @@ _OF_THE_SIGNER: Final[tuple[str, ...]] = (
 """What the event says of these, the statement says too; a comment that is null is an empty one."""
 _OF_BOTH: Final = (
     "reason", "gate", "incident", "expires", "amends", "event_sha256", "key", "old", "new", "nodeid", "deviation", "frozen",
-    "countersigns", "annotates", "note",
+    "countersigns", "annotates", "note", "findings", "first", "size", "root",
 )  # fmt: skip
 """What either says of these, both say."""
 _OF_EACH: Final = frozenset({"printed_name", "signer", "role", "signed_at", "meaning", "request_sha256", "run"})
@@ -78,7 +81,9 @@ _UNDER_A_REQUEST: Final[Mapping[type, frozenset[str]]] = {
     OverrideSigned: frozenset({"gate", "incident", "reason", "expires"}),
 }
 """The keys of a statement under a request, beside those of each."""
-_AFTER_A_RUN: Final = (SignoffSigned, RecordAmended, RecordAnnotated, DeviationAccepted, EnvironmentReleased)
+_AFTER_A_RUN: Final = (
+    *(SignoffSigned, RecordAmended, RecordAnnotated, DeviationAccepted, EnvironmentReleased, TrailReviewed),
+)
 _NAMESPACE = re.compile(r'namespaces="([^",*?!]+)"')
 NOTED: Final = 20
 """Signed files that nothing counts and that are named; how many more there are is said."""
@@ -113,6 +118,12 @@ def check_signatures(chain: Chain, pool: WorkerPool, trust_root: str = "") -> Ch
     findings += _rooted(chain, counted, trust_root)
     # What is signed after a run is about what it says it is about.
     findings += _signed_afterwards(chain)
+    reviews = Reviews(chain)
+    findings += [
+        Finding(10, entries.name(event.seq), problem)
+        for event in chain.kept_of(TrailReviewed)
+        for problem in reviews.faults(event)
+    ]
     # What gates answered is what was signed, and what policy asks.
     findings += chain.verdicts.findings
     by_program = f" ({RECENT} of them by ssh-keygen)" if old else ""
@@ -358,6 +369,8 @@ def _about(subject: RecordAmended | RecordAnnotated | EnvironmentReleased) -> in
     match subject:
         case RecordAmended(amends=about) | RecordAnnotated(annotates=about) | EnvironmentReleased(frozen=about):
             return given(about)
+        case _:  # a review: of the log as it was
+            return None
 
 
 def _otherwise_made(event: Event, signature: Path) -> str | None:

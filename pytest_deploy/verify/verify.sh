@@ -270,7 +270,7 @@ lower
 types=' request.made request.voided lease.taken lease.renewed lease.released run.opened run.planned run.decided run.closed run.abandoned phase.started phase.finished
  step.started step.finished step.not-run gate.passed gate.refused gate.not-applicable approval.signed approval.refused request.rejected override.signed migration.applied migration.rolled-back backup.created
  revision.deployed traffic.moved rollback.started rollback.finished environment.frozen environment.released alert.raised clock.skewed notification.sent
- notification.failed anchor.made record.amended record.annotated record.read signoff.signed deviation.accepted key.enrolled key.revoked key.rotated '
+ notification.failed anchor.made record.amended record.annotated record.read signoff.signed deviation.accepted trail.reviewed key.enrolled key.revoked key.rotated '
 after='^(lease[.](renewed|released)|approval[.]refused|anchor[.]made|notification[.].*|record[.].*|signoff[.]signed|deviation[.]accepted|backup[.]created|environment[.].*|alert[.]raised|clock[.]skewed)$'
 below facts >"$work/sound"
 awk -F '\t' -v types="${types//$'\n'/}" -v after="$after" -v first="$work/first" '
@@ -279,7 +279,8 @@ awk -F '\t' -v types="${types//$'\n'/}" -v after="$after" -v first="$work/first"
   !index(types, " " $3 " ") { wrong("its type is unknown: " $3) }
   $1 == 0 && $3 != "key.enrolled" { wrong("event 0 is not key.enrolled") }
   $3 ~ /^key\./ && ($4 != "-" || $11 == "-" || $12 == "-") { wrong("a key event names a trust set and no run") }
-  $4 == "-" && $3 !~ /^(key\..*|environment\..*|clock\.skewed|alert\.raised|anchor\.made)$/ { wrong("a " $3 " has to name its run") }
+  $3 == "trail.reviewed" && $4 != "-" { wrong("a review of the trail names no run") }
+  $4 == "-" && $3 !~ /^(key\..*|trail\.reviewed|environment\..*|clock\.skewed|alert\.raised|anchor\.made)$/ { wrong("a " $3 " has to name its run") }
   $4 == "-" { next }
   { known[$4]; if ($3 == "request.made") asked[$4] = $10; if ($3 == "run.decided") decided[$4] = $7 }
   ended[$4] && $3 !~ after { wrong("a " $3 " after the end of its run") }
@@ -535,7 +536,7 @@ match "$work/requests" 'is missing, or not the request that the log says was mad
 
 # --- 10 approvals, overrides, amendments, sign-offs: signed by an enrolled person, at the log's time ------------------
 awk -F '\t' '
-  $3 ~ /^(approval\.signed|request\.rejected|signoff\.signed|override\.signed|record\.amended|record\.annotated|deviation\.accepted|environment\.released)$/ {
+  $3 ~ /^(approval\.signed|request\.rejected|signoff\.signed|override\.signed|record\.amended|record\.annotated|deviation\.accepted|environment\.released|trail\.reviewed)$/ {
     print $1, $2, $4, $13, $14, $15, $23, $16 "\t" $17 "\t" $18 "\t" $10 "\t" $8 "\t" $3 }' OFS='\t' "$work/facts" >"$work/signed"
 # What a signature may mean, by the type of the event that counts it. Under a request it is made after that, at most a minute
 # (of clocks that differ) before it was counted; an override ends within 24 hours.
@@ -549,7 +550,8 @@ meanings='
 |record.amended=confirms this correction of the record
 |record.annotated=adds this note to the record
 |deviation.accepted=accepts this deviation
-|environment.released=releases this environment from its freeze'
+|environment.released=releases this environment from its freeze
+|trail.reviewed=reviewed'
 user_verification() { # SIGNATURE, which ssh-keygen verified: what its FIDO flags say; they stand behind the value of a signature of a kind sk-…
   local hex at=20 flags i
   hex=$(sed '/^-----END/Q;s/^-----BEGIN SSH SIGNATURE-----//' "$1" | base64 -di | od -An -v -tx1 | tr -d ' \n')
@@ -596,7 +598,7 @@ while IFS=$'\t' read -r n time run file sha sig_sha made_with says; do
     END {
       if (NR != 2 || why != "") exit 1
       signer = split("signer printed_name role meaning signed_at request_sha256 record_sha256", name, " ")
-      both = split("reason gate incident expires amends event_sha256 key old new nodeid deviation frozen countersigns annotates note", more, " ")
+      both = split("reason gate incident expires amends event_sha256 key old new nodeid deviation frozen countersigns annotates note findings first size root", more, " ")
       for (i = 1; i <= signer; i++) if ((".data." name[i]) in event && event[".data." name[i]] != raw["." name[i]]) exit 1
       if (".data.comment" in event && event[".data.comment"] != (raw[".comment"] == "\"\"" ? "null" : raw[".comment"])) exit 1
       for (i = 1; i <= both; i++) if (event[".data." more[i]] != raw["." more[i]]) exit 1
@@ -634,7 +636,19 @@ if [[ $trust_root ]]; then
   [[ ! $n ]] || ((10#$n > 10#$root_at)) || bad "$(event "$n")" "counts a signature before the trust root, which event $root_at put in force"
 fi
 # What is signed after a run is counted once, is about a seal or an event of this log, and changes what stood there.
-awk -F '\t' '$3 ~ /^(signoff\.signed|deviation\.accepted|record\.amended|record\.annotated|environment\.released)$/' "$work/facts" >"$work/after"
+awk -F '\t' '$3 ~ /^(signoff\.signed|deviation\.accepted|record\.amended|record\.annotated|environment\.released|trail\.reviewed)$/' "$work/facts" >"$work/after"
+not_an_actor() { # POSITION SIGNER: fails where the signer is one of $work/actors, by the roster in force
+  signer=$2 awk -v keep=1 "$json"'
+    FILENAME ~ /actors$/ { actors[$0]; next }
+    { canonical($0) }
+    END {
+      person = "." ENVIRON["signer"]; github = got(person ".github"); login = got(person ".local")
+      for (actor in actors) {
+        user = actor; number = actor; sub(/^local:[0-9]+:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
+        if (tolower(actor) == ENVIRON["signer"] || (actor ~ /^github:/ && number == github) || (actor ~ /^local:/ && user == login)) exit 1
+      }
+    }' "$work/actors" "$(trust_at "$1")/roles.json"
+}
 if [[ -s $work/after ]]; then
   awk -F '\t' '
     FILENAME ~ /runs$/ { if ($1 == "closed") seal[$2] = $3; next }
@@ -671,7 +685,7 @@ if [[ -s $work/after ]]; then
   bad_first
   # Nobody amends the record of their own run, nor their own statement; nobody signs off their own deployment, or accepts how it deviated.
   awk -F '\t' '$3 ~ /^(signoff\.signed|deviation\.accepted)$/ { print $1, $4, $16, "-", "judged" }' OFS='\t' "$work/after" | sort -n - "$work/amended" >"$work/judging"
-  grep -E '"type":"(run[.]opened|request[.]made)"' "$work/lines" | awk "$json"'
+  { grep -E '"type":"(run[.]opened|request[.]made)"' "$work/lines" || true; } | awk "$json"'
     { canonical($0) }
     got(".type") == "run.opened" { print got(".run") "\t" got(".data.deployer") "\tdeployed" }
     got(".type") == "request.made" { print got(".run") "\t" got(".data.requested_by") "\tasked" }' >"$work/own"
@@ -679,17 +693,26 @@ if [[ -s $work/after ]]; then
     why='is signed by who deployed the run'
     [[ $how == judged ]] || why+=', asked for it or stated what it amends'
     { awk -F '\t' -v run="$run" -v how="$how" '$1 == run && (how == "amended" || $3 == "deployed") { print $2 }' "$work/own"; printf '%s\n' "$actor"; } >"$work/actors"
-    signer=$signer awk -v keep=1 "$json"'
-      FILENAME ~ /actors$/ { actors[$0]; next }
-      { canonical($0) }
-      END {
-        person = "." ENVIRON["signer"]; github = got(person ".github"); login = got(person ".local")
-        for (actor in actors) {
-          user = actor; number = actor; sub(/^local:[0-9]+:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
-          if (tolower(actor) == ENVIRON["signer"] || (actor ~ /^github:/ && number == github) || (actor ~ /^local:/ && user == login)) exit 1
-        }
-      }' "$work/actors" "$(trust_at "$n")/roles.json" || bad "$(event "$n")" "$why"
+    not_an_actor "$n" "$signer" || bad "$(event "$n")" "$why"
   done <"$work/judging"
+  # A review of the trail goes on where the one before it ended, ends before its own event, and saw the root that the log had there;
+  # nobody reviews what they deployed.
+  { grep -F '"type":"trail.reviewed"' "$work/lines" || true; } | awk "$json"'
+    { canonical($0) }
+    got(".type") == "trail.reviewed" { print got(".seq") "\t" got(".data.first") "\t" got(".data.size") "\t" got(".data.root") "\t" got(".data.signer") }' >"$work/reviews"
+  awk -F '\t' '
+    FILENAME ~ /roots64$/ { root[FNR] = $1; next }
+    $2 !~ /^[0-9]+$/ || $2 + 0 != until + 0 { printf "log/%08d.event\treviews from another event on than the first that nobody reviewed\n", $1; exit }
+    $3 !~ /^[0-9]+$/ || $3 + 0 <= $2 + 0 || $3 + 0 > $1 + 0 { printf "log/%08d.event\treviews no events before it\n", $1; exit }
+    root[$3 + 0] != $4 { printf "log/%08d.event\treviews another log than this: its root at size %d is another\n", $1, $3; exit }
+    { until = $3 }' "$work/roots64" "$work/reviews" >"$work/first"
+  bad_first
+  while IFS=$'\t' read -r n since size _ signer; do
+    awk -F '\t' -v since="$since" -v size="$size" '
+      FILENAME ~ /facts$/ { if ($3 ~ /^run[.](opened|closed|abandoned)$/ && $1 + 0 >= since + 0 && $1 + 0 < size + 0) covered[$4]; next }
+      $3 == "deployed" && $1 in covered { print $2 }' "$work/facts" "$work/own" | sort -u >"$work/actors"
+    not_an_actor "$n" "$signer" || bad "$(event "$n")" 'is signed by who deployed a run that it covers'
+  done <"$work/reviews"
   # What is accepted is of a step that the run had, and that did not pass.
   awk -F '\t' '$3 == "deviation.accepted" { print $4 }' "$work/after" >"$work/deviated"
   [[ ! -s $work/deviated ]] || { grep -E '"type":"(step[.](finished|not-run)|deviation[.]accepted)"' "$work/lines" || true; } | awk "$json"'

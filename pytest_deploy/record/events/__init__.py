@@ -50,6 +50,7 @@ from pytest_deploy.record.events.of_people import (
     RequestRejected,
     Signed,
     SignoffSigned,
+    TrailReviewed,
 )
 from pytest_deploy.record.events.of_runs import (
     GateNotApplicable,
@@ -97,6 +98,7 @@ TYPES: Final[Mapping[str, type[EventContent]]] = {
             RecordRead,
             SignoffSigned,
             DeviationAccepted,
+            TrailReviewed,
             KeyEnrolled,
             KeyRevoked,
             KeyRotated,

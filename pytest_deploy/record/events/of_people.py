@@ -148,6 +148,23 @@ class EnvironmentReleased(Signed, frozen=True, kw_only=True):
     printed_name: str | UnsetType = UNSET
 
 
+class TrailReviewed(Signed, frozen=True, kw_only=True):
+    """Somebody reviewed the events from `first` up to the size that the log had, and says what they found."""
+
+    role: str
+    meaning: str
+    findings: str
+    first: int
+    """`seq` of the first event that is covered: where the review before it ended, else 0."""
+    size: int
+    """Of the log as it was reviewed: the last event that is covered is the one before."""
+    root: str
+    """Of the tree of that size, base64."""
+    printed_name: str
+    signed_at: datetime
+    """As the signer's machine had it."""
+
+
 class KeyChange(EventContent, frozen=True, kw_only=True):
     """The trust set that is in force from this event on."""
 

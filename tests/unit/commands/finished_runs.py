@@ -20,6 +20,7 @@ from pytest_deploy.record.events import parse
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release.candidate import ReleaseCandidate
+from pytest_deploy.verify.segment import read_entry
 from pytest_deploy.workspace import Workspace
 from tests.unit.approvals.pending_request import BOTH, QUINN, TINA, make_keys, public
 from tests.unit.record.sample_record import ACTOR, PERSON, RunWriter
@@ -65,6 +66,10 @@ class FinishedRuns:
         head = self.log.head()
         assert head is not None
         return head
+
+    def log_at(self, size: int) -> str:
+        """The anchor line that the log had at a size."""
+        return read_entry(self.store, size - 1).signed.checkpoint.anchor
 
     def last(self, type_: str, run: str) -> Event:
         return [event for event in self.log.events() if event.type == type_ and event.run == run][-1]

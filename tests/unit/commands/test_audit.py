@@ -87,7 +87,7 @@ def test_what_github_alone_knows_of_a_record_that_is_gone_is_told(
         assert f"anchors at {url}/repos/{fake_github.REPOSITORY}/deployments" in bad(tmp_path)[0]
 
 
-def test_an_environment_without_a_record_is_well_unless_an_anchor_knows_of_one(
+def test_an_environment_without_a_record_is_well_unless_something_knows_of_one(
     local: Environment, tmp_path: Path
 ) -> None:
     shutil.rmtree(local.workspace.store)
@@ -95,6 +95,9 @@ def test_an_environment_without_a_record_is_well_unless_an_anchor_knows_of_one(
 
     shutil.rmtree(tmp_path / "elsewhere")
     shutil.rmtree(tmp_path / "outbox")
+    assert "holds no record, and one was begun here (.deploy/keys/local.begun)" in bad(tmp_path)[0]
+
+    shutil.rmtree(tmp_path / ".deploy")
     assert bad(tmp_path) == []
 
 

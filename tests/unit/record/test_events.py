@@ -28,7 +28,7 @@ request.made request.voided lease.taken lease.renewed lease.released run.opened 
 phase.started phase.finished step.started step.finished step.not-run gate.passed gate.refused gate.not-applicable approval.signed approval.refused
 request.rejected override.signed migration.applied migration.rolled-back backup.created revision.deployed traffic.moved rollback.started
 rollback.finished environment.frozen environment.released alert.raised clock.skewed notification.sent
-notification.failed anchor.made record.amended record.annotated record.read signoff.signed deviation.accepted key.enrolled key.revoked key.rotated
+notification.failed anchor.made record.amended record.annotated record.read signoff.signed deviation.accepted trail.reviewed key.enrolled key.revoked key.rotated
 """
 
 # record-format.md, "Keys of `data` that others rely on".
@@ -55,6 +55,7 @@ FORMAT_KEYS = {
     "record.amended": "file sha256 signature_sha256 signer reason",
     "deviation.accepted": "file sha256 signature_sha256 signer reason",
     "environment.released": "file sha256 signature_sha256 signer reason",
+    "trail.reviewed": "file sha256 signature_sha256 signer role meaning findings first size root printed_name signed_at",
     "migration.applied": "version sha256 duration_s schema_before schema_after engine",
     "migration.rolled-back": "version sha256 duration_s schema_before schema_after engine",
     "backup.created": "kind place bytes sha256 restorable",

@@ -24,6 +24,7 @@ from tests.conftest import skip_or_fail_missing
 from tests.required_programs import needs
 from tests.unit.record.fido_token import FLAGS, Token
 from tests.unit.record.sample_record import HandClock, open_log
+from tests.unit.verify import trail_reviews
 from tests.unit.verify.altered_record import forge, replace, rotate, swap
 from tests.unit.verify.conftest import Record
 from tests.unit.verify.insider import Insider
@@ -38,6 +39,7 @@ from tests.unit.verify.signed_rosters import (
     replaced,
     unpledged,
 )
+from tests.unit.verify.trail_reviews import Reviews
 
 LIBRARIES = {"mod": "sumdb/tlog", "crypto": "ssh"}
 
@@ -229,6 +231,25 @@ def test_it_refuses_a_roster_that_does_not_follow_as_verify_sh_does(
     assert (well, theirs.ok) == (False, False)
     assert said.startswith(f"{entries.name(2)}: ")
     assert f"\nNOT VERIFIED: {entries.name(2)}: " in f"\n{theirs.text}"
+
+
+@pytest.mark.parametrize("case", trail_reviews.PERMITTED)
+def test_it_follows_the_reviews_of_the_trail(peer: Peer, tmp_path: Path, keys: Mapping[str, Path], case: str) -> None:
+    reviews = Reviews.begin(tmp_path, keys)
+    trail_reviews.PERMITTED[case](reviews)
+
+    assert peer.says(reviews.store)[0]
+
+
+@pytest.mark.parametrize("case", trail_reviews.REFUSED)
+def test_it_refuses_a_review_that_covers_or_says_another_thing(
+    peer: Peer, tmp_path: Path, keys: Mapping[str, Path], case: str
+) -> None:
+    reviews = Reviews.begin(tmp_path, keys)
+    trail_reviews.REFUSED[case][0](reviews)
+    well, said = peer.says(reviews.store)
+
+    assert (well, said.partition(": ")[0]) == (False, entries.name(reviews.size - 1))
 
 
 def test_it_refuses_an_approval_when_the_roster_has_expired(

@@ -1,6 +1,6 @@
 // A third party's verifier of a store: golang.org/x/mod/sumdb, the code behind Go's checksum database, does all the work.
 // What is ours here is cutting the objects into their parts, and following the rosters that administrators signed (rosters.go,
-// from docs/record-format.md; sshsig.go, with golang.org/x/crypto/ssh).
+// from docs/record-format.md; sshsig.go, with golang.org/x/crypto/ssh) and the reviews of the trail (trail.go).
 //
 //	peer STORE     prints "SIZE ROOT", or the first bad file and why, and exits 1
 package main
@@ -63,7 +63,7 @@ func verify(store string) error {
 		line, rest, _ := strings.Cut(string(data), "\n")
 		_, signed, _ := strings.Cut(rest, "\n\n")
 		trust.origin, _, _ = strings.Cut(signed, "\n")
-		if err := trust.event([]byte(line)); err != nil {
+		if err := trust.event([]byte(line), roots); err != nil {
 			return fmt.Errorf("%s: %v", name, err)
 		}
 	}

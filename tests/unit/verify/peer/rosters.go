@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf16"
+
+	"golang.org/x/mod/sumdb/tlog"
 )
 
 // set is a trust set in force: its files, and of a signed one what its roster says.
@@ -45,17 +47,18 @@ type rosters struct {
 	store  string
 	origin string
 	signed *set
+	now    *set // in force, signed or not
+	trail  trail
 }
 
-// event looks at one event of the log, by its first line.
-func (r *rosters) event(line []byte) error {
+// event looks at one event of the log, by its first line; roots are those of the tree up to it.
+func (r *rosters) event(line []byte, roots []tlog.Hash) error {
 	var said struct {
+		Seq  int64
 		Type string
 		Time string
-		Data struct {
-			Set, File        string
-			UserVerification string `json:"user_verification"`
-		}
+		Run  string
+		Data json.RawMessage
 	}
 	if err := json.Unmarshal(line, &said); err != nil {
 		return err
@@ -67,18 +70,30 @@ func (r *rosters) event(line []byte) error {
 	if r.signed != nil && (said.Type == "approval.signed" || said.Type == "override.signed") && said.Time >= r.signed.says.Expires {
 		return fmt.Errorf("counted after the roster in force expired")
 	}
-	if said.Data.UserVerification != "" {
-		if err := r.madeWith(said.Data.File, said.Data.UserVerification); err != nil {
-			return fmt.Errorf("%s.sig: %v", said.Data.File, err)
+	var of struct {
+		Set, File, Deployer string
+		UserVerification    string `json:"user_verification"`
+	}
+	if err := json.Unmarshal(said.Data, &of); err != nil {
+		return err
+	}
+	if of.UserVerification != "" {
+		if err := r.madeWith(of.File, of.UserVerification); err != nil {
+			return fmt.Errorf("%s.sig: %v", of.File, err)
 		}
+	}
+	r.trail.runs(said.Seq, said.Type, said.Run, of.Deployer)
+	if said.Type == "trail.reviewed" {
+		return r.trail.review(r.store, r.origin, r.now, said.Seq, said.Run, said.Data, at, roots)
 	}
 	if !strings.HasPrefix(said.Type, "key.") {
 		return nil
 	}
-	next, err := read(filepath.Join(r.store, filepath.FromSlash(said.Data.Set)))
+	next, err := read(filepath.Join(r.store, filepath.FromSlash(of.Set)))
 	if err != nil {
 		return err
 	}
+	defer func() { r.now = next }()
 	if next.files["roster.json"] == nil {
 		if r.signed != nil {
 			return fmt.Errorf("an unsigned set after a signed one")
