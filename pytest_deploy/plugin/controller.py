@@ -123,6 +123,8 @@ class Controller:
     def _is_open_in_the_log(self) -> bool:
         """Whether this process wrote that the run is open; where no log can be opened it wrote nothing."""
         try:
+            if not self.environment.has_record:  # to look must not begin one
+                return False
             events = self.environment.log.run_in_memory(self.context.run)
         except DeployError:
             return False
