@@ -171,8 +171,8 @@ def _by_key(pledged: Sequence[bytes]) -> dict[str, bytes]:
 
 
 def _pledge_command(log: Log) -> str:
-    options = (word for option in ("--person", "--name", "--key") for word in (option, NOT_SAID))
-    return Workspace.of_store(log.store.path).command_line("keys pledge", *options)
+    workspace = Workspace.of_store(log.store.path)
+    return workspace.command_line("keys pledge", "--person", NOT_SAID, "--name", NOT_SAID, "--key", NOT_SAID)
 
 
 def proposals(log: Log) -> tuple[Proposal, ...]:
