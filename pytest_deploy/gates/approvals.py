@@ -13,6 +13,7 @@ from functools import partial
 from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_applicable
 from pytest_deploy.record.clock import stamp
+from pytest_deploy.record.planned import plan_fault
 from pytest_deploy.workspace import deploy_py
 
 NAME = "approvals"
@@ -38,6 +39,8 @@ class Quorum:
     """Who rejects the request, and why."""
     unasked: tuple[str, ...] = ()
     """Roles that approve by the roster that administrators signed, and that policy does not ask."""
+    unplanned: str = ""
+    """Why its plan did not let the request go; empty where it did."""
 
 
 def gather(facts: GateFacts) -> Judge:
@@ -54,8 +57,15 @@ def gather(facts: GateFacts) -> Judge:
         _unstated(facts),
         evaluation.rejected,
         facts.unasked_roles,
+        _unplanned(facts),
     )
     return partial(judge, quorum)
+
+
+def _unplanned(facts: GateFacts) -> str:
+    """Why the plan behind the request did not pass; empty where it did, still goes on, or no request lives."""
+    run = facts.candidate.request
+    return "" if run is None or facts.candidate.planning else plan_fault(facts.history, run)
 
 
 def _unstated(facts: GateFacts) -> tuple[str, ...]:
@@ -83,6 +93,7 @@ def judge(quorum: Quorum, at: datetime) -> Verdict:
         "unsaid": list(quorum.unstated),
         "rejected": list(quorum.rejected),
         "unasked": list(quorum.unasked),
+        "unplanned": quorum.unplanned or None,
     }
     grounds = Grounds(NAME, inputs)
     not_counted = f" (not counted: {'; '.join(quorum.refused)})" if quorum.refused else ""
@@ -91,6 +102,10 @@ def judge(quorum: Quorum, at: datetime) -> Verdict:
         return grounds.needs_action(
             f"administrators signed that {' and '.join(quorum.unasked)} approve here, and policy does not ask them",
             "name them in approval.roles of deploy.yaml, or have a roster signed without them (`keys renew`)",
+        )
+    if quorum.unplanned:
+        return grounds.needs_action(
+            f"nobody may sign the request: {quorum.unplanned}", "mend what failed, and plan anew"
         )
     if unfit := _unfit(quorum, at, approve, not_counted):
         return grounds.needs_action(*unfit)

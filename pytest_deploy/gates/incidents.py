@@ -79,7 +79,9 @@ def judge(rule: Incidents | None, at: datetime, incidents: Sequence[Incident] | 
     ]
     if still := [incident for incident, over in counting if over is None]:
         named = ", ".join(f"{_shown(incident)} since {moment(incident.opened)}" for incident in still)
-        return grounds.needs_action(f"critical and open: {named}", "resolve and close it")
+        return grounds.needs_approval(
+            f"critical and open: {named}", "resolve and close it, or have two people override it"
+        )
     if counting:
         free = max(over for _, over in counting if over is not None)
         named = ", ".join(f"{_shown(incident)}, {moment(incident.opened)}" for incident, _ in counting)

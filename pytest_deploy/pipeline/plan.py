@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import shlex
 import statistics
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pytest_deploy.errors import DeployError, MigrationsRefused, Refused
 from pytest_deploy.gates.registry import Earliest, Gatekeeper, earliest
 from pytest_deploy.migrate.migrations import Migrations
+from pytest_deploy.pipeline.outcome import judge
 from pytest_deploy.pipeline.requests import make_request, request_now
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause, goes_on
@@ -18,6 +20,7 @@ from pytest_deploy.record.actor import PIPELINE_ACTOR
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import GateRefused, RequestVoided, RunDecided, StepFinished, StepNotRun
+from pytest_deploy.record.planned import PLAN_PASSED, plan_fault
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
 from pytest_deploy.release import request
@@ -31,12 +34,13 @@ PLANNED_DIFF = "schema/planned.diff"
 
 
 def conclude(run: Run, source: Source) -> None:
-    """Make the request, unless something but a gate stands against it; say what is still needed and from when it can go."""
+    """Make the request where the plan passes; say what is still needed and from when it can go."""
     environment, say = run.environment, run.observer.line
-    if faults := _failed_checks(run):
+    found = judge(run.events(), run.required, run.sequence.closed, pipeline=run.context.pipeline)
+    if found.outcome not in PLAN_PASSED:
         say("")
         say("no request was made: mend what failed, then plan again")
-        for fault in faults:
+        for fault in _failed_checks(run) or [found.cause]:
             say(f"  {fault}")
         if waiting := _waiting_gates(run):
             say("what waits besides, whatever is mended:")
@@ -46,7 +50,9 @@ def conclude(run: Run, source: Source) -> None:
     try:
         pending, kept = _request(run, source)
         waits = earliest(
-            Gatekeeper(environment, of_request(environment.workspace.store, pending.run)).judges(),
+            Gatekeeper(
+                environment, replace(of_request(environment.workspace.store, pending.run), planning=True)
+            ).judges(),
             environment.clock.now(),
         )
     except DeployError as error:
@@ -58,12 +64,11 @@ def conclude(run: Run, source: Source) -> None:
 
 
 def _failed_checks(run: Run) -> list[str]:
-    """The steps that failed and are not gates: what is asked for is not fit to be asked for."""
+    """The steps that failed, gates among them: what is asked for is not fit to be asked for."""
     events = run.events()
     failed = [step for _, step in of_type(events, StepFinished) if not goes_on(step.outcome, run.context.pipeline)]
-    not_gates = [step for step in failed if not run.gates_asked.get(step.nodeid)]
     not_run = [step for _, step in of_type(events, StepNotRun) if step.phase != "approval"]
-    return [f"{step.nodeid}: {step.message or step.outcome}".splitlines()[0] for step in not_gates] + [
+    return [f"{step.nodeid}: {step.message or step.outcome}".splitlines()[0] for step in failed] + [
         f"{step.nodeid}: {step.cause}" for step in not_run
     ]
 
@@ -85,7 +90,8 @@ def _request(run: Run, source: Source) -> tuple[PendingRequest, bool]:
     for pending in request.pending(log.history(), now):
         try:
             approved = request.stored_request(context.workspace.store, pending.run, [pending.made]).parsed
-            drifted = request.drift(approved, candidate)
+            unplanned = plan_fault(log.history(), pending.run)
+            drifted = (unplanned,) if unplanned else request.drift(approved, candidate)
         except Refused as unreadable:
             drifted = (str(unreadable),)
         if not drifted:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from msgspec import UNSET
@@ -84,8 +84,6 @@ class Run:
     """`clock.monotonic()` at the start of the process: the SLA counts from there."""
     source: Source | None = None
     """What is deployed, as it was read before the run was opened; None in `recover`, which makes no request."""
-    gates_asked: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    """The gates that each finished step asked, by node id: marked by the recorder, not read from what a suite wrote."""
 
     def __post_init__(self) -> None:
         self.policy, self.log = self.environment.policy, self.environment.log
@@ -166,9 +164,8 @@ class Run:
         """The process that runs the step announces it in the log itself."""
         self.sequence.start(nodeid)
 
-    def step_finished(self, nodeid: str, *, outcome: StepOutcome, cause: str = "", gates: Sequence[str] = ()) -> None:
-        """A step has ended, its `step.finished` is written; go on from there. `gates`: those that it asked."""
-        self.gates_asked[nodeid] = tuple(gates)
+    def step_finished(self, nodeid: str, *, outcome: StepOutcome, cause: str = "") -> None:
+        """A step has ended, its `step.finished` is written; go on from there."""
         self.sequence.finish(nodeid, outcome, cause=cause)
         self._advance()
 

@@ -70,8 +70,6 @@ class StepRecord:
         self.image: str | None = None
         self.attachments: dict[str, str] = {}
         self.warnings: list[str] = []
-        self.gates: list[str] = []
-        """The gates that the step asked, marked by who asks them; nothing that a suite writes does."""
         self.credited: list[str] = []
         """The assertions that the step says it exercised."""
         self.ended: tuple[Literal["still-needed", "not-applicable"], str] | None = None

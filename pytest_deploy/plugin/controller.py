@@ -164,9 +164,7 @@ class Controller:
         if finished["nodeid"] not in {step.nodeid for step in run.sequence.running()}:
             # xdist let a step go that its worker held, because it shuts the workers down.
             run.step_started(finished["nodeid"])
-        run.step_finished(
-            finished["nodeid"], outcome=finished["outcome"], cause=finished["cause"], gates=finished["gates"]
-        )
+        run.step_finished(finished["nodeid"], outcome=finished["outcome"], cause=finished["cause"])
 
     def _run_after_stops(self, signum: int | None = None) -> Run:
         """The run, closed first where a signal, its time limit or a lost lease stopped it. `signum`: a signal that a worker got."""

@@ -51,8 +51,6 @@ class FinishedStep(TypedDict):
     seconds: float
     signal: int | None
     """The first signal that this process received."""
-    gates: list[str]
-    """The gates that the step asked."""
 
 
 class StepRecorder:
@@ -168,7 +166,6 @@ class StepRecorder:
             else _first_line(message),
             "seconds": seconds,
             "signal": self._interruption.first,
-            "gates": record.gates,
         }
 
     def _end(self, record: StepRecord, outcome: StepOutcome, message: str, seconds: float) -> StepFinished:

@@ -13,6 +13,7 @@ from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.event import Event, of_type
 from pytest_deploy.record.events import StepFinished
+from pytest_deploy.record.planned import plan_fault
 from pytest_deploy.release import source
 from pytest_deploy.release.live import migrations_sha256
 from pytest_deploy.release.request import built_images, pending
@@ -36,6 +37,8 @@ class ReleaseCandidate:
     """Whether the run that asks took the lease before it asked."""
     reason: str = ""
     ticket: str = ""
+    planning: bool = False
+    """Whether the plan that makes the request still goes on: how it ends is not known yet."""
     failed: tuple[str, ...] = ()
     """Steps of the build phase that did not pass."""
 
@@ -70,8 +73,9 @@ def of_run(environment: Environment, context: RunContext, events: Sequence[Event
     migrations = migration.read_migrations(context.workspace.root / environment.policy.database.migrations)
     commit = source.read(context.workspace.root).commit
     is_plan = context.pipeline == "plan"
-    waiting = pending(environment.log.history(), environment.clock.now()) if is_plan else ()
-    of_commit = [live for live in waiting if live.commit == commit]
+    history = environment.log.history()
+    waiting = pending(history, environment.clock.now()) if is_plan else ()
+    of_commit = [live for live in waiting if live.commit == commit and not plan_fault(history, live.run)]
     return ReleaseCandidate(
         pipeline=context.pipeline,
         run=context.run,

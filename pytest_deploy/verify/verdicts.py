@@ -44,6 +44,7 @@ from pytest_deploy.record.events import (
     given,
 )
 from pytest_deploy.record.key import ROSTER
+from pytest_deploy.record.planned import PLAN, PLAN_PASSED
 from pytest_deploy.record.signed_roster import read_statement
 from pytest_deploy.verify.actors import is_one_of, wrote
 from pytest_deploy.verify.findings import Finding
@@ -93,8 +94,16 @@ class _Run:
     """Until when the request lives, by its own clock."""
     request: Mapping[str, Any] | None = None
     """What it says, once it was looked at; empty where it cannot be read."""
+    plan: str = ""
+    """The plan that the request names."""
     rejected: set[str] = field(default_factory=set)
     """Who rejects the request, and has not approved it since."""
+
+    @property
+    def is_passing_plan(self) -> bool:
+        """Whether it is a plan of which no gate answered `refused` last."""
+        is_plan = self.opened is not None and self.opened.pipeline == PLAN
+        return is_plan and all(verdict.verdict != "refused" for verdict in self.newest.values())
 
 
 class Verdicts:
@@ -108,22 +117,26 @@ class Verdicts:
         self.unapproved: list[str] = []
         """Runs that deployed under a policy that asks nobody to approve."""
         self._closed = False
+        self._planned: set[tuple[str, str]] = set()
+        """Plans that passed, each with the run whose request people may sign."""
         self._runs: dict[str, _Run] = {}
         self._policies: dict[str, Asked | None] = {}
 
-    def take(self, event: Event) -> None:  # noqa: C901 -- one arm a type
+    def take(self, event: Event) -> None:  # noqa: C901, PLR0912 -- one arm a type
         """An event of one of the types JUDGED, legal in its place."""
         run = self._runs.setdefault(event.run, _Run())
         problems: Iterator[str] = iter(())
         match event.content:
-            case RequestMade(expires=expires):
-                run.requested, run.expires = True, expires
+            case RequestMade(expires=expires, plan=plan):
+                run.requested, run.expires, run.plan = True, expires, given(plan, "")
             case ApprovalSigned(role=role, signer=signer) as signed:
+                problems = self._unplanned(event.run, run)
                 _note(run.approved, (role, signer), signed)
                 run.rejected.discard(signer)
             case RequestRejected(signer=signer):
                 run.rejected.add(signer)
             case OverrideSigned() as signed:
+                problems = self._unplanned(event.run, run)
                 about = given(signed.gate, ""), given(signed.incident, "")
                 _note(run.overridden.setdefault(about, {}), signed.signer, signed)
             case GateVerdict() as verdict:
@@ -141,12 +154,19 @@ class Verdicts:
                 problems = self._ungated(event, run, changes=True)
             case RunDecided(outcome="deployed") if not run.held:
                 problems = self._ungated(event, run, changes=False)
+            case RunDecided(outcome=outcome, request=str(asked)) if outcome in PLAN_PASSED and run.is_passing_plan:
+                self._planned.add((event.run, asked))
             case RevisionDeployed() | MigrationApplied() as changed:
                 problems = self._unsigned_change(event.run, run, changed)
             case RunClosed() | RunAbandoned():
                 self._closed = True
                 del self._runs[event.run]
         self.findings += [Finding(10, entries.name(event.seq), problem) for problem in problems]
+
+    def _unplanned(self, name: str, run: _Run) -> Iterator[str]:
+        """A signature that lets a request go whose plan did not, by all that stands before it."""
+        if (run.plan, name) not in self._planned:
+            yield "counts a signature under a request whose plan did not pass"
 
     def _ungated(self, event: Event, run: _Run, *, changes: bool) -> Iterator[str]:
         """What its policy asks of a run and was not answered, when it changes something, or is `deployed` without that."""

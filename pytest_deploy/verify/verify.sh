@@ -809,13 +809,16 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   FILENAME != "-" { asks_from[++asking] = $1; sub(/^[^\t]*\t/, ""); asks_whom[asking] = $0; next }
   { split("", raw); canonical($0); n = got(".seq"); run = got(".run"); type = got(".type"); gate = got(".data.gate"); point = got(".data.point") }
   { clock = got(".data.clock"); if (clock == "-") clock = got(".time") }
-  type == "request.made" { requested[run] = 1; until[run] = got(".data.expires") }
+  type == "request.made" { requested[run] = 1; until[run] = got(".data.expires"); plan[run] = got(".data.plan") }
+  type ~ /^(approval|override)[.]signed$/ && !((plan[run], run) in planned) { wrong("it counts a signature under a request whose plan did not pass") }
   type == "request.rejected" { rejected[run, got(".data.signer")] = got(".data.signer") }
   type ~ /^(approval|override)[.]signed$/ { made_with = index_of(got(".data.user_verification")) } # the signature was held against it above
   type == "approval.signed" { note(approved, run SUBSEP got(".data.role") SUBSEP got(".data.signer")); delete rejected[run, got(".data.signer")] }
   type == "override.signed" { incident[run, gate, got(".data.incident")]; note(overrode, run SUBSEP gate SUBSEP got(".data.incident") SUBSEP got(".data.signer")) }
   type ~ /^gate[.]/ { overriders[run, gate] = raw[".data.inputs.override.by"] }
   type == "gate.passed" && point != "plan" && ".data.inputs.override" in v && gate !~ /^(window|blackout|rate-limit|incidents)$/ { wrong("it says that " gate " was overridden, which nobody can") }
+  type ~ /^gate[.]/ { refusing[run] += (got(".data.verdict") == "refused") - (said[run, gate] == "refused"); said[run, gate] = got(".data.verdict") }
+  type == "run.decided" && pipeline[run] == "plan" && got(".data.outcome") ~ /^(passed|still-needed)$/ && !refusing[run] { planned[run, got(".data.request")] }
   type ~ /^gate[.]/ { answer[run, gate] = type; at_point[run, gate] = point; if (gate == "approvals") verdicts[run]++ }
   type ~ /^gate[.]/ && gate == "approvals" {
     split("", people); missed = ""; least = 2

@@ -49,11 +49,18 @@ SIGNED: Final = 2000
 RUNS_OF_A_ROUND: Final = 20
 _PIPELINES: Final = {**dict.fromkeys((1, 10, 16, 17), "smoke"), **dict.fromkeys((2, 11, 18, 19), "plan")}
 """Of the runs of a round; the others deploy. Seventeen events a run on average."""
+_REQUESTS: Final = {2: 3, 19: 1}
+"""Of the plans of a round that make a request: so many runs later it is run."""
 POLICY: Final = policy_text()
 POLICY_SHA256: Final = hashlib.sha256(POLICY).hexdigest()
 _UNSIGNED: Final = bytes(64)
 
 Told = tuple[str, dict[str, Any]]
+
+
+def _name(number: int) -> str:
+    """Of run `number`."""
+    return f"production-{BEGINS + EVERY * number:%Y%m%dT%H%M%SZ}-{number % 65536:04x}"
 
 
 def open_generated(home: Path, clock: HandClock) -> Log:
@@ -144,7 +151,7 @@ class Runs:
     def events(self, number: int, seq: Callable[[], int]) -> Iterator[tuple[str, dict[str, Any], str, str]]:
         """Type, data, run, time of each event of run `number`; `seq` is the position of the event to come."""
         began = BEGINS + EVERY * number
-        run = f"production-{began:%Y%m%dT%H%M%SZ}-{number % 65536:04x}"
+        run = _name(number)
         kind = number % RUNS_OF_A_ROUND
         told = self._told(_Run(number, run, kind, self.store / "runs" / run, began), seq)
         for count, (event_type, data) in enumerate(told):
@@ -161,8 +168,11 @@ class Runs:
                 "version": run.version,
             })  # fmt: skip
             expires = stamp(run.began + timedelta(hours=4))
-            yield "request.made", {"request_sha256": asked, "expires": expires, "requested_by": run.deployer}
-            if run.kind in {0, 5}:
+            made = {"request_sha256": asked, "expires": expires, "requested_by": run.deployer}
+            before = {(kind + later) % RUNS_OF_A_ROUND: later for kind, later in _REQUESTS.items()}.get(run.kind, 0)
+            planned = before if run.number >= before else 0
+            yield "request.made", made | ({"plan": _name(run.number - planned)} if planned else {})
+            if planned:
                 yield from (self._approval(run, asked, who) for who in self.people)
             if run.number % 200 == 5:
                 yield from (self._override(run, asked, who) for who in self.people)
@@ -184,7 +194,8 @@ class Runs:
             }  # fmt: skip
         elif asked:
             yield from self._change(run, outcome)
-        yield "run.decided", {"outcome": outcome, "cause": None, "duration_s": 12.5, "sla_s": 1200}
+        asks = {"request": _name(run.number + _REQUESTS[run.kind])} if run.kind in _REQUESTS else {}
+        yield "run.decided", {"outcome": outcome, "cause": None, "duration_s": 12.5, "sla_s": 1200, **asks}
         bound = run.seal()
         yield (
             "run.closed",

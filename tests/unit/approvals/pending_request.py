@@ -31,7 +31,7 @@ from pytest_deploy.record.meanings import APPROVES, OVERRIDES
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.ssh_signature import sign
 from pytest_deploy.release.request import digest
-from tests.unit.record.sample_record import HandClock, open_log, policy_text
+from tests.unit.record.sample_record import HandClock, RunWriter, decided, open_log, policy_text
 
 NAMESPACE = "deploy-approval@deploy.example.org"
 RUN = "local-20261122T120000Z-0001"
@@ -97,12 +97,16 @@ class PendingRequest:
     # --- requests
 
     def ask(self, run: str, content: bytes = REQUEST) -> Event:
-        """Make a request."""
+        """Make a request, by a plan that passed."""
+        plan = RunWriter(self.log, pipeline="plan").open().step("build")
         RunFolder(self.log.store, run).create("request.json", content)
         data = {
             "request_sha256": digest(content), "expires": stamp(self.clock.now() + EXPIRES_IN), "requested_by": DEPLOYER,
+            "plan": plan.run,
         }  # fmt: skip
-        return self.log.append(parse("request.made", data), run=run, actor="system:pipeline")
+        made = self.log.append(parse("request.made", data), run=run, actor="system:pipeline")
+        plan.add("run.decided", decided("passed", request=run))
+        return made
 
     # --- signing
 

@@ -31,11 +31,13 @@ from pytest_deploy.release.request import digest
 from pytest_deploy.workspace import Workspace
 from tests.unit.approvals.pending_request import ADAM, EVERYBODY, NAMESPACE, public
 from tests.unit.commands.typed import typed
-from tests.unit.record.sample_record import ACTOR, SHA
+from tests.unit.record.sample_record import ACTOR, SHA, RunWriter, decided, verdict
 from tests.unit.sample_environment import environment
 
 DEPLOYER = "local:1000:dora@desk"
 IMAGE = f"diary@sha256:{'a' * 64}"
+PLANNED_GATES = {"build": "passed", "window": "still-needed", "freeze": "not-applicable", "approvals": "still-needed"}
+"""What the gates of the plan said."""
 WINDOW = {"reason": "patients cannot log in", "incident": "INC-7", "hours": 1.0}
 
 
@@ -58,23 +60,30 @@ class PendingRequestCheckout:
     def folder(self) -> Path:
         return self.held.workspace.store / "runs" / self.run
 
-    def ask(self, *, expires: timedelta = timedelta(hours=4)) -> PendingRequestCheckout:
-        """A planned request, and the diff its plan showed."""
+    def ask(
+        self, *, expires: timedelta = timedelta(hours=4), outcome: str = "still-needed", diff: str = "", named: str = ""
+    ) -> PendingRequestCheckout:
+        """A request, and the plan that ended so and showed this diff; `named`: another plan that the record names."""
         of = self.held.workspace
         plan, run = (new_run_id(of.environment, SystemClock(), rehearsal=of.rehearsal) for _ in range(2))
-        diff = f"+ column mood -- {run}\n".encode()
-        RunFolder(self.log.store, plan).create("schema/planned.diff", diff)
+        planning = RunWriter(self.log, plan, pipeline="plan").open(environment=of.environment, rehearsal=of.rehearsal)
+        for gate, result in PLANNED_GATES.items():
+            planning.add(f"gate.{'refused' if result == 'still-needed' else result}", verdict(gate, result, "plan"))
+        planning.step("approval", outcome="still-needed" if outcome == "still-needed" else "failed")
+        planned = (diff or f"+ column mood -- {run}\n").encode()
+        RunFolder(self.log.store, plan).create("schema/planned.diff", planned)
         until = stamp(SystemClock().now() + expires)
         content = canonical({
             "artefact": {"image": IMAGE}, "commit": self.commit, "branch": "main", "version": "1.3.0", "dirty": False,
             "earlier": Baseline("diary-1", ("0007",), SHA, SHA, None).to_json(), "environment": of.environment,
             "expires": until, "infrastructure": None, "migrations": [{"version": "0008", "name": "mood", "sha256": SHA}],
-            "plan": {"run": plan, "schema_diff_sha256": hashlib.sha256(diff).hexdigest()}, "policy_sha256": SHA,
+            "plan": {"run": plan, "schema_diff_sha256": hashlib.sha256(planned).hexdigest()}, "policy_sha256": SHA,
             "reason": "adds moods", "run": run, "steps_sha256": SHA, "ticket": "",
         })  # fmt: skip
         RunFolder(self.log.store, run).create("request.json", content)
         made = {"request_sha256": digest(content), "expires": until, "requested_by": DEPLOYER, "commit": self.commit}
-        self.log.append(parse("request.made", made), run=run, actor=ACTOR)
+        self.log.append(parse("request.made", {**made, "plan": named or plan}), run=run, actor=ACTOR)
+        planning.add("run.decided", decided(outcome, request=run))
         return replace(self, run=run, printed=[])
 
     def approve(self, email: str, *, role: str = "") -> None:

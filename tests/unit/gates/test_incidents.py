@@ -28,12 +28,12 @@ def test_none_known_passes() -> None:
     assert incidents.judge(RULE, AT, []).passed
 
 
-def test_an_open_critical_one_must_be_closed_however_old() -> None:
+def test_an_open_critical_one_must_be_closed_or_overridden_however_old() -> None:
     verdict = incidents.judge(
         RULE, AT, [Incident("INC-7", "Critical", AT - 99 * HOUR, url="https://incidents.example.org/7")]
     )
 
-    assert outcome_of(verdict) == (False, "mend")
+    assert outcome_of(verdict) == (False, "approval")
     assert (
         verdict.reason
         == "critical and open: INC-7 (https://incidents.example.org/7) since Thursday 2026-11-19 12:00 UTC"

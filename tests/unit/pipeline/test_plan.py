@@ -1,4 +1,4 @@
-"""What a plan takes for a gate is what the recorder marked, whatever a suite wrote of its step; what it prints to type next."""
+"""What stands in a request's way, gates and other steps alike; what a plan prints to type next."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from pytest_deploy.release.request import PendingRequest
 from tests.unit.record.sample_record import step_finished
 
 WINDOW, SCHEMA = "suites/preflight/test_gates.py::test_window", "suites/preflight/test_a.py::test_schema"
-SAYS_GATE = {"gate": "window", "verdict": "refused"}
 
 
 def event(type_: str, **content: Any) -> Event:
@@ -28,38 +27,32 @@ def refused(gate: str, verdict: str) -> Event:
     )
 
 
-def run(*events: Event, gates_asked: dict[str, tuple[str, ...]]) -> Run:
-    return cast(
-        "Run",
-        SimpleNamespace(events=lambda: list(events), gates_asked=gates_asked, context=SimpleNamespace(pipeline="plan")),
-    )
+def run(*events: Event) -> Run:
+    return cast("Run", SimpleNamespace(events=lambda: list(events), context=SimpleNamespace(pipeline="plan")))
 
 
-def test_a_failed_step_that_asked_a_gate_stands_in_no_requests_way() -> None:
-    failed = event("step.finished", **step_finished(WINDOW, "preflight", "failed"))
-
-    assert _failed_checks(run(failed, gates_asked={WINDOW: ("window",)})) == []
-
-
-def test_a_failed_step_that_only_says_it_is_a_gate_does() -> None:
-    failed = event("step.finished", **{**step_finished(SCHEMA, "preflight", "failed"), "actual": SAYS_GATE})
-
-    assert [line.partition(":")[0] for line in _failed_checks(run(failed, gates_asked={SCHEMA: ()}))] == [
-        "suites/preflight/test_a.py"
+def test_a_failed_step_stands_in_the_requests_way_also_where_it_asked_a_gate() -> None:
+    failed = [
+        event("step.finished", **step_finished(WINDOW, "preflight", "failed")),
+        event("step.finished", **step_finished(SCHEMA, "preflight", "error")),
     ]
+
+    assert [line.partition("::")[0] for line in _failed_checks(run(*failed))] == [
+        "suites/preflight/test_gates.py", "suites/preflight/test_a.py",
+    ]  # fmt: skip
 
 
 def test_a_step_that_is_still_needed_or_not_applicable_failed_nothing() -> None:
     waits = event("step.finished", **step_finished(WINDOW, "preflight", "still-needed"))
     nothing = event("step.finished", **step_finished(SCHEMA, "preflight", "not-applicable"))
 
-    assert _failed_checks(run(waits, nothing, gates_asked={})) == []
+    assert _failed_checks(run(waits, nothing)) == []
 
 
 def test_what_waits_are_the_gates_that_time_or_signatures_will_lift() -> None:
     log = (refused("window", "still-needed"), refused("blackout", "refused"))
 
-    assert _waiting_gates(run(*log, gates_asked={})) == ["window: closed"]
+    assert _waiting_gates(run(*log)) == ["window: closed"]
 
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)

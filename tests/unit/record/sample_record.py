@@ -228,6 +228,13 @@ class RunWriter:
         self.add("request.made", {"request_sha256": sha256, "expires": expires, "requested_by": PERSON, **changes})
         return self
 
+    def planned_request(self, outcome: str = "passed", *, says: Mapping[str, Any] | None = None) -> RunWriter:
+        """The same, made by a plan that ended so."""
+        plan = RunWriter(self.log, pipeline="plan").open().step("build")
+        self.request(says=says, plan=plan.run)
+        plan.add("run.decided", decided(outcome, request=self.run))
+        return self
+
     def finish_left_open(self, nodeid: str, phase: str) -> RunWriter:
         """End a step and its phase whose process died."""
         self.add("step.finished", step_finished(nodeid, phase, "error"))

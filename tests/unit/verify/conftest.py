@@ -19,6 +19,7 @@ from pytest_deploy.record.meanings import APPROVES
 from pytest_deploy.verify.verify import verify
 from tests.required_programs import needs
 from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, deployed, open_log
+from tests.unit.verify.third_party import Peer, compiled
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,12 @@ def record(written: Record, tmp_path: Path) -> Record:
     store = tmp_path / "inspected"
     shutil.copytree(written.store, store, symlinks=True)
     return Record(**{**vars(written), "store": store})
+
+
+@pytest.fixture(scope="session")
+def peer(tmp_path_factory: pytest.TempPathFactory) -> Peer:
+    """The third party's program, compiled with what Debian packages: nothing is fetched."""
+    return compiled(tmp_path_factory.mktemp("peer"))
 
 
 TSA = """
@@ -173,7 +180,7 @@ def signing(tmp_path: Path) -> Signing:
     signing = Signing(tmp_path, log, RunWriter(log))
     kind, public = (tmp_path / "ada.pub").read_text().split()[:2]
     signing.enroll(f'{SIGNER} namespaces="{NAMESPACE}",{VALID} {kind} {public}\n')
-    signing.run.request()
+    signing.run.planned_request()
     signing.said = {
         "meaning": APPROVES, "printed_name": "Ada", "signer": SIGNER, "role": "QA Lead",
         "signed_at": "2026-11-22T12:00:00.000Z", "run": signing.run.run, "comment": None,

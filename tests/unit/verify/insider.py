@@ -59,7 +59,7 @@ class Insider:
         made = cls(home, RunWriter(open_log(home, HandClock())), tokens or {})
         made.enroll(*known)
         made.run.policy = policy
-        made.run.request(says=request)
+        made.run.planned_request(says=request)
         return made
 
     def enroll(self, *people: str) -> Insider:

@@ -205,14 +205,14 @@ class SignedRosters:
 
     def approve(self, name: str = "tina", role: str = "Tech Lead") -> SignedRosters:
         """A request, and somebody's approval of it that is counted."""
-        self._approve(RunWriter(self.log).request(), name, role)
+        self._approve(RunWriter(self.log).planned_request(), name, role)
         return self
 
     def deploy(self, roles: Sequence[str], **approved: str) -> SignedRosters:
         """A deployment under a policy that asks for these roles; `approved`: a name's role, as each signed and was counted."""
         run = RunWriter(self.log)
         run.policy = policy_text(approval={"roles": list(roles)}, phases={"leave_out": [] if roles else ["approval"]})
-        request = run.request().log.run(run.run)[0].data["request_sha256"]
+        request = run.planned_request().log.run(run.run)[0].data["request_sha256"]
         for name, role in approved.items():
             self._approve(run, name, role)
         filled = {role: address(name) for name, role in approved.items()}

@@ -13,7 +13,7 @@ def sign_as(signing: Signing, signer: str) -> None:
     """Ada's key and roster entry under an address, written into the record past all commands, and its approval."""
     kind, public = (signing.home / "ada.pub").read_text().split()[:2]
     signing.enroll(f'{signer} namespaces="{NAMESPACE}",{VALID} {kind} {public}\n', signer)
-    run = signing.run = RunWriter(signing.log).request()
+    run = signing.run = RunWriter(signing.log).planned_request()
     request = signing.log.run(run.run)[0].data["request_sha256"]
     signing.said |= {"signer": signer, "run": run.run, "request_sha256": request}
     signing.sign()

@@ -7,10 +7,7 @@ golang.org/x/crypto/ssh: a third reading beside our two.
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +17,6 @@ from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.events import parse
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.verify.verify import verify
-from tests.conftest import skip_or_fail_missing
-from tests.required_programs import needs
 from tests.unit.record.fido_token import FLAGS, Token
 from tests.unit.record.sample_record import HandClock, open_log
 from tests.unit.verify import trail_reviews
@@ -39,41 +34,8 @@ from tests.unit.verify.signed_rosters import (
     replaced,
     unpledged,
 )
+from tests.unit.verify.third_party import Peer
 from tests.unit.verify.trail_reviews import Reviews
-
-LIBRARIES = {"mod": "sumdb/tlog", "crypto": "ssh"}
-
-
-@dataclass(frozen=True)
-class Peer:
-    program: Path
-
-    def says(self, store: Path) -> tuple[bool, str]:
-        done = subprocess.run([self.program, store], capture_output=True, text=True, timeout=60, check=False)
-        assert (done.returncode, done.stderr) in {(0, ""), (1, "")}, done
-        return done.returncode == 0, done.stdout.rstrip("\n")
-
-
-@pytest.fixture(scope="session")
-def peer(tmp_path_factory: pytest.TempPathFactory) -> Peer:
-    """The program, compiled with what Debian packages: nothing is fetched."""
-    needs("go")
-    for name, package in LIBRARIES.items():
-        if not (Path("/usr/share/gocode/src/golang.org/x") / name / package).is_dir():
-            skip_or_fail_missing(f"Go's x/{name}", f"apt-get install golang-golang-x-{name}-dev")
-    folder = tmp_path_factory.mktemp("peer")
-    offline = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOCACHE": str(folder / "cache"), "GOPROXY": "off"}
-    sources = sorted((Path(__file__).parent / "peer").glob("*.go"))
-    done = subprocess.run(
-        ["go", "build", "-o", str(folder / "peer"), *map(str, sources)],
-        env={**os.environ, **offline},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return Peer(folder / "peer")
 
 
 def test_it_computes_the_same_root_and_accepts_every_proof(peer: Peer, record: Record) -> None:
@@ -257,7 +219,8 @@ def test_it_refuses_an_approval_when_the_roster_has_expired(
 ) -> None:
     rosters = late(SignedRosters.begin(tmp_path, keys).root(), 30 * 86400)
 
-    assert (False, f"{entries.name(3)}: counted after the roster in force expired") == peer.says(rosters.store)
+    signed = entries.name(rosters.log.history()[-1].seq)
+    assert (False, f"{signed}: counted after the roster in force expired") == peer.says(rosters.store)
     assert not second_opinion(rosters.store).ok
 
 

@@ -70,7 +70,7 @@ def test_the_signatures_of_another_run_count_nothing_here(insider: Insider) -> N
     insider.approve("tina", "quinn").open().ask().deploy()
     again = RunWriter(insider.run.log)
     again.policy = PRODUCTION
-    insider.run = again.request()
+    insider.run = again.planned_request()
     insider.open().ask().deploy()
     insider.refused_at(insider.seq_of("gate.passed", gate="approvals"), "no signature counted before it does")
 
@@ -88,7 +88,7 @@ def test_a_role_that_is_asked_twice_takes_two_people(tmp_path: Path) -> None:
         insider = Insider.begin(tmp_path / name)
         insider.run = RunWriter(insider.run.log)
         insider.run.policy = twice
-        insider.run.request()
+        insider.run.planned_request()
         insider.approve("otto", "quinn").open().ask(who).deploy()
         if name == "two":
             assert both(insider.store) == (True, "")
@@ -120,7 +120,7 @@ def test_no_anchor_is_asked_before_a_run_was_closed(tmp_path: Path, *, first: bo
         RunWriter(insider.run.log).open().close("failed")
     insider.run = RunWriter(insider.run.log)
     insider.run.policy = policy_text(**RULES_OF_PRODUCTION, anchors={"required": True})
-    insider.run.request()
+    insider.run.planned_request()
     insider.approve("tina", "quinn").open().ask(anchors=verdict("anchors", "not-applicable", "change")).deploy()
     if first:
         assert both(insider.store) == (True, "")

@@ -125,7 +125,7 @@ def test_a_run_is_held_against_the_request_that_it_made_itself(tmp_path: Path) -
     insider = Insider.begin(tmp_path)
     insider.run = RunWriter(insider.run.log)
     insider.run.policy = PRODUCTION
-    insider.run.open(commit="1" * 40).step("build").request()
+    insider.run.open(commit="1" * 40).step("build").planned_request()
     insider.approve("tina", "quinn").ask().deploy()
     insider.refused_at(insider.seq_of("step.started", changes=True), "goes on with another commit than")
 

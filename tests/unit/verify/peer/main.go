@@ -1,6 +1,7 @@
 // A third party's verifier of a store: golang.org/x/mod/sumdb, the code behind Go's checksum database, does all the work.
-// What is ours here is cutting the objects into their parts, and following the rosters that administrators signed (rosters.go,
-// from docs/record-format.md; sshsig.go, with golang.org/x/crypto/ssh) and the reviews of the trail (trail.go).
+// What is ours here is cutting the objects into their parts, following the rosters that administrators signed (rosters.go, from
+// docs/record-format.md; sshsig.go, with golang.org/x/crypto/ssh), the reviews of the trail (trail.go), and holding what was signed
+// against its plan (plans.go).
 //
 //	peer STORE     prints "SIZE ROOT", or the first bad file and why, and exits 1
 package main
@@ -45,7 +46,7 @@ func verify(store string) error {
 	}
 	var own hashes
 	var roots []tlog.Hash
-	trust := rosters{store: store}
+	trust, planned := rosters{store: store}, newPlans()
 	for n := range files {
 		name := fmt.Sprintf("log/%08d.event", n)
 		data, err := os.ReadFile(filepath.Join(store, name))
@@ -64,6 +65,9 @@ func verify(store string) error {
 		_, signed, _ := strings.Cut(rest, "\n\n")
 		trust.origin, _, _ = strings.Cut(signed, "\n")
 		if err := trust.event([]byte(line), roots); err != nil {
+			return fmt.Errorf("%s: %v", name, err)
+		}
+		if err := planned.event([]byte(line)); err != nil {
 			return fmt.Errorf("%s: %v", name, err)
 		}
 	}
