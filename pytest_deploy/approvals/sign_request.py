@@ -21,7 +21,7 @@ from pytest_deploy.policy.user_verification import UserVerification
 from pytest_deploy.record import stored_file
 from pytest_deploy.record.clock import parse_stamp, stamp
 from pytest_deploy.record.event import Event, canonical, of_type
-from pytest_deploy.record.events import OverrideSigned, Signed, given
+from pytest_deploy.record.events import OverrideSigned, RequestMade, Signed, given
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.meanings import APPROVES, OVERRIDES, REJECTS, wrong_lifetime
 from pytest_deploy.release import git
@@ -180,6 +180,11 @@ def _sign(
 
     An override may follow one that ran out or names another incident, and anything what was signed with a key that was ended.
     """
+    # What was shown is what is signed: a person took their time to read.
+    if not any(
+        made.request_sha256 == statement.request_sha256 for _, made in of_type(log.run(statement.run), RequestMade)
+    ):
+        raise Refused(f"runs/{statement.run}/request.json is not the request that was made; nothing was signed")
     roster, now = in_force(log.store, log.events())[0], log.clock.now()
     valid = {enrolled.fingerprint for enrolled in roster.keys if enrolled.email == person.email and enrolled.valid(now)}
     signatures = [found for found in of_type(log.run(statement.run), Signed) if found[1].signer == person.email]

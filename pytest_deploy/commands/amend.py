@@ -14,6 +14,7 @@ import typer
 
 from pytest_deploy.approvals.after_run import Amendment, Countersignature, Note, event_hash
 from pytest_deploy.commands import Env, Key, Rehearse, Role
+from pytest_deploy.commands.ask import Question, Show, Yes
 from pytest_deploy.commands.sign_off import Signing, require_reason
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.clock import stamp
@@ -36,8 +37,11 @@ def amend(
     role: Role = "",
     key: Key = None,
     rehearse: Rehearse = False,
+    yes: Yes = False,
+    show: Show = False,
 ) -> None:
     """Sign a correction of what a person stated; not as the deployer, nor as who stated it. It counts when another person signs the same."""
+    question = Question.of("amend", yes=yes, show=show)
     require_reason("amend", reason)
     signing = Signing.of(Workspace(Path.cwd(), env, rehearsal=rehearse), role=role, key=key)
     events = signing.log.history()
@@ -73,10 +77,10 @@ def amend(
     )  # fmt: skip
     if waiting:
         said = {**asdict(amendment), "meaning": Countersignature.MEANING}
-        signing.sign(Countersignature(**said, countersigns=waiting[0][0].seq))
+        signing.sign(Countersignature(**said, countersigns=waiting[0][0].seq), question)
     else:
         typer.echo("counts    once another person, who neither deployed nor stated it, has signed the same")
-        signing.sign(amendment)
+        signing.sign(amendment, question)
 
 
 def annotate(
@@ -90,8 +94,11 @@ def annotate(
     role: Role = "",
     key: Key = None,
     rehearse: Rehearse = False,
+    yes: Yes = False,
+    show: Show = False,
 ) -> None:
     """Sign a note beside an event of a finished run, or beside one value of it; what the event says stands everywhere."""
+    question = Question.of("annotate", yes=yes, show=show)
     if not says_something(note):
         raise UsageError("deploy.py annotate: say --note: it is read by an inspector years later")
     require_plain("--note", note)
@@ -101,12 +108,11 @@ def annotate(
     if field:
         typer.echo(escape_line(f"beside    {field}: {json.dumps(event.content.as_data()[field])}"))
     typer.echo(f"note      {note}")
-    signing.sign(
-        Note(
-            **signing.signer_fields(Note.MEANING),
-            run=event.run, annotates=seq, event_sha256=event_hash(event), key=field, note=note,
-        )
+    statement = Note(
+        **signing.signer_fields(Note.MEANING),
+        run=event.run, annotates=seq, event_sha256=event_hash(event), key=field, note=note,
     )  # fmt: skip
+    signing.sign(statement, question)
 
 
 def _of_finished_run(events: tuple[Event, ...], seq: int, field: str) -> Event:

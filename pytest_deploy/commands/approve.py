@@ -2,49 +2,46 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
-from pytest_deploy.approvals.roster import Person, in_force
-from pytest_deploy.approvals.sign_request import choose_signer, sign_approval, sign_override, sign_rejection
-from pytest_deploy.commands import Key, Role, print_lines, workspace_of_run
+from pytest_deploy.approvals.roster import Person
+from pytest_deploy.approvals.sign_request import sign_approval, sign_override, sign_rejection
+from pytest_deploy.commands import Key, Role, print_lines
+from pytest_deploy.commands.ask import Question, Show, Yes
+from pytest_deploy.commands.pending_request import PendingRequest, pending_request
 from pytest_deploy.errors import Refused, UsageError
-from pytest_deploy.gates.registry import Gatekeeper
-from pytest_deploy.pipeline.plan import PLANNED_DIFF
-from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.asked_gates import OVERRIDABLE
-from pytest_deploy.policy.load import policy_of
-from pytest_deploy.record import stored_file
-from pytest_deploy.record.event import of_type
-from pytest_deploy.record.events import ApprovalSigned, RequestMade
+from pytest_deploy.record.events import ApprovalSigned
 from pytest_deploy.record.meanings import LONGEST_OVERRIDE
-from pytest_deploy.record.open_record import record_store
 from pytest_deploy.record.plain_text import escape_line, require_plain, says_something
-from pytest_deploy.release import request as requests
-from pytest_deploy.release.candidate import of_request
 
 _LONGEST_H: Final = LONGEST_OVERRIDE / timedelta(hours=1)
-_LINES_SHOWN = 200
-"""Lines of a schema diff; the rest is in the file that is named."""
 
 
 def approve(
     run: Annotated[str, typer.Argument(metavar="RUN", help="the request, as its plan named it")],
+    *,
     role: Role = "",
     key: Key = None,
     comment: Annotated[str, typer.Option(help="stands in what is signed")] = "",
+    yes: Yes = False,
+    show: Show = False,
 ) -> None:
     """Show in words what a request changes, and sign it with your SSH key (ssh-keygen, agent and hardware keys included)."""
+    question = Question.of("approve", yes=yes, show=show)
     require_plain("--comment", comment)
     pending = pending_request(Path.cwd(), run)
-    print_lines(map(escape_line, describe_request(pending)))
-    person, role, key = _who_may_judge(pending, role, key)
+    said = [f"comment   {comment}"] if comment else []
+    signer = _shown(pending, question, partial(_who_may_judge, pending, role, key), *said)
+    if signer is None:
+        return
+    person, role, key = signer
     event = sign_approval(
         pending.environment.log,
         pending.environment.workspace.store,
@@ -72,14 +69,20 @@ def reject(
     reason: Annotated[str, typer.Option(help="why it must not be deployed; stands in what is signed")],
     role: Role = "",
     key: Key = None,
+    yes: Yes = False,
+    show: Show = False,
 ) -> None:
     """Sign that a request must not be deployed: it is refused until the same person approves it, whoever else has signed."""
+    question = Question.of("reject", yes=yes, show=show)
     if not says_something(reason):
         raise UsageError("deploy.py reject: say --reason: whoever planned it has to know what to change")
     require_plain("--reason", reason)
     pending = pending_request(Path.cwd(), run)
-    print_lines(map(escape_line, describe_request(pending)))
-    person, role, key = _who_may_judge(pending, role, key)
+    judge = partial(_who_may_judge, pending, role, key)
+    signer = _shown(pending, question, judge, f"rejects   because {reason}", planned=False)
+    if signer is None:
+        return
+    person, role, key = signer
     environment = pending.environment
     sign_rejection(
         environment.log, environment.workspace.store, run,
@@ -97,8 +100,11 @@ def override(
     hours: Annotated[float, typer.Option(min=0.1, max=_LONGEST_H, help="how long it lasts")] = 1.0,
     role: Role = "",
     key: Key = None,
+    yes: Yes = False,
+    show: Show = False,
 ) -> None:
     """Sign, in an emergency, that one gate be overridden for one request; it counts when a second person has signed too."""
+    question = Question.of("override", yes=yes, show=show)
     if gate not in OVERRIDABLE:
         raise UsageError(
             f"{gate} cannot be overridden by anybody: only {', '.join(OVERRIDABLE)} can, which say when, not what or by whom"
@@ -108,8 +114,11 @@ def override(
     require_plain("--reason", reason)
     require_plain("--incident", incident)
     pending = pending_request(Path.cwd(), run)
-    print_lines(map(escape_line, describe_request(pending)))
-    person, role, key = pending.choose_signer(role, key)
+    said = (f"overrides {gate}, for {hours:g} h from now", f"incident  {incident}", f"because   {reason}")
+    signer = _shown(pending, question, partial(pending.choose_signer, role, key), *said)
+    if signer is None:
+        return
+    person, role, key = signer
     now = pending.environment.clock.now()
     sign_override(
         pending.environment.log,
@@ -132,31 +141,42 @@ def override(
     )
 
 
-@dataclass(frozen=True)
-class PendingRequest:
-    """A request that waits for signatures, and the environment it is for."""
-
-    environment: Environment
-    run: str
-    request: Mapping[str, Any]
-    """What request.json holds."""
-    requested_by: str
-    """The actor that planned it, and so will deploy it."""
-
-    def gates(self) -> Gatekeeper:
-        """The gates over it, as they stand for whoever asked for it."""
-        store = self.environment.workspace.store
-        return Gatekeeper(self.environment, of_request(store, self.run), deployer=self.requested_by)
-
-    def choose_signer(self, role: str, key: Path | None) -> tuple[Person, str, Path]:
-        """Who signs, in which role (empty where they hold none that is asked for), and with what."""
-        log, needed = self.environment.log, self.environment.policy.approval.roles
-        roster = in_force(log.store, log.history())[0]
-        person, key = choose_signer(self.environment.workspace, roster, role or next(iter(needed), ""), key)
-        return person, role or next((own_role for own_role in needed if own_role in person.roles), ""), key
+_Signer = tuple[Person, str, Path]
+"""Who signs, in which role, with what."""
 
 
-def _who_may_judge(pending: PendingRequest, role: str, key: Path | None) -> tuple[Person, str, Path]:
+def _shown(
+    pending: PendingRequest,
+    question: Question,
+    choose: Callable[[], _Signer],
+    *said: str,
+    planned: bool = True,
+) -> _Signer | None:
+    """Who signs, once they were shown what and said yes; None where it was only to be shown.
+
+    `planned`: what is signed lets the request go, so its plan must have passed. Raises Refused, UsageError.
+    """
+    print_lines(map(escape_line, (*pending.described(), *said)))
+    try:
+        if planned:
+            pending.require_plan()
+        person, role, key = choose()
+    except (Refused, UsageError) as refused:
+        if not question.show:
+            raise
+        typer.echo(escape_line(f"refused   {refused}"))
+        return None
+    typer.echo(escape_line(pending.key_line(key)))
+    typer.echo(
+        escape_line(f"signing   as {person.printed_name} <{person.email}>, {role or 'in no role that is asked for'}")
+    )
+    if question.show:
+        return None
+    question.require_yes(role or person.printed_name)
+    return person, role, key
+
+
+def _who_may_judge(pending: PendingRequest, role: str, key: Path | None) -> _Signer:
     """Who signs for a request or against it, in which role, with what. Raises Refused where it would not count."""
     needed = pending.environment.policy.approval.roles
     person, role, key = pending.choose_signer(role, key)
@@ -169,58 +189,3 @@ def _who_may_judge(pending: PendingRequest, role: str, key: Path | None) -> tupl
             f"{person.printed_name} deploys this or wrote part of it, so their signature would not count: another must sign"
         )
     return person, role, key
-
-
-def pending_request(root: Path, run: str) -> PendingRequest:
-    """The live request of a run id. Raises UsageError for no run id, Refused where no request lives under it."""
-    workspace = workspace_of_run(root, run)
-    policy = policy_of(workspace)
-    record_store(workspace, policy).folder(f"runs/{run}/")
-    place = workspace.run_folder(run) / "request.json"
-    if not place.is_file():
-        raise Refused(
-            f"no request {run} lies in {workspace.shown(workspace.store)}: plan first: `{workspace.command_line('run', '--pipeline', 'plan')}`"
-        )
-    events = Environment(workspace, policy, run=run).log.run(run)
-    made = next((event for event, _ in of_type(events, RequestMade)), None)
-    if made is None:
-        raise Refused(f"{run}: the record holds no request.made for it; plan anew")
-    shift = (made.instant - made.time).total_seconds()
-    environment = Environment(workspace, policy, run=run, shift_s=shift)
-    if not any(waiting.run == run for waiting in requests.pending(environment.log.history(), environment.clock.now())):
-        raise Refused(f"{run} waits for nobody: it was run, voided or has expired; plan anew")
-    content = requests.stored_request(workspace.store, run, [made]).parsed
-    return PendingRequest(environment, run, content, made.read(RequestMade).requested_by)
-
-
-def describe_request(pending: PendingRequest) -> Iterator[str]:
-    """What a signature is put under: what changes, the migrations, the schema diff, the release before."""
-    request = pending.request
-    before = request["earlier"]["release"]
-    rehearsal = " (REHEARSAL: nothing here counts for real)" if pending.environment.workspace.rehearsal else ""
-    yield f"request   {pending.run}{rehearsal}"
-    yield f"to        {request['environment']}, until {request['expires']}"
-    yield f"release   {request['version']}, commit {request['commit']}"
-    yield f"artefact  {request['artefact']['image']}"
-    yield f"replaces  {'nothing: the first release' if before is None else before['version'] + ', commit ' + before['commit']}"
-    applied = set(request["earlier"]["migrations"])
-    to_apply = [migration for migration in request["migrations"] if migration["version"] not in applied]
-    yield f"migrates  {', '.join(migration['version'] + ' ' + migration['name'] for migration in to_apply) or 'nothing'}"
-    for key in ("reason", "ticket"):
-        if request[key]:
-            yield f"{key:<9} {request[key]}"
-    yield "schema    as planned:"
-    yield from (f"          {line}" for line in _schema_diff(pending))
-
-
-def _schema_diff(pending: PendingRequest) -> list[str]:
-    plan = pending.request["plan"]
-    if plan is None:
-        return ["(the run made this request itself: no plan)"]
-    place = stored_file.file_of(pending.environment.workspace.store, f"runs/{plan['run']}/{PLANNED_DIFF}")
-    content = stored_file.read(place)
-    if hashlib.sha256(content).hexdigest() != plan["schema_diff_sha256"]:
-        raise Refused(f"{place} is not the diff the request names: somebody changed it; do not sign, verify the record")
-    lines = content.decode().splitlines()
-    more = [f"... {len(lines) - _LINES_SHOWN} more lines in {place}"] if len(lines) > _LINES_SHOWN else []
-    return [*lines[:_LINES_SHOWN], *more]

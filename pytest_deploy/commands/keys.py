@@ -14,6 +14,7 @@ from pytest_deploy.approvals import enrollment, look_alikes, roster_change
 from pytest_deploy.approvals.enrollment import RosterChange
 from pytest_deploy.approvals.roster import Person, fingerprint_of, in_force
 from pytest_deploy.commands import GROUP, Env, Rehearse
+from pytest_deploy.commands.ask import Question, Show, Yes
 from pytest_deploy.commands.record_keys import RecordKeys
 from pytest_deploy.commands.roster_proposals import (
     in_words,
@@ -246,12 +247,14 @@ def sign(
     key: Annotated[
         Path | None, typer.Option(help="the key that signs: a private key, or the public one of an agent or token")
     ] = None,
-    show: Annotated[bool, typer.Option("--show", help="show what would be signed, and sign nothing")] = False,
     rehearse: Rehearse = False,
+    yes: Yes = False,
+    show: Show = False,
 ) -> None:
     """Sign a proposed roster as an administrator; whose signature completes the quorum puts it in force."""
+    question = Question.of("keys sign", yes=yes, show=show)
     record = RecordKeys(env, rehearsal=rehearse)
-    sign_proposal(record, proposal, key, show=show)
+    sign_proposal(record, proposal, key, question)
 
 
 @keys.command()

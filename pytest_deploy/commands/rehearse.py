@@ -104,7 +104,7 @@ def _deploy(name: str, at: datetime) -> None:
     commit = source.read(Path.cwd()).commit
     (request,) = [waiting for waiting in pending(environment.log.history(), at) if waiting.commit == commit]
     for role in environment.policy.approval.roles:
-        _run("python", "deploy.py", "approve", request.run, "--role", role)
+        _run("python", "deploy.py", "approve", request.run, "--role", role, "--yes")
     _run("pytest", *options, f"--deploy-run={request.run}", f"--deploy-at={_instant(at + APPROVED_WITHIN)}")
 
 

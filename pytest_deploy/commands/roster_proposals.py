@@ -16,6 +16,7 @@ from pytest_deploy.approvals.look_alikes import look_alikes
 from pytest_deploy.approvals.roster import Key, Person, Roster, in_force, parse
 from pytest_deploy.approvals.roster_change import Proposal
 from pytest_deploy.approvals.sign_request import choose_signer
+from pytest_deploy.commands.ask import Question
 from pytest_deploy.commands.record_keys import RecordKeys
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record import signed_roster
@@ -56,7 +57,7 @@ def propose(record: RecordKeys, change: RosterChange, identity: str, *, pledged:
     typer.echo(waiting_line(record, proposal))
 
 
-def sign_proposal(record: RecordKeys, name: str, key: Path | None, *, show: bool) -> None:
+def sign_proposal(record: RecordKeys, name: str, key: Path | None, question: Question) -> None:
     """Show a proposal, sign it, and put it in force where that completes the quorum. Raises Refused, UsageError, Failed."""
     # 1. What is signed, all of it.
     proposal = _named(record, name)
@@ -73,7 +74,7 @@ def sign_proposal(record: RecordKeys, name: str, key: Path | None, *, show: bool
         typer.echo(escape_line(f"changed   who approves: {', '.join(roster.signed.approvers) or 'nobody'} before"))
     typer.echo(f"reason    {escape_line(statement.reason)}")
     typer.echo(f"identity  {escape_line(statement.identity) or '-'}")
-    if show:
+    if question.show:
         typer.echo(waiting_line(record, proposal))
         return
     # 2. By whom.
@@ -81,6 +82,8 @@ def sign_proposal(record: RecordKeys, name: str, key: Path | None, *, show: bool
     now, role = SystemClock().now(), proposal.rule.administrators
     roster_change.refuse_signer(proposal, person, now)
     typer.echo(f"signing   {statement.meaning}, as {escape_line(person.printed_name)} <{person.email}>, {role}")
+    question.require_yes(role)
+    now = SystemClock().now()  # they took their time to read
     signed = roster_change.sign_proposal(record.log, proposal, person=person, key=key, now=now)
     # 3. In force, where they are enough.
     event = roster_change.put_proposal_in_force(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +21,7 @@ from pytest_deploy.approvals.after_run import (
 from pytest_deploy.approvals.roster import Person, Roster, in_force
 from pytest_deploy.approvals.sign_request import choose_signer
 from pytest_deploy.commands import Env, Key, Rehearse, Role, print_lines, workspace_of_run
+from pytest_deploy.commands.ask import Question, Show, Yes
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.platform.environment import record_of
 from pytest_deploy.policy.load import policy_of
@@ -58,8 +59,11 @@ def sign_off(
     ] = "",
     comment: Annotated[str, typer.Option(help="what was found; stands in what is signed")] = "",
     key: Key = None,
+    yes: Yes = False,
+    show: Show = False,
 ) -> None:
     """Sign, in a role, for the record of a closed run; not for one's own deployment."""
+    question = Question.of("sign-off", yes=yes, show=show)
     if not says_something(role) or not says_something(meaning):
         raise UsageError(
             "deploy.py sign-off: say --role, and --meaning: what the signature stands for, e.g. 'reviewed'"
@@ -76,10 +80,12 @@ def sign_off(
     signing = Signing.of(workspace_of_run(Path.cwd(), run), role=role, key=key)
     events, record_sha256 = signing.sealed(run)
     print_lines(map(escape_line, _describe_run(run, events, record_sha256)))
+    if comment:
+        typer.echo(f"comment   {comment}")
     signing.refuse_deployer(events, "sign it off")
     statement = SignOff(**signing.signer_fields(meaning), run=run, record_sha256=record_sha256, comment=comment)
     signing.refuse_second(events, statement, "role", "meaning")
-    signing.sign(statement)
+    signing.sign(statement, question)
 
 
 def accept_deviation(
@@ -89,8 +95,11 @@ def accept_deviation(
     reason: Annotated[str, typer.Option(help="why it is accepted; stands in what is signed")],
     role: Role = "",
     key: Key = None,
+    yes: Yes = False,
+    show: Show = False,
 ) -> None:
     """Sign that a step which did not pass is accepted, by who may approve and did not deploy."""
+    question = Question.of("accept-deviation", yes=yes, show=show)
     require_reason("accept-deviation", reason)
     signing = Signing.of(workspace_of_run(Path.cwd(), run), role=role, key=key)
     events, record_sha256 = signing.sealed(run)
@@ -107,7 +116,7 @@ def accept_deviation(
         run=run, record_sha256=record_sha256, nodeid=step, deviation=deviation, reason=reason,
     )  # fmt: skip
     signing.refuse_second(events, statement, "nodeid")
-    signing.sign(statement)
+    signing.sign(statement, question)
 
 
 def thaw(
@@ -117,8 +126,11 @@ def thaw(
     role: Role = "",
     key: Key = None,
     rehearse: Rehearse = False,
+    yes: Yes = False,
+    show: Show = False,
 ) -> None:
     """Sign that a frozen environment may be deployed to again; the gate `freeze` then passes."""
+    question = Question.of("thaw", yes=yes, show=show)
     require_reason("thaw", reason)
     workspace = Workspace(Path.cwd(), env, rehearsal=rehearse)
     roles = policy_of(workspace).thaw.roles
@@ -137,7 +149,7 @@ def thaw(
         **signing.signer_fields(Thaw.MEANING),
         origin=signing.log.key.origin, frozen=frozen.seq, event_sha256=event_hash(frozen), reason=reason,
     )  # fmt: skip
-    signing.sign(statement)
+    signing.sign(statement, question)
 
 
 @dataclass(frozen=True)
@@ -218,8 +230,13 @@ class Signing:
             if same_type and all(getattr(event.content, key) == signed[key] for key in ("signer", *same)):
                 raise Refused(f"{statement.signer} has signed this already (event {event.seq}, {stamp(event.time)})")
 
-    def sign(self, statement: AfterRun) -> None:
+    def sign(self, statement: AfterRun, question: Question) -> None:
         typer.echo(f"signing   {statement.meaning}, as {self.person.printed_name} <{self.person.email}>, {self.role}")
+        if question.show:
+            return
+        question.require_yes(self.role)
+        # They took their time to read: it was signed now.
+        statement = replace(statement, signed_at=stamp(self.log.clock.now()))
         asked = self.policy.approval.user_verification
         event = sign_statement(self.log, statement, person=self.person, key=self.key, user_verification=asked)
         typer.echo(f"signed    {event.read(Signed).file}, counted by event {event.seq}")

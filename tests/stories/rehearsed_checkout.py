@@ -47,7 +47,7 @@ class RehearsedCheckout:
         return self.start(at, f"--deploy-run={request}", *more).wait()
 
     def approve(self, request: str, role: str) -> Ran:
-        return self.checkout.deploy_py("approve", request, "--role", role)
+        return self.checkout.deploy_py("approve", request, "--role", role, "--yes")
 
     def planned(self, at: datetime, *roles: str) -> str:
         """A request made by a plan that found nothing to mend, approved by those roles; its run id."""

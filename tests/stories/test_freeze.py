@@ -14,7 +14,7 @@ from tests.stories.held_steps import hold_up
 from tests.stories.step_ids import TRAFFIC
 from tests.stories.story_assertions import deploy_first
 
-ASKED = ("thaw", "local", "--reason", "the hold is gone")
+ASKED = ("thaw", "local", "--yes", "--reason", "the hold is gone")
 
 
 @pytest.mark.faults

@@ -15,7 +15,8 @@ from pytest_deploy.approvals.roster import Person
 from pytest_deploy.approvals.sign_request import Approval, OverrideStatement
 from pytest_deploy.approvals.sign_request import render as statement
 from pytest_deploy.approvals.signed_file import slug
-from pytest_deploy.commands.approve import approve, override, pending_request
+from pytest_deploy.commands.approve import approve, override
+from pytest_deploy.commands.pending_request import pending_request
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record.clock import SystemClock, stamp

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import replace
 from datetime import timedelta
@@ -10,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from pytest_deploy.commands.approve import approve, override, pending_request, reject
+from pytest_deploy.commands.approve import approve, override, reject
 from pytest_deploy.commands.keys import revoke
+from pytest_deploy.commands.pending_request import pending_request
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.events import parse
@@ -46,6 +48,82 @@ def test_who_signs_is_shown_what_changes_before_and_told_who_is_missing(
     pending_checkout.approve(QUINN.email)
     assert pending_checkout.printed[-1] == "missing   nobody: it may be run"
     assert pending_checkout.events("approval.signed") == [TINA.email, QUINN.email]
+
+
+def test_what_its_plan_found_is_shown_the_failing_first_and_the_age_of_the_keys(
+    pending_checkout: PendingRequestCheckout,
+) -> None:
+    pending_checkout.approve(TINA.email)
+
+    shown = pending_checkout.printed
+    (plan,) = [at for at, line in enumerate(shown) if line.startswith("plan      ")]
+    assert shown[plan].endswith(": still-needed")
+    assert [" ".join(line.split()[:-3]) for line in shown[plan + 1 : plan + 5]] == [
+        "would refuse window:", "would refuse approvals:", "passed build:", "not applicable freeze:",
+    ]  # fmt: skip
+    printed = "\n".join(shown)
+    assert re.search(
+        r"^key       SHA256:\S+, enrolled \d{4}-\d\d-\d\d, 1 h( \d min)? ago; ends \d{4}-", printed, re.MULTILINE
+    )
+    assert re.search(r"^log key   \S+, \d{4}-\d\d-\d\d, \d+ s ago$", printed, re.MULTILINE)
+
+
+def test_a_schema_is_shown_as_people_read_it_and_the_file_is_what_is_signed(
+    pending_checkout: PendingRequestCheckout,
+) -> None:
+    column = '+column public.visits 0003 {"name": "note", "type": "text", "local": true}\n'
+    asked = pending_checkout.ask(diff=f"--- a\n+++ b\n@@ -1 +1 @@\n{column}")
+
+    asked.approve(TINA.email)
+
+    at = asked.printed.index("schema    as planned:")
+    assert asked.printed[at + 1].strip() == "+ column public.visits.note text"
+    assert asked.printed[at + 2].startswith("log key ")
+
+
+def test_a_request_whose_plan_did_not_pass_is_rejected_and_never_signed(
+    pending_checkout: PendingRequestCheckout,
+) -> None:
+    """Forged: a plan that does not pass makes no request."""
+    forged = pending_checkout.ask(outcome="not-passed")
+    for sign in (forged.approve, forged.override):
+        with pytest.raises(Refused, match=f"{forged.run} cannot be signed: its plan .* did not pass: not-passed"):
+            sign(TINA.email)
+    assert [line for line in forged.printed if "suites/approval/test_approval.py::test_it" in line] != []
+    assert not (forged.folder / "approvals").exists()
+    forged.lay(TINA)
+    forged.lay(QUINN)
+    gate = pending_request(forged.root, forged.run).gates().check("approvals")
+    assert (gate.result, gate.reason.partition(": ")[0]) == ("refused", "nobody may sign the request")
+
+    options: dict[str, Any] = {"reason": "its plan failed", "key": forged.keys[QUINN.email]}
+    typed(forged.root, reject, forged.run, printed=forged.printed, **options)
+
+    assert forged.events("request.rejected") == [QUINN.email]
+
+
+def test_a_request_whose_file_names_another_plan_than_the_record_is_not_signed(
+    pending_checkout: PendingRequestCheckout,
+) -> None:
+    asked = pending_checkout.ask(named="production-20260101T000000Z-0000")
+
+    with pytest.raises(
+        Refused, match=r"cannot be signed: production-20260101T000000Z-0000, which it names, is no plan"
+    ):
+        asked.approve(TINA.email)
+
+
+@pytest.mark.parametrize("email", [TINA.email, DORA.email, "stranger"])
+def test_show_shows_all_and_signs_nothing_also_to_who_could_not_sign(
+    pending_checkout: PendingRequestCheckout, email: str
+) -> None:
+    before = sorted(pending_checkout.folder.rglob("*"))
+
+    lines = typed(pending_checkout.root, approve, pending_checkout.run, key=pending_checkout.keys[email], show=True)
+
+    assert [line for line in lines if "+ column mood" in line] != []
+    assert lines[-1].startswith("signing   as Tina" if email == TINA.email else "refused   ")
+    assert sorted(pending_checkout.folder.rglob("*")) == before
 
 
 @pytest.mark.parametrize(

@@ -242,7 +242,7 @@ def test_the_commands_take_what_they_print(finished: FinishedRuns, monkeypatch: 
         ],
         ["thaw", "production", "--reason", "mended", "--rehearse", *key],
     ):
-        ran = CliRunner().invoke(app, words)
+        ran = CliRunner().invoke(app, [*words, "--yes"])
         assert (0, f"counted by event {finished.head().seq}") == (ran.exit_code, ran.output.strip().rpartition(", ")[2])
     assert both(finished.store) == (True, "")
 

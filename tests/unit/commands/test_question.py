@@ -1,0 +1,106 @@
+"""Nobody's key signs before they were shown what, and said yes: at the terminal, or by `--yes` where there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from pytest_deploy.cli import app
+from pytest_deploy.commands.amend import amend, annotate
+from pytest_deploy.commands.approve import approve, override, reject
+from pytest_deploy.commands.keys import sign
+from pytest_deploy.commands.sign_off import accept_deviation, sign_off, thaw
+from pytest_deploy.errors import UsageError
+from tests.unit.approvals.pending_request import TINA
+from tests.unit.commands.finished_runs import FinishedRuns
+from tests.unit.commands.pending_request_checkout import PendingRequestCheckout
+from tests.unit.commands.terminal import END, answered
+from tests.unit.commands.typed import typed
+
+SIGNING: list[tuple[Callable[..., None], tuple[Any, ...], dict[str, Any]]] = [
+    (approve, ("local-20261122T201500Z-4f1c",), {}),
+    (reject, ("local-20261122T201500Z-4f1c",), {"reason": "x"}),
+    (override, ("window", "local-20261122T201500Z-4f1c"), {"reason": "x", "incident": "INC-7"}),
+    (sign_off, ("local-20261122T201500Z-4f1c",), {"role": "QA Lead", "meaning": "reviewed"}),
+    (accept_deviation, ("local-20261122T201500Z-4f1c",), {"step": "x", "reason": "x"}),
+    (thaw, ("local",), {"reason": "x"}),
+    (amend, ("local", 1), {"field": "reason", "to": "x", "reason": "x"}),
+    (annotate, ("local", 1), {"note": "x"}),
+    (sign, ("local",), {}),
+]
+"""Every command that signs with a person's key."""
+
+
+@pytest.mark.parametrize("command, given, options", SIGNING, ids=[command.__name__ for command, _, _ in SIGNING])
+def test_without_a_terminal_it_is_yes_or_show_before_anything_is_read(
+    tmp_path: Path, command: Callable[..., None], given: tuple[Any, ...], options: dict[str, Any]
+) -> None:
+    """There is not even a policy to read in this folder."""
+    with pytest.raises(UsageError, match="no terminal to ask at, so nothing is signed: add --yes to sign, or --show"):
+        typed(tmp_path, command, *given, **options, yes=False)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "answer, code, signed",
+    [("y\n", 0, True), ("YES\n", 0, True), ("n\n", 1, False), ("\n", 1, False), (END, 1, False), ("maybe\nn\n", 1, False)],
+)  # fmt: skip
+def test_at_a_terminal_only_yes_signs(
+    pending_checkout: PendingRequestCheckout, answer: str, code: int, *, signed: bool
+) -> None:
+    before = sorted(pending_checkout.folder.rglob("*"))
+    words = ("approve", pending_checkout.run, "--key", str(pending_checkout.keys[TINA.email]))
+
+    ended, printed = answered(pending_checkout.root, *words, answer=answer)
+
+    assert ended == code, printed
+    assert printed.index("+ column mood") < printed.index("Sign as Tech Lead? [y/N]")
+    assert pending_checkout.events("approval.signed") == ([TINA.email] if signed else [])
+    assert ("nothing was signed" in printed) == (not signed)
+    assert (sorted(pending_checkout.folder.rglob("*")) == before) == (not signed)
+
+
+def test_what_is_signed_after_a_run_is_asked_for_too(finished: FinishedRuns) -> None:
+    words = (
+        "sign-off",
+        finished.deployed,
+        "--role",
+        "QA Lead",
+        "--meaning",
+        "reviewed",
+        "--key",
+        str(finished.key("quinn")),
+    )
+    head = finished.head().seq
+
+    code, printed = answered(finished.root, *words, answer="n\n")
+    assert (code, finished.head().seq) == (1, head), printed
+    assert "Sign as QA Lead? [y/N]" in printed
+
+    code, printed = answered(finished.root, *words, answer="y\n")
+    assert (code, finished.head().type) == (0, "signoff.signed"), printed
+
+
+def test_show_signs_nothing_even_beside_yes(finished: FinishedRuns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(finished.root)
+    words = [
+        "sign-off",
+        finished.deployed,
+        "--role",
+        "QA Lead",
+        "--meaning",
+        "reviewed",
+        "--key",
+        str(finished.key("quinn")),
+    ]
+    head = finished.head().seq
+
+    shown = CliRunner().invoke(app, [*words, "--show", "--yes"])
+
+    assert (shown.exit_code, finished.head().seq) == (0, head), shown.output
+    assert shown.output.splitlines()[-1].startswith("signing   reviewed, as Quinn Quist")
