@@ -92,6 +92,7 @@ class PendingRequest:
         yield f"to        {request['environment']}, until {request['expires']}"
         yield f"release   {request['version']}, commit {request['commit']}"
         yield f"artefact  {request['artefact']['image']}"
+        yield f"written   by {', '.join(request.get('authors', ())) or 'nobody who is named'}"
         yield f"replaces  {'nothing: the first release' if before is None else before['version'] + ', commit ' + before['commit']}"
         for key in ("reason", "ticket"):
             if request[key]:

@@ -6,7 +6,6 @@ A review begins where the one before it ended, so that none of the trail is left
 from __future__ import annotations
 
 import base64
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,8 +13,9 @@ import typer
 
 from pytest_deploy.approvals.after_run import TrailReview
 from pytest_deploy.commands import Env, Key, Rehearse, Role, print_lines
+from pytest_deploy.commands.ask import Question, Show, Yes
 from pytest_deploy.commands.sign_off import Signing
-from pytest_deploy.errors import Refused, UsageError
+from pytest_deploy.errors import UsageError
 from pytest_deploy.record.plain_text import escape_line, require_plain, says_something
 from pytest_deploy.reports.trail import Trail
 from pytest_deploy.workspace import Workspace
@@ -32,11 +32,12 @@ def review_trail(
     ] = None,
     role: Role = "",
     key: Key = None,
-    show: Annotated[bool, typer.Option("--show", help="show what would be signed, and sign nothing")] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="sign without being asked once more")] = False,
+    yes: Yes = False,
+    show: Show = False,
     rehearse: Rehearse = False,
 ) -> None:
     """Sign, in a role, that the audit trail was reviewed from where the last review ended; shows first what it holds."""
+    question = Question.of("review-trail", yes=yes, show=show)
     if not show and not says_something(findings):
         raise UsageError("deploy.py review-trail: say --findings: what you found, 'none' where nothing was")
     require_plain("--findings", findings)
@@ -54,20 +55,9 @@ def review_trail(
     for run, deployer in trail.deployed(last + 1):
         signing.refuse_actor(run, deployer, "review the trail of it")
     typer.echo(f"findings  {findings}")
-    _ask(signing.role, yes=yes)
     statement = TrailReview(
         **signing.signer_fields(TrailReview.MEANING),
         origin=signing.log.key.origin, first=trail.first, size=last + 1,
         root=base64.b64encode(signing.log.root(last + 1)).decode(), findings=findings,
     )  # fmt: skip
-    signing.sign(statement)
-
-
-def _ask(role: str, *, yes: bool) -> None:
-    """Raises UsageError where nobody can be asked, Refused where they say no."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("deploy.py review-trail: nobody can be asked here: say --yes to sign")
-    if not typer.confirm(f"Sign as {role}?"):
-        raise Refused("nothing was signed")
+    signing.sign(statement, question)

@@ -75,7 +75,7 @@ class PendingRequestCheckout:
         RunFolder(self.log.store, plan).create("schema/planned.diff", planned)
         until = stamp(SystemClock().now() + expires)
         content = canonical({
-            "artefact": {"image": IMAGE}, "commit": self.commit, "branch": "main", "version": "1.3.0", "dirty": False,
+            "artefact": {"image": IMAGE}, "authors": ["ada@example.org"], "commit": self.commit, "branch": "main", "version": "1.3.0", "dirty": False,
             "earlier": Baseline("diary-1", ("0007",), SHA, SHA, None).to_json(), "environment": of.environment,
             "expires": until, "infrastructure": None, "migrations": [{"version": "0008", "name": "mood", "sha256": SHA}],
             "plan": {"run": plan, "schema_diff_sha256": hashlib.sha256(planned).hexdigest()}, "policy_sha256": SHA,

@@ -10,6 +10,7 @@ import pytest
 
 from pytest_deploy.approvals.after_run import Thaw
 from pytest_deploy.commands.approve import approve, override
+from pytest_deploy.commands.ask import Question
 from pytest_deploy.commands.sign_off import Signing
 from pytest_deploy.errors import Refused
 from pytest_deploy.policy.load import policy_of
@@ -78,4 +79,7 @@ def test_what_is_signed_after_a_run_is_asked_the_same(checkout: PendingRequestCh
     assert signing.policy == policy_of(checkout.held.workspace)
     words = signing.signer_fields(Thaw.MEANING)
     with pytest.raises(Refused, match="is a key on no token"):
-        signing.sign(Thaw(**words, origin=signing.log.key.origin, frozen=0, event_sha256="0" * 64, reason="mended"))
+        signing.sign(
+            Thaw(**words, origin=signing.log.key.origin, frozen=0, event_sha256="0" * 64, reason="mended"),
+            Question(yes=True, show=False),
+        )
