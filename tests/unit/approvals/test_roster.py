@@ -44,12 +44,16 @@ def test_what_a_roster_writes_it_reads() -> None:
     assert parse(WHOLE.files()) == WHOLE
 
 
+_NAME = r"[A-Za-z\u00e0-\u00f6'.-]+( [A-Za-z\u00e0-\u00f6'.-]+)*|[\u0410-\u044f]+( [\u0410-\u044f]+)*|[\u4e00-\u9fa5]+"
+"""Names in three writings, one in each word."""
+
+
 @given(
     people=st.lists(
         st.builds(
             Person,
             st.from_regex(SIGNER, fullmatch=True),
-            st.text(min_size=1).filter(str.strip).filter(_encodable := lambda text: not any(0xD800 <= ord(c) < 0xE000 for c in text)),
+            st.from_regex(_NAME, fullmatch=True),
             st.lists(st.sampled_from(["Tech Lead", "QA Lead", "CTO"]), unique=True).map(tuple),
             st.none(), st.none(), st.just(()),
         ),
