@@ -359,7 +359,7 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
     }
     NR <= 4 {
       split("", raw); if ((why = canonical($0)) != "" || v[""] != "{") wrong("its " (NR % 2 ? "roster" : "roles") ".json is not canonical JSON of an object" (why == "" ? "" : ": " why))
-      f if (NR == 1) old[key] = top[key]; else if (NR == 2) was[key] = top[key]; else if (NR == 3) new[key] = top[key]; else is[key] = top[key]
+      for (key in top) if (NR == 1) old[key] = top[key]; else if (NR == 2) was[key] = top[key]; else if (NR == 3) new[key] = top[key]; else is[key] = top[key]
       next
     }
     {

@@ -66,7 +66,7 @@ def test_a_file_altered_or_missing_after_it_was_counted_is_found(signing: Signin
     altered = signing.problems()
     path.unlink()
 
-    assert "is not the file event 3 counts" in altered[0]
+    assert "is not the file event 10 counts" in altered[0]
     assert "is missing, or no file" in signing.problems()[0]
 
 
@@ -77,7 +77,7 @@ def test_a_signed_text_that_says_something_else_than_its_event_is_found(signing:
     signing.sign(**says)
     signing.count()
 
-    assert f"says another {next(iter(says))} than event 3" in signing.problems()[0]
+    assert f"says another {next(iter(says))} than event 10" in signing.problems()[0]
 
 
 def test_a_signed_text_that_leaves_out_what_it_is_bound_to_is_found(signing: Signing) -> None:
@@ -105,7 +105,7 @@ def test_a_file_outside_the_record_is_not_looked_at(signing: Signing, file: str)
     shutil.copy(signing.home / "ada.pub", signing.home / "reports" / "outside.json")
     signing.count(file=file)
 
-    assert "lies outside the record, though event 3 counts it" in signing.problems()[0]
+    assert "lies outside the record, though event 10 counts it" in signing.problems()[0]
 
 
 def test_a_signer_no_command_can_be_given_is_no_crash(signing: Signing) -> None:
@@ -119,9 +119,9 @@ def test_a_signer_no_command_can_be_given_is_no_crash(signing: Signing) -> None:
 @pytest.mark.parametrize(
     "changed, problem",
     [
-        ({"printed_name": "Grace"}, "says another printed_name than event 3"),
-        ({"signed_at": "2026-11-22T11:00:00.000Z"}, "says another signed_at than event 3"),
-        ({"comment": "I read it all"}, "says another comment than event 3"),
+        ({"printed_name": "Grace"}, "says another printed_name than event 10"),
+        ({"signed_at": "2026-11-22T11:00:00.000Z"}, "says another signed_at than event 10"),
+        ({"comment": "I read it all"}, "says another comment than event 10"),
         ({"printed_name": "Ada", "signed_at": "2026-11-22T12:00:00.000Z", "comment": None}, ""),
     ],
     ids=["name", "time", "comment", "the same"],
@@ -136,9 +136,9 @@ def test_the_event_says_of_a_signature_what_was_signed(signing: Signing, changed
 @pytest.mark.parametrize(
     "says, problem",
     [
-        ({"role": "Tech Lead"}, "says another name or role of ada@example.org than the roster in force at event 3"),
-        ({"role": "QA"}, "says another name or role of ada@example.org than the roster in force at event 3"),
-        ({"printed_name": "Grace"}, "says another name or role of ada@example.org than the roster in force at event 3"),
+        ({"role": "Tech Lead"}, "says another name or role of ada@example.org than the roster in force at event 10"),
+        ({"role": "QA"}, "says another name or role of ada@example.org than the roster in force at event 10"),
+        ({"printed_name": "Grace"}, "says another name or role of ada@example.org than the roster in force at event 10"),
         ({}, ""),
     ],
     ids=["a role not held", "a part of one", "another name", "as enrolled"],
