@@ -138,7 +138,10 @@ def test_the_event_says_of_a_signature_what_was_signed(signing: Signing, changed
     [
         ({"role": "Tech Lead"}, "says another name or role of ada@example.org than the roster in force at event 10"),
         ({"role": "QA"}, "says another name or role of ada@example.org than the roster in force at event 10"),
-        ({"printed_name": "Grace"}, "says another name or role of ada@example.org than the roster in force at event 10"),
+        (
+            {"printed_name": "Grace"},
+            "says another name or role of ada@example.org than the roster in force at event 10",
+        ),
         ({}, ""),
     ],
     ids=["a role not held", "a part of one", "another name", "as enrolled"],

@@ -350,4 +350,4 @@ def test_what_was_signed_before_the_trust_root_does_not_stand_under_it(rosters: 
     assert both(rosters.store) == (True, "")
     place, said = refused(rosters, root)
     assert place == early
-    assert "before the trust root, which event 4 put in force" in said
+    assert "before the trust root, which event 11 put in force" in said
