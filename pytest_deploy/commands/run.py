@@ -22,13 +22,15 @@ def run(
     rest: Annotated[list[str] | None, typer.Argument(metavar="[-- PYTEST OPTIONS]")] = None,
 ) -> None:
     """Print the pytest line of a deployment, and run it under a guard that is there before pytest imports anything."""
+    from pytest_deploy.plugin.allowed_options import FIRST
     from pytest_deploy.plugin.guard import start_program
     from pytest_deploy.plugin.option_policy import refuse_variables
     from pytest_deploy.plugin.options import runs_steps
 
     asked = [f"--deploy-env={env}", *(["--deploy-rehearse"] if rehearse else []), f"--deploy-pipeline={pipeline}"]
-    words = [sys.executable, "-m", "pytest", *asked, *(rest or [])]
-    typer.echo(shlex.join(["pytest", *words[3:]]))
+    asked += rest or []
+    typer.echo(shlex.join(["pytest", *asked]))
+    words = [sys.executable, "-m", "pytest", "-p", FIRST, *asked]
     if runs_steps(words):
         refuse_variables(os.environ)  # pytest would read some of them, and import what they name, before any plug-in
         start_program(words)

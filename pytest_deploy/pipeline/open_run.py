@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -63,6 +64,7 @@ def open_run(
     *,
     observer: RunObserver,
     plugins: Mapping[str, str],
+    plugins_kept_out: Mapping[str, str],
     options: Mapping[str, object],
     began: float,
 ) -> Run:
@@ -75,6 +77,7 @@ def open_run(
         steps: the accepted collection, in order.
         observer: told what the run does.
         plugins: the active pytest plug-ins, name and version.
+        plugins_kept_out: the installed ones that take no part, the same.
         options: pytest's options that differ from their defaults.
         began: when the deployment's process began, in seconds since the epoch.
 
@@ -98,9 +101,16 @@ def open_run(
         refuse_removed_record(environment.store, context.workspace.key_file)
         live.refuse_serving(environment)
     # 2. What the run is opened with fits the event that says it.
-    require_room(
-        _opening_event(environment, context, source_, plugins, options, judged=judged_by(environment, context))
+    opening_event = partial(
+        _opening_event,
+        environment,
+        context,
+        source_,
+        plugins=plugins,
+        plugins_kept_out=plugins_kept_out,
+        options=options,
     )
+    require_room(opening_event(judged=judged_by(environment, context)))
     # 3. The lease, after the gates; it is renewed until the run is sealed.
     lease = take_lease(environment, context, source_) if context.pipeline != PLAN else None
     if lease is not None:
@@ -119,7 +129,7 @@ def open_run(
     try:
         judged = judged_by(environment, context)
         preimages.keep(environment.log.store, judged)
-        opening = _opening_event(environment, context, source_, plugins, options, judged=judged)
+        opening = opening_event(judged=judged)
         # Smoke alone checks what serves: which release that is makes it evidence for the next environment.
         target = live.serving(environment.platform) if context.pipeline == "smoke" else UNSET
         run.open(structs.replace(opening, target=target))
@@ -166,9 +176,10 @@ def _opening_event(
     environment: Environment,
     context: RunContext,
     source_: Source,
-    plugins: Mapping[str, str],
-    options: Mapping[str, object],
     *,
+    plugins: Mapping[str, str],
+    plugins_kept_out: Mapping[str, str],
+    options: Mapping[str, object],
     judged: Mapping[str, bytes],
 ) -> RunOpened:
     root, policy = context.workspace.root, environment.policy
@@ -186,6 +197,7 @@ def _opening_event(
         request_sha256=None if approved is None else approved.sha256,
         workflow_run=None,
         plugins=dict(plugins),
+        plugins_kept_out=dict(plugins_kept_out),
         config_sha256=policy.digest(),
         spec_sha256=_sha256(root / SPECIFICATION),
         suites_sha256=source.tree_digest(root, ["suites"]),

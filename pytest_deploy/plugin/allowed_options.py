@@ -37,6 +37,9 @@ def table(*rows: tuple[OptionRule, str]) -> Mapping[str, OptionRule]:
     return dict(named)
 
 
+FIRST = "pytest_deploy.plugin.plugin"
+"""This plug-in. Where `-p` names it, in addopts or typed, it comes before every other, and what it keeps out is not imported."""
+
 ALLOW_OPTIMIZED = "default:assertions not in test modules:pytest.PytestConfigWarning"
 """Lets pytest only warn of python -O, before any plug-in is loaded: an error there ends it in a traceback, not a refusal."""
 
@@ -75,8 +78,6 @@ OPTIONS: Mapping[str, OptionRule] = table(
     (OptionRule("stops in a debugger while users are served by what is half changed, and no time limit ends it"),
      "usepdb usepdb_cls trace"),
     (OptionRule("changes what counts as passed"), "runxfail assertmode"),
-    (OptionRule("a step's time limit is its own mark's or deploy.yaml's step_timeout_s"),
-     "timeout timeout_method timeout_disable_debugger_detection session_timeout"),
     (OptionRule("pyproject.toml says which warnings are errors"), "pythonwarnings max_warnings"),
     (OptionRule("pyproject.toml says strict = true, and that is the strictest"), "strict strict_config strict_markers"),
     # --- which files configure
@@ -97,10 +98,6 @@ OPTIONS: Mapping[str, OptionRule] = table(
      logger_disable"""),
     (OptionRule("removes or reads what an earlier pytest left; a deployment depends on no earlier pytest"),
      "basetemp cacheclear last_failed_no_failures stepwise_reset"),
-    # --- made for other tests
-    (OptionRule("measures or drives this project's own tests; a deployment is neither"),
-     """cov_source cov_report cov_config no_cov_on_fail no_cov cov_fail_under cov_append cov_branch cov_precision cov_context
-     hypothesis_profile hypothesis_verbosity hypothesis_show_statistics hypothesis_seed hypothesis_explain anyio_mode"""),
 )  # fmt: skip
 """By the name on `config.option` (argparse's dest)."""
 
@@ -128,8 +125,7 @@ INI: Mapping[str, OptionRule] = table(
      python_functions disable_test_id_escaping_and_forfeit_all_rights_to_community_support parametrize_long_str_id_strategy
      doctest_optionflags doctest_encoding"""),
     (OptionRule("a step's time limit is its own mark's or deploy.yaml's step_timeout_s"),
-     """timeout timeout_method timeout_func_only timeout_disable_debugger_detection session_timeout faulthandler_timeout
-     faulthandler_exit_on_timeout"""),
+     "faulthandler_timeout faulthandler_exit_on_timeout"),
     (OptionRule("changes what an assertion does when it passes"), "enable_assertion_pass_hook"),
     (OptionRule("the run writes its reports itself, in the form its readers know"),
      """junit_suite_name junit_logging junit_log_passing_tests junit_duration_report junit_family generate_report_on_test
@@ -139,21 +135,16 @@ INI: Mapping[str, OptionRule] = table(
      log_file_level log_file_format log_file_date_format log_auto_indent"""),
     (OptionRule("steps are shared out phase by phase on this machine; say how many workers with -n"),
      "rsyncdirs rsyncignore looponfailroots"),
-    (OptionRule("made for other tests"), "anyio_mode cache_dir"),
+    (OptionRule("made for other tests"), "cache_dir"),
 )  # fmt: skip
 """By key; paths inside the checkout are compared as they lie from its root (`.` is the root)."""
 
 PLUGINS: Mapping[str, OptionRule] = table(
     (OptionRule("this one", None), "pytest-deploy"),
     (OptionRule("the workers of -n", None), "pytest-xdist"),
-    (OptionRule("idle without its own options and marks; a step's limit is held without it", None), "pytest-timeout"),
     (OptionRule("the reports of a run", None), "pytest-html pytest-metadata allure-pytest"),
-    (OptionRule("comes with a library of this project; idle without its own options, fixtures or marks", None),
-     "anyio platformdirs"),
-    (OptionRule("this project's own tests use it; idle without its own options and decorators", None),
-     "hypothesis pytest-cov"),
 )  # fmt: skip
-"""By distribution: those whose plug-ins may be active."""
+"""By distribution: those whose plug-ins take part without being listed in deploy.yaml."""
 
 BUILTIN: Mapping[str, OptionRule] = table(
     (OptionRule("pytest loads it without being asked; what it could bend is judged by its options and ini values", None),

@@ -19,7 +19,7 @@ import pytest
 import pytest_deploy
 from pytest_deploy.errors import DeployError
 from pytest_deploy.plugin import cached_modules
-from pytest_deploy.plugin.options import early_workspace
+from pytest_deploy.plugin.options import workspace_of
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record import programs
 from pytest_deploy.release import git, tree
@@ -36,7 +36,7 @@ def require(early_config: pytest.Config) -> None:
     The process is started anew, once and before anything is judged, where the product itself lies in the checkout: it was
     imported by then, perhaps from a compiled module that is not of its source. Raises pytest.UsageError (exit 4).
     """
-    workspace = early_workspace(early_config)
+    workspace = workspace_of(early_config, early_config.known_args_namespace)
     try:
         policy = policy_of(workspace, tuple(early_config.known_args_namespace.deploy_set))
     except DeployError:

@@ -25,7 +25,7 @@ from pytest_deploy.pipeline.sequence import Cause
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.pipeline.undo import abort_unrecorded, roll_back
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.plugin import option_policy
+from pytest_deploy.plugin import kept_out, option_policy
 from pytest_deploy.plugin.collection import STEP, Collection
 from pytest_deploy.plugin.cross_check import CrossCheck
 from pytest_deploy.plugin.guard import GuardChannel
@@ -81,7 +81,6 @@ class Controller:
 
     def open(self, steps: tuple[Step, ...]) -> Run:
         """Say what begins, and open the run. A refusal ends pytest with the error's own exit code."""
-        installed = self.config.pluginmanager.list_plugin_distinfo()
         try:
             self.progress.open(headline(self.environment, self.context, self.source), steps)
             workspace = self.context.workspace
@@ -92,7 +91,8 @@ class Controller:
                 self.source,
                 steps,
                 observer=self.progress,
-                plugins={dist.metadata["Name"]: dist.version for _, dist in installed} | {"pytest": version("pytest")},
+                plugins=kept_out.active(self.config) | {"pytest": version("pytest")},
+                plugins_kept_out=self.config.stash.get(kept_out.KEPT_OUT, {}),
                 options=self._options,
                 began=self.guard_channel.began,
             )

@@ -19,6 +19,7 @@ import pytest
 from pytest_deploy.errors import OptionRefused
 from pytest_deploy.plugin import committed
 from pytest_deploy.plugin.allowed_options import BUILTIN, INI, OPTIONS, PLUGINS, UNKNOWN, VARIABLE_PREFIX, VARIABLES
+from pytest_deploy.plugin.kept_out import LISTED, comparable
 
 _NOT_SUGGESTED = {"help", "version", "quiet"}
 """Permitted options that the message need not offer."""
@@ -192,27 +193,37 @@ def _as_written(value: object, root: Path) -> object:
 
 
 def _plugins(config: pytest.Config) -> Iterator[str]:
-    """Active plug-ins that are neither pytest's, nor of a permitted distribution, nor a conftest.py of the checkout."""
+    """Active plug-ins that are neither pytest's, nor of a needed or listed distribution, nor a conftest.py of the checkout."""
     manager = config.pluginmanager
     distributions = {id(plugin): str(dist.metadata["Name"]) for plugin, dist in manager.list_plugin_distinfo()}
-    active = [(name, plugin) for name, plugin in manager.list_name_plugin() if plugin is not None]
-    permitted = {
-        plugin.__name__
-        for _, plugin in active
-        if isinstance(plugin, ModuleType) and distributions.get(id(plugin)) in PLUGINS
-    }
-    for name, plugin in active:
-        if isinstance(plugin, ModuleType):
-            yield from _plugin_module(name, plugin, distributions.get(id(plugin)), Path(config.rootpath))
-        elif (module := type(plugin).__module__) not in permitted and module.partition(".")[0] != "_pytest":
+    listed = config.stash.get(LISTED, frozenset())
+    modules, packages = set(), set()
+    for plugin in manager.get_plugins():
+        module, distribution = _module_of(plugin), distributions.get(id(plugin), "")
+        if distribution in PLUGINS:
+            modules.add(module)
+        elif comparable(distribution) in listed:
+            packages.add(module.partition(".")[0])  # its other modules may join as plug-ins of their own
+    for name, plugin in manager.list_name_plugin():
+        module, distribution = _module_of(plugin), distributions.get(id(plugin), "")
+        package = module.partition(".")[0]
+        if plugin is None or module in modules or package in packages:
+            continue
+        if distribution:
+            permitted = f"permitted are {', '.join(PLUGINS)}, and what deploy.yaml lists under plugins:"
+            yield f"plug-in {distribution} (installed, active): {UNKNOWN.reason}; {permitted}"
+        elif isinstance(plugin, ModuleType):
+            yield from _plugin_module(name, plugin, Path(config.rootpath))
+        elif package != "_pytest":
             yield f"plug-in object of {module}.{type(plugin).__qualname__}: {UNKNOWN.reason}"
 
 
-def _plugin_module(name: str, plugin: ModuleType, distribution: str | None, root: Path) -> Iterator[str]:
-    if distribution is not None:
-        if distribution not in PLUGINS:
-            yield f"plug-in {distribution} (installed, active): {UNKNOWN.reason}; permitted are {', '.join(PLUGINS)}"
-    elif Path(name).name == "conftest.py":
+def _module_of(plugin: object) -> str:
+    return plugin.__name__ if isinstance(plugin, ModuleType) else type(plugin).__module__
+
+
+def _plugin_module(name: str, plugin: ModuleType, root: Path) -> Iterator[str]:
+    if Path(name).name == "conftest.py":
         if Path(name) != root / "conftest.py" and not Path(name).is_relative_to(root / "suites"):
             yield f"{name}: only the conftest.py of the checkout's root and of suites/ may take part"
     elif not (name in BUILTIN and plugin.__name__ == f"_pytest.{name}"):

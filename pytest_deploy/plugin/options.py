@@ -82,12 +82,11 @@ def is_guarded(early_config: pytest.Config) -> bool:
     return runs and "PYTEST_XDIST_WORKER" not in os.environ
 
 
-def early_workspace(early_config: pytest.Config) -> Workspace:
-    """The checkout and the environment that are asked for; before conftests are loaded."""
+def workspace_of(config: pytest.Config, known: argparse.Namespace) -> Workspace:
+    """The checkout and the environment that are asked for, as far as the options are known."""
     from pytest_deploy.workspace import Workspace
 
-    known = early_config.known_args_namespace
-    return Workspace(Path(early_config.rootpath), known.deploy_env, rehearsal=known.deploy_rehearse)
+    return Workspace(Path(config.rootpath), known.deploy_env, rehearsal=known.deploy_rehearse)
 
 
 def _only_shows(config: pytest.Config) -> bool:

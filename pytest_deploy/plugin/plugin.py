@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 GUARD_CHANNEL: pytest.StashKey[GuardChannel] = pytest.StashKey()
 """What this session tells its guard; absent where there is none: in xdist's workers, and where nothing is deployed."""
 
+_TAKE_OUT = frozenset({f"no:{__name__}", f"no:{__name__.removeprefix('pytest_')}"})
+"""What takes this plug-in out after `-p` brought it in: with NAME pytest takes out `pytest_NAME`."""
+
 MARKERS = (
     "requirement(assertion, environment=NAMES): an assertion of the specification that the step can exercise, e.g. REQ-o00043-K; environment: where it counts",
     "step(changes=False, timeout=SECONDS, when=WHEN): whether it changes the environment, how long it may take, when it runs",
@@ -24,12 +27,25 @@ MARKERS = (
 
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
-    """Declare the options; refuse PYTEST_PLUGINS before pytest imports what it names, which could end the process with 0."""
+    """Declare the options. In a deployment keep out the plug-ins that it does not need, before pytest loads them.
+
+    PYTEST_PLUGINS is refused before pytest imports what it names, which could end the process with 0.
+    """
     options.add(parser)
     config = pluginmanager.get_plugin("pytestconfig")
-    asked = config is not None and options.is_typed(config.invocation_params.args)
-    if asked and os.environ.get("PYTEST_PLUGINS", "").strip():
-        _refuse_options()
+    if config is None:
+        return
+    for name in getattr(getattr(config, "known_args_namespace", None), "plugins", ()):
+        if name.strip() in _TAKE_OUT:
+            from pytest_deploy.plugin import kept_out
+
+            kept_out.refuse_to_be_taken_out(config, parser, name)
+    if options.is_typed(config.invocation_params.args):
+        from pytest_deploy.plugin import kept_out
+
+        if os.environ.get("PYTEST_PLUGINS", "").strip():
+            _refuse_options()
+        kept_out.keep_out(config, parser)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -39,13 +55,19 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_load_initial_conftests(early_config: pytest.Config) -> Generator[None]:
+def pytest_load_initial_conftests(
+    early_config: pytest.Config, parser: pytest.Parser, args: list[str]
+) -> Generator[None]:
     """Before pytest catches output and imports a conftest: from here on a deployment is a child of its guard.
 
     It collects suites/ and nothing else; so the conftests loaded first are the suites' own.
     """
     parsed = early_config.known_args_namespace
     if parsed.deploy_env is not None:
+        from pytest_deploy.plugin import kept_out
+
+        kept_out.forget_settings(early_config)
+        kept_out.refuse_unknown_options(early_config, parser, args)
         parsed.file_or_dir = [str(Path(early_config.rootpath) / "suites")]
         if options.is_guarded(early_config):
             from pytest_deploy.plugin import committed, guard
@@ -62,6 +84,8 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
     code: object = None
     try:
         if options.is_deployment(config) and not hasattr(config, "workerinput"):
+            # This plug-in, named by -p, is loaded anyway.
+            config.option.plugins = [name for name in config.option.plugins if name != __name__]
             _refuse_options(config)
         code = yield
     except pytest.UsageError:

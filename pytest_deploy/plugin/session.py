@@ -15,7 +15,7 @@ from pytest_deploy.errors import DeployError, UsageError
 from pytest_deploy.pipeline import processes, requests
 from pytest_deploy.pipeline.processes import Interruption
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.plugin import fixtures
+from pytest_deploy.plugin import fixtures, kept_out
 from pytest_deploy.plugin.collection import Collection
 from pytest_deploy.plugin.controller import Controller
 from pytest_deploy.plugin.cross_check import CrossCheck
@@ -53,6 +53,7 @@ def begin(config: pytest.Config, requested: RunContext, guard_channel: GuardChan
     context = requested if worker is None else RunContext.from_json(worker["deploy"])
     try:
         policy = context.policy()
+        kept_out.refuse_missing(config, policy.plugins)
         if worker is None:
             context = with_run_id(context, policy, runs=runs)
         environment = Environment(context.workspace, policy, run=context.run, shift_s=context.shift_s)

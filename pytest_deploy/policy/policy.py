@@ -214,6 +214,8 @@ class Policy(Section):
     """roles"""
     dirty_tree: bool = False
     """true where uncommitted changes may be deployed"""
+    plugins: Names = ()
+    """installed pytest plug-ins that take part, by distribution, e.g. [pytest-asyncio]; every other is kept out"""
     step_timeout_s: Seconds = 120
     """seconds a step may take that sets no timeout of its own"""
     run_limit_s: Seconds | None = None

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ REFUSED = 4
 TIMEOUT_S = 60.0
 
 PYPROJECT = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-ADDOPTS = 'addopts = ["--import-mode=importlib", "-p", "no:allure_pytest_bdd"]'
+ADDOPTS = 'addopts = ["-p", "pytest_deploy.plugin.plugin", "--import-mode=importlib", "-p", "no:allure_pytest_bdd"]'
 FILTER = f'filterwarnings = ["error", "{ALLOW_OPTIMIZED}"]'
 
 
@@ -101,9 +101,6 @@ TYPED = [
     typed("--runxfail"),
     typed("--assert=plain"),
     typed("-W ignore"),
-    typed("--timeout=0"),
-    typed("--timeout-method=thread"),
-    typed("--session-timeout=1"),
     typed("--strict-markers", "-o strict_markers=true"),
     typed("-c other.toml"),
     typed("--rootdir=."),
@@ -134,9 +131,6 @@ TYPED = [
     typed("--debug"),
     typed("--basetemp=suites"),
     typed("--capture=sys"),
-    typed("--cov=pytest_deploy", "--cov"),
-    typed("--cov-report=xml", "--cov-report xml"),
-    typed("--hypothesis-seed=1"),
 ]
 
 ELSEWHERE = [
@@ -178,17 +172,6 @@ ELSEWHERE = [
         ),
     ),
     Way(
-        "an installed plug-in nobody knows",
-        "plug-in pytest-bent (installed, active)",
-        env={"PYTHONPATH": "installed"},
-        python=ALONE,
-        files={
-            "installed/bent.py": "",
-            "installed/pytest_bent-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: pytest-bent\nVersion: 1.0\n",
-            "installed/pytest_bent-1.0.dist-info/entry_points.txt": "[pytest11]\nbent = bent\n",
-        },
-    ),
-    Way(
         "a plug-in that a conftest.py asks for",
         "plug-in pytester: ",
         files={"conftest.py": 'pytest_plugins = ["pytester"]\n'},
@@ -209,11 +192,12 @@ ELSEWHERE = [
     ),
     Way("started in the parent folder", "no configuration: ", start=".."),
     project("-k in addopts", "-k smoke (in addopts of ", ADDOPTS, 'addopts = ["-k", "smoke", "--import-mode=importlib"]'),
-    project("--timeout in addopts", "--timeout 0.0 (in addopts", ADDOPTS, 'addopts = ["--timeout=0"]'),
     project("no importlib", "--import-mode prepend: ", ADDOPTS, "addopts = []"),
     project("not strict", "ini value strict = False: ", "strict = true\nadd", "strict = false\nadd"),
     project("warnings ignored", "ini value filterwarnings = ", FILTER, "filterwarnings = []"),
-    project("a time limit", "ini value timeout = 1: ", FILTER, f'{FILTER}\ntimeout = "1"'),
+    project(
+        "a time limit", "ini value faulthandler_timeout = 1", FILTER, f'{FILTER}\nfaulthandler_timeout = "1"'
+    ),
     project("other modules first", "ini value pythonpath = /srv: ", 'pythonpath = ["."]', 'pythonpath = ["/srv"]'),
     project("other files", "ini value python_files = ", ADDOPTS, f'{ADDOPTS}\npython_files = ["other_*.py"]'),
 ]  # fmt: skip
@@ -258,13 +242,48 @@ IN_SUITES = [
 ]
 """Found where the suites are imported, after everything else was judged."""
 
+OF_KEPT_OUT = [
+    Way(word, f"unrecognized arguments: {word}.", (word,), before="A deployment runs without anyio ")
+    for word in (
+        "--timeout=0",
+        "--session-timeout=1",
+        "--cov=pytest_deploy",
+        "--cov-report=xml",
+        "--hypothesis-seed=1",
+        "--reruns=3",
+    )
+] + [
+    replace(
+        project(
+            "--timeout in addopts", "--timeout=0 (in addopts of ", ADDOPTS, ADDOPTS.replace("]", ', "--timeout=0"]')
+        ),
+        before="unrecognized arguments",
+    )
+]
+"""Options of plug-ins that are installed here, and kept out; and of one that is not installed."""
+
+TAKEN_OUT = [
+    Way(f"-p {word}", f"-p {word}", ("-p", word), before="takes out what makes this a deployment")
+    for word in ("no:pytest_deploy.plugin.plugin", "no:deploy.plugin.plugin")
+] + [
+    Way(
+        "-p no: of this plug-in in an @file",
+        "-p no:pytest_deploy.plugin.plugin",
+        ("@words",),
+        files={"words": "--deploy-env=local\n-p\nno:pytest_deploy.plugin.plugin\n"},
+        deploy=(),
+        before="takes out what makes this a deployment",
+    )
+]
+"""This plug-in, after addopts brought it in: without it the same words would be a test run."""
+
 BY_PYTEST = [
-    Way("--reruns=3", "--reruns=3", ("--reruns=3",), before="unrecognized arguments"),
     Way("--forked", "--forked", ("--forked",), before="unrecognized arguments"),
     Way(
-        "-p no:pytest_deploy.plugin.plugin",
+        "this plug-in taken out where nothing brings it in first",
         DEPLOY,
         ("-p", "no:pytest_deploy.plugin.plugin"),
+        files={"pyproject.toml": PYPROJECT.replace(ADDOPTS, "")},
         before="unrecognized arguments",
     ),
     Way("--pdb -n2", "--pdb", ("--pdb", "-n2")),
@@ -342,7 +361,7 @@ def bare(tmp_path: Path, preloaded: PreloadedPytest) -> Bare:
 
 def _ways() -> list[Any]:
     """Every way; where xdist's controller waits for a worker that refused, it waits for 10 s."""
-    ways = [*TYPED, *ELSEWHERE, *IN_SUITES, *BY_PYTEST]
+    ways = [*TYPED, *ELSEWHERE, *IN_SUITES, *OF_KEPT_OUT, *TAKEN_OUT, *BY_PYTEST]
     long = {"a hook in a worker": pytest.mark.faults}
     return [pytest.param(way, id=way.name, marks=long.get(way.name, ())) for way in ways]
 

@@ -111,6 +111,8 @@ class RunOpened(EventContent, frozen=True, kw_only=True):
     workflow_run: Any
     plugins: dict[str, Any]
     """Name -> version."""
+    plugins_kept_out: dict[str, Any] | UnsetType = UNSET
+    """Installed pytest plug-ins that took no part, name -> version."""
     config_sha256: Sha256 | None
     spec_sha256: Sha256 | None
     suites_sha256: Sha256 | None

@@ -41,6 +41,7 @@ class RunBuilder:
             "environment": "local", "pipeline": "deploy", "deployer": "local:1000:ada@laptop", "commit": COMMIT,
             "branch": "main", "version": "1.4.0", "image": None, "rehearsal": False, "dirty": False,
             "request_sha256": None, "workflow_run": None, "plugins": {"pytest": "9.2.0", "pytest-deploy": "0.1.0"},
+            "plugins_kept_out": {"pytest-cov": "7.1.0"},
             "config_sha256": "c0" * 32, "spec_sha256": "5e" * 32, "suites_sha256": "50" * 32,
             "lock_sha256": "1c" * 32, "reason": None, "python": "3.11.7", "sets": {},
         }  # fmt: skip

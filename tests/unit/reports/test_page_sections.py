@@ -392,8 +392,9 @@ def test_versions_and_digests_are_those_the_run_was_opened_with(events: list[Eve
     whole = page(events)
     opened = of(events, "run.opened")[0].data
 
-    pairs = [e.text for e in whole.one("dl", id="plugins").children if isinstance(e, Element)]
-    assert dict(zip(pairs[::2], pairs[1::2], strict=True)) == opened["plugins"]
+    for name, key in (("plugins", "plugins"), ("plugins-kept-out", "plugins_kept_out")):
+        pairs = [e.text for e in whole.one("dl", id=name).children if isinstance(e, Element)]
+        assert dict(zip(pairs[::2], pairs[1::2], strict=True)) == opened[key]
     for key in ("python", "config_sha256", "spec_sha256", "suites_sha256", "lock_sha256"):
         assert whole.one("dd", data_opened=key).text == opened[key]
 
