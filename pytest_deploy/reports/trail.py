@@ -94,7 +94,8 @@ def unreviewed(workspace: Workspace, event: Event | None, size: int) -> str:
 
 
 def _asks_for_a_look(event: Event) -> bool:
-    return event.type in _LOOKED_AT or (event.type == SignoffSigned.type and event.data["meaning"] == REJECTED)
+    rejected = isinstance(event.content, SignoffSigned) and event.content.meaning == REJECTED
+    return event.type in _LOOKED_AT or rejected
 
 
 def _said(event: Event) -> str:

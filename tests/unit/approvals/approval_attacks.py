@@ -15,7 +15,6 @@ from datetime import timedelta
 from typing import Any, Final
 
 from pytest_deploy.approvals import enrollment
-from pytest_deploy.approvals.look_alikes import distinct_from
 from pytest_deploy.approvals.sign_request import render, sign_rejection
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
@@ -131,7 +130,7 @@ def _enrolled_by_the_log(email: str, key: str, **person: Any) -> Callable[[Pendi
         who = replace(TINA, email=email, github=99, local=None, emails=(), **person)
         enrollment.enroll(
             pending.log, pending.store, [who], {email: public(pending.keys[key])},
-            namespace=NAMESPACE, now=pending.clock.now(), actor=DEPLOYER, reason=f"new{distinct_from([TINA.email])}",
+            namespace=NAMESPACE, now=pending.clock.now(), actor=DEPLOYER, reason="new", distinct_from=[TINA.email],
         )  # fmt: skip
         pending.clock.move(10)
         pending.put_statement(pending.approval(who), key=key)

@@ -15,7 +15,7 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.ssh_signature import sign
 from pytest_deploy.release.request import digest
 from pytest_deploy.verify.verify import verify
-from tests.unit.approvals.pending_request import QUINN, REQUEST, RUN, TINA, PendingRequest
+from tests.unit.approvals.pending_request import POLICY, QUINN, REQUEST, RUN, TINA, PendingRequest
 from tests.unit.record.sample_record import ORIGIN, RunWriter
 
 FOLDER = "signoffs/environment"
@@ -80,9 +80,11 @@ def meanwhile(monkeypatch: pytest.MonkeyPatch, happens: Callable[[], object]) ->
     monkeypatch.setattr(module, "sign", slow)
 
 
-def deployed(pending: PendingRequest) -> None:
-    run = RunWriter(pending.log, RUN).open(request_sha256=digest(REQUEST))
-    run.step("build").step("traffic", changes=True).close("deployed")
+def over(pending: PendingRequest) -> None:
+    """The run ends before it changed anything."""
+    run = RunWriter(pending.log, RUN)
+    run.policy = POLICY
+    run.open(request_sha256=digest(REQUEST)).step("build", outcome="failed").close("failed")
 
 
 def test_a_signature_that_comes_when_the_run_has_closed_is_not_laid_into_its_sealed_folder(
@@ -91,7 +93,7 @@ def test_a_signature_that_comes_when_the_run_has_closed_is_not_laid_into_its_sea
     in_time = pending.approve(TINA)
     assert (pending.store / in_time.data["file"]).is_file()
     before = len(list(pending.store.rglob("approvals/*")))
-    meanwhile(monkeypatch, lambda: deployed(pending))
+    meanwhile(monkeypatch, lambda: over(pending))
 
     with pytest.raises(Refused, match=r"nothing was kept: approval\.signed is not legal now"):
         pending.approve(QUINN)

@@ -79,7 +79,7 @@ def test_who_approves_by_the_roster_that_administrators_signed_is_asked_whatever
         .enrol("ada", ADMINISTRATOR)
         .enrol("ben", ADMINISTRATOR)
     )
-    people.root(approvers=["Tech Lead", "QA Lead"], origin=production.log.key.origin)
+    people.root(approvers=["Tech Lead", "QA Lead"])
     left_out = () if asks else ("approval",)
     policy = production.policy
     production.policy = policy.model_copy(

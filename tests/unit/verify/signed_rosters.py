@@ -126,7 +126,7 @@ class SignedRosters:
         options = f'namespaces="{NAMESPACE}",valid-after="{after}",valid-before="{until}"'
         if name not in self.lines:
             self.pledges[signature_name(self.keys[name], "pledge")] = pledge(
-                self.keys[name], person, self.roles[person]["printed_name"]
+                self.keys[name], person, self.roles[person]["printed_name"], self.log.key.origin
             )
         self.lines[name] = f"{person} {options} {kind} {public}\n"
         return self
@@ -143,7 +143,7 @@ class SignedRosters:
         return {
             "type": "roster",
             "meaning": "puts this roster in force",
-            "origin": ORIGIN,
+            "origin": self.log.key.origin,
             "number": self.number + 1,
             "before": sha256(self.newest["roster.json"]) if self.number else None,
             "allowed_signers_sha256": sha256(files["allowed_signers"]),
