@@ -64,7 +64,7 @@ def test_a_new_record_begins_in_the_place_of_a_removed_one_only_with_a_reason(ke
     ):
         with pytest.raises(UsageError, match=fault):
             keys(init, **options)
-    assert not (tmp_path / "reports").exists()
+    assert not (tmp_path / "reports" / "rehearsal").exists()
 
     keys(init, new_record=True, reason="OPS-7: the disk was lost")
     first = (tmp_path / "reports/rehearsal/production/log/00000000.event").read_bytes()

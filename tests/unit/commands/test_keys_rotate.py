@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def key_files(root: Path) -> list[str]:
-    return sorted(path.name for path in (root / ".deploy" / "keys").iterdir())
+    return sorted(path.name for path in (root / ".deploy" / "keys").glob("*.pem*"))
 
 
 def test_the_command_rotates_and_says_what_to_keep(root: Path) -> None:

@@ -105,7 +105,7 @@ def test_who_deployed_what_it_covers_reviews_it_not(finished: FinishedRuns) -> N
         ({"findings": "…"}, "say --findings"),
         ({"findings": "\x1b[2J"}, "--findings"),
         ({"role": "Tech Lead"}, "does not hold the role Tech Lead"),
-        ({"yes": False}, "say --yes to sign"),
+        ({"yes": False}, "add --yes to sign"),
         ({"by": "rita"}, "is not valid for rita@example.org now"),
         ({"by": "stranger"}, "the roster knows nobody with the key"),
     ],

@@ -61,7 +61,7 @@ def store(home: Path) -> Path:
 
 
 def keys(home: Path) -> list[str]:
-    return sorted(path.name.partition("-")[0] for path in (home / "keys").iterdir())
+    return sorted(path.name.partition("-")[0] for path in (home / "keys").glob("*.pem*"))
 
 
 def rotated(home: Path, *, keep: bool = False) -> Log:
