@@ -9,6 +9,7 @@ import pytest
 from tests.conftest import skip_or_fail_missing
 from tests.unit.approvals.pending_request import PendingRequest, make_keys
 from tests.unit.commands.pending_request_checkout import PendingRequestCheckout, set_up
+from tests.unit.verify.third_verifier import Peer, ThirdOpinion, required_peer
 
 
 @pytest.fixture(scope="session")
@@ -29,3 +30,15 @@ def pending(tmp_path: Path, keys: Mapping[str, Path]) -> PendingRequest:
 def pending_checkout(tmp_path: Path, keys: Mapping[str, Path]) -> PendingRequestCheckout:
     """A checkout in which a request waits."""
     return set_up(tmp_path / "checkout", keys)
+
+
+@pytest.fixture(scope="session")
+def peer(shared_folder: Path) -> Peer:
+    """The third party's verifier, where the test cannot do without it."""
+    return required_peer(shared_folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _third_opinion(shared_folder: Path) -> None:
+    """Where it is compiled once somebody asks."""
+    ThirdOpinion.shared_folder = shared_folder

@@ -17,7 +17,7 @@ from pytest_deploy.release.request import digest
 from tests.unit.approvals.pending_request import ADAM, BOTH, DEPLOYER, DORA, QUINN, REQUEST, RUN, TINA, PendingRequest
 from tests.unit.record.sample_record import RunWriter, opened_data
 from tests.unit.verify.altered_record import append_unchecked
-from tests.unit.verify.second_verifier import both
+from tests.unit.verify.third_verifier import all_three
 
 WORDS = "Quinn Quist as QA Lead: the migration locks the table"
 
@@ -57,7 +57,7 @@ def test_a_rejection_stops_what_others_have_approved_until_its_signer_approves(p
     pending.approve(QUINN)
 
     assert (pending.evaluation().missing, pending.evaluation().rejected) == ((), ())
-    assert both(pending.store) == (True, "")
+    assert all_three(pending.store) == (True, "")
 
 
 def test_who_has_approved_may_reject_and_approve_again(pending: PendingRequest) -> None:
@@ -109,7 +109,7 @@ def test_a_rejection_counts_where_the_logs_key_is_not_at_hand_and_is_counted_by_
 
     assert pending.evaluation().rejected == (WORDS,)
     assert [event.type for event in pending.log.run(RUN)][-1] == "request.rejected"
-    assert both(pending.store) == (True, "")
+    assert all_three(pending.store) == (True, "")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_rejection_that_is_none_stops_nothing_and_is_named(
 
 
 def test_no_run_opens_on_a_request_that_is_rejected_whoever_holds_the_logs_key(pending: PendingRequest) -> None:
-    """The log refuses it, and both verifiers would: a gate's word is not needed."""
+    """The log refuses it, and all three verifiers would: a gate's word is not needed."""
     approve_by_two(pending)
     reject(pending)
     lease = take(pending.log, RUN, name="local", actor=DEPLOYER)
@@ -142,9 +142,10 @@ def test_no_run_opens_on_a_request_that_is_rejected_whoever_holds_the_logs_key(p
 
     with pytest.raises(IllegalEvent, match="is rejected, and who rejected it did not approve it since"):
         writer.open_under_lease(request_sha256=digest(REQUEST))
+    pending.clock.move(10)
     pending.approve(QUINN)
     writer.open_under_lease(request_sha256=digest(REQUEST))
-    assert both(pending.store) == (True, "")
+    assert all_three(pending.store) == (True, "")
 
 
 @pytest.mark.parametrize("approves", [False, True], ids=["it stands", "taken back"])
@@ -157,7 +158,7 @@ def test_a_run_that_opened_on_a_rejected_request_does_not_verify(pending: Pendin
     take(pending.log, RUN, name="local", actor=DEPLOYER)
     seq = append_unchecked(pending.log, "run.opened", opened_data(request_sha256=digest(REQUEST)), RUN)
 
-    assert both(pending.store) == ((True, "") if approves else (False, entries.name(seq)))
+    assert all_three(pending.store) == ((True, "") if approves else (False, entries.name(seq)))
 
 
 def test_an_author_cannot_reject_since_they_could_not_take_it_back(pending: PendingRequest) -> None:

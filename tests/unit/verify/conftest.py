@@ -19,7 +19,6 @@ from pytest_deploy.record.meanings import APPROVES
 from pytest_deploy.verify.verify import verify
 from tests.required_programs import needs
 from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, deployed, open_log
-from tests.unit.verify.third_party import Peer, compiled
 
 
 @dataclass(frozen=True)
@@ -66,12 +65,6 @@ def record(written: Record, tmp_path: Path) -> Record:
     store = tmp_path / "inspected"
     shutil.copytree(written.store, store, symlinks=True)
     return Record(**{**vars(written), "store": store})
-
-
-@pytest.fixture(scope="session")
-def peer(tmp_path_factory: pytest.TempPathFactory) -> Peer:
-    """The third party's program, compiled with what Debian packages: nothing is fetched."""
-    return compiled(tmp_path_factory.mktemp("peer"))
 
 
 TSA = """

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from pytest_deploy.record import log_entry as entries
-from pytest_deploy.record.event import canonical
+from pytest_deploy.record.event import Event, canonical, line_hash
 from pytest_deploy.record.events import parse
-from pytest_deploy.record.key import first_set, write_plain_copies, write_set
+from pytest_deploy.record.key import FileSigner, first_set, write_plain_copies, write_set
 from pytest_deploy.record.meanings import APPROVES, OVERRIDES, REJECTS
 from pytest_deploy.verify.verify import verify
 from tests.required_programs import needs
 from tests.unit.record.fido_token import Token
-from tests.unit.record.sample_record import ACTOR, HandClock, RunWriter, open_log, policy_text
-from tests.unit.verify.second_verifier import both
+from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, open_log, policy_text
+from tests.unit.verify.third_verifier import all_three
 
 NAMESPACE = "deploy-approval@example.org"
 PEOPLE = {"tina": "Tech Lead", "quinn": "QA Lead", "otto": "QA Lead"}
@@ -91,10 +91,10 @@ class Insider:
     def request_sha256(self) -> str:
         return next(str(e.data["request_sha256"]) for e in self.run.log.run(self.run.run) if e.type == "request.made")
 
-    def approve(self, *people: str, file: str = "{}.json") -> Insider:
-        """People sign, and what they signed is counted."""
+    def approve(self, *people: str, file: str = "{}.json", **says: Any) -> Insider:
+        """People sign, and what they signed is counted; `says` differs from what they say as a rule."""
         for name in people:
-            said: dict[str, Any] = {"role": PEOPLE[name], "meaning": APPROVES, "comment": ""}
+            said: dict[str, Any] = {"role": PEOPLE[name], "meaning": APPROVES, "comment": "", **says}
             self._count(
                 "approval.signed",
                 name,
@@ -126,9 +126,9 @@ class Insider:
         return self
 
     def _count(self, event_type: str, name: str, file: str, said: dict[str, Any], says: str) -> None:
-        said |= {
+        said = {
             "signer": f"{name}@example.org", "printed_name": name.title(), "request_sha256": self.request_sha256,
-            "run": self.run.run, "signed_at": "2026-11-22T12:00:00.000Z",
+            "run": self.run.run, "signed_at": "2026-11-22T12:00:00.000Z", **said,
         }  # fmt: skip
         path = self.run.folder.create(f"approvals/{file}", canonical(said))
         beside = path.with_name(f"{path.name}.sig")
@@ -160,21 +160,31 @@ class Insider:
         self.run.step("traffic", changes=True).close("deployed")
         return self
 
+    def force(self, event_type: str, data: dict[str, Any]) -> int:
+        """An event of the run that the log's key signs though it is not legal now; returns its seq."""
+        store, key = self.store, FileSigner.open(self.home / "keys" / "local.pem")
+        seq = sum(1 for _ in (store / "log").iterdir())
+        before = entries.parse((store / entries.name(seq - 1)).read_bytes())
+        said = {"type": event_type, "run": self.run.run, "actor": ACTOR, "data": data}
+        event = Event(**{**vars(before.event), "seq": seq, "prev": line_hash(before.line), **said})
+        (store / entries.name(seq)).write_bytes(entries.build(event, before.path_after, ORIGIN, key)[1])
+        return seq
+
     def seq_of(self, event_type: str, **says: Any) -> int:
         """Of the newest event of a type that says this."""
         events = self.run.log.run(self.run.run)
         return max(e.seq for e in events if e.type == event_type and says.items() <= e.data.items())
 
     def stands(self) -> None:
-        """Both verify the record."""
-        assert both(self.store) == (True, "")
+        """All three verify the record."""
+        assert all_three(self.store) == (True, "")
 
     def refused_at(self, seq: int, problem: str) -> None:
-        """Both refuse the record at this event; of this project's own, nothing else is found, and it says why."""
+        """All three refuse the record at this event; of this project's own, nothing else is found, and it says why."""
         findings = verify(self.store).findings
         assert {(finding.step, finding.place) for finding in findings} == {(10, entries.name(seq))}
         assert problem in findings[0].problem
-        assert both(self.store) == (False, entries.name(seq))
+        assert all_three(self.store) == (False, entries.name(seq))
 
 
 def approvals(filled: dict[str, str]) -> dict[str, Any]:

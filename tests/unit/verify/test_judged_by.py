@@ -1,4 +1,4 @@
-"""What a run was judged by lies in the store once, by its content; both verifiers name what is missing, changed or misnamed."""
+"""What a run was judged by lies in the store once, by its content; all verifiers name what is missing, changed or misnamed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from pytest_deploy.record import preimages
 from tests.unit.record.sample_record import HandClock, RunWriter, open_log
-from tests.unit.verify.second_verifier import both
+from tests.unit.verify.third_verifier import all_three
 
 SPEC, POLICY = b"1. It shall.\n", b"{}\n"
 NAMES = {"spec/it.md": SPEC, "deploy.yaml": POLICY, 'a copy of "it"': SPEC}
@@ -31,13 +31,13 @@ def place(store: Path, text: bytes) -> Path:
 
 def test_each_text_lies_there_once_and_verifies(store: Path) -> None:
     assert sorted(path.read_bytes() for path in (store / "preimages" / "sha256").iterdir()) == sorted({SPEC, POLICY})
-    assert both(store) == (True, "")
+    assert all_three(store) == (True, "")
 
 
 def test_a_text_that_no_run_names_is_no_fault(store: Path) -> None:
     """Of a run that was refused right before it opened."""
     preimages.keep(open_log(store.parent, HandClock()).store, {"x": b"another"})
-    assert both(store) == (True, "")
+    assert all_three(store) == (True, "")
 
 
 def _rename(path: Path) -> None:
@@ -58,6 +58,6 @@ def _rename(path: Path) -> None:
 )
 def test_a_text_that_is_not_what_it_was_is_a_fault(store: Path, spoil: Callable[[Path], object]) -> None:
     spoil(place(store, SPEC))
-    ok, named = both(store)
+    ok, named = all_three(store)
     assert not ok
     assert named.startswith("preimages/")

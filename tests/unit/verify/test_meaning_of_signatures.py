@@ -13,7 +13,7 @@ from pytest_deploy.record.events import TYPES, parse
 from pytest_deploy.record.events import fields as fields_of
 from pytest_deploy.record.meanings import APPROVES, OVERRIDES
 from tests.unit.verify.conftest import NAMESPACE, Signing
-from tests.unit.verify.second_verifier import both
+from tests.unit.verify.third_verifier import all_three
 
 
 def put(signing: Signing, kind: str, *, unsaid: str = "", **says: Any) -> str:
@@ -48,14 +48,14 @@ OVERRIDE = {
 def test_a_signed_approval_that_says_another_thing_is_refused_by_both(signing: Signing, meaning: str) -> None:
     name = put(signing, "approval.signed", meaning=meaning or OVERRIDES)
 
-    assert both(signing.store) == (False, name)
+    assert all_three(signing.store) == (False, name)
     assert f'means "{meaning or OVERRIDES}", which is no approval.signed: right is "{APPROVES}"' in signing.problems()
 
 
 def test_a_signed_approval_that_says_that_it_approves_is_taken_by_both(signing: Signing) -> None:
     put(signing, "approval.signed", meaning=APPROVES)
 
-    assert both(signing.store) == (True, "")
+    assert all_three(signing.store) == (True, "")
 
 
 @pytest.mark.parametrize(
@@ -75,14 +75,14 @@ def test_an_override_beyond_what_one_may_be_is_refused_by_both(
 ) -> None:
     name = put(signing, "override.signed", **{**OVERRIDE, **says})
 
-    assert both(signing.store) == (False, name)
+    assert all_three(signing.store) == (False, name)
     assert any(why in problem for problem in signing.problems())
 
 
 def test_an_override_of_a_whole_day_is_taken_by_both(signing: Signing) -> None:
     put(signing, "override.signed", **OVERRIDE)
 
-    assert both(signing.store) == (True, "")
+    assert all_three(signing.store) == (True, "")
 
 
 @pytest.mark.parametrize(
@@ -105,5 +105,5 @@ def test_a_time_that_the_signer_cannot_have_had_is_refused_by_both(
     """The event may leave the time out: what was signed is judged all the same."""
     name = put(signing, kind, unsaid="signed_at", **{**says, "signed_at": signed_at})
 
-    assert both(signing.store) == (False, name)
+    assert all_three(signing.store) == (False, name)
     assert any(why in problem for problem in signing.problems())

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import canonical
-from tests.unit.verify.second_verifier import both, second_opinion
+from tests.unit.verify.second_verifier import second_opinion
 from tests.unit.verify.signed_rosters import (
     ADMINISTRATOR,
     SignedRosters,
@@ -25,6 +25,7 @@ from tests.unit.verify.signed_rosters import (
     resigned,
     unpledged,
 )
+from tests.unit.verify.third_verifier import all_three
 
 Make = Callable[[SignedRosters], object]
 
@@ -61,7 +62,7 @@ def rosters(tmp_path: Path, keys: Mapping[str, Path]) -> SignedRosters:
 
 def refused(rosters: SignedRosters, trust_root: str = "") -> tuple[str, str]:
     """The file that both verifiers name, and why, in the script's words."""
-    assert not both(rosters.store, trust_root=trust_root)[0]
+    assert not all_three(rosters.store, trust_root=trust_root)[0]
     return refused_by_the_script(rosters, *(("--trust-root", trust_root) if trust_root else ()))
 
 
@@ -145,7 +146,7 @@ def test_what_follows_from_the_trust_root_verifies(rosters: SignedRosters, case:
     said = second_opinion(rosters.store)
 
     assert said.ok, said.text
-    assert both(rosters.store, trust_root=root) == (True, "")
+    assert all_three(rosters.store, trust_root=root) == (True, "")
     assert f"\ntrust root {root}\n" in f"\n{said.text}"
 
 
@@ -317,7 +318,7 @@ def test_a_new_roster_lets_people_sign_again(rosters: SignedRosters) -> None:
     promote(rosters, "ada", "ben")
     rosters.approve()
 
-    assert both(rosters.store) == (True, "")
+    assert all_three(rosters.store) == (True, "")
 
 
 def test_the_trust_root_is_held_against_the_one_that_is_known(rosters: SignedRosters) -> None:
@@ -325,11 +326,11 @@ def test_the_trust_root_is_held_against_the_one_that_is_known(rosters: SignedRos
     promote(rosters, "ada", "ben")
     rosters.approve()
 
-    assert both(rosters.store, trust_root=root) == (True, "")
+    assert all_three(rosters.store, trust_root=root) == (True, "")
     for other in (rosters.trust_root, "0" * 64):
         place, said = refused(rosters, other)
         assert (place, root in said) == ("--trust-root", True)
-    assert both(rosters.store, trust_root=root.upper()) == (True, "")
+    assert all_three(rosters.store, trust_root=root.upper()) == (True, "")
     for no_digest in (root[1:], f"{root[1:]}g", ""):
         assert refused_by_the_script(rosters, "--trust-root", no_digest)[0] == "--trust-root"
 
@@ -347,7 +348,7 @@ def test_what_was_signed_before_the_trust_root_does_not_stand_under_it(rosters: 
     rosters.number = 0
     root = rosters.root().trust_root
 
-    assert both(rosters.store) == (True, "")
+    assert all_three(rosters.store) == (True, "")
     place, said = refused(rosters, root)
     assert place == early
     assert "before the trust root, which event 11 put in force" in said

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.record.sample_record import RunWriter
 from tests.unit.verify.conftest import NAMESPACE, VALID, Signing
-from tests.unit.verify.second_verifier import both
+from tests.unit.verify.third_verifier import all_three
 
 
 def sign_as(signing: Signing, signer: str) -> None:
@@ -24,7 +24,7 @@ def sign_as(signing: Signing, signer: str) -> None:
 def test_an_address_of_the_signers_alphabet_is_read_by_both(signing: Signing, signer: str) -> None:
     sign_as(signing, signer)
 
-    assert both(signing.store) == (True, "")
+    assert all_three(signing.store) == (True, "")
 
 
 @pytest.mark.parametrize(
@@ -42,5 +42,5 @@ def test_any_other_address_is_refused_by_both(signing: Signing, signer: str) -> 
     """Letters beyond ASCII, one that looks like another, capitals, a backslash, a second way to write a domain or a mailbox."""
     sign_as(signing, signer)
 
-    assert both(signing.store) == (False, f"runs/{signing.run.run}/approvals/qa-lead-01234567.json")
+    assert all_three(signing.store) == (False, f"runs/{signing.run.run}/approvals/qa-lead-01234567.json")
     assert "no address that a person signs under" in signing.problems()[0]

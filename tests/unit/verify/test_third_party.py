@@ -34,7 +34,7 @@ from tests.unit.verify.signed_rosters import (
     replaced,
     unpledged,
 )
-from tests.unit.verify.third_party import Peer
+from tests.unit.verify.third_verifier import Peer
 from tests.unit.verify.trail_reviews import Reviews
 
 

@@ -1,7 +1,7 @@
 """Whoever holds the log's key goes on with the log: what it then says of people, and of gates, no verifier takes for granted.
 
-Every record here is written through the log with its own key, legal event for legal event. Each is judged by both verifiers,
-which name the same event.
+Every record here is written through the log with its own key, legal event for legal event. Each is judged by all three
+verifiers, which name the same event.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from pytest_deploy.record import preimages
 from pytest_deploy.verify.verify import verify
 from tests.unit.record.sample_record import RunWriter, policy_text, verdict
 from tests.unit.verify.insider import FILLED, OVERRIDDEN, PRODUCTION, ROLES, RULES_OF_PRODUCTION, Insider, approvals
-from tests.unit.verify.second_verifier import both, second_opinion
+from tests.unit.verify.second_verifier import second_opinion
+from tests.unit.verify.third_verifier import Peer, all_three
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def insider(tmp_path: Path) -> Insider:
 def test_what_was_signed_by_those_whom_policy_asks_verifies(insider: Insider) -> None:
     insider.approve("tina", "quinn").open().ask().deploy()
 
-    assert both(insider.store) == (True, "")
+    insider.stands()
     assert not any("asks nobody" in note for note in verify(insider.store).notes)
 
 
@@ -91,7 +92,7 @@ def test_a_role_that_is_asked_twice_takes_two_people(tmp_path: Path) -> None:
         insider.run.planned_request()
         insider.approve("otto", "quinn").open().ask(who).deploy()
         if name == "two":
-            assert both(insider.store) == (True, "")
+            insider.stands()
         else:
             insider.refused_at(insider.seq_of("gate.passed", gate="approvals"), "one person approved in two roles")
 
@@ -123,7 +124,7 @@ def test_no_anchor_is_asked_before_a_run_was_closed(tmp_path: Path, *, first: bo
     insider.run.planned_request()
     insider.approve("tina", "quinn").open().ask(anchors=verdict("anchors", "not-applicable", "change")).deploy()
     if first:
-        assert both(insider.store) == (True, "")
+        insider.stands()
     else:
         insider.refused_at(insider.seq_of("step.started", changes=True), "the gate anchors answered not-applicable")
 
@@ -150,7 +151,7 @@ def test_a_deployment_that_is_said_to_change_nothing_needs_its_approvals_all_the
 @pytest.mark.parametrize("outcome", ["failed", "refused"])
 def test_a_run_that_changes_nothing_and_deploys_nothing_needs_no_gate(insider: Insider, outcome: str) -> None:
     insider.open().run.close(outcome)
-    assert both(insider.store) == (True, "")
+    insider.stands()
 
 
 def test_the_way_back_waits_for_no_gate(insider: Insider) -> None:
@@ -162,7 +163,7 @@ def test_the_way_back_waits_for_no_gate(insider: Insider) -> None:
     insider.run.add("rollback.finished", {"outcome": "rolled-back", "duration_s": 1.0, "target": None})
     insider.run.close("rolled-back")
 
-    assert both(insider.store) == (True, "")
+    insider.stands()
 
 
 # --- the policy that is asked
@@ -180,7 +181,7 @@ def test_a_run_that_does_not_bring_its_policy_changes_nothing(insider: Insider, 
     findings = verify(insider.store).findings
 
     assert "under a policy whose text is not in the record" in findings[-1].problem
-    assert not both(insider.store)[0]
+    assert not all_three(insider.store)[0]
 
 
 def test_a_text_that_is_no_policy_asks_everything_and_lets_nothing_go(insider: Insider) -> None:
@@ -203,9 +204,18 @@ def test_a_policy_that_asks_nobody_is_no_fault_and_is_told(insider: Insider) -> 
     free.open().step("build").step("traffic", changes=True).close("deployed")
     told = f"1 of its runs went on under a policy that asks nobody to approve, the last is {free.run}"
 
-    assert both(insider.store) == (True, "")
+    insider.stands()
     assert told in verify(insider.store).notes
     assert f"note: {told}\n" in second_opinion(insider.store).text
+
+
+def test_the_third_verifier_tells_so_too(peer: Peer, insider: Insider) -> None:
+    free = RunWriter(insider.run.log)
+    free.open().step("build").step("traffic", changes=True).close("deployed")
+
+    assert peer.notes(insider.store) == [
+        f"1 runs went on under a policy that asks nobody to approve, the last is {free.run}"
+    ]
 
 
 # --- overrides
@@ -217,7 +227,7 @@ def overridden(**changes: Any) -> dict[str, Any]:
 
 def test_an_override_that_two_people_signed_verifies(insider: Insider) -> None:
     insider.approve("tina", "quinn").override("tina", "quinn").open().ask(window=overridden()).deploy()
-    assert both(insider.store) == (True, "")
+    insider.stands()
 
 
 NOT_OVERRIDDEN: dict[str, Any] = {
@@ -292,4 +302,4 @@ def test_a_key_that_was_enrolled_after_the_request_approves_nothing(
     insider = Insider.begin(tmp_path, known).enroll("tina", "quinn").approve("tina", "quinn").open().ask().deploy()
 
     place = "" if ok else f"runs/{insider.run.run}/approvals/quinn.json.sig"
-    assert both(insider.store) == (ok, place)
+    assert all_three(insider.store) == (ok, place)

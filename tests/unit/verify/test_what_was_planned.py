@@ -12,7 +12,7 @@ from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.planned import plan_fault
 from tests.unit.record.sample_record import RunWriter, decided, verdict
 from tests.unit.verify.insider import PRODUCTION, Insider
-from tests.unit.verify.third_party import Peer
+from tests.unit.verify.third_verifier import Peer
 
 Forged = Callable[[RunWriter], Any]
 

@@ -1,13 +1,15 @@
 // A third party's verifier of a store: golang.org/x/mod/sumdb, the code behind Go's checksum database, does all the work.
-// What is ours here is cutting the objects into their parts, following the rosters that administrators signed (rosters.go, from
-// docs/record-format.md; sshsig.go, with golang.org/x/crypto/ssh), the reviews of the trail (trail.go), and holding what was signed
-// against its plan (plans.go).
+// What is ours here is cutting the objects into their parts, and, from the text of docs/record-format.md alone, following the
+// rosters that administrators signed (rosters.go), what people signed under a request (approvals.go; sshsig.go, with
+// golang.org/x/crypto/ssh) that was planned (plans.go), the verdicts that rest on it (verdicts.go, life.go), and the reviews of
+// the trail (trail.go).
 //
-//	peer STORE     prints "SIZE ROOT", or the first bad file and why, and exits 1
+//	peer [-trust-root SHA256] STORE     prints "SIZE ROOT", then notes; or the first bad event and why, and exits 1
 package main
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,13 +31,15 @@ func (h hashes) ReadHashes(indexes []int64) ([]tlog.Hash, error) {
 }
 
 func main() {
-	if err := verify(os.Args[1]); err != nil {
+	root := flag.String("trust-root", "", "SHA-256 of the first signed roster.json")
+	flag.Parse()
+	if err := verify(flag.Arg(0), *root); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
 }
 
-func verify(store string) error {
+func verify(store, root string) error {
 	keys, err := verifiers(store)
 	if err != nil {
 		return err
@@ -46,33 +50,57 @@ func verify(store string) error {
 	}
 	var own hashes
 	var roots []tlog.Hash
-	trust, planned := rosters{store: store}, newPlans()
+	trust, records := rosters{store: store}, records{store: store, runs: map[string]*run{}}
 	for n := range files {
 		name := fmt.Sprintf("log/%08d.event", n)
 		data, err := os.ReadFile(filepath.Join(store, name))
 		if err != nil {
 			return fmt.Errorf("%s: %v", name, err)
 		}
-		root, more, err := event(data, int64(n), own, keys)
+		signed, more, err := event(data, int64(n), own, keys)
 		if err != nil {
 			return fmt.Errorf("%s: %v", name, err)
 		}
-		own, roots = append(own, more...), append(roots, root)
+		own, roots = append(own, more...), append(roots, signed)
 		if err := consistent(own, roots); err != nil {
 			return fmt.Errorf("%s: %v", name, err)
 		}
-		line, rest, _ := strings.Cut(string(data), "\n")
-		_, signed, _ := strings.Cut(rest, "\n\n")
-		trust.origin, _, _ = strings.Cut(signed, "\n")
-		if err := trust.event([]byte(line), roots); err != nil {
-			return fmt.Errorf("%s: %v", name, err)
-		}
-		if err := planned.event([]byte(line)); err != nil {
+		if err := said(data, name, roots, &trust, &records); err != nil {
 			return fmt.Errorf("%s: %v", name, err)
 		}
 	}
+	if err := preimages(store); err != nil {
+		return err
+	}
+	if root != "" {
+		if err := trust.startsAt(root); err != nil {
+			return err
+		}
+	}
 	fmt.Println(len(roots), roots[len(roots)-1])
+	if free := records.free; len(free) > 0 {
+		fmt.Printf("note: %d runs went on under a policy that asks nobody to approve, the last is %s\n", len(free), free[len(free)-1])
+	}
 	return nil
+}
+
+// said judges what an authentic event says.
+func said(data []byte, name string, roots []tlog.Hash, trust *rosters, records *records) error {
+	line, rest, _ := strings.Cut(string(data), "\n")
+	_, checkpoint, _ := strings.Cut(rest, "\n\n")
+	origin, _, _ := strings.Cut(checkpoint, "\n")
+	if trust.origin != "" && trust.origin != origin {
+		return fmt.Errorf("of another log: %s", origin)
+	}
+	trust.origin = origin
+	e, err := read([]byte(line + "\n"))
+	if err != nil {
+		return err
+	}
+	if err := trust.event(e, name, roots); err != nil {
+		return err
+	}
+	return records.event(e, trust.force)
 }
 
 // event checks one object: its inclusion path and signed checkpoint, and the root against the peer's own tree.

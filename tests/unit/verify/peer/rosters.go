@@ -46,69 +46,58 @@ const instant = "2006-01-02T15:04:05.000Z"
 type rosters struct {
 	store  string
 	origin string
-	signed *set
-	now    *set // in force, signed or not
+	force  *set
+	signed *set   // the newest signed one
+	root   string // the digest of the first signed roster.json
+	early  string // the first event that counted somebody's signature before it
 	trail  trail
 }
 
-// event looks at one event of the log, by its first line; roots are those of the tree up to it.
-func (r *rosters) event(line []byte, roots []tlog.Hash) error {
-	var said struct {
-		Seq  int64
-		Type string
-		Time string
-		Run  string
-		Data json.RawMessage
-	}
-	if err := json.Unmarshal(line, &said); err != nil {
-		return err
-	}
-	at, err := time.Parse(instant, said.Time)
-	if err != nil {
-		return err
-	}
-	if r.signed != nil && (said.Type == "approval.signed" || said.Type == "override.signed") && said.Time >= r.signed.says.Expires {
+// peoples are the events that count somebody's signature.
+const peoples = "approval.signed override.signed request.rejected signoff.signed record.amended record.annotated deviation.accepted environment.released trail.reviewed"
+
+// event looks at one event of the log; roots are those of the tree up to it.
+func (r *rosters) event(e entry, name string, roots []tlog.Hash) error {
+	if r.signed != nil && (e.kind == "approval.signed" || e.kind == "override.signed") && e.at.Format(instant) >= r.signed.says.Expires {
 		return fmt.Errorf("counted after the roster in force expired")
 	}
-	var of struct {
-		Set, File, Deployer string
-		UserVerification    string `json:"user_verification"`
+	if r.signed == nil && r.early == "" && words(peoples, e.kind) {
+		r.early = name
 	}
-	if err := json.Unmarshal(said.Data, &of); err != nil {
-		return err
-	}
-	if of.UserVerification != "" {
-		if err := r.madeWith(of.File, of.UserVerification); err != nil {
-			return fmt.Errorf("%s.sig: %v", of.File, err)
+	if said, found := e.data["user_verification"]; found {
+		if err := r.madeWith(e.data.text("file"), said); err != nil {
+			return fmt.Errorf("%s.sig: %v", e.data.text("file"), err)
 		}
 	}
-	r.trail.runs(said.Seq, said.Type, said.Run, of.Deployer)
-	if said.Type == "trail.reviewed" {
-		return r.trail.review(r.store, r.origin, r.now, said.Seq, said.Run, said.Data, at, roots)
+	if !strings.HasPrefix(e.kind, "key.") {
+		if r.force == nil {
+			return fmt.Errorf("the log does not begin with its key")
+		}
+		return r.trail.event(e, r, roots)
 	}
-	if !strings.HasPrefix(said.Type, "key.") {
-		return nil
-	}
-	next, err := read(filepath.Join(r.store, filepath.FromSlash(of.Set)))
+	next, err := readSet(r.store, e.data)
 	if err != nil {
 		return err
 	}
-	defer func() { r.now = next }()
+	r.force = next
 	if next.files["roster.json"] == nil {
 		if r.signed != nil {
 			return fmt.Errorf("an unsigned set after a signed one")
 		}
 		return nil
 	}
-	if err := r.follows(next, said.Type, at); err != nil {
+	if err := r.follows(next, e.kind, e.at); err != nil {
 		return err
+	}
+	if r.signed == nil {
+		r.root = digest(next.files["roster.json"])
 	}
 	r.signed = next
 	return nil
 }
 
 // madeWith holds what an event says of the user verification of its signature against that signature.
-func (r *rosters) madeWith(file, said string) error {
+func (r *rosters) madeWith(file string, said interface{}) error {
 	place := filepath.Join(r.store, filepath.FromSlash(file))
 	statement, err := os.ReadFile(place)
 	if err != nil {
@@ -123,21 +112,43 @@ func (r *rosters) madeWith(file, said string) error {
 		return err
 	}
 	if signature.userVerification != said {
-		return fmt.Errorf("made with %s, not with %s", signature.userVerification, said)
+		return fmt.Errorf("made with %s, not with %v", signature.userVerification, said)
 	}
 	return nil
 }
 
-func read(folder string) (*set, error) {
-	names, err := filepath.Glob(filepath.Join(folder, "*"))
+// startsAt holds the trust root against what people kept elsewhere.
+func (r *rosters) startsAt(root string) error {
+	if !strings.EqualFold(r.root, root) {
+		return fmt.Errorf("--trust-root: it is %q, not %s", r.root, root)
+	}
+	if r.early != "" {
+		return fmt.Errorf("%s: counted before administrators signed a roster", r.early)
+	}
+	return nil
+}
+
+// readSet reads the set that a key event names.
+func readSet(store string, data object) (*set, error) {
+	whole := data.text("set_sha256")
+	if !hexDigest.MatchString(whole) || data.text("set") != "trust/"+whole[:16] {
+		return nil, fmt.Errorf("not the folder of the set: %q", data.text("set"))
+	}
+	names, err := filepath.Glob(filepath.Join(store, "trust", whole[:16], "[^.]*"))
 	if err != nil {
 		return nil, err
 	}
 	found := &set{files: map[string][]byte{}}
-	for _, name := range names {
-		if found.files[filepath.Base(name)], err = os.ReadFile(name); err != nil {
+	sums := ""
+	for _, name := range names { // Glob sorts as the C locale does
+		base := filepath.Base(name)
+		if found.files[base], err = os.ReadFile(name); err != nil {
 			return nil, err
 		}
+		sums += digest(found.files[base]) + "  " + base + "\n"
+	}
+	if digest([]byte(sums)) != whole {
+		return nil, fmt.Errorf("%s holds other files than the event says", data.text("set"))
 	}
 	return found, nil
 }
@@ -252,7 +263,7 @@ func (s *set) pledged(before *set, roles map[string]json.RawMessage, at time.Tim
 		})
 		file := "pledge-" + hex.EncodeToString(sum[:4]) + ".sig"
 		one.namespace, one.after, one.before = namespace, time.Time{}, time.Time{}
-		if _, err := signer(s.files[file], []byte(said.String()+"\n"), []allowedKey{one}, at); err != nil {
+		if _, err := signerOf(s.files[file], []byte(said.String()+"\n"), []allowedKey{one}, at); err != nil {
 			return fmt.Errorf("%s of %s: %v", file, one.person, err)
 		}
 	}
@@ -275,7 +286,7 @@ func (s *set) judgedBy(judge *set, roles map[string]json.RawMessage, at time.Tim
 	}
 	administrators, counted := holding(was, judge.says.Administrators), map[string]bool{}
 	for _, name := range s.signatures("roster-") {
-		person, err := signer(s.files[name], s.files["roster.json"], oldLines, at)
+		person, err := signerOf(s.files[name], s.files["roster.json"], oldLines, at)
 		if err != nil {
 			return fmt.Errorf("%s: %v", name, err)
 		}
@@ -331,7 +342,15 @@ func parse(data []byte) (says roster, err error) {
 	if len(members) > 0 {
 		return says, fmt.Errorf("roster.json: it has a key more")
 	}
-	return says, json.Unmarshal(data, &says)
+	if err := json.Unmarshal(data, &says); err != nil {
+		return says, err
+	}
+	for _, role := range says.Approvers {
+		if role == "" {
+			return says, fmt.Errorf("roster.json: approvers names no role")
+		}
+	}
+	return says, nil
 }
 
 // people holds addresses and printed names to how they are written.

@@ -173,8 +173,8 @@ func open(armored, message []byte) (*sshsig, error) {
 	return found, nil
 }
 
-// signer is whose signature it is, by a key that was valid at the time.
-func signer(armored, message []byte, keys []allowedKey, at time.Time) (string, error) {
+// signerOf is whose signature it is, by a key that was valid at the time.
+func signerOf(armored, message []byte, keys []allowedKey, at time.Time) (string, error) {
 	signature, err := open(armored, message)
 	if err != nil {
 		return "", err
