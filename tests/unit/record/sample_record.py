@@ -228,10 +228,12 @@ class RunWriter:
         self.add("request.made", {"request_sha256": sha256, "expires": expires, "requested_by": PERSON, **changes})
         return self
 
-    def planned_request(self, outcome: str = "passed", *, says: Mapping[str, Any] | None = None) -> RunWriter:
+    def planned_request(
+        self, outcome: str = "passed", *, says: Mapping[str, Any] | None = None, **changes: Any
+    ) -> RunWriter:
         """The same, made by a plan that ended so."""
         plan = RunWriter(self.log, pipeline="plan").open().step("build")
-        self.request(says=says, plan=plan.run)
+        self.request(says=says, plan=plan.run, **changes)
         plan.add("run.decided", decided(outcome, request=self.run))
         return self
 
