@@ -1,4 +1,4 @@
-"""Every way to a deployment that nobody approved is refused: by the gate, and by both verifiers where the log's key goes on all the same."""
+"""Every way to a deployment that nobody approved is refused: by the gate, and by all three verifiers where the log's key goes on all the same."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.unit.approvals.pending_request import (
 )
 from tests.unit.record.sample_record import RunWriter
 from tests.unit.verify.altered_record import append_unchecked
-from tests.unit.verify.second_verifier import both
+from tests.unit.verify.third_verifier import all_three
 
 ALWAYS = {
     "she rejected it", "a role that she does not hold", "a stranger's key", "a key of hers that was revoked", "a key twice",
@@ -78,7 +78,7 @@ def test_who_was_asked_and_signed_passes(pending: PendingRequest) -> None:
 
     assert verdict(pending, pending.evaluation(asked_of=asked_of, authors=(ADAM.email,))).passed
     go_on(pending, {TECH_LEAD: TINA.email, "QA Lead": QUINN.email})
-    assert both(pending.store) == (True, "")
+    assert all_three(pending.store) == (True, "")
 
 
 @pytest.mark.parametrize("kind", ATTACKS)
@@ -95,7 +95,7 @@ def test_the_gate_refuses_it_and_says_why(pending: PendingRequest, kind: str) ->
 @pytest.mark.parametrize(
     "kind", [kind if kind in ALWAYS else pytest.param(kind, marks=pytest.mark.faults) for kind in ATTACKS]
 )
-def test_both_verifiers_refuse_it_where_the_logs_key_goes_on_with_it(pending: PendingRequest, kind: str) -> None:
+def test_all_three_verifiers_refuse_it_where_the_logs_key_goes_on_with_it(pending: PendingRequest, kind: str) -> None:
     """Each file there is counted, the gate is said to have passed, and the run deploys."""
     attack = ATTACKS[kind]
     attacked(pending, kind)
@@ -118,7 +118,7 @@ def test_both_verifiers_refuse_it_where_the_logs_key_goes_on_with_it(pending: Pe
         )
     go_on(pending, {TECH_LEAD: attack.signer, "QA Lead": attack.signer if attack.alone else QUINN.email})
 
-    assert not both(pending.store)[0]
+    assert not all_three(pending.store)[0]
 
 
 def go_on(pending: PendingRequest, filled: dict[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""Who approves a deployment stands in the roster that administrators signed: policy asks for them, or both verifiers refuse it."""
+"""Who approves a deployment stands in the roster that administrators signed: policy asks for them, or all three verifiers refuse it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.verify.verify import verify
-from tests.unit.verify.second_verifier import both
 from tests.unit.verify.signed_rosters import SignedRosters, make_keys
+from tests.unit.verify.third_verifier import all_three
 
 
 @pytest.fixture
@@ -40,15 +40,15 @@ def test_a_policy_that_does_not_ask_who_approves_deploys_nothing(rosters: Signed
     assert f"does not ask {', '.join(sorted(unasked.split(', ')))}, who approve" in found[0].problem.replace(
         "Tech Lead, QA Lead", "QA Lead, Tech Lead"
     )
-    assert both(rosters.store) == (False, entries.name(changed))
+    assert all_three(rosters.store) == (False, entries.name(changed))
 
 
 def test_who_approves_is_what_the_roster_in_force_at_the_change_says(rosters: SignedRosters) -> None:
     """A later roster with more approvers makes no earlier deployment wrong."""
     rosters.root(approvers=["Tech Lead"]).deploy(["Tech Lead"], tina="Tech Lead")
     rosters.put_in_force("ada", "ben", approvers=TWO)
-    assert both(rosters.store) == (True, "")
+    assert all_three(rosters.store) == (True, "")
 
     rosters.deploy(["Tech Lead"], tina="Tech Lead")
 
-    assert not both(rosters.store)[0]
+    assert not all_three(rosters.store)[0]

@@ -1,4 +1,4 @@
-"""What a signature was made with, as the flags in it say, and what policy asks: judged by both verifiers from the record alone."""
+"""What a signature was made with, as the flags in it say, and what policy asks: judged by all three verifiers from the record alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.unit.record.fido_token import FLAGS, Kind, Token
 from tests.unit.record.sample_record import policy_text
 from tests.unit.verify.insider import FILLED, OVERRIDDEN, PRODUCTION, RULES_OF_PRODUCTION, Insider, approvals
-from tests.unit.verify.second_verifier import both
+from tests.unit.verify.third_verifier import all_three
 
 
 def asking(home: Path, asked: object, *, kind: Kind = "ed25519", quinn: str | None) -> Insider:
@@ -51,7 +51,7 @@ def test_an_event_may_not_say_another(tmp_path: Path, kind: Kind, quinn: str | N
     insider.says["quinn"] = said
     insider.approve("tina", "quinn").open().ask().deploy()
 
-    assert both(insider.store) == (False, f"runs/{insider.run.run}/approvals/quinn.json.sig")
+    assert all_three(insider.store) == (False, f"runs/{insider.run.run}/approvals/quinn.json.sig")
 
 
 def test_neither_may_an_override_or_a_rejection(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_neither_may_an_override_or_a_rejection(tmp_path: Path) -> None:
         insider.says["quinn"] = "pin"
         sign(insider, "quinn")
 
-        well, place = both(insider.store)
+        well, place = all_three(insider.store)
         assert (well, place.endswith("quinn.json.sig")) == (False, True)
 
 

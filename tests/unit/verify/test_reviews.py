@@ -1,4 +1,4 @@
-"""A review of the trail: what both verifiers permit, and what both refuse, naming the same place."""
+"""A review of the trail: what all three verifiers permit, and what all refuse, naming the same place."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.record.events import parse
-from tests.unit.verify.second_verifier import both
 from tests.unit.verify.signed_rosters import SignedRosters, make_keys
+from tests.unit.verify.third_verifier import all_three
 from tests.unit.verify.trail_reviews import EVENT, PERMITTED, REFUSED, Reviews, named
 
 
@@ -28,7 +28,7 @@ def reviews(tmp_path: Path, keys: Mapping[str, Path]) -> Reviews:
 def test_a_review_that_goes_on_where_the_last_one_ended_verifies(reviews: Reviews, case: str) -> None:
     PERMITTED[case](reviews)
 
-    assert both(reviews.store) == (True, "")
+    assert all_three(reviews.store) == (True, "")
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -36,7 +36,7 @@ def test_a_review_that_covers_or_says_another_thing_is_refused_by_both(reviews: 
     make, where = REFUSED[case]
     make(reviews)
 
-    assert both(reviews.store) == (False, named(reviews, where))
+    assert all_three(reviews.store) == (False, named(reviews, where))
 
 
 def test_a_review_before_the_trust_root_does_not_stand_under_it(tmp_path: Path, keys: Mapping[str, Path]) -> None:
@@ -47,10 +47,10 @@ def test_a_review_before_the_trust_root_does_not_stand_under_it(tmp_path: Path, 
     rosters.number = 0
     root = rosters.root().trust_root
 
-    assert both(reviews.store) == (True, "")
-    assert both(reviews.store, trust_root=root) == (False, place)
+    assert all_three(reviews.store) == (True, "")
+    assert all_three(reviews.store, trust_root=root) == (False, place)
     reviews.review("ben", reviews.size - 2)
-    assert both(reviews.store) == (True, "")
+    assert all_three(reviews.store) == (True, "")
 
 
 def test_a_review_is_of_no_run(reviews: Reviews) -> None:

@@ -307,7 +307,7 @@ def test_a_deputy_signs_on_the_days_of_the_key_alone(rosters: SignedRosters, day
     rosters.clock.move(days * 86400)
     rosters.approve("nina")
 
-    well, place = both(rosters.store)
+    well, place = all_three(rosters.store)
     assert well is stands
     assert stands or "/approvals/" in place
 
