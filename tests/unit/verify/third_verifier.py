@@ -74,17 +74,18 @@ def _compiled(shared_folder: Path) -> Peer:
 
 def _compile(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    offline = {"GO111MODULE": "off", "GOPATH": str(INSTALLED), "GOCACHE": str(folder / "cache"), "GOPROXY": "off"}
+    offline = {"GO111MODULE": "off", "GOPATH": str(INSTALLED), "GOPROXY": "off"}
+    cached = {"GOCACHE": str(folder / "cache"), **os.environ}
     done = subprocess.run(
         ["go", "build", "-o", str(folder / "new"), *map(str, sorted(SOURCES.glob("*.go")))],
-        env={**os.environ, **offline},
+        env={**cached, **offline},
         capture_output=True,
         text=True,
         timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    shutil.rmtree(folder / "cache")
+    shutil.rmtree(folder / "cache", ignore_errors=True)
     (folder / "new").rename(folder / "peer")
 
 

@@ -91,8 +91,8 @@ func read(line []byte) (e entry, err error) {
 // statement is what somebody signed under a request.
 type statement struct {
 	kind, signer, role, gate, incident string
-	signed                             time.Time
-	madeWith                           int // of levels
+	signed, expires                    time.Time // expires: of an override
+	madeWith                           int       // of levels
 }
 
 const everySigned = "meaning printed_name request_sha256 role run signed_at signer"
@@ -136,7 +136,7 @@ func (r *run) signed(e entry, store string, force *set) (s statement, err error)
 	}
 	s = statement{kind: e.kind, signer: signer, role: role, gate: said.text("gate"), incident: said.text("incident")}
 	s.madeWith = levels[e.data.text("user_verification")] // what it says is true of the signature: rosters.go
-	s.signed, err = r.times(e, said)
+	s.signed, s.expires, err = r.times(e, said)
 	return s, err
 }
 
@@ -190,24 +190,22 @@ func (r *run) says(e entry, said object) error {
 }
 
 // times holds when it was signed, and until when an override lasts, by the request's own clock.
-func (r *run) times(e entry, said object) (time.Time, error) {
-	signed, err := when(said.text("signed_at"))
-	if err != nil {
-		return signed, err
+func (r *run) times(e entry, said object) (signed, expires time.Time, err error) {
+	if signed, err = when(said.text("signed_at")); err != nil {
+		return signed, expires, err
 	}
 	if signed.Before(r.made.clock.Add(-tolerance)) || signed.After(e.clock.Add(tolerance)) {
-		return signed, fmt.Errorf("signed at %s, not between request.made and this event", said.text("signed_at"))
+		return signed, expires, fmt.Errorf("signed at %s, not between request.made and this event", said.text("signed_at"))
 	}
 	if e.kind == "override.signed" {
-		expires, err := when(said.text("expires"))
-		if err != nil {
-			return signed, err
+		if expires, err = when(said.text("expires")); err != nil {
+			return signed, expires, err
 		}
 		if !expires.After(signed) || expires.Sub(signed) > longestOverride {
-			return signed, fmt.Errorf("an override from %s until %s", said.text("signed_at"), said.text("expires"))
+			return signed, expires, fmt.Errorf("an override from %s until %s", said.text("signed_at"), said.text("expires"))
 		}
 	}
-	return signed, nil
+	return signed, expires, nil
 }
 
 // person is what roles.json says of somebody; nil of nobody.

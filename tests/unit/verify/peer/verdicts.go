@@ -72,6 +72,8 @@ func (r *records) event(e entry, force *set) error {
 		return r.standsBehind(e.run, it, force, "change")
 	case "revision.deployed", "migration.applied":
 		return it.change(e)
+	case "traffic.moved":
+		return it.move(e)
 	case "run.decided":
 		it.asks = it.asked(e)
 		if it.decided == "deployed" && !it.changes {
@@ -91,6 +93,9 @@ func (r *run) ask(e entry, store string, force *set) error {
 	text, err := os.ReadFile(filepath.Join(store, "runs", e.run, "request.json"))
 	if err == nil && digest(text) == e.data.text("request_sha256") {
 		r.request, err = canonical(text)
+	}
+	if end, signed := r.request["expires"]; err == nil && signed && end != e.data["expires"] {
+		return fmt.Errorf("it ends at %v, and people sign that it ends at %v", e.data["expires"], end)
 	}
 	return err
 }
@@ -175,7 +180,7 @@ func (r *run) answer(e entry, store string) error {
 		if !words(overridable, gate) {
 			return fmt.Errorf("%s was passed over, which nobody can", gate)
 		}
-		if weakest = r.overridden(gate, inputs.object("override")); weakest < 0 {
+		if weakest = r.overridden(e, inputs.object("override")); weakest < 0 {
 			return fmt.Errorf("%s was passed over, and no two people answer for it", gate)
 		}
 	}
@@ -241,9 +246,9 @@ func (r *run) approvedAs(person, role string) int {
 // overridable: what else a gate says, two people cannot answer for.
 const overridable = "window blackout rate-limit incidents"
 
-// overridden: two people or more answer for passing over a gate, over one incident. It is what the weakest of their signatures was
-// made with, -1 where they do not.
-func (r *run) overridden(gate string, override object) int {
+// overridden: two people or more answer for passing over a gate, over one incident, and did not say until an earlier time. It is
+// what the weakest of their signatures was made with, -1 where they do not.
+func (r *run) overridden(e entry, override object) int {
 	by, ok := texts(override["by"])
 	people := map[string]bool{}
 	for _, one := range by {
@@ -251,7 +256,7 @@ func (r *run) overridden(gate string, override object) int {
 	}
 	answer := map[string]map[string]int{} // incident -> who -> their strongest
 	for _, one := range r.counted {
-		if one.kind == "override.signed" && one.gate == gate && people[one.signer] {
+		if one.kind == "override.signed" && one.gate == e.data.text("gate") && people[one.signer] && e.clock.Before(one.expires) {
 			if answer[one.incident] == nil {
 				answer[one.incident] = map[string]int{}
 			}
@@ -302,9 +307,21 @@ func (r *run) change(e entry) error {
 	return fmt.Errorf("a migration that is none of the request's")
 }
 
+// move holds the artefact that serves outside a rollback against the request.
+func (r *run) move(e entry) error {
+	_, asked, named := strings.Cut(r.request.object("artefact").text("image"), "@")
+	if serves := e.data["digest"]; named && r.rollback != "open" && serves != nil && serves != asked {
+		return fmt.Errorf("another artefact than the request's serves: %v", serves)
+	}
+	return nil
+}
+
 // standsBehind holds a run that goes on against its policy, its request and what the gates answered at these points.
 func (r *records) standsBehind(name string, it *run, force *set, points string) error {
 	opened := it.opened.data
+	if who := it.rejected(); who != "" {
+		return fmt.Errorf("it goes on though %s rejects the request", who)
+	}
 	policy, sum, err := it.policy(r.store)
 	if err != nil {
 		return err
