@@ -115,6 +115,10 @@ func (r *run) signed(e entry, store string, force *set) (s statement, err error)
 		return s, fmt.Errorf("a signature under no request")
 	}
 	said, text, signature, err := bound(e, store, "runs/"+e.run+"/approvals/")
+	if e.kind == "request.rejected" && os.IsNotExist(err) { // the event of a rejection is enough
+		signed, err := when(e.data.text("signed_at"))
+		return statement{kind: e.kind, signer: e.data.text("signer"), signed: signed}, err
+	}
 	if err != nil {
 		return s, err
 	}

@@ -65,7 +65,7 @@ func (r *rosters) event(e entry, name string, roots []tlog.Hash) error {
 		r.early = name
 	}
 	if said, found := e.data["user_verification"]; found {
-		if err := r.madeWith(e.data.text("file"), said); err != nil {
+		if err := r.madeWith(e.data.text("file"), said); err != nil && !(e.kind == "request.rejected" && os.IsNotExist(err)) {
 			return fmt.Errorf("%s.sig: %v", e.data.text("file"), err)
 		}
 	}

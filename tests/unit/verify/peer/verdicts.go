@@ -72,8 +72,6 @@ func (r *records) event(e entry, force *set) error {
 		return r.standsBehind(e.run, it, force, "change")
 	case "revision.deployed", "migration.applied":
 		return it.change(e)
-	case "traffic.moved":
-		return it.move(e)
 	case "run.decided":
 		it.asks = it.asked(e)
 		if it.decided == "deployed" && !it.changes {
@@ -305,15 +303,6 @@ func (r *run) change(e entry) error {
 		}
 	}
 	return fmt.Errorf("a migration that is none of the request's")
-}
-
-// move holds the artefact that serves outside a rollback against the request.
-func (r *run) move(e entry) error {
-	_, asked, named := strings.Cut(r.request.object("artefact").text("image"), "@")
-	if serves := e.data["digest"]; named && r.rollback != "open" && serves != nil && serves != asked {
-		return fmt.Errorf("another artefact than the request's serves: %v", serves)
-	}
-	return nil
 }
 
 // standsBehind holds a run that goes on against its policy, its request and what the gates answered at these points.
