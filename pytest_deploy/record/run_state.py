@@ -53,6 +53,20 @@ STAGE_AFTER: Final[Mapping[str, Mapping[Stage, Stage]]] = {
 """The types that bring a run to another stage: from which stage to which. In any other stage, and of any other type, it stays."""
 
 
+def note_rejection(rejected: dict[str, datetime], signer: str, signed_at: datetime) -> None:
+    """Take in a rejection that was counted: of two by one person the one that was signed later stands."""
+    rejected[signer] = max(signed_at, rejected.get(signer, signed_at))
+
+
+def lift_rejection(rejected: dict[str, datetime], signer: str, signed_at: datetime | None) -> None:
+    """Take in an approval that was counted: it takes back what the same person rejected before they signed it.
+
+    One whose event does not say when it was signed takes back nothing.
+    """
+    if signer in rejected and signed_at is not None and signed_at > rejected[signer]:
+        del rejected[signer]
+
+
 @dataclass(slots=True)
 class RunState:
     """One run. Grows as events are applied; read it, never write it."""
@@ -62,8 +76,8 @@ class RunState:
     request_sha256: str | None = None
     voided: bool = False
     """Its request starts no run any more."""
-    rejected_by: set[str] = field(default_factory=set)
-    """Signers who rejected its request and did not approve it since."""
+    rejected_by: dict[str, datetime] = field(default_factory=dict)
+    """Who rejected its request, when they signed that last (UTC), and signed no approval later."""
     pipeline: str = ""
     commit: str = ""
     opened_at: datetime | None = None
@@ -106,9 +120,11 @@ class RunState:
             case "request.voided":
                 self.voided = True
             case "request.rejected":
-                self.rejected_by.add(data["signer"])
+                note_rejection(self.rejected_by, data["signer"], parse_stamp(data["signed_at"]))
             case "approval.signed":
-                self.rejected_by.discard(data["signer"])
+                lift_rejection(
+                    self.rejected_by, data["signer"], parse_stamp(data["signed_at"]) if "signed_at" in data else None
+                )
             case "lease.taken" | "lease.renewed":
                 self.lease_until = parse_stamp(data["until"])
             case "run.opened":

@@ -81,11 +81,14 @@ LEGAL: Final[Mapping[str, Rule]] = {
     ),
     "lease.renewed": Rule(frozenset({Stage.LEASED}) | OPEN | FINISHED, ("own lease",)),
     "lease.released": Rule(_leads("lease.released", *FINISHED), ("own lease",)),
-    "run.opened": Rule(_leads("run.opened"), ("leased unless a plan", "of this request", "not rejected")),
+    "run.opened": Rule(_leads("run.opened"), ("leased unless a plan", "not voided", "of this request", "not rejected")),
     "run.planned": Rule(_leads("run.planned")),
     "phase.started": Rule(_PLANNED, ("no phase open", "first time of the phase", "rollback phase in a rollback")),
     "phase.finished": Rule(_PLANNED, ("phase open or never begun", "no step open", "outcome of its steps")),
-    "step.started": Rule(_PLANNED, ("its phase open", "first time of the step", "leased if changing")),
+    "step.started": Rule(
+        _PLANNED,
+        ("its phase open", "first time of the step", "leased if changing", "no first change of what is rejected"),
+    ),
     "step.finished": Rule(_PLANNED, ("its phase open", "step open", "credit where it passed", "credit it claims")),
     "step.not-run": Rule(_PLANNED, ("first time of the step",)),
     "migration.applied": _CHANGE,
@@ -191,6 +194,12 @@ CONDITIONS: Final[Mapping[str, tuple[Callable[[Proposal], bool], str]]] = {
     "not rejected": (
         lambda it: not it.state.rejected_by,
         "its request is rejected, and who rejected it did not approve it since",
+    ),
+    "no first change of what is rejected": (
+        lambda it: (
+            not (it.data["changes"] and it.state.rejected_by) or it.state.announced or it.data["phase"] == "rollback"
+        ),
+        "its request is rejected, and nothing was changed yet",
     ),
     "of this request": (
         lambda it: it.data["request_sha256"] == it.state.request_sha256,

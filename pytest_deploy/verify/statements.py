@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -12,13 +13,16 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from pytest_deploy.errors import IllegalEvent
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import sshsig, stored_file
 from pytest_deploy.record.actor import SIGNER
 from pytest_deploy.record.clock import parse_stamp
 from pytest_deploy.record.event import Event, canonical
 from pytest_deploy.record.events import ApprovalSigned, OverrideSigned, RequestMade, RequestRejected, Signed, given
 from pytest_deploy.record.meanings import wrong_lifetime, wrong_meaning, wrong_time
+from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.record.ssh_signature import verify_files
+from pytest_deploy.verify import requested
 from pytest_deploy.verify.chain import Chain, TrustSet
 from pytest_deploy.verify.findings import Finding
 
@@ -62,13 +66,25 @@ def known_at(chain: Chain, event: Event, made: Event | None) -> Known:
 
 
 def look_at_request(store: Path, event: Event, _known: Known) -> Iterator[Finding]:
-    """Whether the request that an event made lies there, byte for byte."""
-    name = f"runs/{event.run}/request.json"
+    """Whether the request that an event made lies there, byte for byte, and ends when the event says."""
+    name = requested.place(event.run)
     path = _plain(store, name)
     if path is None:
         yield Finding(10, name, f"is missing, or no file, though event {event.seq} made it")
-    elif stored_file.sha256(path) != cast("RequestMade", event.content).request_sha256:
+        return
+    made, text = cast("RequestMade", event.content), stored_file.read(path)
+    if hashlib.sha256(text).hexdigest() != made.request_sha256:
         yield Finding(10, name, f"is not the request of event {event.seq}")
+        return
+    for problem in requested.another_end(made, requested.request_in(text), name):
+        yield Finding(10, entries.name(event.seq), problem)
+
+
+def _folder(event: Event) -> str:
+    """Where what an event counts lies."""
+    if type(event.content) in _UNDER_A_REQUEST:
+        return f"runs/{event.run}/approvals/"
+    return f"signoffs/{'environment' if event.run == NO_RUN else event.run}/"
 
 
 def _plain(store: Path, name: str) -> Path | None:
@@ -91,6 +107,10 @@ def look_at_statement(store: Path, event: Event, known: Known, *, with_signature
     # Both files lie in the record, and are those that the event counts.
     if Path(name).is_absolute() or ".." in Path(name).parts:
         yield Finding(10, name, f"lies outside the record, though event {event.seq} counts it")
+        return
+    # It was signed for this run.
+    if not name.startswith(folder := _folder(event)):
+        yield Finding(10, name, f"lies not in {folder}, though event {event.seq} counts it for this run")
         return
     files = []
     for place, bound in ((name, content.sha256), (f"{name}.sig", content.signature_sha256)):

@@ -8,14 +8,13 @@ that the run was judged by.
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from pytest_deploy.policy import asked_gates
 from pytest_deploy.policy.asked_gates import Asked
@@ -35,17 +34,23 @@ from pytest_deploy.record.events import (
     RequestMade,
     RequestRejected,
     RevisionDeployed,
+    RollbackFinished,
+    RollbackStarted,
     RunAbandoned,
     RunClosed,
     RunDecided,
     RunOpened,
     Signed,
     StepStarted,
+    TrafficMoved,
     given,
 )
 from pytest_deploy.record.key import ROSTER
+from pytest_deploy.record.meanings import TOLERANCE
 from pytest_deploy.record.planned import PLAN, PLAN_PASSED
+from pytest_deploy.record.run_state import lift_rejection, note_rejection
 from pytest_deploy.record.signed_roster import read_statement
+from pytest_deploy.verify import requested
 from pytest_deploy.verify.actors import is_one_of, wrote
 from pytest_deploy.verify.findings import Finding
 
@@ -59,26 +64,36 @@ JUDGED: Final = frozenset(
         "gate.refused",
         "gate.not-applicable",
     }
-    | {"revision.deployed", "migration.applied"}
+    | {"revision.deployed", "migration.applied", "traffic.moved", "rollback.started", "rollback.finished"}
     | {"run.opened", "run.decided", "run.closed", "run.abandoned", "step.started"}
 )
 """The types of events that `Verdicts` looks at."""
 POLICY: Final = "policy.json"
 """Among what a run was judged by: the policy that was in force."""
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_OF_THE_REQUEST: Final = ("commit", "environment", "version")
-"""What `run.opened` and the request that people signed both say."""
 _STRONGEST: Final = len(LEVELS) - 1
+_Overridden = list[dict[str, int]]
+"""See `_overridden`."""
 _SECOND = re.compile(r" \([0-9]+\)\Z")
 """Of a role that is asked for more than once: `QA Lead (2)`."""
+
+
+@dataclass(frozen=True)
+class _OverridePart:
+    """One person's signature over an override."""
+
+    made_with: int
+    """As an index of LEVELS."""
+    until: datetime | None
+    """None where its event does not say it; the file it counts has to."""
 
 
 @dataclass
 class _Run:
     approved: dict[tuple[str, str], int] = field(default_factory=dict)
     """Role and person of each approval counted so far, and the most that one was made with, as an index of LEVELS."""
-    overridden: dict[tuple[str, str], dict[str, int]] = field(default_factory=dict)
-    """Gate and incident: the people whose signatures were counted so far, each as above."""
+    overridden: dict[tuple[str, str], dict[str, list[_OverridePart]]] = field(default_factory=dict)
+    """Gate and incident: the people whose signatures were counted so far, each with all of theirs."""
     weakest: int = _STRONGEST
     """The least that a signature was made with which a passed gate cites before the run is opened, and its policy known."""
     newest: dict[str, GateVerdict] = field(default_factory=dict)
@@ -96,8 +111,9 @@ class _Run:
     """What it says, once it was looked at; empty where it cannot be read."""
     plan: str = ""
     """The plan that the request names."""
-    rejected: set[str] = field(default_factory=set)
-    """Who rejects the request, and has not approved it since."""
+    rejected: dict[str, datetime] = field(default_factory=dict)
+    """Who rejects the request, when they signed that, and signed no approval later."""
+    rolling_back: bool = False
 
     @property
     def is_passing_plan(self) -> bool:
@@ -129,21 +145,25 @@ class Verdicts:
         match event.content:
             case RequestMade(expires=expires, plan=plan):
                 run.requested, run.expires, run.plan = True, expires, given(plan, "")
-            case ApprovalSigned(role=role, signer=signer) as signed:
+            case ApprovalSigned(role=role, signer=signer, signed_at=signed_at) as signed:
                 problems = self._unplanned(event.run, run)
-                _note(run.approved, (role, signer), signed)
-                run.rejected.discard(signer)
-            case RequestRejected(signer=signer):
-                run.rejected.add(signer)
+                run.approved[role, signer] = max(run.approved.get((role, signer), 0), _made_with(signed))
+                lift_rejection(run.rejected, signer, given(signed_at))
+            case RequestRejected(signer=signer, signed_at=signed_at):
+                note_rejection(run.rejected, signer, signed_at)
             case OverrideSigned() as signed:
                 problems = self._unplanned(event.run, run)
-                about = given(signed.gate, ""), given(signed.incident, "")
-                _note(run.overridden.setdefault(about, {}), signed.signer, signed)
+                people = run.overridden.setdefault((given(signed.gate, ""), given(signed.incident, "")), {})
+                part = _OverridePart(_made_with(signed), given(signed.expires))
+                people.setdefault(signed.signer, []).append(part)
             case GateVerdict() as verdict:
                 run.newest[verdict.gate] = verdict
                 # What a plan says lets nothing go, and it may look at signatures that nothing counts yet.
                 if isinstance(verdict, GatePassed) and verdict.point != "plan":
-                    problems = itertools.chain(_uncited(verdict, run), self._unverified(verdict, run))
+                    overridden = _overridden(run, verdict.gate, event.instant)
+                    problems = itertools.chain(
+                        _uncited(verdict, run, overridden), self._unverified(verdict, run, overridden)
+                    )
             case RunOpened() as opened:
                 run.opened, run.first = opened, not self._closed
                 if run.expires is not None and event.instant >= run.expires:
@@ -156,7 +176,11 @@ class Verdicts:
                 problems = self._ungated(event, run, changes=False)
             case RunDecided(outcome=outcome, request=str(asked)) if outcome in PLAN_PASSED and run.is_passing_plan:
                 self._planned.add((event.run, asked))
-            case RevisionDeployed() | MigrationApplied() as changed:
+            case RollbackStarted():
+                run.rolling_back = True
+            case RollbackFinished():
+                run.rolling_back = False
+            case RevisionDeployed() | MigrationApplied() | TrafficMoved() as changed:
                 problems = self._unsigned_change(event.run, run, changed)
             case RunClosed() | RunAbandoned():
                 self._closed = True
@@ -179,7 +203,8 @@ class Verdicts:
             yield f"goes on under a policy whose text is not in the record: {POLICY} of what the run was judged by"
             return
         request = self._request(name, run)
-        yield from _another_release(run.opened, sha256, request, f"runs/{name}/request.json")
+        if request is not None:
+            yield from requested.another_release(run.opened, sha256, request, requested.place(name))
         gates, roles = policy.gates(run.opened.pipeline), asked_gates.slots(policy.roles)
         approving = bool(roles) and "approvals" in gates
         if run.opened.pipeline == "deploy":
@@ -215,9 +240,9 @@ class Verdicts:
             if is_one_of(files, person, deployer):
                 yield f"goes on, and {person}, who deploys it, overrode {gate}"
 
-    def _unverified(self, verdict: GatePassed, run: _Run) -> Iterator[str]:
+    def _unverified(self, verdict: GatePassed, run: _Run, overridden: _Overridden) -> Iterator[str]:
         """What is wrong with a passed gate whose signatures were not made with what policy asks for."""
-        weakest = _weakest(verdict, run)
+        weakest = _weakest(verdict, run, overridden)
         if run.opened is None:
             run.weakest = min(run.weakest, weakest)
         else:
@@ -245,35 +270,18 @@ class Verdicts:
         if run.opened is None or not run.requested:
             return None
         if run.request is None:
-            run.request = {}
-            with suppress(OSError, ValueError, RecursionError):
-                request = json.loads(stored_file.read(stored_file.file_of(self.store, f"runs/{name}/request.json")))
-                run.request = request if isinstance(request, dict) else {}
+            run.request = requested.read_request(self.store, name)
         return run.request
 
-    def _unsigned_change(self, name: str, run: _Run, changed: RevisionDeployed | MigrationApplied) -> Iterator[str]:
-        """A revision of another artefact than people signed, a migration that they did not."""
-        if run.opened is not None and run.opened.pipeline not in {"deploy", "rollback"}:
+    def _unsigned_change(self, name: str, run: _Run, changed: requested.Change) -> Iterator[str]:
+        """A revision of another artefact than people signed, or traffic to it; a migration that they did not sign."""
+        if isinstance(changed, RevisionDeployed | MigrationApplied) and (
+            run.opened is not None and run.opened.pipeline not in {"deploy", "rollback"}
+        ):
             yield f"changes what serves in a run of {run.opened.pipeline}, which changes nothing"
         request = self._request(name, run)
-        if request is None:
-            return
-        place = f"runs/{name}/request.json"
-        if isinstance(changed, RevisionDeployed):
-            artefact = request.get("artefact")
-            signed = artefact.get("image") if isinstance(artefact, dict) else None
-            digest = changed.image.partition("@")[2]
-            if not digest or str(signed).partition("@")[2] != digest:
-                yield f"deploys another artefact than {place} says"
-            return
-        listed = request.get("migrations")
-        known = (
-            [(one.get("version"), one.get("sha256")) for one in listed if isinstance(one, dict)]
-            if isinstance(listed, list)
-            else []
-        )
-        if (changed.version, changed.sha256) not in known:
-            yield f"applies a migration {changed.version} that {place} does not have"
+        if request is not None and not (isinstance(changed, TrafficMoved) and run.rolling_back):
+            yield from requested.another_change(changed, request, requested.place(name))
 
 
 def _unasked(asked: Sequence[str], people: Mapping[str, bytes]) -> Iterator[str]:
@@ -283,19 +291,6 @@ def _unasked(asked: Sequence[str], people: Mapping[str, bytes]) -> Iterator[str]
     with suppress(ValueError):  # what is no roster is told where its set comes into force
         if missing := asked_gates.missing_roles(read_statement(people[ROSTER]).approvers, asked):
             yield f"goes on under a policy that does not ask {', '.join(missing)}, who approve by the roster in force"
-
-
-def _another_release(
-    opened: RunOpened, policy_sha256: object, request: Mapping[str, Any] | None, place: str
-) -> Iterator[str]:
-    """What a run was opened with and what people signed, where these differ."""
-    if request is None:
-        return
-    if request.get("policy_sha256") != policy_sha256:
-        yield f"goes on under another policy than {place} says"
-    for key in _OF_THE_REQUEST:
-        if request.get(key) != getattr(opened, key):
-            yield f"goes on with another {key} than {place} says"
 
 
 def _unapproved(
@@ -316,32 +311,37 @@ def _unapproved(
             yield f"goes on, and {person}, who wrote part of it, approved it"
 
 
-Key = TypeVar("Key")
+def _made_with(signed: Signed) -> int:
+    """As an index of LEVELS. What an event says of it is held against the signature itself elsewhere."""
+    return LEVELS.index(given(signed.user_verification, "none"))
 
 
-def _note(counted: dict[Key, int], key: Key, signed: Signed) -> None:
-    """Take in a counted signature. What its event says of how it was made is held against the signature itself elsewhere."""
-    made_with = LEVELS.index(given(signed.user_verification, "none"))
-    counted[key] = max(counted.get(key, 0), made_with)
+def _overridden(run: _Run, gate: str, at: datetime) -> _Overridden:
+    """Who overrides a gate at an instant, for each incident, and the most that each of them signed that with."""
+    return [
+        {
+            person: max(part.made_with for part in lasting)
+            for person, parts in people.items()
+            if (lasting := [part for part in parts if part.until is not None and at < part.until + TOLERANCE])
+        }
+        for (overridden, _), people in run.overridden.items()
+        if overridden == gate
+    ]
 
 
-def _weakest(verdict: GatePassed, run: _Run) -> int:
+def _weakest(verdict: GatePassed, run: _Run, overridden: _Overridden) -> int:
     """The least that a signature was made with which a passed gate cites; who signed nothing is named by `_uncited`."""
     found = [_STRONGEST]
     for slot, person in _filled(verdict).items() if verdict.gate == "approvals" else ():
         signed = [run.approved[one] for one in ((slot, person), (_SECOND.sub("", slot), person)) if one in run.approved]
         found += [max(signed)] if signed else []
     if "override" in verdict.inputs and (by := _overriders(verdict)):
-        signed = [
-            min(people[person] for person in by)
-            for (gate, _), people in run.overridden.items()
-            if gate == verdict.gate and by <= people.keys()
-        ]
+        signed = [min(people[person] for person in by) for people in overridden if by <= people.keys()]
         found += [max(signed)] if signed else []
     return min(found)
 
 
-def _uncited(verdict: GatePassed, run: _Run) -> Iterator[str]:
+def _uncited(verdict: GatePassed, run: _Run, overridden: _Overridden) -> Iterator[str]:
     """What a passed gate says that people signed, and no signature counted before it says."""
     # 1. Approvals: each role by a person of its own, who signed as that.
     filled = _filled(verdict) if verdict.gate == "approvals" else {}
@@ -359,8 +359,7 @@ def _uncited(verdict: GatePassed, run: _Run) -> Iterator[str]:
         by = _overriders(verdict)
         if verdict.gate not in asked_gates.OVERRIDABLE:
             yield f"says that {verdict.gate} was overridden, which nobody can"
-        signed = [people for (gate, _), people in run.overridden.items() if gate == verdict.gate]
-        if len({person.casefold() for person in by}) < SIGNERS or not any(by <= people.keys() for people in signed):
+        if len({person.casefold() for person in by}) < SIGNERS or not any(by <= people.keys() for people in overridden):
             yield f"says that {' and '.join(sorted(by)) or 'nobody'} overrode {verdict.gate}; no two signatures counted before it do"
 
 

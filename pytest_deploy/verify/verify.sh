@@ -184,12 +184,12 @@ lower
 # --- 2 canonical JSON, 4 time -----------------------------------------------------------------------------------------
 # facts: 1 seq, 2 time, 3 type, 4 run, 5 prev, 6 fault; of data: 7 outcome, 8 record_sha256, 9 found_sha256, 10 request_sha256,
 #        11 set, 12 set_sha256, 13 file, 14 sha256, 15 signature_sha256, 16 signer, 17 role, 18 meaning, 19 size, 20 root, 21 restart,
-#        22 reply_sha256, 23 user_verification
+#        22 reply_sha256, 23 user_verification, 24 signed_at, 25 nodeid, 26 phase, 27 changes, 28 pipeline
 below names | cut -f1 | (cd log && xargs -r head -q -n 1) >"$work/lines"
 awk "$json"'
   BEGIN {
     split("actor data id prev run seq time type v", field, " ")
-    wanted = split("outcome record_sha256 found_sha256 request_sha256 set set_sha256 file sha256 signature_sha256 signer role meaning size root restart reply_sha256 user_verification", want, " ")
+    wanted = split("outcome record_sha256 found_sha256 request_sha256 set set_sha256 file sha256 signature_sha256 signer role meaning size root restart reply_sha256 user_verification signed_at nodeid phase changes pipeline", want, " ")
     form["time"] = "####-##-##T##:##:##.###Z"; form["run"] = "(-|[A-Za-z0-9][-A-Za-z0-9_]*-########T######Z-@@@@)"
     form["id"] = "@@@@@@@@@@@@@@@@"; form["prev"] = form["id"] form["id"] form["id"] form["id"]; form["type"] = "[-a-z.]+"
     for (name in form) { gsub(/#/, "[0-9]", form[name]); gsub(/@/, "[0-9a-f]", form[name]); form[name] = "^\"" form[name] "\"$" }
@@ -275,20 +275,54 @@ after='^(lease[.](renewed|released)|approval[.]refused|anchor[.]made|notificatio
 below facts >"$work/sound"
 awk -F '\t' -v types="${types//$'\n'/}" -v after="$after" -v first="$work/first" '
   function wrong(what) { print $1 "\t" what >first; failed = 1; exit }
-  BEGIN { OFS = "\t"; printf "" >first }
+  # Of a run: the steps and phases that it had, and those that are open, each name between two SUBSEP.
+  function without(list, name,   at) { at = index(list, name); return at ? substr(list, 1, at - 1) substr(list, at + length(name)) : list }
+  BEGIN {
+    OFS = "\t"; printf "" >first
+    ends_as["deploy"] = " deployed refused failed rolled-back rollback-failed "; ends_as["rollback"] = " refused failed rolled-back rollback-failed "
+    ends_as["smoke"] = ends_as["iq"] = ends_as["oq"] = ends_as["pq"] = " passed not-passed refused failed "; ends_as["plan"] = " passed still-needed not-passed refused failed "
+  }
   !index(types, " " $3 " ") { wrong("its type is unknown: " $3) }
   $1 == 0 && $3 != "key.enrolled" { wrong("event 0 is not key.enrolled") }
   $3 ~ /^key\./ && ($4 != "-" || $11 == "-" || $12 == "-") { wrong("a key event names a trust set and no run") }
   $3 == "trail.reviewed" && $4 != "-" { wrong("a review of the trail names no run") }
   $4 == "-" && $3 !~ /^(key\..*|trail\.reviewed|environment\..*|clock\.skewed|alert\.raised|anchor\.made)$/ { wrong("a " $3 " has to name its run") }
   $4 == "-" { next }
-  { known[$4]; if ($3 == "request.made") asked[$4] = $10; if ($3 == "run.decided") decided[$4] = $7 }
+  { known[$4] }
   ended[$4] && $3 !~ after { wrong("a " $3 " after the end of its run") }
+  $3 == "request.made" && ($4 in asked) { wrong("its run has a request") }
+  $3 == "request.made" { asked[$4] = $10 }
+  $4 in voided && $3 ~ /^(request[.](voided|rejected)|(approval|override)[.]signed|lease[.]taken|run[.]opened)$/ { wrong("its request was voided") }
+  $3 == "request.voided" { if (!($4 in asked) || opened[$4]) wrong("there is no request that waits"); voided[$4] }
   $3 ~ /^(approval[.]signed|request[.]rejected|override[.]signed)$/ && (($4 in asked) ? asked[$4] : "-") != $10 { wrong("it is about another request than was made") }
-  $3 == "request.rejected" && !(($4, $16) in rejects) { rejects[$4, $16]; rejected[$4]++ }
-  $3 == "approval.signed" && ($4, $16) in rejects { delete rejects[$4, $16]; rejected[$4]-- }
+  $3 == "request.rejected" && !(($4, $16) in rejects) { rejects[$4, $16] = ""; rejected[$4]++ }
+  $3 == "request.rejected" && rejects[$4, $16] "" < $24 "" { rejects[$4, $16] = $24 "" }
+  $3 == "approval.signed" && ($4, $16) in rejects && rejects[$4, $16] "" < $24 "" { delete rejects[$4, $16]; rejected[$4]-- } # "-", where no time is said, is before each
   $3 == "run.opened" && rejected[$4] { wrong("it opens on a request that is rejected") }
-  $3 == "phase.started" { ends[$4] = " " }
+  $3 ~ /^((phase|step|migration|rollback)[.].*|revision[.]deployed|traffic[.]moved)$/ && (!(planned[$4]) || ($4 in decided)) { wrong("a " $3 " before its run was planned, or after it was decided") }
+  { step = SUBSEP $25 SUBSEP; phase = SUBSEP $26 SUBSEP }
+  $3 == "phase.started" {
+    if (in_phase[$4] != "" || index(phases[$4], phase)) wrong("a phase is open, or it was had before")
+    if (($26 == "rollback") != rolling[$4] + 0) wrong("the phase rollback, and no other, stands in a rollback")
+    in_phase[$4] = phase; phases[$4] = phases[$4] phase; ends[$4] = " "
+  }
+  $3 == "phase.finished" {
+    if (in_phase[$4] != phase && ($7 != "not-run" || index(phases[$4], phase))) wrong("its phase is not open")
+    if (in_steps[$4] != "") wrong("a step is open")
+    if (in_phase[$4] != phase) { phases[$4] = phases[$4] phase; next }
+    in_phase[$4] = ""
+  }
+  $3 ~ /^step[.](started|finished)$/ && in_phase[$4] != phase { wrong("the phase of its step is not open") }
+  $3 ~ /^step[.](started|not-run)$/ { if (index(steps[$4], step)) wrong("its step was had before"); steps[$4] = steps[$4] step }
+  $3 == "step.started" { in_steps[$4] = in_steps[$4] step }
+  $3 == "step.started" && $27 == "true" {
+    if (rejected[$4] && !announced[$4] && $26 != "rollback") wrong("it changes something first while its request is rejected")
+    changing[$4] = changing[$4] step; announced[$4] = 1
+  }
+  $3 == "step.finished" { if (!index(in_steps[$4], step)) wrong("its step is not open"); in_steps[$4] = without(in_steps[$4], step); changing[$4] = without(changing[$4], step) }
+  $3 ~ /^(migration[.](applied|rolled-back)|revision[.]deployed|traffic[.]moved)$/ { if (!rolling[$4] && changing[$4] == "") wrong("no step that changes anything is open, and no rollback"); changed[$4] = 1 }
+  $3 == "rollback.started" { if (rolling[$4]) wrong("a rollback is open"); rolling[$4] = 1 }
+  $3 == "rollback.finished" { if (!rolling[$4] || in_phase[$4] != "" || in_steps[$4] != "") wrong("no rollback is open, or a phase or a step of it is"); rolling[$4] = 0; undone[$4] = $7 }
   $3 == "step.finished" { ends[$4] = ends[$4] $7 " "; if ($7 == "still-needed") waits[$4]; if ($7 ~ /^(failed|error)$/) failed_in[$4] }
   $3 == "phase.finished" {
     of = ends[$4] == "" ? " " : ends[$4]; ends[$4] = " "
@@ -296,13 +330,25 @@ awk -F '\t' -v types="${types//$'\n'/}" -v after="$after" -v first="$work/first"
         ($7 == "still-needed" && (!index(of, " still-needed ") || of !~ /^ ((passed|still-needed|not-applicable) )*$/)) ||
         ($7 == "not-applicable" && of !~ /^ (not-applicable )+$/) || ($7 == "not-run" && of != " ")) wrong("a phase is " $7 ", and its steps ended otherwise")
   }
+  $3 == "run.decided" {
+    if (!opened[$4] || $4 in decided) wrong("its run is not open")
+    if (rolling[$4] || in_phase[$4] != "" || in_steps[$4] != "") wrong("a phase, a step or a rollback is open")
+    if (!index(ends_as[pipeline[$4]], " " $7 " ")) wrong("a run of " pipeline[$4] " does not end as " $7)
+    if ($7 ~ /^(failed|refused)$/ && changed[$4]) wrong("its outcome is " $7 ", and something was changed")
+    if (($7 == "deployed" && undone[$4] != "") || ($7 == "rolled-back" && undone[$4] != "rolled-back")) wrong("its outcome is " $7 ", and its rollback ended otherwise")
+    decided[$4] = $7
+  }
   $3 == "run.decided" && $7 ~ /^(deployed|passed)$/ && ($4 in waits || $4 in failed_in) { wrong("its outcome is " $7 ", and its steps ended otherwise") }
   $3 == "run.decided" && $7 == "still-needed" && (!($4 in waits) || $4 in failed_in) { wrong("its outcome is " $7 ", and its steps ended otherwise") }
   $3 == "run.opened" && opened[$4]++ { wrong("its run was opened before") }
+  $3 == "run.opened" { pipeline[$4] = $28 }
+  $3 == "run.planned" { if (!opened[$4] || planned[$4]++ || $4 in decided) wrong("its run is not open, or was planned before") }
+  $3 == "run.abandoned" && (announced[$4] || rolling[$4] || $4 in decided) { wrong("its run is decided, or something was to be changed: it is rolled back instead") }
   $3 == "run.opened" && (($4 in asked) ? asked[$4] : "-") != $10 { wrong("it opens on another request than was made") }
   $3 == "run.closed" && decided[$4] != $7 { wrong("its outcome is " $7 ", but \"" decided[$4] "\" was decided") }
   $3 == "run.closed" && $7 !~ /^(deployed|refused|failed|rolled-back|rollback-failed|passed|still-needed|not-passed)$/ { wrong("its outcome is unknown: " $7) }
   $3 ~ /^run\.(closed|abandoned)$/ { if (!opened[$4]) wrong("its run was not opened"); ended[$4] = substr($3, 5); digest[$4] = $3 == "run.closed" ? $8 : $9 }
+  $3 ~ /^run\.(closed|abandoned)$/ { delete phases[$4]; delete steps[$4]; delete in_steps[$4]; delete changing[$4]; delete in_phase[$4]; delete ends[$4] } # a log holds a hundred thousand
   END {
     if (!failed) for (run in asked) print "requested", run, asked[run]
     if (!failed) for (run in known) if (!opened[run]) print "known", run, "-"; else if (ended[run]) print ended[run], run, digest[run]; else print "open", run, "-"
@@ -568,6 +614,9 @@ while IFS=$'\t' read -r n run time; do [[ ${made[$run]-} ]] || made[$run]=$time 
 while IFS=$'\t' read -r n time run file sha sig_sha made_with says; do
   [[ ${says%%$'\t'*} =~ $address ]] || bad "$file" "is signed by an address that no person signs under; event $n counts it"
   [[ "/$file/" != */../* && $file != /* ]] || bad "$file" "lies outside the record; event $n counts it"
+  folder=signoffs/${run/#-/environment}/ # where what was signed for its run lies
+  [[ $says != *$'\t'@(approval.signed|override.signed|request.rejected) ]] || folder=runs/$run/approvals/
+  [[ $file == "$folder"* ]] || bad "$file" "lies not in $folder, and event $n counts it"
   for part in "$file" "$file.sig"; do
     [[ -f $part ]] || bad "$part" "is missing; event $n counts it"
     [[ $(sha256sum <"$part") == "$sha  -" ]] || bad "$part" "is not the file that event $n counts"
@@ -732,11 +781,15 @@ fi
 # gates: each with the key of policy that its rule is; null, false or an empty list there is no rule.
 gates='deployer:deployer approvals:approval.roles window:window blackout:blackout rate-limit:rate_limit lease: staging-smoke:staging_smoke
  incidents:incidents build: retention:retention.locked anchors:anchors.required freeze:freeze_after_rollback clock:'
-{ grep -E '"type":"(request[.](made|rejected)|approval[.]signed|override[.]signed|gate[.][a-z-]*|run[.](opened|decided|closed|abandoned)|revision[.]deployed|migration[.]applied)"|"changes":true' "$work/lines" || true; } | awk -v keep=1 -v approvers="$work/approvers" -v gates="${gates//$'\n'/}" -v unapproved="$work/unapproved" "$json"'
+{ grep -E '"type":"(request[.](made|rejected)|approval[.]signed|override[.]signed|gate[.][a-z-]*|run[.](opened|decided|closed|abandoned)|revision[.]deployed|migration[.]applied|traffic[.]moved|rollback[.](started|finished))"|"changes":true' "$work/lines" || true; } | awk -v keep=1 -v approvers="$work/approvers" -v gates="${gates//$'\n'/}" -v unapproved="$work/unapproved" "$json$instants"'
   function wrong(what) { printf "log/%08d.event\t%s\n", n, what; failed = 1; exit }
   function members(list, into) { split("", into); return list == "[]" ? 0 : split(substr(list, 3, length(list) - 4), into, "\",\"") }
-  function line_of(file,   line) { line = ""; if ((getline line <file) < 0) line = ""; close(file); split("", raw); return line }
+  function line_of(file,   line, more) { line = ""; if ((getline line <file) < 0 || (getline more <file) > 0) line = ""; close(file); split("", raw); return line }
   function digest(image) { return index(image, "@") ? substr(image, index(image, "@") + 1) : "" }
+  function lasting(signed,   i, part, of, best) { # the most that one of these overrides, each a level and an end, was made with; -1 where all ran out a minute ago
+    best = -1; for (i = split(signed, part, " "); i > 0; i--) { split(part[i], of, ":"); if (of[2] + 60000 > now && of[1] > best) best = of[1] + 0 }
+    return best
+  }
   function read_request() { return canonical(line_of("runs/" run "/request.json")) == "" }
   function asks(gate, pipeline) {
     if (pipeline ~ /^(deploy|plan)$/) return 1
@@ -772,6 +825,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
       if (!read_request() || got(".policy_sha256") != sha) wrong("it goes on under another policy than runs/" run "/request.json says")
       count = split("commit environment version", part, " ")
       for (i = 1; i <= count; i++) if (got("." part[i]) != of_run[run, part[i]]) wrong("it goes on with another " part[i] " than runs/" run "/request.json says")
+      if (of_run[run, "image"] != "-" && artefact[run] != "" && digest(of_run[run, "image"]) != artefact[run]) wrong("it goes on with another image than runs/" run "/request.json says")
       if (raw[".authors"] ~ /^\[/) authors = raw[".authors"]
     }
     approving = asks("approvals", pipeline[run]) && !index(left_out[sha], "\"approval\"") && roles[sha] != "[]"
@@ -811,10 +865,10 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   { clock = got(".data.clock"); if (clock == "-") clock = got(".time") }
   type == "request.made" { requested[run] = 1; until[run] = got(".data.expires"); plan[run] = got(".data.plan") }
   type ~ /^(approval|override)[.]signed$/ && !((plan[run], run) in planned) { wrong("it counts a signature under a request whose plan did not pass") }
-  type == "request.rejected" { rejected[run, got(".data.signer")] = got(".data.signer") }
+  type == "request.rejected" && rejected[run, got(".data.signer")] "" < got(".data.signed_at") "" { rejected[run, got(".data.signer")] = got(".data.signed_at") }
   type ~ /^(approval|override)[.]signed$/ { made_with = index_of(got(".data.user_verification")) } # the signature was held against it above
-  type == "approval.signed" { note(approved, run SUBSEP got(".data.role") SUBSEP got(".data.signer")); delete rejected[run, got(".data.signer")] }
-  type == "override.signed" { incident[run, gate, got(".data.incident")]; note(overrode, run SUBSEP gate SUBSEP got(".data.incident") SUBSEP got(".data.signer")) }
+  type == "approval.signed" { note(approved, run SUBSEP got(".data.role") SUBSEP got(".data.signer")); if (rejected[run, got(".data.signer")] "" < got(".data.signed_at") "") delete rejected[run, got(".data.signer")] }
+  type == "override.signed" { incident[run, gate, got(".data.incident")]; each = run SUBSEP gate SUBSEP got(".data.incident") SUBSEP got(".data.signer"); overrode[each] = overrode[each] " " made_with ":" sprintf("%.0f", ms(v[".data.expires"])) }
   type ~ /^gate[.]/ { overriders[run, gate] = raw[".data.inputs.override.by"] }
   type == "gate.passed" && point != "plan" && ".data.inputs.override" in v && gate !~ /^(window|blackout|rate-limit|incidents)$/ { wrong("it says that " gate " was overridden, which nobody can") }
   type ~ /^gate[.]/ { refusing[run] += (got(".data.verdict") == "refused") - (said[run, gate] == "refused"); said[run, gate] = got(".data.verdict") }
@@ -833,26 +887,26 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
       twice = person in people; people[person]; named = n
       if (twice) wrong("it says that one person approved in two roles")
     }
-    if (type == "gate.passed" && point != "plan") for (each in rejected) if (index(each, run SUBSEP) == 1) wrong("it says that it was approved, and " rejected[each] " rejected the request")
+    if (type == "gate.passed" && point != "plan") for (each in rejected) if (index(each, run SUBSEP) == 1 && rejected[each] != "") wrong("it says that it was approved, and " substr(each, length(run) + 2) " rejected the request")
     if (missed != "") wrong("it says that " whom " approved as " missed ", and no signature counted before it does")
     if (type == "gate.passed" && point != "plan" && named != n) wrong("it says that it was approved, and by nobody")
     if (type == "gate.passed" && point != "plan") rests_on(least)
   }
   type == "gate.passed" && point != "plan" && ".data.inputs.override" in v {
-    count = members(raw[".data.inputs.override.by"], by); split("", people); distinct = 0; signed = 0; best = 0
+    count = members(raw[".data.inputs.override.by"], by); split("", people); distinct = 0; signed = 0; best = 0; now = ms("\"" clock "\"")
     for (i = 1; i <= count; i++) if (!(tolower(by[i]) in people)) { people[tolower(by[i])]; distinct++ }
     for (each in incident) {
       split(each, part, SUBSEP); all = part[1] == run && part[2] == gate
-      for (i = 1; i <= count; i++) if (!((each, by[i]) in overrode)) all = 0
-      least = 2; for (i = 1; i <= count; i++) if (all && overrode[each, by[i]] < least) least = overrode[each, by[i]]
+      least = 2
+      for (i = 1; i <= count; i++) if (all) { found = (each, by[i]) in overrode ? lasting(overrode[each, by[i]]) : -1; if (found < 0) all = 0; if (found < least) least = found }
       if (all && least > best) best = least
       signed += all
     }
     if (distinct < 2 || !signed) wrong("it says that " gate " was overridden, and no two signatures counted before it do")
     rests_on(best)
   }
-  type == "run.opened" { pipeline[run] = got(".data.pipeline"); policy[run] = got(".data.preimages.policy.json"); of_run[run, "commit"] = got(".data.commit"); of_run[run, "environment"] = got(".data.environment"); of_run[run, "version"] = got(".data.version"); of_run[run, "deployer"] = got(".data.deployer"); earliest[run] = !closed }
-  type == "run.opened" && requested[run] && clock >= until[run] { wrong("it opens on a request that ran out at " until[run]) }
+  type == "run.opened" { pipeline[run] = got(".data.pipeline"); policy[run] = got(".data.preimages.policy.json"); of_run[run, "commit"] = got(".data.commit"); of_run[run, "environment"] = got(".data.environment"); of_run[run, "version"] = got(".data.version"); of_run[run, "image"] = got(".data.image"); of_run[run, "deployer"] = got(".data.deployer"); earliest[run] = !closed }
+  type == "run.opened" && requested[run] && until[run] != "-" && clock >= until[run] { wrong("it opens on a request that ran out at " until[run]) }
   type == "run.opened" { if (read_policy(policy[run]) && run in weakest) too_weak(weakest[run]) }
   type ~ /^run[.](closed|abandoned)$/ { closed = 1 }
   type ~ /^(revision[.]deployed|migration[.]applied)$/ && pipeline[run] !~ /^(deploy|rollback)$/ { wrong("it changes what serves in a run of " pipeline[run] ", which changes nothing") }
@@ -860,12 +914,21 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     image = digest(got(".data.image")); split("", raw)
     if (image == "" || !read_request() || digest(got(".artefact.image")) != image) wrong("it deploys another artefact than runs/" run "/request.json says")
   }
+  type ~ /^rollback[.]/ { undoing[run] = type == "rollback.started" }
+  type == "traffic.moved" && artefact[run] != "" && !undoing[run] && got(".data.digest") != "-" { # a digest alone, or with the repository before it
+    image = got(".data.digest"); if (digest(image) != "") image = digest(image)
+    if (image != artefact[run]) wrong("it moves traffic to another artefact than runs/" run "/request.json says")
+  }
   type == "migration.applied" && requested[run] {
     migration = "\"sha256\":" raw[".data.sha256"] ",\"version\":" raw[".data.version"] "}"; split("", raw)
     if (!read_request() || !index(raw[".migrations"], migration)) wrong("it applies a migration that runs/" run "/request.json does not have")
   }
   type == "step.started" && got(".data.changes") == "true" && got(".data.phase") != "rollback" && !held[run]++ { held_against_policy(1) }
   type == "run.decided" && got(".data.outcome") == "deployed" && !held[run] { held_against_policy(0) }
+  type == "request.made" && read_request() {
+    artefact[run] = digest(got(".artefact.image"))
+    if (".expires" in v && got(".expires") != until[run]) wrong("it expires at " until[run] ", and runs/" run "/request.json says " got(".expires"))
+  }
   END { if (!failed && unasked) print "note: " unasked " of its runs went on under a policy that asks nobody to approve, the last is " last_unasked >unapproved }' "$work/asking" - >"$work/first"
 bad_first
 # Who deploys approves nothing, nor who wrote it. approvers: position, who deploys, who approved, who wrote; each by the roster in force then.

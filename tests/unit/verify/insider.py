@@ -100,12 +100,12 @@ class Insider:
                 name,
                 file.format(name),
                 said,
-                "role signer meaning request_sha256 printed_name",
+                "role signer meaning request_sha256 printed_name signed_at",
             )
         return self
 
-    def reject(self, name: str) -> Insider:
-        said: dict[str, Any] = {"role": PEOPLE[name], "meaning": REJECTS, "reason": "it locks the table"}
+    def reject(self, name: str, **says: Any) -> Insider:
+        said: dict[str, Any] = {"role": PEOPLE[name], "meaning": REJECTS, "reason": "it locks the table", **says}
         self._count(
             "request.rejected",
             name,
@@ -115,12 +115,14 @@ class Insider:
         )
         return self
 
-    def override(self, *people: str, gate: str = "window", incident: str = "INC-7") -> Insider:
+    def override(
+        self, *people: str, gate: str = "window", incident: str = "INC-7", file: str = "{}.json", **says: Any
+    ) -> Insider:  # fmt: skip
         for name in people:
             said: dict[str, Any] = {"gate": gate, "incident": incident, "reason": "patients cannot log in"}
-            said |= {"expires": OVERRIDDEN["until"], "role": PEOPLE[name], "meaning": OVERRIDES}
+            said |= {"expires": OVERRIDDEN["until"], "role": PEOPLE[name], "meaning": OVERRIDES, **says}
             self._count(
-                "override.signed", name, f"override-{gate}-{incident}-{name}.json", said,
+                "override.signed", name, f"override-{gate}-{incident}-{file.format(name)}", said,
                 "signer reason gate incident expires request_sha256 role",
             )  # fmt: skip
         return self
