@@ -139,7 +139,7 @@ def test_a_request_that_ran_out_opens_no_run(insider: Insider) -> None:
 
 
 def test_a_rejection_after_the_run_was_opened_stands(insider: Insider) -> None:
-    insider.open().reject("quinn").ask().deploy()
+    insider.open().reject("quinn").ask().run.close("failed")
     insider.refused_at(
         insider.seq_of("gate.passed", gate="approvals"), "was approved, and quinn@example.org rejected the request"
     )
