@@ -137,7 +137,7 @@ def test_a_rejection_stands_whatever_it_was_made_with(tmp_path: Path) -> None:
     insider = asking(tmp_path, "pin", quinn="pin").approve("tina", "quinn").open()
     insider.tokens["quinn"].flags = 0
     insider.says["quinn"] = "none"
-    insider.reject("quinn").ask().deploy()
+    insider.reject("quinn").ask().run.close("failed")
 
     insider.refused_at(insider.seq_of("gate.passed", gate="approvals"), "quinn@example.org rejected the request")
 
