@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"time"
 )
 
 // run is what the log said of one run so far.
@@ -72,6 +73,8 @@ func (r *records) event(e entry, force *set) error {
 		return r.standsBehind(e.run, it, force, "change")
 	case "revision.deployed", "migration.applied":
 		return it.change(e)
+	case "traffic.moved":
+		return it.moved(e)
 	case "run.decided":
 		it.asks = it.asked(e)
 		if it.decided == "deployed" && !it.changes {
@@ -254,7 +257,7 @@ func (r *run) overridden(e entry, override object) int {
 	}
 	answer := map[string]map[string]int{} // incident -> who -> their strongest
 	for _, one := range r.counted {
-		if one.kind == "override.signed" && one.gate == e.data.text("gate") && people[one.signer] && e.clock.Before(one.expires) {
+		if one.kind == "override.signed" && one.gate == e.data.text("gate") && people[one.signer] && e.clock.Before(one.expires.Add(time.Minute)) {
 			if answer[one.incident] == nil {
 				answer[one.incident] = map[string]int{}
 			}
@@ -279,6 +282,24 @@ func (r *run) overridden(e entry, override object) int {
 	return best
 }
 
+// behindAt is the digest of an image.
+func behindAt(image string) string {
+	_, digest, _ := strings.Cut(image, "@")
+	return digest
+}
+
+// moved holds traffic against the request, outside a rollback: its digest alone, or behind an @.
+func (r *run) moved(e entry) error {
+	digest := e.data.text("digest")
+	if r.made == nil || r.rollback == "open" || digest == "" {
+		return nil
+	}
+	if digest[strings.LastIndex(digest, "@")+1:] != behindAt(r.request.object("artefact").text("image")) {
+		return fmt.Errorf("traffic to another artefact than the request's")
+	}
+	return nil
+}
+
 // change holds what is changed against the request.
 func (r *run) change(e entry) error {
 	if pipeline := r.opened.data.text("pipeline"); pipeline != "deploy" && pipeline != "rollback" {
@@ -287,10 +308,9 @@ func (r *run) change(e entry) error {
 	if r.made == nil {
 		return nil
 	}
+	artefact := behindAt(r.request.object("artefact").text("image"))
 	if e.kind == "revision.deployed" {
-		_, deployed, _ := strings.Cut(e.data.text("image"), "@")
-		_, asked, _ := strings.Cut(r.request.object("artefact").text("image"), "@")
-		if deployed == "" || deployed != asked {
+		if deployed := behindAt(e.data.text("image")); deployed == "" || deployed != artefact {
 			return fmt.Errorf("another artefact than the request's")
 		}
 		return nil
@@ -324,13 +344,16 @@ func (r *records) standsBehind(name string, it *run, force *set, points string) 
 				return fmt.Errorf("another %s than the request's", key)
 			}
 		}
+		if image := opened.text("image"); image != "" && behindAt(image) != behindAt(it.request.object("artefact").text("image")) {
+			return fmt.Errorf("another artefact than the request's")
+		}
 		if it.request.text("policy_sha256") != sum {
 			return fmt.Errorf("another policy than the request's")
 		}
 	}
 	asked := policy.gates(opened.text("pipeline"))
 	approved := asked["approvals"] && policy.rules["approvals"]
-	if who := force.says.Approvers; opened.text("pipeline") == "deploy" && points == "change" && len(who) > 0 {
+	if who := force.says.Approvers; opened.text("pipeline") == "deploy" && len(who) > 0 {
 		if !asked["approvals"] || !policy.asks(who) {
 			return fmt.Errorf("policy does not ask those who approve, by the roster in force: %q", who)
 		}
