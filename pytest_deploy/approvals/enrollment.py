@@ -112,7 +112,10 @@ def enrolling(
     roster = Roster({**before.people, **{person.email: person for person in people}}, tuple(keys))
     emails = ", ".join(person.email for person in people)
     prints = ", ".join(fingerprint(text) for text in public.values()) or None
-    word = look_alikes.distinct_from(distinct_from)
+    others = [email.lower() for email in distinct_from]
+    if unknown := [email for email in others if email not in roster.people]:
+        raise Refused(f"--distinct-from {unknown[0]}: the roster knows nobody of that address")
+    word = look_alikes.distinct_from(others)
     look_alikes.refuse_look_alikes(before, roster, word, now)
     reason = reason if before.signed is not None else f"{reason}{word}"
     return RosterChange(before, sha256, roster, KeyEnrolled, emails, prints, reason)

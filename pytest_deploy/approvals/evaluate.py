@@ -102,7 +102,7 @@ class ApprovalContext:
         if unknown := self.roster.unknown_authors(self.authors, self.outside):
             return (
                 f"{', '.join(unknown)} wrote part of what is released and is nobody in the roster: enroll them "
-                f"(`{enroll_command(Workspace.of_store(self.store), unknown[0])}`), or list them under approval.outside"
+                f"(`{enroll_command(Workspace.of_store(self.store), self.roster, unknown[0])}`), or list them under approval.outside"
             )
         if self.deployer is None:
             return f"{self.who} deploys and is nobody in the roster, so it cannot be told whose signature counts: enroll them"

@@ -364,12 +364,14 @@ def why_unfit(roster: Roster, trust_root: str | None, at: datetime, workspace: W
     return ""
 
 
-def enroll_command(workspace: Workspace, email: str = NOT_SAID, known: Person | None = None) -> str:
+def enroll_command(workspace: Workspace, roster: Roster, email: str = NOT_SAID, known: Person | None = None) -> str:
     """The command that makes a key of a person known; what is not known of them is left to say."""
     person = known or Person(email, NOT_SAID, (NOT_SAID,), None, None, ())
     said = [("--person", person.email), ("--name", person.printed_name), *(("--role", role) for role in person.roles)]
     said += [("--github", str(person.github))] if person.github is not None else []
     said += [("--local", person.local)] if person.local is not None else []
     said += [("--git", address) for address in person.emails if address != person.email]
-    words = (word for option in (*said, ("--public-key", NOT_SAID), ("--reason", NOT_SAID)) for word in option)
+    said += [("--public-key", NOT_SAID), ("--reason", NOT_SAID)]
+    said += [("--identity", NOT_SAID), ("--pledge", NOT_SAID)] if roster.signed is not None else []
+    words = (word for option in said for word in option)
     return workspace.command_line("keys enroll", *words)

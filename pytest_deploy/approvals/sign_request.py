@@ -233,7 +233,7 @@ def choose_signer(workspace: Workspace, roster: Roster, role: str, key: Path | N
         if enrolled.fingerprint == fingerprint:
             return roster.people[enrolled.email], key
     raise Refused(
-        f"{key}: the roster knows nobody with the key {fingerprint}; to make it known: `{enroll_command(workspace)}`"
+        f"{key}: the roster knows nobody with the key {fingerprint}; to make it known: `{enroll_command(workspace, roster)}`"
     )
 
 

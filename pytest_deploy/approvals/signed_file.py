@@ -122,7 +122,7 @@ def require_valid_key(
         raise Refused(
             f"{fingerprint} is a key on no token, and policy asks for {IN_WORDS[user_verification]} "
             f"(approval.user_verification: {user_verification}); nothing was signed. `ssh-keygen -t ed25519-sk -O verify-required` "
-            f"makes one; to make it known: `{enroll_command(Workspace.of_store(store), person.email, person)}`"
+            f"makes one; to make it known: `{enroll_command(Workspace.of_store(store), roster, known=person)}`"
         )
     return enrolled
 

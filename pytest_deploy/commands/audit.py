@@ -243,7 +243,7 @@ class Audit:
             (
                 max(key.valid_before for key in roster.keys if key.email == email),
                 f"the key of {email}",
-                f"to make the next known: `{enroll_command(workspace, known=roster.people[email])}`",
+                f"to make the next known: `{enroll_command(workspace, roster, known=roster.people[email])}`",
             )
             for email in dict.fromkeys(key.email for key in roster.keys if key.valid(self.now))
         ]

@@ -124,6 +124,10 @@ def enroll(
         raise UsageError(f"--public-key {public_key}: there is no such file; right is the .pub that ssh-keygen made")
     if days is not None and until is not None:
         raise UsageError("deploy.py keys enroll: --days and --until both say when the key ends: say one")
+    if (since or until) and len(enrolled.roles) > 1:
+        raise UsageError(
+            "deploy.py keys enroll: a deputy, whose key has its days, stands in for one role: say one --role"
+        )
     deployer, administrators = record.policy.deployer, record.policy.roster.administrators
     if deployer is not None and {deployer.role, administrators} <= set(enrolled.roles):
         raise Refused(f"nobody is {deployer.role} and {administrators}: who deploys must not change who approves")
@@ -160,17 +164,25 @@ def pledge(
     person: Annotated[str, typer.Option(metavar="EMAIL", help="your own e-mail, as the roster will have it")],
     name: Annotated[str, typer.Option(help="your printed name, as the roster will have it")],
     key: Annotated[Path, typer.Option(help="your key: a private key, or the public one of an agent or token")],
+    yes: Yes = False,
+    show: Show = False,
     rehearse: Rehearse = False,
 ) -> None:
     """Sign with your own new key that what it signs is yours; what is made is handed over with the public key."""
+    question = Question.of("keys pledge", yes=yes, show=show)
     _require_person("keys pledge", person, name, ())
     record = RecordKeys(env, rehearsal=rehearse)
     origin, known = record.policy.origin(rehearsal=rehearse), fingerprint_of(key)
     typer.echo(f"signing   {pledges.MEANING}")
     typer.echo(f"as        {name} <{person.lower()}>, for {origin}, with {known}")
+    made = key.with_name(f"{key.name.removesuffix('.pub')}.{env}.pledge")
+    if show:
+        return
+    if made.exists():
+        raise Refused(f"{made} lies there already: hand that over, or move it away to make another")
+    question.require_yes(name)
     content = pledges.content(origin=origin, signer=person.lower(), printed_name=name, fingerprint=known)
     signature = ssh_sign(content, key=key, namespace=f"deploy-approval@{record.policy.organisation.domain}")
-    made = key.with_name(f"{key.name.removesuffix('.pub')}.{env}.pledge")
     made.write_bytes(signature)
     typer.echo(f"pledge    {made}: hand it over with the public key")
 

@@ -14,6 +14,7 @@ from pytest_deploy.record.events import (
     RecordAmended,
     RecordAnnotated,
     RunClosed,
+    RunDecided,
     RunOpened,
     Signed,
     SignoffSigned,
@@ -25,14 +26,39 @@ from pytest_deploy.record.run_id import NO_RUN
 from pytest_deploy.reports.run_summary import describe_event
 from pytest_deploy.workspace import NOT_SAID, Workspace
 
-_LOOKED_AT: Final = frozenset(
-    (
-        *("gate.refused", "approval.refused", "request.rejected", "request.voided", "override.signed"),
-        *("deviation.accepted", "record.amended", "record.annotated", "key.enrolled", "key.revoked", "key.rotated"),
-        *("environment.frozen", "environment.released", "rollback.started", "run.abandoned", "alert.raised", "clock.skewed"),
-    )
-)  # fmt: skip
-"""Types of which each event is shown, beside sign-offs that reject."""
+_ORDINARY: Final = frozenset(
+    [
+        "request.made",
+        "lease.taken",
+        "lease.renewed",
+        "lease.released",
+        "run.opened",
+        "run.planned",
+        "run.closed",
+        "phase.started",
+        "phase.finished",
+        "step.started",
+        "step.finished",
+        "step.not-run",
+        "gate.passed",
+        "gate.not-applicable",
+        "approval.signed",
+        "migration.applied",
+        "migration.rolled-back",
+        "backup.created",
+        "revision.deployed",
+        "traffic.moved",
+        "rollback.finished",
+        "notification.sent",
+        "anchor.made",
+        "record.read",
+        "signoff.signed",
+        "trail.reviewed",
+        "run.decided",
+    ]
+)
+"""Types of which not each event is shown; a sign-off that rejects is, and a decision that is not as it should be."""
+_AS_IT_SHOULD_BE: Final = frozenset({"deployed", "passed", "still-needed"})
 
 
 @dataclass(frozen=True)
@@ -58,7 +84,7 @@ class Trail:
         events = self.events[self.first : size]
         counts = Counter(event.type for event in events if _asks_for_a_look(event))
         yield f"last      {last_review(self.last)}"
-        yield f"covers    events {self.first} to {size - 1}, {stamp(events[0].time)} to {stamp(events[-1].time)}; of {len(self.events)}"
+        yield f"covers    events {self.first} to {size - 1}, {stamp(events[0].time)} to {stamp(events[-1].time)}; of the log's {len(self.events)}"
         yield f"holds     {', '.join(f'{number} {kind}' for kind, number in sorted(counts.items())) or 'nothing that asks for a look'}"
         for event in events:
             if _asks_for_a_look(event):
@@ -94,8 +120,12 @@ def unreviewed(workspace: Workspace, event: Event | None, size: int) -> str:
 
 
 def _asks_for_a_look(event: Event) -> bool:
-    rejected = isinstance(event.content, SignoffSigned) and event.content.meaning == REJECTED
-    return event.type in _LOOKED_AT or rejected
+    match event.content:
+        case SignoffSigned(meaning=meaning):
+            return meaning == REJECTED
+        case RunDecided(outcome=outcome):
+            return outcome not in _AS_IT_SHOULD_BE
+    return event.type not in _ORDINARY
 
 
 def _said(event: Event) -> str:

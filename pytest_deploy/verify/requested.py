@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 from pytest_deploy.errors import IllegalEvent
-from pytest_deploy.record import stored_file
+from pytest_deploy.record import sshsig, stored_file
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import canonical
-from pytest_deploy.record.events import MigrationApplied, RequestMade, RevisionDeployed, RunOpened, TrafficMoved
+from pytest_deploy.record.events import (
+    ApprovalSigned,
+    MigrationApplied,
+    OverrideSigned,
+    RequestMade,
+    RevisionDeployed,
+    RunOpened,
+    TrafficMoved,
+)
 
 Change = RevisionDeployed | MigrationApplied | TrafficMoved
 _STATED: Final = ("commit", "environment", "version")
@@ -89,3 +98,17 @@ def _image(request: Mapping[str, Any]) -> str:
 def _digest(image: str) -> str:
     """What follows the `@` of an image; empty where nothing does."""
     return image.partition("@")[2]
+
+
+def still_signs(
+    store: Path, signed: ApprovalSigned | OverrideSigned, people: Mapping[str, bytes], at: datetime
+) -> bool:
+    """Whether the key of a signature is its signer's, and valid, in a trust set at an instant.
+
+    A signature that cannot be read is named where its event is looked at, and says nothing here.
+    """
+    try:
+        signature = sshsig.read(stored_file.read(stored_file.file_of(store, f"{signed.file}.sig")))
+    except (OSError, ValueError, stored_file.NotOfARecord, sshsig.BadSignature):
+        return True
+    return signed.signer in sshsig.signer_of(signature, people.get("allowed_signers", b""), at=at)

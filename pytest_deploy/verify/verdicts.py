@@ -90,6 +90,10 @@ class _OverridePart:
 
 @dataclass
 class _Run:
+    counted: list[ApprovalSigned | OverrideSigned] = field(default_factory=list)
+    """The signatures under its request that count still, in the order of their events."""
+    people: Mapping[str, bytes] | None = None
+    """The trust set that these were last held against."""
     approved: dict[tuple[str, str], int] = field(default_factory=dict)
     """Role and person of each approval counted so far, and the most that one was made with, as an index of LEVELS."""
     overridden: dict[tuple[str, str], dict[str, list[_OverridePart]]] = field(default_factory=dict)
@@ -114,6 +118,15 @@ class _Run:
     rejected: dict[str, datetime] = field(default_factory=dict)
     """Who rejects the request, when they signed that, and signed no approval later."""
     rolling_back: bool = False
+
+    def count(self, signed: ApprovalSigned | OverrideSigned) -> None:
+        self.counted.append(signed)
+        if isinstance(signed, ApprovalSigned):
+            key = signed.role, signed.signer
+            self.approved[key] = max(self.approved.get(key, 0), _made_with(signed))
+        else:
+            people = self.overridden.setdefault((given(signed.gate, ""), given(signed.incident, "")), {})
+            people.setdefault(signed.signer, []).append(_OverridePart(_made_with(signed), given(signed.expires)))
 
     @property
     def is_passing_plan(self) -> bool:
@@ -145,21 +158,19 @@ class Verdicts:
         match event.content:
             case RequestMade(expires=expires, plan=plan):
                 run.requested, run.expires, run.plan = True, expires, given(plan, "")
-            case ApprovalSigned(role=role, signer=signer, signed_at=signed_at) as signed:
+            case ApprovalSigned() | OverrideSigned() as signed:
                 problems = self._unplanned(event.run, run)
-                run.approved[role, signer] = max(run.approved.get((role, signer), 0), _made_with(signed))
-                lift_rejection(run.rejected, signer, given(signed_at))
+                run.count(signed)
+                run.people = run.people or self._people_at(event.seq)
+                if isinstance(signed, ApprovalSigned):
+                    lift_rejection(run.rejected, signed.signer, given(signed.signed_at))
             case RequestRejected(signer=signer, signed_at=signed_at):
                 note_rejection(run.rejected, signer, signed_at)
-            case OverrideSigned() as signed:
-                problems = self._unplanned(event.run, run)
-                people = run.overridden.setdefault((given(signed.gate, ""), given(signed.incident, "")), {})
-                part = _OverridePart(_made_with(signed), given(signed.expires))
-                people.setdefault(signed.signer, []).append(part)
             case GateVerdict() as verdict:
                 run.newest[verdict.gate] = verdict
                 # What a plan says lets nothing go, and it may look at signatures that nothing counts yet.
                 if isinstance(verdict, GatePassed) and verdict.point != "plan":
+                    self._drop_ended(event, run)
                     overridden = _overridden(run, verdict.gate, event.instant)
                     problems = itertools.chain(
                         _uncited(verdict, run, overridden), self._unverified(verdict, run, overridden)
@@ -186,6 +197,16 @@ class Verdicts:
                 self._closed = True
                 del self._runs[event.run]
         self.findings += [Finding(10, entries.name(event.seq), problem) for problem in problems]
+
+    def _drop_ended(self, event: Event, run: _Run) -> None:
+        """What was signed with a key that ended since counts no more. The roster is asked again once it is another."""
+        people = self._people_at(event.seq)
+        if run.people is None or people.get("allowed_signers") == run.people.get("allowed_signers"):
+            return
+        lasting = [one for one in run.counted if requested.still_signs(self.store, one, people, event.time)]
+        run.counted, run.approved, run.overridden, run.people = [], {}, {}, people
+        for signed in lasting:
+            run.count(signed)
 
     def _unplanned(self, name: str, run: _Run) -> Iterator[str]:
         """A signature that lets a request go whose plan did not, by all that stands before it."""

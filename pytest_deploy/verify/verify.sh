@@ -777,6 +777,21 @@ if [[ -s $work/after ]]; then
   bad_first
 fi
 
+# ended: a signature, and the verdict before which it counts no more: another roster is in force there, in which its key is not its signer's and valid.
+: >"$work/ended"
+awk -F '\t' '
+  NR == FNR { since[NR] = $1; set[NR] = $2; sets = NR; next }
+  FILENAME ~ /signed$/ { if ($NF ~ /^(approval|override)[.]signed$/) { of[$3] = of[$3] " " $1; file[$1] = $4; who[$1] = $8; if (!($3 in at)) at[$3] = in_force($1) }; next }
+  function in_force(n,   i) { for (i = sets; i > 1 && since[i] + 0 > n + 0; i--); return set[i] }
+  $3 == "gate.passed" && $4 in of {
+    now = in_force($1); if (now == at[$4]) next
+    count = split(of[$4], n, " "); for (i = 1; i <= count; i++) if (n[i] + 0 < $1 + 0) print n[i] "\t" $1 "\t" $2 "\t" file[n[i]] "\t" who[n[i]] "\t" at[$4] "\t" now
+    at[$4] = now
+  }' "$work/sets" "$work/signed" "$work/facts" >"$work/doubtful"
+while IFS=$'\t' read -r n verdict time file signer was now; do
+  cmp -s "$was/allowed_signers" "$now/allowed_signers" || ssh-keygen -Y verify -f "$now/allowed_signers" -I "$signer" -n "$(namespace_of "$now/allowed_signers")" -s "$file.sig" \
+    -O verify-time="$(tr -d :T- <<<"${time%.*}")" <"$file" >/dev/null 2>&1 || printf '%s\t%s\n' "$n" "$verdict" >>"$work/ended"
+done <"$work/doubtful"
 # What a gate passed by was signed; and before a run changes something, or is `deployed`, every gate that its policy asks let it go.
 # gates: each with the key of policy that its rule is; null, false or an empty list there is no rule.
 gates='deployer:deployer approvals:approval.roles window:window blackout:blackout rate-limit:rate_limit lease: staging-smoke:staging_smoke
@@ -860,6 +875,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     }
   }
   BEGIN { known = split(gates, rule, " ") }
+  FILENAME ~ /ended$/ { ends[$2] = ends[$2] " " $1; next }
   FILENAME != "-" { asks_from[++asking] = $1; sub(/^[^\t]*\t/, ""); asks_whom[asking] = $0; next }
   { split("", raw); canonical($0); n = got(".seq"); run = got(".run"); type = got(".type"); gate = got(".data.gate"); point = got(".data.point") }
   { clock = got(".data.clock"); if (clock == "-") clock = got(".time") }
@@ -867,8 +883,12 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   type ~ /^(approval|override)[.]signed$/ && !((plan[run], run) in planned) { wrong("it counts a signature under a request whose plan did not pass") }
   type == "request.rejected" && rejected[run, got(".data.signer")] "" < got(".data.signed_at") "" { rejected[run, got(".data.signer")] = got(".data.signed_at") }
   type ~ /^(approval|override)[.]signed$/ { made_with = index_of(got(".data.user_verification")) } # the signature was held against it above
-  type == "approval.signed" { note(approved, run SUBSEP got(".data.role") SUBSEP got(".data.signer")); if (rejected[run, got(".data.signer")] "" < got(".data.signed_at") "") delete rejected[run, got(".data.signer")] }
-  type == "override.signed" { incident[run, gate, got(".data.incident")]; each = run SUBSEP gate SUBSEP got(".data.incident") SUBSEP got(".data.signer"); overrode[each] = overrode[each] " " made_with ":" sprintf("%.0f", ms(v[".data.expires"])) }
+  n in ends { # what is left of the signatures of a person who has signed with another key too
+    count = split(ends[n], by, " ")
+    for (i = 1; i <= count; i++) { each = stands_for[by[i]]; delete approved[each]; delete overrode[each]; delete stands_for[by[i]]; for (each_n in stands_for) if (stands_for[each_n] == each) { if (each_n in lasts) overrode[each] = overrode[each] lasts[each_n]; else { made_with = level[each_n]; note(approved, each) } } }
+  }
+  type == "approval.signed" { stands_for[n] = run SUBSEP got(".data.role") SUBSEP got(".data.signer"); level[n] = made_with; note(approved, stands_for[n]); if (rejected[run, got(".data.signer")] "" < got(".data.signed_at") "") delete rejected[run, got(".data.signer")] }
+  type == "override.signed" { incident[run, gate, got(".data.incident")]; each = run SUBSEP gate SUBSEP got(".data.incident") SUBSEP got(".data.signer"); stands_for[n] = each; lasts[n] = " " made_with ":" sprintf("%.0f", ms(v[".data.expires"])); overrode[each] = overrode[each] lasts[n] }
   type ~ /^gate[.]/ { overriders[run, gate] = raw[".data.inputs.override.by"] }
   type == "gate.passed" && point != "plan" && ".data.inputs.override" in v && gate !~ /^(window|blackout|rate-limit|incidents)$/ { wrong("it says that " gate " was overridden, which nobody can") }
   type ~ /^gate[.]/ { refusing[run] += (got(".data.verdict") == "refused") - (said[run, gate] == "refused"); said[run, gate] = got(".data.verdict") }
@@ -929,7 +949,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     artefact[run] = digest(got(".artefact.image"))
     if (".expires" in v && got(".expires") != until[run]) wrong("it expires at " until[run] ", and runs/" run "/request.json says " got(".expires"))
   }
-  END { if (!failed && unasked) print "note: " unasked " of its runs went on under a policy that asks nobody to approve, the last is " last_unasked >unapproved }' "$work/asking" - >"$work/first"
+  END { if (!failed && unasked) print "note: " unasked " of its runs went on under a policy that asks nobody to approve, the last is " last_unasked >unapproved }' "$work/ended" "$work/asking" - >"$work/first"
 bad_first
 # Who deploys approves nothing, nor who wrote it. approvers: position, who deploys, who approved, who wrote; each by the roster in force then.
 if [[ -s $work/approvers ]]; then

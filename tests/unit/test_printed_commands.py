@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pytest_deploy
-from pytest_deploy.approvals.roster import Person, enroll_command
+from pytest_deploy.approvals.roster import Person, Roster, enroll_command
 from pytest_deploy.cli import app
 from pytest_deploy.errors import UsageError
 from pytest_deploy.workspace import NOT_SAID, Workspace, deploy_py, verify_command
@@ -20,6 +20,7 @@ from tests.printed_commands import commands_in, fault_of
 PACKAGE = Path(pytest_deploy.__file__).parent
 REHEARSAL = Workspace(Path("/srv/check out"), "production", rehearsal=True)
 TINA = Person("tina@example.org", "Tina Tech", ("Tech Lead", "QA Lead"), 7, "tina", ("tina@example.org", "t@x.org"))
+NOBODY = Roster({}, ())
 BUILT_BY = {"deploy_py", "command_line"}
 """What makes a command: `workspace.deploy_py`, and `Workspace.command_line`, which adds the environment."""
 ANY = "1"
@@ -90,9 +91,9 @@ def test_a_built_command_is_one_that_the_command_line_takes(place: str, command:
     [
         verify_command(Path("reports/local")),
         verify_command(Path("a folder/store")),
-        enroll_command(REHEARSAL),
-        enroll_command(REHEARSAL, "tina@example.org"),
-        enroll_command(REHEARSAL, known=TINA),
+        enroll_command(REHEARSAL, NOBODY),
+        enroll_command(REHEARSAL, NOBODY, "tina@example.org"),
+        enroll_command(REHEARSAL, NOBODY, known=TINA),
     ],
 )
 def test_a_command_of_many_words_is_one_that_the_command_line_takes(command: str) -> None:
@@ -103,7 +104,9 @@ def test_a_command_is_quoted_and_says_that_it_is_of_a_rehearsal() -> None:
     assert deploy_py("approve", "x", "--role", "QA Lead") == "python deploy.py approve x --role 'QA Lead'"
     assert REHEARSAL.command_line("keys list", "--x") == "python deploy.py keys list production --rehearse --x"
     assert replace(REHEARSAL, rehearsal=False).command_line("recover") == "python deploy.py recover production"
-    assert "--name 'Tina Tech' --role 'Tech Lead' --role 'QA Lead' --github 7" in enroll_command(REHEARSAL, known=TINA)
+    assert "--name 'Tina Tech' --role 'Tech Lead' --role 'QA Lead' --github 7" in enroll_command(
+        REHEARSAL, NOBODY, known=TINA
+    )
 
 
 @pytest.mark.parametrize("workspace", [REHEARSAL, replace(REHEARSAL, rehearsal=False)])

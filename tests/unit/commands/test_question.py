@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from pytest_deploy.cli import app
 from pytest_deploy.commands.amend import amend, annotate
 from pytest_deploy.commands.approve import approve, override, reject
-from pytest_deploy.commands.keys import sign
+from pytest_deploy.commands.keys import pledge, sign
+from pytest_deploy.commands.review_trail import review_trail
 from pytest_deploy.commands.sign_off import accept_deviation, sign_off, thaw
 from pytest_deploy.errors import UsageError
 from tests.unit.approvals.pending_request import TINA
@@ -31,6 +32,8 @@ SIGNING: list[tuple[Callable[..., None], tuple[Any, ...], dict[str, Any]]] = [
     (amend, ("local", 1), {"field": "reason", "to": "x", "reason": "x"}),
     (annotate, ("local", 1), {"note": "x"}),
     (sign, ("local",), {}),
+    (pledge, ("local",), {"person": "ada@example.org", "name": "Ada", "key": Path("ada")}),
+    (review_trail, ("local",), {"findings": "none"}),
 ]
 """Every command that signs with a person's key."""
 

@@ -16,6 +16,7 @@ import pytest
 
 import pytest_deploy
 from pytest_deploy.policy.asked_gates import GATES_OF_PIPELINE, RULES, Asked
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import preimages
 from pytest_deploy.verify.verify import verify
 from tests.unit.record.sample_record import RunWriter, policy_text, verdict
@@ -216,6 +217,49 @@ def test_the_third_verifier_tells_so_too(peer: Peer, insider: Insider) -> None:
     assert peer.notes(insider.store) == [
         f"1 runs went on under a policy that asks nobody to approve, the last is {free.run}"
     ]
+
+
+# --- keys that ended while the request waited
+
+
+@pytest.mark.parametrize(
+    "known, ok", [(("tina", "quinn", "otto"), True), (("quinn", "otto"), False)], ids=["another joins", "hers ends"]
+)
+def test_a_request_that_waits_loses_what_an_ended_key_signed(
+    insider: Insider, known: tuple[str, ...], *, ok: bool
+) -> None:
+    insider.approve("tina", "quinn").enroll(*known).open().ask().deploy()
+    if ok:
+        insider.stands()
+    else:
+        insider.refused_at(
+            insider.seq_of("gate.passed", gate="approvals"),
+            "says that tina@example.org approved as Tech Lead, and no signature counted before it does",
+        )
+
+
+def test_what_was_signed_anew_with_a_key_that_lasts_counts(insider: Insider) -> None:
+    insider.approve("tina", "quinn").enroll("quinn", "otto").enroll("tina", "quinn")
+    insider.open().ask().deploy()
+    insider.stands()
+
+
+def test_a_run_that_is_over_keeps_what_an_ended_key_signed(insider: Insider) -> None:
+    insider.approve("tina", "quinn").open().ask().deploy()
+    insider.enroll("quinn", "otto")
+    insider.stands()
+
+
+@pytest.mark.parametrize("known, ok", [(("tina", "quinn"), True), (("quinn", "otto"), False)])
+def test_an_override_is_lost_with_the_key_of_who_signed_it(tmp_path: Path, known: tuple[str, ...], *, ok: bool) -> None:
+    insider = Insider.begin(tmp_path).approve("otto").override("tina", "quinn")
+    insider.run.policy = PRODUCTION
+    insider.enroll(*known, "otto").open()
+    insider.run.ask_gates(
+        "change", window=overridden(), approvals={"inputs": approvals({"QA Lead": "otto@example.org"})}
+    )
+    seq = insider.seq_of("gate.passed", gate="window")
+    assert all_three(insider.store) == ((True, "") if ok else (False, entries.name(seq)))
 
 
 # --- overrides

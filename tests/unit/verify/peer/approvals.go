@@ -93,6 +93,7 @@ type statement struct {
 	kind, signer, role, gate, incident string
 	signed, expires                    time.Time // expires: of an override
 	madeWith                           int       // of levels
+	text, signature                    []byte
 }
 
 const everySigned = "meaning printed_name request_sha256 role run signed_at signer"
@@ -140,6 +141,10 @@ func (r *run) signed(e entry, store string, force *set) (s statement, err error)
 	}
 	s = statement{kind: e.kind, signer: signer, role: role, gate: said.text("gate"), incident: said.text("incident")}
 	s.madeWith = levels[e.data.text("user_verification")] // what it says is true of the signature: rosters.go
+	s.text, s.signature = text, signature
+	if r.signers == nil {
+		r.signers = force.files["allowed_signers"]
+	}
 	s.signed, s.expires, err = r.times(e, said)
 	return s, err
 }

@@ -16,6 +16,7 @@ type run struct {
 	known   *set // the roster at request.made
 	request object
 	counted []statement
+	signers []byte // allowed_signers by which what is counted was looked at last
 	opened  *entry
 	first   bool             // no run was closed before it opened
 	answers map[string]entry // the newest of each gate
@@ -63,7 +64,7 @@ func (r *records) event(e entry, force *set) error {
 		}
 		return kept(e, r.store)
 	case "gate.passed", "gate.refused", "gate.not-applicable":
-		return it.answer(e, r.store)
+		return it.answer(e, r.store, force)
 	case "step.started":
 		changes, _ := e.data["changes"].(bool)
 		if !changes || e.data.text("phase") == "rollback" || it.changes {
@@ -166,7 +167,7 @@ func (r *run) rejected() string {
 }
 
 // answer judges what a gate says.
-func (r *run) answer(e entry, store string) error {
+func (r *run) answer(e entry, store string, force *set) error {
 	right := map[string]string{"passed": "gate.passed", "not-applicable": "gate.not-applicable", "refused": "gate.refused", "still-needed": "gate.refused"}
 	if right[e.data.text("verdict")] != e.kind {
 		return fmt.Errorf("%s with the verdict %v", e.kind, e.data["verdict"])
@@ -176,6 +177,7 @@ func (r *run) answer(e entry, store string) error {
 	if e.kind != "gate.passed" || point == "plan" {
 		return nil
 	}
+	r.drop(e, force)
 	inputs, weakest := e.data.object("inputs"), levels["pin"]
 	if inputs["override"] != nil {
 		if !words(overridable, gate) {
@@ -242,6 +244,20 @@ func (r *run) approvedAs(person, role string) int {
 		}
 	}
 	return strongest
+}
+
+// drop leaves out what was signed with a key that is its signer's no more in another roster. A rejection stands.
+func (r *run) drop(e entry, force *set) {
+	if r.signers == nil || bytes.Equal(r.signers, force.files["allowed_signers"]) {
+		return
+	}
+	var lasting []statement
+	for _, one := range r.counted {
+		if one.kind == "request.rejected" || force.signedBy(one.signer, one.text, one.signature, e.at) == nil {
+			lasting = append(lasting, one)
+		}
+	}
+	r.counted, r.signers = lasting, force.files["allowed_signers"]
 }
 
 // overridable: what else a gate says, two people cannot answer for.
