@@ -178,8 +178,6 @@ def pledge(
     made = key.with_name(f"{key.name.removesuffix('.pub')}.{env}.pledge")
     if show:
         return
-    if made.exists():
-        raise Refused(f"{made} lies there already: hand that over, or move it away to make another")
     question.require_yes(name)
     content = pledges.content(origin=origin, signer=person.lower(), printed_name=name, fingerprint=known)
     signature = ssh_sign(content, key=key, namespace=f"deploy-approval@{record.policy.organisation.domain}")
