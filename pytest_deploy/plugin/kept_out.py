@@ -41,8 +41,10 @@ def keep_out(config: pytest.Config, parser: pytest.Parser) -> None:
     names: list[str] = []
     for distribution in importlib.metadata.distributions():
         entries = [entry.name for entry in distribution.entry_points if entry.group == GROUP]
-        if entries and comparable(distribution.name) not in wanted:
-            kept_out.setdefault(distribution.name, distribution.version)
+        # What is broken, so that it does not say what it is, is not needed either.
+        name, version = distribution.metadata["Name"] or "", distribution.metadata["Version"] or ""
+        if entries and comparable(name) not in wanted:
+            kept_out.setdefault(name or "without a name", version)
             names += entries
     if any(manager.has_plugin(name) for name in names):
         _start_with_this_first(config)

@@ -21,6 +21,7 @@ from pytest_deploy.record.events import (
     RevisionDeployed,
     RunOpened,
     TrafficMoved,
+    given,
 )
 
 Change = RevisionDeployed | MigrationApplied | TrafficMoved
@@ -49,8 +50,12 @@ def request_in(text: bytes) -> Mapping[str, Any]:
     return {}
 
 
-def another_end(made: RequestMade, request: Mapping[str, Any], signed: str) -> Iterator[str]:
-    """Where its event ends a request at another instant than people signed (`signed` says where)."""
+def another_request(made: RequestMade, request: Mapping[str, Any], signed: str) -> Iterator[str]:
+    """Where the event of a request states another plan or end than people signed (`signed` says where)."""
+    plan = request.get("plan")
+    planned = plan.get("run") if isinstance(plan, dict) else None
+    if "plan" in request and planned != given(made.plan, None):
+        yield f"names the plan {given(made.plan, 'none')}, and {signed} says {planned or 'none'}"
     said = None if made.expires is None else stamp(made.expires)
     if "expires" in request and request["expires"] != said:
         yield f"expires {said or 'never'}, and {signed} says {request['expires']}"

@@ -76,7 +76,7 @@ def look_at_request(store: Path, event: Event, _known: Known) -> Iterator[Findin
     if hashlib.sha256(text).hexdigest() != made.request_sha256:
         yield Finding(10, name, f"is not the request of event {event.seq}")
         return
-    for problem in requested.another_end(made, requested.request_in(text), name):
+    for problem in requested.another_request(made, requested.request_in(text), name):
         yield Finding(10, entries.name(event.seq), problem)
 
 

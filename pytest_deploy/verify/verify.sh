@@ -47,6 +47,7 @@ function text(   t, rest) {
   if (rest ~ /\\u00([2-6][0-9a-f]|7[0-9a-e]|0[89acd])/) fault = "a character is escaped that need not be"
   return t
 }
+function plain(key) { gsub(/[.]/, "\001", key); return key } # a dot of its own is no step of a path
 function value(path,   t, c, n, key, last, from, start) {
   if (fault != "") return
   t = substr(s, p, 1); from = p
@@ -62,7 +63,7 @@ function value(path,   t, c, n, key, last, from, start) {
         if (substr(s, p++, 1) != ":") fault = "it is not JSON without spaces"
         last = key
       }
-      start = p; value(path (t == "{" ? "." key : "[]"))
+      start = p; value(path (t == "{" ? "." plain(key) : "[]"))
       if (keep && path == "" && t == "{") top[key] = substr(s, start, p - start) # what no path deeper down can be taken for
       c = substr(s, p++, 1)
     } while (fault == "" && c == ",")
@@ -673,7 +674,7 @@ while IFS=$'\t' read -r n time run file sha sig_sha made_with says; do
     { why = canonical($0) }
     NR == 1 { for (i in raw) roster[i] = raw[i]; split("", raw) }
     END {
-      person = "." substr(raw[".signer"], 2, length(raw[".signer"]) - 2)
+      person = "." plain(substr(raw[".signer"], 2, length(raw[".signer"]) - 2))
       if (NR != 2 || raw[".printed_name"] == "" || raw[".role"] == "") exit 1
       if (roster[person ".printed_name"] != raw[".printed_name"] || !index(roster[person ".roles"], raw[".role"])) exit 1
     }' || bad "$file" "says a name or role that the roster in force at event $n does not have"
@@ -691,7 +692,7 @@ not_an_actor() { # POSITION SIGNER: fails where the signer is one of $work/actor
     FILENAME ~ /actors$/ { actors[$0]; next }
     { canonical($0) }
     END {
-      person = "." ENVIRON["signer"]; github = got(person ".github"); login = got(person ".local")
+      person = "." plain(ENVIRON["signer"]); github = got(person ".github"); login = got(person ".local")
       for (actor in actors) {
         user = actor; number = actor; sub(/^local:[0-9]+:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
         if (tolower(actor) == ENVIRON["signer"] || (actor ~ /^github:/ && number == github) || (actor ~ /^local:/ && user == login)) exit 1
@@ -897,7 +898,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   type ~ /^gate[.]/ && gate == "approvals" {
     split("", people); missed = ""; least = 2
     for (path in v) if (index(path, ".data.inputs.filled.") == 1) {
-      slot = as = substr(path, 21); sub(/ [(][0-9]+[)]$/, "", as); person = got(path); filled[run, verdicts[run], slot] = person
+      slot = substr(path, 21); gsub(/\001/, ".", slot); as = slot; sub(/ [(][0-9]+[)]$/, "", as); person = got(path); filled[run, verdicts[run], slot] = person
       if (type != "gate.passed" || point == "plan") continue
       if (!((run, slot, person) in approved) && !((run, as, person) in approved) && (missed == "" || slot "" < missed "")) { missed = slot; whom = person }
       best = -1
@@ -925,7 +926,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     if (distinct < 2 || !signed) wrong("it says that " gate " was overridden, and no two signatures counted before it do")
     rests_on(best)
   }
-  type == "run.opened" { pipeline[run] = got(".data.pipeline"); policy[run] = got(".data.preimages.policy.json"); of_run[run, "commit"] = got(".data.commit"); of_run[run, "environment"] = got(".data.environment"); of_run[run, "version"] = got(".data.version"); of_run[run, "image"] = got(".data.image"); of_run[run, "deployer"] = got(".data.deployer"); earliest[run] = !closed }
+  type == "run.opened" { pipeline[run] = got(".data.pipeline"); policy[run] = got(".data.preimages." plain("policy.json")); of_run[run, "commit"] = got(".data.commit"); of_run[run, "environment"] = got(".data.environment"); of_run[run, "version"] = got(".data.version"); of_run[run, "image"] = got(".data.image"); of_run[run, "deployer"] = got(".data.deployer"); earliest[run] = !closed }
   type == "run.opened" && requested[run] && until[run] != "-" && clock >= until[run] { wrong("it opens on a request that ran out at " until[run]) }
   type == "run.opened" { if (read_policy(policy[run]) && run in weakest) too_weak(weakest[run]) }
   type ~ /^run[.](closed|abandoned)$/ { closed = 1 }
@@ -947,6 +948,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   type == "run.decided" && got(".data.outcome") == "deployed" && !held[run] { held_against_policy(0) }
   type == "request.made" && read_request() {
     artefact[run] = digest(got(".artefact.image"))
+    if (".plan" in v && got(".plan.run") != plan[run]) wrong("it names the plan " plan[run] ", and runs/" run "/request.json says " got(".plan.run"))
     if (".expires" in v && got(".expires") != until[run]) wrong("it expires at " until[run] ", and runs/" run "/request.json says " got(".expires"))
   }
   END { if (!failed && unasked) print "note: " unasked " of its runs went on under a policy that asks nobody to approve, the last is " last_unasked >unapproved }' "$work/ended" "$work/asking" - >"$work/first"
@@ -960,10 +962,10 @@ if [[ -s $work/approvers ]]; then
       FILENAME ~ /roles[.]json$/ { canonical($0); next }
       $1 != set { next }
       {
-        github = got("." $4 ".github"); login = got("." $4 ".local"); user = number = $3
+        person = "." plain($4); github = got(person ".github"); login = got(person ".local"); user = number = $3
         sub(/^local:[0-9]+:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
         if (tolower($3) == $4 || ($3 ~ /^github:/ && number == github) || ($3 ~ /^local:/ && user == login)) { printf "log/%08d.event\tit goes on, and %s, who deploys it, %s\n", $2, $4, $6; exit }
-        split("", own); own[$4]; count = members(raw["." $4 ".emails"] == "" ? "[]" : raw["." $4 ".emails"], one); for (i = 1; i <= count; i++) own[tolower(one[i])]
+        split("", own); own[$4]; count = members(raw[person ".emails"] == "" ? "[]" : raw[person ".emails"], one); for (i = 1; i <= count; i++) own[tolower(one[i])]
         count = members($5, one); for (i = 1; i <= count; i++) if (one[i] in own) { printf "log/%08d.event\tit goes on, and %s, who wrote part of it, approved it\n", $2, $4; exit }
       }' "$set/roles.json" "$work/approving" >"$work/first"
     bad_first

@@ -62,10 +62,10 @@ class Insider:
         made.run.planned_request(says=request)
         return made
 
-    def enroll(self, *people: str) -> Insider:
-        """The roster is these people from now on."""
+    def enroll(self, *people: str, also: Mapping[str, Any] | None = None) -> Insider:
+        """The roster is these people from now on, and what `roles.json` says `also`."""
         log, home = self.run.log, self.home
-        allowed, roster = "", {}
+        allowed, roster = "", dict[str, Any](also or {})
         for name in people:
             role = PEOPLE[name]
             command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(home / name)]

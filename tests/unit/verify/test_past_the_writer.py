@@ -22,7 +22,7 @@ from tests.unit.record.sample_record import (
     step_started,
     verdict,
 )
-from tests.unit.verify.insider import OVERRIDDEN, PRODUCTION, Insider
+from tests.unit.verify.insider import FILLED, OVERRIDDEN, PRODUCTION, Insider, approvals
 from tests.unit.verify.third_verifier import all_three
 
 REVISION: dict[str, Any] = {"revision": "diary-2", "image": f"diary@sha256:{SHA}", "url": None, "env_names": []}
@@ -150,6 +150,10 @@ def asked(home: Path, signed: str, said: str | None) -> Insider:
     return insider.approve("tina", "quinn")
 
 
+SHADOW: dict[str, Any] = {
+    "tina@example.org.local": {"printed_name": "Tom", "roles": ["Guest"], "emails": [], "github": None, "local": "tom"}
+}
+"""Its address is that of Tina's entry `local`, where paths are joined with dots."""
 REFUSED: dict[str, Callable[[Path], Insider]] = {
     "an approval with a condition": lambda home: Insider.begin(home).approve("tina").approve("quinn", condition="not before Monday").open().ask().deploy(),
     "an override by who deploys": lambda home: Insider.begin(home).approve("tina", "quinn").override("tina", "otto").open(
@@ -163,6 +167,12 @@ REFUSED: dict[str, Callable[[Path], Insider]] = {
         Insider.begin(home).approve("tina", "quinn").override("tina", "quinn").open()).ask(window=overrides("tina", "quinn")).deploy(),
     "traffic to another artefact": lambda home: move(Insider.begin(home).approve("tina", "quinn"), f"sha256:{'1' * 64}"),
     "another image when it opened": lambda home: Insider.begin(home).approve("tina", "quinn").open(image=f"diary@sha256:{'1' * 64}").ask().deploy(),
+    "another plan than people signed": lambda home: Insider.begin(home, plan={"run": "local-20260101T000000Z-dead", "schema_diff_sha256": SHA}).approve(
+        "tina", "quinn").open().ask().deploy(),
+    "a key with a dot in the place of a verdict's": lambda home: Insider.begin(home).approve("tina", "quinn").override("tina", "quinn").open().ask(
+        window={"inputs": {**overrides("eve", "mallory")["inputs"], "override.by": ["quinn@example.org", "tina@example.org"]}}).deploy(),
+    "an address in the place of a person's entry": lambda home: Insider.begin(home).enroll("tina", "quinn", also=SHADOW).approve("tina", "quinn").open(
+        deployer="local:1000:tina@desk").ask().deploy(),
     "a rejection between the verdict and the change": lambda home: changing(
         Insider.begin(home).approve("tina", "quinn").open().ask().reject("quinn")),
 }  # fmt: skip
@@ -173,6 +183,12 @@ def test_what_is_refused_by_all_three(tmp_path: Path, case: str) -> None:
     insider = REFUSED[case](tmp_path)
 
     assert not all_three(insider.store)[0]
+
+
+def test_a_key_with_a_dot_is_no_role_that_somebody_filled(tmp_path: Path) -> None:
+    insider = Insider.begin(tmp_path).approve("tina", "quinn").open()
+    insider.run.ask_gates("change", approvals={"inputs": {**approvals(FILLED), "filled.Ghost": "g@example.org"}})
+    insider.deploy().stands()
 
 
 def test_the_same_as_it_was_signed_is_taken_by_all_three(tmp_path: Path) -> None:

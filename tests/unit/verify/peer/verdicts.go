@@ -96,6 +96,12 @@ func (r *run) ask(e entry, store string, force *set) error {
 	if err == nil && digest(text) == e.data.text("request_sha256") {
 		r.request, err = canonical(text)
 	}
+	if plan, signed := r.request["plan"]; err == nil && signed {
+		of, _ := plan.(map[string]interface{})
+		if object(of).text("run") != e.data.text("plan") {
+			return fmt.Errorf("the plan is %q, and people sign another", e.data.text("plan"))
+		}
+	}
 	if end, signed := r.request["expires"]; err == nil && signed && end != e.data["expires"] {
 		return fmt.Errorf("it ends at %v, and people sign that it ends at %v", e.data["expires"], end)
 	}
