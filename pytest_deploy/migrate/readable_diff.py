@@ -19,6 +19,7 @@ _RELATIONS: Final[Mapping[str, str]] = {
 _USUAL: Final[Mapping[str, tuple[object, ...]]] = {
     "persistence": ("p",), "replica identity": ("d", False), "method": ("heap",), "local": (True,), "inherited": (0, False),
     "storage": ("p", "x", "m"), "valid": (True,), "enabled": ("O",), "permissive": (True,),
+    "collation": ('"default"',), "statistics": ([None],),
 }  # fmt: skip
 """What an object has unless somebody asked for something else."""
 

@@ -31,7 +31,7 @@ from pytest_deploy.record.meanings import APPROVES, OVERRIDES
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.ssh_signature import sign
 from pytest_deploy.release.request import digest
-from tests.unit.record.sample_record import HandClock, RunWriter, decided, open_log, policy_text
+from tests.unit.record.sample_record import IMAGE, HandClock, RunWriter, decided, open_log, policy_text
 
 NAMESPACE = "deploy-approval@deploy.example.org"
 RUN = "local-20261122T120000Z-0001"
@@ -40,7 +40,7 @@ ROLES = ("Tech Lead", "QA Lead")
 POLICY = policy_text(approval={"roles": list(ROLES)}, phases={"leave_out": []})
 REQUEST = canonical(
     {
-        "artefact": {"image": "diary@sha256:0"}, "authors": ["adam@code.example"], "commit": "0" * 40, "environment": "local",
+        "artefact": {"image": IMAGE}, "authors": ["adam@code.example"], "commit": "0" * 40, "environment": "local",
         "version": "1.2.0", "policy_sha256": hashlib.sha256(POLICY).hexdigest(),
     }
 )  # fmt: skip

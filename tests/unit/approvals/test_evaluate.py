@@ -216,7 +216,7 @@ def test_anothers_key_does_not_sign_for_a_person(pending: PendingRequest) -> Non
 
 def test_a_signature_moved_to_another_request_does_not_count(pending: PendingRequest) -> None:
     event = pending.approve(TINA)
-    pending.ask(LATER_RUN, REQUEST.replace(b"sha256:0", b"sha256:1"))
+    pending.ask(LATER_RUN, REQUEST.replace(b"sha256:e3", b"sha256:d3"))
     pending.copy(event, under=LATER_RUN)
 
     assert "signs another request" in pending.why_not(run=LATER_RUN)
@@ -235,13 +235,13 @@ def test_one_byte_of_the_request_changed_voids_every_signature(pending: PendingR
     pending.approve(TINA)
     place = pending.store / "runs" / RUN / "request.json"
     place.chmod(0o644)
-    place.write_bytes(REQUEST.replace(b"sha256:0", b"sha256:1"))
+    place.write_bytes(REQUEST.replace(b"sha256:e3", b"sha256:d3"))
 
     assert "signs another request" in pending.why_not()
 
 
 def test_a_request_swapped_before_it_is_signed_is_not_the_one_that_was_made(pending: PendingRequest) -> None:
-    other = REQUEST.replace(b"sha256:0", b"sha256:1")
+    other = REQUEST.replace(b"sha256:e3", b"sha256:d3")
     place = pending.store / "runs" / RUN / "request.json"
     place.chmod(0o644)
     place.write_bytes(other)
