@@ -300,6 +300,8 @@ class Verdicts:
             run.opened is not None and run.opened.pipeline not in {"deploy", "rollback"}
         ):
             yield f"changes what serves in a run of {run.opened.pipeline}, which changes nothing"
+        elif isinstance(changed, RevisionDeployed | MigrationApplied) and not run.requested:
+            yield "changes what serves, and nobody asked for it: its run has no request"
         request = self._request(name, run)
         if request is not None and not (isinstance(changed, TrafficMoved) and run.rolling_back):
             yield from requested.another_change(changed, request, requested.place(name))

@@ -931,6 +931,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   type == "run.opened" { if (read_policy(policy[run]) && run in weakest) too_weak(weakest[run]) }
   type ~ /^run[.](closed|abandoned)$/ { closed = 1 }
   type ~ /^(revision[.]deployed|migration[.]applied)$/ && pipeline[run] !~ /^(deploy|rollback)$/ { wrong("it changes what serves in a run of " pipeline[run] ", which changes nothing") }
+  type ~ /^(revision[.]deployed|migration[.]applied)$/ && !requested[run] { wrong("it changes what serves, and nobody asked for it: its run has no request") }
   type == "revision.deployed" && requested[run] {
     image = digest(got(".data.image")); split("", raw)
     if (image == "" || !read_request() || digest(got(".artefact.image")) != image) wrong("it deploys another artefact than runs/" run "/request.json says")

@@ -150,6 +150,26 @@ def asked(home: Path, signed: str, said: str | None) -> Insider:
     return insider.approve("tina", "quinn")
 
 
+def rolled_back_to_what_nobody_signed(insider: Insider) -> Insider:
+    """Another run, which says that it goes back, and brings something new."""
+    insider.run = RunWriter(insider.run.log, pipeline="rollback")
+    run = insider.run.open().ask_gates()
+    step = "suites/rollback/test_traffic.py::test_it"
+    for kind, said in (
+        ("rollback.started", {"cause": "x", "order": ["traffic"], "target": None}),
+        ("phase.started", {"phase": "rollback"}),
+        ("step.started", step_started(step, "rollback", changes=True)),
+        ("revision.deployed", {**REVISION, "image": f"other@sha256:{'1' * 64}"}),
+        ("traffic.moved", MOVED),
+        ("step.finished", step_finished(step, "rollback")),
+        ("phase.finished", phase_finished("rollback")),
+        ("rollback.finished", ROLLED_BACK),
+    ):
+        run.add(kind, said)
+    run.close("rolled-back")
+    return insider
+
+
 SHADOW: dict[str, Any] = {
     "tina@example.org.local": {"printed_name": "Tom", "roles": ["Guest"], "emails": [], "github": None, "local": "tom"}
 }
@@ -173,6 +193,8 @@ REFUSED: dict[str, Callable[[Path], Insider]] = {
         window={"inputs": {**overrides("eve", "mallory")["inputs"], "override.by": ["quinn@example.org", "tina@example.org"]}}).deploy(),
     "an address in the place of a person's entry": lambda home: Insider.begin(home).enroll("tina", "quinn", also=SHADOW).approve("tina", "quinn").open(
         deployer="local:1000:tina@desk").ask().deploy(),
+    "a rollback that brings something new": lambda home: rolled_back_to_what_nobody_signed(
+        Insider.begin(home).approve("tina", "quinn").open().ask().deploy()),
     "a rejection between the verdict and the change": lambda home: changing(
         Insider.begin(home).approve("tina", "quinn").open().ask().reject("quinn")),
 }  # fmt: skip

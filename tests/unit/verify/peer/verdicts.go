@@ -328,7 +328,7 @@ func (r *run) change(e entry) error {
 		return fmt.Errorf("%s in a run of %s", e.kind, pipeline)
 	}
 	if r.made == nil {
-		return nil
+		return fmt.Errorf("%s, and nobody asked for it: its run has no request", e.kind)
 	}
 	artefact := behindAt(r.request.object("artefact").text("image"))
 	if e.kind == "revision.deployed" {
