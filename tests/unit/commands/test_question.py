@@ -68,17 +68,14 @@ def test_at_a_terminal_only_yes_signs(
     assert (sorted(pending_checkout.folder.rglob("*")) == before) == (not signed)
 
 
+def signing_off(finished: FinishedRuns) -> list[str]:
+    """The words of a sign-off by Quinn."""
+    about = ["--role", "QA Lead", "--meaning", "reviewed"]
+    return ["sign-off", finished.deployed, *about, "--key", str(finished.key("quinn"))]
+
+
 def test_what_is_signed_after_a_run_is_asked_for_too(finished: FinishedRuns) -> None:
-    words = (
-        "sign-off",
-        finished.deployed,
-        "--role",
-        "QA Lead",
-        "--meaning",
-        "reviewed",
-        "--key",
-        str(finished.key("quinn")),
-    )
+    words = signing_off(finished)
     head = finished.head().seq
 
     code, printed = answered(finished.root, *words, answer="n\n")
@@ -91,16 +88,7 @@ def test_what_is_signed_after_a_run_is_asked_for_too(finished: FinishedRuns) -> 
 
 def test_show_signs_nothing_even_beside_yes(finished: FinishedRuns, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(finished.root)
-    words = [
-        "sign-off",
-        finished.deployed,
-        "--role",
-        "QA Lead",
-        "--meaning",
-        "reviewed",
-        "--key",
-        str(finished.key("quinn")),
-    ]
+    words = signing_off(finished)
     head = finished.head().seq
 
     shown = CliRunner().invoke(app, [*words, "--show", "--yes"])
