@@ -86,10 +86,20 @@ class ApprovalContext:
         return self.roster.of_actor(self.who)
 
     @property
+    def involved(self) -> Mapping[str, Person | None]:
+        """Who deploys it, and who asked for it, by that part in it; None where the roster does not know them."""
+        asked = (
+            {} if self.request_made is None else {"asked for": self.roster.of_actor(self.request_made[1].requested_by)}
+        )
+        return {"deploys": self.deployer, **asked}
+
+    @property
     def ineligible_signers(self) -> frozenset[str]:
-        """Who may not sign: the deployer, and whoever had a hand in what is released."""
-        people = (self.deployer, *(self.roster.of_git(email) for email in self.authors))
-        return frozenset(person.email for person in people if person is not None)
+        """Who may not sign: who deploys or asked for it, those whom they put into the roster, and who had a hand in it."""
+        parts = [person for person in self.involved.values() if person is not None]
+        people = (*parts, *(self.roster.of_git(email) for email in self.authors))
+        put_in = (email for email, by in self.roster.put_in_by.items() if by.intersection(one.email for one in parts))
+        return frozenset((*(person.email for person in people if person is not None), *put_in))
 
     @property
     def roster_unfit(self) -> str:
@@ -106,6 +116,9 @@ class ApprovalContext:
             )
         if self.deployer is None:
             return f"{self.who} deploys and is nobody in the roster, so it cannot be told whose signature counts: enroll them"
+        if self.request_made is not None and self.involved["asked for"] is None:
+            asked = self.request_made[1].requested_by
+            return f"{asked} asked for it and is nobody in the roster, so it cannot be told whose signature counts: enroll them"
         return ""
 
     @cached_property
@@ -300,11 +313,27 @@ def _objections(context: ApprovalContext, statement: UnderRequest, event: Event 
         yield f"{statement.signer} does not hold the role {statement.role}"
     if statement.role not in context.roles:
         yield f"the role {statement.role} is not asked for here"
-    if context.deployer is not None and person.email == context.deployer.email:
-        yield f"{person.printed_name} deploys this, and cannot approve it"
-    elif not isinstance(statement, OverrideStatement) and person.email in context.ineligible_signers:
-        yield f"{person.printed_name} wrote part of what is released, and cannot approve it"
+    yield from _takes_part(context, person, type(statement))
     yield from _untimely(context, statement, event)
+
+
+def _takes_part(context: ApprovalContext, person: Person, kind: type[UnderRequest]) -> Iterator[str]:
+    for part, other in context.involved.items():
+        if other is not None and other.email == person.email:
+            yield f"{person.printed_name} {part} this, and cannot approve it"
+        elif (
+            other is not None
+            and kind is not Rejection
+            and other.email in context.roster.put_in_by.get(person.email, ())
+        ):
+            yield (
+                f"{person.printed_name} was put into the roster by {other.printed_name}, who {part} this: have another approve it, "
+                "or two other administrators sign who that person is"
+            )
+    if kind is not OverrideStatement and person.email in {
+        known.email for email in context.authors if (known := context.roster.of_git(email))
+    }:
+        yield f"{person.printed_name} wrote part of what is released, and cannot approve it"
 
 
 def _untimely(context: ApprovalContext, statement: UnderRequest, event: Event | None) -> Iterator[str]:
@@ -344,6 +373,10 @@ def why_impossible(context: ApprovalContext) -> str:
         excluded = [person.printed_name for person in holders[role] if person.email in ineligible]
         nobody = f"held by nobody with a valid key{' on a token, which policy asks for' if on_token else ''}"
         who = f"held by {', '.join(names)}" if names else nobody
-        but = f", of whom {', '.join(excluded)} deploys or wrote what is deployed" if excluded else ""
+        but = (
+            f", of whom {', '.join(excluded)} deploys, asked for or wrote it, or was put into the roster by who does"
+            if excluded
+            else ""
+        )
         reasons.append(f"nobody is left to sign as {role}: {who}{but}")
     return "; ".join(reasons)

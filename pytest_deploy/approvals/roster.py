@@ -14,7 +14,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -103,6 +103,8 @@ class Roster:
     """What administrators signed of it; None where it is the log's key's own word."""
     root_sha256: str = ""
     """Of the first roster that administrators signed, hex; empty where there is none."""
+    put_in_by: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """E-mail of each person -> the administrators who signed what it says of them; empty where nobody signed it."""
 
     @property
     def namespace(self) -> str:
@@ -330,23 +332,29 @@ def in_force(store: Store, events: Iterable[Event]) -> tuple[Roster, str]:
     if not changes:
         raise StoreUnavailable("the log has no key event: there is no roster in force")
     newest = changes[-1][1].set_sha256
-    return replace(parse(trust_set(store, newest)), root_sha256=_follow_to_root(store, changes)), newest
+    sets = _follow_to_root(store, changes)
+    root = next((signed_roster.sha256_of(files) for files, _ in sets if ROSTER in files), None)
+    roster = parse(trust_set(store, newest))
+    return replace(roster, root_sha256=root or "", put_in_by=signed_roster.put_in_by(sets)), newest
 
 
-def _follow_to_root(store: Store, changes: Sequence[tuple[Event, KeyChange]]) -> str:
-    """The SHA-256 of the first signed roster, each later one being signed by enough administrators of the one before it.
+def _follow_to_root(
+    store: Store, changes: Sequence[tuple[Event, KeyChange]]
+) -> list[tuple[signed_roster.Files, datetime]]:
+    """The sets that were put in force and when; each signed one by enough administrators of the one before it.
 
     Raises RecordTampered where one is not: whoever holds the log's key has written it.
     """
-    root = ""
-    before: Mapping[str, bytes] | None = None
+    sets: list[tuple[signed_roster.Files, datetime]] = []
+    before: signed_roster.Files | None = None
     for event, change in changes:
         files = trust_set(store, change.set_sha256)
         origin = files.get("log.vkey", b"").decode("utf-8", "replace").partition("+")[0]
         if wrong := signed_roster.wrong_change(before, files, origin=origin, kind=event.type, at=event.time):
             raise RecordTampered(f"event {event.seq} puts a roster in force that is not signed as it must be: {wrong}")
-        root, before = root or signed_roster.sha256_of(files) or "", files
-    return root
+        sets.append((files, event.time))
+        before = files
+    return sets
 
 
 def why_unfit(roster: Roster, trust_root: str | None, at: datetime, workspace: Workspace) -> str:

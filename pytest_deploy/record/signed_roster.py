@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -296,6 +296,24 @@ def _signed_by(  # noqa: PLR0917 -- what a cache knows a call by
     (signer,) = able
     _, why = verify(content, signature, allowed_signers=allowed, signer=signer, namespace=namespace, at=at)
     return (signer, "") if not why else ("", why)
+
+
+def put_in_by(sets: Iterable[tuple[Files, datetime]]) -> Mapping[str, frozenset[str]]:
+    """E-mail of each person -> the administrators who signed what the roster says of them, by the newest roster that concerned them.
+
+    `sets` are those that were put in force, each with the log's time of its event, and each legal after the one before it.
+    """
+    signers: dict[str, frozenset[str]] = {}
+    before: Files | None = None
+    for files, at in sets:
+        if ROSTER in files and (before is None or before.get(ROSTER) != files[ROSTER]):
+            preceding = before if before is not None and ROSTER in before else None
+            judging = preceding or files
+            role = read_statement(judging[ROSTER]).administrators
+            by = {signed_by(judging, role, files[ROSTER], one, at=at)[0] for one in signatures(files).values()}
+            signers |= dict.fromkeys(concerned(preceding, files), frozenset(by))
+        before = files
+    return signers
 
 
 def administrators(files: Files, role: str) -> frozenset[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 _GITHUB: Final = re.compile(r"github:([^:]*)")
@@ -35,3 +36,38 @@ def wrote(files: Mapping[str, bytes], signer: str, addresses: Collection[str]) -
         own = []
     known = {one.lower() for one in own if isinstance(one, str)} if isinstance(own, list) else set()
     return not {signer, *known}.isdisjoint(addresses)
+
+
+@dataclass(frozen=True)
+class Involved:
+    """Who has a part in a run: what they sign, and what those sign whom they put into the roster, does not let it go."""
+
+    files: Mapping[str, bytes]
+    """As for `is_one_of`."""
+    put_in_by: Mapping[str, Collection[str]]
+    """Person -> the administrators who signed what the roster says of them (`record/signed_roster.put_in_by`)."""
+    deployer: str
+    requested_by: str
+    """Empty where no request was made."""
+    authors: Collection[str]
+    """Addresses of commits, in lower case, as the request lists them."""
+
+    def approving(self, signer: str) -> Iterator[str]:
+        """Why a person's approval is of no use, in words; nothing where it is."""
+        yield from self._signing(signer, "approved it")
+        if wrote(self.files, signer, self.authors):
+            yield f"goes on, and {signer}, who wrote part of it, approved it"
+
+    def overriding(self, signer: str, gate: str) -> Iterator[str]:
+        """The same of a signature that overrides a gate. Who wrote part of a release may answer for its hour."""
+        yield from self._signing(signer, f"overrode {gate}")
+
+    def _signing(self, signer: str, did: str) -> Iterator[str]:
+        parts = [("deploys it", self.deployer)]
+        parts += [("asked for it", self.requested_by)] if self.requested_by not in {"", self.deployer} else []
+        for part, actor in parts:
+            if is_one_of(self.files, signer, {actor}):
+                yield f"goes on, and {signer}, who {part}, {did}"
+            for administrator in sorted(self.put_in_by.get(signer, ())):
+                if is_one_of(self.files, administrator, {actor}):
+                    yield f"goes on, and {signer}, whom {administrator}, who {part}, put into the roster, {did}"

@@ -8,9 +8,10 @@ from __future__ import annotations
 import itertools
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -41,7 +42,7 @@ from pytest_deploy.record.events import (
 from pytest_deploy.record.key import FOLDER_HEX, LARGEST_SET, ROSTER, LogKey, parse_vkey, set_sha256
 from pytest_deploy.record.log_entry import SignedCheckpoint
 from pytest_deploy.record.run_state import LogState
-from pytest_deploy.record.signed_roster import RosterStatement, read_statement, sha256_of, wrong_change
+from pytest_deploy.record.signed_roster import RosterStatement, put_in_by, read_statement, sha256_of, wrong_change
 from pytest_deploy.record.transitions import check_transition
 from pytest_deploy.verify.findings import NONE, Check, Finding
 from pytest_deploy.verify.segment import Segment, WorkerPool, is_key_event, read_entry, read_segments
@@ -81,6 +82,8 @@ class TrustSet:
     folder: Path
     key: LogKey
     files: Mapping[str, bytes]
+    time: datetime
+    """The log's, of that event."""
     roster: RosterStatement | None = None
     """What administrators signed of it; None where its roster is the log's key's own word."""
 
@@ -110,7 +113,7 @@ class Chain:
     _signed: int = 0
 
     def __post_init__(self) -> None:
-        self.verdicts = Verdicts(self.store, self.people_at)
+        self.verdicts = Verdicts(self.store, self.people_at, self.put_in_by)
 
     def list_names(self) -> None:
         """Step 1, before any event is read: every name from 0 on, regular files, nothing else."""
@@ -187,6 +190,10 @@ class Chain:
         """The files of the set in force when event `seq` was appended: who may sign, and who is behind an actor."""
         known = self.trust_at(seq)
         return {} if known is None else known.files
+
+    def put_in_by(self, seq: int) -> Mapping[str, Collection[str]]:
+        """Who signed what the roster in force when event `seq` was appended says of each person; nobody where none is signed."""
+        return put_in_by((known.files, known.time) for known in self.trust if known.since < seq or known.since == 0)
 
     @property
     def root(self) -> TrustSet | None:
@@ -298,7 +305,7 @@ def read_trust_set(store: Path, event: Event) -> TrustSet:
         roster = read_statement(whole[ROSTER]) if ROSTER in whole else None
     except ValueError as error:
         raise ValueError(f"in its trust set, {error}") from error
-    return TrustSet(event.seq, folder, key, whole, roster)
+    return TrustSet(event.seq, folder, key, whole, event.time, roster)
 
 
 def _illegal_change(before: TrustSet | None, after: TrustSet, event: Event) -> str:

@@ -51,7 +51,7 @@ from pytest_deploy.record.planned import PLAN, PLAN_PASSED
 from pytest_deploy.record.run_state import lift_rejection, note_rejection
 from pytest_deploy.record.signed_roster import read_statement
 from pytest_deploy.verify import requested
-from pytest_deploy.verify.actors import is_one_of, wrote
+from pytest_deploy.verify.actors import Involved
 from pytest_deploy.verify.findings import Finding
 
 JUDGED: Final = frozenset(
@@ -109,6 +109,7 @@ class _Run:
     """Whether its gates were held against its policy."""
     requested: bool = False
     """Whether a request was made for it, before it or by itself."""
+    requested_by: str = ""
     expires: datetime | None = None
     """Until when the request lives, by its own clock."""
     request: Mapping[str, Any] | None = None
@@ -138,10 +139,15 @@ class _Run:
 class Verdicts:
     """Takes in a log's events in order. Of a run that has ended it keeps nothing: a log may hold a hundred thousand."""
 
-    def __init__(self, store: Path, people_at: Callable[[int], Mapping[str, bytes]]) -> None:
-        """`people_at`: the files of the trust set in force at an event."""
+    def __init__(
+        self,
+        store: Path,
+        people_at: Callable[[int], Mapping[str, bytes]],
+        put_in_by: Callable[[int], Mapping[str, Collection[str]]],
+    ) -> None:
+        """`people_at`: the files of the trust set in force at an event; `put_in_by`: who signed what it says of each person."""
         self.store = store
-        self._people_at = people_at
+        self._people_at, self._put_in_by = people_at, put_in_by
         self.findings: list[Finding] = []
         self.unapproved: list[str] = []
         """Runs that deployed under a policy that asks nobody to approve."""
@@ -156,8 +162,8 @@ class Verdicts:
         run = self._runs.setdefault(event.run, _Run())
         problems: Iterator[str] = iter(())
         match event.content:
-            case RequestMade(expires=expires, plan=plan):
-                run.requested, run.expires, run.plan = True, expires, given(plan, "")
+            case RequestMade(expires=expires, plan=plan, requested_by=asked_by):
+                run.requested, run.expires, run.plan, run.requested_by = True, expires, given(plan, ""), asked_by
             case ApprovalSigned() | OverrideSigned() as signed:
                 problems = self._unplanned(event.run, run)
                 run.count(signed)
@@ -237,29 +243,25 @@ class Verdicts:
             return
         # 3. Each gate that it asks answered last, right before the change, and let it go.
         points = ("change",) if changes else ("lease", "change")
+        involved = self._involved(event.seq, run, request or {})
         for gate in gates:
-            yield from self._unanswered(event, run, gate, points, ruled=gate in policy.ruled)
-        # 4. Each role that it asks is filled; by whom, `_uncited` held against the signatures. Not by who deploys.
+            verdict = run.newest.get(gate)
+            yield from _unanswered(
+                verdict, gate, points, ruled=gate in policy.ruled and not (gate == "anchors" and run.first)
+            )
+            for person in sorted(_overriders(verdict)) if verdict is not None else ():
+                yield from involved.overriding(person, gate)
+        # 4. Each role that it asks is filled; by whom, `_uncited` held against the signatures. Not by who has a part in it.
         verdict = run.newest.get("approvals")
         if approving and verdict is not None:
-            yield from _unapproved(
-                _filled(verdict), roles.keys(), run.opened, request or {}, self._people_at(event.seq)
-            )
+            yield from _unapproved(_filled(verdict), roles.keys(), involved)
 
-    def _unanswered(self, event: Event, run: _Run, gate: str, points: Collection[str], *, ruled: bool) -> Iterator[str]:
-        """Why a gate did not let a run go on at its newest verdict. `ruled`: whether policy has a rule for it."""
+    def _involved(self, seq: int, run: _Run, request: Mapping[str, Any]) -> Involved:
         assert run.opened is not None  # noqa: S101 - see _ungated
-        verdict = run.newest.get(gate)
-        if verdict is None or verdict.point not in points:
-            yield f"goes on, and the gate {gate} was not asked right before"
-        elif not isinstance(verdict, GatePassed | GateNotApplicable):
-            yield f"goes on, though the gate {gate} answered last: {verdict.verdict}"
-        elif isinstance(verdict, GateNotApplicable) and ruled and not (gate == "anchors" and run.first):
-            yield f"goes on, though the gate {gate} answered not-applicable and policy has a rule for it"
-        files, deployer = self._people_at(event.seq), {run.opened.deployer}
-        for person in sorted(_overriders(verdict)) if verdict is not None else ():
-            if is_one_of(files, person, deployer):
-                yield f"goes on, and {person}, who deploys it, overrode {gate}"
+        listed = request.get("authors")
+        authors = {one for one in listed if isinstance(one, str)} if isinstance(listed, list) else set()
+        people, put_in_by = self._people_at(seq), self._put_in_by(seq)
+        return Involved(people, put_in_by, run.opened.deployer, run.requested_by, authors)
 
     def _unverified(self, verdict: GatePassed, run: _Run, overridden: _Overridden) -> Iterator[str]:
         """What is wrong with a passed gate whose signatures were not made with what policy asks for."""
@@ -316,22 +318,21 @@ def _unasked(asked: Sequence[str], people: Mapping[str, bytes]) -> Iterator[str]
             yield f"goes on under a policy that does not ask {', '.join(missing)}, who approve by the roster in force"
 
 
-def _unapproved(
-    filled: Mapping[str, str],
-    roles: Collection[str],
-    opened: RunOpened,
-    request: Mapping[str, Any],
-    people: Mapping[str, bytes],
-) -> Iterator[str]:
-    listed = request.get("authors")
-    authors = {one for one in listed if isinstance(one, str)} if isinstance(listed, list) else set()
+def _unanswered(verdict: GateVerdict | None, gate: str, points: Collection[str], *, ruled: bool) -> Iterator[str]:
+    """Why a gate did not let a run go on at its newest verdict. `ruled`: whether it may not be `not-applicable`."""
+    if verdict is None or verdict.point not in points:
+        yield f"goes on, and the gate {gate} was not asked right before"
+    elif not isinstance(verdict, GatePassed | GateNotApplicable):
+        yield f"goes on, though the gate {gate} answered last: {verdict.verdict}"
+    elif isinstance(verdict, GateNotApplicable) and ruled:
+        yield f"goes on, though the gate {gate} answered not-applicable and policy has a rule for it"
+
+
+def _unapproved(filled: Mapping[str, str], roles: Collection[str], involved: Involved) -> Iterator[str]:
     if lacking := set(roles) - filled.keys():
         yield f"goes on, and nobody approved as {', '.join(sorted(lacking))}"
     for person in sorted(set(filled.values())):
-        if is_one_of(people, person, {opened.deployer}):
-            yield f"goes on, and {person}, who deploys it, approved it"
-        if wrote(people, person, authors):
-            yield f"goes on, and {person}, who wrote part of it, approved it"
+        yield from involved.approving(person)
 
 
 def _made_with(signed: Signed) -> int:

@@ -373,7 +373,8 @@ signatures_of() { (cd "$1" && for part in roster-*.sig pledge-*.sig; do sha256su
 address=$'^[a-z0-9$%&\'/=^_`{|}~.-]+@[a-z0-9]([a-z0-9.-]*[a-z0-9])?$'
 pledge='what is signed with this key is signed by me, and binds me as my handwritten signature does'
 roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE is the set before it, nothing for the trust root
-  local set=$1 judge=$2 root='' by='the one before it' signers=() file part person concerned whose namespace quorum key name
+  local set=$1 judge=$2 root='' by='the one before it' signers=() all=() file part person concerned whose namespace quorum key name
+  : >"$work/put_in_here" # whose place in the roster these administrators sign
   [[ $judge ]] || root=1 judge=$set by='its own'
   for file in roster.json roles.json allowed_signers; do
     [[ -f $set/$file ]] || { echo "its trust set is signed, and has no $file"; return; }
@@ -388,7 +389,7 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
   # administrators: of those who may sign, each with 1 where the change is about them; before them the quorum
   { cat "$judge/roster.json" "$judge/roles.json" "$set/roster.json" "$set/roles.json"; awk '{ print "< " $0 }' "$judge/allowed_signers"; awk '{ print "> " $0 }' "$set/allowed_signers"; } |
     address=$address awk -v keep=1 -v root="$root" -v origin="\"$origin\"" -v time="\"$4\"" -v before="$(sha256sum <"$judge/roster.json" | cut -c1-64)" \
-      -v signers="$(sha256sum <"$set/allowed_signers" | cut -c1-64)" -v roles="$(sha256sum <"$set/roles.json" | cut -c1-64)" -v out="$work/administrators" -v new_keys="$work/new_keys" -v now="$(tr -d :TZ- <<<"${4%.*}")" -v asking="$work/roles_asked" "$json$instants"'
+      -v signers="$(sha256sum <"$set/allowed_signers" | cut -c1-64)" -v roles="$(sha256sum <"$set/roles.json" | cut -c1-64)" -v out="$work/administrators" -v concerned="$work/concerned" -v new_keys="$work/new_keys" -v now="$(tr -d :TZ- <<<"${4%.*}")" -v asking="$work/roles_asked" "$json$instants"'
     function wrong(what) { print what; failed = 1; exit }
     function holds(entry, role,   list) {
       split("", raw); canonical(entry); list = raw[".roles"]
@@ -400,7 +401,7 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
       return t ~ /^"[^ ]/ && t !~ /  | "$|^""$/ && t !~ /\\([bfnrt]|u(00([01][0-9a-f]|7f|[89][0-9a-f]|a0|ad)|11(5f|60)|20(0[0-9a-f]|2[89a-f]|5f|6[0-9a-f])|2800|3000|3164|feff|ffa0))/
     }
     BEGIN {
-      printf "" >out; printf "" >new_keys
+      printf "" >out; printf "" >new_keys; printf "" >concerned
       forms = split("type meaning origin number before allowed_signers_sha256 roles_sha256 administrators quorum approvers expires reason identity", name, " ")
       form["number"] = form["quorum"] = "^(0|[1-9][0-9]*)$"; form["approvers"] = "^\\[(\"([^\"\\\\]|\\\\.)+\"(,\"([^\"\\\\]|\\\\.)+\")*)?]$"; form["administrators"] = form["expires"] = form["reason"] = form["identity"] = "^\""
     }
@@ -445,6 +446,7 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
         holds(is[person]); print key "\t" raw[".printed_name"] >new_keys
       }
       for (line in net) if (net[line]) changed[person_of[line]]
+      for (person in is) if (root || is[person] != was[person] || person in changed) print person >concerned
       print new["approvers"] >asking
       print old["quorum"] >out
       for (person in was) if (person ~ ENVIRON["address"] && holds(was[person], old["administrators"])) print person "\t" (was[person] != is[person] || person in changed) >out
@@ -468,7 +470,7 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
     while IFS=$'\t' read -r person concerned; do
       person=$person awk '$1 == ENVIRON["person"]' "$judge/allowed_signers" >"$work/keys_of"
       ssh-keygen -Y verify -f "$work/keys_of" -I "$person" -n "$namespace" -s "$part" -O verify-time="$(tr -d :T- <<<"${4%.*}")" <"$set/roster.json" >/dev/null 2>&1 || continue
-      whose=$person
+      whose=$person all+=("$person")
       ((concerned)) || signers+=("$person")
       break
     done < <(sed 1d "$work/administrators")
@@ -476,11 +478,12 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
   done
   quorum=$(head -n 1 "$work/administrators")
   ((${#quorum} < 9 && $(printf '%s\n' "${signers[@]}" | sort -u | awk 'NF' | wc -l) >= quorum)) ||
-    echo "its roster is not signed by $quorum administrators of $by, not counting those whom it concerns"
+    { echo "its roster is not signed by $quorum administrators of $by, not counting those whom it concerns"; return; }
+  by=${all[*]} awk '{ print $0 "\t" ENVIRON["by"] }' "$work/concerned" >"$work/put_in_here"
 }
 declare -A expires=()
 signed='' root_at='' root=''
-: >"$work/asking"
+: >"$work/asking" && : >"$work/put_in"
 below facts | awk -F '\t' '$3 ~ /^key\./ { print $1 + ($3 == "key.rotated") "\t" $11 "\t" $12 "\t" $1 }' >"$work/sets"
 while IFS=$'\t' read -r since trust sha n; do
   fault=$(set_fault "$trust" "$sha")
@@ -497,6 +500,7 @@ while IFS=$'\t' read -r since trust sha n; do
     fault=$(roster_fault "$trust" "$signed" "$type" "$time")
     [[ $fault || $signed ]] || root_at=$n root=$(sha256sum <"$trust/roster.json" | cut -c1-64)
     [[ $fault ]] || printf '%s\t%s\n' "$since" "$(<"$work/roles_asked")" >>"$work/asking"
+    [[ $fault ]] || awk -v since="$since" '{ print since "\t" $0 }' "$work/put_in_here" >>"$work/put_in"
     [[ $fault ]] || signed=$trust expires[$trust]=$(sed 's/.*"expires":"\([^"]*\)".*/\1/' "$trust/roster.json")
   elif [[ $signed && -z $fault ]]; then
     fault='its trust set is not signed, and the one before it was'
@@ -833,6 +837,10 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     }
     return read[sha] = 1
   }
+  function involved(person, authors, did) { # looked at below, by the roster in force now
+    print n "\t" of_run[run, "deployer"] "\t" person "\t" authors "\t" did "\tdeploys it" >approvers
+    if (requested[run] && asked_by[run] != of_run[run, "deployer"]) print n "\t" asked_by[run] "\t" person "\t[]\t" did "\tasked for it" >approvers
+  }
   function held_against_policy(changes,   sha, approving, i, j, part, gate, count, role, number, slot) {
     sha = policy[run]
     if (!read_policy(sha)) wrong("it goes on under a policy whose text is not in the record")
@@ -862,7 +870,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
       if (answer[run, gate] !~ /^gate[.](passed|not-applicable)$/) wrong("it goes on, though the gate " gate " did not let it")
       if (answer[run, gate] == "gate.not-applicable" && ruled[sha, gate] && !(gate == "anchors" && earliest[run])) wrong("it goes on, though the gate " gate " answered not-applicable and policy has a rule for it")
       count = members(overriders[run, gate] == "" ? "[]" : overriders[run, gate], role)
-      for (j = 1; j <= count; j++) print n "\t" of_run[run, "deployer"] "\t" role[j] "\t[]\toverrode " gate >approvers
+      for (j = 1; j <= count; j++) involved(role[j], "[]", "overrode " gate)
     }
     if (!approving) return
     count = members(roles[sha], role); split("", number)
@@ -872,7 +880,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     }
     for (each in filled) {
       split(each, part, SUBSEP)
-      if (part[1] == run && part[2] == verdicts[run]) print n "\t" of_run[run, "deployer"] "\t" filled[each] "\t" authors "\tapproved it" >approvers
+      if (part[1] == run && part[2] == verdicts[run]) involved(filled[each], authors, "approved it")
     }
   }
   BEGIN { known = split(gates, rule, " ") }
@@ -880,7 +888,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   FILENAME != "-" { asks_from[++asking] = $1; sub(/^[^\t]*\t/, ""); asks_whom[asking] = $0; next }
   { split("", raw); canonical($0); n = got(".seq"); run = got(".run"); type = got(".type"); gate = got(".data.gate"); point = got(".data.point") }
   { clock = got(".data.clock"); if (clock == "-") clock = got(".time") }
-  type == "request.made" { requested[run] = 1; until[run] = got(".data.expires"); plan[run] = got(".data.plan") }
+  type == "request.made" { requested[run] = 1; asked_by[run] = got(".data.requested_by"); until[run] = got(".data.expires"); plan[run] = got(".data.plan") }
   type ~ /^(approval|override)[.]signed$/ && !((plan[run], run) in planned) { wrong("it counts a signature under a request whose plan did not pass") }
   type == "request.rejected" && rejected[run, got(".data.signer")] "" < got(".data.signed_at") "" { rejected[run, got(".data.signer")] = got(".data.signed_at") }
   type ~ /^(approval|override)[.]signed$/ { made_with = index_of(got(".data.user_verification")) } # the signature was held against it above
@@ -954,21 +962,29 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   }
   END { if (!failed && unasked) print "note: " unasked " of its runs went on under a policy that asks nobody to approve, the last is " last_unasked >unapproved }' "$work/ended" "$work/asking" - >"$work/first"
 bad_first
-# Who deploys approves nothing, nor who wrote it. approvers: position, who deploys, who approved, who wrote; each by the roster in force then.
+# Who deploys or asked for it lets nothing go, nor do those whom they put into the roster; nor who wrote it.
+# approvers: position, who has a part, who signed, who wrote, what the signature did, which part; each by the roster in force then.
 if [[ -s $work/approvers ]]; then
   awk -F '\t' 'NR == FNR { since[NR] = $1; set[NR] = $2; sets = NR; next } { while (k < sets && since[k + 1] <= $1) k++; print set[k] "\t" $0 }' "$work/sets" "$work/approvers" >"$work/approving"
   while read -r set; do
     awk -F '\t' -v keep=1 -v set="$set" "$json"'
       function members(list, into) { split("", into); return list == "[]" ? 0 : split(substr(list, 3, length(list) - 4), into, "\",\"") }
+      function acts_as(email, actor,   user, number) { # whether a person of the roster is behind what an event says of who did something
+        user = number = actor; sub(/^local:[0-9]+:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
+        return tolower(actor) == email || (actor ~ /^github:/ && number == got("." plain(email) ".github")) || (actor ~ /^local:/ && user == got("." plain(email) ".local"))
+      }
+      function wrong(what) { printf "log/%08d.event\tit goes on, and %s, %s, %s\n", $2, $4, what, $6; exit }
       FILENAME ~ /roles[.]json$/ { canonical($0); next }
+      FILENAME ~ /put_in$/ { put[++puts] = $0; next }
       $1 != set { next }
+      acts_as($4, $3) { wrong("who " $7) }
       {
-        person = "." plain($4); github = got(person ".github"); login = got(person ".local"); user = number = $3
-        sub(/^local:[0-9]+:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
-        if (tolower($3) == $4 || ($3 ~ /^github:/ && number == github) || ($3 ~ /^local:/ && user == login)) { printf "log/%08d.event\tit goes on, and %s, who deploys it, %s\n", $2, $4, $6; exit }
+        split("", by); for (i = puts; i > 0; i--) { split(put[i], each, "\t"); if (each[2] == $4 && each[1] + 0 <= $2 + 0) { count = split(each[3], by, " "); break } }
+        for (i in by) if (acts_as(by[i], $3)) wrong("whom " by[i] ", who " $7 ", put into the roster")
+        person = "." plain($4)
         split("", own); own[$4]; count = members(raw[person ".emails"] == "" ? "[]" : raw[person ".emails"], one); for (i = 1; i <= count; i++) own[tolower(one[i])]
-        count = members($5, one); for (i = 1; i <= count; i++) if (one[i] in own) { printf "log/%08d.event\tit goes on, and %s, who wrote part of it, approved it\n", $2, $4; exit }
-      }' "$set/roles.json" "$work/approving" >"$work/first"
+        count = members($5, one); for (i = 1; i <= count; i++) if (one[i] in own) wrong("who wrote part of it")
+      }' "$set/roles.json" "$work/put_in" "$work/approving" >"$work/first"
     bad_first
   done < <(cut -f1 "$work/approving" | awk '!seen[$0]++')
 fi

@@ -96,12 +96,12 @@ class PendingRequest:
 
     # --- requests
 
-    def ask(self, run: str, content: bytes = REQUEST) -> Event:
+    def ask(self, run: str, content: bytes = REQUEST, *, by: str = DEPLOYER) -> Event:
         """Make a request, by a plan that passed."""
         plan = RunWriter(self.log, pipeline="plan").open().step("build")
         RunFolder(self.log.store, run).create("request.json", content)
         data = {
-            "request_sha256": digest(content), "expires": stamp(self.clock.now() + EXPIRES_IN), "requested_by": DEPLOYER,
+            "request_sha256": digest(content), "expires": stamp(self.clock.now() + EXPIRES_IN), "requested_by": by,
             "plan": plan.run,
         }  # fmt: skip
         made = self.log.append(parse("request.made", data), run=run, actor="system:pipeline")

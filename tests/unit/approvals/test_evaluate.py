@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import timedelta
 
 import pytest
@@ -94,6 +94,40 @@ def test_the_deployer_cannot_approve(pending: PendingRequest) -> None:
     pending.put_statement(pending.approval(DORA, role="Tech Lead"))
 
     assert "Dora Deployer deploys this" in pending.why_not()
+
+
+def test_who_asked_for_it_cannot_approve_whoever_deploys_it(pending: PendingRequest) -> None:
+    pending.ask(LATER_RUN, by="local:1000:tina@desk")
+    pending.put_statement(pending.approval(TINA, run=LATER_RUN), under=LATER_RUN)
+    pending.put_statement(pending.approval(QUINN, run=LATER_RUN), under=LATER_RUN)
+
+    evaluation = pending.evaluation(run=LATER_RUN)
+
+    assert [(file.signer, file.reason) for file in evaluation.refused] == [
+        (TINA.email, "Tina Tanaka asked for this, and cannot approve it")
+    ]
+    assert evaluation.filled == {"QA Lead": QUINN.email}
+
+
+@pytest.mark.parametrize("part", ["deploys", "asked for"])
+def test_who_was_put_into_the_roster_by_who_deploys_or_asked_cannot_approve(pending: PendingRequest, part: str) -> None:
+    """An administrator who puts an approver in, gives the role up and deploys approves by another's hand."""
+    pending.put_statement(pending.approval(TINA))
+    by = {TINA.email: frozenset({DORA.email}), QUINN.email: frozenset({ADAM.email})}
+    changes = {"roster": replace(pending.roster, put_in_by=by), "who": DORA.email if part == "deploys" else BOTH.email}
+
+    assert pending.why_not(**changes).startswith(
+        f"Tina Tanaka was put into the roster by Dora Deployer, who {part} this: have another approve it"
+    )
+    quinn = pending.put_statement(pending.approval(QUINN))
+    assert pending.evaluation(**changes).filled == {"QA Lead": QUINN.email}, quinn
+
+
+def test_somebody_whom_nobody_knows_and_who_asked_for_it_blocks(pending: PendingRequest) -> None:
+    pending.ask(LATER_RUN, by="local:1000:mallory@desk")
+
+    assert "mallory@desk asked for it and is nobody in the roster" in pending.evaluation(run=LATER_RUN).why_impossible
+    assert pending.evaluation().why_impossible == ""
 
 
 @pytest.mark.parametrize(

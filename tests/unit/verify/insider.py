@@ -17,7 +17,7 @@ from pytest_deploy.record.meanings import APPROVES, OVERRIDES, REJECTS
 from pytest_deploy.verify.verify import verify
 from tests.required_programs import needs
 from tests.unit.record.fido_token import Token
-from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, open_log, policy_text
+from tests.unit.record.sample_record import ACTOR, ORIGIN, PERSON, HandClock, RunWriter, open_log, policy_text
 from tests.unit.verify.third_verifier import all_three
 
 NAMESPACE = "deploy-approval@example.org"
@@ -52,6 +52,7 @@ class Insider:
         *,
         policy: bytes = PRODUCTION,
         tokens: Mapping[str, Token] | None = None,
+        asked_by: str = PERSON,
         **request: Any,
     ) -> Insider:
         """Three people are enrolled, or those that are named, and a request is made; `request` says more of it."""
@@ -59,7 +60,7 @@ class Insider:
         made = cls(home, RunWriter(open_log(home, HandClock())), tokens or {})
         made.enroll(*known)
         made.run.policy = policy
-        made.run.planned_request(says=request)
+        made.run.planned_request(says=request, requested_by=asked_by)
         return made
 
     def enroll(self, *people: str, also: Mapping[str, Any] | None = None) -> Insider:

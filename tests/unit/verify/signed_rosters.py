@@ -22,7 +22,7 @@ from pytest_deploy.record.key import FileSigner, LogKey, write_plain_copies, wri
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.meanings import APPROVES
 from tests.required_programs import needs
-from tests.unit.record.sample_record import ACTOR, ORIGIN, HandClock, RunWriter, open_log, policy_text
+from tests.unit.record.sample_record import ACTOR, ORIGIN, PERSON, HandClock, RunWriter, open_log, policy_text
 
 NAMESPACE = "deploy-approval@example.org"
 ADMINISTRATOR = "Administrator"
@@ -208,15 +208,17 @@ class SignedRosters:
         self._approve(RunWriter(self.log).planned_request(), name, role)
         return self
 
-    def deploy(self, roles: Sequence[str], **approved: str) -> SignedRosters:
+    def deploy(
+        self, roles: Sequence[str], *, by: str = PERSON, asked_by: str = PERSON, **approved: str
+    ) -> SignedRosters:
         """A deployment under a policy that asks for these roles; `approved`: a name's role, as each signed and was counted."""
         run = RunWriter(self.log)
         run.policy = policy_text(approval={"roles": list(roles)}, phases={"leave_out": [] if roles else ["approval"]})
-        request = run.planned_request().log.run(run.run)[0].data["request_sha256"]
+        request = run.planned_request(requested_by=asked_by).log.run(run.run)[0].data["request_sha256"]
         for name, role in approved.items():
             self._approve(run, name, role)
         filled = {role: address(name) for name, role in approved.items()}
-        run.open(request_sha256=request).step("build")
+        run.open(request_sha256=request, deployer=by).step("build")
         run.ask_gates("change", approvals={"inputs": {"filled": filled}})
         run.step("traffic", changes=True).close("deployed")
         return self

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.verify.verify import verify
 from tests.unit.verify.signed_rosters import SignedRosters, make_keys
@@ -52,3 +53,60 @@ def test_who_approves_is_what_the_roster_in_force_at_the_change_says(rosters: Si
     rosters.deploy(["Tech Lead"], tina="Tech Lead")
 
     assert not all_three(rosters.store)[0]
+
+
+# --- nobody deploys what somebody approved whom they put into the roster themselves (21 CFR 11.10(g))
+
+
+@pytest.fixture
+def leavers(rosters: SignedRosters) -> SignedRosters:
+    """Ada and Ben signed the trust root, Tina's place in it too; since then Ada administers nothing, and may deploy."""
+    return rosters.root().enrol("ada", "Deployment Manager").put_in_force("ben", "cleo")
+
+
+@pytest.mark.parametrize(
+    "deployer, ok", [("ada@example.org", False), ("ben@example.org", False), ("cleo@example.org", True)]
+)
+def test_who_put_somebody_into_the_roster_deploys_nothing_that_they_approve(
+    leavers: SignedRosters, deployer: str, *, ok: bool
+) -> None:
+    leavers.deploy(["Tech Lead"], by=deployer, tina="Tech Lead")
+
+    found = verify(leavers.store).findings
+    changed = max(e.seq for e in leavers.log.events() if e.type == "step.started" and e.data["changes"])
+    said = f"goes on, and tina@example.org, whom {deployer}, who deploys it, put into the roster, approved it"
+    assert [(one.place, one.problem) for one in found] == ([] if ok else [(entries.name(changed), said)])
+    assert all_three(leavers.store) == ((True, "") if ok else (False, entries.name(changed)))
+
+
+def test_the_gate_knows_who_put_somebody_into_the_roster(leavers: SignedRosters) -> None:
+    """As the verifiers do; `tests/unit/approvals/test_evaluate.py` shows what it makes of that."""
+
+    def put_in(name: str) -> set[str]:
+        return set(in_force(leavers.log.store, leavers.log.events())[0].put_in_by[f"{name}@example.org"])
+
+    assert (put_in("tina"), put_in("ada")) == (
+        {"ada@example.org", "ben@example.org"},
+        {"ben@example.org", "cleo@example.org"},
+    )
+    leavers.enrol("tina", "Tech Lead", until="20261230000000Z").put_in_force("ben", "cleo")
+    assert put_in("tina") == {"ben@example.org", "cleo@example.org"}
+
+
+def test_who_asked_for_it_put_none_of_its_approvers_into_the_roster(leavers: SignedRosters) -> None:
+    leavers.deploy(["Tech Lead"], asked_by="ada@example.org", tina="Tech Lead")
+
+    assert "whom ada@example.org, who asked for it, put into the roster" in verify(leavers.store).findings[0].problem
+    assert not all_three(leavers.store)[0]
+
+
+@pytest.mark.parametrize("ok", [True, False], ids=["her own place", "another's place"])
+def test_others_may_put_somebody_in_anew(leavers: SignedRosters, *, ok: bool) -> None:
+    """What counts is the newest roster that says something else of that person, not who renewed it for others."""
+    if ok:
+        leavers.enrol("tina", "Tech Lead", "QA Lead", until="20261230000000Z")
+    else:
+        leavers.enrol("otto", "QA Lead")
+    leavers.put_in_force("ben", "cleo").deploy(["Tech Lead"], by="ada@example.org", tina="Tech Lead")
+
+    assert all_three(leavers.store)[0] == ok

@@ -18,7 +18,7 @@ from tests.unit.record.sample_record import (
     step_finished,
     step_started,
 )
-from tests.unit.verify.insider import FILLED, PRODUCTION, Insider, approvals
+from tests.unit.verify.insider import FILLED, OVERRIDDEN, PRODUCTION, Insider, approvals
 
 OTHER_SHA = "1" * 64
 REVISION: dict[str, Any] = {"revision": "diary-2", "image": IMAGE, "url": None, "env_names": []}
@@ -94,6 +94,28 @@ def test_who_deploys_approved_nothing(insider: Insider, deployer: str, *, ok: bo
         insider.refused_at(
             insider.seq_of("step.started", changes=True), "quinn@example.org, who deploys it, approved it"
         )
+
+
+@pytest.mark.parametrize("asked_by, ok", [(PERSON, True), ("quinn@example.org", False), ("local:7:quinn@desk", False)])
+def test_who_asked_for_it_approved_nothing(tmp_path: Path, asked_by: str, *, ok: bool) -> None:
+    """Somebody else may deploy what one person asked for; that person's approval is their own word all the same."""
+    insider = Insider.begin(tmp_path, asked_by=asked_by).approve("tina", "quinn")
+    insider.open().ask().deploy()
+    if ok:
+        insider.stands()
+    else:
+        insider.refused_at(
+            insider.seq_of("step.started", changes=True), "quinn@example.org, who asked for it, approved it"
+        )
+
+
+def test_who_asked_for_it_overrides_nothing(tmp_path: Path) -> None:
+    insider = Insider.begin(tmp_path, asked_by="local:7:quinn@desk")
+    insider.approve("tina", "otto").override("tina", "quinn").open()
+    insider.ask({**FILLED, "QA Lead": "otto@example.org"}, window={"inputs": {"override": OVERRIDDEN}}).deploy()
+    insider.refused_at(
+        insider.seq_of("step.started", changes=True), "quinn@example.org, who asked for it, overrode window"
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ import (
 type set struct {
 	files map[string][]byte
 	says  roster
+	putIn map[string][]string // who signed what the roster says of each person, when it said something new of them last
 }
 
 type roster struct {
@@ -178,7 +179,7 @@ func (r *rosters) follows(next *set, kind string, at time.Time) error {
 		if next.under() != r.signed.under() {
 			return fmt.Errorf("other files under the same roster")
 		}
-		next.says = r.signed.says
+		next.says, next.putIn = r.signed.says, r.signed.putIn
 		return nil
 	}
 	if kind == "key.rotated" {
@@ -285,6 +286,10 @@ func (s *set) judgedBy(judge *set, roles map[string]json.RawMessage, at time.Tim
 		return err
 	}
 	administrators, counted := holding(was, judge.says.Administrators), map[string]bool{}
+	var all []string
+	changed := func(person string) bool {
+		return !bytes.Equal(was[person], roles[person]) || text(oldLines, person) != text(newLines, person)
+	}
 	for _, name := range s.signatures("roster-") {
 		person, err := signerOf(s.files[name], s.files["roster.json"], oldLines, at)
 		if err != nil {
@@ -293,13 +298,19 @@ func (s *set) judgedBy(judge *set, roles map[string]json.RawMessage, at time.Tim
 		if !administrators[person] {
 			return fmt.Errorf("%s: %s is no administrator", name, person)
 		}
-		concerned := !bytes.Equal(was[person], roles[person]) || text(oldLines, person) != text(newLines, person)
-		if !concerned {
+		all = append(all, person)
+		if !changed(person) {
 			counted[person] = true
 		}
 	}
 	if int64(len(counted)) < judge.says.Quorum {
 		return fmt.Errorf("signed by %d administrators, not by %d", len(counted), judge.says.Quorum)
+	}
+	s.putIn = map[string][]string{}
+	for person := range roles {
+		if s.putIn[person] = judge.putIn[person]; judge == s || changed(person) {
+			s.putIn[person] = all
+		}
 	}
 	return nil
 }

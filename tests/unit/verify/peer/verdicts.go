@@ -393,12 +393,15 @@ func (r *records) standsBehind(name string, it *run, force *set, points string) 
 			return fmt.Errorf("the gate %s did not let it go on: %s at %q", gate, last.kind, last.data.text("point"))
 		}
 	}
-	deployers := force.people(opened.text("deployer"))
+	involved := []string{opened.text("deployer")}
+	if it.made != nil {
+		involved = append(involved, it.made.data.text("requested_by"))
+	}
 	for gate, last := range it.answers {
 		by, _ := texts(last.data.object("inputs").object("override")["by"])
-		for _, person := range deployers {
-			if last.kind == "gate.passed" && contains(by, person) {
-				return fmt.Errorf("%s deploys and answered for passing over %s", person, gate)
+		for _, person := range by {
+			if why := force.takesPart(person, involved); last.kind == "gate.passed" && why != "" {
+				return fmt.Errorf("%s answered for passing over %s: %s", person, gate, why)
 			}
 		}
 	}
@@ -414,8 +417,8 @@ func (r *records) standsBehind(name string, it *run, force *set, points string) 
 	authors, _ := texts(it.request["authors"])
 	for slot := range filled {
 		person := filled.text(slot)
-		if contains(deployers, person) {
-			return fmt.Errorf("%s deploys and approved as %s", person, slot)
+		if why := force.takesPart(person, involved); why != "" {
+			return fmt.Errorf("%s approved as %s: %s", person, slot, why)
 		}
 		addresses, _ := texts(force.person(person)["emails"])
 		for _, address := range append(addresses, person) {
@@ -425,6 +428,22 @@ func (r *records) standsBehind(name string, it *run, force *set, points string) 
 		}
 	}
 	return nil
+}
+
+// takesPart: a person is one of those who deploy or asked for it, or was put into the roster by one. It says how, empty where not.
+func (s *set) takesPart(person string, involved []string) string {
+	for _, actor := range involved {
+		behind := s.people(actor)
+		if contains(behind, person) {
+			return person + " is " + actor
+		}
+		for _, administrator := range s.putIn[person] {
+			if contains(behind, administrator) {
+				return "put into the roster by " + administrator + ", who is " + actor
+			}
+		}
+	}
+	return ""
 }
 
 func contains(list []string, text string) bool {
