@@ -38,6 +38,64 @@ from tests.unit.approvals.pending_request import (
 TECH_LEAD: Final = "Tech Lead"
 FORGED: Final = "tech-lead-00000000.json"
 """What an attack lays down, where it names it."""
+STATEMENT: Final = "-00000000.json"
+SIGNATURE: Final = "-00000000.json.sig"
+"""How what an attack lays down ends: what was signed, and the signature beside it."""
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """What the verifiers say where the log's key goes on with an attack all the same; who says anything else refuses something else."""
+
+    at: str
+    """What both name: the end of a file's name, or the type of an event."""
+    ours: str
+    """What `deploy.py verify` says of it: a regular expression for a part of that."""
+    theirs: str
+    """What verify.sh says of it: a part of that."""
+
+
+def _unsigned(why: str) -> Complaint:
+    """verify.sh says no more than that: ssh-keygen tells it by its exit code alone."""
+    return Complaint(
+        SIGNATURE,
+        f"does not verify for {TINA.email} at the time of event {why}",
+        f"is no valid signature of {TINA.email} at",
+    )
+
+
+def _as_one(at: str, said: str) -> Complaint:
+    """Both say the same words."""
+    return Complaint(at, said, said)
+
+
+MEANS_ELSE: Final = Complaint(
+    STATEMENT, "which is no approval.signed", "means something else than a approval.signed stands for"
+)
+OF_ANOTHER_REQUEST: Final = Complaint(
+    "approval.signed", "request_sha256 is not that of the run's request", "is about another request than was made"
+)
+SAYS_ELSE: Final = "is not canonical JSON that says what event"
+NOT_HER_NAME_OR_ROLE: Final = Complaint(
+    STATEMENT,
+    "says another name or role of tina@example.org than the roster",
+    "says a name or role that the roster in force",
+)
+NO_ADDRESS: Final = Complaint(
+    STATEMENT, "which is no address that a person signs under", "is signed by an address that no person signs under"
+)
+UNKNOWN_KEY: Final = _unsigned("[0-9]+: Could not verify signature")
+OTHER_NAMESPACE: Final = _unsigned("[0-9]+: Couldn't verify signature: namespace does not match")
+OTHER_BYTES: Final = _unsigned("[0-9]+: Signature verification failed: incorrect signature")
+TOO_NEW: Final = _as_one(SIGNATURE, "is by a key that was no signer's when the request was made")
+NOT_CANONICAL: Final = Complaint(STATEMENT, "is not canonical JSON", SAYS_ELSE)
+NOT_SIGNED_BY: Final = "says that {} approved as Tech Lead, and no signature counted before it does"
+IN_TWO_ROLES: Final = _as_one("gate.passed", "says that one person approved in two roles")
+REJECTED: Final = Complaint(
+    "run.opened",
+    "its request is rejected, and who rejected it did not approve it since",
+    "opens on a request that is rejected",
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +103,7 @@ class Attack:
     lay: Callable[[PendingRequest], object]
     refused: str
     """What the gate says."""
+    complaint: Complaint
     signer: str = TINA.email
     """Who the attacker says it was."""
     alone: bool = False
@@ -77,19 +136,15 @@ def _edited(pending: PendingRequest) -> None:
     pending.put(FORGED, render(pending.approval(TINA)), signature)
 
 
-def _armour(change: Callable[[bytes], bytes]) -> Callable[[PendingRequest], object]:
-    """Tina's approval of another request under this one's words, its signature's bytes changed."""
+def _armour(change: Callable[[bytes], bytes], namespace: str = NAMESPACE) -> Callable[[PendingRequest], object]:
+    """Tina's signature of these very words, its bytes changed: nothing else is wrong with it."""
 
     def lay(pending: PendingRequest) -> None:
-        other = render(pending.approval(TINA, request_sha256="0" * 64))
-        signature = sign(other, key=pending.keys[TINA.email], namespace=NAMESPACE)
-        lines = signature.splitlines()
-        blob = change(base64.b64decode(b"".join(lines[1:-1])))
-        pending.put(
-            FORGED,
-            render(pending.approval(TINA)),
-            b"\n".join([lines[0], base64.b64encode(blob), lines[-1], b""]),
-        )
+        text = render(pending.approval(TINA))
+        lines = sign(text, key=pending.keys[TINA.email], namespace=namespace).splitlines()
+        blob = base64.b64decode(b"".join(lines[1:-1]))
+        assert change(blob) != blob
+        pending.put(FORGED, text, b"\n".join([lines[0], base64.b64encode(change(blob)), lines[-1], b""]))
 
     return lay
 
@@ -181,70 +236,70 @@ def _late(pending: PendingRequest) -> None:
 
 ATTACKS: Final[Mapping[str, Attack]] = {
     # --- what she signed is something else
-    "she rejected it": Attack(_by_tina(meaning=REJECTS), "which is no approval.signed"),
-    "a signed REJECTS in words of her own": Attack(_by_tina(meaning="REJECTS this request"), "which is no approval.signed"),
-    "she has only seen it": Attack(_by_tina(meaning="has seen this request"), "which is no approval.signed"),
-    "she answered for an override": Attack(_by_tina(meaning=OVERRIDES), "which is no approval.signed"),
-    "a blank behind the meaning": Attack(_by_tina(meaning=f"{APPROVES} "), "which is no approval.signed"),
-    "a capital in the meaning": Attack(_by_tina(meaning=APPROVES.capitalize()), "which is no approval.signed"),
-    "an override laid down as an approval": Attack(lambda p: p.put(FORGED, render(p.override_statement(TINA)), sign(render(p.override_statement(TINA)), key=p.keys[TINA.email], namespace=NAMESPACE)), "must hold exactly"),
-    "another request": Attack(_by_tina(request_sha256="0" * 64), "signs another request"),
-    "another run": Attack(_by_tina(run=LATER_RUN), "signs another request"),
-    "her approval of another request": Attack(_of_another_request, "signs another request"),
+    "she rejected it": Attack(_by_tina(meaning=REJECTS), "which is no approval.signed", MEANS_ELSE),
+    "a signed REJECTS in words of her own": Attack(_by_tina(meaning="REJECTS this request"), "which is no approval.signed", MEANS_ELSE),
+    "she has only seen it": Attack(_by_tina(meaning="has seen this request"), "which is no approval.signed", MEANS_ELSE),
+    "she answered for an override": Attack(_by_tina(meaning=OVERRIDES), "which is no approval.signed", MEANS_ELSE),
+    "a blank behind the meaning": Attack(_by_tina(meaning=f"{APPROVES} "), "which is no approval.signed", MEANS_ELSE),
+    "a capital in the meaning": Attack(_by_tina(meaning=APPROVES.capitalize()), "which is no approval.signed", MEANS_ELSE),
+    "an override laid down as an approval": Attack(lambda p: p.put(FORGED, render(p.override_statement(TINA)), sign(render(p.override_statement(TINA)), key=p.keys[TINA.email], namespace=NAMESPACE)), "must hold exactly", Complaint(STATEMENT, "says another reason, gate, incident, expires than event", SAYS_ELSE)),
+    "another request": Attack(_by_tina(request_sha256="0" * 64), "signs another request", OF_ANOTHER_REQUEST),
+    "another run": Attack(_by_tina(run=LATER_RUN), "signs another request", Complaint(STATEMENT, "says another run than event", SAYS_ELSE)),
+    "her approval of another request": Attack(_of_another_request, "signs another request", OF_ANOTHER_REQUEST),
     # --- she is somebody else
-    "another name than the roster's": Attack(_named_otherwise("Quinn Quist"), "is Tina Tanaka in the roster"),
-    "her name in capitals": Attack(_named_otherwise("TINA TANAKA"), "is Tina Tanaka in the roster"),
-    "a blank in her name": Attack(_named_otherwise("Tina  Tanaka"), "is Tina Tanaka in the roster"),
-    "a look-alike letter in her name": Attack(_named_otherwise("Tin\u0430 Tanaka"), "is Tina Tanaka in the roster"),
-    "a role that she does not hold": Attack(_by_tina(role="QA Lead"), "does not hold the role QA Lead"),
-    "a role that nobody asks": Attack(lambda p: p.put_statement(p.approval(DORA)), "is not asked for", DORA.email),
-    "no role": Attack(_by_tina(role=""), "role"),
-    "a capital in her address": Attack(_by_strangers_key(signer="Tina@example.org"), "", "Tina@example.org"),
-    "a dot behind her address": Attack(_by_strangers_key(signer="tina@example.org."), "", "tina@example.org."),
-    "a plus in her address": Attack(_by_strangers_key(signer="tina+x@example.org"), "nobody in the roster", "tina+x@example.org"),
-    "a look-alike letter in her address": Attack(_by_strangers_key(signer="t\u0456na@example.org"), "", "t\u0456na@example.org"),
-    "an address for everybody": Attack(_by_strangers_key(signer="*@example.org"), "", "*@example.org"),
-    "two addresses": Attack(_by_strangers_key(signer="tina@example.org,eve@example.org"), "", "tina@example.org,eve@example.org"),
-    "a stranger": Attack(_by_strangers_key(signer="eve@example.org"), "nobody in the roster", "eve@example.org"),
+    "another name than the roster's": Attack(_named_otherwise("Quinn Quist"), "is Tina Tanaka in the roster", NOT_HER_NAME_OR_ROLE),
+    "her name in capitals": Attack(_named_otherwise("TINA TANAKA"), "is Tina Tanaka in the roster", NOT_HER_NAME_OR_ROLE),
+    "a blank in her name": Attack(_named_otherwise("Tina  Tanaka"), "is Tina Tanaka in the roster", NOT_HER_NAME_OR_ROLE),
+    "a look-alike letter in her name": Attack(_named_otherwise("Tin\u0430 Tanaka"), "is Tina Tanaka in the roster", NOT_HER_NAME_OR_ROLE),
+    "a role that she does not hold": Attack(_by_tina(role="QA Lead"), "does not hold the role QA Lead", NOT_HER_NAME_OR_ROLE),
+    "a role that nobody asks": Attack(lambda p: p.put_statement(p.approval(DORA)), "is not asked for", _as_one("gate.passed", NOT_SIGNED_BY.format(DORA.email)), DORA.email),
+    "no role": Attack(_by_tina(role=""), "role is empty", Complaint(STATEMENT, "says another role than event", NOT_HER_NAME_OR_ROLE.theirs)),
+    "a capital in her address": Attack(_by_strangers_key(signer="Tina@example.org"), "Tina@example.org is nobody in the roster", NO_ADDRESS, "Tina@example.org"),
+    "a dot behind her address": Attack(_by_strangers_key(signer="tina@example.org."), "tina@example.org. is nobody in the roster", NO_ADDRESS, "tina@example.org."),
+    "a plus in her address": Attack(_by_strangers_key(signer="tina+x@example.org"), "tina+x@example.org is nobody in the roster", NO_ADDRESS, "tina+x@example.org"),
+    "a look-alike letter in her address": Attack(_by_strangers_key(signer="t\u0456na@example.org"), "is nobody in the roster", NO_ADDRESS, "t\u0456na@example.org"),
+    "an address for everybody": Attack(_by_strangers_key(signer="*@example.org"), "*@example.org is nobody in the roster", NO_ADDRESS, "*@example.org"),
+    "two addresses": Attack(_by_strangers_key(signer="tina@example.org,eve@example.org"), "tina@example.org,eve@example.org is nobody in the roster", NO_ADDRESS, "tina@example.org,eve@example.org"),
+    "a stranger": Attack(_by_strangers_key(signer="eve@example.org"), "eve@example.org is nobody in the roster", Complaint(SIGNATURE, "does not verify for eve@example.org at the time of event", "is no valid signature of eve@example.org at"), "eve@example.org"),
     # --- another key
-    "a stranger's key": Attack(_by_strangers_key(), "does not verify"),
-    "the key of another approver": Attack(lambda p: p.put_statement(p.approval(TINA), key=QUINN.email), "does not verify"),
-    "the key of the deployer": Attack(lambda p: p.put_statement(p.approval(TINA), key=DORA.email), "does not verify"),
-    "her key of git": Attack(lambda p: p.put_statement(p.approval(TINA), namespace="git"), "does not verify"),
-    "her key of another organisation": Attack(lambda p: p.put_statement(p.approval(TINA), namespace="deploy-approval@other.example.org"), "does not verify"),
-    "her key of files": Attack(lambda p: p.put_statement(p.approval(TINA), namespace="file"), "does not verify"),
-    "a key of hers that was revoked": Attack(_after_her_key_ended, "does not verify"),
-    "somebody whom the log's key enrolled meanwhile": Attack(_enrolled_by_the_log("eve@example.org", "stranger", printed_name="Eve"), "after the request was made", "eve@example.org"),
-    "her namesake whom the log's key enrolled meanwhile": Attack(_enrolled_by_the_log("tina@example.com", "stranger"), "after the request was made", "tina@example.com"),
-    "a second key of hers that the log's key enrolled meanwhile": Attack(_another_key_of_hers, "after the request was made"),
+    "a stranger's key": Attack(_by_strangers_key(), "does not verify", UNKNOWN_KEY),
+    "the key of another approver": Attack(lambda p: p.put_statement(p.approval(TINA), key=QUINN.email), "does not verify", UNKNOWN_KEY),
+    "the key of the deployer": Attack(lambda p: p.put_statement(p.approval(TINA), key=DORA.email), "does not verify", UNKNOWN_KEY),
+    "her key of git": Attack(lambda p: p.put_statement(p.approval(TINA), namespace="git"), "does not verify", OTHER_NAMESPACE),
+    "her key of another organisation": Attack(lambda p: p.put_statement(p.approval(TINA), namespace="deploy-approval@other.example.org"), "does not verify", OTHER_NAMESPACE),
+    "her key of files": Attack(lambda p: p.put_statement(p.approval(TINA), namespace="file"), "does not verify", OTHER_NAMESPACE),
+    "a key of hers that was revoked": Attack(_after_her_key_ended, "does not verify", _unsigned("[0-9]+: .*key has expired")),
+    "somebody whom the log's key enrolled meanwhile": Attack(_enrolled_by_the_log("eve@example.org", "stranger", printed_name="Eve"), "after the request was made", TOO_NEW, "eve@example.org"),
+    "her namesake whom the log's key enrolled meanwhile": Attack(_enrolled_by_the_log("tina@example.com", "stranger"), "after the request was made", TOO_NEW, "tina@example.com"),
+    "a second key of hers that the log's key enrolled meanwhile": Attack(_another_key_of_hers, "after the request was made", TOO_NEW),
     # --- no signature of these bytes
-    "no signature": Attack(lambda p: p.put(FORGED, render(p.approval(TINA)), None), "its .sig is missing"),
-    "an empty signature": Attack(lambda p: p.put(FORGED, render(p.approval(TINA)), b""), "does not verify"),
-    "a signature of other words": Attack(_edited, "does not verify"),
-    "another namespace written into the signature": Attack(_armour(lambda blob: blob.replace(NAMESPACE.encode(), b"x" * len(NAMESPACE))), "does not verify"),
-    "the last byte of the signature": Attack(_armour(lambda blob: blob[:-1] + bytes([blob[-1] ^ 1])), "does not verify"),
-    "bytes behind the signature": Attack(_armour(lambda blob: blob + b"\0"), "does not verify"),
-    "a link": Attack(_linked, "is a link"),
+    "no signature": Attack(lambda p: p.put(FORGED, render(p.approval(TINA)), None), "its .sig is missing", _as_one(SIGNATURE, "is missing")),
+    "an empty signature": Attack(lambda p: p.put(FORGED, render(p.approval(TINA)), b""), "does not verify", _unsigned("[0-9]+: .*incomplete message")),
+    "a signature of other words": Attack(_edited, "does not verify", OTHER_BYTES),
+    "this namespace written into her signature in another": Attack(_armour(lambda blob: blob.replace(b"x" * len(NAMESPACE), NAMESPACE.encode()), "x" * len(NAMESPACE)), "does not verify", OTHER_BYTES),
+    "the last byte of the signature": Attack(_armour(lambda blob: blob[:-1] + bytes([blob[-1] ^ 1])), "does not verify", OTHER_BYTES),
+    "bytes behind the signature": Attack(_armour(lambda blob: blob + b"\0"), "does not verify", _unsigned("[0-9]+: Signature contains trailing data")),
+    "a link": Attack(_linked, "is a link", Complaint(STATEMENT, "is no regular file", "is not a regular file")),
     # --- written otherwise
-    "blanks between the words": Attack(_text(lambda text: text.replace(b":", b": ")), "no canonical JSON"),
-    "a key more": Attack(_text(lambda text: canonical({**json.loads(text), "also": "this"})), "must hold exactly"),
-    "a key less": Attack(_text(lambda text: canonical({k: v for k, v in json.loads(text).items() if k != "run"})), "must hold exactly"),
-    "a key twice": Attack(_text(lambda text: text.replace(b'{"comment":""', b'{"comment":"","comment":""')), "no canonical JSON"),
-    "a line more": Attack(_text(lambda text: text + b"\n"), "no canonical JSON"),
-    "lists a hundred thousand deep": Attack(_text(lambda text: b"[" * 100_000), "no canonical JSON"),
+    "blanks between the words": Attack(_text(lambda text: text.replace(b":", b": ")), "no canonical JSON", NOT_CANONICAL),
+    "a key more": Attack(_text(lambda text: canonical({**json.loads(text), "also": "this"})), "must hold exactly", Complaint(STATEMENT, "must hold exactly comment, meaning,", "has a key that is none of its kind")),
+    "a key less": Attack(_text(lambda text: canonical({k: v for k, v in json.loads(text).items() if k != "run"})), "must hold exactly", Complaint(STATEMENT, "must hold exactly comment, meaning,", "lacks the key run")),
+    "a key twice": Attack(_text(lambda text: text.replace(b'{"comment":""', b'{"comment":"","comment":""')), "no canonical JSON", NOT_CANONICAL),
+    "a line more": Attack(_text(lambda text: text + b"\n"), "no canonical JSON", NOT_CANONICAL),
+    "lists a hundred thousand deep": Attack(_text(lambda text: b"[" * 100_000), "no canonical JSON", NOT_CANONICAL),
     # --- when
-    "dated before the request": Attack(lambda p: p.put_statement(p.approval(TINA, signed_at=stamp(p.clock.now() - timedelta(hours=1)))), "is back-dated"),
-    "dated after it was laid down": Attack(lambda p: p.put_statement(p.approval(TINA, signed_at=stamp(p.clock.now() + timedelta(hours=1)))), "after it was laid down"),
-    "dated on no day": Attack(_by_tina(signed_at="2026-11-31T00:00:00.000Z"), "day is out of range"),
-    "laid down when the request had lapsed": Attack(_late, "lapsed"),
+    "dated before the request": Attack(lambda p: p.put_statement(p.approval(TINA, signed_at=stamp(p.clock.now() - timedelta(hours=1)))), "is back-dated", _as_one(STATEMENT, "is back-dated")),
+    "dated after it was laid down": Attack(lambda p: p.put_statement(p.approval(TINA, signed_at=stamp(p.clock.now() + timedelta(hours=1)))), "after it was laid down", Complaint(STATEMENT, "after it was laid down", "is dated after it was counted")),
+    "dated on no day": Attack(_by_tina(signed_at="2026-11-31T00:00:00.000Z"), "day is out of range", _as_one(STATEMENT, "its signed_at is no UTC time")),
+    "laid down when the request had lapsed": Attack(_late, "lapsed", _as_one("run.opened", "opens on a request that ran out at 2026-11-23T12:01:00.000Z")),
     # --- who must not
-    "who deploys": Attack(lambda p: p.put_statement(p.approval(DORA, role=TECH_LEAD)), "deploys this", DORA.email),
-    "who wrote it": Attack(lambda p: p.put_statement(p.approval(ADAM)), "wrote part", ADAM.email),
-    "one signature twice": Attack(_twice, "", QUINN.email),
-    "one person in two roles": Attack(lambda p: (p.put_statement(p.approval(BOTH)), p.put_statement(p.approval(BOTH, role="QA Lead"))), "", BOTH.email, alone=True),
-    "over a rejection": Attack(_rejected, "rejected by"),
-    "over a rejection whose file was removed": Attack(_rejected_and_removed, "rejected by"),
-    "nobody": Attack(lambda p: None, "approval missing: Tech Lead"),
+    "who deploys": Attack(lambda p: p.put_statement(p.approval(DORA, role=TECH_LEAD)), "deploys this", _as_one("step.started", "goes on, and dora@example.org, who deploys it, approved it"), DORA.email),
+    "who wrote it": Attack(lambda p: p.put_statement(p.approval(ADAM)), "wrote part", _as_one("step.started", "goes on, and adam@example.org, who wrote part of it, approved it"), ADAM.email),
+    "one signature twice": Attack(_twice, "approval missing: Tech Lead", IN_TWO_ROLES, QUINN.email),
+    "one person in two roles": Attack(lambda p: (p.put_statement(p.approval(BOTH)), p.put_statement(p.approval(BOTH, role="QA Lead"))), "approval missing: QA Lead", IN_TWO_ROLES, BOTH.email, alone=True),
+    "over a rejection": Attack(_rejected, "rejected by", REJECTED),
+    "over a rejection whose file was removed": Attack(_rejected_and_removed, "rejected by", REJECTED),
+    "nobody": Attack(lambda p: None, "approval missing: Tech Lead", _as_one("gate.passed", NOT_SIGNED_BY.format(TINA.email))),
 }  # fmt: skip
 
 

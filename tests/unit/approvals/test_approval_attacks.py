@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -13,9 +14,11 @@ from pytest_deploy.errors import IllegalEvent
 from pytest_deploy.gates import approvals
 from pytest_deploy.gates.approvals import Quorum
 from pytest_deploy.gates.verdict import Verdict
+from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.lease import take
 from pytest_deploy.record.meanings import APPROVES
 from pytest_deploy.release.request import digest
+from pytest_deploy.verify.verify import verify
 from tests.unit.approvals.approval_attacks import ATTACKS, TECH_LEAD, files_of
 from tests.unit.approvals.pending_request import (
     ADAM,
@@ -30,6 +33,7 @@ from tests.unit.approvals.pending_request import (
 )
 from tests.unit.record.sample_record import RunWriter
 from tests.unit.verify.altered_record import append_unchecked
+from tests.unit.verify.second_verifier import second_opinion
 from tests.unit.verify.third_verifier import all_three
 
 ALWAYS = {
@@ -95,7 +99,9 @@ def test_the_gate_refuses_it_and_says_why(pending: PendingRequest, kind: str) ->
 @pytest.mark.parametrize(
     "kind", [kind if kind in ALWAYS else pytest.param(kind, marks=pytest.mark.faults) for kind in ATTACKS]
 )
-def test_all_three_verifiers_refuse_it_where_the_logs_key_goes_on_with_it(pending: PendingRequest, kind: str) -> None:
+def test_all_three_verifiers_refuse_it_for_what_it_is_where_the_logs_key_goes_on_with_it(
+    pending: PendingRequest, kind: str
+) -> None:
     """Each file there is counted, the gate is said to have passed, and the run deploys."""
     attack = ATTACKS[kind]
     attacked(pending, kind)
@@ -118,7 +124,19 @@ def test_all_three_verifiers_refuse_it_where_the_logs_key_goes_on_with_it(pendin
         )
     go_on(pending, {TECH_LEAD: attack.signer, "QA Lead": attack.signer if attack.alone else QUINN.email})
 
-    assert not all_three(pending.store)[0]
+    ok, place = all_three(pending.store)
+    assert not ok
+    assert called(pending, place).endswith(attack.complaint.at)
+    problems = [finding.problem for finding in verify(pending.store).findings if finding.place == place]
+    assert re.search(attack.complaint.ours, "\n".join(problems)), problems
+    assert attack.complaint.theirs in second_opinion(pending.store).text
+
+
+def called(pending: PendingRequest, place: str) -> str:
+    """A file of the store by its name, an event by its type."""
+    if not place.startswith("log/"):
+        return place
+    return entries.parse((pending.store / place).read_bytes()).event.type
 
 
 def go_on(pending: PendingRequest, filled: dict[str, str]) -> None:
