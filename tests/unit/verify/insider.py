@@ -10,14 +10,28 @@ from pathlib import Path
 from typing import Any
 
 from pytest_deploy.record import log_entry as entries
-from pytest_deploy.record.event import Event, canonical, line_hash
+from pytest_deploy.record.event import canonical
 from pytest_deploy.record.events import parse
-from pytest_deploy.record.key import FileSigner, first_set, write_plain_copies, write_set
+from pytest_deploy.record.key import first_set, write_plain_copies, write_set
 from pytest_deploy.record.meanings import APPROVES, OVERRIDES, REJECTS
 from pytest_deploy.verify.verify import verify
 from tests.required_programs import needs
 from tests.unit.record.fido_token import Token
-from tests.unit.record.sample_record import ACTOR, ORIGIN, PERSON, HandClock, RunWriter, open_log, policy_text
+from tests.unit.record.sample_record import (
+    ACTOR,
+    IMAGE,
+    MOVED,
+    PERSON,
+    HandClock,
+    RunWriter,
+    open_log,
+    opened_data,
+    phase_finished,
+    policy_text,
+    step_finished,
+    step_started,
+)
+from tests.unit.verify.altered_record import append_unchecked
 from tests.unit.verify.third_verifier import all_three
 
 NAMESPACE = "deploy-approval@example.org"
@@ -30,7 +44,12 @@ RULES_OF_PRODUCTION: dict[str, Any] = {
     "window": {"closes": "15:00", "opens": "09:00", "zone": "America/New_York"},
 }
 PRODUCTION = policy_text(**RULES_OF_PRODUCTION)
-OVERRIDDEN = {"by": ["quinn@example.org", "tina@example.org"], "refused": "closed", "until": "2026-11-22T16:00:00.000Z"}
+UNTIL = "2026-11-22T16:00:00.000Z"
+"""When a request, or an override, of these records ends."""
+OVERRIDDEN = {"by": ["quinn@example.org", "tina@example.org"], "refused": "closed", "until": UNTIL}
+STEP = "suites/deploy/test_deploy.py::test_it"
+REVISION: dict[str, Any] = {"revision": "diary-2", "image": IMAGE, "url": None, "env_names": []}
+ROLLED_BACK: dict[str, Any] = {"outcome": "rolled-back", "duration_s": 1.0, "target": None}
 
 
 @dataclass
@@ -62,6 +81,15 @@ class Insider:
         made.run.policy = policy
         made.run.planned_request(says=request, requested_by=asked_by)
         return made
+
+    @classmethod
+    def asked(cls, home: Path, signed: str | None, said: str | None) -> Insider:
+        """A request that two people approved; its file says when it ends, its event may say another time."""
+        made = cls.begin(home)
+        made.run = RunWriter(made.run.log)
+        made.run.policy = PRODUCTION
+        made.run.planned_request(says={} if signed is None else {"expires": signed}, expires=said)
+        return made.approve("tina", "quinn")
 
     def enroll(self, *people: str, also: Mapping[str, Any] | None = None) -> Insider:
         """The roster is these people from now on, and what `roles.json` says `also`."""
@@ -163,15 +191,66 @@ class Insider:
         self.run.step("traffic", changes=True).close("deployed")
         return self
 
+    def later(self, seconds: float) -> Insider:
+        clock = self.run.log.clock
+        assert isinstance(clock, HandClock)
+        clock.move(seconds)
+        return self
+
+    # --- a run by its parts, where one of them is not as the writer would have it
+
     def force(self, event_type: str, data: dict[str, Any]) -> int:
         """An event of the run that the log's key signs though it is not legal now; returns its seq."""
-        store, key = self.store, FileSigner.open(self.home / "keys" / "local.pem")
-        seq = sum(1 for _ in (store / "log").iterdir())
-        before = entries.parse((store / entries.name(seq - 1)).read_bytes())
-        said = {"type": event_type, "run": self.run.run, "actor": ACTOR, "data": data}
-        event = Event(**{**vars(before.event), "seq": seq, "prev": line_hash(before.line), **said})
-        (store / entries.name(seq)).write_bytes(entries.build(event, before.path_after, ORIGIN, key)[1])
-        return seq
+        return append_unchecked(self.run.log, event_type, data, self.run.run)
+
+    def void(self) -> Insider:
+        self.run.add("request.voided", {"cause": "withdrawn"})
+        return self
+
+    def lease(self) -> Insider:
+        """The run is about to be opened."""
+        data = {"name": "local", "holder": PERSON, "until": "2026-11-22T12:01:00.000Z", "recovers": False}
+        self.force("lease.taken", {**data, "host": None, "pid": None, "process_started": None})
+        return self
+
+    def opening(self, **says: Any) -> dict[str, Any]:
+        """The data of its `run.opened`."""
+        return opened_data(**{"request_sha256": self.request_sha256, "preimages": {}, **says})
+
+    def smoke(self) -> Insider:
+        """Another run, which only checks what serves; behind its gates."""
+        self.run = RunWriter(self.run.log, pipeline="smoke")
+        self.run.policy = PRODUCTION
+        self.run.open().ask_gates("change")
+        return self
+
+    def begin_step(self, *, changes: bool = True) -> Insider:
+        """The step of a deployment has begun, behind its gates."""
+        self.open().ask()
+        self.run.add("phase.started", {"phase": "deploy"})
+        self.run.add("step.started", step_started(STEP, "deploy", changes=changes))
+        return self
+
+    def end_step(self, outcome: str = "passed") -> Insider:
+        self.run.add("step.finished", step_finished(STEP, "deploy", outcome))
+        self.run.add("phase.finished", phase_finished("deploy", "passed" if outcome == "passed" else "failed"))
+        return self
+
+    def fail(self) -> Insider:
+        """The step moved traffic, and failed."""
+        self.begin_step().run.add("traffic.moved", MOVED)
+        return self.end_step("failed")
+
+    def undo(self) -> Insider:
+        """The step passed, and was undone all the same."""
+        self.begin_step().run.add("traffic.moved", MOVED)
+        self.end_step().run.roll_back()
+        return self
+
+    def start_rollback(self) -> Insider:
+        """What failed is being undone."""
+        self.fail().run.add("rollback.started", {"cause": "-", "order": ["traffic"], "target": None})
+        return self
 
     def seq_of(self, event_type: str, **says: Any) -> int:
         """Of the newest event of a type that says this."""

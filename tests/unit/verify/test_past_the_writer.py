@@ -13,22 +13,19 @@ from tests.unit.record.sample_record import (
     MOVED,
     PERSON,
     SHA,
-    HandClock,
     RunWriter,
     decided,
-    opened_data,
     phase_finished,
     step_finished,
     step_started,
     verdict,
 )
-from tests.unit.verify.insider import FILLED, OVERRIDDEN, PRODUCTION, Insider, approvals
+from tests.unit.verify.insider import FILLED, OVERRIDDEN, REVISION, ROLLED_BACK, STEP, UNTIL, Insider, approvals
 from tests.unit.verify.third_verifier import all_three
 
-REVISION: dict[str, Any] = {"revision": "diary-2", "image": f"diary@sha256:{SHA}", "url": None, "env_names": []}
 REQUEST: dict[str, Any] = {"expires": None, "requested_by": PERSON}
-ROLLED_BACK: dict[str, Any] = {"outcome": "rolled-back", "duration_s": 1.0, "target": None}
-STEP = "suites/deploy/test_deploy.py::test_it"
+END = 5 * 3600
+"""Seconds after which a request, or an override, of these records has ended."""
 Force = Callable[[Insider], int]
 
 
@@ -37,63 +34,22 @@ def insider(tmp_path: Path) -> Insider:
     return Insider.begin(tmp_path).approve("tina", "quinn")
 
 
-def leased(insider: Insider) -> Insider:
-    """The run is about to be opened."""
-    data = {"name": "local", "holder": PERSON, "until": "2026-11-22T12:01:00.000Z", "recovers": False}
-    insider.run.add("lease.taken", {**data, "host": None, "pid": None, "process_started": None})
-    return insider
-
-
-def opened(insider: Insider, **says: Any) -> dict[str, Any]:
-    return opened_data(**{"request_sha256": insider.request_sha256, "preimages": {}, **says})
-
-
-def begun(insider: Insider, *, changes: bool = False) -> Insider:
-    """The step of a deployment has begun, behind its gates."""
-    run = insider.open().ask().run
-    run.add("phase.started", {"phase": "deploy"})
-    run.add("step.started", step_started(STEP, "deploy", changes=changes))
-    return insider
-
-
-def smoke(insider: Insider) -> Insider:
-    insider.run = RunWriter(insider.run.log, pipeline="smoke")
-    insider.run.policy = PRODUCTION
-    insider.run.open().ask_gates("change")
-    return insider
-
-
-def failed(insider: Insider) -> Insider:
-    insider.open().ask().run.step("traffic", changes=True, outcome="failed")
-    return insider
-
-
-def rolled_back(insider: Insider) -> Insider:
-    failed(insider).run.roll_back()
-    return insider
-
-
-def voided(insider: Insider) -> Insider:
-    insider.run.add("request.voided", {"cause": "withdrawn"})
-    return insider
-
-
 FORCED: dict[str, Force] = {
     "a second request": lambda i: i.force("request.made", {**REQUEST, "request_sha256": i.request_sha256}),
-    "opened on no request": lambda i: leased(i).force("run.opened", opened(i, request_sha256=None)),
-    "opened on another request": lambda i: leased(i).force("run.opened", opened(i, request_sha256="1" * 64)),
-    "opened on a request that was voided": lambda i: voided(i).force("run.opened", opened(i)),
-    "opened twice": lambda i: i.open().force("run.opened", opened(i)),
-    "opened on a request that was rejected": lambda i: leased(i.reject("quinn")).force("run.opened", opened(i)),
+    "opened on no request": lambda i: i.lease().force("run.opened", i.opening(request_sha256=None)),
+    "opened on another request": lambda i: i.lease().force("run.opened", i.opening(request_sha256="1" * 64)),
+    "opened on a request that was voided": lambda i: i.void().force("run.opened", i.opening()),
+    "opened twice": lambda i: i.open().force("run.opened", i.opening()),
+    "opened on a request that was rejected": lambda i: i.reject("quinn").lease().force("run.opened", i.opening()),
     "passed, and refused": lambda i: i.open().ask().force("gate.passed", verdict("freeze", "refused", "change")),
     "a revision in no step": lambda i: i.open().ask().force("revision.deployed", REVISION),
-    "a revision in a step that changes nothing": lambda i: begun(i).force("revision.deployed", REVISION),
+    "a revision in a step that changes nothing": lambda i: i.begin_step(changes=False).force("revision.deployed", REVISION),
     "traffic in no step": lambda i: i.open().ask().force("traffic.moved", MOVED),
-    "a smoke run that deploys": lambda i: smoke(i).force("run.decided", decided("deployed")),
-    "deployed though a step failed": lambda i: failed(i).force("run.decided", decided("deployed")),
-    "deployed though it was rolled back": lambda i: rolled_back(i).force("run.decided", decided("deployed")),
-    "failed though it changed something": lambda i: failed(i).force("run.decided", decided("failed")),
-    "rolled back by no rollback": lambda i: failed(i).force("run.decided", decided("rolled-back")),
+    "a smoke run that deploys": lambda i: i.smoke().force("run.decided", decided("deployed")),
+    "deployed though a step failed": lambda i: i.fail().force("run.decided", decided("deployed")),
+    "deployed though it was rolled back": lambda i: i.undo().force("run.decided", decided("deployed")),
+    "failed though it changed something": lambda i: i.fail().force("run.decided", decided("failed")),
+    "rolled back by no rollback": lambda i: i.fail().force("run.decided", decided("rolled-back")),
     "decided before it was opened": lambda i: i.force("run.decided", decided("deployed")),
     "a rollback's end without its start": lambda i: i.open().force("rollback.finished", ROLLED_BACK),
     "a step's end without its start": lambda i: i.open().force("step.finished", step_finished(STEP, "deploy")),
@@ -107,18 +63,11 @@ def test_what_the_writer_refuses_is_refused_by_all_three(insider: Insider, case:
     assert all_three(insider.store) == (False, entries.name(seq))
 
 
-def later(insider: Insider, seconds: float = 5 * 3600) -> Insider:
-    clock = insider.run.log.clock
-    assert isinstance(clock, HandClock)
-    clock.move(seconds)
-    return insider
-
-
 def opened_on_an_approval_of_before(insider: Insider) -> Insider:
     """Quinn's approval of before the rejection is counted once more."""
     approval = next(e for e in insider.run.log.run(insider.run.run) if e.data.get("signer") == "quinn@example.org")
-    leased(insider).run.add("approval.signed", dict(approval.data))
-    insider.force("run.opened", opened(insider))
+    insider.lease().run.add("approval.signed", dict(approval.data))
+    insider.force("run.opened", insider.opening())
     return insider
 
 
@@ -134,20 +83,9 @@ def overrides(*by: str) -> dict[str, Any]:
 
 
 def move(insider: Insider, digest: str) -> Insider:
-    begun(insider, changes=True).run.add("traffic.moved", {**MOVED, "digest": digest})
-    insider.run.add("step.finished", step_finished(STEP, "deploy"))
-    insider.run.add("phase.finished", phase_finished("deploy"))
-    insider.run.close("deployed")
+    insider.begin_step().run.add("traffic.moved", {**MOVED, "digest": digest})
+    insider.end_step().run.close("deployed")
     return insider
-
-
-def asked(home: Path, signed: str, said: str | None) -> Insider:
-    """A request that people sign with one end, and whose event says another."""
-    insider = Insider.begin(home)
-    insider.run = RunWriter(insider.run.log)
-    insider.run.policy = PRODUCTION
-    insider.run.planned_request(says={"expires": signed}, expires=said)
-    return insider.approve("tina", "quinn")
 
 
 def rolled_back_to_what_nobody_signed(insider: Insider) -> Insider:
@@ -180,11 +118,10 @@ REFUSED: dict[str, Callable[[Path], Insider]] = {
         deployer="otto@example.org").ask(window=overrides("tina", "otto")).deploy(),
     "an approval from before the rejection lifts it": lambda home: opened_on_an_approval_of_before(
         Insider.begin(home).approve("quinn", "tina").reject("quinn")),
-    "a request whose event states no end, and people signed one": lambda home: later(asked(home, "2026-11-22T16:00:00.000Z", None)).open().ask().deploy(),
-    "a request whose event states a later end": lambda home: later(
-        asked(home, "2026-11-22T16:00:00.000Z", "2027-11-22T16:00:00.000Z")).open().ask().deploy(),
-    "an override that ran out before the verdict": lambda home: later(
-        Insider.begin(home).approve("tina", "quinn").override("tina", "quinn").open()).ask(window=overrides("tina", "quinn")).deploy(),
+    "a request whose event states no end, and people signed one": lambda home: Insider.asked(home, UNTIL, None).later(END).open().ask().deploy(),
+    "a request whose event states a later end": lambda home: Insider.asked(home, UNTIL, "2027-11-22T16:00:00.000Z").later(END).open().ask().deploy(),
+    "an override that ran out before the verdict": lambda home: Insider.begin(home).approve("tina", "quinn").override("tina", "quinn").open().later(
+        END).ask(window=overrides("tina", "quinn")).deploy(),
     "traffic to another artefact": lambda home: move(Insider.begin(home).approve("tina", "quinn"), f"sha256:{'1' * 64}"),
     "another image when it opened": lambda home: Insider.begin(home).approve("tina", "quinn").open(image=f"diary@sha256:{'1' * 64}").ask().deploy(),
     "another plan than people signed": lambda home: Insider.begin(home, plan={"run": "local-20260101T000000Z-dead", "schema_diff_sha256": SHA}).approve(
@@ -214,5 +151,5 @@ def test_a_key_with_a_dot_is_no_role_that_somebody_filled(tmp_path: Path) -> Non
 
 
 def test_the_same_as_it_was_signed_is_taken_by_all_three(tmp_path: Path) -> None:
-    insider = asked(tmp_path, "2026-11-22T16:00:00.000Z", "2026-11-22T16:00:00.000Z")
+    insider = Insider.asked(tmp_path, UNTIL, UNTIL)
     move(insider, f"sha256:{SHA}").stands()

@@ -21,68 +21,24 @@ from tests.unit.record.sample_record import (
     PERSON,
     PLANNED,
     SHA,
-    HandClock,
     RunWriter,
     decided,
-    opened_data,
     phase_finished,
     step_finished,
     step_started,
 )
-from tests.unit.verify.altered_record import append_unchecked
-from tests.unit.verify.insider import OVERRIDDEN, PRODUCTION, Insider
+from tests.unit.verify.insider import OVERRIDDEN, REVISION, ROLLED_BACK, STEP, UNTIL, Insider
 from tests.unit.verify.second_verifier import both
 
 OTHER = f"sha256:{'1' * 64}"
-UNTIL = "2026-11-22T16:00:00.000Z"
-"""When a request, or an override, of these records ends."""
-REVISION: dict[str, Any] = {"revision": "diary-2", "image": IMAGE, "url": None, "env_names": []}
 MIGRATION: dict[str, Any] = {
     "version": "0008", "sha256": SHA, "duration_s": 0.5, "schema_before": None, "schema_after": None, "engine": "pgmigrate",
 }  # fmt: skip
-STEP = "suites/deploy/test_deploy.py::test_it"
-ROLLED_BACK: dict[str, Any] = {"outcome": "rolled-back", "duration_s": 1.0, "target": None}
 
 
 @pytest.fixture
 def insider(tmp_path: Path) -> Insider:
     return Insider.begin(tmp_path).approve("tina", "quinn")
-
-
-def force(insider: Insider, event_type: str, data: dict[str, Any]) -> int:
-    return append_unchecked(insider.run.log, event_type, data, insider.run.run)
-
-
-def later(insider: Insider, seconds: float) -> Insider:
-    clock = insider.run.log.clock
-    assert isinstance(clock, HandClock)
-    clock.move(seconds)
-    return insider
-
-
-def opened(insider: Insider, **says: Any) -> dict[str, Any]:
-    return opened_data(**{"request_sha256": insider.request_sha256, "preimages": {}, **says})
-
-
-def leased(insider: Insider) -> Insider:
-    """The run is about to be opened."""
-    data = {"name": "local", "holder": PERSON, "until": "2026-11-22T12:01:00.000Z", "recovers": False}
-    force(insider, "lease.taken", {**data, "host": None, "pid": None, "process_started": None})
-    return insider
-
-
-def begin_step(insider: Insider, *, changes: bool = True) -> Insider:
-    """The step of a deployment has begun, behind its gates."""
-    run = insider.open().ask().run
-    run.add("phase.started", {"phase": "deploy"})
-    run.add("step.started", step_started(STEP, "deploy", changes=changes))
-    return insider
-
-
-def end_step(insider: Insider, outcome: str = "passed") -> Insider:
-    insider.run.add("step.finished", step_finished(STEP, "deploy", outcome))
-    insider.run.add("phase.finished", phase_finished("deploy", "passed" if outcome == "passed" else "failed"))
-    return insider
 
 
 # --- a rejection stands until its signer signs an approval later
@@ -97,7 +53,7 @@ def test_only_an_approval_that_is_signed_later_lifts_a_rejection(tmp_path: Path,
     """An approval from before is counted again, or one that was signed before is counted after."""
     insider = Insider.begin(tmp_path).approve("tina").reject("quinn", signed_at="2026-11-22T11:59:59.000Z")
     insider.approve("quinn", signed_at=signed_at)
-    seq = force(leased(insider), "run.opened", opened(insider))
+    seq = insider.lease().force("run.opened", insider.opening())
 
     assert both(insider.store) == ((True, "") if ok else (False, entries.name(seq)))
 
@@ -109,7 +65,7 @@ def test_an_approval_lifts_a_rejection_where_its_event_says_that_it_was_signed_l
     data = dict(approval_of(insider, "quinn").data)
     insider.reject("quinn", signed_at="2026-11-22T11:59:59.000Z")
     insider.run.add("approval.signed", data if said else {key: data[key] for key in data.keys() - {"signed_at"}})
-    seq = force(leased(insider), "run.opened", opened(insider))
+    seq = insider.lease().force("run.opened", insider.opening())
 
     assert both(insider.store) == ((True, "") if said else (False, entries.name(seq)))
 
@@ -125,14 +81,14 @@ def test_a_gate_is_held_to_the_time_of_the_approval_too(insider: Insider) -> Non
 def test_no_first_change_begins_while_a_rejection_stands(insider: Insider) -> None:
     insider.open().ask().reject("quinn")
     insider.run.add("phase.started", {"phase": "deploy"})
-    seq = force(insider, "step.started", step_started(STEP, "deploy", changes=True))
+    seq = insider.force("step.started", step_started(STEP, "deploy", changes=True))
     assert both(insider.store) == (False, entries.name(seq))
 
 
 @pytest.mark.parametrize("how", ["a check goes on", "it was approved again", "after the first change", "a rollback"])
 def test_what_a_rejection_after_the_verdict_does_not_stop(insider: Insider, how: str) -> None:
     if how == "after the first change":
-        end_step(begin_step(insider)).reject("quinn").run.step("traffic", changes=True).close("deployed")
+        insider.begin_step().end_step().reject("quinn").run.step("traffic", changes=True).close("deployed")
     elif how == "it was approved again":
         insider.open().ask().reject("quinn")
         insider.approve("quinn", file="again-{}.json", signed_at="2026-11-22T12:00:01.000Z").deploy()
@@ -148,24 +104,13 @@ def test_what_a_rejection_after_the_verdict_does_not_stop(insider: Insider, how:
 # --- a request ends when people signed that it does
 
 
-def asked(home: Path, signed: str | None, said: str | None) -> Insider:
-    """A request whose file and whose event say when it ends."""
-    insider = Insider.begin(home)
-    insider.run = RunWriter(insider.run.log)
-    insider.run.policy = PRODUCTION
-    plan = RunWriter(insider.run.log, pipeline="plan").open().step("build")
-    insider.run.request(says={} if signed is None else {"expires": signed}, plan=plan.run, expires=said)
-    plan.add("run.decided", decided("passed", request=insider.run.run))
-    return insider.approve("tina", "quinn")
-
-
 def test_a_request_without_an_end_does_not_run_out(tmp_path: Path) -> None:
-    later(asked(tmp_path, None, None), 5 * 3600).open().ask().deploy().stands()
+    Insider.asked(tmp_path, None, None).later(5 * 3600).open().ask().deploy().stands()
 
 
 @pytest.mark.parametrize("said", [UNTIL, "2027-11-22T16:00:00.000Z", None], ids=["as signed", "a year later", "none"])
 def test_the_event_of_a_request_ends_it_when_people_signed_that_it_ends(tmp_path: Path, said: str | None) -> None:
-    insider = asked(tmp_path, UNTIL, said).open().ask().deploy()
+    insider = Insider.asked(tmp_path, UNTIL, said).open().ask().deploy()
     if said == UNTIL:
         insider.stands()
     else:
@@ -180,7 +125,7 @@ def test_the_event_of_a_request_ends_it_when_people_signed_that_it_ends(tmp_path
 )
 def test_an_override_that_ran_out_lets_nothing_go(insider: Insider, after_s: float, *, ok: bool) -> None:
     """It is signed until 16:00; asking all gates may take a minute."""
-    later(insider.override("tina", "quinn").open(), after_s)
+    insider.override("tina", "quinn").open().later(after_s)
     insider.ask(window={"inputs": {"override": OVERRIDDEN}}).deploy()
     if ok:
         insider.stands()
@@ -190,7 +135,7 @@ def test_an_override_that_ran_out_lets_nothing_go(insider: Insider, after_s: flo
 
 def test_an_override_that_one_of_two_signed_anew_had_run_out(insider: Insider) -> None:
     insider.override("tina", "quinn").open()
-    later(insider, 5 * 3600).override(
+    insider.later(5 * 3600).override(
         "quinn", file="again-{}.json", signed_at="2026-11-22T16:30:00.000Z", expires="2026-11-22T18:00:00.000Z"
     )
     insider.ask(window={"inputs": {"override": OVERRIDDEN}}).run.close("failed")
@@ -206,8 +151,8 @@ def test_an_override_that_one_of_two_signed_anew_had_run_out(insider: Insider) -
     ids=["the digest", "with its repository", "none said", "another", "another with its repository"],
 )
 def test_traffic_goes_to_the_artefact_that_people_signed(insider: Insider, digest: str | None, *, ok: bool) -> None:
-    begin_step(insider).run.add("traffic.moved", {**MOVED, "digest": digest})
-    end_step(insider).run.close("deployed")
+    insider.begin_step().run.add("traffic.moved", {**MOVED, "digest": digest})
+    insider.end_step().run.close("deployed")
     if ok:
         insider.stands()
     else:
@@ -215,8 +160,8 @@ def test_traffic_goes_to_the_artefact_that_people_signed(insider: Insider, diges
 
 
 def test_a_rollback_moves_traffic_to_what_served_before(insider: Insider) -> None:
-    begin_step(insider).run.add("traffic.moved", MOVED)
-    run = end_step(insider, "failed").run
+    insider.begin_step().run.add("traffic.moved", MOVED)
+    run = insider.end_step("failed").run
     run.add("rollback.started", {"cause": "-", "order": ["traffic"], "target": None})
     run.add("traffic.moved", {**MOVED, "digest": OTHER})
     run.add("rollback.finished", ROLLED_BACK)
@@ -238,35 +183,9 @@ def test_a_run_that_changes_something_opens_with_the_artefact_that_people_signed
 # --- the life of a run, past the writer
 
 
-def voided(insider: Insider) -> Insider:
-    insider.run.add("request.voided", {"cause": "withdrawn"})
-    return insider
-
-
-def smoke(insider: Insider) -> Insider:
-    insider.run = RunWriter(insider.run.log, pipeline="smoke")
-    insider.run.policy = PRODUCTION
-    insider.run.open().ask_gates("change")
-    return insider
-
-
-def failed(insider: Insider) -> Insider:
-    begin_step(insider).run.add("traffic.moved", MOVED)
-    return end_step(insider, "failed")
-
-
-def rolling_back(insider: Insider) -> Insider:
-    failed(insider).run.add("rollback.started", {"cause": "-", "order": ["traffic"], "target": None})
-    return insider
-
-
 def asked_again(insider: Insider) -> int:
     data = {"expires": None, "requested_by": PERSON, "request_sha256": insider.request_sha256}
-    return force(insider, "request.made", data)
-
-
-def of_plan(insider: Insider) -> dict[str, Any]:
-    return opened(insider, pipeline="plan")
+    return insider.force("request.made", data)
 
 
 STARTED = step_started(STEP, "deploy")
@@ -276,58 +195,52 @@ NOT_RUN: dict[str, Any] = {"nodeid": STEP, "phase": "deploy", "cause": "it stopp
 
 FORCED: dict[str, Callable[[Insider], int]] = {
     "a second request": asked_again,
-    "a lease on a voided request": lambda i: force(leased(voided(i)), "run.opened", opened(i)) - 1,
-    "a voided request is opened": lambda i: force(voided(i), "run.opened", opened(i)),
-    "a voided request is opened by a plan": lambda i: force(voided(i), "run.opened", of_plan(i)),
-    "a voided request is voided": lambda i: force(voided(i), "request.voided", {"cause": "again"}),
-    "a request is voided after its run was opened": lambda i: force(i.open(), "request.voided", {"cause": "late"}),
-    "no request is voided": lambda i: force(smoke(i), "request.voided", {"cause": "none"}),
-    "a plan of the steps after another": lambda i: force(i.open(), "run.planned", PLANNED),
-    "a plan of the steps before the run": lambda i: force(i, "run.planned", PLANNED),
-    "a smoke run that deploys": lambda i: force(smoke(i), "run.decided", decided("deployed")),
-    "a deployment that is not passed": lambda i: force(i.open(), "run.decided", decided("not-passed")),
-    "a smoke run that is still needed": lambda i: force(smoke(i), "run.decided", decided("still-needed")),
-    "a revision in no step": lambda i: force(i.open().ask(), "revision.deployed", REVISION),
-    "a migration in no step": lambda i: force(i.open().ask(), "migration.applied", MIGRATION),
-    "traffic in no step": lambda i: force(i.open().ask(), "traffic.moved", MOVED),
-    "a revision in a step that changes nothing": lambda i: force(begin_step(i, changes=False), "revision.deployed", REVISION),
-    "traffic after the step": lambda i: force(end_step(begin_step(i)), "traffic.moved", MOVED),
-    "traffic before the run": lambda i: force(i, "traffic.moved", MOVED),
-    "traffic after the decision": lambda i: force(decide(i.open(), "failed"), "traffic.moved", MOVED),
-    "failed though it changed something": lambda i: force(failed(i), "run.decided", decided("failed")),
-    "refused though it changed something": lambda i: force(failed(i), "run.decided", decided("refused")),
-    "rolled back by no rollback": lambda i: force(failed(i), "run.decided", decided("rolled-back")),
-    "deployed though it was rolled back": lambda i: force(undone(i), "run.decided", decided("deployed")),
-    "decided twice": lambda i: force(decide(i.open(), "failed"), "run.decided", decided("failed")),
-    "decided before it was opened": lambda i: force(i, "run.decided", decided("failed")),
-    "decided in a step": lambda i: force(begin_step(i), "run.decided", decided("rollback-failed")),
-    "decided in a rollback": lambda i: force(rolling_back(i), "run.decided", decided("rollback-failed")),
-    "abandoned though it changed something": lambda i: force(failed(i), "run.abandoned", {"cause": "-", "found_sha256": SHA}),
-    "a step in no phase": lambda i: force(i.open(), "step.started", STARTED),
-    "a step for the second time": lambda i: force(end_of(begin_step(i)), "step.started", STARTED),
-    "a step's end without its start": lambda i: force(phase_of(i.open()), "step.finished", FINISHED),
-    "a step's end for the second time": lambda i: force(end_of(begin_step(i)), "step.finished", FINISHED),
-    "a step that began was not run": lambda i: force(begin_step(i), "step.not-run", NOT_RUN),
-    "a phase in another": lambda i: force(begin_step(i), "phase.started", {"phase": "health"}),
-    "a phase for the second time": lambda i: force(end_step(begin_step(i)), "phase.started", {"phase": "deploy"}),
-    "a phase's end without its start": lambda i: force(i.open(), "phase.finished", ENDED),
-    "a phase's end in a step": lambda i: force(begin_step(i), "phase.finished", phase_finished("deploy", "failed")),
-    "the phase rollback in no rollback": lambda i: force(i.open(), "phase.started", {"phase": "rollback"}),
-    "another phase in a rollback": lambda i: force(rolling_back(i), "phase.started", {"phase": "health"}),
-    "a rollback in another": lambda i: force(rolling_back(i), "rollback.started", {"cause": "-", "order": [], "target": None}),
-    "a rollback's end without its start": lambda i: force(i.open(), "rollback.finished", ROLLED_BACK),
-    "a rollback before the run": lambda i: force(i, "rollback.started", {"cause": "-", "order": [], "target": None}),
+    "a lease on a voided request": lambda i: i.void().lease().force("run.opened", i.opening()) - 1,
+    "a voided request is opened": lambda i: i.void().force("run.opened", i.opening()),
+    "a voided request is opened by a plan": lambda i: i.void().force("run.opened", i.opening(pipeline="plan")),
+    "a voided request is voided": lambda i: i.void().force("request.voided", {"cause": "again"}),
+    "a request is voided after its run was opened": lambda i: i.open().force("request.voided", {"cause": "late"}),
+    "no request is voided": lambda i: i.smoke().force("request.voided", {"cause": "none"}),
+    "a plan of the steps after another": lambda i: i.open().force("run.planned", PLANNED),
+    "a plan of the steps before the run": lambda i: i.force("run.planned", PLANNED),
+    "a smoke run that deploys": lambda i: i.smoke().force("run.decided", decided("deployed")),
+    "a deployment that is not passed": lambda i: i.open().force("run.decided", decided("not-passed")),
+    "a smoke run that is still needed": lambda i: i.smoke().force("run.decided", decided("still-needed")),
+    "a revision in no step": lambda i: i.open().ask().force("revision.deployed", REVISION),
+    "a migration in no step": lambda i: i.open().ask().force("migration.applied", MIGRATION),
+    "traffic in no step": lambda i: i.open().ask().force("traffic.moved", MOVED),
+    "a revision in a step that changes nothing": lambda i: i.begin_step(changes=False).force("revision.deployed", REVISION),
+    "traffic after the step": lambda i: i.begin_step().end_step().force("traffic.moved", MOVED),
+    "traffic before the run": lambda i: i.force("traffic.moved", MOVED),
+    "traffic after the decision": lambda i: decide(i.open(), "failed").force("traffic.moved", MOVED),
+    "failed though it changed something": lambda i: i.fail().force("run.decided", decided("failed")),
+    "refused though it changed something": lambda i: i.fail().force("run.decided", decided("refused")),
+    "rolled back by no rollback": lambda i: i.fail().force("run.decided", decided("rolled-back")),
+    "deployed though it was rolled back": lambda i: i.undo().force("run.decided", decided("deployed")),
+    "decided twice": lambda i: decide(i.open(), "failed").force("run.decided", decided("failed")),
+    "decided before it was opened": lambda i: i.force("run.decided", decided("failed")),
+    "decided in a step": lambda i: i.begin_step().force("run.decided", decided("rollback-failed")),
+    "decided in a rollback": lambda i: i.start_rollback().force("run.decided", decided("rollback-failed")),
+    "abandoned though it changed something": lambda i: i.fail().force("run.abandoned", {"cause": "-", "found_sha256": SHA}),
+    "a step in no phase": lambda i: i.open().force("step.started", STARTED),
+    "a step for the second time": lambda i: end_of(i.begin_step()).force("step.started", STARTED),
+    "a step's end without its start": lambda i: phase_of(i.open()).force("step.finished", FINISHED),
+    "a step's end for the second time": lambda i: end_of(i.begin_step()).force("step.finished", FINISHED),
+    "a step that began was not run": lambda i: i.begin_step().force("step.not-run", NOT_RUN),
+    "a phase in another": lambda i: i.begin_step().force("phase.started", {"phase": "health"}),
+    "a phase for the second time": lambda i: i.begin_step().end_step().force("phase.started", {"phase": "deploy"}),
+    "a phase's end without its start": lambda i: i.open().force("phase.finished", ENDED),
+    "a phase's end in a step": lambda i: i.begin_step().force("phase.finished", phase_finished("deploy", "failed")),
+    "the phase rollback in no rollback": lambda i: i.open().force("phase.started", {"phase": "rollback"}),
+    "another phase in a rollback": lambda i: i.start_rollback().force("phase.started", {"phase": "health"}),
+    "a rollback in another": lambda i: i.start_rollback().force("rollback.started", {"cause": "-", "order": [], "target": None}),
+    "a rollback's end without its start": lambda i: i.open().force("rollback.finished", ROLLED_BACK),
+    "a rollback before the run": lambda i: i.force("rollback.started", {"cause": "-", "order": [], "target": None}),
 }  # fmt: skip
 
 
 def decide(insider: Insider, outcome: str) -> Insider:
     insider.run.add("run.decided", decided(outcome))
-    return insider
-
-
-def undone(insider: Insider) -> Insider:
-    begin_step(insider).run.add("traffic.moved", MOVED)
-    end_step(insider).run.roll_back()
     return insider
 
 
@@ -353,7 +266,7 @@ def test_an_event_that_may_not_come_next_is_refused(insider: Insider, case: str)
 
 def test_what_each_of_these_is_told_from_stands(insider: Insider) -> None:
     """One life with all of it in its place: a change undone, what was not run, an end that fits."""
-    run = rolling_back(insider).run
+    run = insider.start_rollback().run
     run.step("rollback", changes=True)
     run.add("traffic.moved", {**MOVED, "digest": None})
     run.add("rollback.finished", ROLLED_BACK)
@@ -362,7 +275,7 @@ def test_what_each_of_these_is_told_from_stands(insider: Insider) -> None:
     )
     run.add("phase.finished", phase_finished("health", "not-run"))
     run.close("rolled-back")
-    smoke(insider).run.step("smoke").close("passed")
+    insider.smoke().run.step("smoke").close("passed")
     insider.stands()
 
 
