@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -17,12 +18,14 @@ from pytest_deploy.commands.pending_request import pending_request
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.events import parse
+from pytest_deploy.record.key import FileSigner
+from pytest_deploy.record.open_record import rotate
 from pytest_deploy.record.run_folder import RunFolder
 from pytest_deploy.record.run_id import new_run_id
 from tests.unit.approvals.pending_request import ADAM, BOTH, DORA, QUINN, TINA
-from tests.unit.commands.pending_request_checkout import PendingRequestCheckout
+from tests.unit.commands.pending_request_checkout import WINDOW, PendingRequestCheckout
 from tests.unit.commands.typed import typed
-from tests.unit.record.sample_record import ACTOR
+from tests.unit.record.sample_record import ACTOR, RunWriter, closed, decided
 
 RUN = "production-20261122T201500Z-4f1c"
 
@@ -81,6 +84,49 @@ def test_a_schema_is_shown_as_people_read_it_and_the_file_is_what_is_signed(
     assert asked.printed[at + 2].startswith("log key ")
 
 
+@pytest.mark.parametrize(
+    "command, given, options, shown",
+    [
+        (approve, (), {"comment": "read it all"}, ["comment   read it all"]),
+        (reject, (), {"reason": "it locks the table"}, ["rejects   because it locks the table"]),
+        (
+            override, ("window",), WINDOW,
+            ["overrides window, for 1 h from now", "incident  INC-7", "because   patients cannot log in"],
+        ),
+    ],
+    ids=["approve", "reject", "override"],
+)  # fmt: skip
+def test_what_a_person_says_of_it_is_shown_before_they_sign_it(
+    pending_checkout: PendingRequestCheckout,
+    command: Callable[..., None],
+    given: tuple[str, ...],
+    options: dict[str, Any],
+    shown: list[str],
+) -> None:
+    key = pending_checkout.keys[TINA.email]
+
+    printed = typed(pending_checkout.root, command, *given, pending_checkout.run, key=key, **options)
+
+    signing = next(at for at, line in enumerate(printed) if line.startswith("signing "))
+    assert [line for line in printed[:signing] if line in shown] == shown
+
+
+def test_the_log_s_key_is_as_old_as_its_rotation(pending_checkout: PendingRequestCheckout) -> None:
+    time.sleep(2.1)  # the log is older by that
+    new = FileSigner.open_or_create(pending_checkout.root / "new.pem")
+    log, store = pending_checkout.log, pending_checkout.held.workspace.store
+    plan = next(RunWriter(log, event.data["plan"]) for event in log.events() if event.type == "request.made")
+    plan.add("run.closed", closed("still-needed", plan.run, plan.folder.seal()))
+    rotated = rotate(log, store, new, signer="file", reason="yearly", actor=ACTOR)
+    pending_checkout.held.workspace.key_file.write_bytes((pending_checkout.root / "new.pem").read_bytes())
+
+    *_, line = pending_request(pending_checkout.root, pending_checkout.run).described()
+
+    aged = re.search(r"^log key .*, (\d+) s ago$", line)
+    assert aged is not None, line
+    assert int(aged[1]) <= (SystemClock().now() - rotated.time).total_seconds()
+
+
 def test_a_request_whose_plan_did_not_pass_is_rejected_and_never_signed(
     pending_checkout: PendingRequestCheckout,
 ) -> None:
@@ -111,6 +157,21 @@ def test_a_request_whose_file_names_another_plan_than_the_record_is_not_signed(
         Refused, match=r"cannot be signed: production-20260101T000000Z-0000, which it names, is no plan"
     ):
         asked.approve(TINA.email)
+
+
+def test_a_request_for_which_the_record_names_another_plan_that_passed_is_not_signed(
+    pending_checkout: PendingRequestCheckout,
+) -> None:
+    """Forged by the log's key: people sign the request's own words, which name a plan that did not pass."""
+    of = pending_checkout.held.workspace
+    other = RunWriter(
+        pending_checkout.log, new_run_id(of.environment, SystemClock(), rehearsal=of.rehearsal), pipeline="plan"
+    ).open(environment=of.environment, rehearsal=of.rehearsal)
+    forged = pending_checkout.ask(outcome="not-passed", named=other.run)
+    other.step("build").add("run.decided", decided("passed", request=forged.run))
+
+    with pytest.raises(Refused, match=r"cannot be signed: request\.json and the record name different plans"):
+        forged.approve(TINA.email)
 
 
 @pytest.mark.parametrize("email", [TINA.email, DORA.email, "stranger"])

@@ -115,6 +115,38 @@ def test_what_is_signed_is_said_first_and_both_verifiers_check_it(finished: Fini
     assert (False, event.data["file"]) == both(finished.store)
 
 
+RUN = ["run", "release", "deployer", "outcome", "record"]
+
+
+@pytest.mark.parametrize(
+    "what, says, shown",
+    [
+        ("sign-off", {"comment": ""}, RUN),
+        ("sign-off", {"comment": "complete"}, [*RUN, "comment"]),
+        ("accept", {}, [*RUN, "step", "deviation", "reason"]),
+        ("amend", {}, ["event", "amends", "old", "new", "reason", "counts"]),
+        ("annotate", {}, ["event", "beside", "note"]),
+        ("thaw", {}, ["frozen", "because", "reason"]),
+    ],
+)
+def test_what_it_is_about_is_shown_before_it_is_signed(
+    finished: FinishedRuns, what: str, says: dict[str, str], shown: list[str]
+) -> None:
+    SIGN[what](finished, **says)
+
+    assert [line.split()[0] for line in finished.printed[:-2]] == shown
+
+
+def test_a_second_person_is_shown_whose_amendment_they_confirm(finished: FinishedRuns) -> None:
+    amend(finished)
+    first = finished.head().seq
+    finished.printed.clear()
+
+    amend(finished, "quinn", role="QA Lead")
+
+    assert f"confirms  event {first}, signed by tina@example.org: typed wrongly" in finished.printed[:-2]
+
+
 def test_a_sign_off_is_over_the_seal_of_the_run(finished: FinishedRuns) -> None:
     sign_off(finished, comment="complete")
 
