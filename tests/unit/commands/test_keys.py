@@ -99,6 +99,19 @@ def test_a_deputys_key_is_listed_with_its_days(keys: Keys, tinas: Path) -> None:
     assert NEEDED.format("Tech Lead") in listed
 
 
+@pytest.mark.parametrize("day", ["since", "until"])
+def test_a_deputy_stands_in_for_one_role_and_who_is_no_deputy_may_hold_two(keys: Keys, tinas: Path, day: str) -> None:
+    two: dict[str, Any] = {**TINA, "role": ["Tech Lead", "QA Lead"], "public_key": tinas, "reason": "OPS-50"}
+    later = datetime.now(UTC).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=30)
+
+    with pytest.raises(UsageError, match="a deputy, whose key has its days, stands in for one role: say one --role"):
+        keys(enroll, **two, **{day: later})
+    assert not any("tina" in line for line in keys(list_keys))
+
+    keys(enroll, **two)
+    assert any("Tina Tanaka <tina@example.org>: Tech Lead, QA Lead" in line for line in keys(list_keys))
+
+
 def test_the_key_of_one_is_nobody_elses(keys: Keys, tinas: Path) -> None:
     keys(enroll, **TINA, public_key=tinas, days=30, reason="OPS-1")
 

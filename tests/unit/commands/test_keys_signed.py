@@ -25,6 +25,7 @@ from pytest_deploy.record.log import Log
 from pytest_deploy.record.signed_roster import digest
 from pytest_deploy.record.store import FolderStore
 from pytest_deploy.verify.verify import verify
+from tests.unit.commands.terminal import answered
 from tests.unit.commands.typed import typed
 from tests.unit.record.sample_record import ACTOR
 from tests.unit.sample_environment import REPOSITORY
@@ -458,6 +459,35 @@ def test_a_pledge_says_what_it_is_before_it_is_signed(ceremony: Ceremony) -> Non
     assert said[1].startswith(f"as        Tina Tanaka <tina@example.org>, for {ORIGIN}, with SHA256:")
     with pytest.raises(UsageError, match="is no address to sign under"):
         ceremony.run(pledge, person="tina+1@example.org", name="Tina Tanaka", key=ceremony.key("tina"))
+
+
+@pytest.mark.parametrize("answer, code", [("n\n", 1), ("y\n", 0)])
+def test_a_roster_is_signed_by_who_says_yes_at_the_terminal(ceremony: Ceremony, answer: str, code: int) -> None:
+    ceremony.enroll("tina")
+    words = ("keys", "sign", "production", "--rehearse", "--key", str(ceremony.key("ada")))
+
+    ended, printed = answered(ceremony.root, *words, answer=answer)
+
+    assert (ended, "Sign as Administrator? [y/N]" in printed) == (code, True), printed
+    signed = "0 of 2 signed;" if code else "1 of 2 signed (ada@example.org);"
+    assert any(signed in line for line in ceremony.run(list_keys))
+
+
+@pytest.mark.parametrize("answer, code", [("n\n", 1), ("y\n", 0)])
+def test_a_key_is_pledged_by_who_says_yes_at_the_terminal(ceremony: Ceremony, answer: str, code: int) -> None:
+    who = ("--person", "tina@example.org", "--name", "Tina Tanaka", "--key", str(ceremony.key("tina")))
+
+    ended, printed = answered(ceremony.root, "keys", "pledge", "production", "--rehearse", *who, answer=answer)
+
+    assert (ended, "Sign as Tina Tanaka? [y/N]" in printed) == (code, True), printed
+    assert (ceremony.keys / "tina.production.pledge").exists() == (code == 0)
+
+
+def test_show_pledges_nothing(ceremony: Ceremony) -> None:
+    said = ceremony.run(pledge, person="tina@example.org", name="Tina Tanaka", key=ceremony.key("tina"), show=True)
+
+    assert said[-1].startswith("as        Tina Tanaka <tina@example.org>")
+    assert not (ceremony.keys / "tina.production.pledge").exists()
 
 
 def test_a_proposal_whose_pledge_is_taken_away_is_not_signed(ceremony: Ceremony) -> None:

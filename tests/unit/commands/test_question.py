@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +52,31 @@ def test_without_a_terminal_it_is_yes_or_show_before_anything_is_read(
         typed(tmp_path, command, *given, **options, yes=False)
 
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("elsewhere", ["input", "output"])
+def test_half_a_terminal_is_none(tmp_path: Path, elsewhere: str) -> None:
+    """Nobody answers for what they were not shown, and what comes out of a pipe is nobody's answer."""
+    with half_a_terminal() as terminal:
+        ended = subprocess.run(
+            [sys.executable, "-c", "from pytest_deploy.cli import main; main()", "approve", "local-20261122T201500Z-4f1c"],
+            cwd=tmp_path, stdin=subprocess.DEVNULL if elsewhere == "input" else terminal,
+            stdout=subprocess.DEVNULL if elsewhere == "output" else terminal, stderr=subprocess.PIPE,
+            text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    assert "no terminal to ask at, so nothing is signed" in ended.stderr
+
+
+@contextmanager
+def half_a_terminal() -> Iterator[int]:
+    """A pseudo-terminal at which nobody sits."""
+    ours, theirs = pty.openpty()
+    try:
+        yield theirs
+    finally:
+        os.close(theirs)
+        os.close(ours)
 
 
 @pytest.mark.parametrize(
