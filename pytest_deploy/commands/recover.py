@@ -16,7 +16,6 @@ import typer
 from pytest_deploy.commands import Env, Rehearse
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
 from pytest_deploy.pipeline import processes, steps_lock
-from pytest_deploy.pipeline.open_run import PLAN
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
 from pytest_deploy.pipeline.run import Run, RunObserver
 from pytest_deploy.pipeline.sequence import Cause
@@ -42,6 +41,7 @@ from pytest_deploy.record.events import (
 )
 from pytest_deploy.record.lease import Lease
 from pytest_deploy.record.log import Log
+from pytest_deploy.record.planned import PLAN
 from pytest_deploy.record.run_folder import ABANDONED_SUMS, RunFolder
 from pytest_deploy.record.run_state import LogState
 from pytest_deploy.reports.anchor_record import anchor_record

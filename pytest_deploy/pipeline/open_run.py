@@ -29,6 +29,7 @@ from pytest_deploy.record.event import LIMIT, canonical
 from pytest_deploy.record.events import RunOpened, given
 from pytest_deploy.record.lease import Lease
 from pytest_deploy.record.open_record import refuse_removed_record
+from pytest_deploy.record.planned import PLAN
 from pytest_deploy.release import live, source
 from pytest_deploy.release.request import PIPELINE
 from pytest_deploy.release.source import Source
@@ -36,7 +37,6 @@ from pytest_deploy.workspace import SPECIFICATION
 
 logger = logging.getLogger(__name__)
 
-PLAN = "plan"
 _ROOM: Final = LIMIT - 4_096
 """Bytes of `run.opened` for what is known before the lease: its own keys, and the release that smoke finds, come on top."""
 _CUT = re.compile(r"\[([^\[\]\"]+)\]")

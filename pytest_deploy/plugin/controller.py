@@ -18,7 +18,7 @@ import pytest
 
 from pytest_deploy.errors import DeployError, RecordError
 from pytest_deploy.pipeline import plan
-from pytest_deploy.pipeline.open_run import PLAN, headline, open_run
+from pytest_deploy.pipeline.open_run import headline, open_run
 from pytest_deploy.pipeline.processes import Interruption
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.pipeline.sequence import Cause
@@ -37,6 +37,7 @@ from pytest_deploy.plugin.time_limit import TimeLimits
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import AlertRaised, RunOpened
+from pytest_deploy.record.planned import PLAN
 from pytest_deploy.release import source
 from pytest_deploy.release.source import Source
 from pytest_deploy.reports.refused_start import outcome_of, report_refusal

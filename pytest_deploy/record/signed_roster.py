@@ -110,6 +110,11 @@ def sha256_of(files: Files) -> str | None:
     return digest(files[ROSTER]) if ROSTER in files else None
 
 
+def namespaces_of(files: Files) -> set[str]:
+    """What the signatures of a set's people are made for: one namespace, where nobody tampered."""
+    return set(_NAMESPACE.findall(files.get("allowed_signers", b"").decode("utf-8", "replace")))
+
+
 def signatures(files: Files) -> dict[str, bytes]:
     """The administrators' signatures of a set, by file name."""
     return {name: content for name, content in files.items() if SIGNATURE.fullmatch(name)}
@@ -174,7 +179,7 @@ def unpledged(before: Files | None, after: Files, *, at: datetime) -> str:
     `before` is the signed set that judges it; None for the trust root.
     """
     origin, people = read_statement(after[ROSTER]).origin, _people(after)
-    namespaces = set(_NAMESPACE.findall((before or after).get("allowed_signers", b"").decode("utf-8", "replace")))
+    namespaces = namespaces_of(before or after)
     for email, public in new_keys(before, after, at=at):
         entry = people.get(email)
         if not isinstance(entry, dict):
@@ -282,7 +287,7 @@ def _signed_by(  # noqa: PLR0917 -- what a cache knows a call by
     allowed: bytes, holders: frozenset[str], role: str, content: bytes, signature: bytes, at: datetime
 ) -> tuple[str, str]:
     """The same, kept: a process follows a roster to its root each time it asks who may sign, and ssh-keygen costs."""
-    namespaces = set(_NAMESPACE.findall(allowed.decode("utf-8", "replace")))
+    namespaces = namespaces_of({"allowed_signers": allowed})
     if len(namespaces) != 1:
         return "", "cannot be checked: allowed_signers names no namespace, or more than one"
     namespace = namespaces.pop()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +20,7 @@ from pytest_deploy.record.event import Event, canonical
 from pytest_deploy.record.events import ApprovalSigned, OverrideSigned, RequestMade, RequestRejected, Signed, given
 from pytest_deploy.record.meanings import wrong_lifetime, wrong_meaning, wrong_time
 from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.record.signed_roster import namespaces_of
 from pytest_deploy.record.ssh_signature import verify_files
 from pytest_deploy.verify import requested
 from pytest_deploy.verify.chain import Chain, TrustSet
@@ -42,7 +42,6 @@ _UNDER_A_REQUEST: Final[Mapping[type, frozenset[str]]] = {
     OverrideSigned: frozenset({"gate", "incident", "reason", "expires"}),
 }
 """The keys of a statement under a request, beside those of each."""
-_NAMESPACE = re.compile(r'namespaces="([^",*?!]+)"')
 _LARGEST: Final = stored_file.LARGEST["signoffs"]
 
 
@@ -231,8 +230,7 @@ def _too_new(event: Event, signature: Path, asked_of: TrustSet | None) -> str | 
 
 def _refused(text: bytes, event: Event, trust: TrustSet | None, signature: Path) -> str | None:
     """What ssh-keygen says against the signature, or None."""
-    allowed = trust.files.get("allowed_signers", b"").decode("utf-8", "replace") if trust is not None else ""
-    namespaces = set(_NAMESPACE.findall(allowed))
+    namespaces = namespaces_of(trust.files) if trust is not None else set()
     if trust is None or len(namespaces) != 1:
         return "cannot be checked: allowed_signers names no namespace, or more than one"
     _, problem = verify_files(
