@@ -1,8 +1,8 @@
 """A bucket that refuses as a locked one does, before the real fake-gcs-server, which keeps no retention policy.
 
 `LockedBucket` stands in for that alone: a proxy that speaks the JSON API, answers DELETE and overwrite as Google documents
-for a bucket with a retention policy (403 `retentionPolicyNotMet`), tells the policy and the storage class, and answers
-testIamPermissions. Everything else, objects and preconditions, is the server's own answer; on their way requests and
+for a bucket with a retention policy (403 `retentionPolicyNotMet`), tells the policy and the storage class, answers
+testIamPermissions, and tells the IAM policy to whom may see it. Everything else, objects and preconditions, is the server's own answer; on their way requests and
 replies may be delayed, refused and lost.
 """
 
@@ -54,6 +54,9 @@ class LockedBucket:
     effective: str = "2026-01-01T00:00:00Z"
     may: frozenset[str] = frozenset()
     """Permissions this identity holds besides creating and reading."""
+    bindings: list[dict[str, Any]] = field(default_factory=list)
+    """Of its IAM policy: role, members and, for some, a condition."""
+    may_see_bindings: bool = True
     failing: list[int] = field(default_factory=list)
     """Statuses to answer the next requests with, before anything is done."""
     losing: int = 0
@@ -86,6 +89,8 @@ class _Handler(BaseHTTPRequestHandler):
         if path.endswith("/iam/testPermissions"):
             wanted = query.get("permissions", [])
             return self._answer(200, {"permissions": [one for one in wanted if one in self._holds()]})
+        if path.startswith("/storage/v1/b/") and path.endswith("/iam") and path.count("/") == 5:
+            return self._iam_policy(query.get("optionsRequestedPolicyVersion", ["1"])[-1])
         if path.startswith("/storage/v1/b/") and path.count("/") == 4:
             return self._metadata()
         return self._pass_on()
@@ -114,6 +119,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _holds(self) -> frozenset[str]:
         return self.bucket.may | {"storage.objects.create", "storage.objects.get", "storage.objects.list"}
+
+    def _iam_policy(self, version: str) -> None:
+        """As Google documents buckets.getIamPolicy: conditions are told to whom asks for version 3, else nothing is."""
+        if self._disturbed():
+            return
+        conditional = any("condition" in binding for binding in self.bucket.bindings)
+        if not self.bucket.may_see_bindings:
+            message = "the caller does not have storage.buckets.getIamPolicy access to the Google Cloud Storage bucket."
+            self._answer(403, {"error": {"code": 403, "message": message}})
+        elif conditional and version != "3":
+            self._answer(400, {"error": {"code": 400, "message": "requested policy version must be 3"}})
+        else:
+            told = {"kind": "storage#policy", "etag": "CAE=", "version": 3 if conditional else 1}
+            self._answer(200, told | {"bindings": self.bucket.bindings})
 
     def _metadata(self) -> None:
         if self._disturbed():

@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from pytest_deploy.errors import RecordTampered, StoreUnavailable, UsageError
 from pytest_deploy.policy.storage import LOOPBACK
-from pytest_deploy.record import atomic_file, stored_file
+from pytest_deploy.record import atomic_file, iam, stored_file
 from pytest_deploy.record.store import Exists, FolderStore, Missing, check_name, unavailable
 
 EMULATOR: Final = "STORAGE_EMULATOR_HOST"
@@ -43,6 +43,8 @@ _PERMISSIONS: Final = (
     "storage.buckets.setIamPolicy",
 )
 """What whoever writes the record must not hold: each of them, by itself or one step on, ends what was kept."""
+
+_GRANT: Final = "storage.objectCreator, storage.objectViewer and storage.bucketViewer on the bucket, no more"
 
 _Found = TypeVar("_Found")
 
@@ -123,6 +125,16 @@ class Bucket:
 
         return self._ask("read", "", read)
 
+    def administrators(self) -> dict[str, tuple[str, ...]]:
+        """Who may delete from the bucket or change who may, by its own IAM policy, each with their roles. Raises StoreUnavailable."""
+        grant = "a role with storage.buckets.getIamPolicy, which reads who administers it"
+        asked = {"requested_policy_version": iam.VERSION, **self._bounds()}
+        policy = self._ask("asked", "", lambda: self._bucket.get_iam_policy(**asked), grant=grant)
+        return iam.administrators(
+            iam.Binding(binding["role"], binding["members"], bool(binding.get("condition")))
+            for binding in policy.bindings
+        )
+
     def _listing(self, prefix: str) -> Any:
         fields = "items(name,md5Hash),nextPageToken"
         return self._bucket.list_blobs(prefix=self._prefix + prefix, fields=fields, **self._bounds())
@@ -149,8 +161,8 @@ class Bucket:
         again = Retry(predicate=tries or _Tries(), initial=0.2, maximum=5.0, multiplier=2.0, timeout=self._all_s)
         return {"timeout": self._call_s, "retry": again}
 
-    def _ask(self, what: str, name: str, call: Callable[[], _Found]) -> _Found:
-        """One call about an object, or the bucket itself, its errors in the record's own words."""
+    def _ask(self, what: str, name: str, call: Callable[[], _Found], *, grant: str = _GRANT) -> _Found:
+        """One call about an object, or the bucket itself, its errors in the record's own words; `grant` is what it takes."""
         import requests
         from google.api_core import exceptions as api
         from google.auth.exceptions import GoogleAuthError
@@ -173,8 +185,7 @@ class Bucket:
             if what == "written" and "retentionPolicyNotMet" in body:
                 raise Exists(taken) from None
             raise StoreUnavailable(
-                f"{place} cannot be {what}: this identity may not ({_said(error)}); grant it storage.objectCreator, "
-                "storage.objectViewer and storage.bucketViewer on the bucket, no more"
+                f"{place} cannot be {what}: this identity may not ({_said(error)}); grant it {grant}"
             ) from error
         except (api.Unauthorized, GoogleAuthError) as error:
             raise StoreUnavailable(

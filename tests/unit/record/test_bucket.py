@@ -120,7 +120,7 @@ def test_an_upload_whose_reply_was_lost_is_known_by_its_bytes(bucket: Bucket, lo
         bucket.create("a", b"another's")
 
 
-@pytest.mark.parametrize("ask", ["create", "get", "names", "holding"])
+@pytest.mark.parametrize("ask", ["create", "get", "names", "holding", "administrators"])
 def test_no_answer_ends_within_the_time_and_says_what_to_do(bucket: Bucket, locked: LockedBucket, ask: str) -> None:
     locked.down = True
     calls = {
@@ -128,6 +128,7 @@ def test_no_answer_ends_within_the_time_and_says_what_to_do(bucket: Bucket, lock
         "get": lambda: bucket.get("a"),
         "names": lambda: list(bucket.names("")),
         "holding": bucket.holding,
+        "administrators": bucket.administrators,
     }
 
     with pytest.raises(StoreUnavailable, match=r"no answer within 1.5 s .* see to the network"):
@@ -363,3 +364,44 @@ def test_a_copy_that_cannot_be_written_says_so(bucket: Bucket, tmp_path: Path) -
 
     with pytest.raises(StoreUnavailable, match="cannot be written"):
         copied.create("a", b"")
+
+
+# --- who administers it
+
+ADMINISTERS = [
+    "roles/storage.admin", "roles/storage.objectAdmin", "roles/storage.legacyBucketOwner", "roles/storage.legacyBucketWriter",
+]  # fmt: skip
+NEITHER = ["roles/storage.objectCreator", "roles/storage.objectViewer", "roles/storage.bucketViewer"]
+
+
+@pytest.mark.parametrize(
+    "role, administers", [*((one, True) for one in ADMINISTERS), *((one, False) for one in NEITHER)]
+)
+def test_who_may_delete_or_say_who_may_administers_it_and_who_reads_or_creates_does_not(
+    bucket: Bucket, locked: LockedBucket, role: str, *, administers: bool
+) -> None:
+    locked.bindings = [{"role": role, "members": ["user:dana@example.org", "group:ops@example.org"]}]
+
+    held = {"group:ops@example.org": (role,), "user:dana@example.org": (role,)}
+    assert bucket.administrators() == (held if administers else {})
+
+
+def test_a_role_that_is_not_known_counts_and_so_does_one_under_a_condition(
+    bucket: Bucket, locked: LockedBucket
+) -> None:
+    weekend = {"title": "weekend", "expression": "request.time.getDayOfWeek() == 6"}
+    locked.bindings = [
+        {"role": "projects/example/roles/keeper", "members": ["user:eve@example.org"]},
+        {"role": "roles/storage.admin", "members": ["user:eve@example.org"], "condition": weekend},
+    ]
+
+    roles = ("projects/example/roles/keeper (not known here)", "roles/storage.admin (conditional)")
+    assert bucket.administrators() == {"user:eve@example.org": roles}
+
+
+def test_who_may_not_see_who_administers_it_is_told_what_it_takes(bucket: Bucket, locked: LockedBucket) -> None:
+    assert bucket.administrators() == {}
+
+    locked.may_see_bindings = False
+    with pytest.raises(StoreUnavailable, match=r"grant it a role with storage\.buckets\.getIamPolicy"):
+        bucket.administrators()
