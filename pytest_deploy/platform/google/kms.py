@@ -21,6 +21,7 @@ from google.auth import exceptions as sign_in_errors
 from google.cloud import kms_v1
 
 from pytest_deploy.errors import RecordError, StoreUnavailable
+from pytest_deploy.record import iam
 from pytest_deploy.record.key import LogKey
 
 CALL_S: Final = 5.0
@@ -115,6 +116,21 @@ class KmsSigner:
             )
         return signature
 
+    def administrators(self) -> dict[str, tuple[str, ...]]:
+        """Who may change who uses the key, or end it, by the IAM policies on the key and on its ring, each with their roles."""
+        key = self.version.partition("/cryptoKeyVersions/")[0]
+        return iam.together(*(self._administrators(one) for one in (key, key.partition("/cryptoKeys/")[0])))
+
+    def _administrators(self, resource: str) -> dict[str, tuple[str, ...]]:
+        asked = {"resource": resource, "options": {"requested_policy_version": iam.VERSION}}
+        denied = "the identity of this run needs a role with cloudkms.cryptoKeys.getIamPolicy and cloudkms.keyRings.getIamPolicy"
+        with _answered(f"reading who administers {resource}", denied=denied):
+            policy = self._client.get_iam_policy(request=asked, retry=self._again, timeout=CALL_S)
+        return iam.administrators(
+            iam.Binding(binding.role, binding.members, bool(binding.condition.expression))
+            for binding in policy.bindings
+        )
+
     def _checked_reply(
         self,
         doing: str,
@@ -140,8 +156,8 @@ class KmsSigner:
 
 
 @contextmanager
-def _answered(doing: str) -> Iterator[None]:
-    """Every way in which Google's client says that a call failed becomes an error of ours."""
+def _answered(doing: str, *, denied: str = "") -> Iterator[None]:
+    """Every way in which Google's client says that a call failed becomes an error of ours; `denied` is what it takes."""
     try:
         yield
     except (google_errors.GoogleAPIError, sign_in_errors.GoogleAuthError, grpc.RpcError) as error:
@@ -150,7 +166,11 @@ def _answered(doing: str) -> Iterator[None]:
             raise StoreUnavailable(
                 f"{doing}: {cause}; nothing was written: run again when Cloud KMS answers (status.cloud.google.com)"
             ) from error
+        remedies: dict[type[Exception], str] = {**_REMEDIES}
+        if denied:
+            remedies[google_errors.PermissionDenied] = denied
         remedy = next(
-            (text for kind, text in _REMEDIES.items() if isinstance(cause, kind)), "look at the key's audit log"
+            (text for kind, text in remedies.items() if isinstance(cause, kind)),
+            "look at the key's audit log",
         )
         raise RecordError(f"{doing}: {cause}; {remedy}") from error

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from google.cloud import kms_v1
 from google.cloud.kms_v1.services.key_management_service.transports import KeyManagementServiceGrpcTransport
+from google.iam.v1 import iam_policy_pb2, policy_pb2
 
 from pytest_deploy.platform.google.kms import KmsSigner
 
@@ -42,10 +43,12 @@ class Version:
 
 
 class KmsStandIn:
-    """The two calls of KeyManagementService that a signer makes."""
+    """The two calls of KeyManagementService that a signer makes, and IAM's that tells who administers a key or its ring."""
 
     def __init__(self) -> None:
         self.versions = {f"{RING}/{number}": Version() for number in (1, 2)}
+        self.policies: dict[str, policy_pb2.Policy] = {}
+        """By key and key ring; others have an empty one."""
         self.calls: list[str] = []
         self.refuse: list[grpc.StatusCode] = []
         """What the next calls are answered with, instead of an answer."""
@@ -66,7 +69,13 @@ class KmsStandIn:
             for name, (call, asked, answer) in calls.items()
         }
         service = grpc.method_handlers_generic_handler("google.cloud.kms.v1.KeyManagementService", handlers)
-        server.add_generic_rpc_handlers((service,))
+        told = grpc.unary_unary_rpc_method_handler(
+            self.iam_policy,
+            request_deserializer=iam_policy_pb2.GetIamPolicyRequest.FromString,
+            response_serializer=policy_pb2.Policy.SerializeToString,
+        )
+        iam = grpc.method_handlers_generic_handler("google.iam.v1.IAMPolicy", {"GetIamPolicy": told})
+        server.add_generic_rpc_handlers((service, iam))
 
     def public_key(self, asked: kms_v1.GetPublicKeyRequest, context: grpc.ServicerContext) -> kms_v1.PublicKey:
         version = self._version("GetPublicKey", asked.name, context)
@@ -93,6 +102,18 @@ class KmsStandIn:
         )
         self.alter_sign(reply)
         return reply
+
+    def iam_policy(self, asked: iam_policy_pb2.GetIamPolicyRequest, context: grpc.ServicerContext) -> policy_pb2.Policy:
+        self.calls.append("GetIamPolicy")
+        if self.refuse:
+            context.abort(self.refuse.pop(0), "as the test says")
+        policy = self.policies.get(asked.resource, policy_pb2.Policy())
+        if (
+            any(binding.condition.expression for binding in policy.bindings)
+            and asked.options.requested_policy_version < 3
+        ):
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "requested_policy_version must be 3")
+        return policy
 
     def _version(self, call: str, name: str, context: grpc.ServicerContext) -> Version:
         self.calls.append(call)

@@ -12,6 +12,8 @@ import grpc
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from google.iam.v1 import policy_pb2
+from google.type import expr_pb2
 
 from pytest_deploy.errors import RecordError, Refused, StoreUnavailable
 from pytest_deploy.platform.environment import in_kms
@@ -257,3 +259,43 @@ def test_without_credentials_it_says_how_to_sign_in(monkeypatch: pytest.MonkeyPa
 
     with pytest.raises(RecordError, match="gcloud auth application-default login"):
         in_kms(ONE)
+
+
+# --- who administers it
+
+KEY = ONE.partition("/cryptoKeyVersions/")[0]
+
+
+def policy(*bindings: policy_pb2.Binding) -> policy_pb2.Policy:
+    return policy_pb2.Policy(bindings=bindings)
+
+
+def test_who_administers_the_key_or_its_ring_is_told_and_who_signs_with_it_is_not(
+    signer: KmsSigner, kms: KmsStandIn
+) -> None:
+    assert signer.administrators() == {}
+
+    dana, ops, ci = (
+        "user:dana@example.org",
+        "group:ops@example.org",
+        "serviceAccount:ci@example.iam.gserviceaccount.com",
+    )
+    weekend = expr_pb2.Expr(expression="request.time.getDayOfWeek() == 6")
+    kms.policies[KEY] = policy(
+        policy_pb2.Binding(role="roles/cloudkms.admin", members=[dana]),
+        policy_pb2.Binding(role="roles/cloudkms.signerVerifier", members=[ci]),
+        policy_pb2.Binding(role="projects/example/roles/keeper", members=[ops], condition=weekend),
+    )
+    kms.policies[KEY.partition("/cryptoKeys/")[0]] = policy(policy_pb2.Binding(role="roles/owner", members=[dana]))
+
+    assert signer.administrators() == {
+        ops: ("projects/example/roles/keeper (not known here) (conditional)",),
+        dana: ("roles/cloudkms.admin", "roles/owner"),
+    }
+
+
+def test_who_may_not_see_who_administers_it_is_told_what_it_takes(signer: KmsSigner, kms: KmsStandIn) -> None:
+    kms.refuse = [grpc.StatusCode.PERMISSION_DENIED]
+
+    with pytest.raises(RecordError, match=r"needs a role with cloudkms\.cryptoKeys\.getIamPolicy"):
+        signer.administrators()
