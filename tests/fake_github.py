@@ -2,8 +2,8 @@
 
 It stands in for api.github.com, which is out of reach here: repositories' deployments and their statuses, listed newest first
 in pages with a Link header; required contexts and merging as they are unless a client turns them off; earlier deployments of
-an environment made inactive unless it says not to. Bodies are whole: githubkit's models take them.
-Source: docs.github.com/rest/deployments, rate-limits and pagination, API version 2026-03-10.
+an environment made inactive unless it says not to; collaborators by permission, to whom may write. Bodies are whole: githubkit's models take them.
+Source: docs.github.com/rest/deployments, collaborators, rate-limits and pagination, API version 2026-03-10.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ REPOSITORY = "example/diary"
 TOKEN = "ghs-canary-0f5b1d7e94c24a6b"
 NOW = "2026-11-22T20:25:07Z"
 JSON = "application/json; charset=utf-8"
+_PERMISSIONS = ("pull", "triage", "push", "maintain", "admin")
+"""Each holds those before it."""
 
 
 @dataclass
@@ -46,6 +48,8 @@ class GitHub:
     deployments: list[dict[str, Any]] = field(default_factory=list)
     statuses: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     """By deployment, oldest first."""
+    collaborators: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """By login: id and permission, `pull`, `push` or `admin`."""
     largest_page: int = 100
     newest_first: bool = True
     answers: list[Answer] = field(default_factory=list)
@@ -83,6 +87,10 @@ class GitHub:
     def answer(self, method: str, path: str, query: Mapping[str, str], body: dict[str, Any]) -> Answer:
         """As GitHub documents it."""
         top = f"/repos/{REPOSITORY}/deployments"
+        if path == f"/repos/{REPOSITORY}/collaborators":
+            if not self.may_write:
+                return Answer(403, _problem("Must have push access to view repository collaborators."))
+            return self._listed(path, query, self._collaborating(query.get("permission", "pull")))
         number = path.removeprefix(f"{top}/").removesuffix("/statuses")
         if path == top:
             return self._deploy(body) if method == "POST" else self._listed(path, query, self._filtered(query))
@@ -91,6 +99,19 @@ class GitHub:
                 return self._state(int(number), body)
             return self._listed(path, query, self.statuses[int(number)])
         return Answer(404, _problem("Not Found"))
+
+    def _collaborating(self, permission: str) -> list[dict[str, Any]]:
+        """Who has this permission or more."""
+        least = _PERMISSIONS.index(permission)
+        return [
+            _user(login, number, "User")
+            | {
+                "permissions": {one: at <= _PERMISSIONS.index(has) for at, one in enumerate(_PERMISSIONS)},
+                "role_name": {"pull": "read", "push": "write"}.get(has, has),
+            }
+            for login, (number, has) in self.collaborators.items()
+            if _PERMISSIONS.index(has) >= least
+        ]
 
     def _filtered(self, query: Mapping[str, str]) -> list[dict[str, Any]]:
         wanted = {name: query[name] for name in ("environment", "task", "ref") if name in query}
@@ -222,9 +243,9 @@ def _problem(message: str) -> dict[str, Any]:
     return {"message": message, "documentation_url": "https://docs.github.com/rest", "status": ""}
 
 
-def _user() -> dict[str, Any]:
+def _user(login: str = "deploy-bot", number: int = 7, kind: str = "Bot") -> dict[str, Any]:
     """A whole `SimpleUser`."""
-    top = "https://api.github.com/users/deploy-bot"
+    top = f"https://api.github.com/users/{login}"
     links = (
         "followers",
         "following",
@@ -237,14 +258,14 @@ def _user() -> dict[str, Any]:
         "received_events",
     )
     return {
-        "login": "deploy-bot",
-        "id": 7,
-        "node_id": "U_7",
-        "avatar_url": "https://github.com/images/deploy-bot.gif",
+        "login": login,
+        "id": number,
+        "node_id": f"U_{number}",
+        "avatar_url": f"https://github.com/images/{login}.gif",
         "gravatar_id": "",
         "url": top,
-        "html_url": "https://github.com/deploy-bot",
+        "html_url": f"https://github.com/{login}",
         **{f"{link}_url": f"{top}/{link}" for link in links},
-        "type": "Bot",
+        "type": kind,
         "site_admin": False,
     }

@@ -30,6 +30,7 @@ _VERSION: Final = "2026-03-10"
 _PAGE: Final = 100
 """What GitHub lists at once, at most."""
 _FIRST_WAIT_S: Final = 0.5
+_WRITE: Final = "let the token read and write deployments (in a workflow, permissions: {deployments: write})"
 _MOVED, _BUSY, _BROKEN = 300, 429, 500  # HTTP's own
 
 _Found = TypeVar("_Found")
@@ -68,6 +69,21 @@ class Statuses:
         """See Anchor.newest: the highest of the newest page."""
         statuses = self._asking(lambda repos: self._read(repos, whole=False))
         return statuses[max(statuses)][0] if statuses else None
+
+    def administrators(self) -> dict[str, int]:
+        """Who has the permission `admin` on the repository, an organisation's owners too: login -> id. Raises AnchorUnavailable."""
+
+        def listed(repos: Any) -> dict[str, int]:
+            pages = _pages(
+                lambda number: repos.list_collaborators(
+                    self._owner, self._name, permission="admin", per_page=_PAGE, page=number
+                )
+            )
+            return {one.login: one.id for page in pages for one in page}
+
+        return self._asking(
+            listed, denied="the token's owner must be able to write to it, and the token read its metadata and members"
+        )
 
     def _leave(self, repos: Any, checkpoint: Checkpoint) -> str:
         """The address of the status that holds the checkpoint: one that is there, else a new one."""
@@ -154,8 +170,8 @@ class Statuses:
             "who wrote it"
         ) from None
 
-    def _asking(self, call: Callable[[Any], _Found]) -> _Found:
-        """A call with the part of GitHub's client for repositories, repeated while GitHub is not there."""
+    def _asking(self, call: Callable[[Any], _Found], *, denied: str = _WRITE) -> _Found:
+        """A call with the part of GitHub's client for repositories, repeated while GitHub is not there; `denied` says what it takes."""
         try:
             from githubkit import GitHub as Client
             from githubkit.exception import GitHubException, RateLimitExceeded, RequestError, RequestFailed
@@ -182,7 +198,7 @@ class Statuses:
                     wait, problem = error.retry_after.total_seconds(), f"asks for patience ({_words(error, token)})"
                 except RequestFailed as error:
                     if error.response.status_code not in {_BUSY, *range(_BROKEN, 600)}:
-                        raise AnchorUnavailable(self._refusal(error, token)) from None
+                        raise AnchorUnavailable(self._refusal(error, token, denied)) from None
                     wait, problem = pause, f"answered {_words(error, token)}"
                 except RequestError as error:
                     wait, problem = pause, f"gave no answer ({type(error.exc).__name__})"
@@ -206,11 +222,11 @@ class Statuses:
             raise AnchorUnavailable(f"{name} {problem}: GitHub is asked with it; see anchors.github.token_variable")
         return token
 
-    def _refusal(self, error: Any, token: str) -> str:
+    def _refusal(self, error: Any, token: str, denied: str) -> str:
         rule, status = self._rule, error.response.status_code
         remedy = {
             401: f"give {rule.token_variable} a token that is valid now",
-            403: "let the token read and write deployments (in a workflow, permissions: {deployments: write})",
+            403: denied,
             404: f"see whether {rule.repository} is its name, and let the token see it",
             422: f"see whether there is a {rule.ref}, and anchors.github.ref names it",
         }.get(status, "see what it says")

@@ -361,3 +361,28 @@ def test_the_longest_line_that_policy_lets_through_fits(github: GitHub) -> None:
 
     assert [len(one) for one in github.lines()] == [140]
     assert [longest.anchor] == github.lines()
+
+
+# --- who administers the repository
+
+
+def test_it_tells_who_administers_the_repository_and_nobody_else(github: GitHub) -> None:
+    github.collaborators = {"dana-dev": (41, "admin"), "writer": (42, "push"), "keeper": (43, "maintain")}
+
+    assert statuses(github).administrators() == {"dana-dev": 41}
+
+
+def test_every_page_of_administrators_is_read(github: GitHub) -> None:
+    github.largest_page = 2
+    github.collaborators = {f"dev-{number}": (number, "admin") for number in range(5)}
+
+    assert statuses(github).administrators() == {f"dev-{number}": number for number in range(5)}
+
+
+def test_a_token_that_may_not_see_who_administers_it_is_told_what_it_takes(github: GitHub) -> None:
+    github.may_write = False
+
+    with pytest.raises(
+        AnchorUnavailable, match=r"403 Must have push access .*: the token's owner must be able to write"
+    ):
+        statuses(github).administrators()
