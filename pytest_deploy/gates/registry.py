@@ -19,6 +19,7 @@ from pytest_deploy.approvals.overrides import OVERRIDE_SIGNERS
 from pytest_deploy.approvals.record_signatures import record_signatures
 from pytest_deploy.errors import DeployError
 from pytest_deploy.gates import (
+    administrators,
     anchors,
     approvals,
     blackout,
@@ -53,6 +54,7 @@ GATES: Final[Mapping[str, Callable[[GateFacts], Judge]]] = {
     build.NAME: build.gather,
     retention.NAME: retention.gather,
     anchors.NAME: anchors.gather,
+    administrators.NAME: administrators.gather,
     freeze.NAME: freeze.gather,
     clock.NAME: clock.gather,
 }
@@ -71,6 +73,7 @@ POLICY_SECTIONS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         build.NAME: ("service.checks",),
         retention.NAME: ("retention", "record.store"),
         anchors.NAME: ("anchors",),
+        administrators.NAME: ("administrators",),
         freeze.NAME: ("freeze_after_rollback", "thaw"),
         clock.NAME: (),
     }
@@ -81,7 +84,7 @@ None where policy has no say: that nothing else runs, and that the clock is righ
 """
 BESIDES_POLICY: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
-        **dict.fromkeys((deployer.NAME, approvals.NAME), frozenset({PEOPLE})),
+        **dict.fromkeys((deployer.NAME, approvals.NAME, administrators.NAME), frozenset({PEOPLE})),
         **dict.fromkeys((window.NAME, blackout.NAME), frozenset({CLOCK})),
     }
 )

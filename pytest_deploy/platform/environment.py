@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -18,7 +18,6 @@ from pytest_deploy.record import programs
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.atomic_file import make_ignored
 from pytest_deploy.record.clock import Clock, ShiftedClock, SystemClock
-from pytest_deploy.record.key import Signer
 from pytest_deploy.record.log import Log
 from pytest_deploy.record.open_record import open_record, record_store
 from pytest_deploy.record.plain_text import encodable
@@ -28,8 +27,10 @@ from pytest_deploy.record.secrets import Secrets, secrets_of
 from pytest_deploy.record.store import Store
 from pytest_deploy.workspace import Workspace
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from pytest_deploy.platform.google.kms import KmsSigner
 
+logger = logging.getLogger(__name__)
 
 PEOPLE, CLOCK = "people", "clock"
 """What a rehearsal replaces beside policy's values."""
@@ -199,7 +200,7 @@ def _cut(text: str, workspace: Workspace, known: Secrets) -> str:
     return known.redact(cut_rows(text) if workspace.holds_subjects else text)
 
 
-def in_kms(version: str) -> Signer:
+def in_kms(version: str) -> KmsSigner:
     """A key version of Cloud KMS, as whoever this process is signed in as. Raises RecordError where nobody is."""
     try:
         from pytest_deploy.platform.google.kms import KmsSigner

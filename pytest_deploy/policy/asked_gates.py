@@ -27,6 +27,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "build": "",
         "retention": "retention.locked",
         "anchors": "anchors.required",
+        "administrators": "administrators",
         "freeze": "freeze_after_rollback",
         "clock": "",
     }
@@ -35,6 +36,10 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
 list there is no rule. Empty where the rule holds whatever policy says."""
 
 GATE_NAMES: Final = tuple(RULES)
+
+LATER: Final = ("administrators",)
+"""The gates that came after the first records: a text without the key has no rule for them, and where it has none nothing
+is held to them."""
 
 OVERRIDABLE: Final = ("window", "blackout", "rate-limit", "incidents")
 """The gates that two people may override: those that say when. An emergency may need another time, and two people may answer
@@ -104,13 +109,15 @@ class Asked:
             asked = policy["approval"].get("user_verification", "none")  # older policies ask nothing
             if not is_level(asked):
                 raise ValueError(f"is no policy: it asks for the user verification {asked!r}")
-            ruled = frozenset(gate for gate, key in RULES.items() if not key or _is_rule(_value(policy, key)))
+            of_its_time = {gate: key for gate, key in RULES.items() if gate not in LATER or key in policy}
+            ruled = frozenset(gate for gate, key in of_its_time.items() if not key or _is_rule(_value(policy, key)))
         except (KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"is no policy: {error}") from error
         return cls(frozenset(left_out), roles, asked, ruled)
 
     def gates(self, pipeline: str) -> tuple[str, ...]:
-        return gates_of(pipeline, self.left_out)
+        """The gates that a run of a pipeline is held to."""
+        return tuple(gate for gate in gates_of(pipeline, self.left_out) if gate not in LATER or gate in self.ruled)
 
 
 def _value(policy: Any, key: str) -> Any:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from inspect import signature
 from typing import Any
 
-from pytest_deploy.policy.policy import Approval, Blackout, Incidents, Phases, StagingSmoke, Window
+from pytest_deploy.policy.policy import Administrators, Approval, Blackout, Incidents, Phases, StagingSmoke, Window
 from pytest_deploy.policy.rollout import Health, Organisation, Platform, Smoke, Traffic
 from pytest_deploy.policy.storage import Anchors, Record, Retention
 
@@ -170,6 +170,30 @@ def github_is_where_the_platform_is(platform: Platform, anchors: Anchors) -> Ite
         )
 
 
+def administrators_can_be_read_back(
+    administrators: Administrators | None, record: Record, anchors: Anchors
+) -> Iterator[Contradiction]:
+    """A list that nothing can be held against says nothing."""
+    if administrators is None:
+        return
+    readable = {
+        "store": (record.store == "gcs", "the record lies on a disk", "give record: {store: gcs, bucket: NAME}"),
+        "key": (record.signer == "kms", "the log's key is a file", "give record: {signer: kms, key: projects/…}"),
+        "github": (
+            anchors.github is not None,
+            "nothing says which repository",
+            "give anchors: {github: {repository: OWNER/NAME}}",
+        ),
+    }
+    for system, (can_be_asked, why, remedy) in readable.items():
+        if system in administrators.listed and not can_be_asked:
+            yield Contradiction(
+                ("administrators", system),
+                f"its administrators cannot be read back: {why}",
+                f"{remedy}, or leave administrators.{system} out",
+            )
+
+
 def anchor_lines_fit(organisation: Organisation, environment: str, anchors: Anchors) -> Iterator[Contradiction]:
     """A status at GitHub holds 140 characters: the whole line, of a rehearsal too, at any size."""
     over = len(f"{organisation.domain}/rehearsal/{environment}") - _LONGEST_ORIGIN
@@ -211,6 +235,7 @@ CONTRADICTION_RULES: tuple[Callable[..., Iterator[Contradiction]], ...] = (
     locked_where_it_can_be,
     copies_lie_elsewhere,
     github_is_where_the_platform_is,
+    administrators_can_be_read_back,
     anchor_lines_fit,
     staging_is_another_environment,
 )

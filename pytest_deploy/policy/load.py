@@ -175,7 +175,7 @@ def _rehearsed(document: Node) -> Node:
     """What a rehearsal changes of an environment: embedded platform, keys in files (its own, its people's), no commit frozen.
 
     Its record lies in a folder, whose retention nothing can lock, unless `record.rehearsed` says otherwise; the copies of its
-    checkpoints lie in a folder too, in place of GitHub's as well, and no authority is asked for the time.
+    checkpoints lie in a folder too, in place of GitHub's as well, and no authority is asked for the time. Nobody administers it.
     """
     changed: dict[str, Any] = {
         "platform": {"kind": "embedded", "runtime": "process", "google": None},
@@ -186,6 +186,9 @@ def _rehearsed(document: Node) -> Node:
     if document.nearest(("record", "rehearsed")).value != "gcs":
         changed["record"] |= _ON_DISK
         changed["retention"] = {"locked": False}
+    listed = document.nearest(("administrators",))
+    if listed.key.endswith("administrators") and listed.value is not None:
+        changed["administrators"] = None  # accounts, people and systems are others here
     written = {name: document.nearest(("anchors", name)) for name in ("copies", "github", "timestamp")}
     anchors: dict[str, Any] = {
         name: None for name, at in written.items() if at.key.endswith(f"anchors.{name}") and at.value is not None

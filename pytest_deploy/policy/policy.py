@@ -14,6 +14,7 @@ from pytest_deploy.policy.rollout import Database, Health, Organisation, Platfor
 from pytest_deploy.policy.storage import Anchors, Record, Retention
 from pytest_deploy.policy.types import (
     Argv,
+    Email,
     Hours,
     Names,
     ProgramPaths,
@@ -87,6 +88,37 @@ class Deployer(Section):
 
     role: Text
     """the role that may start a deployment, e.g. Deployment Manager"""
+
+
+Accounts = Mapping[Text, Email]
+"""Account, as the system's own API names it -> e-mail of the person who holds it, or answers for it."""
+
+
+class Administrators(Section):
+    """Who administers what the record rests on: each account with its person, who has no business role (21 CFR 11.10(d), (g)).
+
+    A system that is left out is not asked. Of one that is named, {} says that nobody administers it.
+    """
+
+    store: Accounts | None = None
+    """who may delete from the record's bucket or change who may, as IAM names them, e.g. {'user:dana@example.org': dana@example.org}"""
+    key: Accounts | None = None
+    """who administers the log's key in Cloud KMS, as IAM names them, e.g. {'user:dana@example.org': dana@example.org}"""
+    github: Accounts | None = None
+    """who administers the repository of anchors.github, by login, e.g. {dana-dev: dana@example.org}"""
+    database: Accounts | None = None
+    """roles that log in to the environment's database as its administrators, e.g. {postgres: dana@example.org}"""
+
+    @model_validator(mode="after")
+    def _names_a_system(self) -> Self:
+        if not self.listed:
+            raise complaint("names no system", f"give {', '.join(type(self).model_fields)}, or administrators: null")
+        return self
+
+    @property
+    def listed(self) -> dict[str, dict[str, str]]:
+        """The systems that are asked, each with its accounts."""
+        return {name: dict(accounts) for name, accounts in self if accounts is not None}
 
 
 class Window(Section):
@@ -182,6 +214,8 @@ class Policy(Section):
     """administrators, quorum and days"""
     deployer: Deployer | None = None
     """role, or null for anybody"""
+    administrators: Administrators | None = None
+    """store, key, github and database, or null where none are listed"""
     window: Window | None = None
     """zone, days, opens and closes, or null for any time"""
     blackout: Blackout | None = None
@@ -258,8 +292,13 @@ class Policy(Section):
         return self.origin(rehearsal=rehearsal).partition("/")[2]
 
     def canonical(self) -> bytes:
-        """The resolved policy as canonical JSON: keys sorted, no spaces, ASCII."""
+        """The resolved policy as canonical JSON: keys sorted, no spaces, ASCII.
+
+        `administrators` stands there where it is given: without it a policy has the digest that it had before there was the key.
+        """
         resolved = self.model_dump(mode="json")
+        if self.administrators is None:
+            del resolved["administrators"]
         return json.dumps(resolved, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
     def digest(self) -> str:

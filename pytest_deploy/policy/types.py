@@ -94,6 +94,9 @@ def distinct(value: Sequence[str]) -> Sequence[str]:
 
 
 Text = Annotated[str, Field(min_length=1, pattern=r"\S")]
+EMAIL = r"[a-z0-9$%&'/=^_`{|}~.-]+@[a-z0-9]([a-z0-9.-]*[a-z0-9])?"
+"""Of one person, as the roster writes it (`record/actor.py`): lower case, no `+`, nothing that looks like another letter."""
+Email = Annotated[str, Field(pattern=f"^{EMAIL}$")]
 Line = Annotated[Text, Field(max_length=300), AfterValidator(_one_line)]
 Domain = Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 UrlPath = Annotated[str, Field(pattern=r"^/[^\s?#]*$")]

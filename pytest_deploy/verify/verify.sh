@@ -798,10 +798,12 @@ while IFS=$'\t' read -r n verdict time file signer was now; do
     -O verify-time="$(tr -d :T- <<<"${time%.*}")" <"$file" >/dev/null 2>&1 || printf '%s\t%s\n' "$n" "$verdict" >>"$work/ended"
 done <"$work/doubtful"
 # What a gate passed by was signed; and before a run changes something, or is `deployed`, every gate that its policy asks let it go.
-# gates: each with the key of policy that its rule is; null, false or an empty list there is no rule.
+# gates: each with the key of policy that its rule is; null, false or an empty list there is no rule. later: those that a policy
+# without their key, or with no rule there, does not ask.
+later=' administrators '
 gates='deployer:deployer approvals:approval.roles window:window blackout:blackout rate-limit:rate_limit lease: staging-smoke:staging_smoke
- incidents:incidents build: retention:retention.locked anchors:anchors.required freeze:freeze_after_rollback clock:'
-{ grep -E '"type":"(request[.](made|rejected)|approval[.]signed|override[.]signed|gate[.][a-z-]*|run[.](opened|decided|closed|abandoned)|revision[.]deployed|migration[.]applied|traffic[.]moved|rollback[.](started|finished))"|"changes":true' "$work/lines" || true; } | awk -v keep=1 -v approvers="$work/approvers" -v gates="${gates//$'\n'/}" -v unapproved="$work/unapproved" "$json$instants"'
+ incidents:incidents build: retention:retention.locked anchors:anchors.required administrators:administrators freeze:freeze_after_rollback clock:'
+{ grep -E '"type":"(request[.](made|rejected)|approval[.]signed|override[.]signed|gate[.][a-z-]*|run[.](opened|decided|closed|abandoned)|revision[.]deployed|migration[.]applied|traffic[.]moved|rollback[.](started|finished))"|"changes":true' "$work/lines" || true; } | awk -v keep=1 -v approvers="$work/approvers" -v gates="${gates//$'\n'/}" -v later="$later" -v unapproved="$work/unapproved" "$json$instants"'
   function wrong(what) { printf "log/%08d.event\t%s\n", n, what; failed = 1; exit }
   function members(list, into) { split("", into); return list == "[]" ? 0 : split(substr(list, 3, length(list) - 4), into, "\",\"") }
   function line_of(file,   line, more) { line = ""; if ((getline line <file) < 0 || (getline more <file) > 0) line = ""; close(file); split("", raw); return line }
@@ -832,6 +834,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     demand[sha] = index_of(substr(setting, 2, length(setting) - 2))
     for (i = 1; i <= known; i++) {
       split(rule[i], part, ":"); setting = part[2] == "" ? "always" : v["." part[2]]
+      if (setting == "" && index(later, " " part[1] " ")) setting = "null"
       if (setting == "") return 0
       ruled[sha, part[1]] = setting !~ /^(null|false)$/ && raw["." part[2]] != "[]"
     }
@@ -865,7 +868,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     if (!changes && !approving) return
     for (i = 1; i <= known; i++) {
       split(rule[i], part, ":"); gate = part[1]
-      if (!asks(gate, pipeline[run]) || (gate == "approvals" && index(left_out[sha], "\"approval\""))) continue
+      if (!asks(gate, pipeline[run]) || (gate == "approvals" && index(left_out[sha], "\"approval\"")) || (index(later, " " gate " ") && !ruled[sha, gate])) continue
       if (!((run, gate) in answer) || at_point[run, gate] !~ (changes ? "^change$" : "^(lease|change)$")) wrong("it goes on, and the gate " gate " was not asked right before")
       if (answer[run, gate] !~ /^gate[.](passed|not-applicable)$/) wrong("it goes on, though the gate " gate " did not let it")
       if (answer[run, gate] == "gate.not-applicable" && ruled[sha, gate] && !(gate == "anchors" && earliest[run])) wrong("it goes on, though the gate " gate " answered not-applicable and policy has a rule for it")

@@ -56,6 +56,10 @@ def test_anchors(gates: Gates) -> None:
     gates.check("anchors")
 
 
+def test_administrators(gates: Gates) -> None:
+    gates.check("administrators")
+
+
 def test_freeze(gates: Gates) -> None:
     gates.check("freeze")
 

@@ -211,7 +211,7 @@ def assert_evidence_of_the_refusal(production: RehearsedCheckout, request: str, 
         line.split(maxsplit=1) for line in ran.stdout.splitlines() if line.startswith(("report ", "anchor ", "verify "))
     )
     assert (
-        f"refused: 1 gate of 13 refused {request}; nothing was changed, the request stays live\n  {refused}: "
+        f"refused: 1 gate of 14 refused {request}; nothing was changed, the request stays live\n  {refused}: "
         in ran.stdout
     )
     assert re.search(r"^refused in \d+\.\d s · exit 1$", ran.stdout, re.MULTILINE), ran.said

@@ -25,7 +25,7 @@ WITHOUT_A_RULE = {
     f"test_{gate}"
     for gate in (
         *("deployer", "window", "blackout", "rate_limit", "staging_smoke"),
-        *("incidents", "freeze", "retention", "anchors"),
+        *("incidents", "freeze", "retention", "anchors", "administrators"),
     )
 }
 """The gates that local's policy has no rule for."""

@@ -57,6 +57,7 @@ def test_a_plan_names_every_refusal_and_touches_nothing(
         COLOURED,
         '--deploy-set=service.checks.lint=["false"]',
         '--deploy-set=incidents={"within_h": 24, "command": ["false"]}',
+        '--deploy-set=administrators={"database": {}}',
     )
 
     assert ran.code == 1, ran.said
@@ -72,6 +73,7 @@ def test_a_plan_names_every_refusal_and_touches_nothing(
         "freeze": "somebody must look at it",
         "retention": "1 s less than the 220924800 s",
         "anchors": "knows 9999 events, ",
+        "administrators": "postgres administers the database (bypassrls, createrole, owner, superuser) and is not listed",
     }.items():
         assert part in said[gate], said[gate]
     assert_outputs_agree(production.checkout, production.checkout.last_run(), ran.stdout)

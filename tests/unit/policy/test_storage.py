@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from pytest_deploy.errors import ConfigurationError
 from pytest_deploy.policy.load import load
-from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.policy import Administrators, Policy
 from pytest_deploy.policy.storage import Anchors, Copies, GitHub, Record
+from pytest_deploy.policy.types import EMAIL
+from pytest_deploy.record.actor import SIGNER
 from tests.unit.policy.sample_policy import BASE, PRODUCTION, written
 
 KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/7"
@@ -213,3 +216,54 @@ def test_a_key_version_is_named_in_full_and_a_rehearsal_signs_with_a_file(tmp_pa
 def test_what_names_no_key_or_two_is_refused(tmp_path: Path, said: str, fault: str) -> None:
     with pytest.raises(ConfigurationError, match=fault):
         load(written(tmp_path, f"{BASE}record: {said}\n"), "local")
+
+
+# --- who administers what the record rests on
+
+LISTED = (
+    "    administrators: {database: {postgres: dana@example.org}, store: {'user:dana@example.org': dana@example.org}}\n"
+)
+
+
+def test_who_administers_is_listed_and_a_rehearsal_says_that_it_asks_nobody(tmp_path: Path) -> None:
+    real, rehearsed = production(tmp_path, LISTED, rehearsal=False), production(tmp_path, LISTED)
+
+    assert real.administrators == Administrators(
+        store={"user:dana@example.org": "dana@example.org"}, database={"postgres": "dana@example.org"}
+    )
+    assert rehearsed.administrators is None
+    replaced = "administrators.store.user:dana@example.org"
+    assert rehearsed.substituted[replaced] == {"policy": "dana@example.org", "used": None}
+
+
+def test_a_policy_that_lists_nobody_has_the_text_it_had_before_there_was_the_key(tmp_path: Path) -> None:
+    without, listed = production(tmp_path, "", rehearsal=False), production(tmp_path, LISTED, rehearsal=False)
+
+    assert "administrators" not in json.loads(without.canonical())
+    assert "administrators" not in production(tmp_path, "", rehearsal=True).substituted
+    assert json.loads(listed.canonical())["administrators"]["database"] == {"postgres": "dana@example.org"}
+
+
+@pytest.mark.parametrize(
+    "listed, key, problem",
+    [
+        ("{}", "administrators", "names no system"),
+        ("{store: {a: dana@example.org}}", "administrators.store", "cannot be read back: the record lies on a disk"),
+        ("{key: {}}", "administrators.key", "cannot be read back: the log's key is a file"),
+        ("{github: {}}", "administrators.github", "cannot be read back: nothing says which repository"),
+        ("{vault: {}}", "administrators.vault", "unknown key"),
+        ("{database: {postgres: Dana@example.org}}", "administrators.database.postgres", "not what may stand here"),
+        ("{database: {postgres: dana+pg@example.org}}", "administrators.database.postgres", "not what may stand here"),
+    ],
+)
+def test_a_list_that_cannot_be_held_against_anything_is_refused(
+    tmp_path: Path, listed: str, key: str, problem: str
+) -> None:
+    (fault,) = faults(tmp_path, f"{BASE}    administrators: {listed}\n")
+
+    assert f"{key}: " in fault
+    assert problem in fault
+
+
+def test_a_person_is_written_as_the_roster_writes_one() -> None:
+    assert SIGNER.pattern == EMAIL

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import pytest_deploy
-from pytest_deploy.policy.asked_gates import GATES_OF_PIPELINE, RULES, Asked
+from pytest_deploy.policy.asked_gates import GATES_OF_PIPELINE, LATER, RULES, Asked
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record import preimages
 from pytest_deploy.verify.verify import verify
@@ -128,6 +128,31 @@ def test_no_anchor_is_asked_before_a_run_was_closed(tmp_path: Path, *, first: bo
         insider.stands()
     else:
         insider.refused_at(insider.seq_of("step.started", changes=True), "the gate anchors answered not-applicable")
+
+
+LISTED = {"administrators": {"store": None, "key": None, "github": None, "database": {"postgres": "dana@example.org"}}}
+
+
+@pytest.mark.parametrize(
+    "rule, said, problem",
+    [
+        (LISTED, verdict("administrators", "passed", "change"), ""),
+        (LISTED, verdict("watch", "passed", "change"), "the gate administrators was not asked right before"),
+        (LISTED, verdict("administrators", "refused", "change"), "the gate administrators answered last: refused"),
+        (LISTED, verdict("administrators", "not-applicable", "change"), "not-applicable and policy has a rule for it"),
+        ({"administrators": None}, verdict("watch", "passed", "change"), ""),
+        ({}, verdict("watch", "passed", "change"), ""),
+    ],
+)
+def test_who_administers_is_asked_where_policy_lists_them_and_an_older_policy_does_not_know_of_it(
+    tmp_path: Path, rule: dict[str, Any], said: dict[str, Any], problem: str
+) -> None:
+    insider = Insider.begin(tmp_path, policy=policy_text(**RULES_OF_PRODUCTION, **rule))
+    insider.approve("tina", "quinn").open().ask(administrators=said).deploy()
+    if problem:
+        insider.refused_at(insider.seq_of("step.started", changes=True), problem)
+    else:
+        insider.stands()
 
 
 def test_a_change_before_any_gate_is_refused(insider: Insider) -> None:
@@ -325,6 +350,7 @@ def test_the_script_knows_the_gates_that_there_are_and_what_their_rules_are() ->
     known = script.partition("\ngates='")[2].partition("'")[0].split()
 
     assert dict(one.split(":") for one in known) == dict(RULES)
+    assert tuple(script.partition("\nlater='")[2].partition("'")[0].split()) == LATER
     for pipeline in ("smoke", "rollback"):
         (listed,) = re.findall(rf'pipeline == "{pipeline}" \? " ([a-z ]+) "', script)
         assert tuple(listed.split()) == GATES_OF_PIPELINE[pipeline]
