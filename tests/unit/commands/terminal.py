@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import subprocess
 import sys
 from pathlib import Path
 
 END = "\x04"
 """Ctrl-D at the beginning of a line: the end of the input."""
+LONGEST_S = 60
+"""A command that prints nothing for so long waits for an answer to what it was not to ask: its terminal is closed."""
 
 
 def answered(root: Path, *words: str, answer: str) -> tuple[int, str]:
@@ -32,6 +35,8 @@ def answered(root: Path, *words: str, answer: str) -> tuple[int, str]:
 
 
 def _read(terminal: int) -> bytes:
+    if not select.select([terminal], [], [], LONGEST_S)[0]:
+        return b""
     try:
         return os.read(terminal, 65536)
     except OSError:  # Linux says EIO where the other end was closed
