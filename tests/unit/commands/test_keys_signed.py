@@ -483,6 +483,15 @@ def test_a_key_is_pledged_by_who_says_yes_at_the_terminal(ceremony: Ceremony, an
     assert (ceremony.keys / "tina.production.pledge").exists() == (code == 0)
 
 
+def test_show_signs_no_roster(ceremony: Ceremony) -> None:
+    ceremony.enroll("tina")
+
+    shown = ceremony.sign("ada", show=True)
+
+    assert "0 of 2 signed;" in shown[-1]
+    assert any("0 of 2 signed;" in line for line in ceremony.run(list_keys))
+
+
 def test_show_pledges_nothing(ceremony: Ceremony) -> None:
     said = ceremony.run(pledge, person="tina@example.org", name="Tina Tanaka", key=ceremony.key("tina"), show=True)
 

@@ -116,10 +116,11 @@ def test_without_findings_a_role_a_valid_key_or_a_yes_nothing_is_signed(
     assert why in refused(finished, lambda: review(finished, **changes))
 
 
-def test_show_signs_nothing_and_asks_for_no_findings(finished: FinishedRuns) -> None:
+@pytest.mark.parametrize("by", ["quinn", "ada"])
+def test_show_signs_nothing_and_asks_for_no_findings_nor_who_deployed(finished: FinishedRuns, by: str) -> None:
     before = len(finished.log.history())
 
-    assert any(line.startswith("covers ") for line in review(finished, show=True, findings=""))
+    assert any(line.startswith("covers ") for line in review(finished, by, show=True, findings=""))
     assert len(finished.log.history()) == before
 
 

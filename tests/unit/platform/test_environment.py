@@ -12,6 +12,7 @@ from pytest_deploy.commands.local import reset
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import Environment, record_of
 from pytest_deploy.policy.load import load, policy_of
+from pytest_deploy.record import programs
 from pytest_deploy.record.bucket import EMULATOR, MARK, MirroredStore
 from pytest_deploy.record.clock import SystemClock
 from pytest_deploy.record.events import parse
@@ -61,6 +62,21 @@ def test_who_first_opens_a_record_makes_its_folders_ignored_the_key_s_too(local:
     assert local.key_file.is_file()
     listed = ["git", "-C", str(local.root), "ls-files", "--others", "--exclude-standard"]
     assert subprocess.run(listed, check=True, capture_output=True, text=True).stdout == "deploy.yaml\n"
+
+
+def test_who_opens_an_environment_takes_the_programs_that_its_policy_names(local: Workspace) -> None:
+    """A command too, and a run where no commit is judged."""
+    own = local.root / "git"
+    own.write_text("#!/bin/sh\n")
+    own.chmod(0o755)
+    without = policy_of(local)
+    written(local.root, f"programs: {{git: {own}}}\n{BASE}")
+
+    Environment(local, policy_of(local))
+    assert programs.system_program("git") == str(own)
+
+    Environment(local, without)
+    assert programs.system_program("git") != str(own)
 
 
 def test_a_record_may_lie_behind_a_link_inside_the_checkout(local: Workspace) -> None:
