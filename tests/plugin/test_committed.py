@@ -164,6 +164,19 @@ def test_compiled_modules_of_the_commit_s_sources_and_of_earlier_ones_may_lie_in
     assert "runs what commit" not in ran.stderr, ran.said
 
 
+def test_what_is_compiled_lies_in_a_private_folder_and_not_in_the_checkout(checkout: Checkout, tmp_path: Path) -> None:
+    def compiled(folder: Path) -> set[Path]:
+        return {path for path in folder.rglob("*.pyc") if path.name.startswith("session.")}
+
+    before = compiled(checkout.path)
+
+    ran = start(checkout, tmp_path, PYTHONDONTWRITEBYTECODE="")
+
+    assert NO_REQUEST in ran.stderr, ran.said
+    assert compiled(tmp_path / "cache" / "pytest-deploy" / "bytecode"), ran.said
+    assert compiled(checkout.path) == before, ran.said
+
+
 def a_git_of_somebody_s(folder: Path) -> str:
     """A PATH on which it comes first; it does what git does, and leaves a trace."""
     folder.mkdir()
