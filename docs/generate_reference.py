@@ -70,7 +70,8 @@ def render() -> str:
         "## Exit codes\n\n" + table("code", (Row(str(code), meaning) for code, meaning in EXIT_CODES.items())),
         "How a run that was decided exits; nothing that is read, printed or raised afterwards changes it. A run that was opened and never sealed exits 20: "
         "its guard says which, and the command that finishes it.\n\n" + endings(),
-        "## Commands\n\n`pytest-deploy` is the same program as `python deploy.py`.\n\n" + "\n".join(commands()),
+        "## Commands\n\n`pytest-deploy`, `python -m pytest_deploy` and, in this checkout, `python deploy.py` are one program; the commands that it prints begin as it was called.\n\n"
+        + "\n".join(commands()),
         "## Markers\n\n" + table("marker", markers()),
         "## Fixtures\n\n" + table("fixture", fixtures()),
         "## Hooks\n\nFor `conftest.py`, which may hold no others. One that raises before the seal is an internal error of the run: what was changed is rolled back, exit 3.\n\n"

@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 refused or found wrong; 3 an answer or a record could not 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +20,7 @@ from typer.main import get_command
 from pytest_deploy.commands import GROUP
 from pytest_deploy.errors import DeployError, UsageError
 from pytest_deploy.plugin.closed_output import write_without_reader
+from pytest_deploy.program import as_called, called
 from pytest_deploy.record.atomic_file import keep_from_others
 
 COMMANDS: Final[Mapping[str, str]] = {
@@ -97,7 +99,7 @@ def main() -> None:
         # Click ends with 2 where the usage is wrong; here 2 means that a signal came.
         raise SystemExit(UsageError.exit_code if ended.code == 2 else ended.code) from None  # noqa: PLR2004 -- click's number
     except DeployError as error:
-        typer.echo(f"{error}", err=True)
+        typer.echo(as_called(f"{error}"), err=True)
         raise SystemExit(error.exit_code) from None
 
 
@@ -105,7 +107,7 @@ def _run_and_flush() -> None:
     """Run the command until all its output is written: a full disk is reported while somebody can still be told."""
     try:
         try:
-            app()
+            app(prog_name=shlex.join(called().program))
         finally:
             sys.stdout.flush()
     except OSError as error:

@@ -33,7 +33,7 @@ from typing import ClassVar
 
 
 class DeployError(Exception):
-    """The root of the tree. `exit_code` is what pytest or deploy.py ends with when nothing else is known."""
+    """The root of the tree. `exit_code` is what pytest or the program ends with when nothing else is known."""
 
     exit_code: ClassVar[int] = 3
 

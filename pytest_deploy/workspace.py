@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pytest_deploy.program import NAME
+
 SPECIFICATION: Final = "spec/ops-deployment-automation.md"
 """What the deployments of a checkout are held against; `run.opened.spec_sha256` is its SHA-256."""
 NOT_SAID: Final = "…"
@@ -22,12 +24,12 @@ def verify_command(store: Path, *options: str) -> str:
     """The command that verifies a store, by its path in the checkout where it lies in one."""
     workspace = Workspace.of_store(store)
     shown = workspace.shown(workspace.store) if workspace.store == store.absolute() else str(store)
-    return deploy_py("verify", shown, *options)
+    return program_command("verify", shown, *options)
 
 
-def deploy_py(*words: str) -> str:
-    """A command as people paste it into a shell in the checkout: quoted where the shell would take a word apart."""
-    return shlex.join(("python", "deploy.py", *words))
+def program_command(*words: str) -> str:
+    """A command of this program, quoted where the shell would take a word apart; `program.as_called` has it pasted anywhere."""
+    return shlex.join((NAME, *words))
 
 
 OWN_FOLDERS: Final = frozenset({".deploy", "reports"})
@@ -52,8 +54,8 @@ class Workspace:
         return cls(store.parents[2 if rehearsal else 1], store.name, rehearsal=rehearsal)
 
     def command_line(self, name: str, *options: str) -> str:
-        """`deploy.py NAME` for this environment, or its rehearsals, as `deploy_py` gives it; NAME may be two words."""
-        return deploy_py(*name.split(), self.environment, *(["--rehearse"] if self.rehearsal else []), *options)
+        """`pytest-deploy NAME` for this environment, or its rehearsals, as `program_command` gives it; NAME may be two words."""
+        return program_command(*name.split(), self.environment, *(["--rehearse"] if self.rehearsal else []), *options)
 
     @property
     def holds_subjects(self) -> bool:

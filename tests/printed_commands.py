@@ -1,4 +1,4 @@
-"""The commands that a text prints, each held against the command line that would take it.
+"""The commands that a text prints, each held against the command line that would take it, and whether a shell finds it.
 
 A command stands between backticks or goes to the end of its line: so a person knows what to copy, and so does a test.
 """
@@ -7,18 +7,30 @@ from __future__ import annotations
 
 import functools
 import html
+import os
 import re
 import shlex
+import shutil
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
 from _pytest.config import get_config
 from _pytest.config.argparsing import Parser
 
-from pytest_deploy.cli import app
+from pytest_deploy.cli import COMMANDS, app
 
-_COMMAND = re.compile(r"(?P<quote>`?)(?<![\w./-])(?P<words>python deploy\.py .*|pytest +--deploy-.*)")
+_PATH = r"[\w./+~@-]*"
+_PYTHON = rf"(?:{_PATH}python[\d.]*|'[^'`]*python[\d.]*')"
+_PROGRAM = rf"(?:{_PYTHON} {_PATH}deploy\.py|{_PYTHON} -m pytest_deploy|{_PATH}pytest-deploy|'[^'`]*pytest-deploy')"
+_PYTEST = rf"(?:{_PYTHON} -m pytest|{_PATH}pytest|'[^'`]*/pytest')"
+_NAMES = "|".join(COMMANDS)
+_COMMAND = re.compile(
+    rf"(?P<quote>`?)(?<![\w./'-])(?<!Usage: )(?P<words>{_PROGRAM} (?=(?:{_NAMES})\b)(?![a-z -]*:).*|{_PYTEST} +--deploy-.*)"
+)
+"""However it is called; `pytest-deploy keys enroll: say …` begins a refusal and is none."""
 _CODE = re.compile("</?code>")
 _MARKUP = re.compile(r"\x1b\[[0-9;]*m|<[^>]*>")
 
@@ -46,10 +58,11 @@ def fault_of(command: str) -> str:
     except ValueError as error:
         return f"{command}: {error}"
     try:
-        if words[0] == "pytest":
-            _parse_pytest(words[1:])
+        called, rest = _taken_apart(words)
+        if Path(called[-1]).name == "pytest":
+            _parse_pytest(rest)
         else:
-            _parse_deploy_py(words[2:])
+            _parse_program(rest)
     except (typer.BadParameter, ValueError) as error:
         return f"{command}: {error}"
     except SystemExit as error:
@@ -61,7 +74,27 @@ def fault_of(command: str) -> str:
     return ""
 
 
-def _parse_deploy_py(words: list[str]) -> None:
+def why_not_found(command: str, folder: Path, path: str) -> str:
+    """Why a shell in `folder` would not run this very program; empty where it would. `path` is its PATH."""
+    called, _ = _taken_apart(shlex.split(command))
+    first = shutil.which(called[0], path=path) if "/" not in called[0] else str(folder / called[0])
+    if first is None or not os.access(first, os.X_OK):
+        return f"{command}: no {called[0]} is found"
+    if Path(first).parent.resolve() != Path(sys.executable).parent.resolve():
+        return f"{command}: {first} is another's"
+    script = called[1] if called[1:] and called[1] != "-m" else None
+    return f"{command}: there is no {script}" if script is not None and not (folder / script).is_file() else ""
+
+
+def _taken_apart(words: list[str]) -> tuple[list[str], list[str]]:
+    """What calls the program, and what it is given."""
+    number = 1
+    if Path(words[0]).name.startswith("python"):
+        number = 3 if words[1] == "-m" else 2
+    return words[:number], words[number:]
+
+
+def _parse_program(words: list[str]) -> None:
     command: Any = typer.main.get_command(app)
     while hasattr(command, "get_command"):
         name = words.pop(0) if words else ""

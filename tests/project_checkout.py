@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from pytest_deploy.record.event import Event, parse_line
 from pytest_deploy.workspace import Workspace
 from tests.child_process import TIMEOUT_S, Ran, Running
 from tests.memory import short_parent
-from tests.printed_commands import commands_in, fault_of
+from tests.printed_commands import commands_in, fault_of, why_not_found
 
 REPOSITORY = Path(__file__).parent.parent
 ENVIRONMENT = "local"
@@ -64,12 +64,21 @@ class Standing:
     schema_sha256: str
 
 
+@dataclass
 class Told(Running):
-    """A child of a checkout: every command that it tells people to type is one that the command line takes."""
+    """A child of a checkout: what it tells people to type, the shell that it was started in runs, and the command line takes."""
+
+    checkout: Path = field(default=Path())
 
     def wait(self, timeout: float = TIMEOUT_S) -> Ran:
         ran = super().wait(timeout)
-        faults = [fault for command in commands_in(ran.stdout + ran.stderr) if (fault := fault_of(command))]
+        # What programs read (`--format json`) is what was recorded, word for word.
+        folder = None if "--format" in self.words else self.checkout
+        faults = [
+            fault
+            for command in commands_in(ran.stdout + ran.stderr)
+            if (fault := fault_of(command) or (folder and why_not_found(command, folder, os.environ["PATH"])))
+        ]
         assert not faults, f"{faults}\n{ran.said}"
         return ran
 
@@ -154,7 +163,7 @@ class Checkout:
                 stderr=stderr,
                 start_new_session=True,
             )
-        running = Told(process, words, folder)
+        running = Told(process, words, folder, checkout=self.path)
         self._children.append(running)
         return running
 

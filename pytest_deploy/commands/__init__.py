@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from pytest_deploy.errors import UsageError
+from pytest_deploy.program import as_called
 from pytest_deploy.record.run_id import workspace_of
 from pytest_deploy.workspace import Workspace
 
@@ -38,7 +39,15 @@ def workspace_of_run(root: Path, run: str) -> Workspace:
         ) from None
 
 
-def print_lines(lines: Iterable[str]) -> None:
-    """Print a command's answer as it comes."""
+def say(line: str) -> None:
+    """Print a line of a command's answer; what it tells people to type they can paste.
+
+    What a person typed, what is signed and what programs read is echoed as it is.
+    """
+    typer.echo(as_called(line))
+
+
+def print_lines(lines: Iterable[str], echo: Callable[[str], None] = say) -> None:
+    """Print a command's answer as it comes. `echo`: `typer.echo` where each line is to be shown as it is recorded."""
     for line in lines:
-        typer.echo(line)
+        echo(line)

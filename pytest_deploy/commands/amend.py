@@ -1,4 +1,4 @@
-"""`deploy.py amend`, `annotate`: what a person stated is corrected by two others; beside what was observed stands a note.
+"""`pytest-deploy amend`, `annotate`: what a person stated is corrected by two others; beside what was observed stands a note.
 
 The set of what was stated is the types' own (`StatedText` in `record/events`): everything else in the record was observed.
 """
@@ -100,7 +100,7 @@ def annotate(
     """Sign a note beside an event of a finished run, or beside one value of it; what the event says stands everywhere."""
     question = Question.of("annotate", yes=yes, show=show)
     if not says_something(note):
-        raise UsageError("deploy.py annotate: say --note: it is read by an inspector years later")
+        raise UsageError("pytest-deploy annotate: say --note: it is read by an inspector years later")
     require_plain("--note", note)
     signing = Signing.of(Workspace(Path.cwd(), env, rehearsal=rehearse), role=role, key=key)
     event = _of_finished_run(signing.log.history(), seq, field)

@@ -1,4 +1,4 @@
-"""`deploy.py approve`, `reject` and `override`: what is signed is shown in words, then signed with the person's own key."""
+"""`pytest-deploy approve`, `reject` and `override`: what is signed is shown in words, then signed with the person's own key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from pytest_deploy.approvals.roster import Person
 from pytest_deploy.approvals.sign_request import sign_approval, sign_override, sign_rejection
-from pytest_deploy.commands import Key, Role, print_lines
+from pytest_deploy.commands import Key, Role, print_lines, say
 from pytest_deploy.commands.ask import Question, Show, Yes
 from pytest_deploy.commands.pending_request import PendingRequest, pending_request
 from pytest_deploy.errors import Refused, UsageError
@@ -56,7 +56,7 @@ def approve(
     typer.echo(f"signed    by {person.printed_name} <{person.email}> as {role}: {event.read(ApprovalSigned).meaning}")
     evaluation = pending.gates().facts.evaluation
     for file in evaluation.refused:
-        typer.echo(escape_line(f"uncounted {file.file.rpartition('/')[2]}: {file.reason}"))
+        say(escape_line(f"uncounted {file.file.rpartition('/')[2]}: {file.reason}"))
     for rejection in evaluation.rejected:
         typer.echo(escape_line(f"rejected  by {rejection}"))
     nobody = "nobody, but it is rejected" if evaluation.rejected else "nobody: it may be run"
@@ -75,7 +75,7 @@ def reject(
     """Sign that a request must not be deployed: it is refused until the same person approves it, whoever else has signed."""
     question = Question.of("reject", yes=yes, show=show)
     if not says_something(reason):
-        raise UsageError("deploy.py reject: say --reason: whoever planned it has to know what to change")
+        raise UsageError("pytest-deploy reject: say --reason: whoever planned it has to know what to change")
     require_plain("--reason", reason)
     pending = pending_request(Path.cwd(), run)
     judge = partial(_who_may_judge, pending, role, key)
@@ -156,7 +156,7 @@ def _shown(
 
     `planned`: what is signed lets the request go, so its plan must have passed. Raises Refused, UsageError.
     """
-    print_lines(map(escape_line, (*pending.described(), *said)))
+    print_lines(map(escape_line, (*pending.described(), *said)), typer.echo)
     try:
         if planned:
             pending.require_plan()
@@ -164,7 +164,7 @@ def _shown(
     except (Refused, UsageError) as refused:
         if not question.show:
             raise
-        typer.echo(escape_line(f"refused   {refused}"))
+        say(escape_line(f"refused   {refused}"))
         return None
     typer.echo(escape_line(pending.key_line(key)))
     typer.echo(

@@ -27,7 +27,7 @@ class Question:
         if not (yes or show or (sys.stdin.isatty() and sys.stdout.isatty())):
             # Also where only the output goes elsewhere: nobody answers for what they were not shown.
             raise UsageError(
-                f"deploy.py {command}: no terminal to ask at, so nothing is signed: add --yes to sign, or --show to look"
+                f"pytest-deploy {command}: no terminal to ask at, so nothing is signed: add --yes to sign, or --show to look"
             )
         return cls(yes, show)
 

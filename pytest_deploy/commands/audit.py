@@ -1,4 +1,4 @@
-"""`deploy.py verify`, `audit` and `anchor`: can a record be trusted, is anything wrong anywhere, who else knows of it.
+"""`pytest-deploy verify`, `audit` and `anchor`: can a record be trusted, is anything wrong anywhere, who else knows of it.
 
 `audit` is for a job that runs by itself. It reads, and writes nothing but the copy of a bucket. Each finding is one line that
 says what to do; one that is bad makes the command end with 1, so that whoever gets the job's mail looks.
@@ -18,7 +18,7 @@ from cryptography.x509 import load_pem_x509_certificates
 
 from pytest_deploy.anchors.kinds import CLOSES, anchors_of
 from pytest_deploy.approvals.roster import enroll_command, in_force
-from pytest_deploy.commands import Env, Rehearse
+from pytest_deploy.commands import Env, Rehearse, say
 from pytest_deploy.errors import DeployError, UsageError
 from pytest_deploy.gates import retention
 from pytest_deploy.gates.verdict import moment
@@ -70,11 +70,11 @@ def verify(
     every: Signatures = "all" if signatures == "all" else "newest"
     result = verify_store(path, anchor=anchor, signatures=every, trust_root=trust_root)
     for check in result.checks:
-        typer.echo(f"{'ok  ' if check.ok else 'BAD '} {check.number:>2} {check.title}: {check.detail}")
+        say(f"{'ok  ' if check.ok else 'BAD '} {check.number:>2} {check.title}: {check.detail}")
     for finding in result.findings:
-        typer.echo(f"     {finding}")
+        say(f"     {finding}")
     for note in result.notes:
-        typer.echo(f"note {note}")
+        say(f"note {note}")
     typer.echo(f"{'VERIFIED' if result.ok else 'NOT VERIFIED'}: {result.size} events, root {result.root}")
     if not result.ok:
         raise typer.Exit(1)
@@ -88,7 +88,7 @@ def audit(
     """Verify again everything of every record, for a scheduled job: one line each, and what to do. 0, or 1 where something is wrong."""
     all_well = True
     for line in Audit(Path.cwd(), rehearsal=rehearse).all(env):
-        typer.echo(str(line))
+        say(str(line))
         all_well = all_well and line.ok
     if not all_well:
         raise typer.Exit(1)
@@ -103,7 +103,7 @@ def anchor(env: Env, *, rehearse: Rehearse = False) -> None:
         raise UsageError(f"deploy.yaml names no anchors for {env}: give anchors: {{copies: ...}}")
     if not environment.has_record:
         raise UsageError(f"{env} has no record yet: there is nothing to anchor")
-    if not anchor_record(environment, run=NO_RUN, say=typer.echo):
+    if not anchor_record(environment, run=NO_RUN, say=say):
         raise typer.Exit(1)
     typer.echo(environment.log.checkpoint())
 

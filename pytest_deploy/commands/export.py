@@ -1,4 +1,4 @@
-"""`deploy.py export RUN DIR`: the reading is recorded, then the run is handed out into a new folder, outside the store."""
+"""`pytest-deploy export RUN DIR`: the reading is recorded, then the run is handed out into a new folder, outside the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`deploy.py history` and `show`: which runs there were, what served at an instant, and one run in words."""
+"""`pytest-deploy history` and `show`: which runs there were, what served at an instant, and one run in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from pytest_deploy.commands import Rehearse, print_lines
+from pytest_deploy.commands import Rehearse, print_lines, say
 from pytest_deploy.errors import UsageError
 from pytest_deploy.history.history import History
 from pytest_deploy.history.runs import RunQuery, find_stores, parse_instant
@@ -83,7 +83,7 @@ def history(
         else:
             instant = parse_instant("as-of", as_of)
             lines = text.moment_lines([stores_history.as_of(name, instant) for name in stores], form)
-        print_lines(lines)
+        print_lines(lines, say if form == "table" else typer.echo)
 
 
 def _trails(asked: History, stores: Mapping[str, Path]) -> Iterator[str]:
@@ -104,4 +104,4 @@ def show(
         raise UsageError(f"--format={form}: right is table or json")
     stores = find_stores(reports, [], rehearsal=run.startswith("rehearsal-"))
     with History(stores, _INDEX, rebuild=rebuild) as stores_history:
-        print_lines(text.run_lines(stores_history.show(run), form))
+        print_lines(text.run_lines(stores_history.show(run), form), say if form == "table" else typer.echo)

@@ -1,4 +1,4 @@
-"""`deploy.py keys`: who may sign for an environment. Each change is a trust set of its own and an event that names it."""
+"""`pytest-deploy keys`: who may sign for an environment. Each change is a trust set of its own and an event that names it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import typer
 from pytest_deploy.approvals import enrollment, look_alikes, roster_change
 from pytest_deploy.approvals.enrollment import RosterChange
 from pytest_deploy.approvals.roster import Person, fingerprint_of, in_force
-from pytest_deploy.commands import GROUP, Env, Rehearse
+from pytest_deploy.commands import GROUP, Env, Rehearse, say
 from pytest_deploy.commands.ask import Question, Show, Yes
 from pytest_deploy.commands.record_keys import RecordKeys
 from pytest_deploy.commands.roster_proposals import (
@@ -69,7 +69,7 @@ def init(
     if new_record:
         require_reason("keys init", reason)
     elif reason:
-        raise UsageError("deploy.py keys init: --reason says why a new record begins: give it with --new-record")
+        raise UsageError("pytest-deploy keys init: --reason says why a new record begins: give it with --new-record")
     record = RecordKeys(env, rehearsal=rehearse, new_record=reason)
     typer.echo(f"record    {record.workspace.shown(record.workspace.store)}, {record.log.key.origin}")
     typer.echo(f"signer    {record.policy.record.key or 'a key file in .deploy/keys'}")
@@ -118,15 +118,15 @@ def enroll(
     enrolled = Person(person.lower(), name, tuple(role or ()), github, local, emails)
     record = RecordKeys(env, rehearsal=rehearse)
     if not says_something(reason):
-        raise UsageError("deploy.py keys enroll: say --reason, e.g. the ticket; it goes into the record")
+        raise UsageError("pytest-deploy keys enroll: say --reason, e.g. the ticket; it goes into the record")
     require_plain("--reason", reason)
     if not public_key.is_file():
         raise UsageError(f"--public-key {public_key}: there is no such file; right is the .pub that ssh-keygen made")
     if days is not None and until is not None:
-        raise UsageError("deploy.py keys enroll: --days and --until both say when the key ends: say one")
+        raise UsageError("pytest-deploy keys enroll: --days and --until both say when the key ends: say one")
     if (since or until) and len(enrolled.roles) > 1:
         raise UsageError(
-            "deploy.py keys enroll: a deputy, whose key has its days, stands in for one role: say one --role"
+            "pytest-deploy keys enroll: a deputy, whose key has its days, stands in for one role: say one --role"
         )
     deployer, administrators = record.policy.deployer, record.policy.roster.administrators
     if deployer is not None and {deployer.role, administrators} <= set(enrolled.roles):
@@ -150,7 +150,7 @@ def enroll(
         return
     if pledge is not None:
         raise UsageError(
-            "deploy.py keys enroll: a --pledge is kept with a signed roster, and nobody signed this one yet: give it to `keys root`"
+            "pytest-deploy keys enroll: a --pledge is kept with a signed roster, and nobody signed this one yet: give it to `keys root`"
         )
     enrollment.put_in_force(record.log, record.workspace.store, change, actor=local_actor())
     typer.echo(f"enrolled  {person_line(enrolled)}")
@@ -199,7 +199,7 @@ def revoke(
     """
     record = RecordKeys(env, rehearsal=rehearse)
     if not person or not says_something(reason):
-        raise UsageError("deploy.py keys revoke: say --person EMAIL or fingerprint, and --reason")
+        raise UsageError("pytest-deploy keys revoke: say --person EMAIL or fingerprint, and --reason")
     require_plain("--reason", reason)
     now = SystemClock().now()
     change = enrollment.revoking(record.log, record.workspace.store, person, reason=reason, now=now)
@@ -228,7 +228,7 @@ def root(
     require_reason("keys root", reason)
     if not says_something(identity):
         raise UsageError(
-            "deploy.py keys root: say --identity, e.g. 'passports, seen by HR on 3 May': it is signed with the roster"
+            "pytest-deploy keys root: say --identity, e.g. 'passports, seen by HR on 3 May': it is signed with the roster"
         )
     change = roster_change.unchanged(record.log, reason)
     if change.before.signed is not None:
@@ -283,16 +283,18 @@ def rotate(
     """Change the log's own key."""
     record = RecordKeys(env, rehearsal=rehearse)
     if not says_something(reason):
-        raise UsageError("deploy.py keys rotate: say --reason; it goes into the record")
+        raise UsageError("pytest-deploy keys rotate: say --reason; it goes into the record")
     require_plain("--reason", reason)
     in_a_file = record.policy.record.key is None
     if not in_a_file and not to:
         raise UsageError(
-            "deploy.py keys rotate: Cloud KMS signs this record; make a new key version and say --to its full name"
+            "pytest-deploy keys rotate: Cloud KMS signs this record; make a new key version and say --to its full name"
         )
     if to and (rehearse or re.fullmatch(KEY_VERSION, to) is None):
         wrong = "a rehearsal's key is a file" if rehearse else f"{to} is no key version in full"
-        raise UsageError(f"deploy.py keys rotate: --to: {wrong}; right is projects/P/…/cryptoKeyVersions/N, or no --to")
+        raise UsageError(
+            f"pytest-deploy keys rotate: --to: {wrong}; right is projects/P/…/cryptoKeyVersions/N, or no --to"
+        )
     log = record.log
     before = log.key.vkey
     file = KeyFile(record.workspace.key_file)
@@ -331,7 +333,7 @@ def list_keys(env: Env, *, rehearse: Rehearse = False) -> None:
             if key.email == person.email:
                 typer.echo(f"          {key_line(key)}{'' if key.valid(now) else ', not valid now'}")
     for waiting in roster_change.proposals(record.log):
-        typer.echo(waiting_line(record, waiting))
+        say(waiting_line(record, waiting))
     record.tell_unfilled_roles()
 
 
@@ -340,14 +342,14 @@ def _require_identity(change: RosterChange, identity: str) -> None:
     said = says_something(identity)
     if change.before.signed is None and said:
         raise UsageError(
-            "deploy.py keys enroll: --identity is signed with a roster, and nobody signed this one yet: say it in --reason, or to "
+            "pytest-deploy keys enroll: --identity is signed with a roster, and nobody signed this one yet: say it in --reason, or to "
             "`keys root`"
         )
     if change.before.signed is not None and change.after.files() == change.before.files():
         raise Refused("this changes nothing; to have the roster reviewed there is `keys renew`")
     if change.before.signed is not None and not said and set(change.after.keys) - set(change.before.keys):
         raise UsageError(
-            "deploy.py keys enroll: say --identity, e.g. 'passport, seen by HR': it is signed with the roster"
+            "pytest-deploy keys enroll: say --identity, e.g. 'passport, seen by HR': it is signed with the roster"
         )
 
 
@@ -355,13 +357,13 @@ def _require_person(command: str, person: str, name: str, roles: Sequence[str]) 
     """Whether somebody is described as a roster describes people. Raises UsageError."""
     texts = (person, name, *roles)
     if "@" not in person or not says_something(name):
-        raise UsageError(f"deploy.py {command}: say --person EMAIL and --name 'Printed Name'")
+        raise UsageError(f"pytest-deploy {command}: say --person EMAIL and --name 'Printed Name'")
     if not SIGNER.fullmatch(person.lower()):
         raise UsageError(
-            f"deploy.py {command}: --person {person!a} is no address to sign under: right are plain ASCII letters, digits and "
+            f"pytest-deploy {command}: --person {person!a} is no address to sign under: right are plain ASCII letters, digits and "
             "$%&'/=^_`{|}~.- before the @ (no +), and a domain after it, one with other letters in its xn-- form"
         )
     if not all(map(is_plain, texts)):
-        raise UsageError(f"deploy.py {command}: a name or a role {NOT_PLAIN}")
+        raise UsageError(f"pytest-deploy {command}: a name or a role {NOT_PLAIN}")
     if max(map(len, texts)) > _LONGEST_NAME:
-        raise UsageError(f"deploy.py {command}: a name or a role is longer than {_LONGEST_NAME} characters")
+        raise UsageError(f"pytest-deploy {command}: a name or a role is longer than {_LONGEST_NAME} characters")

@@ -1,4 +1,4 @@
-"""`deploy.py local` and `reset local`: the embedded platform in the foreground, and its store archived, never deleted."""
+"""`pytest-deploy local` and `reset local`: the embedded platform in the foreground, and its store archived, never deleted."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Annotated
 
 import typer
 
+from pytest_deploy.commands import say
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record.bucket import copy_of
 from pytest_deploy.record.open_record import begun_file
-from pytest_deploy.workspace import Workspace, deploy_py
+from pytest_deploy.workspace import Workspace, program_command
 
 ENVIRONMENT = "local"
 
@@ -58,8 +59,8 @@ def reset(env: Annotated[str, typer.Argument(metavar="local", help="only local c
         archived = workspace.reports / "archive" / f"{ENVIRONMENT}-{stamp}"
         archived.parent.mkdir(parents=True, exist_ok=True)
         workspace.store.rename(archived)
-        typer.echo(
-            f"archived: {archived.relative_to(root)} (still verifies: `{deploy_py('verify', workspace.shown(archived))}`)"
+        say(
+            f"archived: {archived.relative_to(root)} (still verifies: `{program_command('verify', workspace.shown(archived))}`)"
         )
     key = workspace.key_file
     if key.exists():

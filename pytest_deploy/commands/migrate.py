@@ -1,4 +1,4 @@
-"""`deploy.py migrate ...`: what is applied, what is faulty, what would happen; and, where policy asks nobody, up and down."""
+"""`pytest-deploy migrate ...`: what is applied, what is faulty, what would happen; and, where policy asks nobody, up and down."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record import lease
 from pytest_deploy.record.actor import local_actor
 from pytest_deploy.record.run_id import new_run_id
-from pytest_deploy.workspace import Workspace, deploy_py
+from pytest_deploy.workspace import Workspace, program_command
 
 migrate = typer.Typer(help="A database's migrations; `up` and `down` only where policy asks for no approval.", **GROUP)
 
@@ -75,7 +75,7 @@ def up(
     if to is not None:
         _require_version(to)
     with _opened(env) as (environment, migrations):
-        _refuse_where_approval_is_asked(environment, "up", f"a deployment: `{deploy_py('run', env)}`")
+        _refuse_where_approval_is_asked(environment, "up", f"a deployment: `{program_command('run', env)}`")
         files = migrations.files()
         selected = files if to is None else files[: _place(files, to) + 1]
         newest = max(migrations.applied(), key=lambda one: one.number, default=None)
@@ -144,7 +144,7 @@ def _refuse_where_approval_is_asked(environment: Environment, word: str, instead
 
 def _require_version(to: str) -> None:
     if not to.isdecimal():
-        raise UsageError(f"deploy.py migrate: --to {to!r}: right is a version, e.g. 0003; 0 is the empty database")
+        raise UsageError(f"pytest-deploy migrate: --to {to!r}: right is a version, e.g. 0003; 0 is the empty database")
 
 
 def _place(migrations: tuple[Migration, ...], to: str) -> int:

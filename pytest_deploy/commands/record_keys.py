@@ -1,4 +1,4 @@
-"""The record of one environment as `deploy.py keys` sees it: its log, and who may sign there."""
+"""The record of one environment as `pytest-deploy keys` sees it: its log, and who may sign there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`deploy.py recover ENV`: what a run left behind is explained, undone or completed, and closed in the record.
+"""`pytest-deploy recover ENV`: what a run left behind is explained, undone or completed, and closed in the record.
 
 Reads the log and the live state, nothing else: the process that began the run may have died at any instant.
 """
@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from pytest_deploy.commands import Env, Rehearse
+from pytest_deploy.commands import Env, Rehearse, say
 from pytest_deploy.errors import CollectionRefused, LeaseHeld
 from pytest_deploy.pipeline import processes, steps_lock
 from pytest_deploy.pipeline.outcome import MANUAL_INTERVENTION
@@ -87,7 +87,7 @@ class _Lines(RunObserver):
     """Of what the run tells, its lines: recover itself says the rest."""
 
     def line(self, text: str = "", **markup: bool) -> None:  # noqa: ARG002 -- a command's output has no markup
-        typer.echo(text)
+        say(text)
 
 
 def _recover_run(workspace: Workspace, events: list[Event]) -> int:
@@ -126,7 +126,7 @@ def _take_over(log: Log, events: list[Event]) -> Lease:
             if datetime.now(UTC) > until:
                 raise
             if not announced:
-                typer.echo(f"       waiting until {stamp(until)}: {refusal}")
+                say(f"       waiting until {stamp(until)}: {refusal}")
                 announced = True
             time.sleep(_POLL_SECONDS)
 
@@ -159,7 +159,7 @@ def _finish(context: RunContext, environment: Environment, opened: Event, lease:
         sealed = seal(run)
     code = MANUAL_INTERVENTION if run.outcome == "rollback-failed" else 0
     for line, _ in summary(run, sealed, code=code):
-        typer.echo(line)
+        say(line)
     return code
 
 
@@ -169,7 +169,7 @@ def _abandon(environment: Environment, run: Run) -> int:
     sums = RunFolder(run.log.store, run.context.run).seal(sums=ABANDONED_SUMS)
     cause = "the process that ran it was gone; nothing had been changed"
     run.log.append(RunAbandoned(cause=cause, found_sha256=sums), run=run.context.run, actor=PIPELINE_ACTOR)
-    anchor_record(environment, run=run.context.run, say=typer.echo)
+    anchor_record(environment, run=run.context.run, say=say)
     release_run(run)
     typer.echo(f"done: run {run.context.run} abandoned; the environment is as it was")
     return 0

@@ -1,4 +1,4 @@
-"""`deploy.py rehearse`: staging, then production at the next open instant, with throw-away keys, each command shown as it runs.
+"""`pytest-deploy rehearse`: staging, then production at the next open instant, with throw-away keys, each command shown as it runs.
 
 Real gates, real signatures, the embedded platform; recorded apart under reports/rehearsal/. Nothing of it counts for real.
 """
@@ -9,7 +9,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -19,10 +19,12 @@ from typing import Annotated, Final
 import typer
 
 from pytest_deploy.approvals.rehearsal_roster import prepare
+from pytest_deploy.commands import say
 from pytest_deploy.errors import Failed, UsageError
 from pytest_deploy.gates.registry import Gatekeeper, earliest
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
+from pytest_deploy.program import NAME, hand_down
 from pytest_deploy.release import source
 from pytest_deploy.release.candidate import ReleaseCandidate
 from pytest_deploy.release.request import pending
@@ -62,7 +64,7 @@ def rehearse(env: Annotated[str, typer.Argument(metavar="ENV")] = "production") 
     typer.echo("")
     typer.echo("both records, checked without what wrote them:")
     for rehearsed in (*staging, env):
-        _run("python", "deploy.py", "verify", f"reports/rehearsal/{rehearsed}")
+        _run(NAME, "verify", f"reports/rehearsal/{rehearsed}")
 
 
 def _environment(name: str) -> Environment:
@@ -104,15 +106,17 @@ def _deploy(name: str, at: datetime) -> None:
     commit = source.read(Path.cwd()).commit
     (request,) = [waiting for waiting in pending(environment.log.history(), at) if waiting.commit == commit]
     for role in environment.policy.approval.roles:
-        _run("python", "deploy.py", "approve", request.run, "--role", role, "--yes")
+        _run(NAME, "approve", request.run, "--role", role, "--yes")
     _run("pytest", *options, f"--deploy-run={request.run}", f"--deploy-at={_instant(at + APPROVED_WITHIN)}")
 
 
 def _run(*words: str) -> None:
     typer.echo("")
-    typer.echo(f"$ {shlex.join(words)}")
-    program: Sequence[str] = {"pytest": (sys.executable, "-m", "pytest"), "python": (sys.executable,)}[words[0]]
-    variables = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_ADDOPTS")}
+    say(f"$ {shlex.join(words)}")
+    program = [sys.executable, "-m", {"pytest": "pytest", NAME: "pytest_deploy"}[words[0]]]
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTEST_ADDOPTS")
+    } | hand_down()
     code = subprocess.run([*program, *words[1:]], env=variables, check=False).returncode
     if code != 0:
         raise Failed(f"`{shlex.join(words)}` ended with {code}; what it printed above says why")

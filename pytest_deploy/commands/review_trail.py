@@ -1,4 +1,4 @@
-"""`deploy.py review-trail`: the periodic review of the audit trail (21 CFR 11.10(e), EU GMP Annex 11.9), as a signed event.
+"""`pytest-deploy review-trail`: the periodic review of the audit trail (21 CFR 11.10(e), EU GMP Annex 11.9), as a signed event.
 
 A review begins where the one before it ended, so that none of the trail is left out, and names the root of the log as it was read.
 """
@@ -39,7 +39,7 @@ def review_trail(
     """Sign, in a role, that the audit trail was reviewed from where the last review ended; shows first what it holds."""
     question = Question.of("review-trail", yes=yes, show=show)
     if not show and not says_something(findings):
-        raise UsageError("deploy.py review-trail: say --findings: what you found, 'none' where nothing was")
+        raise UsageError("pytest-deploy review-trail: say --findings: what you found, 'none' where nothing was")
     require_plain("--findings", findings)
     signing = Signing.of(Workspace(Path.cwd(), env, rehearsal=rehearse), role=role, key=key)
     trail = Trail.of(signing.log.history())
@@ -47,9 +47,9 @@ def review_trail(
     last = newest if to is None else to
     if not trail.first <= last <= newest:
         raise UsageError(
-            f"deploy.py review-trail: --to {last}: right is {trail.first} to {newest}: from where the last review ended to the newest event"
+            f"pytest-deploy review-trail: --to {last}: right is {trail.first} to {newest}: from where the last review ended to the newest event"
         )
-    print_lines(map(escape_line, trail.lines(last + 1)))
+    print_lines(map(escape_line, trail.lines(last + 1)), typer.echo)
     if show:
         return
     for run, deployer in trail.deployed(last + 1):

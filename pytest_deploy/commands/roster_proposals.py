@@ -1,4 +1,4 @@
-"""A change of a signed roster, as `deploy.py keys` proposes it, shows it and has it signed.
+"""A change of a signed roster, as `pytest-deploy keys` proposes it, shows it and has it signed.
 
 Whoever may write to the store may lay a proposal there: what it says is escaped before it is shown, and all that it changes is shown.
 """
@@ -16,6 +16,7 @@ from pytest_deploy.approvals.look_alikes import look_alikes
 from pytest_deploy.approvals.roster import Key, Person, Roster, in_force, parse
 from pytest_deploy.approvals.roster_change import Proposal
 from pytest_deploy.approvals.sign_request import choose_signer
+from pytest_deploy.commands import say
 from pytest_deploy.commands.ask import Question
 from pytest_deploy.commands.record_keys import RecordKeys
 from pytest_deploy.errors import Refused, UsageError
@@ -54,7 +55,7 @@ def propose(record: RecordKeys, change: RosterChange, identity: str, *, pledged:
     able = len(after.holders(rules.administrators, now))
     if able == proposal.statement.quorum:
         typer.echo(f"needed    one more {rules.administrators}: with {able} no key of theirs can ever be ended")
-    typer.echo(waiting_line(record, proposal))
+    say(waiting_line(record, proposal))
 
 
 def sign_proposal(record: RecordKeys, name: str, key: Path | None, question: Question) -> None:
@@ -75,7 +76,7 @@ def sign_proposal(record: RecordKeys, name: str, key: Path | None, question: Que
     typer.echo(f"reason    {escape_line(statement.reason)}")
     typer.echo(f"identity  {escape_line(statement.identity) or '-'}")
     if question.show:
-        typer.echo(waiting_line(record, proposal))
+        say(waiting_line(record, proposal))
         return
     # 2. By whom.
     person, key = choose_signer(record.workspace, after if roster.signed is None else roster, "", key)
@@ -90,7 +91,7 @@ def sign_proposal(record: RecordKeys, name: str, key: Path | None, question: Que
         record.log, record.workspace.store, signed, actor=local_actor(), now=now
     )
     if event is None:
-        typer.echo(waiting_line(record, signed))
+        say(waiting_line(record, signed))
         return
     typer.echo(f"in force  by event {event.seq}")
     if statement.number == 1:

@@ -1,4 +1,4 @@
-"""`deploy.py run` and `steps`: the pytest line of a deployment, and the list of the steps it must have."""
+"""`pytest-deploy run` and `steps`: the pytest line of a deployment, and the list of the steps it must have."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Annotated
 
 import typer
 
-from pytest_deploy.commands import Env, Rehearse
+from pytest_deploy.commands import Env, Rehearse, say
 from pytest_deploy.errors import UsageError
+from pytest_deploy.program import hand_down
 
 
 def run(
@@ -29,12 +30,13 @@ def run(
 
     asked = [f"--deploy-env={env}", *(["--deploy-rehearse"] if rehearse else []), f"--deploy-pipeline={pipeline}"]
     asked += rest or []
-    typer.echo(shlex.join(["pytest", *asked]))
+    say(shlex.join(["pytest", *asked]))
     words = [sys.executable, "-m", "pytest", "-p", FIRST, *asked]
     if runs_steps(words):
         refuse_variables(os.environ)  # pytest would read some of them, and import what they name, before any plug-in
         start_program(words)
     sys.stdout.flush()
+    os.environ |= hand_down()
     os.execv(sys.executable, words)  # noqa: S606 -- no shell is what we want
 
 
@@ -45,7 +47,7 @@ def steps(
 ) -> None:
     """Write suites/steps.lock from the suites, or check it."""
     if write == check:
-        raise UsageError("deploy.py steps: say --write or --check")
+        raise UsageError("pytest-deploy steps: say --write or --check")
     from pytest_deploy.pipeline import steps_lock
     from pytest_deploy.plugin import collection
 

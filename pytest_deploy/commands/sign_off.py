@@ -1,4 +1,4 @@
-"""`deploy.py sign-off`, `accept-deviation`, `thaw`: what is signed is said in words, then signed with an own key."""
+"""`pytest-deploy sign-off`, `accept-deviation`, `thaw`: what is signed is said in words, then signed with an own key."""
 
 from __future__ import annotations
 
@@ -66,20 +66,20 @@ def sign_off(
     question = Question.of("sign-off", yes=yes, show=show)
     if not says_something(role) or not says_something(meaning):
         raise UsageError(
-            "deploy.py sign-off: say --role, and --meaning: what the signature stands for, e.g. 'reviewed'"
+            "pytest-deploy sign-off: say --role, and --meaning: what the signature stands for, e.g. 'reviewed'"
         )
     if meaning not in SIGN_OFFS:
         raise UsageError(
-            f"deploy.py sign-off: --meaning {meaning!r}: right is {' or '.join(SIGN_OFFS)}; what you found belongs into --comment"
+            f"pytest-deploy sign-off: --meaning {meaning!r}: right is {' or '.join(SIGN_OFFS)}; what you found belongs into --comment"
         )
     if meaning == REJECTED and not says_something(comment):
         raise UsageError(
-            "deploy.py sign-off: --meaning rejected: say in --comment what was found, whoever mends it needs it"
+            "pytest-deploy sign-off: --meaning rejected: say in --comment what was found, whoever mends it needs it"
         )
     require_plain("--comment", comment)
     signing = Signing.of(workspace_of_run(Path.cwd(), run), role=role, key=key)
     events, record_sha256 = signing.sealed(run)
-    print_lines(map(escape_line, _describe_run(run, events, record_sha256)))
+    print_lines(map(escape_line, _describe_run(run, events, record_sha256)), typer.echo)
     if comment:
         typer.echo(f"comment   {comment}")
     signing.refuse_deployer(events, "sign it off")
@@ -105,7 +105,7 @@ def accept_deviation(
     events, record_sha256 = signing.sealed(run)
     deviation = _deviation(run, step, events)
     described = (*_describe_run(run, events, record_sha256), f"step      {step}", f"deviation {deviation}")
-    print_lines(map(escape_line, described))
+    print_lines(map(escape_line, described), typer.echo)
     typer.echo(f"reason    {reason}")
     needed = signing.policy.approval.roles
     if needed and signing.role not in needed:
@@ -244,7 +244,7 @@ class Signing:
 
 def require_reason(command: str, reason: str) -> None:
     if not says_something(reason):
-        raise UsageError(f"deploy.py {command}: say --reason: it is read by an inspector years later")
+        raise UsageError(f"pytest-deploy {command}: say --reason: it is read by an inspector years later")
     require_plain("--reason", reason)
 
 

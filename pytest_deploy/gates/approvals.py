@@ -14,7 +14,7 @@ from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment, not_applicable
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.planned import plan_fault
-from pytest_deploy.workspace import deploy_py
+from pytest_deploy.workspace import program_command
 
 NAME = "approvals"
 
@@ -32,7 +32,7 @@ class Quorum:
     expires: datetime | None = None
     """UTC: when the request lapses; None where it does not."""
     run: str = ""
-    """The request, as `deploy.py approve` takes it."""
+    """The request, as `pytest-deploy approve` takes it."""
     unstated: tuple[str, ...] = ()
     """What policy asks to be stated and was not: `reason`, `ticket` (a rollback by hand)."""
     rejected: tuple[str, ...] = ()
@@ -97,7 +97,7 @@ def judge(quorum: Quorum, at: datetime) -> Verdict:
     }
     grounds = Grounds(NAME, inputs)
     not_counted = f" (not counted: {'; '.join(quorum.refused)})" if quorum.refused else ""
-    approve = f"`{deploy_py('approve', quorum.run)}`" if quorum.run else "sign the request that the plan makes"
+    approve = f"`{program_command('approve', quorum.run)}`" if quorum.run else "sign the request that the plan makes"
     if quorum.unasked:
         return grounds.needs_action(
             f"administrators signed that {' and '.join(quorum.unasked)} approve here, and policy does not ask them",

@@ -299,7 +299,7 @@ class RunQuery:
 
     @classmethod
     def from_options(cls, options: Mapping[str, str], *, unreviewed: bool = False) -> Self:
-        """From the options of `deploy.py history`, by name, empty where not given.
+        """From the options of `pytest-deploy history`, by name, empty where not given.
 
         Raises:
             UsageError: for the first that is no such thing, with what would be right.

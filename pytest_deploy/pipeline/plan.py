@@ -27,7 +27,7 @@ from pytest_deploy.release import request
 from pytest_deploy.release.candidate import of_request
 from pytest_deploy.release.request import PendingRequest, Plan, built_image
 from pytest_deploy.release.source import Source
-from pytest_deploy.workspace import deploy_py
+from pytest_deploy.workspace import program_command
 
 _RUNS_COMPARED = 10
 PLANNED_DIFF = "schema/planned.diff"
@@ -156,7 +156,7 @@ def _next_commands(environment: Environment, pending: PendingRequest, waits: Ear
         return [
             f"next      nothing to sign or to run: the request expires before it can start; plan again after {after}"
         ]
-    approve = [f"approve   {deploy_py('approve', pending.run)}"] if environment.policy.approval.roles else []
+    approve = [f"approve   {program_command('approve', pending.run)}"] if environment.policy.approval.roles else []
     return [*approve, f"run       {run}"]
 
 

@@ -151,7 +151,7 @@ class StepRecord:
 
     @property
     def store(self) -> Path:
-        """The record's store, as `deploy.py verify` takes it."""
+        """The record's store, as `pytest-deploy verify` takes it."""
         return self._log.store.folder()
 
     def attach(self, name: str, content: bytes) -> str:

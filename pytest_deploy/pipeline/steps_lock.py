@@ -20,9 +20,9 @@ from typing import Literal, get_args
 
 from pytest_deploy.errors import CollectionRefused, Fault
 from pytest_deploy.policy.phases import PHASES, phases_of
-from pytest_deploy.workspace import deploy_py
+from pytest_deploy.workspace import program_command
 
-_WRITE = deploy_py("steps", "--write")
+_WRITE = program_command("steps", "--write")
 HEADER = f"""\
 # The steps that must exist, in the order they run: phase, when, changes, node id.
 # A run whose collection differs from this list is refused. Written by: {_WRITE}

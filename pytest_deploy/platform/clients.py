@@ -22,7 +22,7 @@ class Database:
     """The environment's database, as its owner. Every question opens a connection of its own.
 
     Example:
-        >>> database.one("select count(*) from diary.entry where author = %s", "smoke")
+        >>> database.one("select count(*) from parcels.parcel where sender = %s", "smoke")
         3
     """
 

@@ -18,7 +18,7 @@ class Revision:
     """One immutable, deployed version of the service."""
 
     name: str
-    """The platform's name of it, e.g. `diary-00003-k7q`."""
+    """The platform's name of it, e.g. `parcels-00003-k7q`."""
     image: str
     """`<repository>@sha256:<64 hex>`."""
     ready: bool

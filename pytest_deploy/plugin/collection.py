@@ -237,7 +237,7 @@ def marked(item: pytest.Item, key: str) -> list[Any]:
     return [mark.kwargs[key] for mark in item.iter_markers("step") if key in mark.kwargs]
 
 
-# --- what `deploy.py steps` needs: the steps that the suites hold now, held against nothing
+# --- what `pytest-deploy steps` needs: the steps that the suites hold now, held against nothing
 #
 # `collect` runs pytest in a process of its own, with this module as its plug-in: the two hooks below are its.
 

@@ -21,6 +21,7 @@ from pytest_deploy.errors import DeployError
 from pytest_deploy.plugin import cached_modules
 from pytest_deploy.plugin.options import workspace_of
 from pytest_deploy.policy.load import policy_of
+from pytest_deploy.program import hand_down
 from pytest_deploy.record import programs
 from pytest_deploy.release import git, tree
 from pytest_deploy.workspace import Workspace
@@ -103,5 +104,6 @@ def _keep_out_of_caches(workspace: Workspace) -> None:
                 f"nothing was started: pytest_deploy lies in this checkout, and {workspace.environment} runs what its commit holds, "
                 "so the process has to be started anew; start it as `python -m pytest`"
             )
+        os.environ |= hand_down()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 -- the same words once more
     sys.pycache_prefix = str(folder)

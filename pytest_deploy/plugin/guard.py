@@ -2,7 +2,7 @@
 
 Whatever ends the session (`os._exit(0)` in a step, a kill, a hang in C code, an exit hook of a library), the guard still
 gives the exit code: 0 only where the session told that the run was sealed with 0. It passes signals on, ends a session
-that outlives its limits, and never acts on the environment: what was left open is finished by `deploy.py recover`.
+that outlives its limits, and never acts on the environment: what was left open is finished by `pytest-deploy recover`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from pytest_deploy.plugin.closed_output import identity
+from pytest_deploy.program import as_called, hand_down
 from pytest_deploy.workspace import Workspace
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -132,7 +133,7 @@ def start_program(words: Sequence[str]) -> NoReturn:
     """
     channel = start()
     os.set_inheritable(channel.descriptor, True)
-    os.execve(words[0], [*words], {**os.environ, _STARTED_BY: f"{channel.descriptor} {os.getppid()}"})  # noqa: S606 -- no shell is what we want
+    os.execve(words[0], [*words], {**os.environ, **hand_down(), _STARTED_BY: f"{channel.descriptor} {os.getppid()}"})  # noqa: S606 -- no shell is what we want
 
 
 def started_by() -> GuardChannel | None:
@@ -272,7 +273,7 @@ class Guard:
 def say(text: str) -> None:
     """One line on standard error, where anybody reads it still."""
     with suppress(OSError):
-        os.write(2, f"\n{text}\n".encode(errors="replace"))
+        os.write(2, f"\n{as_called(text)}\n".encode(errors="replace"))
 
 
 def kill_tree(pid: int, *, itself: bool = True) -> None:

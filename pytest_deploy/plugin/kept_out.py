@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from pytest_deploy.errors import DeployError
 from pytest_deploy.plugin import options
 from pytest_deploy.plugin.allowed_options import FIRST, PLUGINS
+from pytest_deploy.program import hand_down
 
 GROUP: Final = "pytest11"
 KEPT_OUT: Final[pytest.StashKey[Mapping[str, str]]] = pytest.StashKey()
@@ -134,6 +135,7 @@ def _start_with_this_first(config: pytest.Config) -> None:
     if own and FIRST not in words and "PYTEST_XDIST_WORKER" not in os.environ:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        os.environ |= hand_down()
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:rest], "-p", FIRST, *words])  # noqa: S606 -- the same words, and ours
 
 

@@ -65,14 +65,20 @@ def pytest_load_initial_conftests(
     parsed = early_config.known_args_namespace
     if parsed.deploy_env is not None:
         from pytest_deploy.plugin import kept_out
+        from pytest_deploy.program import called
 
+        called()  # what was handed down is taken out of the environment before a step could see it
         kept_out.forget_settings(early_config)
         kept_out.refuse_unknown_options(early_config, parser, args)
         parsed.file_or_dir = [str(Path(early_config.rootpath) / "suites")]
         if options.is_guarded(early_config):
             from pytest_deploy.plugin import committed, guard
 
-            committed.require(early_config)
+            try:
+                committed.require(early_config)
+            except pytest.UsageError as refused:
+                _say_as_called(refused)
+                raise
             early_config.stash[GUARD_CHANNEL] = guard.started_by() or guard.start()
     return (yield)
 
@@ -88,13 +94,22 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
             config.option.plugins = [name for name in config.option.plugins if name != __name__]
             _refuse_options(config)
         code = yield
-    except pytest.UsageError:
+    except pytest.UsageError as refused:
         code = pytest.ExitCode.USAGE_ERROR
+        if options.is_deployment(config):
+            _say_as_called(refused)
         raise
     finally:
         if guard_channel is not None:
             guard_channel.report_finished(code)
     return code
+
+
+def _say_as_called(refused: pytest.UsageError) -> None:
+    """What pytest prints of a refusal tells commands that can be pasted."""
+    from pytest_deploy.program import as_called
+
+    refused.args = tuple(as_called(str(text)) for text in refused.args)
 
 
 def _refuse_options(config: pytest.Config | None = None) -> None:

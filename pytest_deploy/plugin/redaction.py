@@ -12,6 +12,7 @@ from typing import Any, TextIO
 import pytest
 
 from pytest_deploy.plugin.closed_output import redirect_to_devnull
+from pytest_deploy.program import as_called
 
 
 class Terminal:
@@ -28,10 +29,10 @@ class Terminal:
         self._file, writer._file = writer._file, self  # noqa: SLF001 -- there is no other way in
 
     def write(self, text: str) -> int:
-        """Write what is left of a text; once nobody reads it any more, nothing."""
+        """Write what is left of a text, its commands as this program was called; once nobody reads it any more, nothing."""
         if self._file is not None:
             try:
-                return self._file.write(self._redact(text))
+                return self._file.write(as_called(self._redact(text)))
             except UnicodeError:
                 raise
             except (OSError, ValueError):

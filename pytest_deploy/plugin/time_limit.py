@@ -28,7 +28,7 @@ SIGNAL = getattr(signal, "SIGRTMIN", signal.SIGUSR2)
 
 GRACE_S = 15.0
 """What a step has after its limit to give way; then its process is ended: a worker's death is that step's failure, alone the run
-is left to `deploy.py recover`."""
+is left to `pytest-deploy recover`."""
 
 REPEAT_S = 5.0
 """How long a step that was stopped may clean up before it is stopped again."""

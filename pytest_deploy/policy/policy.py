@@ -60,7 +60,7 @@ class Approval(Section):
     outside: Names = ()
     """e-mails of commit authors who are nobody here and need no place in the roster, e.g. a bot's"""
     trust_root: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """the first roster that administrators signed, by its SHA-256 (`deploy.py keys list` prints it); null: not pinned"""
+    """the first roster that administrators signed, by its SHA-256 (`pytest-deploy keys list` prints it); null: not pinned"""
     user_verification: UserVerification = "none"
     """what a signature must be made with: pin (a FIDO token and its PIN or a finger), touch (a token that was touched), none (any key)"""
 
@@ -80,7 +80,7 @@ class Thaw(Section):
     """Who may end the freeze that a rollback left."""
 
     roles: Annotated[Names, Field(min_length=1)] = ("Tech Lead",)
-    """roles, one of which signs `deploy.py thaw`, e.g. [Tech Lead]"""
+    """roles, one of which signs `pytest-deploy thaw`, e.g. [Tech Lead]"""
 
 
 class Deployer(Section):

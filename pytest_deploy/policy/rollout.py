@@ -66,7 +66,7 @@ class Service(Section):
     """What is deployed."""
 
     name: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,47}[a-z0-9])?$")]
-    """lower-case letters, digits and hyphens, as Cloud Run asks, e.g. diary"""
+    """lower-case letters, digits and hyphens, as Cloud Run asks, e.g. parcels"""
     source: RelativePath
     """the folder the artefact is made of; checks run there"""
     command: Argv
@@ -87,11 +87,11 @@ class Required(Section):
     """What the schema must hold after a migration (smoke: data integrity)."""
 
     tables: Names = ()
-    """tables as schema.table, e.g. [diary.entry]"""
+    """tables as schema.table, e.g. [parcels.parcel]"""
     functions: Names = ()
-    """functions as schema.function, e.g. [diary.schema_version]"""
+    """functions as schema.function, e.g. [parcels.schema_version]"""
     triggers: Names = ()
-    """triggers as schema.table.trigger, e.g. [diary.audit.append_only]"""
+    """triggers as schema.table.trigger, e.g. [parcels.audit.append_only]"""
 
 
 class Database(Section):

@@ -1,4 +1,4 @@
-"""`deploy.py export RUN DIR`: what an inspector is handed of one run, outside the store; the store gets `record.read` and no more.
+"""`pytest-deploy export RUN DIR`: what an inspector is handed of one run, outside the store; the store gets `record.read` and no more.
 
     DIR/report.html report.pdf        the current report: the run, and what was recorded of it since
         allure.html                   Allure's page of the steps
@@ -37,7 +37,7 @@ from pytest_deploy.record.run_folder import SUMS, listing, plain_files
 from pytest_deploy.record.run_id import recover_command
 from pytest_deploy.reports.run_page import page_files, render_run
 from pytest_deploy.verify.run_files import check_preimages, check_sealed
-from pytest_deploy.workspace import Workspace, deploy_py
+from pytest_deploy.workspace import Workspace, program_command
 
 _MOST_TOLD: Final = 20
 """Findings of a run that is not what was sealed: somebody may have laid any number of files there."""
@@ -71,7 +71,7 @@ class Export:
         end = next((event for event in events if event.type in {"run.closed", "run.abandoned"}), None)
         if not events:
             workspace = Workspace.of_store(self.store)
-            listed = deploy_py(
+            listed = program_command(
                 "history", "--env", workspace.environment, *(["--rehearse"] if workspace.rehearsal else [])
             )
             raise Refused(f"{self.run} is not in {self.store.name}'s record, whose runs are listed by: `{listed}`")

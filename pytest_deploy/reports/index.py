@@ -26,7 +26,7 @@ from pytest_deploy.reports.page import render
 from pytest_deploy.reports.run_summary import OUTCOMES, summarize
 
 RUNS_A_STORE: Final = 500
-"""Runs of one store on the page: with more, making it would cost each closing run minutes; `deploy.py history` knows all."""
+"""Runs of one store on the page: with more, making it would cost each closing run minutes; `pytest-deploy history` knows all."""
 _INDEXED: Final = re.compile(
     rb'"type":"(?:run\.(?:opened|decided|abandoned|closed)|request\.(?:made|voided)|gate\.refused)"'
 )

@@ -21,7 +21,7 @@ from pytest_deploy.reports import index
 from pytest_deploy.reports.anchor_record import anchor_record
 from pytest_deploy.reports.evidence import write_evidence
 from pytest_deploy.rollback.rollback import announced
-from pytest_deploy.workspace import deploy_py, verify_command
+from pytest_deploy.workspace import program_command, verify_command
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ def _serving(environment: Environment) -> str:
     schema = now.migrations[-1] if now.migrations else "none"
     name = environment.policy.service.name
     # The embedded platform ends with what opened it.
-    while_ = "the rehearsal lasts" if environment.workspace.rehearsal else f"`{deploy_py('local')}` runs"
+    while_ = "the rehearsal lasts" if environment.workspace.rehearsal else f"`{program_command('local')}` runs"
     at = state.url if environment.policy.platform.kind != "embedded" else f"{state.url} while {while_}"
     return f"{name} {now.release.version} ({now.revision}), schema {schema}, at {at}"
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import sys
+from pathlib import Path
 
 import requests
 
@@ -31,10 +32,13 @@ def test_local_platform_runs_in_the_foreground_until_interrupted(deployed: Deplo
 def test_run_is_a_deployment_whose_guard_was_there_before_pytest(deployed: Deployed) -> None:
     checkout = deployed.checkout
 
-    ran = checkout.deploy_py("run", "local", "--pipeline", "smoke", "--", "-n", "2")
+    script = str(Path(sys.executable).with_name("pytest-deploy"))
+    ran = checkout.begin(script, "run", "local", "--pipeline", "smoke", "--", "-n", "2").wait()
 
     assert ran.code == 0, ran.said
-    assert ran.stdout.startswith("pytest --deploy-env=local --deploy-pipeline=smoke -n 2\n")
+    assert ran.stdout.partition("\n")[0].endswith("pytest --deploy-env=local --deploy-pipeline=smoke -n 2")
+    (verify,) = (line for line in ran.stdout.splitlines() if line.startswith("verify  "))
+    assert verify.endswith("pytest-deploy verify reports/local"), "as it was typed, though a deploy.py lies there"
     assert checkout.decided()["outcome"] == "passed"
     checkout.assert_nothing_runs()
 

@@ -65,7 +65,7 @@ def test_ending(one_step: Checkout, ending: Ending, workers: tuple[str, ...], en
     # 3. What is open is finished by the command that was named.
     if end.record == "open":
         assert one_step.said("run.decided") == []
-        assert "python deploy.py recover local" in ran.stderr or end.code < 0
+        assert "deploy.py recover local`" in ran.stderr or end.code < 0
         recovered = one_step.deploy_py("recover", "local")
         assert recovered.code == 0, recovered.said
         assert len(one_step.said("run.abandoned")) == 1

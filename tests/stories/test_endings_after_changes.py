@@ -66,7 +66,7 @@ def test_a_process_that_exits_with_0_after_a_change_needs_recover_which_undoes_i
 
     assert ran.code == 20, ran.said
     assert "it exited with 0" in ran.stderr
-    assert ran.stderr.rstrip().endswith("`python deploy.py recover local`")
+    assert ran.stderr.rstrip().endswith("deploy.py recover local`")
     checkout.assert_nothing_runs()
     recovered = checkout.deploy_py("recover", "local")
     assert recovered.code == 0, recovered.said

@@ -47,7 +47,7 @@ def test_a_run_that_recover_rolled_back_freezes_the_environment_until_it_is_thaw
 
     assert frozen.code == 1, frozen.said
     assert f"frozen by run {undone}" in frozen.stdout
-    assert "python deploy.py thaw local --reason" in frozen.stdout
+    assert "deploy.py thaw local --reason" in frozen.stdout
     assert checkout.standing() == deployed.standing
 
     again = checkout.deploy_py("recover", "local")

@@ -134,10 +134,8 @@ def test_a_machine_whose_clock_is_behind_its_record_deploys_nothing(checkout: Ch
 
     assert ran.code == 3, ran.said
     assert "INTERNALERROR" not in ran.said
-    assert (
-        "set the clock; if the log is what is wrong: `python deploy.py recover production --rehearse --clock`"
-        in ran.said
-    )
+    assert "set the clock; if the log is what is wrong: `" in ran.said
+    assert "deploy.py recover production --rehearse --clock`" in ran.said
     assert before == production.checkout.bytes_below("reports/rehearsal/production/log")
 
     mended = checkout.deploy_py("recover", "production", "--rehearse", "--clock")

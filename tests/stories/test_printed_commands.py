@@ -181,7 +181,7 @@ def test_each_command_of_ours_in_a_page_or_a_verdict_is_one_that_the_command_lin
     remedies = [str(event.data["remedy"]) for event in production.events() if event.data.get("remedy")]
     told = [command for text in (*pages, *remedies) for command in commands_in(text)]
 
-    assert any(command.startswith("python deploy.py approve ") for command in told)
+    assert any(command.startswith("pytest-deploy approve ") for command in told)
     assert [fault for command in sorted(set(told)) if (fault := fault_of(command))] == []
 
 

@@ -6,7 +6,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 
 import pytest
 
@@ -20,8 +19,8 @@ def test_the_walk_shows_each_command_and_ends_with_two_records_that_verify(check
     ran = checkout.deploy_py("rehearse", "production", timeout=240)
 
     assert ran.code == 0, ran.said
-    commands = [line.split()[1:4] for line in ran.stdout.splitlines() if line.startswith("$ ")]
-    assert commands[0] == ["pytest", "--deploy-env=staging", "--deploy-rehearse"]
+    commands = [line for line in ran.stdout.splitlines() if line.startswith("$ ")]
+    assert "pytest --deploy-env=staging --deploy-rehearse " in commands[0]
     assert len(commands) == 9, commands
     assert "health.watch_s=1" in ran.stdout.partition("$ ")[0], "what was shortened is said before anything runs"
     for name in ("staging", "production"):
@@ -75,10 +74,9 @@ def test_a_plans_own_lines_deploy_when_they_are_pasted(checkout: Checkout) -> No
     told = dict(line.split(maxsplit=1) for line in lines if line.startswith(("approve  ", "run  ")))
 
     for line in (told["approve"], told["run"]):
-        program, *words = shlex.split(line)
+        words = shlex.split(line)
         words += ["--yes"] if "approve" in words else []  # nobody sits at a terminal here
-        start = {"python": [sys.executable], "pytest": [sys.executable, "-m", "pytest"]}[program]
-        pasted = checkout.begin(*start, *words).wait()
+        pasted = checkout.begin(*words).wait()
         assert pasted.code == 0, pasted.said
 
     assert staging.checkout.decided()["outcome"] == "deployed"

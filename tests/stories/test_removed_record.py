@@ -46,6 +46,6 @@ def _smokes(checkout: Checkout) -> None:
 
 
 def _begin_as_told(checkout: Checkout, said: str) -> None:
-    (told,) = set(re.findall(r"`python deploy\.py (keys init .*?)`", said))
+    (told,) = set(re.findall(r"deploy\.py (keys init .*?)`", said))
     began = checkout.deploy_py(*shlex.split(told))
     assert began.code == 0, began.said

@@ -49,7 +49,7 @@ def test_what_was_changed_is_led_back_and_left_to_recover(deployed: Deployed, tr
         assert ran.code == 20, ran.said
         assert REASONS[trouble] in ran.said
         assert "the environment was restored to what it was; none of that is recorded" in ran.said
-        assert "see to the store, then: `python deploy.py recover local`" in ran.said
+        assert "deploy.py recover local`" in ran.said
         checkout.assert_nothing_runs()
         assert deployed.standing == checkout.standing()
 

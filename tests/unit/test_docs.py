@@ -340,7 +340,7 @@ def test_the_map_lists_the_folders_in_the_order_that_import_linter_holds() -> No
     ]
     layers = next(contract["layers"] for contract in contracts if contract["type"] == "layers")
     package = (ROOT / "docs/design.md").read_text(encoding="utf-8").partition("`pytest_deploy/__init__.py`")[0]
-    told = re.findall(r"^    ([a-z]+)(?:/|\.py)  ", package, re.MULTILINE)
+    told = re.findall(r"^    ([a-z_]+)(?:/|\.py)  ", package, re.MULTILINE)
 
     assert [name for name in told if name in layers] == [name for name in reversed(layers) if not name.startswith("(")]
 

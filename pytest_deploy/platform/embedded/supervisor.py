@@ -28,7 +28,7 @@ import psutil
 from pytest_deploy.errors import DeployError, PlatformUnavailable
 from pytest_deploy.platform.embedded.places import Places, Site
 from pytest_deploy.platform.embedded.postgres import EmbeddedServer, postmaster, stop_postmaster
-from pytest_deploy.workspace import deploy_py
+from pytest_deploy.workspace import program_command
 
 if TYPE_CHECKING:
     from pytest_deploy.platform.embedded.cloudrun import CloudRunStandIn
@@ -163,7 +163,7 @@ def lock(path: Path, patience_s: float) -> int:
             os.close(file)
             raise PlatformUnavailable(
                 f"{path} is still held by another supervisor of this checkout after {patience_s:g} s; "
-                f"stop its clients (a foreground `{deploy_py('local')}`, a run), and look for one started with another root"
+                f"stop its clients (a foreground `{program_command('local')}`, a run), and look for one started with another root"
             )
         time.sleep(0.02)
 

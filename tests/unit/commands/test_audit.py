@@ -122,7 +122,7 @@ def test_a_closed_run_that_no_anchor_covers_is_told(local: Environment, tmp_path
     deployed(local.log)
 
     (finding,) = bad(tmp_path)
-    assert "1 closed runs among them; `python deploy.py anchor local`" in finding
+    assert "1 closed runs among them; `pytest-deploy anchor local`" in finding
 
 
 def test_where_no_anchor_is_asked_for_none_is_missed(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_run_is_left_open_once_its_lease_has_ended(local: Environment, tmp_pat
 
     assert [f"run {run} is open since"] == [one[: 13 + len(run) + 5] for one in bad(tmp_path, minutes=5)]
     assert [run, plan] == [one.split()[1] for one in bad(tmp_path, minutes=11)]
-    assert "python deploy.py recover local" in bad(tmp_path, minutes=5)[0]
+    assert "pytest-deploy recover local" in bad(tmp_path, minutes=5)[0]
 
 
 def test_a_key_that_ends_soon_is_told_unless_its_person_has_another(local: Environment, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_new_record_begins_in_the_place_of_a_removed_one_only_with_a_reason(ke
     for command in (init, list_keys):
         with pytest.raises(RecordTampered) as told:
             keys(command)
-        assert "`python deploy.py keys init production --rehearse --new-record --reason '…'`" in str(told.value)
+        assert "`pytest-deploy keys init production --rehearse --new-record --reason '…'`" in str(told.value)
     for options, fault in (
         ({"new_record": True}, "say --reason"),
         ({"new_record": True, "reason": "…"}, "say --reason"),

@@ -241,7 +241,7 @@ def test_a_root_says_why_and_how_people_were_identified_and_is_one(ceremony: Cer
         ceremony.run(root, reason="again", identity="passports")
     unsigned = tmp_path / "unsigned"
     unsigned.mkdir()
-    with pytest.raises(Refused, match=r"no administrator signed this roster: `python deploy\.py keys root production"):
+    with pytest.raises(Refused, match=r"no administrator signed this roster: `pytest-deploy keys root production"):
         Ceremony(unsigned).run(renew, reason="yearly")
 
 

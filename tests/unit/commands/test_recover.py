@@ -124,7 +124,7 @@ def test_a_holder_that_may_live_is_waited_for(root: Path) -> None:
 def test_a_record_written_into_the_future_is_mended_once_and_says_so(root: Path) -> None:
     ahead = HandClock(SystemClock().now() + timedelta(days=3))
     log_of(root, ahead).head()
-    with pytest.raises(RecordError, match=r"python deploy\.py recover local --clock"):
+    with pytest.raises(RecordError, match=r"pytest-deploy recover local --clock"):
         RunWriter(log_of(root)).add("alert.raised", {"alert": "a", "detail": "b"})
 
     printed = recovered(root, clock=True)

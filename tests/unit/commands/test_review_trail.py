@@ -152,7 +152,7 @@ def test_history_and_audit_tell_when_the_last_review_was_and_what_is_left(finish
     for line in told():
         assert "nobody reviewed this trail yet" in line
         assert f"{size} events since" in line
-        assert "`python deploy.py review-trail production --rehearse --findings '…'`" in line
+        assert " review-trail production --rehearse --findings '…'`" in line
 
     review(finished, to=9)
     for line in told():

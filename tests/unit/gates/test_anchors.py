@@ -15,7 +15,7 @@ HERE = RecordState(ORIGIN, 10, ROOTS, closed=9)
 
 
 def judged(rule: Anchors, record: RecordState, readings: Sequence[AnchorReading]) -> Verdict:
-    return anchors.judge(rule, record, readings, again="python deploy.py anchor production")
+    return anchors.judge(rule, record, readings, again="pytest-deploy anchor production")
 
 
 def seen(size: int, root: bytes | None = None, origin: str = ORIGIN) -> Checkpoint:
@@ -69,7 +69,7 @@ def test_required_means_that_an_anchor_covers_every_closed_run() -> None:
     assert (none.passed, early.passed) == (False, False)
     assert "no anchor of it can be read back" in none.reason
     assert "no anchor knows more than 5 events" in early.reason
-    assert early.remedy == "make them now: `python deploy.py anchor production`"
+    assert early.remedy == "make them now: `pytest-deploy anchor production`"
     assert judged(Anchors(copies=REQUIRED.copies), HERE, [AnchorReading("gs://a", seen(5))]).passed
 
 

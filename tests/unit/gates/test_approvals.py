@@ -45,7 +45,7 @@ def test_a_missing_role_is_owed_an_approval() -> None:
     verdict = judged(filled={"Tech Lead": "tara@example.org"}, missing=("QA Lead",))
 
     assert outcome_of(verdict) == (False, "approval")
-    assert verdict.sentence == "approval missing: QA Lead; `python deploy.py approve production-1`"
+    assert verdict.sentence == "approval missing: QA Lead; `pytest-deploy approve production-1`"
 
 
 def test_signatures_that_do_not_count_are_told() -> None:

@@ -87,8 +87,8 @@ def test_what_people_owe_is_listed_and_does_not_move_the_instant() -> None:
 
     assert now == found.at
     assert found.still_needed == (
-        "approval missing: QA Lead; `python deploy.py approve production-1`",
-        "staging smoke is 31 h old, 24 h are allowed; smoke it again: `python deploy.py run staging --pipeline smoke`",
+        "approval missing: QA Lead; `pytest-deploy approve production-1`",
+        "staging smoke is 31 h old, 24 h are allowed; smoke it again: `pytest-deploy run staging --pipeline smoke`",
     )
 
 
@@ -101,7 +101,7 @@ def test_what_ages_until_then_is_owed_by_then() -> None:
 
     assert local("2026-11-25 09:00") == found.at
     assert (
-        f"{by}: staging smoke is 31 h old, 24 h are allowed; smoke it again: `python deploy.py run staging --pipeline smoke`",
+        f"{by}: staging smoke is 31 h old, 24 h are allowed; smoke it again: `pytest-deploy run staging --pipeline smoke`",
         f"{by}: the request lapsed Tuesday 2026-11-24 22:00 UTC; plan anew and have it approved",
     ) == found.still_needed
 

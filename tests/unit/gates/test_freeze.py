@@ -10,7 +10,7 @@ from pytest_deploy.record.run_state import LogState
 from tests.unit.gates.gate_samples import outcome_of, utc
 from tests.unit.record.sample_record import deployed
 
-THAW = "python deploy.py thaw production --reason '…'"
+THAW = "pytest-deploy thaw production --reason '…'"
 
 
 def test_a_commit_that_nothing_froze_passes() -> None:

@@ -33,7 +33,7 @@ def test_a_lease_that_ended_under_an_open_run_wants_recovery() -> None:
     verdict = lease.judge(AT, DEAD)
 
     assert outcome_of(verdict) == (False, "mend")
-    assert verdict.remedy == "`python deploy.py recover production`"
+    assert verdict.remedy == "`pytest-deploy recover production`"
 
 
 def test_a_lease_that_ended_without_a_run_is_nobodys() -> None:

@@ -68,7 +68,7 @@ def test_an_open_run_blocks_however_old_it_is() -> None:
     verdict = rate_limit.judge(RULE, AT, [CountedRun("production-20261123T150000Z-0001", AT - 9 * HOUR, is_open=True)])
 
     assert outcome_of(verdict) == (False, "mend")
-    assert verdict.remedy == "let it end; if it died: `python deploy.py recover production`"
+    assert verdict.remedy == "let it end; if it died: `pytest-deploy recover production`"
 
 
 def test_a_run_does_not_count_against_itself() -> None:

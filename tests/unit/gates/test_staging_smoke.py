@@ -45,7 +45,7 @@ def test_it_may_be_as_old_as_policy_says_and_no_older(minutes: int, passed: bool
 def test_too_old_says_how_old_and_what_renews_it() -> None:
     assert (
         judged(replace(GOOD, at=AT - 31 * HOUR)).sentence
-        == "staging smoke is 31 h old, 24 h are allowed; smoke it again: `python deploy.py run staging --pipeline smoke`"
+        == "staging smoke is 31 h old, 24 h are allowed; smoke it again: `pytest-deploy run staging --pipeline smoke`"
     )
 
 
@@ -90,7 +90,7 @@ def test_evidence_that_is_none_must_be_mended(bad: dict[str, object], said: str)
 def test_nothing_on_record_must_be_mended() -> None:
     assert (
         judged().sentence
-        == "staging has no smoke on record; deploy there: `python deploy.py run staging --pipeline deploy`"
+        == "staging has no smoke on record; deploy there: `pytest-deploy run staging --pipeline deploy`"
     )
 
 
@@ -99,8 +99,8 @@ def test_where_people_approve_a_deployment_there_its_plan_comes_first_and_a_rehe
     aged = staging_smoke.judge(RULE, AT, WANTED, [replace(GOOD, at=AT - 31 * HOUR)], rehearsal=True, first="plan")
 
     at = "-- --deploy-at=2026-11-23T14:00:00Z"
-    assert planned.remedy == f"deploy there: `python deploy.py run staging --rehearse --pipeline plan {at}`"
-    assert aged.remedy == f"smoke it again: `python deploy.py run staging --rehearse --pipeline smoke {at}`"
+    assert planned.remedy == f"deploy there: `pytest-deploy run staging --rehearse --pipeline plan {at}`"
+    assert aged.remedy == f"smoke it again: `pytest-deploy run staging --rehearse --pipeline smoke {at}`"
 
 
 def test_an_older_pass_does_not_outweigh_a_newer_failure() -> None:

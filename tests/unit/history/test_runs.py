@@ -70,7 +70,7 @@ def test_a_gate_is_bypassed_where_it_passed_by_an_override_and_not_by_a_signatur
     assert Row.of([*signed, gate_passed(7, override={"by": ["a", "b"]})]).bypassed == ("window",)
 
 
-UNSIGNED = {"reason": "approval missing: QA Lead", "remedy": "python deploy.py approve RUN"}
+UNSIGNED = {"reason": "approval missing: QA Lead", "remedy": "pytest-deploy approve RUN"}
 
 
 def asked_at_lease(seq: int, gate: str, result: str, **said: Any) -> Event:
@@ -84,7 +84,7 @@ def test_a_request_whose_start_was_refused_says_by_which_gates_and_that_it_lives
         asked_at_lease(7, "clock", "passed"), asked_at_lease(8, "freeze", "not-applicable"),
     ])  # fmt: skip
 
-    approvals = "approvals: approval missing: QA Lead; python deploy.py approve RUN"
+    approvals = "approvals: approval missing: QA Lead; pytest-deploy approve RUN"
     assert (row.outcome, row.refused_by) == ("refused", (approvals, "window: closed"))
     assert row.cause == f"{approvals}; window: closed; the request stays live"
     assert row.events == (3, 4, 6), "a gate that lets it pass says nothing of the run as a whole"

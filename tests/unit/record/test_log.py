@@ -283,7 +283,7 @@ def test_a_skew_inside_a_run_is_noted_in_the_run(log: Log, clock: HandClock) -> 
 
 def test_a_clock_over_a_minute_behind_is_refused_until_it_is_mended(tmp_path: Path, log: Log, clock: HandClock) -> None:
     clock.move(-61)
-    with pytest.raises(RecordError, match=r"61 s behind .*`python deploy\.py recover local --clock"):
+    with pytest.raises(RecordError, match=r"61 s behind .*`pytest-deploy recover local --clock"):
         note(log)
     mended = log.mend_clock(actor="local:0:ada@desk")
     seq = note(log)

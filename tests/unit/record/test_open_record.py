@@ -138,7 +138,7 @@ def test_a_record_that_was_removed_does_not_begin_again_without_a_word(tmp_path:
 
     with pytest.raises(RecordTampered, match="reports/local holds no record, and one was begun here") as told:
         open_log(tmp_path)
-    assert "`python deploy.py keys init local --new-record --reason 'reports/local was removed'`" in str(told.value)
+    assert "`pytest-deploy keys init local --new-record --reason 'reports/local was removed'`" in str(told.value)
     assert not store(tmp_path).exists()
 
     anew = open_log(tmp_path, new_record="OPS-7: the disk was lost")

@@ -45,11 +45,11 @@ def test_any_other_name_is_no_run(name: str) -> None:
 @pytest.mark.parametrize(
     "run, place, recover",
     [
-        ("local-20261122T201500Z-4f1c", Workspace(Path(), "local"), "python deploy.py recover local"),
+        ("local-20261122T201500Z-4f1c", Workspace(Path(), "local"), "pytest-deploy recover local"),
         (
             "rehearsal-sponsor-a-20261122T201500Z-4f1c",
             Workspace(Path(), "sponsor-a", rehearsal=True),
-            "python deploy.py recover sponsor-a --rehearse",
+            "pytest-deploy recover sponsor-a --rehearse",
         ),
     ],
 )

@@ -92,7 +92,7 @@ def test_the_only_request_for_the_commit_is_run_and_a_named_one_whatever_its_com
         ([], "", "no live requests for commit cccccccccccc"),
         ([made(FIRST), made(SECOND, seq=2)], "", "2 live requests"),
         ([made(FIRST)], SECOND, f"no live request {SECOND}"),
-        ([made(FIRST, commit="d" * 40)], "", "`python deploy.py run production --pipeline plan`"),
+        ([made(FIRST, commit="d" * 40)], "", "`pytest-deploy run production --pipeline plan`"),
     ],
 )
 def test_none_or_several_are_refused_with_the_list(events: list[Event], asked: str, said: str) -> None:

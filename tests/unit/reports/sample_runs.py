@@ -272,7 +272,7 @@ def approved() -> list[Event]:
 
 UNSIGNED = {
     "reason": "approval missing: QA Lead",
-    "remedy": "python deploy.py approve production-20261122T190000Z-0b5d",
+    "remedy": "pytest-deploy approve production-20261122T190000Z-0b5d",
 }
 CLOSED = {"reason": "the window opens Monday 09:00", "earliest_start": "2026-11-23T14:00:00.000Z"}
 

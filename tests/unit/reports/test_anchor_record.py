@@ -116,7 +116,7 @@ def test_an_anchor_that_fails_is_said_and_raised_and_the_others_are_made(
     assert not anchor_record(local, run=run, say=heard.append)
     assert [e.data["kind"] for e in local.log.history() if e.type == "anchor.made"] == ["copy", "line"]
     assert "answered 503" in said(local)[0]
-    assert heard[0].endswith("; then: `python deploy.py anchor local`")
+    assert heard[0].endswith("; then: `pytest-deploy anchor local`")
 
 
 def test_where_no_anchor_can_be_made_that_is_said_and_raised(local: Environment) -> None:
@@ -259,7 +259,7 @@ def test_github_that_refuses_is_said_and_raised_and_the_others_are_made(
     assert not anchor_record(local, run=before, say=heard.append)
     assert [e.data["kind"] for e in local.log.history() if e.type == "anchor.made"] == ["line"]
     assert [f"the anchor at {hub.url}/repos/example/diary" in one for one in said(local)] == [True]
-    assert heard[0].endswith("; then: `python deploy.py anchor local`")
+    assert heard[0].endswith("; then: `pytest-deploy anchor local`")
     assert fake_github.TOKEN not in heard[0] + said(local)[0]
     assert decided == [event.data for event in local.log.history() if event.type == "run.decided"]
 

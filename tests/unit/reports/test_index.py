@@ -261,7 +261,7 @@ def test_of_many_runs_the_newest_are_read_and_the_rest_is_named(reports: Path, m
 
     assert sorted(outcomes(reports)) == ["deployed", "in progress"]
     page = parse((reports / "index.html").read_text(encoding="utf-8"))
-    assert "deploy.py history" in page.one("p", data_older="local").text
+    assert "pytest-deploy history" in page.one("p", data_older="local").text
 
 
 def test_reading_stops_where_enough_runs_are_known(reports: Path) -> None:
@@ -352,7 +352,7 @@ def test_a_log_that_cannot_be_read_is_named_and_takes_no_other_with_it(reports: 
     assert "staging, whose log cannot be read" in fault
     assert sorted(outcomes(reports)) == ["deployed", "deployed", "in progress"]
     page = parse((reports / "index.html").read_text(encoding="utf-8"))
-    assert "deploy.py verify reports/staging" in page.one("p", data_unread="staging").text
+    assert "pytest-deploy verify reports/staging" in page.one("p", data_unread="staging").text
 
 
 def test_a_page_that_cannot_be_written_is_said_and_raises_nothing(reports: Path) -> None:

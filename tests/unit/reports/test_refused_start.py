@@ -57,7 +57,7 @@ def test_the_gates_that_refused_the_newest_start_are_named_with_what_they_said_a
 def test_what_to_do_next_is_each_remedy_then_the_command() -> None:
     steps = [item.text.strip() for item in page_of(sample_runs.refused_start()).one("ol", id="to-do").all("li")]
 
-    assert steps[0] == "approvals: python deploy.py approve production-20261122T190000Z-0b5d"
+    assert steps[0] == "approvals: pytest-deploy approve production-20261122T190000Z-0b5d"
     assert steps[1] == "window: time lifts it, from 2026-11-23 14:00:00.000 UTC on"
     assert steps[2].startswith("Then start it again, before 2026-11-23 20:15:06 UTC; every gate is asked anew:")
     assert AGAIN in steps[2]
@@ -219,7 +219,7 @@ def test_a_refused_start_ends_with_its_code_its_page_the_anchor_and_how_to_verif
         "refused in 1.2 s · exit 1",
         f"report    {page.relative_to(asked.held.workspace.root).as_posix()}",
         f"anchor    {asked.held.log.checkpoint()}",
-        "verify    python deploy.py verify reports/rehearsal/production",
+        "verify    pytest-deploy verify reports/rehearsal/production",
     ]
     assert "approval missing: QA Lead" in parse(page.read_text(encoding="utf-8")).one("table", id="refusals").text
 
