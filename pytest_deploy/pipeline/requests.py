@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from pytest_deploy.errors import UsageError
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.platform.environment import Environment
@@ -31,11 +33,16 @@ def choose_request(context: RunContext, policy: Policy) -> PendingRequest:
     A rehearsed one lives, and is run, by the clock it was made by, unless another was asked for (`--deploy-at`).
     """
     environment = Environment(context.workspace, policy, run=context.run, shift_s=context.shift_s)
+    # With other settings, or by another clock, a plan would make another request.
+    options = [f"--deploy-set={setting}" for setting in context.sets]
+    if context.shift_s:
+        options.append(f"--deploy-at={environment.clock.now():%Y-%m-%dT%H:%M:%SZ}")
+    choose = partial(request.choose, workspace=context.workspace, run=context.request, options=options)
     if not environment.has_record:
-        return request.choose([], workspace=context.workspace, commit="", run=context.request)
+        return choose([], commit="")
     live = request.pending(environment.log.history(), environment.clock.now(), real=not context.shift_s)
     commit = source.read(context.workspace.root).commit
-    return request.choose(live, workspace=context.workspace, commit=commit, run=context.request)
+    return choose(live, commit=commit)
 
 
 def approved_request(environment: Environment, context: RunContext) -> Request:

@@ -233,21 +233,20 @@ def stored_request(store: Path, run: str, events: Iterable[Event]) -> Request:
     return request
 
 
-def choose(requests: Sequence[PendingRequest], *, workspace: Workspace, commit: str, run: str = "") -> PendingRequest:
+def choose(
+    requests: Sequence[PendingRequest], *, workspace: Workspace, commit: str, run: str = "", options: Sequence[str] = ()
+) -> PendingRequest:
     """The one request to run: that of `run` where it is named, else the only one for this commit.
 
-    Raises UsageError with the list: none, or more than one.
+    `options`: those of pytest that the plan of a missing one is to be made with. Raises UsageError with the list: none, or more than one.
     """
     wanted = [pending for pending in requests if (pending.run == run if run else pending.commit == commit)]
     if len(wanted) == 1:
         return wanted[0]
     what = f"request {run}" if run else f"requests for commit {commit[:12]}"
     others = "".join(f"\n  {pending}" for pending in (wanted or requests)) or "\n  (none is live)"
-    remedy = (
-        "name one with --deploy-run=RUN"
-        if wanted
-        else f"make one (`{workspace.command_line('run', '--pipeline', 'plan')}`), have it approved, then run it"
-    )
+    plan = workspace.command_line("run", "--pipeline", "plan", *(["--", *options] if options else []))
+    remedy = "name one with --deploy-run=RUN" if wanted else f"make one (`{plan}`), have it approved, then run it"
     raise UsageError(
         f"{workspace.environment} deploys what people approved: {len(wanted) or 'no'} live {what}; {remedy}{others}"
     )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -80,3 +82,31 @@ def test_a_request_belongs_to_a_deployment_that_asks_for_approval(
         return
     with pytest.raises(UsageError, match=says):
         refuse_unwanted_request(context, policy)
+
+
+@pytest.mark.parametrize(
+    "shift_s, sets, options",
+    [
+        (0.0, (), ""),
+        (0.0, ("health.watch_s=1",), " -- --deploy-set=health.watch_s=1"),
+        (7200.0, ("health.watch_s=1",), " -- --deploy-set=health.watch_s=1 --deploy-at=AT"),
+    ],
+)
+def test_the_plan_that_is_told_to_make_is_planned_as_the_run_was_asked(
+    tmp_path: Path, shift_s: float, sets: tuple[str, ...], options: str
+) -> None:
+    """With other settings, or by another clock, it would make another request."""
+    held = environment(tmp_path, "production")
+    rehearsal = replace(held.workspace, rehearsal=True)
+    context = RunContext(rehearsal, "deploy", sets=sets, shift_s=shift_s)
+
+    with pytest.raises(UsageError) as told:
+        choose_request(context, held.policy)
+
+    (command,) = re.findall(r"`(.*?)`", str(told.value))
+    instants = re.findall(r"--deploy-at=(\S+)", command)
+    assert re.sub(r"(?<=--deploy-at=)\S+", "AT", command) == (
+        f"pytest-deploy run {rehearsal.environment} --rehearse --pipeline plan{options}"
+    )
+    asked = datetime.now(UTC) + timedelta(seconds=shift_s)
+    assert all(abs(datetime.fromisoformat(at) - asked) < timedelta(minutes=1) for at in instants)
