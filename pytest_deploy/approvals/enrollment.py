@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,11 @@ def enrolling(
                 f"{email} has the key {had[0].fingerprint} from {had[0].valid_after:%Y-%m-%d} to {had[0].valid_before:%Y-%m-%d %H:%M} "
                 "UTC: for other days make another key"
             )
+        if had and _has_its_days(had[0]) and any(len(person.roles) > 1 for person in people if person.email == email):
+            raise Refused(
+                f"{email} has the key {had[0].fingerprint} for the days of a deputy, who stands in for one role: say one --role, "
+                "or revoke that key and enroll another"
+            )
         if not had:
             keys.append(Key(email, bare, start, end, namespace))
     roster = Roster({**before.people, **{person.email: person for person in people}}, tuple(keys))
@@ -119,6 +124,11 @@ def enrolling(
     look_alikes.refuse_look_alikes(before, roster, word, now)
     reason = reason if before.signed is not None else f"{reason}{word}"
     return RosterChange(before, sha256, roster, KeyEnrolled, emails, prints, reason)
+
+
+def _has_its_days(key: Key) -> bool:
+    """Whether its first or last day was said, as a deputy's is: no other key begins or ends with a day."""
+    return any(instant.time() == time.min for instant in (key.valid_after, key.valid_before))
 
 
 def _validity(

@@ -112,6 +112,17 @@ def test_a_deputy_stands_in_for_one_role_and_who_is_no_deputy_may_hold_two(keys:
     assert any("Tina Tanaka <tina@example.org>: Tech Lead, QA Lead" in line for line in keys(list_keys))
 
 
+def test_a_deputy_is_given_no_second_role_later(keys: Keys, tinas: Path) -> None:
+    two: dict[str, Any] = {**TINA, "role": ["Tech Lead", "QA Lead"], "public_key": tinas, "reason": "OPS-51"}
+    last = datetime.now(UTC).replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0) + timedelta(days=30)
+    keys(enroll, **TINA, public_key=tinas, until=last, reason="OPS-50")
+
+    with pytest.raises(Refused, match="for the days of a deputy, who stands in for one role"):
+        keys(enroll, **two)
+    keys(enroll, **{**two, "role": ["QA Lead"]})
+    assert any("Tina Tanaka <tina@example.org>: QA Lead" in line for line in keys(list_keys))
+
+
 def test_the_key_of_one_is_nobody_elses(keys: Keys, tinas: Path) -> None:
     keys(enroll, **TINA, public_key=tinas, days=30, reason="OPS-1")
 
