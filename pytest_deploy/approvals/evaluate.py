@@ -86,20 +86,25 @@ class ApprovalContext:
         return self.roster.of_actor(self.who)
 
     @property
-    def involved(self) -> Mapping[str, Person | None]:
-        """Who deploys it, and who asked for it, by that part in it; None where the roster does not know them."""
-        asked = (
-            {} if self.request_made is None else {"asked for": self.roster.of_actor(self.request_made[1].requested_by)}
-        )
-        return {"deploys": self.deployer, **asked}
+    def requester(self) -> Person | None:
+        return None if self.request_made is None else self.roster.of_actor(self.request_made[1].requested_by)
 
-    @property
-    def ineligible_signers(self) -> frozenset[str]:
-        """Who may not sign: who deploys or asked for it, those whom they put into the roster, and who had a hand in it."""
-        parts = [person for person in self.involved.values() if person is not None]
-        people = (*parts, *(self.roster.of_git(email) for email in self.authors))
-        put_in = (email for email, by in self.roster.put_in_by.items() if by.intersection(one.email for one in parts))
-        return frozenset((*(person.email for person in people if person is not None), *put_in))
+    @cached_property
+    def taking_part(self) -> Mapping[str, str]:
+        """E-mail -> the part a person has in this release, in words: they deploy it, asked for it, or are an approver by who does."""
+        found: dict[str, str] = {}
+        for part, person in (("deploys this", self.deployer), ("asked for this", self.requester)):
+            if person is not None:
+                put_in = (email for email, by in self.roster.put_in_by.items() if person.email in by)
+                by_them = f"is in the roster by the signature of {person.printed_name}, who {part}"
+                found = {**dict.fromkeys(put_in, by_them), person.email: part, **found}
+        return found
+
+    @cached_property
+    def ineligible_signers(self) -> Mapping[str, str]:
+        """Who may not approve, and why: who takes part, and who wrote part of what is released. The latter may override."""
+        wrote = (person.email for email in self.authors if (person := self.roster.of_git(email)) is not None)
+        return {**dict.fromkeys(wrote, "wrote part of what is released"), **self.taking_part}
 
     @property
     def roster_unfit(self) -> str:
@@ -116,7 +121,7 @@ class ApprovalContext:
             )
         if self.deployer is None:
             return f"{self.who} deploys and is nobody in the roster, so it cannot be told whose signature counts: enroll them"
-        if self.request_made is not None and self.involved["asked for"] is None:
+        if self.request_made is not None and self.requester is None:
             asked = self.request_made[1].requested_by
             return f"{asked} asked for it and is nobody in the roster, so it cannot be told whose signature counts: enroll them"
         return ""
@@ -313,27 +318,10 @@ def _objections(context: ApprovalContext, statement: UnderRequest, event: Event 
         yield f"{statement.signer} does not hold the role {statement.role}"
     if statement.role not in context.roles:
         yield f"the role {statement.role} is not asked for here"
-    yield from _takes_part(context, person, type(statement))
+    parts = context.taking_part if isinstance(statement, OverrideStatement) else context.ineligible_signers
+    if part := parts.get(person.email):
+        yield f"{person.printed_name} {part}, and cannot approve it"
     yield from _untimely(context, statement, event)
-
-
-def _takes_part(context: ApprovalContext, person: Person, kind: type[UnderRequest]) -> Iterator[str]:
-    for part, other in context.involved.items():
-        if other is not None and other.email == person.email:
-            yield f"{person.printed_name} {part} this, and cannot approve it"
-        elif (
-            other is not None
-            and kind is not Rejection
-            and other.email in context.roster.put_in_by.get(person.email, ())
-        ):
-            yield (
-                f"{person.printed_name} was put into the roster by {other.printed_name}, who {part} this: have another approve it, "
-                "or two other administrators sign who that person is"
-            )
-    if kind is not OverrideStatement and person.email in {
-        known.email for email in context.authors if (known := context.roster.of_git(email))
-    }:
-        yield f"{person.printed_name} wrote part of what is released, and cannot approve it"
 
 
 def _untimely(context: ApprovalContext, statement: UnderRequest, event: Event | None) -> Iterator[str]:
@@ -370,13 +358,9 @@ def why_impossible(context: ApprovalContext) -> str:
     reasons = []
     for role in dict.fromkeys(slot.partition(" (")[0] for slot in missing):
         names = [person.printed_name for person in holders[role]]
-        excluded = [person.printed_name for person in holders[role] if person.email in ineligible]
+        excluded = [f"{p.printed_name} {ineligible[p.email]}" for p in holders[role] if p.email in ineligible]
         nobody = f"held by nobody with a valid key{' on a token, which policy asks for' if on_token else ''}"
         who = f"held by {', '.join(names)}" if names else nobody
-        but = (
-            f", of whom {', '.join(excluded)} deploys, asked for or wrote it, or was put into the roster by who does"
-            if excluded
-            else ""
-        )
+        but = f", and {', '.join(excluded)}" if excluded else ""
         reasons.append(f"nobody is left to sign as {role}: {who}{but}")
     return "; ".join(reasons)

@@ -184,8 +184,6 @@ def _who_may_judge(pending: PendingRequest, role: str, key: Path | None) -> _Sig
         raise Refused(
             f"{pending.environment.policy.environment} asks for {', '.join(needed) or 'nobody'}; {role or 'none of your roles'} is not among them"
         )
-    if person.email in pending.gates().facts.approval_context.ineligible_signers:
-        raise Refused(
-            f"{person.printed_name} deploys this or wrote part of it, so their signature would not count: another must sign"
-        )
+    if part := pending.gates().facts.approval_context.ineligible_signers.get(person.email):
+        raise Refused(f"{person.printed_name} {part}, so their signature would not count: another must sign")
     return person, role, key

@@ -40,7 +40,7 @@ def wrote(files: Mapping[str, bytes], signer: str, addresses: Collection[str]) -
 
 @dataclass(frozen=True)
 class Involved:
-    """Who has a part in a run: what they sign, and what those sign whom they put into the roster, does not let it go."""
+    """Who has a part in a run: what they sign, and those whose place in the roster they signed, does not let it go."""
 
     files: Mapping[str, bytes]
     """As for `is_one_of`."""
@@ -70,4 +70,4 @@ class Involved:
                 yield f"goes on, and {signer}, who {part}, {did}"
             for administrator in sorted(self.put_in_by.get(signer, ())):
                 if is_one_of(self.files, administrator, {actor}):
-                    yield f"goes on, and {signer}, whom {administrator}, who {part}, put into the roster, {did}"
+                    yield f"goes on, and {signer}, in the roster by the signature of {administrator}, who {part}, {did}"

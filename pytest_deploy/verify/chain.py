@@ -111,6 +111,8 @@ class Chain:
     verdicts: Verdicts = field(init=False)
     """What gates answered, held against what they cite while the log is read."""
     _signed: int = 0
+    _put_in_by: dict[int, Mapping[str, Collection[str]]] = field(default_factory=dict)
+    """By how many sets were in force: it is asked for each deployment."""
 
     def __post_init__(self) -> None:
         self.verdicts = Verdicts(self.store, self.people_at, self.put_in_by)
@@ -193,7 +195,10 @@ class Chain:
 
     def put_in_by(self, seq: int) -> Mapping[str, Collection[str]]:
         """Who signed what the roster in force when event `seq` was appended says of each person; nobody where none is signed."""
-        return put_in_by((known.files, known.time) for known in self.trust if known.since < seq or known.since == 0)
+        sets = [(known.files, known.time) for known in self.trust if known.since < seq or known.since == 0]
+        if len(sets) not in self._put_in_by:
+            self._put_in_by[len(sets)] = put_in_by(sets)
+        return self._put_in_by[len(sets)]
 
     @property
     def root(self) -> TrustSet | None:

@@ -965,7 +965,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
   }
   END { if (!failed && unasked) print "note: " unasked " of its runs went on under a policy that asks nobody to approve, the last is " last_unasked >unapproved }' "$work/ended" "$work/asking" - >"$work/first"
 bad_first
-# Who deploys or asked for it lets nothing go, nor do those whom they put into the roster; nor who wrote it.
+# Who deploys or asked for it lets nothing go, nor do those whose place in the roster they signed; nor who wrote it.
 # approvers: position, who has a part, who signed, who wrote, what the signature did, which part; each by the roster in force then.
 if [[ -s $work/approvers ]]; then
   awk -F '\t' 'NR == FNR { since[NR] = $1; set[NR] = $2; sets = NR; next } { while (k < sets && since[k + 1] <= $1) k++; print set[k] "\t" $0 }' "$work/sets" "$work/approvers" >"$work/approving"
@@ -983,7 +983,7 @@ if [[ -s $work/approvers ]]; then
       acts_as($4, $3) { wrong("who " $7) }
       {
         split("", by); for (i = puts; i > 0; i--) { split(put[i], each, "\t"); if (each[2] == $4 && each[1] + 0 <= $2 + 0) { count = split(each[3], by, " "); break } }
-        for (i in by) if (acts_as(by[i], $3)) wrong("whom " by[i] ", who " $7 ", put into the roster")
+        for (i in by) if (acts_as(by[i], $3)) wrong("in the roster by the signature of " by[i] ", who " $7)
         person = "." plain($4)
         split("", own); own[$4]; count = members(raw[person ".emails"] == "" ? "[]" : raw[person ".emails"], one); for (i = 1; i <= count; i++) own[tolower(one[i])]
         count = members($5, one); for (i = 1; i <= count; i++) if (one[i] in own) wrong("who wrote part of it")

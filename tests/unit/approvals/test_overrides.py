@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from pytest_deploy.approvals.sign_request import render
 from pytest_deploy.errors import Refused
 from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.meanings import APPROVES
-from tests.unit.approvals.pending_request import BOTH, DORA, HOURS, LATER_RUN, QUINN, TINA, PendingRequest
+from tests.unit.approvals.pending_request import ADAM, BOTH, DORA, HOURS, LATER_RUN, QUINN, TINA, PendingRequest
 
 
 def test_two_people_pass_over_one_gate_for_one_incident(pending: PendingRequest) -> None:
@@ -108,6 +109,17 @@ def test_the_deployer_cannot_override_and_an_author_can(pending: PendingRequest)
 
     pending.override(QUINN)
     assert {"window"} == set(overrides(pending.context(authors=(QUINN.email,))))
+
+
+@pytest.mark.parametrize("signed_by, ok", [(DORA.email, False), (ADAM.email, True)], ids=["the deployer", "another"])
+def test_who_is_in_the_roster_by_the_deployers_signature_overrides_nothing(
+    pending: PendingRequest, signed_by: str, *, ok: bool
+) -> None:
+    pending.override(TINA)
+    pending.override(QUINN)
+    roster = replace(pending.roster, put_in_by={QUINN.email: frozenset({signed_by})})
+
+    assert ({"window"} == set(overrides(pending.context(roster=roster)))) == ok
 
 
 def test_an_override_for_another_run_passes_over_nothing(pending: PendingRequest) -> None:

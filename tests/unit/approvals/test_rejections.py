@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from pytest_deploy.approvals.record_signatures import record_signatures
@@ -130,6 +132,16 @@ def test_a_rejection_that_is_none_stops_nothing_and_is_named(
 
     assert pending.evaluation().rejected == ()
     assert any(why in file.reason for file in pending.evaluation().refused)
+
+
+def test_who_could_not_take_it_back_rejects_nothing(pending: PendingRequest) -> None:
+    """Who is in the roster by the deployer's signature cannot approve, and to approve is how a rejection is taken back."""
+    approve_by_two(pending)
+    lay(pending)
+    roster = replace(pending.roster, put_in_by={QUINN.email: frozenset({DORA.email})})
+
+    assert pending.evaluation(roster=roster).rejected == ()
+    assert pending.evaluation().rejected == (WORDS,)
 
 
 def test_no_run_opens_on_a_request_that_is_rejected_whoever_holds_the_logs_key(pending: PendingRequest) -> None:

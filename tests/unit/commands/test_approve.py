@@ -190,8 +190,8 @@ def test_show_shows_all_and_signs_nothing_also_to_who_could_not_sign(
 @pytest.mark.parametrize(
     "email, role, says",
     [
-        (DORA.email, "Tech Lead", "Dora Deployer deploys this or wrote part of it"),
-        (ADAM.email, "", "Adam Author deploys this or wrote part of it"),
+        (DORA.email, "Tech Lead", "Dora Deployer deploys this, so their signature"),
+        (ADAM.email, "", "Adam Author wrote part of what is released, so"),
         (DORA.email, "Deployment Manager", "Deployment Manager is not among them"),
         (QUINN.email, "Tech Lead", "Quinn Quist does not hold the role Tech Lead"),
         ("stranger", "", "the roster knows nobody with the key"),
@@ -254,8 +254,8 @@ def test_who_rejects_stops_the_request_until_they_approve_it(pending_checkout: P
 @pytest.mark.parametrize(
     "email, reason, says",
     [
-        (DORA.email, "x", "Dora Deployer deploys this or wrote part of it"),
-        (ADAM.email, "x", "Adam Author deploys this or wrote part of it"),
+        (DORA.email, "x", "Dora Deployer deploys this, so their signature"),
+        (ADAM.email, "x", "Adam Author wrote part of what is released, so"),
         (QUINN.email, "  ", "say --reason"),
         (QUINN.email, "…", "say --reason"),
         (QUINN.email, "a\nb", "--reason"),

@@ -430,7 +430,7 @@ func (r *records) standsBehind(name string, it *run, force *set, points string) 
 	return nil
 }
 
-// takesPart: a person is one of those who deploy or asked for it, or was put into the roster by one. It says how, empty where not.
+// takesPart: a person is one of those who deploy or asked for it, or is in the roster by the signature of one. It says how, empty where not.
 func (s *set) takesPart(person string, involved []string) string {
 	for _, actor := range involved {
 		behind := s.people(actor)
@@ -439,7 +439,7 @@ func (s *set) takesPart(person string, involved []string) string {
 		}
 		for _, administrator := range s.putIn[person] {
 			if contains(behind, administrator) {
-				return "put into the roster by " + administrator + ", who is " + actor
+				return "in the roster by the signature of " + administrator + ", who is " + actor
 			}
 		}
 	}
