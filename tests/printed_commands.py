@@ -11,7 +11,6 @@ import os
 import re
 import shlex
 import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -74,13 +73,13 @@ def fault_of(command: str) -> str:
     return ""
 
 
-def why_not_found(command: str, folder: Path, path: str) -> str:
-    """Why a shell in `folder` would not run this very program; empty where it would. `path` is its PATH."""
+def why_not_found(command: str, folder: Path, path: str, programs: Path) -> str:
+    """Why a shell in `folder` would not run the program of the environment `programs`; empty where it would. `path` is its PATH."""
     called, _ = _taken_apart(shlex.split(command))
     first = shutil.which(called[0], path=path) if "/" not in called[0] else str(folder / called[0])
     if first is None or not os.access(first, os.X_OK):
         return f"{command}: no {called[0]} is found"
-    if Path(first).parent.resolve() != Path(sys.executable).parent.resolve():
+    if Path(first).parent.resolve() != programs.resolve():
         return f"{command}: {first} is another's"
     script = called[1] if called[1:] and called[1] != "-m" else None
     return f"{command}: there is no {script}" if script is not None and not (folder / script).is_file() else ""

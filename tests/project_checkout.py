@@ -74,10 +74,11 @@ class Told(Running):
         ran = super().wait(timeout)
         # What programs read (`--format json`) is what was recorded, word for word.
         folder = None if "--format" in self.words else self.checkout
+        programs = Path(self.words[0] if "/" in self.words[0] else sys.executable).parent
         faults = [
             fault
             for command in commands_in(ran.stdout + ran.stderr)
-            if (fault := fault_of(command) or (folder and why_not_found(command, folder, os.environ["PATH"])))
+            if (fault := fault_of(command) or (folder and why_not_found(command, folder, os.environ["PATH"], programs)))
         ]
         assert not faults, f"{faults}\n{ran.said}"
         return ran
