@@ -202,6 +202,10 @@ def unpledged(before: Files | None, after: Files, *, at: datetime) -> str:
 
 def _shared_or_open(files: Files) -> str:
     """Why a set does not tell one person from another, or is no canonical JSON; empty where it is sound."""
+    return _shared_key(files) or _unreadable_person(files)
+
+
+def _shared_key(files: Files) -> str:
     owners: dict[str, str] = {}
     for line in files.get("allowed_signers", b"").decode("utf-8", "replace").splitlines():
         match = _LINE.fullmatch(line)
@@ -209,6 +213,12 @@ def _shared_or_open(files: Files) -> str:
             return f"allowed_signers has a line that is not one person's: {line[:60]!r}"
         if owners.setdefault(match["blob"], match["who"]) != match["who"]:
             return f"one key stands for {owners[match['blob']]} and {match['who']}"
+        if not sshsig.is_canonical(match["blob"]):
+            return f"a key of {match['who']} is not written as ssh-keygen writes it: one key would look like two"
+    return ""
+
+
+def _unreadable_person(files: Files) -> str:
     try:
         sound = canonical(json.loads(files.get("roles.json", b""))) == files.get("roles.json")
     except (ValueError, RecursionError, IllegalEvent):

@@ -12,6 +12,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Final
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -169,6 +170,16 @@ def canonical_key(blob: bytes) -> bytes:
         return blob
     words = key.public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH).split()
     return base64.b64decode(words[1])
+
+
+@cache
+def is_canonical(written: str) -> bool:
+    """Whether a public key, as base64, is written in the one way that `canonical_key` and base64 have for it."""
+    try:
+        blob = base64.b64decode(written, validate=True)
+        return base64.b64encode(blob).decode() == written and canonical_key(blob) == blob
+    except (ValueError, BadSignature, UnsupportedAlgorithm):
+        return False
 
 
 def _check_value(signature: SshSignature, signed: bytes) -> None:

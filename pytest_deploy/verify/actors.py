@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+
+from pytest_deploy.record.key import ROSTER
+from pytest_deploy.record.signed_roster import administrators, read_statement
 
 _GITHUB: Final = re.compile(r"github:([^:]*)")
 _LOCAL: Final = re.compile(r"local:[0-9]+:(.*?)(?:@[^@]*)?", re.DOTALL)
@@ -51,6 +55,14 @@ class Involved:
     """Empty where no request was made."""
     authors: Collection[str]
     """Addresses of commits, in lower case, as the request lists them."""
+
+    def deploying(self) -> Iterator[str]:
+        """Why the deployer may not deploy: an administrator of the signed roster in force says who approves."""
+        with suppress(KeyError, ValueError):  # no signed roster; what is none is told where its set comes into force
+            role = read_statement(self.files[ROSTER]).administrators
+            for person in sorted(administrators(self.files, role)):
+                if is_one_of(self.files, person, {self.deployer}):
+                    yield f"goes on, and {person}, who deploys it, is {role} of the roster in force"
 
     def approving(self, signer: str) -> Iterator[str]:
         """Why a person's approval is of no use, in words; nothing where it is."""

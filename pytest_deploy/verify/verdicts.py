@@ -55,15 +55,8 @@ from pytest_deploy.verify.actors import Involved
 from pytest_deploy.verify.findings import Finding
 
 JUDGED: Final = frozenset(
-    {
-        "request.made",
-        "request.rejected",
-        "approval.signed",
-        "override.signed",
-        "gate.passed",
-        "gate.refused",
-        "gate.not-applicable",
-    }
+    {"request.made", "request.rejected", "approval.signed", "override.signed"}
+    | {"gate.passed", "gate.refused", "gate.not-applicable"}
     | {"revision.deployed", "migration.applied", "traffic.moved", "rollback.started", "rollback.finished"}
     | {"run.opened", "run.decided", "run.closed", "run.abandoned", "step.started"}
 )
@@ -234,16 +227,17 @@ class Verdicts:
             yield from requested.another_release(run.opened, sha256, request, requested.place(name))
         gates, roles = policy.gates(run.opened.pipeline), asked_gates.slots(policy.roles)
         approving = bool(roles) and "approvals" in gates
+        involved = self._involved(event.seq, run, request or {})
         if run.opened.pipeline == "deploy":
             if not approving:
                 self.unapproved.append(name)
             yield from _unasked(policy.roles if approving else (), self._people_at(event.seq))
+            yield from involved.deploying()
         # 2. Where nothing is changed and nobody has to approve, no gate stands before anything.
         if not changes and not approving:
             return
         # 3. Each gate that it asks answered last, right before the change, and let it go.
         points = ("change",) if changes else ("lease", "change")
-        involved = self._involved(event.seq, run, request or {})
         for gate in gates:
             verdict = run.newest.get(gate)
             yield from _unanswered(

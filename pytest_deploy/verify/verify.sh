@@ -452,6 +452,15 @@ roster_fault() { # SET JUDGE TYPE TIME: what is wrong with a signed set; JUDGE i
       for (person in was) if (person ~ ENVIRON["address"] && holds(was[person], old["administrators"])) print person "\t" (was[person] != is[person] || person in changed) >out
     }' >"$work/fault"
   [[ ! -s $work/fault ]] || { cat "$work/fault"; return; }
+  # A key that is new is written in one way: its base64, and an RSA key's numbers without zeros before them.
+  while read -r key; do
+    base64 -d <<<"$key" >"$work/key" 2>/dev/null && [[ $(base64 -w 0 "$work/key") == "$key" ]] && part=$(od -An -v -tx1 "$work/key" | tr -d ' \n') || part=''
+    if [[ $part == 000000077373682d727361* ]]; then
+      [[ ${part:30:4} != 00[0-7]* ]] || part=''
+      [[ ! $part || ${part:30+2*16#${part:22:8}+8:4} != 00[0-7]* ]] || part=''
+    fi
+    [[ $part ]] || { echo 'its allowed_signers has a key that is not written as ssh-keygen writes it'; return; }
+  done < <({ grep -oE ' (ssh|ecdsa|sk)-[^" ]+ [^" ]+' "$set/allowed_signers" || true; } | cut -d ' ' -f 3 | sort -u | { [[ $root ]] && cat || comm -23 - <(tr ' ' '\n' <"$judge/allowed_signers" | sort -u); })
   namespace=$(namespace_of "$judge/allowed_signers")
   [[ $namespace =~ ^[^[:space:]]+$ ]] || { echo "its roster cannot be checked: $judge/allowed_signers has not exactly one namespace"; return; }
   # Who has a new key pledged it: what they signed follows from the roster.
@@ -859,6 +868,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
     if (!approving && pipeline[run] == "deploy") { count = ++unasked; last_unasked = run }
     if (pipeline[run] == "deploy") { # who approves by the roster in force is asked, as often
       for (i = asking; i > 0 && asks_from[i] + 0 > n + 0; i--);
+      if (i) print n "\t" of_run[run, "deployer"] "\t-\t[]\t-\t-" >approvers
       count = members(i ? asks_whom[i] : "[]", role); split("", number)
       for (i = 1; i <= count; i++) number[role[i]]++
       count = approving ? members(roles[sha], role) : 0
@@ -977,9 +987,18 @@ if [[ -s $work/approvers ]]; then
         return tolower(actor) == email || (actor ~ /^github:/ && number == got("." plain(email) ".github")) || (actor ~ /^local:/ && user == got("." plain(email) ".local"))
       }
       function wrong(what) { printf "log/%08d.event\tit goes on, and %s, %s, %s\n", $2, $4, what, $6; exit }
-      FILENAME ~ /roles[.]json$/ { canonical($0); next }
+      FILENAME ~ /roster[.]json$/ { canonical($0); role = top["administrators"]; split("", raw); next }
+      FILENAME ~ /roles[.]json$/ {
+        canonical($0)
+        for (person in top) {
+          list = role == "" ? "[]" : raw["." plain(person) ".roles"]
+          while (match(list, /"([^"\\]|\\.)*"/)) { if (substr(list, RSTART, RLENGTH) == role) administers[person]; list = substr(list, RSTART + RLENGTH) }
+        }
+        next
+      }
       FILENAME ~ /put_in$/ { put[++puts] = $0; next }
       $1 != set { next }
+      $4 == "-" { for (person in administers) if (acts_as(person, $3)) { printf "log/%08d.event\tit goes on, and %s, who deploys it, is an administrator of the roster in force\n", $2, person; exit }; next }
       acts_as($4, $3) { wrong("who " $7) }
       {
         split("", by); for (i = puts; i > 0; i--) { split(put[i], each, "\t"); if (each[2] == $4 && each[1] + 0 <= $2 + 0) { count = split(each[3], by, " "); break } }
@@ -987,7 +1006,7 @@ if [[ -s $work/approvers ]]; then
         person = "." plain($4)
         split("", own); own[$4]; count = members(raw[person ".emails"] == "" ? "[]" : raw[person ".emails"], one); for (i = 1; i <= count; i++) own[tolower(one[i])]
         count = members($5, one); for (i = 1; i <= count; i++) if (one[i] in own) wrong("who wrote part of it")
-      }' "$set/roles.json" "$work/put_in" "$work/approving" >"$work/first"
+      }' $([[ ! -f $set/roster.json ]] || echo "$set/roster.json") "$set/roles.json" "$work/put_in" "$work/approving" >"$work/first"
     bad_first
   done < <(cut -f1 "$work/approving" | awk '!seen[$0]++')
 fi

@@ -42,6 +42,15 @@ def test_a_role_that_nobody_holds_is_said() -> None:
     assert "nobody holds the role Deployment Manager" in verdict.remedy
 
 
+def test_nor_where_policy_names_no_role_for_deploying() -> None:
+    roles = frozenset({"Administrator"})
+    unsigned = deployer.judge(None, "ada", "ada@example.org", roles, [])
+    signed = deployer.judge(None, "ada", "ada@example.org", roles, [], administrators="Administrator")
+
+    assert (unsigned.result, outcome_of(signed)) == ("not-applicable", (False, "mend"))
+    assert "ada@example.org (ada) is Administrator too" in signed.reason
+
+
 def test_who_signs_the_roster_deploys_not() -> None:
     roles = frozenset({"Deployment Manager", "Administrator"})
     unsigned = deployer.judge(RULE, "dora", "dora@example.org", roles, HOLDERS)

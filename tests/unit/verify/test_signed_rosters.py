@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import base64
 import re
+import string
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from pytest_deploy.record import log_entry as entries
 from pytest_deploy.record.event import canonical
@@ -28,6 +32,8 @@ from tests.unit.verify.signed_rosters import (
 from tests.unit.verify.third_verifier import all_three
 
 Make = Callable[[SignedRosters], object]
+ALPHABET = f"{string.ascii_uppercase}{string.ascii_lowercase}{string.digits}+/"
+"""Of base64."""
 
 RARE = {
     "a second change", "a timestamp authority beside it", "quorum 1 where one holds the role", "a roster for 366 days",
@@ -36,7 +42,7 @@ RARE = {
     "other roles than it says", "quorum 0 of nobody", "a quorum that is text", "a line more", "a key less", "of another type",
     "with another meaning", "a line for anybody", "a blank after a name", "no break in a name", "a direction in a name",
     "a name that is nothing", "a name that is a number", "a pledge that nobody asked for", "a pledge in another namespace", "a pledge added",
-    "a longer key without another pledge", "a pledge that is no signature", "a domain with a dot at its end", "an address in capitals", "by who gives themselves a longer key",
+    "a longer key without another pledge", "a pledge that is no signature", "a domain with a dot at its end", "an address in capitals", "a key with other bits behind it", "by who gives themselves a longer key",
 }  # fmt: skip
 """Cases like others that are tried each time; `make faults` tries these."""
 
@@ -95,6 +101,25 @@ def without(said: dict[str, Any], key: str) -> dict[str, Any]:
 
 def with_tinas_key(rosters: SignedRosters, other: str) -> SignedRosters:
     rosters.lines["eve"] = rosters.lines["tina"].replace("tina", other)
+    return rosters
+
+
+def with_a_key_written_otherwise(rosters: SignedRosters, how: str) -> SignedRosters:
+    """One more key of Tina's, which OpenSSH takes for the same as one that is written otherwise."""
+    blob = rsa.generate_private_key(65537, 2048).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+    kind, written = blob.decode().split()
+    if how == "zeros":
+        padded = base64.b64decode(written).replace(b"\0\0\0\x03\x01\0\x01", b"\0\0\0\x04\0\x01\0\x01", 1)
+        written = base64.b64encode(padded).decode()
+    elif how == "bits":  # 279 bytes leave no bits over; ECDSA's 104 leave four
+        point = (
+            ec.generate_private_key(ec.SECP256R1()).public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH)
+        )
+        kind, written = point.decode().split()
+        last = ALPHABET[ALPHABET.index(written[-2]) ^ 1]
+        written = f"{written[:-2]}{last}="
+    who, options, *_ = rosters.lines["tina"].split()
+    rosters.lines["rsa"] = f"{who} {options} {kind} {written}\n"
     return rosters
 
 
@@ -232,6 +257,12 @@ REFUSED: dict[str, tuple[Make, str]] = {
     "brought by key.rotated": (lambda r: r.rotate(r.store.parents[1], reason="another"), "key.rotated changes no roster"),
     "one key for two people": (
         lambda r: promote(with_tinas_key(r, "eve"), "ada", "ben"), "one key to two people",
+    ),
+    "a key with zeros before its exponent": (
+        lambda r: with_a_key_written_otherwise(r, "zeros").put_in_force("ada", "ben"), "not written as ssh-keygen writes it",
+    ),
+    "a key with other bits behind it": (
+        lambda r: with_a_key_written_otherwise(r, "bits").put_in_force("ada", "ben"), "not written as ssh-keygen writes it",
     ),
     "a blank before a name": (lambda r: named(r, " Tina").put_in_force("ada", "ben"), NAME),
     "a blank after a name": (lambda r: named(r, "Tina ").put_in_force("ada", "ben"), NAME),

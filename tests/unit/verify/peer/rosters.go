@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode/utf16"
 
+	"golang.org/x/crypto/ssh"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -218,6 +219,9 @@ func (r *rosters) follows(next *set, kind string, at time.Time) error {
 	if err := people(roles); err != nil {
 		return err
 	}
+	if err := next.writtenOnce(); err != nil {
+		return err
+	}
 	if holders := len(holding(roles, says.Administrators)); says.Quorum < 1 || (says.Quorum < 2 && holders > 1) {
 		return fmt.Errorf("quorum %d of %d", says.Quorum, holders)
 	}
@@ -269,6 +273,19 @@ func (s *set) pledged(before *set, roles map[string]json.RawMessage, at time.Tim
 		}
 	}
 	return nil
+}
+
+// writtenOnce: each key is written as OpenSSH writes it, so that one does not look like two.
+func (s *set) writtenOnce() error {
+	keys, err := allowed(s.files["allowed_signers"])
+	for _, one := range keys {
+		words := strings.Fields(one.text)
+		key, err := ssh.ParsePublicKey(one.key)
+		if err != nil || !bytes.Equal(key.Marshal(), one.key) || base64.StdEncoding.EncodeToString(one.key) != words[3] {
+			return fmt.Errorf("allowed_signers: a key of %s is not written as it is: %v", one.person, err)
+		}
+	}
+	return err
 }
 
 // judgedBy counts different people of the judging set's administrators whom the change does not concern.

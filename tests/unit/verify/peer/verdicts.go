@@ -375,6 +375,17 @@ func (r *records) standsBehind(name string, it *run, force *set, points string) 
 	}
 	asked := policy.gates(opened.text("pipeline"))
 	approved := asked["approvals"] && policy.rules["approvals"]
+	if force.says.Administrators != "" && opened.text("pipeline") == "deploy" {
+		people, err := entries(force.files["roles.json"])
+		if err != nil {
+			return err
+		}
+		for _, person := range force.people(opened.text("deployer")) {
+			if holding(people, force.says.Administrators)[person] {
+				return fmt.Errorf("%s deploys and is %s of the roster", person, force.says.Administrators)
+			}
+		}
+	}
 	if who := force.says.Approvers; opened.text("pipeline") == "deploy" && len(who) > 0 {
 		if !asked["approvals"] || !policy.asks(who) {
 			return fmt.Errorf("policy does not ask those who approve, by the roster in force: %q", who)
