@@ -1,18 +1,19 @@
 """`administrators`: who administers what the record rests on is listed, holds no business role, and does not deploy.
 
-Their rights are read back now. Each must be of an account that policy lists: who could take the record away, or use its key, is
-then known by name, and neither approves nor deploys (21 CFR 11.10(d), (g)).
+Their rights are read back now. Each must be of an account that policy lists: who may delete what the record's bucket keeps, change
+who uses its key, or end it, administers the repository or the database, is then known by name, and as far as the roster knows them
+neither approves nor deploys (21 CFR 11.10(d), (g)). Decision 0069 says what is not read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 
 from pytest_deploy.anchors.github import Statuses
-from pytest_deploy.approvals.roster import Person
+from pytest_deploy.approvals.roster import Person, enroll_command
 from pytest_deploy.errors import DeployError, UsageError
 from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Grounds, Judge, Unavailable, Verdict, not_applicable
@@ -47,6 +48,8 @@ class Holder:
     person: str
     """Their e-mail there."""
     roles: frozenset[str]
+    enroll: str = ""
+    """The command that leaves them none but the roster's own administrators', where they have that."""
 
 
 Found = Mapping[str, Mapping[str, Account] | Unavailable]
@@ -57,7 +60,7 @@ def gather(facts: GateFacts) -> Judge:
     """Whose rights each system tells now, and what the roster knows of them and of those whom policy lists."""
     rule = facts.policy.administrators
     if rule is None:
-        return lambda _: not_applicable(NAME)
+        return lambda _: _nobody_is_asked(replaced=bool(facts.policy.replaced(NAME)))
     found = {system: _read(facts, system) for system in rule.listed}
     names = {email for accounts in rule.listed.values() for email in accounts.values()}
     for accounts in found.values():
@@ -65,9 +68,17 @@ def gather(facts: GateFacts) -> Judge:
             names |= {account.known_as for account in accounts.values() if account.known_as}
     people = {name: who for name in sorted(names) if (who := _person(facts, name)) is not None}
     deployer = facts.roster.of_actor(facts.deployer)
-    holders = {name: Holder(who.email, frozenset(who.roles)) for name, who in people.items()}
     person, besides = None if deployer is None else deployer.email, _roster_role(facts)
-    return lambda _: judge(rule, found, holders, deployer=facts.deployer, person=person, besides=besides)
+    holders = {name: _holder(facts, who, besides) for name, who in people.items()}
+    enroll = enroll_command(facts.workspace, facts.roster)
+    return lambda _: judge(rule, found, holders, deployer=facts.deployer, person=person, besides=besides, enroll=enroll)
+
+
+def _nobody_is_asked(*, replaced: bool) -> Verdict:
+    """`replaced`: policy lists them, and a rehearsal or a setting goes by no list."""
+    if not replaced:
+        return not_applicable(NAME)
+    return Grounds(NAME, {"rule": None}).not_applicable("a rule in place of policy's own lists nobody to ask about")
 
 
 def judge(
@@ -78,11 +89,13 @@ def judge(
     deployer: str,
     person: str | None,
     besides: str,
+    enroll: str,
 ) -> Verdict:
-    """Whether who administers is listed, and nobody of them has a say in what is deployed.
+    """Whether who administers is listed, and nobody of them whom the roster knows has a say in what is deployed.
 
     `holders` are those whom the roster knows, by an e-mail that `rule` lists or by what an account is known as; `person` is the
     deployer's e-mail there. `besides` is the one role that an administrator may hold: who signs the roster approves nothing by it.
+    `enroll` makes somebody known.
     """
     known = {name: {"person": holder.person, "roles": sorted(holder.roles)} for name, holder in holders.items()}
     idle = _idle(rule, found)
@@ -100,7 +113,7 @@ def judge(
         *_unread(found),
         *_unlisted(rule, found),
         *_overlapping(rule, found, holders, person, besides),
-        *_unknown_deployer(deployer, person),
+        *_unknown_deployer(deployer, person, enroll),
     ]
     if faults:
         remedies = dict.fromkeys(remedy for _, remedy in faults)
@@ -111,7 +124,7 @@ def judge(
         if isinstance(accounts, Mapping)
     )
     no_more = [f"{escape_line(account)} holds no such right of {_WHERE[system]} now" for system, account in idle]
-    listed = f"only those who are listed administer {told}, and none has a business role or deploys"
+    listed = f"who administers {told}, as each tells itself, is listed, and none of them whom the roster knows has a business role or deploys"
     return grounds.passes("; ".join([listed, *no_more]))
 
 
@@ -159,19 +172,21 @@ def _overlapping(
             continue
         whose = f"{holder.person}, who administers {_WHERE[system]} as {escape_line(account)}"
         if business := sorted(holder.roles - {besides}):
+            off = f"take {escape_line(account)} off administrators.{system} and its rights from it"
+            anew = f"take the role from {holder.person}, with a new key of theirs where the old one ended: `{holder.enroll}`"
             yield (
                 f"{whose}, holds {', '.join(business)}",
-                "have the role taken from them, or the rights, and the account listed under who holds it then",
+                f"{off}, or give it to somebody without a role; or {anew}",
             )
         if deployer == holder.person:
             yield f"{whose}, deploys", "have it started by somebody who administers nothing"
 
 
-def _unknown_deployer(deployer: str, person: str | None) -> Iterator[tuple[str, str]]:
+def _unknown_deployer(deployer: str, person: str | None, enroll: str) -> Iterator[tuple[str, str]]:
     if person is None:
         yield (
             f"{deployer or 'the actor'} is nobody whom the roster knows, so whether they administer anything cannot be told",
-            "have it started by somebody of the roster, or enroll them",
+            f"have it started by somebody of the roster, or make them known: `{enroll}`",
         )
 
 
@@ -252,6 +267,11 @@ def _by_member(found: Mapping[str, tuple[str, ...]]) -> Mapping[str, Account]:
 def _person(facts: GateFacts, name: str) -> Person | None:
     """Who has this e-mail, one of their commits too, or is this actor."""
     return facts.roster.of_git(name) or facts.roster.of_actor(name)
+
+
+def _holder(facts: GateFacts, who: Person, besides: str) -> Holder:
+    left = replace(who, roles=tuple(role for role in who.roles if role == besides))
+    return Holder(who.email, frozenset(who.roles), enroll_command(facts.workspace, facts.roster, known=left))
 
 
 def _roster_role(facts: GateFacts) -> str:

@@ -175,7 +175,8 @@ def _rehearsed(document: Node) -> Node:
     """What a rehearsal changes of an environment: embedded platform, keys in files (its own, its people's), no commit frozen.
 
     Its record lies in a folder, whose retention nothing can lock, unless `record.rehearsed` says otherwise; the copies of its
-    checkpoints lie in a folder too, in place of GitHub's as well, and no authority is asked for the time. Nobody administers it.
+    checkpoints lie in a folder too, in place of GitHub's as well, and no authority is asked for the time. Nobody is asked who
+    administers it.
     """
     changed: dict[str, Any] = {
         "platform": {"kind": "embedded", "runtime": "process", "google": None},

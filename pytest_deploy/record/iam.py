@@ -1,4 +1,4 @@
-"""Who administers a resource of Google Cloud, by the IAM policy on it.
+"""Who administers a resource of Google Cloud, by the IAM policy on it: who may delete, end it, or change who may.
 
 A role that is not known here counts as one that administers: a project's own role may hold any permission. What is granted on the
 project, the folder or the organisation above is inherited, and stands in no policy of the resource.

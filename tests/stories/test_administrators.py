@@ -41,7 +41,9 @@ def test_a_database_that_somebody_else_administers_too_is_deployed_to_once_they_
 
     assert ran.code == 0, ran.said
     passed = _verdicts(checkout)["gate.passed"]
-    assert passed["reason"].startswith("only those who are listed administer the database (1 of 1 accounts)")
+    assert passed["reason"].startswith(
+        "who administers the database (1 of 1 accounts), as each tells itself, is listed"
+    )
     assert passed["inputs"]["person"] == "dora@example.org"
     assert passed["point"] == "change"
     assert both(checkout.store) == (True, "")

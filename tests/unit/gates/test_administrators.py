@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,9 @@ def judged(
     deployer: str | None = DORA,
     besides: str = "Administrator",
 ) -> Verdict:
-    return administrators.judge(rule, found, holders, deployer="dora", person=deployer, besides=besides)
+    return administrators.judge(
+        rule, found, holders, deployer="dora", person=deployer, besides=besides, enroll="ENROLL"
+    )
 
 
 def test_those_who_are_listed_and_hold_no_business_role_may_administer() -> None:
@@ -55,8 +58,8 @@ def test_those_who_are_listed_and_hold_no_business_role_may_administer() -> None
 
     assert verdict.passed
     assert verdict.reason == (
-        "only those who are listed administer the record's bucket (1 of 1 accounts), the database (1 of 1 accounts), and none "
-        "has a business role or deploys"
+        "who administers the record's bucket (1 of 1 accounts), the database (1 of 1 accounts), as each tells itself, is listed, and none "
+        "of them whom the roster knows has a business role or deploys"
     )
     assert verdict.inputs["listed"] == {"store": {f"user:{DANA}": DANA}, "database": {"postgres": DANA}}
     assert verdict.inputs["found"]["database"] == [{"account": "postgres", "rights": ["superuser"], "known_as": None}]
@@ -64,12 +67,13 @@ def test_those_who_are_listed_and_hold_no_business_role_may_administer() -> None
 
 @pytest.mark.parametrize("role", ["Tech Lead", "QA Lead", "Deployment Manager"])
 def test_an_administrator_holds_no_business_role(role: str) -> None:
-    verdict = judged(holders={DANA: Holder(DANA, frozenset({role, "Administrator"}))})
+    verdict = judged(holders={DANA: Holder(DANA, frozenset({role, "Administrator"}), "ENROLL DANA")})
 
     assert outcome_of(verdict) == (False, "mend")
     assert f"{DANA}, who administers the database as postgres, holds {role}" in verdict.reason
-    assert verdict.remedy == (
-        "have the role taken from them, or the rights, and the account listed under who holds it then"
+    assert verdict.remedy.endswith(
+        "take postgres off administrators.database and its rights from it, or give it to somebody without a role; or take the role from "
+        f"{DANA}, with a new key of theirs where the old one ended: `ENROLL DANA`"
     )
     assert verdict.inputs["known"] == {DANA: {"person": DANA, "roles": ["Administrator", role]}}
 
@@ -96,6 +100,7 @@ def test_a_deployer_whom_the_roster_does_not_know_may_be_anybody() -> None:
 
     assert outcome_of(verdict) == (False, "mend")
     assert "dora is nobody whom the roster knows" in verdict.reason
+    assert verdict.remedy == "have it started by somebody of the roster, or make them known: `ENROLL`"
 
 
 @pytest.mark.parametrize(
@@ -192,8 +197,16 @@ def listing(made: Environment, **listed: dict[str, str]) -> Environment:
     return made
 
 
+def in_the_bucket(folder: Path) -> Environment:
+    made = environment(folder / "made", clock=HandClock())
+    made.policy = made.policy.model_copy(update={"record": made.policy.record.model_copy(
+        update={"store": "gcs", "bucket": "example-diary-production-record"})})  # fmt: skip
+    return made
+
+
 def enroll(made: Environment, folder: Path, *people: Person) -> None:
     needs("ssh-keygen")
+    folder.mkdir(exist_ok=True)
     keys = make_keys(folder, [person.email for person in people])
     enrollment.enroll(
         made.log, made.workspace.store, list(people), {person.email: public(keys[person.email]) for person in people},
@@ -210,6 +223,37 @@ def test_a_policy_without_the_section_asks_nobody(tmp_path: Path) -> None:
         assert asked(made).result == "not-applicable"
 
 
+def test_a_rehearsal_says_that_policy_lists_them_and_that_nobody_is_asked(tmp_path: Path) -> None:
+    with closing(environment(tmp_path, clock=HandClock())) as made:
+        replaced = {"administrators.database.postgres": {"policy": DANA, "used": None}}
+        made.policy = made.policy.model_copy(update={"substituted": {**made.policy.substituted, **replaced}})
+        verdict = asked(made)
+
+    assert (verdict.result, verdict.reason) == (
+        "not-applicable",
+        "a rule in place of policy's own lists nobody to ask about",
+    )
+
+
+def test_who_approves_no_more_keeps_the_role_until_the_command_that_is_told_takes_it(
+    tmp_path: Path, bucket: LockedBucket
+) -> None:
+    """Keys that end leave a person their roles: another key, without a role, ends those."""
+    bucket.bindings = [{"role": "roles/storage.admin", "members": ["group:storage@example.org"]}]
+    with closing(listing(in_the_bucket(tmp_path), store={"group:storage@example.org": QUINN})) as made:
+        enroll(made, tmp_path / "first", DEPLOYS, SIGNS)
+        enrollment.revoke(made.log, made.workspace.store, QUINN, reason="left QA", now=made.system_clock.now(), actor=ACTOR)  # fmt: skip
+        before = asked(made)
+        enroll(made, tmp_path / "second", replace(SIGNS, roles=()))
+        after = asked(made)
+
+    assert outcome_of(before) == (False, "mend")
+    told = before.remedy.rpartition("`pytest-deploy keys enroll ")[2]
+    assert "--person quinn@example.org --name 'Quinn Quist' --github 42 --git quinn@home.example.org" in told
+    assert "--role" not in told
+    assert after.passed, after.reason
+
+
 @pytest.mark.parametrize(
     "listed, holds",
     [(DANA, ""), (QUINN, QUINN), ("quinn@home.example.org", QUINN), (DORA, DORA)],
@@ -218,11 +262,8 @@ def test_a_policy_without_the_section_asks_nobody(tmp_path: Path) -> None:
 def test_who_is_listed_is_held_against_the_roster(
     tmp_path: Path, bucket: LockedBucket, listed: str, holds: str
 ) -> None:
-    made = environment(tmp_path / "made", clock=HandClock())
-    made.policy = made.policy.model_copy(update={"record": made.policy.record.model_copy(
-        update={"store": "gcs", "bucket": "example-diary-production-record"})})  # fmt: skip
     bucket.bindings = [{"role": "roles/storage.admin", "members": ["group:storage@example.org"]}]
-    with closing(listing(made, store={"group:storage@example.org": listed})):
+    with closing(listing(in_the_bucket(tmp_path), store={"group:storage@example.org": listed})) as made:
         enroll(made, tmp_path, DEPLOYS, SIGNS)
         verdict = asked(made)
 
