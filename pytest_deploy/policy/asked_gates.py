@@ -109,8 +109,7 @@ class Asked:
             asked = policy["approval"].get("user_verification", "none")  # older policies ask nothing
             if not is_level(asked):
                 raise ValueError(f"is no policy: it asks for the user verification {asked!r}")
-            of_its_time = {gate: key for gate, key in RULES.items() if gate not in LATER or key in policy}
-            ruled = frozenset(gate for gate, key in of_its_time.items() if not key or _is_rule(_value(policy, key)))
+            ruled = ruled_gates(policy)
         except (KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"is no policy: {error}") from error
         return cls(frozenset(left_out), roles, asked, ruled)
@@ -120,8 +119,18 @@ class Asked:
         return tuple(gate for gate in gates_of(pipeline, self.left_out) if gate not in LATER or gate in self.ruled)
 
 
-def _value(policy: Any, key: str) -> Any:
+def ruled_gates(policy: Any, rules: Mapping[str, str] = RULES, later: Collection[str] = LATER) -> frozenset[str]:
+    """The gates that a policy has a rule for. Raises KeyError, TypeError where the key of one that is not `later` is missing."""
+    return frozenset(
+        gate for gate, key in rules.items() if not key or _is_rule(_value(policy, key, may_lack=gate in later))
+    )
+
+
+def _value(policy: Any, key: str, *, may_lack: bool) -> Any:
+    """What stands under a dotted key; None where `may_lack` and there is no such key."""
     for name in key.split("."):
+        if may_lack and (not isinstance(policy, Mapping) or name not in policy):
+            return None
         policy = policy[name]
     return policy
 

@@ -12,7 +12,16 @@ from pydantic import BaseModel
 from pytest_deploy.gates.registry import GATES, POLICY_SECTIONS, Gatekeeper
 from pytest_deploy.plugin.options import IMPLEMENTED_PIPELINES
 from pytest_deploy.policy import phases
-from pytest_deploy.policy.asked_gates import GATE_NAMES, GATES_OF_PIPELINE, LATER, OVERRIDABLE, RULES, Asked, gates_of
+from pytest_deploy.policy.asked_gates import (
+    GATE_NAMES,
+    GATES_OF_PIPELINE,
+    LATER,
+    OVERRIDABLE,
+    RULES,
+    Asked,
+    gates_of,
+    ruled_gates,
+)
 from pytest_deploy.policy.load import load
 from pytest_deploy.policy.policy import Policy
 from pytest_deploy.record.events import Pipeline
@@ -92,6 +101,27 @@ def test_a_gate_is_not_applicable_only_where_the_text_has_no_rule(tmp_path: Path
     unruled = {verdict.gate for verdict in verdicts if verdict.result == "not-applicable"} - {"anchors"}
 
     assert unruled.isdisjoint(Asked.of(made.policy.canonical()).ruled)
+
+
+@pytest.mark.parametrize(
+    "text, ruled",
+    [
+        ({"vault": {"keepers": ["dana"]}}, {"keepers", "lease"}),
+        ({"vault": {"keepers": []}}, {"lease"}),
+        ({"vault": {}}, {"lease"}),
+        ({"vault": None}, {"lease"}),
+        ({}, {"lease"}),
+    ],
+)
+def test_a_gate_that_came_later_has_its_rule_under_a_key_of_any_depth(text: dict[str, object], ruled: set[str]) -> None:
+    rules = {"keepers": "vault.keepers", "lease": ""}
+
+    assert ruled_gates(text, rules, later=("keepers",)) == ruled
+
+
+def test_a_text_without_the_key_of_a_gate_that_was_always_there_is_no_policy() -> None:
+    with pytest.raises(KeyError, match="vault"):
+        ruled_gates({}, {"keepers": "vault.keepers"}, later=())
 
 
 def test_the_rule_of_a_gate_lies_in_its_sections() -> None:
