@@ -20,6 +20,7 @@ from pytest_deploy.gates.verdict import Grounds, Judge, Unavailable, Verdict, no
 from pytest_deploy.platform.database_administrators import database_administrators
 from pytest_deploy.platform.environment import in_kms
 from pytest_deploy.policy.policy import Administrators
+from pytest_deploy.record import iam
 from pytest_deploy.record.bucket import MirroredStore
 from pytest_deploy.record.plain_text import escape_line
 
@@ -152,22 +153,29 @@ def _unread(found: Found) -> Iterator[tuple[str, str]]:
 
 
 def _unlisted(rule: Administrators, found: Found) -> Iterator[tuple[str, str]]:
-    for system, account, holds in _accounts(found):
-        if not _is_listed(rule, system, account):
+    for system, name, account in _accounts(found):
+        if not _is_listed(rule, system, name):
+            rights = ", ".join(_right(system, right) for right in account.rights)
             yield (
-                f"{escape_line(account)} administers {_WHERE[system]} ({', '.join(map(escape_line, holds.rights))}) and is not listed",
+                f"{escape_line(name)} administers {_WHERE[system]} ({rights}) and is not listed",
                 f"take the rights from it, or list whose it is under administrators.{system}",
             )
 
 
+def _right(system: str, right: str) -> str:
+    """A right as a refusal names it; of a role of IAM that nobody here knows it says why it counts."""
+    known = system not in {"store", "key"} or right in iam.ADMINISTER
+    return escape_line(right) if known else f"{escape_line(right)}, which is not known here and so counts"
+
+
 def _overlapping(
-    rule: Administrators, found: Found, holders: Mapping[str, Holder], deployer: str | None, besides: str
+    rule: Administrators, found: Found, holders: Mapping[str, Holder], person: str | None, besides: str
 ) -> Iterator[tuple[str, str]]:
     """People who administer and have a business role, or deploy: by the e-mail that is listed, and by the account itself."""
     claimed = [(system, account, email) for system, of in rule.listed.items() for account, email in of.items()]
-    claimed += [(system, account, holds.known_as) for system, account, holds in _accounts(found) if holds.known_as]
-    for system, account, name in claimed:
-        holder = holders.get(name)
+    claimed += [(system, name, account.known_as) for system, name, account in _accounts(found) if account.known_as]
+    for system, account, whom in claimed:
+        holder = holders.get(whom)
         if holder is None:
             continue
         whose = f"{holder.person}, who administers {_WHERE[system]} as {escape_line(account)}"
@@ -178,7 +186,7 @@ def _overlapping(
                 f"{whose}, holds {', '.join(business)}",
                 f"{off}, or give it to somebody without a role; or {anew}",
             )
-        if deployer == holder.person:
+        if person == holder.person:
             yield f"{whose}, deploys", "have it started by somebody who administers nothing"
 
 

@@ -130,10 +130,7 @@ class Bucket:
         grant = "a role with storage.buckets.getIamPolicy, which reads who administers it"
         asked = {"requested_policy_version": iam.VERSION, **self._bounds()}
         policy = self._ask("asked", "", lambda: self._bucket.get_iam_policy(**asked), grant=grant)
-        return iam.administrators(
-            iam.Binding(binding["role"], binding["members"], bool(binding.get("condition")))
-            for binding in policy.bindings
-        )
+        return iam.administrators(iam.Binding(binding["role"], binding["members"]) for binding in policy.bindings)
 
     def _listing(self, prefix: str) -> Any:
         fields = "items(name,md5Hash),nextPageToken"

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 VERSION: Final = 3
-"""Of the policy that is asked for: an earlier one shows no conditions."""
-_ADMINISTER: Final = frozenset(
+"""Of the policy that is asked for: an earlier one gives a role under a condition another name."""
+ADMINISTER: Final = frozenset(
     {
         "roles/owner",
         "roles/editor",
@@ -27,7 +27,7 @@ _ADMINISTER: Final = frozenset(
     }
 )
 """Each may delete, or change who may."""
-_NEITHER: Final = frozenset(
+NEITHER: Final = frozenset(
     {
         "roles/viewer",
         "roles/browser",
@@ -49,24 +49,20 @@ _NEITHER: Final = frozenset(
 
 @dataclass(frozen=True)
 class Binding:
-    """One line of an IAM policy."""
+    """One line of an IAM policy; a condition that it holds under is not judged: it counts."""
 
     role: str
     members: Iterable[str]
-    conditional: bool
-    """Whether it holds under a condition only. Which is not judged: it counts."""
 
 
 def administrators(bindings: Iterable[Binding]) -> dict[str, tuple[str, ...]]:
     """The members of an IAM policy who may delete or change who may, each with the roles by which they may."""
     found: dict[str, list[str]] = {}
     for binding in bindings:
-        if binding.role in _NEITHER:
+        if binding.role in NEITHER:
             continue
-        role = binding.role if binding.role in _ADMINISTER else f"{binding.role} (not known here)"
-        role += " (conditional)" if binding.conditional else ""
         for member in binding.members:
-            found.setdefault(member, []).append(role)
+            found.setdefault(member, []).append(binding.role)
     return {member: tuple(sorted(set(roles))) for member, roles in sorted(found.items())}
 
 

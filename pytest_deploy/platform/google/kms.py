@@ -126,10 +126,7 @@ class KmsSigner:
         denied = "the identity of this run needs a role with cloudkms.cryptoKeys.getIamPolicy and cloudkms.keyRings.getIamPolicy"
         with _answered(f"reading who administers {resource}", denied=denied):
             policy = self._client.get_iam_policy(request=asked, retry=self._again, timeout=CALL_S)
-        return iam.administrators(
-            iam.Binding(binding.role, binding.members, bool(binding.condition.expression))
-            for binding in policy.bindings
-        )
+        return iam.administrators(iam.Binding(binding.role, binding.members) for binding in policy.bindings)
 
     def _checked_reply(
         self,

@@ -113,11 +113,11 @@ def test_a_deployer_whom_the_roster_does_not_know_may_be_anybody() -> None:
     ],
 )
 def test_an_account_that_is_not_listed_is_refused_by_name(system: str, account: str) -> None:
-    verdict = judged(found={**FOUND, system: {**FOUND[system], account: Account(("all",))}})  # type: ignore[dict-item]
+    verdict = judged(found={**FOUND, system: {**FOUND[system], account: Account(("roles/owner",))}})  # type: ignore[dict-item]
 
     assert outcome_of(verdict) == (False, "mend")
     assert f"{account} administers " in verdict.reason
-    assert verdict.reason.endswith(" (all) and is not listed")
+    assert verdict.reason.endswith(" (roles/owner) and is not listed")
     assert verdict.remedy == f"take the rights from it, or list whose it is under administrators.{system}"
 
 

@@ -289,7 +289,7 @@ def test_who_administers_the_key_or_its_ring_is_told_and_who_signs_with_it_is_no
     kms.policies[KEY.partition("/cryptoKeys/")[0]] = policy(policy_pb2.Binding(role="roles/owner", members=[dana]))
 
     assert signer.administrators() == {
-        ops: ("projects/example/roles/keeper (not known here) (conditional)",),
+        ops: ("projects/example/roles/keeper",),
         dana: ("roles/cloudkms.admin", "roles/owner"),
     }
 
