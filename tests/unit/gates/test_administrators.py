@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from google.cloud import kms_v1
+from google.iam.v1 import policy_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +22,9 @@ from pytest_deploy.gates.registry import Gatekeeper
 from pytest_deploy.gates.verdict import Unavailable, Verdict
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy import storage
-from pytest_deploy.policy.policy import Administrators
+from pytest_deploy.policy.policy import Administrators, Approval, Deployer, Thaw
+from pytest_deploy.policy.rollout import Rollback
+from pytest_deploy.policy.types import Section
 from pytest_deploy.record.actor import local_user
 from pytest_deploy.release.candidate import ReleaseCandidate
 from tests.fake_gcs import asking
@@ -28,8 +33,11 @@ from tests.locked_bucket import LockedBucket, locked_bucket
 from tests.required_programs import needs
 from tests.unit.approvals.pending_request import NAMESPACE, make_keys, public
 from tests.unit.gates.gate_samples import outcome_of
+from tests.unit.platform.kms_stand_in import RING, client_over, running
 from tests.unit.record.sample_record import ACTOR, HandClock
 from tests.unit.sample_environment import environment
+from tests.unit.verify.signed_rosters import SignedRosters
+from tests.unit.verify.signed_rosters import make_keys as make_people
 
 DANA, QUINN, DORA = "dana@example.org", "quinn@example.org", "dora@example.org"
 RULE = Administrators(store={f"user:{DANA}": DANA}, database={"postgres": DANA})
@@ -119,6 +127,20 @@ def test_an_account_that_is_not_listed_is_refused_by_name(system: str, account: 
     assert f"{account} administers " in verdict.reason
     assert verdict.reason.endswith(" (roles/owner) and is not listed")
     assert verdict.remedy == f"take the rights from it, or list whose it is under administrators.{system}"
+
+
+@pytest.mark.parametrize(
+    "role, told",
+    [
+        ("roles/storage.admin", "(roles/storage.admin)"),
+        ("projects/p/roles/keeper", "(projects/p/roles/keeper, which is not known here and so counts)"),
+    ],
+)
+def test_a_role_that_is_not_known_here_is_refused_with_that_word(role: str, told: str) -> None:
+    verdict = judged(found={**FOUND, "store": {"user:eve@example.org": Account((role,))}})
+
+    assert f"user:eve@example.org administers the record's bucket {told} and is not listed" in verdict.reason
+    assert verdict.inputs["found"]["store"][0]["rights"] == [role]
 
 
 def test_a_login_is_the_same_in_capitals_and_a_role_of_the_database_is_not() -> None:
@@ -271,6 +293,55 @@ def test_who_is_listed_is_held_against_the_roster(
     assert f"{holds}, who administers the record's bucket as group:storage@example.org" in verdict.reason or not holds
 
 
+@pytest.mark.parametrize("who", [QUINN, "quinn@home.example.org", "erik@example.org"])
+def test_a_user_of_google_s_is_known_by_their_own_address(tmp_path: Path, bucket: LockedBucket, who: str) -> None:
+    """Whoever policy says it is: here an approver's account is listed as somebody else's."""
+    bucket.bindings = [{"role": "roles/storage.admin", "members": [f"user:{who}"]}]
+    with closing(listing(in_the_bucket(tmp_path), store={f"user:{who}": DANA})) as made:
+        enroll(made, tmp_path, DEPLOYS, SIGNS)
+        verdict = asked(made)
+
+    assert verdict.passed == (who == "erik@example.org"), verdict.reason
+    assert (
+        verdict.passed or f"{QUINN}, who administers the record's bucket as user:{who}, holds QA Lead" in verdict.reason
+    )
+
+
+ROSTER_ROLE = "Administrator"
+
+
+@pytest.mark.parametrize(
+    "asks, besides",
+    [
+        ({}, ROSTER_ROLE),
+        ({"thaw": Thaw(roles=(ROSTER_ROLE,))}, None),
+        ({"rollback": Rollback(roles=(ROSTER_ROLE,))}, None),
+        ({"deployer": Deployer(role=ROSTER_ROLE)}, None),
+        ({"approval": Approval(roles=(ROSTER_ROLE,))}, None),
+    ],
+    ids=["nothing more", "thaw", "rollback", "deployer", "approval"],
+)
+def test_the_roster_s_role_is_a_business_role_where_policy_asks_it_for_more(
+    tmp_path: Path, asks: dict[str, Section], besides: str | None
+) -> None:
+    with closing(listing(environment(tmp_path, clock=HandClock()), github={})) as made:
+        made.policy = made.policy.model_copy(update=asks)
+
+        assert asked(made).inputs["besides"] == besides
+
+
+@pytest.mark.parametrize("approvers, besides", [(["QA Lead"], ROSTER_ROLE), (["QA Lead", ROSTER_ROLE], None)])
+def test_so_it_is_where_administrators_signed_that_it_approves(
+    tmp_path: Path, approvers: list[str], besides: str | None
+) -> None:
+    needs("ssh-keygen")
+    with closing(listing(environment(tmp_path / "made", clock=HandClock()), github={})) as made:
+        people = SignedRosters(made.log, make_people(tmp_path), HandClock(made.system_clock.now()))
+        people.enrol("ada", ROSTER_ROLE).enrol("ben", ROSTER_ROLE).root(approvers=approvers)
+
+        assert asked(made).inputs["besides"] == besides
+
+
 @pytest.mark.parametrize("number", [41, 42])
 def test_a_github_account_is_known_by_its_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.setenv("GITHUB_TOKEN", TOKEN)
@@ -295,6 +366,31 @@ def test_a_list_that_nothing_can_be_held_against_blocks(tmp_path: Path) -> None:
     assert verdict.blocks
     for part in ("the record lies in no bucket", "the log's key is a file", "anchors.github names no repository"):
         assert part in verdict.reason
+
+
+@pytest.mark.parametrize("who", [DANA, QUINN])
+def test_who_administers_the_key_is_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who: str) -> None:
+    made = environment(tmp_path / "made", clock=HandClock())
+    with (
+        tempfile.TemporaryDirectory(prefix="kms-") as short,
+        running(Path(short)) as (kms, channel),
+        closing(listing(made, key={f"user:{who}": DANA})),
+    ):
+        enroll(made, tmp_path, DEPLOYS, SIGNS)
+        client = client_over(channel)
+        monkeypatch.setattr(kms_v1, "KeyManagementServiceClient", lambda: client)  # Google's own, at another address
+        kms.policies[RING.partition("/cryptoKeyVersions")[0]] = policy_pb2.Policy(
+            bindings=[policy_pb2.Binding(role="roles/cloudkms.admin", members=[f"user:{who}"])]
+        )
+        made.policy = made.policy.model_copy(
+            update={"record": made.policy.record.model_copy(update={"key": f"{RING}/1"})}
+        )
+        verdict = asked(made)
+
+    assert verdict.passed == (who == DANA), verdict.reason
+    assert verdict.inputs["found"]["key"] == [
+        {"account": f"user:{who}", "rights": ["roles/cloudkms.admin"], "known_as": who}
+    ]
 
 
 def test_a_key_whose_administrators_nobody_is_signed_in_to_read_blocks(

@@ -141,7 +141,11 @@ def running(folder: Path) -> Iterator[tuple[KmsStandIn, grpc.Channel]]:
     server.stop(0).wait()
 
 
+def client_over(channel: grpc.Channel) -> kms_v1.KeyManagementServiceClient:
+    """Google's own client, which asks over this channel."""
+    return kms_v1.KeyManagementServiceClient(transport=KeyManagementServiceGrpcTransport(channel=channel))
+
+
 def signer_over(channel: grpc.Channel, version: str, *, patience_s: float = 1.0) -> KmsSigner:
     """A signer that asks over this channel."""
-    client = kms_v1.KeyManagementServiceClient(transport=KeyManagementServiceGrpcTransport(channel=channel))
-    return KmsSigner(version, client, patience_s=patience_s)
+    return KmsSigner(version, client_over(channel), patience_s=patience_s)
