@@ -107,7 +107,7 @@ def _faults(rule: Retention, at: datetime, holding: BucketRetention) -> Iterator
     if holding.may:
         yield (
             f"this identity may {', '.join(holding.may)}",
-            "give it storage.objectCreator, storage.objectViewer and storage.bucketViewer, and nothing more",
+            "give it storage.objectCreator, storage.objectViewer and storage.bucketViewer, and no role that may delete or say who may",
         )
 
 

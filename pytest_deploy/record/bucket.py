@@ -44,7 +44,7 @@ _PERMISSIONS: Final = (
 )
 """What whoever writes the record must not hold: each of them, by itself or one step on, ends what was kept."""
 
-_GRANT: Final = "storage.objectCreator, storage.objectViewer and storage.bucketViewer on the bucket, no more"
+_GRANT: Final = "storage.objectCreator, storage.objectViewer and storage.bucketViewer on the bucket, and no role that may delete or say who may"
 
 _Found = TypeVar("_Found")
 

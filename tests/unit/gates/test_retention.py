@@ -37,8 +37,8 @@ def test_seven_years_locked_in_the_right_class_by_somebody_who_may_not_delete_pa
         ({"period_s": None, "locked": False}, "it has no retention policy", "set one of 220924800 s"),
         ({"locked": False}, "is not locked", "lock it"),
         ({"storage_class": "STANDARD"}, "stores new objects as STANDARD, policy says ARCHIVE", "set its default"),
-        ({"may": ("storage.objects.delete",)}, "may storage.objects.delete", "nothing more"),
-        ({"may": ("storage.buckets.update",)}, "may storage.buckets.update", "nothing more"),
+        ({"may": ("storage.objects.delete",)}, "may storage.objects.delete", "no role that may delete"),
+        ({"may": ("storage.buckets.update",)}, "may storage.buckets.update", "no role that may delete"),
         ({"effective": datetime(2026, 12, 1, tzinfo=UTC)}, "holds only from Tuesday 2026-12-01", "wait"),
     ],
 )
