@@ -120,7 +120,7 @@ class Roster:
         if kind == "local":
             user = rest.partition(":")[2].rpartition("@")[0]
             return self._only(person for person in self.people.values() if person.local == user)
-        return self.people.get(actor.lower())
+        return self.of_git(actor)
 
     def of_git(self, email: str) -> Person | None:
         """The person whose commits carry an e-mail."""

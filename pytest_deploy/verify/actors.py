@@ -7,25 +7,24 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pytest_deploy.record.key import ROSTER
 from pytest_deploy.record.signed_roster import administrators, read_statement
 
 _GITHUB: Final = re.compile(r"github:([^:]*)")
-_LOCAL: Final = re.compile(r"local:[0-9]+:(.*?)(?:@[^@]*)?", re.DOTALL)
+_LOCAL: Final = re.compile(r"local:[^:]*:(.*?)(?:@[^@]*)?", re.DOTALL)
 """What an event says who did it may have any form, where the log's own key wrote it."""
 
 
 def is_one_of(files: Mapping[str, bytes], signer: str, actors: Collection[str]) -> bool:
     """Whether a signer is one of those who did something. `files` are those of the trust set in force."""
-    try:
-        person = json.loads(files.get("roles.json", b"{}"))[signer]
-        github, local = person["github"], person["local"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+    person = _entry(files, signer)
+    if person is None:
         return False  # nobody whom the roster knows: told where the signature is looked at
+    github, local, addresses = person.get("github"), person.get("local"), _addresses(person, signer)
     return any(
-        actor.lower() == signer
+        actor.lower() in addresses
         or (github is not None and (number := _GITHUB.match(actor)) is not None and number[1] == str(github))
         or (local is not None and (user := _LOCAL.fullmatch(actor)) is not None and user[1] == local)
         for actor in actors
@@ -34,12 +33,22 @@ def is_one_of(files: Mapping[str, bytes], signer: str, actors: Collection[str]) 
 
 def wrote(files: Mapping[str, bytes], signer: str, addresses: Collection[str]) -> bool:
     """Whether one of these addresses of commits, in lower case, is a signer's. `files` as for `is_one_of`."""
+    return not _addresses(_entry(files, signer) or {}, signer).isdisjoint(addresses)
+
+
+def _entry(files: Mapping[str, bytes], signer: str) -> Mapping[str, Any] | None:
+    """What the roster says of somebody; None of nobody."""
     try:
-        own = json.loads(files.get("roles.json", b"{}"))[signer]["emails"]
+        entry = json.loads(files.get("roles.json", b"{}"))[signer]
     except (ValueError, KeyError, TypeError, RecursionError):
-        own = []
-    known = {one.lower() for one in own if isinstance(one, str)} if isinstance(own, list) else set()
-    return not {signer, *known}.isdisjoint(addresses)
+        return None
+    return entry if isinstance(entry, dict) else None
+
+
+def _addresses(entry: Mapping[str, Any], signer: str) -> frozenset[str]:
+    emails = entry.get("emails")
+    known = (one.lower() for one in emails if isinstance(one, str)) if isinstance(emails, list) else ()
+    return frozenset((signer, *known))
 
 
 @dataclass(frozen=True)

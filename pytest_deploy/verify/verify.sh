@@ -705,10 +705,12 @@ not_an_actor() { # POSITION SIGNER: fails where the signer is one of $work/actor
     FILENAME ~ /actors$/ { actors[$0]; next }
     { canonical($0) }
     END {
-      person = "." plain(ENVIRON["signer"]); github = got(person ".github"); login = got(person ".local")
+      person = "." plain(ENVIRON["signer"]); github = got(person ".github"); login = got(person ".local"); list = raw[person ".emails"]
+      count = list ~ /^\[./ && list != "[]" ? split(substr(list, 3, length(list) - 4), own, "\",\"") : 0
       for (actor in actors) {
-        user = actor; number = actor; sub(/^local:[0-9]+:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
-        if (tolower(actor) == ENVIRON["signer"] || (actor ~ /^github:/ && number == github) || (actor ~ /^local:/ && user == login)) exit 1
+        user = actor; number = actor; sub(/^local:[^:]*:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
+        for (i = 1; i <= count; i++) if (tolower(own[i]) == tolower(actor)) exit 1
+        if (tolower(actor) == ENVIRON["signer"] || (actor ~ /^github:/ && v[person ".github"] != "null" && number == github) || (actor ~ /^local:[^:]*:/ && v[person ".local"] ~ /^"/ && user == login)) exit 1
       }
     }' "$work/actors" "$(trust_at "$1")/roles.json"
 }
@@ -982,9 +984,12 @@ if [[ -s $work/approvers ]]; then
   while read -r set; do
     awk -F '\t' -v keep=1 -v set="$set" "$json"'
       function members(list, into) { split("", into); return list == "[]" ? 0 : split(substr(list, 3, length(list) - 4), into, "\",\"") }
-      function acts_as(email, actor,   user, number) { # whether a person of the roster is behind what an event says of who did something
-        user = number = actor; sub(/^local:[0-9]+:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
-        return tolower(actor) == email || (actor ~ /^github:/ && number == got("." plain(email) ".github")) || (actor ~ /^local:/ && user == got("." plain(email) ".local"))
+      function acts_as(email, actor,   person, user, number, own, i, n) { # whether a person of the roster is behind what an event says of who did something
+        person = "." plain(email); user = number = actor
+        sub(/^local:[^:]*:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
+        n = raw[person ".emails"] ~ /^\[/ ? members(raw[person ".emails"], own) : 0
+        for (i = 1; i <= n; i++) if (tolower(own[i]) == tolower(actor)) return 1
+        return tolower(actor) == email || (actor ~ /^github:/ && v[person ".github"] != "null" && number == got(person ".github")) || (actor ~ /^local:[^:]*:/ && v[person ".local"] ~ /^"/ && user == got(person ".local"))
       }
       function wrong(what) { printf "log/%08d.event\tit goes on, and %s, %s, %s\n", $2, $4, what, $6; exit }
       FILENAME ~ /roster[.]json$/ { canonical($0); role = top["administrators"]; split("", raw); next }

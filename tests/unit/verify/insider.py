@@ -72,12 +72,13 @@ class Insider:
         policy: bytes = PRODUCTION,
         tokens: Mapping[str, Token] | None = None,
         asked_by: str = PERSON,
+        also: Mapping[str, Any] | None = None,
         **request: Any,
     ) -> Insider:
         """Three people are enrolled, or those that are named, and a request is made; `request` says more of it."""
         needs("ssh-keygen")
         made = cls(home, RunWriter(open_log(home, HandClock())), tokens or {})
-        made.enroll(*known)
+        made.enroll(*known, also=also)
         made.run.policy = policy
         made.run.planned_request(says=request, requested_by=asked_by)
         return made
@@ -104,7 +105,7 @@ class Insider:
             kind, public = text.split()[:2]
             allowed += f'{name}@example.org namespaces="{NAMESPACE}" {kind} {public}\n'
             known_as: dict[str, Any] = {"emails": [f"{name.title()}@home.example"], "github": None, "local": name}
-            roster[f"{name}@example.org"] = {"printed_name": name.title(), "roles": [role], **known_as}
+            roster.setdefault(f"{name}@example.org", {"printed_name": name.title(), "roles": [role], **known_as})
         files = {**first_set(log.key), "allowed_signers": allowed.encode(), "roles.json": canonical(roster)}
         folder, sha256 = write_set(log.store, files)
         data = {"set": folder, "set_sha256": sha256, "person": None, "fingerprint": None, "reason": "new"}

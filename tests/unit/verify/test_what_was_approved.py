@@ -19,6 +19,7 @@ from tests.unit.record.sample_record import (
     step_started,
 )
 from tests.unit.verify.insider import FILLED, OVERRIDDEN, PRODUCTION, Insider, approvals
+from tests.unit.verify.third_verifier import all_three
 
 OTHER_SHA = "1" * 64
 REVISION: dict[str, Any] = {"revision": "diary-2", "image": IMAGE, "url": None, "env_names": []}
@@ -94,6 +95,28 @@ def test_who_deploys_approved_nothing(insider: Insider, deployer: str, *, ok: bo
         insider.refused_at(
             insider.seq_of("step.started", changes=True), "quinn@example.org, who deploys it, approved it"
         )
+
+
+IS_QUINN = ["Quinn@Home.example", "QUINN@example.org", "local:x:quinn@desk", "local::quinn@desk"]
+IS_NOBODY = ["github:<nil>:x", "github:-:x", "github:None:x", "github:null:x", "local:1:-@desk", "quinn", "local:quinn"]
+
+
+@pytest.mark.parametrize(
+    "deployer, ok", [*((actor, False) for actor in IS_QUINN), *((actor, True) for actor in IS_NOBODY)]
+)
+def test_who_deploys_is_told_in_one_way(insider: Insider, deployer: str, *, ok: bool) -> None:
+    """By any address of theirs, by user or number; where the roster has none of these, nobody is taken for them."""
+    insider.open(deployer=deployer).ask().deploy()
+    assert all_three(insider.store)[0] == ok
+
+
+@pytest.mark.parametrize("missing", ["github", "local"])
+def test_who_deploys_is_told_though_the_roster_says_less_of_them(tmp_path: Path, missing: str) -> None:
+    quinn: dict[str, Any] = {"printed_name": "Quinn", "roles": ["QA Lead"], "emails": [], "github": None, "local": None}
+    del quinn[missing]
+    insider = Insider.begin(tmp_path, also={"quinn@example.org": quinn}).approve("tina", "quinn")
+    insider.open(deployer="quinn@example.org").ask().deploy()
+    assert not all_three(insider.store)[0]
 
 
 @pytest.mark.parametrize("asked_by, ok", [(PERSON, True), ("quinn@example.org", False), ("local:7:quinn@desk", False)])

@@ -262,13 +262,13 @@ func (s *set) people(actor string) (found []string) {
 		}
 		switch kind {
 		case "github":
-			same = same || fmt.Sprint(entry["github"]) == first
+			same = same || entry["github"] != nil && fmt.Sprint(entry["github"]) == first
 		case "local":
-			user := second
+			user, whole := second, strings.Count(actor, ":") > 1
 			if at := strings.LastIndex(second, "@"); at >= 0 {
 				user = second[:at]
 			}
-			same = same || entry["local"] == user
+			same = same || whole && entry["local"] == user
 		}
 		if same {
 			found = append(found, person)
