@@ -332,29 +332,28 @@ def in_force(store: Store, events: Iterable[Event]) -> tuple[Roster, str]:
     if not changes:
         raise StoreUnavailable("the log has no key event: there is no roster in force")
     newest = changes[-1][1].set_sha256
-    sets = _follow_to_root(store, changes)
-    root = next((signed_roster.sha256_of(files) for files, _ in sets if ROSTER in files), None)
-    roster = parse(trust_set(store, newest))
-    return replace(roster, root_sha256=root or "", put_in_by=signed_roster.put_in_by(sets)), newest
+    root, put_in_by = _follow_to_root(store, changes)
+    return replace(parse(trust_set(store, newest)), root_sha256=root, put_in_by=put_in_by), newest
 
 
 def _follow_to_root(
     store: Store, changes: Sequence[tuple[Event, KeyChange]]
-) -> list[tuple[signed_roster.Files, datetime]]:
-    """The sets that were put in force and when; each signed one by enough administrators of the one before it.
+) -> tuple[str, Mapping[str, frozenset[str]]]:
+    """The SHA-256 of the first signed roster, each later one being signed by enough administrators of the one before it.
 
-    Raises RecordTampered where one is not: whoever holds the log's key has written it.
+    And who signed what the newest says of each person. Raises RecordTampered where one is not signed so: whoever holds the
+    log's key has written it.
     """
-    sets: list[tuple[signed_roster.Files, datetime]] = []
-    before: signed_roster.Files | None = None
+    root, put_in_by = "", dict[str, frozenset[str]]()
+    before: Mapping[str, bytes] | None = None
     for event, change in changes:
         files = trust_set(store, change.set_sha256)
         origin = files.get("log.vkey", b"").decode("utf-8", "replace").partition("+")[0]
         if wrong := signed_roster.wrong_change(before, files, origin=origin, kind=event.type, at=event.time):
             raise RecordTampered(f"event {event.seq} puts a roster in force that is not signed as it must be: {wrong}")
-        sets.append((files, event.time))
-        before = files
-    return sets
+        put_in_by = dict(signed_roster.put_in_by(put_in_by, before, files, at=event.time))
+        root, before = root or signed_roster.sha256_of(files) or "", files
+    return root, put_in_by
 
 
 def why_unfit(roster: Roster, trust_root: str | None, at: datetime, workspace: Workspace) -> str:

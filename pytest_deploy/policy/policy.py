@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -94,6 +94,9 @@ Accounts = Mapping[Text, Email]
 """Account, as the system's own API names it -> e-mail of the person who holds it, or answers for it."""
 
 
+_OF_EVERYBODY: Final = ("allUsers", "allAuthenticatedUsers", "domain:")
+
+
 class Administrators(Section):
     """Who administers what the record rests on: each account with its person, who has no business role (21 CFR 11.10(d), (g)).
 
@@ -113,6 +116,14 @@ class Administrators(Section):
     def _names_a_system(self) -> Self:
         if not self.listed:
             raise complaint("names no system", f"give {', '.join(type(self).model_fields)}, or administrators: null")
+        for system, accounts in self.listed.items():
+            for account in accounts:
+                if account.startswith(_OF_EVERYBODY) or account.endswith("/*"):
+                    raise complaint(
+                        f"{account} is everybody, for whom nobody answers",
+                        "list people, groups and service accounts",
+                        at=system,
+                    )
         return self
 
     @property

@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -292,7 +292,7 @@ def signed_by(judging: Files, role: str, content: bytes, signature: bytes, *, at
     return _signed_by(judging.get("allowed_signers", b""), administrators(judging, role), role, content, signature, at)
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=8192)
 def _signed_by(  # noqa: PLR0917 -- what a cache knows a call by
     allowed: bytes, holders: frozenset[str], role: str, content: bytes, signature: bytes, at: datetime
 ) -> tuple[str, str]:
@@ -313,22 +313,24 @@ def _signed_by(  # noqa: PLR0917 -- what a cache knows a call by
     return (signer, "") if not why else ("", why)
 
 
-def put_in_by(sets: Iterable[tuple[Files, datetime]]) -> Mapping[str, frozenset[str]]:
+def put_in_by(
+    had: Mapping[str, frozenset[str]], before: Files | None, after: Files, *, at: datetime
+) -> Mapping[str, frozenset[str]]:
     """E-mail of each person -> the administrators who signed what the roster says of them, by the newest roster that concerned them.
 
-    `sets` are those that were put in force, each with the log's time of its event, and each legal after the one before it.
+    Args:
+        had: The same for the set before; empty for the first.
+        before: As for `wrong_change`, after which this is asked: `after` is legal.
+        after: As there.
+        at: As there.
     """
-    signers: dict[str, frozenset[str]] = {}
-    before: Files | None = None
-    for files, at in sets:
-        if ROSTER in files and (before is None or before.get(ROSTER) != files[ROSTER]):
-            preceding = before if before is not None and ROSTER in before else None
-            judging = preceding or files
-            role = read_statement(judging[ROSTER]).administrators
-            by = {signed_by(judging, role, files[ROSTER], one, at=at)[0] for one in signatures(files).values()}
-            signers |= dict.fromkeys(concerned(preceding, files), frozenset(by))
-        before = files
-    return signers
+    if ROSTER not in after or (before is not None and before.get(ROSTER) == after[ROSTER]):
+        return had
+    preceding = before if before is not None and ROSTER in before else None
+    judging = preceding or after
+    role = read_statement(judging[ROSTER]).administrators
+    by = {signed_by(judging, role, after[ROSTER], one, at=at)[0] for one in signatures(after).values()}
+    return {**had, **dict.fromkeys(concerned(preceding, after), frozenset(by))}
 
 
 def administrators(files: Files, role: str) -> frozenset[str]:

@@ -10,8 +10,7 @@ import os
 import re
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal, cast
 
@@ -82,10 +81,10 @@ class TrustSet:
     folder: Path
     key: LogKey
     files: Mapping[str, bytes]
-    time: datetime
-    """The log's, of that event."""
     roster: RosterStatement | None = None
     """What administrators signed of it; None where its roster is the log's key's own word."""
+    put_in_by: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Who signed what it says of each person; nobody where no roster is signed."""
 
 
 @dataclass
@@ -111,8 +110,6 @@ class Chain:
     verdicts: Verdicts = field(init=False)
     """What gates answered, held against what they cite while the log is read."""
     _signed: int = 0
-    _put_in_by: dict[int, Mapping[str, Collection[str]]] = field(default_factory=dict)
-    """By how many sets were in force: it is asked for each deployment."""
 
     def __post_init__(self) -> None:
         self.verdicts = Verdicts(self.store, self.people_at, self.put_in_by)
@@ -195,10 +192,8 @@ class Chain:
 
     def put_in_by(self, seq: int) -> Mapping[str, Collection[str]]:
         """Who signed what the roster in force when event `seq` was appended says of each person; nobody where none is signed."""
-        sets = [(known.files, known.time) for known in self.trust if known.since < seq or known.since == 0]
-        if len(sets) not in self._put_in_by:
-            self._put_in_by[len(sets)] = put_in_by(sets)
-        return self._put_in_by[len(sets)]
+        known = self.trust_at(seq)
+        return {} if known is None else known.put_in_by
 
     @property
     def root(self) -> TrustSet | None:
@@ -244,6 +239,8 @@ class Chain:
                 return str(error)
             if problem := _illegal_change(known, named, event):
                 return problem
+            had, before = (known.put_in_by, known.files) if known is not None else ({}, None)
+            named = replace(named, put_in_by=put_in_by(had, before, named.files, at=event.time))
             self.trust.append(named)
             known = known or named
         if known is None:
@@ -310,7 +307,7 @@ def read_trust_set(store: Path, event: Event) -> TrustSet:
         roster = read_statement(whole[ROSTER]) if ROSTER in whole else None
     except ValueError as error:
         raise ValueError(f"in its trust set, {error}") from error
-    return TrustSet(event.seq, folder, key, whole, event.time, roster)
+    return TrustSet(event.seq, folder, key, whole, roster)
 
 
 def _illegal_change(before: TrustSet | None, after: TrustSet, event: Event) -> str:

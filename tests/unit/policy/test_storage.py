@@ -248,6 +248,12 @@ def test_a_policy_that_lists_nobody_has_the_text_it_had_before_there_was_the_key
     "listed, key, problem",
     [
         ("{}", "administrators", "names no system"),
+        (
+            "{store: {allUsers: dana@example.org}}",
+            "administrators.store",
+            "allUsers is everybody, for whom nobody answers",
+        ),
+        ("{key: {'domain:example.org': dana@example.org}}", "administrators.key", "domain:example.org is everybody"),
         ("{store: {a: dana@example.org}}", "administrators.store", "cannot be read back: the record lies on a disk"),
         ("{key: {}}", "administrators.key", "cannot be read back: the log's key is a file"),
         ("{github: {}}", "administrators.github", "cannot be read back: nothing says which repository"),
