@@ -19,7 +19,7 @@ from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Grounds, Judge, Unavailable, Verdict, not_applicable
 from pytest_deploy.platform.database_administrators import database_administrators
 from pytest_deploy.platform.environment import in_kms
-from pytest_deploy.policy.policy import Administrators
+from pytest_deploy.policy.policy import MOST_ACCOUNTS, Administrators
 from pytest_deploy.record import iam
 from pytest_deploy.record.bucket import MirroredStore
 from pytest_deploy.record.plain_text import escape_line
@@ -62,7 +62,7 @@ def gather(facts: GateFacts) -> Judge:
     rule = facts.policy.administrators
     if rule is None:
         return lambda _: _nobody_is_asked(replaced=bool(facts.policy.replaced(NAME)))
-    found = {system: _read(facts, system) for system in rule.listed}
+    found = {system: few(_read(facts, system)) for system in rule.listed}
     names = {email for accounts in rule.listed.values() for email in accounts.values()}
     for accounts in found.values():
         if not isinstance(accounts, Unavailable):
@@ -73,6 +73,15 @@ def gather(facts: GateFacts) -> Judge:
     holders = {name: _holder(facts, who, besides) for name, who in people.items()}
     enroll = enroll_command(facts.workspace, facts.roster)
     return lambda _: judge(rule, found, holders, deployer=facts.deployer, person=person, besides=besides, enroll=enroll)
+
+
+def few(accounts: Mapping[str, Account] | Unavailable) -> Mapping[str, Account] | Unavailable:
+    """The accounts, or why they are too many to be told: a verdict names each of them, and an event holds 64 KiB."""
+    if isinstance(accounts, Unavailable) or len(accounts) <= MOST_ACCOUNTS:
+        return accounts
+    return Unavailable(
+        f"{len(accounts)} accounts have its rights, and at most {MOST_ACCOUNTS} can be listed: take them from most"
+    )
 
 
 def _nobody_is_asked(*, replaced: bool) -> Verdict:

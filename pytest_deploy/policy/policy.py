@@ -90,6 +90,8 @@ class Deployer(Section):
     """the role that may start a deployment, e.g. Deployment Manager"""
 
 
+MOST_ACCOUNTS: Final = 25
+"""Of one system: more nobody reviews, and the verdict that names each would fit no event."""
 Accounts = Mapping[Text, Email]
 """Account, as the system's own API names it -> e-mail of the person who holds it, or answers for it."""
 
@@ -117,6 +119,12 @@ class Administrators(Section):
         if not self.listed:
             raise complaint("names no system", f"give {', '.join(type(self).model_fields)}, or administrators: null")
         for system, accounts in self.listed.items():
+            if len(accounts) > MOST_ACCOUNTS:
+                raise complaint(
+                    f"{len(accounts)} accounts are listed, {MOST_ACCOUNTS} at most",
+                    "take their rights from most",
+                    at=system,
+                )
             for account in accounts:
                 if account.startswith(_OF_EVERYBODY) or account.endswith("/*"):
                     raise complaint(

@@ -22,10 +22,11 @@ from pytest_deploy.gates.registry import Gatekeeper
 from pytest_deploy.gates.verdict import Unavailable, Verdict
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy import storage
-from pytest_deploy.policy.policy import Administrators, Approval, Deployer, Thaw
+from pytest_deploy.policy.policy import MOST_ACCOUNTS, Administrators, Approval, Deployer, Thaw
 from pytest_deploy.policy.rollout import Rollback
 from pytest_deploy.policy.types import Section
 from pytest_deploy.record.actor import local_user
+from pytest_deploy.record.event import LIMIT, canonical
 from pytest_deploy.release.candidate import ReleaseCandidate
 from tests.fake_gcs import asking
 from tests.fake_github import REPOSITORY, TOKEN, GitHub
@@ -166,6 +167,41 @@ def test_what_cannot_be_read_back_blocks_with_its_cause() -> None:
     assert outcome_of(verdict) == (False, "mend")
     assert verdict.reason == ("who administers the record's bucket could not be read back: gs://record does not answer")
     assert verdict.inputs["found"]["store"] == {"problem": "gs://record does not answer"}
+
+
+@pytest.mark.parametrize("accounts, told", [(MOST_ACCOUNTS, False), (MOST_ACCOUNTS + 1, True)])
+def test_more_accounts_than_an_event_holds_are_counted_and_not_named(accounts: int, *, told: bool) -> None:
+    found = administrators.few({f"user:{number}@example.org": Account(("roles/owner",)) for number in range(accounts)})
+
+    assert isinstance(found, Unavailable) == told
+    if isinstance(found, Unavailable):
+        assert found.problem.startswith(
+            f"{accounts} accounts have its rights, and at most {MOST_ACCOUNTS} can be listed"
+        )
+
+
+def test_the_longest_refusal_fits_into_an_event() -> None:
+    """As many as can be listed, each idle, and as many others who hold rights, of each system."""
+    longest = "service-123456789012@gcp-sa-somethings.iam.gserviceaccount.com"
+    rule = Administrators(
+        **{
+            system: {f"serviceAccount:listed-{number}-{longest}": "dana@example.org" for number in range(MOST_ACCOUNTS)}
+            for system in Administrators.model_fields
+        }
+    )
+    found: Found = {
+        system: {
+            f"serviceAccount:other-{number}-{longest}": Account(("roles/storage.admin",))
+            for number in range(MOST_ACCOUNTS)
+        }
+        for system in Administrators.model_fields
+    }
+    verdict = administrators.judge(
+        rule, found, {}, deployer="dora", person="dora@example.org", besides="Administrator", enroll="enroll"
+    )
+
+    assert verdict.blocks
+    assert len(canonical({"inputs": verdict.inputs, "reason": verdict.reason, "remedy": verdict.remedy})) < LIMIT - 4096
 
 
 def test_a_listed_account_that_holds_no_right_any_more_passes_with_a_word() -> None:

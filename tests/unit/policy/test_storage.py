@@ -249,6 +249,11 @@ def test_a_policy_that_lists_nobody_has_the_text_it_had_before_there_was_the_key
     [
         ("{}", "administrators", "names no system"),
         (
+            f"{{database: {{{', '.join(f'a{n}: dana@example.org' for n in range(26))}}}}}",
+            "administrators.database",
+            "26 accounts are listed, 25 at most",
+        ),
+        (
             "{store: {allUsers: dana@example.org}}",
             "administrators.store",
             "allUsers is everybody, for whom nobody answers",
