@@ -81,7 +81,7 @@ def test_a_run_left_open_needs_a_person_and_names_the_command(log: Log, clock: H
         taken(log)
     clock.move(60)
 
-    with pytest.raises(ManualInterventionRequired, match=rf"{run.run} was left open .* deploy\.py recover local"):
+    with pytest.raises(ManualInterventionRequired, match=rf"{run.run} was left open .* `pytest-deploy recover local`"):
         taken(log)
 
 
