@@ -152,7 +152,9 @@ class Verdicts:
 
     def take(self, event: Event) -> None:  # noqa: C901, PLR0912 -- one arm a type
         """An event of one of the types JUDGED, legal in its place."""
-        run = self._runs.setdefault(event.run, _Run())
+        run = self._runs.get(event.run)
+        if run is None:  # not setdefault: a million events would each make one
+            run = self._runs[event.run] = _Run()
         problems: Iterator[str] = iter(())
         match event.content:
             case RequestMade(expires=expires, plan=plan, requested_by=asked_by):
