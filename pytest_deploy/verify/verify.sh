@@ -83,6 +83,14 @@ function canonical(line) {
 }
 function got(path,   t) { t = v[path]; if (t ~ /^"/) t = substr(t, 2, length(t) - 2); return t == "" || t == "null" ? "-" : t }
 '
+people='
+function members(list, into) { split("", into); return list == "" || list == "[]" ? 0 : split(substr(list, 3, length(list) - 4), into, "\",\"") }
+function acts_as(email, actor,   person, user, number, own, n) { # whether a person of the roster that was read last is behind what an event says of who did something
+  person = "." plain(email); user = number = actor
+  sub(/^local:[^:]*:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
+  for (n = members(raw[person ".emails"], own); n > 0; n--) if (tolower(own[n]) == tolower(actor)) return 1
+  return tolower(actor) == email || (actor ~ /^github:/ && v[person ".github"] != "null" && number == got(person ".github")) || (actor ~ /^local:[^:]*:/ && v[person ".local"] ~ /^"/ && user == got(person ".local"))
+}'
 instants='
 function ms(t,   y, m, d) { # of a time, in its quotes, since some day long ago; less than 0 for what is no time
   if (t !~ /^"[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9][.][0-9][0-9][0-9]Z"$/) return -1
@@ -701,18 +709,10 @@ fi
 # What is signed after a run is counted once, is about a seal or an event of this log, and changes what stood there.
 awk -F '\t' '$3 ~ /^(signoff\.signed|deviation\.accepted|record\.amended|record\.annotated|environment\.released|trail\.reviewed)$/' "$work/facts" >"$work/after"
 not_an_actor() { # POSITION SIGNER: fails where the signer is one of $work/actors, by the roster in force
-  signer=$2 awk -v keep=1 "$json"'
+  signer=$2 awk -v keep=1 "$json$people"'
     FILENAME ~ /actors$/ { actors[$0]; next }
     { canonical($0) }
-    END {
-      person = "." plain(ENVIRON["signer"]); github = got(person ".github"); login = got(person ".local"); list = raw[person ".emails"]
-      count = list ~ /^\[./ && list != "[]" ? split(substr(list, 3, length(list) - 4), own, "\",\"") : 0
-      for (actor in actors) {
-        user = actor; number = actor; sub(/^local:[^:]*:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
-        for (i = 1; i <= count; i++) if (tolower(own[i]) == tolower(actor)) exit 1
-        if (tolower(actor) == ENVIRON["signer"] || (actor ~ /^github:/ && v[person ".github"] != "null" && number == github) || (actor ~ /^local:[^:]*:/ && v[person ".local"] ~ /^"/ && user == login)) exit 1
-      }
-    }' "$work/actors" "$(trust_at "$1")/roles.json"
+    END { for (actor in actors) if (acts_as(ENVIRON["signer"], actor)) exit 1 }' "$work/actors" "$(trust_at "$1")/roles.json"
 }
 if [[ -s $work/after ]]; then
   awk -F '\t' '
@@ -814,9 +814,8 @@ done <"$work/doubtful"
 later=' administrators '
 gates='deployer:deployer approvals:approval.roles window:window blackout:blackout rate-limit:rate_limit lease: staging-smoke:staging_smoke
  incidents:incidents build: retention:retention.locked anchors:anchors.required administrators:administrators freeze:freeze_after_rollback clock:'
-{ grep -E '"type":"(request[.](made|rejected)|approval[.]signed|override[.]signed|gate[.][a-z-]*|run[.](opened|decided|closed|abandoned)|revision[.]deployed|migration[.]applied|traffic[.]moved|rollback[.](started|finished))"|"changes":true' "$work/lines" || true; } | awk -v keep=1 -v approvers="$work/approvers" -v gates="${gates//$'\n'/}" -v later="$later" -v unapproved="$work/unapproved" "$json$instants"'
+{ grep -E '"type":"(request[.](made|rejected)|approval[.]signed|override[.]signed|gate[.][a-z-]*|run[.](opened|decided|closed|abandoned)|revision[.]deployed|migration[.]applied|traffic[.]moved|rollback[.](started|finished))"|"changes":true' "$work/lines" || true; } | awk -v keep=1 -v approvers="$work/approvers" -v gates="${gates//$'\n'/}" -v later="$later" -v unapproved="$work/unapproved" "$json$instants$people"'
   function wrong(what) { printf "log/%08d.event\t%s\n", n, what; failed = 1; exit }
-  function members(list, into) { split("", into); return list == "[]" ? 0 : split(substr(list, 3, length(list) - 4), into, "\",\"") }
   function line_of(file,   line, more) { line = ""; if ((getline line <file) < 0 || (getline more <file) > 0) line = ""; close(file); split("", raw); return line }
   function digest(image) { return index(image, "@") ? substr(image, index(image, "@") + 1) : "" }
   function lasting(signed,   i, part, of, best) { # the most that one of these overrides, each a level and an end, was made with; -1 where all ran out a minute ago
@@ -884,7 +883,7 @@ gates='deployer:deployer approvals:approval.roles window:window blackout:blackou
       if (!((run, gate) in answer) || at_point[run, gate] !~ (changes ? "^change$" : "^(lease|change)$")) wrong("it goes on, and the gate " gate " was not asked right before")
       if (answer[run, gate] !~ /^gate[.](passed|not-applicable)$/) wrong("it goes on, though the gate " gate " did not let it")
       if (answer[run, gate] == "gate.not-applicable" && ruled[sha, gate] && !(gate == "anchors" && earliest[run])) wrong("it goes on, though the gate " gate " answered not-applicable and policy has a rule for it")
-      count = members(overriders[run, gate] == "" ? "[]" : overriders[run, gate], role)
+      count = members(overriders[run, gate], role)
       for (j = 1; j <= count; j++) involved(role[j], "[]", "overrode " gate)
     }
     if (!approving) return
@@ -982,15 +981,7 @@ bad_first
 if [[ -s $work/approvers ]]; then
   awk -F '\t' 'NR == FNR { since[NR] = $1; set[NR] = $2; sets = NR; next } { while (k < sets && since[k + 1] <= $1) k++; print set[k] "\t" $0 }' "$work/sets" "$work/approvers" >"$work/approving"
   while read -r set; do
-    awk -F '\t' -v keep=1 -v set="$set" "$json"'
-      function members(list, into) { split("", into); return list == "[]" ? 0 : split(substr(list, 3, length(list) - 4), into, "\",\"") }
-      function acts_as(email, actor,   person, user, number, own, i, n) { # whether a person of the roster is behind what an event says of who did something
-        person = "." plain(email); user = number = actor
-        sub(/^local:[^:]*:/, "", user); sub(/@[^@]*$/, "", user); sub(/^github:/, "", number); sub(/:.*/, "", number)
-        n = raw[person ".emails"] ~ /^\[/ ? members(raw[person ".emails"], own) : 0
-        for (i = 1; i <= n; i++) if (tolower(own[i]) == tolower(actor)) return 1
-        return tolower(actor) == email || (actor ~ /^github:/ && v[person ".github"] != "null" && number == got(person ".github")) || (actor ~ /^local:[^:]*:/ && v[person ".local"] ~ /^"/ && user == got(person ".local"))
-      }
+    awk -F '\t' -v keep=1 -v set="$set" "$json$people"'
       function wrong(what) { printf "log/%08d.event\tit goes on, and %s, %s, %s\n", $2, $4, what, $6; exit }
       FILENAME ~ /roster[.]json$/ { canonical($0); role = top["administrators"]; split("", raw); next }
       FILENAME ~ /roles[.]json$/ {
@@ -1009,7 +1000,7 @@ if [[ -s $work/approvers ]]; then
         split("", by); for (i = puts; i > 0; i--) { split(put[i], each, "\t"); if (each[2] == $4 && each[1] + 0 <= $2 + 0) { count = split(each[3], by, " "); break } }
         for (i in by) if (acts_as(by[i], $3)) wrong("in the roster by the signature of " by[i] ", who " $7)
         person = "." plain($4)
-        split("", own); own[$4]; count = members(raw[person ".emails"] == "" ? "[]" : raw[person ".emails"], one); for (i = 1; i <= count; i++) own[tolower(one[i])]
+        split("", own); own[$4]; count = members(raw[person ".emails"], one); for (i = 1; i <= count; i++) own[tolower(one[i])]
         count = members($5, one); for (i = 1; i <= count; i++) if (one[i] in own) wrong("who wrote part of it")
       }' $([[ ! -f $set/roster.json ]] || echo "$set/roster.json") "$set/roles.json" "$work/put_in" "$work/approving" >"$work/first"
     bad_first

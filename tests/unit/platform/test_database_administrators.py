@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from pytest_deploy.platform.database_administrators import database_administrators
 from pytest_deploy.platform.embedded.postgres import prepare_database
@@ -92,3 +93,12 @@ def test_so_does_one_that_can_become_such_a_role(roles: Roles) -> None:
     roles.do("GRANT {grp} TO {eve}")
 
     assert roles.rights() == ("owner",)
+
+
+def test_an_ordinary_owner_reads_the_same_as_a_superuser(roles: Roles) -> None:
+    """A deployment's own role need be no superuser: the catalog tells everybody who is."""
+    roles.do("ALTER DATABASE {db} OWNER TO {eve}")
+    ordinary = replace(roles.access, owner=make_conninfo(roles.access.owner, user=roles.eve))
+
+    assert database_administrators(ordinary) == database_administrators(roles.access)
+    assert database_administrators(ordinary)[roles.eve] == ("owner",)
