@@ -1,1 +1,1 @@
-"""This project's deployment hooks (`pytest_deploy_*`) go here; it needs none. It declares no `pytest_plugins`."""
+"""Nothing: a deployment reads suites/conftest.py alone, which may hold hooks (`pytest_deploy_*`); tests have tests/conftest.py."""

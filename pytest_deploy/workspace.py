@@ -20,6 +20,14 @@ NOT_SAID: Final = "…"
 """Stands in a printed command for what only a person can say; pasted as it is, it is refused."""
 
 
+CONFIG_FILE: Final = "deploy.yaml"
+
+
+def checkout_of(folder: Path) -> Path | None:
+    """The nearest folder, `folder` or one above it, that holds a deploy.yaml; None where none does."""
+    return next((one for one in (folder, *folder.parents) if (one / CONFIG_FILE).is_file()), None)
+
+
 def verify_command(store: Path, *options: str) -> str:
     """The command that verifies a store, by its path in the checkout where it lies in one."""
     workspace = Workspace.of_store(store)
@@ -65,7 +73,7 @@ class Workspace:
     @property
     def config_file(self) -> Path:
         """What people ask for."""
-        return self.root / "deploy.yaml"
+        return self.root / CONFIG_FILE
 
     @property
     def steps_lock(self) -> Path:

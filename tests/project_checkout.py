@@ -193,6 +193,7 @@ class Checkout:
     def write(self, name: str, text: str) -> Path:
         """Write a file of the tree."""
         path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
         return path
 
@@ -240,7 +241,7 @@ class Checkout:
         """The steps that ran and failed (where nothing was to judge nothing failed), as `smoke/test_api.py::test_x`."""
         ended = self.step_outcomes(run).items()
         return {
-            nodeid.removeprefix("suites/")
+            nodeid.partition("suites/")[2]
             for nodeid, outcome in ended
             if outcome not in {"passed", "not-run", "not-applicable"}
         }

@@ -23,7 +23,7 @@ def run(
     rest: Annotated[list[str] | None, typer.Argument(metavar="[-- PYTEST OPTIONS]")] = None,
 ) -> None:
     """Print the pytest line of a deployment, and run it under a guard that is there before pytest imports anything."""
-    from pytest_deploy.plugin.allowed_options import FIRST
+    from pytest_deploy.plugin import configuration
     from pytest_deploy.plugin.guard import start_program
     from pytest_deploy.plugin.option_policy import refuse_variables
     from pytest_deploy.plugin.options import runs_steps
@@ -31,7 +31,7 @@ def run(
     asked = [f"--deploy-env={env}", *(["--deploy-rehearse"] if rehearse else []), f"--deploy-pipeline={pipeline}"]
     asked += rest or []
     say(shlex.join(["pytest", *asked]))
-    words = [sys.executable, "-m", "pytest", "-p", FIRST, *asked]
+    words = [sys.executable, "-m", "pytest", *configuration.words(configuration.root_of(asked, Path.cwd())), *asked]
     if runs_steps(words):
         refuse_variables(os.environ)  # pytest would read some of them, and import what they name, before any plug-in
         start_program(words)
@@ -49,10 +49,10 @@ def steps(
     if write == check:
         raise UsageError("pytest-deploy steps: say --write or --check")
     from pytest_deploy.pipeline import steps_lock
-    from pytest_deploy.plugin import collection
+    from pytest_deploy.plugin.collect_steps import collect
 
     root = Path.cwd()
-    collected = collection.collect(root)
+    collected = collect(root)
     path = root / "suites" / "steps.lock"
     if write:
         typer.echo(f"{path.relative_to(root)}: {len(steps_lock.write(path, collected))} steps")

@@ -17,11 +17,13 @@ from msgspec import UNSET, structs
 
 from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.errors import DeployError, Refused, UsageError
+from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.authorize_run import authorize_lease, rate_limit_condition
 from pytest_deploy.pipeline.requests import approved_request
 from pytest_deploy.pipeline.run import Run, RunObserver
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.replaced_steps import STANDARD
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record import lease, preimages, programs
 from pytest_deploy.record.actor import local_actor
@@ -226,7 +228,7 @@ def require_room(opening: RunOpened) -> None:
 
 
 def judged_by(environment: Environment, context: RunContext) -> dict[str, bytes]:
-    """The texts that this run is judged by: specification, policy, calendar, suites' files, lock, roster; no secret in them."""
+    """The texts that this run is judged by: specification, policy, calendar, files of the steps, lock, roster; no secret in them."""
     root, policy = context.workspace.root, environment.policy
     paths = [
         root / SPECIFICATION,
@@ -237,6 +239,7 @@ def judged_by(environment: Environment, context: RunContext) -> dict[str, bytes]
     if policy.blackout is not None and policy.blackout.calendar is not None:
         paths.append(root / policy.blackout.calendar)
     texts = {path.relative_to(root).as_posix(): path.read_bytes() for path in paths if path.is_file()}
+    texts |= {f"{STANDARD}{name}": text for name, text in steps_lock.standard_files().items()}
     roster, _ = in_force(environment.log.store, environment.log.history())
     texts |= {f"roster/{name}": text for name, text in roster.files().items()}
     texts["policy.json"] = policy.canonical()

@@ -1,25 +1,28 @@
-"""Steps, and suites/steps.lock: the steps that must exist, in the order they run.
+"""Steps, and suites/steps.lock: the steps that must exist, in the order they run, the standard ones and the project's own.
 
-The file is reviewed like code: taking a check away, or adding one, shows in it. Its order is the run's order (the
-alphabet decides nothing), held against the order in which each file defines its steps.
+The file is reviewed like code: taking a check away, or adding one, shows in it, and so does another version of the standard
+steps. Its order is the run's order (the alphabet decides nothing), held against the order in which each file defines its steps.
 
-Example line: `smoke  always  -  suites/smoke/test_api.py::test_health_answers_200`
+Example line: `smoke  always  -  pytest_deploy/suites/smoke/test_health.py::test_health_answers_in_time`
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from itertools import pairwise
 from operator import itemgetter
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from pytest_deploy.errors import CollectionRefused, Fault
 from pytest_deploy.policy.phases import PHASES, phases_of
+from pytest_deploy.policy.replaced_steps import STANDARD, ReplacedStep, is_standard
+from pytest_deploy.program import NAME
 from pytest_deploy.workspace import program_command
 
 _WRITE = program_command("steps", "--write")
@@ -27,6 +30,10 @@ HEADER = f"""\
 # The steps that must exist, in the order they run: phase, when, changes, node id.
 # A run whose collection differs from this list is refused. Written by: {_WRITE}
 """
+STANDARD_FOLDER: Final = Path(__file__).parents[1] / "suites"
+"""Where the standard steps lie, a folder a phase."""
+_VERSION: Final = "standard-steps"
+"""Begins the line that says which version of this package the standard steps are of."""
 _ORDER = {name: place for place, name in enumerate(PHASES)}
 REWRITE = f"if the change is meant, run `{_WRITE}` and have the difference reviewed"
 
@@ -55,6 +62,11 @@ class Step:
         return self.nodeid.partition("::")[0]
 
     @property
+    def place(self) -> tuple[str, str]:
+        """Its phase and its file: a smoke file's steps that run again in a rollback have an order of their own there."""
+        return self.phase, self.file
+
+    @property
     def title(self) -> str:
         """The step's claim in words, from its name: `test_health_answers_200` reads `health answers 200`."""
         return title_of(self.nodeid)
@@ -65,6 +77,12 @@ def title_of(nodeid: str) -> str:
     name, bracket, parameters = (inside if colons else file).partition("[")  # parameters may hold colons too
     words = name.rpartition("::")[2].removeprefix("test_").replace("_", " ")
     return f"{words} [{parameters}" if bracket else words
+
+
+def standard_files() -> dict[str, bytes]:
+    """The files of the standard steps, by name from their folder."""
+    found = sorted(STANDARD_FOLDER.rglob("*.py"))
+    return {path.relative_to(STANDARD_FOLDER).as_posix(): path.read_bytes() for path in found}
 
 
 # --- the lock
@@ -79,7 +97,7 @@ def read(path: Path) -> tuple[Step, ...]:
     steps: list[Step] = []
     faults: list[Fault] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip() or line.startswith("#"):
+        if not line.strip() or line.startswith(("#", f"{_VERSION} ")):
             continue
         match line.split(maxsplit=3):
             case [phase, word, "changes" | "-" as changes, nodeid] if phase in PHASES and (when := when_of(word)):
@@ -117,14 +135,36 @@ def write(path: Path, collected: Sequence[Step]) -> tuple[Step, ...]:
     place = {step.nodeid: places.get(step.nodeid, len(places) + at) for at, step in enumerate(collected)}
     steps = sorted(collected, key=lambda step: (_ORDER[step.phase], place[step.nodeid]))
     # Steps of one file stand in the order the file defines them, in the places the file's steps hold.
-    queues = {step.file: iter([s for s in collected if s.file == step.file]) for step in collected}
-    path.write_text(render(next(queues[step.file]) for step in steps), encoding="utf-8")
+    queues = {step.place: iter([s for s in collected if s.place == step.place]) for step in collected}
+    path.write_text(render(next(queues[step.place]) for step in steps), encoding="utf-8")
     return read(path)
 
 
 def render(steps: Iterable[Step]) -> str:
+    """The lock that lists these: with the version of this package where there are standard steps among them."""
+    steps = tuple(steps)
     lines = [f"{s.phase:<12}{s.when:<10}{'changes' if s.changes else '-':<9}{s.nodeid}\n" for s in steps]
-    return HEADER + "".join(lines)
+    first = f"{_VERSION} {version(NAME)}\n" if any(is_standard(step.nodeid) for step in steps) else ""
+    return HEADER + first + "".join(lines)
+
+
+def refuse_other_version(path: Path) -> None:
+    """Raises CollectionRefused where the lock's standard steps are of another version of this package than the one that runs."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    locked = next((line.split()[1] for line in lines if line.startswith(f"{_VERSION} ") and line.split()[1:]), "none")
+    if locked != (installed := version(NAME)) and any(STANDARD in line for line in lines if not line.startswith("#")):
+        raise CollectionRefused(
+            "the standard steps are of another version than the lock's; nothing was touched",
+            [
+                Fault(
+                    "suites/steps.lock",
+                    None,
+                    _VERSION,
+                    f"version {locked} is locked, {installed} is installed",
+                    f"install the locked version; {REWRITE}",
+                )
+            ],
+        )
 
 
 def of_pipeline(path: Path, pipeline: str) -> tuple[Step, ...]:
@@ -133,13 +173,23 @@ def of_pipeline(path: Path, pipeline: str) -> tuple[Step, ...]:
     return tuple(step for step in read(path) if step.phase in phases)
 
 
-def accept(lock: Path, pipeline: str, collected: Sequence[Step]) -> tuple[Step, ...]:
-    """The lock's steps of a pipeline, in order, where the collection is these. Raises CollectionRefused."""
+def accept(
+    lock: Path,
+    pipeline: str,
+    collected: Sequence[Step],
+    replaced: Mapping[str, ReplacedStep] | None = None,
+    left_out: Collection[str] = (),
+) -> tuple[Step, ...]:
+    """The lock's steps of a pipeline, in order, where the collection is these, without those that policy has replaced.
+
+    Raises CollectionRefused. `left_out`: the phases that policy leaves out, which need no step.
+    """
     refuse_strays(lock.parent)
+    refuse_other_version(lock)
     expected = of_pipeline(lock, pipeline)
     compare(expected, collected)
-    # The approval phase's gates come with the environments that ask for them.
-    having_steps = {"approval", *(step.phase for step in expected)}
+    expected = _without(expected, pipeline, replaced or {})
+    having_steps = {*left_out, *(step.phase for step in expected)}
     faults = [
         Fault("suites", None, phase, "a phase without a step", f"put steps into suites/{phase}")
         for phase in phases_of(pipeline)
@@ -148,6 +198,28 @@ def accept(lock: Path, pipeline: str, collected: Sequence[Step]) -> tuple[Step, 
     if faults:
         raise CollectionRefused(f"pipeline {pipeline}", faults)
     return expected
+
+
+def _without(steps: tuple[Step, ...], pipeline: str, replaced: Mapping[str, ReplacedStep]) -> tuple[Step, ...]:
+    """The steps without the replaced ones. Raises CollectionRefused for one that is not there, or has no step in its place."""
+    phases = phases_of(pipeline)
+    phase_of = {step.nodeid: step.phase for step in steps}
+    faults = []
+    for nodeid, entry in replaced.items():
+        if entry.phase_of(nodeid) not in phases:
+            continue
+        if nodeid not in phase_of:
+            faults.append(
+                Fault("deploy.yaml", None, f"replaced_steps.{nodeid}", "there is no such standard step", REWRITE)
+            )
+        elif phase_of.get(entry.by) != phase_of[nodeid]:
+            remedy = f"right is a step of suites/{phase_of[nodeid]} that suites/steps.lock lists"
+            faults.append(
+                Fault("deploy.yaml", None, f"replaced_steps.{nodeid}.by", f"{entry.by} is not collected there", remedy)
+            )
+    if faults:
+        raise CollectionRefused("steps that deploy.yaml replaces", faults)
+    return tuple(step for step in steps if step.nodeid not in replaced)
 
 
 def digest(steps: Sequence[Step]) -> str:
@@ -186,9 +258,9 @@ def _differences(expected: Sequence[Step], collected: Sequence[Step]) -> Iterato
 
 def _out_of_order(expected: Sequence[Step], collected: Sequence[Step]) -> Iterator[tuple[str, str, str]]:
     """The first step of each file that stands elsewhere than its file defines it: node id, problem, remedy."""
-    for file in dict.fromkeys(step.file for step in expected):
-        locked = [step.nodeid for step in expected if step.file == file]
-        defined = [step.nodeid for step in collected if step.file == file]
+    for place_ in dict.fromkeys(step.place for step in expected):
+        locked = [step.nodeid for step in expected if step.place == place_]
+        defined = [step.nodeid for step in collected if step.place == place_]
         for place, (locked_id, collected_id) in enumerate(zip(locked, defined, strict=True), start=1):
             if locked_id != collected_id:
                 problem = f"out of order: place {place} of its file is {collected_id.rpartition('::')[2]}"

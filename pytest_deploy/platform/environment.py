@@ -99,6 +99,8 @@ class Environment:
     def substituted(self) -> Mapping[str, Mapping[str, Any]]:
         """What stands in place of the environment's own in this run: {key: {policy: …, used: …}}; policy's values by dotted key."""
         found = dict(self.policy.substituted)
+        for nodeid, entry in self.policy.replaced_steps.items():
+            found[f"replaced_steps.{nodeid}"] = {"policy": "the standard step", "used": f"{entry.by}: {entry.reason}"}
         if self.workspace.rehearsal:
             found[PEOPLE] = {"policy": "enrolled in the record", "used": "made for the rehearsal, with throw-away keys"}
         if self.shift:

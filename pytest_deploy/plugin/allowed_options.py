@@ -1,7 +1,7 @@
-"""What may differ from its default in a deployment: every option, ini key, plug-in and variable, with the reason.
+"""What may differ from its default in a deployment: every option, plug-in and variable, with the reason.
 
 It is a list of what is allowed: what does not stand here must be as pytest makes it. A test holds it against every option
-and ini key that pytest and the installed plug-ins declare, so that a new one is classified before it can be used.
+that pytest and the installed plug-ins declare, so that a new one is classified before it can be used.
 """
 
 from __future__ import annotations
@@ -38,15 +38,12 @@ def table(*rows: tuple[OptionRule, str]) -> Mapping[str, OptionRule]:
 
 
 FIRST = "pytest_deploy.plugin.plugin"
-"""This plug-in. Where `-p` names it, in addopts or typed, it comes before every other, and what it keeps out is not imported."""
-
-ALLOW_OPTIMIZED = "default:assertions not in test modules:pytest.PytestConfigWarning"
-"""Lets pytest only warn of python -O, before any plug-in is loaded: an error there ends it in a traceback, not a refusal."""
+"""This plug-in. Where `-p` names it, it comes before every other, and what it keeps out is not imported."""
 
 OPTIONS: Mapping[str, OptionRule] = table(
     # --- permitted
     (OptionRule("the deployment itself: it goes into the record", None),
-     "deploy_env deploy_pipeline deploy_set deploy_reason deploy_run deploy_rehearse deploy_at deploy_ticket"),
+     "deploy_env deploy_config deploy_pipeline deploy_set deploy_reason deploy_run deploy_rehearse deploy_at deploy_ticket"),
     (OptionRule("how many workers share the parallel phases; which steps run, and in what order, stays the lock's", None),
      "numprocesses"),
     (OptionRule("shows the steps and runs none; nothing is written", None), "collectonly"),
@@ -58,7 +55,7 @@ OPTIONS: Mapping[str, OptionRule] = table(
      "log_level log_cli_level"),
     (OptionRule("fd keeps each step's output for the reports, no shows it at once; the others miss what child processes say",
              ("fd", "no")), "capture"),
-    # --- as the project says
+    # --- as deployment.ini says
     (OptionRule("suites/ holds files of one name in several folders: only importlib keeps them apart", ("importlib",)),
      "importmode"),
     (OptionRule("a plug-in put in or taken out could change what a step is and what counts as passed",
@@ -78,10 +75,10 @@ OPTIONS: Mapping[str, OptionRule] = table(
     (OptionRule("stops in a debugger while users are served by what is half changed, and no time limit ends it"),
      "usepdb usepdb_cls trace"),
     (OptionRule("changes what counts as passed"), "runxfail assertmode"),
-    (OptionRule("pyproject.toml says which warnings are errors"), "pythonwarnings max_warnings"),
-    (OptionRule("pyproject.toml says strict = true, and that is the strictest"), "strict strict_config strict_markers"),
+    (OptionRule("deployment.ini says which warnings are errors"), "pythonwarnings max_warnings"),
+    (OptionRule("deployment.ini says strict = true, and that is the strictest"), "strict strict_config strict_markers"),
     # --- which files configure
-    (OptionRule("only the checkout's own pyproject.toml and conftest.py configure a deployment; start it in the checkout"),
+    (OptionRule("a deployment has a configuration and a root of its own; --deploy-config=PATH names another deploy.yaml"),
      "inifilename rootdir confcutdir noconftest override_ini disable_plugin_autoload"),
     # --- how it is shared out
     (OptionRule("steps are shared out phase by phase on this machine; say how many workers with -n"),
@@ -100,44 +97,6 @@ OPTIONS: Mapping[str, OptionRule] = table(
      "basetemp cacheclear last_failed_no_failures stepwise_reset"),
 )  # fmt: skip
 """By the name on `config.option` (argparse's dest)."""
-
-INI: Mapping[str, OptionRule] = table(
-    # --- permitted
-    (OptionRule("each option that it sets is judged as one", None), "addopts"),
-    (OptionRule("can only refuse", None), "minversion required_plugins"),
-    (OptionRule("names marks; no mark but step and requirement means anything to a deployment", None), "markers"),
-    (OptionRule("where `pytest` finds this project's own tests; a deployment collects suites/ whatever it says", None),
-     "testpaths"),
-    (OptionRule("what the terminal and pytest-html's page show; reports and record stay whole", None),
-     """console_output_style verbosity_test_cases verbosity_assertions verbosity_subtests assertion_text_diff_style
-     truncation_limit_lines truncation_limit_chars render_collapsed initial_sort max_asset_filename_length"""),
-    (OptionRule("how long the folders of this project's own tests are kept", None),
-     "tmp_path_retention_count tmp_path_retention_policy"),
-    # --- as the project says
-    (OptionRule("an unknown mark, key or option ends the run before it begins", (True,)), "strict"),
-    (OptionRule("a warning is an error: nobody reads it during a deployment", (["error"], ["error", ALLOW_OPTIMIZED])), "filterwarnings"),
-    (OptionRule("steps import the checkout's own modules and no other's", (["."],)), "pythonpath"),
-    # --- the default alone
-    (OptionRule("would loosen what strict = true says"),
-     "strict_config strict_markers strict_xfail strict_parametrization_ids empty_parameter_set_mark max_warnings"),
-    (OptionRule("changes what is collected; a deployment collects suites/ and holds it against suites/steps.lock"),
-     """norecursedirs collect_imported_tests consider_namespace_packages usefixtures python_files python_classes
-     python_functions disable_test_id_escaping_and_forfeit_all_rights_to_community_support parametrize_long_str_id_strategy
-     doctest_optionflags doctest_encoding"""),
-    (OptionRule("a step's time limit is its own mark's or deploy.yaml's step_timeout_s"),
-     "faulthandler_timeout faulthandler_exit_on_timeout"),
-    (OptionRule("changes what an assertion does when it passes"), "enable_assertion_pass_hook"),
-    (OptionRule("the run writes its reports itself, in the form its readers know"),
-     """junit_suite_name junit_logging junit_log_passing_tests junit_duration_report junit_family generate_report_on_test
-     environment_table_redact_list"""),
-    (OptionRule("would carry what the run says out of its record, past the cutting of secrets and of subject data"),
-     """log_level log_format log_date_format log_cli log_cli_level log_cli_format log_cli_date_format log_file log_file_mode
-     log_file_level log_file_format log_file_date_format log_auto_indent"""),
-    (OptionRule("steps are shared out phase by phase on this machine; say how many workers with -n"),
-     "rsyncdirs rsyncignore looponfailroots"),
-    (OptionRule("made for other tests"), "cache_dir"),
-)  # fmt: skip
-"""By key; paths inside the checkout are compared as they lie from its root (`.` is the root)."""
 
 PLUGINS: Mapping[str, OptionRule] = table(
     (OptionRule("this one", None), "pytest-deploy"),

@@ -1,27 +1,26 @@
 """The collection: each phase a collector of its own, each item a step, held against suites/steps.lock.
 
-Folder = phase. pytest's alphabetical order is not used: phases stand in the pipeline's order, steps in the lock's.
+Folder = phase: the standard steps' in this package, the project's own in its suites/. pytest's alphabetical order is not used:
+phases stand in the pipeline's order, steps in the lock's.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
 
-from pytest_deploy.errors import CollectionRefused, Fault, UsageError
+from pytest_deploy.errors import CollectionRefused, UsageError
 from pytest_deploy.pipeline import steps_lock
-from pytest_deploy.pipeline.steps_lock import WHENS, Step
+from pytest_deploy.pipeline.steps_lock import STANDARD_FOLDER, WHENS, Step
 from pytest_deploy.plugin import report_writers
 from pytest_deploy.policy.phases import PHASES, phases_of
+from pytest_deploy.policy.policy import Policy
+from pytest_deploy.policy.replaced_steps import STANDARD
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record.plain_text import encodable
 
@@ -35,9 +34,15 @@ HOOK_PREFIX = "pytest_deploy_"
 LONGEST_ID = 1000
 """Characters of a node id: it stands in every event of its step."""
 
-_COLLECTED = "PYTEST_DEPLOY_COLLECTED"
-"""The variable that names the file into which `collect` has the steps written."""
-_COLLECT_S = 120
+PHASES_TAKEN = pytest.StashKey[tuple[str, ...]]()
+"""The phases of the pipeline; absent where every step there is, is asked for."""
+
+IN_ROLLBACK: Final = "rollback"
+"""The parameter's value that makes a smoke step a step of the rollback, and its id."""
+ROLLED_BACK: Final = ("REQ-o00043-I",)
+"""What a smoke step can show in a rollback: that it led back to the release before."""
+_AGAIN: Final = "deploy_phase"
+"""The parameter that a smoke step has which runs again in a rollback."""
 
 
 def collected_by_worker(handover_file: Path) -> list[Step]:
@@ -49,12 +54,44 @@ def collected_by_worker(handover_file: Path) -> list[Step]:
 
 
 class Phase(pytest.Directory):
-    """A folder under suites/ that is a phase: its files are its concerns, and it has no folders below."""
+    """A phase: the standard steps' files, then those of the folder under suites/; its files are its concerns, and no folders below."""
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         """The phase's files, by name; the lock has the last word on the order."""
+        for path in sorted((STANDARD_FOLDER / self.path.name).glob("test_*.py")):
+            # Outside the checkout's root: its id is its place in the wheel.
+            yield pytest.Module.from_parent(self, path=path, nodeid=f"{STANDARD}{self.path.name}/{path.name}")
         for path in sorted(self.path.glob("test_*.py")):
             yield from self.ihook.pytest_collect_file(file_path=path, parent=self)
+
+
+class Suites(pytest.Directory):
+    """The checkout's suites/: a phase a folder, whether the project has steps of its own there or not."""
+
+    def collect(self) -> Iterator[Phase]:
+        """The phases that are asked for, in order; smoke comes along where only its steps of a rollback are."""
+        taken = self.config.stash.get(PHASES_TAKEN, PHASES)
+        for phase in PHASES:
+            if phase in taken or (phase == "smoke" and "rollback" in taken):
+                yield Phase.from_parent(self, path=self.path / phase)
+
+
+def again_in_rollback(metafunc: pytest.Metafunc) -> None:
+    """A smoke step marked `step(rollback=True)` is two steps: itself, and one of the rollback, which expects the earlier release.
+
+    Raises pytest.UsageError for the mark on a step of another phase.
+    """
+    marks = [mark.kwargs["rollback"] for mark in metafunc.definition.iter_markers("step") if "rollback" in mark.kwargs]
+    if not marks or not marks[0]:
+        return
+    phase = phase_of(metafunc.definition)
+    if phase != "smoke":
+        raise pytest.UsageError(
+            f"{metafunc.definition.nodeid}: step(rollback=True): only a smoke step runs again in a rollback; {phase} is no smoke"
+        )
+    metafunc.fixturenames.append(_AGAIN)
+    again = pytest.param(IN_ROLLBACK, id=IN_ROLLBACK, marks=pytest.mark.step(when="earlier"))
+    metafunc.parametrize(_AGAIN, [pytest.param("smoke", id=pytest.HIDDEN_PARAM), again])
 
 
 class Collection:
@@ -65,17 +102,18 @@ class Collection:
         config: pytest.Config,
         context: RunContext,
         *,
-        step_timeout_s: float,
+        policy: Policy,
         handover_file: Path | None = None,
     ) -> None:
-        """`handover_file`: in an xdist worker, the file that tells the controller what was collected; the controller judges."""
+        """`policy`: which standard steps are replaced, and which phases left out. `handover_file`: in an xdist worker, the file that tells the controller what was collected; the controller judges."""
         self._handover_file = handover_file
         self._config = config
         self._lock = context.workspace.steps_lock
         self._suites = self._lock.parent
-        self._phases = phases_of(context.pipeline)
         self._pipeline = context.pipeline
-        self._step_timeout_s = step_timeout_s
+        self._phases = config.stash[PHASES_TAKEN] = phases_of(context.pipeline)
+        self._policy = policy
+        self._step_timeout_s = policy.step_timeout_s
         self._vetted_plugins: frozenset[int] = frozenset()
         self._accepted = False
         """Whether the collection was taken: from then on no plug-in joins."""
@@ -84,16 +122,15 @@ class Collection:
         self.steps: tuple[Step, ...] = ()
         """The accepted steps, in order; empty until the collection is accepted."""
 
-    def folders(self) -> list[str]:
-        """What pytest is to collect: the pipeline's phases, in order, as far as they have a folder."""
-        return [str(self._suites / phase) for phase in self._phases if (self._suites / phase).is_dir()]
-
     @pytest.hookimpl(tryfirst=True)
     def pytest_collect_directory(self, path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-        """A phase's folder becomes a collector of its own."""
-        if path.parent == self._suites and path.name in self._phases:
-            return Phase.from_parent(parent, path=path)
-        return None
+        """The checkout's suites/ is a collector of its own."""
+        return Suites.from_parent(parent, path=path) if path == self._suites else None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """What is marked to run again in a rollback is a step of it too."""
+        again_in_rollback(metafunc)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
@@ -134,6 +171,7 @@ class Collection:
         try:
             self._refuse_errors()
             self._check_plugins()
+            items[:] = [item for item in items if phase_of(item) in self._phases]
             collected = [self._step(item) for item in items]
             self.steps = self.accept(collected)
             self._accepted = True
@@ -145,6 +183,7 @@ class Collection:
         if self._handover_file is not None:
             self._handover_file.write_bytes(msgspec.json.encode(collected))
         place = {step.nodeid: at for at, step in enumerate(self.steps)}
+        items[:] = [item for item in items if item.nodeid in place]  # without those that policy replaces
         items.sort(key=lambda item: place[item.nodeid])
 
     def accept(self, collected: Sequence[Step]) -> tuple[Step, ...]:
@@ -153,7 +192,9 @@ class Collection:
         Raises pytest.UsageError: missing, extra, doubled, out of order, or a phase without a step.
         """
         try:
-            expected = steps_lock.accept(self._lock, self._pipeline, collected)
+            expected = steps_lock.accept(
+                self._lock, self._pipeline, collected, self._policy.replaced_steps, self._policy.phases.leave_out
+            )
         except CollectionRefused as refused:
             raise pytest.UsageError(str(refused)) from None
         verifies = {step.nodeid: step.verifies for step in collected}
@@ -187,8 +228,10 @@ class Collection:
                 )
 
     def _step(self, item: pytest.Item) -> Step:
-        claims = report_writers.claims(item, self._config.option.deploy_env)
-        step = replace(step_of(item, self._suites), verifies=claims)
+        step = step_of(item)
+        # Again in a rollback it shows that what was before answers: of the new release it says nothing.
+        claims = ROLLED_BACK if _runs_again(item) else report_writers.claims(item, self._config.option.deploy_env)
+        step = replace(step, verifies=claims)
         item.stash[STEP] = step
         report_writers.label_item(item, step)
         timeouts = [*marked(item, "timeout"), self._step_timeout_s]
@@ -207,24 +250,35 @@ def _last_line(text: str) -> str:
     return [*lines[:1], *marked][-1]
 
 
-def step_of(item: pytest.Item, suites: Path) -> Step:
+def _runs_again(item: pytest.Item) -> bool:
+    """Whether it is a smoke step's second life, in the rollback."""
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and callspec.params.get(_AGAIN) == IN_ROLLBACK
+
+
+def phase_of(item: pytest.Item) -> str:
+    """The phase an item is of. Raises pytest.UsageError where it lies in none."""
+    if _runs_again(item):
+        return IN_ROLLBACK
+    for collector in item.iter_parents():
+        if isinstance(collector, Phase):
+            return collector.path.name
+    raise pytest.UsageError(f"{item.nodeid}: not under suites/; a deployment runs the steps of suites/ alone")
+
+
+def step_of(item: pytest.Item) -> Step:
     """The step an item is. Raises pytest.UsageError where it lies in no phase or its mark is not a step's."""
     if len(item.nodeid) > LONGEST_ID or item.nodeid != encodable(item.nodeid):
         shown = encodable(item.nodeid[:100])
         raise pytest.UsageError(
             f"{shown}: {len(item.nodeid)} characters; a node id is text of {LONGEST_ID} at most: give the parameters ids="
         )
-    try:
-        phase = item.path.relative_to(suites).parts[0]
-    except ValueError:
-        raise pytest.UsageError(
-            f"{item.nodeid}: not under suites/; a deployment runs the steps of suites/ alone"
-        ) from None
-    if phase not in PHASES:
-        raise pytest.UsageError(f"{item.nodeid}: {phase} is no phase; right is one of {', '.join(PHASES)}")
+    phase = phase_of(item)
     for mark in item.iter_markers("step"):
-        if unknown := set(mark.kwargs) - {"changes", "timeout", "when"} or mark.args:
-            raise pytest.UsageError(f"{item.nodeid}: step mark takes changes=, timeout=, when= and not {unknown}")
+        if unknown := set(mark.kwargs) - {"changes", "timeout", "when", "rollback"} or mark.args:
+            raise pytest.UsageError(
+                f"{item.nodeid}: step mark takes changes=, timeout=, when=, rollback= and not {unknown}"
+            )
     when_marked = ["rollback" if phase == "rollback" else "always", *marked(item, "when")][-1]
     when = steps_lock.when_of(when_marked)
     if when is None:
@@ -235,46 +289,3 @@ def step_of(item: pytest.Item, suites: Path) -> Step:
 def marked(item: pytest.Item, key: str) -> list[Any]:
     """What the step marks of an item say of a key: its own first, its module's last."""
     return [mark.kwargs[key] for mark in item.iter_markers("step") if key in mark.kwargs]
-
-
-# --- what `pytest-deploy steps` needs: the steps that the suites hold now, held against nothing
-#
-# `collect` runs pytest in a process of its own, with this module as its plug-in: the two hooks below are its.
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collect_directory(path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    """A phase's folder becomes a collector of its own, whatever the pipeline."""
-    if path.parent == parent.config.rootpath / "suites" and path.name in PHASES:
-        return Phase.from_parent(parent, path=path)
-    return None
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Write what was found, as a lock would."""
-    suites = session.config.rootpath / "suites"
-    Path(os.environ[_COLLECTED]).write_text(
-        steps_lock.render(step_of(item, suites) for item in session.items), encoding="utf-8"
-    )
-
-
-def collect(root: Path) -> tuple[Step, ...]:
-    """Collect `root`/suites with pytest. Raises CollectionRefused with pytest's words where that fails."""
-    steps_lock.refuse_strays(root / "suites")
-    folders = [str(root / "suites" / phase) for phase in PHASES if (root / "suites" / phase).is_dir()]
-    with tempfile.TemporaryDirectory() as place:
-        collected_path = Path(place) / "steps"
-        words = [sys.executable, "-m", "pytest", "-p", __name__, "--collect-only", "-qq", f"--rootdir={root}", *folders]
-        ran = subprocess.run(
-            words,
-            cwd=root,
-            env=os.environ | {_COLLECTED: str(collected_path)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_COLLECT_S,
-        )
-        if ran.returncode or not folders:
-            output = (ran.stdout + ran.stderr).strip()
-            raise CollectionRefused("the suites", [Fault("suites", None, "", "pytest could not collect them", output)])
-        return steps_lock.read(collected_path)

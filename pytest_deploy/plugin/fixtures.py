@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Final
 
 import pytest
 
@@ -27,6 +28,8 @@ from pytest_deploy.release.candidate import of_run
 from pytest_deploy.release.live import Baseline, Release
 from pytest_deploy.rollback.rollback import RollbackExecutor, baseline_of
 
+CANDIDATE: Final = "candidate"
+"""The tag of the new revision until it serves all traffic."""
 ENVIRONMENT = pytest.StashKey[Environment]()
 CONTEXT = pytest.StashKey[RunContext]()
 GATEKEEPER = pytest.StashKey[Gatekeeper]()
@@ -134,8 +137,15 @@ def record(request: pytest.FixtureRequest) -> StepRecord:
 
 
 @pytest.fixture
-def release(environment: Environment, record: StepRecord) -> Release:
-    """The release that is expected to answer: the run's own; where a run deploys none, the one that serves."""
+def release(environment: Environment, record: StepRecord, baseline: Baseline | None) -> Release:
+    """The release that is expected to answer: the run's own; where a run deploys none, the one that serves; in a rollback the earlier one."""
+    if record.step.phase == "rollback":
+        if baseline is None or baseline.release is None:
+            pytest.fail(
+                "no release was here before this run, as far as its request says: nothing can answer as it",
+                pytrace=False,
+            )
+        return baseline.release
     return live.expected(record.events(), environment.workspace.run_folder(environment.run), environment.platform)
 
 
@@ -168,7 +178,12 @@ def gates(environment: Environment, record: StepRecord, pytestconfig: pytest.Con
 
 @pytest.fixture
 def service(environment: Environment, record: StepRecord) -> Iterator[Service]:
-    """An HTTP client of the address that serves users; the step's record keeps how long each call took."""
-    client = Service(environment.platform.runtime.state().url, on_call=record.answered)
+    """An HTTP client of the address that serves users, in smoke of the new revision's own; the record keeps how long each call took.
+
+    Smoke asks where no user is sent yet; where nothing was deployed (the smoke pipeline) it asks what serves.
+    """
+    state = environment.platform.runtime.state()
+    tagged = [share.url for share in state.shares if share.tag == CANDIDATE]
+    client = Service(tagged[0] if tagged and record.step.phase == "smoke" else state.url, on_call=record.answered)
     yield client
     client.close()

@@ -1,8 +1,6 @@
 """Plug-ins of the project's environment take no part in a deployment: those that it needs do, and those deploy.yaml lists.
 
-Pytest loads what is installed in an order that is nobody's, so this plug-in may come after others. Then the process is started
-anew, once, with this plug-in first (`-p`): nothing of the others is imported. Where it cannot be started anew, their hooks are taken out.
-What is asked for otherwise (`-p`, PYTEST_PLUGINS, a conftest) is not kept out here; option_policy refuses it.
+This plug-in comes first (plugin/configuration.py), so that nothing of the others is imported. What is asked for otherwise (`-p`, PYTEST_PLUGINS, a conftest) is not kept out here; option_policy refuses it.
 """
 
 from __future__ import annotations
@@ -11,17 +9,14 @@ import importlib.metadata
 import os
 import re
 import shlex
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import pytest
-from packaging.requirements import Requirement
 
 from pytest_deploy.errors import DeployError
 from pytest_deploy.plugin import options
-from pytest_deploy.plugin.allowed_options import FIRST, PLUGINS
-from pytest_deploy.program import hand_down
+from pytest_deploy.plugin.allowed_options import PLUGINS
 
 GROUP: Final = "pytest11"
 KEPT_OUT: Final[pytest.StashKey[Mapping[str, str]]] = pytest.StashKey()
@@ -31,10 +26,7 @@ LISTED: Final[pytest.StashKey[frozenset[str]]] = pytest.StashKey()
 
 
 def keep_out(config: pytest.Config, parser: pytest.Parser) -> None:
-    """Keep out every installed plug-in that is neither needed nor listed. To be called before pytest loads the others.
-
-    Raises pytest.UsageError where pytest's `required_plugins` asks for one that is kept out.
-    """
+    """Keep out every installed plug-in that is neither needed nor listed. To be called before pytest loads the others."""
     manager = config.pluginmanager
     listed = frozenset(map(comparable, _listed(config, parser)))
     wanted = {*map(comparable, PLUGINS), *listed}
@@ -47,18 +39,9 @@ def keep_out(config: pytest.Config, parser: pytest.Parser) -> None:
         if entries and comparable(name) not in wanted:
             kept_out.setdefault(name or "without a name", version)
             names += entries
-    if any(manager.has_plugin(name) for name in names):
-        _start_with_this_first(config)
     for name in names:
         manager.set_blocked(name)  # takes out one that is loaded
     config.stash[KEPT_OUT], config.stash[LISTED] = dict(sorted(kept_out.items())), listed
-    _refuse_required(config)
-    # xdist's workers get these words: this plug-in comes first there too.
-    given = config.invocation_params
-    if FIRST not in given.args:
-        config.invocation_params = pytest.Config.InvocationParams(
-            args=("-p", FIRST, *given.args), plugins=given.plugins, dir=given.dir
-        )
 
 
 def refuse_to_be_taken_out(config: pytest.Config, parser: pytest.Parser, by: str) -> None:
@@ -81,13 +64,6 @@ def active(config: pytest.Config) -> dict[str, str]:
     return {str(name): version for plugin, name, version in found if manager.is_registered(plugin)}
 
 
-def forget_settings(config: pytest.Config) -> None:
-    """Nobody reads the ini keys of a plug-in that is kept out; strict = true would end the run by each."""
-    if config.stash.get(KEPT_OUT, None):
-        for key in config._get_unknown_ini_keys():  # noqa: SLF001 -- no public way to the keys of the file
-            del config._inicfg[key]  # noqa: SLF001 -- as above
-
-
 def refuse_unknown_options(config: pytest.Config, parser: pytest.Parser, words: Sequence[str]) -> None:
     """Say of an option that no plug-in of this deployment has where it stands and who is kept out. Raises pytest.UsageError."""
     kept_out = config.stash.get(KEPT_OUT, None)
@@ -95,10 +71,8 @@ def refuse_unknown_options(config: pytest.Config, parser: pytest.Parser, words: 
         return
     _, unknown = parser.parse_known_and_unknown_args(list(words))
     if unknown:
-        typed = set(map(str, config.invocation_params.args))
-        told = [word if word in typed else f"{word} (in addopts of {config.inipath})" for word in unknown]
         raise pytest.UsageError(
-            f"nothing was started: unrecognized arguments: {', '.join(told)}. A deployment runs without {_versions(kept_out)}, "
+            f"nothing was started: unrecognized arguments: {', '.join(unknown)}. A deployment runs without {_versions(kept_out)}, "
             "which may know it. Take it away; what only the project's own tests need stands best where those are started"
         )
 
@@ -122,30 +96,6 @@ def _listed(config: pytest.Config, parser: pytest.Parser) -> tuple[str, ...]:
         return policy_of(options.workspace_of(config, known), tuple(known.deploy_set)).plugins
     except DeployError:
         return ()  # what is wrong with deploy.yaml is said where it is read, and nothing starts by it
-
-
-def _start_with_this_first(config: pytest.Config) -> None:
-    """Start this process anew with this plug-in before all others; returns where that cannot be done.
-
-    It can where the command line is pytest's own (not in xdist's workers, nor where a program called pytest.main).
-    """
-    words = [str(word) for word in config.invocation_params.args]
-    rest = len(sys.orig_argv) - len(words)
-    own = words == sys.argv[1:] and words == sys.orig_argv[rest:]
-    if own and FIRST not in words and "PYTEST_XDIST_WORKER" not in os.environ:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os.environ |= hand_down()
-        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:rest], "-p", FIRST, *words])  # noqa: S606 -- the same words, and ours
-
-
-def _refuse_required(config: pytest.Config) -> None:
-    out = set(map(comparable, [*config.stash[KEPT_OUT]]))
-    if named := [word for word in config.getini("required_plugins") if comparable(Requirement(word).name) in out]:
-        raise pytest.UsageError(
-            f"nothing was started: required_plugins of {config.inipath} asks for {', '.join(named)}, which takes no part in a deployment: "
-            "take it out, or list it in deploy.yaml under plugins:"
-        )
 
 
 def _versions(distributions: Mapping[str, str]) -> str:

@@ -1,6 +1,6 @@
-"""Nothing but what is allowed may bend a deployment: judged on the final options, ini values and active plug-ins.
+"""Nothing but what is allowed may bend a deployment: judged on the final options and active plug-ins.
 
-It does not matter where a value comes from (the command line, PYTEST_ADDOPTS, -o, -c, an @file, addopts, a parent folder):
+It does not matter where a value comes from (the command line, PYTEST_ADDOPTS, -o, -c, an @file):
 what counts is what pytest made of it all. What is allowed, and why, stands in plugin/allowed_options.py.
 """
 
@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from pytest_deploy.errors import OptionRefused
-from pytest_deploy.plugin import committed
-from pytest_deploy.plugin.allowed_options import BUILTIN, INI, OPTIONS, PLUGINS, UNKNOWN, VARIABLE_PREFIX, VARIABLES
+from pytest_deploy.plugin import committed, configuration
+from pytest_deploy.plugin.allowed_options import BUILTIN, OPTIONS, PLUGINS, UNKNOWN, VARIABLE_PREFIX, VARIABLES
 from pytest_deploy.plugin.kept_out import LISTED, comparable
 
 _NOT_SUGGESTED = {"help", "version", "quiet"}
@@ -35,8 +35,7 @@ def refuse(config: pytest.Config) -> None:
         *_interpreter(sys.flags.optimize),
         *variables(os.environ),
         *_options(config),
-        # The values of a file that may not configure need no naming one by one.
-        *(list(_configuration_file(config)) or _ini_values(config)),
+        *_configuration_file(config),
         *_plugins(config),
     ]
     _raise(faults, allowed_on_command_line(config))
@@ -101,16 +100,13 @@ def _interpreter(optimize: int) -> Iterator[str]:
 
 
 def _configuration_file(config: pytest.Config) -> Iterator[str]:
-    """The checkout's own pyproject.toml alone may configure: not another ini file that pytest prefers or finds above."""
-    own = Path(config.rootpath) / "pyproject.toml"
-    if config.inipath is None:
-        yield f"no configuration: {own} has no [tool.pytest]; start the deployment in the checkout"
-    elif config.inipath != own:
-        yield f"configuration file {config.inipath}: only the checkout's own pyproject.toml configures a deployment"
+    """A deployment's own configuration alone: no other file that `-c` names."""
+    if config.inipath != configuration.FILE:
+        yield f"configuration file {config.inipath}: a deployment has a configuration of its own, and takes no other"
 
 
 def _options(config: pytest.Config) -> Iterator[str]:
-    defaults = _defaults(config)
+    defaults = _defaults(config) | configuration.options(Path(config.rootpath))
     for name, value in sorted(vars(config.option).items()):
         rule = OPTIONS.get(name, UNKNOWN)
         if not rule.allows(value, defaults.get(name)):
@@ -151,7 +147,6 @@ def _spellings_given(config: pytest.Config, spellings: Iterable[str]) -> Iterato
     places: list[tuple[Sequence[str], str]] = [
         (config.invocation_params.args, ""),
         (shlex.split(os.environ.get("PYTEST_ADDOPTS", "")), " (in PYTEST_ADDOPTS)"),
-        (config.getini("addopts"), f" (in addopts of {config.inipath})"),
     ]
     for words, place in places:
         for word in words:
@@ -168,32 +163,8 @@ def _shown(value: object) -> str:
     return " ".join(str(item) for item in value) or "(empty)" if isinstance(value, list | dict | set) else str(value)
 
 
-def _ini_values(config: pytest.Config) -> Iterator[str]:
-    """Those of the file; an override (-o) is refused as the option it is."""
-    overridden = {word.partition("=")[0] for word in config.option.override_ini or ()}
-    declared = config._parser._inidict  # noqa: SLF001 -- no public way to the declared keys and their defaults
-    for key in sorted(declared.keys() - overridden):
-        default, rule = declared[key][2], INI.get(key, UNKNOWN)
-        value = _as_written(config.getini(key), Path(config.rootpath))
-        if not rule.allows(value, default):
-            meant = f"; it must be {_shown(rule.values[0])}" if rule.values else "; leave it out"
-            yield f"ini value {key} = {_shown(value)}: {rule.reason}{meant}"
-
-
-def _as_written(value: object, root: Path) -> object:
-    """Paths inside the checkout as they lie from its root."""
-    if not isinstance(value, list):
-        return value
-    return [
-        (path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path))
-        if isinstance(path, Path)
-        else path
-        for path in value
-    ]
-
-
 def _plugins(config: pytest.Config) -> Iterator[str]:
-    """Active plug-ins that are neither pytest's, nor of a needed or listed distribution, nor a conftest.py of the checkout."""
+    """Active plug-ins that are neither pytest's, nor of a needed or listed distribution, nor a conftest.py of suites/."""
     manager = config.pluginmanager
     distributions = {id(plugin): str(dist.metadata["Name"]) for plugin, dist in manager.list_plugin_distinfo()}
     listed = config.stash.get(LISTED, frozenset())
@@ -224,7 +195,7 @@ def _module_of(plugin: object) -> str:
 
 def _plugin_module(name: str, plugin: ModuleType, root: Path) -> Iterator[str]:
     if Path(name).name == "conftest.py":
-        if Path(name) != root / "conftest.py" and not Path(name).is_relative_to(root / "suites"):
-            yield f"{name}: only the conftest.py of the checkout's root and of suites/ may take part"
+        if not Path(name).is_relative_to(root / "suites"):
+            yield f"{name}: only the conftest.py of suites/ may take part"
     elif not (name in BUILTIN and plugin.__name__ == f"_pytest.{name}"):
         yield f"plug-in {name}: {UNKNOWN.reason}; it comes from -p, PYTEST_PLUGINS or a conftest.py's pytest_plugins"

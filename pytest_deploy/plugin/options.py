@@ -26,6 +26,12 @@ def add(parser: pytest.Parser) -> None:
     group = parser.getgroup("deploy", "deployments (inert without --deploy-env)")
     group.addoption("--deploy-env", metavar="ENV", help="deploy to this environment of deploy.yaml")
     group.addoption(
+        "--deploy-config",
+        metavar="PATH",
+        default="",
+        help="the deploy.yaml that is meant (default: the next one, in this folder or above)",
+    )
+    group.addoption(
         "--deploy-pipeline",
         metavar="PIPELINE",
         choices=tuple(PIPELINES),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +23,7 @@ _TAKE_OUT = frozenset({f"no:{__name__}", f"no:{__name__.removeprefix('pytest_')}
 
 MARKERS = (
     "requirement(assertion, environment=NAMES): an assertion of the specification that the step can exercise, e.g. REQ-o00043-K; environment: where it counts",
-    "step(changes=False, timeout=SECONDS, when=WHEN): whether it changes the environment, how long it may take, when it runs",
+    "step(changes=False, timeout=SECONDS, when=WHEN, rollback=False): whether it changes the environment, how long it may take, when it runs, whether a smoke step runs again in a rollback",
 )
 
 
@@ -41,10 +42,16 @@ def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginMa
 
             kept_out.refuse_to_be_taken_out(config, parser, name)
     if options.is_typed(config.invocation_params.args):
-        from pytest_deploy.plugin import kept_out
+        from pytest_deploy.errors import DeployError
+        from pytest_deploy.plugin import configuration, kept_out
+        from pytest_deploy.program import as_called
 
         if os.environ.get("PYTEST_PLUGINS", "").strip():
             _refuse_options()
+        try:
+            configuration.require(config)
+        except DeployError as refused:
+            raise pytest.UsageError(as_called(str(refused))) from None
         kept_out.keep_out(config, parser)
 
 
@@ -68,8 +75,9 @@ def pytest_load_initial_conftests(
         from pytest_deploy.program import called
 
         called()  # what was handed down is taken out of the environment before a step could see it
-        kept_out.forget_settings(early_config)
         kept_out.refuse_unknown_options(early_config, parser, args)
+        if (root := str(early_config.rootpath)) not in sys.path:
+            sys.path.insert(0, root)  # steps import the checkout's own modules
         parsed.file_or_dir = [str(Path(early_config.rootpath) / "suites")]
         if options.is_guarded(early_config):
             from pytest_deploy.plugin import committed, guard

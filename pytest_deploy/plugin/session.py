@@ -64,8 +64,13 @@ def begin(config: pytest.Config, requested: RunContext, guard_channel: GuardChan
         raise Stopped(f"nothing was started: {error}", returncode=error.exit_code) from None
     interruption = Interruption()
     handover_file = None if worker is None else context.session / f"collected-{worker['workerid']}"
-    collection = Collection(config, context, step_timeout_s=policy.step_timeout_s, handover_file=handover_file)
-    config.args = collection.folders()
+    collection = Collection(
+        config,
+        context,
+        policy=policy,
+        handover_file=handover_file,
+    )
+    config.args = [str(context.workspace.steps_lock.parent)]
     config.stash[fixtures.ENVIRONMENT] = environment
     config.stash[fixtures.CONTEXT] = context
     if worker is not None:

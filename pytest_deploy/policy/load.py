@@ -68,6 +68,12 @@ def load(path: Path, environment: str, sets: Sequence[str] = (), *, rehearsal: b
     return policies[environment]
 
 
+def environments(path: Path) -> tuple[str, ...]:
+    """The environments that a deploy.yaml describes, in its order. Raises ConfigurationError where it cannot be read."""
+    root, _ = read_document(path, "give the path of a deploy.yaml")
+    return tuple(_resolve(root)[0])
+
+
 def read_document(path: Path, remedy: str) -> tuple[Node, list[Fault]]:
     """A YAML file that people write, and the faults that leave the rest of it readable.
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from pytest_deploy.policy.phases import OPTIONAL, PHASES
+from pytest_deploy.policy.replaced_steps import ReplacedSteps
 from pytest_deploy.policy.rollout import Database, Health, Organisation, Platform, Rollback, Service, Smoke, Traffic
 from pytest_deploy.policy.storage import Anchors, Record, Retention
 from pytest_deploy.policy.types import (
@@ -269,6 +270,8 @@ class Policy(Section):
     """true where uncommitted changes may be deployed"""
     plugins: Names = ()
     """installed pytest plug-ins that take part, by distribution, e.g. [pytest-asyncio]; every other is kept out"""
+    replaced_steps: ReplacedSteps = Field(default_factory=dict)
+    """standard steps that a step of suites/ stands in for, by node id: {by: node id, reason: a sentence}; a deviation"""
     step_timeout_s: Seconds = 120
     """seconds a step may take that sets no timeout of its own"""
     run_limit_s: Seconds | None = None
@@ -313,11 +316,12 @@ class Policy(Section):
     def canonical(self) -> bytes:
         """The resolved policy as canonical JSON: keys sorted, no spaces, ASCII.
 
-        `administrators` stands there where it is given: without it a policy has the digest that it had before there was the key.
+        Keys that came later stand there where they are given: without them a policy has the digest that it had before.
         """
         resolved = self.model_dump(mode="json")
-        if self.administrators is None:
-            del resolved["administrators"]
+        for later in ("administrators", "replaced_steps"):
+            if not resolved[later]:
+                del resolved[later]
         return json.dumps(resolved, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
     def digest(self) -> str:

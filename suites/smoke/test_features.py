@@ -1,4 +1,4 @@
-"""Smoke 3: what users come for works, and leaves its audit trail."""
+"""What users come for works, and leaves its audit trail."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from pytest_deploy import Service, StepRecord
 
-pytestmark = pytest.mark.requirement("REQ-o00043-H")
+pytestmark = [pytest.mark.requirement("REQ-o00043-H"), pytest.mark.step(rollback=True)]
 
 Entry = dict[str, Any]
 

@@ -153,7 +153,7 @@ def test_compiled_modules_of_the_commit_s_sources_and_of_earlier_ones_may_lie_in
     checkout: Checkout, tmp_path: Path
 ) -> None:
     """A checkout in which people work. Nobody reads those of earlier sources: their time is another."""
-    made = checkout.run("--collect-only", "-q", "suites/preflight", env={"PYTHONDONTWRITEBYTECODE": ""})
+    made = checkout.run("--collect-only", "-q", "suites/integration", env={"PYTHONDONTWRITEBYTECODE": ""})
     of_pytest = f"conftest.{TAG}-pytest-{pytest.__version__}.pyc"
     assert (checkout.path / "suites" / "__pycache__" / of_pytest).is_file(), made.said
     forge(checkout, CONFTEST, header=bytes(12), of_pytest=False)

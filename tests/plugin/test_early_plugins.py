@@ -32,6 +32,8 @@ def deployed(folder: Path, *words: str, env: Mapping[str, str] | None = None) ->
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "deploy.yaml").write_text("nothing: can be deployed\n")
+    (tmp_path / "suites").mkdir()
     return tmp_path
 
 
@@ -45,13 +47,14 @@ def test_a_module_named_by_p_that_ends_the_process_is_no_deployment(folder: Path
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_nor_is_one_that_addopts_names(folder: Path, ending: str) -> None:
+def test_one_that_the_projects_own_addopts_name_is_not_imported(folder: Path, ending: str) -> None:
     (folder / "early.py").write_text(ending)
     (folder / "pytest.ini").write_text("[pytest]\naddopts = -p early\n")
 
     ran = deployed(folder)
 
-    assert (ran.returncode, NOTHING in ran.stderr) == (3, True), ran
+    assert (ran.returncode, NOTHING in ran.stderr) == (4, False), ran
+    assert "deploy.yaml: " in ran.stderr, ran
 
 
 def test_one_that_closes_every_descriptor_is_none_either(folder: Path) -> None:

@@ -10,13 +10,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pytest_deploy.plugin.allowed_options import ALLOW_OPTIMIZED
+from pytest_deploy.plugin import configuration
 from tests.child_process import PreloadedPytest, Ran, Running, environ_without_pytest
 from tests.project_checkout import REPOSITORY, Checkout
 
@@ -24,11 +24,11 @@ DEPLOY = "--deploy-env=local"
 ALONE = ("-m", "pytest", DEPLOY)
 """To Python itself, for a way that needs an interpreter of its own."""
 REFUSED = 4
+NOTHING = "nothing was started: "
+"""Refused before anything was judged: it is no deployment that could begin."""
 TIMEOUT_S = 60.0
 
 PYPROJECT = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
-ADDOPTS = 'addopts = ["-p", "pytest_deploy.plugin.plugin", "--import-mode=importlib", "-p", "no:allure_pytest_bdd"]'
-FILTER = f'filterwarnings = ["error", "{ALLOW_OPTIMIZED}"]'
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,6 @@ def typed(line: str, named: str = "") -> Way:
 
 def variable(name: str, value: str, *words: str, python: tuple[str, ...] = ()) -> Way:
     return Way(f"{name}={value}", f"environment variable {name}={value}: ", words, env={name: value}, python=python)
-
-
-def project(name: str, named: str, old: str, new: str) -> Way:
-    """A way in the checkout's own pyproject.toml."""
-    assert old in PYPROJECT, f"pyproject.toml no longer says {old}"
-    return Way(name, named, files={"pyproject.toml": PYPROJECT.replace(old, new)})
 
 
 TYPED = [
@@ -133,6 +127,13 @@ TYPED = [
     typed("--capture=sys"),
 ]
 
+WITH_OUR_WORDS = f"""
+import pathlib, pytest, sys
+from pytest_deploy.plugin.configuration import words
+class Bent: pass
+sys.exit(pytest.main([*words(pathlib.Path.cwd()), {DEPLOY!r}, *sys.argv[1:]], plugins=[Bent()]))
+"""
+
 ELSEWHERE = [
     variable("PYTEST_ADDOPTS", "-k smoke"),
     variable("PYTEST_ADDOPTS", "-v"),
@@ -155,6 +156,8 @@ ELSEWHERE = [
         python=ALONE,
     ),
     Way("-c of a folder above", "configuration file ", ("-c", "../x.ini"), files={"../x.ini": "[pytest]\n"}),
+    Way("a --deploy-config that is missing", "--deploy-config=x/deploy.yaml: there is no such file", ("--deploy-config=x/deploy.yaml",), python=ALONE, before=NOTHING),
+    Way("a --deploy-config that is no deploy.yaml", "right is the path of a deploy.yaml", ("--deploy-config", "other.toml"), python=ALONE, before=NOTHING),
     variable("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1", "-p", "pytest_deploy.plugin.plugin", python=ALONE),
     variable("PYTEST_TIMEOUT", "1"),
     variable("PYTHONPATH", "/srv/other", python=ALONE),
@@ -165,41 +168,33 @@ ELSEWHERE = [
     Way("an @file", "-k smoke", ("@words",), files={"words": "-k\nsmoke\n"}),
     Way(
         "pytest.main with a plug-in",
-        "plug-in object of __main__.Bent",
+        "a program called pytest",
         python=(
             "-c",
             f"import pytest, sys\nclass Bent: pass\nsys.exit(pytest.main(['{DEPLOY}', *sys.argv[1:]], plugins=[Bent()]))",
+        ),
+        before=NOTHING,
+    ),
+    Way(
+        "pytest.main with a plug-in and a deployment's own words",
+        "plug-in object of __main__.Bent",
+        python=(
+            "-c",
+            WITH_OUR_WORDS,
         ),
     ),
     Way(
         "a plug-in that a conftest.py asks for",
         "plug-in pytester: ",
-        files={"conftest.py": 'pytest_plugins = ["pytester"]\n'},
-    ),
-    Way("a pytest.ini beside pyproject.toml", "pytest.ini: only", files={"pytest.ini": "[pytest]\n"}),
-    Way("a pytest.toml beside pyproject.toml", "pytest.toml: only", files={"pytest.toml": "[pytest]\n"}),
-    Way("a pytest.ini where it is started", "pytest.ini: only", files={"suites/pytest.ini": "[pytest]\n"}, start="suites"),
-    Way(
-        "a parent folder's pytest.ini",
-        "pytest.ini: only",
-        files={"pyproject.toml": "[project]\nname = 'x'\n", "../pytest.ini": "[pytest]\nstrict = true\n"},
+        files={"suites/conftest.py": 'pytest_plugins = ["pytester"]\n'},
     ),
     Way(
         "a parent folder's conftest.py",
-        "/conftest.py: only the conftest.py of the checkout's root",
+        "/conftest.py: only the conftest.py of suites/ may take part",
         ("--confcutdir=..",),
         files={"../conftest.py": ""},
     ),
-    Way("started in the parent folder", "no configuration: ", start=".."),
-    project("-k in addopts", "-k smoke (in addopts of ", ADDOPTS, 'addopts = ["-k", "smoke", "--import-mode=importlib"]'),
-    project("no importlib", "--import-mode prepend: ", ADDOPTS, "addopts = []"),
-    project("not strict", "ini value strict = False: ", "strict = true\nadd", "strict = false\nadd"),
-    project("warnings ignored", "ini value filterwarnings = ", FILTER, "filterwarnings = []"),
-    project(
-        "a time limit", "ini value faulthandler_timeout = 1", FILTER, f'{FILTER}\nfaulthandler_timeout = "1"'
-    ),
-    project("other modules first", "ini value pythonpath = /srv: ", 'pythonpath = ["."]', 'pythonpath = ["/srv"]'),
-    project("other files", "ini value python_files = ", ADDOPTS, f'{ADDOPTS}\npython_files = ["other_*.py"]'),
+    Way("started in the parent folder", "there is no deploy.yaml in ", start="..", python=ALONE, before=NOTHING),
 ]  # fmt: skip
 
 _HOOKS = "a conftest of a deployment must not drop, reorder, replace or judge steps"
@@ -215,9 +210,9 @@ _JUDGES = "def pytest_runtest_logreport(report):\n    report.outcome = 'passed'\
 
 IN_SUITES = [
     Way(
-        "a hook of the root's conftest.py",
+        "a hook of the suites' conftest.py",
         "conftest.py: pytest_runtest_logreport: ",
-        files={"conftest.py": _JUDGES},
+        files={"suites/conftest.py": _JUDGES},
         before=_HOOKS,
     ),
     Way(
@@ -252,13 +247,6 @@ OF_KEPT_OUT = [
         "--hypothesis-seed=1",
         "--reruns=3",
     )
-] + [
-    replace(
-        project(
-            "--timeout in addopts", "--timeout=0 (in addopts of ", ADDOPTS, ADDOPTS.replace("]", ', "--timeout=0"]')
-        ),
-        before="unrecognized arguments",
-    )
 ]
 """Options of plug-ins that are installed here, and kept out; and of one that is not installed."""
 
@@ -275,17 +263,10 @@ TAKEN_OUT = [
         before="takes out what makes this a deployment",
     )
 ]
-"""This plug-in, after addopts brought it in: without it the same words would be a test run."""
+"""This plug-in, after it was brought in: without it the same words would be a test run."""
 
 BY_PYTEST = [
     Way("--forked", "--forked", ("--forked",), before="unrecognized arguments"),
-    Way(
-        "this plug-in taken out where nothing brings it in first",
-        DEPLOY,
-        ("-p", "no:pytest_deploy.plugin.plugin"),
-        files={"pyproject.toml": PYPROJECT.replace(ADDOPTS, "")},
-        before="unrecognized arguments",
-    ),
     Way("--pdb -n2", "--pdb", ("--pdb", "-n2")),
     Way("-c of a file that is missing", "nowhere.ini' not found", ("-c", "nowhere.ini"), before="ERROR: "),
     Way("--rootdir that is missing", "'/nowhere' not found", ("--rootdir=/nowhere",), before="ERROR: "),
@@ -333,7 +314,10 @@ class Bare:
     def run(self, way: Way) -> Ran:
         env = {**environ_without_pytest(), **way.env}
         if not way.python:
-            return self._pytest.run((*way.deploy, *way.words), self.path / way.start, env, self._said, TIMEOUT_S)
+            # As `pytest-deploy run` begins; typed plainly, the process starts itself anew with the same words.
+            ours = configuration.words(self.path) if way.deploy else ()
+            words = (*ours, *way.deploy, *way.words)
+            return self._pytest.run(words, self.path / way.start, env, self._said, TIMEOUT_S)
         words = (sys.executable, *way.python, *way.words)
         with (self._said / "stdout").open("wb") as stdout, (self._said / "stderr").open("wb") as stderr:
             process = subprocess.Popen(
@@ -405,10 +389,64 @@ def test_a_permitted_option_shows_all_steps_and_writes_nothing(checkout: Checkou
     assert not (checkout.path / ".deploy").exists()
 
 
-def test_a_deployment_may_be_started_in_any_folder_of_the_checkout(checkout: Checkout) -> None:
-    words = (sys.executable, "-c", "import os, pytest; os.chdir('suites/smoke'); raise SystemExit(pytest.main())")
-    ran = checkout.begin(*words, DEPLOY, "--collect-only", "-q").wait(TIMEOUT_S)
-    assert ran.code == 0, ran.said
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project that holds nothing of this one: a deploy.yaml, a step of its own, and the lock."""
+    path = tmp_path_factory.mktemp("elsewhere") / "their project"
+    for phase in ("smoke", "integration"):
+        (path / "suites" / phase).mkdir(parents=True)
+        (path / "suites" / phase / "test_own.py").write_text("def test_one(): pass\n")
+    shutil.copyfile(REPOSITORY / "deploy.yaml", path / "deploy.yaml")
+    words = (sys.executable, "-m", "pytest_deploy", "steps", "--write")
+    subprocess.run(words, cwd=path, env=environ_without_pytest(), check=True, timeout=TIMEOUT_S)
+    return path
+
+
+def assert_all_steps_are_shown(elsewhere: Path, *words: str, start: str = ".") -> None:
+    """The words, with `--collect-only`, find what the lock lists."""
+    locked = [row for row in (elsewhere / "suites/steps.lock").read_text().splitlines() if "::" in row]
+    ran = subprocess.run(
+        [sys.executable, *words, "--collect-only", "-q"],
+        cwd=elsewhere / start, env=environ_without_pytest(), capture_output=True, text=True, check=False, timeout=TIMEOUT_S,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran
+    assert f"{len(locked)} tests collected" in ran.stdout, ran
+
+
+@pytest.mark.parametrize(
+    "start, words",
+    [
+        ("suites/smoke", ("-c", "import pytest; raise SystemExit(pytest.main())")),
+        ("suites/smoke", ("-m", "pytest")),
+        ("..", ("-m", "pytest", "--deploy-config=their project/deploy.yaml")),
+        ("..", ("-m", "pytest", "--deploy-config", "their project/deploy.yaml")),
+    ],
+    ids=["a program with the words of its own command line", "a folder of suites/", "the folder above", "and in two words"],
+)  # fmt: skip
+def test_a_deployment_may_be_started_in_any_folder(elsewhere: Path, start: str, words: tuple[str, ...]) -> None:
+    assert_all_steps_are_shown(elsewhere, *words, DEPLOY, start=start)
+
+
+PROJECTS_OWN = {
+    "pytest.ini": "[pytest]\naddopts = -k nothing --cov -x --html=mine.html\nfilterwarnings = ignore\nrequired_plugins = pytest-nowhere\n",
+    "pytest.toml": '[pytest]\npython_files = ["other_*.py"]\nunheard_of = "x"\n',
+    "tox.ini": "[pytest]\naddopts = -n 3 --dist=each\n",
+    "setup.cfg": "[tool:pytest]\ntestpaths = nowhere\nfaulthandler_timeout = 1\n",
+    "conftest.py": "raise RuntimeError('the own tests alone read this')\n",
+    "pyproject.toml": '[tool.pytest]\naddopts = ["-p", "no:terminal", "--cov"]\nstrict = true\npythonpath = ["/srv"]\n',
+    "suites/pytest.ini": "[pytest]\naddopts = -k nothing\n",
+}
+"""Settings of a project's own tests, by file."""
+
+
+@pytest.mark.parametrize("name", PROJECTS_OWN)
+def test_what_a_project_says_to_its_own_tests_has_no_say_in_a_deployment(elsewhere: Path, name: str) -> None:
+    (elsewhere / name).write_text(PROJECTS_OWN[name])
+    try:
+        assert_all_steps_are_shown(elsewhere, "-m", "pytest", DEPLOY)
+        assert_all_steps_are_shown(elsewhere, "-m", "pytest_deploy", "run", "local", "--")
+    finally:
+        (elsewhere / name).unlink()
 
 
 @pytest.mark.parametrize("word", ["--help", "--version", "-VV"])

@@ -21,8 +21,9 @@ IMPORTS = "import os\nimport signal\nimport subprocess\nimport sys\nimport threa
 def one_step_checkout(folder: Path) -> Iterator[Checkout]:
     """Make it in `folder`; nothing was ever deployed from it, and one run has passed."""
     with Checkout.open(folder) as checkout:
-        for file in (checkout.path / "suites").glob("*/test_*.py"):
-            file.unlink()
+        for suites in ("suites", "pytest_deploy/suites"):
+            for file in (checkout.path / suites).glob("*/test_*.py"):
+                file.unlink()
         checkout.write("suites/preflight/test_before.py", "def test_before():\n    assert True\n")
         checkout.write("suites/steps.lock", steps_lock.render([BEFORE, STEP]))
         set_step(checkout, ENDINGS[0])

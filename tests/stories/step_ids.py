@@ -1,19 +1,19 @@
-"""The steps of this project's own suites that stories hold up or look at, by node id."""
+"""The standard steps, and this project's own, that stories hold up or look at, by node id."""
 
 from __future__ import annotations
 
-ARTEFACT = "suites/build/test_artefact.py::test_artefact_is_built_and_reproducible"
-BACKUP = "suites/backup/test_backup.py::test_database_is_backed_up"
-MIGRATION = "suites/migration/test_migration.py::test_pending_migrations_are_applied"
-REVISION = "suites/deploy/test_deploy.py::test_new_revision_is_ready_at_0_percent"
-HEALTH = "suites/smoke/test_api.py::test_health_answers_200_for_this_release"
-TRAFFIC = "suites/traffic/test_traffic.py::test_traffic_moves_to_the_new_revision"
-LED_BACK = "suites/rollback/test_restore.py::test_environment_is_led_back"
+ARTEFACT = "pytest_deploy/suites/build/test_artefact.py::test_artefact_is_built_and_reproducible"
+BACKUP = "pytest_deploy/suites/backup/test_backup.py::test_database_is_backed_up"
+MIGRATION = "pytest_deploy/suites/migration/test_migration.py::test_pending_migrations_are_applied"
+REVISION = "pytest_deploy/suites/deploy/test_deploy.py::test_new_revision_is_ready_at_0_percent"
+HEALTH = "pytest_deploy/suites/smoke/test_health.py::test_health_answers_200_for_this_release"
+TRAFFIC = "pytest_deploy/suites/traffic/test_traffic.py::test_traffic_moves_to_the_new_revision"
+LED_BACK = "pytest_deploy/suites/rollback/test_restore.py::test_environment_is_led_back"
 SMOKE = "smoke/test_api.py::test_"
 FEATURE = "smoke/test_features.py::test_"
 CAUGHT_BY = {
     "startup": {"deploy/test_deploy.py::test_new_revision_is_ready_at_0_percent"},
-    "health": {f"{SMOKE}health_answers_200_for_this_release"},
+    "health": {"smoke/test_health.py::test_health_answers_200_for_this_release"},
     "login": {
         f"{SMOKE}valid_credentials_are_accepted",
         f"{SMOKE}entry_is_created_read_updated_and_deleted",
@@ -23,6 +23,6 @@ CAUGHT_BY = {
     },
     "crud": {f"{SMOKE}entry_is_created_read_updated_and_deleted"},
     "audit": {f"{FEATURE}audit_trail_records_are_created"},
-    "slow": {f"{SMOKE}health_answers_in_time"},
+    "slow": {"smoke/test_health.py::test_health_answers_in_time"},
 }
 """The exact set of steps that fail under each fault of the service."""

@@ -50,7 +50,9 @@ def swapped(it: TamperedRecord) -> None:
 
 def of_another_step(it: TamperedRecord) -> None:
     """The steps of one phase in place of those of another."""
-    shutil.copy(judged_by(it, "suites/smoke/test_api.py"), judged_by(it, "suites/preflight/test_gates.py"))
+    shutil.copy(
+        judged_by(it, "suites/smoke/test_api.py"), judged_by(it, "pytest_deploy/suites/preflight/test_gates.py")
+    )
 
 
 def linked(it: TamperedRecord) -> None:

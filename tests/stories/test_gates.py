@@ -217,7 +217,7 @@ def test_a_plan_that_waits_and_the_deployment_after_it_are_in_every_output_what_
     assert production.checkout.decided(production.plan)["outcome"] == "still-needed"
     ends = production.checkout.step_outcomes(production.plan)
     assert [nodeid for nodeid, end in ends.items() if end == "still-needed"] == [
-        "suites/approval/test_approvals.py::test_approvals"
+        "pytest_deploy/suites/approval/test_approvals.py::test_approvals"
     ]
 
 

@@ -18,7 +18,7 @@ def test_hook_that_raises_after_the_revision_exists_is_rolled_back(deployed: Dep
     assert checkout.failing() == set(), "no step failed: the hook did"
     assert "the hook's own fault" in ran.said
     assert set(checkout.not_run()) >= {
-        "suites/smoke/test_database.py::test_connection_opens",
-        "suites/traffic/test_traffic.py::test_traffic_moves_to_the_new_revision",
-        "suites/rollback/test_restore.py::test_environment_is_led_back",
+        "pytest_deploy/suites/smoke/test_database.py::test_connection_opens",
+        "pytest_deploy/suites/traffic/test_traffic.py::test_traffic_moves_to_the_new_revision",
+        "pytest_deploy/suites/rollback/test_restore.py::test_environment_is_led_back",
     }

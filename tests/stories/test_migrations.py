@@ -45,7 +45,7 @@ drop table diary.mood;
 
 REHEARSE = "preflight/test_migrations.py::test_pending_migrations_are_rehearsed"
 MIGRATE = "migration/test_migration.py::test_pending_migrations_are_applied"
-CREATE = "suites/deploy/test_deploy.py::test_new_revision_is_ready_at_0_percent"
+CREATE = "pytest_deploy/suites/deploy/test_deploy.py::test_new_revision_is_ready_at_0_percent"
 
 
 @pytest.mark.faults

@@ -12,7 +12,7 @@ REASONS: dict[Trouble, str] = {
     "full": "cannot be written: No space left on device: the disk is full; make room, then run again",
     "read-only": "cannot be written: Read-only file system: the file system is read-only; mount it writable",
 }
-TRAFFIC = "suites/traffic/test_traffic.py::test_traffic_moves_to_the_new_revision"
+TRAFFIC = "pytest_deploy/suites/traffic/test_traffic.py::test_traffic_moves_to_the_new_revision"
 EACH = pytest.mark.parametrize("trouble", ["full", pytest.param("read-only", marks=pytest.mark.faults)])
 
 

@@ -69,7 +69,7 @@ def in_general(said: str) -> str:
         (r"(qa|tech)-lead-[0-9a-f]{8}", "ROLE"),
         (r"(amend-\d+-reason|note-\d+|deviation-[a-z0-9-]+|accomplice)-[0-9a-f]{8}", "STATEMENT"),
         (r"\b[0-9a-f]{64}\b", "DIGEST"),
-        (r"suites/\S+::\w+", "STEP"),
+        (r"(pytest_deploy/)?suites/\S+::\w+", "STEP"),
         (r"\\[0-7]{3}", r"\\N"),
         (r"(?<!SHA-)(?<![A-Za-z\\\d])\d+", "N"),
     ):

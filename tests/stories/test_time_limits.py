@@ -6,7 +6,7 @@ import pytest
 
 from tests.stories.story_assertions import Deployed
 
-STEP = "suites/smoke/test_database.py"
+STEP = "pytest_deploy/suites/smoke/test_database.py"
 SLEEPER = """
 
 @pytest.mark.step(timeout=1)

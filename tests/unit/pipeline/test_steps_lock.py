@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pytest_deploy.errors import CollectionRefused
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.steps_lock import Step, title_of
+from pytest_deploy.policy.replaced_steps import ReplacedStep
 
 
 def step(name: str, phase: str = "smoke", *, changes: bool = False, file: str = "test_a") -> Step:
@@ -120,3 +122,70 @@ def test_write_then_compare_always_agrees(collected: list[Step]) -> None:
 def test_a_title_is_the_claim_in_words() -> None:
     assert title_of("suites/smoke/test_api.py::test_health_answers_200") == "health answers 200"
     assert title_of("suites/smoke/test_api.py::test_health_answers[de-x]") == "health answers [de-x]"
+
+
+# --- standard steps
+
+IN_TIME = Step(
+    "pytest_deploy/suites/smoke/test_database.py::test_query_answers_in_time", "smoke", "always", changes=False
+)
+OWN, BEFORE = step("test_pool_answers_in_time"), step("test_before", "preflight")
+REPLACED = {IN_TIME.nodeid: ReplacedStep(by=OWN.nodeid, reason="connections come from a pool")}
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> Path:
+    """One that lists a standard step and an own one of smoke."""
+    path = tmp_path / "suites" / "steps.lock"
+    path.parent.mkdir()
+    steps_lock.write(path, [BEFORE, IN_TIME, OWN])
+    return path
+
+
+def test_a_lock_of_standard_steps_names_their_version_and_one_without_them_does_not(lock: Path) -> None:
+    assert f"\nstandard-steps {version('pytest-deploy')}\n" in lock.read_text()
+    steps_lock.write(lock, [BEFORE, OWN])
+    assert "standard-steps" not in lock.read_text()
+
+
+def test_standard_steps_of_the_locked_version_are_taken(lock: Path) -> None:
+    assert steps_lock.accept(lock, "smoke", [BEFORE, IN_TIME, OWN]) == (BEFORE, IN_TIME, OWN)
+
+
+@pytest.mark.parametrize("line, found", [("standard-steps 0.0.9\n", "0.0.9"), ("", "none")])
+def test_standard_steps_of_another_version_than_the_lock_s_are_refused(lock: Path, line: str, found: str) -> None:
+    installed = version("pytest-deploy")
+    lock.write_text(lock.read_text().replace(f"standard-steps {installed}\n", line))
+
+    with pytest.raises(CollectionRefused, match=f"version {found} is locked, {installed} is installed"):
+        steps_lock.accept(lock, "smoke", [BEFORE, IN_TIME, OWN])
+
+
+def test_a_replaced_step_is_left_out_and_the_one_in_its_place_runs(lock: Path) -> None:
+    assert steps_lock.accept(lock, "smoke", [BEFORE, IN_TIME, OWN], REPLACED) == (BEFORE, OWN)
+
+
+@pytest.mark.parametrize(
+    "nodeid, by, fault",
+    [
+        ("pytest_deploy/suites/smoke/test_x.py::test_y", OWN.nodeid, "there is no such standard step"),
+        (IN_TIME.nodeid, "suites/smoke/test_a.py::test_nowhere", "is not collected there"),
+        (IN_TIME.nodeid, BEFORE.nodeid, "is not collected there"),
+    ],
+    ids=["no such step", "nothing in its place", "a step of another phase in its place"],
+)
+def test_a_step_that_cannot_be_replaced_so_is_refused(lock: Path, nodeid: str, by: str, fault: str) -> None:
+    replaced = {nodeid: ReplacedStep(by=by, reason="connections come from a pool")}
+
+    with pytest.raises(CollectionRefused, match=fault):
+        steps_lock.accept(lock, "smoke", [BEFORE, IN_TIME, OWN], replaced)
+
+
+def test_steps_of_a_file_have_an_order_in_each_phase_that_they_run_in(tmp_path: Path) -> None:
+    again = [Step(f"{one.nodeid}[rollback]", "rollback", "earlier", changes=False) for one in (ONE, TWO)]
+    written = steps_lock.write(tmp_path / "steps.lock", [ONE, again[0], TWO, again[1]])
+
+    steps_lock.compare(written, [ONE, again[0], TWO, again[1]])
+    assert written == (ONE, TWO, *again)
+    with pytest.raises(CollectionRefused, match=r"out of order: place 1 of its file is test_two\[rollback\]"):
+        steps_lock.compare(written, [ONE, again[1], TWO, again[0]])

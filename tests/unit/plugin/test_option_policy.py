@@ -1,4 +1,4 @@
-"""The table of what may differ knows every option, ini key and plug-in that pytest and what is installed declare."""
+"""The table of what may differ knows every option and plug-in that pytest and what is installed declare."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from pytest_deploy.errors import OptionRefused
 from pytest_deploy.plugin import allowed_options, option_policy
-from pytest_deploy.plugin.allowed_options import BUILTIN, INI, OPTIONS, PLUGINS, VARIABLES, OptionRule
+from pytest_deploy.plugin.allowed_options import BUILTIN, OPTIONS, PLUGINS, VARIABLES, OptionRule
 from pytest_deploy.plugin.kept_out import GROUP
 from tests.child_process import environ_without_pytest
 
@@ -32,7 +32,6 @@ class Ask:
         ]
         declared = {
             "options": [option.dest for group in config._parser._groups for option in group.options],
-            "ini": list(config._parser._inidict),
             "by itself": by_itself,
             "installed": [dist.metadata["Name"] for _, dist in plugins.list_plugin_distinfo()],
         }
@@ -71,12 +70,6 @@ def test_every_option_of_pytest_and_the_installed_plugins_is_classified_and_no_o
     assert declared["options"] | by_pytest_besides == set(OPTIONS)
 
 
-def test_every_ini_key_of_pytest_and_the_installed_plugins_is_classified_and_no_other(
-    declared: dict[str, set[str]],
-) -> None:
-    assert declared["ini"] == set(INI)
-
-
 def test_every_plugin_that_pytest_loads_by_itself_is_classified_and_no_other(declared: dict[str, set[str]]) -> None:
     assert declared["by itself"] == set(BUILTIN)
 
@@ -85,7 +78,7 @@ def test_every_installed_plugins_distribution_is_classified_and_no_other(declare
     assert declared["installed"] == set(PLUGINS)
 
 
-@pytest.mark.parametrize("table", [OPTIONS, INI, PLUGINS, BUILTIN, VARIABLES])
+@pytest.mark.parametrize("table", [OPTIONS, PLUGINS, BUILTIN, VARIABLES])
 def test_every_entry_has_a_reason_of_one_line(table: dict[str, OptionRule]) -> None:
     assert all(verdict.reason.strip() and "\n" not in verdict.reason for verdict in table.values())
 

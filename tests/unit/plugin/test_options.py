@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pytest_deploy.plugin import options
+from pytest_deploy.plugin import configuration, options
 
 pytest_plugins = ["pytester"]
 
@@ -15,12 +15,20 @@ pytest_plugins = ["pytester"]
 def configured(pytester: pytest.Pytester) -> pytest.Pytester:
     """A folder where a deployment could be asked for; nothing of it is begun."""
     pytester.makepyprojecttoml("[tool.pytest]\nstrict = true\n")
+    pytester.mkdir("suites")
     return pytester
+
+
+def parsed(configured: pytest.Pytester, *words: str) -> pytest.Config:
+    """The words with a deployment's own configuration, where they ask for one."""
+    ours = configuration.words(configured.path) if any(word.startswith("--deploy-env") for word in words) else []
+    return configured.parseconfig(*ours, *words)
 
 
 def test_the_words_of_a_rehearsal_say_what_it_is(configured: pytest.Pytester) -> None:
     at = datetime.now(UTC) + timedelta(days=2)
-    config = configured.parseconfig(
+    config = parsed(
+        configured,
         "--deploy-env=production", "--deploy-pipeline=plan", "--deploy-rehearse", f"--deploy-at={at.isoformat()}",
         "--deploy-set=health.watch_s=1", "--deploy-reason=adds moods", "--deploy-ticket=T-7",
     )  # fmt: skip
@@ -37,9 +45,7 @@ def test_the_words_of_a_rehearsal_say_what_it_is(configured: pytest.Pytester) ->
 
 def test_without_an_environment_it_is_no_deployment(configured: pytest.Pytester) -> None:
     assert options.run_context(configured.parseconfig()) is None
-    assert options.run_context(configured.parseconfig("--deploy-env=local", "--help")) is None, (
-        "only help is to be shown"
-    )
+    assert options.run_context(parsed(configured, "--deploy-env=local", "--help")) is None, "only help is to be shown"
 
 
 @pytest.mark.parametrize(
@@ -62,6 +68,6 @@ def test_what_means_nothing_or_cannot_be_shown_is_refused(
     configured: pytest.Pytester, words: tuple[str, ...], says: str
 ) -> None:
     with pytest.raises(pytest.UsageError) as refused:
-        options.run_context(configured.parseconfig(*words))
+        options.run_context(parsed(configured, *words))
 
     assert says in str(refused.value)

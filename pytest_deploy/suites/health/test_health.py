@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 
 import pytest
 
-from pytest_deploy import Answer, PlatformUnavailable, Policy, Release, Service, StepRecord
+from pytest_deploy import PlatformUnavailable, Policy, Release, Service, StepRecord
 
 SECONDS = ("sla_s", "traffic", "platform")
 """What of policy a deployment's duration rests on: with any of it replaced, the time says nothing of this environment's."""
@@ -22,17 +21,6 @@ def test_serving_address_answers_for_this_release(
     record.expect({"status": 200, "commit": release.commit}, {"status": answer.status, "body": answer.body})
     assert answer.status == 200
     assert answer.body["commit"] == release.commit
-    credit(policy, record)
-
-
-@pytest.mark.requirement("REQ-o00043-L")
-def test_user_can_log_in_at_the_serving_address(
-    log_in: Callable[[], Answer], policy: Policy, record: StepRecord
-) -> None:
-    answer = log_in()
-
-    record.expect(200, answer.status)
-    assert answer.status == 200
     credit(policy, record)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_deploy import Database, Policy, StepRecord
 
-pytestmark = pytest.mark.requirement("REQ-o00043-H")
+pytestmark = [pytest.mark.requirement("REQ-o00043-H"), pytest.mark.step(rollback=True)]
 
 
 def test_connection_opens(database: Database, record: StepRecord) -> None:

@@ -1,4 +1,4 @@
-"""Build validation runs the service's own commands, in its own folder."""
+"""REQ-o00043-E: lint, type check and tests of the service, as deploy.yaml names them, in its own folder."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ import pytest
 from pytest_deploy import Policy, StepRecord
 
 Check = Callable[[Sequence[str]], None]
+
+pytestmark = [pytest.mark.requirement("REQ-o00043-E"), pytest.mark.step(timeout=600)]
 
 
 @pytest.fixture
@@ -45,3 +47,15 @@ def check(policy: Policy, record: StepRecord, pytestconfig: pytest.Config) -> Ch
             record.verified()
 
     return run
+
+
+def test_lint_finds_nothing(check: Check, policy: Policy) -> None:
+    check(policy.service.checks.lint)
+
+
+def test_types_are_sound(check: Check, policy: Policy) -> None:
+    check(policy.service.checks.types)
+
+
+def test_unit_tests_pass(check: Check, policy: Policy) -> None:
+    check(policy.service.checks.tests)

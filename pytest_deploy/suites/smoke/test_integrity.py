@@ -1,4 +1,4 @@
-"""Smoke 4: the schema is the release's, and holds what the service needs."""
+"""Smoke 3: the schema is the release's, and holds what the service needs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ where not t.tgisinternal and t.tgenabled <> 'D'
 """
 
 
+@pytest.mark.step(rollback=True)
 def test_schema_is_the_releases_version(migrations: Migrations, release: Release, record: StepRecord) -> None:
     found = [one.version for one in migrations.applied()]
 

@@ -1,0 +1,81 @@
+"""A deployment's own configuration of pytest (deployment.ini): the project's settings and root conftest.py are its own tests' affair.
+
+Pytest reads the project's settings before it loads any plug-in. So a process that was started by a person is started anew, once, with
+this configuration, with this plug-in first, and with the folder of deploy.yaml as its root: nothing of the project's settings is left.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from pytest_deploy.errors import UsageError
+from pytest_deploy.plugin.allowed_options import FIRST
+from pytest_deploy.program import hand_down
+from pytest_deploy.workspace import CONFIG_FILE, NOT_SAID, checkout_of, program_command
+
+FILE: Final = Path(__file__).with_name("deployment.ini")
+OPTION: Final = "--deploy-config"
+
+
+def words(root: Path) -> list[str]:
+    """What begins the command line of a deployment of the checkout at `root`."""
+    return ["-p", FIRST, "-c", str(FILE), f"--rootdir={root}", f"--confcutdir={root / 'suites'}"]
+
+
+def options(root: Path) -> dict[str, str]:
+    """The same by the names on `config.option`."""
+    return {"inifilename": str(FILE), "rootdir": str(root), "confcutdir": str(root / "suites")}
+
+
+def root_of(given: Sequence[str], start: Path) -> Path:
+    """The checkout that a command line means, started in `start`: the folder of --deploy-config, else of the next deploy.yaml.
+
+    Raises UsageError where there is none, or it has no suites/.
+    """
+    named = ""
+    for at, word in enumerate(given):
+        if word.partition("=")[0] == OPTION:
+            named = word.partition("=")[2] or "".join(given[at + 1 : at + 2])
+    file = (start / named).absolute() if named else None
+    if file is not None and (file.name != CONFIG_FILE or not file.is_file()):
+        raise UsageError(
+            f"nothing was started: {OPTION}={named}: there is no such file; right is the path of a {CONFIG_FILE}"
+        )
+    root = file.parent if file is not None else checkout_of(start)
+    if root is None:
+        raise UsageError(
+            f"nothing was started: there is no {CONFIG_FILE} in {start}, nor in a folder above: start it in the checkout, or name the file "
+            f"({OPTION}=PATH)"
+        )
+    if not (root / "suites").is_dir():
+        raise UsageError(
+            f"nothing was started: there is no suites/ in {root}, which holds steps.lock and your own steps"
+        )
+    return Path(os.path.normpath(root))
+
+
+def require(config: pytest.Config) -> None:
+    """Start this process anew with a deployment's configuration, unless it has been told it.
+
+    Raises UsageError where a program called pytest with words of its own: then it cannot be started anew.
+    """
+    given = [str(word) for word in config.invocation_params.args]
+    if str(FILE) in given:
+        return  # whether it has the last word is judged among the options
+    root = root_of(given, Path(config.invocation_params.dir))
+    rest = len(sys.orig_argv) - len(given)
+    if given != sys.argv[1:] or given != sys.orig_argv[rest:]:
+        raise UsageError(
+            "nothing was started: a program called pytest, so that it reads the project's settings, and a deployment has a configuration of "
+            f"its own: start pytest itself, or `{program_command('run', NOT_SAID)}`"
+        )
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os.environ |= hand_down()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:rest], *words(root), *given])  # noqa: S606 -- the same words, behind ours

@@ -1,0 +1,1 @@
+"""A backup before the first change."""

@@ -1,0 +1,1 @@
+"""The new revision is made, and serves nobody yet."""

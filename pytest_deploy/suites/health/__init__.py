@@ -1,0 +1,1 @@
+"""What serves is this release, and stays well."""

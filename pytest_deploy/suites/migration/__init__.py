@@ -1,0 +1,1 @@
+"""The schema moves, and is kept before and after."""

@@ -1,0 +1,1 @@
+"""Whether it may go now, and whether it could be undone."""

@@ -1,0 +1,1 @@
+"""The new revision answers, and the database holds what it needs."""

@@ -1,0 +1,1 @@
+"""Users are led to the new revision."""
