@@ -33,7 +33,8 @@ def local() -> None:
         typer.echo(f"service   {state.url}")
         for share in state.shares:
             typer.echo(f"          {share.percent:>3} % {share.revision} {share.url}")
-        typer.echo(f"database  {shlex.join(('psql', environment.platform.database.owner))}")
+        if environment.platform.has_database:
+            typer.echo(f"database  {shlex.join(('psql', environment.platform.database.owner))}")
         typer.echo("Ctrl-C stops it.")
         signal.sigwait(ending)
     finally:

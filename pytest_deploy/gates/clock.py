@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import psycopg
+import requests
 
 from pytest_deploy.gates.facts import GateFacts
 from pytest_deploy.gates.verdict import Grounds, Judge, Verdict, moment
@@ -17,6 +19,7 @@ NOTICED_S = 2.0
 """Seconds apart above which the verdict names the skew."""
 REFUSED_S = 60.0
 """Seconds apart above which nothing is deployed."""
+_ANSWER_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -31,21 +34,42 @@ class Reference:
 
 
 def gather(facts: GateFacts) -> Judge:
-    """The real clock, whatever a rehearsal's is; against it the newest event of another run and the database's own time."""
+    """The real clock, whatever a rehearsal's is; against it the newest event of another run and the database's own time.
+
+    Where there is no database: the time that the serving address says in its answers.
+    """
     environment = facts.environment
     # What this run wrote itself was stamped by the very clock that is asked about.
     newest = next((event for event in reversed(facts.history) if event.run != environment.run), None)
     references = []
     if newest is not None:
         references.append(Reference("the record's newest event of another run", newest.time, lower_bound=True))
-    try:
-        with psycopg.connect(environment.platform.database.owner, autocommit=True) as connection:
-            row = connection.execute("select clock_timestamp()").fetchone()
-        references.append(Reference("the database", None if row is None else row[0]))
-    except psycopg.Error as error:
-        references.append(Reference("the database", None, str(error)))
+    if environment.policy.database is not None:
+        references.append(_of_database(environment.platform.database.owner))
+    else:
+        references.append(_of_platform(environment.platform.runtime.state().url))
     now = environment.system_clock.now()
     return lambda _: judge(now, references)
+
+
+def _of_database(owner: str) -> Reference:
+    try:
+        with psycopg.connect(owner, autocommit=True) as connection:
+            row = connection.execute("select clock_timestamp()").fetchone()
+    except psycopg.Error as error:
+        return Reference("the database", None, str(error))
+    return Reference("the database", None if row is None else row[0])
+
+
+def _of_platform(url: str) -> Reference:
+    """What the serving address says of the time when it answers, whatever its answer is (RFC 9110, 6.6.1): whole seconds."""
+    try:
+        said = requests.head(url, timeout=_ANSWER_S).headers.get("Date", "")
+        return Reference("the platform", parsedate_to_datetime(said))
+    except requests.RequestException as error:
+        return Reference("the platform", None, str(error))
+    except ValueError:
+        return Reference("the platform", None, "its answer has no Date")
 
 
 def judge(at: datetime, references: Sequence[Reference]) -> Verdict:

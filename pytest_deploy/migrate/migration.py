@@ -125,12 +125,14 @@ class _Faults(list[Fault]):
         self.append(Fault(str(path), line, "", problem, remedy))
 
 
-def read_migrations(folder: Path) -> tuple[Migration, ...]:
-    """The migrations of `folder`, in order.
+def read_migrations(folder: Path | None) -> tuple[Migration, ...]:
+    """The migrations of `folder`, in order; none where the project has no folder of them.
 
     Raises MigrationsRefused, listing every fault of every file: a gap, a version twice, a bad name, a way down that is
     missing or empty, a transaction statement, text that is not UTF-8, a missing or unknown declaration.
     """
+    if folder is None:
+        return ()
     faults = _Faults()
     migrations: list[Migration] = []
     if folder.is_dir():

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from msgspec import structs
 
+from pytest_deploy.errors import UsageError
 from pytest_deploy.migrate import backup, ledger, lint, rollback, snapshot
 from pytest_deploy.migrate.apply import DryRun, apply, dry_run
 from pytest_deploy.migrate.backup import Backup
@@ -38,8 +39,8 @@ class Migrations:
     """
 
     access: DatabaseAccess
-    folder: Path
-    """Where the files lie."""
+    folder: Path | None
+    """Where the files lie; None where a step of the project's own moves the schema."""
     policy: Database
     """Time limits and budgets, in seconds."""
     actor: str
@@ -47,10 +48,14 @@ class Migrations:
 
     @classmethod
     def of(cls, environment: Environment) -> Migrations:
-        """Those of an environment, as policy names them, moved by whoever runs this process. Opens its platform."""
-        workspace, policy = environment.workspace, environment.policy.database
-        access = environment.platform.database
-        return cls(access, workspace.root / policy.migrations, policy, local_actor())
+        """Those of an environment, as policy names them, moved by whoever runs this process. Opens its platform.
+
+        Raises UsageError where the environment has no database.
+        """
+        policy = environment.policy.database
+        if policy is None:
+            raise UsageError(f"{environment.policy.environment} has no database: deploy.yaml says database: null")
+        return cls(environment.platform.database, environment.migrations_folder, policy, local_actor())
 
     @property
     def _owner(self) -> str:

@@ -88,6 +88,10 @@ class Snapshot:
         return hashlib.sha256(self.text.encode()).hexdigest()
 
 
+NONE: Final = Snapshot("", "0", hashlib.sha256(b"").hexdigest())
+"""Where there is no database: both digests are those of nothing."""
+
+
 def normalised(dump: str) -> str:
     """pg_dump's plain text without the lines of its head and foot that differ from run to run."""
     lines = dump.splitlines(keepends=True)

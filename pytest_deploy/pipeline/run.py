@@ -369,7 +369,7 @@ class Run:
         cause = self.sequence.closed.text if self.sequence.closed else ""
         target = baseline.release.version if baseline is not None and baseline.release is not None else "none"
         order = ["traffic", "database"]
-        folder = self.context.workspace.root / self.policy.database.migrations
+        folder = self.environment.migrations_folder
         if baseline is not None and order_of(self.policy.rollback.order, baseline, folder) == "database-first":
             order.reverse()
         self._rollback_began, self._rollback_target = self.system_clock.monotonic(), target

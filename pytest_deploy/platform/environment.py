@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psycopg.conninfo import conninfo_to_dict
@@ -72,10 +73,17 @@ class Environment:
                 service=self.policy.service.name,
                 command=self.policy.service.command,
                 rehearsal=self.workspace.rehearsal,
+                with_database=self.policy.database is not None,
             )
-            self._learn_passwords(self._opened.database)
+            if self._opened.has_database:
+                self._learn_passwords(self._opened.database)
             logger.info("the platform of %s is open", self.policy.environment)
         return self._opened
+
+    @property
+    def migrations_folder(self) -> Path | None:
+        """Where the migrations lie; None where there are none of this package's."""
+        return None if self.policy.migrations is None else self.workspace.root / self.policy.migrations
 
     @cached_property
     def store(self) -> Store:

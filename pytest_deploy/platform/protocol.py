@@ -121,8 +121,12 @@ class Platform(Protocol):
         """Its registry."""
 
     @property
+    def has_database(self) -> bool:
+        """Whether the environment has a database: `database: null` says that it has none."""
+
+    @property
     def database(self) -> DatabaseAccess:
-        """How to reach its database."""
+        """How to reach its database. Raises UsageError where it has none."""
 
     def close(self) -> None:
         """Release it. The embedded platform stops within 2 s of its last client's close."""

@@ -12,7 +12,7 @@ import re
 import warnings
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import suppress
-from typing import TypedDict
+from typing import Final, TypedDict
 
 import pytest
 from msgspec import UNSET
@@ -51,6 +51,10 @@ class FinishedStep(TypedDict):
     seconds: float
     signal: int | None
     """The first signal that this process received."""
+
+
+_OF_DATABASE: Final = frozenset({"database", "migrations"})
+"""The fixtures of a step that asks something of the database."""
 
 
 class StepRecorder:
@@ -104,6 +108,9 @@ class StepRecorder:
             self._append(StepStarted(nodeid=step.nodeid, phase=step.phase, changes=step.changes))
             self._current = item.stash[RECORD] = StepRecord(self._environment, step)
             self._reports = {}
+        asks_database = _OF_DATABASE & set(getattr(item, "fixturenames", ()))
+        if asks_database and self._environment.policy.database is None:
+            self._current.not_applicable("this environment has no database: deploy.yaml says database: null")
         self._interruption.begin(stoppable=step.phase != "rollback")
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)

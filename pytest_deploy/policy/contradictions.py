@@ -56,6 +56,18 @@ def production_rules_need_approval_and_backup(
             )
 
 
+def administrators_are_of_a_database(
+    administrators: Administrators | None, database: object
+) -> Iterator[Contradiction]:
+    """Who administers the database is listed where there is one."""
+    if administrators is not None and administrators.database is not None and database is None:
+        yield Contradiction(
+            ("administrators", "database"),
+            "administrators of a database are listed, and database is null",
+            "leave administrators.database out",
+        )
+
+
 def fits_the_window(window: Window | None, sla_s: float) -> Iterator[Contradiction]:
     """A run must fit inside the window, so the window must be as long as the longest run."""
     if window is not None and sla_s > window.length_s:

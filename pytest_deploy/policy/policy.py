@@ -222,8 +222,8 @@ class Policy(Section):
     """name, domain and references"""
     service: Service
     """what is deployed"""
-    database: Database
-    """migrations and what the schema must hold"""
+    database: Database | None
+    """migrations and what the schema must hold, or null where the service has no database"""
     platform: Platform
     """where it is deployed"""
     phases: Phases = Phases()
@@ -282,6 +282,11 @@ class Policy(Section):
     """what --deploy-set changed, as given: {key: value}"""
     substituted: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     """values that a rehearsal or --deploy-set put in place of policy's own: {dotted key: {policy: …, used: …}}"""
+
+    @property
+    def migrations(self) -> str | None:
+        """The folder of migrations, relative to deploy.yaml; None where there are none of this package's."""
+        return None if self.database is None else self.database.migrations
 
     @property
     def run_limit(self) -> float:

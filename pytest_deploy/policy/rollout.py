@@ -54,12 +54,12 @@ class Organisation(Section):
 class Checks(Section):
     """REQ-o00043-E: what must pass before anything is deployed."""
 
-    lint: Argv
-    """the lint command as a list of words, e.g. [ruff, check, .]"""
-    types: Argv
-    """the type check as a list of words, e.g. [mypy, .]"""
-    tests: Argv
-    """the test command as a list of words, e.g. [pytest, -q]"""
+    lint: Argv | None = None
+    """the lint command as a list of words, e.g. [ruff, check, .], or null for none"""
+    types: Argv | None = None
+    """the type check as a list of words, e.g. [mypy, .], or null for none"""
+    tests: Argv | None = None
+    """the test command as a list of words, e.g. [pytest, -q], or null for none"""
 
 
 class Service(Section):
@@ -75,8 +75,8 @@ class Service(Section):
     """the path that answers 200 when the service is well, e.g. /health"""
     env: Variables = Field(default_factory=dict)
     """environment variables as NAME: 'text'; never a secret"""
-    checks: Checks
-    """the lint, types and tests commands"""
+    checks: Checks = Checks()
+    """the lint, types and tests commands; one that is not given is recorded as not applicable"""
     check_timeout_s: Seconds = 300
     """seconds one check may take"""
     account: Argv | None = None
@@ -97,8 +97,8 @@ class Required(Section):
 class Database(Section):
     """How the schema moves."""
 
-    migrations: RelativePath
-    """the folder of migrations"""
+    migrations: RelativePath | None
+    """the folder of migrations, or null where a step of suites/migration moves the schema by a command of the project's own"""
     required: Required = Required()
     """tables, functions and triggers that must exist"""
     lock_timeout_s: Seconds = 5

@@ -70,7 +70,7 @@ def of_run(environment: Environment, context: RunContext, events: Sequence[Event
     """What a run is about: its request, else its build; a plan counts the approvals of a request that lives already."""
     if context.request:
         return of_request(context.workspace.store, context.run, events=events)
-    migrations = migration.read_migrations(context.workspace.root / environment.policy.database.migrations)
+    migrations = migration.read_migrations(environment.migrations_folder)
     commit = source.read(context.workspace.root).commit
     is_plan = context.pipeline == "plan"
     history = environment.log.history()
@@ -98,4 +98,4 @@ def _built_digest(events: Sequence[Event]) -> str | None:
 
 def _failed_builds(events: Sequence[Event]) -> tuple[str, ...]:
     steps = (step for _, step in of_type(events, StepFinished))
-    return tuple(step.nodeid for step in steps if step.phase == "build" and step.outcome != "passed")
+    return tuple(step.nodeid for step in steps if step.phase == "build" and step.outcome not in {"passed", "not-applicable"})

@@ -14,6 +14,7 @@ from msgspec import convert, to_builtins
 
 from pytest_deploy.errors import ManualInterventionRequired, Refused
 from pytest_deploy.migrate import ledger, snapshot
+from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.record import stored_file
@@ -91,9 +92,12 @@ def read_baseline(platform: Platform) -> Baseline:
             f"traffic is split or moving ({', '.join(f'{s.revision} {s.percent} %' for s in state.shares)}): there is no "
             "sole revision to return to; give one revision all traffic, then run again"
         )
-    with psycopg.connect(platform.database.owner, autocommit=True) as connection:
-        applied = tuple(migration.version for migration in ledger.applied(connection))
-    schema = snapshot.snapshot(platform.database.owner, platform.database.programs)
+    applied = tuple(migration.version for migration in _applied(platform))
+    schema = (
+        snapshot.snapshot(platform.database.owner, platform.database.programs)
+        if platform.has_database
+        else snapshot.NONE
+    )
     revision = platform.runtime.revision(name)
     release = None
     if version := revision.annotations.get("deploy.version"):
@@ -106,6 +110,14 @@ def read_baseline(platform: Platform) -> Baseline:
             schema_sha256=schema.sha256,
         )
     return Baseline(name, applied, schema.sha256, schema.catalog, release)
+
+
+def _applied(platform: Platform) -> tuple[Applied, ...]:
+    """What is applied now, in order; nothing where there is no database."""
+    if not platform.has_database:
+        return ()
+    with psycopg.connect(platform.database.owner, autocommit=True) as connection:
+        return ledger.applied(connection)
 
 
 def migrations_sha256(migrations: Iterable[tuple[str, str]]) -> str:
@@ -121,8 +133,7 @@ def serving(platform: Platform) -> dict[str, Any] | None:
     release = read_baseline(platform).release
     if release is None:
         return None
-    with psycopg.connect(platform.database.owner, autocommit=True) as connection:
-        applied = [(migration.version, migration.sha256 or "") for migration in ledger.applied(connection)]
+    applied = [(migration.version, migration.sha256 or "") for migration in _applied(platform)]
     return {
         "image": release.image,
         "commit": release.commit,

@@ -121,7 +121,7 @@ def build_request(
     # Who approves wrote none of it: where nobody has to, history is not asked, and a shallow clone deploys.
     since = LogState.of(environment.log.history()).deployed_commit
     authors = source.authors(context.workspace.root, source_.commit, since) if policy.approval.roles else ()
-    migrations = migration_files.read_migrations(context.workspace.root / policy.database.migrations)
+    migrations = migration_files.read_migrations(environment.migrations_folder)
     request = {
         "artefact": {"image": image},
         "authors": list(authors),

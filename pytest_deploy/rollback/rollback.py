@@ -76,7 +76,7 @@ def baseline_of(events: Sequence[Event]) -> Baseline | None:
     return None
 
 
-def order_of(policy: Order, baseline: Baseline, folder: Path) -> Order:
+def order_of(policy: Order, baseline: Baseline, folder: Path | None) -> Order:
     """`database-first` where the earlier revision cannot serve on the new schema (a breaking migration), else policy's.
 
     `folder` holds the migrations; where it has become faulty nothing is known of them, and the ledger knows the downs.
@@ -96,7 +96,7 @@ def plan(baseline: Baseline, live: Live, order: Order) -> tuple[Act, ...]:
     return tuple(acts if order == "traffic-first" else reversed(acts))
 
 
-def files(folder: Path) -> tuple[Migration, ...]:
+def files(folder: Path | None) -> tuple[Migration, ...]:
     """The migrations in the folder; none where it is faulty."""
     try:
         return read_migrations(folder)
@@ -119,8 +119,10 @@ class RollbackExecutor:
         for share in state.shares:
             if share.percent:
                 shares[share.revision] = shares.get(share.revision, 0) + share.percent
-        with psycopg.connect(platform.database.owner, autocommit=True) as connection:
-            applied = tuple(migration.version for migration in ledger.applied(connection))
+        applied: tuple[str, ...] = ()
+        if platform.has_database:
+            with psycopg.connect(platform.database.owner, autocommit=True) as connection:
+                applied = tuple(migration.version for migration in ledger.applied(connection))
         tags = {share.tag: share.revision for share in state.shares if share.tag}
         return Live(shares, tags, applied, state.settled)
 
@@ -149,8 +151,8 @@ class RollbackExecutor:
                 self._roll_back_schema(remain, baseline)
 
     @property
-    def _folder(self) -> Path:
-        return self.environment.workspace.root / self.environment.policy.database.migrations
+    def _folder(self) -> Path | None:
+        return self.environment.migrations_folder
 
     def _move_traffic(self, revision: str) -> None:
         runtime = self.environment.platform.runtime
@@ -162,6 +164,7 @@ class RollbackExecutor:
 
     def _roll_back_schema(self, remain: tuple[str, ...], baseline: Baseline) -> None:
         environment, access = self.environment, self.environment.platform.database
+        assert environment.policy.database is not None  # noqa: S101 -- what has applied migrations has a database
         before = snapshot.snapshot(access.owner, access.programs)
         # What a down takes with it lies beside the backup, never in the record.
         undone = rollback.roll_back(

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_deploy.errors import PlatformUnavailable, Refused
+from pytest_deploy.errors import PlatformUnavailable, Refused, UsageError
 from pytest_deploy.platform.embedded.places import LocalArtefacts, Places, Site, log_of, program_environment, tail
 from pytest_deploy.platform.embedded.postgres import prepare_database
 from pytest_deploy.platform.embedded.supervisor import MARKER, lock
@@ -46,10 +46,23 @@ class LocalPlatform:
 
     runtime: CloudRun
     artefacts: LocalArtefacts
-    database: DatabaseAccess
+    access: DatabaseAccess | None
+    """How to reach its database; None where it has none."""
     connection: socket.socket
     """What keeps the supervisor alive."""
     channel: grpc.Channel
+
+    @property
+    def has_database(self) -> bool:
+        """Whether the environment has a database."""
+        return self.access is not None
+
+    @property
+    def database(self) -> DatabaseAccess:
+        """How to reach its database. Raises UsageError where it has none."""
+        if self.access is None:
+            raise UsageError("this environment has no database: deploy.yaml says database: null")
+        return self.access
 
     def close(self) -> None:
         """Let go; if nobody else holds it, all is stopped within 2 s."""
@@ -67,11 +80,13 @@ def connect(
     revision_timeout_s: float = 30.0,
     rehearsal: bool = False,
     database_url: str | None = None,
+    with_database: bool = True,
 ) -> LocalPlatform:
     """Open the embedded platform of a checkout, starting what must run.
 
     `command` runs the service in the unpacked artefact; a first word `python` is this interpreter. A revision may take
     `revision_timeout_s` seconds to listen. `database_url`, else PGHOST, names a server to use instead of the embedded one.
+    Without `with_database` no server is started or asked.
     Raises PlatformUnavailable, UsageError for names it cannot take.
     """
     # 1. Reach the supervisor, started if there is none; it starts what this client needs.
@@ -79,13 +94,17 @@ def connect(
     places = Places.of(checkout)
     places.make()
     external = database_url if database_url is not None else ("" if os.environ.get("PGHOST") else None)
-    connection, answer = _converse(places, {"site": asdict(site), "embedded_database": external is None})
+    connection, answer = _converse(
+        places, {"site": asdict(site), "embedded_database": with_database and external is None}
+    )
     logger.debug("the supervisor of %s serves %s", places.checkout, site.path)
     from pytest_deploy.platform.google.run import CloudRun, loopback_channel
 
     # 2. Make the database where it is absent, and a channel to the Cloud Run stand-in.
     try:
-        if external is None:
+        if not with_database:
+            database = None
+        elif external is None:
             database = prepare_database(answer["administrator"], site.database)
         else:  # others may share this server: the checkout's own hash keeps two of them apart
             name = f"{site.database}_{places.root.name[-12:-4]}"

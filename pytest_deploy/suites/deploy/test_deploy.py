@@ -20,7 +20,7 @@ def test_new_revision_is_ready_at_0_percent(
     before = platform.runtime.state().shares
     given = {
         **policy.service.env,
-        "DATABASE_URL": platform.database.service,
+        **({"DATABASE_URL": platform.database.service} if platform.has_database else {}),
         "VERSION": release.version,
         "COMMIT": release.commit,
     }
