@@ -16,6 +16,7 @@ _PACKAGES = {
     "chromium": "Debian's chromium",
     "go": "Debian's golang-go, golang-golang-x-crypto-dev and golang-golang-x-mod-dev",
     "allure": "npm's allure",
+    "node": "Debian's nodejs",
 }
 
 
