@@ -74,7 +74,8 @@ def attempt(work: Callable[[], _T], failure: Callable[[str], DeployError]) -> _T
 def connect(conninfo: str, *, autocommit: bool = False) -> Iterator[Connection]:
     """A bounded psycopg session; commits at the end, rolls back on any exception, never leaves a statement running.
 
-    Raises PlatformUnavailable where the server cannot be reached; the message holds no password.
+    Raises PlatformUnavailable where the server cannot be reached, or refuses what is asked of it in the session: no error of
+    the driver leaves it, and the message holds no password and no row.
     """
     connection = attempt(
         lambda: psycopg.connect(bounded(conninfo), autocommit=autocommit, client_encoding="utf8"),
@@ -82,16 +83,33 @@ def connect(conninfo: str, *, autocommit: bool = False) -> Iterator[Connection]:
             f"the database cannot be reached: {reason}; check the server and the connection string"
         ),
     )
+    database, user = connection.info.dbname, connection.info.user
     try:
         yield connection
         if not autocommit:
             connection.commit()
+    except psycopg.Error as error:
+        raise _refusal(error, database, user) from None
     except BaseException:
         if connection.info.transaction_status is pq.TransactionStatus.ACTIVE:
             connection.cancel_safe(timeout=1)
         raise
     finally:
         connection.close()
+
+
+def _refusal(error: psycopg.Error, database: str, user: str) -> PlatformUnavailable:
+    """What the server said in a session, as an error of ours that says what to do."""
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        remedy = (
+            f"{user} needs to own the database and what lies in it, by itself or by a role that it is a member of "
+            f'(`ALTER DATABASE "{database}" OWNER TO "{user}"`, and the same for its schemas)'
+        )
+    elif isinstance(error, psycopg.OperationalError):
+        remedy = "see that the server runs and takes connections, then try again"
+    else:
+        remedy = "mend what the server says, then try again"
+    return PlatformUnavailable(f"database {database} refused {user}: {server_message(error)}; {remedy}")
 
 
 def rows_of(connection: Connection) -> Rows:
@@ -136,7 +154,8 @@ def _holder(connection: Connection) -> str:
         "select format('%%s, pid %%s, since %%s UTC', coalesce(nullif(application_name, ''), 'a session'), pid,"
         " to_char(backend_start at time zone 'utc', 'YYYY-MM-DD HH24:MI:SS'))"
         " from pg_locks join pg_stat_activity using (pid)"
-        " where locktype = 'advisory' and objid::bigint = %s and classid = 0 and objsubid = 1 and granted",
+        " where locktype = 'advisory' and objid::bigint = %s and classid = 0 and objsubid = 1 and granted"
+        " and database = (select oid from pg_database where datname = current_database())",
         (RUNNER_KEY,),
     ).fetchone()
     return str(row[0]) if row else "it has just ended"

@@ -9,12 +9,12 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from msgspec import convert, to_builtins
 
 from pytest_deploy.errors import ManualInterventionRequired, Refused
 from pytest_deploy.migrate import ledger, snapshot
 from pytest_deploy.migrate.ledger import Applied
+from pytest_deploy.migrate.session import connect
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import Platform
 from pytest_deploy.record import stored_file
@@ -116,7 +116,7 @@ def _applied(platform: Platform) -> tuple[Applied, ...]:
     """What is applied now, in order; nothing where there is no database."""
     if not platform.has_database:
         return ()
-    with psycopg.connect(platform.database.owner, autocommit=True) as connection:
+    with connect(platform.database.owner, autocommit=True) as connection:
         return ledger.applied(connection)
 
 

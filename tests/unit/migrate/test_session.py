@@ -1,0 +1,82 @@
+"""What the server refuses in a session leaves it as one message: what, where, whom, what to do; no row, no driver's error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pytest_deploy.errors import PlatformUnavailable
+from pytest_deploy.migrate.ledger import install
+from pytest_deploy.migrate.session import connect, rows_of
+from pytest_deploy.migrate.snapshot import read_catalog
+
+
+@pytest.fixture
+def ordinary(each_database: str) -> Iterator[str]:
+    """The connection string of a role with no right but to log in, to a database whose owner it is."""
+    name = str(conninfo_to_dict(each_database)["dbname"])
+    role = f"{name}_owner"
+    with psycopg.connect(each_database, autocommit=True) as connection:
+        connection.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
+        connection.execute(sql.SQL("alter database {} owner to {}").format(sql.Identifier(name), sql.Identifier(role)))
+    yield make_conninfo(each_database, user=role)
+    with psycopg.connect(each_database, autocommit=True) as connection:
+        connection.execute(sql.SQL("reassign owned by {} to current_user").format(sql.Identifier(role)))
+        connection.execute(sql.SQL("drop owned by {}").format(sql.Identifier(role)))
+        connection.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+
+
+def test_every_catalog_that_is_read_is_open_to_an_ordinary_owner(each_database: str, ordinary: str) -> None:
+    foreign = """
+        create foreign data wrapper wrapper; create server elsewhere foreign data wrapper wrapper;
+        create user mapping for public server elsewhere options (password 'of-somebody');
+        create publication all_of_it; create table numbers (a int, b int); create statistics pair on a, b from numbers
+    """
+    with psycopg.connect(each_database, autocommit=True) as connection:
+        connection.execute(foreign.encode())
+        seen_by_all = read_catalog(rows_of(connection))
+    with connect(ordinary) as session:
+        seen_by_owner = read_catalog(rows_of(session))
+    assert seen_by_owner == seen_by_all
+    assert "of-somebody" not in seen_by_owner.text
+
+
+def test_an_ordinary_owner_keeps_the_history(ordinary: str) -> None:
+    with connect(ordinary) as session:
+        install(session)
+        assert session.execute("select count(*) from deploy.applied").fetchone() == (0,)
+
+
+def test_what_belongs_to_somebody_else_is_named_with_who_needs_it(each_database: str, ordinary: str) -> None:
+    with psycopg.connect(each_database, autocommit=True) as connection:
+        connection.execute("create table public.theirs (a int)")
+    given = conninfo_to_dict(ordinary)
+    said = re.escape(f"database {given['dbname']} refused {given['user']}: permission denied for table theirs; ")
+    with (
+        pytest.raises(PlatformUnavailable, match=f"^{said}{given['user']} needs to own the database"),
+        connect(ordinary) as session,
+    ):
+        session.execute("select * from public.theirs")
+
+
+def test_no_row_is_told_of_a_refused_statement(database: str) -> None:
+    with (
+        pytest.raises(PlatformUnavailable, match="duplicate key value violates unique constraint") as raised,
+        connect(database) as session,
+    ):
+        session.execute(
+            "create table secret (word text primary key); insert into secret values ('of-a-subject'), ('of-a-subject')"
+        )
+    assert "of-a-subject" not in str(raised.value)
+    with connect(database) as session:
+        assert session.execute("select to_regclass('secret')").fetchone() == (None,)
+
+
+def test_a_server_that_goes_away_is_a_message(database: str) -> None:
+    with pytest.raises(PlatformUnavailable, match="see that the server runs"), connect(database) as session:
+        session.execute("select pg_terminate_backend(pg_backend_pid())")
