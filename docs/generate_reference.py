@@ -43,7 +43,8 @@ EXIT_CODES: Mapping[int, str] = {
 """What a caller may conclude from each exit code; the errors below name the code they end with."""
 
 VARIABLES: Mapping[str, str] = {
-    "PGHOST": "a PostgreSQL server to use in place of the embedded one, with libpq's other variables (`PGPORT`, `PGUSER`, ...)",
+    "PGHOST": "a PostgreSQL server to use in place of the embedded one, with libpq's other variables (`PGPORT`, `PGUSER`, `PGPASSWORD`, ...)",
+    "PGDATABASE": "the environment's database on a server that is there already; `postgres` is the server's own, and does not count",
     "GITHUB_TOKEN": "the token for anchors at GitHub; `anchors.github.token_variable` names another variable",
     "STORAGE_EMULATOR_HOST": "an emulator of Cloud Storage at a loopback address, for rehearsals; a real environment refuses to run with it",
     "GOOGLE_CLOUD_PROJECT": "the project that Google's storage client names in its requests",

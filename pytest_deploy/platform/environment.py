@@ -73,6 +73,7 @@ class Environment:
                 service=self.policy.service.name,
                 command=self.policy.service.command,
                 rehearsal=self.workspace.rehearsal,
+                database_url=None if self.policy.database is None else self.policy.database.url,
                 with_database=self.policy.database is not None,
             )
             if self._opened.has_database:

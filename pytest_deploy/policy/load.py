@@ -164,6 +164,9 @@ def _with_settings(
         document = overlay(document, change)
     valid, new_faults = validate(document, name, environments)
     faults += new_faults
+    if rehearsal and (database := valid.get("database")) is not None and database.url is not None:
+        problem = "a rehearsal has a database of its own, and never meets the environment's"
+        faults.append(Fault(_OPTION, None, "database.url", problem, "leave it out"))
     platform = valid.get("platform")
     if platform is not None and platform.kind != "embedded":
         faults.append(
@@ -180,6 +183,7 @@ REHEARSED_ANCHORS = ".deploy/anchors"
 def _rehearsed(document: Node) -> Node:
     """What a rehearsal changes of an environment: embedded platform, keys in files (its own, its people's), no commit frozen.
 
+    Its database is its checkout's own, wherever the environment's lies.
     Its record lies in a folder, whose retention nothing can lock, unless `record.rehearsed` says otherwise; the copies of its
     checkpoints lie in a folder too, in place of GitHub's as well, and no authority is asked for the time. Nobody is asked who
     administers it.
@@ -193,6 +197,9 @@ def _rehearsed(document: Node) -> Node:
     if document.nearest(("record", "rehearsed")).value != "gcs":
         changed["record"] |= _ON_DISK
         changed["retention"] = {"locked": False}
+    address = document.nearest(("database", "url"))
+    if address.key.endswith("database.url") and address.value is not None:
+        changed["database"] = {"url": None}
     listed = document.nearest(("administrators",))
     if listed.key.endswith("administrators") and listed.value is not None:
         changed["administrators"] = None  # accounts, people and systems are others here

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from pytest_deploy.policy.types import (
     Argv,
     Count,
+    DatabaseUrl,
     Domain,
     Line,
     Names,
@@ -99,6 +100,8 @@ class Database(Section):
 
     migrations: RelativePath | None
     """the folder of migrations, or null where a step of suites/migration moves the schema by a command of the project's own"""
+    url: DatabaseUrl | None = None
+    """a database that is there already, as postgresql://USER@HOST/DATABASE without a password; null: PGHOST's server, else the embedded one"""
     required: Required = Required()
     """tables, functions and triggers that must exist"""
     lock_timeout_s: Seconds = 5

@@ -63,6 +63,34 @@ def _relative(value: str) -> str:
     return value
 
 
+def _database_url(value: str) -> str:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    right = "give postgresql://USER@HOST:PORT/DATABASE; what it leaves out comes from libpq's variables, e.g. PGUSER"
+    if not value.startswith(("postgresql://", "postgres://")):
+        raise complaint("is no URL of a PostgreSQL database", right)
+    try:
+        given = conninfo_to_dict(value)
+    except ProgrammingError:  # its message may quote a password
+        raise complaint("libpq cannot read this URL", right) from None
+    if {"password", "sslpassword"} & given.keys():
+        raise complaint(
+            "holds a password, and everybody reads this file",
+            "take it out, and give it as PGPASSWORD, or in a file that PGPASSFILE names (~/.pgpass)",
+        )
+    if given.get("dbname") in SERVERS_OWN_DATABASES:
+        raise complaint(
+            f"names the server's own database {given['dbname']}",
+            "name a database for this environment alone, or none: it is then called SERVICE_ENVIRONMENT",
+        )
+    return value
+
+
+SERVERS_OWN_DATABASES = frozenset({"postgres", "template0", "template1"})
+"""They belong to the server: an address that names one does not name an environment's."""
+
+
 def _one_line(value: str) -> str:
     if not value.isprintable():
         raise complaint("is not one line of printable text", "leave out line breaks and control characters")
@@ -100,6 +128,7 @@ Email = Annotated[str, Field(pattern=f"^{EMAIL}$")]
 Line = Annotated[Text, Field(max_length=300), AfterValidator(_one_line)]
 Domain = Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 UrlPath = Annotated[str, Field(pattern=r"^/[^\s?#]*$")]
+DatabaseUrl = Annotated[Text, AfterValidator(_database_url)]
 RelativePath = Annotated[Text, AfterValidator(_relative)]
 Argv = Annotated[tuple[Text, ...], Field(min_length=1)]
 Names = Annotated[tuple[Text, ...], AfterValidator(distinct)]

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_deploy.errors import PlatformUnavailable, Refused, UsageError
+from pytest_deploy.platform.embedded.database import existing_database, prepare_database, role_of
 from pytest_deploy.platform.embedded.places import LocalArtefacts, Places, Site, log_of, program_environment, tail
-from pytest_deploy.platform.embedded.postgres import prepare_database
 from pytest_deploy.platform.embedded.supervisor import MARKER, lock
 from pytest_deploy.platform.protocol import DatabaseAccess
 
@@ -85,7 +85,8 @@ def connect(
     """Open the embedded platform of a checkout, starting what must run.
 
     `command` runs the service in the unpacked artefact; a first word `python` is this interpreter. A revision may take
-    `revision_timeout_s` seconds to listen. `database_url`, else PGHOST, names a server to use instead of the embedded one.
+    `revision_timeout_s` seconds to listen. `database_url`, else PGHOST, names a server to use instead of the embedded one, and
+    a database on it that every clone of the repository finds; a rehearsal's is its checkout's own.
     Without `with_database` no server is started or asked.
     Raises PlatformUnavailable, UsageError for names it cannot take.
     """
@@ -93,22 +94,23 @@ def connect(
     site = Site(environment, service, rehearsal)
     places = Places.of(checkout)
     places.make()
-    external = database_url if database_url is not None else ("" if os.environ.get("PGHOST") else None)
+    checkout_hash = places.root.name[-12:-4]
+    own = f"{site.database}_{checkout_hash}" if rehearsal else None
+    existing = existing_database(database_url, site.database, own=own) if with_database else None
     connection, answer = _converse(
-        places, {"site": asdict(site), "embedded_database": with_database and external is None}
+        places, {"site": asdict(site), "embedded_database": with_database and existing is None}
     )
     logger.debug("the supervisor of %s serves %s", places.checkout, site.path)
     from pytest_deploy.platform.google.run import CloudRun, loopback_channel
 
     # 2. Make the database where it is absent, and a channel to the Cloud Run stand-in.
     try:
-        if not with_database:
-            database = None
-        elif external is None:
+        database: DatabaseAccess | None = None
+        if existing is None and with_database:
             database = prepare_database(answer["administrator"], site.database)
-        else:  # others may share this server: the checkout's own hash keeps two of them apart
-            name = f"{site.database}_{places.root.name[-12:-4]}"
-            database = prepare_database(external, name, password_file=places.state(site) / "service-password")
+        elif existing is not None:  # others may share this database: the service of each checkout logs in by a role of its own
+            role, password_file = role_of(existing.name, checkout_hash), places.state(site) / "service-password"
+            database = prepare_database(existing.server, existing.name, role=role, password_file=password_file)
         channel = loopback_channel(f"unix:{places.run}")
     except BaseException:
         connection.close()
@@ -126,7 +128,7 @@ def connect(
 def reset(checkout: Path) -> None:
     """Forget what the embedded platform knows: services, revisions, artefacts, logs and the embedded databases.
 
-    A database on a server named by PGHOST stays. Raises Refused while a client is connected.
+    A database on a server that was there already stays. Raises Refused while a client is connected.
     """
     places = Places.of(checkout)
     if not places.deploy.exists():

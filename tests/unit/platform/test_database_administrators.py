@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pytest_deploy.platform.database_administrators import database_administrators
-from pytest_deploy.platform.embedded.postgres import prepare_database
+from pytest_deploy.platform.embedded.database import prepare_database
 from pytest_deploy.platform.protocol import DatabaseAccess
 from tests.postgres_server import PostgresServer
 

@@ -12,7 +12,13 @@ import pytest
 from psycopg import sql
 
 from pytest_deploy.errors import PlatformUnavailable, UsageError
-from pytest_deploy.platform.embedded.postgres import prepare_database, programs_of
+from pytest_deploy.platform.embedded.database import (
+    ExistingDatabase,
+    existing_database,
+    prepare_database,
+    programs_of,
+    role_of,
+)
 from tests.conftest import skip_or_fail_missing
 from tests.postgres_server import DEBIAN_15, PostgresServer
 
@@ -102,3 +108,107 @@ def test_debians_programs_are_found_for_its_server() -> None:
     found = programs_of(15)
     assert found is not None
     assert (found / "pg_dump").exists()
+
+
+# --- a server that is there already
+
+
+@pytest.fixture
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """No variable of libpq is set."""
+    for variable in ("PGHOST", "PGDATABASE", "PGUSER", "PGPASSWORD"):
+        monkeypatch.delenv(variable, raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(
+    "url, pgdatabase, name",
+    [
+        ("postgresql://deployer@db.example.org/parcels", "", "parcels"),
+        ("postgresql://deployer@db.example.org/parcels", "other", "parcels"),
+        ("postgresql://deployer@db.example.org", "", "tiny_local"),
+        ("postgresql://deployer@db.example.org", "parcels", "parcels"),
+        (None, "parcels", "parcels"),
+        (None, "", "tiny_local"),
+        (None, "postgres", "tiny_local"),  # the server's own: where to ask, never where to deploy to
+    ],
+)
+def test_the_name_is_what_people_say_and_never_the_checkouts(
+    no_variables: pytest.MonkeyPatch, url: str | None, pgdatabase: str, name: str
+) -> None:
+    no_variables.setenv("PGHOST", "db.example.org")
+    if pgdatabase:
+        no_variables.setenv("PGDATABASE", pgdatabase)
+    assert existing_database(url, "tiny_local") == ExistingDatabase(url or "", name)
+
+
+def test_where_nobody_names_a_server_it_is_the_embedded_one(no_variables: pytest.MonkeyPatch) -> None:
+    no_variables.setenv("PGDATABASE", "parcels")
+    assert existing_database(None, "tiny_local") is None
+
+
+def test_a_rehearsal_never_meets_the_environments_own_database(no_variables: pytest.MonkeyPatch) -> None:
+    no_variables.setenv("PGHOST", "db.example.org")
+    no_variables.setenv("PGDATABASE", "parcels")
+    assert existing_database(None, "tiny_local", own="own") == ExistingDatabase("", "own")
+
+
+def test_each_checkouts_role_fits_into_a_name_of_postgresql() -> None:
+    assert role_of("parcels", "0123abcd") == "parcels_0123abcd_svc"
+    long = role_of("ü" * 31, "0123abcd")
+    assert (len(long.encode()) <= 63, long.endswith("_0123abcd_svc")) == (True, True)
+
+
+@pytest.fixture
+def owner(postgres: PostgresServer, name: str) -> Iterator[str]:
+    """The connection string of an ordinary role that owns the database `name`, which somebody else made and lets nobody into."""
+    role = f"{name}_owner"
+    with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEROLE").format(sql.Identifier(role)))
+        names = sql.Identifier(name), sql.Identifier(role)
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(*names))
+        connection.execute(sql.SQL("REVOKE CONNECT ON DATABASE {} FROM PUBLIC").format(sql.Identifier(name)))
+    yield f"host={postgres.host} port={postgres.port} user={role}"
+    with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        for made in (f"{name}_one_svc", f"{name}_two_svc", role):
+            connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(made)))
+
+
+def test_an_ordinary_owner_lets_the_service_of_each_checkout_in(owner: str, name: str, tmp_path: Path) -> None:
+    def opened(checkout: str) -> str:
+        file = tmp_path / checkout / "service-password"
+        return prepare_database(owner, name, role=role_of(name, checkout), password_file=file).service
+
+    first, second = opened("one"), opened("two")
+    for service in (first, second):
+        with psycopg.connect(service) as connection:
+            assert connection.execute("SELECT current_database()::text").fetchone() == (name,)
+    assert opened("one") == first, "another checkout's deployment leaves the first one's password alone"
+
+
+def test_a_role_that_somebody_dropped_gets_the_known_password_again(
+    postgres: PostgresServer, owner: str, name: str, tmp_path: Path
+) -> None:
+    file, role = tmp_path / "service-password", f"{name}_one_svc"
+    first = prepare_database(owner, name, role=role, password_file=file)
+    with psycopg.connect(postgres.conninfo(name), autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+        connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+    assert prepare_database(owner, name, role=role, password_file=file) == first
+    with psycopg.connect(postgres.conninfo()) as connection:
+        stored = connection.execute(
+            "SELECT rolpassword IS NOT NULL FROM pg_authid WHERE rolname = %s", [role]
+        ).fetchone()
+    assert stored == (True,)
+
+
+def test_who_is_not_let_in_is_told_the_servers_own_reason(postgres: PostgresServer, owner: str, name: str) -> None:
+    stranger = f"{name}_stranger"
+    with psycopg.connect(postgres.conninfo(), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(stranger)))
+        try:
+            with pytest.raises(PlatformUnavailable, match=f"permission denied for database .{name}"):
+                prepare_database(f"host={postgres.host} user={stranger}", name)
+        finally:
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(stranger)))

@@ -387,3 +387,59 @@ def test_incidents_that_nothing_tells_of_are_not_asked_about(tmp_path: Path) -> 
     assert f"deploy.yaml:{(BASE + asked).splitlines().index(asked.rstrip()) + 1}: " in said
     assert "leave the rule out" in said
     assert load(written(tmp_path, BASE + told), "local").incidents is not None
+
+
+# --- a database that is there already
+
+
+def with_url(url: str) -> str:
+    return BASE.replace("  migrations: migrations\n", f"  migrations: migrations\n  url: {url!r}\n")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://deployer@db.example.org:5433/parcels?sslmode=verify-full",
+        "postgres:///parcels",
+        "postgresql://deployer@/parcels?host=/var/run/postgresql",
+        "postgresql://db.example.org",
+    ],
+)
+def test_a_database_that_is_there_already_is_named_by_its_url(tmp_path: Path, url: str) -> None:
+    assert load(written(tmp_path, with_url(url)), "local").database.url == url
+
+
+@pytest.mark.parametrize(
+    "url, said",
+    [
+        (
+            "postgresql://deployer:s3cret-word@db.example.org/parcels",
+            "holds a password, and everybody reads this file; take",
+        ),
+        (
+            "postgresql://db.example.org/parcels?password=s3cret-word",
+            "holds a password, and everybody reads this file; take",
+        ),
+        ("mysql://db.example.org/parcels", "is no URL of a PostgreSQL database; give postgresql://USER@HOST"),
+        ("postgresql://deployer:s3cret-word@[/parcels", "libpq cannot read this URL; give postgresql://USER@HOST"),
+        ("postgresql://deployer@db.example.org/postgres", "names the server's own database postgres; name a database"),
+    ],
+)
+def test_a_url_is_refused_with_a_password_and_what_names_no_database(tmp_path: Path, url: str, said: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        load(written(tmp_path, with_url(url)), "local")
+    (fault,) = raised.value.faults
+    assert fault.key == "database.url"
+    assert said in str(fault)
+    assert "s3cret-word" not in str(raised.value)
+    assert "PGPASSFILE" in fault.remedy or "password" not in said
+
+
+def test_a_rehearsal_leaves_the_environments_database_alone(tmp_path: Path) -> None:
+    file = written(tmp_path, with_url("postgresql://db.example.org/parcels") + PRODUCTION)
+    policy = load(file, "production", rehearsal=True)
+    assert policy.database.url is None
+    assert policy.substituted["database.url"] == {"policy": "postgresql://db.example.org/parcels", "used": None}
+    with pytest.raises(ConfigurationError, match="a rehearsal has a database of its own"):
+        load(file, "production", ["database.url=postgresql://db.example.org/parcels"], rehearsal=True)
+    assert load(file, "local", ["database.url=postgresql:///other"]).database.url == "postgresql:///other"
