@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -171,3 +172,43 @@ def _is_same(one: str, other: str) -> bool:
     """Whether two paths are one interpreter with the same packages: an environment's own is a link to the system's."""
     first, second = Path(one), Path(other)
     return first.parent.resolve() == second.parent.resolve() and first.exists() and first.samefile(second)
+
+
+# --- an interpreter that lacks what this program needs
+
+_NEEDED: Final = (
+    "allure_pytest",
+    "cryptography",
+    "holidays",
+    "jinja2",
+    "msgspec",
+    "psutil",
+    "psycopg",
+    "pydantic",
+    "pytest_html",
+    "requests",
+    "rich",
+    "typer",
+    "xdist",
+    "yaml",
+)
+"""The modules of what pyproject.toml names as dependencies, but pytest and tzdata."""
+_ENVIRONMENTS: Final = (".venv", "venv")
+
+
+def wrong_interpreter(module: str = NAME.replace("-", "_")) -> str:
+    """Why this interpreter cannot run the program, and what to type instead; empty where it can.
+
+    A checkout is found from its folder by any Python, also by the system's, which has none of what is needed. `module` is what
+    was started, as `python -m` names it.
+    """
+    missing = [name for name in _NEEDED if find_spec(name) is None]
+    if not missing:
+        return ""
+    own = next((path for name in _ENVIRONMENTS if (path := Path(name, "bin", "python")).is_file()), None)
+    right = [str(own), "-m", module, *sys.argv[1:]] if own else [sys.executable, "-m", "pip", "install", NAME]
+    shown = ", ".join(missing[:_SHOWN]) + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
+    return f"{sys.executable} cannot run {NAME}: {shown} are not installed for it; type `{shlex.join(right)}`"
+
+
+_SHOWN: Final = 3

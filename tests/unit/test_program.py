@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,11 @@ def test_nothing_is_kept_of_how_the_program_was_called() -> None:
 
     assert found == {"pytest-deploy approve x --role 'QA Lead'\n"}
     assert not re.search(r"python|deploy\.py", found.pop())
+
+
+def test_what_an_interpreter_needs_is_what_the_package_depends_on() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = {re.split(r"[\[>=]", one)[0] for one in project["dependencies"]} - {"pytest", "tzdata"}
+    modules = {"pytest-xdist": "xdist", "pyyaml": "yaml"}
+    assert {modules.get(name, name.replace("-", "_")) for name in wanted} == set(program._NEEDED)
+    assert program.wrong_interpreter() == ""
