@@ -13,6 +13,7 @@ from pytest_deploy.commands import GROUP, Env
 from pytest_deploy.errors import MigrationsRefused, Refused, UsageError
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.migrations import Migrations
+from pytest_deploy.migrate.tools import require_tools
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.record import lease
@@ -41,6 +42,7 @@ def status(env: Env) -> None:
 @migrate.command()
 def check(env: Env) -> None:
     """What is faulty in what is pending: files, history and squawk's findings."""
+    require_tools()
     with _opened(env) as (_, migrations):
         findings = migrations.findings()
         blocking = [finding.fault() for finding in findings if finding.blocks and finding.accepted is None]
@@ -55,6 +57,7 @@ def check(env: Env) -> None:
 @migrate.command(name="dry-run")
 def dry_run(env: Env) -> None:
     """Execute what is pending and take it back: schema diff, locks, time."""
+    require_tools(linter=False)
     with _opened(env) as (_, migrations):
         result = migrations.dry_run()
     for version, seconds in zip(result.versions, result.durations_s, strict=True):
@@ -74,6 +77,7 @@ def up(
     """Apply what is pending; only where policy asks for no approval."""
     if to is not None:
         _require_version(to)
+    require_tools(linter=False)
     with _opened(env) as (environment, migrations):
         _refuse_where_approval_is_asked(environment, "up", f"a deployment: `{program_command('run', env)}`")
         files = migrations.files()

@@ -27,6 +27,7 @@ from pytest_deploy.errors import DeployError
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.session import ENGINE_KEY, Rows, bounded, server_message
 from pytest_deploy.migrate.statements import statements
+from pytest_deploy.migrate.tools import import_pgmigrate
 
 _CANCEL_EVERY_S: Final = 0.05
 _TICK_S: Final = 0.25
@@ -100,8 +101,9 @@ class Engine:
         """Run to the end; call `on_alert` once, in this thread, *while* it runs past `budget_s`. REQ-o00044-L.
 
         `on_tick` is called with the engine's server process every quarter of a second. Whatever is raised in this thread
-        meanwhile stops the engine first. None means that it did all.
+        meanwhile stops the engine first. None means that it did all. Raises UsageError where pgmigrate is not installed.
         """
+        import_pgmigrate()  # here, in the caller's thread: that it is missing is no failure of a migration
         until = time.monotonic() + budget_s
         self._thread.start()
         try:
@@ -147,8 +149,7 @@ class Engine:
                 self._connection.close()
 
     def _migrate(self) -> None:
-        import pgmigrate
-
+        pgmigrate = import_pgmigrate()
         # It logs every statement, which neither a terminal nor a log file of ours is to hold.
         pgmigrate_logger = logging.getLogger("pgmigrate")
         pgmigrate_logger.propagate = False

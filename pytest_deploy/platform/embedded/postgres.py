@@ -176,7 +176,9 @@ class EmbeddedServer:
     def _reachable_programs(self) -> Path:
         """The programs, or a copy of them beside the data where the server's user cannot come to them."""
         if self._user is None or all(parent.stat().st_mode & 0o001 for parent in self.programs.resolve().parents):
-            return self.programs
+            return (
+                self.programs.resolve()
+            )  # by a way that was looked at: a link to it may lie where that user cannot come
         package = self.programs.parent.parent
         copy = self.folder / "programs"
         if not copy.exists():
