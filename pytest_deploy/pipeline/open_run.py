@@ -93,7 +93,7 @@ def open_run(
         RecordError: the record cannot be written or does not verify.
     """
     # 1. What moves the schema is installed; what is not committed is deployed only where policy allows that.
-    if context.pipeline in {PIPELINE, PLAN}:
+    if context.pipeline in {PIPELINE, PLAN} and environment.policy.migrations is not None:
         require_tools()
     if source_.dirty and not environment.policy.dirty_tree:
         raise Refused(

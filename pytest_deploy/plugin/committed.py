@@ -23,7 +23,7 @@ from pytest_deploy.plugin.options import workspace_of
 from pytest_deploy.policy.load import policy_of
 from pytest_deploy.program import hand_down
 from pytest_deploy.record import programs
-from pytest_deploy.release import git, tree
+from pytest_deploy.release import git, source, tree
 from pytest_deploy.workspace import Workspace
 
 PREFIX_VARIABLE: Final = "PYTHONPYCACHEPREFIX"
@@ -50,7 +50,7 @@ def require(early_config: pytest.Config) -> None:
         programs.refuse_strangers(workspace.environment)
         commit = git.text(workspace.root, "rev-parse", "HEAD")
         read_whole = ["suites", *([policy.migrations] if policy.migrations else [])]
-        found = tree.differences(workspace.root, commit, read_whole)
+        found = tree.differences(workspace.root, commit, read_whole, source.folders_of(policy))
         names = [entry.name for entry in tree.entries(workspace.root, commit)]
         found += cached_modules.foreign(workspace.root, names, early_config)
         tree.refuse(found, commit, workspace.environment)

@@ -70,7 +70,7 @@ class Controller:
     @cached_property
     def source(self) -> Source:
         """The checkout that is deployed, read once. Raises UsageError where it is none."""
-        return source.read(self.context.workspace.root)
+        return source.read(self.context.workspace.root, self.environment.policy)
 
     # --- opening
 

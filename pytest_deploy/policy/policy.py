@@ -11,7 +11,17 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pytest_deploy.policy.phases import OPTIONAL, PHASES
 from pytest_deploy.policy.replaced_steps import ReplacedSteps
-from pytest_deploy.policy.rollout import Database, Health, Organisation, Platform, Rollback, Service, Smoke, Traffic
+from pytest_deploy.policy.rollout import (
+    Database,
+    Health,
+    Organisation,
+    Platform,
+    ReleaseRules,
+    Rollback,
+    Service,
+    Smoke,
+    Traffic,
+)
 from pytest_deploy.policy.storage import Anchors, Record, Retention
 from pytest_deploy.policy.types import (
     Argv,
@@ -222,6 +232,8 @@ class Policy(Section):
     """name, domain and references"""
     service: Service
     """what is deployed"""
+    release: ReleaseRules = ReleaseRules()
+    """tag_prefix"""
     database: Database | None
     """migrations and what the schema must hold, or null where the service has no database"""
     platform: Platform

@@ -18,8 +18,10 @@ from pytest_deploy.policy.types import (
     Line,
     Names,
     RelativePath,
+    RepositoryPath,
     Seconds,
     Section,
+    TagPrefix,
     Text,
     UrlPath,
     Variables,
@@ -68,8 +70,8 @@ class Service(Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z]([a-z0-9-]{0,47}[a-z0-9])?$")]
     """lower-case letters, digits and hyphens, as Cloud Run asks, e.g. parcels"""
-    source: RelativePath
-    """the folder the artefact is made of; checks run there"""
+    source: RepositoryPath
+    """the folder the artefact is made of; checks run there; it may lie elsewhere in the same git repository, e.g. ../../libs/parcels"""
     command: Argv
     """what starts the service, as a list of words"""
     health: UrlPath = "/health"
@@ -82,6 +84,13 @@ class Service(Section):
     """seconds one check may take"""
     account: Argv | None = None
     """the command that makes the synthetic smoke account, as a list of words, or null"""
+
+
+class ReleaseRules(Section):
+    """How a release is named, where one repository holds several services."""
+
+    tag_prefix: TagPrefix | None = None
+    """what the tags begin with that name this service's versions, e.g. parcels-; null: any tag does"""
 
 
 class Required(Section):

@@ -58,7 +58,18 @@ def _relative(value: str) -> str:
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts or "\\" in value:
         raise complaint(
-            f"{value!r} leads out of the repository", "give a path relative to deploy.yaml, with / and no .."
+            f"{value!r} leads out of the folder of deploy.yaml", "give a path relative to it, with / and no .."
+        )
+    return value
+
+
+def _of_the_repository(value: str) -> str:
+    parts = PurePosixPath(value).parts
+    inner = parts[next((number for number, part in enumerate(parts) if part != ".."), len(parts)) :]
+    if value.startswith("/") or "\\" in value or ".." in inner:
+        raise complaint(
+            f"{value!r} is no folder of this repository",
+            "give a path relative to deploy.yaml, with / and with .. at its beginning alone, e.g. ../../libs/parcels",
         )
     return value
 
@@ -128,6 +139,8 @@ Email = Annotated[str, Field(pattern=f"^{EMAIL}$")]
 Line = Annotated[Text, Field(max_length=300), AfterValidator(_one_line)]
 Domain = Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 UrlPath = Annotated[str, Field(pattern=r"^/[^\s?#]*$")]
+RepositoryPath = Annotated[Text, AfterValidator(_of_the_repository)]
+TagPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=60)]
 DatabaseUrl = Annotated[Text, AfterValidator(_database_url)]
 RelativePath = Annotated[Text, AfterValidator(_relative)]
 Argv = Annotated[tuple[Text, ...], Field(min_length=1)]

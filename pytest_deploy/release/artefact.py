@@ -20,7 +20,6 @@ from typing import Final, NamedTuple
 
 from pytest_deploy.errors import Refused, UsageError
 from pytest_deploy.release import source, tree
-from pytest_deploy.workspace import OWN_FOLDERS
 
 _PRIVATE_KEY: Final = re.compile(
     rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----\s+(?:Proc-Type:|Version:|[A-Za-z0-9+/]{16})"
@@ -44,15 +43,15 @@ def build_artefact(root: Path, folder: str, into: Path) -> Path:
 
     Args:
         root: The checkout.
-        folder: The service's, relative to it.
+        folder: The service's, relative to it; it may lie elsewhere in the same repository.
         into: Where the archive is put; made where it is missing.
 
     Raises:
-        UsageError: `folder` holds no file that git knows or would know.
+        UsageError: `folder` holds no file that git knows or would know, or lies outside the repository.
         Refused: it holds what must not be released (a private key), or what no archive can keep (a submodule, a link that
             leads out of it or nowhere).
     """
-    state = source.read(root)
+    state = source.read_folders(root, source.with_source(folder))
     found = _on_disk(root, folder) if state.dirty else _of_commit(root, folder, state.commit)
     members = sorted(found, key=lambda member: member.name)
     if not members:
@@ -69,12 +68,12 @@ def build_artefact(root: Path, folder: str, into: Path) -> Path:
 
 
 def registry_tag(version: str) -> str:
-    """A version as a registry's tag: registries know no `+`."""
-    return version.replace("+", "-")
+    """A version as a registry's tag: registries know no `+` and no `/`."""
+    return version.replace("+", "-").replace("/", "-")
 
 
 def _of_commit(root: Path, folder: str, commit: str) -> Iterator[_Member]:
-    held = [one for one in tree.entries(root, commit, folder) if one.name.partition("/")[0] not in OWN_FOLDERS]
+    held = [one for one in tree.entries(root, commit, folder) if not source.is_own(one.name)]
     bytes_of = tree.contents(root, [one for one in held if one.mode != tree.REPOSITORY])
     for entry in held:
         yield _Member(_inside(folder, entry.name), entry.mode, bytes_of.get(entry.object_id, b""))
@@ -82,7 +81,7 @@ def _of_commit(root: Path, folder: str, commit: str) -> Iterator[_Member]:
 
 def _on_disk(root: Path, folder: str) -> Iterator[_Member]:
     for path in source.files(root, folder):
-        name = path.relative_to(root).as_posix()
+        name = os.path.relpath(path, root)
         if path.is_symlink():
             yield _Member(_inside(folder, name), tree.LINK, os.fsencode(path.readlink()))
         else:

@@ -7,13 +7,16 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
-from pytest_deploy.errors import Refused
+from pytest_deploy.errors import Refused, UsageError
+from pytest_deploy.policy.policy import Policy
 from pytest_deploy.release import git
 from pytest_deploy.workspace import OWN_FOLDERS
 
+HERE: Final = "."
+"""The folder of deploy.yaml, which the paths of a deployment are relative to."""
 _TRAILER = re.compile(r"^\s*co-authored-by\s*:(.*)", re.IGNORECASE | re.MULTILINE)
 _EMAIL = re.compile(r"[^\s<>]+@[^\s<>]+")
 _NOBODY: Final = "(nobody)"
@@ -29,28 +32,69 @@ class Source:
     branch: str
     """Empty on a detached head."""
     version: str
-    """`git describe --tags`, else `0.0.0+g<sha>`; with `.dirty` where the tree is."""
+    """`git describe --tags`, of tags with policy's prefix alone, else `0.0.0+g<sha>`; with `.dirty` where the tree is."""
     dirty: bool
+    """Whether a file that this deployment is made of differs from the commit's."""
 
 
-def read(root: Path) -> Source:
-    """Read the checkout at `root`. Raises UsageError where it is no git checkout with a commit.
+def read(root: Path, policy: Policy | None = None) -> Source:
+    """Read the checkout at `root`, the folder of deploy.yaml: it may lie anywhere in its repository.
 
-    A file that git was told not to look at (`update-index --assume-unchanged`, `--skip-worktree`) makes the tree dirty:
-    nobody can say that it is the commit's, and it would go into the artefact.
+    Of the rest of the repository nothing is looked at but the service's folder, where `policy` says that it lies there. A file
+    that git was told not to look at (`update-index --assume-unchanged`, `--skip-worktree`) makes the tree dirty: nobody can say
+    that it is the commit's, and it would go into the artefact. Raises UsageError where it is no git checkout with a commit, or
+    the service's folder lies outside it.
     """
+    prefix = policy.release.tag_prefix if policy is not None else None
+    return read_folders(root, folders_of(policy) if policy is not None else (HERE,), tag_prefix=prefix or "")
+
+
+def folders_of(policy: Policy) -> tuple[str, ...]:
+    """What a deployment is made of, relative to deploy.yaml's folder: that folder, and the service's where it lies elsewhere."""
+    return with_source(policy.service.source)
+
+
+def with_source(folder: str) -> tuple[str, ...]:
+    """The checkout's folder, and the service's where it lies elsewhere in the repository."""
+    return (HERE, folder) if PurePosixPath(folder).parts[:1] == ("..",) else (HERE,)
+
+
+def read_folders(root: Path, folders: Sequence[str], *, tag_prefix: str = "") -> Source:
+    """`read`, of these folders: what differs elsewhere in the repository is a neighbour's."""
     commit = git.text(root, "rev-parse", "HEAD")
-    dirty = bool(git.text(root, "status", "--porcelain", "--untracked-files=normal")) or _has_unwatched_files(root)
-    described = git.text(root, "describe", "--tags", "--always", "--abbrev=12")
+    for folder in folders:
+        _refuse_outside(root, folder)
+    changed = git.text(root, "status", "--porcelain", "--untracked-files=normal", "--", *folders)
+    dirty = bool(changed) or _has_unwatched_files(root, folders)
+    # In a pattern of git only a prefix of letters, digits, `.`, `_`, `-` and `/` means itself; policy allows no other.
+    matching = [f"--match={tag_prefix}*"] if tag_prefix else []
+    described = git.text(root, "describe", "--tags", "--always", "--abbrev=12", *matching)
     # --always answers with the bare hash where no tag is in reach.
     version = f"0.0.0+g{commit[:12]}" if commit.startswith(described) else described
     return Source(commit, git.text(root, "branch", "--show-current"), version + (".dirty" if dirty else ""), dirty)
 
 
+def _refuse_outside(root: Path, folder: str) -> None:
+    """Raises UsageError where a folder lies outside the git work tree that `root` lies in."""
+    up = sum(part == ".." for part in PurePosixPath(folder).parts)
+    below = git.text(root, "rev-parse", "--show-prefix")
+    if up > below.count("/"):
+        where = f"{below.rstrip('/')}/" if below else "its top"
+        raise UsageError(
+            f"service.source: {folder} lies outside the git repository (deploy.yaml lies in {where}); a release is a commit, so "
+            "right is a folder that the same repository tracks: move it in, or vendor it"
+        )
+
+
+def is_own(name: str) -> bool:
+    """Whether a path, relative to the checkout, is private state, of this checkout or a neighbour's, or the record: never released."""
+    return name.partition("/")[0] in OWN_FOLDERS or ".deploy" in name.split("/")
+
+
 def files(root: Path, folder: str) -> tuple[Path, ...]:
     """The files under `folder` that git tracks or would track, sorted; never the record or private state, whatever git ignores."""
     listed = git.text(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", folder)
-    names = sorted({name for name in listed.split("\0") if name and name.partition("/")[0] not in OWN_FOLDERS})
+    names = sorted({name for name in listed.split("\0") if name and not is_own(name)})
     return tuple(root / name for name in names if (root / name).is_symlink() or (root / name).is_file())
 
 
@@ -69,9 +113,10 @@ def read_as_kept(path: Path) -> bytes:
     return os.fsencode(path.readlink()) if path.is_symlink() else path.read_bytes()
 
 
-def _has_unwatched_files(root: Path) -> bool:
+def _has_unwatched_files(root: Path, folders: Sequence[str]) -> bool:
     """Whether the index says of any file that its changes are not to be seen: a small letter, or S for skipped."""
-    return any(line[:1].islower() or line[:1] == "S" for line in git.text(root, "ls-files", "-v").splitlines())
+    listed = git.text(root, "ls-files", "-v", "--", *folders)
+    return any(line[:1].islower() or line[:1] == "S" for line in listed.splitlines())
 
 
 # --- who wrote it

@@ -82,17 +82,21 @@ def contents(root: Path, wanted: Sequence[Entry]) -> Mapping[str, bytes]:
     return found
 
 
-def differences(root: Path, commit: str, read_whole: Sequence[str] = ()) -> tuple[str, ...]:
+def differences(
+    root: Path, commit: str, read_whole: Sequence[str] = (), folders: Sequence[str] = (".",)
+) -> tuple[str, ...]:
     """How the files on disk differ from the commit's, a line each; and what Python could import that the commit does not hold.
 
     Args:
         root: The checkout.
         commit: Its full hash.
         read_whole: Folders of which every file is read, whatever its name: what else lies there is named too.
+        folders: What is looked at, relative to the checkout; what lies elsewhere in the repository is a neighbour's.
     """
-    held = {entry.name: entry for entry in entries(root, commit)}
-    found = [why for entry in held.values() if (why := _difference(root, entry))]
-    found += _strays(root, held, read_whole)
+    held = {entry.name: entry for folder in folders for entry in entries(root, commit, folder)}
+    found = {why for entry in held.values() if (why := _difference(root, entry))}
+    for folder in folders:
+        found.update(_strays(root, folder, held, read_whole))
     return tuple(sorted(found))
 
 
@@ -131,12 +135,13 @@ def _object_id(content: bytes, digits: int) -> str:
     return hashlib.new(kind, b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
-def _strays(root: Path, held: Mapping[str, Entry], read_whole: Sequence[str]) -> Iterator[str]:
+def _strays(root: Path, start: str, held: Mapping[str, Entry], read_whole: Sequence[str]) -> Iterator[str]:
     """What is in no commit and could be imported, or read as policy, a line each."""
     environment = Path(sys.prefix).resolve()
-    for folder, below, names in os.walk(root):
+    for folder, below, names in os.walk(root / start):
         here = Path(folder)
-        top = "" if here == root else f"{here.relative_to(root).as_posix()}/"
+        at = os.path.relpath(here, root)
+        top = "" if at == "." else f"{at}/"
         whole = any(f"{top}/".startswith(f"{part.rstrip('/')}/") for part in read_whole)
         # What no import can name (`.venv`, `my-tool`) is looked into only where every file counts; the environment that runs
         # this, never. What a folder says of itself is not asked: a `pyvenv.cfg` beside a package hides nothing from Python.

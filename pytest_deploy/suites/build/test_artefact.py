@@ -18,7 +18,7 @@ def test_artefact_is_built_and_reproducible(
     first = build_artefact(root, policy.service.source, tmp_path / "first")
     second = build_artefact(root, policy.service.source, tmp_path / "second")
 
-    image = platform.artefacts.push(first, tag=registry_tag(read_source(root).version))
+    image = platform.artefacts.push(first, tag=registry_tag(read_source(root, policy).version))
 
     record.built(image)
     record.expect(f"sha256:{first.stem}", image.partition("@")[2])
