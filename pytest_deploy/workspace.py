@@ -14,8 +14,6 @@ from typing import Final
 
 from pytest_deploy.program import NAME
 
-SPECIFICATION: Final = "spec/ops-deployment-automation.md"
-"""What the deployments of a checkout are held against; `run.opened.spec_sha256` is its SHA-256."""
 NOT_SAID: Final = "…"
 """Stands in a printed command for what only a person can say; pasted as it is, it is refused."""
 

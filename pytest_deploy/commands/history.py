@@ -45,7 +45,8 @@ def history(
     pipeline: Annotated[str, typer.Option(help="some pipelines, with commas between")] = "",
     migration: Annotated[str, typer.Option(help="runs that applied or rolled back this version")] = "",
     requirement: Annotated[
-        str, typer.Option(help="when it was exercised last, and the runs that did: REQ-o00043 or REQ-o00043-K")
+        str,
+        typer.Option(help="when it was exercised last, and the runs that did: PARCEL-12, or PARCEL for all of them"),
     ] = "",
     unreviewed: Annotated[
         bool, typer.Option("--unreviewed", help="closed runs alone that nobody has signed off, as reviewed or rejected")
@@ -72,7 +73,7 @@ def history(
         if not as_of:
             most = limit if limit is not None else _SCREEN if form == "table" else 0
             asked = query.requirement
-            about = answers(stores_history, asked, register.read(Path.cwd())) if asked else ()
+            about = answers(stores_history, asked, register.of_checkout(Path.cwd())) if asked else ()
             lines = text.listing_lines(stores_history.runs(query, limit=most), form, about)
             if form == "table":
                 lines = chain(lines, _trails(stores_history, stores))

@@ -256,11 +256,11 @@ def _fact_terms(query: RunQuery) -> list[tuple[str, list[Any]]]:
     if query.migration:
         terms.append(("kind = 'migration' AND value = ?", [query.migration]))
     if name := query.requirement:
-        # The requirement, or an assertion of it: `-` and what follows.
+        # The requirement, or a part of it: `-` or `.` and what follows.
         terms.append(
             (
                 "kind IN (?, ?) AND (value = ? OR value >= ? AND value < ?)",
-                [*EXERCISED, name, f"{name}-", f"{name}."],
+                [*EXERCISED, name, f"{name}-", f"{name}/"],
             )
         )
     return terms

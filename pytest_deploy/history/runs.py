@@ -293,7 +293,7 @@ class RunQuery:
     pipelines: tuple[str, ...] = ()
     migration: str = ""
     requirement: str = ""
-    """Runs that exercised a requirement, or one assertion of it: REQ-o00043 covers REQ-o00043-K."""
+    """Runs that exercised a requirement, or a part of it: PARCEL covers PARCEL-12, and that PARCEL-12.1."""
     unreviewed: bool = False
     """Closed runs alone whose sealed record nobody has signed off, as reviewed or rejected."""
 

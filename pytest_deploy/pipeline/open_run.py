@@ -36,7 +36,6 @@ from pytest_deploy.record.planned import PLAN
 from pytest_deploy.release import live, source
 from pytest_deploy.release.request import PIPELINE
 from pytest_deploy.release.source import Source
-from pytest_deploy.workspace import SPECIFICATION
 
 logger = logging.getLogger(__name__)
 
@@ -204,7 +203,7 @@ def _opening_event(
         plugins=dict(plugins),
         plugins_kept_out=dict(plugins_kept_out),
         config_sha256=policy.digest(),
-        spec_sha256=_sha256(root / SPECIFICATION),
+        spec_sha256=None if policy.requirements is None else _sha256(root / policy.requirements),
         suites_sha256=source.tree_digest(root, ["suites"]),
         lock_sha256=_sha256(context.workspace.steps_lock),
         reason=context.reason,
@@ -231,10 +230,10 @@ def require_room(opening: RunOpened) -> None:
 
 
 def judged_by(environment: Environment, context: RunContext) -> dict[str, bytes]:
-    """The texts that this run is judged by: specification, policy, calendar, files of the steps, lock, roster; no secret in them."""
+    """The texts that this run is judged by: requirements, policy, calendar, files of the steps, lock, roster; no secret in them."""
     root, policy = context.workspace.root, environment.policy
     paths = [
-        root / SPECIFICATION,
+        *([] if policy.requirements is None else [root / policy.requirements]),
         context.workspace.config_file,
         context.workspace.steps_lock,
         *source.files(root, "suites"),

@@ -42,6 +42,7 @@ from pytest_deploy.release import source
 from pytest_deploy.release.source import Source
 from pytest_deploy.reports.refused_start import outcome_of, report_refusal
 from pytest_deploy.reports.seal import Sealed, seal, summary
+from pytest_deploy.traceability import register
 
 UNDONE_AND_SEALED_S = 120.0
 """What a run that is over its limit has, beside the budget of its rollback, to be sealed; then its process is killed."""
@@ -86,6 +87,8 @@ class Controller:
             self.progress.open(headline(self.environment, self.context, self.source), steps)
             workspace = self.context.workspace
             self.guard_channel.report_opened(self.context.run, workspace.environment, rehearsal=workspace.rehearsal)
+            named = {step.nodeid: step.verifies for step in steps}
+            register.accept(workspace.root, self.environment.policy.requirements, named)
             self.run = open_run(
                 self.environment,
                 self.context,

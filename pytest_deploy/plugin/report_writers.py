@@ -21,17 +21,26 @@ import pytest
 
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.record.plain_text import encodable, repr_of, words_of
+from pytest_deploy.traceability.requirement_id import FORM, is_id
 
 _ID_CELL: Final = '<td class="col-testId">'
 
 
 def claims(item: pytest.Item, environment: str) -> tuple[str, ...]:
-    """The assertions a step can exercise in an environment, as its marks name them, each once."""
+    """The requirements a step can exercise in an environment, as its marks name them, each once.
+
+    Raises pytest.UsageError for a mark that names none: an id stands in the record, and is asked for by it.
+    """
     named: dict[str, None] = {}
     for mark in item.iter_markers("requirement"):
+        if len(mark.args) != 1 or not isinstance(mark.args[0], str) or not is_id(mark.args[0]):
+            given = ", ".join(encodable(repr_of(one))[:100] for one in mark.args)
+            raise pytest.UsageError(
+                f"{item.nodeid}: requirement({given}) names no requirement: right is one id, {FORM}"
+            )
         of = mark.kwargs.get("environment", environment)
         if environment in ((of,) if isinstance(of, str) else of):
-            named[str(mark.args[0])] = None
+            named[mark.args[0]] = None
     return tuple(named)
 
 

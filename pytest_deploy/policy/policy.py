@@ -288,6 +288,8 @@ class Policy(Section):
     """seconds a step may take that sets no timeout of its own"""
     run_limit_s: Seconds | None = None
     """seconds after which a run is stopped and undone, or null for twice sla_s"""
+    requirements: RelativePath | None = None
+    """the file that holds the project's requirements, e.g. spec/requirements.md, or null for none"""
     programs: ProgramPaths = Field(default_factory=dict)
     """where git, ssh-keygen, openssl, pg_dump, pg_restore lie, as NAME: /absolute/path; those not named are the system's"""
     settings: Mapping[str, str] = Field(default_factory=dict)
@@ -333,17 +335,21 @@ class Policy(Section):
     def canonical(self) -> bytes:
         """The resolved policy as canonical JSON: keys sorted, no spaces, ASCII.
 
-        Keys that came later stand there where they are given: without them a policy has the digest that it had before.
+        A key of `_LATER` stands there where it is given: without it a policy has the digest that it had before there was the key.
         """
         resolved = self.model_dump(mode="json")
-        for later in ("administrators", "replaced_steps"):
-            if not resolved[later]:
-                del resolved[later]
+        for key in _LATER:
+            if getattr(self, key) == type(self).model_fields[key].get_default(call_default_factory=True):
+                del resolved[key]
         return json.dumps(resolved, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
     def digest(self) -> str:
         """SHA-256 of `canonical()`, 64 hex; `config_sha256` in the record."""
         return hashlib.sha256(self.canonical()).hexdigest()
+
+
+_LATER = ("administrators", "replaced_steps", "release", "requirements")
+"""Keys that policies of earlier versions lack."""
 
 
 def _values(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""When an assertion of the specification was exercised last, with what result, in which run: `history --requirement`."""
+"""When a requirement was exercised last, with what result, in which run: `history --requirement`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Answer(NamedTuple):
 
     assertion: str
     text: str
-    """As the specification has it; empty where it is not in there."""
+    """As the register has it; empty where it is not in there."""
     last: Exercise | None
     """None where no record holds one."""
 

@@ -53,7 +53,7 @@ def write_evidence(
         checkpoint: The log's anchor line at that point.
         redact: Cuts secrets from what others wrote.
         of_run: Reads the events of another run of the same log.
-        root: The checkout, for the specification.
+        root: The checkout, for the register of requirements.
 
     Returns:
         The names of what could not be rendered.

@@ -61,7 +61,7 @@ class Export:
     run: str
     into: Path
     root: Path | None = None
-    """The checkout, for the specification."""
+    """The checkout, for the register of requirements."""
     made: list[str] = field(default_factory=list)
     not_made: list[str] = field(default_factory=list)
 

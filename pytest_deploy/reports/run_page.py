@@ -82,7 +82,7 @@ class PageFiles:
     plan: tuple[Event, ...] = ()
     """The events of the plan that made the request."""
     register: register.Register = field(default_factory=dict)
-    """The assertions of the specification that the run was held against; empty where that is not at hand."""
+    """The requirements that the run was held against; empty where their text is not at hand, or none are named."""
 
 
 def render_run(
@@ -194,7 +194,7 @@ RunEvents = Callable[[str], Sequence[Event]]
 def page_files(folder: Path, events: Sequence[Event], of_run: RunEvents, *, root: Path | None = None) -> PageFiles:
     """Read what the page of a run shows besides its events. `folder`: runs/<run> of the store; `root`: a checkout.
 
-    The specification is the checkout's where it is the one the run was held against. A request was planned by another run, and a plan asks for another: their events come from `of_run`. Raises RecordTampered
+    The register of requirements is the checkout's where it is the one the run was held against. A request was planned by another run, and a plan asks for another: their events come from `of_run`. Raises RecordTampered
     where a file is not what the record says of it, or is gone.
     """
     attached: dict[str, str] = {}
@@ -211,7 +211,7 @@ def page_files(folder: Path, events: Sequence[Event], of_run: RunEvents, *, root
 
 def _register(events: Sequence[Event], root: Path | None) -> register.Register:
     digests = [opened.spec_sha256 for _, opened in of_type(events, RunOpened)]
-    return register.read(root, digests[0]) if root is not None and digests and digests[0] else {}
+    return register.of_checkout(root, digests[0]) if root is not None and digests and digests[0] else {}
 
 
 def _request(folder: Path, events: Sequence[Event]) -> Mapping[str, Any] | None:

@@ -1,1 +1,1 @@
-"""WHY IT WAS CHECKED: which step verifies which assertion of the specification."""
+"""WHY IT WAS CHECKED: which step verifies which requirement."""

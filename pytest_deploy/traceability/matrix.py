@@ -1,4 +1,4 @@
-"""What became of each assertion of the specification in a run: verified, failed, still needed or not exercised, and by which step."""
+"""What became of each requirement in a run: verified, failed, still needed or not exercised, and by which step."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Generic, Literal, Protocol, TypeVar
+
+from pytest_deploy.traceability.requirement_id import is_standard
 
 NOT_RUN = "not-run"
 """The outcome of a step that has a `step.not-run`, and of a phase none of whose steps began."""
@@ -50,7 +52,12 @@ class Assertion(Generic[StepT]):
     name: str
     steps: tuple[StepT, ...]
     text: str = ""
-    """As the specification has it; empty where it is not in the register."""
+    """As the register has it; empty where it is not in there."""
+
+    @property
+    def standard(self) -> bool:
+        """Whether the program's own standard steps name it, in every project."""
+        return is_standard(self.name)
 
     @property
     def outcome(self) -> AssertionResult:

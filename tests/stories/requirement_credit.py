@@ -140,7 +140,7 @@ TABLE: Final[dict[str, Credited | Never]] = {
 def assert_credited(events: Sequence[Event], kind: Kind) -> None:
     """A run's report calls verified what the table says of its kind, each by the step named there, with its evidence."""
     steps = summarize(events).steps
-    found = {one.name: one for one in assertions(steps, register.read(REPOSITORY))}
+    found = {one.name: one for one in assertions(steps, register.of_checkout(REPOSITORY))}
     verified = {name for name, one in found.items() if one.outcome == "verified"}
     assert verified == {name for name, row in TABLE.items() if isinstance(row, Credited) and kind in row.by}
     for name in verified:

@@ -115,6 +115,7 @@ class RunOpened(EventContent, frozen=True, kw_only=True):
     """Installed pytest plug-ins that took no part, name -> version."""
     config_sha256: Sha256 | None
     spec_sha256: Sha256 | None
+    """Of the file that `requirements` of deploy.yaml names; null where it names none."""
     suites_sha256: Sha256 | None
     lock_sha256: Sha256 | None
     """Of steps.lock."""

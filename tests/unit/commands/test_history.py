@@ -150,6 +150,6 @@ def test_requirement_is_answered_with_its_last_exercise_its_result_and_its_run(c
 def test_requirement_that_nobody_knows_is_refused_naming_close_ones(checkout: Path) -> None:
     with pytest.raises(
         UsageError,
-        match=r"REQ-o00006-X: neither the specification nor any record knows it; close to it: .*REQ-o00006-B",
+        match=r"REQ-o00006-X: neither the register of deploy.yaml nor any record knows it; close to it: .*REQ-o00006-B",
     ):
         printed(checkout, "history", "--requirement", "REQ-o00006-X")

@@ -10,6 +10,7 @@ from pytest_deploy.record.clock import stamp
 from pytest_deploy.record.event import Event
 from pytest_deploy.record.key import FileSigner
 from pytest_deploy.record.run_id import NO_RUN
+from pytest_deploy.traceability.register import covers
 from tests.scale.generated_record import Writer
 from tests.unit.record.sample_record import HandClock, open_log
 
@@ -47,7 +48,7 @@ def accepts(query: RunQuery, row: Row, facts: Iterable[Fact]) -> bool:
         and (not query.approver or any(query.approver.casefold() in signer for signer in signers))
         and (not query.unreviewed or bool(row.ended and row.outcome != "abandoned" and not row.reviews))
         and (not query.migration or query.migration in migrations)
-        and (not query.requirement or any(f"{name}-".startswith(f"{query.requirement}-") for name in verified | failed))
+        and (not query.requirement or any(covers(query.requirement, name) for name in verified | failed))
     )
 
 

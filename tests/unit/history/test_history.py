@@ -183,6 +183,7 @@ def test_a_range_of_dates_holds_whatever_went_on_in_it(tmp_path: Path, events: l
 
 STEP = event(6, "step.finished", **{**step_finished("a::b", "smoke"), "verifies": ["REQ-o00043-K"]})
 WHOLE = event(6, "step.finished", **{**step_finished("a::b", "smoke"), "verifies": ["REQ-o00043"]})
+PART = event(6, "step.finished", **{**step_finished("a::b", "smoke"), "verifies": ["PARCEL-12.1"]})
 APPROVAL = event(6, "approval.signed", **{**APPROVED, "printed_name": "Quinn Ö"})
 MIGRATION = event(6, "migration.applied", version="0007", **RAN)
 REVISION = event(6, "revision.deployed", revision="r-1", image=IMAGE, url=None, env_names=[])
@@ -200,6 +201,9 @@ REVISION = event(6, "revision.deployed", revision="r-1", image=IMAGE, url=None, 
         (RunQuery(requirement="REQ-o00043-K"), STEP, True),
         (RunQuery(requirement="REQ-o0004"), STEP, False),
         (RunQuery(requirement="REQ-o00043-K"), WHOLE, False),
+        (RunQuery(requirement="PARCEL"), PART, True),
+        (RunQuery(requirement="PARCEL-12"), PART, True),
+        (RunQuery(requirement="PARCEL-1"), PART, False),
         (RunQuery(version="r-1"), REVISION, False),
     ],
 )

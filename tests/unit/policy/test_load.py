@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from datetime import time
 from pathlib import Path
@@ -95,6 +96,30 @@ def test_the_digest_is_that_of_the_canonical_bytes(tmp_path: Path) -> None:
     assert hashlib.sha256(policy.canonical()).hexdigest() == policy.digest()
     assert b'"opens":"09:00"' in policy.canonical()
     assert policy.canonical().isascii()
+
+
+def test_what_says_nothing_of_requirements_has_the_text_it_had_before_there_was_the_key(
+    tmp_path: Path,
+) -> None:
+    without = load(written(tmp_path), "local")
+    saying = load(written(tmp_path, BASE + "requirements: spec/parcels.md\n"), "local")
+
+    assert without.requirements is None
+    assert saying.requirements == "spec/parcels.md"
+    assert "requirements" not in json.loads(without.canonical())
+    assert json.loads(saying.canonical())["requirements"] == "spec/parcels.md"
+
+
+@pytest.mark.parametrize(
+    "said,key,problem",
+    [
+        ("requirements: ../parcels.md", "requirements", "leads out of the repository"),
+        ("requirements: /parcels.md", "requirements", "leads out of the repository"),
+    ],
+)
+def test_what_names_no_file_of_the_repository_is_refused(tmp_path: Path, said: str, key: str, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=f" {key}: .*{problem}"):
+        load(written(tmp_path, f"{BASE}{said}\n"), "local")
 
 
 def test_the_digest_is_of_the_meaning_not_the_spelling(tmp_path: Path) -> None:

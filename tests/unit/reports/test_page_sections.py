@@ -234,13 +234,13 @@ def test_assertions_stand_in_the_order_of_their_numbers() -> None:
     assert [row.attributes["data-assertion"] for row in rows] == ["REQ-9-A", "REQ-9-B", "REQ-10-A"]
 
 
-REGISTER = {"REQ-9-A": "The system SHALL <b>do</b> it.", "REQ-9-B": "The system SHALL do that.", "REQ-9-C": "And this."}
+REGISTER = {"REQ-9-A": "The system SHALL <b>do</b> it.", "REQ-9-B": "The system SHALL do that.", "REQ-9-C": ""}
 
 
-def test_every_assertion_of_the_specification_has_its_row_with_its_text_exercised_or_not() -> None:
+def test_every_requirement_of_the_register_has_its_row_with_its_text_exercised_or_not() -> None:
     builder = RunBuilder()
     builder.opened()
-    builder.phase("build", {"test_a.py::test_it": {"verifies": ["REQ-9-B", "REQ-10-A"]}})
+    builder.phase("build", {"test_a.py::test_it": {"verifies": ["REQ-9-B", "REQ-10-A", "REQ-o00043-E"]}})
     whole = page(builder.events, files=PageFiles(register=REGISTER))
 
     rows = {row.attributes["data-assertion"]: row for row in whole.one("table", class_="matrix").all("tbody")}
@@ -250,16 +250,27 @@ def test_every_assertion_of_the_specification_has_its_row_with_its_text_exercise
         "REQ-9-B": "verified",
         "REQ-9-C": "not-exercised",
         "REQ-10-A": "verified",
+        "REQ-o00043-E": "verified",
     }
     assert all(text in rows[name].text for name, text in REGISTER.items())
-    assert "not in the specification" in rows["REQ-10-A"].text
+    assert "not in the register" in rows["REQ-10-A"].text
+    assert "of pytest-deploy's own specification; its standard steps name it" in rows["REQ-o00043-E"].text
+    assert not any("not in the register" in rows[name].text for name in (*REGISTER, "REQ-o00043-E"))
     evidence = next(event.seq for event in builder.events if event.type == "step.finished")
     assert rows["REQ-9-B"].one("a", href=f"#event-{evidence}").text == str(evidence)
     assert not list(whole.all(id="unregistered"))
 
 
-def test_page_without_the_specification_says_so() -> None:
-    assert page(sample_runs.deployed()).one(id="unregistered")
+def test_page_without_the_text_of_the_register_says_so() -> None:
+    told = page(sample_runs.deployed()).one(id="unregistered").text
+
+    assert told.startswith(f"The text of the requirements was not at hand when this was made (SHA-256 {'5e' * 32})")
+
+
+def test_page_of_a_project_without_a_register_says_so() -> None:
+    told = page(sample_runs.deployed(spec_sha256=None)).one(id="unregistered").text
+
+    assert told == "No register is named (requirements: of deploy.yaml): only what steps name stands here."
 
 
 @pytest.mark.parametrize("verdict", ["passed", "refused", "still-needed", "not-applicable"])

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def test_the_table_has_every_assertion_of_the_specification_in_its_order() -> None:
-    assert list(TABLE) == list(register.read(ROOT))
+    assert list(TABLE) == list(register.of_checkout(ROOT))
 
 
 @pytest.mark.parametrize("assertion", TABLE)
