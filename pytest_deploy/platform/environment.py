@@ -122,7 +122,7 @@ class Environment:
     @cached_property
     def secrets(self) -> Secrets:
         """The environment's secrets."""
-        return secrets_of(self.workspace, run=self.run)
+        return secrets_of(self.workspace, self.policy.secrets, run=self.run)
 
     def _learn_passwords(self, access: DatabaseAccess) -> None:
         """Passwords that the platform made or was given; one that is its user's name is none."""
@@ -189,7 +189,7 @@ def record_of(
         clock=clock,
         actor=local_actor(),
         shift=shift,
-        redact=redact or partial(_cut, workspace=workspace, known=secrets_of(workspace)),
+        redact=redact or partial(_cut, workspace=workspace, known=secrets_of(workspace, policy.secrets)),
         new_record=new_record,
     )
 

@@ -31,6 +31,7 @@ from pytest_deploy.policy.types import (
     ProgramPaths,
     RelativePath,
     Seconds,
+    SecretNames,
     Section,
     Text,
     WallTime,
@@ -290,6 +291,8 @@ class Policy(Section):
     """seconds after which a run is stopped and undone, or null for twice sla_s"""
     requirements: RelativePath | None = None
     """the file that holds the project's requirements, e.g. spec/requirements.md, or null for none"""
+    secrets: SecretNames = ("SMOKE_USER", "SMOKE_PASSWORD")
+    """what the embedded platform makes up once and keeps, and steps ask for by name, e.g. [SMOKE_USER, SMOKE_PASSWORD, API_TOKEN]"""
     programs: ProgramPaths = Field(default_factory=dict)
     """where git, ssh-keygen, openssl, pg_dump, pg_restore lie, as NAME: /absolute/path; those not named are the system's"""
     settings: Mapping[str, str] = Field(default_factory=dict)
@@ -348,7 +351,7 @@ class Policy(Section):
         return hashlib.sha256(self.canonical()).hexdigest()
 
 
-_LATER = ("administrators", "replaced_steps", "release", "requirements")
+_LATER = ("administrators", "replaced_steps", "release", "requirements", "secrets")
 """Keys that policies of earlier versions lack."""
 
 

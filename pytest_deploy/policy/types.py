@@ -115,6 +115,19 @@ def _environment_names(value: Mapping[str, str]) -> Mapping[str, str]:
     return value
 
 
+def _secret_names(value: Sequence[str]) -> Sequence[str]:
+    for name in value:
+        if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", name):
+            raise complaint(f"{name!r} is no name of a secret", "use capitals, digits and _, e.g. API_TOKEN")
+        if name in _TAKEN:
+            raise complaint(f"{name} is what programs get besides", "give the secret another name, e.g. API_TOKEN")
+    return value
+
+
+_TAKEN = frozenset({"PATH", "HOME", "DATABASE_URL", "SERVICE_ROLE"})
+"""Variables that the account's command is given beside the secrets, or lives by."""
+
+
 def _program_paths(value: Mapping[str, str]) -> Mapping[str, str]:
     for name, path in value.items():
         if name not in PROGRAMS:
@@ -145,6 +158,7 @@ DatabaseUrl = Annotated[Text, AfterValidator(_database_url)]
 RelativePath = Annotated[Text, AfterValidator(_relative)]
 Argv = Annotated[tuple[Text, ...], Field(min_length=1)]
 Names = Annotated[tuple[Text, ...], AfterValidator(distinct)]
+SecretNames = Annotated[Names, AfterValidator(_secret_names)]
 Variables = Annotated[Mapping[str, str], AfterValidator(_environment_names)]
 ProgramPaths = Annotated[Mapping[str, str], AfterValidator(_program_paths)]
 Zone = Annotated[Text, AfterValidator(_zone)]

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import re
 import secrets as random
-from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
 
+from pytest_deploy.errors import UsageError
 from pytest_deploy.record import atomic_file
 from pytest_deploy.record.redaction import SHORTEST, Redactor, check_length
 from pytest_deploy.workspace import Workspace
 
+SMOKE: Final = ("SMOKE_USER", "SMOKE_PASSWORD")
+"""The secrets of an environment whose policy lists no others."""
+_A_USER: Final = "_USER"
 NOTE_PREFIX: Final = "met-"
 """How the notes of secrets met begin, in a run's session folder: private (0600), gone with it."""
 _NAMED_SECRET = re.compile(
@@ -32,18 +37,24 @@ class Secrets(Mapping[str, str]):
     """Named secrets of the environment. Never in a file of the record, a log, a traceback or argv.
 
     The embedded platform has no secret store: a random value is made once for each name and kept in a file of mode 0600.
+    A name that ends in `_USER` is a user's name, which is made too and not cut: it is no secret.
     """
 
-    def __init__(self, file: Path, notes: Path | None = None) -> None:
-        """`notes` is a private folder in which the processes of a run tell one another the secrets they meet."""
+    def __init__(self, file: Path, names: Sequence[str] = SMOKE, notes: Path | None = None) -> None:
+        """`names` are those that policy lists; `notes` is a private folder in which the processes of a run tell one another the secrets they meet."""
         self._file = file
-        self._values = self._load()
+        self._names = tuple(names)
+        self._values: dict[str, str] = {}
+        """All that the file holds: what policy no longer lists is cut as well."""
+        self._read_as: tuple[int, int] | None = None
+        """Which file they were read from; None: there was none."""
         self._met: dict[str, str] = {}
         """Name by value."""
         self._folder = notes
         self._read_to: dict[str, int] = {}
         """Where each note was read to, as its file tells it."""
         self._redactor: Redactor | None = None
+        self._load()
 
     def learn(self, name: str, value: str) -> str:
         """Take in a secret met on the way (a session's token), so that it is cut from every report too; returns it.
@@ -77,43 +88,80 @@ class Secrets(Mapping[str, str]):
                 self._read_to[note.name] = start
 
     def __getitem__(self, name: str) -> str:
-        return self._made()[name]
+        """The value of a listed name, made where it is missing. Raises UsageError for another."""
+        if name not in self._names:
+            listed = ", ".join(self._names) or "none"
+            right = ", ".join((*self._names, str(name)))
+            raise UsageError(
+                f"secrets[{name!r}]: deploy.yaml lists no such secret for this environment ({listed}); add it there: `secrets: [{right}]`"
+            )
+        if name not in self._values:
+            self._make()
+        return self._values[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._made())
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._made())
+        return len(self._names)
 
     def __repr__(self) -> str:
-        return "Secrets(SMOKE_USER, SMOKE_PASSWORD)"
+        return f"Secrets({', '.join(self._names)})"
 
-    def _made(self) -> dict[str, str]:
-        """The values, made if they are missing: when one is first asked for, so that a run that only lists writes nothing."""
-        if not self._values:
-            made = {"SMOKE_USER": f"smoke-{random.token_hex(4)}", "SMOKE_PASSWORD": random.token_urlsafe(24)}
-            self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            with suppress(FileExistsError):  # the first of two processes wins; the other reads what that one made
-                atomic_file.create(self._file, json.dumps(made).encode(), mode=0o600)
-            self._values, self._redactor = self._load(), None
-        return self._values
+    def _make(self) -> None:
+        """Make what is missing, when one is first asked for, so that a run that only lists writes nothing."""
+        self._file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The first of two processes makes them; the other waits, and reads what that one made.
+        with _locked(self._file.parent):
+            self._load()
+            made = {name: _random(name) for name in self._names if name not in self._values}
+            if not made:
+                return
+            write = atomic_file.overwrite if self._file.exists() else atomic_file.create
+            write(self._file, json.dumps(self._values | made).encode(), mode=0o600)
+            self._load()
 
-    def _load(self) -> dict[str, str]:
-        return dict(json.loads(self._file.read_text(encoding="utf-8"))) if self._file.exists() else {}
+    def _load(self) -> None:
+        """Read the file, where it is another than was read last."""
+        try:
+            at = self._file.stat()
+        except FileNotFoundError:
+            return
+        if self._read_as != (at.st_ino, at.st_mtime_ns):
+            self._values, self._redactor = dict(json.loads(self._file.read_text(encoding="utf-8"))), None
+            self._read_as = (at.st_ino, at.st_mtime_ns)
 
     @property
     def redactor(self) -> Redactor:
         """What cuts every known value; user names are no secrets."""
-        if not self._values and (made := self._load()):  # by another process of the run
-            self._values, self._redactor = made, None
+        if not self._values.keys() >= set(self._names):  # another process of the run may have made them
+            self._load()
         if self._redactor is None:
-            known = [(name, value) for name, value in self._values.items() if not name.endswith("_USER")]
+            known = [(name, value) for name, value in self._values.items() if not name.endswith(_A_USER)]
             self._redactor = Redactor([*known, *((name, value) for value, name in self._met.items())])
         return self._redactor
 
     def redact(self, text: str) -> str:
         """The text without any known value."""
         return self.redactor.text(text)
+
+
+def _random(name: str) -> str:
+    return f"smoke-{random.token_hex(4)}" if name.endswith(_A_USER) else random.token_urlsafe(24)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold a folder, for as long as this process lives at the most."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _note(file: Path, line: bytes) -> None:
@@ -128,9 +176,9 @@ def _note(file: Path, line: bytes) -> None:
         os.close(descriptor)
 
 
-def secrets_of(workspace: Workspace, *, run: str = "") -> Secrets:
-    """The environment's secrets, and what this process's variables hold."""
-    known = Secrets(workspace.secrets_file, notes=workspace.session(run) if run else None)
+def secrets_of(workspace: Workspace, names: Sequence[str] = SMOKE, *, run: str = "") -> Secrets:
+    """The environment's secrets, by the names that policy lists, and what this process's variables hold."""
+    known = Secrets(workspace.secrets_file, names, notes=workspace.session(run) if run else None)
     for name, value in _of_variables(os.environ):
         known.know(name, value)
     return known

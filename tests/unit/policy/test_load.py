@@ -98,26 +98,31 @@ def test_the_digest_is_that_of_the_canonical_bytes(tmp_path: Path) -> None:
     assert policy.canonical().isascii()
 
 
-def test_what_says_nothing_of_requirements_has_the_text_it_had_before_there_was_the_key(
+def test_what_says_nothing_of_requirements_and_secrets_has_the_text_it_had_before_there_were_the_keys(
     tmp_path: Path,
 ) -> None:
     without = load(written(tmp_path), "local")
-    saying = load(written(tmp_path, BASE + "requirements: spec/parcels.md\n"), "local")
+    saying = load(written(tmp_path, BASE + "requirements: spec/parcels.md\nsecrets: [API_TOKEN]\n"), "local")
 
-    assert without.requirements is None
-    assert saying.requirements == "spec/parcels.md"
-    assert "requirements" not in json.loads(without.canonical())
-    assert json.loads(saying.canonical())["requirements"] == "spec/parcels.md"
+    assert (without.requirements, without.secrets) == (None, ("SMOKE_USER", "SMOKE_PASSWORD"))
+    assert (saying.requirements, saying.secrets) == ("spec/parcels.md", ("API_TOKEN",))
+    assert not {"requirements", "secrets"} & json.loads(without.canonical()).keys()
+    assert {"requirements", "secrets"} <= json.loads(saying.canonical()).keys()
 
 
 @pytest.mark.parametrize(
     "said,key,problem",
     [
+        ("secrets: [api_token]", "secrets", "'api_token' is no name of a secret; use capitals, digits and _"),
+        ("secrets: [DATABASE_URL]", "secrets", "DATABASE_URL is what programs get besides"),
+        ("secrets: [API_TOKEN, API_TOKEN]", "secrets", "API_TOKEN more than once"),
         ("requirements: ../parcels.md", "requirements", "leads out of the repository"),
         ("requirements: /parcels.md", "requirements", "leads out of the repository"),
     ],
 )
-def test_what_names_no_file_of_the_repository_is_refused(tmp_path: Path, said: str, key: str, problem: str) -> None:
+def test_what_names_no_secret_and_no_file_of_the_repository_is_refused(
+    tmp_path: Path, said: str, key: str, problem: str
+) -> None:
     with pytest.raises(ConfigurationError, match=f" {key}: .*{problem}"):
         load(written(tmp_path, f"{BASE}{said}\n"), "local")
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from pytest_deploy.errors import UsageError
 from pytest_deploy.record.secrets import Secrets
 
 
@@ -107,3 +111,60 @@ def test_a_full_disk_leaves_no_half_line(file: Path, tmp_path: Path, monkeypatch
 def test_a_secret_too_short_to_be_cut_is_refused(file: Path, value: str) -> None:
     with pytest.raises(ValueError, match="SESSION has fewer than 6 characters"):
         Secrets(file).learn("SESSION", value)
+
+
+LISTED = ("SMOKE_USER", "SMOKE_PASSWORD", "API_TOKEN")
+
+
+def test_policy_says_which_secrets_there_are(file: Path) -> None:
+    secrets = Secrets(file, LISTED)
+    token = secrets["API_TOKEN"]
+
+    assert (list(secrets), len(secrets), "API_TOKEN" in secrets, "OTHER" in secrets) == ([*LISTED], 3, True, False)
+    assert repr(secrets) == "Secrets(SMOKE_USER, SMOKE_PASSWORD, API_TOKEN)"
+    assert secrets.redact(f"{token} {secrets['SMOKE_USER']}") == f"[API_TOKEN] {secrets['SMOKE_USER']}"
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("ask", [Secrets.__getitem__, Secrets.get])
+def test_a_name_that_is_not_listed_is_refused_with_what_to_list(
+    file: Path, ask: Callable[[Secrets, str], object]
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        ask(Secrets(file), "API_TOKEN")
+
+    assert str(refused.value) == (
+        "secrets['API_TOKEN']: deploy.yaml lists no such secret for this environment (SMOKE_USER, SMOKE_PASSWORD); "
+        "add it there: `secrets: [SMOKE_USER, SMOKE_PASSWORD, API_TOKEN]`"
+    )
+    assert not file.exists()
+
+
+def test_one_that_is_listed_later_is_made_beside_the_others(file: Path) -> None:
+    password = Secrets(file)["SMOKE_PASSWORD"]
+    early = Secrets(file, LISTED)
+    assert early.redact("x") == "x"
+
+    token = Secrets(file, LISTED)["API_TOKEN"]
+
+    assert early.redact(f"{password} {token}") == "[SMOKE_PASSWORD] [API_TOKEN]", "another process made it"
+    assert (early["SMOKE_PASSWORD"], early["API_TOKEN"]) == (password, token)
+    assert (file.stat().st_mode & 0o777, [file.name]) == (0o600, [one.name for one in file.parent.iterdir()])
+
+
+def test_one_that_is_not_listed_any_more_is_still_cut(file: Path) -> None:
+    token = Secrets(file, LISTED)["API_TOKEN"]
+
+    assert Secrets(file).redact(token) == Secrets(file, ()).redact(token) == "[API_TOKEN]"
+
+
+def test_two_processes_make_the_same(file: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from pytest_deploy.record.secrets import Secrets; "
+        "print(Secrets(Path(sys.argv[1]), sys.argv[2:])['API_TOKEN'])"
+    )
+    words = [sys.executable, "-c", script, str(file), *LISTED]
+    makers = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+
+    assert len({maker.communicate(timeout=60)[0] for maker in makers}) == 1
+    assert [maker.returncode for maker in makers] == [0] * 4
