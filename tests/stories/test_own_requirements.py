@@ -100,7 +100,7 @@ def test_without_a_register_the_run_names_none_and_verifies(checkout: Checkout) 
     assert "PARCEL-99  verified" in asked.stdout
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[str, list[object], str | None, str]] = {
     "a register that is not there": (MINE, ["PARCEL-12"], None, "requirements: spec/parcels.md: it cannot be read: No such file"),
     "a register without a requirement": (MINE, ["PARCEL-12"], "# Parcels\n", "spec/parcels.md: it names no requirement; right is"),
     "a path out of the repository": ("requirements: ../parcels.md\n", [], None, "leads out of the repository"),

@@ -95,6 +95,8 @@ class Supervisor:
             except Exception as error:  # the client waits for an answer
                 logger.exception("the answer to %s broke", hello)
                 answer = {"error": f"the supervisor failed: {error!r}; see {self._places.log}"}
+            if self._stop.is_set():  # it came as the last one went: what it asked for is being stopped
+                return  # without an answer it waits for the next supervisor
             writer.write(json.dumps(answer).encode() + b"\n")
             await reader.read()
         except (OSError, ValueError):

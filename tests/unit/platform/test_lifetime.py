@@ -204,6 +204,17 @@ def test_two_checkouts_do_not_meet(checkouts: Callable[[str], Path]) -> None:
     second.close()
 
 
+def test_who_comes_as_the_last_client_goes_is_served(checkouts: Callable[[str], Path]) -> None:
+    checkout = checkouts("one")
+    for _ in range(4):
+        platform = open_local(checkout)
+        try:
+            with psycopg.connect(platform.database.owner, connect_timeout=5) as connection:
+                assert connection.execute("SELECT 1").fetchone() == (1,)
+        finally:
+            platform.close()
+
+
 def test_reset_forgets_everything_but_not_under_a_client(checkouts: Callable[[str], Path]) -> None:
     checkout = checkouts("one")
     reset(checkout)
