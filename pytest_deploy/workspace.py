@@ -64,11 +64,6 @@ class Workspace:
         return program_command(*name.split(), self.environment, *(["--rehearse"] if self.rehearsal else []), *options)
 
     @property
-    def holds_subjects(self) -> bool:
-        """Whether its database's rows may be subjects': everywhere but in local."""
-        return self.environment != "local" or self.rehearsal
-
-    @property
     def config_file(self) -> Path:
         """What people ask for."""
         return self.root / CONFIG_FILE

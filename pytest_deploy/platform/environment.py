@@ -58,7 +58,7 @@ class Environment:
             raise UsageError(
                 f"environment {policy.environment!r} runs on platform {policy.platform.kind!r} "
                 f"({policy.platform.runtime}); this version drives the embedded platform with processes only: "
-                f"use --deploy-env=local, or rehearse it: --deploy-env={policy.environment} --deploy-rehearse"
+                f"deploy an environment with platform: {{kind: embedded}}, or rehearse it: --deploy-env={policy.environment} --deploy-rehearse"
             )
 
     @property
@@ -85,6 +85,11 @@ class Environment:
     def migrations_folder(self) -> Path | None:
         """Where the migrations lie; None where there are none of this package's."""
         return None if self.policy.migrations is None else self.workspace.root / self.policy.migrations
+
+    @cached_property
+    def holds_subjects(self) -> bool:
+        """Whether its database's rows may be subjects', as policy says."""
+        return self.policy.holds_subjects(rehearsal=self.workspace.rehearsal)
 
     @cached_property
     def store(self) -> Store:
@@ -133,14 +138,14 @@ class Environment:
                 self.secrets.learn(f"{name}_PASSWORD", password)
 
     def redact(self, text: str) -> str:
-        """A text that UTF-8 can hold, without any known secret and, outside local, without what PostgreSQL says of rows."""
-        cut = _cut(encodable(text), self.workspace, self.secrets)
+        """A text that UTF-8 can hold, without any known secret and, where rows may be subjects', without what PostgreSQL says of them."""
+        cut = _cut(encodable(text), self.secrets, rows=self.holds_subjects)
         name = self.secrets.redactor.left(cut)
         return f"{NOT_WRITTEN}{name}]" if name else cut
 
     def redact_error(self, error: BaseException) -> None:
         """Cut an error in place, with those it came from: every report writer reads the error itself."""
-        if self.workspace.holds_subjects:
+        if self.holds_subjects:
             cut_rows_in_error(error)
         for member in error_chain(error):
             _redact_in_place(member, self.redact)
@@ -151,7 +156,7 @@ class Environment:
         content = self.secrets.redactor.data(content)
         if name := self.secrets.redactor.left_in(content):
             raise SecretLeft(f"not written: the file holds a long part of {name}; write it without")
-        return cut_rows_in_file(content) if self.workspace.holds_subjects else content
+        return cut_rows_in_file(content) if self.holds_subjects else content
 
     def close(self) -> None:
         """Release the platform."""
@@ -189,7 +194,12 @@ def record_of(
         clock=clock,
         actor=local_actor(),
         shift=shift,
-        redact=redact or partial(_cut, workspace=workspace, known=secrets_of(workspace, policy.secrets)),
+        redact=redact
+        or partial(
+            _cut,
+            known=secrets_of(workspace, policy.secrets),
+            rows=policy.holds_subjects(rehearsal=workspace.rehearsal),
+        ),
         new_record=new_record,
     )
 
@@ -207,8 +217,8 @@ def _redact_in_place(error: BaseException, redact: Callable[[str], str]) -> None
         logger.debug("%s cannot be cut in place: %s", type(error).__name__, type(fault).__name__)
 
 
-def _cut(text: str, workspace: Workspace, known: Secrets) -> str:
-    return known.redact(cut_rows(text) if workspace.holds_subjects else text)
+def _cut(text: str, known: Secrets, *, rows: bool) -> str:
+    return known.redact(cut_rows(text) if rows else text)
 
 
 def in_kms(version: str) -> KmsSigner:

@@ -40,7 +40,7 @@ class StepReports:
             report = yield
         except BaseException as error:  # noqa: BLE001 -- a `__repr__` of somebody else's may raise anything, SystemExit too
             report = _without_traceback(item, call, error)
-        if self._environment.workspace.holds_subjects:
+        if self._environment.holds_subjects:
             _forget_arguments(report.longrepr)
         self._cut(report)
         if call.when == "call":

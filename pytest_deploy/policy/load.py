@@ -74,6 +74,18 @@ def environments(path: Path) -> tuple[str, ...]:
     return tuple(_resolve(root)[0])
 
 
+def embedded(path: Path) -> tuple[str, ...]:
+    """The environments of a file that are on the embedded platform, as they are written. Raises ConfigurationError where it cannot be read."""
+    root, _ = read_document(path, "give the path of a deploy.yaml")
+    return _embedded(_resolve(root)[0])
+
+
+def _embedded(documents: Mapping[str, Node]) -> tuple[str, ...]:
+    return tuple(
+        name for name, document in documents.items() if document.nearest(("platform", "kind")).value == "embedded"
+    )
+
+
 def read_document(path: Path, remedy: str) -> tuple[Node, list[Fault]]:
     """A YAML file that people write, and the faults that leave the rest of it readable.
 
@@ -157,7 +169,8 @@ def _with_settings(
     if rehearsal:
         document = overlay(document, _rehearsed(document))
     elif document.nearest(("platform", "kind")).value != "embedded":
-        remedy = "settings are for the embedded platform: deploy local, or add --deploy-rehearse"
+        others = " or ".join(_embedded(environments)) or "an environment on it"
+        remedy = f"settings are for the embedded platform: deploy {others}, or add --deploy-rehearse"
         return None, [Fault(_OPTION, None, "", f"{name} is deployed for real, as deploy.yaml says", remedy)]
     settings, changes, faults = _parse_settings(sets)
     for change in changes:

@@ -310,6 +310,10 @@ class Policy(Section):
         """Seconds after which a run is stopped and undone."""
         return 2.0 * self.sla_s if self.run_limit_s is None else float(self.run_limit_s)
 
+    def holds_subjects(self, *, rehearsal: bool) -> bool:
+        """Whether its database's rows may be subjects', and its record is evidence: not where it is embedded, is no rehearsal, and asks nobody for approval."""
+        return self.platform.kind != "embedded" or rehearsal or bool(self.approval.roles)
+
     def replaced(self, *sections: str) -> tuple[str, ...]:
         """The dotted keys under these, or over them, whose value is not policy's own: what rests on them credits nothing."""
         return tuple(

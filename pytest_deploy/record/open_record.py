@@ -99,8 +99,10 @@ def begun_file(key_file: Path) -> Path:
 
 def new_record_command(workspace: Workspace) -> str:
     """What a person types to begin a record where one was before."""
-    # Of a record that is evidence only a person can say why it is gone.
-    reason = NOT_SAID if workspace.holds_subjects else f"{workspace.shown(workspace.store)} was removed"
+    # Of a record that is evidence only a person can say why it is gone. Policy, which says whether it is, is not at hand where a
+    # store is opened by its path: the name `local` stands for a record that is none, and of any other a person says why.
+    evidence = workspace.environment != "local" or workspace.rehearsal
+    reason = NOT_SAID if evidence else f"{workspace.shown(workspace.store)} was removed"
     return workspace.command_line("keys init", "--new-record", "--reason", reason)
 
 

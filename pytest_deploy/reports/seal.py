@@ -12,6 +12,7 @@ from typing import Final
 from pytest_deploy.pipeline.outcome import EVIDENCE, exit_code
 from pytest_deploy.pipeline.run import Run
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.policy.load import embedded
 from pytest_deploy.record.bucket import copy_of
 from pytest_deploy.record.events import AlertRaised, RunClosed
 from pytest_deploy.record.plain_text import STATED_BYTES, shortened
@@ -153,7 +154,10 @@ def _serving(environment: Environment) -> str:
     schema = now.migrations[-1] if now.migrations else "none"
     name = environment.policy.service.name
     # The embedded platform ends with what opened it.
-    while_ = "the rehearsal lasts" if environment.workspace.rehearsal else f"`{program_command('local')}` runs"
+    workspace = environment.workspace
+    several = len(embedded(workspace.config_file)) > 1
+    held_by = program_command("local", *([workspace.environment] if several else []))
+    while_ = "the rehearsal lasts" if workspace.rehearsal else f"`{held_by}` runs"
     at = state.url if environment.policy.platform.kind != "embedded" else f"{state.url} while {while_}"
     return f"{name} {now.release.version} ({now.revision}), schema {schema}, at {at}"
 

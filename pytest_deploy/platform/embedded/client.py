@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_deploy.errors import PlatformUnavailable, Refused, UsageError
-from pytest_deploy.platform.embedded.database import existing_database, prepare_database, role_of
+from pytest_deploy.platform.embedded.database import drop_database, existing_database, prepare_database, role_of
 from pytest_deploy.platform.embedded.places import LocalArtefacts, Places, Site, log_of, program_environment, tail
+from pytest_deploy.platform.embedded.postgres import EmbeddedServer
 from pytest_deploy.platform.embedded.supervisor import MARKER, lock
 from pytest_deploy.platform.protocol import DatabaseAccess
 
@@ -157,10 +158,10 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def reset(checkout: Path) -> None:
-    """Forget what the embedded platform knows: services, revisions, artefacts, logs and the embedded databases.
+def reset(checkout: Path, environment: str = "") -> None:
+    """Forget an environment, or all: services, revisions, logs and embedded databases; where nothing else is left, artefacts and the server too.
 
-    A database on a server that was there already stays. Raises Refused while a client is connected.
+    A rehearsal is another environment than the one it rehearses. A database on a server named by PGHOST stays. Raises Refused while a client is connected.
     """
     places = Places.of(checkout)
     if not places.deploy.exists():
@@ -170,9 +171,30 @@ def reset(checkout: Path) -> None:
             lock_file = lock(places.running, 3.0)
         except PlatformUnavailable as error:
             raise Refused(f"the embedded platform of {places.checkout} is in use; end its clients first") from error
-        for folder in (places.root, places.platform, places.artefacts, places.images):
-            shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock_file)
+        try:
+            own = places.platform / environment
+            hosted = list(places.platform.iterdir()) if places.platform.exists() else []
+            if environment and any(folder != own for folder in hosted):
+                _drop_databases(places, [Site(environment, folder.name) for folder in own.glob("*/")])
+                shutil.rmtree(own, ignore_errors=True)
+            else:
+                for folder in (places.root, places.platform, places.artefacts, places.images):
+                    shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock_file)
+
+
+def _drop_databases(places: Places, sites: Sequence[Site]) -> None:
+    """Of the embedded server, which nobody else runs; where there never was one there is nothing to drop."""
+    if not sites or not (places.postgres / "data").exists():
+        return
+    server = EmbeddedServer(places.postgres)
+    server.start()
+    try:
+        for site in sites:
+            drop_database(server.conninfo("postgres"), site.database)
+    finally:
+        server.stop()
 
 
 def _converse(places: Places, hello: dict[str, Any]) -> tuple[socket.socket, dict[str, Any]]:

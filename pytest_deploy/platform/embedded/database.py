@@ -99,6 +99,19 @@ def prepare_database(
     return DatabaseAccess(owner=owner, service=service, role=role, programs=programs)
 
 
+def drop_database(administrator: str, database: str) -> None:
+    """Drop what `prepare_database` made, where it is there. Raises PlatformUnavailable."""
+    import psycopg
+    from psycopg import sql
+
+    try:
+        with psycopg.connect(administrator, autocommit=True, connect_timeout=10) as connection:
+            connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(database)))
+            connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(f"{database}_svc")))
+    except psycopg.Error as error:
+        raise PlatformUnavailable(f"database {database} cannot be dropped: {str(error).strip()}") from error
+
+
 def role_of(database: str, checkout: str) -> str:
     """The log-in role of one checkout's service in a database that others may use: `<database>_<checkout>_svc`, cut to fit."""
     rest = f"_{checkout}_svc"

@@ -134,7 +134,8 @@ def test_a_record_is_verified(tmp_path: Path, signatures: str) -> None:
         (("verify", "nowhere"), "nowhere is no folder; right is a store"),
         (("steps",), "say --write or --check"),
         (("steps", "--write", "--check"), "say --write or --check"),
-        (("reset", "production"), "only `local` can be reset"),
+        (("reset", "production"), "deploy.yaml: cannot be read: No such file or directory"),
+        (("local",), "deploy.yaml: cannot be read: No such file or directory"),
     ],
 )
 def test_other_words_are_refused_and_do_nothing(

@@ -230,10 +230,33 @@ def test_events_files_and_errors_are_cut_of_secrets_and_of_rows(rehearsed: Envir
     assert rehearsed.redact_file(b'{"a":"token-1234"}') == b'{"a":"[SESSION]"}'
 
 
+APPROVED = BASE.replace("local:\n    phases: {leave_out: [approval]}", "local:\n    approval: {roles: [QA Lead]}")
+IN_THE_CLOUD = BASE + PRODUCTION
+
+
+@pytest.mark.parametrize(
+    "text,name,rehearsal,holds",
+    [
+        (BASE, "local", False, False),
+        (BASE.replace("  local:", "  my-machine:"), "my-machine", False, False),
+        (BASE, "local", True, True),
+        (APPROVED, "local", False, True),
+        (IN_THE_CLOUD, "production", False, True),
+        (IN_THE_CLOUD, "production", True, True),
+    ],
+)
+def test_policy_says_whether_rows_may_be_subjects_whatever_the_name(
+    tmp_path: Path, text: str, name: str, *, rehearsal: bool, holds: bool
+) -> None:
+    policy = load(written(tmp_path, text), name, rehearsal=rehearsal)
+
+    assert policy.holds_subjects(rehearsal=rehearsal) == holds
+
+
 def test_local_keeps_what_the_database_says(tmp_path: Path) -> None:
     environment(tmp_path, "production")
     local = Environment(Workspace(tmp_path, "local"), load(tmp_path / "deploy.yaml", "local"))
 
-    assert not local.workspace.holds_subjects
+    assert not local.holds_subjects
     assert local.redact("DETAIL:  Key (a)=(b) exists") == "DETAIL:  Key (a)=(b) exists"
     assert local.redact_file(b"DETAIL:  x") == b"DETAIL:  x"
