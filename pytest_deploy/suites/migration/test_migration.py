@@ -137,8 +137,7 @@ def test_synthetic_account_is_ready(
         "PATH": os.environ.get("PATH", ""),
         "DATABASE_URL": database.access.owner,
         "SERVICE_ROLE": database.access.role,
-        "SMOKE_USER": secrets["SMOKE_USER"],
-        "SMOKE_PASSWORD": secrets["SMOKE_PASSWORD"],
+        **{name: secrets[name] for name in secrets},
     }
 
     ran = subprocess.run(
