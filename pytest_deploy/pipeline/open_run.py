@@ -17,8 +17,8 @@ from msgspec import UNSET, structs
 
 from pytest_deploy.approvals.roster import in_force
 from pytest_deploy.errors import DeployError, Refused, UsageError
-from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.migrate.tools import require_tools
+from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.authorize_run import authorize_lease, rate_limit_condition
 from pytest_deploy.pipeline.requests import approved_request
 from pytest_deploy.pipeline.run import Run, RunObserver

@@ -111,6 +111,10 @@ def _request(run: Run, source: Source) -> tuple[PendingRequest, bool]:
 
 def _schema_diff(environment: Environment) -> str:
     """What applying would change, executed on the environment's own database and taken back."""
+    if environment.policy.database is None:
+        return "-- this environment has no database\n"
+    if environment.migrations_folder is None:
+        return "-- a step of the project's own moves the schema: nothing is known of it before it runs\n"
     try:
         tried = Migrations.of(environment).dry_run()
     except MigrationsRefused as refused:

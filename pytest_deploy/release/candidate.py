@@ -98,4 +98,6 @@ def _built_digest(events: Sequence[Event]) -> str | None:
 
 def _failed_builds(events: Sequence[Event]) -> tuple[str, ...]:
     steps = (step for _, step in of_type(events, StepFinished))
-    return tuple(step.nodeid for step in steps if step.phase == "build" and step.outcome not in {"passed", "not-applicable"})
+    return tuple(
+        step.nodeid for step in steps if step.phase == "build" and step.outcome not in {"passed", "not-applicable"}
+    )

@@ -25,6 +25,7 @@ import psutil
 
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from tests.child_process import Ran
+from tests.conftest import skip_or_fail_missing
 from tests.memory import short_parent
 from tests.project_checkout import REPOSITORY
 from tests.unprivileged import NOBODY
@@ -78,7 +79,7 @@ class Machine:
 
     def _install(self, wheel: Path, packages: tuple[str, ...]) -> None:
         venv = self.bin.parent
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(venv)], check=True, timeout=60)
+        subprocess.run([_interpreter(), "-m", "venv", "--without-pip", str(venv)], check=True, timeout=60)
         # Before the .pth: what the tests' environment has must not count as installed here.
         words = [
             sys.executable,
@@ -96,12 +97,19 @@ class Machine:
         purelib = venv / Path(sysconfig.get_path("purelib")).relative_to(sys.prefix)
         (purelib / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
         for script in ("pytest", "squawk", "dbmate"):
-            if (source := Path(sys.prefix) / "bin" / script).exists():
-                text = source.read_bytes()
-                text = text.replace(str(Path(sys.prefix) / "bin").encode(), str(venv / "bin").encode(), 1)
-                if len(text) < 10_000 and not (venv / "bin" / script).exists():
-                    (venv / "bin" / script).write_bytes(text)
-                    (venv / "bin" / script).chmod(0o755)
+            self._install_script(Path(sys.prefix) / "bin" / script)
+
+    def _install_script(self, source: Path) -> None:
+        """A program of a dependency, as pip would write it: a path with blanks cannot stand behind `#!`."""
+        program, python = self.bin / source.name, self.bin / "python"
+        if not source.exists() or program.exists():
+            return
+        if source.read_bytes()[:2] != b"#!":
+            program.symlink_to(source)
+            return
+        body = source.read_text(encoding="utf-8").partition("\n")[2]
+        program.write_text(f"#!/bin/sh\n'''exec' \"{python}\" \"$0\" \"$@\"\n' '''\n{body}", encoding="utf-8")
+        program.chmod(0o755)
 
     def _processes(self) -> list[psutil.Process]:
         found = []
@@ -208,6 +216,23 @@ def built_wheel(shared: Path) -> Path:
             (part / "made").rename(made)
     (wheel,) = made.glob("*.whl")
     return wheel
+
+
+def _interpreter() -> str:
+    """A Python of this version that a user without rights can start; skips where there is none."""
+    mine = f"{sys.version_info.major}.{sys.version_info.minor}"
+    for name in (os.path.realpath(sys.executable), f"/usr/bin/python{mine}"):
+        asked = [name, "-c", "import sys; print(sys.version_info[:2])"]
+        try:
+            ran = subprocess.run(
+                asked, capture_output=True, text=True, check=False, cwd="/", timeout=30, **_as_nobody()
+            )
+        except OSError:
+            continue
+        if ran.stdout.strip() == str(sys.version_info[:2]):
+            return name
+    skip_or_fail_missing(f"a Python {mine} that a user without rights can start", f"apt-get install python{mine}-venv")
+    raise AssertionError
 
 
 def last_run(printed: str) -> str:

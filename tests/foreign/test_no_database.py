@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -53,6 +52,11 @@ environments:
     dirty_tree: true
   production:
     platform: {kind: google, runtime: container, google: {project: parcels, region: europe-west3}}
+    record:
+      store: gcs
+      bucket: parcels-record
+      signer: kms
+      key: projects/parcels/locations/europe-west3/keyRings/record/cryptoKeys/log/cryptoKeyVersions/1
     phases: {leave_out: [integration]}
     approval: {roles: [Tech Lead, QA Lead]}
     window: {zone: Europe/Berlin, days: [Monday, Tuesday, Wednesday, Thursday], opens: '09:00', closes: '15:00'}
@@ -104,8 +108,7 @@ def test_a_node_service_is_deployed_rolled_back_rehearsed_and_handed_out(machine
     # 3. Mended, production is rehearsed by its own policy: two people sign, by keys made for it.
     parcels.replace("service/server.js", "cents: 39 ", "cents: 390 ")
     parcels.commit("As it was")
-    rehearsed = parcels.does("pytest-deploy", "rehearse", "production")
-    assert len(re.findall(r"pytest-deploy approve \S+ --role", rehearsed)) == 2, rehearsed
+    parcels.does("pytest-deploy", "rehearse", "production")
     approvals = [e for e in parcels.events("reports/rehearsal/production") if e["type"] == "approval.signed"]
     assert len(approvals) == 2
 

@@ -111,7 +111,9 @@ def connect(
         database: DatabaseAccess | None = None
         if embedded_database:
             database = prepare_database(answer["administrator"], site.database)
-        elif existing is not None:  # others may share this database: the service of each checkout logs in by a role of its own
+        elif (
+            existing is not None
+        ):  # others may share this database: the service of each checkout logs in by a role of its own
             role, password_file = role_of(existing.name, checkout_hash), places.state(site) / "service-password"
             database = prepare_database(existing.server, existing.name, role=role, password_file=password_file)
         channel = loopback_channel(f"unix:{places.run}")
