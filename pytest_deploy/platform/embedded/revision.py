@@ -1,8 +1,9 @@
 """A revision: made from a service's template, and run as a process under Cloud Run's container contract.
 
 The process gets PORT, K_SERVICE, K_REVISION, K_CONFIGURATION and the template's variables, and of our own environment no
-more than a program needs to run; it is ready when its start-up probe succeeds; it is asked to stop by SIGTERM and killed
-10 s later. HOST says where to listen: a container listens to all of its own network, a process here must not.
+more than a program needs to run (PATH begins with the folder of our interpreter); it is ready when its start-up probe
+succeeds; it is asked to stop by SIGTERM and killed 10 s later. HOST says where to listen: a container listens to all of its
+own network, a process here must not. docs/service-contract.md is the same for those who write services.
 """
 
 from __future__ import annotations
@@ -14,15 +15,16 @@ import random
 import secrets
 import signal
 import socket
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from google.cloud import run_v2
 
+from pytest_deploy.errors import Failed
 from pytest_deploy.platform.embedded.places import program_environment
 from pytest_deploy.platform.google.run import short
+from pytest_deploy.platform.program_search import find_program, search_path
 
 GRACE_S = 10.0
 """Between SIGTERM and SIGKILL, as on Cloud Run."""
@@ -61,7 +63,9 @@ class RevisionProcess:
         service = short(revision.service)
         identity = {"K_SERVICE": service, "K_REVISION": short(revision.name), "K_CONFIGURATION": service}
         variables = {variable.name: variable.value for variable in spec.env}
-        self._environment = {"HOST": LOOPBACK, **program_environment(os.environ), **variables, **identity, **marker}
+        own = program_environment(os.environ)
+        own["PATH"] = search_path(own)
+        self._environment = {"HOST": LOOPBACK, **own, **variables, **identity, **marker}
         self._log = log
         self.port = 0
         self._requests = 0
@@ -76,19 +80,22 @@ class RevisionProcess:
     async def start(self, folder: Path) -> None:
         """Run it in its image's folder until its start-up probe succeeds. Raises StartFailed, and then nothing runs.
 
-        `python` as the command's first word is the interpreter this platform runs on.
+        Its program is found as those of the checks are: beside the interpreter this platform runs on, then on PATH.
         """
         self.port = free_port()
         command = [*self._spec.command, *self._spec.args]
         if not command:
             raise StartFailed("its template has no command; give the platform the service's command")
-        if command[0] == "python":
-            command[0] = sys.executable
+        try:
+            path = search_path(self._environment)
+            runnable = find_program(command, folder=folder, path=path, setting="service.command")
+        except Failed as error:
+            raise StartFailed(str(error)) from error
         self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self._log.open("ab") as log:
             try:
                 self._process = await asyncio.create_subprocess_exec(
-                    *command,
+                    *runnable,
                     stdin=asyncio.subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,
@@ -97,7 +104,10 @@ class RevisionProcess:
                     start_new_session=True,
                 )
             except OSError as error:
-                raise StartFailed(f"its command {command[0]} cannot be run: {error.strerror}") from error
+                raise StartFailed(
+                    f"service.command: {runnable[0]} cannot be run: {error.strerror}; is it a program of this system, and is "
+                    "what its first line names there?"
+                ) from error
         try:
             await self._await_ready(self._process)
         except BaseException:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,7 +141,13 @@ def test_an_http_probe_asks_for_an_answer_and_not_only_a_connection(api: Api) ->
     "container, reason",
     [
         ({"command": []}, "no command"),
-        ({"command": ["/no/such/program"]}, "cannot be run"),
+        ({"command": ["/no/such/program"]}, "service.command: there is no /no/such/program"),
+        (
+            {"command": ["no-such-program"]},
+            r"the program no-such-program was not found; looked in .* \(beside the interpreter\)",
+        ),
+        ({"command": ["app.py"]}, "the program app.py was not found"),
+        ({"command": ["./app.py"]}, r"app\.py is no program: it may not be executed"),
         (
             {"env": [run_v2.EnvVar(name="KEY", value_source={"secret_key_ref": {"secret": "s", "version": "1"}})]},
             "KEY refers to a secret",
@@ -150,6 +159,18 @@ def test_what_this_platform_cannot_run_fails_with_the_reason(api: Api, container
     service.template = api.template(**container)
     with pytest.raises(exceptions.FailedPrecondition, match=reason):
         api.update(service, "template")
+
+
+@pytest.mark.parametrize("program", ["python", "python3"])
+def test_programs_beside_the_interpreter_are_found_and_their_own_come_first(api: Api, program: str) -> None:
+    service = api.read()
+    service.template = api.template(command=[program, "app.py"])
+    service.traffic = [run_v2.TrafficTarget(type_=LATEST, percent=100)]
+
+    updated = api.update(service)
+
+    first = get(updated.uri)["env"]["PATH"].partition(os.pathsep)[0]
+    assert first == str(Path(sys.executable).parent)
 
 
 def test_more_containers_than_one_are_not_run(api: Api) -> None:
