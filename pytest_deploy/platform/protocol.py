@@ -60,6 +60,22 @@ class ServiceState:
         serving = {share.revision for share in self.shares if share.percent > 0}
         return serving.pop() if len(serving) == 1 else None
 
+    def revision_at(self, url: str) -> str | None:
+        """The revision that answers at an address: a tag's, or the sole one behind the service's own; None where no one does."""
+        if url == self.url:
+            return self.sole_revision()
+        return next((share.revision for share in self.shares if share.url == url), None)
+
+
+@dataclass(frozen=True)
+class LastOutput:
+    """What a revision printed last, to standard output and error, as far as the platform can read it."""
+
+    lines: tuple[str, ...]
+    """Oldest first, as printed: they may hold secrets and rows. Empty where it printed nothing, or the platform reads none."""
+    place: str
+    """Where all of it is read: a path below the checkout, or the query for the platform's own log."""
+
 
 class Runtime(Protocol):
     """A Cloud Run service: immutable revisions, and traffic between them by percent and tag."""
@@ -81,8 +97,8 @@ class Runtime(Protocol):
     def move(self, shares: Mapping[str, int], *, tags: Mapping[str, str], deadline_s: float) -> ServiceState:
         """Set percents by revision name (sum 100) and tags (tag -> revision); wait until that is what serves."""
 
-    def log_tail(self, revision: str, lines: int = 40) -> str:
-        """The last lines the revision wrote; empty where the platform keeps none."""
+    def last_output(self, revision: str, lines: int = 20) -> LastOutput:
+        """The last lines that the revision printed, and where all of them lie."""
 
 
 class Artefacts(Protocol):

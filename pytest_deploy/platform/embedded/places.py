@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pytest_deploy.errors import Failed, PlatformUnavailable, UsageError
+from pytest_deploy.platform.protocol import LastOutput
 from pytest_deploy.record import atomic_file
 
 ROOT_VARIABLE = "PYTEST_DEPLOY_PGDATA_ROOT"
@@ -111,11 +112,33 @@ def log_of(state: Path, revision: str) -> Path:
     return state / "logs" / f"{revision}.log"
 
 
+def last_output(places: Places, site: Site, revision: str, lines: int) -> LastOutput:
+    """What a revision printed last; its log's path is told as people of the checkout type it."""
+    log = log_of(places.state(site), revision)
+    return LastOutput(tuple(tail(log, lines).splitlines()), log.relative_to(places.checkout).as_posix())
+
+
+_TAIL_BYTES = 64 * 1024
+"""Of a log's end that are read: a service may have printed gigabytes."""
+
+_LINE_CHARS = 300
+"""Of a line that are shown."""
+
+_COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0e-\x1f\x7f]")
+"""What a terminal would obey instead of showing it."""
+
+
 def tail(log: Path, lines: int) -> str:
-    """The last lines of a log; empty where there is none."""
+    """The last lines of a log, long ones cut; empty where there is none."""
     if not log.exists():
         return ""
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
+    with log.open("rb") as file:
+        begin = max(0, file.seek(0, os.SEEK_END) - _TAIL_BYTES)
+        file.seek(begin)
+        said = file.read(_TAIL_BYTES).decode(errors="replace")
+    # What is cut is cut beside dots: by them a part of a secret is known.
+    kept = [_COLOURS.sub("", line) for line in f"{'…' if begin else ''}{said}".splitlines()[-lines:]]
+    return "\n".join(line if len(line) <= _LINE_CHARS else f"{line[:_LINE_CHARS]}…" for line in kept)
 
 
 def write_private(path: Path, text: str) -> None:

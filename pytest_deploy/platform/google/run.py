@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import secrets
+import shlex
 import string
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -27,10 +28,13 @@ from google.cloud.run_v2.services.revisions.transports import RevisionsGrpcTrans
 from google.cloud.run_v2.services.services.transports import ServicesGrpcTransport
 
 from pytest_deploy.errors import PlatformUnavailable, RevisionFailed
-from pytest_deploy.platform.protocol import Revision, ServiceState, Share
+from pytest_deploy.platform.protocol import LastOutput, Revision, ServiceState, Share
 
 CALL_S = 10.0
 """Timeout of one call."""
+
+_LINES_OF_A_FAILURE = 40
+"""Of what a revision printed that did not start."""
 
 _TRIES = 4
 """Of a change whose etag turned out to be stale."""
@@ -67,7 +71,8 @@ class CloudRun:
 
     `service` is its full name, `projects/P/locations/L/services/S`; whatever credentials it needs are the channel's.
     `command` and `startup_s` overwrite the container's command and the patience of its TCP start-up probe (seconds), where
-    the platform needs to be told. `log_tail` reads a revision's last lines of output by its name and their number.
+    the platform needs to be told. `last_output` reads what a revision printed last, by its name and the number of lines; without
+    it the output lies in Cloud Logging, which is not read from here: its place says how.
     """
 
     def __init__(
@@ -77,14 +82,14 @@ class CloudRun:
         *,
         command: Sequence[str] = (),
         startup_s: float | None = None,
-        log_tail: Callable[[str, int], str] = lambda _revision, _lines: "",
+        last_output: Callable[[str, int], LastOutput] | None = None,
     ) -> None:
         self.service = service
         self._services = run_v2.ServicesClient(transport=ServicesGrpcTransport(channel=channel))
         self._revisions = run_v2.RevisionsClient(transport=RevisionsGrpcTransport(channel=channel))
         self._command = tuple(command)
         self._startup_s = startup_s
-        self._log_tail = log_tail
+        self._last_output = last_output
 
     def state(self) -> ServiceState:
         return service_state(self._read())
@@ -103,6 +108,7 @@ class CloudRun:
         self, *, image: str, env: Mapping[str, str], tag: str, annotations: Mapping[str, str], deadline_s: float
     ) -> Revision:
         """A new revision at 0 % under `tag`, the split pinned as it is."""
+        __tracebackhide__ = True  # of a revision that does not start people read the step and what was printed
         until = time.monotonic() + deadline_s
         # 1. Pin the split as it is: no percent follows "latest" to the new revision. The tag comes to the new one.
         before = self._read()
@@ -163,8 +169,10 @@ class CloudRun:
                 )
             time.sleep(_POLL_S)
 
-    def log_tail(self, revision: str, lines: int = 40) -> str:
-        return self._log_tail(revision, lines)
+    def last_output(self, revision: str, lines: int = 20) -> LastOutput:
+        if self._last_output is not None:
+            return self._last_output(revision, lines)
+        return LastOutput((), _in_cloud_logging(self.service, revision, lines))
 
     def _read(self) -> run_v2.Service:
         with _answered(f"reading service {self.service}"):
@@ -216,7 +224,11 @@ class CloudRun:
         pending.result()  # type: ignore[no-untyped-call]  # its gap
 
     def _fail(self, name: str, message: str) -> NoReturn:
-        raise RevisionFailed(message, revision=name, log=self.log_tail(name))
+        __tracebackhide__ = True
+        said = self.last_output(name, _LINES_OF_A_FAILURE)
+        where = "" if said.lines else f"; its output: {said.place}"
+        # Without the client's own errors before it: the message holds what they say.
+        raise RevisionFailed(f"{message}{where}", revision=name, log="\n".join(said.lines)) from None
 
     def _new_template(
         self,
@@ -258,6 +270,16 @@ def _answered(doing: str, *, but: type[Exception] = KeyError) -> Iterator[None]:
         raise
     except (google_errors.GoogleAPIError, sign_in_errors.GoogleAuthError, grpc.RpcError) as error:
         raise _unavailable(doing, error) from error
+
+
+def _in_cloud_logging(service: str, revision: str, lines: int) -> str:
+    """How the output of a revision is read where Cloud Run keeps it."""
+    _, project, _, region, _, name = service.split("/")
+    query = (
+        f'resource.type="cloud_run_revision" AND resource.labels.location="{region}" '
+        f'AND resource.labels.service_name="{name}" AND resource.labels.revision_name="{revision}"'
+    )
+    return f"Cloud Logging, `{shlex.join(['gcloud', 'logging', 'read', query, f'--project={project}', f'--limit={lines}'])}`"
 
 
 def _unavailable(doing: str, error: Exception) -> PlatformUnavailable:

@@ -183,7 +183,47 @@ def test_what_does_not_exist_is_named_with_a_remedy(fresh: Deployment) -> None:
     elsewhere = CloudRun(fresh.platform.channel, "projects/local/locations/none/services/tiny")
     with pytest.raises(PlatformUnavailable, match="the service itself is made by the infrastructure code"):
         elsewhere.state()
-    assert elsewhere.log_tail("none") == ""
+
+
+def test_what_cloud_run_printed_is_not_read_and_the_place_says_how(fresh: Deployment) -> None:
+    there = CloudRun(fresh.platform.channel, "projects/p/locations/us-east4/services/tiny")
+
+    said = there.last_output("tiny-00002-abc", 7)
+
+    assert said.lines == ()
+    assert said.place == (
+        """Cloud Logging, `gcloud logging read 'resource.type="cloud_run_revision" AND resource.labels.location="us-east4" """
+        """AND resource.labels.service_name="tiny" AND resource.labels.revision_name="tiny-00002-abc"' """
+        """--project=p --limit=7`"""
+    )
+
+
+def test_what_a_revision_printed_last_is_read_where_it_runs(fresh: Deployment) -> None:
+    made = fresh.create("one")
+
+    said = fresh.platform.runtime.last_output(made.name)
+
+    assert said.lines == ("version one starts",)
+    assert (fresh.checkout / said.place).read_text() == "version one starts\n"
+    assert not said.place.startswith("/")
+
+
+def test_the_address_of_a_tag_and_the_services_own_lead_to_their_revisions(fresh: Deployment) -> None:
+    first = fresh.serve("one")
+    second = fresh.create("two")
+    state = fresh.platform.runtime.state()
+
+    assert state.revision_at(state.url) == first.name
+    assert state.revision_at(fresh.candidate_url) == second.name
+    assert state.revision_at("http://127.0.0.1:1") is None
+
+
+def test_behind_a_split_no_single_revision_answers(fresh: Deployment) -> None:
+    first = fresh.serve("one")
+    second = fresh.create("two")
+    state = fresh.platform.runtime.move({first.name: 50, second.name: 50}, tags={}, deadline_s=10)
+
+    assert state.revision_at(state.url) is None
 
 
 def test_a_platform_that_does_not_answer_is_unavailable(tmp_path: Path) -> None:
