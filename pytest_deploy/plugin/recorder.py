@@ -25,6 +25,7 @@ from pytest_deploy.pipeline.sequence import Cause, CauseKind
 from pytest_deploy.pipeline.step_record import STEP_ACTOR, StepRecord, file_of
 from pytest_deploy.pipeline.steps_lock import Step
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.plugin import service_output
 from pytest_deploy.plugin.collection import STEP
 from pytest_deploy.record.event import of_type
 from pytest_deploy.record.events import EventContent, StepFinished, StepNotRun, StepStarted
@@ -157,7 +158,8 @@ class StepRecorder:
 
     def _finish(self, record: StepRecord) -> FinishedStep:
         outcome, message = _outcome(self._reports, record)
-        message = shortened(self._redact(message), MESSAGE_BYTES)
+        printed = shortened(service_output.told(self._reports.values()), MESSAGE_BYTES // 2)
+        message = shortened(self._redact(message), MESSAGE_BYTES - len(json.dumps(printed))) + printed
         seconds = round(sum(report.duration for report in self._reports.values()), 3)
         expected, actual = (redacted(stated(value), self._redact) for value in (record.expected, record.actual))
         try:

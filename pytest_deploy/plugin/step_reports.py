@@ -14,6 +14,7 @@ import pytest
 from _pytest._code.code import ExceptionChainRepr, ReprEntry  # pytest offers no public way to a traceback's arguments
 
 from pytest_deploy.platform.environment import Environment
+from pytest_deploy.plugin.service_output import remember_service, service_output
 from pytest_deploy.record.plain_text import stated, words_of
 from pytest_deploy.record.redaction import NOT_WRITTEN, redacted
 
@@ -45,7 +46,17 @@ class StepReports:
         self._cut(report)
         if call.when == "call":
             _charge_subtests(item, report)
+        if report.failed and not item.stash.get(_IN_CALL, False):
+            printed = service_output(self._environment, item)
+            report.sections += [] if printed is None else [printed]
         return report
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, request: pytest.FixtureRequest) -> Generator[None, object, object]:
+        """Notice whom a step asks: what the service printed last stands beside a step that failed on it."""
+        value = yield
+        remember_service(request.node, value)
+        return value
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self) -> Generator[None, object, object]:
