@@ -19,6 +19,7 @@ from pytest_deploy.policy.types import (
     Names,
     RelativePath,
     RepositoryPath,
+    Role,
     Seconds,
     Section,
     TagPrefix,
@@ -75,7 +76,9 @@ class Service(Section):
     command: Argv
     """what starts the service, as a list of words"""
     health: UrlPath = "/health"
-    """the path that answers 200 when the service is well, e.g. /health"""
+    """the path that answers any 2xx when the service is well, e.g. /health"""
+    health_names_commit: bool = False
+    """true where health must answer a JSON object whose `commit` is the release's, else the revision that answers is compared"""
     env: Variables = Field(default_factory=dict)
     """environment variables as NAME: 'text'; never a secret"""
     checks: Checks = Checks()
@@ -83,7 +86,7 @@ class Service(Section):
     check_timeout_s: Seconds = 300
     """seconds one check may take"""
     account: Argv | None = None
-    """the command that makes the synthetic smoke account, as a list of words, or null"""
+    """the command that makes the synthetic smoke account and prints one JSON value, as a list of words, or null"""
 
 
 class ReleaseRules(Section):
@@ -119,6 +122,8 @@ class Database(Section):
     """seconds after which a migration that still runs raises an alert (REQ-o00044-L)"""
     restore_rate: Annotated[float, Field(ge=0, le=1)] = 1
     """the share of backups proven by a restore, from 0 to 1"""
+    service_group: Role | None = None
+    """the group role whose rights the service gets, made and granted to by migrations, e.g. parcels_app; null: none"""
 
     @model_validator(mode="after")
     def _lock_within_budget(self) -> Self:

@@ -137,6 +137,18 @@ def _program_paths(value: Mapping[str, str]) -> Mapping[str, str]:
     return value
 
 
+def _role(value: str) -> str:
+    if len(value.encode()) > _ROLE_BYTES:
+        raise complaint(f"{value!r} is longer than a name of PostgreSQL", f"give at most {_ROLE_BYTES} bytes")
+    if value.startswith("pg_") or value == "public":
+        raise complaint(f"{value!r} is PostgreSQL's own", "name a role that a migration makes, e.g. parcels_app")
+    return value
+
+
+_ROLE_BYTES = 63
+"""Of a name of PostgreSQL; what is longer it would cut."""
+
+
 def distinct(value: Sequence[str]) -> Sequence[str]:
     """The list itself, where nothing is in it twice."""
     twice = sorted({item for item in value if value.count(item) > 1})
@@ -161,6 +173,7 @@ Names = Annotated[tuple[Text, ...], AfterValidator(distinct)]
 SecretNames = Annotated[Names, AfterValidator(_secret_names)]
 Variables = Annotated[Mapping[str, str], AfterValidator(_environment_names)]
 ProgramPaths = Annotated[Mapping[str, str], AfterValidator(_program_paths)]
+Role = Annotated[Line, AfterValidator(_role)]
 Zone = Annotated[Text, AfterValidator(_zone)]
 WallTime = Annotated[time, BeforeValidator(_wall_time), PlainSerializer(lambda value: value.strftime("%H:%M"))]
 Seconds = Annotated[float, Field(gt=0)]

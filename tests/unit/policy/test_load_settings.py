@@ -174,3 +174,22 @@ def test_a_section_is_replaced_where_a_part_of_it_is(file: Path, section: str) -
 @pytest.mark.parametrize("section", ["health.interval_s", "heal", "smoke"])
 def test_a_section_is_not_replaced_where_another_is(file: Path, section: str) -> None:
     assert load(file, "local", ["health.watch_s=1"]).replaced(section) == ()
+
+
+@pytest.mark.parametrize("name", ["parcels_app", "Parcels App", "x" * 63, "null"])
+def test_the_services_group_is_any_role_of_ones_own(file: Path, name: str) -> None:
+    group = local(file, f"database.service_group={name}").database.service_group
+
+    assert group == (None if name == "null" else name)
+
+
+@pytest.mark.parametrize("name", ["pg_read_all_data", "public", "x" * 64, "''", '"a\\nb"'])
+def test_a_role_that_is_postgresqls_own_or_no_name_is_refused(file: Path, name: str) -> None:
+    assert refused(file, f"database.service_group={name}") == [("--deploy-set", "database.service_group")]
+
+
+@pytest.mark.parametrize("asked, names_commit", [((), False), (("service.health_names_commit=true",), True)])
+def test_health_names_the_commit_only_where_policy_asks_for_it(
+    file: Path, asked: tuple[str, ...], *, names_commit: bool
+) -> None:
+    assert local(file, *asked).service.health_names_commit is names_commit
