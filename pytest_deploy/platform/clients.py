@@ -74,6 +74,11 @@ class Answer:
     """Parsed JSON; text where it is none. It may hold a subject's words: no assertion shows it by itself."""
     seconds: float
 
+    @property
+    def ok(self) -> bool:
+        """Whether the status is any 2xx."""
+        return self.status // 100 == 2  # noqa: PLR2004  # as RFC 9110 names the class
+
 
 class Service:
     """The deployed service over HTTP at one address: a tag's, or the serving one. Redirects are answers, not followed.
