@@ -11,13 +11,14 @@ from typing import Any, TypeVar
 from msgspec import structs
 
 from pytest_deploy.errors import UsageError
-from pytest_deploy.migrate import backup, ledger, lint, rollback, snapshot
+from pytest_deploy.migrate import backup, ledger, lint, rollback, service_group, snapshot
 from pytest_deploy.migrate.apply import DryRun, apply, dry_run
 from pytest_deploy.migrate.backup import Backup
 from pytest_deploy.migrate.ledger import Applied, Status
 from pytest_deploy.migrate.lint import Finding
 from pytest_deploy.migrate.migration import Compatibility, Migration, compatibility, read_migrations
 from pytest_deploy.migrate.rollback import ENGINE, RolledBack
+from pytest_deploy.migrate.service_group import Membership
 from pytest_deploy.migrate.session import Connection, connect, with_lock_timeout
 from pytest_deploy.migrate.snapshot import Snapshot
 from pytest_deploy.migrate.trial import Trial, run_trial
@@ -132,6 +133,16 @@ class Migrations:
     def roll_back(self, *, to: Sequence[str], save_into: Path) -> tuple[RolledBack, ...]:
         """Undo all that is applied but the versions `to`, latest first; rows that a down loses are saved first."""
         return rollback.roll_back(self._owner, self.files(), to=to, actor=self.actor, save_into=save_into)
+
+    def admit_service(self) -> Membership | None:
+        """Give the role that the service runs under the rights of policy's `database.service_group`; None where it names none.
+
+        Raises Refused, Failed: what is missing, and who can give it.
+        """
+        if self.policy.service_group is None:
+            return None
+        with self._session() as connection:
+            return service_group.admit(connection, self.access.role, self.policy.service_group)
 
     @staticmethod
     def schema_after(trial: str) -> str:
