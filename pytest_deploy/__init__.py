@@ -39,11 +39,14 @@ if TYPE_CHECKING:
     )
     from pytest_deploy.migrate.migrations import Migrations, applied_events, backup_event
     from pytest_deploy.pipeline.step_record import StepRecord
+    from pytest_deploy.platform.account import make_account
     from pytest_deploy.platform.clients import Answer, Database, Service
     from pytest_deploy.platform.environment import Environment
+    from pytest_deploy.platform.program_search import find_program, search_path
     from pytest_deploy.platform.protocol import (
         Artefacts,
         DatabaseAccess,
+        LastOutput,
         Platform,
         Revision,
         Runtime,
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     from pytest_deploy.record.secrets import Secrets
     from pytest_deploy.record.store import Store
     from pytest_deploy.release.artefact import build_artefact, registry_tag
+    from pytest_deploy.release.health import Health, ask_health
     from pytest_deploy.release.live import Baseline, Release, read_baseline
     from pytest_deploy.release.source import read as read_source
     from pytest_deploy.rollback.rollback import RollbackExecutor
@@ -81,8 +85,10 @@ __all__ = [
     "Failed",
     "Fault",
     "Gates",
+    "Health",
     "IllegalEvent",
     "Interrupted",
+    "LastOutput",
     "LeaseHeld",
     "ManualInterventionRequired",
     "MigrationFailed",
@@ -111,11 +117,15 @@ __all__ = [
     "UsageError",
     "Workspace",
     "applied_events",
+    "ask_health",
     "backup_event",
     "build_artefact",
+    "find_program",
+    "make_account",
     "read_baseline",
     "read_source",
     "registry_tag",
+    "search_path",
     "verify_record",
 ]
 
@@ -129,6 +139,8 @@ _HOME: Final = {
     "DatabaseAccess": "platform.protocol",
     "Environment": "platform.environment",
     "Gates": "plugin.fixtures",
+    "Health": "release.health",
+    "LastOutput": "platform.protocol",
     "Migrations": "migrate.migrations",
     "Platform": "platform.protocol",
     "Policy": "policy.policy",
@@ -145,11 +157,15 @@ _HOME: Final = {
     "Store": "record.store",
     "Workspace": "workspace",
     "applied_events": "migrate.migrations",
+    "ask_health": "release.health",
     "backup_event": "migrate.migrations",
     "build_artefact": "release.artefact",
+    "find_program": "platform.program_search",
+    "make_account": "platform.account",
     "read_baseline": "release.live",
     "read_source": "release.source:read",
     "registry_tag": "release.artefact",
+    "search_path": "platform.program_search",
     "verify_record": "verify.verify:verify",
 }
 """Where each public name but the errors is defined: its module, and the name there where that is another."""
