@@ -20,7 +20,7 @@ _CHARS: Final = 200
 
 
 def make_account(environment: Environment) -> Any:
-    """Run the command in the service's folder, with the owner's DATABASE_URL, SMOKE_USER and SMOKE_PASSWORD; what it printed, as JSON.
+    """Run the command in the service's folder, with the owner's DATABASE_URL and every secret of policy; what it printed, as JSON.
 
     Raises Failed where it is not found, fails, takes over a minute, or prints anything but one JSON value; UsageError where
     policy names no command.
@@ -32,9 +32,8 @@ def make_account(environment: Environment) -> Any:
         service.account,
         folder=environment.workspace.root / service.source,
         variables={
-            "DATABASE_URL": environment.platform.database.owner,
-            "SMOKE_USER": secrets["SMOKE_USER"],
-            "SMOKE_PASSWORD": secrets["SMOKE_PASSWORD"],
+            **({"DATABASE_URL": environment.platform.database.owner} if environment.platform.has_database else {}),
+            **{name: secrets[name] for name in secrets},
         },
     )
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import pytest
 
-from pytest_deploy import Policy, StepRecord
+from pytest_deploy import Policy, StepRecord, find_program, search_path
 
 Check = Callable[[Sequence[str] | None], None]
 
@@ -22,14 +20,13 @@ def check(policy: Policy, record: StepRecord, pytestconfig: pytest.Config) -> Ch
     """Run one configured command and keep what it said; it fails with the command's last words."""
     folder = pytestconfig.rootpath / policy.service.source
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV_", "COVERAGE_"))}
-    # Tools installed beside the interpreter are found first, as in an activated environment.
-    kept["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"
+    kept["PATH"] = search_path(kept)
 
     def run(words: Sequence[str] | None) -> None:
         if words is None:
             record.not_applicable("deploy.yaml names no such check: service.checks")
         ran = subprocess.run(
-            list(words),
+            find_program(words, folder=folder, path=kept["PATH"], setting="service.checks"),
             cwd=folder,
             env=kept,
             capture_output=True,

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import json
-import os
-import subprocess
-import sys
+from dataclasses import asdict
 
 import pytest
 
-from pytest_deploy import Database, Migrations, Policy, Secrets, StepRecord, applied_events, verify_record
+from pytest_deploy import Environment, Migrations, Policy, StepRecord, applied_events, make_account, verify_record
 
 MINUTES = 60
 OWN = "deploy.yaml says database.migrations: null: a step of suites/migration moves the schema"
@@ -126,29 +123,17 @@ def test_migrations_are_recorded(migrations: Migrations, record: StepRecord) -> 
 
 
 @pytest.mark.step(changes=True)
-def test_synthetic_account_is_ready(
-    database: Database, policy: Policy, secrets: Secrets, pytestconfig: pytest.Config, record: StepRecord
-) -> None:
+def test_service_role_has_what_it_needs(migrations: Migrations, record: StepRecord) -> None:
+    """The role that the service logs in as gets the rights of `database.service_group`, which migrations grant to."""
+    admitted = migrations.admit_service()
+    if admitted is None:
+        record.not_applicable("deploy.yaml names no database.service_group")
+    record.expect(migrations.policy.service_group, asdict(admitted))
+
+
+@pytest.mark.step(changes=True)
+def test_synthetic_account_is_ready(environment: Environment, record: StepRecord) -> None:
     """The account that smoke tests use: flagged, so that study exports leave it out."""
-    if policy.service.account is None:
+    if environment.policy.service.account is None:
         record.not_applicable("deploy.yaml names no command that makes an account")
-    words = [sys.executable if word == "python" else word for word in policy.service.account]
-    given = {
-        "PATH": os.environ.get("PATH", ""),
-        "DATABASE_URL": database.access.owner,
-        "SERVICE_ROLE": database.access.role,
-        **{name: secrets[name] for name in secrets},
-    }
-
-    ran = subprocess.run(
-        words,
-        cwd=pytestconfig.rootpath / policy.service.source,
-        env=given,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-    assert ran.returncode == 0, f"{' '.join(words[1:])}: {ran.stderr.strip().splitlines()[-1:]}"
-    record.expect("an account id", json.loads(ran.stdout))
+    record.expect("an account", make_account(environment))
