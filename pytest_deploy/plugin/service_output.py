@@ -44,7 +44,7 @@ def service_output(environment: Environment, item: pytest.Item) -> tuple[str, st
         said = runtime.last_output(revision, LINES)
     except (DeployError, OSError) as error:  # the step's own failure is the news
         return TITLE, environment.redact(f"not read: {error}")
-    shown = _shown(said, held_back=environment.workspace.holds_subjects)
+    shown = _shown(said, held_back=environment.holds_subjects)
     return f"{TITLE} ({revision})", environment.redact(shown)
 
 

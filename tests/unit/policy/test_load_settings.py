@@ -178,7 +178,9 @@ def test_a_section_is_not_replaced_where_another_is(file: Path, section: str) ->
 
 @pytest.mark.parametrize("name", ["parcels_app", "Parcels App", "x" * 63, "null"])
 def test_the_services_group_is_any_role_of_ones_own(file: Path, name: str) -> None:
-    group = local(file, f"database.service_group={name}").database.service_group
+    database = local(file, f"database.service_group={name}").database
+    assert database is not None
+    group = database.service_group
 
     assert group == (None if name == "null" else name)
 
