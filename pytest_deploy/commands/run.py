@@ -26,12 +26,14 @@ def run(
     from pytest_deploy.plugin import configuration
     from pytest_deploy.plugin.guard import start_program
     from pytest_deploy.plugin.option_policy import refuse_variables
-    from pytest_deploy.plugin.options import runs_steps
+    from pytest_deploy.plugin.options import is_typed, runs_steps
 
     asked = [f"--deploy-env={env}", *(["--deploy-rehearse"] if rehearse else []), f"--deploy-pipeline={pipeline}"]
     asked += rest or []
     say(shlex.join(["pytest", *asked]))
-    words = [sys.executable, "-m", "pytest", *configuration.words(configuration.root_of(asked, Path.cwd())), *asked]
+    # Help and the version are shown anywhere.
+    ours = configuration.words(configuration.root_of(asked, Path.cwd())) if is_typed(asked) else []
+    words = [sys.executable, "-m", "pytest", *ours, *asked]
     if runs_steps(words):
         refuse_variables(os.environ)  # pytest would read some of them, and import what they name, before any plug-in
         start_program(words)

@@ -31,14 +31,14 @@ def find_program(words: Sequence[str], *, folder: Path, path: str, setting: str)
         return [sys.executable, *arguments]
     places = [folder / name] if "/" in name else [folder / part / name for part in path.split(os.pathsep) if part]
     for place in places:
-        if place.is_file() and os.access(place, os.X_OK):
+        if _is_file(place) and os.access(place, os.X_OK):
             return [str(place), *arguments]
     raise Failed(f"{setting}: {_not_found(name, places)}")
 
 
 def _not_found(name: str, places: Sequence[Path]) -> str:
     for place in places:
-        if place.is_file():
+        if _is_file(place):
             return f"{place} is no program: it may not be executed; `chmod +x` it, and build again if it is part of the artefact"
     if "/" in name:
         return (
@@ -52,6 +52,14 @@ def _not_found(name: str, places: Sequence[Path]) -> str:
         f"the program {name} was not found; looked in {', '.join(shown)}. "
         f"Install it into the environment that runs the deployment (into {beside}), or give its whole path"
     )
+
+
+def _is_file(place: Path) -> bool:
+    """Whether it is a file that this user can come to: PATH may name folders of others."""
+    try:
+        return place.is_file()
+    except PermissionError:
+        return False
 
 
 def _beside() -> Path:

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_deploy.errors import Failed
 from pytest_deploy.platform.program_search import find_program, search_path
+from tests.unprivileged import as_nobody, open_folder
 
 BESIDE = Path(sys.executable).parent
 
@@ -85,3 +86,14 @@ def test_a_path_that_is_no_program_is_refused(tmp_path: Path, name: str, said: s
         find([name], tmp_path)
 
     assert re.match(f"service.command: {said}", str(caught.value))
+
+
+def test_a_folder_of_path_that_is_closed_to_this_user_is_passed_over() -> None:
+    with open_folder() as home:
+        (home / "closed").mkdir(mode=0o700)
+        found = program(home / "bin" / "serve")
+        path = f"{home / 'closed'}{os.pathsep}{home / 'bin'}"
+        with as_nobody():
+            assert find(["serve"], home, path) == [str(found)]
+            with pytest.raises(Failed, match="the program other was not found"):
+                find(["other"], home, path)

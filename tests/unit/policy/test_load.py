@@ -117,8 +117,8 @@ def test_what_says_nothing_of_requirements_and_secrets_has_the_text_it_had_befor
         ("secrets: [api_token]", "secrets", "'api_token' is no name of a secret; use capitals, digits and _"),
         ("secrets: [DATABASE_URL]", "secrets", "DATABASE_URL is what programs get besides"),
         ("secrets: [API_TOKEN, API_TOKEN]", "secrets", "API_TOKEN more than once"),
-        ("requirements: ../parcels.md", "requirements", "leads out of the repository"),
-        ("requirements: /parcels.md", "requirements", "leads out of the repository"),
+        ("requirements: ../parcels.md", "requirements", "leads out of the folder of deploy.yaml"),
+        ("requirements: /parcels.md", "requirements", "leads out of the folder of deploy.yaml"),
     ],
 )
 def test_what_names_no_secret_and_no_file_of_the_repository_is_refused(
@@ -184,7 +184,7 @@ ONE_FAULT = {
     "lock longer than the budget": (BASE.replace("migrations: migrations", "migrations: migrations\n  lock_timeout_s: 301"),
                                     [(12, "database.lock_timeout_s")]),
     "missing section": (BASE.replace("    sla_s: 600\n", ""), [(14, "environments.local.sla_s")]),
-    "missing key": (BASE.replace("    types: [mypy, .]\n", ""), [(6, "service.checks.types")]),
+    "missing key": (BASE.replace("  source: examples/diary\n", ""), [(2, "service.source")]),
     "duplicate key": (BASE + "    sla_s: 601\n", [(18, "environments.local.sla_s")]),
     "unknown phase": (BASE.replace("[approval]", "[approval, smoek]"), [(15, "environments.local.phases.leave_out[1]")]),
     "phase that must stay": (BASE.replace("[approval]", "[approval, smoke]"), [(15, "environments.local.phases.leave_out[1]")]),
