@@ -32,6 +32,8 @@ HEADER = f"""\
 """
 STANDARD_FOLDER: Final = Path(__file__).parents[1] / "suites"
 """Where the standard steps lie, a folder a phase."""
+AFTER_OWN: Final = ("migration/test_service.py",)
+"""Its files whose steps come after a project's own of the phase: what they give rests on a schema that an own step may have moved."""
 _VERSION: Final = "standard-steps"
 """Begins the line that says which version of this package the standard steps are of."""
 _ORDER = {name: place for place, name in enumerate(PHASES)}

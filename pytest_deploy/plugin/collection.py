@@ -16,7 +16,7 @@ import pytest
 
 from pytest_deploy.errors import CollectionRefused, UsageError
 from pytest_deploy.pipeline import steps_lock
-from pytest_deploy.pipeline.steps_lock import STANDARD_FOLDER, WHENS, Step
+from pytest_deploy.pipeline.steps_lock import AFTER_OWN, STANDARD_FOLDER, WHENS, Step
 from pytest_deploy.plugin import report_writers
 from pytest_deploy.policy.phases import PHASES, phases_of
 from pytest_deploy.policy.policy import Policy
@@ -58,11 +58,18 @@ class Phase(pytest.Directory):
 
     def collect(self) -> Iterator[pytest.Item | pytest.Collector]:
         """The phase's files, by name; the lock has the last word on the order."""
-        for path in sorted((STANDARD_FOLDER / self.path.name).glob("test_*.py")):
-            # Outside the checkout's root: its id is its place in the wheel.
-            yield pytest.Module.from_parent(self, path=path, nodeid=f"{STANDARD}{self.path.name}/{path.name}")
+        phase = self.path.name
+        names = [path.name for path in sorted((STANDARD_FOLDER / phase).glob("test_*.py"))]
+        yield from (self._standard(name) for name in names if f"{phase}/{name}" not in AFTER_OWN)
         for path in sorted(self.path.glob("test_*.py")):
             yield from self.ihook.pytest_collect_file(file_path=path, parent=self)
+        yield from (self._standard(name) for name in names if f"{phase}/{name}" in AFTER_OWN)
+
+    def _standard(self, name: str) -> pytest.Module:
+        """A file of standard steps: it lies outside the checkout's root, so its id is its place in the wheel."""
+        path = STANDARD_FOLDER / self.path.name / name
+        module: pytest.Module = pytest.Module.from_parent(self, path=path, nodeid=f"{STANDARD}{self.path.name}/{name}")
+        return module
 
 
 class Suites(pytest.Directory):

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import asdict
 
 import pytest
 
-from pytest_deploy import Environment, Migrations, Policy, StepRecord, applied_events, make_account, verify_record
+from pytest_deploy import Migrations, Policy, StepRecord, applied_events, verify_record
 
 MINUTES = 60
 OWN = "deploy.yaml says database.migrations: null: a step of suites/migration moves the schema"
@@ -120,20 +119,3 @@ def test_migrations_are_recorded(migrations: Migrations, record: StepRecord) -> 
     assert all(event.actor and event.content.as_data()["duration_s"] >= 0 for event in recorded.values())
     assert verified.ok
     record.verified()
-
-
-@pytest.mark.step(changes=True)
-def test_service_role_has_what_it_needs(migrations: Migrations, record: StepRecord) -> None:
-    """The role that the service logs in as gets the rights of `database.service_group`, which migrations grant to."""
-    admitted = migrations.admit_service()
-    if admitted is None:
-        record.not_applicable("deploy.yaml names no database.service_group")
-    record.expect(migrations.policy.service_group, asdict(admitted))
-
-
-@pytest.mark.step(changes=True)
-def test_synthetic_account_is_ready(environment: Environment, record: StepRecord) -> None:
-    """The account that smoke tests use: flagged, so that study exports leave it out."""
-    if environment.policy.service.account is None:
-        record.not_applicable("deploy.yaml names no command that makes an account")
-    record.expect("an account", make_account(environment))
