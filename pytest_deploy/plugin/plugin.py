@@ -131,6 +131,14 @@ def _refuse_options(config: pytest.Config | None = None) -> None:
         raise pytest.UsageError(str(refused)) from None
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """A project's own test run takes in no step of a deployment, whose fixtures it has not; one that is named is collected."""
+    if config.option.deploy_env is not None or collection_path.name != "suites":
+        return None
+    is_suites = (collection_path / "steps.lock").is_file() and (collection_path.parent / "deploy.yaml").is_file()
+    return True if is_suites else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Declare the markers; begin a deployment where one is asked for."""

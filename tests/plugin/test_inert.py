@@ -66,6 +66,20 @@ def test_fixtures_are_the_projects_own(project: pytest.Pytester) -> None:
     ran.stdout.fnmatch_lines(["*fixture 'record' not found"])
 
 
+def test_steps_of_a_deployment_are_no_tests_of_the_project(project: pytest.Pytester) -> None:
+    """Their fixtures are those of a deployment. What is named is collected, and a suites/ of anything else is the project's own."""
+    for folder in ("here", "elsewhere"):
+        smoke = project.path / folder / "suites" / "smoke"
+        smoke.mkdir(parents=True)
+        (smoke / f"test_smoke_{folder}.py").write_text("def test_step(): pass")
+        (smoke.parent / "steps.lock").touch()
+    (project.path / "here" / "deploy.yaml").touch()
+
+    project.runpytest_subprocess().assert_outcomes(passed=2)
+    project.runpytest_subprocess("here/suites").assert_outcomes(passed=1)
+    project.runpytest_subprocess("here/suites/smoke/test_smoke_here.py").assert_outcomes(passed=1)
+
+
 def test_options_and_marks_are_declared(project: pytest.Pytester) -> None:
     shown = project.runpytest_subprocess("--help")
 
