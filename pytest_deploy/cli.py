@@ -24,6 +24,7 @@ from pytest_deploy.program import as_called, called
 from pytest_deploy.record.atomic_file import keep_from_others
 
 COMMANDS: Final[Mapping[str, str]] = {
+    "init": "init.init",
     "run": "run.run",
     "rehearse": "rehearse.rehearse",
     "approve": "approve.approve",

@@ -51,11 +51,11 @@ def root_of(given: Sequence[str], start: Path) -> Path:
     if root is None:
         raise UsageError(
             f"nothing was started: there is no {CONFIG_FILE} in {start}, nor in a folder above: start it in the checkout, or name the file "
-            f"({OPTION}=PATH)"
+            f"({OPTION}=PATH); `{program_command('init')}` writes a first one"
         )
     if not (root / "suites").is_dir():
         raise UsageError(
-            f"nothing was started: there is no suites/ in {root}, which holds steps.lock and your own steps"
+            f"nothing was started: there is no suites/ in {root}, which holds steps.lock and your own steps; `{program_command('init')}` writes a first one"
         )
     return Path(os.path.normpath(root))
 
