@@ -25,6 +25,7 @@ from pytest_deploy.record.atomic_file import keep_from_others
 
 COMMANDS: Final[Mapping[str, str]] = {
     "init": "init.init",
+    "doctor": "doctor.doctor",
     "run": "run.run",
     "rehearse": "rehearse.rehearse",
     "approve": "approve.approve",

@@ -1,0 +1,157 @@
+"""`pytest-deploy doctor` tells each fact in a line, mends what is safe, and neither starts nor records anything."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_deploy.commands.doctor import doctor
+from pytest_deploy.commands.init import init
+from pytest_deploy.errors import Refused
+from tests.unit.commands.typed import typed
+from tests.unit.starter.sample_repositories import SITE, write
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A static site that is ready to be deployed, made once."""
+    root = write(tmp_path_factory.mktemp("ready"), SITE)
+    typed(root, init)
+    git(root, "init", "-q")
+    commit(root)
+    return root
+
+
+@pytest.fixture
+def root(ready: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return shutil.copytree(ready, tmp_path / "site")
+
+
+def git(root: Path, *words: str) -> None:
+    subprocess.run(["git", *words], cwd=root, check=True, timeout=30)
+
+
+def commit(root: Path) -> None:
+    git(root, "add", "--all")
+    git(root, "-c", "user.name=a", "-c", "user.email=a@b.example", "commit", "-qm", "What there is")
+
+
+def wrong(root: Path, env: str = "", **options: bool) -> list[str]:
+    """The facts that are not right."""
+    printed: list[str] = []
+    ended = ""
+    try:
+        typed(root, doctor, env, printed=printed, **options)
+    except Refused as refused:
+        ended = str(refused)
+    found = [line for line in printed if line.startswith("WRONG")]
+    assert ended.startswith(f"{len(found)} fact") if found else not ended
+    return found
+
+
+def test_all_is_right_where_init_was_followed(root: Path) -> None:
+    printed = typed(root, doctor, "")
+
+    assert {line[:5] for line in printed} == {"ok   ", "note "}
+    assert not {".deploy", "reports"} & {path.name for path in root.iterdir()}, "something was started or recorded"
+    for name in (
+        "python",
+        "git",
+        "ssh-keygen",
+        "openssl",
+        "deploy.yaml",
+        "steps.lock",
+        "service",
+        "ignored",
+        "ports",
+        "data",
+    ):
+        assert any(line.split()[1] == name for line in printed), name
+
+
+def test_production_is_asked_as_it_is_rehearsed(root: Path) -> None:
+    printed = typed(root, doctor, "production")
+
+    assert any(line.startswith("note  platform     production is rehearsed on this machine: `") for line in printed)
+    assert any(line.startswith("ok    calendar     calendar.yaml covers ") for line in printed)
+
+
+@pytest.mark.parametrize(
+    "file, old, new, said",
+    [
+        ("deploy.yaml", "sla_s: 600 ", "sla_s: 6 ", "deploy.yaml:"),
+        ("deploy.yaml", "source: .", "source: gone", "service.source: there is no folder gone"),
+        ("deploy.yaml", "[sh, -c,", "[nowhere, -c,", "service.command: the program nowhere was not found"),
+        ("deploy.yaml", "checks: {}", "checks: {lint: [nolint]}", "service.checks.lint: the program nolint was not found"),
+        ("deploy.yaml", "sla_s: 600 ", "plugins: [pytest-gone]\nsla_s: 600 ", "pytest-gone, which deploy.yaml lists"),
+        ("deploy.yaml", "sla_s: 600 ", "requirements: gone.md\nsla_s: 600 ", "gone.md: it cannot be read"),
+        ("deploy.yaml", "database: null", "database: {migrations: none}", "there is no such folder"),
+        ("suites/steps.lock", "smoke       always    -        suites/", "#", "collected, but not in the lock"),
+        ("suites/steps.lock", "standard-steps 0", "standard-steps 99", "is locked"),
+        (".gitignore", "reports/", "", "git would take in reports/"),
+    ],
+)  # fmt: skip
+def test_what_is_not_right_is_told_with_what_to_do(root: Path, file: str, old: str, new: str, said: str) -> None:
+    text = (root / file).read_text(encoding="utf-8")
+    assert old in text
+    (root / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    found = wrong(root)
+
+    assert [line for line in found if said in line], found
+    assert len(found) <= 2
+
+
+def test_only_what_deploys_commits_alone_asks_for_a_commit(root: Path) -> None:
+    (root / "public" / "new.html").write_text("new", encoding="utf-8")
+
+    assert wrong(root) == []
+    (said,) = wrong(root, "production")
+    assert "something is not committed, and production deploys commits only" in said
+
+
+@pytest.mark.parametrize("env", ["lokal", "production-2"])
+def test_an_environment_that_is_not_there_is_told(root: Path, env: str) -> None:
+    (said,) = wrong(root, env)
+
+    assert f"there is no environment {env!r}" in said
+
+
+def test_a_folder_without_anything_is_told_to_begin(tmp_path: Path) -> None:
+    found = wrong(tmp_path)
+
+    assert [line for line in found if "deploy.yaml" in line and "init`" in line]
+    assert [line for line in found if "is no git checkout with a commit" in line]
+
+
+def test_fix_writes_the_lock_and_the_lines_for_git_and_says_so(root: Path) -> None:
+    lock = (root / "suites/steps.lock").read_text(encoding="utf-8")
+    (root / "suites/steps.lock").unlink()
+    (root / ".gitignore").write_text("mine", encoding="utf-8")
+    assert len(wrong(root)) == 2
+
+    printed = typed(root, doctor, "", fix=True)
+
+    assert [line for line in printed if line.startswith("fixed")] == [
+        "fixed .gitignore   .deploy/ reports/ __pycache__/ added",
+        f"fixed steps.lock   suites/steps.lock: {sum(line[:1].isalpha() for line in lock.splitlines()) - 1} steps",
+    ]
+    assert (root / "suites/steps.lock").read_text(encoding="utf-8") == lock
+    assert (root / ".gitignore").read_text(encoding="utf-8") == "mine\n.deploy/\nreports/\n__pycache__/\n"
+
+
+def test_fix_changes_no_lock_that_is_there(root: Path) -> None:
+    text = (
+        (root / "suites/steps.lock")
+        .read_text(encoding="utf-8")
+        .replace("suites/smoke/test_grosse", "suites/smoke/test_other")
+    )
+    (root / "suites/steps.lock").write_text(text, encoding="utf-8")
+
+    assert wrong(root, fix=True)
+
+    assert (root / "suites/steps.lock").read_text(encoding="utf-8") == text
