@@ -28,9 +28,25 @@ def words(root: Path) -> list[str]:
     return ["-p", FIRST, "-c", str(FILE), f"--rootdir={root}", f"--confcutdir={root / 'suites'}"]
 
 
-def options(root: Path) -> dict[str, str]:
-    """The same by the names on `config.option`."""
-    return {"inifilename": str(FILE), "rootdir": str(root), "confcutdir": str(root / "suites")}
+def options(root: Path, file: str) -> dict[str, str]:
+    """The same by the names on `config.option`; `file` is what was given as the configuration."""
+    return {
+        "inifilename": file if is_own(file) else str(FILE),
+        "rootdir": str(root),
+        "confcutdir": str(root / "suites"),
+    }
+
+
+def is_own(file: str) -> bool:
+    """Whether a path is that of a deployment's configuration: this package's, or an equal one of another copy of it.
+
+    A checkout of this package itself may start one copy and then run another.
+    """
+    path = Path(file)
+    try:
+        return path.name == FILE.name and path.read_bytes() == FILE.read_bytes()
+    except OSError:
+        return False
 
 
 def root_of(given: Sequence[str], start: Path) -> Path:
@@ -66,7 +82,7 @@ def require(config: pytest.Config) -> None:
     Raises UsageError where a program called pytest with words of its own: then it cannot be started anew.
     """
     given = [str(word) for word in config.invocation_params.args]
-    if str(FILE) in given:
+    if any(map(is_own, given)):
         return  # whether it has the last word is judged among the options
     root = root_of(given, Path(config.invocation_params.dir))
     rest = len(sys.orig_argv) - len(given)

@@ -101,12 +101,12 @@ def _interpreter(optimize: int) -> Iterator[str]:
 
 def _configuration_file(config: pytest.Config) -> Iterator[str]:
     """A deployment's own configuration alone: no other file that `-c` names."""
-    if config.inipath != configuration.FILE:
+    if config.inipath is None or not configuration.is_own(str(config.inipath)):
         yield f"configuration file {config.inipath}: a deployment has a configuration of its own, and takes no other"
 
 
 def _options(config: pytest.Config) -> Iterator[str]:
-    defaults = _defaults(config) | configuration.options(Path(config.rootpath))
+    defaults = _defaults(config) | configuration.options(Path(config.rootpath), config.option.inifilename)
     for name, value in sorted(vars(config.option).items()):
         rule = OPTIONS.get(name, UNKNOWN)
         if not rule.allows(value, defaults.get(name)):

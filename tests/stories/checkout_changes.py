@@ -12,9 +12,7 @@ drop view diary.mood;
 """
 
 
-HOOK_THAT_RAISES = '''\
-"""This project's deployment hooks."""
-
+HOOK_THAT_RAISES = '''
 
 def pytest_deploy_phase_finished(phase):
     """Raises once the revision exists."""

@@ -17,6 +17,7 @@ from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.pipeline.steps_lock import title_of
 from pytest_deploy.record.event import Event
 from tests.project_checkout import Checkout
+from tests.stories.step_ids import phase_of
 from tests.unit.reports.parsed_page import Element, parse
 from tests.written_reports import in_allure, in_junit, in_pytest_html
 
@@ -140,9 +141,9 @@ def _assert_terminal(checkout: Checkout, terminal: str, events: list[Event], ste
             greens += green
         elif left := _NOT_RUN.fullmatch(line):
             unrun[left["phase"]] += int(left["count"])
-    ran = {(_phase(nodeid), title_of(nodeid)): end for nodeid, end in steps.items() if end != "not-run"}
+    ran = {(phase_of(nodeid), title_of(nodeid)): end for nodeid, end in steps.items() if end != "not-run"}
     assert shown == ran
-    assert unrun == Counter(_phase(n) for n, end in steps.items() if end == "not-run" and n in always)
+    assert unrun == Counter(phase_of(n) for n, end in steps.items() if end == "not-run" and n in always)
     assert phases == {name: end for name, end in _phases(events).items() if name in {phase for phase, _ in ran}}
     # 2. The end of the run, and pytest's own count.
     ((outcome, green),) = ((m["outcome"], green) for line, green in lines if (m := _DECIDED.fullmatch(line)))
@@ -162,10 +163,6 @@ def _assert_terminal(checkout: Checkout, terminal: str, events: list[Event], ste
 
 def _plain(line: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", line)
-
-
-def _phase(nodeid: str) -> str:
-    return nodeid.split("/")[1]
 
 
 # --- the report
@@ -225,7 +222,7 @@ def _classes(element: Element) -> list[str]:
 
 
 def _nodeid(steps: Mapping[str, str], phase: str, title: str) -> str:
-    (nodeid,) = (nodeid for nodeid in steps if _phase(nodeid) == phase and title_of(nodeid) == title)
+    (nodeid,) = (nodeid for nodeid in steps if phase_of(nodeid) == phase and title_of(nodeid) == title)
     return nodeid
 
 

@@ -26,3 +26,8 @@ CAUGHT_BY = {
     "slow": {"smoke/test_health.py::test_health_answers_in_time"},
 }
 """The exact set of steps that fail under each fault of the service."""
+
+
+def phase_of(nodeid: str) -> str:
+    """The phase a step belongs to: the folder below suites/, but for a smoke step that runs again in a rollback."""
+    return "rollback" if nodeid.endswith("[rollback]") else nodeid.partition("suites/")[2].split("/")[0]

@@ -11,6 +11,7 @@ from typing import Any
 from pytest_deploy.policy.phases import PHASES
 from tests.child_process import Ran
 from tests.project_checkout import Checkout, Standing
+from tests.stories.step_ids import phase_of
 
 LEFT_OUT = {"approval": "not in this environment's policy"}
 """The phases that deploy.yaml leaves out for local, and the cause its steps have."""
@@ -96,11 +97,6 @@ def locked(checkout: Checkout) -> Mapping[str, str]:
     text = (checkout.path / "suites" / "steps.lock").read_text(encoding="utf-8")
     lines = [line.split() for line in text.splitlines() if "::" in line]
     return {line[3]: "left out" if line[0] in LEFT_OUT else line[1] for line in lines}
-
-
-def phase_of(nodeid: str) -> str:
-    """The phase a step belongs to: the folder below suites/, but for a smoke step that runs again in a rollback."""
-    return "rollback" if nodeid.endswith("[rollback]") else nodeid.partition("suites/")[2].split("/")[0]
 
 
 WITHOUT_A_MIGRATION = {

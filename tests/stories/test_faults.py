@@ -6,8 +6,8 @@ import pytest
 
 from tests.stories.output_assertions import COLOURED, assert_outputs_agree
 from tests.stories.requirement_credit import assert_credited
-from tests.stories.step_ids import CAUGHT_BY
-from tests.stories.story_assertions import Deployed, locked, phase_of
+from tests.stories.step_ids import CAUGHT_BY, phase_of
+from tests.stories.story_assertions import Deployed, locked
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from tests.project_checkout import Checkout
 from tests.stories.evidence_assertions import assert_complete
 from tests.stories.output_assertions import COLOURED, assert_outputs_agree
 from tests.stories.requirement_credit import assert_credited
+from tests.stories.step_ids import phase_of
 from tests.stories.story_assertions import (
     LEFT_OUT,
     NOTHING_TO_UNDO,
@@ -17,7 +18,6 @@ from tests.stories.story_assertions import (
     WITHOUT_AN_EARLIER_RUN,
     assert_ended,
     locked,
-    phase_of,
 )
 from tests.unit.reports.parsed_page import parse
 

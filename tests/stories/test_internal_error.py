@@ -21,7 +21,8 @@ FAULT = """\
 @pytest.mark.faults
 def test_hook_that_raises_under_workers_is_rolled_back(deployed: Deployed) -> None:
     checkout = deployed.checkout
-    checkout.write("conftest.py", HOOK_THAT_RAISES)
+    conftest = checkout.path / "suites" / "conftest.py"
+    checkout.write("suites/conftest.py", conftest.read_text(encoding="utf-8") + HOOK_THAT_RAISES)
     checkout.commit("A hook with a fault")
 
     ran = checkout.deploy("-n", "2")

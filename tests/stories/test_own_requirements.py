@@ -103,7 +103,7 @@ def test_without_a_register_the_run_names_none_and_verifies(checkout: Checkout) 
 REFUSED: dict[str, tuple[str, list[object], str | None, str]] = {
     "a register that is not there": (MINE, ["PARCEL-12"], None, "requirements: spec/parcels.md: it cannot be read: No such file"),
     "a register without a requirement": (MINE, ["PARCEL-12"], "# Parcels\n", "spec/parcels.md: it names no requirement; right is"),
-    "a path out of the repository": ("requirements: ../parcels.md\n", [], None, "leads out of the repository"),
+    "a path out of the repository": ("requirements: ../parcels.md\n", [], None, "leads out of the folder of deploy.yaml"),
     "an id that the register lacks": (
         MINE, ["PARCEL-12", "PARCEL-21"], PARCELS,
         "test_ending: PARCEL-21: spec/parcels.md holds no such requirement; did you mean PARCEL-1",

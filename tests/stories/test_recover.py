@@ -11,7 +11,7 @@ import pytest
 
 from tests.stories.checkout_changes import MOODS
 from tests.stories.held_steps import Place, hold_up
-from tests.stories.step_ids import BACKUP, HEALTH, LED_BACK, MIGRATION, REVISION, TRAFFIC
+from tests.stories.step_ids import BACKUP, HEALTH, LED_BACK, MIGRATION, REVISION, TRAFFIC, phase_of
 from tests.stories.story_assertions import Deployed, assert_recovered_for_good
 
 ALONE: Sequence[str] = ()
@@ -34,7 +34,7 @@ WORKER_ENDS_WITHIN_S = 25.0
         pytest.param(LED_BACK, "before", ALONE, marks=pytest.mark.faults),
         pytest.param(LED_BACK, "after", WORKERS, marks=pytest.mark.faults),
     ],
-    ids=lambda value: value.split("/")[1] if "/" in value else value if isinstance(value, str) else "".join(value),
+    ids=lambda value: phase_of(value) if "/" in value else value if isinstance(value, str) else "".join(value),
 )
 def test_run_whose_process_was_killed_is_rolled_back_by_recover(
     deployed: Deployed, step: str, place: Place, workers: Sequence[str]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.project_checkout import QUICK
+from tests.stories.step_ids import phase_of
 from tests.stories.story_assertions import Deployed
 
 NEW_REVISION = "pytest_deploy/suites/deploy/test_deploy.py::test_new_revision_is_ready_at_0_percent"
@@ -24,7 +25,7 @@ def _title(value: object) -> str:
     if isinstance(value, signal.Signals):
         return value.name
     if isinstance(value, str):
-        return value.split("/")[1]
+        return phase_of(value)
     return "workers" if value == ("-n", "2") else "alone" if value == () else ""
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.stories.checkout_changes import MOODS
 from tests.stories.held_steps import Place, hold_up
-from tests.stories.step_ids import ARTEFACT, BACKUP, HEALTH, LED_BACK, MIGRATION, REVISION, TRAFFIC
+from tests.stories.step_ids import ARTEFACT, BACKUP, HEALTH, LED_BACK, MIGRATION, REVISION, TRAFFIC, phase_of
 from tests.stories.story_assertions import Deployed, assert_ended
 
 
@@ -24,7 +24,7 @@ from tests.stories.story_assertions import Deployed, assert_ended
         pytest.param(TRAFFIC, "before", marks=pytest.mark.faults),
         pytest.param(TRAFFIC, "after", marks=pytest.mark.faults),
     ],
-    ids=lambda value: value.split("/")[1] if "/" in value else value,
+    ids=lambda value: phase_of(value) if "/" in value else value,
 )
 def test_worker_that_dies_in_a_step_fails_it_and_what_was_changed_is_undone(
     deployed: Deployed, step: str, place: Place
