@@ -119,7 +119,7 @@ def test_a_parcel_can_be_handed_in(service, record):
 '''
 _DEPLOY = """\
 organisation: {name: Parcels, domain: deploy.parcels.example}
-requirements: docs/requirements.md
+requirements: requirements.md
 service:
   name: parcels
   source: .
@@ -173,7 +173,7 @@ FILES: Final = {
         f'        migrations.RunSQL("""{_GRANTS}""", migrations.RunSQL.noop),\n'
         "    ]\n"
     ),
-    "docs/requirements.md": "# What the shop must do\n\n- PARCEL-1: a parcel can be handed in\n- PARCEL-2: a parcel can be found again\n",
+    "requirements.md": "# What the shop must do\n\n- PARCEL-1: a parcel can be handed in\n- PARCEL-2: a parcel can be found again\n",
     "deploy.yaml": _DEPLOY,
     "suites/migration/test_django.py": _MIGRATE,
     "suites/rollback/test_django.py": _MIGRATE_BACK,
