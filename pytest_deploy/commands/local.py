@@ -26,10 +26,10 @@ def local(
 ) -> None:
     """Run the embedded platform in the foreground until Ctrl-C, to click through what serves on it."""
     ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-    # Blocked before any thread starts, so that sigwait below gets them and nothing else does.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ending)
     workspace = _workspace("local", env)
     environment = Environment(workspace, policy_of(workspace))
+    # Blocked before any thread starts, so that sigwait below gets them and nothing else does.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
     try:
         state = environment.platform.runtime.state()
         typer.echo(f"service   {state.url}")
@@ -41,6 +41,7 @@ def local(
         signal.sigwait(ending)
     finally:
         environment.close()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def reset(

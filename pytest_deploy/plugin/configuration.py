@@ -28,10 +28,10 @@ def words(root: Path) -> list[str]:
     return ["-p", FIRST, "-c", str(FILE), f"--rootdir={root}", f"--confcutdir={root / 'suites'}"]
 
 
-def options(root: Path, file: str) -> dict[str, str]:
+def options(root: Path, file: str | None) -> dict[str, str]:
     """The same by the names on `config.option`; `file` is what was given as the configuration."""
     return {
-        "inifilename": file if is_own(file) else str(FILE),
+        "inifilename": file if file and is_own(file) else str(FILE),
         "rootdir": str(root),
         "confcutdir": str(root / "suites"),
     }

@@ -20,7 +20,11 @@ WRITTEN = ("deploy.yaml", "calendar.yaml", "suites/steps.lock", ".gitignore")
 
 
 def contents(root: Path) -> Mapping[str, bytes]:
-    return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and "__pycache__" not in path.parts
+    }
 
 
 def test_it_writes_what_a_first_deployment_needs(tmp_path: Path) -> None:

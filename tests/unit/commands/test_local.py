@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,6 +44,17 @@ def test_what_is_no_embedded_environment_is_refused_with_those_there_are(
 
     assert said in str(refused.value)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_start_that_is_refused_leaves_the_signals_of_the_process_as_they_were(tmp_path: Path) -> None:
+    """Blocked, they would never end a child of it."""
+    written(tmp_path, TWO)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+    with pytest.raises(UsageError):
+        typed(tmp_path, local)
+
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 def test_without_a_configuration_there_is_none(tmp_path: Path) -> None:
