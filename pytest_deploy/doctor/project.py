@@ -62,7 +62,7 @@ def steps(setup: Setup) -> Iterator[Fact]:
         yield Fact("steps.lock", "wrong", "suites/steps.lock is missing", f"type `{_WRITE}`, or `{_FIX}`")
         return
     try:
-        steps_lock.refuse_other_version(lock)
+        steps_lock.refuse_other_standard(lock)
         locked = steps_lock.read(lock)
         steps_lock.compare(locked, collect(setup.root))
     except Faults as error:

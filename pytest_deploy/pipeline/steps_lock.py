@@ -34,8 +34,8 @@ STANDARD_FOLDER: Final = Path(__file__).parents[1] / "suites"
 """Where the standard steps lie, a folder a phase."""
 AFTER_OWN: Final = ("migration/test_service.py",)
 """Its files whose steps come after a project's own of the phase: what they give rests on a schema that an own step may have moved."""
-_VERSION: Final = "standard-steps"
-"""Begins the line that says which version of this package the standard steps are of."""
+_STANDARD_STEPS: Final = "standard-steps"
+"""Begins the line that says of which version the standard steps are, and the SHA-256 of their files."""
 _ORDER = {name: place for place, name in enumerate(PHASES)}
 REWRITE = f"if the change is meant, run `{_WRITE}` and have the difference reviewed"
 
@@ -87,6 +87,12 @@ def standard_files() -> dict[str, bytes]:
     return {path.relative_to(STANDARD_FOLDER).as_posix(): path.read_bytes() for path in found}
 
 
+def _standard_sha256() -> str:
+    """SHA-256 hex over names and bytes of the standard steps' files."""
+    lines = (f"{hashlib.sha256(text).hexdigest()}  {name}\n" for name, text in standard_files().items())
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
 # --- the lock
 
 
@@ -99,7 +105,7 @@ def read(path: Path) -> tuple[Step, ...]:
     steps: list[Step] = []
     faults: list[Fault] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip() or line.startswith(("#", f"{_VERSION} ")):
+        if not line.strip() or line.startswith(("#", f"{_STANDARD_STEPS} ")):
             continue
         match line.split(maxsplit=3):
             case [phase, word, "changes" | "-" as changes, nodeid] if phase in PHASES and (when := when_of(word)):
@@ -143,30 +149,36 @@ def write(path: Path, collected: Sequence[Step]) -> tuple[Step, ...]:
 
 
 def render(steps: Iterable[Step]) -> str:
-    """The lock that lists these: with the version of this package where there are standard steps among them."""
+    """The lock that lists these: with version and digest of the standard steps where there are such among them."""
     steps = tuple(steps)
     lines = [f"{s.phase:<12}{s.when:<10}{'changes' if s.changes else '-':<9}{s.nodeid}\n" for s in steps]
-    first = f"{_VERSION} {version(NAME)}\n" if any(is_standard(step.nodeid) for step in steps) else ""
+    standard = any(is_standard(step.nodeid) for step in steps)
+    first = f"{_STANDARD_STEPS} {version(NAME)} {_standard_sha256()}\n" if standard else ""
     return HEADER + first + "".join(lines)
 
 
-def refuse_other_version(path: Path) -> None:
-    """Raises CollectionRefused where the lock's standard steps are of another version of this package than the one that runs."""
+def refuse_other_standard(path: Path) -> None:
+    """Raises CollectionRefused where the standard steps are not those that the lock was written for, by version and by content.
+
+    The lock is in the commit and the standard steps are not: by its digest people review, and approve, what they are.
+    """
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    locked = next((line.split()[1] for line in lines if line.startswith(f"{_VERSION} ") and line.split()[1:]), "none")
-    if locked != (installed := version(NAME)) and any(STANDARD in line for line in lines if not line.startswith("#")):
-        raise CollectionRefused(
-            "the standard steps are of another version than the lock's; nothing was touched",
-            [
-                Fault(
-                    "suites/steps.lock",
-                    None,
-                    _VERSION,
-                    f"version {locked} is locked, {installed} is installed",
-                    f"install the locked version; {REWRITE}",
-                )
-            ],
-        )
+    if not any(STANDARD in line for line in lines if not line.startswith("#")):
+        return
+    locked = next((line.split()[1:] for line in lines if line.startswith(f"{_STANDARD_STEPS} ")), [])
+    installed = [version(NAME), _standard_sha256()]
+    if locked == installed:
+        return
+    if locked[:1] == installed[:1]:
+        problem = "their files are not those that the lock was written for, of the same version"
+        remedy = f"install the package anew, by hash; {REWRITE}"
+    else:
+        problem = f"version {' '.join(locked[:1]) or 'none'} is locked, {installed[0]} is installed"
+        remedy = f"install the locked version; {REWRITE}"
+    raise CollectionRefused(
+        "the standard steps are others than the lock's; nothing was touched",
+        [Fault("suites/steps.lock", None, _STANDARD_STEPS, problem, remedy)],
+    )
 
 
 def of_pipeline(path: Path, pipeline: str) -> tuple[Step, ...]:
@@ -187,7 +199,7 @@ def accept(
     Raises CollectionRefused. `left_out`: the phases that policy leaves out, which need no step.
     """
     refuse_strays(lock.parent)
-    refuse_other_version(lock)
+    refuse_other_standard(lock)
     expected = of_pipeline(lock, pipeline)
     compare(expected, collected)
     expected = _without(expected, pipeline, replaced or {})

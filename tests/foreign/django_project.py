@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from tests.foreign.strangers_machine import PRODUCTION
+
 PACKAGES: Final = ("django==5.2.19", "gunicorn==27.0.1")
 
 _SETTINGS = """\
@@ -139,16 +141,8 @@ environments:
     platform: {kind: embedded}
     phases: {leave_out: [approval, integration]}
     dirty_tree: true
-  production:
-    platform: {kind: google, runtime: container, google: {project: parcels, region: europe-west3}}
-    record:
-      store: gcs
-      bucket: parcels-record
-      signer: kms
-      key: projects/parcels/locations/europe-west3/keyRings/record/cryptoKeys/log/cryptoKeyVersions/1
-    phases: {leave_out: [integration]}
-    approval: {roles: [Tech Lead, QA Lead]}
 """
+_DEPLOY += PRODUCTION
 
 FILES: Final = {
     "manage.py": (

@@ -32,6 +32,18 @@ from tests.unprivileged import NOBODY
 
 LANGUAGE = "Größe und Maß"
 TIMEOUT_S = 240.0
+PRODUCTION = """\
+  production:
+    platform: {kind: google, runtime: container, google: {project: parcels, region: europe-west3}}
+    record:
+      store: gcs
+      bucket: parcels-record
+      signer: kms
+      key: projects/parcels/locations/europe-west3/keyRings/record/cryptoKeys/log/cryptoKeyVersions/1
+    phases: {leave_out: [integration]}
+    approval: {roles: [Tech Lead, QA Lead]}
+"""
+"""The end of a deploy.yaml: an environment in the cloud that two people approve, which can be rehearsed."""
 _PERSON = {"NAME": "A Stranger", "EMAIL": "stranger@elsewhere.example"}
 
 
@@ -185,6 +197,15 @@ class Repository:
         """Commit everything."""
         self.does("git", "add", "--all")
         self.does("git", "commit", "--quiet", "-m", message)
+
+    def assert_handed_out(self, run: str, store: str) -> None:
+        """What is handed out of a run is there, and its record verifies, by the package and by stock tools."""
+        handed_out = self.machine.home / f"handed out {run}"
+        self.does("pytest-deploy", "export", run, str(handed_out))
+        assert (handed_out / "report.html").is_file(), sorted(handed_out.rglob("*"))
+        assert "VERIFIED" in self.does("pytest-deploy", "verify", store)
+        packages = next(self.machine.bin.parent.glob("lib/python*/site-packages"))
+        self.does("bash", str(packages / "pytest_deploy/verify/verify.sh"), store)
 
     def events(self, store: str = "reports/local") -> list[dict[str, Any]]:
         """The events of a record, oldest first."""

@@ -59,7 +59,4 @@ def test_a_django_project_is_deployed_led_back_rehearsed_and_handed_out(machine:
     shop.commit("They are counted again")
     run = last_run(shop.does("pytest", "--deploy-env=dev", "-n2"))
     shop.does("pytest-deploy", "rehearse", "production")
-    shop.does("pytest-deploy", "export", run, str(machine.home / "handed out"))
-    assert "VERIFIED" in shop.does("pytest-deploy", "verify", store)
-    packages = next(machine.bin.parent.glob("lib/python*/site-packages"))
-    shop.does("bash", str(packages / "pytest_deploy/verify/verify.sh"), store)
+    shop.assert_handed_out(run, store)

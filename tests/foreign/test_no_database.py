@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.foreign.strangers_machine import Machine, built_wheel, last_run
+from tests.foreign.strangers_machine import PRODUCTION, Machine, built_wheel, last_run
 from tests.required_programs import needs
 
 SERVER = """\
@@ -50,17 +50,11 @@ environments:
     platform: {kind: embedded}
     phases: {leave_out: [approval, integration]}
     dirty_tree: true
-  production:
-    platform: {kind: google, runtime: container, google: {project: parcels, region: europe-west3}}
-    record:
-      store: gcs
-      bucket: parcels-record
-      signer: kms
-      key: projects/parcels/locations/europe-west3/keyRings/record/cryptoKeys/log/cryptoKeyVersions/1
-    phases: {leave_out: [integration]}
-    approval: {roles: [Tech Lead, QA Lead]}
-    window: {zone: Europe/Berlin, days: [Monday, Tuesday, Wednesday, Thursday], opens: '09:00', closes: '15:00'}
 """
+DEPLOY += (
+    PRODUCTION
+    + "    window: {zone: Europe/Berlin, days: [Monday, Tuesday, Wednesday, Thursday], opens: '09:00', closes: '15:00'}\n"
+)
 IGNORED = ".deploy/\nreports/\n__pycache__/\n"
 
 
@@ -114,11 +108,7 @@ def test_a_node_service_is_deployed_rolled_back_rehearsed_and_handed_out(machine
 
     # 4. What is handed out verifies with stock tools, and the record by both verifiers.
     run = last_run(parcels.does("pytest", "--deploy-env=local"))
-    parcels.does("pytest-deploy", "export", run, str(machine.home / "handed out"))
-    assert (machine.home / "handed out").is_dir()
-    assert "VERIFIED" in parcels.does("pytest-deploy", "verify", "reports/local")
-    packages = next(machine.bin.parent.glob("lib/python*/site-packages"))
-    parcels.does("bash", str(packages / "pytest_deploy/verify/verify.sh"), "reports/local")
+    parcels.assert_handed_out(run, "reports/local")
 
 
 def test_a_static_site_is_deployed(machine: Machine) -> None:

@@ -47,6 +47,20 @@ def test_a_replaced_step_does_not_run_and_is_a_deviation_of_the_report(deployed:
     assert verified.code == 0, verified.said
 
 
+def test_a_standard_step_whose_file_was_altered_is_refused_though_its_name_is_the_lock_s(checkout: Checkout) -> None:
+    """It lies in an installed package, which no commit holds: the lock, which one does, knows its bytes."""
+    file = checkout.path / IN_TIME.partition("::")[0]
+    file.write_text(
+        file.read_text(encoding="utf-8").replace("assert seconds <", "assert seconds is not"), encoding="utf-8"
+    )
+
+    for workers in ([], ["-n", "2"]):
+        ran = checkout.deploy(*workers)
+        assert ran.code == 4, ran.said
+        assert "their files are not those that the lock was written for" in ran.said
+    assert not checkout.store.exists()
+
+
 def test_an_empty_suites_with_a_lock_is_a_whole_deployment(checkout: Checkout) -> None:
     for file in (checkout.path / "suites").rglob("*.py"):
         file.unlink()

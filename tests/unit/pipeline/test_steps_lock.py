@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -143,7 +144,9 @@ def lock(tmp_path: Path) -> Path:
 
 
 def test_a_lock_of_standard_steps_names_their_version_and_one_without_them_does_not(lock: Path) -> None:
-    assert f"\nstandard-steps {version('pytest-deploy')}\n" in lock.read_text()
+    assert re.search(
+        rf"^standard-steps {re.escape(version('pytest-deploy'))} [0-9a-f]{{64}}$", lock.read_text(), re.MULTILINE
+    )
     steps_lock.write(lock, [BEFORE, OWN])
     assert "standard-steps" not in lock.read_text()
 
@@ -155,9 +158,16 @@ def test_standard_steps_of_the_locked_version_are_taken(lock: Path) -> None:
 @pytest.mark.parametrize("line, found", [("standard-steps 0.0.9\n", "0.0.9"), ("", "none")])
 def test_standard_steps_of_another_version_than_the_lock_s_are_refused(lock: Path, line: str, found: str) -> None:
     installed = version("pytest-deploy")
-    lock.write_text(lock.read_text().replace(f"standard-steps {installed}\n", line))
+    lock.write_text(re.sub(r"standard-steps .*\n", line, lock.read_text()))
 
     with pytest.raises(CollectionRefused, match=f"version {found} is locked, {installed} is installed"):
+        steps_lock.accept(lock, "smoke", [BEFORE, IN_TIME, OWN])
+
+
+def test_standard_steps_of_other_content_than_the_lock_s_are_refused(lock: Path) -> None:
+    lock.write_text(re.sub(r"(standard-steps \S+) .*", rf"\1 {'0' * 64}", lock.read_text()))
+
+    with pytest.raises(CollectionRefused, match="their files are not those that the lock was written for"):
         steps_lock.accept(lock, "smoke", [BEFORE, IN_TIME, OWN])
 
 
