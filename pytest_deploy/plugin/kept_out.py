@@ -1,6 +1,7 @@
 """Plug-ins of the project's environment take no part in a deployment: those that it needs do, and those deploy.yaml lists.
 
-This plug-in comes first (plugin/configuration.py), so that nothing of the others is imported. What is asked for otherwise (`-p`, PYTEST_PLUGINS, a conftest) is not kept out here; option_policy refuses it.
+This plug-in comes first (plugin/configuration.py), so that nothing of the others is imported. What is asked for otherwise
+(`-p`, PYTEST_PLUGINS, a conftest) is not kept out here; option_policy refuses it.
 """
 
 from __future__ import annotations
