@@ -37,7 +37,7 @@ if TYPE_CHECKING:
         StoreUnavailable,
         UsageError,
     )
-    from pytest_deploy.migrate.migrations import Migrations, applied_events, backup_event
+    from pytest_deploy.migrate.migrations import Migrations, backup_event
     from pytest_deploy.pipeline.step_record import StepRecord
     from pytest_deploy.platform.account import make_account
     from pytest_deploy.platform.clients import Answer, Database, Service
@@ -116,7 +116,6 @@ __all__ = [
     "StoreUnavailable",
     "UsageError",
     "Workspace",
-    "applied_events",
     "ask_health",
     "backup_event",
     "build_artefact",
@@ -156,7 +155,6 @@ _HOME: Final = {
     "StepRecord": "pipeline.step_record",
     "Store": "record.store",
     "Workspace": "workspace",
-    "applied_events": "migrate.migrations",
     "ask_health": "release.health",
     "backup_event": "migrate.migrations",
     "build_artefact": "release.artefact",

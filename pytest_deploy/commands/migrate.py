@@ -89,7 +89,7 @@ def up(
             )
         with _under_lease(environment):
             trial = migrations.trial(selected)
-            applied = migrations.apply(selected, expected_schema=trial.after)
+            applied = migrations.apply(selected, trial=trial)
         for migration in applied:
             typer.echo(f"{migration.version} {migration.name} applied in {migration.duration_s or 0:.3f} s")
         _tell_version(migrations)

@@ -1,6 +1,6 @@
-"""All pending migrations of a release, or none. REQ-o00044-A, -B, -C, -D, -G, -I, -K, -L, -M, -R.
+"""All pending migrations of a release, batch by batch; each batch is applied or not at all. REQ-o00044-A, -B, -C, -D, -G, -I, -K, -L, -M, -R.
 
-One runner at a time; one transaction; the schema compared with the trial's before the commit; an alert while a migration
+One runner at a time; a release is one batch, unless policy allows several (`migrate/batches.py`); the schema compared with the trial's before the commit; an alert while a migration
 runs too long. What is applied is read from the ledger, never taken from what this process believes. A dry run is the same
 with a rollback in place of the commit.
 """
@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Final
 
 import psycopg
 from psycopg import sql
 
 from pytest_deploy.errors import (
-    Fault,
     ManualInterventionRequired,
     MigrationFailed,
-    MigrationsRefused,
     PlatformUnavailable,
 )
 from pytest_deploy.migrate import ledger
+from pytest_deploy.migrate.batches import batches, require_one_batch
 from pytest_deploy.migrate.engine import Engine, Stop
 from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.migration import Migration
@@ -45,10 +45,12 @@ def apply(
     budget_s: float = BUDGET_S,
     on_alert: Callable[[str], None] = lambda _: None,
     on_lock_timeout: Callable[[float], None] = lambda _: None,
-    expected_schema: str | None = None,
+    on_batch: Callable[[tuple[Applied, ...]], None] = lambda _: None,
+    expected: Mapping[str, str] | None = None,
+    several: bool = False,
     wait_s: float = 300.0,
 ) -> tuple[Applied, ...]:
-    """Apply what is pending, in one transaction, through pgmigrate; returns what this call applied, () for nothing.
+    """Apply what is pending through pgmigrate; returns what this call applied, () for nothing.
 
     Args:
         conninfo: of the database's owner.
@@ -57,8 +59,10 @@ def apply(
         budget_s: seconds after which `on_alert` is called, once, in this thread, while the migrations go on.
         on_alert: gets the alert's text.
         on_lock_timeout: gets the seconds after which the migrations' own session gives up on a lock (0: never), as the server
-            says just before the commit. REQ-o00044-K.
-        expected_schema: SHA-256 of the catalog text after the trial: another schema is not committed.
+            says just before each commit. REQ-o00044-K.
+        on_batch: gets what a batch applied, once it is committed.
+        expected: by version the SHA-256 of the catalog text that it makes, as the trial found: another schema is not committed.
+        several: whether what is pending may commit in several batches, also on a database that has a history.
         wait_s: seconds to wait for another runner to end.
 
     Raises:
@@ -76,14 +80,67 @@ def apply(
         if not pending:
             logger.debug("nothing is pending")
             return ()
-        require_alone(pending)
+        require_one_batch(pending, several=several or not history)
 
-        # 2. Run it in pgmigrate's thread; just before the commit look at what it did.
+        # 2. One batch after the other; the time runs for all of them together.
+        alert = _Alert(budget_s, on_alert)
+        applied: list[Applied] = []
+        for batch in batches(pending):
+            work = _Batch(
+                conninfo,
+                connection,
+                actor=actor,
+                pending=batch,
+                earlier=tuple(done.version for done in applied),
+                later=tuple(each.version for each in pending[len(applied) + len(batch) :]),
+                expected_schema=(expected or {}).get(batch[-1].version),
+            )
+            committed = work.run(alert, on_lock_timeout)
+            applied.extend(committed)
+            on_batch(committed)
+        return tuple(applied)
+
+
+@dataclass
+class _Alert:
+    """Told once, when the time of all batches together is over."""
+
+    budget_s: float
+    tell: Callable[[str], None]
+
+    def __post_init__(self) -> None:
+        self.until = time.monotonic() + self.budget_s
+
+    def __call__(self) -> None:
+        self.until = float("inf")
+        self.tell(f"the migration runs for more than {self.budget_s:g} s and is not done")
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Migrations that commit together: pgmigrate runs them, and before the commit it is seen what they did."""
+
+    conninfo: str
+    connection: Connection
+    """The runner's own session, which commits each statement by itself."""
+    _: KW_ONLY
+    actor: str
+    pending: Sequence[Migration]
+    earlier: tuple[str, ...]
+    """Versions that batches before this one have committed."""
+    later: tuple[str, ...]
+    """Versions that come after this batch."""
+    expected_schema: str | None
+
+    def run(self, alert: _Alert, on_lock_timeout: Callable[[float], None]) -> tuple[Applied, ...]:
+        """What was committed. Raises MigrationFailed, ManualInterventionRequired."""
+        connection, pending = self.connection, self.pending
+        history = ledger.applied(connection)
         committed: list[Applied] = []
         blockers = ""
 
         def before_end(rows: Rows) -> None:
-            committed.extend(check_before_commit(rows, pending, history, expected_schema))
+            committed.extend(check_before_commit(rows, pending, history, self.expected_schema))
             ((milliseconds,),) = rows("select setting::bigint from pg_settings where name = 'lock_timeout'")
             on_lock_timeout(milliseconds / 1000)
 
@@ -91,24 +148,39 @@ def apply(
             nonlocal blockers
             blockers = blockers_of(connection, backend) or blockers
 
-        alone = not pending[0].up.transactional
+        # 1. Run it in pgmigrate's thread; just before the commit look at what it did.
+        alone = not pending[0].transactional
         schema_before = read_catalog(rows_of(connection)) if alone else None
         invalid_before = invalid_indexes(connection)
         logger.debug("applying %s", ", ".join(migration.version for migration in pending))
-        stop = Engine(conninfo, pending, actor, before_end).run(budget_s=budget_s, on_alert=on_alert, on_tick=look)
+        engine = Engine(self.conninfo, pending, self.actor, before_end)
+        stop = engine.run(until=alert.until, on_late=alert, on_tick=look)
 
-        # 3. CREATE INDEX CONCURRENTLY may leave half an index: that one goes, and the migration has failed.
+        # 2. CREATE INDEX CONCURRENTLY may leave half an index: that one goes, and the migration has failed.
         if alone:
             stop = _refuse_half_index(stop, connection, invalid_before, pending[0])
 
-        # 4. Where the engine stopped, the ledger tells whether it was before or after the commit.
+        # 3. Where the engine stopped, the ledger tells whether it was before or after the commit.
         if stop is not None:
             logger.debug("the engine stopped at %s: %s", stop.version, stop.message)
-            applied_now = settled_versions(conninfo)
+            applied_now = settled_versions(self.conninfo)
             if stop.check_error is not None or not applied_now.issuperset(migration.number for migration in pending):
                 left = "" if schema_before is None else _left_behind(connection, schema_before)
-                raise failure_of(stop, pending, applied_now, blockers, left)
+                raise self._among_batches(failure_of(stop, pending, applied_now, blockers, left))
         return tuple(committed)  # also where only the server's answer to the commit was lost
+
+    def _among_batches(self, error: MigrationFailed) -> MigrationFailed:
+        """The failure of this batch as that of the release: what was committed before it, and what comes after it."""
+        if not self.earlier:
+            told = str(error)
+        else:
+            told = f"{error}; batches before it were committed: {', '.join(self.earlier)}"
+        return MigrationFailed(
+            told,
+            failed=error.failed,
+            applied=(*self.earlier, *error.applied),
+            not_run=(*error.not_run, *self.later),
+        )
 
 
 def _left_behind(connection: Connection, before: Catalog) -> str:
@@ -117,24 +189,6 @@ def _left_behind(connection: Connection, before: Catalog) -> str:
     if read_catalog(rows_of(connection)) != before:
         return f"{stays}: the schema is no longer what it was"
     return f"{stays}; the schema is what it was"
-
-
-def require_alone(pending: Sequence[Migration]) -> None:
-    """A migration outside a transaction is the only one of its release. Raises MigrationsRefused."""
-    if len(pending) > 1:
-        problem = f"it runs outside a transaction, and {len(pending) - 1} others are pending with it"
-        remedy = "release it alone: else the release could half-happen"
-        _require_transaction(pending, "migrations of this release", problem, remedy)
-
-
-def _require_transaction(pending: Sequence[Migration], subject: str, problem: str, remedy: str) -> None:
-    faults = [
-        Fault(str(migration.path), migration.up.line, "", problem, remedy)
-        for migration in pending
-        if not migration.up.transactional
-    ]
-    if faults:
-        raise MigrationsRefused(subject, faults)
 
 
 def check_before_commit(
@@ -146,7 +200,7 @@ def check_before_commit(
     """
     rows("set constraints all immediate; select 1")
     versions = tuple(migration.version for migration in pending)
-    state = "nothing was committed" if pending[0].up.transactional else "it stays: it ran outside a transaction"
+    state = "nothing was committed" if pending[0].transactional else "it stays: it ran outside a transaction"
     earlier_seqs = {row.seq for row in before}
     applied_now = tuple(applied for applied in ledger.read_applied(rows) if applied.seq not in earlier_seqs)
     if tuple(migration.version for migration in applied_now) != versions:
@@ -159,7 +213,7 @@ def check_before_commit(
         raise MigrationFailed(
             f"the schema after {versions[-1]} is not the one of the trial "
             f"(trial {expected_schema[:12]}, found {schema[:12]}); {state}",
-            applied=() if pending[0].up.transactional else versions,
+            applied=() if pending[0].transactional else versions,
             failed=versions[-1],
             not_run=versions[:-1],
         )
@@ -264,67 +318,3 @@ def _refuse_half_index(
     if stop is None:
         return Stop(migration.version, message, None)
     return replace(stop, version=migration.version, message=f"{stop.message}; {message}")
-
-
-# --- The dry run: pgmigrate's own, the same engine and transaction, and a rollback in place of the commit. REQ-o00044-I.
-
-_LOCKS: Final = """
-select c.oid::bigint, format('%I.%I', n.nspname, c.relname), l.mode
-from pg_locks l join pg_class c on c.oid = l.relation join pg_namespace n on n.oid = c.relnamespace
-where l.pid = pg_backend_pid() and l.database = (select oid from pg_database where datname = current_database())
-  and l.granted and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'deploy')
-  and c.relname not in ('schema_migrations', 'schema_version')
-  and l.mode in ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock', 'ShareUpdateExclusiveLock')
-order by 2, 3
-"""
-
-
-@dataclass(frozen=True)
-class DryRun:
-    versions: tuple[str, ...]
-    durations_s: tuple[float, ...]
-    """Of each version, in seconds."""
-    schema_diff: str
-    """Unified, of the catalog texts; one line an object or column."""
-    after: str
-    """SHA-256 of the catalog text that applying would reach."""
-    locks: tuple[tuple[str, str], ...]
-    """Relations that were there before, each with a lock mode that keeps writers or readers out until the commit."""
-
-
-def dry_run(conninfo: str, migrations: Sequence[Migration], *, actor: str) -> DryRun:
-    """Execute what is pending and take it back; nothing of it stays, not even a ledger that was not there.
-
-    Raises MigrationsRefused (files and history disagree; what runs outside a transaction cannot be taken back),
-    Refused (another runner did not end) and MigrationFailed.
-    """
-    with sole_runner(conninfo) as connection:
-        history = ledger.applied(connection)
-        pending = ledger.pending(migrations, history)
-        catalog = read_catalog(rows_of(connection))
-        relations = {oid for (oid,) in rows_of(connection)("select oid::bigint from pg_class")}
-        if not pending:
-            return DryRun((), (), "", catalog.sha256, ())
-        _require_transaction(
-            pending, "dry run", "it runs outside a transaction and cannot be taken back", "rehearse it"
-        )
-        observed: list[DryRun] = []
-
-        def before_end(rows: Rows) -> None:
-            applied = check_before_commit(rows, pending, history, None)
-            after = read_catalog(rows)
-            observed.append(
-                DryRun(
-                    versions=tuple(migration.version for migration in applied),
-                    durations_s=tuple(migration.duration_s or 0.0 for migration in applied),
-                    schema_diff="".join(catalog.diff(after, "now", "after")),
-                    after=after.sha256,
-                    locks=tuple((relation, mode) for oid, relation, mode in rows(_LOCKS) if oid in relations),
-                )
-            )
-
-        prepare = () if ledger.installed(connection) else ledger.definition()[:1]
-        stop = Engine(conninfo, pending, actor, before_end, dry_run=True, prepare=prepare).run()
-        if stop is not None:
-            raise failure_of(stop, pending, frozenset(row.number for row in history), "")
-        return observed[0]

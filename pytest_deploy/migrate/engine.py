@@ -94,17 +94,16 @@ class Engine:
     def run(
         self,
         *,
-        budget_s: float = float("inf"),
-        on_alert: Callable[[str], None] = lambda _: None,
+        until: float = float("inf"),
+        on_late: Callable[[], None] = lambda: None,
         on_tick: Callable[[int], None] = lambda _: None,
     ) -> Stop | None:
-        """Run to the end; call `on_alert` once, in this thread, *while* it runs past `budget_s`. REQ-o00044-L.
+        """Run to the end; call `on_late` once, in this thread, *while* it runs past `until` of the monotonic clock. REQ-o00044-L.
 
         `on_tick` is called with the engine's server process every quarter of a second. Whatever is raised in this thread
         meanwhile stops the engine first. None means that it did all. Raises UsageError where pgmigrate is not installed.
         """
         import_pgmigrate()  # here, in the caller's thread: that it is missing is no failure of a migration
-        until = time.monotonic() + budget_s
         self._thread.start()
         try:
             while self._runs_after(max(0.0, min(_TICK_S, until - time.monotonic()))):
@@ -112,7 +111,7 @@ class Engine:
                     on_tick(self._backend)
                 if time.monotonic() >= until:
                     until = float("inf")
-                    on_alert(f"the migration runs for more than {budget_s:g} s and is not done")
+                    on_late()
         except BaseException:
             # Cancel what runs on the server, and return when nothing runs any more.
             self._stopped.set()

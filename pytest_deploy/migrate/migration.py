@@ -52,7 +52,7 @@ class Migration:
     """A migration that `read_migrations` found without fault."""
 
     version: str
-    """Digits as in the file's name, `0001`."""
+    """Digits as in the file's name, `0001` or `20240102030405`."""
     name: str
     path: Path
     up: Section
@@ -70,6 +70,11 @@ class Migration:
     @property
     def number(self) -> int:
         return int(self.version)
+
+    @property
+    def transactional(self) -> bool:
+        """Whether its up runs in a transaction, with its neighbours."""
+        return self.up.transactional
 
 
 # --- Whether the revision that serves now survives the release's migrations.
@@ -108,14 +113,24 @@ def compatibility(pending: Sequence[Migration]) -> Compatibility:
 #
 # Two layouts: dbmate's (`0001_name.sql` with `-- migrate:up` and `-- migrate:down`; the dbmate CLI runs the same folder
 # unchanged), and pairs (`001_name.sql` with `rollback/001_rollback.sql`), told by the folder `rollback`.
-# REQ-o00044-A (one sequence without gap), -E and -S (each has its way back).
+# REQ-o00044-A (one sequence), -E and -S (each has its way back). A version is a number of a sequence without gap (`0001`), or a
+# timestamp, as dbmate names new files (`20240102030405`); both may lie in one folder. The order is that of the numbers.
 
 _NAME: Final = re.compile(r"(?P<version>\d{3,18})_(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)\.sql")
 _ROLLBACK: Final = re.compile(r"(?P<version>\d{3,18})_rollback\.sql")
+_TIMESTAMP_DIGITS: Final = 8
 _MARKER: Final = re.compile(r"\s*--\s*migrate:(?P<way>up|down)(?P<options>\s.*)?$")
 _DECLARATION: Final = re.compile(r"\s*--\s*deploy:(?P<word>\S*)\s*(?P<rest>.*?)\s*$")
-_EXAMPLE: Final = "0001_create_visit.sql"
+_EXAMPLE: Final = "0001_create_visit.sql or 20240102030405_create_visit.sql"
 _COMPATIBLE: Final = " | ".join(get_args(Compatible))
+
+
+def is_timestamp(version: str) -> bool:
+    """Whether a version is a moment, as dbmate names new files, and not a number of a sequence without gap.
+
+    Eight digits or more that do not begin with 0: a date, a date and a time (14 digits, UTC), or seconds since 1970.
+    """
+    return len(version) >= _TIMESTAMP_DIGITS and not version.startswith("0")
 
 
 class _Faults(list[Fault]):
@@ -158,19 +173,22 @@ def _files(folder: Path, faults: _Faults) -> list[tuple[Path, str, str]]:
             named[int(match["version"])].append((path, match["version"], match["name"]))
         elif path.name[:1].isdigit() or ".sql" in path.name.lower():
             faults.add(path, None, "the name is not that of a migration", f"name it like {_EXAMPLE}")
+    before = ""
     for number, doubles in sorted(named.items()):
-        for path, version, _ in doubles[1:]:
-            first = doubles[0][0].name
-            faults.add(path, None, f"version {version} is there twice ({first})", "give each a number of its own")
-        if number > 1 and number - 1 not in named:
-            path, version, _ = doubles[0]
+        path, version, _ = doubles[0]
+        for other, _, _ in doubles[1:]:
+            problem = f"version {version} is there twice ({path.name})"
+            faults.add(other, None, problem, "give each a number of its own; `migrate renumber` does")
+        if not is_timestamp(version) and number > 1 and number - 1 not in named:
             missing = str(number - 1).zfill(len(version))
-            faults.add(path, None, f"version {missing} before it is missing", "number without a gap from 1 on")
+            remedy = "number without a gap from 1 on, or name it by a timestamp like 20240102030405"
+            faults.add(path, None, f"version {missing} before it is missing", remedy)
         if number == 0:
-            faults.add(doubles[0][0], None, "version 0 is the empty database", "number from 1 on")
-    widths = {len(version) for doubles in named.values() for _, version, _ in doubles}
-    if len(widths) > 1:
-        faults.add(folder, None, "versions differ in width", "pad all to one width: dbmate sorts by name")
+            faults.add(path, None, "version 0 is the empty database", "number from 1 on")
+        if version < before:
+            problem = f"by name it stands before version {before}, by number after it"
+            faults.add(path, None, problem, "pad all to one width: dbmate sorts by name")
+        before = max(before, version)
     return [doubles[0] for _, doubles in sorted(named.items())]
 
 

@@ -12,8 +12,9 @@ from msgspec import structs
 
 from pytest_deploy.errors import UsageError
 from pytest_deploy.migrate import backup, ledger, lint, rollback, service_group, snapshot
-from pytest_deploy.migrate.apply import DryRun, apply, dry_run
+from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.backup import Backup
+from pytest_deploy.migrate.dry_run import DryRun, dry_run
 from pytest_deploy.migrate.ledger import Applied, Status
 from pytest_deploy.migrate.lint import Finding
 from pytest_deploy.migrate.migration import Compatibility, Migration, compatibility, read_migrations
@@ -101,7 +102,7 @@ class Migrations:
         Raises MigrationsRefused with every fault that the trial finds.
         """
         files = self.files() if wanted is None else wanted
-        return run_trial(self._owner, files, actor=self.actor, budget_s=self.policy.budget_s)
+        return run_trial(self._owner, files, actor=self.actor, budget_s=self.policy.budget_s, several=self._several)
 
     def dry_run(self) -> DryRun:
         """What is pending executed on the real database and taken back (REQ-o00044-I)."""
@@ -111,24 +112,40 @@ class Migrations:
         self,
         wanted: Sequence[Migration] | None = None,
         *,
-        expected_schema: str,
+        trial: Trial,
+        on_event: Callable[[MigrationApplied], object] | None = None,
         on_alert: Callable[[str], None] = lambda _: None,
         on_lock_timeout: Callable[[float], None] = lambda _: None,
     ) -> tuple[Applied, ...]:
-        """Apply what is pending, all or nothing; commit only the schema that the trial ended with (its SHA-256, hex).
+        """Apply what is pending, each batch all or nothing; commit only the schemas that the trial went through.
 
-        Raises MigrationFailed, MigrationsRefused. `on_alert` hears, while it runs, that the budget is passed; `on_lock_timeout`
-        the seconds after which the migrations' own session gives up on a lock, as the server says.
+        Raises MigrationFailed, MigrationsRefused. `on_event` gets the record's event of each migration once its batch is committed
+        (all are one batch, unless something runs outside a transaction); `on_alert` hears, while it runs, that the budget is passed; `on_lock_timeout` the seconds after which
+        the migrations' own session gives up on a lock, as the server says.
         """
+        schemas = [self.schema()] if on_event is not None else []
+
+        def committed(batch: tuple[Applied, ...]) -> None:
+            if on_event is not None:  # told at once: where a later batch fails, the record has what this one changed
+                schemas.append(self.schema())
+                for event in applied_events(batch, *schemas[-2:]):
+                    on_event(event)
+
         return apply(
             self._owner,
             self.files() if wanted is None else wanted,
             actor=self.actor,
             budget_s=self.policy.budget_s,
-            expected_schema=expected_schema,
+            expected=trial.schemas(),
+            several=self._several,
+            on_batch=committed,
             on_alert=on_alert,
             on_lock_timeout=on_lock_timeout,
         )
+
+    @property
+    def _several(self) -> bool:
+        return self.policy.outside_transaction == "several"
 
     def roll_back(self, *, to: Sequence[str], save_into: Path) -> tuple[RolledBack, ...]:
         """Undo all that is applied but the versions `to`, latest first; rows that a down loses are saved first."""
@@ -145,9 +162,9 @@ class Migrations:
             return service_group.admit(connection, self.access.role, self.policy.service_group)
 
     @staticmethod
-    def schema_after(trial: str) -> str:
-        """The schema (SHA-256, hex) that a trial ended with, from its JSON as it was attached to the record."""
-        return Trial.from_json(trial).after
+    def trial_of(attached: str) -> Trial:
+        """A trial from its JSON, as it was attached to the record. Raises MigrationsRefused where it is something else."""
+        return Trial.from_json(attached)
 
     def schema(self) -> Snapshot:
         """The schema as pg_dump tells it, with its version and SHA-256."""
@@ -172,7 +189,7 @@ _NO_DIGEST = "0" * 64
 def applied_events(applied: Sequence[Applied], before: Snapshot, after: Snapshot) -> list[MigrationApplied]:
     """One event a migration, in order of application.
 
-    All of them commit together, so the schema is seen before the first and after the last; between them it is null.
+    They are one batch, which commits together: the schema is seen before the first and after the last; between them it is null.
     """
     events = [MigrationApplied(**_common(migration), engine=migration.engine) for migration in applied]
     return _with_schemas(events, before, after)

@@ -1,4 +1,4 @@
-"""The way back: all downs of a release in one transaction, latest first. REQ-o00044-G, -H, -P.
+"""The way back: the downs of a release, latest first, each batch in one transaction. REQ-o00044-G, -H, -P.
 
 A down runs as it was when its up was applied: the ledger keeps it, so that a checkout without the newer files, or with
 edited ones, still undoes exactly what was done. Rows that a down takes with it are saved first.
@@ -17,6 +17,7 @@ import psycopg
 
 from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import ledger, loss
+from pytest_deploy.migrate.batches import batches
 from pytest_deploy.migrate.engine import do_block, ledger_facts, place_of_error
 from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.loss import Saved
@@ -38,7 +39,7 @@ class RolledBack:
     actor: str
     duration_s: float
     lost: tuple[Saved, ...] = ()
-    """On the first of the call: rows that the downs took with them, and where they were saved."""
+    """On the first of its batch: rows that the downs took with them, and where they were saved."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def roll_back(
     downs take with them go into new files of `save_into` first; without it a rollback that would lose rows is refused.
 
     Raises MigrationsRefused (a version that shall remain is not applied, a hole would be left, no way down is known),
-    Refused (another runner did not end) and MigrationFailed (then all are still applied).
+    Refused (another runner did not end) and MigrationFailed (then all of its batch are still applied).
     """
     with sole_runner(conninfo) as keeper:
         # 1. What to undo, by the ledger. One that an older release installed is brought to its present form first.
@@ -90,23 +91,47 @@ def roll_back(
             _verify(keeper, expected_schema, "nothing was undone")
             return ()
         logger.debug("undoing %s", ", ".join(way.done.version for way in undo))
-        # 2. Outside a transaction there is one statement, verified after it ran.
-        if not undo[0].transactional:
-            return _run_alone(keeper, undo[0], actor, expected_schema)
-        # 3. All others run in one transaction, verified before its commit.
-        with connect(conninfo) as connection:
-            _enter(connection, actor, local=True)
-            connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
-            lost: list[Saved] = []
+        # 2. One batch after the other (a release may have committed in several); the last one must reach the schema of before.
+        undone: list[RolledBack] = []
+        ways = batches(undo)
+        for batch in ways:
+            expected = expected_schema if batch is ways[-1] else None
             try:
-                _run(connection, undo, save_into, lost)
-                connection.execute("set constraints all immediate")
-                _verify(connection, expected_schema, "nothing was committed", undo[-1].done.version)
-                return _rolled_back(connection, undo, actor, tuple(lost))
-            except BaseException:  # rows that are still in the database do not lie beside it
-                for saved in lost:
-                    Path(saved.place).unlink(missing_ok=True)
-                raise
+                if batch[0].transactional:
+                    undone.extend(_run_together(conninfo, batch, actor, expected, save_into))
+                else:
+                    undone.extend(_run_alone(keeper, batch[0], actor, expected))
+            except MigrationFailed as error:
+                raise _among_batches(error, undone) from None
+        return tuple(undone)
+
+
+def _among_batches(error: MigrationFailed, undone: Sequence[RolledBack]) -> MigrationFailed:
+    """The failure of one batch as that of the whole way back: what was undone before it stays undone."""
+    if not undone:
+        return error
+    versions = ", ".join(done.version for done in undone)
+    saved = "".join(f"; rows of {lost.table} lie in {lost.place}" for done in undone for lost in done.lost)
+    return MigrationFailed(f"{error}; undone before it, and committed: {versions}{saved}", failed=error.failed)
+
+
+def _run_together(
+    conninfo: str, batch: Sequence[Undo], actor: str, expected_schema: str | None, save_into: Path | None
+) -> tuple[RolledBack, ...]:
+    """One batch in one transaction, verified before its commit."""
+    with connect(conninfo) as connection:
+        _enter(connection, actor, local=True)
+        connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
+        lost: list[Saved] = []
+        try:
+            _run(connection, batch, save_into, lost)
+            connection.execute("set constraints all immediate")
+            _verify(connection, expected_schema, "nothing was committed", batch[-1].done.version)
+            return _rolled_back(connection, batch, actor, tuple(lost))
+        except BaseException:  # rows that are still in the database do not lie beside it
+            for saved in lost:
+                Path(saved.place).unlink(missing_ok=True)
+            raise
 
 
 def plan_downs(history: Sequence[Applied], migrations: Sequence[Migration], to: Sequence[str]) -> tuple[Undo, ...]:
@@ -133,9 +158,6 @@ def plan_downs(history: Sequence[Applied], migrations: Sequence[Migration], to: 
             )
         else:
             undo.append(way)
-    if len(undo) > 1 and (outside := next((way for way in undo if not way.transactional), None)):
-        problem = f"its way down runs outside a transaction, and {len(undo) - 1} others would be undone with it"
-        faults.append(Fault("history", None, outside.done.version, problem, "undo one release after the other"))
     if faults:
         raise MigrationsRefused("rollback", faults)
     return tuple(undo)

@@ -21,7 +21,8 @@ import msgspec
 
 from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import ledger, sample_rows
-from pytest_deploy.migrate.apply import BUDGET_S, apply, require_alone
+from pytest_deploy.migrate.apply import BUDGET_S, apply
+from pytest_deploy.migrate.batches import require_one_batch
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.rollback import RolledBack, roll_back
 from pytest_deploy.migrate.session import Connection, attempt, connect, rows_of, scratch_database
@@ -37,11 +38,12 @@ def run_trial(
     actor: str,
     seeds: Path | None = None,
     budget_s: float = BUDGET_S,
+    several: bool = False,
 ) -> Trial:
     """Try what is pending on a scratch database beside the one of `conninfo`, which is only read.
 
     `seeds` is a folder of `<version>.sql` with representative rows for the schema of that version; where it has none,
-    rows are made up from the columns' types.
+    rows are made up from the columns' types. `several`: whether the release may commit in several batches.
 
     Raises MigrationsRefused with every fault: a migration that fails, a way down that fails, does nothing or does not restore
     schema and rows, a loss that is not declared, a schema that is not what the applied migrations make.
@@ -54,7 +56,7 @@ def run_trial(
     pending = ledger.pending(migrations, history)
     if not pending:
         return Trial((), target.sha256, target.sha256, 0.0, time.monotonic() - began, (), within_budget=True)
-    require_alone(pending)
+    require_one_batch(pending, several=several or not history)
     with _TrialDatabase.make(conninfo, migrations, len(migrations) - len(pending), actor, seeds) as database:
         # 2. Bring the scratch database to where the real one stands, with rows.
         _bring_up_to_date(database, target)
@@ -158,7 +160,7 @@ def _try_step(database: _TrialDatabase, number: int) -> tuple[TrialStep, list[Fa
         return step, [_fault_of(error, [migration])]
     down_s = time.monotonic() - began
     lost = tuple(f"{saved.table} ({', '.join(saved.columns)})" for undone in back for saved in undone.lost)
-    step = replace(step, up_s=up_s, down_s=down_s, lost=lost)
+    step = replace(step, up_s=up_s, down_s=down_s, lost=lost, schema=after.sha256)
     # 2. The schema and the rows are as before.
     faults: list[Fault] = []
     if not migration.lossy:
@@ -232,7 +234,7 @@ class _TrialDatabase:
     def up(self, number: int) -> float:
         """Apply what is pending of the first `number`; seconds."""
         began = time.monotonic()
-        apply(self.conninfo, self.migrations[:number], actor=self.actor)
+        apply(self.conninfo, self.migrations[:number], actor=self.actor, several=True)  # a replay is no release
         return time.monotonic() - began
 
     def down(self, number: int) -> tuple[RolledBack, ...]:
@@ -273,6 +275,8 @@ class TrialStep:
     down_s: float
     lost: tuple[str, ...]
     """Tables and columns whose rows go with the down, declared."""
+    schema: str = ""
+    """SHA-256 of the catalog text after its up: what a batch that ends with it commits."""
 
 
 @dataclass(frozen=True)
@@ -283,7 +287,7 @@ class Trial:
     before: str
     """SHA-256 of the catalog text that it started from."""
     after: str
-    """SHA-256 of the catalog text after all ups: `apply` commits no other."""
+    """SHA-256 of the catalog text after all ups."""
     together_s: float
     """All ups in one transaction, in seconds, on the scratch database's rows."""
     duration_s: float
@@ -292,6 +296,11 @@ class Trial:
     """Tables that took no representative row: nothing is known about their rows."""
     within_budget: bool
     """Whether all ups together took no longer than the budget. REQ-o00044-T."""
+
+    def schemas(self) -> dict[str, str]:
+        """By version the SHA-256 of the catalog text that its up reaches: `apply` commits no other."""
+        ends = {step.version: step.schema for step in self.steps}
+        return ends | ({self.steps[-1].version: self.after} if self.steps else {})
 
     def to_json(self) -> str:
         """For the record; `from_json` gives it back."""

@@ -120,6 +120,8 @@ class Database(Section):
     """seconds a migration waits for a lock before it gives up (REQ-o00044-K)"""
     budget_s: Seconds = 300
     """seconds after which a migration that still runs raises an alert (REQ-o00044-L)"""
+    outside_transaction: Literal["alone", "several"] = "alone"
+    """alone: a migration that runs outside a transaction is the only one of its release; several: a release may commit step by step"""
     restore_rate: Annotated[float, Field(ge=0, le=1)] = 1
     """the share of backups proven by a restore, from 0 to 1"""
     service_group: Role | None = None

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.errors import MigrationFailed, MigrationsRefused
-from pytest_deploy.migrate.apply import apply, dry_run
+from pytest_deploy.migrate.apply import apply
+from pytest_deploy.migrate.dry_run import dry_run
 from pytest_deploy.migrate.snapshot import snapshot
 from tests.unit.migrate.sample_migrations import ACTOR, COLUMN, FIVE, PROGRAMS, VISIT, rows, sample, text, versions
 
@@ -21,7 +22,7 @@ def test_it_shows_what_would_change_and_changes_nothing(each_database: str, tmp_
     assert "+relation public.visit {" in seen.schema_diff
     assert rows(each_database, "select count(*) from pg_namespace where nspname = 'deploy'") == [(0,)]
     assert snapshot(each_database, PROGRAMS).version == "0"
-    apply(each_database, migrations, actor=ACTOR, expected_schema=seen.after)
+    apply(each_database, migrations, actor=ACTOR, expected={migrations[-1].version: seen.after})
 
 
 def test_it_shows_the_locks_on_what_is_there(each_database: str, tmp_path: Path) -> None:

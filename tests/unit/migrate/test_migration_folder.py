@@ -155,6 +155,40 @@ def test_every_fault_of_every_file_is_told_at_once(tmp_path: Path) -> None:
         "00005_wide.sql: version 00004 before it is missing",
         "12_short.sql: the name is not that of a migration",
         "0004_x.sql.orig: the name is not that of a migration",
-        "versions differ in width",
+        "00005_wide.sql: by name it stands before version 0003",
     ):
         assert fault in faults
+
+
+STAMPED = ("20240102030405", "20240102030500", "20250601000000")
+
+
+def named(folder: Path, *versions: str) -> Path:
+    """A folder of sound migrations with these versions."""
+    folder.mkdir(exist_ok=True)
+    for number, version in enumerate(versions):
+        way = (f"create table t{number} (id bigint primary key);\n", f"drop table t{number};\n")
+        (folder / f"{version}_t{number}.sql").write_text(text(*way, "lossy it goes"), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "versions",
+    [STAMPED, ("0001", "0002", *STAMPED), ("20240102", "20240305"), ("1704164645", "1704164700")],
+    ids=["timestamps", "numbers and then timestamps", "dates", "seconds"],
+)
+def test_timestamps_need_no_sequence(tmp_path: Path, versions: tuple[str, ...]) -> None:
+    assert tuple(one.version for one in read_migrations(named(tmp_path, *versions))) == versions
+
+
+@pytest.mark.parametrize(
+    "versions, fault",
+    [
+        (("0001", "0003", STAMPED[0]), "0003_t1.sql: version 0002 before it is missing"),
+        (("00000001", "00000003"), "00000003_t1.sql: version 00000002 before it is missing"),
+        (("20240102", "202401020304", "20240305"), "202401020304_t1.sql: by name it stands before version 20240305"),
+    ],
+    ids=["a gap beside timestamps", "padded numbers are no timestamps", "an order that dbmate would not keep"],
+)
+def test_an_order_that_is_not_plain_is_refused(tmp_path: Path, versions: tuple[str, ...], fault: str) -> None:
+    assert fault in "\n".join(refused(named(tmp_path, *versions)))

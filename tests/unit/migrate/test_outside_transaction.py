@@ -13,7 +13,19 @@ from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.snapshot import snapshot
 from pytest_deploy.migrate.trial import run_trial
-from tests.unit.migrate.sample_migrations import ACTOR, INDEX, PROGRAMS, VISIT, do, exists, rows, sample, text, versions
+from tests.unit.migrate.sample_migrations import (
+    ACTOR,
+    COLUMN,
+    INDEX,
+    PROGRAMS,
+    VISIT,
+    do,
+    exists,
+    rows,
+    sample,
+    text,
+    versions,
+)
 
 UNIQUE = text(
     "create unique index concurrently visit_unique on visit (note);\n",
@@ -38,13 +50,82 @@ def test_it_is_applied_and_undone_like_any_other(each_database: str, tmp_path: P
 
 
 def test_it_is_refused_together_with_others(each_database: str, tmp_path: Path) -> None:
-    with pytest.raises(MigrationsRefused, match="release it alone"):
-        apply(each_database, sample(tmp_path, VISIT, UNIQUE), actor=ACTOR)
+    migrations = sample(tmp_path, VISIT, UNIQUE, INDEX)
+    apply(each_database, migrations[:1], actor=ACTOR)
+    for refused in (apply, run_trial):
+        with pytest.raises(MigrationsRefused, match="1 others are pending with it; release it alone"):
+            refused(each_database, migrations, actor=ACTOR)
+
+
+def test_once_it_is_released_the_next_one_is(each_database: str, tmp_path: Path) -> None:
+    """A trial replays what was released; the rule about a release does not hold for it."""
     migrations = sample(tmp_path, VISIT, UNIQUE, INDEX)
     for upto in (1, 2, 3):
-        apply(each_database, migrations[:upto], actor=ACTOR)
-    with pytest.raises(MigrationsRefused, match="undo one release after the other"):
+        trial = run_trial(each_database, migrations[:upto], actor=ACTOR)
+        apply(each_database, migrations[:upto], actor=ACTOR, expected=trial.schemas())
+    assert versions(each_database) == ["0001", "0002", "0003"]
+
+
+def test_an_empty_database_reaches_the_end_in_one_run_and_goes_back_in_one(each_database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path, VISIT, UNIQUE, INDEX, COLUMN)
+    committed: list[list[str]] = []
+    trial = run_trial(each_database, migrations, actor=ACTOR)
+    apply(
+        each_database,
+        migrations,
+        actor=ACTOR,
+        expected=trial.schemas(),
+        on_batch=lambda batch: committed.append([one.version for one in batch]),
+    )
+    assert committed == [["0001"], ["0002"], ["0003", "0004"]]
+    back = roll_back(each_database, migrations, to=[], actor=ACTOR, save_into=tmp_path)
+    assert [one.version for one in back] == ["0004", "0003", "0002", "0001"]
+    assert versions(each_database) == []
+
+
+def test_a_release_commits_step_by_step_where_policy_allows(each_database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path, VISIT, UNIQUE, INDEX)
+    apply(each_database, migrations[:1], actor=ACTOR)
+    before = snapshot(each_database, PROGRAMS).catalog
+    trial = run_trial(each_database, migrations, actor=ACTOR, several=True)
+    apply(each_database, migrations, actor=ACTOR, expected=trial.schemas(), several=True)
+    assert versions(each_database) == ["0001", "0002", "0003"]
+    roll_back(each_database, migrations, to=["0001"], actor=ACTOR, expected_schema=before)
+    assert versions(each_database) == ["0001"]
+
+
+def test_what_was_committed_before_a_later_batch_failed_is_told_and_goes_back(
+    each_database: str, tmp_path: Path
+) -> None:
+    broken = text("insert into visit (id) select id from visit;\n", "select 1;\n")  # fails where there are rows
+    migrations = sample(tmp_path, VISIT, UNIQUE, broken, COLUMN)
+    apply(each_database, migrations[:1], actor=ACTOR)
+    before = snapshot(each_database, PROGRAMS).catalog
+    do(each_database, "insert into visit values (1, 'one')")
+    with pytest.raises(MigrationFailed, match="batches before it were committed: 0002") as caught:
+        apply(each_database, migrations, actor=ACTOR, several=True)
+    told = caught.value
+    assert (told.applied, told.failed, told.not_run) == (("0002",), "0003", ("0004",))
+    assert versions(each_database) == ["0001", "0002"]
+    roll_back(each_database, migrations, to=["0001"], actor=ACTOR, expected_schema=before)
+
+
+def test_a_batch_commits_no_other_schema_than_the_tried_one(each_database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path, VISIT, UNIQUE, INDEX)
+    expected = {"0001": "0" * 64}
+    with pytest.raises(MigrationFailed, match="the schema after 0001 is not the one of the trial") as caught:
+        apply(each_database, migrations, actor=ACTOR, expected=expected)
+    assert (caught.value.applied, caught.value.not_run) == ((), ("0002", "0003"))
+    assert versions(each_database) == []
+
+
+def test_what_was_undone_before_a_batch_failed_is_told(each_database: str, tmp_path: Path) -> None:
+    migrations = sample(tmp_path, VISIT, UNIQUE, INDEX)
+    apply(each_database, migrations, actor=ACTOR)
+    do(each_database, "drop index visit_unique")
+    with pytest.raises(MigrationFailed, match="undone before it, and committed: 0003"):
         roll_back(each_database, migrations, to=["0001"], actor=ACTOR)
+    assert versions(each_database) == ["0001", "0002"]
 
 
 def test_an_index_that_is_left_invalid_is_dropped_and_the_step_fails(each_database: str, tmp_path: Path) -> None:
@@ -78,7 +159,7 @@ def test_another_schema_than_the_rehearsed_is_told_though_it_stays(each_database
     migrations = sample(tmp_path, VISIT, UNIQUE)
     apply(each_database, migrations[:1], actor=ACTOR)
     with pytest.raises(MigrationFailed, match="it stays: it ran outside a transaction") as caught:
-        apply(each_database, migrations, actor=ACTOR, expected_schema="0" * 64)
+        apply(each_database, migrations, actor=ACTOR, expected={migrations[-1].version: "0" * 64})
     assert caught.value.applied == ("0002",)
 
 
@@ -86,7 +167,7 @@ def test_it_is_rehearsed_like_any_other(each_database: str, tmp_path: Path) -> N
     migrations = sample(tmp_path, VISIT, UNIQUE)
     apply(each_database, migrations[:1], actor=ACTOR)
     rehearsal = run_trial(each_database, migrations, actor=ACTOR)
-    apply(each_database, migrations, actor=ACTOR, expected_schema=rehearsal.after)
+    apply(each_database, migrations, actor=ACTOR, expected={migrations[-1].version: rehearsal.after})
 
 
 def test_a_way_down_outside_a_transaction_that_fails_is_told(each_database: str, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import psycopg
 import pytest
 
 from pytest_deploy.errors import MigrationFailed, MigrationsRefused, PlatformUnavailable
-from pytest_deploy.migrate.apply import apply, dry_run
+from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.backup import back_up
+from pytest_deploy.migrate.dry_run import dry_run
 from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.session import with_lock_timeout
@@ -80,10 +81,10 @@ def test_d_the_schema_is_validated_after_execution(each_database: str, tmp_path:
     rehearsed = run_trial(each_database, migrations, actor=ACTOR).after
     do(each_database, "create table by_hand (x int)")
     with pytest.raises(MigrationFailed, match="is not the one of the trial"):
-        apply(each_database, migrations, actor=ACTOR, expected_schema=rehearsed)
+        apply(each_database, migrations, actor=ACTOR, expected={migrations[-1].version: rehearsed})
     assert not exists(each_database, "visit")
     do(each_database, "drop table by_hand")
-    apply(each_database, migrations, actor=ACTOR, expected_schema=rehearsed)
+    apply(each_database, migrations, actor=ACTOR, expected={migrations[-1].version: rehearsed})
 
 
 def test_e_every_migration_has_a_rollback(each_database: str, tmp_path: Path) -> None:
