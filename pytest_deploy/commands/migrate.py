@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from pytest_deploy.commands import GROUP, Env
-from pytest_deploy.errors import MigrationsRefused, Refused, UsageError
+from pytest_deploy.commands.migration_files import new, renumber
+from pytest_deploy.commands.migration_session import opened, refuse_where_approval_is_asked, under_lease
+from pytest_deploy.errors import MigrationsRefused, UsageError
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.migrate.tools import require_tools
-from pytest_deploy.platform.environment import Environment
-from pytest_deploy.policy.load import policy_of
-from pytest_deploy.record import lease
-from pytest_deploy.record.actor import local_actor
-from pytest_deploy.record.run_id import new_run_id
-from pytest_deploy.workspace import Workspace, program_command
+from pytest_deploy.workspace import program_command
 
-migrate = typer.Typer(help="A database's migrations; `up` and `down` only where policy asks for no approval.", **GROUP)
+migrate = typer.Typer(
+    help="A database's migrations; `up` and `down` only where policy asks for no approval. Their files: docs/migrations.md.",
+    **GROUP,
+)
+migrate.command()(new)
+migrate.command()(renumber)
 
 
 @migrate.command()
 def status(env: Env) -> None:
     """A line a migration: applied, when and by whom, or pending."""
-    with _opened(env) as (_, migrations):
+    with opened(env) as (_, migrations):
         rows = migrations.status()
     for row in rows:
         text: str = row.state
@@ -43,7 +42,7 @@ def status(env: Env) -> None:
 def check(env: Env) -> None:
     """What is faulty in what is pending: files, history and squawk's findings."""
     require_tools()
-    with _opened(env) as (_, migrations):
+    with opened(env) as (_, migrations):
         findings = migrations.findings()
         blocking = [finding.fault() for finding in findings if finding.blocks and finding.accepted is None]
         if blocking:
@@ -58,7 +57,7 @@ def check(env: Env) -> None:
 def dry_run(env: Env) -> None:
     """Execute what is pending and take it back: schema diff, locks, time."""
     require_tools(linter=False)
-    with _opened(env) as (_, migrations):
+    with opened(env) as (_, migrations):
         result = migrations.dry_run()
     for version, seconds in zip(result.versions, result.durations_s, strict=True):
         typer.echo(f"{version} would take {seconds:.3f} s")
@@ -78,8 +77,8 @@ def up(
     if to is not None:
         _require_version(to)
     require_tools(linter=False)
-    with _opened(env) as (environment, migrations):
-        _refuse_where_approval_is_asked(environment, "up", f"a deployment: `{program_command('run', env)}`")
+    with opened(env) as (environment, migrations):
+        refuse_where_approval_is_asked(environment, "up", f"a deployment: `{program_command('run', env)}`")
         files = migrations.files()
         selected = files if to is None else files[: _place(files, to) + 1]
         newest = max(migrations.applied(), key=lambda one: one.number, default=None)
@@ -87,7 +86,7 @@ def up(
             raise UsageError(
                 f"{newest.version} is applied already; the way back is migrate down --to {selected[-1].version}"
             )
-        with _under_lease(environment):
+        with under_lease(environment):
             trial = migrations.trial(selected)
             applied = migrations.apply(selected, trial=trial)
         for migration in applied:
@@ -102,11 +101,11 @@ def down(
 ) -> None:
     """Undo what was applied after a version; only where policy asks for no approval."""
     _require_version(to)
-    with _opened(env) as (environment, migrations):
-        _refuse_where_approval_is_asked(environment, "down", "a deployment of the release that is wanted")
+    with opened(env) as (environment, migrations):
+        refuse_where_approval_is_asked(environment, "down", "a deployment of the release that is wanted")
         files = migrations.files()
         remain = () if to.strip("0") == "" else files[: _place(files, to) + 1]
-        with _under_lease(environment):
+        with under_lease(environment):
             undone = migrations.roll_back(
                 to=[migration.version for migration in remain], save_into=environment.workspace.backups("by-hand")
             )
@@ -115,35 +114,6 @@ def down(
             for saved in migration.lost:
                 typer.echo(f"  {saved.count} rows of {saved.table} saved in {saved.place}")
         _tell_version(migrations)
-
-
-@contextmanager
-def _opened(env: str) -> Iterator[tuple[Environment, Migrations]]:
-    """An environment and its migrations, with its platform open."""
-    workspace = Workspace(Path.cwd(), env)
-    with closing(Environment(workspace, policy_of(workspace))) as environment:
-        yield environment, Migrations.of(environment)
-
-
-@contextmanager
-def _under_lease(environment: Environment) -> Iterator[None]:
-    """No run goes on meanwhile, and the log says who had the environment. Raises LeaseHeld, ManualInterventionRequired."""
-    name = environment.policy.environment
-    taken = lease.take(environment.log, new_run_id(name, environment.clock), name=name, actor=local_actor())
-    try:
-        with taken.renewing():
-            yield
-    finally:
-        taken.release()
-
-
-def _refuse_where_approval_is_asked(environment: Environment, word: str, instead: str) -> None:
-    policy = environment.policy
-    if "approval" not in policy.phases.leave_out or policy.approval.roles:
-        raise Refused(
-            f"migrate {word}: {policy.environment} asks for approval, so its schema moves in a run alone; "
-            f"the way is {instead}"
-        )
 
 
 def _require_version(to: str) -> None:

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Final, Literal
 
 from pytest_deploy.errors import Fault, MigrationsRefused
 from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.names import NamedFile
 from pytest_deploy.migrate.session import Connection, Rows, rows_of
 
 _APPLIED: Final = """
@@ -23,6 +25,9 @@ select version, description, sha256, to_char(at at time zone 'utc', 'YYYY-MM-DD"
        duration_s, way_down, seq
 from deploy.applied order by seq
 """
+
+
+RENUMBER: Final = "pytest-deploy migrate renumber ENV"
 
 
 @dataclass(frozen=True)
@@ -97,12 +102,20 @@ def pending(migrations: Sequence[Migration], history: Sequence[Applied]) -> tupl
             faults.append(
                 Fault("migrations", None, row.version, problem, "restore the file from the commit of its release")
             )
+        elif _is_another(row, file):
+            problem = f"version {row.version} was applied as {row.name}, and this is another file"
+            remedy = f"restore {row.version}_{row.name}.sql; give this one its own version: `{RENUMBER}`"
+            faults.append(Fault(str(file.path), None, "", problem, remedy))
         elif row.sha256 is not None and row.sha256 != file.sha256:
             problem = f"it was edited after it was applied (then {row.sha256[:12]}, now {file.sha256[:12]})"
             faults.append(Fault(str(file.path), 1, "", problem, "restore it; write the change as a new migration"))
     faults.extend(
         Fault(
-            str(file.path), None, "", f"it comes late: version {newest} is applied already", "number it after the last"
+            str(file.path),
+            None,
+            "",
+            f"it comes late: version {newest} is applied already",
+            f"number it after the last: `{RENUMBER}`",
         )
         for number, file in sorted(files.items())
         if number < newest and number not in done_numbers
@@ -110,6 +123,11 @@ def pending(migrations: Sequence[Migration], history: Sequence[Applied]) -> tupl
     if faults:
         raise MigrationsRefused("migrations and the database's history", faults)
     return tuple(file for number, file in sorted(files.items()) if number not in done_numbers)
+
+
+def _is_another(row: Applied, file: Migration) -> bool:
+    """Whether what was applied was a file of another name and other bytes."""
+    return row.sha256 not in {None, file.sha256} and row.name not in {"", file.name}
 
 
 def note_digests(connection: Connection, migrations: Sequence[Migration], *, actor: str) -> None:
@@ -124,7 +142,7 @@ def note_digests(connection: Connection, migrations: Sequence[Migration], *, act
             )
 
 
-State = Literal["applied", "pending", "edited", "file gone"]
+State = Literal["applied", "pending", "edited", "another file", "file gone"]
 
 
 @dataclass(frozen=True)
@@ -136,6 +154,17 @@ class Status:
     state: State
     applied: Applied | None
     """None where it is pending."""
+
+
+def files_applied(history: Sequence[Applied], files: Sequence[NamedFile]) -> dict[int, Path | None]:
+    """By number the file that was applied: by its digest, else by its name, else the first; None where none of them is it."""
+    found: dict[int, Path | None] = {}
+    for row in history:
+        same = [file for file in files if file.number == row.number]
+        by_digest = [file for file in same if hashlib.sha256(file.path.read_bytes()).hexdigest() == row.sha256]
+        by_name = [file for file in same if row.name in {"", file.name}]
+        found[row.number] = next((file.path for file in (*by_digest, *by_name)), None)
+    return found
 
 
 def status(connection: Connection, migrations: Sequence[Migration]) -> tuple[Status, ...]:
@@ -151,7 +180,9 @@ def status(connection: Connection, migrations: Sequence[Migration]) -> tuple[Sta
         state: State = "applied"
         if file is None:
             state = "file gone"
+        elif _is_another(row, file):
+            state = "another file"
         elif row.sha256 not in {None, file.sha256}:
             state = "edited"
-        rows.append(Status(row.version, file.name if file is not None else row.name, state, row))
+        rows.append(Status(row.version, row.name or (file.name if file is not None else ""), state, row))
     return tuple(rows)

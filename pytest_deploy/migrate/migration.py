@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -26,6 +25,15 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from pytest_deploy.errors import Fault, MigrationsRefused
+from pytest_deploy.migrate.names import (
+    EXAMPLE,
+    NamedFile,
+    is_timestamp,
+    named_files,
+    number_of_rollback,
+    rollback_file,
+    rollback_folder,
+)
 from pytest_deploy.migrate.statements import Statement, statements
 
 Compatible = Literal["expand", "contract", "breaking"]
@@ -116,21 +124,9 @@ def compatibility(pending: Sequence[Migration]) -> Compatibility:
 # REQ-o00044-A (one sequence), -E and -S (each has its way back). A version is a number of a sequence without gap (`0001`), or a
 # timestamp, as dbmate names new files (`20240102030405`); both may lie in one folder. The order is that of the numbers.
 
-_NAME: Final = re.compile(r"(?P<version>\d{3,18})_(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)\.sql")
-_ROLLBACK: Final = re.compile(r"(?P<version>\d{3,18})_rollback\.sql")
-_TIMESTAMP_DIGITS: Final = 8
 _MARKER: Final = re.compile(r"\s*--\s*migrate:(?P<way>up|down)(?P<options>\s.*)?$")
 _DECLARATION: Final = re.compile(r"\s*--\s*deploy:(?P<word>\S*)\s*(?P<rest>.*?)\s*$")
-_EXAMPLE: Final = "0001_create_visit.sql or 20240102030405_create_visit.sql"
 _COMPATIBLE: Final = " | ".join(get_args(Compatible))
-
-
-def is_timestamp(version: str) -> bool:
-    """Whether a version is a moment, as dbmate names new files, and not a number of a sequence without gap.
-
-    Eight digits or more that do not begin with 0: a date, a date and a time (14 digits, UTC), or seconds since 1970.
-    """
-    return len(version) >= _TIMESTAMP_DIGITS and not version.startswith("0")
 
 
 class _Faults(list[Fault]):
@@ -151,8 +147,8 @@ def read_migrations(folder: Path | None) -> tuple[Migration, ...]:
     faults = _Faults()
     migrations: list[Migration] = []
     if folder.is_dir():
-        pairs = folder / "rollback" if (folder / "rollback").is_dir() else None
-        read = [_read_one(path, version, name, pairs, faults) for path, version, name in _files(folder, faults)]
+        pairs = rollback_folder(folder)
+        read = [_read_one(file, pairs, faults) for file in _files(folder, faults)]
         migrations = [migration for migration in read if migration is not None]
         if pairs is not None:
             _check_orphans(pairs, {migration.number for migration in migrations}, faults)
@@ -164,40 +160,41 @@ def read_migrations(folder: Path | None) -> tuple[Migration, ...]:
     return tuple(migrations)
 
 
-def _files(folder: Path, faults: _Faults) -> list[tuple[Path, str, str]]:
+def _files(folder: Path, faults: _Faults) -> list[NamedFile]:
     """The files that are migrations by name, by number; notes every name, gap and double that is wrong."""
-    named: dict[int, list[tuple[Path, str, str]]] = defaultdict(list)
+    files = named_files(folder)
+    named = {file.path for file in files}
     for path in sorted(folder.iterdir()):
-        match = _NAME.fullmatch(path.name)
-        if match and path.is_file():
-            named[int(match["version"])].append((path, match["version"], match["name"]))
-        elif path.name[:1].isdigit() or ".sql" in path.name.lower():
-            faults.add(path, None, "the name is not that of a migration", f"name it like {_EXAMPLE}")
+        if path not in named and (path.name[:1].isdigit() or ".sql" in path.name.lower()):
+            faults.add(path, None, "the name is not that of a migration", f"name it like {EXAMPLE}")
+    numbers = {file.number for file in files}
+    read: list[NamedFile] = []
     before = ""
-    for number, doubles in sorted(named.items()):
-        path, version, _ = doubles[0]
-        for other, _, _ in doubles[1:]:
-            problem = f"version {version} is there twice ({path.name})"
-            faults.add(other, None, problem, "give each a number of its own; `migrate renumber` does")
-        if not is_timestamp(version) and number > 1 and number - 1 not in named:
-            missing = str(number - 1).zfill(len(version))
+    for file in files:
+        if read and read[-1].number == file.number:
+            problem = f"version {file.version} is there twice ({read[-1].path.name})"
+            faults.add(file.path, None, problem, "give each a number of its own: `pytest-deploy migrate renumber ENV`")
+            continue
+        read.append(file)
+        if not is_timestamp(file.version) and file.number > 1 and file.number - 1 not in numbers:
+            missing = str(file.number - 1).zfill(len(file.version))
             remedy = "number without a gap from 1 on, or name it by a timestamp like 20240102030405"
-            faults.add(path, None, f"version {missing} before it is missing", remedy)
-        if number == 0:
-            faults.add(path, None, "version 0 is the empty database", "number from 1 on")
-        if version < before:
+            faults.add(file.path, None, f"version {missing} before it is missing", remedy)
+        if file.number == 0:
+            faults.add(file.path, None, "version 0 is the empty database", "number from 1 on")
+        if file.version < before:
             problem = f"by name it stands before version {before}, by number after it"
-            faults.add(path, None, problem, "pad all to one width: dbmate sorts by name")
-        before = max(before, version)
-    return [doubles[0] for _, doubles in sorted(named.items())]
+            faults.add(file.path, None, problem, "pad all to one width: dbmate sorts by name")
+        before = max(before, file.version)
+    return read
 
 
 def _check_orphans(pairs: Path, numbers: set[int], faults: _Faults) -> None:
     for path in sorted(pairs.iterdir()):
-        match = _ROLLBACK.fullmatch(path.name)
-        if match is None:
+        number = number_of_rollback(path)
+        if number is None:
             faults.add(path, None, "the name is not that of a rollback", "name it like 001_rollback.sql")
-        elif int(match["version"]) not in numbers:
+        elif number not in numbers:
             faults.add(path, None, "there is no such migration", "remove it, or restore the migration it undoes")
 
 
@@ -219,13 +216,14 @@ def _text(path: Path, faults: _Faults) -> str | None:
     return text
 
 
-def _read_one(path: Path, version: str, name: str, pairs: Path | None, faults: _Faults) -> Migration | None:
+def _read_one(file: NamedFile, pairs: Path | None, faults: _Faults) -> Migration | None:
+    path = file.path
     text = _text(path, faults)
     if text is None:
         return None
     declared = _declared(path, text, faults)
     outside = "deviation" in declared
-    down_path = None if pairs is None else pairs / f"{version}_rollback.sql"
+    down_path = None if pairs is None else rollback_file(pairs, file.version)
     sections = _marked(path, text, faults) if down_path is None else _paired(path, text, down_path, faults)
     if sections is None:
         return None
@@ -242,7 +240,7 @@ def _read_one(path: Path, version: str, name: str, pairs: Path | None, faults: _
     if down_path is not None:
         digests = f"{digest}\n{hashlib.sha256(down_path.read_bytes()).hexdigest()}\n"
         digest = hashlib.sha256(digests.encode()).hexdigest()
-    return Migration(version, name, path, up, down, digest, **declared)
+    return Migration(file.version, file.name, path, up, down, digest, **declared)
 
 
 def _marked(path: Path, text: str, faults: _Faults) -> tuple[Section, Section] | None:

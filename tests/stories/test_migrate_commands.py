@@ -12,7 +12,9 @@ from typer.testing import CliRunner
 
 from pytest_deploy.cli import app
 from pytest_deploy.commands.migrate import check, down, dry_run, status, up
-from pytest_deploy.errors import Refused, UsageError
+from pytest_deploy.commands.migration_files import new, renumber
+from pytest_deploy.errors import MigrationsRefused, Refused, UsageError
+from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from tests.project_checkout import Checkout
 from tests.unit.commands.typed import typed
@@ -66,6 +68,46 @@ def test_schema_is_not_moved_by_hand_where_somebody_must_be_asked(
         with pytest.raises(Refused, match="guarded asks for approval, so its schema moves in a run alone"):
             typed(checkout.path, command, "guarded", to)
     assert typed(checkout.path, status, "guarded")[-1] == "0 applied, 7 pending"
+
+
+def test_a_new_migration_is_written_and_one_that_comes_late_renumbered(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(checkout.memory))
+    assert typed(checkout.path, new, "add_visit_day", None) == ["written: migrations/0008_add_visit_day.sql"]
+    written = checkout.path / "migrations" / "0008_add_visit_day.sql"
+    with pytest.raises(MigrationsRefused) as refused:
+        read_migrations(written.parent)
+    faults = [str(fault) for fault in refused.value.faults]
+    assert all("0008_add_visit_day.sql" in fault for fault in faults)
+    assert any("`-- deploy:compatible expand|contract|breaking` says nothing known" in fault for fault in faults)
+    assert any("the way up is empty" in fault for fault in faults)
+    with pytest.raises(UsageError, match="right are letters, digits, - and _"):
+        typed(checkout.path, new, "../x", None)
+
+    text = written.read_text(encoding="utf-8").replace("expand|contract|breaking", "expand")
+    sound = text.replace("up\n\n", "up\ncreate table late ();\n").replace("down\n\n", "down\ndrop table late;\n")
+    written.unlink()
+    assert typed(checkout.path, renumber, "local") == ["each file has its place: nothing was renamed"]
+    typed(checkout.path, up, "local", "0002")
+    (checkout.path / "migrations" / "0002_late.sql").write_text(sound, encoding="utf-8")
+    with pytest.raises(MigrationsRefused, match=r"version 0002 is there twice .*`pytest-deploy migrate renumber ENV`"):
+        typed(checkout.path, status, "local")
+    renamed = typed(checkout.path, renumber, "local")
+    assert renamed == ["renamed: migrations/0002_late.sql -> 0008_late.sql", "1 renamed; commit them"]
+    assert typed(checkout.path, status, "local")[-1] == "2 applied, 6 pending"
+
+
+def test_a_folder_that_environments_do_not_share_is_asked_for(checkout: Checkout) -> None:
+    policy = checkout.path / "deploy.yaml"
+    other = "\n  other:\n    extends: local\n    database: {migrations: elsewhere}\n"
+    policy.write_text(policy.read_text(encoding="utf-8") + other, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"several folders .elsewhere, migrations.; add --env ENV"):
+        typed(checkout.path, new, "x", None)
+    assert typed(checkout.path, new, "x", "other") == ["written: elsewhere/0001_x.sql"]
+    (checkout.path / "elsewhere" / "rollback").mkdir()
+    pair = ["written: elsewhere/0002_y.sql", "written: elsewhere/rollback/0002_rollback.sql"]
+    assert typed(checkout.path, new, "y", "other") == pair
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.apply import apply
+from pytest_deploy.migrate.migration import read_migrations
 from tests.unit.migrate.sample_migrations import ACTOR, COLUMN, FIVE, INDEX, VISIT, do, rows, sample, versions
 
 
@@ -129,21 +130,36 @@ def test_what_is_pending_comes_in_order(tmp_path: Path) -> None:
     assert migrations[2:] == ledger.pending(migrations[::-1], history)
 
 
-def done(version: str, sha256: str | None) -> ledger.Applied:
-    return ledger.Applied(version, "step", sha256, datetime.now(UTC), ACTOR, "pgmigrate", 0.1, None, int(version))
+def done(version: str, sha256: str | None, name: str = "") -> ledger.Applied:
+    return ledger.Applied(version, name, sha256, datetime.now(UTC), ACTOR, "pgmigrate", 0.1, None, int(version))
 
 
 def test_history_and_files_must_agree(tmp_path: Path) -> None:
     """REQ-o00044-A: edited, deleted and late files are told at once."""
     migrations = sample(tmp_path, VISIT, INDEX, VISIT)
-    history = [done("0001", "0" * 64), done("0003", migrations[2].sha256), done("0007", None)]
+    history = [done("0001", "0" * 64), done("0003", migrations[2].sha256), done("0007", None, "step")]
     with pytest.raises(MigrationsRefused) as caught:
         ledger.pending(migrations, history)
     faults = [str(fault) for fault in caught.value.faults]
     assert len(faults) == 3
     assert "edited after it was applied" in faults[0]
     assert "version 0007 (step) is applied, and its file is gone" in faults[1]
-    assert "0002_step_2.sql: it comes late: version 7 is applied already" in faults[2]
+    assert (
+        "0002_step_2.sql: it comes late: version 7 is applied already; number it after the last: `pytest-deploy"
+        in faults[2]
+    )
+
+
+def test_another_file_of_an_applied_version_is_called_that(tmp_path: Path) -> None:
+    """After a merge 0002_b is gone and 0002_step_2 has its number: it was never applied."""
+    migrations = sample(tmp_path, VISIT, INDEX)
+    history = [done("0001", migrations[0].sha256), done("0002", "0" * 64, "b")]
+    with pytest.raises(
+        MigrationsRefused, match=r"version 0002 was applied as b, and this is another file; restore 0002_b.sql"
+    ):
+        ledger.pending(migrations, history)
+    renamed = [done("0001", migrations[0].sha256), done("0002", migrations[1].sha256, "b")]
+    assert ledger.pending(migrations, renamed) == ()
 
 
 def test_a_file_applied_by_a_tool_without_digests_is_noted_and_then_guarded(each_database: str, tmp_path: Path) -> None:
@@ -173,6 +189,9 @@ def test_each_migration_is_told_as_it_stands(each_database: str, tmp_path: Path)
         assert [one.state for one in ledger.status(connection, migrations)] == ["applied", "applied", "pending"]
         assert [one.state for one in ledger.status(connection, edited)] == ["applied", "edited", "pending"]
         (first, gone) = ledger.status(connection, migrations[:1])
+        (tmp_path / "b" / "0002_step_2.sql").rename(tmp_path / "b" / "0002_other.sql")
+        (_, replaced, _) = ledger.status(connection, read_migrations(tmp_path / "b"))
+    assert (replaced.name, replaced.state) == ("step_2", "another file")
     assert first.applied is not None
     assert first.applied.duration_s is not None
     assert gone.applied is not None
