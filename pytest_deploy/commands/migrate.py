@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pytest_deploy.commands import GROUP, Env
+from pytest_deploy.commands.adopt import adopt
 from pytest_deploy.commands.migration_files import new, renumber
 from pytest_deploy.commands.migration_session import opened, refuse_where_approval_is_asked, under_lease
 from pytest_deploy.errors import MigrationsRefused, UsageError
@@ -21,6 +22,7 @@ migrate = typer.Typer(
 )
 migrate.command()(new)
 migrate.command()(renumber)
+migrate.command()(adopt)
 
 
 @migrate.command()

@@ -38,8 +38,14 @@ def under_lease(environment: Environment) -> Iterator[None]:
 
 def refuse_where_approval_is_asked(environment: Environment, word: str, instead: str) -> None:
     policy = environment.policy
-    if "approval" not in policy.phases.leave_out or policy.approval.roles:
+    if asks_for_approval(environment):
         raise Refused(
             f"migrate {word}: {policy.environment} asks for approval, so its schema moves in a run alone; "
             f"the way is {instead}"
         )
+
+
+def asks_for_approval(environment: Environment) -> bool:
+    """Whether somebody has to approve what changes the environment."""
+    policy = environment.policy
+    return "approval" not in policy.phases.leave_out or bool(policy.approval.roles)

@@ -48,6 +48,7 @@ def apply(
     on_batch: Callable[[tuple[Applied, ...]], None] = lambda _: None,
     expected: Mapping[str, str] | None = None,
     several: bool = False,
+    take_over: Callable[[Connection], None] = ledger.refuse_others,
     wait_s: float = 300.0,
 ) -> tuple[Applied, ...]:
     """Apply what is pending through pgmigrate; returns what this call applied, () for nothing.
@@ -63,16 +64,18 @@ def apply(
         on_batch: gets what a batch applied, once it is committed.
         expected: by version the SHA-256 of the catalog text that it makes, as the trial found: another schema is not committed.
         several: whether what is pending may commit in several batches, also on a database that has a history.
+        take_over: makes another tool's history ours, in the runner's session; without it such a database is refused.
         wait_s: seconds to wait for another runner to end.
 
     Raises:
-        MigrationsRefused: files and history disagree, or one that runs outside a transaction is not alone.
+        MigrationsRefused: files and history disagree, the history is another tool's, or one that runs outside a transaction is not alone.
         Refused: another runner did not end.
         MigrationFailed: with what is applied, what failed, what was not run.
         ManualInterventionRequired: the server went away and does not tell what it did.
     """
     with sole_runner(conninfo, wait_s=wait_s) as connection:
         # 1. What is pending, by the ledger; digests of what other tools applied are noted.
+        take_over(connection)
         ledger.install(connection)
         history = ledger.applied(connection)
         pending = ledger.pending(migrations, history)

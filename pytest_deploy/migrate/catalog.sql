@@ -8,10 +8,15 @@ space as (
 ),
 -- Members of extensions are the extension's, internal ones their owner's.
 foreign_to_us as (select classid, objid from pg_depend where deptype = 'e'),
+-- The history's two views; before a database is adopted, dbmate's and pgmigrate's own tables of these names.
+bookkeeping as (
+    select to_regclass('public.schema_migrations')::oid as oid union all select to_regclass('public.schema_version')::oid
+),
 relation as (
     select c.*, s.nspname, format('%I.%I', s.nspname, c.relname) as name
     from pg_class c join space s on s.oid = c.relnamespace
-    where (c.relkind <> 'v' or s.nspname <> 'public' or c.relname not in ('schema_migrations', 'schema_version'))
+    where c.oid not in (select oid from bookkeeping where oid is not null)
+      and c.oid not in (select indexrelid from pg_index where indrelid in (select oid from bookkeeping))
       and (1259, c.oid) not in (select * from foreign_to_us)
 ),
 routine as (
@@ -21,7 +26,8 @@ routine as (
 kind_of_type as (
     select t.*, format('%I.%I', s.nspname, t.typname) as name
     from pg_type t join space s on s.oid = t.typnamespace
-    where t.typtype <> 'c' and t.typelem = 0 and (1247, t.oid) not in (select * from foreign_to_us)
+    where t.typtype <> 'c' and t.typelem = 0
+      and (s.nspname <> 'public' or t.typname <> 'schema_version_type') and (1247, t.oid) not in (select * from foreign_to_us)
 ),
 part(kind, identity, definition) as (
     select 'schema', quote_ident(nspname),

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pytest_deploy.errors import Fault, MigrationsRefused
+from pytest_deploy.migrate.adopted import Tool
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.names import NamedFile
 from pytest_deploy.migrate.session import Connection, Rows, rows_of
@@ -73,8 +74,66 @@ def installed(connection: Connection) -> bool:
 
 
 def applied(connection: Connection) -> tuple[Applied, ...]:
-    """What is applied now, in the order in which it was; nothing where there is no ledger yet."""
-    return read_applied(rows_of(connection)) if installed(connection) else ()
+    """What is applied now, in the order in which it was; before the ledger is there, what dbmate's or pgmigrate's own table says."""
+    return read_applied(rows_of(connection)) if installed(connection) else history_of_others(connection)[1]
+
+
+def history_of_others(connection: Connection) -> tuple[Tool, tuple[Applied, ...]]:
+    """Whose history a database without ledger has, and what it says is applied, by number; `none` and () where it has none.
+
+    Raises MigrationsRefused where it is another tool's.
+    """
+    for tool, table, shape, query in _OTHERS:
+        found = connection.execute(_SHAPE, (table,)).fetchone()
+        if found is None or found[0] is None:
+            continue
+        if set(shape) != set(found[0]):
+            problem = f"{table} has the columns {', '.join(found[0])}: it is not {tool}'s"
+            remedy = "its history cannot be read; declare what the database holds with `pytest-deploy migrate adopt ENV --baseline VERSION`, once that table has another name"
+            raise MigrationsRefused("history of the database", [Fault(table, None, "", problem, remedy)])
+        rows = connection.execute(query.encode()).fetchall()
+        if rows:
+            return tool, tuple(
+                Applied(version, name, None, at, f"database:{by}", tool, None, None, seq)
+                for seq, (version, name, at, by) in enumerate(rows, 1)
+            )
+    return "none", ()
+
+
+def refuse_others(connection: Connection) -> None:
+    """Raises MigrationsRefused where the database has another tool's history, which nobody has adopted."""
+    if installed(connection):
+        return
+    tool, history = history_of_others(connection)
+    if history:
+        problem = (
+            f"it has {tool}'s history of {len(history)} migrations, up to {history[-1].version}, and nobody adopted it"
+        )
+        remedy = "look at it first: `pytest-deploy migrate adopt ENV`"
+        raise MigrationsRefused("history of the database", [Fault("database", None, "", problem, remedy)])
+
+
+_SHAPE: Final = """
+select array_agg(attname::text order by attnum) from pg_attribute a join pg_class c on c.oid = a.attrelid
+where c.oid = to_regclass(%s) and c.relkind = 'r' and attnum > 0 and not attisdropped
+"""
+_OTHERS: Final[tuple[tuple[Tool, str, tuple[str, ...], str], ...]] = (
+    (
+        "pgmigrate",
+        "public.schema_version",
+        ("version", "description", "type", "installed_by", "installed_on"),
+        (
+            "select lpad(version::text, greatest(length(version::text), 4), '0'), description, installed_on at time zone 'utc',"
+            " installed_by from public.schema_version order by version"
+        ),
+    ),
+    (
+        "dbmate",
+        "public.schema_migrations",
+        ("version",),
+        "select version::text, '', now(), 'unknown' from public.schema_migrations order by version::bigint",
+    ),
+)
 
 
 def read_applied(rows: Rows) -> tuple[Applied, ...]:
@@ -123,6 +182,16 @@ def pending(migrations: Sequence[Migration], history: Sequence[Applied]) -> tupl
     if faults:
         raise MigrationsRefused("migrations and the database's history", faults)
     return tuple(file for number, file in sorted(files.items()) if number not in done_numbers)
+
+
+def declare(connection: Connection, taken: Sequence[Migration], *, actor: str) -> None:
+    """These are applied: no tool kept it, `actor` says so. The schema was held against them."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into deploy.migration_event (version, direction, description, sha256, engine, actor)"
+            " values (%s, 'up', %s, %s, 'baseline', %s)",
+            [(migration.version, migration.name, migration.sha256, actor) for migration in taken],
+        )
 
 
 def _is_another(row: Applied, file: Migration) -> bool:

@@ -23,9 +23,20 @@ comment on table deploy.migration_event is
 
 create or replace function deploy.refuse_change() returns trigger language plpgsql as $$
 begin
-    raise exception 'deploy.migration_event is append-only: % is refused', tg_op using errcode = 'object_not_in_prerequisite_state';
+    raise exception 'deploy.% is append-only: % is refused', tg_table_name, tg_op using errcode = 'object_not_in_prerequisite_state';
 end $$;
 create or replace trigger append_only before update or delete or truncate on deploy.migration_event
+    for each statement execute function deploy.refuse_change();
+
+-- Who took a history over that another tool had begun, or declared one, and the schema (SHA-256 of its catalog text) that was found.
+create table if not exists deploy.adoption (
+    at timestamptz not null default clock_timestamp(),
+    actor text not null,
+    tool text not null check (tool in ('dbmate', 'pgmigrate', 'none')),
+    last text not null,
+    schema_sha256 text not null check (schema_sha256 ~ '^[0-9a-f]{64}$')
+);
+create or replace trigger append_only before update or delete or truncate on deploy.adoption
     for each statement execute function deploy.refuse_change();
 
 -- What is applied now: the last word on each version is `up`.

@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from pytest_deploy.errors import Fault, MigrationsRefused
+from pytest_deploy.migrate.adopted import adopted_files
 from pytest_deploy.migrate.names import (
     EXAMPLE,
     NamedFile,
@@ -74,6 +75,8 @@ class Migration:
     """Rules of the linter that are accepted, each with the author's reason."""
     deviation: str | None = None
     """The author's reason why the up runs outside a transaction."""
+    adopted: bool = False
+    """Whether it was applied before this program came (`adopted.json`): it declares nothing, and may have no way down."""
 
     @property
     def number(self) -> int:
@@ -83,6 +86,11 @@ class Migration:
     def transactional(self) -> bool:
         """Whether its up runs in a transaction, with its neighbours."""
         return self.up.transactional
+
+    @property
+    def reversible(self) -> bool:
+        """Whether it has a way down; only an adopted one may have none."""
+        return bool(statements(self.down.sql))
 
 
 # --- Whether the revision that serves now survives the release's migrations.
@@ -136,8 +144,10 @@ class _Faults(list[Fault]):
         self.append(Fault(str(path), line, "", problem, remedy))
 
 
-def read_migrations(folder: Path | None) -> tuple[Migration, ...]:
+def read_migrations(folder: Path | None, adopted: Mapping[str, str] | None = None) -> tuple[Migration, ...]:
     """The migrations of `folder`, in order; none where the project has no folder of them.
+
+    `adopted`: SHA-256 (hex) by file of those that need no declaration and no way down; None: those of the folder's adopted.json.
 
     Raises MigrationsRefused, listing every fault of every file: a gap, a version twice, a bad name, a way down that is
     missing or empty, a transaction statement, text that is not UTF-8, a missing or unknown declaration.
@@ -148,7 +158,9 @@ def read_migrations(folder: Path | None) -> tuple[Migration, ...]:
     migrations: list[Migration] = []
     if folder.is_dir():
         pairs = rollback_folder(folder)
-        read = [_read_one(file, pairs, faults) for file in _files(folder, faults)]
+        exempt = adopted_files(folder) if adopted is None else adopted
+        _check_adopted(folder, exempt, faults)
+        read = [_read_one(file, pairs, exempt, faults) for file in _files(folder, exempt, faults)]
         migrations = [migration for migration in read if migration is not None]
         if pairs is not None:
             _check_orphans(pairs, {migration.number for migration in migrations}, faults)
@@ -160,7 +172,17 @@ def read_migrations(folder: Path | None) -> tuple[Migration, ...]:
     return tuple(migrations)
 
 
-def _files(folder: Path, faults: _Faults) -> list[NamedFile]:
+def _check_adopted(folder: Path, exempt: Mapping[str, str], faults: _Faults) -> None:
+    for name, digest in exempt.items():
+        path = folder / name
+        if not path.is_file():
+            faults.add(path, None, "it was adopted, and is gone", "restore it from the commit that adopted it")
+        elif (found := hashlib.sha256(path.read_bytes()).hexdigest()) != digest:
+            problem = f"it was adopted, and edited since (then {digest[:12]}, now {found[:12]})"
+            faults.add(path, None, problem, "restore it; write the change as a new migration")
+
+
+def _files(folder: Path, exempt: Mapping[str, str], faults: _Faults) -> list[NamedFile]:
     """The files that are migrations by name, by number; notes every name, gap and double that is wrong."""
     files = named_files(folder)
     named = {file.path for file in files}
@@ -176,7 +198,8 @@ def _files(folder: Path, faults: _Faults) -> list[NamedFile]:
             faults.add(file.path, None, problem, "give each a number of its own: `pytest-deploy migrate renumber ENV`")
             continue
         read.append(file)
-        if not is_timestamp(file.version) and file.number > 1 and file.number - 1 not in numbers:
+        in_sequence = is_timestamp(file.version) or file.number == 1 or file.number - 1 in numbers
+        if file.number and not in_sequence and file.path.name not in exempt:
             missing = str(file.number - 1).zfill(len(file.version))
             remedy = "number without a gap from 1 on, or name it by a timestamp like 20240102030405"
             faults.add(file.path, None, f"version {missing} before it is missing", remedy)
@@ -216,37 +239,52 @@ def _text(path: Path, faults: _Faults) -> str | None:
     return text
 
 
-def _read_one(file: NamedFile, pairs: Path | None, faults: _Faults) -> Migration | None:
+def _read_one(file: NamedFile, pairs: Path | None, exempt: Mapping[str, str], faults: _Faults) -> Migration | None:
     path = file.path
+    adopted = path.name in exempt
     text = _text(path, faults)
     if text is None:
         return None
-    declared = _declared(path, text, faults)
+    declared = _ADOPTED if adopted else _declared(path, text, faults)
     outside = "deviation" in declared
     down_path = None if pairs is None else rollback_file(pairs, file.version)
-    sections = _marked(path, text, faults) if down_path is None else _paired(path, text, down_path, faults)
+    if down_path is None:
+        sections = _marked(path, text, faults, optional=adopted)
+    else:
+        sections = _paired(path, text, down_path, faults, optional=adopted)
     if sections is None:
         return None
     up, down = sections
     if down_path is not None:
         up = replace(up, transactional=not outside)
     _check_section(up, "up", faults)
-    _check_section(down, "down", faults)
-    if up.transactional == outside:
+    if not adopted or statements(down.sql):
+        _check_section(down, "down", faults)
+    if not adopted and up.transactional == outside:
         problem = "a section outside a transaction and its declaration go together"
         remedy = "write both `-- migrate:up transaction:false` and `-- deploy:outside-transaction REASON`, or neither"
         faults.add(path, up.line, problem, remedy)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if down_path is not None:
-        digests = f"{digest}\n{hashlib.sha256(down_path.read_bytes()).hexdigest()}\n"
+        way_down = down_path.read_bytes() if down_path.is_file() else b""
+        digests = f"{digest}\n{hashlib.sha256(way_down).hexdigest()}\n"
         digest = hashlib.sha256(digests.encode()).hexdigest()
-    return Migration(file.version, file.name, path, up, down, digest, **declared)
+    return Migration(file.version, file.name, path, up, down, digest, adopted=adopted, **declared)
 
 
-def _marked(path: Path, text: str, faults: _Faults) -> tuple[Section, Section] | None:
-    """The layout of dbmate: what stands after each marker line."""
+_ADOPTED: Final[dict[str, Any]] = {
+    "compatible": "expand",
+    "lossy": "it was adopted: nothing was declared of it",
+}
+
+
+def _marked(path: Path, text: str, faults: _Faults, *, optional: bool) -> tuple[Section, Section] | None:
+    """The layout of dbmate: what stands after each marker line. `optional`: whether the way down may be missing."""
     lines = text.splitlines(keepends=True)
     marks = [(at, match) for at, line in enumerate(lines) if (match := _MARKER.match(line.rstrip("\r\n")))]
+    if optional and [match["way"] for _, match in marks] == ["up"]:
+        text = text if text.endswith("\n") else f"{text}\n"
+        return _marked(path, f"{text}-- migrate:down\n", faults, optional=False)
     if [match["way"] for _, match in marks] != ["up", "down"]:
         ways = [match["way"] for _, match in marks]
         missing = " and ".join(f"`-- migrate:{way}`" for way in ("up", "down") if way not in ways)
@@ -268,11 +306,15 @@ def _marked(path: Path, text: str, faults: _Faults) -> tuple[Section, Section] |
     )
 
 
-def _paired(path: Path, text: str, down_path: Path, faults: _Faults) -> tuple[Section, Section] | None:
-    """The two-file layout: the whole of each file."""
+def _paired(
+    path: Path, text: str, down_path: Path, faults: _Faults, *, optional: bool
+) -> tuple[Section, Section] | None:
+    """The two-file layout: the whole of each file. `optional`: whether the way down may be missing."""
     mark = next((at for at, line in enumerate(text.splitlines(), 1) if _MARKER.match(line)), None)
     if mark is not None:
         faults.add(path, mark, "a dbmate marker in the two-file layout", "remove it: the ways are two files here")
+    if optional and not down_path.is_file():
+        return Section(text, path, 1), Section("", down_path, 1)
     if not down_path.is_file():
         faults.add(path, None, f"its way down is missing ({down_path})", "write it: each migration can be undone")
         return None

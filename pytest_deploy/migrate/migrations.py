@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 from msgspec import structs
 
 from pytest_deploy.errors import UsageError
-from pytest_deploy.migrate import backup, ledger, lint, rollback, service_group, snapshot
+from pytest_deploy.migrate import adoption, backup, ledger, lint, rollback, service_group, snapshot
+from pytest_deploy.migrate.adopted import Adoption, read_adopted
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.backup import Backup
 from pytest_deploy.migrate.dry_run import DryRun, dry_run
@@ -20,7 +21,7 @@ from pytest_deploy.migrate.lint import Finding
 from pytest_deploy.migrate.migration import Compatibility, Migration, compatibility, read_migrations
 from pytest_deploy.migrate.rollback import ENGINE, RolledBack
 from pytest_deploy.migrate.service_group import Membership
-from pytest_deploy.migrate.session import Connection, connect, with_lock_timeout
+from pytest_deploy.migrate.session import Connection, connect, sole_runner, with_lock_timeout
 from pytest_deploy.migrate.snapshot import Snapshot
 from pytest_deploy.migrate.trial import Trial, run_trial
 from pytest_deploy.platform.environment import Environment
@@ -47,6 +48,8 @@ class Migrations:
     """Time limits and budgets, in seconds."""
     actor: str
     """Who applies or rolls back, as the history and the record name them."""
+    environment: str = ""
+    """Whose database it is: `adopted.json` names it where its history is to be taken over."""
 
     @classmethod
     def of(cls, environment: Environment) -> Migrations:
@@ -57,7 +60,8 @@ class Migrations:
         policy = environment.policy.database
         if policy is None:
             raise UsageError(f"{environment.policy.environment} has no database: deploy.yaml says database: null")
-        return cls(environment.platform.database, environment.migrations_folder, policy, local_actor())
+        name = environment.policy.environment
+        return cls(environment.platform.database, environment.migrations_folder, policy, local_actor(), name)
 
     @property
     def _owner(self) -> str:
@@ -138,10 +142,33 @@ class Migrations:
             budget_s=self.policy.budget_s,
             expected=trial.schemas(),
             several=self._several,
+            take_over=self._take_over,
             on_batch=committed,
             on_alert=on_alert,
             on_lock_timeout=on_lock_timeout,
         )
+
+    def _take_over(self, connection: Connection) -> None:
+        """What the commit says was adopted becomes ours; any other history is refused."""
+        found = None if self.folder is None else read_adopted(self.folder).databases.get(self.environment)
+        if found is None or ledger.installed(connection) or not ledger.history_of_others(connection)[1]:
+            ledger.refuse_others(connection)
+        else:
+            adoption.take_over(connection, found, self.files())
+
+    def adopt(self, *, baseline: str | None, now: bool) -> Adoption:
+        """Look at a database that was there before, and write it down beside the migrations; with `now` take its history over.
+
+        `baseline`: the version whose schema it holds, where no tool kept a history. Raises MigrationsRefused, UsageError.
+        """
+        if self.folder is None:
+            raise UsageError("deploy.yaml says database.migrations: null: there are no migrations to adopt")
+        found, files = adoption.examine(self._owner, self.folder, actor=self.actor, baseline=baseline)
+        adoption.write_down(self.folder, self.environment, found, files)
+        if now:
+            with sole_runner(self._owner) as connection:
+                adoption.take_over(connection, found, self.files())
+        return found
 
     @property
     def _several(self) -> bool:

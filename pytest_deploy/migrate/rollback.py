@@ -169,7 +169,7 @@ def _way_down(done: Applied, file: Migration | None) -> Undo | None:
         # Its lines are the file's where the file has the same text.
         written = file.down if file is not None and same and file.down.sql == done.way_down else None
         return Undo(done, done.way_down, transactional=True, file=written)
-    if file is None or not same:
+    if file is None or not same or not file.reversible:
         return None
     return Undo(done, file.down.sql, file.down.transactional, file.down)
 

@@ -57,6 +57,7 @@ def run_trial(
     if not pending:
         return Trial((), target.sha256, target.sha256, 0.0, time.monotonic() - began, (), within_budget=True)
     require_one_batch(pending, several=several or not history)
+    _require_ways_down(pending)
     with _TrialDatabase.make(conninfo, migrations, len(migrations) - len(pending), actor, seeds) as database:
         # 2. Bring the scratch database to where the real one stands, with rows.
         _bring_up_to_date(database, target)
@@ -73,6 +74,15 @@ def run_trial(
             without_rows=sample_rows.without_rows(database.connection),
             within_budget=together_s <= budget_s,
         )
+
+
+def _require_ways_down(pending: Sequence[Migration]) -> None:
+    """REQ-o00044-E, -S: also what was adopted needs its way down where it is to be applied anew."""
+    problem = "it was adopted without a way down, and this database does not have it: a deployment could not be undone"
+    remedy = "bring the database there by the tool it was applied with, then `pytest-deploy migrate adopt ENV`"
+    faults = [_fault(migration, problem, remedy) for migration in pending if not migration.reversible]
+    if faults:
+        raise MigrationsRefused("trial", faults)
 
 
 def _bring_up_to_date(database: _TrialDatabase, target: Catalog) -> None:

@@ -13,7 +13,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.errors import MigrationsRefused
-from pytest_deploy.migrate import ledger
+from pytest_deploy.migrate import adoption, ledger
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.engine import pgmigrate_file
 from pytest_deploy.migrate.migration import read_migrations
@@ -76,10 +76,22 @@ def agree(conninfo: str, folder: Path, base: Path, expected: tuple[str, ...]) ->
     assert tuple(sorted(f"{int(key):04d}" for key, one in info.items() if one["installed_on"])) == expected
 
 
+def adopt(conninfo: str, folder: Path) -> None:
+    """What `migrate adopt` does where nobody is asked."""
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        found, files = adoption.examine(conninfo, folder, actor="ann")
+        adoption.take_over(connection, found, read_migrations(folder, files))
+
+
 def test_three_tools_take_turns_on_one_database(each_database: str, tmp_path: Path) -> None:
     folder = write(tmp_path / "all", *SIX)
     base = rendered(folder, tmp_path / "base")
     dbmate(each_database, only(folder, tmp_path / "one", 1), "up")
+    with pytest.raises(
+        MigrationsRefused, match="it has dbmate's history of 1 migrations, up to 0001, and nobody adopted it"
+    ):
+        apply(each_database, read_migrations(folder), actor=ACTOR)
+    adopt(each_database, folder)
     assert len(apply(each_database, read_migrations(only(folder, tmp_path / "three", 3)), actor=ACTOR)) == 2
     agree(each_database, folder, base, ALL[:3])
     dbmate(each_database, only(folder, tmp_path / "four", 4), "up", "--strict")
@@ -106,6 +118,7 @@ def test_pgmigrate_first_then_we(each_database: str, tmp_path: Path) -> None:
     folder = write(tmp_path / "all", *FIVE)
     base = rendered(folder, tmp_path / "base")
     pgmigrate(each_database, base, "migrate", "-t", "2", "-u", "ann")
+    adopt(each_database, folder)
     assert len(apply(each_database, read_migrations(folder), actor=ACTOR)) == 3
     agree(each_database, folder, base, ALL[:5])
     assert rows(each_database, "select distinct actor from deploy.applied order by 1") == [("database:ann",), (ACTOR,)]
@@ -114,6 +127,7 @@ def test_pgmigrate_first_then_we(each_database: str, tmp_path: Path) -> None:
 def test_what_dbmate_applies_late_is_refused_by_us(each_database: str, tmp_path: Path) -> None:
     folder = write(tmp_path / "all", *FIVE[:1], INDEX)
     dbmate(each_database, only(folder, tmp_path / "one", 1), "up")
+    adopt(each_database, folder)
     with psycopg.connect(each_database, autocommit=True) as connection:
         connection.execute("insert into schema_migrations values ('0003')")
     write(folder, ("select 1;\n", "select 1;\n"), first=3)

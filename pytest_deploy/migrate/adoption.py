@@ -1,0 +1,139 @@
+"""A database that was there before: its history becomes ours, once its schema is what the files make.
+
+A history is dbmate's or pgmigrate's own table, or none, with a baseline that is declared. Looked at first, and written down beside
+the migrations (`adopted.json`); taken over at once where nobody is asked, else by the next approved deployment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pytest_deploy.errors import Fault, MigrationsRefused
+from pytest_deploy.migrate import ledger
+from pytest_deploy.migrate.adopted import Adopted, Adoption, Tool, read_adopted, write_adopted
+from pytest_deploy.migrate.apply import apply
+from pytest_deploy.migrate.ledger import Applied
+from pytest_deploy.migrate.migration import Migration, read_migrations
+from pytest_deploy.migrate.names import named_files, rollback_file, rollback_folder
+from pytest_deploy.migrate.readable_diff import readable
+from pytest_deploy.migrate.session import Connection, connect, rows_of, scratch_database
+from pytest_deploy.migrate.snapshot import Catalog, read_catalog
+
+_SHOWN_LINES = 40
+
+
+def examine(conninfo: str, folder: Path, *, actor: str, baseline: str | None = None) -> tuple[Adoption, dict[str, str]]:
+    """What there is to take over, and the files that are exempt with their SHA-256 (hex). The database is only read.
+
+    Args:
+        conninfo: of the database's owner.
+        folder: of the migrations.
+        actor: who adopts.
+        baseline: the newest version whose schema the database holds, where no tool kept a history.
+
+    Raises MigrationsRefused: it is ours already, it has no history and no baseline was given, it has both, files and history
+    disagree, or the schema is not what the files make, with the difference.
+    """
+    with connect(conninfo) as connection:
+        if ledger.installed(connection):
+            raise _refused("database", "its history is kept here already", "there is nothing to adopt")
+        tool, history = ledger.history_of_others(connection)
+        catalog = read_catalog(rows_of(connection))
+    files = _exempt(folder, _last(tool, history, baseline))
+    migrations = _taken(read_migrations(folder, files), history, baseline)
+    made = _schema_of(conninfo, migrations, actor)
+    if catalog != made:
+        problem = (
+            f"the database's schema is not what {len(migrations)} migrations make:\n{_difference(made, catalog)}\n   "
+        )
+        raise _refused("database", problem, "write the difference as a migration before the last one, or undo it")
+    last = migrations[-1].version
+    at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Adoption(tool, last, catalog.sha256, actor, at), files
+
+
+def _refused(place: str, problem: str, remedy: str) -> MigrationsRefused:
+    return MigrationsRefused("adoption", [Fault(place, None, "", problem, remedy)])
+
+
+def _last(tool: Tool, history: Sequence[Applied], baseline: str | None) -> int:
+    """The newest number that is taken over."""
+    if not history and baseline is None:
+        problem = "it has no history of dbmate's or pgmigrate's"
+        raise _refused("database", problem, "say what it holds: `pytest-deploy migrate adopt ENV --baseline VERSION`")
+    if history and baseline is not None:
+        problem = f"it has {tool}'s history, up to {history[-1].version}, and a baseline was given"
+        raise _refused("database", problem, "leave --baseline out")
+    return history[-1].number if baseline is None else int(baseline)
+
+
+def _exempt(folder: Path, last: int) -> dict[str, str]:
+    """SHA-256 (hex) of each file up to that number, the ways down of pairs with them."""
+    pairs = rollback_folder(folder)
+    paths = []
+    for file in named_files(folder):
+        if file.number <= last:
+            paths += [file.path, *([] if pairs is None else [rollback_file(pairs, file.version)])]
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+        if path.is_file()
+    }
+
+
+def _taken(migrations: Sequence[Migration], history: Sequence[Applied], baseline: str | None) -> tuple[Migration, ...]:
+    """The migrations that the database is said to hold."""
+    if baseline is None:
+        pending = ledger.pending(migrations, history)
+        return tuple(migrations[: len(migrations) - len(pending)])
+    taken = tuple(migration for migration in migrations if migration.number <= int(baseline))
+    if not taken or taken[-1].number != int(baseline):
+        known = ", ".join(migration.version for migration in migrations) or "none"
+        raise _refused(f"--baseline {baseline}", "there is no such migration", f"known: {known}")
+    return taken
+
+
+def _schema_of(conninfo: str, migrations: Sequence[Migration], actor: str) -> Catalog:
+    """What the migrations make of an empty database of the same server."""
+    with scratch_database(conninfo) as place:
+        apply(place, migrations, actor=actor, several=True)
+        with connect(place) as connection:
+            return read_catalog(rows_of(connection))
+
+
+def _difference(made: Catalog, found: Catalog) -> str:
+    lines = list(readable("".join(made.diff(found, "files", "database"))))
+    rest = len(lines) - _SHOWN_LINES
+    shown = [*lines[:_SHOWN_LINES], *([f"and {rest} lines more"] if rest > 0 else [])]
+    return "".join(f"    {line}\n" for line in ["- the files make it, + the database has it", *shown]).rstrip("\n")
+
+
+def write_down(folder: Path, environment: str, adoption: Adoption, files: dict[str, str]) -> None:
+    """Put it beside the migrations, for the commit."""
+    known = read_adopted(folder)
+    databases = {**known.databases, environment: adoption}
+    write_adopted(folder, Adopted(databases, {**known.files, **files}))
+
+
+def take_over(connection: Connection, adoption: Adoption, migrations: Sequence[Migration]) -> None:
+    """The history becomes ours: by whom, when, from whom, and the schema that was found. All in one transaction.
+
+    Raises MigrationsRefused where the database is no longer at the version that was looked at.
+    """
+    tool, history = ledger.history_of_others(connection)
+    taken = _taken(migrations, history, adoption.last if tool == "none" else None)
+    if (tool, taken[-1].version) != (adoption.tool, adoption.last):
+        problem = f"{tool}'s history ends with {taken[-1].version}; what was adopted ended with {adoption.last} ({adoption.tool})"
+        raise _refused("database", problem, "look again: `pytest-deploy migrate adopt ENV`, and commit what it writes")
+    with connection.transaction():
+        ledger.install(connection)
+        if tool == "none":
+            ledger.declare(connection, taken, actor=adoption.by)
+        ledger.note_digests(connection, migrations, actor=adoption.by)
+        connection.execute(
+            "insert into deploy.adoption (actor, tool, last, schema_sha256) values (%s, %s, %s, %s)",
+            (adoption.by, adoption.tool, adoption.last, adoption.schema_sha256),
+        )
