@@ -15,8 +15,11 @@ from typing import Final, Literal
 import msgspec
 
 from pytest_deploy.errors import Fault, MigrationsRefused
+from pytest_deploy.workspace import program_command
 
 FILE: Final = "adopted.json"
+ADOPT: Final = program_command("migrate", "adopt", "ENV")
+ADOPT_BASELINE: Final = program_command("migrate", "adopt", "ENV", "--baseline", "VERSION")
 Tool = Literal["dbmate", "pgmigrate", "none"]
 
 

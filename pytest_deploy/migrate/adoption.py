@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pytest_deploy.errors import Fault, MigrationsRefused
 from pytest_deploy.migrate import ledger
-from pytest_deploy.migrate.adopted import Adopted, Adoption, Tool, read_adopted, write_adopted
+from pytest_deploy.migrate.adopted import ADOPT, ADOPT_BASELINE, Adopted, Adoption, Tool, read_adopted, write_adopted
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.migration import Migration, read_migrations
@@ -63,7 +63,7 @@ def _last(tool: Tool, history: Sequence[Applied], baseline: str | None) -> int:
     """The newest number that is taken over."""
     if not history and baseline is None:
         problem = "it has no history of dbmate's or pgmigrate's"
-        raise _refused("database", problem, "say what it holds: `pytest-deploy migrate adopt ENV --baseline VERSION`")
+        raise _refused("database", problem, f"say what it holds: `{ADOPT_BASELINE}`")
     if history and baseline is not None:
         problem = f"it has {tool}'s history, up to {history[-1].version}, and a baseline was given"
         raise _refused("database", problem, "leave --baseline out")
@@ -127,7 +127,7 @@ def take_over(connection: Connection, adoption: Adoption, migrations: Sequence[M
     taken = _taken(migrations, history, adoption.last if tool == "none" else None)
     if (tool, taken[-1].version) != (adoption.tool, adoption.last):
         problem = f"{tool}'s history ends with {taken[-1].version}; what was adopted ended with {adoption.last} ({adoption.tool})"
-        raise _refused("database", problem, "look again: `pytest-deploy migrate adopt ENV`, and commit what it writes")
+        raise _refused("database", problem, f"look again: `{ADOPT}`, and commit what it writes")
     with connection.transaction():
         ledger.install(connection)
         if tool == "none":

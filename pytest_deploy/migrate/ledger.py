@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pytest_deploy.errors import Fault, MigrationsRefused
-from pytest_deploy.migrate.adopted import Tool
+from pytest_deploy.migrate.adopted import ADOPT, ADOPT_BASELINE, Tool
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.names import NamedFile
+from pytest_deploy.migrate.names import RENUMBER, NamedFile
 from pytest_deploy.migrate.session import Connection, Rows, rows_of
 
 _APPLIED: Final = """
@@ -26,9 +26,6 @@ select version, description, sha256, to_char(at at time zone 'utc', 'YYYY-MM-DD"
        duration_s, way_down, seq
 from deploy.applied order by seq
 """
-
-
-RENUMBER: Final = "pytest-deploy migrate renumber ENV"
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ def history_of_others(connection: Connection) -> tuple[Tool, tuple[Applied, ...]
             continue
         if set(shape) != set(found[0]):
             problem = f"{table} has the columns {', '.join(found[0])}: it is not {tool}'s"
-            remedy = "its history cannot be read; declare what the database holds with `pytest-deploy migrate adopt ENV --baseline VERSION`, once that table has another name"
+            remedy = f"give that table another name, then declare what the database holds: `{ADOPT_BASELINE}`"
             raise MigrationsRefused("history of the database", [Fault(table, None, "", problem, remedy)])
         rows = connection.execute(query.encode()).fetchall()
         if rows:
@@ -109,7 +106,7 @@ def refuse_others(connection: Connection) -> None:
         problem = (
             f"it has {tool}'s history of {len(history)} migrations, up to {history[-1].version}, and nobody adopted it"
         )
-        remedy = "look at it first: `pytest-deploy migrate adopt ENV`"
+        remedy = f"look at it first: `{ADOPT}`"
         raise MigrationsRefused("history of the database", [Fault("database", None, "", problem, remedy)])
 
 

@@ -28,6 +28,7 @@ from pytest_deploy.errors import Fault, MigrationsRefused
 from pytest_deploy.migrate.adopted import adopted_files
 from pytest_deploy.migrate.names import (
     EXAMPLE,
+    RENUMBER,
     NamedFile,
     is_timestamp,
     named_files,
@@ -195,7 +196,7 @@ def _files(folder: Path, exempt: Mapping[str, str], faults: _Faults) -> list[Nam
     for file in files:
         if read and read[-1].number == file.number:
             problem = f"version {file.version} is there twice ({read[-1].path.name})"
-            faults.add(file.path, None, problem, "give each a number of its own: `pytest-deploy migrate renumber ENV`")
+            faults.add(file.path, None, problem, f"give each a number of its own: `{RENUMBER}`")
             continue
         read.append(file)
         in_sequence = is_timestamp(file.version) or file.number == 1 or file.number - 1 in numbers

@@ -15,6 +15,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from pytest_deploy.workspace import program_command
+
+RENUMBER: Final = program_command("migrate", "renumber", "ENV")
 EXAMPLE: Final = "0001_create_visit.sql or 20240102030405_create_visit.sql"
 _NAME: Final = re.compile(r"(?P<version>\d{3,18})_(?P<name>[A-Za-z0-9][A-Za-z0-9_-]*)\.sql")
 _ROLLBACK: Final = re.compile(r"(?P<version>\d{3,18})_rollback\.sql")

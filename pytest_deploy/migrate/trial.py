@@ -21,6 +21,7 @@ import msgspec
 
 from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import ledger, sample_rows
+from pytest_deploy.migrate.adopted import ADOPT
 from pytest_deploy.migrate.apply import BUDGET_S, apply
 from pytest_deploy.migrate.batches import require_one_batch
 from pytest_deploy.migrate.migration import Migration
@@ -79,7 +80,7 @@ def run_trial(
 def _require_ways_down(pending: Sequence[Migration]) -> None:
     """REQ-o00044-E, -S: also what was adopted needs its way down where it is to be applied anew."""
     problem = "it was adopted without a way down, and this database does not have it: a deployment could not be undone"
-    remedy = "bring the database there by the tool it was applied with, then `pytest-deploy migrate adopt ENV`"
+    remedy = f"bring the database there by the tool it was applied with, then `{ADOPT}`"
     faults = [_fault(migration, problem, remedy) for migration in pending if not migration.reversible]
     if faults:
         raise MigrationsRefused("trial", faults)

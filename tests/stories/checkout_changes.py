@@ -19,3 +19,12 @@ def pytest_deploy_phase_finished(phase):
     if phase == "deploy":
         raise RuntimeError("the hook's own fault")
 '''
+
+
+ASKED = """
+  guarded:
+    extends: local
+    phases: {leave_out: []}
+    approval: {roles: [QA Lead], expires_h: 24}
+"""
+"""An environment of deploy.yaml that asks for approval, on the embedded platform."""

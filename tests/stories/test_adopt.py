@@ -15,7 +15,7 @@ from pytest_deploy.migrate.adopted import FILE, read_adopted
 from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from tests.project_checkout import Checkout
-from tests.stories.test_migrate_commands import ASKED
+from tests.stories.checkout_changes import ASKED
 from tests.unit.commands.typed import typed
 
 KNOWN = 7

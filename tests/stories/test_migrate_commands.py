@@ -17,14 +17,8 @@ from pytest_deploy.errors import MigrationsRefused, Refused, UsageError
 from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from tests.project_checkout import Checkout
+from tests.stories.checkout_changes import ASKED
 from tests.unit.commands.typed import typed
-
-ASKED = """
-  guarded:
-    extends: local
-    phases: {leave_out: []}
-    approval: {roles: [QA Lead], expires_h: 24}
-"""
 
 
 def test_schema_is_looked_at_tried_moved_and_taken_back(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
