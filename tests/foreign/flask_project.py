@@ -1,0 +1,135 @@
+"""A Flask service as its authors have it: PostgreSQL, dbmate's own names for migrations, gunicorn."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.foreign.strangers_machine import PRODUCTION
+
+PACKAGES: Final = ("flask==3.1.3", "gunicorn==27.0.1")
+
+_APP = """\
+import os
+
+import psycopg
+from flask import Flask, jsonify, request
+
+app = Flask(__name__)
+
+
+def asked(query, *given):
+    with psycopg.connect(os.environ["DATABASE_URL"]) as connection:
+        return connection.execute(query, given).fetchall()
+
+
+@app.get("/healthz")
+def healthz():
+    return "", 204
+
+
+@app.post("/parcels")
+def hand_in():
+    (row,) = asked("insert into parcels.parcel (sender) values (%s) returning id", request.args["sender"])
+    return jsonify(id=row[0]), 201
+
+
+@app.get("/parcels/<int:number>")
+def found(number):
+    rows = asked("select sender from parcels.parcel where id = %s", number)
+    return jsonify([sender for (sender,) in rows])
+"""
+_CREATE = """\
+-- deploy:compatible expand
+-- deploy:lossy the first release has nothing before it
+-- migrate:up
+do $$ begin
+  if not exists (select from pg_roles where rolname = 'parcels_app') then create role parcels_app nologin; end if;
+end $$;
+create schema parcels;
+create table parcels.parcel (id bigint generated always as identity primary key, sender text not null);
+grant usage on schema parcels to parcels_app;
+grant select, insert on parcels.parcel to parcels_app;
+
+-- migrate:down
+drop schema parcels cascade;
+"""
+_INDEX = """\
+-- deploy:compatible expand
+-- deploy:outside-transaction the table is large elsewhere
+-- deploy:accept require-timeout-settings the runner sets them
+-- migrate:up transaction:false
+create index concurrently parcel_sender on parcels.parcel (sender);
+
+-- migrate:down transaction:false
+drop index concurrently parcels.parcel_sender;
+"""
+_COUNT = """\
+-- deploy:compatible expand
+-- migrate:up
+create function parcels.handed_in() returns bigint language sql stable as 'select count(*) from parcels.parcel';
+
+-- migrate:down
+drop function parcels.handed_in();
+"""
+_SMOKE = '''\
+"""What a stranger can do: hand in a parcel, and find it again."""
+
+import pytest
+
+
+@pytest.mark.step(rollback=True)
+def test_a_parcel_is_found_again(service, record):
+    handed_in = service.call("POST", "/parcels?sender=synthetic")
+
+    answer = service.call("GET", f"/parcels/{handed_in.body['id']}")
+
+    record.expect(["synthetic"], answer.body)
+    assert answer.body == ["synthetic"]
+'''
+_DEPLOY = """\
+organisation: {name: Parcels, domain: deploy.parcels.example}
+service:
+  name: parcels
+  source: .
+  command: [gunicorn, --config, gunicorn.conf.py, "app:app"]
+  health: /healthz
+  checks:
+    tests: [python, -m, compileall, -q, app.py]
+database:
+  migrations: db/migrations
+  service_group: parcels_app
+  required: {tables: [parcels.parcel]}
+sla_s: 600
+health: {watch_s: 1, interval_s: 0.5}
+smoke: {query_s: 30}                  # the test machine is shared
+environments:
+  dev:
+    platform: {kind: embedded}
+    phases: {leave_out: [approval, integration]}
+    dirty_tree: true
+"""
+_DEPLOY += PRODUCTION
+
+FIRST, INDEX, COUNT = "20240102030405", "20240203040506", "20240304050607"
+FILES: Final = {
+    "app.py": _APP,
+    "gunicorn.conf.py": "import os\n\nbind = f\"127.0.0.1:{os.environ['PORT']}\"\nworkers = 1\n",
+    f"db/migrations/{FIRST}_create_parcel.sql": _CREATE,
+    f"db/migrations/{INDEX}_parcel_sender.sql": _INDEX,
+    f"db/migrations/{COUNT}_handed_in.sql": _COUNT,
+    "deploy.yaml": _DEPLOY,
+    "suites/smoke/test_parcels.py": _SMOKE,
+    ".gitignore": ".deploy/\nreports/\n__pycache__/\n*.pyc\n",
+}
+"""By name: the repository before this project comes to it, and what its authors write for it."""
+
+WEIGHT: Final = """\
+-- deploy:compatible expand
+-- deploy:lossy weights are new with it
+-- migrate:up
+alter table parcels.parcel add column grams integer;
+
+-- migrate:down
+alter table parcels.parcel drop column grams;
+"""
+"""A migration of a later release."""
