@@ -6,8 +6,12 @@ import pytest
 
 from tests.stories.story_assertions import Deployed
 
-STEP = "pytest_deploy/suites/smoke/test_database.py"
+STEP = "suites/smoke/test_sleeper.py"
 SLEEPER = """
+import time
+
+import pytest
+
 
 @pytest.mark.step(timeout=1)
 def test_answers_some_day() -> None:
@@ -18,8 +22,7 @@ def test_answers_some_day() -> None:
 @pytest.mark.faults
 def test_step_over_its_time_limit_fails_the_run(deployed: Deployed) -> None:
     checkout = deployed.checkout
-    file = checkout.path / STEP
-    file.write_text(file.read_text(encoding="utf-8") + SLEEPER, encoding="utf-8")
+    (checkout.path / STEP).write_text(SLEEPER, encoding="utf-8")
     written = checkout.deploy_py("steps", "--write")
     assert written.code == 0, written.said
     checkout.commit("A step that sleeps")
@@ -27,7 +30,7 @@ def test_step_over_its_time_limit_fails_the_run(deployed: Deployed) -> None:
     ran = checkout.deploy()
 
     deployed.assert_rolled_back(ran)
-    assert checkout.failing() == {"smoke/test_database.py::test_answers_some_day"}
+    assert checkout.failing() == {"smoke/test_sleeper.py::test_answers_some_day"}
     (finished,) = [one for one in checkout.said("step.finished") if one["nodeid"].endswith("answers_some_day")]
     assert "Timeout" in finished["message"]
     assert 1 <= finished["duration_s"] < 10
