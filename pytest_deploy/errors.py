@@ -112,12 +112,32 @@ class Failed(DeployError):
     exit_code: ClassVar[int] = 1
 
 
+@dataclass(frozen=True)
+class RefusedRows:
+    """Rows that the server did not take or could not convert, as far as it says where they are. Never a row itself."""
+
+    table: str
+    """`schema.table`, unquoted; empty where it does not say."""
+    column: str
+    """Empty where it does not say."""
+    nulls: bool
+    """Whether what it refused was a null."""
+
+
 class MigrationFailed(Failed):
     """A migration did not go through; the transaction left nothing behind unless `applied` says so."""
 
     def __init__(
-        self, message: str, *, failed: str = "", applied: tuple[str, ...] = (), not_run: tuple[str, ...] = ()
+        self,
+        message: str,
+        *,
+        failed: str = "",
+        applied: tuple[str, ...] = (),
+        not_run: tuple[str, ...] = (),
+        rows: RefusedRows | None = None,
     ) -> None:
+        """`rows` where the server refused rows, and not the migration itself."""
+        self.rows = rows
         self.applied = applied
         self.failed = failed
         self.not_run = not_run

@@ -52,7 +52,10 @@ def check(env: Env) -> None:
         for finding in findings:
             accepted = "" if finding.accepted is None else f" (accepted: {finding.accepted})"
             typer.echo(f"{finding.path.name}:{finding.line} {finding.rule}: {finding.message}{accepted}")
-        typer.echo(f"{len(migrations.pending())} pending, none faulty; {migrations.compatibility().summary}")
+        pending = migrations.pending()
+        if pending:
+            typer.echo(f"the trial would run {migrations.trial_place()}")
+        typer.echo(f"{len(pending)} pending, none faulty; {migrations.compatibility().summary}")
 
 
 @migrate.command(name="dry-run")
@@ -90,6 +93,8 @@ def up(
             )
         with under_lease(environment):
             trial = migrations.trial(selected)
+            for line in trial.told:
+                typer.echo(line)
             applied = migrations.apply(selected, trial=trial)
         for migration in applied:
             typer.echo(f"{migration.version} {migration.name} applied in {migration.duration_s or 0:.3f} s")

@@ -46,6 +46,7 @@ def apply(
     on_alert: Callable[[str], None] = lambda _: None,
     on_lock_timeout: Callable[[float], None] = lambda _: None,
     on_batch: Callable[[tuple[Applied, ...]], None] = lambda _: None,
+    before_commit: Callable[[Rows], None] = lambda _: None,
     expected: Mapping[str, str] | None = None,
     several: bool = False,
     take_over: Callable[[Connection], None] = ledger.refuse_others,
@@ -62,6 +63,7 @@ def apply(
         on_lock_timeout: gets the seconds after which the migrations' own session gives up on a lock (0: never), as the server
             says just before each commit. REQ-o00044-K.
         on_batch: gets what a batch applied, once it is committed.
+        before_commit: looks at what a batch did, last, and raises MigrationFailed where it must not be committed.
         expected: by version the SHA-256 of the catalog text that it makes, as the trial found: another schema is not committed.
         several: whether what is pending may commit in several batches, also on a database that has a history.
         take_over: makes another tool's history ours, in the runner's session; without it such a database is refused.
@@ -97,6 +99,7 @@ def apply(
                 earlier=tuple(done.version for done in applied),
                 later=tuple(each.version for each in pending[len(applied) + len(batch) :]),
                 expected_schema=(expected or {}).get(batch[-1].version),
+                before_commit=before_commit,
             )
             committed = work.run(alert, on_lock_timeout)
             applied.extend(committed)
@@ -134,6 +137,7 @@ class _Batch:
     later: tuple[str, ...]
     """Versions that come after this batch."""
     expected_schema: str | None
+    before_commit: Callable[[Rows], None]
 
     def run(self, alert: _Alert, on_lock_timeout: Callable[[float], None]) -> tuple[Applied, ...]:
         """What was committed. Raises MigrationFailed, ManualInterventionRequired."""
@@ -146,6 +150,7 @@ class _Batch:
             committed.extend(check_before_commit(rows, pending, history, self.expected_schema))
             ((milliseconds,),) = rows("select setting::bigint from pg_settings where name = 'lock_timeout'")
             on_lock_timeout(milliseconds / 1000)
+            self.before_commit(rows)
 
         def look(backend: int) -> None:
             nonlocal blockers
@@ -173,17 +178,12 @@ class _Batch:
         return tuple(committed)  # also where only the server's answer to the commit was lost
 
     def _among_batches(self, error: MigrationFailed) -> MigrationFailed:
-        """The failure of this batch as that of the release: what was committed before it, and what comes after it."""
-        if not self.earlier:
-            told = str(error)
-        else:
-            told = f"{error}; batches before it were committed: {', '.join(self.earlier)}"
-        return MigrationFailed(
-            told,
-            failed=error.failed,
-            applied=(*self.earlier, *error.applied),
-            not_run=(*error.not_run, *self.later),
-        )
+        """The failure of this batch, told as the release's: what was committed before it, and what comes after it."""
+        if self.earlier:
+            error.args = (f"{error}; batches before it were committed: {', '.join(self.earlier)}",)
+        error.applied = (*self.earlier, *error.applied)
+        error.not_run = (*error.not_run, *self.later)
+        return error
 
 
 def _left_behind(connection: Connection, before: Catalog) -> str:
@@ -270,11 +270,12 @@ def failure_of(
     if failed is None:
         versions = ", ".join(migration.version for migration in pending)
         message = f"the migrations {versions} were not committed: {stop.message}{f'; {left}' if left else ''}"
-        return MigrationFailed(message, applied=applied, not_run=others)
+        return MigrationFailed(message, applied=applied, not_run=others, rows=stop.rows)
     state = f"applied: {', '.join(applied)}" if applied else left or "nothing was committed"
     if blockers and "lock timeout" in stop.message:
         state = f"{blockers}; {state}"
-    return MigrationFailed(point_at_line(failed, stop, state), applied=applied, failed=failed.version, not_run=others)
+    message = point_at_line(failed, stop, state)
+    return MigrationFailed(message, applied=applied, failed=failed.version, not_run=others, rows=stop.rows)
 
 
 def point_at_line(migration: Migration, stop: Stop, state: str) -> str:

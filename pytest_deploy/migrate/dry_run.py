@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pytest_deploy.errors import Fault, MigrationsRefused
+import psycopg
+from psycopg import sql
+
+from pytest_deploy.errors import Fault, MigrationsRefused, RefusedRows
 from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.apply import check_before_commit, failure_of
 from pytest_deploy.migrate.engine import Engine
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.session import Rows, rows_of, sole_runner
+from pytest_deploy.migrate.session import Connection, Rows, rows_of, sole_runner
 from pytest_deploy.migrate.snapshot import read_catalog
 
 _LOCKS: Final = """
@@ -70,8 +73,21 @@ def dry_run(conninfo: str, migrations: Sequence[Migration], *, actor: str) -> Dr
         prepare = () if ledger.installed(connection) else ledger.definition()[:1]
         stop = Engine(conninfo, pending, actor, before_end, dry_run=True, prepare=prepare).run()
         if stop is not None:
-            raise failure_of(stop, pending, frozenset(row.number for row in history), "")
+            left = "" if stop.rows is None else _of_real_rows(connection, stop.rows)
+            raise failure_of(stop, pending, frozenset(row.number for row in history), "", left)
         return observed[0]
+
+
+def _of_real_rows(connection: Connection, refused: RefusedRows) -> str:
+    """Whose rows a dry run failed on, in words, and how many there are; never a row."""
+    table = sql.Identifier(*refused.table.split(".", 1)) if refused.table else None
+    if table is None:
+        return "it failed on rows of the real database or of the migrations; nothing was committed"
+    try:
+        ((held,),) = connection.execute(sql.SQL("select count(*) from {}").format(table)).fetchall()
+    except psycopg.errors.UndefinedTable:
+        return f"the migrations themselves put rows into {refused.table} that violate it; nothing was committed"
+    return f"rows of the real database violate it ({refused.table} holds {held}); nothing was committed"
 
 
 def _refuse_outside_transaction(pending: Sequence[Migration]) -> None:

@@ -23,9 +23,9 @@ from typing import Any, Final
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from pytest_deploy.errors import DeployError
+from pytest_deploy.errors import DeployError, RefusedRows
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.session import ENGINE_KEY, Rows, bounded, server_message
+from pytest_deploy.migrate.session import ENGINE_KEY, Rows, bounded, refused_rows, server_message
 from pytest_deploy.migrate.statements import statements
 from pytest_deploy.migrate.tools import import_pgmigrate
 
@@ -47,6 +47,8 @@ class Stop:
     """Of the section, from 1: where the statement that failed begins."""
     check_error: DeployError | None = None
     """What the check before the commit raised."""
+    rows: RefusedRows | None = None
+    """Where the server refused rows."""
 
 
 class _CheckedConnection:
@@ -189,9 +191,10 @@ class Engine:
         failed = next((each for each in self.migrations if version and each.number == int(version)), None)
         if failed is None and hasattr(cause, "diag") and not self.migrations[0].up.transactional:
             failed = self.migrations[0]
+        rows = refused_rows(cause)
         if failed is None or not hasattr(cause, "diag"):
-            return Stop(None, message, None)
-        return Stop(failed.version, message, *place_of_error(cause.diag, failed.up.sql))
+            return Stop(None, message, None, rows=rows)
+        return Stop(failed.version, message, *place_of_error(cause.diag, failed.up.sql), rows=rows)
 
 
 def place_of_error(diagnosis: Any, text: str) -> tuple[int | None, int]:

@@ -24,6 +24,7 @@ from pytest_deploy.migrate.service_group import Membership
 from pytest_deploy.migrate.session import Connection, connect, sole_runner, with_lock_timeout
 from pytest_deploy.migrate.snapshot import Snapshot
 from pytest_deploy.migrate.trial import Trial, run_trial
+from pytest_deploy.migrate.trial_place import choose, require_no_named_effects, told_place
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import DatabaseAccess
 from pytest_deploy.policy.rollout import Database
@@ -50,6 +51,8 @@ class Migrations:
     """Who applies or rolls back, as the history and the record name them."""
     environment: str = ""
     """Whose database it is: `adopted.json` names it where its history is to be taken over."""
+    seeds: Path | None = None
+    """The folder of the project's own rows for the trial; None where there are none."""
 
     @classmethod
     def of(cls, environment: Environment) -> Migrations:
@@ -58,10 +61,11 @@ class Migrations:
         Raises UsageError where the environment has no database.
         """
         policy = environment.policy.database
-        if policy is None:
-            raise UsageError(f"{environment.policy.environment} has no database: deploy.yaml says database: null")
         name = environment.policy.environment
-        return cls(environment.platform.database, environment.migrations_folder, policy, local_actor(), name)
+        if policy is None:
+            raise UsageError(f"{name} has no database: deploy.yaml says database: null")
+        seeds = None if policy.seeds is None else environment.workspace.root / policy.seeds
+        return cls(environment.platform.database, environment.migrations_folder, policy, local_actor(), name, seeds)
 
     @property
     def _owner(self) -> str:
@@ -101,12 +105,30 @@ class Migrations:
         return compatibility(self.pending())
 
     def trial(self, wanted: Sequence[Migration] | None = None) -> Trial:
-        """What is pending tried on a scratch database of this server, up and down and up again.
+        """What is pending tried, up and down and up again: in a throw-away server, or beside the target, as policy says.
 
-        Raises MigrationsRefused with every fault that the trial finds.
+        Raises MigrationsRefused with every fault that the trial finds, PlatformUnavailable where it cannot run there.
         """
-        files = self.files() if wanted is None else wanted
-        return run_trial(self._owner, files, actor=self.actor, budget_s=self.policy.budget_s, several=self._several)
+        return run_trial(
+            self._owner,
+            self.files() if wanted is None else wanted,
+            actor=self.actor,
+            seeds=self.seeds,
+            budget_s=self.policy.budget_s,
+            several=self._several,
+            where=self.policy.trial,
+            programs=self.access.programs,
+        )
+
+    def trial_place(self) -> str:
+        """Where the trial of what is pending would run, and why, in words.
+
+        Raises MigrationsRefused where it would run beside the target and a statement of these says that it changes the server.
+        """
+        files, pending = self.files(), self.pending()
+        place = choose(self._owner, self.policy.trial, programs=self.access.programs)
+        require_no_named_effects(place, files[: len(files) - len(pending)], pending)
+        return told_place(place.where, place.why)
 
     def dry_run(self) -> DryRun:
         """What is pending executed on the real database and taken back (REQ-o00044-I)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -22,7 +22,16 @@ from pytest_deploy.migrate.engine import do_block, ledger_facts, place_of_error
 from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.loss import Saved
 from pytest_deploy.migrate.migration import Migration, Section
-from pytest_deploy.migrate.session import ENGINE_KEY, Connection, connect, rows_of, server_message, sole_runner
+from pytest_deploy.migrate.session import (
+    ENGINE_KEY,
+    Connection,
+    Rows,
+    connect,
+    refused_rows,
+    rows_of,
+    server_message,
+    sole_runner,
+)
 from pytest_deploy.migrate.snapshot import read_catalog
 
 logger = logging.getLogger(__name__)
@@ -58,7 +67,9 @@ class Undo:
             "nothing was undone" if self.transactional else "it ran outside a transaction, so what it did before stays"
         )
         return MigrationFailed(
-            f"{place}: the way down of {version} failed: {server_message(error)}; {left}", failed=version
+            f"{place}: the way down of {version} failed: {server_message(error)}; {left}",
+            failed=version,
+            rows=refused_rows(error),
         )
 
     def undone(self, actor: str, duration_s: float) -> RolledBack:
@@ -73,11 +84,13 @@ def roll_back(
     actor: str,
     expected_schema: str | None = None,
     save_into: Path | None = None,
+    before_commit: Callable[[Rows], None] = lambda _: None,
 ) -> tuple[RolledBack, ...]:
     """Undo every applied migration that is not in `to`, the versions that shall remain; () where there is none.
 
     `expected_schema` is `Snapshot.catalog` from before the release: another schema is not committed. Rows that the
     downs take with them go into new files of `save_into` first; without it a rollback that would lose rows is refused.
+    `before_commit` looks at what the transaction did, last, and raises MigrationFailed where it must not be committed.
 
     Raises MigrationsRefused (a version that shall remain is not applied, a hole would be left, no way down is known),
     Refused (another runner did not end) and MigrationFailed (then all of its batch are still applied).
@@ -98,7 +111,16 @@ def roll_back(
             expected = expected_schema if batch is ways[-1] else None
             try:
                 if batch[0].transactional:
-                    undone.extend(_run_together(conninfo, batch, actor, expected, save_into))
+                    undone.extend(
+                        _run_together(
+                            conninfo,
+                            batch,
+                            actor,
+                            expected_schema=expected,
+                            save_into=save_into,
+                            before_commit=before_commit,
+                        )
+                    )
                 else:
                     undone.extend(_run_alone(keeper, batch[0], actor, expected))
             except MigrationFailed as error:
@@ -107,16 +129,22 @@ def roll_back(
 
 
 def _among_batches(error: MigrationFailed, undone: Sequence[RolledBack]) -> MigrationFailed:
-    """The failure of one batch as that of the whole way back: what was undone before it stays undone."""
-    if not undone:
-        return error
-    versions = ", ".join(done.version for done in undone)
-    saved = "".join(f"; rows of {lost.table} lie in {lost.place}" for done in undone for lost in done.lost)
-    return MigrationFailed(f"{error}; undone before it, and committed: {versions}{saved}", failed=error.failed)
+    """The failure of one batch, told as that of the whole way back: what was undone before it stays undone."""
+    if undone:
+        versions = ", ".join(done.version for done in undone)
+        saved = "".join(f"; rows of {lost.table} lie in {lost.place}" for done in undone for lost in done.lost)
+        error.args = (f"{error}; undone before it, and committed: {versions}{saved}",)
+    return error
 
 
 def _run_together(
-    conninfo: str, batch: Sequence[Undo], actor: str, expected_schema: str | None, save_into: Path | None
+    conninfo: str,
+    batch: Sequence[Undo],
+    actor: str,
+    *,
+    expected_schema: str | None,
+    save_into: Path | None,
+    before_commit: Callable[[Rows], None],
 ) -> tuple[RolledBack, ...]:
     """One batch in one transaction, verified before its commit."""
     with connect(conninfo) as connection:
@@ -127,6 +155,7 @@ def _run_together(
             _run(connection, batch, save_into, lost)
             connection.execute("set constraints all immediate")
             _verify(connection, expected_schema, "nothing was committed", batch[-1].done.version)
+            before_commit(rows_of(connection))
             return _rolled_back(connection, batch, actor, tuple(lost))
         except BaseException:  # rows that are still in the database do not lie beside it
             for saved in lost:

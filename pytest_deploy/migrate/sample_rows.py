@@ -1,7 +1,7 @@
 """Representative rows for a trial: a few in every table that takes them, never a real one.
 
-Types and references say most of what a row must look like; checks and triggers say the rest, and they are asked: several
-kinds of values are tried, each in a savepoint. A table that takes none of them is named, so that nobody believes that it was
+Types and references say most of what a row must look like, and the words of a CHECK much of the rest; checks and triggers
+are asked: several kinds of values are tried, each in a savepoint. A table that takes none of them is named, so that nobody believes that it was
 tried with rows.
 """
 
@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
 import psycopg
 from psycopg import sql
 
+from pytest_deploy.migrate import sample_values
 from pytest_deploy.migrate.session import Connection
 
 _TABLES: Final = """
@@ -37,7 +39,11 @@ select quote_ident(a.attname), t.typcategory::text, format_type(t.oid, null), a.
         from pg_constraint k
         join lateral unnest(k.conkey, k.confkey) pair(here, there) on pair.here = a.attnum
         join pg_attribute f on f.attrelid = k.confrelid and f.attnum = pair.there
-        where k.conrelid = a.attrelid and k.contype = 'f' order by k.oid limit 1)
+        where k.conrelid = a.attrelid and k.contype = 'f' order by k.oid limit 1),
+       array(select pg_get_constraintdef(k.oid) from pg_constraint k
+             where k.contype = 'c' and ((k.conrelid = a.attrelid and a.attnum = any (k.conkey))
+                                        or k.contypid in (select oid from base b where b.root = base.root and b.oid <> b.root))
+             order by k.oid)
 from pg_attribute a join base on base.oid = a.atttypid join pg_type t on t.oid = base.root
 where a.attrelid = %s and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and a.attidentity <> 'a'
 order by a.attnum
@@ -71,6 +77,8 @@ _BY_CATEGORY: Final[dict[str, tuple[str, ...]]] = {
 
 
 _ROWS_PER_TABLE: Final = 2
+_KINDS: Final = 24
+"""Of rows that are tried."""
 
 
 @dataclass(frozen=True)
@@ -88,28 +96,36 @@ class _Column:
     """The first label of an enum, as a literal."""
     reference: str | None
     """A query for a value that its foreign key accepts."""
+    checks: list[str]
+    """Definitions of the CHECKs that name it, and of its domain's."""
 
 
-def fill(connection: Connection) -> None:
-    """Add rows to every table that takes them, in one transaction."""
+def fill(connection: Connection, left_out: AbstractSet[str] = frozenset()) -> set[str]:
+    """Add rows to every table that takes them but to some, in one transaction; returns the tables that took one."""
+    filled: set[str] = set()
     with connection.transaction():
         connection.execute("set constraints all immediate")
         tables = connection.execute(_TABLES.encode()).fetchall()
         columns = {
-            table: [_Column(*row) for row in connection.execute(_COLUMNS.encode(), (oid,))] for oid, table in tables
+            table: [_Column(*row) for row in connection.execute(_COLUMNS.encode(), (oid,))]
+            for oid, table in tables
+            if table not in left_out
         }
         waiting: list[str] = []
         left = list(columns)
         while left != waiting:  # a table that refers to another waits until that one has rows
-            waiting, left = left, [table for table in left if not _add(connection, table, columns[table])]
+            added = {table: _add(connection, table, columns[table]) for table in left}
+            filled.update(table for table, count in added.items() if count)
+            waiting, left = left, [table for table in left if added[table] < _ROWS_PER_TABLE]
+    return filled
 
 
 def without_rows(connection: Connection) -> tuple[str, ...]:
     return tuple(table for table, rows in all_rows(connection).items() if not rows)
 
 
-def _add(connection: Connection, table: str, columns: list[_Column]) -> bool:
-    """Whether all the rows were added; as many as went in stay."""
+def _add(connection: Connection, table: str, columns: list[_Column]) -> int:
+    """How many rows went in, `_ROWS_PER_TABLE` at the most."""
     added = 0
     for statement in _inserts(table, columns):
         try:
@@ -119,15 +135,15 @@ def _add(connection: Connection, table: str, columns: list[_Column]) -> bool:
             continue
         added += 1
         if added == _ROWS_PER_TABLE:
-            return True
-    return False
+            break
+    return added
 
 
 def _inserts(table: str, columns: list[_Column]) -> Iterator[str]:
     """INSERT statements to try, the fullest first; each is another row."""
     for full in (True, False):
         chosen = [column for column in columns if full or (column.required and not column.default)]
-        for kind in range(8):
+        for kind in range(_KINDS):
             if not chosen:
                 yield f"insert into {table} default values"
                 continue
@@ -142,8 +158,9 @@ def _value(column: _Column, kind: int) -> str:
         return column.reference if kind % 2 else column.reference.replace("r.ctid", "r.ctid desc")
     if column.label is not None:
         return column.label
-    values = _BY_TYPE.get(column.type) or _BY_CATEGORY.get(column.category)
-    if values is None:
+    guessed = sample_values.candidates(column.checks, column.category)
+    values = (*guessed, *(_BY_TYPE.get(column.type) or _BY_CATEGORY.get(column.category) or ()))
+    if not values:
         return "default" if column.default else "null"
     unique = f"((extract(epoch from clock_timestamp()) * 1000000)::bigint % 1000000000 + {kind})"
     return values[kind % len(values)].format(unique=unique, type=column.type, later=column.number)

@@ -21,7 +21,7 @@ import psycopg
 from psycopg import pq, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from pytest_deploy.errors import DeployError, PlatformUnavailable, Refused
+from pytest_deploy.errors import DeployError, PlatformUnavailable, Refused, RefusedRows
 from pytest_deploy.record.programs import system_program
 
 logger = logging.getLogger(__name__)
@@ -56,6 +56,21 @@ def server_message(error: BaseException) -> str:
         return next(iter(str(error).strip().splitlines()), type(error).__name__)
     hint = getattr(diagnosis, "message_hint", None)
     return f"{primary} (hint: {hint})" if hint else str(primary)
+
+
+def refused_rows(error: BaseException) -> RefusedRows | None:
+    """What a driver's error says of rows that the server refused; None where it says something else."""
+    diagnosis = getattr(error, "diag", None)
+    state = str(getattr(diagnosis, "sqlstate", None) or "")
+    if not state.startswith(_OF_ROWS):
+        return None
+    schema, table, column = (getattr(diagnosis, f"{part}_name", None) or "" for part in ("schema", "table", "column"))
+    return RefusedRows(f"{schema}.{table}" if table else "", column, state == _NULL)
+
+
+_OF_ROWS: Final = ("21", "22", "23", "P0001", "P0004")
+"""How the SQLSTATEs begin of rows that are too many, of values, of constraints, and of what a function raises itself."""
+_NULL: Final = "23502"
 
 
 def attempt(work: Callable[[], _T], failure: Callable[[str], DeployError]) -> _T:

@@ -36,6 +36,10 @@ _TRANSACTION_PAIRS: Final = frozenset({("START", "TRANSACTION"), ("PREPARE", "TR
 _OUTSIDE_PAIRS: Final = frozenset(
     {("ALTER", "SYSTEM"), ("CREATE", "DATABASE"), ("DROP", "DATABASE"), ("CREATE", "TABLESPACE")}
 )
+_OF_THE_SERVER: Final = frozenset(
+    {"ROLE", "USER", "GROUP", "DATABASE", "TABLESPACE", "SUBSCRIPTION", "SYSTEM", "PARAMETER"}
+)
+"""Kinds of what belongs to no single database, or works beyond it."""
 _OURS: Final = (
     *("lock_timeout", "client_connection_check_interval", "deploy.", "session_authorization"),
     "session_replication_role",  # as a replica no trigger fires: neither the ledger's nor the service's audit trail
@@ -64,6 +68,15 @@ class Statement:
         """Whether PostgreSQL refuses to run it inside a transaction."""
         concurrent = "CONCURRENTLY" in self.words and (self._first == "REINDEX" or "INDEX" in self.words[:3])
         return concurrent or self._first == "VACUUM" or self.words[:2] in _OUTSIDE_PAIRS
+
+    def changes_server(self) -> bool:
+        """Whether its words say that it changes what belongs to the server: roles, memberships, databases, its configuration."""
+        if self._first in {"CREATE", "ALTER", "DROP"}:
+            return self.words[1:2] != () and self.words[1] in _OF_THE_SERVER and self.words[1:3] != ("USER", "MAPPING")
+        if self._first in {"GRANT", "REVOKE", "COMMENT", "SECURITY"} and "ON" in self.words:
+            at = self.words.index("ON") + 1
+            return not _OF_THE_SERVER.isdisjoint(self.words[at : at + 1])
+        return (self._first == "GRANT" and "TO" in self.words) or (self._first == "REVOKE" and "FROM" in self.words)
 
     def reads_client_input(self) -> bool:
         """Whether it wants rows from the client's input, of which a migration has none."""

@@ -9,11 +9,9 @@ digests of exactly these files and the schema they started from.
 from __future__ import annotations
 
 import json
-import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -22,12 +20,21 @@ import msgspec
 from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import ledger, sample_rows
 from pytest_deploy.migrate.adopted import ADOPT
-from pytest_deploy.migrate.apply import BUDGET_S, apply
+from pytest_deploy.migrate.apply import BUDGET_S
 from pytest_deploy.migrate.batches import require_one_batch
+from pytest_deploy.migrate.cluster_effects import ServerChanged
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.rollback import RolledBack, roll_back
-from pytest_deploy.migrate.session import Connection, attempt, connect, rows_of, scratch_database
+from pytest_deploy.migrate.session import connect, rows_of
 from pytest_deploy.migrate.snapshot import Catalog, read_catalog
+from pytest_deploy.migrate.trial_database import Asked, FailedOnInventedRows, TrialDatabase
+from pytest_deploy.migrate.trial_place import (
+    BesideTarget,
+    TrialServerUnfit,
+    Where,
+    choose,
+    require_no_named_effects,
+    told_place,
+)
 
 _SHOWN_LINES = 12
 
@@ -40,13 +47,17 @@ def run_trial(
     seeds: Path | None = None,
     budget_s: float = BUDGET_S,
     several: bool = False,
+    where: Where | None = None,
+    programs: Path | None = None,
 ) -> Trial:
-    """Try what is pending on a scratch database beside the one of `conninfo`, which is only read.
+    """Try what is pending on a database of its own, like the one of `conninfo`, which is only read.
 
     `seeds` is a folder of `<version>.sql` with representative rows for the schema of that version; where it has none,
-    rows are made up from the columns' types. `several`: whether the release may commit in several batches.
+    rows are made up from the columns' types. `several`: whether the release may commit in several batches. `where` is in a server
+    of its own, or beside the target; None: a server of its own where this machine has the programs for it. They are looked for in
+    the folder `programs` first.
 
-    Raises MigrationsRefused with every fault: a migration that fails, a way down that fails, does nothing or does not restore
+    Raises PlatformUnavailable where there is no such server, and MigrationsRefused with every fault: a migration that fails, a way down that fails, does nothing or does not restore
     schema and rows, a loss that is not declared, a schema that is not what the applied migrations make.
     """
     began = time.monotonic()
@@ -59,22 +70,58 @@ def run_trial(
         return Trial((), target.sha256, target.sha256, 0.0, time.monotonic() - began, (), within_budget=True)
     require_one_batch(pending, several=several or not history)
     _require_ways_down(pending)
-    with _TrialDatabase.make(conninfo, migrations, len(migrations) - len(pending), actor, seeds) as database:
-        # 2. Bring the scratch database to where the real one stands, with rows.
-        _bring_up_to_date(database, target)
-        # 3. All pending ones in one transaction and back, as the release will do it.
-        together_s, after = _try_in_one_transaction(database)
-        # 4. Each by itself: up, down, up again.
-        steps = _try_each(database, after)
-        return Trial(
-            steps=steps,
-            before=target.sha256,
-            after=after.sha256,
-            together_s=together_s,
-            duration_s=time.monotonic() - began,
-            without_rows=sample_rows.without_rows(database.connection),
-            within_budget=together_s <= budget_s,
-        )
+    _require_seeds(seeds, migrations)
+    # 2. Where it is tried: where a server of its own cannot be made like the target's, and policy asks for none, beside it.
+    applied = migrations[: len(migrations) - len(pending)]
+    place = choose(conninfo, where, programs=programs, applied=applied, pending=pending)
+    asked = Asked(place, migrations, len(applied), actor, seeds)
+    try:
+        trial = _try(asked, target)
+    except TrialServerUnfit as unfit:
+        if where is not None:
+            raise
+        place = BesideTarget(conninfo, unfit.reason)
+        trial = _try(replace(asked, place=place), target)
+    duration_s = time.monotonic() - began
+    within_budget = trial.together_s <= budget_s
+    return replace(
+        trial,
+        duration_s=duration_s,
+        within_budget=within_budget,
+        before=target.sha256,
+        where=place.where,
+        why=place.why,
+    )
+
+
+def _try(asked: Asked, target: Catalog) -> Trial:
+    """A trial at one place. What fails on nothing but rows that were made up is tried without them."""
+    require_no_named_effects(asked.place, asked.migrations[: asked.applied], asked.migrations[asked.applied :])
+    left_out: frozenset[str] = frozenset()
+    while True:
+        with TrialDatabase.make(asked) as database:
+            # 3. Bring the database to where the real one stands, with rows.
+            _bring_up_to_date(database, target, left_out)
+            # 4. All pending ones in one transaction and back, as the release will do it.
+            try:
+                together_s, after = _try_in_one_transaction(database)
+            except FailedOnInventedRows as failed:
+                left_out |= failed.tables
+                continue
+            # 5. Each by itself: up, down, up again; those before the one that took no rows do have some.
+            if left_out:
+                database.fill()
+            steps, empty = _try_each(database, after)
+            without_rows = {*empty, *(table for step in steps for table in step.without_rows)}
+            return Trial(
+                steps=steps,
+                before=target.sha256,
+                after=after.sha256,
+                together_s=together_s,
+                duration_s=0.0,
+                without_rows=tuple(sorted(without_rows)),
+                within_budget=True,
+            )
 
 
 def _require_ways_down(pending: Sequence[Migration]) -> None:
@@ -86,23 +133,34 @@ def _require_ways_down(pending: Sequence[Migration]) -> None:
         raise MigrationsRefused("trial", faults)
 
 
-def _bring_up_to_date(database: _TrialDatabase, target: Catalog) -> None:
-    """The scratch database at the target's version, with rows. REQ-o00044-D: refuses a target that has drifted."""
-    seeds = {file.stem for file in database.seeds.glob("*.sql")} if database.seeds is not None else set()
-    applied = database.migrations[: database.applied]
-    seeded = [number for number, migration in enumerate(applied, 1) if migration.version in seeds]
-    for number in sorted({*seeded, database.applied} - {0}):
-        database.up(number)
-        if number in seeded:
-            database.seed(applied[number - 1].version)
+def _require_seeds(seeds: Path | None, migrations: Sequence[Migration]) -> None:
+    """The author's rows are there, each file for a version that is there. Raises MigrationsRefused."""
+    if seeds is None:
+        return
+    versions = {migration.version for migration in migrations}
+    faults = [
+        Fault(str(file), None, "", "there is no migration of this version", "name it by one that is, e.g. 0001.sql")
+        for file in sorted(seeds.glob("*.sql"))
+        if file.stem not in versions
+    ]
+    if not seeds.is_dir():
+        problem, remedy = "there is no such folder", "name the folder of representative rows, or none: database.seeds"
+        faults.append(Fault(str(seeds), None, "", problem, remedy))
+    if faults:
+        raise MigrationsRefused("representative rows", faults)
+
+
+def _bring_up_to_date(database: TrialDatabase, target: Catalog, left_out: frozenset[str]) -> None:
+    """The database at the target's version, with rows but in some tables. REQ-o00044-D: refuses a target that has drifted."""
+    database.reach(database.applied)
     if drift := _difference(database.catalog(), target, "made by the migrations", "found in the database"):
         problem = f"the database's schema is not what its {database.applied} migrations make:\n{drift}"
         remedy = "write the difference as a migration, or undo it"
         raise MigrationsRefused("trial", [Fault("database", None, "", problem, remedy)])
-    database.seed()
+    database.fill(left_out)
 
 
-def _try_in_one_transaction(database: _TrialDatabase) -> tuple[float, Catalog]:
+def _try_in_one_transaction(database: TrialDatabase) -> tuple[float, Catalog]:
     """All ups in one transaction and all downs in one, as the release will do it; seconds of the ups, and the schema."""
     pending = database.migrations[database.applied :]
     before, rows_before = database.catalog(), database.rows()
@@ -110,6 +168,11 @@ def _try_in_one_transaction(database: _TrialDatabase) -> tuple[float, Catalog]:
         up_s = database.up(len(database.migrations))
         after = database.catalog()
         database.down(database.applied)
+    except FailedOnInventedRows:
+        raise
+    except ServerChanged as error:
+        _try_each_anew(database, None)  # which of them it is
+        raise MigrationsRefused("trial", [_fault_of(error, pending)]) from None
     except MigrationFailed as error:
         raise MigrationsRefused("trial", [_fault_of(error, pending)]) from None
     # The way back: schema and rows as before, unless a loss is declared.
@@ -120,42 +183,59 @@ def _try_in_one_transaction(database: _TrialDatabase) -> tuple[float, Catalog]:
         faults.extend(_losses(pending[-1], (), sample_rows.missing_rows(rows_before, database.rows())))
     if faults and len(pending) > 1:
         # One by one it shows which of them it is, on a new database: this one is no longer as it was.
-        with database.another() as fresh:
-            if fresh.applied:
-                fresh.up(fresh.applied)
-            fresh.seed()
-            _try_each(fresh, after)
+        _try_each_anew(database, after)
     if faults:
         raise MigrationsRefused("trial", faults)
     return up_s, after
 
 
-def _try_each(database: _TrialDatabase, end: Catalog) -> tuple[TrialStep, ...]:
-    """Each migration up, down and up again on top of those before it; they must reach the schema `end`."""
+def _try_each_anew(database: TrialDatabase, end: Catalog | None) -> None:
+    with database.another() as fresh:
+        fresh.reach(fresh.applied)
+        fresh.fill()
+        _try_each(fresh, end)
+
+
+def _try_each(database: TrialDatabase, end: Catalog | None) -> tuple[tuple[TrialStep, ...], tuple[str, ...]]:
+    """Each migration up, down and up again on top of those before it; they must reach the schema `end`, where that is known.
+
+    Returns the steps, and the tables that hold no row at the end.
+    """
     faults: list[Fault] = []
     steps: list[TrialStep] = []
     pending = database.migrations[database.applied :]
     with ExitStack() as databases:
         for number, migration in enumerate(pending, database.applied + 1):
-            step, new_faults = _try_step(database, number)
+            left_out: frozenset[str] = frozenset()
+            while True:
+                try:
+                    step, new_faults = _try_step(database, number)
+                    break
+                except FailedOnInventedRows as failed:  # this one is tried again without them; the others have them
+                    left_out |= failed.tables
+                    databases.close()
+                    database = databases.enter_context(database.another())
+                    database.reach(number - 1)
+                    database.fill(left_out)
             faults.extend(new_faults)
             if new_faults:  # what follows is tried on a database of its own: this one is not what it should be
+                databases.close()
                 database = databases.enter_context(database.another())
                 try:
-                    database.up(number)
-                except MigrationFailed as error:
-                    raise MigrationsRefused("trial", [*faults, _fault_of(error, pending)]) from None
+                    database.reach(number)
+                except (MigrationFailed, MigrationsRefused):  # what is wrong with it is told already
+                    raise MigrationsRefused("trial", faults) from None
             database.seed(migration.version)
-            steps.append(step)
-        if not faults and database.catalog() != end:
+            steps.append(replace(step, without_rows=tuple(sorted(left_out))))
+        if not faults and end is not None and database.catalog() != end:
             problem = "one by one the migrations give another schema than in one transaction"
             faults.append(_fault(pending[-1], problem, "make them independent of the transaction they run in"))
-    if faults:
-        raise MigrationsRefused("trial", faults)
-    return tuple(steps)
+        if faults:
+            raise MigrationsRefused("trial", faults)
+        return tuple(steps), sample_rows.without_rows(database.connection)
 
 
-def _try_step(database: _TrialDatabase, number: int) -> tuple[TrialStep, list[Fault]]:
+def _try_step(database: TrialDatabase, number: int) -> tuple[TrialStep, list[Fault]]:
     """Up, down, compare, up: the times and losses of one migration, the `number`th, and what is wrong with it."""
     migration = database.migrations[number - 1]
     step = TrialStep(migration.version, migration.sha256, 0.0, 0.0, ())
@@ -167,6 +247,8 @@ def _try_step(database: _TrialDatabase, number: int) -> tuple[TrialStep, list[Fa
         database.seed(migration.version)
         began = time.monotonic()
         back = database.down(number - 1)
+    except FailedOnInventedRows:
+        raise
     except MigrationFailed as error:
         return step, [_fault_of(error, [migration])]
     down_s = time.monotonic() - began
@@ -220,60 +302,6 @@ def _losses(migration: Migration, lost: Sequence[str], missing_rows: dict[str, i
         yield _fault(migration, f"up and down do not give back the rows that were there: {shown}", remedy)
 
 
-@dataclass(frozen=True)
-class _TrialDatabase:
-    """A scratch database for the migrations, of which the real one has the first `applied`."""
-
-    connection: Connection
-    conninfo: str
-    migrations: Sequence[Migration]
-    applied: int
-    actor: str
-    seeds: Path | None
-
-    @classmethod
-    @contextmanager
-    def make(
-        cls, conninfo: str, migrations: Sequence[Migration], applied: int, actor: str, seeds: Path | None
-    ) -> Iterator[_TrialDatabase]:
-        with scratch_database(conninfo) as place, connect(place, autocommit=True) as connection:
-            yield cls(connection, place, migrations, applied, actor, seeds)
-
-    def another(self) -> AbstractContextManager[_TrialDatabase]:
-        return self.make(self.conninfo, self.migrations, self.applied, self.actor, self.seeds)
-
-    def up(self, number: int) -> float:
-        """Apply what is pending of the first `number`; seconds."""
-        began = time.monotonic()
-        apply(self.conninfo, self.migrations[:number], actor=self.actor, several=True)  # a replay is no release
-        return time.monotonic() - began
-
-    def down(self, number: int) -> tuple[RolledBack, ...]:
-        """Undo all but the first `number`; rows that go are saved as they would be, and then deleted with their folder."""
-        remain = [migration.version for migration in self.migrations[:number]]
-        with tempfile.TemporaryDirectory(prefix="trial-") as spill:
-            return roll_back(self.conninfo, self.migrations, to=remain, actor=self.actor, save_into=Path(spill))
-
-    def catalog(self) -> Catalog:
-        return read_catalog(rows_of(self.connection))
-
-    def rows(self) -> dict[str, Counter[str]]:
-        return sample_rows.all_rows(self.connection)
-
-    def seed(self, version: str | None = None) -> None:
-        """The author's rows for this version where there are some, else our own for every table."""
-        file = self.seeds / f"{version}.sql" if self.seeds is not None else None
-        if file is None or not file.is_file():
-            sample_rows.fill(self.connection)
-            return
-
-        def failure(reason: str) -> MigrationsRefused:
-            problem = f"the representative rows do not go in: {reason}"
-            return MigrationsRefused("representative rows", [Fault(str(file), None, "", problem, "mend them")])
-
-        attempt(lambda: self.connection.execute(file.read_bytes()), failure)
-
-
 # --- What a trial showed. Its JSON has the names of the fields; in the record it is `schema/rehearsal.json`.
 
 
@@ -288,6 +316,8 @@ class TrialStep:
     """Tables and columns whose rows go with the down, declared."""
     schema: str = ""
     """SHA-256 of the catalog text after its up: what a batch that ends with it commits."""
+    without_rows: tuple[str, ...] = ()
+    """Tables whose rows were left out: it failed on nothing but rows that the trial had made up."""
 
 
 @dataclass(frozen=True)
@@ -304,9 +334,28 @@ class Trial:
     duration_s: float
     """Seconds of the whole trial."""
     without_rows: tuple[str, ...]
-    """Tables that took no representative row: nothing is known about their rows."""
+    """Tables that took no representative row, at the end or for one of the steps: nothing is known about their rows."""
     within_budget: bool
     """Whether all ups together took no longer than the budget. REQ-o00044-T."""
+    where: Where | None = None
+    """In a server of its own, or beside the target; None where nothing was pending."""
+    why: str = ""
+    """There, in words."""
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What whoever reads the result is to know, a sentence a line: where it was, and what was tried without rows."""
+        if self.where is None:
+            return ()
+        lines = [f"tried {told_place(self.where, self.why)}"]
+        for step in self.steps:
+            if step.without_rows:
+                tables = ", ".join(step.without_rows)
+                lines.append(
+                    f"{step.version} was tried without rows in {tables}: it failed on rows that the trial made up; "
+                    "database.seeds would have it tried with rows of your own"
+                )
+        return tuple(lines)
 
     def schemas(self) -> dict[str, str]:
         """By version the SHA-256 of the catalog text that its up reaches: `apply` commits no other."""

@@ -49,7 +49,7 @@ def require(early_config: pytest.Config) -> None:
         programs.use(policy.programs)
         programs.refuse_strangers(workspace.environment)
         commit = git.text(workspace.root, "rev-parse", "HEAD")
-        read_whole = ["suites", *([policy.migrations] if policy.migrations else [])]
+        read_whole = ["suites", *(folder for folder in (policy.migrations, policy.seeds) if folder)]
         found = tree.differences(workspace.root, commit, read_whole, source.folders_of(policy))
         names = [entry.name for entry in tree.entries(workspace.root, commit)]
         found += cached_modules.foreign(workspace.root, names, early_config)

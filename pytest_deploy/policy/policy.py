@@ -306,6 +306,11 @@ class Policy(Section):
         return None if self.database is None else self.database.migrations
 
     @property
+    def seeds(self) -> str | None:
+        """The folder of the project's own rows for trials, relative to deploy.yaml."""
+        return None if self.database is None else self.database.seeds
+
+    @property
     def run_limit(self) -> float:
         """Seconds after which a run is stopped and undone."""
         return 2.0 * self.sla_s if self.run_limit_s is None else float(self.run_limit_s)
@@ -346,8 +351,12 @@ class Policy(Section):
         """
         resolved = self.model_dump(mode="json")
         for key in _LATER:
-            if getattr(self, key) == type(self).model_fields[key].get_default(call_default_factory=True):
-                del resolved[key]
+            section, _, name = key.rpartition(".")
+            holder, document = (getattr(self, section), resolved[section]) if section else (self, resolved)
+            if holder is None:
+                continue
+            if getattr(holder, name) == type(holder).model_fields[name].get_default(call_default_factory=True):
+                del document[name]
         return json.dumps(resolved, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
     def digest(self) -> str:
@@ -355,8 +364,11 @@ class Policy(Section):
         return hashlib.sha256(self.canonical()).hexdigest()
 
 
-_LATER = ("administrators", "replaced_steps", "release", "requirements", "secrets")
-"""Keys that policies of earlier versions lack."""
+_LATER = (
+    *("administrators", "replaced_steps", "release", "requirements", "secrets"),
+    *("database.trial", "database.seeds"),
+)
+"""Keys that policies of earlier versions lack, at the top or, dotted, in one of its sections."""
 
 
 def _values(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

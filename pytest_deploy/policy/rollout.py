@@ -126,6 +126,10 @@ class Database(Section):
     """the share of backups proven by a restore, from 0 to 1"""
     service_group: Role | None = None
     """the group role whose rights the service gets, made and granted to by migrations, e.g. parcels_app; null: none"""
+    trial: Literal["server", "beside"] | None = None
+    """where migrations are tried: server (a throw-away one of the same major version), beside (a scratch database on the target's server); null: server, and beside where this machine has no programs for one"""
+    seeds: RelativePath | None = None
+    """the folder of a project's own rows for the trial, VERSION.sql for the schema of that version; null: rows are made up"""
 
     @model_validator(mode="after")
     def _lock_within_budget(self) -> Self:

@@ -16,7 +16,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -90,7 +90,8 @@ class EmbeddedServer:
     """A server of our own in `folder`, reached through a Unix socket in that folder.
 
     The folder is made with mode 0700 for whoever the server runs as. Its data survive `stop` and the next `start`.
-    `programs` is any PostgreSQL's bin folder, `environment` the server's whole environment.
+    `programs` is any PostgreSQL's bin folder, `environment` the server's whole environment, `superuser` the role that new
+    data begin with, `initdb` more options for making them.
     """
 
     def __init__(
@@ -100,6 +101,8 @@ class EmbeddedServer:
         programs: Path | None = None,
         settings: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        superuser: str = "postgres",
+        initdb: Sequence[str] = (),
         deadline_s: float = 30.0,
     ) -> None:
         self.folder = folder
@@ -108,16 +111,18 @@ class EmbeddedServer:
         self.programs = programs if programs is not None else embedded_programs()
         self._settings = {**SETTINGS, **(settings or {}), "unix_socket_directories": str(folder)}
         self._environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC", **(environment or {})}
+        self._superuser = superuser
+        self._initdb = initdb
         self._deadline_s = deadline_s
         self._user = server_user()
         self._process: subprocess.Popen[bytes] | None = None
 
     def conninfo(self, database: str) -> str:
-        """`host=<folder> port=5432 user=postgres dbname=<database>`."""
-        return f"host={self.folder} port=5432 user=postgres dbname={database}"
+        """The superuser's: `host=<folder> port=5432 user=postgres dbname=<database>`."""
+        return f"host={self.folder} port=5432 user={self._superuser} dbname={database}"
 
-    def start(self) -> None:
-        """Make the data folder if there is none (about 1 s), start the server (about 0.1 s), wait until it answers."""
+    def make_data(self) -> None:
+        """Make the data folder if there is none (about 1 s)."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         if self._user is not None:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
@@ -125,6 +130,10 @@ class EmbeddedServer:
             stop_postmaster(leftover)
         if not (self.data / "PG_VERSION").exists():
             self._initialise()
+
+    def start(self) -> None:
+        """Make the data folder if there is none, start the server (about 0.1 s), wait until it answers."""
+        self.make_data()
         # What a killed server left names a process that may be another's by now, or a zombie that nobody waits for; and no
         # other server has business in this folder.
         for left in (self.data / "postmaster.pid", *self.folder.glob(".s.PGSQL.*.lock")):
@@ -151,15 +160,24 @@ class EmbeddedServer:
         locale = ["--locale=C"]
         if (major_version(self.programs / "postgres") or 0) >= _BUILTIN_LOCALE:
             locale = ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-        command = ["initdb", "-D", str(fresh), "--username=postgres", "--auth=trust", "--encoding=UTF8", *locale]
+        command = [
+            "initdb",
+            "-D",
+            str(fresh),
+            f"--username={self._superuser}",
+            "--auth=trust",
+            "--encoding=UTF8",
+            *locale,
+        ]
+        command += [*self._initdb, "--no-instructions", "--no-sync"]
         with self._log.open("ab") as log:
-            code = self._spawn([*command, "--no-instructions", "--no-sync"], log.fileno()).wait(self._deadline_s)
+            code = self._spawn(command, log.fileno()).wait(self._deadline_s)
         if code != 0:
             raise PlatformUnavailable(f"initdb of {self.programs} ended with {code} in {self.folder}; {self._said()}")
         fresh.rename(self.data)
 
     def _spawn(self, command: list[str], output: int) -> subprocess.Popen[bytes]:
-        programs = self._reachable_programs()
+        programs = self.reachable_programs()
         return subprocess.Popen(
             [programs / command[0], *command[1:]],
             stdin=subprocess.DEVNULL,
@@ -173,7 +191,7 @@ class EmbeddedServer:
             extra_groups=[] if self._user else None,
         )
 
-    def _reachable_programs(self) -> Path:
+    def reachable_programs(self) -> Path:
         """The programs, or a copy of them beside the data where the server's user cannot come to them."""
         if self._user is None or all(parent.stat().st_mode & 0o001 for parent in self.programs.resolve().parents):
             return (

@@ -51,7 +51,7 @@ def test_no_finding_is_left_unaccepted(migrations: Migrations, record: StepRecor
 @pytest.mark.requirement("REQ-o00044-T")
 @pytest.mark.step(timeout=30 * MINUTES)
 def test_pending_migrations_are_rehearsed(migrations: Migrations, policy: Policy, record: StepRecord) -> None:
-    """On a scratch database with rows in it: the downs restore schema and rows, and nothing is lost undeclared.
+    """On a database of its own with rows in it: the downs restore schema and rows, and nothing is lost undeclared.
 
     A plan tries them besides on the environment's own, and takes them back: the schema must come out the same.
     """
@@ -71,6 +71,7 @@ def test_pending_migrations_are_rehearsed(migrations: Migrations, policy: Policy
             "within_budget": trial.within_budget,
             "dry_run": reached,
             "together_s": told["together_s"],
+            "tried": list(trial.told),
             "lost": {step["version"]: step["lost"] for step in told["steps"] if step["lost"]},
             "compatibility": declared.summary,
         },

