@@ -106,3 +106,45 @@ def _assert_said(ran: Ran, *, code: int) -> None:
     assert "deployer needs to own the database and what lies in it" in ran.stdout + ran.stderr, ran.said
     for noise in ("Traceback", "INTERNALERROR"):
         assert noise not in ran.stdout + ran.stderr, ran.said
+
+
+LOCK = """\
+-- deploy:compatible expand
+
+-- migrate:up
+alter role clerk nologin;
+
+-- migrate:down
+alter role clerk login;
+"""
+
+OF_THE_SERVER = """
+    select to_jsonb(r)::text from pg_roles r where rolname !~ '_svc$'
+    union all select to_jsonb(m)::text from pg_auth_members m where pg_get_userbyid(roleid) !~ '_svc$'
+    union all select to_jsonb(s)::text from pg_db_role_setting s
+    union all select datname from pg_database order by 1
+"""
+
+
+def test_a_plan_changes_nothing_on_the_server(existing: Existing) -> None:
+    """Its migrations make a role and lock another out: in the trial's own server, and here when the release comes."""
+    checkout = existing.checkout
+    existing.as_superuser("postgres", "create role clerk login")
+    existing.as_superuser("postgres", "grant clerk to deployer with admin option")
+    checkout.write("migrations/0008_lock.sql", LOCK)
+    checkout.commit("The clerk is locked out")
+    before = existing.as_superuser("postgres", OF_THE_SERVER)
+
+    plan = checkout.deploy("--deploy-pipeline=plan", env=existing.variables)
+
+    assert plan.code == 0, plan.said
+    assert existing.as_superuser("postgres", OF_THE_SERVER) == before
+    (tried,) = [
+        data["actual"]["tried"]
+        for data in checkout.said("step.finished")
+        if data["nodeid"].endswith("test_pending_migrations_are_rehearsed")
+    ]
+    assert [line.partition(":")[0] for line in tried] == ["tried in a throw-away server"]
+    ran = checkout.deploy(env=existing.variables)
+    assert_ended(checkout, ran, code=0, outcome="deployed")
+    assert existing.as_superuser("postgres", "select rolcanlogin from pg_roles where rolname = 'clerk'") == [(False,)]

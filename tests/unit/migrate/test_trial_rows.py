@@ -105,7 +105,7 @@ def test_the_projects_own_rows_refuse_and_their_file_is_named(each_database: str
     seeds = seeds_of(tmp_path / "rows", v0001="insert into w values (1, 'not so');\n")
     with pytest.raises(MigrationsRefused, match=r"code_form.*; the row is of 0001\.sql or of the migrations"):
         trial_of(each_database, tmp_path / "m", CODES, FORM, seeds=seeds)
-    apply(each_database, sample(tmp_path / "m", CODES), actor=ACTOR)
+    apply(each_database, sample(tmp_path / "m", CODES)[:1], actor=ACTOR)
     with pytest.raises(MigrationsRefused, match=r"code_form.*; the row is of 0001\.sql or of the migrations"):
         trial_of(each_database, tmp_path / "m", CODES, FORM, seeds=seeds)
 

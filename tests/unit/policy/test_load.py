@@ -111,6 +111,19 @@ def test_what_says_nothing_of_requirements_and_secrets_has_the_text_it_had_befor
     assert {"requirements", "secrets"} <= json.loads(saying.canonical()).keys()
 
 
+def test_what_says_nothing_of_the_trial_has_the_text_it_had_before_there_were_the_keys(tmp_path: Path) -> None:
+    without = load(written(tmp_path), "local")
+    saying = load(written(tmp_path), "local", ["database.trial=beside", "database.seeds=rows"])
+
+    assert without.database is not None
+    assert (without.database.trial, without.database.seeds) == (None, None)
+    assert not {"trial", "seeds"} & json.loads(without.canonical())["database"].keys()
+    assert (
+        json.loads(saying.canonical())["database"] | {"trial": "beside", "seeds": "rows"}
+        == json.loads(saying.canonical())["database"]
+    )
+
+
 @pytest.mark.parametrize(
     "said,key,problem",
     [
