@@ -96,7 +96,7 @@ def throw_away_server(programs: Path, superuser: str, parameters: Mapping[str, s
     )
     try:
         # Whose the data are matters: as root the server runs as another user.
-        subprocess.run(["/bin/cp", "-a", template.data, server.data], check=True)
+        subprocess.run([trusted_programs.system_program("cp"), "-a", template.data, server.data], check=True)
         server.start()
         yield server
     finally:

@@ -28,14 +28,17 @@ def test_schema_is_looked_at_tried_moved_and_taken_back(checkout: Checkout, monk
         return typed(checkout.path, command, "local", **options)
 
     assert typed_here(status)[-1] == "0 applied, 7 pending"
-    assert typed_here(check)[-1].startswith("7 pending, none faulty; ")
+    *told, last = typed_here(check)
+    assert told[-1].startswith("the trial would run in a throw-away server: PostgreSQL 18 of ")
+    assert last.startswith("7 pending, none faulty; ")
 
     tried = "\n".join(typed_here(dry_run))
     for said in ("0007 would take ", "+column diary.account 0001", "+relation diary.audit "):
         assert said in tried
     assert typed_here(status)[-1] == "0 applied, 7 pending"
 
-    moved = typed_here(up, to="0003")
+    tried, *moved = typed_here(up, to="0003")
+    assert tried.startswith("tried in a throw-away server: PostgreSQL 18 of ")
     assert [line[:4] for line in moved[:-1]] == ["0001", "0002", "0003"]
     assert "the schema is at version 0003 " in moved[-1]
     (third,) = [line for line in typed_here(status) if line.startswith("0003 ")]

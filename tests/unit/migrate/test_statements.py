@@ -113,3 +113,48 @@ def test_rows_from_the_client_are_told_and_rows_from_a_file_are_not() -> None:
 )
 def test_settings_of_the_runner_are_told(sql: str, setting: str) -> None:
     assert setting == statements(sql)[0].disarms()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "create role reader",
+        "ALTER USER reader nologin",
+        "drop group readers",
+        "create database other",
+        "alter database here set work_mem = '1MB'",
+        "alter system set work_mem = '1MB'",
+        "create tablespace fast location '/x'",
+        "drop subscription s",
+        "grant readers to writer with admin option",
+        "revoke readers from writer",
+        "grant connect on database here to reader",
+        "revoke all on tablespace fast from reader",
+        "grant set on parameter work_mem to reader",
+        "comment on role reader is 'x'",
+        "comment on database here is 'x'",
+        "security label on role reader is 'x'",
+    ],
+)
+def test_what_changes_the_server_says_so(sql: str) -> None:
+    (statement,) = statements(sql)
+    assert statement.changes_server()
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "create user mapping for reader server s",
+        "create table role (id int)",
+        "alter table t rename to database",
+        "grant select on t to reader",
+        "grant select (a, b, c, d, e, f, g, h, i, j, k, l, m) on t to reader",
+        "revoke all on schema s from reader",
+        "comment on table t is 'role'",
+        "alter default privileges grant select on tables to reader",
+        "create",
+    ],
+)
+def test_what_changes_the_database_alone_does_not(sql: str) -> None:
+    (statement,) = statements(sql)
+    assert not statement.changes_server()

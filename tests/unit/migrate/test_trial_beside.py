@@ -132,3 +132,16 @@ def test_every_kind_of_effect_is_seen(
         assert f"the trial may change nothing: {kind} " in fault
     else:
         run_trial(each_database, sample(tmp_path, way), actor=ACTOR, where="beside")
+
+
+def test_an_ordinary_owner_who_may_make_databases_is_enough(each_database: str, role: str, tmp_path: Path) -> None:
+    here = each_database.rpartition("dbname=")[2]
+    do(each_database, f"alter role {role} createdb createrole", f"alter database {here} owner to {role}")
+    owner = f"{each_database} user={role}"
+    try:
+        assert run_trial(owner, sample(tmp_path / "a", VISIT), actor=ACTOR, where="beside").where == "beside"
+        block = (f"do $$ begin execute 'create role {role}_more'; end $$;\n", "select 1;\n")
+        (fault,) = refused(owner, tmp_path / "b", block)
+        assert f"role {role}_more" in fault
+    finally:
+        do(each_database, f"alter database {here} owner to current_user", f"drop owned by {role}")
