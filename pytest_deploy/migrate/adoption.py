@@ -19,13 +19,22 @@ from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.migration import Migration, read_migrations
 from pytest_deploy.migrate.names import named_files, rollback_file, rollback_folder
 from pytest_deploy.migrate.readable_diff import readable
-from pytest_deploy.migrate.session import Connection, connect, rows_of, scratch_database
+from pytest_deploy.migrate.session import Connection, connect, rows_of
 from pytest_deploy.migrate.snapshot import Catalog, read_catalog
+from pytest_deploy.migrate.trial_place import TrialPlace, Where, choose, require_no_named_effects
 
 _SHOWN_LINES = 40
 
 
-def examine(conninfo: str, folder: Path, *, actor: str, baseline: str | None = None) -> tuple[Adoption, dict[str, str]]:
+def examine(
+    conninfo: str,
+    folder: Path,
+    *,
+    actor: str,
+    baseline: str | None = None,
+    where: Where | None = None,
+    programs: Path | None = None,
+) -> tuple[Adoption, dict[str, str]]:
     """What there is to take over, and the files that are exempt with their SHA-256 (hex). The database is only read.
 
     Args:
@@ -33,6 +42,8 @@ def examine(conninfo: str, folder: Path, *, actor: str, baseline: str | None = N
         folder: of the migrations.
         actor: who adopts.
         baseline: the newest version whose schema the database holds, where no tool kept a history.
+        where: the files make their schema; as a trial's (`database.trial`).
+        programs: the folder to look in first for the server's programs.
 
     Raises MigrationsRefused: it is ours already, it has no history and no baseline was given, it has both, files and history
     disagree, or the schema is not what the files make, with the difference.
@@ -44,7 +55,8 @@ def examine(conninfo: str, folder: Path, *, actor: str, baseline: str | None = N
         catalog = read_catalog(rows_of(connection))
     files = _exempt(folder, _last(tool, history, baseline))
     migrations = _taken(read_migrations(folder, files), history, baseline)
-    made = _schema_of(conninfo, migrations, actor)
+    place = choose(conninfo, where, programs=programs, applied=migrations)
+    made = _schema_of(place, migrations, actor)
     if catalog != made:
         problem = (
             f"the database's schema is not what {len(migrations)} migrations make:\n{_difference(made, catalog)}\n   "
@@ -96,12 +108,13 @@ def _taken(migrations: Sequence[Migration], history: Sequence[Applied], baseline
     return taken
 
 
-def _schema_of(conninfo: str, migrations: Sequence[Migration], actor: str) -> Catalog:
-    """What the migrations make of an empty database of the same server."""
-    with scratch_database(conninfo) as place:
-        apply(place, migrations, actor=actor, several=True)
-        with connect(place) as connection:
-            return read_catalog(rows_of(connection))
+def _schema_of(place: TrialPlace, migrations: Sequence[Migration], actor: str) -> Catalog:
+    """What the migrations make of an empty database."""
+    require_no_named_effects(place, migrations, ())
+    with place.database() as database, connect(database, autocommit=True) as connection:
+        apply(database, migrations, actor=actor, several=True, before_commit=place.before_commit(connection))
+        place.settle(database)
+        return read_catalog(rows_of(connection))
 
 
 def _difference(made: Catalog, found: Catalog) -> str:

@@ -185,7 +185,14 @@ class Migrations:
         """
         if self.folder is None:
             raise UsageError("deploy.yaml says database.migrations: null: there are no migrations to adopt")
-        found, files = adoption.examine(self._owner, self.folder, actor=self.actor, baseline=baseline)
+        found, files = adoption.examine(
+            self._owner,
+            self.folder,
+            actor=self.actor,
+            baseline=baseline,
+            where=self.policy.trial,
+            programs=self.access.programs,
+        )
         adoption.write_down(self.folder, self.environment, found, files)
         if now:
             with sole_runner(self._owner) as connection:
