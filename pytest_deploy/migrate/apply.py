@@ -25,7 +25,8 @@ from pytest_deploy.errors import (
 )
 from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.batches import batches, require_one_batch
-from pytest_deploy.migrate.engine import Engine, Stop
+from pytest_deploy.migrate.engine import ENGINE, Engine, Stop
+from pytest_deploy.migrate.history_check import read_history, require_no_trace
 from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.session import ENGINE_KEY, Connection, Rows, connect, rows_of, server_message, sole_runner
@@ -148,6 +149,7 @@ class _Batch:
 
         def before_end(rows: Rows) -> None:
             committed.extend(check_before_commit(rows, pending, history, self.expected_schema))
+            require_no_trace(rows, pending, ledger_before, actor=self.actor, engine=ENGINE)
             ((milliseconds,),) = rows("select setting::bigint from pg_settings where name = 'lock_timeout'")
             on_lock_timeout(milliseconds / 1000)
             self.before_commit(rows)
@@ -160,6 +162,7 @@ class _Batch:
         alone = not pending[0].transactional
         schema_before = read_catalog(rows_of(connection)) if alone else None
         invalid_before = invalid_indexes(connection)
+        ledger_before = read_history(rows_of(connection))
         logger.debug("applying %s", ", ".join(migration.version for migration in pending))
         engine = Engine(self.conninfo, pending, self.actor, before_end)
         stop = engine.run(until=alert.until, on_late=alert, on_tick=look)

@@ -20,15 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from pytest_deploy.errors import DeployError, RefusedRows
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.session import ENGINE_KEY, Rows, bounded, refused_rows, server_message
-from pytest_deploy.migrate.statements import statements
+from pytest_deploy.migrate.statements import is_terminated, statements
 from pytest_deploy.migrate.tools import import_pgmigrate
 
+ENGINE: Final = "pgmigrate"
+"""Its name in the history."""
 _CANCEL_EVERY_S: Final = 0.05
 _TICK_S: Final = 0.25
 
@@ -128,17 +129,8 @@ class Engine:
         return self._thread.is_alive()
 
     def _session(self) -> list[str]:
-        facts = {"deploy.actor": self.actor, "deploy.engine": "pgmigrate"}
-        if not all(migration.up.transactional for migration in self.migrations):
-            facts["deploy.migration"] = _facts_of_up(self.migrations[0])
-        queries = [
-            sql.SQL("select set_config({}, {}, false)").format(sql.Literal(name), sql.Literal(value)).as_string()
-            for name, value in facts.items()
-        ]
-        if "deploy.migration" in facts:  # outside a transaction the ledger hears of it now or never
-            queries.append("select set_config('deploy.began', clock_timestamp()::text, false)")
         first, second = ENGINE_KEY
-        return [*queries, f"select pg_advisory_xact_lock({first}, {second})", *self.prepare]
+        return [f"select pg_advisory_xact_lock({first}, {second})", *self.prepare]
 
     def _work(self) -> None:
         try:
@@ -162,7 +154,7 @@ class Engine:
             folder = Path(base, "migrations")
             folder.mkdir()
             for migration in self.migrations:
-                name, text = pgmigrate_file(migration)
+                name, text = pgmigrate_file(migration, self.actor)
                 (folder / name).write_text(text, encoding="utf-8", newline="")
             options = argparse.Namespace(
                 base_dir=base, conn=conninfo, target="latest", dryrun=self.dry_run, session=self._session()
@@ -252,30 +244,81 @@ def _facts_of_up(migration: Migration) -> str:
     return ledger_facts(migration.version, migration.name, migration.sha256, down=down)
 
 
-def do_block(query: str, version: str, facts: str) -> str:
-    """One DO block that runs `query`; before it tells the ledger `facts` and the time.
+_LEAVE: Final = """
+    set constraints all immediate;
+    if pg_catalog.current_setting('transaction_read_only')::bool then
+        raise exception 'it leaves the transaction read only' using hint = 'remove SET TRANSACTION';
+    end if;
+    reset session authorization; reset role; reset all;
+    execute 'close all'; discard temp; discard sequences;
+    for deploy_part in select pg_catalog.format('deallocate %I', name) from pg_catalog.pg_prepared_statements where from_sql loop
+        execute deploy_part;
+    end loop;
+    select 'set constraints ' || pg_catalog.string_agg(distinct pg_catalog.format('%I.%I', nspname, conname), ', ') || ' deferred'
+        into deploy_part
+        from pg_catalog.pg_constraint c join pg_catalog.pg_namespace n on n.oid = c.connamespace where condeferred;
+    if deploy_part is not null then
+        execute deploy_part;
+    end if;
+    if deploy_history and (pg_catalog.to_regclass('deploy.migration_event') is null
+            or pg_catalog.to_regclass('public.schema_version') is null
+            or pg_catalog.to_regclass('public.schema_migrations') is null) then
+        raise exception 'it takes the history of migrations away (the schema deploy, and in public the views schema_version'
+            ' and schema_migrations)' using hint = 'drop what is yours by name';
+    end if;
+"""
+"""What each migration ends with: nothing of its session is left to the next one, or to the history.
 
-    Before and after it the search path, the role and the time limit of a statement are the session's own: what one migration
-    sets for itself is no other's, and not the ledger's.
+Deferred constraints are checked here, where it is known whose they are; those that are deferred from the start are so again.
+"""
+
+
+def do_block(query: str, version: str, facts: str, *, actor: str | None, engine: str) -> str:
+    """One DO block that runs `query`, leaves the session as it was, and tells the ledger `facts`, actor, engine and time.
+
+    What the ledger hears is set last, from what `query` cannot reach. Without an actor it hears of none, and of no engine.
     """
     begins = _begins(query)
     parts = [query[begin:end] for begin, end in zip(begins, (*begins[1:], len(query)), strict=True)]
-    reset = "reset search_path; reset role; reset statement_timeout;"
+    settings = _told(version, facts, actor, engine, "true")
     body = (
         f" declare deploy_part text; deploy_number int := 0;"
-        f" begin perform set_config('deploy.migration', {_quoted(facts, version)}, true),"
-        f" set_config('deploy.began', pg_catalog.clock_timestamp()::text, true); {reset}"
-        f" foreach deploy_part in array array[{', '.join(_quoted(part, version) for part in parts)}] loop"
+        " deploy_began timestamptz := pg_catalog.clock_timestamp();"
+        " deploy_history boolean := pg_catalog.to_regclass('deploy.migration_event') is not null;"
+        f" begin foreach deploy_part in array array[{', '.join(_quoted(part, version) for part in parts)}] loop"
         " execute '/*deploy:' || deploy_number || '*/' || deploy_part; deploy_number := deploy_number + 1;"
-        f" end loop; {reset} end "
+        f" end loop; {_LEAVE} perform {settings}, pg_catalog.set_config('deploy.began', deploy_began::text, true); end "
     )
     return f"do {_quoted(body, version, 'outer')};"
 
 
-def pgmigrate_file(migration: Migration) -> tuple[str, str]:
-    """Name and text of the file that pgmigrate runs for `migration`."""
+def _told(version: str, facts: str, actor: str | None, engine: str, local: str) -> str:
+    """Expressions that set what the ledger reads; `local` (`true`, `false`): whether until the transaction's end."""
+    told = {"migration": facts} if actor is None else {"migration": facts, "actor": actor, "engine": engine}
+    return ", ".join(
+        f"pg_catalog.set_config('deploy.{name}', {_quoted(value, version)}, {local})" for name, value in told.items()
+    )
+
+
+def _alone(migration: Migration, actor: str | None) -> str:
+    """The one statement of a migration outside a transaction, and after it what the ledger is to hear, not from the migration."""
+    settings = _told(migration.version, _facts_of_up(migration), actor, ENGINE, "false")
+    body = (
+        f" begin reset session authorization; reset role; reset all; perform {settings},"
+        " pg_catalog.set_config('deploy.began', backend_start::text, false)"
+        " from pg_catalog.pg_stat_activity where pid = pg_catalog.pg_backend_pid(); end "
+    )
+    end = "" if is_terminated(migration.up.sql) else "\n;"
+    return f"{migration.up.sql}{end}\ndo {_quoted(body, migration.version, 'outer')};"
+
+
+def pgmigrate_file(migration: Migration, actor: str | None = None) -> tuple[str, str]:
+    """Name and text of the file that pgmigrate runs for `migration`; `actor` is who the ledger says applied it.
+
+    Without one it says whom pgmigrate names: the file may be run by anybody's.
+    """
     name = f"V{migration.version}__{migration.name.lower()}"
     if not migration.up.transactional:
-        return f"{name}_NONTRANSACTIONAL.sql", _ENCODING + migration.up.sql
-    text = do_block(migration.up.sql, migration.version, _facts_of_up(migration))
+        return f"{name}_NONTRANSACTIONAL.sql", _ENCODING + _alone(migration, actor)
+    text = do_block(migration.up.sql, migration.version, _facts_of_up(migration), actor=actor, engine=ENGINE)
     return f"{name}.sql", text if text.isascii() else _ENCODING + text

@@ -19,14 +19,17 @@ from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import ledger, loss
 from pytest_deploy.migrate.batches import batches
 from pytest_deploy.migrate.engine import do_block, ledger_facts, place_of_error
+from pytest_deploy.migrate.history_check import Event, History, read_history, tampered
 from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.loss import Saved
 from pytest_deploy.migrate.migration import Migration, Section
 from pytest_deploy.migrate.session import (
     ENGINE_KEY,
+    LOCK_LEFT,
     Connection,
     Rows,
     connect,
+    let_go_of_locks,
     refused_rows,
     rows_of,
     server_message,
@@ -148,12 +151,13 @@ def _run_together(
 ) -> tuple[RolledBack, ...]:
     """One batch in one transaction, verified before its commit."""
     with connect(conninfo) as connection:
-        _enter(connection, actor, local=True)
         connection.execute("select pg_advisory_xact_lock(%s, %s)", ENGINE_KEY)
+        history = read_history(rows_of(connection))
         lost: list[Saved] = []
         try:
-            _run(connection, batch, save_into, lost)
+            _run(connection, batch, actor, save_into, lost)
             connection.execute("set constraints all immediate")
+            _verify_traces(connection, history, batch, actor, "nothing was committed")
             _verify(connection, expected_schema, "nothing was committed", batch[-1].done.version)
             before_commit(rows_of(connection))
             return _rolled_back(connection, batch, actor, tuple(lost))
@@ -203,14 +207,10 @@ def _way_down(done: Applied, file: Migration | None) -> Undo | None:
     return Undo(done, file.down.sql, file.down.transactional, file.down)
 
 
-def _enter(connection: Connection, actor: str, *, local: bool) -> None:
-    query = "select set_config('deploy.actor', %s, %s), set_config('deploy.engine', %s, %s)"
-    connection.execute(query, (actor, local, ENGINE, local))
-
-
-def _execute(connection: Connection, way: Undo) -> None:
+def _execute(connection: Connection, way: Undo, actor: str) -> None:
     done = way.done
-    query = do_block(way.sql, done.version, ledger_facts(done.version, done.name, done.sha256, down=None))
+    facts = ledger_facts(done.version, done.name, done.sha256, down=None)
+    query = do_block(way.sql, done.version, facts, actor=actor, engine=ENGINE)
     query += f" select deploy.append({done.number}, null, 'down', '', '{ENGINE}', '')"
     _attempt(connection, query, way)
 
@@ -226,7 +226,7 @@ def _attempt(connection: Connection, query: str, way: Undo) -> None:
     raise failure
 
 
-def _run(connection: Connection, undo: Sequence[Undo], into: Path | None, lost: list[Saved]) -> None:
+def _run(connection: Connection, undo: Sequence[Undo], actor: str, into: Path | None, lost: list[Saved]) -> None:
     """All downs; what they take with them is saved first, and noted in `lost`.
 
     What goes with them shows only once they have run. So they run, and where anything went that may have held rows, they
@@ -238,7 +238,7 @@ def _run(connection: Connection, undo: Sequence[Undo], into: Path | None, lost: 
     before = loss.columns(connection)
     connection.execute("savepoint trial")
     for way in undo:
-        _execute(connection, way)
+        _execute(connection, way, actor)
     losses = loss.losses(before, loss.columns(connection))
     if all(gone.table_id in empty for gone in losses):
         return
@@ -262,7 +262,7 @@ def _run(connection: Connection, undo: Sequence[Undo], into: Path | None, lost: 
             failed=undo[0].done.version,
         ) from error
     for way in undo:
-        _execute(connection, way)
+        _execute(connection, way, actor)
 
 
 def _rolled_back(
@@ -278,12 +278,45 @@ def _rolled_back(
 
 def _run_alone(connection: Connection, way: Undo, actor: str, expected_schema: str | None) -> tuple[RolledBack, ...]:
     """One statement outside a transaction (DROP INDEX CONCURRENTLY): it cannot be taken back, so it is verified after."""
-    _enter(connection, actor, local=False)
+    before, history = read_catalog(rows_of(connection)), read_history(rows_of(connection))
     began = time.monotonic()
-    _attempt(connection, way.sql, way)
-    connection.execute("select deploy.append(%s, null, 'down', '', %s, '')", (way.done.number, ENGINE))
+    try:
+        _attempt(connection, way.sql, way)
+    except MigrationFailed as error:
+        what = "the schema is what it was"
+        if read_catalog(rows_of(connection)) != before:
+            what = "the schema is no longer what it was"
+        raise MigrationFailed(f"{error}: {what}", failed=way.done.version) from None
+    duration_s = time.monotonic() - began
+    # The session may be another than it was: the history hears of it as this one, from us.
+    connection.execute("reset session authorization; reset role; reset all")
+    done = way.done
+    told = {
+        "migration": ledger_facts(done.version, done.name, done.sha256, down=None),
+        "actor": actor,
+        "engine": ENGINE,
+    }
+    for name, value in told.items():
+        connection.execute("select set_config('deploy.' || %s, %s, false)", (name, value))
+    connection.execute(
+        "select set_config('deploy.began', (clock_timestamp() - %s * interval '1 s')::text, false)", (duration_s,)
+    )
+    connection.execute("select deploy.append(%s, null, 'down', '', %s, '')", (done.number, ENGINE))
+    _verify_traces(connection, history, [way], actor, "it ran outside a transaction, and stays undone")
     _verify(connection, expected_schema, "it ran outside a transaction, and stays undone")
-    return (way.undone(actor, time.monotonic() - began),)
+    return (way.undone(actor, duration_s),)
+
+
+def _verify_traces(connection: Connection, before: History, undo: Sequence[Undo], actor: str, left: str) -> None:
+    """The history holds these downs and no other change, and no lock stays. Raises MigrationFailed, naming the downs."""
+    meant = [Event(way.done.version, "down", way.done.name, way.done.sha256, ENGINE, actor, None) for way in undo]
+    wrong = tampered(rows_of(connection), before, meant)
+    what = f"changed the history of migrations: {wrong}" if wrong else ""
+    if not what and undo[0].transactional and let_go_of_locks(rows_of(connection)):
+        what = f"left {LOCK_LEFT}"
+    if what:
+        versions = ", ".join(way.done.version for way in undo)
+        raise MigrationFailed(f"the way down of {versions} {what}; {left}", failed=undo[0].done.version)
 
 
 def _verify(connection: Connection, expected_schema: str | None, left: str, failed: str = "") -> None:

@@ -132,6 +132,22 @@ def rows_of(connection: Connection) -> Rows:
     return lambda query: connection.execute(query.encode()).fetchall()
 
 
+_ADVISORY: Final = (
+    "select count(*) from pg_catalog.pg_locks where locktype = 'advisory' and pid = pg_catalog.pg_backend_pid()"
+)
+LOCK_LEFT: Final = (
+    "an advisory lock of the session (pg_advisory_xact_lock holds until the commit, and is let go with it)"
+)
+
+
+def let_go_of_locks(rows: Rows) -> bool:
+    """Whether the session held an advisory lock beyond its transaction; it holds none any more."""
+    # pg_locks does not tell such a lock from a transaction's: only those of the session go by this call.
+    before = rows(_ADVISORY)
+    rows("select pg_catalog.pg_advisory_unlock_all()")
+    return rows(_ADVISORY) != before
+
+
 # --- One runner at a time, by a polled advisory lock.
 #
 # The key is the one dbmate's `--migration-lock` takes. It is polled, never waited for: a session that waits inside the

@@ -152,3 +152,11 @@ def statements(sql: str) -> tuple[Statement, ...]:
             depth += (word == "CASE") - (word == "END")
         previous = word
     return tuple(complete)
+
+
+def is_terminated(sql: str) -> bool:
+    """Whether its last statement ends with a semicolon."""
+    last = ""
+    for kind, _, _ in _tokens(sql):
+        last = kind
+    return last == "end"
