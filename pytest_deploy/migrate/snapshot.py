@@ -12,7 +12,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -58,13 +58,29 @@ def _query() -> str:
     return resources.files("pytest_deploy.migrate").joinpath("catalog.sql").read_text(encoding="utf-8")
 
 
+_WORDING: Final = {
+    "search_path": "",
+    "datestyle": "ISO, MDY",
+    "intervalstyle": "postgres",
+    "timezone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "quote_all_identifiers": "off",
+}
+"""Settings by which the server words what the catalogs hold: the same for every session and database."""
+
+
+def _set(rows: Rows, settings: Mapping[str, str]) -> None:
+    quoted = [(name, value.replace("'", "''")) for name, value in settings.items()]
+    rows("select " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in quoted))
+
+
 def read_catalog(rows: Rows) -> Catalog:
     """The schema as the session behind `rows` sees it now; the ledger is left out. Changes nothing in the session."""
-    ((path,),) = rows("select current_setting('search_path')")
-    rows("select set_config('search_path', '', false)")
+    (own,) = rows("select " + ", ".join(f"current_setting('{name}')" for name in _WORDING))
+    _set(rows, _WORDING)
     lines = [f"{kind} {identity} {definition}\n" for kind, identity, definition in rows(_query())]
-    quoted = path.replace("'", "''")
-    rows(f"select set_config('search_path', '{quoted}', false)")
+    _set(rows, dict(zip(_WORDING, own, strict=True)))
     return Catalog("".join(lines))
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from pytest_deploy.migrate.cluster_effects import ServerChanged
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.session import connect, rows_of
 from pytest_deploy.migrate.snapshot import Catalog, read_catalog
+from pytest_deploy.migrate.state import not_restored, read_state
 from pytest_deploy.migrate.trial_database import Asked, FailedOnInventedRows, TrialDatabase
 from pytest_deploy.migrate.trial_place import (
     BesideTarget,
@@ -163,10 +164,10 @@ def _bring_up_to_date(database: TrialDatabase, target: Catalog, left_out: frozen
 def _try_in_one_transaction(database: TrialDatabase) -> tuple[float, Catalog]:
     """All ups in one transaction and all downs in one, as the release will do it; seconds of the ups, and the schema."""
     pending = database.migrations[database.applied :]
-    before, rows_before = database.catalog(), database.rows()
+    before, rows_before, state_before = database.catalog(), database.rows(), read_state(database.connection)
     try:
         up_s = database.up(len(database.migrations))
-        after = database.catalog()
+        after, state_after = database.catalog(), read_state(database.connection)
         database.down(database.applied)
     except FailedOnInventedRows:
         raise
@@ -177,9 +178,12 @@ def _try_in_one_transaction(database: TrialDatabase) -> tuple[float, Catalog]:
         raise MigrationsRefused("trial", [_fault_of(error, pending)]) from None
     # The way back: schema and rows as before, unless a loss is declared.
     faults = []
+    lossy = any(migration.lossy for migration in pending)
     if changed := _difference(before, database.catalog(), "before", "after the ways down"):
         faults.append(_not_restored(pending[-1], changed))
-    if not any(migration.lossy for migration in pending):
+    left = not_restored(state_before, read_state(database.connection), lossy=lossy, between=(state_after, state_after))
+    faults.extend(_left(pending[-1], left))
+    if not lossy:
         faults.extend(_losses(pending[-1], (), sample_rows.missing_rows(rows_before, database.rows())))
     if faults and len(pending) > 1:
         # One by one it shows which of them it is, on a new database: this one is no longer as it was.
@@ -240,11 +244,12 @@ def _try_step(database: TrialDatabase, number: int) -> tuple[TrialStep, list[Fau
     migration = database.migrations[number - 1]
     step = TrialStep(migration.version, migration.sha256, 0.0, 0.0, ())
     # 1. Up, with rows in what is new, and down.
-    before, rows_before = database.catalog(), database.rows()
+    before, rows_before, state_before = database.catalog(), database.rows(), read_state(database.connection)
     try:
         up_s = database.up(number)
-        after = database.catalog()
+        after, state_after = database.catalog(), read_state(database.connection)
         database.seed(migration.version)
+        state_seeded = read_state(database.connection)
         began = time.monotonic()
         back = database.down(number - 1)
     except FailedOnInventedRows:
@@ -260,6 +265,10 @@ def _try_step(database: TrialDatabase, number: int) -> tuple[TrialStep, list[Fau
         faults.extend(_losses(migration, lost, sample_rows.missing_rows(rows_before, database.rows())))
     if changed := _difference(before, database.catalog(), "before", "after its way down"):
         return step, [_not_restored(migration, changed), *faults]
+    between, state = (state_after, state_seeded), read_state(database.connection)
+    faults.extend(
+        _left(migration, not_restored(state_before, state, lossy=migration.lossy is not None, between=between))
+    )
     # 3. Up again gives the same schema.
     try:
         database.up(number)
@@ -291,6 +300,12 @@ def _fault_of(error: MigrationFailed, pending: Sequence[Migration]) -> Fault:
 def _not_restored(migration: Migration, changed: str) -> Fault:
     problem = f"the way down does not restore the schema:\n{changed}\n   "
     return _fault(migration, problem, "let the down undo all that the up does")
+
+
+def _left(migration: Migration, lines: Iterable[str]) -> Iterator[Fault]:
+    if changed := "\n".join(f"    {line}" for line in lines):
+        problem = f"the way down does not restore the state of the database:\n{changed}\n   "
+        yield _fault(migration, problem, "let the down give back what the up changed of it")
 
 
 def _losses(migration: Migration, lost: Sequence[str], missing_rows: dict[str, int]) -> Iterator[Fault]:

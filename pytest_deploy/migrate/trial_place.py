@@ -23,6 +23,7 @@ from pytest_deploy.migrate.cluster import Cluster
 from pytest_deploy.migrate.cluster_effects import refuse_effects, refuse_named_effects
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.session import Connection, Rows, attempt, connect, scratch_database, server_message
+from pytest_deploy.migrate.state import begin_like
 from pytest_deploy.migrate.trial_server import server_programs, throw_away_server
 
 Where = Literal["server", "beside"]
@@ -76,8 +77,12 @@ class BesideTarget:
     why: str
     where: Where = field(default="beside", init=False)
 
-    def database(self) -> AbstractContextManager[str]:
-        return scratch_database(self.conninfo)
+    @contextmanager
+    def database(self) -> Iterator[str]:
+        with scratch_database(self.conninfo) as place:
+            with connect(self.conninfo) as source, connect(place, autocommit=True) as scratch:
+                begin_like(source, scratch)
+            yield place
 
     def settle(self, conninfo: str) -> None:
         """Roles and settings are the real ones."""
