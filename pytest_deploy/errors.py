@@ -28,8 +28,9 @@ Each message says what happened, where, and what the reader can do.
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class DeployError(Exception):
@@ -59,10 +60,20 @@ class Fault:
     remedy: str
     """What would be right."""
 
+    @property
+    def place(self) -> str:
+        """`file:line key`, as far as there is a line and a key."""
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place} {self.key}".rstrip()
+
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
         key = f" {self.key}:" if self.key else ""
         return f"{place}:{key} {self.problem}; {self.remedy}"
+
+
+_TOLD_ONE_BY_ONE: Final = 3
+"""Faults that are alike; more of them are told as one, with their places."""
 
 
 class Faults(DeployError):
@@ -73,7 +84,10 @@ class Faults(DeployError):
     def __init__(self, subject: str, faults: list[Fault] | tuple[Fault, ...]) -> None:
         self.faults = tuple(faults)
         count = f"{len(self.faults)} faults" if len(self.faults) != 1 else "1 fault"
-        super().__init__("\n".join([f"{subject}: {count}", *(f"  {fault}" for fault in self.faults)]))
+        super().__init__("\n".join([f"{subject}: {count}", *(f"  {line}" for line in self._lines())]))
+
+    def _lines(self) -> Iterator[str]:
+        return map(str, self.faults)
 
 
 class ConfigurationError(Faults, UsageError):
@@ -103,7 +117,18 @@ class LeaseHeld(Refused):
 
 
 class MigrationsRefused(Faults, Refused):
-    """Migration files or history are faulty: every fault, with file and line."""
+    """Migration files or history are faulty: every fault, with file and line; what more than three have is said once."""
+
+    def _lines(self) -> Iterator[str]:
+        alike: dict[tuple[str, str], list[Fault]] = {}
+        for fault in self.faults:
+            alike.setdefault((fault.problem, fault.remedy), []).append(fault)
+        for (problem, remedy), faults in alike.items():
+            if len(faults) <= _TOLD_ONE_BY_ONE:
+                yield from map(str, faults)
+            else:
+                yield f"{len(faults)} times: {problem}; {remedy}:"
+                yield from (f"  {fault.place}" for fault in faults)
 
 
 class Failed(DeployError):

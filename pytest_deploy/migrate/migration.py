@@ -36,7 +36,7 @@ from pytest_deploy.migrate.names import (
     rollback_file,
     rollback_folder,
 )
-from pytest_deploy.migrate.statements import Statement, statements
+from pytest_deploy.migrate.statements import Statement, holders, statements
 
 Compatible = Literal["expand", "contract", "breaking"]
 
@@ -258,9 +258,9 @@ def _read_one(file: NamedFile, pairs: Path | None, exempt: Mapping[str, str], fa
     up, down = sections
     if down_path is not None:
         up = replace(up, transactional=not outside)
-    _check_section(up, "up", faults)
+    _check_section(up, "up", faults, paired=pairs is not None)
     if not adopted or statements(down.sql):
-        _check_section(down, "down", faults)
+        _check_section(down, "down", faults, paired=pairs is not None)
     if not adopted and up.transactional == outside:
         problem = "a section outside a transaction and its declaration go together"
         remedy = "write both `-- migrate:up transaction:false` and `-- deploy:outside-transaction REASON`, or neither"
@@ -283,6 +283,14 @@ def _marked(path: Path, text: str, faults: _Faults, *, optional: bool) -> tuple[
     """The layout of dbmate: what stands after each marker line. `optional`: whether the way down may be missing."""
     lines = text.splitlines(keepends=True)
     marks = [(at, match) for at, line in enumerate(lines) if (match := _MARKER.match(line.rstrip("\r\n")))]
+    begins = {sum(map(len, lines[:at])) + match.group().index("--"): (at, match) for at, match in marks}
+    held = holders(text, begins)
+    for place, (what, line) in held.items():
+        at, match = begins[place]
+        problem = f"`-- migrate:{match['way']}` stands inside {what} that begins on line {line}, and dbmate takes it for a marker"
+        faults.add(path, at + 1, problem, "word it otherwise there")
+    if held:
+        return None
     if optional and [match["way"] for _, match in marks] == ["up"]:
         text = text if text.endswith("\n") else f"{text}\n"
         return _marked(path, f"{text}-- migrate:down\n", faults, optional=False)
@@ -320,7 +328,16 @@ def _paired(
         faults.add(path, None, f"its way down is missing ({down_path})", "write it: each migration can be undone")
         return None
     down = _text(down_path, faults)
-    return None if down is None else (Section(text, path, 1), Section(down, down_path, 1))
+    if down is None:
+        return None
+    alone = False
+    for line, content in enumerate(down.splitlines(), 1):
+        if match := _DECLARATION.match(content):
+            alone = match["word"] == "outside-transaction" and bool(match["rest"])
+            if not alone:
+                remedy = "write `-- deploy:outside-transaction REASON` here, and what else is declared in the migration"
+                faults.add(down_path, line, f"a rollback file cannot say `-- deploy:{match['word']}`", remedy)
+    return Section(text, path, 1), Section(down, down_path, 1, transactional=not alone)
 
 
 def _declared(path: Path, text: str, faults: _Faults) -> dict[str, Any]:
@@ -349,7 +366,7 @@ def _declared(path: Path, text: str, faults: _Faults) -> dict[str, Any]:
     return {"compatible": "breaking", **declared}
 
 
-def _check_section(section: Section, way: str, faults: _Faults) -> None:
+def _check_section(section: Section, way: str, faults: _Faults, *, paired: bool) -> None:
     written = statements(section.sql)
     if not written:
         faults.add(section.path, section.line, f"the way {way} is empty", "write the statements that make it")
@@ -357,17 +374,20 @@ def _check_section(section: Section, way: str, faults: _Faults) -> None:
         problem = f"{len(written)} statements outside a transaction can half-happen"
         faults.add(section.path, section.line + written[1].line - 1, problem, "leave one statement in it")
     for statement in written:
-        for problem, remedy in islice(_objections(statement, section), 1):
+        for problem, remedy in islice(_objections(statement, section, way, paired=paired), 1):
             faults.add(section.path, section.line + statement.line - 1, problem, remedy)
 
 
-def _objections(statement: Statement, section: Section) -> Iterator[tuple[str, str]]:
+def _objections(statement: Statement, section: Section, way: str, *, paired: bool) -> Iterator[tuple[str, str]]:
     """What is wrong with one statement, and what would be right."""
     shown = " ".join(statement.words[:3])
     if statement.controls_transaction():
         yield f"{shown} ends or opens a transaction", "remove it: all migrations of a release are one transaction"
     if section.transactional and statement.needs_no_transaction():
-        yield f"{shown} cannot run in a transaction", "put it alone in a migration with transaction:false"
+        remedy = f"put it alone in a migration with transaction:false (`-- migrate:{way} transaction:false`)"
+        if paired:
+            remedy = f"put it alone in {'a' if way == 'up' else 'this'} file that says `-- deploy:outside-transaction REASON`"
+        yield f"{shown} cannot run in a transaction", remedy
     if statement.reads_client_input():
         yield f"{shown} reads rows from the client", "write them as INSERT"
     if statement.is_client_command():

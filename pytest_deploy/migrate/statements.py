@@ -9,7 +9,7 @@ and sections that hold no statement at all. It knows strings, quoted names, doll
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -108,22 +108,51 @@ def _block_end(sql: str, start: int) -> int:
     return at
 
 
-def _tokens(sql: str) -> Iterator[tuple[str, str, int]]:
-    """Kind, text and index of each token that is not a comment or a space."""
+def _spans(sql: str) -> Iterator[tuple[str, int, int]]:
+    """Kind, begin and end of each token, comments and spaces too."""
     at = 0
     while at < len(sql):
         match = _TOKEN.match(sql, at)
         if match is None:  # pragma: no cover - the last alternative takes any character
             raise AssertionError(f"no token at {at}")
-        kind, at = match.lastgroup or "", match.end()
+        begin, at = match.start(), match.end()
         if match["block"]:
-            at = _block_end(sql, match.start())
+            at = _block_end(sql, begin)
         elif match["dollar"]:
             close = sql.find(match["dollar"], at)
             at = len(sql) if close < 0 else close + len(match["dollar"])
-            yield "literal", "", match.start()
-        elif not match["comment"] and not match["space"]:
-            yield kind, match.group(), match.start()
+        yield match.lastgroup or "", begin, at
+
+
+def _tokens(sql: str) -> Iterator[tuple[str, str, int]]:
+    """Kind, text and index of each token that is not a comment or a space."""
+    for kind, begin, end in _spans(sql):
+        if kind == "dollar":
+            yield "literal", "", begin
+        elif kind not in {"comment", "block", "space"}:
+            yield kind, sql[begin:end], begin
+
+
+_HOLDING: Final = {
+    "block": "a comment",
+    "escaped": "a string",
+    "text": "a string",
+    "quoted": "a quoted name",
+    "dollar": "a dollar-quoted text",
+}
+
+
+def holders(sql: str, places: Collection[int]) -> dict[int, tuple[str, int]]:
+    """What holds each of these characters that is inside of something, in words, and the line, from 1, where that begins."""
+    found: dict[int, tuple[str, int]] = {}
+    last = max(places, default=0)
+    for kind, begin, end in _spans(sql):
+        if begin >= last:
+            break
+        for place in places if kind in _HOLDING else ():
+            if begin < place < end:
+                found[place] = _HOLDING[kind], sql.count("\n", 0, begin) + 1
+    return found
 
 
 def statements(sql: str) -> tuple[Statement, ...]:

@@ -192,3 +192,72 @@ def test_timestamps_need_no_sequence(tmp_path: Path, versions: tuple[str, ...]) 
 )
 def test_an_order_that_is_not_plain_is_refused(tmp_path: Path, versions: tuple[str, ...], fault: str) -> None:
     assert fault in "\n".join(refused(named(tmp_path, *versions)))
+
+
+@pytest.mark.parametrize(
+    "around,what",
+    [
+        ("/* as it was\n{}\n*/ select 1;\n", "a comment that begins on line 4"),
+        ("select 'as it was\n{}\n';\n", "a string that begins on line 4"),
+        ("do $body$ begin\n  {}\nend $body$;\n", "a dollar-quoted text that begins on line 4"),
+        ('select 1 as "as it was\n{}\n";\n', "a quoted name that begins on line 4"),
+    ],
+)
+def test_a_marker_inside_of_something_is_called_that(tmp_path: Path, around: str, what: str) -> None:
+    said = f"stands inside {what}, and dbmate takes it for a marker; word it otherwise there"
+    for marker in ("-- migrate:up", "-- migrate:down"):
+        (fault,) = refused(write(tmp_path, (around.format(marker), "select 1;\n")))
+        assert fault == f"0001_step_1.sql:5: `{marker}` {said}"
+    assert len(read_migrations(write(tmp_path, (around.format("- - migrate:up"), "select 1;\n")))) == 1
+
+
+def test_a_rollback_file_says_itself_that_it_runs_outside_a_transaction(tmp_path: Path) -> None:
+    (tmp_path / "rollback").mkdir()
+    down = tmp_path / "rollback" / "001_rollback.sql"
+    (tmp_path / "001_index.sql").write_text(f"-- deploy:compatible expand\n{INDEX[0]}", encoding="utf-8")
+    down.write_text("drop index concurrently visit_note;\n", encoding="utf-8")
+    (fault,) = refused(tmp_path)
+    assert fault.endswith("put it alone in this file that says `-- deploy:outside-transaction REASON`")
+    down.write_text(
+        "-- deploy:outside-transaction readers go on\ndrop index concurrently visit_note;\n", encoding="utf-8"
+    )
+    (migration,) = read_migrations(tmp_path)
+    assert (migration.up.transactional, migration.down.transactional) == (True, False)
+    down.write_text("-- deploy:outside-transaction readers go on\nselect 1; select 2;\n", encoding="utf-8")
+    assert refused(tmp_path) == [
+        "rollback/001_rollback.sql:2: 2 statements outside a transaction can half-happen; leave one statement in it"
+    ]
+
+
+def test_the_migration_of_a_pair_says_it_for_its_own_way_alone(tmp_path: Path) -> None:
+    (tmp_path / "rollback").mkdir()
+    up, down = tmp_path / "001_index.sql", tmp_path / "rollback" / "001_rollback.sql"
+    up.write_text("-- deploy:compatible expand\ncreate index concurrently a on b (c);\n", encoding="utf-8")
+    down.write_text("drop index a;\n", encoding="utf-8")
+    (fault,) = refused(tmp_path)
+    assert fault.endswith("put it alone in a file that says `-- deploy:outside-transaction REASON`")
+    up.write_text(f"-- deploy:outside-transaction big\n{up.read_text(encoding='utf-8')}", encoding="utf-8")
+    (migration,) = read_migrations(tmp_path)
+    assert (migration.up.transactional, migration.down.transactional) == (False, True)
+    down.write_text("-- deploy:lossy it goes\ndrop index a;\n", encoding="utf-8")
+    (fault,) = refused(tmp_path)
+    assert fault.startswith("rollback/001_rollback.sql:1: a rollback file cannot say `-- deploy:lossy`")
+
+
+def test_faults_that_many_files_share_are_told_once_with_their_places(tmp_path: Path) -> None:
+    bare = "-- migrate:up\nselect 1;\n-- migrate:down\nselect 1;\n"
+    with pytest.raises(MigrationsRefused) as caught:
+        read_migrations(write(tmp_path, *[bare] * 5, text("select 1;\n", "")))
+    lines = str(caught.value).replace(f"{tmp_path}/", "").splitlines()
+    assert lines[0].endswith(": 6 faults")
+    assert lines[1].startswith(
+        "  5 times: it does not say whether the running revision survives it; write `-- deploy:compat"
+    )
+    assert lines[2:] == [
+        *(f"    000{number}_step_{number}.sql:1" for number in range(1, 6)),
+        "  0006_step_6.sql:5: the way down is empty; write the statements that make it",
+    ]
+    with pytest.raises(MigrationsRefused) as few:
+        read_migrations(write(tmp_path / "few", *[bare] * 3))
+    assert "times" not in str(few.value)
+    assert len(str(few.value).splitlines()) == 4
