@@ -1,6 +1,7 @@
 -- The schema as the catalogs hold it, one row an object or a part of one: kind, identity, definition.
 -- Runs inside any transaction, sees what that transaction did, and sees whatever pg_dump --schema-only sees (the test's
--- list of mutations holds it to that). Names are qualified: the caller empties search_path first. Roles appear by name.
+-- list of mutations holds it to that). Names are qualified: the caller empties search_path first. Roles appear by name,
+-- rights in an order of their own: one that is taken and given again comes last.
 with
 space as (
     select oid, nspname, nspowner, nspacl from pg_namespace
@@ -31,12 +32,12 @@ kind_of_type as (
 ),
 part(kind, identity, definition) as (
     select 'schema', quote_ident(nspname),
-           jsonb_build_object('owner', nspowner::regrole::text, 'acl', coalesce(nspacl, acldefault('n', nspowner))::text)
+           jsonb_build_object('owner', nspowner::regrole::text, 'acl', (select array_agg(g::text order by g::text collate "C") from unnest(coalesce(nspacl, acldefault('n', nspowner))) g)::text)
     from space
     union all
     select 'relation', name, jsonb_build_object(
                'kind', relkind, 'persistence', relpersistence, 'owner', relowner::regrole::text,
-               'acl', coalesce(relacl, acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner))::text,
+               'acl', (select array_agg(g::text order by g::text collate "C") from unnest(coalesce(relacl, acldefault(case relkind when 'S' then 's' else 'r' end::"char", relowner))) g)::text,
                'options', reloptions::text,
                'toast', (select t.reloptions::text from pg_class t where t.oid = r.reltoastrelid),
                'row security', relrowsecurity, 'forced', relforcerowsecurity, 'replica identity', relreplident,
@@ -57,7 +58,7 @@ part(kind, identity, definition) as (
                'default', (select pg_get_expr(adbin, adrelid) from pg_attrdef where adrelid = a.attrelid and adnum = a.attnum),
                'identity', attidentity, 'generated', attgenerated, 'storage', attstorage, 'compression', attcompression,
                'statistics', nullif(attstattarget, -1), 'collation', nullif(attcollation, 0)::regcollation::text,
-               'acl', nullif(attacl::text, '{}'),
+               'acl', (select array_agg(g::text order by g::text collate "C") from unnest(attacl) g)::text,
                -- pg_attver is the server's own mark, since 15.20: another one for each table, and no part of a dump.
                'options', (select array_agg(o order by n)::text from unnest(attoptions) with ordinality as one(o, n)
                            where o !~ '^pg_attver='),
@@ -108,11 +109,11 @@ part(kind, identity, definition) as (
                                  'aggtranstype', aggtranstype::regtype::text, 'aggmtranstype', nullif(aggmtranstype, 0)::regtype::text,
                                  'aggsortop', nullif(aggsortop, 0)::regoperator::text) from pg_aggregate a where aggfnoid = r.oid),
                'returns', prorettype::regtype::text, 'parallel', proparallel,
-               'owner', proowner::regrole::text, 'acl', coalesce(proacl, acldefault('f', proowner))::text)
+               'owner', proowner::regrole::text, 'acl', (select array_agg(g::text order by g::text collate "C") from unnest(coalesce(proacl, acldefault('f', proowner))) g)::text)
     from routine r
     union all
     select 'type', name, jsonb_build_object(
-               'kind', typtype, 'owner', typowner::regrole::text, 'acl', coalesce(typacl, acldefault('T', typowner))::text,
+               'kind', typtype, 'owner', typowner::regrole::text, 'acl', (select array_agg(g::text order by g::text collate "C") from unnest(coalesce(typacl, acldefault('T', typowner))) g)::text,
                'base', nullif(typbasetype, 0)::regtype::text, 'modifier', typtypmod, 'not null', typnotnull, 'default', typdefault,
                'collation', nullif(typcollation, 0)::regcollation::text, 'storage', typstorage, 'length', typlen,
                'functions', array[typinput, typoutput, typreceive, typsend, typmodin, typmodout, typanalyze]::regproc[]::text,
@@ -123,7 +124,7 @@ part(kind, identity, definition) as (
     from kind_of_type t
     union all
     -- The rows of composite types are in relation; their owners and rights are the type's.
-    select 'type', name, jsonb_build_object('owner', typowner::regrole::text, 'acl', coalesce(typacl, acldefault('T', typowner))::text)
+    select 'type', name, jsonb_build_object('owner', typowner::regrole::text, 'acl', (select array_agg(g::text order by g::text collate "C") from unnest(coalesce(typacl, acldefault('T', typowner))) g)::text)
     from relation r join pg_type t on t.typrelid = r.oid where relkind = 'c'
     union all
     select 'extension', quote_ident(extname), jsonb_build_object('schema', extnamespace::regnamespace::text)
@@ -176,8 +177,16 @@ part(kind, identity, definition) as (
                'owner', dictowner::regrole::text, 'options', dictinitoption, 'template', (select tmplname from pg_ts_template where oid = dicttemplate))
     from pg_ts_dict t join space s on s.oid = t.dictnamespace where (3600, t.oid) not in (select * from foreign_to_us)
     union all
+    select 'text search parser', format('%s.%I', prsnamespace::regnamespace, prsname),
+           to_jsonb(array[prsstart, prstoken, prsend, prsheadline, prslextype]::regproc[]::text)
+    from pg_ts_parser p join space s on s.oid = p.prsnamespace where (3601, p.oid) not in (select * from foreign_to_us)
+    union all
+    select 'text search template', format('%s.%I', tmplnamespace::regnamespace, tmplname),
+           to_jsonb(array[tmplinit, tmpllexize]::regproc[]::text)
+    from pg_ts_template t join space s on s.oid = t.tmplnamespace where (3764, t.oid) not in (select * from foreign_to_us)
+    union all
     select 'language', quote_ident(lanname), jsonb_build_object(
-               'owner', lanowner::regrole::text, 'trusted', lanpltrusted, 'acl', coalesce(lanacl, acldefault('l', lanowner))::text)
+               'owner', lanowner::regrole::text, 'trusted', lanpltrusted, 'acl', (select array_agg(g::text order by g::text collate "C") from unnest(coalesce(lanacl, acldefault('l', lanowner))) g)::text)
     from pg_language where (2612, oid) not in (select * from foreign_to_us) and lanispl or lanacl is not null
     union all
     select 'event trigger', quote_ident(evtname), jsonb_build_object(
@@ -186,26 +195,36 @@ part(kind, identity, definition) as (
     union all
     select 'publication', quote_ident(pubname), to_jsonb(p) - array['oid', 'pubname', 'pubowner'] || jsonb_build_object(
                'owner', pubowner::regrole::text,
-               'tables', (select jsonb_agg(jsonb_build_array(prrelid::regclass::text, prattrs::text, pg_get_expr(prqual, prrelid)) order by prrelid::regclass::text)
-                          from pg_publication_rel where prpubid = p.oid),
-               'schemas', (select jsonb_agg(pnnspid::regnamespace::text order by pnnspid::regnamespace::text)
-                           from pg_publication_namespace where pnpubid = p.oid))
+               -- What 14 does not have is asked for in a way that 14 can read: columns and filters of a table, and whole schemas.
+               'tables', (select jsonb_agg(jsonb_build_array(
+                              prrelid::regclass::text,
+                              (select jsonb_agg(attname order by attname) from pg_attribute a
+                               where attrelid = prrelid and to_jsonb(r) -> 'prattrs' @> to_jsonb(attnum)),
+                              (select to_jsonb(t) -> 'rowfilter' from pg_publication_tables t
+                               join pg_class c on c.relname = t.tablename join pg_namespace n on n.oid = c.relnamespace and n.nspname = t.schemaname
+                               where t.pubname = p.pubname and c.oid = prrelid))
+                              order by prrelid::regclass::text)
+                          from pg_publication_rel r where prpubid = p.oid),
+               'schemas', (select jsonb_agg(whole.refobjid::regnamespace::text order by whole.refobjid::regnamespace::text)
+                           from pg_depend part join pg_depend whole on whole.classid = part.classid and whole.objid = part.objid
+                           where part.classid = 6237 and part.refclassid = 6104 and part.refobjid = p.oid
+                             and whole.refclassid = 2615))
     from pg_publication p
     union all
     select 'foreign data wrapper', quote_ident(fdwname), jsonb_build_object(
                'owner', fdwowner::regrole::text, 'handler', fdwhandler::regproc::text, 'validator', fdwvalidator::regproc::text,
-               'options', fdwoptions::text, 'acl', coalesce(fdwacl, acldefault('F', fdwowner))::text)
+               'options', fdwoptions::text, 'acl', (select array_agg(g::text order by g::text collate "C") from unnest(coalesce(fdwacl, acldefault('F', fdwowner))) g)::text)
     from pg_foreign_data_wrapper where (2328, oid) not in (select * from foreign_to_us)
     union all
     select 'server', quote_ident(srvname), jsonb_build_object(
                'owner', srvowner::regrole::text, 'type', srvtype, 'version', srvversion, 'options', srvoptions::text,
-               'acl', coalesce(srvacl, acldefault('S', srvowner))::text,
+               'acl', (select array_agg(g::text order by g::text collate "C") from unnest(coalesce(srvacl, acldefault('S', srvowner))) g)::text,
                'users', (select jsonb_agg(case umuser when 0 then 'public' else umuser::regrole::text end order by umuser::regrole::text)
                          from pg_user_mappings where srvid = f.oid))
     from pg_foreign_server f where (1417, oid) not in (select * from foreign_to_us)
     union all
     select 'default rights', format('%s %s %s', defaclrole::regrole, nullif(defaclnamespace, 0)::regnamespace, defaclobjtype),
-           jsonb_build_object('acl', defaclacl::text)
+           jsonb_build_object('acl', (select array_agg(g::text order by g::text collate "C") from unnest(defaclacl) g)::text)
     from pg_default_acl
     union all
     select 'transform', format('%s %s', trftype::regtype, l.lanname),

@@ -74,7 +74,7 @@ def _object(line: str) -> _Object | None:
 
 _KINDS: Final = (
     "default rights", "event trigger", "foreign data wrapper", "operator class", "operator family",
-    "text search configuration", "text search dictionary",
+    "text search configuration", "text search dictionary", "text search parser", "text search template",
 )  # fmt: skip
 """Kinds of more than one word, in `catalog.sql`."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 
 from pytest_deploy.migrate.migration import Migration, read_migrations
 from pytest_deploy.platform.embedded.postgres import embedded_programs
@@ -58,6 +59,11 @@ def do(conninfo: str, *statements: str) -> None:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         for statement in statements:
             connection.execute(statement.encode())
+
+
+def as_superuser(conninfo: str) -> str:
+    """The server's superuser, in the same database."""
+    return make_conninfo(conninfo, user="postgres")
 
 
 def exists(conninfo: str, name: str) -> bool:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from tests.unit.migrate.migration_process import answer, ask, runner
 from tests.unit.migrate.sample_migrations import FIVE, do, rows, text, write
@@ -27,7 +28,7 @@ def race(conninfo: str, folder: Path, rounds: int) -> None:
         for _ in range(rounds):
             name = f"race_{uuid.uuid4().hex[:12]}"
             do(conninfo, f"create database {name}")
-            target = f"{conninfo.rsplit(' dbname=', 1)[0]} dbname={name}"
+            target = make_conninfo(conninfo, dbname=name)
             try:
                 for place, expected in ((folder, [f"000{n}" for n in range(1, 6)]), (grown, ["0006"])):
                     for process in runners:

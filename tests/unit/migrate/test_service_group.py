@@ -19,7 +19,7 @@ from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.service_group import Membership
 from pytest_deploy.platform.protocol import DatabaseAccess
 from pytest_deploy.policy.rollout import Database
-from tests.unit.migrate.sample_migrations import ACTOR, sample
+from tests.unit.migrate.sample_migrations import ACTOR, as_superuser, sample
 
 PG16 = 160000
 
@@ -74,6 +74,7 @@ class Roles:
 @pytest.fixture
 def roles(each_database: str) -> Iterator[Roles]:
     end = uuid.uuid4().hex[:8]
+    each_database = as_superuser(each_database)
     with psycopg.connect(each_database) as connection:
         version = connection.info.server_version
     made = Roles(each_database, f"owner_{end}", f"Parcels {end}_svc", f"parcels_{end}_app", version)

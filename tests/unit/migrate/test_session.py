@@ -3,63 +3,47 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import psycopg
 import pytest
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.migrate.ledger import install
 from pytest_deploy.migrate.session import connect, rows_of
 from pytest_deploy.migrate.snapshot import read_catalog
+from tests.unit.migrate.sample_migrations import as_superuser
 
 
-@pytest.fixture
-def ordinary(each_database: str) -> Iterator[str]:
-    """The connection string of a role with no right but to log in, to a database whose owner it is."""
-    name = str(conninfo_to_dict(each_database)["dbname"])
-    role = f"{name}_owner"
-    with psycopg.connect(each_database, autocommit=True) as connection:
-        connection.execute(sql.SQL("create role {} login").format(sql.Identifier(role)))
-        connection.execute(sql.SQL("alter database {} owner to {}").format(sql.Identifier(name), sql.Identifier(role)))
-    yield make_conninfo(each_database, user=role)
-    with psycopg.connect(each_database, autocommit=True) as connection:
-        connection.execute(sql.SQL("reassign owned by {} to current_user").format(sql.Identifier(role)))
-        connection.execute(sql.SQL("drop owned by {}").format(sql.Identifier(role)))
-        connection.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
-
-
-def test_every_catalog_that_is_read_is_open_to_an_ordinary_owner(each_database: str, ordinary: str) -> None:
+def test_every_catalog_that_is_read_is_open_to_an_ordinary_owner(each_database: str) -> None:
     foreign = """
         create foreign data wrapper wrapper; create server elsewhere foreign data wrapper wrapper;
         create user mapping for public server elsewhere options (password 'of-somebody');
         create publication all_of_it; create table numbers (a int, b int); create statistics pair on a, b from numbers
     """
-    with psycopg.connect(each_database, autocommit=True) as connection:
+    with psycopg.connect(as_superuser(each_database), autocommit=True) as connection:
         connection.execute(foreign.encode())
         seen_by_all = read_catalog(rows_of(connection))
-    with connect(ordinary) as session:
+    with connect(each_database) as session:
         seen_by_owner = read_catalog(rows_of(session))
     assert seen_by_owner == seen_by_all
     assert "of-somebody" not in seen_by_owner.text
 
 
-def test_an_ordinary_owner_keeps_the_history(ordinary: str) -> None:
-    with connect(ordinary) as session:
+def test_an_ordinary_owner_keeps_the_history(each_database: str) -> None:
+    with connect(each_database) as session:
         install(session)
         assert session.execute("select count(*) from deploy.applied").fetchone() == (0,)
 
 
-def test_what_belongs_to_somebody_else_is_named_with_who_needs_it(each_database: str, ordinary: str) -> None:
-    with psycopg.connect(each_database, autocommit=True) as connection:
+def test_what_belongs_to_somebody_else_is_named_with_who_needs_it(each_database: str) -> None:
+    with psycopg.connect(as_superuser(each_database), autocommit=True) as connection:
         connection.execute("create table public.theirs (a int)")
-    given = conninfo_to_dict(ordinary)
+    given = conninfo_to_dict(each_database)
     said = re.escape(f"database {given['dbname']} refused {given['user']}: permission denied for table theirs; ")
     with (
         pytest.raises(PlatformUnavailable, match=f"^{said}{given['user']} needs to own the database"),
-        connect(ordinary) as session,
+        connect(each_database) as session,
     ):
         session.execute("select * from public.theirs")
 

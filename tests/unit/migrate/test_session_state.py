@@ -12,8 +12,9 @@ from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.rollback import roll_back
 from tests.unit.migrate.sample_migrations import ACTOR, VISIT, exists, rows, sample, text, versions
 
+SET_ROLE = "do $$ begin execute format('set role %I', session_user || '_group'); end $$"
 LEFT = {
-    "role": ("set role pg_monitor", "current_user <> session_user"),
+    "role": (SET_ROLE, "current_user <> session_user"),
     "statement_timeout": ("set statement_timeout = '7s'", "current_setting('statement_timeout') <> '0'"),
     "a setting, for the session": ("set work_mem = '77MB'", "current_setting('work_mem') = '77MB'"),
     "a setting, by its function": (
@@ -97,9 +98,7 @@ def test_a_deferred_violation_is_that_of_the_migration_that_made_it(each_databas
 
 
 def test_outside_a_transaction_the_history_is_still_the_runners(each_database: str, tmp_path: Path) -> None:
-    up = (
-        "do $$ begin set role pg_monitor; perform set_config('deploy.actor', 'nobody', false); end $$ -- no semicolon\n"
-    )
+    up = "do $$ begin execute format('set role %I', session_user || '_group'); perform set_config('deploy.actor', 'nobody', false); end $$ -- no semicolon\n"
     alone = text(up, "select 1;\n", "outside-transaction it shows", options=" transaction:false")
     alone = alone.replace("-- migrate:down\n", "-- migrate:down transaction:false\n").replace("select 1;\n", up)
     migrations = sample(tmp_path, VISIT, alone)

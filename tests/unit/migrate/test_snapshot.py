@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.migrate.apply import apply
@@ -57,7 +58,7 @@ def test_a_program_that_is_missing_or_fails_is_told(database: str, tmp_path: Pat
     with pytest.raises(PlatformUnavailable, match="pg_dump is not there; install"):
         snapshot(database, tmp_path)
     with pytest.raises(PlatformUnavailable, match=r"pg_dump ended with 1: .*does not exist"):
-        snapshot(f"{database}_gone", PROGRAMS)
+        snapshot(make_conninfo(database, dbname="gone"), PROGRAMS)
 
 
 def test_an_older_pg_dump_than_the_server_is_refused(database: str, postgres15: PostgresServer) -> None:

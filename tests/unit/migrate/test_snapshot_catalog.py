@@ -5,17 +5,16 @@ Each mutation is made in a database that holds one of everything; both are asked
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 import pytest
-from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from pytest_deploy.migrate.session import rows_of
 from pytest_deploy.migrate.snapshot import read_catalog, snapshot
-from tests.unit.migrate.sample_migrations import PROGRAMS, do
+from tests.unit.migrate.sample_migrations import PROGRAMS, as_superuser, do
 
 BASE = """
 create schema clinic;
@@ -157,6 +156,9 @@ MUTATIONS = [
     "drop statistics clinic.visit_stats",
     "alter text search configuration clinic.words drop mapping for word",
     "alter publication everything drop table clinic.visit",
+    "alter publication everything add table clinic.answer",
+    "create text search template clinic.lower (lexize = dsimple_lexize)",
+    "create text search parser clinic.own (start = prsd_start, gettoken = prsd_nexttoken, end = prsd_end, lextypes = prsd_lextype)",
     "alter publication everything set (publish = 'insert')",
     "alter default privileges in schema clinic grant select on tables to pg_monitor",
     "create event trigger watch on ddl_command_end execute function watch()",
@@ -166,10 +168,18 @@ MUTATIONS = [
 ]
 
 
+SINCE_15 = [
+    "alter publication everything add tables in schema clinic",
+    "alter publication everything set table clinic.visit (id, day)",
+    "alter publication everything set table clinic.visit where (id > 5)",
+]
+
+
 @contextmanager
 def prepared(conninfo: str) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
-    do(conninfo, BASE, "create function watch() returns event_trigger language plpgsql as 'begin end'")
-    with psycopg.connect(conninfo, autocommit=True) as connection:
+    superuser = as_superuser(conninfo)
+    do(superuser, BASE, "create function watch() returns event_trigger language plpgsql as 'begin end'")
+    with psycopg.connect(superuser, autocommit=True) as connection:
         yield connection
 
 
@@ -190,7 +200,8 @@ def test_each_mutation_is_seen_and_its_withdrawal_as_well(each_database: str) ->
     with prepared(each_database) as connection:
         before = read_catalog(rows_of(connection))
         unseen = []
-        for mutation in MUTATIONS:
+        recent = SINCE_15 if connection.info.server_version >= 150000 else []
+        for mutation in [*MUTATIONS, *recent]:
             with connection.transaction(force_rollback=True):
                 connection.execute(mutation.encode())
                 if read_catalog(rows_of(connection)) == before:
@@ -212,14 +223,14 @@ def test_whatever_pg_dump_sees_it_sees_in_a_sample(each_database: str) -> None:
 def check_against_pg_dump(conninfo: str, mutations: list[str]) -> int:
     """How many of the mutations pg_dump sees, once it is certain that the query sees each of those."""
     with prepared(conninfo) as connection:
-        admin = conninfo.rsplit(" dbname=", 1)[0]
+        admin = as_superuser(conninfo)
         name = str(connection.info.dbname)
     seen = 0
     for number, mutation in enumerate(mutations):
         copy = f"{name}_{number}"
-        do(f"{admin} dbname=postgres", f"create database {copy} template {name}")
+        do(make_conninfo(admin, dbname="postgres"), f"create database {copy} template {name}")
         try:
-            target = f"{admin} dbname={copy}"
+            target = make_conninfo(admin, dbname=copy)
             before = snapshot(target, PROGRAMS)
             do(target, mutation)
             after = snapshot(target, PROGRAMS)
@@ -227,26 +238,51 @@ def check_against_pg_dump(conninfo: str, mutations: list[str]) -> int:
                 seen += 1
                 assert before.catalog != after.catalog, mutation
         finally:
-            do(f"{admin} dbname=postgres", f"drop database {copy} with (force)")
+            do(make_conninfo(admin, dbname="postgres"), f"drop database {copy} with (force)")
     return seen
 
 
 def test_an_owner_who_is_no_superuser_reads_the_same(each_database: str) -> None:
     """Managed databases have no superuser to give away."""
-    role = sql.Identifier(f"owner_{uuid.uuid4().hex[:8]}")
-    with psycopg.connect(each_database, autocommit=True) as connection:
-        connection.execute(BASE)
+    with prepared(each_database) as connection:
         connection.execute(
             "create foreign data wrapper w; create server s foreign data wrapper w; create user mapping for public server s"
         )
-        as_superuser = read_catalog(rows_of(connection))
-        connection.execute(sql.SQL("create role {} login").format(role))
-        connection.execute(sql.SQL("set role {}").format(role))
-        try:
-            as_owner = read_catalog(rows_of(connection))
-        finally:
-            connection.execute("reset role")
-            connection.execute(sql.SQL("drop role {}").format(role))
-
+        seen_by_all = read_catalog(rows_of(connection))
+    with psycopg.connect(each_database, autocommit=True) as connection:
+        as_owner = read_catalog(rows_of(connection))
     assert '"users": ["public"]' in as_owner.text
-    assert as_owner == as_superuser
+    assert as_owner == seen_by_all
+
+
+def test_a_right_that_is_taken_and_given_again_is_the_same(each_database: str) -> None:
+    with prepared(each_database) as connection:
+        connection.execute(
+            "grant select on clinic.visit, clinic.answer to pg_monitor; grant select (note) on clinic.visit to pg_monitor"
+        )
+        before = read_catalog(rows_of(connection))
+        connection.execute("revoke select on clinic.visit from pg_read_all_stats")
+        assert read_catalog(rows_of(connection)) != before
+        connection.execute("grant select on clinic.visit to pg_read_all_stats")
+        assert read_catalog(rows_of(connection)) == before
+
+
+def test_the_words_do_not_depend_on_the_settings_of_the_session(each_database: str) -> None:
+    """Nor on those of the database: the scratch database of a trial may have others than the real one."""
+    do(
+        each_database,
+        "create table at (day date default '2026-02-01', moment timestamptz default '2026-02-01 12:00+00',"
+        " span interval default '1 day 2 hours', part float8 default 0.1, data bytea default '\\x01')",
+    )
+    with psycopg.connect(each_database, autocommit=True) as connection:
+        usual = read_catalog(rows_of(connection))
+        others = {
+            "datestyle": "German",
+            "timezone": "Asia/Tokyo",
+            "intervalstyle": "iso_8601",
+            "bytea_output": "escape",
+        }
+        for name, value in {**others, "extra_float_digits": "-5", "quote_all_identifiers": "on"}.items():
+            connection.execute("select set_config(%s, %s, false)", (name, value))
+        assert read_catalog(rows_of(connection)) == usual
+        assert connection.execute("show timezone").fetchone() == ("Asia/Tokyo",)

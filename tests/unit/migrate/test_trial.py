@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pytest_deploy.errors import MigrationsRefused, PlatformUnavailable
 from pytest_deploy.migrate.apply import apply
@@ -14,7 +14,19 @@ from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.migrate.session import scratch_database
 from pytest_deploy.migrate.snapshot import snapshot
 from pytest_deploy.migrate.trial import Trial, run_trial
-from tests.unit.migrate.sample_migrations import ACTOR, COLUMN, FIVE, INDEX, PROGRAMS, VISIT, do, rows, sample, text
+from tests.unit.migrate.sample_migrations import (
+    ACTOR,
+    COLUMN,
+    FIVE,
+    INDEX,
+    PROGRAMS,
+    VISIT,
+    as_superuser,
+    do,
+    rows,
+    sample,
+    text,
+)
 
 TYPE = "create type state as enum ('open', 'closed');\n"
 
@@ -221,15 +233,18 @@ def test_one_that_a_killed_process_left_is_gone_after_a_day(database: str) -> No
 
 def test_who_may_not_create_databases_is_told(database: str) -> None:
     role = f"role_{uuid.uuid4().hex[:12]}"
-    do(database, f"create role {role} login")
+    do(as_superuser(database), f"create role {role} login")
     try:
-        with pytest.raises(PlatformUnavailable, match="grant CREATEDB"), scratch_database(f"{database} user={role}"):
+        with (
+            pytest.raises(PlatformUnavailable, match="grant CREATEDB"),
+            scratch_database(make_conninfo(database, user=role)),
+        ):
             pass
     finally:
-        do(database, f"drop role {role}")
+        do(as_superuser(database), f"drop role {role}")
 
 
 def test_the_reference_services_migrations_pass(each_database: str) -> None:
     folder = Path(__file__).parents[3] / "migrations"
-    trial = run_trial(each_database, read_migrations(folder), actor=ACTOR)
+    trial = run_trial(as_superuser(each_database), read_migrations(folder), actor=ACTOR)  # they make a role
     assert trial.without_rows == ()
