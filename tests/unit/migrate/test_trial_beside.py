@@ -7,13 +7,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.trial import run_trial
-from tests.unit.migrate.sample_migrations import ACTOR, VISIT, do, rows, sample, text
+from tests.unit.migrate.sample_migrations import ACTOR, VISIT, as_superuser, do, rows, sample, text
 
 OUTSIDE = "outside-transaction the server wants it so"
+
+
+@pytest.fixture
+def each_database(each_database: str) -> str:
+    """As superuser: who makes roles and databases, and alters the system, is no ordinary owner."""
+    return as_superuser(each_database)
 
 
 @pytest.fixture
@@ -124,7 +131,7 @@ def test_a_block_that_finds_its_role_there_is_tried(each_database: str, role: st
 def test_every_kind_of_effect_is_seen(
     each_database: str, role: str, tmp_path: Path, statement: str, kind: str, *, made: bool
 ) -> None:
-    here = each_database.rpartition("dbname=")[2]
+    here = str(conninfo_to_dict(each_database)["dbname"])
     block = f"do $$ begin execute $x${statement.format(role=role, here=here)}$x$; end $$;\n"
     way = (block, "drop table if exists t;\n")
     if made:
@@ -135,9 +142,9 @@ def test_every_kind_of_effect_is_seen(
 
 
 def test_an_ordinary_owner_who_may_make_databases_is_enough(each_database: str, role: str, tmp_path: Path) -> None:
-    here = each_database.rpartition("dbname=")[2]
+    here = str(conninfo_to_dict(each_database)["dbname"])
     do(each_database, f"alter role {role} createdb createrole", f"alter database {here} owner to {role}")
-    owner = f"{each_database} user={role}"
+    owner = make_conninfo(each_database, user=role)
     try:
         assert run_trial(owner, sample(tmp_path / "a", VISIT), actor=ACTOR, where="beside").where == "beside"
         block = (f"do $$ begin execute 'create role {role}_more'; end $$;\n", "select 1;\n")

@@ -22,7 +22,13 @@ from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.session import connect, rows_of
 from pytest_deploy.migrate.trial import run_trial
 from pytest_deploy.migrate.trial_server import server_programs
-from tests.unit.migrate.sample_migrations import ACTOR, PROGRAMS, VISIT, do, rows, sample, text
+from tests.unit.migrate.sample_migrations import ACTOR, PROGRAMS, VISIT, as_superuser, do, rows, sample, text
+
+
+@pytest.fixture
+def each_database(each_database: str) -> str:
+    """As superuser: who makes roles and databases, and alters the system, is no ordinary owner."""
+    return as_superuser(each_database)
 
 
 @pytest.fixture
@@ -40,7 +46,7 @@ def role(each_database: str) -> Iterator[str]:
 def owner(each_database: str) -> Iterator[str]:
     """The connection string of the database's owner, who may make roles, and is no superuser."""
     name = str(conninfo_to_dict(each_database)["dbname"])
-    role = f"{name}_owner"
+    role = f"{name}_maker"
     do(each_database, f"create role {role} login createrole", f"alter database {name} owner to {role}")
     yield make_conninfo(each_database, user=role)
     do(each_database, f"reassign owned by {role} to current_user", f"drop owned by {role}", f"drop role {role}")
