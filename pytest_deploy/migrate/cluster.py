@@ -35,7 +35,7 @@ where s.setdatabase in (0, (select oid from pg_database where datname = current_
 """Without libraries that sessions load: they need not be here, and then nobody could log in."""
 _DATABASE: Final = """
 select datname, pg_get_userbyid(datdba), pg_encoding_to_char(encoding), datcollate, datctype,
-       coalesce(to_jsonb(d) ->> 'datlocprovider', 'c'),
+       to_jsonb(d) ->> 'datlocprovider',
        coalesce(to_jsonb(d) ->> 'datlocale', to_jsonb(d) ->> 'daticulocale')
 from pg_database d where datname = current_database()
 """
@@ -112,9 +112,9 @@ def read_cluster(connection: Connection) -> Cluster:
     )
     ((database, owner, encoding, collate, ctype, provider, locale),) = rows(_DATABASE)
     options = {"lc_collate": collate, "lc_ctype": ctype}
-    if provider != "c":
-        kind = {"i": "icu", "b": "builtin"}[provider]
-        options |= {"locale_provider": kind, f"{kind}_locale": locale}
+    if provider is not None:  # PostgreSQL 15 and later
+        kind = {"c": "libc", "i": "icu", "b": "builtin"}[provider]
+        options |= {"locale_provider": kind} | ({} if provider == "c" else {f"{kind}_locale": locale})
     return Cluster(
         major=connection.info.server_version // 10000,
         superuser=superuser,

@@ -23,7 +23,7 @@ from pytest_deploy.migrate.rollback import ENGINE, RolledBack
 from pytest_deploy.migrate.service_group import Membership
 from pytest_deploy.migrate.session import Connection, connect, sole_runner, with_lock_timeout
 from pytest_deploy.migrate.snapshot import Snapshot
-from pytest_deploy.migrate.trial import Trial, run_trial
+from pytest_deploy.migrate.trial import Trial, require_seeds, run_trial
 from pytest_deploy.migrate.trial_place import choose, require_no_named_effects, told_place
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import DatabaseAccess
@@ -109,9 +109,12 @@ class Migrations:
 
         Raises MigrationsRefused with every fault that the trial finds, PlatformUnavailable where it cannot run there.
         """
+        files = self.files()
+        if self.seeds is not None:
+            require_seeds(self.seeds, files)
         return run_trial(
             self._owner,
-            self.files() if wanted is None else wanted,
+            files if wanted is None else wanted,
             actor=self.actor,
             seeds=self.seeds,
             budget_s=self.policy.budget_s,

@@ -58,8 +58,9 @@ def run_trial(
     of its own, or beside the target; None: a server of its own where this machine has the programs for it. They are looked for in
     the folder `programs` first.
 
-    Raises PlatformUnavailable where there is no such server, and MigrationsRefused with every fault: a migration that fails, a way down that fails, does nothing or does not restore
-    schema and rows, a loss that is not declared, a schema that is not what the applied migrations make.
+    Raises PlatformUnavailable where there is no such server, and MigrationsRefused with every fault: a migration that fails, a
+    way down that fails, does nothing or does not restore schema and rows, a loss that is not declared, a schema that is not
+    what the applied migrations make.
     """
     began = time.monotonic()
     # 1. Where the real database stands, and what is pending on it.
@@ -71,7 +72,6 @@ def run_trial(
         return Trial((), target.sha256, target.sha256, 0.0, time.monotonic() - began, (), within_budget=True)
     require_one_batch(pending, several=several or not history)
     _require_ways_down(pending)
-    _require_seeds(seeds, migrations)
     # 2. Where it is tried: where a server of its own cannot be made like the target's, and policy asks for none, beside it.
     applied = migrations[: len(migrations) - len(pending)]
     place = choose(conninfo, where, programs=programs, applied=applied, pending=pending)
@@ -134,10 +134,8 @@ def _require_ways_down(pending: Sequence[Migration]) -> None:
         raise MigrationsRefused("trial", faults)
 
 
-def _require_seeds(seeds: Path | None, migrations: Sequence[Migration]) -> None:
-    """The author's rows are there, each file for a version that is there. Raises MigrationsRefused."""
-    if seeds is None:
-        return
+def require_seeds(seeds: Path, migrations: Sequence[Migration]) -> None:
+    """The author's rows are there, each file for a version of the whole folder of migrations. Raises MigrationsRefused."""
     versions = {migration.version for migration in migrations}
     faults = [
         Fault(str(file), None, "", "there is no migration of this version", "name it by one that is, e.g. 0001.sql")

@@ -155,7 +155,7 @@ class OwnServer:
 
 def _as_superuser(conninfo: str, target: Cluster) -> str:
     """Whatever the caller's own variables ask of a connection, this is one within the machine."""
-    return make_conninfo(conninfo, user=target.superuser, options="", channel_binding="disable")
+    return make_conninfo(conninfo, user=target.superuser, options="", client_encoding="utf8", channel_binding="disable")
 
 
 def choose(

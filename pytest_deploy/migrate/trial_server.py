@@ -125,6 +125,7 @@ def _folder_of_process() -> Path:
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        cwd="/",
         start_new_session=True,
     )
     keeper.returncode = 0  # it is meant to outlive us; else subprocess warns of it

@@ -9,7 +9,7 @@ import pytest
 from pytest_deploy.errors import MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.dry_run import dry_run
-from pytest_deploy.migrate.trial import Trial, run_trial
+from pytest_deploy.migrate.trial import Trial, require_seeds, run_trial
 from tests.unit.migrate.sample_migrations import ACTOR, do, sample, text
 
 CODES = ("create table w (id bigint primary key, code text not null);\n", "drop table w;\n")
@@ -113,10 +113,10 @@ def test_the_projects_own_rows_refuse_and_their_file_is_named(each_database: str
 @pytest.mark.parametrize(
     "there, said", [(True, "there is no migration of this version"), (False, "there is no such folder")]
 )
-def test_rows_for_nothing_are_refused(database: str, tmp_path: Path, said: str, *, there: bool) -> None:
+def test_rows_for_nothing_are_refused(tmp_path: Path, said: str, *, there: bool) -> None:
     seeds = seeds_of(tmp_path / "rows", v0009="select 1;\n") if there else tmp_path / "rows"
     with pytest.raises(MigrationsRefused, match=said):
-        trial_of(database, tmp_path / "m", CODES, seeds=seeds)
+        require_seeds(seeds, sample(tmp_path / "m", CODES))
 
 
 def test_real_rows_that_violate_it_are_found_on_the_real_database_and_said(each_database: str, tmp_path: Path) -> None:

@@ -163,6 +163,27 @@ def test_roles_settings_and_rights_are_those_of_the_target(
     do(each_database, f"revoke all on database {name} from {role}")
 
 
+@pytest.mark.parametrize(
+    "options", ["encoding 'LATIN1' locale 'C'", "encoding 'SQL_ASCII' locale_provider libc locale 'C'"]
+)
+def test_encoding_and_locale_are_those_of_the_target(each_database: str, tmp_path: Path, options: str) -> None:
+    other = f"other_{uuid.uuid4().hex[:12]}"
+    do(each_database, f"create database {other} template template0 {options}")
+    place = make_conninfo(each_database, dbname=other, client_encoding="utf8")
+    ((encoding, collate),) = rows(
+        place, "select getdatabaseencoding(), datcollate from pg_database where datname = current_database()"
+    )
+    table = f"create table told (found text check (found = '{encoding} {collate}'));\n"
+    up = table + (  # noqa: S608 - names of the server's own
+        "insert into told select concat_ws(' ', getdatabaseencoding(), datcollate) from pg_database"
+        " where datname = current_database();\n"
+    )
+    try:
+        assert run_trial(place, sample(tmp_path, (up, "drop table told;\n")), actor=ACTOR).where == "server"
+    finally:
+        do(each_database, f"drop database {other}")
+
+
 def test_an_extension_that_a_superuser_made_is_there(owner: str, each_database: str, tmp_path: Path) -> None:
     """pg_stat_statements, say: the owner may not make it."""
     do(each_database, "create extension pageinspect")
