@@ -19,6 +19,7 @@ from typing import Final
 
 from pytest_deploy.errors import PlatformUnavailable
 from pytest_deploy.platform.embedded.postgres import EmbeddedServer, embedded_programs, major_version
+from pytest_deploy.platform.embedded.supervisor import MARKER
 from pytest_deploy.record import programs as trusted_programs
 
 _MEMORY: Final = Path("/dev/shm")  # noqa: S108 - a folder of our own in it
@@ -126,6 +127,8 @@ def _folder_of_process() -> Path:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
+        # As a part of the platform, which ends by itself: it is nothing that a step left running.
+        env={"PATH": os.defpath, MARKER: str(folder)},
         start_new_session=True,
     )
     keeper.returncode = 0  # it is meant to outlive us; else subprocess warns of it

@@ -138,6 +138,7 @@ def test_a_plan_changes_nothing_on_the_server(existing: Existing) -> None:
     plan = checkout.deploy("--deploy-pipeline=plan", env=existing.variables)
 
     assert plan.code == 0, plan.said
+    assert "left running" not in plan.said, "what stops the trial's server ends by itself"
     assert existing.as_superuser("postgres", OF_THE_SERVER) == before
     (tried,) = [
         data["actual"]["tried"]

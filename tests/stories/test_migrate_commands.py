@@ -55,6 +55,31 @@ def test_schema_is_looked_at_tried_moved_and_taken_back(checkout: Checkout, monk
     assert told == ["lease.taken", "lease.released"] * 2
 
 
+def test_policy_says_where_the_trial_runs_and_with_which_rows(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(checkout.memory))
+    policy = checkout.path / "deploy.yaml"
+    text = policy.read_text(encoding="utf-8")
+    keys = "  migrations: migrations\n  seeds: rows\n"
+    checkout.write("deploy.yaml", text.replace("  migrations: migrations\n", keys))
+    checkout.write("rows/0001.sql", "insert into nowhere values (1);\n")
+    with pytest.raises(
+        MigrationsRefused, match=r'rows/0001\.sql: the representative rows do not go in: relation "nowhere"'
+    ):
+        typed(checkout.path, up, "local", to="0001")
+    checkout.write("rows/0001.sql", "select 1;\n")
+    assert typed(checkout.path, up, "local", to="0001")[0].startswith("tried in a throw-away server: ")
+
+    checkout.write("deploy.yaml", text.replace("  migrations: migrations\n", f"{keys}  trial: beside\n"))
+    assert typed(checkout.path, up, "local", to="0002")[0].startswith(
+        "tried beside the target, on its server: deploy.yaml"
+    )
+    checkout.write("rows/0099.sql", "select 1;\n")
+    with pytest.raises(MigrationsRefused, match=r"rows/0099\.sql: there is no migration of this version"):
+        typed(checkout.path, up, "local", to="0003")
+
+
 def test_schema_is_not_moved_by_hand_where_somebody_must_be_asked(
     checkout: Checkout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
