@@ -7,10 +7,12 @@ small shell that outlives it stops the servers and removes their folder.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -18,7 +20,13 @@ from pathlib import Path
 from typing import Final
 
 from pytest_deploy.errors import PlatformUnavailable
-from pytest_deploy.platform.embedded.postgres import EmbeddedServer, embedded_programs, major_version
+from pytest_deploy.platform.embedded.postgres import (
+    EmbeddedServer,
+    embedded_programs,
+    major_version,
+    postmaster,
+    stop_postmaster,
+)
 from pytest_deploy.platform.embedded.supervisor import MARKER
 from pytest_deploy.record import programs as trusted_programs
 
@@ -37,7 +45,12 @@ _SETTINGS: Final = {
 }
 """Its data need not outlive the trial."""
 
+_PREFIX: Final = "deploy-trial-"
+_STALE_S: Final = 3600
+"""Seconds after which a folder that nobody holds is of a process that was killed together with its keeper."""
+
 _KEEPER: Final = """
+trap '' HUP INT TERM
 cat >/dev/null
 for pid in "$1"/*/data/postmaster.pid; do [ -e "$pid" ] && kill -QUIT "$(head -n 1 "$pid")" && sleep 1; done
 rm -rf "$1"
@@ -118,7 +131,10 @@ def _template(programs: Path, superuser: str) -> EmbeddedServer:
 @cache
 def _folder_of_process() -> Path:
     """The folder of this process's servers, which its keeper removes when the process has ended."""
-    folder = Path(tempfile.mkdtemp(prefix="deploy-trial-", dir=_MEMORY if _has_room(_MEMORY) else _DISK))
+    parent = _MEMORY if _has_room(_MEMORY) else _DISK
+    _remove_stale(parent)
+    folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+    _held.append(_lock(folder))
     if os.geteuid() == 0:
         folder.chmod(0o711)  # the server's own user must come to its folder below, which is private to it
     keeper = subprocess.Popen(
@@ -132,12 +148,40 @@ def _folder_of_process() -> Path:
         start_new_session=True,
     )
     keeper.returncode = 0  # it is meant to outlive us; else subprocess warns of it
-    _pipes.append(keeper)
+    _held.append(keeper)
     return folder
 
 
-_pipes: Final[list[subprocess.Popen[bytes]]] = []
-"""Holds the pipe open for as long as this process lives."""
+_held: Final[list[object]] = []
+"""What this process holds for as long as it lives: the keeper's pipe, and the lock of its folder."""
+
+
+def _lock(folder: Path) -> int | None:
+    """A descriptor that locks a folder until it is closed; None where another process has the lock."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove_stale(parent: Path) -> None:
+    """Servers and folders of this user that no process holds any more."""
+    for folder in parent.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # it may go meanwhile
+            found = folder.lstat()
+            if found.st_uid != os.geteuid() or time.time() - found.st_mtime < _STALE_S:
+                continue
+            descriptor = _lock(folder)
+            if descriptor is None:
+                continue
+            for data in folder.glob("*/data"):
+                if (left := postmaster(data)) is not None:
+                    stop_postmaster(left)
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(descriptor)
 
 
 def _has_room(place: Path) -> bool:

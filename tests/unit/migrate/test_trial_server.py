@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator
@@ -22,6 +25,7 @@ from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.session import connect, rows_of
 from pytest_deploy.migrate.trial import run_trial
 from pytest_deploy.migrate.trial_server import server_programs
+from tests.memory import short_parent
 from tests.unit.migrate.sample_migrations import ACTOR, PROGRAMS, VISIT, as_superuser, do, rows, sample, text
 
 
@@ -251,9 +255,21 @@ with throw_away_server(server_programs(18), "postgres", {}) as server:
 
 
 def test_a_killed_process_leaves_no_server() -> None:
+    """Nor does one that was killed long ago together with what stops its servers."""
+    parent = short_parent()
+    old, held, young = (Path(tempfile.mkdtemp(prefix="deploy-trial-", dir=parent)) for _ in range(3))
+    for folder in (old, held):
+        os.utime(folder, (1, 1))
+    descriptor = os.open(held, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
     with subprocess.Popen([sys.executable, "-c", LEFT], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         folder = Path(process.stdout.readline().strip())
+        there = [place.exists() for place in (old, held, young)]
+        os.close(descriptor)
+        for place in (held, young):
+            place.rmdir()
+        assert there == [False, True, True]
         server = int((folder / "data" / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
         process.send_signal(signal.SIGKILL)
     until = time.monotonic() + 20
