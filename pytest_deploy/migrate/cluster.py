@@ -15,6 +15,7 @@ from typing import Any, Final
 from psycopg import sql
 
 from pytest_deploy.migrate.session import Connection
+from pytest_deploy.migrate.statements import statements
 
 _ROLES: Final = """
 select rolname, rolsuper, rolinherit, rolcreaterole, rolcreatedb, rolcanlogin, rolreplication, rolbypassrls
@@ -47,8 +48,7 @@ _TABLESPACES: Final = """
 select spcname, pg_get_userbyid(spcowner) from pg_tablespace where spcname not in ('pg_default', 'pg_global') order by 1
 """
 _EXTENSIONS: Final = """
-select e.extname, e.extversion, n.nspname, pg_get_userbyid(e.extowner),
-       coalesce((select bool_or(v.superuser and not v.trusted) from pg_available_extension_versions v where v.name = e.extname), true)
+select e.extname, e.extversion, n.nspname, pg_get_userbyid(e.extowner)
 from pg_extension e join pg_namespace n on n.oid = e.extnamespace where e.extname <> 'plpgsql' order by e.oid
 """
 
@@ -66,8 +66,6 @@ class Extension:
     version: str
     schema: str
     owner: str
-    by_superuser: bool
-    """Whether only a superuser may make it."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,6 @@ class Cluster:
     """The role that the server began with."""
     user: str
     """Who runs the migrations."""
-    is_superuser: bool
     roles: tuple[tuple[str, dict[str, bool]], ...]
     members: tuple[tuple[str, str, dict[str, bool]], ...]
     """Role, member, options of the membership."""
@@ -107,9 +104,7 @@ def read_cluster(connection: Connection) -> Cluster:
     def rows(query: str) -> list[Any]:
         return connection.execute(query.encode()).fetchall()
 
-    ((superuser, is_superuser, user),) = rows(
-        "select (select rolname from pg_roles where oid = 10), r.rolsuper, r.rolname from pg_roles r where rolname = session_user"
-    )
+    ((superuser, user),) = rows("select rolname, session_user from pg_roles where oid = 10")
     ((database, owner, encoding, collate, ctype, provider, locale),) = rows(_DATABASE)
     options = {"lc_collate": collate, "lc_ctype": ctype}
     if provider is not None:  # PostgreSQL 15 and later
@@ -119,7 +114,6 @@ def read_cluster(connection: Connection) -> Cluster:
         major=connection.info.server_version // 10000,
         superuser=superuser,
         user=user,
-        is_superuser=is_superuser,
         roles=tuple((name, dict(zip(_ATTRIBUTES, has, strict=True))) for name, *has in rows(_ROLES)),
         members=tuple(
             (role, member, {"admin": admin, **({} if inherit is None else {"inherit": inherit, "set": by_set})})
@@ -231,11 +225,31 @@ _COMMENT: Final = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _NAME: Final = r"""(?P<name>"(?:[^"]|"")+"|[^\W\d][\w$]*)"""
 
 
-def names_made(kind: str, texts: Sequence[str]) -> frozenset[str]:
-    """Names after `create KIND` in SQL, also inside DO and strings; `kind` is a pattern, e.g. `extension`."""
+_GUARD: Final = re.compile(r"\bexists\b|\bduplicate_object\b", re.IGNORECASE)
+"""What stands in a statement that makes something only where it is not there."""
+
+
+def names_made(kind: str, texts: Sequence[str], *, guarded: bool = False) -> frozenset[str]:
+    """Names after `create KIND` in SQL, also inside DO; `kind` is a pattern, e.g. `extension`.
+
+    Where a statement makes it only if it is not there, its names are left out but with `guarded`.
+    """
     create = re.compile(rf"\bcreate\s+(?:{kind})\s+(?:if\s+not\s+exists\s+)?{_NAME}", re.IGNORECASE)
-    found = (match["name"] for text in texts for match in create.finditer(_COMMENT.sub(" ", text)))
+    found = [
+        match["name"]
+        for text in texts
+        for statement in _one_by_one(text)
+        if guarded or not _GUARD.search(statement)
+        for match in create.finditer(statement)
+    ]
     return frozenset(name[1:-1].replace('""', '"') if name.startswith('"') else name.lower() for name in found)
+
+
+def _one_by_one(text: str) -> list[str]:
+    """The statements of a section, without comments."""
+    begins = [each.start for each in statements(text)]
+    pieces = (text[begin:end] for begin, end in zip(begins, (*begins[1:], len(text)), strict=False))
+    return [_COMMENT.sub(" ", piece) for piece in pieces]
 
 
 def missing_extensions(connection: Connection, cluster: Cluster, texts: Sequence[str]) -> tuple[str, ...]:
@@ -245,7 +259,7 @@ def missing_extensions(connection: Connection, cluster: Cluster, texts: Sequence
         for name, version in connection.execute("select name, version from pg_available_extension_versions")
     }
     names = {name for name, _ in here}
-    wanted = names_made("extension", texts) & cluster.available
+    wanted = names_made("extension", texts, guarded=True) & cluster.available
     missing = {name for name in wanted if name not in names}
     missing |= {f"{one.name} {one.version}" for one in cluster.extensions if (one.name, one.version) not in here}
     return tuple(sorted(missing))

@@ -132,9 +132,7 @@ class OwnServer:
             cluster.make_database(connection, target)
         with psycopg.connect(superuser, dbname=target.database, autocommit=True) as connection:
             cluster.copy_settings(connection, target)
-            made = cluster.names_made("extension", self.applied)
-            theirs = {one.name for one in target.extensions if target.is_superuser or not one.by_superuser}
-            cluster.make_extensions(connection, target, made & theirs)
+            cluster.make_extensions(connection, target, cluster.names_made("extension", self.applied))
 
     def _unfit(self, what: str) -> TrialServerUnfit:
         return TrialServerUnfit(
