@@ -86,6 +86,8 @@ def _of_real_rows(connection: Connection, refused: RefusedRows) -> str:
     try:
         ((held,),) = connection.execute(sql.SQL("select count(*) from {}").format(table)).fetchall()
     except psycopg.errors.UndefinedTable:
+        held = 0
+    if not held:
         return f"the migrations themselves put rows into {refused.table} that violate it; nothing was committed"
     return f"rows of the real database violate it ({refused.table} holds {held}); nothing was committed"
 

@@ -130,6 +130,12 @@ def test_real_rows_that_violate_it_are_found_on_the_real_database_and_said(each_
     assert "of-a-subject" not in str(caught.value)
 
 
+def test_rows_of_the_migrations_own_are_not_said_to_be_real(database: str, tmp_path: Path) -> None:
+    way = ("create table v (x int);\ninsert into v values (1);\nalter table v add check (x > 1);\n", "drop table v;\n")
+    with pytest.raises(MigrationFailed, match=r"the migrations themselves put rows into public\.v that violate it"):
+        dry_run(database, sample(tmp_path, way), actor=ACTOR)
+
+
 @pytest.mark.parametrize(
     "check",
     [
