@@ -29,6 +29,7 @@ from pytest_deploy.migrate.engine import ENGINE, Engine, Stop
 from pytest_deploy.migrate.history_check import read_history, require_no_trace
 from pytest_deploy.migrate.ledger import Applied
 from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.rights import require_rights
 from pytest_deploy.migrate.session import ENGINE_KEY, Connection, Rows, connect, rows_of, server_message, sole_runner
 from pytest_deploy.migrate.snapshot import Catalog, read_catalog
 
@@ -78,6 +79,7 @@ def apply(
     """
     with sole_runner(conninfo, wait_s=wait_s) as connection:
         # 1. What is pending, by the ledger; digests of what other tools applied are noted.
+        require_rights(connection)
         take_over(connection)
         ledger.install(connection)
         history = ledger.applied(connection)

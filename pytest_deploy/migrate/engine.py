@@ -250,19 +250,13 @@ _LEAVE: Final = """
         raise exception 'it leaves the transaction read only' using hint = 'remove SET TRANSACTION';
     end if;
     reset session authorization; reset role; reset all;
-    execute 'close all'; discard temp; discard sequences;
-    for deploy_part in select pg_catalog.format('deallocate %I', name) from pg_catalog.pg_prepared_statements where from_sql loop
-        execute deploy_part;
-    end loop;
-    select 'set constraints ' || pg_catalog.string_agg(distinct pg_catalog.format('%I.%I', nspname, conname), ', ') || ' deferred'
-        into deploy_part
-        from pg_catalog.pg_constraint c join pg_catalog.pg_namespace n on n.oid = c.connamespace where condeferred;
-    if deploy_part is not null then
-        execute deploy_part;
+    execute 'close all'; deallocate all; discard temp; discard sequences;
+    if exists (select from pg_catalog.pg_constraint where condeferred) then
+        select pg_catalog.string_agg(distinct pg_catalog.format('%I.%I', nspname, conname), ', ') into deploy_part
+            from pg_catalog.pg_constraint c join pg_catalog.pg_namespace n on n.oid = c.connamespace where condeferred;
+        execute 'set constraints ' || deploy_part || ' deferred';
     end if;
-    if deploy_history and (pg_catalog.to_regclass('deploy.migration_event') is null
-            or pg_catalog.to_regclass('public.schema_version') is null
-            or pg_catalog.to_regclass('public.schema_migrations') is null) then
+    if deploy_history and pg_catalog.to_regclass('public.schema_version') is null then  -- it goes with either schema
         raise exception 'it takes the history of migrations away (the schema deploy, and in public the views schema_version'
             ' and schema_migrations)' using hint = 'drop what is yours by name';
     end if;

@@ -93,7 +93,9 @@ def connect(conninfo: str, *, autocommit: bool = False) -> Iterator[Connection]:
     the driver leaves it, and the message holds no password and no row.
     """
     connection = attempt(
-        lambda: psycopg.connect(bounded(conninfo), autocommit=autocommit, client_encoding="utf8"),
+        lambda: psycopg.connect(
+            bounded(conninfo), autocommit=autocommit, prepare_threshold=None, client_encoding="utf8"
+        ),
         lambda reason: PlatformUnavailable(
             f"the database cannot be reached: {reason}; check the server and the connection string"
         ),

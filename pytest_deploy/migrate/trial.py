@@ -24,6 +24,7 @@ from pytest_deploy.migrate.apply import BUDGET_S
 from pytest_deploy.migrate.batches import require_one_batch
 from pytest_deploy.migrate.cluster_effects import ServerChanged
 from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.rights import require_rights
 from pytest_deploy.migrate.session import connect, rows_of
 from pytest_deploy.migrate.snapshot import Catalog, read_catalog
 from pytest_deploy.migrate.state import not_restored, read_state
@@ -65,6 +66,7 @@ def run_trial(
     began = time.monotonic()
     # 1. Where the real database stands, and what is pending on it.
     with connect(conninfo) as connection:
+        require_rights(connection)
         history = ledger.applied(connection)
         target = read_catalog(rows_of(connection))
     pending = ledger.pending(migrations, history)
