@@ -93,7 +93,9 @@ class Statement:
 
     def touches_ledger(self) -> bool:
         """Whether it names something of the runner's own schema, which no snapshot shows: its history is append-only."""
-        return self._first not in {"SET", "RESET"} and any(word.startswith("DEPLOY.") for word in self.words[1:])
+        schema = "DEPLOY" in self.words[2:] and self.words[1] == "SCHEMA"  # DROP SCHEMA IF EXISTS deploy
+        named = any(word.startswith("DEPLOY.") for word in self.words[1:])
+        return self._first not in {"SET", "RESET"} and (schema or named)
 
 
 def _block_end(sql: str, start: int) -> int:

@@ -112,6 +112,10 @@ def test_in_the_two_file_layout_each_needs_its_own_rollback(tmp_path: Path) -> N
             text(VISIT[0], "select 1;\nalter table deploy.migration_event disable trigger all;\n"),
             "0001_step_1.sql:6: ALTER TABLE DEPLOY.MIGRATION_EVENT touches the schema deploy",
         ),
+        (
+            text("drop schema if exists deploy cascade;\n", "select 1;\n"),
+            "0001_step_1.sql:3: DROP SCHEMA IF touches the schema deploy",
+        ),
         (text(*VISIT, compatible="maybe"), "0001_step_1.sql:1: `-- deploy:compatible maybe` says nothing known"),
         (text(*VISIT, "lossy"), "0001_step_1.sql:2: `-- deploy:lossy ` says nothing known"),
         (text(*VISIT, "accept rule"), "0001_step_1.sql:2: `-- deploy:accept rule` says nothing known"),

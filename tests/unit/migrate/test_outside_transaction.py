@@ -214,4 +214,4 @@ def test_what_a_way_down_did_before_it_failed_is_told(each_database: str, tmp_pa
     with pytest.raises(MigrationFailed) as caught:
         roll_back(each_database, migrations, to=["0001"], actor=ACTOR)
     assert "nothing was undone" not in str(caught.value)
-    assert "what it did before stays" in str(caught.value)
+    assert "what it did before stays: the schema is no longer what it was" in str(caught.value)
