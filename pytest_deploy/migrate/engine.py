@@ -244,17 +244,42 @@ def _facts_of_up(migration: Migration) -> str:
     return ledger_facts(migration.version, migration.name, migration.sha256, down=down)
 
 
-_LEAVE: Final = """
+_LEAVE: Final = r"""
     set constraints all immediate;
     if pg_catalog.current_setting('transaction_read_only')::bool then
         raise exception 'it leaves the transaction read only' using hint = 'remove SET TRANSACTION';
     end if;
-    reset session authorization; reset role; reset all;
-    execute 'close all'; deallocate all; discard temp; discard sequences;
+    reset session authorization; reset role; reset all; deallocate all; discard sequences; execute 'close all';
+    if pg_catalog.pg_my_temp_schema() <> 0 then
+        execute $deploy_leave$
+            do $$ declare part text; begin
+                if not exists (select from pg_catalog.pg_class
+                               where relnamespace = pg_catalog.pg_my_temp_schema() and relname like 'deploy\_%') then
+                    discard temp;
+                    return;
+                end if;
+                foreach part in array (select coalesce(pg_catalog.array_agg(named), '{}') from (
+                    select pg_catalog.format(case relkind when 'v' then 'view' when 'S' then 'sequence' else 'table' end
+                                             || ' if exists %I', relname)
+                    from pg_catalog.pg_class
+                    where relnamespace = pg_catalog.pg_my_temp_schema() and relkind in ('r', 'p', 'v', 'S')
+                      and relname not like 'deploy\_%'
+                    union all
+                    select pg_catalog.format('routine if exists %s', oid::regprocedure) from pg_catalog.pg_proc
+                    where pronamespace = pg_catalog.pg_my_temp_schema()) temporary(named)) loop
+                    execute 'drop ' || part || ' cascade';
+                end loop;
+            end $$
+        $deploy_leave$;
+    end if;
     if exists (select from pg_catalog.pg_constraint where condeferred) then
-        select pg_catalog.string_agg(distinct pg_catalog.format('%I.%I', nspname, conname), ', ') into deploy_part
-            from pg_catalog.pg_constraint c join pg_catalog.pg_namespace n on n.oid = c.connamespace where condeferred;
-        execute 'set constraints ' || deploy_part || ' deferred';
+        execute $deploy_leave$
+            do $$ begin
+                execute (select 'set constraints '
+                                || pg_catalog.string_agg(distinct pg_catalog.format('%I.%I', nspname, conname), ', ') || ' deferred'
+                         from pg_catalog.pg_constraint c join pg_catalog.pg_namespace n on n.oid = c.connamespace where condeferred);
+            end $$
+        $deploy_leave$;
     end if;
     if deploy_history and pg_catalog.to_regclass('public.schema_version') is null then  -- it goes with either schema
         raise exception 'it takes the history of migrations away (the schema deploy, and in public the views schema_version'
@@ -263,7 +288,8 @@ _LEAVE: Final = """
 """
 """What each migration ends with: nothing of its session is left to the next one, or to the history.
 
-Deferred constraints are checked here, where it is known whose they are; those that are deferred from the start are so again.
+A temporary table named deploy_… is the runner's own and stays: a rollback keeps rows in it. Deferred constraints are checked
+here, where it is known whose they are; those that are deferred from the start are so again.
 """
 
 
