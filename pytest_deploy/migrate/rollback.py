@@ -9,8 +9,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 import psycopg
@@ -21,8 +23,8 @@ from pytest_deploy.migrate.batches import batches
 from pytest_deploy.migrate.engine import do_block, ledger_facts, place_of_error
 from pytest_deploy.migrate.history_check import Event, History, read_history, tampered
 from pytest_deploy.migrate.ledger import Applied
-from pytest_deploy.migrate.loss import Saved
 from pytest_deploy.migrate.migration import Migration, Section
+from pytest_deploy.migrate.saved_rows import Loss, LossWatch, Saved, save_rows
 from pytest_deploy.migrate.session import (
     ENGINE_KEY,
     LOCK_LEFT,
@@ -167,6 +169,30 @@ def _run_together(
             raise
 
 
+def losses_with(
+    conninfo: str,
+    migrations: Sequence[Migration],
+    *,
+    to: Sequence[str],
+    actor: str,
+    write: Callable[[Connection], None],
+) -> tuple[Saved, ...]:
+    """What the same way back would lose if `write` had written rows first. Changes nothing.
+
+    () also where that cannot be told: a way down that fails on such rows, or that runs outside a transaction.
+    """
+    lost: list[Saved] = []
+    with connect(conninfo) as connection, TemporaryDirectory(prefix="trial-") as spill:
+        undo = plan_downs(ledger.applied(connection), migrations, to)
+        if not undo or not undo[0].transactional:
+            return ()
+        write(connection)
+        with suppress(MigrationFailed):
+            _run(connection, undo, actor, Path(spill), lost)
+        connection.rollback()
+    return tuple(lost)
+
+
 def plan_downs(history: Sequence[Applied], migrations: Sequence[Migration], to: Sequence[str]) -> tuple[Undo, ...]:
     """The downs to run, latest applied first. Raises MigrationsRefused, all faults at once."""
     remain = {int(version) for version in to}
@@ -227,42 +253,47 @@ def _attempt(connection: Connection, query: str, way: Undo) -> None:
 
 
 def _run(connection: Connection, undo: Sequence[Undo], actor: str, into: Path | None, lost: list[Saved]) -> None:
-    """All downs; what they take with them is saved first, and noted in `lost`.
+    """All downs; rows that they take with them are saved whole, and noted in `lost`.
 
-    What goes with them shows only once they have run. So they run, and where anything went that may have held rows, they
-    are taken back to the savepoint, the rows are saved under a lock, and they run again.
+    What goes with them shows only once they have run. So they run, and where a table that may have held rows was touched, they
+    are taken back to the savepoint, what they touch is kept under a lock, and they run again.
     """
     # 1. Tables that the downs plainly drop and that are empty stay so; what they hold need not be saved.
-    empty = loss.lock_empty_tables(connection, [way.sql for way in undo])
-    # 2. Run the downs, and see in the catalogs what went.
-    before = loss.columns(connection)
-    connection.execute("savepoint trial")
-    for way in undo:
-        _execute(connection, way, actor)
-    losses = loss.losses(before, loss.columns(connection))
-    if all(gone.table_id in empty for gone in losses):
-        return
-    # 3. Take them back, save the rows under a lock, and run the downs again.
-    connection.execute("rollback to savepoint trial")
-    loss.lock_tables(connection, (gone.table for gone in losses))
-    holding = [gone for gone in losses if loss.count_rows(connection, gone)]
-    if holding and into is None:
-        tables = ", ".join(gone.table for gone in holding)
+    watch = LossWatch.begin(connection, loss.lock_empty_tables(connection, [way.sql for way in undo]))
+    # 2. Run the downs until all that they touch is kept: once where they touch nothing, else twice.
+    while True:
+        connection.execute("savepoint downs")
+        for way in undo:
+            _execute(connection, way, actor)
+        unkept = watch.unkept()
+        if not unkept:
+            break
+        connection.execute("rollback to savepoint downs")
+        _save(connection, watch.keep(unkept), undo, into, lost)
+    # 3. What they deleted or changed of it.
+    _save(connection, watch.lost(), undo, into, lost)
+
+
+def _save(
+    connection: Connection, losses: Sequence[Loss], undo: Sequence[Undo], into: Path | None, lost: list[Saved]
+) -> None:
+    """Save what goes, before it can be committed. Raises MigrationFailed where it cannot be saved."""
+    failed = undo[0].done.version
+    if losses and into is None:
+        tables = ", ".join(f"{gone.table} ({gone.count} rows: {', '.join(gone.columns)})" for gone in losses)
         raise MigrationFailed(
             f"the way down would lose the rows of {tables}, and there is no place to save them; nothing was undone",
-            failed=undo[0].done.version,
+            failed=failed,
         )
     try:
         if into is not None:
-            lost.extend(loss.save_rows(connection, gone, into) for gone in holding)
+            lost.extend(save_rows(connection, gone, into) for gone in losses)
     except OSError as error:
         raise MigrationFailed(
             f"the rows that the way down would lose cannot be saved in {into}: {error.strerror}; nothing was undone: make room "
             "there, or mend what it says, then undo again",
-            failed=undo[0].done.version,
+            failed=failed,
         ) from error
-    for way in undo:
-        _execute(connection, way, actor)
 
 
 def _rolled_back(

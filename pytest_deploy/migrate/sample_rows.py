@@ -102,6 +102,15 @@ class _Column:
 
 def fill(connection: Connection, left_out: AbstractSet[str] = frozenset()) -> set[str]:
     """Add rows to every table that takes them but to some, in one transaction; returns the tables that took one."""
+    return _fill(connection, left_out, _ROWS_PER_TABLE, (True, False))
+
+
+def fill_sparse(connection: Connection) -> None:
+    """Add one row to every table that takes one in which all is left out that may be."""
+    _fill(connection, frozenset(), 1, (False,))
+
+
+def _fill(connection: Connection, left_out: AbstractSet[str], number: int, full: tuple[bool, ...]) -> set[str]:
     filled: set[str] = set()
     with connection.transaction():
         connection.execute("set constraints all immediate")
@@ -114,9 +123,9 @@ def fill(connection: Connection, left_out: AbstractSet[str] = frozenset()) -> se
         waiting: list[str] = []
         left = list(columns)
         while left != waiting:  # a table that refers to another waits until that one has rows
-            added = {table: _add(connection, table, columns[table]) for table in left}
+            added = {table: _add(connection, table, columns[table], number, full) for table in left}
             filled.update(table for table, count in added.items() if count)
-            waiting, left = left, [table for table in left if added[table] < _ROWS_PER_TABLE]
+            waiting, left = left, [table for table in left if added[table] < number]
     return filled
 
 
@@ -124,25 +133,25 @@ def without_rows(connection: Connection) -> tuple[str, ...]:
     return tuple(table for table, rows in all_rows(connection).items() if not rows)
 
 
-def _add(connection: Connection, table: str, columns: list[_Column]) -> int:
-    """How many rows went in, `_ROWS_PER_TABLE` at the most."""
+def _add(connection: Connection, table: str, columns: list[_Column], number: int, full: tuple[bool, ...]) -> int:
+    """How many rows went in, `number` at the most."""
     added = 0
-    for statement in _inserts(table, columns):
+    for statement in _inserts(table, columns, full):
         try:
             with connection.transaction():
                 connection.execute(statement.encode())
         except psycopg.Error:
             continue
         added += 1
-        if added == _ROWS_PER_TABLE:
+        if added == number:
             break
     return added
 
 
-def _inserts(table: str, columns: list[_Column]) -> Iterator[str]:
-    """INSERT statements to try, the fullest first; each is another row."""
-    for full in (True, False):
-        chosen = [column for column in columns if full or (column.required and not column.default)]
+def _inserts(table: str, columns: list[_Column], full: tuple[bool, ...]) -> Iterator[str]:
+    """INSERT statements to try: with all columns, with those that must be given, or both; each is another row."""
+    for every in full:
+        chosen = [column for column in columns if every or (column.required and not column.default)]
         for kind in range(_KINDS):
             if not chosen:
                 yield f"insert into {table} default values"
@@ -175,7 +184,11 @@ def all_rows(connection: Connection) -> dict[str, Counter[str]]:
     }
 
 
+def minus(rows: dict[str, Counter[str]], others: dict[str, Counter[str]]) -> dict[str, Counter[str]]:
+    """The rows of each table without those others."""
+    return {table: own - others.get(table, Counter()) for table, own in rows.items()}
+
+
 def missing_rows(before: dict[str, Counter[str]], after: dict[str, Counter[str]]) -> dict[str, int]:
     """How many rows of each table there were before and are not as they were after."""
-    lost = {table: (rows - after.get(table, Counter())).total() for table, rows in before.items()}
-    return {table: count for table, count in lost.items() if count}
+    return {table: rows.total() for table, rows in minus(before, after).items() if rows}

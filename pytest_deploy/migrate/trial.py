@@ -29,6 +29,7 @@ from pytest_deploy.migrate.session import connect, rows_of
 from pytest_deploy.migrate.snapshot import Catalog, read_catalog
 from pytest_deploy.migrate.state import not_restored, read_state
 from pytest_deploy.migrate.trial_database import Asked, FailedOnInventedRows, TrialDatabase
+from pytest_deploy.migrate.trial_losses import taken_for_good
 from pytest_deploy.migrate.trial_place import (
     BesideTarget,
     TrialServerUnfit,
@@ -222,6 +223,9 @@ def _try_each(database: TrialDatabase, end: Catalog | None) -> tuple[tuple[Trial
                     database.reach(number - 1)
                     database.fill(left_out)
             faults.extend(new_faults)
+            steps.append(replace(step, without_rows=tuple(sorted(left_out))))
+            if new_faults and number == len(database.migrations):
+                break
             if new_faults:  # what follows is tried on a database of its own: this one is not what it should be
                 databases.close()
                 database = databases.enter_context(database.another())
@@ -230,7 +234,6 @@ def _try_each(database: TrialDatabase, end: Catalog | None) -> tuple[tuple[Trial
                 except (MigrationFailed, MigrationsRefused):  # what is wrong with it is told already
                     raise MigrationsRefused("trial", faults) from None
             database.seed(migration.version)
-            steps.append(replace(step, without_rows=tuple(sorted(left_out))))
         if not faults and end is not None and database.catalog() != end:
             problem = "one by one the migrations give another schema than in one transaction"
             faults.append(_fault(pending[-1], problem, "make them independent of the transaction they run in"))
@@ -248,7 +251,10 @@ def _try_step(database: TrialDatabase, number: int) -> tuple[TrialStep, list[Fau
     try:
         up_s = database.up(number)
         after, state_after = database.catalog(), read_state(database.connection)
+        rows_made = sample_rows.minus(database.rows(), rows_before)
         database.seed(migration.version)
+        rows_written = sample_rows.minus(database.rows(), rows_made)
+        lost_if_sparse = database.losses_of_sparse_rows(number - 1)
         state_seeded = read_state(database.connection)
         began = time.monotonic()
         back = database.down(number - 1)
@@ -256,24 +262,26 @@ def _try_step(database: TrialDatabase, number: int) -> tuple[TrialStep, list[Fau
         raise
     except MigrationFailed as error:
         return step, [_fault_of(error, [migration])]
-    down_s = time.monotonic() - began
-    lost = tuple(f"{saved.table} ({', '.join(saved.columns)})" for undone in back for saved in undone.lost)
-    step = replace(step, up_s=up_s, down_s=down_s, lost=lost, schema=after.sha256)
+    step = replace(step, up_s=up_s, down_s=time.monotonic() - began, schema=after.sha256)
     # 2. The schema and the rows are as before.
-    faults: list[Fault] = []
-    if not migration.lossy:
-        faults.extend(_losses(migration, lost, sample_rows.missing_rows(rows_before, database.rows())))
+    rows_back = database.rows()
+    not_back = sample_rows.missing_rows(rows_before, rows_back)
+    taken = tuple(saved.described() for saved in back[0].lost)
     if changed := _difference(before, database.catalog(), "before", "after its way down"):
-        return step, [_not_restored(migration, changed), *faults]
+        return step, [_not_restored(migration, changed), *_losses(migration, taken, not_back)]
     between, state = (state_after, state_seeded), read_state(database.connection)
-    faults.extend(
+    faults = list(
         _left(migration, not_restored(state_before, state, lossy=migration.lossy is not None, between=between))
     )
     # 3. Up again gives the same schema.
     try:
         database.up(number)
     except MigrationFailed as error:
-        return step, [*faults, _fault_of(error, [migration])]
+        return step, [*faults, *_losses(migration, taken, not_back), _fault_of(error, [migration])]
+    # 4. Rows written since the first up that the down took and no up brings back.
+    lost = taken_for_good(migration.down, back[0].lost, lost_if_sparse, (rows_written, rows_back, database.rows()))
+    step = replace(step, lost=lost)
+    faults.extend(_losses(migration, lost, not_back))
     if again := _difference(after, database.catalog(), "the first time up", "the second time up"):
         problem = f"up, down and up again gives another schema:\n{again}\n   "
         faults.append(_fault(migration, problem, "make up and down each other's reverse"))
@@ -309,6 +317,9 @@ def _left(migration: Migration, lines: Iterable[str]) -> Iterator[Fault]:
 
 
 def _losses(migration: Migration, lost: Sequence[str], missing_rows: dict[str, int]) -> Iterator[Fault]:
+    """The faults of losses that the migration does not declare."""
+    if migration.lossy:
+        return
     remedy = "write `-- deploy:lossy REASON`, or keep the rows"
     if lost:
         yield _fault(migration, f"the way down takes rows with it: {'; '.join(lost)}", remedy)

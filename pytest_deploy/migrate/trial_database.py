@@ -16,7 +16,8 @@ from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import sample_rows
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.migration import Migration
-from pytest_deploy.migrate.rollback import RolledBack, roll_back
+from pytest_deploy.migrate.rollback import RolledBack, losses_with, roll_back
+from pytest_deploy.migrate.saved_rows import Saved
 from pytest_deploy.migrate.session import Connection, attempt, connect, rows_of
 from pytest_deploy.migrate.snapshot import Catalog, read_catalog
 from pytest_deploy.migrate.trial_place import TrialPlace
@@ -124,6 +125,12 @@ class TrialDatabase:
                 save_into=Path(spill),
                 before_commit=before_commit,
             )
+
+    def losses_of_sparse_rows(self, number: int) -> tuple[Saved, ...]:
+        """What the same downs would take where each table had a row with nothing in it that may be left out. Changes nothing."""
+        remain = [migration.version for migration in self.migrations[:number]]
+        write = sample_rows.fill_sparse
+        return losses_with(self.conninfo, self.migrations, to=remain, actor=self.asked.actor, write=write)
 
     def catalog(self) -> Catalog:
         return read_catalog(rows_of(self.connection))

@@ -18,6 +18,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -105,7 +106,9 @@ class Bench:
         with self.database(name) as conninfo:
             migrations = read_migrations(self.dbmate)
             up["ours, in process"].append(timed(lambda: apply(conninfo, migrations, actor="bench")))
-            down["ours, in process"].append(timed(lambda: roll_back(conninfo, migrations, to=[], actor="bench")))
+            with tempfile.TemporaryDirectory() as saved:
+                back = partial(roll_back, conninfo, migrations, to=[], actor="bench", save_into=Path(saved))
+                down["ours, in process"].append(timed(back))
 
     def run_ours_alone(self, name: str, up: Times, _down: Times) -> None:
         code = (

@@ -144,7 +144,7 @@ def test_rows_that_go_are_saved_first(each_database: str, tmp_path: Path) -> Non
     assert {"public.visit", "public.a"} == set(by_table)
     visit, a = by_table["public.visit"], by_table["public.a"]
     assert (visit.columns, visit.count) == (("day",), 1)
-    assert Path(visit.place).read_text(encoding="utf-8") == "id,day\n1,2026-01-01\n"
+    assert Path(visit.place).read_text(encoding="utf-8") == "id,note,day\n1,one,2026-01-01\n"
     assert (a.columns, a.count) == (("x",), 2)
     assert hashlib.sha256(b"x\n7\n8\n").hexdigest() == a.sha256
     assert stat.S_IMODE(Path(a.place).stat().st_mode) == 0o600

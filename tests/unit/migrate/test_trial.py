@@ -100,9 +100,9 @@ def test_a_down_that_restores_too_much_is_caught(each_database: str, tmp_path: P
 
 def test_rows_that_go_with_the_down_must_be_declared(each_database: str, tmp_path: Path) -> None:
     (fault,) = refused(each_database, tmp_path / "a", text(*VISIT))
-    assert "the way down takes rows with it: public.visit (id, note); write `-- deploy:lossy REASON`" in fault
+    assert "the way down takes rows with it: 2 rows of public.visit (id, note); write `-- deploy:lossy REASON`" in fault
     declared = run_trial(each_database, sample(tmp_path / "b", text(*VISIT, "lossy they were notes")), actor=ACTOR)
-    assert declared.steps[0].lost == ("public.visit (id, note)",)
+    assert declared.steps[0].lost == ("2 rows of public.visit (id, note)",)
 
 
 def test_rows_that_the_up_destroys_must_be_declared(each_database: str, tmp_path: Path) -> None:
