@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from pytest_deploy.commands import GROUP, Env
+from pytest_deploy.commands import GROUP, Env, say
 from pytest_deploy.commands.adopt import adopt
 from pytest_deploy.commands.migration_files import new, renumber
 from pytest_deploy.commands.migration_session import opened, refuse_where_approval_is_asked, under_lease
+from pytest_deploy.commands.restore_saved import restore_saved
 from pytest_deploy.errors import MigrationsRefused, UsageError
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.migrations import Migrations
@@ -23,6 +24,7 @@ migrate = typer.Typer(
 migrate.command()(new)
 migrate.command()(renumber)
 migrate.command()(adopt)
+migrate.command(name="restore-saved")(restore_saved)
 
 
 @migrate.command()
@@ -119,7 +121,10 @@ def down(
         for migration in undone:
             typer.echo(f"{migration.version} {migration.name} undone in {migration.duration_s:.3f} s")
             for saved in migration.lost:
-                typer.echo(f"  {saved.count} rows of {saved.table} saved in {saved.place}")
+                typer.echo(f"  {saved.described()} saved whole in {saved.place}")
+                where = ("--table", saved.table, "--sha256", saved.sha256)
+                back = program_command("migrate", "restore-saved", env, saved.place, *where)
+                say(f"    to put them back once their place is there again: {back}")
         _tell_version(migrations)
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from msgspec import structs
 
 from pytest_deploy.errors import UsageError
-from pytest_deploy.migrate import adoption, backup, ledger, lint, rollback, service_group, snapshot
+from pytest_deploy.migrate import adoption, backup, ledger, lint, restore, rollback, service_group, snapshot
 from pytest_deploy.migrate.adopted import Adoption, read_adopted
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.backup import Backup
@@ -19,6 +19,7 @@ from pytest_deploy.migrate.dry_run import DryRun, dry_run
 from pytest_deploy.migrate.ledger import Applied, Status
 from pytest_deploy.migrate.lint import Finding
 from pytest_deploy.migrate.migration import Compatibility, Migration, compatibility, read_migrations
+from pytest_deploy.migrate.restore import Restored
 from pytest_deploy.migrate.rollback import ENGINE, RolledBack
 from pytest_deploy.migrate.service_group import Membership
 from pytest_deploy.migrate.session import Connection, connect, sole_runner, with_lock_timeout
@@ -209,6 +210,10 @@ class Migrations:
     def roll_back(self, *, to: Sequence[str], save_into: Path) -> tuple[RolledBack, ...]:
         """Undo all that is applied but the versions `to`, latest first; rows that a down loses are saved first."""
         return rollback.roll_back(self._owner, self.files(), to=to, actor=self.actor, save_into=save_into)
+
+    def restore_saved(self, file: Path, *, table: str, sha256: str | None) -> Restored:
+        """Put rows that a rollback saved back into their table, all or none. Raises UsageError, Refused."""
+        return restore.restore_saved(self._owner, file, table=table, sha256=sha256)
 
     def admit_service(self) -> Membership | None:
         """Give the role that the service runs under the rights of policy's `database.service_group`; None where it names none.

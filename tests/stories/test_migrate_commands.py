@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from pytest_deploy.cli import app
 from pytest_deploy.commands.migrate import check, down, dry_run, status, up
 from pytest_deploy.commands.migration_files import new, renumber
+from pytest_deploy.commands.restore_saved import restore_saved
 from pytest_deploy.errors import MigrationsRefused, Refused, UsageError
 from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
@@ -86,7 +87,7 @@ def test_schema_is_not_moved_by_hand_where_somebody_must_be_asked(
     monkeypatch.setenv(ROOT_VARIABLE, str(checkout.memory))
     policy = checkout.path / "deploy.yaml"
     policy.write_text(policy.read_text(encoding="utf-8") + ASKED, encoding="utf-8")
-    for command, to in ((up, None), (down, "0")):
+    for command, to in ((up, None), (down, "0"), (restore_saved, Path("lost.csv"))):
         with pytest.raises(Refused, match="guarded asks for approval, so its schema moves in a run alone"):
             typed(checkout.path, command, "guarded", to)
     assert typed(checkout.path, status, "guarded")[-1] == "0 applied, 7 pending"
