@@ -61,6 +61,7 @@ _BY_CATEGORY: Final[dict[str, tuple[str, ...]]] = {
         "'s' || {unique}",
         "'s' || {unique} || '@example.org'",
         "lpad({unique}::text, 32, 'a')",
+        "left(md5({unique}::text), 4)",
     ),
     "D": (  # later columns hold later times: most checks on two of them want that
         "(clock_timestamp() - interval '1 day' + {later} * interval '1 minute')::{type}",
