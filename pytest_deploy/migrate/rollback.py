@@ -272,6 +272,7 @@ def _run(connection: Connection, undo: Sequence[Undo], actor: str, into: Path | 
         _save(connection, watch.keep(unkept), undo, into, lost)
     # 3. What they deleted or changed of it.
     _save(connection, watch.lost(), undo, into, lost)
+    watch.close()
 
 
 def _save(

@@ -1,8 +1,9 @@
 """Rows that ways down take, found by their content and saved whole, where only their owner reads them.
 
-Everything happens inside the downs' own transaction, in the server: the copy of a table whose rows may change is a temporary
-table, so that memory here stays bounded however big the table is. Rows are saved beside the backup; the record holds
-place, table, count and digest, never a row.
+Everything happens inside the downs' own transaction, in the server: the copy of a table whose rows may change is a table of
+the schema `deploy`, gone before the commit, so that memory here stays bounded however big the table is. (A temporary one
+would not outlive a down: its session is cleared after it.) Rows are saved beside the backup; the record holds place, table,
+count and digest, never a row.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from pytest_deploy.migrate.session import Connection
 _SUMS: Final = "sum(hashtextextended({0}, 0)), sum(hashtextextended({0}, 1))"
 """The same for the same values in any order."""
 _LOST: Final = """
-create temp table {lost} on commit drop as
+create unlogged table deploy.{lost} as
 select was.place from (
     select held.ctid as place, {then} as content, row_number() over (partition by {then}) as number, {gone} as gone
-    from pg_temp.{copy} held
+    from deploy.{copy} held
 ) was left join (
     select {now} as content, count(*) as count from ({rows}) now group by 1
 ) now on now.content = was.content
@@ -143,13 +144,19 @@ class LossWatch:
         return [lost for lost in losses if lost.count]
 
     def lost(self) -> list[Loss]:
-        """What the downs, which have just run, have deleted or changed of what is kept."""
+        """What the downs, which have just run, have deleted or changed of what is kept; to be saved before `close`."""
         found = [
             _loss_of_content(self.connection, change, self._differing[change.root])
             for change in self._changes()
             if isinstance(change, Touched) and self._kept[change.key] is None
         ]
         return [lost for lost in found if lost.count]
+
+    def close(self) -> None:
+        """Forget what was kept, before the commit."""
+        for root in self._differing:
+            names = sql.SQL("deploy.{}, deploy.{}").format(_named("before", root), _named("lost", root))
+            self.connection.execute(sql.SQL("drop table if exists {}").format(names))
 
 
 def _tables_of(change: Change) -> tuple[Table, ...]:
@@ -173,13 +180,13 @@ def _copy(connection: Connection, change: Touched) -> None:
         sql.SQL("select {} from only {}").format(sql.SQL(", ").join(columns), sql.SQL(table.name))
         for table in change.before
     ]
-    query = sql.SQL("create temp table {} on commit drop as {}")
-    connection.execute(query.format(_named("before", change), sql.SQL(" union all ").join(parts)))
+    query = sql.SQL("create unlogged table deploy.{} as {}")
+    connection.execute(query.format(_named("before", change.root), sql.SQL(" union all ").join(parts)))
 
 
 def _loss_of_content(connection: Connection, change: Touched, differing: tuple[str, ...]) -> Loss:
     """Rows of the copy that are not there any more as they were, as often as they were."""
-    copy, lost = _named("before", change), _named("lost", change)
+    copy, lost = _named("before", change.root), _named("lost", change.root)
     then = _content([_text(sql.SQL("held.{}").format(sql.Identifier(column.name))) for column in change.compared])
     gone = [sql.SQL("held.{} is not null").format(sql.Identifier(name)) for name in change.dropped]
     names = [sql.SQL("now.c{}").format(sql.SQL(str(number))) for number in range(len(change.compared))]
@@ -196,12 +203,12 @@ def _loss_of_content(connection: Connection, change: Touched, differing: tuple[s
         return connection.execute(query).rowcount
 
     count = _read_after(connection, change, find)
-    rows = sql.SQL("select * from pg_temp.{} held where held.ctid in (select place from pg_temp.{})").format(copy, lost)
+    rows = sql.SQL("select * from deploy.{} held where held.ctid in (select place from deploy.{})").format(copy, lost)
     return Loss(change.name, (*change.dropped, *differing), count, rows, dropped=False)
 
 
-def _named(word: str, change: Touched) -> sql.Identifier:
-    return sql.Identifier(f"deploy_{word}_{change.root}")
+def _named(word: str, root: int) -> sql.Identifier:
+    return sql.Identifier(f"{word}_{root}")
 
 
 # --- The content of rows, compared by the server.

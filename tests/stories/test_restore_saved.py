@@ -45,7 +45,7 @@ def test_rows_that_a_down_took_are_put_back(checkout: Checkout, monkeypatch: pyt
         undone = typed(checkout.path, down, "local", to="7")
         (command,) = [line for line in undone if "migrate restore-saved" in line]
         assert any("3 rows of diary.parcel (id, note) saved whole in " in line for line in undone)
-        assert typed(checkout.path, up, "local")[0].startswith("0008 ")
+        assert any(line.startswith("0008 ") for line in typed(checkout.path, up, "local"))
         assert parcels() == []
 
         words = shlex.split(command.partition(" restore-saved ")[2])

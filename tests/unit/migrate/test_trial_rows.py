@@ -168,6 +168,6 @@ def test_the_true_fault_is_told_where_a_later_stage_is_refused(each_database: st
         "outside-transaction for the sake of it",
         options=" transaction:false",
     ).replace("-- migrate:down transaction:false", "-- migrate:down")
-    with pytest.raises(MigrationsRefused, match=r"the way down takes rows with it: public\.x") as caught:
+    with pytest.raises(MigrationsRefused, match=r"the way down takes rows with it: 2 rows of public\.x") as caught:
         trial_of(each_database, tmp_path, CODES, outside)
     assert len(caught.value.faults) == 1
