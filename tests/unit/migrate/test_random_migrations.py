@@ -18,8 +18,8 @@ from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.session import rows_of
 from pytest_deploy.migrate.snapshot import read_catalog
 from pytest_deploy.migrate.trial import run_trial
-from tests.conftest import fresh_database
 from tests.postgres_server import PostgresServer
+from tests.unit.migrate.conftest import owned_database
 from tests.unit.migrate.random_migrations import MADE_BY_UP, RandomMigration, inserts, random_migrations
 from tests.unit.migrate.sample_migrations import ACTOR, sample, text
 
@@ -74,7 +74,7 @@ def proven(conninfo: str, folder: Path, made: RandomMigration) -> tuple[tuple[Mi
 
 
 def check(server: PostgresServer, made: RandomMigration) -> None:
-    with fresh_database(server) as conninfo, tempfile.TemporaryDirectory() as temporary:
+    with owned_database(server) as conninfo, tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         base = sample(folder / "m", text(*made.schema(), "lossy all goes"))
         apply(conninfo, base, actor=ACTOR)
