@@ -224,8 +224,6 @@ def _try_each(database: TrialDatabase, end: Catalog | None) -> tuple[tuple[Trial
                     database.fill(left_out)
             faults.extend(new_faults)
             steps.append(replace(step, without_rows=tuple(sorted(left_out))))
-            if new_faults and number == len(database.migrations):
-                break
             if new_faults:  # what follows is tried on a database of its own: this one is not what it should be
                 databases.close()
                 database = databases.enter_context(database.another())
