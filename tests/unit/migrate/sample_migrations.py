@@ -25,6 +25,13 @@ FUNCTION = (
     "drop function today();\n",
 )
 VIEW = ("create view visit_day as select id, day from visit;\n", "drop view visit_day;\n")
+PARTITIONED = (
+    """create table m (id bigint, at date not null, note text, primary key (id, at)) partition by range (at);
+    create table m_2026 partition of m for values from ('2026-01-01') to ('2027-01-01');
+    """,
+    "drop table m;\n",
+)
+M_2027 = "create table m_2027 partition of m for values from ('2027-01-01') to ('2028-01-01');\n"
 FIVE = (VISIT, INDEX, COLUMN, FUNCTION, VIEW)
 
 

@@ -10,7 +10,7 @@ from pytest_deploy.errors import MigrationFailed
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.saved_rows import Saved
-from tests.unit.migrate.sample_migrations import ACTOR, as_superuser, do, rows, sample
+from tests.unit.migrate.sample_migrations import ACTOR, M_2027, PARTITIONED, as_superuser, do, rows, sample
 
 ENTRY = (
     """create table entry (id bigint primary key, note text, kind text);
@@ -18,13 +18,6 @@ ENTRY = (
     """,
     "drop table other, entry;\n",
 )
-PARTITIONED = (
-    """create table m (id bigint, at date not null, note text, primary key (id, at)) partition by range (at);
-    create table m_2026 partition of m for values from ('2026-01-01') to ('2027-01-01');
-    """,
-    "drop table m;\n",
-)
-M_2027 = "create table m_2027 partition of m for values from ('2027-01-01') to ('2028-01-01');\n"
 DEFAULT = "create table m_rest partition of m default;\n"
 THREE = "insert into entry values (1, 'one', 'old'), (2, 'precious', 'new'), (3, null, 'new')"
 TWO_YEARS = "insert into m values (1, '2026-05-01', 'old'), (2, '2027-05-01', 'precious')"

@@ -13,8 +13,7 @@ from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.restore import restore_saved
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.saved_rows import Saved
-from tests.unit.migrate.sample_migrations import ACTOR, do, rows, sample
-from tests.unit.migrate.test_loss import M_2027, PARTITIONED
+from tests.unit.migrate.sample_migrations import ACTOR, M_2027, PARTITIONED, do, rows, sample
 
 EMPTY = ("create table other ();\n", "drop table other;\n")
 TABLE = (
