@@ -258,9 +258,9 @@ def _read_one(file: NamedFile, pairs: Path | None, exempt: Mapping[str, str], fa
     up, down = sections
     if down_path is not None:
         up = replace(up, transactional=not outside)
-    _check_section(up, "up", faults, paired=pairs is not None)
-    if not adopted or statements(down.sql):
-        _check_section(down, "down", faults, paired=pairs is not None)
+    for way, section in (("up", up), ("down", down)):
+        if not adopted or statements(section.sql):  # what was adopted may be empty
+            _check_section(section, way, faults, paired=pairs is not None)
     if not adopted and up.transactional == outside:
         problem = "a section outside a transaction and its declaration go together"
         remedy = "write both `-- migrate:up transaction:false` and `-- deploy:outside-transaction REASON`, or neither"

@@ -25,6 +25,11 @@ from pytest_deploy.migrate.session import LOCK_WAIT, Rows, connect, rows_of, run
 _NOISE: Final = re.compile(
     r"--|-- PostgreSQL database dump( complete)?|-- Dumped (from database|by pg_dump) version .*|\\(un)?restrict \w+|"
 )
+_OPTIONS: Final = re.compile(
+    r"^(ALTER (?:FOREIGN )?TABLE ONLY .* ALTER COLUMN .* SET \()(.*\bpg_attver=\d.*)(\);\n)$", re.MULTILINE
+)
+_MARK: Final = re.compile(r"pg_attver=\d+(?:, |$)|, pg_attver=\d+$")
+"""A column's option that some servers set by themselves, another number for each table that is made."""
 _BOOKKEEPING: Final = (
     "--exclude-schema=deploy",
     "--exclude-table=public.schema_migrations",
@@ -109,14 +114,19 @@ NONE: Final = Snapshot("", "0", hashlib.sha256(b"").hexdigest())
 
 
 def normalised(dump: str) -> str:
-    """pg_dump's plain text without the lines of its head and foot that differ from run to run."""
-    lines = dump.splitlines(keepends=True)
+    """pg_dump's plain text without the lines of its head and foot that differ from run to run, and without the server's own mark."""
+    lines = _OPTIONS.sub(_without_mark, dump).splitlines(keepends=True)
     start, end = 0, len(lines)
     while start < end and _NOISE.fullmatch(lines[start].rstrip("\r\n")):
         start += 1
     while end > start and _NOISE.fullmatch(lines[end - 1].rstrip("\r\n")):
         end -= 1
     return "".join(lines[start:end])
+
+
+def _without_mark(line: re.Match[str]) -> str:
+    left = _MARK.sub("", line[2])
+    return f"{line[1]}{left}{line[3]}" if left else ""
 
 
 def snapshot(conninfo: str, programs: Path | None = None) -> Snapshot:

