@@ -26,7 +26,7 @@ _NOISE: Final = re.compile(
     r"--|-- PostgreSQL database dump( complete)?|-- Dumped (from database|by pg_dump) version .*|\\(un)?restrict \w+|"
 )
 _OPTIONS: Final = re.compile(
-    r"^(ALTER (?:FOREIGN )?TABLE ONLY .* ALTER COLUMN .* SET \()(.*\bpg_attver=\d.*)(\);\n)$", re.MULTILINE
+    r"^(ALTER (?:FOREIGN )?TABLE ONLY .* ALTER COLUMN .* SET \()(.*\bpg_attver=\d.*)(\);\n)", re.MULTILINE
 )
 _MARK: Final = re.compile(r"pg_attver=\d+(?:, |$)|, pg_attver=\d+$")
 """A column's option that some servers set by themselves, another number for each table that is made."""
