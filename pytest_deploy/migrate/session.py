@@ -22,6 +22,7 @@ from psycopg import pq, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pytest_deploy.errors import DeployError, PlatformUnavailable, Refused, RefusedRows
+from pytest_deploy.migrate import pooler
 from pytest_deploy.record.programs import system_program
 
 logger = logging.getLogger(__name__)
@@ -92,16 +93,11 @@ def connect(conninfo: str, *, autocommit: bool = False) -> Iterator[Connection]:
     Raises PlatformUnavailable where the server cannot be reached, or refuses what is asked of it in the session: no error of
     the driver leaves it, and the message holds no password and no row.
     """
-    connection = attempt(
-        lambda: psycopg.connect(
-            bounded(conninfo), autocommit=autocommit, prepare_threshold=None, client_encoding="utf8"
-        ),
-        lambda reason: PlatformUnavailable(
-            f"the database cannot be reached: {reason}; check the server and the connection string"
-        ),
-    )
+    connection = _open(conninfo)
     database, user = connection.info.dbname, connection.info.user
     try:
+        pooler.require_session(connection, _options(conninfo), lambda: _open(conninfo))
+        connection.autocommit = autocommit
         yield connection
         if not autocommit:
             connection.commit()
@@ -113,6 +109,28 @@ def connect(conninfo: str, *, autocommit: bool = False) -> Iterator[Connection]:
         raise
     finally:
         connection.close()
+
+
+def _open(conninfo: str) -> Connection:
+    """A session that commits each statement by itself. Raises PlatformUnavailable."""
+
+    def failure(reason: str) -> PlatformUnavailable:
+        if pooler.REFUSED_OPTIONS in reason:
+            given = conninfo_to_dict(conninfo)
+            names = str(given.get("user", "ROLE")), str(given.get("dbname", "DATABASE"))
+            return PlatformUnavailable(pooler.without_options(*names, _options(conninfo)))
+        return PlatformUnavailable(
+            f"the database cannot be reached: {reason}; check the server and the connection string"
+        )
+
+    wanted = bounded(conninfo)
+    return attempt(
+        lambda: psycopg.connect(wanted, autocommit=True, prepare_threshold=None, client_encoding="utf8"), failure
+    )
+
+
+def _options(conninfo: str) -> str:
+    return str(conninfo_to_dict(bounded(conninfo))["options"])
 
 
 def _refusal(error: psycopg.Error, database: str, user: str) -> PlatformUnavailable:
