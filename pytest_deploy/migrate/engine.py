@@ -251,26 +251,7 @@ _LEAVE: Final = r"""
     end if;
     reset session authorization; reset role; reset all; deallocate all; discard sequences; execute 'close all';
     if pg_catalog.pg_my_temp_schema() <> 0 then
-        execute $deploy_leave$
-            do $$ declare part text; begin
-                if not exists (select from pg_catalog.pg_class
-                               where relnamespace = pg_catalog.pg_my_temp_schema() and relname like 'deploy\_%') then
-                    discard temp;
-                    return;
-                end if;
-                foreach part in array (select coalesce(pg_catalog.array_agg(named), '{}') from (
-                    select pg_catalog.format(case relkind when 'v' then 'view' when 'S' then 'sequence' else 'table' end
-                                             || ' if exists %I', relname)
-                    from pg_catalog.pg_class
-                    where relnamespace = pg_catalog.pg_my_temp_schema() and relkind in ('r', 'p', 'v', 'S')
-                      and relname not like 'deploy\_%'
-                    union all
-                    select pg_catalog.format('routine if exists %s', oid::regprocedure) from pg_catalog.pg_proc
-                    where pronamespace = pg_catalog.pg_my_temp_schema()) temporary(named)) loop
-                    execute 'drop ' || part || ' cascade';
-                end loop;
-            end $$
-        $deploy_leave$;
+        execute 'discard temp';
     end if;
     if exists (select from pg_catalog.pg_constraint where condeferred) then
         execute $deploy_leave$
@@ -288,8 +269,7 @@ _LEAVE: Final = r"""
 """
 """What each migration ends with: nothing of its session is left to the next one, or to the history.
 
-A temporary table named deploy_… is the runner's own and stays: a rollback keeps rows in it. Deferred constraints are checked
-here, where it is known whose they are; those that are deferred from the start are so again.
+Deferred constraints are checked here, where it is known whose they are; those that are deferred from the start are so again.
 """
 
 
