@@ -66,7 +66,9 @@ class Statement:
 
     def needs_no_transaction(self) -> bool:
         """Whether PostgreSQL refuses to run it inside a transaction."""
-        concurrent = "CONCURRENTLY" in self.words and (self._first == "REINDEX" or "INDEX" in self.words[:3])
+        concurrent = "CONCURRENTLY" in self.words and (
+            self._first == "REINDEX" or "INDEX" in self.words[:3] or "DETACH" in self.words
+        )
         return concurrent or self._first == "VACUUM" or self.words[:2] in _OUTSIDE_PAIRS
 
     def changes_server(self) -> bool:
@@ -164,10 +166,12 @@ def statements(sql: str) -> tuple[Statement, ...]:
     start: int | None = None
     depth = 0
     previous = ""
+    line, counted = 1, 0
     for kind, part, at in chain(_tokens(sql), [("the end", "", len(sql))]):
         if kind == "the end" or (kind == "end" and not depth):
             if start is not None:
-                complete.append(Statement(sql.count("\n", 0, start) + 1, start, tuple(words)))
+                line, counted = line + sql.count("\n", counted, start), start
+                complete.append(Statement(line, start, tuple(words)))
             words, start, previous = [], None, ""
             continue
         if start is None:

@@ -17,6 +17,7 @@ from tests.unit.migrate.sample_migrations import (
     ACTOR,
     COLUMN,
     INDEX,
+    PARTITIONED,
     PROGRAMS,
     VISIT,
     do,
@@ -180,6 +181,36 @@ def test_a_way_down_outside_a_transaction_that_fails_is_told(each_database: str,
     with psycopg.connect(each_database) as connection:
         assert len(ledger.applied(connection)) == 2
     assert rows(each_database, "select count(*) from deploy.migration_event where direction = 'down'") == [(0,)]
+
+
+OUTSIDE = (
+    ("reindex index concurrently visit_note;\n", "select 1;\n"),
+    ("vacuum (analyze) visit;\n", "select 1;\n"),
+    (
+        "alter table m detach partition m_2026 concurrently;\n",
+        # PostgreSQL leaves a constraint behind where it detaches like this.
+        """alter table m attach partition m_2026 for values from ('2026-01-01') to ('2027-01-01');
+        alter table m_2026 drop constraint m_2026_at_check;
+        """,
+    ),
+)
+
+
+@pytest.mark.parametrize("up, down", OUTSIDE, ids=["reindex", "vacuum", "detach"])
+def test_each_kind_is_tried_applied_and_undone_with_its_lines_in_the_history(
+    each_database: str, tmp_path: Path, up: str, down: str
+) -> None:
+    outside = text(up, down, "outside-transaction it can run nowhere else", options=" transaction:false")
+    outside = outside.replace("-- migrate:down transaction:false", "-- migrate:down")
+    migrations = sample(tmp_path, VISIT, INDEX, PARTITIONED, outside)
+    apply(each_database, migrations[:3], actor=ACTOR)
+    before = snapshot(each_database, PROGRAMS).catalog
+    trial = run_trial(each_database, migrations, actor=ACTOR)
+    (done,) = apply(each_database, migrations, actor=ACTOR, expected=trial.schemas())
+    assert (done.version, done.actor) == ("0004", ACTOR)
+    roll_back(each_database, migrations, to=["0001", "0002", "0003"], actor=ACTOR, expected_schema=before)
+    events = "select direction, actor from deploy.migration_event where version = '0004' order by seq"
+    assert rows(each_database, events) == [("up", ACTOR), ("down", ACTOR)]
 
 
 HALF = text(
