@@ -32,8 +32,21 @@ where c.relkind in ('r', 'p') and c.relpersistence <> 't'
 order by c.oid
 """
 _COLUMNS: Final = """
+with recursive used(holder, type) as (
+    select distinct atttypid, atttypid from pg_attribute where atttypid >= 16384 and attnum > 0 and not attisdropped
+    union
+    select used.holder, next.type from used join pg_type t on t.oid = used.type cross join lateral (
+        select t.typelem union select t.typbasetype union
+        select atttypid from pg_attribute where attrelid = t.typrelid and attnum > 0 and not attisdropped) next(type)
+    where next.type >= 16384
+), part(holder, names) as (
+    select used.holder, string_agg(distinct format('%s.%s', p.attrelid, p.attnum), ' ')
+    from used join pg_type t on t.oid = used.type
+    join pg_attribute p on p.attrelid = t.typrelid and p.attnum > 0 and not p.attisdropped group by 1
+)
 select a.attrelid::bigint, a.attnum::int, a.attname::text, a.atttypid::bigint, format_type(a.atttypid, a.atttypmod),
-       a.attgenerated <> ''
+       a.attgenerated <> '', a.atttypid >= 16384 or a.attcollation >= 16384,
+       coalesce((select names from part where part.holder = a.atttypid), '')
 from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p') and c.relpersistence <> 't'
   and n.nspname !~ '^pg_' and n.nspname not in ('information_schema', 'deploy')
@@ -63,6 +76,10 @@ class Column:
     """As SQL wants it."""
     generated: bool
     """Whether its values are made from other columns: then it holds no data of its own."""
+    made_here: bool
+    """Whether its type or collation is none of the server's own: a down may drop it."""
+    parts: str
+    """Identities of the attributes of the composite types that its values consist of, with spaces between."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +110,8 @@ class Table:
 
 Tables = Mapping[int, Table]
 """By oid."""
+Key = tuple[str, int, frozenset[int]]
+"""What a change is told from others by: its kind, the table, and the places of its rows that it concerns."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +124,8 @@ class Dropped:
     """Whether the table goes altogether."""
 
     @property
-    def key(self) -> tuple[str, int]:
-        return ("dropped", self.table.id)
+    def key(self) -> Key:
+        return ("dropped", self.table.id, frozenset())
 
 
 @dataclass(frozen=True)
@@ -124,12 +143,12 @@ class Touched:
     """Columns that are there before and after."""
     dropped: tuple[str, ...]
     """Columns with data of their own that are there no more."""
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     """All its columns before."""
 
     @property
-    def key(self) -> tuple[str, int]:
-        return ("touched", self.root)
+    def key(self) -> Key:
+        return ("touched", self.root, frozenset(table.id for table in self.before))
 
 
 Change = Dropped | Touched
@@ -177,7 +196,15 @@ def _may_have_lost(leaf: Table, now: Table | None, counted: bool) -> bool:  # no
 
 
 def _rows_differ(leaf: Table, now: Table, counted: bool) -> bool:  # noqa: FBT001
-    return not counted or now.file != leaf.file or now.changed > leaf.changed
+    return not counted or now.file != leaf.file or now.changed > leaf.changed or _parts_gone(leaf, now)
+
+
+def _parts_gone(leaf: Table, now: Table) -> bool:
+    """Whether an attribute of a composite type went: the server hides it in each value, and writes no row."""
+    still = {column.number: column.parts for column in now.columns}
+    return any(
+        not set(column.parts.split()) <= set(still.get(column.number, column.parts).split()) for column in leaf.columns
+    )
 
 
 def _gone(table: Table, now: Table) -> list[Column]:
@@ -189,7 +216,7 @@ def _changes_of(
     root: Table, own: Sequence[Table], lossy: Sequence[Table], before: Tables, after: Tables, *, counted: bool
 ) -> Iterator[Change]:
     """The changes of one table with its partitions; `own` are the places where its rows lay, `lossy` those that changed."""
-    now = after.get(root.id) or next((one for one in after.values() if one.name == root.name and one.stores), None)
+    now = after.get(root.id) or next((one for one in after.values() if one.name == root.name), None)
     ids = {leaf.id for leaf in own}
     arrived = [
         table
@@ -219,7 +246,7 @@ def _changes_of(
         ),
         compared=tuple(kept),
         dropped=tuple(column.name for column in found if column not in kept),
-        columns=tuple(column.name for column in root.columns),
+        columns=root.columns,
     )
 
 

@@ -21,7 +21,7 @@ from psycopg import sql
 
 from pytest_deploy.migrate import loss
 from pytest_deploy.migrate.backup import private_file
-from pytest_deploy.migrate.loss import Change, Column, Dropped, Table, Tables, Touched
+from pytest_deploy.migrate.loss import Change, Column, Dropped, Key, Table, Tables, Touched
 from pytest_deploy.migrate.session import Connection
 
 _SUMS: Final = "sum(hashtextextended({0}, 0)), sum(hashtextextended({0}, 1))"
@@ -99,7 +99,7 @@ class LossWatch:
     counted: bool
     empty: AbstractSet[int]
     """Oids of tables that hold no row and are locked."""
-    _kept: dict[tuple[str, int], _Digest | None] = field(default_factory=dict)
+    _kept: dict[Key, _Digest | None] = field(default_factory=dict)
     """By a change's key: a digest where the content stayed the same, None where the rows themselves are kept."""
     _differing: dict[int, tuple[str, ...]] = field(default_factory=dict)
     """By a table's oid: the columns whose content the downs change."""
@@ -174,20 +174,24 @@ def _loss_of_drop(connection: Connection, change: Dropped) -> Loss:
 
 
 def _copy(connection: Connection, change: Touched) -> None:
-    """The rows as they are before the downs, in a table of this transaction's own."""
-    columns = [sql.Identifier(name) for name in change.columns]
+    """The rows as they are before the downs, in a table of this transaction's own, which keeps no type from being dropped."""
+    columns = [
+        sql.SQL("{} as {}").format(_text(value, column) if column.made_here else value, value)
+        for column in change.columns
+        for value in [sql.Identifier(column.name)]
+    ]
     parts = [
         sql.SQL("select {} from only {}").format(sql.SQL(", ").join(columns), sql.SQL(table.name))
         for table in change.before
     ]
-    query = sql.SQL("create unlogged table deploy.{} as {}")
+    query = sql.SQL("drop table if exists deploy.{0}; create unlogged table deploy.{0} as {1}")
     connection.execute(query.format(_named("before", change.root), sql.SQL(" union all ").join(parts)))
 
 
 def _loss_of_content(connection: Connection, change: Touched, differing: tuple[str, ...]) -> Loss:
     """Rows of the copy that are not there any more as they were, as often as they were."""
     copy, lost = _named("before", change.root), _named("lost", change.root)
-    then = _content([_text(sql.SQL("held.{}").format(sql.Identifier(column.name))) for column in change.compared])
+    then = _content([_as_text(sql.SQL("held.{}").format(sql.Identifier(column.name))) for column in change.compared])
     gone = [sql.SQL("held.{} is not null").format(sql.Identifier(name)) for name in change.dropped]
     names = [sql.SQL("now.c{}").format(sql.SQL(str(number))) for number in range(len(change.compared))]
 
@@ -236,7 +240,7 @@ _MISSING: Final = _Digest(())
 
 
 def _digest_before(connection: Connection, change: Touched) -> _Digest:
-    names = [_text(sql.Identifier(column.name)) for column in change.compared]
+    names = [_text(sql.Identifier(column.name), column) for column in change.compared]
     return _digest(connection, [(table, names) for table in change.before])
 
 
@@ -266,8 +270,15 @@ def _rows(places: _Places) -> sql.Composable:
     return sql.SQL(" union all ").join(parts) if parts else sql.SQL("select where false")
 
 
-def _text(value: sql.Composable) -> sql.Composable:
+def _text(value: sql.Composable, column: Column) -> sql.Composable:
     """A value as text that is the same for the same value alone, whatever the column's collation holds for equal."""
+    if not column.made_here:
+        return _as_text(value)
+    # As COPY writes it: a cast to text may be anybody's. A composite value of nulls is a value.
+    return sql.SQL("""case when {0} is distinct from null then format('%s', {0}) collate "C" end""").format(value)
+
+
+def _as_text(value: sql.Composable) -> sql.Composable:
     return sql.SQL('{}::text collate "C"').format(value)
 
 
@@ -307,8 +318,8 @@ def _places(change: Touched, castable: AbstractSet[tuple[int, int]]) -> _Places:
 def _value(column: Column, was: Column, castable: AbstractSet[tuple[int, int]]) -> sql.Composable:
     value: sql.Composable = sql.Identifier(column.name)
     if (column.type_id, was.type_id) in castable:
-        value = sql.SQL("{}::{}").format(value, sql.SQL(was.type))
-    return _text(value)
+        return _text(sql.SQL("{}::{}").format(value, sql.SQL(was.type)), was)
+    return _text(value, column)
 
 
 def _castable(connection: Connection, change: Touched) -> frozenset[tuple[int, int]]:

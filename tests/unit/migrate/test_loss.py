@@ -244,3 +244,70 @@ def test_odd_names_are_saved_like_any_other(database: str, tmp_path: Path) -> No
     wrote = 'insert into "A ""b"" %s {c}" values (1, \'r\'), (2, \'s\')'
     found = lost(database, tmp_path, odd, ("select 1;\n", down), wrote=wrote)
     assert the_one(found, 'public."A ""b"" %s {c}"')[1:] == (1, "x %s,row,Gen\n1,r,2\n")
+
+
+ENUM = ("create type sort as enum ('x', 'new');\nalter table other add sort sort;\n", "drop type sort cascade;\n")
+NARROWED = """alter type sort rename to wide;
+create type sort as enum ('x');
+update other set sort = 'x' where sort = 'new';
+alter table other alter sort type sort using sort::text::sort;
+drop type wide;
+"""
+COLLATED = (
+    "create collation fold (locale = 'C');\nalter table other add sort text collate fold;\n",
+    "delete from other where sort = 'new'; alter table other drop sort; drop collation fold;\n",
+)
+DOMAIN = (
+    "create domain word as text;\nalter table other add sort word;\n",
+    "update other set note = null where sort = 'new'; drop domain word cascade;\n",
+)
+
+
+@pytest.mark.parametrize(
+    "way,text",
+    [
+        ((ENUM[0], "delete from other where sort = 'new'; alter table other drop sort; drop type sort;\n"), "1,a,x\n2,b,new\n"),
+        ((ENUM[0], "delete from other where sort = 'new'; drop type sort cascade;\n"), "1,a,x\n2,b,new\n"),
+        ((ENUM[0], NARROWED), "2,b,new\n"),
+        (COLLATED, "1,a,x\n2,b,new\n"),
+        (DOMAIN, "1,a,x\n2,b,new\n"),
+    ],
+    ids=["deleted", "cascade", "fewer labels", "collation", "domain"],
+)  # fmt: skip
+def test_rows_are_saved_whole_where_a_down_drops_the_type_of_a_column(
+    each_database: str, tmp_path: Path, way: tuple[str, str], text: str
+) -> None:
+    wrote = "insert into other values (1, 'a', 'x'), (2, 'b', 'new')"
+    found = lost(each_database, tmp_path, ENTRY, way, wrote=wrote)
+    assert the_one(found, "public.other")[2] == f"id,note,sort\n{text}"
+
+
+def test_an_attribute_of_a_composite_type_that_a_down_drops_is_saved(each_database: str, tmp_path: Path) -> None:
+    """The server hides it in each row, and writes none."""
+    first = ("create type address as (street text);\ncreate table p (id int, at address[]);\n", "drop table p;\n")
+    way = ("alter type address add attribute zip text;\n", "alter type address drop attribute zip;\n")
+    found = lost(each_database, tmp_path, first, way, wrote="insert into p values (1, array[('s', 'z')::address])")
+    assert the_one(found, "public.p") == (("at",), 1, 'id,at\n1,"{""(s,z)""}"\n')
+
+
+def test_a_partition_that_only_the_second_run_of_the_downs_touches_is_saved(database: str, tmp_path: Path) -> None:
+    """As where another session writes to it in between; a sequence is not taken back to a savepoint."""
+    down = """do $$ begin
+        delete from m_2026;
+        if nextval('runs') > 1 then delete from m_2027; end if;
+    end $$;
+    drop sequence runs;
+    """
+    found = lost(database, tmp_path, PARTITIONED, (f"create sequence runs;\n{M_2027}", down), wrote=TWO_YEARS)
+    assert the_one(found, "public.m")[2] == "id,at,note\n1,2026-05-01,old\n2,2027-05-01,precious\n"
+
+
+def test_rows_of_a_table_that_a_partitioned_one_takes_the_place_of_are_not_lost(database: str, tmp_path: Path) -> None:
+    down = """alter table other rename to old;
+    create table other (id bigint, note text) partition by range (id);
+    create table other_rest partition of other default;
+    insert into other select * from old;
+    drop table old;
+    """
+    wrote = "insert into other values (1, 'a'), (2, 'b')"
+    assert lost(database, tmp_path, ENTRY, ("select 1;\n", down), wrote=wrote) == {}
