@@ -143,10 +143,14 @@ def _already_there(connection: Connection, table: str, key: Sequence[str]) -> in
 
 
 def _move_past(connection: Connection, table: str, name: str, sequence: str) -> None:
-    """The sequence gives no value that came back; it never goes backwards."""
+    """The sequence gives no value that came back; it never goes backwards, and one that counts down never up."""
     query = sql.SQL(
-        "select setval({text}, highest) from (select max({name}) as highest from {table}) own, {sequence} now"
-        " where highest > now.last_value"
+        "select setval({text}, reached) from {sequence} now, pg_sequence s,"
+        " lateral (select case when s.seqincrement > 0 then max({name}) else min({name}) end as reached from {table}) own"
+        " where s.seqrelid = {text}::regclass"
+        # What it has not given yet is its next one.
+        " and case when now.is_called then sign(reached - now.last_value) = sign(s.seqincrement)"
+        " else sign(reached - now.last_value) in (0, sign(s.seqincrement)) end"
     )
     connection.execute(
         query.format(

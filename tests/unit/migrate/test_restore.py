@@ -64,6 +64,26 @@ def test_a_partition_that_a_down_dropped_is_as_it_was(database: str, tmp_path: P
     assert rows(database, query) == before
 
 
+@pytest.mark.parametrize(
+    "identity,wrote,following",
+    [
+        ("", 1, 2),
+        ("", 3, 4),
+        ("(increment -1)", 1, -2),
+        ("(increment -1)", 3, -4),
+        ("(start 7 increment 2)", 2, 11),
+    ],
+)
+def test_a_sequence_goes_on_after_what_came_back(
+    database: str, tmp_path: Path, identity: str, wrote: int, following: int
+) -> None:
+    up = f"create table t (id int generated always as identity {identity} primary key, note text);\n"
+    write = f"insert into t (note) select 'x' from generate_series(1, {wrote})"  # noqa: S608 - numbers above
+    saved, _ = lose(database, tmp_path, EMPTY, (up, "drop table t;\n"), wrote=write, query="select 1")
+    restore_saved(database, Path(saved.place), table="t")
+    assert rows(database, "insert into t (note) values ('next') returning id") == [(following,)]
+
+
 @pytest.fixture
 def saved(database: str, tmp_path: Path) -> Saved:
     """Three rows of `t` that were lost, and whose table is there again."""
