@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import secrets
 import subprocess
 import time
@@ -50,13 +51,20 @@ def bounded(conninfo: str) -> str:
 
 
 def server_message(error: BaseException) -> str:
-    """What the server said, without DETAIL, CONTEXT and parameters: those may hold rows."""
+    """What the server said, without DETAIL, CONTEXT and parameters: those may hold rows; and so may a value that it quotes."""
     diagnosis = getattr(error, "diag", None)
     primary = getattr(diagnosis, "message_primary", None)
-    if primary is None:
+    if diagnosis is None or primary is None:
         return next(iter(str(error).strip().splitlines()), type(error).__name__)
+    if diagnosis.sqlstate in _OF_VALUES and not (diagnosis.statement_position or diagnosis.internal_position):
+        primary = _QUOTED.sub('"…"', primary)
     hint = getattr(diagnosis, "message_hint", None)
     return f"{primary} (hint: {hint})" if hint else str(primary)
+
+
+_OF_VALUES: Final = {"22P02", "22003", "22007", "22008", "22009", "22018", "22023"}
+"""SQLSTATEs whose message quotes a value: one of a row, where the server points at no place in the SQL."""
+_QUOTED: Final = re.compile('".*"', re.DOTALL)
 
 
 def refused_rows(error: BaseException) -> RefusedRows | None:

@@ -61,6 +61,27 @@ def test_no_row_is_told_of_a_refused_statement(database: str) -> None:
         assert session.execute("select to_regclass('secret')").fetchone() == (None,)
 
 
+@pytest.mark.parametrize(
+    "value,read",
+    [
+        ("of-a-subject", "word::int"),
+        ('of-a-"subject"', "word::date"),
+        ("99999999999", "word::int"),
+        ("2026-99-99", "word::date"),
+        ("of-a-subject", "now() at time zone word"),
+    ],
+)
+def test_no_value_of_a_row_is_told_and_one_of_the_statement_is(database: str, value: str, read: str) -> None:
+    with psycopg.connect(database, autocommit=True) as session:
+        session.execute("create table secret (word text)")
+        session.execute("insert into secret values (%s)", (value,))
+    with pytest.raises(PlatformUnavailable, match=r'refused .*: .*"…"') as raised, connect(database) as session:
+        session.execute(b"select " + read.encode() + b" from secret")
+    assert value not in str(raised.value)
+    with pytest.raises(PlatformUnavailable, match='type integer: "seven"'), connect(database) as session:
+        session.execute("select 'seven'::int")
+
+
 def test_a_server_that_goes_away_is_a_message(database: str) -> None:
     with pytest.raises(PlatformUnavailable, match="see that the server runs"), connect(database) as session:
         session.execute("select pg_terminate_backend(pg_backend_pid())")
