@@ -15,10 +15,13 @@ from pytest_deploy.errors import MigrationsRefused, UsageError
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.migrate.tools import require_tools
+from pytest_deploy.migrate.trial import Trial
 from pytest_deploy.workspace import program_command
 
 migrate = typer.Typer(
-    help="A database's migrations; `up` and `down` only where policy asks for no approval. Their files: docs/migrations.md.",
+    help="A database's migrations; `up` and `down` only where policy asks for no approval. "
+    "Each file declares `-- deploy:compatible expand|contract|breaking`, and where it holds `-- deploy:lossy REASON`, "
+    "`-- deploy:outside-transaction REASON`, `-- deploy:accept RULE REASON`; `migrate new` writes them. See docs/migrations.md.",
     **GROUP,
 )
 migrate.command()(new)
@@ -44,7 +47,7 @@ def status(env: Env) -> None:
 
 @migrate.command()
 def check(env: Env) -> None:
-    """What is faulty in what is pending: files, history and squawk's findings."""
+    """What is faulty in what is pending: files, history, squawk's findings, and what a trial shows, losses too."""
     require_tools()
     with opened(env) as (_, migrations):
         findings = migrations.findings()
@@ -56,15 +59,16 @@ def check(env: Env) -> None:
             typer.echo(f"{finding.path.name}:{finding.line} {finding.rule}: {finding.message}{accepted}")
         pending = migrations.pending()
         if pending:
-            typer.echo(f"the trial would run {migrations.trial_place()}")
+            _tell_trial(migrations.trial())
         typer.echo(f"{len(pending)} pending, none faulty; {migrations.compatibility().summary}")
 
 
 @migrate.command(name="dry-run")
 def dry_run(env: Env) -> None:
-    """Execute what is pending and take it back: schema diff, locks, time."""
+    """Try what is pending, then execute it on the database itself and take it back: schema diff, locks, time."""
     require_tools(linter=False)
     with opened(env) as (_, migrations):
+        _tell_trial(migrations.trial())
         result = migrations.dry_run()
     for version, seconds in zip(result.versions, result.durations_s, strict=True):
         typer.echo(f"{version} would take {seconds:.3f} s")
@@ -95,8 +99,7 @@ def up(
             )
         with under_lease(environment):
             trial = migrations.trial(selected)
-            for line in trial.told:
-                typer.echo(line)
+            _tell_trial(trial)
             applied = migrations.apply(selected, trial=trial)
         for migration in applied:
             typer.echo(f"{migration.version} {migration.name} applied in {migration.duration_s or 0:.3f} s")
@@ -126,6 +129,15 @@ def down(
                 back = program_command("migrate", "restore-saved", env, saved.place, *where)
                 say(f"    to put them back once their place is there again: {back}")
         _tell_version(migrations)
+
+
+def _tell_trial(trial: Trial) -> None:
+    """Where it was, what was tried without rows, and what goes with a way down, as its author declares."""
+    for line in trial.told:
+        typer.echo(line)
+    for step in trial.steps:
+        if step.lost:
+            typer.echo(f"{step.version} loses with its way down, as declared: {'; '.join(step.lost)}")
 
 
 def _require_version(to: str) -> None:

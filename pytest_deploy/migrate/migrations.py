@@ -25,7 +25,6 @@ from pytest_deploy.migrate.service_group import Membership
 from pytest_deploy.migrate.session import Connection, connect, sole_runner, with_lock_timeout
 from pytest_deploy.migrate.snapshot import Snapshot
 from pytest_deploy.migrate.trial import Trial, require_seeds, run_trial
-from pytest_deploy.migrate.trial_place import choose, require_no_named_effects, told_place
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import DatabaseAccess
 from pytest_deploy.policy.rollout import Database
@@ -123,16 +122,6 @@ class Migrations:
             where=self.policy.trial,
             programs=self.access.programs,
         )
-
-    def trial_place(self) -> str:
-        """Where the trial of what is pending would run, and why, in words.
-
-        Raises MigrationsRefused where it would run beside the target and a statement of these says that it changes the server.
-        """
-        files, pending = self.files(), self.pending()
-        place = choose(self._owner, self.policy.trial, programs=self.access.programs)
-        require_no_named_effects(place, files[: len(files) - len(pending)], pending)
-        return told_place(place.where, place.why)
 
     def dry_run(self) -> DryRun:
         """What is pending executed on the real database and taken back (REQ-o00044-I)."""

@@ -28,3 +28,13 @@ ASKED = """
     approval: {roles: [QA Lead], expires_h: 24}
 """
 """An environment of deploy.yaml that asks for approval, on the embedded platform."""
+
+
+PARCEL = """-- deploy:compatible expand
+-- deploy:lossy parcels go with their table
+-- migrate:up
+create table diary.parcel (id bigint generated always as identity primary key, note text);
+
+-- migrate:down
+drop table diary.parcel;
+"""

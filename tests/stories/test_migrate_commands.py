@@ -18,7 +18,7 @@ from pytest_deploy.errors import MigrationsRefused, Refused, UsageError
 from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from tests.project_checkout import Checkout
-from tests.stories.checkout_changes import ASKED
+from tests.stories.checkout_changes import ASKED, PARCEL
 from tests.unit.commands.typed import typed
 
 
@@ -30,7 +30,8 @@ def test_schema_is_looked_at_tried_moved_and_taken_back(checkout: Checkout, monk
 
     assert typed_here(status)[-1] == "0 applied, 7 pending"
     *told, last = typed_here(check)
-    assert told[-1].startswith("the trial would run in a throw-away server: PostgreSQL 18 of ")
+    assert any(line.startswith("tried in a throw-away server: PostgreSQL 18 of ") for line in told)
+    assert "0005 loses with its way down, as declared: 1 rows of diary.entry_version (reason)" in told
     assert last.startswith("7 pending, none faulty; ")
 
     tried = "\n".join(typed_here(dry_run))
@@ -40,7 +41,7 @@ def test_schema_is_looked_at_tried_moved_and_taken_back(checkout: Checkout, monk
 
     tried, *moved = typed_here(up, to="0003")
     assert tried.startswith("tried in a throw-away server: PostgreSQL 18 of ")
-    assert [line[:4] for line in moved[:-1]] == ["0001", "0002", "0003"]
+    assert [line[:4] for line in moved if " applied in " in line] == ["0001", "0002", "0003"]
     assert "the schema is at version 0003 " in moved[-1]
     (third,) = [line for line in typed_here(status) if line.startswith("0003 ")]
     assert " by local:" in third
@@ -54,6 +55,19 @@ def test_schema_is_looked_at_tried_moved_and_taken_back(checkout: Checkout, monk
     assert "the schema is at version 0001 " in undone[-1]
     told = [event.type for event in checkout.events() if event.type.startswith("lease.")]
     assert told == ["lease.taken", "lease.released"] * 2
+
+
+def test_a_loss_that_nobody_declared_is_told_by_check_and_dry_run(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ROOT_VARIABLE, str(checkout.memory))
+    checkout.write("migrations/0008_parcel.sql", PARCEL.replace("-- deploy:lossy parcels go with their table\n", ""))
+    for command in (check, dry_run):
+        with pytest.raises(
+            MigrationsRefused, match=r"takes rows with it: .* of diary\.parcel .*; write `-- deploy:lossy"
+        ):
+            typed(checkout.path, command, "local")
+    assert typed(checkout.path, status, "local")[-1] == "0 applied, 8 pending"
 
 
 def test_policy_says_where_the_trial_runs_and_with_which_rows(

@@ -17,17 +17,9 @@ from pytest_deploy.commands.restore_saved import restore_saved
 from pytest_deploy.errors import UsageError
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from tests.project_checkout import Checkout
+from tests.stories.checkout_changes import PARCEL
 from tests.unit.commands.typed import typed
 from tests.unit.migrate.sample_migrations import do, rows
-
-PARCEL = """-- deploy:compatible expand
--- deploy:lossy parcels go with their table
--- migrate:up
-create table diary.parcel (id bigint generated always as identity primary key, note text);
-
--- migrate:down
-drop table diary.parcel;
-"""
 
 
 def test_rows_that_a_down_took_are_put_back(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
