@@ -52,10 +52,16 @@ _STALE_S: Final = 3600
 _KEEPER: Final = """
 trap '' HUP INT TERM
 cat >/dev/null
-for pid in "$1"/*/data/postmaster.pid; do [ -e "$pid" ] && kill -QUIT "$(head -n 1 "$pid")" && sleep 1; done
-rm -rf "$1"
+for again in 1 2 3 4 5; do
+    for pid in "$1"/*/data/postmaster.pid; do [ -e "$pid" ] && kill -QUIT "$(head -n 1 "$pid")" && sleep 1; done
+    rm -rf "$1" 2>/dev/null && break
+    sleep 1
+done
 """
-"""Reads a pipe that this process alone holds open: it ends when the process does, by whatever."""
+"""Reads a pipe that this process alone holds open: it ends when the process does, by whatever.
+
+Again where an initdb or a server that was just starting wrote there meanwhile.
+"""
 
 
 def server_programs(major: int, first: Path | None = None) -> Path | None:

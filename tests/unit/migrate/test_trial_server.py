@@ -24,7 +24,7 @@ from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.session import connect, rows_of
 from pytest_deploy.migrate.trial import run_trial
-from pytest_deploy.migrate.trial_server import server_programs
+from pytest_deploy.migrate.trial_server import _KEEPER, server_programs
 from tests.memory import short_parent
 from tests.unit.migrate.sample_migrations import ACTOR, PROGRAMS, VISIT, as_superuser, do, rows, sample, text
 
@@ -278,3 +278,17 @@ def test_a_killed_process_leaves_no_server() -> None:
     assert not folder.parent.exists()
     status = Path(f"/proc/{server}/stat")
     assert not status.exists() or ") Z " in status.read_text(encoding="utf-8")
+
+
+def test_a_folder_goes_though_something_writes_there_while_it_is_removed(tmp_path: Path) -> None:
+    """As an initdb does whose process was killed: rm ends with `Directory not empty`."""
+    folder, programs = tmp_path / "trial", tmp_path / "bin"
+    for each in (folder, programs):
+        each.mkdir()
+    rm = programs / "rm"
+    script = f'#!/bin/sh\n[ -e {tmp_path}/once ] && exec {shutil.which("rm")} "$@"\n: >{tmp_path}/once; exit 1\n'
+    rm.write_text(script, encoding="utf-8")
+    rm.chmod(0o755)
+    path = {"PATH": f"{programs}:{os.environ['PATH']}"}
+    subprocess.run(["/bin/sh", "-c", _KEEPER, "keeper", folder], stdin=subprocess.DEVNULL, env=path, check=True)
+    assert not folder.exists()
