@@ -15,7 +15,7 @@ from pytest_deploy.errors import MigrationsRefused, UsageError
 from pytest_deploy.migrate.migration import Migration
 from pytest_deploy.migrate.migrations import Migrations
 from pytest_deploy.migrate.tools import require_tools
-from pytest_deploy.migrate.trial import Trial
+from pytest_deploy.migrate.trial_result import Trial
 from pytest_deploy.workspace import program_command
 
 migrate = typer.Typer(

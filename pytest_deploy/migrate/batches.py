@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from pytest_deploy.errors import Fault, MigrationsRefused
 from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.workspace import program_command
+
+UNDO: Final = program_command("migrate", "down", "ENV", "--to", "0")
 
 
 class _Direction(Protocol):

@@ -7,6 +7,8 @@ disable a trigger, hence the chained record outside of it.
 from __future__ import annotations
 
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +16,8 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Final, Literal
+
+from psycopg import sql as composed
 
 from pytest_deploy.errors import Fault, MigrationsRefused
 from pytest_deploy.migrate.adopted import ADOPT, ADOPT_BASELINE, Tool
@@ -88,6 +92,7 @@ def history_of_others(connection: Connection) -> tuple[Tool, tuple[Applied, ...]
             problem = f"{table} has the columns {', '.join(found[0])}: it is not {tool}'s"
             remedy = f"give that table another name, then declare what the database holds: `{ADOPT_BASELINE}`"
             raise MigrationsRefused("history of the database", [Fault(table, None, "", problem, remedy)])
+        _require_versions(connection, table)
         rows = connection.execute(query.encode()).fetchall()
         if rows:
             return tool, tuple(
@@ -95,6 +100,22 @@ def history_of_others(connection: Connection) -> tuple[Tool, tuple[Applied, ...]
                 for seq, (version, name, at, by) in enumerate(rows, 1)
             )
     return "none", ()
+
+
+def _require_versions(connection: Connection, table: str) -> None:
+    """Each row of another tool's table names a version of its own. Raises MigrationsRefused."""
+    query = composed.SQL("select version::text from {} order by 1").format(composed.Identifier(*table.split(".")))
+    versions = [version for (version,) in connection.execute(query)]
+    odd = [version for version in versions if not _VERSION.fullmatch(version)]
+    numbers = Counter(int(version) for version in versions if version not in odd)
+    twice = [version for version in versions if version not in odd and numbers[int(version)] > 1]
+    faults = [
+        Fault(table, None, version, "this is no version", "delete the row, or write digits, at most 18")
+        for version in odd
+    ]
+    faults += [Fault(table, None, version, "its number is there twice", "delete one of the rows") for version in twice]
+    if faults:
+        raise MigrationsRefused("history of the database", faults)
 
 
 def refuse_others(connection: Connection) -> None:
@@ -110,6 +131,7 @@ def refuse_others(connection: Connection) -> None:
         raise MigrationsRefused("history of the database", [Fault("database", None, "", problem, remedy)])
 
 
+_VERSION: Final = re.compile(r"[0-9]{1,18}")
 _SHAPE: Final = """
 select array_agg(attname::text order by attnum) from pg_attribute a join pg_class c on c.oid = a.attrelid
 where c.oid = to_regclass(%s) and c.relkind = 'r' and attnum > 0 and not attisdropped
@@ -154,7 +176,8 @@ def pending(migrations: Sequence[Migration], history: Sequence[Applied]) -> tupl
     for row in sorted(history, key=lambda row: row.number):
         file = files.get(row.number)
         if file is None:
-            problem = f"version {row.version} ({row.name}) is applied, and its file is gone"
+            named = f" ({row.name})" if row.name else ""
+            problem = f"version {row.version}{named} is applied, and its file is gone"
             faults.append(
                 Fault("migrations", None, row.version, problem, "restore the file from the commit of its release")
             )

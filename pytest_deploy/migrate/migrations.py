@@ -24,7 +24,8 @@ from pytest_deploy.migrate.rollback import ENGINE, RolledBack
 from pytest_deploy.migrate.service_group import Membership
 from pytest_deploy.migrate.session import Connection, connect, sole_runner, with_lock_timeout
 from pytest_deploy.migrate.snapshot import Snapshot
-from pytest_deploy.migrate.trial import Trial, require_seeds, run_trial
+from pytest_deploy.migrate.trial import require_seeds, run_trial
+from pytest_deploy.migrate.trial_result import Trial
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.platform.protocol import DatabaseAccess
 from pytest_deploy.policy.rollout import Database

@@ -8,14 +8,11 @@ digests of exactly these files and the schema they started from.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-
-import msgspec
 
 from pytest_deploy.errors import Fault, MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import ledger, sample_rows
@@ -29,15 +26,15 @@ from pytest_deploy.migrate.session import connect, rows_of
 from pytest_deploy.migrate.snapshot import Catalog, read_catalog
 from pytest_deploy.migrate.state import not_restored, read_state
 from pytest_deploy.migrate.trial_database import Asked, FailedOnInventedRows, TrialDatabase
-from pytest_deploy.migrate.trial_losses import taken_for_good
+from pytest_deploy.migrate.trial_losses import tables_of, taken_for_good
 from pytest_deploy.migrate.trial_place import (
     BesideTarget,
     TrialServerUnfit,
     Where,
     choose,
     require_no_named_effects,
-    told_place,
 )
+from pytest_deploy.migrate.trial_result import Trial, TrialStep
 
 _SHOWN_LINES = 12
 
@@ -255,11 +252,13 @@ def _try_step(database: TrialDatabase, number: int) -> tuple[TrialStep, list[Fau
         lost_if_sparse = database.losses_of_sparse_rows(number - 1)
         state_seeded = read_state(database.connection)
         began = time.monotonic()
+        tables = tables_of(database.connection)
         back = database.down(number - 1)
     except FailedOnInventedRows:
         raise
     except MigrationFailed as error:
         return step, [_fault_of(error, [migration])]
+    gone = tables.gone_in(tables_of(database.connection))
     step = replace(step, up_s=up_s, down_s=time.monotonic() - began, schema=after.sha256)
     # 2. The schema and the rows are as before.
     rows_back = database.rows()
@@ -278,6 +277,9 @@ def _try_step(database: TrialDatabase, number: int) -> tuple[TrialStep, list[Fau
         return step, [*faults, *_losses(migration, taken, not_back), _fault_of(error, [migration])]
     # 4. Rows written since the first up that the down took and no up brings back.
     lost = taken_for_good(migration.down, back[0].lost, lost_if_sparse, (rows_written, rows_back, database.rows()))
+    lost += tuple(
+        f"{table}, which held no row here" for table in gone if table not in {one.table for one in back[0].lost}
+    )
     step = replace(step, lost=lost)
     faults.extend(_losses(migration, lost, not_back))
     if again := _difference(after, database.catalog(), "the first time up", "the second time up"):
@@ -324,77 +326,3 @@ def _losses(migration: Migration, lost: Sequence[str], missing_rows: dict[str, i
     if missing_rows:
         shown = ", ".join(f"{count} of {table}" for table, count in sorted(missing_rows.items()))
         yield _fault(migration, f"up and down do not give back the rows that were there: {shown}", remedy)
-
-
-# --- What a trial showed. Its JSON has the names of the fields; in the record it is `schema/rehearsal.json`.
-
-
-@dataclass(frozen=True)
-class TrialStep:
-    version: str
-    sha256: str
-    """Of the file."""
-    up_s: float
-    down_s: float
-    lost: tuple[str, ...]
-    """Tables and columns whose rows go with the down, declared."""
-    schema: str = ""
-    """SHA-256 of the catalog text after its up: what a batch that ends with it commits."""
-    without_rows: tuple[str, ...] = ()
-    """Tables whose rows were left out: it failed on nothing but rows that the trial had made up."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A trial that passed, of these files from this schema."""
-
-    steps: tuple[TrialStep, ...]
-    before: str
-    """SHA-256 of the catalog text that it started from."""
-    after: str
-    """SHA-256 of the catalog text after all ups."""
-    together_s: float
-    """All ups in one transaction, in seconds, on the scratch database's rows."""
-    duration_s: float
-    """Seconds of the whole trial."""
-    without_rows: tuple[str, ...]
-    """Tables that took no representative row, at the end or for one of the steps: nothing is known about their rows."""
-    within_budget: bool
-    """Whether all ups together took no longer than the budget. REQ-o00044-T."""
-    where: Where | None = None
-    """In a server of its own, or beside the target; None where nothing was pending."""
-    why: str = ""
-    """There, in words."""
-
-    @property
-    def told(self) -> tuple[str, ...]:
-        """What whoever reads the result is to know, a sentence a line: where it was, and what was tried without rows."""
-        if self.where is None:
-            return ()
-        lines = [f"tried {told_place(self.where, self.why)}"]
-        for step in self.steps:
-            if step.without_rows:
-                tables = ", ".join(step.without_rows)
-                lines.append(
-                    f"{step.version} was tried without rows in {tables}: it failed on rows that the trial made up; "
-                    "database.seeds would have it tried with rows of your own"
-                )
-        return tuple(lines)
-
-    def schemas(self) -> dict[str, str]:
-        """By version the SHA-256 of the catalog text that its up reaches: `apply` commits no other."""
-        ends = {step.version: step.schema for step in self.steps}
-        return ends | ({self.steps[-1].version: self.after} if self.steps else {})
-
-    def to_json(self) -> str:
-        """For the record; `from_json` gives it back."""
-        return json.dumps(asdict(self), sort_keys=True)
-
-    @classmethod
-    def from_json(cls, text: str) -> Trial:
-        """What was attached. Raises MigrationsRefused where it is something else."""
-        try:
-            return msgspec.json.decode(text, type=cls)
-        except msgspec.MsgspecError:
-            fault = Fault("attached trial", None, "", "this is no trial's result", "try the migrations again")
-            raise MigrationsRefused("trial", [fault]) from None

@@ -27,6 +27,15 @@ _COLUMN: Final = (
 )
 
 
+_ABOVE: Final = """
+with recursive above(oid) as (
+    select inhparent from pg_inherits where inhrelid = to_regclass(%s)
+    union select inhparent from pg_inherits i join above on i.inhrelid = above.oid
+)
+select format('%%s.%%s', nspname, relname) from above join pg_class c on c.oid = above.oid join pg_namespace n on n.oid = c.relnamespace
+"""
+
+
 class FailedOnInventedRows(MigrationFailed):
     """An up failed on rows, and the trial had made up rows in these tables."""
 
@@ -177,11 +186,17 @@ class TrialDatabase:
         quoted = ".".join(f'"{part}"' for part in table.split("."))
         return self.connection.execute(_COLUMN, (quoted, column)).fetchone() == (True,)
 
+    def _with_roots(self, table: str) -> set[str]:
+        """The table, and where it is a partition or a child the tables above it: rows are put into the topmost."""
+        quoted = ".".join(f'"{part}"' for part in table.split("."))
+        above = self.connection.execute(_ABOVE, (quoted,)).fetchall()
+        return {table, *(name for (name,) in above)}
+
     def _suspects(self, error: MigrationFailed) -> frozenset[str]:
         """The tables with made-up rows that an up may have failed on: the one that the server names, else those that the up names, else all."""
         holding = {table.replace('"', ""): table for table in self.invented if self.rows().get(table)}
         if error.rows is not None and error.rows.table:
-            return frozenset(table for plain, table in holding.items() if plain == error.rows.table)
+            return frozenset(table for plain, table in holding.items() if plain in self._with_roots(error.rows.table))
         text = next((each.up.sql for each in self.migrations if each.version == error.failed), "")
         words = set(re.findall(r"\w+", text.lower()))
         named = frozenset(table for plain, table in holding.items() if plain.rpartition(".")[2].lower() in words)

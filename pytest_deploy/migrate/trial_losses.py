@@ -3,11 +3,48 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from pytest_deploy.migrate.migration import Section
 from pytest_deploy.migrate.sample_rows import missing_rows
 from pytest_deploy.migrate.saved_rows import Saved
+from pytest_deploy.migrate.session import Connection
+
+_TABLES: Final = """
+select c.oid::bigint, format('%I.%I', n.nspname, c.relname), coalesce((select min(inhparent)::bigint from pg_inherits where inhrelid = c.oid), 0)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p') and c.relpersistence <> 't' and n.nspname !~ '^pg_'
+  and n.nspname not in ('information_schema', 'deploy')
+order by 2
+"""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The tables and partitions that there are."""
+
+    names: Mapping[int, str]
+    """By identity, qualified and quoted as SQL wants it."""
+    parents: Mapping[int, int]
+    """By identity the table that it is a partition or a child of; 0 where it is none's."""
+
+    def gone_in(self, later: Tables) -> tuple[str, ...]:
+        """Those of which there is neither the table nor one of its name any more; a partition's table stands for it."""
+        gone = {
+            oid: name
+            for oid, name in self.names.items()
+            if oid not in later.names and name not in set(later.names.values())
+        }
+        return tuple(name for oid, name in gone.items() if self.parents[oid] not in gone)
+
+
+def tables_of(connection: Connection) -> Tables:
+    """The tables that this session sees now."""
+    found = connection.execute(_TABLES.encode()).fetchall()
+    return Tables({oid: name for oid, name, _ in found}, {oid: parent for oid, _, parent in found})
+
 
 _Rows = dict[str, Counter[str]]
 

@@ -49,7 +49,7 @@ def ways(table: RandomTable) -> list[Way]:
     t = table.name
     found: list[Way] = [
         (f"alter table {t} add extra text;\n", f"alter table {t} drop extra;\n"),
-        (f"alter table {t} add extra int not null default 7;\n", f"alter table {t} drop extra;\n"),
+        (f"alter table {t} add extra int not null default 70007;\n", f"alter table {t} drop extra;\n"),
         (f"create table {t}_new (id bigint primary key, extra text);\n", f"drop table {t}_new;\n"),
         (f"alter table {t} rename to {t}_named;\n", f"alter table {t}_named rename to {t};\n"),
         (f"create index {t}_index on {t} (id);\n", f"drop index {t}_index;\n"),

@@ -114,7 +114,7 @@ def test_files_and_history_must_be_the_same(each_database: str, tmp_path: Path) 
     assert "20240103000000_late.sql: it comes late" in refused(each_database, folder)
     (folder / "20240103000000_late.sql").unlink()
     (folder / PLAIN[0]).unlink()
-    assert f"version {PLAIN[0][:14]} () is applied, and its file is gone" in refused(each_database, folder)
+    assert f"version {PLAIN[0][:14]} is applied, and its file is gone" in refused(each_database, folder)
 
 
 def test_a_baseline_is_declared_where_no_tool_kept_a_history(each_database: str, tmp_path: Path) -> None:
@@ -147,6 +147,16 @@ def test_what_another_tool_calls_the_same_is_not_read_as_dbmates(each_database: 
     for attempted in (apply, run_trial):
         with pytest.raises(MigrationsRefused, match="it is not dbmate's"):
             attempted(each_database, read_migrations(folder), actor=ACTOR)
+
+
+@pytest.mark.parametrize(
+    "versions, said",
+    [("('abc')", "abc: this is no version"), ("('0001'), ('1')", "its number is there twice; delete one of the rows")],
+)
+def test_rows_that_are_no_versions_are_named(database: str, tmp_path: Path, versions: str, said: str) -> None:
+    do(database, VISIT[0], "create table schema_migrations (version varchar primary key)")
+    do(database, f"insert into schema_migrations values {versions}")  # noqa: S608 - of this test
+    assert said in refused(database, write(tmp_path, VISIT))
 
 
 def test_a_database_that_moved_on_since_it_was_looked_at_is_not_taken_over(each_database: str, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.migration import read_migrations
 from pytest_deploy.migrate.session import scratch_database
 from pytest_deploy.migrate.snapshot import snapshot
-from pytest_deploy.migrate.trial import Trial, run_trial
+from pytest_deploy.migrate.trial import run_trial
+from pytest_deploy.migrate.trial_result import Trial
 from tests.unit.migrate.sample_migrations import (
     ACTOR,
     COLUMN,

@@ -8,8 +8,9 @@ import pytest
 
 from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.trial import Trial, run_trial
-from tests.unit.migrate.sample_migrations import ACTOR, INDEX, VISIT, sample, text
+from pytest_deploy.migrate.trial import run_trial
+from pytest_deploy.migrate.trial_result import Trial
+from tests.unit.migrate.sample_migrations import ACTOR, INDEX, PARTITIONED, VISIT, sample, text
 
 
 def tried(conninfo: str, folder: Path, first: tuple[str, str], *ways: str) -> Trial:
@@ -116,3 +117,31 @@ def test_an_undeclared_loss_is_told_though_the_next_cannot_be_tried(database: st
 def test_what_loses_nothing_is_not_refused(database: str, tmp_path: Path) -> None:
     trial = tried(database, tmp_path, VISIT, text(*INDEX))
     assert trial.steps[0].lost == ()
+
+
+EMPTY = [
+    ("create table m_1999 partition of m for values from ('1999-01-01') to ('2000-01-01');\n", "drop table m_1999;\n"),
+    ("create table shape (at point not null, sent macaddr not null);\n", "drop table shape;\n"),
+]
+
+
+@pytest.mark.parametrize("way", EMPTY, ids=["a partition", "a table of types that no row is made up for"])
+def test_a_table_that_goes_without_a_row_to_show_for_it_is_a_loss(
+    each_database: str, tmp_path: Path, way: tuple[str, str]
+) -> None:
+    """The release's users will write into it."""
+    apply(each_database, sample(tmp_path, PARTITIONED), actor=ACTOR)
+    with pytest.raises(MigrationsRefused, match=r"the way down takes rows with it: .*, which held no row here"):
+        run_trial(each_database, sample(tmp_path, PARTITIONED, text(*way)), actor=ACTOR)
+    trial = run_trial(each_database, sample(tmp_path, PARTITIONED, text(*way, "lossy it is new")), actor=ACTOR)
+    assert [len(step.lost) for step in trial.steps] == [1]
+
+
+def test_a_table_that_is_renamed_or_detached_is_none(each_database: str, tmp_path: Path) -> None:
+    ways = (
+        text("alter table m rename to visits;\n", "alter table visits rename to m;\n"),
+        text("alter table m_2026 add check (id > 0);\n", "alter table m_2026 drop constraint m_2026_id_check;\n"),
+    )
+    apply(each_database, sample(tmp_path, PARTITIONED), actor=ACTOR)
+    trial = run_trial(each_database, sample(tmp_path, PARTITIONED, *ways), actor=ACTOR)
+    assert [step.lost for step in trial.steps] == [(), ()]

@@ -9,7 +9,8 @@ import pytest
 from pytest_deploy.errors import MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.dry_run import dry_run
-from pytest_deploy.migrate.trial import Trial, require_seeds, run_trial
+from pytest_deploy.migrate.trial import require_seeds, run_trial
+from pytest_deploy.migrate.trial_result import Trial
 from tests.unit.migrate.sample_migrations import ACTOR, do, sample, text
 
 CODES = ("create table w (id bigint primary key, code text not null);\n", "drop table w;\n")
