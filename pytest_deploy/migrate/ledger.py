@@ -63,7 +63,10 @@ def definition() -> tuple[str, str]:
 
 
 def install(connection: Connection) -> None:
-    """The ledger is there, in its present form; a plain table of dbmate or pgmigrate is adopted. Again: no change."""
+    """The ledger is there, in its present form; again: no change.
+
+    A table of dbmate's or pgmigrate's becomes part of it: who calls this has seen that it was adopted, or has called `refuse_others`.
+    """
     sql, mark = definition()
     installed_mark = connection.execute("select obj_description(to_regnamespace('deploy'), 'pg_namespace')").fetchone()
     if installed_mark != (mark,):

@@ -25,7 +25,7 @@ from pytest_deploy.migrate.rights import require_rights
 from pytest_deploy.migrate.session import connect, rows_of
 from pytest_deploy.migrate.snapshot import Catalog, read_catalog
 from pytest_deploy.migrate.state import not_restored, read_state
-from pytest_deploy.migrate.trial_database import Asked, FailedOnInventedRows, TrialDatabase
+from pytest_deploy.migrate.trial_database import FailedOnInventedRows, TrialDatabase, TrialRequest
 from pytest_deploy.migrate.trial_losses import tables_of, taken_for_good
 from pytest_deploy.migrate.trial_place import (
     BesideTarget,
@@ -75,14 +75,14 @@ def run_trial(
     # 2. Where it is tried: where a server of its own cannot be made like the target's, and policy asks for none, beside it.
     applied = migrations[: len(migrations) - len(pending)]
     place = choose(conninfo, where, programs=programs, applied=applied, pending=pending)
-    asked = Asked(place, migrations, len(applied), actor, seeds)
+    request = TrialRequest(place, migrations, len(applied), actor, seeds)
     try:
-        trial = _try(asked, target)
+        trial = _try(request, target)
     except TrialServerUnfit as unfit:
         if where is not None:
             raise
         place = BesideTarget(conninfo, unfit.reason)
-        trial = _try(replace(asked, place=place), target)
+        trial = _try(replace(request, place=place), target)
     duration_s = time.monotonic() - began
     within_budget = trial.together_s <= budget_s
     return replace(
@@ -95,12 +95,14 @@ def run_trial(
     )
 
 
-def _try(asked: Asked, target: Catalog) -> Trial:
+def _try(request: TrialRequest, target: Catalog) -> Trial:
     """A trial at one place. What fails on nothing but rows that were made up is tried without them."""
-    require_no_named_effects(asked.place, asked.migrations[: asked.applied], asked.migrations[asked.applied :])
+    require_no_named_effects(
+        request.place, request.migrations[: request.applied], request.migrations[request.applied :]
+    )
     left_out: frozenset[str] = frozenset()
     while True:
-        with TrialDatabase.make(asked) as database:
+        with TrialDatabase.make(request) as database:
             # 3. Bring the database to where the real one stands, with rows.
             _bring_up_to_date(database, target, left_out)
             # 4. All pending ones in one transaction and back, as the release will do it.

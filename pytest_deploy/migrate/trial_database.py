@@ -51,7 +51,7 @@ class FailedOnInventedRows(MigrationFailed):
 
 
 @dataclass(frozen=True)
-class Asked:
+class TrialRequest:
     """What is to be tried, and where."""
 
     place: TrialPlace
@@ -69,7 +69,7 @@ class TrialDatabase:
 
     connection: Connection
     conninfo: str
-    asked: Asked
+    request: TrialRequest
     invented: set[str] = field(default_factory=set)
     """Tables that rows were made up in."""
     seeded: list[Path] = field(default_factory=list)
@@ -77,21 +77,21 @@ class TrialDatabase:
 
     @classmethod
     @contextmanager
-    def make(cls, asked: Asked) -> Iterator[TrialDatabase]:
-        with asked.place.database() as conninfo, connect(conninfo, autocommit=True) as connection:
-            yield cls(connection, conninfo, asked)
+    def make(cls, request: TrialRequest) -> Iterator[TrialDatabase]:
+        with request.place.database() as conninfo, connect(conninfo, autocommit=True) as connection:
+            yield cls(connection, conninfo, request)
 
     def another(self) -> AbstractContextManager[TrialDatabase]:
-        return self.make(self.asked)
+        return self.make(self.request)
 
     @property
     def migrations(self) -> Sequence[Migration]:
-        return self.asked.migrations
+        return self.request.migrations
 
     @property
     def applied(self) -> int:
         """The real database has the first so many of the migrations."""
-        return self.asked.applied
+        return self.request.applied
 
     def reach(self, number: int) -> None:
         """Apply the first `number`, with the author's rows as soon as there is what they are for, and none of our own."""
@@ -101,17 +101,17 @@ class TrialDatabase:
             if at in with_rows:
                 self.seed(self.migrations[at - 1].version)
             if at == self.applied:
-                self.asked.place.settle(self.conninfo)
+                self.request.place.settle(self.conninfo)
 
     def up(self, number: int) -> float:
         """Apply what is pending of the first `number`; seconds. Raises MigrationFailed, FailedOnInventedRows."""
         began = time.monotonic()
-        before_commit = self.asked.place.before_commit(self.connection)
+        before_commit = self.request.place.before_commit(self.connection)
         try:
             apply(  # a replay is no release: it may be several batches
                 self.conninfo,
                 self.migrations[:number],
-                actor=self.asked.actor,
+                actor=self.request.actor,
                 before_commit=before_commit,
                 several=True,
             )
@@ -124,13 +124,13 @@ class TrialDatabase:
     def down(self, number: int) -> tuple[RolledBack, ...]:
         """Undo all but the first `number`; rows that go are saved as they would be, and then deleted with their folder."""
         remain = [migration.version for migration in self.migrations[:number]]
-        before_commit = self.asked.place.before_commit(self.connection)
+        before_commit = self.request.place.before_commit(self.connection)
         with tempfile.TemporaryDirectory(prefix="trial-") as spill:
             return roll_back(
                 self.conninfo,
                 self.migrations,
                 to=remain,
-                actor=self.asked.actor,
+                actor=self.request.actor,
                 save_into=Path(spill),
                 before_commit=before_commit,
             )
@@ -139,7 +139,7 @@ class TrialDatabase:
         """What the same downs would take where each table had a row with nothing in it that may be left out. Changes nothing."""
         remain = [migration.version for migration in self.migrations[:number]]
         write = sample_rows.fill_sparse
-        return losses_with(self.conninfo, self.migrations, to=remain, actor=self.asked.actor, write=write)
+        return losses_with(self.conninfo, self.migrations, to=remain, actor=self.request.actor, write=write)
 
     def catalog(self) -> Catalog:
         return read_catalog(rows_of(self.connection))
@@ -166,7 +166,7 @@ class TrialDatabase:
         self.seeded.append(file)
 
     def _file(self, version: str) -> Path | None:
-        file = None if self.asked.seeds is None else self.asked.seeds / f"{version}.sql"
+        file = None if self.request.seeds is None else self.request.seeds / f"{version}.sql"
         return file if file is not None and file.is_file() else None
 
     def _explained(self, error: MigrationFailed) -> MigrationFailed:
