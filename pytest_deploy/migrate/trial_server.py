@@ -143,9 +143,10 @@ def _folder_of_process() -> Path:
     _held.append(_lock(folder))
     if os.geteuid() == 0:
         folder.chmod(0o711)  # the server's own user must come to its folder below, which is private to it
+    read_end, write_end = os.pipe()  # the kernel closes our end, however this process ends
     keeper = subprocess.Popen(
         ["/bin/sh", "-c", _KEEPER, "keeper", folder],
-        stdin=subprocess.PIPE,
+        stdin=read_end,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd="/",
@@ -154,7 +155,8 @@ def _folder_of_process() -> Path:
         start_new_session=True,
     )
     keeper.returncode = 0  # it is meant to outlive us; else subprocess warns of it
-    _held.append(keeper)
+    os.close(read_end)
+    _held.append(write_end)
     return folder
 
 

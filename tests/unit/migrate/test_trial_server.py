@@ -292,3 +292,17 @@ def test_a_folder_goes_though_something_writes_there_while_it_is_removed(tmp_pat
     path = {"PATH": f"{programs}:{os.environ['PATH']}"}
     subprocess.run(["/bin/sh", "-c", _KEEPER, "keeper", folder], stdin=subprocess.DEVNULL, env=path, check=True)
     assert not folder.exists()
+
+
+def test_a_process_that_tried_ends_without_a_word(database: str, tmp_path: Path) -> None:
+    """Also one that shows what Python warns of as it ends."""
+    sample(tmp_path, VISIT)
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from pytest_deploy.migrate.migration import read_migrations\n"
+        "from pytest_deploy.migrate.trial import run_trial\n"
+        "print(run_trial(sys.argv[1], read_migrations(Path(sys.argv[2])), actor='x').where)\n"
+    )
+    words = [sys.executable, "-W", "always::ResourceWarning", "-c", code, database, str(tmp_path)]
+    ran = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("server\n", "")
