@@ -61,8 +61,11 @@ class Machine:
 
     @classmethod
     @contextmanager
-    def open(cls, wheel: Path, *packages: str) -> Iterator[Machine]:
-        """One with the wheel and these packages installed; gone afterwards, with what still runs there."""
+    def open(cls, wheel: Path, *packages: str, python: Path | None = None) -> Iterator[Machine]:
+        """One with the wheel and these packages installed; gone afterwards, with what still runs there.
+
+        `python` is another Python than that of the tests: with it all that the wheel needs is taken from the index.
+        """
         home = Path(tempfile.mkdtemp(prefix="pd-", dir="/var/tmp"))
         memory = Path(tempfile.mkdtemp(prefix="pd-", dir=short_parent()))
         machine = cls(home, memory)
@@ -70,7 +73,10 @@ class Machine:
             (home / LANGUAGE).mkdir()
             for folder in (home, home / LANGUAGE, memory):
                 _give_away(folder)
-            machine._install(wheel, packages)
+            if python is None:
+                machine._install(wheel, packages)
+            else:
+                machine._install_from_index(python, wheel, packages)
             yield machine
         finally:
             for process in machine._processes():
@@ -88,6 +94,18 @@ class Machine:
         repository.run("git", "init", "--quiet", "--initial-branch=main")
         repository.commit("What they have")
         return repository
+
+    def _install_from_index(self, python: Path, wheel: Path, packages: tuple[str, ...]) -> None:
+        """As the documentation has it, by pip alone."""
+        if not python.is_relative_to("/usr"):  # a person's own, which may lie below a folder that is closed to others
+            own = self.home / "python"
+            ignored = shutil.ignore_patterns("test", "__pycache__")
+            shutil.copytree(python.parent.parent, own, symlinks=True, ignore=ignored)
+            python = own / "bin" / python.name
+        subprocess.run([str(python), "-m", "venv", str(self.bin.parent)], check=True, timeout=120)
+        words = [str(self.bin / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+        subprocess.run([*words, f"{wheel}[local]", *packages], check=True, timeout=600)
+        subprocess.run([*words, "--no-deps", "yandex-pgmigrate"], check=True, timeout=300)
 
     def _install(self, wheel: Path, packages: tuple[str, ...]) -> None:
         venv = self.bin.parent
@@ -260,6 +278,18 @@ def _interpreter() -> str:
             return name
     skip_or_fail_missing(f"a Python {mine} that a user without rights can start", f"apt-get install python{mine}-venv")
     raise AssertionError
+
+
+def newest_python() -> Path | None:
+    """The newest Python of this machine that is newer than the tests' own, the system's or pyenv's; None where there is none."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    found: dict[tuple[int, ...], Path] = {}
+    for name in (*Path("/usr/bin").glob("python3.*"), *pyenv.glob("versions/3.*/bin/python3.*")):
+        version = name.name.removeprefix("python").split(".")
+        if all(part.isdecimal() for part in version):
+            found.setdefault(tuple(map(int, version)), name)
+    newest = max(found, default=(0,))
+    return found[newest] if newest > sys.version_info[:2] else None
 
 
 def last_run(printed: str) -> str:
