@@ -101,6 +101,7 @@ class Machine:
             own = self.home / "python"
             ignored = shutil.ignore_patterns("test", "__pycache__")
             shutil.copytree(python.parent.parent, own, symlinks=True, ignore=ignored)
+            _look_beside(own / "bin" / python.name, python.parent.parent / "lib")
             python = own / "bin" / python.name
         subprocess.run([str(python), "-m", "venv", str(self.bin.parent)], check=True, timeout=120)
         words = [str(self.bin / "python"), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
@@ -290,6 +291,12 @@ def newest_python() -> Path | None:
             found.setdefault(tuple(map(int, version)), name)
     newest = max(found, default=(0,))
     return found[newest] if newest > sys.version_info[:2] else None
+
+
+def _look_beside(program: Path, libraries: Path) -> None:
+    """A copied program finds its libraries beside itself, not in the folder that it was made for."""
+    made_for, beside = os.fsencode(libraries), b"$ORIGIN/../lib"
+    program.write_bytes(program.read_bytes().replace(made_for, beside.ljust(len(made_for), b"\0")))
 
 
 def last_run(printed: str) -> str:
