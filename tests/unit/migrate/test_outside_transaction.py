@@ -113,7 +113,7 @@ def test_what_was_committed_before_a_later_batch_failed_is_told_and_goes_back(
 
 def test_a_batch_commits_no_other_schema_than_the_tried_one(each_database: str, tmp_path: Path) -> None:
     migrations = sample(tmp_path, VISIT, UNIQUE, INDEX)
-    expected = {"0001": "0" * 64}
+    expected = {one.version: "0" * 64 for one in migrations}
     with pytest.raises(MigrationFailed, match="the schema after 0001 is not the one of the trial") as caught:
         apply(each_database, migrations, actor=ACTOR, expected=expected)
     assert (caught.value.applied, caught.value.not_run) == ((), ("0002", "0003"))
@@ -160,7 +160,7 @@ def test_another_schema_than_the_rehearsed_is_told_though_it_stays(each_database
     migrations = sample(tmp_path, VISIT, UNIQUE)
     apply(each_database, migrations[:1], actor=ACTOR)
     with pytest.raises(MigrationFailed, match="it stays: it ran outside a transaction") as caught:
-        apply(each_database, migrations, actor=ACTOR, expected={migrations[-1].version: "0" * 64})
+        apply(each_database, migrations, actor=ACTOR, expected={one.version: "0" * 64 for one in migrations})
     assert caught.value.applied == ("0002",)
 
 
@@ -168,7 +168,7 @@ def test_it_is_rehearsed_like_any_other(each_database: str, tmp_path: Path) -> N
     migrations = sample(tmp_path, VISIT, UNIQUE)
     apply(each_database, migrations[:1], actor=ACTOR)
     rehearsal = run_trial(each_database, migrations, actor=ACTOR)
-    apply(each_database, migrations, actor=ACTOR, expected={migrations[-1].version: rehearsal.after})
+    apply(each_database, migrations, actor=ACTOR, expected={one.version: rehearsal.after for one in migrations})
 
 
 def test_a_way_down_outside_a_transaction_that_fails_is_told(each_database: str, tmp_path: Path) -> None:
@@ -246,3 +246,16 @@ def test_what_a_way_down_did_before_it_failed_is_told(each_database: str, tmp_pa
         roll_back(each_database, migrations, to=["0001"], actor=ACTOR)
     assert "nothing was undone" not in str(caught.value)
     assert "what it did before stays: the schema is no longer what it was" in str(caught.value)
+
+
+def test_what_became_pending_after_the_trial_is_not_applied(each_database: str, tmp_path: Path) -> None:
+    """The trial saw nothing pending, or less; then another tool took a migration back, or a file came."""
+    migrations = sample(tmp_path, VISIT, UNIQUE, INDEX)
+    apply(each_database, migrations[:2], actor=ACTOR)
+    nothing = run_trial(each_database, migrations[:2], actor=ACTOR)
+    with pytest.raises(MigrationsRefused, match="no trial has tried it"):
+        apply(each_database, migrations, actor=ACTOR, expected=nothing.schemas())
+    assert versions(each_database) == ["0001", "0002"]
+    tried = run_trial(each_database, migrations, actor=ACTOR)
+    apply(each_database, migrations, actor=ACTOR, expected=tried.schemas())
+    assert versions(each_database) == ["0001", "0002", "0003"]

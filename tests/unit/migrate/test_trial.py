@@ -45,7 +45,7 @@ def test_a_rehearsal_tells_the_schema_that_applying_reaches(each_database: str, 
     trial = run_trial(each_database, migrations, actor=ACTOR)
     assert [step.version for step in trial.steps] == ["0003", "0004", "0005"]
     assert snapshot(each_database, PROGRAMS) == before
-    apply(each_database, migrations, actor=ACTOR, expected={migrations[-1].version: trial.after})
+    apply(each_database, migrations, actor=ACTOR, expected={one.version: trial.after for one in migrations})
     assert snapshot(each_database, PROGRAMS).catalog == trial.after
     assert trial.within_budget
     assert trial.without_rows == ()
