@@ -11,7 +11,7 @@ import typer
 
 from pytest_deploy.commands import print_lines, say
 from pytest_deploy.errors import MigrationsRefused, UsageError
-from pytest_deploy.migrate.migration import read_migrations
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.release import git
 from pytest_deploy.starter import files, repository

@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_deploy.doctor.fact import Fact, Setup
 from pytest_deploy.errors import DeployError, Failed, Faults, UsageError
 from pytest_deploy.gates.blackout import read_calendar
-from pytest_deploy.migrate.migration import read_migrations
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.pipeline import steps_lock
 from pytest_deploy.platform.program_search import find_program, search_path
 from pytest_deploy.policy.replaced_steps import is_standard

@@ -16,7 +16,8 @@ from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.adopted import ADOPT, ADOPT_BASELINE, Adopted, Adoption, Tool, read_adopted, write_adopted
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.ledger import Applied
-from pytest_deploy.migrate.migration import Migration, read_migrations
+from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.migrate.names import named_files, rollback_file, rollback_folder
 from pytest_deploy.migrate.readable_diff import readable
 from pytest_deploy.migrate.session import Connection, connect, rows_of

@@ -153,9 +153,11 @@ class Engine:
         with tempfile.TemporaryDirectory(prefix="pgmigrate-", dir=memory) as base:
             folder = Path(base, "migrations")
             folder.mkdir()
+            text = ""
             for migration in self.migrations:
                 name, text = pgmigrate_file(migration, self.actor)
                 (folder / name).write_text(text, encoding="utf-8", newline="")
+            del text  # it may be large, and pgmigrate reads it again
             options = argparse.Namespace(
                 base_dir=base, conn=conninfo, target="latest", dryrun=self.dry_run, session=self._session()
             )
@@ -253,7 +255,7 @@ _LEAVE: Final = r"""
     if pg_catalog.pg_my_temp_schema() <> 0 then
         execute 'discard temp';
     end if;
-    if exists (select from pg_catalog.pg_constraint where condeferred) then
+    if exists (select from pg_catalog.pg_trigger where tginitdeferred) then  -- fewer rows than pg_constraint
         execute $deploy_leave$
             do $$ begin
                 execute (select 'set constraints '
@@ -279,7 +281,7 @@ def do_block(query: str, version: str, facts: str, *, actor: str | None, engine:
     What the ledger hears is set last, from what `query` cannot reach. Without an actor it hears of none, and of no engine.
     """
     begins = _begins(query)
-    parts = [query[begin:end] for begin, end in zip(begins, (*begins[1:], len(query)), strict=True)]
+    parts = (query[begin:end] for begin, end in zip(begins, (*begins[1:], len(query)), strict=True))
     settings = _told(version, facts, actor, engine, "true")
     body = (
         f" declare deploy_part text; deploy_number int := 0;"

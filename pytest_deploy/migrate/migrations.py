@@ -18,7 +18,8 @@ from pytest_deploy.migrate.backup import Backup
 from pytest_deploy.migrate.dry_run import DryRun, dry_run
 from pytest_deploy.migrate.ledger import Applied, Status
 from pytest_deploy.migrate.lint import Finding
-from pytest_deploy.migrate.migration import Compatibility, Migration, compatibility, read_migrations
+from pytest_deploy.migrate.migration import Compatibility, Migration, compatibility
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.migrate.restore import Restored
 from pytest_deploy.migrate.rollback import ENGINE, RolledBack
 from pytest_deploy.migrate.service_group import Membership

@@ -18,14 +18,14 @@ _TOKEN: Final = re.compile(
     r"""
     (?P<comment>--[^\n]*)
   | (?P<block>/\*)
-  | (?P<escaped>\b[eE]'(?:[^'\\]|\\.|'')*')
-  | (?P<text>'(?:[^']|'')*')
-  | (?P<quoted>"(?:[^"]|"")*")
+  | (?P<escaped>\b[eE]'[^'\\]*(?:(?:\\.|'')[^'\\]*)*')
+  | (?P<text>'[^']*(?:''[^']*)*')
+  | (?P<quoted>"[^"]*(?:""[^"]*)*")
   | (?P<dollar>(?<![\w$])\$(?P<tag>[^\W\d]\w*)?\$)
   | (?P<end>;)
   | (?P<word>[^\W\d][\w$.]*)
   | (?P<space>\s+)
-  | (?P<other>.)
+  | (?P<other>[^A-Za-z_'"$;/\\\x80-\U0010ffff-]+|.)  # a run of what opens none of these, for speed
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -47,7 +47,7 @@ _OURS: Final = (
 _LEADING_WORDS: Final = 12
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Statement:
     line: int
     """1-based, within the section, of its first word."""
@@ -162,6 +162,7 @@ def holders(sql: str, places: Collection[int]) -> dict[int, tuple[str, int]]:
 def statements(sql: str) -> tuple[Statement, ...]:
     """The statements of a section, in order; comments and empty statements are none."""
     complete: list[Statement] = []
+    shared: dict[tuple[str, ...], tuple[str, ...]] = {}  # thousands of INSERTs share the words they begin with
     words: list[str] = []
     start: int | None = None
     depth = 0
@@ -171,7 +172,8 @@ def statements(sql: str) -> tuple[Statement, ...]:
         if kind == "the end" or (kind == "end" and not depth):
             if start is not None:
                 line, counted = line + sql.count("\n", counted, start), start
-                complete.append(Statement(line, start, tuple(words)))
+                begin = tuple(words)
+                complete.append(Statement(line, start, shared.setdefault(begin, begin)))
             words, start, previous = [], None, ""
             continue
         if start is None:

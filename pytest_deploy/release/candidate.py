@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_deploy.migrate import migration
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record import stored_file
@@ -70,7 +70,7 @@ def of_run(environment: Environment, context: RunContext, events: Sequence[Event
     """What a run is about: its request, else its build; a plan counts the approvals of a request that lives already."""
     if context.request:
         return of_request(context.workspace.store, context.run, events=events)
-    migrations = migration.read_migrations(environment.migrations_folder)
+    migrations = read_migrations(environment.migrations_folder)
     commit = source.read(context.workspace.root).commit
     is_plan = context.pipeline == "plan"
     history = environment.log.history()

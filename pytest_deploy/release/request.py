@@ -18,7 +18,7 @@ from typing import Any, Final
 from msgspec import UNSET
 
 from pytest_deploy.errors import RecordError, Refused, UsageError
-from pytest_deploy.migrate import migration as migration_files
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.platform.environment import Environment
 from pytest_deploy.policy.run_context import RunContext
 from pytest_deploy.record import stored_file
@@ -121,7 +121,7 @@ def build_request(
     # Who approves wrote none of it: where nobody has to, history is not asked, and a shallow clone deploys.
     since = LogState.of(environment.log.history()).deployed_commit
     authors = source.authors(context.workspace.root, source_.commit, since) if policy.approval.roles else ()
-    migrations = migration_files.read_migrations(environment.migrations_folder)
+    migrations = read_migrations(environment.migrations_folder)
     request = {
         "artefact": {"image": image},
         "authors": list(authors),

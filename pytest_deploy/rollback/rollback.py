@@ -18,7 +18,8 @@ import psycopg
 
 from pytest_deploy.errors import ManualInterventionRequired, MigrationsRefused
 from pytest_deploy.migrate import ledger, rollback, snapshot
-from pytest_deploy.migrate.migration import Migration, compatibility, read_migrations
+from pytest_deploy.migrate.migration import Migration, compatibility
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.migrate.migrations import rolled_back_events
 from pytest_deploy.migrate.session import with_lock_timeout
 from pytest_deploy.platform.environment import Environment

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.backup import back_up
-from pytest_deploy.migrate.migration import read_migrations
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.session import rows_of
 from pytest_deploy.migrate.snapshot import read_catalog, snapshot
@@ -113,7 +113,7 @@ class Bench:
     def run_ours_alone(self, name: str, up: Times, _down: Times) -> None:
         code = (
             "import sys; from pathlib import Path; from pytest_deploy.migrate.apply import apply;"
-            "from pytest_deploy.migrate.migration import read_migrations;"
+            "from pytest_deploy.migrate.migration_folder import read_migrations;"
             "apply(sys.argv[1], read_migrations(Path(sys.argv[2])), actor='bench')"
         )
         with self.database(name) as conninfo:

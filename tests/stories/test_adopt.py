@@ -12,7 +12,7 @@ from pytest_deploy.commands.migrate import status
 from pytest_deploy.commands.migration_session import opened
 from pytest_deploy.errors import MigrationsRefused, Refused, UsageError
 from pytest_deploy.migrate.adopted import FILE, read_adopted
-from pytest_deploy.migrate.migration import read_migrations
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from tests.project_checkout import Checkout
 from tests.stories.checkout_changes import ASKED

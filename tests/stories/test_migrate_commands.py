@@ -15,7 +15,7 @@ from pytest_deploy.commands.migrate import check, down, dry_run, status, up
 from pytest_deploy.commands.migration_files import new, renumber
 from pytest_deploy.commands.restore_saved import restore_saved
 from pytest_deploy.errors import MigrationsRefused, Refused, UsageError
-from pytest_deploy.migrate.migration import read_migrations
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.platform.embedded.places import ROOT_VARIABLE
 from tests.project_checkout import Checkout
 from tests.stories.checkout_changes import ASKED, PARCEL

@@ -16,7 +16,7 @@ from typing import Any
 
 from pytest_deploy.errors import DeployError
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.migration import read_migrations
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 
 

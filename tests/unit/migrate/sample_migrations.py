@@ -8,7 +8,8 @@ from typing import Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from pytest_deploy.migrate.migration import Migration, read_migrations
+from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.platform.embedded.postgres import embedded_programs
 from tests.postgres_server import DEBIAN_15
 

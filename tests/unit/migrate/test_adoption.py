@@ -12,7 +12,8 @@ from pytest_deploy.errors import MigrationFailed, MigrationsRefused
 from pytest_deploy.migrate import adoption, ledger
 from pytest_deploy.migrate.adopted import FILE, read_adopted
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.migration import Migration, read_migrations
+from pytest_deploy.migrate.migration import Migration
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.trial import run_trial
 from tests.unit.migrate.sample_migrations import ACTOR, COLUMN, INDEX, VISIT, do, rows, versions, write

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.migration import read_migrations
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.snapshot import snapshot
 from tests.unit.migrate.migration_process import answer, ask, runner

@@ -11,7 +11,7 @@ import pytest
 from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate import ledger
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.migration import read_migrations
+from pytest_deploy.migrate.migration_folder import read_migrations
 from tests.unit.migrate.sample_migrations import ACTOR, COLUMN, FIVE, INDEX, VISIT, do, rows, sample, versions
 
 

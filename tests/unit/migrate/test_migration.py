@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_deploy.migrate.migration import compatibility, read_migrations
+from pytest_deploy.migrate.migration import compatibility
+from pytest_deploy.migrate.migration_folder import read_migrations
 from tests.unit.migrate.sample_migrations import VISIT, text, write
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
 
 from pytest_deploy.errors import MigrationsRefused
-from pytest_deploy.migrate.migration import read_migrations
+from pytest_deploy.migrate.migration_folder import read_migrations
 from tests.unit.migrate.sample_migrations import FIVE, INDEX, VISIT, text, write
 
 
@@ -265,3 +266,34 @@ def test_faults_that_many_files_share_are_told_once_with_their_places(tmp_path: 
         read_migrations(write(tmp_path / "few", *[bare] * 3))
     assert "times" not in str(few.value)
     assert len(str(few.value).splitlines()) == 4
+
+
+def test_a_file_larger_than_256_mebibytes_is_refused_unread_and_one_of_that_size_is_read(tmp_path: Path) -> None:
+    migration = tmp_path / "0001_rows.sql"
+    migration.touch()
+    os.truncate(migration, 256 * 1024**2 + 1)
+    [too_large] = refused(tmp_path)
+    assert too_large.startswith("0001_rows.sql: it has 256 MiB, more than 256")
+    assert "load the rows by a step of your own" in too_large
+    os.truncate(migration, 256 * 1024**2)  # it is read now, and holds nothing but NUL
+    assert any("NUL character" in fault for fault in refused(tmp_path))
+
+
+def test_a_marker_is_found_whatever_ends_its_line(tmp_path: Path) -> None:
+    for ending in ("\n", "\r\n"):
+        written = text(*VISIT, "lossy it goes").replace("\n", ending)
+        (tmp_path / "0001_visit.sql").write_bytes(written.encode())
+        (migration,) = read_migrations(tmp_path)
+        assert migration.up.sql == VISIT[0].replace("\n", ending)
+        assert migration.lossy == "it goes"
+        assert migration.down.place().endswith(":6")
+
+
+def test_a_form_feed_is_no_end_of_a_line(tmp_path: Path) -> None:
+    (tmp_path / "0001_visit.sql").write_text(
+        "-- deploy:compatible expand\n\f-- migrate:up\nselect 1;\fselect 2;\n-- migrate:down\nselect 3;\ncommit;\n",
+        encoding="utf-8",
+    )
+    assert refused(tmp_path) == [
+        "0001_visit.sql:6: COMMIT ends or opens a transaction; remove it: all migrations of a release are one transaction"
+    ]

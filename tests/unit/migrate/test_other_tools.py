@@ -13,7 +13,7 @@ from pytest_deploy.errors import MigrationsRefused
 from pytest_deploy.migrate import adoption, ledger
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.engine import pgmigrate_file
-from pytest_deploy.migrate.migration import read_migrations
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from tests.unit.migrate.other_tools import dbmate, pgmigrate
 from tests.unit.migrate.sample_migrations import ACTOR, FIVE, INDEX, exists, rows, versions, write

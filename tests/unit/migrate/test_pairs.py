@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.migration import read_migrations
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.trial import run_trial
 from tests.unit.migrate.sample_migrations import ACTOR, INDEX, VISIT, exists

@@ -18,7 +18,7 @@ import pytest
 from pytest_deploy.migrate import lint
 from pytest_deploy.migrate.adoption import examine, take_over
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.migration import read_migrations
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.session import connect, scratch_database
 from pytest_deploy.migrate.snapshot import snapshot

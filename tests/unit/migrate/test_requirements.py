@@ -16,7 +16,7 @@ from pytest_deploy.errors import MigrationFailed, MigrationsRefused, PlatformUna
 from pytest_deploy.migrate.apply import apply
 from pytest_deploy.migrate.backup import back_up
 from pytest_deploy.migrate.dry_run import dry_run
-from pytest_deploy.migrate.migration import read_migrations
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.migrate.rollback import roll_back
 from pytest_deploy.migrate.session import with_lock_timeout
 from pytest_deploy.migrate.snapshot import snapshot

@@ -10,7 +10,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from pytest_deploy.errors import MigrationsRefused, PlatformUnavailable
 from pytest_deploy.migrate.apply import apply
-from pytest_deploy.migrate.migration import read_migrations
+from pytest_deploy.migrate.migration_folder import read_migrations
 from pytest_deploy.migrate.session import scratch_database
 from pytest_deploy.migrate.snapshot import snapshot
 from pytest_deploy.migrate.trial import run_trial

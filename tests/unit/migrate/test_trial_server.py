@@ -299,7 +299,7 @@ def test_a_process_that_tried_ends_without_a_word(database: str, tmp_path: Path)
     sample(tmp_path, VISIT)
     code = (
         "import sys; from pathlib import Path\n"
-        "from pytest_deploy.migrate.migration import read_migrations\n"
+        "from pytest_deploy.migrate.migration_folder import read_migrations\n"
         "from pytest_deploy.migrate.trial import run_trial\n"
         "print(run_trial(sys.argv[1], read_migrations(Path(sys.argv[2])), actor='x').where)\n"
     )
