@@ -135,17 +135,27 @@ def read(path: Path) -> tuple[Step, ...]:
 
 
 def write(path: Path, collected: Sequence[Step]) -> tuple[Step, ...]:
-    """Write the lock for what is collected: known steps keep their place, new ones follow in their phase."""
+    """Write the lock for what is collected: known steps keep their place, new ones follow in their phase.
+
+    What has to come after a step of its phase does, whichever of the two is new.
+    """
     known: tuple[Step, ...] = ()
     with suppress(CollectionRefused):
         known = read(path)
     places = {step.nodeid: place for place, step in enumerate(known)}
     place = {step.nodeid: places.get(step.nodeid, len(places) + at) for at, step in enumerate(collected)}
-    steps = sorted(collected, key=lambda step: (_ORDER[step.phase], place[step.nodeid]))
+    steps = sorted(collected, key=lambda step: (_ORDER[step.phase], _turn(step), place[step.nodeid]))
     # Steps of one file stand in the order the file defines them, in the places the file's steps hold.
     queues = {step.place: iter([s for s in collected if s.place == step.place]) for step in collected}
     path.write_text(render(next(queues[step.place]) for step in steps), encoding="utf-8")
     return read(path)
+
+
+def _turn(step: Step) -> int:
+    """In which part of its phase a step has its turn: what leads back comes before what asks whether it did."""
+    if step.phase == "rollback":
+        return 2 if step.when == "earlier" else int(not step.changes)
+    return int(step.file.removeprefix(STANDARD) in AFTER_OWN)
 
 
 def render(steps: Iterable[Step]) -> str:

@@ -45,16 +45,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Write what was found, as a lock would, phase by phase."""
-    steps = [step_of(item) for item in session.items]
-    # In a rollback what leads back comes before what asks whether it did, a project's own as well.
-    in_order = sorted(
-        steps,
-        key=lambda step: (
-            PHASES.index(step.phase),
-            step.when == "earlier",
-            step.phase == "rollback" and not step.changes,
-        ),
-    )
+    in_order = sorted(map(step_of, session.items), key=lambda step: PHASES.index(step.phase))
     Path(os.environ[_COLLECTED]).write_text(steps_lock.render(in_order), encoding="utf-8")
 
 

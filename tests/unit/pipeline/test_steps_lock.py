@@ -40,6 +40,43 @@ def test_writing_again_keeps_the_places_of_known_steps(tmp_path: Path) -> None:
     assert (first, second, new) == steps_lock.write(path, [second, new, first])
 
 
+LEADS_BACK = step("test_led_back", "rollback", changes=True, file="test_restore")
+ASKS = step("test_schema", "rollback", file="test_restore")
+AGAIN = Step("suites/smoke/test_a.py::test_one[rollback]", "rollback", "earlier", changes=False)
+OWN_WAY_BACK = step("test_own", "rollback", changes=True, file="test_own")
+
+
+@pytest.mark.parametrize("known", [[], [LEADS_BACK, ASKS, AGAIN]], ids=["with the first lock", "added later"])
+def test_what_leads_back_stands_before_what_asks_whether_it_did(tmp_path: Path, known: list[Step]) -> None:
+    path = tmp_path / "steps.lock"
+    if known:
+        steps_lock.write(path, known)
+
+    written = steps_lock.write(path, [AGAIN, LEADS_BACK, ASKS, OWN_WAY_BACK])
+
+    assert written == (LEADS_BACK, OWN_WAY_BACK, ASKS, AGAIN)
+
+
+def test_steps_of_a_file_that_asks_and_then_leads_back_keep_its_order(tmp_path: Path) -> None:
+    asks, leads = step("test_ask", "rollback"), step("test_lead", "rollback", changes=True)
+
+    written = steps_lock.write(tmp_path / "steps.lock", [asks, leads])
+
+    assert written == (asks, leads)
+    steps_lock.compare(written, [asks, leads])
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["with the first lock", "added later"])
+def test_a_service_is_given_rights_after_an_own_step_has_moved_the_schema(tmp_path: Path, *, later: bool) -> None:
+    path = tmp_path / "steps.lock"
+    moves = step("test_moves", "migration", changes=True)
+    rights = Step("pytest_deploy/suites/migration/test_service.py::test_rights", "migration", "always", changes=True)
+    if later:
+        steps_lock.write(path, [rights])
+
+    assert steps_lock.write(path, [moves, rights]) == (moves, rights)
+
+
 def test_phases_stand_in_the_pipelines_order_not_the_alphabets(tmp_path: Path) -> None:
     steps = [step("t", phase) for phase in ("traffic", "smoke", "build", "backup")]
 
