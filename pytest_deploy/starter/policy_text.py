@@ -106,7 +106,7 @@ def _word(word: str) -> str:
 
 
 def _line(said: str, comment: str) -> str:
-    return f"{said.ljust(_COLUMN)}# {comment}" if comment else said
+    return f"{said.ljust(_COLUMN - 2)}  # {comment}" if comment else said
 
 
 def _organisation() -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,14 @@ def test_what_no_file_tells_a_person_is_asked_for(
     text = policy_text(read(write(tmp_path, files), service or None, database=True))
 
     assert [said for said in text.splitlines() if said.strip().startswith(line) and TO_BE_SAID in said]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_comment_stands_apart_from_what_it_is_about(tmp_path: Path, kind: str) -> None:
+    """A long command as well: without a blank before it no parser of YAML but ours takes a comment."""
+    lines = policy_text(found(tmp_path, kind)).splitlines()
+
+    assert [line for line in lines if re.search(r"[^\s#]#", line)] == []
 
 
 @pytest.mark.parametrize("files, line", [(FLASK, "command: [gunicorn"), (NODE, "health: /health")])
