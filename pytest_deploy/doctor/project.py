@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytest_deploy.doctor.fact import Fact, Setup
@@ -122,7 +123,7 @@ def programs_of_service(setup: Setup) -> Iterator[Fact]:
         if words is None:
             continue
         try:
-            found = find_program(words, folder=folder, path=search_path(os.environ), setting=setting)
+            found = find_program(_started_by(words), folder=folder, path=search_path(os.environ), setting=setting)
         except Failed as error:
             yield Fact("service", "wrong", str(error))
         else:
@@ -169,6 +170,14 @@ def files_named(setup: Setup) -> Iterator[Fact]:
     else:
         if policy.requirements is not None:
             yield Fact("requirements", "right", f"{len(known)} in {policy.requirements}")
+
+
+def _started_by(words: Sequence[str]) -> Sequence[str]:
+    """The command that runs in the end: of `sh -c 'exec uvicorn …'`, as `init` writes it, what the shell steps aside for."""
+    match words:
+        case ["sh", "-c", line] if found := re.match(r"exec ([\w./+-]+)(?=\s|$)", line):
+            return (found[1],)
+    return words
 
 
 def _no_repository(setup: Setup) -> str:

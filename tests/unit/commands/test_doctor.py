@@ -86,6 +86,7 @@ def test_production_is_asked_as_it_is_rehearsed(root: Path) -> None:
         ("deploy.yaml", "sla_s: 600 ", "sla_s: 6 ", "deploy.yaml:"),
         ("deploy.yaml", "source: .", "source: gone", "service.source: there is no folder gone"),
         ("deploy.yaml", "[sh, -c,", "[nowhere, -c,", "service.command: the program nowhere was not found"),
+        ("deploy.yaml", "exec python", "exec nowhere", "service.command: the program nowhere was not found"),
         ("deploy.yaml", "checks: {}", "checks: {lint: [nolint]}", "service.checks.lint: the program nolint was not found"),
         ("deploy.yaml", "sla_s: 600 ", "plugins: [pytest-gone]\nsla_s: 600 ", "pytest-gone, which deploy.yaml lists"),
         ("deploy.yaml", "sla_s: 600 ", "requirements: gone.md\nsla_s: 600 ", "gone.md: it cannot be read"),
