@@ -62,7 +62,7 @@ def rehearse(env: Annotated[str, typer.Argument(metavar="ENV")] = "production") 
 
     # 3. What was recorded verifies.
     typer.echo("")
-    typer.echo("both records, checked without what wrote them:")
+    typer.echo("what was recorded, verified from the files alone:")
     for rehearsed in (*staging, env):
         _run(NAME, "verify", f"reports/rehearsal/{rehearsed}")
 

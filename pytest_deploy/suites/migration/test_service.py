@@ -14,7 +14,7 @@ def test_service_role_has_what_it_needs(migrations: Migrations, record: StepReco
     """The role that the service logs in as gets the rights of `database.service_group`, which migrations grant to."""
     admitted = migrations.admit_service()
     if admitted is None:
-        record.not_applicable("deploy.yaml names no database.service_group")
+        record.not_applicable("deploy.yaml names no database.service_group: the service has the rights of PUBLIC")
     record.expect(migrations.policy.service_group, asdict(admitted))
 
 
