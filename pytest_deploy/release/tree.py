@@ -94,7 +94,9 @@ def differences(
         folders: What is looked at, relative to the checkout; what lies elsewhere in the repository is a neighbour's.
     """
     held = {entry.name: entry for folder in folders for entry in entries(root, commit, folder)}
-    found = {why for entry in held.values() if (why := _difference(root, entry))}
+    found = {
+        why for entry in held.values() if (why := _difference(root, entry) or _leads_out(root, entry, held, read_whole))
+    }
     for folder in folders:
         found.update(_strays(root, folder, held, read_whole))
     return tuple(sorted(found))
@@ -127,6 +129,23 @@ def _difference(root: Path, entry: Entry) -> str:
     if _object_id(kept, len(entry.object_id)) != entry.object_id:
         return f"{entry.name} has other bytes than the commit's"
     return "" if mode == entry.mode else f"{entry.name} has another mode than the commit's ({entry.mode})"
+
+
+def _leads_out(root: Path, entry: Entry, held: Mapping[str, Entry], read_whole: Sequence[str]) -> str:
+    """How a link of the commit has something read, or imported, that is not judged with it; empty where it does not."""
+    path = root / entry.name
+    if entry.mode != LINK or not path.exists():
+        return ""
+    target = os.path.relpath(path.resolve(), root.resolve())
+    if not path.is_dir():
+        return (
+            ""
+            if target in held
+            else f"{entry.name} is a link to {target}, which is not in what is compared with the commit"
+        )
+    judges = any(f"{a}/".startswith(f"{b}/") for one in read_whole for a, b in ((entry.name, one), (one, entry.name)))
+    leaves = Path(target).parts[0] == os.pardir and path.name.isidentifier()
+    return f"{entry.name} is a link to the folder {target}: put the files there themselves" if judges or leaves else ""
 
 
 def _object_id(content: bytes, digits: int) -> str:

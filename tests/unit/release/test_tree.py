@@ -196,6 +196,30 @@ def test_a_linked_folder_is_named(checkout: Path, tmp_path: Path) -> None:
     assert differs(checkout) == ("more is not in the commit",)
 
 
+@pytest.mark.parametrize("name", ["deploy.yaml", "suites", "migrations", "suites/smoke", "service/app.py"])
+def test_what_a_link_of_the_commit_has_read_from_elsewhere_is_named(checkout: Path, tmp_path: Path, name: str) -> None:
+    """The commit holds where it leads, and nothing of what judges the release."""
+    (checkout / name).rename(tmp_path / "elsewhere")
+    (checkout / name).symlink_to(tmp_path / "elsewhere")
+    commit_all(checkout)
+
+    assert [line for line in differs(checkout) if line.startswith(f"{name} is a link to ")]
+
+
+def test_a_link_to_a_file_of_the_commit_or_to_nothing_is_no_difference(checkout: Path) -> None:
+    (checkout / "suites" / "smoke" / "data.txt").symlink_to("../../notes/a.txt")
+    (checkout / "notes" / "gone").symlink_to("nowhere")
+    (checkout / "papers").symlink_to("notes")
+    commit_all(checkout)
+
+    assert differs(checkout) == ()
+
+
+def commit_all(root: Path) -> None:
+    git(root, "add", "-A")
+    git(root, "-c", "user.name=A", "-c", "user.email=a@example.org", "commit", "-q", "--no-gpg-sign", "-m", "y")
+
+
 def test_what_is_missing_and_another_mode_or_link_are_named(checkout: Path) -> None:
     (checkout / "notes" / "a.txt").unlink()
     (checkout / "deploy.yaml").chmod(0o755)
