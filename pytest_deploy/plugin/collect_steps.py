@@ -58,7 +58,7 @@ def collect(root: Path) -> tuple[Step, ...]:
         ran = subprocess.run(
             [
                 *(sys.executable, "-m", "pytest", *configuration.words(root), *plugins, "-p", __name__),
-                *("--collect-only", "-qq", str(root / "suites")),
+                *("--collect-only", "-qq", configuration.SUITES),
             ],
             cwd=root,
             # What else is installed takes no part, as in a deployment.

@@ -17,10 +17,17 @@ import pytest
 from pytest_deploy.errors import UsageError
 from pytest_deploy.plugin.allowed_options import FIRST
 from pytest_deploy.program import hand_down
+from pytest_deploy.record.plain_text import encodable
 from pytest_deploy.workspace import CONFIG_FILE, NOT_SAID, checkout_of, program_command
 
 FILE: Final = Path(__file__).with_name("deployment.ini")
 OPTION: Final = "--deploy-config"
+SUITES: Final = "suites"
+
+
+def suites_of(config: pytest.Config) -> str:
+    """The suites as pytest is to be given them: relative, since of a path it takes only what stands before a `[` or `::`."""
+    return os.path.relpath(config.rootpath / SUITES, config.invocation_params.dir)
 
 
 def words(root: Path) -> list[str]:
@@ -73,7 +80,26 @@ def root_of(given: Sequence[str], start: Path) -> Path:
         raise UsageError(
             f"nothing was started: there is no suites/ in {root}, which holds steps.lock and your own steps; `{program_command('init')}` writes a first one"
         )
-    return Path(os.path.normpath(root))
+    root = Path(os.path.normpath(root))
+    _refuse_odd_path(root, os.path.relpath(root, start))
+    return root
+
+
+def _refuse_odd_path(root: Path, given: str) -> None:
+    """Raise UsageError where no record could hold the checkout's path, or pytest would take apart what it is given of it."""
+    shown = encodable(str(root))
+    if shown != str(root):
+        raise UsageError(
+            f"nothing was started: the path of this checkout is not UTF-8 where this runs, {shown}: give the folder another name"
+            f"{_WHERE_ASCII if sys.getfilesystemencoding() != 'utf-8' else ''}"
+        )
+    if "[" in given or "::" in given:
+        raise UsageError(
+            f"nothing was started: pytest takes apart a path with [ or :: in it: start it in {root}, and without {OPTION}"
+        )
+
+
+_WHERE_ASCII: Final = "; Python takes paths for ASCII here: set PYTHONUTF8=1, or LC_ALL=C.UTF-8"
 
 
 def require(config: pytest.Config) -> None:

@@ -71,14 +71,14 @@ def pytest_load_initial_conftests(
     """
     parsed = early_config.known_args_namespace
     if parsed.deploy_env is not None:
-        from pytest_deploy.plugin import kept_out
+        from pytest_deploy.plugin import configuration, kept_out
         from pytest_deploy.program import called
 
         called()  # what was handed down is taken out of the environment before a step could see it
         kept_out.refuse_unknown_options(early_config, parser, args)
         if (root := str(early_config.rootpath)) not in sys.path:
             sys.path.insert(0, root)  # steps import the checkout's own modules
-        parsed.file_or_dir = [str(Path(early_config.rootpath) / "suites")]
+        parsed.file_or_dir = [configuration.suites_of(early_config)]
         if options.is_guarded(early_config):
             from pytest_deploy.plugin import committed, guard
 

@@ -15,7 +15,7 @@ from pytest_deploy.errors import DeployError, UsageError
 from pytest_deploy.pipeline import processes, requests
 from pytest_deploy.pipeline.processes import Interruption
 from pytest_deploy.platform.environment import Environment
-from pytest_deploy.plugin import fixtures, kept_out
+from pytest_deploy.plugin import configuration, fixtures, kept_out
 from pytest_deploy.plugin.collection import Collection
 from pytest_deploy.plugin.controller import Controller
 from pytest_deploy.plugin.cross_check import CrossCheck
@@ -70,7 +70,7 @@ def begin(config: pytest.Config, requested: RunContext, guard_channel: GuardChan
         policy=policy,
         handover_file=handover_file,
     )
-    config.args = [str(context.workspace.steps_lock.parent)]
+    config.args = [configuration.suites_of(config)]
     config.stash[fixtures.ENVIRONMENT] = environment
     config.stash[fixtures.CONTEXT] = context
     if worker is not None:
@@ -84,6 +84,7 @@ def begin(config: pytest.Config, requested: RunContext, guard_channel: GuardChan
         "deploy-signal-window": SignalWindow(interruption),
     }
     if runs:
+        _make_folders(context, worker)
         _write_allure(config, context, environment)
         limits = TimeLimits(interruption, tell=None if guard_channel is None else guard_channel.report_limit)
         leftovers = Leftovers(config)
@@ -155,11 +156,24 @@ def _write_allure(config: pytest.Config, context: RunContext, environment: Envir
     config.pluginmanager.register(texts, "deploy-allure-texts")
 
 
+def _make_folders(context: RunContext, worker: Mapping[str, Any] | None) -> None:
+    """Make what a run writes into before it has a record, once. Raises Stopped where the checkout is read-only, or the disk is full."""
+    if worker is not None:
+        return
+    try:
+        context.workspace.state.mkdir(mode=0o700, exist_ok=True)
+        context.session.mkdir(parents=True, mode=0o700)
+        write_categories(context.session / "allure-results")
+    except OSError as error:
+        raise Stopped(
+            f"nothing was started: {error.filename or context.session} cannot be written: {error.strerror}; a deployment keeps its state in "
+            ".deploy/ and its record in reports/ of the checkout: let this user write there, and make room",
+            returncode=UsageError.exit_code,
+        ) from None
+
+
 def _redirect_reports(config: pytest.Config, context: RunContext) -> None:
     """Let pytest's own report writers fill a private folder of this run; the run folder gets what they wrote."""
-    context.workspace.state.mkdir(mode=0o700, exist_ok=True)
-    context.session.mkdir(parents=True, mode=0o700)
     config.option.xmlpath = str(context.session / "junit.xml")
     config.option.htmlpath = str(context.session / "pytest.html")
     config.option.self_contained_html = True
-    write_categories(context.session / "allure-results")

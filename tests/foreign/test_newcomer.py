@@ -64,7 +64,7 @@ def test_a_newcomer_follows_the_page(machine: Machine) -> None:
     page = chapters()
     assert page["Install"][0] == "python -m pip install 'pytest-deploy[local]'", "what the wheel stands for here"
     assert len(page["Begin"]) <= MOST_COMMANDS
-    repository = machine.repository("prices", {"serve.py": SERVICE, "Procfile": "web: python serve.py\n"})
+    repository = machine.repository("[prices] of::parcels", {"serve.py": SERVICE, "Procfile": "web: python serve.py\n"})
 
     for chapter, commands in page.items():
         if chapter == "Install":
