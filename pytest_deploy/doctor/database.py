@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 from pytest_deploy.doctor.fact import Fact, Setup
-
-_ANSWER_S: Final = 5
+from pytest_deploy.errors import UsageError
 
 
 def existing_database(setup: Setup) -> Iterator[Fact]:
@@ -17,16 +16,23 @@ def existing_database(setup: Setup) -> Iterator[Fact]:
     if policy is None or policy.database is None or setup.embedded_database:
         return
     import psycopg
-    from psycopg.conninfo import make_conninfo
 
-    from pytest_deploy.platform.embedded.database import programs_of
+    from pytest_deploy.platform.embedded.database import address_of, programs_of, session_in
+    from pytest_deploy.platform.embedded.database import existing_database as found_database
+    from pytest_deploy.platform.embedded.places import Site
 
-    url = policy.database.url or ""
-    named = "database.url" if url else f"PGHOST={os.environ.get('PGHOST', '')}"
     try:
-        with psycopg.connect(make_conninfo(url, connect_timeout=_ANSWER_S), autocommit=True) as connection:
+        url = address_of(policy.database) or ""
+        found = found_database(url or None, Site(policy.environment, policy.service.name).database)
+    except UsageError as error:
+        yield Fact("database", "wrong", str(error))
+        return
+    name = found.name if found is not None else ""
+    named = policy.database.url_variable or ("database.url" if url else f"PGHOST={os.environ.get('PGHOST', '')}")
+    try:
+        with session_in(url, name) as connection:
             version, lacking = connection.info.server_version // 10000, _lacking(connection)
-            role, name = connection.info.user, connection.info.dbname
+            role, absent = connection.info.user, connection.info.dbname != name
     except psycopg.Error as error:
         fix = "check the address, PGUSER, and PGPASSWORD or ~/.pgpass; where the database is missing, make it"
         yield Fact(
@@ -42,7 +48,8 @@ def existing_database(setup: Setup) -> Iterator[Fact]:
             f'an administrator types: alter role "{role}" {" ".join(lacking)};',
         )
     else:
-        yield Fact("database", "right", f"{named}: PostgreSQL {version}, database {name}, as {role}")
+        made = ", which the first deployment makes" if absent else ""
+        yield Fact("database", "right", f"{named}: PostgreSQL {version}, database {name}{made}, as {role}")
     if programs_of(version) is None:
         yield Fact("pg_dump", "wrong", f"there is none of version {version}", f"install postgresql-client-{version}")
 

@@ -78,8 +78,10 @@ class Setup:
         """Whether a deployment starts a PostgreSQL of its own."""
         from pytest_deploy.platform.embedded.database import existing_database
 
-        policy = self.policy
-        return policy is not None and policy.database is not None and existing_database(policy.database.url, "") is None
+        database = self.policy.database if self.policy is not None else None
+        if database is None or database.url_variable is not None:
+            return False
+        return existing_database(database.url, "") is None
 
 
 Question = Callable[[Setup], Iterator[Fact]]

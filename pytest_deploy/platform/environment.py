@@ -66,14 +66,17 @@ class Environment:
         """The platform, opened on first use. Raises PlatformUnavailable where it does not start."""
         if self._opened is None:
             from pytest_deploy.platform.embedded import connect
+            from pytest_deploy.platform.embedded.database import address_of
 
+            address = address_of(self.policy.database)
+            self._learn_password("DATABASE_ADDRESS", address or "")
             self._opened = connect(
                 self.workspace.root,
                 environment=self.policy.environment,
                 service=self.policy.service.name,
                 command=self.policy.service.command,
                 rehearsal=self.workspace.rehearsal,
-                database_url=None if self.policy.database is None else self.policy.database.url,
+                database_url=address,
                 with_database=self.policy.database is not None,
             )
             if self._opened.has_database:
@@ -132,10 +135,13 @@ class Environment:
     def _learn_passwords(self, access: DatabaseAccess) -> None:
         """Passwords that the platform made or was given; one that is its user's name is none."""
         for name, text in (("DATABASE_OWNER", access.owner), ("DATABASE_SERVICE", access.service)):
-            parameters = conninfo_to_dict(text)
-            password = str(parameters.get("password") or "")
-            if len(password) >= SHORTEST and password != parameters.get("user"):
-                self.secrets.learn(f"{name}_PASSWORD", password)
+            self._learn_password(name, text)
+
+    def _learn_password(self, name: str, conninfo: str) -> None:
+        parameters = conninfo_to_dict(conninfo)
+        password = str(parameters.get("password") or "")
+        if len(password) >= SHORTEST and password != parameters.get("user"):
+            self.secrets.learn(f"{name}_PASSWORD", password)
 
     def redact(self, text: str) -> str:
         """A text that UTF-8 can hold, without any known secret and, where rows may be subjects', without what PostgreSQL says of them."""

@@ -62,10 +62,35 @@ def load(path: Path, environment: str, sets: Sequence[str] = (), *, rehearsal: b
         faults += new_faults
         if policy is not None:
             policies[environment] = policy if asked is None else policy.in_place_of(asked)
+    faults += _shared_databases(policies, documents)
     # 4. Give the policy, or every fault once.
     if faults or environment not in policies:
         raise ConfigurationError(root.file, list(dict.fromkeys(faults)))
     return policies[environment]
+
+
+def _shared_databases(policies: Mapping[str, Policy], documents: Mapping[str, Node]) -> list[Fault]:
+    """Two environments of this machine that would deploy to one database: each would find the other's migrations and undo them."""
+    named: dict[tuple[object, ...], str] = {}
+    faults = []
+    for name, policy in policies.items():
+        url = None if policy.database is None or policy.platform.kind != "embedded" else policy.database.url
+        if url is None:
+            continue
+        from psycopg.conninfo import conninfo_to_dict  # not imported where no environment names an address
+
+        given = conninfo_to_dict(url)
+        if not given.get("dbname"):
+            continue  # it is called SERVICE_ENVIRONMENT then
+        first = named.setdefault(tuple(given.get(part) for part in ("host", "hostaddr", "port", "dbname")), name)
+        if first != name:
+            remedy = "give each a database of its own, or none: it is then called SERVICE_ENVIRONMENT"
+            faults.append(
+                documents[name]
+                .nearest(("database", "url"))
+                .fault(f"{first} and {name} have one database, {given['dbname']}", remedy)
+            )
+    return faults
 
 
 def environments(path: Path) -> tuple[str, ...]:
@@ -177,9 +202,10 @@ def _with_settings(
         document = overlay(document, change)
     valid, new_faults = validate(document, name, environments)
     faults += new_faults
-    if rehearsal and (database := valid.get("database")) is not None and database.url is not None:
-        problem = "a rehearsal has a database of its own, and never meets the environment's"
-        faults.append(Fault(_OPTION, None, "database.url", problem, "leave it out"))
+    for key in _ADDRESSES if rehearsal and valid.get("database") is not None else ():
+        if getattr(valid["database"], key) is not None:
+            problem = "a rehearsal has a database of its own, and never meets the environment's"
+            faults.append(Fault(_OPTION, None, f"database.{key}", problem, "leave it out"))
     platform = valid.get("platform")
     if platform is not None and platform.kind != "embedded":
         faults.append(
@@ -189,6 +215,8 @@ def _with_settings(
 
 
 _ON_DISK: Mapping[str, Scalar] = {"store": "folder", "bucket": None}
+_ADDRESSES = ("url", "url_variable")
+"""What names the database of an environment, below `database`."""
 REHEARSED_ANCHORS = ".deploy/anchors"
 """Where rehearsals keep their copies of checkpoints."""
 
@@ -210,9 +238,9 @@ def _rehearsed(document: Node) -> Node:
     if document.nearest(("record", "rehearsed")).value != "gcs":
         changed["record"] |= _ON_DISK
         changed["retention"] = {"locked": False}
-    address = document.nearest(("database", "url"))
-    if address.key.endswith("database.url") and address.value is not None:
-        changed["database"] = {"url": None}
+    addresses = {name: document.nearest(("database", name)) for name in _ADDRESSES}
+    if given := [n for n, at in addresses.items() if at.key.endswith(f"database.{n}") and at.value is not None]:
+        changed["database"] = dict.fromkeys(given)
     listed = document.nearest(("administrators",))
     if listed.key.endswith("administrators") and listed.value is not None:
         changed["administrators"] = None  # accounts, people and systems are others here

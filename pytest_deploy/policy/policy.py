@@ -366,7 +366,7 @@ class Policy(Section):
 
 _LATER = (
     *("administrators", "replaced_steps", "release", "requirements", "secrets"),
-    *("database.trial", "database.seeds"),
+    *("database.trial", "database.seeds", "database.url_variable"),
 )
 """Keys that policies of earlier versions lack, at the top or, dotted, in one of its sections."""
 

@@ -25,6 +25,7 @@ from pytest_deploy.policy.types import (
     TagPrefix,
     Text,
     UrlPath,
+    VariableName,
     Variables,
     complaint,
 )
@@ -114,6 +115,8 @@ class Database(Section):
     """the folder of migrations, or null where a step of suites/migration moves the schema by a command of the project's own"""
     url: DatabaseUrl | None = None
     """a database that is there already, as postgresql://USER@HOST/DATABASE without a password; null: PGHOST's server, else the embedded one"""
+    url_variable: VariableName | None = None
+    """the environment variable that holds such a URL, with its password, so that nothing of it stands here, e.g. PARCELS_DATABASE_URL"""
     required: Required = Required()
     """tables, functions and triggers that must exist"""
     lock_timeout_s: Seconds = 5
@@ -130,6 +133,12 @@ class Database(Section):
     """where migrations are tried: server (a throw-away one of the same major version), beside (a scratch database on the target's server); null: server, and beside where this machine has no programs for one"""
     seeds: RelativePath | None = None
     """the folder of a project's own rows for the trial, VERSION.sql for the schema of that version; null: rows are made up"""
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        if self.url is not None and self.url_variable is not None:
+            raise complaint("the database is named twice, by url and by url_variable", "keep one", at="url_variable")
+        return self
 
     @model_validator(mode="after")
     def _lock_within_budget(self) -> Self:

@@ -74,21 +74,37 @@ def _of_the_repository(value: str) -> str:
     return value
 
 
-def _database_url(value: str) -> str:
+def url_fault(value: str) -> str:
+    """Why a text is no URL of a PostgreSQL database that libpq reads as it is meant; empty where it is one. Quotes nothing of it."""
     from psycopg import ProgrammingError
     from psycopg.conninfo import conninfo_to_dict
 
-    right = "give postgresql://USER@HOST:PORT/DATABASE; what it leaves out comes from libpq's variables, e.g. PGUSER"
     if not value.startswith(("postgresql://", "postgres://")):
-        raise complaint("is no URL of a PostgreSQL database", right)
+        return "is no URL of a PostgreSQL database"
     try:
-        given = conninfo_to_dict(value)
+        given = {name: str(text) for name, text in conninfo_to_dict(value).items()}
     except ProgrammingError:  # its message may quote a password
-        raise complaint("libpq cannot read this URL", right) from None
+        return "libpq cannot read this URL"
+    # Of a password that holds @ or / as it is, libpq takes a part for the host, the port or the database, and says it when it fails.
+    path = value.partition("://")[2].partition("?")[0].partition("/")[2]
+    if "@" in given.get("host", "") + path or not re.fullmatch(r"[0-9,]*", given.get("port", "")):
+        return "has an @ or a / that libpq takes for another one: write %40 and %2F within a user or a password"
+    return ""
+
+
+URL_IS = "postgresql://USER@HOST:PORT/DATABASE; what it leaves out comes from libpq's variables, e.g. PGUSER"
+
+
+def _database_url(value: str) -> str:
+    from psycopg.conninfo import conninfo_to_dict
+
+    if fault := url_fault(value):
+        raise complaint(fault, f"give {URL_IS}")
+    given = conninfo_to_dict(value)
     if {"password", "sslpassword"} & given.keys():
         raise complaint(
             "holds a password, and everybody reads this file",
-            "take it out, and give it as PGPASSWORD, or in a file that PGPASSFILE names (~/.pgpass)",
+            "take it out, and give it as PGPASSWORD, in a file that PGPASSFILE names (~/.pgpass), or the whole URL by url_variable",
         )
     if given.get("dbname") in SERVERS_OWN_DATABASES:
         raise complaint(
@@ -112,6 +128,12 @@ def _environment_names(value: Mapping[str, str]) -> Mapping[str, str]:
     for name in value:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise complaint(f"{name!r} is no name for an environment variable", "use letters, digits and _", at=name)
+    return value
+
+
+def _variable_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):  # not shown: a URL itself may have been given
+        raise complaint("is no name of an environment variable", "give the variable's name, e.g. PARCELS_DATABASE_URL")
     return value
 
 
@@ -166,6 +188,7 @@ Domain = Annotated[str, Field(pattern=r"^[a-z0-9-]+(\.[a-z0-9-]+)+$")]
 UrlPath = Annotated[str, Field(pattern=r"^/[^\s?#]*$")]
 RepositoryPath = Annotated[Text, AfterValidator(_of_the_repository)]
 TagPrefix = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$", max_length=60)]
+VariableName = Annotated[Text, AfterValidator(_variable_name)]
 DatabaseUrl = Annotated[Text, AfterValidator(_database_url)]
 RelativePath = Annotated[Text, AfterValidator(_relative)]
 Argv = Annotated[tuple[Text, ...], Field(min_length=1)]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -21,7 +21,8 @@ from pytest_deploy.errors import PlatformUnavailable, UsageError
 from pytest_deploy.platform.embedded.places import write_private
 from pytest_deploy.platform.embedded.postgres import embedded_programs, major_version
 from pytest_deploy.platform.protocol import DatabaseAccess
-from pytest_deploy.policy.types import SERVERS_OWN_DATABASES
+from pytest_deploy.policy.rollout import Database
+from pytest_deploy.policy.types import SERVERS_OWN_DATABASES, URL_IS, url_fault
 from pytest_deploy.record import programs as trusted_programs
 
 if TYPE_CHECKING:
@@ -48,6 +49,21 @@ class ExistingDatabase:
     """A libpq connection string or URL; what it leaves out comes from libpq's variables."""
     name: str
     """Of the database."""
+
+
+def address_of(asked: Database | None) -> str | None:
+    """The address of the database that deploy.yaml gives, itself or by the variable that it names; None where it gives none.
+
+    Raises UsageError, without a word of the value, where that variable holds no address.
+    """
+    if asked is None or asked.url_variable is None:
+        return None if asked is None else asked.url
+    value = os.environ.get(asked.url_variable, "").strip()
+    if fault := url_fault(value) if value else "is not set":
+        raise UsageError(
+            f"the environment variable {asked.url_variable}, which database.url_variable names, {fault}; right is {URL_IS}"
+        )
+    return value
 
 
 def existing_database(url: str | None, default: str, *, own: str | None = None) -> ExistingDatabase | None:
@@ -84,7 +100,7 @@ def prepare_database(
                 f"{name!r} is too long for PostgreSQL ({_NAME_LIMIT} bytes): shorten the service or environment"
             )
     try:
-        with _session(server, database) as connection:
+        with session_in(server, database) as connection:
             password = _make_database(connection, database, role, password_file)
             owner = _complete_conninfo(connection, database)
             service = _service_url(connection, database, role, password)
@@ -119,7 +135,7 @@ def role_of(database: str, checkout: str) -> str:
 
 
 @contextlib.contextmanager
-def _session(server: str, database: str) -> Iterator[psycopg.Connection[Any]]:
+def session_in(server: str, database: str) -> Iterator[psycopg.Connection[Any]]:
     """A session in the database where it is there, else in the server's own: an owner need not be let into any other."""
     import psycopg
     from psycopg.conninfo import make_conninfo
@@ -186,10 +202,17 @@ def _complete_conninfo(connection: psycopg.Connection[Any], database: str) -> st
 def _service_url(connection: psycopg.Connection[Any], database: str, role: str, password: str | None) -> str:
     info = connection.info
     user = quote(role, safe="") + (f":{quote(password, safe='')}" if password else "")
-    if info.host.startswith("/"):
-        return f"postgresql://{user}@/{quote(database, safe='')}?{urlencode({'host': info.host, 'port': info.port})}"
-    mode = info.get_parameters().get("sslmode")
-    return f"postgresql://{user}@{info.host}:{info.port}/{quote(database, safe='')}{f'?sslmode={mode}' if mode else ''}"
+    return url_of(user, info.host, info.port, database, info.get_parameters())
+
+
+def url_of(user: str, host: str, port: int, database: str, given: Mapping[str, str]) -> str:
+    """What a service is given: `user` as it stands in a URL; of what the owner's connection was `given`, how the server is trusted."""
+    name = quote(database, safe="")
+    if host.startswith("/"):
+        return f"postgresql://{user}@/{name}?{urlencode({'host': host, 'port': port})}"
+    trust = urlencode({key: given[key] for key in ("sslmode", "sslrootcert") if key in given}, quote_via=quote)
+    at = f"[{host}]" if ":" in host else host
+    return f"postgresql://{user}@{at}:{port}/{name}{f'?{trust}' if trust else ''}"
 
 
 def programs_of(major: int) -> Path | None:

@@ -10,15 +10,19 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from pytest_deploy.errors import PlatformUnavailable, UsageError
 from pytest_deploy.platform.embedded.database import (
     ExistingDatabase,
+    address_of,
     existing_database,
     prepare_database,
     programs_of,
     role_of,
+    url_of,
 )
+from pytest_deploy.policy.rollout import Database
 from tests.conftest import skip_or_fail_missing
 from tests.postgres_server import DEBIAN_15, PostgresServer
 
@@ -212,3 +216,62 @@ def test_who_is_not_let_in_is_told_the_servers_own_reason(postgres: PostgresServ
                 prepare_database(f"host={postgres.host} user={stranger}", name)
         finally:
             connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(stranger)))
+
+
+# --- the address that a variable holds
+
+VARIABLE = "PARCELS_DATABASE_URL"
+
+
+def test_the_address_is_policys_own_or_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql://deployer:p%40ss%2Fword@db.example.org/parcels?sslmode=require"
+    monkeypatch.setenv(VARIABLE, url)
+
+    assert address_of(None) is None
+    assert address_of(Database(migrations="m")) is None
+    assert address_of(Database(migrations="m", url="postgresql:///parcels")) == "postgresql:///parcels"
+    assert address_of(Database(migrations="m", url_variable=VARIABLE)) == url
+
+
+@pytest.mark.parametrize(
+    "value, said",
+    [
+        ("", "is not set"),
+        ("  ", "is not set"),
+        ("host=db password=a-secret", "is no URL of a PostgreSQL database"),
+        ("postgresql://deployer:100%a-secret@db/parcels", "libpq cannot read this URL"),
+        ("postgresql://deployer:a-secret@more@db/parcels", "has an @ or a / that libpq takes for another one"),
+        ("postgresql://deployer:a-secret/more@db/parcels", "has an @ or a / that libpq takes for another one"),
+        ("postgresql://deployer:1234/a-secret@db/parcels", "has an @ or a / that libpq takes for another one"),
+    ],
+)
+def test_a_variable_that_holds_no_address_is_named_and_nothing_of_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, value: str, said: str
+) -> None:
+    monkeypatch.setenv(VARIABLE, value)
+
+    with pytest.raises(UsageError, match=f"{VARIABLE}, which database.url_variable names, {said}") as refused:
+        address_of(Database(migrations="m", url_variable=VARIABLE))
+
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "host, given, ending",
+    [
+        ("/run/postgresql", {"sslmode": "require"}, "@/parcels?host=%2Frun%2Fpostgresql&port=5432"),
+        ("db.example.org", {}, "@db.example.org:5432/parcels"),
+        ("::1", {}, "@[::1]:5432/parcels"),
+        (
+            "db.example.org",
+            {"sslmode": "verify-full", "sslrootcert": "/etc/our ca.pem", "sslkey": "/theirs"},
+            "@db.example.org:5432/parcels?sslmode=verify-full&sslrootcert=%2Fetc%2Four%20ca.pem",
+        ),
+    ],
+)
+def test_a_service_reaches_its_server_as_its_owner_does(host: str, given: dict[str, str], ending: str) -> None:
+    url = url_of("parcels_svc:secret", host, 5432, "parcels", given)
+
+    assert url == f"postgresql://parcels_svc:secret{ending}"
+    read = conninfo_to_dict(url)
+    assert (read["host"], read.get("sslrootcert")) == (host, given.get("sslrootcert"))

@@ -467,6 +467,10 @@ def test_a_database_that_is_there_already_is_named_by_its_url(tmp_path: Path, ur
         ),
         ("mysql://db.example.org/parcels", "is no URL of a PostgreSQL database; give postgresql://USER@HOST"),
         ("postgresql://deployer:s3cret-word@[/parcels", "libpq cannot read this URL; give postgresql://USER@HOST"),
+        (
+            "postgresql://deployer:1234/s3cret-word@db/parcels",
+            "has an @ or a / that libpq takes for another one: write %40",
+        ),
         ("postgresql://deployer@db.example.org/postgres", "names the server's own database postgres; name a database"),
     ],
 )
@@ -488,6 +492,67 @@ def test_a_rehearsal_leaves_the_environments_database_alone(tmp_path: Path) -> N
     with pytest.raises(ConfigurationError, match="a rehearsal has a database of its own"):
         load(file, "production", ["database.url=postgresql://db.example.org/parcels"], rehearsal=True)
     assert _url(load(file, "local", ["database.url=postgresql:///other"])) == "postgresql:///other"
+
+
+def with_variable(name: str) -> str:
+    return BASE.replace("  migrations: migrations\n", f"  migrations: migrations\n  url_variable: {name!r}\n")
+
+
+def test_a_variable_may_name_the_database_and_a_rehearsal_does_not_ask_it(tmp_path: Path) -> None:
+    plain = load(written(tmp_path), "local").canonical()
+    file = written(tmp_path, with_variable("PARCELS_DATABASE_URL") + PRODUCTION)
+
+    policy, rehearsed = load(file, "local"), load(file, "production", rehearsal=True)
+
+    assert policy.database is not None
+    assert policy.database.url_variable == "PARCELS_DATABASE_URL"
+    assert b"url_variable" in policy.canonical()
+    assert b"url_variable" not in plain, "policies without one keep their digest"
+    assert rehearsed.database is not None
+    assert rehearsed.database.url_variable is None
+    assert rehearsed.substituted["database.url_variable"] == {"policy": "PARCELS_DATABASE_URL", "used": None}
+    with pytest.raises(ConfigurationError, match="a rehearsal has a database of its own"):
+        load(file, "production", ["database.url_variable=OTHER_URL"], rehearsal=True)
+
+
+def test_a_url_in_place_of_a_variables_name_is_refused_and_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="is no name of an environment variable; give the") as raised:
+        load(written(tmp_path, with_variable("postgresql://deployer:s3cret-word@db/parcels")), "local")
+    assert "s3cret-word" not in str(raised.value)
+
+
+def test_a_database_is_named_once(tmp_path: Path) -> None:
+    text = with_variable("PARCELS_DATABASE_URL").replace("  url_var", "  url: postgresql:///parcels\n  url_var")
+
+    assert faults(tmp_path, text) == [(13, "database.url_variable")]
+
+
+OTHER = "  local-two: {extends: local}\n"
+
+
+@pytest.mark.parametrize("own", ["", "    database: {url: 'postgresql://other@db.example.org/parcels'}\n"])
+def test_two_environments_of_this_machine_do_not_share_a_database(tmp_path: Path, own: str) -> None:
+    """Whoever connects: each would find the other's migrations."""
+    path = written(tmp_path, with_url("postgresql://db.example.org/parcels") + own + OTHER)
+
+    with pytest.raises(
+        ConfigurationError, match="local and local-two have one database, parcels; give each a database"
+    ):
+        load(path, "local")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        with_url("postgresql://db.example.org/parcels") + PRODUCTION,  # which is not of this machine
+        with_url("postgresql://db.example.org") + OTHER,  # each is called SERVICE_ENVIRONMENT
+        with_url("postgresql://db.example.org/one")
+        + "  two: {extends: local, database: {url: 'postgresql://db.example.org/two'}}\n",
+        with_variable("PARCELS_DATABASE_URL") + OTHER,  # it may hold another address for each
+    ],
+)
+def test_environments_whose_databases_are_their_own_may_stand_beside_each_other(tmp_path: Path, text: str) -> None:
+    assert load(written(tmp_path, text), "local").environment == "local"
 
 
 def _url(policy: Policy) -> str | None:
